@@ -1,0 +1,47 @@
+"""A case: one test of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypedDict
+
+Role = Literal["system", "user", "assistant"]
+
+
+class Message(TypedDict):
+    """One turn of a chat."""
+
+    role: Role
+    content: str
+
+
+Prompt = str | tuple[Message, ...]
+"""What a model is asked: plain text, or the messages of a chat."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One test.
+
+    `id` is stable and unique within its suite. `references` are expected answers, any of which will do. `context` is
+    the text that the answer must be faithful to. `choices` are the options of a multiple-choice case. Cases of one
+    `group` are related (paraphrases, one source document). `fields` is the row that the case was made from, for
+    checks that look at more than the answer.
+    """
+
+    id: str
+    prompt: Prompt
+    references: tuple[str, ...] = ()
+    context: str | None = None
+    choices: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    group: str | None = None
+    fields: Mapping[str, object] = field(default_factory=dict[str, object])
+
+    @property
+    def prompt_text(self) -> str:
+        """The prompt as one string, for people and for checks that compare texts."""
+        if isinstance(self.prompt, str):
+            return self.prompt
+        return "\n\n".join(message["content"] for message in self.prompt)

@@ -1,0 +1,116 @@
+"""The seam between the engine and the checks: what a check is given, what it returns, and how a fault is contained."""
+
+from __future__ import annotations
+
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from tunegate.cases import Case
+from tunegate.models import Response
+from tunegate.outcomes import Finding, Outcome, Verdict, combine
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What a check looks at: a case, the response to it, and the fingerprint of the model that gave it (or None)."""
+
+    case: Case
+    response: Response
+    model_sha256: str | None = None
+
+
+class Check(Protocol):
+    """A metric with its pass condition.
+
+    `judge` returns one finding per sample, in order. `batch_size` is how many samples it likes at once: 1 for plain
+    functions, more for checks that gain from batching. `needs_choices` asks the model for the likelihood of each
+    choice instead of a generated answer. `max_errors` caps error categories over a whole gate.
+    `fingerprint` is everything that can change a finding: name, version, options, contents of the files it uses.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def needs_choices(self) -> bool: ...
+    @property
+    def max_errors(self) -> dict[str, int]: ...
+    @property
+    def fingerprint(self) -> str: ...
+    def judge(self, samples: Sequence[Sample]) -> Sequence[Finding]: ...
+
+
+CheckBuilder = Callable[[object], Check]
+"""Builds a check from its entry in a suite file; raises ConfigError that names the nearest check or option."""
+
+
+def judge(checks: Sequence[Check], samples: Sequence[Sample]) -> Iterator[Outcome]:
+    """Run every check on every sample; one outcome per sample, in order.
+
+    A response that could not be generated is INVALID without asking any check.
+    """
+    answered = [sample for sample in samples if sample.response.error is None]
+    columns = [
+        [replace(finding, check=name) for finding in _run(check, answered)]
+        for check, name in zip(checks, unique_names(checks), strict=True)
+    ]
+    rows = iter(zip(*columns, strict=True))
+    for sample in samples:
+        if sample.response.error is None:
+            yield _outcome(sample, next(rows))
+        else:
+            yield _outcome(sample, [Finding("model", Verdict.INVALID, reason=sample.response.error)])
+
+
+def _run(check: Check, samples: Sequence[Sample]) -> Iterator[Finding]:
+    for start in range(0, len(samples), check.batch_size):
+        yield from _contained(check, samples[start : start + check.batch_size])
+
+
+def _contained(check: Check, batch: Sequence[Sample]) -> Sequence[Finding]:
+    """Judge a batch; when it raises, judge its samples one by one, so that only the culprits become INVALID."""
+    try:
+        findings = check.judge(batch)
+        if len(findings) != len(batch):
+            raise ValueError(f"the check returned {len(findings)} findings for {len(batch)} samples")
+    except Exception as error:
+        if len(batch) > 1:
+            return [finding for sample in batch for finding in _contained(check, [sample])]
+        reason = f"raised {type(error).__name__}: {error}"
+        return [
+            Finding(check.name, Verdict.INVALID, reason=reason, version=check.version, detail=traceback.format_exc())
+        ]
+    return findings
+
+
+def _outcome(sample: Sample, findings: Sequence[Finding]) -> Outcome:
+    verdict, reason = combine(findings)
+    case, response = sample.case, sample.response
+    return Outcome(
+        case_id=case.id,
+        verdict=verdict,
+        reason=reason,
+        findings=tuple(findings),
+        prompt=case.prompt,
+        response=response.text,
+        references=case.references,
+        tags=case.tags,
+        group=case.group,
+        finish_reason=response.finish_reason,
+    )
+
+
+def unique_names(checks: Sequence[Check]) -> list[str]:
+    """Names for a suite's checks: the second `regex` is `regex#2`."""
+    seen: Counter[str] = Counter()
+    names: list[str] = []
+    for check in checks:
+        seen[check.name] += 1
+        names.append(check.name if seen[check.name] == 1 else f"{check.name}#{seen[check.name]}")
+    return names

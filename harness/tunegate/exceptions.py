@@ -1,0 +1,60 @@
+"""Every error that Tunegate raises on purpose; each knows the exit code that the command line ends with.
+
+TunegateError
+├── ConfigError        2  the files or the command line are wrong; nothing was run
+│   └── MissingExtra   2  an optional dependency is not installed
+├── CannotJudge        3  no verdict can be reached (a leak, a broken model, a full disk)
+├── Inconclusive       4  the bank has too few fresh cases left
+└── Tampered           5  bytes on disk differ from those that the record vouches for
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class TunegateError(Exception):
+    """Base class; `str(error)` is one line that says what is wrong and what to do."""
+
+    exit_code = 3
+
+
+class ConfigError(TunegateError):
+    """Wrong input from the user: a file, a key, an option."""
+
+    exit_code = 2
+
+
+class MissingExtra(ConfigError):
+    """A part of Tunegate needs packages of an extra that is not installed."""
+
+    def __init__(self, what: str, extra: str, cause: ImportError) -> None:
+        super().__init__(f"{what} needs the extra '{extra}' ({cause}): pip install 'tunegate[{extra}]'")
+
+
+class CannotJudge(TunegateError):
+    """No verdict could be reached; never counted as the model's failure, never as a pass."""
+
+    exit_code = 3
+
+
+class Inconclusive(TunegateError):
+    """The evidence ran out before a verdict was reached."""
+
+    exit_code = 4
+
+
+class Tampered(TunegateError):
+    """Recorded hashes and the bytes on disk disagree."""
+
+    exit_code = 5
+
+
+def nearest(name: str, known: Iterable[str], *, n: int = 3) -> str:
+    """Return " (did you mean 'a' or 'b'?)" for a misspelled name, or a list of what is known when nothing is near."""
+    options = sorted(known)
+    close = difflib.get_close_matches(name, options, n=n, cutoff=0.5)
+    if close:
+        return f" (did you mean {' or '.join(repr(option) for option in close)}?)"
+    return f" (known: {', '.join(options)})" if options else ""

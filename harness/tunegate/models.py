@@ -1,0 +1,99 @@
+"""The seam between the engine and whatever answers: the Model protocol, its fake, and answers made elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from tunegate.cases import Case, Prompt
+
+FinishReason = Literal["stop", "length", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceScore:
+    """Log-likelihood (natural log, summed over tokens) of one choice, and its length in bytes of UTF-8."""
+
+    log_likelihood: float
+    n_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A model's answer to one case. `error` says why there is none; such a case is INVALID, not wrong."""
+
+    text: str
+    finish_reason: FinishReason = "unknown"
+    n_tokens: int | None = None
+    choice_scores: tuple[ChoiceScore, ...] = ()
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationSettings:
+    """How answers are made. Greedy unless `temperature` is above 0; `stop` strings end an answer and are cut off."""
+
+    max_new_tokens: int = 128
+    system: str | None = None
+    stop: tuple[str, ...] = ()
+    temperature: float = 0.0
+    seed: int = 0
+
+
+class Model(Protocol):
+    """Whatever answers prompts.
+
+    Both methods yield `(index into cases, response)` in whatever order the answers are ready, each index once. They
+    report what goes wrong with one case in `Response.error` and raise TunegateError only when nothing can be answered.
+    `sha256` identifies the weights (None where there are none to hash: stored responses, remote servers).
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def sha256(self) -> str | None: ...
+    def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]: ...
+    def score_choices(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]: ...
+
+
+def chat(prompt: Prompt, system: str | None) -> Prompt:
+    """Put the system message of the settings in front of a prompt that brings none of its own."""
+    if system is None:
+        return prompt
+    messages = ({"role": "user", "content": prompt},) if isinstance(prompt, str) else prompt
+    if messages and messages[0]["role"] == "system":
+        return messages
+    return ({"role": "system", "content": system}, *messages)
+
+
+@dataclass(frozen=True)
+class ScriptedModel:
+    """The fake for tests: answers what the script says. `sha256` may be set to play any weights."""
+
+    script: Callable[[Case], str | Response]
+    name: str = "scripted"
+    sha256: str | None = None
+
+    def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
+        for index, case in enumerate(cases):
+            answer = self.script(case)
+            yield index, answer if isinstance(answer, Response) else Response(answer, "stop")
+
+    score_choices = generate
+
+
+@dataclass(frozen=True)
+class StoredResponses:
+    """Answers made elsewhere, by case id. A case without one is INVALID: it was never answered."""
+
+    responses: Mapping[str, Response]
+    name: str = "responses"
+    sha256: str | None = None
+
+    def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
+        for index, case in enumerate(cases):
+            missing = Response("", error=f"no response with id {case.id!r} in {self.name}")
+            yield index, self.responses.get(case.id, missing)
+
+    score_choices = generate

@@ -1,0 +1,96 @@
+"""What became of a case: the verdicts, the findings of its checks, and the outcome they add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tunegate.cases import Prompt
+
+
+class Verdict(StrEnum):
+    """The four things that can be said. A case is never INCONCLUSIVE; a gate can be."""
+
+    PASS = "PASS"
+    FAIL = "FAIL"
+    INVALID = "INVALID"
+    INCONCLUSIVE = "INCONCLUSIVE"
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of a command that ends with this verdict."""
+        return {"PASS": 0, "FAIL": 1, "INVALID": 3, "INCONCLUSIVE": 4}[self.value]
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorSpan:
+    """An error category and the stretch of the response that shows it: `response[start:end] == text`.
+
+    A category without a place (`empty`, `truncated`) has `start == end` and an empty text.
+    """
+
+    category: str
+    start: int = 0
+    end: int = 0
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check says of one response.
+
+    `value` is what was measured: a score, a truth value, a label. `cutoff` is the bound that a numeric value was held
+    against, for the reader. `detail` keeps what an auditor needs and a reader rarely: a judge's raw answer, a
+    traceback.
+    """
+
+    check: str
+    verdict: Verdict
+    value: float | bool | str | None = None
+    reason: str = ""
+    version: str = "1"
+    cutoff: float | None = None
+    errors: tuple[ErrorSpan, ...] = ()
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One case after all its checks."""
+
+    case_id: str
+    verdict: Verdict
+    reason: str
+    findings: tuple[Finding, ...]
+    prompt: Prompt
+    response: str
+    references: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    group: str | None = None
+    finish_reason: str = "unknown"
+
+    @property
+    def scores(self) -> dict[str, float | bool | str | None]:
+        """Check name to measured value."""
+        return {finding.check: finding.value for finding in self.findings}
+
+    @property
+    def errors(self) -> tuple[ErrorSpan, ...]:
+        """All error spans that the checks found."""
+        return tuple(error for finding in self.findings for error in finding.errors)
+
+
+def combine(findings: Sequence[Finding]) -> tuple[Verdict, str]:
+    """Fold the findings of one case into its verdict and reason.
+
+    A case passes when all its checks pass. One check that could not judge makes the case INVALID, whatever the others
+    say: half an examination is not a failure of the candidate, and never a pass. No finding at all is INVALID too.
+    """
+    if not findings:
+        return Verdict.INVALID, "no check judged this case"
+    for verdict in (Verdict.INVALID, Verdict.FAIL):
+        reasons = [f"{finding.check}: {finding.reason}" for finding in findings if finding.verdict is verdict]
+        if reasons:
+            return verdict, "; ".join(reasons)
+    return Verdict.PASS, ""

@@ -1,0 +1,307 @@
+"""The append-only record of a run: one JSON object a line in `events.jsonl`, flushed to disk before work goes on.
+
+Writing:  `with RunLog.open(folder) as log: log.append(event)`. Each event carries the SHA-256 of the line before it, so
+          a line that was changed or taken out shows. A torn last line (kill -9) is cut off at the next opening.
+Reading:  `read_run(folder)` folds the events into a `RunRecord`, the one thing that reports, resuming and promotion
+          look at.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from tunegate.exceptions import CannotJudge, ConfigError, Tampered
+from tunegate.outcomes import ErrorSpan, Finding, Outcome, Verdict
+
+EVENTS = "events.jsonl"
+Event = Mapping[str, Any]
+
+
+# --- what a record says, as reports and resuming see it ------------------------------------------------------------
+
+
+@dataclass
+class GateRecord:
+    """One gate of one attempt (or a gate run alone: `stage` is None). `decided` is False while it is under way."""
+
+    gate: str
+    stage: str | None
+    attempt: int | None
+    suite_sha256: str
+    model_sha256: str | None
+    seed: int
+    drawn: int
+    accept: int
+    case_ids: list[str]
+    model: str = ""
+    checks: list[str] = field(default_factory=list[str])
+    max_errors: dict[str, int] = field(default_factory=dict[str, int])
+    outcomes: list[Outcome] = field(default_factory=list[Outcome])
+    decided: bool = False
+    verdict: Verdict = Verdict.INVALID
+    reason: str = "not decided yet"
+    passed: int = 0
+    failed: int = 0
+    invalid: int = 0
+    interval: tuple[float, float] = (0.0, 1.0)
+    error_categories: dict[str, int] = field(default_factory=dict[str, int])
+    seconds: float = 0.0
+
+
+@dataclass
+class Diagnosis:
+    """Why a failed attempt missed, from evidence, and what the next attempt changes.
+
+    `changes` maps a setting to its old and new value; empty when the declared budget is spent.
+    """
+
+    cause: str
+    evidence: list[str]
+    action: str
+    changes: dict[str, tuple[Any, Any]] = field(default_factory=dict[str, tuple[Any, Any]])
+
+
+@dataclass
+class AttemptRecord:
+    """One training of a stage. `log` holds one mapping per logged step: step, epoch, loss, learning_rate, …"""
+
+    number: int
+    seed: int
+    settings: dict[str, Any]
+    input_sha256: str
+    trained: bool = False
+    model: str = ""
+    model_sha256: str = ""
+    error: str | None = None
+    log: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    summary: dict[str, Any] = field(default_factory=dict[str, Any])
+    seconds: float = 0.0
+    gates: dict[str, GateRecord] = field(default_factory=dict[str, GateRecord])
+    diagnosis: Diagnosis | None = None
+
+
+@dataclass
+class StageRecord:
+    """One stage and its attempts, in order. `verdict` is None while it is under way."""
+
+    name: str
+    method: str
+    required_gates: list[str]
+    attempts: dict[int, AttemptRecord] = field(default_factory=dict[int, AttemptRecord])
+    verdict: Verdict | None = None
+    reason: str = ""
+
+
+@dataclass
+class RunRecord:
+    """A whole run, or a gate run alone (then `stages` is empty and `gates` holds it)."""
+
+    folder: Path
+    name: str = ""
+    started: str = ""
+    finished: str | None = None
+    start: dict[str, Any] = field(default_factory=dict[str, Any])
+    stages: dict[str, StageRecord] = field(default_factory=dict[str, StageRecord])
+    gates: dict[str, GateRecord] = field(default_factory=dict[str, GateRecord])
+    leaks: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    verdict: Verdict | None = None
+    reason: str = ""
+    promotions: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    faults: list[str] = field(default_factory=list[str])
+    digest: str = ""
+
+
+# --- writing -------------------------------------------------------------------------------------------------------
+
+
+class RunLog:
+    """The open, locked event log of a run folder. Appending is durable: the line is on disk when `append` returns."""
+
+    def __init__(self, folder: Path, lock_fd: int, fd: int, last_sha256: str) -> None:
+        self.folder = folder
+        self._lock_fd = lock_fd
+        self._fd = fd
+        self._last_sha256 = last_sha256
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Open or create the log; refuses a folder that another process is writing to (ConfigError)."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock_fd = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
+        except OSError as error:
+            raise CannotJudge(f"{folder}: the run folder cannot be written: {error.strerror}") from error
+        try:
+            fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(lock_fd)
+            raise ConfigError(
+                f"{folder}: another tunegate process is writing to this run folder; wait for it or choose another"
+            ) from error
+        path = folder / EVENTS
+        lines = _whole_lines(path)
+        try:
+            fd = os.open(path, os.O_CREAT | os.O_WRONLY, 0o644)
+            os.ftruncate(fd, sum(len(line) for line in lines))
+            os.lseek(fd, 0, os.SEEK_END)
+        except OSError as error:
+            os.close(lock_fd)
+            raise CannotJudge(f"{path}: cannot be written: {error.strerror}") from error
+        return cls(folder, lock_fd, fd, _sha256(lines[-1]) if lines else "")
+
+    def append(self, *events: Event) -> None:
+        """Write events and wait until they are on disk. A full disk raises CannotJudge and leaves whole lines only."""
+        lines: list[bytes] = []
+        for event in events:
+            stamped = {**event, "time": _now(), "previous_sha256": self._last_sha256}
+            lines.append(json.dumps(stamped, ensure_ascii=False, allow_nan=False, default=str).encode() + b"\n")
+            self._last_sha256 = _sha256(lines[-1])
+        data = memoryview(b"".join(lines))
+        try:
+            while data:
+                data = data[os.write(self._fd, data) :]
+            os.fsync(self._fd)
+        except OSError as error:
+            raise CannotJudge(f"{self.folder / EVENTS}: writing the record failed: {error.strerror}") from error
+
+    def close(self) -> None:
+        os.close(self._fd)
+        os.close(self._lock_fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def _sha256(line: bytes) -> str:
+    return hashlib.sha256(line).hexdigest()
+
+
+def _whole_lines(path: Path) -> list[bytes]:
+    try:
+        lines = path.read_bytes().splitlines(keepends=True)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise CannotJudge(f"{path}: cannot be read: {error.strerror}") from error
+    return lines if not lines or lines[-1].endswith(b"\n") else lines[:-1]
+
+
+# --- reading -------------------------------------------------------------------------------------------------------
+
+
+def read_events(folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield the events of a run folder; raises Tampered when the chain of hashes is broken."""
+    path = folder / EVENTS
+    if not path.exists():
+        raise ConfigError(f"{folder}: not a run folder: it has no {EVENTS}")
+    previous = ""
+    for number, line in enumerate(_whole_lines(path), start=1):
+        try:
+            event = json.loads(line)
+        except ValueError as error:
+            raise Tampered(f"{path}:{number}: not JSON, though whole: the record was changed ({error})") from error
+        if event.get("previous_sha256") != previous:
+            raise Tampered(f"{path}:{number}: does not follow from the line before it: the record was changed")
+        previous = _sha256(line)
+        yield event
+
+
+def read_run(folder: Path) -> RunRecord:
+    """Fold a run folder's events into a RunRecord."""
+    run = RunRecord(folder)
+    for event in read_events(folder):
+        _fold(run, event)
+    lines = _whole_lines(folder / EVENTS)
+    run.digest = _sha256(lines[-1]) if lines else ""
+    return run
+
+
+def _fold(run: RunRecord, event: dict[str, Any]) -> None:
+    match event["event"]:
+        case "run_started":
+            run.name, run.started, run.start = event["name"], event["time"], event
+        case "leaks_found":
+            run.leaks = event["leaks"]
+        case "stage_started":
+            run.stages[event["stage"]] = StageRecord(event["stage"], event["method"], event["gates"])
+        case "attempt_started":
+            attempt = AttemptRecord(event["attempt"], event["seed"], event["settings"], event["input_sha256"])
+            run.stages[event["stage"]].attempts[attempt.number] = attempt
+        case "trained":
+            attempt = run.stages[event["stage"]].attempts[event["attempt"]]
+            attempt.trained, attempt.model, attempt.model_sha256 = True, event["model"], event["model_sha256"]
+            attempt.log, attempt.summary, attempt.seconds = event["log"], event["summary"], event["seconds"]
+        case "training_failed":
+            run.stages[event["stage"]].attempts[event["attempt"]].error = event["error"]
+        case "gate_started":
+            _gates(run, event)[event["gate"]] = GateRecord(**_only(event, GateRecord))
+        case "outcome":
+            _gates(run, event)[event["gate"]].outcomes.append(outcome_from_json(event["outcome"]))
+        case "gate_decided":
+            gate = _gates(run, event)[event["gate"]]
+            for key, value in _only(event, GateRecord).items():
+                setattr(gate, key, value)
+            gate.decided, gate.verdict, gate.interval = True, Verdict(event["verdict"]), tuple(event["interval"])
+        case "diagnosed":
+            changes = {key: (old, new) for key, (old, new) in event["changes"].items()}
+            run.stages[event["stage"]].attempts[event["attempt"]].diagnosis = Diagnosis(
+                event["cause"], event["evidence"], event["action"], changes
+            )
+        case "stage_decided":
+            stage = run.stages[event["stage"]]
+            stage.verdict, stage.reason = Verdict(event["verdict"]), event["reason"]
+        case "fault":
+            run.faults.append(event["reason"])
+        case "promoted":
+            run.promotions.append(event)
+        case "run_decided":
+            run.verdict, run.reason, run.finished = Verdict(event["verdict"]), event["reason"], event["time"]
+        case _:
+            pass  # an event of a later version; the chain of hashes still covers it
+
+
+def _gates(run: RunRecord, event: Event) -> dict[str, GateRecord]:
+    if event.get("stage") is None:
+        return run.gates
+    return run.stages[event["stage"]].attempts[event["attempt"]].gates
+
+
+def _only(event: dict[str, Any], record: type[GateRecord]) -> dict[str, Any]:
+    return {key: value for key, value in event.items() if key in record.__dataclass_fields__}
+
+
+def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
+    """An outcome as plain JSON values; `outcome_from_json` is its inverse."""
+    return asdict(outcome)
+
+
+def outcome_from_json(data: Mapping[str, Any]) -> Outcome:
+    values = dict(data)
+    prompt = values["prompt"]
+    values["verdict"] = Verdict(values["verdict"])
+    values["prompt"] = prompt if isinstance(prompt, str) else tuple(prompt)
+    values["references"], values["tags"] = tuple(values["references"]), tuple(values["tags"])
+    values["findings"] = tuple(_finding(finding) for finding in values["findings"])
+    return Outcome(**values)
+
+
+def _finding(data: Mapping[str, Any]) -> Finding:
+    values = dict(data)
+    values["verdict"] = Verdict(values["verdict"])
+    values["errors"] = tuple(ErrorSpan(**error) for error in values["errors"])
+    return Finding(**values)

@@ -1,0 +1,95 @@
+"""The seam between the engine and training: a model on disk and data in, a model on disk out.
+
+Every training runs in a process of its own (`python -m tunegate_trainers job.json`), so that memory is given back, a
+crash is contained, and the random state of one attempt cannot reach the next.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class TrainJob:
+    """One training.
+
+    `model` is a model folder (a PEFT adapter folder included). `data` is a JSONL file whose rows are already rendered:
+    `{"prompt", "completion"}` for sft, `{"prompt", "chosen", "rejected"}` for dpo, where a prompt is a string or a list
+    of chat messages and the other values are strings. `output` is the folder to create; it appears whole or not at
+    all. `args` go to TRL's config class, `peft` to `peft.LoraConfig` (None trains all weights). `save` says whether
+    an adapter is merged into the weights or saved beside them.
+    """
+
+    method: str
+    model: str
+    data: str
+    output: str
+    seed: int
+    args: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    peft: Mapping[str, Any] | None = None
+    save: Literal["merged", "adapter"] = "merged"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """What a training reports: the logged steps, and a summary with at least `rows` and `rows_dropped`.
+
+    `error` says why there is no model (diverged, out of memory, killed); then the attempt is not the model's failure.
+    """
+
+    log: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    summary: dict[str, Any] = field(default_factory=dict[str, Any])
+    seconds: float = 0.0
+    error: str | None = None
+
+
+class Trainer(Protocol):
+    """Trains; returns when the model is on disk, or with `error` set. Never raises for what the training did."""
+
+    def __call__(self, job: TrainJob) -> TrainResult: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SubprocessTrainer:
+    """Runs each job in a fresh Python process; what it prints goes to standard error."""
+
+    command: tuple[str, ...] = (sys.executable, "-m", "tunegate_trainers")
+
+    def __call__(self, job: TrainJob) -> TrainResult:
+        folder = Path(job.output).parent
+        job_file, result_file = folder / "job.json", folder / "result.json"
+        job_file.write_text(json.dumps(asdict(job), indent=2, default=str), encoding="utf-8")
+        result_file.unlink(missing_ok=True)
+        started = time.monotonic()
+        process = subprocess.run([*self.command, str(job_file), str(result_file)], stdout=sys.stderr, check=False)
+        seconds = time.monotonic() - started
+        try:
+            result = json.loads(result_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            died = f"signal {-process.returncode}" if process.returncode < 0 else f"exit code {process.returncode}"
+            return TrainResult(seconds=seconds, error=f"the training process ended with {died} and left no result")
+        return TrainResult(result["log"], result["summary"], seconds, result["error"])
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptedTrainer:
+    """The fake for tests: writes a model folder holding what the script returns, as `weights.txt`."""
+
+    script: Callable[[TrainJob], str]
+
+    def __call__(self, job: TrainJob) -> TrainResult:
+        try:
+            weights = self.script(job)
+        except RuntimeError as error:
+            return TrainResult(error=str(error))
+        folder = Path(job.output)
+        folder.mkdir(parents=True)
+        (folder / "weights.txt").write_text(weights, encoding="utf-8")
+        return TrainResult(log=[{"step": 1, "loss": 1.0}], summary={"rows": 1, "rows_dropped": 0})
