@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from tunegate.cases import Case, Prompt
+from tunegate.cases import Case, Message, Prompt
 
 FinishReason = Literal["stop", "length", "unknown"]
 
@@ -47,12 +47,16 @@ class Model(Protocol):
     Both methods yield `(index into cases, response)` in whatever order the answers are ready, each index once. They
     report what goes wrong with one case in `Response.error` and raise TunegateError only when nothing can be answered.
     `sha256` identifies the weights (None where there are none to hash: stored responses, remote servers).
+    `block_size` is how many cases it likes at once: the runner asks block by block, and a resumed gate asks for the
+    very same blocks, so that an answer never depends on where a run was interrupted.
     """
 
     @property
     def name(self) -> str: ...
     @property
     def sha256(self) -> str | None: ...
+    @property
+    def block_size(self) -> int: ...
     def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]: ...
     def score_choices(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]: ...
 
@@ -61,10 +65,15 @@ def chat(prompt: Prompt, system: str | None) -> Prompt:
     """Put the system message of the settings in front of a prompt that brings none of its own."""
     if system is None:
         return prompt
-    messages = ({"role": "user", "content": prompt},) if isinstance(prompt, str) else prompt
+    messages = as_messages(prompt)
     if messages and messages[0]["role"] == "system":
         return messages
-    return ({"role": "system", "content": system}, *messages)
+    return (Message(role="system", content=system), *messages)
+
+
+def as_messages(prompt: Prompt) -> tuple[Message, ...]:
+    """The prompt as chat messages; plain text is one turn of the user."""
+    return (Message(role="user", content=prompt),) if isinstance(prompt, str) else prompt
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,7 @@ class ScriptedModel:
     script: Callable[[Case], str | Response]
     name: str = "scripted"
     sha256: str | None = None
+    block_size: int = 16
 
     def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
         for index, case in enumerate(cases):
@@ -90,6 +100,7 @@ class StoredResponses:
     responses: Mapping[str, Response]
     name: str = "responses"
     sha256: str | None = None
+    block_size: int = 1024
 
     def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
         for index, case in enumerate(cases):

@@ -1,0 +1,68 @@
+"""Reading files that users write. Every fault is a ConfigError of one line that names the file and what to do."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+from pathlib import Path
+from typing import IO
+
+from tunegate.exceptions import ConfigError, nearest
+
+
+def read_text(path: Path, max_bytes: int) -> str:
+    """The text of a UTF-8 file, its byte-order mark removed."""
+    check_size(path, max_bytes)
+    with open_text(path) as file:
+        try:
+            return file.read()
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{path}: not UTF-8 (byte {error.start}); save the file as UTF-8") from error
+
+
+def open_text(path: Path) -> IO[str]:
+    try:
+        return path.open(encoding="utf-8-sig", newline="")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def check_size(path: Path, max_bytes: int) -> None:
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file{_neighbour(path)}") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    if path.is_dir():
+        raise ConfigError(f"{path}: is a folder, a file was expected")
+    if size == 0:
+        raise ConfigError(f"{path}: the file is empty")
+    if size > max_bytes:
+        raise ConfigError(f"{path}: {size / 2**20:,.0f} MiB; at most {max_bytes / 2**20:,.0f} MiB are read: split it")
+
+
+def _neighbour(path: Path) -> str:
+    return nearest(path.name, os.listdir(path.parent)) if path.parent.is_dir() else ""
+
+
+def one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def resolve(path: str, base_dir: Path) -> Path:
+    """A path from a file, relative to that file's folder. `package:NAME/rest` lies in an installed package."""
+    if not path.startswith("package:"):
+        return base_dir / Path(path).expanduser()
+    name, _, rest = path.removeprefix("package:").partition("/")
+    spec = importlib.util.find_spec(name)
+    if spec is None or not spec.submodule_search_locations:
+        raise ConfigError(f"{path}: the Python package {name!r} is not installed: pip install {name.replace('_', '-')}")
+    return Path(spec.submodule_search_locations[0]) / rest

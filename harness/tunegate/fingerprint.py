@@ -1,0 +1,122 @@
+"""The fingerprint of a model: the SHA-256 that verdicts, attestations and promotions refer to.
+
+- a GGUF file: the SHA-256 of the file, the number that `sha256sum` prints.
+- a model folder: the SHA-256 over one line per file, `<relative path>\\0<SHA-256 of the file>\\n`, sorted by path.
+- a PEFT adapter folder: the same, with a last line `base\\0<fingerprint of the base model>\\n`: an adapter answers
+  differently on another base.
+
+Every file counts unless it is a by-product that no loader reads (`is_by_product`), so a file that a later library
+starts to read is covered already. Weights in pickle files are refused: loading them can run code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from tunegate.exceptions import CannotJudge, ConfigError
+
+BLOCK_BYTES = 1 << 20
+ADAPTER_CONFIG = "adapter_config.json"
+
+BY_PRODUCT_FILES = (
+    ".*",  # .gitattributes, .lock, an editor's swap files
+    "README*",
+    "LICENSE*",
+    "NOTICE*",
+    "*.md",
+    "*.log",
+    "*.jsonl",
+    "*.attestation.json",
+    "attestation*",
+    "training_args.bin",
+    "trainer_state.json",
+    "optimizer.pt",
+    "scheduler.pt",
+    "scaler.pt",
+    "rng_state*.pth",
+    "events.out.tfevents.*",
+    "all_results.json",
+    "train_results.json",
+    "eval_results.json",
+)
+"""File names, at any depth, that trainers, people and Tunegate leave beside a model and that do not change it."""
+
+BY_PRODUCT_FOLDERS = (".*", "checkpoint-*", "optimizer", "runs", "logs", "__pycache__")
+"""Folder names that are left out whole. `ref/`, the reference adapter that DPO saves, is not among them: it counts."""
+
+PICKLE_WEIGHTS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
+
+
+def fingerprint(model: Path, *, base: Callable[[Path], str] | None = None) -> str:
+    """The fingerprint of a GGUF file, a model folder or an adapter folder, as 64 hexadecimal digits.
+
+    `base` maps an adapter folder to its base model's fingerprint. Raises ConfigError for what is no model or holds
+    pickled weights, and CannotJudge for files that cannot be read.
+    """
+    if model.is_file():
+        return file_sha256(model)
+    if not model.is_dir():
+        raise ConfigError(f"{model}: no such model: expected a folder or a .gguf file")
+    digest = hashlib.sha256()
+    for relative, path in sorted(_files(model)):
+        digest.update(f"{relative}\0{file_sha256(path)}\n".encode())
+    if (model / ADAPTER_CONFIG).exists():
+        if base is None:
+            raise ConfigError(f"{model}: an adapter has no fingerprint without its base model's")
+        digest.update(f"base\0{base(model)}\n".encode())
+    return digest.hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, read in blocks of 1 MiB."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb", buffering=0) as stream:
+            while block := stream.read(BLOCK_BYTES):
+                digest.update(block)
+    except OSError as error:
+        raise CannotJudge(f"{path}: cannot be read for the model's fingerprint: {error.strerror}") from error
+    return digest.hexdigest()
+
+
+def is_by_product(name: str) -> bool:
+    """Whether a file of this name is left out of a fingerprint."""
+    return _matches(name, BY_PRODUCT_FILES)
+
+
+def _files(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield (path with forward slashes relative to `folder`, path) of every file that counts."""
+    found = False
+    for directory, subfolders, names in os.walk(folder, onerror=_unreadable):
+        subfolders[:] = [name for name in subfolders if not _matches(name, BY_PRODUCT_FOLDERS)]
+        linked = [name for name in subfolders if (Path(directory) / name).is_symlink()]
+        if linked:
+            raise ConfigError(f"{Path(directory) / linked[0]}: a link to a folder inside a model; put the files there")
+        for name in names:
+            if is_by_product(name):
+                continue
+            path = Path(directory) / name
+            if _matches(name, PICKLE_WEIGHTS):
+                raise ConfigError(
+                    f"{path}: pickled weights are refused because loading them can run code; save the model as "
+                    "safetensors (save_pretrained does) and remove this file"
+                )
+            if not path.is_file():
+                what = "a broken link" if path.is_symlink() else "not a regular file"
+                raise CannotJudge(f"{path}: {what}, so the model has no fingerprint")
+            found = True
+            yield path.relative_to(folder).as_posix(), path
+    if not found:
+        raise ConfigError(f"{folder}: no model: the folder holds no files that belong to one")
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _unreadable(error: OSError) -> None:
+    raise CannotJudge(f"{error.filename}: cannot be read for the model's fingerprint: {error.strerror}") from error
