@@ -6,6 +6,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 from tunegate.cases import Case
@@ -46,8 +47,10 @@ class Check(Protocol):
     def judge(self, samples: Sequence[Sample]) -> Sequence[Finding]: ...
 
 
-CheckBuilder = Callable[[object], Check]
-"""Builds a check from its entry in a suite file; raises ConfigError that names the nearest check or option."""
+CheckBuilder = Callable[[object, Path], Check]
+"""Builds a check from its entry in a suite file and the folder of that file.
+
+Raises ConfigError that names the nearest check or option."""
 
 
 def judge(checks: Sequence[Check], samples: Sequence[Sample]) -> Iterator[Outcome]:

@@ -1,0 +1,207 @@
+"""A suite: a bank of cases and the checks that judge them, loaded from a file, validated and hashed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tunegate.cases import Case, Message, Prompt
+from tunegate.checks import Check, CheckBuilder, unique_names
+from tunegate.exceptions import ConfigError
+from tunegate.files import resolve
+from tunegate.models import GenerationSettings
+from tunegate.rows import Row, read_rows
+from tunegate.sampling import SinglePlan, draw_order
+from tunegate.schema import CasesSpec, SuiteSpec, read_spec
+from tunegate.templates import MissingField, as_text, fill, fill_list
+from tunegate.yaml_file import KeyPath, YamlFile, load_yaml
+
+ROLES = ("system", "user", "assistant")
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A bank of cases with its checks. `sha256` covers everything that can change a verdict but the model."""
+
+    name: str
+    cases: tuple[Case, ...]
+    checks: tuple[Check, ...]
+    plan: SinglePlan
+    settings: GenerationSettings
+    sha256: str
+    path: str = ""
+
+    @property
+    def max_errors(self) -> dict[str, int]:
+        """Gate-level caps on error categories, from all checks; the lowest cap counts."""
+        caps: dict[str, int] = {}
+        for check in self.checks:
+            for category, cap in check.max_errors.items():
+                caps[category] = min(cap, caps.get(category, cap))
+        return caps
+
+    @property
+    def check_names(self) -> list[str]:
+        return unique_names(self.checks)
+
+    def draw(self, n: int, seed: int, used: frozenset[str] = frozenset()) -> tuple[Case, ...]:
+        """Draw up to `n` cases that are not in `used`: the next ones of the order that the seed gives."""
+        by_id = {case.id: case for case in self.cases}
+        fresh = [case_id for case_id in draw_order(by_id, seed) if case_id not in used]
+        return tuple(by_id[case_id] for case_id in fresh[:n])
+
+
+def load_suite(path: Path, build_check: CheckBuilder) -> Suite:
+    """Load a suite file; raises ConfigError for whatever is wrong with it, its cases or its checks."""
+    file = load_yaml(path)
+    spec = read_spec(SuiteSpec, file)
+    name = path.name.removesuffix(".yaml").removesuffix(".yml").removesuffix(".gate")
+    return make_suite(spec, spec.name or name, file, (), build_check)
+
+
+def make_suite(spec: SuiteSpec, name: str, file: YamlFile, keys: KeyPath, build_check: CheckBuilder) -> Suite:
+    """Build a suite from its validated spec, which stands at `keys` of `file`."""
+    base_dir = file.path.parent
+    try:
+        cases = load_cases(spec.cases, base_dir)
+    except MissingField as error:
+        raise file.error((*keys, "cases"), str(error)) from error
+    checks = tuple(
+        _build(build_check, entry, base_dir, file, (*keys, "checks", index)) for index, entry in enumerate(spec.checks)
+    )
+    plan = SinglePlan(spec.plan.draw, spec.plan.accept)
+    if len(cases) < plan.draw:
+        raise file.error(
+            (*keys, "cases"),
+            f"the bank has {len(cases)} cases, the plan draws {plan.draw}; add cases or lower `plan.draw`",
+        )
+    generate = spec.generate
+    settings = GenerationSettings(
+        generate.max_new_tokens, generate.system, tuple(generate.stop), generate.temperature, generate.seed
+    )
+    return Suite(name, cases, checks, plan, settings, _sha256(cases, checks, plan, settings), str(file.path))
+
+
+def _build(build_check: CheckBuilder, entry: Any, base_dir: Path, file: YamlFile, keys: KeyPath) -> Check:
+    try:
+        return build_check(entry, base_dir)
+    except ConfigError as error:
+        raise file.error(keys, str(error)) from error
+
+
+def _sha256(cases: tuple[Case, ...], checks: tuple[Check, ...], plan: SinglePlan, settings: GenerationSettings) -> str:
+    digest = hashlib.sha256()
+    for part in (asdict(plan), asdict(settings), [check.fingerprint for check in checks]):
+        digest.update(_canonical(part))
+    for case in sorted(cases, key=lambda case: case.id):
+        digest.update(_canonical(asdict(case)))
+    return digest.hexdigest()
+
+
+def _canonical(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str).encode() + b"\n"
+
+
+# --- rows to cases -------------------------------------------------------------------------------------------------
+
+
+def load_cases(spec: CasesSpec, base_dir: Path) -> tuple[Case, ...]:
+    """Read the rows and turn each into a case; ids must be unique."""
+    path = resolve(spec.path, base_dir)
+    cases: list[Case] = []
+    lines: dict[str, int] = {}
+    for number, row in select(read_rows(path, spec.split), spec.where, path):
+        try:
+            case = _case(spec, row)
+        except MissingField as error:
+            raise MissingField(f"{path}:{number}: {error}") from error
+        except ConfigError as error:
+            raise ConfigError(f"{path}:{number}: {error}") from error
+        if case.id in lines:
+            raise ConfigError(
+                f"{path}:{number}: the id {case.id!r} stands twice, first on line {lines[case.id]}; ids must be unique"
+            )
+        lines[case.id] = number
+        cases.append(case)
+    if not cases:
+        raise ConfigError(f"{path}: no row is left after `where: {dict(spec.where)}`")
+    return tuple(cases)
+
+
+def select(rows: Iterator[tuple[int, Row]], where: Mapping[str, Any], path: Path) -> Iterator[tuple[int, Row]]:
+    """Keep the rows whose fields have the wanted values; a field that a row lacks is an error."""
+    for number, row in rows:
+        for field in where:
+            if field not in row:
+                raise ConfigError(f"{path}:{number}: `where` names the field {field!r}, which this row does not have")
+        if all(row[field] == wanted for field, wanted in where.items()):
+            yield number, row
+
+
+def _case(spec: CasesSpec, row: Row) -> Case:
+    references = spec.reference
+    if references is None:
+        references = ["{references}"] if "references" in row else ["{reference}"] if "reference" in row else []
+    return Case(
+        id=_id(spec.id, row),
+        prompt=prompt_of(spec.prompt, spec.messages, row),
+        references=tuple(text for template in references for text in fill_list(template, row)),
+        context=_optional(spec.context, "context", row),
+        choices=_choices(spec, row),
+        tags=_tags(spec.tags, row),
+        group=_optional(spec.group, "group", row),
+        fields=row,
+    )
+
+
+def _id(template: str, row: Row) -> str:
+    try:
+        case_id = fill(template, row)
+    except MissingField as error:
+        raise MissingField(f"{error}; every case needs an id: name the field as in `id: '{{row_id}}'`") from error
+    if not case_id.strip():
+        raise ConfigError("the id is empty")
+    return case_id
+
+
+def prompt_of(template: str | None, messages: str | None, row: Row) -> Prompt:
+    """The prompt of a row: from a template, from a field of chat messages, or by the default field names."""
+    field = messages or ("messages" if template is None and "messages" in row else None)
+    if field is None:
+        return fill(template or "{prompt}", row)
+    if field not in row:
+        raise MissingField(f"the row has no field {field!r}")
+    return _messages(row[field], field)
+
+
+def _messages(value: Any, field: str) -> tuple[Message, ...]:
+    turns: list[Any] = value if isinstance(value, list) else []
+    if not turns:
+        raise ConfigError(f"{field}: a list of chat messages was expected")
+    for turn in turns:
+        if not (isinstance(turn, dict) and turn.get("role") in ROLES and isinstance(turn.get("content"), str)):  # pyright: ignore[reportUnknownMemberType]
+            raise ConfigError(f"{field}: a message is {{role: {'|'.join(ROLES)}, content: text}}, got {str(turn)[:80]}")  # pyright: ignore[reportUnknownArgumentType]
+    return tuple(Message(role=turn["role"], content=turn["content"]) for turn in turns)
+
+
+def _choices(spec: CasesSpec, row: Row) -> tuple[str, ...]:
+    templates = spec.choices if spec.choices is not None else ["{choices}"] if "choices" in row else []
+    return tuple(text for template in templates for text in fill_list(template, row))
+
+
+def _tags(fields: list[str] | None, row: Row) -> tuple[str, ...]:
+    if fields is not None:
+        return tuple(f"{field}={value}" for field in fields for value in fill_list(f"{{{field}}}", row))
+    tags: Any = row.get("tags", [])
+    return tuple(as_text(tag) for tag in (tags if isinstance(tags, list) else [tags]))  # pyright: ignore[reportUnknownVariableType]
+
+
+def _optional(template: str | None, default_field: str, row: Row) -> str | None:
+    if template is not None:
+        return fill(template, row)
+    value = row.get(default_field)
+    return None if value is None else as_text(value)
