@@ -1,0 +1,49 @@
+"""Checks: metrics with their pass conditions, one thin file per idea.
+
+`build_check(entry, base_dir)` turns one item of a suite's `checks` list into a check:
+
+    exact                                       a name alone
+    rougeL: {min: 0.6}                          a name and its options
+    contains: autosomal                         a name and the one option that matters most
+    {python: "metrics:fluency", min: 0.5}       the same, with further options beside it
+
+The dict below is the whole registry. Its values are imported only when a suite uses them, so that building `exact`
+imports neither numpy nor torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tunegate.checks import Check
+
+    from tunegate_suites.options import ModelLoader
+
+CHECKS = {
+    "exact": "tunegate_suites.text:Exact",
+    "contains": "tunegate_suites.text:Contains",
+    "regex": "tunegate_suites.text:Regex",
+    "json": "tunegate_suites.json_check:Json",
+    "choice": "tunegate_suites.choice:Choice",
+    "rouge1": "tunegate_suites.rouge:Rouge",
+    "rouge2": "tunegate_suites.rouge:Rouge",
+    "rougeL": "tunegate_suites.rouge:Rouge",
+    "rougeLsum": "tunegate_suites.rouge:Rouge",
+    "python": "tunegate_suites.python_metric:Python",
+}
+"""Check name to the `module:class` that implements it. `rouge3` to `rouge9` exist too (see `build.find`)."""
+
+
+def build_check(entry: object, base_dir: Path, load_model: ModelLoader | None = None) -> Check:
+    """Build the check that an item of a suite's `checks` list describes.
+
+    Paths in options are relative to `base_dir`. `load_model` opens local judge models (default: `tunegate.hf`).
+    Raises ConfigError, its message relative to the entry (`rougeL.minn: unknown option (did you mean 'min'?)`), and
+    MissingExtra when the check needs packages that are not installed.
+    """
+    from tunegate_suites.build import build
+
+    return build(entry, base_dir, load_model)

@@ -1,0 +1,172 @@
+"""What all checks share. A check is a pydantic model: its fields are its options in the suite file."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, PrivateAttr, field_validator, model_validator
+from tunegate.checks import Sample
+from tunegate.exceptions import ConfigError
+from tunegate.outcomes import Finding, Verdict
+
+from tunegate_suites.options import BuildContext
+
+
+class Options(BaseModel):
+    """Options of a check, or of a part of one: unknown keys and values of the wrong type are errors."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True, defer_build=True
+    )
+
+
+class CheckBase(Options):
+    """Satisfies `tunegate.checks.Check`. The first line of a subclass's docstring is its line in docs/checks.md."""
+
+    shorthand: ClassVar[str | None] = None
+    """The option that a value which is not a mapping is given to: `contains: text`."""
+    example: ClassVar[str] = ""
+    """Options worth copying, for error messages and the documentation."""
+    passes_when: ClassVar[str] = ""
+    """The pass condition in words, for the documentation."""
+    extra: ClassVar[str | None] = None
+    """The extra of the distribution that must be installed."""
+    revision: ClassVar[str] = "1"
+    """The version of the check: raised whenever the same input may get another finding."""
+
+    _context: BuildContext = PrivateAttr(default=BuildContext("", Path()))
+
+    def model_post_init(self, context: Any, /) -> None:
+        self._context = (
+            context if isinstance(context, BuildContext) else BuildContext(type(self).__name__.lower(), Path())
+        )
+
+    def prepare(self) -> None:
+        """Called once after the options were validated: raise ConfigError for what only a closer look shows."""
+
+    @property
+    def name(self) -> str:
+        return self._known_as
+
+    @cached_property
+    def _known_as(self) -> str:  # cached: pydantic finds private attributes slowly, and every finding has a name
+        return self._context.name or type(self).__name__.lower()
+
+    @property
+    def version(self) -> str:
+        return self.revision
+
+    @property
+    def batch_size(self) -> int:
+        return 1
+
+    @property
+    def needs_choices(self) -> bool:
+        return False
+
+    @property
+    def max_errors(self) -> dict[str, int]:
+        return {}
+
+    @property
+    def fingerprint(self) -> str:
+        """Name, version, options and the hashes of files, as JSON; equal for equal checks, wherever they lie."""
+        options = self.model_dump(mode="json", by_alias=True)
+        facts = {"name": self.name, "version": self.version, "options": options, **self.further_facts()}
+        return json.dumps(facts, sort_keys=True, ensure_ascii=False)
+
+    def further_facts(self) -> dict[str, Any]:
+        """What else can change a finding, say the weights of a model that the check uses."""
+        return {}
+
+    def judge(self, samples: Sequence[Sample]) -> Sequence[Finding]:
+        raise NotImplementedError
+
+    def config_error(self, option: str, message: str) -> ConfigError:
+        """The error to raise from `prepare`."""
+        return ConfigError(f"{self.name}.{option}: {message}")
+
+    def passed(self, ok: bool, value: float | bool | str | None, reason: str, **more: Any) -> Finding:
+        """A finding that passes or fails."""
+        verdict = Verdict.PASS if ok else Verdict.FAIL
+        return Finding(self.name, verdict, value, reason, self.version, **more)
+
+    def invalid(self, reason: str, detail: str | None = None) -> Finding:
+        """A finding that says why there is no judgement."""
+        return Finding(self.name, Verdict.INVALID, None, reason, self.version, detail=detail)
+
+
+class CaseCheck(CheckBase):
+    """A check that looks at one case at a time: a subclass writes `judge_one`."""
+
+    def judge(self, samples: Sequence[Sample]) -> Sequence[Finding]:
+        return [self.judge_one(sample) for sample in samples]
+
+    def judge_one(self, sample: Sample) -> Finding:
+        raise NotImplementedError
+
+
+class Bounds(Options):
+    """The pass condition of a score: `min`, `max` or both, ends included."""
+
+    min: float | None = None
+    """lowest score that passes"""
+    max: float | None = None
+    """highest score that passes"""
+
+    def holds(self, score: float) -> bool:
+        return (self.min is None or score >= self.min) and (self.max is None or score <= self.max)
+
+    @cached_property
+    def in_words(self) -> str:
+        """`>= 0.6`, `<= 3`, or both."""
+        parts = [f">= {self.min:g}" if self.min is not None else "", f"<= {self.max:g}" if self.max is not None else ""]
+        return " and ".join(part for part in parts if part)
+
+    @cached_property
+    def cutoff(self) -> float | None:
+        return self.max if self.min is None else self.min
+
+
+class NumericCheck(CheckBase, Bounds):
+    """A check whose metric is a number. A score that is not finite is INVALID, never a pass or a miss."""
+
+    score_range: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
+    """Scores outside cannot occur; a bound that is outside is a mistake (60 for 0.6)."""
+    bounds_required: ClassVar[bool] = True
+    passes_when: ClassVar[str] = "`min` <= score <= `max`"
+
+    @model_validator(mode="after")
+    def _bounds_make_sense(self) -> Self:
+        if self.bounds_required and self.min is None and self.max is None:
+            raise ValueError("needs 'min' or 'max', the lowest or highest score that passes")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"nothing passes: min {self.min:g} is above max {self.max:g}")
+        return self
+
+    @field_validator("min", "max")
+    @classmethod
+    def _bound_can_be_reached(cls, bound: float | None) -> float | None:
+        low, high = cls.score_range
+        if bound is not None and not low <= bound <= high:
+            raise ValueError(f"expected a number from {low:g} to {high:g}, got {bound:g}")
+        return bound
+
+    def scored(self, score: float, note: str = "", detail: str | None = None) -> Finding:
+        """The finding for a score."""
+        if not math.isfinite(score):
+            return self.invalid(f"the score is {score}", detail)
+        ok = self.holds(score)
+        reason = f"{self._digits(score, ok)} {'is' if ok else 'is not'} {self.in_words}{note}"
+        verdict = Verdict.PASS if ok else Verdict.FAIL
+        return Finding(self._known_as, verdict, score, reason, self.revision, self.cutoff, (), detail)
+
+    def _digits(self, score: float, ok: bool) -> str:
+        """Few digits, but enough to be on the right side of the bound (0.59999 is not shown as 0.6)."""
+        short = f"{score:.4g}"
+        return short if self.holds(float(short)) is ok else repr(score)

@@ -1,0 +1,172 @@
+"""What options are made of: files read once, extras that must be there, and errors that say what to write instead."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+from pydantic import BaseModel, BeforeValidator, InstanceOf, PlainSerializer, ValidationError, ValidationInfo
+from pydantic import WithJsonSchema as JsonSchema
+from tunegate.exceptions import MissingExtra, nearest
+from tunegate.models import Model
+
+ModelLoader = Callable[[str], Model]
+
+
+def load_hf_model(path: str) -> Model:
+    """Open a local transformers model, the default way to get a local judge."""
+    from tunegate.hf import HFModel  # imported late: it brings torch
+
+    return HFModel(path)
+
+
+@dataclass(frozen=True)
+class BuildContext:
+    """What a check needs to know beside its options: the name it goes by, and where relative paths start."""
+
+    name: str
+    base_dir: Path
+    load_model: ModelLoader = load_hf_model
+
+
+# --- files ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TextFile:
+    """A file that an option names, read once when the check is built: what was hashed is what is used."""
+
+    path: Path
+    text: str
+    sha256: str
+
+
+def read_text_file(path: Path) -> TextFile:
+    """Read a UTF-8 file (a byte order mark is dropped); raises ValueError with the nearest name in its folder."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise ValueError(f"no such file: {path}{_nearest_file(path)}") from None
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {error.strerror}") from None
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not UTF-8 (byte {error.start}): save it as UTF-8") from None
+    return TextFile(path, text, hashlib.sha256(data).hexdigest())
+
+
+def _nearest_file(path: Path) -> str:
+    names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    close = difflib.get_close_matches(path.name, names[:1000], n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _load(value: object, info: ValidationInfo) -> TextFile:
+    if isinstance(value, TextFile):
+        return value
+    if not isinstance(value, str | Path):
+        raise ValueError(f"expected the path of a file, got {value!r}")
+    return read_text_file(base_dir(info) / value)
+
+
+def base_dir(info: ValidationInfo) -> Path:
+    """The folder that relative paths in options start from."""
+    return info.context.base_dir if isinstance(info.context, BuildContext) else Path()
+
+
+InputFile = Annotated[
+    InstanceOf[TextFile],
+    BeforeValidator(_load),
+    # The fingerprint must not depend on where the suite happens to lie, so it holds the name and the hash.
+    PlainSerializer(lambda file: {"file": file.path.name, "sha256": file.sha256}, return_type=dict[str, str]),
+    JsonSchema({"type": "string", "description": "path of a file, relative to the suite file"}),
+]
+
+
+# --- extras --------------------------------------------------------------------------------------------------------
+
+
+def require(check: str, extra: str, *modules: str) -> None:
+    """Raise MissingExtra unless all modules are installed; none is imported, so that checking stays fast."""
+    for module in modules:
+        if find_spec(module) is None:
+            raise MissingExtra(check, extra, ModuleNotFoundError(f"No module named '{module}'"))
+
+
+# --- errors --------------------------------------------------------------------------------------------------------
+
+
+def explain(error: ValidationError, model: type[BaseModel], options: Mapping[str, Any], prefix: str) -> str:
+    """One line for a pydantic error: key path, what was expected, what came, the nearest valid name."""
+    expected: dict[str, list[str]] = {}
+    got: dict[str, str] = {}
+    for fault in error.errors(include_url=False):
+        where, message, value = _fault(fault, model, options)
+        key = ".".join([prefix, *where])
+        expected.setdefault(key, [])
+        if message not in expected[key]:
+            expected[key].append(message)
+        got[key] = value
+    return "; ".join(
+        f"{key}: {' or '.join(messages).replace(' or expected', ' or')}{got[key]}" for key, messages in expected.items()
+    )
+
+
+def _fault(fault: Any, model: type[BaseModel], options: Mapping[str, Any]) -> tuple[list[str], str, str]:
+    location: Sequence[int | str] = fault["loc"]
+    if fault["type"] == "extra_forbidden":
+        *parents, key = location
+        owner = _model_at(model, parents)
+        return [str(part) for part in location], f"unknown option{nearest(str(key), _keys(owner))}", ""
+    if fault["type"] == "missing":
+        return [str(part) for part in location[:-1]], f"needs the option {location[-1]!r}", ""
+    where = _written(location, options)
+    if fault["type"] == "value_error":
+        return where, str(fault["ctx"]["error"]), ""
+    if location and location[-1] == "[key]":
+        allowed = fault.get("ctx", {}).get("expected", "")
+        return where, f"unknown name{nearest(str(fault['input']), allowed.replace(chr(39), '').split(' or '))}", ""
+    message = fault["msg"].replace("Input should be ", "expected ")
+    return where, message[:1].lower() + message[1:], f", got {fault['input']!r}"
+
+
+def _written(location: Sequence[int | str], options: Mapping[str, Any]) -> list[str]:
+    """The part of a pydantic location that the user wrote: without the tags of unions and validators."""
+    here: Any = options
+    where: list[str] = []
+    for part in location:
+        if isinstance(here, Mapping) and part in here:
+            here = cast("Mapping[str, Any]", here)[cast(str, part)]
+        elif isinstance(here, list) and isinstance(part, int) and part < len(cast("list[Any]", here)):
+            here = cast("list[Any]", here)[part]
+        else:
+            continue
+        where.append(str(part))
+    return where
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _model_at(model: type[BaseModel], location: Sequence[int | str]) -> type[BaseModel]:
+    """The options model that a location inside `model` leads to."""
+    for part in location:
+        field = next((f for name, f in model.model_fields.items() if part in (name, f.alias)), None)
+        inner = _models_in(field.annotation) if field else []
+        model = inner[0] if inner else model
+    return model
+
+
+def _models_in(annotation: object) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        return [annotation] if issubclass(annotation, BaseModel) else []
+    return [found for part in typing.get_args(annotation) for found in _models_in(part)]

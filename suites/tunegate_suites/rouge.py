@@ -1,0 +1,55 @@
+"""`rouge1` … `rouge9`, `rougeL`, `rougeLsum`: overlap of n-grams or common subsequences, measured by `rouge-score`."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, ClassVar, Literal
+
+from tunegate.checks import Sample
+from tunegate.outcomes import Finding
+
+from tunegate_suites.base import CaseCheck, NumericCheck
+from tunegate_suites.options import require
+from tunegate_suites.text import NO_REFERENCE
+
+MAX_TABLE_CELLS = 20_000_000
+"""rouge-score fills a table of answer words times reference words; beyond this it takes seconds and gigabytes."""
+
+
+class Rouge(CaseCheck, NumericCheck):
+    """ROUGE against the references, the best of several counts (Lin, 2004; computed by `rouge-score`)."""
+
+    shorthand: ClassVar[str | None] = "min"
+    example: ClassVar[str] = "rougeL: {min: 0.6, measure: fmeasure}"
+    extra: ClassVar[str | None] = "text"
+    score_range: ClassVar[tuple[float, float]] = (0.0, 1.0)
+
+    measure: Literal["precision", "recall", "fmeasure"] = "fmeasure"
+    """which of the three numbers is the score"""
+    stemmer: bool = False
+    """compare the stems of English words (Porter)"""
+
+    def prepare(self) -> None:
+        require(self.name, "text", "rouge_score")
+
+    @cached_property
+    def _scorer(self) -> Any:
+        from rouge_score.rouge_scorer import RougeScorer
+
+        return RougeScorer([self.name], use_stemmer=self.stemmer)
+
+    def judge_one(self, sample: Sample) -> Finding:
+        references, answer = sample.case.references, sample.response.text
+        if not references:
+            return self.invalid(NO_REFERENCE)
+        best = 0.0
+        for reference in references:
+            # A word and the space after it take two characters at least.
+            if len(answer) * len(reference) > 4 * MAX_TABLE_CELLS and self._too_long(answer, reference):
+                return self.invalid(f"answer ({len(answer):,} characters) and reference are too long for {self.name}")
+            score = self._scorer.score(reference, answer)[self._known_as]
+            best = max(best, getattr(score, self.measure))
+        return self.scored(best)
+
+    def _too_long(self, answer: str, reference: str) -> bool:
+        return self.name.startswith("rougeL") and len(answer.split()) * len(reference.split()) > MAX_TABLE_CELLS
