@@ -22,6 +22,7 @@ from tunegate.exceptions import CannotJudge, ConfigError, Tampered
 from tunegate.outcomes import ErrorSpan, Finding, Outcome, Verdict
 
 EVENTS = "events.jsonl"
+SYNC_EVERY_S = 0.2
 Event = Mapping[str, Any]
 
 
@@ -130,6 +131,7 @@ class RunLog:
         self._lock_fd = lock_fd
         self._fd = fd
         self._last_sha256 = last_sha256
+        self._synced = time.monotonic()
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -157,20 +159,36 @@ class RunLog:
             raise CannotJudge(f"{path}: cannot be written: {error.strerror}") from error
         return cls(folder, lock_fd, fd, _sha256(lines[-1]) if lines else "")
 
-    def append(self, *events: Event) -> None:
-        """Write events and wait until they are on disk. A full disk raises CannotJudge and leaves whole lines only."""
-        lines: list[bytes] = []
+    def append(self, *events: Event, durable: bool = True) -> None:
+        """Write events; a `durable` one is on disk when this returns, others at most SYNC_EVERY_S later.
+
+        What is written survives `kill -9` in either case; waiting for the disk guards against a power cut. A full disk
+        raises CannotJudge; a line that was cut short by it is dropped at the next opening.
+        """
         for event in events:
             stamped = {**event, "time": _now(), "previous_sha256": self._last_sha256}
-            lines.append(json.dumps(stamped, ensure_ascii=False, allow_nan=False, default=str).encode() + b"\n")
-            self._last_sha256 = _sha256(lines[-1])
-        data = memoryview(b"".join(lines))
+            line = (
+                json.dumps(stamped, ensure_ascii=False, allow_nan=False, default=str).encode(errors="replace") + b"\n"
+            )
+            self._write(line)
+            self._last_sha256 = _sha256(line)
+        if durable or time.monotonic() - self._synced > SYNC_EVERY_S:
+            self._sync()
+
+    def _write(self, line: bytes) -> None:
+        rest = memoryview(line)
         try:
-            while data:
-                data = data[os.write(self._fd, data) :]
+            while rest:
+                rest = rest[os.write(self._fd, rest) :]
+        except OSError as error:
+            raise CannotJudge(f"{self.folder / EVENTS}: writing the record failed: {error.strerror}") from error
+
+    def _sync(self) -> None:
+        try:
             os.fsync(self._fd)
         except OSError as error:
             raise CannotJudge(f"{self.folder / EVENTS}: writing the record failed: {error.strerror}") from error
+        self._synced = time.monotonic()
 
     def close(self) -> None:
         os.close(self._fd)

@@ -179,7 +179,7 @@ def prompt_of(template: str | None, messages: str | None, row: Row) -> Prompt:
 
 
 def _messages(value: Any, field: str) -> tuple[Message, ...]:
-    turns: list[Any] = value if isinstance(value, list) else []
+    turns: list[Any] = list(value) if isinstance(value, list) else []  # pyright: ignore[reportUnknownArgumentType]
     if not turns:
         raise ConfigError(f"{field}: a list of chat messages was expected")
     for turn in turns:
