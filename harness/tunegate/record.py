@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import math
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -118,6 +119,11 @@ class RunRecord:
     promotions: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     faults: list[str] = field(default_factory=list[str])
     digest: str = ""
+
+    def all_gates(self) -> list[GateRecord]:
+        """Every gate of every attempt, in order; or the gates of a gate run alone."""
+        attempts = [attempt for stage in self.stages.values() for attempt in stage.attempts.values()]
+        return [*self.gates.values(), *(gate for attempt in attempts for gate in attempt.gates.values())]
 
 
 # --- writing -------------------------------------------------------------------------------------------------------
@@ -244,6 +250,8 @@ def read_run(folder: Path) -> RunRecord:
     run = RunRecord(folder)
     for event in read_events(folder):
         _fold(run, event)
+    for gate in run.all_gates():
+        gate.outcomes = list({outcome.case_id: outcome for outcome in gate.outcomes}.values())  # judged again: the last
     lines = _whole_lines(folder / EVENTS)
     run.digest = _sha256(lines[-1]) if lines else ""
     return run
@@ -304,8 +312,12 @@ def _only(event: dict[str, Any], record: type[GateRecord]) -> dict[str, Any]:
 
 
 def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
-    """An outcome as plain JSON values; `outcome_from_json` is its inverse."""
-    return asdict(outcome)
+    """An outcome as plain JSON values; `outcome_from_json` is its inverse, but for a NaN, which JSON does not have."""
+    data = asdict(outcome)
+    for finding in data["findings"]:
+        if isinstance(finding["value"], float) and not math.isfinite(finding["value"]):
+            finding["value"] = str(finding["value"])
+    return data
 
 
 def outcome_from_json(data: Mapping[str, Any]) -> Outcome:

@@ -60,7 +60,11 @@ class Evidence:
 
 def first_settings(spec: RetrainSpec) -> Settings:
     """The first rung of every ladder."""
-    return Settings(*(ladder[0] if ladder else None for ladder in (spec.rows, spec.epochs, spec.learning_rate)))
+    return Settings(
+        rows=spec.rows[0] if spec.rows else None,
+        epochs=spec.epochs[0] if spec.epochs else None,
+        learning_rate=spec.learning_rate[0] if spec.learning_rate else None,
+    )
 
 
 def diagnose(evidence: Evidence, settings: Settings, spec: RetrainSpec) -> Diagnosis:

@@ -12,7 +12,7 @@ from tunegate.checks import Sample, judge
 from tunegate.exceptions import ConfigError, Inconclusive, TunegateError
 from tunegate.gate import Decision, decide
 from tunegate.models import Model, Response
-from tunegate.outcomes import Outcome
+from tunegate.outcomes import Outcome, Verdict
 from tunegate.record import GateRecord, outcome_to_json
 from tunegate.sampling import SinglePlan
 from tunegate.suites import Suite
@@ -63,12 +63,12 @@ class GateRunner:
         """Run one gate to its decision.
 
         `used` are case ids that earlier attempts saw and this draw must not. `begun` is the record of the same gate,
-        interrupted: its draw is kept, and its finished cases are not judged again. Raises ConfigError when the bank
-        is smaller than the plan, Inconclusive when too few fresh cases are left.
+        interrupted or INVALID: its draw is kept, and cases that were judged are not judged again. Raises ConfigError
+        when the bank is smaller than the plan, Inconclusive when too few fresh cases are left.
         """
         started = time.monotonic()
         cases = _drawn_before(suite, begun) if begun else self._draw(place, suite, plan, model, seed, used)
-        outcomes = {outcome.case_id: outcome for outcome in begun.outcomes} if begun else {}
+        outcomes = {o.case_id: o for o in begun.outcomes if o.verdict is not Verdict.INVALID} if begun else {}
         self.progress(place.label, len(outcomes), len(cases))
         for outcome in _judged(suite, model, cases, frozenset(outcomes)):
             outcomes[outcome.case_id] = outcome

@@ -1,0 +1,128 @@
+"""A pipeline: the file that names a base model, its suites, its stages and its registry, loaded and validated whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunegate.checks import CheckBuilder
+from tunegate.exceptions import ConfigError, nearest
+from tunegate.files import resolve
+from tunegate.schema import PipelineSpec, StageSpec, SuiteSpec, read_spec
+from tunegate.suites import Suite, load_suite, make_suite
+from tunegate.training_data import TrainingData, load_training_data
+from tunegate.yaml_file import YamlFile, load_yaml
+
+ArgsValidator = Callable[[str, Mapping[str, Any], Mapping[str, Any] | None], None]
+"""Checks a method's `args` and `peft` options before anything is trained; raises ConfigError."""
+
+BUILTIN = "package:tunegate_suites/data"
+
+
+def accept_any_args(method: str, args: Mapping[str, Any], peft: Mapping[str, Any] | None) -> None:
+    """The validator for tests and for installs without the extra 'train'."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage with its data loaded."""
+
+    spec: StageSpec
+    data: TrainingData
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A validated pipeline. `sha256` covers the file, every suite and every data set."""
+
+    name: str
+    path: Path
+    model: str
+    seed: int
+    suites: Mapping[str, Suite]
+    stages: tuple[Stage, ...]
+    promote_to: str | None
+    registry: Path | None
+    sha256: str
+
+    def gates(self, stage: Stage) -> dict[str, Suite]:
+        """The suites that a stage must pass, by gate name."""
+        return {name: self.suites[name] for name in stage.spec.gates}
+
+
+def load_pipeline(path: Path, build_check: CheckBuilder, validate_args: ArgsValidator = accept_any_args) -> Pipeline:
+    """Load a pipeline file with all it names; raises ConfigError before anything is trained."""
+    file = load_yaml(path)
+    spec = read_spec(PipelineSpec, file)
+    base_dir = path.parent
+    suites = {name: _suite(name, entry, file, build_check) for name, entry in spec.suites.items()}
+    stages: list[Stage] = []
+    for index, stage in enumerate(spec.stages):
+        keys = ("stages", index)
+        for position, gate in enumerate(stage.gates):
+            if gate not in suites:
+                raise file.error((*keys, "gates", position), f"no suite is named {gate!r}{nearest(gate, suites)}")
+        try:
+            validate_args(stage.method, stage.args, stage.peft)
+        except ConfigError as error:
+            raise file.error((*keys, "args"), str(error)) from error
+        data = load_training_data(stage.data, stage.method, base_dir)
+        _check_budget(stage, data, file, index)
+        stages.append(Stage(stage, data))
+    digest = hashlib.sha256(json.dumps(file.data, sort_keys=True, default=str).encode(errors="replace"))
+    for sha256 in (*(suite.sha256 for suite in suites.values()), *(stage.data.sha256 for stage in stages)):
+        digest.update(sha256.encode())
+    return Pipeline(
+        name=spec.name,
+        path=path,
+        model=model_place(spec.model, base_dir),
+        seed=spec.seed,
+        suites=suites,
+        stages=tuple(stages),
+        promote_to=spec.promote.to if spec.promote else None,
+        registry=resolve(spec.promote.registry, base_dir) if spec.promote else None,
+        sha256=digest.hexdigest(),
+    )
+
+
+def _suite(name: str, entry: str | dict[str, Any], file: YamlFile, build_check: CheckBuilder) -> Suite:
+    if isinstance(entry, str):
+        return load_suite(suite_place(entry, file.path.parent), build_check)
+    keys = ("suites", name)
+    spec = read_spec(SuiteSpec, file, keys, entry)
+    return make_suite(spec, spec.name or name, file, keys, build_check)
+
+
+def suite_place(entry: str, base_dir: Path) -> Path:
+    """The path of a suite file; `builtin:NAME` is one that ships with Tunegate."""
+    if entry.startswith("builtin:"):
+        return resolve(f"{BUILTIN}/{entry.removeprefix('builtin:')}.yaml", base_dir)
+    return resolve(entry, base_dir)
+
+
+def model_place(model: str, base_dir: Path) -> str:
+    """A model folder or file relative to the pipeline file; anything else (a hub id, `package:…`) is left as it is."""
+    if model.startswith(("package:", "http://", "https://")):
+        return model
+    local = resolve(model, base_dir)
+    return str(local) if local.exists() or model.startswith((".", "/", "~")) else model
+
+
+def _check_budget(stage: StageSpec, data: TrainingData, file: YamlFile, index: int) -> None:
+    rows, available = stage.retrain.rows or [], len(data.examples)
+    if rows and rows[-1] > available:
+        raise file.error(
+            ("stages", index, "retrain", "rows"), f"{rows[-1]} rows are asked for, {data.path.name} has {available}"
+        )
+    for setting in ("num_train_epochs", "learning_rate"):
+        ladder = {"num_train_epochs": "epochs"}.get(setting, setting)
+        if setting in stage.args and getattr(stage.retrain, ladder) is not None:
+            raise file.error(("stages", index, "args", setting), f"also set by `retrain.{ladder}`; give one of the two")

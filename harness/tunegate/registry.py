@@ -1,0 +1,232 @@
+"""The registry: promoted models, each with its attestation and its evidence, and aliases that point at them.
+
+    registry/
+        models/<sha256>/model/             the promoted bytes
+        models/<sha256>/attestation.json   which gates they passed
+        models/<sha256>/events.jsonl       the record of the run, so that anyone can check
+        aliases/production.json            {"sha256": ..., ...}, replaced in one step
+
+Promotion is atomic: everything is written beside its place and moved there by `os.replace`; a kill in the middle
+leaves the old alias.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunegate import __version__
+from tunegate.exceptions import CannotJudge, ConfigError, Tampered, TunegateError, nearest
+from tunegate.gate import decide
+from tunegate.outcomes import Verdict
+from tunegate.record import EVENTS, AttemptRecord, GateRecord, RunRecord, StageRecord, read_run
+from tunegate.sampling import SinglePlan
+
+Fingerprint = Callable[[Path], str]
+"""SHA-256 of a model on disk."""
+
+
+class NotPromotable(TunegateError):
+    """The evidence does not support a promotion."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """A promoted model."""
+
+    alias: str
+    sha256: str
+    folder: Path
+    attestation: dict[str, Any]
+
+
+def recheck(gate: GateRecord) -> None:
+    """Decide a gate again from the outcomes on record; raises Tampered when the recorded verdict differs.
+
+    Raises NotPromotable when the record holds fewer outcomes than the plan registered.
+    """
+    seen = {outcome.case_id for outcome in gate.outcomes}
+    if seen != set(gate.case_ids) or len(gate.case_ids) != gate.drawn:
+        raise NotPromotable(f"gate {gate.gate!r}: {len(seen)} of {gate.drawn} registered cases are on record")
+    decision = decide(SinglePlan(gate.drawn, gate.accept), gate.outcomes, gate.max_errors)
+    recorded = (gate.verdict, gate.passed, gate.failed, gate.invalid)
+    if (decision.verdict, decision.passed, decision.failed, decision.invalid) != recorded:
+        raise Tampered(
+            f"gate {gate.gate!r}: the record says {gate.verdict} with {gate.passed} passed, "
+            f"its outcomes give {decision.verdict} with {decision.passed}"
+        )
+
+
+def final_attempt(run: RunRecord) -> tuple[StageRecord, AttemptRecord]:
+    """The attempt whose model a run ends with; raises NotPromotable unless every stage passed."""
+    if not run.stages:
+        raise NotPromotable("the run has no stage; only a model that a pipeline trained and gated can be promoted")
+    planned = run.start.get("stages", [])
+    for name in planned:
+        stage = run.stages.get(name)
+        if stage is None or stage.verdict is not Verdict.PASS:
+            state = "was not reached" if stage is None else stage.reason or "is not decided"
+            raise NotPromotable(f"stage {name!r} has not passed: {state}")
+    stage = run.stages[planned[-1]] if planned else list(run.stages.values())[-1]
+    return stage, stage.attempts[max(stage.attempts)]
+
+
+def check_promotable(run: RunRecord, fingerprint: Fingerprint) -> tuple[AttemptRecord, Path]:
+    """Hold a run's final model against its evidence: every required gate passed, on exactly these bytes."""
+    stage, attempt = final_attempt(run)
+    folder = run.folder / attempt.model
+    if not folder.is_dir():
+        raise NotPromotable(f"{folder}: the model that passed is not there any more")
+    if fingerprint(folder) != attempt.model_sha256:
+        raise Tampered(f"{folder}: these are not the weights that passed; they changed after their gates")
+    for name in stage.required_gates:
+        gate = attempt.gates.get(name)
+        if gate is None or not gate.decided:
+            raise NotPromotable(f"gate {name!r} of stage {stage.name!r} was not decided")
+        recheck(gate)
+        if gate.model_sha256 != attempt.model_sha256:
+            raise Tampered(f"gate {name!r} was run on other weights ({gate.model_sha256})")
+        if gate.verdict is not Verdict.PASS:
+            raise NotPromotable(f"gate {name!r} of stage {stage.name!r}: {gate.verdict}: {gate.reason}")
+    return attempt, folder
+
+
+def promote(run: RunRecord, alias: str, registry: Path, fingerprint: Fingerprint) -> Promotion:
+    """Copy a run's final model into the registry and point the alias at it."""
+    attempt, folder = check_promotable(run, fingerprint)
+    sha256 = attempt.model_sha256
+    attestation = _attestation(run, attempt, alias)
+    place = registry / "models" / sha256
+    try:
+        if not place.exists():
+            _publish(run, folder, attestation, place, fingerprint)
+        pointer = {"alias": alias, "sha256": sha256, "run": run.name, "record_sha256": run.digest}
+        _replace(registry / "aliases" / f"{alias}.json", json.dumps(pointer, indent=2))
+    except OSError as error:
+        raise CannotJudge(f"{registry}: the registry cannot be written: {error.strerror or error}") from error
+    return Promotion(alias, sha256, place, attestation)
+
+
+def _attestation(run: RunRecord, attempt: AttemptRecord, alias: str) -> dict[str, Any]:
+    gates = [gate for gate in run.all_gates() if gate.verdict is Verdict.PASS and gate.decided]
+    return {
+        "tunegate": __version__,
+        "run": run.name,
+        "model_sha256": attempt.model_sha256,
+        "base_model": run.start.get("model"),
+        "pipeline_sha256": run.start.get("pipeline_sha256"),
+        "record_sha256": run.digest,
+        "promoted_to": alias,
+        "gates": [
+            {
+                "stage": gate.stage,
+                "attempt": gate.attempt,
+                "gate": gate.gate,
+                "suite_sha256": gate.suite_sha256,
+                "model_sha256": gate.model_sha256,
+                "passed": gate.passed,
+                "drawn": gate.drawn,
+                "accept": gate.accept,
+                "interval": list(gate.interval),
+                "seed": gate.seed,
+            }
+            for gate in gates
+        ],
+    }
+
+
+def _publish(run: RunRecord, folder: Path, attestation: dict[str, Any], place: Path, fingerprint: Fingerprint) -> None:
+    partial = place.with_name(f".{place.name}.{uuid.uuid4().hex}.partial")
+    try:
+        shutil.copytree(folder, partial / "model")
+        if fingerprint(partial / "model") != place.name:
+            raise CannotJudge(f"{folder}: the copy differs from the original; is another process writing to it?")
+        shutil.copy2(run.folder / EVENTS, partial / EVENTS)
+        (partial / "attestation.json").write_text(json.dumps(attestation, indent=2), encoding="utf-8")
+        _sync_tree(partial)
+        os.replace(partial, place)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _sync_tree(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            fd = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
+
+def _replace(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def verify(model: str, registry: Path, fingerprint: Fingerprint) -> Promotion:
+    """Say which promotion stands behind a model folder or an alias; its bytes and its evidence are checked.
+
+    Raises NotPromotable for bytes that were never promoted, Tampered when the registry's own copy or evidence changed.
+    """
+    if not registry.is_dir():
+        raise ConfigError(f"{registry}: no such registry; name it with --registry")
+    alias_file = registry / "aliases" / f"{model}.json"
+    alias = model if alias_file.is_file() else ""
+    if alias:
+        sha256 = str(_read_json(alias_file)["sha256"])
+        folder = registry / "models" / sha256 / "model"
+    else:
+        folder = Path(model)
+        if not folder.exists():
+            aliases = [path.stem for path in (registry / "aliases").glob("*.json")]
+            raise ConfigError(f"{model}: neither a model folder nor an alias in {registry}{nearest(model, aliases)}")
+        sha256 = fingerprint(folder)
+    place = registry / "models" / sha256
+    if not (place / "attestation.json").is_file():
+        _raise_if_changed(folder, registry)
+        raise NotPromotable(f"{model}: these bytes ({sha256[:12]}…) were never promoted in {registry}")
+    if fingerprint(place / "model") != sha256:
+        raise Tampered(f"{place / 'model'}: the bytes are not those that were promoted")
+    attestation = _read_json(place / "attestation.json")
+    _check_evidence(place, attestation)
+    return Promotion(alias or str(attestation["promoted_to"]), sha256, place, attestation)
+
+
+def _raise_if_changed(folder: Path, registry: Path) -> None:
+    models = (registry / "models").resolve()
+    if models in folder.resolve().parents:
+        raise Tampered(f"{folder}: lies in the registry, but its bytes are not those that were promoted")
+
+
+def _check_evidence(place: Path, attestation: dict[str, Any]) -> None:
+    run = read_run(place)
+    if run.digest != attestation["record_sha256"]:
+        raise Tampered(f"{place / EVENTS}: not the record that the attestation vouches for")
+    attested = {(gate["stage"], gate["attempt"], gate["gate"]) for gate in attestation["gates"]}
+    for gate in run.all_gates():
+        if (gate.stage, gate.attempt, gate.gate) in attested:
+            recheck(gate)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise Tampered(f"{path}: cannot be read as JSON: {error}") from error
