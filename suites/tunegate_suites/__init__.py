@@ -32,6 +32,7 @@ CHECKS = {
     "rouge2": "tunegate_suites.rouge:Rouge",
     "rougeL": "tunegate_suites.rouge:Rouge",
     "rougeLsum": "tunegate_suites.rouge:Rouge",
+    "errors": "tunegate_suites.errors:Errors",
     "python": "tunegate_suites.python_metric:Python",
 }
 """Check name to the `module:class` that implements it. `rouge3` to `rouge9` exist too (see `build.find`)."""
@@ -40,7 +41,7 @@ CHECKS = {
 def build_check(entry: object, base_dir: Path, load_model: ModelLoader | None = None) -> Check:
     """Build the check that an item of a suite's `checks` list describes.
 
-    Paths in options are relative to `base_dir`. `load_model` opens local judge models (default: `tunegate.hf`).
+    Paths in options are relative to `base_dir`. `load_model` opens local judge models (default: `tunegate.open_model`).
     Raises ConfigError, its message relative to the entry (`rougeL.minn: unknown option (did you mean 'min'?)`), and
     MissingExtra when the check needs packages that are not installed.
     """

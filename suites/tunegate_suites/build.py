@@ -13,7 +13,8 @@ from tunegate.exceptions import ConfigError, nearest
 
 from tunegate_suites import CHECKS
 from tunegate_suites.base import CheckBase
-from tunegate_suites.options import BuildContext, ModelLoader, explain, load_hf_model
+from tunegate_suites.options import BuildContext, ModelLoader, explain
+from tunegate_suites.options import load_model as load_any_model
 
 
 def build(entry: object, base_dir: Path, load_model: ModelLoader | None = None) -> CheckBase:
@@ -21,7 +22,7 @@ def build(entry: object, base_dir: Path, load_model: ModelLoader | None = None) 
     name, value, beside = _parse(entry)
     check_class = find(name)
     options = {**_options(name, value, check_class), **beside}
-    context = BuildContext(name, base_dir, load_model or load_hf_model)
+    context = BuildContext(name, base_dir, load_model or load_any_model)
     try:
         check = check_class.model_validate(options, context=context)
     except ValidationError as error:

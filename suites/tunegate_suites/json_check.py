@@ -13,7 +13,7 @@ from tunegate.checks import Sample
 from tunegate.outcomes import Finding
 
 from tunegate_suites.base import CaseCheck
-from tunegate_suites.options import base_dir, read_text_file
+from tunegate_suites.options import read_file
 from tunegate_suites.timing import TooSlow, time_limit
 
 SCHEMA_LIMIT_S = 5.0
@@ -37,7 +37,7 @@ class Json(CaseCheck):
     def _read(cls, value: object, info: ValidationInfo) -> object:
         if not isinstance(value, str | Path):
             return value
-        file = read_text_file(base_dir(info) / value)
+        file = read_file(value, info)
         try:
             return json.loads(file.text)
         except ValueError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import types
 import typing
@@ -14,17 +13,18 @@ from typing import Annotated, Any, cast
 
 from pydantic import BaseModel, BeforeValidator, InstanceOf, PlainSerializer, ValidationError, ValidationInfo
 from pydantic import WithJsonSchema as JsonSchema
-from tunegate.exceptions import MissingExtra, nearest
+from tunegate.exceptions import ConfigError, MissingExtra, nearest
+from tunegate.files import read_text, resolve
 from tunegate.models import Model
 
 ModelLoader = Callable[[str], Model]
 
 
-def load_hf_model(path: str) -> Model:
+def load_model(spec: str) -> Model:
     """Open a local transformers model, the default way to get a local judge."""
-    from tunegate.hf import HFModel  # imported late: it brings torch
+    from tunegate.open_model import open_model  # imported late: it brings torch
 
-    return HFModel(path)
+    return open_model(spec)
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,10 @@ class BuildContext:
 
     name: str
     base_dir: Path
-    load_model: ModelLoader = load_hf_model
+    load_model: ModelLoader = load_model
 
+
+MAX_FILE_BYTES = 64 * 2**20
 
 # --- files ---------------------------------------------------------------------------------------------------------
 
@@ -48,33 +50,18 @@ class TextFile:
     sha256: str
 
 
-def read_text_file(path: Path) -> TextFile:
-    """Read a UTF-8 file (a byte order mark is dropped); raises ValueError with the nearest name in its folder."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise ValueError(f"no such file: {path}{_nearest_file(path)}") from None
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read: {error.strerror}") from None
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 (byte {error.start}): save it as UTF-8") from None
-    return TextFile(path, text, hashlib.sha256(data).hexdigest())
-
-
-def _nearest_file(path: Path) -> str:
-    names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-    close = difflib.get_close_matches(path.name, names[:1000], n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
-
-
-def _load(value: object, info: ValidationInfo) -> TextFile:
+def read_file(value: object, info: ValidationInfo) -> TextFile:
+    """Read the file that an option names; faults are ValueErrors, as pydantic wants them."""
     if isinstance(value, TextFile):
         return value
     if not isinstance(value, str | Path):
         raise ValueError(f"expected the path of a file, got {value!r}")
-    return read_text_file(base_dir(info) / value)
+    try:
+        path = resolve(str(value), base_dir(info))
+        text = read_text(path, MAX_FILE_BYTES)
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+    return TextFile(path, text, hashlib.sha256(text.encode()).hexdigest())
 
 
 def base_dir(info: ValidationInfo) -> Path:
@@ -84,7 +71,7 @@ def base_dir(info: ValidationInfo) -> Path:
 
 InputFile = Annotated[
     InstanceOf[TextFile],
-    BeforeValidator(_load),
+    BeforeValidator(read_file),
     # The fingerprint must not depend on where the suite happens to lie, so it holds the name and the hash.
     PlainSerializer(lambda file: {"file": file.path.name, "sha256": file.sha256}, return_type=dict[str, str]),
     JsonSchema({"type": "string", "description": "path of a file, relative to the suite file"}),

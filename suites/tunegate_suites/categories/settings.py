@@ -1,0 +1,93 @@
+"""The settings that the categories share; in a suite file they stand beside `forbid`, `max` and `report`."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cached_property
+from typing import Annotated
+
+from pydantic import Field, field_validator
+from tunegate.checks import Sample
+from tunegate.outcomes import ErrorSpan
+
+from tunegate_suites.base import Options
+from tunegate_suites.categories.words import Vocabulary
+from tunegate_suites.options import InputFile, TextFile
+
+MAX_SPAN_CHARS = 500
+"""Longer stretches are cut: the record need not hold an endless answer twice."""
+
+Count = Annotated[int, Field(ge=1)]
+
+
+class ErrorSettings(Options):
+    """What the categories measure against."""
+
+    max_words: Count | None = None
+    """`too_long`: more words than this"""
+    max_chars: Count | None = None
+    """`too_long`: more characters; default: 4 times the longest reference and 200, or 4,000 without a reference"""
+    min_words: Count | None = None
+    """`too_short`: fewer words than this"""
+    min_chars: Count | None = None
+    """`too_short`: fewer characters; default: a quarter of the shortest reference"""
+    repeats: Annotated[int, Field(ge=2)] = 3
+    """`repetition`: a phrase that stands this often in a row"""
+    ngram: Annotated[int, Field(ge=1, le=200)] = 50
+    """`repetition`: the longest phrase looked for, in words"""
+    format: str | None = None
+    """`format`: a regular expression that the whole answer must match"""
+    echo_words: Annotated[int, Field(ge=4)] = 8
+    """`prompt_echo`: the last so many words of the prompt, standing in the answer"""
+    language: str = "en"
+    """`wrong_language`, `misspelling`: the expected language, an ISO 639-1 code"""
+    language_min_chars: Annotated[int, Field(ge=20)] = 50
+    """`wrong_language`: shorter answers are not judged"""
+    vocabulary: list[InputFile] = Field(default=[])
+    """`misspelling`: files whose words are right: a word list, any text, the training data (.jsonl)"""
+
+    @field_validator("format")
+    @classmethod
+    def _compiles(cls, pattern: str | None) -> str | None:
+        try:
+            re.compile(pattern or "")
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}: {pattern!r}") from None
+        return pattern
+
+    @cached_property
+    def known_words(self) -> Vocabulary:
+        """All words of the vocabulary files."""
+        return Vocabulary(_text(file) for file in self.vocabulary)
+
+
+def _text(file: TextFile) -> str:
+    """The words of a file; of JSON only what stands in strings, keys and escapes aside."""
+    if file.path.suffix not in (".jsonl", ".json"):
+        return file.text
+    rows = file.text.splitlines() if file.path.suffix == ".jsonl" else [file.text]
+    try:
+        return "\n".join(text for row in rows if row.strip() for text in _strings(json.loads(row)))
+    except ValueError:
+        return file.text
+
+
+def _strings(value: object) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [text for part in parts for text in _strings(part)]
+
+
+def span(category: str, text: str, start: int, end: int) -> ErrorSpan:
+    """The error span for `text[start:end]`, cut to MAX_SPAN_CHARS."""
+    end = min(end, start + MAX_SPAN_CHARS)
+    return ErrorSpan(category, start, end, text[start:end])
+
+
+def sources(sample: Sample) -> list[str]:
+    """The texts that an answer may draw on: context, prompt, references."""
+    case = sample.case
+    context = [case.context] if case.context and case.context not in case.prompt_text else []
+    return [*context, case.prompt_text, *case.references]

@@ -1,0 +1,102 @@
+"""Categories that can be seen from the shape of an answer: length, loops, format, refusals, echoes."""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+
+from tunegate.checks import Sample
+from tunegate.outcomes import ErrorSpan
+
+from tunegate_suites.categories.settings import ErrorSettings, span
+from tunegate_suites.normalise import plain
+from tunegate_suites.timing import time_limit
+
+FORMAT_LIMIT_S = 2.0
+_WORD = re.compile(r"\S+")
+
+
+def empty(sample: Sample, settings: ErrorSettings) -> list[ErrorSpan]:
+    """No visible character."""
+    return [] if plain(sample.response.text) else [ErrorSpan("empty")]
+
+
+def truncated(sample: Sample, settings: ErrorSettings) -> list[ErrorSpan]:
+    """The token limit ended the answer. Stored answers that do not say why they ended count as whole."""
+    end = len(sample.response.text)
+    return [ErrorSpan("truncated", end, end)] if sample.response.finish_reason == "length" else []
+
+
+def too_long(sample: Sample, settings: ErrorSettings) -> list[ErrorSpan]:
+    """Longer than `max_words` or `max_chars`; the span is what is too much."""
+    text = sample.response.text
+    limit = settings.max_chars or len(text)
+    if settings.max_words:
+        surplus = next(islice(_WORD.finditer(text), settings.max_words, None), None)
+        limit = min(limit, surplus.start() if surplus else limit)
+    elif not settings.max_chars:
+        references = sample.case.references
+        limit = 4 * max(map(len, references)) + 200 if references else 4000
+    return [span("too_long", text, limit, len(text))] if len(text.rstrip()) > limit else []
+
+
+def too_short(sample: Sample, settings: ErrorSettings) -> list[ErrorSpan]:
+    """Shorter than `min_words` or `min_chars`; the span is all of the answer."""
+    text = sample.response.text.strip()
+    least = settings.min_chars or 0
+    if not settings.min_chars and not settings.min_words:
+        least = min(map(len, sample.case.references), default=4) // 4 or 1
+    words = sum(1 for _ in islice(_WORD.finditer(text), settings.min_words)) if settings.min_words else 0
+    if len(text) >= least and words >= (settings.min_words or 0):
+        return []
+    return [span("too_short", sample.response.text, 0, len(sample.response.text))]
+
+
+def format_(sample: Sample, settings: ErrorSettings) -> list[ErrorSpan]:
+    """The answer, spaces around it aside, does not match the regular expression `format`."""
+    text = sample.response.text
+    with time_limit(FORMAT_LIMIT_S):  # TooSlow makes the case INVALID, as any exception does
+        matches = re.fullmatch(settings.format or "", text.strip()) is not None
+    return [] if matches else [span("format", text, 0, len(text))]
+
+
+_REFUSAL = re.compile(
+    r"""\b(?:
+        (?:i['’]?m|i\ am)\ (?:so\ |very\ |really\ )?(?:sorry|afraid|unable|not\ able|not\ allowed|not\ permitted)\b
+        | (?:i\ |we\ )?(?:can['’]?t|cannot|can\ not|won['’]?t|will\ not|am\ not\ able\ to|must\ decline\ to)\ +
+          (?:help|assist|answer|comply|provide|fulfill?|do\ that|discuss|give|share|engage|continue)\b
+        | as\ an?\ (?:ai|artificial\ intelligence|(?:large\ )?language\ model|assistant)\b
+        | i\ (?:do\ not|don['’]?t)\ (?:know|have\ (?:access|enough|the\ (?:information|ability)|information))\b
+        | i\ (?:must|have\ to)\ (?:decline|refuse)\b
+        | (?:sorry|apologies|i\ apologi[sz]e),?\ (?:but|i)\b
+    )""",
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+def refusal(sample: Sample, settings: ErrorSettings) -> list[ErrorSpan]:
+    """The model declines to answer (English phrases)."""
+    text = sample.response.text
+    match = _REFUSAL.search(text)
+    return [span("refusal", text, match.start(), match.end())] if match else []
+
+
+def prompt_echo(sample: Sample, settings: ErrorSettings) -> list[ErrorSpan]:
+    """The end of the prompt, where the question stands, is repeated word for word.
+
+    Its beginning does not count: an answer may quote the context that it was given.
+    """
+    prompt = sample.case.prompt
+    last = prompt if isinstance(prompt, str) else prompt[-1]["content"] if prompt else ""
+    wanted = [word.casefold() for word in last.split()[-settings.echo_words :]]
+    matches = list(_WORD.finditer(sample.response.text))
+    if not 4 <= len(wanted) <= len(matches):
+        return []
+    # Search in joined words: the library's substring search is linear, and a word number is a count of spaces.
+    joined = " " + " ".join(match.group().casefold() for match in matches) + " "
+    at = joined.find(" " + " ".join(wanted) + " ")
+    if at < 0:
+        return []
+    first = joined.count(" ", 0, at)
+    end = matches[first + len(wanted) - 1].end()
+    return [span("prompt_echo", sample.response.text, matches[first].start(), end)]

@@ -1,0 +1,126 @@
+"""`unsupported_number` and `unsupported_entity`: what an answer claims and no source of the case says."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from tunegate.checks import Sample
+from tunegate.outcomes import ErrorSpan
+
+from tunegate_suites.categories.settings import ErrorSettings, sources, span
+from tunegate_suites.categories.words import WORD, folded, is_symbol
+
+# Possessive quantifiers, so that `1,000x` is no number and not the number 1. `COVID-19` is a name.
+_NUMBER = re.compile(r"(?<!\w)(?<!\w[.,])(?<![^\W\d_][-‐‑])\d++(?:[.,]\d++)*+(?!\w)")
+_ENUMERATION = re.compile(r"^[ \t]*(\d{1,3})[.)](?=\s)", re.MULTILINE)
+_DIGITS = re.compile(r"\d++(?:[.,]\d++)*+")
+_UNITS = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen twenty"
+)
+_TENS = "thirty forty fifty sixty seventy eighty ninety"
+_IN_WORDS = {
+    **{word: str(value) for value, word in enumerate(_UNITS.split(" "))},
+    **{word: str(value) for value, word in zip(range(30, 100, 10), _TENS.split(" "), strict=True)},
+    "hundred": "100",
+    "thousand": "1000",
+    "once": "1",
+    "both": "2",
+    "twice": "2",
+    "half": "50",
+    "dozen": "12",
+}
+_NUMBER_WORD = re.compile(rf"\b(?:{'|'.join(_IN_WORDS)})\b")
+
+
+def unsupported_number(sample: Sample, settings: ErrorSettings) -> list[ErrorSpan]:
+    """A number in digits that neither context, prompt nor reference has, in digits or as a word.
+
+    `1,000` and `1000`, `2.50` and `2.5` are the same; digits within names (TBC1D24) and the numbering of a list are
+    no numbers.
+    """
+    text = sample.response.text
+    claimed = list(_NUMBER.finditer(text))
+    if not claimed:
+        return []
+    numbered = {
+        match.start() + len(match.group()) - len(match.group().lstrip()) for match in _ENUMERATION.finditer(text)
+    }
+    supported = {value for source in sources(sample) for value in _numbers(source)}
+    return [
+        span("unsupported_number", text, match.start(), match.end())
+        for match in claimed
+        if match.start() not in numbered and not _readings(match.group()) & supported
+    ]
+
+
+def _numbers(text: str) -> set[str]:
+    """All numbers that a source has, in digits or as words; its symbols' digits count, to be on the safe side."""
+    numbers = {reading for match in _DIGITS.finditer(text) for reading in _readings(match.group())}
+    return numbers | {_IN_WORDS[word] for word in _NUMBER_WORD.findall(text.lower())}
+
+
+def _readings(number: str) -> set[str]:
+    """What a number may mean: `1,234` is 1234 or 1.234, depending on where one comes from."""
+    if not number.isascii():
+        number = "".join(str(unicodedata.digit(sign)) if sign.isdigit() else sign for sign in number)
+    whole = re.sub(r"[.,]", "", number)
+    head, separator, tail = number.replace(",", ".").rpartition(".")
+    readings = {whole.lstrip("0") or "0"}
+    if separator and "." not in head:
+        fraction = tail.rstrip("0")
+        integer = head.lstrip("0") or "0"
+        readings = {f"{integer}.{fraction}" if fraction else integer}
+        if len(tail) == 3:
+            readings.add(whole.lstrip("0") or "0")
+    return readings
+
+
+_BEGINNINGS = (
+    "a an the this that these those in on at of to for from by with as and or but if when while after before since "
+    "both each all some many most it its he she they we you his her their our your there here no not yes"
+)
+_FUNCTION_WORDS = frozenset(_BEGINNINGS.split(" "))
+
+
+def unsupported_entity(sample: Sample, settings: ErrorSettings) -> list[ErrorSpan]:
+    """A name or symbol that neither context, prompt nor reference has; neighbouring words make one name.
+
+    Names are told by their capitals, symbols by capitals and digits inside (BLM, p53). A capital at the start of a
+    sentence tells nothing, so a name that stands there alone is not seen. Scripts without capitals are not judged.
+    """
+    text = sample.response.text
+    found: list[ErrorSpan] = []
+    names: set[str] | None = None
+    run: list[re.Match[str]] = []
+    for match in WORD.finditer(text):
+        if _is_capitalised(match.group()):
+            if names is None:
+                names = {folded(word) for source in sources(sample) for word in WORD.findall(source)}
+            if folded(match.group()) not in names:
+                if run and text[run[-1].end() : match.start()] != " ":
+                    found += _entity(text, run)
+                    run = []
+                run.append(match)
+                continue
+        found += _entity(text, run)
+        run = []
+    return found + _entity(text, run)
+
+
+def _entity(text: str, run: list[re.Match[str]]) -> list[ErrorSpan]:
+    if run and run[0].group().lower() in _FUNCTION_WORDS:
+        run = run[1:]  # `The BLM`
+    if not run or (len(run) == 1 and not is_symbol(run[0].group()) and _starts_sentence(text, run[0].start())):
+        return []
+    return [span("unsupported_entity", text, run[0].start(), run[-1].end())]
+
+
+def _is_capitalised(word: str) -> bool:
+    return len(word) > 1 and (word[0].isupper() or is_symbol(word)) and word[:2] not in ("I'", "I’")
+
+
+def _starts_sentence(text: str, at: int) -> bool:
+    before = text[max(0, at - 20) : at].rstrip(" \t\"'“‘([*_#>-–—")
+    return not before or before[-1] in ".!?…:;\n" or (before[-1].isdigit() and not before.rstrip("0123456789"))

@@ -1,0 +1,123 @@
+"""`errors`: typed reasons for a miss, forbidden, capped over the gate, or only reported."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from functools import cached_property
+from typing import Annotated, ClassVar
+
+from pydantic import Field, field_validator, model_validator
+from tunegate.checks import Sample
+from tunegate.exceptions import nearest
+from tunegate.outcomes import ErrorSpan, Finding
+
+from tunegate_suites.base import CaseCheck
+from tunegate_suites.categories.language import profiles, wrong_language
+from tunegate_suites.categories.repetition import repetition
+from tunegate_suites.categories.settings import ErrorSettings
+from tunegate_suites.categories.shape import empty, format_, prompt_echo, refusal, too_long, too_short, truncated
+from tunegate_suites.categories.spelling import dictionary, misspelling
+from tunegate_suites.categories.support import unsupported_entity, unsupported_number
+from tunegate_suites.options import require
+
+Category = Callable[[Sample, ErrorSettings], list[ErrorSpan]]
+
+CATEGORIES: dict[str, Category] = {
+    "misspelling": misspelling,
+    "too_long": too_long,
+    "too_short": too_short,
+    "repetition": repetition,
+    "truncated": truncated,
+    "empty": empty,
+    "format": format_,
+    "refusal": refusal,
+    "prompt_echo": prompt_echo,
+    "wrong_language": wrong_language,
+    "unsupported_number": unsupported_number,
+    "unsupported_entity": unsupported_entity,
+}
+MAX_SPANS = 100
+"""Spans kept per category and answer; the value counts all of them."""
+
+
+class Errors(CaseCheck, ErrorSettings):
+    """Error categories, each with the offending span. The value is the number of errors found."""
+
+    shorthand: ClassVar[str | None] = "forbid"
+    example: ClassVar[str] = "errors: {forbid: [repetition, misspelling], max: {too_long: 3}, report: [refusal]}"
+    passes_when: ClassVar[str] = "no forbidden category is found; `max` caps a category over the whole gate"
+    extra: ClassVar[str | None] = "text"
+
+    forbid: list[str] = Field(default=[])
+    """categories that fail a case"""
+    max: dict[str, Annotated[int, Field(ge=0)]] = Field(default={})
+    """category to the number of cases of a gate that may show it; more fail the gate, not the case"""
+    report: list[str] = Field(default=[])
+    """categories that are only counted"""
+
+    @field_validator("forbid", "max", "report")
+    @classmethod
+    def _categories_exist(cls, names: list[str] | dict[str, int]) -> list[str] | dict[str, int]:
+        for name in names:
+            if name not in CATEGORIES:
+                raise ValueError(f"unknown error category {name!r}{nearest(name, CATEGORIES)}")
+        return names
+
+    @model_validator(mode="after")
+    def _each_stands_once(self) -> Errors:
+        names = [*self.forbid, *self.max, *self.report]
+        if not names:
+            raise ValueError("name at least one category under 'forbid', 'max' or 'report'")
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"{name!r} stands twice: forbid it, cap it or report it")
+        return self
+
+    def prepare(self) -> None:
+        wanted = self._wanted
+        if "format" in wanted and self.format is None:
+            raise self.config_error("format", "the category 'format' needs the regular expression to match")
+        if "misspelling" in wanted:
+            require("the error category 'misspelling'", "text", "spellchecker")
+            try:
+                dictionary(self.language)
+            except ValueError:
+                raise self.config_error("language", f"no dictionary of {self.language!r} for 'misspelling'") from None
+        if "wrong_language" in wanted:
+            require("the error category 'wrong_language'", "text", "langdetect")
+            known = {code.split("-")[0] for code in profiles().get_lang_list()}
+            if self.language.split("-")[0] not in known:
+                raise self.config_error(
+                    "language", f"unknown language {self.language!r}{nearest(self.language, known)}"
+                )
+
+    @cached_property
+    def _wanted(self) -> dict[str, Category]:
+        return {name: CATEGORIES[name] for name in (*self.forbid, *self.max, *self.report)}
+
+    @property
+    def max_errors(self) -> dict[str, int]:
+        return self.max
+
+    def judge_one(self, sample: Sample) -> Finding:
+        spans: list[ErrorSpan] = []
+        counts: Counter[str] = Counter()
+        for name, category in self._wanted.items():
+            found = category(sample, self)
+            if found:
+                counts[name] = len(found)
+                spans += found[:MAX_SPANS]
+        ok = not any(name in counts for name in self.forbid)
+        return self.passed(ok, float(counts.total()), _summary(counts, spans) or "none found", errors=tuple(spans))
+
+
+def _summary(counts: Counter[str], spans: list[ErrorSpan]) -> str:
+    """`2 misspelling ('BLS', …)`, one part per category."""
+    first = {error.category: error.text for error in reversed(spans)}
+    return ", ".join(f"{count} {name}{_quoted(first[name], count)}" for name, count in counts.items())
+
+
+def _quoted(text: str, count: int) -> str:
+    shown = " ".join(text[:60].split())
+    return f" ({shown!r}{', …' if count > 1 else ''})" if shown else ""
