@@ -1,0 +1,71 @@
+"""`python -m tunegate_trainers job.json result.json`: run one training in a process of its own."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import shutil
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from tunegate.exceptions import TunegateError
+from tunegate.training import TrainJob
+from tunegate_trainers.settings import METHODS, validate_args, validate_peft
+
+
+def main(job_file: Path, result_file: Path) -> int:
+    """Run the job; `result_file` gets {"log", "summary", "error"}. Returns the exit code: 0 when there is a model."""
+    result: dict[str, Any] = {"log": [], "summary": {}, "error": None}
+    try:
+        job = TrainJob(**json.loads(job_file.read_text(encoding="utf-8")))
+        result["log"], result["summary"] = run(job)
+    except Exception as error:
+        if not isinstance(error, TunegateError):
+            traceback.print_exc()
+        result["error"] = one_line(error)
+    _write(result_file, result)
+    return 0 if result["error"] is None else 1
+
+
+def run(job: TrainJob) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Check the settings, then hand the job to its method; nothing half-written is left behind."""
+    validate_args(job.method, job.args)
+    validate_peft(job.peft)
+    partial = Path(f"{job.output}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        return importlib.import_module(METHODS[job.method]).train(job)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def one_line(error: Exception) -> str:
+    """The first line of what went wrong, with the remedy where it is known."""
+    text = str(error).strip().splitlines()[0] if str(error).strip() else ""
+    if isinstance(error, TunegateError):
+        return text
+    if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text:
+        return f"out of memory: lower args.per_device_train_batch_size or args.max_length ({text})"
+    return f"{type(error).__name__}: {text}"
+
+
+def _write(file: Path, result: dict[str, Any]) -> None:
+    """Whole or not at all, so that a killed training is never taken for a finished one."""
+    partial = file.with_suffix(".partial")
+    partial.write_text(json.dumps(result, indent=1, allow_nan=False), encoding="utf-8")
+    partial.replace(file)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # models are folders; nothing is fetched, nothing is reported
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if len(sys.argv) != 3:
+        sys.exit("usage: python -m tunegate_trainers job.json result.json")
+    try:
+        sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,38 @@
+"""Direct preference optimisation: chosen answers become likelier than rejected ones (TRL's DPOTrainer).
+
+The reference, against which the margin is measured, is the stage's input model: the adapter switched off, TRL's frozen
+copy of a continued adapter, or, where all weights train, a second copy loaded here. (Left alone, TRL would load that
+copy by the name in the model's config, which may be an older model.) So the margin of the first step is 0.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tunegate.training import TrainJob
+from tunegate_trainers import common
+
+ROW = ("prompt", "chosen", "rejected")
+
+
+def train(job: TrainJob) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Train on rows of prompt, chosen and rejected answer. Returns (log, summary)."""
+    return common.run(job, build)
+
+
+def build(job: TrainJob, loaded: common.Loaded) -> common.Built:
+    """The trainer, not yet started."""
+    from datasets import Dataset
+    from trl import DPOConfig, DPOTrainer
+
+    config = DPOConfig(**common.arguments(job))
+    rows = common.fit_rows(job, loaded.tokenizer, config.max_length, ROW)
+    trainer = DPOTrainer(
+        model=loaded.model,
+        ref_model=common.load(job).model if job.peft is None else None,
+        args=config,
+        train_dataset=Dataset.from_list(rows.kept),
+        processing_class=loaded.tokenizer,
+        peft_config=loaded.peft_config,
+    )
+    return trainer, rows

@@ -1,0 +1,28 @@
+"""What is watched while a model trains."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from transformers import ProgressCallback, TrainerCallback
+
+from tunegate.exceptions import CannotJudge
+
+
+class QuietProgress(ProgressCallback):
+    """One progress bar that shows the loss, where transformers prints a line for every logged step."""
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        if self.training_bar is not None and logs and "loss" in logs:
+            self.training_bar.set_postfix(loss=f"{float(logs['loss']):.3f}")
+
+
+class FiniteLoss(TrainerCallback):
+    """Stops a training whose loss or gradient is no longer a number: no later step would bring it back."""
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        for name in ("loss", "grad_norm"):
+            value = (logs or {}).get(name)
+            if value is not None and not math.isfinite(float(value)):
+                raise CannotJudge(f"diverged at step {state.global_step}: {name} is {value}; lower args.learning_rate")
