@@ -73,7 +73,7 @@ def load_pipeline(path: Path, build_check: CheckBuilder, validate_args: ArgsVali
         try:
             validate_args(stage.method, stage.args, stage.peft)
         except ConfigError as error:
-            raise file.error((*keys, "args"), str(error)) from error
+            raise file.error(keys, str(error)) from error
         data = load_training_data(stage.data, stage.method, base_dir)
         _check_budget(stage, data, file, index)
         stages.append(Stage(stage, data))

@@ -1,0 +1,124 @@
+"""The command line: the composition root, and the only module that joins the engine to suites, trainers and reports.
+
+Results go to standard output, everything else to standard error. Exit codes: 0 passed, 1 a gate failed, 2 usage or
+configuration, 3 invalid (no verdict could be reached), 4 inconclusive, 5 tampered, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from tunegate import __version__
+from tunegate.exceptions import TunegateError, nearest
+
+
+class _Parser(argparse.ArgumentParser):
+    """Argparse with errors of one line that name the nearest known word."""
+
+    def error(self, message: str) -> NoReturn:
+        unknown = message.removeprefix("unrecognized arguments: ")
+        if unknown != message:
+            known = [option for action in self._actions for option in action.option_strings]
+            message = f"unknown argument {unknown}{nearest(unknown.split()[0].split('=')[0], known)}"
+        print(f"{self.prog}: {message}; try `{self.prog} --help`", file=sys.stderr)
+        sys.exit(2)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line, without importing what the commands need."""
+    parser = _Parser(
+        prog="tunegate",
+        description="Acceptance sampling for fine-tuned language models.",
+        epilog="Exit codes: 0 passed, 1 a gate failed, 2 wrong usage, 3 invalid, 4 inconclusive, 5 tampered.",
+    )
+    parser.add_argument("--version", action="version", version=f"tunegate {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def command(name: str, summary: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=summary, description=summary[:1].upper() + summary[1:] + ".")
+        sub.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+        return sub
+
+    init = command("init", "write a starter project")
+    init.add_argument("folder", nargs="?", default=".", help="where to write it (default: here)")
+    init.add_argument("--example", metavar="NAME", help="copy a shipped example instead: gene-expert")
+
+    check = command("check", "validate a pipeline or suite file with all it names; train nothing")
+    check.add_argument("file", nargs="?", default="tunegate.yaml", help="default: tunegate.yaml")
+
+    run = command("run", "carry out a pipeline; the same command resumes it")
+    run.add_argument("file", nargs="?", default="tunegate.yaml", help="default: tunegate.yaml")
+    run.add_argument("--run", metavar="FOLDER", help="run folder (default: runs/NAME beside the file)")
+
+    gate = command("gate", "run one gate on a model or on stored responses; train nothing")
+    gate.add_argument("model", nargs="?", help="a model folder, .gguf file, hub id, package:… or http://…/v1#name")
+    gate.add_argument("--responses", metavar="FILE", help='answers made elsewhere: rows {"id", "response"}')
+    gate.add_argument("--suite", metavar="FILE", required=True, help="suite file, or builtin:NAME")
+    gate.add_argument("--draw", type=int, metavar="N", help="how many cases to draw (default: the suite's plan)")
+    gate.add_argument("--accept", type=int, metavar="K", help="how many must pass (default: the suite's plan)")
+    gate.add_argument("--seed", type=int, default=0, help="seed of the draw (default: 0)")
+    gate.add_argument("--batch-size", type=int, metavar="N", help="cases per batch of a local model")
+    gate.add_argument("--run", metavar="FOLDER", help="record folder (default: tunegate-runs/SUITE-KEY)")
+    gate.add_argument("--junit", metavar="FILE", help="also write JUnit XML")
+    gate.add_argument("--report", metavar="FILE", help="write the HTML report here")
+    gate.add_argument("--markdown", metavar="FILE", help="also write a Markdown summary")
+
+    report = command("report", "write the report of a run")
+    report.add_argument("run", help="run folder")
+    report.add_argument("--html", metavar="FILE", help="default: report.html in the run folder")
+    report.add_argument("--junit", metavar="FILE", help="also write JUnit XML")
+    report.add_argument("--markdown", metavar="FILE", help="also write a Markdown summary")
+    report.add_argument("--recheck", action="store_true", help="decide every gate again from the record; must agree")
+
+    promote = command("promote", "copy a run's model into the registry, if every gate of these weights passed")
+    promote.add_argument("run", help="run folder")
+    promote.add_argument("--to", metavar="ALIAS", default="production", help="default: production")
+    promote.add_argument("--registry", metavar="FOLDER", help="default: the pipeline's registry")
+
+    verify = command("verify", "say whether a model is promoted, and which gates it passed")
+    verify.add_argument("model", help="model folder, or an alias such as production")
+    verify.add_argument("--registry", metavar="FOLDER", default="registry", help="default: registry")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code. Never shows a traceback for what the user or the disk did."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    options = build_parser().parse_args(arguments)
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    try:
+        from tunegate import commands
+
+        handler: Any = getattr(commands, options.command)
+        return int(handler(options))
+    except TunegateError as error:
+        return _fail(options, str(error), error.exit_code)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; to go on: {shlex.join(['tunegate', *arguments])}", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; say nothing at exit either
+        return 3
+    except Exception as error:
+        traceback.print_exc()
+        return _fail(options, f"internal error: {type(error).__name__}: {error}", 3)
+
+
+def _fail(options: argparse.Namespace, message: str, exit_code: int) -> int:
+    print(f"tunegate {options.command}: {message}", file=sys.stderr)
+    if options.json:
+        import json
+
+        print(json.dumps({"verdict": None, "error": message, "exit_code": exit_code}))
+    return exit_code
+
+
+def console_main() -> NoReturn:
+    """The `tunegate` script."""
+    sys.exit(main())

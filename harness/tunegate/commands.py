@@ -1,0 +1,292 @@
+"""What each command does: the composition root, where engine, suites, trainers and reports meet (imported lazily)."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tunegate import console, starter
+from tunegate.exceptions import CannotJudge, ConfigError
+from tunegate.gate_run import GateRequest, GateRunResult, run_gate
+from tunegate.leakage import describe, find_leaks
+from tunegate.models import Model
+from tunegate.outcomes import Verdict
+from tunegate.pipeline import Pipeline, load_pipeline, suite_place
+from tunegate.record import RunLog, RunRecord, read_run
+from tunegate.registry import promote as promote_run
+from tunegate.registry import recheck
+from tunegate.registry import verify as verify_model
+from tunegate.responses import load_responses
+from tunegate.run import PipelineRun, Tools
+from tunegate.sampling import SinglePlan
+from tunegate.schema import PipelineSpec
+from tunegate.suites import Suite, load_suite
+from tunegate.training import SubprocessTrainer
+from tunegate.versions import installed_versions
+from tunegate.yaml_file import load_yaml
+
+MAX_REPORT_CASES = 5000
+"""Gates of more cases get a report only when one is asked for: the page would be slow, and 100 MB large."""
+
+
+# --- init, check ---------------------------------------------------------------------------------------------------
+
+
+def init(options: Namespace) -> int:
+    """Write a starter project or copy a shipped example; nothing that exists is overwritten."""
+    folder = Path(options.folder)
+    written = starter.write_example(options.example, folder) if options.example else starter.write_starter(folder)
+    if options.json:
+        print(json.dumps({"written": [str(path) for path in written]}))
+    else:
+        print(f"wrote {len(written)} files to {folder}: {', '.join(path.name for path in written)}")
+        print(f"next: tunegate check {folder / 'tunegate.yaml'}")
+    return 0
+
+
+def check(options: Namespace) -> int:
+    """Validate a file with all it names, and look for leaks."""
+    path = Path(options.file)
+    data = load_yaml(path).data
+    if isinstance(data, dict) and "stages" not in data and "cases" in data:
+        suite = load_suite(path, _build_check())
+        facts: dict[str, Any] = {"file": str(path), "suites": {suite.name: _suite_summary(suite)}, "stages": {}}
+        verdict = Verdict.PASS
+    else:
+        pipeline = load_pipeline(path, _build_check(), _validate_args())
+        facts = {"file": str(path), **_pipeline_summary(pipeline)}
+        verdict = Verdict.INVALID if facts["leaks"] else Verdict.PASS
+    if options.json:
+        print(json.dumps({"verdict": verdict, **facts}))
+    else:
+        console.print_check(facts)
+    return verdict.exit_code
+
+
+def _pipeline_summary(pipeline: Pipeline) -> dict[str, Any]:
+    leaks = [leak for stage in pipeline.stages for leak in find_leaks(stage.name, stage.data, pipeline.suites.values())]
+    return {
+        "name": pipeline.name,
+        "model": pipeline.model,
+        "suites": {name: _suite_summary(suite) for name, suite in pipeline.suites.items()},
+        "stages": {
+            stage.name: {
+                "method": stage.spec.method,
+                "rows": len(stage.data.examples),
+                "gates": list(stage.spec.gates),
+                "max_attempts": stage.spec.retrain.max_attempts,
+            }
+            for stage in pipeline.stages
+        },
+        "leaks": [asdict(leak) for leak in leaks],
+        "leaks_in_words": describe(leaks) if leaks else "",
+    }
+
+
+def _suite_summary(suite: Suite) -> dict[str, Any]:
+    return {
+        "cases": len(suite.cases),
+        "draw": suite.plan.draw,
+        "accept": suite.plan.accept,
+        "fresh_attempts": len(suite.cases) // suite.plan.draw,
+        "checks": suite.check_names,
+        "sha256": suite.sha256,
+    }
+
+
+# --- run -----------------------------------------------------------------------------------------------------------
+
+
+def run(options: Namespace) -> int:
+    """Carry out a pipeline, or what is left of it."""
+    path = Path(options.file)
+    pipeline = load_pipeline(path, _build_check(), _validate_args())
+    folder = Path(options.run) if options.run else path.parent / "runs" / pipeline.name
+    with RunLog.open(folder) as log, console.Bar() as bar:
+        record = PipelineRun(pipeline, log, _tools(bar)).execute()
+    report = _write_reports(record, html=folder / "report.html", markdown=folder / "summary.md", junit=None)
+    if options.json:
+        print(json.dumps(console.run_as_json(record, report)))
+    else:
+        console.print_run(record, report)
+    return (record.verdict or Verdict.INVALID).exit_code
+
+
+def _tools(bar: console.Bar) -> Tools:
+    from tunegate.open_model import model_folder, model_sha256, open_model
+
+    return Tools(
+        open_model=open_model,
+        model_folder=model_folder,
+        model_sha256=model_sha256,
+        train=SubprocessTrainer(),
+        versions=installed_versions,
+        progress=bar.update,
+        say=bar.say,
+    )
+
+
+# --- gate ----------------------------------------------------------------------------------------------------------
+
+
+def gate(options: Namespace) -> int:
+    """Run one gate on a model or on stored responses."""
+    if (options.model is None) == (options.responses is None):
+        raise ConfigError("give a model or --responses FILE, one of the two")
+    suite = load_suite(suite_place(options.suite, Path()), _build_check())
+    plan = _plan(suite, options)
+    request = GateRequest(suite, plan, options.seed, _open_subject(options, suite), options.run)
+    with console.Bar() as bar:
+        result = run_gate(request, bar.update, installed_versions())
+    report = _gate_reports(options, result, plan)
+    if options.json:
+        print(json.dumps(console.gate_as_json(result.record), ensure_ascii=False))
+    else:
+        console.print_gate(result.record, report)
+    return result.record.verdict.exit_code
+
+
+def _plan(suite: Suite, options: Namespace) -> SinglePlan:
+    draw = suite.plan.draw if options.draw is None else options.draw
+    accept = suite.plan.accept if options.accept is None else options.accept
+    if draw < 1 or not 1 <= accept <= draw:
+        raise ConfigError(f"--draw {draw} --accept {accept}: accept must lie between 1 and draw; give both")
+    if draw > len(suite.cases):
+        raise ConfigError(f"--draw {draw}: the bank of suite {suite.name!r} has {len(suite.cases)} cases")
+    return SinglePlan(draw, accept)
+
+
+def _open_subject(options: Namespace, suite: Suite) -> Model:
+    if options.responses is not None:
+        responses, notes = load_responses(Path(options.responses), {case.id for case in suite.cases})
+        for note in notes:
+            print(f"tunegate gate: {note}", file=sys.stderr)
+        return responses
+    from tunegate.open_model import open_model
+
+    return open_model(options.model, batch_size=options.batch_size)
+
+
+def _gate_reports(options: Namespace, result: GateRunResult, plan: SinglePlan) -> Path | None:
+    html = Path(options.report) if options.report else None
+    if html is None and plan.draw <= MAX_REPORT_CASES:
+        html = result.folder / "report.html"
+    junit = Path(options.junit) if options.junit else None
+    markdown = Path(options.markdown) if options.markdown else None
+    if html is None and junit is None and markdown is None:
+        return None
+    return _write_reports(read_run(result.folder), html, junit, markdown)
+
+
+# --- report, promote, verify ---------------------------------------------------------------------------------------
+
+
+def report(options: Namespace) -> int:
+    """Write the report of a run; with --recheck, decide its gates again first."""
+    folder = Path(options.run)
+    record = read_run(folder)
+    if options.recheck:
+        for one in record.all_gates():
+            if one.decided:
+                recheck(one)
+    html = Path(options.html) if options.html else folder / "report.html"
+    junit = Path(options.junit) if options.junit else None
+    markdown = Path(options.markdown) if options.markdown else None
+    _write_reports(record, html, junit, markdown)
+    if options.json:
+        print(json.dumps(console.run_as_json(record, html)))
+    else:
+        console.print_run(record, html)
+    return 0
+
+
+def _write_reports(record: RunRecord, html: Path | None, junit: Path | None, markdown: Path | None) -> Path | None:
+    import tunegate_reports as reports
+
+    try:
+        if html is not None:
+            reports.write_html(record, html)
+        if junit is not None:
+            reports.write_junit(record, junit)
+        if markdown is not None:
+            reports.write_markdown(record, markdown)
+    except OSError as error:
+        raise CannotJudge(f"{error.filename}: the report cannot be written: {error.strerror}") from error
+    return html
+
+
+def promote(options: Namespace) -> int:
+    """Promote a run's model, if the evidence supports it."""
+    folder = Path(options.run)
+    record = read_run(folder)
+    registry = Path(options.registry) if options.registry else _registry_of(record)
+    with RunLog.open(folder) as log:
+        promotion = promote_run(record, options.to, registry, _fingerprint)
+        log.append(
+            {
+                "event": "promoted",
+                "alias": promotion.alias,
+                "registry": str(registry),
+                "model_sha256": promotion.sha256,
+                "folder": str(promotion.folder),
+            }
+        )
+    if options.json:
+        print(json.dumps({"promoted": True, "alias": promotion.alias, **promotion.attestation}))
+    else:
+        console.print_promotion(promotion)
+    return 0
+
+
+def _registry_of(record: RunRecord) -> Path:
+    pipeline = Path(record.start.get("pipeline", ""))
+    if not pipeline.is_file():
+        raise ConfigError(
+            f"{record.folder}: its pipeline file {str(pipeline)!r} is gone; name the registry with --registry"
+        )
+    file = load_yaml(pipeline)
+    from tunegate.schema import read_spec
+
+    spec = read_spec(PipelineSpec, file)
+    return pipeline.parent / (spec.promote.registry if spec.promote else "registry")
+
+
+def verify(options: Namespace) -> int:
+    """Say which promotion stands behind these bytes."""
+    promotion = verify_model(options.model, Path(options.registry), _fingerprint)
+    if options.json:
+        print(json.dumps({"promoted": True, "alias": promotion.alias, **promotion.attestation}))
+    else:
+        console.print_promotion(promotion)
+    return 0
+
+
+# --- the other packages --------------------------------------------------------------------------------------------
+
+
+def _fingerprint(path: Path) -> str:
+    from tunegate.open_model import model_sha256
+
+    sha256 = model_sha256(str(path))
+    assert sha256 is not None  # a path is not a server
+    return sha256
+
+
+def _build_check() -> Any:
+    from tunegate_suites import build_check
+
+    return build_check
+
+
+def _validate_args() -> Any:
+    from tunegate_trainers import validate_args, validate_peft
+
+    def validate(method: str, args: dict[str, Any], peft: dict[str, Any] | None) -> None:
+        validate_args(method, args)
+        validate_peft(peft)
+
+    return validate

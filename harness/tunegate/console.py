@@ -1,0 +1,202 @@
+"""What people and scripts see: short text and JSON on standard output, progress on standard error."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, Self
+
+from tunegate.outcomes import Verdict
+from tunegate.record import AttemptRecord, GateRecord, RunRecord, StageRecord
+from tunegate.registry import Promotion
+
+SHOWN_IDS = 12
+
+
+class Bar:
+    """A progress bar a gate, with cases per second and the time that is left; nothing where no one is watching."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._label = ""
+
+    def update(self, label: str, done: int, total: int) -> None:
+        """Show that `done` of `total` cases of the gate `label` are judged."""
+        if self._bar is None or label != self._label:
+            from tqdm import tqdm
+
+            self.close()
+            self._label = label
+            self._bar = tqdm(total=total, initial=done, desc=label, unit="case", disable=None, leave=False)
+        self._bar.update(done - self._bar.n)
+        if done == total:
+            self.close()
+
+    def say(self, line: str) -> None:
+        """Print a line above the bar."""
+        self.close()
+        print(line, file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        self._bar = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+# --- a gate --------------------------------------------------------------------------------------------------------
+
+
+def gate_as_json(gate: GateRecord) -> dict[str, Any]:
+    """The contract of `tunegate gate --json`; holds no time, so that a resumed gate prints the very same bytes."""
+    by_id = {outcome.case_id: outcome for outcome in gate.outcomes}
+    return {
+        "verdict": gate.verdict,
+        "drawn": gate.drawn,
+        "passed": gate.passed,
+        "failed": gate.failed,
+        "invalid": gate.invalid,
+        "accept": gate.accept,
+        "interval": list(gate.interval),
+        "seed": gate.seed,
+        "suite_sha256": gate.suite_sha256,
+        "model_sha256": gate.model_sha256,
+        "reason": gate.reason,
+        "error_categories": gate.error_categories,
+        "cases": [
+            {
+                "id": outcome.case_id,
+                "verdict": outcome.verdict,
+                "scores": outcome.scores,
+                "errors": [
+                    {"category": error.category, "start": error.start, "end": error.end, "text": error.text}
+                    for error in outcome.errors
+                ],
+                "reason": outcome.reason,
+            }
+            for outcome in (by_id[case_id] for case_id in gate.case_ids if case_id in by_id)
+        ],
+    }
+
+
+def print_gate(gate: GateRecord, report: Path | None) -> None:
+    """At most nine lines; the last are the verdict, the count, the report and the missed ids."""
+    print(f"gate {gate.gate}: {gate.drawn} cases drawn with seed {gate.seed}, answered by {gate.model}")
+    if gate.error_categories:
+        print("errors: " + ", ".join(f"{name} {count}" for name, count in gate.error_categories.items()))
+    faults = [outcome for outcome in gate.outcomes if outcome.verdict is Verdict.INVALID]
+    if faults:
+        print(f"not judged: {_ids(gate, Verdict.INVALID)}; {faults[0].case_id}: {_short(faults[0].reason)}")
+    low, high = gate.interval
+    print(
+        f"{gate.verdict}: {gate.passed} of {gate.drawn}, {gate.accept} needed (95 % interval {low:.1%} to {high:.1%})"
+    )
+    if gate.verdict is not Verdict.PASS and not gate.reason.startswith(f"{gate.passed} of"):
+        print(f"reason: {_short(gate.reason)}")
+    missed = _ids(gate, Verdict.FAIL)
+    print(f"report: {report or 'not written; see --report'}" + (f"; missed: {missed}" if missed else ""))
+
+
+def _ids(gate: GateRecord, verdict: Verdict) -> str:
+    by_id = {outcome.case_id: outcome for outcome in gate.outcomes}
+    ids = [case_id for case_id in gate.case_ids if case_id in by_id and by_id[case_id].verdict is verdict]
+    more = f" and {len(ids) - SHOWN_IDS} more" if len(ids) > SHOWN_IDS else ""
+    return ", ".join(ids[:SHOWN_IDS]) + more
+
+
+def _short(text: str, limit: int = 200) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+# --- a run ---------------------------------------------------------------------------------------------------------
+
+
+def run_as_json(run: RunRecord, report: Path | None) -> dict[str, Any]:
+    """A run for scripts."""
+    return {
+        "run": str(run.folder),
+        "name": run.name,
+        "verdict": run.verdict,
+        "reason": run.reason,
+        "leaks": run.leaks,
+        "gates": [
+            {
+                "stage": gate.stage,
+                "attempt": gate.attempt,
+                "gate": gate.gate,
+                "verdict": gate.verdict,
+                "passed": gate.passed,
+                "drawn": gate.drawn,
+                "accept": gate.accept,
+                "seconds": round(gate.seconds, 1),
+            }
+            for gate in run.all_gates()
+        ],
+        "promoted": [{"alias": event["alias"], "folder": event["folder"]} for event in run.promotions],
+        "report": str(report) if report else None,
+    }
+
+
+def print_run(run: RunRecord, report: Path | None) -> None:
+    """One table (stage, attempt, gate, passed/drawn, verdict, time), the verdict, and where to look."""
+    rows = [("stage", "attempt", "gate", "passed", "verdict", "time")]
+    for stage in run.stages.values():
+        for attempt in stage.attempts.values():
+            rows.extend(_attempt_rows(stage, attempt))
+    rows.extend(("", "", *_gate_cells(gate)) for gate in run.gates.values())
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows if len(rows) > 1 else []:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print(f"{run.verdict or 'not finished'}: {_short(run.reason, 400)}" if run.stages or run.reason else "")
+    print(f"report: {report}")
+    for event in run.promotions:
+        print(f"promoted to {event['alias']}: {event['folder']}")
+
+
+def _attempt_rows(stage: StageRecord, attempt: AttemptRecord) -> list[tuple[str, ...]]:
+    head = (stage.name, str(attempt.number))
+    rows: list[tuple[str, ...]] = [
+        (*head, "(training)", "", "" if attempt.error is None else "failed", _time(attempt.seconds))
+    ]
+    rows.extend((*head, *_gate_cells(gate)) for gate in attempt.gates.values())
+    return rows
+
+
+def _gate_cells(gate: GateRecord) -> tuple[str, ...]:
+    return gate.gate, f"{gate.passed}/{gate.drawn}", gate.verdict if gate.decided else "…", _time(gate.seconds)
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds // 60:.0f} min {seconds % 60:02.0f} s"
+
+
+# --- check, promote ------------------------------------------------------------------------------------------------
+
+
+def print_check(facts: dict[str, Any]) -> None:
+    """What a file holds, a line each."""
+    for name, suite in facts["suites"].items():
+        print(
+            f"suite {name}: {suite['cases']} cases, draws {suite['draw']}, {suite['accept']} must pass; "
+            f"fresh cases for {suite['fresh_attempts']} attempts; checks: {', '.join(suite['checks'])}"
+        )
+    for name, stage in facts["stages"].items():
+        print(
+            f"stage {name}: {stage['method']} on {stage['rows']} rows, at most {stage['max_attempts']} attempts; "
+            f"gates: {', '.join(stage['gates'])}"
+        )
+    print(f"INVALID: {facts['leaks_in_words']}" if facts.get("leaks") else f"{facts['file']}: ok")
+
+
+def print_promotion(promotion: Promotion) -> None:
+    """Which bytes are promoted, and on what evidence."""
+    print(f"{promotion.alias}: {promotion.sha256}")
+    for gate in promotion.attestation["gates"]:
+        print(f"  {gate['stage']}#{gate['attempt']} {gate['gate']}: {gate['passed']} of {gate['drawn']}")
+    print(f"registry entry: {promotion.folder}")

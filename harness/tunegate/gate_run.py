@@ -1,0 +1,98 @@
+"""A gate run alone, without a pipeline: its folder, its record, and going on after an interruption."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tunegate.exceptions import Tampered
+from tunegate.models import Model, StoredResponses
+from tunegate.outcomes import Verdict
+from tunegate.record import EVENTS, GateRecord, RunLog, read_run
+from tunegate.runner import GatePlace, GateRunner, Progress
+from tunegate.sampling import SinglePlan
+from tunegate.suites import Suite
+
+FOLDER = Path("tunegate-runs")
+
+
+@dataclass(frozen=True)
+class GateRequest:
+    """One gate to run: a suite, a plan, a seed, whoever answers, and where the record goes (None: chosen by key)."""
+
+    suite: Suite
+    plan: SinglePlan
+    seed: int
+    model: Model
+    folder: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Names this very gate: suite, plan, seed and the weights or stored answers."""
+        facts = [self.suite.sha256, asdict(self.plan), self.seed, self.model.sha256 or _answers_key(self.model)]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class GateRunResult:
+    """A decided gate and the folder of its record."""
+
+    record: GateRecord
+    folder: Path
+
+
+def run_gate(request: GateRequest, progress: Progress, versions: Mapping[str, str]) -> GateRunResult:
+    """Run a gate, or go on with the same gate where it was interrupted or could not judge."""
+    folder = _folder(request)
+    suite, plan, name = request.suite, request.plan, request.suite.name
+    with RunLog.open(folder) as log:
+        run = read_run(folder)
+        if run.start.get("key", request.key) != request.key:
+            raise Tampered(f"{folder}: holds another gate (suite, plan, seed or model differ); choose another folder")
+        if not run.start:
+            log.append(
+                {
+                    "event": "run_started",
+                    "name": name,
+                    "key": request.key,
+                    "model": request.model.name,
+                    "model_sha256": request.model.sha256,
+                    "seed": request.seed,
+                    "suites": {name: {"sha256": suite.sha256, "path": suite.path, "cases": len(suite.cases)}},
+                    "versions": dict(versions),
+                }
+            )
+        begun = run.gates.get(name)
+        if begun is None or not _finished(begun):
+            runner = GateRunner(log.append, progress)
+            runner.run(GatePlace(name), suite, plan, request.model, seed=request.seed, begun=begun)
+    return GateRunResult(read_run(folder).gates[name], folder)
+
+
+def _folder(request: GateRequest) -> Path:
+    """The folder that was asked for; else the first of KEY, KEY-2, … that does not hold a finished gate."""
+    if request.folder is not None:
+        return Path(request.folder)
+    number = 1
+    while True:
+        name = f"{request.suite.name}-{request.key}" + (f"-{number}" if number > 1 else "")
+        folder = FOLDER / name
+        if not (folder / EVENTS).exists() or not any(map(_finished, read_run(folder).gates.values())):
+            return folder
+        number += 1
+
+
+def _finished(gate: GateRecord) -> bool:
+    return gate.decided and gate.verdict is not Verdict.INVALID
+
+
+def _answers_key(model: Model) -> str:
+    if not isinstance(model, StoredResponses):
+        return model.name
+    digest = hashlib.sha256()
+    for case_id, response in sorted(model.responses.items()):
+        digest.update(json.dumps([case_id, response.text, response.finish_reason]).encode())
+    return digest.hexdigest()

@@ -1,0 +1,51 @@
+"""Answers made elsewhere: rows of `{"id", "response"}`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tunegate.exceptions import ConfigError, nearest
+from tunegate.models import FinishReason, Response, StoredResponses
+from tunegate.rows import Row, read_rows
+
+KNOWN_FIELDS = ("id", "response", "finish_reason")
+
+
+def load_responses(path: Path, known_ids: set[str]) -> tuple[StoredResponses, list[str]]:
+    """Read a response file; returns the responses and notes on what looks odd but can be judged.
+
+    A row without id or response, an id that stands twice, and a file of which no id is a case's are errors.
+    """
+    responses: dict[str, Response] = {}
+    unknown: list[str] = []
+    for number, row in read_rows(path):
+        case_id, response = _response(row, f"{path}:{number}")
+        if case_id in responses:
+            raise ConfigError(f"{path}:{number}: a second response with id {case_id!r}; give one answer a case")
+        if case_id not in known_ids:
+            unknown.append(case_id)
+        responses[case_id] = response
+    if len(unknown) == len(responses):
+        raise ConfigError(f"{path}: none of its ids is a case's{nearest(unknown[0], known_ids)}, first {unknown[0]!r}")
+    notes: list[str] = []
+    if unknown:
+        notes.append(f"{path}: {len(unknown)} of {len(responses)} ids are no case's, first {unknown[0]!r}; not used")
+    missing = len(known_ids - responses.keys())
+    if missing:
+        notes.append(
+            f"{path}: {missing} of {len(known_ids)} cases of the bank have no response; drawn, they are INVALID"
+        )
+    return StoredResponses(responses, name=str(path)), notes
+
+
+def _response(row: Row, where: str) -> tuple[str, Response]:
+    for field in ("id", "response"):
+        if field not in row:
+            raise ConfigError(f"{where}: the row has no field {field!r}{nearest(field, row)}")
+    text, reason = row["response"], row.get("finish_reason", "unknown")
+    if not isinstance(text, str):
+        raise ConfigError(f"{where}: response: a text was expected, got {type(text).__name__}")
+    if reason not in ("stop", "length", "unknown"):
+        raise ConfigError(f"{where}: finish_reason: 'stop', 'length' or 'unknown' was expected, got {reason!r}")
+    finish_reason: FinishReason = reason
+    return str(row["id"]), Response(text, finish_reason)

@@ -1,0 +1,39 @@
+"""`tunegate init`: a starter project that `tunegate check` accepts, or a copy of a shipped example."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from tunegate.exceptions import CannotJudge, ConfigError, nearest
+from tunegate.files import resolve
+
+STARTER = Path(__file__).parent / "starter_files"
+EXAMPLES = {"gene-expert": "package:tunegate_suites/data/gene_expert"}
+
+
+def write_starter(folder: Path) -> list[Path]:
+    """Write the starter project; returns the files written."""
+    return _copy(STARTER, folder)
+
+
+def write_example(name: str, folder: Path) -> list[Path]:
+    """Copy a shipped example; returns the files written."""
+    if name not in EXAMPLES:
+        raise ConfigError(f"--example {name}: no such example{nearest(name, EXAMPLES)}")
+    return _copy(resolve(EXAMPLES[name], Path()), folder)
+
+
+def _copy(source: Path, folder: Path) -> list[Path]:
+    files = [path for path in sorted(source.rglob("*")) if path.is_file() and path.suffix not in {".py", ".pyc"}]
+    targets = {path: folder / path.relative_to(source) for path in files}
+    for target in targets.values():
+        if target.exists():
+            raise ConfigError(f"{target}: exists already, and nothing is overwritten; choose an empty folder")
+    try:
+        for path, target in targets.items():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+    except OSError as error:
+        raise CannotJudge(f"{folder}: cannot be written: {error.strerror}") from error
+    return list(targets.values())
