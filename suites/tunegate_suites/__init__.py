@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tunegate.checks import Check
 
-    from tunegate_suites.options import ModelLoader
+    from tunegate_suites.options import LocalModels
 
 CHECKS = {
     "exact": "tunegate_suites.text:Exact",
@@ -32,19 +32,23 @@ CHECKS = {
     "rouge2": "tunegate_suites.rouge:Rouge",
     "rougeL": "tunegate_suites.rouge:Rouge",
     "rougeLsum": "tunegate_suites.rouge:Rouge",
+    "similarity": "tunegate_suites.similarity:Similarity",
+    "judge": "tunegate_suites.judge:Judge",
     "errors": "tunegate_suites.errors:Errors",
+    "evaluate": "tunegate_suites.evaluate_metric:Evaluate",
+    "ragas": "tunegate_suites.ragas_metric:Ragas",
     "python": "tunegate_suites.python_metric:Python",
 }
 """Check name to the `module:class` that implements it. `rouge3` to `rouge9` exist too (see `build.find`)."""
 
 
-def build_check(entry: object, base_dir: Path, load_model: ModelLoader | None = None) -> Check:
+def build_check(entry: object, base_dir: Path, models: LocalModels | None = None) -> Check:
     """Build the check that an item of a suite's `checks` list describes.
 
-    Paths in options are relative to `base_dir`. `load_model` opens local judge models (default: `tunegate.open_model`).
+    Paths in options are relative to `base_dir`. `models` opens local judges (default: through `tunegate.open_model`).
     Raises ConfigError, its message relative to the entry (`rougeL.minn: unknown option (did you mean 'min'?)`), and
     MissingExtra when the check needs packages that are not installed.
     """
     from tunegate_suites.build import build
 
-    return build(entry, base_dir, load_model)
+    return build(entry, base_dir, models)

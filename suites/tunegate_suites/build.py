@@ -13,16 +13,15 @@ from tunegate.exceptions import ConfigError, nearest
 
 from tunegate_suites import CHECKS
 from tunegate_suites.base import CheckBase
-from tunegate_suites.options import BuildContext, ModelLoader, explain
-from tunegate_suites.options import load_model as load_any_model
+from tunegate_suites.options import BuildContext, LocalModels, explain
 
 
-def build(entry: object, base_dir: Path, load_model: ModelLoader | None = None) -> CheckBase:
+def build(entry: object, base_dir: Path, models: LocalModels | None = None) -> CheckBase:
     """See `tunegate_suites.build_check`."""
     name, value, beside = _parse(entry)
     check_class = find(name)
     options = {**_options(name, value, check_class), **beside}
-    context = BuildContext(name, base_dir, load_model or load_any_model)
+    context = BuildContext(name, base_dir, models or LocalModels())
     try:
         check = check_class.model_validate(options, context=context)
     except ValidationError as error:

@@ -17,14 +17,27 @@ from tunegate.exceptions import ConfigError, MissingExtra, nearest
 from tunegate.files import read_text, resolve
 from tunegate.models import Model
 
-ModelLoader = Callable[[str], Model]
 
-
-def load_model(spec: str) -> Model:
-    """Open a local transformers model, the default way to get a local judge."""
+def open_local(spec: str) -> Model:
+    """Open a transformers model."""
     from tunegate.open_model import open_model  # imported late: it brings torch
 
     return open_model(spec)
+
+
+def local_sha256(spec: str) -> str | None:
+    """The fingerprint of a model's files; raises ConfigError when there are none."""
+    from tunegate.open_model import model_sha256
+
+    return model_sha256(spec)
+
+
+@dataclass(frozen=True)
+class LocalModels:
+    """How a local judge is opened and told from others; tests put their own functions here."""
+
+    open: Callable[[str], Model] = open_local
+    sha256: Callable[[str], str | None] = local_sha256
 
 
 @dataclass(frozen=True)
@@ -33,7 +46,7 @@ class BuildContext:
 
     name: str
     base_dir: Path
-    load_model: ModelLoader = load_model
+    models: LocalModels = LocalModels()
 
 
 MAX_FILE_BYTES = 64 * 2**20

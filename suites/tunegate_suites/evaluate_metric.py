@@ -1,0 +1,115 @@
+"""`evaluate`: any metric of Hugging Face's `evaluate` library that is on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import Field
+from tunegate.checks import Sample
+from tunegate.files import one_line
+from tunegate.outcomes import Finding
+
+from tunegate_suites.base import CaseCheck, NumericCheck
+from tunegate_suites.options import require
+from tunegate_suites.text import NO_REFERENCE
+
+
+class Evaluate(CaseCheck, NumericCheck):
+    """A metric of the `evaluate` library, computed for each case alone; of several references the best counts.
+
+    A name is looked for in the local cache only; nothing is downloaded. To get a metric into the cache, load it once
+    while online: `python -c "import evaluate; evaluate.load('NAME')"`.
+    """
+
+    shorthand: ClassVar[str | None] = "metric"
+    example: ClassVar[str] = "evaluate: {metric: metrics/wordcount, result: ratio, min: 0.5}"
+    extra: ClassVar[str | None] = "evaluate"
+
+    metric: str
+    """path of a metric's script or folder, relative to the suite file, or a cached metric's name"""
+    result: str | None = None
+    """which of the metric's results is the score; needed when there are several"""
+    args: dict[str, Any] = Field(default={})
+    """further arguments of the metric's `compute`"""
+
+    def prepare(self) -> None:
+        require(self.name, "evaluate", "evaluate")
+        _ = self._module
+
+    @cached_property
+    def _path(self) -> Path | None:
+        path = self._context.base_dir / self.metric
+        return path if path.exists() else None
+
+    @cached_property
+    def _module(self) -> Any:
+        import evaluate
+
+        try:
+            with _offline():
+                return evaluate.load(str(self._path or self.metric), keep_in_memory=True)
+        except Exception as error:  # a missing or broken script raises anything
+            if self._path is not None:
+                raise self.config_error("metric", f"{self._path}: {type(error).__name__}: {one_line(error)}") from error
+            raise self.config_error(
+                "metric",
+                f"no file or folder {self.metric!r} beside the suite, and no such metric in the local cache "
+                f"(nothing is downloaded; while online: python -c \"import evaluate; evaluate.load('{self.metric}')\")",
+            ) from error
+
+    def further_facts(self) -> dict[str, Any]:
+        if self._path is None:
+            return {"module": type(self._module).__module__}  # holds the hash of the cached script
+        file = self._path / f"{self._path.name}.py" if self._path.is_dir() else self._path
+        return {"script_sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+
+    def judge_one(self, sample: Sample) -> Finding:
+        references = sample.case.references
+        if not references:
+            return self.invalid(NO_REFERENCE)
+        alternatives = [list(references)] if self._takes_several else references
+        scores: list[float] = []
+        for reference in alternatives:
+            results = self._module.compute(predictions=[sample.response.text], references=[reference], **self.args)
+            score = self._score(results)
+            if isinstance(score, str):
+                return self.invalid(score)
+            scores.append(score)
+        return self.scored(max(scores) if self.min is not None else min(scores))
+
+    @cached_property
+    def _takes_several(self) -> bool:
+        """Whether the metric wants all references of a case at once."""
+        features = self._module.features
+        kinds = [kind.get("references") for kind in (features if isinstance(features, list) else [features])]
+        return any(isinstance(kind, list) or type(kind).__name__ in ("Sequence", "List") for kind in kinds)
+
+    def _score(self, results: Mapping[str, Any]) -> float | str:
+        """The score among the results, or why there is none."""
+        key = self.result or (next(iter(results)) if len(results) == 1 else self._module.name)
+        if key not in results:
+            return f"the metric has no result {key!r}; set 'result' to one of {', '.join(results)}"
+        value: Any = results[key]
+        try:
+            return float(value[0] if isinstance(value, list) else value)  # bertscore gives one number a case
+        except (TypeError, ValueError, LookupError):
+            return f"the metric's result {key!r} is {value!r}, expected a number"
+
+
+@contextmanager
+def _offline() -> Iterator[None]:
+    """Keep the `evaluate` library from asking the hub, which it does before it looks into its cache."""
+    from evaluate import config
+    from huggingface_hub import constants
+
+    before = config.HF_EVALUATE_OFFLINE, constants.HF_HUB_OFFLINE
+    config.HF_EVALUATE_OFFLINE = constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        config.HF_EVALUATE_OFFLINE, constants.HF_HUB_OFFLINE = before

@@ -1,0 +1,24 @@
+"""Embeddings for those metrics of ragas that compare them: the ones of the check `similarity`, made here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tunegate.optional import optional_import
+
+from tunegate_suites.similarity import Similarity
+
+
+def local_embeddings() -> Any:
+    """The default sentence-transformers model as ragas wants it: an instance of a subclass of its base class."""
+    base = optional_import("ragas.embeddings.base", "ragas", "ragas").BaseRagasEmbedding
+    similarity = Similarity(min=0.0)
+
+    class LocalEmbeddings(base):
+        def embed_text(self, text: str, **kwargs: Any) -> list[float]:
+            return similarity.embed([text])[text].tolist()
+
+        async def aembed_text(self, text: str, **kwargs: Any) -> list[float]:
+            return self.embed_text(text)
+
+    return LocalEmbeddings()

@@ -1,0 +1,140 @@
+"""`ragas`: metrics of the ragas library, with a judge behind an OpenAI-compatible server."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from importlib.metadata import version
+from typing import Any, ClassVar
+
+from pydantic import Field
+from tunegate.checks import Sample
+from tunegate.exceptions import nearest
+from tunegate.files import one_line
+from tunegate.optional import optional_import
+from tunegate.outcomes import Finding
+
+from tunegate_suites.base import NumericCheck
+from tunegate_suites.judge_server import ServerOptions, api_key
+from tunegate_suites.options import require
+from tunegate_suites.similarity import Similarity
+
+INPUTS = {"user_input", "response", "retrieved_contexts", "reference"}
+
+
+class Ragas(NumericCheck):
+    """A metric of `ragas` (Faithfulness, AnswerCorrectness, FactualCorrectness, AnswerRelevancy, …).
+
+    The case's context is the retrieved context, its first reference the reference. Metrics that compare embeddings
+    get those of the check `similarity`. A metric that fails, or scores NaN, makes the case INVALID.
+    """
+
+    shorthand: ClassVar[str | None] = "metric"
+    example: ClassVar[str] = "ragas: {metric: Faithfulness, server: {base_url: …, model: …}, min: 0.9}"
+    extra: ClassVar[str | None] = "ragas"
+
+    metric: str
+    """class name in `ragas.metrics.collections`"""
+    server: ServerOptions | None = None
+    """the judge (its options are below); metrics without a judge need none"""
+    args: dict[str, Any] = Field(default={})
+    """further arguments of the metric's class"""
+
+    def prepare(self) -> None:
+        require(self.name, "ragas", "ragas", "openai")
+        if "llm" in self._parameters and self.server is None:
+            raise self.config_error("server", f"{self.metric} needs a judge: {{base_url: …, model: …}}")
+        if "embeddings" in self._parameters:
+            Similarity(min=0.0).prepare()
+        if self.server is not None:
+            api_key(self.server, self.name)
+
+    @property
+    def batch_size(self) -> int:
+        return 64
+
+    def further_facts(self) -> dict[str, Any]:
+        return {"ragas": version("ragas")}
+
+    @cached_property
+    def _class(self) -> Any:
+        # Before the import: ragas reports every use to its makers otherwise.
+        os.environ["RAGAS_DO_NOT_TRACK"] = "true"
+        collections = optional_import("ragas.metrics.collections", "ragas", self.name)
+        usable = {name: value for name in collections.__all__ if _usable(value := getattr(collections, name))}
+        if self.metric not in usable:
+            raise self.config_error("metric", f"unknown metric {self.metric!r}{nearest(self.metric, usable)}")
+        return usable[self.metric]
+
+    @cached_property
+    def _parameters(self) -> set[str]:
+        return set(inspect.signature(self._class.__init__).parameters)
+
+    @cached_property
+    def _inputs(self) -> set[str]:
+        return set(inspect.signature(self._class.ascore).parameters) - {"self"}
+
+    def judge(self, samples: Sequence[Sample]) -> Sequence[Finding]:
+        return asyncio.run(self._judge_all(samples))
+
+    async def _judge_all(self, samples: Sequence[Sample]) -> list[Finding]:
+        from openai import AsyncOpenAI
+
+        if self.server is None:
+            metric = self._class(**self._embeddings(), **self.args)
+            return [await self._judge_one(metric, sample) for sample in samples]
+        options = self.server
+        async with AsyncOpenAI(
+            base_url=options.base_url,
+            api_key=api_key(options, self.name),
+            timeout=options.timeout_s,
+            max_retries=options.max_retries,
+        ) as client:
+            metric = self._class(llm=self._llm(client, options), **self._embeddings(), **self.args)
+            slots = asyncio.Semaphore(options.concurrency)
+
+            async def in_turn(sample: Sample) -> Finding:
+                async with slots:
+                    return await self._judge_one(metric, sample)
+
+            return await asyncio.gather(*map(in_turn, samples))
+
+    def _llm(self, client: Any, options: ServerOptions) -> Any:
+        llm_factory = optional_import("ragas.llms", "ragas", self.name).llm_factory
+        settings = {"temperature": 0, "max_tokens": options.max_tokens, **options.request}
+        return llm_factory(options.model, client=client, **settings)
+
+    def _embeddings(self) -> dict[str, Any]:
+        if "embeddings" not in self._parameters:
+            return {}
+        from tunegate_suites.ragas_embeddings import local_embeddings
+
+        return {"embeddings": local_embeddings()}
+
+    async def _judge_one(self, metric: Any, sample: Sample) -> Finding:
+        case = sample.case
+        values: dict[str, Any] = {
+            "user_input": case.prompt_text,
+            "response": sample.response.text,
+            "retrieved_contexts": [case.context] if case.context else None,
+            "reference": case.references[0] if case.references else None,
+        }
+        for name in sorted(self._inputs):
+            if not values[name]:
+                return self.invalid(f"{self.metric} needs {name}, and the case has none")
+        try:
+            result = await metric.ascore(**{name: values[name] for name in self._inputs})
+            return self.scored(float(result.value), f": {result.reason}" if result.reason else "")
+        except Exception as error:  # ragas, instructor and openai raise dozens of kinds
+            return self.invalid(f"{self.metric} failed: {type(error).__name__}: {one_line(error)[:200]}", str(error))
+
+
+def _usable(metric: Any) -> bool:
+    """Whether a metric can be computed from what a case has."""
+    if not hasattr(metric, "ascore"):
+        return False
+    inputs = set(inspect.signature(metric.ascore).parameters) - {"self"}
+    return bool(inputs) and inputs <= INPUTS and "response" in inputs
