@@ -6,12 +6,13 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 from tunegate.exceptions import Tampered
 from tunegate.models import Model, StoredResponses
 from tunegate.outcomes import Verdict
-from tunegate.record import EVENTS, GateRecord, RunLog, read_run
+from tunegate.record import GateRecord, RunLog, last_event, read_run
 from tunegate.runner import GatePlace, GateRunner, Progress
 from tunegate.sampling import SinglePlan
 from tunegate.suites import Suite
@@ -29,7 +30,7 @@ class GateRequest:
     model: Model
     folder: str | None = None
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Names this very gate: suite, plan, seed and the weights or stored answers."""
         facts = [self.suite.sha256, asdict(self.plan), self.seed, self.model.sha256 or _answers_key(self.model)]
@@ -80,7 +81,8 @@ def _folder(request: GateRequest) -> Path:
     while True:
         name = f"{request.suite.name}-{request.key}" + (f"-{number}" if number > 1 else "")
         folder = FOLDER / name
-        if not (folder / EVENTS).exists() or not any(map(_finished, read_run(folder).gates.values())):
+        last = last_event(folder)
+        if last is None or last["event"] != "gate_decided" or last["verdict"] == Verdict.INVALID:
             return folder
         number += 1
 

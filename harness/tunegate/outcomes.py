@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from tunegate.cases import Prompt
 
@@ -94,3 +95,8 @@ def combine(findings: Sequence[Finding]) -> tuple[Verdict, str]:
         if reasons:
             return verdict, "; ".join(reasons)
     return Verdict.PASS, ""
+
+
+def shallow(instance: Any) -> dict[str, Any]:
+    """The fields of a slotted dataclass, not copied: `asdict` copies in depth, which took half the time of a gate."""
+    return {name: getattr(instance, name) for name in instance.__slots__}

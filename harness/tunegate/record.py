@@ -15,12 +15,12 @@ import math
 import os
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 from tunegate.exceptions import CannotJudge, ConfigError, Tampered
-from tunegate.outcomes import ErrorSpan, Finding, Outcome, Verdict
+from tunegate.outcomes import ErrorSpan, Finding, Outcome, Verdict, shallow
 
 EVENTS = "events.jsonl"
 SYNC_EVERY_S = 0.2
@@ -245,6 +245,21 @@ def read_events(folder: Path) -> Iterator[dict[str, Any]]:
         yield event
 
 
+def last_event(folder: Path) -> dict[str, Any] | None:
+    """The last whole event of a folder, found without reading the others; None where there is none."""
+    path = folder / EVENTS
+    if not path.exists():
+        return None
+    with path.open("rb") as file:
+        size, block = file.seek(0, os.SEEK_END), 2**16
+        while True:
+            file.seek(max(0, size - block))
+            lines = file.read().rpartition(b"\n")[0].splitlines()
+            if len(lines) > 1 or block >= size:
+                return json.loads(lines[-1]) if lines else None
+            block *= 2
+
+
 def read_run(folder: Path) -> RunRecord:
     """Fold a run folder's events into a RunRecord."""
     run = RunRecord(folder)
@@ -313,10 +328,14 @@ def _only(event: dict[str, Any], record: type[GateRecord]) -> dict[str, Any]:
 
 def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
     """An outcome as plain JSON values; `outcome_from_json` is its inverse, but for a NaN, which JSON does not have."""
-    data = asdict(outcome)
-    for finding in data["findings"]:
-        if isinstance(finding["value"], float) and not math.isfinite(finding["value"]):
-            finding["value"] = str(finding["value"])
+    return {**shallow(outcome), "findings": [_finding_to_json(finding) for finding in outcome.findings]}
+
+
+def _finding_to_json(finding: Finding) -> dict[str, Any]:
+    data = {**shallow(finding), "errors": [shallow(error) for error in finding.errors]}
+    for name in ("value", "cutoff"):
+        if isinstance(data[name], float) and not math.isfinite(data[name]):
+            data[name] = str(data[name])
     return data
 
 

@@ -14,6 +14,7 @@ from tunegate.checks import Check, CheckBuilder, unique_names
 from tunegate.exceptions import ConfigError
 from tunegate.files import resolve
 from tunegate.models import GenerationSettings
+from tunegate.outcomes import shallow
 from tunegate.rows import Row, read_rows
 from tunegate.sampling import SinglePlan, draw_order
 from tunegate.schema import CasesSpec, SuiteSpec, read_spec
@@ -98,7 +99,7 @@ def _sha256(cases: tuple[Case, ...], checks: tuple[Check, ...], plan: SinglePlan
     for part in (asdict(plan), asdict(settings), [check.fingerprint for check in checks]):
         digest.update(_canonical(part))
     for case in sorted(cases, key=lambda case: case.id):
-        digest.update(_canonical(asdict(case)))
+        digest.update(_canonical(shallow(case)))
     return digest.hexdigest()
 
 
