@@ -332,7 +332,7 @@ def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
 
 
 def _finding_to_json(finding: Finding) -> dict[str, Any]:
-    data = {**shallow(finding), "errors": [shallow(error) for error in finding.errors]}
+    data: dict[str, Any] = {**shallow(finding), "errors": [shallow(error) for error in finding.errors]}
     for name in ("value", "cutoff"):
         if isinstance(data[name], float) and not math.isfinite(data[name]):
             data[name] = str(data[name])
