@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 from tunegate.exceptions import CannotJudge, ConfigError, nearest
 from tunegate.files import resolve
+from tunegate.json_schema import pipeline_json_schema
 
 STARTER = Path(__file__).parent / "starter_files"
 EXAMPLES = {"gene-expert": "package:tunegate_suites/data/gene_expert"}
 
 
 def write_starter(folder: Path) -> list[Path]:
-    """Write the starter project; returns the files written."""
-    return _copy(STARTER, folder)
+    """Write the starter project, and the JSON Schema that its pipeline file names; returns the files written."""
+    written = _copy(STARTER, folder)
+    schema = folder / "tunegate.schema.json"
+    schema.write_text(json.dumps(pipeline_json_schema(), indent=2) + "\n", encoding="utf-8")
+    return [*written, schema]
 
 
 def write_example(name: str, folder: Path) -> list[Path]:
