@@ -1,0 +1,111 @@
+"""report.html: the whole page as one file that asks for nothing from anywhere.
+
+Headings, charts and provenance are written here; the table of cases is drawn by the page's script from a JSON island,
+row by row as the reader scrolls, so that thousands of cases open at once.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from tunegate.outcomes import Finding, Outcome
+from tunegate.record import RunRecord
+from tunegate_reports.files import write_atomically
+from tunegate_reports.markup import Markup, escape
+from tunegate_reports.sections import answer_section, provenance_section, stages_section
+from tunegate_reports.view import View, view
+
+ASSETS = files("tunegate_reports") / "assets"
+SCRIPTS = ("text.js", "diff.js", "detail.js", "table.js", "page.js")
+BREAKS_OUT = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
+
+
+def write_html(run: RunRecord, path: Path) -> None:
+    """Write the report of a run to `path`; raises CannotJudge when the disk is full."""
+    write_atomically(path, render(view(run)))
+
+
+def render(shown: View) -> str:
+    """The page. The style sheet and the script run by their hashes only: nothing that a model wrote can run."""
+    style, script = _asset("style.css"), "".join(_asset(name) for name in SCRIPTS)
+    policy = (
+        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'"
+    )
+    return Template(_asset("page.html")).substitute(
+        policy=escape(policy),
+        title=escape(shown.answer.sentence),
+        style=style,
+        answer=answer_section(shown),
+        stages=stages_section(shown) or Markup(""),
+        provenance=provenance_section(shown),
+        data=island(shown),
+        script=script,
+    )
+
+
+def island(shown: View) -> str:
+    """The cases as JSON that is safe inside a script element: no character in it can end the element."""
+    data = {
+        "gates": [gate.label for gate in shown.gates],
+        "cases": [{"gate": case.gate, **_case(case.outcome)} for case in shown.cases],
+    }
+    return json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).translate(BREAKS_OUT)
+
+
+def _case(outcome: Outcome) -> dict[str, Any]:
+    prompt = outcome.prompt
+    messages = [{"role": "prompt", "content": prompt}] if isinstance(prompt, str) else list(prompt)
+    return _without_empty(
+        id=outcome.case_id,
+        verdict=outcome.verdict,
+        reason=outcome.reason,
+        prompt=[[message["role"], message["content"]] for message in messages if message["content"]],
+        response=outcome.response,
+        references=outcome.references,
+        tags=outcome.tags,
+        group=outcome.group,
+        finish="" if outcome.finish_reason == "unknown" else outcome.finish_reason,
+        findings=[_finding(finding, outcome.response) for finding in outcome.findings],
+    )
+
+
+def _finding(finding: Finding, response: str) -> dict[str, Any]:
+    value = finding.value
+    return {
+        "check": finding.check,
+        "verdict": finding.verdict,
+        "value": str(value) if isinstance(value, float) and not math.isfinite(value) else value,
+        **_without_empty(
+            reason=finding.reason,
+            version=finding.version,
+            cutoff=None if finding.cutoff is None else repr(finding.cutoff),
+            detail=finding.detail,
+            errors=[
+                [error.category, _utf16(response, error.start), _utf16(response, error.end)] for error in finding.errors
+            ],
+        ),
+    }
+
+
+def _without_empty(**values: Any) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None and value not in ("", [], ())}
+
+
+def _utf16(text: str, index: int) -> int:
+    """Where a character stands as JavaScript counts: characters beyond U+FFFF take two places."""
+    return index + sum(sign > "\uffff" for sign in text[:index])
+
+
+def _asset(name: str) -> str:
+    return (ASSETS / name).read_text(encoding="utf-8")
+
+
+def _hash(source: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"
