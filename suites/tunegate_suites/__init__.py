@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tunegate.checks import Check
-
     from tunegate_suites.options import LocalModels
 
 CHECKS = {

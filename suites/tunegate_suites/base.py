@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, field_validator, model_validator
+
 from tunegate.checks import Sample
 from tunegate.exceptions import ConfigError
 from tunegate.outcomes import Finding, Verdict
-
 from tunegate_suites.options import BuildContext
 
 

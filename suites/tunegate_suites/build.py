@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from pydantic import ValidationError
-from tunegate.exceptions import ConfigError, nearest
 
+from tunegate.exceptions import ConfigError, nearest
 from tunegate_suites import CHECKS
 from tunegate_suites.base import CheckBase
 from tunegate_suites.options import BuildContext, LocalModels, explain

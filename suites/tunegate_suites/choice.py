@@ -9,7 +9,6 @@ from tunegate.cases import Case
 from tunegate.checks import Sample
 from tunegate.models import Response
 from tunegate.outcomes import Finding
-
 from tunegate_suites.base import CaseCheck
 
 

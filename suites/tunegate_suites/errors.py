@@ -8,10 +8,10 @@ from functools import cached_property
 from typing import Annotated, ClassVar
 
 from pydantic import Field, field_validator, model_validator
+
 from tunegate.checks import Sample
 from tunegate.exceptions import nearest
 from tunegate.outcomes import ErrorSpan, Finding
-
 from tunegate_suites.base import CaseCheck
 from tunegate_suites.categories.language import profiles, wrong_language
 from tunegate_suites.categories.repetition import repetition

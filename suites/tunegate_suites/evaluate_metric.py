@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import Field
+
 from tunegate.checks import Sample
 from tunegate.files import one_line
 from tunegate.outcomes import Finding
-
 from tunegate_suites.base import CaseCheck, NumericCheck
 from tunegate_suites.options import require
 from tunegate_suites.text import NO_REFERENCE

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
 from pydantic import Field, ValidationInfo, field_validator
+
 from tunegate.checks import Sample
 from tunegate.outcomes import Finding
-
 from tunegate_suites.base import CaseCheck
 from tunegate_suites.options import read_file
 from tunegate_suites.timing import TooSlow, time_limit

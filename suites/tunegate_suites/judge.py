@@ -7,10 +7,10 @@ from functools import cached_property
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
+
 from tunegate.checks import Sample
 from tunegate.exceptions import TunegateError, nearest
 from tunegate.outcomes import Finding
-
 from tunegate_suites.base import NumericCheck
 from tunegate_suites.judge_local import LocalJudge, Opinion
 from tunegate_suites.judge_prompt import judge_messages

@@ -9,7 +9,6 @@ from functools import cached_property
 
 from tunegate.cases import Case, Message
 from tunegate.models import GenerationSettings, Model, Response
-
 from tunegate_suites.options import LocalModels
 
 

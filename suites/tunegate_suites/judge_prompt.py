@@ -15,7 +15,6 @@ import re
 from collections.abc import Sequence
 
 from tunegate.cases import Case, Message
-
 from tunegate_suites.rubric import Example, Rubric
 
 _CONTROL_TOKEN = re.compile(

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
+
 from tunegate.cases import Message
 from tunegate.exceptions import ConfigError
-
 from tunegate_suites.base import Options
 from tunegate_suites.json_check import parse
 from tunegate_suites.judge_local import Opinion
@@ -32,13 +32,14 @@ class ServerOptions(Options):
     """such as http://127.0.0.1:8080/v1"""
     model: Annotated[str, Field(min_length=1)]
     """the model's name on the server"""
-    api_key_env: str | None = None
+    # How long and how often to ask changes no verdict, so it stays out of the fingerprint.
+    api_key_env: str | None = Field(default=None, exclude=True)
     """the environment variable that holds the key, for servers that want one"""
-    timeout_s: Annotated[float, Field(gt=0)] = 60.0
+    timeout_s: Annotated[float, Field(gt=0, exclude=True)] = 60.0
     """longest wait for the server to send something"""
-    max_retries: Annotated[int, Field(ge=0, le=20)] = 3
+    max_retries: Annotated[int, Field(ge=0, le=20, exclude=True)] = 3
     """further tries after a refused connection, a timeout, 408, 409, 429 or 5xx; the pauses double from 0.5 s to 8 s"""
-    concurrency: Annotated[int, Field(ge=1, le=256)] = 4
+    concurrency: Annotated[int, Field(ge=1, le=256, exclude=True)] = 4
     """requests under way at once"""
     max_tokens: Annotated[int, Field(ge=1)] = 512
     """longest reply"""

@@ -13,6 +13,7 @@ from typing import Annotated, Any, cast
 
 from pydantic import BaseModel, BeforeValidator, InstanceOf, PlainSerializer, ValidationError, ValidationInfo
 from pydantic import WithJsonSchema as JsonSchema
+
 from tunegate.exceptions import ConfigError, MissingExtra, nearest
 from tunegate.files import read_text, resolve
 from tunegate.models import Model
@@ -97,7 +98,11 @@ InputFile = Annotated[
 def require(check: str, extra: str, *modules: str) -> None:
     """Raise MissingExtra unless all modules are installed; none is imported, so that checking stays fast."""
     for module in modules:
-        if find_spec(module) is None:
+        try:
+            found = find_spec(module) is not None
+        except ImportError:
+            found = False
+        if not found:
             raise MissingExtra(check, extra, ModuleNotFoundError(f"No module named '{module}'"))
 
 

@@ -18,7 +18,6 @@ from tunegate.cases import Case
 from tunegate.checks import Sample
 from tunegate.exceptions import nearest
 from tunegate.outcomes import Finding
-
 from tunegate_suites.base import CaseCheck, NumericCheck
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from tunegate.optional import optional_import
-
 from tunegate_suites.similarity import Similarity
 
 

@@ -11,12 +11,12 @@ from importlib.metadata import version
 from typing import Any, ClassVar
 
 from pydantic import Field
+
 from tunegate.checks import Sample
 from tunegate.exceptions import nearest
 from tunegate.files import one_line
 from tunegate.optional import optional_import
 from tunegate.outcomes import Finding
-
 from tunegate_suites.base import NumericCheck
 from tunegate_suites.judge_server import ServerOptions, api_key
 from tunegate_suites.options import require
@@ -122,6 +122,8 @@ class Ragas(NumericCheck):
             "retrieved_contexts": [case.context] if case.context else None,
             "reference": case.references[0] if case.references else None,
         }
+        if not sample.response.text.strip():
+            return self.passed(False, None, "the answer is empty: there is nothing to score")
         for name in sorted(self._inputs):
             if not values[name]:
                 return self.invalid(f"{self.metric} needs {name}, and the case has none")

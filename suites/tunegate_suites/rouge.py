@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Literal
 
 from tunegate.checks import Sample
 from tunegate.outcomes import Finding
-
 from tunegate_suites.base import CaseCheck, NumericCheck
 from tunegate_suites.options import require
 from tunegate_suites.text import NO_REFERENCE

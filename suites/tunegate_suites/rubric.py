@@ -21,11 +21,11 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
+
 from tunegate.exceptions import ConfigError, nearest
 from tunegate.files import resolve
 from tunegate.schema import Spec, read_spec
 from tunegate.yaml_file import load_yaml
-
 from tunegate_suites.options import base_dir
 
 MAX_VERDICTS = 100
@@ -43,10 +43,15 @@ class Example(Spec):
     """An answer judged as an example for the judge (few-shot)."""
 
     prompt: str
+    """the question"""
     answer: str
+    """an answer to it"""
     verdict: Label
+    """what the judge should say of it"""
     references: list[str] = Field(default=[])
+    """expected answers"""
     context: str | None = None
+    """the text that the answer must be faithful to"""
     reason: str | None = None
     """why; shown to judges that give reasons"""
 
@@ -55,13 +60,17 @@ class Rubric(Spec):
     """See the module's docstring."""
 
     criterion: Annotated[str, Field(min_length=1)]
+    """what to judge by, in words"""
     scale: Scale | None = None
+    """whole numbers, as {min: 1, max: 5}"""
     labels: list[Label] | None = None
+    """or words, as [yes, no]"""
     meaning: dict[Label, str] = Field(default={})
-    """Verdict to what it stands for."""
+    """verdict to what it stands for"""
     examples: list[Example] = Field(default=[])
+    """answers judged already (few-shot)"""
     show: list[Literal["prompt", "context", "references"]] = Field(default=["prompt", "references"])
-    """What the judge sees beside the answer."""
+    """what the judge sees beside the answer: prompt, context, references"""
 
     @cached_property
     def menu(self) -> tuple[str, ...]:

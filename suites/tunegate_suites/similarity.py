@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from tunegate.checks import Sample
+from tunegate.loading import quiet_transformers
 from tunegate.outcomes import Finding
-
 from tunegate_suites.base import NumericCheck
 from tunegate_suites.options import require
 from tunegate_suites.text import NO_REFERENCE
@@ -76,7 +76,8 @@ class Similarity(NumericCheck):
     def _encoder(self) -> Any:
         from sentence_transformers import SentenceTransformer
 
-        return SentenceTransformer(str(self._folder), local_files_only=True)
+        with quiet_transformers():
+            return SentenceTransformer(str(self._folder), local_files_only=True)
 
     def judge(self, samples: Sequence[Sample]) -> Sequence[Finding]:
         judged = [sample for sample in samples if sample.case.references]

@@ -9,7 +9,6 @@ from typing import ClassVar, Literal
 
 from tunegate.checks import Sample
 from tunegate.outcomes import Finding
-
 from tunegate_suites.base import CaseCheck, Options
 from tunegate_suites.normalise import as_is, plain, squad
 from tunegate_suites.timing import TooSlow, time_limit

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from tunegate.checks import Sample
 from tunegate.exceptions import MissingExtra
 from tunegate.outcomes import ErrorSpan
-
 from tunegate_suites.categories.settings import ErrorSettings, span
 
 if TYPE_CHECKING:

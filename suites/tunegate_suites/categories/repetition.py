@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from tunegate.checks import Sample
 from tunegate.outcomes import ErrorSpan
-
 from tunegate_suites.categories.settings import ErrorSettings, span
 
 LONG_WORD = 40

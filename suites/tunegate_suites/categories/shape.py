@@ -7,7 +7,6 @@ from itertools import islice
 
 from tunegate.checks import Sample
 from tunegate.outcomes import ErrorSpan
-
 from tunegate_suites.categories.settings import ErrorSettings, span
 from tunegate_suites.normalise import plain
 from tunegate_suites.timing import time_limit

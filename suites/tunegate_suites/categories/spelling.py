@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from tunegate.checks import Sample
 from tunegate.exceptions import MissingExtra
 from tunegate.outcomes import ErrorSpan
-
 from tunegate_suites.categories.settings import ErrorSettings, sources, span
 from tunegate_suites.categories.words import WORD, Vocabulary, is_symbol
 

@@ -7,7 +7,6 @@ import unicodedata
 
 from tunegate.checks import Sample
 from tunegate.outcomes import ErrorSpan
-
 from tunegate_suites.categories.settings import ErrorSettings, sources, span
 from tunegate_suites.categories.words import WORD, folded, is_symbol
 
