@@ -105,7 +105,7 @@ def continuation_log_likelihoods(
         first = torch.log_softmax(logits.float(), dim=-1)
         parents = [parent for parent, options in enumerate(continuations) for _ in options]
         options = [list(option) for options in continuations for option in options]
-        totals = first[parents, [option[0] for option in options]]
+        totals: Any = first[parents, [option[0] for option in options]]
         longest = max(len(option) for option in options)
         if longest > 1:
             state.keep(torch.tensor(parents, device=logits.device))
@@ -116,7 +116,7 @@ def continuation_log_likelihoods(
             totals = totals + torch.where(real.bool(), chosen, 0.0).sum(-1)
         if not torch.isfinite(totals).all():
             raise NotFinite("the model's log-likelihoods are not finite numbers; its weights may have diverged")
-    values = iter(totals.tolist())
+    values: Iterator[float] = iter(totals.tolist())
     return [[next(values) for _ in options] for options in continuations]
 
 
@@ -171,7 +171,7 @@ def _shared_length(prompts: Sequence[Sequence[int]]) -> int:
     if len(prompts) < 2:
         return 0
     # The smallest and the largest prompt, as sequences, differ first where any two of them do.
-    low, high = min(prompts), max(prompts)
+    low, high = min(map(list, prompts)), max(map(list, prompts))
     same = next((at for at, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
     return min(same, min(len(prompt) for prompt in prompts) - 1)
 
@@ -179,13 +179,16 @@ def _shared_length(prompts: Sequence[Sequence[int]]) -> int:
 def _full_attention(model: Any) -> bool:
     """Whether padding may stand between a shared beginning and the rest of a prompt.
 
-    Sliding windows count columns of the cache, so padding would push the beginning out of the window; models that are
-    given no positions work them out in ways of their own.
+    Sliding windows count columns of the cache, so padding would push the beginning out of the window; recurrent layers
+    read padding; models that are given no positions work them out in ways of their own.
     """
+    from transformers.cache_utils import DynamicCache, DynamicLayer
+
     config = model.config.get_text_config()
-    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-    windowed = getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True)
-    return kinds == {"full_attention"} and not windowed and "position_ids" in inspect.signature(model.forward).parameters
+    layers = DynamicCache(config=config).layers
+    windowed = getattr(config, "attention_layers", None) is not None  # GPT-Neo's way to say that some layers are local
+    plain = all(type(layer) is DynamicLayer for layer in layers) and not windowed
+    return plain and "position_ids" in inspect.signature(model.forward).parameters
 
 
 def _right_padded(sequences: Sequence[Sequence[int]], width: int, device: Any) -> tuple[Any, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +23,7 @@ def hf_import(module: str) -> Any:
 
 
 @contextmanager
-def quiet_transformers() -> Iterator[Any]:
+def quiet_transformers() -> Generator[Any]:
     """The transformers package without its warnings and progress bars; what it was told before is put back after."""
     transformers = hf_import("transformers")
     logging = transformers.utils.logging

@@ -6,7 +6,7 @@ from typing import Any
 
 from tunegate.cases import Case, Message
 from tunegate.exceptions import ConfigError
-from tunegate.models import chat
+from tunegate.models import as_messages, chat
 
 
 def answer_prompt(tokenizer: Any, case: Case, system: str | None) -> list[int]:
@@ -15,11 +15,9 @@ def answer_prompt(tokenizer: Any, case: Case, system: str | None) -> list[int]:
     A plain prompt becomes one user message when the tokenizer has a chat template, else it stays raw text.
     """
     prompt = chat(case.prompt, system)
-    if isinstance(prompt, str):
-        if not tokenizer.chat_template:
-            return tokenizer(prompt)["input_ids"] or context_free(tokenizer)
-        prompt = ({"role": "user", "content": prompt},)
-    return chat_ids(tokenizer, prompt)
+    if isinstance(prompt, str) and not tokenizer.chat_template:
+        return tokenizer(prompt)["input_ids"] or context_free(tokenizer)
+    return chat_ids(tokenizer, as_messages(prompt))
 
 
 def choice_prompt(tokenizer: Any, case: Case, system: str | None, delimiter: str) -> tuple[list[int], list[list[int]]]:
@@ -47,7 +45,7 @@ def chat_ids(tokenizer: Any, messages: tuple[Message, ...]) -> list[int]:
     """Token ids of a chat, up to where the assistant's words begin (or go on, if the last message is its own)."""
     if not tokenizer.chat_template:
         raise ConfigError(
-            f"{tokenizer.name_or_path}: the tokenizer has no chat template, so chat messages and system messages cannot "
+            f"{tokenizer.name_or_path}: the tokenizer has no chat template, so chat and system messages cannot "
             "be put to it; use plain prompts, or add chat_template.jinja to the folder"
         )
     begun = messages[-1]["role"] == "assistant"
