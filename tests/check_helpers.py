@@ -29,6 +29,7 @@ def ask(entry: object, answer: str | Response, *references: str, base_dir: Path 
 
 HUGE = {
     "one word": "a" * 100_000,
+    "gibberish": "".join(chr(97 + i * i * 7919 % 9973 % 26) for i in range(100_000)),
     "words": "the quick brown fox jumps over the lazy dog " * 2300,
     "no loop": " ".join(f"word{i}" for i in range(11_000)),
     "emoji": "👩🏽‍🚀🏳️‍🌈😀" * 10_000,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -297,10 +298,17 @@ class WordRatio(evaluate.Metric):
 """
 
 
-@pytest.fixture
-def word_ratio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="module")
+def modules_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The folder to which `evaluate` copies scripts; it can be set once in a process, and should not be the user's."""
     evaluate = pytest.importorskip("evaluate")
-    monkeypatch.setattr(evaluate.config, "HF_MODULES_CACHE", str(tmp_path / "modules"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluate.config, "HF_MODULES_CACHE", str(tmp_path_factory.mktemp("modules")))
+        yield
+
+
+@pytest.fixture
+def word_ratio(tmp_path: Path, modules_cache: None) -> Path:
     (tmp_path / "word_ratio").mkdir()
     (tmp_path / "word_ratio" / "word_ratio.py").write_text(WORD_RATIO)
     return tmp_path

@@ -12,7 +12,9 @@ from tunegate_suites.categories.settings import ErrorSettings, span
 LONG_WORD = 40
 """Longer runs without a space are looked at letter by letter: loops have no spaces in Chinese, or in `aaaa`."""
 _WORD = re.compile(r"\S+")
-_MARKUP = re.compile(r"[\W_]+")
+_STRETCH = re.compile(rb"\x01+")
+_MARKUP = re.compile(r"[\s!-/:-@\[-`{-~─-╿–—…·•]+")
+"""A row of dashes or the bars of a table is no loop."""
 
 
 def repetition(sample: Sample, settings: ErrorSettings) -> list[ErrorSpan]:
@@ -23,7 +25,7 @@ def repetition(sample: Sample, settings: ErrorSettings) -> list[ErrorSpan]:
     found = [
         span("repetition", text, matches[first].start(), matches[last - 1].end())
         for first, last in loops(words, settings.ngram, settings.repeats)
-        if not _MARKUP.fullmatch(matches[first].group())  # a row of dashes or table bars is no loop
+        if not _MARKUP.fullmatch(text, matches[first].start(), matches[last - 1].end())
     ]
     for match in matches:
         if match.end() - match.start() > LONG_WORD:
@@ -36,25 +38,23 @@ def _loops_in_word(text: str, match: re.Match[str], settings: ErrorSettings) -> 
     return [
         span("repetition", text, offset + first, offset + last)
         for first, last in loops(word, 20, settings.repeats)
-        if last - first > LONG_WORD and not _MARKUP.fullmatch(word[first:last])
+        if last - first > LONG_WORD and not _MARKUP.fullmatch(word, first, last)
     ]
 
 
 def loops(items: Sequence[str], longest: int, repeats: int) -> list[tuple[int, int]]:
-    """Stretches `[first, last)` in which a phrase of at most `longest` items stands at least `repeats` times in a row.
+    """Stretches `[first, last)` in which phrases of at most `longest` items stand at least `repeats` times in a row.
 
-    Item i is in a loop of period p as long as it equals item i - p. The shortest period claims a stretch first, so
-    `a a a a a a` is reported once. Time: len(items) x longest.
+    Item i is in a loop of period p as long as it equals item i - p. Stretches that overlap or touch are one. Time:
+    len(items) x longest.
     """
-    found: list[tuple[int, int]] = []
-    taken = bytearray(len(items))
+    looping = bytearray(len(items))
     for period in range(1, min(longest, len(items) // repeats) + 1):
         first = 0  # start of the current loop
         for i in range(period, len(items) + 1):
             if i < len(items) and items[i] == items[i - period]:
                 continue
-            if i - first >= period * repeats and not any(taken[first:i]):
-                found.append((first, i))
-                taken[first:i] = b"\1" * (i - first)
+            if i - first >= period * repeats:
+                looping[first:i] = b"\1" * (i - first)
             first = i - period + 1
-    return sorted(found)
+    return [match.span() for match in _STRETCH.finditer(looping)]

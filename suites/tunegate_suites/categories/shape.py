@@ -60,15 +60,16 @@ def format_(sample: Sample, settings: ErrorSettings) -> list[ErrorSpan]:
 
 
 _REFUSAL = re.compile(
-    r"""\b(?:
-        (?:i['’]?m|i\ am)\ (?:so\ |very\ |really\ )?(?:sorry|afraid|unable|not\ able|not\ allowed|not\ permitted)\b
-        | (?:i\ |we\ )?(?:can['’]?t|cannot|can\ not|won['’]?t|will\ not|am\ not\ able\ to|must\ decline\ to)\ +
-          (?:help|assist|answer|comply|provide|fulfill?|do\ that|discuss|give|share|engage|continue)\b
-        | as\ an?\ (?:ai|artificial\ intelligence|(?:large\ )?language\ model|assistant)\b
-        | i\ (?:do\ not|don['’]?t)\ (?:know|have\ (?:access|enough|the\ (?:information|ability)|information))\b
-        | i\ (?:must|have\ to)\ (?:decline|refuse)\b
-        | (?:sorry|apologies|i\ apologi[sz]e),?\ (?:but|i)\b
-    )""",
+    r"""(?:
+        \b(?:i['’]?m|i\ am)\ (?:so\ |very\ |really\ )?(?:sorry|afraid|unable|not\ able|not\ allowed|not\ permitted)
+        # `cannot` of the model itself, not of the cells that cannot provide an enzyme
+        | (?:\b(?:i|we)\ |\A\s*|(?<=[.!?,]\ ))(?:can['’]?t|cannot|can\ not|won['’]?t|will\ not|must\ decline\ to)\ +
+          (?:help|assist|answer|comply|provide|fulfill?|do\ that|discuss|give|share|engage|continue)
+        | \bas\ an?\ (?:ai|artificial\ intelligence|(?:large\ )?language\ model|ai\ assistant)
+        | \bi\ (?:do\ not|don['’]?t)\ (?:know|have\ (?:access|enough|the\ (?:information|ability)|information))
+        | \bi\ (?:must|have\ to)\ (?:decline|refuse)
+        | \b(?:sorry|apologies|i\ apologi[sz]e),?\ (?:but|i)
+    )\b""",
     re.IGNORECASE | re.VERBOSE,
 )
 

@@ -9,7 +9,7 @@ from tunegate.checks import Sample
 from tunegate.exceptions import MissingExtra
 from tunegate.outcomes import ErrorSpan
 from tunegate_suites.categories.settings import ErrorSettings, sources, span
-from tunegate_suites.categories.words import WORD, Vocabulary, is_symbol
+from tunegate_suites.categories.words import MAX_WORD, WORD, Vocabulary, is_symbol
 
 if TYPE_CHECKING:
     from spellchecker import SpellChecker
@@ -43,7 +43,7 @@ def misspelling(sample: Sample, settings: ErrorSettings) -> list[ErrorSpan]:
 
 def _may_be_misspelt(word: str, speller: SpellChecker) -> bool:
     """Whether a closer look is needed: long enough, in the letters of the language, not in the dictionary."""
-    if len(word) < (3 if is_symbol(word) else 4) or len(word) > 40 or word.isdigit():
+    if len(word) < (3 if is_symbol(word) else 4) or len(word) > MAX_WORD or word.isdigit():
         return False
     lowered = word.lower().replace("’", "'")
     letters = {letter for letter in lowered if letter.isalpha()}

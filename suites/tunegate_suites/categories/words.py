@@ -8,6 +8,9 @@ from collections.abc import Iterable
 WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 """A run of letters and digits; an apostrophe within belongs to it. Hyphens divide: `X-linked` is two words."""
 
+MAX_WORD = 40
+"""Longer runs of letters are no words; their deletions would fill the memory."""
+
 
 def is_symbol(word: str) -> bool:
     """Whether a word looks like a name made of signs: BLM, TBC1D24, p53, mRNA; not `Paris`, `I` or `42`."""
@@ -44,7 +47,7 @@ class Vocabulary:
         if self._by_deletion is None:
             self._by_deletion = {}
             for known in self.words:
-                for form in _deletions(known):
+                for form in _deletions(known) if len(known) <= MAX_WORD else ():
                     self._by_deletion.setdefault(form, set()).add(known)
         of_its_kind = self._symbols if is_symbol(word) else self.words
         word = folded(word)
