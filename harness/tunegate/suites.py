@@ -173,7 +173,7 @@ def prompt_of(template: str | None, messages: str | None, row: Row) -> Prompt:
     """The prompt of a row: from a template, from a field of chat messages, or by the default field names."""
     field = messages or ("messages" if template is None and "messages" in row else None)
     if field is None:
-        return fill(template or "{prompt}", row)
+        return fill("{prompt}" if template is None else template, row)
     if field not in row:
         raise MissingField(f"the row has no field {field!r}")
     return _messages(row[field], field)

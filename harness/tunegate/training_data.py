@@ -74,7 +74,7 @@ def load_training_data(spec: DataSpec, method: str, base_dir: Path) -> TrainingD
 def _example(spec: DataSpec, method: str, number: int, row: Row) -> Example:
     prompt = chat(prompt_of(spec.prompt, spec.messages, row), spec.system)
     templates = {"completion": spec.completion, "chosen": spec.chosen, "rejected": spec.rejected}
-    answers = {name: fill(templates[name] or f"{{{name}}}", row) for name in ANSWERS[method]}
+    answers = {name: fill(templates[name] if templates[name] is not None else f"{{{name}}}", row) for name in ANSWERS[method]}
     for name, text in answers.items():
         if not text.strip():
             raise ConfigError(f"the {name} is empty; a model can't learn from it")
