@@ -18,12 +18,10 @@ from tunegate.sampling import SinglePlan
 
 HOSTILE = (
     "</script><script>window.pwned = 1</script><img src=x onerror='window.pwned = 2'>"
-    '<!-- <b>bold</b> "quoted" \u2028 \u2029 \u202e reversed ]]> `code` | [link](http://example.invalid) **strong** \x07'
+    '<!-- <b>bold</b> "quoted" \u2028 \u2029 \u202e reversed ]]> '
+    "`code` | [link](http://example.invalid) **strong** \x07"
 )
-CONDITIONS = (
-    "Wolfram syndrome, Alport syndrome, Fabry disease, Leigh syndrome, cystinosis, Marfan syndrome, sialidosis, "
-    "Gaucher disease, Noonan syndrome, Refsum disease, Usher syndrome, Wilson disease, familial dysautonomia"
-).split(", ")
+CONDITIONS = ("Wolfram syndrome", "Fabry disease", "Leigh syndrome", "cystinosis", "Marfan syndrome", "sialidosis")
 PATTERNS = ("autosomal dominant", "autosomal recessive", "X-linked recessive", "X-linked dominant", "mitochondrial")
 
 Respond = Callable[[str, str, random.Random], str]
@@ -57,7 +55,7 @@ def unjudged(case_id: str, rng: random.Random, tag: str = "gene") -> Outcome:
         "judge",
         Verdict.INVALID,
         reason="raised ValueError: the judge answered outside its menu",
-        detail='Traceback (most recent call last):\n  File "judge.py", line 88, in judge\nValueError: raw answer: "five!"',
+        detail='Traceback (most recent call last):\n  File "judge.py", line 88, in judge\nValueError: raw "five!"',
     )
     good = Finding("exact", Verdict.PASS, value=True)
     verdict, reason = combine([good, finding])
@@ -157,27 +155,17 @@ def write_gate(
 
 
 def gate_run(folder: Path, *gates: tuple[str, list[Outcome]], **options: Any) -> RunRecord:
-    """A gate run alone: no stages, verdict of the last gate that did not pass (PASS when all did)."""
+    """A gate run alone: no stages, and no verdict but those of its gates."""
     with RunLog.open(folder) as log:
-        log.append(
-            {"event": "run_started", "name": "answers.jsonl", "command": "gate", "versions": {"tunegate": "0.1"}}
-        )
+        versions = {"tunegate": "0.1.0", "python": "3.12.3"}
+        log.append({"event": "run_started", "name": gates[0][0], "model": "answers.jsonl", "versions": versions})
         for name, results in gates:
             write_gate(log, name, results, **options)
-        if options.get("decided", True):
-            _decide_gate_run(log, folder)
     return read_run(folder)
 
 
-def _decide_gate_run(log: RunLog, folder: Path) -> None:
-    decided = read_run(folder).gates.values()
-    worst = next((gate for gate in decided if gate.verdict is not Verdict.PASS), None)
-    reason = f"{worst.gate}: {worst.reason}" if worst else "; ".join(f"{g.gate}: {g.reason}" for g in decided)
-    log.append({"event": "run_decided", "verdict": worst.verdict if worst else Verdict.PASS, "reason": reason})
-
-
 def pipeline_run(folder: Path, *, draw: int = 100, promoted: bool = True, long: int = 0) -> RunRecord:
-    """Two stages, three attempts: sft misses and is diagnosed, sft passes, align passes; one gate meets an invalid case.
+    """Two stages, three attempts: sft misses (some cases unjudged) and is diagnosed, sft passes, align passes.
 
     `draw` cases a gate, in five gates. `long` adds a response of so many characters to the first gate.
     """
@@ -214,7 +202,12 @@ def pipeline_run(folder: Path, *, draw: int = 100, promoted: bool = True, long: 
         log.append({"event": "run_decided", "verdict": "PASS", "reason": "every stage passed its gates"})
         if promoted:
             log.append(
-                {"event": "promoted", "to": "production", "registry": "./registry", "model_sha256": sha(("align", 1))}
+                {
+                    "event": "promoted",
+                    "alias": "production",
+                    "registry": "./registry",
+                    "model_sha256": sha(("align", 1)),
+                }
             )
     return read_run(folder)
 
@@ -293,7 +286,7 @@ def _attempt(log: RunLog, stage: str, number: int, settings: dict[str, Any], los
     ]
     model = {"model": f"stages/{stage}/{number}/model", "model_sha256": sha((stage, number))}
     summary = {
-        "rows": settings["rows"] if "rows" in settings else 100,
+        "rows": settings.get("rows", 100),
         "rows_dropped": 0,
         "train_loss": curve[-1]["loss"],
     }

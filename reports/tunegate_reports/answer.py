@@ -32,11 +32,13 @@ class Answer:
 
 def answer(run: RunRecord) -> Answer:
     """Say whether the model was promoted, or whether the gates passed, and why."""
-    if run.verdict is None:
-        return Answer(None, f"{run.name or 'The run'} is not finished", _so_far(run))
-    if run.gates and not run.stages:
-        return Answer(run.verdict, _gates_alone(run), run.reason or _counts(list(run.gates.values())))
-    return Answer(run.verdict, _promotion(run), run.reason)
+    alone = bool(run.gates) and not run.stages
+    verdict = _worst(list(run.gates.values())) if alone and run.verdict is None else run.verdict
+    if verdict is None:
+        return Answer(None, f"{_name(run)} is not finished", _so_far(run))
+    if alone:
+        return Answer(verdict, f"{_name(run)} {_gates_alone(run, verdict)}", _reasons(list(run.gates.values())))
+    return Answer(verdict, f"{_name(run)} {_promotion(run)}", run.reason)
 
 
 def gate_words(gate: GateRecord) -> str:
@@ -49,60 +51,64 @@ def count_words(gate: GateRecord) -> str:
     return f"{gate.passed} of {gate.drawn}, {gate.accept} needed"
 
 
-def gates_of(run: RunRecord) -> list[GateRecord]:
-    """Every gate of a run, in the order in which they were decided on."""
-    attempts = [attempt for stage in run.stages.values() for attempt in stage.attempts.values()]
-    return [gate for attempt in attempts for gate in attempt.gates.values()] + list(run.gates.values())
-
-
 def gate_label(gate: GateRecord) -> str:
     """`sft, attempt 2, facts`; the gate's name alone where there is no stage."""
     return gate.gate if gate.stage is None else f"{gate.stage}, attempt {gate.attempt}, {gate.gate}"
 
 
-def _gates_alone(run: RunRecord) -> str:
-    name, gates = run.name or "The model", list(run.gates.values())
-    which = f"gate {gates[0].gate}" if len(gates) == 1 else f"all {len(gates)} gates"
-    missed = [gate.gate for gate in gates if gate.verdict is Verdict.FAIL]
-    match run.verdict:
+def _name(run: RunRecord) -> str:
+    """The pipeline's name; a gate run alone is named after its model."""
+    model = run.start.get("model") if run.gates and not run.stages else None
+    return str(model).rstrip("/").rpartition("/")[2] if model else run.name or "The run"
+
+
+def _worst(gates: list[GateRecord]) -> Verdict | None:
+    """The verdict on several gates: all must pass, and all must be decided."""
+    if not all(gate.decided for gate in gates):
+        return None
+    verdicts = {gate.verdict for gate in gates}
+    return next(one for one in (Verdict.FAIL, Verdict.INVALID, Verdict.INCONCLUSIVE, Verdict.PASS) if one in verdicts)
+
+
+def _gates_alone(run: RunRecord, verdict: Verdict) -> str:
+    gates = list(run.gates.values())
+    told = [gate.gate for gate in gates if gate.verdict is verdict]
+    names = f"gate{'s' if len(told) > 1 else ''} {_listed(told)}"
+    match verdict:
         case Verdict.PASS:
-            return f"{name} passed {which}"
-        case Verdict.FAIL if missed:
-            return f"{name} failed gate{'s' if len(missed) > 1 else ''} {_listed(missed)}"
+            return f"passed {names}"
         case Verdict.FAIL:
-            return f"{name} failed"
+            return f"failed {names}"
         case Verdict.INCONCLUSIVE:
-            return f"{name} was neither passed nor failed"
-        case _:
-            return f"{name} could not be judged"
+            return f"neither passed nor failed {names}"
+        case Verdict.INVALID:
+            return f"could not be judged by {names}"
 
 
 def _promotion(run: RunRecord) -> str:
-    name = run.name or "The model"
     if run.promotions:
-        place = run.promotions[-1].get("to") or run.promotions[-1].get("alias")
-        return f"{name} was promoted" + (f" to {place}" if place else "")
+        return f"was promoted to {run.promotions[-1].get('alias', 'the registry')}"
     match run.verdict:
         case Verdict.PASS:
-            return f"{name} passed every gate and is not promoted yet"
+            return "passed every gate and is not promoted yet"
         case Verdict.INVALID:
-            return f"{name} was not promoted, because it could not be judged"
+            return "was not promoted, because it could not be judged"
         case Verdict.INCONCLUSIVE:
-            return f"{name} was not promoted, because the evidence ran out"
+            return "was not promoted, because the evidence ran out"
         case _:
-            return f"{name} was not promoted"
+            return "was not promoted"
 
 
 def _so_far(run: RunRecord) -> str:
-    gates = gates_of(run)
+    gates = run.all_gates()
     if not gates:
         return "no gate has been decided so far"
     last = gates[-1]
     return f"{gate_label(last)} is {gate_words(last)}" + (f" with {count_words(last)}" if last.decided else "")
 
 
-def _counts(gates: list[GateRecord]) -> str:
-    return "; ".join(f"{gate.gate}: {count_words(gate)}" for gate in gates)
+def _reasons(gates: list[GateRecord]) -> str:
+    return gates[0].reason if len(gates) == 1 else "; ".join(f"{gate.gate} {gate.reason}" for gate in gates)
 
 
 def _listed(names: list[str]) -> str:

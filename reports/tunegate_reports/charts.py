@@ -60,7 +60,7 @@ def histogram_chart(scores: Histogram, check: str) -> Markup:
 
     def bar(bin_: Bin) -> Markup:
         unit = (floor - top) / tallest
-        passed, missed = bin_.passed * unit, bin_.missed * unit
+        passed, missed = (max(count * unit, 3.0) if count else 0.0 for count in (bin_.passed, bin_.missed))
         left, thick = x(bin_.low) + 1, max(width - 2, 1.0)
         return tag(
             "g",
@@ -106,12 +106,13 @@ def loss_chart(curves: Sequence[tuple[int, Sequence[tuple[float, float]]]], stag
         return left + step / (last_step or 1.0) * (300.0 - left), floor - (loss - lowest) / span * (floor - top)
 
     lines: list[Markup] = []
+    labels: list[Markup] = []
     for order, (attempt, curve) in enumerate(curves):
         placed = [place(point) for point in _thinned(curve)]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed)
         lines.append(tag("polyline", points=path, class_=f"loss loss-{order % 5}"))
         lines.append(tag("circle", cx=placed[-1][0], cy=placed[-1][1], r=2.5, class_=f"loss-end loss-{order % 5}"))
-        lines.append(_text(f"attempt {attempt}", placed[-1][0] + 6, placed[-1][1] + 4, "start"))
+        labels.append(_text(f"attempt {attempt}", placed[-1][0] + 6, placed[-1][1] - 5, "start"))
     ends = "; ".join(f"attempt {attempt} from {curve[0][1]:.3g} to {curve[-1][1]:.3g}" for attempt, curve in curves)
     ticks = [lowest, lowest + span / 2, highest]
     return _svg(
@@ -120,6 +121,7 @@ def loss_chart(curves: Sequence[tuple[int, Sequence[tuple[float, float]]]], stag
         *(_line(left, place((0, tick))[1], 300, place((0, tick))[1], "rule") for tick in ticks),
         *(_text(f"{tick:.2g}", left - 6, place((0, tick))[1] + 4, "end") for tick in ticks),
         *lines,
+        *labels,
         _text("0", left, 147, "start"),
         _text(f"{last_step:g} steps", 300, 147, "end"),
     )

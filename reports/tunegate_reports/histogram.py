@@ -10,6 +10,7 @@ from tunegate.outcomes import Finding, Verdict
 
 BINS = 20
 MAX_WHOLE_BINS = 30
+LARGEST = 1e15
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,8 @@ def histogram(findings: Sequence[Finding]) -> Histogram | None:
 
 
 def number(value: object) -> float | None:
-    """A finite number as float; None for anything else, truth values included."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    """A number that can be drawn, as float; None for anything else: truth values, NaN, what lies beyond LARGEST."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST:
         return None
     return float(value)
 

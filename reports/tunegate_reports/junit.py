@@ -1,9 +1,9 @@
 """JUnit XML for CI servers: one entry per case, and one entry per gate that carries the count.
 
 CI servers turn red for any failed entry, and a gate allows misses. So a missed case is a `<failure>` only where its
-gate did not pass; in a gate that passed it is an ordinary entry whose `<system-out>` says what it missed. A case without
-a verdict is an `<error>`. Nothing is `<skipped>`. Of each stage only the last attempt is written: earlier ones were
-retrained away, and CI compares entries by name from build to build.
+gate did not pass; in a gate that passed it is an ordinary entry whose `<system-out>` says what it missed. A case
+without a verdict is an `<error>`. Nothing is `<skipped>`. Of each stage only the last gated attempt is written: earlier
+ones were retrained away, and CI compares entries by name from build to build.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from xml.etree import ElementTree as ET
 
 from tunegate.outcomes import Outcome, Verdict
 from tunegate.record import GateRecord, RunRecord
-from tunegate_reports.answer import Answer, answer, count_words, gate_words
+from tunegate_reports.answer import Answer, count_words, gate_words
 from tunegate_reports.files import write_atomically
-from tunegate_reports.view import CaseView, GateView, View, duration, view
+from tunegate_reports.view import CaseView, GateView, duration, view
 
 NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 MAX_TEXT = 4000
@@ -27,7 +27,7 @@ def write_junit(run: RunRecord, path: Path) -> None:
     """Write `path`; raises CannotJudge when the disk is full."""
     root = ET.Element("testsuites", name=clean(run.name or "tunegate"))
     shown = view(run)
-    suites = [_gate_suite(gate, shown.cases) for gate in deciding_gates(shown)]
+    suites = [_gate_suite(gate, shown.cases) for gate in shown.deciding_gates]
     if run.stages or not suites:
         suites.append(_run_suite(shown.answer, run))
     root.extend(suites)
@@ -36,12 +36,6 @@ def write_junit(run: RunRecord, path: Path) -> None:
     root.set("time", f"{sum(float(suite.get('time', '0')) for suite in suites):.3f}")
     ET.indent(root)
     write_atomically(path, '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n")
-
-
-def deciding_gates(shown: View) -> list[GateView]:
-    """The gates of each stage's last attempt, or those of a gate run alone."""
-    staged = [gate for stage in shown.stages for attempt in stage.attempts[-1:] for gate in attempt.gates]
-    return staged + [gate for gate in shown.gates if gate.record.stage is None]
 
 
 def clean(text: str) -> str:
@@ -99,10 +93,10 @@ def _gate_entry(gate: GateRecord, classname: str) -> ET.Element:
 def _run_suite(said: Answer, run: RunRecord) -> ET.Element:
     entry = ET.Element("testcase", classname="tunegate", name="run", time="0")
     details = "\n".join([said.sentence, *run.faults, *(str(leak) for leak in run.leaks)])
-    if run.verdict is Verdict.PASS:
+    if said.verdict is Verdict.PASS:
         ET.SubElement(entry, "system-out").text = clean(details)
     else:
-        _part(entry, "failure" if run.verdict is Verdict.FAIL else "error", said.sentence, details)
+        _part(entry, "failure" if said.verdict is Verdict.FAIL else "error", said.sentence, details)
     return _suite("run", [entry])
 
 

@@ -14,7 +14,6 @@ from tunegate.outcomes import Outcome, Verdict
 from tunegate.record import GateRecord, RunRecord
 from tunegate_reports.answer import CASE_WORDS, gate_words
 from tunegate_reports.files import write_atomically
-from tunegate_reports.junit import deciding_gates
 from tunegate_reports.view import GateView, StageView, View, view
 
 MAX_MISSED = 20
@@ -32,7 +31,7 @@ def write_markdown(run: RunRecord, path: Path) -> None:
 def markdown_summary(run: RunRecord) -> str:
     """The summary as GitHub-flavoured Markdown."""
     shown = view(run)
-    lines = [f"**{SIGNS[run.verdict]} {_text(shown.answer.sentence, None)}**", ""]
+    lines = [f"**{SIGNS[shown.answer.verdict]} {_text(shown.answer.sentence, None)}**", ""]
     lines += [f"- Fault: {_text(fault)}" for fault in run.faults]
     lines += ["", *_table(shown.gates)] if shown.gates else []
     for stage in shown.stages:
@@ -70,7 +69,7 @@ def _diagnoses(stage: StageView) -> Iterator[str]:
 
 
 def _misses(shown: View) -> Iterator[str]:
-    for gate in deciding_gates(shown):
+    for gate in shown.deciding_gates:
         missed = [shown.cases[number].outcome for number in gate.cases]
         missed = [outcome for outcome in missed if outcome.verdict is not Verdict.PASS]
         if missed:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import html
+import re
+
+UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff]")
+"""Characters that cannot be seen, or that reorder what is seen: shown by their code, lest they deceive the reader."""
 
 VOID = frozenset({"br", "hr", "input", "link", "meta"})
 
@@ -36,7 +40,11 @@ def join(children: object) -> Markup:
 
 def escape(child: Child) -> Markup:
     """A child as markup: text is escaped, Markup is kept."""
-    return child if isinstance(child, Markup) else Markup(html.escape(str(child)))
+    return child if isinstance(child, Markup) else Markup(_escaped(str(child)))
+
+
+def _escaped(text: str) -> str:
+    return html.escape(UNSEEN.sub(lambda match: f"[U+{ord(match[0]):04X}]", text))
 
 
 def _attribute(key: str, value: Attribute) -> str:
@@ -46,4 +54,4 @@ def _attribute(key: str, value: Attribute) -> str:
     if value is True:
         return f" {name}"
     text = f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
-    return f' {name}="{html.escape(text)}"'
+    return f' {name}="{_escaped(text)}"'

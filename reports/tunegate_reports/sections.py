@@ -9,7 +9,7 @@ from tunegate.record import Diagnosis
 from tunegate_reports.answer import GATE_WORDS
 from tunegate_reports.charts import loss_chart
 from tunegate_reports.gate_panel import SIGNS, badge, gate_panel
-from tunegate_reports.markup import Markup, join, tag
+from tunegate_reports.markup import Markup, tag
 from tunegate_reports.view import AttemptView, Change, StageView, View, announced, duration, flat
 
 ALL_OPEN = 3
@@ -35,13 +35,13 @@ def answer_section(view: View) -> Markup:
 
 
 def _figures(view: View) -> Iterator[tuple[str, str]]:
-    decided = [gate.record for gate in view.gates if gate.record.decided]
+    decided = [gate.record for gate in view.deciding_gates if gate.record.decided]
     passed = sum(record.verdict is Verdict.PASS for record in decided)
     if len(decided) == 1:
         yield "Cases passed", f"{decided[0].passed} of {decided[0].drawn}"
         yield "Needed", str(decided[0].accept)
     elif decided:
-        yield "Gates passed", f"{passed} of {len(decided)}"
+        yield "Deciding gates passed", f"{passed} of {len(decided)}"
     if view.stages:
         yield "Attempts", f"{sum(len(stage.attempts) for stage in view.stages)} in {_plural(len(view.stages), 'stage')}"
     if len(decided) != 1:
@@ -66,36 +66,51 @@ def _notices(view: View) -> Iterator[Markup]:
 
 
 def _line(view: View) -> Markup:
-    base = str(view.run.start.get("model") or "base model").rsplit("/", 1)[-1]
-    stops = [tag("li", tag("span", "base", class_="stop-name"), tag("span", base, class_="stop-note"), class_="stop")]
+    base = str(view.run.start.get("model") or "").rsplit("/", 1)[-1]
+    stops = [tag("li", _stop_name("base model"), _node("•", "START"), _note(base), class_="stop")]
     for place, stage in enumerate(view.stages):
-        attempts = [_stop(stage, attempt, place) for attempt in stage.attempts]
-        name = tag(
-            "span", stage.record.name, tag("span", f" {stage.record.method}", class_="quiet"), class_="stop-name"
-        )
-        stops.append(tag("li", name, tag("ol", *attempts), class_="stop stage-stop"))
+        stops += [_stop(stage, attempt, place) for attempt in stage.attempts]
     if view.run.promotions:
-        place = str(view.run.promotions[-1].get("to") or "promoted")
-        end = tag("span", SIGNS[Verdict.PASS], class_="node PASS", aria_hidden="true")
-        stops.append(tag("li", tag("span", place, class_="stop-name"), end, class_="stop"))
+        registry = str(view.run.promotions[-1].get("alias") or "registry")
+        end = _node("★", "PASS")
+        stops.append(tag("li", _stop_name("promoted"), end, _note(registry), class_="stop"))
     return tag("nav", tag("ol", *stops, class_="line"), aria_label="Stages and attempts")
 
 
 def _stop(stage: StageView, attempt: AttemptView, place: int) -> Markup:
-    words = attempt_words(attempt.verdict)
     decided = [gate.record for gate in attempt.gates if gate.record.decided]
-    note = "no gate" if not decided else ", ".join(f"{record.passed}/{record.drawn}" for record in decided)
-    changes = "; ".join(f"{change.setting} {change.old} to {change.new}" for change in attempt.changes)
     link = tag(
         "a",
-        tag("span", SIGNS[attempt.verdict], class_=f"node {attempt.verdict or 'OPEN'}", aria_hidden="true"),
-        tag("span", f"attempt {attempt.number}", class_="stop-note"),
-        tag("span", note, class_="stop-note"),
+        _stop_name(stage.record.name, f"attempt {attempt.number}"),
+        _node(SIGNS[attempt.verdict], f"{attempt.verdict or 'OPEN'}"),
+        tag("span", f"{attempt_words(attempt.verdict)}. ", class_="unseen-words"),
+        *(_note(f"{record.gate} {record.passed} of {record.drawn}") for record in decided),
         href=f"#attempt-{place}-{attempt.number}",
-        aria_label=f"Stage {stage.record.name}, attempt {attempt.number}: {words}; {note}",
-        title=changes or None,
     )
-    return tag("li", link)
+    diagnosis, error = attempt.record.diagnosis, attempt.record.error
+    return tag(
+        "li",
+        link,
+        *(
+            _note(f"{change.setting} {change.old}\u00a0→\u00a0{change.new}", "changed")
+            for change in attempt.changes[:3]
+        ),
+        _note(diagnosis.cause, "why") if diagnosis is not None else None,
+        _note(error, "why") if error is not None else None,
+        class_="stop",
+    )
+
+
+def _stop_name(name: str, quiet: str = "") -> Markup:
+    return tag("span", name, tag("span", f" {quiet}", class_="quiet") if quiet else None, class_="stop-name")
+
+
+def _node(sign: str, class_: str) -> Markup:
+    return tag("span", tag("span", sign, class_=f"node {class_}"), class_="node-row", aria_hidden="true")
+
+
+def _note(text: str, class_: str = "") -> Markup:
+    return tag("span", text, class_=f"stop-note {class_}".rstrip())
 
 
 def attempt_words(verdict: Verdict | None) -> str:

@@ -9,9 +9,10 @@ from typing import Any
 
 from tunegate.outcomes import Finding, Outcome, Verdict
 from tunegate.record import AttemptRecord, GateRecord, RunRecord, StageRecord
-from tunegate_reports.answer import Answer, answer, gate_label, gates_of
+from tunegate_reports.answer import Answer, answer, gate_label
 from tunegate_reports.histogram import Histogram, histogram, number
 
+DEFAULT = "default"
 NEVER_RUN = "registered, but the run ended before it was judged"
 RANK = {Verdict.FAIL: 0, Verdict.INVALID: 1, Verdict.PASS: 2}
 
@@ -99,6 +100,13 @@ class View:
     cases: tuple[CaseView, ...]
 
     @property
+    def deciding_gates(self) -> tuple[GateView, ...]:
+        """The gates that the run's verdict rests on: of each stage's last gated attempt, or of a gate run alone."""
+        gated = [[attempt.gates for attempt in stage.attempts if attempt.gates] for stage in self.stages]
+        alone = tuple(gate for gate in self.gates if gate.record.stage is None)
+        return tuple(gate for attempts in gated if attempts for gate in attempts[-1]) + alone
+
+    @property
     def seconds(self) -> float:
         """Time spent training and gating, in seconds."""
         return sum(gate.record.seconds for gate in self.gates) + sum(
@@ -109,7 +117,7 @@ class View:
 def view(run: RunRecord) -> View:
     """Turn a record into what a report shows."""
     cases: list[CaseView] = []
-    gates = tuple(_gate(gate, number, cases) for number, gate in enumerate(gates_of(run)))
+    gates = tuple(_gate(gate, number, cases) for number, gate in enumerate(run.all_gates()))
     stages = tuple(_stage(stage, gates) for stage in run.stages.values())
     return View(run, answer(run), stages, gates, tuple(cases))
 
@@ -157,8 +165,8 @@ def _checks(gate: GateRecord) -> Iterator[CheckView]:
         for finding in findings:
             if isinstance(finding.value, str):
                 labels[finding.value] = labels.get(finding.value, 0) + 1
-        counts = (verdicts.count(verdict) for verdict in (Verdict.PASS, Verdict.FAIL, Verdict.INVALID))
-        yield CheckView(name, *counts, histogram(findings), labels)
+        passed, missed, invalid = (verdicts.count(one) for one in (Verdict.PASS, Verdict.FAIL, Verdict.INVALID))
+        yield CheckView(name, passed, missed, invalid, histogram(findings), labels)
 
 
 # --- stages and attempts -------------------------------------------------------------------------------------------
@@ -192,11 +200,16 @@ def _changes(previous: AttemptRecord | None, attempt: AttemptRecord) -> tuple[Ch
     """What this attempt does differently, read off the settings; else what the diagnosis before it announced."""
     if previous is None:
         return ()
-    old, new = flat(previous.settings), flat(attempt.settings)
+    old, new = _settings(previous), _settings(attempt)
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     if not names and previous.diagnosis is not None:
         return announced(previous.diagnosis.changes)
-    return tuple(Change(name, old.get(name, "unset"), new.get(name, "unset")) for name in names)
+    return tuple(Change(name, old.get(name, DEFAULT), new.get(name, DEFAULT)) for name in names)
+
+
+def _settings(attempt: AttemptRecord) -> dict[str, str]:
+    """An attempt's settings in words, those that are set."""
+    return flat({name: value for name, value in attempt.settings.items() if value is not None})
 
 
 def announced(changes: Mapping[str, tuple[Any, Any]]) -> tuple[Change, ...]:

@@ -10,6 +10,8 @@ const cases = data.cases.map((item, number) => ({
 const section = document.getElementById("cases");
 fillFilters(section.querySelector("form"));
 const table = new CaseTable(cases, section);
+section.hidden = cases.length === 0;
+section.querySelector("table").classList.toggle("one-gate", data.gates.length < 2);
 
 function fillFilters(form) {
   const count = (verdict) => cases.filter((item) => item.verdict === verdict).length;
@@ -121,12 +123,14 @@ showTheme();
 
 // --- printing: folded panels open, what did not pass is unfolded, and the rest is one line a case ---
 
-const PRINTED_DETAILS = 60;
+const PRINTED_DETAILS = 40;
 const PRINTED_ROWS = 400;
 let foldAgain = [];
 
 window.addEventListener("beforeprint", () => {
   table.drawMore(Math.max(0, PRINTED_ROWS - table.drawn));
+  section.querySelector(".print-note").textContent =
+    `The first ${table.drawn} of ${table.shown.length} cases, those that did not pass first; all are in the file itself.`;
   const folded = [...document.querySelectorAll("details:not([open])")];
   const lines = [...table.body.querySelectorAll("tr.case:not(.PASS)")].filter((line) => !isOpen(line));
   const unfolded = lines.slice(0, PRINTED_DETAILS);

@@ -60,7 +60,9 @@ class CaseTable {
     button.setAttribute("aria-expanded", String(open));
     if (open) {
       const id = `detail-${line.dataset.number}`;
-      line.after(element("tr", { class: "unfolded", id }, element("td", { colspan: "5" }, detail(this.cases[line.dataset.number]))));
+      const columns = [...line.cells].filter((cell) => cell.offsetWidth > 0).length;
+      const cell = element("td", { colspan: columns }, detail(this.cases[line.dataset.number]));
+      line.after(element("tr", { class: "unfolded", id }, cell));
       button.setAttribute("aria-controls", id);
     } else {
       line.nextElementSibling.remove();
@@ -101,5 +103,6 @@ function row(item) {
     element("th", { scope: "row" }, open),
     element("td", { class: "gate-cell" }, item.gateLabel),
     element("td", { class: "reason-cell", dir: "auto" }, snippet(item.reason ?? "")),
-    element("td", { class: "response-cell", dir: "auto" }, snippet(item.response ?? "")));
+    element("td", { class: "response-cell", dir: "auto" },
+      item.response ? snippet(item.response) : element("span", { class: "quiet" }, "(empty)")));
 }
