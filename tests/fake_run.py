@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tunegate.gate import decide
+from tunegate.decision import decide
 from tunegate.outcomes import ErrorSpan, Finding, Outcome, Verdict, combine
 from tunegate.record import RunLog, RunRecord, outcome_to_json, read_run
 from tunegate.sampling import SinglePlan

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tunegate.checks import judge
 from tunegate.exceptions import ConfigError
-from tunegate.gate import decide
+from tunegate.decision import decide
 from tunegate.models import Response
 from tunegate.outcomes import Finding, Verdict
 from tunegate.sampling import SinglePlan

@@ -23,7 +23,7 @@ from typing import Any
 
 from tunegate import __version__
 from tunegate.exceptions import CannotJudge, ConfigError, Tampered, TunegateError, nearest
-from tunegate.gate import decide
+from tunegate.decision import decide
 from tunegate.outcomes import Verdict
 from tunegate.record import EVENTS, AttemptRecord, GateRecord, RunRecord, StageRecord, read_run
 from tunegate.sampling import SinglePlan

@@ -16,7 +16,7 @@ from typing import Any
 from tunegate.cases import Case
 from tunegate.checks import Sample, judge
 from tunegate.exceptions import CannotJudge, Inconclusive, Tampered
-from tunegate.gate import Decision
+from tunegate.decision import Decision
 from tunegate.leakage import describe, find_leaks
 from tunegate.models import Model
 from tunegate.outcomes import Verdict

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from tunegate.cases import Case
 from tunegate.checks import Sample, judge
 from tunegate.exceptions import ConfigError, Inconclusive, TunegateError
-from tunegate.gate import Decision, decide
+from tunegate.decision import Decision, decide
 from tunegate.models import Model, Response
 from tunegate.outcomes import Outcome, Verdict
 from tunegate.record import GateRecord, outcome_to_json
