@@ -1,7 +1,8 @@
 """The append-only record of a run: one JSON object a line in `events.jsonl`, flushed to disk before work goes on.
 
-Writing:  `with RunLog.open(folder) as log: log.append(event)`. Each event carries the SHA-256 of the line before it, so
-          a line that was changed or taken out shows. A torn last line (kill -9) is cut off at the next opening.
+Writing:  `with RunLog.open(folder) as log: log.append(event)`. Each line ends with the SHA-256 of what stands before it in
+          the line, the hash of the line before included, so a line that was changed or taken out shows, the last line
+          too. A torn last line (kill -9) is cut off at the next opening.
 Reading:  `read_run(folder)` folds the events into a `RunRecord`, the one thing that reports, resuming and promotion
           look at.
 """
@@ -19,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from tunegate.exceptions import CannotJudge, ConfigError, Tampered
+from tunegate.exceptions import CannotJudge, ConfigError, Tampered, TunegateError
 from tunegate.outcomes import ErrorSpan, Finding, Outcome, Verdict, shallow
 
 EVENTS = "events.jsonl"
@@ -155,15 +156,19 @@ class RunLog:
                 f"{folder}: another tunegate process is writing to this run folder; wait for it or choose another"
             ) from error
         path = folder / EVENTS
-        lines = _whole_lines(path)
         try:
+            lines = _whole_lines(path)
+            last_sha256 = _unsealed(lines[-1], f"{path}:{len(lines)}")["line_sha256"] if lines else ""
             fd = os.open(path, os.O_CREAT | os.O_WRONLY, 0o644)
             os.ftruncate(fd, sum(len(line) for line in lines))
             os.lseek(fd, 0, os.SEEK_END)
         except OSError as error:
             os.close(lock_fd)
             raise CannotJudge(f"{path}: cannot be written: {error.strerror}") from error
-        return cls(folder, lock_fd, fd, _sha256(lines[-1]) if lines else "")
+        except TunegateError:
+            os.close(lock_fd)
+            raise
+        return cls(folder, lock_fd, fd, last_sha256)
 
     def append(self, *events: Event, durable: bool = True) -> None:
         """Write events; a `durable` one is on disk when this returns, others at most SYNC_EVERY_S later.
@@ -172,12 +177,9 @@ class RunLog:
         raises CannotJudge; a line that was cut short by it is dropped at the next opening.
         """
         for event in events:
-            stamped = {**event, "time": _now(), "previous_sha256": self._last_sha256}
-            line = (
-                json.dumps(stamped, ensure_ascii=False, allow_nan=False, default=str).encode(errors="replace") + b"\n"
-            )
+            line, sha256 = _sealed({**event, "time": _now(), "previous_sha256": self._last_sha256})
             self._write(line)
-            self._last_sha256 = _sha256(line)
+            self._last_sha256 = sha256
         if durable or time.monotonic() - self._synced > SYNC_EVERY_S:
             self._sync()
 
@@ -211,8 +213,37 @@ def _now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
-def _sha256(line: bytes) -> str:
-    return hashlib.sha256(line).hexdigest()
+_SEAL = b', "line_sha256": "'
+
+
+def _sealed(event: Event) -> tuple[bytes, str]:
+    """The line of an event, and the hash that it ends with."""
+    try:
+        text = json.dumps(event, ensure_ascii=False, allow_nan=False, default=str)
+    except ValueError:  # a loss that is not a number: rare, and JSON has no word for it
+        text = json.dumps(_finite(event), ensure_ascii=False, allow_nan=False, default=str)
+    body = text.encode(errors="backslashreplace")[:-1]  # a lone surrogate becomes \udXXX, as JSON writes it
+    sha256 = hashlib.sha256(body).hexdigest()
+    return body + _SEAL + sha256.encode() + b'"}\n', sha256
+
+
+def _unsealed(line: bytes, where: str) -> dict[str, Any]:
+    """The event of a line; raises Tampered when the line is not what was written."""
+    body, _, seal = line.rpartition(_SEAL)
+    if seal != hashlib.sha256(body).hexdigest().encode() + b'"}\n':
+        raise Tampered(f"{where}: not the line that was written: the record was changed")
+    return json.loads(line)
+
+
+def _finite(value: Any) -> Any:
+    """The same value with NaN and infinities as text, as `outcome_to_json` writes them."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+    return value
 
 
 def _whole_lines(path: Path) -> list[bytes]:
@@ -235,13 +266,10 @@ def read_events(folder: Path) -> Iterator[dict[str, Any]]:
         raise ConfigError(f"{folder}: not a run folder: it has no {EVENTS}")
     previous = ""
     for number, line in enumerate(_whole_lines(path), start=1):
-        try:
-            event = json.loads(line)
-        except ValueError as error:
-            raise Tampered(f"{path}:{number}: not JSON, though whole: the record was changed ({error})") from error
-        if event.get("previous_sha256") != previous:
+        event = _unsealed(line, f"{path}:{number}")
+        if event["previous_sha256"] != previous:
             raise Tampered(f"{path}:{number}: does not follow from the line before it: the record was changed")
-        previous = _sha256(line)
+        previous = event["line_sha256"]
         yield event
 
 
@@ -256,7 +284,7 @@ def last_event(folder: Path) -> dict[str, Any] | None:
             file.seek(max(0, size - block))
             lines = file.read().rpartition(b"\n")[0].splitlines()
             if len(lines) > 1 or block >= size:
-                return json.loads(lines[-1]) if lines else None
+                return _unsealed(lines[-1] + b"\n", str(path)) if lines else None
             block *= 2
 
 
@@ -265,10 +293,9 @@ def read_run(folder: Path) -> RunRecord:
     run = RunRecord(folder)
     for event in read_events(folder):
         _fold(run, event)
+        run.digest = event["line_sha256"]
     for gate in run.all_gates():
         gate.outcomes = list({outcome.case_id: outcome for outcome in gate.outcomes}.values())  # judged again: the last
-    lines = _whole_lines(folder / EVENTS)
-    run.digest = _sha256(lines[-1]) if lines else ""
     return run
 
 
@@ -276,6 +303,7 @@ def _fold(run: RunRecord, event: dict[str, Any]) -> None:
     match event["event"]:
         case "run_started":
             run.name, run.started, run.start = event["name"], event["time"], event
+            run.leaks, run.verdict, run.reason, run.finished = [], None, "", None  # begun anew: nothing was trained yet
         case "leaks_found":
             run.leaks = event["leaks"]
         case "stage_started":

@@ -1,0 +1,65 @@
+"""Fixtures that many tests share: a suite of 100 cases on disk, and stored answers of which so many are right."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# A shared machine stalls now and then, and a test's own folder is as good for the second example as for the first.
+settings.register_profile(
+    "tunegate", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+settings.load_profile("tunegate")
+
+
+@dataclass(frozen=True)
+class Bank:
+    """A folder that holds `suite.yaml` and its `cases.jsonl`; the right answer to every case is its reference."""
+
+    folder: Path
+    ids: Sequence[str]
+
+    @property
+    def suite(self) -> str:
+        return str(self.folder / "suite.yaml")
+
+    def answers(self, right: int, name: str = "answers.jsonl") -> str:
+        """Write a response file of which the first `right` answers are right; returns its path."""
+        rows = [
+            {"id": case_id, "response": f"answer {case_id}" if n < right else "?"} for n, case_id in enumerate(self.ids)
+        ]
+        return str(write_jsonl(self.folder / name, rows))
+
+
+def write_jsonl(path: Path, rows: Sequence[Any]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def make_bank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Bank]:
+    """Write a suite of `n` cases into the test's folder and work there; further keyword arguments are YAML lines."""
+    monkeypatch.chdir(tmp_path)
+
+    def make(n: int = 100, checks: str = "[exact]", **more: str) -> Bank:
+        ids = [f"case-{number:03d}" for number in range(n)]
+        rows = [{"id": i, "prompt": f"What is {i}?", "reference": f"answer {i}"} for i in ids]
+        write_jsonl(tmp_path / "cases.jsonl", rows)
+        lines = {"cases": "cases.jsonl", "checks": checks, **more}
+        text = "".join(f"{key}: {value}\n" for key, value in lines.items())
+        (tmp_path / "suite.yaml").write_text(text, encoding="utf-8")
+        return Bank(tmp_path, ids)
+
+    return make
+
+
+@pytest.fixture
+def bank(make_bank: Callable[..., Bank]) -> Bank:
+    """100 cases, `exact`, 90 of 100."""
+    return make_bank()
