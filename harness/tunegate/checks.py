@@ -66,7 +66,7 @@ def judge(checks: Sequence[Check], samples: Sequence[Sample]) -> Iterator[Outcom
     rows = iter(zip(*columns, strict=True))
     for sample in samples:
         if sample.response.error is None:
-            yield _outcome(sample, next(rows))
+            yield _outcome(sample, next(rows, ()))
         else:
             yield _outcome(sample, [Finding("model", Verdict.INVALID, reason=sample.response.error)])
 
@@ -82,7 +82,8 @@ def _contained(check: Check, batch: Sequence[Sample]) -> Sequence[Finding]:
         findings = check.judge(batch)
         if len(findings) != len(batch):
             raise ValueError(f"the check returned {len(findings)} findings for {len(batch)} samples")
-    except Exception as error:
+        _all_judged(findings)
+    except (Exception, SystemExit) as error:  # a metric that calls sys.exit(0) must not end the gate with 0
         if len(batch) > 1:
             return [finding for sample in batch for finding in _contained(check, [sample])]
         reason = f"raised {type(error).__name__}: {error}"
@@ -90,6 +91,15 @@ def _contained(check: Check, batch: Sequence[Sample]) -> Sequence[Finding]:
             Finding(check.name, Verdict.INVALID, reason=reason, version=check.version, detail=traceback.format_exc())
         ]
     return findings
+
+
+def _all_judged(findings: Sequence[object]) -> None:
+    """Refuse what a check of somebody else's may return instead of a judgement."""
+    for finding in findings:
+        if not isinstance(finding, Finding):
+            raise TypeError(f"the check returned {type(finding).__name__}, a Finding was expected")
+        if finding.verdict not in (Verdict.PASS, Verdict.FAIL, Verdict.INVALID):
+            raise ValueError(f"the check returned the verdict {finding.verdict!r}, a case has PASS, FAIL or INVALID")
 
 
 def _outcome(sample: Sample, findings: Sequence[Finding]) -> Outcome:

@@ -12,7 +12,7 @@ from tunegate.sampling import SinglePlan, exact_interval
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A gate's verdict with the counts that it rests on. `drawn` is what the plan registered, always."""
+    """A gate's verdict with its counts, which sum to `drawn`: what the plan registered, always."""
 
     verdict: Verdict
     reason: str
@@ -34,9 +34,10 @@ def decide(plan: SinglePlan, outcomes: Sequence[Outcome], max_errors: Mapping[st
 
     `max_errors` caps, per error category, the number of cases that show it.
     """
-    counts = Counter(outcome.verdict for outcome in outcomes)
-    passed, failed, invalid = counts[Verdict.PASS], counts[Verdict.FAIL], counts[Verdict.INVALID]
-    missing = plan.draw - len({outcome.case_id for outcome in outcomes})
+    matching = len({outcome.case_id for outcome in outcomes}) == len(outcomes) <= plan.draw
+    counts = Counter(outcome.verdict for outcome in outcomes if matching)
+    passed, failed = counts[Verdict.PASS], counts[Verdict.FAIL]
+    unjudged = plan.draw - passed - failed
     categories = Counter(category for outcome in outcomes for category in {error.category for error in outcome.errors})
     over = [
         f"{category} in {categories[category]} cases, {cap} allowed"
@@ -44,14 +45,13 @@ def decide(plan: SinglePlan, outcomes: Sequence[Outcome], max_errors: Mapping[st
         if categories[category] > cap
     ]
 
-    if len(outcomes) != plan.draw - missing or missing < 0:
+    if not matching:
         verdict, reason = Verdict.INVALID, f"{len(outcomes)} outcomes do not match the {plan.draw} registered cases"
     elif failed > plan.allowed_misses:
         verdict, reason = Verdict.FAIL, f"{passed} of {plan.draw}, {plan.accept} needed"
     elif over:
         verdict, reason = Verdict.FAIL, "; ".join(over)
-    elif missing or invalid:
-        unjudged = missing + invalid
+    elif unjudged:
         verdict = Verdict.INVALID
         reason = f"{unjudged} of {plan.draw} not judged, {passed} passed, {plan.accept} needed"
     else:
@@ -64,7 +64,7 @@ def decide(plan: SinglePlan, outcomes: Sequence[Outcome], max_errors: Mapping[st
         accept=plan.accept,
         passed=passed,
         failed=failed,
-        invalid=invalid + max(missing, 0),
-        interval=exact_interval(min(passed, plan.draw), plan.draw),
+        invalid=unjudged,
+        interval=exact_interval(passed, plan.draw),
         error_categories=dict(sorted(categories.items())),
     )

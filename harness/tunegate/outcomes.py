@@ -90,10 +90,11 @@ def combine(findings: Sequence[Finding]) -> tuple[Verdict, str]:
     """
     if not findings:
         return Verdict.INVALID, "no check judged this case"
-    for verdict in (Verdict.INVALID, Verdict.FAIL):
-        reasons = [f"{finding.check}: {finding.reason}" for finding in findings if finding.verdict is verdict]
-        if reasons:
-            return verdict, "; ".join(reasons)
+    unjudged = [finding for finding in findings if finding.verdict not in (Verdict.PASS, Verdict.FAIL)]
+    missed = [finding for finding in findings if finding.verdict == Verdict.FAIL]
+    for verdict, culprits in ((Verdict.INVALID, unjudged), (Verdict.FAIL, missed)):
+        if culprits:
+            return verdict, "; ".join(f"{finding.check}: {finding.reason}" for finding in culprits)
     return Verdict.PASS, ""
 
 

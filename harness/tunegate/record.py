@@ -1,8 +1,8 @@
 """The append-only record of a run: one JSON object a line in `events.jsonl`, flushed to disk before work goes on.
 
-Writing:  `with RunLog.open(folder) as log: log.append(event)`. Each line ends with the SHA-256 of what stands before it in
-          the line, the hash of the line before included, so a line that was changed or taken out shows, the last line
-          too. A torn last line (kill -9) is cut off at the next opening.
+Writing:  `with RunLog.open(folder) as log: log.append(event)`. Each line ends with the SHA-256 of what stands before
+          it in the line, the hash of the line before included, so a line that was changed or taken out shows, the last
+          line too. A torn last line (kill -9) is cut off at the next opening.
 Reading:  `read_run(folder)` folds the events into a `RunRecord`, the one thing that reports, resuming and promotion
           look at.
 """

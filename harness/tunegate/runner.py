@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 from tunegate.cases import Case
 from tunegate.checks import Sample, judge
-from tunegate.exceptions import ConfigError, Inconclusive, TunegateError
 from tunegate.decision import Decision, decide
+from tunegate.exceptions import ConfigError, Inconclusive, TunegateError
 from tunegate.models import Model, Response
 from tunegate.outcomes import Outcome, Verdict
 from tunegate.record import GateRecord, outcome_to_json
@@ -153,9 +153,7 @@ def ask(suite: Suite, model: Model, cases: Sequence[Case]) -> list[Response]:
                 responses[index] = _with_scores(responses[index], scored)
     except TunegateError:
         raise
-    except (
-        Exception
-    ) as error:  # out of memory, a bug in a model's code: the cases are not judged, and the record says why
+    except (Exception, SystemExit) as error:  # out of memory, a bug in a model's code: not judged, and it says why
         fault = f"the model failed: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
         return [response or Response("", error=fault) for response in responses]
     return [response or Response("", error="the model gave no response") for response in responses]
