@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from tunegate.exceptions import CannotJudge
 from tunegate.outcomes import ErrorSpan, Finding, Outcome, Verdict
-from tunegate.record import RunRecord
+from tunegate.record import GateRecord, RunRecord
 from tunegate_reports import write_html
 from tunegate_reports.html import island, render
 from tunegate_reports.markup import Markup, join, tag
@@ -39,15 +39,14 @@ def data_of(html: str) -> Any:
 
 def test_100_cases_stay_under_half_a_megabyte(tmp_path: Path) -> None:
     size = len(page(gate_run(tmp_path, ("facts", outcomes(89, 9, 2, seed=1)))).encode())
-    print(f"report of 100 cases: {size:,} bytes")
-    assert size < 500_000
+    assert size < 500_000, f"{size:,} bytes"
 
 
 def test_nothing_in_the_page_is_fetched(tmp_path: Path) -> None:
     """No attribute names a place on a network, whatever the policy would do about it."""
     html = page(pipeline_run(tmp_path))
-    outside = re.sub(r'<script type="application/json".*?</script>', "", html, flags=re.DOTALL)
-    assert re.findall(r"\b(?:src|srcset|action|data|poster)\s*=", outside) == []
+    outside = re.sub(r"<script.*?</script>", "", html, flags=re.DOTALL)
+    assert re.findall(r"[ <\"](?:src|srcset|action|data|poster)=", outside) == []
     assert set(re.findall(r'href="([^"#]*)', outside)) == {""}
     assert "http" not in outside.replace("http-equiv", "")
     assert "url(" not in outside.replace("url(#hatch)", "")
@@ -117,8 +116,6 @@ def test_no_text_ends_the_data(text: str) -> None:
 
 
 def _run_of(*cases: Outcome) -> RunRecord:
-    from tunegate.record import GateRecord
-
     run = RunRecord(Path())
     run.gates["g"] = GateRecord(
         "g", None, None, "", None, 0, len(cases), 1, [case.case_id for case in cases], outcomes=list(cases)
@@ -145,7 +142,7 @@ def test_hostile_names_are_text_everywhere(tmp_path: Path) -> None:
     assert html.count("<script") == 2
     assert "<img" not in html
     assert "<!--" not in html
-    assert "\u202e" not in re.sub(r'<script type="application/json".*?</script>', "", html, flags=re.DOTALL)
+    assert "\u202e" not in re.sub(r"<script.*?</script>", "", html, flags=re.DOTALL)
 
 
 def test_a_lone_surrogate_does_not_stop_the_report(tmp_path: Path) -> None:
@@ -195,7 +192,7 @@ def test_a_report_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_a_report_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     run = gate_run(tmp_path / "run", ("facts", outcomes(9, 1, 0, seed=1)), accept=9)
-    with pytest.raises(CannotJudge, match=r"file/report\.html: the report cannot be written: Not a directory"):
+    with pytest.raises(CannotJudge, match=r"file/report\.html: the report cannot be written: File exists"):
         write_html(run, tmp_path / "file" / "report.html")
 
 

@@ -53,10 +53,8 @@ def test_one_entry_a_case_and_one_for_the_gate(
 
 def test_a_miss_that_a_gate_allows_is_told_but_not_red(tmp_path: Path) -> None:
     root = junit(gate_run(tmp_path, ("facts", outcomes(99, 1, 0, seed=1))))
-    told = [
-        entry for entry in root.findall(".//testcase") if "missed, which gate facts allows" in "".join(entry.itertext())
-    ]
-    assert len(told) == 1
+    told = [out.text or "" for out in root.findall(".//testcase/system-out")]
+    assert sum(text.startswith("missed, which gate facts allows (99 of 100, 90 needed)") for text in told) == 1
     assert root.findall(".//failure") == []
 
 
@@ -94,14 +92,12 @@ def test_hostile_text_is_text(tmp_path: Path) -> None:
     assert {element.tag for element in root.iter()} == {"testsuites", "testsuite", "testcase", "failure"}
 
 
-@given(st.text(st.characters(codec=None)))
+@given(st.text(st.characters(codec=None, exclude_characters="\r")))
 def test_any_text_makes_valid_xml(text: str) -> None:
     """Lone surrogates and control characters included; what XML can hold is kept as it is."""
     entry = ET.Element("failure", message=clean(text))
     entry.text = clean(text)
     parsed = ET.fromstring(ET.tostring(entry))
-    assert (parsed.text or "").replace("\r\n", "\n") == clean(text).replace("\r\n", "\n").replace("\r", "\n") or (
-        parsed.text or ""
-    ) == clean(text)
+    assert (parsed.text or "", parsed.get("message")) == (clean(text), clean(text))
     assert NOT_XML.search(clean(text)) is None
     assert len(clean(text)) == len(text)

@@ -11,16 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunegate.record import RunRecord
-from tunegate_reports.markdown import _text, code, markdown_summary, write_markdown  # pyright: ignore
+from tunegate_reports.markdown import UNPRINTABLE, _text, code, markdown_summary, write_markdown  # pyright: ignore
 
 TEXT = st.text(st.characters(codec="utf-8")) | st.text("`*_[]()<>!|~&#@:/\\ \nw.-+1x", max_size=40)
 
 
 def parsed(markdown: str) -> list[tuple[str, str]]:
     """(kind, content) of every token, block and inline, as a GitHub-like Markdown reader sees them."""
-    reader = pytest.importorskip("markdown_it", reason="markdown-it-py is not installed").MarkdownIt(
-        "gfm-like", {"linkify": False}
-    )
+    markdown_it = pytest.importorskip("markdown_it", reason="markdown-it-py is not installed")
+    reader = markdown_it.MarkdownIt("gfm-like", {"linkify": False})
     tokens = []
     for token in reader.parse(markdown):
         tokens += [(token.type, token.content)] + [(child.type, child.content) for child in token.children or []]
@@ -100,7 +99,11 @@ def test_escaped_text_stays_in_its_table_cell(text: str) -> None:
     assert kinds.count("td_open") == 2
 
 
-def _visible(text: str) -> str:
-    from tunegate_reports.markdown import UNPRINTABLE
+def test_addresses_and_mentions_do_not_become_links() -> None:
+    assert _text("https://x.invalid www.x.invalid @octocat #1") == (
+        "https&#58;//x.invalid www&#46;x.invalid &#64;octocat &#35;1"
+    )
 
+
+def _visible(text: str) -> str:
     return UNPRINTABLE.sub(" ", text)

@@ -19,7 +19,7 @@ from tunegate_reports.view import GateView, StageView, View, view
 MAX_MISSED = 20
 MAX_TEXT = 160
 SIGNS = {Verdict.PASS: "✅", Verdict.FAIL: "❌", Verdict.INVALID: "⚠️", Verdict.INCONCLUSIVE: "⚠️", None: "⏳"}
-ACTIVE = re.compile(r"[\\`*_{}\[\]<>#|~&@$=]|:(?=/)|(?<=www)\.")
+ACTIVE = re.compile(r"[\\`*_{}\[\]<>#|~&@$=]|:(?=/)|(?<=www)\.", re.IGNORECASE)
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 

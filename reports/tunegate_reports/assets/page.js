@@ -42,10 +42,7 @@ function names(of) {
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button[data-category]");
   if (!button) return;
-  table.form.reset();
-  table.form.elements.category.value = button.dataset.category;
-  table.form.elements.gate.value = button.dataset.gate;
-  table.filter();
+  table.clear({ category: button.dataset.category, gate: button.dataset.gate });
   section.scrollIntoView();
   section.focus({ preventScroll: true });
 });

@@ -14,12 +14,18 @@ class CaseTable {
     this.sorted = [...cases].sort((a, b) => RANK[a.verdict] - RANK[b.verdict] || b.gate - a.gate || a.number - b.number);
     this.form.addEventListener("input", () => this.filter());
     this.form.addEventListener("submit", (event) => event.preventDefault());
-    this.form.addEventListener("reset", () => setTimeout(() => this.filter()));
+    section.querySelector(".clear").addEventListener("click", () => this.clear());
     this.more.addEventListener("click", () => this.drawMore());
     this.body.addEventListener("click", (event) => this.clicked(event));
-    new IntersectionObserver((seen) => seen.some((entry) => entry.isIntersecting) && this.drawMore(), {
-      rootMargin: "800px",
-    }).observe(this.more);
+    const near = (seen) => seen.some((entry) => entry.isIntersecting) && this.drawMore();
+    this.observer = new IntersectionObserver(near, { rootMargin: "800px" });
+    this.filter();
+  }
+
+  /** Lift every filter, then set some: clear({category: "empty"}). */
+  clear(wanted = {}) {
+    this.form.reset();
+    for (const [name, value] of Object.entries(wanted)) this.form.elements[name].value = value;
     this.filter();
   }
 
@@ -46,6 +52,8 @@ class CaseTable {
     this.body.append(...next.map(row));
     this.drawn += next.length;
     this.more.hidden = this.drawn >= this.shown.length;
+    this.observer.unobserve(this.more); // observing anew asks again, should the end still be in sight
+    this.observer.observe(this.more);
   }
 
   clicked(event) {
@@ -74,10 +82,7 @@ class CaseTable {
   show(number) {
     const item = this.cases[number];
     if (!item) return;
-    if (!this.shown.includes(item)) {
-      this.form.reset();
-      this.filter();
-    }
+    if (!this.shown.includes(item)) this.clear();
     this.drawMore(Math.max(0, this.shown.indexOf(item) + 1 - this.drawn));
     const line = this.body.querySelector(`tr[data-number="${number}"]`);
     this.unfold(line, true);

@@ -1,0 +1,398 @@
+"""What a real browser makes of report.html: headless Chromium driven by playwright; skipped where one is missing."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_run import HOSTILE, gate_run, missing, outcomes, passing, pipeline_run
+
+from tunegate.outcomes import ErrorSpan, Finding, Outcome, Verdict
+from tunegate.record import RunRecord
+from tunegate_reports import write_html
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed: apt-get install chromium")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
+        yield launched
+        launched.close()
+
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture
+def open_report(browser: Any, tmp_path: Path) -> Iterator[Open]:
+    """Opens the report of a run from file://; no page may ask for anything else, log anything or raise."""
+    contexts: list[Any] = []
+    asked: list[str] = []
+    told: list[str] = []
+
+    def opened(run: RunRecord, *, fragment: str = "", **options: Any) -> Any:
+        path = tmp_path / "report.html"
+        write_html(run, path)
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
+        context.set_default_timeout(5_000)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda message: told.append(message.text))
+        page.on("pageerror", lambda error: told.append(str(error)))
+        page.goto(f"{path.as_uri()}{fragment}")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert told == []
+    assert {url.partition("#")[0] for url in asked} == {(tmp_path / "report.html").as_uri()}
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
+    return pipeline_run(tmp_path_factory.mktemp("pipeline"), long=10_000)
+
+
+@pytest.fixture(scope="module")
+def gate(tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
+    return gate_run(tmp_path_factory.mktemp("gate"), ("facts", outcomes(89, 9, 2, seed=1)))
+
+
+def rows(page: Any) -> Any:
+    return page.locator("tr.case")
+
+
+def status(page: Any) -> str:
+    return page.locator("#cases [role=status]").inner_text()
+
+
+# --- reading -------------------------------------------------------------------------------------------------------
+
+
+def test_the_answer_stands_above_the_fold(open_report: Open, pipeline: RunRecord) -> None:
+    page = open_report(pipeline)
+    heading = page.locator("h1")
+    assert heading.inner_text().endswith("gene-expert was promoted to production: every stage passed its gates.")
+    assert heading.bounding_box()["y"] < 200
+    stops = page.locator(".line .stop").all_inner_texts()
+    assert len(stops) == 5
+    assert "underfit" in stops[1]
+    assert "num_train_epochs" in stops[2]
+
+
+def test_the_grid_shows_every_case_and_its_verdict(open_report: Open, gate: RunRecord) -> None:
+    page = open_report(gate)
+    grid = page.locator(".grid")
+    assert [grid.locator(f"a.{verdict}").count() for verdict in ("PASS", "FAIL", "INVALID")] == [89, 9, 2]
+    assert {
+        verdict: set(grid.locator(f"a.{verdict}").all_inner_texts()) for verdict in ("PASS", "FAIL", "INVALID")
+    } == {
+        "PASS": {"✓"},
+        "FAIL": {"×"},
+        "INVALID": {"?"},
+    }
+    assert grid.evaluate("grid => getComputedStyle(grid).gridTemplateColumns.split(' ').length") == 10
+    assert "89 passed, 9 missed, 2 not judged" in grid.get_attribute("aria-label")
+
+
+def test_failures_come_first_and_ten_cases_fit_a_screen(open_report: Open, gate: RunRecord) -> None:
+    page = open_report(gate)
+    verdicts = rows(page).locator(".badge").all_inner_texts()
+    assert [verdict[1:].strip() for verdict in verdicts[:12]] == ["missed"] * 9 + ["not judged"] * 2 + ["passed"]
+    page.locator("#cases").evaluate("section => section.scrollIntoView()")
+    visible = "all => all.filter(row => row.getBoundingClientRect().bottom <= innerHeight).length"
+    assert rows(page).evaluate_all(visible) >= 10
+
+
+def test_hovering_a_cell_tells_its_case(open_report: Open, gate: RunRecord) -> None:
+    page = open_report(gate)
+    page.locator(".grid a.FAIL").first.hover()
+    tip = page.locator("#tip")
+    assert tip.is_visible()
+    assert "missed" in tip.inner_text()
+    assert "exact: is not" in tip.inner_text()
+
+
+def test_clicking_a_cell_goes_to_its_case(open_report: Open, gate: RunRecord) -> None:
+    page = open_report(gate)
+    page.locator("select[name=category]").select_option("repetition")  # a filter that hides the case is lifted
+    cell = page.locator(".grid a.PASS").last
+    name = cell.get_attribute("aria-label").partition(":")[0]
+    cell.click()
+    unfolded = page.locator("tr.case:has(button[aria-expanded=true])")
+    assert unfolded.locator("button").inner_text() == name
+    assert page.evaluate("document.activeElement.textContent") == name
+    unfolded.locator("button").click()
+    assert page.locator("tr.unfolded").count() == 0
+    cell.click()  # the address is the same as before, and it goes there again
+    page.locator("tr.unfolded").wait_for()
+
+
+def test_a_case_can_be_linked_to(open_report: Open, pipeline: RunRecord) -> None:
+    page = open_report(pipeline, fragment="#case-499")
+    assert page.locator("tr.unfolded").count() == 1
+    assert page.locator("button[aria-expanded=true]").get_attribute("id") == "case-499"
+
+
+# --- finding -------------------------------------------------------------------------------------------------------
+
+
+def test_filters_and_search_narrow_the_cases(open_report: Open, pipeline: RunRecord) -> None:
+    page = open_report(pipeline)
+    assert status(page) == "500 of 500 cases"
+    page.locator(".verdicts label", has_text="not judged").click()
+    assert status(page) == "3 of 500 cases"
+    page.locator(".clear").click()
+    page.locator("select[name=gate]").select_option("sft, attempt 2, facts")
+    assert status(page) == "100 of 500 cases"
+    page.locator(".verdicts label", has_text="missed").click()
+    assert status(page) == "3 of 500 cases"
+    page.locator(".clear").click()
+    page.locator("input[type=search]").fill("HOSTILE-1 reversed")
+    assert status(page) == "1 of 500 cases"
+    page.locator("input[type=search]").fill("no such words anywhere")
+    assert status(page) == "0 of 500 cases"
+    page.locator(".clear").click()
+    page.locator("select[name=tag]").select_option("gene")
+    assert status(page) == "3 of 500 cases"
+
+
+def test_a_category_bar_filters_the_cases_of_its_gate(open_report: Open, gate: RunRecord) -> None:
+    page = open_report(gate)
+    bar = page.locator(".bars li").first
+    count = int(bar.locator(".number").inner_text())
+    bar.locator("button").click()
+    assert status(page) == f"{count} of 100 cases"
+
+
+def test_rows_are_drawn_as_the_reader_scrolls(open_report: Open, pipeline: RunRecord) -> None:
+    page = open_report(pipeline)
+    assert rows(page).count() < 200
+    for _ in range(50):
+        page.mouse.wheel(0, 5_000)
+        page.wait_for_timeout(20)
+        if page.locator(".more").is_hidden():
+            break
+    assert rows(page).count() == 500
+
+
+# --- a case unfolded -----------------------------------------------------------------------------------------------
+
+
+def unfold(page: Any, words: str) -> Any:
+    page.locator("input[type=search]").fill(words)
+    rows(page).first.locator("button").click()
+    return page.locator("tr.unfolded")
+
+
+def test_what_a_model_wrote_is_shown_not_run(open_report: Open, pipeline: RunRecord) -> None:
+    page = open_report(pipeline)
+    unfolded = unfold(page, "hostile-1")
+    text = unfolded.locator("section", has_text="Response").locator(".text").first.inner_text()
+    assert text.startswith("</script><script>window.pwned = 1</script><img src=x onerror='window.pwned = 2'>")
+    assert "U+2028" in text
+    assert "U+202E" in text
+    assert page.evaluate("window.pwned") is None
+    assert page.locator("img").count() == 0
+
+
+def test_hostile_names_are_shown_not_run(open_report: Open, tmp_path: Path) -> None:
+    finding = Finding(HOSTILE, Verdict.FAIL, HOSTILE, HOSTILE, errors=(ErrorSpan(HOSTILE),), detail=HOSTILE)
+    case = Outcome(HOSTILE, Verdict.FAIL, HOSTILE, (finding,), HOSTILE, HOSTILE, (HOSTILE,), (HOSTILE,), HOSTILE)
+    page = open_report(gate_run(tmp_path / "run", (HOSTILE, [case]), accept=1))
+    page.locator(".grid a").first.hover()
+    rows(page).first.locator("button").click()
+    page.locator("details").evaluate_all("all => all.forEach(one => { one.open = true })")
+    assert page.evaluate("window.pwned") is None
+    assert page.locator("img, main script").count() == 0
+
+
+def test_the_difference_to_the_reference_is_marked(open_report: Open, tmp_path: Path) -> None:
+    case = Outcome("c", Verdict.FAIL, "", (), "p", "the gene is PIK3CD today", references=("the gene was PIK3CD",))
+    page = open_report(gate_run(tmp_path / "run", ("facts", [case]), accept=1))
+    unfolded = unfold(page, "")
+    shown = unfolded.locator("section", has_text="Reference").locator(".text").nth(1)
+    assert shown.locator("del").all_inner_texts() == ["was"]
+    assert shown.locator("ins").all_inner_texts() == ["is", " today"]
+
+
+def test_errors_are_marked_where_they_stand(open_report: Open, tmp_path: Path) -> None:
+    response = "🧬🧬 inheritence is wrong"
+    span = ErrorSpan("misspelling", 3, 14, "inheritence")
+    case = Outcome("c", Verdict.FAIL, "", (Finding("errors", Verdict.FAIL, errors=(span,)),), "p", response)
+    page = open_report(gate_run(tmp_path / "run", ("facts", [case]), accept=1))
+    assert unfold(page, "").locator("mark").inner_text() == "inheritencemisspelling"
+
+
+def test_a_long_answer_is_cut_for_display_and_complete_on_demand(open_report: Open, tmp_path: Path) -> None:
+    response = "x y " * 25_000
+    case = Outcome("c", Verdict.FAIL, "", (), "p", response, references=("x y",))
+    page = open_report(gate_run(tmp_path / "run", ("facts", [case]), accept=1))
+    text = unfold(page, "").locator("section", has_text="Response").locator(".text").first
+    assert len(text.inner_text()) < 5_000
+    text.locator("button", has_text="Show all 100,000 characters").click()
+    assert len(text.evaluate("box => box.textContent")) == 100_000
+
+
+def test_a_judge_that_broke_shows_its_raw_answer(open_report: Open, gate: RunRecord) -> None:
+    page = open_report(gate)
+    page.locator(".verdicts label", has_text="not judged").click()
+    rows(page).first.locator("button").click()
+    detail = page.locator("tr.unfolded details")
+    detail.locator("summary").click()
+    assert 'raw "five!"' in detail.inner_text()
+
+
+# --- keyboard, screen reader, colours, paper -----------------------------------------------------------------------
+
+
+def test_the_keyboard_reaches_every_cell(open_report: Open, gate: RunRecord) -> None:
+    page = open_report(gate)
+    stops = page.locator(".grid a").evaluate_all("cells => cells.filter(cell => cell.tabIndex === 0).length")
+    assert stops == 1, "a grid is one stop of the tab key"
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.closest('.grid') !== null"):
+            break
+    at = "[...document.activeElement.parentNode.children].indexOf(document.activeElement)"
+    places = []
+    for key in ("ArrowRight", "ArrowDown", "ArrowLeft", "End", "ArrowUp", "Home", "ArrowUp"):
+        page.keyboard.press(key)
+        places.append(page.evaluate(at))
+    assert places == [1, 11, 10, 99, 89, 0, 0]
+    assert page.locator("#tip").is_visible()
+    assert page.locator(".grid a").first.get_attribute("aria-describedby") == "tip"
+    page.keyboard.press("Escape")
+    assert page.locator("#tip").is_hidden()
+    page.keyboard.press("End")
+    page.keyboard.press("Enter")
+    page.locator("tr.unfolded").wait_for()
+
+
+def test_landmarks_headings_and_names(open_report: Open, pipeline: RunRecord) -> None:
+    page = open_report(pipeline)
+    assert [page.locator(name).count() for name in ("main", "h1", "body > header", "[role=search]")] == [1, 1, 1, 1]
+    levels = page.locator("h1, h2, h3, h4, h5").evaluate_all(
+        "all => all.filter(one => one.checkVisibility()).map(one => +one.tagName[1])"
+    )
+    assert all(after <= before + 1 for before, after in pairwise(levels)), levels
+    named = "one.textContent.trim() || one.getAttribute('aria-label') || one.closest('label')?.textContent.trim()"
+    nameless = f"all => all.filter(one => !({named})).map(one => one.outerHTML)"
+    assert page.locator("a, button, input, select, svg[role=img]").evaluate_all(nameless) == []
+
+
+CONTRASTS = """() => {
+  const parse = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const linear = (v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+  const light = ([r, g, b]) => 0.2126 * linear(r / 255) + 0.7152 * linear(g / 255) + 0.0722 * linear(b / 255);
+  const ground = (one) => {
+    for (let at = one; at; at = at.parentElement) {
+      const colour = parse(getComputedStyle(at).backgroundColor);
+      if (colour.length < 4 || colour[3] === 1) return colour;
+    }
+    return parse(getComputedStyle(document.body).backgroundColor);
+  };
+  const low = [];
+  for (const one of document.querySelectorAll('body *')) {
+    const text = [...one.childNodes].filter((node) => node.nodeType === 3).map((node) => node.data).join('').trim();
+    if (!text || !one.checkVisibility() || one.closest('script, style, option')) continue;
+    const style = getComputedStyle(one);
+    const ink = parse(one instanceof SVGElement ? style.fill : style.color);
+    const [a, b] = [light(ink), light(ground(one))];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (ratio < 4.5) low.push(`${ratio.toFixed(2)} ${one.tagName}.${one.getAttribute('class')} ${text.slice(0, 30)}`);
+  }
+  return [...new Set(low)];
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_has_the_contrast_of_wcag_aa(open_report: Open, pipeline: RunRecord, scheme: str) -> None:
+    page = open_report(pipeline, color_scheme=scheme)
+    page.locator("details").evaluate_all("all => all.forEach(one => { one.open = true })")
+    for words in ("hostile-1", "inheritence"):
+        unfold(page, words)
+        assert page.evaluate(CONTRASTS) == []
+    page.locator(".grid a").first.hover()
+    assert page.evaluate(CONTRASTS) == []
+
+
+def test_dark_and_light_follow_the_system_and_the_button(open_report: Open, gate: RunRecord) -> None:
+    page = open_report(gate, color_scheme="dark")
+    ground = "getComputedStyle(document.body).backgroundColor"
+    dark, toggle = page.evaluate(ground), page.locator("#theme")
+    assert toggle.get_attribute("aria-pressed") == "true"
+    toggle.click()
+    light = page.evaluate(ground)
+    assert toggle.get_attribute("aria-pressed") == "false"
+    assert (dark, light) == ("rgb(20, 23, 26)", "rgb(255, 255, 255)")
+
+
+@pytest.mark.parametrize("width", [390, 700, 1280])
+def test_no_width_scrolls_sideways(open_report: Open, pipeline: RunRecord, width: int) -> None:
+    page = open_report(pipeline, viewport={"width": width, "height": 844})
+    unfold(page, "hostile-1")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_paper_shows_every_gate_and_unfolds_what_missed(open_report: Open, pipeline: RunRecord) -> None:
+    page = open_report(pipeline, color_scheme="dark")
+    assert page.locator("details.gate[open]").count() == 3
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
+    assert page.locator("details.gate[open]").count() == 5
+    assert page.locator("tr.unfolded").count() == 40
+    assert page.locator(".print-note").inner_text().startswith("The first 400 of 500 cases")
+    assert page.locator(".filters").is_hidden()
+    assert page.evaluate("getComputedStyle(document.body).color") == "rgb(28, 33, 38)", "dark ink on paper"
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    page.emulate_media(media="screen")
+    assert page.locator("details.gate[open]").count() == 3
+    assert page.locator("tr.unfolded").count() == 0
+    assert page.pdf(format="A4").startswith(b"%PDF")
+
+
+def test_without_javascript_the_verdict_stands(open_report: Open, gate: RunRecord) -> None:
+    page = open_report(gate, java_script_enabled=False)
+    assert "could not be judged" in page.locator("h1").inner_text()
+    assert page.locator(".grid a").count() == 100
+    assert page.locator("noscript").is_visible()
+
+
+# --- size ----------------------------------------------------------------------------------------------------------
+
+
+def test_2000_cases_open_in_under_two_seconds(open_report: Open, tmp_path: Path) -> None:
+    """Of 2,000 cases 200 have answers of 10 KB; opened means drawn, filtered by a search and unfolded."""
+    rng = random.Random(1)
+    results = [passing(f"case-{n:04d}", rng) for n in range(1700)] + [missing(f"miss-{n}", rng) for n in range(100)]
+    results += [missing(f"long-{n}", rng, response=f"word{n} " * 1250) for n in range(200)]
+    run = gate_run(tmp_path / "run", ("facts", results), accept=1800)
+    open_report(run).close()  # the browser itself is warm
+    started = time.perf_counter()
+    page = open_report(run)
+    assert rows(page).count() >= 60
+    opened = time.perf_counter() - started
+    unfold(page, "word199")
+    searched = time.perf_counter() - started
+    size = (tmp_path / "report.html").stat().st_size
+    told = f"2,000 cases, {size / 1e6:.1f} MB: written and open in {opened:.2f} s, searched at {searched:.2f} s"
+    assert page.locator(".grid a").count() == 2000
+    assert opened < 2.0, told
+    assert searched < 4.0, told
