@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 
@@ -33,21 +33,33 @@ class SinglePlan:
 
 
 def binomial_tail(k: int, n: int, p: float) -> float:
-    """P(X >= k) for X ~ Binomial(n, p), summed exactly term by term with `math.fsum`."""
+    """P(X >= k) for X ~ Binomial(n, p), to about 1e-12, or relative to that where it is small.
+
+    Summed term by term from k away from the mean: there the terms fall, and soon add nothing.
+    """
     if k <= 0:
         return 1.0
     if k > n or p <= 0.0:
         return 0.0
     if p >= 1.0:
         return 1.0
+    if k > n * p:
+        return min(1.0, math.fsum(_terms(k, n, p, 1)))
+    return max(0.0, 1.0 - math.fsum(_terms(k - 1, n, p, -1)))
+
+
+def _terms(start: int, n: int, p: float, step: int) -> Iterator[float]:
+    """P(X = start), P(X = start + step), … until the terms, which fall, are too small to count."""
     log_p, log_q, log_n = math.log(p), math.log1p(-p), math.lgamma(n + 1)
-    return min(
-        1.0,
-        math.fsum(
-            math.exp(log_n - math.lgamma(i + 1) - math.lgamma(n - i + 1) + i * log_p + (n - i) * log_q)
-            for i in range(k, n + 1)
-        ),
-    )
+    first = None
+    i = start
+    while 0 <= i <= n:
+        term = math.exp(log_n - math.lgamma(i + 1) - math.lgamma(n - i + 1) + i * log_p + (n - i) * log_q)
+        yield term
+        first = term if first is None else first
+        if term < first * 1e-20:
+            return
+        i += step
 
 
 def exact_interval(passed: int, drawn: int, confidence: float = 0.95) -> tuple[float, float]:
