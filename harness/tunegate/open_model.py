@@ -74,6 +74,12 @@ def is_server(spec: str) -> bool:
     return spec.startswith(("http://", "https://"))
 
 
+def check_place(spec: str) -> None:
+    """Raise ConfigError when `spec` names a file, folder or package that is not there; opens and fetches nothing."""
+    if not is_server(spec):
+        _locate(spec, Path)
+
+
 def find_model(spec: str, *, download: Callable[[str], Path] | None = None) -> LocalModel:
     """Find a model's files, converting or downloading them where needed. `download` fetches a hub id."""
     return _inspect(_locate(spec, download or _download))

@@ -1,0 +1,70 @@
+"""The check that a `@tunegate.gate` function is."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tunegate.cases import Case
+from tunegate.checks import Sample
+from tunegate.exceptions import ConfigError
+from tunegate.files import one_line, sha256_of
+from tunegate.outcomes import Finding, Verdict
+
+MAX_REASON = 300
+
+
+@dataclass(frozen=True)
+class FunctionCheck:
+    """Asks a function: None or True passes, False or an AssertionError is a miss, anything else is INVALID."""
+
+    name: str
+    function: Callable[[Case, str], object]
+    fingerprint: str
+    version: str = "1"
+    batch_size: int = 1
+    needs_choices: bool = False
+    max_errors: dict[str, int] = field(default_factory=dict[str, int])
+
+    @classmethod
+    def of(cls, function: Callable[..., object], name: str, path: Path) -> FunctionCheck:
+        """The check of a function; its file's hash stands for the function and the helpers beside it."""
+        if inspect.iscoroutinefunction(function):
+            raise ConfigError(f"{path}: {name}: a gate function cannot be async")
+        try:
+            inspect.signature(function).bind(None, None)
+        except TypeError as error:
+            raise ConfigError(
+                f"{path}: {name}: a gate function is called with (case, response), no fixtures: {error}"
+            ) from error
+        return cls(name, function, f"{name}@{sha256_of(path)}")
+
+    def judge(self, samples: Sequence[Sample]) -> Sequence[Finding]:
+        return [self._judge(sample) for sample in samples]
+
+    def _judge(self, sample: Sample) -> Finding:
+        try:
+            answer = self.function(sample.case, sample.response.text)
+        except (pytest.skip.Exception, pytest.xfail.Exception) as error:
+            # Neither is an Exception: let through, it would skip the gate, and a skipped gate ends with exit code 0.
+            raise RuntimeError(f"a case cannot be skipped: {error}") from error
+        except (AssertionError, pytest.fail.Exception) as error:
+            return Finding(self.name, Verdict.FAIL, False, _reason(error), detail=str(error))
+        if answer is None or (_is_bool(answer) and answer):
+            return Finding(self.name, Verdict.PASS, True, "no objection")
+        if _is_bool(answer):
+            return Finding(self.name, Verdict.FAIL, False, "returned False")
+        raise TypeError(f"returned {answer!r:.80}; return None, True or False")
+
+
+def _is_bool(answer: object) -> bool:
+    return isinstance(answer, bool) or type(answer).__name__ in ("bool_", "bool")  # numpy's bool too
+
+
+def _reason(error: BaseException) -> str:
+    text = one_line(error) or "assertion failed"
+    return text if len(text) <= MAX_REASON else f"{text[: MAX_REASON - 1]}…"

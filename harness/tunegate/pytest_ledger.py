@@ -1,0 +1,89 @@
+"""What the reports of a pytest session say of its gates: how items are shown, and which gates got no verdict.
+
+Reports are all that reaches the controller of pytest-xdist, so each report of a gate's item carries its facts in plain
+values. Nothing heavy is imported here: this module is loaded by every pytest that runs where Tunegate is installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+FACTS = "tunegate"
+LAST_FAILED = "cache/lastfailed"
+
+LETTERS = {"FAIL": ("missed", "m", "MISSED"), "INVALID": ("invalid", "i", "INVALID")}
+"""Verdict of a case to pytest's category, letter and word."""
+
+
+def attach(report: pytest.TestReport, facts: dict[str, Any]) -> None:
+    """Let a report carry the facts of a gate's item: `gate` (its node id), `verdict`, and for a deciding item also
+    `summary` (one line) and `items` (the node ids of the whole gate)."""
+    vars(report)[FACTS] = facts
+
+
+def facts_of(report: pytest.TestReport | pytest.CollectReport) -> dict[str, Any] | None:
+    """The facts that a report carries; None for the reports of everyone else's tests."""
+    return vars(report).get(FACTS)
+
+
+def show_missed(report: pytest.TestReport, verdict: str, reason: str) -> None:
+    """Turn a case's report into one that is neither passed nor failed, with its reason where a skip has one."""
+    path, line, _ = report.location
+    report.outcome = "skipped"
+    report.longrepr = (path, (line or 0) + 1, f"{LETTERS[verdict][2]}: {reason}")
+
+
+def status(report: pytest.TestReport | pytest.CollectReport) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+    """Category, letter and word of a case that did not pass; None leaves a report to pytest."""
+    facts = facts_of(report)
+    if facts is None or not report.skipped:
+        return None
+    category, letter, word = LETTERS[facts["verdict"]]
+    return category, letter, (word, {"yellow": True})
+
+
+class Ledger:
+    """The gates of a session, from its reports. A plugin of its own: its hook is not told the session."""
+
+    def __init__(self) -> None:
+        self._cases: dict[str, int] = {}
+        self._decided: dict[str, dict[str, Any]] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take down one report, anyone's; runs in the controller of pytest-xdist too."""
+        facts = facts_of(report)
+        if facts is None:
+            return
+        if "summary" in facts:
+            self._decided[facts["gate"]] = facts
+        else:
+            self._cases[facts["gate"]] = self._cases.get(facts["gate"], 0) + 1
+
+    @property
+    def undecided(self) -> list[str]:
+        """Gates of which cases were run, but not the deciding item."""
+        return [gate for gate in self._cases if gate not in self._decided]
+
+    def lines(self) -> list[tuple[str, bool]]:
+        """One line per gate, and whether it is good news."""
+        decided = [(f"{gate}: {facts['summary']}", facts["verdict"] == "PASS") for gate, facts in self._decided.items()]
+        missing = [
+            (f"{gate}: INVALID: no verdict, for its deciding item did not run; select the whole gate", False)
+            for gate in self.undecided
+        ]
+        return decided + missing
+
+    def remember_failed(self, cache: pytest.Cache) -> None:
+        """Let `--lf` run the whole of a gate that did not pass: its deciding item alone could not decide again."""
+        last_failed: Any = cache.get(LAST_FAILED, {})  # pyright: ignore[reportUnknownMemberType]
+        missed = [item for facts in self._decided.values() if facts["verdict"] != "PASS" for item in facts["items"]]
+        if missed:
+            cache.set(LAST_FAILED, {**last_failed, **dict.fromkeys(missed, True)})
+
+
+LEDGER = pytest.StashKey[Ledger]()
+COMPLETE = pytest.StashKey[Callable[[pytest.TestReport], None]]()
+"""Where a gate's item keeps the function that completes its report."""

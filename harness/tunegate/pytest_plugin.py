@@ -1,0 +1,95 @@
+"""The pytest plugin: `pytest --tunegate-model ./ckpt gates/`. This file holds hooks only.
+
+Collected are `*.gate.yaml` files (each a suite file) and functions decorated with `@tunegate.gate("suite.yaml")`. A
+gate gives one item per drawn case and one deciding item, `gate`, which passes or fails for all of them. The model is
+asked once per gate, in batches, and the record is written to `tunegate-runs/` as by `tunegate gate`.
+
+- A missed case is shown as MISSED (`m`), one that could not be judged as INVALID (`i`). Neither fails; both reach JUnit
+  XML as skipped, with the reason. The deciding item fails, unless the gate's verdict is PASS.
+- A session that selects only some items of a gate (-k, node ids, --deselect) cannot pass. Its selected cases are asked
+  and shown without a record; the deciding item fails as INVALID; where the deciding item is not selected either, the
+  session ends with exit code 1 and says so.
+- `--lf` after a gate that did not pass runs the whole gate: 100 cases and one verdict are one examination.
+- With pytest-xdist the first worker that needs a gate runs it; the others wait, and read its record.
+- A model or a suite that does not exist is one line: exit code 4 (the command line) or 2 (a collected file).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from tunegate.gate_function import mark_of
+from tunegate.pytest_ledger import COMPLETE, LEDGER, Ledger, status
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("tunegate", "acceptance gates for language models")
+    group.addoption("--tunegate-model", metavar="MODEL", help="the model that gates examine, as `tunegate gate MODEL`")
+    group.addoption("--tunegate-responses", metavar="FILE", help='instead: answers made elsewhere: {"id", "response"}')
+    group.addoption("--tunegate-seed", metavar="N", type=int, default=0, help="seed of the draws (default: 0)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[LEDGER] = Ledger()
+    config.pluginmanager.register(config.stash[LEDGER], "tunegate-ledger")
+    if config.getoption("tunegate_model") or config.getoption("tunegate_responses"):
+        from tunegate.pytest_gates import check_options
+
+        check_options(config)
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    if not file_path.name.endswith((".gate.yaml", ".gate.yml")):
+        return None
+    from tunegate.pytest_items import GateFile
+
+    return GateFile.from_parent(parent, path=file_path)  # pyright: ignore[reportUnknownMemberType]
+
+
+def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: object) -> pytest.Collector | None:
+    if mark_of(obj) is None:
+        return None
+    from tunegate.pytest_items import GateFunction
+
+    return GateFunction.from_parent(collector, name=name, function=obj)  # pyright: ignore[reportUnknownMemberType]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    complete = item.stash.get(COMPLETE, None)
+    if complete is not None and call.when == "call":
+        complete(report)
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(
+    report: pytest.TestReport | pytest.CollectReport,
+) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+    return status(report)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workerinput"):
+        return  # a worker of pytest-xdist sees a part of the reports; the controller sees them all
+    ledger = session.config.stash[LEDGER]
+    cache: pytest.Cache | None = getattr(session.config, "cache", None)
+    if cache is not None:
+        ledger.remember_failed(cache)
+    if ledger.undecided and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    lines = config.stash[LEDGER].lines()
+    if lines:
+        terminalreporter.section("gates")
+    for line, good in lines:
+        terminalreporter.write_line(line, green=good, red=not good)
