@@ -77,16 +77,17 @@ def _case_entry(outcome: Outcome, gate: GateRecord, classname: str) -> ET.Elemen
 
 
 def _gate_entry(gate: GateRecord, classname: str) -> ET.Element:
-    name = f"gate {gate.gate}: {count_words(gate)}"
     # The count is no part of the name: CI servers follow an entry from build to build by its name.
     entry = ET.Element("testcase", classname=clean(classname), name=clean(f"gate {gate.gate}"))
     entry.set("time", f"{gate.seconds:.3f}")
-    summary = f"{name}: {gate_words(gate)} ({gate.reason}); {duration(gate.seconds)}"
+    count = count_words(gate)
+    told = count if gate.reason == count else f"{count}: {gate.reason}"
+    summary = f"gate {gate.gate} {gate_words(gate)} in {duration(gate.seconds)}: {told}"
     if gate.decided and gate.verdict is Verdict.PASS:
         ET.SubElement(entry, "system-out").text = clean(summary)
     else:
         kind = "failure" if gate.decided and gate.verdict is Verdict.FAIL else "error"
-        _part(entry, kind, f"{count_words(gate)}: {gate.reason}", summary)
+        _part(entry, kind, told, summary)
     return entry
 
 
