@@ -51,10 +51,15 @@ class Tampered(TunegateError):
     exit_code = 5
 
 
+LISTED = 12
+"""How many known names an error lists at most: a bank has 100,000 ids, a folder may have as many files."""
+
+
 def nearest(name: str, known: Iterable[str], *, n: int = 3) -> str:
     """Return " (did you mean 'a' or 'b'?)" for a misspelled name, or a list of what is known when nothing is near."""
     options = sorted(known)
     close = difflib.get_close_matches(name, options, n=n, cutoff=0.5)
     if close:
         return f" (did you mean {' or '.join(repr(option) for option in close)}?)"
-    return f" (known: {', '.join(options)})" if options else ""
+    more = f" and {len(options) - LISTED} more" if len(options) > LISTED else ""
+    return f" (known: {', '.join(options[:LISTED])}{more})" if options else ""

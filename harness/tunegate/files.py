@@ -33,8 +33,8 @@ def check_size(path: Path, max_bytes: int) -> None:
         size = path.stat().st_size
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file{_neighbour(path)}") from None
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise ConfigError(f"{path}: cannot be read: {one_line(error)}") from error
     if path.is_dir():
         raise ConfigError(f"{path}: is a folder, a file was expected")
     if size == 0:
@@ -60,9 +60,12 @@ def sha256_of(path: Path) -> str:
 def resolve(path: str, base_dir: Path) -> Path:
     """A path from a file, relative to that file's folder. `package:NAME/rest` lies in an installed package."""
     if not path.startswith("package:"):
-        return base_dir / Path(path).expanduser()
+        try:
+            return base_dir / Path(path).expanduser()
+        except RuntimeError as error:  # `~nobody/file`
+            raise ConfigError(f"{path}: {one_line(error)}") from error
     name, _, rest = path.removeprefix("package:").partition("/")
-    spec = importlib.util.find_spec(name)
+    spec = importlib.util.find_spec(name) if name.isidentifier() else None  # a dotted name would be imported
     if spec is None or not spec.submodule_search_locations:
         raise ConfigError(f"{path}: the Python package {name!r} is not installed: pip install {name.replace('_', '-')}")
     return Path(spec.submodule_search_locations[0]) / rest

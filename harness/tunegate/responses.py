@@ -7,6 +7,7 @@ from pathlib import Path
 from tunegate.exceptions import ConfigError, nearest
 from tunegate.models import FinishReason, Response, StoredResponses
 from tunegate.rows import Row, read_rows
+from tunegate.templates import as_text
 
 KNOWN_FIELDS = ("id", "response", "finish_reason")
 
@@ -48,4 +49,7 @@ def _response(row: Row, where: str) -> tuple[str, Response]:
     if reason not in ("stop", "length", "unknown"):
         raise ConfigError(f"{where}: finish_reason: 'stop', 'length' or 'unknown' was expected, got {reason!r}")
     finish_reason: FinishReason = reason
-    return str(row["id"]), Response(text, finish_reason)
+    try:
+        return as_text(row["id"]), Response(text, finish_reason)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: id: {error}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ def read_rows(path: Path, split: str | None = None) -> Iterator[tuple[int, Row]]
     Rows are read one at a time. A `.json` file holds one list of objects. Raises ConfigError for anything else, with
     the line at fault.
     """
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike Path.is_dir, False for a name that no file can have
         return _dataset_rows(path, split)
     readers: dict[str, Callable[[Path], Iterator[tuple[int, Row]]]] = {
         ".jsonl": _jsonl_rows,

@@ -21,7 +21,9 @@ from tunegate.yaml_file import KeyPath, YamlFile
 class Spec(BaseModel):
     """A mapping in a user's file: frozen, and an unknown key is an error that names the nearest known one."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -156,6 +158,10 @@ class RetrainSpec(Spec):
         for name, ladder in (("rows", self.rows), ("epochs", self.epochs)):
             if ladder is not None and any(low >= high for low, high in pairwise(ladder)):
                 raise ValueError(f"{name} must rise from rung to rung, got {ladder}")
+        if self.learning_rate is not None and len(set(self.learning_rate)) < len(self.learning_rate):
+            raise ValueError(
+                f"learning_rate holds a rate twice, got {self.learning_rate}: that would be a second throw"
+            )
         return self
 
 

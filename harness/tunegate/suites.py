@@ -18,7 +18,7 @@ from tunegate.outcomes import shallow
 from tunegate.rows import Row, read_rows
 from tunegate.sampling import SinglePlan, draw_order
 from tunegate.schema import CasesSpec, SuiteSpec, read_spec
-from tunegate.templates import MissingField, as_text, fill, fill_list
+from tunegate.templates import MissingField, as_text, fill, fill_list, look_up
 from tunegate.yaml_file import KeyPath, YamlFile, load_yaml
 
 ROLES = ("system", "user", "assistant")
@@ -104,7 +104,8 @@ def _sha256(cases: tuple[Case, ...], checks: tuple[Check, ...], plan: SinglePlan
 
 
 def _canonical(value: Any) -> bytes:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str).encode() + b"\n"
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
+    return text.encode(errors="backslashreplace") + b"\n"  # fields that no template uses may hold lone surrogates
 
 
 # --- rows to cases -------------------------------------------------------------------------------------------------
@@ -186,7 +187,7 @@ def _messages(value: Any, field: str) -> tuple[Message, ...]:
     for turn in turns:
         if not (isinstance(turn, dict) and turn.get("role") in ROLES and isinstance(turn.get("content"), str)):  # pyright: ignore[reportUnknownMemberType]
             raise ConfigError(f"{field}: a message is {{role: {'|'.join(ROLES)}, content: text}}, got {str(turn)[:80]}")  # pyright: ignore[reportUnknownArgumentType]
-    return tuple(Message(role=turn["role"], content=turn["content"]) for turn in turns)
+    return tuple(Message(role=turn["role"], content=as_text(turn["content"])) for turn in turns)
 
 
 def _choices(spec: CasesSpec, row: Row) -> tuple[str, ...]:
@@ -196,9 +197,12 @@ def _choices(spec: CasesSpec, row: Row) -> tuple[str, ...]:
 
 def _tags(fields: list[str] | None, row: Row) -> tuple[str, ...]:
     if fields is not None:
-        return tuple(f"{field}={value}" for field in fields for value in fill_list(f"{{{field}}}", row))
-    tags: Any = row.get("tags", [])
-    return tuple(as_text(tag) for tag in (tags if isinstance(tags, list) else [tags]))  # pyright: ignore[reportUnknownVariableType]
+        return tuple(f"{field}={value}" for field in fields for value in _texts(look_up(field, row)))
+    return _texts(row.get("tags", []))
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(as_text(item) for item in (value if isinstance(value, list | tuple) else [value]))  # pyright: ignore[reportUnknownVariableType]
 
 
 def _optional(template: str | None, default_field: str, row: Row) -> str | None:

@@ -61,4 +61,11 @@ def as_text(value: Any) -> str:
         raise ConfigError("a field is null where a text was expected")
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value)
+    text = str(value)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(
+            f"a text holds half a character ({text[error.start]!r}): was it cut inside an emoji?"
+        ) from error
+    return text

@@ -74,7 +74,8 @@ def load_training_data(spec: DataSpec, method: str, base_dir: Path) -> TrainingD
 def _example(spec: DataSpec, method: str, number: int, row: Row) -> Example:
     prompt = chat(prompt_of(spec.prompt, spec.messages, row), spec.system)
     templates = {"completion": spec.completion, "chosen": spec.chosen, "rejected": spec.rejected}
-    answers = {name: fill(templates[name] if templates[name] is not None else f"{{{name}}}", row) for name in ANSWERS[method]}
+    wanted = {name: templates[name] for name in ANSWERS[method]}
+    answers = {name: fill(f"{{{name}}}" if text is None else text, row) for name, text in wanted.items()}
     for name, text in answers.items():
         if not text.strip():
             raise ConfigError(f"the {name} is empty; a model can't learn from it")

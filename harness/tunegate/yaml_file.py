@@ -14,12 +14,14 @@ from tunegate.exceptions import ConfigError
 from tunegate.files import one_line, read_text
 
 MAX_BYTES = 4 * 2**20
+MAX_NODES = 200_000
+"""With anchors, a file of a few lines can stand for billions of keys."""
 
 KeyPath = tuple[str | int, ...]
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as people mean it: `1e-3` is a number and `yes`, `no`, `on`, `off` are words, as in YAML 1.2."""
+    """YAML as people mean it: `1e-3` is a number; `yes`, `no`, `on`, `off`, `1:30`, `007` are words, as in YAML 1.2."""
 
 
 def _yaml_12_resolvers() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
@@ -33,9 +35,10 @@ def _yaml_12_resolvers() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
     return resolvers
 
 
-_REPLACED = {"tag:yaml.org,2002:bool", "tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp"}
+_REPLACED = {f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float", "timestamp")}
 _RESOLVERS_12 = [
     ("tag:yaml.org,2002:bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
+    ("tag:yaml.org,2002:int", r"^(?:[-+]?(?:0|[1-9][0-9]*)|0x[0-9a-fA-F]+)$", "-+0123456789"),
     (
         "tag:yaml.org,2002:float",
         r"^(?:[-+]?(?:[0-9]+\.[0-9]*(?:[eE][-+]?[0-9]+)?|\.[0-9]+(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)"
@@ -103,6 +106,8 @@ def _has_tab(text: str, line: int) -> bool:
 
 def _note_lines(node: yaml.Node, keys: KeyPath, lines: dict[KeyPath, int], path: Path) -> None:
     lines.setdefault(keys, node.start_mark.line + 1)
+    if len(lines) > MAX_NODES:
+        raise ConfigError(f"{path}: more than {MAX_NODES:,} values, anchors followed; put data into a .jsonl file")
     if isinstance(node, yaml.MappingNode):
         for key_node, value_node in node.value:
             child = (*keys, str(key_node.value))

@@ -1,0 +1,143 @@
+"""Rows of every kind of file, and what is wrong with them, by file and line."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunegate.exceptions import ConfigError
+from tunegate.rows import read_rows
+
+ROWS = [{"id": "a", "text": "👩🏽‍🚀 שלום"}, {"id": "b", "text": 'one\u2028line, "two" \r\n three'}]
+
+
+def rows(path: Path, split: str | None = None) -> list[dict[str, Any]]:
+    return [row for _, row in read_rows(path, split)]
+
+
+def write(path: Path, content: str | bytes) -> Path:
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def test_jsonl_csv_json_and_parquet_say_the_same(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    write(tmp_path / "a.jsonl", "\n".join(json.dumps(row, ensure_ascii=False) for row in ROWS))
+    write(tmp_path / "b.json", json.dumps(ROWS))
+    with (tmp_path / "c.csv").open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.DictWriter(file, ["id", "text"])
+        writer.writeheader()
+        writer.writerows(ROWS)
+    parquet.write_table(pyarrow.Table.from_pylist(ROWS), tmp_path / "d.parquet")
+    for path in sorted(tmp_path.iterdir()):
+        assert rows(path) == ROWS, path
+
+
+def test_a_folder_of_datasets_and_its_splits(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    data = datasets.Dataset.from_list(ROWS)
+    data.save_to_disk(str(tmp_path / "one"))
+    datasets.DatasetDict({"train": data, "test": data.select([1])}).save_to_disk(str(tmp_path / "two"))
+    assert rows(tmp_path / "one") == ROWS
+    assert rows(tmp_path / "two", "test") == ROWS[1:]
+    with pytest.raises(ConfigError, match=r"name one of its splits with `split:` .*'test'"):
+        rows(tmp_path / "two", "tset")
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    with pytest.raises(ConfigError, match="not a data set folder"):
+        rows(tmp_path)
+
+
+def test_numbers_are_line_numbers_and_blank_lines_do_not_count_as_rows(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", '\n{"id": 1}\n   \n{"id": 2}\r\n')
+    assert list(read_rows(path)) == [(2, {"id": 1}), (4, {"id": 2})]
+
+
+def test_a_byte_order_mark_is_read_over(tmp_path: Path) -> None:
+    assert rows(write(tmp_path / "a.jsonl", b'\xef\xbb\xbf{"id": 1}\n')) == [{"id": 1}]
+    assert rows(write(tmp_path / "a.csv", b"\xef\xbb\xbfid\n1\n")) == [{"id": "1"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.jsonl", "", "a.jsonl: the file is empty"),
+        ("a.jsonl", "\n \n", "a.jsonl: the file has no rows"),
+        ("a.jsonl", '{"id": 1}\n{"id": 2, "te', "a.jsonl:2: not valid JSON"),
+        ("a.jsonl", '{"id": 1}\n[1]\n', "a.jsonl:2: a JSON object was expected, got list"),
+        ("a.jsonl", '{"id": NaN}\n', "a.jsonl:1: not valid JSON: NaN is not JSON"),
+        ("a.jsonl", b'{"id": "\xff"}\n', "not UTF-8"),
+        ("a.jsonl", '{"id": 1}\n'.encode("utf-16"), "not UTF-8"),
+        ("a.jsonl", '{"a": ' * 100_000, "a.jsonl:1: not valid JSON"),
+        ("a.jsonl", '{"a": ' + "1" * 5000 + "}", "a.jsonl:1: not valid JSON"),
+        ("a.json", "{}", "a.json: a list of objects was expected, got dict"),
+        ("a.json", "[]", "a.json: the file has no rows"),
+        ("a.json", '[{"a": 1}, 2]', "a.json: item 2: a JSON object was expected, got int"),
+        ("a.json", '[{"a": 1}', "a.json: not valid JSON"),
+        ("a.csv", "id,text\n", "a.csv: the file has no rows"),
+        ("a.csv", "id,text\n1,2\n1,2,3\n", "a.csv:3: 2 columns were expected"),
+        ("a.csv", "id,text\n1\n", "a.csv:2: 2 columns were expected"),
+        ("a.csv", 'id,text\n1,"open\n', "not valid CSV"),
+        ("a.csv", b"id\n\xff\n", "a.csv: not UTF-8"),
+        ("a.parquet", "PAR1 not really", "a.parquet: not valid Parquet"),
+        ("a.txt", "x", "a.txt: unknown kind of file '.txt'; rows are read from .jsonl, .json, .csv, .parquet"),
+        ("a", "x", "unknown kind of file ''"),
+    ],
+)
+def test_faults_name_file_and_line(tmp_path: Path, name: str, content: str | bytes, message: str) -> None:
+    path = write(tmp_path / name, content)
+    with pytest.raises(ConfigError) as raised:
+        rows(path)
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_missing_file_names_its_nearest_neighbour(tmp_path: Path) -> None:
+    write(tmp_path / "cases.jsonl", "{}")
+    with pytest.raises(ConfigError, match=r"casse\.jsonl: no such file \(did you mean 'cases\.jsonl'"):
+        rows(tmp_path / "casse.jsonl")
+
+
+def test_a_missing_file_does_not_list_a_whole_folder(tmp_path: Path) -> None:
+    for number in range(1000):
+        write(tmp_path / f"{number:04}", "")
+    with pytest.raises(ConfigError, match=r"no such file .*and 988 more") as raised:
+        rows(tmp_path / "something-else.jsonl")
+    assert len(str(raised.value)) < 400
+
+
+@pytest.mark.parametrize("name", ["a\0b.jsonl", "x" * 300 + ".jsonl"])
+def test_names_that_no_file_can_have(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        rows(tmp_path / name)
+
+
+def test_a_file_of_a_gigabyte_is_refused_unread(tmp_path: Path) -> None:
+    for name in ("a.jsonl", "a.json", "a.csv", "a.parquet"):
+        path = tmp_path / name
+        with path.open("wb") as file:
+            file.truncate(2**30)
+        with pytest.raises(ConfigError, match="1,024 MiB; at most 512 MiB are read: split it"):
+            rows(path)
+
+
+values = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+
+
+@given(data=st.lists(st.dictionaries(st.text(max_size=5), values, max_size=3), min_size=1, max_size=5))
+def test_any_rows_written_as_jsonl_come_back(
+    tmp_path_factory: pytest.TempPathFactory, data: list[dict[str, object]]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.jsonl"
+    write(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in data))
+    assert rows(path) == data
