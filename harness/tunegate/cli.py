@@ -7,6 +7,7 @@ configuration, 3 invalid (no verdict could be reached), 4 inconclusive, 5 tamper
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import shlex
 import sys
@@ -105,13 +106,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; say nothing at exit either
         return 3
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # SystemExit: a module of the user's that ends with 0 has passed no gate
         traceback.print_exc()
         return _fail(options, f"internal error: {type(error).__name__}: {error}", 3)
 
 
 def _fail(options: argparse.Namespace, message: str, exit_code: int) -> int:
-    print(f"tunegate {options.command}: {message}", file=sys.stderr)
+    from tunegate.console import printable
+
+    print(printable(f"tunegate {options.command}: {message}"), file=sys.stderr)
     if options.json:
         import json
 
@@ -121,4 +124,7 @@ def _fail(options: argparse.Namespace, message: str, exit_code: int) -> int:
 
 def console_main() -> NoReturn:
     """The `tunegate` script."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that has no emoji is no reason to fail
     sys.exit(main())

@@ -144,7 +144,7 @@ def gate(options: Namespace) -> int:
         result = run_gate(request, bar.update, installed_versions())
     report = _gate_reports(options, result, plan)
     if options.json:
-        print(json.dumps(console.gate_as_json(result.record), ensure_ascii=False))
+        print(json.dumps(console.gate_as_json(result.record)))
     else:
         console.print_gate(result.record, report)
     return result.record.verdict.exit_code
@@ -222,9 +222,10 @@ def _write_reports(record: RunRecord, html: Path | None, junit: Path | None, mar
 def promote(options: Namespace) -> int:
     """Promote a run's model, if the evidence supports it."""
     folder = Path(options.run)
-    record = read_run(folder)
-    registry = Path(options.registry) if options.registry else _registry_of(record)
+    read_run(folder)  # a folder that holds no run gets no lock file either
     with RunLog.open(folder) as log:
+        record = read_run(folder)
+        registry = Path(options.registry) if options.registry else _registry_of(record)
         promotion = promote_run(record, options.to, registry, _fingerprint)
         log.append(
             {

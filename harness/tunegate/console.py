@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from typing import Any, Self
+from unicodedata import category
 
 from tunegate.outcomes import Verdict
 from tunegate.record import AttemptRecord, GateRecord, RunRecord, StageRecord
 from tunegate.registry import Promotion
 
 SHOWN_IDS = 12
+_BAR = "{desc}: |{bar}| {n_fmt} of {total_fmt} [{elapsed}, {remaining} left, {rate_fmt}]"
+"""No percentage: how far a gate has come is easily taken for what the model has reached."""
 
 
 class Bar:
@@ -27,7 +30,9 @@ class Bar:
 
             self.close()
             self._label = label
-            self._bar = tqdm(total=total, initial=done, desc=label, unit="case", disable=None, leave=False)
+            self._bar = tqdm(
+                total=total, initial=done, desc=label, unit="case", disable=None, leave=False, bar_format=_BAR
+            )
         self._bar.update(done - self._bar.n)
         if done == total:
             self.close()
@@ -35,7 +40,7 @@ class Bar:
     def say(self, line: str) -> None:
         """Print a line above the bar."""
         self.close()
-        print(line, file=sys.stderr, flush=True)
+        print(printable(line), file=sys.stderr, flush=True)
 
     def close(self) -> None:
         if self._bar is not None:
@@ -47,6 +52,27 @@ class Bar:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+
+# --- lines ---------------------------------------------------------------------------------------------------------
+
+
+def show(line: str) -> None:
+    """Print one line of a result."""
+    print(printable(line))
+
+
+def printable(text: str) -> str:
+    """The text with signs escaped that would move the cursor, start a line or turn the direction of writing.
+
+    Ids, reasons and paths come from files and models; none may draw a verdict of its own on the terminal.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char.encode("unicode_escape").decode() if category(char) in _ACTIVE else char for char in text)
+
+
+_ACTIVE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
 # --- a gate --------------------------------------------------------------------------------------------------------
@@ -66,7 +92,6 @@ def gate_as_json(gate: GateRecord) -> dict[str, Any]:
         "seed": gate.seed,
         "suite_sha256": gate.suite_sha256,
         "model_sha256": gate.model_sha256,
-        "reason": gate.reason,
         "error_categories": gate.error_categories,
         "cases": [
             {
@@ -86,20 +111,18 @@ def gate_as_json(gate: GateRecord) -> dict[str, Any]:
 
 def print_gate(gate: GateRecord, report: Path | None) -> None:
     """At most nine lines; the last are the verdict, the count, the report and the missed ids."""
-    print(f"gate {gate.gate}: {gate.drawn} cases drawn with seed {gate.seed}, answered by {gate.model}")
+    show(f"gate {gate.gate}: {gate.drawn} cases drawn with seed {gate.seed}, answered by {gate.model}")
     if gate.error_categories:
-        print("errors: " + ", ".join(f"{name} {count}" for name, count in gate.error_categories.items()))
+        show("errors: " + ", ".join(f"{name} {count}" for name, count in gate.error_categories.items()))
     faults = [outcome for outcome in gate.outcomes if outcome.verdict is Verdict.INVALID]
     if faults:
-        print(f"not judged: {_ids(gate, Verdict.INVALID)}; {faults[0].case_id}: {_short(faults[0].reason)}")
+        show(f"not judged: {_ids(gate, Verdict.INVALID)}; {faults[0].case_id}: {_short(faults[0].reason)}")
     low, high = gate.interval
-    print(
-        f"{gate.verdict}: {gate.passed} of {gate.drawn}, {gate.accept} needed (95 % interval {low:.1%} to {high:.1%})"
-    )
+    show(f"{gate.verdict}: {gate.passed} of {gate.drawn}, {gate.accept} needed (95 % interval {low:.1%} to {high:.1%})")
     if gate.verdict is not Verdict.PASS and not gate.reason.startswith(f"{gate.passed} of"):
-        print(f"reason: {_short(gate.reason)}")
+        show(f"reason: {_short(gate.reason)}")
     missed = _ids(gate, Verdict.FAIL)
-    print(f"report: {report or 'not written; see --report'}" + (f"; missed: {missed}" if missed else ""))
+    show(f"report: {report or 'not written; see --report'}" + (f"; missed: {missed}" if missed else ""))
 
 
 def _ids(gate: GateRecord, verdict: Verdict) -> str:
@@ -145,18 +168,18 @@ def run_as_json(run: RunRecord, report: Path | None) -> dict[str, Any]:
 
 def print_run(run: RunRecord, report: Path | None) -> None:
     """One table (stage, attempt, gate, passed/drawn, verdict, time), the verdict, and where to look."""
-    rows = [("stage", "attempt", "gate", "passed", "verdict", "time")]
+    rows: list[tuple[str, ...]] = [("stage", "attempt", "gate", "passed", "verdict", "time")]
     for stage in run.stages.values():
         for attempt in stage.attempts.values():
             rows.extend(_attempt_rows(stage, attempt))
     rows.extend(("", "", *_gate_cells(gate)) for gate in run.gates.values())
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows if len(rows) > 1 else []:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    print(f"{run.verdict or 'not finished'}: {_short(run.reason, 400)}" if run.stages or run.reason else "")
-    print(f"report: {report}")
+        show("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    show(f"{run.verdict or 'not finished'}: {_short(run.reason, 400)}" if run.stages or run.reason else "")
+    show(f"report: {report}")
     for event in run.promotions:
-        print(f"promoted to {event['alias']}: {event['folder']}")
+        show(f"promoted to {event['alias']}: {event['folder']}")
 
 
 def _attempt_rows(stage: StageRecord, attempt: AttemptRecord) -> list[tuple[str, ...]]:
@@ -182,21 +205,21 @@ def _time(seconds: float) -> str:
 def print_check(facts: dict[str, Any]) -> None:
     """What a file holds, a line each."""
     for name, suite in facts["suites"].items():
-        print(
+        show(
             f"suite {name}: {suite['cases']} cases, draws {suite['draw']}, {suite['accept']} must pass; "
             f"fresh cases for {suite['fresh_attempts']} attempts; checks: {', '.join(suite['checks'])}"
         )
     for name, stage in facts["stages"].items():
-        print(
+        show(
             f"stage {name}: {stage['method']} on {stage['rows']} rows, at most {stage['max_attempts']} attempts; "
             f"gates: {', '.join(stage['gates'])}"
         )
-    print(f"INVALID: {facts['leaks_in_words']}" if facts.get("leaks") else f"{facts['file']}: ok")
+    show(f"INVALID: {facts['leaks_in_words']}" if facts.get("leaks") else f"{facts['file']}: ok")
 
 
 def print_promotion(promotion: Promotion) -> None:
     """Which bytes are promoted, and on what evidence."""
-    print(f"{promotion.alias}: {promotion.sha256}")
+    show(f"{promotion.alias}: {promotion.sha256}")
     for gate in promotion.attestation["gates"]:
-        print(f"  {gate['stage']}#{gate['attempt']} {gate['gate']}: {gate['passed']} of {gate['drawn']}")
-    print(f"registry entry: {promotion.folder}")
+        show(f"  {gate['stage']}#{gate['attempt']} {gate['gate']}: {gate['passed']} of {gate['drawn']}")
+    show(f"registry entry: {promotion.folder}")

@@ -13,6 +13,7 @@ from tunegate.exceptions import Tampered
 from tunegate.models import Model, StoredResponses
 from tunegate.outcomes import Verdict
 from tunegate.record import GateRecord, RunLog, last_event, read_run
+from tunegate.registry import recheck
 from tunegate.runner import GatePlace, GateRunner, Progress
 from tunegate.sampling import SinglePlan
 from tunegate.suites import Suite
@@ -51,7 +52,7 @@ def run_gate(request: GateRequest, progress: Progress, versions: Mapping[str, st
     suite, plan, name = request.suite, request.plan, request.suite.name
     with RunLog.open(folder) as log:
         run = read_run(folder)
-        if run.start.get("key", request.key) != request.key:
+        if run.start and run.start.get("key") != request.key:
             raise Tampered(f"{folder}: holds another gate (suite, plan, seed or model differ); choose another folder")
         if not run.start:
             log.append(
@@ -67,7 +68,9 @@ def run_gate(request: GateRequest, progress: Progress, versions: Mapping[str, st
                 }
             )
         begun = run.gates.get(name)
-        if begun is None or not _finished(begun):
+        if begun is not None and _finished(begun):
+            recheck(begun)
+        else:
             runner = GateRunner(log.append, progress)
             runner.run(GatePlace(name), suite, plan, request.model, seed=request.seed, begun=begun)
     return GateRunResult(read_run(folder).gates[name], folder)

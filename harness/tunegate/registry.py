@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Callable
@@ -22,11 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from tunegate import __version__
-from tunegate.exceptions import CannotJudge, ConfigError, Tampered, TunegateError, nearest
 from tunegate.decision import decide
-from tunegate.outcomes import Verdict
+from tunegate.exceptions import CannotJudge, ConfigError, Tampered, TunegateError, nearest
+from tunegate.outcomes import Verdict, combine
 from tunegate.record import EVENTS, AttemptRecord, GateRecord, RunRecord, StageRecord, read_run
 from tunegate.sampling import SinglePlan
+
+ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 Fingerprint = Callable[[Path], str]
 """SHA-256 of a model on disk."""
@@ -53,6 +56,9 @@ def recheck(gate: GateRecord) -> None:
 
     Raises NotPromotable when the record holds fewer outcomes than the plan registered.
     """
+    for outcome in gate.outcomes:
+        if combine(outcome.findings)[0] is not outcome.verdict:
+            raise Tampered(f"gate {gate.gate!r}: case {outcome.case_id!r} is {outcome.verdict}, its findings say not")
     seen = {outcome.case_id for outcome in gate.outcomes}
     if seen != set(gate.case_ids) or len(gate.case_ids) != gate.drawn:
         raise NotPromotable(f"gate {gate.gate!r}: {len(seen)} of {gate.drawn} registered cases are on record")
@@ -81,12 +87,18 @@ def final_attempt(run: RunRecord) -> tuple[StageRecord, AttemptRecord]:
 
 def check_promotable(run: RunRecord, fingerprint: Fingerprint) -> tuple[AttemptRecord, Path]:
     """Hold a run's final model against its evidence: every required gate passed, on exactly these bytes."""
-    stage, attempt = final_attempt(run)
+    attempt = check_gates(run)
     folder = run.folder / attempt.model
     if not folder.is_dir():
         raise NotPromotable(f"{folder}: the model that passed is not there any more")
     if fingerprint(folder) != attempt.model_sha256:
         raise Tampered(f"{folder}: these are not the weights that passed; they changed after their gates")
+    return attempt, folder
+
+
+def check_gates(run: RunRecord) -> AttemptRecord:
+    """The final attempt of a run, every required gate of which passed when decided again from the record."""
+    stage, attempt = final_attempt(run)
     for name in stage.required_gates:
         gate = attempt.gates.get(name)
         if gate is None or not gate.decided:
@@ -96,17 +108,21 @@ def check_promotable(run: RunRecord, fingerprint: Fingerprint) -> tuple[AttemptR
             raise Tampered(f"gate {name!r} was run on other weights ({gate.model_sha256})")
         if gate.verdict is not Verdict.PASS:
             raise NotPromotable(f"gate {name!r} of stage {stage.name!r}: {gate.verdict}: {gate.reason}")
-    return attempt, folder
+    return attempt
 
 
 def promote(run: RunRecord, alias: str, registry: Path, fingerprint: Fingerprint) -> Promotion:
     """Copy a run's final model into the registry and point the alias at it."""
+    if not ALIAS.fullmatch(alias):
+        raise ConfigError(f"alias {alias!r}: letters, digits, '.', '_' and '-' were expected, the first no sign")
     attempt, folder = check_promotable(run, fingerprint)
     sha256 = attempt.model_sha256
     attestation = _attestation(run, attempt, alias)
     place = registry / "models" / sha256
     try:
-        if not place.exists():
+        if place.exists():
+            _check_copy(place, fingerprint)
+        else:
             _publish(run, folder, attestation, place, fingerprint)
         pointer = {"alias": alias, "sha256": sha256, "run": run.name, "record_sha256": run.digest}
         _replace(registry / "aliases" / f"{alias}.json", json.dumps(pointer, indent=2))
@@ -116,7 +132,7 @@ def promote(run: RunRecord, alias: str, registry: Path, fingerprint: Fingerprint
 
 
 def _attestation(run: RunRecord, attempt: AttemptRecord, alias: str) -> dict[str, Any]:
-    gates = [gate for gate in run.all_gates() if gate.verdict is Verdict.PASS and gate.decided]
+    gates = [gate for gate in attempt.gates.values() if gate.verdict is Verdict.PASS and gate.decided]
     return {
         "tunegate": __version__,
         "run": run.name,
@@ -188,10 +204,14 @@ def verify(model: str, registry: Path, fingerprint: Fingerprint) -> Promotion:
     if not registry.is_dir():
         raise ConfigError(f"{registry}: no such registry; name it with --registry")
     alias_file = registry / "aliases" / f"{model}.json"
-    alias = model if alias_file.is_file() else ""
+    alias = model if ALIAS.fullmatch(model) and alias_file.is_file() else ""
+    if alias and Path(model).exists():
+        raise ConfigError(f"{model}: an alias in {registry}, and a folder here; write ./{model} for the folder")
     if alias:
-        sha256 = str(_read_json(alias_file)["sha256"])
+        sha256 = str(_read_json(alias_file).get("sha256"))
         folder = registry / "models" / sha256 / "model"
+        if not folder.is_dir():
+            raise Tampered(f"{alias_file}: points at {sha256}, which is not in the registry")
     else:
         folder = Path(model)
         if not folder.exists():
@@ -202,10 +222,7 @@ def verify(model: str, registry: Path, fingerprint: Fingerprint) -> Promotion:
     if not (place / "attestation.json").is_file():
         _raise_if_changed(folder, registry)
         raise NotPromotable(f"{model}: these bytes ({sha256[:12]}…) were never promoted in {registry}")
-    if fingerprint(place / "model") != sha256:
-        raise Tampered(f"{place / 'model'}: the bytes are not those that were promoted")
-    attestation = _read_json(place / "attestation.json")
-    _check_evidence(place, attestation)
+    attestation = _check_copy(place, fingerprint)
     return Promotion(alias or str(attestation["promoted_to"]), sha256, place, attestation)
 
 
@@ -215,18 +232,27 @@ def _raise_if_changed(folder: Path, registry: Path) -> None:
         raise Tampered(f"{folder}: lies in the registry, but its bytes are not those that were promoted")
 
 
-def _check_evidence(place: Path, attestation: dict[str, Any]) -> None:
+def _check_copy(place: Path, fingerprint: Fingerprint) -> dict[str, Any]:
+    """The attestation of a model in the registry; its bytes, its record and what is attested must agree."""
+    if fingerprint(place / "model") != place.name:
+        raise Tampered(f"{place / 'model'}: the bytes are not those that were promoted")
+    if not (place / EVENTS).is_file():
+        raise Tampered(f"{place}: the record of the run, the evidence of the promotion, is gone")
+    attestation = _read_json(place / "attestation.json")
     run = read_run(place)
-    if run.digest != attestation["record_sha256"]:
+    if run.digest != attestation.get("record_sha256"):
         raise Tampered(f"{place / EVENTS}: not the record that the attestation vouches for")
-    attested = {(gate["stage"], gate["attempt"], gate["gate"]) for gate in attestation["gates"]}
-    for gate in run.all_gates():
-        if (gate.stage, gate.attempt, gate.gate) in attested:
-            recheck(gate)
+    expected = _attestation(run, check_gates(run), str(attestation.get("promoted_to")))
+    if {**attestation, "tunegate": None} != {**expected, "tunegate": None} or expected["model_sha256"] != place.name:
+        raise Tampered(f"{place / 'attestation.json'}: says something else than the record of the run")
+    return attestation
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise Tampered(f"{path}: cannot be read as JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise Tampered(f"{path}: a JSON object was expected")
+    return data  # pyright: ignore[reportUnknownVariableType]

@@ -15,14 +15,14 @@ from typing import Any
 
 from tunegate.cases import Case
 from tunegate.checks import Sample, judge
-from tunegate.exceptions import CannotJudge, Inconclusive, Tampered
 from tunegate.decision import Decision
+from tunegate.exceptions import CannotJudge, ConfigError, Inconclusive, Tampered
 from tunegate.leakage import describe, find_leaks
 from tunegate.models import Model
 from tunegate.outcomes import Verdict
 from tunegate.pipeline import Pipeline, Stage
 from tunegate.record import AttemptRecord, Diagnosis, GateRecord, RunLog, RunRecord, read_run
-from tunegate.registry import promote
+from tunegate.registry import promote, recheck
 from tunegate.retrain import Evidence, Settings, apply, diagnose, first_settings
 from tunegate.runner import GatePlace, GateRunner, Progress, ask, no_progress
 from tunegate.suites import Suite
@@ -81,7 +81,10 @@ class PipelineRun:
 
     def _open(self) -> RunRecord:
         pipeline, run = self.pipeline, self._record()
-        if not run.start:
+        changed = run.start.get("pipeline_sha256") != pipeline.sha256
+        if run.start and "pipeline_sha256" not in run.start:
+            raise ConfigError(f"{self.folder}: holds the record of a gate, not of a run; choose another folder")
+        if not run.start or (changed and not run.stages):  # nothing was trained: a leak was found, and is mended now
             base_sha256 = self._sha256(pipeline.model)
             self.log.append(
                 {
@@ -99,7 +102,7 @@ class PipelineRun:
                 }
             )
             return self._record()
-        if run.start["pipeline_sha256"] != pipeline.sha256:
+        if changed:
             raise Tampered(
                 f"{self.folder}: the pipeline, a suite or its data changed since this run began; "
                 "undo the change to resume, or start a new run with --run FOLDER"
@@ -141,7 +144,9 @@ class PipelineRun:
         ]
         if not leaks:
             return ""
-        self.log.append({"event": "leaks_found", "leaks": [asdict(leak) for leak in leaks]})
+        facts = [asdict(leak) for leak in leaks]
+        if facts != self._record().leaks:
+            self.log.append({"event": "leaks_found", "leaks": facts})
         return describe(leaks)
 
     def _stage(self, stage: Stage, start: ModelOnDisk) -> tuple[Verdict, str, ModelOnDisk]:
@@ -251,6 +256,7 @@ class PipelineRun:
             attempts = self._record().stages[stage.name].attempts
             begun = attempts[number].gates.get(name)
             if begun is not None and begun.decided and begun.verdict is not Verdict.INVALID:
+                recheck(begun)
                 decided[name] = begun
                 continue
             model = model or self._open_model(on_disk)
@@ -296,7 +302,7 @@ class PipelineRun:
             accept_rate=worst.accept / worst.drawn,
             train_passed=passed,
             train_asked=asked,
-            losses=[step["loss"] for step in attempt.log if "loss" in step],
+            losses=[step["loss"] for step in attempt.log if isinstance(step.get("loss"), int | float)],
         )
 
     def _probe(self, suite: Suite, examples: list[Example], on_disk: ModelOnDisk) -> tuple[int, int]:
