@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunegate.checks import judge
-from tunegate.exceptions import ConfigError
 from tunegate.decision import decide
+from tunegate.exceptions import ConfigError
 from tunegate.models import Response
 from tunegate.outcomes import Finding, Verdict
 from tunegate.sampling import SinglePlan
@@ -187,7 +187,7 @@ def test_unsupported_number(answer: str, claims: list[str]) -> None:
     [
         ("The BLM gene, says Dr. Smith in Paris.", []),
         ("Marie Curie found the FGFR3 gene in London.", ["Marie Curie", "FGFR3", "London"]),
-        ("The FGFR3 gene", ["FGFR3"]),
+        ("While FGFR3 is", ["FGFR3"]),
         ("Sporadic mutations. Nobody knows. I'm sure.", []),
         ("London", []),
         ("p53", ["p53"]),

@@ -241,9 +241,9 @@ def test_the_local_judge_keeps_answers_apart_and_in_order(folder: Path) -> None:
         good = "It is BLM." in case.prompt_text
         return likelihoods(-1, -9, -9, -9, 0 if good else -9)
 
-    samples = [sample("It is BLM." if number % 3 else "It is not.", "x") for number in range(70)]
+    samples = [sample("It is BLM." if number % 3 else "It is not.", "x") for number in range(71)]
     findings = local(folder, script).judge(samples)
-    assert [finding.verdict is PASS for finding in findings] == [bool(number % 3) for number in range(70)]
+    assert [finding.verdict is PASS for finding in findings] == [bool(number % 3) for number in range(71)]
 
 
 def test_labels_pass_when_they_are_accepted(folder: Path) -> None:
@@ -307,6 +307,10 @@ MENU = ("1", "2", "3", "4", "5")
 )
 def test_a_verdict_is_read(content: str) -> None:
     assert read_verdict(content, MENU).label == "4"
+
+
+def test_a_judge_may_write_true_for_a_label_of_that_name() -> None:
+    assert read_verdict('{"verdict": true}', ("true", "false")).label == "true"
 
 
 @pytest.mark.parametrize(

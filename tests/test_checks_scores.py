@@ -117,6 +117,7 @@ def test_rouge_by_hand(name: str, options: dict[str, object], expected: float) -
 
 def test_rouge_takes_the_best_reference_both_bounds_and_stems() -> None:
     assert ask({"rougeL": 1.0}, "a b", "x y", "a b").verdict is PASS
+    assert ask({"rougeL": 1.0}, "a b", "a b", "x y").verdict is PASS
     assert ask({"rougeL": {"max": 0.5}}, "a b", "a b").verdict is FAIL
     assert ask({"rougeL": {"min": 0.4, "max": 0.6}}, "a b", "a c").verdict is PASS
     assert ask({"rouge1": {"min": 1.0, "stemmer": True}}, "mutations caused", "mutation causing").verdict is PASS
@@ -224,6 +225,8 @@ def test_two_suites_may_each_have_a_module_of_the_same_name(metrics: Path, tmp_p
     assert ask({"python": "metrics:right"}, "b", "a", base_dir=other).verdict is PASS
     first, second = (build_check({"python": "metrics:right"}, folder) for folder in (metrics, other))
     assert first.fingerprint != second.fingerprint
+    (other / "metrics.py").write_text("def right(case, text): return False\n")
+    assert ask({"python": "metrics:right"}, "b", "a", base_dir=other).verdict is FAIL
 
 
 @pytest.mark.parametrize(

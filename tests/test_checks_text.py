@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 import threading
 import time
 from pathlib import Path
@@ -193,9 +194,13 @@ def test_a_schema_says_where_the_answer_departs_from_it() -> None:
 
 
 def test_references_in_a_schema_are_not_fetched() -> None:
-    schema = {"$ref": "http://127.0.0.1:9/schema.json"}
-    with pytest.raises(Exception, match="Unresolvable"):  # the engine makes this INVALID, with the traceback
-        ask({"json": {"schema": schema}}, "{}")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        schema = {"$ref": f"http://127.0.0.1:{server.getsockname()[1]}/schema.json"}
+        with pytest.raises(Exception, match="Unresolvable"):  # the engine makes this INVALID, with the traceback
+            ask({"json": {"schema": schema}}, "{}")
+        with pytest.raises(BlockingIOError):  # nobody called
+            server.accept()
 
 
 # --- all -----------------------------------------------------------------------------------------------------------

@@ -147,7 +147,7 @@ def _without_thoughts(content: str) -> str:
 
 
 def _label(verdict: object, menu: Sequence[str]) -> str | None:
-    if isinstance(verdict, bool) or not isinstance(verdict, str | int | float):
+    if not isinstance(verdict, str | int | float):
         return None
     if isinstance(verdict, float):
         if not verdict.is_integer():

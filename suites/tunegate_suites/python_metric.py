@@ -86,12 +86,13 @@ class Python(CaseCheck, NumericCheck):
 def _import(name: str, base_dir: Path) -> ModuleType:
     """Import a module that lies beside the suite, else one on the path.
 
-    Modules beside suites get names of their own: two suites may each have a `metrics.py`.
+    Modules beside suites get names of their own, for two suites may each have a `metrics.py`, and a new one when they
+    change.
     """
     file = base_dir.joinpath(*name.split(".")).with_suffix(".py").resolve()
     if not file.is_file():
         return importlib.import_module(name)
-    unique = f"_tunegate_metric_{hashlib.sha256(bytes(file)).hexdigest()[:12]}"
+    unique = f"_tunegate_metric_{hashlib.sha256(bytes(file) + file.read_bytes()).hexdigest()[:12]}"
     if unique in sys.modules:
         return sys.modules[unique]
     spec = importlib.util.spec_from_file_location(unique, file)
