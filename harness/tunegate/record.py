@@ -316,7 +316,8 @@ def _fold(run: RunRecord, event: dict[str, Any]) -> None:
             attempt.trained, attempt.model, attempt.model_sha256 = True, event["model"], event["model_sha256"]
             attempt.log, attempt.summary, attempt.seconds = event["log"], event["summary"], event["seconds"]
         case "training_failed":
-            run.stages[event["stage"]].attempts[event["attempt"]].error = event["error"]
+            attempt = run.stages[event["stage"]].attempts[event["attempt"]]
+            attempt.error, attempt.log = event["error"], event["log"]
         case "gate_started":
             _gates(run, event)[event["gate"]] = GateRecord(**_only(event, GateRecord))
         case "outcome":

@@ -16,6 +16,10 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 
+STDERR = 2
+"""What a training prints goes there, as a file descriptor: standard output is for results."""
+
+
 @dataclass(frozen=True, slots=True)
 class TrainJob:
     """One training.
@@ -68,7 +72,7 @@ class SubprocessTrainer:
         job_file.write_text(json.dumps(asdict(job), indent=2, default=str), encoding="utf-8")
         result_file.unlink(missing_ok=True)
         started = time.monotonic()
-        process = subprocess.run([*self.command, str(job_file), str(result_file)], stdout=sys.stderr, check=False)
+        process = subprocess.run([*self.command, str(job_file), str(result_file)], stdout=STDERR, check=False)
         seconds = time.monotonic() - started
         try:
             result = json.loads(result_file.read_text(encoding="utf-8"))
