@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,7 +32,9 @@ def quiet_transformers() -> Generator[Any]:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        yield transformers
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # deprecations between these libraries are not the user's to mend
+            yield transformers
     finally:
         logging.set_verbosity(verbosity)
         if bars:
