@@ -39,11 +39,10 @@ ResultT = TypeVar("ResultT")
 
 @dataclass(frozen=True)
 class Subject:
-    """Who answers in this session, and where its records go. `worker_of` is the session's id in a worker of xdist."""
+    """Who answers in this session. `worker_of` is the session's id in a worker of pytest-xdist."""
 
     model: str | None
     responses: Path | None
-    folder: Path
     seed: int = 0
     worker_of: str | None = None
 
@@ -67,7 +66,6 @@ def subject_of(config: pytest.Config) -> Subject:
         config.stash[SUBJECT] = Subject(
             model=config.getoption("tunegate_model"),
             responses=Path(responses) if responses else None,
-            folder=config.invocation_params.dir / FOLDER,
             seed=config.getoption("tunegate_seed") or 0,
             worker_of=worker.get("testrunuid"),
         )
@@ -147,7 +145,7 @@ class Gate:
     def _shared(self) -> GateRunResult:
         """Run the gate, or read the record of the worker that did."""
         key = hashlib.sha256(f"{self.subject.worker_of}\n{self.node_id}".encode()).hexdigest()[:12]
-        folder = self.subject.folder / f"{self.suite.name}-{key}"
+        folder = FOLDER / f"{self.suite.name}-{key}"
         with _alone_in(folder):
             last = last_event(folder)
             if last is None or last["event"] != "gate_decided":

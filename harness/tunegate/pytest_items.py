@@ -13,7 +13,7 @@ from tunegate.exceptions import TunegateError
 from tunegate.gate_function import mark_of
 from tunegate.outcomes import Outcome, Verdict
 from tunegate.pytest_gates import Gate, load_function_gate, load_gate
-from tunegate.pytest_ledger import COMPLETE, attach, show_missed
+from tunegate.pytest_ledger import COMPLETE, DECIDING, attach, show_missed
 from tunegate.record import GateRecord
 
 SHOWN_CASES = 20
@@ -72,7 +72,7 @@ def _short_path(path: Path) -> Path:
 def _items(parent: pytest.Collector, gate: Gate) -> Iterator[pytest.Item]:
     for case in gate.cases:
         yield _node(CaseItem, parent, f"case[{_printable(case.id)}]", gate=gate, case=case)
-    yield _node(DecidingItem, parent, "gate", gate=gate)
+    yield _node(DecidingItem, parent, DECIDING, gate=gate)
 
 
 def _node(kind: Any, parent: pytest.Collector, name: str, **facts: Any) -> pytest.Item:

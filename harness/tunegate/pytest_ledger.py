@@ -7,12 +7,14 @@ values. Nothing heavy is imported here: this module is loaded by every pytest th
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 FACTS = "tunegate"
 LAST_FAILED = "cache/lastfailed"
+DECIDING = "gate"
+"""The name of the item that decides a gate."""
 
 LETTERS = {"FAIL": ("missed", "m", "MISSED"), "INVALID": ("invalid", "i", "INVALID")}
 """Verdict of a case to pytest's category, letter and word."""
@@ -20,7 +22,7 @@ LETTERS = {"FAIL": ("missed", "m", "MISSED"), "INVALID": ("invalid", "i", "INVAL
 
 def attach(report: pytest.TestReport, facts: dict[str, Any]) -> None:
     """Let a report carry the facts of a gate's item: `gate` (its node id), `verdict`, and for a deciding item also
-    `summary` (one line) and `items` (the node ids of the whole gate)."""
+    `summary` (one line) and `items` (the node ids of the whole gate if it did not pass)."""
     vars(report)[FACTS] = facts
 
 
@@ -33,7 +35,7 @@ def show_missed(report: pytest.TestReport, verdict: str, reason: str) -> None:
     """Turn a case's report into one that is neither passed nor failed, with its reason where a skip has one."""
     path, line, _ = report.location
     report.outcome = "skipped"
-    report.longrepr = (path, (line or 0) + 1, f"{LETTERS[verdict][2]}: {reason}")
+    report.longrepr = (path, (line or 0) + 1, f"{reason} ({LETTERS[verdict][0]})")  # JUnit XML has no other word for it
 
 
 def status(report: pytest.TestReport | pytest.CollectReport) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
@@ -49,7 +51,7 @@ class Ledger:
     """The gates of a session, from its reports. A plugin of its own: its hook is not told the session."""
 
     def __init__(self) -> None:
-        self._cases: dict[str, int] = {}
+        self._cases: dict[str, list[str]] = {}
         self._decided: dict[str, dict[str, Any]] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -60,7 +62,7 @@ class Ledger:
         if "summary" in facts:
             self._decided[facts["gate"]] = facts
         else:
-            self._cases[facts["gate"]] = self._cases.get(facts["gate"], 0) + 1
+            self._cases.setdefault(facts["gate"], []).append(report.nodeid)
 
     @property
     def undecided(self) -> list[str]:
@@ -77,11 +79,15 @@ class Ledger:
         return decided + missing
 
     def remember_failed(self, cache: pytest.Cache) -> None:
-        """Let `--lf` run the whole of a gate that did not pass: its deciding item alone could not decide again."""
-        last_failed: Any = cache.get(LAST_FAILED, {})  # pyright: ignore[reportUnknownMemberType]
-        missed = [item for facts in self._decided.values() if facts["verdict"] != "PASS" for item in facts["items"]]
-        if missed:
-            cache.set(LAST_FAILED, {**last_failed, **dict.fromkeys(missed, True)})
+        """Let `--lf` run the whole of a gate that did not pass: its deciding item alone could not decide again.
+
+        Cases that were run without their deciding item stay, for as long as that one has failed.
+        """
+        last_failed = cast("dict[str, bool]", cache.get(LAST_FAILED, {}))  # pyright: ignore[reportUnknownMemberType]
+        items = [item for facts in self._decided.values() for item in facts["items"]]
+        items += [case for gate in self.undecided if f"{gate}::{DECIDING}" in last_failed for case in self._cases[gate]]
+        if items:
+            cache.set(LAST_FAILED, {**last_failed, **dict.fromkeys(items, True)})
 
 
 LEDGER = pytest.StashKey[Ledger]()
