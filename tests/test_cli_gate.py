@@ -1,0 +1,401 @@
+"""`tunegate gate`: the contract for scripts, what people see, and what an interruption costs."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shlex
+import signal
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Bank, write_jsonl
+from scipy.stats import binomtest
+
+from tunegate.cli import main
+from tunegate.record import EVENTS, read_events
+from tunegate.sampling import draw_order
+
+Capture = pytest.CaptureFixture[str]
+TUNEGATE = [sys.executable, "-c", "from tunegate.cli import console_main; console_main()"]
+
+
+def gate_json(capsys: Capture, *arguments: str) -> tuple[int, dict[str, Any]]:
+    """Run `tunegate gate ... --json`; returns the exit code and the object that stands alone on standard output."""
+    code = main(["gate", *arguments, "--json"])
+    return code, json.loads(capsys.readouterr().out)
+
+
+# --- the contract for scripts --------------------------------------------------------------------------------------
+
+
+def test_the_json_of_a_gate(bank: Bank, capsys: Capture) -> None:
+    code, result = gate_json(capsys, "--responses", bank.answers(95), "--suite", bank.suite, "--seed", "3")
+    assert code == 0
+    assert list(result) == [
+        "verdict",
+        "drawn",
+        "passed",
+        "failed",
+        "invalid",
+        "accept",
+        "interval",
+        "seed",
+        "suite_sha256",
+        "model_sha256",
+        "error_categories",
+        "cases",
+    ]
+    expected = binomtest(95, 100).proportion_ci(method="exact")
+    assert result["interval"] == pytest.approx([expected.low, expected.high], abs=1e-9)
+    counts = {name: result[name] for name in ("verdict", "drawn", "passed", "failed", "invalid", "accept", "seed")}
+    assert counts == {
+        "verdict": "PASS",
+        "drawn": 100,
+        "passed": 95,
+        "failed": 5,
+        "invalid": 0,
+        "accept": 90,
+        "seed": 3,
+    }
+    assert len(bytes.fromhex(result["suite_sha256"])) == 32
+    assert result["model_sha256"] is None
+    assert result["error_categories"] == {}
+    assert [case["id"] for case in result["cases"]] == draw_order(bank.ids, 3)
+    for case in result["cases"]:
+        right = case["id"] in bank.ids[:95]
+        assert list(case) == ["id", "verdict", "scores", "errors", "reason"]
+        assert case["verdict"] == ("PASS" if right else "FAIL")
+        assert case["scores"] == {"exact": right}
+        assert case["errors"] == []
+        assert bool(case["reason"]) == (not right)
+
+
+@pytest.mark.parametrize(
+    ("right", "code", "verdict"), [(89, 1, "FAIL"), (90, 0, "PASS"), (0, 1, "FAIL"), (100, 0, "PASS")]
+)
+def test_89_is_not_enough_and_90_is(bank: Bank, capsys: Capture, right: int, code: int, verdict: str) -> None:
+    got, result = gate_json(capsys, "--responses", bank.answers(right), "--suite", bank.suite)
+    assert (got, result["verdict"], result["passed"], result["drawn"]) == (code, verdict, right, 100)
+
+
+def test_error_categories_are_counted_by_case(make_bank: Callable[..., Bank], capsys: Capture) -> None:
+    pytest.importorskip("langdetect")
+    bank = make_bank(checks="[{errors: {forbid: [empty]}}]")
+    rows = [{"id": case_id, "response": "" if n < 4 else "fine"} for n, case_id in enumerate(bank.ids)]
+    path = write_jsonl(bank.folder / "r.jsonl", rows)
+    code, result = gate_json(capsys, "--responses", str(path), "--suite", bank.suite)
+    assert (code, result["error_categories"]) == (0, {"empty": 4})
+    spans = [case["errors"] for case in result["cases"] if case["errors"]]
+    assert spans == [[{"category": "empty", "start": 0, "end": 0, "text": ""}]] * 4
+
+
+def test_a_metric_that_raises_on_one_case_leaves_the_denominator(
+    make_bank: Callable[..., Bank], capsys: Capture
+) -> None:
+    bank = make_bank(checks="['python: metric:fragile']".replace("'", ""))
+    (bank.folder / "metric.py").write_text(
+        "def fragile(case, text):\n    return len(text) / (case.id != 'case-007') > 0\n"
+    )
+    arguments = ["--responses", bank.answers(100), "--suite", bank.suite]
+    code, result = gate_json(capsys, *arguments)
+    assert code == 3
+    assert [result[key] for key in ("verdict", "drawn", "passed", "failed", "invalid")] == ["INVALID", 100, 99, 0, 1]
+    [unjudged] = [case for case in result["cases"] if case["verdict"] == "INVALID"]
+    assert unjudged["id"] == "case-007"
+    assert "ZeroDivisionError" in unjudged["reason"]
+    assert len(result["cases"]) == 100
+    assert main(["gate", *arguments]) == 3
+    out = capsys.readouterr().out
+    assert "not judged: case-007" in out
+    assert "INVALID: 99 of 100" in out
+
+
+@pytest.mark.parametrize("ending", ["sys.exit(0)", "os._exit and sys.exit()", "raise SystemExit"])
+def test_a_metric_cannot_end_the_gate_with_0(make_bank: Callable[..., Bank], capsys: Capture, ending: str) -> None:
+    bank = make_bank(checks="[{python: 'metric:quit'}]")
+    (bank.folder / "metric.py").write_text(f"import os, sys\ndef quit(case, text):\n    {ending}\n")
+    code, result = gate_json(capsys, "--responses", bank.answers(100), "--suite", bank.suite)
+    assert (code, result["verdict"], result["invalid"]) == (3, "INVALID", 100)
+
+
+def test_a_module_that_exits_when_it_is_imported_passes_nothing(
+    make_bank: Callable[..., Bank], capsys: Capture
+) -> None:
+    bank = make_bank(checks="[{python: 'metric:m'}]")
+    (bank.folder / "metric.py").write_text("raise SystemExit(0)\n")
+    assert main(["gate", "--responses", bank.answers(100), "--suite", bank.suite]) not in (0, 1)
+
+
+def test_fewer_answers_than_cases_are_not_judged(bank: Bank, capsys: Capture) -> None:
+    rows = [{"id": case_id, "response": f"answer {case_id}"} for case_id in bank.ids[:95]]
+    path = write_jsonl(bank.folder / "some.jsonl", [*rows, {"id": "stranger", "response": "x"}])
+    code = main(["gate", "--responses", str(path), "--suite", bank.suite, "--json"])
+    captured = capsys.readouterr()
+    result = json.loads(captured.out)
+    assert (code, result["verdict"], result["drawn"], result["passed"], result["invalid"]) == (3, "INVALID", 100, 95, 5)
+    assert "1 of 96 ids are no case's, first 'stranger'" in captured.err
+    assert "5 of 100 cases of the bank have no response" in captured.err
+
+
+def test_draw_accept_and_seed_are_settings(bank: Bank, capsys: Capture) -> None:
+    arguments = ["--responses", bank.answers(90), "--suite", bank.suite, "--draw", "20", "--accept", "20"]
+    results = [gate_json(capsys, *arguments, "--seed", str(seed))[1] for seed in range(3)]
+    assert {(result["drawn"], result["accept"]) for result in results} == {(20, 20)}
+    assert len({result["cases"][0]["id"] for result in results}) > 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--draw", "101", "--accept", "90"], ["--draw", "0"], ["--accept", "0"], ["--accept", "101"], ["--draw", "50"]],
+)
+def test_plans_that_cannot_be_are_usage_errors(bank: Bank, capsys: Capture, arguments: list[str]) -> None:
+    assert main(["gate", "--responses", bank.answers(100), "--suite", bank.suite, *arguments, "--json"]) == 2
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["verdict"] is None
+    assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [[], ["model", "--responses", "r.jsonl"]])
+def test_one_of_model_and_responses(bank: Bank, capsys: Capture, arguments: list[str]) -> None:
+    assert main(["gate", *arguments, "--suite", bank.suite]) == 2
+    assert "one of the two" in capsys.readouterr().err
+
+
+def test_an_unknown_option_names_the_nearest(capsys: Capture) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["gate", "--suite", "s", "--sed", "3", "--jnuit", "x"])
+    assert "did you mean" in capsys.readouterr().err
+
+
+# --- what people see -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("right", "verdict"), [(89, "FAIL"), (90, "PASS")])
+def test_the_terminal_shows_little_and_ends_with_what_counts(
+    bank: Bank, capsys: Capture, right: int, verdict: str
+) -> None:
+    main(["gate", "--responses", bank.answers(right), "--suite", bank.suite])
+    captured = capsys.readouterr()
+    lines = (captured.out + captured.err).splitlines()
+    assert len(lines) <= 12
+    assert lines[-2].startswith(f"{verdict}: {right} of 100, 90 needed")
+    report, _, missed = lines[-1].partition("; missed: ")
+    assert Path(report.removeprefix("report: ")).is_file()
+    shown = missed.removesuffix(f" and {100 - right - 12} more").split(", ")
+    assert set(shown) <= set(bank.ids[right:])
+    assert len(shown) == min(100 - right, 12)
+
+
+def test_an_id_cannot_write_a_verdict_on_the_terminal(make_bank: Callable[..., Bank], capsys: Capture) -> None:
+    bank = make_bank(2, plan="{draw: 2, accept: 2}")
+    evil = "x\x1b[2K\r\nPASS: 2 of 2, 2 needed\u202e\u2028"
+    write_jsonl(bank.folder / "cases.jsonl", [{"id": i, "prompt": "?", "reference": "y"} for i in (evil, "b")])
+    path = write_jsonl(bank.folder / "r.jsonl", [{"id": i, "response": "no"} for i in (evil, "b")])
+    assert main(["gate", "--responses", str(path), "--suite", bank.suite]) == 1
+    out = capsys.readouterr().out
+    assert not any(line.startswith("PASS") for line in out.splitlines())
+    assert not set(out) & set("\x1b\r\u202e\u2028")
+    assert r"x\x1b[2K\r\nPASS" in out
+
+
+def test_reports_go_where_they_are_asked_for(bank: Bank, capsys: Capture) -> None:
+    names = ["r.html", "j.xml", "m.md"]
+    options = [
+        part
+        for option, name in zip(["--report", "--junit", "--markdown"], names, strict=True)
+        for part in (option, name)
+    ]
+    assert main(["gate", "--responses", bank.answers(89), "--suite", bank.suite, *options]) == 1
+    for name in names:
+        assert "89" in (bank.folder / name).read_text(encoding="utf-8")
+    assert capsys.readouterr().out.splitlines()[-1].startswith("report: r.html")
+
+
+def test_output_without_unicode_is_no_reason_to_fail(bank: Bank) -> None:
+    rows = [{"id": f"{i} 😀 שלום", "prompt": "?", "reference": "x"} for i in range(100)]
+    write_jsonl(bank.folder / "cases.jsonl", rows)
+    path = write_jsonl(bank.folder / "r.jsonl", [{"id": row["id"], "response": "half \ud83d"} for row in rows])
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "LC_ALL": "C"}
+    for options in ([], ["--json"]):
+        arguments = ["gate", "--responses", str(path), "--suite", bank.suite, *options]
+        done = subprocess.run([*TUNEGATE, *arguments], capture_output=True, env=environment, check=False)
+        assert (done.returncode, b"Traceback" in done.stderr) == (1, False)
+    assert json.loads(done.stdout)["cases"][0]["id"].endswith("😀 שלום")
+
+
+# --- going on ------------------------------------------------------------------------------------------------------
+
+SLOW_METRIC = """
+import time
+from pathlib import Path
+CALLS = Path(__file__).with_name("calls.txt")
+def slow(case, text):
+    with CALLS.open("a") as file:
+        file.write(case.id + "\\n")
+    time.sleep(0.01)
+    return text != "?"
+"""
+
+
+@pytest.fixture
+def slow(make_bank: Callable[..., Bank]) -> Bank:
+    bank = make_bank(checks="[{python: 'metric:slow'}]")
+    (bank.folder / "metric.py").write_text(SLOW_METRIC)
+    return bank
+
+
+def calls(bank: Bank) -> list[str]:
+    path = bank.folder / "calls.txt"
+    return path.read_text().split() if path.exists() else []
+
+
+def recorded(folder: Path) -> list[str]:
+    return [event["outcome"]["case_id"] for event in read_events(folder) if event["event"] == "outcome"]
+
+
+def start_and_stop(bank: Bank, arguments: list[str], how: signal.Signals) -> subprocess.CompletedProcess[str]:
+    process = subprocess.Popen([*TUNEGATE, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while len(calls(bank)) < 10 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(how)
+    out, err = process.communicate(timeout=60)
+    return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_going_on_recomputes_nothing_and_equals_an_uninterrupted_run(slow: Bank, how: signal.Signals) -> None:
+    arguments = ["gate", "--responses", slow.answers(93), "--suite", slow.suite, "--json"]
+    stopped = start_and_stop(slow, arguments, how)
+    assert stopped.stdout == ""
+    [folder] = (slow.folder / "tunegate-runs").iterdir()
+    finished = recorded(folder)
+    assert 5 <= len(finished) < 100
+    if how is signal.SIGINT:
+        assert stopped.returncode == 130
+        assert "%" not in stopped.stderr
+        assert "Traceback" not in stopped.stderr
+        resume = stopped.stderr.strip().splitlines()[-1]
+        assert resume == f"interrupted; to go on: {shlex.join(['tunegate', *arguments])}"
+
+    (slow.folder / "calls.txt").unlink()
+    resumed = subprocess.run([*TUNEGATE, *arguments], capture_output=True, check=False)
+    assert resumed.returncode == 0
+    again = calls(slow)
+    assert not set(again) & set(finished)
+    assert sorted([*again, *finished]) == sorted(slow.ids)
+    whole = subprocess.run([*TUNEGATE, *arguments, "--run", "uninterrupted"], capture_output=True, check=False)
+    assert whole.stdout == resumed.stdout
+    assert len(calls(slow)) == len(again) + 100
+
+
+def test_an_interruption_of_any_case_costs_that_case_only(bank: Bank, capsys: Capture) -> None:
+    arguments = ["gate", "--responses", bank.answers(93), "--suite", bank.suite, "--json"]
+    assert main(arguments) == 0
+    whole = capsys.readouterr().out
+    [folder] = (bank.folder / "tunegate-runs").iterdir()
+    lines = (folder / EVENTS).read_bytes().splitlines(keepends=True)
+    for kept in (0, 1, 2, 3, 50, 100, 101, 102):
+        for torn in (b"", lines[kept][:-7]):
+            (folder / EVENTS).write_bytes(b"".join(lines[:kept]) + torn)
+            assert main(arguments) == 0
+            assert capsys.readouterr().out == whole
+            assert len(recorded(folder)) == 100
+
+
+def test_a_case_that_could_not_be_judged_is_judged_again(make_bank: Callable[..., Bank], capsys: Capture) -> None:
+    bank = make_bank(checks="[{python: 'metric:m'}]")
+    (bank.folder / "metric.py").write_text(
+        "from pathlib import Path\n"
+        "def m(case, text):\n"
+        "    if case.id == 'case-001' and not Path(__file__).with_name('up').exists():\n"
+        "        raise ConnectionError('the judge is down')\n"
+        "    return True\n"
+    )
+    arguments = ["--responses", bank.answers(100), "--suite", bank.suite]
+    assert gate_json(capsys, *arguments)[0] == 3
+    (bank.folder / "up").write_text("")
+    code, result = gate_json(capsys, *arguments)
+    assert (code, result["passed"], len(result["cases"])) == (0, 100, 100)
+    [folder] = (bank.folder / "tunegate-runs").iterdir()
+    assert len(recorded(folder)) == 101
+
+
+def test_a_second_gate_of_the_same_kind_gets_a_record_of_its_own(bank: Bank, capsys: Capture) -> None:
+    arguments = ["--responses", bank.answers(93), "--suite", bank.suite]
+    assert gate_json(capsys, *arguments) == gate_json(capsys, *arguments)
+    assert len(list((bank.folder / "tunegate-runs").iterdir())) == 2
+
+
+def test_a_named_folder_that_holds_another_gate_is_refused(bank: Bank, capsys: Capture) -> None:
+    arguments = ["gate", "--responses", bank.answers(93), "--suite", bank.suite, "--run", "here"]
+    assert main(arguments) == 0
+    assert main([*arguments, "--seed", "1"]) == 5
+    assert main([*arguments, "--accept", "80"]) == 5
+    bank.answers(92)
+    assert main(arguments) == 5
+    assert "holds another gate" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("old_new", [(b'"verdict": "FAIL"', b'"verdict": "PASS"'), (b'"passed": 89', b'"passed": 90')])
+def test_a_verdict_that_was_edited_is_not_believed(bank: Bank, capsys: Capture, old_new: tuple[bytes, bytes]) -> None:
+    arguments = ["gate", "--responses", bank.answers(89), "--suite", bank.suite, "--run", "here"]
+    assert main(arguments) == 1
+    events = bank.folder / "here" / EVENTS
+    *before, last = events.read_bytes().splitlines(keepends=True)
+    assert old_new[0] in last
+    events.write_bytes(b"".join(before) + last.replace(*old_new))
+    assert main(arguments) == 5
+    assert main(["report", "here", "--recheck"]) == 5
+
+
+def test_a_verdict_that_was_forged_with_all_hashes_is_not_believed_either(bank: Bank, capsys: Capture) -> None:
+    from tunegate.record import RunLog
+
+    arguments = ["gate", "--responses", bank.answers(89), "--suite", bank.suite, "--run"]
+    assert main([*arguments, "honest"]) == 1
+    with RunLog.open(bank.folder / "forged") as log:
+        for event in read_events(bank.folder / "honest"):
+            decided = {"verdict": "PASS", "passed": 90, "failed": 10} if event["event"] == "gate_decided" else {}
+            log.append({**event, **decided})
+    assert main([*arguments, "forged"]) == 5
+    assert main(["report", "forged", "--recheck"]) == 5
+    assert "its outcomes give FAIL with 89" in capsys.readouterr().err
+
+
+def test_two_gates_at_once_in_one_folder_the_second_is_refused(slow: Bank) -> None:
+    arguments = ["gate", "--responses", slow.answers(93), "--suite", slow.suite, "--run", "here"]
+    first = subprocess.Popen([*TUNEGATE, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while len(calls(slow)) < 3:
+        time.sleep(0.01)
+    second = subprocess.run([*TUNEGATE, *arguments], capture_output=True, text=True, check=False)
+    assert (second.returncode, second.stdout) == (2, "")
+    assert "another tunegate process is writing" in second.stderr
+    assert first.wait(60) == 0
+    assert sorted(calls(slow)) == sorted(slow.ids)
+
+
+def test_progress_on_a_terminal_shows_no_percentage(slow: Bank) -> None:
+    main_fd, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, 80))
+    arguments = ["gate", "--responses", slow.answers(93), "--suite", slow.suite, "--json"]
+    process = subprocess.Popen([*TUNEGATE, *arguments], stdout=subprocess.DEVNULL, stderr=terminal)
+    os.close(terminal)
+    shown = b""
+    while True:
+        try:
+            shown += os.read(main_fd, 4096)
+        except OSError:
+            break
+    os.close(main_fd)
+    assert process.wait(60) == 0
+    assert b"of 100" in shown
+    assert b"%" not in shown
