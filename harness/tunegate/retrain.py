@@ -74,10 +74,10 @@ def diagnose(evidence: Evidence, settings: Settings, spec: RetrainSpec) -> Diagn
         new = _next_rung(setting, settings, spec)
         if new is not None:
             old = asdict(settings)[setting]
-            action = f"{cause}: {_WHY[setting]}: {setting} {old:g} -> {new:g}"
+            action = f"{_WHY[setting]}: {setting} {old} -> {new}"
             return Diagnosis(cause, describe(evidence), action, {setting: (old, new)})
     tried = ", ".join(wishes)
-    return Diagnosis(cause, describe(evidence), f"{cause}, but the declared budget is spent (no rung left: {tried})")
+    return Diagnosis(cause, describe(evidence), f"the declared budget is spent (no rung left: {tried})")
 
 
 def apply(diagnosis: Diagnosis, settings: Settings) -> Settings:

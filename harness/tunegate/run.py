@@ -172,8 +172,8 @@ class PipelineRun:
                 return verdict, f"{reason}; {number} of {max_attempts} attempts used", start
             diagnosis = self._diagnosis(stage, number, settings, model)
             if not diagnosis.changes:
-                return verdict, f"{reason}; {diagnosis.action}", start
-            self.tools.say(f"{stage.name}#{number} missed: {diagnosis.action}")
+                return verdict, f"{reason}; {diagnosis.cause}, but {diagnosis.action}", start
+            self.tools.say(f"{stage.name}#{number} missed ({diagnosis.cause}): {diagnosis.action}")
             settings = apply(diagnosis, settings)
 
     # --- one attempt ---
