@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-
 STDERR = 2
 """What a training prints goes there, as a file descriptor: standard output is for results."""
 
