@@ -325,7 +325,8 @@ def _fold(run: RunRecord, event: dict[str, Any]) -> None:
         case "gate_decided":
             gate = _gates(run, event)[event["gate"]]
             for key, value in _only(event, GateRecord).items():
-                setattr(gate, key, value)
+                if key not in {"drawn", "accept"}:  # the plan is what was registered before the first answer
+                    setattr(gate, key, value)
             gate.decided, gate.verdict, gate.interval = True, Verdict(event["verdict"]), tuple(event["interval"])
         case "diagnosed":
             changes = {key: (old, new) for key, (old, new) in event["changes"].items()}

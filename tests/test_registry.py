@@ -1,0 +1,405 @@
+"""The registry: only weights whose every required gate passed get in, an alias moves whole, and what changed shows."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_pipeline import carry_out, tools, write_pipeline
+
+from tunegate.cli import main
+from tunegate.exceptions import CannotJudge, ConfigError, Tampered
+from tunegate.fingerprint import fingerprint
+from tunegate.outcomes import Verdict
+from tunegate.record import EVENTS, RunLog, read_events, read_run
+from tunegate.registry import NotPromotable, Promotion, promote, recheck, verify
+
+Change = Callable[[dict[str, Any]], dict[str, Any] | None]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose run passed and was promoted; tests work on copies."""
+    folder = tmp_path_factory.mktemp("finished") / "project"
+    assert carry_out(write_pipeline(folder)).verdict is Verdict.PASS
+    return folder
+
+
+@pytest.fixture
+def project(finished: Path, tmp_path: Path) -> Path:
+    """A project whose run passed; its registry holds the model as `production`."""
+    return Path(shutil.copytree(finished, tmp_path / "project"))
+
+
+@pytest.fixture
+def registry(project: Path) -> Path:
+    return project / "registry"
+
+
+def promoted(project: Path, alias: str = "production", run: str = "run", registry: str = "registry") -> Promotion:
+    return promote(read_run(project / run), alias, project / registry, fingerprint)
+
+
+def final_model(project: Path) -> Path:
+    return project / "run" / "align" / "attempt-1" / "model"
+
+
+def rewrite(project: Path, change: Change, run: str = "run") -> None:
+    """Write the record anew with all hashes right, each event changed or, where None comes back, left out."""
+    events = [change(dict(event)) for event in read_events(project / run)]
+    (project / run / EVENTS).unlink()
+    with RunLog.open(project / run) as log:
+        log.append(*(event for event in events if event is not None))
+
+
+def last_gate(event: dict[str, Any]) -> bool:
+    return event.get("stage") == "align" and event.get("gate") == "facts"
+
+
+# --- promotion -----------------------------------------------------------------------------------------------------
+
+
+def test_what_passed_is_copied_with_its_evidence(project: Path) -> None:
+    promotion = promoted(project, "staging", registry="other")
+    assert promotion.sha256 == fingerprint(final_model(project)) == fingerprint(promotion.folder / "model")
+    assert promotion.folder == project / "other" / "models" / promotion.sha256
+    assert read_run(promotion.folder).digest == promotion.attestation["record_sha256"]
+    [gate] = promotion.attestation["gates"]
+    assert (gate["stage"], gate["gate"], gate["passed"], gate["drawn"]) == ("align", "facts", 5, 5)
+    assert gate["model_sha256"] == promotion.sha256
+
+
+def test_a_failed_run_is_not_promoted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_pipeline(tmp_path / "project")
+    carry_out(path, tools(skills={}))
+    with pytest.raises(NotPromotable, match="stage 'sft' has not passed: facts: 0 of 5, 4 needed"):
+        promoted(path.parent)
+    assert main(["promote", str(path.parent / "run")]) == 1
+    assert "has not passed" in capsys.readouterr().err
+    assert not (path.parent / "registry").exists()
+
+
+def test_an_unfinished_run_is_not_promoted(project: Path) -> None:
+    rewrite(project, lambda event: None if event.get("stage") == "align" else event)
+    with pytest.raises(NotPromotable, match="stage 'align' has not passed: was not reached"):
+        promoted(project)
+
+
+def test_a_gate_run_alone_is_not_promoted(tmp_path: Path) -> None:
+    with RunLog.open(tmp_path / "run") as log:
+        log.append({"event": "run_started", "name": "facts", "key": "x"})
+    with pytest.raises(NotPromotable, match="the run has no stage"):
+        promoted(tmp_path)
+
+
+def test_fewer_outcomes_on_record_than_were_drawn_are_refused(project: Path) -> None:
+    seen: list[str] = []
+
+    def without_one(event: dict[str, Any]) -> dict[str, Any] | None:
+        if event["event"] == "outcome" and last_gate(event):
+            seen.append(event["outcome"]["case_id"])
+            return None if len(seen) == 3 else event
+        return event
+
+    rewrite(project, without_one)
+    with pytest.raises(NotPromotable, match="4 of 5 registered cases are on record"):
+        promoted(project)
+
+
+def test_fewer_cases_registered_than_drawn_are_refused(project: Path) -> None:
+    def fewer(event: dict[str, Any]) -> dict[str, Any]:
+        return {**event, "case_ids": event["case_ids"][:-1]} if event["event"] == "gate_started" else event
+
+    rewrite(project, fewer)
+    with pytest.raises(NotPromotable, match="registered cases are on record"):
+        promoted(project)
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "error"),
+    [
+        ("gate_decided", {"passed": 4, "failed": 1}, Tampered),
+        ("gate_decided", {"verdict": "FAIL"}, Tampered),
+        ("gate_decided", None, NotPromotable),
+        ("gate_started", {"model_sha256": "0" * 64}, Tampered),
+        ("gate_started", {"accept": 6, "drawn": 6}, NotPromotable),
+        ("stage_decided", {"verdict": "FAIL"}, NotPromotable),
+        ("stage_decided", {"verdict": "INVALID"}, NotPromotable),
+        ("stage_decided", None, NotPromotable),
+        ("stage_started", {"gates": ["facts", "style"]}, NotPromotable),
+        ("trained", {"model_sha256": "0" * 64}, Tampered),
+        ("trained", {"model": "sft/attempt-1/model"}, Tampered),
+        ("trained", {"model": "nowhere"}, NotPromotable),
+    ],
+)
+def test_a_record_that_does_not_support_it_is_refused(
+    project: Path, kind: str, change: dict[str, Any] | None, error: type[Exception]
+) -> None:
+    def changed(event: dict[str, Any]) -> dict[str, Any] | None:
+        if event["event"] != kind or event["stage"] != "align":
+            return event
+        return None if change is None else {**event, **change}
+
+    rewrite(project, changed)
+    before = sorted((project / "registry").rglob("*"))
+    with pytest.raises(error):
+        promoted(project, "staging")
+    assert sorted((project / "registry").rglob("*")) == before
+
+
+@pytest.mark.parametrize("findings", [[], "failed", "invalid"])
+def test_outcomes_whose_findings_say_something_else_are_tampering(project: Path, findings: object) -> None:
+    def missed(event: dict[str, Any]) -> dict[str, Any]:
+        if event["event"] == "outcome" and last_gate(event):
+            outcome = event["outcome"]
+            verdict = {"failed": "FAIL", "invalid": "INVALID"}.get(str(findings), "")
+            changed = [{**outcome["findings"][0], "verdict": verdict}] if verdict else []
+            return {**event, "outcome": {**outcome, "findings": changed}}
+        return event
+
+    rewrite(project, missed)
+    with pytest.raises(Tampered, match="its findings say not"):
+        promoted(project)
+
+
+def test_an_edited_record_is_tampering(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    events = project / "run" / EVENTS
+    events.write_bytes(events.read_bytes().replace(b'"passed": 5', b'"passed": 4', 1))
+    with pytest.raises(Tampered):
+        promoted(project)
+    assert main(["promote", str(project / "run")]) == 5
+
+
+def test_weights_that_changed_after_their_gates_are_tampering(project: Path) -> None:
+    (final_model(project) / "weights.txt").write_text("1.0 and a little more")
+    with pytest.raises(Tampered, match="they changed after their gates"):
+        promoted(project)
+
+
+def test_a_file_added_to_the_model_is_a_change_too(project: Path) -> None:
+    (final_model(project) / "chat_template.jinja").write_text("Always answer yes.")
+    with pytest.raises(Tampered):
+        promoted(project)
+
+
+def test_a_model_that_is_gone_cannot_be_promoted(project: Path) -> None:
+    shutil.rmtree(final_model(project))
+    with pytest.raises(NotPromotable, match="is not there any more"):
+        promoted(project)
+
+
+@pytest.mark.parametrize("alias", ["../outside", "/tmp/x", "", ".hidden", "a/b", "a\nb"])
+def test_an_alias_is_a_plain_name(project: Path, alias: str) -> None:
+    with pytest.raises(ConfigError, match="alias"):
+        promoted(project, alias)
+
+
+def test_another_alias_shares_the_copy(project: Path, registry: Path) -> None:
+    promoted(project, "staging")
+    assert len(list((registry / "models").iterdir())) == 1
+    assert verify("staging", registry, fingerprint).sha256 == verify("production", registry, fingerprint).sha256
+
+
+def test_a_copy_that_changed_is_not_promoted_again(project: Path, registry: Path) -> None:
+    [place] = (registry / "models").iterdir()
+    (place / "model" / "weights.txt").write_text("0.0")
+    with pytest.raises(Tampered):
+        promoted(project, "staging")
+    assert not (registry / "aliases" / "staging.json").exists()
+
+
+# --- a kill in the middle ------------------------------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """What kill -9 is to a test in the same process."""
+
+
+def killed_when(part: str) -> Callable[[Path], str]:
+    """A fingerprint that dies when it is asked for a path with `part` in it."""
+
+    def dying(path: Path) -> str:
+        if part in str(path):
+            raise Killed
+        return fingerprint(path)
+
+    return dying
+
+
+def better_run(project: Path) -> Path:
+    """The project of another run, with other weights."""
+    path = write_pipeline(project.parent / "other")
+    carry_out(path, tools({"sft#1": 1.0, "align#1": 0.999}))
+    return path.parent
+
+
+def test_a_kill_in_the_middle_leaves_the_old_alias(project: Path, registry: Path) -> None:
+    run = read_run(better_run(project) / "run")
+    alias = registry / "aliases" / "production.json"
+    old = alias.read_bytes()
+    with pytest.raises(Killed):
+        promote(run, "production", registry, killed_when("partial"))  # the copy is made, and not yet in its place
+    assert alias.read_bytes() == old
+    before = verify("production", registry, fingerprint)
+    assert before.attestation["record_sha256"] == json.loads(old)["record_sha256"]
+    promote(run, "production", registry, fingerprint)
+    assert verify("production", registry, fingerprint).sha256 == run.stages["align"].attempts[1].model_sha256
+
+
+def test_a_kill_between_model_and_alias_leaves_the_old_alias(project: Path, registry: Path) -> None:
+    run = read_run(better_run(project) / "run")
+    alias = registry / "aliases" / "production.json"
+    old = alias.read_bytes()
+    promote(run, "staging", registry, fingerprint)  # the model is in its place
+    with pytest.raises(Killed):
+        promote(run, "production", registry, killed_when(str(registry / "models")))
+    assert alias.read_bytes() == old
+
+
+def test_what_a_kill_left_behind_is_in_nobodys_way(project: Path, registry: Path) -> None:
+    shutil.rmtree(registry)
+    sha256 = fingerprint(final_model(project))
+    half = registry / "models" / f".{sha256}.dead.partial" / "model"
+    half.mkdir(parents=True)
+    (half / "weights.txt").write_text("half")
+    (registry / "aliases").mkdir()
+    (registry / "aliases" / ".production.json.dead.partial").write_text("{")
+    with pytest.raises(ConfigError, match="neither a model folder nor an alias"):
+        verify("production", registry, fingerprint)
+    promoted(project)
+    assert verify("production", registry, fingerprint).sha256 == sha256
+
+
+def test_a_copy_that_differs_from_the_original_is_refused(project: Path, registry: Path) -> None:
+    shutil.rmtree(registry)
+
+    def changing(path: Path) -> str:
+        return "0" * 64 if "partial" in str(path) else fingerprint(path)
+
+    with pytest.raises(CannotJudge, match="the copy differs"):
+        promote(read_run(project / "run"), "production", registry, changing)
+    assert list(registry.rglob("*.json")) == []
+    assert list((registry / "models").iterdir()) == []
+
+
+# --- verification --------------------------------------------------------------------------------------------------
+
+
+def test_promoted_bytes_are_known_wherever_they_lie(project: Path, registry: Path) -> None:
+    by_alias = verify("production", registry, fingerprint)
+    by_folder = verify(str(final_model(project)), registry, fingerprint)
+    assert by_alias == by_folder
+    assert by_alias.alias == "production"
+
+
+def test_bytes_that_were_never_promoted_are_refused(project: Path, registry: Path) -> None:
+    first = project / "run" / "sft" / "attempt-2" / "model"
+    with pytest.raises(NotPromotable, match="were never promoted"):
+        verify(str(first), registry, fingerprint)
+
+
+@pytest.mark.parametrize("name", ["events.jsonl", "attestation.json"])
+def test_evidence_that_is_gone_verifies_nothing(registry: Path, name: str) -> None:
+    [place] = (registry / "models").iterdir()
+    (place / name).unlink()
+    with pytest.raises((Tampered, NotPromotable)):
+        verify("production", registry, fingerprint)
+
+
+@pytest.mark.parametrize("where", ["production", "model"])
+def test_a_changed_copy_in_the_registry_is_tampering(registry: Path, where: str) -> None:
+    [place] = (registry / "models").iterdir()
+    (place / "model" / "weights.txt").write_text("0.0")
+    with pytest.raises(Tampered):
+        verify(where if where == "production" else str(place / "model"), registry, fingerprint)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"gates": []},
+        {"model_sha256": "0" * 64},
+        {"record_sha256": "0" * 64},
+        {"base_model": "another"},
+        {"more": "trust me"},
+    ],
+)
+def test_an_attestation_must_say_what_the_record_says(registry: Path, change: dict[str, Any]) -> None:
+    [place] = (registry / "models").iterdir()
+    attestation = json.loads((place / "attestation.json").read_text())
+    (place / "attestation.json").write_text(json.dumps({**attestation, **change}))
+    with pytest.raises(Tampered):
+        verify("production", registry, fingerprint)
+
+
+def test_a_gate_that_was_never_run_cannot_be_attested(registry: Path) -> None:
+    [place] = (registry / "models").iterdir()
+    attestation = json.loads((place / "attestation.json").read_text())
+    attestation["gates"].append({**attestation["gates"][0], "gate": "safety", "passed": 100, "drawn": 100})
+    (place / "attestation.json").write_text(json.dumps(attestation))
+    with pytest.raises(Tampered, match="says something else than the record"):
+        verify("production", registry, fingerprint)
+
+
+def test_a_record_swapped_for_another_runs_is_tampering(project: Path, registry: Path) -> None:
+    [place] = (registry / "models").iterdir()
+    shutil.copy(project / "run" / EVENTS, place / EVENTS)  # the same run, one event later
+    with pytest.raises(Tampered, match="not the record that the attestation vouches for"):
+        verify("production", registry, fingerprint)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"sha256": 5}', '{"sha256": "../../../etc"}', "\x00"])
+def test_an_alias_file_that_is_broken_is_tampering(registry: Path, content: str) -> None:
+    (registry / "aliases" / "production.json").write_text(content)
+    with pytest.raises(Tampered):
+        verify("production", registry, fingerprint)
+
+
+def test_a_folder_is_not_taken_for_the_alias_of_the_same_name(
+    registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "production").mkdir()
+    (tmp_path / "production" / "weights.txt").write_text("never gated")
+    with pytest.raises(ConfigError, match=r"write \./production for the folder"):
+        verify("production", registry, fingerprint)
+    for name in ("./production", str(tmp_path / "production"), "../" + tmp_path.name + "/production"):
+        with pytest.raises(NotPromotable):
+            verify(name, registry, fingerprint)
+
+
+def test_a_file_beside_a_folder_is_not_taken_for_its_alias(registry: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "evil"
+    folder.mkdir()
+    (folder / "weights.txt").write_text("never gated")
+    shutil.copy(registry / "aliases" / "production.json", tmp_path / "evil.json")
+    with pytest.raises(NotPromotable):
+        verify(str(folder), registry, fingerprint)
+
+
+def test_names_that_are_neither_are_usage_errors(registry: Path, project: Path) -> None:
+    with pytest.raises(ConfigError, match=r"neither a model folder nor an alias .*\(did you mean 'production'"):
+        verify("prodution", registry, fingerprint)
+    with pytest.raises(ConfigError, match="no such registry"):
+        verify("production", project / "nowhere", fingerprint)
+
+
+def test_the_command_line_verifies(registry: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "production", "--registry", str(registry), "--json"]) in (0, 2)  # 2 without a real model
+    capsys.readouterr()
+
+
+# --- deciding again ------------------------------------------------------------------------------------------------
+
+
+def test_every_gate_of_an_honest_run_is_decided_alike_again(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gates = read_run(project / "run").all_gates()
+    assert len(gates) == 5
+    for gate in gates:
+        recheck(gate)
+    assert main(["report", str(project / "run"), "--recheck", "--html", str(project / "r.html")]) == 0
+    assert "sft" in capsys.readouterr().out

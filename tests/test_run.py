@@ -1,0 +1,511 @@
+"""A run: it misses, is diagnosed, passes and is promoted; it ends when it must; and no kill changes what comes out."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import fake_pipeline
+import pytest
+from conftest import write_jsonl
+from fake_pipeline import PIPELINE, attempt_of, carry_out, open_model, tools, trainer, write_pipeline
+
+from tunegate.cases import Case
+from tunegate.cli import main
+from tunegate.exceptions import CannotJudge, ConfigError, Tampered
+from tunegate.models import Response, ScriptedModel
+from tunegate.outcomes import Verdict
+from tunegate.record import EVENTS, Event, GateRecord, RunLog, RunRecord, outcome_to_json, read_events, read_run
+from tunegate.registry import NotPromotable
+from tunegate.training import TrainJob, TrainResult
+
+PASS, FAIL, INVALID, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INVALID, Verdict.INCONCLUSIVE
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Path:
+    return write_pipeline(tmp_path / "project")
+
+
+def events(path: Path, kind: str) -> list[dict[str, Any]]:
+    return [event for event in read_events(path.parent / "run") if event["event"] == kind]
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+# --- from the first miss to promotion ------------------------------------------------------------------------------
+
+
+def test_a_run_misses_is_diagnosed_passes_and_is_promoted(pipeline: Path) -> None:
+    run = carry_out(pipeline)
+    assert (run.verdict, run.reason) == (PASS, "every gate of every stage passed")
+    verdicts = [(g.stage, g.attempt, g.gate, g.verdict, g.passed, g.drawn) for g in run.all_gates()]
+    assert verdicts == [
+        ("sft", 1, "facts", FAIL, 0, 5),
+        ("sft", 1, "style", FAIL, 0, 5),
+        ("sft", 2, "facts", PASS, 5, 5),
+        ("sft", 2, "style", PASS, 5, 5),
+        ("align", 1, "facts", PASS, 5, 5),
+    ]
+    diagnosis = run.stages["sft"].attempts[1].diagnosis
+    assert diagnosis is not None
+    assert diagnosis.cause == "underfit"
+    assert diagnosis.evidence[:2] == ["gate: 0 of 5, 80% needed", "training data: 0 of 2 answered right"]
+    assert diagnosis.action.endswith("train on more rows: rows 2 -> 4")
+    assert [attempt.settings["rows"] for attempt in run.stages["sft"].attempts.values()] == [2, 4]
+    [promoted] = run.promotions
+    assert promoted["model_sha256"] == run.stages["align"].attempts[1].model_sha256
+    alias = json.loads((pipeline.parent / "registry" / "aliases" / "production.json").read_text())
+    assert alias["sha256"] == promoted["model_sha256"]
+
+
+def test_each_stage_starts_from_the_weights_of_the_one_before(pipeline: Path) -> None:
+    jobs: list[TrainJob] = []
+
+    def train(job: TrainJob) -> TrainResult:
+        jobs.append(job)
+        return trainer()(job)
+
+    run = carry_out(pipeline, replace(tools(), train=train))
+    folder = pipeline.parent / "run"
+    assert [attempt_of(job) for job in jobs] == ["sft#1", "sft#2", "align#1"]
+    base = str(pipeline.parent / "base")
+    assert [job.model for job in jobs] == [base, base, str(folder / "sft" / "attempt-2" / "model")]
+    assert [len(Path(job.data).read_text().splitlines()) for job in jobs] == [2, 4, 8]
+    assert len({job.seed for job in jobs}) == 3
+    assert run.stages["align"].attempts[1].input_sha256 == run.stages["sft"].attempts[2].model_sha256
+
+
+def test_every_attempt_is_gated_on_cases_that_no_attempt_saw(pipeline: Path) -> None:
+    run = carry_out(pipeline)
+    sft = run.stages["sft"].attempts
+    for gate in ("facts", "style"):
+        first, second = sft[1].gates[gate], sft[2].gates[gate]
+        assert not set(first.case_ids) & set(second.case_ids)
+        assert first.seed == second.seed
+        for record in (first, second):
+            assert {outcome.case_id for outcome in record.outcomes} == set(record.case_ids)
+
+
+def test_the_record_holds_what_an_auditor_needs(pipeline: Path) -> None:
+    run = carry_out(pipeline)
+    start = run.start
+    assert {"pipeline_sha256", "model_sha256", "seed", "suites", "data", "versions"} <= start.keys()
+    assert set(start["suites"]) == {"facts", "style"}
+    assert set(start["data"]) == {"sft", "align"}
+    for gate in run.all_gates():
+        assert gate.suite_sha256 == start["suites"][gate.gate]["sha256"]
+        assert gate.model_sha256 == run.stages[gate.stage or ""].attempts[gate.attempt or 0].model_sha256
+
+
+def test_a_run_that_is_done_does_nothing_when_started_again(pipeline: Path) -> None:
+    carry_out(pipeline)
+    before = (pipeline.parent / "run" / EVENTS).read_bytes()
+    carry_out(pipeline)
+    assert (pipeline.parent / "run" / EVENTS).read_bytes() == before
+
+
+# --- the ends of a run ---------------------------------------------------------------------------------------------
+
+
+def test_max_attempts_end_a_stage(pipeline: Path) -> None:
+    run = carry_out(pipeline, tools(skills={}))
+    assert run.verdict is FAIL
+    assert run.verdict.exit_code == 1
+    assert run.reason == "stage sft: facts: 0 of 5, 4 needed; style: 0 of 5, 4 needed; 3 of 3 attempts used"
+    assert list(run.stages) == ["sft"]
+    assert len(run.stages["sft"].attempts) == 3
+    assert run.promotions == []
+    assert not (pipeline.parent / "registry").exists()
+
+
+def test_a_spent_budget_ends_a_stage_rather_than_another_throw(pipeline: Path) -> None:
+    edit(pipeline, "max_attempts: 3, rows: [2, 4, 8]", "max_attempts: 9, rows: [2, 4]")
+    run = carry_out(pipeline, tools(skills={}))
+    assert run.verdict is FAIL
+    assert len(run.stages["sft"].attempts) == 2
+    assert "the declared budget is spent" in run.reason
+
+
+def test_a_bank_without_fresh_cases_is_inconclusive(tmp_path: Path) -> None:
+    path = write_pipeline(tmp_path / "project", bank=9)
+    run = carry_out(path)
+    assert run.verdict is INCONCLUSIVE
+    assert run.verdict.exit_code == 4
+    assert "4 of 5 cases are left that no earlier attempt saw; 1 more are needed" in run.reason
+    assert run.promotions == []
+
+
+def test_a_gate_that_could_not_judge_is_invalid_and_may_go_on_later(pipeline: Path) -> None:
+    def broken(path: str) -> ScriptedModel:
+        model = open_model(path)
+        asked = itertools.count()
+
+        def answer(case: Case) -> str | Response:
+            good = model.script(case)
+            return Response("", error="out of memory") if next(asked) == 2 else good
+
+        return replace(model, script=answer)
+
+    skills = {"sft#1": 1.0, "align#1": 1.0}
+    run = carry_out(pipeline, replace(tools(skills), open_model=broken))
+    assert (run.verdict, run.promotions) == (INVALID, [])
+    assert "1 of 5 not judged, 4 passed, 4 needed" in run.reason
+    run = carry_out(pipeline, tools(skills))
+    assert run.verdict is PASS
+    assert len(run.stages["sft"].attempts) == 1
+    assert len(run.promotions) == 1
+
+
+@pytest.mark.parametrize("fault", [RuntimeError("CUDA out of memory"), SystemExit(0), KeyError("x")])
+def test_a_model_that_crashes_is_never_a_pass_or_a_miss(pipeline: Path, fault: BaseException) -> None:
+    def broken(path: str) -> ScriptedModel:
+        def answer(case: Case) -> str:
+            raise fault
+
+        return replace(open_model(path), script=answer)
+
+    run = carry_out(pipeline, replace(tools(), open_model=broken))
+    assert (run.verdict, run.promotions) == (INVALID, [])
+    [first, *_] = run.all_gates()
+    assert (first.verdict, first.invalid, first.failed) == (INVALID, 5, 0)
+    assert f"the model failed: {type(fault).__name__}" in first.outcomes[0].reason
+
+
+def test_a_training_that_fails_is_not_the_models_failure(pipeline: Path) -> None:
+    edit(pipeline, "rows: [2, 4, 8]", "learning_rate: [1.0e-3, 1.0e-4]")
+
+    def train(job: TrainJob) -> TrainResult:
+        if job.args["learning_rate"] > 5e-4:
+            return TrainResult(error="the loss is nan", log=[{"step": 1, "loss": float("nan")}])
+        return trainer({"sft#2": 1.0, "align#1": 1.0})(job)
+
+    def diverging(job: TrainJob) -> TrainResult:
+        return TrainResult(error="the loss is nan")
+
+    run = carry_out(pipeline, replace(tools(), train=diverging), run="diverging")
+    assert run.verdict is INVALID
+    assert "attempt 2: the training failed: the loss is nan" in run.reason
+    edit(pipeline, "gates: [facts]\n", "gates: [facts]\n    args: {learning_rate: 1.0e-4}\n")
+    run = carry_out(pipeline, replace(tools(), train=train))
+    assert run.verdict is PASS
+    diagnosis = run.stages["sft"].attempts[1].diagnosis
+    assert diagnosis is not None
+    assert diagnosis.changes == {"learning_rate": (1e-3, 1e-4)}
+    assert diagnosis.evidence == ["the loss is nan"]
+
+
+@pytest.mark.parametrize("loss", [None, float("nan"), "nan"])
+def test_losses_that_are_no_numbers_do_not_stop_a_diagnosis(pipeline: Path, loss: object) -> None:
+    def train(job: TrainJob) -> TrainResult:
+        log: list[dict[str, Any]] = [{"step": 1, "loss": 2.5}, {"step": 2, "loss": loss}, {"step": 3, "loss": 1.25}]
+        return replace(trainer()(job), log=log)
+
+    run = carry_out(pipeline, replace(tools(), train=train))
+    diagnosis = run.stages["sft"].attempts[1].diagnosis
+    assert diagnosis is not None
+    assert "training loss: 2.5 at the first logged step, 1.25 at the last" in diagnosis.evidence
+
+
+def test_a_server_cannot_be_trained(pipeline: Path) -> None:
+    with pytest.raises(CannotJudge, match="not a server"):
+        carry_out(pipeline, replace(tools(), model_sha256=lambda path: None))
+
+
+# --- leaks ---------------------------------------------------------------------------------------------------------
+
+
+def leak(path: Path) -> Path:
+    """Put two cases among the training rows, written a little differently."""
+    rows = [{"prompt": p, "completion": "x"} for p in ("train?", "  CASE\t3? ", "ｃａｓｅ 7?", *map(str, range(8)))]
+    return write_jsonl(path.parent / "train.jsonl", rows)
+
+
+def test_a_leak_stops_the_run_before_training_and_names_the_rows(pipeline: Path) -> None:
+    leak(pipeline)
+
+    def train(job: TrainJob) -> TrainResult:
+        raise AssertionError("trained on leaked data")
+
+    run = carry_out(pipeline, replace(tools(), train=train))
+    assert run.verdict is INVALID
+    assert run.verdict.exit_code == 3
+    assert run.stages == {}
+    assert "train.jsonl:2 = facts/3" in run.reason
+    assert "train.jsonl:3 = facts/7" in run.reason
+    assert [(one["train_row"], one["suite"], one["case_id"]) for one in run.leaks] == [
+        (2, "facts", "3"),
+        (3, "facts", "7"),
+        (2, "style", "3"),
+        (3, "style", "7"),
+    ]
+    carry_out(pipeline, replace(tools(), train=train))
+    assert len(events(pipeline, "leaks_found")) == len(events(pipeline, "run_decided")) == 1
+
+
+def test_once_the_leak_is_mended_the_same_command_goes_on(pipeline: Path) -> None:
+    train = pipeline.parent / "train.jsonl"
+    clean = train.read_text()
+    leak(pipeline)
+    assert carry_out(pipeline).verdict is INVALID
+    train.write_text(clean)
+    run = carry_out(pipeline)
+    assert (run.verdict, run.leaks, len(run.promotions)) == (PASS, [], 1)
+
+
+def test_the_command_line_ends_with_3_on_a_leak(pipeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch")  # the command line looks for a real model
+    leak(pipeline)
+    (pipeline.parent / "base" / "config.json").write_text("{}")
+    assert main(["check", str(pipeline)]) == 3
+    assert "train.jsonl:2 = facts/3" in capsys.readouterr().out
+    assert main(["run", str(pipeline)]) == 3
+    assert "train.jsonl:2 = facts/3" in capsys.readouterr().out
+    assert not (pipeline.parent / "runs" / "small" / "sft").exists()
+
+
+# --- what changed since the run began ------------------------------------------------------------------------------
+
+
+def half_done(path: Path) -> None:
+    with pytest.raises(Killed):
+        carry_out(path, open_log=killed_after(12))
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("tunegate.yaml", "max_attempts: 3", "max_attempts: 4"),
+        ("tunegate.yaml", "accept: 4", "accept: 3"),
+        ("tunegate.yaml", "checks: [exact]", "checks: [contains]"),
+        ("cases.jsonl", '"reference": "3!"', '"reference": "?"'),
+        ("train.jsonl", '"completion": "3!"', '"completion": "changed"'),
+        ("base/weights.txt", "0.0", "1.0"),
+    ],
+)
+def test_a_changed_input_is_tampering(pipeline: Path, name: str, old: str, new: str) -> None:
+    half_done(pipeline)
+    edit(pipeline.parent / name, old, new)
+    with pytest.raises(Tampered, match="changed since this run began"):
+        carry_out(pipeline)
+    edit(pipeline.parent / name, new, old)
+    assert carry_out(pipeline).verdict is PASS
+
+
+@pytest.mark.parametrize("moment", [12, 20, 30])
+def test_changed_weights_of_an_attempt_are_tampering(pipeline: Path, moment: int) -> None:
+    with pytest.raises(Killed):
+        carry_out(pipeline, open_log=killed_after(moment))
+    weights = pipeline.parent / "run" / "sft" / "attempt-1" / "model" / "weights.txt"
+    weights.write_text("1.0")
+    with pytest.raises(Tampered, match="not the weights that attempt 1 of stage 'sft' trained"):
+        carry_out(pipeline)
+
+
+def test_weights_that_change_while_they_are_gated_are_tampering(pipeline: Path) -> None:
+    with pytest.raises(Tampered, match="changed while they were being gated"):
+        carry_out(pipeline, replace(tools(), open_model=lambda path: replace(open_model(path), sha256="0" * 64)))
+
+
+def test_a_record_that_was_changed_is_tampering(pipeline: Path) -> None:
+    carry_out(pipeline, tools(skills={}))
+    record = pipeline.parent / "run" / EVENTS
+    *before, last = record.read_bytes().splitlines(keepends=True)
+    assert b'"verdict": "FAIL"' in last
+    record.write_bytes(b"".join(before) + last.replace(b'"verdict": "FAIL"', b'"verdict": "PASS"'))
+    with pytest.raises(Tampered):
+        carry_out(pipeline)
+
+
+def test_a_forged_gate_is_not_believed_when_a_run_goes_on(pipeline: Path) -> None:
+    with pytest.raises(Killed):
+        carry_out(pipeline, open_log=killed_after(11))
+    forged = pipeline.parent / "forged"
+    shutil.copytree(pipeline.parent / "run", forged)
+    (forged / EVENTS).unlink()
+    with RunLog.open(forged) as log:
+        for event in read_events(pipeline.parent / "run"):
+            passes = {"verdict": "PASS", "passed": 5, "failed": 0} if event["event"] == "gate_decided" else {}
+            log.append({**event, **passes})
+    with pytest.raises(Tampered, match="its outcomes give FAIL with 0"):
+        carry_out(pipeline, run="forged")
+
+
+def test_a_folder_that_holds_a_gate_is_refused(pipeline: Path) -> None:
+    with RunLog.open(pipeline.parent / "run") as log:
+        log.append({"event": "run_started", "name": "facts", "key": "x"})
+    with pytest.raises(ConfigError, match="holds the record of a gate"):
+        carry_out(pipeline)
+
+
+def test_a_second_process_is_refused(pipeline: Path) -> None:
+    with RunLog.open(pipeline.parent / "run"):
+        second = subprocess.run(
+            [sys.executable, fake_pipeline.__file__, str(pipeline)], capture_output=True, text=True, check=False
+        )
+    assert second.returncode != 0
+    assert "another tunegate process is writing to this run folder" in second.stderr
+    assert list(read_events(pipeline.parent / "run")) == []
+
+
+# --- kills ---------------------------------------------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """What kill -9 is to a test in the same process: nothing catches it."""
+
+
+class KilledLog(RunLog):
+    """Dies at its n-th event: just before that is written, or just after."""
+
+    left = 0
+    before = False
+
+    def append(self, *given: Event, durable: bool = True) -> None:
+        for event in given:
+            self.left -= 1
+            if self.left == 0 and self.before:
+                raise Killed
+            super().append(event, durable=durable)
+            if self.left == 0:
+                raise Killed
+
+
+def killed_after(n: int, before: bool = False) -> Callable[[Path], RunLog]:
+    def open_log(folder: Path) -> RunLog:
+        log = KilledLog.open(folder)
+        log.left, log.before = n, before
+        return log
+
+    return open_log
+
+
+def essence(run: RunRecord) -> Mapping[str, Any]:
+    """All that a run found out; not when, where, how long it took, or in how many sittings."""
+
+    def gate(one: GateRecord) -> Any:
+        outcomes = {outcome.case_id: outcome_to_json(outcome) for outcome in one.outcomes}
+        return one.case_ids, one.seed, one.verdict, one.reason, one.passed, one.model_sha256, outcomes
+
+    def attempt(one: Any) -> Any:
+        gates = {name: gate(record) for name, record in one.gates.items()}
+        return one.settings, one.seed, one.model_sha256, one.diagnosis, gates
+
+    stages = {
+        name: (stage.verdict, stage.reason, {number: attempt(one) for number, one in stage.attempts.items()})
+        for name, stage in run.stages.items()
+    }
+    promoted = [event["model_sha256"] for event in run.promotions]
+    return {"verdict": run.verdict, "reason": run.reason, "stages": stages, "promoted": promoted}
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_kill_at_any_event_changes_nothing(tmp_path: Path, before: bool) -> None:
+    path = write_pipeline(tmp_path / "project")
+    whole = essence(carry_out(path, run="whole"))
+    total = len(list(read_events(tmp_path / "project" / "whole")))
+    assert total > 40
+    shutil.rmtree(tmp_path / "project" / "registry")
+    for n in range(1, total + 1):
+        with pytest.raises(Killed):
+            carry_out(path, run=f"run-{n}", open_log=killed_after(n, before))
+        killed = read_run(path.parent / f"run-{n}")
+        assert killed.verdict is None or n >= total - 1
+        assert essence(carry_out(path, run=f"run-{n}")) == whole, n
+        shutil.rmtree(tmp_path / "project" / "registry")
+
+
+def test_a_run_that_is_killed_after_every_single_event_still_arrives(pipeline: Path) -> None:
+    whole = essence(carry_out(pipeline, run="whole"))
+    shutil.rmtree(pipeline.parent / "registry")
+    for _ in range(200):
+        try:
+            run = carry_out(pipeline, open_log=killed_after(1))
+        except Killed:
+            continue
+        assert essence(run) == whole
+        return
+    pytest.fail("no progress")
+
+
+def test_a_failed_run_that_was_killed_fails_all_the_same(tmp_path: Path) -> None:
+    path = write_pipeline(tmp_path / "project")
+    whole = essence(carry_out(path, tools(skills={}), run="whole"))
+    total = len(list(read_events(path.parent / "whole")))
+    for n in range(1, total + 1, 5):
+        with pytest.raises(Killed):
+            carry_out(path, tools(skills={}), run=f"run-{n}", open_log=killed_after(n))
+        assert essence(carry_out(path, tools(skills={}), run=f"run-{n}")) == whole
+
+
+def test_no_finished_case_is_asked_again(pipeline: Path) -> None:
+    with pytest.raises(Killed):
+        carry_out(pipeline, open_log=killed_after(9))
+    carry_out(pipeline)
+    asked = [(e["stage"], e["attempt"], e["gate"], e["outcome"]["case_id"]) for e in events(pipeline, "outcome")]
+    assert len(asked) == len(set(asked)) == 25
+
+
+def test_kill_9_at_any_time_changes_nothing(pipeline: Path) -> None:
+    whole = essence(carry_out(pipeline, run="whole"))
+    shutil.rmtree(pipeline.parent / "registry")
+    command = [sys.executable, fake_pipeline.__file__, str(pipeline)]
+    kills = 0
+    for _ in range(6):
+        process = subprocess.Popen(command, stderr=subprocess.PIPE)
+        seen = len(list(read_events(pipeline.parent / "run"))) if (pipeline.parent / "run" / EVENTS).exists() else 0
+        while process.poll() is None and _length(pipeline) < seen + 7:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        _, stderr = process.communicate(timeout=60)
+        assert process.returncode in (0, -signal.SIGKILL), stderr
+        kills += process.returncode == -signal.SIGKILL
+    assert kills >= 3
+    assert essence(carry_out(pipeline)) == whole
+
+
+def _length(path: Path) -> int:
+    record = path.parent / "run" / EVENTS
+    return record.read_bytes().count(b"\n") if record.exists() else 0
+
+
+def test_what_a_killed_training_left_behind_is_not_used(pipeline: Path) -> None:
+    def dying(job: TrainJob) -> TrainResult:
+        trainer({"sft#1": 1.0})(job)
+        raise Killed
+
+    with pytest.raises(Killed):
+        carry_out(pipeline, replace(tools(), train=dying))
+    assert (pipeline.parent / "run" / "sft" / "attempt-1" / "model" / "weights.txt").read_text().startswith("1.0")
+    run = carry_out(pipeline)
+    assert run.stages["sft"].attempts[1].gates["facts"].verdict is FAIL
+
+
+def test_a_promotion_that_does_not_succeed_is_tried_again(pipeline: Path) -> None:
+    (pipeline.parent / "registry").write_text("a file where the registry should be")
+    with pytest.raises(CannotJudge, match="the registry cannot be written"):
+        carry_out(pipeline)
+    (pipeline.parent / "registry").unlink()
+    run = carry_out(pipeline)
+    assert (run.verdict, len(run.promotions)) == (PASS, 1)
+
+
+def test_a_run_without_promotion_ends_with_its_verdict(tmp_path: Path) -> None:
+    path = write_pipeline(tmp_path / "project", PIPELINE[: PIPELINE.index("promote:")])
+    run = carry_out(path)
+    assert (run.verdict, run.promotions) == (PASS, [])
+    assert not (path.parent / "registry").exists()
+    assert NotPromotable.exit_code == 1
