@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import traceback
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +60,16 @@ def _write(file: Path, result: dict[str, Any]) -> None:
     partial.replace(file)
 
 
-if __name__ == "__main__":
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # models are folders; nothing is fetched, nothing is reported
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+def _set_environment() -> None:
+    """Before anything of Hugging Face is imported: fetch nothing, report nothing, chat only about the training."""
+    for name in ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "HF_DATASETS_DISABLE_PROGRESS_BARS"):
+        os.environ.setdefault(name, "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    warnings.filterwarnings("ignore", category=FutureWarning)  # TRL and transformers, of each other's renamed options
+
+
+if __name__ == "__main__":
+    _set_environment()
     if len(sys.argv) != 3:
         sys.exit("usage: python -m tunegate_trainers job.json result.json")
     try:

@@ -10,21 +10,23 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from tunegate import loading
 from tunegate.exceptions import CannotJudge, ConfigError
+from tunegate.open_model import find_model
 from tunegate.rows import Row, read_rows
 from tunegate.training import TrainJob
-from tunegate_trainers.progress import FiniteLoss, QuietProgress
 
-Messages = list[dict[str, str]]
+Log = list[dict[str, Any]]
+Summary = dict[str, Any]
 Built = tuple[Any, "Rows"]
 """A trainer of TRL, ready to train, and the rows it was given."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The stage's input: model and tokenizer. `peft_config` is the new adapter to train on top, None if there is none.
+    """The stage's input: model and tokenizer, and the new adapter to train on top (None if there is none).
 
-    `model` is a PeftModel where the input was an adapter folder that training continues.
+    `model` is a PeftModel where the input was an adapter folder, whose training goes on.
     """
 
     model: Any
@@ -40,17 +42,15 @@ class Rows:
     dropped: list[int]
 
 
-def run(job: TrainJob, build: Callable[[TrainJob, Loaded], Built]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Train as the job says and put the model at `job.output`; returns (log, summary). Raises when there is no model."""
+def run(job: TrainJob, build: Callable[[TrainJob, Loaded], Built]) -> tuple[Log, Summary]:
+    """Train as the job says and put the model at `job.output`; returns (log, summary). Raises if there is none."""
     score_completions_only()
     loaded = load(job)
     trainer, rows = build(job, loaded)
-    trainer.remove_callback(_progress_callback())
-    for callback in (QuietProgress(), FiniteLoss()):
-        trainer.add_callback(callback)
+    watch(trainer)
     trainer.train()
-    _check_finite(trainer.model, trainer.state.global_step)
-    log = [finite_entry(entry) for entry in trainer.state.log_history]
+    check_finite(trainer.model, trainer.state.global_step)
+    log = [_finite(entry) for entry in trainer.state.log_history]
     summary = _summary(trainer, rows, log)
     save(trainer.model, loaded.tokenizer, job)
     return log, summary
@@ -65,36 +65,28 @@ def score_completions_only() -> None:
     """
     from trl.trainer import utils
 
-    utils._use_triton = lambda device: device.type in ("cpu", "cuda", "xpu")  # pyright: ignore[reportPrivateUsage]
+    utils._use_triton = lambda device: device.type in ("cpu", "cuda", "xpu")  # pyright: ignore[reportPrivateImportUsage]
 
 
 def load(job: TrainJob) -> Loaded:
-    """Load the model folder (full weights or adapter) in the dtype that this machine trains best in."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    """The model folder of the job (full weights or adapter), in the precision that this machine trains best in.
 
-    folder = Path(job.model).resolve()
-    is_adapter = (folder / "adapter_config.json").exists()
+    All weights train in float32: a step of 1e-5 is lost in the 8 bits of bfloat16. Under an adapter, whose own weights
+    PEFT keeps in float32, the base may be bfloat16.
+    """
     if job.peft is None and job.save == "adapter":
         raise ConfigError("save: 'adapter' needs `peft`: training all weights leaves no adapter to save")
-    dtype = torch.bfloat16 if job.peft is not None and has_bf16() else torch.float32
-    base = _adapter_base(folder) if is_adapter else folder
-    model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=dtype, local_files_only=True)
-    tokenizer_folder = folder if (folder / "tokenizer_config.json").exists() else base
-    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder, local_files_only=True)
-    if is_adapter:
-        return Loaded(_with_adapter(model, folder, job), tokenizer, None)
+    source = find_model(job.model)
+    tokenizer = loading.load_tokenizer(*reversed(source.adapters), source.folder)
+    device = loading.choose_device(None)
+    dtype = loading.choose_dtype("fp32" if job.peft is None else "auto", device)
+    model = loading.load_weights(source.folder, dtype)
+    merged = source.adapters if job.peft is None else source.adapters[:-1]
+    for adapter in merged:
+        model = loading.load_adapter(model, adapter).requires_grad_(job.peft is None)
+    if merged != source.adapters:
+        return Loaded(_continued(model, source.adapters[-1], job.peft or {}), tokenizer, None)
     return Loaded(model, tokenizer, None if job.peft is None else lora_config(job.peft))
-
-
-def has_bf16() -> bool:
-    """Whether this machine multiplies bfloat16 natively; elsewhere it is emulated, and slower than float32."""
-    import torch
-
-    if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 def lora_config(peft: Mapping[str, Any]) -> Any:
@@ -104,49 +96,51 @@ def lora_config(peft: Mapping[str, Any]) -> Any:
     return LoraConfig(**{"task_type": "CAUSAL_LM", "target_modules": "all-linear", **peft})
 
 
-def _adapter_base(folder: Path) -> Path:
-    from peft import PeftConfig
-
-    base = Path(str(PeftConfig.from_pretrained(str(folder)).base_model_name_or_path))
-    if not base.is_dir():
-        raise ConfigError(f"{folder / 'adapter_config.json'}: its base model {str(base)!r} is not a folder here")
-    return base
-
-
-def _with_adapter(model: Any, folder: Path, job: TrainJob) -> Any:
-    """The adapter on its base: continued where adapters are trained, merged where all weights are."""
+def _continued(base: Any, folder: Path, peft: Mapping[str, Any]) -> Any:
+    """The adapter of the stage before, trainable; its shape is what it is, so `peft` must not ask for another."""
     from peft import PeftModel
 
-    adapted = PeftModel.from_pretrained(model, str(folder), is_trainable=job.peft is not None)
-    if job.peft is None:
-        return adapted.merge_and_unload()
-    config = adapted.peft_config["default"].to_dict()
-    for name, asked in job.peft.items():
+    model = PeftModel.from_pretrained(base, str(folder), is_trainable=True)
+    config = model.peft_config["default"].to_dict()
+    for name, asked in peft.items():
         if name != "target_modules" and config.get(name) != asked:
             raise ConfigError(
-                f"peft.{name}: {asked!r}, but the input {folder} is an adapter with {config.get(name)!r}, which "
-                "training continues; use the same value, or `save: merged` in the stage before"
+                f"peft.{name}: {asked!r} differs from {config.get(name)!r} of the input adapter {folder}, whose "
+                "training goes on; use the same value, or `save: merged` in the stage before"
             )
-    return adapted
+    return model
 
 
-def arguments(job: TrainJob, folder: Path | None = None) -> dict[str, Any]:
-    """The arguments for TRL's config class: what a CPU and a log of every step need, then the job's own `args`."""
+def watch(trainer: Any) -> None:
+    """Show one progress bar in place of a line for each step, and stop when the loss is no longer a number."""
+    from transformers import PrinterCallback, ProgressCallback
+
+    from tunegate_trainers.progress import FiniteLoss, QuietProgress
+
+    for callback in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(callback)
+    for callback in (QuietProgress(), FiniteLoss()):
+        trainer.add_callback(callback)
+
+
+def arguments(job: TrainJob) -> dict[str, Any]:
+    """The arguments for TRL's config class: what a CPU and an honest log need, then the job's own `args`."""
     import torch
 
+    on_gpu = torch.cuda.is_available()
     defaults = {
-        "logging_steps": 1,  # the curve is evidence; the first step of dpo must show its margin
-        "logging_first_step": True,
+        "logging_steps": 1,  # the curve is evidence
+        "logging_first_step": True,  # shows dpo's first margin, which must be 0
         "logging_nan_inf_filter": False,  # a loss that is not a number must be seen, not smoothed away
         "save_strategy": "no",
         "report_to": [],
-        "bf16": False,  # the weights are loaded as bfloat16 where that is faster; autocast on top costs time
+        "bf16": False,  # autocast; the weights themselves are bfloat16 where that is faster
         "gradient_checkpointing": False,
-        "use_cpu": not torch.cuda.is_available(),
-        "dataloader_pin_memory": torch.cuda.is_available(),
+        "use_cpu": not on_gpu,
+        "dataloader_pin_memory": on_gpu,
         "disable_tqdm": False,
     }
-    return defaults | dict(job.args) | {"output_dir": str(folder or partial(job)), "seed": job.seed}
+    return defaults | dict(job.args) | {"output_dir": str(partial(job)), "seed": job.seed}
 
 
 def fit_rows(job: TrainJob, tokenizer: Any, max_length: int | None, keys: Sequence[str]) -> Rows:
@@ -165,7 +159,9 @@ def fit_rows(job: TrainJob, tokenizer: Any, max_length: int | None, keys: Sequen
         else:
             kept.append(formatted)
     if not kept:
-        raise ConfigError(f"{job.data}: none of {len(dropped)} rows fits max_length {max_length}; raise args.max_length")
+        raise ConfigError(
+            f"{job.data}: none of {len(dropped)} rows fits max_length {max_length}; raise args.max_length"
+        )
     return Rows(kept, dropped)
 
 
@@ -193,8 +189,8 @@ def _length(row: Row, completions: Sequence[str], tokenizer: Any) -> int:
     if tokenizer.chat_template is None:
         texts = [row["prompt"] + row[key] + tokenizer.eos_token for key in completions]
         return max(len(tokenizer(text)["input_ids"]) for text in texts)
-    chats: list[Messages] = [row["prompt"] + row[key] for key in completions]
-    return max(len(tokenizer.apply_chat_template(chat, return_dict=True)["input_ids"]) for chat in chats)
+    chats = [row["prompt"] + row[key] for key in completions]
+    return max(len(tokenizer.apply_chat_template(chat, return_dict=False)) for chat in chats)
 
 
 def save(model: Any, tokenizer: Any, job: TrainJob) -> None:
@@ -202,13 +198,22 @@ def save(model: Any, tokenizer: Any, job: TrainJob) -> None:
     folder = partial(job)
     if hasattr(model, "merge_and_unload"):
         if "ref" in model.peft_config:
-            model.delete_adapter("ref")  # DPO's frozen copy of the input adapter
-        model = model.merge_and_unload() if job.save == "merged" else model
-    model.save_pretrained(folder)
-    model.generation_config.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+            model.delete_adapter("ref")  # dpo's frozen copy of the input adapter
+        model = _merged(model) if job.save == "merged" else model
+    with loading.quiet_transformers():
+        model.save_pretrained(folder)
+        model.generation_config.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
     shutil.rmtree(job.output, ignore_errors=True)
     folder.replace(job.output)
+
+
+def _merged(model: Any) -> Any:
+    """The adapter added to the weights in float32 and rounded once, as a gate does it to an adapter folder."""
+    import torch
+
+    dtype = model.get_base_model().dtype
+    return model.to("cpu", torch.float32).merge_and_unload().to(dtype)
 
 
 def partial(job: TrainJob) -> Path:
@@ -216,41 +221,36 @@ def partial(job: TrainJob) -> Path:
     return Path(f"{job.output}.partial")
 
 
-def finite_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
+def check_finite(model: Any, step: int) -> None:
+    """Refuse weights that are not numbers: the last update comes after the last logged loss."""
+    for name, weights in model.named_parameters():
+        if weights.requires_grad and not weights.isfinite().all():
+            raise CannotJudge(f"diverged at step {step}: {name} is not finite; lower args.learning_rate")
+
+
+def _finite(entry: Mapping[str, Any]) -> dict[str, Any]:
     """A log entry with what JSON can hold: infinite and undefined numbers become None."""
     return {
         key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in entry.items()
     }
 
 
-def _check_finite(model: Any, step: int) -> None:
-    """The last update is after the last logged loss."""
-    for name, weights in model.named_parameters():
-        if weights.requires_grad and not weights.isfinite().all():
-            raise CannotJudge(f"diverged at step {step}: {name} is no longer finite; lower args.learning_rate")
-
-
-def _progress_callback() -> type:
-    from transformers import ProgressCallback
-
-    return ProgressCallback
-
-
-def _summary(trainer: Any, rows: Rows, log: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _summary(trainer: Any, rows: Rows, log: Log) -> Summary:
     losses = [entry["loss"] for entry in log if "loss" in entry]
     margins = [entry["rewards/margins"] for entry in log if "rewards/margins" in entry]
-    weights = next(trainer.model.parameters())
+    tokens = [entry["num_tokens"] for entry in log if "num_tokens" in entry]
+    parameters = list(trainer.model.parameters())
     return {
         "rows": len(rows.kept),
         "rows_dropped": len(rows.dropped),
         "dropped_rows": rows.dropped,
-        "tokens": int(next((entry["num_tokens"] for entry in reversed(log) if "num_tokens" in entry), 0)),
+        "tokens": int(tokens[-1]) if tokens else None,
         "steps": trainer.state.global_step,
         "epochs": trainer.state.epoch,
         "loss": losses[-1] if losses else None,
         **({"first_margin": margins[0]} if margins else {}),
-        "dtype": str(weights.dtype).removeprefix("torch."),
-        "device": str(weights.device),
-        "trainable_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
+        "dtype": str(parameters[0].dtype).removeprefix("torch."),
+        "device": str(parameters[0].device),
+        "trainable_parameters": sum(weights.numel() for weights in parameters if weights.requires_grad),
         "versions": {name: version(name) for name in ("trl", "transformers", "peft", "torch")},
     }

@@ -7,15 +7,13 @@ copy by the name in the model's config, which may be an older model.) So the mar
 
 from __future__ import annotations
 
-from typing import Any
-
 from tunegate.training import TrainJob
 from tunegate_trainers import common
 
 ROW = ("prompt", "chosen", "rejected")
 
 
-def train(job: TrainJob) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def train(job: TrainJob) -> tuple[common.Log, common.Summary]:
     """Train on rows of prompt, chosen and rejected answer. Returns (log, summary)."""
     return common.run(job, build)
 
@@ -23,7 +21,7 @@ def train(job: TrainJob) -> tuple[list[dict[str, Any]], dict[str, Any]]:
 def build(job: TrainJob, loaded: common.Loaded) -> common.Built:
     """The trainer, not yet started."""
     from datasets import Dataset
-    from trl import DPOConfig, DPOTrainer
+    from trl import DPOConfig, DPOTrainer  # pyright: ignore[reportPrivateImportUsage]
 
     config = DPOConfig(**common.arguments(job))
     rows = common.fit_rows(job, loaded.tokenizer, config.max_length, ROW)

@@ -48,8 +48,7 @@ def _validate(given: Mapping[str, Any], known: Mapping[str, str], where: str, wh
         if name not in known:
             raise ConfigError(f"{where}.{name}: not {what}{nearest(name, known)}")
         if not _fits(value, known[name]):
-            hint = "; write 1.0e-3, since YAML reads 1e-3 as text" if _is_number(value) else ""
-            raise ConfigError(f"{where}.{name}: expected {known[name]}, got {value!r}{hint}")
+            raise ConfigError(f"{where}.{name}: expected {known[name]}, got {value!r}")
 
 
 def _fits(value: object, annotation: str) -> bool:
@@ -62,14 +61,6 @@ def _fits(value: object, annotation: str) -> bool:
     if isinstance(value, bool | str):
         return type(value).__name__ in options
     return any(isinstance(value, kinds) for name, kinds in _NUMBERS.items() if name in options)
-
-
-def _is_number(value: object) -> bool:
-    try:
-        float(value if isinstance(value, str) else "")
-    except ValueError:
-        return False
-    return True
 
 
 @cache

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tunegate.training import TrainJob
 from tunegate_trainers import common
 
 ROW = ("prompt", "completion")
 
 
-def train(job: TrainJob) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def train(job: TrainJob) -> tuple[common.Log, common.Summary]:
     """Train on rows of prompt and completion; only the completion counts towards the loss. Returns (log, summary)."""
     return common.run(job, build)
 
@@ -18,7 +16,7 @@ def train(job: TrainJob) -> tuple[list[dict[str, Any]], dict[str, Any]]:
 def build(job: TrainJob, loaded: common.Loaded) -> common.Built:
     """The trainer, not yet started."""
     from datasets import Dataset
-    from trl import SFTConfig, SFTTrainer
+    from trl import SFTConfig, SFTTrainer  # pyright: ignore[reportPrivateImportUsage]
 
     config = SFTConfig(**common.arguments(job))
     rows = common.fit_rows(job, loaded.tokenizer, config.max_length, ROW)

@@ -1,8 +1,8 @@
 """Write pairs.jsonl: answers from train.jsonl (chosen) beside plausible wrong ones (rejected), for the dpo stage.
 
 The wrong answers are of the kinds that a fine-tuned model of this size really gives: a garbled gene symbol, another
-gene of the same passage, another inheritance class, another figure. Run `python make_pairs.py` in this folder; the
-same train.jsonl gives the same pairs.
+abbreviation of the same passage, another inheritance class, another figure. Run `python make_pairs.py` in this folder;
+the same train.jsonl gives the same pairs.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ def _task_pairs(rows: list[Row], task: str, count: int) -> Iterator[Row]:
 
 
 def _wrong_gene(row: Row, chance: random.Random) -> str:
-    others = sorted(set(GENE_SYMBOL.findall(row["context"])) - {row["answer"]})
+    names = set(GENE_SYMBOL.findall(row["context"])) - {row["answer"], "III"}
+    others = sorted(name for name in names if f"{name} gene" not in row["context"])  # a second gene may be right too
     if others and chance.random() < 0.4:
         return chance.choice(others)
     return _garbled(row["answer"], chance)
