@@ -1,0 +1,179 @@
+"""The rules of the house: what may import what, what stays light, and how large a file may grow."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = {
+    "tunegate": ROOT / "harness" / "tunegate",
+    "tunegate_suites": ROOT / "suites" / "tunegate_suites",
+    "tunegate_trainers": ROOT / "trainers" / "tunegate_trainers",
+    "tunegate_reports": ROOT / "reports" / "tunegate_reports",
+}
+SIBLINGS = set(PACKAGES) - {"tunegate"}
+JOINTS = {"tunegate.commands", "tunegate.pytest_plugin", "tunegate.pytest_gates", "tunegate.pytest_ledger"}
+"""The modules that join the engine to its siblings: the command line and the pytest plugin, lazily."""
+HEAVY = {
+    "torch", "transformers", "trl", "peft", "datasets", "ragas", "numpy", "pandas", "scipy", "pyarrow", "evaluate",
+    "sentence_transformers", "rouge_score", "spellchecker", "langdetect", "openai", "huggingface_hub", "accelerate",
+}  # fmt: skip
+MAX_LINES = 400
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    for package, folder in PACKAGES.items():
+        for path in sorted(folder.rglob("*.py")):
+            parts = path.relative_to(folder).with_suffix("").parts
+            yield ".".join((package, *parts)).removesuffix(".__init__"), path
+
+
+MODULES = dict(modules())
+every_module = pytest.mark.parametrize("module", MODULES)
+
+
+def imports(path: Path, *, on_import: bool = False) -> set[str]:
+    """What a module imports, dotted; with `on_import` only what is imported as soon as it is."""
+    found: set[str] = set()
+
+    def visit(node: ast.AST) -> None:
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+        for child in ast.iter_child_nodes(node):
+            if on_import and isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+                continue
+            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+                continue
+            visit(child)
+
+    visit(ast.parse(path.read_text(encoding="utf-8")))
+    return found
+
+
+def known(name: str) -> str | None:
+    """The module of ours that an imported name is or lies in."""
+    while name:
+        if name in MODULES:
+            return name
+        name = name.rpartition(".")[0]
+    return None
+
+
+def top(name: str) -> str:
+    return name.partition(".")[0]
+
+
+@every_module
+def test_imports_point_one_way(module: str) -> None:
+    ours = {top(name) for name in imports(MODULES[module])} & set(PACKAGES)
+    if module in JOINTS:
+        return
+    allowed = {"tunegate", top(module)}
+    assert ours <= allowed, f"{module} imports {ours - allowed}"
+
+
+@every_module
+def test_joints_import_the_siblings_lazily(module: str) -> None:
+    if top(module) == "tunegate":
+        assert not {top(name) for name in imports(MODULES[module], on_import=True)} & SIBLINGS
+
+
+@every_module
+def test_heavy_libraries_are_imported_only_where_they_are_used(module: str) -> None:
+    if top(module) in ("tunegate", "tunegate_reports"):
+        assert not {top(name) for name in imports(MODULES[module], on_import=True)} & HEAVY
+
+
+def test_no_module_imports_itself_in_a_circle() -> None:
+    graph = {
+        module: {found for name in imports(path, on_import=True) if (found := known(name)) and found != module}
+        for module, path in MODULES.items()
+    }
+    done: set[str] = set()
+
+    def visit(module: str, trail: tuple[str, ...]) -> None:
+        assert module not in trail, " -> ".join((*trail, module))
+        if module not in done:
+            for imported in sorted(graph[module]):
+                visit(imported, (*trail, module))
+            done.add(module)
+
+    for module in graph:
+        visit(module, ())
+
+
+@every_module
+def test_files_stay_short(module: str) -> None:
+    lines = MODULES[module].read_text(encoding="utf-8").count("\n")
+    assert lines <= MAX_LINES, f"{module} has {lines} lines; split it by what changes together"
+
+
+@every_module
+def test_nothing_is_asserted_or_done_on_import(module: str) -> None:
+    for node in ast.parse(MODULES[module].read_text(encoding="utf-8")).body:
+        assert not isinstance(node, ast.Assert)
+        assert not isinstance(node, ast.For | ast.While | ast.With), f"{module}:{node.lineno} runs on import"
+
+
+@every_module
+def test_no_star_imports_and_a_docstring(module: str) -> None:
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    assert ast.get_docstring(tree), f"{module} does not say what it is for"
+    assert not [name for name in imports(MODULES[module]) if name.endswith(".*")]
+
+
+def test_tests_inject_fakes_and_patch_nothing() -> None:
+    for path in (ROOT / "tests").rglob("*.py"):
+        names = imports(path)
+        assert not {name for name in names if name.startswith(("unittest.mock", "mock"))}, path
+
+
+# --- what is loaded ------------------------------------------------------------------------------------------------
+
+
+def loaded_by(code: str) -> set[str]:
+    script = f"import sys\n{code}\nimport json; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+HELP = """
+from tunegate.cli import main
+try:
+    main(["--help"])
+except SystemExit:
+    pass
+"""
+
+
+@pytest.mark.parametrize("code", ["import tunegate", HELP])
+def test_starting_loads_next_to_nothing(code: str) -> None:
+    loaded = loaded_by(code)
+    assert not {top(name) for name in loaded} & (HEAVY | SIBLINGS | {"pydantic", "yaml", "tqdm", "jsonschema"})
+    assert {name for name in loaded if name.startswith("tunegate.")} <= {"tunegate.cli", "tunegate.exceptions"}
+
+
+def test_a_gate_on_stored_answers_loads_no_heavy_library(tmp_path: Path) -> None:
+    (tmp_path / "suite.yaml").write_text("cases: c.jsonl\nchecks: [exact, contains]\nplan: {draw: 1, accept: 1}\n")
+    (tmp_path / "c.jsonl").write_text('{"id": "a", "prompt": "?", "reference": "x"}\n')
+    (tmp_path / "r.jsonl").write_text('{"id": "a", "response": "x"}\n')
+    command = ["gate", "--responses", "r.jsonl", "--suite", "suite.yaml"]
+    loaded = loaded_by(
+        f"import os; os.chdir({str(tmp_path)!r})\nfrom tunegate.cli import main; assert main({command}) == 0"
+    )
+    assert not {top(name) for name in loaded} & HEAVY
+    assert "tunegate_trainers" not in {top(name) for name in loaded}
+
+
+def test_starting_pytest_costs_nothing_where_no_gate_is() -> None:
+    loaded = loaded_by("import tunegate.pytest_plugin")
+    assert not {top(name) for name in loaded} & (HEAVY | SIBLINGS)
