@@ -30,7 +30,7 @@ demo: $(VENV)/demo-ready  ## fine-tune a real model until it passes its gates, a
 	$(BIN)/tunegate run demo/tunegate.yaml
 
 test: $(VENV)/dev-ready  ## the fast tests
-	$(BIN)/python -m pytest -q $(CI_TIMING)
+	$(BIN)/python -m pytest -q -n 2 $(CI_TIMING)
 
 test-all: $(VENV)/dev-ready  ## also the tests that train and generate for minutes
 	$(BIN)/python -m pytest -q -m '' --timeout 1800 $(CI_TIMING)

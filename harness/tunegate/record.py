@@ -317,7 +317,7 @@ def _fold(run: RunRecord, event: dict[str, Any]) -> None:
             attempt.log, attempt.summary, attempt.seconds = event["log"], event["summary"], event["seconds"]
         case "training_failed":
             attempt = run.stages[event["stage"]].attempts[event["attempt"]]
-            attempt.error, attempt.log = event["error"], event["log"]
+            attempt.error, attempt.log = event["error"], event.get("log", [])
         case "gate_started":
             _gates(run, event)[event["gate"]] = GateRecord(**_only(event, GateRecord))
         case "outcome":
