@@ -191,13 +191,22 @@ from pathlib import Path
 def judged(case, response):
     with Path("judged").open("a") as file:
         file.write(case.id + "\\n")
-    return True
 """
+
+
+def test_two_workers_do_not_judge_an_invalid_case_twice(gate_bank: Bank) -> None:
+    Path("metrics.py").write_text(COUNTING + "    raise ValueError(case.id)\n")
+    write_gate("cases: cases.jsonl", checks="[{python: 'metrics:judged'}]")
+    gate_bank.answers(100)
+    result = stored("-n", "2")
+    assert result.counts == {"failed": 1, "invalid": 100}
+    assert "facts.gate.yaml: INVALID: 0 of 100, 90 needed: 100 of 100 not judged" in result.text
+    assert sorted(Path("judged").read_text().split()) == sorted(gate_bank.ids)
 
 
 @pytest.mark.parametrize("right", [89, 90])
 def test_two_workers_run_a_gate_once(gate_bank: Bank, right: int) -> None:
-    Path("metrics.py").write_text(COUNTING)
+    Path("metrics.py").write_text(COUNTING + "    return True\n")
     write_gate("cases: cases.jsonl", checks="[exact, {python: 'metrics:judged'}]")
     gate_bank.answers(right)
     result = stored("-n", "2", "--dist", "load", "--junitxml", "junit.xml")
@@ -341,7 +350,10 @@ def test_ids_of_every_kind(gate_bank: Bank) -> None:
     selected = [f"facts.gate.yaml::case[{case_id}]" for case_id in ("a::b", "[x]", "a/b.py::c")]
     assert stored(*selected).counts == {"missed": 3}
     write_jsonl(Path("answers.jsonl"), [{"id": i, "response": "no"} for i in ids])
-    assert stored().code == 1
+    result = stored("-v")
+    assert result.code == 1
+    assert "\\x1b[31mred: exact" in result.text
+    assert "\x1b[31mred" not in result.text
     assert stored("--lf", "-n", "2").counts == {"failed": 1, "missed": 100}
 
 
