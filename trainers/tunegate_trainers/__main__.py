@@ -7,6 +7,8 @@ import json
 import os
 import shutil
 import sys
+import threading
+import time
 import traceback
 import warnings
 from pathlib import Path
@@ -68,10 +70,23 @@ def _set_environment() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning)  # TRL and transformers, of each other's renamed options
 
 
+def die_with_parent(every_s: float = 1.0) -> None:
+    """End this process when its parent is gone: a training that outlived `kill -9` would race the one that resumes."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(every_s)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 if __name__ == "__main__":
     _set_environment()
     if len(sys.argv) != 3:
         sys.exit("usage: python -m tunegate_trainers job.json result.json")
+    die_with_parent()
     try:
         sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))
     except KeyboardInterrupt:
