@@ -11,8 +11,8 @@ asked once per gate, in batches, and the record is written to `tunegate-runs/` a
   session ends with exit code 1 and says so.
 - `--lf` after a gate that did not pass runs the whole gate: 100 cases and one verdict are one examination.
 - With pytest-xdist the first worker that needs a gate runs it; the others wait, and read its record.
-- A model or a suite that does not exist is one line: exit code 4 (the command line) or 2 (a collected file; pytest-xdist
-  ends with 1). A model that cannot be opened makes the gate INVALID.
+- A model or a suite that does not exist is one line: exit code 4 (the command line) or 2 (a collected file;
+  pytest-xdist ends with 1). A model that cannot be opened makes the gate INVALID.
 """
 
 from __future__ import annotations
