@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 CI_TIMING ?= --durations=10
 
-.PHONY: help demo test test-all lint bench clean
+.PHONY: help demo test test-all lint bench readme clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,3 +45,7 @@ bench: $(VENV)/dev-ready  ## ratios within one run: generation, start-up, 100,00
 
 clean:  ## remove the environment, the demo and its run
 	rm -rf $(VENV) demo
+
+readme:  ## bring the tree in README.md and docs/checks.md up to date
+	$(BIN)/python -m tests.readme_tree
+	$(BIN)/python -m tunegate_suites.reference > docs/checks.md

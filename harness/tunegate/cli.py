@@ -1,4 +1,4 @@
-"""The command line: the composition root, and the only module that joins the engine to suites, trainers and reports.
+"""The command line: what it takes, and how it ends. What the commands do is in `commands.py`.
 
 Results go to standard output, everything else to standard error. Exit codes: 0 passed, 1 a gate failed, 2 usage or
 configuration, 3 invalid (no verdict could be reached), 4 inconclusive, 5 tampered, 130 interrupted.
