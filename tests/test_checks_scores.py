@@ -341,3 +341,12 @@ def test_a_metric_that_is_not_here_is_not_looked_for_elsewhere(word_ratio: Path)
     (word_ratio / "word_ratio" / "word_ratio.py").write_text("1 / 0\n")
     with pytest.raises(ConfigError, match="ZeroDivisionError"):
         build_check({"evaluate": "word_ratio", "min": 0.5}, word_ratio)
+
+
+@pytest.mark.parametrize("kind", ["rouge1", "rouge9", "rougeL", "rougeLsum"])
+@pytest.mark.parametrize("text", ["", "…", "one", "a b c d e f g h", "a b c d e f g h i", "Ein schöner Tag " * 9])
+def test_rouge_of_a_text_with_itself_is_what_the_library_says(kind: str, text: str) -> None:
+    from rouge_score.rouge_scorer import RougeScorer
+
+    finding = ask({kind: {"min": 0.5}}, text, text)
+    assert finding.value == RougeScorer([kind]).score(text, text)[kind].fmeasure

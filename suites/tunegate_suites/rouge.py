@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
@@ -13,6 +14,12 @@ from tunegate_suites.text import NO_REFERENCE
 
 MAX_TABLE_CELLS = 20_000_000
 """rouge-score fills a table of answer words times reference words; beyond this it takes seconds and gigabytes."""
+
+
+MOST_WORDS_OF_A_GRAM = 9
+"""A text with at least that many words has an n-gram of every kind that there is: ROUGE with itself is 1."""
+
+_TOKEN = re.compile(r"[a-z0-9]+")
 
 
 class Rouge(CaseCheck, NumericCheck):
@@ -46,9 +53,13 @@ class Rouge(CaseCheck, NumericCheck):
             # A word and the space after it take two characters at least.
             if len(answer) * len(reference) > 4 * MAX_TABLE_CELLS and self._too_long(answer, reference):
                 return self.invalid(f"answer ({len(answer):,} characters) and reference are too long for {self.name}")
-            score = self._scorer.score(reference, answer)[self._known_as]
-            best = max(best, getattr(score, self.measure))
+            best = max(best, self._score(reference, answer))
         return self.scored(best)
+
+    def _score(self, reference: str, answer: str) -> float:
+        if answer == reference and not self.stemmer and len(_TOKEN.findall(answer.lower())) >= MOST_WORDS_OF_A_GRAM:
+            return 1.0  # most answers of a good model; rouge-score would fill its whole table to say so
+        return getattr(self._scorer.score(reference, answer)[self._known_as], self.measure)
 
     def _too_long(self, answer: str, reference: str) -> bool:
         return self.name.startswith("rougeL") and len(answer.split()) * len(reference.split()) > MAX_TABLE_CELLS
