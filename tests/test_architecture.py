@@ -19,7 +19,7 @@ PACKAGES = {
     "tunegate_reports": ROOT / "reports" / "tunegate_reports",
 }
 SIBLINGS = set(PACKAGES) - {"tunegate"}
-JOINTS = {"tunegate.commands", "tunegate.pytest_plugin", "tunegate.pytest_gates", "tunegate.pytest_ledger"}
+JOINTS = {"tunegate.commands", "tunegate.pytest_gates"}
 """The modules that join the engine to its siblings: the command line and the pytest plugin, lazily."""
 HEAVY = {
     "torch", "transformers", "trl", "peft", "datasets", "ragas", "numpy", "pandas", "scipy", "pyarrow", "evaluate",

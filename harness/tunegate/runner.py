@@ -146,10 +146,10 @@ def ask(suite: Suite, model: Model, cases: Sequence[Case]) -> list[Response]:
     responses: list[Response | None] = [None] * len(cases)
     try:
         if any(not check.needs_choices for check in suite.checks):
-            for index, response in model.generate(cases, suite.settings):
+            for index, response in _each_once(model.generate(cases, suite.settings), len(cases)):
                 responses[index] = response
         if any(check.needs_choices for check in suite.checks):
-            for index, scored in model.score_choices(cases, suite.settings):
+            for index, scored in _each_once(model.score_choices(cases, suite.settings), len(cases)):
                 responses[index] = _with_scores(responses[index], scored)
     except TunegateError:
         raise
@@ -159,18 +159,17 @@ def ask(suite: Suite, model: Model, cases: Sequence[Case]) -> list[Response]:
     return [response or Response("", error="the model gave no response") for response in responses]
 
 
+def _each_once(answers: Iterator[tuple[int, Response]], n: int) -> Iterator[tuple[int, Response]]:
+    """The answers; raises when one is given to a case that was not asked, or to one that has its answer."""
+    open_ = set(range(n))
+    for index, response in answers:
+        if index not in open_:
+            raise IndexError(f"an answer to case {index} of {n}, which was not asked or is answered")
+        open_.remove(index)
+        yield index, response
+
+
 def _with_scores(generated: Response | None, scored: Response) -> Response:
     if generated is None or scored.error or generated.error:
         return scored if generated is None or not generated.error else generated
     return Response(generated.text, generated.finish_reason, generated.n_tokens, scored.choice_scores)
-
-
-def same_gate(begun: GateRecord, suite: Suite, model: Model, plan: SinglePlan, seed: int) -> bool:
-    """Whether an interrupted gate's record is of this very gate, so that it may be resumed."""
-    return (begun.suite_sha256, begun.model_sha256, begun.drawn, begun.accept, begun.seed) == (
-        suite.sha256,
-        model.sha256,
-        plan.draw,
-        plan.accept,
-        seed,
-    )
