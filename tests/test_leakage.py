@@ -1,0 +1,67 @@
+"""Leakage: a case that was taught is found, however it is written; one that was not is left alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tunegate.cases import Case, Prompt
+from tunegate.leakage import describe, find_leaks, normalised
+from tunegate.models import GenerationSettings
+from tunegate.sampling import SinglePlan
+from tunegate.suites import Suite
+from tunegate.training_data import Example, TrainingData
+
+
+def data(*prompts: Prompt) -> TrainingData:
+    examples = tuple(Example(number, prompt, {"completion": "x"}) for number, prompt in enumerate(prompts, start=1))
+    return TrainingData(Path("train.jsonl"), examples, "hash")
+
+
+def suite(*prompts: Prompt) -> Suite:
+    cases = tuple(Case(f"c{number}", prompt) for number, prompt in enumerate(prompts, start=1))
+    return Suite("facts", cases, (), SinglePlan(1, 1), GenerationSettings(), "hash")
+
+
+def user(text: str) -> Prompt:
+    return ({"role": "user", "content": text},)
+
+
+def system(text: str, asked: str) -> Prompt:
+    return ({"role": "system", "content": text}, {"role": "user", "content": asked})
+
+
+@pytest.mark.parametrize(
+    ("taught", "asked", "leaks"),
+    [
+        ("Why is it?", "Why is it?", True),
+        ("  why\tIS  it?\n", "Why is it?", True),
+        ("Ｗｈｙ is it?", "Why is it?", True),
+        ("Stra\u00dfe", "STRASSE", True),
+        ("cafe\u0301", "caf\u00e9", True),
+        (user("Why?"), "Why?", True),
+        ("Why?", user("Why?"), True),
+        (system("Be brief.", "Why?"), "Why?", True),
+        (system("Be brief.", "Why?"), system("Be long.", "Why?"), True),
+        ("Why is it", "Why is it?", False),
+        ("Why", "Who", False),
+    ],
+)
+def test_what_counts_as_the_same_question(taught: Prompt, asked: Prompt, leaks: bool) -> None:
+    assert bool(find_leaks("sft", data(taught), [suite(asked)])) == leaks
+
+
+def test_every_row_and_every_case_is_named() -> None:
+    leaks = find_leaks("sft", data("a", "b", "A "), [suite("x", "a"), suite("b")])
+    assert [(leak.train_row, leak.case_id, leak.kind, leak.similarity) for leak in leaks] == [
+        (1, "c2", "exact", 1.0),
+        (3, "c2", "exact", 1.0),
+        (2, "c1", "exact", 1.0),
+    ]
+    assert describe(leaks, shown=2).startswith("3 training rows also stand in a gate's suite: train.jsonl:1 = facts/c2")
+    assert "and 1 more" in describe(leaks, shown=2)
+
+
+def test_normal_form() -> None:
+    assert normalised(" \ufb01ne\u00a0\u2003X ") == "fine x"
