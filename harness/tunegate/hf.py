@@ -98,9 +98,11 @@ class HFModel:
         """
 
         def prepare(index: int, case: Case) -> _Job:
+            if not case.choices:
+                raise ValueError("the case has no choices")
             prompt, choices = prompting.choice_prompt(self.tokenizer, case, settings.system, self.target_delimiter)
-            if not choices or not all(choices):
-                raise ValueError("the case has no choices" if not choices else "the case has an empty choice")
+            if not all(choices):
+                raise ValueError("the case has an empty choice")
             # The context is computed once, but its cache is repeated for every choice.
             return _Job(index, (len(prompt) + max(map(len, choices))) * len(choices), prompt, choices)
 

@@ -92,10 +92,15 @@ class OpenAIModel:
             request["stop"] = list(settings.stop)
         try:
             completion = client.chat.completions.create(**request)
-            choice = completion.choices[0]
-            text = choice.message.content
         except Exception as error:  # whatever client or server came up with, this case has no answer
             return Response("", error=f"{self.name}: {_in_words(error)}")
+        try:
+            choice = completion.choices[0]
+            text = choice.message.content
+        except (AttributeError, IndexError, TypeError):  # the client does not check what a server sends
+            return Response(
+                "", error=f"{self.name}: the server's answer is no chat completion: {str(completion)[:200]!r}"
+            )
         if not isinstance(text, str):
             return Response(
                 "", error=f"{self.name}: the server's answer holds no text (finish_reason {choice.finish_reason})"
