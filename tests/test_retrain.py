@@ -74,17 +74,13 @@ def test_without_ladders_there_is_nothing_to_change() -> None:
 
 def test_the_evidence_is_told_in_words() -> None:
     evidence = Evidence(outcomes(50, 50, "repetition", "empty"), 0.9, 16, 32, losses=(2.5, 1.0, 0.125))
-    assert (
-        diagnose(evidence, Settings(), RetrainSpec()).evidence
-        == [
-            "gate: 50 of 100, 90% needed",
-            "training data: 16 of 32 answered right",
-            "training loss: 2.5 at the first logged step, 0.125 at the last",
-            "error categories: repetition 50, empty 50",
-            "missed by tag: t=0 25 of 50, t=1 25 of 50",
-        ]
-        or "empty 50, repetition 50" in diagnose(evidence, Settings(), RetrainSpec()).evidence[3]
-    )
+    assert diagnose(evidence, Settings(), RetrainSpec()).evidence == [
+        "gate: 50 of 100, 90% needed",
+        "training data: 16 of 32 answered right",
+        "training loss: 2.5 at the first logged step, 0.125 at the last",
+        "error categories: empty 50, repetition 50",
+        "missed by tag: t=0 25 of 50, t=1 25 of 50",
+    ]
 
 
 ladders = st.lists(st.integers(1, 1000), min_size=1, max_size=5, unique=True).map(sorted)

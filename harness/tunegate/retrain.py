@@ -129,7 +129,8 @@ def describe(evidence: Evidence) -> list[str]:
     misses = [outcome for outcome in evidence.missed_gate if outcome.verdict is Verdict.FAIL]
     categories = Counter(category for outcome in misses for category in {error.category for error in outcome.errors})
     if categories:
-        lines.append("error categories: " + ", ".join(f"{name} {count}" for name, count in categories.most_common(5)))
+        most = sorted(categories.items(), key=lambda item: (-item[1], item[0]))[:5]
+        lines.append("error categories: " + ", ".join(f"{name} {count}" for name, count in most))
     tags = Counter(tag for outcome in evidence.missed_gate for tag in outcome.tags)
     missed = Counter(tag for outcome in misses for tag in outcome.tags)
     if missed:
