@@ -21,7 +21,7 @@ from tunegate.models import ScriptedModel
 from tunegate.pipeline import Pipeline, load_pipeline
 from tunegate.record import RunLog, RunRecord
 from tunegate.run import PipelineRun, Tools
-from tunegate.training import ScriptedTrainer, TrainJob
+from tunegate.training import ScriptedTrainer, Trainer, TrainJob, TrainResult
 from tunegate_suites import build_check
 
 SUITE = "{cases: cases.jsonl, checks: [exact], plan: {draw: 5, accept: 4}}"
@@ -52,6 +52,7 @@ def write_pipeline(folder: Path, text: str = PIPELINE, bank: int = 20) -> Path:
     """Write a pipeline file with all it names; returns its path."""
     (folder / "base").mkdir(parents=True)
     (folder / "base" / "weights.txt").write_text("0.0")
+    (folder / "base" / "config.json").write_text("{}")  # so that the command line takes it for a model
     write_jsonl(folder / "cases.jsonl", [{"id": i, "prompt": f"case {i}?", "reference": f"{i}!"} for i in range(bank)])
     write_jsonl(folder / "train.jsonl", [{"prompt": f"train {i}?", "completion": f"{i}!"} for i in range(8)])
     pairs = [{"prompt": f"pair {i}?", "chosen": f"{i}!", "rejected": "?"} for i in range(8)]
@@ -72,14 +73,19 @@ def attempt_of(job: TrainJob) -> str:
     return f"{folder.parent.name}#{folder.name.removeprefix('attempt-')}"
 
 
-def trainer(skills: Mapping[str, float] = SKILLS) -> ScriptedTrainer:
+def trainer(skills: Mapping[str, float] = SKILLS) -> Trainer:
     """Weights that say how often they answer right, and which data, seed and start they came from."""
 
     def script(job: TrainJob) -> str:
         facts = (Path(job.model) / "weights.txt").read_text(), Path(job.data).read_text(), job.seed, job.args
         return f"{skills.get(attempt_of(job), 0.0)}\n{hashlib.sha256(repr(facts).encode()).hexdigest()}"
 
-    return ScriptedTrainer(script)
+    def train(job: TrainJob) -> TrainResult:
+        result = ScriptedTrainer(script)(job)
+        (Path(job.output) / "config.json").write_text("{}")
+        return result
+
+    return train
 
 
 def open_model(path: str, seconds_per_case: float = 0.0) -> ScriptedModel:

@@ -388,9 +388,20 @@ def test_names_that_are_neither_are_usage_errors(registry: Path, project: Path) 
         verify("production", project / "nowhere", fingerprint)
 
 
-def test_the_command_line_verifies(registry: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["verify", "production", "--registry", str(registry), "--json"]) in (0, 2)  # 2 without a real model
-    capsys.readouterr()
+def test_the_command_line_promotes_and_verifies(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    registry = str(project / "registry")
+    assert main(["promote", str(project / "run"), "--to", "staging", "--registry", registry, "--json"]) == 0
+    promoted = json.loads(capsys.readouterr().out)
+    assert (promoted["promoted"], promoted["alias"]) == (True, "staging")
+    assert read_run(project / "run").promotions[-1]["alias"] == "staging"
+    for name, code in (("staging", 0), (str(final_model(project)), 0), (str(project / "base"), 1), ("stagin", 2)):
+        assert main(["verify", name, "--registry", registry]) == code
+    out = capsys.readouterr().out
+    assert f"staging: {promoted['model_sha256']}" in out
+    assert "align#1 facts: 5 of 5" in out
+    assert "sft" not in out.partition("registry entry")[0]  # those gates were passed by other weights
+    (project / "registry" / "models" / promoted["model_sha256"] / "model" / "weights.txt").write_text("0.0")
+    assert main(["verify", "staging", "--registry", registry]) == 5
 
 
 # --- deciding again ------------------------------------------------------------------------------------------------
