@@ -185,12 +185,13 @@ def test_scoring_completions_only_changes_no_loss(make_job: MakeJob, monkeypatch
     for only_completions in (False, True):
         if only_completions:
             common.score_completions_only()
-            utils._use_triton = lambda device, replaced=utils._use_triton: asked.append(device) or replaced(device)
+            answer = utils._use_triton
+            utils._use_triton = lambda device, answer=answer: asked.append(answer(device)) or asked[-1]
         trainer, _ = sft.build(job, common.load(job))
         trainer.train()
         losses.append([entry["loss"] for entry in trainer.state.log_history if "loss" in entry])
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
-    assert len(asked) == 3  # TRL still asks at every step: if not, score_completions_only has lost its effect
+    assert asked == [True] * 3  # TRL still asks at every step: if not, score_completions_only has lost its effect
 
 
 def test_a_merged_model_needs_no_peft(make_job: MakeJob) -> None:
@@ -295,22 +296,23 @@ def load_tokenizer(folder: str) -> Any:
     return AutoTokenizer.from_pretrained(folder)
 
 
-def test_a_merged_model_answers_as_its_adapter(make_job: MakeJob) -> None:
+def test_a_merged_model_is_gated_as_its_adapter(make_job: MakeJob) -> None:
     """Bit for bit, where the base model is stored in the precision that it is trained and gated in, as most are."""
+    from tunegate.hf import HFModel
     from tunegate.loading import choose_dtype
-    from tunegate.models import GenerationSettings
 
     base = make_job().model
     model, _ = load_plain(base)
     model.to(choose_dtype("auto", "cpu")).save_pretrained(base)
-    cases = [Case(str(n), f"What is the inheritance pattern of {n}?") for n in range(8)]
-    answers: list[list[str]] = []
+    weights: list[dict[str, Any]] = []
     for save in ("merged", "adapter"):
         job = make_job(name=save, save=save, args=ARGS | {"max_steps": 6})
         run(job)
-        replies = dict(open_model(job.output).generate(cases, GenerationSettings(max_new_tokens=8)))
-        answers.append([replies[n].text for n in range(len(cases))])
-    assert answers[0] == answers[1]
+        gated = open_model(job.output)
+        assert isinstance(gated, HFModel)
+        weights.append(gated.model.state_dict())
+    assert weights[0].keys() == weights[1].keys()
+    assert all(weights[0][name].equal(weights[1][name]) for name in weights[0])
 
 
 def test_an_adapter_keeps_its_shape(make_job: MakeJob) -> None:
@@ -331,7 +333,7 @@ def test_full_training_has_no_adapter_to_save(make_job: MakeJob) -> None:
 @pytest.mark.parametrize("method", list(METHODS))
 def test_divergence_is_an_error_and_leaves_no_model(make_job: MakeJob, method: str, tmp_path: Path) -> None:
     job = make_job(method, args=ARGS | {"learning_rate": 1e30, "max_grad_norm": 0.0, "max_steps": 10})
-    with pytest.raises(CannotJudge, match=r"diverged at step [1-9]"):
+    with pytest.raises(CannotJudge, match=r"diverged at step [123]: loss is nan"):
         run(job)
     assert not Path(job.output).exists()
     assert not Path(f"{job.output}.partial").exists()
