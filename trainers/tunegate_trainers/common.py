@@ -199,21 +199,13 @@ def save(model: Any, tokenizer: Any, job: TrainJob) -> None:
     if hasattr(model, "merge_and_unload"):
         if "ref" in model.peft_config:
             model.delete_adapter("ref")  # dpo's frozen copy of the input adapter
-        model = _merged(model) if job.save == "merged" else model
+        model = model.merge_and_unload() if job.save == "merged" else model
     with loading.quiet_transformers():
         model.save_pretrained(folder)
         model.generation_config.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     shutil.rmtree(job.output, ignore_errors=True)
     folder.replace(job.output)
-
-
-def _merged(model: Any) -> Any:
-    """The adapter added to the weights in float32 and rounded once, as a gate does it to an adapter folder."""
-    import torch
-
-    dtype = model.get_base_model().dtype
-    return model.to("cpu", torch.float32).merge_and_unload().to(dtype)
 
 
 def partial(job: TrainJob) -> Path:
