@@ -288,6 +288,8 @@ def test_a_server_knows_its_own_model_by_name(folder: Path) -> None:
     assert check.is_the_model("http://127.0.0.1:9/v1/#m", None)
     assert not check.is_the_model("http://127.0.0.1:9/v1#n", None)
     assert not check.is_the_model("", None)
+    itself = Sample(Case("1", "?"), Response("x"), None, "http://127.0.0.1:9/v1#m")
+    assert "allow_self_judging" in check.judge([itself])[0].reason
 
 
 # --- reading replies -----------------------------------------------------------------------------------------------

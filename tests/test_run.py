@@ -243,6 +243,17 @@ def test_losses_that_are_no_numbers_do_not_stop_a_diagnosis(pipeline: Path, loss
     assert "training loss: 2.5 at the first logged step, 1.25 at the last" in diagnosis.evidence
 
 
+def test_a_fault_that_ends_a_run_is_on_the_record(pipeline: Path) -> None:
+    def no_memory(path: str) -> ScriptedModel:
+        raise CannotJudge(f"{path}: no memory left")
+
+    with pytest.raises(CannotJudge):
+        carry_out(pipeline, replace(tools(), open_model=no_memory))
+    run = read_run(pipeline.parent / "run")
+    assert run.verdict is None
+    assert run.faults[0].endswith("no memory left")
+
+
 def test_a_server_cannot_be_trained(pipeline: Path) -> None:
     with pytest.raises(CannotJudge, match="not a server"):
         carry_out(pipeline, replace(tools(), model_sha256=lambda path: None))

@@ -16,11 +16,12 @@ from tunegate.outcomes import Finding, Outcome, Verdict, combine
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What a check looks at: a case, the response to it, and the fingerprint of the model that gave it (or None)."""
+    """What a check looks at: a case, the response to it, and which model gave it: its fingerprint, if any, and name."""
 
     case: Case
     response: Response
     model_sha256: str | None = None
+    model_name: str = ""
 
 
 class Check(Protocol):

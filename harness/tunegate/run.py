@@ -16,7 +16,7 @@ from typing import Any
 from tunegate.cases import Case
 from tunegate.checks import Sample, judge
 from tunegate.decision import Decision
-from tunegate.exceptions import CannotJudge, ConfigError, Inconclusive, Tampered
+from tunegate.exceptions import CannotJudge, ConfigError, Inconclusive, Tampered, TunegateError
 from tunegate.leakage import describe, find_leaks
 from tunegate.models import Model
 from tunegate.outcomes import Verdict
@@ -67,7 +67,11 @@ class PipelineRun:
         """Carry out what is left to do and return the record. An INVALID run that is started again goes on."""
         run = self._open()
         if run.verdict in (None, Verdict.INVALID):
-            verdict, reason = self._stages()
+            try:
+                verdict, reason = self._stages()
+            except TunegateError as error:
+                self.log.append({"event": "fault", "reason": str(error)})  # the record says why it stops here
+                raise
             if (verdict, reason) != (run.verdict, run.reason):
                 self.log.append({"event": "run_decided", "verdict": verdict, "reason": reason})
         if self.pipeline.promote_to and self._record().verdict is Verdict.PASS and not self._record().promotions:
@@ -310,8 +314,11 @@ class PipelineRun:
         if any(check.needs_choices for check in suite.checks):
             return 0, 0  # training rows have no choices to choose from
         cases = [Case(f"train-{example.number}", example.prompt, (example.wanted,)) for example in examples]
-        responses = ask(suite, self._open_model(on_disk), cases)
-        samples = [Sample(case, response) for case, response in zip(cases, responses, strict=True)]
+        model = self._open_model(on_disk)
+        responses = ask(suite, model, cases)
+        samples = [
+            Sample(case, response, model.sha256, model.name) for case, response in zip(cases, responses, strict=True)
+        ]
         verdicts = [outcome.verdict for outcome in judge(suite.checks, samples)]
         return verdicts.count(Verdict.PASS), len(verdicts) - verdicts.count(Verdict.INVALID)
 

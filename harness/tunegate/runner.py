@@ -127,7 +127,7 @@ def _judged(suite: Suite, model: Model, cases: Sequence[Case], finished: frozens
         if all(case.id in finished for case in block):
             continue
         samples = [
-            Sample(case, response, model.sha256)
+            Sample(case, response, model.sha256, model.name)
             for case, response in zip(block, ask(suite, model, block), strict=True)
             if case.id not in finished
         ]
