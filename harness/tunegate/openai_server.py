@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import Any
 
 from tunegate.cases import Case
@@ -52,8 +54,8 @@ class OpenAIModel:
 
     def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
         """Ask for all answers, `concurrency` at a time; each is yielded when it arrives."""
-        client = self._client()
-        yield from self._in_parallel(cases, lambda case: self._answer(client, case, settings))
+        with self._client() as client:
+            yield from self._in_parallel(cases, lambda case: self._answer(client, case, settings))
 
     def score_choices(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
         """Not possible: the chat API does not tell the likelihood of a given text."""
@@ -72,13 +74,27 @@ class OpenAIModel:
         )
 
     def _in_parallel(self, cases: Sequence[Case], ask: Callable[[Case], Response]) -> Iterator[tuple[int, Response]]:
-        with ThreadPoolExecutor(self.concurrency) as pool:
-            futures: dict[Future[Response], int] = {pool.submit(ask, case): at for at, case in enumerate(cases)}
-            try:
-                for future in as_completed(futures):
-                    yield futures[future], future.result()
-            finally:  # Ctrl-C, or a caller who has seen enough: what was not sent yet never is
-                pool.shutdown(wait=False, cancel_futures=True)
+        """Ask in threads that end with the process: Ctrl-C does not wait for a slow server, as an executor would."""
+        todo: SimpleQueue[tuple[int, Case]] = SimpleQueue()
+        done: SimpleQueue[tuple[int, Response]] = SimpleQueue()
+        for numbered in enumerate(cases):
+            todo.put(numbered)
+
+        def work() -> None:
+            with suppress(Empty):
+                while True:
+                    index, case = todo.get_nowait()
+                    done.put((index, ask(case)))
+
+        for _ in range(min(self.concurrency, len(cases))):
+            Thread(target=work, daemon=True).start()
+        try:
+            for _ in cases:
+                yield done.get()
+        finally:  # a caller who has seen enough: what was not sent yet never is
+            with suppress(Empty):
+                while True:
+                    todo.get_nowait()
 
     def _answer(self, client: Any, case: Case, settings: GenerationSettings) -> Response:
         request: dict[str, Any] = {
@@ -96,17 +112,15 @@ class OpenAIModel:
             return Response("", error=f"{self.name}: {_in_words(error)}")
         try:
             choice = completion.choices[0]
-            text = choice.message.content
+            text, finish_reason = choice.message.content, choice.finish_reason
+            n_tokens = completion.usage.completion_tokens if completion.usage else None
         except (AttributeError, IndexError, TypeError):  # the client does not check what a server sends
             return Response(
                 "", error=f"{self.name}: the server's answer is no chat completion: {str(completion)[:200]!r}"
             )
         if not isinstance(text, str):
-            return Response(
-                "", error=f"{self.name}: the server's answer holds no text (finish_reason {choice.finish_reason})"
-            )
-        n_tokens = completion.usage.completion_tokens if completion.usage else None
-        return Response(text, FINISH_REASONS.get(choice.finish_reason, "unknown"), n_tokens)
+            return Response("", error=f"{self.name}: the server's answer holds no text (finish_reason {finish_reason})")
+        return Response(text, FINISH_REASONS.get(finish_reason, "unknown"), n_tokens)
 
 
 def _seed(settings: GenerationSettings, case: Case) -> int:
