@@ -231,6 +231,16 @@ def test_a_training_that_fails_is_not_the_models_failure(pipeline: Path) -> None
     assert diagnosis.evidence == ["the loss is nan"]
 
 
+def test_a_training_that_failed_once_is_tried_again_by_the_same_command(pipeline: Path) -> None:
+    def out_of_memory(job: TrainJob) -> TrainResult:
+        return TrainResult(error="out of memory")
+
+    assert carry_out(pipeline, replace(tools(), train=out_of_memory)).verdict is INVALID
+    run = carry_out(pipeline, tools({"sft#1": 1.0, "align#1": 1.0}))
+    assert run.verdict is PASS
+    assert run.stages["sft"].attempts[1].error is None
+
+
 @pytest.mark.parametrize("loss", [None, float("nan"), "nan"])
 def test_losses_that_are_no_numbers_do_not_stop_a_diagnosis(pipeline: Path, loss: object) -> None:
     def train(job: TrainJob) -> TrainResult:

@@ -168,7 +168,9 @@ class Gate:
 
 def _judge(suite: Suite, model: Model, cases: Sequence[Case]) -> list[Outcome]:
     responses = ask(suite, model, cases)
-    samples = [Sample(case, response, model.sha256, model.name) for case, response in zip(cases, responses, strict=True)]
+    samples = [
+        Sample(case, response, model.sha256, model.name) for case, response in zip(cases, responses, strict=True)
+    ]
     return list(judge(suite.checks, samples))
 
 

@@ -315,6 +315,7 @@ def _fold(run: RunRecord, event: dict[str, Any]) -> None:
             attempt = run.stages[event["stage"]].attempts[event["attempt"]]
             attempt.trained, attempt.model, attempt.model_sha256 = True, event["model"], event["model_sha256"]
             attempt.log, attempt.summary, attempt.seconds = event["log"], event["summary"], event["seconds"]
+            attempt.error, attempt.diagnosis = None, None  # of a training that failed before, and was tried again
         case "training_failed":
             attempt = run.stages[event["stage"]].attempts[event["attempt"]]
             attempt.error, attempt.log = event["error"], event.get("log", [])

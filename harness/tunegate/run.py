@@ -200,7 +200,7 @@ class PipelineRun:
 
     def _trained(self, stage: Stage, number: int, settings: Settings, start: ModelOnDisk) -> AttemptRecord:
         attempts = self._record().stages[stage.name].attempts
-        if number in attempts and (attempts[number].trained or attempts[number].error is not None):
+        if number in attempts and _is_settled(attempts[number]):
             return attempts[number]
         at = {"stage": stage.name, "attempt": number}
         seed = derived_seed(self.pipeline.seed, stage.name, number)
@@ -347,6 +347,11 @@ def derived_seed(*parts: object) -> int:
     """A seed for one purpose, fixed by the pipeline's seed and the purpose: 31 bits of SHA-256."""
     text = "\x00".join(str(part) for part in parts)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4]) >> 1
+
+
+def _is_settled(attempt: AttemptRecord) -> bool:
+    """Whether a training need not be done again: it left a model, or it failed and the next attempt builds on that."""
+    return attempt.trained or (attempt.diagnosis is not None and bool(attempt.diagnosis.changes))
 
 
 def _used(attempts: Mapping[int, AttemptRecord], gate: str, *, before: int) -> frozenset[str]:

@@ -168,7 +168,8 @@ class RetrainSpec(Spec):
 class StageSpec(Spec):
     """One training step and the gates that it must pass."""
 
-    name: Name
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=80)]
+    """Also the name of a folder in the run folder, beside files whose names have a dot."""
     method: Literal["sft", "dpo"]
     data: Annotated[DataSpec, BeforeValidator(_path_only)]
     gates: Annotated[list[str], Field(min_length=1)]
