@@ -109,7 +109,9 @@ class Judge(NumericCheck):
         return LocalJudge(self._model_path, self.rubric.menu, self._context.models)
 
     def judge(self, samples: Sequence[Sample]) -> Sequence[Finding]:
-        if self.allow_self_judging is None and any(self.is_the_model(sample.model_name, sample.model_sha256) for sample in samples):
+        if self.allow_self_judging is None and any(
+            self.is_the_model(sample.model_name, sample.model_sha256) for sample in samples
+        ):
             return [self.invalid(ITSELF) for _ in samples]
         as_json = self.server is not None
         questions = [
