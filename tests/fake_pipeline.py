@@ -16,11 +16,13 @@ from pathlib import Path
 from conftest import write_jsonl
 
 from tunegate.cases import Case
+from tunegate.event_log import RunLog
 from tunegate.fingerprint import fingerprint
 from tunegate.models import ScriptedModel
 from tunegate.pipeline import Pipeline, load_pipeline
-from tunegate.record import RunLog, RunRecord
-from tunegate.run import PipelineRun, Tools
+from tunegate.record import RunRecord
+from tunegate.run import PipelineRun
+from tunegate.stage_run import Tools
 from tunegate.training import ScriptedTrainer, Trainer, TrainJob, TrainResult
 from tunegate_suites import build_check
 

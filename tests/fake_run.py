@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.decision import decide
+from tunegate.event_log import RunLog
 from tunegate.outcomes import ErrorSpan, Finding, Outcome, Verdict, combine
-from tunegate.record import RunLog, RunRecord, outcome_to_json, read_run
+from tunegate.record import RunRecord, outcome_to_json, read_run
 from tunegate.sampling import SinglePlan
 
 HOSTILE = (

@@ -20,7 +20,7 @@ from conftest import Bank, write_jsonl
 from scipy.stats import binomtest
 
 from tunegate.cli import main
-from tunegate.record import EVENTS, read_events
+from tunegate.event_log import EVENTS, read_events
 from tunegate.sampling import draw_order
 
 Capture = pytest.CaptureFixture[str]
@@ -358,7 +358,7 @@ def test_a_verdict_that_was_edited_is_not_believed(bank: Bank, capsys: Capture, 
 
 
 def test_a_verdict_that_was_forged_with_all_hashes_is_not_believed_either(bank: Bank, capsys: Capture) -> None:
-    from tunegate.record import RunLog
+    from tunegate.event_log import RunLog
 
     arguments = ["gate", "--responses", bank.answers(89), "--suite", bank.suite, "--run"]
     assert main([*arguments, "honest"]) == 1

@@ -15,17 +15,10 @@ from hypothesis import strategies as st
 
 from tunegate.cases import Message
 from tunegate.cli import main
+from tunegate.event_log import EVENTS, RunLog, last_event, read_events
 from tunegate.exceptions import CannotJudge, ConfigError, Tampered
 from tunegate.outcomes import ErrorSpan, Finding, Outcome, Verdict
-from tunegate.record import (
-    EVENTS,
-    RunLog,
-    last_event,
-    outcome_from_json,
-    outcome_to_json,
-    read_events,
-    read_run,
-)
+from tunegate.record import outcome_from_json, outcome_to_json, read_run
 
 
 def write_events(folder: Path, n: int = 3) -> Path:
@@ -138,7 +131,9 @@ def test_a_second_writer_in_the_same_process_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_second_process_is_refused_and_changes_nothing(tmp_path: Path) -> None:
-    script = "import sys; from pathlib import Path; from tunegate.record import RunLog; RunLog.open(Path(sys.argv[1]))"
+    script = (
+        "import sys; from pathlib import Path; from tunegate.event_log import RunLog; RunLog.open(Path(sys.argv[1]))"
+    )
     with RunLog.open(tmp_path) as log:
         log.append({"event": "note", "number": 1})
         before = (tmp_path / EVENTS).read_bytes()

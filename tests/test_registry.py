@@ -12,10 +12,11 @@ import pytest
 from fake_pipeline import carry_out, tools, write_pipeline
 
 from tunegate.cli import main
+from tunegate.event_log import EVENTS, RunLog, read_events
 from tunegate.exceptions import CannotJudge, ConfigError, Tampered
 from tunegate.fingerprint import fingerprint
 from tunegate.outcomes import Verdict
-from tunegate.record import EVENTS, RunLog, read_events, read_run
+from tunegate.record import read_run
 from tunegate.registry import NotPromotable, Promotion, promote, recheck, verify
 
 Change = Callable[[dict[str, Any]], dict[str, Any] | None]

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from fake_run import failed_run, gate_run, leaked_run, outcomes, passing, pipeline_run, write_gate
 
+from tunegate.event_log import RunLog
 from tunegate.outcomes import Finding, Verdict
-from tunegate.record import RunLog, read_run
+from tunegate.record import read_run
 from tunegate_reports.answer import answer
 from tunegate_reports.histogram import histogram
 from tunegate_reports.view import duration, flat, plain, view

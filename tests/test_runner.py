@@ -12,10 +12,11 @@ from conftest import Bank, write_jsonl
 from test_checks import Scripted
 
 from tunegate.cases import Case
+from tunegate.event_log import RunLog
 from tunegate.exceptions import CannotJudge, ConfigError, Inconclusive
 from tunegate.models import ChoiceScore, GenerationSettings, Response, ScriptedModel, StoredResponses, chat
 from tunegate.outcomes import Finding, Verdict
-from tunegate.record import GateRecord, RunLog, read_run
+from tunegate.record import GateRecord, read_run
 from tunegate.responses import load_responses
 from tunegate.runner import GatePlace, GateRunner, ask
 from tunegate.sampling import SinglePlan

@@ -10,20 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from tunegate import console, starter
+from tunegate.event_log import RunLog
 from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.gate_run import GateRequest, GateRunResult, run_gate
 from tunegate.leakage import describe, find_leaks
 from tunegate.models import Model
 from tunegate.outcomes import Verdict
 from tunegate.pipeline import Pipeline, load_pipeline, suite_place
-from tunegate.record import RunLog, RunRecord, read_run
+from tunegate.record import RunRecord, read_run
 from tunegate.registry import promote as promote_run
 from tunegate.registry import recheck
 from tunegate.registry import verify as verify_model
 from tunegate.responses import load_responses
-from tunegate.run import PipelineRun, Tools
+from tunegate.run import PipelineRun
 from tunegate.sampling import SinglePlan
 from tunegate.schema import PipelineSpec
+from tunegate.stage_run import Tools
 from tunegate.suites import Suite, load_suite
 from tunegate.training import SubprocessTrainer
 from tunegate.versions import installed_versions

@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
+from tunegate.event_log import RunLog, last_event
 from tunegate.exceptions import Tampered
 from tunegate.models import Model, StoredResponses
 from tunegate.outcomes import Verdict
-from tunegate.record import GateRecord, RunLog, last_event, read_run
+from tunegate.record import GateRecord, read_run
 from tunegate.registry import recheck
 from tunegate.runner import GatePlace, GateRunner, Progress
 from tunegate.sampling import SinglePlan

@@ -17,6 +17,7 @@ import pytest
 
 from tunegate.cases import Case
 from tunegate.checks import Sample, judge
+from tunegate.event_log import last_event
 from tunegate.exceptions import CannotJudge, ConfigError, TunegateError
 from tunegate.function_check import FunctionCheck
 from tunegate.gate_function import GateMark
@@ -24,7 +25,7 @@ from tunegate.gate_run import FOLDER, GateRequest, GateRunResult, run_gate
 from tunegate.models import Model
 from tunegate.outcomes import Outcome
 from tunegate.pipeline import suite_place
-from tunegate.record import last_event, read_run
+from tunegate.record import read_run
 from tunegate.responses import load_responses
 from tunegate.runner import ask, no_progress
 from tunegate.sampling import SinglePlan

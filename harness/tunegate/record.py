@@ -1,34 +1,18 @@
-"""The append-only record of a run: one JSON object a line in `events.jsonl`, flushed to disk before work goes on.
+"""The record of a run: `read_run(folder)` folds its events into the one thing that reports, resuming and promotion see.
 
-Writing:  `with RunLog.open(folder) as log: log.append(event)`. Each line ends with the SHA-256 of what stands before
-          it in the line, the hash of the line before included, so a line that was changed or taken out shows, the last
-          line too. A torn last line (kill -9) is cut off at the next opening.
-Reading:  `read_run(folder)` folds the events into a `RunRecord`, the one thing that reports, resuming and promotion
-          look at.
+A verdict can be recomputed from it alone, years later, without a model. `event_log.py` writes the events.
 """
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import json
 import math
-import os
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-from tunegate.exceptions import CannotJudge, ConfigError, Tampered, TunegateError
+from tunegate.event_log import Event, read_events
 from tunegate.outcomes import ErrorSpan, Finding, Outcome, Verdict, shallow
-
-EVENTS = "events.jsonl"
-SYNC_EVERY_S = 0.2
-Event = Mapping[str, Any]
-
-
-# --- what a record says, as reports and resuming see it ------------------------------------------------------------
 
 
 @dataclass
@@ -125,167 +109,6 @@ class RunRecord:
         """Every gate of every attempt, in order; or the gates of a gate run alone."""
         attempts = [attempt for stage in self.stages.values() for attempt in stage.attempts.values()]
         return [*self.gates.values(), *(gate for attempt in attempts for gate in attempt.gates.values())]
-
-
-# --- writing -------------------------------------------------------------------------------------------------------
-
-
-class RunLog:
-    """The open, locked event log of a run folder. Appending is durable: the line is on disk when `append` returns."""
-
-    def __init__(self, folder: Path, lock_fd: int, fd: int, last_sha256: str) -> None:
-        self.folder = folder
-        self._lock_fd = lock_fd
-        self._fd = fd
-        self._last_sha256 = last_sha256
-        self._synced = time.monotonic()
-
-    @classmethod
-    def open(cls, folder: Path) -> Self:
-        """Open or create the log; refuses a folder that another process is writing to (ConfigError)."""
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock_fd = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
-        except OSError as error:
-            raise CannotJudge(f"{folder}: the run folder cannot be written: {error.strerror}") from error
-        try:
-            fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(lock_fd)
-            raise ConfigError(
-                f"{folder}: another tunegate process is writing to this run folder; wait for it or choose another"
-            ) from error
-        path = folder / EVENTS
-        try:
-            lines = _whole_lines(path)
-            last_sha256 = _unsealed(lines[-1], f"{path}:{len(lines)}")["line_sha256"] if lines else ""
-            fd = os.open(path, os.O_CREAT | os.O_WRONLY, 0o644)
-            os.ftruncate(fd, sum(len(line) for line in lines))
-            os.lseek(fd, 0, os.SEEK_END)
-        except OSError as error:
-            os.close(lock_fd)
-            raise CannotJudge(f"{path}: cannot be written: {error.strerror}") from error
-        except TunegateError:
-            os.close(lock_fd)
-            raise
-        return cls(folder, lock_fd, fd, last_sha256)
-
-    def append(self, *events: Event, durable: bool = True) -> None:
-        """Write events; a `durable` one is on disk when this returns, others at most SYNC_EVERY_S later.
-
-        What is written survives `kill -9` in either case; waiting for the disk guards against a power cut. A full disk
-        raises CannotJudge; a line that was cut short by it is dropped at the next opening.
-        """
-        for event in events:
-            line, sha256 = _sealed({**event, "time": _now(), "previous_sha256": self._last_sha256})
-            self._write(line)
-            self._last_sha256 = sha256
-        if durable or time.monotonic() - self._synced > SYNC_EVERY_S:
-            self._sync()
-
-    def _write(self, line: bytes) -> None:
-        rest = memoryview(line)
-        try:
-            while rest:
-                rest = rest[os.write(self._fd, rest) :]
-        except OSError as error:
-            raise CannotJudge(f"{self.folder / EVENTS}: writing the record failed: {error.strerror}") from error
-
-    def _sync(self) -> None:
-        try:
-            os.fsync(self._fd)
-        except OSError as error:
-            raise CannotJudge(f"{self.folder / EVENTS}: writing the record failed: {error.strerror}") from error
-        self._synced = time.monotonic()
-
-    def close(self) -> None:
-        os.close(self._fd)
-        os.close(self._lock_fd)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-
-
-_SEAL = b', "line_sha256": "'
-
-
-def _sealed(event: Event) -> tuple[bytes, str]:
-    """The line of an event, and the hash that it ends with."""
-    try:
-        text = json.dumps(event, ensure_ascii=False, allow_nan=False, default=str)
-    except ValueError:  # a loss that is not a number: rare, and JSON has no word for it
-        text = json.dumps(_finite(event), ensure_ascii=False, allow_nan=False, default=str)
-    body = text.encode(errors="backslashreplace")[:-1]  # a lone surrogate becomes \udXXX, as JSON writes it
-    sha256 = hashlib.sha256(body).hexdigest()
-    return body + _SEAL + sha256.encode() + b'"}\n', sha256
-
-
-def _unsealed(line: bytes, where: str) -> dict[str, Any]:
-    """The event of a line; raises Tampered when the line is not what was written."""
-    body, _, seal = line.rpartition(_SEAL)
-    if seal != hashlib.sha256(body).hexdigest().encode() + b'"}\n':
-        raise Tampered(f"{where}: not the line that was written: the record was changed")
-    return json.loads(line)
-
-
-def _finite(value: Any) -> Any:
-    """The same value with NaN and infinities as text, as `outcome_to_json` writes them."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
-    return value
-
-
-def _whole_lines(path: Path) -> list[bytes]:
-    try:
-        lines = path.read_bytes().splitlines(keepends=True)
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise CannotJudge(f"{path}: cannot be read: {error.strerror}") from error
-    return lines if not lines or lines[-1].endswith(b"\n") else lines[:-1]
-
-
-# --- reading -------------------------------------------------------------------------------------------------------
-
-
-def read_events(folder: Path) -> Iterator[dict[str, Any]]:
-    """Yield the events of a run folder; raises Tampered when the chain of hashes is broken."""
-    path = folder / EVENTS
-    if not path.exists():
-        raise ConfigError(f"{folder}: not a run folder: it has no {EVENTS}")
-    previous = ""
-    for number, line in enumerate(_whole_lines(path), start=1):
-        event = _unsealed(line, f"{path}:{number}")
-        if event["previous_sha256"] != previous:
-            raise Tampered(f"{path}:{number}: does not follow from the line before it: the record was changed")
-        previous = event["line_sha256"]
-        yield event
-
-
-def last_event(folder: Path) -> dict[str, Any] | None:
-    """The last whole event of a folder, found without reading the others; None where there is none."""
-    path = folder / EVENTS
-    if not path.exists():
-        return None
-    with path.open("rb") as file:
-        size, block = file.seek(0, os.SEEK_END), 2**16
-        while True:
-            file.seek(max(0, size - block))
-            lines = file.read().rpartition(b"\n")[0].splitlines()
-            if len(lines) > 1 or block >= size:
-                return _unsealed(lines[-1] + b"\n", str(path)) if lines else None
-            block *= 2
 
 
 def read_run(folder: Path) -> RunRecord:

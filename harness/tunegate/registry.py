@@ -24,9 +24,10 @@ from typing import Any
 
 from tunegate import __version__
 from tunegate.decision import decide
+from tunegate.event_log import EVENTS
 from tunegate.exceptions import CannotJudge, ConfigError, Tampered, TunegateError, nearest
 from tunegate.outcomes import Verdict, combine
-from tunegate.record import EVENTS, AttemptRecord, GateRecord, RunRecord, StageRecord, read_run
+from tunegate.record import AttemptRecord, GateRecord, RunRecord, StageRecord, read_run
 from tunegate.sampling import SinglePlan
 
 ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
