@@ -17,6 +17,7 @@ from tunegate.cases import Case
 from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.fingerprint import file_sha256, fingerprint
 from tunegate.hf import HFModel
+from tunegate.loading import quiet_transformers
 from tunegate.models import GenerationSettings
 from tunegate.open_model import find_model, model_folder, model_sha256, open_model
 from tunegate.openai_server import OpenAIModel
@@ -60,9 +61,10 @@ def make_adapter(base: Path, folder: Path, *, seed: int, base_name: str | None =
     from peft import LoraConfig, PeftModel, get_peft_model
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(base)
     torch.manual_seed(seed)
-    tuned = get_peft_model(model, LoraConfig(r=4, target_modules=["q_proj", "down_proj"], init_lora_weights=False))
+    with quiet_transformers():
+        model = AutoModelForCausalLM.from_pretrained(base)
+        tuned = get_peft_model(model, LoraConfig(r=4, target_modules=["q_proj", "down_proj"], init_lora_weights=False))
     assert isinstance(tuned, PeftModel)
     tuned.peft_config["default"].base_model_name_or_path = base_name or str(base)
     tuned.save_pretrained(str(folder))
@@ -113,7 +115,8 @@ def test_adapter_answers_as_peft_computes_it(folder: Path, tmp_path: Path):
 
     adapter = make_adapter(folder, tmp_path / "adapter", seed=1)
     model = opened(adapter)
-    unmerged = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(folder), str(adapter))
+    with quiet_transformers():
+        unmerged = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(folder), str(adapter))
     with torch.no_grad():
         expected = unmerged(torch.arange(3, 40)[None]).logits
     torch.testing.assert_close(logits(model), expected, rtol=1e-3, atol=1e-3)

@@ -116,10 +116,9 @@ class PipelineRun:
     # --- promotion ---
 
     def _promote(self, alias: str) -> None:
-        assert self.pipeline.registry is not None  # a pipeline that promotes names a registry
-        promotion = promote(
-            self._record(), alias, self.pipeline.registry, lambda path: self.tools.fingerprint(str(path))
-        )
+        registry = self.pipeline.registry
+        assert registry is not None  # a pipeline that promotes names a registry
+        promotion = promote(self._record(), alias, registry, lambda path: self.tools.fingerprint(str(path)))
         self.log.append(
             {
                 "event": "promoted",
