@@ -1,0 +1,36 @@
+"""How often an answer depends on the batch size: 100 genes prompts, answered in batches of 32, 8 and 1.
+
+Usage: python -m tests.bench.determinism [MODEL] (about five minutes on two cores). Prints one JSON object a line.
+docs/determinism.md says what to make of the numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+
+from tests.bench.generation import MODEL, genes_cases, tunegate_answers
+from tunegate.hf import HFModel
+from tunegate.loading import Precision
+from tunegate.open_model import open_model
+
+PRECISIONS: tuple[Precision, ...] = ("bf16", "fp32")
+BATCH_SIZES = (32, 8, 1)
+
+
+def main(spec: str = MODEL, count: int = 100) -> None:
+    cases = genes_cases(count)
+    for precision in PRECISIONS:
+        model = open_model(spec, precision=precision)
+        assert isinstance(model, HFModel)
+        answers = {size: tunegate_answers(replace(model, batch_size=size), cases) for size in BATCH_SIZES}
+        reference = answers[BATCH_SIZES[0]]
+        differing = {
+            size: sum(a != b for a, b in zip(reference, answers[size], strict=True)) for size in BATCH_SIZES[1:]
+        }
+        print(json.dumps({"precision": precision, "answers": count, "differ_from_batch_32": differing}), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:2])
