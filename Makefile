@@ -25,7 +25,7 @@ $(VENV)/dev-ready: $(VENV)/demo-ready
 	$(PIP) --editable '.[dev]'
 	@touch $@
 
-demo: $(VENV)/demo-ready  ## fine-tune a real model until it passes its gates, and promote it (about 10 minutes)
+demo: $(VENV)/demo-ready  ## fine-tune a real model until it passes its gates, and promote it (a few minutes)
 	@test -e demo/tunegate.yaml || $(BIN)/tunegate init demo --example gene-expert
 	$(BIN)/tunegate run demo/tunegate.yaml
 
