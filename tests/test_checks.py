@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -98,12 +99,11 @@ def test_a_verdict_as_plain_text_is_not_mistaken_for_a_pass() -> None:
     assert outcome.verdict is FAIL
 
 
-@pytest.mark.parametrize("interruption", [KeyboardInterrupt, GeneratorExit])
-def test_an_interruption_is_not_taken_for_a_fault_of_the_check(interruption: type[BaseException]) -> None:
+def test_an_interruption_is_not_taken_for_a_fault_of_the_check() -> None:
     def interrupted(batch: Sequence[Sample]) -> list[Finding]:
-        raise interruption
+        raise KeyboardInterrupt
 
-    with pytest.raises(interruption):
+    with pytest.raises(KeyboardInterrupt):
         list(judge([Scripted(interrupted)], samples("right")))
 
 
@@ -134,3 +134,13 @@ def test_two_checks_of_one_name_keep_two_scores() -> None:
     assert unique_names(checks) == ["scripted", "scripted#2", "other"]
     [outcome] = judge(checks, samples("right"))
     assert outcome.scores == {"scripted": None, "scripted#2": 0.1, "other": None}
+
+
+@pytest.mark.parametrize("error", [GeneratorExit, asyncio.CancelledError, pytest.skip.Exception])
+def test_no_exception_of_a_check_ends_the_gate(error: type[BaseException]) -> None:
+    def raising(samples: Sequence[Sample]) -> None:
+        raise error("no such luck")
+
+    [outcome] = judge([Scripted(raising)], samples("x"))
+    assert outcome.verdict is INVALID
+    assert "no such luck" in outcome.reason

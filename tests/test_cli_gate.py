@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -262,7 +263,13 @@ def recorded(folder: Path) -> list[str]:
 
 
 def start_and_stop(bank: Bank, arguments: list[str], how: signal.Signals) -> subprocess.CompletedProcess[str]:
-    process = subprocess.Popen([*TUNEGATE, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*TUNEGATE, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored when the tests run in the background
+    )
     deadline = time.monotonic() + 60
     while len(calls(bank)) < 10 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -399,3 +406,25 @@ def test_progress_on_a_terminal_shows_no_percentage(slow: Bank) -> None:
     assert process.wait(60) == 0
     assert b"of 100" in shown
     assert b"%" not in shown
+
+
+def test_a_record_that_is_replaced_while_it_is_written_is_not_believed(slow: Bank, tmp_path: Path) -> None:
+    """Whoever swaps the file under a running gate gets no verdict from it."""
+    good, bad = slow.answers(95), slow.folder / "bad.jsonl"
+    assert main(["gate", "--responses", good, "--suite", slow.suite, "--run", str(tmp_path / "good")]) == 0
+    (slow.folder / "calls.txt").unlink()
+    bad.write_text("".join(json.dumps({"id": one, "response": "wrong"}) + "\n" for one in slow.ids))
+    arguments = ["gate", "--responses", str(bad), "--suite", slow.suite, "--run", str(tmp_path / "bad")]
+    process = subprocess.Popen([*TUNEGATE, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while len(calls(slow)) < 10 and process.poll() is None:
+        time.sleep(0.01)
+    shutil.copy(tmp_path / "good" / EVENTS, tmp_path / "copy")
+    os.replace(tmp_path / "copy", tmp_path / "bad" / EVENTS)
+    assert (process.wait(), process.communicate()[0]) == (5, "")
+
+
+def test_no_report_is_written_over_a_record(bank: Bank, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["gate", "--responses", bank.answers(93), "--suite", bank.suite, "--run", str(tmp_path / "run")]
+    assert main([*arguments, "--junit", str(tmp_path / "run" / EVENTS)]) == 2
+    assert "not written over a record" in capsys.readouterr().err
+    assert main(["report", str(tmp_path / "run")]) == 0

@@ -44,7 +44,7 @@ def system(text: str, asked: str) -> Prompt:
         ("Why?", user("Why?"), True),
         (system("Be brief.", "Why?"), "Why?", True),
         (system("Be brief.", "Why?"), system("Be long.", "Why?"), True),
-        ("Why is it", "Why is it?", False),
+        ("Why is it", "Why is it?", True),
         ("Why", "Who", False),
     ],
 )
@@ -65,3 +65,14 @@ def test_every_row_and_every_case_is_named() -> None:
 
 def test_normal_form() -> None:
     assert normalised(" \ufb01ne\u00a0\u2003X ") == "fine x"
+
+
+@pytest.mark.parametrize("disguise", ["​{}", "{}", "  {}!!", "¿{}?", "{}…", "so­ft {}"])
+def test_disguised_text_is_the_same_text(disguise: str) -> None:
+    plain = disguise.format("Which Gene?").replace("​", "").replace("­", "")
+    assert normalised(disguise.format("Which Gene?")) == normalised(plain.strip("¿?!… "))
+
+
+@pytest.mark.parametrize(("one", "other"), [("1+1", "1-1"), ("1.5", "15"), ("5 - 3", "5 3"), ("a b", "ab")])
+def test_different_questions_stay_different(one: str, other: str) -> None:
+    assert normalised(one) != normalised(other)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tunegate.cases import Message
 from tunegate.cli import main
 from tunegate.event_log import EVENTS, RunLog, last_event, read_events
-from tunegate.exceptions import CannotJudge, ConfigError, Tampered
+from tunegate.exceptions import CannotJudge, ConfigError, Tampered, TunegateError
 from tunegate.outcomes import ErrorSpan, Finding, Outcome, Verdict
 from tunegate.record import outcome_from_json, outcome_to_json, read_run
 
@@ -228,3 +228,50 @@ def test_every_line_is_json_that_other_programs_read(tmp_path: Path) -> None:
         log.append({"event": "note", "number": 9, "text": "\ud800 😀"})
     for line in events.read_text(encoding="utf-8").splitlines():
         assert json.loads(line)["event"] == "note"
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from tunegate.event_log import EVENTS, RunLog
+from tunegate.exceptions import CannotJudge
+
+folder = Path(sys.argv[1])
+with RunLog.open(folder) as log:
+    log.append({"event": "note", "number": 1})
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((folder / EVENTS).stat().st_size + 20, unlimited[1]))
+    try:
+        log.append({"event": "note", "number": 2})
+    except CannotJudge as error:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+        log.append({"event": "fault", "reason": str(error)})
+"""
+
+
+def test_a_write_that_is_cut_short_leaves_whole_lines_to_append_to(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", FULL_DISK, str(tmp_path)], check=True)
+    first, fault = read_events(tmp_path)
+    assert first["number"] == 1
+    assert "writing the record failed" in fault["reason"]
+
+
+@pytest.mark.parametrize("kind", ["symlink", "file"])
+def test_a_file_that_is_no_record_is_not_overwritten(tmp_path: Path, kind: str) -> None:
+    foreign = tmp_path / ("secrets.env" if kind == "symlink" else EVENTS)
+    foreign.write_text("TOKEN=abc")
+    if kind == "symlink":
+        (tmp_path / EVENTS).symlink_to(foreign)
+    with pytest.raises(TunegateError):
+        RunLog.open(tmp_path)
+    assert foreign.read_text() == "TOKEN=abc"
+
+
+@pytest.mark.parametrize(
+    "event", [{"event": "outcome"}, {"event": "run_started"}, {"event": "gate_decided", "gate": "x"}]
+)
+def test_a_sealed_event_that_lacks_something_is_tampering(tmp_path: Path, event: dict[str, str]) -> None:
+    with RunLog.open(tmp_path) as log:
+        log.append(event)
+    with pytest.raises(Tampered):
+        read_run(tmp_path)

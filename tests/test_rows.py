@@ -141,3 +141,10 @@ def test_any_rows_written_as_jsonl_come_back(
     path = tmp_path_factory.getbasetemp() / "any.jsonl"
     write(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in data))
     assert rows(path) == data
+
+
+def test_a_key_that_stands_twice_in_a_row_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"id": 1}\n{"id": 2, "reference": "yes", "reference": "no"}\n')
+    with pytest.raises(ConfigError, match=r"rows.jsonl:2: not valid JSON: the key 'reference' stands twice"):
+        list(read_rows(path))

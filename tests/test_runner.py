@@ -122,7 +122,7 @@ def test_a_gate_that_goes_on_asks_the_same_blocks_and_judges_only_what_is_left(t
     expected = run(tmp_path / "whole", make_suite(), whole)
     assert [len(block) for block in whole.blocks] == [4, 4, 2]
 
-    class Killed(BaseException):
+    class Killed(KeyboardInterrupt):
         pass
 
     def dying(samples: Sequence[Any]) -> list[Finding]:

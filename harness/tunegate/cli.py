@@ -106,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; say nothing at exit either
         return 3
-    except (Exception, SystemExit) as error:  # SystemExit: a module of the user's that ends with 0 has passed no gate
+    except BaseException as error:  # a module of the user's that ends with 0, by whatever means, has passed no gate
         traceback.print_exc()
         return _fail(options, f"internal error: {type(error).__name__}: {error}", 3)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tunegate import console, starter
-from tunegate.event_log import RunLog
+from tunegate.event_log import EVENTS, RunLog
 from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.gate_run import GateRequest, GateRunResult, run_gate
 from tunegate.leakage import describe, find_leaks
@@ -209,6 +209,9 @@ def report(options: Namespace) -> int:
 def _write_reports(record: RunRecord, html: Path | None, junit: Path | None, markdown: Path | None) -> Path | None:
     import tunegate_reports as reports
 
+    for path in (html, junit, markdown):
+        if path is not None and path.name == EVENTS:
+            raise ConfigError(f"{path}: a report is not written over a record; choose another name")
     try:
         if html is not None:
             reports.write_html(record, html)

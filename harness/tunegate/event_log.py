@@ -20,6 +20,7 @@ from tunegate.exceptions import CannotJudge, ConfigError, Tampered, TunegateErro
 
 EVENTS = "events.jsonl"
 SYNC_EVERY_S = 0.2
+FIRST_BYTES = b'{"event": '
 Event = Mapping[str, Any]
 
 
@@ -52,7 +53,7 @@ class RunLog:
         try:
             lines = _whole_lines(path)
             last_sha256 = _unsealed(lines[-1], f"{path}:{len(lines)}")["line_sha256"] if lines else ""
-            fd = os.open(path, os.O_CREAT | os.O_WRONLY, 0o644)
+            fd = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW, 0o644)
             os.ftruncate(fd, sum(len(line) for line in lines))
             os.lseek(fd, 0, os.SEEK_END)
         except OSError as error:
@@ -77,11 +78,13 @@ class RunLog:
             self._sync()
 
     def _write(self, line: bytes) -> None:
-        rest = memoryview(line)
+        start, rest = os.lseek(self._fd, 0, os.SEEK_CUR), memoryview(line)
         try:
             while rest:
                 rest = rest[os.write(self._fd, rest) :]
         except OSError as error:
+            os.ftruncate(self._fd, start)  # half a line would spoil what is appended after it
+            os.lseek(self._fd, start, os.SEEK_SET)
             raise CannotJudge(f"{self.folder / EVENTS}: writing the record failed: {error.strerror}") from error
 
     def _sync(self) -> None:
@@ -90,6 +93,11 @@ class RunLog:
         except OSError as error:
             raise CannotJudge(f"{self.folder / EVENTS}: writing the record failed: {error.strerror}") from error
         self._synced = time.monotonic()
+
+    @property
+    def last_sha256(self) -> str:
+        """The hash that the last line ends with; empty before the first."""
+        return self._last_sha256
 
     def close(self) -> None:
         os.close(self._fd)
@@ -125,7 +133,13 @@ def _unsealed(line: bytes, where: str) -> dict[str, Any]:
     body, _, seal = line.rpartition(_SEAL)
     if seal != hashlib.sha256(body).hexdigest().encode() + b'"}\n':
         raise Tampered(f"{where}: not the line that was written: the record was changed")
-    return json.loads(line)
+    try:
+        event = json.loads(line)
+    except ValueError as error:
+        raise Tampered(f"{where}: not JSON: {error}") from error
+    if not isinstance(event, dict) or not {"event", "time", "previous_sha256"} <= event.keys():
+        raise Tampered(f"{where}: not an event")
+    return event  # pyright: ignore[reportUnknownVariableType]
 
 
 def _finite(value: Any) -> Any:
@@ -146,7 +160,11 @@ def _whole_lines(path: Path) -> list[bytes]:
         return []
     except OSError as error:
         raise CannotJudge(f"{path}: cannot be read: {error.strerror}") from error
-    return lines if not lines or lines[-1].endswith(b"\n") else lines[:-1]
+    if not lines or lines[-1].endswith(b"\n"):
+        return lines
+    if len(lines) == 1 and not lines[0].startswith(FIRST_BYTES[: len(lines[0])]):
+        raise ConfigError(f"{path}: not a record of Tunegate, and nothing of it is overwritten; choose another folder")
+    return lines[:-1]
 
 
 def read_events(folder: Path) -> Iterator[dict[str, Any]]:

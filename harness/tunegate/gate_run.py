@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from tunegate.event_log import RunLog, last_event
-from tunegate.exceptions import Tampered
+from tunegate.exceptions import ConfigError, Tampered
 from tunegate.models import Model, StoredResponses
 from tunegate.outcomes import Verdict
 from tunegate.record import GateRecord, read_run
@@ -70,11 +70,24 @@ def run_gate(request: GateRequest, progress: Progress, versions: Mapping[str, st
             )
         begun = run.gates.get(name)
         if begun is not None and _finished(begun):
+            _refuse_unknown_weights(request, folder)
             recheck(begun)
         else:
             runner = GateRunner(log.append, progress)
             runner.run(GatePlace(name), suite, plan, request.model, seed=request.seed, begun=begun)
-    return GateRunResult(read_run(folder).gates[name], folder)
+        run = read_run(folder)
+        if run.digest != log.last_sha256:  # the file was replaced while the log wrote to the one it had opened
+            raise Tampered(f"{folder}: the record on disk is not the one that was written")
+    return GateRunResult(run.gates[name], folder)
+
+
+def _refuse_unknown_weights(request: GateRequest, folder: Path) -> None:
+    """A finished gate stands for its weights; a server has none to compare, and may answer otherwise by now."""
+    if request.model.sha256 is None and not isinstance(request.model, StoredResponses):
+        raise ConfigError(
+            f"{folder}: holds a finished gate of {request.model.name}, whose weights have no fingerprint; "
+            "choose another folder to ask it again"
+        )
 
 
 def _folder(request: GateRequest) -> Path:

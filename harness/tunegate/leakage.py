@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from tunegate.cases import Prompt
 from tunegate.suites import Suite
@@ -26,7 +28,7 @@ class Leak:
 
 
 def find_leaks(stage: str, data: TrainingData, suites: Iterable[Suite]) -> list[Leak]:
-    """Find training rows whose prompt is, but for case, white space and Unicode form, a case's prompt.
+    """Find training rows whose prompt is, but for case, white space, punctuation and Unicode form, a case's prompt.
 
     System messages don't count: the same question under another system message is still the same question.
     """
@@ -37,8 +39,12 @@ def find_leaks(stage: str, data: TrainingData, suites: Iterable[Suite]) -> list[
         Leak(stage, str(data.path), number, suite.name, case.id, "exact", 1.0, case.prompt_text)
         for suite in suites
         for case in suite.cases
-        for number in by_text.get(normalised(_asked(case.prompt)), ())
+        for number in by_text.get(normalised(_asked(case.prompt)) or _NOTHING, ())
     ]
+
+
+_NOTHING = "?"
+"""Normalised text never holds punctuation: a prompt without a word (its choices are the case) matches no row."""
 
 
 def _asked(prompt: Prompt) -> str:
@@ -48,8 +54,21 @@ def _asked(prompt: Prompt) -> str:
 
 
 def normalised(text: str) -> str:
-    """Unicode NFKC, case folded, runs of white space as one space."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    """Unicode NFKC, case folded, without punctuation and invisible characters, runs of white space as one space."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().translate(_disguises()).split())
+
+
+@cache
+def _disguises() -> dict[int, str]:
+    """Punctuation becomes a space, format and control characters nothing; symbols stay: 1+1 is not 1-1."""
+    table: dict[int, str] = {}
+    for code in range(sys.maxunicode + 1):
+        category = unicodedata.category(chr(code))
+        if category.startswith("P") and chr(code) != "-":
+            table[code] = " "
+        elif category in ("Cf", "Cc") and not chr(code).isspace():
+            table[code] = ""
+    return table
 
 
 def describe(leaks: Sequence[Leak], shown: int = 5) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.event_log import Event, read_events
+from tunegate.exceptions import Tampered
 from tunegate.outcomes import ErrorSpan, Finding, Outcome, Verdict, shallow
 
 
@@ -114,8 +115,13 @@ class RunRecord:
 def read_run(folder: Path) -> RunRecord:
     """Fold a run folder's events into a RunRecord."""
     run = RunRecord(folder)
-    for event in read_events(folder):
-        _fold(run, event)
+    for number, event in enumerate(read_events(folder), start=1):
+        try:
+            _fold(run, event)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise Tampered(
+                f"{folder}: event {number} ({event['event']}) does not hold what it must: {error!r}"
+            ) from error
         run.digest = event["line_sha256"]
     for gate in run.all_gates():
         gate.outcomes = list({outcome.case_id: outcome for outcome in gate.outcomes}.values())  # judged again: the last

@@ -77,12 +77,20 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 def _object(text: str, where: str) -> Row:
     try:
-        value = json.loads(text, parse_constant=_no_constant)
+        value = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_unique_keys)
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{where}: not valid JSON: {one_line(error)}") from error
     if not isinstance(value, dict):
         raise ConfigError(f"{where}: a JSON object was expected, got {type(value).__name__}")
     return value  # pyright: ignore[reportUnknownVariableType]
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> Row:
+    row = dict(pairs)
+    if len(row) != len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} stands twice")
+    return row
 
 
 def _no_constant(name: str) -> None:
@@ -91,7 +99,7 @@ def _no_constant(name: str) -> None:
 
 def _json_rows(path: Path) -> Iterator[tuple[int, Row]]:
     try:
-        data: Any = json.loads(read_text(path, MAX_BYTES), parse_constant=_no_constant)
+        data: Any = json.loads(read_text(path, MAX_BYTES), parse_constant=_no_constant, object_pairs_hook=_unique_keys)
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not valid JSON: {one_line(error)}") from error
     if not isinstance(data, list):

@@ -151,9 +151,9 @@ def ask(suite: Suite, model: Model, cases: Sequence[Case]) -> list[Response]:
         if any(check.needs_choices for check in suite.checks):
             for index, scored in _each_once(model.score_choices(cases, suite.settings), len(cases)):
                 responses[index] = _with_scores(responses[index], scored)
-    except TunegateError:
+    except (TunegateError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:  # out of memory, a bug in a model's code: not judged, and it says why
+    except BaseException as error:  # out of memory, a bug in a model's code: not judged, and it says why
         fault = f"the model failed: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
         return [response or Response("", error=fault) for response in responses]
     return [response or Response("", error="the model gave no response") for response in responses]
