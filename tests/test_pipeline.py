@@ -10,6 +10,7 @@ import pytest
 from conftest import write_jsonl
 from fake_pipeline import PIPELINE, write_pipeline
 
+from tunegate.cli import main
 from tunegate.exceptions import ConfigError
 from tunegate.pipeline import load_pipeline, model_place, suite_place
 from tunegate_suites import build_check
@@ -138,3 +139,14 @@ def test_places(tmp_path: Path) -> None:
         assert model_place(other, tmp_path) == other
     assert suite_place("a/b.yaml", tmp_path) == tmp_path / "a" / "b.yaml"
     assert suite_place("builtin:blimp", tmp_path).name == "blimp.yaml"
+
+
+def test_check_says_which_gates_the_promoted_weights_do_not_take(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_pipeline(tmp_path / "p")  # its last stage lists facts, not style
+    assert main(["check", str(path)]) == 0
+    assert "note: the last stage does not list style" in capsys.readouterr().out
+    path.write_text(path.read_text().replace("gates: [facts]", "gates: [facts, style]"))
+    assert main(["check", str(path)]) == 0
+    assert "note:" not in capsys.readouterr().out

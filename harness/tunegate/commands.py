@@ -84,9 +84,16 @@ def _pipeline_summary(pipeline: Pipeline) -> dict[str, Any]:
             }
             for stage in pipeline.stages
         },
+        "gates_not_taken_last": _gates_not_taken_last(pipeline),
         "leaks": [asdict(leak) for leak in leaks],
         "leaks_in_words": describe(leaks) if leaks else "",
     }
+
+
+def _gates_not_taken_last(pipeline: Pipeline) -> list[str]:
+    """Gates of earlier stages that the last stage does not list: the weights that are promoted never take them."""
+    *earlier, last = pipeline.stages
+    return sorted({gate for stage in earlier for gate in stage.spec.gates} - set(last.spec.gates))
 
 
 def _suite_summary(suite: Suite) -> dict[str, Any]:

@@ -214,6 +214,9 @@ def print_check(facts: dict[str, Any]) -> None:
             f"stage {name}: {stage['method']} on {stage['rows']} rows, at most {stage['max_attempts']} attempts; "
             f"gates: {', '.join(stage['gates'])}"
         )
+    if facts.get("gates_not_taken_last"):
+        names = ", ".join(facts["gates_not_taken_last"])
+        show(f"note: the last stage does not list {names}: the weights that are promoted do not take these gates")
     show(f"INVALID: {facts['leaks_in_words']}" if facts.get("leaks") else f"{facts['file']}: ok")
 
 
