@@ -125,6 +125,16 @@ def test_rouge_takes_the_best_reference_both_bounds_and_stems() -> None:
     assert ask({"rougeL": 0.5}, "", "a b").verdict is FAIL
 
 
+@pytest.mark.parametrize(
+    ("name", "reference"), [("rougeL", "糖尿病是一种慢性病"), ("rouge1", "..."), ("rouge2", "BLM"), ("rougeLsum", "")]
+)
+def test_rouge_refuses_a_reference_that_nothing_can_overlap_with(name: str, reference: str) -> None:
+    for references in ((reference,), ("the BLM gene", reference)):
+        finding = ask({name: {"max": 0.3}}, reference, *references)
+        assert finding.verdict is INVALID
+        assert "the score would be 0 whatever the answer" in finding.reason
+
+
 def test_a_score_just_below_the_bound_does_not_look_like_the_bound() -> None:
     check = build_check({"rougeL": 0.6}, Path())
     assert check.scored(0.59999999).reason == "0.59999999 is not >= 0.6"  # pyright: ignore[reportAttributeAccessIssue]
@@ -179,6 +189,7 @@ def nan(case, text): return float("nan")
 def label(case, text): return text
 def nothing(case, text): return None
 def broken(case, text): raise RuntimeError("oh no")
+def talkative(case, text): print("heard", text); return True
 """
 
 
@@ -215,6 +226,45 @@ def test_a_metric_that_raises_makes_its_case_invalid_and_no_other(metrics: Path)
     [outcome] = judge(checks, [sample("a", "a")])
     assert outcome.verdict is INVALID
     assert "RuntimeError: oh no" in (outcome.findings[0].detail or "")
+
+
+ENDINGS = [
+    "raise GeneratorExit",
+    "import asyncio; raise asyncio.CancelledError",
+    "import pytest; pytest.skip('not today', allow_module_level=True)",
+    "import pytest; pytest.importorskip('no_such_module')",
+    "import pytest; pytest.exit('enough', 0)",
+    "raise SystemExit(0)",
+]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_metric_cannot_end_the_gate(tmp_path: Path, ending: str) -> None:
+    (tmp_path / "metrics.py").write_text(f"def f(case, text):\n    {ending}\n")
+    [outcome] = judge([build_check({"python": "metrics:f"}, tmp_path)], [sample("a", "a")])
+    assert outcome.verdict is INVALID
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_importing_a_metric_cannot_end_the_gate(tmp_path: Path, ending: str) -> None:
+    (tmp_path / "metrics.py").write_text(f"{ending}\n")
+    with pytest.raises(ConfigError, match="importing 'metrics' failed"):
+        build_check({"python": "metrics:f"}, tmp_path)
+
+
+def test_ctrl_c_ends_a_metric_and_its_import(tmp_path: Path) -> None:
+    (tmp_path / "metrics.py").write_text("def f(case, text): raise KeyboardInterrupt\n")
+    (tmp_path / "late.py").write_text("raise KeyboardInterrupt\n")
+    with pytest.raises(KeyboardInterrupt):
+        list(judge([build_check({"python": "metrics:f"}, tmp_path)], [sample("a", "a")]))
+    with pytest.raises(KeyboardInterrupt):
+        build_check({"python": "late:f"}, tmp_path)
+
+
+def test_what_a_metric_prints_stays_out_of_our_output(metrics: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (metrics / "loud.py").write_text("print('imported')\nfrom metrics import talkative\n")
+    assert ask({"python": "loud:talkative"}, "a", base_dir=metrics).verdict is PASS
+    assert capsys.readouterr() == ("", "imported\nheard a\n")
 
 
 def test_two_suites_may_each_have_a_module_of_the_same_name(metrics: Path, tmp_path: Path) -> None:
@@ -349,4 +399,4 @@ def test_rouge_of_a_text_with_itself_is_what_the_library_says(kind: str, text: s
     from rouge_score.rouge_scorer import RougeScorer
 
     finding = ask({kind: {"min": 0.5}}, text, text)
-    assert finding.value == RougeScorer([kind]).score(text, text)[kind].fmeasure
+    assert finding.value == (RougeScorer([kind]).score(text, text)[kind].fmeasure or None)  # 0 with itself is no score

@@ -62,6 +62,25 @@ def test_exact_without_normalisation_and_as_squad() -> None:
     assert ask({"exact": {"normalize": True}}, "The army", "army").verdict is FAIL
 
 
+@pytest.mark.parametrize(
+    ("normalize", "answer", "reference", "verdict"),
+    [
+        ("squad", "", "A", FAIL),
+        ("squad", "... an", "The", FAIL),
+        ("squad", "b", "A", FAIL),
+        ("squad", " a.", "A", PASS),
+        ("squad", "", "", INVALID),
+        (True, "", "", INVALID),
+        (True, "", "\u200b", INVALID),
+        (False, "", "", INVALID),
+    ],
+)
+def test_no_empty_answer_equals_a_reference(normalize: object, answer: str, reference: str, verdict: object) -> None:
+    """SQuAD's normal form of `A` is empty, and so is that of no answer."""
+    assert ask({"exact": {"normalize": normalize}}, answer, reference).verdict is verdict
+    assert ask({"exact": {"normalize": normalize}}, answer, "XYZ", reference).verdict is verdict
+
+
 @given(st.text())
 def test_normalising_twice_changes_nothing(text: str) -> None:
     assert plain(plain(text)) == plain(text)

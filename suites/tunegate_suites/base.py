@@ -122,6 +122,10 @@ class Bounds(Options):
     def holds(self, score: float) -> bool:
         return (self.min is None or score >= self.min) and (self.max is None or score <= self.max)
 
+    def holds_for_all(self, low: float, high: float) -> bool:
+        """Whether every score from `low` to `high` passes."""
+        return self.holds(low) and self.holds(high)
+
     @cached_property
     def in_words(self) -> str:
         """`>= 0.6`, `<= 3`, or both."""
@@ -147,6 +151,9 @@ class NumericCheck(CheckBase, Bounds):
             raise ValueError("needs 'min' or 'max', the lowest or highest score that passes")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"nothing passes: min {self.min:g} is above max {self.max:g}")
+        if self.cutoff is not None and self.holds_for_all(*self.score_range):
+            low, high = self.score_range
+            raise ValueError(f"nothing fails: every score is from {low:g} to {high:g}")
         return self
 
     @field_validator("min", "max")

@@ -15,6 +15,7 @@ from tunegate.checks import Sample
 from tunegate.files import one_line
 from tunegate.outcomes import Finding
 from tunegate_suites.base import CaseCheck, NumericCheck
+from tunegate_suites.foreign import output_aside
 from tunegate_suites.options import require
 from tunegate_suites.text import NO_REFERENCE
 
@@ -51,9 +52,11 @@ class Evaluate(CaseCheck, NumericCheck):
         import evaluate
 
         try:
-            with _offline():
+            with _offline(), output_aside():
                 return evaluate.load(str(self._path or self.metric), keep_in_memory=True)
-        except Exception as error:  # a missing or broken script raises anything
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a missing or broken script raises anything
             if self._path is not None:
                 raise self.config_error("metric", f"{self._path}: {type(error).__name__}: {one_line(error)}") from error
             raise self.config_error(
@@ -75,7 +78,8 @@ class Evaluate(CaseCheck, NumericCheck):
         alternatives = [list(references)] if self._takes_several else references
         scores: list[float] = []
         for reference in alternatives:
-            results = self._module.compute(predictions=[sample.response.text], references=[reference], **self.args)
+            with output_aside():
+                results = self._module.compute(predictions=[sample.response.text], references=[reference], **self.args)
             score = self._score(results)
             if isinstance(score, str):
                 return self.invalid(score)

@@ -62,6 +62,8 @@ class Judge(NumericCheck):
             for label in self.accept:
                 if label not in menu:
                     raise self.config_error("accept", f"{label!r} is not a label of the rubric{nearest(label, menu)}")
+            if set(menu) <= set(self.accept):
+                raise self.config_error("accept", f"nothing fails: all labels are accepted, {', '.join(menu)}")
             return
         if self.cutoff is None or self.accept is not None:
             raise self.config_error("min", f"the rubric has a scale: say what passes, as min: {scale.max - 1}")
@@ -69,6 +71,9 @@ class Judge(NumericCheck):
             if bound is not None and not scale.min <= bound <= scale.max:
                 message = f"expected a number on the rubric's scale, {scale.min} to {scale.max}, got {bound:g}"
                 raise self.config_error(option, message)
+        if self.holds_for_all(scale.min, scale.max):
+            option = "max" if self.min is None else "min"
+            raise self.config_error(option, f"nothing fails: every verdict is from {scale.min} to {scale.max}")
 
     @property
     def batch_size(self) -> int:

@@ -19,6 +19,7 @@ from tunegate.checks import Sample
 from tunegate.exceptions import nearest
 from tunegate.outcomes import Finding
 from tunegate_suites.base import CaseCheck, NumericCheck
+from tunegate_suites.foreign import output_aside
 
 
 class Python(CaseCheck, NumericCheck):
@@ -47,8 +48,11 @@ class Python(CaseCheck, NumericCheck):
         if not module_name or not attribute:
             raise self.config_error("function", f"expected module:function, got {self.function!r}")
         try:
-            module = _import(module_name, self._context.base_dir)
-        except Exception as error:  # whatever the user's module raises while it is imported
+            with output_aside():
+                module = _import(module_name, self._context.base_dir)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever the user's module raises while it is imported, pytest.skip() included
             raise self.config_error(
                 "function",
                 f"importing {module_name!r} failed: {type(error).__name__}: {error} "
@@ -67,7 +71,8 @@ class Python(CaseCheck, NumericCheck):
         return {"source_sha256": hashlib.sha256(Path(source).read_bytes()).hexdigest()} if source else {}
 
     def judge_one(self, sample: Sample) -> Finding:
-        value = self._metric(sample.case, sample.response.text)
+        with output_aside():
+            value = self._metric(sample.case, sample.response.text)
         if isinstance(value, bool) or type(value).__name__ in ("bool_", "bool"):  # numpy's bool too
             return self.passed(bool(value), bool(value), f"returned {bool(value)}")
         if isinstance(value, numbers.Real):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
+from itertools import islice
 from typing import Any, ClassVar, Literal
 
 from tunegate.checks import Sample
@@ -14,7 +15,6 @@ from tunegate_suites.text import NO_REFERENCE
 
 MAX_TABLE_CELLS = 20_000_000
 """rouge-score fills a table of answer words times reference words; beyond this it takes seconds and gigabytes."""
-
 
 MOST_WORDS_OF_A_GRAM = 9
 """A text with at least that many words has an n-gram of every kind that there is: ROUGE with itself is 1."""
@@ -50,11 +50,26 @@ class Rouge(CaseCheck, NumericCheck):
             return self.invalid(NO_REFERENCE)
         best = 0.0
         for reference in references:
+            if not self._can_overlap(reference):
+                return self.invalid(
+                    f"the reference {reference[:40]!r} has too few words of a-z and 0-9 for {self.name}: "
+                    "the score would be 0 whatever the answer"
+                )
             # A word and the space after it take two characters at least.
             if len(answer) * len(reference) > 4 * MAX_TABLE_CELLS and self._too_long(answer, reference):
                 return self.invalid(f"answer ({len(answer):,} characters) and reference are too long for {self.name}")
             best = max(best, self._score(reference, answer))
         return self.scored(best)
+
+    def _can_overlap(self, reference: str) -> bool:
+        """Whether the reference holds an n-gram; rouge-score sees nothing but the letters a to z and digits."""
+        words = list(islice(_TOKEN.finditer(reference.lower()), self._words_of_a_gram))
+        return len(words) == self._words_of_a_gram
+
+    @cached_property
+    def _words_of_a_gram(self) -> int:
+        kind = self.name.removeprefix("rouge")
+        return int(kind) if kind.isdecimal() else 1
 
     def _score(self, reference: str, answer: str) -> float:
         if answer == reference and not self.stemmer and len(_TOKEN.findall(answer.lower())) >= MOST_WORDS_OF_A_GRAM:

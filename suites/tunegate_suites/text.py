@@ -40,10 +40,16 @@ class Exact(CaseCheck, Normalising):
         references = sample.case.references
         if not references:
             return self.invalid(NO_REFERENCE)
-        answer = self.normal_form(sample.response.text)
-        ok = any(answer == self.normal_form(reference) for reference in references)
+        if not all(map(plain, references)):
+            return self.invalid("a reference is empty, so that no answer at all would equal it")
+        ok = any(self._equal(sample.response.text, reference) for reference in references)
         reason = "equals the reference" if ok else f"{_short(sample.response.text)} is not {_short(references[0])}"
         return self.passed(ok, ok, reason)
+
+    def _equal(self, answer: str, reference: str) -> bool:
+        # SQuAD's form of the reference `A` is empty, as is that of an empty answer.
+        normal_form = self.normal_form if self.normal_form(reference) else plain
+        return normal_form(answer) == normal_form(reference)
 
 
 class Contains(CaseCheck, Normalising):
@@ -104,6 +110,8 @@ class Regex(CaseCheck):
     """capitals do not count"""
 
     def prepare(self) -> None:
+        if not self.pattern and not self.fullmatch:
+            raise self.config_error("pattern", "an empty pattern matches any answer")
         try:
             self._compiled  # noqa: B018  compiling is the test
         except (re.error, OverflowError, RecursionError) as error:
