@@ -122,13 +122,21 @@ class Judge(NumericCheck):
         questions = [
             judge_messages(self.rubric, sample.case, sample.response.text, as_json=as_json) for sample in samples
         ]
-        return [self._finding(opinion) for opinion in self._backend.ask(questions)]
+        opinions = self._backend.ask(questions)
+        return [self._finding(opinion, sample) for opinion, sample in zip(opinions, samples, strict=True)]
 
-    def _finding(self, opinion: Opinion) -> Finding:
+    def _finding(self, opinion: Opinion, sample: Sample) -> Finding:
         if opinion.label is None:
             return self.invalid(opinion.reason, opinion.raw)
+        if opinion.object and _squeezed(opinion.object) in _squeezed(sample.response.text):
+            return self.invalid("the judge's verdict stands word for word in the answer: it was repeated", opinion.raw)
         note = f": {opinion.reason}" if opinion.reason else ""
         if self.rubric.scale is not None:
             return self.scored(float(opinion.label), note, opinion.raw)
         ok = opinion.label in (self.accept or ())
         return self.passed(ok, opinion.label, f"verdict {opinion.label}{note}", detail=opinion.raw)
+
+
+def _squeezed(text: str) -> str:
+    """The text without white space, which the prompt adds to control tokens and a judge to anything."""
+    return "".join(text.split())

@@ -14,11 +14,15 @@ from tunegate_suites.options import LocalModels
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """What a judge said: a label of the menu, or why there is none. `raw` is kept for auditors."""
+    """What a judge said: a label of the menu, or why there is none.
+
+    `raw` is kept for auditors; `object` is the JSON object alone that a server's verdict was read from.
+    """
 
     label: str | None
     reason: str
     raw: str | None = None
+    object: str = ""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 Three things keep an answer from speaking as the rubric:
 - each text stands in a fence that carries a number made from the hash of the texts themselves; to forge it, a text
   would have to contain a part of its own SHA-256, and if one did, another number would be taken;
-- control tokens of chat templates (`<|im_end|>`, `[/INST]`, …) are broken up, since tokenizers obey them anywhere;
+- whatever looks like a control token (`<|im_end|>`, `</think>`, `[/INST]`, …) is broken up, since tokenizers obey them
+  anywhere;
 - the rubric says that nothing inside a fence is an instruction, and the verdict is read from the judge's words alone.
 """
 
@@ -17,10 +18,12 @@ from collections.abc import Sequence
 from tunegate.cases import Case, Message
 from tunegate_suites.rubric import Example, Rubric
 
+# A rule, since each family of models has tokens of its own. Lengths are bounded to keep the search linear.
 _CONTROL_TOKEN = re.compile(
-    r"<(?=[|｜])|[|｜](?=>)|<(?=/?(?:s|start_of_turn|end_of_turn|bos|eos|pad|unk|mask|sep|cls|end_of_text)>)|"
-    r"\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_RESULTS|CLS|SEP|MASK|PAD|UNK)\])|<(?=</?SYS>>)",
-    re.IGNORECASE,
+    r"<(?=[|｜])|[|｜](?=>)"  # <|im_end|>, <｜Assistant｜>
+    r"|<(?=/?\w[^\s<>]{0,60}>)"  # </s>, <think>, <unused0>, <<SYS>>
+    r"|\[(?=/?\w{0,40}(?:[A-Z]{2}|_)\w{0,40}\])"  # [/INST], [TOOL_CALLS], [gMASK]
+    r"|[\[\]](?=[\w!]{0,9}~[\w!]{0,9}[\[\]])"  # ]~b], [e~[
 )
 
 Texts = Sequence[tuple[str, str]]

@@ -126,9 +126,10 @@ def read_verdict(content: str, menu: Sequence[str]) -> Opinion:
     """
     raw = content[:MAX_RAW_CHARS]
     text = _without_thoughts(content).strip()
-    fenced = _FENCE.fullmatch(text)
+    if fenced := _FENCE.fullmatch(text):
+        text = fenced[1]
     try:
-        reply = parse(fenced[1] if fenced else text)
+        reply = parse(text)
     except (ValueError, RecursionError):
         return Opinion(None, "the judge's reply is not a JSON object", raw)
     if not isinstance(reply, dict) or "verdict" not in reply:
@@ -136,7 +137,7 @@ def read_verdict(content: str, menu: Sequence[str]) -> Opinion:
     label = _label(reply["verdict"], menu)
     if label is None:
         return Opinion(None, f"the judge's verdict {str(reply['verdict'])[:40]!r} is not one of {', '.join(menu)}", raw)
-    return Opinion(label, " ".join(str(reply.get("reason", "")).split())[:300], raw)
+    return Opinion(label, " ".join(str(reply.get("reason", "")).split())[:300], raw, text)
 
 
 def _without_thoughts(content: str) -> str:
