@@ -36,6 +36,7 @@ class Result:
 def run_pytest(*arguments: str, autoload: bool = False) -> Result:
     """Run pytest on the current folder, its warnings as errors; other plugins are left out, because they take time."""
     plugins = [] if autoload else ["-p", "tunegate", *(["-p", "xdist"] if "-n" in arguments else [])]
+    plugins += ["-p", "timeout"] if "--timeout" in arguments else []
     command = [sys.executable, "-m", "pytest", "-W", "error", *plugins, *arguments]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
     environment["COLUMNS"] = "200"
@@ -181,6 +182,85 @@ def test_without_the_cache_and_only_collecting(gate_bank: Bank) -> None:
     collected = run_pytest("--collect-only", "-q")  # no model is needed for that
     assert collected.code == 0
     assert collected.text.count("facts.gate.yaml::") == 101
+    for option in ("--collect-only", "--fixtures"):
+        listed = stored(option)
+        assert listed.code == 0
+        assert "= gates =" not in listed.text
+
+
+# --- the exit code ------------------------------------------------------------------------------------------------
+
+SOFTENED = {
+    "mark each item as xfail": "def pytest_collection_modifyitems(items):\n"
+    "    for item in items:\n        item.add_marker(pytest.mark.xfail(strict=False))\n",
+    "skip the deciding item": "def pytest_collection_modifyitems(items):\n"
+    "    for item in items:\n        if item.name == 'gate':\n            item.add_marker('skip')\n",
+    "skip each item of a gate": "def pytest_collection_modifyitems(items):\n"
+    "    for item in items:\n        if '.gate.yaml' in item.nodeid:\n            item.add_marker('skip')\n",
+    "take out the gates": "def pytest_collection_modifyitems(items):\n"
+    "    items[:] = [item for item in items if '.gate.yaml' not in item.nodeid]\n",
+    "call each report passed": "@pytest.hookimpl(wrapper=True)\ndef pytest_runtest_makereport(item, call):\n"
+    "    report = yield\n    report.outcome, report.longrepr = 'passed', None\n    return report\n",
+    "replace what items do": "def pytest_itemcollected(item):\n    item.runtest = lambda: None\n",
+    "run nothing": "def pytest_runtest_protocol(item, nextitem):\n    return '.gate.yaml' in item.nodeid or None\n",
+}
+"""What a conftest.py does, and how."""
+
+
+@pytest.mark.parametrize(
+    ("how", "workers"),
+    [(how, ()) for how in SOFTENED]
+    + [(how, ("-n", "1")) for how in ("mark each item as xfail", "skip each item of a gate")],
+)
+def test_conftest_cannot_soften_a_verdict(gate_bank: Bank, how: str, workers: Sequence[str]) -> None:
+    gate_bank.answers(89)
+    Path("conftest.py").write_text("import pytest\n\n" + SOFTENED[how])
+    Path("test_mine.py").write_text("def test_mine():\n    pass\n")
+    result = stored(*workers)
+    assert "failed" not in result.counts, result.text
+    assert result.code == 1
+    assert len(re.findall(r"^exit code 1: .*", result.text, re.MULTILINE)) == 1
+
+
+@pytest.mark.parametrize("mark", ["xfail", "skip"])
+@pytest.mark.parametrize("place", ["@pytest.mark.{}\n", "pytestmark = pytest.mark.{}\n\n"])
+def test_marks_cannot_soften_a_verdict(bank: Bank, mark: str, place: str) -> None:
+    bank.answers(89)
+    Path("test_facts.py").write_text(
+        f"import pytest, tunegate\n\n{place.format(mark)}"
+        "@tunegate.gate('suite.yaml')\ndef facts(case, response):\n    pass\n"
+    )
+    result = stored()
+    assert "failed" not in result.counts
+    assert result.code == 1
+    says = "FAIL: 89 of 100" if mark == "xfail" else "INVALID: no verdict, for its deciding item did not run"
+    assert f"test_facts.py::facts: {says}" in result.text
+    assert "exit code 1: 1 of 1 gates without PASS" in result.text
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "1")])
+def test_who_answers_was_named_but_no_gate_was_run(gate_bank: Bank, workers: Sequence[str]) -> None:
+    gate_bank.answers(100)
+    Path("test_mine.py").write_text("def test_mine():\n    pass\n")
+    result = stored("-k", "mine", *workers)
+    assert result.counts["passed"] == 1
+    assert result.code == 1
+    assert "exit code 1: --tunegate-responses was given, but no gate was run" in result.text
+    assert run_pytest("-k", "mine", "test_mine.py", *workers).code == 0
+
+
+def test_no_name_on_the_command_line_takes_the_ledger_away(gate_bank: Bank) -> None:
+    gate_bank.answers(89)
+    Path("conftest.py").write_text("import pytest\n\n" + SOFTENED["mark each item as xfail"])
+    result = stored("-p", "no:tunegate-ledger")
+    assert result.code == 1
+    assert "facts.gate.yaml: FAIL: 89 of 100" in result.text
+
+
+def test_suffix_in_capitals_is_a_gate_too(make_bank: Callable[..., Bank]) -> None:
+    make_bank().answers(89)
+    write_gate("cases: cases.jsonl", name="Facts.Gate.YAML")
+    assert stored().counts == {"failed": 1, "passed": 89, "missed": 11}
 
 
 # --- pytest-xdist --------------------------------------------------------------------------------------------------
@@ -217,6 +297,16 @@ def test_two_workers_run_a_gate_once(gate_bank: Bank, right: int) -> None:
     assert only_run().passed == right
     assert len(list(ET.parse("junit.xml").iter("testcase"))) == 101
     assert stored("-n", "2", "--lf").code == result.code
+
+
+def test_verdict_of_another_session_is_never_taken(gate_bank: Bank) -> None:
+    arguments = ["-n", "1", "--testrunuid", "fixed"]
+    gate_bank.answers(100)
+    assert stored(*arguments).code == 0
+    gate_bank.answers(0)
+    result = stored(*arguments)
+    assert result.code == 1
+    assert "FAIL: 0 of 100" in result.text
 
 
 # --- gate functions ------------------------------------------------------------------------------------------------
@@ -268,6 +358,18 @@ def test_what_a_function_may_answer(make_bank: Callable[..., Bank]) -> None:
         assert f"test_many.py::f{number}: {verdict}: " in result.text
         assert reason in result.text
     assert result.counts == {"failed": 8, "passed": 9, "missed": 6, "invalid": 10, "warning": 1}
+
+
+def test_function_that_is_timed_out_did_not_judge(make_bank: Callable[..., Bank]) -> None:
+    make_bank(2, plan="{draw: 2, accept: 1}").answers(2)
+    Path("test_slow.py").write_text(
+        "import time, tunegate\n\n@tunegate.gate('suite.yaml')\n"
+        "def slow(case, response):\n    time.sleep(5 if case.id == 'case-000' else 0)\n"
+    )
+    result = stored("--timeout", "1")
+    assert result.code == 1
+    assert "test_slow.py::slow: INVALID: 1 of 2, 1 needed: 1 of 2 not judged" in result.text
+    assert result.counts == {"failed": 1, "passed": 1, "invalid": 1}
 
 
 def test_marks_of_a_function_select_it_and_others_tests_run_as_ever(bank: Bank) -> None:
@@ -361,6 +463,7 @@ def test_interrupted_gate_goes_on_where_it_was(bank: Bank) -> None:
     bank.answers(100)
     Path("test_polite.py").write_text(
         "import os, pathlib, signal, tunegate\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a job in the background inherits it ignored
         "@tunegate.gate('suite.yaml')\n"
         "def facts(case, response):\n"
         "    count = len(pathlib.Path('judged').read_text().split()) if os.path.exists('judged') else 0\n"

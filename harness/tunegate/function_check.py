@@ -16,6 +16,8 @@ from tunegate.files import one_line, sha256_of
 from tunegate.outcomes import Finding, Verdict
 
 MAX_REASON = 300
+TIMED_OUT = ("Timeout (>", "Timeout >")
+"""How pytest-timeout begins what it fails a test with; a function that was cut off did not judge."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class FunctionCheck:
             # Neither is an Exception: let through, it would skip the gate, and a skipped gate ends with exit code 0.
             raise RuntimeError(f"a case cannot be skipped: {error}") from error
         except (AssertionError, pytest.fail.Exception) as error:
+            if str(error).startswith(TIMED_OUT):
+                raise RuntimeError(one_line(error)) from error
             return Finding(self.name, Verdict.FAIL, False, _reason(error), detail=str(error))
         if answer is None or (_is_bool(answer) and answer):
             return Finding(self.name, Verdict.PASS, True, "no objection")

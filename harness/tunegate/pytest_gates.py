@@ -25,6 +25,7 @@ from tunegate.gate_run import FOLDER, GateRequest, GateRunResult, run_gate
 from tunegate.models import Model
 from tunegate.outcomes import Outcome
 from tunegate.pipeline import suite_place
+from tunegate.pytest_ledger import SESSION
 from tunegate.record import read_run
 from tunegate.responses import load_responses
 from tunegate.runner import ask, no_progress
@@ -68,7 +69,7 @@ def subject_of(config: pytest.Config) -> Subject:
             model=config.getoption("tunegate_model"),
             responses=Path(responses) if responses else None,
             seed=config.getoption("tunegate_seed") or 0,
-            worker_of=worker.get("testrunuid"),
+            worker_of=worker.get(SESSION),
         )
     return config.stash[SUBJECT]
 

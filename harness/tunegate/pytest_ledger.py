@@ -6,8 +6,9 @@ values. Nothing heavy is imported here: this module is loaded by every pytest th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
+from uuid import uuid4
 
 import pytest
 
@@ -15,6 +16,9 @@ FACTS = "tunegate"
 LAST_FAILED = "cache/lastfailed"
 DECIDING = "gate"
 """The name of the item that decides a gate."""
+
+SESSION, SELECTED_GATES = "tunegate_session", "tunegate_gates"
+"""What the controller of pytest-xdist tells its workers, and what they tell it."""
 
 LETTERS = {"FAIL": ("missed", "m", "MISSED"), "INVALID": ("invalid", "i", "INVALID")}
 """Verdict of a case to pytest's category, letter and word."""
@@ -48,11 +52,21 @@ def status(report: pytest.TestReport | pytest.CollectReport) -> tuple[str, str, 
 
 
 class Ledger:
-    """The gates of a session, from its reports. A plugin of its own: its hook is not told the session."""
+    """The gates of a session, from its reports. A plugin of its own: its hook is not told the session.
+
+    `session` is no other session's; pytest-xdist's `--testrunuid` may be given twice.
+    """
 
     def __init__(self) -> None:
+        self.session = uuid4().hex
+        self.selected: list[str] = []
+        self._objection = ""
         self._cases: dict[str, list[str]] = {}
         self._decided: dict[str, dict[str, Any]] = {}
+
+    def select(self, gates: Iterable[str]) -> None:
+        """Take down the gates of which items were selected: each of them owes a verdict."""
+        self.selected = list(dict.fromkeys([*self.selected, *gates]))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take down one report, anyone's; runs in the controller of pytest-xdist too."""
@@ -66,17 +80,28 @@ class Ledger:
 
     @property
     def undecided(self) -> list[str]:
-        """Gates of which cases were run, but not the deciding item."""
-        return [gate for gate in self._cases if gate not in self._decided]
+        """Gates of which items were selected or run, but the deciding item did not run."""
+        return [gate for gate in dict.fromkeys([*self.selected, *self._cases]) if gate not in self._decided]
+
+    def accepts(self, named: Sequence[str]) -> bool:
+        """Whether a session that pytest calls good is good. `named` are the given options that say who answers."""
+        passed = sum(facts["verdict"] == "PASS" for facts in self._decided.values())
+        owed = len(self._decided) + len(self.undecided)
+        if passed < owed:
+            self._objection = f"exit code 1: {owed - passed} of {owed} gates without PASS"
+        elif named and not owed:
+            self._objection = f"exit code 1: {named[0]} was given, but no gate was run"
+        return not self._objection
 
     def lines(self) -> list[tuple[str, bool]]:
-        """One line per gate, and whether it is good news."""
+        """One line per gate, and one where the exit code is not pytest's; and whether it is good news."""
         decided = [(f"{gate}: {facts['summary']}", facts["verdict"] == "PASS") for gate, facts in self._decided.items()]
         missing = [
-            (f"{gate}: INVALID: no verdict, for its deciding item did not run; select the whole gate", False)
+            (f"{gate}: INVALID: no verdict, for its deciding item did not run; run the whole gate", False)
             for gate in self.undecided
         ]
-        return decided + missing
+        objection = [(self._objection, False)] if self._objection else []
+        return decided + missing + objection
 
     def remember_failed(self, cache: pytest.Cache) -> None:
         """Let `--lf` run the whole of a gate that did not pass: its deciding item alone could not decide again.
@@ -85,7 +110,8 @@ class Ledger:
         """
         last_failed = cast("dict[str, bool]", cache.get(LAST_FAILED, {}))  # pyright: ignore[reportUnknownMemberType]
         items = [item for facts in self._decided.values() for item in facts["items"]]
-        items += [case for gate in self.undecided if f"{gate}::{DECIDING}" in last_failed for case in self._cases[gate]]
+        waiting = [gate for gate in self.undecided if f"{gate}::{DECIDING}" in last_failed]
+        items += [case for gate in waiting for case in self._cases.get(gate, ())]
         if items:
             cache.set(LAST_FAILED, {**last_failed, **dict.fromkeys(items, True)})
 

@@ -10,6 +10,9 @@ asked once per gate, in batches, and the record is written to `tunegate-runs/` a
   and shown without a record; the deciding item fails as INVALID; where the deciding item is not selected either, the
   session ends with exit code 1 and says so.
 - `--lf` after a gate that did not pass runs the whole gate: 100 cases and one verdict are one examination.
+- The exit code is the gates' and not that of pytest's outcomes: xfail, skip or a conftest.py that rewrites reports can
+  change how items are shown; the session still fails, unless each selected gate passed. So does one that names a model
+  (or answers) and runs no gate.
 - With pytest-xdist the first worker that needs a gate runs it; the others wait, and read its record.
 - A model or a suite that does not exist is one line: exit code 4 (the command line) or 2 (a collected file;
   pytest-xdist ends with 1). A model that cannot be opened makes the gate INVALID.
@@ -19,11 +22,15 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tunegate.gate_function import mark_of
-from tunegate.pytest_ledger import COMPLETE, LEDGER, Ledger, status
+from tunegate.pytest_ledger import COMPLETE, LEDGER, SELECTED_GATES, SESSION, Ledger, status
+
+WHO_ANSWERS = ("tunegate_model", "tunegate_responses")
+ONLY_LISTS = ("collectonly", "showfixtures", "show_fixtures_per_test")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,15 +42,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[LEDGER] = Ledger()
-    config.pluginmanager.register(config.stash[LEDGER], "tunegate-ledger")
-    if config.getoption("tunegate_model") or config.getoption("tunegate_responses"):
+    config.pluginmanager.register(config.stash[LEDGER])  # without a name, which `-p no:NAME` could take away
+    if any(config.getoption(name) for name in WHO_ANSWERS):
         from tunegate.pytest_gates import check_options
 
         check_options(config)
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    if not file_path.name.endswith((".gate.yaml", ".gate.yml")):
+    if not file_path.name.lower().endswith((".gate.yaml", ".gate.yml")):
         return None
     from tunegate.pytest_items import GateFile
 
@@ -56,6 +63,12 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: objec
     from tunegate.pytest_items import GateFunction
 
     return GateFunction.from_parent(collector, name=name, function=obj)  # pyright: ignore[reportUnknownMemberType]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    if not _only_lists(session.config):
+        gates = [item.parent.nodeid for item in session.items if COMPLETE in item.stash and item.parent]
+        session.config.stash[LEDGER].select(gates)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -78,14 +91,32 @@ def pytest_report_teststatus(
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if hasattr(session.config, "workerinput"):
-        return  # a worker of pytest-xdist sees a part of the reports; the controller sees them all
     ledger = session.config.stash[LEDGER]
+    if hasattr(session.config, "workerinput"):  # a worker of pytest-xdist sees all items, the controller all reports
+        vars(session.config)["workeroutput"][SELECTED_GATES] = ledger.selected
+        return
     cache: pytest.Cache | None = getattr(session.config, "cache", None)
     if cache is not None:
         ledger.remember_failed(cache)
-    if ledger.undecided and session.exitstatus == pytest.ExitCode.OK:
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    if session.exitstatus == pytest.ExitCode.OK and not _only_lists(session.config):
+        named = [f"--{name.replace('_', '-')}" for name in WHO_ANSWERS if session.config.getoption(name)]
+        if not ledger.accepts(named):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _only_lists(config: pytest.Config) -> bool:
+    return any(config.getoption(name, False) for name in ONLY_LISTS)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput[SESSION] = node.config.stash[LEDGER].session
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    output: dict[str, list[str]] = getattr(node, "workeroutput", {})
+    node.config.stash[LEDGER].select(output.get(SELECTED_GATES, []))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
