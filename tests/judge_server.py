@@ -21,6 +21,7 @@ class Reply:
     status: int = 200
     content_type: str = "application/json"
     delay_s: float = 0.0
+    drip_s: float = 0.0
     finish_reason: str = "stop"
 
 
@@ -58,7 +59,10 @@ def judge_server(answer: Callable[[dict[str, Any], int], Reply]) -> Iterator[Fak
                 self.send_header("Content-Type", reply.content_type)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body)
+                for byte in body if reply.drip_s else ():
+                    self.wfile.write(bytes([byte]))
+                    time.sleep(reply.drip_s)
+                self.wfile.write(b"" if reply.drip_s else body)
             except (BrokenPipeError, ConnectionResetError):
                 pass  # the client did not wait
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
 import math
+import os
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -463,6 +468,47 @@ def test_a_slow_server_is_given_up(folder: Path) -> None:
         assert time.monotonic() - start < 1.9
     assert finding.verdict is INVALID
     assert "timed out" in finding.reason
+
+
+def test_a_server_that_drips_is_given_up(folder: Path) -> None:
+    start = time.monotonic()
+    with judge_server(lambda request, number: Reply(good().content, drip_s=0.05)) as server:
+        [finding] = ask_server(folder, server.base_url, timeout_s=0.3, max_retries=1)
+        assert time.monotonic() - start < 4
+    assert len(server.requests) == 2
+    assert finding.verdict is INVALID
+    assert "no whole reply within 0.3 s" in finding.reason
+
+
+def test_ctrl_c_does_not_wait_for_a_server_that_hangs(folder: Path) -> None:
+    pytest.importorskip("openai")
+    with socket.create_server(("127.0.0.1", 0)) as hung:
+        server = {"base_url": f"http://127.0.0.1:{hung.getsockname()[1]}/v1", "model": "m"}
+        entry = {"judge": {"rubric": str(folder / "scale.yaml"), "min": 4, "server": server}}
+        code = f"from check_helpers import ask; ask({entry}, 'x')"
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+        process = subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE)
+        hung.settimeout(30)
+        connection, _ = hung.accept()
+        with connection, process:
+            connection.recv(1)  # it waits for the reply now
+            process.send_signal(signal.SIGINT)
+            try:
+                _, errors = process.communicate(timeout=10)
+            finally:
+                process.kill()
+    assert b"KeyboardInterrupt" in errors
+
+
+async def _ask_in_a_loop(folder: Path, base_url: str) -> list[Any]:
+    return ask_server(folder, base_url)
+
+
+def test_a_server_can_be_asked_from_a_notebook(folder: Path) -> None:
+    """Where an event loop runs already."""
+    with judge_server(lambda request, number: good()) as server:
+        [finding] = asyncio.run(_ask_in_a_loop(folder, server.base_url))
+    assert finding.verdict is PASS
 
 
 def test_a_server_in_trouble_is_asked_again_but_not_for_ever(folder: Path) -> None:

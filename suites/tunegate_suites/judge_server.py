@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
+from importlib import import_module
+from threading import Thread
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
@@ -19,7 +22,7 @@ from tunegate_suites.json_check import parse
 from tunegate_suites.judge_local import Opinion
 
 if TYPE_CHECKING:
-    from openai import OpenAI
+    from openai import AsyncOpenAI
 
 MAX_RAW_CHARS = 10_000
 _FENCE = re.compile(r"```(?:json)?[ \t]*\n(.*)\n```", re.DOTALL)
@@ -36,7 +39,7 @@ class ServerOptions(Options):
     api_key_env: str | None = Field(default=None, exclude=True)
     """the environment variable that holds the key, for servers that want one"""
     timeout_s: Annotated[float, Field(gt=0, exclude=True)] = 60.0
-    """longest wait for the server to send something"""
+    """longest wait for a whole reply"""
     max_retries: Annotated[int, Field(ge=0, le=20, exclude=True)] = 3
     """further tries after a refused connection, a timeout, 408, 409, 429 or 5xx; the pauses double from 0.5 s to 8 s"""
     concurrency: Annotated[int, Field(ge=1, le=256, exclude=True)] = 4
@@ -57,6 +60,28 @@ def api_key(options: ServerOptions, check: str) -> str:
     return key
 
 
+def async_client(options: ServerOptions, check: str) -> AsyncOpenAI:
+    """A client whose every try ends after `timeout_s`; the library's own timeout starts anew with each byte."""
+    from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+
+    class WithDeadline(DefaultAsyncHttpxClient):
+        async def send(self, request: Any, **how: Any) -> Any:
+            try:
+                async with asyncio.timeout(options.timeout_s):
+                    return await super().send(request, **how)
+            except TimeoutError as error:
+                http = import_module(type(request).__module__.partition(".")[0])  # httpx or httpx2: openai tries again
+                raise http.ReadTimeout(f"no whole reply within {options.timeout_s:g} s", request=request) from error
+
+    return AsyncOpenAI(
+        base_url=options.base_url,
+        api_key=api_key(options, check),
+        timeout=options.timeout_s,
+        max_retries=options.max_retries,
+        http_client=WithDeadline(),
+    )
+
+
 @dataclass(frozen=True)
 class ServerJudge:
     """Asks the server; several questions at once."""
@@ -65,22 +90,32 @@ class ServerJudge:
     menu: tuple[str, ...]
 
     def ask(self, questions: Sequence[tuple[Message, ...]]) -> list[Opinion]:
-        from openai import OpenAI
+        """Ask in a thread that ends with the process: Ctrl-C does not wait for it, and notebooks run a loop already."""
+        opinions: Future[list[Opinion]] = Future()
 
-        options = self.options
-        with OpenAI(
-            base_url=options.base_url,
-            api_key=api_key(options, "judge"),
-            timeout=options.timeout_s,
-            max_retries=options.max_retries,
-        ) as client:
-            pool = ThreadPoolExecutor(min(options.concurrency, len(questions) or 1), "judge")
+        def work() -> None:
             try:
-                return list(pool.map(lambda question: self._ask_one(client, question), questions))
-            finally:
-                pool.shutdown(cancel_futures=True)  # on Ctrl-C, do not ask what was not asked yet
+                opinions.set_result(asyncio.run(self._ask_all(questions)))
+            except BaseException as error:  # raised again where it is waited for
+                opinions.set_exception(error)
 
-    def _ask_one(self, client: OpenAI, question: tuple[Message, ...]) -> Opinion:
+        thread = Thread(target=work, name="judge", daemon=True)
+        thread.start()
+        result = opinions.result()
+        thread.join()
+        return result
+
+    async def _ask_all(self, questions: Sequence[tuple[Message, ...]]) -> list[Opinion]:
+        slots = asyncio.Semaphore(self.options.concurrency)
+        async with async_client(self.options, "judge") as client:
+
+            async def in_turn(question: tuple[Message, ...]) -> Opinion:
+                async with slots:
+                    return await self._ask_one(client, question)
+
+            return await asyncio.gather(*map(in_turn, questions))
+
+    async def _ask_one(self, client: AsyncOpenAI, question: tuple[Message, ...]) -> Opinion:
         from openai import APIStatusError, OpenAIError
 
         request: dict[str, Any] = {
@@ -93,7 +128,7 @@ class ServerJudge:
         }
         try:
             # The raw body: a client that is sent a web page with status 200 would raise an AttributeError.
-            body = client.chat.completions.with_raw_response.create(**request).text
+            body = (await client.chat.completions.with_raw_response.create(**request)).text
         except APIStatusError as error:
             return Opinion(
                 None, f"the judge answered with status {error.status_code}", error.response.text[:MAX_RAW_CHARS]

@@ -18,7 +18,7 @@ from tunegate.files import one_line
 from tunegate.optional import optional_import
 from tunegate.outcomes import Finding
 from tunegate_suites.base import NumericCheck
-from tunegate_suites.judge_server import ServerOptions, api_key
+from tunegate_suites.judge_server import ServerOptions, api_key, async_client
 from tunegate_suites.options import require
 from tunegate_suites.similarity import Similarity
 
@@ -81,18 +81,11 @@ class Ragas(NumericCheck):
         return asyncio.run(self._judge_all(samples))
 
     async def _judge_all(self, samples: Sequence[Sample]) -> list[Finding]:
-        from openai import AsyncOpenAI
-
         if self.server is None:
             metric = self._class(**self._embeddings(), **self.args)
             return [await self._judge_one(metric, sample) for sample in samples]
         options = self.server
-        async with AsyncOpenAI(
-            base_url=options.base_url,
-            api_key=api_key(options, self.name),
-            timeout=options.timeout_s,
-            max_retries=options.max_retries,
-        ) as client:
+        async with async_client(options, self.name) as client:
             metric = self._class(llm=self._llm(client, options), **self._embeddings(), **self.args)
             slots = asyncio.Semaphore(options.concurrency)
 
