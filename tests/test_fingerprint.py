@@ -83,6 +83,37 @@ def test_files_that_nobody_listed_count(model: Path, name: str):
     assert fingerprint(model) != before
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "LICENSE-1.safetensors",
+        "README.safetensors",
+        "attestation.safetensors",
+        ".w.safetensors",
+        ".w.gguf",
+        "runs/w.safetensors",
+        "logs/deep/w.safetensors",
+        ".hidden/LICENSE.safetensors",
+        "LICENSE.safetensors.index.json",
+    ],
+)
+def test_weights_count_whatever_they_are_called_and_wherever_they_lie(model: Path, name: str):
+    before = fingerprint(model)
+    write(model / name)
+    added = fingerprint(model)
+    write(model / name, "swapped")
+    assert len({before, added, fingerprint(model)}) == 3
+
+
+def test_link_to_a_folder_among_by_products_is_nobodys_business(model: Path, tmp_path: Path):
+    before = fingerprint(model)
+    write(tmp_path / "elsewhere" / "events")
+    write(model / "logs" / "one" / "events")
+    (model / "logs" / "latest").symlink_to(tmp_path / "elsewhere")
+    (model / ".cache").symlink_to(tmp_path / "elsewhere")
+    assert fingerprint(model) == before
+
+
 def test_place_and_age_of_the_folder_do_not_count(model: Path, tmp_path: Path):
     before = fingerprint(model)
     os.utime(model / "config.json", (0, 0))

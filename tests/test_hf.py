@@ -236,6 +236,14 @@ def test_out_of_memory_halves_the_batch_and_goes_on(chat_model: HFModel):
     assert max(faulty.batches[faulty.batches.index(5) + 1 :]) <= 2
 
 
+def test_equal_prompts_are_answered_together(chat_model: HFModel):
+    """All of such a prompt is a shared beginning, but for its last token, which each sequence needs for itself."""
+    watched = Faulty(chat_model.model)
+    same = [Case(str(number), "Rome") for number in range(3)]
+    assert answers(replace(chat_model, model=watched), same) == [answers(chat_model)[2]] * 3
+    assert watched.batches == [1] + [3] * SETTINGS.max_new_tokens
+
+
 def test_one_poisonous_case_is_invalid_alone(chat_model: HFModel):
     poison = chat_model.tokenizer("Rome")["input_ids"][-1]
     faulty = Faulty(chat_model.model, poison=poison)
@@ -348,6 +356,32 @@ def test_missing_shard(broken: Path):
     index = {"weight_map": {"a": "model.safetensors", "b": "model-00002-of-00002.safetensors"}}
     (broken / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
     with pytest.raises(CannotJudge, match="model-00002-of-00002"):
+        HFModel.load(broken)
+
+
+@pytest.mark.parametrize("name", ["runs/w.safetensors", "../w.safetensors", "LICENSE", "w.SAFETENSORS", 5])
+def test_shards_must_lie_in_the_folder_itself_where_the_fingerprint_covers_them(broken: Path, name: object):
+    (broken / "runs").mkdir()
+    for place in (broken / "runs/w.safetensors", broken.parent / "w.safetensors", broken / "LICENSE"):
+        shutil.copy(broken / "model.safetensors", place)
+    (broken / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": name}}), encoding="utf-8")
+    with pytest.raises(CannotJudge, match=f"weight_map.*{name}"):
+        HFModel.load(broken)
+
+
+def test_index_without_a_map_of_shards(broken: Path):
+    (broken / "model.safetensors.index.json").write_text('{"weight_map": ["a"]}', encoding="utf-8")
+    with pytest.raises(CannotJudge, match="weight_map"):
+        HFModel.load(broken)
+
+
+@pytest.mark.parametrize("name", ["runs/w.safetensors", "LICENSE", "LICENSE.safetensors.index.json"])
+def test_config_must_not_lead_to_weights_elsewhere(broken: Path, name: str):
+    (broken / "runs").mkdir()
+    shutil.copy(broken / "model.safetensors", broken / name)
+    config = json.loads((broken / "config.json").read_text(encoding="utf-8"))
+    (broken / "config.json").write_text(json.dumps({**config, "transformers_weights": name}), encoding="utf-8")
+    with pytest.raises(CannotJudge, match=f"transformers_weights.*{name}"):
         HFModel.load(broken)
 
 

@@ -135,6 +135,10 @@ def test_fewer_cases_registered_than_drawn_are_refused(project: Path) -> None:
         ("trained", {"model_sha256": "0" * 64}, Tampered),
         ("trained", {"model": "sft/attempt-1/model"}, Tampered),
         ("trained", {"model": "nowhere"}, NotPromotable),
+        ("trained", {"model": "../base"}, Tampered),
+        ("stage_started", {"gates": []}, CannotJudge),
+        ("gate_started", {"suite_sha256": "0" * 64}, Tampered),
+        ("gate_started", {"checks": []}, Tampered),
     ],
 )
 def test_a_record_that_does_not_support_it_is_refused(

@@ -15,7 +15,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from tunegate.exceptions import CannotJudge, ConfigError
 
@@ -47,6 +47,12 @@ BY_PRODUCT_FILES = (
 
 BY_PRODUCT_FOLDERS = (".*", "checkpoint-*", "optimizer", "runs", "logs", "__pycache__")
 """Folder names that are left out whole. `ref/`, the reference adapter that DPO saves, is not among them: it counts."""
+
+ALWAYS_LEFT_OUT = ("checkpoint-*",)
+"""The by-product folders in which not even weights count: whole models that training passed through."""
+
+WEIGHTS = ("*.safetensors", "*.gguf", "*.safetensors.index.json")
+"""These count whatever they are called and wherever they lie: an index may name `LICENSE-1.safetensors` as a shard."""
 
 PICKLE_WEIGHTS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
 
@@ -83,21 +89,29 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def is_by_product(name: str) -> bool:
-    """Whether a file of this name is left out of a fingerprint."""
-    return _matches(name, BY_PRODUCT_FILES)
+def is_by_product(relative: PurePath) -> bool:
+    """Whether a file at this path in a model folder is left out of the fingerprint."""
+    if _matches(relative.name, WEIGHTS):
+        return False
+    return _matches(relative.name, BY_PRODUCT_FILES) or _in_by_product_folder(relative.parent)
+
+
+def _in_by_product_folder(relative: PurePath) -> bool:
+    return any(_matches(part, BY_PRODUCT_FOLDERS) for part in relative.parts)
 
 
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:
     """Yield (path with forward slashes relative to `folder`, path) of every file that counts."""
     found = False
     for directory, subfolders, names in os.walk(folder, onerror=_unreadable):
-        subfolders[:] = [name for name in subfolders if not _matches(name, BY_PRODUCT_FOLDERS)]
+        subfolders[:] = [name for name in subfolders if not _matches(name, ALWAYS_LEFT_OUT)]
+        inside = Path(directory).relative_to(folder)
         linked = [name for name in subfolders if (Path(directory) / name).is_symlink()]
+        linked = [name for name in linked if not _in_by_product_folder(inside / name)]
         if linked:
             raise ConfigError(f"{Path(directory) / linked[0]}: a link to a folder inside a model; put the files there")
         for name in names:
-            if is_by_product(name):
+            if is_by_product(inside / name):
                 continue
             path = Path(directory) / name
             if _matches(name, PICKLE_WEIGHTS):

@@ -152,10 +152,22 @@ def check_weight_files(folder: Path) -> None:
 def _check_shards(folder: Path, present: set[str]) -> None:
     index = folder / "model.safetensors.index.json"
     if index.exists():
-        weight_map: dict[str, str] = read_config(index).get("weight_map", {})
-        absent = sorted(set(weight_map.values()) - present)
-        if absent:
-            raise CannotJudge(f"{folder}: {len(absent)} weight files named in {index.name} are missing: {absent[0]}")
+        weight_map: Any = read_config(index).get("weight_map", {})
+        shards: set[str] = (
+            {str(name) for name in weight_map.values()} if isinstance(weight_map, dict) else {"no mapping"}
+        )  # pyright: ignore
+        _check_named(index, "weight_map", shards, present)
+    config = folder / "config.json"
+    named = read_config(config).get("transformers_weights") if config.exists() else None
+    if named is not None:
+        _check_named(config, "transformers_weights", {str(named)}, present)
+
+
+def _check_named(path: Path, key: str, named: set[str], present: set[str]) -> None:
+    """Weights must lie in the model folder itself, where the fingerprint covers them."""
+    absent = sorted(named - present)
+    if absent:
+        raise CannotJudge(f"{path}: {key}: {len(absent)} files are no *.safetensors in this folder: {absent[0]}")
 
 
 def is_adapter(folder: Path) -> bool:

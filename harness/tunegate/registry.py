@@ -60,6 +60,10 @@ def recheck(gate: GateRecord) -> None:
     for outcome in gate.outcomes:
         if combine(outcome.findings)[0] is not outcome.verdict:
             raise Tampered(f"gate {gate.gate!r}: case {outcome.case_id!r} is {outcome.verdict}, its findings say not")
+        judged = [finding.check for finding in outcome.findings]
+        unanswered = judged == ["model"] and outcome.verdict is Verdict.INVALID
+        if judged != gate.checks and not unanswered:
+            raise Tampered(f"gate {gate.gate!r}: case {outcome.case_id!r} was not judged by the checks of the gate")
     seen = {outcome.case_id for outcome in gate.outcomes}
     if seen != set(gate.case_ids) or len(gate.case_ids) != gate.drawn:
         raise NotPromotable(f"gate {gate.gate!r}: {len(seen)} of {gate.drawn} registered cases are on record")
@@ -82,6 +86,8 @@ def final_attempt(run: RunRecord) -> tuple[StageRecord, AttemptRecord]:
         if stage is None or stage.verdict is not Verdict.PASS:
             state = "was not reached" if stage is None else stage.reason or "is not decided"
             raise NotPromotable(f"stage {name!r} has not passed: {state}")
+    if run.verdict is not Verdict.PASS:
+        raise NotPromotable(f"the run has not passed: {run.reason or 'it is not decided'}")
     stage = run.stages[planned[-1]] if planned else list(run.stages.values())[-1]
     return stage, stage.attempts[max(stage.attempts)]
 
@@ -92,6 +98,8 @@ def check_promotable(run: RunRecord, fingerprint: Fingerprint) -> tuple[AttemptR
     folder = run.folder / attempt.model
     if not folder.is_dir():
         raise NotPromotable(f"{folder}: the model that passed is not there any more")
+    if run.folder.resolve() not in folder.resolve().parents:
+        raise Tampered(f"{folder}: lies outside the folder of the run")
     if fingerprint(folder) != attempt.model_sha256:
         raise Tampered(f"{folder}: these are not the weights that passed; they changed after their gates")
     return attempt, folder
@@ -99,7 +107,15 @@ def check_promotable(run: RunRecord, fingerprint: Fingerprint) -> tuple[AttemptR
 
 def check_gates(run: RunRecord) -> AttemptRecord:
     """The final attempt of a run, every required gate of which passed when decided again from the record."""
-    stage, attempt = final_attempt(run)
+    _, final = final_attempt(run)
+    for stage in run.stages.values():
+        if not stage.attempts or not stage.required_gates:
+            raise CannotJudge(f"stage {stage.name!r}: no attempt or no required gate is on record")
+        _check_stage(run, stage, stage.attempts[max(stage.attempts)])
+    return final
+
+
+def _check_stage(run: RunRecord, stage: StageRecord, attempt: AttemptRecord) -> None:
     for name in stage.required_gates:
         gate = attempt.gates.get(name)
         if gate is None or not gate.decided:
@@ -109,7 +125,10 @@ def check_gates(run: RunRecord) -> AttemptRecord:
             raise Tampered(f"gate {name!r} was run on other weights ({gate.model_sha256})")
         if gate.verdict is not Verdict.PASS:
             raise NotPromotable(f"gate {name!r} of stage {stage.name!r}: {gate.verdict}: {gate.reason}")
-    return attempt
+        suite = run.start.get("suites", {}).get(name, {})
+        registered = [suite.get(key) for key in ("sha256", "draw", "accept", "checks")]
+        if registered != [gate.suite_sha256, gate.drawn, gate.accept, gate.checks]:
+            raise Tampered(f"gate {name!r} of stage {stage.name!r}: not the suite and plan that the run registered")
 
 
 def promote(run: RunRecord, alias: str, registry: Path, fingerprint: Fingerprint) -> Promotion:

@@ -141,6 +141,7 @@ class StageRun:
             peft=self.stage.spec.peft,
             save=self.stage.spec.save,
         )
+        self._check_start()
         self.tools.say(f"{self.stage.name}#{number}: training on {len(examples)} rows")
         result = self.tools.train(job)
         if result.error is not None:
@@ -158,6 +159,12 @@ class StageRun:
                 }
             )
         return self._attempts()[number]
+
+    def _check_start(self) -> None:
+        first = self.stage.name == self.pipeline.stages[0].name  # a GGUF file is not the folder made from it
+        source = self.pipeline.model if first else self.start.path
+        if self.tools.fingerprint(source) != self.start.sha256:
+            raise Tampered(f"{source}: the weights that stage {self.stage.name!r} starts from changed")
 
     def _examples(self, settings: Settings) -> list[Example]:
         return self.stage.data.take(settings.rows, derived_seed(self.pipeline.seed, self.stage.name, "rows"))
