@@ -179,6 +179,7 @@ def test_gguf_computes_the_same_as_the_folder_it_was_made_from(folder: Path, ggu
     original, converted = opened(folder), opened(gguf_file)
     torch.testing.assert_close(logits(converted), logits(original), rtol=1e-5, atol=1e-5)
     assert converted.sha256 == file_sha256(gguf_file) == model_sha256(str(gguf_file))
+    assert "quantization_config" not in (model_folder(str(gguf_file)) / "config.json").read_text(encoding="utf-8")
     settings = GenerationSettings(max_new_tokens=12)
     assert list(converted.generate([CASE], settings)) == list(original.generate([CASE], settings))
 

