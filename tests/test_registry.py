@@ -419,3 +419,17 @@ def test_every_gate_of_an_honest_run_is_decided_alike_again(project: Path, capsy
         recheck(gate)
     assert main(["report", str(project / "run"), "--recheck", "--html", str(project / "r.html")]) == 0
     assert "sft" in capsys.readouterr().out
+
+
+def test_verify_takes_the_folder_that_promote_prints(project: Path, registry: Path) -> None:
+    printed = promoted(project).folder
+    assert verify(str(printed), registry, fingerprint).sha256 == printed.name
+
+
+def test_promote_finds_the_registry_from_any_folder(
+    project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(project.parent)
+    record = carry_out(Path(project.name) / "tunegate.yaml", run="again")
+    monkeypatch.chdir(tmp_path / "project" / "again")
+    assert Path(record.start["pipeline"]).is_file()

@@ -202,6 +202,8 @@ def report(options: Namespace) -> int:
         for one in record.all_gates():
             if one.decided:
                 recheck(one)
+        decided = sum(one.decided for one in record.all_gates())
+        print(f"rechecked: the outcomes on record give the same verdict for all {decided} gates", file=sys.stderr)
     html = Path(options.html) if options.html else folder / "report.html"
     junit = Path(options.junit) if options.junit else None
     markdown = Path(options.markdown) if options.markdown else None

@@ -214,6 +214,10 @@ def print_check(facts: dict[str, Any]) -> None:
             f"stage {name}: {stage['method']} on {stage['rows']} rows, at most {stage['max_attempts']} attempts; "
             f"gates: {', '.join(stage['gates'])}"
         )
+        for gate in stage["gates"]:
+            fresh = facts["suites"][gate]["fresh_attempts"]
+            if fresh < stage["max_attempts"]:
+                show(f"note: stage {name}: the bank of {gate} is spent after {fresh} attempts; more are INCONCLUSIVE")
     if facts.get("gates_not_taken_last"):
         names = ", ".join(facts["gates_not_taken_last"])
         show(f"note: the last stage does not list {names}: the weights that are promoted do not take these gates")

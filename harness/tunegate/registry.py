@@ -237,6 +237,8 @@ def verify(model: str, registry: Path, fingerprint: Fingerprint) -> Promotion:
         if not folder.exists():
             aliases = [path.stem for path in (registry / "aliases").glob("*.json")]
             raise ConfigError(f"{model}: neither a model folder nor an alias in {registry}{nearest(model, aliases)}")
+        if (folder / "attestation.json").is_file():  # a registry entry, as `promote` prints it: its model is inside
+            folder = folder / "model"
         sha256 = fingerprint(folder)
     place = registry / "models" / sha256
     if not (place / "attestation.json").is_file():

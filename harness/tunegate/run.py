@@ -60,7 +60,7 @@ class PipelineRun:
                 {
                     "event": "run_started",
                     "name": pipeline.name,
-                    "pipeline": str(pipeline.path),
+                    "pipeline": str(pipeline.path.resolve()),
                     "pipeline_sha256": pipeline.sha256,
                     "model": pipeline.model,
                     "model_sha256": base_sha256,
