@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from check_helpers import FAIL, HUGE, INVALID, PASS, ask, sample
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tunegate.checks import judge
@@ -400,3 +402,35 @@ def test_rouge_of_a_text_with_itself_is_what_the_library_says(kind: str, text: s
 
     finding = ask({kind: {"min": 0.5}}, text, text)
     assert finding.value == (RougeScorer([kind]).score(text, text)[kind].fmeasure or None)  # 0 with itself is no score
+
+
+WORDS_OF = st.lists(
+    st.sampled_from(["gene", "Genes", "BLM", "3,4-b", "é", "the", ".", "caused", "causing"]), max_size=80
+)
+
+
+@given(answer=WORDS_OF, reference=WORDS_OF, stemmer=st.booleans())
+@settings(max_examples=200, deadline=None)
+def test_rouge_l_is_what_the_library_says(answer: list[str], reference: list[str], stemmer: bool) -> None:
+    from rouge_score.rouge_scorer import RougeScorer
+
+    text, expected = " ".join(answer), " ".join(["today", *reference])
+    scorer = RougeScorer(["rougeL"], use_stemmer=stemmer)
+    for measure in ("precision", "recall", "fmeasure"):
+        finding = ask({"rougeL": {"min": 0.5, "stemmer": stemmer, "measure": measure}}, text, expected)
+        assert finding.value == getattr(scorer.score(expected, text)["rougeL"], measure)
+
+
+def test_rouge_l_needs_no_nltk_whose_import_takes_a_second() -> None:
+    code = """
+import sys
+from check_helpers import ask
+ask({"rougeL": 0.5}, "one two", "two three")
+assert "nltk" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent)
+
+
+def test_rouge_counts_words_as_the_library_does_before_it_fills_a_table() -> None:
+    for name in ("rougeL", "rougeLsum"):
+        assert ask({name: 0.9}, "1." * 5_000, "2." * 5_000).verdict is INVALID
