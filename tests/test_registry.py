@@ -13,11 +13,12 @@ from fake_pipeline import carry_out, tools, write_pipeline
 
 from tunegate.cli import main
 from tunegate.event_log import EVENTS, RunLog, read_events
+from tunegate.evidence import NotPromotable, recheck
 from tunegate.exceptions import CannotJudge, ConfigError, Tampered
 from tunegate.fingerprint import fingerprint
 from tunegate.outcomes import Verdict
 from tunegate.record import read_run
-from tunegate.registry import NotPromotable, Promotion, promote, recheck, verify
+from tunegate.registry import Promotion, promote, verify
 
 Change = Callable[[dict[str, Any]], dict[str, Any] | None]
 

@@ -22,11 +22,11 @@ from fake_pipeline import PIPELINE, attempt_of, carry_out, open_model, tools, tr
 from tunegate.cases import Case
 from tunegate.cli import main
 from tunegate.event_log import EVENTS, Event, RunLog, read_events
+from tunegate.evidence import NotPromotable
 from tunegate.exceptions import CannotJudge, ConfigError, Tampered
 from tunegate.models import Response, ScriptedModel
 from tunegate.outcomes import Verdict
 from tunegate.record import GateRecord, RunRecord, outcome_to_json, read_run
-from tunegate.registry import NotPromotable
 from tunegate.training import TrainJob, TrainResult
 
 PASS, FAIL, INVALID, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INVALID, Verdict.INCONCLUSIVE

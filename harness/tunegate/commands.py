@@ -11,6 +11,7 @@ from typing import Any
 
 from tunegate import console, starter
 from tunegate.event_log import EVENTS, RunLog
+from tunegate.evidence import recheck
 from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.gate_run import GateRequest, GateRunResult, run_gate
 from tunegate.leakage import describe, find_leaks
@@ -19,7 +20,6 @@ from tunegate.outcomes import Verdict
 from tunegate.pipeline import Pipeline, load_pipeline, suite_place
 from tunegate.record import RunRecord, read_run
 from tunegate.registry import promote as promote_run
-from tunegate.registry import recheck
 from tunegate.registry import verify as verify_model
 from tunegate.responses import load_responses
 from tunegate.run import PipelineRun

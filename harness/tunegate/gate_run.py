@@ -10,11 +10,11 @@ from functools import cached_property
 from pathlib import Path
 
 from tunegate.event_log import RunLog, last_event
+from tunegate.evidence import recheck
 from tunegate.exceptions import ConfigError, Tampered
 from tunegate.models import Model, StoredResponses
 from tunegate.outcomes import Verdict
 from tunegate.record import GateRecord, read_run
-from tunegate.registry import recheck
 from tunegate.runner import GatePlace, GateRunner, Progress
 from tunegate.sampling import SinglePlan
 from tunegate.suites import Suite

@@ -12,12 +12,12 @@ from tunegate.cases import Case
 from tunegate.checks import Sample, judge
 from tunegate.decision import Decision
 from tunegate.event_log import RunLog
+from tunegate.evidence import recheck
 from tunegate.exceptions import CannotJudge, Tampered
 from tunegate.models import Model
 from tunegate.outcomes import Verdict
 from tunegate.pipeline import Pipeline, Stage
 from tunegate.record import AttemptRecord, Diagnosis, GateRecord, read_run
-from tunegate.registry import recheck
 from tunegate.retrain import Evidence, Settings, apply, diagnose, first_settings
 from tunegate.runner import GatePlace, GateRunner, Progress, ask, no_progress
 from tunegate.suites import Suite

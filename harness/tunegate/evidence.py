@@ -1,0 +1,134 @@
+"""The evidence for a promotion: does the record of a run support it, and what may be attested?
+
+Nothing that a record says of itself is believed: every gate is decided again from its outcomes, and each stage must
+have begun with the very weights that the stage before it ended with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tunegate import __version__
+from tunegate.decision import decide
+from tunegate.exceptions import CannotJudge, Tampered, TunegateError
+from tunegate.outcomes import Verdict, combine
+from tunegate.record import AttemptRecord, GateRecord, RunRecord, StageRecord
+from tunegate.sampling import SinglePlan
+
+Fingerprint = Callable[[Path], str]
+"""SHA-256 of a model on disk."""
+
+
+class NotPromotable(TunegateError):
+    """The evidence does not support a promotion."""
+
+    exit_code = 1
+
+
+def recheck(gate: GateRecord) -> None:
+    """Decide a gate again from the outcomes on record; raises Tampered when the recorded verdict differs.
+
+    Raises NotPromotable when the record holds fewer outcomes than the plan registered.
+    """
+    for outcome in gate.outcomes:
+        if combine(outcome.findings)[0] is not outcome.verdict:
+            raise Tampered(f"gate {gate.gate!r}: case {outcome.case_id!r} is {outcome.verdict}, its findings say not")
+        judged = [finding.check for finding in outcome.findings]
+        unanswered = judged == ["model"] and outcome.verdict is Verdict.INVALID
+        if judged != gate.checks and not unanswered:
+            raise Tampered(f"gate {gate.gate!r}: case {outcome.case_id!r} was not judged by the checks of the gate")
+    seen = {outcome.case_id for outcome in gate.outcomes}
+    if seen != set(gate.case_ids) or len(gate.case_ids) != gate.drawn:
+        raise NotPromotable(f"gate {gate.gate!r}: {len(seen)} of {gate.drawn} registered cases are on record")
+    decision = decide(SinglePlan(gate.drawn, gate.accept), gate.outcomes, gate.max_errors)
+    recorded = (gate.verdict, gate.passed, gate.failed, gate.invalid)
+    if (decision.verdict, decision.passed, decision.failed, decision.invalid) != recorded:
+        raise Tampered(
+            f"gate {gate.gate!r}: the record says {gate.verdict} with {gate.passed} passed, "
+            f"its outcomes give {decision.verdict} with {decision.passed}"
+        )
+
+
+def final_attempt(run: RunRecord) -> tuple[StageRecord, AttemptRecord]:
+    """The attempt whose model a run ends with; raises NotPromotable unless every stage passed."""
+    if not run.stages:
+        raise NotPromotable("the run has no stage; only a model that a pipeline trained and gated can be promoted")
+    planned = run.start.get("stages", [])
+    for name in planned:
+        stage = run.stages.get(name)
+        if stage is None or stage.verdict is not Verdict.PASS:
+            state = "was not reached" if stage is None else stage.reason or "is not decided"
+            raise NotPromotable(f"stage {name!r} has not passed: {state}")
+    if run.verdict is not Verdict.PASS:
+        raise NotPromotable(f"the run has not passed: {run.reason or 'it is not decided'}")
+    stage = run.stages[planned[-1]] if planned else list(run.stages.values())[-1]
+    return stage, stage.attempts[max(stage.attempts)]
+
+
+def check_promotable(run: RunRecord, fingerprint: Fingerprint) -> tuple[AttemptRecord, Path]:
+    """Hold a run's final model against its evidence: every required gate passed, on exactly these bytes."""
+    attempt = check_gates(run)
+    folder = run.folder / attempt.model
+    if not folder.is_dir():
+        raise NotPromotable(f"{folder}: the model that passed is not there any more")
+    if run.folder.resolve() not in folder.resolve().parents:
+        raise Tampered(f"{folder}: lies outside the folder of the run")
+    if fingerprint(folder) != attempt.model_sha256:
+        raise Tampered(f"{folder}: these are not the weights that passed; they changed after their gates")
+    return attempt, folder
+
+
+def check_gates(run: RunRecord) -> AttemptRecord:
+    """The final attempt of a run, every required gate of which passed when decided again from the record."""
+    _, final = final_attempt(run)
+    for stage in run.stages.values():
+        if not stage.attempts or not stage.required_gates:
+            raise CannotJudge(f"stage {stage.name!r}: no attempt or no required gate is on record")
+        _check_stage(run, stage, stage.attempts[max(stage.attempts)])
+    return final
+
+
+def _check_stage(run: RunRecord, stage: StageRecord, attempt: AttemptRecord) -> None:
+    for name in stage.required_gates:
+        gate = attempt.gates.get(name)
+        if gate is None or not gate.decided:
+            raise NotPromotable(f"gate {name!r} of stage {stage.name!r} was not decided")
+        recheck(gate)
+        if gate.model_sha256 != attempt.model_sha256:
+            raise Tampered(f"gate {name!r} was run on other weights ({gate.model_sha256})")
+        if gate.verdict is not Verdict.PASS:
+            raise NotPromotable(f"gate {name!r} of stage {stage.name!r}: {gate.verdict}: {gate.reason}")
+        suite = run.start.get("suites", {}).get(name, {})
+        registered = [suite.get(key) for key in ("sha256", "draw", "accept", "checks")]
+        if registered != [gate.suite_sha256, gate.drawn, gate.accept, gate.checks]:
+            raise Tampered(f"gate {name!r} of stage {stage.name!r}: not the suite and plan that the run registered")
+
+
+def attest(run: RunRecord, attempt: AttemptRecord, alias: str) -> dict[str, Any]:
+    gates = [gate for gate in attempt.gates.values() if gate.verdict is Verdict.PASS and gate.decided]
+    return {
+        "tunegate": __version__,
+        "run": run.name,
+        "model_sha256": attempt.model_sha256,
+        "base_model": run.start.get("model"),
+        "pipeline_sha256": run.start.get("pipeline_sha256"),
+        "record_sha256": run.digest,
+        "promoted_to": alias,
+        "gates": [
+            {
+                "stage": gate.stage,
+                "attempt": gate.attempt,
+                "gate": gate.gate,
+                "suite_sha256": gate.suite_sha256,
+                "model_sha256": gate.model_sha256,
+                "passed": gate.passed,
+                "drawn": gate.drawn,
+                "accept": gate.accept,
+                "interval": list(gate.interval),
+                "seed": gate.seed,
+            }
+            for gate in gates
+        ],
+    }
