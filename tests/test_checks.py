@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from tunegate.cases import Case
-from tunegate.checks import Sample, judge, unique_names
+from tunegate.checks import Sample, gate_can_fail, judge, unique_names
 from tunegate.models import Response
 from tunegate.outcomes import Finding, Outcome, Verdict
 
@@ -26,6 +26,7 @@ class Scripted:
     version: str = "7"
     batch_size: int = 1
     needs_choices: bool = False
+    can_fail: bool = True
     max_errors: dict[str, int] = field(default_factory=dict)
     fingerprint: str = "scripted"
     calls: list[list[str]] = field(default_factory=list)
@@ -144,3 +145,11 @@ def test_no_exception_of_a_check_ends_the_gate(error: type[BaseException]) -> No
     [outcome] = judge([Scripted(raising)], samples("x"))
     assert outcome.verdict is INVALID
     assert "no such luck" in outcome.reason
+
+
+def test_a_gate_can_fail_by_a_check_that_decides_or_by_a_cap_below_its_number_of_cases() -> None:
+    only_reports = Scripted(right, can_fail=False)
+    assert not gate_can_fail([only_reports], 100)
+    assert gate_can_fail([only_reports, Scripted(right)], 100)
+    assert gate_can_fail([Scripted(right, can_fail=False, max_errors={"empty": 99})], 100)
+    assert not gate_can_fail([Scripted(right, can_fail=False, max_errors={"empty": 100})], 100)

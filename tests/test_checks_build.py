@@ -61,7 +61,12 @@ def test_an_entry_becomes_a_check(entry: object, name: str, options: dict[str, o
         ({"rougeL": {"min": float("nan")}}, "rougeL.min: expected a finite number, got nan"),
         ({"rougeL": {"min": 0.5, "measure": "f1"}}, "rougeL.measure: expected 'precision', 'recall' or"),
         ({"regex": "("}, "regex.pattern: not a regular expression: missing )"),
-        ({"regex": ""}, "regex.pattern: an empty pattern matches any answer"),
+        ({"regex": ""}, "regex.pattern: '' matches any answer, an empty one too"),
+        ({"regex": ".*"}, "regex.pattern: '.*' matches any answer"),
+        ({"regex": "^"}, "regex.pattern: '^' matches any answer"),
+        ({"regex": "(yes|no)?"}, "regex.pattern: '(yes|no)?' matches any answer"),
+        ({"regex": r"[\s\S]*", "fullmatch": True}, "matches any answer"),
+        ({"errors": {"forbid": ["format"], "format": "(?s).*"}}, "errors.format: '(?s).*' matches any answer"),
         ({"regex": {}}, "regex: needs the option 'pattern'"),
         ({"contains": []}, "contains.text: the list is empty"),
         ({"contains": " "}, "contains.text: ' ' is contained in any answer"),
@@ -174,3 +179,18 @@ def run_python(code: str) -> str:
     )
     assert result.returncode == 0, result.stderr
     return result.stdout
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [r"^$", r"^\s*$", r"^.{0,500}$", r"(?s)^.{0,500}$", "^[^☃]*$", r"^[^\u2603]*$", r"^(?!.*\bsorry\b)", r"^[^a]*$|b"],
+)
+def test_a_pattern_that_matches_no_answer_at_all_may_still_refuse_others(pattern: str) -> None:
+    build_check({"regex": pattern}, Path())
+
+
+def test_checks_say_whether_they_can_fail() -> None:
+    for entry in ("exact", "json", {"errors": {"forbid": ["empty"]}}, {"rougeL": 0.5}):
+        assert build_check(entry, Path()).can_fail
+    for options in ({"report": ["empty"]}, {"max": {"empty": 3}}):  # a cap fails the gate, not a case
+        assert not build_check({"errors": options}, Path()).can_fail

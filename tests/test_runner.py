@@ -64,6 +64,13 @@ def run(folder: Path, suite: Suite, model: Any, **more: Any) -> GateRecord:
 # --- a whole gate --------------------------------------------------------------------------------------------------
 
 
+def test_a_gate_that_cannot_be_missed_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
+    suite = make_suite(check=Scripted(right, name="errors", can_fail=False))
+    with pytest.raises(ConfigError, match="suite 'facts': no answer can fail its checks: errors") as refusal:
+        run(tmp_path, suite, Spying(lambda cases: iter(())))
+    assert "\n" not in str(refusal.value)
+
+
 def test_every_drawn_case_is_asked_judged_and_recorded_once(tmp_path: Path) -> None:
     suite = make_suite()
     gate = run(tmp_path, suite, echo(sha256="weights"))

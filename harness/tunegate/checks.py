@@ -29,7 +29,8 @@ class Check(Protocol):
 
     `judge` returns one finding per sample, in order. `batch_size` is how many samples it likes at once: 1 for plain
     functions, more for checks that gain from batching. `needs_choices` asks the model for the likelihood of each
-    choice instead of a generated answer. `max_errors` caps error categories over a whole gate.
+    choice instead of a generated answer. `max_errors` caps error categories over a whole gate. `can_fail` is False for
+    a check that only reports.
     `fingerprint` is everything that can change a finding: name, version, options, contents of the files it uses.
     """
 
@@ -44,6 +45,8 @@ class Check(Protocol):
     @property
     def max_errors(self) -> dict[str, int]: ...
     @property
+    def can_fail(self) -> bool: ...
+    @property
     def fingerprint(self) -> str: ...
     def judge(self, samples: Sequence[Sample]) -> Sequence[Finding]: ...
 
@@ -52,6 +55,11 @@ CheckBuilder = Callable[[object, Path], Check]
 """Builds a check from its entry in a suite file and the folder of that file.
 
 Raises ConfigError that names the nearest check or option."""
+
+
+def gate_can_fail(checks: Sequence[Check], drawn: int) -> bool:
+    """Whether some answers to the `drawn` cases of a gate could fail it: a gate that nothing fails decides nothing."""
+    return any(check.can_fail or any(cap < drawn for cap in check.max_errors.values()) for check in checks)
 
 
 def judge(checks: Sequence[Check], samples: Sequence[Sample]) -> Iterator[Outcome]:

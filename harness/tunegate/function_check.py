@@ -30,6 +30,7 @@ class FunctionCheck:
     version: str = "1"
     batch_size: int = 1
     needs_choices: bool = False
+    can_fail: bool = True
     max_errors: dict[str, int] = field(default_factory=dict[str, int])
 
     @classmethod

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from tunegate.cases import Case
-from tunegate.checks import Sample, judge
+from tunegate.checks import Sample, gate_can_fail, judge
 from tunegate.decision import Decision, decide
 from tunegate.exceptions import ConfigError, Inconclusive, TunegateError
 from tunegate.models import Model, Response
@@ -83,6 +83,11 @@ class GateRunner:
     ) -> tuple[Case, ...]:
         if len(suite.cases) < plan.draw:
             raise ConfigError(f"suite {suite.name!r} has {len(suite.cases)} cases, the plan draws {plan.draw}")
+        if not gate_can_fail(suite.checks, plan.draw):
+            raise ConfigError(
+                f"suite {suite.name!r}: no answer can fail its checks: {', '.join(suite.check_names)}; add one that "
+                "decides, such as `exact`, or forbid an error category"
+            )
         cases = suite.draw(plan.draw, seed, used)
         if len(cases) < plan.draw:
             raise Inconclusive(

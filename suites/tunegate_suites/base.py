@@ -74,6 +74,10 @@ class CheckBase(Options):
         return {}
 
     @property
+    def can_fail(self) -> bool:
+        return True
+
+    @property
     def fingerprint(self) -> str:
         """Name, version, options and the hashes of files, as JSON; equal for equal checks, wherever they lie."""
         options = self.model_dump(mode="json", by_alias=True)

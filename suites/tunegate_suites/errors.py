@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from functools import cached_property
@@ -20,6 +21,7 @@ from tunegate_suites.categories.shape import empty, format_, prompt_echo, refusa
 from tunegate_suites.categories.spelling import dictionary, misspelling
 from tunegate_suites.categories.support import unsupported_entity, unsupported_number
 from tunegate_suites.options import require
+from tunegate_suites.patterns import matches_anything
 
 Category = Callable[[Sample, ErrorSettings], list[ErrorSpan]]
 
@@ -78,6 +80,8 @@ class Errors(CaseCheck, ErrorSettings):
         wanted = self._wanted
         if "format" in wanted and self.format is None:
             raise self.config_error("format", "the category 'format' needs the regular expression to match")
+        if self.format is not None and matches_anything(re.compile(self.format), whole=True):
+            raise self.config_error("format", f"{self.format!r} matches any answer, an empty one too")
         if "misspelling" in wanted:
             require("the error category 'misspelling'", "text", "spellchecker")
             try:
@@ -99,6 +103,10 @@ class Errors(CaseCheck, ErrorSettings):
     @property
     def max_errors(self) -> dict[str, int]:
         return self.max
+
+    @property
+    def can_fail(self) -> bool:
+        return bool(self.forbid)
 
     def judge_one(self, sample: Sample) -> Finding:
         spans: list[ErrorSpan] = []

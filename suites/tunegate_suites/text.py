@@ -11,6 +11,7 @@ from tunegate.checks import Sample
 from tunegate.outcomes import Finding
 from tunegate_suites.base import CaseCheck, Options
 from tunegate_suites.normalise import as_is, plain, squad
+from tunegate_suites.patterns import matches_anything
 from tunegate_suites.timing import TooSlow, time_limit
 
 NO_REFERENCE = "the case has no reference"
@@ -110,12 +111,12 @@ class Regex(CaseCheck):
     """capitals do not count"""
 
     def prepare(self) -> None:
-        if not self.pattern and not self.fullmatch:
-            raise self.config_error("pattern", "an empty pattern matches any answer")
         try:
-            self._compiled  # noqa: B018  compiling is the test
+            compiled = self._compiled
         except (re.error, OverflowError, RecursionError) as error:
             raise self.config_error("pattern", f"not a regular expression: {error}: {self.pattern!r}") from None
+        if matches_anything(compiled, whole=self.fullmatch):
+            raise self.config_error("pattern", f"{self.pattern!r} matches any answer, an empty one too")
 
     @cached_property
     def _compiled(self) -> re.Pattern[str]:
