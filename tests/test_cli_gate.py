@@ -22,7 +22,7 @@ from scipy.stats import binomtest
 
 from tunegate.cli import main
 from tunegate.event_log import EVENTS, read_events
-from tunegate.sampling import draw_order
+from tunegate.banks import draw_order
 
 Capture = pytest.CaptureFixture[str]
 TUNEGATE = [sys.executable, "-c", "from tunegate.cli import console_main; console_main()"]

@@ -1,16 +1,33 @@
-"""Sampling plans: every formula against scipy, and a draw that is fair, fresh and the same everywhere."""
+"""One draw: operating characteristic, average sample number and intervals, every formula against scipy."""
 
 from __future__ import annotations
 
+import json
+import math
 import time
-from collections import Counter
+from dataclasses import asdict
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binom, binomtest, chisquare
+from scipy.stats import binom, binomtest, hypergeom, nbinom
 
-from tunegate.sampling import SinglePlan, binomial_tail, draw_order, exact_interval
+from tunegate.binomial import binomial_tail
+from tunegate.sampling import (
+    DrawPlan,
+    SequentialPlan,
+    SinglePlan,
+    acceptance_probability,
+    average_sample_number,
+    bank_acceptance_probability,
+    endings,
+    exact_interval,
+    independent,
+    plan_from_json,
+    stopped_interval,
+    wald_plan,
+)
 
 counts = st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 rates = st.floats(1e-6, 1.0 - 1e-6)
@@ -78,27 +95,119 @@ def test_what_90_of_100_says_about_a_model() -> None:
     plan = SinglePlan()
     assert (plan.draw, plan.accept, plan.allowed_misses) == (100, 90, 10)
     for p in (0.8, 0.85, 0.9, 0.95):
-        assert plan.acceptance_probability(p) == pytest.approx(binom.sf(89, 100, p))
-    assert plan.acceptance_probability(0.8) < 0.01 < 0.98 < plan.acceptance_probability(0.95)
+        assert acceptance_probability(plan, p) == pytest.approx(binom.sf(89, 100, p))
+    assert acceptance_probability(plan, 0.8) < 0.01 < 0.98 < acceptance_probability(plan, 0.95)
 
 
-# --- drawing -------------------------------------------------------------------------------------------------------
+# --- when a draw stops ---------------------------------------------------------------------------------------------
 
-ids = st.sets(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), max_size=50)
-
-
-@given(ids=ids, seed=st.integers())
-def test_a_draw_is_a_permutation_whatever_the_order_of_the_bank(ids: set[str], seed: int) -> None:
-    order = draw_order(ids, seed)
-    assert sorted(order) == sorted(ids)
-    assert draw_order(sorted(ids, reverse=True), seed) == order
-
-
-def test_a_draw_is_the_same_on_every_machine() -> None:
-    assert draw_order(map(str, range(10)), seed=1) == ["8", "2", "4", "6", "3", "9", "1", "5", "7", "0"]
+singles = st.integers(1, 60).flatmap(lambda n: st.builds(SinglePlan, st.just(n), st.integers(1, n)))
+sequentials = st.builds(
+    wald_plan,
+    good=st.floats(0.9, 0.99),
+    at=st.floats(0.5, 0.85),
+    producer=st.floats(0.01, 0.2),
+    consumer=st.floats(0.01, 0.2),
+    draw=st.just(40),
+)
 
 
-def test_seeds_draw_differently_and_each_place_fairly() -> None:
-    first = Counter(draw_order(map(str, range(10)), seed)[0] for seed in range(2000))
-    assert chisquare(list(first.values())).pvalue > 0.001
-    assert len(first) == 10
+@given(plan=singles | sequentials)
+def test_limits_ask_on_only_while_the_verdict_is_open(plan: DrawPlan) -> None:
+    """Once rejected, no answer to what is left could have accepted; at the last case nothing stays open."""
+    allowed = plan.draw - plan.accept
+    for asked in range(1, plan.draw + 1):
+        accept_up_to, reject_from = plan.limits(asked)
+        assert -1 <= accept_up_to < reject_from <= allowed + 1
+    assert plan.limits(plan.draw) == (allowed, allowed + 1)
+
+
+@given(plan=singles | sequentials, p=rates)
+def test_the_ways_to_end_sum_to_one(plan: DrawPlan, p: float) -> None:
+    assert sum(ending.probability for ending in endings(plan, independent(p))) == pytest.approx(1.0, abs=1e-12)
+
+
+@given(plan=singles, p=rates)
+def test_the_recursion_is_the_binomial_tail(plan: SinglePlan, p: float) -> None:
+    accepted = sum(ending.probability for ending in endings(plan, independent(p)) if ending.accepted)
+    assert accepted == pytest.approx(binom.sf(plan.accept - 1, plan.draw, p), abs=1e-12)
+
+
+@given(plan=singles, p=st.floats(0.01, 0.99))
+def test_average_sample_number_of_a_curtailed_draw(plan: SinglePlan, p: float) -> None:
+    """It ends with the miss too many, a negative binomial waiting time, or with the last case."""
+    too_many = plan.allowed_misses + 1
+    waits = [(n, nbinom.pmf(n - too_many, too_many, 1 - p)) for n in range(too_many, plan.draw)]
+    expected = sum(n * chance for n, chance in waits) + plan.draw * (1 - sum(chance for _, chance in waits))
+    assert average_sample_number(plan, p) == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_coin_needs_22_tests_not_100() -> None:
+    assert average_sample_number(SinglePlan(100, 90), 0.5) == pytest.approx(22, abs=0.01)
+
+
+@pytest.mark.parametrize("passing", [0, 50, 170, 180, 190, 200])
+def test_a_draw_from_a_finite_bank_is_hypergeometric(passing: int) -> None:
+    expected = hypergeom.sf(89, 200, passing, 100)
+    assert bank_acceptance_probability(SinglePlan(100, 90), 200, passing) == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_bank_drawn_whole_leaves_nothing_to_chance() -> None:
+    assert bank_acceptance_probability(SinglePlan(100, 90), 100, 90) == pytest.approx(1.0)
+    assert bank_acceptance_probability(SinglePlan(100, 90), 100, 89) == 0.0
+
+
+def test_walds_lines() -> None:
+    """Wald (1947), section 5.3, worked with p0 = 0.05, p1 = 0.15 misses, alpha = beta = 0.05."""
+    plan = wald_plan(good=0.95, at=0.85, producer=0.05, consumer=0.05, draw=200)
+    g = math.log(0.15 / 0.05) - math.log(0.85 / 0.95)
+    assert plan.slope == pytest.approx(math.log(0.95 / 0.85) / g)
+    assert plan.accept_intercept == pytest.approx(math.log(0.95 / 0.05) / g)
+    assert plan.reject_intercept == pytest.approx(math.log(0.95 / 0.05) / g)
+    assert [plan.limits(n)[0] for n in (26, 27, 37, 38)] == [-1, 0, 0, 1]
+
+
+def test_walds_test_simulated() -> None:
+    """The exact recursion against 100,000 draws, played out case by case."""
+    plan, rng = wald_plan(0.95, 0.85, 0.05, 0.05, 140), np.random.default_rng(1)
+    for p in (0.85, 0.9, 0.95):
+        misses = np.cumsum(rng.random((100_000, plan.draw)) >= p, axis=1)
+        limits = np.array([plan.limits(n) for n in range(1, plan.draw + 1)])
+        accepts, rejects = misses <= limits[:, 0], misses >= limits[:, 1]
+        stops = np.argmax(accepts | rejects, axis=1)
+        accepted = accepts[np.arange(len(stops)), stops]
+        assert acceptance_probability(plan, p) == pytest.approx(accepted.mean(), abs=0.005)
+        assert average_sample_number(plan, p) == pytest.approx((stops + 1).mean(), rel=0.01)
+
+
+# --- the interval of a draw that stopped ---------------------------------------------------------------------------
+
+
+def test_the_interval_of_a_rejected_draw_in_closed_form() -> None:
+    """11 misses in 22: at most 11 of 22 right is as likely as the upper end allows; 10 misses in 21 the lower."""
+    low, high = stopped_interval(SinglePlan(100, 90), 22, 11)
+    assert binom.cdf(11, 22, high) == pytest.approx(0.025, abs=1e-6)
+    assert binom.sf(10, 21, low) == pytest.approx(0.025, abs=1e-6)
+
+
+@pytest.mark.parametrize("misses", [0, 4, 10])
+def test_the_interval_of_an_accepted_draw_is_clopper_and_pearsons(misses: int) -> None:
+    expected = binomtest(100 - misses, 100).proportion_ci(method="exact")
+    assert stopped_interval(SinglePlan(100, 90), 100, misses) == pytest.approx((expected.low, expected.high), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "plan", [SinglePlan(30, 27), wald_plan(0.95, 0.7, 0.05, 0.05, 40)], ids=["curtailed", "sequential"]
+)
+@pytest.mark.parametrize("p", [0.6, 0.8, 0.9, 0.97])
+def test_the_interval_covers_the_truth_as_often_as_it_says(plan: DrawPlan, p: float) -> None:
+    covered = 0.0
+    for ending in endings(plan, independent(p)):
+        low, high = stopped_interval(plan, ending.asked, ending.misses)
+        covered += ending.probability if low <= p <= high else 0.0
+    assert covered >= 0.95
+
+
+@given(plan=singles | sequentials)
+def test_a_plan_survives_the_record(plan: SinglePlan | SequentialPlan) -> None:
+    assert plan_from_json(json.loads(json.dumps(asdict(plan)))) == plan

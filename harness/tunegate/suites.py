@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tunegate.banks import draw_order
 from tunegate.cases import Case, Message, Prompt
 from tunegate.checks import Check, CheckBuilder, unique_names
 from tunegate.exceptions import ConfigError
@@ -16,7 +17,7 @@ from tunegate.files import resolve
 from tunegate.models import GenerationSettings
 from tunegate.outcomes import shallow
 from tunegate.rows import Row, read_rows
-from tunegate.sampling import SinglePlan, draw_order
+from tunegate.sampling import SinglePlan
 from tunegate.schema import CasesSpec, SuiteSpec, read_spec
 from tunegate.templates import MissingField, as_text, fill, fill_list, look_up
 from tunegate.yaml_file import KeyPath, YamlFile, load_yaml

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tunegate.banks import draw_order
 from tunegate.cases import Prompt
 from tunegate.exceptions import ConfigError
 from tunegate.files import resolve
 from tunegate.models import chat
 from tunegate.rows import Row, read_rows
-from tunegate.sampling import draw_order
 from tunegate.schema import DataSpec
 from tunegate.suites import prompt_of, select
 from tunegate.templates import fill

@@ -1,0 +1,60 @@
+"""A bank: the cases of a suite, split into a working part and a sealed part, and drawn from without replacement."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from tunegate.cases import Case
+
+Part = Literal["working", "sealed"]
+
+SEALED_SHARE = 1 / 3
+"""The share of the groups that is sealed, where a bank is large enough and its file does not say."""
+
+
+@dataclass(frozen=True)
+class Bank:
+    """The two parts of a bank. Cases of one group are in one part; only a confirming draw opens the sealed one."""
+
+    working: tuple[Case, ...]
+    sealed: tuple[Case, ...]
+
+    def part(self, name: Part) -> tuple[Case, ...]:
+        return self.working if name == "working" else self.sealed
+
+
+def split(cases: Sequence[Case], share: float) -> Bank:
+    """Seal about this share of the groups, chosen by hash: a case added later moves no other case."""
+    bound = int(share * 2**64)
+    sealed = [_group_hash(case) < bound for case in cases]
+    return Bank(
+        tuple(case for case, hidden in zip(cases, sealed, strict=True) if not hidden),
+        tuple(case for case, hidden in zip(cases, sealed, strict=True) if hidden),
+    )
+
+
+def _group_hash(case: Case) -> int:
+    """64 bits of the group; a case without one is its own group, and equal cases under two ids are one."""
+    own = json.dumps([case.prompt, case.references, case.context, case.choices], ensure_ascii=True)
+    text = f"sealed\x00{own if case.group is None else case.group}"
+    return int.from_bytes(hashlib.sha256(text.encode(errors="backslashreplace")).digest()[:8])
+
+
+def draw_order(ids: Iterable[str], seed: int) -> list[str]:
+    """A permutation of the case ids that depends on the seed alone.
+
+    Ids are ranked by SHA-256 of (seed, id). The first n of the order are a simple random sample without replacement,
+    the next n a fresh one, on every platform and in whatever order the bank was written.
+    """
+    return sorted(ids, key=lambda case_id: hashlib.sha256(f"{seed}\x00{case_id}".encode()).digest())
+
+
+def draw(cases: Sequence[Case], n: int, seed: int, used: frozenset[str] = frozenset()) -> tuple[Case, ...]:
+    """Draw up to `n` cases that are not in `used`: the next ones of the order that the seed gives."""
+    by_id = {case.id: case for case in cases}
+    fresh = [case_id for case_id in draw_order(by_id, seed) if case_id not in used]
+    return tuple(by_id[case_id] for case_id in fresh[:n])

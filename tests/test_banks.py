@@ -1,0 +1,78 @@
+"""Banks: a draw that is fair, fresh and the same everywhere; a sealed part that no group straddles."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest, chisquare
+
+from tunegate.banks import draw, draw_order, split
+from tunegate.cases import Case
+
+ids = st.sets(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), max_size=50)
+
+
+@given(ids=ids, seed=st.integers())
+def test_a_draw_is_a_permutation_whatever_the_order_of_the_bank(ids: set[str], seed: int) -> None:
+    order = draw_order(ids, seed)
+    assert sorted(order) == sorted(ids)
+    assert draw_order(sorted(ids, reverse=True), seed) == order
+
+
+def test_a_draw_is_the_same_on_every_machine() -> None:
+    assert draw_order(map(str, range(10)), seed=1) == ["8", "2", "4", "6", "3", "9", "1", "5", "7", "0"]
+
+
+def test_seeds_draw_differently_and_each_place_fairly() -> None:
+    first = Counter(draw_order(map(str, range(10)), seed)[0] for seed in range(2000))
+    assert chisquare(list(first.values())).pvalue > 0.001
+    assert len(first) == 10
+
+
+# --- sealing -------------------------------------------------------------------------------------------------------
+
+cases = st.lists(
+    st.builds(
+        Case, id=st.uuids().map(str), prompt=st.sampled_from("abc"), group=st.sampled_from([None, "g", "h", "i"])
+    ),
+    max_size=30,
+    unique_by=lambda case: case.id,
+)
+
+
+@given(cases=cases, share=st.floats(0, 1))
+def test_a_split_loses_nothing_and_no_group_straddles_it(cases: list[Case], share: float) -> None:
+    bank = split(cases, share)
+    assert sorted(case.id for case in (*bank.working, *bank.sealed)) == sorted(case.id for case in cases)
+    assert not {case.group for case in bank.working if case.group} & {case.group for case in bank.sealed}
+
+
+def test_equal_cases_under_two_ids_are_on_one_side() -> None:
+    twins = [Case(f"{number}-{twin}", f"question {number}") for number in range(200) for twin in "ab"]
+    bank = split(twins, 0.5)
+    assert not {case.prompt for case in bank.working} & {case.prompt for case in bank.sealed}
+
+
+@pytest.mark.parametrize("share", [0.1, 1 / 3, 0.5])
+def test_the_sealed_share_is_what_was_asked_for(share: float) -> None:
+    sealed = len(split([Case(str(number), f"What is {number}?") for number in range(3000)], share).sealed)
+    assert binomtest(sealed, 3000, share).pvalue > 0.001
+
+
+@given(cases=cases, later=cases)
+def test_a_case_added_later_moves_no_other(cases: list[Case], later: list[Case]) -> None:
+    known = {case.id for case in cases}
+    before, after = split(cases, 0.5), split([*cases, *(case for case in later if case.id not in known)], 0.5)
+    assert {case.id for case in before.sealed} == {case.id for case in after.sealed} & known
+
+
+def test_a_draw_leaves_out_what_was_used() -> None:
+    bank = [Case(str(number), "?") for number in range(10)]
+    first = draw(bank, 4, seed=1)
+    second = draw(bank, 4, seed=1, used=frozenset(case.id for case in first))
+    assert len(first) == len(second) == 4
+    assert not {case.id for case in first} & {case.id for case in second}
+    assert [*first, *second] == list(draw(bank, 8, seed=1))
