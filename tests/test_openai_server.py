@@ -14,6 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from judge_server import Reply as Completion
+from judge_server import judge_server
 
 from tunegate.cases import Case
 from tunegate.exceptions import ConfigError
@@ -167,6 +169,17 @@ def test_slow_server_is_given_up_on():
     with server(reply) as model:
         (response,) = answers(with_patience(model, timeout_s=0.2, max_retries=0), CASES[:1])
     assert "APITimeoutError" in (response.error or "")
+
+
+def test_server_that_drips_is_given_up_on():
+    started = time.monotonic()
+    with judge_server(lambda request, number: Completion("yes", drip_s=0.05)) as fake:
+        model = OpenAIModel(fake.base_url, "m", timeout_s=0.3, max_retries=1)
+        (response,) = answers(model, CASES[:1])
+        assert time.monotonic() - started < 4
+    assert len(fake.requests) == 2
+    assert response.error is not None
+    assert response.error.endswith("APITimeoutError: Request timed out: no whole reply within 0.3 s")
 
 
 def test_server_that_is_down():

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
-from threading import Thread
 from typing import Any
 
 from tunegate.cases import Case
 from tunegate.exceptions import ConfigError
 from tunegate.models import FinishReason, GenerationSettings, Response, as_messages, chat
-from tunegate.optional import optional_import
+from tunegate.openai_client import Server, ask_all
 
 FINISH_REASONS: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
 
@@ -23,9 +20,8 @@ FINISH_REASONS: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
 class OpenAIModel:
     """A model behind a server. Whatever goes wrong with one request is that case's `Response.error`.
 
-    The client repeats a request `max_retries` times, with growing pauses, when the connection fails, times out, or the
-    server answers 408, 409, 429 or 5xx. `sha256` is None: what a server runs cannot be hashed from here. The key comes
-    from the environment variable OPENAI_API_KEY; local servers want none.
+    `openai_client.Server` says how patiently it is asked. `sha256` is None: what a server runs cannot be hashed from
+    here. The key comes from the environment variable OPENAI_API_KEY; local servers want none.
     """
 
     base_url: str
@@ -54,8 +50,9 @@ class OpenAIModel:
 
     def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
         """Ask for all answers, `concurrency` at a time; each is yielded when it arrives."""
-        with self._client() as client:
-            yield from self._in_parallel(cases, lambda case: self._answer(client, case, settings))
+        key = os.environ.get("OPENAI_API_KEY") or "none"
+        server = Server(self.base_url, self.timeout_s, self.max_retries, self.concurrency, key)
+        return ask_all(server, cases, lambda client, case: self._answer(client, case, settings))
 
     def score_choices(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
         """Not possible: the chat API does not tell the likelihood of a given text."""
@@ -64,39 +61,7 @@ class OpenAIModel:
             "gate the model's weights instead, or ask for the letter of the choice and check it with `exact`"
         )
 
-    def _client(self) -> Any:
-        openai = optional_import("openai", "judge", "asking a server")
-        return openai.OpenAI(
-            base_url=self.base_url,
-            api_key=os.environ.get("OPENAI_API_KEY") or "none",
-            timeout=self.timeout_s,
-            max_retries=self.max_retries,
-        )
-
-    def _in_parallel(self, cases: Sequence[Case], ask: Callable[[Case], Response]) -> Iterator[tuple[int, Response]]:
-        """Ask in threads that end with the process: Ctrl-C does not wait for a slow server, as an executor would."""
-        todo: SimpleQueue[tuple[int, Case]] = SimpleQueue()
-        done: SimpleQueue[tuple[int, Response]] = SimpleQueue()
-        for numbered in enumerate(cases):
-            todo.put(numbered)
-
-        def work() -> None:
-            with suppress(Empty):
-                while True:
-                    index, case = todo.get_nowait()
-                    done.put((index, ask(case)))
-
-        for _ in range(min(self.concurrency, len(cases))):
-            Thread(target=work, daemon=True).start()
-        try:
-            for _ in cases:
-                yield done.get()
-        finally:  # a caller who has seen enough: what was not sent yet never is
-            with suppress(Empty):
-                while True:
-                    todo.get_nowait()
-
-    def _answer(self, client: Any, case: Case, settings: GenerationSettings) -> Response:
+    async def _answer(self, client: Any, case: Case, settings: GenerationSettings) -> Response:
         request: dict[str, Any] = {
             "model": self.model,
             "messages": list(as_messages(chat(case.prompt, settings.system))),
@@ -107,7 +72,7 @@ class OpenAIModel:
         if settings.stop:
             request["stop"] = list(settings.stop)
         try:
-            completion = client.chat.completions.create(**request)
+            completion = await client.chat.completions.create(**request)
         except Exception as error:  # whatever client or server came up with, this case has no answer
             return Response("", error=f"{self.name}: {_in_words(error)}")
         try:
@@ -130,5 +95,9 @@ def _seed(settings: GenerationSettings, case: Case) -> int:
 
 def _in_words(error: Exception) -> str:
     """What went wrong, in one line: the type tells time-outs, refusals and malformed answers apart."""
-    first = (str(error).strip().splitlines() or [""])[0][:300]
-    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+    words = [
+        str(part).strip().splitlines()[0].rstrip(".")[:300]
+        for part in (error, error.__cause__)
+        if str(part or "").strip()
+    ]
+    return ": ".join([type(error).__name__, *words])

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import re
 from collections.abc import Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
-from importlib import import_module
-from threading import Thread
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
 from tunegate.cases import Message
 from tunegate.exceptions import ConfigError
+from tunegate.openai_client import Server, ask_all
 from tunegate_suites.base import Options
 from tunegate_suites.json_check import parse
 from tunegate_suites.judge_local import Opinion
@@ -53,33 +50,17 @@ class ServerOptions(Options):
 def api_key(options: ServerOptions, check: str) -> str:
     """The key for the server, from the environment; raises ConfigError when the variable is not set."""
     if options.api_key_env is None:
-        return "none"  # the client wants one, and would look into the environment itself
+        return "none"
     key = os.environ.get(options.api_key_env)
     if not key:
         raise ConfigError(f"{check}.server.api_key_env: the environment variable {options.api_key_env!r} is not set")
     return key
 
 
-def async_client(options: ServerOptions, check: str) -> AsyncOpenAI:
-    """A client whose every try ends after `timeout_s`; the library's own timeout starts anew with each byte."""
-    from openai import AsyncOpenAI, DefaultAsyncHttpxClient
-
-    class WithDeadline(DefaultAsyncHttpxClient):
-        async def send(self, request: Any, **how: Any) -> Any:
-            try:
-                async with asyncio.timeout(options.timeout_s):
-                    return await super().send(request, **how)
-            except TimeoutError as error:
-                http = import_module(type(request).__module__.partition(".")[0])  # httpx or httpx2: openai tries again
-                raise http.ReadTimeout(f"no whole reply within {options.timeout_s:g} s", request=request) from error
-
-    return AsyncOpenAI(
-        base_url=options.base_url,
-        api_key=api_key(options, check),
-        timeout=options.timeout_s,
-        max_retries=options.max_retries,
-        http_client=WithDeadline(),
-    )
+def server_of(options: ServerOptions, check: str) -> Server:
+    """The server that the options describe, with its key; raises ConfigError when there is no key."""
+    key = api_key(options, check)
+    return Server(options.base_url, options.timeout_s, options.max_retries, options.concurrency, key)
 
 
 @dataclass(frozen=True)
@@ -90,30 +71,8 @@ class ServerJudge:
     menu: tuple[str, ...]
 
     def ask(self, questions: Sequence[tuple[Message, ...]]) -> list[Opinion]:
-        """Ask in a thread that ends with the process: Ctrl-C does not wait for it, and notebooks run a loop already."""
-        opinions: Future[list[Opinion]] = Future()
-
-        def work() -> None:
-            try:
-                opinions.set_result(asyncio.run(self._ask_all(questions)))
-            except BaseException as error:  # raised again where it is waited for
-                opinions.set_exception(error)
-
-        thread = Thread(target=work, name="judge", daemon=True)
-        thread.start()
-        result = opinions.result()
-        thread.join()
-        return result
-
-    async def _ask_all(self, questions: Sequence[tuple[Message, ...]]) -> list[Opinion]:
-        slots = asyncio.Semaphore(self.options.concurrency)
-        async with async_client(self.options, "judge") as client:
-
-            async def in_turn(question: tuple[Message, ...]) -> Opinion:
-                async with slots:
-                    return await self._ask_one(client, question)
-
-            return await asyncio.gather(*map(in_turn, questions))
+        opinions = dict(ask_all(server_of(self.options, "judge"), questions, self._ask_one))
+        return [opinions[index] for index in range(len(questions))]
 
     async def _ask_one(self, client: AsyncOpenAI, question: tuple[Message, ...]) -> Opinion:
         from openai import APIStatusError, OpenAIError

@@ -15,10 +15,11 @@ from pydantic import Field
 from tunegate.checks import Sample
 from tunegate.exceptions import nearest
 from tunegate.files import one_line
+from tunegate.openai_client import open_client
 from tunegate.optional import optional_import
 from tunegate.outcomes import Finding
 from tunegate_suites.base import NumericCheck
-from tunegate_suites.judge_server import ServerOptions, api_key, async_client
+from tunegate_suites.judge_server import ServerOptions, api_key, server_of
 from tunegate_suites.options import require
 from tunegate_suites.similarity import Similarity
 
@@ -85,7 +86,7 @@ class Ragas(NumericCheck):
             metric = self._class(**self._embeddings(), **self.args)
             return [await self._judge_one(metric, sample) for sample in samples]
         options = self.server
-        async with async_client(options, self.name) as client:
+        async with open_client(server_of(options, self.name)) as client:
             metric = self._class(llm=self._llm(client, options), **self._embeddings(), **self.args)
             slots = asyncio.Semaphore(options.concurrency)
 
