@@ -145,6 +145,35 @@ def test_a_second_process_is_refused_and_changes_nothing(tmp_path: Path) -> None
         assert (tmp_path / EVENTS).read_bytes() == before
 
 
+def test_no_file_beside_the_record_can_be_deleted_to_let_a_second_writer_in(tmp_path: Path) -> None:
+    with RunLog.open(tmp_path) as log:
+        log.append({"event": "note", "number": 1})
+        for path in tmp_path.iterdir():
+            if path.name != EVENTS:
+                path.unlink()
+        with pytest.raises(ConfigError, match="another tunegate process is writing"):
+            RunLog.open(tmp_path)
+
+
+def test_a_record_that_is_deleted_under_its_writer_is_noticed(tmp_path: Path) -> None:
+    with RunLog.open(tmp_path) as log:
+        log.append({"event": "note", "number": 1})
+        (tmp_path / EVENTS).unlink()
+        with pytest.raises(CannotJudge, match="the record is gone"):
+            log.append({"event": "note", "number": 2})
+
+
+def test_a_record_that_is_replaced_under_its_writer_is_noticed(tmp_path: Path) -> None:
+    """A second process that begins anew, or whoever puts a record there that says something else."""
+    with RunLog.open(tmp_path) as log:
+        log.append({"event": "note", "number": 1})
+        (tmp_path / EVENTS).unlink()
+        with RunLog.open(tmp_path) as second:
+            second.append({"event": "note", "number": 1})
+        with pytest.raises(Tampered, match="another file took the place of the record"):
+            log.append({"event": "note", "number": 2})
+
+
 def test_a_folder_that_is_a_file_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("")
     with pytest.raises(CannotJudge, match="cannot be written"):

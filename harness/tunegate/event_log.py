@@ -27,42 +27,57 @@ Event = Mapping[str, Any]
 class RunLog:
     """The open, locked event log of a run folder. Appending is durable: the line is on disk when `append` returns."""
 
-    def __init__(self, folder: Path, lock_fd: int, fd: int, last_sha256: str) -> None:
+    def __init__(self, folder: Path, fd: int, last_sha256: str) -> None:
         self.folder = folder
-        self._lock_fd = lock_fd
         self._fd = fd
         self._last_sha256 = last_sha256
         self._synced = time.monotonic()
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """Open or create the log; refuses a folder that another process is writing to (ConfigError)."""
+        """Open or create the log; refuses a folder that another process is writing to (ConfigError).
+
+        The record is its own lock: a file beside it could be deleted, and a second process let in, unnoticed.
+        """
+        path = folder / EVENTS
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            lock_fd = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
+            fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o644)
         except OSError as error:
             raise CannotJudge(f"{folder}: the run folder cannot be written: {error.strerror}") from error
         try:
-            fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(lock_fd)
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lines = _whole_lines(path)
+            last_sha256 = _unsealed(lines[-1], f"{path}:{len(lines)}")["line_sha256"] if lines else ""
+            log = cls(folder, fd, last_sha256)
+            log.check_in_place()
+            os.ftruncate(fd, sum(len(line) for line in lines))
+            os.lseek(fd, 0, os.SEEK_END)
+        except BlockingIOError as error:
+            os.close(fd)
             raise ConfigError(
                 f"{folder}: another tunegate process is writing to this run folder; wait for it or choose another"
             ) from error
-        path = folder / EVENTS
-        try:
-            lines = _whole_lines(path)
-            last_sha256 = _unsealed(lines[-1], f"{path}:{len(lines)}")["line_sha256"] if lines else ""
-            fd = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW, 0o644)
-            os.ftruncate(fd, sum(len(line) for line in lines))
-            os.lseek(fd, 0, os.SEEK_END)
         except OSError as error:
-            os.close(lock_fd)
+            os.close(fd)
             raise CannotJudge(f"{path}: cannot be written: {error.strerror}") from error
         except TunegateError:
-            os.close(lock_fd)
+            os.close(fd)
             raise
-        return cls(folder, lock_fd, fd, last_sha256)
+        return log
+
+    def check_in_place(self) -> None:
+        """Raise unless the file that is written to is still the one that a reader of the folder finds."""
+        path, ours = self.folder / EVENTS, os.fstat(self._fd)
+        try:
+            found = path.stat(follow_symlinks=False)
+        except OSError as error:
+            raise CannotJudge(
+                f"{path}: the record is gone, and with it all evidence of this run (was the folder deleted or moved?); "
+                "start it again"
+            ) from error
+        if (found.st_dev, found.st_ino) != (ours.st_dev, ours.st_ino):
+            raise Tampered(f"{path}: another file took the place of the record while it was being written")
 
     def append(self, *events: Event, durable: bool = True) -> None:
         """Write events; a `durable` one is on disk when this returns, others at most SYNC_EVERY_S later.
@@ -88,6 +103,7 @@ class RunLog:
             raise CannotJudge(f"{self.folder / EVENTS}: writing the record failed: {error.strerror}") from error
 
     def _sync(self) -> None:
+        self.check_in_place()
         try:
             os.fsync(self._fd)
         except OSError as error:
@@ -101,7 +117,6 @@ class RunLog:
 
     def close(self) -> None:
         os.close(self._fd)
-        os.close(self._lock_fd)
 
     def __enter__(self) -> Self:
         return self
