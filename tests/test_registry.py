@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_pipeline import carry_out, tools, write_pipeline
+from fake_pipeline import PIPELINE, carry_out, tools, write_pipeline
 
 from tunegate.cli import main
 from tunegate.event_log import EVENTS, RunLog, read_events
@@ -140,6 +142,8 @@ def test_fewer_cases_registered_than_drawn_are_refused(project: Path) -> None:
         ("stage_started", {"gates": []}, CannotJudge),
         ("gate_started", {"suite_sha256": "0" * 64}, Tampered),
         ("gate_started", {"checks": []}, Tampered),
+        ("gate_started", {"max_errors": {"empty": 5}}, Tampered),
+        ("attempt_started", {"input_sha256": "0" * 64}, Tampered),
     ],
 )
 def test_a_record_that_does_not_support_it_is_refused(
@@ -150,11 +154,162 @@ def test_a_record_that_does_not_support_it_is_refused(
             return event
         return None if change is None else {**event, **change}
 
-    rewrite(project, changed)
+    refuses(project, changed, error)
+
+
+def refuses(project: Path, change: Change, error: type[Exception], match: str | None = None) -> None:
+    """The run whose record is changed so is not promoted, and the registry stays as it is."""
+    rewrite(project, change)
     before = sorted((project / "registry").rglob("*"))
-    with pytest.raises(error):
+    with pytest.raises(error, match=match):
         promoted(project, "staging")
     assert sorted((project / "registry").rglob("*")) == before
+
+
+def test_a_stage_without_an_attempt_is_refused(project: Path) -> None:
+    def never_tried(event: dict[str, Any]) -> dict[str, Any] | None:
+        return None if event.get("attempt") and event["stage"] == "align" else event
+
+    refuses(project, never_tried, CannotJudge, "no attempt or no required gate is on record")
+
+
+@pytest.mark.parametrize("verdict", ["FAIL", "INVALID", "INCONCLUSIVE", None])
+def test_a_run_whose_verdict_is_not_pass_is_refused_whatever_its_stages_say(project: Path, verdict: str | None) -> None:
+    def decided(event: dict[str, Any]) -> dict[str, Any] | None:
+        if event["event"] != "run_decided":
+            return event
+        return {**event, "verdict": verdict, "reason": "no"} if verdict else None
+
+    refuses(project, decided, NotPromotable, "the run has not passed")
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "error", "match"),
+    [
+        ("gate_decided", {"passed": 4, "failed": 1}, Tampered, "its outcomes give PASS with 5"),
+        ("gate_decided", {"verdict": "FAIL"}, Tampered, "its outcomes give PASS"),
+        ("gate_decided", None, NotPromotable, "was not decided"),
+        ("gate_started", {"model_sha256": "0" * 64}, Tampered, "was run on other weights"),
+        ("gate_started", {"suite_sha256": "0" * 64}, Tampered, "not the suite and plan"),
+        ("gate_started", {"max_errors": {"empty": 5}}, Tampered, "not the suite and plan"),
+        ("trained", {"model_sha256": "0" * 64}, Tampered, "was run on other weights"),
+        ("attempt_started", {"input_sha256": "0" * 64}, Tampered, "'sft' did not begin with the weights"),
+    ],
+)
+def test_the_gates_of_an_earlier_stage_count_too(
+    project: Path, kind: str, change: dict[str, Any] | None, error: type[Exception], match: str
+) -> None:
+    def changed(event: dict[str, Any]) -> dict[str, Any] | None:
+        if event["event"] != kind or (event["stage"], event["attempt"]) != ("sft", 2):
+            return event
+        return None if change is None else {**event, **change}
+
+    refuses(project, changed, error, match)
+
+
+def test_a_stage_begins_with_the_weights_that_were_gated_before(project: Path) -> None:
+    """All of the earlier stage's evidence speaks of one set of weights, and the last stage began with another."""
+    other = "0" * 64
+
+    def swapped(event: dict[str, Any]) -> dict[str, Any]:
+        mine = event.get("stage") == "sft" and event.get("attempt") == 2
+        return {**event, "model_sha256": other} if mine and "model_sha256" in event else event
+
+    refuses(project, swapped, Tampered, "stage 'align' did not begin with the weights")
+
+
+def test_a_stage_that_was_not_registered_is_refused(project: Path) -> None:
+    def fewer(event: dict[str, Any]) -> dict[str, Any]:
+        return {**event, "stages": ["align"]} if event["event"] == "run_started" else event
+
+    refuses(project, fewer, Tampered, "stages sft: on record, but the run did not register them")
+
+
+@pytest.mark.parametrize("stage", ["sft", "align"])
+@pytest.mark.parametrize("checks", [["contains"], ["exact", "exact"], ["model"]])
+def test_a_case_that_other_checks_judged_is_refused(project: Path, stage: str, checks: list[str]) -> None:
+    """`model` is the name of the finding that a response could not be made: it can stand for no check, and no pass."""
+
+    def renamed(event: dict[str, Any]) -> dict[str, Any]:
+        if event["event"] != "outcome" or event["stage"] != stage:
+            return event
+        [finding] = event["outcome"]["findings"]
+        return {**event, "outcome": {**event["outcome"], "findings": [{**finding, "check": name} for name in checks]}}
+
+    refuses(project, renamed, Tampered, "was not judged by the checks of the gate")
+
+
+CAPPED = PIPELINE.replace("checks: [exact]", "checks: [exact, {errors: {max: {empty: 2}}}]")
+
+
+def test_the_caps_of_a_gate_are_registered_and_attested(tmp_path: Path) -> None:
+    path = write_pipeline(tmp_path / "project", CAPPED)
+    run = carry_out(path)
+    assert run.start["suites"]["facts"]["max_errors"] == {"empty": 2}
+    [gate] = verify("production", path.parent / "registry", fingerprint).attestation["gates"]
+    assert gate["max_errors"] == {"empty": 2}
+
+
+@pytest.mark.parametrize("caps", [{}, {"empty": 100}, None])
+@pytest.mark.parametrize("kind", ["gate_started", "run_started"])
+def test_caps_other_than_the_registered_ones_are_refused(
+    tmp_path: Path, kind: str, caps: dict[str, int] | None
+) -> None:
+    path = write_pipeline(tmp_path / "project", CAPPED)
+    carry_out(path)
+
+    def uncapped(event: dict[str, Any]) -> dict[str, Any]:
+        if event["event"] != kind:
+            return event
+        if kind == "gate_started":
+            return {**event, "max_errors": caps or {}}
+        return {**event, "suites": {name: {**facts, "max_errors": caps} for name, facts in event["suites"].items()}}
+
+    refuses(path.parent, uncapped, Tampered, "not the suite and plan that the run registered")
+
+
+# --- gates that the pipeline did not require -----------------------------------------------------------------------
+
+
+def with_another_gate(project: Path, outcome: dict[str, Any], decided: dict[str, Any]) -> None:
+    """Put a gate `extra` on record, taken by the final weights, that no stage requires."""
+    record: list[dict[str, Any]] = []
+    for event in read_events(project / "run"):
+        record.append(event)
+        if last_gate(event):
+            more = {"outcome": {**event["outcome"], **outcome}} if event["event"] == "outcome" else {}
+            record.append({**event, "gate": "extra", **more, **(decided if event["event"] == "gate_decided" else {})})
+    (project / "run" / EVENTS).unlink()
+    with RunLog.open(project / "run") as log:
+        log.append(*record)
+
+
+MISSED = {"verdict": "FAIL", "findings": [{"check": "exact", "verdict": "FAIL", "errors": []}]}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "decided", "verdict"),
+    [({}, {}, "PASS"), (MISSED, {"verdict": "FAIL", "passed": 0, "failed": 5}, "FAIL")],
+)
+def test_a_gate_that_was_not_required_is_attested_apart(
+    project: Path, capsys: pytest.CaptureFixture[str], outcome: dict[str, Any], decided: dict[str, Any], verdict: str
+) -> None:
+    with_another_gate(project, outcome, decided)
+    attestation = promoted(project, registry="other").attestation
+    assert [gate["gate"] for gate in attestation["gates"]] == ["facts"]
+    assert [(gate["gate"], gate["verdict"]) for gate in attestation["other_gates"]] == [("extra", verdict)]
+    assert main(["verify", "production", "--registry", str(project / "other")]) == 0
+    passed = 5 if verdict == "PASS" else 0
+    assert f"  not required: align#1 extra: {passed} of 5, {verdict}\n" in capsys.readouterr().out
+
+
+def test_a_gate_that_was_not_required_must_be_true_all_the_same(project: Path) -> None:
+    with_another_gate(project, MISSED, {})
+    with pytest.raises(Tampered, match="gate 'extra': the record says PASS with 5 passed, its outcomes give FAIL"):
+        promoted(project, registry="other")
+
+
+# --- weights -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("findings", [[], "failed", "invalid"])
@@ -198,6 +353,23 @@ def test_a_model_that_is_gone_cannot_be_promoted(project: Path) -> None:
         promoted(project)
 
 
+def test_a_model_folder_that_leads_out_of_the_run_is_refused(project: Path, tmp_path: Path) -> None:
+    """The same bytes, but in a place that others can write to between this look and the next."""
+    shutil.move(final_model(project), tmp_path / "elsewhere")
+    final_model(project).symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    with pytest.raises(Tampered, match="lies outside the folder of the run"):
+        promoted(project, "staging")
+
+
+def test_a_linked_file_is_copied_with_its_content(project: Path, tmp_path: Path) -> None:
+    weights = final_model(project) / "weights.txt"
+    shutil.move(weights, tmp_path / "weights.txt")
+    weights.symlink_to(tmp_path / "weights.txt")
+    folder = promoted(project, registry="other").folder
+    (tmp_path / "weights.txt").write_text("0.0")
+    assert verify("production", project / "other", fingerprint).folder == folder
+
+
 @pytest.mark.parametrize("alias", ["../outside", "/tmp/x", "", ".hidden", "a/b", "a\nb"])
 def test_an_alias_is_a_plain_name(project: Path, alias: str) -> None:
     with pytest.raises(ConfigError, match="alias"):
@@ -216,6 +388,94 @@ def test_a_copy_that_changed_is_not_promoted_again(project: Path, registry: Path
     with pytest.raises(Tampered):
         promoted(project, "staging")
     assert not (registry / "aliases" / "staging.json").exists()
+
+
+def test_promoting_once_more_says_so_and_changes_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["promote", str(project / "run"), "--registry", str(project / "other")]
+    record, pointer = project / "run" / EVENTS, project / "other" / "aliases" / "production.json"
+    assert main(command) == 0
+    assert "already" not in capsys.readouterr().out
+    before = record.read_bytes(), pointer.stat().st_ino
+    for _ in range(2):
+        assert main(command) == 0
+        assert capsys.readouterr().out.count("production points at them already; nothing was changed\n") == 1
+    assert main([*command, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["already"] is True
+    assert (record.read_bytes(), pointer.stat().st_ino) == before
+    assert main([*command, "--to", "staging"]) == 0
+    assert "already" not in capsys.readouterr().out
+    assert [event["alias"] for event in read_run(project / "run").promotions[1:]] == ["production", "staging"]
+
+
+def test_a_promotion_that_another_run_made_is_put_on_this_ones_record(project: Path) -> None:
+    carry_out(project / "tunegate.yaml", run="again")  # the same weights, from the same seeds
+    assert [event["alias"] for event in read_run(project / "again").promotions] == ["production"]
+
+
+# --- aliases -------------------------------------------------------------------------------------------------------
+
+
+def test_all_aliases_of_the_bytes_are_named_and_no_others(
+    project: Path, registry: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert promoted(project, "staging").aliases == ("production", "staging")
+    model = str(final_model(project))
+    assert verify("staging", registry, fingerprint).aliases == ("production", "staging")
+    other = read_run(better_run(project) / "run")
+    assert promote(other, "production", registry, fingerprint).aliases == ("production",)
+    assert verify(model, registry, fingerprint).aliases == ("staging",)
+    assert verify("staging", registry, fingerprint).aliases == ("staging",)
+    promote(other, "staging", registry, fingerprint)
+    assert verify(model, registry, fingerprint).aliases == ()
+    assert main(["verify", model, "--registry", str(registry)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"promoted: {fingerprint(final_model(project))}"
+    assert "aliases of these bytes: none; no alias points here any more" in lines
+    assert main(["verify", "staging", "--registry", str(registry), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["alias"], told["aliases"]) == ("staging", ["production", "staging"])
+
+
+def by_copy(pointer: Path, name: Path) -> None:
+    shutil.copy(pointer, name)
+
+
+@pytest.mark.parametrize("put", [by_copy, os.link, os.symlink])
+def test_a_pointer_put_under_another_name_is_tampering(
+    project: Path, registry: Path, put: Callable[[Path, Path], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The older model stands as `staging`; whoever copies that pointer has not promoted it to production."""
+    promoted(project, "staging")
+    better = promote(read_run(better_run(project) / "run"), "production", registry, fingerprint)
+    production = registry / "aliases" / "production.json"
+    production.unlink()
+    put(registry / "aliases" / "staging.json", production)
+    with pytest.raises(Tampered, match="is the pointer of the alias 'staging' under another name"):
+        verify("production", registry, fingerprint)
+    assert main(["verify", "production", "--registry", str(registry)]) == 5
+    assert "production.json" in capsys.readouterr().err
+    with pytest.raises(Tampered, match="under another name"):
+        verify(str(better.folder), registry, fingerprint)
+
+
+def test_an_alias_stands_for_the_attestation_that_it_was_set_on(project: Path, registry: Path) -> None:
+    """An entry whose every part is sound in itself, made later from a longer record, is not what was pointed at."""
+    later = promoted(project, registry="later").folder
+    [place] = (registry / "models").iterdir()
+    shutil.rmtree(place)
+    shutil.copytree(later, place)
+    assert verify(str(final_model(project)), project / "later", fingerprint).aliases == ("production",)
+    with pytest.raises(Tampered, match="is not the attestation that this alias was set on"):
+        verify("production", registry, fingerprint)
+
+
+def test_an_attestation_of_another_format_is_named_as_such(project: Path, registry: Path) -> None:
+    [place] = (registry / "models").iterdir()
+    attestation = json.loads((place / "attestation.json").read_text())
+    (place / "attestation.json").write_text(json.dumps({**attestation, "format": 0}))
+    (registry / "aliases" / "production.json").unlink()
+    with pytest.raises(ConfigError, match="written by another version of Tunegate"):
+        verify(str(final_model(project)), registry, fingerprint)
 
 
 # --- a kill in the middle ------------------------------------------------------------------------------------------
@@ -251,7 +511,7 @@ def test_a_kill_in_the_middle_leaves_the_old_alias(project: Path, registry: Path
         promote(run, "production", registry, killed_when("partial"))  # the copy is made, and not yet in its place
     assert alias.read_bytes() == old
     before = verify("production", registry, fingerprint)
-    assert before.attestation["record_sha256"] == json.loads(old)["record_sha256"]
+    assert before.sha256 == json.loads(old)["sha256"]
     promote(run, "production", registry, fingerprint)
     assert verify("production", registry, fingerprint).sha256 == run.stages["align"].attempts[1].model_sha256
 
@@ -298,8 +558,8 @@ def test_a_copy_that_differs_from_the_original_is_refused(project: Path, registr
 def test_promoted_bytes_are_known_wherever_they_lie(project: Path, registry: Path) -> None:
     by_alias = verify("production", registry, fingerprint)
     by_folder = verify(str(final_model(project)), registry, fingerprint)
-    assert by_alias == by_folder
-    assert by_alias.alias == "production"
+    assert by_alias == replace(by_folder, alias="production")
+    assert by_folder.alias is None
 
 
 def test_bytes_that_were_never_promoted_are_refused(project: Path, registry: Path) -> None:
@@ -347,8 +607,10 @@ def test_a_gate_that_was_never_run_cannot_be_attested(registry: Path) -> None:
     attestation = json.loads((place / "attestation.json").read_text())
     attestation["gates"].append({**attestation["gates"][0], "gate": "safety", "passed": 100, "drawn": 100})
     (place / "attestation.json").write_text(json.dumps(attestation))
-    with pytest.raises(Tampered, match="says something else than the record"):
+    with pytest.raises(Tampered, match="not the attestation that this alias was set on"):
         verify("production", registry, fingerprint)
+    with pytest.raises(Tampered, match="says something else than the record"):
+        verify(str(place / "model"), registry, fingerprint)
 
 
 def test_a_record_swapped_for_another_runs_is_tampering(project: Path, registry: Path) -> None:
@@ -358,11 +620,28 @@ def test_a_record_swapped_for_another_runs_is_tampering(project: Path, registry:
         verify("production", registry, fingerprint)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"sha256": 5}', '{"sha256": "../../../etc"}', "\x00"])
-def test_an_alias_file_that_is_broken_is_tampering(registry: Path, content: str) -> None:
+BROKEN = [
+    "",
+    "[]",
+    "{}",
+    '{"sha256": 5}',
+    '{"sha256": "../../../etc"}',
+    "\x00",
+    '{"alias": "production", "sha256": "SHA"}',
+]
+
+
+@pytest.mark.parametrize("content", [*BROKEN, '{"alias": "production", "sha256": "SHA"}'])
+def test_an_alias_file_that_is_broken_is_tampering_until_it_is_set_anew(
+    project: Path, registry: Path, content: str
+) -> None:
+    content = content.replace("SHA", fingerprint(final_model(project)))
     (registry / "aliases" / "production.json").write_text(content)
-    with pytest.raises(Tampered):
-        verify("production", registry, fingerprint)
+    for name in ("production", str(final_model(project))):
+        with pytest.raises(Tampered, match=r"production\.json"):
+            verify(name, registry, fingerprint)
+    assert not promoted(project).already
+    assert verify("production", registry, fingerprint).aliases == ("production",)
 
 
 def test_a_folder_is_not_taken_for_the_alias_of_the_same_name(
@@ -385,6 +664,25 @@ def test_a_file_beside_a_folder_is_not_taken_for_its_alias(registry: Path, tmp_p
     shutil.copy(registry / "aliases" / "production.json", tmp_path / "evil.json")
     with pytest.raises(NotPromotable):
         verify(str(folder), registry, fingerprint)
+
+
+def test_an_attestation_put_into_a_folder_does_not_lead_away_from_its_weights(
+    project: Path, registry: Path, tmp_path: Path
+) -> None:
+    """Promoted bytes in a subfolder `model` say nothing of the weights beside it, which a loader would take."""
+    [place] = (registry / "models").iterdir()
+    evil = Path(shutil.copytree(place, tmp_path / "evil"))
+    (evil / "weights.txt").write_text("never gated")
+    with pytest.raises(NotPromotable):
+        verify(str(evil), registry, fingerprint)
+
+
+@pytest.mark.parametrize("name", ["production", "model"])
+def test_a_model_that_is_gone_from_the_registry_is_tampering(project: Path, registry: Path, name: str) -> None:
+    [place] = (registry / "models").iterdir()
+    shutil.rmtree(place / "model")
+    with pytest.raises(Tampered, match="model is gone from the registry"):
+        verify(name if name == "production" else str(final_model(project)), registry, fingerprint)
 
 
 def test_names_that_are_neither_are_usage_errors(registry: Path, project: Path) -> None:

@@ -24,9 +24,11 @@ from tunegate.cli import main
 from tunegate.event_log import EVENTS, Event, RunLog, read_events
 from tunegate.evidence import NotPromotable
 from tunegate.exceptions import CannotJudge, ConfigError, Tampered
+from tunegate.fingerprint import fingerprint
 from tunegate.models import Response, ScriptedModel
 from tunegate.outcomes import Verdict
 from tunegate.record import GateRecord, RunRecord, outcome_to_json, read_run
+from tunegate.registry import verify
 from tunegate.training import TrainJob, TrainResult
 
 PASS, FAIL, INVALID, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INVALID, Verdict.INCONCLUSIVE
@@ -363,6 +365,52 @@ def test_weights_that_change_while_they_are_gated_are_tampering(pipeline: Path) 
         carry_out(pipeline, replace(tools(), open_model=lambda path: replace(open_model(path), sha256="0" * 64)))
 
 
+def swap(path: Path) -> None:
+    (path / "weights.txt").write_text("1.0\nnever trained")
+
+
+def test_weights_swapped_between_training_and_gate_are_not_gated(pipeline: Path) -> None:
+    """The run looked at what was trained; the model that is opened afterwards is another, which would pass."""
+
+    def swapped(path: str) -> ScriptedModel:
+        swap(Path(path))
+        return open_model(path)
+
+    with pytest.raises(Tampered, match="changed while they were being gated"):
+        carry_out(pipeline, replace(tools(skills={}), open_model=swapped))
+    assert events(pipeline, "gate_started") == []
+
+
+@pytest.mark.parametrize("swapped_in", ["base", "run/sft/attempt-2/model"])
+def test_weights_swapped_while_a_stage_trains_on_them_are_tampering(pipeline: Path, swapped_in: str) -> None:
+    """What `align` was trained from may be what was swapped in, and that passed no gate."""
+
+    def train(job: TrainJob) -> TrainResult:
+        source = pipeline.parent / swapped_in
+        if Path(job.model).resolve() == source.resolve():
+            swap(source)
+        return trainer()(job)
+
+    with pytest.raises(Tampered, match=r"the weights that stage '(sft|align)' starts from changed"):
+        carry_out(pipeline, replace(tools(), train=train))
+    assert events(pipeline, "promoted") == []
+
+
+@pytest.mark.parametrize("stage", ["sft", "align"])
+def test_weights_swapped_after_they_were_opened_for_their_gates_are_tampering(pipeline: Path, stage: str) -> None:
+    """The verdict is about the weights in memory; those on disk are what the next step would take."""
+
+    def swapped(path: str) -> ScriptedModel:
+        model = open_model(path)
+        if f"{stage}/attempt-{2 if stage == 'sft' else 1}" in path:
+            swap(Path(path))
+        return model
+
+    with pytest.raises(Tampered, match=r"changed"):
+        carry_out(pipeline, replace(tools(), open_model=swapped))
+    assert not (pipeline.parent / "registry").exists()
+
+
 def test_a_record_that_was_changed_is_tampering(pipeline: Path) -> None:
     carry_out(pipeline, tools(skills={}))
     record = pipeline.parent / "run" / EVENTS
@@ -402,6 +450,46 @@ def test_a_second_process_is_refused(pipeline: Path) -> None:
     assert second.returncode != 0
     assert "another tunegate process is writing to this run folder" in second.stderr
     assert list(read_events(pipeline.parent / "run")) == []
+
+
+# --- a run folder that goes away -----------------------------------------------------------------------------------
+
+
+def test_a_run_folder_deleted_while_it_trains_is_invalid(pipeline: Path) -> None:
+    def train(job: TrainJob) -> TrainResult:
+        shutil.rmtree(pipeline.parent / "run")
+        return trainer()(job)  # makes the folder anew, as a real training does
+
+    with pytest.raises(CannotJudge, match=r"run/events\.jsonl: the record is gone"):
+        carry_out(pipeline, replace(tools(), train=train))
+
+
+def test_a_training_that_has_nowhere_to_write_is_invalid(pipeline: Path) -> None:
+    def train(job: TrainJob) -> TrainResult:
+        shutil.rmtree(pipeline.parent / "run")
+        raise FileNotFoundError(f"{job.output}: no such folder")
+
+    with pytest.raises(CannotJudge, match="the record is gone"):
+        carry_out(pipeline, replace(tools(), train=train))
+
+
+@pytest.mark.parametrize("moment", [1, 4, 5])
+def test_a_run_folder_deleted_while_it_is_gated_is_invalid(pipeline: Path, moment: int) -> None:
+    asked = itertools.count(1)
+
+    def vanishing(path: str) -> ScriptedModel:
+        model = open_model(path)
+
+        def answer(case: Case) -> str | Response:
+            if next(asked) == moment:
+                shutil.rmtree(pipeline.parent / "run")
+            return model.script(case)
+
+        return replace(model, script=answer)
+
+    with pytest.raises(CannotJudge, match="was the folder deleted or moved"):
+        carry_out(pipeline, replace(tools(), open_model=vanishing))
+    assert carry_out(pipeline).verdict is PASS  # from the start: nothing of the evidence is left
 
 
 # --- kills ---------------------------------------------------------------------------------------------------------
@@ -544,6 +632,84 @@ def test_a_promotion_that_does_not_succeed_is_tried_again(pipeline: Path) -> Non
     (pipeline.parent / "registry").unlink()
     run = carry_out(pipeline)
     assert (run.verdict, len(run.promotions)) == (PASS, 1)
+
+
+GONE = ["registry", "registry/aliases/production.json", "registry/aliases", "registry/models", "registry/models/*"]
+
+
+@pytest.mark.parametrize("gone", GONE)
+def test_a_promotion_that_is_not_there_any_more_is_made_again(
+    pipeline: Path, gone: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    carry_out(pipeline)
+    for path in pipeline.parent.glob(gone):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    said: list[str] = []
+    run = carry_out(pipeline, replace(tools(), say=said.append))
+    assert said[-1].startswith("promoted to production again, because it was gone from the registry: ")
+    promotion = verify("production", pipeline.parent / "registry", fingerprint)
+    assert [event["model_sha256"] for event in run.promotions] == [promotion.sha256]
+    assert len(events(pipeline, "promoted")) == 2
+    assert main(["run", str(pipeline), "--run", str(pipeline.parent / "run")]) == 0
+    assert capsys.readouterr().out.count("promoted to production: ") == 1
+
+
+def test_a_promotion_that_cannot_be_made_again_is_not_claimed(
+    pipeline: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    carry_out(pipeline)
+    shutil.rmtree(pipeline.parent / "registry")
+    shutil.rmtree(pipeline.parent / "run" / "align")
+    assert main(["run", str(pipeline), "--run", str(pipeline.parent / "run")]) == 1
+    out, err = capsys.readouterr()
+    assert "promoted" not in out
+    assert "the model that passed is not there any more" in err
+
+
+def test_an_alias_that_another_run_took_over_is_left_alone_and_not_claimed(
+    pipeline: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    carry_out(pipeline)
+    newer = write_pipeline(
+        pipeline.parent.parent / "newer", PIPELINE.replace("registry: registry", "registry: ../project/registry")
+    )
+    [promotion] = carry_out(newer, tools({"sft#1": 1.0, "align#1": 0.999})).promotions
+    assert carry_out(pipeline).promotions == []
+    command = ["run", str(pipeline), "--run", str(pipeline.parent / "run")]
+    assert main([*command, "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["promoted"] == []
+    assert "not promoted: by now, production in " in err
+    assert "tunegate promote" in err
+    assert main(command) == 0
+    assert "promoted to production" not in capsys.readouterr().out
+    assert verify("production", pipeline.parent / "registry", fingerprint).sha256 == promotion["model_sha256"]
+    assert len(events(pipeline, "promoted")) == 1
+
+
+def test_a_finished_run_does_not_claim_a_promotion_whose_bytes_changed(pipeline: Path) -> None:
+    carry_out(pipeline)
+    [place] = (pipeline.parent / "registry" / "models").iterdir()
+    swap(place / "model")
+    with pytest.raises(Tampered):
+        carry_out(pipeline)
+
+
+def test_a_project_that_was_moved_keeps_its_promotion(pipeline: Path) -> None:
+    carry_out(pipeline)
+    moved = Path(shutil.move(pipeline.parent, pipeline.parent.parent / "moved")) / pipeline.name
+    before = (moved.parent / "run" / EVENTS).read_bytes()
+    assert len(carry_out(moved).promotions) == 1
+    assert (moved.parent / "run" / EVENTS).read_bytes() == before
+
+
+def test_a_promotion_to_another_alias_does_not_stand_for_the_pipelines_own(pipeline: Path) -> None:
+    (pipeline.parent / "registry").write_text("a file where the registry should be")
+    with pytest.raises(CannotJudge):
+        carry_out(pipeline)
+    (pipeline.parent / "registry").unlink()
+    assert main(["promote", str(pipeline.parent / "run"), "--to", "staging"]) == 0
+    assert {event["alias"] for event in carry_out(pipeline).promotions} == {"staging", "production"}
 
 
 def test_a_run_without_promotion_ends_with_its_verdict(tmp_path: Path) -> None:

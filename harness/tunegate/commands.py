@@ -19,10 +19,10 @@ from tunegate.models import Model
 from tunegate.outcomes import Verdict
 from tunegate.pipeline import Pipeline, load_pipeline, suite_place
 from tunegate.record import RunRecord, read_run
-from tunegate.registry import promote as promote_run
+from tunegate.registry import Promotion
 from tunegate.registry import verify as verify_model
 from tunegate.responses import load_responses
-from tunegate.run import PipelineRun
+from tunegate.run import PipelineRun, promote_and_record
 from tunegate.sampling import SinglePlan
 from tunegate.schema import PipelineSpec
 from tunegate.stage_run import Tools
@@ -236,25 +236,20 @@ def _write_reports(record: RunRecord, html: Path | None, junit: Path | None, mar
 def promote(options: Namespace) -> int:
     """Promote a run's model, if the evidence supports it."""
     folder = Path(options.run)
-    read_run(folder)  # a folder that holds no run gets no lock file either
+    read_run(folder)  # a folder that holds no run does not become one
     with RunLog.open(folder) as log:
         record = read_run(folder)
         registry = Path(options.registry) if options.registry else _registry_of(record)
-        promotion = promote_run(record, options.to, registry, _fingerprint)
-        log.append(
-            {
-                "event": "promoted",
-                "alias": promotion.alias,
-                "registry": str(registry),
-                "model_sha256": promotion.sha256,
-                "folder": str(promotion.folder),
-            }
-        )
+        promotion = promote_and_record(record, log, options.to, registry, _fingerprint)
+    _show(promotion, options)
+    return 0
+
+
+def _show(promotion: Promotion, options: Namespace) -> None:
     if options.json:
-        print(json.dumps({"promoted": True, "alias": promotion.alias, **promotion.attestation}))
+        print(json.dumps(console.promotion_as_json(promotion)))
     else:
         console.print_promotion(promotion)
-    return 0
 
 
 def _registry_of(record: RunRecord) -> Path:
@@ -272,11 +267,7 @@ def _registry_of(record: RunRecord) -> Path:
 
 def verify(options: Namespace) -> int:
     """Say which promotion stands behind these bytes."""
-    promotion = verify_model(options.model, Path(options.registry), _fingerprint)
-    if options.json:
-        print(json.dumps({"promoted": True, "alias": promotion.alias, **promotion.attestation}))
-    else:
-        console.print_promotion(promotion)
+    _show(verify_model(options.model, Path(options.registry), _fingerprint), options)
     return 0
 
 

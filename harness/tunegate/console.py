@@ -224,9 +224,29 @@ def print_check(facts: dict[str, Any]) -> None:
     show(f"INVALID: {facts['leaks_in_words']}" if facts.get("leaks") else f"{facts['file']}: ok")
 
 
+def promotion_as_json(promotion: Promotion) -> dict[str, Any]:
+    """A promotion for scripts: `alias` is null where a folder was asked about; `aliases` point at these bytes now."""
+    return {
+        "promoted": True,
+        "alias": promotion.alias,
+        "aliases": list(promotion.aliases),
+        "already": promotion.already,
+        **promotion.attestation,
+    }
+
+
 def print_promotion(promotion: Promotion) -> None:
-    """Which bytes are promoted, and on what evidence."""
-    show(f"{promotion.alias}: {promotion.sha256}")
+    """Which bytes are promoted, on what evidence, and which aliases point at them."""
+    show(f"{promotion.alias or 'promoted'}: {promotion.sha256}")
     for gate in promotion.attestation["gates"]:
-        show(f"  {gate['stage']}#{gate['attempt']} {gate['gate']}: {gate['passed']} of {gate['drawn']}")
+        show(f"  {_attested(gate)}")
+    for gate in promotion.attestation["other_gates"]:
+        show(f"  not required: {_attested(gate)}, {gate['verdict']}")
+    show(f"aliases of these bytes: {', '.join(promotion.aliases) or 'none; no alias points here any more'}")
+    if promotion.already:
+        show(f"{promotion.alias} points at them already; nothing was changed")
     show(f"registry entry: {promotion.folder}")
+
+
+def _attested(gate: dict[str, Any]) -> str:
+    return f"{gate['stage']}#{gate['attempt']} {gate['gate']}: {gate['passed']} of {gate['drawn']}"

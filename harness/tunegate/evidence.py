@@ -17,6 +17,9 @@ from tunegate.outcomes import Verdict, combine
 from tunegate.record import AttemptRecord, GateRecord, RunRecord, StageRecord
 from tunegate.sampling import SinglePlan
 
+FORMAT = 1
+"""Of attestations: raised whenever they say other things, so that an older one is not taken for a forged one."""
+
 Fingerprint = Callable[[Path], str]
 """SHA-256 of a model on disk."""
 
@@ -51,22 +54,6 @@ def recheck(gate: GateRecord) -> None:
         )
 
 
-def final_attempt(run: RunRecord) -> tuple[StageRecord, AttemptRecord]:
-    """The attempt whose model a run ends with; raises NotPromotable unless every stage passed."""
-    if not run.stages:
-        raise NotPromotable("the run has no stage; only a model that a pipeline trained and gated can be promoted")
-    planned = run.start.get("stages", [])
-    for name in planned:
-        stage = run.stages.get(name)
-        if stage is None or stage.verdict is not Verdict.PASS:
-            state = "was not reached" if stage is None else stage.reason or "is not decided"
-            raise NotPromotable(f"stage {name!r} has not passed: {state}")
-    if run.verdict is not Verdict.PASS:
-        raise NotPromotable(f"the run has not passed: {run.reason or 'it is not decided'}")
-    stage = run.stages[planned[-1]] if planned else list(run.stages.values())[-1]
-    return stage, stage.attempts[max(stage.attempts)]
-
-
 def check_promotable(run: RunRecord, fingerprint: Fingerprint) -> tuple[AttemptRecord, Path]:
     """Hold a run's final model against its evidence: every required gate passed, on exactly these bytes."""
     attempt = check_gates(run)
@@ -81,54 +68,95 @@ def check_promotable(run: RunRecord, fingerprint: Fingerprint) -> tuple[AttemptR
 
 
 def check_gates(run: RunRecord) -> AttemptRecord:
-    """The final attempt of a run, every required gate of which passed when decided again from the record."""
-    _, final = final_attempt(run)
-    for stage in run.stages.values():
+    """The final attempt of a run, every required gate of which passed when decided again from the record.
+
+    Each stage must have passed, on weights that began as those the stage before it ended with.
+    """
+    stages = _passed_stages(run)
+    weights, final = run.start.get("model_sha256"), None
+    for stage in stages:
         if not stage.attempts or not stage.required_gates:
             raise CannotJudge(f"stage {stage.name!r}: no attempt or no required gate is on record")
-        _check_stage(run, stage, stage.attempts[max(stage.attempts)])
+        final = stage.attempts[max(stage.attempts)]
+        if final.input_sha256 != weights:
+            raise Tampered(f"stage {stage.name!r} did not begin with the weights that the step before it ended with")
+        _check_attempt(run, stage, final)
+        weights = final.model_sha256
+    if final is None:
+        raise NotPromotable("the run has no stage; only a model that a pipeline trained and gated can be promoted")
     return final
 
 
-def _check_stage(run: RunRecord, stage: StageRecord, attempt: AttemptRecord) -> None:
+def _passed_stages(run: RunRecord) -> list[StageRecord]:
+    """The stages that the run registered, in order; raises NotPromotable unless they and the run passed."""
+    planned: list[str] = run.start.get("stages", [])
+    for name in planned:
+        stage = run.stages.get(name)
+        if stage is None or stage.verdict is not Verdict.PASS:
+            state = "was not reached" if stage is None else stage.reason or "is not decided"
+            raise NotPromotable(f"stage {name!r} has not passed: {state}")
+    if planned and run.verdict is not Verdict.PASS:
+        raise NotPromotable(f"the run has not passed: {run.reason or 'it is not decided'}")
+    unplanned = run.stages.keys() - set(planned)
+    if unplanned:
+        raise Tampered(f"stages {', '.join(sorted(unplanned))}: on record, but the run did not register them")
+    return [run.stages[name] for name in planned]
+
+
+def _check_attempt(run: RunRecord, stage: StageRecord, attempt: AttemptRecord) -> None:
     for name in stage.required_gates:
-        gate = attempt.gates.get(name)
-        if gate is None or not gate.decided:
+        if name not in attempt.gates or not attempt.gates[name].decided:
             raise NotPromotable(f"gate {name!r} of stage {stage.name!r} was not decided")
+    for gate in _decided(attempt):  # one that is not required may miss, but what is attested of it must be so
         recheck(gate)
         if gate.model_sha256 != attempt.model_sha256:
-            raise Tampered(f"gate {name!r} was run on other weights ({gate.model_sha256})")
+            raise Tampered(f"gate {gate.gate!r} was run on other weights ({gate.model_sha256})")
+    for name in stage.required_gates:
+        gate = attempt.gates[name]
         if gate.verdict is not Verdict.PASS:
             raise NotPromotable(f"gate {name!r} of stage {stage.name!r}: {gate.verdict}: {gate.reason}")
         suite = run.start.get("suites", {}).get(name, {})
-        registered = [suite.get(key) for key in ("sha256", "draw", "accept", "checks")]
-        if registered != [gate.suite_sha256, gate.drawn, gate.accept, gate.checks]:
+        registered = [suite.get(key) for key in ("sha256", "draw", "accept", "checks", "max_errors")]
+        if registered != [gate.suite_sha256, gate.drawn, gate.accept, gate.checks, gate.max_errors]:
             raise Tampered(f"gate {name!r} of stage {stage.name!r}: not the suite and plan that the run registered")
 
 
-def attest(run: RunRecord, attempt: AttemptRecord, alias: str) -> dict[str, Any]:
-    gates = [gate for gate in attempt.gates.values() if gate.verdict is Verdict.PASS and gate.decided]
+def attest(run: RunRecord, attempt: AttemptRecord) -> dict[str, Any]:
+    """What is attested of the weights of a run's final attempt, which `check_gates` returned.
+
+    `gates` holds the gates that the pipeline required of these weights; `other_gates` what else they were asked, with
+    its verdict, which nothing depended on.
+    """
+    required = run.stages[run.start["stages"][-1]].required_gates
+    decided = _decided(attempt)
     return {
+        "format": FORMAT,
         "tunegate": __version__,
         "run": run.name,
         "model_sha256": attempt.model_sha256,
         "base_model": run.start.get("model"),
         "pipeline_sha256": run.start.get("pipeline_sha256"),
         "record_sha256": run.digest,
-        "promoted_to": alias,
-        "gates": [
-            {
-                "stage": gate.stage,
-                "attempt": gate.attempt,
-                "gate": gate.gate,
-                "suite_sha256": gate.suite_sha256,
-                "model_sha256": gate.model_sha256,
-                "passed": gate.passed,
-                "drawn": gate.drawn,
-                "accept": gate.accept,
-                "interval": list(gate.interval),
-                "seed": gate.seed,
-            }
-            for gate in gates
-        ],
+        "gates": [_facts(gate) for gate in decided if gate.gate in required],
+        "other_gates": [{"verdict": gate.verdict, **_facts(gate)} for gate in decided if gate.gate not in required],
+    }
+
+
+def _decided(attempt: AttemptRecord) -> list[GateRecord]:
+    return [gate for gate in attempt.gates.values() if gate.decided]
+
+
+def _facts(gate: GateRecord) -> dict[str, Any]:
+    return {
+        "stage": gate.stage,
+        "attempt": gate.attempt,
+        "gate": gate.gate,
+        "suite_sha256": gate.suite_sha256,
+        "model_sha256": gate.model_sha256,
+        "passed": gate.passed,
+        "drawn": gate.drawn,
+        "accept": gate.accept,
+        "max_errors": gate.max_errors,
+        "interval": list(gate.interval),
+        "seed": gate.seed,
     }

@@ -4,10 +4,11 @@
         models/<sha256>/model/             the promoted bytes
         models/<sha256>/attestation.json   which gates they passed
         models/<sha256>/events.jsonl       the record of the run, so that anyone can check
-        aliases/production.json            {"sha256": ..., ...}, replaced in one step
+        aliases/production.json            {"alias", "sha256", "attestation_sha256"}, replaced in one step
 
-Promotion is atomic: everything is written beside its place and moved there by `os.replace`; a kill in the middle
-leaves the old alias.
+An alias names itself and pins the attestation that it was set on, so a pointer that is copied to another name, or an
+attestation that is swapped under it, shows. Promotion is atomic: everything is written beside its place and moved there
+by `os.replace`; a kill in the middle leaves the old alias.
 """
 
 from __future__ import annotations
@@ -19,44 +20,62 @@ import shutil
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tunegate.event_log import EVENTS
-from tunegate.evidence import Fingerprint, NotPromotable, attest, check_gates, check_promotable
+from tunegate.evidence import FORMAT, Fingerprint, NotPromotable, attest, check_gates, check_promotable
 from tunegate.exceptions import CannotJudge, ConfigError, Tampered, nearest
+from tunegate.files import sha256_of
 from tunegate.record import RunRecord, read_run
 
 ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+SHA256 = re.compile(r"[0-9a-f]{64}")
+ATTESTATION = "attestation.json"
 
 
 @dataclass(frozen=True)
 class Promotion:
-    """A promoted model."""
+    """A promoted model.
 
-    alias: str
+    `alias` is the one that was asked for, None for a folder; `aliases` are all that point at these bytes now. `already`
+    says that `promote` found the alias as it was to be, and changed nothing.
+    """
+
     sha256: str
     folder: Path
     attestation: dict[str, Any]
+    alias: str | None = None
+    aliases: tuple[str, ...] = ()
+    already: bool = False
+
+
+# --- promoting -----------------------------------------------------------------------------------------------------
 
 
 def promote(run: RunRecord, alias: str, registry: Path, fingerprint: Fingerprint) -> Promotion:
-    """Copy a run's final model into the registry and point the alias at it."""
+    """Copy a run's final model into the registry and point the alias at it.
+
+    A model that is there already keeps the evidence of its first promotion.
+    """
     if not ALIAS.fullmatch(alias):
         raise ConfigError(f"alias {alias!r}: letters, digits, '.', '_' and '-' were expected, the first no sign")
     attempt, folder = check_promotable(run, fingerprint)
     sha256 = attempt.model_sha256
-    attestation = attest(run, attempt, alias)
     place = registry / "models" / sha256
+    pointer_file = _pointer_file(alias, registry)
     try:
         if place.exists():
-            _check_copy(place, fingerprint)
+            attestation = _check_copy(place, fingerprint)
         else:
+            attestation = attest(run, attempt)
             _publish(run, folder, attestation, place, fingerprint)
-        pointer = {"alias": alias, "sha256": sha256, "run": run.name, "record_sha256": run.digest}
-        _replace(registry / "aliases" / f"{alias}.json", json.dumps(pointer, indent=2))
+        pointer = {"alias": alias, "sha256": sha256, "attestation_sha256": sha256_of(place / ATTESTATION)}
+        already = pointer_file.is_file() and pointer_file.read_bytes() == _as_json(pointer)
+        if not already:
+            _replace(pointer_file, _as_json(pointer))
     except OSError as error:
         raise CannotJudge(f"{registry}: the registry cannot be written: {error.strerror or error}") from error
-    return Promotion(alias, sha256, place, attestation)
+    return Promotion(sha256, place, attestation, alias, _aliases_of(sha256, registry, strict=False), already)
 
 
 def _publish(run: RunRecord, folder: Path, attestation: dict[str, Any], place: Path, fingerprint: Fingerprint) -> None:
@@ -66,11 +85,17 @@ def _publish(run: RunRecord, folder: Path, attestation: dict[str, Any], place: P
         if fingerprint(partial / "model") != place.name:
             raise CannotJudge(f"{folder}: the copy differs from the original; is another process writing to it?")
         shutil.copy2(run.folder / EVENTS, partial / EVENTS)
-        (partial / "attestation.json").write_text(json.dumps(attestation, indent=2), encoding="utf-8")
+        if read_run(partial).digest != run.digest:
+            raise Tampered(f"{run.folder / EVENTS}: not the record that was judged; it changed in between")
+        (partial / ATTESTATION).write_bytes(_as_json(attestation))
         _sync_tree(partial)
         os.replace(partial, place)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _as_json(data: dict[str, Any]) -> bytes:
+    return json.dumps(data, indent=2).encode()
 
 
 def _sync_tree(folder: Path) -> None:
@@ -83,17 +108,80 @@ def _sync_tree(folder: Path) -> None:
                 os.close(fd)
 
 
-def _replace(path: Path, text: str) -> None:
+def _replace(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     try:
-        with partial.open("w", encoding="utf-8") as file:
-            file.write(text)
+        with partial.open("wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+# --- aliases -------------------------------------------------------------------------------------------------------
+
+
+def state_of(alias: str, sha256: str, registry: Path) -> Literal["there", "gone", "replaced"]:
+    """What became of the promotion of a model to an alias; its bytes are not looked at, `verify` does that.
+
+    `gone`: the alias or the model is not in the registry any more. `replaced`: the alias points at another model.
+    """
+    path = _pointer_file(alias, registry)
+    if not path.is_file():
+        return "gone"
+    pointer = _read_pointer(path)
+    if pointer["sha256"] != sha256:
+        return "replaced"
+    if not (registry / "models" / sha256).exists():
+        return "gone"
+    _check_pin(pointer, path)
+    return "there"
+
+
+def _pointer_file(alias: str, registry: Path) -> Path:
+    return registry / "aliases" / f"{alias}.json"
+
+
+def _aliases_of(sha256: str, registry: Path, *, strict: bool) -> tuple[str, ...]:
+    """The aliases that point at a model; a pointer that is not sound raises Tampered if `strict`, else is left out."""
+    found: list[str] = []
+    for path in sorted((registry / "aliases").glob("*.json")):
+        try:
+            pointer = _read_pointer(path)
+            if pointer["sha256"] == sha256:
+                _check_pin(pointer, path)
+                found.append(pointer["alias"])
+        except Tampered:
+            if strict:
+                raise
+    return tuple(found)
+
+
+def _read_pointer(path: Path) -> dict[str, str]:
+    """What an alias file says; raises Tampered unless it is the pointer that was written under this very name."""
+    pointer = _read_json(path)
+    if pointer.keys() != {"alias", "sha256", "attestation_sha256"} or not SHA256.fullmatch(str(pointer["sha256"])):
+        raise Tampered(f"{path}: not the pointer that `tunegate promote` writes; promote to this alias again")
+    if pointer["alias"] != path.stem:
+        raise Tampered(
+            f"{path}: is the pointer of the alias {pointer['alias']!r} under another name; no promotion put it there"
+        )
+    return pointer
+
+
+def _check_pin(pointer: dict[str, str], path: Path) -> None:
+    """Raise Tampered unless the model that an alias points at is there with the attestation that it was set on."""
+    attestation = path.parent.parent / "models" / pointer["sha256"] / ATTESTATION
+    if not attestation.is_file():
+        raise Tampered(f"{path}: points at {pointer['sha256']}, which is not in the registry with its attestation")
+    if sha256_of(attestation) != pointer["attestation_sha256"]:
+        raise Tampered(f"{path}: {attestation} is not the attestation that this alias was set on")
+
+
+# --- verifying -----------------------------------------------------------------------------------------------------
 
 
 def verify(model: str, registry: Path, fingerprint: Fingerprint) -> Promotion:
@@ -103,50 +191,60 @@ def verify(model: str, registry: Path, fingerprint: Fingerprint) -> Promotion:
     """
     if not registry.is_dir():
         raise ConfigError(f"{registry}: no such registry; name it with --registry")
-    alias_file = registry / "aliases" / f"{model}.json"
-    alias = model if ALIAS.fullmatch(model) and alias_file.is_file() else ""
+    pointer_file = _pointer_file(model, registry)
+    alias = model if ALIAS.fullmatch(model) and pointer_file.is_file() else None
     if alias and Path(model).exists():
         raise ConfigError(f"{model}: an alias in {registry}, and a folder here; write ./{model} for the folder")
     if alias:
-        sha256 = str(_read_json(alias_file).get("sha256"))
-        folder = registry / "models" / sha256 / "model"
-        if not folder.is_dir():
-            raise Tampered(f"{alias_file}: points at {sha256}, which is not in the registry")
+        pointer = _read_pointer(pointer_file)
+        _check_pin(pointer, pointer_file)
+        sha256 = pointer["sha256"]
     else:
-        folder = Path(model)
-        if not folder.exists():
-            aliases = [path.stem for path in (registry / "aliases").glob("*.json")]
-            raise ConfigError(f"{model}: neither a model folder nor an alias in {registry}{nearest(model, aliases)}")
-        if (folder / "attestation.json").is_file():  # a registry entry, as `promote` prints it: its model is inside
-            folder = folder / "model"
+        folder = _model_folder(model, registry)
         sha256 = fingerprint(folder)
+        if not (registry / "models" / sha256 / ATTESTATION).is_file():
+            if _lies_in(folder, registry / "models"):
+                raise Tampered(f"{folder}: lies in the registry, but its bytes are not those that were promoted")
+            raise NotPromotable(f"{model}: these bytes ({sha256[:12]}…) were never promoted in {registry}")
     place = registry / "models" / sha256
-    if not (place / "attestation.json").is_file():
-        _raise_if_changed(folder, registry)
-        raise NotPromotable(f"{model}: these bytes ({sha256[:12]}…) were never promoted in {registry}")
     attestation = _check_copy(place, fingerprint)
-    return Promotion(alias or str(attestation["promoted_to"]), sha256, place, attestation)
+    return Promotion(sha256, place, attestation, alias, _aliases_of(sha256, registry, strict=True))
 
 
-def _raise_if_changed(folder: Path, registry: Path) -> None:
-    models = (registry / "models").resolve()
-    if models in folder.resolve().parents:
-        raise Tampered(f"{folder}: lies in the registry, but its bytes are not those that were promoted")
+def _model_folder(model: str, registry: Path) -> Path:
+    """The folder whose bytes count: the one that was named, or the model in the registry entry that was named."""
+    folder = Path(model)
+    if not folder.exists():
+        aliases = [path.stem for path in (registry / "aliases").glob("*.json")]
+        raise ConfigError(f"{model}: neither a model folder nor an alias in {registry}{nearest(model, aliases)}")
+    # Only an entry of this registry: elsewhere, other weights may lie beside a folder named `model`.
+    is_entry = folder.resolve().parent == (registry / "models").resolve()
+    return folder / "model" if is_entry else folder
+
+
+def _lies_in(folder: Path, place: Path) -> bool:
+    return place.resolve() in folder.resolve().parents
 
 
 def _check_copy(place: Path, fingerprint: Fingerprint) -> dict[str, Any]:
     """The attestation of a model in the registry; its bytes, its record and what is attested must agree."""
+    for name in ("model", EVENTS, ATTESTATION):
+        if not (place / name).exists():
+            raise Tampered(f"{place}: {name} is gone from the registry; remove the rest and promote the run again")
     if fingerprint(place / "model") != place.name:
         raise Tampered(f"{place / 'model'}: the bytes are not those that were promoted")
-    if not (place / EVENTS).is_file():
-        raise Tampered(f"{place}: the record of the run, the evidence of the promotion, is gone")
-    attestation = _read_json(place / "attestation.json")
+    attestation = _read_json(place / ATTESTATION)
+    if attestation.get("format") != FORMAT:
+        raise ConfigError(
+            f"{place / ATTESTATION}: written by another version of Tunegate (format {attestation.get('format')!r}, "
+            f"this one reads {FORMAT}); remove {place} and promote the run again"
+        )
     run = read_run(place)
     if run.digest != attestation.get("record_sha256"):
         raise Tampered(f"{place / EVENTS}: not the record that the attestation vouches for")
-    expected = attest(run, check_gates(run), str(attestation.get("promoted_to")))
+    expected = attest(run, check_gates(run))
     if {**attestation, "tunegate": None} != {**expected, "tunegate": None} or expected["model_sha256"] != place.name:
-        raise Tampered(f"{place / 'attestation.json'}: says something else than the record of the run")
+        raise Tampered(f"{place / ATTESTATION}: says something else than the record of the run")
     return attestation
 
 

@@ -6,16 +6,19 @@ killed run loses at most the step under way, and finishes with the same verdicts
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from tunegate.event_log import RunLog
+from tunegate.evidence import Fingerprint
 from tunegate.exceptions import ConfigError, Inconclusive, Tampered, TunegateError
 from tunegate.leakage import describe, find_leaks
 from tunegate.outcomes import Verdict
 from tunegate.pipeline import Pipeline, Stage
 from tunegate.record import RunRecord, read_run
-from tunegate.registry import promote
+from tunegate.registry import Promotion, promote, state_of, verify
 from tunegate.stage_run import ModelOnDisk, StageRun, Tools
 from tunegate.suites import Suite
 
@@ -30,21 +33,26 @@ class PipelineRun:
         self.tools = tools
 
     def execute(self) -> RunRecord:
-        """Carry out what is left to do and return the record. An INVALID run that is started again goes on."""
+        """Carry out what is left to do and return the record. An INVALID run that is started again goes on.
+
+        Of the promotions on record, those are returned that still stand.
+        """
         run = self._open()
         if run.verdict in (None, Verdict.INVALID):
             try:
                 verdict, reason = self._stages()
-            except TunegateError as error:
+            except (TunegateError, OSError) as error:
                 self.log.append({"event": "fault", "reason": str(error)})  # the record says why it stops here
                 raise
             if (verdict, reason) != (run.verdict, run.reason):
                 self.log.append({"event": "run_decided", "verdict": verdict, "reason": reason})
-        if self.pipeline.promote_to and self._record().verdict is Verdict.PASS and not self._record().promotions:
+        if self.pipeline.promote_to and self._record().verdict is Verdict.PASS:
             self._promote(self.pipeline.promote_to)
-        return self._record()
+        run = self._record()
+        return replace(run, promotions=self._standing(run))
 
     def _record(self) -> RunRecord:
+        self.log.check_in_place()
         return read_run(self.folder)
 
     # --- opening ---
@@ -116,19 +124,55 @@ class PipelineRun:
     # --- promotion ---
 
     def _promote(self, alias: str) -> None:
-        registry = self.pipeline.registry
+        """Promote, unless that was done and stands, or another model has taken the alias over since."""
+        run, registry = self._record(), self.pipeline.registry
         assert registry is not None  # a pipeline that promotes names a registry
-        promotion = promote(self._record(), alias, registry, lambda path: self.tools.fingerprint(str(path)))
-        self.log.append(
-            {
-                "event": "promoted",
-                "alias": alias,
-                "registry": str(registry),
-                "model_sha256": promotion.sha256,
-                "folder": str(promotion.folder),
-            }
-        )
-        self.tools.say(f"promoted to {alias}: {promotion.folder}")
+        done = [event["model_sha256"] for event in run.promotions if event["alias"] == alias]
+        match state_of(alias, done[-1], registry) if done else "gone":
+            case "there":
+                verify(str(registry / "models" / done[-1]), registry, self._fingerprint)
+            case "replaced":
+                self.tools.say(
+                    f"not promoted: by now, {alias} in {registry} points at another model; "
+                    f"to point it at this one: tunegate promote {self.folder} --to {alias}"
+                )
+            case "gone":
+                promotion = promote_and_record(run, self.log, alias, registry, self._fingerprint)
+                again = " again, because it was gone from the registry" if done else ""
+                self.tools.say(f"promoted to {alias}{again}: {promotion.folder}")
+
+    def _standing(self, run: RunRecord) -> list[dict[str, Any]]:
+        """The promotions on record that can be found in their registry, the last one of each alias."""
+
+        def registry(event: Mapping[str, Any]) -> Path:
+            own = event["alias"] == self.pipeline.promote_to and self.pipeline.registry
+            return own or Path(event["registry"])  # the project may have been moved since
+
+        last = {(registry(event), event["alias"]): event for event in run.promotions}
+        return [
+            event for (place, alias), event in last.items() if state_of(alias, event["model_sha256"], place) == "there"
+        ]
+
+    def _fingerprint(self, model: Path) -> str:
+        return self.tools.fingerprint(str(model))
+
+
+def promote_and_record(run: RunRecord, log: RunLog, alias: str, registry: Path, fingerprint: Fingerprint) -> Promotion:
+    """Promote the model of a run and put that on its record, once."""
+    promotion = promote(run, alias, registry, fingerprint)
+    event = {
+        "event": "promoted",
+        "alias": alias,
+        "registry": str(registry.resolve()),
+        "model_sha256": promotion.sha256,
+        "folder": str(promotion.folder),
+    }
+    recorded = any(
+        all(old[key] == event[key] for key in ("alias", "registry", "model_sha256")) for old in run.promotions
+    )
+    if not (promotion.already and recorded):
+        log.append(event)
+    return promotion
 
 
 def _suite_facts(suite: Suite) -> dict[str, Any]:
@@ -138,6 +182,7 @@ def _suite_facts(suite: Suite) -> dict[str, Any]:
         "draw": suite.plan.draw,
         "accept": suite.plan.accept,
         "checks": suite.check_names,
+        "max_errors": suite.max_errors,
         "settings": asdict(suite.settings),
     }
 

@@ -144,6 +144,7 @@ class StageRun:
         self._check_start()
         self.tools.say(f"{self.stage.name}#{number}: training on {len(examples)} rows")
         result = self.tools.train(job)
+        self._check_start()  # what was swapped in meanwhile may be what was trained
         if result.error is not None:
             self.log.append({**at, "event": "training_failed", "error": result.error, "log": result.log})
         else:
