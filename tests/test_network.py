@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 from conftest import Bank
+from tiny_gguf import make_tiny_gguf
+from tiny_model import make_adapter, make_tiny_model
 
 TUNEGATE = [sys.executable, "-c", "from tunegate.cli import console_main; console_main()"]
 LOCAL = re.compile(r'sa_family=AF_(UNIX|NETLINK)|inet_addr\("127\.|"::1"')
@@ -24,7 +26,7 @@ def traced(folder: Path, command: list[str]) -> tuple[int, list[str]]:
     trace = folder / "trace.txt"
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "TRANSFORMERS_"))}
     done = subprocess.run(
-        ["strace", "-f", "-qq", "-e", "trace=connect,sendto,sendmsg", "-o", str(trace), *command],
+        ["strace", "-f", "--seccomp-bpf", "-qq", "-e", "trace=connect,sendto,sendmsg", "-o", str(trace), *command],
         capture_output=True,
         text=True,
         env=environment,
@@ -61,6 +63,27 @@ def test_a_gate_on_stored_answers_reaches_for_nothing(make_bank: Callable[..., B
     bank = make_bank(checks=f"[{', '.join(checks)}]")
     command = [*TUNEGATE, "gate", "--responses", bank.answers(95), "--suite", bank.suite]
     assert traced(bank.folder, command) == (0, [])
+
+
+@needs_strace
+def test_models_from_files_reach_for_nothing(make_bank: Callable[..., Bank], monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("transformers", "peft", "gguf"):
+        pytest.importorskip(module)
+    bank = make_bank()
+    folder = make_tiny_model(bank.folder / "model")
+    make_adapter(folder, bank.folder / "adapter")
+    make_tiny_gguf(folder, bank.folder / "model.gguf")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(bank.folder / "cache"))
+    code = """
+import sys
+from tunegate.cli import console_main
+from tunegate.open_model import open_model
+for spec in ("model", "adapter", "model.gguf"):
+    open_model(spec)
+sys.argv[1:] = ["gate", "adapter", "--suite", sys.argv[1]]
+console_main()
+"""
+    assert traced(bank.folder, [sys.executable, "-c", code, bank.suite]) == (1, [])  # it answers nonsense
 
 
 @needs_strace

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tiny_gguf import make_tiny_gguf
-from tiny_model import make_tiny_model
+from tiny_model import make_adapter, make_tiny_model
 
 from tunegate import gguf
 from tunegate.cases import Case
@@ -66,20 +66,6 @@ def logits(model: HFModel):
         return model.model(torch.arange(3, 40)[None]).logits
 
 
-def make_adapter(base: Path, folder: Path, *, seed: int, base_name: str | None = None) -> Path:
-    """A LoRA adapter with random weights, so that it does change the answers."""
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
-
-    torch.manual_seed(seed)
-    with quiet_transformers():
-        model = AutoModelForCausalLM.from_pretrained(base)
-        tuned = get_peft_model(model, LoraConfig(r=4, target_modules=["q_proj", "down_proj"], init_lora_weights=False))
-        tuned.peft_config["default"].base_model_name_or_path = base_name or str(base)
-        tuned.save_pretrained(str(folder))
-    return folder
-
-
 def one_line(error: pytest.ExceptionInfo[Exception]) -> str:
     text = str(error.value)
     assert "\n" not in text
@@ -113,6 +99,36 @@ def test_file_that_is_no_gguf(tmp_path: Path):
     (tmp_path / "model.safetensors").write_bytes(b"x")
     with pytest.raises(ConfigError, match=r"expected a model folder or a \.gguf file"):
         open_model(str(tmp_path / "model.safetensors"))
+
+
+def test_what_loads_from_a_folder_cannot_ask_the_hub():
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    with quiet_transformers(), pytest.raises(huggingface_hub.errors.OfflineModeIsEnabled):
+        huggingface_hub.model_info("org/name")
+    assert before == constants.HF_HUB_OFFLINE
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("config.json", {"model_type": "own", "auto_map": {"AutoConfig": "org/name--own.Config"}}),
+        ("tokenizer_config.json", {"tokenizer_class": "Own", "auto_map": {"AutoTokenizer": ["org/name--own.T", None]}}),
+    ],
+)
+def test_code_from_the_hub_is_refused_and_nobody_is_asked(
+    file: str, change: dict[str, object], folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    remote = tmp_path / "remote"
+    shutil.copytree(folder, remote)
+    config = json.loads((remote / file).read_text())
+    (remote / file).write_text(json.dumps({**config, **change}))
+    with pytest.raises(CannotJudge, match="cannot be loaded") as error:
+        open_model(str(remote))
+    assert "[y/N]" not in one_line(error)
+    assert "run the custom code" not in capsys.readouterr().out
 
 
 # --- adapters --------------------------------------------------------------------------------------------------------

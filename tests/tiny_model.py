@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tunegate.loading import quiet_transformers
+
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -77,3 +79,18 @@ def make_tiny_tokenizer(*, chat_template: bool = True):
     if chat_template:
         tokenizer.chat_template = CHAT_TEMPLATE
     return tokenizer
+
+
+def make_adapter(base: Path, folder: Path, *, seed: int = 1, base_name: str | None = None) -> Path:
+    """A LoRA adapter with random weights, so that it does change the answers."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    with torch.random.fork_rng(), quiet_transformers():
+        torch.manual_seed(seed)
+        model = AutoModelForCausalLM.from_pretrained(base)
+        tuned = get_peft_model(model, LoraConfig(r=4, target_modules=["q_proj", "down_proj"], init_lora_weights=False))
+        tuned.peft_config["default"].base_model_name_or_path = base_name or str(base)
+        tuned.save_pretrained(str(folder))
+    return folder

@@ -79,7 +79,7 @@ def _install(scratch: Path, folder: Path) -> None:
 def _write(path: Path, folder: Path) -> None:
     torch = loading.hf_import("torch")
     loading.hf_import("gguf")
-    where = {"gguf_file": path.name, "local_files_only": True}
+    where = {"gguf_file": path.name, **loading.LOCAL}
     # transformers draws a progress bar of its own while it dequantizes, whatever it was told.
     with loading.quiet_transformers() as transformers, contextlib.redirect_stderr(io.StringIO()):
         try:

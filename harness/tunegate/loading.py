@@ -15,6 +15,9 @@ from tunegate.optional import optional_import
 
 Precision = Literal["auto", "bf16", "fp32"]
 
+LOCAL = {"local_files_only": True, "trust_remote_code": False}
+"""For `from_pretrained`. Left to itself, it asks on the terminal whether to fetch and run code that a folder names."""
+
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt", "tekken.json")
 
 
@@ -25,20 +28,35 @@ def hf_import(module: str) -> Any:
 
 @contextmanager
 def quiet_transformers() -> Generator[Any]:
-    """The transformers package without its warnings and progress bars; what it was told before is put back after."""
+    """The transformers package without warnings, progress bars and network; what it was told before is put back after.
+
+    Whatever is loaded within lies on this machine already: a hub id is fetched before (`open_model`).
+    """
     transformers = hf_import("transformers")
     logging = transformers.utils.logging
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), hub_offline():
             warnings.simplefilter("ignore")  # deprecations between these libraries are not the user's to mend
             yield transformers
     finally:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
+
+
+@contextmanager
+def hub_offline() -> Generator[None]:
+    """Keep the Hugging Face libraries from asking the hub, which they may do before they look at what is here."""
+    constants = hf_import("huggingface_hub.constants")
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def choose_device(device: str | None) -> str:
@@ -74,7 +92,7 @@ def load_tokenizer(*folders: Path) -> Any:
         )
     with quiet_transformers() as transformers:
         try:
-            return transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            return transformers.AutoTokenizer.from_pretrained(folder, **LOCAL)
         except Exception as error:  # a broken tokenizer raises anything from KeyError to a bare Exception of Rust's
             raise CannotJudge(f"{folder}: the tokenizer cannot be loaded: {one_line(error)}") from error
 
@@ -89,7 +107,7 @@ def load_weights(folder: Path, dtype: Any) -> Any:
     with quiet_transformers() as transformers:
         try:
             model, loaded = transformers.AutoModelForCausalLM.from_pretrained(
-                folder, dtype=dtype, local_files_only=True, use_safetensors=True, output_loading_info=True
+                folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **LOCAL
             )
         except Exception as error:  # whatever it is, there is no model to judge
             raise CannotJudge(f"{folder}: the model cannot be loaded: {one_line(error)}") from error

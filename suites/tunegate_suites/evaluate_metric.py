@@ -13,6 +13,7 @@ from pydantic import Field
 
 from tunegate.checks import Sample
 from tunegate.files import one_line
+from tunegate.loading import hub_offline
 from tunegate.outcomes import Finding
 from tunegate_suites.base import CaseCheck, NumericCheck
 from tunegate_suites.foreign import output_aside
@@ -109,11 +110,11 @@ class Evaluate(CaseCheck, NumericCheck):
 def _offline() -> Iterator[None]:
     """Keep the `evaluate` library from asking the hub, which it does before it looks into its cache."""
     from evaluate import config
-    from huggingface_hub import constants
 
-    before = config.HF_EVALUATE_OFFLINE, constants.HF_HUB_OFFLINE
-    config.HF_EVALUATE_OFFLINE = constants.HF_HUB_OFFLINE = True
+    before = config.HF_EVALUATE_OFFLINE
+    config.HF_EVALUATE_OFFLINE = True
     try:
-        yield
+        with hub_offline():
+            yield
     finally:
-        config.HF_EVALUATE_OFFLINE, constants.HF_HUB_OFFLINE = before
+        config.HF_EVALUATE_OFFLINE = before
