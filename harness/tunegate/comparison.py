@@ -1,0 +1,333 @@
+"""Two pass rates held against each other: a model before and after on the same cases, or two groups of cases. Pure.
+
+Retention asks whether a stage forgot what the model could do before. Both models answer the same cases, so what counts
+is the cases on which they differ: `lost` (passed before, missed now) and `won` (missed before, passes now).
+
+The rule of a retention gate is a count, as that of every gate is: FAIL when the net loss, lost less won, is more than
+`max_drop` points of the cases; no confidence bound can be asked to clear 5 points on 100 cases, since that would turn
+away nearly every model that forgot nothing. `shown` says, beside the verdict, whether the interval of the drop lies
+wholly on the verdict's side of `max_drop`, or the count alone decides; with `prove` a pass that is not shown is
+INCONCLUSIVE. On 100 cases with `max_drop` 5, exactly (`forgetting_caught`, `retention_shown`):
+
+    true drop, points            0      5      10     15     20
+    chance to FAIL, 10 % differ  0.040  0.428  0.942
+    chance to FAIL, 20 % differ  0.109  0.453  0.850  0.990  1.000
+    chance to FAIL, 30 % differ  0.157  0.463  0.799  0.965  0.998
+    a pass is shown, 10 %        0.289  0.018  0.000
+    a pass is shown, 20 %        0.179  0.022  0.001  0.000  0.000
+
+"differ" is the share of cases on which the two models differ. A model that forgot 10 points slips through with 0.06 to
+0.2, on 400 cases with at most 0.035; one that forgot nothing fails with 0.04 to 0.16, on 400 with at most 0.031: who
+wants a sharper gate needs more cases. Sources: Q. McNemar, Psychometrika 12 (1947) 153-157; T. Tango, Statistics in
+Medicine 17 (1998) 891-908; R. G. Newcombe, Statistics in Medicine 17 (1998) 873-890; E. B. Wilson, Journal of the
+American Statistical Association 22 (1927) 209-212.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+from tunegate.agreement import Share
+from tunegate.binomial import binomial_tail, solve_increasing
+from tunegate.outcomes import Outcome, Verdict
+
+Interval = tuple[float, float]
+
+JUMP_POINTS = 15.0
+JUMP_P_VALUE = 0.001
+"""A gain of so many points with so small a p-value is called suspicious: without a true gain, 1 in 2,000 is."""
+
+_TINY = 1e-9  # 0.7 * 100 is not quite 70
+
+
+# --- paired cases --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PairedCounts:
+    """The four kinds of case that two models on the same cases give: `both` passed it, `neither` did, or one only."""
+
+    both: int
+    lost: int
+    won: int
+    neither: int
+
+    @property
+    def n(self) -> int:
+        return self.both + self.lost + self.won + self.neither
+
+    @property
+    def before(self) -> float:
+        """The pass rate before."""
+        return (self.both + self.lost) / self.n
+
+    @property
+    def after(self) -> float:
+        """The pass rate now."""
+        return (self.both + self.won) / self.n
+
+    @property
+    def drop(self) -> float:
+        """Before less after, in percentage points; negative for a gain."""
+        return 100.0 * (self.lost - self.won) / self.n
+
+    @property
+    def p_value(self) -> float:
+        """McNemar's test, exact, two-sided: that as many are lost as won."""
+        differ = self.lost + self.won
+        return min(1.0, 2.0 * binomial_tail(max(self.lost, self.won), differ, 0.5)) if differ else 1.0
+
+    @property
+    def drop_interval(self) -> Interval:
+        """95 % of the drop, in percentage points (Tango's score interval)."""
+        low, high = paired_interval(self.lost, self.won, self.n)
+        return 100.0 * low, 100.0 * high
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What became of a suite that was asked again.
+
+    `counts` is None when the cases could not be compared (INVALID). `shown`: the interval lies wholly on the verdict's
+    side of `max_drop`. `suspicious` is empty, or says why the gain looks like a leak; it changes no verdict.
+    """
+
+    verdict: Verdict
+    reason: str
+    max_drop: float
+    counts: PairedCounts | None = None
+    shown: bool = False
+    suspicious: str = ""
+
+
+def compare(
+    before: Sequence[Outcome], after: Sequence[Outcome], max_drop: float = 5.0, *, prove: bool = False
+) -> Comparison:
+    """Compare a model with its predecessor on the same cases; `max_drop` in percentage points, see the module.
+
+    INVALID when the two lists are not the same cases with the same prompts, or any case was not judged on either side.
+    """
+    fault = _not_comparable(before, after)
+    if fault:
+        return Comparison(Verdict.INVALID, fault, max_drop)
+    counts = _paired(before, after)
+    low, high = counts.drop_interval
+    if _forgotten(counts.lost - counts.won, counts.n, max_drop):
+        shown = low > max_drop
+        verdict, reason = Verdict.FAIL, f"forgetting: {_in_words(counts)}, more than the {max_drop:g} allowed"
+        note = "" if shown else f"; that {max_drop:g} is exceeded is likely rather than shown"
+    else:
+        shown = high <= max_drop
+        verdict = Verdict.PASS if shown or not prove else Verdict.INCONCLUSIVE
+        reason = f"{_in_words(counts)}, {max_drop:g} allowed"
+        note = "" if shown else _not_shown(counts, max_drop)
+    return Comparison(verdict, reason + note, max_drop, counts, shown, _suspicion(counts))
+
+
+def _not_comparable(before: Sequence[Outcome], after: Sequence[Outcome]) -> str:
+    """Why two lists cannot be compared; empty when they can."""
+    old, new = ({outcome.case_id: outcome for outcome in side} for side in (before, after))
+    if not before or not after:
+        return "there is nothing to compare: a side has no cases"
+    if len(old) < len(before) or len(new) < len(after):
+        return "a case stands twice on one side"
+    if old.keys() != new.keys():
+        alone = sorted(old.keys() ^ new.keys())
+        return f"not the same cases: {len(alone)} stand on one side only, {alone[0]!r} for one"
+    changed = [case_id for case_id in old if old[case_id].prompt != new[case_id].prompt]
+    if changed:
+        return f"not the same cases: {len(changed)} have another prompt now, {changed[0]!r} for one"
+    unjudged = [i for i in old if not _judged(old[i]) or not _judged(new[i])]
+    if unjudged:
+        return f"{len(unjudged)} of {len(old)} cases were not judged before or now, {unjudged[0]!r} for one"
+    return ""
+
+
+def _judged(outcome: Outcome) -> bool:
+    return outcome.verdict in (Verdict.PASS, Verdict.FAIL)
+
+
+def _paired(before: Sequence[Outcome], after: Sequence[Outcome]) -> PairedCounts:
+    now = {outcome.case_id: outcome.verdict is Verdict.PASS for outcome in after}
+    pairs = [(outcome.verdict is Verdict.PASS, now[outcome.case_id]) for outcome in before]
+    return PairedCounts(
+        both=pairs.count((True, True)),
+        lost=pairs.count((True, False)),
+        won=pairs.count((False, True)),
+        neither=pairs.count((False, False)),
+    )
+
+
+def _forgotten(net_loss: int, n: int, max_drop: float) -> bool:
+    return 100.0 * net_loss > max_drop * n + _TINY
+
+
+def _in_words(counts: PairedCounts) -> str:
+    """`from 90 to 84 of 100 cases: 10 lost, 4 won, 6 points fewer (95 %: -1.2 to 13.6)`."""
+    low, high = counts.drop_interval
+    points = f"{abs(counts.drop):.3g} points {'fewer' if counts.drop >= 0 else 'more'}"
+    bounds = f"95 %: {low:.1f} to {high:.1f}" if counts.drop >= 0 else f"95 %: {-high:.1f} to {-low:.1f}"
+    passed = f"from {counts.both + counts.lost} to {counts.both + counts.won} of {counts.n} cases"
+    return f"{passed}: {counts.lost} lost, {counts.won} won, {points} ({bounds})"
+
+
+def _not_shown(counts: PairedCounts, max_drop: float) -> str:
+    """What a pass by count leaves open, and how many cases would settle it if the rates stayed as they are."""
+    reach, differ = NormalDist().inv_cdf(0.975), (counts.lost + counts.won) / counts.n
+    drop, margin = counts.drop / 100.0, max_drop / 100.0
+    if drop >= margin:
+        return "; within by count, too close for any number of cases to show"
+    needed = math.ceil(reach**2 * max(differ - drop**2, 0.0) / (margin - drop) ** 2)
+    return f"; within by count, {counts.n} cases cannot show it, about {max(needed, counts.n + 1)} could"
+
+
+def _suspicion(counts: PairedCounts) -> str:
+    if -counts.drop < JUMP_POINTS or counts.p_value > JUMP_P_VALUE:
+        return ""
+    return (
+        f"{-counts.drop:.3g} points more than before (p = {counts.p_value:.1g}) is a suspiciously large jump: "
+        "look whether these cases, or near copies, are in the training data"
+    )
+
+
+# --- what the rule does, exactly -----------------------------------------------------------------------------------
+
+
+def forgetting_caught(n: int, max_drop: float, drop: float, differ: float) -> float:
+    """The chance that `compare` says FAIL of a model that truly lost `drop` points on a bank like these `n` cases.
+
+    `differ` is the share of cases on which the two models differ, at least `drop` / 100. Exact: the lost and the won
+    cases are multinomial.
+    """
+    return _chance(n, drop, differ, lambda lost, won: _forgotten(lost - won, n, max_drop))
+
+
+def retention_shown(n: int, max_drop: float, drop: float, differ: float) -> float:
+    """The chance that `compare` says PASS and that it is shown; arguments as for `forgetting_caught`."""
+    reach = NormalDist().inv_cdf(0.975)
+
+    def shown(lost: int, won: int) -> bool:
+        return _score(lost, won, n, max_drop / 100.0) <= -reach and not _forgotten(lost - won, n, max_drop)
+
+    return _chance(n, drop, differ, shown)
+
+
+def _chance(n: int, drop: float, differ: float, event: Callable[[int, int], bool]) -> float:
+    if not abs(drop) / 100.0 <= differ + _TINY <= 1.0 + 2 * _TINY:
+        raise ValueError(f"a share of at least {abs(drop) / 100:g} and at most 1 must differ, got {differ}")
+    lose, win = (differ + drop / 100.0) / 2.0, (differ - drop / 100.0) / 2.0
+    return min(1.0, math.fsum(chance for lost, won, chance in _trinomial(n, lose, win) if event(lost, won)))
+
+
+def _trinomial(n: int, lose: float, win: float) -> Iterator[tuple[int, int, float]]:
+    """Every (lost, won) with its probability."""
+    logs = [math.log(share) if share > 0.0 else -math.inf for share in (lose, win, 1.0 - lose - win)]
+    for lost in range(n + 1):
+        for won in range(n + 1 - lost):
+            counts = (lost, won, n - lost - won)
+            terms = [count * log for count, log in zip(counts, logs, strict=True) if count]
+            ways = math.lgamma(n + 1) - math.fsum(math.lgamma(count + 1) for count in counts)
+            yield lost, won, math.exp(ways + math.fsum(terms))
+
+
+# --- intervals -----------------------------------------------------------------------------------------------------
+
+
+def paired_interval(more: int, less: int, n: int, confidence: float = 0.95) -> Interval:
+    """Tango's score interval of `(more - less) / n`, from the discordant counts of `n` pairs.
+
+    Never outside [-1, 1], and not of no width when the two agree on every case.
+    """
+    reach = NormalDist().inv_cdf((1.0 + confidence) / 2.0)
+    low = solve_increasing(lambda x: reach - _score(more, less, n, 2.0 * x - 1.0))
+    high = solve_increasing(lambda x: -reach - _score(more, less, n, 2.0 * x - 1.0))
+    return 2.0 * low - 1.0, 2.0 * high - 1.0
+
+
+def _score(more: int, less: int, n: int, difference: float) -> float:
+    """Tango's statistic, standard normal when the true difference is `difference`; falls as that rises."""
+    b = -more - less + (2.0 * n - more + less) * difference
+    c = -less * difference * (1.0 - difference)
+    share_less = (math.sqrt(max(0.0, b * b - 8.0 * n * c)) - b) / (4.0 * n)
+    variance = n * (2.0 * share_less + difference * (1.0 - difference))
+    excess = more - less - n * difference
+    return excess / math.sqrt(variance) if variance > 1e-12 else math.copysign(math.inf, excess) if excess else 0.0
+
+
+def wilson_interval(share: Share, confidence: float = 0.95) -> Interval:
+    """Wilson's score interval of a rate; of nothing nothing is known."""
+    if share.rate is None:
+        return 0.0, 1.0
+    z2, n, rate = NormalDist().inv_cdf((1.0 + confidence) / 2.0) ** 2, share.of, share.rate
+    middle, reach = rate + z2 / (2 * n), math.sqrt(z2 * (rate * (1.0 - rate) / n + z2 / (4 * n * n)))
+    low, high = (middle - reach) / (1.0 + z2 / n), (middle + reach) / (1.0 + z2 / n)
+    return (0.0 if share.count == 0 else low), (1.0 if share.count == n else high)
+
+
+def gap_interval(first: Share, second: Share, confidence: float = 0.95) -> Interval:
+    """The interval of the first rate less the second, of different cases: Newcombe's hybrid score, his method 10."""
+    if first.rate is None or second.rate is None:
+        return -1.0, 1.0
+    (low1, high1), (low2, high2) = wilson_interval(first, confidence), wilson_interval(second, confidence)
+    gap = first.rate - second.rate
+    below = math.hypot(first.rate - low1, high2 - second.rate)
+    above = math.hypot(high1 - first.rate, second.rate - low2)
+    return gap - below, gap + above
+
+
+# --- groups --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class GroupGap:
+    """The widest gap between the pass rates of groups, `better` less `worse`, in percentage points.
+
+    `interval` is that of the gap, 95 % for all pairs of groups at once (Bonferroni), since the widest was chosen.
+    """
+
+    verdict: Verdict
+    reason: str
+    max_gap: float
+    groups: Mapping[str, Share]
+    better: str = ""
+    worse: str = ""
+    gap: float = 0.0
+    interval: Interval = (0.0, 100.0)
+
+
+def group_gap(outcomes: Sequence[Outcome], tags: Sequence[str], max_gap: float = 10.0, at_least: int = 20) -> GroupGap:
+    """Whether the groups that `tags` name pass alike: FAIL when the widest gap is more than `max_gap` points.
+
+    INVALID when a group has a case that was not judged or fewer than `at_least` cases, or fewer than two are named.
+    """
+    members = {tag: [outcome for outcome in outcomes if tag in outcome.tags] for tag in tags}
+    groups = {
+        tag: Share(sum(outcome.verdict is Verdict.PASS for outcome in group), len(group))
+        for tag, group in members.items()
+    }
+    faults = ["a gap needs two groups"] if len(groups) < 2 else []
+    for tag, group in members.items():
+        unjudged = sum(not _judged(outcome) for outcome in group)
+        if len(group) < max(1, at_least):
+            faults.append(f"{tag} has {len(group)} cases, {at_least} needed")
+        elif unjudged:
+            faults.append(f"{unjudged} of {len(group)} cases of {tag} were not judged")
+    if faults:
+        return GroupGap(Verdict.INVALID, "; ".join(faults), max_gap, groups)
+    worse, *_, better = sorted(groups, key=lambda tag: _rate(groups[tag]))
+    pairs = math.comb(len(groups), 2)
+    gap = 100.0 * (_rate(groups[better]) - _rate(groups[worse]))
+    low, high = (100.0 * bound for bound in gap_interval(groups[better], groups[worse], 1.0 - 0.05 / pairs))
+    ok = gap <= max_gap + _TINY
+    reason = (
+        f"{better} passes {groups[better].count} of {groups[better].of}, {worse} {groups[worse].count} of "
+        f"{groups[worse].of}: {gap:.3g} points apart (95 %: {low:.1f} to {high:.1f}), {max_gap:g} allowed"
+    )
+    return GroupGap(Verdict.PASS if ok else Verdict.FAIL, reason, max_gap, groups, better, worse, gap, (low, high))
+
+
+def _rate(share: Share) -> float:
+    return share.count / share.of
