@@ -95,6 +95,21 @@ def test_what_is_no_judgement_is_invalid(returned: Callable[[Sequence[Sample]], 
     assert reason in outcome.reason
 
 
+def test_a_reason_holds_no_memory_address() -> None:
+    def raising(batch: Sequence[Sample]) -> list[Finding]:
+        raise TypeError(f"unexpected {object()} and {raising}")
+
+    def quoting(batch: Sequence[Sample]) -> list[Finding]:
+        return [Finding("x", FAIL, reason=f"got {object()!r}", detail=None)]
+
+    [outcome] = judge([Scripted(raising), Scripted(quoting)], samples("right"))
+    raised, quoted = outcome.findings
+    assert raised.reason.endswith("raising>")
+    assert raised.reason.startswith("raised TypeError: unexpected <object object> and <function ")
+    assert quoted.reason == "got <object object>"
+    assert " at 0x" not in f"{outcome}"
+
+
 def test_a_verdict_as_plain_text_is_not_mistaken_for_a_pass() -> None:
     [outcome] = judge([Scripted(lambda batch: [Finding("x", "FAIL")])], samples("right"))  # type: ignore[arg-type]
     assert outcome.verdict is FAIL

@@ -173,6 +173,11 @@ def raising(cases: Sequence[Case]) -> Iterator[tuple[int, Response]]:
     raise RuntimeError("CUDA out\nof memory")
 
 
+def addressed(cases: Sequence[Case]) -> Iterator[tuple[int, Response]]:
+    yield 0, Response(cases[0].id)
+    raise KeyError(object())
+
+
 def exiting(cases: Sequence[Case]) -> Iterator[tuple[int, Response]]:
     yield 0, Response(cases[0].id)
     raise SystemExit(0)
@@ -200,6 +205,7 @@ def twice(cases: Sequence[Case]) -> Iterator[tuple[int, Response]]:
         (backwards, {0, 1, 2}, None),
         (one_missing, {0, 2}, "the model gave no response"),
         (raising, {0}, "the model failed: RuntimeError: CUDA out of memory"),
+        (addressed, {0}, "the model failed: KeyError: <object object>"),
         (exiting, {0}, "the model failed: SystemExit: 0"),
         (negative, {0}, "the model failed: IndexError"),
         (beyond, {0}, "the model failed: IndexError"),

@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from tunegate.cases import Case
+from tunegate.exceptions import without_addresses
 from tunegate.models import Response
 from tunegate.outcomes import Finding, Outcome, Verdict, combine
 
@@ -69,7 +70,7 @@ def judge(checks: Sequence[Check], samples: Sequence[Sample]) -> Iterator[Outcom
     """
     answered = [sample for sample in samples if sample.response.error is None]
     columns = [
-        [replace(finding, check=name) for finding in _run(check, answered)]
+        [_recorded(finding, name) for finding in _run(check, answered)]
         for check, name in zip(checks, unique_names(checks), strict=True)
     ]
     rows = iter(zip(*columns, strict=True))
@@ -102,6 +103,15 @@ def _contained(check: Check, batch: Sequence[Sample]) -> Sequence[Finding]:
             Finding(check.name, Verdict.INVALID, reason=reason, version=check.version, detail=traceback.format_exc())
         ]
     return findings
+
+
+def _recorded(finding: Finding, name: str) -> Finding:
+    """The finding under its name in the suite; without addresses, so that judging twice records the same words."""
+    return replace(finding, check=name, reason=_stable(finding.reason), detail=_stable(finding.detail))
+
+
+def _stable(text: str | None) -> Any:
+    return without_addresses(text) if isinstance(text, str) else text  # a check of somebody else's may leave anything
 
 
 def _all_judged(findings: Sequence[object]) -> None:

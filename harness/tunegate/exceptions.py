@@ -11,6 +11,7 @@ TunegateError
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -50,6 +51,13 @@ class Tampered(TunegateError):
 
     exit_code = 5
 
+
+def without_addresses(text: str) -> str:
+    """The text with `<Metric object at 0x7f31…>` as `<Metric object>`: an address differs from run to run."""
+    return _ADDRESS.sub("", text) if " at 0x" in text else text
+
+
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]{6,}")
 
 LISTED = 12
 """How many known names an error lists at most: a bank has 100,000 ids, a folder may have as many files."""

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from tunegate.cases import Case
 from tunegate.checks import Sample, gate_can_fail, judge
 from tunegate.decision import Decision, decide
-from tunegate.exceptions import ConfigError, Inconclusive, TunegateError
+from tunegate.exceptions import ConfigError, Inconclusive, TunegateError, without_addresses
 from tunegate.models import Model, Response
 from tunegate.outcomes import Outcome, Verdict
 from tunegate.record import GateRecord, outcome_to_json
@@ -159,7 +159,8 @@ def ask(suite: Suite, model: Model, cases: Sequence[Case]) -> list[Response]:
     except (TunegateError, KeyboardInterrupt):
         raise
     except BaseException as error:  # out of memory, a bug in a model's code: not judged, and it says why
-        fault = f"the model failed: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        said = without_addresses(" ".join(str(error).split()))[:300]
+        fault = f"the model failed: {type(error).__name__}: {said}"
         return [response or Response("", error=fault) for response in responses]
     return [response or Response("", error="the model gave no response") for response in responses]
 
