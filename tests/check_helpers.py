@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from tunegate.admission import Agreement, default_path, write_admission
 from tunegate.cases import Case
 from tunegate.checks import Sample
 from tunegate.models import Response
 from tunegate.outcomes import Finding, Verdict
 from tunegate_suites import build_check
+from tunegate_suites.judge import Judge
+from tunegate_suites.options import LocalModels
 
 PASS, FAIL, INVALID = Verdict.PASS, Verdict.FAIL, Verdict.INVALID
 
@@ -25,6 +28,22 @@ def ask(entry: object, answer: str | Response, *references: str, base_dir: Path 
     assert finding.reason
     assert finding.version
     return finding
+
+
+AGREES = Agreement(((90, 3, 0), (2, 85, 0)))
+"""A judge that may decide: kappa 0.94, its lower end 0.88."""
+
+
+def admitted_judge(
+    options: object, folder: Path, models: LocalModels | None = None, measured: Agreement = AGREES
+) -> Judge:
+    """A judge with a record of its admission beside its suite, as `tunegate judge` would have written it."""
+    judge = build_check({"judge": options}, folder, models)
+    assert isinstance(judge, Judge)
+    write_admission(folder / default_path(judge.judge_sha256), judge.judge_sha256, measured)
+    again = build_check({"judge": options}, folder, models)
+    assert isinstance(again, Judge)
+    return again
 
 
 HUGE = {

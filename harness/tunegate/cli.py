@@ -70,6 +70,17 @@ def build_parser() -> argparse.ArgumentParser:
     gate.add_argument("--report", metavar="FILE", help="write the HTML report here")
     gate.add_argument("--markdown", metavar="FILE", help="also write a Markdown summary")
 
+    judge = command("judge", "measure a judge against human labels; a gate takes only judges that were admitted so")
+    judge.add_argument("judge", help="judge file, or a suite file with one judge check")
+    judge.add_argument("--labels", metavar="FILE", required=True, help="answers with what people said of them")
+    judge.add_argument(
+        "--draw", type=int, metavar="N", help="measure on so many labels, drawn at random (default: all)"
+    )
+    judge.add_argument("--seed", type=int, default=0, help="seed of the draw (default: 0)")
+    judge.add_argument("--repeats", type=int, default=1, metavar="N", help="judge each answer N times (default: 1)")
+    judge.add_argument("--fit", action="store_true", help="first fit a comparing judge on half of the questions")
+    judge.add_argument("--out", metavar="FILE", help="admission record (default: .tunegate/admissions/HASH.json)")
+
     report = command("report", "write the report of a run")
     report.add_argument("run", help="run folder")
     report.add_argument("--html", metavar="FILE", help="default: report.html in the run folder")

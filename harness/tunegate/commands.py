@@ -191,6 +191,31 @@ def _gate_reports(options: Namespace, result: GateRunResult, plan: SinglePlan) -
     return _write_reports(read_run(result.folder), html, junit, markdown)
 
 
+# --- judge ---------------------------------------------------------------------------------------------------------
+
+
+def judge(options: Namespace) -> int:
+    """Measure a judge against human labels, and write its admission record."""
+    from tunegate_suites.judge_measure import MeasureRequest, measure
+
+    request = MeasureRequest(
+        judge=Path(options.judge),
+        labels=Path(options.labels),
+        out=Path(options.out) if options.out else None,
+        draw=options.draw,
+        seed=options.seed,
+        repeats=options.repeats,
+        fit=options.fit,
+    )
+    with console.Bar() as bar:
+        facts = measure(request, bar.update)
+    if options.json:
+        print(json.dumps(facts))
+    else:
+        console.print_judge(facts)
+    return 0 if facts["admitted"] else 1
+
+
 # --- report, promote, verify ---------------------------------------------------------------------------------------
 
 

@@ -250,3 +250,44 @@ def print_promotion(promotion: Promotion) -> None:
 
 def _attested(gate: dict[str, Any]) -> str:
     return f"{gate['stage']}#{gate['attempt']} {gate['gate']}: {gate['passed']} of {gate['drawn']}"
+
+
+# --- a judge -------------------------------------------------------------------------------------------------------
+
+
+def print_judge(facts: dict[str, Any]) -> None:
+    """At most eleven lines: the figures, the biases that were measured, the verdict, and where the record lies."""
+    labels, bias = facts["labels"], facts["length_bias"]
+    left_out = f" ({labels['left_out']} left out: the judge was made with them)" if labels["left_out"] else ""
+    show(f"judge {facts['judge']} against {facts['n']} human labels of {labels['file']}{left_out}")
+    show(f"agreement: {facts['agreement']:.1%}; without a verdict, counted as disagreement: {facts['invalid']}")
+    for name, what in (("sensitivity", "passed by people and the judge"), ("specificity", "failed by both")):
+        show(f"{name} ({what}): {_rate(facts[name])} ({_span(facts[f'{name}_interval'])})")
+    if facts["weighted_kappa"]:
+        weighted = facts["weighted_kappa"]["quadratic"]
+        show(f"kappa on the scale, quadratic weights: {_number(weighted['kappa'])}")
+    if facts["position_bias"]:
+        same, first = facts["position_bias"]["consistent"], facts["position_bias"]["first_place_when_not"]
+        show(f"same verdict in both orders: {_rate(same['share'])}; else the first place won {_rate(first['share'])}")
+    show(
+        f"longer answers pass more often (correlation): people {_number(bias['human'])}, judge {_number(bias['judge'])}"
+    )
+    if facts["self_consistency"]:
+        again = facts["self_consistency"]
+        show(f"the same verdict in all {again['repeats']} rounds: {_rate(again['share'])} ({_span(again['interval'])})")
+    low, high = facts["kappa_interval"]
+    show(f"kappa: {_number(facts['kappa'])} (95 % interval {low:.2f} to {high:.2f}), {facts['admit']:g} needed below")
+    show("ADMITTED" if facts["admitted"] else f"NOT ADMITTED: {facts['reason']}")
+    show(f"record: {facts['record']}")
+
+
+def _rate(share: float | None) -> str:
+    return "unknown" if share is None else f"{share:.1%}"
+
+
+def _number(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.2f}"
+
+
+def _span(interval: list[float]) -> str:
+    return f"{interval[0]:.1%} to {interval[1]:.1%}"

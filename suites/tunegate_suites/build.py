@@ -11,23 +11,44 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from tunegate.exceptions import ConfigError, nearest
+from tunegate.files import resolve
+from tunegate.yaml_file import load_yaml
 from tunegate_suites import CHECKS
 from tunegate_suites.base import CheckBase
 from tunegate_suites.options import BuildContext, LocalModels, explain
 
 
-def build(entry: object, base_dir: Path, models: LocalModels | None = None) -> CheckBase:
-    """See `tunegate_suites.build_check`."""
+def build(entry: object, base_dir: Path, models: LocalModels | None = None, file: Path | None = None) -> CheckBase:
+    """See `tunegate_suites.build_check`. `file` is where the entry stands, if that is known."""
     name, value, beside = _parse(entry)
     check_class = find(name)
     options = {**_options(name, value, check_class), **beside}
-    context = BuildContext(name, base_dir, models or LocalModels())
+    if check_class.shorthand == "file" and "file" in options:
+        return _from_file(name, options, base_dir, models)
+    context = BuildContext(name, base_dir, models or LocalModels(), file)
     try:
         check = check_class.model_validate(options, context=context)
     except ValidationError as error:
         raise ConfigError(explain(error, check_class, options, name)) from None
     check.prepare()
     return check
+
+
+def _from_file(name: str, options: Mapping[str, Any], base_dir: Path, models: LocalModels | None) -> CheckBase:
+    """A check whose options stand in a file of their own; paths in it are relative to that file."""
+    others = [option for option in options if option != "file"]
+    if others:
+        raise ConfigError(f"{name}: the file holds all options: move {', '.join(map(repr, others))} into it")
+    if not isinstance(options["file"], str):
+        raise ConfigError(f"{name}: expected the path of a file, got {options['file']!r}")
+    path = resolve(options["file"], base_dir)
+    data = load_yaml(path).data
+    if not isinstance(data, Mapping) or "file" in data:
+        raise ConfigError(f"{path}: expected the options of the check {name!r}, got {str(data)[:80]!r}")
+    try:
+        return build({name: data}, path.parent, models, path)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
 
 
 def find(name: str) -> type[CheckBase]:

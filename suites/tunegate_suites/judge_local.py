@@ -9,20 +9,8 @@ from functools import cached_property
 
 from tunegate.cases import Case, Message
 from tunegate.models import GenerationSettings, Model, Response
+from tunegate_suites.judge_opinion import Opinion
 from tunegate_suites.options import LocalModels
-
-
-@dataclass(frozen=True, slots=True)
-class Opinion:
-    """What a judge said: a label of the menu, or why there is none.
-
-    `raw` is kept for auditors; `object` is the JSON object alone that a server's verdict was read from.
-    """
-
-    label: str | None
-    reason: str
-    raw: str | None = None
-    object: str = ""
 
 
 @dataclass(frozen=True)

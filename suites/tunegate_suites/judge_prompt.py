@@ -51,6 +51,20 @@ def judge_messages(rubric: Rubric, case: Case, answer: str, *, as_json: bool) ->
     return (*messages, {"role": "user", "content": questions[-1]})
 
 
+def pair_messages(rubric: Rubric, case: Case, first: str, second: str, *, as_json: bool) -> tuple[Message, ...]:
+    """The chat that asks which of two answers is better; the menu is 1 for the first, 2 for the second."""
+    shown: list[tuple[str, str]] = []
+    if "context" in rubric.show and case.context is not None:
+        shown.append(("CONTEXT", case.context))
+    if "prompt" in rubric.show:
+        shown.append(("QUESTION", case.prompt_text))
+    shown += [("ANSWER 1", first), ("ANSWER 2", second)]
+    texts = [(name, defused(text)) for name, text in shown]
+    number = fence_number([text for _, text in texts])
+    request = _request(rubric, as_json).replace("Judge the ANSWER.", "Judge which ANSWER is better, 1 or 2.", 1)
+    return ({"role": "user", "content": f"{_instructions(rubric, number)}\n\n{_fenced(texts, number)}\n\n{request}"},)
+
+
 def fence_number(texts: Sequence[str]) -> str:
     """A number that stands in none of the texts; the same texts always get the same one."""
     everything = "\x00".join(texts)

@@ -16,7 +16,7 @@ from tunegate.exceptions import ConfigError
 from tunegate.openai_client import Server, ask_all
 from tunegate_suites.base import Options
 from tunegate_suites.json_check import parse
-from tunegate_suites.judge_local import Opinion
+from tunegate_suites.judge_opinion import Opinion
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI

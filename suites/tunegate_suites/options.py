@@ -43,11 +43,15 @@ class LocalModels:
 
 @dataclass(frozen=True)
 class BuildContext:
-    """What a check needs to know beside its options: the name it goes by, and where relative paths start."""
+    """What a check needs to know beside its options: the name it goes by, and where relative paths start.
+
+    `file` is the file that the options stand in, where it is known.
+    """
 
     name: str
     base_dir: Path
     models: LocalModels = LocalModels()
+    file: Path | None = None
 
 
 MAX_FILE_BYTES = 64 * 2**20

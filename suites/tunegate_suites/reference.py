@@ -12,6 +12,8 @@ from tunegate_suites import CHECKS, rubric
 from tunegate_suites.base import CheckBase
 from tunegate_suites.build import find
 from tunegate_suites.errors import CATEGORIES
+from tunegate_suites.judge_compare import CompareOptions
+from tunegate_suites.judge_labels import LabelsOptions
 from tunegate_suites.judge_server import ServerOptions
 
 INTRODUCTION = """# Checks
@@ -34,7 +36,8 @@ def reference() -> str:
         names.setdefault(find(name), []).append(name)
     parts = [INTRODUCTION, _table(names)]
     parts += [_section(check, " ".join(f"`{name}`" for name in known)) for check, known in names.items()]
-    parts += [_part("Options of a `server`", ServerOptions), _categories()]
+    parts += [_part("Options of a `server`", ServerOptions), _part("Options of `compare`", CompareOptions)]
+    parts += [_part("Options of `labels` in a judge file", LabelsOptions), _categories()]
     parts += [_rubric(), _part("An example in a rubric file", rubric.Example)]
     return "\n".join(parts)
 
