@@ -12,8 +12,9 @@ import pytest
 from tunegate.cases import Case
 from tunegate.checks import Sample
 from tunegate.exceptions import ConfigError
-from tunegate.files import one_line, sha256_of
+from tunegate.files import one_line
 from tunegate.outcomes import Finding, Verdict
+from tunegate.sources import dotted_name, local_sources, sources_sha256
 
 MAX_REASON = 300
 TIMED_OUT = ("Timeout (>", "Timeout >")
@@ -35,7 +36,7 @@ class FunctionCheck:
 
     @classmethod
     def of(cls, function: Callable[..., object], name: str, path: Path) -> FunctionCheck:
-        """The check of a function; its file's hash stands for the function and the helpers beside it."""
+        """The check of a function; the hash of its file and of the local modules that it imports stands for it."""
         if inspect.iscoroutinefunction(function):
             raise ConfigError(f"{path}: {name}: a gate function cannot be async")
         try:
@@ -44,7 +45,8 @@ class FunctionCheck:
             raise ConfigError(
                 f"{path}: {name}: a gate function is called with (case, response), no fixtures: {error}"
             ) from error
-        return cls(name, function, f"{name}@{sha256_of(path)}")
+        module, folder = dotted_name(path)
+        return cls(name, function, f"{name}@{sources_sha256(local_sources(module, path, folder))}")
 
     def judge(self, samples: Sequence[Sample]) -> Sequence[Finding]:
         return [self._judge(sample) for sample in samples]

@@ -1,0 +1,103 @@
+"""A module of the user's that a suite names: which files it is made of, and how it is loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+
+from tunegate.sources import is_installed, local_sources, sources_sha256
+
+
+@dataclass(frozen=True)
+class UserModule:
+    """A module beside a suite, or else (`folder` is None) one on Python's path; `sources` are the files it depends on.
+
+    What lies beside a suite is loaded under names of its own, for two suites may each have a `metrics.py` or a
+    `helper.py`, and anew when any of its files change: what runs is what was hashed.
+    """
+
+    name: str
+    sources: Mapping[str, Path]
+    folder: Path | None = None
+
+    @classmethod
+    def find(cls, name: str, base_dir: Path) -> UserModule:
+        """Find a module, looking beside the suite first; one on Python's path is imported for that."""
+        folder = base_dir.resolve()
+        file = folder.joinpath(*name.split(".")).with_suffix(".py")
+        if file.is_file():
+            return cls(name, local_sources(name, file, folder), folder)
+        origin = importlib.import_module(name).__file__
+        if origin is None:
+            return cls(name, {})
+        file = Path(origin)
+        return cls(name, {name: file} if is_installed(file) else local_sources(name, file, file.parent))
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of all sources, wherever they lie."""
+        return sources_sha256(self.sources)
+
+    def load(self) -> ModuleType:
+        """Import the module, or return it when the same sources were loaded before."""
+        if self.folder is None:
+            return importlib.import_module(self.name)
+        if self._alias in sys.modules:
+            return sys.modules[self._alias]
+        spec = importlib.util.spec_from_file_location(self._alias, self.sources[self.name])
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{self.sources[self.name]} is not a Python module")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[self._alias] = sys.modules[self._hidden(self.name)] = module
+        try:
+            with self.in_place():
+                spec.loader.exec_module(module)
+        except BaseException:
+            for name in (self._alias, *(self._hidden(name) for name in self.sources)):
+                sys.modules.pop(name, None)
+            raise
+        return module
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Let the module find its neighbours by their plain names, at whatever moment it imports them.
+
+        Outside, the same names stand for what other code has imported by them.
+        """
+        if self.folder is None:
+            yield
+            return
+        others = {name: sys.modules.pop(name) for name in self._neighbours if name in sys.modules}
+        loaded = ((name, sys.modules.get(self._hidden(name))) for name in self._neighbours)
+        sys.modules.update({name: module for name, module in loaded if module is not None})
+        sys.path.insert(0, str(self.folder))
+        try:
+            yield
+        finally:
+            for name in self._neighbours:
+                if name in sys.modules:
+                    sys.modules[self._hidden(name)] = sys.modules.pop(name)
+            sys.modules.update(others)
+            if str(self.folder) in sys.path:
+                sys.path.remove(str(self.folder))
+
+    @cached_property
+    def _neighbours(self) -> list[str]:
+        folder = self.folder
+        return [name for name, path in self.sources.items() if folder is not None and path.is_relative_to(folder)]
+
+    @cached_property
+    def _alias(self) -> str:
+        digest = hashlib.sha256(bytes(self.sources[self.name]) + self.sha256.encode()).hexdigest()
+        return f"_tunegate_metric_{digest[:12]}"
+
+    def _hidden(self, name: str) -> str:
+        return f"{self._alias}.{name}"
