@@ -1,0 +1,101 @@
+"""Runs of words that a training text shares with a case, weighed so that what all texts share counts for little.
+
+A template ("What is the inheritance pattern of …?") is in every row and every case, by construction. So a run of words
+that is in more than `COMMON` texts weighs `COMMON` over their number, and the rest of a text decides. Where a text is
+nothing but such boilerplate, all its runs weigh little and it is still found.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+COMMON = 10
+"""A run in more texts than this is a common phrase (the number of Brown et al. 2020, appendix C)."""
+LONGEST_RUN, SHORTEST_RUN = 13, 8
+"""Runs of 13 words; a case of 8 to 12 is one run of its own length (both bounds: Brown et al. 2020, appendix C)."""
+SHINGLE = 3
+"""Words in a run where near-duplicates are compared."""
+
+
+def run_length(words: Sequence[str]) -> int:
+    """How long the runs of a case are that containment looks for."""
+    return min(LONGEST_RUN, len(words))
+
+
+def runs(words: Sequence[str], length: int) -> set[str]:
+    """All runs of `length` words; a shorter text is one run."""
+    return {" ".join(words[at : at + length]) for at in range(max(1, len(words) - length + 1))}
+
+
+class Vocabulary:
+    """The runs of the cases, with the number of texts, training's and cases', that hold each."""
+
+    def __init__(self, cases: Iterable[set[str]]) -> None:
+        self.texts: Counter[str] = Counter(run for grams in cases for run in grams)
+
+    def add(self, shared: Iterable[str]) -> None:
+        """Count a training text's runs; all must be runs of the cases."""
+        self.texts.update(shared)
+
+    def weight(self, run: str) -> float:
+        return min(1.0, COMMON / max(1, self.texts[run]))
+
+    def total(self, grams: Iterable[str]) -> float:
+        return sum(self.weight(run) for run in grams)
+
+
+class RunFinder:
+    """Finds the cases' runs, of several lengths, in a training text: one look-up a word, by a run's first words."""
+
+    def __init__(self, grams: Iterable[str]) -> None:
+        self._by_start: dict[str, list[tuple[int, str]]] = defaultdict(list)
+        for run in grams:
+            words = run.split()
+            self._by_start[" ".join(words[:SHORTEST_RUN])].append((len(words), run))
+
+    def find(self, words: Sequence[str]) -> set[str]:
+        found: set[str] = set()
+        for at in range(len(words) - SHORTEST_RUN + 1):
+            for length, run in self._by_start.get(" ".join(words[at : at + SHORTEST_RUN]), ()):
+                if length == SHORTEST_RUN or " ".join(words[at : at + length]) == run:
+                    found.add(run)
+        return found
+
+
+@dataclass(frozen=True)
+class Containment:
+    """The share of a case's weight that a training text holds, for all pairs that reach `threshold`.
+
+    A pair at the threshold must share one of the case's heaviest runs, those that together weigh more than the rest may
+    miss; only these are indexed (prefix filtering: Chaudhuri, Ganti and Kaushik 2006), so a template costs nothing.
+    """
+
+    cases: Sequence[set[str]]
+    vocabulary: Vocabulary
+    threshold: float
+
+    def matcher(self) -> Callable[[set[str]], Iterator[tuple[int, float]]]:
+        """A function from a training text's runs to (case, share) pairs."""
+        totals = [self.vocabulary.total(grams) for grams in self.cases]
+        index: dict[str, list[int]] = defaultdict(list)
+        for number, grams in enumerate(self.cases):
+            for run in self._heaviest(grams, (1 - self.threshold) * totals[number]):
+                index[run].append(number)
+
+        def match(found: set[str]) -> Iterator[tuple[int, float]]:
+            for number in {number for run in found for number in index.get(run, ())}:
+                share = self.vocabulary.total(self.cases[number] & found) / totals[number]
+                if share >= self.threshold:
+                    yield number, share
+
+        return match
+
+    def _heaviest(self, grams: set[str], may_miss: float) -> Iterator[str]:
+        weight = 0.0
+        for run in sorted(grams, key=lambda run: (-self.vocabulary.weight(run), run)):
+            if weight > may_miss + 1e-9:
+                return
+            weight += self.vocabulary.weight(run)
+            yield run

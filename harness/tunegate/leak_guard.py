@@ -1,0 +1,71 @@
+"""The leakage guard of a pipeline: before the first training, the data of every stage is compared with every suite."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from tunegate.exceptions import ConfigError
+from tunegate.leakage import Embed, Leak, Looking, Progress, facts, find_leaks, without
+from tunegate.pipeline import Pipeline, Stage
+
+
+def leaks_of(pipeline: Pipeline, embed: Embed | None = None, progress: Progress | None = None) -> list[Leak]:
+    """The leaks of all stages; `embed` is used where the file asks for `embed`. Raises MissingExtra."""
+    at_least = pipeline.leakage.embed
+    if at_least is not None and embed is None:
+        raise ConfigError(f"{pipeline.path}: leakage: embed: nothing here compares texts by meaning; leave it out")
+    looking = Looking(embed if at_least is not None else None, at_least or 1.0, progress)
+    return [
+        leak
+        for stage in pipeline.stages
+        for leak in find_leaks(stage.name, stage.data, pipeline.suites.values(), looking)
+    ]
+
+
+def drop_leaks(pipeline: Pipeline, leaks: Sequence[Leak]) -> tuple[Pipeline, list[dict[str, Any]]]:
+    """The pipeline without the rows that leak, and for each stage what was dropped; the record's facts.
+
+    Raises ConfigError for a stage that is left with fewer rows than it is to be trained on.
+    """
+    stages: list[Stage] = []
+    dropped: list[dict[str, Any]] = []
+    for stage in pipeline.stages:
+        of_stage = [leak for leak in leaks if leak.stage == stage.name]
+        kept = replace(stage, data=without(stage.data, of_stage))
+        _check_budget(pipeline, stage, kept)
+        stages.append(kept)
+        if of_stage:
+            dropped.append(
+                {
+                    "stage": stage.name,
+                    "of": len(stage.data.examples),
+                    "left": len(kept.data.examples),
+                    "rows": sorted({leak.train_row for leak in of_stage}),
+                    "cases": sorted({f"{leak.suite}/{leak.case_id}" for leak in of_stage}),
+                    "leaks": facts(of_stage),
+                }
+            )
+    return replace(pipeline, stages=tuple(stages)), dropped
+
+
+def _check_budget(pipeline: Pipeline, before: Stage, after: Stage) -> None:
+    asked, left = (after.spec.retrain.rows or [1])[-1], len(after.data.examples)
+    if asked > left:
+        lost = len(before.data.examples) - left
+        raise ConfigError(
+            f"{pipeline.path}: stage {before.name!r}: {asked} rows are asked for (retrain.rows), but {left} are left: "
+            f"{lost} of {len(before.data.examples)} also stand in a gate's suite and are dropped; lower the last of "
+            "retrain.rows, or give more rows"
+        )
+
+
+def in_words(dropped: Sequence[dict[str, Any]]) -> str:
+    """What was dropped, in a sentence."""
+    parts = [
+        f"{len(stage['rows'])} of {stage['of']} training rows of stage {stage['stage']} (they give away "
+        f"{len(stage['cases'])} cases)"
+        for stage in dropped
+    ]
+    return f"dropped as leaks: {'; '.join(parts)}"

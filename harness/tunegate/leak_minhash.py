@@ -1,0 +1,59 @@
+"""Near-duplicates: texts that say nearly the same, edited here and there, so that no long run of words is left.
+
+MinHash with locality-sensitive hashing (`datasketch`) proposes pairs; the share of common three-word runs (Jaccard,
+weighed as in `leak_grams`) decides. Broder 1997, "On the resemblance and containment of documents".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tunegate.leak_grams import Vocabulary
+from tunegate.optional import optional_import
+
+PERMUTATIONS = 128
+PROPOSED_FROM = 0.5
+"""Pairs are proposed from a lower similarity than is asked for: MinHash estimates, and a miss here is final."""
+
+
+@dataclass(frozen=True)
+class NearDuplicates:
+    """Pairs of a training text and a case whose weighed Jaccard similarity reaches `threshold`."""
+
+    cases: Sequence[set[str]]
+    vocabulary: Vocabulary
+    threshold: float
+
+    def matcher(self) -> Callable[[set[str]], Iterator[tuple[int, float]]]:
+        """A function from a training text's shingles to (case, similarity) pairs; raises MissingExtra."""
+        sketch = optional_import("datasketch", "leakage", "looking for near-duplicates of tests in training data")
+        empty: Any = sketch.MinHash(num_perm=PERMUTATIONS, seed=1)
+        index: Any = sketch.MinHashLSH(threshold=PROPOSED_FROM, num_perm=PERMUTATIONS)
+        totals = [self.vocabulary.total(shingles) for shingles in self.cases]
+        for number, shingles in enumerate(self.cases):
+            index.insert(number, self._signature(empty, shingles))
+
+        def match(shingles: set[str]) -> Iterator[tuple[int, float]]:
+            known = {shingle for shingle in shingles if shingle in self.vocabulary.texts}
+            if len(known) < self.threshold * len(self._particular(shingles)) / 2:
+                return  # most of it is in no case at all
+            total = self.vocabulary.total(known) + len(shingles) - len(known)
+            proposed: list[int] = index.query(self._signature(empty, shingles))
+            for number in sorted(proposed):
+                shared = self.vocabulary.total(self.cases[number] & known)
+                similarity = shared / (totals[number] + total - shared)
+                if similarity >= self.threshold:
+                    yield number, similarity
+
+        return match
+
+    def _signature(self, empty: Any, shingles: set[str]) -> Any:
+        signature = empty.copy()
+        signature.update_batch([shingle.encode(errors="replace") for shingle in self._particular(shingles)])
+        return signature
+
+    def _particular(self, shingles: set[str]) -> set[str]:
+        """The shingles that are not a template's, or all where there are no others: templates propose every pair."""
+        return {shingle for shingle in shingles if self.vocabulary.weight(shingle) == 1.0} or shingles
