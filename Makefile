@@ -40,7 +40,7 @@ lint: $(VENV)/dev-ready  ## ruff and pyright
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
 
-bench: $(VENV)/dev-ready  ## ratios within one run: generation, start-up, 100,000 stored answers
+bench: $(VENV)/dev-ready  ## ratios within one run: start-up, 100,000 stored answers, a report of 2,000 cases, generation
 	$(BIN)/python -m tests.bench
 
 clean:  ## remove the environment, the demo and its run

@@ -213,6 +213,14 @@ def pipeline_run(folder: Path, *, draw: int = 100, promoted: bool = True, long: 
     return read_run(folder)
 
 
+def large_run(folder: Path) -> RunRecord:
+    """A gate of 2,000 cases, of which 200 have answers of 10 KB."""
+    rng = random.Random(1)
+    results = [passing(f"case-{n:04d}", rng) for n in range(1700)] + [missing(f"miss-{n}", rng) for n in range(100)]
+    results += [missing(f"long-{n}", rng, response=f"word{n} " * 1250) for n in range(200)]
+    return gate_run(folder, ("facts", results), accept=1800)
+
+
 def failed_run(folder: Path) -> RunRecord:
     """One stage that misses in both its attempts; the second does not even train to the end."""
     with RunLog.open(folder) as log:

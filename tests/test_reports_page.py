@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import random
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_run import HOSTILE, gate_run, missing, outcomes, passing, pipeline_run
+from fake_run import HOSTILE, gate_run, large_run, outcomes, pipeline_run
 
 from tunegate.outcomes import ErrorSpan, Finding, Outcome, Verdict
 from tunegate.record import RunRecord
@@ -94,6 +92,36 @@ def test_the_answer_stands_above_the_fold(open_report: Open, pipeline: RunRecord
     assert len(stops) == 5
     assert "underfit" in stops[1]
     assert "num_train_epochs" in stops[2]
+
+
+def test_a_miss_is_explained_before_its_evidence(open_report: Open, pipeline: RunRecord) -> None:
+    """People look for the diagnosis: it stands above the gates it explains, and the loss curves come last."""
+    page = open_report(pipeline)
+    stage = page.locator(".stage").first
+    diagnosis, gate_, losses = (
+        stage.locator(name).first.bounding_box()["y"] for name in (".diagnosis", ".gate", ".losses")
+    )
+    last_gate = stage.locator(".gate").last.bounding_box()["y"]
+    assert diagnosis < gate_ < last_gate < losses
+
+
+def test_a_stage_that_is_called_as_its_method_says_so_once(open_report: Open, pipeline: RunRecord) -> None:
+    page = open_report(pipeline)
+    assert page.locator(".stage h3").all_inner_texts() == ["sft", "align dpo"]
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_names_of_error_categories_are_whole(open_report: Open, tmp_path: Path, width: int) -> None:
+    names = ("unsupported_entity", "a_category_with_a_name_that_is_far_too_long_for_any_one_line")
+    finding = Finding("errors", Verdict.FAIL, errors=tuple(map(ErrorSpan, names)))
+    case = Outcome("c", Verdict.FAIL, "", (finding,), "p", "r")
+    run = gate_run(tmp_path / "run", ("facts", [case]), accept=1, max_errors=dict.fromkeys(names, 3))
+    page = open_report(run, viewport={"width": width, "height": 800})
+    cut = "all => all.filter(one => one.scrollWidth > one.clientWidth).map(one => one.textContent)"
+    assert page.locator(".bars button").evaluate_all(cut) == []
+    lefts = page.locator(".bars svg").evaluate_all("all => all.map(one => one.getBoundingClientRect().left)")
+    assert len(set(lefts)) == 1, "bars begin in one line, or they could not be compared"
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_the_grid_shows_every_case_and_its_verdict(open_report: Open, gate: RunRecord) -> None:
@@ -378,19 +406,15 @@ def test_without_javascript_the_verdict_stands(open_report: Open, gate: RunRecor
 # --- size ----------------------------------------------------------------------------------------------------------
 
 
-def test_2000_cases_open_in_under_two_seconds(open_report: Open, tmp_path: Path) -> None:
-    """Of 2,000 cases 200 have answers of 10 KB. The best of three, writing the file included: the machine is shared."""
-    rng = random.Random(1)
-    results = [passing(f"case-{n:04d}", rng) for n in range(1700)] + [missing(f"miss-{n}", rng) for n in range(100)]
-    results += [missing(f"long-{n}", rng, response=f"word{n} " * 1250) for n in range(200)]
-    run = gate_run(tmp_path / "run", ("facts", results), accept=1800)
-    best = float("inf")
-    for _ in range(3):
-        started = time.perf_counter()
-        page = open_report(run)
-        assert rows(page).count() >= 60
-        best = min(best, time.perf_counter() - started)
+def test_of_2000_cases_only_what_is_in_sight_is_drawn(open_report: Open, tmp_path: Path) -> None:
+    """What makes it open fast (`make bench` says how fast): a case costs a cell, and a row when it is looked at."""
+    page = open_report(large_run(tmp_path / "run"))
     assert page.locator(".grid a").count() == 2000
+    assert 60 <= rows(page).count() <= 180, "a chunk, and what an observer asks for at the start"
+    assert page.evaluate("document.querySelectorAll('*').length") < 2000 + 180 * 8 + 400
+    longest = "Math.max(...[...document.querySelectorAll('body *:not(script)')].map((one) => one.textContent.length))"
+    assert page.evaluate(longest) < 200_000, "of 2 MB of answers only snippets are in the document"
+    size, answers = (tmp_path / "report.html").stat().st_size, 200 * 10_000
+    assert size < answers + 2000 * 1_200, "each answer stands in the file once"
     unfold(page, "word199")
     assert status(page) == "1 of 2,000 cases"
-    assert best < 2.0, f"written and open in {best:.2f} s, {(tmp_path / 'report.html').stat().st_size:,} bytes"

@@ -10,7 +10,7 @@ from tunegate_reports.answer import GATE_WORDS
 from tunegate_reports.charts import loss_chart
 from tunegate_reports.gate_panel import SIGNS, badge, gate_panel
 from tunegate_reports.markup import Markup, tag
-from tunegate_reports.view import AttemptView, Change, StageView, View, announced, duration, flat
+from tunegate_reports.view import AttemptView, Change, StageView, View, duration, flat
 
 ALL_OPEN = 3
 """With so few gates, every panel is unfolded; else only those of each stage's last attempt."""
@@ -95,7 +95,7 @@ def _stop(stage: StageView, attempt: AttemptView, place: int) -> Markup:
             _note(f"{change.setting} {change.old}\u00a0→\u00a0{change.new}", "changed")
             for change in attempt.changes[:3]
         ),
-        _note(diagnosis.cause, "why") if diagnosis is not None else None,
+        _note(diagnosis.cause, "cause") if diagnosis is not None else None,
         _note(error, "why") if error is not None else None,
         class_="stop",
     )
@@ -129,7 +129,7 @@ def stages_section(view: View) -> Markup | None:
     panels = [gate_panel(gate, view.cases, opened=few or gate is alone[-1], heading="h3") for gate in alone]
     if not parts and not panels:
         return None
-    title = "Stages" if parts else "Gate" if len(panels) == 1 else "Gates"
+    title = "Stages and gates" if parts else "Gate" if len(panels) == 1 else "Gates"
     heading = tag("h2", title, id="stages-title")
     return tag("section", heading, *parts, *panels, id="stages", aria_labelledby="stages-title")
 
@@ -139,7 +139,11 @@ def _stage(view: View, stage: StageView, place: int, few: bool) -> Markup:
     words = GATE_WORDS[record.verdict]
     head = tag(
         "header",
-        tag("h3", record.name, tag("span", f" {record.method}", class_="quiet")),
+        tag(
+            "h3",
+            record.name,
+            tag("span", f" {record.method}", class_="quiet") if record.method != record.name else None,
+        ),
         badge(record.verdict, words),
         tag("p", record.reason, class_="quiet") if record.reason else None,
         class_="stage-head",
@@ -153,7 +157,7 @@ def _stage(view: View, stage: StageView, place: int, few: bool) -> Markup:
         _attempt(view, attempt, f"attempt-{place}-{attempt.number}", opened=few or index == last)
         for index, attempt in enumerate(stage.attempts)
     ]
-    return tag("article", head, curves, tag("ol", *attempts, class_="attempts"), class_="stage")
+    return tag("article", head, tag("ol", *attempts, class_="attempts"), curves, class_="stage")
 
 
 def _attempt(view: View, attempt: AttemptView, anchor: str, *, opened: bool) -> Markup:
@@ -168,32 +172,31 @@ def _attempt(view: View, attempt: AttemptView, anchor: str, *, opened: bool) -> 
     diagnosis = attempt.record.diagnosis
     parts = [
         head,
-        _changes("Changed", attempt.changes) if attempt.changes else None,
+        _changes(attempt.changes) if attempt.changes else None,
         tag("p", tag("strong", "Training broke down: "), error, class_="notice") if error is not None else None,
-        *(gate_panel(gate, view.cases, opened=opened, heading="h5") for gate in attempt.gates),
         _diagnosis(diagnosis) if diagnosis is not None else None,
+        *(gate_panel(gate, view.cases, opened=opened, heading="h5") for gate in attempt.gates),
     ]
     return tag("li", *parts, class_=f"attempt {attempt.verdict or 'OPEN'}")
 
 
 def _diagnosis(diagnosis: Diagnosis) -> Markup:
-    changes = announced(diagnosis.changes)
+    """Why the attempt missed, on what evidence, and what comes next; the next attempt shows what it changed."""
     return tag(
         "div",
         tag("p", tag("strong", "Diagnosis: "), diagnosis.cause, class_="cause"),
         tag("ul", *(tag("li", line) for line in diagnosis.evidence)),
         tag("p", tag("strong", "Next: "), diagnosis.action) if diagnosis.action else None,
-        _changes("Changes", changes) if changes else None,
         class_="diagnosis",
     )
 
 
-def _changes(title: str, changes: Sequence[Change]) -> Markup:
+def _changes(changes: Sequence[Change]) -> Markup:
     rows = [
         tag("li", tag("code", change.setting), " ", tag("del", change.old), " → ", tag("ins", change.new))
         for change in changes
     ]
-    return tag("div", tag("span", title, class_="quiet"), tag("ul", *rows), class_="changes")
+    return tag("div", tag("span", "Changed", class_="quiet"), tag("ul", *rows), class_="changes")
 
 
 # --- provenance ----------------------------------------------------------------------------------------------------

@@ -15,7 +15,8 @@ section.querySelector("table").classList.toggle("one-gate", data.gates.length < 
 
 function fillFilters(form) {
   const count = (verdict) => cases.filter((item) => item.verdict === verdict).length;
-  const choices = [["", `All ${cases.length}`], ...Object.keys(SIGNS).sort((a, b) => RANK[a] - RANK[b]).map((verdict) =>
+  const found = Object.keys(SIGNS).filter(count).sort((a, b) => RANK[a] - RANK[b]);
+  const choices = [["", `All ${cases.length}`], ...found.map((verdict) =>
     [verdict, `${SIGNS[verdict]} ${WORDS[verdict]} ${count(verdict)}`])];
   for (const [verdict, words] of choices) {
     const radio = element("input", { type: "radio", name: "verdict", value: verdict, checked: verdict === "" });

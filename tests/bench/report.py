@@ -1,0 +1,49 @@
+"""The report of 2,000 cases, 200 of them of 10 KB: seconds to write it, and until Chromium shows it (goal: 2)."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.fake_run import large_run
+from tunegate_reports import write_html
+
+REPEATS = 5
+FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking")
+
+
+def main() -> None:
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        chromium = None
+    with tempfile.TemporaryDirectory() as folder:
+        run, path = large_run(Path(folder) / "run"), Path(folder) / "report.html"
+        written = min(_seconds(lambda: write_html(run, path)) for _ in range(REPEATS))
+        print(f"2,000 cases written in {written:.2f} s, {path.stat().st_size / 2**20:.1f} MiB (best of {REPEATS})")
+        if chromium is None:
+            print("not opened: chromium or playwright is missing")
+            return
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=chromium, args=[*FLAGS])
+            opened = min(_seconds(lambda: _open(browser, path)) for _ in range(REPEATS))
+            browser.close()
+        print(f"2,000 cases open in {opened:.2f} s, rows drawn (best of {REPEATS})")
+
+
+def _open(browser: Any, path: Path) -> None:
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    page.locator("tr.case").first.wait_for()
+    page.close()
+
+
+def _seconds(work: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
