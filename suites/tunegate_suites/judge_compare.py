@@ -128,8 +128,8 @@ def numbers(samples: Sequence[Sample], options: CompareOptions, embed: Embed) ->
     wanted = expanded(options.features)
     rows = [_words(sample, _references(sample, options.separator)) for sample in samples]
     if EMBEDDED & wanted:
-        texts = [_to_embed(sample, _references(sample, options.separator)) for sample in samples]
-        vectors = embed([text for one in texts for text in (one.answer, one.question, *one.references, *one.joined)])
+        texts = [_to_embed(sample, _references(sample, options.separator), wanted) for sample in samples]
+        vectors = embed([text for one in texts for text in (one.answer, *one.references, *one.questions)])
         for row, one in zip(rows, texts, strict=True):
             row.update(_cosines(one, vectors))
     return [{name: row[name] for name in sorted(wanted)} for row in rows]
@@ -165,21 +165,21 @@ def _share(wanted: Sequence[str], present: set[str]) -> float:
 
 @dataclass(frozen=True)
 class _ToEmbed:
+    """`questions` are the question alone, then with each reference; what no feature needs is left out."""
+
     answer: str
-    question: str
     references: list[str]
-    joined: list[str]
+    questions: list[str]
 
 
-def _to_embed(sample: Sample, references: list[str]) -> _ToEmbed:
+def _to_embed(sample: Sample, references: list[str], wanted: set[str]) -> _ToEmbed:
     question = sample.case.prompt_text
-    return _ToEmbed(sample.response.text, question, references, [f"{question} {text}" for text in references])
+    asked = [question, *(f"{question} {text}" for text in references)] if "support" in wanted else []
+    return _ToEmbed(sample.response.text, references if "similarity" in wanted else [], asked)
 
 
 def _cosines(texts: _ToEmbed, vectors: Mapping[str, Any]) -> dict[str, float]:
     answer = vectors[texts.answer]
-    supported = max(float(answer @ vectors[text]) for text in texts.joined)
-    return {
-        "similarity": max(float(answer @ vectors[text]) for text in texts.references),
-        "support": supported - float(answer @ vectors[texts.question]),
-    }
+    near = [float(answer @ vectors[text]) for text in texts.references]
+    alone, *supported = [float(answer @ vectors[text]) for text in texts.questions] or [0.0, 0.0]
+    return {"similarity": max(near, default=0.0), "support": max(supported) - alone}

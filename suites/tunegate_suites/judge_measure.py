@@ -12,12 +12,12 @@ from typing import Any
 from tunegate import __version__
 from tunegate.admission import Agreement, default_path, write_admission
 from tunegate.agreement import Share, correlation, kappa, kappa_interval, position_bias
+from tunegate.banks import draw_order
 from tunegate.checks import Sample
 from tunegate.checks import judge as ask_checks
 from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.files import sha256_of
 from tunegate.outcomes import Finding, Outcome, Verdict
-from tunegate.banks import draw_order
 from tunegate.yaml_file import load_yaml
 from tunegate_suites.build import build
 from tunegate_suites.judge import Judge
