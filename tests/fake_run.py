@@ -141,6 +141,7 @@ def write_gate(
             "suite_sha256": sha(gate),
             "model_sha256": None if stage is None else sha((stage, attempt)),
             "seed": 7,
+            "plan": asdict(plan),
             "drawn": plan.draw,
             "accept": plan.accept,
             "case_ids": case_ids,

@@ -20,9 +20,9 @@ import pytest
 from conftest import Bank, write_jsonl
 from scipy.stats import binomtest
 
+from tunegate.banks import draw_order
 from tunegate.cli import main
 from tunegate.event_log import EVENTS, read_events
-from tunegate.banks import draw_order
 
 Capture = pytest.CaptureFixture[str]
 TUNEGATE = [sys.executable, "-c", "from tunegate.cli import console_main; console_main()"]

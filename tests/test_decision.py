@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunegate.decision import decide
+from tunegate.decision import decide, find_stop
 from tunegate.outcomes import ErrorSpan, Finding, Outcome, Verdict, combine
-from tunegate.sampling import SinglePlan
+from tunegate.sampling import DrawPlan, SequentialPlan, SinglePlan, wald_plan
 
 PASS, FAIL, INVALID, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INVALID, Verdict.INCONCLUSIVE
 
@@ -47,7 +48,8 @@ def test_verdicts_of_100_with_90_needed(passed: int, failed: int, invalid: int, 
     decision = decide(SinglePlan(100, 90), outcomes(passed, failed, invalid))
     assert decision.verdict is verdict
     assert (decision.drawn, decision.accept, decision.passed, decision.failed) == (100, 90, passed, failed)
-    assert decision.invalid == 100 - passed - failed
+    spared = 100 - passed - failed - invalid if verdict is FAIL else 0
+    assert (decision.asked, decision.spared, decision.invalid) == (100 - spared, spared, 100 - passed - failed - spared)
 
 
 def test_the_count_of_a_gate_stands_in_its_reason() -> None:
@@ -63,9 +65,9 @@ any_outcomes = st.lists(st.builds(outcome, st.integers(0, 45), st.sampled_from(l
 @given(plan=plans, judged=any_outcomes)
 def test_the_denominator_is_the_plan_whatever_comes_back(plan: SinglePlan, judged: Sequence[Outcome]) -> None:
     decision = decide(plan, judged)
-    assert decision.drawn == plan.draw == decision.passed + decision.failed + decision.invalid
+    assert decision.drawn == plan.draw == decision.passed + decision.failed + decision.invalid + decision.spared
     low, high = decision.interval
-    assert low <= decision.passed / plan.draw <= high
+    assert low <= decision.passed / decision.asked <= high or decision.invalid
 
 
 @given(plan=plans, judged=any_outcomes)
@@ -91,7 +93,7 @@ def test_losing_a_judgement_never_turns_a_gate_to_pass(
 def test_the_order_of_outcomes_does_not_matter(plan: SinglePlan, judged: list[Outcome], seed: object) -> None:
     shuffled = list(judged)
     seed.shuffle(shuffled)  # type: ignore[attr-defined]
-    assert decide(plan, shuffled) == decide(plan, judged)
+    assert replace(decide(plan, shuffled), interval=(0, 1)) == replace(decide(plan, judged), interval=(0, 1))
 
 
 @pytest.mark.parametrize(
@@ -108,6 +110,68 @@ def test_outcomes_that_are_not_the_drawn_cases_decide_nothing(judged: list[Outco
     assert "do not match the 100 registered cases" in decision.reason
 
 
+# --- stopping early ------------------------------------------------------------------------------------------------
+
+sequential = st.builds(wald_plan, st.just(0.95), st.sampled_from([0.7, 0.8]), st.just(0.1), st.just(0.1), st.just(40))
+
+
+@given(plan=plans, judged=any_outcomes, caps=st.sampled_from([{}, {"empty": 2}]))
+def test_a_curtailed_verdict_is_the_uncurtailed_one(
+    plan: SinglePlan, judged: list[Outcome], caps: dict[str, int]
+) -> None:
+    drawn = list({one.case_id: one for one in judged}.values())[: plan.draw]
+    whole, curtailed = decide(plan, drawn, caps), decide(plan, drawn, caps, curtail=True)
+    assert curtailed.verdict is whole.verdict
+    assert curtailed.asked <= whole.asked
+
+
+@given(plan=plans | sequential, judged=any_outcomes)
+def test_once_a_draw_has_stopped_no_later_answer_changes_its_verdict(plan: DrawPlan, judged: list[Outcome]) -> None:
+    drawn = list({one.case_id: one for one in judged}.values())[: plan.draw]
+    stop = find_stop(plan, drawn)
+    if stop is None:
+        return
+    for verdict in (PASS, FAIL, INVALID):
+        rest = [outcome(f"later-{n}", verdict) for n in range(plan.draw - stop.asked)]
+        assert decide(plan, [*drawn[: stop.asked], *rest]).verdict is stop.verdict
+        assert decide(plan, [*drawn[: stop.asked], *rest], curtail=True).asked == stop.asked
+
+
+def test_the_eleventh_miss_ends_a_gate_of_90() -> None:
+    judged = [*outcomes(20, 10), outcome("11th", FAIL), outcome("later")]
+    decision = decide(SinglePlan(100, 90), judged, curtail=True)
+    assert (decision.verdict, decision.asked, decision.passed, decision.failed) == (FAIL, 31, 20, 11)
+    assert (decision.invalid, decision.spared) == (0, 69)
+    assert decision.reason == "11 of 31 missed, 10 of 100 allowed"
+
+
+@given(plan=sequential, judged=any_outcomes, spoilt=st.integers(0, 39))
+def test_a_sequential_plan_never_passes_what_was_not_judged(
+    plan: SequentialPlan, judged: list[Outcome], spoilt: int
+) -> None:
+    drawn = list({one.case_id: one for one in judged}.values())[: plan.draw]
+    decision = decide(plan, drawn)
+    counted = drawn[: decision.asked]
+    if decision.verdict is PASS:
+        assert all(one.verdict in (PASS, FAIL) for one in counted)
+    if spoilt < decision.asked <= len(drawn):
+        damaged = [*drawn[:spoilt], outcome(drawn[spoilt].case_id, INVALID), *drawn[spoilt + 1 :]]
+        assert decide(plan, damaged).verdict in (INVALID, FAIL if decision.verdict is FAIL else INVALID)
+
+
+def test_a_sequential_plan_accepts_and_rejects_early() -> None:
+    plan = wald_plan(0.95, 0.85, 0.05, 0.05, 140)
+    good, bad = decide(plan, outcomes(140)), decide(plan, outcomes(0, 140))
+    assert (good.verdict, good.asked, good.reason) == (
+        PASS,
+        27,
+        "0 of 27 missed, which settled it; at most 140 would have been asked",
+    )
+    assert (bad.verdict, bad.asked) == (FAIL, 3)
+    assert good.interval[0] > 0.8
+    assert bad.interval[1] < 0.8
+
+
 # --- caps on error categories --------------------------------------------------------------------------------------
 
 
@@ -118,6 +182,7 @@ def test_a_cap_fails_a_gate_that_would_pass(shown: int, verdict: Verdict) -> Non
     assert decision.verdict is verdict
     assert decision.error_categories == ({"too_long": shown} if shown else {})
     assert (decision.reason == "too_long in 4 cases, 3 allowed") == (verdict is FAIL)
+    assert decide(SinglePlan(100, 90), judged, {"too_long": 3}, curtail=True).asked == (4 if verdict is FAIL else 100)
 
 
 def test_a_cap_of_0_forbids_and_no_cap_reports() -> None:

@@ -9,7 +9,7 @@ import pytest
 from tunegate.cases import Case, Prompt
 from tunegate.leakage import describe, find_leaks, normalised
 from tunegate.models import GenerationSettings
-from tunegate.sampling import SinglePlan
+from tunegate.plans import PlanRule
 from tunegate.suites import Suite
 from tunegate.training_data import Example, TrainingData
 
@@ -21,7 +21,7 @@ def data(*prompts: Prompt) -> TrainingData:
 
 def suite(*prompts: Prompt) -> Suite:
     cases = tuple(Case(f"c{number}", prompt) for number, prompt in enumerate(prompts, start=1))
-    return Suite("facts", cases, (), SinglePlan(1, 1), GenerationSettings(), "hash")
+    return Suite("facts", cases, (), PlanRule(draw=1, accept=1), GenerationSettings(), "hash")
 
 
 def user(text: str) -> Prompt:

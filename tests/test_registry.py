@@ -80,7 +80,7 @@ def test_what_passed_is_copied_with_its_evidence(project: Path) -> None:
 def test_a_failed_run_is_not_promoted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write_pipeline(tmp_path / "project")
     carry_out(path, tools(skills={}))
-    with pytest.raises(NotPromotable, match="stage 'sft' has not passed: facts: 0 of 5, 4 needed"):
+    with pytest.raises(NotPromotable, match="stage 'sft' has not passed: facts: 2 of 2 missed, 1 of 5 allowed"):
         promoted(path.parent)
     assert main(["promote", str(path.parent / "run")]) == 1
     assert "has not passed" in capsys.readouterr().err
@@ -110,7 +110,7 @@ def test_fewer_outcomes_on_record_than_were_drawn_are_refused(project: Path) -> 
         return event
 
     rewrite(project, without_one)
-    with pytest.raises(NotPromotable, match="4 of 5 registered cases are on record"):
+    with pytest.raises(NotPromotable, match="4 of the 5 outcomes that its verdict rests on are on record"):
         promoted(project)
 
 
@@ -119,7 +119,7 @@ def test_fewer_cases_registered_than_drawn_are_refused(project: Path) -> None:
         return {**event, "case_ids": event["case_ids"][:-1]} if event["event"] == "gate_started" else event
 
     rewrite(project, fewer)
-    with pytest.raises(NotPromotable, match="registered cases are on record"):
+    with pytest.raises(NotPromotable, match="outcomes that its verdict rests on are on record"):
         promoted(project)
 
 
@@ -289,7 +289,7 @@ MISSED = {"verdict": "FAIL", "findings": [{"check": "exact", "verdict": "FAIL", 
 
 @pytest.mark.parametrize(
     ("outcome", "decided", "verdict"),
-    [({}, {}, "PASS"), (MISSED, {"verdict": "FAIL", "passed": 0, "failed": 5}, "FAIL")],
+    [({}, {}, "PASS"), (MISSED, {"verdict": "FAIL", "passed": 0, "failed": 2, "asked": 2, "spared": 3}, "FAIL")],
 )
 def test_a_gate_that_was_not_required_is_attested_apart(
     project: Path, capsys: pytest.CaptureFixture[str], outcome: dict[str, Any], decided: dict[str, Any], verdict: str
@@ -299,8 +299,8 @@ def test_a_gate_that_was_not_required_is_attested_apart(
     assert [gate["gate"] for gate in attestation["gates"]] == ["facts"]
     assert [(gate["gate"], gate["verdict"]) for gate in attestation["other_gates"]] == [("extra", verdict)]
     assert main(["verify", "production", "--registry", str(project / "other")]) == 0
-    passed = 5 if verdict == "PASS" else 0
-    assert f"  not required: align#1 extra: {passed} of 5, {verdict}\n" in capsys.readouterr().out
+    count = "5 of 5" if verdict == "PASS" else "0 of 2"
+    assert f"  not required: align#1 extra: {count}, {verdict}\n" in capsys.readouterr().out
 
 
 def test_a_gate_that_was_not_required_must_be_true_all_the_same(project: Path) -> None:
@@ -713,7 +713,7 @@ def test_the_command_line_promotes_and_verifies(project: Path, capsys: pytest.Ca
 
 def test_every_gate_of_an_honest_run_is_decided_alike_again(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     gates = read_run(project / "run").all_gates()
-    assert len(gates) == 5
+    assert len(gates) == 7
     for gate in gates:
         recheck(gate)
     assert main(["report", str(project / "run"), "--recheck", "--html", str(project / "r.html")]) == 0

@@ -55,18 +55,20 @@ def edit(path: Path, old: str, new: str) -> None:
 def test_a_run_misses_is_diagnosed_passes_and_is_promoted(pipeline: Path) -> None:
     run = carry_out(pipeline)
     assert (run.verdict, run.reason) == (PASS, "every gate of every stage passed")
-    verdicts = [(g.stage, g.attempt, g.gate, g.verdict, g.passed, g.drawn) for g in run.all_gates()]
+    verdicts = [(g.stage, g.attempt, g.key, g.verdict, g.passed, g.asked, g.drawn) for g in run.all_gates()]
     assert verdicts == [
-        ("sft", 1, "facts", FAIL, 0, 5),
-        ("sft", 1, "style", FAIL, 0, 5),
-        ("sft", 2, "facts", PASS, 5, 5),
-        ("sft", 2, "style", PASS, 5, 5),
-        ("align", 1, "facts", PASS, 5, 5),
+        ("sft", 1, "facts", FAIL, 0, 2, 5),
+        ("sft", 1, "style", FAIL, 0, 2, 5),
+        ("sft", 2, "facts", PASS, 5, 5, 5),
+        ("sft", 2, "style", PASS, 5, 5, 5),
+        ("sft", 2, "facts (confirm)", PASS, 5, 5, 5),  # it needed a second attempt
+        ("sft", 2, "style (confirm)", PASS, 5, 5, 5),
+        ("align", 1, "facts", PASS, 5, 5, 5),
     ]
     diagnosis = run.stages["sft"].attempts[1].diagnosis
     assert diagnosis is not None
     assert diagnosis.cause == "underfit"
-    assert diagnosis.evidence[:2] == ["gate: 0 of 5, 80% needed", "training data: 0 of 2 answered right"]
+    assert diagnosis.evidence[:2] == ["gate: 0 of 2, 80% needed", "training data: 0 of 2 answered right"]
     assert diagnosis.action.endswith("train on more rows: rows 2 -> 4")
     assert [attempt.settings["rows"] for attempt in run.stages["sft"].attempts.values()] == [2, 4]
     [promoted] = run.promotions
@@ -97,10 +99,12 @@ def test_every_attempt_is_gated_on_cases_that_no_attempt_saw(pipeline: Path) -> 
     sft = run.stages["sft"].attempts
     for gate in ("facts", "style"):
         first, second = sft[1].gates[gate], sft[2].gates[gate]
-        assert not set(first.case_ids) & set(second.case_ids)
+        assert not first.seen & set(second.case_ids)
         assert first.seed == second.seed
-        for record in (first, second):
-            assert {outcome.case_id for outcome in record.outcomes} == set(record.case_ids)
+        assert second.seen == set(second.case_ids)
+        confirm = sft[2].gates[f"{gate} (confirm)"]
+        assert confirm.part == "sealed"
+        assert not confirm.seen & (first.seen | second.seen)
 
 
 def test_the_record_holds_what_an_auditor_needs(pipeline: Path) -> None:
@@ -120,8 +124,9 @@ def test_the_command_line_shows_a_table_and_the_verdict(pipeline: Path, capsys: 
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["stage", "attempt", "gate", "passed", "verdict", "time"]
     assert [line.split()[:5] for line in lines if " facts " in line] == [
-        ["sft", "1", "facts", "0/5", "FAIL"],
+        ["sft", "1", "facts", "0/2", "FAIL"],
         ["sft", "2", "facts", "5/5", "PASS"],
+        ["sft", "2", "facts", "(confirm)", "5/5"],
         ["align", "1", "facts", "5/5", "PASS"],
     ]
     assert lines[-3] == "PASS: every gate of every stage passed"
@@ -151,7 +156,9 @@ def test_max_attempts_end_a_stage(pipeline: Path) -> None:
     run = carry_out(pipeline, tools(skills={}))
     assert run.verdict is FAIL
     assert run.verdict.exit_code == 1
-    assert run.reason == "stage sft: facts: 0 of 5, 4 needed; style: 0 of 5, 4 needed; 3 of 3 attempts used"
+    assert run.reason == (
+        "stage sft: facts: 2 of 2 missed, 1 of 5 allowed; style: 2 of 2 missed, 1 of 5 allowed; 3 of 3 attempts used"
+    )
     assert list(run.stages) == ["sft"]
     assert len(run.stages["sft"].attempts) == 3
     assert run.promotions == []
@@ -171,8 +178,17 @@ def test_a_bank_without_fresh_cases_is_inconclusive(tmp_path: Path) -> None:
     run = carry_out(path)
     assert run.verdict is INCONCLUSIVE
     assert run.verdict.exit_code == 4
-    assert "4 of 5 cases are left that no earlier attempt saw; 1 more are needed" in run.reason
+    assert "0 of 5 sealed cases are left that no earlier draw asked; 5 more are needed" in run.reason
     assert run.promotions == []
+    assert not run.stages["sft"].attempts[2].trained  # known before the training, not after
+
+
+def test_a_working_bank_is_spent_by_what_was_asked_not_by_what_was_registered(tmp_path: Path) -> None:
+    """Nine cases, five drawn, two asked before the verdict stood: seven are fresh for the second attempt."""
+    path = write_pipeline(tmp_path / "project", PIPELINE.replace("accept: 4}", "accept: 4, confirm: never}"), bank=9)
+    run = carry_out(path)
+    assert run.verdict is PASS
+    assert [gate.key for gate in run.stages["sft"].attempts[2].gates.values()] == ["facts", "style"]
 
 
 def test_a_gate_that_could_not_judge_is_invalid_and_may_go_on_later(pipeline: Path) -> None:
@@ -587,7 +603,7 @@ def test_no_finished_case_is_asked_again(pipeline: Path) -> None:
         carry_out(pipeline, open_log=killed_after(9))
     carry_out(pipeline)
     asked = [(e["stage"], e["attempt"], e["gate"], e["outcome"]["case_id"]) for e in events(pipeline, "outcome")]
-    assert len(asked) == len(set(asked)) == 25
+    assert len(asked) == len(set(asked)) == 31  # 2 x 3 of the miss, 5 x 5 after it
 
 
 def test_kill_9_at_any_time_changes_nothing(pipeline: Path) -> None:

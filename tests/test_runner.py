@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,18 @@ import pytest
 from conftest import Bank, write_jsonl
 from test_checks import Scripted
 
+from tunegate.banks import draw
 from tunegate.cases import Case
 from tunegate.event_log import RunLog
+from tunegate.evidence import recheck
 from tunegate.exceptions import CannotJudge, ConfigError, Inconclusive
 from tunegate.models import ChoiceScore, GenerationSettings, Response, ScriptedModel, StoredResponses, chat
 from tunegate.outcomes import Finding, Verdict
+from tunegate.plans import PlanRule
 from tunegate.record import GateRecord, read_run
 from tunegate.responses import load_responses
-from tunegate.runner import GatePlace, GateRunner, ask
-from tunegate.sampling import SinglePlan
+from tunegate.runner import GatePlace, GateRunner, ask, draw_fresh
+from tunegate.sampling import wald_plan
 from tunegate.suites import Suite
 
 PASS, FAIL, INVALID = Verdict.PASS, Verdict.FAIL, Verdict.INVALID
@@ -31,7 +34,8 @@ def right(samples: Sequence[Any]) -> list[Finding]:
 
 def make_suite(n: int = 20, check: Scripted | None = None) -> Suite:
     cases = tuple(Case(f"c{number:02d}", "?" * (number * 7 % 11)) for number in range(n))
-    return Suite("facts", cases, (check or Scripted(right),), SinglePlan(10, 9), GenerationSettings(), "suite")
+    rule = PlanRule(draw=10, accept=9)
+    return Suite("facts", cases, (check or Scripted(right),), rule, GenerationSettings(), "suite")
 
 
 def echo(**more: Any) -> ScriptedModel:
@@ -55,9 +59,11 @@ class Spying:
     score_choices = generate
 
 
-def run(folder: Path, suite: Suite, model: Any, **more: Any) -> GateRecord:
+def run(folder: Path, suite: Suite, model: Any, *, used: frozenset[str] = frozenset(), **more: Any) -> GateRecord:
+    place, plan = GatePlace("facts"), more.pop("plan", suite.plan.first)
     with RunLog.open(folder) as log:
-        GateRunner(log.append).run(GatePlace("facts"), suite, suite.plan, model, seed=1, **more)
+        drawn = draw_fresh(place, suite, plan.draw, 1, used)
+        GateRunner(log.append).run(place, suite, plan, model, drawn, **more)
     return read_run(folder).gates["facts"]
 
 
@@ -74,9 +80,9 @@ def test_a_gate_that_cannot_be_missed_is_refused_before_anything_is_asked(tmp_pa
 def test_every_drawn_case_is_asked_judged_and_recorded_once(tmp_path: Path) -> None:
     suite = make_suite()
     gate = run(tmp_path, suite, echo(sha256="weights"))
-    assert [outcome.case_id for outcome in gate.outcomes] != gate.case_ids  # asked in order of length
+    assert [outcome.case_id for outcome in gate.outcomes] == gate.case_ids
     assert sorted(outcome.case_id for outcome in gate.outcomes) == sorted(gate.case_ids)
-    assert gate.case_ids == [case.id for case in suite.draw(10, 1)]
+    assert gate.case_ids == [case.id for case in draw(suite.cases, 10, 1)]
     assert (gate.verdict, gate.passed, gate.drawn, gate.accept, gate.seed) == (PASS, 10, 10, 9, 1)
     assert (gate.suite_sha256, gate.model_sha256, gate.model) == ("suite", "weights", "scripted")
 
@@ -93,7 +99,7 @@ def test_the_size_of_blocks_and_batches_changes_nothing(tmp_path: Path, block_si
 
 def test_a_bank_that_is_too_small_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
     model = Spying(lambda cases: iter(()))
-    with pytest.raises(ConfigError, match="has 9 cases, the plan draws 10"):
+    with pytest.raises(ConfigError, match="has 9 working cases, the plan draws 10"):
         run(tmp_path, make_suite(9), model)
     assert model.blocks == []
 
@@ -104,8 +110,73 @@ def test_used_cases_are_not_drawn_and_too_few_fresh_ones_are_no_verdict(tmp_path
     used = frozenset(first.case_ids)
     second = run(tmp_path / "2", suite, echo(), used=used)
     assert not used & set(second.case_ids)
-    with pytest.raises(Inconclusive, match="1 of 10 cases are left that no earlier attempt saw; 9 more are needed"):
+    with pytest.raises(Inconclusive, match="1 of 10 working cases are left that no earlier draw asked; 9 more are needed"):
         run(tmp_path / "3", make_suite(11), echo(), used=frozenset(f"c{n:02d}" for n in range(10)))
+
+
+def test_a_spent_bank_lends_cases_again_only_when_told_and_says_how_many() -> None:
+    suite, place = make_suite(11), GatePlace("facts")
+    used = frozenset(f"c{n:02d}" for n in range(10))
+    drawn = draw_fresh(place, suite, 10, 1, used, reuse=True)
+    assert (len({case.id for case in drawn.cases}), drawn.reused, drawn.cases[0].id) == (10, 9, "c10")
+
+
+def test_a_confirming_draw_opens_the_sealed_part_and_no_other_does() -> None:
+    distinct = tuple(Case(str(number), f"question {number}") for number in range(200))
+    suite = replace(make_suite(200), cases=distinct, sealed_share=0.5)
+    first = draw_fresh(GatePlace("facts"), suite, 30, 1)
+    confirm = draw_fresh(GatePlace("facts", purpose="confirm"), suite, 30, 1)
+    assert {case.id for case in first.cases} <= {case.id for case in suite.bank.working}
+    assert {case.id for case in confirm.cases} <= {case.id for case in suite.bank.sealed}
+    with pytest.raises(ConfigError, match=r"has \d+ working cases, the plan draws 190"):
+        draw_fresh(GatePlace("facts"), suite, 190, 1)
+
+
+# --- stopping when the verdict stands ------------------------------------------------------------------------------
+
+
+def wrong_but(right: set[str]) -> Spying:
+    def answer(cases: Sequence[Case]) -> Iterator[tuple[int, Response]]:
+        for index, case in enumerate(cases):
+            yield index, Response(case.id if case.id in right else "wrong", "stop")
+
+    return Spying(answer)
+
+
+def test_a_curtailed_gate_asks_no_block_after_the_miss_too_many(tmp_path: Path) -> None:
+    suite = make_suite()
+    whole = run(tmp_path / "whole", suite, wrong_but(set()))
+    model = wrong_but(set())
+    gate = run(tmp_path / "curtailed", suite, model, curtail=True)
+    assert (gate.verdict, whole.verdict) == (FAIL, FAIL)
+    assert (gate.asked, gate.failed, gate.spared, gate.reason) == (2, 2, 8, "2 of 2 missed, 1 of 10 allowed")
+    assert (whole.asked, whole.failed, whole.spared) == (10, 10, 0)
+    assert sorted(model.blocks[0]) == sorted(gate.case_ids[:4])  # blocks as drawn: not the shortest cases decide
+    assert len(model.blocks) == 1
+    assert len(gate.seen) == 4
+    assert [outcome.case_id for outcome in gate.outcomes] == gate.case_ids[:2]
+    recheck(gate)
+
+
+@pytest.mark.parametrize("block_size", [1, 3, 16])
+def test_where_a_gate_stops_does_not_depend_on_the_block_size(tmp_path: Path, block_size: int) -> None:
+    suite = make_suite()
+    right = {case.id for case in draw(suite.cases, 10, 1)[:4]}
+    model = wrong_but(right)
+    model.block_size = block_size
+    gate = run(tmp_path, suite, model, curtail=True)
+    assert (gate.asked, gate.passed, gate.failed, gate.spared) == (6, 4, 2, 4)
+
+
+def test_a_sequential_gate_stops_as_soon_as_it_is_sure(tmp_path: Path) -> None:
+    plan = wald_plan(0.95, 0.5, 0.05, 0.05, 15)
+    suite = make_suite()
+    model = wrong_but({case.id for case in suite.cases})
+    gate = run(tmp_path, suite, model, plan=plan)
+    assert gate.verdict is PASS
+    assert gate.asked < 15
+    assert gate.draw_plan == plan
+    recheck(gate)
 
 
 def test_progress_is_told_after_every_case(tmp_path: Path) -> None:
@@ -113,7 +184,8 @@ def test_progress_is_told_after_every_case(tmp_path: Path) -> None:
     suite = make_suite()
     with RunLog.open(tmp_path) as log:
         runner = GateRunner(log.append, lambda *args: told.append(args))
-        runner.run(GatePlace("facts"), suite, suite.plan, echo(), seed=1)
+        place = GatePlace("facts")
+        runner.run(place, suite, suite.plan.first, echo(), draw_fresh(place, suite, 10, 1))
     assert told == [("facts", done, 10) for done in range(11)]
     assert GatePlace("facts", "sft", 2).label == "sft#2 facts"
 
@@ -239,7 +311,7 @@ def test_a_model_that_cannot_answer_at_all_stops_the_gate(tmp_path: Path) -> Non
 @pytest.mark.parametrize(("silent", "verdict"), [(0, PASS), (1, INVALID), (10, INVALID)])
 def test_the_denominator_stays_when_answers_are_missing(tmp_path: Path, silent: int, verdict: Verdict) -> None:
     suite = make_suite()
-    drawn = [case.id for case in suite.draw(10, 1)]
+    drawn = [case.id for case in draw(suite.cases, 10, 1)]
     model = StoredResponses({case_id: Response(case_id) for case_id in drawn[silent:]})
     gate = run(tmp_path, suite, model)
     assert (gate.verdict, gate.drawn, gate.passed, gate.invalid) == (verdict, 10, 10 - silent, silent)
@@ -264,7 +336,7 @@ def test_a_suite_is_asked_for_texts_and_likelihoods_as_its_checks_need() -> None
     text, scores = Scripted(right), Scripted(right, needs_choices=True)
     for checks, asked in (((text,), ["text"]), ((scores,), ["scores"]), ((text, scores), ["text", "scores"])):
         model = Both(good)
-        suite = Suite("s", make_suite(1).cases, checks, SinglePlan(1, 1), GenerationSettings(), "s")
+        suite = Suite("s", make_suite(1).cases, checks, PlanRule(draw=1, accept=1), GenerationSettings(), "s")
         [response] = ask(suite, model, suite.cases)
         assert model.asked == asked
         assert bool(response.choice_scores) == ("scores" in asked)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from conftest import write_jsonl
 
+from tunegate.banks import draw
 from tunegate.exceptions import ConfigError
 from tunegate.schema import CasesSpec
 from tunegate.suites import Suite, load_cases, load_suite
@@ -184,12 +185,12 @@ def test_later_draws_are_fresh_and_together_make_the_bank(tmp_path: Path) -> Non
     used: frozenset[str] = frozenset()
     sizes: list[int] = []
     for _ in range(4):
-        drawn = loaded.draw(10, seed=3, used=used)
+        drawn = draw(loaded.cases, 10, seed=3, used=used)
         assert not used & {case.id for case in drawn}
         used |= {case.id for case in drawn}
         sizes.append(len(drawn))
     assert sizes == [10, 10, 5, 0]
-    assert loaded.draw(10, seed=3) == loaded.draw(10, seed=3) != loaded.draw(10, seed=4)
+    assert draw(loaded.cases, 10, seed=3) == draw(loaded.cases, 10, seed=3) != draw(loaded.cases, 10, seed=4)
 
 
 def test_the_hash_covers_whatever_can_change_a_verdict(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from argparse import Namespace
-from dataclasses import asdict
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,13 @@ from tunegate.event_log import EVENTS, RunLog
 from tunegate.evidence import recheck
 from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.gate_run import GateRequest, GateRunResult, run_gate
-from tunegate.leakage import describe, find_leaks
+from tunegate.leak_command import leakage as compare_files
+from tunegate.leak_guard import drop_leaks, in_words, leaks_of
+from tunegate.leakage import Leak, describe, facts
 from tunegate.models import Model
 from tunegate.outcomes import Verdict
 from tunegate.pipeline import Pipeline, load_pipeline, suite_place
+from tunegate.plans import GatePlan
 from tunegate.record import RunRecord, read_run
 from tunegate.registry import Promotion
 from tunegate.registry import verify as verify_model
@@ -70,7 +74,9 @@ def check(options: Namespace) -> int:
 
 
 def _pipeline_summary(pipeline: Pipeline) -> dict[str, Any]:
-    leaks = [leak for stage in pipeline.stages for leak in find_leaks(stage.name, stage.data, pipeline.suites.values())]
+    leaks = _leaks(pipeline)
+    drops = pipeline.leakage.action == "drop_from_train"
+    dropped = drop_leaks(pipeline, leaks)[1] if drops else []
     return {
         "name": pipeline.name,
         "model": pipeline.model,
@@ -85,9 +91,39 @@ def _pipeline_summary(pipeline: Pipeline) -> dict[str, Any]:
             for stage in pipeline.stages
         },
         "gates_not_taken_last": _gates_not_taken_last(pipeline),
-        "leaks": [asdict(leak) for leak in leaks],
-        "leaks_in_words": describe(leaks) if leaks else "",
+        "leaks": [] if drops else facts(leaks),
+        "leaks_in_words": describe(leaks) if leaks and not drops else "",
+        "dropped": dropped,
+        "dropped_in_words": in_words(dropped) if dropped else "",
     }
+
+
+def _leaks(pipeline: Pipeline) -> list[Leak]:
+    with console.Bar() as bar:
+        return leaks_of(pipeline, _embed, bar.update)
+
+
+def _embed(texts: Sequence[str]) -> Any:
+    """Texts to unit vectors, by the model of the check `similarity`."""
+    return _similarity().embed(texts)
+
+
+@cache
+def _similarity() -> Any:
+    from tunegate_suites.similarity import Similarity
+
+    check = Similarity(min=0)
+    check.prepare()
+    return check
+
+
+# --- leakage -------------------------------------------------------------------------------------------------------
+
+
+def leakage(options: Namespace) -> int:
+    """Find training rows that give tests away."""
+    suites = [load_suite(suite_place(file, Path()), _build_check()) for file in options.suite]
+    return compare_files(options, suites, _embed if options.embed is not None else None)
 
 
 def _gates_not_taken_last(pipeline: Pipeline) -> list[str]:
@@ -101,7 +137,9 @@ def _suite_summary(suite: Suite) -> dict[str, Any]:
         "cases": len(suite.cases),
         "draw": suite.plan.draw,
         "accept": suite.plan.accept,
-        "fresh_attempts": len(suite.cases) // suite.plan.draw,
+        "working": len(suite.bank.working),
+        "sealed": len(suite.bank.sealed),
+        "fresh_attempts": len(suite.bank.working) // suite.plan.draw,
         "checks": suite.check_names,
         "sha256": suite.sha256,
     }
@@ -136,6 +174,7 @@ def _tools(bar: console.Bar) -> Tools:
         versions=installed_versions,
         progress=bar.update,
         say=bar.say,
+        embed=_embed,
     )
 
 
@@ -153,20 +192,23 @@ def gate(options: Namespace) -> int:
         result = run_gate(request, bar.update, installed_versions())
     report = _gate_reports(options, result, plan)
     if options.json:
-        print(json.dumps(console.gate_as_json(result.record)))
+        print(json.dumps(console.gate_as_json(result)))
     else:
-        console.print_gate(result.record, report)
-    return result.record.verdict.exit_code
+        console.print_gate(result, report)
+    return result.deciding.verdict.exit_code
 
 
-def _plan(suite: Suite, options: Namespace) -> SinglePlan:
+def _plan(suite: Suite, options: Namespace) -> GatePlan:
+    """The suite's plan, or the single draw that the options ask for."""
+    if options.draw is None and options.accept is None:
+        return suite.plan
     draw = suite.plan.draw if options.draw is None else options.draw
     accept = suite.plan.accept if options.accept is None else options.accept
     if draw < 1 or not 1 <= accept <= draw:
         raise ConfigError(f"--draw {draw} --accept {accept}: accept must lie between 1 and draw; give both")
-    if draw > len(suite.cases):
-        raise ConfigError(f"--draw {draw}: the bank of suite {suite.name!r} has {len(suite.cases)} cases")
-    return SinglePlan(draw, accept)
+    if draw > len(suite.bank.working):
+        raise ConfigError(f"--draw {draw}: the bank of suite {suite.name!r} has {len(suite.bank.working)} cases")
+    return GatePlan(SinglePlan(draw, accept), curtail=suite.plan.curtail)
 
 
 def _open_subject(options: Namespace, suite: Suite) -> Model:
@@ -180,7 +222,7 @@ def _open_subject(options: Namespace, suite: Suite) -> Model:
     return open_model(options.model, batch_size=options.batch_size)
 
 
-def _gate_reports(options: Namespace, result: GateRunResult, plan: SinglePlan) -> Path | None:
+def _gate_reports(options: Namespace, result: GateRunResult, plan: GatePlan) -> Path | None:
     html = Path(options.report) if options.report else None
     if html is None and plan.draw <= MAX_REPORT_CASES:
         html = result.folder / "report.html"

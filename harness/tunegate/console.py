@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 from unicodedata import category
 
+from tunegate.gate_run import GateRunResult
 from tunegate.outcomes import Verdict
 from tunegate.record import AttemptRecord, GateRecord, RunRecord, StageRecord
 from tunegate.registry import Promotion
@@ -78,8 +79,17 @@ _ACTIVE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 # --- a gate --------------------------------------------------------------------------------------------------------
 
 
-def gate_as_json(gate: GateRecord) -> dict[str, Any]:
-    """The contract of `tunegate gate --json`; holds no time, so that a resumed gate prints the very same bytes."""
+def gate_as_json(result: GateRunResult) -> dict[str, Any]:
+    """The contract of `tunegate gate --json`; holds no time, so that a resumed gate prints the very same bytes.
+
+    The counts are those of the first draw. The verdict is the gate's: a confirming draw, under `confirm`, has the last
+    word.
+    """
+    confirm = None if result.confirm is None else _draw_as_json(result.confirm)
+    return {**_draw_as_json(result.record), "verdict": result.deciding.verdict, "confirm": confirm}
+
+
+def _draw_as_json(gate: GateRecord) -> dict[str, Any]:
     by_id = {outcome.case_id: outcome for outcome in gate.outcomes}
     return {
         "verdict": gate.verdict,
@@ -87,6 +97,8 @@ def gate_as_json(gate: GateRecord) -> dict[str, Any]:
         "passed": gate.passed,
         "failed": gate.failed,
         "invalid": gate.invalid,
+        "asked": gate.asked,
+        "spared": gate.spared,
         "accept": gate.accept,
         "interval": list(gate.interval),
         "seed": gate.seed,
@@ -109,17 +121,21 @@ def gate_as_json(gate: GateRecord) -> dict[str, Any]:
     }
 
 
-def print_gate(gate: GateRecord, report: Path | None) -> None:
-    """At most nine lines; the last are the verdict, the count, the report and the missed ids."""
-    show(f"gate {gate.gate}: {gate.drawn} cases drawn with seed {gate.seed}, answered by {gate.model}")
+def print_gate(result: GateRunResult, report: Path | None) -> None:
+    """At most ten lines; the last are the verdict, the count, the report and the missed ids."""
+    gate = result.deciding
+    if result.confirm is not None:
+        show(f"first draw: {result.record.reason}; confirmed by sealed cases:")
+    show(f"gate {gate.key}: {gate.drawn} cases drawn with seed {gate.seed}, answered by {gate.model}")
     if gate.error_categories:
         show("errors: " + ", ".join(f"{name} {count}" for name, count in gate.error_categories.items()))
     faults = [outcome for outcome in gate.outcomes if outcome.verdict is Verdict.INVALID]
     if faults:
         show(f"not judged: {_ids(gate, Verdict.INVALID)}; {faults[0].case_id}: {_short(faults[0].reason)}")
     low, high = gate.interval
-    show(f"{gate.verdict}: {gate.passed} of {gate.drawn}, {gate.accept} needed (95 % interval {low:.1%} to {high:.1%})")
-    if gate.verdict is not Verdict.PASS and not gate.reason.startswith(f"{gate.passed} of"):
+    count = f"{gate.passed} of {gate.drawn}, {gate.accept} needed" if not gate.spared else gate.reason
+    show(f"{gate.verdict}: {count} (95 % interval {low:.1%} to {high:.1%})")
+    if gate.verdict is not Verdict.PASS and gate.reason != count and not gate.reason.startswith(f"{gate.passed} of"):
         show(f"reason: {_short(gate.reason)}")
     missed = _ids(gate, Verdict.FAIL)
     show(f"report: {report or 'not written; see --report'}" + (f"; missed: {missed}" if missed else ""))
@@ -192,7 +208,12 @@ def _attempt_rows(stage: StageRecord, attempt: AttemptRecord) -> list[tuple[str,
 
 
 def _gate_cells(gate: GateRecord) -> tuple[str, ...]:
-    return gate.gate, f"{gate.passed}/{gate.drawn}", gate.verdict if gate.decided else "…", _time(gate.seconds)
+    return (
+        gate.key,
+        f"{gate.passed}/{gate.asked or gate.drawn}",
+        gate.verdict if gate.decided else "…",
+        _time(gate.seconds),
+    )
 
 
 def _time(seconds: float) -> str:
@@ -221,6 +242,8 @@ def print_check(facts: dict[str, Any]) -> None:
     if facts.get("gates_not_taken_last"):
         names = ", ".join(facts["gates_not_taken_last"])
         show(f"note: the last stage does not list {names}: the weights that are promoted do not take these gates")
+    if facts.get("dropped_in_words"):
+        show(f"note: {facts['dropped_in_words']}")
     show(f"INVALID: {facts['leaks_in_words']}" if facts.get("leaks") else f"{facts['file']}: ok")
 
 
@@ -249,7 +272,7 @@ def print_promotion(promotion: Promotion) -> None:
 
 
 def _attested(gate: dict[str, Any]) -> str:
-    return f"{gate['stage']}#{gate['attempt']} {gate['gate']}: {gate['passed']} of {gate['drawn']}"
+    return f"{gate['stage']}#{gate['attempt']} {gate['gate']}: {gate['passed']} of {gate['asked']}"
 
 
 # --- a judge -------------------------------------------------------------------------------------------------------

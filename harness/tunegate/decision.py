@@ -7,64 +7,122 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tunegate.outcomes import Outcome, Verdict
-from tunegate.sampling import SinglePlan, exact_interval
+from tunegate.sampling import DrawPlan, SinglePlan, exact_interval, stopped_interval
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A gate's verdict with its counts, which sum to `drawn`: what the plan registered, always."""
+    """A gate's verdict with its counts.
+
+    `passed`, `failed`, `invalid` and `spared` sum to `drawn`: what the plan registered, always. `spared` are the
+    cases that need not be asked any more when the verdict stood; `asked` is the rest.
+    """
 
     verdict: Verdict
     reason: str
     drawn: int
     accept: int
+    asked: int
     passed: int
     failed: int
     invalid: int
+    spared: int
     interval: tuple[float, float]
     error_categories: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
-def decide(plan: SinglePlan, outcomes: Sequence[Outcome], max_errors: Mapping[str, int] | None = None) -> Decision:
-    """Decide a gate.
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Where a draw came to its verdict: after `asked` cases. `over` names error categories above their caps."""
 
-    FAIL when more cases missed than the plan allows, or an error category stands in more cases than its cap: then no
-    answer to an open question could change the verdict. Else INVALID when any registered case was not judged, be it
-    missing, twice there or INVALID. PASS only when every registered case was judged and enough of them passed.
+    verdict: Verdict
+    asked: int
+    misses: int
+    over: str = ""
 
-    `max_errors` caps, per error category, the number of cases that show it.
+
+def find_stop(plan: DrawPlan, outcomes: Sequence[Outcome], max_errors: Mapping[str, int] | None = None) -> Stop | None:
+    """The first case, in draw order, after which no answer to a later one could change the verdict; else None.
+
+    FAIL when the plan rejects, or an error category stands in more cases than its cap. A case that was not judged
+    counts as neither: it could have been a pass, so it never helps to reject, and never lets the plan accept: INVALID.
+    """
+    misses = unjudged = 0
+    categories: Counter[str] = Counter()
+    for asked, outcome in enumerate(outcomes, start=1):
+        misses += outcome.verdict is Verdict.FAIL
+        unjudged += outcome.verdict not in (Verdict.PASS, Verdict.FAIL)
+        accept_up_to, reject_from = plan.limits(asked)
+        if max_errors:
+            categories.update({error.category for error in outcome.errors})
+        over = _over(categories, max_errors or {})
+        if misses >= reject_from or over:
+            return Stop(Verdict.FAIL, asked, misses, over if misses < reject_from else "")
+        if misses <= accept_up_to:
+            return Stop(Verdict.INVALID if unjudged else Verdict.PASS, asked, misses)
+    return None
+
+
+def decide(
+    plan: DrawPlan, outcomes: Sequence[Outcome], max_errors: Mapping[str, int] | None = None, curtail: bool = False
+) -> Decision:
+    """Decide a gate from the outcomes of its draw, in draw order.
+
+    PASS only when the plan accepts and every case up to there was judged. A registered case without an outcome is
+    INVALID, unless the verdict stood before its turn. `max_errors` caps, per error category, the number of cases that
+    show it. With `curtail` only the cases up to the verdict count; else a single plan counts all that were asked.
     """
     matching = len({outcome.case_id for outcome in outcomes}) == len(outcomes) <= plan.draw
+    stop = find_stop(plan, outcomes, max_errors) if matching else None
+    if stop is not None and (curtail or not isinstance(plan, SinglePlan)):
+        outcomes = outcomes[: stop.asked]
     counts = Counter(outcome.verdict for outcome in outcomes if matching)
     passed, failed = counts[Verdict.PASS], counts[Verdict.FAIL]
-    unjudged = plan.draw - passed - failed
+    spared = 0 if stop is None else plan.draw - len(outcomes)
+    unjudged = plan.draw - spared - passed - failed
     categories = Counter(category for outcome in outcomes for category in {error.category for error in outcome.errors})
-    over = [
-        f"{category} in {categories[category]} cases, {cap} allowed"
-        for category, cap in sorted((max_errors or {}).items())
-        if categories[category] > cap
-    ]
 
     if not matching:
         verdict, reason = Verdict.INVALID, f"{len(outcomes)} outcomes do not match the {plan.draw} registered cases"
-    elif failed > plan.allowed_misses:
-        verdict, reason = Verdict.FAIL, f"{passed} of {plan.draw}, {plan.accept} needed"
-    elif over:
-        verdict, reason = Verdict.FAIL, "; ".join(over)
-    elif unjudged:
+    elif stop is None or stop.verdict is Verdict.INVALID:
         verdict = Verdict.INVALID
         reason = f"{unjudged} of {plan.draw} not judged, {passed} passed, {plan.accept} needed"
     else:
-        verdict, reason = Verdict.PASS, f"{passed} of {plan.draw}, {plan.accept} needed"
-
+        verdict = stop.verdict
+        reason = _over(categories, max_errors or {}) if stop.over else _in_words(plan, passed, failed, spared)
     return Decision(
         verdict=verdict,
         reason=reason,
         drawn=plan.draw,
         accept=plan.accept,
+        asked=plan.draw - spared,
         passed=passed,
         failed=failed,
         invalid=unjudged,
-        interval=exact_interval(passed, plan.draw),
+        spared=spared,
+        interval=_interval(plan, stop, passed, spared),
         error_categories=dict(sorted(categories.items())),
     )
+
+
+def _over(categories: Mapping[str, int], max_errors: Mapping[str, int]) -> str:
+    return "; ".join(
+        f"{category} in {categories[category]} cases, {cap} allowed"
+        for category, cap in sorted(max_errors.items())
+        if categories.get(category, 0) > cap
+    )
+
+
+def _in_words(plan: DrawPlan, passed: int, failed: int, spared: int) -> str:
+    if not spared:
+        return f"{passed} of {plan.draw}, {plan.accept} needed"
+    if isinstance(plan, SinglePlan):
+        return f"{failed} of {passed + failed} missed, {plan.draw - plan.accept} of {plan.draw} allowed"
+    return f"{failed} of {passed + failed} missed, which settled it; at most {plan.draw} would have been asked"
+
+
+def _interval(plan: DrawPlan, stop: Stop | None, passed: int, spared: int) -> tuple[float, float]:
+    """Exact for where the draw stopped. A stop for an error category says nothing of the rate: the plan's own end."""
+    if not spared or stop is None or stop.over:
+        return exact_interval(passed, plan.draw)
+    return stopped_interval(plan, stop.asked, stop.misses)

@@ -14,8 +14,7 @@ from tunegate import __version__
 from tunegate.decision import decide
 from tunegate.exceptions import CannotJudge, Tampered, TunegateError
 from tunegate.outcomes import Verdict, combine
-from tunegate.record import AttemptRecord, GateRecord, RunRecord, StageRecord
-from tunegate.sampling import SinglePlan
+from tunegate.record import AttemptRecord, GateRecord, RunRecord, StageRecord, gate_key
 
 FORMAT = 1
 """Of attestations: raised whenever they say other things, so that an older one is not taken for a forged one."""
@@ -42,16 +41,19 @@ def recheck(gate: GateRecord) -> None:
         unanswered = judged == ["model"] and outcome.verdict is Verdict.INVALID
         if judged != gate.checks and not unanswered:
             raise Tampered(f"gate {gate.gate!r}: case {outcome.case_id!r} was not judged by the checks of the gate")
-    seen = {outcome.case_id for outcome in gate.outcomes}
-    if seen != set(gate.case_ids) or len(gate.case_ids) != gate.drawn:
-        raise NotPromotable(f"gate {gate.gate!r}: {len(seen)} of {gate.drawn} registered cases are on record")
-    decision = decide(SinglePlan(gate.drawn, gate.accept), gate.outcomes, gate.max_errors)
-    recorded = (gate.verdict, gate.passed, gate.failed, gate.invalid)
-    if (decision.verdict, decision.passed, decision.failed, decision.invalid) != recorded:
-        raise Tampered(
-            f"gate {gate.gate!r}: the record says {gate.verdict} with {gate.passed} passed, "
-            f"its outcomes give {decision.verdict} with {decision.passed}"
+    counted = [outcome.case_id for outcome in gate.outcomes]
+    if counted != gate.case_ids[: gate.asked] or len(gate.case_ids) != gate.drawn:
+        raise NotPromotable(
+            f"gate {gate.key!r}: {len(set(counted) & set(gate.case_ids))} of the {gate.asked or gate.drawn} outcomes "
+            f"that its verdict rests on are on record"
         )
+    decision = decide(gate.draw_plan, gate.outcomes, gate.max_errors, gate.curtail)
+    for name in ("verdict", "passed", "failed", "invalid", "asked", "spared"):
+        if getattr(decision, name) != getattr(gate, name):
+            raise Tampered(
+                f"gate {gate.key!r}: the record says {gate.verdict} with {gate.passed} passed, "
+                f"its outcomes give {decision.verdict} with {decision.passed}"
+            )
 
 
 def check_promotable(run: RunRecord, fingerprint: Fingerprint) -> tuple[AttemptRecord, Path]:
@@ -112,13 +114,47 @@ def _check_attempt(run: RunRecord, stage: StageRecord, attempt: AttemptRecord) -
         if gate.model_sha256 != attempt.model_sha256:
             raise Tampered(f"gate {gate.gate!r} was run on other weights ({gate.model_sha256})")
     for name in stage.required_gates:
-        gate = attempt.gates[name]
-        if gate.verdict is not Verdict.PASS:
-            raise NotPromotable(f"gate {name!r} of stage {stage.name!r}: {gate.verdict}: {gate.reason}")
-        suite = run.start.get("suites", {}).get(name, {})
-        registered = [suite.get(key) for key in ("sha256", "draw", "accept", "checks", "max_errors")]
-        if registered != [gate.suite_sha256, gate.drawn, gate.accept, gate.checks, gate.max_errors]:
-            raise Tampered(f"gate {name!r} of stage {stage.name!r}: not the suite and plan that the run registered")
+        plan = _registered_plan(run, stage, name)
+        _check_gate(run, attempt.gates[name], plan["first"], "working")
+        if plan["confirms"] == "always" or (plan["confirms"] == "after_retry" and attempt.number > 1):
+            confirm = attempt.gates.get(gate_key(name, "confirm"))
+            if confirm is None or not confirm.decided:
+                raise NotPromotable(f"gate {name!r} of stage {stage.name!r} passed, but was not confirmed")
+            _check_gate(run, confirm, plan["confirm"], "sealed")
+    for gate in _decided(attempt):
+        _check_fresh(stage, gate)
+
+
+def _registered_plan(run: RunRecord, stage: StageRecord, name: str) -> dict[str, Any]:
+    plan = run.start.get("plans", {}).get(stage.name, {}).get(name)
+    if plan is None:
+        raise Tampered(f"gate {name!r} of stage {stage.name!r}: the run registered no plan for it")
+    return plan
+
+
+def _check_gate(run: RunRecord, gate: GateRecord, plan: Any, part: str) -> None:
+    """Hold one decided draw against what the run registered before its first training."""
+    if gate.verdict is not Verdict.PASS:
+        raise NotPromotable(f"gate {gate.key!r} of stage {gate.stage!r}: {gate.verdict}: {gate.reason}")
+    suite = run.start.get("suites", {}).get(gate.gate, {})
+    registered = [suite.get("sha256"), suite.get("checks"), suite.get("max_errors"), plan, part]
+    if registered != [gate.suite_sha256, gate.checks, gate.max_errors, gate.plan, gate.part]:
+        raise Tampered(f"gate {gate.key!r} of stage {gate.stage!r}: not the suite and plan that the run registered")
+
+
+def _check_fresh(stage: StageRecord, gate: GateRecord) -> None:
+    """No case may have been asked by an earlier attempt, nor by a draw of the other part of the bank, but for those
+    that the record itself marks as reused."""
+    others = [other for attempt in stage.attempts.values() for other in attempt.gates.values()]
+    same_gate = [other for other in others if other.gate == gate.gate]
+    earlier = [other for other in same_gate if other.key == gate.key and (other.attempt or 0) < (gate.attempt or 0)]
+    seen = frozenset[str]().union(*(other.seen for other in earlier))
+    reused = len(seen & set(gate.case_ids))
+    if reused > gate.reused:
+        raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: {reused} of its cases were asked before")
+    across = frozenset[str]().union(*(other.seen for other in same_gate if other.part != gate.part))
+    if across & gate.seen:
+        raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: opened cases of the other part of the bank")
 
 
 def attest(run: RunRecord, attempt: AttemptRecord) -> dict[str, Any]:
@@ -150,12 +186,14 @@ def _facts(gate: GateRecord) -> dict[str, Any]:
     return {
         "stage": gate.stage,
         "attempt": gate.attempt,
-        "gate": gate.gate,
+        "gate": gate.key,
         "suite_sha256": gate.suite_sha256,
         "model_sha256": gate.model_sha256,
         "passed": gate.passed,
         "drawn": gate.drawn,
         "accept": gate.accept,
+        "asked": gate.asked,
+        "reused": gate.reused,
         "max_errors": gate.max_errors,
         "interval": list(gate.interval),
         "seed": gate.seed,

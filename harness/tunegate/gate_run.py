@@ -9,14 +9,14 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
-from tunegate.event_log import RunLog, last_event
+from tunegate.event_log import Event, RunLog, last_event
 from tunegate.evidence import recheck
 from tunegate.exceptions import ConfigError, Tampered
 from tunegate.models import Model, StoredResponses
 from tunegate.outcomes import Verdict
-from tunegate.record import GateRecord, read_run
-from tunegate.runner import GatePlace, GateRunner, Progress
-from tunegate.sampling import SinglePlan
+from tunegate.plans import GatePlan
+from tunegate.record import GateRecord, RunRecord, read_run
+from tunegate.runner import GatePlace, GateRunner, Progress, draw_fresh
 from tunegate.suites import Suite
 
 FOLDER = Path("tunegate-runs")
@@ -27,7 +27,7 @@ class GateRequest:
     """One gate to run: a suite, a plan, a seed, whoever answers, and where the record goes (None: chosen by key)."""
 
     suite: Suite
-    plan: SinglePlan
+    plan: GatePlan
     seed: int
     model: Model
     folder: str | None = None
@@ -41,16 +41,22 @@ class GateRequest:
 
 @dataclass(frozen=True)
 class GateRunResult:
-    """A decided gate and the folder of its record."""
+    """A decided gate, its confirming draw if its plan called for one, and the folder of the record."""
 
     record: GateRecord
     folder: Path
+    confirm: GateRecord | None = None
+
+    @property
+    def deciding(self) -> GateRecord:
+        """The draw whose verdict is the gate's: the confirming one, if it came to that."""
+        return self.confirm or self.record
 
 
 def run_gate(request: GateRequest, progress: Progress, versions: Mapping[str, str]) -> GateRunResult:
     """Run a gate, or go on with the same gate where it was interrupted or could not judge."""
     folder = _folder(request)
-    suite, plan, name = request.suite, request.plan, request.suite.name
+    suite, name = request.suite, request.suite.name
     with RunLog.open(folder) as log:
         run = read_run(folder)
         if run.start and run.start.get("key") != request.key:
@@ -68,17 +74,37 @@ def run_gate(request: GateRequest, progress: Progress, versions: Mapping[str, st
                     "versions": dict(versions),
                 }
             )
-        begun = run.gates.get(name)
-        if begun is not None and _finished(begun):
-            _refuse_unknown_weights(request, folder)
-            recheck(begun)
-        else:
-            runner = GateRunner(log.append, progress)
-            runner.run(GatePlace(name), suite, plan, request.model, seed=request.seed, begun=begun)
+        verdict = _draw(request, run, GatePlace(name), log, progress)
+        if verdict is Verdict.PASS and request.plan.confirmation(attempt=1):
+            _draw(request, run, GatePlace(name, purpose="confirm"), log, progress)
         run = read_run(folder)
         if run.digest != log.last_sha256:  # the file was replaced while the log wrote to the one it had opened
             raise Tampered(f"{folder}: the record on disk is not the one that was written")
-    return GateRunResult(run.gates[name], folder)
+    return _result(run, name)
+
+
+def read_result(folder: Path, name: str) -> GateRunResult:
+    """The result of a gate that was run before."""
+    return _result(read_run(folder), name)
+
+
+def _result(run: RunRecord, name: str) -> GateRunResult:
+    return GateRunResult(run.gates[name], run.folder, run.gates.get(GatePlace(name, purpose="confirm").key))
+
+
+def _draw(request: GateRequest, run: RunRecord, place: GatePlace, log: RunLog, progress: Progress) -> Verdict:
+    """Carry out one draw of the gate, unless `run`, the record at the start, holds it."""
+    plan = request.plan.first if place.purpose == "gate" else request.plan.confirmation(attempt=1)
+    assert plan is not None  # a draw that no plan calls for is not carried out
+    begun = run.gates.get(place.key)
+    if begun is not None and begun.decided and begun.verdict is not Verdict.INVALID:
+        _refuse_unknown_weights(request, run.folder)
+        recheck(begun)
+        return begun.verdict
+    drawn = draw_fresh(place, request.suite, plan.draw, request.seed)
+    curtail = bool(request.plan.curtail)
+    runner = GateRunner(log.append, progress)
+    return runner.run(place, request.suite, plan, request.model, drawn, curtail=curtail, begun=begun).verdict
 
 
 def _refuse_unknown_weights(request: GateRequest, folder: Path) -> None:
@@ -99,13 +125,17 @@ def _folder(request: GateRequest) -> Path:
         name = f"{request.suite.name}-{request.key}" + (f"-{number}" if number > 1 else "")
         folder = FOLDER / name
         last = last_event(folder)
-        if last is None or last["event"] != "gate_decided" or last["verdict"] == Verdict.INVALID:
+        if not is_decided(last, request.plan) or (last and last["verdict"] == Verdict.INVALID):
             return folder
         number += 1
 
 
-def _finished(gate: GateRecord) -> bool:
-    return gate.decided and gate.verdict is not Verdict.INVALID
+def is_decided(last: Event | None, plan: GatePlan) -> bool:
+    """Whether a record that ends with this event holds the gate's verdict, its confirming draw included."""
+    if last is None or last["event"] != "gate_decided":
+        return False
+    owes = last["purpose"] == "gate" and last["verdict"] == Verdict.PASS and plan.confirmation(attempt=1)
+    return not owes
 
 
 def _answers_key(model: Model) -> str:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tunegate.checks import CheckBuilder
 from tunegate.exceptions import ConfigError, nearest
 from tunegate.files import resolve
-from tunegate.schema import PipelineSpec, StageSpec, SuiteSpec, read_spec
-from tunegate.suites import Suite, load_suite, make_suite
+from tunegate.plans import GatePlan
+from tunegate.schema import LeakageSpec, PipelineSpec, StageSpec, SuiteSpec, read_spec
+from tunegate.suites import Suite, check_bank, load_suite, make_suite
 from tunegate.training_data import TrainingData, load_training_data
-from tunegate.yaml_file import YamlFile, load_yaml
+from tunegate.yaml_file import KeyPath, YamlFile, load_yaml
 
 ArgsValidator = Callable[[str, Mapping[str, Any], Mapping[str, Any] | None], None]
 """Checks a method's `args` and `peft` options before anything is trained; raises ConfigError."""
@@ -52,10 +53,12 @@ class Pipeline:
     promote_to: str | None
     registry: Path | None
     sha256: str
+    leakage: LeakageSpec = field(default_factory=LeakageSpec)
 
-    def gates(self, stage: Stage) -> dict[str, Suite]:
-        """The suites that a stage must pass, by gate name."""
-        return {name: self.suites[name] for name in stage.spec.gates}
+    def plans(self, stage: Stage) -> dict[str, GatePlan]:
+        """The plans of the gates that a stage must pass, by gate name, for all attempts that it has."""
+        attempts = stage.spec.retrain.max_attempts
+        return {name: self.suites[name].rule.resolve(attempts) for name in stage.spec.gates}
 
 
 def load_pipeline(path: Path, build_check: CheckBuilder, validate_args: ArgsValidator = accept_any_args) -> Pipeline:
@@ -66,7 +69,7 @@ def load_pipeline(path: Path, build_check: CheckBuilder, validate_args: ArgsVali
     suites = {name: _suite(name, entry, file, build_check) for name, entry in spec.suites.items()}
     stages: list[Stage] = []
     for index, stage in enumerate(spec.stages):
-        keys = ("stages", index)
+        keys: KeyPath = ("stages", index)
         for position, gate in enumerate(stage.gates):
             if gate not in suites:
                 raise file.error((*keys, "gates", position), f"no suite is named {gate!r}{nearest(gate, suites)}")
@@ -76,6 +79,7 @@ def load_pipeline(path: Path, build_check: CheckBuilder, validate_args: ArgsVali
             raise file.error(keys, str(error)) from error
         data = load_training_data(stage.data, stage.method, base_dir)
         _check_budget(stage, data, file, index)
+        _check_banks(stage, suites, file, keys)
         stages.append(Stage(stage, data))
     digest = hashlib.sha256(json.dumps(file.data, sort_keys=True, default=str).encode(errors="replace"))
     for sha256 in (*(suite.sha256 for suite in suites.values()), *(stage.data.sha256 for stage in stages)):
@@ -90,6 +94,7 @@ def load_pipeline(path: Path, build_check: CheckBuilder, validate_args: ArgsVali
         promote_to=spec.promote.to if spec.promote else None,
         registry=resolve(spec.promote.registry, base_dir) if spec.promote else None,
         sha256=digest.hexdigest(),
+        leakage=spec.leakage,
     )
 
 
@@ -114,6 +119,15 @@ def model_place(model: str, base_dir: Path) -> str:
         return model
     local = resolve(model, base_dir)
     return str(local) if local.exists() or model.startswith((".", "/", "~")) else model
+
+
+def _check_banks(stage: StageSpec, suites: Mapping[str, Suite], file: YamlFile, keys: KeyPath) -> None:
+    """Every gate must be able to judge a first attempt, under the plan that all attempts call for."""
+    for position, gate in enumerate(stage.gates):
+        try:
+            check_bank(suites[gate].bank, suites[gate].rule.resolve(stage.retrain.max_attempts))
+        except ConfigError as error:
+            raise file.error((*keys, "gates", position), f"{gate}: {error}") from error
 
 
 def _check_budget(stage: StageSpec, data: TrainingData, file: YamlFile, index: int) -> None:

@@ -55,14 +55,14 @@ class Risk:
 class GatePlan:
     """The draws of a gate: the `first` of every attempt, and the one that must confirm it, from the sealed bank.
 
-    `curtail`: a model is not asked further once the verdict stands. `reuse`: a spent bank may lend cases that were
-    drawn before; the record and the report mark it.
+    `curtail`: a model is not asked further once the verdict stands (None: as the caller thinks best). `reuse`: a spent
+    bank may lend cases that were drawn before; the record and the report mark it.
     """
 
     first: DrawPlan
     confirm: DrawPlan | None = None
     confirms: Confirms = "never"
-    curtail: bool = True
+    curtail: bool | None = None
     reuse: bool = False
 
     @property
@@ -115,7 +115,7 @@ class PlanRule:
     accept: int | None = None
     confirm: SinglePlan | int | Literal["never"] | None = None
     risk: Risk | None = None
-    curtail: bool = True
+    curtail: bool | None = None
     reuse: bool = False
 
     def resolve(self, attempts: int) -> GatePlan:

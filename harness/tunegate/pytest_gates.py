@@ -15,18 +15,19 @@ from typing import TypeVar
 
 import pytest
 
+from tunegate.banks import draw
 from tunegate.cases import Case
 from tunegate.checks import Sample, judge
 from tunegate.event_log import last_event
 from tunegate.exceptions import CannotJudge, ConfigError, TunegateError
 from tunegate.function_check import FunctionCheck
 from tunegate.gate_function import GateMark
-from tunegate.gate_run import FOLDER, GateRequest, GateRunResult, run_gate
+from tunegate.gate_run import FOLDER, GateRequest, GateRunResult, is_decided, read_result, run_gate
 from tunegate.models import Model
 from tunegate.outcomes import Outcome
 from tunegate.pipeline import suite_place
+from tunegate.plans import GatePlan
 from tunegate.pytest_ledger import SESSION
-from tunegate.record import read_run
 from tunegate.responses import load_responses
 from tunegate.runner import ask, no_progress
 from tunegate.sampling import SinglePlan
@@ -101,7 +102,7 @@ class Gate:
     """A collected gate. `stored` are answers made elsewhere; without them the session's model is asked."""
 
     suite: Suite
-    plan: SinglePlan
+    plan: GatePlan
     seed: int
     subject: Subject
     node_id: str
@@ -113,11 +114,14 @@ class Gate:
     @cached_property
     def cases(self) -> tuple[Case, ...]:
         """The drawn cases, in the order of the draw."""
-        return self.suite.draw(self.plan.draw, self.seed)
+        return draw(self.suite.bank.working, self.plan.draw, self.seed)
 
-    def outcome(self, case: Case) -> Outcome:
-        """The outcome of a case of a gate that was selected as a whole. Raises TunegateError when there is none."""
-        return self._outcomes[case.id]
+    def outcome(self, case: Case) -> Outcome | None:
+        """The outcome of a case of a gate that was selected as a whole; None when the verdict stood before its turn.
+
+        Raises TunegateError when the gate came to no verdict.
+        """
+        return self._outcomes.get(case.id)
 
     def outcome_of_some(self, case: Case, selected: Sequence[Case]) -> Outcome:
         """The outcome of one of a few selected cases; they are asked at once, decide nothing and leave no record."""
@@ -149,10 +153,9 @@ class Gate:
         key = hashlib.sha256(f"{self.subject.worker_of}\n{self.node_id}".encode()).hexdigest()[:12]
         folder = FOLDER / f"{self.suite.name}-{key}"
         with _alone_in(folder):
-            last = last_event(folder)
-            if last is None or last["event"] != "gate_decided":
+            if not is_decided(last_event(folder), self.plan):
                 return self._run(str(folder))
-            return GateRunResult(read_run(folder).gates[self.suite.name], folder)
+            return read_result(folder, self.suite.name)
 
     def _once(self, work: Callable[[], ResultT]) -> ResultT:
         """Do the work; a fault is kept, so that a broken model is not loaded again for each of 100 cases."""
@@ -219,14 +222,17 @@ def load_function_gate(
     return _gate(config, suite, plan, mark.seed, node_id)
 
 
-def _plan(suite: Suite, mark: GateMark, where: str) -> SinglePlan:
-    draw = suite.plan.draw if mark.draw is None else mark.draw
+def _plan(suite: Suite, mark: GateMark, where: str) -> GatePlan:
+    if mark.draw is None and mark.accept is None:
+        return suite.plan
+    drawn = suite.plan.draw if mark.draw is None else mark.draw
     accept = suite.plan.accept if mark.accept is None else mark.accept
-    if not 1 <= accept <= draw:
-        raise ConfigError(f"{where}: draw={draw}, accept={accept}: accept must lie between 1 and draw; give both")
-    if draw > len(suite.cases):
-        raise ConfigError(f"{where}: draw={draw}: the bank of suite {suite.name!r} has {len(suite.cases)} cases")
-    return SinglePlan(draw, accept)
+    if not 1 <= accept <= drawn:
+        raise ConfigError(f"{where}: draw={drawn}, accept={accept}: accept must lie between 1 and draw; give both")
+    working = len(suite.bank.working)
+    if drawn > working:
+        raise ConfigError(f"{where}: draw={drawn}: the bank of suite {suite.name!r} has {working} cases")
+    return GatePlan(SinglePlan(drawn, accept), curtail=suite.plan.curtail)
 
 
 def _load_suite(path: Path) -> Suite:
@@ -236,7 +242,7 @@ def _load_suite(path: Path) -> Suite:
         return load_suite(path, build_check)
 
 
-def _gate(config: pytest.Config, suite: Suite, plan: SinglePlan, seed: int | None, node_id: str) -> Gate:
+def _gate(config: pytest.Config, suite: Suite, plan: GatePlan, seed: int | None, node_id: str) -> Gate:
     subject = subject_of(config)
     gate = Gate(suite, plan, subject.seed if seed is None else seed, subject, node_id)
     if config.getoption("collectonly"):

@@ -14,11 +14,15 @@ from typing import Any
 from tunegate.event_log import Event, read_events
 from tunegate.exceptions import Tampered
 from tunegate.outcomes import ErrorSpan, Finding, Outcome, Verdict, shallow
+from tunegate.sampling import DrawPlan, plan_from_json
 
 
 @dataclass
 class GateRecord:
-    """One gate of one attempt (or a gate run alone: `stage` is None). `decided` is False while it is under way."""
+    """One gate of one attempt (or a gate run alone: `stage` is None). `decided` is False while it is under way.
+
+    `outcomes` are those that the verdict rests on, in draw order; `seen` are all cases that the model was asked.
+    """
 
     gate: str
     stage: str | None
@@ -29,6 +33,12 @@ class GateRecord:
     drawn: int
     accept: int
     case_ids: list[str]
+    purpose: str = "gate"
+    part: str = "working"
+    plan: dict[str, Any] = field(default_factory=dict[str, Any])
+    curtail: bool = False
+    reused: int = 0
+    bank: int = 0
     model: str = ""
     checks: list[str] = field(default_factory=list[str])
     max_errors: dict[str, int] = field(default_factory=dict[str, int])
@@ -39,9 +49,33 @@ class GateRecord:
     passed: int = 0
     failed: int = 0
     invalid: int = 0
+    asked: int = 0
+    spared: int = 0
     interval: tuple[float, float] = (0.0, 1.0)
     error_categories: dict[str, int] = field(default_factory=dict[str, int])
     seconds: float = 0.0
+    seen: frozenset[str] = frozenset()
+
+    @property
+    def key(self) -> str:
+        """Its name within an attempt: `facts`, `facts (confirm)`."""
+        return gate_key(self.gate, self.purpose)
+
+    @property
+    def draw_plan(self) -> DrawPlan:
+        """The plan that was registered; raises Tampered when it is none."""
+        try:
+            plan = plan_from_json(self.plan)
+        except (TypeError, ValueError) as error:
+            raise Tampered(f"gate {self.key!r}: no plan is registered: {error}") from error
+        if (plan.draw, plan.accept) != (self.drawn, self.accept):
+            raise Tampered(f"gate {self.key!r}: registered as {self.accept} of {self.drawn}, its plan says not")
+        return plan
+
+
+def gate_key(gate: str, purpose: str) -> str:
+    """How a gate is called within an attempt: a confirming draw stands beside the gate that it confirms."""
+    return gate if purpose == "gate" else f"{gate} ({purpose})"
 
 
 @dataclass
@@ -100,6 +134,7 @@ class RunRecord:
     stages: dict[str, StageRecord] = field(default_factory=dict[str, StageRecord])
     gates: dict[str, GateRecord] = field(default_factory=dict[str, GateRecord])
     leaks: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    dropped: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     verdict: Verdict | None = None
     reason: str = ""
     promotions: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
@@ -124,17 +159,30 @@ def read_run(folder: Path) -> RunRecord:
             ) from error
         run.digest = event["line_sha256"]
     for gate in run.all_gates():
-        gate.outcomes = list({outcome.case_id: outcome for outcome in gate.outcomes}.values())  # judged again: the last
+        _settle(gate)
     return run
+
+
+def _settle(gate: GateRecord) -> None:
+    """Put the outcomes into draw order; of a case that was judged again the last counts."""
+    by_id = {outcome.case_id: outcome for outcome in gate.outcomes}
+    gate.seen = frozenset(by_id)
+    strangers = [outcome for case_id, outcome in by_id.items() if case_id not in set(gate.case_ids)]
+    gate.outcomes = [by_id[case_id] for case_id in gate.case_ids if case_id in by_id] + strangers
+    if gate.decided and not strangers:
+        del gate.outcomes[gate.asked :]  # a block is asked whole; what came after the verdict does not count
 
 
 def _fold(run: RunRecord, event: dict[str, Any]) -> None:
     match event["event"]:
         case "run_started":
             run.name, run.started, run.start = event["name"], event["time"], event
-            run.leaks, run.verdict, run.reason, run.finished = [], None, "", None  # begun anew: nothing was trained yet
+            # Begun anew: nothing was trained yet.
+            run.leaks, run.dropped, run.verdict, run.reason, run.finished = [], [], None, "", None
         case "leaks_found":
             run.leaks = event["leaks"]
+        case "leaks_dropped":
+            run.dropped = event["stages"]
         case "stage_started":
             run.stages[event["stage"]] = StageRecord(event["stage"], event["method"], event["gates"])
         case "attempt_started":
@@ -149,13 +197,14 @@ def _fold(run: RunRecord, event: dict[str, Any]) -> None:
             attempt = run.stages[event["stage"]].attempts[event["attempt"]]
             attempt.error, attempt.log = event["error"], event.get("log", [])
         case "gate_started":
-            _gates(run, event)[event["gate"]] = GateRecord(**_only(event, GateRecord))
+            gate = GateRecord(**_only(event, GateRecord))
+            _gates(run, event)[gate.key] = gate
         case "outcome":
-            _gates(run, event)[event["gate"]].outcomes.append(outcome_from_json(event["outcome"]))
+            _gates(run, event)[_key(event)].outcomes.append(outcome_from_json(event["outcome"]))
         case "gate_decided":
-            gate = _gates(run, event)[event["gate"]]
+            gate = _gates(run, event)[_key(event)]
             for key, value in _only(event, GateRecord).items():
-                if key not in {"drawn", "accept"}:  # the plan is what was registered before the first answer
+                if key not in {"drawn", "accept", "purpose"}:  # the plan is what was registered before the first answer
                     setattr(gate, key, value)
             gate.decided, gate.verdict, gate.interval = True, Verdict(event["verdict"]), tuple(event["interval"])
         case "diagnosed":
@@ -174,6 +223,10 @@ def _fold(run: RunRecord, event: dict[str, Any]) -> None:
             run.verdict, run.reason, run.finished = Verdict(event["verdict"]), event["reason"], event["time"]
         case _:
             pass  # an event of a later version; the chain of hashes still covers it
+
+
+def _key(event: Event) -> str:
+    return gate_key(event["gate"], event.get("purpose", "gate"))
 
 
 def _gates(run: RunRecord, event: Event) -> dict[str, GateRecord]:

@@ -6,7 +6,7 @@ killed run loses at most the step under way, and finishes with the same verdicts
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ from typing import Any
 from tunegate.event_log import RunLog
 from tunegate.evidence import Fingerprint
 from tunegate.exceptions import ConfigError, Inconclusive, Tampered, TunegateError
-from tunegate.leakage import describe, find_leaks
+from tunegate.leak_guard import drop_leaks, in_words, leaks_of
+from tunegate.leakage import Leak, describe, facts
 from tunegate.outcomes import Verdict
 from tunegate.pipeline import Pipeline, Stage
 from tunegate.record import RunRecord, read_run
@@ -75,6 +76,10 @@ class PipelineRun:
                     "seed": pipeline.seed,
                     "stages": [stage.name for stage in pipeline.stages],
                     "suites": {name: _suite_facts(suite) for name, suite in pipeline.suites.items()},
+                    "plans": {
+                        stage.name: {gate: asdict(plan) for gate, plan in pipeline.plans(stage).items()}
+                        for stage in pipeline.stages
+                    },
                     "data": {stage.name: _data_facts(stage) for stage in pipeline.stages},
                     "versions": dict(self.tools.versions()),
                 }
@@ -109,17 +114,22 @@ class PipelineRun:
         return Verdict.PASS, "every gate of every stage passed"
 
     def _leaks(self) -> str:
-        leaks = [
-            leak
-            for stage in self.pipeline.stages
-            for leak in find_leaks(stage.name, stage.data, self.pipeline.suites.values())
-        ]
+        leaks = leaks_of(self.pipeline, self.tools.embed, self.tools.progress)
         if not leaks:
             return ""
-        facts = [asdict(leak) for leak in leaks]
-        if facts != self._record().leaks:
-            self.log.append({"event": "leaks_found", "leaks": facts})
+        if self.pipeline.leakage.action == "drop_from_train":
+            self._drop(leaks)
+            return ""
+        found = facts(leaks)
+        if found != self._record().leaks:
+            self.log.append({"event": "leaks_found", "leaks": found})
         return describe(leaks)
+
+    def _drop(self, leaks: Sequence[Leak]) -> None:
+        self.pipeline, dropped = drop_leaks(self.pipeline, leaks)
+        if dropped != self._record().dropped:
+            self.log.append({"event": "leaks_dropped", "stages": dropped})
+            self.tools.say(in_words(dropped))
 
     # --- promotion ---
 
@@ -179,8 +189,8 @@ def _suite_facts(suite: Suite) -> dict[str, Any]:
     return {
         "sha256": suite.sha256,
         "cases": len(suite.cases),
-        "draw": suite.plan.draw,
-        "accept": suite.plan.accept,
+        "working": len(suite.bank.working),
+        "sealed": len(suite.bank.sealed),
         "checks": suite.check_names,
         "max_errors": suite.max_errors,
         "settings": asdict(suite.settings),

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from itertools import takewhile
+from typing import Any, Literal, Protocol
 
+from tunegate.banks import Part, draw
 from tunegate.cases import Case
 from tunegate.checks import Sample, gate_can_fail, judge
-from tunegate.decision import Decision, decide
+from tunegate.decision import Decision, decide, find_stop
 from tunegate.exceptions import ConfigError, Inconclusive, TunegateError, without_addresses
 from tunegate.models import Model, Response
 from tunegate.outcomes import Outcome, Verdict
 from tunegate.record import GateRecord, outcome_to_json
-from tunegate.sampling import SinglePlan
+from tunegate.sampling import DrawPlan, SinglePlan
 from tunegate.suites import Suite
 
 
@@ -28,6 +30,10 @@ def no_progress(label: str, done: int, total: int) -> None:
     """Say nothing."""
 
 
+Purpose = Literal["gate", "confirm", "baseline", "retention"]
+"""Why a suite is asked: to decide an attempt, to confirm its pass on sealed cases, or to see what a stage forgot."""
+
+
 @dataclass(frozen=True, slots=True)
 class GatePlace:
     """Where a gate stands in a run: its stage and attempt, or nothing for a gate run alone."""
@@ -35,11 +41,60 @@ class GatePlace:
     gate: str
     stage: str | None = None
     attempt: int | None = None
+    purpose: Purpose = "gate"
+
+    @property
+    def key(self) -> str:
+        """Unique within an attempt: `facts`, `facts (confirm)`."""
+        return self.gate if self.purpose == "gate" else f"{self.gate} ({self.purpose})"
 
     @property
     def label(self) -> str:
         """For a progress bar: `sft#2 facts`."""
-        return self.gate if self.stage is None else f"{self.stage}#{self.attempt} {self.gate}"
+        return self.key if self.stage is None else f"{self.stage}#{self.attempt} {self.key}"
+
+    @property
+    def part(self) -> Part:
+        """The part of the bank that it may open."""
+        return "sealed" if self.purpose == "confirm" else "working"
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Registered cases, in the order they are asked. `reused` of them were asked before, as the file allows."""
+
+    cases: tuple[Case, ...]
+    seed: int
+    reused: int = 0
+
+
+def draw_fresh(
+    place: GatePlace, suite: Suite, n: int, seed: int, used: frozenset[str] = frozenset(), reuse: bool = False
+) -> Draw:
+    """Draw `n` cases of the part of the bank that the place may open, none of which is in `used`.
+
+    A spent bank raises Inconclusive, or with `reuse` lends cases that were used; one that has too few for a first
+    attempt raises ConfigError.
+    """
+    if not gate_can_fail(suite.checks, n):
+        raise ConfigError(
+            f"suite {suite.name!r}: no answer can fail its checks: {', '.join(suite.check_names)}; add one that "
+            "decides, such as `exact`, or forbid an error category"
+        )
+    part = suite.bank.part(place.part)
+    if len(part) < n and not used and place.attempt in (None, 1):
+        raise ConfigError(f"suite {suite.name!r} has {len(part)} {place.part} cases, the plan draws {n}")
+    cases = draw(part, n, seed, used)
+    missing = n - len(cases)
+    if missing and reuse:
+        known = frozenset(case.id for case in cases)
+        cases += draw(part, missing, seed, known)
+    if len(cases) < n:
+        raise Inconclusive(
+            f"gate {place.label}: {len(cases)} of {n} {place.part} cases are left that no earlier draw asked; "
+            f"{n - len(cases)} more are needed in the bank of {suite.name!r} (or `reuse: true`, which is marked)"
+        )
+    return Draw(cases, seed, missing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,67 +108,66 @@ class GateRunner:
         self,
         place: GatePlace,
         suite: Suite,
-        plan: SinglePlan,
+        plan: DrawPlan,
         model: Model,
+        drawn: Draw,
         *,
-        seed: int,
-        used: frozenset[str] = frozenset(),
+        curtail: bool = False,
         begun: GateRecord | None = None,
     ) -> Decision:
         """Run one gate to its decision.
 
-        `used` are case ids that earlier attempts saw and this draw must not. `begun` is the record of the same gate,
-        interrupted or INVALID: its draw is kept, and cases that were judged are not judged again. Raises ConfigError
-        when the bank is smaller than the plan, Inconclusive when too few fresh cases are left.
+        `begun` is the record of the same gate, interrupted or INVALID: its draw is kept, and cases that were judged
+        are not judged again. With `curtail` the model is not asked further once the verdict stands.
         """
         started = time.monotonic()
-        cases = _drawn_before(suite, begun) if begun else self._draw(place, suite, plan, model, seed, used)
+        if begun is None:
+            self._register(place, suite, plan, model, drawn, curtail)
+        cases = drawn.cases if begun is None else _drawn_before(suite, begun)
         outcomes = {o.case_id: o for o in begun.outcomes if o.verdict is not Verdict.INVALID} if begun else {}
         self.progress(place.label, len(outcomes), len(cases))
-        for outcome in _judged(suite, model, cases, frozenset(outcomes)):
-            outcomes[outcome.case_id] = outcome
-            self.append({**_at(place), "event": "outcome", "outcome": outcome_to_json(outcome)}, durable=False)
-            self.progress(place.label, len(outcomes), len(cases))
-        decision = decide(plan, list(outcomes.values()), suite.max_errors)
+        stops = curtail or not isinstance(plan, SinglePlan)
+        for block in _blocks(cases, model.block_size, in_draw_order=stops):
+            if stops and find_stop(plan, _in_order(cases, outcomes), suite.max_errors):
+                break
+            for outcome in _judged(suite, model, block, frozenset(outcomes)):
+                outcomes[outcome.case_id] = outcome
+                self.append({**_at(place), "event": "outcome", "outcome": outcome_to_json(outcome)}, durable=False)
+                self.progress(place.label, len(outcomes), len(cases))
+        decision = decide(plan, _in_order(cases, outcomes), suite.max_errors, curtail)
         self.append({**_at(place), "event": "gate_decided", **asdict(decision), "seconds": time.monotonic() - started})
+        if decision.spared:
+            self.progress(place.label, len(cases), len(cases))
         return decision
 
-    def _draw(
-        self, place: GatePlace, suite: Suite, plan: SinglePlan, model: Model, seed: int, used: frozenset[str]
-    ) -> tuple[Case, ...]:
-        if len(suite.cases) < plan.draw:
-            raise ConfigError(f"suite {suite.name!r} has {len(suite.cases)} cases, the plan draws {plan.draw}")
-        if not gate_can_fail(suite.checks, plan.draw):
-            raise ConfigError(
-                f"suite {suite.name!r}: no answer can fail its checks: {', '.join(suite.check_names)}; add one that "
-                "decides, such as `exact`, or forbid an error category"
-            )
-        cases = suite.draw(plan.draw, seed, used)
-        if len(cases) < plan.draw:
-            raise Inconclusive(
-                f"gate {place.label}: {len(cases)} of {plan.draw} cases are left that no earlier attempt saw; "
-                f"{plan.draw - len(cases)} more are needed in the bank of {suite.name!r}"
-            )
+    def _register(
+        self, place: GatePlace, suite: Suite, plan: DrawPlan, model: Model, drawn: Draw, curtail: bool
+    ) -> None:
+        """Write down what will be asked, before the first answer."""
         self.append(
             {
                 **_at(place),
                 "event": "gate_started",
+                "part": place.part,
                 "suite_sha256": suite.sha256,
                 "model": model.name,
                 "model_sha256": model.sha256,
-                "seed": seed,
+                "seed": drawn.seed,
+                "plan": asdict(plan),  # pyright: ignore[reportArgumentType]  # every plan is a dataclass
+                "curtail": curtail,
                 "drawn": plan.draw,
                 "accept": plan.accept,
-                "case_ids": [case.id for case in cases],
+                "case_ids": [case.id for case in drawn.cases],
+                "reused": drawn.reused,
+                "bank": len(suite.bank.part(place.part)),
                 "checks": suite.check_names,
                 "max_errors": suite.max_errors,
             }
         )
-        return cases
 
 
 def _at(place: GatePlace) -> dict[str, Any]:
-    return {"gate": place.gate, "stage": place.stage, "attempt": place.attempt}
+    return {"gate": place.gate, "stage": place.stage, "attempt": place.attempt, "purpose": place.purpose}
 
 
 def _drawn_before(suite: Suite, begun: GateRecord) -> tuple[Case, ...]:
@@ -121,22 +175,39 @@ def _drawn_before(suite: Suite, begun: GateRecord) -> tuple[Case, ...]:
     return tuple(by_id[case_id] for case_id in begun.case_ids)
 
 
-def _judged(suite: Suite, model: Model, cases: Sequence[Case], finished: frozenset[str]) -> Iterator[Outcome]:
-    """Ask and judge block by block; a block is asked whole, so that resuming asks for the very same batches.
+def _in_order(cases: Sequence[Case], outcomes: Mapping[str, Outcome]) -> list[Outcome]:
+    """The outcomes in draw order, up to the first case that has none."""
+    return [outcomes[case.id] for case in takewhile(lambda case: case.id in outcomes, cases)]
 
-    Blocks hold cases of similar length, which wastes the least padding.
+
+def _blocks(cases: Sequence[Case], size: int, *, in_draw_order: bool) -> Iterator[Sequence[Case]]:
+    """The cases block by block, those of a block sorted by length, which wastes the least padding.
+
+    A draw that may stop early is cut into blocks as drawn: a verdict must not hang on the shortest cases. Else blocks
+    too hold cases of similar length.
     """
-    by_length = sorted(cases, key=lambda case: (len(case.prompt_text), case.id))
-    for start in range(0, len(by_length), model.block_size):
-        block = by_length[start : start + model.block_size]
-        if all(case.id in finished for case in block):
-            continue
-        samples = [
-            Sample(case, response, model.sha256, model.name)
-            for case, response in zip(block, ask(suite, model, block), strict=True)
-            if case.id not in finished
-        ]
-        yield from _judged_in_batches(suite, samples)
+    by_length = sorted(cases, key=_length)
+    for start in range(0, len(cases), size):
+        if in_draw_order:
+            yield sorted(cases[start : start + size], key=_length)
+        else:
+            yield by_length[start : start + size]
+
+
+def _length(case: Case) -> tuple[int, str]:
+    return len(case.prompt_text), case.id
+
+
+def _judged(suite: Suite, model: Model, block: Sequence[Case], finished: frozenset[str]) -> Iterator[Outcome]:
+    """Ask and judge a block; it is asked whole, so that resuming asks for the very same batches."""
+    if all(case.id in finished for case in block):
+        return
+    samples = [
+        Sample(case, response, model.sha256, model.name)
+        for case, response in zip(block, ask(suite, model, block), strict=True)
+        if case.id not in finished
+    ]
+    yield from _judged_in_batches(suite, samples)
 
 
 def _judged_in_batches(suite: Suite, samples: Sequence[Sample]) -> Iterator[Outcome]:

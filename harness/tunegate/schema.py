@@ -86,17 +86,74 @@ class CasesSpec(Spec):
         return self
 
 
-class PlanSpec(Spec):
-    """Single sampling: `draw` cases, `accept` of which must pass."""
+class DrawSpec(Spec):
+    """Draw so many cases; so many of them must pass."""
 
-    draw: Annotated[int, Field(ge=1)] = 100
-    accept: Annotated[int, Field(ge=1)] = 90
+    draw: Annotated[int, Field(ge=1)]
+    accept: Annotated[int, Field(ge=1)]
 
     @model_validator(mode="after")
     def _reachable(self) -> Self:
-        if self.accept > self.draw:
-            raise ValueError(f"accept is {self.accept}, but only {self.draw} are drawn; it must not be above draw")
+        return _reachable(self)
+
+
+class RiskSpec(Spec):
+    """What a run may get wrong, all its attempts included."""
+
+    consumer: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    """The chance that a model as bad as `at` is accepted by any attempt."""
+    at: Annotated[float, Field(gt=0, lt=1)] = 0.85
+    producer: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    """The chance that a model as good as `good` is not accepted at its first attempt."""
+    good: Annotated[float, Field(gt=0, lt=1)] = 0.95
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.at >= self.good:
+            raise ValueError(f"at must lie below good, got at {self.at} and good {self.good}")
         return self
+
+
+class PlanSpec(Spec):
+    """How many cases a gate draws and how many must pass: 90 of 100, unless it says otherwise.
+
+    single: one draw; after a retry a passing attempt must pass a second one, from sealed cases.
+    double: every pass is confirmed by a second draw, from sealed cases.
+    sequential: Wald's test; stops as soon as the verdict is certain enough.
+    """
+
+    kind: Literal["single", "double", "sequential"] = "single"
+    draw: Annotated[int, Field(ge=1)] | None = None
+    """Default: 100, or what `risk` calls for."""
+    accept: Annotated[int, Field(ge=1)] | None = None
+    """Default: 90 in 100 of the draw, or what `risk` calls for."""
+    confirm: DrawSpec | Annotated[int, Field(ge=1)] | Literal["never"] | None = None
+    """The confirming draw; a number is its size. `never`: a retry that passes is believed at once."""
+    risk: RiskSpec | None = None
+    """Solve for the accept numbers, so that the whole run keeps these risks."""
+    curtail: bool | None = None
+    """Stop asking when the verdict can no longer change. Default: in a run yes, in a gate run alone no."""
+    reuse: bool = False
+    """When the bank is spent, draw cases again that were drawn before. The report marks it."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.risk is not None and self.accept is not None and self.kind == "single":
+            raise ValueError("give `accept` or `risk`, which solves for it, not both")
+        return self if self.accept is None or self.draw is None else _reachable(self)
+
+
+def _reachable(spec: Any) -> Any:
+    if spec.accept > spec.draw:
+        raise ValueError(f"accept is {spec.accept}, but only {spec.draw} are drawn; it must not be above draw")
+    return spec
+
+
+class RetentionSpec(Spec):
+    """A suite that no stage may unlearn: asked of the base model, and again, the same cases, after every stage."""
+
+    max_drop: Annotated[float, Field(ge=0, le=100)] = 5.0
+    """By how many percentage points the pass rate may fall."""
 
 
 class GenerateSpec(Spec):
@@ -121,6 +178,10 @@ class SuiteSpec(Spec):
     checks: Annotated[list[str | dict[str, Any]], Field(min_length=1)]
     plan: PlanSpec = PlanSpec()
     generate: GenerateSpec = GenerateSpec()
+    sealed: Annotated[float, Field(ge=0, le=0.9)] | None = None
+    """The share of the cases that only a confirming draw may open. Default: a third, where the bank is large enough."""
+    retention: RetentionSpec | None = None
+    """Makes it a retention suite."""
 
 
 class DataSpec(Spec):
@@ -188,6 +249,19 @@ class PromoteSpec(Spec):
     registry: str = "registry"
 
 
+class LeakageSpec(Spec):
+    """What is done about training rows that also stand in a suite; a word alone is the action."""
+
+    action: Literal["refuse", "drop_from_train"] = "refuse"
+    """`refuse`: the run is INVALID and the rows are named. `drop_from_train`: they are left out, and it goes on."""
+    embed: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Compare prompts by meaning too: a cosine of all-MiniLM-L6-v2 from here on is a leak, 0.95 for instance."""
+
+
+def _action_only(value: Any) -> Any:
+    return {"action": value} if isinstance(value, str) else value
+
+
 class PipelineSpec(Spec):
     """A pipeline: a base model, its suites, its stages, and where the result is promoted to."""
 
@@ -198,6 +272,8 @@ class PipelineSpec(Spec):
     suites: Annotated[dict[str, str | dict[str, Any]], Field(min_length=1)]
     """Name to suite: the path of a suite file, or the suite itself."""
     stages: Annotated[list[StageSpec], Field(min_length=1)]
+    leakage: Annotated[LeakageSpec, BeforeValidator(_action_only)] = LeakageSpec()
+    """`refuse` or `drop_from_train`, or a mapping."""
     promote: PromoteSpec | None = None
 
     @model_validator(mode="after")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -10,16 +9,17 @@ from pathlib import Path
 
 from tunegate.cases import Case
 from tunegate.checks import Sample, judge
-from tunegate.decision import Decision
 from tunegate.event_log import RunLog
-from tunegate.evidence import recheck
 from tunegate.exceptions import CannotJudge, Tampered
+from tunegate.leakage import Embed
 from tunegate.models import Model
 from tunegate.outcomes import Verdict
 from tunegate.pipeline import Pipeline, Stage
 from tunegate.record import AttemptRecord, Diagnosis, GateRecord, read_run
 from tunegate.retrain import Evidence, Settings, apply, diagnose, first_settings
-from tunegate.runner import GatePlace, GateRunner, Progress, ask, no_progress
+from tunegate.runner import Progress, ask, no_progress
+from tunegate.seeds import derived_seed
+from tunegate.stage_gates import StageGates
 from tunegate.suites import Suite
 from tunegate.training import Trainer, TrainJob
 from tunegate.training_data import Example, write_examples
@@ -39,6 +39,8 @@ class Tools:
     versions: Callable[[], Mapping[str, str]] = dict
     progress: Progress = no_progress
     say: Callable[[str], None] = lambda line: None
+    embed: Embed | None = None
+    """For leaks by meaning, where a pipeline asks for them."""
 
     def fingerprint(self, model: str) -> str:
         """The fingerprint of a model on disk; raises CannotJudge for a server, which has none."""
@@ -66,6 +68,7 @@ class StageRun:
         self.folder = log.folder
         self.log = log
         self.tools = tools
+        self.gates = StageGates(pipeline, stage, log, tools.progress, tools.say)
 
     def execute(self) -> tuple[Verdict, str, ModelOnDisk]:
         """Train and gate until the gates pass or nothing is left to try."""
@@ -126,6 +129,7 @@ class StageRun:
                     "input_sha256": self.start.sha256,
                 }
             )
+        self.gates.check_supply(number)
         folder = self.folder / self.stage.name / f"attempt-{number}"
         shutil.rmtree(folder, ignore_errors=True)  # what a killed training left behind
         folder.mkdir(parents=True)
@@ -172,29 +176,15 @@ class StageRun:
 
     # --- gates ---
 
-    def _gates(self, number: int, on_disk: ModelOnDisk) -> dict[str, Decision | GateRecord]:
-        """Every gate of the stage, also after one failed: a diagnosis needs them all. Judged ones are not run again."""
-        decided: dict[str, Decision | GateRecord] = {}
-        model: Model | None = None
-        for name, suite in self.pipeline.gates(self.stage).items():
-            attempts = self._attempts()
-            begun = attempts[number].gates.get(name)
-            if begun is not None and begun.decided and begun.verdict is not Verdict.INVALID:
-                recheck(begun)
-                decided[name] = begun
-                continue
-            model = model or self._open_model(on_disk)
-            decided[name] = GateRunner(self.log.append, self.tools.progress).run(
-                GatePlace(name, self.stage.name, number),
-                suite,
-                suite.plan,
-                model,
-                seed=derived_seed(self.pipeline.seed, self.stage.name, name),
-                used=_used(attempts, name, before=number),
-                begun=begun,
-            )
-            self.tools.say(f"{self.stage.name}#{number} {name}: {decided[name].verdict}, {decided[name].reason}")
-        return decided
+    def _gates(self, number: int, on_disk: ModelOnDisk) -> dict[str, GateRecord]:
+        opened: list[Model] = []  # one for all gates, and none when all are on record
+
+        def open_model() -> Model:
+            if not opened:
+                opened.append(self._open_model(on_disk))
+            return opened[0]
+
+        return self.gates.decide(number, open_model)
 
     def _open_model(self, on_disk: ModelOnDisk) -> Model:
         model = self.tools.open_model(on_disk.path)
@@ -249,20 +239,6 @@ _SEVERITY = {Verdict.PASS: 0, Verdict.INCONCLUSIVE: 1, Verdict.INVALID: 2, Verdi
 """Which gate decides an attempt: a sure FAIL calls for retraining, whatever another gate could not judge."""
 
 
-def derived_seed(*parts: object) -> int:
-    """A seed for one purpose, fixed by the pipeline's seed and the purpose: 31 bits of SHA-256."""
-    text = "\x00".join(str(part) for part in parts)
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4]) >> 1
-
-
 def _is_settled(attempt: AttemptRecord) -> bool:
     """Whether a training need not be done again: it left a model, or it failed and the next attempt builds on that."""
     return attempt.trained or (attempt.diagnosis is not None and bool(attempt.diagnosis.changes))
-
-
-def _used(attempts: Mapping[int, AttemptRecord], gate: str, *, before: int) -> frozenset[str]:
-    """The cases that earlier attempts of this stage were asked by this gate."""
-    earlier = [attempt for number, attempt in attempts.items() if number < before]
-    return frozenset(
-        case_id for attempt in earlier if gate in attempt.gates for case_id in attempt.gates[gate].case_ids
-    )

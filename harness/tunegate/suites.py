@@ -4,38 +4,62 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tunegate.banks import draw_order
+from tunegate.banks import SEALED_SHARE, Bank, split
 from tunegate.cases import Case, Message, Prompt
 from tunegate.checks import Check, CheckBuilder, unique_names
 from tunegate.exceptions import ConfigError
 from tunegate.files import resolve
 from tunegate.models import GenerationSettings
 from tunegate.outcomes import shallow
+from tunegate.plans import GatePlan, PlanRule, Risk
 from tunegate.rows import Row, read_rows
 from tunegate.sampling import SinglePlan
-from tunegate.schema import CasesSpec, SuiteSpec, read_spec
+from tunegate.schema import CasesSpec, DrawSpec, PlanSpec, SuiteSpec, read_spec
 from tunegate.templates import MissingField, as_text, fill, fill_list, look_up
 from tunegate.yaml_file import KeyPath, YamlFile, load_yaml
 
 ROLES = ("system", "user", "assistant")
 
 
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """A suite that guards what a model could do before: `max_drop` in percentage points of its pass rate."""
+
+    max_drop: float
+
+
 @dataclass(frozen=True)
 class Suite:
-    """A bank of cases with its checks. `sha256` covers everything that can change a verdict but the model."""
+    """A bank of cases with its checks. `sha256` covers everything that can change a verdict but the model.
+
+    `sealed_share` of its groups only a confirming draw may open.
+    """
 
     name: str
     cases: tuple[Case, ...]
     checks: tuple[Check, ...]
-    plan: SinglePlan
+    rule: PlanRule
     settings: GenerationSettings
     sha256: str
     path: str = ""
+    sealed_share: float = 0.0
+    retention: Retention | None = None
+
+    @cached_property
+    def bank(self) -> Bank:
+        """The cases in their two parts."""
+        return split(self.cases, self.sealed_share)
+
+    @cached_property
+    def plan(self) -> GatePlan:
+        """The plan of a gate that is run alone, once."""
+        return self.rule.resolve(attempts=1)
 
     @property
     def max_errors(self) -> dict[str, int]:
@@ -49,12 +73,6 @@ class Suite:
     @property
     def check_names(self) -> list[str]:
         return unique_names(self.checks)
-
-    def draw(self, n: int, seed: int, used: frozenset[str] = frozenset()) -> tuple[Case, ...]:
-        """Draw up to `n` cases that are not in `used`: the next ones of the order that the seed gives."""
-        by_id = {case.id: case for case in self.cases}
-        fresh = [case_id for case_id in draw_order(by_id, seed) if case_id not in used]
-        return tuple(by_id[case_id] for case_id in fresh[:n])
 
 
 def load_suite(path: Path, build_check: CheckBuilder) -> Suite:
@@ -75,17 +93,55 @@ def make_suite(spec: SuiteSpec, name: str, file: YamlFile, keys: KeyPath, build_
     checks = tuple(
         _build(build_check, entry, base_dir, file, (*keys, "checks", index)) for index, entry in enumerate(spec.checks)
     )
-    plan = SinglePlan(spec.plan.draw, spec.plan.accept)
-    if len(cases) < plan.draw:
-        raise file.error(
-            (*keys, "cases"),
-            f"the bank has {len(cases)} cases, the plan draws {plan.draw}; add cases or lower `plan.draw`",
-        )
+    rule = plan_rule(spec.plan)
+    try:
+        plan = rule.resolve(attempts=1)
+    except ConfigError as error:
+        raise file.error((*keys, "plan"), str(error)) from error
+    share = _sealed_share(cases, plan) if spec.sealed is None else spec.sealed
+    try:
+        check_bank(split(cases, share), plan)
+    except ConfigError as error:
+        raise file.error((*keys, "cases"), str(error)) from error
     generate = spec.generate
     settings = GenerationSettings(
         generate.max_new_tokens, generate.system, tuple(generate.stop), generate.temperature, generate.seed
     )
-    return Suite(name, cases, checks, plan, settings, _sha256(cases, checks, plan, settings), str(file.path))
+    retention = None if spec.retention is None else Retention(spec.retention.max_drop)
+    sha256 = _sha256(cases, checks, (asdict(rule), share, retention and asdict(retention)), settings)
+    return Suite(name, cases, checks, rule, settings, sha256, str(file.path), share, retention)
+
+
+def plan_rule(spec: PlanSpec) -> PlanRule:
+    """What a file says of a plan, as the engine takes it."""
+    confirm = SinglePlan(spec.confirm.draw, spec.confirm.accept) if isinstance(spec.confirm, DrawSpec) else spec.confirm
+    risk = None if spec.risk is None else Risk(spec.risk.consumer, spec.risk.at, spec.risk.producer, spec.risk.good)
+    return PlanRule(spec.kind, spec.draw, spec.accept, confirm, risk, spec.curtail, spec.reuse)
+
+
+def _sealed_share(cases: Sequence[Case], plan: GatePlan) -> float:
+    """Where the file does not say: a third, if both parts are then large enough for the plan; else nothing."""
+    if plan.confirm is None:
+        return 0.0
+    bank = split(cases, SEALED_SHARE)
+    fits = len(bank.working) >= plan.draw and len(bank.sealed) >= plan.confirm.draw
+    return SEALED_SHARE if fits else 0.0
+
+
+def check_bank(bank: Bank, plan: GatePlan) -> None:
+    """Raise ConfigError when the bank cannot serve even one attempt."""
+    sealed = f" ({len(bank.sealed)} more are sealed)" if bank.sealed else ""
+    if len(bank.working) < plan.draw:
+        raise ConfigError(
+            f"the bank has {len(bank.working)} cases{sealed}, the plan draws {plan.draw}; "
+            "add cases or lower `plan.draw`"
+        )
+    confirm = plan.confirmation(attempt=1)
+    if confirm is not None and len(bank.sealed) < confirm.draw:
+        raise ConfigError(
+            f"every pass is confirmed by {confirm.draw} sealed cases, the bank has {len(bank.sealed)}; "
+            "add cases, or set `sealed` to a larger share"
+        )
 
 
 def _build(build_check: CheckBuilder, entry: Any, base_dir: Path, file: YamlFile, keys: KeyPath) -> Check:
@@ -95,9 +151,9 @@ def _build(build_check: CheckBuilder, entry: Any, base_dir: Path, file: YamlFile
         raise file.error(keys, str(error)) from error
 
 
-def _sha256(cases: tuple[Case, ...], checks: tuple[Check, ...], plan: SinglePlan, settings: GenerationSettings) -> str:
+def _sha256(cases: tuple[Case, ...], checks: tuple[Check, ...], plan: object, settings: GenerationSettings) -> str:
     digest = hashlib.sha256()
-    for part in (asdict(plan), asdict(settings), [check.fingerprint for check in checks]):
+    for part in (plan, asdict(settings), [check.fingerprint for check in checks]):
         digest.update(_canonical(part))
     for case in sorted(cases, key=lambda case: case.id):
         digest.update(_canonical(shallow(case)))
