@@ -89,6 +89,11 @@ def test_the_count_needed_is_the_rate(cases: int, percent: int, data: st.DataObj
     assert said is (PASS if 100 * passed >= percent * cases else FAIL)
 
 
+def test_a_rate_that_floats_cannot_hold_asks_for_no_case_more() -> None:
+    assert 0.55 * 20 > 11
+    assert judge_slices(outcomes(11, 9, "t"), {"t": SliceRule(0.55)}).verdict is PASS
+
+
 def test_holm_pays_for_every_kind_that_is_tested() -> None:
     drawn = outcomes(10, 10, "a") + outcomes(30, 2, "b") + outcomes(48, 0, "c")
     found = where_missed(drawn)
