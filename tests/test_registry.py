@@ -552,6 +552,15 @@ def test_a_copy_that_differs_from_the_original_is_refused(project: Path, registr
     assert list((registry / "models").iterdir()) == []
 
 
+def test_a_record_that_grew_after_it_was_judged_is_not_put_beside_the_model(project: Path) -> None:
+    run = read_run(project / "run")
+    with RunLog.open(project / "run") as log:
+        log.append({"event": "run_decided", "verdict": "FAIL", "reason": "after all"})
+    with pytest.raises(Tampered, match="not the record that was judged"):
+        promote(run, "production", project / "other", fingerprint)
+    assert list((project / "other" / "models").iterdir()) == []
+
+
 # --- verification --------------------------------------------------------------------------------------------------
 
 

@@ -508,6 +508,30 @@ def test_a_run_folder_deleted_while_it_is_gated_is_invalid(pipeline: Path, momen
     assert carry_out(pipeline).verdict is PASS  # from the start: nothing of the evidence is left
 
 
+def test_a_run_folder_deleted_after_the_last_gate_is_invalid(pipeline: Path) -> None:
+    def say(line: str) -> None:
+        if line.startswith("promoted to production"):
+            shutil.rmtree(pipeline.parent / "run")
+
+    with pytest.raises(CannotJudge, match="the record is gone"):
+        carry_out(pipeline, replace(tools(), say=say))
+
+
+def test_the_command_line_ends_with_3_when_the_record_goes_away(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_jsonl(tmp_path / "cases.jsonl", [{"id": i, "prompt": "?", "reference": "a"} for i in range(3)])
+    write_jsonl(tmp_path / "answers.jsonl", [{"id": i, "response": "a"} for i in range(3)])
+    (tmp_path / "suite.yaml").write_text("cases: cases.jsonl\nchecks: [{python: 'm:f'}]\nplan: {draw: 3, accept: 1}\n")
+    run = tmp_path / "run"
+    (tmp_path / "m.py").write_text(f"import shutil\ndef f(case, text): shutil.rmtree({str(run)!r}, True)\n")
+    files = ["--suite", str(tmp_path / "suite.yaml"), "--responses", str(tmp_path / "answers.jsonl")]
+    assert main(["gate", *files, "--run", str(run)]) == 3
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "events.jsonl: the record is gone, and with it all evidence of this run" in err
+
+
 # --- kills ---------------------------------------------------------------------------------------------------------
 
 

@@ -198,6 +198,13 @@ def test_checks_of_one_module_share_what_it_loads(tmp_path: Path) -> None:
     assert (tmp_path / "loads").read_text() == "x"
 
 
+def test_a_helper_is_one_and_the_same_whenever_it_is_imported(tmp_path: Path) -> None:
+    same = "import helper as early\ndef f(case, text):\n    import helper as late\n    return early is late"
+    write(tmp_path, metrics=same, helper="")
+    for _ in range(2):
+        assert ask({"python": "metrics:f"}, "a", base_dir=tmp_path).verdict is PASS
+
+
 def test_a_metric_of_an_installed_library_is_hashed_alone(tmp_path: Path) -> None:
     facts = json.loads(build_check({"python": "ntpath:normcase"}, tmp_path).fingerprint)
     assert len(facts["sources_sha256"]) == 64
