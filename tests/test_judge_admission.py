@@ -12,6 +12,7 @@ import pytest
 from check_helpers import AGREES, FAIL, INVALID, PASS, admitted_judge, sample
 from conftest import write_jsonl
 from judge_server import Reply, judge_server
+from llama_server import GGUF, llama_server, needs_smollm2
 
 from tunegate.admission import Agreement, default_path, find_admission, read_admission, write_admission
 from tunegate.cli import main
@@ -480,3 +481,40 @@ def test_a_suite_with_one_judge_will_do_and_rows_shown_to_the_judge_are_left_out
     facts = measure(MeasureRequest(folder / "suite.yaml", labels(folder), draw=50), quiet, models(says_good))
     assert (facts["n"], facts["labels"]["left_out"]) == (50, 1)
     assert json.loads(Path(facts["record"]).read_text())["drawn"] == {"draw": 50, "seed": 0}
+
+
+# --- real judges of 135M parameters: refused --------------------------------------------------------------------------
+
+DATA = Path(__file__).parent / "data" / "answer_correctness_sample.jsonl"
+CORRECT = "criterion: Does the answer agree with the reference answer?\nlabels: [yes, no]\n"
+
+
+@pytest.mark.slow
+def test_a_local_judge_of_135m_parameters_is_refused(folder: Path, capsys: Capture) -> None:
+    pytest.importorskip("torch")
+    needs_smollm2()
+    (folder / "labels.yaml").write_text(CORRECT)
+    judge = judge_file(folder, model=GGUF)
+    assert main(["judge", str(judge), "--labels", str(DATA), "--draw", "100", "--json"]) == 1
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["kappa_interval"][0] < 0.2
+    assert facts["admitted"] is False
+    assert gate(folder) == 3
+    assert "the judge is refused" in json.loads(capsys.readouterr().out)["cases"][0]["reason"]
+
+
+@pytest.mark.slow
+def test_a_judge_on_a_real_llama_cpp_server_is_refused(folder: Path, capsys: Capture) -> None:
+    (folder / "labels.yaml").write_text(CORRECT)
+    schema = {"type": "object", "required": ["reason", "verdict"], "additionalProperties": False}
+    properties = {"reason": {"type": "string", "maxLength": 40}, "verdict": {"enum": ["yes", "no"]}}
+    reply = {"type": "json_schema", "json_schema": {"name": "verdict", "schema": {**schema, "properties": properties}}}
+    with llama_server() as base_url:
+        server = {"base_url": base_url, "model": "m", "max_tokens": 60, "request": {"response_format": reply}}
+        judge = judge_file(folder, model=None, server=server)
+        assert main(["judge", str(judge), "--labels", str(DATA), "--draw", "40", "--json"]) == 1
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["n"] == 40
+    assert facts["invalid"] < 40
+    assert facts["kappa_interval"][0] < 0.4
+    assert facts["admitted"] is False

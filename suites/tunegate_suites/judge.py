@@ -74,6 +74,8 @@ class Judge(NumericCheck):
     """why the model under test may judge itself, in words"""
     admit: Annotated[float, Field(gt=0, lt=1)] = DEFAULT_ADMIT
     """the lowest lower end of kappa's interval with which the judge counts"""
+    corrected_min: Annotated[float | None, Field(gt=0, lt=1)] = None
+    """the gate also needs this pass rate as the lower end of the one corrected for the judge's errors (Rogan-Gladen)"""
     # Where the record lies changes no verdict; what it says goes into the fingerprint (`further_facts`).
     admission: str | None = Field(default=None, exclude=True)
     """the admission record; default: found by the judge's hash in .tunegate/admissions, here or in a folder above"""
@@ -239,11 +241,12 @@ class Judge(NumericCheck):
         return standing(self.judge_sha256, path, self._context.base_dir, self.admit, command)
 
     @property
-    def admission_facts(self) -> dict[str, Any] | None:
+    def admission_facts(self) -> dict[str, Any]:
         """What a gate's record should say of the judge's admission: its figures, or the reason why there is none."""
         record = self.standing.record
         facts = record.facts() if record else {"judge_sha256": self.judge_sha256}
-        return {**facts, "admit": self.admit, "fault": self.standing.fault}
+        demands = {"admit": self.admit, "corrected_min": self.corrected_min}
+        return {**facts, **demands, "fault": self.standing.fault}
 
     def further_facts(self) -> dict[str, Any]:
         return {"judge": self.identity, "admission": self.admission_facts}
