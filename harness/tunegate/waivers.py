@@ -85,9 +85,7 @@ def covering(waivers: Sequence[Waiver], gate: str, stage: str | None, today: dat
     return min(fitting, key=lambda waiver: waiver.stage is None, default=None)
 
 
-def excuse(
-    waivers: Sequence[Waiver], gate: str, stage: str | None, verdict: Verdict, today: date
-) -> Waiver | None:  # fmt: skip
+def excuse(waivers: Sequence[Waiver], gate: str, stage: str | None, verdict: Verdict, today: date) -> Waiver | None:
     """The waiver that lets a gate with this verdict be passed; None where there is none or no FAIL to excuse."""
     return covering(waivers, gate, stage, today) if verdict is Verdict.FAIL else None
 
