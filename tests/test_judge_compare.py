@@ -153,3 +153,10 @@ def test_wrong_options(options: dict[str, Any], message: str, tmp_path: Path) ->
     for extra in ({"min": 3}, {"accept": ["yes"]}, {"pairwise": True}, {"model": "m"}):
         with pytest.raises(ConfigError, match=r"judge\."):
             build_check({"judge": {"compare": {"features": ["recall"], "fitted": "x"}, **extra}}, tmp_path)
+
+
+def test_the_judge_that_ships_is_admitted(tmp_path: Path) -> None:
+    check = build_check({"judge": "package:tunegate_suites/data/judges/answers.yaml"}, tmp_path)
+    good, bad = check.judge([sample("It is BLM.", "BLM"), sample("It is WRN.", "BLM")])
+    assert (good.verdict, bad.verdict) == (PASS, FAIL)
+    assert "kappa at least 0.725" in good.version

@@ -28,6 +28,8 @@ from tunegate_suites.similarity import Similarity
 Embed = Callable[[Sequence[str]], Mapping[str, Any]]
 FeatureName = Literal["contains", "recall", "numbers", "length", "similarity", "support"]
 EMBEDDED = {"similarity", "support"}
+MOST_EMBEDDED = 8
+"""References of one case that are embedded at most; some questions have a hundred spellings of the answer."""
 FORMAT = "tunegate-compare/1"
 _NUMBER = re.compile(r"\d+")
 
@@ -173,7 +175,7 @@ class _ToEmbed:
 
 
 def _to_embed(sample: Sample, references: list[str], wanted: set[str]) -> _ToEmbed:
-    question = sample.case.prompt_text
+    question, references = sample.case.prompt_text, references[:MOST_EMBEDDED]
     asked = [question, *(f"{question} {text}" for text in references)] if "support" in wanted else []
     return _ToEmbed(sample.response.text, references if "similarity" in wanted else [], asked)
 
