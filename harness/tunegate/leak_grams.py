@@ -50,18 +50,18 @@ class RunFinder:
     """Finds the cases' runs, of several lengths, in a training text: one look-up a word, by a run's first words."""
 
     def __init__(self, grams: Iterable[str]) -> None:
-        self._by_start: dict[str, list[tuple[int, str]]] = defaultdict(list)
-        for run in grams:
+        self._grams = set(grams)
+        self._lengths: dict[str, set[int]] = defaultdict(set)
+        for run in self._grams:
             words = run.split()
-            self._by_start[" ".join(words[:SHORTEST_RUN])].append((len(words), run))
+            self._lengths[" ".join(words[:SHORTEST_RUN])].add(len(words))
 
     def find(self, words: Sequence[str]) -> set[str]:
         found: set[str] = set()
         for at in range(len(words) - SHORTEST_RUN + 1):
-            for length, run in self._by_start.get(" ".join(words[at : at + SHORTEST_RUN]), ()):
-                if length == SHORTEST_RUN or " ".join(words[at : at + length]) == run:
-                    found.add(run)
-        return found
+            for length in self._lengths.get(" ".join(words[at : at + SHORTEST_RUN]), ()):
+                found.add(" ".join(words[at : at + length]))
+        return found & self._grams
 
 
 @dataclass(frozen=True)

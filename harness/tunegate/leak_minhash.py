@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tunegate.leak_grams import Vocabulary
+from tunegate.leak_grams import COMMON, Vocabulary
 from tunegate.optional import optional_import
 
 PERMUTATIONS = 128
@@ -33,14 +33,15 @@ class NearDuplicates:
         index: Any = sketch.MinHashLSH(threshold=PROPOSED_FROM, num_perm=PERMUTATIONS)
         totals = [self.vocabulary.total(shingles) for shingles in self.cases]
         for number, shingles in enumerate(self.cases):
-            index.insert(number, self._signature(empty, shingles))
+            index.insert(number, _signature(empty, self._particular(shingles)))
 
         def match(shingles: set[str]) -> Iterator[tuple[int, float]]:
-            known = {shingle for shingle in shingles if shingle in self.vocabulary.texts}
-            if len(known) < self.threshold * len(self._particular(shingles)) / 2:
+            particular = self._particular(shingles)
+            known = shingles & self.vocabulary.texts.keys()
+            if len(known) < self.threshold * len(particular) / 2:
                 return  # most of it is in no case at all
             total = self.vocabulary.total(known) + len(shingles) - len(known)
-            proposed: list[int] = index.query(self._signature(empty, shingles))
+            proposed: list[int] = index.query(_signature(empty, particular))
             for number in sorted(proposed):
                 shared = self.vocabulary.total(self.cases[number] & known)
                 similarity = shared / (totals[number] + total - shared)
@@ -49,11 +50,13 @@ class NearDuplicates:
 
         return match
 
-    def _signature(self, empty: Any, shingles: set[str]) -> Any:
-        signature = empty.copy()
-        signature.update_batch([shingle.encode(errors="replace") for shingle in self._particular(shingles)])
-        return signature
-
     def _particular(self, shingles: set[str]) -> set[str]:
         """The shingles that are not a template's, or all where there are no others: templates propose every pair."""
-        return {shingle for shingle in shingles if self.vocabulary.weight(shingle) == 1.0} or shingles
+        texts = self.vocabulary.texts
+        return {shingle for shingle in shingles if texts.get(shingle, 0) <= COMMON} or shingles
+
+
+def _signature(empty: Any, shingles: set[str]) -> Any:
+    signature = empty.copy()
+    signature.update_batch([shingle.encode(errors="replace") for shingle in shingles])
+    return signature
