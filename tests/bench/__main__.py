@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-BENCHES = ("startup", "stored_answers", "leakage", "report", "generation")
+BENCHES = ("startup", "stored_answers", "leakage", "leak_labels", "report", "generation")
 
 
 def main() -> None:
