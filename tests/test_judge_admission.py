@@ -424,6 +424,24 @@ def test_a_server_that_never_judges_is_not_measured(folder: Path, capsys: Captur
     assert not (folder / ".tunegate").exists()
 
 
+def test_a_record_that_cannot_be_written_admits_nobody(folder: Path, capsys: Capture) -> None:
+    with server(folder, fair) as judge:
+        out = str(labels(folder) / "record.json")  # below a file
+        assert main(["judge", str(judge), "--labels", str(folder / "labels.jsonl"), "--out", out]) == 3
+        assert "the admission record cannot be written" in capsys.readouterr().err
+        assert gate(folder) == 3
+
+
+def test_the_fingerprint_does_not_depend_on_where_the_judge_lies(folder: Path) -> None:
+    prints: list[str] = []
+    for place in ("a", "b"):
+        (folder / place).mkdir()
+        (folder / place / "labels.yaml").write_text(RUBRIC)
+        judge_file(folder / place)
+        prints.append(build_check({"judge": "judge.yaml"}, folder / place, models(says_good)).fingerprint)
+    assert prints[0] == prints[1]
+
+
 def test_a_server_that_fails_now_and_then_pays_for_it(folder: Path, capsys: Capture) -> None:
     def answer(question: str) -> Reply:
         return Reply(body="oops", status=500) if "answer 1" in question else fair(question)

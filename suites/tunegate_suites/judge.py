@@ -249,7 +249,8 @@ class Judge(NumericCheck):
         return {**facts, **demands, "fault": self.standing.fault}
 
     def further_facts(self) -> dict[str, Any]:
-        return {"judge": self.identity, "admission": self.admission_facts}
+        # Without the words of the fault, which name files: equal judges are equal wherever they lie.
+        return {"judge": self.identity, "admission": {**self.admission_facts, "fault": self.standing.fault is not None}}
 
     @property
     def version(self) -> str:
