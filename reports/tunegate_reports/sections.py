@@ -9,6 +9,7 @@ from tunegate.record import Diagnosis
 from tunegate_reports.answer import GATE_WORDS
 from tunegate_reports.charts import loss_chart
 from tunegate_reports.gate_panel import SIGNS, badge, gate_panel
+from tunegate_reports.leaks import leak_notices
 from tunegate_reports.markup import Markup, tag
 from tunegate_reports.view import AttemptView, Change, StageView, View, duration, flat
 
@@ -55,11 +56,7 @@ def _figures(view: View) -> Iterator[tuple[str, str]]:
 def _notices(view: View) -> Iterator[Markup]:
     for fault in view.run.faults:
         yield tag("p", tag("strong", "Fault: "), fault, class_="notice")
-    if view.run.leaks:
-        rows = [tag("li", ", ".join(f"{key} {value}" for key, value in flat(leak).items())) for leak in view.run.leaks]
-        title = tag("strong", f"{_plural(len(rows), 'training row')} also found in a suite: ")
-        more = tag("li", f"and {len(rows) - 50} more, in the record") if len(rows) > 50 else None
-        yield tag("div", title, tag("ul", *rows[:50], more), class_="notice")
+    yield from leak_notices(view.run)
 
 
 # --- the line of stages and attempts -------------------------------------------------------------------------------

@@ -1,0 +1,89 @@
+"""Leaked tests: the training row and the case side by side, with the words that they share marked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import SequenceMatcher
+from typing import Any
+
+from tunegate.record import RunRecord
+from tunegate_reports.markup import Markup, join, tag
+
+SHOWN = 20
+"""Pairs on the page; the record has them all."""
+SHARED_WORDS = 3
+"""Shorter runs of words that both texts have are chance, and are not marked."""
+
+Fact = Mapping[str, Any]
+
+
+def leak_notices(run: RunRecord) -> Iterator[Markup]:
+    """A notice of the leaks that stopped the run, and one of those that were dropped from the training data."""
+    if run.leaks:
+        yield _notice(_found(run.leaks), run.leaks)
+    for stage in run.dropped:
+        yield _notice(
+            f"Stage {stage['stage']}: {len(stage['rows'])} of {stage['of']} training rows were dropped before "
+            f"training; they give away {len(stage['cases'])} cases.",
+            stage["leaks"],
+        )
+
+
+def _found(leaks: Sequence[Fact]) -> str:
+    rows = len({(leak.get("train_file"), leak.get("train_row")) for leak in leaks})
+    return f"{rows} training {'row' if rows == 1 else 'rows'} also stand in a suite; nothing was trained."
+
+
+def _notice(sentence: str, leaks: Sequence[Fact]) -> Markup:
+    shown = [leak for leak in leaks if "train_text" in leak][:SHOWN] or list(leaks[:SHOWN])
+    more = len(leaks) - len(shown)
+    head = tag("tr", tag("th", "Training row"), tag("th", "Case"), tag("th", "Found as"))
+    return tag(
+        "div",
+        tag("strong", "Leaked tests: "),
+        sentence,
+        tag(
+            "details",
+            tag("summary", f"{len(shown)} side by side" + (f"; {more} more pairs are in the record" if more else "")),
+            tag("table", tag("thead", head), tag("tbody", *(_row(leak) for leak in shown)), class_="leaks"),
+        ),
+        class_="notice",
+    )
+
+
+def _row(leak: Fact) -> Markup:
+    taught, asked = str(leak.get("train_text", "")), str(leak.get("case_text", ""))
+    of_row, of_case = marked(taught, asked)
+    file = str(leak.get("train_file", "")).rsplit("/", 1)[-1]
+    similarity = leak.get("similarity")
+    kind = str(leak.get("kind", "")).replace("_", " ")
+    return tag(
+        "tr",
+        tag("td", tag("small", f"{file}:{leak.get('train_row', '?')}"), tag("p", of_row)),
+        tag("td", tag("small", f"{leak.get('suite', '?')}/{leak.get('case_id', '?')}"), tag("p", of_case)),
+        tag("td", f"{kind} {similarity:.2f}" if isinstance(similarity, int | float) else kind),
+    )
+
+
+def marked(one: str, other: str) -> tuple[Markup, Markup]:
+    """Both texts, with the runs of words marked that they share but for case and punctuation."""
+    left, right = one.split(), other.split()
+    blocks = SequenceMatcher(None, [_plain(w) for w in left], [_plain(w) for w in right], False).get_matching_blocks()
+    shared = [block for block in blocks if block.size >= min(SHARED_WORDS, max(1, len(right)))]
+    return (
+        _with_marks(left, [(block.a, block.a + block.size) for block in shared]),
+        _with_marks(right, [(block.b, block.b + block.size) for block in shared]),
+    )
+
+
+def _with_marks(words: Sequence[str], spans: Sequence[tuple[int, int]]) -> Markup:
+    parts: list[Markup | str] = []
+    at = 0
+    for start, end in spans:
+        parts += [" ".join([*words[at:start], ""]), tag("mark", " ".join(words[start:end])), " "]
+        at = end
+    return join([*parts, " ".join(words[at:])])
+
+
+def _plain(word: str) -> str:
+    return "".join(char for char in word.casefold() if char.isalnum()) or word
