@@ -14,7 +14,10 @@ from dataclasses import dataclass
 COMMON = 10
 """A run in more texts than this is a common phrase (the number of Brown et al. 2020, appendix C)."""
 LONGEST_RUN, SHORTEST_RUN = 13, 8
-"""Runs of 13 words; a case of 8 to 12 is one run of its own length (both bounds: Brown et al. 2020, appendix C)."""
+"""Runs of 13 words; a text of 8 to 12 is one run of its own length (both bounds: Brown et al. 2020, appendix C).
+
+Shorter references are labels, names and figures ("autosomal dominant"), right for many different questions.
+"""
 SHINGLE = 3
 """Words in a run where near-duplicates are compared."""
 

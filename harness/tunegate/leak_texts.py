@@ -16,8 +16,6 @@ from tunegate.training_data import TrainingData
 
 SHORTEST_COMPARED = 5
 """Cases of fewer words leak only when a whole training prompt is the same: "add item to order" is in many a request."""
-SHORTEST_REFERENCE = 8
-"""Shorter references are labels, names and figures ("autosomal dominant"), right for many different questions."""
 STOCK_ANSWER_ROWS = 10
 """A reference that more training texts hold is a stock answer: taught on purpose, and no one case's secret."""
 
@@ -123,7 +121,7 @@ def case_texts(suites: Iterable[Suite]) -> list[CaseText]:
         for case in suite.cases:
             for name, text in _texts_of(case):
                 normal = normalised(text)
-                if not normal or (name == "reference" and not _is_telling(normal, answers)):
+                if not normal or (name == "reference" and answers[normal] > 1):
                     continue
                 found.setdefault((normal, name), CaseText(normal, text, name)).cases[suite.name, case.id] = None
     return list(found.values())
@@ -135,10 +133,6 @@ def _texts_of(case: Case) -> Iterator[tuple[str, str]]:
         yield "context", case.context
     for reference in case.references:
         yield "reference", reference
-
-
-def _is_telling(reference: str, answers: Mapping[str, int]) -> bool:
-    return answers[reference] == 1 and len(reference.split()) >= SHORTEST_REFERENCE
 
 
 def normalised(text: str) -> str:
