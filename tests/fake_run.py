@@ -16,6 +16,7 @@ from tunegate.event_log import RunLog
 from tunegate.outcomes import ErrorSpan, Finding, Outcome, Verdict, combine
 from tunegate.record import RunRecord, outcome_to_json, read_run
 from tunegate.sampling import SinglePlan
+from tunegate.terms import Terms
 
 HOSTILE = (
     "</script><script>window.pwned = 1</script><img src=x onerror='window.pwned = 2'>"
@@ -141,13 +142,12 @@ def write_gate(
             "suite_sha256": sha(gate),
             "model_sha256": None if stage is None else sha((stage, attempt)),
             "seed": 7,
-            "plan": asdict(plan),
+            "terms": Terms(plan, max_errors=max_errors or {}).to_json(),
             "drawn": plan.draw,
             "accept": plan.accept,
             "case_ids": case_ids,
             "model": "answers.jsonl" if stage is None else f"stages/{stage}/{attempt}/model",
             "checks": ["exact@1", "rougeL@1 min=0.6", "errors@1"],
-            "max_errors": max_errors or {},
         },
         *({"event": "outcome", **where, "outcome": outcome_to_json(result)} for result in results),
     )

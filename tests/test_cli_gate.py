@@ -46,6 +46,8 @@ def test_the_json_of_a_gate(bank: Bank, capsys: Capture) -> None:
         "passed",
         "failed",
         "invalid",
+        "asked",
+        "spared",
         "accept",
         "interval",
         "seed",
@@ -53,6 +55,7 @@ def test_the_json_of_a_gate(bank: Bank, capsys: Capture) -> None:
         "model_sha256",
         "error_categories",
         "cases",
+        "confirm",
     ]
     expected = binomtest(95, 100).proportion_ci(method="exact")
     assert result["interval"] == pytest.approx([expected.low, expected.high], abs=1e-9)

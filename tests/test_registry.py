@@ -61,7 +61,7 @@ def rewrite(project: Path, change: Change, run: str = "run") -> None:
 
 
 def last_gate(event: dict[str, Any]) -> bool:
-    return event.get("stage") == "align" and event.get("gate") == "facts"
+    return event.get("stage") == "align" and event.get("gate") == "facts" and event.get("purpose") == "gate"
 
 
 # --- promotion -----------------------------------------------------------------------------------------------------
@@ -72,7 +72,11 @@ def test_what_passed_is_copied_with_its_evidence(project: Path) -> None:
     assert promotion.sha256 == fingerprint(final_model(project)) == fingerprint(promotion.folder / "model")
     assert promotion.folder == project / "other" / "models" / promotion.sha256
     assert read_run(promotion.folder).digest == promotion.attestation["record_sha256"]
-    [gate] = promotion.attestation["gates"]
+    gate, *kept = promotion.attestation["gates"]
+    assert [(gate["gate"], gate["terms"]["max_drop"]) for gate in kept] == [
+        ("facts (retention)", 5.0),
+        ("style (retention)", 5.0),
+    ]
     assert (gate["stage"], gate["gate"], gate["passed"], gate["drawn"]) == ("align", "facts", 5, 5)
     assert gate["model_sha256"] == promotion.sha256
 
@@ -130,7 +134,7 @@ def test_fewer_cases_registered_than_drawn_are_refused(project: Path) -> None:
         ("gate_decided", {"verdict": "FAIL"}, Tampered),
         ("gate_decided", None, NotPromotable),
         ("gate_started", {"model_sha256": "0" * 64}, Tampered),
-        ("gate_started", {"accept": 6, "drawn": 6}, NotPromotable),
+        ("gate_started", {"accept": 6, "drawn": 6}, (NotPromotable, Tampered)),
         ("stage_decided", {"verdict": "FAIL"}, NotPromotable),
         ("stage_decided", {"verdict": "INVALID"}, NotPromotable),
         ("stage_decided", None, NotPromotable),
@@ -142,12 +146,12 @@ def test_fewer_cases_registered_than_drawn_are_refused(project: Path) -> None:
         ("stage_started", {"gates": []}, CannotJudge),
         ("gate_started", {"suite_sha256": "0" * 64}, Tampered),
         ("gate_started", {"checks": []}, Tampered),
-        ("gate_started", {"max_errors": {"empty": 5}}, Tampered),
+        ("gate_started", {"terms": {}}, Tampered),
         ("attempt_started", {"input_sha256": "0" * 64}, Tampered),
     ],
 )
 def test_a_record_that_does_not_support_it_is_refused(
-    project: Path, kind: str, change: dict[str, Any] | None, error: type[Exception]
+    project: Path, kind: str, change: dict[str, Any] | None, error: Any
 ) -> None:
     def changed(event: dict[str, Any]) -> dict[str, Any] | None:
         if event["event"] != kind or event["stage"] != "align":
@@ -157,7 +161,7 @@ def test_a_record_that_does_not_support_it_is_refused(
     refuses(project, changed, error)
 
 
-def refuses(project: Path, change: Change, error: type[Exception], match: str | None = None) -> None:
+def refuses(project: Path, change: Change, error: Any, match: str | None = None) -> None:
     """The run whose record is changed so is not promoted, and the registry stays as it is."""
     rewrite(project, change)
     before = sorted((project / "registry").rglob("*"))
@@ -190,8 +194,8 @@ def test_a_run_whose_verdict_is_not_pass_is_refused_whatever_its_stages_say(proj
         ("gate_decided", {"verdict": "FAIL"}, Tampered, "its outcomes give PASS"),
         ("gate_decided", None, NotPromotable, "was not decided"),
         ("gate_started", {"model_sha256": "0" * 64}, Tampered, "was run on other weights"),
-        ("gate_started", {"suite_sha256": "0" * 64}, Tampered, "not the suite and plan"),
-        ("gate_started", {"max_errors": {"empty": 5}}, Tampered, "not the suite and plan"),
+        ("gate_started", {"suite_sha256": "0" * 64}, Tampered, "not the suite and terms"),
+        ("gate_started", {"part": "sealed"}, Tampered, "not the suite and terms"),
         ("trained", {"model_sha256": "0" * 64}, Tampered, "was run on other weights"),
         ("attempt_started", {"input_sha256": "0" * 64}, Tampered, "'sft' did not begin with the weights"),
     ],
@@ -245,9 +249,9 @@ CAPPED = PIPELINE.replace("checks: [exact]", "checks: [exact, {errors: {max: {em
 def test_the_caps_of_a_gate_are_registered_and_attested(tmp_path: Path) -> None:
     path = write_pipeline(tmp_path / "project", CAPPED)
     run = carry_out(path)
-    assert run.start["suites"]["facts"]["max_errors"] == {"empty": 2}
-    [gate] = verify("production", path.parent / "registry", fingerprint).attestation["gates"]
-    assert gate["max_errors"] == {"empty": 2}
+    assert run.start["gates"]["align"]["facts"]["first"]["max_errors"] == {"empty": 2}
+    gate = verify("production", path.parent / "registry", fingerprint).attestation["gates"][0]
+    assert gate["terms"]["max_errors"] == {"empty": 2}
 
 
 @pytest.mark.parametrize("caps", [{}, {"empty": 100}, None])
@@ -262,10 +266,11 @@ def test_caps_other_than_the_registered_ones_are_refused(
         if event["event"] != kind:
             return event
         if kind == "gate_started":
-            return {**event, "max_errors": caps or {}}
-        return {**event, "suites": {name: {**facts, "max_errors": caps} for name, facts in event["suites"].items()}}
+            return {**event, "terms": {**event["terms"], "max_errors": caps or {}}}
+        event["gates"]["align"]["facts"]["first"]["max_errors"] = caps
+        return event
 
-    refuses(path.parent, uncapped, Tampered, "not the suite and plan that the run registered")
+    refuses(path.parent, uncapped, Tampered, "not the suite and terms that the run registered")
 
 
 # --- gates that the pipeline did not require -----------------------------------------------------------------------
@@ -296,7 +301,8 @@ def test_a_gate_that_was_not_required_is_attested_apart(
 ) -> None:
     with_another_gate(project, outcome, decided)
     attestation = promoted(project, registry="other").attestation
-    assert [gate["gate"] for gate in attestation["gates"]] == ["facts"]
+    required = ["facts", "facts (retention)", "style (retention)"]
+    assert [gate["gate"] for gate in attestation["gates"]] == required
     assert [(gate["gate"], gate["verdict"]) for gate in attestation["other_gates"]] == [("extra", verdict)]
     assert main(["verify", "production", "--registry", str(project / "other")]) == 0
     count = "5 of 5" if verdict == "PASS" else "0 of 2"
@@ -721,10 +727,10 @@ def test_the_command_line_promotes_and_verifies(project: Path, capsys: pytest.Ca
 
 
 def test_every_gate_of_an_honest_run_is_decided_alike_again(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    gates = read_run(project / "run").all_gates()
-    assert len(gates) == 7
-    for gate in gates:
-        recheck(gate)
+    run = read_run(project / "run")
+    assert len(run.all_gates()) == 9
+    for gate in run.all_gates():
+        recheck(gate, run.held_against(gate))
     assert main(["report", str(project / "run"), "--recheck", "--html", str(project / "r.html")]) == 0
     assert "sft" in capsys.readouterr().out
 

@@ -64,6 +64,8 @@ def test_a_run_misses_is_diagnosed_passes_and_is_promoted(pipeline: Path) -> Non
         ("sft", 2, "facts (confirm)", PASS, 5, 5, 5),  # it needed a second attempt
         ("sft", 2, "style (confirm)", PASS, 5, 5, 5),
         ("align", 1, "facts", PASS, 5, 5, 5),
+        ("align", 1, "facts (retention)", PASS, 5, 5, 5),  # what sft could do, align must not unlearn
+        ("align", 1, "style (retention)", PASS, 5, 5, 5),
     ]
     diagnosis = run.stages["sft"].attempts[1].diagnosis
     assert diagnosis is not None
@@ -128,6 +130,7 @@ def test_the_command_line_shows_a_table_and_the_verdict(pipeline: Path, capsys: 
         ["sft", "2", "facts", "5/5", "PASS"],
         ["sft", "2", "facts", "(confirm)", "5/5"],
         ["align", "1", "facts", "5/5", "PASS"],
+        ["align", "1", "facts", "(retention)", "5/5"],
     ]
     assert lines[-3] == "PASS: every gate of every stage passed"
     assert Path(lines[-2].removeprefix("report: ")).is_file()
@@ -626,8 +629,8 @@ def test_no_finished_case_is_asked_again(pipeline: Path) -> None:
     with pytest.raises(Killed):
         carry_out(pipeline, open_log=killed_after(9))
     carry_out(pipeline)
-    asked = [(e["stage"], e["attempt"], e["gate"], e["outcome"]["case_id"]) for e in events(pipeline, "outcome")]
-    assert len(asked) == len(set(asked)) == 31  # 2 x 3 of the miss, 5 x 5 after it
+    asked = [(e["stage"], e["attempt"], e["gate"], e["purpose"], e["outcome"]["case_id"]) for e in events(pipeline, "outcome")]
+    assert len(asked) == len(set(asked)) == 41  # 2 x 3 of the miss, 7 x 5 after it
 
 
 def test_kill_9_at_any_time_changes_nothing(pipeline: Path) -> None:

@@ -24,6 +24,7 @@ from tunegate.responses import load_responses
 from tunegate.runner import GatePlace, GateRunner, ask, draw_fresh
 from tunegate.sampling import wald_plan
 from tunegate.suites import Suite
+from tunegate.terms import Terms
 
 PASS, FAIL, INVALID = Verdict.PASS, Verdict.FAIL, Verdict.INVALID
 
@@ -61,9 +62,10 @@ class Spying:
 
 def run(folder: Path, suite: Suite, model: Any, *, used: frozenset[str] = frozenset(), **more: Any) -> GateRecord:
     place, plan = GatePlace("facts"), more.pop("plan", suite.plan.first)
+    terms = Terms(plan, curtail=more.pop("curtail", False), max_errors=suite.max_errors)
     with RunLog.open(folder) as log:
         drawn = draw_fresh(place, suite, plan.draw, 1, used)
-        GateRunner(log.append).run(place, suite, plan, model, drawn, **more)
+        GateRunner(log.append).run(place, suite, terms, model, drawn, **more)
     return read_run(folder).gates["facts"]
 
 
@@ -110,7 +112,9 @@ def test_used_cases_are_not_drawn_and_too_few_fresh_ones_are_no_verdict(tmp_path
     used = frozenset(first.case_ids)
     second = run(tmp_path / "2", suite, echo(), used=used)
     assert not used & set(second.case_ids)
-    with pytest.raises(Inconclusive, match="1 of 10 working cases are left that no earlier draw asked; 9 more are needed"):
+    with pytest.raises(
+        Inconclusive, match="1 of 10 working cases are left that no earlier draw asked; 9 more are needed"
+    ):
         run(tmp_path / "3", make_suite(11), echo(), used=frozenset(f"c{n:02d}" for n in range(10)))
 
 
@@ -175,7 +179,7 @@ def test_a_sequential_gate_stops_as_soon_as_it_is_sure(tmp_path: Path) -> None:
     gate = run(tmp_path, suite, model, plan=plan)
     assert gate.verdict is PASS
     assert gate.asked < 15
-    assert gate.draw_plan == plan
+    assert gate.registered.plan == plan
     recheck(gate)
 
 
@@ -185,7 +189,7 @@ def test_progress_is_told_after_every_case(tmp_path: Path) -> None:
     with RunLog.open(tmp_path) as log:
         runner = GateRunner(log.append, lambda *args: told.append(args))
         place = GatePlace("facts")
-        runner.run(place, suite, suite.plan.first, echo(), draw_fresh(place, suite, 10, 1))
+        runner.run(place, suite, Terms(suite.plan.first), echo(), draw_fresh(place, suite, 10, 1))
     assert told == [("facts", done, 10) for done in range(11)]
     assert GatePlace("facts", "sft", 2).label == "sft#2 facts"
 

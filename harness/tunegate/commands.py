@@ -12,7 +12,7 @@ from typing import Any
 
 from tunegate import console, starter
 from tunegate.event_log import EVENTS, RunLog
-from tunegate.evidence import recheck
+from tunegate.evidence import recheck_all
 from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.gate_run import GateRequest, GateRunResult, run_gate
 from tunegate.leak_command import leakage as compare_files
@@ -266,10 +266,7 @@ def report(options: Namespace) -> int:
     folder = Path(options.run)
     record = read_run(folder)
     if options.recheck:
-        for one in record.all_gates():
-            if one.decided:
-                recheck(one)
-        decided = sum(one.decided for one in record.all_gates())
+        decided = recheck_all(record)
         print(f"rechecked: the outcomes on record give the same verdict for all {decided} gates", file=sys.stderr)
     html = Path(options.html) if options.html else folder / "report.html"
     junit = Path(options.junit) if options.junit else None

@@ -6,15 +6,15 @@ have begun with the very weights that the stage before it ended with.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tunegate import __version__
-from tunegate.decision import decide
 from tunegate.exceptions import CannotJudge, Tampered, TunegateError
-from tunegate.outcomes import Verdict, combine
+from tunegate.outcomes import Outcome, Verdict, combine
 from tunegate.record import AttemptRecord, GateRecord, RunRecord, StageRecord, gate_key
+from tunegate.terms import conclude
 
 FORMAT = 1
 """Of attestations: raised whenever they say other things, so that an older one is not taken for a forged one."""
@@ -29,8 +29,18 @@ class NotPromotable(TunegateError):
     exit_code = 1
 
 
-def recheck(gate: GateRecord) -> None:
+def recheck_all(run: RunRecord) -> int:
+    """Decide every decided gate of a run again; returns how many there are."""
+    decided = [gate for gate in run.all_gates() if gate.decided]
+    for gate in decided:
+        recheck(gate, _held_against(run, gate))
+    return len(decided)
+
+
+def recheck(gate: GateRecord, before: Sequence[Outcome] = ()) -> None:
     """Decide a gate again from the outcomes on record; raises Tampered when the recorded verdict differs.
+
+    A retention draw is held against `before` again.
 
     Raises NotPromotable when the record holds fewer outcomes than the plan registered.
     """
@@ -47,7 +57,7 @@ def recheck(gate: GateRecord) -> None:
             f"gate {gate.key!r}: {len(set(counted) & set(gate.case_ids))} of the {gate.asked or gate.drawn} outcomes "
             f"that its verdict rests on are on record"
         )
-    decision = decide(gate.draw_plan, gate.outcomes, gate.max_errors, gate.curtail)
+    decision = conclude(gate.registered, gate.outcomes, before)
     for name in ("verdict", "passed", "failed", "invalid", "asked", "spared"):
         if getattr(decision, name) != getattr(gate, name):
             raise Tampered(
@@ -110,36 +120,71 @@ def _check_attempt(run: RunRecord, stage: StageRecord, attempt: AttemptRecord) -
         if name not in attempt.gates or not attempt.gates[name].decided:
             raise NotPromotable(f"gate {name!r} of stage {stage.name!r} was not decided")
     for gate in _decided(attempt):  # one that is not required may miss, but what is attested of it must be so
-        recheck(gate)
+        recheck(gate, _held_against(run, gate))
         if gate.model_sha256 != attempt.model_sha256:
-            raise Tampered(f"gate {gate.gate!r} was run on other weights ({gate.model_sha256})")
-    for name in stage.required_gates:
-        plan = _registered_plan(run, stage, name)
-        _check_gate(run, attempt.gates[name], plan["first"], "working")
-        if plan["confirms"] == "always" or (plan["confirms"] == "after_retry" and attempt.number > 1):
-            confirm = attempt.gates.get(gate_key(name, "confirm"))
-            if confirm is None or not confirm.decided:
-                raise NotPromotable(f"gate {name!r} of stage {stage.name!r} passed, but was not confirmed")
-            _check_gate(run, confirm, plan["confirm"], "sealed")
-    for gate in _decided(attempt):
+            raise Tampered(f"gate {gate.key!r} was run on other weights ({gate.model_sha256})")
         _check_fresh(stage, gate)
+    for gate, registered in required_draws(run, stage, attempt).items():
+        _check_draw(run, stage, attempt.gates.get(gate), gate, registered)
 
 
-def _registered_plan(run: RunRecord, stage: StageRecord, name: str) -> dict[str, Any]:
-    plan = run.start.get("plans", {}).get(stage.name, {}).get(name)
-    if plan is None:
-        raise Tampered(f"gate {name!r} of stage {stage.name!r}: the run registered no plan for it")
-    return plan
+def required_draws(run: RunRecord, stage: StageRecord, attempt: AttemptRecord) -> dict[str, Mapping[str, Any]]:
+    """What an attempt had to pass: every draw's name, and its terms as the run registered them at its start.
+
+    Of a retention draw only `purpose` and `max_drop` could be registered: its cases are those of an earlier draw.
+    """
+    try:
+        required: dict[str, Mapping[str, Any]] = {}
+        if stage.required_gates != list(run.start["gates"][stage.name]):
+            raise Tampered(f"stage {stage.name!r}: began with other gates than the run registered")
+        for name, gate in run.start["gates"][stage.name].items():
+            required[name] = gate["first"]
+            if gate["confirms"] == "always" or (gate["confirms"] == "after_retry" and attempt.number > 1):
+                required[gate_key(name, "confirm")] = gate["confirm"]
+        for name, kept in run.start["retention"][stage.name].items():
+            required[gate_key(name, "retention")] = {"purpose": "retention", "max_drop": kept["max_drop"]}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise Tampered(f"stage {stage.name!r}: the run registered no terms for its gates ({error!r})") from error
+    return required
 
 
-def _check_gate(run: RunRecord, gate: GateRecord, plan: Any, part: str) -> None:
-    """Hold one decided draw against what the run registered before its first training."""
+def _check_draw(
+    run: RunRecord, stage: StageRecord, gate: GateRecord | None, key: str, registered: Mapping[str, Any]
+) -> None:
+    """Hold one draw against what the run registered before its first training."""
+    if gate is None or not gate.decided:
+        raise NotPromotable(f"gate {key!r} of stage {stage.name!r} was not decided")
     if gate.verdict is not Verdict.PASS:
-        raise NotPromotable(f"gate {gate.key!r} of stage {gate.stage!r}: {gate.verdict}: {gate.reason}")
+        raise NotPromotable(f"gate {key!r} of stage {stage.name!r}: {gate.verdict}: {gate.reason}")
     suite = run.start.get("suites", {}).get(gate.gate, {})
-    registered = [suite.get("sha256"), suite.get("checks"), suite.get("max_errors"), plan, part]
-    if registered != [gate.suite_sha256, gate.checks, gate.max_errors, gate.plan, gate.part]:
-        raise Tampered(f"gate {gate.key!r} of stage {gate.stage!r}: not the suite and plan that the run registered")
+    part = "sealed" if registered["purpose"] == "confirm" else "working"
+    facts = [suite.get("sha256"), suite.get("checks"), part, *registered.values()]
+    if facts != [gate.suite_sha256, gate.checks, gate.part, *(gate.terms.get(name) for name in registered)]:
+        raise Tampered(f"gate {key!r} of stage {stage.name!r}: not the suite and terms that the run registered")
+    if registered["purpose"] == "retention":
+        _check_reference(run, stage, gate)
+
+
+def _check_reference(run: RunRecord, stage: StageRecord, gate: GateRecord) -> None:
+    """A retention draw must be held against the very draw that the run registered: the base model's, or that of the
+    last attempt of an earlier stage."""
+    since = run.start["retention"][stage.name][gate.gate]["since"]
+    attempt = None if since is None else max(run.stages[since].attempts)
+    purpose = "baseline" if since is None else "gate"
+    if gate.against != {"gate": gate.gate, "stage": since, "attempt": attempt, "purpose": purpose}:
+        raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: compared with {gate.against}, not as registered")
+    if since is None:
+        base = run.gates[gate_key(gate.gate, "baseline")]
+        recheck(base)
+        if base.model_sha256 != run.start.get("model_sha256"):
+            raise Tampered(f"gate {base.key!r}: not asked of the base model")
+
+
+def _held_against(run: RunRecord, gate: GateRecord) -> list[Outcome]:
+    try:
+        return run.held_against(gate)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise Tampered(f"gate {gate.key!r}: what it was compared with is not on record ({error!r})") from error
 
 
 def _check_fresh(stage: StageRecord, gate: GateRecord) -> None:
@@ -163,7 +208,7 @@ def attest(run: RunRecord, attempt: AttemptRecord) -> dict[str, Any]:
     `gates` holds the gates that the pipeline required of these weights; `other_gates` what else they were asked, with
     its verdict, which nothing depended on.
     """
-    required = run.stages[run.start["stages"][-1]].required_gates
+    required = required_draws(run, run.stages[run.start["stages"][-1]], attempt)
     decided = _decided(attempt)
     return {
         "format": FORMAT,
@@ -173,8 +218,8 @@ def attest(run: RunRecord, attempt: AttemptRecord) -> dict[str, Any]:
         "base_model": run.start.get("model"),
         "pipeline_sha256": run.start.get("pipeline_sha256"),
         "record_sha256": run.digest,
-        "gates": [_facts(gate) for gate in decided if gate.gate in required],
-        "other_gates": [{"verdict": gate.verdict, **_facts(gate)} for gate in decided if gate.gate not in required],
+        "gates": [_facts(gate) for gate in decided if gate.key in required],
+        "other_gates": [{"verdict": gate.verdict, **_facts(gate)} for gate in decided if gate.key not in required],
     }
 
 
@@ -194,7 +239,7 @@ def _facts(gate: GateRecord) -> dict[str, Any]:
         "accept": gate.accept,
         "asked": gate.asked,
         "reused": gate.reused,
-        "max_errors": gate.max_errors,
+        "terms": gate.terms,
         "interval": list(gate.interval),
         "seed": gate.seed,
     }

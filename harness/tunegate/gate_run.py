@@ -18,6 +18,7 @@ from tunegate.plans import GatePlan
 from tunegate.record import GateRecord, RunRecord, read_run
 from tunegate.runner import GatePlace, GateRunner, Progress, draw_fresh
 from tunegate.suites import Suite
+from tunegate.terms import Terms
 
 FOLDER = Path("tunegate-runs")
 
@@ -101,10 +102,10 @@ def _draw(request: GateRequest, run: RunRecord, place: GatePlace, log: RunLog, p
         _refuse_unknown_weights(request, run.folder)
         recheck(begun)
         return begun.verdict
-    drawn = draw_fresh(place, request.suite, plan.draw, request.seed)
-    curtail = bool(request.plan.curtail)
-    runner = GateRunner(log.append, progress)
-    return runner.run(place, request.suite, plan, request.model, drawn, curtail=curtail, begun=begun).verdict
+    suite = request.suite
+    drawn = draw_fresh(place, suite, plan.draw, request.seed)
+    terms = Terms(plan, place.purpose, bool(request.plan.curtail), suite.max_errors, suite.slices)
+    return GateRunner(log.append, progress).run(place, suite, terms, request.model, drawn, begun=begun).verdict
 
 
 def _refuse_unknown_weights(request: GateRequest, folder: Path) -> None:

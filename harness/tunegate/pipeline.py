@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tunegate.files import resolve
 from tunegate.plans import GatePlan
 from tunegate.schema import LeakageSpec, PipelineSpec, StageSpec, SuiteSpec, read_spec
 from tunegate.suites import Suite, check_bank, load_suite, make_suite
+from tunegate.terms import Terms
 from tunegate.training_data import TrainingData, load_training_data
 from tunegate.yaml_file import KeyPath, YamlFile, load_yaml
 
@@ -41,6 +43,36 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class GateTerms:
+    """The terms of a gate of a stage: of every attempt's first draw, and of the draw that must confirm a pass."""
+
+    plan: GatePlan
+    first: Terms
+    confirm: Terms | None
+
+    def confirmation(self, attempt: int) -> Terms | None:
+        """The terms of the confirming draw that this attempt owes."""
+        return self.confirm if self.plan.confirmation(attempt) else None
+
+    def to_json(self) -> dict[str, Any]:
+        """For the record, which must be checkable without the pipeline file."""
+        return {
+            "first": self.first.to_json(),
+            "confirm": self.confirm.to_json() if self.confirm else None,
+            "confirms": self.plan.confirms,
+            "reuse": self.plan.reuse,
+        }
+
+
+@dataclass(frozen=True)
+class RetentionTerms:
+    """A suite that a stage is asked again, on the cases that the base model (`since` None) or a stage was asked."""
+
+    max_drop: float
+    since: str | None
+
+
+@dataclass(frozen=True)
 class Pipeline:
     """A validated pipeline. `sha256` covers the file, every suite and every data set."""
 
@@ -54,11 +86,31 @@ class Pipeline:
     registry: Path | None
     sha256: str
     leakage: LeakageSpec = field(default_factory=LeakageSpec)
+    max_drop: float = 5.0
 
-    def plans(self, stage: Stage) -> dict[str, GatePlan]:
-        """The plans of the gates that a stage must pass, by gate name, for all attempts that it has."""
-        attempts = stage.spec.retrain.max_attempts
-        return {name: self.suites[name].rule.resolve(attempts) for name in stage.spec.gates}
+    def gates(self, stage: Stage) -> dict[str, GateTerms]:
+        """What a stage must pass, by gate name, under the plan for all attempts that it has."""
+        return {name: self._terms(self.suites[name], stage) for name in self._own_gates(stage)}
+
+    def retention(self, stage: Stage) -> dict[str, RetentionTerms]:
+        """What a stage must not unlearn: the retention suites, and the gates of every earlier stage."""
+        kept = {
+            name: RetentionTerms(suite.retention.max_drop, None)
+            for name, suite in self.suites.items()
+            if suite.retention is not None
+        }
+        for earlier in takewhile(lambda other: other.name != stage.name, self.stages):
+            kept |= {name: RetentionTerms(self.max_drop, earlier.name) for name in self._own_gates(earlier)}
+        return kept
+
+    def _own_gates(self, stage: Stage) -> list[str]:
+        return [name for name in stage.spec.gates if self.suites[name].retention is None]
+
+    def _terms(self, suite: Suite, stage: Stage) -> GateTerms:
+        plan = suite.rule.resolve(stage.spec.retrain.max_attempts)
+        first = Terms(plan.first, "gate", plan.curtail is not False, suite.max_errors, suite.slices)
+        confirm = None if plan.confirm is None else replace(first, plan=plan.confirm, purpose="confirm")
+        return GateTerms(plan, first, confirm)
 
 
 def load_pipeline(path: Path, build_check: CheckBuilder, validate_args: ArgsValidator = accept_any_args) -> Pipeline:
@@ -95,6 +147,7 @@ def load_pipeline(path: Path, build_check: CheckBuilder, validate_args: ArgsVali
         registry=resolve(spec.promote.registry, base_dir) if spec.promote else None,
         sha256=digest.hexdigest(),
         leakage=spec.leakage,
+        max_drop=spec.retention.max_drop,
     )
 
 
@@ -123,6 +176,8 @@ def model_place(model: str, base_dir: Path) -> str:
 
 def _check_banks(stage: StageSpec, suites: Mapping[str, Suite], file: YamlFile, keys: KeyPath) -> None:
     """Every gate must be able to judge a first attempt, under the plan that all attempts call for."""
+    if all(suites[gate].retention is not None for gate in stage.gates):
+        raise file.error((*keys, "gates"), "retention suites alone decide nothing; name a suite that is to be passed")
     for position, gate in enumerate(stage.gates):
         try:
             check_bank(suites[gate].bank, suites[gate].rule.resolve(stage.retrain.max_attempts))

@@ -14,7 +14,7 @@ from typing import Any
 from tunegate.event_log import Event, read_events
 from tunegate.exceptions import Tampered
 from tunegate.outcomes import ErrorSpan, Finding, Outcome, Verdict, shallow
-from tunegate.sampling import DrawPlan, plan_from_json
+from tunegate.terms import Terms, terms_from_json
 
 
 @dataclass
@@ -35,13 +35,12 @@ class GateRecord:
     case_ids: list[str]
     purpose: str = "gate"
     part: str = "working"
-    plan: dict[str, Any] = field(default_factory=dict[str, Any])
-    curtail: bool = False
+    terms: dict[str, Any] = field(default_factory=dict[str, Any])
+    against: dict[str, Any] | None = None
     reused: int = 0
     bank: int = 0
     model: str = ""
     checks: list[str] = field(default_factory=list[str])
-    max_errors: dict[str, int] = field(default_factory=dict[str, int])
     outcomes: list[Outcome] = field(default_factory=list[Outcome])
     decided: bool = False
     verdict: Verdict = Verdict.INVALID
@@ -62,15 +61,15 @@ class GateRecord:
         return gate_key(self.gate, self.purpose)
 
     @property
-    def draw_plan(self) -> DrawPlan:
-        """The plan that was registered; raises Tampered when it is none."""
+    def registered(self) -> Terms:
+        """The terms that were registered before the first answer; raises Tampered when they are none."""
         try:
-            plan = plan_from_json(self.plan)
-        except (TypeError, ValueError) as error:
-            raise Tampered(f"gate {self.key!r}: no plan is registered: {error}") from error
-        if (plan.draw, plan.accept) != (self.drawn, self.accept):
-            raise Tampered(f"gate {self.key!r}: registered as {self.accept} of {self.drawn}, its plan says not")
-        return plan
+            terms = terms_from_json(self.terms)
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            raise Tampered(f"gate {self.key!r}: its terms are not on record: {error!r}") from error
+        if (terms.plan.draw, terms.plan.accept, terms.purpose) != (self.drawn, self.accept, self.purpose):
+            raise Tampered(f"gate {self.key!r}: registered as {self.accept} of {self.drawn}, its terms say not")
+        return terms
 
 
 def gate_key(gate: str, purpose: str) -> str:
@@ -145,6 +144,14 @@ class RunRecord:
         """Every gate of every attempt, in order; or the gates of a gate run alone."""
         attempts = [attempt for stage in self.stages.values() for attempt in stage.attempts.values()]
         return [*self.gates.values(), *(gate for attempt in attempts for gate in attempt.gates.values())]
+
+    def held_against(self, gate: GateRecord) -> list[Outcome]:
+        """The outcomes that a retention draw was compared with; empty for any other draw."""
+        if gate.against is None:
+            return []
+        stage, attempt = gate.against.get("stage"), gate.against.get("attempt")
+        gates = self.gates if stage is None else self.stages[stage].attempts[attempt or 0].gates
+        return gates[gate_key(gate.against["gate"], gate.against["purpose"])].outcomes
 
 
 def read_run(folder: Path) -> RunRecord:

@@ -16,10 +16,12 @@ from tunegate.evidence import Fingerprint
 from tunegate.exceptions import ConfigError, Inconclusive, Tampered, TunegateError
 from tunegate.leak_guard import drop_leaks, in_words, leaks_of
 from tunegate.leakage import Leak, describe, facts
+from tunegate.models import Model
 from tunegate.outcomes import Verdict
 from tunegate.pipeline import Pipeline, Stage
 from tunegate.record import RunRecord, read_run
 from tunegate.registry import Promotion, promote, state_of, verify
+from tunegate.stage_gates import measure_base
 from tunegate.stage_run import ModelOnDisk, StageRun, Tools
 from tunegate.suites import Suite
 
@@ -76,8 +78,12 @@ class PipelineRun:
                     "seed": pipeline.seed,
                     "stages": [stage.name for stage in pipeline.stages],
                     "suites": {name: _suite_facts(suite) for name, suite in pipeline.suites.items()},
-                    "plans": {
-                        stage.name: {gate: asdict(plan) for gate, plan in pipeline.plans(stage).items()}
+                    "gates": {
+                        stage.name: {name: terms.to_json() for name, terms in pipeline.gates(stage).items()}
+                        for stage in pipeline.stages
+                    },
+                    "retention": {
+                        stage.name: {name: asdict(terms) for name, terms in pipeline.retention(stage).items()}
                         for stage in pipeline.stages
                     },
                     "data": {stage.name: _data_facts(stage) for stage in pipeline.stages},
@@ -100,6 +106,11 @@ class PipelineRun:
         leaked = self._leaks()
         if leaked:
             return Verdict.INVALID, leaked
+        measure_base(self.pipeline, self.log, self.tools.progress, self._open_base)
+        if any(gate.verdict is Verdict.INVALID for gate in self._record().gates.values()):
+            return Verdict.INVALID, "the base model could not be measured: " + "; ".join(
+                f"{gate.key}: {gate.reason}" for gate in self._record().gates.values() if gate.invalid
+            )
         model = ModelOnDisk(str(self.tools.model_folder(self.pipeline.model)), self._record().start["model_sha256"])
         for stage in self.pipeline.stages:
             try:
@@ -112,6 +123,12 @@ class PipelineRun:
             if verdict is not Verdict.PASS:
                 return verdict, f"stage {stage.name}: {reason}"
         return Verdict.PASS, "every gate of every stage passed"
+
+    def _open_base(self) -> Model:
+        model = self.tools.open_model(self.pipeline.model)
+        if model.sha256 != self._record().start["model_sha256"]:
+            raise Tampered(f"{self.pipeline.model}: the base model changed since this run began")
+        return model
 
     def _leaks(self) -> str:
         leaks = leaks_of(self.pipeline, self.tools.embed, self.tools.progress)
@@ -192,7 +209,6 @@ def _suite_facts(suite: Suite) -> dict[str, Any]:
         "working": len(suite.bank.working),
         "sealed": len(suite.bank.sealed),
         "checks": suite.check_names,
-        "max_errors": suite.max_errors,
         "settings": asdict(suite.settings),
     }
 

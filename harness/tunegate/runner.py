@@ -6,18 +6,18 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import takewhile
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from tunegate.banks import Part, draw
 from tunegate.cases import Case
 from tunegate.checks import Sample, gate_can_fail, judge
-from tunegate.decision import Decision, decide, find_stop
+from tunegate.decision import Decision, find_stop
 from tunegate.exceptions import ConfigError, Inconclusive, TunegateError, without_addresses
 from tunegate.models import Model, Response
 from tunegate.outcomes import Outcome, Verdict
-from tunegate.record import GateRecord, outcome_to_json
-from tunegate.sampling import DrawPlan, SinglePlan
+from tunegate.record import GateRecord, gate_key, outcome_to_json
 from tunegate.suites import Suite
+from tunegate.terms import Purpose, Terms, conclude
 
 
 class Progress(Protocol):
@@ -28,10 +28,6 @@ class Progress(Protocol):
 
 def no_progress(label: str, done: int, total: int) -> None:
     """Say nothing."""
-
-
-Purpose = Literal["gate", "confirm", "baseline", "retention"]
-"""Why a suite is asked: to decide an attempt, to confirm its pass on sealed cases, or to see what a stage forgot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +42,7 @@ class GatePlace:
     @property
     def key(self) -> str:
         """Unique within an attempt: `facts`, `facts (confirm)`."""
-        return self.gate if self.purpose == "gate" else f"{self.gate} ({self.purpose})"
+        return gate_key(self.gate, self.purpose)
 
     @property
     def label(self) -> str:
@@ -98,6 +94,14 @@ def draw_fresh(
 
 
 @dataclass(frozen=True, slots=True)
+class Reference:
+    """What an earlier model made of the cases that are asked again, and where that stands on record."""
+
+    place: GatePlace
+    outcomes: Sequence[Outcome]
+
+
+@dataclass(frozen=True, slots=True)
 class GateRunner:
     """Runs gates and writes what happens through `append`, one event at a time."""
 
@@ -108,42 +112,42 @@ class GateRunner:
         self,
         place: GatePlace,
         suite: Suite,
-        plan: DrawPlan,
+        terms: Terms,
         model: Model,
         drawn: Draw,
         *,
-        curtail: bool = False,
         begun: GateRecord | None = None,
+        before: Reference | None = None,
     ) -> Decision:
-        """Run one gate to its decision.
+        """Run one draw to its decision.
 
-        `begun` is the record of the same gate, interrupted or INVALID: its draw is kept, and cases that were judged
-        are not judged again. With `curtail` the model is not asked further once the verdict stands.
+        `begun` is the record of the same draw, interrupted or INVALID: its cases are kept, and those that were judged
+        are not judged again. `before` is what a retention draw is held against. Where the terms let a draw stop early,
+        the model is not asked further once the verdict stands.
         """
         started = time.monotonic()
         if begun is None:
-            self._register(place, suite, plan, model, drawn, curtail)
+            self._register(place, suite, terms, model, drawn, before)
         cases = drawn.cases if begun is None else _drawn_before(suite, begun)
         outcomes = {o.case_id: o for o in begun.outcomes if o.verdict is not Verdict.INVALID} if begun else {}
         self.progress(place.label, len(outcomes), len(cases))
-        stops = curtail or not isinstance(plan, SinglePlan)
-        for block in _blocks(cases, model.block_size, in_draw_order=stops):
-            if stops and find_stop(plan, _in_order(cases, outcomes), suite.max_errors):
+        for block in _blocks(cases, model.block_size, in_draw_order=terms.may_stop):
+            if terms.may_stop and find_stop(terms.plan, _in_order(cases, outcomes), terms.max_errors):
                 break
             for outcome in _judged(suite, model, block, frozenset(outcomes)):
                 outcomes[outcome.case_id] = outcome
                 self.append({**_at(place), "event": "outcome", "outcome": outcome_to_json(outcome)}, durable=False)
                 self.progress(place.label, len(outcomes), len(cases))
-        decision = decide(plan, _in_order(cases, outcomes), suite.max_errors, curtail)
+        decision = conclude(terms, _in_order(cases, outcomes), before.outcomes if before else ())
         self.append({**_at(place), "event": "gate_decided", **asdict(decision), "seconds": time.monotonic() - started})
         if decision.spared:
             self.progress(place.label, len(cases), len(cases))
         return decision
 
     def _register(
-        self, place: GatePlace, suite: Suite, plan: DrawPlan, model: Model, drawn: Draw, curtail: bool
+        self, place: GatePlace, suite: Suite, terms: Terms, model: Model, drawn: Draw, before: Reference | None
     ) -> None:
-        """Write down what will be asked, before the first answer."""
+        """Write down what will be asked and how it will be decided, before the first answer."""
         self.append(
             {
                 **_at(place),
@@ -153,15 +157,14 @@ class GateRunner:
                 "model": model.name,
                 "model_sha256": model.sha256,
                 "seed": drawn.seed,
-                "plan": asdict(plan),  # pyright: ignore[reportArgumentType]  # every plan is a dataclass
-                "curtail": curtail,
-                "drawn": plan.draw,
-                "accept": plan.accept,
+                "terms": terms.to_json(),
+                "against": asdict(before.place) if before else None,
+                "drawn": terms.plan.draw,
+                "accept": terms.plan.accept,
                 "case_ids": [case.id for case in drawn.cases],
                 "reused": drawn.reused,
                 "bank": len(suite.bank.part(place.part)),
                 "checks": suite.check_names,
-                "max_errors": suite.max_errors,
             }
         )
 

@@ -149,6 +149,18 @@ def _reachable(spec: Any) -> Any:
     return spec
 
 
+class SliceSpec(Spec):
+    """The lowest pass rate that the cases of a tag may have."""
+
+    min: Annotated[float, Field(gt=0, le=1)]
+    at_least: Annotated[int, Field(ge=1)] = 1
+    """How many such cases a draw must hold for the gate to be decided."""
+
+
+def _minimum_only(value: Any) -> Any:
+    return {"min": value} if isinstance(value, int | float) else value
+
+
 class RetentionSpec(Spec):
     """A suite that no stage may unlearn: asked of the base model, and again, the same cases, after every stage."""
 
@@ -180,8 +192,16 @@ class SuiteSpec(Spec):
     generate: GenerateSpec = GenerateSpec()
     sealed: Annotated[float, Field(ge=0, le=0.9)] | None = None
     """The share of the cases that only a confirming draw may open. Default: a third, where the bank is large enough."""
+    slices: dict[str, Annotated[SliceSpec, BeforeValidator(_minimum_only)]] = {}
+    """Tag, written `field=value`, to the lowest pass rate that its cases may have; a draw without one fails."""
     retention: RetentionSpec | None = None
     """Makes it a retention suite."""
+
+    @model_validator(mode="after")
+    def _slices_need_the_whole_draw(self) -> Self:
+        if self.slices and self.plan.kind == "sequential":
+            raise ValueError("a sequential plan stops before its slices are judged; take `single` or `double`")
+        return self
 
 
 class DataSpec(Spec):
@@ -274,6 +294,8 @@ class PipelineSpec(Spec):
     stages: Annotated[list[StageSpec], Field(min_length=1)]
     leakage: Annotated[LeakageSpec, BeforeValidator(_action_only)] = LeakageSpec()
     """`refuse` or `drop_from_train`, or a mapping."""
+    retention: RetentionSpec = RetentionSpec()
+    """How much a later stage may lose of what an earlier stage's gates asked."""
     promote: PromoteSpec | None = None
 
     @model_validator(mode="after")

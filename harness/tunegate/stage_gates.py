@@ -1,19 +1,22 @@
-"""The gates of a stage: first draws, confirming draws; each fresh, each on record, and none run twice."""
+"""The gates of a stage: first draws, confirming draws, retention; each on record, and none run twice."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from tunegate.cases import Case
 from tunegate.event_log import RunLog
 from tunegate.evidence import recheck
 from tunegate.models import Model
 from tunegate.outcomes import Verdict
 from tunegate.pipeline import Pipeline, Stage
-from tunegate.record import AttemptRecord, GateRecord, read_run
-from tunegate.runner import Draw, GatePlace, GateRunner, Progress, Purpose, draw_fresh
-from tunegate.sampling import DrawPlan
+from tunegate.record import AttemptRecord, GateRecord, RunRecord, read_run
+from tunegate.runner import Draw, GatePlace, GateRunner, Progress, Reference, draw_fresh
+from tunegate.sampling import SinglePlan
 from tunegate.seeds import derived_seed
+from tunegate.suites import Suite
+from tunegate.terms import Purpose, Terms
 
 OpenModel = Callable[[], Model]
 
@@ -30,67 +33,131 @@ class StageGates:
 
     def check_supply(self, number: int) -> None:
         """Raise Inconclusive when the banks cannot judge this attempt: before it is trained, not after."""
-        for place, plan in (*self._first(number), *self._confirming(number)):
+        for place, terms in (*self._first(number), *self._confirming(number)):
             if place.key not in self._attempt(number).gates:
-                self._fresh(place, plan)
+                self._fresh(place, terms)
 
     def decide(self, number: int, open_model: OpenModel) -> dict[str, GateRecord]:
-        """Every first draw of the stage, also after one failed: a diagnosis needs them all; if all passed, every
-        confirming draw that the attempt owes. The model is opened when the first of them is not on record."""
-        verdicts = [self._decide(place, plan, open_model) for place, plan in self._first(number)]
-        if all(verdict is Verdict.PASS for verdict in verdicts):
-            for place, plan in self._confirming(number):
-                self._decide(place, plan, open_model)
+        """Every first draw of the stage, also after one failed: a diagnosis needs them all. If all passed, what the
+        stage must not have unlearned; if that holds, the confirming draws that the attempt owes, which open sealed
+        cases. The model is opened when the first of them is not on record."""
+        steps: list[Callable[[], list[Verdict]]] = [
+            lambda: [self._decide(place, terms, open_model) for place, terms in self._first(number)],
+            lambda: [self._retain(place, max_drop, since, open_model) for place, max_drop, since in self._kept(number)],
+            lambda: [self._decide(place, terms, open_model) for place, terms in self._confirming(number)],
+        ]
+        for step in steps:
+            if any(verdict is not Verdict.PASS for verdict in step()):
+                break
         return self._attempt(number).gates
 
-    def _first(self, number: int) -> Iterator[tuple[GatePlace, DrawPlan]]:
-        for name, plan in self.pipeline.plans(self.stage).items():
-            yield self._place(name, number, "gate"), plan.first
+    def _first(self, number: int) -> Iterator[tuple[GatePlace, Terms]]:
+        for name, gate in self.pipeline.gates(self.stage).items():
+            yield self._place(name, number, "gate"), gate.first
 
-    def _confirming(self, number: int) -> Iterator[tuple[GatePlace, DrawPlan]]:
-        for name, plan in self.pipeline.plans(self.stage).items():
-            confirm = plan.confirmation(number)
-            if confirm is not None:
-                yield self._place(name, number, "confirm"), confirm
+    def _confirming(self, number: int) -> Iterator[tuple[GatePlace, Terms]]:
+        for name, gate in self.pipeline.gates(self.stage).items():
+            terms = gate.confirmation(number)
+            if terms is not None:
+                yield self._place(name, number, "confirm"), terms
+
+    def _kept(self, number: int) -> Iterator[tuple[GatePlace, float, GateRecord]]:
+        run = self._run()
+        for name, kept in self.pipeline.retention(self.stage).items():
+            since = baseline(run, name) if kept.since is None else final_draw(run, kept.since, name)
+            yield self._place(name, number, "retention"), kept.max_drop, since
 
     def _place(self, name: str, number: int, purpose: Purpose) -> GatePlace:
         return GatePlace(name, self.stage.name, number, purpose)
 
-    def _decide(self, place: GatePlace, plan: DrawPlan, open_model: OpenModel) -> Verdict:
-        assert place.attempt is not None
-        begun = self._attempt(place.attempt).gates.get(place.key)
-        if begun is not None and begun.decided and begun.verdict is not Verdict.INVALID:
+    # --- one draw ---
+
+    def _decide(self, place: GatePlace, terms: Terms, open_model: OpenModel) -> Verdict:
+        begun = self._begun(place)
+        if begun is not None and is_settled(begun):
             recheck(begun)
             return begun.verdict
-        decision = GateRunner(self.log.append, self.progress).run(
+        drawn = self._fresh(place, terms) if begun is None else Draw((), begun.seed)
+        suite = self.pipeline.suites[place.gate]
+        decision = self._runner().run(place, suite, terms, open_model(), drawn, begun=begun)
+        self.say(f"{place.label}: {decision.verdict}, {decision.reason}")
+        return decision.verdict
+
+    def _retain(self, place: GatePlace, max_drop: float, since: GateRecord, open_model: OpenModel) -> Verdict:
+        begun = self._begun(place)
+        if begun is not None and is_settled(begun):
+            recheck(begun, since.outcomes)
+            return begun.verdict
+        suite = self.pipeline.suites[place.gate]
+        plan = SinglePlan(len(since.outcomes), min(since.accept, len(since.outcomes)))
+        reference = GatePlace(since.gate, since.stage, since.attempt, since.registered.purpose)
+        decision = self._runner().run(
             place,
-            self.pipeline.suites[place.gate],
-            plan,
+            suite,
+            Terms(plan, "retention", max_drop=max_drop),
             open_model(),
-            self._fresh(place, plan) if begun is None else Draw((), begun.seed),
-            curtail=self.pipeline.plans(self.stage)[place.gate].curtail is not False,
+            Draw(_same_cases(suite, since), since.seed),
             begun=begun,
+            before=Reference(reference, since.outcomes),
         )
         self.say(f"{place.label}: {decision.verdict}, {decision.reason}")
         return decision.verdict
 
-    def _fresh(self, place: GatePlace, plan: DrawPlan) -> Draw:
+    def _runner(self) -> GateRunner:
+        return GateRunner(self.log.append, self.progress)
+
+    def _begun(self, place: GatePlace) -> GateRecord | None:
+        assert place.attempt is not None
+        return self._attempt(place.attempt).gates.get(place.key)
+
+    def _fresh(self, place: GatePlace, terms: Terms) -> Draw:
         """The registered draw of a place: cases that no earlier attempt of this stage was asked there."""
         assert place.attempt is not None
-        seed = derived_seed(self.pipeline.seed, self.stage.name, *_purpose_of_seed(place))
-        used = _used(self._attempts(), place.key, before=place.attempt)
-        reuse = self.pipeline.plans(self.stage)[place.gate].reuse
-        return draw_fresh(place, self.pipeline.suites[place.gate], plan.draw, seed, used, reuse)
+        purpose = () if place.purpose == "gate" else (place.purpose,)
+        seed = derived_seed(self.pipeline.seed, self.stage.name, place.gate, *purpose)
+        used = _used(self._run().stages[self.stage.name].attempts, place.key, before=place.attempt)
+        reuse = self.pipeline.gates(self.stage)[place.gate].plan.reuse
+        return draw_fresh(place, self.pipeline.suites[place.gate], terms.plan.draw, seed, used, reuse)
 
     def _attempt(self, number: int) -> AttemptRecord:
-        return self._attempts()[number]
+        return self._run().stages[self.stage.name].attempts[number]
 
-    def _attempts(self) -> dict[int, AttemptRecord]:
-        return read_run(self.log.folder).stages[self.stage.name].attempts
+    def _run(self) -> RunRecord:
+        return read_run(self.log.folder)
 
 
-def _purpose_of_seed(place: GatePlace) -> tuple[str, ...]:
-    return (place.gate,) if place.purpose == "gate" else (place.gate, place.purpose)
+def measure_base(pipeline: Pipeline, log: RunLog, progress: Progress, open_model: OpenModel) -> None:
+    """Ask the base model the retention suites, before anything is trained."""
+    for name, suite in pipeline.suites.items():
+        if suite.retention is None:
+            continue
+        place = GatePlace(name, purpose="baseline")
+        begun = read_run(log.folder).gates.get(place.key)
+        if begun is None or not is_settled(begun):
+            terms = Terms(SinglePlan(suite.plan.draw, suite.plan.accept), "baseline")
+            drawn = draw_fresh(place, suite, terms.plan.draw, derived_seed(pipeline.seed, name, place.purpose))
+            GateRunner(log.append, progress).run(place, suite, terms, open_model(), drawn, begun=begun)
+
+
+def baseline(run: RunRecord, suite: str) -> GateRecord:
+    """What the base model made of a retention suite; raises KeyError when that is not on record."""
+    return run.gates[GatePlace(suite, purpose="baseline").key]
+
+
+def final_draw(run: RunRecord, stage: str, gate: str) -> GateRecord:
+    """The draw with which a stage passed a gate; raises KeyError when that is not on record."""
+    attempts = run.stages[stage].attempts
+    return attempts[max(attempts)].gates[gate]
+
+
+def is_settled(gate: GateRecord) -> bool:
+    """Whether a draw need not be gone on with: it has a verdict, other than that it could not be judged."""
+    return gate.decided and gate.verdict is not Verdict.INVALID
+
+
+def _same_cases(suite: Suite, since: GateRecord) -> tuple[Case, ...]:
+    by_id = {case.id: case for case in suite.cases}
+    return tuple(by_id[outcome.case_id] for outcome in since.outcomes)
 
 
 def _used(attempts: Mapping[int, AttemptRecord], key: str, *, before: int) -> frozenset[str]:

@@ -78,7 +78,7 @@ class StageRun:
                     "event": "stage_started",
                     "stage": self.stage.name,
                     "method": self.stage.spec.method,
-                    "gates": list(self.stage.spec.gates),
+                    "gates": list(self.pipeline.gates(self.stage)),
                 }
             )
         settings = first_settings(self.stage.spec.retrain)

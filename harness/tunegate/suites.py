@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from tunegate.plans import GatePlan, PlanRule, Risk
 from tunegate.rows import Row, read_rows
 from tunegate.sampling import SinglePlan
 from tunegate.schema import CasesSpec, DrawSpec, PlanSpec, SuiteSpec, read_spec
+from tunegate.slices import SliceRule, slices_out_of_reach
 from tunegate.templates import MissingField, as_text, fill, fill_list, look_up
 from tunegate.yaml_file import KeyPath, YamlFile, load_yaml
 
@@ -49,6 +50,7 @@ class Suite:
     sha256: str
     path: str = ""
     sealed_share: float = 0.0
+    slices: Mapping[str, SliceRule] = field(default_factory=dict[str, SliceRule])
     retention: Retention | None = None
 
     @cached_property
@@ -107,9 +109,13 @@ def make_suite(spec: SuiteSpec, name: str, file: YamlFile, keys: KeyPath, build_
     settings = GenerationSettings(
         generate.max_new_tokens, generate.system, tuple(generate.stop), generate.temperature, generate.seed
     )
+    slices = {tag: SliceRule(minimum.min, minimum.at_least) for tag, minimum in spec.slices.items()}
+    for fault in slices_out_of_reach(cases, slices):
+        raise file.error((*keys, "slices"), fault)
     retention = None if spec.retention is None else Retention(spec.retention.max_drop)
-    sha256 = _sha256(cases, checks, (asdict(rule), share, retention and asdict(retention)), settings)
-    return Suite(name, cases, checks, rule, settings, sha256, str(file.path), share, retention)
+    terms = [asdict(rule), share, spec.model_dump(include={"slices", "retention"})]
+    sha256 = _sha256(cases, checks, terms, settings)
+    return Suite(name, cases, checks, rule, settings, sha256, str(file.path), share, slices, retention)
 
 
 def plan_rule(spec: PlanSpec) -> PlanRule:
@@ -194,10 +200,10 @@ def load_cases(spec: CasesSpec, base_dir: Path) -> tuple[Case, ...]:
 def select(rows: Iterator[tuple[int, Row]], where: Mapping[str, Any], path: Path) -> Iterator[tuple[int, Row]]:
     """Keep the rows whose fields have the wanted values; a field that a row lacks is an error."""
     for number, row in rows:
-        for field in where:
-            if field not in row:
-                raise ConfigError(f"{path}:{number}: `where` names the field {field!r}, which this row does not have")
-        if all(row[field] == wanted for field, wanted in where.items()):
+        for name in where:
+            if name not in row:
+                raise ConfigError(f"{path}:{number}: `where` names the field {name!r}, which this row does not have")
+        if all(row[name] == wanted for name, wanted in where.items()):
             yield number, row
 
 

@@ -149,9 +149,10 @@ def _all_outcomes(gate: GateRecord) -> Iterator[Outcome]:
 
 
 def _categories(gate: GateRecord) -> tuple[Category, ...]:
-    names = {**gate.error_categories, **{name: gate.error_categories.get(name, 0) for name in gate.max_errors}}
+    caps = gate.terms.get("max_errors", {})
+    names = {**gate.error_categories, **{name: gate.error_categories.get(name, 0) for name in caps}}
     ranked = sorted(names.items(), key=lambda item: (-item[1], item[0]))
-    return tuple(Category(name, count, gate.max_errors.get(name)) for name, count in ranked)
+    return tuple(Category(name, count, caps.get(name)) for name, count in ranked)
 
 
 def _checks(gate: GateRecord) -> Iterator[CheckView]:
