@@ -64,6 +64,8 @@ def test_what_was_not_judged_is_a_disagreement_and_stays_in_the_denominator() ->
     human, judge = spelled_out(unjudged)
     assert kappa(unjudged) == pytest.approx(metrics.cohen_kappa_score(human, judge))
     assert kappa([[0, 0, 10], [0, 0, 20]]) == 0.0
+    # By hand: 30 of 45 agree; chance would give 30 of 45 times the mean weight of the nine cells, which is 6 of 9.
+    assert kappa([[10, 0, 0, 5], [0, 10, 0, 5], [0, 0, 10, 5]], "quadratic") == pytest.approx(0.4)
     assert (kappa([[40, 5, 10], [5, 50, 10]], "quadratic") or 1) < (kappa([[40, 5], [5, 50]], "quadratic") or 0)
 
 
