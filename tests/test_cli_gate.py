@@ -20,6 +20,7 @@ import pytest
 from conftest import Bank, write_jsonl
 from scipy.stats import binomtest
 
+from tests.ci_log import commands_in
 from tunegate.banks import draw_order
 from tunegate.cli import main
 from tunegate.event_log import EVENTS, read_events
@@ -210,6 +211,22 @@ def test_an_id_cannot_write_a_verdict_on_the_terminal(make_bank: Callable[..., B
     assert r"x\x1b[2K\r\nPASS" in out
 
 
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_an_answer_gives_no_command_to_ci(make_bank: Callable[..., Bank], capsys: Capture, options: list[str]) -> None:
+    """Neither by an id nor by a reason that quotes it, nor by a metric that raises with the answer in its message."""
+    bank = make_bank(4, plan="{draw: 4, accept: 4}", checks="[exact, {python: {function: 'metrics:m', min: 0}}]")
+    (bank.folder / "metrics.py").write_text("def m(case, answer):\n    raise ValueError(f'\\n{answer}')\n")
+    ids = ["::error::boom", "##vso[task.complete result=Succeeded]", "x\n::set-output name=a::b", "##[error]"]
+    write_jsonl(bank.folder / "cases.jsonl", [{"id": i, "prompt": "?", "reference": "y"} for i in ids])
+    path = write_jsonl(bank.folder / "r.jsonl", [{"id": i, "response": i} for i in [*ids, "##[error]unknown"]])
+    assert main(["gate", "--responses", str(path), "--suite", bank.suite, "--markdown", "m.md", *options]) == 3
+    captured = capsys.readouterr()
+    assert "task.complete" in captured.out
+    for text in (captured.out, captured.err, Path("m.md").read_text()):
+        assert commands_in(text) == []
+    assert not options or {case["id"] for case in json.loads(captured.out)["cases"]} == set(ids)
+
+
 def test_reports_go_where_they_are_asked_for(bank: Bank, capsys: Capture) -> None:
     names = ["r.html", "j.xml", "m.md"]
     options = [
@@ -365,6 +382,18 @@ def test_a_verdict_that_was_edited_is_not_believed(bank: Bank, capsys: Capture, 
     events.write_bytes(b"".join(before) + last.replace(*old_new))
     assert main(arguments) == 5
     assert main(["report", "here", "--recheck"]) == 5
+
+
+def test_recheck_asks_whether_the_record_agrees_and_not_for_the_verdict(bank: Bank, capsys: Capture) -> None:
+    assert main(["gate", "--responses", bank.answers(89), "--suite", bank.suite, "--run", "r"]) == 1
+    assert main(["report", "r", "--recheck"]) == 0
+    said = capsys.readouterr()
+    assert "give the same verdict for all 1 gates" in said.err
+    with pytest.raises(SystemExit):
+        main(["report", "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "The exit code is not the run's verdict" in told
+    assert "5 says that they do not" in told
 
 
 def test_a_verdict_that_was_forged_with_all_hashes_is_not_believed_either(bank: Bank, capsys: Capture) -> None:

@@ -15,6 +15,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from tests.ci_log import commands_in
 from tests.conftest import Bank, write_jsonl
 from tests.tiny_model import make_tiny_model
 from tunegate.cli import main
@@ -457,6 +458,27 @@ def test_ids_of_every_kind(gate_bank: Bank) -> None:
     assert "\\x1b[31mred: exact" in result.text
     assert "\x1b[31mred" not in result.text
     assert stored("--lf", "-n", "2").counts == {"failed": 1, "missed": 100}
+
+
+def test_answers_give_no_command_to_ci(make_bank: Callable[..., Bank]) -> None:
+    """Ids and reasons stand at the start of lines; an answer can come in through both, and through an assertion."""
+    make_bank()
+    attacks = ["::error::boom", "##vso[task.complete result=Succeeded]", "x\n::set-output name=a::b", "##[error]"]
+    ids = [f"{attack}{n}" for n, attack in enumerate(attacks * 25)]
+    write_jsonl(Path("cases.jsonl"), [{"id": one, "prompt": "?", "reference": "x"} for one in ids])
+    write_jsonl(Path("answers.jsonl"), [{"id": one, "response": one} for one in [*ids, "##[error]unknown"]])
+    write_gate("cases: cases.jsonl")
+    write_gate("cases: cases.jsonl", name="suite.yaml")
+    Path("test_mine.py").write_text(
+        "import tunegate\n\n@tunegate.gate('suite.yaml')\ndef test_gate(case, response):\n"
+        "    if case.id.endswith('1'):\n        raise ValueError(f'\\n{response}')\n"
+        "    assert not response, f'\\n{response}'\n"
+    )
+    for options in (["-v", "-rA"], ["-q", "--tb=long"], ["-n", "2", "-v"]):
+        result = stored(*options)
+        assert result.code == 1
+        assert "task.complete" in result.text
+        assert commands_in(result.text) == []
 
 
 def test_interrupted_gate_goes_on_where_it_was(bank: Bank) -> None:

@@ -91,7 +91,11 @@ def build_parser() -> argparse.ArgumentParser:
     report.add_argument("--html", metavar="FILE", help="default: report.html in the run folder")
     report.add_argument("--junit", metavar="FILE", help="also write JUnit XML")
     report.add_argument("--markdown", metavar="FILE", help="also write a Markdown summary")
-    report.add_argument("--recheck", action="store_true", help="decide every gate again from the record; must agree")
+    report.add_argument("--recheck", action="store_true", help="decide every gate again from the record, and compare")
+    report.epilog = (
+        "The exit code is not the run's verdict: 0 says that the report is written and, with --recheck, that the "
+        "outcomes on record give the recorded verdicts, whatever these are; 5 says that they do not."
+    )
 
     promote = command("promote", "copy a run's model into the registry, if every gate of these weights passed")
     promote.add_argument("run", help="run folder")
@@ -123,18 +127,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; say nothing at exit either
         return 3
     except BaseException as error:  # a module of the user's that ends with 0, by whatever means, has passed no gate
-        traceback.print_exc()
+        from tunegate.printable import printable_lines
+
+        print(printable_lines(traceback.format_exc()), file=sys.stderr)
         return _fail(options, f"internal error: {type(error).__name__}: {error}", 3)
 
 
 def _fail(options: argparse.Namespace, message: str, exit_code: int) -> int:
-    from tunegate.console import printable
+    from tunegate import console
 
-    print(printable(f"tunegate {options.command}: {message}"), file=sys.stderr)
+    print(console.printable(f"tunegate {options.command}: {message}"), file=sys.stderr)
     if options.json:
-        import json
-
-        print(json.dumps({"verdict": None, "error": message, "exit_code": exit_code}))
+        console.show_json({"verdict": None, "error": message, "exit_code": exit_code})
     return exit_code
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -44,13 +43,12 @@ MAX_REPORT_CASES = 5000
 
 def init(options: Namespace) -> int:
     """Write a starter project or copy a shipped example; nothing that exists is overwritten."""
-    folder = Path(options.folder)
+    folder = starter.from_here(Path(options.folder))
     written = starter.write_example(options.example, folder) if options.example else starter.write_starter(folder)
     if options.json:
-        print(json.dumps({"written": [str(path) for path in written]}))
+        console.show_json({"written": [str(path) for path in written]})
     else:
-        print(f"wrote {len(written)} files to {folder}: {', '.join(path.name for path in written)}")
-        print(f"next: tunegate check {folder / 'tunegate.yaml'}")
+        console.print_written(written, starter.next_commands(written))
     return 0
 
 
@@ -67,7 +65,7 @@ def check(options: Namespace) -> int:
         facts = {"file": str(path), **_pipeline_summary(pipeline)}
         verdict = Verdict.INVALID if facts["leaks"] else Verdict.PASS
     if options.json:
-        print(json.dumps({"verdict": verdict, **facts}))
+        console.show_json({"verdict": verdict, **facts})
     else:
         console.print_check(facts)
     return verdict.exit_code
@@ -157,7 +155,7 @@ def run(options: Namespace) -> int:
         record = PipelineRun(pipeline, log, _tools(bar)).execute()
     report = _write_reports(record, html=folder / "report.html", markdown=folder / "summary.md", junit=None)
     if options.json:
-        print(json.dumps(console.run_as_json(record, report)))
+        console.show_json(console.run_as_json(record, report))
     else:
         console.print_run(record, report)
     return (record.verdict or Verdict.INVALID).exit_code
@@ -192,7 +190,7 @@ def gate(options: Namespace) -> int:
         result = run_gate(request, bar.update, installed_versions())
     report = _gate_reports(options, result, plan)
     if options.json:
-        print(json.dumps(console.gate_as_json(result)))
+        console.show_json(console.gate_as_json(result))
     else:
         console.print_gate(result, report)
     return result.deciding.verdict.exit_code
@@ -215,7 +213,7 @@ def _open_subject(options: Namespace, suite: Suite) -> Model:
     if options.responses is not None:
         responses, notes = load_responses(Path(options.responses), {case.id for case in suite.cases})
         for note in notes:
-            print(f"tunegate gate: {note}", file=sys.stderr)
+            print(console.printable(f"tunegate gate: {note}"), file=sys.stderr)
         return responses
     from tunegate.open_model import open_model
 
@@ -252,7 +250,7 @@ def judge(options: Namespace) -> int:
     with console.Bar() as bar:
         facts = measure(request, bar.update)
     if options.json:
-        print(json.dumps(facts))
+        console.show_json(facts)
     else:
         console.print_judge(facts)
     return 0 if facts["admitted"] else 1
@@ -273,7 +271,7 @@ def report(options: Namespace) -> int:
     markdown = Path(options.markdown) if options.markdown else None
     _write_reports(record, html, junit, markdown)
     if options.json:
-        print(json.dumps(console.run_as_json(record, html)))
+        console.show_json(console.run_as_json(record, html))
     else:
         console.print_run(record, html)
     return 0
@@ -311,7 +309,7 @@ def promote(options: Namespace) -> int:
 
 def _show(promotion: Promotion, options: Namespace) -> None:
     if options.json:
-        print(json.dumps(console.promotion_as_json(promotion)))
+        console.show_json(console.promotion_as_json(promotion))
     else:
         console.print_promotion(promotion)
 

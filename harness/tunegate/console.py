@@ -2,58 +2,19 @@
 
 from __future__ import annotations
 
-import sys
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
-from unicodedata import category
+from typing import Any
 
 from tunegate.gate_run import GateRunResult
 from tunegate.outcomes import Verdict
+from tunegate.printable import json_line, printable
+from tunegate.progress import Bar as Bar
 from tunegate.record import AttemptRecord, GateRecord, RunRecord, StageRecord
 from tunegate.registry import Promotion
 
 SHOWN_IDS = 12
-_BAR = "{desc}: |{bar}| {n_fmt} of {total_fmt} [{elapsed}, {remaining} left, {rate_fmt}]"
-"""No percentage: how far a gate has come is easily taken for what the model has reached."""
-
-
-class Bar:
-    """A progress bar a gate, with cases per second and the time that is left; nothing where no one is watching."""
-
-    def __init__(self) -> None:
-        self._bar: Any = None
-        self._label = ""
-
-    def update(self, label: str, done: int, total: int) -> None:
-        """Show that `done` of `total` cases of the gate `label` are judged."""
-        if self._bar is None or label != self._label:
-            from tqdm import tqdm
-
-            self.close()
-            self._label = label
-            self._bar = tqdm(
-                total=total, initial=done, desc=label, unit="case", disable=None, leave=False, bar_format=_BAR
-            )
-        self._bar.update(done - self._bar.n)
-        if done == total:
-            self.close()
-
-    def say(self, line: str) -> None:
-        """Print a line above the bar."""
-        self.close()
-        print(printable(line), file=sys.stderr, flush=True)
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-        self._bar = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
 
 # --- lines ---------------------------------------------------------------------------------------------------------
 
@@ -63,17 +24,9 @@ def show(line: str) -> None:
     print(printable(line))
 
 
-def printable(text: str) -> str:
-    """The text with signs escaped that would move the cursor, start a line or turn the direction of writing.
-
-    Ids, reasons and paths come from files and models; none may draw a verdict of its own on the terminal.
-    """
-    if text.isprintable():
-        return text
-    return "".join(char.encode("unicode_escape").decode() if category(char) in _ACTIVE else char for char in text)
-
-
-_ACTIVE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+def show_json(value: object) -> None:
+    """Print the one JSON object of `--json`."""
+    print(json_line(value))
 
 
 # --- a gate --------------------------------------------------------------------------------------------------------
@@ -220,7 +173,17 @@ def _time(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds // 60:.0f} min {seconds % 60:02.0f} s"
 
 
-# --- check, promote ------------------------------------------------------------------------------------------------
+# --- init, check, promote --------------------------------------------------------------------------------------------
+
+
+def print_written(files: Sequence[Path], commands: Sequence[Sequence[str]]) -> None:
+    """The files, as paths from here, and the commands to type next, from here."""
+    show(f"wrote {len(files)} files:")
+    for path in files:
+        show(f"  {path}")
+    show("next:")
+    for command in commands:
+        show(f"  {shlex.join(command)}")
 
 
 def print_check(facts: dict[str, Any]) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from tunegate.console import Bar, show
+from tunegate.console import Bar, show, show_json
 from tunegate.exceptions import ConfigError
 from tunegate.leak_texts import TrainRow, row_as_it_is
 from tunegate.leakage import Embed, Leak, Looking, compare, excerpt
@@ -34,7 +33,7 @@ def leakage(options: Namespace, suites: Sequence[Suite], embed: Embed | None) ->
     cases = sum(len(suite.cases) for suite in suites)
     if options.json:
         found = [{key: value for key, value in asdict(leak).items() if key != "stage"} for leak in leaks]
-        print(json.dumps({"verdict": verdict, "rows": len(rows), "cases": cases, "leaks": found}))
+        show_json({"verdict": verdict, "rows": len(rows), "cases": cases, "leaks": found})
     else:
         _show(leaks, len(rows), cases)
     return verdict.exit_code

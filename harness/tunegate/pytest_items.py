@@ -12,6 +12,7 @@ from tunegate.cases import Case
 from tunegate.exceptions import TunegateError
 from tunegate.gate_function import mark_of
 from tunegate.outcomes import Outcome, Verdict
+from tunegate.printable import printable, printable_lines
 from tunegate.pytest_gates import Gate, load_function_gate, load_gate
 from tunegate.pytest_ledger import COMPLETE, DECIDING, attach, show_missed
 from tunegate.record import GateRecord
@@ -37,7 +38,7 @@ class GateFile(pytest.File):
         try:
             gate = load_gate(self.config, _short_path(self.path), self.nodeid)
         except TunegateError as error:
-            raise self.CollectError(str(error)) from None
+            raise self.CollectError(printable(str(error))) from None
         yield from _items(self, gate)
 
 
@@ -59,7 +60,7 @@ class GateFunction(pytest.Collector):
             path = _short_path(self.path)
             gate = load_function_gate(self.config, self.function, mark, self.name, path, self.nodeid)
         except TunegateError as error:
-            raise self.CollectError(str(error)) from None
+            raise self.CollectError(printable(str(error))) from None
         yield from _items(self, gate)
 
 
@@ -71,7 +72,7 @@ def _short_path(path: Path) -> Path:
 
 def _items(parent: pytest.Collector, gate: Gate) -> Iterator[pytest.Item]:
     for case in gate.cases:
-        yield _node(CaseItem, parent, f"case[{_printable(case.id)}]", gate=gate, case=case)
+        yield _node(CaseItem, parent, f"case[{printable(case.id)}]", gate=gate, case=case)
     yield _node(DecidingItem, parent, DECIDING, gate=gate)
 
 
@@ -170,13 +171,14 @@ class DecidingItem(GateItem):
         return self._end("\n".join([f"{_count(record)}; record: {result.folder}", *_details(record), *self.gate.notes]))
 
     def _end(self, text: str) -> None:
+        text = printable_lines(text)
         self.summary = f"{self.verdict}: {text.splitlines()[0]}"
         self.user_properties.append(("verdict", self.verdict.value))
         if self.verdict is not Verdict.PASS:
             raise GateVerdict(f"{self.verdict}: {text}", pytrace=False)
 
     def complete(self, report: pytest.TestReport) -> None:
-        items = [f"{self.gate.node_id}::case[{_printable(case.id)}]" for case in self.gate.cases]
+        items = [f"{self.gate.node_id}::case[{printable(case.id)}]" for case in self.gate.cases]
         items = [] if report.passed else [*items, self.nodeid]
         facts = {"gate": self.gate.node_id, "verdict": self.verdict.value, "summary": self.summary, "items": items}
         attach(report, facts)
@@ -210,16 +212,11 @@ def _details(record: GateRecord) -> list[str]:
 def _listed(outcomes: list[Outcome], title: str) -> list[str]:
     if not outcomes:
         return []
-    shown = [f"  {_printable(outcome.case_id)}: {_short(outcome.reason)}" for outcome in outcomes[:SHOWN_CASES]]
+    shown = [f"  {printable(outcome.case_id)}: {_short(outcome.reason)}" for outcome in outcomes[:SHOWN_CASES]]
     more = [f"  and {len(outcomes) - SHOWN_CASES} more"] if len(outcomes) > SHOWN_CASES else []
     return [f"{title}, {len(outcomes)}:", *shown, *more]
 
 
 def _short(text: str) -> str:
-    line = _printable(" ".join(text.split()))
+    line = printable(" ".join(text.split()))
     return line if len(line) <= MAX_REASON else f"{line[: MAX_REASON - 1]}…"
-
-
-def _printable(text: str) -> str:
-    """Text that cannot move the cursor: reasons quote answers, and an answer may hold anything."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from tunegate.exceptions import CannotJudge, ConfigError, nearest
@@ -27,6 +29,20 @@ def write_example(name: str, folder: Path) -> list[Path]:
     if name not in EXAMPLES:
         raise ConfigError(f"--example {name}: no such example{nearest(name, EXAMPLES)}")
     return _copy(resolve(EXAMPLES[name], Path()), folder)
+
+
+def next_commands(written: Sequence[Path]) -> list[list[str]]:
+    """What to type next, from the folder where the user is: gate the answers that came with it, check, run."""
+    places = {path.name: str(path) for path in written}
+    gate = ["tunegate", "gate", "--responses", places.get("answers.jsonl", ""), "--suite", places.get("facts.yaml", "")]
+    pipeline = places["tunegate.yaml"]
+    return [*([gate] if "" not in gate else []), ["tunegate", "check", pipeline], ["tunegate", "run", pipeline]]
+
+
+def from_here(path: Path) -> Path:
+    """The path as a user would type it: relative where it leads down from the working folder."""
+    path, here = Path(os.path.abspath(path)), Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _copy(source: Path, folder: Path) -> list[Path]:

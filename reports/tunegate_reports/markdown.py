@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tunegate.outcomes import Outcome, Verdict
+from tunegate.printable import without_commands
 from tunegate.record import GateRecord, RunRecord
 from tunegate_reports.answer import CASE_WORDS, gate_words
 from tunegate_reports.files import write_atomically
@@ -91,7 +92,7 @@ def _text(text: str, limit: int | None = MAX_TEXT) -> str:
 
 def code(text: str, limit: int = MAX_TEXT) -> str:
     """Text as a code span; its fence is longer than any run of backticks inside."""
-    line = _one_line(text, limit) or " "
+    line = without_commands(_one_line(text, limit)) or " "
     fence = "`" * (max((len(run) for run in re.findall("`+", line)), default=0) + 1)
     return f"{fence} {line} {fence}"
 

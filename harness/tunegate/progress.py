@@ -1,0 +1,109 @@
+"""How far a gate has come, on standard error: a bar on a terminal, and now and then a line in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Protocol, Self, TextIO
+
+from tunegate.printable import printable
+
+_BAR = "{desc}: |{bar}| {n_fmt} of {total_fmt} [{elapsed}, {remaining} left, {rate_fmt}]"
+"""No percentage: how far a gate has come is easily taken for what the model has reached."""
+
+FIRST_MINUTE_S, LATER_S = 10.0, 60.0
+"""Seconds between two lines in a log: often at first, so that a slow gate shows at once, then once a minute."""
+
+
+class _Shown(Protocol):
+    def update(self, label: str, done: int, total: int) -> None: ...
+    def close(self) -> None: ...
+
+
+class Bar:
+    """Cases done and left, cases per second, and the time that is left, for one gate after another."""
+
+    def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stream = stream or sys.stderr
+        self._shown: _Shown = _Drawn(self._stream) if self._stream.isatty() else _Logged(self._stream, clock)
+
+    def update(self, label: str, done: int, total: int) -> None:
+        """Show that `done` of `total` cases of the gate `label` are judged."""
+        self._shown.update(printable(label), done, total)
+
+    def say(self, line: str) -> None:
+        """Print a line above the bar."""
+        self._shown.close()
+        print(printable(line), file=self._stream, flush=True)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._shown.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+class _Drawn:
+    """A bar that is drawn over and over in one place, and goes when its gate is done."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._bar: Any = None
+        self._label = ""
+
+    def update(self, label: str, done: int, total: int) -> None:
+        if self._bar is None or label != self._label:
+            from tqdm import tqdm
+
+            self.close()
+            self._label = label
+            self._bar = tqdm(
+                total=total, initial=done, desc=label, unit="case", leave=False, bar_format=_BAR, file=self._stream
+            )
+        self._bar.update(done - self._bar.n)
+        if done == total:
+            self.close()
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        self._bar = None
+
+
+class _Logged:
+    """Lines, for nobody may be watching: none for a gate that is done within ten seconds, one a minute in the end."""
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float]) -> None:
+        self._stream = stream
+        self._clock = clock
+        self._label: str | None = None
+        self._began = self._told = 0.0
+        self._begun_with = 0
+
+    def update(self, label: str, done: int, total: int) -> None:
+        now = self._clock()
+        if label != self._label:
+            self._label, self._began, self._told, self._begun_with = label, now, now, done
+        elapsed = now - self._began
+        due = self._told + (FIRST_MINUTE_S if elapsed <= 60 else LATER_S)
+        if now >= due and self._begun_with < done < total:
+            self._told = now
+            rate = (done - self._begun_with) / elapsed
+            told = f"{rate:.2g} a second, about {_duration((total - done) / rate)} left"
+            print(f"{label}: {done} of {total} cases, {told}", file=self._stream, flush=True)
+        if done == total:
+            self.close()
+
+    def close(self) -> None:
+        self._label = None
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,90 @@
+"""Progress: a bar where someone watches, a line now and then in a log, and nothing for what is done at once."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+from tunegate.progress import Bar
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@dataclass
+class Clock:
+    """Stands still until it is told."""
+
+    now: float = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def lines_of(seconds: list[float], total: int | None = None, begun_with: int = 0) -> list[str]:
+    """What a log shows of a gate of which one case is judged after each of these times."""
+    log, clock = io.StringIO(), Clock()
+    total = begun_with + len(seconds) if total is None else total
+    with Bar(log, clock) as bar:
+        bar.update("facts", begun_with, total)
+        for done, waited in enumerate(seconds, start=begun_with + 1):
+            clock.now += waited
+            bar.update("facts", done, total)
+    return log.getvalue().splitlines()
+
+
+def test_a_gate_of_stored_answers_logs_nothing() -> None:
+    assert lines_of([0.001] * 100) == []
+    assert lines_of([0.09] * 100) == []
+
+
+def test_a_log_tells_cases_rate_and_time_left() -> None:
+    lines = lines_of([2.0] * 12, total=100)
+    assert lines == [
+        "facts: 5 of 100 cases, 0.5 a second, about 3 min 10 s left",
+        "facts: 10 of 100 cases, 0.5 a second, about 3 min 0 s left",
+    ]
+    assert "%" not in "".join(lines), "how far a gate has come is no pass rate"
+
+
+def test_the_rate_is_that_of_this_process() -> None:
+    assert lines_of([10.0], total=100, begun_with=60) == ["facts: 61 of 100 cases, 0.1 a second, about 6 min 30 s left"]
+
+
+def test_an_hour_costs_few_lines() -> None:
+    lines = lines_of([1.0] * 3600)
+    assert len(lines) == 6 + 59 - 1
+    assert lines[-1].startswith("facts: 35")
+
+
+def test_many_cases_at_once_are_one_line() -> None:
+    """A batch is judged in no time after a long silence; its cases must not each print a line."""
+    assert len(lines_of([30.0, *[0.0] * 31, 30.0, *[0.0] * 31], total=100)) == 2
+
+
+def test_each_gate_begins_anew() -> None:
+    log, clock = io.StringIO(), Clock()
+    with Bar(log, clock) as bar:
+        for gate in ("facts", "quality", "quality"):
+            for done in range(3):
+                bar.update(gate, done, 2)
+                clock.now += 9.0
+    assert log.getvalue() == ""
+
+
+def test_what_is_said_stands_in_the_log() -> None:
+    log = io.StringIO()
+    Bar(log).say("sft#1: training on 80 rows\x1b[2K")
+    assert log.getvalue() == "sft#1: training on 80 rows\\x1b[2K\n"
+
+
+def test_a_terminal_shows_a_bar_that_goes() -> None:
+    terminal = Terminal()
+    with Bar(terminal) as bar:
+        for done in range(11):
+            bar.update("facts", done, 10)
+    assert "facts: |" in terminal.getvalue()
+    assert terminal.getvalue().endswith("\r")
+    assert "\n" not in terminal.getvalue()
