@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tunegate.cases import Case
-from tunegate.checks import Sample, gate_can_fail, judge, unique_names
+from tunegate.cases import Case, Prompt
+from tunegate.checks import Sample, gate_can_fail, judge, unique_names, variants_of
 from tunegate.models import Response
 from tunegate.outcomes import Finding, Outcome, Verdict
 
@@ -30,6 +30,9 @@ class Scripted:
     max_errors: dict[str, int] = field(default_factory=dict)
     fingerprint: str = "scripted"
     calls: list[list[str]] = field(default_factory=list)
+
+    def variants(self, case: Case) -> tuple[Prompt, ...]:
+        return ()
 
     def judge(self, samples: Sequence[Sample]) -> Sequence[Finding]:
         self.calls.append([sample.case.id for sample in samples])
@@ -168,3 +171,32 @@ def test_a_gate_can_fail_by_a_check_that_decides_or_by_a_cap_below_its_number_of
     assert gate_can_fail([only_reports, Scripted(right)], 100)
     assert gate_can_fail([Scripted(right, can_fail=False, max_errors={"empty": 99})], 100)
     assert not gate_can_fail([Scripted(right, can_fail=False, max_errors={"empty": 100})], 100)
+
+
+# --- prompts asked beside the case's own ---------------------------------------------------------------------------
+
+
+def test_each_check_sees_the_answers_to_its_own_variants() -> None:
+    seen: dict[str, list[tuple[str, ...]]] = {}
+
+    @dataclass(frozen=True)
+    class Asking(Scripted):
+        prompts: tuple[str, ...] = ()
+
+        def variants(self, case: Case) -> tuple[Prompt, ...]:
+            return self.prompts
+
+        def judge(self, samples: Sequence[Sample]) -> Sequence[Finding]:
+            seen[self.name] = [tuple(answer.text for answer in sample.variants) for sample in samples]
+            return [Finding(self.name, Verdict.PASS) for _ in samples]
+
+    checks = [
+        Asking(lambda samples: [], name="a", prompts=("one", "two")),
+        Asking(lambda samples: [], name="none"),
+        Asking(lambda samples: [], name="b", prompts=("three",)),
+    ]
+    case = Case("1", "?")
+    assert variants_of(checks, case) == ("one", "two", "three")
+    answers = tuple(Response(f"to {prompt}") for prompt in variants_of(checks, case))
+    list(judge(checks, [Sample(case, Response("!"), variants=answers)]))
+    assert seen == {"a": [("to one", "to two")], "none": [()], "b": [("to three",)]}

@@ -12,7 +12,7 @@ from conftest import Bank, write_jsonl
 from test_checks import Scripted
 
 from tunegate.banks import draw
-from tunegate.cases import Case
+from tunegate.cases import Case, Prompt
 from tunegate.event_log import RunLog
 from tunegate.evidence import recheck
 from tunegate.exceptions import CannotJudge, ConfigError, Inconclusive
@@ -368,3 +368,18 @@ def test_a_system_message_goes_first_unless_the_prompt_brings_one() -> None:
     )
     own = ({"role": "system", "content": "Mine."}, {"role": "user", "content": "Why?"})
     assert chat(own, "Be brief.") == own  # type: ignore[arg-type]
+
+
+def test_variants_are_asked_beside_the_case_and_are_no_cases_of_their_own(tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Same(Scripted):
+        def variants(self, case: Case) -> tuple[Prompt, ...]:
+            return (f"{case.prompt_text} and you?",)
+
+    def same(samples: Sequence[Any]) -> list[Finding]:
+        return [Finding("x", PASS if s.variants[0].text == s.response.text else FAIL) for s in samples]
+
+    stays = run(tmp_path / "stays", make_suite(check=Same(same)), ScriptedModel(lambda case: "same"))
+    changes = run(tmp_path / "changes", make_suite(check=Same(same)), ScriptedModel(lambda case: case.prompt_text))
+    assert (stays.verdict, stays.passed, len(stays.outcomes)) == (PASS, 10, 10)
+    assert (changes.verdict, changes.failed, len(changes.outcomes)) == (FAIL, 10, 10)

@@ -6,10 +6,11 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Protocol
 
-from tunegate.cases import Case
+from tunegate.cases import Case, Prompt
 from tunegate.exceptions import without_addresses
 from tunegate.models import Response
 from tunegate.outcomes import Finding, Outcome, Verdict, combine
@@ -17,12 +18,16 @@ from tunegate.outcomes import Finding, Outcome, Verdict, combine
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What a check looks at: a case, the response to it, and which model gave it: its fingerprint, if any, and name."""
+    """What a check looks at: a case, the response to it, and which model gave it: its fingerprint, if any, and name.
+
+    `variants` are the responses to the prompts that the check asked for beside the case's own, in its order.
+    """
 
     case: Case
     response: Response
     model_sha256: str | None = None
     model_name: str = ""
+    variants: tuple[Response, ...] = ()
 
 
 class Check(Protocol):
@@ -30,7 +35,8 @@ class Check(Protocol):
 
     `judge` returns one finding per sample, in order. `batch_size` is how many samples it likes at once: 1 for plain
     functions, more for checks that gain from batching. `needs_choices` asks the model for the likelihood of each
-    choice instead of a generated answer. `max_errors` caps error categories over a whole gate. `can_fail` is False for
+    choice instead of a generated answer. `variants` are prompts that the model is asked beside the case's own, for
+    checks that compare answers. `max_errors` caps error categories over a whole gate. `can_fail` is False for
     a check that only reports.
     `fingerprint` is everything that can change a finding: name, version, options, contents of the files it uses.
     """
@@ -49,6 +55,7 @@ class Check(Protocol):
     def can_fail(self) -> bool: ...
     @property
     def fingerprint(self) -> str: ...
+    def variants(self, case: Case) -> tuple[Prompt, ...]: ...
     def judge(self, samples: Sequence[Sample]) -> Sequence[Finding]: ...
 
 
@@ -66,11 +73,12 @@ def gate_can_fail(checks: Sequence[Check], drawn: int) -> bool:
 def judge(checks: Sequence[Check], samples: Sequence[Sample]) -> Iterator[Outcome]:
     """Run every check on every sample; one outcome per sample, in order.
 
+    A sample holds the responses to the variants of all checks, as `variants_of` lists them; each check sees its own.
     A response that could not be generated is INVALID without asking any check.
     """
     answered = [sample for sample in samples if sample.response.error is None]
     columns = [
-        [_recorded(finding, name) for finding in _run(check, answered)]
+        [_recorded(finding, name) for finding in _run(check, _with_own_variants(answered, checks, check))]
         for check, name in zip(checks, unique_names(checks), strict=True)
     ]
     rows = iter(zip(*columns, strict=True))
@@ -79,6 +87,22 @@ def judge(checks: Sequence[Check], samples: Sequence[Sample]) -> Iterator[Outcom
             yield _outcome(sample, next(rows, ()))
         else:
             yield _outcome(sample, [Finding("model", Verdict.INVALID, reason=sample.response.error)])
+
+
+def variants_of(checks: Sequence[Check], case: Case) -> tuple[Prompt, ...]:
+    """The prompts that the checks want asked beside the case's own, those of the first check first."""
+    return tuple(prompt for check in checks for prompt in check.variants(case))
+
+
+def _with_own_variants(samples: Sequence[Sample], checks: Sequence[Check], check: Check) -> Sequence[Sample]:
+    if not any(sample.variants for sample in samples):
+        return samples
+    before = list(takewhile(lambda other: other is not check, checks))
+    starts = [len(variants_of(before, sample.case)) for sample in samples]
+    return [
+        replace(sample, variants=sample.variants[start : start + len(check.variants(sample.case))])
+        for sample, start in zip(samples, starts, strict=True)
+    ]
 
 
 def _run(check: Check, samples: Sequence[Sample]) -> Iterator[Finding]:

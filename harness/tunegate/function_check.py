@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tunegate.cases import Case
+from tunegate.cases import Case, Prompt
 from tunegate.checks import Sample
 from tunegate.exceptions import ConfigError
 from tunegate.files import one_line
@@ -47,6 +47,9 @@ class FunctionCheck:
             ) from error
         module, folder = dotted_name(path)
         return cls(name, function, f"{name}@{sources_sha256(local_sources(module, path, folder))}")
+
+    def variants(self, case: Case) -> tuple[Prompt, ...]:
+        return ()
 
     def judge(self, samples: Sequence[Sample]) -> Sequence[Finding]:
         return [self._judge(sample) for sample in samples]

@@ -17,7 +17,7 @@ import pytest
 
 from tunegate.banks import draw
 from tunegate.cases import Case
-from tunegate.checks import Sample, judge
+from tunegate.checks import judge
 from tunegate.event_log import last_event
 from tunegate.exceptions import CannotJudge, ConfigError, TunegateError
 from tunegate.function_check import FunctionCheck
@@ -29,7 +29,7 @@ from tunegate.pipeline import suite_place
 from tunegate.plans import GatePlan
 from tunegate.pytest_ledger import SESSION
 from tunegate.responses import load_responses
-from tunegate.runner import ask, no_progress
+from tunegate.runner import ask_samples, no_progress
 from tunegate.sampling import SinglePlan
 from tunegate.suites import Suite, load_suite
 from tunegate.versions import installed_versions
@@ -172,11 +172,7 @@ class Gate:
 
 
 def _judge(suite: Suite, model: Model, cases: Sequence[Case]) -> list[Outcome]:
-    responses = ask(suite, model, cases)
-    samples = [
-        Sample(case, response, model.sha256, model.name) for case, response in zip(cases, responses, strict=True)
-    ]
-    return list(judge(suite.checks, samples))
+    return list(judge(suite.checks, ask_samples(suite, model, cases)))
 
 
 @contextmanager

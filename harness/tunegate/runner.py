@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from itertools import takewhile
+from dataclasses import asdict, dataclass, replace
+from itertools import islice, takewhile
 from typing import Any, Protocol
 
 from tunegate.banks import Part, draw
 from tunegate.cases import Case
-from tunegate.checks import Sample, gate_can_fail, judge
+from tunegate.checks import Sample, gate_can_fail, judge, variants_of
 from tunegate.decision import Decision, find_stop
 from tunegate.exceptions import ConfigError, Inconclusive, TunegateError, without_addresses
 from tunegate.models import Model, Response
@@ -205,12 +205,8 @@ def _judged(suite: Suite, model: Model, block: Sequence[Case], finished: frozens
     """Ask and judge a block; it is asked whole, so that resuming asks for the very same batches."""
     if all(case.id in finished for case in block):
         return
-    samples = [
-        Sample(case, response, model.sha256, model.name)
-        for case, response in zip(block, ask(suite, model, block), strict=True)
-        if case.id not in finished
-    ]
-    yield from _judged_in_batches(suite, samples)
+    samples = ask_samples(suite, model, block)
+    yield from _judged_in_batches(suite, [sample for sample in samples if sample.case.id not in finished])
 
 
 def _judged_in_batches(suite: Suite, samples: Sequence[Sample]) -> Iterator[Outcome]:
@@ -218,6 +214,22 @@ def _judged_in_batches(suite: Suite, samples: Sequence[Sample]) -> Iterator[Outc
     size = max(check.batch_size for check in suite.checks)
     for start in range(0, len(samples), size):
         yield from judge(suite.checks, samples[start : start + size])
+
+
+def ask_samples(suite: Suite, model: Model, cases: Sequence[Case]) -> list[Sample]:
+    """Ask the model the cases, and what the checks want asked beside them; one sample per case, in order."""
+    responses = ask(suite, model, cases)
+    variants = [variants_of(suite.checks, case) for case in cases]
+    asked = [
+        replace(case, id=f"{case.id} [variant {number}]", prompt=prompt)
+        for case, prompts in zip(cases, variants, strict=True)
+        for number, prompt in enumerate(prompts, start=1)
+    ]
+    answers = iter(ask(suite, model, asked) if asked else ())
+    return [
+        Sample(case, response, model.sha256, model.name, tuple(islice(answers, len(prompts))))
+        for case, response, prompts in zip(cases, responses, variants, strict=True)
+    ]
 
 
 def ask(suite: Suite, model: Model, cases: Sequence[Case]) -> list[Response]:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tunegate.cases import Case
-from tunegate.checks import Sample, judge
+from tunegate.checks import judge
 from tunegate.event_log import RunLog
 from tunegate.exceptions import CannotJudge, Tampered
 from tunegate.leakage import Embed
@@ -17,7 +17,7 @@ from tunegate.outcomes import Verdict
 from tunegate.pipeline import Pipeline, Stage
 from tunegate.record import AttemptRecord, Diagnosis, GateRecord, read_run
 from tunegate.retrain import Evidence, Settings, apply, diagnose, first_settings
-from tunegate.runner import Progress, ask, no_progress
+from tunegate.runner import Progress, ask_samples, no_progress
 from tunegate.seeds import derived_seed
 from tunegate.stage_gates import StageGates
 from tunegate.suites import Suite
@@ -223,10 +223,7 @@ class StageRun:
             return 0, 0  # training rows have no choices to choose from
         cases = [Case(f"train-{example.number}", example.prompt, (example.wanted,)) for example in examples]
         model = self._open_model(on_disk)
-        responses = ask(suite, model, cases)
-        samples = [
-            Sample(case, response, model.sha256, model.name) for case, response in zip(cases, responses, strict=True)
-        ]
+        samples = ask_samples(suite, model, cases)
         verdicts = [outcome.verdict for outcome in judge(suite.checks, samples)]
         return verdicts.count(Verdict.PASS), len(verdicts) - verdicts.count(Verdict.INVALID)
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, field_validator, model_validator
 
+from tunegate.cases import Case, Prompt
 from tunegate.checks import Sample
 from tunegate.exceptions import ConfigError
 from tunegate.outcomes import Finding, Verdict
@@ -76,6 +77,9 @@ class CheckBase(Options):
     @property
     def can_fail(self) -> bool:
         return True
+
+    def variants(self, case: Case) -> tuple[Prompt, ...]:
+        return ()
 
     @property
     def fingerprint(self) -> str:
