@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import jsonschema
 import pytest
 
-from tunegate.cli import main
+from tests.readme_tree import README, ROOT
+from tunegate.cli import build_parser, main
 from tunegate.json_schema import pipeline_json_schema
+from tunegate.starter import STARTER
 from tunegate.yaml_file import load_yaml
 
 
@@ -17,8 +21,61 @@ def test_starter_project_passes_check(tmp_path: Path, capsys: pytest.CaptureFixt
     assert main(["init", str(tmp_path / "project")]) == 0
     assert main(["check", str(tmp_path / "project" / "tunegate.yaml")]) == 0
     assert "suite facts: 5 cases" in capsys.readouterr().out
-    workflow = load_yaml(tmp_path / "project" / ".github" / "workflows" / "gate.yaml").data
-    assert any("tunegate run" in step.get("run", "") for step in workflow["jobs"]["gate"]["steps"])
+
+
+@pytest.mark.parametrize("where", [".", "my expert", "deep/er", "ABSOLUTE"])
+@pytest.mark.parametrize("example", [[], ["--example", "gene-expert"]])
+def test_it_prints_where_the_files_are_and_commands_that_work_from_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], where: str, example: list[str]
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert main(["init", str(tmp_path / "elsewhere") if where == "ABSOLUTE" else where, *example]) == 0
+    said = capsys.readouterr().out
+    files, _, commands = said.partition("next:\n")
+    first, *paths = files.splitlines()
+    assert first == f"wrote {len(paths)} files:"
+    assert all(Path(path.strip()).is_file() for path in paths)
+    assert all(Path(path.strip()).is_absolute() == (where == "ABSOLUTE") for path in paths)
+    typed = [shlex.split(line) for line in commands.splitlines()]
+    assert [words[:2] for words in typed][-2:] == [["tunegate", "check"], ["tunegate", "run"]]
+    for words in typed[:-1]:
+        assert main(words[1:]) == 0
+
+
+def test_the_workflow_gates_with_the_core_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It installs nothing from an index that has no Tunegate, nor torch; and what it runs passes as it stands."""
+    main(["init", str(tmp_path)])
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / ".github" / "workflows" / "gate.yaml"
+    workflow = load_yaml(path).data
+    runs = [step["run"] for step in workflow["jobs"]["gate"]["steps"] if "run" in step]
+    installs = [run for run in runs if run.startswith("pip install")]
+    assert installs == ['pip install "tunegate @ $TUNEGATE"']
+    assert workflow["env"]["TUNEGATE"].startswith("git+https://git.example.org/")
+    [gate] = [shlex.split(run) for run in runs if run.startswith("tunegate")]
+    capsys.readouterr()
+    assert main([word.replace("$GITHUB_STEP_SUMMARY", "summary.md") for word in gate[1:]]) == 0
+    assert "PASS: 4 of 5, 4 needed" in capsys.readouterr().out
+    assert (tmp_path / "report.html").is_file()
+    assert "colour-sky" in (tmp_path / "summary.md").read_text()
+    to_train = re.findall(r"^#     - run: (.*)", path.read_text(), re.M)
+    torch = re.search(r"^torch==.*", (ROOT / "constraints.txt").read_text(), re.M)
+    assert torch
+    assert to_train[0].startswith(f"pip install {torch[0]} "), "before anything that would bring another torch"
+    for command in to_train[2:]:
+        build_parser().parse_args(command.split()[1:])
+
+
+def test_the_workflow_and_the_readme_agree() -> None:
+    readme = README.read_text(encoding="utf-8").partition("## In CI")[2].partition("\n## ")[0]
+    workflow = (STARTER / ".github" / "workflows" / "gate.yaml").read_text(encoding="utf-8")
+    commands = re.findall(r"^ *- run: (.*?)(?:  #.*)?$", readme, re.M)
+    assert len(commands) >= 2
+    for command in commands:
+        assert command in workflow, command
 
 
 def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
