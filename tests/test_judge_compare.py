@@ -44,7 +44,7 @@ def test_the_numbers() -> None:
     assert of("x", "y", "x")["contains"] == 1.0
 
 
-@given(st.text(), st.text(min_size=1), st.text())
+@given(st.text(), st.text().filter(lambda text: any(part.strip() for part in text.split("/"))), st.text())
 def test_any_text_has_finite_numbers(answer: str, reference: str, prompt: str) -> None:
     row = of(answer, reference, prompt=prompt, separator="/")
     assert all(0.0 <= value < 20.0 for value in row.values())
@@ -112,10 +112,11 @@ def test_the_judge_in_a_gate(tmp_path: Path) -> None:
     inputs, passed = rows()
     (tmp_path / "weights.json").write_text(fitted_json(fit(inputs, passed), ["q"], {}))
     check = admitted_judge({"compare": {"features": WORDS, "fitted": "weights.json"}}, tmp_path)
-    good, bad, none = check.judge([sample("It is BLM.", "BLM"), sample("It is WRN.", "BLM"), sample("It is BLM.")])
+    good, bad = check.judge([sample("It is BLM.", "BLM"), sample("It is WRN.", "BLM")])
+    for none in check.judge([sample("It is BLM."), sample("", ""), sample("", " ", "")]):
+        assert none.verdict is INVALID
     assert (good.verdict, good.value) == (PASS, "correct")
     assert (bad.verdict, bad.value) == (FAIL, "incorrect")
-    assert none.verdict is INVALID
     (tmp_path / "weights.json").write_text(fitted_json(fit(inputs[:200], passed[:200]), ["q"], {}))
     other = build_check({"judge": {"compare": {"features": WORDS, "fitted": "weights.json"}}}, tmp_path)
     assert "not admitted" in other.judge([sample("It is BLM.", "BLM")])[0].reason

@@ -30,6 +30,7 @@ FeatureName = Literal["contains", "recall", "numbers", "length", "similarity", "
 EMBEDDED = {"similarity", "support"}
 MOST_EMBEDDED = 8
 """References of one case that are embedded at most; some questions have a hundred spellings of the answer."""
+NO_REFERENCE = "the case has no reference, or an empty one"
 FORMAT = "tunegate-compare/1"
 _NUMBER = re.compile(r"\d+")
 
@@ -90,10 +91,10 @@ class ComparingJudge:
         return Similarity(min=0.0).embed
 
     def opinions(self, samples: Sequence[Sample]) -> list[Opinion]:
-        judged = [sample for sample in samples if sample.case.references]
+        judged = [sample for sample in samples if has_reference(sample, self.options)]
         rows = iter(numbers(judged, self.options, self._embed))
         return [
-            self._opinion(next(rows)) if sample.case.references else Opinion(None, "the case has no reference")
+            self._opinion(next(rows)) if has_reference(sample, self.options) else Opinion(None, NO_REFERENCE)
             for sample in samples
         ]
 
@@ -120,7 +121,7 @@ def expanded(features: Sequence[str]) -> set[str]:
 
 
 def numbers(samples: Sequence[Sample], options: CompareOptions, embed: Embed) -> list[dict[str, float]]:
-    """For each sample, the numbers that its answer is judged by; of several references the best counts.
+    """For each sample (with a reference), the numbers that its answer is judged by; of references the best counts.
 
     contains: a reference stands in the answer. recall: the share of a reference's words, those of the question left
     out, that are in the answer. numbers: the share of its numbers. length: the words of answer and reference, as
@@ -139,7 +140,12 @@ def numbers(samples: Sequence[Sample], options: CompareOptions, embed: Embed) ->
 
 def _references(sample: Sample, separator: str | None) -> list[str]:
     parts = [part for text in sample.case.references for part in (text.split(separator) if separator else [text])]
-    return [part for part in parts if part.strip()] or [""]
+    return [part for part in parts if part.strip()]
+
+
+def has_reference(sample: Sample, options: CompareOptions) -> bool:
+    """Whether there is anything to compare the answer with."""
+    return bool(_references(sample, options.separator))
 
 
 def _words(sample: Sample, references: Sequence[str]) -> dict[str, float]:

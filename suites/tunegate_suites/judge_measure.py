@@ -22,7 +22,7 @@ from tunegate.yaml_file import load_yaml
 from tunegate_suites.build import build
 from tunegate_suites.judge import Judge
 from tunegate_suites.judge_admission import refusal
-from tunegate_suites.judge_compare import numbers, question_hash
+from tunegate_suites.judge_compare import has_reference, numbers, question_hash
 from tunegate_suites.judge_fit import fit, fitted_json, in_fitting_half
 from tunegate_suites.judge_labels import Labelled, LabelsOptions, Scheme, read_labels
 from tunegate_suites.judge_llm import TORN
@@ -97,7 +97,8 @@ def _fitted(judge: Judge, labels: Sequence[Labelled], request: MeasureRequest, m
     """Fit the judge on half of the questions and write its weights; the judge as it then is."""
     if judge.compare is None:
         raise ConfigError(f"{request.judge}: --fit is for judges that compare; this one has nothing to fit")
-    half = [one for one in labels if in_fitting_half(one.sample.case.prompt_text) and one.sample.case.references]
+    half = [one for one in labels if in_fitting_half(one.sample.case.prompt_text)]
+    half = [one for one in half if has_reference(one.sample, judge.compare)]
     passed = [one.passed for one in half]
     if len(set(passed)) < 2:
         raise ConfigError(f"{request.labels}: fitting needs answers that people passed and failed, with references")
