@@ -33,6 +33,7 @@ CHECKS = {
     "rougeLsum": "tunegate_suites.rouge:Rouge",
     "similarity": "tunegate_suites.similarity:Similarity",
     "judge": "tunegate_suites.judge:Judge",
+    "counterfactual": "tunegate_suites.counterfactual:Counterfactual",
     "errors": "tunegate_suites.errors:Errors",
     "evaluate": "tunegate_suites.evaluate_metric:Evaluate",
     "ragas": "tunegate_suites.ragas_metric:Ragas",

@@ -10,7 +10,6 @@ from pydantic import Field
 
 from tunegate.cases import Case, Prompt
 from tunegate.checks import Sample
-from tunegate.models import Response
 from tunegate.outcomes import Finding
 from tunegate_suites.base import CaseCheck
 from tunegate_suites.normalise import plain
@@ -49,8 +48,7 @@ class Counterfactual(CaseCheck, Normalising):
         return tuple(variant.prompt for variant in self._variants(case))
 
     def judge_one(self, sample: Sample) -> Finding:
-        variants = self._variants(sample.case)
-        answers: tuple[Response, ...] = sample.variants  # pyright: ignore[reportAttributeAccessIssue] (seam to come)
+        variants, answers = self._variants(sample.case), sample.variants
         if not variants:
             return self.invalid(f"the prompt has nothing to swap ({', '.join(self.swap)}), so it shows nothing")
         if len(answers) != len(variants):
