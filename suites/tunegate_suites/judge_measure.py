@@ -13,6 +13,7 @@ from tunegate import __version__
 from tunegate.admission import Agreement, default_path, write_admission
 from tunegate.agreement import Share, correlation, kappa, kappa_interval, position_bias
 from tunegate.banks import draw_order
+from tunegate.cases import Case, Prompt
 from tunegate.checks import Sample
 from tunegate.checks import judge as ask_checks
 from tunegate.exceptions import CannotJudge, ConfigError
@@ -152,6 +153,9 @@ class _Unadmitted:
     @property
     def batch_size(self) -> int:
         return self.judge_.batch_size
+
+    def variants(self, case: Case) -> tuple[Prompt, ...]:
+        return ()
 
     def judge(self, samples: Sequence[Sample]) -> Sequence[Finding]:
         return self.judge_.findings(samples)
