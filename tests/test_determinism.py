@@ -21,6 +21,6 @@ def test_float32_answers_do_not_depend_on_the_batch_size():
         text=True,
         check=True,
     )
-    shares = {row["precision"]: row for row in map(json.loads, done.stdout.splitlines())}
-    assert max(shares["fp32"]["differ_from_batch_32"].values()) <= 1
-    assert max(shares["bf16"]["differ_from_batch_32"].values()) <= 50
+    shares = {row["dtype"]: row for row in map(json.loads, done.stdout.splitlines())}
+    assert max(shares["float32"]["differ_from_batch_32"].values()) <= 1
+    assert max(shares["bfloat16"]["differ_from_batch_32"].values()) <= 50

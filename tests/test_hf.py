@@ -56,12 +56,12 @@ def plain_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def chat_model(chat_folder: Path) -> HFModel:
-    return HFModel.load(chat_folder, precision="fp32")
+    return HFModel.load(chat_folder, dtype="float32")
 
 
 @pytest.fixture(scope="module")
 def plain_model(plain_folder: Path) -> HFModel:
-    return HFModel.load(plain_folder, precision="fp32")
+    return HFModel.load(plain_folder, dtype="float32")
 
 
 @pytest.fixture
@@ -206,7 +206,7 @@ def test_chat_messages_without_chat_template_are_a_configuration_error(plain_mod
 
 
 def test_template_that_refuses_one_prompt_makes_that_case_invalid(chat_folder: Path):
-    model = HFModel.load(chat_folder, precision="fp32")
+    model = HFModel.load(chat_folder, dtype="float32")
     refusal = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system, please') }}{% endif %}"
     model.tokenizer.chat_template = refusal + model.tokenizer.chat_template
     refused = Case("s", ({"role": "system", "content": "x"}, {"role": "user", "content": "y"}))
@@ -264,7 +264,7 @@ def test_one_poisonous_case_is_invalid_alone(chat_model: HFModel):
 
 
 def test_weights_that_are_not_numbers_are_invalid_not_wrong(broken: Path):
-    model = HFModel.load(broken, precision="fp32")
+    model = HFModel.load(broken, dtype="float32")
     model.model.lm_head.weight.data.fill_(float("nan"))
     assert all("finite" in (response.error or "") for response in answers(model))
     scored = dict(model.score_choices([Case("a", "Rome", choices=("x", "y"))], SETTINGS))

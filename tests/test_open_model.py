@@ -6,15 +6,17 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from conftest import Bank
 from tiny_gguf import make_tiny_gguf
 from tiny_model import make_adapter, make_tiny_model
 
 from tunegate import gguf
 from tunegate.cases import Case
+from tunegate.cli import main
 from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.fingerprint import file_sha256, fingerprint
 from tunegate.hf import HFModel
@@ -22,6 +24,7 @@ from tunegate.loading import quiet_transformers
 from tunegate.models import GenerationSettings
 from tunegate.open_model import find_model, model_folder, model_sha256, open_model
 from tunegate.openai_server import OpenAIModel
+from tunegate.record import read_run
 
 torch = pytest.importorskip("torch")
 
@@ -56,7 +59,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def opened(spec: object) -> HFModel:
-    model = open_model(str(spec), precision="fp32")
+    model = open_model(str(spec), dtype="float32")
     assert isinstance(model, HFModel)
     return model
 
@@ -288,6 +291,28 @@ def test_server():
     model = open_model("http://127.0.0.1:9/v1#tiny")
     assert isinstance(model, OpenAIModel)
     assert model_sha256("http://127.0.0.1:9/v1#tiny") is None
+
+
+def test_server_has_its_own_number_type():
+    with pytest.raises(ConfigError, match="leave dtype out"):
+        open_model("http://127.0.0.1:9/v1#tiny", dtype="float32")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_gate_computes_in_the_number_type_asked_for_and_records_it(
+    dtype: str, folder: Path, make_bank: Callable[..., Bank]
+):
+    bank = make_bank(plan="{draw: 2, accept: 1}", generate="{max_new_tokens: 2}")
+    gate = ["gate", str(folder), "--suite", bank.suite, "--run", "run", "--dtype"]
+    assert main([*gate, dtype]) == 1  # it answers nonsense
+    assert read_run(Path("run")).gates["suite"].dtype == dtype
+    other = "bfloat16" if dtype == "float32" else "float32"
+    assert main([*gate, other]) == 5  # not the gate that the record holds
+
+
+def test_stored_responses_have_no_number_type(bank: Bank, capsys: pytest.CaptureFixture[str]):
+    assert main(["gate", "--responses", bank.answers(95), "--suite", bank.suite, "--dtype", "float32"]) == 2
+    assert "--dtype" in capsys.readouterr().err
 
 
 def test_hub_id_is_downloaded(folder: Path):

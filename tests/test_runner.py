@@ -51,6 +51,7 @@ class Spying:
     blocks: list[list[str]] = field(default_factory=list)
     name: str = "spying"
     sha256: str | None = "weights"
+    dtype: str | None = None
     block_size: int = 4
 
     def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:

@@ -64,6 +64,9 @@ def build_parser() -> argparse.ArgumentParser:
     gate.add_argument("--draw", type=int, metavar="N", help="how many cases to draw (default: the suite's plan)")
     gate.add_argument("--accept", type=int, metavar="K", help="how many must pass (default: the suite's plan)")
     gate.add_argument("--seed", type=int, default=0, help="seed of the draw (default: 0)")
+    gate.add_argument(
+        "--dtype", choices=("auto", "float32", "bfloat16"), help="number type of a local model (default: auto)"
+    )
     gate.add_argument("--batch-size", type=int, metavar="N", help="cases per batch of a local model")
     gate.add_argument("--run", metavar="FOLDER", help="record folder (default: tunegate-runs/SUITE-KEY)")
     gate.add_argument("--junit", metavar="FILE", help="also write JUnit XML")

@@ -211,13 +211,15 @@ def _plan(suite: Suite, options: Namespace) -> GatePlan:
 
 def _open_subject(options: Namespace, suite: Suite) -> Model:
     if options.responses is not None:
+        if options.dtype is not None:
+            raise ConfigError("--dtype: stored responses are not computed here; leave it out")
         responses, notes = load_responses(Path(options.responses), {case.id for case in suite.cases})
         for note in notes:
             print(console.printable(f"tunegate gate: {note}"), file=sys.stderr)
         return responses
     from tunegate.open_model import open_model
 
-    return open_model(options.model, batch_size=options.batch_size)
+    return open_model(options.model, dtype=options.dtype or "auto", batch_size=options.batch_size)
 
 
 def _gate_reports(options: Namespace, result: GateRunResult, plan: GatePlan) -> Path | None:

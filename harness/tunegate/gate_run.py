@@ -35,8 +35,9 @@ class GateRequest:
 
     @cached_property
     def key(self) -> str:
-        """Names this very gate: suite, plan, seed and the weights or stored answers."""
-        facts = [self.suite.sha256, asdict(self.plan), self.seed, self.model.sha256 or _answers_key(self.model)]
+        """Names this very gate: suite, plan, seed, the weights or stored answers, and the number type."""
+        subject = self.model.sha256 or _answers_key(self.model)
+        facts = [self.suite.sha256, asdict(self.plan), self.seed, subject, self.model.dtype]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
 
 
@@ -61,7 +62,7 @@ def run_gate(request: GateRequest, progress: Progress, versions: Mapping[str, st
     with RunLog.open(folder) as log:
         run = read_run(folder)
         if run.start and run.start.get("key") != request.key:
-            raise Tampered(f"{folder}: holds another gate (suite, plan, seed or model differ); choose another folder")
+            raise Tampered(f"{folder}: holds another gate (suite, plan, seed, model or dtype differ); choose another")
         if not run.start:
             log.append(
                 {

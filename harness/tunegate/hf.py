@@ -17,7 +17,7 @@ from typing import Any
 from tunegate import decoding, loading, prompting
 from tunegate.cases import Case
 from tunegate.exceptions import ConfigError
-from tunegate.loading import Precision, hf_import
+from tunegate.loading import Dtype, hf_import
 from tunegate.models import ChoiceScore, GenerationSettings, Response
 
 BATCH_SIZE_CPU, BATCH_SIZE_GPU = 32, 128
@@ -57,7 +57,7 @@ class HFModel:
         sha256: str | None = None,
         adapters: Sequence[Path] = (),
         device: str | None = None,
-        precision: Precision = "auto",
+        dtype: Dtype = "auto",
         batch_size: int | None = None,
     ) -> HFModel:
         """Load the model in `folder` and merge `adapters` into it, in order.
@@ -65,13 +65,18 @@ class HFModel:
         Adapters are merged in float32, then the model is cast: merging in bfloat16 would round the weights twice.
         """
         device = loading.choose_device(device)
-        dtype = loading.choose_dtype(precision, device)
+        torch_dtype = loading.choose_dtype(dtype, device)
         tokenizer = loading.load_tokenizer(*reversed(adapters), folder)
-        model = loading.load_weights(folder, hf_import("torch").float32 if adapters else dtype)
+        model = loading.load_weights(folder, hf_import("torch").float32 if adapters else torch_dtype)
         for adapter in adapters:
             model = loading.load_adapter(model, adapter)
         default_batch = BATCH_SIZE_GPU if device.startswith("cuda") else BATCH_SIZE_CPU
-        return cls(name or str(folder), sha256, model.to(device, dtype), tokenizer, batch_size or default_batch)
+        return cls(name or str(folder), sha256, model.to(device, torch_dtype), tokenizer, batch_size or default_batch)
+
+    @property
+    def dtype(self) -> str:
+        """The number type that it computes in: `float32`, `bfloat16`."""
+        return str(self.model.dtype).removeprefix("torch.")
 
     @property
     def block_size(self) -> int:

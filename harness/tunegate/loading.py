@@ -13,7 +13,7 @@ from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.fingerprint import ADAPTER_CONFIG, PICKLE_WEIGHTS
 from tunegate.optional import optional_import
 
-Precision = Literal["auto", "bf16", "fp32"]
+Dtype = Literal["auto", "float32", "bfloat16"]
 
 LOCAL = {"local_files_only": True, "trust_remote_code": False}
 """For `from_pretrained`. Left to itself, it asks on the terminal whether to fetch and run code that a folder names."""
@@ -69,17 +69,20 @@ def choose_device(device: str | None) -> str:
     return device
 
 
-def choose_dtype(precision: Precision, device: str) -> Any:
-    """bfloat16 where the hardware multiplies it natively, else float32 (emulated bfloat16 is slower than float32)."""
+def choose_dtype(dtype: Dtype, device: str) -> Any:
+    """The number type asked for. `auto` is bfloat16 where the hardware multiplies it natively, else float32.
+
+    Emulated bfloat16 is slower than float32.
+    """
     torch = hf_import("torch")
-    if precision == "auto":
+    if dtype == "auto":
         if device.startswith("cuda"):
             native = torch.cuda.is_bf16_supported(including_emulation=False)
         else:
             capabilities = torch.cpu.get_capabilities()
             native = capabilities.get("avx512_bf16", False) or capabilities.get("amx_bf16", False)
         return torch.bfloat16 if native else torch.float32
-    return torch.bfloat16 if precision == "bf16" else torch.float32
+    return torch.bfloat16 if dtype == "bfloat16" else torch.float32
 
 
 def load_tokenizer(*folders: Path) -> Any:

@@ -46,7 +46,8 @@ class Model(Protocol):
 
     Both methods yield `(index into cases, response)` in whatever order the answers are ready, each index once. They
     report what goes wrong with one case in `Response.error` and raise TunegateError only when nothing can be answered.
-    `sha256` identifies the weights (None where there are none to hash: stored responses, remote servers).
+    `sha256` identifies the weights (None where there are none to hash: stored responses, remote servers). `dtype` is
+    the number type that it computes in, which may change an answer (None where that is not known).
     `block_size` is how many cases it likes at once: the runner asks block by block, and a resumed gate asks for the
     very same blocks, so that an answer never depends on where a run was interrupted.
     """
@@ -55,6 +56,8 @@ class Model(Protocol):
     def name(self) -> str: ...
     @property
     def sha256(self) -> str | None: ...
+    @property
+    def dtype(self) -> str | None: ...
     @property
     def block_size(self) -> int: ...
     def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]: ...
@@ -83,6 +86,7 @@ class ScriptedModel:
     script: Callable[[Case], str | Response]
     name: str = "scripted"
     sha256: str | None = None
+    dtype: str | None = None
     block_size: int = 16
 
     def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
@@ -100,6 +104,7 @@ class StoredResponses:
     responses: Mapping[str, Response]
     name: str = "responses"
     sha256: str | None = None
+    dtype: str | None = None
     block_size: int = 1024
 
     def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from tunegate import gguf, loading
 from tunegate.exceptions import CannotJudge, ConfigError, nearest
 from tunegate.fingerprint import ADAPTER_CONFIG, fingerprint
-from tunegate.loading import Precision
+from tunegate.loading import Dtype
 from tunegate.models import Model
 
 HUB_FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
@@ -36,13 +36,13 @@ class LocalModel:
     adapters: tuple[Path, ...] = ()
 
 
-def open_model(
-    spec: str, *, device: str | None = None, precision: Precision = "auto", batch_size: int | None = None
-) -> Model:
+def open_model(spec: str, *, device: str | None = None, dtype: Dtype = "auto", batch_size: int | None = None) -> Model:
     """Open the model that `spec` names. Raises ConfigError or CannotJudge with one line that says what is wrong."""
     if is_server(spec):
         from tunegate.openai_server import OpenAIModel
 
+        if dtype != "auto":
+            raise ConfigError(f"model {spec!r}: a server computes as it was started, not in {dtype}: leave dtype out")
         return OpenAIModel.from_url(spec)
     from tunegate.hf import HFModel
 
@@ -53,7 +53,7 @@ def open_model(
         sha256=found.sha256,
         adapters=found.adapters,
         device=device,
-        precision=precision,
+        dtype=dtype,
         batch_size=batch_size,
     )
 

@@ -30,6 +30,7 @@ class OpenAIModel:
     max_retries: int = 3
     concurrency: int = 8
     sha256: None = None
+    dtype: None = None
 
     @classmethod
     def from_url(cls, url: str) -> OpenAIModel:

@@ -40,6 +40,7 @@ class GateRecord:
     reused: int = 0
     bank: int = 0
     model: str = ""
+    dtype: str | None = None
     checks: list[str] = field(default_factory=list[str])
     outcomes: list[Outcome] = field(default_factory=list[Outcome])
     decided: bool = False

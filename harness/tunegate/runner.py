@@ -156,6 +156,7 @@ class GateRunner:
                 "suite_sha256": suite.sha256,
                 "model": model.name,
                 "model_sha256": model.sha256,
+                "dtype": model.dtype,
                 "seed": drawn.seed,
                 "terms": terms.to_json(),
                 "against": asdict(before.place) if before else None,

@@ -12,24 +12,24 @@ from dataclasses import replace
 
 from tests.bench.generation import MODEL, genes_cases, tunegate_answers
 from tunegate.hf import HFModel
-from tunegate.loading import Precision
+from tunegate.loading import Dtype
 from tunegate.open_model import open_model
 
-PRECISIONS: tuple[Precision, ...] = ("bf16", "fp32")
+DTYPES: tuple[Dtype, ...] = ("bfloat16", "float32")
 BATCH_SIZES = (32, 8, 1)
 
 
 def main(spec: str = MODEL, count: int = 100) -> None:
     cases = genes_cases(count)
-    for precision in PRECISIONS:
-        model = open_model(spec, precision=precision)
+    for dtype in DTYPES:
+        model = open_model(spec, dtype=dtype)
         assert isinstance(model, HFModel)
         answers = {size: tunegate_answers(replace(model, batch_size=size), cases) for size in BATCH_SIZES}
         reference = answers[BATCH_SIZES[0]]
         differing = {
             size: sum(a != b for a, b in zip(reference, answers[size], strict=True)) for size in BATCH_SIZES[1:]
         }
-        print(json.dumps({"precision": precision, "answers": count, "differ_from_batch_32": differing}), flush=True)
+        print(json.dumps({"dtype": dtype, "answers": count, "differ_from_batch_32": differing}), flush=True)
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ def load(job: TrainJob) -> Loaded:
     source = find_model(job.model)
     tokenizer = loading.load_tokenizer(*reversed(source.adapters), source.folder)
     device = loading.choose_device(None)
-    dtype = loading.choose_dtype("fp32" if job.peft is None else "auto", device)
+    dtype = loading.choose_dtype("float32" if job.peft is None else "auto", device)
     model = loading.load_weights(source.folder, dtype)
     merged = source.adapters if job.peft is None else source.adapters[:-1]
     for adapter in merged:
