@@ -15,7 +15,7 @@ from tunegate.decision import decide
 from tunegate.event_log import RunLog
 from tunegate.outcomes import ErrorSpan, Finding, Outcome, Verdict, combine
 from tunegate.record import RunRecord, outcome_to_json, read_run
-from tunegate.sampling import SinglePlan
+from tunegate.sampling import DrawPlan, SinglePlan
 from tunegate.terms import Terms
 
 HOSTILE = (
@@ -128,11 +128,12 @@ def write_gate(
     attempt: int | None = None,
     accept: int = 90,
     drawn: int | None = None,
+    plan: DrawPlan | None = None,
     max_errors: dict[str, int] | None = None,
     decided: bool = True,
 ) -> None:
     """Write one gate; `drawn` above len(results) leaves registered cases without an outcome."""
-    plan = SinglePlan(drawn or len(results), accept)
+    plan = plan or SinglePlan(drawn or len(results), accept)
     case_ids = [result.case_id for result in results] + [f"unrun-{n}" for n in range(plan.draw - len(results))]
     where = {"gate": gate, "stage": stage, "attempt": attempt}
     log.append(

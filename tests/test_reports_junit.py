@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tunegate.outcomes import Outcome
 from tunegate.record import RunRecord
+from tunegate.sampling import SequentialPlan
 from tunegate_reports.junit import NOT_XML, clean, write_junit
 
 
@@ -56,6 +57,15 @@ def test_a_miss_that_a_gate_allows_is_told_but_not_red(tmp_path: Path) -> None:
     told = [out.text or "" for out in root.findall(".//testcase/system-out")]
     assert sum(text.startswith("missed, which gate facts allows (99 of 100, 90 needed)") for text in told) == 1
     assert root.findall(".//failure") == []
+
+
+def test_cases_that_were_not_asked_are_no_entries(tmp_path: Path) -> None:
+    """A verdict may stand before all were asked: a passed gate must not be red for what it spared."""
+    failed = junit(gate_run(tmp_path / "failed", ("facts", outcomes(27, 11, 0, seed=1)), drawn=100))
+    assert counts(failed) == {"tests": 39, "failures": 12, "errors": 0, "skipped": 0}
+    early = SequentialPlan(draw=100, accept=90, slope=0.1, accept_intercept=3.0, reject_intercept=3.0)
+    passed = junit(gate_run(tmp_path / "passed", ("facts", outcomes(30, 0, 0, seed=1)), plan=early))
+    assert counts(passed) == {"tests": 31, "failures": 0, "errors": 0, "skipped": 0}
 
 
 def test_cases_that_never_ran_are_errors(tmp_path: Path) -> None:

@@ -11,8 +11,10 @@ from fake_run import failed_run, gate_run, leaked_run, outcomes, passing, pipeli
 from tunegate.event_log import RunLog
 from tunegate.outcomes import Finding, Verdict
 from tunegate.record import read_run
-from tunegate_reports.answer import answer
+from tunegate_reports.answer import answer, count_words
 from tunegate_reports.histogram import histogram
+from tunegate_reports.html import render
+from tunegate_reports.markdown import markdown_summary
 from tunegate_reports.view import duration, flat, plain, view
 
 
@@ -70,6 +72,19 @@ def test_registered_cases_without_outcome_count_as_not_judged(tmp_path: Path) ->
     assert [case.outcome.reason for case in shown.cases].count(
         "registered, but the run ended before it was judged"
     ) == 5
+
+
+def test_cases_that_were_not_asked_are_counted_and_not_called_unjudged(tmp_path: Path) -> None:
+    run = gate_run(tmp_path, ("facts", outcomes(27, 11, 0, seed=1)), drawn=100)
+    shown = view(run)
+    assert len(shown.cases) == 38
+    assert all(case.outcome.verdict is not Verdict.INVALID for case in shown.cases)
+    assert count_words(shown.gates[0].record) == "27 of 38 (62 of 100 not asked), 90 needed"
+    assert "| 27 of 38 (62 not asked) | 90 |" in markdown_summary(run)
+    page = render(shown)
+    assert "62 not asked, for the verdict stood" in page
+    assert "line: 90 needed" not in page, "there is no place in the grid to draw it"
+    assert "Pass rate 71.1%" in page
 
 
 def test_cells_are_passes_then_misses_then_unjudged(tmp_path: Path) -> None:

@@ -47,8 +47,19 @@ def gate_words(gate: GateRecord) -> str:
 
 
 def count_words(gate: GateRecord) -> str:
-    """`89 of 100, 90 needed`."""
-    return f"{gate.passed} of {gate.drawn}, {gate.accept} needed"
+    """`89 of 100, 90 needed`; `27 of 38 (62 of 100 not asked), 90 needed` where the verdict stood early."""
+    spared = f" ({gate.spared} of {gate.drawn} not asked)" if gate.spared else ""
+    return f"{passed_words(gate)}{spared}, {gate.accept} needed"
+
+
+def passed_words(gate: GateRecord) -> str:
+    """`89 of 100`, of the cases that were asked."""
+    return f"{gate.passed} of {asked(gate)}"
+
+
+def asked(gate: GateRecord) -> int:
+    """How many cases a gate asks: those it registered, less those that its verdict did not wait for."""
+    return gate.drawn - gate.spared
 
 
 def gate_label(gate: GateRecord) -> str:

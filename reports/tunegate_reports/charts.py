@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 
 from tunegate.record import GateRecord
+from tunegate_reports.answer import asked
 from tunegate_reports.histogram import Bin, Histogram
 from tunegate_reports.markup import Markup, join, tag
 
@@ -20,7 +21,7 @@ MAX_POINTS = 300
 def interval_chart(gate: GateRecord) -> Markup:
     """The exact interval of the pass rate on an axis that ends at 100 %, with the accept line."""
     low, high = gate.interval
-    rate, line = gate.passed / gate.drawn, gate.accept / gate.drawn
+    rate, line = gate.passed / (asked(gate) or 1), gate.accept / gate.drawn
     start = max(0.0, math.floor((min(low, line) - 0.03) * 20) / 20)
 
     def x(share: float) -> float:

@@ -29,7 +29,12 @@ def gate_panel(gate: GateView, cases: Sequence[CaseView], *, opened: bool, headi
         "summary",
         title,
         badge(verdict, gate_words(record)),
-        tag("span", tag("strong", f"{record.passed}"), f" of {record.drawn}, {record.accept} needed", class_="count"),
+        tag(
+            "span",
+            tag("strong", f"{record.passed}"),
+            count_words(record).removeprefix(f"{record.passed}"),
+            class_="count",
+        ),
         tag("span", _reason(gate), class_="quiet reason"),
     )
     columns = (
@@ -59,11 +64,14 @@ def grid(gate: GateView, cases: Sequence[CaseView]) -> Markup:
         for (verdict, words), count in zip(CASE_WORDS.items(), counts.values(), strict=True)
         if count
     ]
-    line = tag("li", tag("span", class_="swatch accept-key", aria_hidden="true"), f"line: {gate.record.accept} needed")
+    spared, accept = gate.record.spared, gate.record.accept
+    key.append(tag("li", f"{spared} not asked, for the verdict stood") if spared else Markup(""))
+    drawn_line = accept <= len(cases)
+    line = tag("li", tag("span", class_="swatch accept-key", aria_hidden="true"), f"line: {accept} needed")
     return join(
         [
             tag("div", join(cells), class_=f"grid wide-{columns}", role="group", aria_label=label),
-            tag("ul", *key, line, class_="key"),
+            tag("ul", *key, line if drawn_line else None, class_="key"),
         ]
     )
 

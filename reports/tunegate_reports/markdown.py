@@ -13,7 +13,7 @@ from pathlib import Path
 from tunegate.outcomes import Outcome, Verdict
 from tunegate.printable import without_commands
 from tunegate.record import GateRecord, RunRecord
-from tunegate_reports.answer import CASE_WORDS, gate_words
+from tunegate_reports.answer import CASE_WORDS, gate_words, passed_words
 from tunegate_reports.files import write_atomically
 from tunegate_reports.view import GateView, StageView, View, view
 
@@ -55,7 +55,7 @@ def _cells(gate: GateRecord) -> list[str]:
         _text(gate.stage or "–"),
         str(gate.attempt or "–"),
         _text(gate.gate),
-        f"{gate.passed} of {gate.drawn}",
+        passed_words(gate) + (f" ({gate.spared} not asked)" if gate.spared else ""),
         str(gate.accept),
         f"{SIGNS[verdict]} {gate_words(gate)}",
         f"{low:.1%} to {high:.1%}" if gate.decided else "–",

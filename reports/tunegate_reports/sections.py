@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from tunegate.outcomes import Verdict
 from tunegate.record import Diagnosis
-from tunegate_reports.answer import GATE_WORDS
+from tunegate_reports.answer import GATE_WORDS, passed_words
 from tunegate_reports.charts import loss_chart
 from tunegate_reports.gate_panel import SIGNS, badge, gate_panel
 from tunegate_reports.leaks import leak_notices
@@ -39,7 +39,7 @@ def _figures(view: View) -> Iterator[tuple[str, str]]:
     decided = [gate.record for gate in view.deciding_gates if gate.record.decided]
     passed = sum(record.verdict is Verdict.PASS for record in decided)
     if len(decided) == 1:
-        yield "Cases passed", f"{decided[0].passed} of {decided[0].drawn}"
+        yield "Cases passed", passed_words(decided[0])
         yield "Needed", str(decided[0].accept)
     elif decided:
         yield "Deciding gates passed", f"{passed} of {len(decided)}"
@@ -81,7 +81,7 @@ def _stop(stage: StageView, attempt: AttemptView, place: int) -> Markup:
         _stop_name(stage.record.name, f"attempt {attempt.number}"),
         _node(SIGNS[attempt.verdict], f"{attempt.verdict or 'OPEN'}"),
         tag("span", f"{attempt_words(attempt.verdict)}. ", class_="unseen-words"),
-        *(_note(f"{record.gate} {record.passed} of {record.drawn}") for record in decided),
+        *(_note(f"{record.gate} {passed_words(record)}") for record in decided),
         href=f"#attempt-{place}-{attempt.number}",
     )
     diagnosis, error = attempt.record.diagnosis, attempt.record.error

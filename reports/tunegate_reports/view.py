@@ -140,8 +140,10 @@ def _gate(gate: GateRecord, place: int, cases: list[CaseView]) -> GateView:
 
 
 def _all_outcomes(gate: GateRecord) -> Iterator[Outcome]:
-    """The outcomes of a gate, and an INVALID one for every registered case that has none."""
+    """The outcomes of a gate, and an INVALID one for every registered case that has none, unless it was spared."""
     yield from gate.outcomes
+    if gate.decided and gate.spared:
+        return
     judged = {outcome.case_id for outcome in gate.outcomes}
     for case_id in gate.case_ids:
         if case_id not in judged:
