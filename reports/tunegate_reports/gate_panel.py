@@ -94,9 +94,8 @@ def _interval(gate: GateView) -> Markup:
     if not record.decided:
         return tag("p", "No interval yet: this gate is under way.", class_="quiet")
     low, high = record.interval
-    words = tag(
-        "p", f"95 % interval {low:.1%} to {high:.1%}, exact binomial; {duration(record.seconds)}", class_="quiet"
-    )
+    took = duration(record.seconds).replace(" ", "\u00a0")
+    words = tag("p", f"95 % interval {low:.1%} to {high:.1%}, exact binomial; {took}", class_="quiet")
     return join([tag("p", "Pass rate", class_="caption"), interval_chart(record), words])
 
 
