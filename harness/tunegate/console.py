@@ -117,6 +117,7 @@ def run_as_json(run: RunRecord, report: Path | None) -> dict[str, Any]:
         "verdict": run.verdict,
         "reason": run.reason,
         "leaks": run.leaks,
+        "waivers": run.waivers(),
         "gates": [
             {
                 "stage": gate.stage,
@@ -145,6 +146,8 @@ def print_run(run: RunRecord, report: Path | None) -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows if len(rows) > 1 else []:
         show("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for waiver in run.waivers():
+        show(_waived(waiver))
     show(f"{run.verdict or 'not finished'}: {_short(run.reason, 400)}" if run.stages or run.reason else "")
     show(f"report: {report}")
     for event in run.promotions:
@@ -228,10 +231,17 @@ def print_promotion(promotion: Promotion) -> None:
         show(f"  {_attested(gate)}")
     for gate in promotion.attestation["other_gates"]:
         show(f"  not required: {_attested(gate)}, {gate['verdict']}")
+    for waiver in promotion.attestation["waivers"]:
+        show(f"  {_waived(waiver)}")
     show(f"aliases of these bytes: {', '.join(promotion.aliases) or 'none; no alias points here any more'}")
     if promotion.already:
         show(f"{promotion.alias} points at them already; nothing was changed")
     show(f"registry entry: {promotion.folder}")
+
+
+def _waived(waiver: dict[str, Any]) -> str:
+    where = f"{waiver['stage']}#{waiver['attempt']} {waiver['gate']}"
+    return f"WAIVED: {where}, by {waiver['owner']} until {waiver['expires']}: {waiver['reason']}"
 
 
 def _attested(gate: dict[str, Any]) -> str:

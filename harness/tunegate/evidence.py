@@ -7,6 +7,7 @@ have begun with the very weights that the stage before it ended with.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from tunegate.exceptions import CannotJudge, Tampered, TunegateError
 from tunegate.outcomes import Outcome, Verdict, combine
 from tunegate.record import AttemptRecord, GateRecord, RunRecord, StageRecord, gate_key
 from tunegate.terms import conclude
+from tunegate.waivers import excuse, waiver_from_json
 
-FORMAT = 1
+FORMAT = 2
 """Of attestations: raised whenever they say other things, so that an older one is not taken for a forged one."""
 
 Fingerprint = Callable[[Path], str]
@@ -66,9 +68,12 @@ def recheck(gate: GateRecord, before: Sequence[Outcome] = ()) -> None:
             )
 
 
-def check_promotable(run: RunRecord, fingerprint: Fingerprint) -> tuple[AttemptRecord, Path]:
-    """Hold a run's final model against its evidence: every required gate passed, on exactly these bytes."""
-    attempt = check_gates(run)
+def check_promotable(run: RunRecord, fingerprint: Fingerprint, today: date) -> tuple[AttemptRecord, Path]:
+    """Hold a run's final model against its evidence: every required gate passed, on exactly these bytes.
+
+    A missed gate needs a waiver that is in force `today`.
+    """
+    attempt = check_gates(run, today)
     folder = run.folder / attempt.model
     if not folder.is_dir():
         raise NotPromotable(f"{folder}: the model that passed is not there any more")
@@ -79,8 +84,9 @@ def check_promotable(run: RunRecord, fingerprint: Fingerprint) -> tuple[AttemptR
     return attempt, folder
 
 
-def check_gates(run: RunRecord) -> AttemptRecord:
-    """The final attempt of a run, every required gate of which passed when decided again from the record.
+def check_gates(run: RunRecord, today: date | None = None) -> AttemptRecord:
+    """The final attempt of a run, every required gate of which passed when decided again from the record, or was
+    missed and waived. Without `today`, a waiver may have expired since.
 
     Each stage must have passed, on weights that began as those the stage before it ended with.
     """
@@ -92,7 +98,7 @@ def check_gates(run: RunRecord) -> AttemptRecord:
         final = stage.attempts[max(stage.attempts)]
         if final.input_sha256 != weights:
             raise Tampered(f"stage {stage.name!r} did not begin with the weights that the step before it ended with")
-        _check_attempt(run, stage, final)
+        _check_attempt(run, stage, final, today)
         weights = final.model_sha256
     if final is None:
         raise NotPromotable("the run has no stage; only a model that a pipeline trained and gated can be promoted")
@@ -115,7 +121,7 @@ def _passed_stages(run: RunRecord) -> list[StageRecord]:
     return [run.stages[name] for name in planned]
 
 
-def _check_attempt(run: RunRecord, stage: StageRecord, attempt: AttemptRecord) -> None:
+def _check_attempt(run: RunRecord, stage: StageRecord, attempt: AttemptRecord, today: date | None) -> None:
     for name in stage.required_gates:
         if name not in attempt.gates or not attempt.gates[name].decided:
             raise NotPromotable(f"gate {name!r} of stage {stage.name!r} was not decided")
@@ -124,8 +130,25 @@ def _check_attempt(run: RunRecord, stage: StageRecord, attempt: AttemptRecord) -
         if gate.model_sha256 != attempt.model_sha256:
             raise Tampered(f"gate {gate.key!r} was run on other weights ({gate.model_sha256})")
         _check_fresh(stage, gate)
-    for gate, registered in required_draws(run, stage, attempt).items():
-        _check_draw(run, stage, attempt.gates.get(gate), gate, registered)
+    for key, registered in required_draws(run, stage, attempt).items():
+        gate = attempt.gates.get(key)
+        if gate is None or not gate.decided:
+            raise NotPromotable(f"gate {key!r} of stage {stage.name!r} was not decided")
+        if gate.verdict is not Verdict.PASS and not _is_waived(gate, attempt, today):
+            raise NotPromotable(f"gate {key!r} of stage {stage.name!r}: {gate.verdict}: {gate.reason}")
+        _check_draw(run, stage, gate, registered)
+
+
+def _is_waived(gate: GateRecord, attempt: AttemptRecord, today: date | None) -> bool:
+    if gate.key not in attempt.waived:
+        return False
+    try:
+        waiver = waiver_from_json(attempt.waived[gate.key])
+    except (TypeError, ValueError, KeyError) as error:
+        raise Tampered(f"gate {gate.key!r}: its waiver is not on record: {error!r}") from error
+    if excuse([waiver], gate.gate, gate.stage, gate.verdict, today or waiver.expires) is None:
+        raise NotPromotable(f"gate {gate.key!r}: {gate.verdict}, and no waiver in force covers it: {waiver.in_words}")
+    return True
 
 
 def required_draws(run: RunRecord, stage: StageRecord, attempt: AttemptRecord) -> dict[str, Mapping[str, Any]]:
@@ -148,19 +171,13 @@ def required_draws(run: RunRecord, stage: StageRecord, attempt: AttemptRecord) -
     return required
 
 
-def _check_draw(
-    run: RunRecord, stage: StageRecord, gate: GateRecord | None, key: str, registered: Mapping[str, Any]
-) -> None:
+def _check_draw(run: RunRecord, stage: StageRecord, gate: GateRecord, registered: Mapping[str, Any]) -> None:
     """Hold one draw against what the run registered before its first training."""
-    if gate is None or not gate.decided:
-        raise NotPromotable(f"gate {key!r} of stage {stage.name!r} was not decided")
-    if gate.verdict is not Verdict.PASS:
-        raise NotPromotable(f"gate {key!r} of stage {stage.name!r}: {gate.verdict}: {gate.reason}")
     suite = run.start.get("suites", {}).get(gate.gate, {})
     part = "sealed" if registered["purpose"] == "confirm" else "working"
     facts = [suite.get("sha256"), suite.get("checks"), part, *registered.values()]
     if facts != [gate.suite_sha256, gate.checks, gate.part, *(gate.terms.get(name) for name in registered)]:
-        raise Tampered(f"gate {key!r} of stage {stage.name!r}: not the suite and terms that the run registered")
+        raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: not the suite and terms that the run registered")
     if registered["purpose"] == "retention":
         _check_reference(run, stage, gate)
 
@@ -218,8 +235,9 @@ def attest(run: RunRecord, attempt: AttemptRecord) -> dict[str, Any]:
         "base_model": run.start.get("model"),
         "pipeline_sha256": run.start.get("pipeline_sha256"),
         "record_sha256": run.digest,
+        "waivers": run.waivers(),
         "gates": [_facts(gate) for gate in decided if gate.key in required],
-        "other_gates": [{"verdict": gate.verdict, **_facts(gate)} for gate in decided if gate.key not in required],
+        "other_gates": [_facts(gate) for gate in decided if gate.key not in required],
     }
 
 
@@ -234,6 +252,7 @@ def _facts(gate: GateRecord) -> dict[str, Any]:
         "gate": gate.key,
         "suite_sha256": gate.suite_sha256,
         "model_sha256": gate.model_sha256,
+        "verdict": gate.verdict,
         "passed": gate.passed,
         "drawn": gate.drawn,
         "accept": gate.accept,

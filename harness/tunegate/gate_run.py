@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -18,7 +18,6 @@ from tunegate.plans import GatePlan
 from tunegate.record import GateRecord, RunRecord, read_run
 from tunegate.runner import GatePlace, GateRunner, Progress, draw_fresh
 from tunegate.suites import Suite
-from tunegate.terms import Terms
 
 FOLDER = Path("tunegate-runs")
 
@@ -105,7 +104,7 @@ def _draw(request: GateRequest, run: RunRecord, place: GatePlace, log: RunLog, p
         return begun.verdict
     suite = request.suite
     drawn = draw_fresh(place, suite, plan.draw, request.seed)
-    terms = Terms(plan, place.purpose, bool(request.plan.curtail), suite.max_errors, suite.slices)
+    terms = replace(suite.terms(request.plan, curtail=bool(request.plan.curtail)), plan=plan, purpose=place.purpose)
     return GateRunner(log.append, progress).run(place, suite, terms, request.model, drawn, begun=begun).verdict
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from tunegate.schema import LeakageSpec, PipelineSpec, StageSpec, SuiteSpec, rea
 from tunegate.suites import Suite, check_bank, load_suite, make_suite
 from tunegate.terms import Terms
 from tunegate.training_data import TrainingData, load_training_data
+from tunegate.waivers import Waiver, read_waivers
 from tunegate.yaml_file import KeyPath, YamlFile, load_yaml
 
 ArgsValidator = Callable[[str, Mapping[str, Any], Mapping[str, Any] | None], None]
@@ -87,6 +89,7 @@ class Pipeline:
     sha256: str
     leakage: LeakageSpec = field(default_factory=LeakageSpec)
     max_drop: float = 5.0
+    waivers: tuple[Waiver, ...] = ()
 
     def gates(self, stage: Stage) -> dict[str, GateTerms]:
         """What a stage must pass, by gate name, under the plan for all attempts that it has."""
@@ -108,13 +111,18 @@ class Pipeline:
 
     def _terms(self, suite: Suite, stage: Stage) -> GateTerms:
         plan = suite.rule.resolve(stage.spec.retrain.max_attempts)
-        first = Terms(plan.first, "gate", plan.curtail is not False, suite.max_errors, suite.slices)
+        first = suite.terms(plan, curtail=plan.curtail is not False)
         confirm = None if plan.confirm is None else replace(first, plan=plan.confirm, purpose="confirm")
         return GateTerms(plan, first, confirm)
 
 
-def load_pipeline(path: Path, build_check: CheckBuilder, validate_args: ArgsValidator = accept_any_args) -> Pipeline:
-    """Load a pipeline file with all it names; raises ConfigError before anything is trained."""
+def load_pipeline(
+    path: Path, build_check: CheckBuilder, validate_args: ArgsValidator = accept_any_args, today: date | None = None
+) -> Pipeline:
+    """Load a pipeline file with all it names; raises ConfigError before anything is trained.
+
+    Waivers are held against `today`. They are no part of the pipeline's hash: they come when a run has failed.
+    """
     file = load_yaml(path)
     spec = read_spec(PipelineSpec, file)
     base_dir = path.parent
@@ -133,7 +141,11 @@ def load_pipeline(path: Path, build_check: CheckBuilder, validate_args: ArgsVali
         _check_budget(stage, data, file, index)
         _check_banks(stage, suites, file, keys)
         stages.append(Stage(stage, data))
-    digest = hashlib.sha256(json.dumps(file.data, sort_keys=True, default=str).encode(errors="replace"))
+    gates = {stage.name: stage.gates for stage in spec.stages}
+    waivers = read_waivers(resolve(spec.waivers, base_dir), gates, today or date.today()) if spec.waivers else ()
+    digest = hashlib.sha256(
+        json.dumps(_without_waivers(file.data), sort_keys=True, default=str).encode(errors="replace")
+    )
     for sha256 in (*(suite.sha256 for suite in suites.values()), *(stage.data.sha256 for stage in stages)):
         digest.update(sha256.encode())
     return Pipeline(
@@ -148,7 +160,12 @@ def load_pipeline(path: Path, build_check: CheckBuilder, validate_args: ArgsVali
         sha256=digest.hexdigest(),
         leakage=spec.leakage,
         max_drop=spec.retention.max_drop,
+        waivers=waivers,
     )
+
+
+def _without_waivers(data: Any) -> dict[str, Any]:
+    return {key: value for key, value in data.items() if key != "waivers"}
 
 
 def _suite(name: str, entry: str | dict[str, Any], file: YamlFile, build_check: CheckBuilder) -> Suite:

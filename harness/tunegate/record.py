@@ -93,7 +93,10 @@ class Diagnosis:
 
 @dataclass
 class AttemptRecord:
-    """One training of a stage. `log` holds one mapping per logged step: step, epoch, loss, learning_rate, …"""
+    """One training of a stage. `log` holds one mapping per logged step: step, epoch, loss, learning_rate, …
+
+    `waived` holds, by the name of a missed draw, the waiver that let it pass.
+    """
 
     number: int
     seed: int
@@ -108,11 +111,18 @@ class AttemptRecord:
     seconds: float = 0.0
     gates: dict[str, GateRecord] = field(default_factory=dict[str, GateRecord])
     diagnosis: Diagnosis | None = None
+    waived: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+
+    @property
+    def unwaived(self) -> dict[str, GateRecord]:
+        """The draws whose verdicts count: all but those that a waiver excuses."""
+        return {key: gate for key, gate in self.gates.items() if key not in self.waived}
 
 
 @dataclass
 class StageRecord:
-    """One stage and its attempts, in order. `verdict` is None while it is under way."""
+    """One stage and its attempts, in order. `verdict` is None while it is under way. `luck` says in words, for each
+    gate that passed, how likely a bad model was to get there."""
 
     name: str
     method: str
@@ -120,6 +130,7 @@ class StageRecord:
     attempts: dict[int, AttemptRecord] = field(default_factory=dict[int, AttemptRecord])
     verdict: Verdict | None = None
     reason: str = ""
+    luck: dict[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass
@@ -145,6 +156,15 @@ class RunRecord:
         """Every gate of every attempt, in order; or the gates of a gate run alone."""
         attempts = [attempt for stage in self.stages.values() for attempt in stage.attempts.values()]
         return [*self.gates.values(), *(gate for attempt in attempts for gate in attempt.gates.values())]
+
+    def waivers(self) -> list[dict[str, Any]]:
+        """The waivers that let a missed draw of a stage's last attempt pass, with where they did."""
+        return [
+            {**waiver, "stage": stage.name, "attempt": number, "gate": key}
+            for stage in self.stages.values()
+            for number, attempt in list(stage.attempts.items())[-1:]
+            for key, waiver in attempt.waived.items()
+        ]
 
     def held_against(self, gate: GateRecord) -> list[Outcome]:
         """The outcomes that a retention draw was compared with; empty for any other draw."""
@@ -220,9 +240,12 @@ def _fold(run: RunRecord, event: dict[str, Any]) -> None:
             run.stages[event["stage"]].attempts[event["attempt"]].diagnosis = Diagnosis(
                 event["cause"], event["evidence"], event["action"], changes
             )
+        case "waived":
+            run.stages[event["stage"]].attempts[event["attempt"]].waived[_key(event)] = event["waiver"]
         case "stage_decided":
             stage = run.stages[event["stage"]]
             stage.verdict, stage.reason = Verdict(event["verdict"]), event["reason"]
+            stage.luck = event.get("luck", {})
         case "fault":
             run.faults.append(event["reason"])
         case "promoted":

@@ -19,6 +19,7 @@ import re
 import shutil
 import uuid
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
@@ -52,14 +53,16 @@ class Promotion:
 # --- promoting -----------------------------------------------------------------------------------------------------
 
 
-def promote(run: RunRecord, alias: str, registry: Path, fingerprint: Fingerprint) -> Promotion:
+def promote(
+    run: RunRecord, alias: str, registry: Path, fingerprint: Fingerprint, today: date | None = None
+) -> Promotion:
     """Copy a run's final model into the registry and point the alias at it.
 
-    A model that is there already keeps the evidence of its first promotion.
+    A model that is there already keeps the evidence of its first promotion. Waivers must be in force `today`.
     """
     if not ALIAS.fullmatch(alias):
         raise ConfigError(f"alias {alias!r}: letters, digits, '.', '_' and '-' were expected, the first no sign")
-    attempt, folder = check_promotable(run, fingerprint)
+    attempt, folder = check_promotable(run, fingerprint, today or date.today())
     sha256 = attempt.model_sha256
     place = registry / "models" / sha256
     pointer_file = _pointer_file(alias, registry)

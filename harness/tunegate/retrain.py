@@ -39,7 +39,8 @@ class Evidence:
     """What is known of a failed attempt.
 
     `missed_gate` is the outcomes of the gate that failed worst. `train_passed` of `train_asked` training prompts were
-    answered right by the same checks. `losses` are the logged training losses in order.
+    answered right by the same checks. `losses` are the logged training losses in order. `forgotten` says what the model
+    lost of what an earlier one could; then no gate of its own was missed, and `missed_gate` is empty.
     """
 
     missed_gate: Sequence[Outcome]
@@ -48,6 +49,7 @@ class Evidence:
     train_asked: int = 0
     losses: Sequence[float] = ()
     training_error: str | None = None
+    forgotten: Sequence[str] = ()
 
     @property
     def gate_rate(self) -> float:
@@ -96,6 +98,8 @@ def _cause(evidence: Evidence) -> tuple[str, tuple[str, ...]]:
     """The cause, and the settings to change, the likeliest remedy first."""
     if evidence.training_error is not None:
         return "the training failed", ("learning_rate",)
+    if evidence.forgotten:
+        return "forgetting", ("learning_rate",)
     train_rate = evidence.train_rate
     if train_rate is None:
         return "the gate was missed", ("rows", "epochs", "learning_rate")
@@ -119,6 +123,8 @@ def describe(evidence: Evidence) -> list[str]:
     """The evidence in words, one fact a line."""
     if evidence.training_error is not None:
         return [evidence.training_error]
+    if evidence.forgotten:
+        return list(evidence.forgotten)
     lines = [f"gate: {_share(evidence.missed_gate)}, {evidence.accept_rate:.0%} needed"]
     if evidence.train_asked:
         lines.append(f"training data: {evidence.train_passed} of {evidence.train_asked} answered right")

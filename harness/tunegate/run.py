@@ -19,6 +19,7 @@ from tunegate.leakage import Leak, describe, facts
 from tunegate.models import Model
 from tunegate.outcomes import Verdict
 from tunegate.pipeline import Pipeline, Stage
+from tunegate.plans import lucky_pass
 from tunegate.record import RunRecord, read_run
 from tunegate.registry import Promotion, promote, state_of, verify
 from tunegate.stage_gates import measure_base
@@ -36,12 +37,13 @@ class PipelineRun:
         self.tools = tools
 
     def execute(self) -> RunRecord:
-        """Carry out what is left to do and return the record. An INVALID run that is started again goes on.
+        """Carry out what is left to do and return the record. An INVALID run that is started again goes on; so does
+        a failed one that has waivers.
 
         Of the promotions on record, those are returned that still stand.
         """
         run = self._open()
-        if run.verdict in (None, Verdict.INVALID):
+        if run.verdict in (None, Verdict.INVALID) or (run.verdict is Verdict.FAIL and self.pipeline.waivers):
             try:
                 verdict, reason = self._stages()
             except (TunegateError, OSError) as error:
@@ -119,10 +121,21 @@ class PipelineRun:
                 verdict, reason = Verdict.INCONCLUSIVE, str(error)
             recorded = self._record().stages[stage.name]
             if (recorded.verdict, recorded.reason) != (verdict, reason):
-                self.log.append({"event": "stage_decided", "stage": stage.name, "verdict": verdict, "reason": reason})
+                luck = self._luck(stage) if verdict is Verdict.PASS else {}
+                decided = {"stage": stage.name, "verdict": verdict, "reason": reason, "luck": luck}
+                self.log.append({"event": "stage_decided", **decided})
             if verdict is not Verdict.PASS:
                 return verdict, f"stage {stage.name}: {reason}"
-        return Verdict.PASS, "every gate of every stage passed"
+        waived = ", ".join(f"{waiver['stage']} {waiver['gate']}" for waiver in self._record().waivers())
+        return Verdict.PASS, f"passed, but waived: {waived}" if waived else "every gate of every stage passed"
+
+    def _luck(self, stage: Stage) -> dict[str, str]:
+        """How likely a bad model was to pass each gate of a stage that has passed, its attempts included."""
+        attempts = max(self._record().stages[stage.name].attempts)
+        return {
+            name: lucky_pass(gate.plan, attempts, stage.spec.retrain.max_attempts)
+            for name, gate in self.pipeline.gates(stage).items()
+        }
 
     def _open_base(self) -> Model:
         model = self.tools.open_model(self.pipeline.model)

@@ -157,6 +157,17 @@ class SliceSpec(Spec):
     """How many such cases a draw must hold for the gate to be decided."""
 
 
+class GapSpec(Spec):
+    """How far apart the pass rates of groups may lie."""
+
+    between: Annotated[list[str], Field(min_length=2)]
+    """Tags, written `field=value`, each naming a group."""
+    max: Annotated[float, Field(ge=0, le=100)] = 10.0
+    """In percentage points."""
+    at_least: Annotated[int, Field(ge=1)] = 20
+    """How many cases of each group a draw must hold for the gate to be decided."""
+
+
 def _minimum_only(value: Any) -> Any:
     return {"min": value} if isinstance(value, int | float) else value
 
@@ -194,13 +205,17 @@ class SuiteSpec(Spec):
     """The share of the cases that only a confirming draw may open. Default: a third, where the bank is large enough."""
     slices: dict[str, Annotated[SliceSpec, BeforeValidator(_minimum_only)]] = {}
     """Tag, written `field=value`, to the lowest pass rate that its cases may have; a draw without one fails."""
+    gap: GapSpec | None = None
+    """Groups that must pass alike."""
     retention: RetentionSpec | None = None
     """Makes it a retention suite."""
 
     @model_validator(mode="after")
     def _slices_need_the_whole_draw(self) -> Self:
-        if self.slices and self.plan.kind == "sequential":
-            raise ValueError("a sequential plan stops before its slices are judged; take `single` or `double`")
+        if (self.slices or self.gap) and self.plan.kind == "sequential":
+            raise ValueError(
+                "a sequential plan stops before its slices and groups are judged; take `single` or `double`"
+            )
         return self
 
 
@@ -296,6 +311,8 @@ class PipelineSpec(Spec):
     """`refuse` or `drop_from_train`, or a mapping."""
     retention: RetentionSpec = RetentionSpec()
     """How much a later stage may lose of what an earlier stage's gates asked."""
+    waivers: str | None = None
+    """A file of waivers: named, reasoned, expiring permissions to pass a failed gate. May change during a run."""
     promote: PromoteSpec | None = None
 
     @model_validator(mode="after")

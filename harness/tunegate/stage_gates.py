@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 
 from tunegate.cases import Case
 from tunegate.event_log import RunLog
@@ -17,19 +18,21 @@ from tunegate.sampling import SinglePlan
 from tunegate.seeds import derived_seed
 from tunegate.suites import Suite
 from tunegate.terms import Purpose, Terms
+from tunegate.waivers import excuse
 
 OpenModel = Callable[[], Model]
 
 
 @dataclass(frozen=True)
 class StageGates:
-    """What an attempt of one stage has to pass."""
+    """What an attempt of one stage has to pass. A waiver in force `today` lets a missed gate count as passed."""
 
     pipeline: Pipeline
     stage: Stage
     log: RunLog
     progress: Progress
     say: Callable[[str], None]
+    today: Callable[[], date]
 
     def check_supply(self, number: int) -> None:
         """Raise Inconclusive when the banks cannot judge this attempt: before it is trained, not after."""
@@ -49,7 +52,7 @@ class StageGates:
         for step in steps:
             if any(verdict is not Verdict.PASS for verdict in step()):
                 break
-        return self._attempt(number).gates
+        return self._attempt(number).unwaived
 
     def _first(self, number: int) -> Iterator[tuple[GatePlace, Terms]]:
         for name, gate in self.pipeline.gates(self.stage).items():
@@ -76,18 +79,18 @@ class StageGates:
         begun = self._begun(place)
         if begun is not None and is_settled(begun):
             recheck(begun)
-            return begun.verdict
+            return self._excused(place, begun.verdict)
         drawn = self._fresh(place, terms) if begun is None else Draw((), begun.seed)
         suite = self.pipeline.suites[place.gate]
         decision = self._runner().run(place, suite, terms, open_model(), drawn, begun=begun)
         self.say(f"{place.label}: {decision.verdict}, {decision.reason}")
-        return decision.verdict
+        return self._excused(place, decision.verdict)
 
     def _retain(self, place: GatePlace, max_drop: float, since: GateRecord, open_model: OpenModel) -> Verdict:
         begun = self._begun(place)
         if begun is not None and is_settled(begun):
             recheck(begun, since.outcomes)
-            return begun.verdict
+            return self._excused(place, begun.verdict)
         suite = self.pipeline.suites[place.gate]
         plan = SinglePlan(len(since.outcomes), min(since.accept, len(since.outcomes)))
         reference = GatePlace(since.gate, since.stage, since.attempt, since.registered.purpose)
@@ -101,7 +104,20 @@ class StageGates:
             before=Reference(reference, since.outcomes),
         )
         self.say(f"{place.label}: {decision.verdict}, {decision.reason}")
-        return decision.verdict
+        return self._excused(place, decision.verdict)
+
+    def _excused(self, place: GatePlace, verdict: Verdict) -> Verdict:
+        """The verdict, or PASS where a waiver covers the miss; only of the latest attempt: what was diagnosed and
+        trained again needs no excuse any more."""
+        attempts = self._run().stages[self.stage.name].attempts
+        waiver = excuse(self.pipeline.waivers, place.gate, self.stage.name, verdict, self.today())
+        if waiver is None or place.attempt != max(attempts):
+            return verdict
+        if attempts[max(attempts)].waived.get(place.key) != waiver.to_json():
+            at = {"stage": place.stage, "attempt": place.attempt, "gate": place.gate, "purpose": place.purpose}
+            self.log.append({"event": "waived", **at, "waiver": waiver.to_json()})
+            self.say(f"{place.label}: {waiver.in_words}")
+        return Verdict.PASS
 
     def _runner(self) -> GateRunner:
         return GateRunner(self.log.append, self.progress)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from datetime import date
 from pathlib import Path
 
 from tunegate.cases import Case
@@ -39,6 +40,7 @@ class Tools:
     versions: Callable[[], Mapping[str, str]] = dict
     progress: Progress = no_progress
     say: Callable[[str], None] = lambda line: None
+    today: Callable[[], date] = date.today
     embed: Embed | None = None
     """For leaks by meaning, where a pipeline asks for them."""
 
@@ -68,7 +70,7 @@ class StageRun:
         self.folder = log.folder
         self.log = log
         self.tools = tools
-        self.gates = StageGates(pipeline, stage, log, tools.progress, tools.say)
+        self.gates = StageGates(pipeline, stage, log, tools.progress, tools.say, tools.today)
 
     def execute(self) -> tuple[Verdict, str, ModelOnDisk]:
         """Train and gate until the gates pass or nothing is left to try."""
@@ -109,6 +111,8 @@ class StageRun:
             raise Tampered(f"{path}: not the weights that attempt {number} of stage {self.stage.name!r} trained")
         model = ModelOnDisk(str(path), attempt.model_sha256)
         decisions = self._gates(number, model)
+        if not decisions:
+            return Verdict.PASS, "every missed gate is waived", model
         worst = max(decisions.values(), key=lambda decision: _SEVERITY[decision.verdict])
         reasons = [f"{name}: {gate.reason}" for name, gate in decisions.items() if gate.verdict is worst.verdict]
         return worst.verdict, "; ".join(reasons), model
@@ -205,8 +209,11 @@ class StageRun:
     def _evidence(self, attempt: AttemptRecord, settings: Settings, on_disk: ModelOnDisk | None) -> Evidence:
         if on_disk is None:
             return Evidence((), 1.0, training_error=attempt.error)
-        failed = [gate for gate in attempt.gates.values() if gate.verdict is Verdict.FAIL]
-        worst = min(failed, key=lambda gate: gate.passed / gate.drawn)
+        failed = [gate for gate in attempt.unwaived.values() if gate.verdict is Verdict.FAIL]
+        missed = [gate for gate in failed if gate.purpose != "retention"]
+        if not missed:
+            return Evidence((), 1.0, forgotten=[f"{gate.key}: {gate.reason}" for gate in failed])
+        worst = min(missed, key=lambda gate: gate.passed / max(gate.asked, 1))
         suite = self.pipeline.suites[worst.gate]
         passed, asked = self._probe(suite, self._examples(settings)[:PROBE_ROWS], on_disk)
         return Evidence(

@@ -23,6 +23,7 @@ from tunegate.sampling import SinglePlan
 from tunegate.schema import CasesSpec, DrawSpec, PlanSpec, SuiteSpec, read_spec
 from tunegate.slices import SliceRule, slices_out_of_reach
 from tunegate.templates import MissingField, as_text, fill, fill_list, look_up
+from tunegate.terms import GapRule, Terms
 from tunegate.yaml_file import KeyPath, YamlFile, load_yaml
 
 ROLES = ("system", "user", "assistant")
@@ -51,12 +52,17 @@ class Suite:
     path: str = ""
     sealed_share: float = 0.0
     slices: Mapping[str, SliceRule] = field(default_factory=dict[str, SliceRule])
+    gap: GapRule | None = None
     retention: Retention | None = None
 
     @cached_property
     def bank(self) -> Bank:
         """The cases in their two parts."""
         return split(self.cases, self.sealed_share)
+
+    def terms(self, plan: GatePlan, *, curtail: bool) -> Terms:
+        """The terms of a gate's first draw under a plan."""
+        return Terms(plan.first, "gate", curtail, self.max_errors, self.slices, self.gap)
 
     @cached_property
     def plan(self) -> GatePlan:
@@ -112,10 +118,13 @@ def make_suite(spec: SuiteSpec, name: str, file: YamlFile, keys: KeyPath, build_
     slices = {tag: SliceRule(minimum.min, minimum.at_least) for tag, minimum in spec.slices.items()}
     for fault in slices_out_of_reach(cases, slices):
         raise file.error((*keys, "slices"), fault)
+    gap = GapRule(tuple(spec.gap.between), spec.gap.max, spec.gap.at_least) if spec.gap else None
+    for fault in slices_out_of_reach(cases, {tag: SliceRule(1.0, gap.at_least) for tag in gap.between} if gap else {}):
+        raise file.error((*keys, "gap"), fault)
     retention = None if spec.retention is None else Retention(spec.retention.max_drop)
-    terms = [asdict(rule), share, spec.model_dump(include={"slices", "retention"})]
+    terms = [asdict(rule), share, spec.model_dump(include={"slices", "gap", "retention"})]
     sha256 = _sha256(cases, checks, terms, settings)
-    return Suite(name, cases, checks, rule, settings, sha256, str(file.path), share, slices, retention)
+    return Suite(name, cases, checks, rule, settings, sha256, str(file.path), share, slices, gap, retention)
 
 
 def plan_rule(spec: PlanSpec) -> PlanRule:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from tunegate.comparison import Comparison, compare
+from tunegate.comparison import Comparison, compare, group_gap
 from tunegate.decision import Decision, decide
 from tunegate.outcomes import Outcome, Verdict
 from tunegate.sampling import DrawPlan, SinglePlan, plan_from_json
@@ -21,15 +21,25 @@ or to see what a stage forgot of what an earlier model could."""
 
 
 @dataclass(frozen=True, slots=True)
+class GapRule:
+    """How far apart the pass rates of groups, each named by a tag, may lie, in percentage points."""
+
+    between: tuple[str, ...]
+    max: float = 10.0
+    at_least: int = 20
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
-    """`slices` are minima per tag. `max_drop` is what a retention draw may lose against the outcomes before it, in
-    percentage points. The rest is as in `decide`."""
+    """`slices` are minima per tag, `gap` holds groups against one another. `max_drop` is what a retention draw may lose
+    against the outcomes before it, in percentage points. The rest is as in `decide`."""
 
     plan: DrawPlan
     purpose: Purpose = "gate"
     curtail: bool = False
     max_errors: Mapping[str, int] = field(default_factory=dict[str, int])
     slices: Mapping[str, SliceRule] = field(default_factory=dict[str, SliceRule])
+    gap: GapRule | None = None
     max_drop: float | None = None
 
     @property
@@ -45,6 +55,7 @@ class Terms:
             "curtail": self.curtail,
             "max_errors": dict(self.max_errors),
             "slices": {tag: asdict(rule) for tag, rule in self.slices.items()},
+            "gap": asdict(self.gap) if self.gap else None,
             "max_drop": self.max_drop,
         }
 
@@ -52,31 +63,40 @@ class Terms:
 def terms_from_json(data: Mapping[str, Any]) -> Terms:
     """The terms that a record holds; raises TypeError, KeyError or ValueError for anything else."""
     rules = {tag: SliceRule(**rule) for tag, rule in data["slices"].items()}
+    gap = data["gap"] and GapRule(tuple(data["gap"]["between"]), data["gap"]["max"], data["gap"]["at_least"])
     plan = plan_from_json(data["plan"])
-    return Terms(plan, data["purpose"], data["curtail"], data["max_errors"], rules, data["max_drop"])
+    return Terms(plan, data["purpose"], data["curtail"], data["max_errors"], rules, gap, data["max_drop"])
 
 
 def conclude(terms: Terms, outcomes: Sequence[Outcome], before: Sequence[Outcome] = ()) -> Decision:
     """The decision on a draw from its outcomes, in draw order; for a retention draw, `before` are the earlier model's.
 
     baseline: nothing to decide; INVALID when a case was not judged. retention: the paired comparison decides. gate and
-    confirm: the plan decides, and a pass must hold in every slice that has a minimum.
+    confirm: the plan decides, and a pass must hold in every slice that has a minimum and between the groups.
     """
     decision = decide(terms.plan, outcomes, terms.max_errors, terms.curtail)
     match terms.purpose:
         case "baseline":
-            verdict = Verdict.INVALID if decision.invalid else Verdict.PASS
-            return replace(decision, verdict=verdict, reason=f"measured: {decision.passed} of {decision.drawn}")
+            measured = f"measured: {decision.passed} of {decision.drawn}"
+            if decision.invalid:
+                reason = f"{measured}, {decision.invalid} not judged"
+                return replace(decision, verdict=Verdict.INVALID, reason=reason)
+            return replace(decision, verdict=Verdict.PASS, reason=measured)
         case "retention":
             comparison = compared(terms, outcomes, before)
             return replace(decision, verdict=comparison.verdict, reason=comparison.reason)
         case "gate" | "confirm":
-            if decision.verdict is not Verdict.PASS or not terms.slices:
+            if decision.verdict is not Verdict.PASS:
                 return decision
-            held = judge_slices(outcomes, terms.slices)
-            if held.verdict is Verdict.PASS:
+            said = [judge_slices(outcomes, terms.slices)] if terms.slices else []
+            said += [group_gap(outcomes, terms.gap.between, terms.gap.max, terms.gap.at_least)] if terms.gap else []
+            worst = min(said, key=lambda one: _ORDER.index(one.verdict), default=None)
+            if worst is None or worst.verdict is Verdict.PASS:
                 return decision
-            return replace(decision, verdict=held.verdict, reason=f"{decision.reason}; slice {held.reason}")
+            return replace(decision, verdict=worst.verdict, reason=f"{decision.reason}, but {worst.reason}")
+
+
+_ORDER = (Verdict.FAIL, Verdict.INVALID, Verdict.PASS)
 
 
 def compared(terms: Terms, outcomes: Sequence[Outcome], before: Sequence[Outcome]) -> Comparison:

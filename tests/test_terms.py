@@ -1,0 +1,84 @@
+"""The terms of a draw: what they say of its outcomes, and that a record brings them back."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunegate.outcomes import Finding, Outcome, Verdict
+from tunegate.sampling import SinglePlan, wald_plan
+from tunegate.slices import SliceRule
+from tunegate.terms import GapRule, Terms, conclude, terms_from_json
+
+PASS, FAIL, INVALID = Verdict.PASS, Verdict.FAIL, Verdict.INVALID
+
+
+def outcomes(*groups: tuple[str, int, int]) -> list[Outcome]:
+    """(tag, passed, missed) for each group."""
+    verdicts = [(tag, verdict) for tag, good, bad in groups for verdict in [PASS] * good + [FAIL] * bad]
+    return [
+        Outcome(str(number), verdict, "", (Finding("x", verdict),), "?", "!", tags=(tag,))
+        for number, (tag, verdict) in enumerate(verdicts)
+    ]
+
+
+def test_ten_misses_in_one_group_are_not_ten_misses_anywhere() -> None:
+    """A model that fails 10 % evenly and one that fails one group wholly are different models."""
+    even, lopsided = outcomes(("a", 45, 5), ("b", 45, 5)), outcomes(("a", 80, 0), ("b", 10, 10))
+    plain = Terms(SinglePlan(100, 90))
+    held = Terms(SinglePlan(100, 90), slices={"a": SliceRule(0.8), "b": SliceRule(0.8)})
+    assert [conclude(plain, one).verdict for one in (even, lopsided)] == [PASS, PASS]
+    assert [conclude(held, one).verdict for one in (even, lopsided)] == [PASS, FAIL]
+    assert conclude(held, lopsided).reason == "90 of 100, 90 needed, but b: 10 of 20, 16 of 20 needed"
+
+
+def test_groups_must_pass_alike() -> None:
+    terms = Terms(SinglePlan(100, 90), gap=GapRule(("a", "b"), max=10))
+    assert conclude(terms, outcomes(("a", 45, 5), ("b", 46, 4))).verdict is PASS
+    apart = conclude(terms, outcomes(("a", 50, 0), ("b", 40, 10)))
+    assert apart.verdict is FAIL
+    assert "20 points apart" in apart.reason
+    assert conclude(terms, outcomes(("a", 90, 0), ("b", 10, 0))).verdict is INVALID
+
+
+def test_a_slice_does_not_rescue_what_the_plan_rejects() -> None:
+    terms = Terms(SinglePlan(100, 90), slices={"a": SliceRule(0.1)})
+    assert conclude(terms, outcomes(("a", 80, 20))).verdict is FAIL
+
+
+def test_a_baseline_measures_and_decides_nothing() -> None:
+    terms = Terms(SinglePlan(100, 90), "baseline")
+    low = conclude(terms, outcomes(("a", 20, 80)))
+    assert (low.verdict, low.passed, low.reason) == (PASS, 20, "measured: 20 of 100")
+    assert conclude(terms, outcomes(("a", 99, 0))).verdict is INVALID
+
+
+@pytest.mark.parametrize(("lost", "verdict"), [(0, PASS), (5, PASS), (6, FAIL)])
+def test_retention_is_a_paired_comparison(lost: int, verdict: Verdict) -> None:
+    before = outcomes(("a", 60, 40))
+    after = outcomes(("a", 60 - lost, 40 + lost))
+    decision = conclude(Terms(SinglePlan(100, 90), "retention", max_drop=5), after, before)
+    assert decision.verdict is verdict
+    assert ("forgetting" in decision.reason) == (verdict is FAIL)
+    assert conclude(Terms(SinglePlan(100, 90), "retention", max_drop=5), after, ()).verdict is INVALID
+
+
+plans = st.sampled_from([SinglePlan(100, 90), wald_plan(0.95, 0.85, 0.05, 0.05, 140)])
+terms = st.builds(
+    Terms,
+    plan=plans,
+    purpose=st.sampled_from(["gate", "confirm", "baseline", "retention"]),
+    curtail=st.booleans(),
+    max_errors=st.dictionaries(st.text(), st.integers(0, 9), max_size=2),
+    slices=st.dictionaries(st.text(), st.builds(SliceRule, st.floats(0.1, 1), st.integers(1, 9)), max_size=2),
+    gap=st.none() | st.builds(GapRule, st.lists(st.text(), min_size=2, max_size=3).map(tuple)),
+    max_drop=st.none() | st.floats(0, 100),
+)
+
+
+@given(terms=terms)
+def test_terms_survive_the_record(terms: Terms) -> None:
+    assert terms_from_json(json.loads(json.dumps(terms.to_json()))) == terms
