@@ -22,6 +22,9 @@ OTHER_FILES = {
     "reports/tunegate_reports/assets/": "page, style and scripts of report.html",
     "suites/tunegate_suites/data/gene_expert/": "the demo: pipeline, training rows, preference pairs, bank of cases",
     "suites/tunegate_suites/data/blimp.yaml": "builtin:blimp, minimal pairs of grammar",
+    "suites/tunegate_suites/data/dolly.yaml": "builtin:dolly, short instructions",
+    "suites/tunegate_suites/data/mmlu.yaml": "builtin:mmlu, exam questions in biology, medicine and business",
+    "suites/tunegate_suites/data/piqa.yaml": "builtin:piqa, physical commonsense",
 }
 
 

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from tunegate import console, starter
+from tunegate.check_command import pipeline_facts, print_check, suite_facts
 from tunegate.event_log import EVENTS, RunLog
 from tunegate.evidence import recheck_all
 from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.gate_run import GateRequest, GateRunResult, run_gate
 from tunegate.leak_command import leakage as compare_files
-from tunegate.leak_guard import drop_leaks, in_words, leaks_of
-from tunegate.leakage import Leak, describe, facts
+from tunegate.leak_guard import leaks_of
+from tunegate.leakage import Leak
 from tunegate.models import Model
 from tunegate.outcomes import Verdict
 from tunegate.pipeline import Pipeline, load_pipeline, suite_place
@@ -58,42 +59,17 @@ def check(options: Namespace) -> int:
     data = load_yaml(path).data
     if isinstance(data, dict) and "stages" not in data and "cases" in data:
         suite = load_suite(path, _build_check())
-        facts: dict[str, Any] = {"file": str(path), "suites": {suite.name: _suite_summary(suite)}, "stages": {}}
+        facts: dict[str, Any] = {"file": str(path), "suites": {suite.name: suite_facts(suite)}, "stages": {}}
         verdict = Verdict.PASS
     else:
         pipeline = load_pipeline(path, _build_check(), _validate_args())
-        facts = {"file": str(path), **_pipeline_summary(pipeline)}
+        facts = {"file": str(path), **pipeline_facts(pipeline, _leaks(pipeline))}
         verdict = Verdict.INVALID if facts["leaks"] else Verdict.PASS
     if options.json:
         console.show_json({"verdict": verdict, **facts})
     else:
-        console.print_check(facts)
+        print_check(facts)
     return verdict.exit_code
-
-
-def _pipeline_summary(pipeline: Pipeline) -> dict[str, Any]:
-    leaks = _leaks(pipeline)
-    drops = pipeline.leakage.action == "drop_from_train"
-    dropped = drop_leaks(pipeline, leaks)[1] if drops else []
-    return {
-        "name": pipeline.name,
-        "model": pipeline.model,
-        "suites": {name: _suite_summary(suite) for name, suite in pipeline.suites.items()},
-        "stages": {
-            stage.name: {
-                "method": stage.spec.method,
-                "rows": len(stage.data.examples),
-                "gates": list(stage.spec.gates),
-                "max_attempts": stage.spec.retrain.max_attempts,
-            }
-            for stage in pipeline.stages
-        },
-        "gates_not_taken_last": _gates_not_taken_last(pipeline),
-        "leaks": [] if drops else facts(leaks),
-        "leaks_in_words": describe(leaks) if leaks and not drops else "",
-        "dropped": dropped,
-        "dropped_in_words": in_words(dropped) if dropped else "",
-    }
 
 
 def _leaks(pipeline: Pipeline) -> list[Leak]:
@@ -122,25 +98,6 @@ def leakage(options: Namespace) -> int:
     """Find training rows that give tests away."""
     suites = [load_suite(suite_place(file, Path()), _build_check()) for file in options.suite]
     return compare_files(options, suites, _embed if options.embed is not None else None)
-
-
-def _gates_not_taken_last(pipeline: Pipeline) -> list[str]:
-    """Gates of earlier stages that the last stage does not list: the weights that are promoted never take them."""
-    *earlier, last = pipeline.stages
-    return sorted({gate for stage in earlier for gate in stage.spec.gates} - set(last.spec.gates))
-
-
-def _suite_summary(suite: Suite) -> dict[str, Any]:
-    return {
-        "cases": len(suite.cases),
-        "draw": suite.plan.draw,
-        "accept": suite.plan.accept,
-        "working": len(suite.bank.working),
-        "sealed": len(suite.bank.sealed),
-        "fresh_attempts": len(suite.bank.working) // suite.plan.draw,
-        "checks": suite.check_names,
-        "sha256": suite.sha256,
-    }
 
 
 # --- run -----------------------------------------------------------------------------------------------------------

@@ -189,30 +189,6 @@ def print_written(files: Sequence[Path], commands: Sequence[Sequence[str]]) -> N
         show(f"  {shlex.join(command)}")
 
 
-def print_check(facts: dict[str, Any]) -> None:
-    """What a file holds, a line each."""
-    for name, suite in facts["suites"].items():
-        show(
-            f"suite {name}: {suite['cases']} cases, draws {suite['draw']}, {suite['accept']} must pass; "
-            f"fresh cases for {suite['fresh_attempts']} attempts; checks: {', '.join(suite['checks'])}"
-        )
-    for name, stage in facts["stages"].items():
-        show(
-            f"stage {name}: {stage['method']} on {stage['rows']} rows, at most {stage['max_attempts']} attempts; "
-            f"gates: {', '.join(stage['gates'])}"
-        )
-        for gate in stage["gates"]:
-            fresh = facts["suites"][gate]["fresh_attempts"]
-            if fresh < stage["max_attempts"]:
-                show(f"note: stage {name}: the bank of {gate} is spent after {fresh} attempts; more are INCONCLUSIVE")
-    if facts.get("gates_not_taken_last"):
-        names = ", ".join(facts["gates_not_taken_last"])
-        show(f"note: the last stage does not list {names}: the weights that are promoted do not take these gates")
-    if facts.get("dropped_in_words"):
-        show(f"note: {facts['dropped_in_words']}")
-    show(f"INVALID: {facts['leaks_in_words']}" if facts.get("leaks") else f"{facts['file']}: ok")
-
-
 def promotion_as_json(promotion: Promotion) -> dict[str, Any]:
     """A promotion for scripts: `alias` is null where a folder was asked about; `aliases` point at these bytes now."""
     return {

@@ -17,10 +17,12 @@ def pipeline_json_schema() -> dict[str, Any]:
     for place in _definitions(schema):
         for name in set(_SHORT_FORMS) & set(place.get("properties", {})):
             place["properties"][name] = {"anyOf": [{"type": "string"}, place["properties"][name]]}
+    slices = suite["properties"]["slices"]
+    slices["additionalProperties"] = {"anyOf": [{"type": "number"}, slices["additionalProperties"]]}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Tunegate pipeline", **schema}
 
 
-_SHORT_FORMS = ("cases", "data", "tags", "stop", "reference", "choices")
+_SHORT_FORMS = ("cases", "data", "tags", "stop", "reference", "choices", "leakage")
 """Keys that also take one text where the long form is a list or a mapping."""
 
 
