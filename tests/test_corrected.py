@@ -12,10 +12,11 @@ from check_helpers import AGREES, admitted_judge
 
 from tunegate.admission import Admission
 from tunegate.agreement import corrected_pass_rate
-from tunegate.corrected import admissions_of, corrected_rates, hold_to_corrected
+from tunegate.corrected import admissions_of, corrected_rates
 from tunegate.decision import decide
 from tunegate.outcomes import Finding, Outcome, Verdict
 from tunegate.sampling import SinglePlan
+from tunegate.terms import Terms, conclude
 from tunegate_suites import build_check
 from tunegate_suites.options import LocalModels
 
@@ -32,7 +33,7 @@ def outcomes(passed: int, failed: int, invalid: int = 0) -> list[Outcome]:
 
 def held(passed: int, failed: int, invalid: int = 0, **facts: Any) -> Any:
     plan, found = SinglePlan(100, 90), outcomes(passed, failed, invalid)
-    return hold_to_corrected(decide(plan, found), {"judge": {**FACTS, **facts}}, found)
+    return conclude(Terms(plan, admissions={"judge": {**FACTS, **facts}}), found)
 
 
 def test_the_rate_is_that_of_the_judge_alone() -> None:
@@ -76,7 +77,7 @@ def test_the_facts_of_a_suites_judges_survive_the_record(tmp_path: Path) -> None
     assert facts["judge"]["sensitivity"] == [90, 93]
     found = outcomes(95, 5)
     again = json.loads(json.dumps(facts))
-    one = {"judge": again["judge"]}
-    assert hold_to_corrected(decide(SinglePlan(100, 90), found), one, found).verdict is Verdict.PASS
+    terms = Terms(SinglePlan(100, 90), admissions={"judge": again["judge"]})
+    assert conclude(terms, found).verdict is Verdict.PASS
     renamed = [replace(one, findings=()) for one in found]
-    assert hold_to_corrected(decide(SinglePlan(100, 90), found), one, renamed).verdict is Verdict.FAIL
+    assert conclude(terms, renamed).verdict is Verdict.FAIL

@@ -8,6 +8,7 @@ from typing import Any
 
 from tunegate.banks import Bank
 from tunegate.console import show
+from tunegate.corrected import admissions_of
 from tunegate.leak_guard import drop_leaks, in_words
 from tunegate.leakage import Leak, describe, facts
 from tunegate.pipeline import Pipeline, Stage
@@ -26,6 +27,7 @@ def suite_facts(suite: Suite) -> dict[str, Any]:
         "fresh_attempts": len(suite.bank.working) // suite.plan.draw,
         "max_drop": suite.retention and suite.retention.max_drop,
         "checks": suite.check_names,
+        "judges": admissions_of(suite.checks),
         "sha256": suite.sha256,
     }
 
@@ -92,6 +94,8 @@ def print_check(facts: dict[str, Any]) -> None:
         if suite["max_drop"] is not None:
             rule = f"retention: {suite['draw']} cases, asked before and after, may lose {suite['max_drop']:g} points"
         show(f"suite {name}: {suite['cases']} cases{sealed}, {rule}; checks: {', '.join(suite['checks'])}")
+        for judge, admission in suite["judges"].items():
+            show(f"note: suite {name}: {judge}: {admission['fault'] or 'the judge is admitted'}")
     for name, stage in facts["stages"].items():
         kept = f"; must not unlearn: {', '.join(stage['retention'])}" if stage["retention"] else ""
         show(

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from tunegate.agreement import CorrectedRate, Share, corrected_pass_rate
 from tunegate.checks import Check, unique_names
-from tunegate.decision import Decision
 from tunegate.outcomes import Outcome, Verdict
 
 Admissions = Mapping[str, Mapping[str, Any]]
@@ -59,14 +57,3 @@ def short_of_corrected_min(admissions: Admissions, outcomes: Iterable[Outcome], 
                 f"a lower end of {wanted:.0%} needed"
             )
     return reasons
-
-
-def hold_to_corrected(decision: Decision, admissions: Admissions, outcomes: Sequence[Outcome]) -> Decision:
-    """The decision, unless it is a PASS that a check's `corrected_min` does not let stand: then FAIL, and why.
-
-    Nothing but a PASS is touched, and none is made. `outcomes` are those that the decision counted.
-    """
-    if decision.verdict is not Verdict.PASS:
-        return decision
-    reasons = short_of_corrected_min(admissions, outcomes, decision.asked)
-    return replace(decision, verdict=Verdict.FAIL, reason="; ".join(reasons)) if reasons else decision

@@ -13,6 +13,7 @@ from typing import Any
 from tunegate.banks import SEALED_SHARE, Bank, split
 from tunegate.cases import Case, Message, Prompt
 from tunegate.checks import Check, CheckBuilder, unique_names
+from tunegate.corrected import admissions_of
 from tunegate.exceptions import ConfigError
 from tunegate.files import resolve
 from tunegate.models import GenerationSettings
@@ -62,7 +63,8 @@ class Suite:
 
     def terms(self, plan: GatePlan, *, curtail: bool) -> Terms:
         """The terms of a gate's first draw under a plan."""
-        return Terms(plan.first, "gate", curtail, self.max_errors, self.slices, self.gap)
+        admissions = admissions_of(self.checks)
+        return Terms(plan.first, "gate", curtail, self.max_errors, self.slices, self.gap, admissions)
 
     @cached_property
     def plan(self) -> GatePlan:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from tunegate.comparison import Comparison, compare, group_gap
+from tunegate.corrected import Admissions, short_of_corrected_min
 from tunegate.decision import Decision, decide
 from tunegate.outcomes import Outcome, Verdict
 from tunegate.sampling import DrawPlan, SinglePlan, plan_from_json
@@ -31,8 +32,9 @@ class GapRule:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """`slices` are minima per tag, `gap` holds groups against one another. `max_drop` is what a retention draw may lose
-    against the outcomes before it, in percentage points. The rest is as in `decide`."""
+    """`slices` are minima per tag, `gap` holds groups against one another, `admissions` says what is known of the
+    judges among the checks, and to which corrected pass rate they hold the gate. `max_drop` is what a retention draw
+    may lose against the outcomes before it, in percentage points. The rest is as in `decide`."""
 
     plan: DrawPlan
     purpose: Purpose = "gate"
@@ -40,6 +42,7 @@ class Terms:
     max_errors: Mapping[str, int] = field(default_factory=dict[str, int])
     slices: Mapping[str, SliceRule] = field(default_factory=dict[str, SliceRule])
     gap: GapRule | None = None
+    admissions: Admissions = field(default_factory=dict[str, dict[str, Any]])
     max_drop: float | None = None
 
     @property
@@ -56,6 +59,7 @@ class Terms:
             "max_errors": dict(self.max_errors),
             "slices": {tag: asdict(rule) for tag, rule in self.slices.items()},
             "gap": asdict(self.gap) if self.gap else None,
+            "admissions": {name: dict(facts) for name, facts in self.admissions.items()},
             "max_drop": self.max_drop,
         }
 
@@ -65,14 +69,17 @@ def terms_from_json(data: Mapping[str, Any]) -> Terms:
     rules = {tag: SliceRule(**rule) for tag, rule in data["slices"].items()}
     gap = data["gap"] and GapRule(tuple(data["gap"]["between"]), data["gap"]["max"], data["gap"]["at_least"])
     plan = plan_from_json(data["plan"])
-    return Terms(plan, data["purpose"], data["curtail"], data["max_errors"], rules, gap, data["max_drop"])
+    return Terms(
+        plan, data["purpose"], data["curtail"], data["max_errors"], rules, gap, data["admissions"], data["max_drop"]
+    )
 
 
 def conclude(terms: Terms, outcomes: Sequence[Outcome], before: Sequence[Outcome] = ()) -> Decision:
     """The decision on a draw from its outcomes, in draw order; for a retention draw, `before` are the earlier model's.
 
     baseline: nothing to decide; INVALID when a case was not judged. retention: the paired comparison decides. gate and
-    confirm: the plan decides, and a pass must hold in every slice that has a minimum and between the groups.
+    confirm: the plan decides, and a pass must hold in every slice that has a minimum, between the groups, and with the
+    judges' known errors taken out.
     """
     decision = decide(terms.plan, outcomes, terms.max_errors, terms.curtail)
     match terms.purpose:
@@ -86,17 +93,24 @@ def conclude(terms: Terms, outcomes: Sequence[Outcome], before: Sequence[Outcome
             comparison = compared(terms, outcomes, before)
             return replace(decision, verdict=comparison.verdict, reason=comparison.reason)
         case "gate" | "confirm":
-            if decision.verdict is not Verdict.PASS:
-                return decision
-            said = [judge_slices(outcomes, terms.slices)] if terms.slices else []
-            said += [group_gap(outcomes, terms.gap.between, terms.gap.max, terms.gap.at_least)] if terms.gap else []
-            worst = min(said, key=lambda one: _ORDER.index(one.verdict), default=None)
-            if worst is None or worst.verdict is Verdict.PASS:
-                return decision
-            return replace(decision, verdict=worst.verdict, reason=f"{decision.reason}, but {worst.reason}")
+            return _held(terms, decision, outcomes) if decision.verdict is Verdict.PASS else decision
 
 
-_ORDER = (Verdict.FAIL, Verdict.INVALID, Verdict.PASS)
+def _held(terms: Terms, decision: Decision, outcomes: Sequence[Outcome]) -> Decision:
+    """A pass, held to what the terms demand beside the plan."""
+    said: list[tuple[Verdict, str]] = []
+    if terms.slices:
+        slices = judge_slices(outcomes, terms.slices)
+        said.append((slices.verdict, slices.reason))
+    if terms.gap:
+        gap = group_gap(outcomes, terms.gap.between, terms.gap.max, terms.gap.at_least)
+        said.append((gap.verdict, gap.reason))
+    said += [(Verdict.FAIL, reason) for reason in short_of_corrected_min(terms.admissions, outcomes, decision.asked)]
+    for verdict in (Verdict.FAIL, Verdict.INVALID):
+        reasons = [reason for found, reason in said if found is verdict]
+        if reasons:
+            return replace(decision, verdict=verdict, reason=f"{decision.reason}, but {'; '.join(reasons)}")
+    return decision
 
 
 def compared(terms: Terms, outcomes: Sequence[Outcome], before: Sequence[Outcome]) -> Comparison:
