@@ -195,8 +195,9 @@ def _settle(gate: GateRecord) -> None:
     """Put the outcomes into draw order; of a case that was judged again the last counts."""
     by_id = {outcome.case_id: outcome for outcome in gate.outcomes}
     gate.seen = frozenset(by_id)
-    strangers = [outcome for case_id, outcome in by_id.items() if case_id not in set(gate.case_ids)]
-    gate.outcomes = [by_id[case_id] for case_id in gate.case_ids if case_id in by_id] + strangers
+    registered = [by_id.pop(case_id) for case_id in gate.case_ids if case_id in by_id]
+    strangers = list(by_id.values())
+    gate.outcomes = registered + strangers
     if gate.decided and not strangers:
         del gate.outcomes[gate.asked :]  # a block is asked whole; what came after the verdict does not count
 
