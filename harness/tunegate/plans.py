@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from tunegate.binomial import binomial_tail
@@ -56,7 +56,8 @@ class GatePlan:
     """The draws of a gate: the `first` of every attempt, and the one that must confirm it, from the sealed bank.
 
     `curtail`: a model is not asked further once the verdict stands (None: as the caller thinks best). `reuse`: a spent
-    bank may lend cases that were drawn before; the record and the report mark it.
+    bank may lend cases that were drawn before; the record and the report mark it. `at` is the pass rate of a model that
+    should not get through, for saying how likely it does.
     """
 
     first: DrawPlan
@@ -64,6 +65,7 @@ class GatePlan:
     confirms: Confirms = "never"
     curtail: bool | None = None
     reuse: bool = False
+    at: float = 0.85
 
     @property
     def draw(self) -> int:
@@ -127,21 +129,22 @@ class PlanRule:
         sequential: Wald's test for the risk, shared among the attempts.
         """
         try:
-            return getattr(self, f"_{self.kind}")(attempts)
+            plan: GatePlan = getattr(self, f"_{self.kind}")(attempts)
+            return replace(plan, curtail=self.curtail, reuse=self.reuse, at=(self.risk or Risk()).at)
         except ValueError as error:
             raise ConfigError(str(error)) from error
 
     def _single(self, attempts: int) -> GatePlan:
         if self.risk is not None and self.accept is None:
             first = solve_single(self.risk, attempts, self.draw)
-            return GatePlan(first, curtail=self.curtail, reuse=self.reuse)
+            return GatePlan(first)
         first = self._first()
         if self.confirm == "never":
-            return GatePlan(first, curtail=self.curtail, reuse=self.reuse)
+            return GatePlan(first)
         again = self.confirm if isinstance(self.confirm, SinglePlan) else first
         if isinstance(self.confirm, int):
             again = _ninety_percent(self.confirm)
-        return GatePlan(first, again, "after_retry", self.curtail, self.reuse)
+        return GatePlan(first, again, "after_retry")
 
     def _double(self, attempts: int) -> GatePlan:
         first = self._first()
@@ -151,13 +154,13 @@ class PlanRule:
             raise ConfigError("`confirm: never` contradicts `kind: double`, whose every pass is confirmed")
         else:
             confirm = solve_confirmation(first, self.risk or Risk(), attempts, self.confirm)
-        return GatePlan(first, confirm, "always", self.curtail, self.reuse)
+        return GatePlan(first, confirm, "always")
 
     def _sequential(self, attempts: int) -> GatePlan:
         if self.accept is not None or self.confirm is not None:
             raise ConfigError("a sequential plan follows from its `risk` (and `draw`, the cap); leave out the rest")
         first = solve_sequential(self.risk or Risk(), attempts, self.draw)
-        return GatePlan(first, curtail=self.curtail, reuse=self.reuse)
+        return GatePlan(first)
 
     def _first(self) -> SinglePlan:
         draw = 100 if self.draw is None else self.draw
@@ -283,12 +286,13 @@ def curve(plan: GatePlan, attempts: int) -> list[CurvePoint]:
     ]
 
 
-def lucky_pass(plan: GatePlan, attempts: int, limit: int, at: float = 0.85) -> str:
+def lucky_pass(plan: GatePlan, attempts: int, limit: int) -> str:
     """In words, for the report: how likely a bad model was to get this far."""
+    at = plan.at
     so_far, whole = plan.acceptance_within(at, attempts), plan.acceptance_within(at, limit)
     of_all = f", within all {limit} allowed with {whole:.3f}" if limit > attempts else ""
     return (
-        f"a model that is right only {at:.0%} of the time would have passed this gate "
+        f"a model that is right only {100 * at:g}% of the time would have passed this gate "
         f"within {_attempts(attempts)} with probability {so_far:.3f}{of_all}"
     )
 

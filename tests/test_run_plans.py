@@ -1,0 +1,166 @@
+"""Runs under each kind of plan: what is drawn, what confirms, and what a promotion must show of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_pipeline import PIPELINE, carry_out, load, open_model, tools, write_pipeline
+
+from tunegate.event_log import EVENTS, RunLog, read_events
+from tunegate.evidence import NotPromotable, check_gates
+from tunegate.exceptions import Tampered
+from tunegate.outcomes import Verdict
+from tunegate.record import RunRecord, read_run
+from tunegate.sampling import SequentialPlan
+
+PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
+ONE_STAGE = PIPELINE[: PIPELINE.index("  - name: align")] + "promote: {to: production, registry: registry}\n"
+
+
+def planned(folder: Path, plan: str, skills: Mapping[str, float], bank: int = 200, text: str = ONE_STAGE) -> RunRecord:
+    return carry_out(write_pipeline(folder, text.replace("{draw: 5, accept: 4}", plan), bank), tools(skills))
+
+
+def keys(run: RunRecord, attempt: int) -> list[str]:
+    return list(run.stages["sft"].attempts[attempt].gates)
+
+
+def test_double_every_pass_is_confirmed_also_the_first(tmp_path: Path) -> None:
+    run = planned(tmp_path, "{kind: double, draw: 20, accept: 17}, sealed: 0.6", {"sft#1": 1.0}, bank=400)
+    assert run.verdict is PASS
+    assert keys(run, 1) == ["facts", "style", "facts (confirm)", "style (confirm)"]
+    confirm = run.stages["sft"].attempts[1].gates["facts (confirm)"]
+    assert (confirm.part, confirm.verdict) == ("sealed", PASS)
+    assert confirm.drawn == run.start["gates"]["sft"]["facts"]["confirm"]["plan"]["draw"]
+
+
+def test_a_pass_that_is_not_confirmed_is_a_miss_and_leads_to_the_next_attempt(tmp_path: Path) -> None:
+    """Right on every working case, wrong on every sealed one: a pass that was luck."""
+    path = write_pipeline(
+        tmp_path, ONE_STAGE.replace("{draw: 5, accept: 4}", "{kind: double, draw: 20, accept: 17}, sealed: 0.6"), 200
+    )
+
+    sealed = {case.id for case in load(path).suites["facts"].bank.sealed}
+
+    def lucky(model_path: str) -> Any:
+        model = open_model(model_path)
+        good = model.script
+        return replace(
+            model, script=lambda case: "?" if case.id in sealed and "attempt-1" in model_path else good(case)
+        )
+
+    run = carry_out(path, replace(tools({"sft#1": 1.0, "sft#2": 1.0}), open_model=lucky))
+    first = run.stages["sft"].attempts[1]
+    assert (first.gates["facts"].verdict, first.gates["facts (confirm)"].verdict) == (PASS, FAIL)
+    assert first.diagnosis is not None
+    assert run.verdict is PASS
+    again = run.stages["sft"].attempts[2].gates["facts (confirm)"]
+    assert not again.seen & first.gates["facts (confirm)"].seen
+
+
+def test_sequential_a_good_model_is_asked_less(tmp_path: Path) -> None:
+    run = planned(tmp_path, "{kind: sequential}", {"sft#1": 1.0}, bank=300)
+    gate = run.stages["sft"].attempts[1].gates["facts"]
+    assert (run.verdict, gate.verdict) == (PASS, PASS)
+    assert isinstance(gate.registered.plan, SequentialPlan)
+    assert gate.asked < 60 < gate.drawn
+    assert gate.spared == gate.drawn - gate.asked
+    check_gates(read_run(tmp_path / "run"))
+
+
+def test_a_risk_solves_for_the_accept_number(tmp_path: Path) -> None:
+    run = planned(tmp_path, "{risk: {at: 0.6, good: 0.95}}", {"sft#1": 1.0})
+    assert run.verdict is PASS
+    assert keys(run, 1) == ["facts", "style"]  # the risk of all attempts is in the number; nothing is owed
+    assert "right only 60% of the time" in run.stages["sft"].luck["facts"]
+    assert run.start["gates"]["sft"]["facts"]["first"]["plan"]["draw"] < 60
+
+
+def test_reuse_goes_on_with_a_spent_bank_and_marks_it(tmp_path: Path) -> None:
+    plan = "{draw: 12, accept: 11, confirm: never, curtail: false, reuse: true}"
+    run = planned(tmp_path, plan, {"sft#2": 1.0}, bank=20)
+    assert run.verdict is PASS
+    first, second = (run.stages["sft"].attempts[number].gates["facts"] for number in (1, 2))
+    assert (first.reused, second.reused) == (0, 4)
+    assert len(set(first.case_ids) & set(second.case_ids)) == 4
+    without = planned(tmp_path / "without", plan.replace(", reuse: true", ""), {"sft#2": 1.0}, bank=20)
+    assert without.verdict is INCONCLUSIVE
+    assert "4 more are needed" in without.reason
+
+
+def test_the_chance_of_a_lucky_pass_is_on_record(tmp_path: Path) -> None:
+    run = planned(tmp_path, "{draw: 5, accept: 4}", {"sft#2": 1.0})
+    assert "within 2 attempts with probability" in run.stages["sft"].luck["facts"]
+
+
+# --- what a promotion must show ------------------------------------------------------------------------------------
+
+
+def rewritten(folder: Path, change: Any) -> RunRecord:
+    events = [change(json.loads(json.dumps(event))) for event in read_events(folder / "run")]
+    (folder / "run" / EVENTS).unlink()
+    with RunLog.open(folder / "run") as log:
+        log.append(*(event for event in events if event is not None))
+    return read_run(folder / "run")
+
+
+def _without_confirmation(event: dict[str, Any]) -> dict[str, Any] | None:
+    return None if event.get("purpose") == "confirm" else event
+
+
+def _from_the_working_part(event: dict[str, Any]) -> dict[str, Any]:
+    return {**event, "part": "working"} if event.get("part") == "sealed" else event
+
+
+def _never_confirmed(event: dict[str, Any]) -> dict[str, Any] | None:
+    if event["event"] == "run_started":
+        event["gates"]["sft"]["facts"]["confirms"] = "never"
+    return _without_confirmation(event)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "match"),
+    [
+        (_without_confirmation, NotPromotable, r"'facts \(confirm\)' of stage 'sft' was not decided"),
+        (_never_confirmed, NotPromotable, r"'style \(confirm\)' of stage 'sft' was not decided"),
+        (_from_the_working_part, Tampered, "not the suite and terms"),
+    ],
+)
+def test_a_pass_after_a_retry_needs_its_confirming_draws(
+    tmp_path: Path, change: Any, error: type[Exception], match: str
+) -> None:
+    planned(tmp_path, "{draw: 5, accept: 4}", {"sft#2": 1.0})
+    check_gates(read_run(tmp_path / "run"))
+    with pytest.raises(error, match=match):
+        check_gates(rewritten(tmp_path, change))
+
+
+def test_a_case_that_an_earlier_attempt_was_asked_decides_nothing(tmp_path: Path) -> None:
+    planned(tmp_path, "{draw: 5, accept: 4, curtail: false}", {"sft#2": 1.0})
+    events = list(read_events(tmp_path / "run"))
+    first, second = (
+        next(
+            event["case_ids"]
+            for event in events
+            if event["event"] == "gate_started" and event["gate"] == "facts" and event["attempt"] == attempt
+        )
+        for attempt in (1, 2)
+    )
+    renamed = dict(zip(second, first, strict=True))
+
+    def again(event: dict[str, Any]) -> dict[str, Any]:
+        if event.get("attempt") != 2 or event.get("gate") != "facts" or event.get("purpose") != "gate":
+            return event
+        if event["event"] == "gate_started":
+            return {**event, "case_ids": first}
+        if event["event"] == "outcome":
+            return {**event, "outcome": {**event["outcome"], "case_id": renamed[event["outcome"]["case_id"]]}}
+        return event
+
+    with pytest.raises(Tampered, match="5 of its cases were asked before"):
+        check_gates(rewritten(tmp_path, again))
