@@ -41,18 +41,14 @@ def test_double_every_pass_is_confirmed_also_the_first(tmp_path: Path) -> None:
 
 def test_a_pass_that_is_not_confirmed_is_a_miss_and_leads_to_the_next_attempt(tmp_path: Path) -> None:
     """Right on every working case, wrong on every sealed one: a pass that was luck."""
-    path = write_pipeline(
-        tmp_path, ONE_STAGE.replace("{draw: 5, accept: 4}", "{kind: double, draw: 20, accept: 17}, sealed: 0.6"), 200
-    )
-
+    plan = "{kind: double, draw: 20, accept: 17}, sealed: 0.6"
+    path = write_pipeline(tmp_path, ONE_STAGE.replace("{draw: 5, accept: 4}", plan), bank=500)
     sealed = {case.id for case in load(path).suites["facts"].bank.sealed}
 
     def lucky(model_path: str) -> Any:
         model = open_model(model_path)
-        good = model.script
-        return replace(
-            model, script=lambda case: "?" if case.id in sealed and "attempt-1" in model_path else good(case)
-        )
+        unlucky = sealed if "attempt-1" in model_path else set[str]()
+        return replace(model, script=lambda case: "?" if case.id in unlucky else case.references[0])
 
     run = carry_out(path, replace(tools({"sft#1": 1.0, "sft#2": 1.0}), open_model=lucky))
     first = run.stages["sft"].attempts[1]
