@@ -1,9 +1,12 @@
 """Tunegate: acceptance sampling for fine-tuned language models.
 
-A gate draws cases from a suite (`suites`, `cases`), asks the model (`models`, `runner`), judges the answers (`checks`,
-`outcomes`), and decides by its sampling plan (`sampling`, `decision`). A pipeline (`pipeline`, `retrain`) trains a
-stage until its gates pass; everything is kept in an append-only record (`record`), and only what passed is promoted
-(`registry`). `@tunegate.gate` makes a function a gate that pytest collects (`pytest_plugin`).
+A gate draws cases from the bank of a suite (`suites`, `banks`, `cases`), asks the model (`models`, `runner`), judges the
+answers (`checks`, `outcomes`), and decides by the terms that were registered before the first answer (`terms`,
+`decision`, `sampling`). What a plan lets through, retries included, is arithmetic (`plans`). A pipeline (`pipeline`,
+`run`) trains a stage until its gates pass (`stage_run`, `stage_gates`, `retrain`), on data that gives no test away
+(`leakage`), without unlearning what the model could do (`comparison`). Everything is kept in an append-only record
+(`event_log`, `record`), and only what passed on that evidence (`evidence`) is promoted (`registry`). `@tunegate.gate`
+makes a function a gate that pytest collects (`pytest_plugin`).
 """
 
 from __future__ import annotations
