@@ -284,9 +284,9 @@ def twice(cases: Sequence[Case]) -> Iterator[tuple[int, Response]]:
         (raising, {0}, "the model failed: RuntimeError: CUDA out of memory"),
         (addressed, {0}, "the model failed: KeyError: <object object>"),
         (exiting, {0}, "the model failed: SystemExit: 0"),
-        (negative, {0}, "the model failed: IndexError"),
-        (beyond, {0}, "the model failed: IndexError"),
-        (twice, {0}, "the model failed: IndexError"),
+        (negative, set(), "the model failed: IndexError"),
+        (beyond, set(), "the model failed: IndexError"),
+        (twice, set(), "the model failed: IndexError"),
         (lambda cases: iter(()), set(), "the model gave no response"),
     ],
 )

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from tunegate.cases import Case, Prompt
 from tunegate.exceptions import without_addresses
 from tunegate.models import Response
-from tunegate.outcomes import Finding, Outcome, Verdict, combine
+from tunegate.outcomes import ErrorSpan, Finding, Outcome, Verdict, combine
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +145,12 @@ def _all_judged(findings: Sequence[object]) -> None:
             raise TypeError(f"the check returned {type(finding).__name__}, a Finding was expected")
         if finding.verdict not in (Verdict.PASS, Verdict.FAIL, Verdict.INVALID):
             raise ValueError(f"the check returned the verdict {finding.verdict!r}, a case has PASS, FAIL or INVALID")
+        if (
+            finding.value != finding.value and finding.verdict is not Verdict.INVALID
+        ):  # nothing else differs from itself
+            raise ValueError(f"the check returned {finding.verdict} for the value {finding.value}")
+        if not all(isinstance(error, ErrorSpan) for error in cast("Sequence[object]", finding.errors)):
+            raise TypeError(f"the check returned the errors {finding.errors!r:.80}, ErrorSpans were expected")
 
 
 def _outcome(sample: Sample, findings: Sequence[Finding]) -> Outcome:

@@ -12,11 +12,12 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from tunegate.exceptions import CannotJudge, ConfigError, Tampered, TunegateError
+from tunegate.exceptions import CannotJudge, ConfigError, Tampered, TunegateError, without_addresses
 
 EVENTS = "events.jsonl"
 SYNC_EVERY_S = 0.2
@@ -110,6 +111,21 @@ class RunLog:
             raise CannotJudge(f"{self.folder / EVENTS}: writing the record failed: {error.strerror}") from error
         self._synced = time.monotonic()
 
+    @contextmanager
+    def faults_on_record(self) -> Generator[None]:
+        """Whatever ends the work within stands on record before it goes on up; what disk or memory did is CannotJudge.
+
+        Not what ends the process at once: of that only the missing rest tells.
+        """
+        try:
+            yield
+        except (Exception, KeyboardInterrupt, SystemExit) as error:
+            reason = _in_words(error)
+            self.append({"event": "fault", "reason": reason})
+            if isinstance(error, OSError | MemoryError):
+                raise CannotJudge(reason) from error
+            raise
+
     @property
     def last_sha256(self) -> str:
         """The hash that the last line ends with; empty before the first."""
@@ -123,6 +139,21 @@ class RunLog:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+
+def _in_words(error: BaseException) -> str:
+    said = without_addresses(" ".join(str(error).split()))
+    match error:
+        case TunegateError():
+            return str(error)
+        case KeyboardInterrupt():
+            return "interrupted"
+        case MemoryError():
+            return f"out of memory: {said}" if said else "out of memory"
+        case OSError(strerror=str(why), filename=str(place)):
+            return f"{place}: {why}"
+        case _:
+            return f"{type(error).__name__}: {said}"
 
 
 def _now() -> str:

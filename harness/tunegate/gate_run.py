@@ -105,7 +105,8 @@ def _draw(request: GateRequest, run: RunRecord, place: GatePlace, log: RunLog, p
     suite = request.suite
     drawn = draw_fresh(place, suite, plan.draw, request.seed)
     terms = replace(suite.terms(request.plan, curtail=bool(request.plan.curtail)), plan=plan, purpose=place.purpose)
-    return GateRunner(log.append, progress).run(place, suite, terms, request.model, drawn, begun=begun).verdict
+    with log.faults_on_record():
+        return GateRunner(log.append, progress).run(place, suite, terms, request.model, drawn, begun=begun).verdict
 
 
 def _refuse_unknown_weights(request: GateRequest, folder: Path) -> None:

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import Any
 
-from tunegate.exceptions import ConfigError
+from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.leak_grams import LONGEST_RUN, SHINGLE, SHORTEST_RUN, Containment, RunFinder, Vocabulary, run_length, runs
 from tunegate.leak_minhash import NearDuplicates
 from tunegate.leak_texts import (
@@ -213,6 +213,8 @@ def _alike(train: Sequence[TrainText], cases: Sequence[CaseText], looking: Looki
             looking.progress("meaning", start, len(taught))
         vectors = looking.embed([text.text for text in chunk])
         cosines = numpy.stack([vectors[text.text] for text in chunk]) @ matrix.T
+        if not numpy.isfinite(cosines).all():  # NaN is above no bound, and so would pass for no leak
+            raise CannotJudge("leakage: embed: the embeddings are not all numbers, so leaks by meaning may be there")
         for row, column in zip(*(cosines >= looking.at_least).nonzero(), strict=True):
             yield chunk[row], asked[column], min(1.0, float(cosines[row, column]))
     if looking.progress is not None:

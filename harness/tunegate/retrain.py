@@ -39,14 +39,16 @@ class Evidence:
     """What is known of a failed attempt.
 
     `missed_gate` is the outcomes of the gate that failed worst. `train_passed` of `train_asked` training prompts were
-    answered right by the same checks. `losses` are the logged training losses in order. `forgotten` says what the model
-    lost of what an earlier one could; then no gate of its own was missed, and `missed_gate` is empty.
+    answered right by the same checks; `train_fault` says why others were not judged. `losses` are the logged training
+    losses in order. `forgotten` says what the model lost of what an earlier one could; then no gate of its own was
+    missed, and `missed_gate` is empty.
     """
 
     missed_gate: Sequence[Outcome]
     accept_rate: float
     train_passed: int = 0
     train_asked: int = 0
+    train_fault: str = ""
     losses: Sequence[float] = ()
     training_error: str | None = None
     forgotten: Sequence[str] = ()
@@ -128,6 +130,8 @@ def describe(evidence: Evidence) -> list[str]:
     lines = [f"gate: {_share(evidence.missed_gate)}, {evidence.accept_rate:.0%} needed"]
     if evidence.train_asked:
         lines.append(f"training data: {evidence.train_passed} of {evidence.train_asked} answered right")
+    if evidence.train_fault:
+        lines.append(f"training data: {evidence.train_fault}")
     if len(evidence.losses) > 1:
         lines.append(
             f"training loss: {evidence.losses[0]:.3g} at the first logged step, {evidence.losses[-1]:.3g} at the last"

@@ -13,7 +13,7 @@ from typing import Any
 
 from tunegate.event_log import RunLog
 from tunegate.evidence import Fingerprint
-from tunegate.exceptions import ConfigError, Inconclusive, Tampered, TunegateError
+from tunegate.exceptions import ConfigError, Inconclusive, Tampered
 from tunegate.leak_guard import drop_leaks, in_words, leaks_of
 from tunegate.leakage import Leak, describe, facts
 from tunegate.models import Model
@@ -42,19 +42,19 @@ class PipelineRun:
 
         Of the promotions on record, those are returned that still stand.
         """
-        run = self._open()
-        if run.verdict in (None, Verdict.INVALID) or (run.verdict is Verdict.FAIL and self.pipeline.waivers):
-            try:
+        begun = self._record()
+        if begun.start and "pipeline_sha256" not in begun.start:
+            raise ConfigError(f"{self.folder}: holds the record of a gate, not of a run; choose another folder")
+        with self.log.faults_on_record():
+            run = self._open(begun)
+            if run.verdict in (None, Verdict.INVALID) or (run.verdict is Verdict.FAIL and self.pipeline.waivers):
                 verdict, reason = self._stages()
-            except (TunegateError, OSError) as error:
-                self.log.append({"event": "fault", "reason": str(error)})  # the record says why it stops here
-                raise
-            if (verdict, reason) != (run.verdict, run.reason):
-                self.log.append({"event": "run_decided", "verdict": verdict, "reason": reason})
-        if self.pipeline.promote_to and self._record().verdict is Verdict.PASS:
-            self._promote(self.pipeline.promote_to)
-        run = self._record()
-        return replace(run, promotions=self._standing(run))
+                if (verdict, reason) != (run.verdict, run.reason):
+                    self.log.append({"event": "run_decided", "verdict": verdict, "reason": reason})
+            if self.pipeline.promote_to and self._record().verdict is Verdict.PASS:
+                self._promote(self.pipeline.promote_to)
+            run = self._record()
+            return replace(run, promotions=self._standing(run))
 
     def _record(self) -> RunRecord:
         self.log.check_in_place()
@@ -62,11 +62,9 @@ class PipelineRun:
 
     # --- opening ---
 
-    def _open(self) -> RunRecord:
-        pipeline, run = self.pipeline, self._record()
+    def _open(self, run: RunRecord) -> RunRecord:
+        pipeline = self.pipeline
         changed = run.start.get("pipeline_sha256") != pipeline.sha256
-        if run.start and "pipeline_sha256" not in run.start:
-            raise ConfigError(f"{self.folder}: holds the record of a gate, not of a run; choose another folder")
         if not run.start or (changed and not run.stages):  # nothing was trained: a leak was found, and is mended now
             base_sha256 = self.tools.fingerprint(pipeline.model)
             self.log.append(

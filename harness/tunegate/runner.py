@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice, takewhile
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from tunegate.banks import Part, draw
-from tunegate.cases import Case
-from tunegate.checks import Sample, gate_can_fail, judge, variants_of
+from tunegate.cases import Case, Prompt
+from tunegate.checks import Check, Sample, gate_can_fail, judge, variants_of
 from tunegate.decision import Decision, find_stop
 from tunegate.exceptions import ConfigError, Inconclusive, TunegateError, without_addresses
 from tunegate.models import Model, Response
@@ -219,8 +219,12 @@ def _judged_in_batches(suite: Suite, samples: Sequence[Sample]) -> Iterator[Outc
 
 def ask_samples(suite: Suite, model: Model, cases: Sequence[Case]) -> list[Sample]:
     """Ask the model the cases, and what the checks want asked beside them; one sample per case, in order."""
-    responses = ask(suite, model, cases)
-    variants = [variants_of(suite.checks, case) for case in cases]
+    wanted = [_wanted_beside(suite.checks, case) for case in cases]
+    variants = [() if isinstance(prompts, Response) else prompts for prompts in wanted]
+    responses = [
+        fault if isinstance(fault, Response) else response
+        for fault, response in zip(wanted, ask(suite, model, cases), strict=True)
+    ]
     asked = [
         replace(case, id=f"{case.id} [variant {number}]", prompt=prompt)
         for case, prompts in zip(cases, variants, strict=True)
@@ -231,6 +235,16 @@ def ask_samples(suite: Suite, model: Model, cases: Sequence[Case]) -> list[Sampl
         Sample(case, response, model.sha256, model.name, tuple(islice(answers, len(prompts))))
         for case, response, prompts in zip(cases, responses, variants, strict=True)
     ]
+
+
+def _wanted_beside(checks: Sequence[Check], case: Case) -> tuple[Prompt, ...] | Response:
+    """The prompts that the checks want asked beside a case; of a check that cannot say which, the fault."""
+    try:
+        return variants_of(checks, case)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        return Response("", error=f"what to ask beside this case is not known: {_in_short(error)}")
 
 
 def ask(suite: Suite, model: Model, cases: Sequence[Case]) -> list[Response]:
@@ -246,20 +260,30 @@ def ask(suite: Suite, model: Model, cases: Sequence[Case]) -> list[Response]:
     except (TunegateError, KeyboardInterrupt):
         raise
     except BaseException as error:  # out of memory, a bug in a model's code: not judged, and it says why
-        said = without_addresses(" ".join(str(error).split()))[:300]
-        fault = f"the model failed: {type(error).__name__}: {said}"
-        return [response or Response("", error=fault) for response in responses]
+        fault = Response("", error=f"the model failed: {_in_short(error)}")
+        if isinstance(error, IndexError):  # answers were mixed up: whose the others are is not known either
+            return [fault for _ in responses]
+        return [response or fault for response in responses]
     return [response or Response("", error="the model gave no response") for response in responses]
 
 
+def _in_short(error: BaseException) -> str:
+    return f"{type(error).__name__}: {without_addresses(' '.join(str(error).split()))[:300]}"
+
+
 def _each_once(answers: Iterator[tuple[int, Response]], n: int) -> Iterator[tuple[int, Response]]:
-    """The answers; raises when one is given to a case that was not asked, or to one that has its answer."""
+    """The answers; IndexError when one is given to a case that was not asked, or to one that has its answer."""
     open_ = set(range(n))
     for index, response in answers:
         if index not in open_:
             raise IndexError(f"an answer to case {index} of {n}, which was not asked or is answered")
         open_.remove(index)
-        yield index, response
+        yield index, response if _is_answer(response) else Response("", error=f"no answer but {response!r:.80}")
+
+
+def _is_answer(response: Any) -> bool:
+    """Somebody else's model may give anything."""
+    return isinstance(response, Response) and isinstance(cast(object, response.text), str)
 
 
 def _with_scores(generated: Response | None, scored: Response) -> Response:

@@ -215,24 +215,28 @@ class StageRun:
             return Evidence((), 1.0, forgotten=[f"{gate.key}: {gate.reason}" for gate in failed])
         worst = min(missed, key=lambda gate: gate.passed / max(gate.asked, 1))
         suite = self.pipeline.suites[worst.gate]
-        passed, asked = self._probe(suite, self._examples(settings)[:PROBE_ROWS], on_disk)
+        passed, asked, fault = self._probe(suite, self._examples(settings)[:PROBE_ROWS], on_disk)
         return Evidence(
             missed_gate=worst.outcomes,
             accept_rate=worst.accept / worst.drawn,
             train_passed=passed,
             train_asked=asked,
+            train_fault=fault,
             losses=[step["loss"] for step in attempt.log if isinstance(step.get("loss"), int | float)],
         )
 
-    def _probe(self, suite: Suite, examples: list[Example], on_disk: ModelOnDisk) -> tuple[int, int]:
-        """Ask the model what it was trained on, judged by the missed gate's checks: (passed, judged)."""
+    def _probe(self, suite: Suite, examples: list[Example], on_disk: ModelOnDisk) -> tuple[int, int, str]:
+        """Ask the model what it was trained on, judged by the missed gate's checks: passed, judged, why not more."""
         if any(check.needs_choices for check in suite.checks):
-            return 0, 0  # training rows have no choices to choose from
+            return 0, 0, ""  # training rows have no choices to choose from
         cases = [Case(f"train-{example.number}", example.prompt, (example.wanted,)) for example in examples]
         model = self._open_model(on_disk)
         samples = ask_samples(suite, model, cases)
-        verdicts = [outcome.verdict for outcome in judge(suite.checks, samples)]
-        return verdicts.count(Verdict.PASS), len(verdicts) - verdicts.count(Verdict.INVALID)
+        outcomes = list(judge(suite.checks, samples))
+        passed = sum(outcome.verdict is Verdict.PASS for outcome in outcomes)
+        unjudged = [outcome.reason for outcome in outcomes if outcome.verdict is Verdict.INVALID]
+        fault = f"{len(unjudged)} of {len(outcomes)} not judged: {unjudged[0]}" if unjudged else ""
+        return passed, len(outcomes) - len(unjudged), fault
 
     def _attempts(self) -> dict[int, AttemptRecord]:
         """The attempts on record."""
