@@ -76,3 +76,12 @@ def test_a_draw_leaves_out_what_was_used() -> None:
     assert len(first) == len(second) == 4
     assert not {case.id for case in first} & {case.id for case in second}
     assert [*first, *second] == list(draw(bank, 8, seed=1))
+
+
+def test_one_test_under_two_ids_counts_twice_only_where_nothing_else_is_left() -> None:
+    bank = [Case("a", "same"), Case("b", "same"), Case("c", "other"), Case("d", "third")]
+    for seed in range(20):
+        drawn = draw(bank, 4, seed)
+        assert {case.prompt for case in drawn[:3]} == {"same", "other", "third"}
+        assert len(drawn) == 4
+        assert draw(bank, 2, seed, used=frozenset({"a", "c"}))[0].id == "d"

@@ -1,7 +1,7 @@
 """Tunegate: acceptance sampling for fine-tuned language models.
 
-A gate draws cases from the bank of a suite (`suites`, `banks`, `cases`), asks the model (`models`, `runner`), judges the
-answers (`checks`, `outcomes`), and decides by the terms that were registered before the first answer (`terms`,
+A gate draws cases from the bank of a suite (`suites`, `banks`, `cases`), asks the model (`models`, `runner`), judges
+the answers (`checks`, `outcomes`), and decides by the terms that were registered before the first answer (`terms`,
 `decision`, `sampling`). What a plan lets through, retries included, is arithmetic (`plans`). A pipeline (`pipeline`,
 `run`) trains a stage until its gates pass (`stage_run`, `stage_gates`, `retrain`), on data that gives no test away
 (`leakage`), without unlearning what the model could do (`comparison`). Everything is kept in an append-only record

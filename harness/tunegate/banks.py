@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tunegate.cases import Case
+from tunegate.cases import Case, content
 
 Part = Literal["working", "sealed"]
 
@@ -39,8 +39,7 @@ def split(cases: Sequence[Case], share: float) -> Bank:
 
 def _group_hash(case: Case) -> int:
     """64 bits of the group; a case without one is its own group, and equal cases under two ids are one."""
-    own = json.dumps([case.prompt, case.references, case.context, case.choices], ensure_ascii=True)
-    text = f"sealed\x00{own if case.group is None else case.group}"
+    text = f"sealed\x00{json.dumps(content(case)) if case.group is None else case.group}"
     return int.from_bytes(hashlib.sha256(text.encode(errors="backslashreplace")).digest()[:8])
 
 
@@ -54,7 +53,19 @@ def draw_order(ids: Iterable[str], seed: int) -> list[str]:
 
 
 def draw(cases: Sequence[Case], n: int, seed: int, used: frozenset[str] = frozenset()) -> tuple[Case, ...]:
-    """Draw up to `n` cases that are not in `used`: the next ones of the order that the seed gives."""
+    """Draw up to `n` cases that are not in `used`: the next ones of the order that the seed gives.
+
+    One test under two ids counts twice only where nothing else is left to draw.
+    """
     by_id = {case.id: case for case in cases}
-    fresh = [case_id for case_id in draw_order(by_id, seed) if case_id not in used]
-    return tuple(by_id[case_id] for case_id in fresh[:n])
+    order = draw_order(by_id, seed)
+    known = {content(by_id[case_id]) for case_id in order if case_id in used}
+    fresh: list[str] = []
+    again: list[str] = []
+    for case_id in order:
+        if case_id in used:
+            continue
+        own = content(by_id[case_id])
+        (again if own in known else fresh).append(case_id)
+        known.add(own)
+    return tuple(by_id[case_id] for case_id in (fresh + again)[:n])

@@ -51,11 +51,11 @@ def duplicates(cases: Iterable[Case]) -> tuple[tuple[str, ...], ...]:
     """The ids of cases that are one test under several ids: one tuple for each such test, in the order of the cases."""
     ids: dict[tuple[object, ...], list[str]] = {}
     for case in cases:
-        ids.setdefault(_content(case), []).append(case.id)
+        ids.setdefault(content(case), []).append(case.id)
     return tuple(tuple(same) for same in ids.values() if len(same) > 1)
 
 
-def _content(case: Case) -> tuple[object, ...]:
+def content(case: Case) -> tuple[object, ...]:
     """What a model is asked and what is expected of it, exactly."""
     prompt = case.prompt
     asked = prompt if isinstance(prompt, str) else tuple((message["role"], message["content"]) for message in prompt)

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from tunegate.banks import Bank
+from tunegate.cases import duplicates
 from tunegate.console import show
 from tunegate.corrected import admissions_of
 from tunegate.leak_guard import drop_leaks, in_words
@@ -20,6 +21,7 @@ def suite_facts(suite: Suite) -> dict[str, Any]:
     """A suite and its bank."""
     return {
         "cases": len(suite.cases),
+        "duplicates": [list(same) for same in duplicates(suite.cases)],
         "working": len(suite.bank.working),
         "sealed": len(suite.bank.sealed),
         "draw": suite.plan.draw,
@@ -94,6 +96,9 @@ def print_check(facts: dict[str, Any]) -> None:
         if suite["max_drop"] is not None:
             rule = f"retention: {suite['draw']} cases, asked before and after, may lose {suite['max_drop']:g} points"
         show(f"suite {name}: {suite['cases']} cases{sealed}, {rule}; checks: {', '.join(suite['checks'])}")
+        if suite["duplicates"]:
+            first = ", ".join(suite["duplicates"][0][:3])
+            show(f"note: suite {name}: {len(suite['duplicates'])} tests stand under several ids, {first} for one")
         for judge, admission in suite["judges"].items():
             show(f"note: suite {name}: {judge}: {admission['fault'] or 'the judge is admitted'}")
     for name, stage in facts["stages"].items():

@@ -131,9 +131,12 @@ class GateRunner:
         cases = drawn.cases if begun is None else _drawn_before(suite, begun)
         outcomes = {o.case_id: o for o in begun.outcomes if o.verdict is not Verdict.INVALID} if begun else {}
         self.progress(place.label, len(outcomes), len(cases))
+        asked = 0
         for block in _blocks(cases, model.block_size, in_draw_order=terms.may_stop):
-            if terms.may_stop and find_stop(terms.plan, _in_order(cases, outcomes), terms.max_errors):
+            # Only whole blocks count: a draw that was interrupted within one asks the same cases as one that was not.
+            if terms.may_stop and find_stop(terms.plan, _in_order(cases[:asked], outcomes), terms.max_errors):
                 break
+            asked += len(block)
             for outcome in _judged(suite, model, block, frozenset(outcomes)):
                 outcomes[outcome.case_id] = outcome
                 self.append({**_at(place), "event": "outcome", "outcome": outcome_to_json(outcome)}, durable=False)

@@ -12,7 +12,7 @@ from typing import Any
 
 from tunegate.banks import SEALED_SHARE, Bank, split
 from tunegate.cases import Case, Message, Prompt
-from tunegate.checks import Check, CheckBuilder, unique_names
+from tunegate.checks import Check, CheckBuilder, gate_can_fail, unique_names
 from tunegate.corrected import admissions_of
 from tunegate.exceptions import ConfigError
 from tunegate.files import resolve
@@ -108,6 +108,12 @@ def make_suite(spec: SuiteSpec, name: str, file: YamlFile, keys: KeyPath, build_
         plan = rule.resolve(attempts=1)
     except ConfigError as error:
         raise file.error((*keys, "plan"), str(error)) from error
+    if not gate_can_fail(checks, plan.draw):
+        names = ", ".join(unique_names(checks))
+        raise file.error(
+            (*keys, "checks"),
+            f"no answer can fail these: {names}; add one that decides, such as `exact`, or forbid an error category",
+        )
     share = _sealed_share(cases, plan) if spec.sealed is None else spec.sealed
     try:
         check_bank(split(cases, share), plan)
