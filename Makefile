@@ -48,4 +48,5 @@ clean:  ## remove the environment, the demo and its run
 
 readme:  ## bring the tree in README.md and docs/checks.md up to date
 	$(BIN)/python -m tests.readme_tree
+	$(BIN)/python -m tests.readme_curve
 	$(BIN)/python -m tunegate_suites.reference > docs/checks.md

@@ -144,7 +144,7 @@ def test_places(tmp_path: Path) -> None:
 def test_check_says_which_gates_the_promoted_weights_do_not_take(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = write_pipeline(tmp_path / "p")  # its last stage lists facts, not style
+    path = write_pipeline(tmp_path / "p", bank=60)  # its last stage lists facts, not style
     assert main(["check", str(path)]) == 0
     assert "note: the last stage does not list style" in capsys.readouterr().out
     path.write_text(path.read_text().replace("gates: [facts]", "gates: [facts, style]"))

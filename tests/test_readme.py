@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.readme_curve import SVG, draw
 from tests.readme_tree import README, ROOT, with_tree
 from tunegate.cli import build_parser, main
 
@@ -41,3 +42,7 @@ def test_every_command_it_shows_is_understood() -> None:
 def test_every_link_leads_somewhere() -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", TEXT):
         assert target.startswith("http") or (ROOT / target).exists(), target
+
+
+def test_the_drawn_operating_characteristic_is_current() -> None:
+    assert SVG.read_text(encoding="utf-8") == draw(), "run `python -m tests.readme_curve`"

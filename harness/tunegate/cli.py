@@ -53,6 +53,18 @@ def build_parser() -> argparse.ArgumentParser:
     check = command("check", "validate a pipeline or suite file with all it names; train nothing")
     check.add_argument("file", nargs="?", default="tunegate.yaml", help="default: tunegate.yaml")
 
+    plan = command("plan", "show what a plan lets through, retries included, before it is trusted")
+    plan.add_argument(
+        "--file", metavar="FILE", help="the plans of a pipeline (default: tunegate.yaml, if there is one)"
+    )
+    plan.add_argument("--plan", choices=("single", "double", "sequential"), help="default: the recommended, double")
+    plan.add_argument("--draw", type=int, metavar="N", help="how many cases a draw has (default: 100, or solved for)")
+    plan.add_argument("--accept", type=int, metavar="K", help="how many must pass (default: 90 in 100)")
+    plan.add_argument("--confirm", type=int, metavar="N", help="size of the confirming draw (default: solved for)")
+    plan.add_argument("--attempts", type=int, metavar="N", help="how often a stage may be tried (default: 5)")
+    plan.add_argument("--risk", metavar="A,B,C,D", help="solve for consumer's risk A at B, producer's C at D")
+    plan.add_argument("--bank", type=int, metavar="N", help="also for a bank of this size, without replacement")
+
     run = command("run", "carry out a pipeline; the same command resumes it")
     run.add_argument("file", nargs="?", default="tunegate.yaml", help="default: tunegate.yaml")
     run.add_argument("--run", metavar="FOLDER", help="run folder (default: runs/NAME beside the file)")

@@ -21,6 +21,7 @@ from tunegate.leakage import Leak
 from tunegate.models import Model
 from tunegate.outcomes import Verdict
 from tunegate.pipeline import Pipeline, load_pipeline, suite_place
+from tunegate.plan_command import plan as describe_plans
 from tunegate.plans import GatePlan
 from tunegate.record import RunRecord, read_run
 from tunegate.registry import Promotion
@@ -89,6 +90,14 @@ def _similarity() -> Any:
     check = Similarity(min=0)
     check.prepare()
     return check
+
+
+# --- plan ----------------------------------------------------------------------------------------------------------
+
+
+def plan(options: Namespace) -> int:
+    """Show what a plan lets through."""
+    return describe_plans(options, _build_check())
 
 
 # --- leakage -------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ Pure functions in closed form; consumer's and producer's risk as in ISO 2859-1 a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -93,7 +93,8 @@ class GatePlan:
 
         The attempts draw different cases. Where the bank is a sample of the domain, their results are independent.
         """
-        return 1.0 - math.prod(1.0 - self.acceptance(p, attempt) for attempt in range(1, attempts + 1))
+        later = self.acceptance(p, 2)  # all attempts after the first are alike
+        return any_of([self.acceptance(p, 1)] + [later] * (attempts - 1))
 
     def mean_tests(self, p: float, attempt: int = 1) -> float:
         """The mean number of cases that this attempt asks, the confirming draw included."""
@@ -169,6 +170,11 @@ class PlanRule:
 
 def _ninety_percent(draw: int) -> SinglePlan:
     return SinglePlan(draw, -(-9 * draw // 10))
+
+
+def any_of(chances: Sequence[float]) -> float:
+    """The chance that at least one of independent events happens; exact for the smallest, too."""
+    return 1.0 if 1.0 in chances else -math.expm1(math.fsum(math.log1p(-chance) for chance in chances))
 
 
 # --- solving for the accept numbers --------------------------------------------------------------------------------
@@ -272,17 +278,17 @@ class CurvePoint:
     promoted: float
 
 
-def curve(plan: GatePlan, attempts: int) -> list[CurvePoint]:
-    """The operating characteristic of a plan over a run."""
+def curve(plan: GatePlan, attempts: int, rates: Sequence[float] = RATES) -> list[CurvePoint]:
+    """The operating characteristic of a plan over a run, at these pass rates."""
     return [
         CurvePoint(
             p,
             accept=plan.acceptance(p),
-            accept_any=1.0 - (1.0 - plan.acceptance(p)) ** attempts,
+            accept_any=any_of([plan.acceptance(p)] * attempts),
             mean_tests=plan.mean_tests(p),
             promoted=plan.acceptance_within(p, attempts),
         )
-        for p in RATES
+        for p in rates
     ]
 
 
