@@ -51,9 +51,9 @@ class RunLog:
             lines = _whole_lines(path)
             last_sha256 = _unsealed(lines[-1], f"{path}:{len(lines)}")["line_sha256"] if lines else ""
             log = cls(folder, fd, last_sha256)
-            log.check_in_place()
             os.ftruncate(fd, sum(len(line) for line in lines))
             os.lseek(fd, 0, os.SEEK_END)
+            log.check_in_place()
         except BlockingIOError as error:
             os.close(fd)
             raise ConfigError(
@@ -68,7 +68,7 @@ class RunLog:
         return log
 
     def check_in_place(self) -> None:
-        """Raise unless the file that is written to is still the one that a reader of the folder finds."""
+        """Raise unless the file that is written to is still the one that a reader of the folder finds, and as long."""
         path, ours = self.folder / EVENTS, os.fstat(self._fd)
         try:
             found = path.stat(follow_symlinks=False)
@@ -79,6 +79,14 @@ class RunLog:
             ) from error
         if (found.st_dev, found.st_ino) != (ours.st_dev, ours.st_ino):
             raise Tampered(f"{path}: another file took the place of the record while it was being written")
+        self._check_end()
+
+    def _check_end(self) -> int:
+        """The end of the record, where the next line goes; raises Tampered when it is not where it was left."""
+        end = os.lseek(self._fd, 0, os.SEEK_CUR)
+        if os.fstat(self._fd).st_size != end:
+            raise Tampered(f"{self.folder / EVENTS}: somebody else wrote to the record, or cut it")
+        return end
 
     def append(self, *events: Event, durable: bool = True) -> None:
         """Write events; a `durable` one is on disk when this returns, others at most SYNC_EVERY_S later.
@@ -94,7 +102,7 @@ class RunLog:
             self._sync()
 
     def _write(self, line: bytes) -> None:
-        start, rest = os.lseek(self._fd, 0, os.SEEK_CUR), memoryview(line)
+        start, rest = self._check_end(), memoryview(line)
         try:
             while rest:
                 rest = rest[os.write(self._fd, rest) :]
@@ -122,7 +130,7 @@ class RunLog:
         except (Exception, KeyboardInterrupt, SystemExit) as error:
             reason = _in_words(error)
             self.append({"event": "fault", "reason": reason})
-            if isinstance(error, OSError | MemoryError):
+            if isinstance(error, OSError | MemoryError) or "out of memory" in reason:  # torch's is a RuntimeError
                 raise CannotJudge(reason) from error
             raise
 

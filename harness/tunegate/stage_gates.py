@@ -139,6 +139,7 @@ class StageGates:
         return self._run().stages[self.stage.name].attempts[number]
 
     def _run(self) -> RunRecord:
+        self.log.check_in_place()
         return read_run(self.log.folder)
 
 

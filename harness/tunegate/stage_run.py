@@ -11,7 +11,7 @@ from pathlib import Path
 from tunegate.cases import Case
 from tunegate.checks import judge
 from tunegate.event_log import RunLog
-from tunegate.exceptions import CannotJudge, Tampered
+from tunegate.exceptions import CannotJudge, ConfigError, Tampered
 from tunegate.leakage import Embed
 from tunegate.models import Model
 from tunegate.outcomes import Verdict
@@ -153,8 +153,9 @@ class StageRun:
         self.tools.say(f"{self.stage.name}#{number}: training on {len(examples)} rows")
         result = self.tools.train(job)
         self._check_start()  # what was swapped in meanwhile may be what was trained
-        if result.error is not None:
-            self.log.append({**at, "event": "training_failed", "error": result.error, "log": result.log})
+        error = result.error or self._what_is_wrong_with(job.output)
+        if error is not None:
+            self.log.append({**at, "event": "training_failed", "error": error, "log": result.log})
         else:
             self.log.append(
                 {
@@ -168,6 +169,14 @@ class StageRun:
                 }
             )
         return self._attempts()[number]
+
+    def _what_is_wrong_with(self, output: str) -> str | None:
+        """Why what a training left is no model; None for a model."""
+        try:
+            self.tools.fingerprint(output)
+        except ConfigError as error:
+            return f"it left no model: {error}"
+        return None
 
     def _check_start(self) -> None:
         first = self.stage.name == self.pipeline.stages[0].name  # a GGUF file is not the folder made from it
@@ -188,13 +197,19 @@ class StageRun:
                 opened.append(self._open_model(on_disk))
             return opened[0]
 
-        return self.gates.decide(number, open_model)
+        decided = self.gates.decide(number, open_model)
+        if opened:
+            self._check_unchanged(on_disk, self.tools.fingerprint(on_disk.path))
+        return decided
 
     def _open_model(self, on_disk: ModelOnDisk) -> Model:
         model = self.tools.open_model(on_disk.path)
-        if model.sha256 != on_disk.sha256:  # a verdict is about these bytes or about nothing
-            raise Tampered(f"{on_disk.path}: the weights changed while they were being gated")
+        self._check_unchanged(on_disk, model.sha256)
         return model
+
+    def _check_unchanged(self, on_disk: ModelOnDisk, sha256: str | None) -> None:
+        if sha256 != on_disk.sha256:  # a verdict is about these bytes or about nothing
+            raise Tampered(f"{on_disk.path}: the weights changed while they were being gated")
 
     # --- a failed attempt ---
 
@@ -240,6 +255,7 @@ class StageRun:
 
     def _attempts(self) -> dict[int, AttemptRecord]:
         """The attempts on record."""
+        self.log.check_in_place()
         return read_run(self.folder).stages[self.stage.name].attempts
 
 
