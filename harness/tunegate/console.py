@@ -139,10 +139,11 @@ def run_as_json(run: RunRecord, report: Path | None) -> dict[str, Any]:
 def print_run(run: RunRecord, report: Path | None) -> None:
     """One table (stage, attempt, gate, passed/drawn, verdict, time), the verdict, and where to look."""
     rows: list[tuple[str, ...]] = [("stage", "attempt", "gate", "passed", "verdict", "time")]
+    base = "base" if run.stages else ""
+    rows.extend((base, "", *_gate_cells(gate)) for gate in run.gates.values())
     for stage in run.stages.values():
         for attempt in stage.attempts.values():
             rows.extend(_attempt_rows(stage, attempt))
-    rows.extend(("", "", *_gate_cells(gate)) for gate in run.gates.values())
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows if len(rows) > 1 else []:
         show("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
