@@ -629,7 +629,10 @@ def test_no_finished_case_is_asked_again(pipeline: Path) -> None:
     with pytest.raises(Killed):
         carry_out(pipeline, open_log=killed_after(9))
     carry_out(pipeline)
-    asked = [(e["stage"], e["attempt"], e["gate"], e["purpose"], e["outcome"]["case_id"]) for e in events(pipeline, "outcome")]
+    asked = [
+        (event["stage"], event["attempt"], event["gate"], event["purpose"], event["outcome"]["case_id"])
+        for event in events(pipeline, "outcome")
+    ]
     assert len(asked) == len(set(asked)) == 41  # 2 x 3 of the miss, 7 x 5 after it
 
 
