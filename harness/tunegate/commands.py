@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -118,7 +119,8 @@ def run(options: Namespace) -> int:
     pipeline = load_pipeline(path, _build_check(), _validate_args())
     folder = Path(options.run) if options.run else path.parent / "runs" / pipeline.name
     with RunLog.open(folder) as log, console.Bar() as bar:
-        record = PipelineRun(pipeline, log, _tools(bar)).execute()
+        tools = replace(_tools(bar), pipeline_sha256=lambda: load_pipeline(path, _build_check()).sha256)
+        record = PipelineRun(pipeline, log, tools).execute()
     report = _write_reports(record, html=folder / "report.html", markdown=folder / "summary.md", junit=None)
     if options.json:
         console.show_json(console.run_as_json(record, report))
@@ -165,14 +167,14 @@ def gate(options: Namespace) -> int:
 def _plan(suite: Suite, options: Namespace) -> GatePlan:
     """The suite's plan, or the single draw that the options ask for."""
     if options.draw is None and options.accept is None:
-        return suite.plan
+        return replace(suite.plan, curtail=options.curtail or suite.plan.curtail)
     draw = suite.plan.draw if options.draw is None else options.draw
     accept = suite.plan.accept if options.accept is None else options.accept
     if draw < 1 or not 1 <= accept <= draw:
         raise ConfigError(f"--draw {draw} --accept {accept}: accept must lie between 1 and draw; give both")
     if draw > len(suite.bank.working):
         raise ConfigError(f"--draw {draw}: the bank of suite {suite.name!r} has {len(suite.bank.working)} cases")
-    return GatePlan(SinglePlan(draw, accept), curtail=suite.plan.curtail)
+    return GatePlan(SinglePlan(draw, accept), curtail=options.curtail or suite.plan.curtail)
 
 
 def _open_subject(options: Namespace, suite: Suite) -> Model:

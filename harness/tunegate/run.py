@@ -92,13 +92,22 @@ class PipelineRun:
             )
             return self._record()
         if changed:
-            raise Tampered(
-                f"{self.folder}: the pipeline, a suite or its data changed since this run began; "
-                "undo the change to resume, or start a new run with --run FOLDER"
-            )
+            raise self._files_changed()
         if run.start["model_sha256"] != self.tools.fingerprint(pipeline.model):
             raise Tampered(f"{self.folder}: the base model {pipeline.model} changed since this run began")
         return run
+
+    def _check_files(self) -> None:
+        """What was read at the start decided; what lies there now is what people will look at."""
+        now = self.tools.pipeline_sha256
+        if now is not None and now() != self.pipeline.sha256:
+            raise self._files_changed()
+
+    def _files_changed(self) -> Tampered:
+        return Tampered(
+            f"{self.folder}: the pipeline, a suite or its data changed since this run began; "
+            "undo the change to resume, or start a new run with --run FOLDER"
+        )
 
     # --- stages ---
 
@@ -124,6 +133,7 @@ class PipelineRun:
                 self.log.append({"event": "stage_decided", **decided})
             if verdict is not Verdict.PASS:
                 return verdict, f"stage {stage.name}: {reason}"
+        self._check_files()
         waived = ", ".join(f"{waiver['stage']} {waiver['gate']}" for waiver in self._record().waivers())
         return Verdict.PASS, f"passed, but waived: {waived}" if waived else "every gate of every stage passed"
 
@@ -175,6 +185,7 @@ class PipelineRun:
                     f"to point it at this one: tunegate promote {self.folder} --to {alias}"
                 )
             case "gone":
+                self._check_files()
                 promotion = promote_and_record(run, self.log, alias, registry, self._fingerprint)
                 again = " again, because it was gone from the registry" if done else ""
                 self.tools.say(f"promoted to {alias}{again}: {promotion.folder}")

@@ -43,6 +43,8 @@ class Tools:
     today: Callable[[], date] = date.today
     embed: Embed | None = None
     """For leaks by meaning, where a pipeline asks for them."""
+    pipeline_sha256: Callable[[], str] | None = None
+    """The hash of the pipeline as its files are now; without it they are looked at only when a run starts."""
 
     def fingerprint(self, model: str) -> str:
         """The fingerprint of a model on disk; raises CannotJudge for a server, which has none."""
