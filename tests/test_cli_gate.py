@@ -180,6 +180,16 @@ def test_an_unknown_option_names_the_nearest(capsys: Capture) -> None:
     assert "did you mean" in capsys.readouterr().err
 
 
+def test_a_curtailed_gate_says_the_same_and_how_many_it_spared(bank: Bank, capsys: Capture) -> None:
+    for right, code, asked in ((50, 1, None), (95, 0, 100)):
+        stored = ("--responses", bank.answers(right), "--suite", bank.suite, "--draw", "100", "--accept", "90")
+        whole, curtailed = gate_json(capsys, *stored), gate_json(capsys, *stored, "--curtail")
+        assert whole[0] == curtailed[0] == code
+        assert whole[1]["asked"] == 100
+        assert curtailed[1]["asked"] + curtailed[1]["spared"] == 100
+        assert curtailed[1]["asked"] == asked or (asked is None and curtailed[1]["asked"] < 60)
+
+
 # --- what people see -----------------------------------------------------------------------------------------------
 
 

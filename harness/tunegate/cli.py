@@ -57,7 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     plan.add_argument(
         "--file", metavar="FILE", help="the plans of a pipeline (default: tunegate.yaml, if there is one)"
     )
-    plan.add_argument("--plan", choices=("single", "double", "sequential"), help="default: the recommended, double")
+    plan.add_argument("--plan", metavar="KIND", help="single, double or sequential (default: double, the recommended)")
     plan.add_argument("--draw", type=int, metavar="N", help="how many cases a draw has (default: 100, or solved for)")
     plan.add_argument("--accept", type=int, metavar="K", help="how many must pass (default: 90 in 100)")
     plan.add_argument("--confirm", type=int, metavar="N", help="size of the confirming draw (default: solved for)")
@@ -75,6 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
     gate.add_argument("--suite", metavar="FILE", required=True, help="suite file, or builtin:NAME")
     gate.add_argument("--draw", type=int, metavar="N", help="how many cases to draw (default: the suite's plan)")
     gate.add_argument("--accept", type=int, metavar="K", help="how many must pass (default: the suite's plan)")
+    gate.add_argument("--curtail", action="store_true", help="stop asking when the verdict can no longer change")
     gate.add_argument("--seed", type=int, default=0, help="seed of the draw (default: 0)")
     gate.add_argument(
         "--dtype", choices=("auto", "float32", "bfloat16"), help="number type of a local model (default: auto)"

@@ -5,18 +5,21 @@ from __future__ import annotations
 from argparse import Namespace
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from tunegate.banks import Bank
+from tunegate.check_command import supported_attempts
 from tunegate.checks import CheckBuilder
 from tunegate.console import show, show_json
-from tunegate.exceptions import ConfigError
+from tunegate.exceptions import ConfigError, nearest
 from tunegate.pipeline import load_pipeline
-from tunegate.plans import GatePlan, PlanKind, PlanRule, Risk, any_of, curve
+from tunegate.plan_plot import plot
+from tunegate.plans import RATES, CurvePoint, GatePlan, PlanKind, PlanRule, Risk, any_of, curve
 from tunegate.sampling import DrawPlan, SequentialPlan, bank_acceptance_probability
 
 MAX_ATTEMPTS = 100
-WIDTH, HEIGHT = 61, 11
-"""Of the plot: a column for each pass rate of 0.70, 0.705, … 1.00, and a row for each tenth of probability."""
+SPELLED = ("plan", "draw", "accept", "confirm", "attempts", "risk")
+"""The options that spell out a plan; without any, the pipeline that lies here is described."""
 
 
 def plan(options: Namespace, build_check: CheckBuilder) -> int:
@@ -26,49 +29,60 @@ def plan(options: Namespace, build_check: CheckBuilder) -> int:
     if options.json:
         facts = [gate.facts(options.bank) for gate in described]
         show_json({**facts[0], "gates": facts if file else []})
-    else:
-        for gate in described:
-            _print(gate, options.bank)
-        if file is None and options.plan is None:
-            show("this is the recommended plan; in a suite file: `plan: {kind: double}`")
+        return 0
+    for alike in _grouped(described):
+        _print(alike, options.bank)
+    if file is None:
+        show(_how_to_write_it(options))
     return 0
 
 
 def _pipeline_file(options: Namespace) -> Path | None:
     """The pipeline to describe: the named one, or the one here unless the options spell out a plan."""
-    spelled = (options.plan, options.draw, options.accept, options.confirm, options.attempts)
+    spelled = any(getattr(options, name) is not None for name in SPELLED)
     if options.file is not None:
-        if any(value is not None for value in spelled):
+        if spelled:
             raise ConfigError("--file describes the plans that stand in the file; leave out the other options")
         return Path(options.file)
     here = Path("tunegate.yaml")
-    return here if here.is_file() and not any(value is not None for value in spelled) else None
+    return here if here.is_file() and not spelled else None
 
 
 @dataclass(frozen=True)
 class Described:
-    """A plan over so many attempts, and the gate that it stands in, if any."""
+    """A plan over so many attempts, the rule that it was made by, and the gate that it stands in, if any."""
 
-    kind: PlanKind
+    rule: PlanRule
     plan: GatePlan
     attempts: int
-    stage: str | None = None
-    gate: str | None = None
+    gate: tuple[str, str] | None = None
+    bank: Bank | None = None
+
+    @property
+    def risk(self) -> Risk:
+        """Which pass rates are meant by bad and by good."""
+        return self.rule.risk or Risk()
+
+    def curve(self) -> list[CurvePoint]:
+        """The operating characteristic, at the two pass rates of the risk too."""
+        return curve(self.plan, self.attempts, sorted({*RATES, self.risk.at, self.risk.good}))
 
     def facts(self, bank: int | None) -> dict[str, Any]:
         """What there is to say, for scripts."""
+        stage, gate = self.gate or (None, None)
         return {
-            "stage": self.stage,
-            "gate": self.gate,
+            "stage": stage,
+            "gate": gate,
             "plan": {
-                "kind": self.kind,
+                "kind": self.rule.kind,
                 **_numbers(self.plan.first),
                 "confirm": self.plan.confirm and _numbers(self.plan.confirm),
                 "confirms": self.plan.confirms,
             },
             "attempts": self.attempts,
-            "curve": [asdict(point) for point in curve(self.plan, self.attempts)],
-            "bank": None if bank is None else {"size": bank, "curve": _in_bank(self.plan, self.attempts, bank)},
+            "supported_attempts": self.bank and supported_attempts(self.bank, self.plan),
+            "curve": [asdict(point) for point in self.curve()],
+            "bank": None if bank is None else {"size": bank, "curve": _in_bank(self, bank)},
             "words": self.words,
         }
 
@@ -82,30 +96,43 @@ class Described:
         if confirm is not None:
             when = "then" if self.plan.confirms == "always" else "after a retry also"
             text += f", {when} {confirm.accept} of {confirm.draw} sealed"
-        where = f"{self.stage} {self.gate}: " if self.gate else ""
-        return f"{where}{self.kind} plan: {text}; {self.attempts} attempts"
+        return f"{self.rule.kind} plan: {text}; {_times(self.attempts)}"
 
     @property
     def words(self) -> str:
         """The consumer's and the producer's side in a sentence each."""
-        plan, bad = self.plan, self.plan.at
-        once = plan.acceptance(bad)
-        sentence = (
-            f"A model that is right {100 * bad:g} % of the time passes one attempt with probability {once:.3f}, "
-            f"any of {self.attempts} with {any_of([once] * self.attempts):.3f}"
-        )
-        if plan.confirms == "after_retry":
-            confirmed = plan.acceptance_within(bad, self.attempts)
-            sentence += f"; confirmed after a retry, as a run does, with {confirmed:.3f}"
-        return (
-            f"{sentence}. One that is right 95 % of the time passes its first attempt with {plan.acceptance(0.95):.3f}."
-        )
+        at, good = self.risk.at, self.risk.good
+        once = self.plan.acceptance(at)
+        sentence = f"A model that is right {100 * at:g} % of the time passes one attempt with probability {once:.3f}"
+        if self.attempts > 1:
+            sentence += f", any of {self.attempts} with {any_of([once] * self.attempts):.3f}"
+        if self.attempts > 1 and self.plan.confirms == "after_retry":
+            promoted = self.plan.acceptance_within(at, self.attempts)
+            sentence += f"; a run, where a pass after a retry must be confirmed, promotes it with {promoted:.3f}"
+        fair = self.plan.acceptance(good)
+        return f"{sentence}. One that is right {100 * good:g} % of the time passes its first attempt with {fair:.3f}."
+
+    @property
+    def reach(self) -> str:
+        """The gate, and how far its bank reaches."""
+        if self.gate is None or self.bank is None:
+            return ""
+        supported = supported_attempts(self.bank, self.plan)
+        enough = "any number of attempts" if supported is None else _times(supported)
+        sealed = f" and {len(self.bank.sealed)} sealed" if self.bank.sealed else ""
+        return f"{' '.join(self.gate)}: {len(self.bank.working)} cases{sealed}, surely fresh for {enough}"
 
 
 def _of_file(file: Path, build_check: CheckBuilder) -> list[Described]:
     pipeline = load_pipeline(file, build_check)
     return [
-        Described(pipeline.suites[name].rule.kind, gate.plan, stage.spec.retrain.max_attempts, stage.name, name)
+        Described(
+            pipeline.suites[name].rule,
+            gate.plan,
+            stage.spec.retrain.max_attempts,
+            (stage.name, name),
+            pipeline.suites[name].bank,
+        )
         for stage in pipeline.stages
         for name, gate in pipeline.gates(stage).items()
     ]
@@ -115,13 +142,21 @@ def _of_options(options: Namespace) -> Described:
     attempts = 5 if options.attempts is None else options.attempts
     if not 1 <= attempts <= MAX_ATTEMPTS:
         raise ConfigError(f"--attempts {attempts}: a number from 1 to {MAX_ATTEMPTS} was expected")
-    kind: PlanKind = options.plan or ("double" if options.draw is None and options.accept is None else "single")
     for name in ("draw", "accept", "confirm"):
         value = getattr(options, name)
         if value is not None and value < 1:
             raise ConfigError(f"--{name} {value}: at least 1 was expected")
-    rule = PlanRule(kind, options.draw, options.accept, options.confirm, _risk(options.risk))
-    return Described(kind, rule.resolve(attempts), attempts)
+    rule = PlanRule(_kind(options), options.draw, options.accept, options.confirm, _risk(options.risk))
+    return Described(rule, rule.resolve(attempts), attempts)
+
+
+def _kind(options: Namespace) -> PlanKind:
+    """The kind that was asked for; else the recommended one, or a single draw when its numbers are given."""
+    if options.plan is None:
+        return "double" if options.draw is None and options.accept is None else "single"
+    if options.plan not in get_args(PlanKind):
+        raise ConfigError(f"--plan {options.plan}: no such kind{nearest(options.plan, get_args(PlanKind))}")
+    return options.plan
 
 
 def _risk(text: str | None) -> Risk | None:
@@ -132,7 +167,8 @@ def _risk(text: str | None) -> Risk | None:
         return Risk(consumer, at, producer, good)
     except ValueError as error:
         raise ConfigError(
-            f"--risk {text}: CONSUMER,AT,PRODUCER,GOOD was expected, such as 0.05,0.85,0.05,0.95"
+            f"--risk {text}: CONSUMER,AT,PRODUCER,GOOD was expected, such as 0.05,0.85,0.05,0.95 (risks below 0.5, "
+            "AT below GOOD)"
         ) from error
 
 
@@ -148,15 +184,27 @@ def _numbers(plan: DrawPlan) -> dict[str, Any]:
     return numbers
 
 
-def _in_bank(plan: GatePlan, attempts: int, size: int) -> list[dict[str, float]]:
-    """For a bank of this size: exact for one draw without replacement, a bound (Boole's) for all attempts."""
-    if size < plan.draw:
-        raise ConfigError(f"--bank {size}: the plan draws {plan.draw}")
+def _in_bank(described: Described, size: int) -> list[dict[str, float]]:
+    """For a bank of this size, both parts: one attempt exactly, drawn without replacement, and Boole's bound for all.
+
+    The attempts share a bank, and are not independent given what it holds.
+    """
+    plan, attempts = described.plan, described.attempts
+    first, later = plan.confirmation(1), plan.confirmation(attempts)
+    needed = plan.draw + (later.draw if later else 0)
+    if size < needed:
+        raise ConfigError(f"--bank {size}: the plan draws {needed}")
     points: list[dict[str, float]] = []
-    for point in curve(plan, attempts):
-        once = bank_acceptance_probability(plan.first, size, round(point.p * size))
+    for rate in (point.p for point in described.curve()):
+        passing = round(rate * size)
+        once, again = (bank_acceptance_probability(plan.first, size, passing, confirm) for confirm in (first, later))
         points.append(
-            {"p": round(point.p * size) / size, "accept": once, "accept_any_at_most": min(1.0, attempts * once)}
+            {
+                "p": passing / size,
+                "accept": once,
+                "accept_any_at_most": min(1.0, attempts * once),
+                "promoted_at_most": min(1.0, once + (attempts - 1) * again),
+            }
         )
     return points
 
@@ -164,30 +212,51 @@ def _in_bank(plan: GatePlan, attempts: int, size: int) -> list[dict[str, float]]
 # --- for people ----------------------------------------------------------------------------------------------------
 
 
-def _print(described: Described, bank: int | None) -> None:
+def _times(attempts: int) -> str:
+    return "1 attempt" if attempts == 1 else f"{attempts} attempts"
+
+
+def _grouped(described: list[Described]) -> list[list[Described]]:
+    """Gates with the same plan and attempts together: they share a table."""
+    groups: dict[Any, list[Described]] = {}
+    for gate in described:
+        groups.setdefault((gate.rule, gate.plan, gate.attempts), []).append(gate)
+    return list(groups.values())
+
+
+def _print(alike: list[Described], bank: int | None) -> None:
+    described = alike[0]
     show(described.title)
+    for gate in alike:
+        if gate.reach:
+            show(gate.reach)
     show("right    one attempt   any attempt   a run promotes   mean tests")
-    for point in curve(described.plan, described.attempts):
+    for point in described.curve():
         show(
             f"{point.p:<6.3g}   {point.accept:<11.3f}   {point.accept_any:<11.3f}   "
             f"{point.promoted:<14.3f}   {point.mean_tests:.1f}"
         )
-    for line in _plot(described.plan, described.attempts):
+    for line in plot(described.plan, described.attempts, described.risk):
         show(line)
     show(described.words)
     if bank is not None:
-        show(f"a bank of {bank}: one draw without replacement, exactly; all attempts at most")
-        for inside in _in_bank(described.plan, described.attempts, bank):
-            show(f"{inside['p']:<6.3g}   {inside['accept']:<11.3f}   {inside['accept_any_at_most']:.3f}")
+        show(f"drawn from a bank of {bank} without replacement; one attempt exactly, all at most (Boole's bound)")
+        show("right    one attempt   any attempt   a run promotes")
+        for inside in _in_bank(described, bank):
+            show(
+                f"{inside['p']:<6.3g}   {inside['accept']:<11.3f}   ≤ {inside['accept_any_at_most']:<9.3f}   "
+                f"≤ {inside['promoted_at_most']:.3f}"
+            )
 
 
-def _plot(plan: GatePlan, attempts: int) -> list[str]:
-    """One attempt `o`, any attempt `x`, what a run promotes `*`; where they meet, the last of them."""
-    rows = [[" "] * WIDTH for _ in range(HEIGHT)]
-    for column, point in enumerate(curve(plan, attempts, [(700 + 5 * column) / 1000 for column in range(WIDTH)])):
-        for chance, sign in ((point.accept, "o"), (point.accept_any, "x"), (point.promoted, "*")):
-            rows[round((1.0 - chance) * (HEIGHT - 1))][column] = sign
-    lines = [f"{1.0 - number / (HEIGHT - 1):.1f} |{''.join(row).rstrip()}" for number, row in enumerate(rows)]
-    axis = "    +" + "-" * WIDTH
-    labels = "     0.70      0.75      0.80      0.85      0.90      0.95      1.00"
-    return [*lines, axis, labels, "     accepted (up) by pass rate: o one attempt, x any attempt, * a run promotes"]
+def _how_to_write_it(options: Namespace) -> str:
+    """The plan as a suite file says it."""
+    spelled = {"kind": _kind(options)} | {
+        name: getattr(options, name) for name in ("draw", "accept", "confirm") if getattr(options, name) is not None
+    }
+    risk = _risk(options.risk)
+    if risk is not None:
+        spelled["risk"] = "{" + ", ".join(f"{name}: {value:g}" for name, value in asdict(risk).items()) + "}"
+    yaml = ", ".join(f"{name}: {value}" for name, value in spelled.items())
+    recommended = "this is the recommended plan; " if spelled == {"kind": "double"} else ""
+    return f"{recommended}in a suite file: `plan: {{{yaml}}}`"

@@ -136,7 +136,9 @@ class PlanRule:
             raise ConfigError(str(error)) from error
 
     def _single(self, attempts: int) -> GatePlan:
-        if self.risk is not None and self.accept is None:
+        if self.risk is not None:
+            if self.accept is not None or self.confirm not in (None, "never"):
+                raise ConfigError("a single plan that is solved for its `risk` takes no `accept` and no `confirm`")
             first = solve_single(self.risk, attempts, self.draw)
             return GatePlan(first)
         first = self._first()

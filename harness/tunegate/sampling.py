@@ -165,9 +165,18 @@ def acceptance_probability(plan: DrawPlan, p: float) -> float:
     return _accepted(plan, independent(p))
 
 
-def bank_acceptance_probability(plan: DrawPlan, size: int, passing: int) -> float:
-    """The chance of acceptance when `passing` of the `size` cases of the bank would pass."""
-    return _accepted(plan, from_bank(size, passing))
+def bank_acceptance_probability(plan: DrawPlan, size: int, passing: int, confirm: DrawPlan | None = None) -> float:
+    """The chance of acceptance when `passing` of the `size` cases of the bank would pass.
+
+    With `confirm`, a second draw must accept too, from the cases that the first one left.
+    """
+    if confirm is None:
+        return _accepted(plan, from_bank(size, passing))
+    return math.fsum(
+        end.probability * bank_acceptance_probability(confirm, size - end.asked, passing - end.asked + end.misses)
+        for end in endings(plan, from_bank(size, passing))
+        if end.accepted
+    )
 
 
 def _accepted(plan: DrawPlan, miss: MissChance) -> float:
