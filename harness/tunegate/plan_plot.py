@@ -1,0 +1,61 @@
+"""The operating characteristic of a plan as a plot of characters, 80 columns wide at most."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tunegate.plans import GatePlan, Risk, any_of
+
+WIDTH, HEIGHT = 61, 11
+"""A column for each pass rate of, say, 0.70, 0.705, … 1.00, and a row for each tenth of probability."""
+
+LEFT_ENDS = (0.7, 0.4, 0.0)
+
+
+def plot(plan: GatePlan, attempts: int, risk: Risk) -> list[str]:
+    """One attempt, any of all attempts and, where it differs, what a run promotes; with the two rates of the risk."""
+    low = next((end for end in LEFT_ENDS if risk.at >= end + (1 - end) / 10), 0.0)
+    rates = [low + (1 - low) * column / (WIDTH - 1) for column in range(WIDTH)]
+    marks = {"at": _column(risk.at, low), "good": _column(risk.good, low)}
+    curves = _curves(plan, attempts)
+    cells = [["┊" if column in marks.values() else " " for column in range(WIDTH)] for _ in range(HEIGHT)]
+    for sign, _, chance in curves:
+        _draw(cells, sign, [chance(p) for p in rates])
+    legend = "   ".join(f"{sign} {name}" for sign, name, _ in curves)
+    rows = [f"{1.0 - number / (HEIGHT - 1):.1f} │{''.join(row).rstrip()}" for number, row in enumerate(cells)]
+    scale = "".join(f"{low + (1 - low) * tick / 6:<10.2f}" for tick in range(7)).rstrip()
+    return [f"accepted by share right:   {legend}", *rows, f"    └{_axis(marks)}", f"     {scale}"]
+
+
+def _curves(plan: GatePlan, attempts: int) -> list[tuple[str, str, Callable[[float], float]]]:
+    """(sign, name, chance of acceptance by pass rate)"""
+    curves: list[tuple[str, str, Callable[[float], float]]] = [("o", "one attempt", plan.acceptance)]
+    if attempts > 1:
+        curves.append(("x", f"any of {attempts}", lambda p: any_of([plan.acceptance(p)] * attempts)))
+    if attempts > 1 and plan.confirms == "after_retry":
+        curves.append(("*", "as a run promotes", lambda p: plan.acceptance_within(p, attempts)))
+    return curves
+
+
+def _draw(cells: list[list[str]], sign: str, chances: list[float]) -> None:
+    """Draw a curve; where it is steeper than a row a column, the rows between are filled."""
+    before = None
+    for column, chance in enumerate(chances):
+        row = round((1.0 - chance) * (HEIGHT - 1))
+        for filled in range(row, row + 1 if before is None else max(before, row + 1)):
+            cells[filled][column] = sign
+        before = row
+
+
+def _column(rate: float, low: float) -> int:
+    return round((rate - low) / (1 - low) * (WIDTH - 1))
+
+
+def _axis(marks: dict[str, int]) -> str:
+    """The lower axis, with each mark named to the left of its tick."""
+    axis = ["─"] * WIDTH
+    for name, column in marks.items():
+        start = max(0, column - len(name))
+        axis[start : start + len(name)] = name
+        axis[column] = "┴"
+    return "".join(axis)
