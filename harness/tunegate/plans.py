@@ -11,6 +11,7 @@ Pure functions in closed form; consumer's and producer's risk as in ISO 2859-1 a
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -209,13 +210,18 @@ def _solve_draw(risk: Risk, attempts: int, draw: int | None, lucky: float, fair:
     With every case more, the lowest accept number that keeps the consumer's risk rises by one or not at all.
     """
     limit = per_attempt(risk.consumer, attempts)
-    accept = 1
+    accept = 1 if draw is None else _lowest(draw, lambda k: lucky * binomial_tail(k, draw, risk.at) <= limit)
     for size in range(1, MAX_DRAW + 1) if draw is None else (draw,):
         while accept <= size and lucky * binomial_tail(accept, size, risk.at) > limit:
             accept += 1
         if accept <= size and fair * binomial_tail(accept, size, risk.good) >= 1.0 - risk.producer:
             return SinglePlan(size, accept)
     raise _impossible(risk, attempts, draw, lambda: _solve_draw(risk, attempts, None, lucky, fair).draw)
+
+
+def _lowest(draw: int, keeps: Callable[[int], bool]) -> int:
+    """The lowest accept number that keeps the consumer's risk, which falls as the number rises; else `draw` + 1."""
+    return bisect_left(range(1, draw + 1), True, key=keeps) + 1
 
 
 def solve_sequential(risk: Risk, attempts: int, draw: int | None = None) -> SequentialPlan:
