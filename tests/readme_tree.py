@@ -17,6 +17,7 @@ OTHER_FILES = {
     "Makefile": "demo, test, test-all, lint, bench, readme",
     ".ci/run": "what CI runs",
     "docs/checks.md": "every check with its options, made from the code",
+    "docs/faults.md": "what comes of each fault at each step: verdict, exit code, record",
     "docs/determinism.md": "when the same model, suite and seed give the same verdict, measured",
     "harness/tunegate/starter_files/": "what `tunegate init` writes",
     "reports/tunegate_reports/assets/": "page, style and scripts of report.html",
