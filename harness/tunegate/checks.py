@@ -145,9 +145,8 @@ def _all_judged(findings: Sequence[object]) -> None:
             raise TypeError(f"the check returned {type(finding).__name__}, a Finding was expected")
         if finding.verdict not in (Verdict.PASS, Verdict.FAIL, Verdict.INVALID):
             raise ValueError(f"the check returned the verdict {finding.verdict!r}, a case has PASS, FAIL or INVALID")
-        if (
-            finding.value != finding.value and finding.verdict is not Verdict.INVALID
-        ):  # nothing else differs from itself
+        is_nan = finding.value != finding.value  # nothing else differs from itself
+        if is_nan and finding.verdict is not Verdict.INVALID:
             raise ValueError(f"the check returned {finding.verdict} for the value {finding.value}")
         if not all(isinstance(error, ErrorSpan) for error in cast("Sequence[object]", finding.errors)):
             raise TypeError(f"the check returned the errors {finding.errors!r:.80}, ErrorSpans were expected")
