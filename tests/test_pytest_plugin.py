@@ -414,7 +414,7 @@ WRONG = {
     "test_d.py": ("@tunegate.gate\ndef f(case, response): ...", ": f: the decorator needs a suite file"),
     "test_e.py": ("@tunegate.gate('none.yaml')\ndef f(case, response): ...", "none.yaml: no such file"),
     "test_f.py": ("@tunegate.gate('suite.yaml')\ndef f(case): ...", "called with (case, response), no fixtures"),
-    "test_g.py": ("@tunegate.gate('suite.yaml', draw=5)\ndef f(case, response): ...", "draw=5, accept=90: accept must"),
+    "test_g.py": ("@tunegate.gate('suite.yaml', draw=5, accept=6)\ndef f(case, response): ...", "draw 5, accept 6"),
     "test_h.py": ("@tunegate.gate('suite.yaml', draw=500)\ndef f(case, response): ...", "'suite' has 100 cases"),
     "test_i.py": ("@tunegate.gate('suite.yaml')\nasync def f(case, response): ...", "cannot be async"),
     "test_j.py": ("class TestX:\n  @tunegate.gate('suite.yaml')\n  def f(self, case): ...", "top level of its module"),

@@ -74,7 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
     gate.add_argument("--responses", metavar="FILE", help='answers made elsewhere: rows {"id", "response"}')
     gate.add_argument("--suite", metavar="FILE", required=True, help="suite file, or builtin:NAME")
     gate.add_argument("--draw", type=int, metavar="N", help="how many cases to draw (default: the suite's plan)")
-    gate.add_argument("--accept", type=int, metavar="K", help="how many must pass (default: the suite's plan)")
+    gate.add_argument("--accept", type=int, metavar="K", help="how many must pass (default: the share in the plan)")
     gate.add_argument("--curtail", action="store_true", help="stop asking when the verdict can no longer change")
     gate.add_argument("--seed", type=int, default=0, help="seed of the draw (default: 0)")
     gate.add_argument(

@@ -23,13 +23,13 @@ from tunegate.models import Model
 from tunegate.outcomes import Verdict
 from tunegate.pipeline import Pipeline, load_pipeline, suite_place
 from tunegate.plan_command import plan as describe_plans
+from tunegate.plan_override import override
 from tunegate.plans import GatePlan
 from tunegate.record import RunRecord, read_run
 from tunegate.registry import Promotion
 from tunegate.registry import verify as verify_model
 from tunegate.responses import load_responses
 from tunegate.run import PipelineRun, promote_and_record
-from tunegate.sampling import SinglePlan
 from tunegate.schema import PipelineSpec
 from tunegate.stage_run import Tools
 from tunegate.suites import Suite, load_suite
@@ -166,15 +166,8 @@ def gate(options: Namespace) -> int:
 
 def _plan(suite: Suite, options: Namespace) -> GatePlan:
     """The suite's plan, or the single draw that the options ask for."""
-    if options.draw is None and options.accept is None:
-        return replace(suite.plan, curtail=options.curtail or suite.plan.curtail)
-    draw = suite.plan.draw if options.draw is None else options.draw
-    accept = suite.plan.accept if options.accept is None else options.accept
-    if draw < 1 or not 1 <= accept <= draw:
-        raise ConfigError(f"--draw {draw} --accept {accept}: accept must lie between 1 and draw; give both")
-    if draw > len(suite.bank.working):
-        raise ConfigError(f"--draw {draw}: the bank of suite {suite.name!r} has {len(suite.bank.working)} cases")
-    return GatePlan(SinglePlan(draw, accept), curtail=options.curtail or suite.plan.curtail)
+    plan = override(suite, options.draw, options.accept)
+    return replace(plan, curtail=options.curtail or plan.curtail)
 
 
 def _open_subject(options: Namespace, suite: Suite) -> Model:

@@ -30,8 +30,9 @@ def gate(
 
     `case` is the `tunegate.cases.Case`, `response` the text that was answered. Returning None or True passes the case;
     False or an AssertionError is a miss; any other answer or exception means that the case was not judged (INVALID).
-    `suite` is a path relative to the function's file, or `builtin:NAME`. `draw` and `accept` replace the suite's plan,
-    `seed` replaces `--tunegate-seed`. The function itself is returned unchanged.
+    `suite` is a path relative to the function's file, or `builtin:NAME`. `draw` and `accept` replace those of the
+    suite's single plan; `draw` alone keeps the share that must pass. `seed` replaces `--tunegate-seed`. The function
+    itself is returned unchanged.
     """
     if callable(suite):  # `@tunegate.gate` without its suite must not vanish without a word
         setattr(suite, MARK, GateMark(None))

@@ -26,11 +26,11 @@ from tunegate.gate_run import FOLDER, GateRequest, GateRunResult, is_decided, re
 from tunegate.models import Model
 from tunegate.outcomes import Outcome
 from tunegate.pipeline import suite_place
+from tunegate.plan_override import override
 from tunegate.plans import GatePlan
 from tunegate.pytest_ledger import SESSION
 from tunegate.responses import load_responses
 from tunegate.runner import ask_samples, no_progress
-from tunegate.sampling import SinglePlan
 from tunegate.suites import Suite, load_suite
 from tunegate.versions import installed_versions
 
@@ -219,16 +219,10 @@ def load_function_gate(
 
 
 def _plan(suite: Suite, mark: GateMark, where: str) -> GatePlan:
-    if mark.draw is None and mark.accept is None:
-        return suite.plan
-    drawn = suite.plan.draw if mark.draw is None else mark.draw
-    accept = suite.plan.accept if mark.accept is None else mark.accept
-    if not 1 <= accept <= drawn:
-        raise ConfigError(f"{where}: draw={drawn}, accept={accept}: accept must lie between 1 and draw; give both")
-    working = len(suite.bank.working)
-    if drawn > working:
-        raise ConfigError(f"{where}: draw={drawn}: the bank of suite {suite.name!r} has {working} cases")
-    return GatePlan(SinglePlan(drawn, accept), curtail=suite.plan.curtail)
+    try:
+        return override(suite, mark.draw, mark.accept)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
 
 
 def _load_suite(path: Path) -> Suite:

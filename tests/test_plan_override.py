@@ -1,0 +1,70 @@
+"""Another draw than the suite's plan: the share that must pass stays, and no confirming draw is lost without a word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tunegate.exceptions import ConfigError
+from tunegate.plan_override import override
+from tunegate.suites import Suite, load_suite
+from tunegate_suites import build_check
+
+
+@pytest.fixture
+def suite_with(make_bank: Callable[..., Any]) -> Callable[..., Suite]:
+    def load(plan: str, n: int = 600, **more: str) -> Suite:
+        folder = make_bank(n, plan=plan, **more).folder
+        return load_suite(folder / "suite.yaml", build_check)
+
+    return load
+
+
+@pytest.mark.parametrize(
+    ("draw", "accept", "numbers"),
+    [
+        (None, None, (100, 90)),
+        (300, None, (300, 270)),
+        (15, None, (15, 14)),  # 13.5, rounded up
+        (1, None, (1, 1)),
+        (None, 80, (100, 80)),
+        (300, 150, (300, 150)),
+    ],
+)
+def test_one_number_alone_keeps_the_share_or_the_draw(
+    suite_with: Callable[..., Suite], draw: int | None, accept: int | None, numbers: tuple[int, int]
+) -> None:
+    plan = override(suite_with("{draw: 100, accept: 90, curtail: true, reuse: true}"), draw, accept)
+    assert (plan.draw, plan.accept) == numbers
+    assert (plan.curtail, plan.reuse) == (True, True)
+    assert plan.confirmation(attempt=1) is None
+
+
+@pytest.mark.parametrize("kind", ["double", "sequential"])
+@pytest.mark.parametrize("numbers", [(50, None), (None, 45), (50, 45)])
+def test_a_plan_of_more_than_one_draw_is_not_undone(
+    suite_with: Callable[..., Suite], kind: str, numbers: tuple[int | None, int | None]
+) -> None:
+    suite = suite_with(f"{{kind: {kind}}}")
+    with pytest.raises(ConfigError, match=f"is {kind}, which another draw or accept would undo; leave"):
+        override(suite, *numbers)
+    assert override(suite, None, None) == suite.plan
+
+
+@pytest.mark.parametrize(
+    ("draw", "accept", "message"),
+    [
+        (0, None, "accept must lie between 1 and draw"),
+        (-5, None, "accept must lie between 1 and draw"),
+        (50, 51, "draw 50, accept 51: accept must lie"),
+        (None, 101, "draw 100, accept 101: accept must lie"),
+        (601, None, "draw 601: the bank of suite 'suite' has 392 cases"),
+    ],
+)
+def test_numbers_that_no_draw_can_have(
+    suite_with: Callable[..., Suite], draw: int | None, accept: int | None, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        override(suite_with("{}"), draw, accept)
