@@ -92,7 +92,7 @@ def test_a_failed_run_is_not_promoted(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 def test_an_unfinished_run_is_not_promoted(project: Path) -> None:
-    rewrite(project, lambda event: None if event.get("stage") == "align" else event)
+    rewrite(project, lambda e: None if e.get("stage") == "align" or e["event"] == "run_decided" else e)
     with pytest.raises(NotPromotable, match="stage 'align' has not passed: was not reached"):
         promoted(project)
 
@@ -135,9 +135,9 @@ def test_fewer_cases_registered_than_drawn_are_refused(project: Path) -> None:
         ("gate_decided", None, NotPromotable),
         ("gate_started", {"model_sha256": "0" * 64}, Tampered),
         ("gate_started", {"accept": 6, "drawn": 6}, (NotPromotable, Tampered)),
-        ("stage_decided", {"verdict": "FAIL"}, NotPromotable),
-        ("stage_decided", {"verdict": "INVALID"}, NotPromotable),
-        ("stage_decided", None, NotPromotable),
+        ("stage_decided", {"verdict": "FAIL"}, Tampered),  # the run says that it passed
+        ("stage_decided", {"verdict": "INVALID"}, Tampered),
+        ("stage_decided", None, Tampered),
         ("stage_started", {"gates": ["facts", "style"]}, NotPromotable),
         ("trained", {"model_sha256": "0" * 64}, Tampered),
         ("trained", {"model": "sft/attempt-1/model"}, Tampered),

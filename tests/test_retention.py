@@ -136,3 +136,26 @@ def test_promotion_holds_every_retention_draw_against_what_was_registered(
     check_gates(read_run(tmp_path / "run"))
     with pytest.raises(error, match=match):
         check_gates(_rewrite(tmp_path, change))
+
+
+def test_a_baseline_does_not_survive_a_change_of_what_it_measured(tmp_path: Path) -> None:
+    """Nothing was trained yet, so the file may be mended; what was measured by the old one is measured again."""
+    path = write_pipeline(tmp_path, TEXT, bank=60)
+    (tmp_path / "base" / "weights.txt").write_text("1.0")
+
+    def stop(job: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(path, replace(tools({}), train=stop))
+    assert read_run(tmp_path / "run").gates["general (baseline)"].passed == 10
+    events = [dict(event) for event in read_events(tmp_path / "run")]
+    kept = [event for event in events if event["event"] not in ("stage_started", "attempt_started", "fault")]
+    (tmp_path / "run" / EVENTS).unlink()
+    with RunLog.open(tmp_path / "run") as log:
+        log.append(*kept)
+    path.write_text(TEXT.replace("{max_drop: 10}", "{max_drop: 20}"))
+    (tmp_path / "base" / "weights.txt").write_text("0.0")
+    run = carry_out(path, tools({"sft#1": 1.0, "align#1": 1.0}))
+    assert run.gates["general (baseline)"].passed == 0
+    assert run.gates["general (baseline)"].model_sha256 == run.start["model_sha256"]

@@ -12,8 +12,8 @@ import pytest
 from fake_pipeline import PIPELINE, carry_out, load, open_model, tools, write_pipeline
 
 from tunegate.event_log import EVENTS, RunLog, read_events
-from tunegate.evidence import NotPromotable, check_gates
-from tunegate.exceptions import Tampered
+from tunegate.evidence import NotPromotable, check_gates, recheck_all
+from tunegate.exceptions import ConfigError, Tampered
 from tunegate.outcomes import Verdict
 from tunegate.record import RunRecord, read_run
 from tunegate.sampling import SequentialPlan
@@ -160,3 +160,75 @@ def test_a_case_that_an_earlier_attempt_was_asked_decides_nothing(tmp_path: Path
 
     with pytest.raises(Tampered, match="5 of its cases were asked before"):
         check_gates(rewritten(tmp_path, again))
+
+
+# --- found by attack: a record that is continued, names that collide, reuse that nobody allowed --------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "match"),
+    [
+        ("gate_started", "a draw begins twice"),
+        ("gate_decided", "a gate is decided twice"),
+        ("outcome", "a judged case is judged again"),
+        ("attempt_started", "an attempt begins twice"),
+        ("stage_started", "a stage begins twice"),
+        ("run_started", "begun anew"),
+    ],
+)
+def test_nothing_that_was_decided_is_decided_again_by_appending(tmp_path: Path, kind: str, match: str) -> None:
+    planned(tmp_path, "{draw: 5, accept: 4}", {})
+    events = list(read_events(tmp_path / "run"))
+    last = next(dict(event) for event in reversed(events) if event["event"] == kind)
+    with RunLog.open(tmp_path / "run") as log:
+        log.append({key: value for key, value in last.items() if key not in ("line_sha256", "previous_sha256")})
+    with pytest.raises(Tampered, match=match):
+        read_run(tmp_path / "run")
+
+
+def test_a_failed_run_does_not_pass_because_a_line_says_so(tmp_path: Path) -> None:
+    assert planned(tmp_path, "{draw: 5, accept: 4}", {}).verdict is FAIL
+    with RunLog.open(tmp_path / "run") as log:
+        log.append({"event": "run_decided", "verdict": "PASS", "reason": "so it is"})
+    with pytest.raises(Tampered, match="a run passes whose stages have not"):
+        read_run(tmp_path / "run")
+
+
+def test_a_suite_cannot_take_the_name_of_anothers_confirming_draw(tmp_path: Path) -> None:
+    text = ONE_STAGE.replace("  style: ", '  "facts (confirm)": ').replace(
+        "[facts, style]", '[facts, "facts (confirm)"]'
+    )
+    with pytest.raises(ConfigError, match=r"suites\.facts \(confirm\)"):
+        planned(tmp_path, "{draw: 5, accept: 4}", {}, text=text)
+
+
+def test_reused_cases_are_believed_only_where_the_file_allows_them(tmp_path: Path) -> None:
+    planned(tmp_path, "{draw: 5, accept: 4}", {"sft#2": 1.0})
+
+    def reused(event: dict[str, Any]) -> dict[str, Any]:
+        return {**event, "reused": 5} if event["event"] == "gate_started" else event
+
+    with pytest.raises(Tampered, match="reuses cases, which the run did not register"):
+        check_gates(rewritten(tmp_path, reused))
+
+
+def test_an_interrupted_second_judging_is_no_tampering(tmp_path: Path) -> None:
+    """A gate that could not judge is gone on with, and stopped again: its record is honest."""
+    planned(tmp_path, "{draw: 5, accept: 4}", {"sft#1": 1.0})
+    events = [json.loads(json.dumps(event)) for event in read_events(tmp_path / "run")]
+    first = next(i for i, event in enumerate(events) if event["event"] == "outcome")
+    events[first]["outcome"] |= {
+        "verdict": "INVALID",
+        "findings": [{"check": "model", "verdict": "INVALID", "errors": []}],
+    }
+    decided = next(i for i, event in enumerate(events) if event["event"] == "gate_decided")
+    counts = {"verdict": "INVALID", "passed": 4, "invalid": 1}
+    events[decided] |= counts
+    again = {**events[first], "outcome": {**events[first]["outcome"], "verdict": "PASS"}}
+    again["outcome"]["findings"] = [{"check": "exact", "verdict": "PASS", "errors": []}]
+    (tmp_path / "run" / EVENTS).unlink()
+    with RunLog.open(tmp_path / "run") as log:
+        log.append(*events[: decided + 1], again)
+    gate = read_run(tmp_path / "run").all_gates()[0]
+    assert not gate.decided
+    assert recheck_all(read_run(tmp_path / "run")) == 0

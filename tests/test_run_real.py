@@ -17,7 +17,7 @@ model: base
 suites:
   talks:
     cases: cases.jsonl
-    checks: [{regex: "(?s).*"}]
+    checks: [{regex: "(?s)^.{0,500}$"}]
     plan: {draw: 4, accept: 3}
     generate: {max_new_tokens: 4}
 stages:

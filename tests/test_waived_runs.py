@@ -120,3 +120,14 @@ def test_the_json_of_a_run_names_its_waivers(project: Path, capsys: pytest.Captu
     carried_out(project, GOOD)
     assert main(["report", str(project / "run"), "--json", "--html", str(project / "r.html")]) == 0
     assert [waiver["gate"] for waiver in json.loads(capsys.readouterr().out)["waivers"]] == ["style", "style"]
+
+
+def test_a_withdrawn_waiver_excuses_nothing_any_more(project: Path) -> None:
+    """First style is waived and facts is missed; then the file waives facts only: style counts as missed again."""
+    failed = carried_out(project, {})
+    assert failed.verdict is FAIL
+    (project / "waivers.yaml").write_text(WAIVER.replace("gate: style", "gate: facts"))
+    run = carried_out(project, {})
+    assert run.verdict is FAIL
+    assert "style: " in run.reason
+    assert run.promotions == []

@@ -129,7 +129,7 @@ def _check_attempt(run: RunRecord, stage: StageRecord, attempt: AttemptRecord, t
         recheck(gate, _held_against(run, gate))
         if gate.model_sha256 != attempt.model_sha256:
             raise Tampered(f"gate {gate.key!r} was run on other weights ({gate.model_sha256})")
-        _check_fresh(stage, gate)
+        _check_fresh(run, stage, gate)
     for key, registered in required_draws(run, stage, attempt).items():
         gate = attempt.gates.get(key)
         if gate is None or not gate.decided:
@@ -161,6 +161,8 @@ def required_draws(run: RunRecord, stage: StageRecord, attempt: AttemptRecord) -
         if stage.required_gates != list(run.start["gates"][stage.name]):
             raise Tampered(f"stage {stage.name!r}: began with other gates than the run registered")
         for name, gate in run.start["gates"][stage.name].items():
+            if name in required:  # one gate's confirming draw under another's name
+                raise Tampered(f"stage {stage.name!r}: two draws are called {name!r}")
             required[name] = gate["first"]
             if gate["confirms"] == "always" or (gate["confirms"] == "after_retry" and attempt.number > 1):
                 required[gate_key(name, "confirm")] = gate["confirm"]
@@ -195,6 +197,8 @@ def _check_reference(run: RunRecord, stage: StageRecord, gate: GateRecord) -> No
         recheck(base)
         if base.model_sha256 != run.start.get("model_sha256"):
             raise Tampered(f"gate {base.key!r}: not asked of the base model")
+        if [base.suite_sha256, base.checks, base.part] != [gate.suite_sha256, gate.checks, gate.part]:
+            raise Tampered(f"gate {base.key!r}: not the suite that stage {stage.name!r} was asked again")
 
 
 def _held_against(run: RunRecord, gate: GateRecord) -> list[Outcome]:
@@ -204,7 +208,7 @@ def _held_against(run: RunRecord, gate: GateRecord) -> list[Outcome]:
         raise Tampered(f"gate {gate.key!r}: what it was compared with is not on record ({error!r})") from error
 
 
-def _check_fresh(stage: StageRecord, gate: GateRecord) -> None:
+def _check_fresh(run: RunRecord, stage: StageRecord, gate: GateRecord) -> None:
     """No case may have been asked by an earlier attempt, nor by a draw of the other part of the bank, but for those
     that the record itself marks as reused."""
     others = [other for attempt in stage.attempts.values() for other in attempt.gates.values()]
@@ -212,6 +216,8 @@ def _check_fresh(stage: StageRecord, gate: GateRecord) -> None:
     earlier = [other for other in same_gate if other.key == gate.key and (other.attempt or 0) < (gate.attempt or 0)]
     seen = frozenset[str]().union(*(other.seen for other in earlier))
     reused = len(seen & set(gate.case_ids))
+    if gate.reused and not run.start["gates"][stage.name].get(gate.gate, {}).get("reuse"):
+        raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: reuses cases, which the run did not register")
     if reused > gate.reused:
         raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: {reused} of its cases were asked before")
     across = frozenset[str]().union(*(other.seen for other in same_gate if other.part != gate.part))

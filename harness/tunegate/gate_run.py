@@ -98,7 +98,7 @@ def _draw(request: GateRequest, run: RunRecord, place: GatePlace, log: RunLog, p
     plan = request.plan.first if place.purpose == "gate" else request.plan.confirmation(attempt=1)
     assert plan is not None  # a draw that no plan calls for is not carried out
     begun = run.gates.get(place.key)
-    if begun is not None and begun.decided and begun.verdict is not Verdict.INVALID:
+    if begun is not None and begun.settled:
         _refuse_unknown_weights(request, run.folder)
         recheck(begun)
         return begun.verdict

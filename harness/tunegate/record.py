@@ -21,7 +21,7 @@ from tunegate.terms import Terms, terms_from_json
 class GateRecord:
     """One gate of one attempt (or a gate run alone: `stage` is None). `decided` is False while it is under way.
 
-    `outcomes` are those that the verdict rests on, in draw order; `seen` are all cases that the model was asked.
+    `outcomes` are those that the verdict rests on, in draw order; `judged` are all that were recorded, by case id.
     """
 
     gate: str
@@ -54,7 +54,17 @@ class GateRecord:
     interval: tuple[float, float] = (0.0, 1.0)
     error_categories: dict[str, int] = field(default_factory=dict[str, int])
     seconds: float = 0.0
-    seen: frozenset[str] = frozenset()
+    judged: dict[str, Outcome] = field(default_factory=dict[str, Outcome])
+
+    @property
+    def seen(self) -> frozenset[str]:
+        """All cases that the model was asked, also those that the verdict did not wait for."""
+        return frozenset(self.judged)
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is left to do: it has a verdict, other than that it could not be judged."""
+        return self.decided and self.verdict is not Verdict.INVALID
 
     @property
     def key(self) -> str:
@@ -192,12 +202,10 @@ def read_run(folder: Path) -> RunRecord:
 
 
 def _settle(gate: GateRecord) -> None:
-    """Put the outcomes into draw order; of a case that was judged again the last counts."""
-    by_id = {outcome.case_id: outcome for outcome in gate.outcomes}
-    gate.seen = frozenset(by_id)
-    registered = [by_id.pop(case_id) for case_id in gate.case_ids if case_id in by_id]
-    strangers = list(by_id.values())
-    gate.outcomes = registered + strangers
+    """Put the outcomes into draw order; a decided gate keeps those that its verdict rests on."""
+    known = set(gate.case_ids)
+    strangers = [outcome for case_id, outcome in gate.judged.items() if case_id not in known]
+    gate.outcomes = [gate.judged[case_id] for case_id in gate.case_ids if case_id in gate.judged] + strangers
     if gate.decided and not strangers:
         del gate.outcomes[gate.asked :]  # a block is asked whole; what came after the verdict does not count
 
@@ -207,15 +215,19 @@ def _fold(run: RunRecord, event: dict[str, Any]) -> None:
         case "run_started":
             run.name, run.started, run.start = event["name"], event["time"], event
             # Begun anew: nothing was trained yet.
+            _refuse(bool(run.stages), "a run that has begun to train is begun anew")
             run.leaks, run.dropped, run.verdict, run.reason, run.finished = [], [], None, "", None
+            run.gates = {}
         case "leaks_found":
             run.leaks = event["leaks"]
         case "leaks_dropped":
             run.dropped = event["stages"]
         case "stage_started":
+            _refuse(event["stage"] in run.stages, "a stage begins twice")
             run.stages[event["stage"]] = StageRecord(event["stage"], event["method"], event["gates"])
         case "attempt_started":
             attempt = AttemptRecord(event["attempt"], event["seed"], event["settings"], event["input_sha256"])
+            _refuse(attempt.number in run.stages[event["stage"]].attempts, "an attempt begins twice")
             run.stages[event["stage"]].attempts[attempt.number] = attempt
         case "trained":
             attempt = run.stages[event["stage"]].attempts[event["attempt"]]
@@ -227,11 +239,13 @@ def _fold(run: RunRecord, event: dict[str, Any]) -> None:
             attempt.error, attempt.log = event["error"], event.get("log", [])
         case "gate_started":
             gate = GateRecord(**_only(event, GateRecord))
+            _refuse(gate.key in _gates(run, event), "a draw begins twice")
             _gates(run, event)[gate.key] = gate
         case "outcome":
-            _gates(run, event)[_key(event)].outcomes.append(outcome_from_json(event["outcome"]))
+            _judge(_gates(run, event)[_key(event)], outcome_from_json(event["outcome"]))
         case "gate_decided":
             gate = _gates(run, event)[_key(event)]
+            _refuse(gate.settled, "a gate is decided twice")
             for key, value in _only(event, GateRecord).items():
                 if key not in {"drawn", "accept", "purpose"}:  # the plan is what was registered before the first answer
                     setattr(gate, key, value)
@@ -252,9 +266,30 @@ def _fold(run: RunRecord, event: dict[str, Any]) -> None:
         case "promoted":
             run.promotions.append(event)
         case "run_decided":
+            missing = [name for name in run.start.get("stages", []) if not _has_passed(run, name)]
+            _refuse(event["verdict"] == Verdict.PASS and bool(missing), "a run passes whose stages have not")
             run.verdict, run.reason, run.finished = Verdict(event["verdict"]), event["reason"], event["time"]
         case _:
             pass  # an event of a later version; the chain of hashes still covers it
+
+
+def _refuse(contradicts: bool, what: str) -> None:
+    """Raise ValueError for an event that no run writes after those before it."""
+    if contradicts:
+        raise ValueError(what)
+
+
+def _has_passed(run: RunRecord, stage: str) -> bool:
+    return stage in run.stages and run.stages[stage].verdict is Verdict.PASS
+
+
+def _judge(gate: GateRecord, outcome: Outcome) -> None:
+    """Take in an outcome. What could not be judged may be judged again, and then the gate is open again."""
+    before = gate.judged.get(outcome.case_id)
+    _refuse(before is not None and before.verdict is not Verdict.INVALID, "a judged case is judged again")
+    _refuse(gate.settled, "a case is judged after the verdict")
+    gate.judged[outcome.case_id] = outcome
+    gate.decided = False
 
 
 def _key(event: Event) -> str:

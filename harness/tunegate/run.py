@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.event_log import RunLog
-from tunegate.evidence import Fingerprint
+from tunegate.evidence import Fingerprint, check_gates
 from tunegate.exceptions import ConfigError, Inconclusive, Tampered
 from tunegate.leak_guard import drop_leaks, in_words, leaks_of
 from tunegate.leakage import Leak, describe, facts
@@ -51,6 +51,8 @@ class PipelineRun:
                 verdict, reason = self._stages()
                 if (verdict, reason) != (run.verdict, run.reason):
                     self.log.append({"event": "run_decided", "verdict": verdict, "reason": reason})
+            if self._record().verdict is Verdict.PASS:
+                check_gates(self._record())  # a record that says so is not believed, here either
             if self.pipeline.promote_to and self._record().verdict is Verdict.PASS:
                 self._promote(self.pipeline.promote_to)
             run = self._record()

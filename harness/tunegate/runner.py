@@ -12,7 +12,7 @@ from tunegate.banks import Part, draw
 from tunegate.cases import Case, Prompt
 from tunegate.checks import Check, Sample, gate_can_fail, judge, variants_of
 from tunegate.decision import Decision, find_stop
-from tunegate.exceptions import ConfigError, Inconclusive, TunegateError, without_addresses
+from tunegate.exceptions import ConfigError, Inconclusive, Tampered, TunegateError, without_addresses
 from tunegate.models import Model, Response
 from tunegate.outcomes import Outcome, Verdict
 from tunegate.record import GateRecord, gate_key, outcome_to_json
@@ -129,7 +129,8 @@ class GateRunner:
         if begun is None:
             self._register(place, suite, terms, model, drawn, before)
         cases = drawn.cases if begun is None else _drawn_before(suite, begun)
-        outcomes = {o.case_id: o for o in begun.outcomes if o.verdict is not Verdict.INVALID} if begun else {}
+        judged = begun.judged if begun else {}
+        outcomes = {case_id: one for case_id, one in judged.items() if one.verdict is not Verdict.INVALID}
         self.progress(place.label, len(outcomes), len(cases))
         asked = 0
         for block in _blocks(cases, model.block_size, in_draw_order=terms.may_stop):
@@ -179,6 +180,9 @@ def _at(place: GatePlace) -> dict[str, Any]:
 
 def _drawn_before(suite: Suite, begun: GateRecord) -> tuple[Case, ...]:
     by_id = {case.id: case for case in suite.cases}
+    for case_id in begun.case_ids:
+        if case_id not in by_id:
+            raise Tampered(f"gate {begun.key!r}: case {case_id!r} was drawn, and is not in the bank of {suite.name!r}")
     return tuple(by_id[case_id] for case_id in begun.case_ids)
 
 

@@ -304,7 +304,7 @@ class PipelineSpec(Spec):
     model: str
     """A model folder, a hub id, a .gguf file, or package:NAME/file.gguf."""
     seed: int = 1
-    suites: Annotated[dict[str, str | dict[str, Any]], Field(min_length=1)]
+    suites: Annotated[dict[Name, str | dict[str, Any]], Field(min_length=1)]
     """Name to suite: the path of a suite file, or the suite itself."""
     stages: Annotated[list[StageSpec], Field(min_length=1)]
     leakage: Annotated[LeakageSpec, BeforeValidator(_action_only)] = LeakageSpec()

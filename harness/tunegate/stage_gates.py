@@ -43,16 +43,23 @@ class StageGates:
     def decide(self, number: int, open_model: OpenModel) -> dict[str, GateRecord]:
         """Every first draw of the stage, also after one failed: a diagnosis needs them all. If all passed, what the
         stage must not have unlearned; if that holds, the confirming draws that the attempt owes, which open sealed
-        cases. The model is opened when the first of them is not on record."""
-        steps: list[Callable[[], list[Verdict]]] = [
-            lambda: [self._decide(place, terms, open_model) for place, terms in self._first(number)],
-            lambda: [self._retain(place, max_drop, since, open_model) for place, max_drop, since in self._kept(number)],
-            lambda: [self._decide(place, terms, open_model) for place, terms in self._confirming(number)],
+        cases. The model is opened when the first of them is not on record.
+
+        Returned are the draws whose verdicts count: all but those that a waiver excuses now."""
+        steps: list[Callable[[], dict[str, Verdict]]] = [
+            lambda: {place.key: self._decide(place, terms, open_model) for place, terms in self._first(number)},
+            lambda: {
+                place.key: self._retain(place, drop, since, open_model) for place, drop, since in self._kept(number)
+            },
+            lambda: {place.key: self._decide(place, terms, open_model) for place, terms in self._confirming(number)},
         ]
+        said: dict[str, Verdict] = {}
         for step in steps:
-            if any(verdict is not Verdict.PASS for verdict in step()):
+            said |= step()
+            if any(verdict is not Verdict.PASS for verdict in said.values()):
                 break
-        return self._attempt(number).unwaived
+        gates = self._attempt(number).gates
+        return {key: gates[key] for key, verdict in said.items() if gates[key].verdict is verdict}  # else it is waived
 
     def _first(self, number: int) -> Iterator[tuple[GatePlace, Terms]]:
         for name, gate in self.pipeline.gates(self.stage).items():
@@ -77,7 +84,7 @@ class StageGates:
 
     def _decide(self, place: GatePlace, terms: Terms, open_model: OpenModel) -> Verdict:
         begun = self._begun(place)
-        if begun is not None and is_settled(begun):
+        if begun is not None and begun.settled:
             recheck(begun)
             return self._excused(place, begun.verdict)
         drawn = self._fresh(place, terms) if begun is None else Draw((), begun.seed)
@@ -88,7 +95,7 @@ class StageGates:
 
     def _retain(self, place: GatePlace, max_drop: float, since: GateRecord, open_model: OpenModel) -> Verdict:
         begun = self._begun(place)
-        if begun is not None and is_settled(begun):
+        if begun is not None and begun.settled:
             recheck(begun, since.outcomes)
             return self._excused(place, begun.verdict)
         suite = self.pipeline.suites[place.gate]
@@ -150,7 +157,7 @@ def measure_base(pipeline: Pipeline, log: RunLog, progress: Progress, open_model
             continue
         place = GatePlace(name, purpose="baseline")
         begun = read_run(log.folder).gates.get(place.key)
-        if begun is None or not is_settled(begun):
+        if begun is None or not begun.settled:
             terms = Terms(SinglePlan(suite.plan.draw, suite.plan.accept), "baseline")
             drawn = draw_fresh(place, suite, terms.plan.draw, derived_seed(pipeline.seed, name, place.purpose))
             GateRunner(log.append, progress).run(place, suite, terms, open_model(), drawn, begun=begun)
@@ -165,11 +172,6 @@ def final_draw(run: RunRecord, stage: str, gate: str) -> GateRecord:
     """The draw with which a stage passed a gate; raises KeyError when that is not on record."""
     attempts = run.stages[stage].attempts
     return attempts[max(attempts)].gates[gate]
-
-
-def is_settled(gate: GateRecord) -> bool:
-    """Whether a draw need not be gone on with: it has a verdict, other than that it could not be judged."""
-    return gate.decided and gate.verdict is not Verdict.INVALID
 
 
 def _same_cases(suite: Suite, since: GateRecord) -> tuple[Case, ...]:
