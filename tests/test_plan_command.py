@@ -137,6 +137,15 @@ def test_the_pipeline_that_lies_here_is_described(tmp_path: Path, capsys: Captur
     assert [len(facts(capsys)["gates"]), len(facts(capsys, "--risk", "0.1,0.8,0.1,0.95")["gates"])] == [3, 0]
 
 
+def test_a_gate_too_large_to_tabulate_is_one_line(tmp_path: Path, capsys: Capture) -> None:
+    path = write_pipeline(tmp_path / "project", bank=2100)
+    path.write_text(path.read_text().replace("{draw: 5, accept: 4}", "{draw: 2001, confirm: never}"))
+    assert main(["plan", "--file", str(path)]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "1801 of 2001; 3 attempts: draws of more than 2000 cases are not tabulated" in captured.err
+
+
 def test_what_people_see(capsys: Capture) -> None:
     assert main(["plan", "--attempts", "10"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -154,7 +163,11 @@ def test_what_people_see(capsys: Capture) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--draw", "0"], "--draw 0: at least 1"),
+        (["--draw", "0"], "--draw 0: a number from 1 to 2000"),
+        (["--draw", "1000000"], "--draw 1000000: a number from 1 to 2000 was expected"),
+        (["--confirm", "2001"], "--confirm 2001: a number from 1 to 2000 was expected"),
+        (["--bank", "0"], "--bank 0: at least 1 was expected"),
+        (["--bank", "-3"], "--bank -3: at least 1 was expected"),
         (["--draw", "10", "--accept", "11"], "1 <= accept <= draw"),
         (["--attempts", "0"], "from 1 to 100"),
         (["--attempts", "101"], "from 1 to 100"),
@@ -166,15 +179,17 @@ def test_what_people_see(capsys: Capture) -> None:
         (["--plan", "sequential", "--accept", "5"], "leave out the rest"),
         (["--plan", "singel"], "--plan singel: no such kind (did you mean 'single'?)"),
         (["--file", "x.yaml", "--risk", "0.05,0.85,0.05,0.95"], "leave out the other options"),
+        (["--plan", "single", "--accept", "90", "--risk", "0.05,0.85,0.05,0.95"], "takes no `accept` and no `confirm`"),
         (["--accept", "90", "--risk", "0.05,0.85,0.05,0.95"], "takes no `accept` and no `confirm`"),
         (["--bank", "150"], "--bank 150: the plan draws 176"),
     ],
 )
 def test_wrong_usage_is_one_line(capsys: Capture, options: list[str], message: str) -> None:
     assert main(["plan", *options]) == 2
-    error = capsys.readouterr().err
-    assert message in error
-    assert error.count("\n") == 1
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,11 @@ def test_walds_test_asks_least() -> None:
     ("rule", "message"),
     [
         (PlanRule("double", confirm="never"), "contradicts"),
+        (PlanRule("double", risk=Risk(), confirm=SinglePlan(20, 20)), "`confirm` or `risk`, which solves for it, not"),
+        (PlanRule("single", risk=Risk(), confirm=SinglePlan(20, 20)), "takes no `accept` and no `confirm`"),
+        (PlanRule("single", draw=10**6, risk=Risk()), "1000000 cases: no more than 2000"),
+        (PlanRule("double", confirm=10**6), "1000000 cases: no more than 2000"),
+        (PlanRule("sequential", draw=10**6), "1000000 cases: no more than 2000"),
         (PlanRule("sequential", accept=90), "leave out"),
         (PlanRule("sequential", draw=20), "the smallest"),
         (PlanRule("single", draw=10, accept=11), "1 <= accept <= draw"),

@@ -29,6 +29,7 @@ def suite(folder: Path, text: str, *rows: object) -> Suite:
     return load_suite(folder / "suite.yaml", build_check)
 
 
+RULED = "cases: cases.jsonl\nchecks: [exact]\nplan: "
 SMALL = "cases: cases.jsonl\nchecks: [exact]\nplan: {draw: 1, accept: 1}\n"
 
 
@@ -128,6 +129,9 @@ def test_where_keeps_the_rows_with_these_values(tmp_path: Path) -> None:
         ("cases: cases.jsonl\nchecks: [exact]\nplan: {draw: 1, accept: 0.9}\n", "suite.yaml:3: plan.accept: "),
         ("cases: cases.jsonl\nchecks: [exact]\nplan: {draw: 1, accept: true}\n", "suite.yaml:3: plan.accept: "),
         ("cases: cases.jsonl\nchecks: [exact]\nplan: {draw: '1', accept: 1}\n", "suite.yaml:3: plan.draw: "),
+        (RULED + "{risk: {}, confirm: {draw: 20, accept: 20}}\n", "suite.yaml:3: plan: a single plan that is solved"),
+        (RULED + "{risk: {}, accept: 90}\n", "suite.yaml:3: plan: give `accept` or `risk`"),
+        (RULED + "{kind: double, risk: {}, confirm: {draw: 20, accept: 20}}\n", "suite.yaml:3: plan: give the accept"),
         (SMALL + "generate: {temperature: .inf}\n", "suite.yaml:4: generate.temperature: "),
         (SMALL + "generate: {temperature: -1}\n", "suite.yaml:4: generate.temperature: "),
         (SMALL + "name: ../x\n", "suite.yaml:4: name: "),

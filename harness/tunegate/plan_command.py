@@ -14,7 +14,7 @@ from tunegate.console import show, show_json
 from tunegate.exceptions import ConfigError, nearest
 from tunegate.pipeline import load_pipeline
 from tunegate.plan_plot import plot
-from tunegate.plans import RATES, CurvePoint, GatePlan, PlanKind, PlanRule, Risk, any_of, curve
+from tunegate.plans import MAX_DRAW, RATES, CurvePoint, GatePlan, PlanKind, PlanRule, Risk, any_of, curve
 from tunegate.sampling import DrawPlan, SequentialPlan, bank_acceptance_probability
 
 MAX_ATTEMPTS = 100
@@ -25,7 +25,11 @@ SPELLED = ("plan", "draw", "accept", "confirm", "attempts", "risk")
 def plan(options: Namespace, build_check: CheckBuilder) -> int:
     """Print the operating characteristic of one plan, or of every gate of a pipeline."""
     file = _pipeline_file(options)
+    if options.bank is not None and options.bank < 1:
+        raise ConfigError(f"--bank {options.bank}: at least 1 was expected")
     described = _of_file(file, build_check) if file else [_of_options(options)]
+    for gate in described:
+        _refuse_what_cannot_be_told(gate, options.bank)
     if options.json:
         facts = [gate.facts(options.bank) for gate in described]
         show_json({**facts[0], "gates": facts if file else []})
@@ -138,14 +142,24 @@ def _of_file(file: Path, build_check: CheckBuilder) -> list[Described]:
     ]
 
 
+def _refuse_what_cannot_be_told(described: Described, bank: int | None) -> None:
+    """Before anything is printed: a plan that is not tabulated, and a bank that it cannot draw from."""
+    largest = max(described.plan.draw, described.plan.confirm.draw if described.plan.confirm else 0)
+    if largest > MAX_DRAW:
+        raise ConfigError(f"{described.title}: draws of more than {MAX_DRAW} cases are not tabulated")
+    needed = _needed(described)
+    if bank is not None and bank < needed:
+        raise ConfigError(f"--bank {bank}: the plan draws {needed}")
+
+
 def _of_options(options: Namespace) -> Described:
     attempts = 5 if options.attempts is None else options.attempts
     if not 1 <= attempts <= MAX_ATTEMPTS:
         raise ConfigError(f"--attempts {attempts}: a number from 1 to {MAX_ATTEMPTS} was expected")
     for name in ("draw", "accept", "confirm"):
         value = getattr(options, name)
-        if value is not None and value < 1:
-            raise ConfigError(f"--{name} {value}: at least 1 was expected")
+        if value is not None and not 1 <= value <= MAX_DRAW:
+            raise ConfigError(f"--{name} {value}: a number from 1 to {MAX_DRAW} was expected")
     rule = PlanRule(_kind(options), options.draw, options.accept, options.confirm, _risk(options.risk))
     return Described(rule, rule.resolve(attempts), attempts)
 
@@ -184,6 +198,12 @@ def _numbers(plan: DrawPlan) -> dict[str, Any]:
     return numbers
 
 
+def _needed(described: Described) -> int:
+    """How many cases one attempt may draw."""
+    confirm = described.plan.confirmation(described.attempts)
+    return described.plan.draw + (confirm.draw if confirm else 0)
+
+
 def _in_bank(described: Described, size: int) -> list[dict[str, float]]:
     """For a bank of this size, both parts: one attempt exactly, drawn without replacement, and Boole's bound for all.
 
@@ -191,9 +211,6 @@ def _in_bank(described: Described, size: int) -> list[dict[str, float]]:
     """
     plan, attempts = described.plan, described.attempts
     first, later = plan.confirmation(1), plan.confirmation(attempts)
-    needed = plan.draw + (later.draw if later else 0)
-    if size < needed:
-        raise ConfigError(f"--bank {size}: the plan draws {needed}")
     points: list[dict[str, float]] = []
     for rate in (point.p for point in described.curve()):
         passing = round(rate * size)

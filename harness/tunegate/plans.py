@@ -127,7 +127,7 @@ class PlanRule:
 
         single: `accept` of `draw`; a passing attempt after the first owes a confirming draw, the same once more unless
         `confirm` says otherwise. Given a risk, `accept` is solved for all attempts, and nothing is owed.
-        double: every passing attempt owes the confirming draw, whose numbers are solved for unless given.
+        double: every passing attempt owes the confirming draw, whose numbers are solved for its risk unless given.
         sequential: Wald's test for the risk, shared among the attempts.
         """
         try:
@@ -153,6 +153,8 @@ class PlanRule:
     def _double(self, attempts: int) -> GatePlan:
         first = self._first()
         if isinstance(self.confirm, SinglePlan):
+            if self.risk is not None:
+                raise ConfigError("give the accept number of `confirm` or `risk`, which solves for it, not both")
             confirm = self.confirm
         elif self.confirm == "never":
             raise ConfigError("`confirm: never` contradicts `kind: double`, whose every pass is confirmed")
@@ -209,6 +211,7 @@ def _solve_draw(risk: Risk, attempts: int, draw: int | None, lucky: float, fair:
 
     With every case more, the lowest accept number that keeps the consumer's risk rises by one or not at all.
     """
+    _refuse_above_limit(draw)
     limit = per_attempt(risk.consumer, attempts)
     accept = 1 if draw is None else _lowest(draw, lambda k: lucky * binomial_tail(k, draw, risk.at) <= limit)
     for size in range(1, MAX_DRAW + 1) if draw is None else (draw,):
@@ -219,6 +222,11 @@ def _solve_draw(risk: Risk, attempts: int, draw: int | None, lucky: float, fair:
     raise _impossible(risk, attempts, draw, lambda: _solve_draw(risk, attempts, None, lucky, fair).draw)
 
 
+def _refuse_above_limit(draw: int | None) -> None:
+    if draw is not None and draw > MAX_DRAW:
+        raise ConfigError(f"a draw of {draw} cases: no more than {MAX_DRAW} can be solved for")
+
+
 def _lowest(draw: int, keeps: Callable[[int], bool]) -> int:
     """The lowest accept number that keeps the consumer's risk, which falls as the number rises; else `draw` + 1."""
     return bisect_left(range(1, draw + 1), True, key=keeps) + 1
@@ -227,6 +235,7 @@ def _lowest(draw: int, keeps: Callable[[int], bool]) -> int:
 def solve_sequential(risk: Risk, attempts: int, draw: int | None = None) -> SequentialPlan:
     """Wald's test whose exact risks, cap included, are within `risk`. The cap is the given draw, or half as large
     again as the single draw of the same risk, or what more it takes."""
+    _refuse_above_limit(draw)
     if draw is None:
         cap = math.ceil(1.5 * solve_single(risk, attempts).draw)
         while cap <= MAX_DRAW:
