@@ -76,3 +76,60 @@ def test_disguised_text_is_the_same_text(disguise: str) -> None:
 @pytest.mark.parametrize(("one", "other"), [("1+1", "1-1"), ("1.5", "15"), ("5 - 3", "5 3"), ("a b", "ab")])
 def test_different_questions_stay_different(one: str, other: str) -> None:
     assert normalised(one) != normalised(other)
+
+
+QUESTION = "Which gene causes the rare disease that Ada's patients in York have?"
+LIKE_LATIN = str.maketrans("aeopcxAEOPCX", "аеорсхАЕОРСХ")
+
+
+@pytest.mark.parametrize(
+    "disguised",
+    [
+        QUESTION.replace(" ", "\ufe0f "),
+        QUESTION.replace("a", "a\u0301").replace("e", "e\u0308"),
+        QUESTION.replace("i", "í").replace("e", "ë"),
+        QUESTION.translate(LIKE_LATIN),
+        QUESTION.replace("o", "ο").replace("a", "α").replace("A", "Α"),
+        QUESTION.replace(" ", "&nbsp;"),
+        QUESTION.replace(" ", "&amp;nbsp;"),
+        QUESTION.replace("e", "&#101;"),
+        QUESTION.replace(" ", "\u3164 "),
+        QUESTION.replace(" ", "'s ").replace("'s's", "'s"),
+        QUESTION.replace(" ", "’s ").replace("'s’s", "’s"),
+        QUESTION.replace("e", "e\u05b0"),
+    ],
+)
+def test_a_question_that_reads_the_same_is_the_same(disguised: str) -> None:
+    assert disguised != QUESTION
+    assert normalised(disguised) == normalised(QUESTION)
+    assert [leak.kind for leak in find_leaks("sft", data(disguised), [suite(QUESTION)])] == ["exact"]
+    inside = find_leaks("sft", data(f"Hello there.\ufe0f {disguised} I wonder."), [suite(QUESTION)])
+    assert {leak.kind for leak in inside} & {"containment", "near_duplicate"}
+
+
+def test_a_short_question_inside_a_text_is_found_with_entities_for_its_blanks() -> None:
+    leaks = find_leaks(
+        "sft", data("Hi! What&nbsp;is&nbsp;the&nbsp;best&nbsp;rose? Tell me."), [suite("What is the best rose?")]
+    )
+    assert [leak.kind for leak in leaks] == ["containment"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("5 µg", "5 mg"),
+        ("कि कु", "कि के"),
+        ("дом", "dom"),
+        ("ЖЕНА", "ЖОНА"),
+        ("β", "b"),
+        ("cats", "cat"),
+        ("がく", "かく"),
+    ],
+)
+def test_other_scripts_stay_what_they_are(one: str, other: str) -> None:
+    assert normalised(one) != normalised(other)
+
+
+@pytest.mark.parametrize("word", ["НОС", "ΝΕΟ", "Москва", "Straße", "ΣΟΦΙΑ"])
+def test_case_does_not_matter_in_any_script(word: str) -> None:
+    assert normalised(word) == normalised(word.casefold())

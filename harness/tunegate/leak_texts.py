@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from tunegate.cases import Case, Prompt
+from tunegate.disguises import undisguised
 from tunegate.suites import Suite
 from tunegate.training_data import TrainingData
 
@@ -136,18 +137,12 @@ def _texts_of(case: Case) -> Iterator[tuple[str, str]]:
 
 
 def normalised(text: str) -> str:
-    """Unicode NFKC, case folded, without punctuation and invisible characters, runs of white space as one space."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().translate(_disguises()).split())
+    """A text as it is compared: undisguised (`disguises`), without punctuation, runs of white space as one space."""
+    return " ".join(undisguised(text).translate(_punctuation()).split())
 
 
 @cache
-def _disguises() -> dict[int, str]:
-    """Punctuation becomes a space, format and control characters nothing; symbols stay: 1+1 is not 1-1."""
-    table: dict[int, str] = {}
-    for code in range(sys.maxunicode + 1):
-        category = unicodedata.category(chr(code))
-        if category.startswith("P") and chr(code) != "-":
-            table[code] = " "
-        elif category in ("Cf", "Cc") and not chr(code).isspace():
-            table[code] = ""
-    return table
+def _punctuation() -> dict[int, str]:
+    """Punctuation becomes a space; symbols stay: 1+1 is not 1-1."""
+    codes = (code for code in range(sys.maxunicode + 1) if chr(code) != "-")
+    return {code: " " for code in codes if unicodedata.category(chr(code)).startswith("P")}

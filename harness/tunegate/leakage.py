@@ -2,7 +2,7 @@
 
 Four ways to look, the surest first; a pair of row and case is named once, by the first that finds it:
 
-- `exact`: a training prompt is a case's prompt, but for case, punctuation, white space and Unicode form.
+- `exact`: a training prompt is a case's prompt, but for case, punctuation, white space and disguises (`disguises`).
 - `containment`: a training text holds a case's prompt, context or long reference, or `CONTAINED` of its 13-word runs.
 - `near_duplicate`: a text is a case's prompt or context with some words changed.
 - `embedding`, where asked for: a training prompt means what a case's prompt means.
@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import Any
 
+from tunegate.disguises import unescaped
 from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.leak_grams import LONGEST_RUN, SHINGLE, SHORTEST_RUN, Containment, RunFinder, Vocabulary, run_length, runs
 from tunegate.leak_minhash import NearDuplicates
@@ -145,7 +146,7 @@ def _sentences(train: Sequence[TrainText], cases: Sequence[CaseText]) -> Iterato
     if not short:
         return
     for text in train:
-        for sentence in {normalised(part) for part in _ENDS.split(text.text)}:
+        for sentence in {normalised(part) for part in _ENDS.split(unescaped(text.text))}:
             if sentence in short:
                 yield text, short[sentence], 1.0
 

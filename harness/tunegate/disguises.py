@@ -1,0 +1,86 @@
+"""Characters that make a text compare as another one although people read the same: unseen, marked or look-alike ones.
+
+For comparison only: nothing that is shown, asked or trained on is changed by this.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import sys
+import unicodedata
+from functools import cache
+
+_MARKS = (*range(0x300, 0x370), *range(0x1AB0, 0x1B00), *range(0x1DC0, 0x1E00), *range(0x20D0, 0x2100))
+"""Combining marks of no particular script: accents, enclosing circles."""
+_SELECTORS = (*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xFE20, 0xFE30), *range(0xE0100, 0xE01F0))
+_BLANKS = (0x115F, 0x1160, 0x2800, 0x3164, 0xFFA0)
+"""Letters and symbols, by their category, that look like a blank."""
+
+_CYRILLIC = dict(zip("авгеікмнорстухѕјһӏԁԛԝѵ", "abreikmhopctyxsjhldqwv", strict=True))
+_GREEK = dict(zip("αεηικνορτυχμ", "aenikvoptuxu", strict=True))
+_GREEK_CAPITALS = dict(zip("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "abezhikmnoptyx", strict=True))
+_SMALL = str.maketrans({**_CYRILLIC, **_GREEK})
+_AS_WRITTEN = str.maketrans({**_CYRILLIC, **{k.upper(): v for k, v in _CYRILLIC.items()}, **_GREEK, **_GREEK_CAPITALS})
+_LATIN_TWINS = str.maketrans("ɑɡıɩʼ", "agii'")
+
+_FOREIGN = r"\u0370-\u03ff\u0400-\u052f"
+_FOREIGN_WORD = re.compile(rf"\w*[{_FOREIGN}]\w*")
+_HAS_FOREIGN = re.compile(rf"[{_FOREIGN}]")
+_HAS_LATIN = re.compile("[a-z]", re.IGNORECASE)
+_POSSESSIVE = re.compile(r"(?<=\w)['’‘ʼ′`´＇][sS]\b")
+
+
+def visible(text: str) -> str:
+    """The text without characters that nobody sees: format and control characters, variation selectors, fillers."""
+    return text.translate(_unseen()) if not text.isascii() or _CONTROL.search(text) else text
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f]")
+
+
+def unescaped(text: str) -> str:
+    """The text with HTML's entities as their characters, also where they were escaped twice, and nothing unseen."""
+    for _ in range(2):
+        if "&" in text:
+            text = html.unescape(text)
+    return visible(text)
+
+
+def undisguised(text: str) -> str:
+    """One spelling for texts that read the same: NFKD, case folded, no accents, no look-alikes, no possessive 's."""
+    text = _POSSESSIVE.sub("", unescaped(text))
+    if text.isascii():
+        return text.casefold()
+    # Possessives twice: NFKD takes ´ apart, and a mark may stand before the apostrophe.
+    text = _marks_of_other_scripts().sub("", unicodedata.normalize("NFKD", text).translate(_unseen(marks=True)))
+    text = _POSSESSIVE.sub("", text.translate(_LATIN_TWINS))
+    return _FOREIGN_WORD.sub(_in_latin, text).casefold()
+
+
+def _in_latin(match: re.Match[str]) -> str:
+    """A word whose Cyrillic or Greek letters all look Latin, in Latin letters; any other word as it is.
+
+    A word without a Latin letter may be real Greek: its case is folded first, so that capitals stay its capitals.
+    """
+    word = match[0]
+    latin = word.translate(_AS_WRITTEN) if _HAS_LATIN.search(word) else word.casefold().translate(_SMALL)
+    return word if _HAS_FOREIGN.search(latin) else latin
+
+
+@cache
+def _unseen(marks: bool = False) -> dict[int, str]:
+    table = {code: "" for code in _codes("Cf", "Cc") if not chr(code).isspace()}
+    table |= dict.fromkeys((0x34F, *_SELECTORS), "") | dict.fromkeys(_BLANKS, " ")
+    return table | dict.fromkeys(_MARKS, "") if marks else table
+
+
+@cache
+def _marks_of_other_scripts() -> re.Pattern[str]:
+    """Marks of any script behind letters that are not of a script with such marks: vowel signs of Hindi stay."""
+    found = "".join(chr(code) for code in _codes("Mn", "Me"))
+    return re.compile(rf"(?<=[\x00-\u058f])[{re.escape(found)}]+")
+
+
+def _codes(*categories: str) -> list[int]:
+    return [code for code in range(sys.maxunicode + 1) if unicodedata.category(chr(code)) in categories]
