@@ -8,12 +8,16 @@
         expires: 2026-03-31   # the last day it holds; at most 90 days ahead
 
 A waiver excuses a FAIL only. What could not be judged (INVALID, INCONCLUSIVE) or was tampered with is no failure to be
-excused but a question still open. Nothing here reads the clock: the caller says which day it is, and records it.
+excused but a question still open. A waiver goes with the gate's name: one for `facts` also excuses the confirming and
+the retention draws of `facts`, in the stage that it names (without `stage`: in every stage).
+
+Nothing here reads the clock: the caller says which day it is, and records it.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
@@ -22,6 +26,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
+from tunegate.disguises import undisguised, visible
 from tunegate.exceptions import nearest
 from tunegate.outcomes import Verdict
 from tunegate.schema import Spec, read_spec
@@ -31,6 +36,7 @@ MAX_DAYS = 90
 """How far ahead a waiver may expire: what is needed for longer is a change of the gate."""
 
 MIN_REASON_WORDS = 5
+"""Different words of three letters or more that say something."""
 
 _SAYS_NOTHING = """
     a an and as be because for in is it just later must need needed now of ok okay on so some soon that the this to
@@ -47,6 +53,8 @@ NO_REASON = frozenset(_SAYS_NOTHING.split())
 
 NO_OWNER = frozenset(_IS_NOBODY.split())
 """Who cannot be asked about it."""
+
+_NOBODYS_LETTERS = {"".join(filter(str.isalpha, name)) for name in NO_OWNER}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,19 +111,24 @@ def _said(text: str) -> str:
 Said = Annotated[str, AfterValidator(_said)]
 
 
+def _seen(text: str) -> str:
+    return unicodedata.normalize("NFKC", visible(text))
+
+
 def _reasoned(reason: str) -> str:
-    words = re.findall(r"[^\W_]+(?:['’./:-][^\W_]+)*", reason.casefold())
-    telling = {word for word in words if word not in NO_REASON and not word.isdigit()}
-    if len(words) < MIN_REASON_WORDS or len(telling) < MIN_REASON_WORDS - 2:
+    words = re.findall(r"[^\W_]+(?:['’./:-][^\W_]+)*", undisguised(reason))
+    telling = {word for word in words if word not in NO_REASON and sum(map(str.isalpha, word)) >= 3}
+    if len(telling) < MIN_REASON_WORDS:
         raise ValueError(
-            f"{reason!r} is too vague; say in {MIN_REASON_WORDS} words or more what is known to be wrong "
+            f"{reason!r} is too vague; say in {MIN_REASON_WORDS} telling words or more what is known to be wrong "
             "and why it may pass all the same"
         )
     return reason
 
 
 def _owned(owner: str) -> str:
-    if owner.casefold() in NO_OWNER or not any(map(str.isalpha, owner)):
+    letters = "".join(filter(str.isalpha, undisguised(owner)))
+    if not letters or letters in _NOBODYS_LETTERS:
         raise ValueError(f"{owner!r} is nobody; name the person who answers for it")
     return owner
 
@@ -136,9 +149,9 @@ class WaiverSpec(Spec):
     gate: Said
     stage: Said | None = None
     """The stage whose gate it is; default: any."""
-    owner: Annotated[Said, AfterValidator(_owned)]
+    owner: Annotated[str, AfterValidator(_seen), AfterValidator(_said), AfterValidator(_owned)]
     """The person who answers for it."""
-    reason: Annotated[Said, AfterValidator(_reasoned)]
+    reason: Annotated[str, AfterValidator(_seen), AfterValidator(_said), AfterValidator(_reasoned)]
     expires: Annotated[str, AfterValidator(_a_date)]
     """The last day it holds, YYYY-MM-DD, at most 90 days ahead."""
 
