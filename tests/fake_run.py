@@ -11,12 +11,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tunegate.decision import decide
 from tunegate.event_log import RunLog
 from tunegate.outcomes import ErrorSpan, Finding, Outcome, Verdict, combine
 from tunegate.record import RunRecord, outcome_to_json, read_run
 from tunegate.sampling import DrawPlan, SinglePlan
-from tunegate.terms import Terms
+from tunegate.terms import Terms, conclude
 
 HOSTILE = (
     "</script><script>window.pwned = 1</script><img src=x onerror='window.pwned = 2'>"
@@ -130,10 +129,13 @@ def write_gate(
     drawn: int | None = None,
     plan: DrawPlan | None = None,
     max_errors: dict[str, int] | None = None,
+    terms: Terms | None = None,
+    checks: tuple[str, ...] = ("exact@1", "rougeL@1 min=0.6", "errors@1"),
     decided: bool = True,
 ) -> None:
     """Write one gate; `drawn` above len(results) leaves registered cases without an outcome."""
-    plan = plan or SinglePlan(drawn or len(results), accept)
+    terms = terms or Terms(plan or SinglePlan(drawn or len(results), accept), max_errors=max_errors or {})
+    plan = terms.plan
     case_ids = [result.case_id for result in results] + [f"unrun-{n}" for n in range(plan.draw - len(results))]
     where = {"gate": gate, "stage": stage, "attempt": attempt}
     log.append(
@@ -143,17 +145,17 @@ def write_gate(
             "suite_sha256": sha(gate),
             "model_sha256": None if stage is None else sha((stage, attempt)),
             "seed": 7,
-            "terms": Terms(plan, max_errors=max_errors or {}).to_json(),
+            "terms": terms.to_json(),
             "drawn": plan.draw,
             "accept": plan.accept,
             "case_ids": case_ids,
             "model": "answers.jsonl" if stage is None else f"stages/{stage}/{attempt}/model",
-            "checks": ["exact@1", "rougeL@1 min=0.6", "errors@1"],
+            "checks": list(checks),
         },
         *({"event": "outcome", **where, "outcome": outcome_to_json(result)} for result in results),
     )
     if decided:
-        decision = asdict(decide(plan, results, max_errors))
+        decision = asdict(conclude(terms, results))
         log.append({"event": "gate_decided", **where, **decision, "seconds": 41.5})
 
 

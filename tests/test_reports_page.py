@@ -2,64 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 from fake_run import HOSTILE, gate_run, large_run, outcomes, pipeline_run
+from report_page import CONTRASTS, Open, needs_chromium, rows, status, unfold
 
 from tunegate.outcomes import ErrorSpan, Finding, Outcome, Verdict
 from tunegate.record import RunRecord
-from tunegate_reports import write_html
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed: apt-get install chromium")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
-        yield launched
-        launched.close()
-
-
-Open = Callable[..., Any]
-
-
-@pytest.fixture
-def open_report(browser: Any, tmp_path: Path) -> Iterator[Open]:
-    """Opens the report of a run from file://; no page may ask for anything else, log anything or raise."""
-    contexts: list[Any] = []
-    asked: list[str] = []
-    told: list[str] = []
-
-    def opened(run: RunRecord, *, fragment: str = "", **options: Any) -> Any:
-        path = tmp_path / "report.html"
-        write_html(run, path)
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
-        context.set_default_timeout(5_000)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("console", lambda message: told.append(message.text))
-        page.on("pageerror", lambda error: told.append(str(error)))
-        page.goto(f"{path.as_uri()}{fragment}")
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert told == []
-    assert {url.partition("#")[0] for url in asked} == {(tmp_path / "report.html").as_uri()}
+pytest_plugins = ["browser_fixtures"]
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
@@ -70,14 +24,6 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
 @pytest.fixture(scope="module")
 def gate(tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
     return gate_run(tmp_path_factory.mktemp("gate"), ("facts", outcomes(89, 9, 2, seed=1)))
-
-
-def rows(page: Any) -> Any:
-    return page.locator("tr.case")
-
-
-def status(page: Any) -> str:
-    return page.locator("#cases [role=status]").inner_text()
 
 
 # --- reading -------------------------------------------------------------------------------------------------------
@@ -223,12 +169,6 @@ def test_rows_are_drawn_as_the_reader_scrolls(open_report: Open, pipeline: RunRe
 # --- a case unfolded -----------------------------------------------------------------------------------------------
 
 
-def unfold(page: Any, words: str) -> Any:
-    page.locator("input[type=search]").fill(words)
-    rows(page).first.locator("button").click()
-    return page.locator("tr.unfolded")
-
-
 def test_what_a_model_wrote_is_shown_not_run(open_report: Open, pipeline: RunRecord) -> None:
     page = open_report(pipeline)
     unfolded = unfold(page, "hostile-1")
@@ -323,31 +263,6 @@ def test_landmarks_headings_and_names(open_report: Open, pipeline: RunRecord) ->
     named = "one.textContent.trim() || one.getAttribute('aria-label') || one.closest('label')?.textContent.trim()"
     nameless = f"all => all.filter(one => !({named})).map(one => one.outerHTML)"
     assert page.locator("a, button, input, select, svg[role=img]").evaluate_all(nameless) == []
-
-
-CONTRASTS = """() => {
-  const parse = (colour) => colour.match(/[\\d.]+/g).map(Number);
-  const linear = (v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-  const light = ([r, g, b]) => 0.2126 * linear(r / 255) + 0.7152 * linear(g / 255) + 0.0722 * linear(b / 255);
-  const ground = (one) => {
-    for (let at = one; at; at = at.parentElement) {
-      const colour = parse(getComputedStyle(at).backgroundColor);
-      if (colour.length < 4 || colour[3] === 1) return colour;
-    }
-    return parse(getComputedStyle(document.body).backgroundColor);
-  };
-  const low = [];
-  for (const one of document.querySelectorAll('body *')) {
-    const text = [...one.childNodes].filter((node) => node.nodeType === 3).map((node) => node.data).join('').trim();
-    if (!text || !one.checkVisibility() || one.closest('script, style, option')) continue;
-    const style = getComputedStyle(one);
-    const ink = parse(one instanceof SVGElement ? style.fill : style.color);
-    const [a, b] = [light(ink), light(ground(one))];
-    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    if (ratio < 4.5) low.push(`${ratio.toFixed(2)} ${one.tagName}.${one.getAttribute('class')} ${text.slice(0, 30)}`);
-  }
-  return [...new Set(low)];
-}"""
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -79,11 +79,12 @@ def test_cases_that_were_not_asked_are_counted_and_not_called_unjudged(tmp_path:
     shown = view(run)
     assert len(shown.cases) == 38
     assert all(case.outcome.verdict is not Verdict.INVALID for case in shown.cases)
-    assert count_words(shown.gates[0].record) == "27 of 38 (62 of 100 not asked), 90 needed"
+    assert count_words(shown.gates[0].record) == "11 of 38 missed, 62 spared"
     assert "| 27 of 38 (62 not asked) | 90 |" in markdown_summary(run)
     page = render(shown)
-    assert "62 not asked, for the verdict stood" in page
-    assert "line: 90 needed" not in page, "there is no place in the grid to draw it"
+    assert "62 not asked: the verdict stood" in page
+    assert page.count('<span class="spared') == 62
+    assert "unrun-3: not asked, the verdict stood" in page
     assert "Pass rate 71.1%" in page
 
 

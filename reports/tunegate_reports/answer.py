@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from tunegate.outcomes import Verdict
-from tunegate.record import GateRecord, RunRecord
+from tunegate.record import GateRecord, RunRecord, StageRecord
 
 GATE_WORDS = {
     Verdict.PASS: "passed",
@@ -14,6 +17,8 @@ GATE_WORDS = {
     Verdict.INCONCLUSIVE: "inconclusive",
     None: "under way",
 }
+DRAW_WORDS = {"gate": "gate", "confirm": "confirming draw", "retention": "retention", "baseline": "base model"}
+"""What a draw is for, in a word or two."""
 CASE_WORDS = {Verdict.PASS: "passed", Verdict.FAIL: "missed", Verdict.INVALID: "not judged"}
 
 
@@ -32,24 +37,65 @@ class Answer:
 
 def answer(run: RunRecord) -> Answer:
     """Say whether the model was promoted, or whether the gates passed, and why."""
-    alone = bool(run.gates) and not run.stages
-    verdict = _worst(list(run.gates.values())) if alone and run.verdict is None else run.verdict
+    gates = _gates_alone(run)
+    verdict = _worst(gates) if gates and run.verdict is None else run.verdict
     if verdict is None:
         return Answer(None, f"{_name(run)} is not finished", _so_far(run))
-    if alone:
-        return Answer(verdict, f"{_name(run)} {_gates_alone(run, verdict)}", _reasons(list(run.gates.values())))
+    if gates:
+        return Answer(verdict, f"{_name(run)} {_said_alone(gates, verdict)}", _reasons(gates))
     return Answer(verdict, f"{_name(run)} {_promotion(run)}", run.reason)
 
 
 def gate_words(gate: GateRecord) -> str:
-    """Verdict of a gate in words; a gate without a decision is under way."""
+    """Verdict of a gate in words; a gate without a decision is under way, and a base model is only measured."""
+    if gate.purpose == "baseline" and gate.decided and gate.verdict is Verdict.PASS:
+        return "measured"
     return GATE_WORDS[gate.verdict if gate.decided else None]
 
 
 def count_words(gate: GateRecord) -> str:
-    """`89 of 100, 90 needed`; `27 of 38 (62 of 100 not asked), 90 needed` where the verdict stood early."""
-    spared = f" ({gate.spared} of {gate.drawn} not asked)" if gate.spared else ""
-    return f"{passed_words(gate)}{spared}, {gate.accept} needed"
+    """`89 of 100, 90 needed`; `11 of 43 missed, 57 spared` where the verdict stood early; `76 of 100` where no count
+    decides."""
+    if gate.purpose in ("retention", "baseline"):
+        return passed_words(gate)
+    if gate.spared:
+        unjudged = f", {gate.invalid} not judged" if gate.invalid else ""
+        return f"{_missed_words(gate)}{unjudged}, {gate.spared} spared"
+    return f"{passed_words(gate)}, {gate.accept} needed"
+
+
+def beyond_count(gate: GateRecord) -> str:
+    """The reason of a verdict, less the count that stands beside it already."""
+    if not gate.decided:
+        return ""
+    for said in (count_words(gate), f"measured: {passed_words(gate)}", _missed_words(gate)):
+        if gate.reason.startswith(said):
+            return gate.reason.removeprefix(said).lstrip(",; ")
+    return gate.reason
+
+
+def waiver_words(waiver: Mapping[str, Any]) -> str:
+    """`ada@example.org answers for it until 2026-12-31: the bank mislabels carriers`"""
+    return f"{waiver['owner']} answers for it until {waiver['expires']}: {waiver['reason'].rstrip('.')}"
+
+
+def luck_of(stage: StageRecord) -> dict[str, list[str]]:
+    """Sentence to the gates that it is said of, the likeliest lucky pass first; a waived gate was not passed at all."""
+    waived = stage.attempts[max(stage.attempts)].waived if stage.attempts else {}
+    gates: dict[str, list[str]] = {}
+    for gate, sentence in stage.luck.items():
+        if gate not in waived:
+            gates.setdefault(sentence, []).append(gate)
+    return dict(sorted(gates.items(), key=lambda item: _chances(item[0]), reverse=True))
+
+
+def _chances(sentence: str) -> list[float]:
+    """`… with probability 0.108, within all 3 allowed with 0.117` as [0.117, 0.108]."""
+    return [float(number) for number in re.findall(r"\bwith (?:probability )?(\d\.\d+)", sentence)][::-1]
+
+
+def _missed_words(gate: GateRecord) -> str:
+    return f"{gate.failed} of {asked(gate)} missed"
 
 
 def passed_words(gate: GateRecord) -> str:
@@ -63,13 +109,20 @@ def asked(gate: GateRecord) -> int:
 
 
 def gate_label(gate: GateRecord) -> str:
-    """`sft, attempt 2, facts`; the gate's name alone where there is no stage."""
-    return gate.gate if gate.stage is None else f"{gate.stage}, attempt {gate.attempt}, {gate.gate}"
+    """`sft, attempt 2, facts, confirming draw`; the gate's name alone where there is no stage."""
+    where = [gate.stage, f"attempt {gate.attempt}"] if gate.stage is not None else []
+    kind = [DRAW_WORDS.get(gate.purpose, gate.purpose)] if gate.purpose != "gate" else []
+    return ", ".join([*where, gate.gate, *kind])
+
+
+def _gates_alone(run: RunRecord) -> list[GateRecord]:
+    """The gates of a gate run alone; what a pipeline measures of its base model is none."""
+    return [gate for gate in run.gates.values() if gate.purpose != "baseline" and not run.stages]
 
 
 def _name(run: RunRecord) -> str:
     """The pipeline's name; a gate run alone is named after its model."""
-    model = run.start.get("model") if run.gates and not run.stages else None
+    model = run.start.get("model") if _gates_alone(run) else None
     return str(model).rstrip("/").rpartition("/")[2] if model else run.name or "The run"
 
 
@@ -81,8 +134,7 @@ def _worst(gates: list[GateRecord]) -> Verdict | None:
     return next(one for one in (Verdict.FAIL, Verdict.INVALID, Verdict.INCONCLUSIVE, Verdict.PASS) if one in verdicts)
 
 
-def _gates_alone(run: RunRecord, verdict: Verdict) -> str:
-    gates = list(run.gates.values())
+def _said_alone(gates: list[GateRecord], verdict: Verdict) -> str:
     told = [gate.gate for gate in gates if gate.verdict is verdict]
     names = f"gate{'s' if len(told) > 1 else ''} {_listed(told)}"
     match verdict:

@@ -1,6 +1,6 @@
-"""The drawings of a report, as SVG: the interval of a gate, histograms of scores, loss curves.
+"""The drawings of a report, as SVG: intervals, what was kept, histograms of scores, loss curves.
 
-All are 360 units wide, so that their lettering has the same size everywhere; colours come from the style sheet.
+All that are lettered are 360 units wide, so that their letters have one size; colours come from the style sheet.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from tunegate.agreement import Share
+from tunegate.comparison import PairedCounts
 from tunegate.record import GateRecord
 from tunegate_reports.answer import asked
 from tunegate_reports.histogram import Bin, Histogram
@@ -19,34 +21,70 @@ MAX_POINTS = 300
 
 
 def interval_chart(gate: GateRecord) -> Markup:
-    """The exact interval of the pass rate on an axis that ends at 100 %, with the accept line."""
+    """The exact interval of the pass rate on an axis that ends at 100 %, with the accept line where a count decides."""
     low, high = gate.interval
-    rate, line = gate.passed / (asked(gate) or 1), gate.accept / gate.drawn
-    start = max(0.0, math.floor((min(low, line) - 0.03) * 20) / 20)
+    rate = gate.passed / (asked(gate) or 1)
+    line = gate.accept / gate.drawn if gate.purpose in ("gate", "confirm") else None
+    start = max(0.0, math.floor((min(low, low if line is None else line) - 0.03) * 20) / 20)
 
     def x(share: float) -> float:
         return LEFT + (share - start) / (1.0 - start) * (RIGHT - LEFT)
 
-    near_end = x(line) > WIDTH / 2
-    label = tag(
-        "text",
-        f"{gate.accept} needed",
-        x=x(line) - 5 if near_end else x(line) + 5,
-        y=12,
-        class_="accept-label",
-        text_anchor="end" if near_end else "start",
-    )
+    told = f"Pass rate {rate:.1%}, 95 % interval from {low:.1%} to {high:.1%}"
     return _svg(
         64,
-        f"Pass rate {rate:.1%}, 95 % interval from {low:.1%} to {high:.1%}; {line:.0%} is needed",
+        told if line is None else f"{told}; {line:.0%} is needed",
         _line(LEFT, 34, RIGHT, 34, "axis"),
         *(_line(x(tick), 31, x(tick), 37, "axis") for tick in (start, 1.0)),
         tag("rect", x=x(low), y=29, width=max(x(high) - x(low), 2.0), height=10, rx=5, class_="range"),
-        _line(x(line), 4, x(line), 46, "accept-line"),
+        *(() if line is None else _bound(f"{gate.accept} needed", x(line), 46)),
         tag("circle", cx=x(rate), cy=34, r=5.5, class_="estimate"),
-        label,
         _text(f"{start:.0%}", LEFT, 58, "start"),
         _text("100%", RIGHT, 58, "end"),
+    )
+
+
+def drop_chart(counts: PairedCounts, max_drop: float) -> Markup:
+    """What a model lost against an earlier one, in percentage points, with its interval and what it may lose."""
+    low, high = counts.drop_interval
+    start, end = min(low, 0.0), max(high, max_drop)
+    start, end = start - (end - start) * 0.08 - 0.5, end + (end - start) * 0.08 + 0.5
+
+    def x(points: float) -> float:
+        return LEFT + (points - start) / (end - start) * (RIGHT - LEFT)
+
+    return _svg(
+        64,
+        f"{counts.drop:.3g} points fewer, 95 % interval from {low:.1f} to {high:.1f}; {max_drop:g} are allowed",
+        _line(LEFT, 34, RIGHT, 34, "axis"),
+        _line(x(0.0), 29, x(0.0), 39, "axis"),
+        tag("rect", x=x(low), y=29, width=max(x(high) - x(low), 2.0), height=10, rx=5, class_="range"),
+        *_bound(f"{max_drop:g} allowed", x(max_drop), 46),
+        tag("circle", cx=x(counts.drop), cy=34, r=5.5, class_="estimate"),
+        _text("0", x(0.0), 58, "middle"),
+        _text("passes more", LEFT, 58, "start") if x(0.0) > 100 else None,
+        _text("passes fewer", RIGHT, 58, "end"),
+    )
+
+
+def rate_bar(share: Share, least: float | None) -> Markup:
+    """A pass rate and its exact interval on an axis from 0 to 100 %, with the minimum where there is one."""
+    low, high = (100.0 * bound for bound in share.interval)
+    at = 100.0 * (share.rate or 0.0)
+    told = f"95 % interval {low:.1f} % to {high:.1f} %" + ("" if least is None else f", at least {least:.0%} needed")
+    return tag(
+        "svg",
+        tag("title", told),
+        tag("rect", x=0, y=4, width=100, height=2, class_="rail"),
+        tag("rect", x=low, y=2, width=max(high - low, 1.0), height=6, class_="range") if share.of else None,
+        tag("rect", x=min(max(at - 0.8, 0.0), 98.4), y=0, width=1.6, height=10, class_="estimate")
+        if share.of
+        else None,
+        None if least is None else _line(min(99.2, 100.0 * least), 0, min(99.2, 100.0 * least), 10, "accept-line"),
+        viewBox="0 0 100 10",
+        preserveAspectRatio="none",
+        role="img",
+        aria_label=told,
     )
 
 
@@ -75,23 +113,19 @@ def histogram_chart(scores: Histogram, check: str) -> Markup:
         f"Scores of {check} from {scores.low:.3g} to {scores.high:.3g}, cut-off {_numbers(scores.cutoffs) or 'none'}",
         *(bar(bin_) for bin_ in scores.bins if bin_.passed or bin_.missed),
         _line(LEFT, floor, RIGHT, floor, "axis"),
-        *(part for cutoff in scores.cutoffs[:3] for part in _cutoff(cutoff, x(cutoff), floor)),
+        *(part for cutoff in scores.cutoffs[:3] for part in _bound(f"cut-off {cutoff:.3g}", x(cutoff), floor)),
         _text(f"{scores.low:.3g}", LEFT, 100, "start"),
         _text(f"{scores.high:.3g}", RIGHT, 100, "end"),
     )
 
 
-def _cutoff(cutoff: float, x: float, floor: float) -> tuple[Markup, Markup]:
+def _bound(words: str, x: float, floor: float) -> tuple[Markup, Markup]:
+    """The line that a value is held against, with its words on the side that has room."""
     near_end = x > WIDTH / 2
-    label = tag(
-        "text",
-        f"cut-off {cutoff:.3g}",
-        x=x - 5 if near_end else x + 5,
-        y=12,
-        class_="accept-label",
-        text_anchor="end" if near_end else "start",
+    at, anchor = (x - 5, "end") if near_end else (x + 5, "start")
+    return _line(x, 4, x, floor, "accept-line"), tag(
+        "text", words, x=at, y=12, class_="accept-label", text_anchor=anchor
     )
-    return _line(x, 4, x, floor, "accept-line"), label
 
 
 def loss_chart(curves: Sequence[tuple[int, Sequence[tuple[float, float]]]], stage: str) -> Markup:
@@ -134,7 +168,7 @@ def _thinned(curve: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     return [*curve[:-1:stride], curve[-1]]
 
 
-def _svg(height: int, label: str, *parts: Markup) -> Markup:
+def _svg(height: int, label: str, *parts: Markup | None) -> Markup:
     return tag("svg", join(parts), viewBox=f"0 0 360 {height}", role="img", aria_label=label, class_="chart")
 
 

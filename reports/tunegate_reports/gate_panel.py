@@ -1,14 +1,16 @@
-"""One gate on the page: its verdict and count, the grid of its cases, its interval, errors and scores."""
+"""One draw on the page: its verdict and count, the grid of its cases, its interval, errors and scores."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from tunegate.outcomes import Verdict
-from tunegate_reports.answer import CASE_WORDS, count_words, gate_words
+from tunegate_reports.answer import CASE_WORDS, DRAW_WORDS, beyond_count, count_words, gate_words
 from tunegate_reports.charts import histogram_chart, interval_chart
+from tunegate_reports.gate_details import judge, kept, slices
+from tunegate_reports.gate_view import CaseView, Category, CheckView, GateView
 from tunegate_reports.markup import Markup, join, tag
-from tunegate_reports.view import CaseView, Category, CheckView, GateView, duration
+from tunegate_reports.view import duration
 
 SIGNS = {Verdict.PASS: "✓", Verdict.FAIL: "×", Verdict.INVALID: "?", Verdict.INCONCLUSIVE: "≈", None: "…"}
 COLUMNS = ((100, 10), (400, 20), (2500, 50))
@@ -21,72 +23,98 @@ def badge(verdict: Verdict | None, words: str) -> Markup:
 
 
 def gate_panel(gate: GateView, cases: Sequence[CaseView], *, opened: bool, heading: str) -> Markup:
-    """The panel of a gate, folded unless `opened`; `heading` is the element of its title (h2 to h5)."""
+    """The panel of a draw, folded unless `opened`; `heading` is the element of its title (h2 to h5)."""
     record = gate.record
     verdict = record.verdict if record.decided else None
-    title = tag(heading, tag("span", "gate ", class_="quiet"), record.gate, class_="gate-name")
+    kind = tag("span", f"{DRAW_WORDS.get(record.purpose, record.purpose)} ", class_="quiet")
     summary = tag(
         "summary",
-        title,
+        tag(heading, kind, record.gate, class_="gate-name"),
         badge(verdict, gate_words(record)),
-        tag(
-            "span",
-            tag("strong", f"{record.passed}"),
-            count_words(record).removeprefix(f"{record.passed}"),
-            class_="count",
-        ),
-        tag("span", _reason(gate), class_="quiet reason"),
+        *_in_short(gate),
+        _flag(f"waived until {gate.waiver['expires']}") if gate.waiver else None,
+        _flag("possible leak") if gate.kept and gate.kept.comparison.suspicious else None,
+        _flag(f"{record.reused} cases asked before") if record.reused else None,
     )
     columns = (
         tag("div", grid(gate, [cases[number] for number in gate.cases]), class_="panel-grid"),
-        tag("div", _interval(gate), _categories(gate), class_="panel-numbers"),
-        tag("div", _checks(gate.checks), class_="panel-checks"),
+        tag("div", kept(gate.kept) if gate.kept else _interval(gate), _categories(gate), class_="panel-numbers"),
+        tag("div", slices(gate), _checks(gate.checks), class_="panel-checks"),
     )
     body = tag("div", join(columns), class_="panel-body")
     return tag("details", summary, body, class_="gate", id=f"gate-{gate.number}", open=opened)
 
 
-def _reason(gate: GateView) -> str:
-    """What the count does not say already."""
-    reason, record = gate.record.reason, gate.record
-    return "" if reason == count_words(record) or not record.decided else reason
+def _in_short(gate: GateView) -> tuple[Markup, Markup]:
+    """The count of a draw, or what was kept and lost, and of its reason what that does not say already."""
+    words, more = count_words(gate.record), beyond_count(gate.record)
+    if gate.kept and (counts := gate.kept.comparison.counts):
+        words = f"{counts.lost} lost, {counts.won} won"
+        more = f"against {gate.kept.before}, {counts.n} cases"
+    first, _, rest = words.partition(" ")
+    return tag("span", tag("strong", first), f" {rest}", class_="count"), tag("span", more, class_="quiet reason")
+
+
+def _flag(words: str) -> Markup:
+    return tag("span", words, class_="flag")
 
 
 def grid(gate: GateView, cases: Sequence[CaseView]) -> Markup:
-    """One cell per case, passes first, with the accept line drawn where the needed passes would end."""
-    columns = next((wide for most, wide in COLUMNS if len(cases) <= most), 100)
-    cells = [_cell(case, index, gate.record.accept, columns) for index, case in enumerate(cases)]
+    """One cell per registered case, passes first, hollow ones for those that were not asked, with the accept line
+    drawn where the needed passes would end."""
+    never = gate.kept.never if gate.kept else frozenset[str]()
+    registered = len(cases) + len(gate.spared)
+    columns = next((wide for most, wide in COLUMNS if registered <= most), 100)
+    accept = gate.record.accept if gate.record.purpose in ("gate", "confirm") else 0
+    cells = [_cell(case, _place(index, accept, columns), never) for index, case in enumerate(cases)]
+    cells += [_hollow(name, _place(index, accept, columns)) for index, name in enumerate(gate.spared, len(cases))]
     counts = {verdict: sum(case.outcome.verdict is verdict for case in cases) for verdict in CASE_WORDS}
     told = ", ".join(f"{count} {CASE_WORDS[verdict]}" for verdict, count in counts.items())
     label = f"Cases of {gate.label}: {told}. Arrow keys move between them."
-    key = [
-        tag("li", tag("span", SIGNS[verdict], class_=f"swatch {verdict}", aria_hidden="true"), f"{count} {words}")
-        for (verdict, words), count in zip(CASE_WORDS.items(), counts.values(), strict=True)
-        if count
-    ]
-    spared, accept = gate.record.spared, gate.record.accept
-    key.append(tag("li", f"{spared} not asked, for the verdict stood") if spared else Markup(""))
-    drawn_line = accept <= len(cases)
-    line = tag("li", tag("span", class_="swatch accept-key", aria_hidden="true"), f"line: {accept} needed")
+    again = sum(case.outcome.verdict is Verdict.FAIL and case.outcome.case_id in never for case in cases)
+    told_of = {verdict: (counts[verdict], words) for verdict, words in CASE_WORDS.items()}
+    if gate.kept:
+        told_of[Verdict.FAIL] = counts[Verdict.FAIL] - again, "lost"
+    key = [_key(verdict, SIGNS[verdict], f"{count} {words}") for verdict, (count, words) in told_of.items() if count]
+    if again:
+        key.append(_key("FAIL never", SIGNS[Verdict.FAIL], f"{again} missed as before"))
+    if gate.spared:
+        key.append(_key("spared", "", f"{len(gate.spared)} not asked: the verdict stood"))
+    if accept:
+        key.append(_key("accept-key", "", f"line: {accept} needed"))
     return join(
         [
             tag("div", join(cells), class_=f"grid wide-{columns}", role="group", aria_label=label),
-            tag("ul", *key, line if drawn_line else None, class_="key"),
+            tag("ul", *key, class_="key"),
         ]
     )
 
 
-def _cell(case: CaseView, index: int, accept: int, columns: int) -> Markup:
-    outcome = case.outcome
+def _key(class_: str, sign: str, words: str) -> Markup:
+    return tag("li", tag("span", sign, class_=f"swatch {class_}", aria_hidden="true"), words)
+
+
+def _place(index: int, accept: int, columns: int) -> str:
+    """The classes of a cell that the accept line touches."""
     under_line = " above-line" if accept - columns <= index < accept else ""
-    end = " line-end" if index == accept - 1 and accept % columns else ""
+    return under_line + (" line-end" if index == accept - 1 and accept % columns else "")
+
+
+def _cell(case: CaseView, place: str, never: Collection[str]) -> Markup:
+    outcome = case.outcome
+    again = outcome.verdict is Verdict.FAIL and outcome.case_id in never
     return tag(
         "a",
         SIGNS[outcome.verdict],
         href=f"#case-{case.number}",
-        class_=f"{outcome.verdict}{under_line}{end}",
-        aria_label=f"{outcome.case_id}: {CASE_WORDS[outcome.verdict]}",
+        class_=f"{outcome.verdict}{' never' if again else ''}{place}",
+        aria_label=f"{outcome.case_id}: {CASE_WORDS[outcome.verdict]}{', as before' if again else ''}",
     )
+
+
+def _hollow(case_id: str, place: str) -> Markup:
+    told = f"{case_id}: not asked, the verdict stood"
+    return tag("span", class_=f"spared{place}", role="img", aria_label=told, title=told)
 
 
 def _interval(gate: GateView) -> Markup:
@@ -95,7 +123,8 @@ def _interval(gate: GateView) -> Markup:
         return tag("p", "No interval yet: this gate is under way.", class_="quiet")
     low, high = record.interval
     took = duration(record.seconds).replace(" ", "\u00a0")
-    words = tag("p", f"95 % interval {low:.1%} to {high:.1%}, exact binomial; {took}", class_="quiet")
+    kind = "exact for a draw that may stop early" if record.spared else "exact binomial"
+    words = tag("p", f"95 % interval {low:.1%} to {high:.1%}, {kind}; {took}", class_="quiet")
     return join([tag("p", "Pass rate", class_="caption"), interval_chart(record), words])
 
 
@@ -130,6 +159,8 @@ def _check(check: CheckView) -> Markup:
     counts = [(check.passed, "passed"), (check.missed, "missed"), (check.invalid, "not judged")]
     told = ", ".join(f"{count} {words}" for count, words in counts if count)
     parts = [tag("p", tag("code", check.name), tag("span", told, class_="quiet"), class_="check-name")]
+    if check.judge is not None:
+        parts.append(judge(check.judge))
     if check.histogram is not None:
         parts.append(histogram_chart(check.histogram, check.name))
     if check.labels:

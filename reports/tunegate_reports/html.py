@@ -18,8 +18,10 @@ from typing import Any
 from tunegate.outcomes import Finding, Outcome
 from tunegate.record import RunRecord
 from tunegate_reports.files import write_atomically
+from tunegate_reports.first_screen import answer_section
 from tunegate_reports.markup import Markup, escape
-from tunegate_reports.sections import answer_section, provenance_section, stages_section
+from tunegate_reports.provenance import provenance_section
+from tunegate_reports.stages import stages_section
 from tunegate_reports.view import View, view
 
 ASSETS = files("tunegate_reports") / "assets"

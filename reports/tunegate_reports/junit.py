@@ -14,10 +14,12 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from tunegate.outcomes import Outcome, Verdict
-from tunegate.record import GateRecord, RunRecord
-from tunegate_reports.answer import Answer, count_words, gate_words
+from tunegate.record import RunRecord
+from tunegate_reports.answer import Answer, beyond_count, count_words, gate_words, luck_of, waiver_words
 from tunegate_reports.files import write_atomically
-from tunegate_reports.view import CaseView, GateView, duration, view
+from tunegate_reports.gate_view import CaseView, GateView
+from tunegate_reports.leaks import dropped_words
+from tunegate_reports.view import duration, view
 
 NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 MAX_TEXT = 4000
@@ -45,10 +47,10 @@ def clean(text: str) -> str:
 
 def _gate_suite(gate: GateView, cases: tuple[CaseView, ...]) -> ET.Element:
     record = gate.record
-    classname = ".".join(["tunegate", *([record.stage] if record.stage else []), record.gate])
-    name = record.gate if record.stage is None else f"{record.stage}: {record.gate}"
+    classname = ".".join(["tunegate", *([record.stage] if record.stage else []), record.key])
+    name = record.key if record.stage is None else f"{record.stage}: {record.key}"
     outcomes = [cases[number].outcome for number in sorted(gate.cases)]
-    entries = [*(_case_entry(outcome, record, classname) for outcome in outcomes), _gate_entry(record, classname)]
+    entries = [*(_case_entry(outcome, gate, classname) for outcome in outcomes), _gate_entry(gate, classname)]
     return _suite(name, entries, seconds=record.seconds)
 
 
@@ -62,38 +64,53 @@ def _suite(name: str, entries: Iterable[ET.Element], seconds: float = 0.0) -> ET
     return suite
 
 
-def _case_entry(outcome: Outcome, gate: GateRecord, classname: str) -> ET.Element:
+def _is_green(gate: GateView) -> bool:
+    """Whether CI should let the gate pass: it passed, or a person answers for its miss."""
+    return gate.record.decided and (gate.record.verdict is Verdict.PASS or gate.waiver is not None)
+
+
+def _case_entry(outcome: Outcome, gate: GateView, classname: str) -> ET.Element:
     entry = ET.Element("testcase", classname=clean(classname), name=clean(outcome.case_id), time="0")
     if outcome.verdict is Verdict.PASS:
         return entry
     if outcome.verdict is Verdict.INVALID:
         _part(entry, "error", outcome.reason, _evidence(outcome))
-    elif gate.decided and gate.verdict is Verdict.PASS:
-        text = f"missed, which gate {gate.gate} allows ({count_words(gate)}): {outcome.reason}\n{_evidence(outcome)}"
+    elif _is_green(gate):
+        allows = "whose miss is waived" if gate.waiver else f"which gate {gate.record.gate} allows"
+        text = f"missed, {allows} ({count_words(gate.record)}): {outcome.reason}\n{_evidence(outcome)}"
         ET.SubElement(entry, "system-out").text = clean(text)
     else:
         _part(entry, "failure", outcome.reason, _evidence(outcome))
     return entry
 
 
-def _gate_entry(gate: GateRecord, classname: str) -> ET.Element:
+def _gate_entry(gate: GateView, classname: str) -> ET.Element:
     # The count is no part of the name: CI servers follow an entry from build to build by its name.
-    entry = ET.Element("testcase", classname=clean(classname), name=clean(f"gate {gate.gate}"))
-    entry.set("time", f"{gate.seconds:.3f}")
-    count = count_words(gate)
-    told = count if gate.reason == count else f"{count}: {gate.reason}"
-    summary = f"gate {gate.gate} {gate_words(gate)} in {duration(gate.seconds)}: {told}"
-    if gate.decided and gate.verdict is Verdict.PASS:
+    record, more = gate.record, beyond_count(gate.record)
+    entry = ET.Element("testcase", classname=clean(classname), name=clean(f"gate {record.key}"))
+    entry.set("time", f"{record.seconds:.3f}")
+    told = count_words(record) + (f": {more}" if more else "")
+    lines = [f"gate {record.key} {gate_words(record)} in {duration(record.seconds)}: {told}"]
+    lines += [f"waived: {waiver_words(gate.waiver)}"] if gate.waiver else []
+    lines += [f"where the misses lie: {gate.where}"] if gate.where else []
+    summary = "\n".join(lines)
+    if _is_green(gate):
         ET.SubElement(entry, "system-out").text = clean(summary)
     else:
-        kind = "failure" if gate.decided and gate.verdict is Verdict.FAIL else "error"
+        kind = "failure" if record.decided and record.verdict is Verdict.FAIL else "error"
         _part(entry, kind, told, summary)
     return entry
 
 
 def _run_suite(said: Answer, run: RunRecord) -> ET.Element:
     entry = ET.Element("testcase", classname="tunegate", name="run", time="0")
-    details = "\n".join([said.sentence, *run.faults, *(str(leak) for leak in run.leaks)])
+    luck = (
+        f"{stage.name} {', '.join(gates)}: {told}"
+        for stage in run.stages.values()
+        for told, gates in luck_of(stage).items()
+    )
+    dropped = (dropped_words(stage) for stage in run.dropped)
+    details = "\n".join([said.sentence, *luck, *run.faults, *dropped, *(str(leak) for leak in run.leaks)])
     if said.verdict is Verdict.PASS:
         ET.SubElement(entry, "system-out").text = clean(details)
     else:

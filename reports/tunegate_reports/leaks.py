@@ -11,6 +11,8 @@ from tunegate_reports.markup import Markup, join, tag
 
 SHOWN = 20
 """Pairs on the page; the record has them all."""
+LISTED = 60
+"""Dropped rows, and cases, that are named on the page."""
 SHARED_WORDS = 3
 """Shorter runs of words that both texts have are chance, and are not marked."""
 
@@ -22,11 +24,27 @@ def leak_notices(run: RunRecord) -> Iterator[Markup]:
     if run.leaks:
         yield _notice(_found(run.leaks), run.leaks)
     for stage in run.dropped:
-        yield _notice(
-            f"Stage {stage['stage']}: {len(stage['rows'])} of {stage['of']} training rows were dropped before "
-            f"training; they give away {len(stage['cases'])} cases.",
-            stage["leaks"],
-        )
+        yield _notice(f"{dropped_words(stage)}.", stage["leaks"], _listed(stage))
+
+
+def dropped_words(stage: Fact) -> str:
+    """`Stage sft: 2 of 10 training rows were dropped before training; they give away 4 cases`"""
+    return (
+        f"Stage {stage['stage']}: {len(stage['rows'])} of {stage['of']} training rows were dropped before "
+        f"training; they give away {len(stage['cases'])} cases"
+    )
+
+
+def _listed(stage: Fact) -> Markup:
+    """Which rows were dropped, and for which cases."""
+    told = (f"{name} {', '.join(map(str, items[:LISTED]))}" for name, items in _dropped(stage))
+    more = "; all are in the record" if any(len(items) > LISTED for _, items in _dropped(stage)) else ""
+    return tag("p", "; ".join(told) + more, class_="quiet")
+
+
+def _dropped(stage: Fact) -> Iterator[tuple[str, Sequence[Any]]]:
+    yield "Rows", stage["rows"]
+    yield "cases", stage["cases"]
 
 
 def _found(leaks: Sequence[Fact]) -> str:
@@ -34,7 +52,7 @@ def _found(leaks: Sequence[Fact]) -> str:
     return f"{rows} training {'row' if rows == 1 else 'rows'} also stand in a suite; nothing was trained."
 
 
-def _notice(sentence: str, leaks: Sequence[Fact]) -> Markup:
+def _notice(sentence: str, leaks: Sequence[Fact], listed: Markup | None = None) -> Markup:
     shown = [leak for leak in leaks if "train_text" in leak][:SHOWN] or list(leaks[:SHOWN])
     more = len(leaks) - len(shown)
     head = tag("tr", tag("th", "Training row"), tag("th", "Case"), tag("th", "Found as"))
@@ -45,6 +63,7 @@ def _notice(sentence: str, leaks: Sequence[Fact]) -> Markup:
         tag(
             "details",
             tag("summary", f"{len(shown)} side by side" + (f"; {more} more pairs are in the record" if more else "")),
+            listed,
             tag("table", tag("thead", head), tag("tbody", *(_row(leak) for leak in shown)), class_="leaks"),
         ),
         class_="notice",

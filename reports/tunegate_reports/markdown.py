@@ -13,9 +13,11 @@ from pathlib import Path
 from tunegate.outcomes import Outcome, Verdict
 from tunegate.printable import without_commands
 from tunegate.record import GateRecord, RunRecord
-from tunegate_reports.answer import CASE_WORDS, gate_words, passed_words
+from tunegate_reports.answer import CASE_WORDS, DRAW_WORDS, gate_words, luck_of, passed_words, waiver_words
 from tunegate_reports.files import write_atomically
-from tunegate_reports.view import GateView, StageView, View, view
+from tunegate_reports.gate_view import GateView, Kept
+from tunegate_reports.leaks import dropped_words
+from tunegate_reports.view import StageView, View, view
 
 MAX_MISSED = 20
 MAX_TEXT = 160
@@ -34,6 +36,13 @@ def markdown_summary(run: RunRecord) -> str:
     shown = view(run)
     lines = [f"**{SIGNS[shown.answer.verdict]} {_text(shown.answer.sentence, None)}**", ""]
     lines += [f"- Fault: {_text(fault)}" for fault in run.faults]
+    lines += [
+        f"- Waived: {_text(waiver['stage'])}, attempt {waiver['attempt']}, {_text(waiver['gate'])} missed. "
+        f"{_text(waiver_words(waiver), None)}."
+        for waiver in run.waivers()
+    ]
+    lines += [f"- {_text(dropped_words(stage), None)}." for stage in run.dropped]
+    lines += [f"- Luck: {_luck(stage)}" for stage in shown.stages if luck_of(stage.record)]
     lines += ["", *_table(shown.gates)] if shown.gates else []
     for stage in shown.stages:
         lines += ["", *_diagnoses(stage)] if any(attempt.record.diagnosis for attempt in stage.attempts) else []
@@ -45,21 +54,35 @@ def _table(gates: tuple[GateView, ...]) -> Iterator[str]:
     yield "| stage | attempt | gate | passed | needed | verdict | 95 % interval |"
     yield "|---|---:|---|---:|---:|---|---|"
     for gate in gates:
-        yield f"| {' | '.join(_cells(gate.record))} |"
+        yield f"| {' | '.join(_cells(gate))} |"
 
 
-def _cells(gate: GateRecord) -> list[str]:
+def _cells(view: GateView) -> list[str]:
+    gate = view.record
     verdict = gate.verdict if gate.decided else None
     low, high = gate.interval
+    kind = "" if gate.purpose == "gate" else f", {DRAW_WORDS.get(gate.purpose, gate.purpose)}"
     return [
         _text(gate.stage or "–"),
         str(gate.attempt or "–"),
-        _text(gate.gate),
+        _text(gate.gate + kind),
         passed_words(gate) + (f" ({gate.spared} not asked)" if gate.spared else ""),
-        str(gate.accept),
-        f"{SIGNS[verdict]} {gate_words(gate)}",
+        _needed(gate),
+        f"{SIGNS[verdict]} {gate_words(gate)}{', waived' if view.waiver else ''}",
         f"{low:.1%} to {high:.1%}" if gate.decided else "–",
     ]
+
+
+def _needed(gate: GateRecord) -> str:
+    """The passes that a count needs; what a retention draw may lose; nothing where nothing is decided."""
+    if gate.purpose == "retention":
+        return f"at most {gate.terms.get('max_drop') or 0:g} points lost"
+    return "–" if gate.purpose == "baseline" else str(gate.accept)
+
+
+def _luck(stage: StageView) -> str:
+    sentence, gates = next(iter(luck_of(stage.record).items()))
+    return f"{_text(stage.record.name)}, {_text(', '.join(gates))}: {_text(sentence, None)}."
 
 
 def _diagnoses(stage: StageView) -> Iterator[str]:
@@ -73,11 +96,23 @@ def _misses(shown: View) -> Iterator[str]:
     for gate in shown.deciding_gates:
         missed = [shown.cases[number].outcome for number in gate.cases]
         missed = [outcome for outcome in missed if outcome.verdict is not Verdict.PASS]
+        if gate.kept:
+            yield from ("", f"**{_text(gate.label)}:** {_text(_kept(gate.kept), None)}.")
+            continue
         if missed:
-            yield from ("", f"**{_text(gate.label)}:** cases that did not pass", "")
+            where = f". Where the misses lie: {_text(gate.where, None)}." if gate.where else ""
+            yield from ("", f"**{_text(gate.label)}:** cases that did not pass{where}", "")
             yield from map(_miss, missed[:MAX_MISSED])
         if len(missed) > MAX_MISSED:
             yield f"- and {len(missed) - MAX_MISSED} more"
+
+
+def _kept(kept: Kept) -> str:
+    """What was lost is a comparison: the cases that never passed are no news."""
+    comparison = kept.comparison
+    return f"against {kept.before}, {comparison.reason}" + (
+        f". Possible leak: {comparison.suspicious}" if comparison.suspicious else ""
+    )
 
 
 def _miss(outcome: Outcome) -> str:

@@ -3,60 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tunegate.outcomes import Finding, Outcome, Verdict
-from tunegate.record import AttemptRecord, GateRecord, RunRecord, StageRecord
-from tunegate_reports.answer import Answer, answer, gate_label
-from tunegate_reports.histogram import Histogram, histogram, number
+from tunegate.evidence import required_draws
+from tunegate.exceptions import Tampered
+from tunegate.outcomes import Verdict
+from tunegate.record import AttemptRecord, RunRecord, StageRecord
+from tunegate_reports.answer import Answer, answer
+from tunegate_reports.gate_view import CaseView, GateView, gate_view
+from tunegate_reports.histogram import number
 
 DEFAULT = "default"
-NEVER_RUN = "registered, but the run ended before it was judged"
-RANK = {Verdict.FAIL: 0, Verdict.INVALID: 1, Verdict.PASS: 2}
-
-
-@dataclass(frozen=True, slots=True)
-class CaseView:
-    """One case of one gate. `number` is its place in View.cases, `gate` the place of its gate in View.gates."""
-
-    number: int
-    gate: int
-    outcome: Outcome
-
-
-@dataclass(frozen=True, slots=True)
-class Category:
-    """An error category: the number of cases that show it, and the cap that the gate sets, if any."""
-
-    name: str
-    count: int
-    cap: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class CheckView:
-    """How one check of a gate judged its cases; `histogram` where it gives scores, `labels` where it gives words."""
-
-    name: str
-    passed: int
-    missed: int
-    invalid: int
-    histogram: Histogram | None
-    labels: Mapping[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class GateView:
-    """One gate. `cases` holds numbers of View.cases, passes first, then misses, then cases without a verdict."""
-
-    number: int
-    label: str
-    record: GateRecord
-    cases: tuple[int, ...]
-    categories: tuple[Category, ...]
-    checks: tuple[CheckView, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +60,19 @@ class View:
 
     @property
     def deciding_gates(self) -> tuple[GateView, ...]:
-        """The gates that the run's verdict rests on: of each stage's last gated attempt, or of a gate run alone."""
+        """The draws that the run's verdict rests on: of each stage's last gated attempt, or of a gate run alone."""
         gated = [[attempt.gates for attempt in stage.attempts if attempt.gates] for stage in self.stages]
-        alone = tuple(gate for gate in self.gates if gate.record.stage is None)
-        return tuple(gate for attempts in gated if attempts for gate in attempts[-1]) + alone
+        return tuple(gate for attempts in gated if attempts for gate in attempts[-1]) + self.alone
+
+    @property
+    def alone(self) -> tuple[GateView, ...]:
+        """The gates of a gate run alone."""
+        return tuple(gate for gate in self.gates if gate.record.stage is None and gate.record.purpose != "baseline")
+
+    @property
+    def baselines(self) -> tuple[GateView, ...]:
+        """What the base model was asked before anything was trained."""
+        return tuple(gate for gate in self.gates if gate.record.purpose == "baseline")
 
     @property
     def seconds(self) -> float:
@@ -115,88 +83,48 @@ class View:
 
 
 def view(run: RunRecord) -> View:
-    """Turn a record into what a report shows."""
+    """Turn a record into what a report shows; raises CannotJudge or Tampered for one that cannot be shown right."""
     cases: list[CaseView] = []
-    gates = tuple(_gate(gate, number, cases) for number, gate in enumerate(run.all_gates()))
-    stages = tuple(_stage(stage, gates) for stage in run.stages.values())
+    gates = tuple(gate_view(run, gate, place, cases) for place, gate in enumerate(run.all_gates()))
+    stages = tuple(_stage(run, stage, gates) for stage in run.stages.values())
     return View(run, answer(run), stages, gates, tuple(cases))
-
-
-# --- gates ---------------------------------------------------------------------------------------------------------
-
-
-def _gate(gate: GateRecord, place: int, cases: list[CaseView]) -> GateView:
-    own = [CaseView(len(cases) + index, place, outcome) for index, outcome in enumerate(_all_outcomes(gate))]
-    cases.extend(own)
-    ordered = sorted(own, key=lambda case: (case.outcome.verdict is not Verdict.PASS, RANK[case.outcome.verdict]))
-    return GateView(
-        number=place,
-        label=gate_label(gate),
-        record=gate,
-        cases=tuple(case.number for case in ordered),
-        categories=_categories(gate),
-        checks=tuple(_checks(gate)),
-    )
-
-
-def _all_outcomes(gate: GateRecord) -> Iterator[Outcome]:
-    """The outcomes of a gate, and an INVALID one for every registered case that has none, unless it was spared."""
-    yield from gate.outcomes
-    if gate.decided and gate.spared:
-        return
-    judged = {outcome.case_id for outcome in gate.outcomes}
-    for case_id in gate.case_ids:
-        if case_id not in judged:
-            yield Outcome(case_id, Verdict.INVALID, NEVER_RUN, (), "", "")
-
-
-def _categories(gate: GateRecord) -> tuple[Category, ...]:
-    caps = gate.terms.get("max_errors", {})
-    names = {**gate.error_categories, **{name: gate.error_categories.get(name, 0) for name in caps}}
-    ranked = sorted(names.items(), key=lambda item: (-item[1], item[0]))
-    return tuple(Category(name, count, caps.get(name)) for name, count in ranked)
-
-
-def _checks(gate: GateRecord) -> Iterator[CheckView]:
-    by_check: dict[str, list[Finding]] = {}
-    for outcome in gate.outcomes:
-        for finding in outcome.findings:
-            by_check.setdefault(finding.check, []).append(finding)
-    for name, findings in by_check.items():
-        verdicts = [finding.verdict for finding in findings]
-        labels: dict[str, int] = {}
-        for finding in findings:
-            if isinstance(finding.value, str):
-                labels[finding.value] = labels.get(finding.value, 0) + 1
-        passed, missed, invalid = (verdicts.count(one) for one in (Verdict.PASS, Verdict.FAIL, Verdict.INVALID))
-        yield CheckView(name, passed, missed, invalid, histogram(findings), labels)
 
 
 # --- stages and attempts -------------------------------------------------------------------------------------------
 
 
-def _stage(stage: StageRecord, gates: tuple[GateView, ...]) -> StageView:
+def _stage(run: RunRecord, stage: StageRecord, gates: tuple[GateView, ...]) -> StageView:
     attempts: list[AttemptView] = []
     previous: AttemptRecord | None = None
     for attempt in stage.attempts.values():
         own = tuple(gate for gate in gates if any(gate.record is record for record in attempt.gates.values()))
         changes = _changes(previous, attempt)
-        verdict = attempt_verdict(attempt, stage.required_gates)
+        verdict = attempt_verdict(attempt, _owed(run, stage, attempt))
         attempts.append(AttemptView(attempt.number, attempt, verdict, changes, _facts(attempt), own))
         previous = attempt
     losses = tuple((attempt.number, points) for attempt in stage.attempts.values() if (points := _losses(attempt)))
     return StageView(stage, tuple(attempts), losses)
 
 
-def attempt_verdict(attempt: AttemptRecord, required_gates: list[str]) -> Verdict | None:
-    """PASS when every required gate passed; a training that broke down is INVALID, not the model's failure."""
+def _owed(run: RunRecord, stage: StageRecord, attempt: AttemptRecord) -> Collection[str]:
+    """The draws that an attempt has to pass; of a record that registered no terms, its gates."""
+    try:
+        return required_draws(run, stage, attempt).keys()
+    except Tampered:
+        return stage.required_gates
+
+
+def attempt_verdict(attempt: AttemptRecord, owed: Collection[str]) -> Verdict | None:
+    """PASS when every draw that it owes passed or is waived; a training that broke down is INVALID, not the model's
+    failure."""
     if attempt.error is not None:
         return Verdict.INVALID
-    decided = {gate.gate: gate.verdict for gate in attempt.gates.values() if gate.decided}
+    verdicts = {gate.verdict for gate in attempt.unwaived.values() if gate.decided}
     for verdict in (Verdict.FAIL, Verdict.INVALID, Verdict.INCONCLUSIVE):
-        if verdict in decided.values():
+        if verdict in verdicts:
             return verdict
-    return Verdict.PASS if decided and all(name in decided for name in required_gates) else None
+    decided = {key for key, gate in attempt.gates.items() if gate.decided}
+    return Verdict.PASS if decided and decided.issuperset(owed) else None
 
 
 def _changes(previous: AttemptRecord | None, attempt: AttemptRecord) -> tuple[Change, ...]:

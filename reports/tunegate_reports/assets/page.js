@@ -41,9 +41,9 @@ function names(of) {
 // --- from the charts to the cases ---
 
 document.addEventListener("click", (event) => {
-  const button = event.target.closest("button[data-category]");
+  const button = event.target.closest("button[data-gate]");
   if (!button) return;
-  table.clear({ category: button.dataset.category, gate: button.dataset.gate });
+  table.clear({ ...button.dataset }); // its gate, with an error category or a tag
   section.scrollIntoView();
   section.focus({ preventScroll: true });
 });
@@ -63,7 +63,7 @@ followHash();
 const tip = document.getElementById("tip");
 
 for (const grid of document.querySelectorAll(".grid")) {
-  const cells = [...grid.children];
+  const cells = [...grid.querySelectorAll("a")];
   const columns = Number(grid.className.match(/wide-(\d+)/)[1]);
   cells.forEach((cell, index) => { cell.tabIndex = index ? -1 : 0; });
   grid.addEventListener("keydown", (event) => {

@@ -1,0 +1,125 @@
+"""What a draw's panel shows beside its count: slices and where the misses lie, what was kept, how its judges stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from tunegate.agreement import Share
+from tunegate_reports.charts import drop_chart, rate_bar
+from tunegate_reports.gate_view import GateView, JudgeView, Kept, SliceView
+from tunegate_reports.markup import Markup, join, tag
+
+SHOWN_SLICES = 6
+"""Tags that nothing is demanded of, the worst first; the others are folded."""
+
+
+# --- slices --------------------------------------------------------------------------------------------------------
+
+
+def slices(gate: GateView) -> Markup:
+    """Where the misses lie, the groups that were held against one another, and the pass rate of every other tag."""
+    parts: list[Markup] = []
+    if gate.where:
+        parts += [_caption("Where the misses lie"), tag("p", f"{gate.where[0].upper()}{gate.where[1:]}.")]
+    groups = gate.gap.groups.keys() if gate.gap else ()
+    if gate.gap:
+        own = [part for part in gate.slices if part.tag in groups]
+        told = tag("p", gate.gap.reason, class_="quiet")
+        parts += [_caption("Between the groups"), _bars(own, gate.number), told]
+    parts += _tags([part for part in gate.slices if part.tag not in groups], gate.number)
+    return join(parts)
+
+
+def _tags(others: Sequence[SliceView], gate: int) -> Iterator[Markup]:
+    ruled = sum(part.rule is not None for part in others)
+    first, rest = others[: ruled + SHOWN_SLICES], others[ruled + SHOWN_SLICES :]
+    if first:
+        yield _caption("Pass rate by tag, 95 % intervals")
+        yield _bars(first, gate)
+    if rest:
+        yield tag("details", tag("summary", f"{len(rest)} more tags", class_="quiet"), _bars(rest, gate))
+
+
+def _bars(parts: Sequence[SliceView], gate: int) -> Markup:
+    return tag("ul", *(_bar(part, gate) for part in parts), class_="bars")
+
+
+def _bar(part: SliceView, gate: int) -> Markup:
+    name = tag("button", part.tag, type="button", data_tag=part.tag, data_gate=gate, title="Show these cases")
+    least = part.rule.min if part.rule else None
+    told = f"{part.share.count} of {part.share.of}"
+    if part.rule:
+        told += f", {'short of' if part.missed_it else 'at least'} {part.rule.min:.0%}"
+    count = tag("span", told, class_="number")
+    return tag("li", name, rate_bar(part.share, least), count, class_="over" if part.missed_it else None)
+
+
+# --- what was kept -------------------------------------------------------------------------------------------------
+
+
+def kept(shown: Kept) -> Markup:
+    """A paired comparison: the four kinds of case, the drop with its interval, and a jump that looks like a leak."""
+    comparison = shown.comparison
+    counts = comparison.counts
+    if counts is None:
+        return tag("p", f"Not comparable with {shown.before}: {comparison.reason}.", class_="notice")
+    head = tag("tr", tag("td"), *(tag("th", name, scope="col") for name in ("passes now", "missed now")))
+    rows = (
+        ("passed before", (counts.both, "kept"), (counts.lost, "lost")),
+        ("missed before", (counts.won, "won"), (counts.neither, "never could")),
+    )
+    low, high = counts.drop_interval
+    points = f"{abs(counts.drop):.3g} points {'fewer' if counts.drop >= 0 else 'more'}"
+    told = f"{points}; 95 % interval of the drop {low:.1f} to {high:.1f}, Tango's score"
+    note = comparison.reason.partition("; ")[2]
+    return join(
+        [
+            _caption(f"Against {shown.before}, case by case"),
+            tag("table", tag("thead", head), tag("tbody", *(_pairs(*row) for row in rows)), class_="paired"),
+            drop_chart(counts, comparison.max_drop),
+            tag("p", f"{told}; {note}" if note else told, class_="quiet"),
+            tag("p", tag("strong", "Possible leak: "), comparison.suspicious, class_="notice")
+            if comparison.suspicious
+            else None,
+        ]
+    )
+
+
+def _pairs(name: str, *cells: tuple[int, str]) -> Markup:
+    shown = (tag("td", tag("strong", count), f" {word}", class_=word.split()[0]) for count, word in cells)
+    return tag("tr", tag("th", name, scope="row"), *shown)
+
+
+# --- judges --------------------------------------------------------------------------------------------------------
+
+
+def judge(shown: JudgeView) -> Markup:
+    """How a judge was held against people, and the pass rate with its known errors taken out beside the raw one."""
+    fault = tag("p", tag("strong", "Does not count: "), shown.fault, class_="notice") if shown.fault else None
+    rows = [tag("tr", tag("th", name, scope="row"), tag("td", told)) for name, told in _figures(shown)]
+    return join([fault, tag("table", tag("tbody", *rows), class_="judge") if rows else None])
+
+
+def _figures(shown: JudgeView) -> Iterator[tuple[str, str]]:
+    if shown.kappa is not None and shown.kappa_low is not None:
+        yield "agrees with people", f"kappa {shown.kappa:.2f}, at least {shown.kappa_low:.2f} with 95 % confidence"
+    for name, share in (("passes good answers", shown.sensitivity), ("fails bad answers", shown.specificity)):
+        if share is not None:
+            yield name, _rate(share)
+    if shown.raw is not None:
+        yield "pass rate as judged", _rate(shown.raw)
+        if shown.corrected is not None:
+            low, high = shown.corrected.interval
+            least = "" if shown.corrected_min is None else f"; at least {shown.corrected_min:.0%} needed"
+            yield "corrected for its errors", f"{shown.corrected.rate:.1%} ({low:.1%} to {high:.1%}){least}"
+        elif shown.sensitivity is not None:
+            yield "corrected for its errors", "cannot be: it does not tell good answers from bad"
+
+
+def _rate(share: Share) -> str:
+    low, high = share.interval
+    return f"{share.rate or 0.0:.1%} ({low:.1%} to {high:.1%}), {share.count} of {share.of}"
+
+
+def _caption(words: str) -> Markup:
+    return tag("p", words, class_="caption")

@@ -1,0 +1,91 @@
+"""The end of the page: every access to a bank, and the hashes, seeds and versions that hold the page to the record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from tunegate.record import GateRecord
+from tunegate_reports.answer import DRAW_WORDS
+from tunegate_reports.markup import Child, Markup, tag
+from tunegate_reports.view import View, flat
+
+SHOWN_ELSEWHERE = frozenset({"event", "time", "previous_sha256", "line_sha256", "name"})
+LEDGER = ("Draw", "Stage", "For", "Part of the bank", "Its size", "Registered", "Asked", "Asked before")
+
+
+def provenance_section(view: View) -> Markup:
+    """What an auditor needs."""
+    run = view.run
+    general = {"record digest (SHA-256)": run.digest, "started": run.started, "finished": run.finished or "not yet"}
+    promoted = {f"promotion {n}": flat(_own(event)) for n, event in enumerate(run.promotions, start=1)}
+    return tag(
+        "section",
+        tag("h2", "Provenance", id="provenance-title"),
+        _table("This run", [*general.items(), *flat(_own(run.start)).items(), *flat(promoted).items()]),
+        _ledger([gate.record for gate in view.gates]) if view.gates else None,
+        *(_table(title, list(flat(rows).items())) for title, rows in _attempt_rows(view)),
+        *(_table(f"Gate {gate.label}", list(_gate_rows(gate.record).items())) for gate in view.gates),
+        id="provenance",
+        aria_labelledby="provenance-title",
+    )
+
+
+# --- the ledger ----------------------------------------------------------------------------------------------------
+
+
+def _ledger(gates: Sequence[GateRecord]) -> Markup:
+    """Every access to a bank: which part was opened, for what, and how many of its cases were asked before."""
+    head = tag("tr", *(tag("th", name, scope="col") for name in LEDGER))
+    rows = (tag("tr", *(tag("td", value) for value in _access(gate))) for gate in gates)
+    table = tag("table", tag("thead", head), tag("tbody", *rows), class_="ledger")
+    scroll = tag("div", table, class_="sideways", tabindex=0, role="group", aria_label="Ledger of the banks")
+    return tag("details", tag("summary", "Ledger of the banks"), scroll, open=True)
+
+
+def _access(gate: GateRecord) -> Iterator[Child]:
+    yield gate.gate
+    yield f"{gate.stage}#{gate.attempt}" if gate.stage is not None else "–"
+    yield DRAW_WORDS.get(gate.purpose, gate.purpose)
+    yield tag("strong", "sealed") if gate.part == "sealed" else gate.part
+    yield gate.bank or "not on record"
+    yield gate.drawn
+    yield len(gate.seen) if gate.outcomes else 0
+    yield _asked_before(gate)
+
+
+def _asked_before(gate: GateRecord) -> Child:
+    if gate.purpose == "retention":
+        return "all, on purpose"
+    return tag("strong", f"{gate.reused}: the bank was spent", class_="reused") if gate.reused else "none"
+
+
+# --- tables of values ----------------------------------------------------------------------------------------------
+
+
+def _own(event: Mapping[str, object]) -> dict[str, object]:
+    return {key: value for key, value in event.items() if key not in SHOWN_ELSEWHERE}
+
+
+def _attempt_rows(view: View) -> Iterator[tuple[str, dict[str, object]]]:
+    for stage in view.stages:
+        for attempt in stage.attempts:
+            record = attempt.record
+            rows: dict[str, object] = {
+                "seed": record.seed,
+                "input_sha256": record.input_sha256,
+                "model": record.model,
+                "model_sha256": record.model_sha256,
+                "settings": record.settings,
+                "summary": record.summary,
+            }
+            yield f"Stage {stage.record.name}, attempt {attempt.number}", rows
+
+
+def _gate_rows(gate: GateRecord) -> dict[str, str]:
+    names = ("suite_sha256", "model", "model_sha256", "dtype", "seed", "checks", "terms")
+    return flat({name: getattr(gate, name) for name in names})
+
+
+def _table(title: str, rows: Sequence[tuple[str, str]]) -> Markup:
+    cells = [tag("tr", tag("th", name, scope="row"), tag("td", value)) for name, value in rows if value]
+    return tag("details", tag("summary", title), tag("table", tag("tbody", *cells)), open=title == "This run")

@@ -1,0 +1,120 @@
+"""The stages on the page: what the base model could do, then each stage with its attempts and their draws."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from tunegate.outcomes import Verdict
+from tunegate.record import Diagnosis
+from tunegate_reports.answer import GATE_WORDS
+from tunegate_reports.charts import loss_chart
+from tunegate_reports.gate_panel import badge, gate_panel
+from tunegate_reports.gate_view import GateView
+from tunegate_reports.markup import Markup, tag
+from tunegate_reports.view import AttemptView, Change, StageView, View
+
+ALL_OPEN = 3
+"""With so few draws, every panel is unfolded; else only those of each stage's last attempt."""
+
+KINDS = {
+    "gate": "Gates: cases of the working part of each bank",
+    "retention": "Retention: the very cases that an earlier model was asked, asked again",
+    "confirm": "Confirming draws: sealed cases, opened because the gates passed",
+}
+"""The kinds of draw of an attempt, in the order they are made."""
+
+
+def stages_section(view: View) -> Markup | None:
+    """Every stage with its loss curves and attempts, or the gates of a gate run alone."""
+    alone = view.alone
+    few = len(view.gates) <= ALL_OPEN
+    parts = [_base_model(view)] if view.baselines else []
+    parts += [_stage(view, stage, place, few) for place, stage in enumerate(view.stages)]
+    panels = [gate_panel(gate, view.cases, opened=few or gate is alone[-1], heading="h3") for gate in alone]
+    if not parts and not panels:
+        return None
+    title = "Stages and gates" if parts else "Gate" if len(panels) == 1 else "Gates"
+    heading = tag("h2", title, id="stages-title")
+    return tag("section", heading, *parts, *panels, id="stages", aria_labelledby="stages-title")
+
+
+def _base_model(view: View) -> Markup:
+    said = tag("p", "What it could do before anything was trained: the measure of what is kept.", class_="quiet")
+    panels = [gate_panel(gate, view.cases, opened=False, heading="h4") for gate in view.baselines]
+    return tag("article", tag("header", tag("h3", "Base model"), said, class_="stage-head"), *panels, class_="stage")
+
+
+def _stage(view: View, stage: StageView, place: int, few: bool) -> Markup:
+    record = stage.record
+    words = GATE_WORDS[record.verdict]
+    head = tag(
+        "header",
+        tag(
+            "h3",
+            record.name,
+            tag("span", f" {record.method}", class_="quiet") if record.method != record.name else None,
+        ),
+        badge(record.verdict, words),
+        tag("p", record.reason, class_="quiet") if record.verdict is not Verdict.PASS and record.reason else None,
+        class_="stage-head",
+    )
+    curves = None
+    if stage.losses:
+        caption = tag("figcaption", "Training loss")
+        curves = tag("figure", caption, loss_chart(stage.losses, record.name), class_="losses")
+    last = len(stage.attempts) - 1
+    attempts = [
+        _attempt(view, attempt, f"attempt-{place}-{attempt.number}", opened=few or index == last)
+        for index, attempt in enumerate(stage.attempts)
+    ]
+    return tag("article", head, tag("ol", *attempts, class_="attempts"), curves, class_="stage")
+
+
+def _attempt(view: View, attempt: AttemptView, anchor: str, *, opened: bool) -> Markup:
+    head = tag(
+        "header",
+        tag("h4", f"Attempt {attempt.number}", id=anchor, tabindex="-1"),
+        badge(attempt.verdict, GATE_WORDS[attempt.verdict]),
+        tag("span", ", ".join(attempt.facts), class_="quiet"),
+        class_="attempt-head",
+    )
+    error = attempt.record.error
+    diagnosis = attempt.record.diagnosis
+    parts = [
+        head,
+        _changes(attempt.changes) if attempt.changes else None,
+        tag("p", tag("strong", "Training broke down: "), error, class_="notice") if error is not None else None,
+        _diagnosis(diagnosis) if diagnosis is not None else None,
+        *_draws(view, attempt.gates, opened),
+    ]
+    return tag("li", *parts, class_=f"attempt {attempt.verdict or 'OPEN'}")
+
+
+def _draws(view: View, gates: Sequence[GateView], opened: bool) -> Iterator[Markup]:
+    """The draws of an attempt kind by kind; with only one kind nothing needs to be told apart."""
+    kinds = list(dict.fromkeys([*KINDS, *(gate.record.purpose for gate in gates)]))
+    several = len({gate.record.purpose for gate in gates}) > 1
+    for kind in kinds:
+        own = [gate for gate in gates if gate.record.purpose == kind]
+        if own and several:
+            yield tag("p", KINDS.get(kind, kind), class_="caption kind")
+        yield from (gate_panel(gate, view.cases, opened=opened, heading="h5") for gate in own)
+
+
+def _diagnosis(diagnosis: Diagnosis) -> Markup:
+    """Why the attempt missed, on what evidence, and what comes next; the next attempt shows what it changed."""
+    return tag(
+        "div",
+        tag("p", tag("strong", "Diagnosis: "), diagnosis.cause, class_="cause"),
+        tag("ul", *(tag("li", line) for line in diagnosis.evidence)),
+        tag("p", tag("strong", "Next: "), diagnosis.action) if diagnosis.action else None,
+        class_="diagnosis",
+    )
+
+
+def _changes(changes: Sequence[Change]) -> Markup:
+    rows = [
+        tag("li", tag("code", change.setting), " ", tag("del", change.old), " → ", tag("ins", change.new))
+        for change in changes
+    ]
+    return tag("div", tag("span", "Changed", class_="quiet"), tag("ul", *rows), class_="changes")
