@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -351,6 +352,54 @@ def test_what_is_no_record_is_one_clear_line(folder: Path, text: str) -> None:
     with pytest.raises(ConfigError, match=r"record\.json: ") as caught:
         read_admission(path)
     assert "\n" not in str(caught.value)
+
+
+def resealed(path: Path, **changes: Any) -> None:
+    """Change a record as someone would who knows how it is sealed."""
+    record = {**json.loads(path.read_text()), **changes}
+    del record["record_sha256"]
+    text = json.dumps(record, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    path.write_text(json.dumps({**record, "record_sha256": hashlib.sha256(text.encode()).hexdigest()}))
+
+
+COUNTED = Agreement(((50, 10, 0), (20, 20, 0))).as_json()
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"figures": {**COUNTED, "counts": [[0, 0, 0], [0, 0, 0]]}}, ConfigError, "lacks the counts"),
+        ({"figures": {**COUNTED, "counts": [[10**400, 0, 0], [0, 10**400, 0]]}}, ConfigError, "lacks the counts"),
+        ({"figures": {**COUNTED, "counts": [[60, 0, 0], [0, 40, 0]]}}, Tampered, "says of agreement what its counts"),
+        ({"figures": {**COUNTED, "kappa": 0.99}}, Tampered, "says of kappa what its counts do not"),
+        ({"figures": {**COUNTED, "kappa": 10**400}}, Tampered, "says of kappa what its counts do not"),
+        ({"figures": {**COUNTED, "n": None}}, Tampered, "says of n what its counts do not"),
+        ({"figures": {**COUNTED, "kappa_interval": [0.9]}}, Tampered, "says of kappa_interval"),
+        ({"figures": {"counts": COUNTED["counts"]}}, Tampered, "says of n what"),
+        ({"figures": {**COUNTED, "kappa": float("nan")}}, Tampered, "changed after it was sealed"),
+        ({"made": float("inf")}, Tampered, "changed after it was sealed"),
+        ({"figures": [COUNTED["counts"]]}, ConfigError, "lacks the counts"),
+        ({"measurements": {"count": 0}}, ConfigError, "not an admission record"),
+        ({"measurements": {"count": 10**400}}, ConfigError, "not an admission record"),
+        ({"measurements": "none"}, ConfigError, "not an admission record"),
+        ({"measurements": {"by_labels": [3]}}, ConfigError, "not an admission record"),
+    ],
+)
+def test_a_record_that_was_made_up_is_one_clear_line(
+    folder: Path, capsys: Capture, changes: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    path = folder / "record.json"
+    write_admission(path, "0" * 64, Agreement(((50, 10, 0), (20, 20, 0))))
+    resealed(path, **changes)
+    with pytest.raises(error, match=message) as caught:
+        read_admission(path)
+    assert "\n" not in str(caught.value)
+    server = {"base_url": "http://127.0.0.1:9/v1", "model": "m"}
+    judge_file(folder, model=None, server=server, admission="record.json")
+    assert gate(folder) == (5 if error is Tampered else 3)
+    said = capsys.readouterr()
+    assert message in said.out + said.err
+    assert "Traceback" not in said.err
 
 
 def test_the_corrected_rate_comes_with_the_admission() -> None:

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ DEFAULT_ADMIT = 0.6
 """The lowest acceptable lower end of kappa: Landis and Koch (Biometrics 33, 1977) call more than 0.6 substantial."""
 MAX_BYTES = 16 * 2**20
 SEAL = "record_sha256"
+MOST_LABELS = 10**9
+"""More were never made by people; the arithmetic is safe up to here."""
 
 Counts = tuple[tuple[int, int, int], tuple[int, int, int]]
 
@@ -106,6 +109,41 @@ class Agreement:
 
 
 @dataclass(frozen=True, slots=True)
+class History:
+    """How often this judge was measured, as far as the records show: each carries the history of the one before it.
+
+    Whoever deletes a record deletes its history too; it tells an honest reader that the best of many was kept.
+    """
+
+    count: int = 1
+    by_labels: Mapping[str, int] = field(default_factory=dict[str, int])
+    """how often on each file of labels, by its hash"""
+    previous_sha256: str | None = None
+    """the seal of the record before"""
+
+    def then(self, labels_sha256: str, previous_sha256: str) -> History:
+        """This history and one more measurement."""
+        more = {**self.by_labels, labels_sha256: self.by_labels.get(labels_sha256, 0) + 1}
+        return History(self.count + 1, more, previous_sha256)
+
+    @property
+    def in_words(self) -> str:
+        """For whoever reads the admission; empty for a judge that was measured once."""
+        return f"measured {self.count} times" if self.count > 1 else ""
+
+
+def read_history(data: Any) -> History:
+    """A history from a record (`asdict` wrote it); None is one measurement. Raises ValueError or TypeError."""
+    if data is None:
+        return History()
+    history = History(**data)
+    counts: list[Any] = [history.count, *history.by_labels.values()]
+    if any(type(count) is not int or not 0 < count <= MOST_LABELS for count in counts):
+        raise ValueError("numbers of measurements are whole and positive")
+    return history
+
+
+@dataclass(frozen=True, slots=True)
 class Admission:
     """A record that was read: whose it is, what was measured, and its seal."""
 
@@ -113,12 +151,14 @@ class Admission:
     judge_sha256: str
     measured: Agreement
     sha256: str
+    history: History = field(default_factory=lambda: History())
 
     def facts(self) -> dict[str, Any]:
         """What a gate's own record should carry of it."""
         return {
             "record_sha256": self.sha256,
             "judge_sha256": self.judge_sha256,
+            "measurements": self.history.count,
             "kappa": self.measured.kappa,
             "kappa_low": self.measured.kappa_interval[0],
             "sensitivity": [self.measured.sensitivity.count, self.measured.sensitivity.of],
@@ -127,13 +167,19 @@ class Admission:
 
 
 def write_admission(
-    path: Path, judge_sha256: str, measured: Agreement, further: Mapping[str, Any] | None = None
+    path: Path,
+    judge_sha256: str,
+    measured: Agreement,
+    further: Mapping[str, Any] | None = None,
+    history: History | None = None,
 ) -> Admission:
     """Write a record, sealed; raises CannotJudge when the disk does not take it. `further` is kept for auditors."""
+    history = history or History()
     body = {
         "format": FORMAT,
         "judge_sha256": judge_sha256,
         "figures": measured.as_json(),
+        "measurements": asdict(history),
         **(further or {}),
     }
     seal = _seal(body)
@@ -145,11 +191,11 @@ def write_admission(
         os.replace(draft, path)
     except OSError as error:
         raise CannotJudge(f"{path}: the admission record cannot be written: {error.strerror}") from error
-    return Admission(path, judge_sha256, measured, seal)
+    return Admission(path, judge_sha256, measured, seal, history)
 
 
 def read_admission(path: Path) -> Admission:
-    """Read a record. Raises ConfigError for what is none, Tampered for one that its seal does not fit."""
+    """Read a record. Raises ConfigError for what is none, Tampered where its seal or its figures do not fit it."""
     try:
         record: Any = json.loads(read_text(path, MAX_BYTES))
     except (ValueError, RecursionError) as error:
@@ -159,15 +205,39 @@ def read_admission(path: Path) -> Admission:
             f"{path}: not an admission record: it lacks 'format': '{FORMAT}'; `tunegate judge` writes one"
         )
     body: dict[str, Any] = {key: value for key, value in record.items() if key != SEAL}  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
-    seal = _seal(body)
-    if record.get(SEAL) != seal:  # pyright: ignore[reportUnknownMemberType]
+    try:
+        seal = _seal(body)
+    except (ValueError, RecursionError):  # NaN and infinity, which no record is written with
+        seal = None
+    if seal is None or record.get(SEAL) != seal:  # pyright: ignore[reportUnknownMemberType]
         raise Tampered(f"{path}: the admission record was changed after it was sealed; measure the judge again")
     try:
-        first, second = body["figures"]["counts"]
+        figures = body["figures"]
+        first, second = figures["counts"]
         measured = Agreement((_row(first), _row(second)))
-        return Admission(path, str(body["judge_sha256"]), measured, seal)
-    except (KeyError, TypeError, ValueError) as error:
+        if not 0 < measured.n <= MOST_LABELS:
+            raise ValueError("no label, or more than there can be")
+        history = read_history(body.get("measurements"))
+        admission = Admission(path, str(body["judge_sha256"]), measured, seal, history)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ConfigError(f"{path}: not an admission record: it lacks the counts or the judge's hash") from error
+    for name, value in measured.as_json().items():
+        if not _is_same(figures.get(name), value):
+            raise Tampered(
+                f"{path}: the admission record says of {name} what its counts do not; measure the judge again"
+            )
+    return admission
+
+
+def _is_same(stated: Any, computed: Any) -> bool:
+    """Whether a figure is the one that the counts come to, but for the last digits of another machine's arithmetic."""
+    if isinstance(computed, list):
+        return isinstance(stated, list) and len(stated) == len(computed) and all(map(_is_same, stated, computed))  # pyright: ignore[reportUnknownArgumentType]
+    if type(stated) is int and abs(stated) > MOST_LABELS:
+        return False
+    if isinstance(stated, int | float) and isinstance(computed, int | float):
+        return math.isclose(stated, computed, rel_tol=1e-9, abs_tol=1e-9)
+    return stated == computed
 
 
 def find_admission(judge_sha256: str, start: Path) -> Admission | None:
