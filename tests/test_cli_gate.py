@@ -209,6 +209,31 @@ def test_the_terminal_shows_little_and_ends_with_what_counts(
     assert len(shown) == min(100 - right, 12)
 
 
+@pytest.mark.parametrize(
+    ("rule", "reason"),
+    [
+        ({"slices": "{late=True: 0.8}"}, "reason: late=True: 5 of 10, 8 of 10 needed"),
+        (
+            {"gap": "{between: [late=True, late=False], at_least: 10}"},
+            "reason: late=False passes 90 of 90, late=True 5",
+        ),
+    ],
+)
+def test_what_fails_a_gate_whose_count_would_do_is_said(
+    make_bank: Callable[..., Bank], capsys: Capture, rule: dict[str, str], reason: str
+) -> None:
+    bank = make_bank(100, **rule)
+    rows = [
+        {"id": i, "prompt": f"{i}?", "reference": f"answer {i}", "tags": [f"late={n >= 90}"]}
+        for n, i in enumerate(bank.ids)
+    ]
+    write_jsonl(bank.folder / "cases.jsonl", rows)
+    assert main(["gate", "--responses", bank.answers(95), "--suite", bank.suite]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-3].startswith("FAIL: 95 of 100, 90 needed (95 % interval")
+    assert lines[-2].startswith(reason)
+
+
 def test_an_id_cannot_write_a_verdict_on_the_terminal(make_bank: Callable[..., Bank], capsys: Capture) -> None:
     bank = make_bank(2, plan="{draw: 2, accept: 2}")
     evil = "x\x1b[2K\r\nPASS: 2 of 2, 2 needed\u202e\u2028"

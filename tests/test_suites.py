@@ -132,6 +132,7 @@ def test_where_keeps_the_rows_with_these_values(tmp_path: Path) -> None:
         (RULED + "{risk: {}, confirm: {draw: 20, accept: 20}}\n", "suite.yaml:3: plan: a single plan that is solved"),
         (RULED + "{risk: {}, accept: 90}\n", "suite.yaml:3: plan: give `accept` or `risk`"),
         (RULED + "{kind: double, risk: {}, confirm: {draw: 20, accept: 20}}\n", "suite.yaml:3: plan: give the accept"),
+        (SMALL + "gap: {between: [a, a]}\n", "suite.yaml:4: gap.between: different tags were expected, got ['a', 'a']"),
         (SMALL + "generate: {temperature: .inf}\n", "suite.yaml:4: generate.temperature: "),
         (SMALL + "generate: {temperature: -1}\n", "suite.yaml:4: generate.temperature: "),
         (SMALL + "name: ../x\n", "suite.yaml:4: name: "),
@@ -160,6 +161,30 @@ def test_a_bank_smaller_than_the_plan_is_refused(tmp_path: Path) -> None:
     rows = [{"id": n, "prompt": "?", "reference": "x"} for n in range(99)]
     with pytest.raises(ConfigError, match=r"suite\.yaml:1: cases: the bank has 99 cases, the plan draws 100"):
         suite(tmp_path, "cases: cases.jsonl\nchecks: [exact]\n", *rows)
+
+
+@pytest.mark.parametrize(
+    ("rules", "fault"),
+    [
+        ("gap: {between: [sex=f, sex=m]}", "gap: at least 40 cases of sex=f, sex=m must be drawn, the plan draws 30"),
+        ("gap: {between: [sex=f, sex=m], at_least: 15}", None),
+        ("slices: {sex=f: {min: 0.8, at_least: 20}, sex=m: {min: 0.8, at_least: 11}}", "slices: at least 31 cases of"),
+        ("slices: {sex=f: {min: 0.8, at_least: 31}}", "slices: at least 31 cases of sex=f must be drawn"),
+        ("slices: {sex=f: {min: 0.8, at_least: 20}, all: {min: 0.8, at_least: 30}}", None),  # a case may carry both
+        ("slices: {x=1: {min: 0.8, at_least: 20}, x=2: {min: 0.8, at_least: 20}}", None),
+    ],
+)
+def test_no_more_is_asked_of_a_draw_than_it_can_hold(tmp_path: Path, rules: str, fault: str | None) -> None:
+    rows = [
+        {"id": n, "prompt": f"{n}?", "reference": "x", "tags": [f"sex={'fm'[n % 2]}", "all", "x=1", "x=2"]}
+        for n in range(100)
+    ]
+    text = f"cases: cases.jsonl\nchecks: [exact]\nplan: {{draw: 30, accept: 27, confirm: never}}\n{rules}\n"
+    if fault is None:
+        suite(tmp_path, text, *rows)
+        return
+    with pytest.raises(ConfigError, match=f"suite.yaml:4: {fault}"):
+        suite(tmp_path, text, *rows)
 
 
 def test_90_of_100_unless_the_file_says_otherwise(tmp_path: Path) -> None:

@@ -88,8 +88,8 @@ def print_gate(result: GateRunResult, report: Path | None) -> None:
     low, high = gate.interval
     count = f"{gate.passed} of {gate.drawn}, {gate.accept} needed" if not gate.spared else gate.reason
     show(f"{gate.verdict}: {count} (95 % interval {low:.1%} to {high:.1%})")
-    if gate.verdict is not Verdict.PASS and gate.reason != count and not gate.reason.startswith(f"{gate.passed} of"):
-        show(f"reason: {_short(gate.reason)}")
+    if gate.verdict is not Verdict.PASS and gate.reason != count:
+        show(f"reason: {_short(gate.reason.removeprefix(f'{count}, but '))}")
     missed = _ids(gate, Verdict.FAIL)
     show(f"report: {report or 'not written; see --report'}" + (f"; missed: {missed}" if missed else ""))
 

@@ -10,7 +10,16 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from tunegate.exceptions import ConfigError, nearest
@@ -166,6 +175,13 @@ class GapSpec(Spec):
     """In percentage points."""
     at_least: Annotated[int, Field(ge=1)] = 20
     """How many cases of each group a draw must hold for the gate to be decided."""
+
+    @field_validator("between")
+    @classmethod
+    def _different(cls, between: list[str]) -> list[str]:
+        if len(set(between)) < len(between):
+            raise ValueError(f"different tags were expected, got {between}: a group differs from itself by nothing")
+        return between
 
 
 def _minimum_only(value: Any) -> Any:

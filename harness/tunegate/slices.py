@@ -122,6 +122,23 @@ def slices_out_of_reach(cases: Iterable[Case], rules: Mapping[str, SliceRule]) -
     ]
 
 
+def too_many_for_a_draw(cases: Sequence[Case], at_least: Mapping[str, int], draw: int) -> list[str]:
+    """How many cases of tags must be drawn, where no draw of this size holds so many, in words.
+
+    Tags of one field of which no case carries two need their cases together; others may share them.
+    """
+    fields: dict[str, list[str]] = {}
+    for tag in at_least:
+        fields.setdefault(tag.split("=")[0], []).append(tag)
+    faults: list[str] = []
+    for tags in fields.values():
+        shared = any(sum(tag in case.tags for tag in tags) > 1 for case in cases)
+        needed = (max if shared else sum)(at_least[tag] for tag in tags)
+        if needed > draw:
+            faults.append(f"at least {needed} cases of {', '.join(tags)} must be drawn, the plan draws {draw}")
+    return faults
+
+
 # --- where the misses lie ------------------------------------------------------------------------------------------
 
 

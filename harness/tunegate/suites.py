@@ -22,7 +22,7 @@ from tunegate.plans import GatePlan, PlanRule, Risk
 from tunegate.rows import Row, read_rows
 from tunegate.sampling import SinglePlan
 from tunegate.schema import CasesSpec, DrawSpec, PlanSpec, SuiteSpec, read_spec
-from tunegate.slices import SliceRule, slices_out_of_reach
+from tunegate.slices import SliceRule, slices_out_of_reach, too_many_for_a_draw
 from tunegate.templates import MissingField, as_text, fill, fill_list, look_up
 from tunegate.terms import GapRule, Terms
 from tunegate.yaml_file import KeyPath, YamlFile, load_yaml
@@ -124,11 +124,13 @@ def make_suite(spec: SuiteSpec, name: str, file: YamlFile, keys: KeyPath, build_
         generate.max_new_tokens, generate.system, tuple(generate.stop), generate.temperature, generate.seed
     )
     slices = {tag: SliceRule(minimum.min, minimum.at_least) for tag, minimum in spec.slices.items()}
-    for fault in slices_out_of_reach(cases, slices):
-        raise file.error((*keys, "slices"), fault)
     gap = GapRule(tuple(spec.gap.between), spec.gap.max, spec.gap.at_least) if spec.gap else None
-    for fault in slices_out_of_reach(cases, {tag: SliceRule(1.0, gap.at_least) for tag in gap.between} if gap else {}):
-        raise file.error((*keys, "gap"), fault)
+    groups = {tag: SliceRule(1.0, gap.at_least) for tag in gap.between} if gap else {}
+    smallest = min([plan.draw] + ([plan.confirm.draw] if plan.confirm and rule.confirm is not None else []))
+    for key, rules in (("slices", slices), ("gap", groups)):
+        wanted = {tag: part.at_least for tag, part in rules.items()}
+        for fault in (*slices_out_of_reach(cases, rules), *too_many_for_a_draw(cases, wanted, smallest)):
+            raise file.error((*keys, key), fault)
     retention = None if spec.retention is None else Retention(spec.retention.max_drop)
     terms = [asdict(rule), share, spec.model_dump(include={"slices", "gap", "retention"})]
     sha256 = _sha256(cases, checks, terms, settings)
