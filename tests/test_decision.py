@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tunegate.decision import decide, find_stop
 from tunegate.outcomes import ErrorSpan, Finding, Outcome, Verdict, combine
-from tunegate.sampling import DrawPlan, SequentialPlan, SinglePlan, wald_plan
+from tunegate.sampling import DrawPlan, SequentialPlan, SinglePlan, exact_interval, stopped_interval, wald_plan
 
 PASS, FAIL, INVALID, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INVALID, Verdict.INCONCLUSIVE
 
@@ -67,7 +67,7 @@ def test_the_denominator_is_the_plan_whatever_comes_back(plan: SinglePlan, judge
     decision = decide(plan, judged)
     assert decision.drawn == plan.draw == decision.passed + decision.failed + decision.invalid + decision.spared
     low, high = decision.interval
-    assert low <= decision.passed / decision.asked <= high or decision.invalid
+    assert low <= decision.passed / decision.asked <= high
 
 
 @given(plan=plans, judged=any_outcomes)
@@ -170,6 +170,43 @@ def test_a_sequential_plan_accepts_and_rejects_early() -> None:
     assert (bad.verdict, bad.asked) == (FAIL, 3)
     assert good.interval[0] > 0.8
     assert bad.interval[1] < 0.8
+
+
+# --- the interval --------------------------------------------------------------------------------------------------
+
+
+def test_a_sequential_plan_that_ran_to_its_cap_has_the_interval_of_its_ends() -> None:
+    plan = wald_plan(0.95, 0.85, 0.05, 0.05, 60)
+    judged = [outcome(n, FAIL if n in (8, 20, 32, 44, 56) else PASS) for n in range(60)]
+    decision = decide(plan, judged)
+    assert (decision.asked, decision.spared) == (60, 0)
+    assert decision.interval == pytest.approx(stopped_interval(plan, 60, 5))
+    assert decision.interval != pytest.approx(exact_interval(55, 60), abs=1e-3)
+
+
+def test_a_stop_for_an_error_category_has_the_interval_of_what_was_asked() -> None:
+    judged = [outcome(n, PASS, *["empty"] * (n == 19)) for n in range(100)]
+    decision = decide(SinglePlan(100, 90), judged, {"empty": 0}, curtail=True)
+    assert (decision.verdict, decision.asked, decision.passed) == (FAIL, 20, 20)
+    assert decision.interval == exact_interval(20, 20)
+
+
+def test_a_case_that_was_not_judged_is_a_miss_for_the_low_end_and_a_pass_for_the_high_one() -> None:
+    low, high = decide(SinglePlan(100, 90), outcomes(60, 20, 20)).interval
+    assert (low, high) == (exact_interval(60, 100)[0], exact_interval(80, 100)[1])
+    assert decide(SinglePlan(100, 90), []).interval == (0.0, 1.0)
+    assert decide(SinglePlan(100, 90), outcomes(101)).interval == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("plan", [SinglePlan(100, 90), wald_plan(0.95, 0.85, 0.05, 0.05, 100)])
+def test_of_a_draw_that_stopped_too(plan: DrawPlan) -> None:
+    judged = [outcome(n, INVALID if n in (0, 1, 2) else FAIL if n % 2 else PASS) for n in range(100)]
+    as_missed = [replace(one, verdict=FAIL) if one.verdict is INVALID else one for one in judged]
+    decision, worst = decide(plan, judged, curtail=True), decide(plan, as_missed, curtail=True)
+    assert (decision.verdict, worst.verdict) == (FAIL, FAIL)
+    assert worst.asked < decision.asked < 100
+    assert decision.interval[0] == worst.interval[0]
+    assert decision.interval[1] == pytest.approx(stopped_interval(plan, decision.asked, decision.failed)[1])
 
 
 # --- caps on error categories --------------------------------------------------------------------------------------

@@ -100,7 +100,7 @@ def decide(
         failed=failed,
         invalid=unjudged,
         spared=spared,
-        interval=_interval(plan, stop, passed, spared),
+        interval=_interval(plan, stop, outcomes if matching else (), plan.draw - spared),
         error_categories=dict(sorted(categories.items())),
     )
 
@@ -121,8 +121,25 @@ def _in_words(plan: DrawPlan, passed: int, failed: int, spared: int) -> str:
     return f"{failed} of {passed + failed} missed, which settled it; at most {plan.draw} would have been asked"
 
 
-def _interval(plan: DrawPlan, stop: Stop | None, passed: int, spared: int) -> tuple[float, float]:
-    """Exact for where the draw stopped. A stop for an error category says nothing of the rate: the plan's own end."""
-    if not spared or stop is None or stop.over:
-        return exact_interval(passed, plan.draw)
-    return stopped_interval(plan, stop.asked, stop.misses)
+def _interval(plan: DrawPlan, stop: Stop | None, counted: Sequence[Outcome], asked: int) -> tuple[float, float]:
+    """From the low end if every case that was not judged had been missed to the high end if every one had passed."""
+    passed = sum(outcome.verdict is Verdict.PASS for outcome in counted)
+    failed = sum(outcome.verdict is Verdict.FAIL for outcome in counted)
+    if stop is not None and not stop.over and (asked < plan.draw or not isinstance(plan, SinglePlan)):
+        # Exact for where the draw stopped. A sequential plan could have stopped sooner even when it ran to its cap.
+        low, high = stopped_interval(plan, stop.asked, stop.misses)
+        asked, misses = _worst_end(plan, counted[: stop.asked])
+        return (low if (asked, misses) == (stop.asked, stop.misses) else stopped_interval(plan, asked, misses)[0]), high
+    # A stop for an error category is none of the plan's ends, and says nothing of the rate: that of what was asked.
+    return exact_interval(passed, asked)[0], exact_interval(asked - failed, asked)[1]
+
+
+def _worst_end(plan: DrawPlan, counted: Sequence[Outcome]) -> tuple[int, int]:
+    """(asked, misses) where the draw would have ended, had every case been missed that was not judged or not asked."""
+    misses = 0
+    for asked in range(1, plan.draw + 1):
+        misses += asked > len(counted) or counted[asked - 1].verdict is not Verdict.PASS
+        accept_up_to, reject_from = plan.limits(asked)
+        if not accept_up_to < misses < reject_from:
+            return asked, misses
+    raise AssertionError("the limits of a plan leave no gap at its last case")
