@@ -160,6 +160,73 @@ def test_few_labels_admit_nobody(folder: Path) -> None:
     assert facts["admitted"] is False
 
 
+def copies(folder: Path, rows: int, **changed: Any) -> None:
+    row = [
+        {"question": f"q{n}?", "response": f"a {('good', 'bad')[n % 2]} answer", "human_correct": n % 2 == 0}
+        for n in range(4)
+    ]
+    found = [{**row[n % 4], "id": str(n)} for n in range(rows)]
+    write_jsonl(folder / "labels.jsonl", [*found[:-1], {**found[-1], **changed}])
+
+
+def test_copies_of_a_label_count_once_whatever_their_ids(folder: Path) -> None:
+    copies(folder, 240)
+    facts = measured(folder, says_good)
+    assert (facts["n"], facts["labels"]["copies"], facts["admitted"]) == (4, 236, False)
+
+
+def test_copies_that_only_look_different_are_copies(folder: Path) -> None:
+    copies(folder, 240, response=" a\u200b bad \u00a0 answer\ufe0f")
+    assert measured(folder, says_good)["n"] == 4
+
+
+def test_copies_that_contradict_each_other_are_refused(folder: Path) -> None:
+    copies(folder, 240, human_correct=True)
+    with pytest.raises(ConfigError, match=r"labels\.jsonl: the same answer was passed and failed, in '3' and '239'"):
+        measured(folder, says_good)
+
+
+def test_a_pair_turned_round_is_a_copy(folder: Path) -> None:
+    good, bad = "a good answer", "a bad answer"
+    pair = {"input": "q", "output_1": good, "output_2": bad, "label": 1}
+    rows = [pair, {**pair, "output_1": bad, "output_2": good, "label": 2}]
+    write_jsonl(folder / "labels.jsonl", [*rows, {**pair, "input": "r"}])
+    assert measured(folder, first_is_good, **PAIRWISE)["n"] == 2
+
+
+def test_the_record_says_how_often_the_judge_was_measured(folder: Path, capsys: Capture) -> None:
+    with server(folder, fair) as judge:
+        seals: list[str] = []
+        facts: dict[str, Any] = {}
+        command = ["judge", str(judge), "--labels", str(labels(folder))]
+        for seed in range(7):
+            assert main([*command, "--draw", "50", "--seed", str(seed), "--json"]) == 0
+            facts = json.loads(capsys.readouterr().out)
+            assert facts["measurements"]["count"] == seed + 1
+            assert facts["measurements"]["previous_sha256"] == (seals[-1] if seals else None)
+            seals.append(facts["record_sha256"])
+        record = find_admission(facts["judge_sha256"], folder)
+        assert record is not None
+        assert list(record.history.by_labels.values()) == [7]
+        assert record.facts()["measurements"] == 7
+        check = build_check({"judge": "judge.yaml"}, folder)
+        assert "measured 7 times" in check.judge([sample("a good answer")])[0].version
+        labels(folder, 61)
+        assert main([*command, "--out", "elsewhere.json"]) == 0
+    assert "ADMITTED (this judge was measured 8 times; the last counts)" in capsys.readouterr().out
+    assert sorted(read_admission(Path("elsewhere.json")).history.by_labels.values()) == [1, 7]
+
+
+def test_a_torn_record_has_no_history_and_a_changed_one_is_not_overwritten(folder: Path) -> None:
+    labels(folder)
+    record = Path(measured(folder, says_good)["record"])
+    record.write_text(record.read_text()[:100])
+    assert measured(folder, says_good)["measurements"]["count"] == 1
+    record.write_text(record.read_text().replace("60", "61", 1))
+    with pytest.raises(Tampered, match="delete it and measure the judge again"):
+        measured(folder, says_good)
+
+
 def test_a_scale_gets_a_weighted_kappa(folder: Path) -> None:
     rows = [{"prompt": f"q{n}", "answer": f"answer {n % 5 + 1} stars", "human": n % 5 + 1} for n in range(50)]
     write_jsonl(folder / "labels.jsonl", rows)

@@ -105,7 +105,8 @@ def test_fitting_and_measuring_never_share_a_question(
     assert facts["kappa"] > 0.5
     assert main(command) in (0, 1)  # measured again without a fit: on the same half
     again = json.loads(capsys.readouterr().out)
-    assert {**again, "record_sha256": ""} == {**facts, "record_sha256": ""}
+    changing = ("record_sha256", "measurements")
+    assert {**again, **dict.fromkeys(changing)} == {**facts, **dict.fromkeys(changing)}
 
 
 def test_the_judge_in_a_gate(tmp_path: Path) -> None:

@@ -210,7 +210,9 @@ def read_admission(path: Path) -> Admission:
     except (ValueError, RecursionError):  # NaN and infinity, which no record is written with
         seal = None
     if seal is None or record.get(SEAL) != seal:  # pyright: ignore[reportUnknownMemberType]
-        raise Tampered(f"{path}: the admission record was changed after it was sealed; measure the judge again")
+        raise Tampered(
+            f"{path}: the admission record was changed after it was sealed; delete it and measure the judge again"
+        )
     try:
         figures = body["figures"]
         first, second = figures["counts"]

@@ -231,7 +231,9 @@ def _attested(gate: dict[str, Any]) -> str:
 def print_judge(facts: dict[str, Any]) -> None:
     """At most eleven lines: the figures, the biases that were measured, the verdict, and where the record lies."""
     labels, bias = facts["labels"], facts["length_bias"]
-    left_out = f" ({labels['left_out']} left out: the judge was made with them)" if labels["left_out"] else ""
+    made_with = [f"{labels['left_out']} left out: the judge was made with them"] if labels["left_out"] else []
+    copies = [f"{labels['copies']} left out: copies of others"] if labels["copies"] else []
+    left_out = f" ({'; '.join([*made_with, *copies])})" if made_with or copies else ""
     show(f"judge {facts['judge']} against {facts['n']} human labels of {labels['file']}{left_out}")
     show(f"agreement: {facts['agreement']:.1%}; without a verdict, counted as disagreement: {facts['invalid']}")
     for name, what in (("sensitivity", "passed by people and the judge"), ("specificity", "failed by both")):
@@ -250,7 +252,9 @@ def print_judge(facts: dict[str, Any]) -> None:
         show(f"the same verdict in all {again['repeats']} rounds: {_rate(again['share'])} ({_span(again['interval'])})")
     low, high = facts["kappa_interval"]
     show(f"kappa: {_number(facts['kappa'])} (95 % interval {low:.2f} to {high:.2f}), {facts['admit']:g} needed below")
-    show("ADMITTED" if facts["admitted"] else f"NOT ADMITTED: {facts['reason']}")
+    times = facts["measurements"]["count"]
+    often = f" (this judge was measured {times} times; the last counts)" if times > 1 else ""
+    show(("ADMITTED" if facts["admitted"] else f"NOT ADMITTED: {facts['reason']}") + often)
     show(f"record: {facts['record']}")
 
 

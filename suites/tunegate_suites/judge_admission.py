@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunegate.admission import Admission, find_admission, read_admission
+from tunegate.admission import Admission, History, find_admission, read_admission
 from tunegate.exceptions import ConfigError
 
 
@@ -32,7 +33,8 @@ class Standing:
         if self.record is None:
             return "not admitted"
         measured = self.record.measured
-        return f"admission {self.record.sha256[:12]}, kappa at least {measured.kappa_interval[0]:.3f}"
+        often = f", {self.record.history.in_words}" if self.record.history.in_words else ""
+        return f"admission {self.record.sha256[:12]}, kappa at least {measured.kappa_interval[0]:.3f}{often}"
 
 
 def standing(judge_sha256: str, path: Path | None, start: Path, admit: float, command: str) -> Standing:
@@ -53,6 +55,23 @@ def standing(judge_sha256: str, path: Path | None, start: Path, admit: float, co
     if not record.measured.reaches(admit):
         return Standing(record, refusal(record, admit))
     return Standing(record, None)
+
+
+def history_before(judge_sha256: str, paths: Iterable[Path], labels_sha256: str) -> History:
+    """The history of a judge that is measured now, with this measurement, from the longest of its records.
+
+    A record that is none (torn, missing) has no history. Raises Tampered for one that was changed.
+    """
+    before: list[Admission] = []
+    for path in paths:
+        with suppress(ConfigError):
+            before.append(read_admission(path))
+    longest = max((one for one in before if one.judge_sha256 == judge_sha256), key=_times, default=None)
+    return longest.history.then(labels_sha256, longest.sha256) if longest else History(by_labels={labels_sha256: 1})
+
+
+def _times(record: Admission) -> int:
+    return record.history.count
 
 
 def refusal(record: Admission, admit: float) -> str:

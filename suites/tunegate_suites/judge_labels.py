@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ from pydantic import AfterValidator
 
 from tunegate.cases import Case
 from tunegate.checks import Sample
+from tunegate.disguises import visible
 from tunegate.exceptions import ConfigError, nearest
 from tunegate.models import Response
 from tunegate.rows import Row, read_rows
@@ -90,6 +92,38 @@ def read_labels(path: Path, options: LabelsOptions, scheme: Scheme) -> list[Labe
         seen[case_id] = number
         labels.append(one)
     return labels
+
+
+def distinct(path: Path, labels: Sequence[Labelled], *, pairwise: bool) -> list[Labelled]:
+    """The labels without copies: the same answer to the same question is one piece of evidence, under whatever ids.
+
+    A pair turned round is a copy, its verdict turned round too. Raises ConfigError for copies that contradict each
+    other: nobody knows then what the judge should have said, and leaving them out would flatter it.
+    """
+    kept: dict[tuple[str, ...], tuple[Labelled, bool]] = {}
+    for one in labels:
+        key, passed = _content(one, pairwise=pairwise)
+        first, said = kept.setdefault(key, (one, passed))
+        if said != passed:
+            raise ConfigError(
+                f"{path}: the same answer was passed and failed, in {first.sample.case.id!r} and "
+                f"{one.sample.case.id!r}; decide which it is, or leave both out"
+            )
+    return [one for one, _ in kept.values()]
+
+
+def _content(one: Labelled, *, pairwise: bool) -> tuple[tuple[str, ...], bool]:
+    """What is judged, without what nobody sees, and whether people passed it."""
+    case, texts = one.sample.case, [one.sample.response.text, *one.sample.case.references]
+    answer, *references = [_plain(text) for text in texts]
+    passed = one.passed
+    if pairwise and references and references[0] < answer:
+        answer, references, passed = references[0], [answer, *references[1:]], not passed
+    return (_plain(case.prompt_text), answer, _plain(case.context or ""), *references), passed
+
+
+def _plain(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", visible(text)).split())
 
 
 def _labelled(row: Row, number: int, options: LabelsOptions, scheme: Scheme) -> Labelled:

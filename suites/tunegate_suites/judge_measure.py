@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,10 @@ from tunegate.outcomes import Finding, Outcome, Verdict
 from tunegate.yaml_file import load_yaml
 from tunegate_suites.build import build
 from tunegate_suites.judge import Judge
-from tunegate_suites.judge_admission import refusal
+from tunegate_suites.judge_admission import history_before, refusal
 from tunegate_suites.judge_compare import has_reference, numbers, question_hash
 from tunegate_suites.judge_fit import fit, fitted_json, in_fitting_half
-from tunegate_suites.judge_labels import Labelled, LabelsOptions, Scheme, read_labels
+from tunegate_suites.judge_labels import Labelled, LabelsOptions, Scheme, distinct, read_labels
 from tunegate_suites.judge_llm import TORN
 from tunegate_suites.options import LocalModels
 from tunegate_suites.similarity import Similarity
@@ -64,14 +64,16 @@ def measure(request: MeasureRequest, progress: Progress, models: LocalModels | N
     labels = read_labels(
         request.labels, judge.labels or LabelsOptions(), Scheme(judge.menu, judge.passes, judge.pairwise)
     )
+    single = distinct(request.labels, labels, pairwise=judge.pairwise)
     if request.fit:
         judge = _fitted(judge, labels, request, models)
-    unseen = _unseen(judge, labels)
+    unseen = _unseen(judge, single)
     if not unseen:
         raise ConfigError(f"{request.labels}: the judge was fitted on, or shown, every question; bring other labels")
     drawn = _drawn(unseen, request.draw, request.seed)
     rounds = [_judged(judge, drawn, progress, turn) for turn in range(request.repeats)]
-    return _reported(judge, request, drawn, rounds, left_out=len(labels) - len(unseen))
+    left_out = {"left_out": len(single) - len(unseen), "copies": len(labels) - len(single)}
+    return _reported(judge, request, drawn, rounds, left_out)
 
 
 def load_judge(path: Path, models: LocalModels | None = None) -> Judge:
@@ -190,17 +192,17 @@ def _reported(
     request: MeasureRequest,
     labels: Sequence[Labelled],
     rounds: Sequence[Sequence[Finding]],
-    *,
-    left_out: int,
+    left_out: Mapping[str, int],
 ) -> dict[str, Any]:
     findings = rounds[0]
     measured = counted([one.passed for one in labels], findings)
     if measured.invalid == measured.n:
         raise CannotJudge(f"the judge gave no verdict on any of {measured.n} answers; the first: {findings[0].reason}")
-    path = request.out or default_path(judge.judge_sha256)
+    path, labels_sha256 = request.out or default_path(judge.judge_sha256), sha256_of(request.labels)
+    history = history_before(judge.judge_sha256, [path, default_path(judge.judge_sha256)], labels_sha256)
     further: dict[str, Any] = {
         "judge": judge.identity,
-        "labels": {"file": request.labels.name, "sha256": sha256_of(request.labels), "left_out": left_out},
+        "labels": {"file": request.labels.name, "sha256": labels_sha256, **left_out},
         "drawn": None if request.draw is None else {"draw": request.draw, "seed": request.seed},
         "weighted_kappa": _weighted(judge, labels, findings),
         "position_bias": _position_bias(findings) if judge.pairwise else None,
@@ -211,7 +213,7 @@ def _reported(
     }
     misjudged = [_misjudged(one, finding) for one, finding in zip(labels, findings, strict=True)]
     named = [one for one in misjudged if one is not None][:KEPT]
-    record = write_admission(path, judge.judge_sha256, measured, {**further, "misjudged": named})
+    record = write_admission(path, judge.judge_sha256, measured, {**further, "misjudged": named}, history)
     admitted = measured.reaches(judge.admit)
     return {
         "judge": str(request.judge),
@@ -219,6 +221,7 @@ def _reported(
         **measured.as_json(),
         **{name: further[name] for name in ("weighted_kappa", "position_bias", "length_bias", "self_consistency")},
         "labels": further["labels"],
+        "measurements": asdict(record.history),
         "admit": judge.admit,
         "admitted": admitted,
         "reason": "" if admitted else refusal(record, judge.admit),
