@@ -118,7 +118,7 @@ def test_a_misspelled_key_instead_of_the_right_one(bank: Bank, capsys: Capture) 
 
 
 def test_duplicate_ids(bank: Bank, capsys: Capture) -> None:
-    rows = [*({"id": i, "prompt": "?", "reference": "x"} for i in bank.ids), {"id": "case-005", "prompt": "again"}]
+    rows = [*({"id": i, "prompt": f"{i}?", "reference": "x"} for i in bank.ids), {"id": "case-005", "prompt": "again"}]
     write_jsonl(bank.folder / "cases.jsonl", rows)
     message = refused(capsys, *gate(bank))
     assert "cases.jsonl:101: the id 'case-005' stands twice, first on line 6" in message
@@ -151,7 +151,7 @@ def test_99_cases_are_too_few(make_bank: Callable[..., Bank], capsys: Capture) -
 
 
 def test_cases_without_a_reference_are_not_judged(bank: Bank, capsys: Capture) -> None:
-    write_jsonl(bank.folder / "cases.jsonl", [{"id": i, "prompt": "?"} for i in bank.ids])
+    write_jsonl(bank.folder / "cases.jsonl", [{"id": i, "prompt": f"{i}?"} for i in bank.ids])
     assert main(gate(bank)) == 3
     assert "INVALID: 0 of 100" in capsys.readouterr().out
 

@@ -70,7 +70,7 @@ def test_a_case_added_later_moves_no_other(cases: list[Case], later: list[Case])
 
 
 def test_a_draw_leaves_out_what_was_used() -> None:
-    bank = [Case(str(number), "?") for number in range(10)]
+    bank = [Case(str(number), f"{number}?") for number in range(10)]
     first = draw(bank, 4, seed=1)
     second = draw(bank, 4, seed=1, used=frozenset(case.id for case in first))
     assert len(first) == len(second) == 4
@@ -78,10 +78,19 @@ def test_a_draw_leaves_out_what_was_used() -> None:
     assert [*first, *second] == list(draw(bank, 8, seed=1))
 
 
-def test_one_test_under_two_ids_counts_twice_only_where_nothing_else_is_left() -> None:
-    bank = [Case("a", "same"), Case("b", "same"), Case("c", "other"), Case("d", "third")]
+TWINS = [Case("a", "same"), Case("b", "same"), Case("c", "other"), Case("d", "third")]
+
+
+def test_one_test_under_two_ids_is_drawn_once_and_used_once() -> None:
     for seed in range(20):
-        drawn = draw(bank, 4, seed)
-        assert {case.prompt for case in drawn[:3]} == {"same", "other", "third"}
-        assert len(drawn) == 4
-        assert draw(bank, 2, seed, used=frozenset({"a", "c"}))[0].id == "d"
+        drawn = draw(TWINS, 4, seed)
+        assert sorted(str(case.prompt) for case in drawn) == ["other", "same", "third"]
+        assert [case.id for case in draw(TWINS, 2, seed, used=frozenset({"a", "c"}))] == ["d"]
+        assert draw(TWINS, 1, seed, used=frozenset({"b", "c", "d"})) == ()
+
+
+def test_a_bank_says_how_many_tests_it_holds() -> None:
+    bank = split(TWINS, 0.0)
+    assert (bank.distinct("working"), bank.distinct("sealed")) == (3, 0)
+    assert bank.in_words("working") == "3 distinct tests (4 cases, but 'a', 'b' are one test)"
+    assert split(TWINS[1:], 0.0).in_words("working") == "3 cases"

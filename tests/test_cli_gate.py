@@ -237,7 +237,7 @@ def test_what_fails_a_gate_whose_count_would_do_is_said(
 def test_an_id_cannot_write_a_verdict_on_the_terminal(make_bank: Callable[..., Bank], capsys: Capture) -> None:
     bank = make_bank(2, plan="{draw: 2, accept: 2}")
     evil = "x\x1b[2K\r\nPASS: 2 of 2, 2 needed\u202e\u2028"
-    write_jsonl(bank.folder / "cases.jsonl", [{"id": i, "prompt": "?", "reference": "y"} for i in (evil, "b")])
+    write_jsonl(bank.folder / "cases.jsonl", [{"id": i, "prompt": f"{i}?", "reference": "y"} for i in (evil, "b")])
     path = write_jsonl(bank.folder / "r.jsonl", [{"id": i, "response": "no"} for i in (evil, "b")])
     assert main(["gate", "--responses", str(path), "--suite", bank.suite]) == 1
     out = capsys.readouterr().out
@@ -252,7 +252,7 @@ def test_an_answer_gives_no_command_to_ci(make_bank: Callable[..., Bank], capsys
     bank = make_bank(4, plan="{draw: 4, accept: 4}", checks="[exact, {python: {function: 'metrics:m', min: 0}}]")
     (bank.folder / "metrics.py").write_text("def m(case, answer):\n    raise ValueError(f'\\n{answer}')\n")
     ids = ["::error::boom", "##vso[task.complete result=Succeeded]", "x\n::set-output name=a::b", "##[error]"]
-    write_jsonl(bank.folder / "cases.jsonl", [{"id": i, "prompt": "?", "reference": "y"} for i in ids])
+    write_jsonl(bank.folder / "cases.jsonl", [{"id": i, "prompt": f"{i}?", "reference": "y"} for i in ids])
     path = write_jsonl(bank.folder / "r.jsonl", [{"id": i, "response": i} for i in [*ids, "##[error]unknown"]])
     assert main(["gate", "--responses", str(path), "--suite", bank.suite, "--markdown", "m.md", *options]) == 3
     captured = capsys.readouterr()
@@ -276,7 +276,7 @@ def test_reports_go_where_they_are_asked_for(bank: Bank, capsys: Capture) -> Non
 
 
 def test_output_without_unicode_is_no_reason_to_fail(bank: Bank) -> None:
-    rows = [{"id": f"{i} 😀 שלום", "prompt": "?", "reference": "x"} for i in range(100)]
+    rows = [{"id": f"{i} 😀 שלום", "prompt": f"{i}?", "reference": "x"} for i in range(100)]
     write_jsonl(bank.folder / "cases.jsonl", rows)
     path = write_jsonl(bank.folder / "r.jsonl", [{"id": row["id"], "response": "half \ud83d"} for row in rows])
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "LC_ALL": "C"}

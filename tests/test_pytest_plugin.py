@@ -447,7 +447,7 @@ def test_model_that_breaks_when_it_is_opened_is_invalid(gate_bank: Bank) -> None
 def test_ids_of_every_kind(gate_bank: Bank) -> None:
     odd = ["gate", "a::b", "[x]", "x]", "ta\tb\nline", "שלום", "🧬", "a/b.py::c", "@group", "\x1b[31mred"]
     ids = odd + [f"n{number}" for number in range(90)]
-    write_jsonl(Path("cases.jsonl"), [{"id": i, "prompt": "?", "reference": "yes"} for i in ids])
+    write_jsonl(Path("cases.jsonl"), [{"id": i, "prompt": f"{i}?", "reference": "yes"} for i in ids])
     write_jsonl(Path("answers.jsonl"), [{"id": i, "response": "no" if i in odd else "yes"} for i in ids])
     assert stored().counts == {"passed": 91, "missed": 10}
     selected = [f"facts.gate.yaml::case[{case_id}]" for case_id in ("a::b", "[x]", "a/b.py::c")]
@@ -465,7 +465,7 @@ def test_answers_give_no_command_to_ci(make_bank: Callable[..., Bank]) -> None:
     make_bank()
     attacks = ["::error::boom", "##vso[task.complete result=Succeeded]", "x\n::set-output name=a::b", "##[error]"]
     ids = [f"{attack}{n}" for n, attack in enumerate(attacks * 25)]
-    write_jsonl(Path("cases.jsonl"), [{"id": one, "prompt": "?", "reference": "x"} for one in ids])
+    write_jsonl(Path("cases.jsonl"), [{"id": one, "prompt": f"{one}?", "reference": "x"} for one in ids])
     write_jsonl(Path("answers.jsonl"), [{"id": one, "response": one} for one in [*ids, "##[error]unknown"]])
     write_gate("cases: cases.jsonl")
     write_gate("cases: cases.jsonl", name="suite.yaml")

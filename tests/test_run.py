@@ -523,7 +523,7 @@ def test_a_run_folder_deleted_after_the_last_gate_is_invalid(pipeline: Path) -> 
 def test_the_command_line_ends_with_3_when_the_record_goes_away(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_jsonl(tmp_path / "cases.jsonl", [{"id": i, "prompt": "?", "reference": "a"} for i in range(3)])
+    write_jsonl(tmp_path / "cases.jsonl", [{"id": i, "prompt": f"{i}?", "reference": "a"} for i in range(3)])
     write_jsonl(tmp_path / "answers.jsonl", [{"id": i, "response": "a"} for i in range(3)])
     (tmp_path / "suite.yaml").write_text("cases: cases.jsonl\nchecks: [{python: 'm:f'}]\nplan: {draw: 3, accept: 1}\n")
     run = tmp_path / "run"

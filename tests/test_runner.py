@@ -34,7 +34,7 @@ def right(samples: Sequence[Any]) -> list[Finding]:
 
 
 def make_suite(n: int = 20, check: Scripted | None = None) -> Suite:
-    cases = tuple(Case(f"c{number:02d}", "?" * (number * 7 % 11)) for number in range(n))
+    cases = tuple(Case(f"c{number:02d}", "?" * (number * 7 % 11) + f"{number:02d}") for number in range(n))
     rule = PlanRule(draw=10, accept=9)
     return Suite("facts", cases, (check or Scripted(right),), rule, GenerationSettings(), "suite")
 

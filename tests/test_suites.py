@@ -158,8 +158,15 @@ def test_faults_of_a_suite_file(tmp_path: Path, text: str, message: str) -> None
 
 
 def test_a_bank_smaller_than_the_plan_is_refused(tmp_path: Path) -> None:
-    rows = [{"id": n, "prompt": "?", "reference": "x"} for n in range(99)]
+    rows = [{"id": n, "prompt": f"{n}?", "reference": "x"} for n in range(99)]
     with pytest.raises(ConfigError, match=r"suite\.yaml:1: cases: the bank has 99 cases, the plan draws 100"):
+        suite(tmp_path, "cases: cases.jsonl\nchecks: [exact]\n", *rows)
+
+
+def test_a_test_under_two_ids_fills_no_bank(tmp_path: Path) -> None:
+    rows = [{"id": n, "prompt": f"{n % 60}?", "reference": "x"} for n in range(100)]
+    fault = r"the bank has 60 distinct tests \(100 cases, but '0', '60' are one test\), the plan draws 100; add cases"
+    with pytest.raises(ConfigError, match=fault):
         suite(tmp_path, "cases: cases.jsonl\nchecks: [exact]\n", *rows)
 
 
@@ -188,7 +195,7 @@ def test_no_more_is_asked_of_a_draw_than_it_can_hold(tmp_path: Path, rules: str,
 
 
 def test_90_of_100_unless_the_file_says_otherwise(tmp_path: Path) -> None:
-    rows = [{"id": n, "prompt": "?", "reference": "x"} for n in range(100)]
+    rows = [{"id": n, "prompt": f"{n}?", "reference": "x"} for n in range(100)]
     loaded = suite(tmp_path, "cases: cases.jsonl\nchecks: [exact]\n", *rows)
     assert (loaded.plan.draw, loaded.plan.accept, loaded.name) == (100, 90, "suite")
     assert (loaded.settings.temperature, loaded.settings.max_new_tokens) == (0.0, 128)
@@ -207,7 +214,7 @@ def test_the_lowest_cap_on_an_error_category_counts(tmp_path: Path) -> None:
 
 
 def bank(folder: Path, n: int) -> Suite:
-    return suite(folder, SMALL, *({"id": str(i), "prompt": "?", "reference": "x"} for i in range(n)))
+    return suite(folder, SMALL, *({"id": str(i), "prompt": f"{i}?", "reference": "x"} for i in range(n)))
 
 
 def test_later_draws_are_fresh_and_together_make_the_bank(tmp_path: Path) -> None:
@@ -225,7 +232,7 @@ def test_later_draws_are_fresh_and_together_make_the_bank(tmp_path: Path) -> Non
 
 def test_the_hash_covers_whatever_can_change_a_verdict(tmp_path: Path) -> None:
     (tmp_path / "metric.py").write_text("def m(case, text):\n    return True\n")
-    other = {**ROW, "id": "b"}
+    other = {**ROW, "id": "b", "prompt": "How?"}
     base = suite(tmp_path, SMALL, ROW, other).sha256
     assert suite(tmp_path, SMALL, other, ROW).sha256 == base  # the order of the rows cannot
     assert suite(tmp_path, "name: renamed\n" + SMALL, ROW, other).sha256 == base

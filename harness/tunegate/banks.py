@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tunegate.cases import Case, content
+from tunegate.cases import Case, content, duplicates
 
 Part = Literal["working", "sealed"]
 
@@ -25,6 +25,19 @@ class Bank:
 
     def part(self, name: Part) -> tuple[Case, ...]:
         return self.working if name == "working" else self.sealed
+
+    def distinct(self, name: Part) -> int:
+        """How many tests a part holds: what one draw can ask of it. A test under several ids is one."""
+        return len({content(case) for case in self.part(name)})
+
+    def in_words(self, name: Part) -> str:
+        """The size of a part; where a test stands under several ids, how many are left, and one such test."""
+        cases, distinct = self.part(name), self.distinct(name)
+        if distinct == len(cases):
+            return f"{distinct} cases"
+        ids = ", ".join(repr(case_id) for case_id in duplicates(cases)[0][:3])
+        tests = "test" if distinct == 1 else "tests"
+        return f"{distinct} distinct {tests} ({len(cases)} cases, but {ids} are one test)"
 
 
 def split(cases: Sequence[Case], share: float) -> Bank:
@@ -55,17 +68,14 @@ def draw_order(ids: Iterable[str], seed: int) -> list[str]:
 def draw(cases: Sequence[Case], n: int, seed: int, used: frozenset[str] = frozenset()) -> tuple[Case, ...]:
     """Draw up to `n` cases that are not in `used`: the next ones of the order that the seed gives.
 
-    One test under two ids counts twice only where nothing else is left to draw.
+    A test that stands under several ids is drawn once, and is used as soon as one of them is.
     """
     by_id = {case.id: case for case in cases}
     order = draw_order(by_id, seed)
     known = {content(by_id[case_id]) for case_id in order if case_id in used}
-    fresh: list[str] = []
-    again: list[str] = []
-    for case_id in order:
-        if case_id in used:
-            continue
-        own = content(by_id[case_id])
-        (again if own in known else fresh).append(case_id)
-        known.add(own)
-    return tuple(by_id[case_id] for case_id in (fresh + again)[:n])
+    drawn: list[Case] = []
+    for case in (by_id[case_id] for case_id in order):
+        if len(drawn) < n and content(case) not in known:
+            known.add(content(case))
+            drawn.append(case)
+    return tuple(drawn)

@@ -26,7 +26,7 @@ def suite_facts(suite: Suite) -> dict[str, Any]:
         "sealed": len(suite.bank.sealed),
         "draw": suite.plan.draw,
         "accept": suite.plan.accept,
-        "fresh_attempts": len(suite.bank.working) // suite.plan.draw,
+        "fresh_attempts": suite.bank.distinct("working") // suite.plan.draw,
         "max_drop": suite.retention and suite.retention.max_drop,
         "checks": suite.check_names,
         "judges": admissions_of(suite.checks),
@@ -74,10 +74,10 @@ def supported_attempts(bank: Bank, plan: GatePlan) -> int | None:
     """
     if plan.reuse and plan.confirm is None:
         return None
-    attempts = [len(bank.working) // plan.draw] if not plan.reuse else []
+    attempts = [bank.distinct("working") // plan.draw] if not plan.reuse else []
     if plan.confirm is not None and plan.confirms != "never":
         unconfirmed = 1 if plan.confirms == "after_retry" else 0
-        confirmed = len(bank.sealed) // plan.confirm.draw
+        confirmed = bank.distinct("sealed") // plan.confirm.draw
         attempts += [unconfirmed + confirmed] if not (plan.reuse and confirmed) else []
     return min(attempts, default=None)
 
@@ -98,7 +98,9 @@ def print_check(facts: dict[str, Any]) -> None:
         show(f"suite {name}: {suite['cases']} cases{sealed}, {rule}; checks: {', '.join(suite['checks'])}")
         if suite["duplicates"]:
             first = ", ".join(suite["duplicates"][0][:3])
-            show(f"note: suite {name}: {len(suite['duplicates'])} tests stand under several ids, {first} for one")
+            show(
+                f"note: suite {name}: {len(suite['duplicates'])} tests stand under several ids, {first} for one; each is asked once"
+            )
         for judge, admission in suite["judges"].items():
             show(f"note: suite {name}: {judge}: {admission['fault'] or 'the judge is admitted'}")
     for name, stage in facts["stages"].items():

@@ -28,7 +28,6 @@ def override(suite: Suite, draw: int | None, accept: int | None) -> GatePlan:
     needed = -(-plan.accept * drawn // plan.draw) if accept is None else accept
     if not 1 <= needed <= drawn:
         raise ConfigError(f"draw {drawn}, accept {needed}: accept must lie between 1 and draw")
-    working = len(suite.bank.working)
-    if drawn > working:
-        raise ConfigError(f"draw {drawn}: the bank of suite {suite.name!r} has {working} cases")
+    if drawn > suite.bank.distinct("working"):
+        raise ConfigError(f"draw {drawn}: the bank of suite {suite.name!r} has {suite.bank.in_words('working')}")
     return replace(plan, first=SinglePlan(drawn, needed), confirm=None, confirms="never")

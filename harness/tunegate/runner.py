@@ -78,8 +78,10 @@ def draw_fresh(
             "decides, such as `exact`, or forbid an error category"
         )
     part = suite.bank.part(place.part)
-    if len(part) < n and not used and place.attempt in (None, 1):
-        raise ConfigError(f"suite {suite.name!r} has {len(part)} {place.part} cases, the plan draws {n}")
+    distinct = suite.bank.distinct(place.part)
+    if distinct < n and not used and place.attempt in (None, 1):
+        twins = f" ({distinct} distinct tests)" if distinct < len(part) else ""
+        raise ConfigError(f"suite {suite.name!r} has {len(part)} {place.part} cases{twins}, the plan draws {n}")
     cases = draw(part, n, seed, used)
     missing = n - len(cases)
     if missing and reuse:

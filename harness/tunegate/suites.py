@@ -149,22 +149,23 @@ def _sealed_share(cases: Sequence[Case], plan: GatePlan) -> float:
     if plan.confirm is None:
         return 0.0
     bank = split(cases, SEALED_SHARE)
-    fits = len(bank.working) >= plan.draw and len(bank.sealed) >= plan.confirm.draw
+    fits = bank.distinct("working") >= plan.draw and bank.distinct("sealed") >= plan.confirm.draw
     return SEALED_SHARE if fits else 0.0
 
 
 def check_bank(bank: Bank, plan: GatePlan) -> None:
     """Raise ConfigError when the bank cannot serve even one attempt."""
     sealed = f" ({len(bank.sealed)} more are sealed)" if bank.sealed else ""
-    if len(bank.working) < plan.draw:
+    if bank.distinct("working") < plan.draw:
         raise ConfigError(
-            f"the bank has {len(bank.working)} cases{sealed}, the plan draws {plan.draw}; "
+            f"the bank has {bank.in_words('working')}{sealed}, the plan draws {plan.draw}; "
             "add cases or lower `plan.draw`"
         )
     confirm = plan.confirmation(attempt=1)
-    if confirm is not None and len(bank.sealed) < confirm.draw:
+    if confirm is not None and bank.distinct("sealed") < confirm.draw:
+        has = bank.in_words("sealed").removesuffix(" cases")
         raise ConfigError(
-            f"every pass is confirmed by {confirm.draw} sealed cases, the bank has {len(bank.sealed)}; "
+            f"every pass is confirmed by {confirm.draw} sealed cases, the bank has {has}; "
             "add cases, or set `sealed` to a larger share"
         )
 
