@@ -98,9 +98,8 @@ def print_check(facts: dict[str, Any]) -> None:
         show(f"suite {name}: {suite['cases']} cases{sealed}, {rule}; checks: {', '.join(suite['checks'])}")
         if suite["duplicates"]:
             first = ", ".join(suite["duplicates"][0][:3])
-            show(
-                f"note: suite {name}: {len(suite['duplicates'])} tests stand under several ids, {first} for one; each is asked once"
-            )
+            several = f"{len(suite['duplicates'])} tests stand under several ids, {first} for one"
+            show(f"note: suite {name}: {several}; each is asked once")
         for judge, admission in suite["judges"].items():
             show(f"note: suite {name}: {judge}: {admission['fault'] or 'the judge is admitted'}")
     for name, stage in facts["stages"].items():
