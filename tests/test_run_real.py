@@ -56,7 +56,7 @@ def test_pipeline_trains_gates_chains_and_promotes(
 
     assert main(["run", str(tmp_path / "tunegate.yaml"), "--json"]) == 0
     summary = json.loads(capsys.readouterr().out)
-    assert [gate["verdict"] for gate in summary["gates"]] == ["PASS", "PASS"]
+    assert [gate["verdict"] for gate in summary["gates"]] == ["PASS"] * 3  # sft, dpo, and dpo on the cases of sft
     run = read_run(tmp_path / "runs" / "tiny")
     sft, dpo = (stage.attempts[1] for stage in run.stages.values())
     assert dpo.input_sha256 == sft.model_sha256  # the second stage starts from what passed the first
