@@ -162,3 +162,12 @@ def test_the_judge_that_ships_is_admitted(tmp_path: Path) -> None:
     good, bad = check.judge([sample("It is BLM.", "BLM"), sample("It is WRN.", "BLM")])
     assert (good.verdict, bad.verdict) == (PASS, FAIL)
     assert "kappa at least 0.725" in good.version
+
+
+def test_a_judge_that_ships_in_a_package_is_measured_by_its_address(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    judge = "package:tunegate_suites/data/judges/answers.yaml"
+    out = tmp_path / "admission.json"
+    assert main(["judge", judge, "--labels", str(DATA), "--out", str(out), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["admitted"] is True

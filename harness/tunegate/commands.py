@@ -15,6 +15,7 @@ from tunegate.check_command import pipeline_facts, print_check, suite_facts
 from tunegate.event_log import EVENTS, RunLog
 from tunegate.evidence import recheck_all
 from tunegate.exceptions import CannotJudge, ConfigError
+from tunegate.files import resolve
 from tunegate.gate_run import GateRequest, GateRunResult, run_gate
 from tunegate.leak_command import leakage as compare_files
 from tunegate.leak_guard import leaks_of
@@ -202,7 +203,7 @@ def judge(options: Namespace) -> int:
     from tunegate_suites.judge_measure import MeasureRequest, measure
 
     request = MeasureRequest(
-        judge=Path(options.judge),
+        judge=resolve(options.judge, Path()),
         labels=Path(options.labels),
         out=Path(options.out) if options.out else None,
         draw=options.draw,
