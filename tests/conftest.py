@@ -1,9 +1,9 @@
-"""Fixtures that many tests share: a suite of 100 cases on disk, and stored answers of which so many are right."""
+"""Fixtures that many tests share: a suite of 100 cases on disk with stored answers, and trainings of a tiny model."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,3 +63,28 @@ def make_bank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
 def bank(make_bank: Callable[..., Bank]) -> Bank:
     """100 cases, `exact`, 90 of 100."""
     return make_bank()
+
+
+@pytest.fixture
+def make_job(tmp_path: Path) -> Callable[..., Any]:
+    """Jobs for real trainings, see trainer_jobs.py."""
+    from tests.trainer_jobs import job_maker
+
+    return job_maker(tmp_path)
+
+
+@pytest.fixture
+def training(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a test needs that trains in its own process: one thread, and no report to TRL's makers.
+
+    Threads that wait for each other cost a tiny model more than they give, above all on a busy machine. TRL reports
+    its use to a server unless it is told not to; the process that trains is told by its environment.
+    """
+    import huggingface_hub.constants
+    import torch
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_TELEMETRY", True)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -19,8 +19,8 @@ PACKAGES = {
     "tunegate_reports": ROOT / "reports" / "tunegate_reports",
 }
 SIBLINGS = set(PACKAGES) - {"tunegate"}
-JOINTS = {"tunegate.commands", "tunegate.pytest_gates"}
-"""The modules that join the engine to its siblings: the command line and the pytest plugin, lazily."""
+JOINTS = {"tunegate.commands", "tunegate.pytest_gates", "tunegate.training_process"}
+"""The modules that join the engine to its siblings: command line, pytest plugin and training, lazily."""
 HEAVY = {
     "torch", "transformers", "trl", "peft", "datasets", "ragas", "numpy", "pandas", "scipy", "pyarrow", "evaluate",
     "sentence_transformers", "rouge_score", "spellchecker", "langdetect", "openai", "huggingface_hub", "accelerate",

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 
-CHILD = "import time; from tunegate_trainers.__main__ import die_with_parent; die_with_parent(0.05); time.sleep(60)"
+CHILD = "import time; from tunegate_trainers.process import die_with_parent; die_with_parent(0.05); time.sleep(60)"
 PARENT = f"""
 import subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-c", {CHILD!r}])

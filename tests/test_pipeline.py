@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conftest import write_jsonl
@@ -13,6 +11,7 @@ from fake_pipeline import PIPELINE, write_pipeline
 from tunegate.cli import main
 from tunegate.exceptions import ConfigError
 from tunegate.pipeline import load_pipeline, model_place, suite_place
+from tunegate.stage_spec import StageSpec
 from tunegate_suites import build_check
 
 
@@ -78,9 +77,9 @@ def test_a_setting_stands_in_args_or_on_a_ladder_not_in_both(path: Path) -> None
 def test_arguments_are_validated_by_the_trainers_and_point_at_the_stage(path: Path) -> None:
     seen: list[str] = []
 
-    def validate(method: str, args: Mapping[str, Any], peft: Mapping[str, Any] | None) -> None:
-        seen.append(method)
-        if method == "dpo":
+    def validate(stage: StageSpec) -> None:
+        seen.append(stage.method)
+        if stage.method == "dpo":
             raise ConfigError("args.bta: unknown")
 
     with pytest.raises(ConfigError, match=r"tunegate\.yaml:12: stages\[1\]: args\.bta: unknown"):

@@ -14,7 +14,7 @@ from fake_pipeline import write_pipeline
 from scipy.stats import binom, hypergeom
 
 from tunegate.cli import main
-from tunegate.schema import PlanSpec
+from tunegate.suite_spec import PlanSpec
 from tunegate.suites import plan_rule
 
 Capture = pytest.CaptureFixture[str]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tunegate.outcomes import ErrorSpan, Finding, Outcome, Verdict
 from tunegate.retrain import Evidence, Settings, apply, diagnose, first_settings
-from tunegate.schema import RetrainSpec
+from tunegate.retrain_spec import RetrainSpec
 
 PASS, FAIL = Verdict.PASS, Verdict.FAIL
 

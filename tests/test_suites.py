@@ -11,7 +11,7 @@ from conftest import write_jsonl
 
 from tunegate.banks import draw
 from tunegate.exceptions import ConfigError
-from tunegate.schema import CasesSpec
+from tunegate.suite_spec import CasesSpec
 from tunegate.suites import Suite, load_cases, load_suite
 from tunegate_suites import build_check
 

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -16,63 +15,17 @@ from typing import Any
 import pytest
 
 from tests.tiny_model import make_tiny_model
+from tests.trainer_jobs import ARGS, LORA, SFT_ROWS, MakeJob, real_training, task_of
 from tunegate.cases import Case
 from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.open_model import find_model, open_model
 from tunegate.prompting import answer_prompt
-from tunegate.training import SubprocessTrainer, TrainJob
-from tunegate_trainers import METHODS, common, sft, validate_args, validate_peft
-from tunegate_trainers.__main__ import main, one_line, run
+from tunegate.training import SubprocessTrainer
+from tunegate_trainers import METHODS, common, sft
+from tunegate_trainers.process import main, one_line, run
+from tunegate_trainers.settings import method_module, read_options, validate_args, validate_peft
 
-# TRL and transformers warn of each other's renamed options; the process that trains ignores that too.
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
-
-SFT_ROWS = [{"prompt": f"What is the inheritance pattern of {n}?", "completion": "autosomal"} for n in range(6)]
-DPO_ROWS = [{"prompt": f"Which gene causes {n}?", "chosen": "BRCA1", "rejected": "BRCA2"} for n in range(6)]
-ARGS = {"per_device_train_batch_size": 2, "learning_rate": 1e-2, "max_steps": 3, "disable_tqdm": True}
-LORA = {"r": 4}
-
-MakeJob = Callable[..., TrainJob]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """Threads that wait for each other cost a tiny model more than they give, above all on a busy machine."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(autouse=True)
-def _no_telemetry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """TRL reports its use to a server unless it is told not to; the process that trains is told by its environment."""
-    import huggingface_hub.constants
-
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_TELEMETRY", True)
-
-
-@pytest.fixture
-def make_job(tmp_path: Path) -> MakeJob:
-    """A job on the tiny model; `rows` are written to its data file, other keywords replace the job's fields."""
-
-    def make(method: str = "sft", name: str = "out", rows: list[dict[str, Any]] | None = None, **more: Any) -> TrainJob:
-        model = tmp_path / "base"
-        if not model.exists():
-            make_tiny_model(model)
-        data = tmp_path / f"{name}.jsonl"
-        rows = rows or (SFT_ROWS if method == "sft" else DPO_ROWS)
-        data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        output = str(tmp_path / name)
-        return TrainJob(
-            **{"model": str(model), "seed": 1, "args": ARGS, "peft": LORA, "save": "merged"}
-            | {"method": method, "data": str(data), "output": output}
-            | more
-        )
-
-    return make
+pytestmark = real_training
 
 
 def weights_sha256(folder: str) -> str:
@@ -91,7 +44,8 @@ def load_plain(folder: str) -> tuple[Any, Any]:
 
 def test_importing_the_package_imports_no_torch() -> None:
     code = (
-        "import sys, tunegate_trainers as t; t.validate_args('dpo', {'beta': 0.1}); t.validate_peft({'r': 4});"
+        "import sys, tunegate_trainers as t; from tunegate.training import TrainJob;"
+        "t.validate(TrainJob('dpo', '', '', '', 1, {'beta': 0.1}, {'r': 4}));"
         "print('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
@@ -104,7 +58,7 @@ def test_the_names_read_from_the_sources_are_those_of_the_classes() -> None:
     from tunegate_trainers import settings
 
     for method, config in (("sft", SFTConfig), ("dpo", DPOConfig)):
-        sources = (*settings._TRAINING_ARGUMENTS, ("trl", f"trainer/{method}_config.py"))
+        sources = (*settings._TRAINING_ARGUMENTS, ("trl", method_module(method).Options.config_file))
         assert set(settings._fields(sources)) == {field.name for field in fields(config)}
     assert set(settings._fields(settings._LORA)) == {field.name for field in fields(LoraConfig)}
 
@@ -116,9 +70,9 @@ def test_the_names_read_from_the_sources_are_those_of_the_classes() -> None:
         (
             "sft",
             {"learning_rat": 1e-3},
-            "args.learning_rat: not an argument of TRL's SFTConfig (did you mean 'learning_rate'",
+            "args.learning_rat: not an argument of TRL's config class for sft (did you mean 'learning_rate'",
         ),
-        ("sft", {"beta": 0.1}, "args.beta: not an argument of TRL's SFTConfig"),
+        ("sft", {"beta": 0.1}, "args.beta: not an argument of TRL's config class for sft"),
         ("dpo", {"learning_rate": "1e-3"}, "args.learning_rate: expected float, got '1e-3'"),
         ("dpo", {"max_steps": 1.5}, "args.max_steps: expected int, got 1.5"),
         ("sft", {"num_train_epochs": True}, "args.num_train_epochs: expected float, got True"),
@@ -128,13 +82,17 @@ def test_the_names_read_from_the_sources_are_those_of_the_classes() -> None:
 )
 def test_wrong_args_are_named(method: str, args: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as error:
-        validate_args(method, args)
+        check_args(method, args)
     assert message in str(error.value)
 
 
+def check_args(method: str, args: dict[str, Any]) -> None:
+    validate_args(method, args, read_options(method, {}).args_file)
+
+
 def test_right_args_pass() -> None:
-    validate_args("sft", {"learning_rate": 1, "warmup_steps": 0.1, "lr_scheduler_type": "cosine", "max_length": None})
-    validate_args("dpo", {"beta": 0.1, "loss_type": ["sigmoid", "sft"], "bf16": None})
+    check_args("sft", {"learning_rate": 1, "warmup_steps": 0.1, "lr_scheduler_type": "cosine", "max_length": None})
+    check_args("dpo", {"beta": 0.1, "loss_type": ["sigmoid", "sft"], "bf16": None})
     validate_peft(None)
     validate_peft({"r": 8, "target_modules": ["q_proj"], "layers_to_transform": [0, 1]})
     with pytest.raises(ConfigError, match=r"peft\.rank: not an argument of peft\.LoraConfig"):
@@ -147,7 +105,7 @@ def test_right_args_pass() -> None:
 def test_training_sees_exactly_what_a_gate_asks(make_job: MakeJob) -> None:
     job = make_job(rows=[{"prompt": "Which gene?", "completion": "BRCA1"}])
     loaded = common.load(job)
-    trainer, _ = sft.build(job, loaded)
+    trainer, _ = sft.build(task_of(job), loaded)
     example = trainer.train_dataset[0]
     asked = answer_prompt(loaded.tokenizer, Case("1", "Which gene?"), None)
     assert example["input_ids"][: len(asked)] == asked
@@ -159,7 +117,7 @@ def test_a_chat_prompt_keeps_its_system_message(make_job: MakeJob) -> None:
     messages = ({"role": "system", "content": "Be brief."}, {"role": "user", "content": "Which gene?"})
     job = make_job(rows=[{"prompt": list(messages), "completion": "BRCA1"}])
     loaded = common.load(job)
-    trainer, _ = sft.build(job, loaded)
+    trainer, _ = sft.build(task_of(job), loaded)
     asked = answer_prompt(loaded.tokenizer, Case("1", messages), None)  # type: ignore[arg-type]
     assert trainer.train_dataset[0]["input_ids"][: len(asked)] == asked
 
@@ -168,13 +126,13 @@ def test_without_a_chat_template_prompts_stay_text(make_job: MakeJob, tmp_path: 
     make_tiny_model(tmp_path / "plain", chat_template=False)
     job = make_job(rows=[{"prompt": "Which gene? ", "completion": "BRCA1"}], model=str(tmp_path / "plain"))
     loaded = common.load(job)
-    trainer, _ = sft.build(job, loaded)
+    trainer, _ = sft.build(task_of(job), loaded)
     assert loaded.tokenizer.decode(trainer.train_dataset[0]["input_ids"]) == "Which gene? BRCA1<|im_end|>"
     chat = make_job(
         rows=[{"prompt": [{"role": "user", "content": "?"}], "completion": "!"}], model=str(tmp_path / "plain")
     )
     with pytest.raises(ConfigError, match="this model has none"):
-        sft.build(chat, loaded)
+        sft.build(task_of(chat), loaded)
 
 
 def test_scoring_completions_only_changes_no_loss(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,7 +145,7 @@ def test_scoring_completions_only_changes_no_loss(make_job: MakeJob, monkeypatch
             common.score_completions_only()
             answer = utils._use_triton
             utils._use_triton = lambda device, answer=answer: asked.append(answer(device)) or asked[-1]
-        trainer, _ = sft.build(job, common.load(job))
+        trainer, _ = sft.build(task_of(job), common.load(job))
         trainer.train()
         losses.append([entry["loss"] for entry in trainer.state.log_history if "loss" in entry])
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
@@ -350,7 +308,7 @@ def test_errors_become_one_line_in_the_result(make_job: MakeJob, tmp_path: Path)
     (tmp_path / "job.json").write_text(json.dumps(asdict(job)))
     assert main(tmp_path / "job.json", tmp_path / "result.json") == 1
     result = json.loads((tmp_path / "result.json").read_text())
-    assert result["error"].startswith("args.learning_rat: not an argument of TRL's SFTConfig")
+    assert result["error"].startswith("args.learning_rat: not an argument of TRL's config class for sft")
     assert result["log"] == []
 
 
@@ -388,7 +346,8 @@ def test_in_its_own_process_it_gives_the_same_weights_and_is_quiet(
 def test_a_killed_training_leaves_no_model(make_job: MakeJob, tmp_path: Path) -> None:
     job = make_job(args=ARGS | {"max_steps": 100_000})
     (tmp_path / "job.json").write_text(json.dumps(asdict(job)))
-    command = [sys.executable, "-m", "tunegate_trainers", str(tmp_path / "job.json"), str(tmp_path / "result.json")]
+    files = [str(tmp_path / "job.json"), str(tmp_path / "result.json")]
+    command = [sys.executable, "-m", "tunegate.training_process", *files]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     time.sleep(15)
     assert process.poll() is None  # training

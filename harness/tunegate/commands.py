@@ -65,7 +65,7 @@ def check(options: Namespace) -> int:
         facts: dict[str, Any] = {"file": str(path), "suites": {suite.name: suite_facts(suite)}, "stages": {}}
         verdict = Verdict.PASS
     else:
-        pipeline = load_pipeline(path, _build_check(), _validate_args())
+        pipeline = load_pipeline(path, _build_check(), _validate_stage())
         facts = {"file": str(path), **pipeline_facts(pipeline, _leaks(pipeline))}
         verdict = Verdict.INVALID if facts["leaks"] else Verdict.PASS
     if options.json:
@@ -117,7 +117,7 @@ def leakage(options: Namespace) -> int:
 def run(options: Namespace) -> int:
     """Carry out a pipeline, or what is left of it."""
     path = Path(options.file)
-    pipeline = load_pipeline(path, _build_check(), _validate_args())
+    pipeline = load_pipeline(path, _build_check(), _validate_stage())
     folder = Path(options.run) if options.run else path.parent / "runs" / pipeline.name
     with RunLog.open(folder) as log, console.Bar() as bar:
         tools = replace(_tools(bar), pipeline_sha256=lambda: load_pipeline(path, _build_check()).sha256)
@@ -285,7 +285,7 @@ def _registry_of(record: RunRecord) -> Path:
             f"{record.folder}: its pipeline file {str(pipeline)!r} is gone; name the registry with --registry"
         )
     file = load_yaml(pipeline)
-    from tunegate.schema import read_spec
+    from tunegate.spec import read_spec
 
     spec = read_spec(PipelineSpec, file)
     return pipeline.parent / (spec.promote.registry if spec.promote else "registry")
@@ -314,11 +314,7 @@ def _build_check() -> Any:
     return build_check
 
 
-def _validate_args() -> Any:
-    from tunegate_trainers import validate_args, validate_peft
-
-    def validate(method: str, args: dict[str, Any], peft: dict[str, Any] | None) -> None:
-        validate_args(method, args)
-        validate_peft(peft)
+def _validate_stage() -> Any:
+    from tunegate_trainers import validate
 
     return validate

@@ -88,18 +88,20 @@ def check_gates(run: RunRecord, today: date | None = None) -> AttemptRecord:
     """The final attempt of a run, every required gate of which passed when decided again from the record, or was
     missed and waived. Without `today`, a waiver may have expired since.
 
-    Each stage must have passed, on weights that began as those the stage before it ended with.
+    Each stage must have passed, on weights that began as those the step before it ended with. What lies aside of that
+    chain, a scorer or a baseline, must have begun with them too; a baseline need not pass.
     """
     stages = _passed_stages(run)
     weights, final = run.start.get("model_sha256"), None
     for stage in stages:
         if not stage.attempts or not stage.required_gates:
             raise CannotJudge(f"stage {stage.name!r}: no attempt or no required gate is on record")
-        final = stage.attempts[max(stage.attempts)]
-        if final.input_sha256 != weights:
+        attempt = stage.attempts[max(stage.attempts)]
+        if attempt.input_sha256 != weights:
             raise Tampered(f"stage {stage.name!r} did not begin with the weights that the step before it ended with")
-        _check_attempt(run, stage, final, today)
-        weights = final.model_sha256
+        _check_attempt(run, stage, attempt, today)
+        if stage.role == "step":
+            weights, final = attempt.model_sha256, attempt
     if final is None:
         raise NotPromotable("the run has no stage; only a model that a pipeline trained and gated can be promoted")
     return final
@@ -110,7 +112,7 @@ def _passed_stages(run: RunRecord) -> list[StageRecord]:
     planned: list[str] = run.start.get("stages", [])
     for name in planned:
         stage = run.stages.get(name)
-        if stage is None or stage.verdict is not Verdict.PASS:
+        if stage is None or not stage.has_passed:
             state = "was not reached" if stage is None else stage.reason or "is not decided"
             raise NotPromotable(f"stage {name!r} has not passed: {state}")
     if planned and run.verdict is not Verdict.PASS:
@@ -134,7 +136,8 @@ def _check_attempt(run: RunRecord, stage: StageRecord, attempt: AttemptRecord, t
         gate = attempt.gates.get(key)
         if gate is None or not gate.decided:
             raise NotPromotable(f"gate {key!r} of stage {stage.name!r} was not decided")
-        if gate.verdict is not Verdict.PASS and not _is_waived(gate, attempt, today):
+        measured = stage.role == "baseline" and gate.verdict is Verdict.FAIL
+        if gate.verdict is not Verdict.PASS and not measured and not _is_waived(gate, attempt, today):
             raise NotPromotable(f"gate {key!r} of stage {stage.name!r}: {gate.verdict}: {gate.reason}")
         _check_draw(run, stage, gate, registered)
 
@@ -231,7 +234,7 @@ def attest(run: RunRecord, attempt: AttemptRecord) -> dict[str, Any]:
     `gates` holds the gates that the pipeline required of these weights; `other_gates` what else they were asked, with
     its verdict, which nothing depended on.
     """
-    required = required_draws(run, run.stages[run.start["stages"][-1]], attempt)
+    required = required_draws(run, [stage for stage in run.stages.values() if stage.role == "step"][-1], attempt)
     decided = _decided(attempt)
     return {
         "format": FORMAT,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tunegate.schema import PipelineSpec, SuiteSpec
+from tunegate.schema import PipelineSpec
+from tunegate.suite_spec import SuiteSpec
 
 
 def pipeline_json_schema() -> dict[str, Any]:

@@ -60,9 +60,13 @@ def asked(prompt: Prompt) -> str:
 
 
 def rows_of(data: TrainingData) -> Iterator[TrainRow]:
-    """A stage's training examples: SFT prompts and completions, both sides of preference pairs."""
+    """A stage's training examples: plain text, prompts and completions, both sides of preference pairs."""
     for example in data.examples:
-        yield TrainRow(str(data.path), example.number, (asked(example.prompt),), tuple(example.answers.values()))
+        texts = tuple(example.answers.values())
+        if example.prompt is None:
+            yield TrainRow(str(data.path), example.number, texts)
+        else:
+            yield TrainRow(str(data.path), example.number, (asked(example.prompt),), texts)
 
 
 def row_as_it_is(file: str, number: int, row: Mapping[str, Any]) -> TrainRow:

@@ -12,23 +12,27 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.checks import CheckBuilder
-from tunegate.exceptions import ConfigError, nearest
+from tunegate.exceptions import ConfigError, Tampered, nearest
 from tunegate.files import resolve
+from tunegate.methods import METHODS, Role
 from tunegate.plans import GatePlan
-from tunegate.schema import LeakageSpec, PipelineSpec, StageSpec, SuiteSpec, read_spec
+from tunegate.schema import LeakageSpec, PipelineSpec
+from tunegate.spec import read_spec
+from tunegate.stage_spec import StageSpec
+from tunegate.suite_spec import SuiteSpec
 from tunegate.suites import Suite, check_bank, load_suite, make_suite
 from tunegate.terms import Terms
 from tunegate.training_data import TrainingData, load_training_data
 from tunegate.waivers import Waiver, read_waivers
 from tunegate.yaml_file import KeyPath, YamlFile, load_yaml
 
-ArgsValidator = Callable[[str, Mapping[str, Any], Mapping[str, Any] | None], None]
-"""Checks a method's `args` and `peft` options before anything is trained; raises ConfigError."""
+StageValidator = Callable[[StageSpec], None]
+"""Checks what a stage says of its training before anything is trained; raises ConfigError."""
 
 BUILTIN = "package:tunegate_suites/data"
 
 
-def accept_any_args(method: str, args: Mapping[str, Any], peft: Mapping[str, Any] | None) -> None:
+def accept_any_stage(stage: StageSpec) -> None:
     """The validator for tests and for installs without the extra 'train'."""
 
 
@@ -42,6 +46,10 @@ class Stage:
     @property
     def name(self) -> str:
         return self.spec.name
+
+    @property
+    def role(self) -> Role:
+        return METHODS[self.spec.method].role
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,10 @@ class RetentionTerms:
     since: str | None
 
 
+NOT_WORSE = 0.0
+"""Points that a trained model may lie behind a baseline: it must be worth its training."""
+
+
 @dataclass(frozen=True)
 class Pipeline:
     """A validated pipeline. `sha256` covers the file, every suite and every data set."""
@@ -96,14 +108,21 @@ class Pipeline:
         return {name: self._terms(self.suites[name], stage) for name in self._own_gates(stage)}
 
     def retention(self, stage: Stage) -> dict[str, RetentionTerms]:
-        """What a stage must not unlearn: the retention suites, and the gates of every earlier stage."""
+        """What a stage must not unlearn: the retention suites, and the gates of every earlier stage.
+
+        Of what lies aside of the chain, only a baseline counts, as what to be no worse than.
+        """
+        if stage.role != "step":
+            return {}
         kept = {
             name: RetentionTerms(suite.retention.max_drop, None)
             for name, suite in self.suites.items()
             if suite.retention is not None
         }
         for earlier in takewhile(lambda other: other.name != stage.name, self.stages):
-            kept |= {name: RetentionTerms(self.max_drop, earlier.name) for name in self._own_gates(earlier)}
+            if earlier.role != "scorer":
+                max_drop = self.max_drop if earlier.role == "step" else NOT_WORSE
+                kept |= {name: RetentionTerms(max_drop, earlier.name) for name in self._own_gates(earlier)}
         return kept
 
     def _own_gates(self, stage: Stage) -> list[str]:
@@ -111,13 +130,15 @@ class Pipeline:
 
     def _terms(self, suite: Suite, stage: Stage) -> GateTerms:
         plan = suite.rule.resolve(stage.spec.retrain.max_attempts)
+        if stage.role == "baseline":
+            plan = replace(plan, curtail=False, confirm=None, confirms="never")  # it is measured, not accepted
         first = suite.terms(plan, curtail=plan.curtail is not False)
         confirm = None if plan.confirm is None else replace(first, plan=plan.confirm, purpose="confirm")
         return GateTerms(plan, first, confirm)
 
 
 def load_pipeline(
-    path: Path, build_check: CheckBuilder, validate_args: ArgsValidator = accept_any_args, today: date | None = None
+    path: Path, build_check: CheckBuilder, validate_stage: StageValidator = accept_any_stage, today: date | None = None
 ) -> Pipeline:
     """Load a pipeline file with all it names; raises ConfigError before anything is trained.
 
@@ -134,9 +155,10 @@ def load_pipeline(
             if gate not in suites:
                 raise file.error((*keys, "gates", position), f"no suite is named {gate!r}{nearest(gate, suites)}")
         try:
-            validate_args(stage.method, stage.args, stage.peft)
+            validate_stage(stage)
         except ConfigError as error:
             raise file.error(keys, str(error)) from error
+        _check_reward(stage, spec, suites, file, keys)
         data = load_training_data(stage.data, stage.method, base_dir)
         _check_budget(stage, data, file, index)
         _check_banks(stage, suites, file, keys)
@@ -176,6 +198,29 @@ def _suite(name: str, entry: str | dict[str, Any], file: YamlFile, build_check: 
     return make_suite(spec, spec.name or name, file, keys, build_check)
 
 
+@dataclass(frozen=True, slots=True)
+class SuiteRef:
+    """Where a suite stands, for another process to open it: a pipeline file, its name there, and its hash."""
+
+    pipeline: str
+    name: str
+    sha256: str
+
+
+def suite_ref(pipeline: Pipeline, name: str) -> SuiteRef:
+    """The reference to a suite of a pipeline."""
+    return SuiteRef(str(pipeline.path.resolve()), name, pipeline.suites[name].sha256)
+
+
+def open_suite_ref(ref: SuiteRef, build_check: CheckBuilder) -> Suite:
+    """The suite that is referred to; raises Tampered when another lies there by now."""
+    file = load_yaml(Path(ref.pipeline))
+    suite = _suite(ref.name, read_spec(PipelineSpec, file).suites[ref.name], file, build_check)
+    if suite.sha256 != ref.sha256:
+        raise Tampered(f"{ref.pipeline}: suite {ref.name!r} changed since the run began")
+    return suite
+
+
 def suite_place(entry: str, base_dir: Path) -> Path:
     """The path of a suite file; `builtin:NAME` is one that ships with Tunegate."""
     if entry.startswith("builtin:"):
@@ -189,6 +234,28 @@ def model_place(model: str, base_dir: Path) -> str:
         return model
     local = resolve(model, base_dir)
     return str(local) if local.exists() or model.startswith((".", "/", "~")) else model
+
+
+def _check_reward(
+    stage: StageSpec, spec: PipelineSpec, suites: Mapping[str, Suite], file: YamlFile, keys: KeyPath
+) -> None:
+    """What `options: {reward: …}` names must be there: a suite, or an earlier stage that trains a reward model."""
+    scorer, asked = reward_of(stage.options)
+    earlier = takewhile(lambda other: other.name != stage.name, spec.stages)
+    scorers = [other.name for other in earlier if METHODS[other.method].role == "scorer"]
+    if scorer is not None and scorer not in scorers:
+        message = f"no earlier stage of method reward is named {scorer!r}{nearest(scorer, scorers)}"
+        raise file.error((*keys, "options", "reward", "stage"), message)
+    if asked is not None and asked not in suites:
+        raise file.error((*keys, "options", "reward", "suite"), f"no suite is named {asked!r}{nearest(asked, suites)}")
+
+
+def reward_of(options: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """What `reward: {stage: NAME}` and `reward: {suite: NAME}` name in a stage's options."""
+    reward = options.get("reward")
+    named = dict[str, Any](reward) if isinstance(reward, dict) else {}  # pyright: ignore[reportUnknownArgumentType]
+    stage, suite = named.get("stage"), named.get("suite")
+    return (stage if isinstance(stage, str) else None), (suite if isinstance(suite, str) else None)
 
 
 def _check_banks(stage: StageSpec, suites: Mapping[str, Suite], file: YamlFile, keys: KeyPath) -> None:

@@ -132,15 +132,21 @@ class AttemptRecord:
 @dataclass
 class StageRecord:
     """One stage and its attempts, in order. `verdict` is None while it is under way. `luck` says in words, for each
-    gate that passed, how likely a bad model was to get there."""
+    gate that passed, how likely a bad model was to get there. `role` is that of `methods.Role`."""
 
     name: str
     method: str
     required_gates: list[str]
+    role: str = "step"
     attempts: dict[int, AttemptRecord] = field(default_factory=dict[int, AttemptRecord])
     verdict: Verdict | None = None
     reason: str = ""
     luck: dict[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def has_passed(self) -> bool:
+        """Whether the run may go on after it: a baseline has only to be measured."""
+        return self.verdict is Verdict.PASS or (self.role == "baseline" and self.verdict is Verdict.FAIL)
 
 
 @dataclass
@@ -224,7 +230,9 @@ def _fold(run: RunRecord, event: dict[str, Any]) -> None:
             run.dropped = event["stages"]
         case "stage_started":
             _refuse(event["stage"] in run.stages, "a stage begins twice")
-            run.stages[event["stage"]] = StageRecord(event["stage"], event["method"], event["gates"])
+            run.stages[event["stage"]] = StageRecord(
+                event["stage"], event["method"], event["gates"], run.start.get("roles", {}).get(event["stage"], "step")
+            )
         case "attempt_started":
             attempt = AttemptRecord(event["attempt"], event["seed"], event["settings"], event["input_sha256"])
             _refuse(attempt.number in run.stages[event["stage"]].attempts, "an attempt begins twice")
@@ -280,7 +288,7 @@ def _refuse(contradicts: bool, what: str) -> None:
 
 
 def _has_passed(run: RunRecord, stage: str) -> bool:
-    return stage in run.stages and run.stages[stage].verdict is Verdict.PASS
+    return stage in run.stages and run.stages[stage].has_passed
 
 
 def _judge(gate: GateRecord, outcome: Outcome) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from tunegate.outcomes import Outcome, Verdict
 from tunegate.record import Diagnosis
-from tunegate.schema import RetrainSpec
+from tunegate.retrain_spec import RetrainSpec
 
 GAP = 0.10
 """A pass rate on training data this much above the gate's counts as overfitting."""

@@ -79,6 +79,7 @@ class PipelineRun:
                     "model_sha256": base_sha256,
                     "seed": pipeline.seed,
                     "stages": [stage.name for stage in pipeline.stages],
+                    "roles": {stage.name: stage.role for stage in pipeline.stages},
                     "suites": {name: _suite_facts(suite) for name, suite in pipeline.suites.items()},
                     "gates": {
                         stage.name: {name: terms.to_json() for name, terms in pipeline.gates(stage).items()}
@@ -125,7 +126,8 @@ class PipelineRun:
         model = ModelOnDisk(str(self.tools.model_folder(self.pipeline.model)), self._record().start["model_sha256"])
         for stage in self.pipeline.stages:
             try:
-                verdict, reason, model = StageRun(self.pipeline, stage, model, self.log, self.tools).execute()
+                verdict, reason, ended = StageRun(self.pipeline, stage, model, self.log, self.tools).execute()
+                model = ended if stage.role == "step" else model
             except Inconclusive as error:
                 verdict, reason = Verdict.INCONCLUSIVE, str(error)
             recorded = self._record().stages[stage.name]
@@ -133,7 +135,7 @@ class PipelineRun:
                 luck = self._luck(stage) if verdict is Verdict.PASS else {}
                 decided = {"stage": stage.name, "verdict": verdict, "reason": reason, "luck": luck}
                 self.log.append({"event": "stage_decided", **decided})
-            if verdict is not Verdict.PASS:
+            if not self._record().stages[stage.name].has_passed:
                 return verdict, f"stage {stage.name}: {reason}"
         self._check_files()
         waived = ", ".join(f"{waiver['stage']} {waiver['gate']}" for waiver in self._record().waivers())

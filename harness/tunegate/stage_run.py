@@ -21,8 +21,9 @@ from tunegate.retrain import Evidence, Settings, apply, diagnose, first_settings
 from tunegate.runner import Progress, ask_samples, no_progress
 from tunegate.seeds import derived_seed
 from tunegate.stage_gates import StageGates
+from tunegate.stage_job import job_of, scorer_of
 from tunegate.suites import Suite
-from tunegate.training import Trainer, TrainJob
+from tunegate.training import Trainer
 from tunegate.training_data import Example, write_examples
 
 PROBE_ROWS = 32
@@ -91,7 +92,7 @@ class StageRun:
         while True:
             number += 1
             verdict, reason, model = self._attempt(number, settings)
-            if model is not None and verdict is not Verdict.FAIL:
+            if model is not None and (verdict is not Verdict.FAIL or self.stage.role == "baseline"):
                 return verdict, reason, model
             if number == max_attempts:
                 return verdict, f"{reason}; {number} of {max_attempts} attempts used", self.start
@@ -133,6 +134,7 @@ class StageRun:
                     "seed": seed,
                     "settings": asdict(settings),
                     "input_sha256": self.start.sha256,
+                    "reward_sha256": scorer.model_sha256 if (scorer := self._scorer()) else None,
                 }
             )
         self.gates.check_supply(number)
@@ -141,16 +143,7 @@ class StageRun:
         folder.mkdir(parents=True)
         examples = self._examples(settings)
         write_examples(folder / "data.jsonl", examples)
-        job = TrainJob(
-            method=self.stage.spec.method,
-            model=self.start.path,
-            data=str(folder / "data.jsonl"),
-            output=str(folder / "model"),
-            seed=seed,
-            args={**self.stage.spec.args, **settings.args()},
-            peft=self.stage.spec.peft,
-            save=self.stage.spec.save,
-        )
+        job = job_of(self.pipeline, self.stage, self.start.path, folder, seed, settings, read_run(self.folder))
         self._check_start()
         self.tools.say(f"{self.stage.name}#{number}: training on {len(examples)} rows")
         result = self.tools.train(job)
@@ -185,6 +178,12 @@ class StageRun:
         source = self.pipeline.model if first else self.start.path
         if self.tools.fingerprint(source) != self.start.sha256:
             raise Tampered(f"{source}: the weights that stage {self.stage.name!r} starts from changed")
+        scorer = self._scorer()
+        if scorer is not None and self.tools.fingerprint(str(self.folder / scorer.model)) != scorer.model_sha256:
+            raise Tampered(f"{self.folder / scorer.model}: the reward model changed since its gates")
+
+    def _scorer(self) -> AttemptRecord | None:
+        return scorer_of(self.stage, read_run(self.folder))
 
     def _examples(self, settings: Settings) -> list[Example]:
         return self.stage.data.take(settings.rows, derived_seed(self.pipeline.seed, self.stage.name, "rows"))
@@ -246,7 +245,13 @@ class StageRun:
         """Ask the model what it was trained on, judged by the missed gate's checks: passed, judged, why not more."""
         if any(check.needs_choices for check in suite.checks):
             return 0, 0, ""  # training rows have no choices to choose from
-        cases = [Case(f"train-{example.number}", example.prompt, (example.wanted,)) for example in examples]
+        cases = [
+            Case(f"train-{example.number}", example.prompt, (example.wanted,))
+            for example in examples
+            if example.prompt is not None and example.wanted is not None
+        ]
+        if not cases:
+            return 0, 0, ""  # plain text asks nothing
         model = self._open_model(on_disk)
         samples = ask_samples(suite, model, cases)
         outcomes = list(judge(suite.checks, samples))

@@ -13,7 +13,7 @@ from tunegate.files import resolve
 from tunegate.json_schema import pipeline_json_schema
 
 STARTER = Path(__file__).parent / "starter_files"
-EXAMPLES = {"gene-expert": "package:tunegate_suites/data/gene_expert"}
+SHIPPED = "package:tunegate_suites/data"
 
 
 def write_starter(folder: Path) -> list[Path]:
@@ -26,9 +26,17 @@ def write_starter(folder: Path) -> list[Path]:
 
 def write_example(name: str, folder: Path) -> list[Path]:
     """Copy a shipped example; returns the files written."""
-    if name not in EXAMPLES:
-        raise ConfigError(f"--example {name}: no such example{nearest(name, EXAMPLES)}")
-    return _copy(resolve(EXAMPLES[name], Path()), folder)
+    known = examples()
+    if name not in known:
+        raise ConfigError(f"--example {name}: no such example{nearest(name, known)}")
+    return _copy(known[name], folder)
+
+
+def examples() -> dict[str, Path]:
+    """The shipped examples, by name."""
+    shipped = resolve(SHIPPED, Path())  # most are a pipeline file alone, whose data lie in the package
+    small = {path.parent.name: path.parent for path in sorted(shipped.glob("examples/*/tunegate.yaml"))}
+    return {"gene-expert": shipped / "gene_expert", **small}
 
 
 def next_commands(written: Sequence[Path]) -> list[list[str]]:

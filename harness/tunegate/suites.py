@@ -21,8 +21,9 @@ from tunegate.outcomes import shallow
 from tunegate.plans import GatePlan, PlanRule, Risk
 from tunegate.rows import Row, read_rows
 from tunegate.sampling import SinglePlan
-from tunegate.schema import CasesSpec, DrawSpec, PlanSpec, SuiteSpec, read_spec
 from tunegate.slices import SliceRule, slices_out_of_reach, too_many_for_a_draw
+from tunegate.spec import read_spec
+from tunegate.suite_spec import CasesSpec, DrawSpec, PlanSpec, SuiteSpec
 from tunegate.templates import MissingField, as_text, fill, fill_list, look_up
 from tunegate.terms import GapRule, Terms
 from tunegate.yaml_file import KeyPath, YamlFile, load_yaml
@@ -237,7 +238,7 @@ def _case(spec: CasesSpec, row: Row) -> Case:
         references=tuple(text for template in references for text in fill_list(template, row)),
         context=_optional(spec.context, "context", row),
         choices=_choices(spec, row),
-        tags=_tags(spec.tags, row),
+        tags=tags_of(spec.tags, row),
         group=_optional(spec.group, "group", row),
         fields=row,
     )
@@ -278,7 +279,8 @@ def _choices(spec: CasesSpec, row: Row) -> tuple[str, ...]:
     return tuple(text for template in templates for text in fill_list(template, row))
 
 
-def _tags(fields: list[str] | None, row: Row) -> tuple[str, ...]:
+def tags_of(fields: list[str] | None, row: Row) -> tuple[str, ...]:
+    """The tags of a row: `field=value` of the named fields, or its own `tags`."""
     if fields is not None:
         return tuple(f"{field}={value}" for field in fields for value in _texts(look_up(field, row)))
     return _texts(row.get("tags", []))

@@ -1,7 +1,7 @@
 """The seam between the engine and training: a model on disk and data in, a model on disk out.
 
-Every training runs in a process of its own (`python -m tunegate_trainers job.json`), so that memory is given back, a
-crash is contained, and the random state of one attempt cannot reach the next.
+Every training runs in a process of its own (`training_process.py`), so that memory is given back, a crash is contained,
+and the random state of one attempt cannot reach the next.
 """
 
 from __future__ import annotations
@@ -23,11 +23,13 @@ STDERR = 2
 class TrainJob:
     """One training.
 
-    `model` is a model folder (a PEFT adapter folder included). `data` is a JSONL file whose rows are already rendered:
-    `{"prompt", "completion"}` for sft, `{"prompt", "chosen", "rejected"}` for dpo, where a prompt is a string or a list
-    of chat messages and the other values are strings. `output` is the folder to create; it appears whole or not at
-    all. `args` go to TRL's config class, `peft` to `peft.LoraConfig` (None trains all weights). `save` says whether
-    an adapter is merged into the weights or saved beside them.
+    `model` is a model folder (a PEFT adapter folder included). `data` is a JSONL file whose rows are already rendered
+    (`training_data.Example.to_json`): a prompt is a string or a list of chat messages, the answers of the method
+    (`methods.METHODS`) are strings. `output` is the folder to create; it appears whole or not at all. `args` go to
+    TRL's config class, `peft` to PEFT's (None trains all weights), `options` to the method. `save` says whether an
+    adapter is merged into the weights or saved beside them. `suites` are those that the training itself may ask
+    (`pipeline.SuiteRef` as JSON, by name): as a reward, or to watch its gates. `train`, `launcher`, `curriculum` and
+    `watch` are those of `stage_spec`, as JSON.
     """
 
     method: str
@@ -38,6 +40,12 @@ class TrainJob:
     args: Mapping[str, Any] = field(default_factory=dict[str, Any])
     peft: Mapping[str, Any] | None = None
     save: Literal["merged", "adapter"] = "merged"
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    suites: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+    train: Any = None
+    launcher: Mapping[str, Any] | None = None
+    curriculum: Mapping[str, Any] | None = None
+    watch: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +71,7 @@ class Trainer(Protocol):
 class SubprocessTrainer:
     """Runs each job in a fresh Python process; what it prints goes to standard error."""
 
-    command: tuple[str, ...] = (sys.executable, "-m", "tunegate_trainers")
+    command: tuple[str, ...] = (sys.executable, "-m", "tunegate.training_process")
 
     def __call__(self, job: TrainJob) -> TrainResult:
         folder = Path(job.output).parent

@@ -10,33 +10,39 @@ from pathlib import Path
 
 from tunegate.banks import draw_order
 from tunegate.cases import Prompt
+from tunegate.data_spec import DataSpec
 from tunegate.exceptions import ConfigError
 from tunegate.files import resolve
+from tunegate.methods import METHODS
 from tunegate.models import chat
 from tunegate.rows import Row, read_rows
-from tunegate.schema import DataSpec
-from tunegate.suites import prompt_of, select
-from tunegate.templates import fill
-
-ANSWERS = {"sft": ("completion",), "dpo": ("chosen", "rejected")}
-"""The answers that an example of each method has; the first is the one to imitate."""
+from tunegate.suites import prompt_of, select, tags_of
+from tunegate.templates import fill, look_up
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One training example: the number of its row, its prompt, and its answers by name."""
+    """One training example: the number of its row, its prompt (None for plain text), and its answers by name.
+
+    `label` says whether the answer is wanted, where the method asks; `tags` are those of the row.
+    """
 
     number: int
-    prompt: Prompt
+    prompt: Prompt | None
     answers: dict[str, str]
+    label: bool | None = None
+    tags: tuple[str, ...] = ()
 
     @property
-    def wanted(self) -> str:
-        """The answer that the model is to learn."""
-        return next(iter(self.answers.values()))
+    def wanted(self) -> str | None:
+        """The answer that the model is to learn; None where there is none, or one to unlearn."""
+        return None if self.label is False else next(iter(self.answers.values()), None)
 
     def to_json(self) -> str:
-        return json.dumps({"prompt": self.prompt, **self.answers}, ensure_ascii=False)
+        """The row that the trainer reads."""
+        prompt = {} if self.prompt is None else {"prompt": self.prompt}
+        label = {} if self.label is None else {"label": self.label}
+        return json.dumps({**prompt, **self.answers, **label}, ensure_ascii=False)
 
 
 @dataclass(frozen=True)
@@ -67,21 +73,33 @@ def load_training_data(spec: DataSpec, method: str, base_dir: Path) -> TrainingD
         raise ConfigError(f"{path}: no row is left after `where: {spec.where}`")
     digest = hashlib.sha256()
     for example in examples:
-        digest.update(example.to_json().encode(errors="replace") + b"\n")
+        digest.update(json.dumps([example.to_json(), example.tags]).encode(errors="replace") + b"\n")
     return TrainingData(path, tuple(examples), digest.hexdigest())
 
 
 def _example(spec: DataSpec, method: str, number: int, row: Row) -> Example:
-    prompt = chat(prompt_of(spec.prompt, spec.messages, row), spec.system)
-    templates = {"completion": spec.completion, "chosen": spec.chosen, "rejected": spec.rejected}
-    wanted = {name: templates[name] for name in ANSWERS[method]}
-    answers = {name: fill(f"{{{name}}}" if text is None else text, row) for name, text in wanted.items()}
+    kind = METHODS[method]
+    prompt = chat(prompt_of(spec.prompt, spec.messages, row), spec.system) if kind.prompted else None
+    templates: dict[str, str | None] = {name: getattr(spec, name) for name in kind.answers}
+    answers = {
+        name: fill(f"{{{name}}}" if text is None else text, row)
+        for name, text in templates.items()
+        if not (kind.optional and text is None and name not in row)
+    }
     for name, text in answers.items():
         if not text.strip():
             raise ConfigError(f"the {name} is empty; a model can't learn from it")
-    if len(answers) != len(set(answers.values())):
+    if "rejected" in answers and answers["chosen"] == answers["rejected"]:
         raise ConfigError("chosen and rejected are the same text; there is no preference to learn")
-    return Example(number, prompt, answers)
+    label = _label(spec.label or "label", row) if kind.labelled else None
+    return Example(number, prompt, answers, label, tags_of(spec.tags, row))
+
+
+def _label(field: str, row: Row) -> bool:
+    value = look_up(field, row)
+    if not isinstance(value, bool):
+        raise ConfigError(f"{field}: true or false was expected, whether the completion is wanted, got {value!r}")
+    return value
 
 
 def write_examples(path: Path, examples: Sequence[Example]) -> None:

@@ -29,7 +29,7 @@ from pydantic import AfterValidator, Field
 from tunegate.disguises import undisguised, visible
 from tunegate.exceptions import nearest
 from tunegate.outcomes import Verdict
-from tunegate.schema import Spec, read_spec
+from tunegate.spec import Spec, read_spec
 from tunegate.yaml_file import KeyPath, YamlFile, load_yaml
 
 MAX_DAYS = 90

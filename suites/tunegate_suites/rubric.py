@@ -24,7 +24,7 @@ from pydantic import (
 
 from tunegate.exceptions import ConfigError, nearest
 from tunegate.files import resolve
-from tunegate.schema import Spec, read_spec
+from tunegate.spec import Spec, read_spec
 from tunegate.yaml_file import load_yaml
 from tunegate_suites.options import base_dir
 

@@ -15,6 +15,7 @@ from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.open_model import find_model
 from tunegate.rows import Row, read_rows
 from tunegate.training import TrainJob
+from tunegate_trainers.task import Task
 
 Log = list[dict[str, Any]]
 Summary = dict[str, Any]
@@ -42,11 +43,12 @@ class Rows:
     dropped: list[int]
 
 
-def run(job: TrainJob, build: Callable[[TrainJob, Loaded], Built]) -> tuple[Log, Summary]:
+def run(task: Task, build: Callable[[Task, Loaded], Built]) -> tuple[Log, Summary]:
     """Train as the job says and put the model at `job.output`; returns (log, summary). Raises if there is none."""
+    job = task.job
     score_completions_only()
     loaded = load(job)
-    trainer, rows = build(job, loaded)
+    trainer, rows = build(task, loaded)
     watch(trainer)
     trainer.train()
     check_finite(trainer.model, trainer.state.global_step)

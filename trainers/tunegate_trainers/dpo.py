@@ -7,27 +7,33 @@ copy by the name in the model's config, which may be an older model.) So the mar
 
 from __future__ import annotations
 
-from tunegate.training import TrainJob
 from tunegate_trainers import common
+from tunegate_trainers.task import MethodOptions, Task
 
 ROW = ("prompt", "chosen", "rejected")
 
 
-def train(job: TrainJob) -> tuple[common.Log, common.Summary]:
+class Options(MethodOptions):
+    """None of its own."""
+
+    config_file = "trainer/dpo_config.py"
+
+
+def train(task: Task) -> tuple[common.Log, common.Summary]:
     """Train on rows of prompt, chosen and rejected answer. Returns (log, summary)."""
-    return common.run(job, build)
+    return common.run(task, build)
 
 
-def build(job: TrainJob, loaded: common.Loaded) -> common.Built:
+def build(task: Task, loaded: common.Loaded) -> common.Built:
     """The trainer, not yet started."""
     from datasets import Dataset
     from trl import DPOConfig, DPOTrainer  # pyright: ignore[reportPrivateImportUsage]
 
-    config = DPOConfig(**common.arguments(job))
-    rows = common.fit_rows(job, loaded.tokenizer, config.max_length, ROW)
+    config = DPOConfig(**common.arguments(task.job))
+    rows = common.fit_rows(task.job, loaded.tokenizer, config.max_length, ROW)
     trainer = DPOTrainer(
         model=loaded.model,
-        ref_model=common.load(job).model if job.peft is None else None,
+        ref_model=common.load(task.job).model if task.job.peft is None else None,
         args=config,
         train_dataset=Dataset.from_list(rows.kept),
         processing_class=loaded.tokenizer,

@@ -6,15 +6,19 @@ Importing TRL's config classes takes seconds and torch; a typo in a pipeline fil
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.util
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+from pydantic import ValidationError
 
 from tunegate.exceptions import ConfigError, MissingExtra, nearest
 
-METHODS = {"sft": "tunegate_trainers.sft", "dpo": "tunegate_trainers.dpo"}
+METHODS = {name: f"tunegate_trainers.{name}" for name in ("sft", "dpo")}
+"""Method to module: each has `Options` (a `task.MethodOptions`) and `train(task)`, and imports no library on import."""
 
 _TRAINING_ARGUMENTS = (("transformers", "training_args.py"), ("trl", "trainer/base_config.py"))
 _LORA = (("peft", "config.py"), ("peft", "tuners/lora/config.py"))
@@ -26,15 +30,64 @@ _SET_BY_TUNEGATE = {
 _NUMBERS = {"int": (int,), "float": (int, float)}
 
 
-def validate_args(method: str, args: Mapping[str, Any]) -> None:
-    """Raise ConfigError when a method or one of its `args` is unknown, or an argument has the wrong type."""
+class Settings(Protocol):
+    """What a stage of a pipeline and a job have in common."""
+
+    @property
+    def method(self) -> str: ...
+    @property
+    def options(self) -> Mapping[str, Any]: ...
+    @property
+    def args(self) -> Mapping[str, Any]: ...
+    @property
+    def peft(self) -> Mapping[str, Any] | None: ...
+
+
+def validate(settings: Settings) -> Any:
+    """The method's options; raises ConfigError for whatever is wrong with a stage's settings."""
+    options = read_options(settings.method, settings.options)
+    validate_args(settings.method, settings.args, options.args_file)
+    validate_peft(settings.peft)
+    return options
+
+
+def method_module(method: str) -> Any:
+    """The file of a method; raises ConfigError for an unknown one."""
     if method not in METHODS:
         raise ConfigError(f"method: {method!r} is not a training method{nearest(method, METHODS)}")
+    return importlib.import_module(METHODS[method])
+
+
+def read_options(method: str, options: Mapping[str, Any]) -> Any:
+    """The `Options` of a method; raises ConfigError for the first that is unknown or has a wrong value."""
+    known = method_module(method).Options
+    for name in options:
+        if name not in known.model_fields:
+            raise ConfigError(f"options.{name}: not an option of {method}{nearest(name, known.model_fields)}")
+    try:
+        return known.model_validate(dict(options))
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        message = str(fault["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+        place = ".".join(["options", *(str(part) for part in fault["loc"])])
+        got = "" if fault["type"] in ("missing", "value_error") else f", got {fault['input']!r}"
+        raise ConfigError(f"{place}: {message[:1].lower()}{message[1:]}{got}") from error
+
+
+def validate_args(method: str, args: Mapping[str, Any], config_file: str | None) -> None:
+    """Raise ConfigError when one of a method's `args` is unknown or has the wrong type.
+
+    `config_file` is the source of TRL's config class for it.
+    """
+    if config_file is None:
+        if args:
+            raise ConfigError(f"args: {method} takes none; remove {', '.join(args)}")
+        return
     for name, reason in _SET_BY_TUNEGATE.items():
         if name in args:
             raise ConfigError(f"args.{name}: remove it; {reason}")
-    sources = (*_TRAINING_ARGUMENTS, ("trl", f"trainer/{method}_config.py"))
-    _validate(args, _fields(sources), "args", f"an argument of TRL's {method.upper()}Config")
+    sources = (*_TRAINING_ARGUMENTS, ("trl", config_file))
+    _validate(args, _fields(sources), "args", f"an argument of TRL's config class for {method}")
 
 
 def validate_peft(peft: Mapping[str, Any] | None) -> None:

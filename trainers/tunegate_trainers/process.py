@@ -1,12 +1,10 @@
-"""`python -m tunegate_trainers job.json result.json`: run one training in a process of its own."""
+"""One training in a process of its own: read the job, train, write the result."""
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import shutil
-import sys
 import threading
 import time
 import traceback
@@ -16,15 +14,16 @@ from typing import Any
 
 from tunegate.exceptions import TunegateError
 from tunegate.training import TrainJob
-from tunegate_trainers.settings import METHODS, validate_args, validate_peft
+from tunegate_trainers.settings import method_module, validate
+from tunegate_trainers.task import OpenSuite, Task, no_suites
 
 
-def main(job_file: Path, result_file: Path) -> int:
+def main(job_file: Path, result_file: Path, open_suite: OpenSuite = no_suites) -> int:
     """Run the job; `result_file` gets {"log", "summary", "error"}. Returns the exit code: 0 when there is a model."""
     result: dict[str, Any] = {"log": [], "summary": {}, "error": None}
     try:
         job = TrainJob(**json.loads(job_file.read_text(encoding="utf-8")))
-        result["log"], result["summary"] = run(job)
+        result["log"], result["summary"] = run(job, open_suite)
     except Exception as error:
         if not isinstance(error, TunegateError):
             traceback.print_exc()
@@ -33,14 +32,13 @@ def main(job_file: Path, result_file: Path) -> int:
     return 0 if result["error"] is None else 1
 
 
-def run(job: TrainJob) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def run(job: TrainJob, open_suite: OpenSuite = no_suites) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Check the settings, then hand the job to its method; nothing half-written is left behind."""
-    validate_args(job.method, job.args)
-    validate_peft(job.peft)
+    options = validate(job)
     partial = Path(f"{job.output}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        return importlib.import_module(METHODS[job.method]).train(job)
+        return method_module(job.method).train(Task(job, options, open_suite))
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -62,7 +60,7 @@ def _write(file: Path, result: dict[str, Any]) -> None:
     partial.replace(file)
 
 
-def _set_environment() -> None:
+def set_environment() -> None:
     """Before anything of Hugging Face is imported: fetch nothing, report nothing, chat only about the training."""
     for name in ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "HF_DATASETS_DISABLE_PROGRESS_BARS"):
         os.environ.setdefault(name, "1")
@@ -80,14 +78,3 @@ def die_with_parent(every_s: float = 1.0) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-if __name__ == "__main__":
-    _set_environment()
-    if len(sys.argv) != 3:
-        sys.exit("usage: python -m tunegate_trainers job.json result.json")
-    die_with_parent()
-    try:
-        sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))
-    except KeyboardInterrupt:
-        sys.exit(130)

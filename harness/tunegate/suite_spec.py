@@ -1,0 +1,174 @@
+"""The shape of a suite: cases, checks, plan, generation."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from tunegate.spec import Name, Spec, Template, Templates, listed, path_only
+
+
+class CasesSpec(Spec):
+    """Where cases come from, and how a row becomes a case. Without templates, rows have a case's own field names."""
+
+    path: str
+    """A .jsonl, .json, .csv or .parquet file, or a folder saved by `datasets`, relative to this file."""
+    split: str | None = None
+    """The split of a `datasets` folder."""
+    id: Template = "{id}"
+    prompt: Template | None = None
+    """Default: the row's `prompt`, or the chat in its field `messages`."""
+    messages: str | None = None
+    """The field that holds chat messages, instead of `prompt`."""
+    reference: Templates | None = None
+    """Expected answers; one field holding a list gives several. Default: the row's `reference` or `references`."""
+    context: Template | None = None
+    choices: Templates | None = None
+    tags: Annotated[list[str], BeforeValidator(listed)] | None = None
+    """Fields whose values become tags, written `field=value`."""
+    group: Template | None = None
+    where: dict[str, Any] = {}
+    """Keep only rows whose fields have these values."""
+
+    @model_validator(mode="after")
+    def _one_prompt(self) -> Self:
+        if self.prompt is not None and self.messages is not None:
+            raise ValueError("give `prompt` or `messages`, not both")
+        return self
+
+
+class DrawSpec(Spec):
+    """Draw so many cases; so many of them must pass."""
+
+    draw: Annotated[int, Field(ge=1)]
+    accept: Annotated[int, Field(ge=1)]
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        return _reachable(self)
+
+
+class RiskSpec(Spec):
+    """What a run may get wrong, all its attempts included."""
+
+    consumer: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    """The chance that a model as bad as `at` is accepted by any attempt."""
+    at: Annotated[float, Field(gt=0, lt=1)] = 0.85
+    producer: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    """The chance that a model as good as `good` is not accepted at its first attempt."""
+    good: Annotated[float, Field(gt=0, lt=1)] = 0.95
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.at >= self.good:
+            raise ValueError(f"at must lie below good, got at {self.at} and good {self.good}")
+        return self
+
+
+class PlanSpec(Spec):
+    """How many cases a gate draws and how many must pass: 90 of 100, unless it says otherwise.
+
+    single: one draw; after a retry a passing attempt must pass a second one, from sealed cases.
+    double: every pass is confirmed by a second draw, from sealed cases.
+    sequential: Wald's test; stops as soon as the verdict is certain enough.
+    """
+
+    kind: Literal["single", "double", "sequential"] = "single"
+    draw: Annotated[int, Field(ge=1)] | None = None
+    """Default: 100, or what `risk` calls for."""
+    accept: Annotated[int, Field(ge=1)] | None = None
+    """Default: 90 in 100 of the draw, or what `risk` calls for."""
+    confirm: DrawSpec | Annotated[int, Field(ge=1)] | Literal["never"] | None = None
+    """The confirming draw; a number is its size. `never`: a retry that passes is believed at once."""
+    risk: RiskSpec | None = None
+    """Solve for the accept numbers, so that the whole run keeps these risks."""
+    curtail: bool | None = None
+    """Stop asking when the verdict can no longer change. Default: in a run yes, in a gate run alone no."""
+    reuse: bool = False
+    """When the bank is spent, draw cases again that were drawn before. The report marks it."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.risk is not None and self.accept is not None and self.kind == "single":
+            raise ValueError("give `accept` or `risk`, which solves for it, not both")
+        return self if self.accept is None or self.draw is None else _reachable(self)
+
+
+def _reachable(spec: Any) -> Any:
+    if spec.accept > spec.draw:
+        raise ValueError(f"accept is {spec.accept}, but only {spec.draw} are drawn; it must not be above draw")
+    return spec
+
+
+class SliceSpec(Spec):
+    """The lowest pass rate that the cases of a tag may have."""
+
+    min: Annotated[float, Field(gt=0, le=1)]
+    at_least: Annotated[int, Field(ge=1)] = 1
+    """How many such cases a draw must hold for the gate to be decided."""
+
+
+class GapSpec(Spec):
+    """How far apart the pass rates of groups may lie."""
+
+    between: Annotated[list[str], Field(min_length=2)]
+    """Tags, written `field=value`, each naming a group."""
+    max: Annotated[float, Field(ge=0, le=100)] = 10.0
+    """In percentage points."""
+    at_least: Annotated[int, Field(ge=1)] = 20
+    """How many cases of each group a draw must hold for the gate to be decided."""
+
+    @field_validator("between")
+    @classmethod
+    def _different(cls, between: list[str]) -> list[str]:
+        if len(set(between)) < len(between):
+            raise ValueError(f"different tags were expected, got {between}: a group differs from itself by nothing")
+        return between
+
+
+def _minimum_only(value: Any) -> Any:
+    return {"min": value} if isinstance(value, int | float) else value
+
+
+class RetentionSpec(Spec):
+    """A suite that no stage may unlearn: asked of the base model, and again, the same cases, after every stage."""
+
+    max_drop: Annotated[float, Field(ge=0, le=100)] = 5.0
+    """By how many percentage points the pass rate may fall."""
+
+
+class GenerateSpec(Spec):
+    """How answers are generated; greedy by default."""
+
+    max_new_tokens: Annotated[int, Field(ge=1)] = 128
+    system: str | None = None
+    stop: Annotated[list[str], BeforeValidator(listed)] = []
+    temperature: Annotated[float, Field(ge=0)] = 0.0
+    seed: int = 0
+
+
+class SuiteSpec(Spec):
+    """A suite: cases, the checks that judge them, the plan, and how answers are generated."""
+
+    name: Name | None = None
+    cases: Annotated[CasesSpec, BeforeValidator(path_only)]
+    checks: Annotated[list[str | dict[str, Any]], Field(min_length=1)]
+    plan: PlanSpec = PlanSpec()
+    generate: GenerateSpec = GenerateSpec()
+    sealed: Annotated[float, Field(ge=0, le=0.9)] | None = None
+    """The share of the cases that only a confirming draw may open. Default: a third, where the bank is large enough."""
+    slices: dict[str, Annotated[SliceSpec, BeforeValidator(_minimum_only)]] = {}
+    """Tag, written `field=value`, to the lowest pass rate that its cases may have; a draw without one fails."""
+    gap: GapSpec | None = None
+    """Groups that must pass alike."""
+    retention: RetentionSpec | None = None
+    """Makes it a retention suite."""
+
+    @model_validator(mode="after")
+    def _slices_need_the_whole_draw(self) -> Self:
+        if (self.slices or self.gap) and self.plan.kind == "sequential":
+            raise ValueError(
+                "a sequential plan stops before its slices and groups are judged; take `single` or `double`"
+            )
+        return self

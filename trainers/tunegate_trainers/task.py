@@ -1,0 +1,50 @@
+"""What a training method is given: the job, its own options, and the way to the suites that it may ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from tunegate.exceptions import ConfigError
+from tunegate.suites import Suite
+from tunegate.training import TrainJob
+
+OpenSuite = Callable[[Mapping[str, Any]], Suite]
+"""From a reference in `TrainJob.suites` to the suite."""
+
+
+def no_suites(ref: Mapping[str, Any]) -> Suite:
+    """For trainings that ask none."""
+    raise ConfigError(f"suite {ref.get('name')!r}: nothing here opens suites; train through `tunegate run`")
+
+
+class MethodOptions(BaseModel):
+    """The `options` of a method: none, unless its file says otherwise. Unknown keys and wrong types are errors."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+    config_file: ClassVar[str | None] = None
+    """The source of the config class that takes `args`, inside the package trl; None for a method without `args`."""
+
+    @property
+    def args_file(self) -> str | None:
+        """The same, where it depends on the options."""
+        return self.config_file
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One training to do. `options` are those of the method's own class."""
+
+    job: TrainJob
+    options: Any
+    open_suite: OpenSuite = no_suites
+
+    def suite(self, name: str) -> Suite:
+        """A suite of the job by its name."""
+        return self.open_suite(self.job.suites[name])
