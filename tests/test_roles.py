@@ -1,0 +1,168 @@
+"""Stages aside of the chain: a baseline, which is only measured, and a scorer, whose model rewards a later stage."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import write_jsonl
+from fake_pipeline import SUITE, attempt_of, carry_out, load, tools, trainer, write_pipeline
+
+from tunegate.evidence import attest, check_gates, recheck_all
+from tunegate.exceptions import ConfigError, Tampered
+from tunegate.outcomes import Verdict
+from tunegate.record import RunRecord, gate_key
+from tunegate.training import TrainJob, TrainResult
+
+PIPELINE = f"""\
+name: small
+model: base
+suites:
+  facts: {SUITE}
+  pairs: {SUITE}
+stages:
+  - {{name: shots, method: fewshot, data: train.jsonl, gates: [facts]}}
+  - {{name: sft, method: sft, data: train.jsonl, gates: [facts]}}
+  - {{name: taste, method: reward, data: pairs.jsonl, gates: [pairs]}}
+  - {{name: align, method: rlhf, data: train.jsonl, gates: [facts], options: {{reward: {{stage: taste}}}}}}
+promote: {{to: production, registry: registry}}
+"""
+SKILLS = {"shots#1": 0.3, "sft#1": 1.0, "taste#1": 1.0, "align#1": 1.0}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return write_pipeline(tmp_path / "project", PIPELINE)
+
+
+def weights(run: RunRecord, stage: str) -> str:
+    attempts = run.stages[stage].attempts
+    return attempts[max(attempts)].model_sha256
+
+
+def started_with(run: RunRecord, stage: str) -> str:
+    attempts = run.stages[stage].attempts
+    return attempts[max(attempts)].input_sha256
+
+
+def test_the_chain_of_weights_passes_by_what_lies_aside(path: Path) -> None:
+    run = carry_out(path, tools(SKILLS))
+    assert run.verdict is Verdict.PASS
+    base = run.start["model_sha256"]
+    assert [started_with(run, name) for name in run.stages] == [
+        base, base, weights(run, "sft"), weights(run, "sft")
+    ]  # fmt: skip
+    assert check_gates(run).model_sha256 == weights(run, "align")
+    assert run.promotions[0]["model_sha256"] == weights(run, "align")
+    assert {gate["stage"] for gate in attest(run, check_gates(run))["gates"]} == {"align"}
+    recheck_all(run)
+
+
+def test_a_baseline_is_asked_whole_and_holds_nothing_up(path: Path) -> None:
+    run = carry_out(path, tools(SKILLS))
+    gate = run.stages["shots"].attempts[1].gates["facts"]
+    assert run.stages["shots"].verdict is Verdict.FAIL
+    assert (gate.asked, gate.drawn) == (5, 5)
+    assert list(run.stages["shots"].attempts) == [1]
+    assert run.stages["shots"].attempts[1].diagnosis is None
+
+
+def test_a_step_must_not_fall_behind_the_baseline(path: Path) -> None:
+    """The baseline answers all five; a step that answers four passes its gate, and is not worth its training."""
+    run = carry_out(path, tools({**SKILLS, "shots#1": 1.0, "sft#1": 0.85, "sft#2": 0.85, "sft#3": 0.85}))
+    kept = [attempt.gates.get(gate_key("facts", "retention")) for attempt in run.stages["sft"].attempts.values()]
+    assert run.verdict is not Verdict.PASS
+    assert any(gate is not None and gate.verdict is Verdict.FAIL for gate in kept)
+    assert all(gate.against["stage"] == "shots" for gate in kept if gate is not None and gate.against)
+
+
+def test_a_scorer_must_pass_its_own_gate_and_is_asked_nothing_else(path: Path) -> None:
+    run = carry_out(path, tools({**SKILLS, "taste#1": 0.0}))
+    assert run.verdict is not Verdict.PASS
+    assert "align" not in run.stages
+    assert {gate for attempt in run.stages["taste"].attempts.values() for gate in attempt.gates} == {"pairs"}
+
+
+def spying(jobs: list[TrainJob]) -> Callable[[TrainJob], TrainResult]:
+    real = trainer(SKILLS)
+
+    def train(job: TrainJob) -> TrainResult:
+        jobs.append(job)
+        return real(job)
+
+    return train
+
+
+def test_the_reward_arrives_as_the_model_that_was_gated(path: Path) -> None:
+    jobs: list[TrainJob] = []
+    run = carry_out(path, replace(tools(SKILLS), train=spying(jobs)))
+    job = next(job for job in jobs if attempt_of(job) == "align#1")
+    assert Path(job.options["reward"]["model"]) == run.folder / "taste" / "attempt-1" / "model"
+    event = next(line for line in events(run) if line["event"] == "attempt_started" and line["stage"] == "align")
+    assert event["reward_sha256"] == weights(run, "taste")
+
+
+def events(run: RunRecord) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run.folder / "events.jsonl").read_text().splitlines()]
+
+
+def test_a_reward_model_that_changed_since_its_gate_rewards_nobody(path: Path) -> None:
+    real = trainer(SKILLS)
+
+    def train(job: TrainJob) -> TrainResult:
+        if attempt_of(job) == "align#1":
+            (Path(job.options["reward"]["model"]) / "weights.txt").write_text("0.9")
+        return real(job)
+
+    with pytest.raises(Tampered, match="the reward model changed since its gates"):
+        carry_out(path, replace(tools(SKILLS), train=train))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("stage: taste", "stage: tast", r"options\.reward\.stage: no earlier stage of method reward is named 'tast'"),
+        ("stage: taste", "stage: sft", "no earlier stage of method reward is named 'sft'"),
+        ("stage: taste", "suite: fact", r"options\.reward\.suite: no suite is named 'fact' \(did you mean 'facts'"),
+    ],
+)
+def test_a_reward_that_is_not_there_is_named(path: Path, old: str, new: str, message: str) -> None:
+    path.write_text(PIPELINE.replace(old, new))
+    with pytest.raises(ConfigError, match=message):
+        load(path)
+
+
+def test_a_pipeline_ends_with_a_model_to_go_on_with(path: Path) -> None:
+    lines = PIPELINE.splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if "name: align" not in line))
+    with pytest.raises(
+        ConfigError, match="'taste', whose method reward makes no model to go on with"
+    ):
+        load(path)
+
+
+def test_plain_text_is_not_asked_for_a_diagnosis(tmp_path: Path) -> None:
+    """Continued pre-training has no prompts: its diagnosis rests on its gates alone."""
+    path = write_pipeline(
+        tmp_path / "project",
+        f"""\
+name: small
+model: base
+suites:
+  facts: {SUITE}
+stages:
+  - {{name: read, method: cpt, data: text.jsonl, gates: [facts], retrain: {{max_attempts: 2, rows: [1, 2]}}}}
+""",
+    )
+    write_jsonl(path.parent / "text.jsonl", [{"text": "BRCA1 is a gene."}, {"text": "FGD1 is a gene."}])
+    skills: Mapping[str, float] = {"read#1": 0.0, "read#2": 1.0}
+    run = carry_out(path, tools(skills))
+    assert run.verdict is Verdict.PASS
+    diagnosis = run.stages["read"].attempts[1].diagnosis
+    assert diagnosis is not None
+    assert diagnosis.changes == {"rows": (1, 2)}
+    assert not any("training data" in line for line in diagnosis.evidence)
