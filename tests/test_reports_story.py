@@ -230,7 +230,7 @@ def test_the_ledger_lists_every_access_to_a_bank(shown: View, page: str) -> None
     rows = [re.findall(r"<td>(.*?)</td>", row) for row in ledger.split("<tr>")[2:]]
     assert len(rows) == len(shown.gates)
     cells = [[words(cell) for cell in row] for row in rows]
-    assert cells[0] == ["general", "–", "base model", "working", "160", "100", "100", "none"]
+    assert cells[0] == ["general", "–", "baseline", "working", "160", "100", "100", "none"]
     assert ["tone", "sft#2", "gate", "working", "115", "100", "80", "25: the bank was spent"] in cells
     assert [row[3] for row in cells if row[2] == "confirming draw"] == ["sealed"]
     assert "25 cases asked before" in words(page), "a reused bank is marked beside the verdict too"

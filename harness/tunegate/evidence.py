@@ -14,7 +14,7 @@ from typing import Any
 from tunegate import __version__
 from tunegate.exceptions import CannotJudge, Tampered, TunegateError
 from tunegate.outcomes import Outcome, Verdict, combine
-from tunegate.record import AttemptRecord, GateRecord, RunRecord, StageRecord, gate_key
+from tunegate.record import AttemptRecord, GateRecord, RunRecord, StageRecord, first_purpose, gate_key
 from tunegate.terms import conclude
 from tunegate.waivers import excuse, waiver_from_json
 
@@ -89,7 +89,7 @@ def check_gates(run: RunRecord, today: date | None = None) -> AttemptRecord:
     missed and waived. Without `today`, a waiver may have expired since.
 
     Each stage must have passed, on weights that began as those the step before it ended with. What lies aside of that
-    chain, a scorer or a baseline, must have begun with them too; a baseline need not pass.
+    chain, a scorer or a baseline, must have begun with them too.
     """
     stages = _passed_stages(run)
     weights, final = run.start.get("model_sha256"), None
@@ -112,7 +112,7 @@ def _passed_stages(run: RunRecord) -> list[StageRecord]:
     planned: list[str] = run.start.get("stages", [])
     for name in planned:
         stage = run.stages.get(name)
-        if stage is None or not stage.has_passed:
+        if stage is None or stage.verdict is not Verdict.PASS:
             state = "was not reached" if stage is None else stage.reason or "is not decided"
             raise NotPromotable(f"stage {name!r} has not passed: {state}")
     if planned and run.verdict is not Verdict.PASS:
@@ -125,7 +125,8 @@ def _passed_stages(run: RunRecord) -> list[StageRecord]:
 
 def _check_attempt(run: RunRecord, stage: StageRecord, attempt: AttemptRecord, today: date | None) -> None:
     for name in stage.required_gates:
-        if name not in attempt.gates or not attempt.gates[name].decided:
+        key = gate_key(name, first_purpose(stage))
+        if key not in attempt.gates or not attempt.gates[key].decided:
             raise NotPromotable(f"gate {name!r} of stage {stage.name!r} was not decided")
     for gate in _decided(attempt):  # one that is not required may miss, but what is attested of it must be so
         recheck(gate, _held_against(run, gate))
@@ -136,8 +137,7 @@ def _check_attempt(run: RunRecord, stage: StageRecord, attempt: AttemptRecord, t
         gate = attempt.gates.get(key)
         if gate is None or not gate.decided:
             raise NotPromotable(f"gate {key!r} of stage {stage.name!r} was not decided")
-        measured = stage.role == "baseline" and gate.verdict is Verdict.FAIL
-        if gate.verdict is not Verdict.PASS and not measured and not _is_waived(gate, attempt, today):
+        if gate.verdict is not Verdict.PASS and not _is_waived(gate, attempt, today):
             raise NotPromotable(f"gate {key!r} of stage {stage.name!r}: {gate.verdict}: {gate.reason}")
         _check_draw(run, stage, gate, registered)
 
@@ -166,7 +166,7 @@ def required_draws(run: RunRecord, stage: StageRecord, attempt: AttemptRecord) -
         for name, gate in run.start["gates"][stage.name].items():
             if name in required:  # one gate's confirming draw under another's name
                 raise Tampered(f"stage {stage.name!r}: two draws are called {name!r}")
-            required[name] = gate["first"]
+            required[gate_key(name, first_purpose(stage))] = gate["first"]
             if gate["confirms"] == "always" or (gate["confirms"] == "after_retry" and attempt.number > 1):
                 required[gate_key(name, "confirm")] = gate["confirm"]
         for name, kept in run.start["retention"][stage.name].items():
@@ -192,7 +192,7 @@ def _check_reference(run: RunRecord, stage: StageRecord, gate: GateRecord) -> No
     last attempt of an earlier stage."""
     since = run.start["retention"][stage.name][gate.gate]["since"]
     attempt = None if since is None else max(run.stages[since].attempts)
-    purpose = "baseline" if since is None else "gate"
+    purpose = "baseline" if since is None else first_purpose(run.stages[since])
     if gate.against != {"gate": gate.gate, "stage": since, "attempt": attempt, "purpose": purpose}:
         raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: compared with {gate.against}, not as registered")
     if since is None:

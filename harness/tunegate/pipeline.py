@@ -130,8 +130,9 @@ class Pipeline:
 
     def _terms(self, suite: Suite, stage: Stage) -> GateTerms:
         plan = suite.rule.resolve(stage.spec.retrain.max_attempts)
-        if stage.role == "baseline":
-            plan = replace(plan, curtail=False, confirm=None, confirms="never")  # it is measured, not accepted
+        if stage.role == "baseline":  # it is measured, not accepted
+            plan = replace(plan, confirm=None, confirms="never")
+            return GateTerms(plan, Terms(plan.first, "baseline"), None)
         first = suite.terms(plan, curtail=plan.curtail is not False)
         confirm = None if plan.confirm is None else replace(first, plan=plan.confirm, purpose="confirm")
         return GateTerms(plan, first, confirm)

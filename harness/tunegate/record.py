@@ -143,10 +143,10 @@ class StageRecord:
     reason: str = ""
     luck: dict[str, str] = field(default_factory=dict[str, str])
 
-    @property
-    def has_passed(self) -> bool:
-        """Whether the run may go on after it: a baseline has only to be measured."""
-        return self.verdict is Verdict.PASS or (self.role == "baseline" and self.verdict is Verdict.FAIL)
+
+def first_purpose(stage: StageRecord) -> str:
+    """The purpose of the first draws of a stage's gates."""
+    return "baseline" if stage.role == "baseline" else "gate"
 
 
 @dataclass
@@ -288,7 +288,7 @@ def _refuse(contradicts: bool, what: str) -> None:
 
 
 def _has_passed(run: RunRecord, stage: str) -> bool:
-    return stage in run.stages and run.stages[stage].has_passed
+    return stage in run.stages and run.stages[stage].verdict is Verdict.PASS
 
 
 def _judge(gate: GateRecord, outcome: Outcome) -> None:

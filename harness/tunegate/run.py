@@ -135,7 +135,7 @@ class PipelineRun:
                 luck = self._luck(stage) if verdict is Verdict.PASS else {}
                 decided = {"stage": stage.name, "verdict": verdict, "reason": reason, "luck": luck}
                 self.log.append({"event": "stage_decided", **decided})
-            if not self._record().stages[stage.name].has_passed:
+            if verdict is not Verdict.PASS:
                 return verdict, f"stage {stage.name}: {reason}"
         self._check_files()
         waived = ", ".join(f"{waiver['stage']} {waiver['gate']}" for waiver in self._record().waivers())
@@ -147,6 +147,7 @@ class PipelineRun:
         return {
             name: lucky_pass(gate.plan, attempts, stage.spec.retrain.max_attempts)
             for name, gate in self.pipeline.gates(stage).items()
+            if gate.first.purpose == "gate"
         }
 
     def _open_base(self) -> Model:

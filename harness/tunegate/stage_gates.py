@@ -12,7 +12,7 @@ from tunegate.evidence import recheck
 from tunegate.models import Model
 from tunegate.outcomes import Verdict
 from tunegate.pipeline import Pipeline, Stage
-from tunegate.record import AttemptRecord, GateRecord, RunRecord, read_run
+from tunegate.record import AttemptRecord, GateRecord, RunRecord, first_purpose, gate_key, read_run
 from tunegate.runner import Draw, GatePlace, GateRunner, Progress, Reference, draw_fresh
 from tunegate.sampling import SinglePlan
 from tunegate.seeds import derived_seed
@@ -63,7 +63,7 @@ class StageGates:
 
     def _first(self, number: int) -> Iterator[tuple[GatePlace, Terms]]:
         for name, gate in self.pipeline.gates(self.stage).items():
-            yield self._place(name, number, "gate"), gate.first
+            yield self._place(name, number, gate.first.purpose), gate.first
 
     def _confirming(self, number: int) -> Iterator[tuple[GatePlace, Terms]]:
         for name, gate in self.pipeline.gates(self.stage).items():
@@ -169,9 +169,9 @@ def baseline(run: RunRecord, suite: str) -> GateRecord:
 
 
 def final_draw(run: RunRecord, stage: str, gate: str) -> GateRecord:
-    """The draw with which a stage passed a gate; raises KeyError when that is not on record."""
+    """The draw with which a stage passed a gate, or was measured; raises KeyError when that is not on record."""
     attempts = run.stages[stage].attempts
-    return attempts[max(attempts)].gates[gate]
+    return attempts[max(attempts)].gates[gate_key(gate, first_purpose(run.stages[stage]))]
 
 
 def _same_cases(suite: Suite, since: GateRecord) -> tuple[Case, ...]:

@@ -92,7 +92,7 @@ class StageRun:
         while True:
             number += 1
             verdict, reason, model = self._attempt(number, settings)
-            if model is not None and (verdict is not Verdict.FAIL or self.stage.role == "baseline"):
+            if model is not None and verdict is not Verdict.FAIL:
                 return verdict, reason, model
             if number == max_attempts:
                 return verdict, f"{reason}; {number} of {max_attempts} attempts used", self.start

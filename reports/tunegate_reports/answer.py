@@ -17,7 +17,7 @@ GATE_WORDS = {
     Verdict.INCONCLUSIVE: "inconclusive",
     None: "under way",
 }
-DRAW_WORDS = {"gate": "gate", "confirm": "confirming draw", "retention": "retention", "baseline": "base model"}
+DRAW_WORDS = {"gate": "gate", "confirm": "confirming draw", "retention": "retention", "baseline": "baseline"}
 """What a draw is for, in a word or two."""
 CASE_WORDS = {Verdict.PASS: "passed", Verdict.FAIL: "missed", Verdict.INVALID: "not judged"}
 

@@ -72,7 +72,7 @@ class View:
     @property
     def baselines(self) -> tuple[GateView, ...]:
         """What the base model was asked before anything was trained."""
-        return tuple(gate for gate in self.gates if gate.record.purpose == "baseline")
+        return tuple(gate for gate in self.gates if gate.record.purpose == "baseline" and gate.record.stage is None)
 
     @property
     def seconds(self) -> float:
