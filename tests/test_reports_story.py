@@ -90,7 +90,7 @@ def test_dropped_rows_are_counted_and_named(page: str) -> None:
 
 def test_draws_are_told_apart_by_words_and_order(shown: View, page: str) -> None:
     assert [gate.label for gate in shown.gates][:7] == [
-        "general, base model",
+        "general, baseline",
         "sft, attempt 1, facts",
         "sft, attempt 1, tone",
         "sft, attempt 2, facts",
@@ -164,7 +164,7 @@ def test_a_base_model_alone_is_no_gate_that_passed(tmp_path: Path) -> None:
     with RunLog.open(tmp_path / "cut") as log:
         log.append(*map(dict, begun))
     said = view(read_run(tmp_path / "cut")).answer
-    assert said.sentence == "gene-expert is not finished: general, base model is measured with 74 of 100."
+    assert said.sentence == "gene-expert is not finished: general, baseline is measured with 74 of 100."
 
 
 # --- slices and groups ---------------------------------------------------------------------------------------------
@@ -286,7 +286,7 @@ def test_the_summary_tells_the_same_story(run: RunRecord) -> None:
     assert "- Luck: sft, facts: a model that is right only 85% of the time" in summary
     assert "| sft | 2 | tone | 62 of 73 (27 not asked) | 90 | ❌ failed, waived |" in summary
     assert "| sft | 2 | general, retention | 72 of 100 | at most 5 points lost | ✅ passed |" in summary
-    assert "| – | – | general, base model | 74 of 100 | – | ✅ measured |" in summary
+    assert "| – | – | general, baseline | 74 of 100 | – | ✅ measured |" in summary
     assert "**sft, attempt 2, general, retention:** against the base model, from 74 to 72 of 100 cases" in summary
 
 
