@@ -63,6 +63,14 @@ def test_numbers_are_line_numbers_and_blank_lines_do_not_count_as_rows(tmp_path:
     assert list(read_rows(path)) == [(2, {"id": 1}), (4, {"id": 2})]
 
 
+def test_a_text_file_holds_documents_with_blank_lines_between(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", "\ufeff\n\nTitle\r\n  one line\n \t\n\nלום 👩🏽‍🚀\n\n\n")
+    assert list(read_rows(path)) == [(3, {"text": "Title\n  one line"}), (7, {"text": "לום 👩🏽‍🚀"})]
+    assert rows(write(tmp_path / "b.txt", "no line break")) == [{"text": "no line break"}]
+    with pytest.raises(ConfigError, match="the file has no rows"):
+        rows(write(tmp_path / "c.txt", "\n \n"))
+
+
 def test_a_byte_order_mark_is_read_over(tmp_path: Path) -> None:
     assert rows(write(tmp_path / "a.jsonl", b'\xef\xbb\xbf{"id": 1}\n')) == [{"id": 1}]
     assert rows(write(tmp_path / "a.csv", b"\xef\xbb\xbfid\n1\n")) == [{"id": "1"}]
@@ -90,7 +98,7 @@ def test_a_byte_order_mark_is_read_over(tmp_path: Path) -> None:
         ("a.csv", 'id,text\n1,"open\n', "not valid CSV"),
         ("a.csv", b"id\n\xff\n", "a.csv: not UTF-8"),
         ("a.parquet", "PAR1 not really", "a.parquet: not valid Parquet"),
-        ("a.txt", "x", "a.txt: unknown kind of file '.txt'; rows are read from .jsonl, .json, .csv, .parquet"),
+        ("a.xml", "x", "a.xml: unknown kind of file '.xml'; rows are read from .jsonl, .json, .csv, .parquet"),
         ("a", "x", "unknown kind of file ''"),
     ],
 )

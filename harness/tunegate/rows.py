@@ -1,4 +1,4 @@
-"""Rows of JSONL, JSON, CSV, Parquet files and `datasets` folders, one at a time, with their numbers."""
+"""Rows of JSONL, JSON, CSV, Parquet and text files and `datasets` folders, one at a time, with their numbers."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Row = dict[str, Any]
 
 
 def read_rows(path: Path, split: str | None = None) -> Iterator[tuple[int, Row]]:
-    """Yield (line or row number, row) of a `.jsonl`, `.json`, `.csv`, `.parquet` file or a `datasets` folder.
+    """Yield (line or row number, row) of a `.jsonl`, `.json`, `.csv`, `.parquet`, `.txt` file or a `datasets` folder.
 
-    Rows are read one at a time. A `.json` file holds one list of objects. Raises ConfigError for anything else, with
-    the line at fault.
+    Rows are read one at a time. A `.json` file holds one list of objects; in a `.txt` file blank lines stand between
+    documents, each a row with the one field `text`. Raises ConfigError for anything else, with the line at fault.
     """
     if os.path.isdir(path):  # unlike Path.is_dir, False for a name that no file can have
         return _dataset_rows(path, split)
@@ -32,6 +32,7 @@ def read_rows(path: Path, split: str | None = None) -> Iterator[tuple[int, Row]]
         ".json": _json_rows,
         ".csv": _csv_rows,
         ".parquet": _parquet_rows,
+        ".txt": _text_rows,
     }
     reader = readers.get(path.suffix.lower())
     if reader is None:
@@ -73,6 +74,19 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
                     f"{path}:{number}: longer than {MAX_LINE_CHARS / 2**20:.0f} Mi characters; one row a line"
                 )
             yield number, line
+
+
+def _text_rows(path: Path) -> Iterator[tuple[int, Row]]:
+    first, document = 0, list[str]()
+    for number, line in _lines(path):
+        if line.strip():
+            first = first if document else number
+            document.append(line.rstrip("\r\n"))
+        elif document:
+            yield first, {"text": "\n".join(document).strip()}
+            document = []
+    if document:
+        yield first, {"text": "\n".join(document).strip()}
 
 
 def _object(text: str, where: str) -> Row:
