@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.open_model import find_model
 from tunegate.rows import Row, read_rows
 from tunegate.training import TrainJob
+from tunegate_trainers import freezing
 from tunegate_trainers.task import Task
 
 Log = list[dict[str, Any]]
@@ -37,10 +38,14 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows ready for TRL, and the line numbers of those that do not fit `max_length`."""
+    """Rows ready for TRL, and the line numbers of those that do not fit `max_length`.
+
+    `facts` is what else the summary tells of them.
+    """
 
     kept: list[Row]
     dropped: list[int]
+    facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 def run(task: Task, build: Callable[[Task, Loaded], Built]) -> tuple[Log, Summary]:
@@ -49,6 +54,7 @@ def run(task: Task, build: Callable[[Task, Loaded], Built]) -> tuple[Log, Summar
     score_completions_only()
     loaded = load(job)
     trainer, rows = build(task, loaded)
+    freezing.freeze(trainer, job.train)
     watch(trainer)
     trainer.train()
     check_finite(trainer.model, trainer.state.global_step)
@@ -100,9 +106,7 @@ def lora_config(peft: Mapping[str, Any]) -> Any:
 
 def _continued(base: Any, folder: Path, peft: Mapping[str, Any]) -> Any:
     """The adapter of the stage before, trainable; its shape is what it is, so `peft` must not ask for another."""
-    from peft import PeftModel
-
-    model = PeftModel.from_pretrained(base, str(folder), is_trainable=True)
+    model = loading.put_adapter(base, folder, is_trainable=True)
     config = model.peft_config["default"].to_dict()
     for name, asked in peft.items():
         if name != "target_modules" and config.get(name) != asked:
@@ -145,17 +149,24 @@ def arguments(job: TrainJob) -> dict[str, Any]:
     return defaults | dict(job.args) | {"output_dir": str(partial(job)), "seed": job.seed}
 
 
-def fit_rows(job: TrainJob, tokenizer: Any, max_length: int | None, keys: Sequence[str]) -> Rows:
+def fit_rows(
+    job: TrainJob,
+    tokenizer: Any,
+    max_length: int | None,
+    keys: Sequence[str],
+    shape: Callable[[Row], Row] | None = None,
+) -> Rows:
     """Read the job's rows, put them into TRL's format, and leave out those longer than `max_length` tokens.
 
-    TRL would cut such rows without a word. `keys` names the fields of a row, the first being the prompt.
+    TRL would cut such rows without a word. `keys` names the fields of a row, the first being the prompt. `shape` makes
+    of such a row the prompt and completion that are trained on, where they are not these fields as they stand.
     """
-    completions = keys[1:]
+    completions = keys[1:] if shape is None else ("completion",)
     kept: list[Row] = []
     dropped: list[int] = []
     for number, row in read_rows(Path(job.data)):
-        _check_row(row, keys, f"{job.data}:{number}")
-        formatted = to_trl(row, completions, tokenizer)
+        check_row(row, keys, f"{job.data}:{number}")
+        formatted = to_trl(row if shape is None else shape(row), completions, tokenizer)
         if max_length is not None and _length(formatted, completions, tokenizer) > max_length:
             dropped.append(number)
         else:
@@ -167,7 +178,8 @@ def fit_rows(job: TrainJob, tokenizer: Any, max_length: int | None, keys: Sequen
     return Rows(kept, dropped)
 
 
-def _check_row(row: Row, keys: Sequence[str], where: str) -> None:
+def check_row(row: Row, keys: Sequence[str], where: str) -> None:
+    """Raise ConfigError for a row that lacks one of its fields, or holds something else than text there."""
     for key in keys:
         if key not in row:
             raise ConfigError(f"{where}: {key!r} is missing; a row has {', '.join(keys)}")
@@ -204,7 +216,8 @@ def save(model: Any, tokenizer: Any, job: TrainJob) -> None:
         model = model.merge_and_unload() if job.save == "merged" else model
     with loading.quiet_transformers():
         model.save_pretrained(folder)
-        model.generation_config.save_pretrained(folder)
+        if model.can_generate():
+            model.generation_config.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     shutil.rmtree(job.output, ignore_errors=True)
     folder.replace(job.output)
@@ -238,6 +251,7 @@ def _summary(trainer: Any, rows: Rows, log: Log) -> Summary:
         "rows": len(rows.kept),
         "rows_dropped": len(rows.dropped),
         "dropped_rows": rows.dropped,
+        **rows.facts,
         "tokens": int(tokens[-1]) if tokens else None,
         "steps": trainer.state.global_step,
         "epochs": trainer.state.epoch,

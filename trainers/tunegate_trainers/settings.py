@@ -16,8 +16,9 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 
 from tunegate.exceptions import ConfigError, MissingExtra, nearest
+from tunegate_trainers import freezing
 
-METHODS = {name: f"tunegate_trainers.{name}" for name in ("sft", "dpo")}
+METHODS = {name: f"tunegate_trainers.{name}" for name in ("cpt", "sft", "dpo", "reward")}
 """Method to module: each has `Options` (a `task.MethodOptions`) and `train(task)`, and imports no library on import."""
 
 _TRAINING_ARGUMENTS = (("transformers", "training_args.py"), ("trl", "trainer/base_config.py"))
@@ -41,6 +42,10 @@ class Settings(Protocol):
     def args(self) -> Mapping[str, Any]: ...
     @property
     def peft(self) -> Mapping[str, Any] | None: ...
+    @property
+    def save(self) -> str: ...
+    @property
+    def train(self) -> Any: ...
 
 
 def validate(settings: Settings) -> Any:
@@ -48,6 +53,8 @@ def validate(settings: Settings) -> Any:
     options = read_options(settings.method, settings.options)
     validate_args(settings.method, settings.args, options.args_file)
     validate_peft(settings.peft)
+    freezing.check(settings.train, settings.peft)
+    options.check(settings)
     return options
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from tunegate.exceptions import ConfigError
 from tunegate.suites import Suite
 from tunegate.training import TrainJob
+from tunegate_trainers.settings import Settings
 
 OpenSuite = Callable[[Mapping[str, Any]], Suite]
 """From a reference in `TrainJob.suites` to the suite."""
@@ -35,6 +36,9 @@ class MethodOptions(BaseModel):
     def args_file(self) -> str | None:
         """The same, where it depends on the options."""
         return self.config_file
+
+    def check(self, settings: Settings) -> None:
+        """Raise ConfigError when the method cannot train with what else the stage says."""
 
 
 @dataclass(frozen=True, slots=True)

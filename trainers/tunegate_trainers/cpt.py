@@ -1,0 +1,99 @@
+"""Continued pre-training: the model reads plain text of its new domain (TRL's SFTTrainer, packed).
+
+A document is trained as `perplexity` asks for it: after the begin-of-text token, with the end-of-text token behind it.
+Several are packed into one row of `max_length` tokens, each with positions of its own from 0; from these transformers
+makes an attention mask, on CPUs too, so that no token sees another document (tests/test_method_cpt.py measures it).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from tunegate.exceptions import ConfigError
+from tunegate.prompting import context_free, plain_ids
+from tunegate.rows import read_rows
+from tunegate_trainers import common
+from tunegate_trainers.settings import Settings
+from tunegate_trainers.task import MethodOptions, Task
+
+ROW = ("text",)
+
+
+class Options(MethodOptions):
+    """How documents are cut."""
+
+    config_file = "trainer/sft_config.py"
+
+    chunk_tokens: Annotated[int, Field(ge=2)] | None = None
+    """Documents of more tokens are cut into chunks of so many, and nothing is left out. Default: `args.max_length`."""
+
+    def check(self, settings: Settings) -> None:
+        args = settings.args
+        if args.get("packing_strategy", "bfd_split") == "wrapped":
+            raise ConfigError("args.packing_strategy: 'wrapped' lets a document see the one before it; leave it out")
+        length = args.get("max_length", 1024)
+        if length is None:
+            raise ConfigError("args.max_length: a number was expected: documents are packed into rows of so many tokens")
+        if self.chunk_tokens is not None and self.chunk_tokens > length:
+            raise ConfigError(f"options.chunk_tokens: {self.chunk_tokens} is more than args.max_length, {length}")
+
+
+PACKED = {
+    "packing": True,
+    "packing_strategy": "bfd_split",
+    # A batch of packed rows becomes one long row, whose attention costs the square of its length: one at a time.
+    "per_device_train_batch_size": 1,
+    "gradient_accumulation_steps": 8,
+}
+"""Where the stage's `args` say nothing else; eight rows a step is TRL's own default."""
+
+
+def train(task: Task) -> tuple[common.Log, common.Summary]:
+    """Train on rows of text; every token but the begin-of-text counts towards the loss, once. Returns (log, summary)."""
+    return common.run(task, build)
+
+
+def build(task: Task, loaded: common.Loaded) -> common.Built:
+    """The trainer, not yet started."""
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer  # pyright: ignore[reportPrivateImportUsage]
+
+    config = SFTConfig(**PACKED | common.arguments(task.job))
+    rows, cut = _chunked(Path(task.job.data), loaded.tokenizer, task.options.chunk_tokens or config.max_length)
+    trainer = SFTTrainer(
+        model=loaded.model,
+        args=config,
+        train_dataset=Dataset.from_dict({"input_ids": cut}),
+        processing_class=loaded.tokenizer,
+        peft_config=loaded.peft_config,
+    )
+    return trainer, rows
+
+
+def _chunked(data: Path, tokenizer: Any, size: int) -> tuple[common.Rows, list[list[int]]]:
+    """The rows, all of them kept, and their tokens in chunks of at most `size`."""
+    kept: list[common.Row] = []
+    cut: list[list[int]] = []
+    for number, row in read_rows(data):
+        common.check_row(row, ROW, f"{data}:{number}")
+        kept.append(row)
+        cut += chunks(document_ids(tokenizer, row["text"]), size)
+    return common.Rows(kept, [], {"chunks": len(cut)}), cut
+
+
+def document_ids(tokenizer: Any, text: str) -> list[int]:
+    """A document between the begin-of-text and the end-of-text token."""
+    end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+    return [*context_free(tokenizer), *plain_ids(tokenizer, text), *end]
+
+
+def chunks(ids: list[int], size: int) -> list[list[int]]:
+    """Cut into chunks of at most `size` tokens.
+
+    Each begins with the last token of the one before, whose loss does not count: so every token but the first of a
+    document is predicted exactly once.
+    """
+    return [ids[start : start + size] for start in range(0, max(len(ids) - 1, 1), size - 1)]
