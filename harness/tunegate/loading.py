@@ -100,16 +100,18 @@ def load_tokenizer(*folders: Path) -> Any:
             raise CannotJudge(f"{folder}: the tokenizer cannot be loaded: {one_line(error)}") from error
 
 
-def load_weights(folder: Path, dtype: Any) -> Any:
-    """The causal language model of a folder without adapter, on the CPU, ready to answer.
+def load_weights(folder: Path, dtype: Any, auto_class: str = "AutoModelForCausalLM") -> Any:
+    """The model of a folder without adapter, on the CPU, ready to answer; `auto_class` is transformers' for its kind.
 
     Refuses pickled weights, damaged files, and files that leave part of the network without weights: transformers
     would fill that part with random numbers and only warn.
     """
     check_weight_files(folder)
+    if auto_class == "AutoModelForCausalLM" and is_reward_model(folder):
+        raise ConfigError(f"{folder}: a reward model: it scores answers and gives none; name a language model")
     with quiet_transformers() as transformers:
         try:
-            model, loaded = transformers.AutoModelForCausalLM.from_pretrained(
+            model, loaded = getattr(transformers, auto_class).from_pretrained(
                 folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **LOCAL
             )
         except Exception as error:  # whatever it is, there is no model to judge
@@ -125,13 +127,37 @@ def load_weights(folder: Path, dtype: Any) -> Any:
 
 def load_adapter(base: Any, folder: Path) -> Any:
     """The base model with a PEFT adapter merged into its weights, which makes every later step cheaper."""
+    return put_adapter(base, folder).merge_and_unload().eval()
+
+
+def put_adapter(base: Any, folder: Path, *, is_trainable: bool = False) -> Any:
+    """The base model under a PEFT adapter; one that was made for another network is refused.
+
+    Left alone, PEFT would pass over the parts of the adapter that fit nowhere, and only warn.
+    """
     check_weight_files(folder)
-    peft = hf_import("peft")
+    if read_config(folder / ADAPTER_CONFIG).get("task_type") == "SEQ_CLS":
+        raise ConfigError(f"{folder}: the adapter of a reward model; merge it into its base model and name that folder")
+    peft, safetensors = hf_import("peft"), hf_import("safetensors")
     try:
         with quiet_transformers():
-            return peft.PeftModel.from_pretrained(base, str(folder), is_trainable=False).merge_and_unload().eval()
+            model = peft.PeftModel.from_pretrained(base, str(folder), is_trainable=is_trainable)
+            wanted = set(peft.get_peft_model_state_dict(model, save_embedding_layers=False))
+        with safetensors.safe_open(str(folder / "adapter_model.safetensors"), framework="pt") as file:
+            given = {key for key in file.keys() if not key.endswith(_EMBEDDINGS)}  # noqa: SIM118
     except Exception as error:
         raise CannotJudge(f"{folder}: the adapter cannot be put on its base model: {one_line(error)}") from error
+    strange = sorted(given ^ wanted)
+    if strange:
+        raise CannotJudge(
+            f"{folder}: the adapter is for another base model: {len(strange)} of its parts have no place there, or are "
+            f"missing, the first is {strange[0]}; put its own base model under it"
+        )
+    return model
+
+
+_EMBEDDINGS = ("embed_tokens.weight", "lm_head.weight")
+"""What PEFT may save beside an adapter when the vocabulary grew."""
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -193,6 +219,12 @@ def _check_named(path: Path, key: str, named: set[str], present: set[str]) -> No
 def is_adapter(folder: Path) -> bool:
     """Whether a folder holds a PEFT adapter, which needs a base model to answer."""
     return (folder / ADAPTER_CONFIG).exists()
+
+
+def is_reward_model(folder: Path) -> bool:
+    """Whether a folder holds a model that scores answers, instead of one that gives them."""
+    architectures: Any = read_config(folder / "config.json").get("architectures") or []
+    return any(str(name).endswith("ForSequenceClassification") for name in architectures)
 
 
 def one_line(error: BaseException) -> str:

