@@ -1,0 +1,65 @@
+"""Training the upper layers only: `train: {last_n_layers: N, unfreeze_every: S}`.
+
+Trained are the last N transformer layers and what comes after them, the final norm and an output head of its own. A
+head that shares its weights with the input embeddings stays frozen: to train it would be to train the bottom of the
+network as well, and the backward pass would have to go all the way down.
+
+Gradual unfreezing begins with the last layer alone and adds one every S steps (J. Howard and S. Ruder, ACL 2018,
+328-339).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tunegate.exceptions import ConfigError
+
+
+def check(train: Any, peft: Mapping[str, Any] | None) -> None:
+    """Raise ConfigError for a `train` that contradicts `peft`: an adapter is trained, or the weights themselves."""
+    if train is not None and peft is not None:
+        key = "train: full" if train == "full" else "train.last_n_layers"
+        raise ConfigError(f"{key}: trains the model's own weights, `peft` an adapter beside them; give one of the two")
+
+
+def freeze(trainer: Any, train: Any) -> None:
+    """Have a trainer that is not yet started train as `train` (`TrainJob.train`) says; `full` and None change nothing.
+
+    Raises ConfigError where the model has fewer layers than that.
+    """
+    if not isinstance(train, Mapping):
+        return
+    count, every = train["last_n_layers"], train.get("unfreeze_every")  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    layers = layers_of(trainer.model)
+    if count > len(layers):
+        raise ConfigError(f"train.last_n_layers: expected at most {len(layers)}, the model's layers, got {count}")
+    if every is not None and count == 1:
+        raise ConfigError("train.unfreeze_every: with one layer there is nothing to unfreeze; raise last_n_layers")
+    trained = [*layers[-count:], *_above(trainer.model, layers)]
+    trainer.model.requires_grad_(False)
+    for part in trained:
+        part.requires_grad_(True)
+    if every is not None:
+        from tunegate_trainers.unfreezing import GradualUnfreezing
+
+        trainer.add_callback(GradualUnfreezing(layers[-count:], every))
+
+
+def layers_of(model: Any) -> list[Any]:
+    """The transformer layers, lowest first: the longest list of modules of one class."""
+    from torch.nn import ModuleList
+
+    lists = [list(module) for module in model.modules() if isinstance(module, ModuleList)]
+    alike = [layers for layers in lists if len({type(layer) for layer in layers}) == 1]
+    if not alike:
+        raise ConfigError(f"train.last_n_layers: a {type(model).__name__} has no list of layers; use `train: full`")
+    return max(alike, key=len)
+
+
+def _above(model: Any, layers: list[Any]) -> list[Any]:
+    """The weights that a model lists after its layers. Shared ones are listed where they come first, which is below."""
+    inside = {id(weights) for layer in layers for weights in layer.parameters()}
+    listed = list(model.parameters())
+    last = max(position for position, weights in enumerate(listed) if id(weights) in inside)
+    return listed[last + 1 :]
