@@ -27,6 +27,7 @@ CHECKS = {
     "regex": "tunegate_suites.text:Regex",
     "json": "tunegate_suites.json_check:Json",
     "choice": "tunegate_suites.choice:Choice",
+    "perplexity": "tunegate_suites.perplexity:Perplexity",
     "rouge1": "tunegate_suites.rouge:Rouge",
     "rouge2": "tunegate_suites.rouge:Rouge",
     "rougeL": "tunegate_suites.rouge:Rouge",

