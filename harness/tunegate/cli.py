@@ -12,11 +12,22 @@ import os
 import shlex
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from tunegate import __version__
 from tunegate.exceptions import TunegateError, nearest
+
+DTYPES = ("auto", "float32", "bfloat16")
+ADVISE_FLAGS = {
+    "--improve": ("WHAT", "language, knowledge, task or behaviour"),
+    "--data": ("KIND=ROWS,…", "what there is, say labelled=800,raw=200000 (raw text in words)"),
+    "--model-kind": ("KIND", "base or instruct"),
+    "--model": ("MODEL", "the base model (default: a name to fill in)"),
+    "--budget": ("BUDGET", "cpu, gpu or more"),
+    "--licence": ("NEED", "any, commercial or open: what the result must allow"),
+}
+"""What `tunegate advise` asks, where it is not told."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -49,6 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
     init = command("init", "write a starter project")
     init.add_argument("folder", nargs="?", default=".", help="where to write it (default: here)")
     init.add_argument("--example", metavar="NAME", help="copy a shipped example instead: gene-expert")
+    init.add_argument("--recipe", metavar="NAME", help="journey, generalize, sft or preference, explained line by line")
 
     check = command("check", "validate a pipeline or suite file with all it names; train nothing")
     check.add_argument("file", nargs="?", default="tunegate.yaml", help="default: tunegate.yaml")
@@ -77,9 +89,7 @@ def build_parser() -> argparse.ArgumentParser:
     gate.add_argument("--accept", type=int, metavar="K", help="how many must pass (default: the share in the plan)")
     gate.add_argument("--curtail", action="store_true", help="stop asking when the verdict can no longer change")
     gate.add_argument("--seed", type=int, default=0, help="seed of the draw (default: 0)")
-    gate.add_argument(
-        "--dtype", choices=("auto", "float32", "bfloat16"), help="number type of a local model (default: auto)"
-    )
+    gate.add_argument("--dtype", choices=DTYPES, help="number type of a local model (default: auto)")
     gate.add_argument("--batch-size", type=int, metavar="N", help="cases per batch of a local model")
     gate.add_argument("--run", metavar="FOLDER", help="record folder (default: tunegate-runs/SUITE-KEY)")
     gate.add_argument("--junit", metavar="FILE", help="also write JUnit XML")
@@ -121,7 +131,37 @@ def build_parser() -> argparse.ArgumentParser:
     verify = command("verify", "say whether a model is promoted, and which gates it passed")
     verify.add_argument("model", help="model folder, or an alias such as production")
     verify.add_argument("--registry", metavar="FOLDER", default="registry", help="default: registry")
+    _choosing(command)
     return parser
+
+
+def _choosing(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
+    """The commands that help to choose: which way, which base model, which of two results."""
+    advise = command("advise", "say which stages to train for what you want and have, and write the pipeline file")
+    for flag, (metavar, summary) in ADVISE_FLAGS.items():
+        advise.add_argument(flag, metavar=metavar, help=summary)
+    advise.add_argument("--out", metavar="FILE", help="write the pipeline file here (never over one that exists)")
+
+    bake = command("bake-off", "gate several base models on the same cases, before anything is trained")
+    bake.add_argument("models", nargs="+", metavar="MODEL", help="as for `tunegate gate`")
+    bake.add_argument("--suite", metavar="FILE", required=True, help="suite file, or builtin:NAME")
+    bake.add_argument("--draw", type=int, metavar="N", help="how many cases to draw (default: the suite's plan)")
+    bake.add_argument("--seed", type=int, default=0, help="seed of the draw (default: 0)")
+    bake.add_argument("--dtype", choices=DTYPES, help="number type of local models (default: auto)")
+    bake.add_argument("--batch-size", type=int, metavar="N", help="cases per batch of a local model")
+    bake.add_argument(
+        "--run", metavar="FOLDER", help="where the gates' records lie (default: tunegate-runs/bake-off-…)"
+    )
+    bake.add_argument("--report", metavar="FILE", help="also write a page with a picture, pass rate against size")
+
+    compare = command("compare", "hold two models' answers to the same cases against each other")
+    place = "folder of a run or gate, RUN@STAGE, RUN@STAGE#ATTEMPT, RUN@base, or a model whose gates are on record"
+    compare.add_argument("a", metavar="A", help=place)
+    compare.add_argument("b", metavar="B", help="the same; the differences are those of B")
+    compare.add_argument("--max-drop", type=float, metavar="POINTS", help="exit with 1 when B passes so many fewer")
+    compare.add_argument(
+        "--records", metavar="FOLDER", default="tunegate-runs", help="records of gates (default: tunegate-runs)"
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -132,7 +172,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         from tunegate import commands
 
-        handler: Any = getattr(commands, options.command)
+        handler: Any = getattr(commands, options.command.replace("-", "_"))
         return int(handler(options))
     except TunegateError as error:
         return _fail(options, str(error), error.exit_code)

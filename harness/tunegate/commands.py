@@ -12,6 +12,7 @@ from typing import Any
 
 from tunegate import console, starter
 from tunegate.check_command import pipeline_facts, print_check, suite_facts
+from tunegate.compare_command import compare_records
 from tunegate.event_log import EVENTS, RunLog
 from tunegate.evidence import recheck_all
 from tunegate.exceptions import CannotJudge, ConfigError
@@ -193,6 +194,16 @@ def _gate_reports(options: Namespace, result: GateRunResult, plan: GatePlan) -> 
     if html is None and junit is None and markdown is None:
         return None
     return _write_reports(read_run(result.folder), html, junit, markdown)
+
+
+# --- compare, bake-off, advise -------------------------------------------------------------------------------------
+
+
+def compare(options: Namespace) -> int:
+    """Hold two models' answers against each other."""
+    from tunegate.open_model import model_sha256
+
+    return compare_records(options, model_sha256)
 
 
 # --- judge ---------------------------------------------------------------------------------------------------------
