@@ -111,13 +111,20 @@ def continuation_log_likelihoods(
             state.keep(torch.tensor(parents, device=logits.device))
             ids, real = _right_padded([option[:-1] for option in options], longest - 1, logits.device)
             targets, _ = _right_padded([option[1:] for option in options], longest - 1, logits.device)
-            logs = torch.log_softmax(_advance(model, state, ids, real=real).float(), dim=-1)
-            chosen = logs.gather(-1, targets[..., None])[..., 0]
+            logits = _advance(model, state, ids, real=real)
+            chosen = torch.stack([_log_probabilities(*row) for row in zip(logits, targets, strict=True)])
             totals = totals + torch.where(real.bool(), chosen, 0.0).sum(-1)
         if not torch.isfinite(totals).all():
             raise NotFinite("the model's log-likelihoods are not finite numbers; its weights may have diverged")
     values: Iterator[float] = iter(totals.tolist())
     return [[next(values) for _ in options] for options in continuations]
+
+
+def _log_probabilities(logits: Any, targets: Any) -> Any:
+    """Of each target under its own logits; row by row, since the logits of a batch of texts fill gigabytes."""
+    import torch
+
+    return torch.log_softmax(logits.float(), dim=-1).gather(-1, targets[..., None])[..., 0]
 
 
 def prefill(model: Any, prompts: Sequence[Sequence[int]]) -> tuple[Any, _State]:

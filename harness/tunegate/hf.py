@@ -22,6 +22,7 @@ from tunegate.models import ChoiceScore, GenerationSettings, Response
 
 BATCH_SIZE_CPU, BATCH_SIZE_GPU = 32, 128
 BATCH_TOKENS = 65_536  # prompt tokens in a batch, padding included: keeps long prompts from filling the memory
+BATCH_SCORED = 8_192  # scored tokens in a batch: each takes a number for every entry of the vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,12 @@ class _Job:
     length: int
     prompt: list[int]
     choices: list[list[int]]
+
+    @property
+    def batch(self) -> int:
+        """How many like it fit into a batch; at least this one does."""
+        scored = max(map(len, self.choices), default=0) * len(self.choices)
+        return max(1, min(BATCH_TOKENS // self.length, BATCH_SCORED // max(scored, 1)))
 
 
 _Work = Callable[[Sequence[_Job]], Iterator[tuple[int, Response]]]
@@ -148,7 +155,7 @@ class HFModel:
         todo = sorted(jobs, key=lambda job: (-job.length, job.prompt))
         limit = size = self.batch_size
         while todo:
-            batch = todo[: min(size, max(1, BATCH_TOKENS // todo[0].length))]
+            batch = todo[: min(size, todo[0].batch)]
             waiting = {job.index: job for job in batch}
             del todo[: len(batch)]
             try:
