@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 CI_TIMING ?= --durations=10
 
-.PHONY: help demo test test-all lint bench readme clean
+.PHONY: help demo journey test test-all lint bench readme clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,6 +29,10 @@ demo: $(VENV)/demo-ready  ## fine-tune a real model until it passes its gates, a
 	@test -e demo/tunegate.yaml || $(BIN)/tunegate init demo --example gene-expert
 	$(BIN)/tunegate run demo/tunegate.yaml
 
+journey: $(VENV)/demo-ready  ## the whole way: cpt, sft, explain, dpo, kto on real data, every gate on (about half an hour)
+	@test -e journey/tunegate.yaml || $(BIN)/tunegate init journey --recipe journey
+	$(BIN)/tunegate run journey/tunegate.yaml
+
 test: $(VENV)/dev-ready  ## the fast tests
 	$(BIN)/python -m pytest -q -n 2 $(CI_TIMING)
 
@@ -43,8 +47,8 @@ lint: $(VENV)/dev-ready  ## ruff and pyright
 bench: $(VENV)/dev-ready  ## ratios within one run: start-up, 100,000 stored answers, a report of 2,000 cases, generation
 	$(BIN)/python -m tests.bench
 
-clean:  ## remove the environment, the demo and its run
-	rm -rf $(VENV) demo
+clean:  ## remove the environment, the demo, the journey and their runs
+	rm -rf $(VENV) demo journey
 
 readme:  ## bring the tree in README.md and docs/checks.md up to date
 	$(BIN)/python -m tests.readme_tree
