@@ -31,6 +31,15 @@ stages:
   - {{name: align, method: rlhf, data: train.jsonl, gates: [facts], options: {{reward: {{stage: taste}}}}}}
 promote: {{to: production, registry: registry}}
 """
+SCORER_ALONE = f"""\
+name: small
+model: base
+suites:
+  pairs: {SUITE}
+stages:
+  - {{name: taste, method: reward, data: pairs.jsonl, gates: [pairs]}}
+promote: {{to: production, registry: registry}}
+"""
 SKILLS = {"shots#1": 0.3, "sft#1": 1.0, "taste#1": 1.0, "align#1": 1.0}
 
 
@@ -144,6 +153,17 @@ def test_a_pipeline_ends_with_a_model_to_go_on_with(path: Path) -> None:
         ConfigError, match="'taste', whose method reward makes no model to go on with"
     ):
         load(path)
+
+
+def test_a_pipeline_may_train_a_reward_model_alone(tmp_path: Path) -> None:
+    path = write_pipeline(tmp_path / "project", SCORER_ALONE)
+    run = carry_out(path, tools(SKILLS))
+    assert run.verdict is Verdict.PASS
+    assert run.promotions[0]["model_sha256"] == weights(run, "taste")
+    assert {gate["stage"] for gate in attest(run, check_gates(run))["gates"]} == {"taste"}
+    recheck_all(run)
+    failed = carry_out(write_pipeline(tmp_path / "other", SCORER_ALONE), tools({"taste#1": 0.0}))
+    assert failed.verdict is Verdict.FAIL
 
 
 def test_plain_text_is_not_asked_for_a_diagnosis(tmp_path: Path) -> None:

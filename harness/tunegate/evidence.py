@@ -92,7 +92,7 @@ def check_gates(run: RunRecord, today: date | None = None) -> AttemptRecord:
     chain, a scorer or a baseline, must have begun with them too.
     """
     stages = _passed_stages(run)
-    weights, final = run.start.get("model_sha256"), None
+    weights = run.start.get("model_sha256")
     for stage in stages:
         if not stage.attempts or not stage.required_gates:
             raise CannotJudge(f"stage {stage.name!r}: no attempt or no required gate is on record")
@@ -101,10 +101,10 @@ def check_gates(run: RunRecord, today: date | None = None) -> AttemptRecord:
             raise Tampered(f"stage {stage.name!r} did not begin with the weights that the step before it ended with")
         _check_attempt(run, stage, attempt, today)
         if stage.role == "step":
-            weights, final = attempt.model_sha256, attempt
-    if final is None:
+            weights = attempt.model_sha256
+    if run.goal is None:
         raise NotPromotable("the run has no stage; only a model that a pipeline trained and gated can be promoted")
-    return final
+    return run.goal.attempts[max(run.goal.attempts)]
 
 
 def _passed_stages(run: RunRecord) -> list[StageRecord]:
@@ -234,7 +234,7 @@ def attest(run: RunRecord, attempt: AttemptRecord) -> dict[str, Any]:
     `gates` holds the gates that the pipeline required of these weights; `other_gates` what else they were asked, with
     its verdict, which nothing depended on.
     """
-    required = required_draws(run, [stage for stage in run.stages.values() if stage.role == "step"][-1], attempt)
+    required = required_draws(run, run.goal, attempt) if run.goal else {}
     decided = _decided(attempt)
     return {
         "format": FORMAT,

@@ -168,6 +168,12 @@ class RunRecord:
     faults: list[str] = field(default_factory=list[str])
     digest: str = ""
 
+    @property
+    def goal(self) -> StageRecord | None:
+        """The stage whose model the run is for: the last step; of a run without steps, the last scorer."""
+        by_role = {stage.role: stage for stage in self.stages.values()}
+        return by_role.get("step") or by_role.get("scorer")
+
     def all_gates(self) -> list[GateRecord]:
         """Every gate of every attempt, in order; or the gates of a gate run alone."""
         attempts = [attempt for stage in self.stages.values() for attempt in stage.attempts.values()]

@@ -58,7 +58,8 @@ class PipelineSpec(Spec):
             if names.count(name) > 1:
                 raise PydanticCustomError("twice", "two stages have the name '{name}'", {"name": name})
         last = self.stages[-1]
-        if METHODS[last.method].role != "step":
+        only_scores = all(METHODS[stage.method].role == "scorer" for stage in self.stages)
+        if METHODS[last.method].role != "step" and not only_scores:
             message = "the last stage is '{name}', whose method {method} makes no model to go on with; end with another"
             raise PydanticCustomError("last", message, {"name": last.name, "method": last.method})
         return self
