@@ -136,6 +136,8 @@ def _texts_of(case: Case) -> Iterator[tuple[str, str]]:
     yield "prompt", asked(case.prompt)
     if case.context is not None:
         yield "context", case.context
+    if len(case.choices) == 1:  # no choice at all, but a text to be scored (`perplexity`)
+        yield "context", case.choices[0]
     for reference in case.references:
         yield "reference", reference
 
