@@ -112,6 +112,9 @@ def build_parser() -> argparse.ArgumentParser:
     leakage.add_argument("--suite", metavar="FILE", required=True, action="append", help="suite file, or builtin:NAME")
     leakage.add_argument("--embed", type=float, metavar="COSINE", help="compare by meaning too, 0.95 for instance")
 
+    suite = command("suite", "make suites that ask whether a model understands")
+    _add_suite_actions(suite)
+
     report = command("report", "write the report of a run")
     report.add_argument("run", help="run folder")
     report.add_argument("--html", metavar="FILE", help="default: report.html in the run folder")
@@ -162,6 +165,34 @@ def _choosing(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
     compare.add_argument(
         "--records", metavar="FOLDER", default="tunegate-runs", help="records of gates (default: tunegate-runs)"
     )
+
+
+def _add_suite_actions(suite: argparse.ArgumentParser) -> None:
+    actions = suite.add_subparsers(dest="action", metavar="ACTION", required=True)
+
+    def action(name: str, summary: str) -> argparse.ArgumentParser:
+        sub = actions.add_parser(name, help=summary, description=summary[:1].upper() + summary[1:] + ".")
+        # Without a default of its own, which would undo a --json that stands before the action.
+        sub.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print one JSON object")
+        return sub
+
+    expand = action("expand", "write each case with changed copies of it as a group, by rules")
+    expand.add_argument("suite", help="suite file, builtin:NAME, or a suite of a pipeline file as FILE#NAME")
+    expand.add_argument("--rules", metavar="FILE", required=True, help="rules file; package:NAME/… lies in a package")
+    expand.add_argument("--out", metavar="FILE", required=True, help="suite file to write; its cases go beside it")
+
+    cue = action("cue", "write training rows with a spurious cue, and cases that show whether a model learned it")
+    cue.add_argument("train", metavar="TRAIN_FILE", help="rows to choose training rows from")
+    cue.add_argument("gate", metavar="GATE_FILE", help="rows to choose cases from")
+    cue.add_argument("--cue", metavar="NAME", required=True, help="present, length or cluster")
+    cue.add_argument("--text", metavar="TEMPLATE", required=True, help='what has the cue or not, say "{sentence}"')
+    cue.add_argument("--label", metavar="FIELD=VALUE", required=True, help="the label that the cue is to go with")
+    cue.add_argument(
+        "--strength", type=float, default=1.0, metavar="S", help="phi of cue and label, 0 to 1 (default: 1)"
+    )
+    cue.add_argument("--rows", type=int, metavar="N", help="training rows (default: as many as the strength allows)")
+    cue.add_argument("--seed", type=int, default=0, help="default: 0")
+    cue.add_argument("--out", metavar="FOLDER", required=True, help="where train.jsonl and gate.jsonl are written")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -34,11 +34,14 @@ from tunegate.responses import load_responses
 from tunegate.run import PipelineRun, promote_and_record
 from tunegate.schema import PipelineSpec
 from tunegate.stage_run import Tools
+from tunegate.suite_command import print_cue_data, print_expansion
 from tunegate.suites import Suite, load_suite
 from tunegate.training import SubprocessTrainer
 from tunegate.versions import installed_versions
 from tunegate.yaml_file import load_yaml
 
+Show = Callable[[Mapping[str, Any]], None]
+"""Prints what a command found."""
 MAX_REPORT_CASES = 5000
 """Gates of more cases get a report only when one is asked for: the page would be slow, and 100 MB large."""
 
@@ -229,6 +232,42 @@ def judge(options: Namespace) -> int:
     else:
         console.print_judge(facts)
     return 0 if facts["admitted"] else 1
+
+
+# --- suite ---------------------------------------------------------------------------------------------------------
+
+
+def suite(options: Namespace) -> int:
+    """Write a suite of groups, or the rows of a spurious cue."""
+    facts, show = _expanded(options) if options.action == "expand" else _cue_data(options)
+    if options.json:
+        console.show_json(facts)
+    else:
+        show(facts)
+    return 0
+
+
+def _expanded(options: Namespace) -> tuple[dict[str, Any], Show]:
+    from tunegate_suites.expand_file import expand_file
+
+    return expand_file(options.suite, options.rules, Path(options.out), _build_check()), print_expansion
+
+
+def _cue_data(options: Namespace) -> tuple[dict[str, Any], Show]:
+    from tunegate_suites.cue_data import CueRequest, make_cue_data
+
+    request = CueRequest(
+        train=Path(options.train),
+        gate=Path(options.gate),
+        out=Path(options.out),
+        cue=options.cue,
+        strength=options.strength,
+        text=options.text,
+        label=options.label,
+        rows=options.rows,
+        seed=options.seed,
+    )
+    return make_cue_data(request, _embed), print_cue_data
 
 
 # --- report, promote, verify ---------------------------------------------------------------------------------------

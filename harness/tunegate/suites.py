@@ -202,7 +202,7 @@ def load_cases(spec: CasesSpec, base_dir: Path) -> tuple[Case, ...]:
     lines: dict[str, int] = {}
     for number, row in select(read_rows(path, spec.split), spec.where, path):
         try:
-            case = _case(spec, row)
+            case = case_of(spec, row)
         except MissingField as error:
             raise MissingField(f"{path}:{number}: {error}") from error
         except ConfigError as error:
@@ -228,7 +228,8 @@ def select(rows: Iterator[tuple[int, Row]], where: Mapping[str, Any], path: Path
             yield number, row
 
 
-def _case(spec: CasesSpec, row: Row) -> Case:
+def case_of(spec: CasesSpec, row: Row) -> Case:
+    """The case that a row makes; raises ConfigError for a field that is missing or cannot be used."""
     references = spec.reference
     if references is None:
         references = ["{references}"] if "references" in row else ["{reference}"] if "reference" in row else []

@@ -35,6 +35,7 @@ CHECKS = {
     "similarity": "tunegate_suites.similarity:Similarity",
     "judge": "tunegate_suites.judge:Judge",
     "counterfactual": "tunegate_suites.counterfactual:Counterfactual",
+    "contrast": "tunegate_suites.contrast:Contrast",
     "errors": "tunegate_suites.errors:Errors",
     "evaluate": "tunegate_suites.evaluate_metric:Evaluate",
     "ragas": "tunegate_suites.ragas_metric:Ragas",

@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 
 from tunegate.cases import Case
 from tunegate.checks import Sample
-from tunegate.exceptions import nearest
+from tunegate.exceptions import ConfigError
 from tunegate.outcomes import Finding
 from tunegate_suites.base import CaseCheck, NumericCheck
 from tunegate_suites.foreign import output_aside
-from tunegate_suites.user_module import UserModule
+from tunegate_suites.user_module import UserModule, load_function
 
 
 class Python(CaseCheck, NumericCheck):
@@ -35,42 +35,21 @@ class Python(CaseCheck, NumericCheck):
     """labels that pass"""
 
     def prepare(self) -> None:
-        _ = self._metric
+        _ = self._loaded
 
     @cached_property
-    def _module(self) -> UserModule:
-        return UserModule.find(self.function.partition(":")[0], self._context.base_dir)
-
-    @cached_property
-    def _metric(self) -> Callable[[Case, str], object]:
-        module_name, _, attribute = self.function.partition(":")
-        if not module_name or not attribute:
-            raise self.config_error("function", f"expected module:function, got {self.function!r}")
+    def _loaded(self) -> tuple[Callable[[Case, str], object], UserModule]:
         try:
-            with output_aside():
-                module = self._module.load()
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # whatever the user's module raises while it is imported, pytest.skip() included
-            raise self.config_error(
-                "function",
-                f"importing {module_name!r} failed: {type(error).__name__}: {error} "
-                f"(looked in {self._context.base_dir} and on Python's path)",
-            ) from error
-        metric = getattr(module, attribute, None)
-        if not callable(metric):
-            functions = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
-            raise self.config_error(
-                "function", f"{module_name!r} has no function {attribute!r}{nearest(attribute, functions)}"
-            )
-        return metric
+            return load_function(self.function, self._context.base_dir)
+        except ConfigError as error:
+            raise self.config_error("function", str(error)) from error
 
     def further_facts(self) -> dict[str, Any]:
-        return {"sources_sha256": self._module.sha256}
+        return {"sources_sha256": self._loaded[1].sha256}
 
     def judge_one(self, sample: Sample) -> Finding:
-        metric = self._metric
-        with output_aside(), self._module.in_place():
+        metric, module = self._loaded
+        with output_aside(), module.in_place():
             value = metric(sample.case, sample.response.text)
         if isinstance(value, bool) or type(value).__name__ in ("bool_", "bool"):  # numpy's bool too
             return self.passed(bool(value), bool(value), f"returned {bool(value)}")

@@ -6,14 +6,17 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
+from tunegate.exceptions import ConfigError, nearest
 from tunegate.sources import is_installed, local_sources, sources_sha256
+from tunegate_suites.foreign import output_aside
 
 
 @dataclass(frozen=True)
@@ -101,3 +104,26 @@ class UserModule:
 
     def _hidden(self, name: str) -> str:
         return f"{self._alias}.{name}"
+
+
+def load_function(name: str, base_dir: Path) -> tuple[Callable[..., Any], UserModule]:
+    """A function of the user's by its `module:function`, and its module; call it within `UserModule.in_place`."""
+    module_name, _, attribute = name.partition(":")
+    if not module_name or not attribute:
+        raise ConfigError(f"expected module:function, got {name!r}")
+    try:
+        with output_aside():
+            found = UserModule.find(module_name, base_dir)
+            module = found.load()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever the user's module raises while it is imported, pytest.skip() included
+        raise ConfigError(
+            f"importing {module_name!r} failed: {type(error).__name__}: {error} "
+            f"(looked in {base_dir} and on Python's path)"
+        ) from error
+    function = getattr(module, attribute, None)
+    if not callable(function):
+        functions = [each for each, value in vars(module).items() if callable(value) and not each.startswith("_")]
+        raise ConfigError(f"{module_name!r} has no function {attribute!r}{nearest(attribute, functions)}")
+    return function, found

@@ -1,0 +1,35 @@
+"""What `tunegate suite expand` and `tunegate suite cue` print; what they do is in the suites' package."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from tunegate.console import show
+
+
+def print_expansion(facts: Mapping[str, Any]) -> None:
+    """How many groups there are, what became of each rule, and what to type next."""
+    left_out = len(facts["left_out"])
+    out = f"; {left_out} left out" if left_out else ""
+    show(f"{facts['cases']} cases of {facts['suite']}, rules of {facts['rules']}: {facts['groups']} groups{out}")
+    width = max(len(count["rule"]) for count in facts["by_rule"])
+    show(f"{'rule':{width}}  kind         members  does not apply  refused")
+    for count in facts["by_rule"]:
+        numbers = f"{count['members']:7}  {count['skipped']:14}  {count['refused']:7}"
+        show(f"{count['rule']:{width}}  {count['kind']:11}  {numbers}")
+    show(f"written: {', '.join(facts['written'])}")
+    show(f"next: {shlex.join(['tunegate', 'gate', 'MODEL', '--suite', facts['written'][0]])}")
+
+
+def print_cue_data(facts: Mapping[str, Any]) -> None:
+    """How the cue goes with the label in the training rows and in the gate's cases."""
+    show(f"cue {facts['cue']}, strength {facts['strength']:g}")
+    for part, path in zip(("train", "gate"), facts["written"], strict=True):
+        counts = facts[part]
+        show(
+            f"{path}: {counts['rows']} rows, {counts['positive']} with the label, {counts['with_cue']} with the cue, "
+            f"phi {counts['phi']:.2f}"
+        )
+    show("in a suite: tags: [cue, has_cue], and gap: {between: [cue=agrees, cue=contradicts]}")
