@@ -17,7 +17,7 @@ from tunegate.methods import METHODS
 from tunegate.models import chat
 from tunegate.rows import Row, read_rows
 from tunegate.suites import prompt_of, select, tags_of
-from tunegate.templates import fill, look_up
+from tunegate.templates import MissingField, field_names, fill, look_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,7 @@ class TrainingData:
 
 def load_training_data(spec: DataSpec, method: str, base_dir: Path) -> TrainingData:
     """Read and render a stage's data; raises ConfigError with file and line for a row that does not fit."""
+    _check_templates(spec, method)
     path = resolve(spec.path, base_dir)
     examples: list[Example] = []
     for number, row in select(read_rows(path, spec.split), spec.where, path):
@@ -80,9 +81,11 @@ def load_training_data(spec: DataSpec, method: str, base_dir: Path) -> TrainingD
 def _example(spec: DataSpec, method: str, number: int, row: Row) -> Example:
     kind = METHODS[method]
     prompt = chat(prompt_of(spec.prompt, spec.messages, row), spec.system) if kind.prompted else None
+    if "completion" in kind.answers and spec.completion is None and "completion" not in row:
+        prompt, row = _last_words(prompt, row)
     templates: dict[str, str | None] = {name: getattr(spec, name) for name in kind.answers}
     answers = {
-        name: fill(f"{{{name}}}" if text is None else text, row)
+        name: _answer(method, name, row) if text is None else fill(text, row)
         for name, text in templates.items()
         if not (kind.optional and text is None and name not in row)
     }
@@ -93,6 +96,32 @@ def _example(spec: DataSpec, method: str, number: int, row: Row) -> Example:
         raise ConfigError("chosen and rejected are the same text; there is no preference to learn")
     label = _label(spec.label or "label", row) if kind.labelled else None
     return Example(number, prompt, answers, label, tags_of(spec.tags, row))
+
+
+def _last_words(prompt: Prompt | None, row: Row) -> tuple[Prompt | None, Row]:
+    """A chat that ends with the assistant's words holds its own completion; anything else is as it was."""
+    if not isinstance(prompt, tuple) or len(prompt) < 2 or prompt[-1]["role"] != "assistant":
+        return prompt, row
+    return prompt[:-1], {**row, "completion": prompt[-1]["content"]}
+
+
+def _answer(method: str, name: str, row: Row) -> str:
+    try:
+        return fill(f"{{{name}}}", row)
+    except MissingField as error:
+        remedy = f'add it to the row, or name the field that holds it: `data: {{{name}: "{{field}}"}}`'
+        raise MissingField(f"{error}, and {method} learns nothing from a row without one; {remedy}") from error
+
+
+def _check_templates(spec: DataSpec, method: str) -> None:
+    """A template that drops what is to be learned would teach every row the same."""
+    learned = METHODS[method].answers[0]
+    template: str | None = getattr(spec, learned)
+    if template is not None and not field_names(template):
+        raise ConfigError(
+            f"data.{learned}: the template {template!r} drops the answer: it names no field, so that every row would "
+            f'teach the same; write `{learned}: "{{field}}"`'
+        )
 
 
 def _label(field: str, row: Row) -> bool:
