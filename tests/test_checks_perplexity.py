@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from check_helpers import FAIL, INVALID, PASS, ask
@@ -13,6 +14,7 @@ from tunegate.cases import Case
 from tunegate.checks import Sample
 from tunegate.exceptions import ConfigError
 from tunegate.models import ChoiceScore, GenerationSettings, Response, ScriptedModel
+from tunegate.outcomes import Verdict
 from tunegate_suites import build_check
 from tunegate_suites.options import LocalModels
 from tunegate_suites.perplexity import Perplexity, byte_perplexity
@@ -71,7 +73,9 @@ class Other:
         return scored(-self.bits * math.log(2) * len(case.choices[0].encode()), case.choices[0])
 
 
-def compared(other: Other, own_bits: Sequence[float], max_: float, sha256: str = "trained") -> Iterator[object]:
+def compared(
+    other: Other, own_bits: Sequence[float], max_: float, sha256: str = "trained"
+) -> Iterator[tuple[Verdict, Any]]:
     check = build_check(
         {"perplexity": {"max": max_, "than": "base"}}, Path(), LocalModels(other.open, lambda spec: f"sha of {spec}")
     )

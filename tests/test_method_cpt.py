@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def test_packed_as_trl_likes_it_best_a_document_would_see_the_one_before(make_jo
 
 
 def test_every_token_counts_once_however_a_document_is_cut(make_job: MakeJob) -> None:
-    whole, counted = loss_sum(make_job, [A, C])
+    _, counted = loss_sum(make_job, [A, C])
     tokenizer = common.load(make_job("cpt")).tokenizer
     assert counted == sum(len(tokenizer(text)["input_ids"]) + 1 for text in (A, C))  # and the end of each
     job = make_job("cpt", rows=[{"text": A}, {"text": C}], args=ONE_ROW | {"max_length": 16})
@@ -69,7 +70,7 @@ def test_chunks_overlap_by_one_token_and_lose_none(ids: list[int], size: int) ->
     cut = cpt.chunks(ids, size)
     assert all(2 <= len(chunk) <= size for chunk in cut)
     assert [ids[0], *(token for chunk in cut for token in chunk[1:])] == ids
-    assert all(before[-1] == after[0] for before, after in zip(cut, cut[1:], strict=False))
+    assert all(before[-1] == after[0] for before, after in pairwise(cut))
 
 
 def test_a_document_is_trained_as_it_is_asked(make_job: MakeJob) -> None:

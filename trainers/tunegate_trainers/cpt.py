@@ -36,7 +36,9 @@ class Options(MethodOptions):
             raise ConfigError("args.packing_strategy: 'wrapped' lets a document see the one before it; leave it out")
         length = args.get("max_length", 1024)
         if length is None:
-            raise ConfigError("args.max_length: a number was expected: documents are packed into rows of so many tokens")
+            raise ConfigError(
+                "args.max_length: a number was expected: documents are packed into rows of so many tokens"
+            )
         if self.chunk_tokens is not None and self.chunk_tokens > length:
             raise ConfigError(f"options.chunk_tokens: {self.chunk_tokens} is more than args.max_length, {length}")
 
@@ -52,7 +54,7 @@ PACKED = {
 
 
 def train(task: Task) -> tuple[common.Log, common.Summary]:
-    """Train on rows of text; every token but the begin-of-text counts towards the loss, once. Returns (log, summary)."""
+    """Train on rows of text; every token but the first counts towards the loss, once. Returns (log, summary)."""
     return common.run(task, build)
 
 
@@ -62,7 +64,8 @@ def build(task: Task, loaded: common.Loaded) -> common.Built:
     from trl import SFTConfig, SFTTrainer  # pyright: ignore[reportPrivateImportUsage]
 
     config = SFTConfig(**PACKED | common.arguments(task.job))
-    rows, cut = _chunked(Path(task.job.data), loaded.tokenizer, task.options.chunk_tokens or config.max_length)
+    size: Any = task.options.chunk_tokens or config.max_length  # not None: Options.check
+    rows, cut = _chunked(Path(task.job.data), loaded.tokenizer, size)
     trainer = SFTTrainer(
         model=loaded.model,
         args=config,

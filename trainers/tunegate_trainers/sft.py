@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+from pydantic import AfterValidator
+
 from tunegate_trainers import common
+from tunegate_trainers.chat_templates import check_setting, check_tokenizer, template_of
 from tunegate_trainers.task import MethodOptions, Task
 
 ROW = ("prompt", "completion")
 
 
 class Options(MethodOptions):
-    """None of its own."""
+    """In which form prompts and answers are put to the model."""
 
     config_file = "trainer/sft_config.py"
+
+    chat_template: Annotated[str, AfterValidator(check_setting)] | None = None
+    """`alpaca`, `chatml`, or a Jinja template. It is saved with the model, so that gates, later stages and servers ask
+    in the same form. Default: the one that the model came with."""
 
 
 def train(task: Task) -> tuple[common.Log, common.Summary]:
@@ -21,11 +31,21 @@ def train(task: Task) -> tuple[common.Log, common.Summary]:
 
 def build(task: Task, loaded: common.Loaded) -> common.Built:
     """The trainer, not yet started."""
+    return on_completions(task, loaded, ROW)
+
+
+def on_completions(
+    task: Task, loaded: common.Loaded, keys: Sequence[str], shape: Callable[[common.Row], common.Row] | None = None
+) -> common.Built:
+    """A trainer on the completions of rows that have these fields, or of what `shape` makes of them."""
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer  # pyright: ignore[reportPrivateImportUsage]
 
     config = SFTConfig(**common.arguments(task.job))
-    rows = common.fit_rows(task.job, loaded.tokenizer, config.max_length, ROW)
+    if task.options.chat_template is not None:
+        loaded.tokenizer.chat_template = template_of(task.options.chat_template)
+    check_tokenizer(loaded.tokenizer)
+    rows = common.fit_rows(task.job, loaded.tokenizer, config.max_length, keys, shape)
     trainer = SFTTrainer(
         model=loaded.model,
         args=config,
