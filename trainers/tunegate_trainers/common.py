@@ -155,11 +155,13 @@ def fit_rows(
     max_length: int | None,
     keys: Sequence[str],
     shape: Callable[[Row], Row] | None = None,
+    carried: Sequence[str] = (),
 ) -> Rows:
     """Read the job's rows, put them into TRL's format, and leave out those longer than `max_length` tokens.
 
     TRL would cut such rows without a word. `keys` names the fields of a row, the first being the prompt. `shape` makes
-    of such a row the prompt and completion that are trained on, where they are not these fields as they stand.
+    of such a row the prompt and completion that are trained on, where they are not these fields as they stand. What is
+    `carried` is no text and goes along as it is.
     """
     completions = keys[1:] if shape is None else ("completion",)
     kept: list[Row] = []
@@ -170,7 +172,7 @@ def fit_rows(
         if max_length is not None and _length(formatted, completions, tokenizer) > max_length:
             dropped.append(number)
         else:
-            kept.append(formatted)
+            kept.append({**formatted, **{key: row[key] for key in carried}})
     if not kept:
         raise ConfigError(
             f"{job.data}: none of {len(dropped)} rows fits max_length {max_length}; raise args.max_length"
@@ -256,7 +258,7 @@ def _summary(trainer: Any, rows: Rows, log: Log) -> Summary:
         "steps": trainer.state.global_step,
         "epochs": trainer.state.epoch,
         "loss": losses[-1] if losses else None,
-        **({"first_margin": margins[0]} if margins else {}),
+        **({"first_margin": margins[0]} if margins and hasattr(trainer, "ref_model") else {}),
         "dtype": str(parameters[0].dtype).removeprefix("torch."),
         "device": str(parameters[0].device),
         "trainable_parameters": sum(weights.numel() for weights in parameters if weights.requires_grad),

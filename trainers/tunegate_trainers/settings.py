@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from tunegate.exceptions import ConfigError, MissingExtra, nearest
 from tunegate_trainers import freezing
 
-METHODS = {name: f"tunegate_trainers.{name}" for name in ("cpt", "sft", "dpo", "reward")}
+METHODS = {name: f"tunegate_trainers.{name}" for name in ("cpt", "sft", "dpo", "kto", "orpo", "reward")}
 """Method to module: each has `Options` (a `task.MethodOptions`) and `train(task)`, and imports no library on import."""
 
 _TRAINING_ARGUMENTS = (("transformers", "training_args.py"), ("trl", "trainer/base_config.py"))
