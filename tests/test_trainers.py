@@ -22,8 +22,9 @@ from tunegate.open_model import find_model, open_model
 from tunegate.prompting import answer_prompt
 from tunegate.training import SubprocessTrainer
 from tunegate_trainers import METHODS, common, sft
+from tunegate_trainers.config_fields import fields_of
 from tunegate_trainers.process import main, one_line, run
-from tunegate_trainers.settings import method_module, read_options, validate_args, validate_peft
+from tunegate_trainers.settings import TRAINING_ARGUMENTS, method_module, read_options, validate_args
 
 pytestmark = real_training
 
@@ -52,15 +53,11 @@ def test_importing_the_package_imports_no_torch() -> None:
 
 
 def test_the_names_read_from_the_sources_are_those_of_the_classes() -> None:
-    from peft import LoraConfig
     from trl import DPOConfig, SFTConfig
 
-    from tunegate_trainers import settings
-
     for method, config in (("sft", SFTConfig), ("dpo", DPOConfig)):
-        sources = (*settings._TRAINING_ARGUMENTS, ("trl", method_module(method).Options.config_file))
-        assert set(settings._fields(sources)) == {field.name for field in fields(config)}
-    assert set(settings._fields(settings._LORA)) == {field.name for field in fields(LoraConfig)}
+        sources = (*TRAINING_ARGUMENTS, ("trl", method_module(method).Options.config_file))
+        assert set(fields_of(*sources)) == {field.name for field in fields(config)}
 
 
 @pytest.mark.parametrize(
@@ -93,10 +90,6 @@ def check_args(method: str, args: dict[str, Any]) -> None:
 def test_right_args_pass() -> None:
     check_args("sft", {"learning_rate": 1, "warmup_steps": 0.1, "lr_scheduler_type": "cosine", "max_length": None})
     check_args("dpo", {"beta": 0.1, "loss_type": ["sigmoid", "sft"], "bf16": None})
-    validate_peft(None)
-    validate_peft({"r": 8, "target_modules": ["q_proj"], "layers_to_transform": [0, 1]})
-    with pytest.raises(ConfigError, match=r"peft\.rank: not an argument of peft\.LoraConfig"):
-        validate_peft({"rank": 8})
 
 
 # Supervised fine-tuning

@@ -126,8 +126,15 @@ def load_weights(folder: Path, dtype: Any, auto_class: str = "AutoModelForCausal
 
 
 def load_adapter(base: Any, folder: Path) -> Any:
-    """The base model with a PEFT adapter merged into its weights, which makes every later step cheaper."""
-    return put_adapter(base, folder).merge_and_unload().eval()
+    """The base model with a PEFT adapter merged into its weights, which makes every later step cheaper.
+
+    An adapter that cannot be merged, a learned beginning of every prompt, is put before the prompts.
+    """
+    from tunegate.prompted import prompted
+
+    model = put_adapter(base, folder)
+    can_merge = not model.active_peft_config.is_prompt_learning
+    return (model.merge_and_unload() if can_merge else prompted(model)).eval()
 
 
 def put_adapter(base: Any, folder: Path, *, is_trainable: bool = False) -> Any:

@@ -15,7 +15,7 @@ from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.open_model import find_model
 from tunegate.rows import Row, read_rows
 from tunegate.training import TrainJob
-from tunegate_trainers import freezing
+from tunegate_trainers import freezing, peft_configs, quantized
 from tunegate_trainers.task import Task
 
 Log = list[dict[str, Any]]
@@ -85,35 +85,24 @@ def load(job: TrainJob) -> Loaded:
     if job.peft is None and job.save == "adapter":
         raise ConfigError("save: 'adapter' needs `peft`: training all weights leaves no adapter to save")
     source = find_model(job.model)
+    peft_configs.check_input(source.adapters)
     tokenizer = loading.load_tokenizer(*reversed(source.adapters), source.folder)
     device = loading.choose_device(None)
     dtype = loading.choose_dtype("float32" if job.peft is None else "auto", device)
-    model = loading.load_weights(source.folder, dtype)
+    bits = (job.peft or {}).get("quantize")
+    model = quantized.load(source.folder, bits, dtype) if bits else loading.load_weights(source.folder, dtype)
     merged = source.adapters if job.peft is None else source.adapters[:-1]
     for adapter in merged:
         model = loading.load_adapter(model, adapter).requires_grad_(job.peft is None)
     if merged != source.adapters:
         return Loaded(_continued(model, source.adapters[-1], job.peft or {}), tokenizer, None)
-    return Loaded(model, tokenizer, None if job.peft is None else lora_config(job.peft))
-
-
-def lora_config(peft: Mapping[str, Any]) -> Any:
-    """A fresh `peft.LoraConfig`; PEFT writes into it, so every training gets its own."""
-    from peft import LoraConfig
-
-    return LoraConfig(**{"task_type": "CAUSAL_LM", "target_modules": "all-linear", **peft})
+    return Loaded(model, tokenizer, None if job.peft is None else peft_configs.config_of(job.peft))
 
 
 def _continued(base: Any, folder: Path, peft: Mapping[str, Any]) -> Any:
     """The adapter of the stage before, trainable; its shape is what it is, so `peft` must not ask for another."""
     model = loading.put_adapter(base, folder, is_trainable=True)
-    config = model.peft_config["default"].to_dict()
-    for name, asked in peft.items():
-        if name != "target_modules" and config.get(name) != asked:
-            raise ConfigError(
-                f"peft.{name}: {asked!r} differs from {config.get(name)!r} of the input adapter {folder}, whose "
-                "training goes on; use the same value, or `save: merged` in the stage before"
-            )
+    peft_configs.check_continued(model.peft_config["default"], peft, folder)
     return model
 
 
@@ -168,7 +157,10 @@ def fit_rows(
     dropped: list[int] = []
     for number, row in read_rows(Path(job.data)):
         check_row(row, keys, f"{job.data}:{number}")
-        formatted = to_trl(row if shape is None else shape(row), completions, tokenizer)
+        try:
+            formatted = to_trl(row if shape is None else shape(row), completions, tokenizer)
+        except ConfigError as error:
+            raise ConfigError(f"{job.data}:{number}: {error}") from error
         if max_length is not None and _length(formatted, completions, tokenizer) > max_length:
             dropped.append(number)
         else:

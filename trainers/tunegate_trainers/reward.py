@@ -10,7 +10,7 @@ from typing import Any
 
 from tunegate.exceptions import ConfigError
 from tunegate.reward_model import score_in_float32
-from tunegate_trainers import common
+from tunegate_trainers import common, peft_configs
 from tunegate_trainers.settings import Settings
 from tunegate_trainers.task import MethodOptions, Task
 
@@ -51,7 +51,7 @@ def build(task: Task, loaded: common.Loaded) -> common.Built:
 
 def _adapter(peft: Any) -> Any:
     """The adapter's configuration, with the head trained as a whole beside it."""
-    return common.lora_config({**peft, "task_type": "SEQ_CLS", "modules_to_save": ["score"]})
+    return peft_configs.config_of({**peft, "task_type": "SEQ_CLS", "modules_to_save": ["score"]})
 
 
 def _with_head(language_model: Any) -> Any:
