@@ -65,6 +65,35 @@ def build_parser() -> argparse.ArgumentParser:
     check = command("check", "validate a pipeline or suite file with all it names; train nothing")
     check.add_argument("file", nargs="?", default="tunegate.yaml", help="default: tunegate.yaml")
 
+    data = command(
+        "data", "look at training data before it is trained on: its data card, repeats, personal data, parts"
+    )
+    data.add_argument(
+        "file", help=".jsonl, .json, .csv, .parquet, .txt, a folder, or a pipeline file for all its stages"
+    )
+    data.add_argument("--method", metavar="NAME", help="the method it is for (default: told from its fields)")
+    for field in ("prompt", "completion", "chosen", "rejected", "text", "explanation"):
+        data.add_argument(f"--{field}", metavar="TEMPLATE", help=f"the {field} of a row (default: '{{{field}}}')")
+    data.add_argument("--messages", metavar="FIELD", help="the field with the chat messages of the prompt")
+    data.add_argument("--label", metavar="FIELD", help="the field that says if a completion is wanted")
+    data.add_argument("--system", metavar="TEXT", help="a system message for every row")
+    data.add_argument("--tags", metavar="FIELD", action="append", help="a field whose values are tags; may stand twice")
+    data.add_argument("--model", metavar="MODEL", help="count tokens by this model's tokenizer (default: estimated)")
+    data.add_argument("--max-length", type=int, metavar="N", help="say what a max_length of N tokens would cut")
+    data.add_argument("--max-tokens", type=int, metavar="N", help="leave out rows of more tokens; needs --model")
+    data.add_argument(
+        "--duplicates", choices=("keep", "exact", "near"), help="leave out rows that repeat an earlier one"
+    )
+    data.add_argument(
+        "--pii", choices=("keep", "refuse", "mask"), help="what to do about personal data (default: keep)"
+    )
+    data.add_argument("--names", metavar="MODEL", help="find people's names too, by a spaCy model")
+    data.add_argument("--split", metavar="A,B,C", help="shares of train, validation and test: 0.8,0.1,0.1")
+    data.add_argument("--group", metavar="FIELD", help="rows with the same value stay in one part")
+    data.add_argument("--seed", type=int, help="seed of the split (default: 1)")
+    data.add_argument("--out", metavar="FOLDER", help="write the parts there")
+    data.add_argument("--card", metavar="FILE", help="write the data card there, as JSON")
+
     plan = command("plan", "show what a plan lets through, retries included, before it is trusted")
     plan.add_argument(
         "--file", metavar="FILE", help="the plans of a pipeline (default: tunegate.yaml, if there is one)"

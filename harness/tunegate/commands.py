@@ -13,6 +13,7 @@ from typing import Any
 from tunegate import console, starter
 from tunegate.check_command import pipeline_facts, print_check, suite_facts
 from tunegate.compare_command import compare_records
+from tunegate.data_command import data as describe_data
 from tunegate.event_log import EVENTS, RunLog
 from tunegate.evidence import recheck_all
 from tunegate.exceptions import CannotJudge, ConfigError
@@ -96,6 +97,11 @@ def _similarity() -> Any:
     check = Similarity(min=0)
     check.prepare()
     return check
+
+
+def data(options: Namespace) -> int:
+    """Show the data card of a file, or of every stage of a pipeline."""
+    return describe_data(options)
 
 
 # --- plan ----------------------------------------------------------------------------------------------------------

@@ -2,11 +2,55 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field, model_validator
 
 from tunegate.spec import Spec, Template, listed
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class SplitSpec(Spec):
+    """Parts of the rows, of which only `train` is trained on. No group is in two parts."""
+
+    train: Annotated[float, Field(gt=0, le=1)] = 0.8
+    validation: Share = 0.1
+    test: Share = 0.1
+    by: Template | None = None
+    """The group of a row, `"{doc}"` for instance. Default: rows with the same prompt are a group."""
+    seed: int = 1
+
+    @property
+    def shares(self) -> dict[str, float]:
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        total = sum(self.shares.values())
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"the shares must add up to 1, got {total:g}")
+        return self
+
+
+class PrepareSpec(Spec):
+    """What is done to the rows before they are trained on. Every row that is left out is on the data card."""
+
+    duplicates: Literal["keep", "exact", "near"] = "keep"
+    """Leave out rows that repeat an earlier one: word for word, or nearly."""
+    pii: Literal["keep", "refuse", "mask"] = "keep"
+    """Personal data (e-mail, phone, IBAN, card, national id): refuse the file, or put `[EMAIL]` and the like there."""
+    names: str | None = None
+    """A spaCy model that finds the names of people too, `en_core_web_sm` for instance."""
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    """Leave out rows of more tokens, by the tokenizer of the pipeline's model."""
+    split: SplitSpec | None = None
+
+    @model_validator(mode="after")
+    def _names_are_for_pii(self) -> Self:
+        if self.names is not None and self.pii == "keep":
+            raise ValueError("names: nothing is done about them; write `pii: mask` or `pii: refuse` too")
+        return self
 
 
 class DataSpec(Spec):
@@ -34,3 +78,5 @@ class DataSpec(Spec):
     system: str | None = None
     """A system message for every row; give the suites the same one under `generate`."""
     where: dict[str, Any] = {}
+    prepare: PrepareSpec | None = None
+    """Duplicates, personal data, length and held-out parts. Default: all rows as they are."""

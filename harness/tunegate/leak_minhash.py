@@ -33,7 +33,7 @@ class NearDuplicates:
         index: Any = sketch.MinHashLSH(threshold=PROPOSED_FROM, num_perm=PERMUTATIONS)
         totals = [self.vocabulary.total(shingles) for shingles in self.cases]
         for number, shingles in enumerate(self.cases):
-            index.insert(number, _signature(empty, self._particular(shingles)))
+            index.insert(number, signature(empty, self._particular(shingles)))
 
         def match(shingles: set[str]) -> Iterator[tuple[int, float]]:
             particular = self._particular(shingles)
@@ -41,7 +41,7 @@ class NearDuplicates:
             if len(known) < self.threshold * len(particular) / 2:
                 return  # most of it is in no case at all
             total = self.vocabulary.total(known) + len(shingles) - len(known)
-            proposed: list[int] = index.query(_signature(empty, particular))
+            proposed: list[int] = index.query(signature(empty, particular))
             for number in sorted(proposed):
                 shared = self.vocabulary.total(self.cases[number] & known)
                 similarity = shared / (totals[number] + total - shared)
@@ -56,7 +56,8 @@ class NearDuplicates:
         return {shingle for shingle in shingles if texts.get(shingle, 0) <= COMMON} or shingles
 
 
-def _signature(empty: Any, shingles: set[str]) -> Any:
-    signature = empty.copy()
-    signature.update_batch([shingle.encode(errors="replace") for shingle in shingles])
-    return signature
+def signature(empty: Any, shingles: set[str]) -> Any:
+    """The MinHash of shingles; `empty` is one of none, whose permutations are copied."""
+    filled = empty.copy()
+    filled.update_batch([shingle.encode(errors="replace") for shingle in shingles])
+    return filled

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.checks import CheckBuilder
+from tunegate.data_prepare import PrepareTools, load_prepared
 from tunegate.exceptions import ConfigError, Tampered, nearest
 from tunegate.files import resolve
 from tunegate.methods import METHODS, Role
@@ -22,7 +23,8 @@ from tunegate.stage_spec import StageSpec
 from tunegate.suite_spec import SuiteSpec
 from tunegate.suites import Suite, check_bank, load_suite, make_suite
 from tunegate.terms import Terms
-from tunegate.training_data import TrainingData, load_training_data
+from tunegate.token_lengths import local_tokens
+from tunegate.training_data import TrainingData
 from tunegate.waivers import Waiver, read_waivers
 from tunegate.yaml_file import KeyPath, YamlFile, load_yaml
 
@@ -149,6 +151,7 @@ def load_pipeline(
     spec = read_spec(PipelineSpec, file)
     base_dir = path.parent
     suites = {name: _suite(name, entry, file, build_check) for name, entry in spec.suites.items()}
+    preparing = PrepareTools(local_tokens(model_place(spec.model, base_dir)))
     stages: list[Stage] = []
     for index, stage in enumerate(spec.stages):
         keys: KeyPath = ("stages", index)
@@ -160,7 +163,7 @@ def load_pipeline(
         except ConfigError as error:
             raise file.error(keys, str(error)) from error
         _check_reward(stage, spec, suites, file, keys)
-        data = load_training_data(stage.data, stage.method, base_dir)
+        data = load_prepared(stage.data, stage.method, base_dir, preparing)
         _check_budget(stage, data, file, index)
         _check_banks(stage, suites, file, keys)
         stages.append(Stage(stage, data))

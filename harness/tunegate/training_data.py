@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tunegate.banks import draw_order
 from tunegate.cases import Prompt
+from tunegate.data_faults import DataFaults
 from tunegate.data_spec import DataSpec
 from tunegate.exceptions import ConfigError
 from tunegate.files import resolve
@@ -24,7 +25,8 @@ from tunegate.templates import MissingField, field_names, fill, look_up
 class Example:
     """One training example: the number of its row, its prompt (None for plain text), and its answers by name.
 
-    `label` says whether the answer is wanted, where the method asks; `tags` are those of the row.
+    `label` says whether the answer is wanted, where the method asks; `tags` are those of the row. `group` is what
+    `prepare.split.by` makes of the row.
     """
 
     number: int
@@ -32,6 +34,7 @@ class Example:
     answers: dict[str, str]
     label: bool | None = None
     tags: tuple[str, ...] = ()
+    group: str | None = None
 
     @property
     def wanted(self) -> str | None:
@@ -45,13 +48,29 @@ class Example:
         return json.dumps({**prompt, **self.answers, **label}, ensure_ascii=False)
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Rows that are not trained on. `like` names, for each row that repeats another one, that other one."""
+
+    why: str
+    rows: tuple[int, ...]
+    like: tuple[int, ...] = ()
+
+
 @dataclass(frozen=True)
 class TrainingData:
-    """All examples of a stage. `sha256` covers their rendered text and order."""
+    """All examples of a stage. `sha256` covers their rendered text and order.
+
+    Each row that `where` selects is either among the examples or, once, in `left_out`. `held_out` are the examples of
+    the parts that are not trained on; `masked` counts, by kind, the personal data that was taken out of `masked_rows`.
+    """
 
     path: Path
     examples: tuple[Example, ...]
     sha256: str
+    left_out: tuple[LeftOut, ...] = ()
+    held_out: Mapping[str, tuple[Example, ...]] = field(default_factory=dict[str, tuple[Example, ...]])
+    masked: Mapping[str, int] = field(default_factory=dict[str, int])
 
     def take(self, n: int | None, seed: int) -> list[Example]:
         """The first `n` examples of a seeded order; a larger `n` takes the same ones and more."""
@@ -59,23 +78,53 @@ class TrainingData:
         order = draw_order(by_number, seed)
         return [by_number[number] for number in order[: n or len(order)]]
 
+    @property
+    def rows_in(self) -> int:
+        """The rows that `where` selected: those trained on, and those left out."""
+        return len(self.examples) + sum(len(left.rows) for left in self.left_out)
+
 
 def load_training_data(spec: DataSpec, method: str, base_dir: Path) -> TrainingData:
-    """Read and render a stage's data; raises ConfigError with file and line for a row that does not fit."""
+    """Read and render a stage's rows as they are (`prepare` is for `data_prepare`).
+
+    Raises DataFaults that names every row that does not fit the method, or ConfigError for a file that cannot be read.
+    """
     _check_templates(spec, method)
     path = resolve(spec.path, base_dir)
     examples: list[Example] = []
+    faults: dict[str, list[int]] = {}
     for number, row in select(read_rows(path, spec.split), spec.where, path):
         try:
             examples.append(_example(spec, method, number, row))
         except ConfigError as error:
-            raise ConfigError(f"{path}:{number}: {error}") from error
+            faults.setdefault(str(error), []).append(number)
+    if faults:
+        raise DataFaults(path, faults, len(examples))
     if not examples:
         raise ConfigError(f"{path}: no row is left after `where: {spec.where}`")
-    digest = hashlib.sha256()
+    check_labels(path, examples)
+    return TrainingData(path, tuple(examples), digest(examples))
+
+
+def digest(examples: Iterable[Example]) -> str:
+    """SHA-256 of rendered examples, in their order."""
+    sha256 = hashlib.sha256()
     for example in examples:
-        digest.update(json.dumps([example.to_json(), example.tags]).encode(errors="replace") + b"\n")
-    return TrainingData(path, tuple(examples), digest.hexdigest())
+        sha256.update(json.dumps([example.to_json(), example.tags]).encode(errors="replace") + b"\n")
+    return sha256.hexdigest()
+
+
+def check_labels(path: Path, examples: Sequence[Example]) -> None:
+    """Raise ConfigError where all thumbs point one way: there is nothing to tell apart."""
+    labels = {example.label for example in examples}
+    if len(labels) == 1 and None not in labels:
+        (label,) = labels
+        say = ("true", "unwanted", "false") if label else ("false", "wanted", "true")
+        remedy = "; or use method sft" if label else ""
+        raise ConfigError(
+            f"{path}: the label is {say[0]} in all {len(examples)} rows; learning from thumbs takes both kinds: "
+            f"add {say[1]} completions (label {say[2]}){remedy}"
+        )
 
 
 def _example(spec: DataSpec, method: str, number: int, row: Row) -> Example:
@@ -95,7 +144,7 @@ def _example(spec: DataSpec, method: str, number: int, row: Row) -> Example:
     if "rejected" in answers and answers["chosen"] == answers["rejected"]:
         raise ConfigError("chosen and rejected are the same text; there is no preference to learn")
     label = _label(spec.label or "label", row) if kind.labelled else None
-    return Example(number, prompt, answers, label, tags_of(spec.tags, row))
+    return Example(number, prompt, answers, label, tags_of(spec.tags, row), _group(spec, row))
 
 
 def _last_words(prompt: Prompt | None, row: Row) -> tuple[Prompt | None, Row]:
@@ -129,6 +178,11 @@ def _label(field: str, row: Row) -> bool:
     if not isinstance(value, bool):
         raise ConfigError(f"{field}: true or false was expected, whether the completion is wanted, got {value!r}")
     return value
+
+
+def _group(spec: DataSpec, row: Row) -> str | None:
+    by = spec.prepare and spec.prepare.split and spec.prepare.split.by
+    return fill(by, row) if by else None
 
 
 def write_examples(path: Path, examples: Sequence[Example]) -> None:

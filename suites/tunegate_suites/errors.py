@@ -12,9 +12,10 @@ from pydantic import Field, field_validator, model_validator
 
 from tunegate.checks import Sample
 from tunegate.exceptions import nearest
+from tunegate.languages import profiles
 from tunegate.outcomes import ErrorSpan, Finding
 from tunegate_suites.base import CaseCheck
-from tunegate_suites.categories.language import profiles, wrong_language
+from tunegate_suites.categories.language import wrong_language
 from tunegate_suites.categories.repetition import repetition
 from tunegate_suites.categories.settings import ErrorSettings
 from tunegate_suites.categories.shape import empty, format_, prompt_echo, refusal, too_long, too_short, truncated

@@ -1,0 +1,142 @@
+"""Rows of training data that repeat earlier ones: word for word, or nearly.
+
+Nearly: MinHash proposes pairs, as for leaks (`leak_minhash`), and the weighed Jaccard similarity of their three-word
+runs decides (`leak_grams`): a template that many rows share weighs little, so rows that differ in what is filled in
+stay. A short answer must be the same: "yes" and "no" to the same question are no repetition but a contradiction.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from typing import Any
+
+from tunegate.leak_grams import SHINGLE, SHORTEST_RUN, Vocabulary, runs
+from tunegate.leak_minhash import signature
+from tunegate.leak_texts import asked, normalised
+from tunegate.optional import optional_import
+from tunegate.training_data import Example
+
+NEARLY_THE_SAME = 0.8
+BANDS, ROWS_PER_BAND = 16, 4
+"""Signatures of 64 numbers in bands of 4: a pair of similarity 0.8 is proposed with probability 0.9998, one of 0.3
+with 0.12 (1 - (1 - s^4)^16; Leskovec, Rajaraman and Ullman, "Mining of Massive Datasets", section 3.4)."""
+MOST_COMPARED = 200
+"""Earlier rows that one row is compared with at most: where a template proposes thousands, the closest go first."""
+
+Progress = Callable[[str, int, int], None]
+Repeats = dict[int, int]
+"""The number of a row that repeats an earlier one, to the number of that."""
+
+
+def exact_repeats(examples: Iterable[Example]) -> Repeats:
+    """The examples that are the same, letter for letter, as an earlier one."""
+    first: dict[bytes, int] = {}
+    found: Repeats = {}
+    for example in examples:
+        key = hashlib.blake2b(example.to_json().encode(errors="replace"), digest_size=16).digest()
+        number = first.setdefault(key, example.number)
+        if number != example.number:
+            found[example.number] = number
+    return found
+
+
+def near_repeats(examples: Sequence[Example], progress: Progress | None = None) -> Repeats:
+    """The examples that say nearly the same as an earlier one, which itself repeats none; raises MissingExtra."""
+    texts = [whole_text(example) for example in examples]
+    keys = _band_keys(texts, progress)
+    alike = [at for at in range(len(texts)) if keys[at]]
+    vocabulary = Vocabulary(_shingles(texts[at]) for at in alike)
+
+    @lru_cache(maxsize=4096)
+    def shingles(at: int) -> set[str]:
+        return _shingles(texts[at])
+
+    buckets: dict[int, list[int]] = defaultdict(list)
+    found: Repeats = {}
+    for done, at in enumerate(alike):
+        if progress is not None and done % 500 == 0:
+            progress("near-duplicates", done, len(alike))
+        twin = _twin(at, keys[at], buckets, examples, texts, shingles, vocabulary)
+        if twin is not None:
+            found[examples[at].number] = examples[twin].number
+            continue
+        for key in keys[at]:
+            buckets[key].append(at)
+    if progress is not None and alike:
+        progress("near-duplicates", len(alike), len(alike))
+    return found
+
+
+def whole_text(example: Example) -> str:
+    """All that an example says, as it is compared."""
+    prompt = [] if example.prompt is None else [asked(example.prompt)]
+    return "\n".join(normalised(text) for text in (*prompt, *example.answers.values()))
+
+
+def _twin(
+    at: int,
+    keys: Sequence[int],
+    buckets: dict[int, list[int]],
+    examples: Sequence[Example],
+    texts: Sequence[str],
+    shingles: Callable[[int], set[str]],
+    vocabulary: Vocabulary,
+) -> int | None:
+    """The most similar of the earlier rows in the same buckets, if it is similar enough."""
+    common: dict[int, int] = defaultdict(int)
+    for key in keys:
+        for other in buckets.get(key, ()):
+            common[other] += 1
+    ranked = sorted(common, key=lambda other: (-common[other], other))[:MOST_COMPARED]
+    best, closest = None, NEARLY_THE_SAME
+    for other in ranked:
+        if texts[at] == texts[other] and examples[at].label == examples[other].label:
+            return other
+        if _answers_agree(examples[at], examples[other]):
+            similarity = _similarity(shingles(at), shingles(other), vocabulary)
+            if similarity >= closest:
+                best, closest = other, similarity
+                if similarity > 0.99:
+                    break
+    return best
+
+
+def _answers_agree(one: Example, other: Example) -> bool:
+    """Short answers must be the same; longer ones are compared with the whole."""
+    if one.label != other.label:
+        return False
+    for name, text in one.answers.items():
+        own, others = normalised(text), normalised(other.answers.get(name, ""))
+        if min(len(own.split()), len(others.split())) < SHORTEST_RUN and own != others:
+            return False
+    return True
+
+
+def _similarity(one: set[str], other: set[str], vocabulary: Vocabulary) -> float:
+    shared = vocabulary.total(one & other)
+    return shared / (vocabulary.total(one | other) or 1.0)
+
+
+def _shingles(text: str) -> set[str]:
+    return runs(text.split(), SHINGLE)
+
+
+def _band_keys(texts: Sequence[str], progress: Progress | None) -> list[list[int]]:
+    """For each text the keys of its bands, those only that another text has too."""
+    sketch = optional_import("datasketch", "leakage", "looking for near-duplicates")
+    numpy = optional_import("numpy", "leakage", "looking for near-duplicates")
+    empty: Any = sketch.MinHash(num_perm=BANDS * ROWS_PER_BAND, seed=1)
+    bands = numpy.empty((len(texts), BANDS), dtype=numpy.int64)
+    for at, text in enumerate(texts):
+        if progress is not None and at % 1000 == 0:
+            progress("MinHash", at, len(texts))
+        values = signature(empty, _shingles(text)).hashvalues.reshape(BANDS, ROWS_PER_BAND)
+        bands[at] = [hash((band, *row)) for band, row in enumerate(values.tolist())]
+    if progress is not None:
+        progress("MinHash", len(texts), len(texts))
+    keys, counts = numpy.unique(bands, return_counts=True)
+    shared = set(keys[counts > 1].tolist())
+    return [[key for key in row if key in shared] for row in bands.tolist()]

@@ -1,0 +1,97 @@
+"""Check digits: what tells a card, an account or a national id from any other number."""
+
+from __future__ import annotations
+
+_IBAN_COUNTRIES = {
+    15: "NO",
+    16: "BE",
+    18: "DK FI FO GL NL",
+    19: "MK SI",
+    20: "AT BA EE KZ LT LU XK",
+    21: "CH HR LI LV",
+    22: "BG BH CR DE GB GE IE ME RS VA",
+    23: "AE GI IL IQ TL",
+    24: "AD CZ ES MD PK RO SA SE SK TN VG",
+    25: "LY PT ST",
+    26: "IS TR",
+    27: "FR GR IT MC MR SM",
+    28: "AL AZ BY CY DO GT HU LB PL SV",
+    29: "BR EG PS QA UA",
+    30: "JO KW MU",
+    31: "MT SC",
+    32: "LC",
+}
+IBAN_LENGTHS = {country: length for length, countries in _IBAN_COUNTRIES.items() for country in countries.split()}
+"""Characters of an IBAN by country (SWIFT IBAN registry)."""
+
+_DNI_LETTERS = "TRWAGMYFPDXBNJZSQVHLCKE"
+_CF_ODD = "BAKPLCQDREVOSFTGUHMINJWZYX"
+"""Where a letter stands here is what it counts for at an odd place; a digit counts as the letter of its value."""
+
+
+def luhn(digits: str) -> bool:
+    """Whether the last digit is the check digit of those before it (ISO/IEC 7812-1, annex B)."""
+    doubled = (divmod(2 * int(digit), 10) for digit in digits[-2::-2])
+    return (sum(map(int, digits[-1::-2])) + sum(tens + ones for tens, ones in doubled)) % 10 == 0
+
+
+def is_card(digits: str) -> bool:
+    """Whether digits are a payment card's: a known issuer's first digits, its length, and Luhn's check digit."""
+    return len(digits) in _card_lengths(digits) and luhn(digits)
+
+
+def _card_lengths(digits: str) -> tuple[int, ...]:
+    two, four = int(digits[:2]), int(digits[:4])
+    if digits[0] == "4":
+        return (13, 16, 19)
+    if 51 <= two <= 55 or 2221 <= four <= 2720 or two == 35:
+        return (16,)
+    if two in (34, 37):
+        return (15,)
+    if two in (36, 38, 39) or 3000 <= four <= 3059:
+        return (14,)
+    return (16, 19) if four == 6011 or two in (62, 65) or 6440 <= four <= 6499 else ()
+
+
+def is_iban(text: str) -> bool:
+    """Whether a text without blanks is an IBAN: its country's length, and 1 modulo 97 (ISO 13616, ISO 7064)."""
+    if len(text) != IBAN_LENGTHS.get(text[:2]):
+        return False
+    return int("".join(str(int(char, 36)) for char in text[4:] + text[:4])) % 97 == 1
+
+
+def is_ssn(digits: str) -> bool:
+    """Whether nine digits can be a US social security number; it has no check digit, only numbers never given out."""
+    area, group, serial = digits[:3], digits[3:5], digits[5:]
+    return area not in ("000", "666") and area[0] != "9" and group != "00" and serial != "0000"
+
+
+def is_dni(text: str) -> bool:
+    """Whether a text is a Spanish DNI or NIE: eight digits (or X, Y, Z and seven) and a letter, modulo 23."""
+    number = text[:-1].translate(str.maketrans("XYZ", "012"))
+    return _DNI_LETTERS[int(number) % 23] == text[-1]
+
+
+def is_codice_fiscale(text: str) -> bool:
+    """Whether the last of 16 letters and digits is an Italian tax code's check letter (D.M. 12/03/1974)."""
+    letters = [chr(ord("A") + int(char)) if char.isdigit() else char for char in text[:15]]
+    odd = sum(_CF_ODD.index(letter) for letter in letters[0::2])
+    even = sum(ord(letter) - ord("A") for letter in letters[1::2])
+    return chr(ord("A") + (odd + even) % 26) == text[15]
+
+
+def is_nir(text: str) -> bool:
+    """Whether 15 characters are a French social security number, whose last two digits are 97 less the rest."""
+    number = text[:13].replace("2A", "19").replace("2B", "18")
+    return number.isdigit() and 97 - int(number) % 97 == int(text[13:])
+
+
+def is_cpf(digits: str) -> bool:
+    """Whether eleven digits are a Brazilian CPF: two check digits modulo 11, and not one digit all through."""
+    if len(set(digits)) == 1:
+        return False
+    for length in (9, 10):
+        weighed = sum(int(digit) * weight for digit, weight in zip(digits, range(length + 1, 1, -1), strict=False))
+        if weighed * 10 % 11 % 10 != int(digits[length]):
+            return False
+    return True
