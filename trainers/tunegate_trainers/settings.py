@@ -74,7 +74,7 @@ def read_options(method: str, options: Mapping[str, Any]) -> Any:
 def validate_args(method: str, args: Mapping[str, Any], config_file: str | None) -> None:
     """Raise ConfigError when one of a method's `args` is unknown or has the wrong type.
 
-    `config_file` is the source of TRL's config class for it.
+    `config_file` is the source of the config class for it, as `MethodOptions.config_file` names it.
     """
     if config_file is None:
         if args:

@@ -1,0 +1,74 @@
+"""Explanation tuning: supervised fine-tuning that shows, for each row, why its answer is the right one.
+
+`form: system` puts the row's explanation into a system message of that row. `form: completion` has the model say the
+answer, then the explanation (Ludan et al. 2023, "Explanation-based Finetuning Makes Models More Robust to Spurious
+Cues"). The answer then ends at the separator: a suite whose `generate.stop` is the separator judges the answer alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from tunegate.exceptions import ConfigError
+from tunegate.models import as_messages
+from tunegate.rows import Row
+from tunegate_trainers import common, sft
+from tunegate_trainers.task import Task
+
+ROW = ("prompt", "completion", "explanation")
+
+
+class Options(sft.Options):
+    """Where the explanation goes."""
+
+    form: Literal["system", "completion"]
+    """system: into a system message of the row. completion: behind the answer."""
+    separator: Annotated[str, Field(min_length=1)] = "\n"
+    """Form completion: what stands between answer and explanation; no answer may hold it."""
+    shown: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Form system: the share of rows that show their explanation. The others are asked as a gate asks, without."""
+
+
+def train(task: Task) -> tuple[common.Log, common.Summary]:
+    """Train on rows of prompt, completion and explanation. Returns (log, summary)."""
+    return common.run(task, build)
+
+
+def build(task: Task, loaded: common.Loaded) -> common.Built:
+    """The trainer, not yet started."""
+
+    def shape(row: Row) -> Row:
+        if task.options.form == "completion":
+            return behind_the_answer(row, task.options.separator)
+        return in_a_system_message(row) if _is_shown(row, task.options.shown) else row
+
+    return sft.on_completions(task, loaded, ROW, shape)
+
+
+def behind_the_answer(row: Row, separator: str) -> Row:
+    """The row with its explanation behind the completion."""
+    answer: str = row["completion"].strip()
+    if separator in answer:
+        raise ConfigError(
+            f"the completion {answer[:40]!r} holds the separator {separator!r}, so that nothing tells where it ends "
+            "and the explanation begins; set options.separator to what no completion holds"
+        )
+    return {**row, "completion": f"{answer}{separator}{row['explanation'].strip()}"}
+
+
+def in_a_system_message(row: Row) -> Row:
+    """The row with its explanation in a system message, behind what that says already."""
+    messages: list[Any] = list(as_messages(row["prompt"]))
+    said = ""
+    if messages[0]["role"] == "system":
+        said = f"{messages.pop(0)['content']}\n\n"
+    return {**row, "prompt": [{"role": "system", "content": said + row["explanation"].strip()}, *messages]}
+
+
+def _is_shown(row: Row, share: float) -> bool:
+    """By the row's own text: the same in every attempt, whatever rows are beside it."""
+    digest = hashlib.sha256(repr([row[key] for key in ROW]).encode(errors="replace")).digest()
+    return int.from_bytes(digest[:4], "big") < share * 2**32
