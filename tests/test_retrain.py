@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tunegate.diagnosis import Evidence, diagnose
 from tunegate.outcomes import ErrorSpan, Finding, Outcome, Verdict
-from tunegate.retrain import Evidence, Settings, apply, diagnose, first_settings
+from tunegate.retrain import Settings, apply, first_settings
 from tunegate.retrain_spec import RetrainSpec
 
 PASS, FAIL = Verdict.PASS, Verdict.FAIL
@@ -39,7 +40,8 @@ def test_the_first_attempt_takes_the_first_rungs() -> None:
         (Evidence(outcomes(60, 40), 0.9, train_passed=32, train_asked=32), "overfit", "rows"),
         (Evidence(outcomes(88, 12), 0.9, train_passed=30, train_asked=32), "near miss", "rows"),
         (Evidence(outcomes(20, 80), 0.9), "the gate was missed", "rows"),
-        (Evidence((), 1.0, training_error="the loss is nan"), "the training failed", "learning_rate"),
+        (Evidence((), 1.0, training_error="the loss is nan"), "diverged", "learning_rate"),
+        (Evidence((), 1.0, training_error="killed"), "the training failed", "learning_rate"),
     ],
 )
 def test_causes_and_the_first_remedy(evidence: Evidence, cause: str, setting: str) -> None:
@@ -80,6 +82,7 @@ def test_the_evidence_is_told_in_words() -> None:
         "training loss: 2.5 at the first logged step, 0.125 at the last",
         "error categories: empty 50, repetition 50",
         "missed by tag: t=0 25 of 50, t=1 25 of 50",
+        "repetition: 50 of 50 misses go round",
     ]
 
 

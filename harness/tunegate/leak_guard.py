@@ -9,6 +9,7 @@ from typing import Any
 from tunegate.exceptions import ConfigError
 from tunegate.leakage import Embed, Leak, Looking, Progress, facts, find_leaks, without
 from tunegate.pipeline import Pipeline, Stage
+from tunegate.training_data import TrainingData
 
 
 def leaks_of(pipeline: Pipeline, embed: Embed | None = None, progress: Progress | None = None) -> list[Leak]:
@@ -20,7 +21,9 @@ def leaks_of(pipeline: Pipeline, embed: Embed | None = None, progress: Progress 
     return [
         leak
         for stage in pipeline.stages
-        for leak in find_leaks(stage.name, stage.data, pipeline.suites.values(), looking)
+        for data in (stage.data, stage.replay)
+        if data is not None
+        for leak in find_leaks(stage.name, data, pipeline.suites.values(), looking)
     ]
 
 
@@ -33,7 +36,8 @@ def drop_leaks(pipeline: Pipeline, leaks: Sequence[Leak]) -> tuple[Pipeline, lis
     dropped: list[dict[str, Any]] = []
     for stage in pipeline.stages:
         of_stage = [leak for leak in leaks if leak.stage == stage.name]
-        kept = replace(stage, data=without(stage.data, of_stage))
+        replay = None if stage.replay is None else without(stage.replay, of_stage)
+        kept = replace(stage, data=without(stage.data, of_stage), replay=replay)
         _check_budget(pipeline, stage, kept)
         stages.append(kept)
         if of_stage:
@@ -42,7 +46,8 @@ def drop_leaks(pipeline: Pipeline, leaks: Sequence[Leak]) -> tuple[Pipeline, lis
                     "stage": stage.name,
                     "of": len(stage.data.examples),
                     "left": len(kept.data.examples),
-                    "rows": sorted({leak.train_row for leak in of_stage}),
+                    "rows": _rows(of_stage, stage.data),
+                    **({} if stage.replay is None else {"replay_rows": _rows(of_stage, stage.replay)}),
                     "cases": sorted({f"{leak.suite}/{leak.case_id}" for leak in of_stage}),
                     "leaks": facts(of_stage),
                 }
@@ -59,6 +64,10 @@ def _check_budget(pipeline: Pipeline, before: Stage, after: Stage) -> None:
             f"{lost} of {len(before.data.examples)} also stand in a gate's suite and are dropped; lower the last of "
             "retrain.rows, or give more rows"
         )
+
+
+def _rows(leaks: Sequence[Leak], data: TrainingData) -> list[int]:
+    return sorted({leak.train_row for leak in leaks if leak.train_file == str(data.path)})
 
 
 def in_words(dropped: Sequence[dict[str, Any]]) -> str:

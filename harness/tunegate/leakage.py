@@ -279,7 +279,7 @@ def excerpt(text: str, about: str, limit: int = EXCERPT) -> str:
 
 def without(data: TrainingData, leaks: Iterable[Leak]) -> TrainingData:
     """A stage's training data without the rows that leak; raises ConfigError if none is left."""
-    leaked = {leak.train_row for leak in leaks}
+    leaked = {leak.train_row for leak in leaks if leak.train_file == str(data.path)}
     examples = tuple(example for example in data.examples if example.number not in leaked)
     if not examples:
         raise ConfigError(f"{data.path}: every row also stands in a gate's suite; `leakage: drop_from_train` left none")

@@ -17,6 +17,7 @@ from tunegate.exceptions import ConfigError, Tampered, nearest
 from tunegate.files import resolve
 from tunegate.methods import METHODS, Role
 from tunegate.plans import GatePlan
+from tunegate.retrain import args_set_by, first_settings
 from tunegate.schema import LeakageSpec, PipelineSpec
 from tunegate.spec import read_spec
 from tunegate.stage_spec import StageSpec
@@ -44,6 +45,8 @@ class Stage:
 
     spec: StageSpec
     data: TrainingData
+    replay: TrainingData | None = None
+    """General data that a retraining may mix in."""
 
     @property
     def name(self) -> str:
@@ -159,20 +162,23 @@ def load_pipeline(
             if gate not in suites:
                 raise file.error((*keys, "gates", position), f"no suite is named {gate!r}{nearest(gate, suites)}")
         try:
-            validate_stage(stage)
+            validate_stage(_at_first_attempt(stage))
         except ConfigError as error:
             raise file.error(keys, str(error)) from error
         _check_reward(stage, spec, suites, file, keys)
         data = load_prepared(stage.data, stage.method, base_dir, preparing)
         _check_budget(stage, data, file, index)
         _check_banks(stage, suites, file, keys)
-        stages.append(Stage(stage, data))
+        general = stage.retrain.replay_data
+        replay = None if general is None else load_prepared(general, stage.method, base_dir, preparing)
+        stages.append(Stage(stage, data, replay))
     gates = {stage.name: stage.gates for stage in spec.stages}
     waivers = read_waivers(resolve(spec.waivers, base_dir), gates, today or date.today()) if spec.waivers else ()
     digest = hashlib.sha256(
         json.dumps(_without_waivers(file.data), sort_keys=True, default=str).encode(errors="replace")
     )
-    for sha256 in (*(suite.sha256 for suite in suites.values()), *(stage.data.sha256 for stage in stages)):
+    data_sets = [data for stage in stages for data in (stage.data, stage.replay) if data is not None]
+    for sha256 in (*(suite.sha256 for suite in suites.values()), *(data.sha256 for data in data_sets)):
         digest.update(sha256.encode())
     return Pipeline(
         name=spec.name,
@@ -273,13 +279,17 @@ def _check_banks(stage: StageSpec, suites: Mapping[str, Suite], file: YamlFile, 
             raise file.error((*keys, "gates", position), f"{gate}: {error}") from error
 
 
+def _at_first_attempt(stage: StageSpec) -> StageSpec:
+    """The stage with what its ladders set, so that these settings are checked as its own are."""
+    return stage.model_copy(update={"args": {**stage.args, **first_settings(stage.retrain).args()}})
+
+
 def _check_budget(stage: StageSpec, data: TrainingData, file: YamlFile, index: int) -> None:
     rows, available = stage.retrain.rows or [], len(data.examples)
     if rows and rows[-1] > available:
         raise file.error(
             ("stages", index, "retrain", "rows"), f"{rows[-1]} rows are asked for, {data.path.name} has {available}"
         )
-    for setting in ("num_train_epochs", "learning_rate"):
-        ladder = {"num_train_epochs": "epochs"}.get(setting, setting)
-        if setting in stage.args and getattr(stage.retrain, ladder) is not None:
+    for setting, ladder in args_set_by(stage.retrain).items():
+        if setting in stage.args:
             raise file.error(("stages", index, "args", setting), f"also set by `retrain.{ladder}`; give one of the two")

@@ -25,6 +25,7 @@ from tunegate.registry import Promotion, promote, state_of, verify
 from tunegate.stage_gates import measure_base
 from tunegate.stage_run import ModelOnDisk, StageRun, Tools
 from tunegate.suites import Suite
+from tunegate.training_data import TrainingData
 
 
 class PipelineRun:
@@ -241,4 +242,9 @@ def _suite_facts(suite: Suite) -> dict[str, Any]:
 
 
 def _data_facts(stage: Stage) -> dict[str, Any]:
-    return {"path": str(stage.data.path), "rows": len(stage.data.examples), "sha256": stage.data.sha256}
+    replay = {} if stage.replay is None else {"replay": _facts_of(stage.replay)}
+    return {**_facts_of(stage.data), **replay}
+
+
+def _facts_of(data: TrainingData) -> dict[str, Any]:
+    return {"path": str(data.path), "rows": len(data.examples), "sha256": data.sha256}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tunegate.cases import Case
 from tunegate.checks import judge
+from tunegate.diagnosis import Evidence, diagnose
 from tunegate.event_log import RunLog
 from tunegate.exceptions import CannotJudge, ConfigError, Tampered
 from tunegate.leakage import Embed
@@ -17,7 +18,8 @@ from tunegate.models import Model
 from tunegate.outcomes import Verdict
 from tunegate.pipeline import Pipeline, Stage
 from tunegate.record import AttemptRecord, Diagnosis, GateRecord, read_run
-from tunegate.retrain import Evidence, Settings, apply, diagnose, first_settings
+from tunegate.repair import TrainingSet, training_set
+from tunegate.retrain import Settings, apply, first_settings
 from tunegate.runner import Progress, ask_samples, no_progress
 from tunegate.seeds import derived_seed
 from tunegate.stage_gates import StageGates
@@ -141,11 +143,12 @@ class StageRun:
         folder = self.folder / self.stage.name / f"attempt-{number}"
         shutil.rmtree(folder, ignore_errors=True)  # what a killed training left behind
         folder.mkdir(parents=True)
-        examples = self._examples(settings)
+        rows = self._rows(settings)
+        examples = rows.examples
         write_examples(folder / "data.jsonl", examples)
         job = job_of(self.pipeline, self.stage, self.start.path, folder, seed, settings, read_run(self.folder))
         self._check_start()
-        self.tools.say(f"{self.stage.name}#{number}: training on {len(examples)} rows")
+        self.tools.say("; ".join([f"{self.stage.name}#{number}: training on {len(examples)} rows", *rows.notes]))
         result = self.tools.train(job)
         self._check_start()  # what was swapped in meanwhile may be what was trained
         error = result.error or self._what_is_wrong_with(job.output)
@@ -159,7 +162,7 @@ class StageRun:
                     "model": str(Path(job.output).relative_to(self.folder)),
                     "model_sha256": self.tools.fingerprint(job.output),
                     "log": result.log,
-                    "summary": result.summary,
+                    "summary": {**result.summary, "data": rows.to_json()},
                     "seconds": result.seconds,
                 }
             )
@@ -185,8 +188,9 @@ class StageRun:
     def _scorer(self) -> AttemptRecord | None:
         return scorer_of(self.stage, read_run(self.folder))
 
-    def _examples(self, settings: Settings) -> list[Example]:
-        return self.stage.data.take(settings.rows, derived_seed(self.pipeline.seed, self.stage.name, "rows"))
+    def _rows(self, settings: Settings) -> TrainingSet:
+        seed = derived_seed(self.pipeline.seed, self.stage.name, "rows")
+        return training_set(self.stage.data, self.stage.replay, settings, seed)
 
     # --- gates ---
 
@@ -231,7 +235,8 @@ class StageRun:
             return Evidence((), 1.0, forgotten=[f"{gate.key}: {gate.reason}" for gate in failed])
         worst = min(missed, key=lambda gate: gate.passed / max(gate.asked, 1))
         suite = self.pipeline.suites[worst.gate]
-        passed, asked, fault = self._probe(suite, self._examples(settings)[:PROBE_ROWS], on_disk)
+        trained = self._rows(settings).examples
+        passed, asked, fault = self._probe(suite, trained[:PROBE_ROWS], on_disk)
         return Evidence(
             missed_gate=worst.outcomes,
             accept_rate=worst.accept / worst.drawn,
@@ -239,6 +244,9 @@ class StageRun:
             train_asked=asked,
             train_fault=fault,
             losses=[step["loss"] for step in attempt.log if isinstance(step.get("loss"), int | float)],
+            trained=trained,
+            all_rows=self.stage.data.examples,
+            rows_dropped=attempt.summary.get("rows_dropped", 0),
         )
 
     def _probe(self, suite: Suite, examples: list[Example], on_disk: ModelOnDisk) -> tuple[int, int, str]:
