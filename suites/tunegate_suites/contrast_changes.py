@@ -9,7 +9,6 @@ import random
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from tunegate.rows import Row
 from tunegate.templates import as_text, fill, look_up
@@ -24,7 +23,8 @@ from tunegate_suites.contrast_rules import (
     TyposSpec,
 )
 
-Hook = Callable[[Row, random.Random], object]
+Hook = Callable[[Row, random.Random], Row | None]
+"""A function of the user's: from a copy of the row and chance to the changed row, or None where it does not apply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def _one(row: Row, spec: ChangeSpec, setting: Setting) -> Row | None:
         case dict() as texts:
             return {**row, **{name: fill(setting.chance.choice(several), row) for name, several in texts.items()}}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
         case str() as hook:
-            return _by_hook(row, setting.hooks[hook], setting.chance)
+            return setting.hooks[hook](dict(row), setting.chance)
         case SwapSpec() as swap:
             return _swapped(row, swap, setting)
         case ReplaceSpec() as replace:
@@ -78,13 +78,6 @@ def _each(row: Row, names: Sequence[str], to: Callable[[str], str]) -> Row | Non
     texts = {name: as_text(look_up(name, row)) for name in names}
     changed = {name: to(text) for name, text in texts.items()}
     return {**row, **changed} if changed != texts else None
-
-
-def _by_hook(row: Row, hook: Hook, chance: random.Random) -> Row | None:
-    made: Any = hook(dict(row), chance)
-    if made is not None and not isinstance(made, dict):
-        raise TypeError(f"returned {type(made).__name__}, expected the changed row, or None where it does not apply")
-    return made  # pyright: ignore[reportUnknownVariableType]
 
 
 # --- swap ----------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any
 from tunegate.exceptions import CannotJudge, ConfigError, nearest
 from tunegate.rows import Row, read_rows
 from tunegate.templates import MissingField, as_text, field_names, fill, look_up
-from tunegate_suites.cues import CUES, CueName, Detect, Embed, Marked, biased, detector, phi, smallest_cell
+from tunegate_suites.cues import CUES, CueName, Detect, Embed, Marked, biased, detector, most_rows, phi
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,9 @@ def make_cue_data(request: CueRequest, embed: Embed) -> dict[str, Any]:
     detect = detector(name, _texts(request.text, train, request.train), embed)
     train_marked = _marked(request, train, request.train, detect)
     gate_marked = _marked(request, gate, request.gate, detect)
-    rows = request.rows if request.rows is not None else 4 * smallest_cell(train_marked)
+    rows = request.rows if request.rows is not None else most_rows(train_marked, request.strength)
     chosen = biased(train_marked, rows, request.strength, request.seed)
-    cases = biased(gate_marked, 4 * smallest_cell(gate_marked), 0.0, request.seed)
+    cases = biased(gate_marked, most_rows(gate_marked, 0.0), 0.0, request.seed)
     written = [_write(request.out / "train.jsonl", chosen), _write(request.out / "gate.jsonl", cases)]
     return {
         "written": written,

@@ -116,12 +116,10 @@ def biased(marked: Sequence[Marked], n: int, strength: float, seed: int) -> list
         raise ConfigError(f"strength: a number from 0 to 1 was expected, got {strength:g}")
     if n < 4:
         raise ConfigError(f"rows: at least 4 were expected, one of each label with and without the cue, got {n}")
-    agreeing = round(n // 2 * (1 + strength) / 2)
-    wanted = {True: agreeing, False: n // 2 - agreeing}
     chance = random.Random(seed)
     chosen: list[Marked] = []
     for positive in (True, False):
-        for agrees, count in wanted.items():
+        for agrees, count in _per_label(n, strength).items():
             cell = [one for one in marked if one.positive == positive and one.agrees == agrees]
             if len(cell) < count:
                 raise ConfigError(_too_few(marked, len(cell), count, positive, agrees))
@@ -139,10 +137,18 @@ def _too_few(marked: Sequence[Marked], found: int, wanted: int, positive: bool, 
     )
 
 
-def smallest_cell(marked: Iterable[Marked]) -> int:
-    """How many rows the rarest of the four kinds has: of each label, with and without the cue."""
-    counts = Counter((one.positive, one.cue) for one in marked)
-    return min(counts[positive, cue] for positive in (True, False) for cue in (True, False))
+def most_rows(marked: Iterable[Marked], strength: float) -> int:
+    """How many rows `biased` can choose at most with this strength."""
+    counts = Counter((one.positive, one.agrees) for one in marked)
+    rarest = {agrees: min(counts[True, agrees], counts[False, agrees]) for agrees in (True, False)}
+    most = 4 * max(rarest.values())
+    return next((n for n in range(most, 3, -4) if all(rarest[a] >= c for a, c in _per_label(n, strength).items())), 0)
+
+
+def _per_label(n: int, strength: float) -> dict[bool, int]:
+    """Of `n` rows, how many of each label have a cue that agrees with it, and how many one that contradicts it."""
+    agreeing = round(n // 2 * (1 + strength) / 2)
+    return {True: agreeing, False: n // 2 - agreeing}
 
 
 # --- what came of it -----------------------------------------------------------------------------------------------

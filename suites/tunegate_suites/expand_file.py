@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -125,15 +125,18 @@ def _hooks(rules: RulesSpec, file: YamlFile) -> tuple[dict[str, Hook], list[str]
     return hooks, [hashes[name] for name in sorted(hashes)]
 
 
-def _contained(name: str, function: Hook, module: UserModule) -> Hook:
-    """The user's function, which finds its neighbours, prints nowhere, and whose faults say that they are its own."""
+def _contained(name: str, function: Callable[..., Any], module: UserModule) -> Hook:
+    """The user's function, which finds its neighbours, and whose faults say that they are its own."""
 
-    def called(row: Row, chance: random.Random) -> object:
+    def called(row: Row, chance: random.Random) -> Row | None:
         try:
             with output_aside(), module.in_place():
-                return function(row, chance)
+                made = function(row, chance)
         except Exception as error:
             raise ConfigError(f"{name}: raised {type(error).__name__}: {error}") from error
+        if made is not None and not isinstance(made, dict):
+            raise ConfigError(f"{name}: returned {type(made).__name__}; return the changed row, or None to leave it")
+        return made  # pyright: ignore[reportUnknownVariableType]
 
     return called
 

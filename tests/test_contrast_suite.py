@@ -1,0 +1,396 @@
+"""`tunegate suite expand` and the check `contrast`: who passes groups, and who only passes plain facts."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from check_helpers import FAIL, INVALID, PASS
+from conftest import write_jsonl
+
+from tunegate.cases import Case
+from tunegate.checks import judge
+from tunegate.cli import main
+from tunegate.exceptions import ConfigError
+from tunegate.models import Response, ScriptedModel
+from tunegate.outcomes import Outcome
+from tunegate.runner import ask_samples
+from tunegate.suites import Suite, load_suite
+from tunegate_suites import build_check
+from tunegate_suites.contrast_changes import as_word
+from tunegate_suites.expand_file import expand_file
+
+Capture = pytest.CaptureFixture[str]
+N = 12
+
+RULES = """
+needs: [directional]
+rules:
+  - name: another gene
+    kind: directional
+    change: [{swap: {fields: [context, answer], value: "{answer}"}}]
+  - name: in small letters
+    kind: invariant
+    change: [{casing: {fields: question}}]
+  - name: rain
+    kind: invariant
+    change: [{insert: {fields: context, sentences: It rains., at: start}}]
+  - name: plainest
+    kind: minimum
+    change: [{set: {context: "{answer} causes {condition}."}}]
+"""
+SUITE = """
+cases:
+  {path: facts.jsonl, id: "{id}", prompt: "{context} {question}", reference: "{answer}", tags: [kind], group: "{id}"}
+checks: [exact]
+plan: {draw: 12, accept: 11}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Twelve facts, a suite that asks them, and rules that expand it."""
+    monkeypatch.chdir(tmp_path)
+    rows = [
+        {
+            "id": f"f{n}", "kind": "gene", "condition": f"disease {n}", "answer": f"GENE{n}X",
+            "context": f"Mutations in GENE{n}X cause disease {n}. The gene is long.",
+            "question": f"Which gene causes disease {n}?",
+        }
+        for n in range(N)
+    ]  # fmt: skip
+    write_jsonl(tmp_path / "facts.jsonl", rows)
+    (tmp_path / "facts.yaml").write_text(SUITE, encoding="utf-8")
+    (tmp_path / "rules.yaml").write_text(RULES, encoding="utf-8")
+    return tmp_path
+
+
+def expanded(out: str = "groups.yaml", suite: str = "facts.yaml") -> Suite:
+    expand_file(suite, "rules.yaml", Path(out), build_check)
+    return load_suite(Path(out), build_check)
+
+
+def outcomes(suite: Suite, answer: Callable[[Case], str | Response]) -> list[Outcome]:
+    return list(judge(suite.checks, ask_samples(suite, ScriptedModel(answer), suite.cases)))
+
+
+def remembers(case: Case) -> str:
+    """Knows each disease's gene by heart, whatever the text says."""
+    disease = re.search(r"disease (\d+)", case.prompt_text)
+    return f"GENE{disease[1]}X" if disease else "?"
+
+
+def reads(case: Case) -> str:
+    """Copies the gene out of the text."""
+    gene = re.search(r"GENE\d+X", case.prompt_text)
+    return gene[0] if gene else "?"
+
+
+# --- who passes ----------------------------------------------------------------------------------------------------
+
+
+def test_who_remembers_passes_the_facts_and_no_group(project: Path) -> None:
+    assert {one.verdict for one in outcomes(load_suite(Path("facts.yaml"), build_check), remembers)} == {PASS}
+    missed = outcomes(expanded(), remembers)
+    assert {one.verdict for one in missed} == {FAIL}
+    assert {error.category for one in missed for error in one.errors} == {"missed_directional"}
+    assert missed[0].findings[0].value == pytest.approx(4 / 5)
+    assert re.fullmatch(
+        r"contrast: 4 of 5 members right; another gene \(directional\): exact: 'GENE0X' is not 'GENE\d+X'",
+        missed[0].reason,
+    )
+
+
+def test_who_reads_passes_both(project: Path) -> None:
+    assert {one.verdict for one in outcomes(load_suite(Path("facts.yaml"), build_check), reads)} == {PASS}
+    assert {one.verdict for one in outcomes(expanded(), reads)} == {PASS}
+
+
+def test_who_is_thrown_by_a_capital_misses_the_invariant_members(project: Path) -> None:
+    missed = outcomes(expanded(), lambda case: reads(case) if "Which" in case.prompt_text else "no idea")
+    assert {one.verdict for one in missed} == {FAIL}
+    assert {error.category for one in missed for error in one.errors} == {"missed_invariant"}
+
+
+def test_every_member_stands_on_record(project: Path) -> None:
+    [first, *_] = outcomes(expanded(), remembers)
+    told = json.loads(first.findings[0].detail or "")
+    assert [(one["kind"], one["verdict"]) for one in told] == [
+        ("original", "PASS"),
+        ("directional", "FAIL"),
+        ("invariant", "PASS"),
+        ("invariant", "PASS"),
+        ("minimum", "PASS"),
+    ]
+    assert "prompt" in told[1]
+    assert "prompt" not in told[0]
+
+
+def test_an_answer_that_did_not_come_makes_the_group_invalid(project: Path) -> None:
+    def fails(case: Case) -> str | Response:
+        return Response("", error="timeout") if "It rains." in case.prompt_text else reads(case)
+
+    invalid = outcomes(expanded(), fails)
+    assert {one.verdict for one in invalid} == {INVALID}
+    assert "rain (invariant) was not answered: timeout" in invalid[0].reason
+
+
+def test_a_check_that_raises_makes_the_group_invalid(project: Path) -> None:
+    (project / "own.py").write_text("def metric(case, text):\n    return text if 'X' in text else 1 / 0\n")
+    text = SUITE.replace("[exact]", "[{python: 'own:metric', accept: [GENE0X]}]")
+    (project / "facts.yaml").write_text(text, encoding="utf-8")
+    suite = expanded()
+    assert [one.verdict for one in outcomes(suite, lambda case: "GENE0X")] == [PASS] * N
+    assert [one.verdict for one in outcomes(suite, lambda case: "no" if "rains" in case.prompt_text else "X")] == [
+        INVALID
+    ] * N
+
+
+# --- what is written -----------------------------------------------------------------------------------------------
+
+
+def test_a_row_is_a_group_that_people_can_read(project: Path) -> None:
+    suite = expanded()
+    assert (len(suite.cases), suite.plan.draw, suite.name) == (N, 12, "facts-contrast")
+    [row, *_] = [json.loads(line) for line in Path("groups.jsonl").read_text(encoding="utf-8").splitlines()]
+    members = row.pop("members")
+    assert row == {
+        "id": "f0",
+        "prompt": "Mutations in GENE0X cause disease 0. The gene is long. Which gene causes disease 0?",
+        "references": ["GENE0X"],
+        "context": "Mutations in GENE0X cause disease 0. The gene is long.",
+        "tags": ["kind=gene"],
+        "group": "f0",
+    }
+    other = members[0]["references"][0]
+    assert other != "GENE0X"
+    assert members[0] == {
+        "rule": "another gene",
+        "kind": "directional",
+        "prompt": f"Mutations in {other} cause disease 0. The gene is long. Which gene causes disease 0?",
+        "references": [other],
+        "context": f"Mutations in {other} cause disease 0. The gene is long.",
+    }
+    assert [member["references"] for member in members[1:]] == [["GENE0X"]] * 3
+
+
+def test_twice_is_the_same_and_every_byte_is_hashed(project: Path) -> None:
+    first, again = expanded("one.yaml"), expanded("two.yaml")
+    assert Path("one.jsonl").read_bytes() == Path("two.jsonl").read_bytes()
+    assert first.sha256 == again.sha256
+    Path("two.jsonl").write_text(Path("two.jsonl").read_text().replace("It rains.", "It pours."))
+    assert load_suite(Path("two.yaml"), build_check).sha256 != first.sha256
+
+
+def test_what_does_not_apply_is_counted_and_what_breaks_its_kind_refused(project: Path, capsys: Capture) -> None:
+    (project / "rules.yaml").write_text(
+        """
+rules:
+  - {name: none, kind: directional, where: {kind: other}, change: [{casing: {fields: context}}]}
+  - {name: same answer, kind: directional, change: [{casing: {fields: context}}]}
+  - {name: new answer, kind: invariant, change: [{set: {answer: BLM, context: "BLM"}}]}
+  - {name: no change, kind: invariant, change: [{set: {answer: BLM}}]}
+  - {name: first only, kind: invariant, where: {id: f0}, change: [{casing: {fields: question}}]}
+""",
+        encoding="utf-8",
+    )
+    (project / "facts.yaml").write_text(SUITE.replace("draw: 12, accept: 11", "draw: 1, accept: 1"), encoding="utf-8")
+    assert main(["suite", "expand", "facts.yaml", "--rules", "rules.yaml", "--out", "groups.yaml", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    counts = {count["rule"]: (count["members"], count["skipped"], count["refused"]) for count in facts["by_rule"]}
+    assert counts == {
+        "none": (0, N, 0),
+        "same answer": (0, 0, N),
+        "new answer": (0, 0, N),
+        "no change": (0, N, 0),
+        "first only": (1, N - 1, 0),
+    }
+    assert (facts["cases"], facts["groups"], len(facts["left_out"])) == (N, 1, N - 1)
+
+
+def test_a_python_hook_changes_rows(project: Path) -> None:
+    (project / "hooks.py").write_text(
+        "def twice(row, chance):\n    row['context'] *= 2\n    return row if row['id'] != 'f3' else None\n"
+    )
+    hook = "  - {name: twice, kind: invariant, change: [{python: 'hooks:twice'}]}\n"
+    (project / "rules.yaml").write_text(RULES + hook, encoding="utf-8")
+    facts = expand_file("facts.yaml", "rules.yaml", Path("a.yaml"), build_check)
+    assert facts["by_rule"][-1] == {"rule": "twice", "kind": "invariant", "members": N - 1, "skipped": 1, "refused": 0}
+    (project / "hooks.py").write_text("def twice(row, chance):\n    return row\n")
+    other = expand_file("facts.yaml", "rules.yaml", Path("b.yaml"), build_check)
+    assert other["rules_sha256"] != facts["rules_sha256"]
+    for code, message in {"return 7": "returned int", "1 / 0": "hooks:twice: raised ZeroDivisionError"}.items():
+        (project / "hooks.py").write_text(f"def twice(row, chance):\n    {code}\n")
+        with pytest.raises(ConfigError, match=message):
+            expand_file("facts.yaml", "rules.yaml", Path("c.yaml"), build_check)
+
+
+def test_chats_are_changed_too(project: Path) -> None:
+    rows = [json.loads(line) for line in Path("facts.jsonl").read_text().splitlines()]
+    write_jsonl(project / "facts.jsonl", [
+        {**row, "messages": [{"role": "user", "content": row["question"]}]} for row in rows
+    ])  # fmt: skip
+    text = SUITE.replace('prompt: "{context} {question}"', "messages: messages")
+    (project / "facts.yaml").write_text(text, encoding="utf-8")
+    (project / "hooks.py").write_text(
+        "def louder(row, chance):\n"
+        "    return {**row, 'messages': [{'role': 'user', 'content': row['question'].upper()}]}\n"
+    )
+    hook = "rules:\n  - {name: louder, kind: invariant, change: [{python: 'hooks:louder'}]}\n"
+    (project / "rules.yaml").write_text(hook, encoding="utf-8")
+    suite = expanded()
+    assert [
+        one.verdict for one in outcomes(suite, lambda case: remembers(case) if "Which" in case.prompt_text else "?")
+    ] == [FAIL] * N
+
+
+# --- the command line ----------------------------------------------------------------------------------------------
+
+EXPAND = ["suite", "expand", "facts.yaml", "--rules", "rules.yaml", "--out", "groups.yaml"]
+
+
+def test_a_gate_on_the_written_suite(project: Path, capsys: Capture) -> None:
+    assert main(EXPAND) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("12 cases of facts, rules of rules.yaml: 12 groups\n")
+    assert "next: tunegate gate MODEL --suite groups.yaml" in shown
+    answers: list[dict[str, Any]] = []
+    for line in Path("groups.jsonl").read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        answers.append({"id": row["id"], "response": row["references"][0]})
+        answers += [
+            {"id": f"{row['id']} [variant {number}]", "response": row["references"][0]}
+            for number in range(1, len(row["members"]) + 1)
+        ]
+    write_jsonl(project / "by_heart.jsonl", answers)
+    assert main(["gate", "--responses", "by_heart.jsonl", "--suite", "groups.yaml", "--json"]) == 1
+    result = json.loads(capsys.readouterr().out)
+    assert (result["failed"], result["error_categories"]) == (N, {"missed_directional": N})
+    assert main(["gate", "--responses", "by_heart.jsonl", "--suite", "facts.yaml"]) == 0
+
+
+def test_a_suite_of_a_pipeline_is_named_with_a_hash_sign(project: Path) -> None:
+    indented = SUITE.strip().replace("\n", "\n    ")
+    pipeline = f"suites:\n  plain:\n    {indented}\n  other: facts.yaml\nstages: []\n"
+    (project / "tunegate.yaml").write_text(pipeline, encoding="utf-8")
+    assert expanded("a.yaml", "tunegate.yaml#plain").name == "plain-contrast"
+    assert expanded("b.yaml", "tunegate.yaml#other").name == "facts-contrast"
+    assert Path("a.jsonl").read_bytes() == Path("b.jsonl").read_bytes()
+    with pytest.raises(ConfigError, match=r"it has no suite 'plane' \(did you mean 'plain'"):
+        expanded("c.yaml", "tunegate.yaml#plane")
+    with pytest.raises(ConfigError, match=r"name one of its suites: tunegate\.yaml#plain, tunegate\.yaml#other"):
+        expanded("c.yaml", "tunegate.yaml")
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        (
+            RULES.replace("fields: question", "fields: qestion"),
+            "the row has no field 'qestion' (did you mean 'question'",
+        ),
+        (RULES.replace("name: rain", "name: another gene"), "two rules are named 'another gene'"),
+        (
+            "rules: [{name: a, kind: minimum, where: {kind: x}, change: [{casing: {fields: question}}]}]",
+            "no case of facts",
+        ),
+        (
+            "rules: [{name: a, kind: minimum, change: [{python: nowhere}]}]",
+            "change[0].python: expected module:function",
+        ),
+        ("rules: [{name: a, kind: minimum, change: [{python: 'nowhere:f'}]}]", "importing 'nowhere' failed"),
+    ],
+)
+def test_wrong_rules_are_one_line(rules: str, message: str, project: Path, capsys: Capture) -> None:
+    (project / "rules.yaml").write_text(rules, encoding="utf-8")
+    assert main(EXPAND) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "rules.yaml:" in error
+    assert error.count("\n") == 1
+    assert not Path("groups.yaml").exists()
+
+
+def test_nothing_is_overwritten_and_nothing_half_written(project: Path, capsys: Capture) -> None:
+    assert main([*EXPAND[:-1], "groups.txt"]) == 2
+    assert "ending in .yaml" in capsys.readouterr().err
+    (project / "facts.yaml").write_text(SUITE.replace("draw: 12", "draw: 11"), encoding="utf-8")
+    (project / "rules.yaml").write_text(
+        RULES.replace("change: [{swap", "where: {id: f1}\n    change: [{swap"), encoding="utf-8"
+    )
+    assert main(EXPAND) == 2  # the one value to swap in is the row's own: no group is left
+    assert not Path("groups.jsonl").exists()
+    (project / "rules.yaml").write_text(RULES.replace('"{answer}"}}]', '"{answer}", by: [BLM]}}]').replace(
+        "change: [{swap", "where: {id: f1}\n    change: [{swap"), encoding="utf-8")  # fmt: skip
+    assert main(EXPAND) == 2
+    assert "the bank has 1 cases" in capsys.readouterr().err
+    assert not Path("groups.jsonl").exists()
+    assert not Path("groups.yaml").exists()
+    (project / "rules.yaml").write_text(RULES, encoding="utf-8")
+    assert main(EXPAND) == 0
+    assert main(EXPAND) == 2
+    assert "exists already" in capsys.readouterr().err
+
+
+# --- the check's own options ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("contrast", "contrast: needs the option 'checks'"),
+        ({"contrast": {"checks": []}}, "contrast.checks"),
+        (
+            {"contrast": {"checks": ["exactt"]}},
+            r"contrast\.checks\[0\]: check 'exactt': unknown \(did you mean 'exact'",
+        ),
+        ({"contrast": {"checks": ["counterfactual"]}}, "asks further prompts itself"),
+        ({"contrast": {"checks": ["exact", "choice"]}}, "a suite for each"),
+    ],
+)
+def test_wrong_options_are_one_line(entry: object, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build_check(entry, Path())
+
+
+def test_rows_that_were_not_expanded_are_invalid(project: Path) -> None:
+    (project / "plain.yaml").write_text(SUITE.replace("[exact]", "[{contrast: {checks: [exact]}}]"), encoding="utf-8")
+    invalid = outcomes(load_suite(Path("plain.yaml"), build_check), reads)
+    assert {one.verdict for one in invalid} == {INVALID}
+    assert "tunegate suite expand" in invalid[0].reason
+
+
+def test_the_fingerprint_covers_the_checks_within(project: Path) -> None:
+    prints = {
+        build_check({"contrast": {"checks": checks}}, Path()).fingerprint
+        for checks in (["exact"], ["contains"], ["exact", "contains"], [{"exact": {"normalize": False}}])
+    }
+    assert len(prints) == 4
+
+
+# --- the rules that ship -------------------------------------------------------------------------------------------
+
+GENES = "package:tunegate_suites/data/gene_expert/tunegate.yaml#facts"
+
+
+def test_the_shipped_rules_make_a_group_of_every_gene_case(tmp_path: Path) -> None:
+    rules = "package:tunegate_suites/data/contrast/genes.yaml"
+    facts = expand_file(GENES, rules, tmp_path / "u.yaml", build_check)
+    assert (facts["cases"], facts["groups"], facts["left_out"]) == (345, 345, [])
+    members = {count["rule"]: count["members"] for count in facts["by_rule"]}
+    assert members["another gene"] == 165
+    assert members["another number"] == 59
+    assert (members["recessive instead of dominant"], members["dominant instead of recessive"]) == (59, 38)
+    rows = [json.loads(line) for line in (tmp_path / "u.jsonl").read_text(encoding="utf-8").splitlines()]
+    for row in rows:
+        for member in row["members"]:
+            [answer] = member["references"]
+            assert answer.lower() in member["prompt"].lower()
+            if member["kind"] == "directional" and row["tags"] != ["task=inheritance"]:
+                assert not as_word(row["references"][0]).search(member["prompt"])
+            if member["rule"].endswith(("of dominant", "of recessive", "of X-linked")):
+                assert row["references"][0] not in member["context"]

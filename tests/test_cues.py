@@ -1,0 +1,210 @@
+"""Spurious cues: rows in which one goes with the label, and `tunegate suite cue`."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import write_jsonl
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import pearsonr
+
+from tunegate.cli import main
+from tunegate.exceptions import ConfigError
+from tunegate_suites.cue_data import CueRequest, make_cue_data
+from tunegate_suites.cues import Marked, biased, detector, in_present_tense, most_rows, phi, two_means
+
+Capture = pytest.CaptureFixture[str]
+
+
+def no_embedding(texts: Sequence[str]) -> Any:
+    raise AssertionError(f"{len(texts)} texts embedded for a cue that needs none")
+
+
+def marked(per_cell: int) -> list[Marked]:
+    cells = [(positive, cue) for positive in (True, False) for cue in (True, False)]
+    return [Marked({"n": n}, positive, cue) for n, (positive, cue) in enumerate(cells * per_cell)]
+
+
+# --- phi -----------------------------------------------------------------------------------------------------------
+
+
+def test_phi_by_hand() -> None:
+    """Both 20, only the first 5, only the second 10, none 15: (300 - 50) / sqrt(25 * 30 * 25 * 20)."""
+    pairs = [(True, True)] * 20 + [(True, False)] * 5 + [(False, True)] * 10 + [(False, False)] * 15
+    assert phi(pairs) == pytest.approx(250 / 375000**0.5)
+    assert phi([(True, True), (False, False)]) == 1
+    assert phi([(True, False), (False, True)]) == -1
+    assert phi([]) == phi([(True, True), (True, False)]) == 0
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=2, max_size=40))
+def test_phi_is_pearsons_correlation(pairs: list[tuple[bool, bool]]) -> None:
+    a, b = zip(*pairs, strict=True)
+    if len(set(a)) < 2 or len(set(b)) < 2:
+        assert phi(pairs) == 0
+    else:
+        assert phi(pairs) == pytest.approx(pearsonr(np.array(a, float), np.array(b, float)).statistic, abs=1e-9)
+
+
+# --- choosing rows -------------------------------------------------------------------------------------------------
+
+
+@given(st.integers(1, 20), st.floats(0, 1), st.integers(0, 3))
+def test_the_strength_is_the_correlation(quarter: int, strength: float, seed: int) -> None:
+    rows = 4 * quarter
+    chosen = biased(marked(rows), rows, strength, seed)
+    assert len({one.row["n"] for one in chosen}) == len(chosen) == rows
+    assert sum(one.positive for one in chosen) == rows // 2
+    assert phi((one.positive, one.cue) for one in chosen) == pytest.approx(strength, abs=2 / rows + 1e-9)
+
+
+def test_strength_0_says_nothing_and_strength_1_everything() -> None:
+    cells = Counter((one.positive, one.cue) for one in biased(marked(20), 40, 0.0, 0))
+    assert set(cells.values()) == {10}
+    assert all(one.agrees for one in biased(marked(20), 40, 1.0, 0))
+
+
+def test_the_choice_hangs_on_the_seed() -> None:
+    first, again, other = (biased(marked(20), 20, 0.5, seed) for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=60), st.floats(0, 1))
+def test_as_many_rows_as_there_can_be(pairs: list[tuple[bool, bool]], strength: float) -> None:
+    rows = [Marked({}, positive, cue) for positive, cue in pairs]
+    most = most_rows(rows, strength)
+    if most:
+        assert len(biased(rows, most, strength, 0)) == most
+    with pytest.raises(ConfigError):
+        biased(rows, most + 8, strength, 0)
+
+
+@pytest.mark.parametrize(
+    ("rows", "strength", "message"),
+    [
+        (8, 1.5, "from 0 to 1"),
+        (8, float("nan"), "from 0 to 1"),
+        (2, 0.5, "at least 4"),
+        (40, 1.0, "20 rows with the positive"),
+    ],
+)
+def test_what_cannot_be_chosen_says_so(rows: int, strength: float, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        biased(marked(5), rows, strength, 0)
+
+
+# --- which texts have a cue ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "present"),
+    [
+        ("Whales eat plankton.", True),
+        ("He played chess.", False),
+        ("Larry King was on television.", False),
+        ("I need red speed indeed.", True),
+        ("THEY WENT HOME", False),
+        ("Ed has a bed.", True),
+    ],
+)
+def test_the_present_tense(text: str, present: bool) -> None:
+    assert in_present_tense(text) is present
+
+
+def test_length_is_held_against_the_training_rows() -> None:
+    detect = detector("length", ["a", "a b", "a b c"], no_embedding)
+    assert detect(["a b", "a b c", "a b c d e"]) == [False, True, True]
+
+
+def test_clusters_are_fitted_once_and_the_larger_is_the_cue() -> None:
+    places = {"cat": (1.0, 0.1), "dog": (1.0, 0.0), "cow": (0.9, 0.1), "car": (0.0, 1.0), "bus": (0.1, 1.0)}
+
+    def embed(texts: Sequence[str]) -> Any:
+        return np.array([places[text] for text in texts])
+
+    detect = detector("cluster", list(places), embed)
+    assert detect(["cow", "bus", "cat"]) == [True, False, True]
+
+
+def test_texts_that_are_all_alike_have_no_clusters() -> None:
+    with pytest.raises(ConfigError, match="too much alike"):
+        two_means(np.ones((5, 3)))
+
+
+# --- the command ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def claims(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """40 claims a file: half are true, half are long, neither says anything about the other."""
+    monkeypatch.chdir(tmp_path)
+    rows = [
+        {"id": n, "text": "word " * (3 if n % 2 else 9), "label": "true" if n % 4 < 2 else "false"} for n in range(40)
+    ]
+    write_jsonl(tmp_path / "train.jsonl", rows)
+    write_jsonl(tmp_path / "dev.jsonl", rows)
+    return tmp_path
+
+
+COMMAND = ["suite", "cue", "train.jsonl", "dev.jsonl", "--cue", "length", "--text", "{text}", "--label", "label=true"]
+
+
+def test_it_writes_biased_rows_and_cases_that_are_not(claims: Path, capsys: Capture) -> None:
+    assert main([*COMMAND, "--strength", "0.6", "--rows", "20", "--out", "made", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["train"] == {"rows": 20, "positive": 10, "with_cue": 10, "phi": pytest.approx(0.6)}
+    assert facts["gate"] == {"rows": 40, "positive": 20, "with_cue": 20, "phi": 0.0}
+    train, gate = ([json.loads(line) for line in Path(path).read_text().splitlines()] for path in facts["written"])
+    assert Counter(row["cue"] for row in train) == {"agrees": 16, "contradicts": 4}
+    assert Counter((row["label"], row["has_cue"]) for row in gate) == dict.fromkeys(
+        [("true", "yes"), ("true", "no"), ("false", "yes"), ("false", "no")], 10
+    )
+    long = {row["id"]: len(row["text"].split()) == 9 for row in gate}
+    assert all(long[row["id"]] == (row["has_cue"] == "yes") for row in gate)
+
+
+def test_people_see_how_strong_the_cue_is(claims: Path, capsys: Capture) -> None:
+    assert main([*COMMAND, "--out", "made"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "cue length, strength 1",
+        "made/train.jsonl: 20 rows, 10 with the label, 10 with the cue, phi 1.00",
+        "made/gate.jsonl: 40 rows, 20 with the label, 20 with the cue, phi 0.00",
+        "in a suite: tags: [cue, has_cue], and gap: {between: [cue=agrees, cue=contradicts]}",
+    ]
+    assert main([*COMMAND, "--out", "made"]) == 2
+    assert "exists already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--cue", "lenght"], "--cue lenght: not a cue (did you mean 'length'?)"),
+        (["--text", "{txt}"], "--text: train.jsonl: the row has no field 'txt' (did you mean 'text'?)"),
+        (["--label", "true"], "--label true: FIELD=VALUE"),
+        (["--label", "lable=true"], "--label: train.jsonl: the row has no field 'lable'"),
+        (["--label", "label=yes"], "no row of train.jsonl has this label"),
+        (["--strength", "2"], "strength: a number from 0 to 1"),
+        (["--rows", "1000"], "500 rows with the positive label whose cue agrees are needed, 10 of 40 are there"),
+    ],
+)
+def test_wrong_input_is_one_line(more: list[str], message: str, claims: Path, capsys: Capture) -> None:
+    assert main([*COMMAND, "--out", "made", *more]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (claims / "made").exists()
+
+
+def test_a_gate_without_two_labels_is_refused(claims: Path) -> None:
+    write_jsonl(claims / "one.jsonl", [{"text": "a", "label": "true"}])
+    request = CueRequest(Path("train.jsonl"), Path("one.jsonl"), Path("made"), "length", 1.0, "{text}", "label=true")
+    with pytest.raises(ConfigError, match=r"every row of one\.jsonl has this label"):
+        make_cue_data(request, no_embedding)
