@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from tunegate import console, starter
+from tunegate.advise_command import ask_on_terminal, run_advise
+from tunegate.bake_off_command import bake, show_bake_off
 from tunegate.check_command import pipeline_facts, print_check, suite_facts
 from tunegate.compare_command import compare_records
 from tunegate.data_command import data as describe_data
@@ -22,6 +24,7 @@ from tunegate.gate_run import GateRequest, GateRunResult, run_gate
 from tunegate.leak_command import leakage as compare_files
 from tunegate.leak_guard import leaks_of
 from tunegate.leakage import Leak
+from tunegate.metering import MeteredModel
 from tunegate.models import Model
 from tunegate.outcomes import Verdict
 from tunegate.pipeline import Pipeline, load_pipeline, suite_place
@@ -164,9 +167,13 @@ def gate(options: Namespace) -> int:
         raise ConfigError("give a model or --responses FILE, one of the two")
     suite = load_suite(suite_place(options.suite, Path()), _build_check())
     plan = _plan(suite, options)
-    request = GateRequest(suite, plan, options.seed, _open_subject(options, suite), options.run)
+    model = _open_subject(options, suite)
+    subject = MeteredModel(model) if options.responses is None else model
+    request = GateRequest(suite, plan, options.seed, subject, options.run)
     with console.Bar() as bar:
         result = run_gate(request, bar.update, installed_versions())
+    if isinstance(subject, MeteredModel):
+        subject.cost.save(result.folder)
     report = _gate_reports(options, result, plan)
     if options.json:
         console.show_json(console.gate_as_json(result))
@@ -213,6 +220,27 @@ def compare(options: Namespace) -> int:
     from tunegate.open_model import model_sha256
 
     return compare_records(options, model_sha256)
+
+
+def bake_off(options: Namespace) -> int:
+    """Gate several models on the same cases and rank them."""
+    from tunegate.model_facts import model_facts
+
+    suite = load_suite(suite_place(options.suite, Path()), _build_check())
+    report = Path(options.report) if options.report else None
+    with console.Bar() as bar:
+        result = bake(options, suite, model_facts, bar.say)
+    if report is not None:
+        import tunegate_reports as reports
+
+        reports.write_bake_off(result, report)
+    show_bake_off(result, report, as_json=options.json)
+    return result.verdict.exit_code
+
+
+def advise(options: Namespace) -> int:
+    """Say which stages to train, and write the pipeline file."""
+    return run_advise(options, ask_on_terminal if sys.stdin.isatty() else None)
 
 
 # --- judge ---------------------------------------------------------------------------------------------------------

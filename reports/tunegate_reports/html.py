@@ -6,11 +6,8 @@ row by row as the reader scrolls, so that thousands of cases open at once.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import math
-from importlib.resources import files
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -20,11 +17,11 @@ from tunegate.record import RunRecord
 from tunegate_reports.files import write_atomically
 from tunegate_reports.first_screen import answer_section
 from tunegate_reports.markup import Markup, escape
+from tunegate_reports.page import asset, source_hash
 from tunegate_reports.provenance import provenance_section
 from tunegate_reports.stages import stages_section
 from tunegate_reports.view import View, view
 
-ASSETS = files("tunegate_reports") / "assets"
 SCRIPTS = ("text.js", "diff.js", "detail.js", "table.js", "page.js")
 BREAKS_OUT = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
 
@@ -36,11 +33,10 @@ def write_html(run: RunRecord, path: Path) -> None:
 
 def render(shown: View) -> str:
     """The page. The style sheet and the script run by their hashes only: nothing that a model wrote can run."""
-    style, script = _asset("style.css"), "".join(_asset(name) for name in SCRIPTS)
-    policy = (
-        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'"
-    )
-    return Template(_asset("page.html")).substitute(
+    style, script = asset("style.css"), "".join(asset(name) for name in SCRIPTS)
+    sources = f"style-src {source_hash(style)}; script-src {source_hash(script)}"
+    policy = f"default-src 'none'; {sources}; base-uri 'none'; form-action 'none'"
+    return Template(asset("page.html")).substitute(
         policy=escape(policy),
         title=escape(shown.answer.sentence),
         style=style,
@@ -103,11 +99,3 @@ def _without_empty(**values: Any) -> dict[str, Any]:
 def _utf16(text: str, index: int) -> int:
     """Where a character stands as JavaScript counts: characters beyond U+FFFF take two places."""
     return index + sum(sign > "\uffff" for sign in text[:index])
-
-
-def _asset(name: str) -> str:
-    return (ASSETS / name).read_text(encoding="utf-8")
-
-
-def _hash(source: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"
