@@ -18,6 +18,7 @@ from pathlib import Path
 
 from tunegate import gguf, loading
 from tunegate.exceptions import CannotJudge, ConfigError, nearest
+from tunegate.fewshot import with_shots_of
 from tunegate.fingerprint import ADAPTER_CONFIG, fingerprint
 from tunegate.loading import Dtype
 from tunegate.models import Model
@@ -53,7 +54,7 @@ def open_model(spec: str, *, device: str | None = None, dtype: Dtype = "auto", b
         return RewardModel.load(
             found.folder, name=spec, sha256=found.sha256, device=device, dtype=dtype, batch_size=batch_size
         )
-    return HFModel.load(
+    model = HFModel.load(
         found.folder,
         name=spec,
         sha256=found.sha256,
@@ -62,6 +63,7 @@ def open_model(spec: str, *, device: str | None = None, dtype: Dtype = "auto", b
         dtype=dtype,
         batch_size=batch_size,
     )
+    return with_shots_of(found.folder, model, chat=bool(model.tokenizer.chat_template))
 
 
 def model_sha256(spec: str) -> str | None:

@@ -11,7 +11,10 @@ from pydantic import ValidationError
 from tunegate.exceptions import ConfigError, nearest
 from tunegate_trainers import config_fields, freezing, peft_configs
 
-METHODS = {name: f"tunegate_trainers.{name}" for name in ("cpt", "sft", "explain", "dpo", "kto", "orpo", "reward")}
+METHODS = {
+    name: f"tunegate_trainers.{name}"
+    for name in ("cpt", "sft", "explain", "dpo", "kto", "orpo", "reward", "rlhf", "fewshot")
+}
 """Method to module: each has `Options` (a `task.MethodOptions`) and `train(task)`, and imports no library on import."""
 
 TRAINING_ARGUMENTS = (("transformers", "training_args.py"), ("trl", "trainer/base_config.py"))
@@ -83,5 +86,7 @@ def validate_args(method: str, args: Mapping[str, Any], config_file: str | None)
     for name, reason in _SET_BY_TUNEGATE.items():
         if name in args:
             raise ConfigError(f"args.{name}: remove it; {reason}")
-    known = config_fields.fields_of(*TRAINING_ARGUMENTS, ("trl", config_file))
-    config_fields.check(args, known, "args", f"an argument of TRL's config class for {method}")
+    package, _, file = config_file.rpartition(":")
+    known = config_fields.fields_of(*TRAINING_ARGUMENTS, (package or "trl", file))
+    owner = "the" if package else "TRL's"
+    config_fields.check(args, known, "args", f"an argument of {owner} config class for {method}")

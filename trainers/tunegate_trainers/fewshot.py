@@ -1,0 +1,79 @@
+"""Few-shot prompting: nothing is trained; the input model is asked with the most similar rows in its prompt.
+
+The baseline that a fine-tune must beat. What it leaves is a folder with the weights it was given (hard links, where
+that is possible) and `fewshot.json` (`tunegate.fewshot`).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from tunegate.cases import Message
+from tunegate.exceptions import ConfigError
+from tunegate.fewshot import FILE, Shot, without_system, write_shots
+from tunegate.fingerprint import ALWAYS_LEFT_OUT
+from tunegate.open_model import find_model
+from tunegate.rows import Row, read_rows
+from tunegate_trainers import common
+from tunegate_trainers.settings import Settings
+from tunegate_trainers.task import MethodOptions, Task
+
+ROW = ("prompt", "completion")
+
+
+class Options(MethodOptions):
+    """How many examples."""
+
+    k: Annotated[int, Field(ge=1)] = 4
+    """How many rows stand in front of a question: those that share most words with it, rare ones above all."""
+
+    def check(self, settings: Settings) -> None:
+        if settings.peft is not None:
+            raise ConfigError("peft: remove it; fewshot trains no weights")
+        if settings.save == "adapter":
+            raise ConfigError("save: 'adapter' needs `peft`; fewshot trains no weights, leave it out")
+
+
+def train(task: Task) -> tuple[common.Log, common.Summary]:
+    """Put the rows beside the weights; nothing is learned. Returns an empty log and the summary."""
+    job, folder = task.job, common.partial(task.job)
+    shots = [_shot(row, f"{job.data}:{number}") for number, row in read_rows(Path(job.data))]
+    source = find_model(job.model)
+    if source.adapters:
+        loaded = common.load(job)
+        folder.mkdir(parents=True)
+        write_shots(folder, shots, task.options.k)
+        common.save(loaded.model, loaded.tokenizer, job)
+    else:
+        ignored = shutil.ignore_patterns(FILE, *ALWAYS_LEFT_OUT)
+        shutil.copytree(source.folder, folder, copy_function=_link_or_copy, ignore=ignored)
+        write_shots(folder, shots, task.options.k)
+        shutil.rmtree(job.output, ignore_errors=True)
+        folder.replace(job.output)
+    versions = {"transformers": version("transformers"), "torch": version("torch")}
+    facts = {"rows": len(shots), "rows_dropped": 0, "dropped_rows": [], "k": task.options.k, "steps": 0}
+    return [], {**facts, "versions": versions}
+
+
+def _shot(row: Row, where: str) -> Shot:
+    common.check_row(row, ROW, where)
+    prompt: Any = row["prompt"]
+    if isinstance(prompt, str):
+        return Shot(prompt, row["completion"])
+    return Shot(
+        without_system([Message(role=turn["role"], content=turn["content"]) for turn in prompt]), row["completion"]
+    )
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    """A second name for a file that nobody writes to, or a copy on another file system."""
+    try:
+        os.link(os.path.realpath(source), target)
+    except OSError:
+        shutil.copyfile(source, target)
