@@ -30,7 +30,9 @@ class MethodOptions(BaseModel):
     )
 
     config_file: ClassVar[str | None] = None
-    """The source of the config class that takes `args`, inside the package trl; None for a method without `args`."""
+    """The source of the config class that takes `args`, inside the package trl, or inside another (`package:file`).
+
+    None for a method without `args`."""
 
     @property
     def args_file(self) -> str | None:

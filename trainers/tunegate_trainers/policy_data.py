@@ -1,0 +1,83 @@
+"""The prompts that a policy answers, and its answers as the rewards see them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+from tunegate.cases import Case, Prompt
+from tunegate.exceptions import ConfigError
+from tunegate.prompting import answer_prompt
+from tunegate.rows import read_rows
+from tunegate_trainers import common
+from tunegate_trainers.rewards import Answer
+from tunegate_trainers.task import Task
+
+
+def prompt_rows(task: Task, loaded: common.Loaded, max_new_tokens: int, at_once: int) -> common.Rows:
+    """Rows of prompt and reference; those whose prompt is too long to be answered are left out, and reported.
+
+    `at_once` prompts are answered before the policy changes; raises ConfigError when there are fewer.
+    """
+    limit = _longest_prompt(task, loaded.model, max_new_tokens)
+    kept: list[common.Row] = []
+    dropped: list[int] = []
+    for number, row in read_rows(Path(task.job.data)):
+        common.check_row(
+            row, ("prompt", "completion") if "completion" in row else ("prompt",), f"{task.job.data}:{number}"
+        )
+        prompt = common.to_trl(row, (), loaded.tokenizer)["prompt"]
+        if limit is not None and len(prompt_ids(loaded.tokenizer, prompt)) > limit:
+            dropped.append(number)
+        else:
+            kept.append({"prompt": prompt, "reference": row.get("completion")})
+    if len(kept) < at_once:
+        left_out = f" ({len(dropped)} more are longer than {limit} tokens)" if dropped else ""
+        raise ConfigError(
+            f"{task.job.data}: {at_once} prompts are answered at once, and there are {len(kept)}{left_out}; give more "
+            "rows, or lower args.per_device_train_batch_size"
+        )
+    return common.Rows(kept, dropped, {"prompts_at_once": at_once})
+
+
+def _longest_prompt(task: Task, model: Any, max_new_tokens: int) -> int | None:
+    asked = task.options.max_prompt_tokens
+    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    limits = [limit for limit in (asked, positions and positions - max_new_tokens) if limit is not None]
+    return min(limits, default=None)
+
+
+def prompt_ids(tokenizer: Any, prompt: Any) -> list[int]:
+    """The token ids that ask for an answer, exactly as a gate asks for it."""
+    return answer_prompt(tokenizer, Case("row", as_prompt(prompt)), None)
+
+
+def as_prompt(prompt: Any) -> Prompt:
+    """The prompt of a row as a case has it."""
+    return prompt if isinstance(prompt, str) else tuple(prompt)
+
+
+def end_ids(model: Any, tokenizer: Any) -> list[int]:
+    """The tokens that end an answer, the tokenizer's first."""
+    ids: Any = model.generation_config.eos_token_id
+    more = [ids] if isinstance(ids, int) else list(ids or ())
+    return list(dict.fromkeys([tokenizer.eos_token_id, *more]))
+
+
+def answers_of(
+    tokenizer: Any,
+    ends: Collection[int],
+    prompts: Sequence[Any],
+    references: Sequence[str | None],
+    completions: Sequence[Sequence[int]],
+) -> list[Answer]:
+    """Sampled token ids as answers; an answer is finished when its last token is one of `ends`."""
+    return [
+        Answer(
+            Case(f"answer-{number}", as_prompt(prompt), () if reference is None else (reference,)),
+            tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False),
+            "stop" if ids and ids[-1] in ends else "length",
+        )
+        for number, (prompt, reference, ids) in enumerate(zip(prompts, references, completions, strict=True))
+    ]

@@ -1,0 +1,54 @@
+"""What is logged of a policy's training, under the same names whatever the algorithm, and where it must stop.
+
+reward: mean over the answers of a step, without any penalty. kl: to the reference, nats per token. ratio: of the
+probabilities of answers (tokens, in ppo) under the policy and under the one that gave them. clip_fraction: the share
+of these whose ratio was clipped. entropy: nats per token.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from transformers import TrainerCallback
+
+from tunegate.exceptions import CannotJudge
+from tunegate_trainers.common import Log, Summary
+
+_OUR_NAMES = {"clip_ratio/region_mean": "clip_fraction"}
+
+
+class BoundedKL(TrainerCallback):
+    """Stops a training whose policy has left the reference behind: what the reward says there is worth nothing."""
+
+    def __init__(self, max_kl: float) -> None:
+        self.max_kl = max_kl
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        kl = (logs or {}).get("kl")
+        if kl is not None and not kl <= self.max_kl:
+            raise CannotJudge(
+                f"diverged at step {state.global_step}: KL {kl:.3g} to the input model is above options.max_kl "
+                f"{self.max_kl:g}; lower args.learning_rate or raise args.beta"
+            )
+
+
+def named_alike(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """A log entry of any algorithm under our names."""
+    return {_OUR_NAMES.get(key, key): value for key, value in entry.items()}
+
+
+def summary_of(log: Log) -> Summary:
+    """What the summary says beside that of every method."""
+    rewards = [entry["reward"] for entry in log if _is_number(entry.get("reward"))]
+    kls = [entry["kl"] for entry in log if _is_number(entry.get("kl"))]
+    return {
+        "first_reward": rewards[0] if rewards else None,
+        "last_reward": rewards[-1] if rewards else None,
+        "max_kl": max(kls, default=None),
+    }
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)

@@ -1,0 +1,274 @@
+"""Proximal policy optimisation, small, on transformers' Trainer; the arithmetic is in `ppo_loss.py`.
+
+TRL dropped its PPOTrainer after 1.12, and what else is maintained (OpenRLHF, verl) wants Ray, vLLM and GPUs. The value
+of a state is read by one linear layer from the policy's own last hidden state. That layer begins as zeros, is trained
+beside the policy, and is no part of the model that is saved.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import GenerationConfig, Trainer, set_seed
+from trl.trainer.utils import RepeatSampler, disable_dropout_in_model, use_adapter
+
+from tunegate_trainers import common, policy_data, ppo_loss
+from tunegate_trainers.policy_log import BoundedKL
+from tunegate_trainers.ppo_config import PPOConfig
+from tunegate_trainers.rewards import rewards_of
+from tunegate_trainers.task import Task
+
+NO_CHECKPOINTS: dict[str, Any] = {"save_strategy": "no"}
+"""A training that was killed begins anew: a checkpoint would lack the value head, and the answers under way."""
+
+RewardAnswers = Callable[[Sequence[common.Row], Sequence[list[int]]], list[float | None]]
+"""From rows and the token ids of their answers to rewards; None where there is none."""
+
+
+def build(task: Task, loaded: common.Loaded) -> common.Built:
+    """The trainer, not yet started."""
+    from datasets import Dataset
+
+    config = PPOConfig(**common.arguments(task.job) | NO_CHECKPOINTS)
+    at_once = config.per_device_train_batch_size * config.gradient_accumulation_steps
+    rows = policy_data.prompt_rows(task, loaded, config.max_completion_length, at_once)
+    set_seed(config.seed)  # an adapter begins as random numbers
+    policy = _policy(loaded)
+    if policy.generation_config.pad_token_id is None:
+        policy.generation_config.pad_token_id = policy_data.end_ids(policy, loaded.tokenizer)[0]
+    rewards, ends = rewards_of(task), policy_data.end_ids(policy, loaded.tokenizer)
+
+    def reward(asked: Sequence[common.Row], completions: Sequence[list[int]]) -> list[float | None]:
+        prompts, references = [row["prompt"] for row in asked], [row["reference"] for row in asked]
+        return rewards(policy_data.answers_of(loaded.tokenizer, ends, prompts, references, completions))
+
+    trainer = PPOTrainer(
+        policy,
+        None if task.job.peft is not None else common.load(task.job).model,
+        config,
+        Dataset.from_list(rows.kept),
+        loaded.tokenizer,
+        reward,
+    )
+    trainer.add_callback(BoundedKL(task.options.max_kl))
+    return trainer, rows
+
+
+def _policy(loaded: common.Loaded) -> Any:
+    """The model to train: all weights, a new adapter, or one to go on with, whose frozen copy is named `ref`."""
+    if loaded.peft_config is not None:
+        from peft import get_peft_model
+
+        return get_peft_model(loaded.model, loaded.peft_config)
+    if hasattr(loaded.model, "peft_config"):
+        loaded.model.add_adapter("ref", loaded.model.peft_config["default"])
+        for name, weights in loaded.model.named_parameters():
+            if ".default." in name:
+                loaded.model.get_parameter(name.replace(".default.", ".ref.")).data.copy_(weights.data)
+    return loaded.model
+
+
+def _as_they_are(rows: Any) -> Any:
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """Answers of the policy and what it thought of them. Shapes: (answers, tokens), `ids` with the prompt in front.
+
+    `mask` leaves out what pads an answer, and answers without reward. `reward` and `kl` are means, the latter per token
+    to the reference: measured where the answers are the policy's own, not after steps that make them another's.
+    """
+
+    ids: Tensor
+    attention: Tensor
+    mask: Tensor
+    logps: Tensor
+    values: Tensor
+    advantages: Tensor
+    returns: Tensor
+    reward: float
+    kl: float
+
+
+class PPOTrainer(Trainer):
+    """Samples a batch of answers, then takes `num_ppo_epochs` steps on it, and so on."""
+
+    def __init__(
+        self, policy: Any, reference: Any, args: PPOConfig, dataset: Any, tokenizer: Any, reward: RewardAnswers
+    ) -> None:
+        disable_dropout_in_model(policy)  # a ratio must compare the policy with itself
+        super().__init__(
+            model=policy, args=args, data_collator=_as_they_are, train_dataset=dataset, processing_class=tokenizer
+        )
+        device = self.accelerator.device
+        self.model_accepts_loss_kwargs = False  # the loss is a mean: gradient accumulation divides it
+        self.settings = args
+        self.reference = None if reference is None else reference.to(device).requires_grad_(False)
+        self.reward = reward
+        self.tokenizer: Any = tokenizer
+        self.ends = policy_data.end_ids(policy, tokenizer)
+        self.value_head = torch.nn.Linear(policy.config.get_text_config().hidden_size, 1, device=device)
+        torch.nn.init.zeros_(self.value_head.weight)
+        torch.nn.init.zeros_(self.value_head.bias)
+        self.beta = args.beta
+        self._batches = self._tokens = 0
+        self._rollouts: list[Rollout] = []
+        self._metrics: dict[str, list[float]] = defaultdict(list)
+
+    # --- what the Trainer of transformers asks for ---
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        """Every batch of prompts `num_ppo_epochs` times in a row; a last one that is not full is left for later."""
+        args = self.settings
+        at_once = args.per_device_train_batch_size * args.gradient_accumulation_steps
+        return RepeatSampler(self.train_dataset, 1, at_once, args.num_ppo_epochs, seed=args.seed)  # pyright: ignore[reportArgumentType]
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        optimizer = super().create_optimizer(model)
+        rate = self.settings.value_learning_rate or self.settings.learning_rate
+        optimizer.add_param_group({"params": list(self.value_head.parameters()), "lr": rate, "weight_decay": 0.0})
+        return optimizer
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        return 0  # not counted: a rollout is no batch of tokens
+
+    def _prepare_inputs(self, inputs: Any) -> Any:
+        """The rollout of these rows: sampled when they come first, the same again in the epochs that follow."""
+        slots = self.settings.gradient_accumulation_steps
+        place = self._batches % (slots * self.settings.num_ppo_epochs)
+        self._batches += 1
+        if place == 0:
+            self._rollouts.clear()
+        if place < slots:
+            self._rollouts.append(self.roll_out(inputs))
+        return self._rollouts[place % slots]
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        rollout, args = inputs, self.settings
+        logps, values, entropy = self.evaluate_answers(model, rollout.ids, rollout.attention, rollout.mask.shape[1])
+        ratio = (logps - rollout.logps).exp()
+        gain, clipped = ppo_loss.policy_loss(ratio, rollout.advantages, rollout.mask, args.clip_range)
+        error = ppo_loss.value_loss(values, rollout.values, rollout.returns, rollout.mask, args.value_clip_range)
+        self._note(
+            reward=rollout.reward,
+            kl=rollout.kl,
+            ratio=ppo_loss.masked_mean(ratio.detach(), rollout.mask),
+            clip_fraction=clipped,
+            entropy=ppo_loss.masked_mean(entropy.detach(), rollout.mask),
+            policy_loss=gain.detach(),
+            value_loss=error.detach(),
+            beta=self.beta,
+        )
+        return gain + args.value_coefficient * error
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        means = {name: sum(values) / len(values) for name, values in self._metrics.items()}
+        means |= {"num_tokens": self._tokens} if means else {}
+        self._metrics.clear()
+        super().log({**logs, **means}, start_time)
+
+    def _note(self, **values: Any) -> None:
+        for name, value in values.items():
+            self._metrics[name].append(float(value))
+
+    # --- answers ---
+
+    @torch.no_grad()
+    def roll_out(self, rows: Sequence[common.Row]) -> Rollout:
+        """Answer the rows, have the answers rewarded, and work out what each token was worth."""
+        args, policy = self.settings, self.model
+        ids, attention, mask, completions = self._sample(rows)
+        given = self.reward(rows, completions)
+        mask = mask * torch.tensor([[0.0 if one is None else 1.0] for one in given], device=ids.device)
+        scores = torch.tensor([one or 0.0 for one in given], device=ids.device)
+        logps, values, _ = self.evaluate_answers(policy, ids, attention, mask.shape[1])
+        with self._reference() as reference:
+            reference_logps = self.evaluate_answers(reference, ids, attention, mask.shape[1])[0]
+        rewards = ppo_loss.token_rewards(scores, logps, reference_logps, mask, self.beta)
+        if args.whiten_rewards:
+            rewards = ppo_loss.whiten(rewards, mask, shift=False)
+        advantages = ppo_loss.advantages(rewards, values, mask, args.gamma, args.lam)
+        kl = ppo_loss.kl_estimate(logps, reference_logps, mask).item()
+        if args.target_kl is not None:
+            self.beta = ppo_loss.adapted_beta(self.beta, kl, args.target_kl)
+        known = [one for one in given if one is not None]
+        return Rollout(
+            ids=ids,
+            attention=attention,
+            mask=mask,
+            logps=logps,
+            values=values,
+            advantages=ppo_loss.whiten(advantages, mask),
+            returns=advantages + values * mask,
+            reward=sum(known) / len(known),
+            kl=kl,
+        )
+
+    def _sample(self, rows: Sequence[common.Row]) -> tuple[Tensor, Tensor, Tensor, list[list[int]]]:
+        """Token ids of prompts and answers, where the attention may look, which tokens are answers, and these alone."""
+        policy: Any = self.model
+        prompts = [policy_data.prompt_ids(self.tokenizer, row["prompt"]) for row in rows]
+        width, pad = max(map(len, prompts)), policy.generation_config.pad_token_id
+        device = self.accelerator.device
+        ids = torch.tensor([[pad] * (width - len(prompt)) + prompt for prompt in prompts], device=device)
+        real = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=device)
+        policy.eval()
+        whole = policy.generate(input_ids=ids, attention_mask=real, generation_config=self._sampling(pad))
+        policy.train()
+        answers = whole[:, width:]
+        ended = torch.isin(answers, torch.tensor(self.ends, device=device)).long()
+        mask = (ended.cumsum(1) - ended == 0).float()  # up to the first end, which belongs to the answer
+        self._tokens += int(real.sum() + mask.sum())
+        completions = [answer[: int(length)].tolist() for answer, length in zip(answers, mask.sum(1), strict=True)]
+        return whole, torch.cat([real, mask.long()], dim=1), mask, completions
+
+    def _sampling(self, pad: int) -> GenerationConfig:
+        """Plain sampling, whatever the model's own settings are: what is trained is the distribution itself."""
+        args = self.settings
+        return GenerationConfig(
+            do_sample=True,
+            temperature=args.temperature,
+            top_k=0,
+            top_p=1.0,
+            repetition_penalty=1.0,
+            max_new_tokens=args.max_completion_length,
+            eos_token_id=self.ends,
+            pad_token_id=pad,
+        )
+
+    @contextmanager
+    def _reference(self) -> Generator[Any]:
+        """The reference: a second copy, or the policy without its adapter or with the frozen one."""
+        if self.reference is not None:
+            yield self.reference
+            return
+        policy: Any = self.model
+        with use_adapter(policy, "ref" if "ref" in policy.peft_config else None):
+            yield policy
+
+    def evaluate_answers(
+        self, model: Any, ids: Tensor, attention: Tensor, tokens: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Log-probability, value and entropy at each of the last `tokens` tokens, as seen from the one before it."""
+        positions = (attention.cumsum(1) - 1).clamp(min=0)
+        seen = model(
+            input_ids=ids,
+            attention_mask=attention,
+            position_ids=positions,
+            logits_to_keep=tokens + 1,
+            output_hidden_states=True,
+            use_cache=False,
+        )
+        every = torch.log_softmax(seen.logits[:, :-1].float() / self.settings.temperature, dim=-1)
+        chosen = every.gather(-1, ids[:, -tokens:, None]).squeeze(-1)
+        values = self.value_head(seen.hidden_states[-1][:, -tokens - 1 : -1].float()).squeeze(-1)
+        return chosen, values, -(every.exp() * every).sum(-1)

@@ -1,0 +1,144 @@
+"""The reward of answers: from a reward model, or from a suite's checks.
+
+An answer that cannot be rewarded (a check that is INVALID, a reward that is no number) gets None: it does not move the
+policy. Too many of them, and there is nothing to train on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tunegate import checks
+from tunegate.cases import Case
+from tunegate.checks import Check, Sample
+from tunegate.exceptions import CannotJudge, ConfigError, nearest
+from tunegate.models import FinishReason, Response
+from tunegate.outcomes import Finding, Verdict
+from tunegate.reward_model import RewardModel, check_same_tokenizer
+from tunegate_trainers.rlhf import Reward
+from tunegate_trainers.task import Task
+
+SEEN_BEFORE_GIVING_UP = 20
+"""Answers before the share of those without reward means anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a policy answered to the prompt of a case, whose reference, if any, is the row's completion."""
+
+    case: Case
+    text: str
+    finish_reason: FinishReason
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A reward, or why there is none."""
+
+    reward: float | None
+    reason: str = ""
+
+
+Score = Callable[[Sequence[Answer]], Sequence[Scored]]
+
+
+class Rewards:
+    """Scores answers, and stops the training when too many get no reward."""
+
+    def __init__(self, score: Score, max_invalid: float) -> None:
+        self.score = score
+        self.max_invalid = max_invalid
+        self.seen = 0
+        self.invalid = 0
+
+    def __call__(self, answers: Sequence[Answer]) -> list[float | None]:
+        """One reward per answer, None where there is none; raises CannotJudge when these are too many."""
+        scored = [_finite(one) for one in self.score(answers)]
+        faults = [one.reason for one in scored if one.reward is None]
+        self.seen += len(scored)
+        self.invalid += len(faults)
+        too_many = self.seen >= SEEN_BEFORE_GIVING_UP and self.invalid > self.max_invalid * self.seen
+        if faults and (too_many or len(faults) == len(scored)):
+            raise CannotJudge(
+                f"no reward for {self.invalid} of {self.seen} answers, more than options.max_invalid "
+                f"{self.max_invalid:g} allows: {faults[-1]}"
+            )
+        return [one.reward for one in scored]
+
+
+def rewards_of(task: Task) -> Rewards:
+    """The reward of a job, ready to be asked; raises ConfigError for one that cannot reward its answers."""
+    reward: Reward = task.options.reward
+    if reward.suite is not None:
+        score = by_checks(task.suite(reward.suite).checks, reward.check, reward.suite)
+    elif reward.model is not None:
+        score = by_model(Path(reward.model), Path(task.job.model))
+    else:
+        raise ConfigError(f"options.reward.stage: {reward.stage!r} is for `tunegate run` to find; here, name a `model`")
+    return Rewards(score, task.options.max_invalid)
+
+
+def by_model(folder: Path, policy: Path) -> Score:
+    """The reward that a reward model gives."""
+    check_same_tokenizer(folder, policy)
+    model = RewardModel.load(folder)
+
+    def one(answer: Answer) -> Scored:
+        try:
+            return Scored(model.rewards([(answer.case.prompt, answer.text)])[0])
+        except ValueError as error:  # longer than the model reads
+            return Scored(None, f"{folder}: {error}")
+
+    def score(answers: Sequence[Answer]) -> Sequence[Scored]:
+        try:
+            return [Scored(reward) for reward in model.rewards([(a.case.prompt, a.text) for a in answers])]
+        except ValueError:
+            return [one(answer) for answer in answers]
+
+    return score
+
+
+def by_checks(judges: Sequence[Check], name: str | None, suite: str) -> Score:
+    """The share of the checks that pass, or the value of the one that is named."""
+    names = checks.unique_names(judges)
+    if name is not None and name not in names:
+        raise ConfigError(f"options.reward.check: {suite!r} has no check {name!r}{nearest(name, names)}")
+    asked = [
+        check for check, its in zip(judges, names, strict=True) if (check.can_fail if name is None else its == name)
+    ]
+    if not asked:
+        raise ConfigError(
+            f"options.reward.suite: no check of {suite!r} can fail, so all answers would be worth the same"
+        )
+    for check in asked:
+        if check.needs_choices:
+            raise ConfigError(
+                f"options.reward.suite: {check.name} of {suite!r} judges choices, and a policy gives answers"
+            )
+
+    def score(answers: Sequence[Answer]) -> Sequence[Scored]:
+        samples = [Sample(one.case, Response(one.text, one.finish_reason)) for one in answers]
+        return [_of_findings(outcome.findings, name) for outcome in checks.judge(asked, samples)]
+
+    return score
+
+
+def _of_findings(findings: Sequence[Finding], name: str | None) -> Scored:
+    for finding in findings:
+        if finding.verdict is Verdict.INVALID:
+            return Scored(None, f"{finding.check}: {finding.reason}")
+    if name is None:
+        return Scored(sum(finding.verdict is Verdict.PASS for finding in findings) / len(findings))
+    value = findings[0].value
+    if not isinstance(value, bool | int | float):
+        return Scored(None, f"{name}: its value {value!r} is no number")
+    return Scored(float(value))
+
+
+def _finite(scored: Scored) -> Scored:
+    if scored.reward is None or math.isfinite(scored.reward):
+        return scored
+    return Scored(None, f"the reward is {scored.reward}")
