@@ -14,6 +14,7 @@ from statistics import fmean
 from tunegate.conflicts import conflicts
 from tunegate.kinds import label, weak_kinds
 from tunegate.outcomes import Outcome, Verdict
+from tunegate.own_answers import TOO_FEW
 from tunegate.retrain import Direction
 from tunegate.training_data import Example
 
@@ -134,6 +135,8 @@ def _broken_training(evidence: Evidence) -> Cause | None:
         return Cause("out of memory", (), advice=(advice,))
     if any(word in error.lower() for word in DIVERGED):
         return Cause("diverged", (Remedy("learning_rate", "lower"),))
+    if error.startswith(TOO_FEW):
+        return Cause(TOO_FEW, (Remedy("rows"),))
     return Cause("the training failed", (Remedy("learning_rate"),))
 
 

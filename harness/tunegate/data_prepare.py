@@ -37,6 +37,7 @@ class PrepareTools:
 
 def load_prepared(spec: DataSpec, method: str, base_dir: Path, tools: PrepareTools | None = None) -> TrainingData:
     """A stage's training data, prepared as its file says; raises ConfigError, DataFaults among them."""
+    method = spec.rows_for(method)
     data = load_training_data(spec, method, base_dir)
     return data if spec.prepare is None else prepare(data, method, spec.prepare, tools or PrepareTools())
 

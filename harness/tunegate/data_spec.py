@@ -53,6 +53,18 @@ class PrepareSpec(Spec):
         return self
 
 
+class OwnAnswersSpec(Spec):
+    """Ask the stage's input model its training prompts: its misses, judged by a suite's checks, are to be unlearnt.
+
+    A row then holds `prompt` and `completion`, for dpo, orpo, reward and kto alike.
+    """
+
+    judged_by: str
+    """The suite that lends its checks and its way of asking; none of its cases is asked."""
+    at_least: Annotated[int, Field(ge=1)] = 8
+    """With fewer misses than this, the stage is not trained, and says so."""
+
+
 class DataSpec(Spec):
     """Training data, and how a row becomes an example: which of the templates count, the stage's method says.
 
@@ -78,5 +90,11 @@ class DataSpec(Spec):
     system: str | None = None
     """A system message for every row; give the suites the same one under `generate`."""
     where: dict[str, Any] = {}
+    own_answers: OwnAnswersSpec | None = None
+    """Learn from the model's own misses on these rows, instead of from answers that are in the file."""
     prepare: PrepareSpec | None = None
     """Duplicates, personal data, length and held-out parts. Default: all rows as they are."""
+
+    def rows_for(self, method: str) -> str:
+        """The method whose rows the file holds: those of sft, where the model's own answers make the rest of them."""
+        return method if self.own_answers is None else "sft"

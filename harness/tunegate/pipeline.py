@@ -16,6 +16,7 @@ from tunegate.data_prepare import PrepareTools, load_prepared
 from tunegate.exceptions import ConfigError, Tampered, nearest
 from tunegate.files import resolve
 from tunegate.methods import METHODS, Role
+from tunegate.own_answers import check_own_answers
 from tunegate.plans import GatePlan
 from tunegate.retrain import args_set_by, first_settings
 from tunegate.schema import LeakageSpec, PipelineSpec
@@ -165,6 +166,10 @@ def load_pipeline(
             validate_stage(_at_first_attempt(stage))
         except ConfigError as error:
             raise file.error(keys, str(error)) from error
+        try:
+            check_own_answers(stage, suites)
+        except ConfigError as error:
+            raise file.error((*keys, "data"), str(error)) from error
         _check_reward(stage, spec, suites, file, keys)
         data = load_prepared(stage.data, stage.method, base_dir, preparing)
         _check_budget(stage, data, file, index)

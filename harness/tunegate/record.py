@@ -121,6 +121,8 @@ class AttemptRecord:
     seconds: float = 0.0
     gates: dict[str, GateRecord] = field(default_factory=dict[str, GateRecord])
     diagnosis: Diagnosis | None = None
+    own_answers: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    """What the input model said to training prompts, where the stage learns from that: number, response, verdict."""
     waived: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
 
     @property
@@ -251,6 +253,8 @@ def _fold(run: RunRecord, event: dict[str, Any]) -> None:
         case "training_failed":
             attempt = run.stages[event["stage"]].attempts[event["attempt"]]
             attempt.error, attempt.log = event["error"], event.get("log", [])
+        case "own_answers":
+            run.stages[event["stage"]].attempts[event["attempt"]].own_answers += event["answers"]
         case "gate_started":
             gate = GateRecord(**_only(event, GateRecord))
             _refuse(gate.key in _gates(run, event), "a draw begins twice")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 from tunegate.cases import Case
@@ -16,6 +17,7 @@ from tunegate.exceptions import CannotJudge, ConfigError, Tampered
 from tunegate.leakage import Embed
 from tunegate.models import Model
 from tunegate.outcomes import Verdict
+from tunegate.own_answers import Lesson, ask_rows, is_raw, judged_before, teach
 from tunegate.pipeline import Pipeline, Stage
 from tunegate.record import AttemptRecord, Diagnosis, GateRecord, read_run
 from tunegate.repair import TrainingSet, training_set
@@ -144,7 +146,11 @@ class StageRun:
         shutil.rmtree(folder, ignore_errors=True)  # what a killed training left behind
         folder.mkdir(parents=True)
         rows = self._rows(settings)
-        examples = rows.examples
+        lesson = self._lesson(number, rows.examples)
+        if lesson.fault is not None:
+            self.log.append({**at, "event": "training_failed", "error": lesson.fault, "log": []})
+            return self._attempts()[number]
+        examples = lesson.examples
         write_examples(folder / "data.jsonl", examples)
         job = job_of(self.pipeline, self.stage, self.start.path, folder, seed, settings, read_run(self.folder))
         self._check_start()
@@ -162,7 +168,7 @@ class StageRun:
                     "model": str(Path(job.output).relative_to(self.folder)),
                     "model_sha256": self.tools.fingerprint(job.output),
                     "log": result.log,
-                    "summary": {**result.summary, "data": rows.to_json()},
+                    "summary": {**result.summary, "data": rows.to_json(), **lesson.to_json()},
                     "seconds": result.seconds,
                 }
             )
@@ -177,13 +183,35 @@ class StageRun:
         return None
 
     def _check_start(self) -> None:
-        first = self.stage.name == self.pipeline.stages[0].name  # a GGUF file is not the folder made from it
-        source = self.pipeline.model if first else self.start.path
-        if self.tools.fingerprint(source) != self.start.sha256:
-            raise Tampered(f"{source}: the weights that stage {self.stage.name!r} starts from changed")
+        if self.tools.fingerprint(self._source) != self.start.sha256:
+            raise Tampered(f"{self._source}: the weights that stage {self.stage.name!r} starts from changed")
         scorer = self._scorer()
         if scorer is not None and self.tools.fingerprint(str(self.folder / scorer.model)) != scorer.model_sha256:
             raise Tampered(f"{self.folder / scorer.model}: the reward model changed since its gates")
+
+    @property
+    def _source(self) -> str:
+        """The input model as its fingerprint was taken: a GGUF file is not the folder made from it."""
+        first = self.start.sha256 == read_run(self.folder).start.get("model_sha256")
+        return self.pipeline.model if first else self.start.path
+
+    def _lesson(self, number: int, rows: Sequence[Example]) -> Lesson:
+        """What the rows teach: as they are, or by way of the input model's own answers to them."""
+        spec = self.stage.spec.data.own_answers
+        if spec is None:
+            return Lesson(list(rows))
+        suite = self.pipeline.suites[spec.judged_by]
+        known = judged_before(self._attempts().values())
+        new = [row for row in rows if is_raw(row) and row.number not in known]
+        if new:
+            model = self._open_model(ModelOnDisk(self._source, self.start.sha256))
+            label = f"{self.stage.name}#{number} own answers"
+            answers = ask_rows(suite, model, new, partial(self.tools.progress, label))
+            at = {"stage": self.stage.name, "attempt": number}
+            written = [asdict(answer) for answer in answers]
+            self.log.append({**at, "event": "own_answers", "suite_sha256": suite.sha256, "answers": written})
+            known |= {answer.number: answer for answer in answers}
+        return teach(self.stage.spec.method, rows, known, spec.at_least)
 
     def _scorer(self) -> AttemptRecord | None:
         return scorer_of(self.stage, read_run(self.folder))
