@@ -93,6 +93,9 @@ LEARNING_RATES: Mapping[MethodName, tuple[str, str]] = {
 }
 """To begin with, of an adapter and of all weights; the ladder under `retrain` has the next."""
 
+WHY = '"\\nBecause: "'
+"""What stands between an answer and its explanation; a gate's answers end there."""
+
 ADAPTERS: Mapping[Budget, str | None] = {
     "cpu": "{r: 16, lora_alpha: 32}",
     "gpu": "{r: 32, lora_alpha: 64}",
@@ -138,7 +141,7 @@ def pipeline_text(advice: Advice, model: str | None = None) -> str:
         "leakage: drop_from_train",
         "",
         "suites:",
-        *(line for gate in _gates(advice) for line in _suite(gate)),
+        *(line for gate in _gates(advice) for line in _suite(gate, explained=gate in _explained(advice))),
         "  # What the model knows of grammar, and must not forget.",
         "  general: builtin:blimp",
         "",
@@ -163,7 +166,13 @@ def _comment(text: str, indent: str = "") -> list[str]:
     return wrap(text, 112, initial_indent="# ", subsequent_indent=f"# {indent}", break_on_hyphens=False)
 
 
-def _suite(gate: str) -> list[str]:
+def _explained(advice: Advice) -> set[str]:
+    """The suites whose answers may be followed by an explanation."""
+    explains = [rule for rule in advice.stages if rule.method == "explain"]
+    return {gate for rule in explains for gate in gates_of(advice.situation, rule)}
+
+
+def _suite(gate: str, *, explained: bool) -> list[str]:
     suite = SUITES[gate]
     return [
         *(f"  {line}" for line in _comment(f"{suite.asks[0].upper()}{suite.asks[1:]}")),
@@ -171,6 +180,7 @@ def _suite(gate: str) -> list[str]:
         f"    cases: {{path: {suite.path}{suite.templates}}}",
         f"    checks: {suite.checks}",
         "    plan: {draw: 100, accept: 90}",
+        *([f"    generate: {{stop: {WHY}}}  # the answer ends where its explanation begins"] if explained else []),
     ]
 
 
@@ -193,16 +203,21 @@ def _training(situation: Situation, rule: StageRule) -> list[str]:
     rate = LEARNING_RATES[rule.method][0 if adapter else 1]
     length = "max_completion_length: 128" if rule.method == "rlhf" else "max_length: 512"
     return [
-        *([f"    options: {_options(situation)}"] if rule.method == "rlhf" else []),
+        *_options(situation, rule),
         *([f"    peft: {adapter}"] if adapter else []),
         f"    args: {{{batch}learning_rate: {rate}, {length}}}",
     ]
 
 
-def _options(situation: Situation) -> str:
-    """The reward of rlhf: the model of the stage before, or the gate's own checks where these can tell."""
+def _options(situation: Situation, rule: StageRule) -> list[str]:
+    """Of explain: the explanation stands behind the answer. Of rlhf: the reward is the model of the stage before, or
+    the gate's own checks where these can tell."""
+    if rule.method == "explain":
+        return [f"    options: {{form: completion, separator: {WHY}}}"]
+    if rule.method != "rlhf":
+        return []
     reward = "stage: reward" if situation.rewards else f"suite: {situation.improve}"
-    return f"{{algorithm: rloo, reward: {{{reward}}}}}"
+    return [f"    options: {{algorithm: rloo, reward: {{{reward}}}}}"]
 
 
 def _retrain(rule: StageRule) -> str:
