@@ -147,7 +147,8 @@ def claims(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """40 claims a file: half are true, half are long, neither says anything about the other."""
     monkeypatch.chdir(tmp_path)
     rows = [
-        {"id": n, "text": "word " * (3 if n % 2 else 9), "label": "true" if n % 4 < 2 else "false"} for n in range(40)
+        {"id": n, "text": f"word{n} " * (3 if n % 2 else 9), "label": "true" if n % 4 < 2 else "false"}
+        for n in range(40)
     ]
     write_jsonl(tmp_path / "train.jsonl", rows)
     write_jsonl(tmp_path / "dev.jsonl", rows)
@@ -208,3 +209,64 @@ def test_a_gate_without_two_labels_is_refused(claims: Path) -> None:
     request = CueRequest(Path("train.jsonl"), Path("one.jsonl"), Path("made"), "length", 1.0, "{text}", "label=true")
     with pytest.raises(ConfigError, match=r"every row of one\.jsonl has this label"):
         make_cue_data(request, no_embedding)
+
+
+# --- what came of it -----------------------------------------------------------------------------------------------
+
+CUED_SUITE = """
+cases: {path: made/gate.jsonl, id: "{id}", prompt: "{text}", reference: "{label}", tags: [cue, has_cue]}
+checks: [exact]
+plan: {draw: 40, accept: 36}
+gap: {between: [cue=agrees, cue=contradicts], max: 10}
+"""
+
+
+def gated(answers: dict[bool, str], folder: Path, name: str) -> int:
+    """Gate answers that depend on nothing but the cue; returns the exit code."""
+    rows = [json.loads(line) for line in Path("made/gate.jsonl").read_text().splitlines()]
+    write_jsonl(folder / f"{name}.jsonl", [
+        {"id": str(row["id"]), "response": answers.get(row["has_cue"] == "yes", row["label"])} for row in rows
+    ])  # fmt: skip
+    (folder / "cued.yaml").write_text(CUED_SUITE, encoding="utf-8")
+    return main(["gate", "--responses", f"{name}.jsonl", "--suite", "cued.yaml", "--run", name])
+
+
+def test_who_follows_the_cue_is_found_out(claims: Path, capsys: Capture) -> None:
+    assert main([*COMMAND, "--out", "made"]) == 0
+    assert gated({True: "true.", False: "False"}, claims, "follows") == 1
+    assert gated({}, claims, "reads") == 0
+    capsys.readouterr()
+    assert main(["suite", "cue-report", "follows", "reads", "--positive", "true", "--json"]) == 0
+    follows, reads = json.loads(capsys.readouterr().out)["gates"]
+    assert (follows["phi"], reads["phi"]) == (1.0, 0.0)
+    assert [(follows[part]["count"], follows[part]["of"]) for part in ("right", "agrees", "contradicts")] == [
+        (20, 40),
+        (20, 20),
+        (0, 20),
+    ]
+    assert reads["right"]["count"] == 40
+    low, high = follows["right"]["interval"]
+    assert low < 0.5 < high
+
+
+def test_people_see_the_report_of_a_cue(claims: Path, capsys: Capture) -> None:
+    assert main([*COMMAND, "--out", "made"]) == 0
+    gated({True: "true", False: "false"}, claims, "follows")
+    capsys.readouterr()
+    assert main(["suite", "cue-report", "follows", "--positive", "true"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "follows: cued",
+        "  right             20 of   40  (95 % interval 33.8% to 66.2%)",
+        "  cue agrees        20 of   20  (95 % interval 83.2% to 100.0%)",
+        "  cue contradicts    0 of   20  (95 % interval 0.0% to 16.8%)",
+        "  phi of answer and cue: 1.00",
+    ]
+
+
+def test_a_run_without_cued_cases_has_no_report(claims: Path, capsys: Capture) -> None:
+    assert main([*COMMAND, "--out", "made"]) == 0
+    (claims / "plain.yaml").write_text(CUED_SUITE.replace("tags: [cue, has_cue]", "tags: [label]").split("gap")[0])
+    write_jsonl(claims / "a.jsonl", [{"id": "0", "response": "true"}])
+    main(["gate", "--responses", "a.jsonl", "--suite", "plain.yaml", "--run", "plain"])
+    assert main(["suite", "cue-report", "plain", "--positive", "true"]) == 2
+    assert "plain: no gate asked cases with the tag has_cue" in capsys.readouterr().err

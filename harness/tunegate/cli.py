@@ -223,6 +223,10 @@ def _add_suite_actions(suite: argparse.ArgumentParser) -> None:
     cue.add_argument("--seed", type=int, default=0, help="default: 0")
     cue.add_argument("--out", metavar="FOLDER", required=True, help="where train.jsonl and gate.jsonl are written")
 
+    reliance = action("cue-report", "say how far the answers on record follow the cue instead of the text")
+    reliance.add_argument("runs", nargs="+", metavar="RUN", help="run folders whose gates asked the cases of `suite cue`")
+    reliance.add_argument("--positive", metavar="TEXT", required=True, help="the label that the cue went with")
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code. Never shows a traceback for what the user or the disk did."""

@@ -38,7 +38,7 @@ from tunegate.responses import load_responses
 from tunegate.run import PipelineRun, promote_and_record
 from tunegate.schema import PipelineSpec
 from tunegate.stage_run import Tools
-from tunegate.suite_command import print_cue_data, print_expansion
+from tunegate.suite_command import print_cue_data, print_cue_report, print_expansion
 from tunegate.suites import Suite, load_suite
 from tunegate.training import SubprocessTrainer
 from tunegate.versions import installed_versions
@@ -273,7 +273,8 @@ def judge(options: Namespace) -> int:
 
 def suite(options: Namespace) -> int:
     """Write a suite of groups, or the rows of a spurious cue."""
-    facts, show = _expanded(options) if options.action == "expand" else _cue_data(options)
+    actions = {"expand": _expanded, "cue": _cue_data, "cue-report": _cue_report}
+    facts, show = actions[options.action](options)
     if options.json:
         console.show_json(facts)
     else:
@@ -302,6 +303,13 @@ def _cue_data(options: Namespace) -> tuple[dict[str, Any], Show]:
         seed=options.seed,
     )
     return make_cue_data(request, _embed), print_cue_data
+
+
+def _cue_report(options: Namespace) -> tuple[dict[str, Any], Show]:
+    from tunegate_suites.cue_report import report_on
+
+    runs = report_on([Path(run) for run in options.runs], options.positive)
+    return {"gates": runs}, print_cue_report
 
 
 # --- report, promote, verify ---------------------------------------------------------------------------------------

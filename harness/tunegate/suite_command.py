@@ -33,3 +33,13 @@ def print_cue_data(facts: Mapping[str, Any]) -> None:
             f"phi {counts['phi']:.2f}"
         )
     show("in a suite: tags: [cue, has_cue], and gap: {between: [cue=agrees, cue=contradicts]}")
+
+
+def print_cue_report(facts: Mapping[str, Any]) -> None:
+    """One block a gate: accuracy in all and by what the cue says, and phi."""
+    for gate in facts["gates"]:
+        show(f"{gate['run']}: {gate['gate']}")
+        for name, what in (("right", "right"), ("agrees", "cue agrees"), ("contradicts", "cue contradicts")):
+            count, (low, high) = gate[name], gate[name]["interval"]
+            show(f"  {what:15} {count['count']:4} of {count['of']:4}  (95 % interval {low:.1%} to {high:.1%})")
+        show(f"  phi of answer and cue: {gate['phi']:.2f}")
