@@ -223,6 +223,9 @@ def _check_fresh(run: RunRecord, stage: StageRecord, gate: GateRecord) -> None:
         raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: reuses cases, which the run did not register")
     if reused > gate.reused:
         raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: {reused} of its cases were asked before")
+    watched = [one for one in run.start.get("watched", {}).values() if one["gate"] == gate.gate]
+    if any(gate.seen.intersection(one["reserved"]) for one in watched):
+        raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: asked cases that a training was chosen by")
     across = frozenset[str]().union(*(other.seen for other in same_gate if other.part != gate.part))
     if across & gate.seen:
         raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: opened cases of the other part of the bank")

@@ -20,6 +20,7 @@ from tunegate.own_answers import check_own_answers
 from tunegate.plans import GatePlan
 from tunegate.retrain import args_set_by, first_settings
 from tunegate.schema import LeakageSpec, PipelineSpec
+from tunegate.seeds import derived_seed
 from tunegate.spec import read_spec
 from tunegate.stage_spec import StageSpec
 from tunegate.suite_spec import SuiteSpec
@@ -28,6 +29,7 @@ from tunegate.terms import Terms
 from tunegate.token_lengths import local_tokens
 from tunegate.training_data import TrainingData
 from tunegate.waivers import Waiver, read_waivers
+from tunegate.watched import Watched, draw_watched, reserve
 from tunegate.yaml_file import KeyPath, YamlFile, load_yaml
 
 StageValidator = Callable[[StageSpec], None]
@@ -108,6 +110,8 @@ class Pipeline:
     leakage: LeakageSpec = field(default_factory=LeakageSpec)
     max_drop: float = 5.0
     waivers: tuple[Waiver, ...] = ()
+    watched: Mapping[str, Watched] = field(default_factory=dict[str, Watched])
+    """The cases that a stage asks while it trains, by its name; no draw asks them."""
 
     def gates(self, stage: Stage) -> dict[str, GateTerms]:
         """What a stage must pass, by gate name, under the plan for all attempts that it has."""
@@ -155,6 +159,8 @@ def load_pipeline(
     spec = read_spec(PipelineSpec, file)
     base_dir = path.parent
     suites = {name: _suite(name, entry, file, build_check) for name, entry in spec.suites.items()}
+    watched = _watched(spec, suites, file)
+    suites = reserve(suites, watched.values())
     preparing = PrepareTools(local_tokens(model_place(spec.model, base_dir)))
     stages: list[Stage] = []
     for index, stage in enumerate(spec.stages):
@@ -198,6 +204,7 @@ def load_pipeline(
         leakage=spec.leakage,
         max_drop=spec.retention.max_drop,
         waivers=waivers,
+        watched=watched,
     )
 
 
@@ -263,6 +270,9 @@ def _check_reward(
         raise file.error((*keys, "options", "reward", "stage"), message)
     if asked is not None and asked not in suites:
         raise file.error((*keys, "options", "reward", "suite"), f"no suite is named {asked!r}{nearest(asked, suites)}")
+    if "model" in (stage.options.get("reward") or ()):
+        message = "name the stage that trains it: a reward model must pass its own gate first, and be on the record"
+        raise file.error((*keys, "options", "reward", "model"), message)
 
 
 def reward_of(options: Mapping[str, Any]) -> tuple[str | None, str | None]:
@@ -271,6 +281,28 @@ def reward_of(options: Mapping[str, Any]) -> tuple[str | None, str | None]:
     named = dict[str, Any](reward) if isinstance(reward, dict) else {}  # pyright: ignore[reportUnknownArgumentType]
     stage, suite = named.get("stage"), named.get("suite")
     return (stage if isinstance(stage, str) else None), (suite if isinstance(suite, str) else None)
+
+
+def _watched(spec: PipelineSpec, suites: Mapping[str, Suite], file: YamlFile) -> dict[str, Watched]:
+    """What each stage watches while it trains; raises ConfigError for a gate that is not there or has too few cases."""
+    watched: dict[str, Watched] = {}
+    for index, stage in enumerate(spec.stages):
+        if stage.watch is None:
+            continue
+        keys: KeyPath = ("stages", index, "watch")
+        gate, draw = stage.watch.gate, stage.watch.draw
+        if METHODS[stage.method].role == "baseline":
+            raise file.error(keys, f"{stage.method} trains nothing that could be watched; leave it out")
+        if gate not in suites:
+            raise file.error((*keys, "gate"), f"no suite is named {gate!r}{nearest(gate, suites)}")
+        watched[stage.name] = draw_watched(gate, suites[gate], draw, derived_seed(spec.seed, stage.name, "watch"))
+        left = reserve(suites, watched.values())[gate]
+        try:
+            check_bank(left.bank, left.plan)
+        except ConfigError as error:
+            away = f"{len(left.reserved)} cases are watched in training, with all of their groups, and"
+            raise file.error((*keys, "draw"), f"{gate}: {away} {error}; or watch fewer") from error
+    return watched
 
 
 def _check_banks(stage: StageSpec, suites: Mapping[str, Suite], file: YamlFile, keys: KeyPath) -> None:

@@ -20,7 +20,8 @@ def job_of(
     """The job of one attempt, whose `folder` holds its data and gets its model; `start` is the input model."""
     spec = stage.spec
     rewarding = reward_of(spec.options)[1]
-    asked = {*spec.gates, *([rewarding] if rewarding is not None else [])}
+    watched = pipeline.watched.get(stage.name)
+    asked = {*spec.gates, *([rewarding] if rewarding else []), *([watched.gate] if watched else [])}
     return TrainJob(
         method=spec.method,
         model=start,
@@ -34,7 +35,7 @@ def job_of(
         train=_plain(spec.train),
         launcher=_plain(spec.launcher),
         curriculum=_plain(spec.curriculum),
-        watch=_plain(spec.watch),
+        watch={**_plain(spec.watch), "case_ids": list(watched.case_ids)} if watched else None,
         suites={name: asdict(suite_ref(pipeline, name)) for name in sorted(asked)},
     )
 

@@ -42,7 +42,8 @@ class Retention:
 class Suite:
     """A bank of cases with its checks. `sha256` covers everything that can change a verdict but the model.
 
-    `sealed_share` of its groups only a confirming draw may open.
+    `sealed_share` of its groups only a confirming draw may open. `reserved` cases no draw may ask: they are watched
+    while a model of the pipeline trains.
     """
 
     name: str
@@ -56,11 +57,16 @@ class Suite:
     slices: Mapping[str, SliceRule] = field(default_factory=dict[str, SliceRule])
     gap: GapRule | None = None
     retention: Retention | None = None
+    reserved: frozenset[str] = frozenset()
 
     @cached_property
     def bank(self) -> Bank:
-        """The cases in their two parts."""
-        return split(self.cases, self.sealed_share)
+        """The cases in their two parts, without those that are reserved."""
+        bank = split(self.cases, self.sealed_share)
+        working, sealed = (
+            tuple(case for case in part if case.id not in self.reserved) for part in (bank.working, bank.sealed)
+        )
+        return Bank(working, sealed)
 
     def terms(self, plan: GatePlan, *, curtail: bool) -> Terms:
         """The terms of a gate's first draw under a plan."""

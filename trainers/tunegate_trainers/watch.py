@@ -1,0 +1,215 @@
+"""Watching a gate while the model trains: a small working draw of it is asked every so many steps, on the live model.
+
+The pass rate stands in the log as `eval_gate`, chooses the weights that are kept, and stops a training that brings
+nothing better. The training itself takes no notice: random states and modes are as they were, so its losses are the
+same with and without.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from tunegate.checks import judge
+from tunegate.exceptions import TunegateError
+from tunegate.hf import BATCH_SIZE_CPU, BATCH_SIZE_GPU, HFModel
+from tunegate.outcomes import Outcome, Verdict
+from tunegate.reward_model import RewardModel
+from tunegate.runner import ask_samples
+from tunegate.suites import Suite
+from tunegate.training import checkpoints_of
+from tunegate_trainers.task import Task
+
+METRIC = "eval_gate"
+"""The pass rate of a look, in the log of the training, beside its step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look: `passed` of `asked` at a step; a `fault` says why it is not counted."""
+
+    step: int
+    passed: int
+    asked: int
+    fault: str = ""
+
+    @property
+    def rate(self) -> float:
+        return self.passed / self.asked
+
+
+class GateWatch(TrainerCallback):
+    """Asks `cases` of a suite every `every_steps` steps and at the end; `spec` is `TrainJob.watch`.
+
+    The looks are read from the trainer's own log, so that a training which was killed goes on with those it had.
+    """
+
+    def __init__(self, task: Task, trainer: Any, tokenizer: Any) -> None:
+        spec = task.job.watch or {}
+        self.suite = task.suite(spec["gate"])
+        self.every_steps, self.stop_after = spec["every_steps"], spec.get("stop_after")
+        self.tokenizer = tokenizer
+        asked = {case.id: case for case in self.suite.cases}
+        self.cases = [asked[case_id] for case_id in spec["case_ids"]]
+        self.best = _BestWeights(checkpoints_of(task.job) / "best", trainer.model) if spec.get("keep_best") else None
+        self.stopped = False
+
+    def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        if state.global_step % self.every_steps == 0:
+            self._look(state, model)
+            self.stopped = self._nothing_better(looks_of(state.log_history))
+            control.should_training_stop = control.should_training_stop or self.stopped
+
+    def on_train_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        if state.global_step not in {look.step for look in looks_of(state.log_history)}:
+            self._look(state, model)
+
+    def _look(self, state: Any, model: Any) -> None:
+        before = best_of(looks_of(state.log_history))
+        with undisturbed(model):
+            look = look_at(self.suite, self.cases, live_model(model, self.tokenizer), state.global_step)
+        state.log_history.append(_entry(look, state.epoch))
+        told = look.fault or f"{look.passed} of {look.asked}"
+        if state.is_world_process_zero:
+            sys.stderr.write(f"watching {self.suite.name} at step {look.step}: {told}\n")
+            if self.best is not None and not look.fault and (before is None or look.rate > before.rate):
+                self.best.keep(look.step)
+
+    def _nothing_better(self, looks: Sequence[Look]) -> bool:
+        """Whether the last `stop_after` counted looks are no better than the best before them."""
+        counted = [look for look in looks if not look.fault]
+        best = best_of(counted)
+        return self.stop_after is not None and best is not None and len(counted) - counted.index(best) > self.stop_after
+
+    def finish(self, state: Any) -> dict[str, Any]:
+        """Put the weights of the best look back, where they are to be kept; returns what was seen, for the summary."""
+        looks = looks_of(state.log_history)
+        best = best_of(looks)
+        facts: dict[str, Any] = {
+            "gate": self.suite.name,
+            "asked": len(self.cases),
+            "looks": sum(not look.fault for look in looks),
+            "not_counted": {str(look.step): look.fault for look in looks if look.fault},
+            "best_step": best.step if best else None,
+            "best_passed": best.passed if best else None,
+            "stopped_at": state.global_step if self.stopped else None,
+            "kept_step": state.global_step,
+        }
+        if self.best is not None and best is not None and best.step < state.global_step:
+            facts["kept_step"] = best.step if self.best.put_back(best.step) else state.global_step
+        return facts
+
+
+# --- one look -------------------------------------------------------------------------------------------------------
+
+
+def look_at(suite: Suite, cases: Sequence[Any], model: Any, step: int) -> Look:
+    """Ask and judge; what could not be judged is no miss, so a look with any such case does not count."""
+    try:
+        outcomes: list[Outcome] = list(judge(suite.checks, ask_samples(suite, model, cases)))
+    except TunegateError as error:
+        return Look(step, 0, len(cases), f"not counted: {error}")
+    passed = sum(outcome.verdict is Verdict.PASS for outcome in outcomes)
+    unjudged = [outcome.reason for outcome in outcomes if outcome.verdict not in (Verdict.PASS, Verdict.FAIL)]
+    fault = f"not counted: {len(unjudged)} of {len(cases)} cases not judged: {unjudged[0]}" if unjudged else ""
+    return Look(step, passed, len(cases), fault)
+
+
+def live_model(model: Any, tokenizer: Any) -> Any:
+    """The model in training, as the engine asks models."""
+    on_gpu = str(model.device).startswith("cuda")
+    kind = RewardModel if type(_inner(model)).__name__.endswith("ForSequenceClassification") else HFModel
+    return kind("in training", None, model, tokenizer, BATCH_SIZE_GPU if on_gpu else BATCH_SIZE_CPU)
+
+
+def _inner(model: Any) -> Any:
+    """The model under its adapter, if it has one."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+@contextmanager
+def undisturbed(model: Any) -> Generator[None]:
+    """Leave random states and training modes as they are found: a look must not change what is looked at."""
+    import numpy as np
+    import torch
+
+    training = [module for module in model.modules() if module.training]
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    devices = [model.device] if str(model.device).startswith("cuda") else []
+    model.eval()
+    try:
+        with torch.random.fork_rng(devices=devices), torch.no_grad():
+            yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
+        for module in training:
+            module.training = True
+
+
+# --- looks in the log -----------------------------------------------------------------------------------------------
+
+
+def _entry(look: Look, epoch: Any) -> dict[str, Any]:
+    """A look as an entry of the trainer's log, which survives a kill in its checkpoint."""
+    rate = {METRIC: None, "eval_gate_fault": look.fault} if look.fault else {METRIC: look.rate}
+    return {"step": look.step, "epoch": epoch, **rate, "eval_gate_passed": look.passed, "eval_gate_asked": look.asked}
+
+
+def looks_of(log: Sequence[Mapping[str, Any]]) -> list[Look]:
+    """The looks of a training's log, in order."""
+    return [
+        Look(entry["step"], entry["eval_gate_passed"], entry["eval_gate_asked"], entry.get("eval_gate_fault", ""))
+        for entry in log
+        if METRIC in entry
+    ]
+
+
+def best_of(looks: Sequence[Look]) -> Look | None:
+    """The first of the best looks that count: more training that brings nothing is no better."""
+    return max((look for look in looks if not look.fault), key=lambda look: (look.rate, -look.step), default=None)
+
+
+class _BestWeights:
+    """The trainable weights of the best look, in a file: only those, so an adapter's are a few megabytes."""
+
+    def __init__(self, folder: Path, model: Any) -> None:
+        self.file = folder / "weights.safetensors"
+        self.model = model
+        # Named now: a gradual unfreezing freezes layers again before the first step, and trains them later.
+        self.names = [name for name, weights in model.named_parameters() if weights.requires_grad]
+
+    def keep(self, step: int) -> None:
+        from safetensors.torch import save_file
+
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        weights = {name: one.detach().cpu().contiguous() for name, one in self._weights().items()}
+        partial = self.file.with_suffix(".partial")
+        save_file(weights, partial, metadata={"step": str(step)})
+        partial.replace(self.file)
+
+    def put_back(self, step: int) -> bool:
+        """Whether the weights of that step were there."""
+        import torch
+        from safetensors import safe_open
+
+        if not self.file.is_file():
+            return False
+        with safe_open(self.file, framework="pt") as kept:
+            if kept.metadata() != {"step": str(step)}:
+                return False
+            with torch.no_grad():
+                for name, weights in self._weights().items():
+                    weights.copy_(kept.get_tensor(name))
+        return True
+
+    def _weights(self) -> dict[str, Any]:
+        named = dict(self.model.named_parameters())
+        return {name: named[name] for name in self.names}
