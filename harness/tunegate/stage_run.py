@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from functools import partial
 from pathlib import Path
 
+from tunegate.attempt_folder import prepare
 from tunegate.cases import Case
 from tunegate.checks import judge
 from tunegate.diagnosis import Evidence, diagnose
@@ -28,7 +28,7 @@ from tunegate.stage_gates import StageGates
 from tunegate.stage_job import job_of, scorer_of
 from tunegate.suites import Suite
 from tunegate.training import Trainer
-from tunegate.training_data import Example, write_examples
+from tunegate.training_data import Example
 
 PROBE_ROWS = 32
 """How many training rows a failed attempt is asked again, to tell underfitting from overfitting."""
@@ -143,18 +143,16 @@ class StageRun:
             )
         self.gates.check_supply(number)
         folder = self.folder / self.stage.name / f"attempt-{number}"
-        shutil.rmtree(folder, ignore_errors=True)  # what a killed training left behind
-        folder.mkdir(parents=True)
         rows = self._rows(settings)
         lesson = self._lesson(number, rows.examples)
         if lesson.fault is not None:
             self.log.append({**at, "event": "training_failed", "error": lesson.fault, "log": []})
             return self._attempts()[number]
-        examples = lesson.examples
-        write_examples(folder / "data.jsonl", examples)
         job = job_of(self.pipeline, self.stage, self.start.path, folder, seed, settings, read_run(self.folder))
+        goes_on = prepare(folder, job, lesson.examples, self._inputs())
         self._check_start()
-        self.tools.say("; ".join([f"{self.stage.name}#{number}: training on {len(examples)} rows", *rows.notes]))
+        what = "the training goes on where it was stopped," if goes_on else "training"
+        self.tools.say("; ".join([f"{self.stage.name}#{number}: {what} on {len(lesson.examples)} rows", *rows.notes]))
         result = self.tools.train(job)
         self._check_start()  # what was swapped in meanwhile may be what was trained
         error = result.error or self._what_is_wrong_with(job.output)
@@ -212,6 +210,12 @@ class StageRun:
             self.log.append({**at, "event": "own_answers", "suite_sha256": suite.sha256, "answers": written})
             known |= {answer.number: answer for answer in answers}
         return teach(self.stage.spec.method, rows, known, spec.at_least)
+
+    def _inputs(self) -> dict[str, object]:
+        """What goes into a training beside its job: if any of it is another, so is the training."""
+        scorer = self._scorer()
+        reward = scorer.model_sha256 if scorer is not None else None
+        return {"model": self.start.sha256, "reward": reward, "versions": dict(self.tools.versions())}
 
     def _scorer(self) -> AttemptRecord | None:
         return scorer_of(self.stage, read_run(self.folder))

@@ -48,6 +48,11 @@ class TrainJob:
     watch: Mapping[str, Any] | None = None
 
 
+def checkpoints_of(job: TrainJob) -> Path:
+    """Where a training keeps what it can go on from after a kill; gone when it has ended."""
+    return Path(f"{job.output}.checkpoints")
+
+
 @dataclass(frozen=True, slots=True)
 class TrainResult:
     """What a training reports: the logged steps, and a summary with at least `rows` and `rows_dropped`.

@@ -14,8 +14,8 @@ from tunegate import loading
 from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.open_model import find_model
 from tunegate.rows import Row, read_rows
-from tunegate.training import TrainJob
-from tunegate_trainers import freezing, peft_configs, quantized
+from tunegate.training import TrainJob, checkpoints_of
+from tunegate_trainers import checkpoints, freezing, peft_configs, quantized
 from tunegate_trainers.task import Task
 
 Log = list[dict[str, Any]]
@@ -56,7 +56,7 @@ def run(task: Task, build: Callable[[Task, Loaded], Built]) -> tuple[Log, Summar
     trainer, rows = build(task, loaded)
     freezing.freeze(trainer, job.train)
     watch(trainer)
-    trainer.train()
+    checkpoints.resume(trainer, job)
     check_finite(trainer.model, trainer.state.global_step)
     log = [_finite(entry) for entry in trainer.state.log_history]
     summary = _summary(trainer, rows, log)
@@ -127,7 +127,7 @@ def arguments(job: TrainJob) -> dict[str, Any]:
         "logging_steps": 1,  # the curve is evidence
         "logging_first_step": True,  # shows dpo's first margin, which must be 0
         "logging_nan_inf_filter": False,  # a loss that is not a number must be seen, not smoothed away
-        "save_strategy": "no",
+        **checkpoints.DEFAULTS,
         "report_to": [],
         "bf16": False,  # autocast; the weights themselves are bfloat16 where that is faster
         "gradient_checkpointing": False,
@@ -135,7 +135,7 @@ def arguments(job: TrainJob) -> dict[str, Any]:
         "dataloader_pin_memory": on_gpu,
         "disable_tqdm": False,
     }
-    return defaults | dict(job.args) | {"output_dir": str(partial(job)), "seed": job.seed}
+    return defaults | dict(job.args) | {"output_dir": str(checkpoints_of(job)), "seed": job.seed}
 
 
 def fit_rows(

@@ -14,6 +14,7 @@ from typing import Any
 
 from tunegate.exceptions import TunegateError
 from tunegate.training import TrainJob
+from tunegate_trainers import checkpoints
 from tunegate_trainers.settings import method_module, validate
 from tunegate_trainers.task import OpenSuite, Task, no_suites
 
@@ -33,14 +34,22 @@ def main(job_file: Path, result_file: Path, open_suite: OpenSuite = no_suites) -
 
 
 def run(job: TrainJob, open_suite: OpenSuite = no_suites) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Check the settings, then hand the job to its method; nothing half-written is left behind."""
+    """Check the settings, then hand the job to its method; nothing half-written is left behind.
+
+    Checkpoints stay when the process is killed or interrupted, for the same job to go on from.
+    """
     options = validate(job)
     partial = Path(f"{job.output}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        return method_module(job.method).train(Task(job, options, open_suite))
+        trained = method_module(job.method).train(Task(job, options, open_suite))
+    except Exception:
+        checkpoints.remove(job)
+        raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+    checkpoints.remove(job)
+    return trained
 
 
 def one_line(error: Exception) -> str:
