@@ -40,6 +40,7 @@ from tunegate.schema import PipelineSpec
 from tunegate.stage_run import Tools
 from tunegate.suite_command import print_cue_data, print_cue_report, print_expansion
 from tunegate.suites import Suite, load_suite
+from tunegate.token_lengths import Estimate, local_tokens
 from tunegate.training import SubprocessTrainer
 from tunegate.versions import installed_versions
 from tunegate.yaml_file import load_yaml
@@ -155,6 +156,7 @@ def _tools(bar: console.Bar) -> Tools:
         progress=bar.update,
         say=bar.say,
         embed=_embed,
+        tokens=lambda model: local_tokens(model) or Estimate(),
     )
 
 

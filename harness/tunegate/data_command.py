@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.console import Bar, show, show_json
-from tunegate.data_card import DataCard, Measuring, make_card
+from tunegate.data_card import DataCard
 from tunegate.data_faults import DataFaults, ranges
+from tunegate.data_measure import Measuring, make_card
 from tunegate.data_prepare import PrepareTools, load_prepared
 from tunegate.data_spec import DataSpec
 from tunegate.data_words import card_lines
@@ -21,6 +22,7 @@ from tunegate.pipeline import model_place
 from tunegate.rows import Row, read_rows
 from tunegate.schema import PipelineSpec
 from tunegate.spec import read_spec
+from tunegate.stage_card import max_length
 from tunegate.templates import field_names
 from tunegate.token_lengths import CountTokens, Estimate, ModelTokens, local_tokens
 from tunegate.training_data import Example, TrainingData
@@ -87,8 +89,8 @@ def _of_pipeline(path: Path, options: Namespace, bar: Bar) -> Iterator[tuple[str
     for stage in spec.stages:
         tools = PrepareTools(local_tokens(model), bar.update)
         loaded = load_prepared(stage.data, stage.method, path.parent, tools)
-        limit = options.max_length if options.max_length is not None else stage.args.get("max_length")
-        measuring = Measuring(counter, limit if isinstance(limit, int) else None, progress=bar.update)
+        limit = options.max_length if options.max_length is not None else max_length(stage.args.get("max_length"))
+        measuring = Measuring(counter, limit, progress=bar.update)
         yield stage.name, make_card(loaded, stage.data, stage.method, measuring)
 
 

@@ -23,7 +23,9 @@ NEARLY_THE_SAME = 0.8
 BANDS, ROWS_PER_BAND = 16, 4
 """Signatures of 64 numbers in bands of 4: a pair of similarity 0.8 is proposed with probability 0.9998, one of 0.3
 with 0.12 (1 - (1 - s^4)^16; Leskovec, Rajaraman and Ullman, "Mining of Massive Datasets", section 3.4)."""
-MOST_COMPARED = 200
+LIKELY = 0.6
+"""The share of two signatures that must agree before texts are compared: four deviations below what is looked for."""
+MOST_COMPARED = 50
 """Earlier rows that one row is compared with at most: where a template proposes thousands, the closest go first."""
 
 Progress = Callable[[str, int, int], None]
@@ -46,20 +48,29 @@ def exact_repeats(examples: Iterable[Example]) -> Repeats:
 def near_repeats(examples: Sequence[Example], progress: Progress | None = None) -> Repeats:
     """The examples that say nearly the same as an earlier one, which itself repeats none; raises MissingExtra."""
     texts = [whole_text(example) for example in examples]
-    keys = _band_keys(texts, progress)
+    signatures = _signatures(texts, progress)
+    keys = _shared_keys(signatures)
     alike = [at for at in range(len(texts)) if keys[at]]
     vocabulary = Vocabulary(_shingles(texts[at]) for at in alike)
+    buckets: dict[int, list[int]] = defaultdict(list)
+    found: Repeats = {}
 
     @lru_cache(maxsize=4096)
     def shingles(at: int) -> set[str]:
         return _shingles(texts[at])
 
-    buckets: dict[int, list[int]] = defaultdict(list)
-    found: Repeats = {}
+    def similarity(one: int, other: int) -> float:
+        if texts[one] == texts[other]:
+            return 1.0
+        shared = vocabulary.total(shingles(one) & shingles(other))
+        return shared / (vocabulary.total(shingles(one) | shingles(other)) or 1.0)
+
     for done, at in enumerate(alike):
         if progress is not None and done % 500 == 0:
             progress("near-duplicates", done, len(alike))
-        twin = _twin(at, keys[at], buckets, examples, texts, shingles, vocabulary)
+        proposed = sorted({other for key in keys[at] for other in buckets.get(key, ())})
+        twins = (other for other in _likely(signatures, at, proposed) if _answers_agree(examples[at], examples[other]))
+        twin = next((other for other in twins if similarity(at, other) >= NEARLY_THE_SAME), None)
         if twin is not None:
             found[examples[at].number] = examples[twin].number
             continue
@@ -76,32 +87,13 @@ def whole_text(example: Example) -> str:
     return "\n".join(normalised(text) for text in (*prompt, *example.answers.values()))
 
 
-def _twin(
-    at: int,
-    keys: Sequence[int],
-    buckets: dict[int, list[int]],
-    examples: Sequence[Example],
-    texts: Sequence[str],
-    shingles: Callable[[int], set[str]],
-    vocabulary: Vocabulary,
-) -> int | None:
-    """The most similar of the earlier rows in the same buckets, if it is similar enough."""
-    common: dict[int, int] = defaultdict(int)
-    for key in keys:
-        for other in buckets.get(key, ()):
-            common[other] += 1
-    ranked = sorted(common, key=lambda other: (-common[other], other))[:MOST_COMPARED]
-    best, closest = None, NEARLY_THE_SAME
-    for other in ranked:
-        if texts[at] == texts[other] and examples[at].label == examples[other].label:
-            return other
-        if _answers_agree(examples[at], examples[other]):
-            similarity = _similarity(shingles(at), shingles(other), vocabulary)
-            if similarity >= closest:
-                best, closest = other, similarity
-                if similarity > 0.99:
-                    break
-    return best
+def _likely(signatures: Any, at: int, proposed: Sequence[int]) -> list[int]:
+    """The proposed rows whose signatures agree enough, the most alike first; of equals the earliest."""
+    if not proposed:
+        return []
+    agreeing = (signatures[proposed] == signatures[at]).mean(axis=1).tolist()
+    ranked = sorted((-share, other) for share, other in zip(agreeing, proposed, strict=True) if share >= LIKELY)
+    return [other for _, other in ranked[:MOST_COMPARED]]
 
 
 def _answers_agree(one: Example, other: Example) -> bool:
@@ -115,28 +107,30 @@ def _answers_agree(one: Example, other: Example) -> bool:
     return True
 
 
-def _similarity(one: set[str], other: set[str], vocabulary: Vocabulary) -> float:
-    shared = vocabulary.total(one & other)
-    return shared / (vocabulary.total(one | other) or 1.0)
-
-
 def _shingles(text: str) -> set[str]:
     return runs(text.split(), SHINGLE)
 
 
-def _band_keys(texts: Sequence[str], progress: Progress | None) -> list[list[int]]:
-    """For each text the keys of its bands, those only that another text has too."""
+def _signatures(texts: Sequence[str], progress: Progress | None) -> Any:
+    """An array of one MinHash signature a text."""
     sketch = optional_import("datasketch", "leakage", "looking for near-duplicates")
     numpy = optional_import("numpy", "leakage", "looking for near-duplicates")
     empty: Any = sketch.MinHash(num_perm=BANDS * ROWS_PER_BAND, seed=1)
-    bands = numpy.empty((len(texts), BANDS), dtype=numpy.int64)
+    signatures = numpy.empty((len(texts), BANDS * ROWS_PER_BAND), dtype=numpy.uint32)  # its hashes have 32 bits
     for at, text in enumerate(texts):
         if progress is not None and at % 1000 == 0:
             progress("MinHash", at, len(texts))
-        values = signature(empty, _shingles(text)).hashvalues.reshape(BANDS, ROWS_PER_BAND)
-        bands[at] = [hash((band, *row)) for band, row in enumerate(values.tolist())]
+        signatures[at] = signature(empty, _shingles(text)).hashvalues
     if progress is not None:
         progress("MinHash", len(texts), len(texts))
+    return signatures
+
+
+def _shared_keys(signatures: Any) -> list[list[int]]:
+    """For each text the keys of its bands, those only that another text has too."""
+    numpy = optional_import("numpy", "leakage", "looking for near-duplicates")
+    factors = numpy.random.default_rng(1).integers(1, 2**63, size=(BANDS, ROWS_PER_BAND), dtype=numpy.uint64)
+    bands = (signatures.reshape(-1, BANDS, ROWS_PER_BAND) * factors).sum(axis=2)  # wraps around, as a hash may
     keys, counts = numpy.unique(bands, return_counts=True)
     shared = set(keys[counts > 1].tolist())
     return [[key for key in row if key in shared] for row in bands.tolist()]

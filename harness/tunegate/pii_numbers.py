@@ -55,7 +55,7 @@ def _card_lengths(digits: str) -> tuple[int, ...]:
 
 def is_iban(text: str) -> bool:
     """Whether a text without blanks is an IBAN: its country's length, and 1 modulo 97 (ISO 13616, ISO 7064)."""
-    if len(text) != IBAN_LENGTHS.get(text[:2]):
+    if len(text) != IBAN_LENGTHS.get(text[:2]) or not (text.isalnum() and text.isascii()):
         return False
     return int("".join(str(int(char, 36)) for char in text[4:] + text[:4])) % 97 == 1
 

@@ -22,6 +22,7 @@ from tunegate.pipeline import Pipeline, Stage
 from tunegate.plans import lucky_pass
 from tunegate.record import RunRecord, read_run
 from tunegate.registry import Promotion, promote, state_of, verify
+from tunegate.stage_card import stage_card
 from tunegate.stage_gates import measure_base
 from tunegate.stage_run import ModelOnDisk, StageRun, Tools
 from tunegate.suites import Suite
@@ -90,7 +91,7 @@ class PipelineRun:
                         stage.name: {name: asdict(terms) for name, terms in pipeline.retention(stage).items()}
                         for stage in pipeline.stages
                     },
-                    "data": {stage.name: _data_facts(stage) for stage in pipeline.stages},
+                    "data": {stage.name: self._data_facts(stage) for stage in pipeline.stages},
                     "versions": dict(self.tools.versions()),
                 }
             )
@@ -112,6 +113,11 @@ class PipelineRun:
             f"{self.folder}: the pipeline, a suite or its data changed since this run began; "
             "undo the change to resume, or start a new run with --run FOLDER"
         )
+
+    def _data_facts(self, stage: Stage) -> dict[str, Any]:
+        card = stage_card(self.pipeline, stage, self.tools).to_json()
+        replay = {} if stage.replay is None else {"replay": _facts_of(stage.replay)}
+        return {**_facts_of(stage.data), **replay, "card": card}
 
     # --- stages ---
 
@@ -239,11 +245,6 @@ def _suite_facts(suite: Suite) -> dict[str, Any]:
         "checks": suite.check_names,
         "settings": asdict(suite.settings),
     }
-
-
-def _data_facts(stage: Stage) -> dict[str, Any]:
-    replay = {} if stage.replay is None else {"replay": _facts_of(stage.replay)}
-    return {**_facts_of(stage.data), **replay}
 
 
 def _facts_of(data: TrainingData) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from tunegate.seeds import derived_seed
 from tunegate.stage_gates import StageGates
 from tunegate.stage_job import job_of, scorer_of
 from tunegate.suites import Suite
+from tunegate.token_lengths import CountTokens
 from tunegate.training import Trainer
 from tunegate.training_data import Example
 
@@ -50,6 +51,8 @@ class Tools:
     """For leaks by meaning, where a pipeline asks for them."""
     pipeline_sha256: Callable[[], str] | None = None
     """The hash of the pipeline as its files are now; without it they are looked at only when a run starts."""
+    tokens: Callable[[str], CountTokens] | None = None
+    """A counter of tokens by a model's tokenizer, for the data cards; without it lengths are estimated."""
 
     def fingerprint(self, model: str) -> str:
         """The fingerprint of a model on disk; raises CannotJudge for a server, which has none."""
