@@ -16,8 +16,10 @@ from tunegate.cases import Case
 from tunegate.checks import judge
 from tunegate.cli import main
 from tunegate.exceptions import ConfigError
+from tunegate.files import resolve
 from tunegate.models import Response, ScriptedModel
 from tunegate.outcomes import Outcome
+from tunegate.pipeline import suite_place
 from tunegate.runner import ask_samples
 from tunegate.suites import Suite, load_suite
 from tunegate_suites import build_check
@@ -148,6 +150,14 @@ def test_a_check_that_raises_makes_the_group_invalid(project: Path) -> None:
     assert [one.verdict for one in outcomes(suite, lambda case: "no" if "rains" in case.prompt_text else "X")] == [
         INVALID
     ] * N
+
+
+def test_a_member_that_could_not_be_judged_makes_the_group_invalid(project: Path) -> None:
+    (project / "own.py").write_text("def metric(case, text):\n    return 0.5 if 'rains' in case.prompt else True\n")
+    (project / "facts.yaml").write_text(SUITE.replace("[exact]", "[{python: 'own:metric'}]"), encoding="utf-8")
+    invalid = outcomes(expanded(), reads)
+    assert {one.verdict for one in invalid} == {INVALID}
+    assert "rain (invariant): python: returned the number 0.5" in invalid[0].reason
 
 
 # --- what is written -----------------------------------------------------------------------------------------------
@@ -372,6 +382,14 @@ def test_the_fingerprint_covers_the_checks_within(project: Path) -> None:
     assert len(prints) == 4
 
 
+def test_the_fingerprint_covers_files_of_the_checks_within(project: Path) -> None:
+    entry = {"contrast": {"checks": [{"python": "own:metric"}]}}
+    (project / "own.py").write_text("def metric(case, text):\n    return True\n")
+    before = build_check(entry, project).fingerprint
+    (project / "own.py").write_text("def metric(case, text):\n    return False\n")
+    assert build_check(entry, project).fingerprint != before
+
+
 # --- the rules that ship -------------------------------------------------------------------------------------------
 
 GENES = "package:tunegate_suites/data/gene_expert/tunegate.yaml#facts"
@@ -394,3 +412,13 @@ def test_the_shipped_rules_make_a_group_of_every_gene_case(tmp_path: Path) -> No
                 assert not as_word(row["references"][0]).search(member["prompt"])
             if member["rule"].endswith(("of dominant", "of recessive", "of X-linked")):
                 assert row["references"][0] not in member["context"]
+
+
+def test_the_shipped_groups_are_what_the_shipped_rules_make(tmp_path: Path) -> None:
+    shipped = resolve("package:tunegate_suites/data/contrast", tmp_path)
+    expand_file(
+        str(shipped / "facts.yaml"), str(shipped / "genes.yaml"), tmp_path / "genes-understanding.yaml", build_check
+    )
+    for name in ("genes-understanding.yaml", "genes-understanding.jsonl"):
+        assert (tmp_path / name).read_bytes() == (shipped / name).read_bytes(), f"expand {name} again"
+    assert len(load_suite(suite_place("builtin:contrast/genes-understanding", tmp_path), build_check).cases) == 210

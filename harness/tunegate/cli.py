@@ -224,7 +224,9 @@ def _add_suite_actions(suite: argparse.ArgumentParser) -> None:
     cue.add_argument("--out", metavar="FOLDER", required=True, help="where train.jsonl and gate.jsonl are written")
 
     reliance = action("cue-report", "say how far the answers on record follow the cue instead of the text")
-    reliance.add_argument("runs", nargs="+", metavar="RUN", help="run folders whose gates asked the cases of `suite cue`")
+    reliance.add_argument(
+        "runs", nargs="+", metavar="RUN", help="run folders whose gates asked the cases of `suite cue`"
+    )
     reliance.add_argument("--positive", metavar="TEXT", required=True, help="the label that the cue went with")
 
 

@@ -98,7 +98,7 @@ def _forms(case: Case) -> set[str]:
 
 def _written(case: Case) -> Row:
     asked = {"prompt": case.prompt} if isinstance(case.prompt, str) else {"messages": list(case.prompt)}
-    context = {} if case.context is None else {"context": case.context}
+    context = {"context": case.context} if case.context else {}
     return {**asked, "references": list(case.references), **context}
 
 
