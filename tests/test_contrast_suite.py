@@ -277,10 +277,25 @@ def test_a_gate_on_the_written_suite(project: Path, capsys: Capture) -> None:
             for number in range(1, len(row["members"]) + 1)
         ]
     write_jsonl(project / "by_heart.jsonl", answers)
-    assert main(["gate", "--responses", "by_heart.jsonl", "--suite", "groups.yaml", "--json"]) == 1
+    gate = ["gate", "--responses", "by_heart.jsonl", "--suite", "groups.yaml", "--run", "by_heart"]
+    assert main([*gate, "--json"]) == 1
     result = json.loads(capsys.readouterr().out)
     assert (result["failed"], result["error_categories"]) == (N, {"missed_directional": N})
-    assert main(["gate", "--responses", "by_heart.jsonl", "--suite", "facts.yaml"]) == 0
+    assert main(["suite", "contrast-report", "by_heart"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "by_heart: facts-contrast",
+        "  plain cases right                                12 of   12  (95 % interval 73.5% to 100.0%)",
+        "  groups right                                      0 of   12  (95 % interval 0.0% to 26.5%)",
+        "  groups right where the plain case is              0 of   12  (95 % interval 0.0% to 26.5%)",
+        "  original                                         12 of   12  (95 % interval 73.5% to 100.0%)",
+        "  directional: another gene                         0 of   12  (95 % interval 0.0% to 26.5%)",
+        "  invariant: in small letters                      12 of   12  (95 % interval 73.5% to 100.0%)",
+        "  invariant: rain                                  12 of   12  (95 % interval 73.5% to 100.0%)",
+        "  minimum: plainest                                12 of   12  (95 % interval 73.5% to 100.0%)",
+    ]
+    assert main(["gate", "--responses", "by_heart.jsonl", "--suite", "facts.yaml", "--run", "plain"]) == 0
+    assert main(["suite", "contrast-report", "plain"]) == 2
+    assert "plain: no gate judged groups" in capsys.readouterr().err
 
 
 def test_a_suite_of_a_pipeline_is_named_with_a_hash_sign(project: Path) -> None:

@@ -50,7 +50,7 @@ def test_phi_is_pearsons_correlation(pairs: list[tuple[bool, bool]]) -> None:
     if len(set(a)) < 2 or len(set(b)) < 2:
         assert phi(pairs) == 0
     else:
-        assert phi(pairs) == pytest.approx(pearsonr(np.array(a, float), np.array(b, float)).statistic, abs=1e-9)
+        assert phi(pairs) == pytest.approx(pearsonr(np.array(a, float), np.array(b, float))[0], abs=1e-9)
 
 
 # --- choosing rows -------------------------------------------------------------------------------------------------
@@ -256,9 +256,9 @@ def test_people_see_the_report_of_a_cue(claims: Path, capsys: Capture) -> None:
     assert main(["suite", "cue-report", "follows", "--positive", "true"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "follows: cued",
-        "  right             20 of   40  (95 % interval 33.8% to 66.2%)",
-        "  cue agrees        20 of   20  (95 % interval 83.2% to 100.0%)",
-        "  cue contradicts    0 of   20  (95 % interval 0.0% to 16.8%)",
+        "  right                                            20 of   40  (95 % interval 33.8% to 66.2%)",
+        "  right where the cue agrees with the label        20 of   20  (95 % interval 83.2% to 100.0%)",
+        "  right where the cue contradicts the label         0 of   20  (95 % interval 0.0% to 16.8%)",
         "  phi of answer and cue: 1.00",
     ]
 

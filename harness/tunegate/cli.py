@@ -210,6 +210,9 @@ def _add_suite_actions(suite: argparse.ArgumentParser) -> None:
     expand.add_argument("--rules", metavar="FILE", required=True, help="rules file; package:NAME/… lies in a package")
     expand.add_argument("--out", metavar="FILE", required=True, help="suite file to write; its cases go beside it")
 
+    groups = action("contrast-report", "say which kinds of members the groups on record missed")
+    groups.add_argument("runs", nargs="+", metavar="RUN", help="run folders whose gates asked groups")
+
     cue = action("cue", "write training rows with a spurious cue, and cases that show whether a model learned it")
     cue.add_argument("train", metavar="TRAIN_FILE", help="rows to choose training rows from")
     cue.add_argument("gate", metavar="GATE_FILE", help="rows to choose cases from")

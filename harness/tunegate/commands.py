@@ -38,7 +38,7 @@ from tunegate.responses import load_responses
 from tunegate.run import PipelineRun, promote_and_record
 from tunegate.schema import PipelineSpec
 from tunegate.stage_run import Tools
-from tunegate.suite_command import print_cue_data, print_cue_report, print_expansion
+from tunegate.suite_command import print_contrast_report, print_cue_data, print_cue_report, print_expansion
 from tunegate.suites import Suite, load_suite
 from tunegate.token_lengths import Estimate, local_tokens
 from tunegate.training import SubprocessTrainer
@@ -275,7 +275,12 @@ def judge(options: Namespace) -> int:
 
 def suite(options: Namespace) -> int:
     """Write a suite of groups, or the rows of a spurious cue."""
-    actions = {"expand": _expanded, "cue": _cue_data, "cue-report": _cue_report}
+    actions = {
+        "expand": _expanded,
+        "contrast-report": _contrast_report,
+        "cue": _cue_data,
+        "cue-report": _cue_report,
+    }
     facts, show = actions[options.action](options)
     if options.json:
         console.show_json(facts)
@@ -288,6 +293,12 @@ def _expanded(options: Namespace) -> tuple[dict[str, Any], Show]:
     from tunegate_suites.expand_file import expand_file
 
     return expand_file(options.suite, options.rules, Path(options.out), _build_check()), print_expansion
+
+
+def _contrast_report(options: Namespace) -> tuple[dict[str, Any], Show]:
+    from tunegate_suites.contrast_report import report_on
+
+    return {"gates": report_on([Path(run) for run in options.runs])}, print_contrast_report
 
 
 def _cue_data(options: Namespace) -> tuple[dict[str, Any], Show]:
@@ -310,8 +321,7 @@ def _cue_data(options: Namespace) -> tuple[dict[str, Any], Show]:
 def _cue_report(options: Namespace) -> tuple[dict[str, Any], Show]:
     from tunegate_suites.cue_report import report_on
 
-    runs = report_on([Path(run) for run in options.runs], options.positive)
-    return {"gates": runs}, print_cue_report
+    return {"gates": report_on([Path(run) for run in options.runs], options.positive)}, print_cue_report
 
 
 # --- report, promote, verify ---------------------------------------------------------------------------------------

@@ -55,6 +55,11 @@ class GatePlace:
         return "sealed" if self.purpose == "confirm" else "working"
 
 
+def place_of(gate: GateRecord) -> GatePlace:
+    """Where a gate on record stood."""
+    return GatePlace(gate.gate, gate.stage, gate.attempt, cast(Purpose, gate.purpose))
+
+
 @dataclass(frozen=True, slots=True)
 class Draw:
     """Registered cases, in the order they are asked. `reused` of them were asked before, as the file allows."""

@@ -1,4 +1,4 @@
-"""What `tunegate suite expand` and `tunegate suite cue` print; what they do is in the suites' package."""
+"""What `tunegate suite` prints; what it does is in the suites' package."""
 
 from __future__ import annotations
 
@@ -35,11 +35,27 @@ def print_cue_data(facts: Mapping[str, Any]) -> None:
     show("in a suite: tags: [cue, has_cue], and gap: {between: [cue=agrees, cue=contradicts]}")
 
 
+def print_contrast_report(facts: Mapping[str, Any]) -> None:
+    """Groups and plain cases, then the members by rule."""
+    for gate in facts["gates"]:
+        show(f"{gate['run']}: {gate['gate']}")
+        _share("plain cases right", gate["plain"])
+        _share("groups right", gate["groups"])
+        _share("groups right where the plain case is", gate["groups_of_known"])
+        for rule in gate["rules"]:
+            _share(rule["rule"] if rule["kind"] == "original" else f"{rule['kind']}: {rule['rule']}", rule)
+
+
+def _share(what: str, share: Mapping[str, Any]) -> None:
+    low, high = share["interval"]
+    show(f"  {what:46} {share['count']:4} of {share['of']:4}  (95 % interval {low:.1%} to {high:.1%})")
+
+
 def print_cue_report(facts: Mapping[str, Any]) -> None:
     """One block a gate: accuracy in all and by what the cue says, and phi."""
     for gate in facts["gates"]:
         show(f"{gate['run']}: {gate['gate']}")
-        for name, what in (("right", "right"), ("agrees", "cue agrees"), ("contradicts", "cue contradicts")):
-            count, (low, high) = gate[name], gate[name]["interval"]
-            show(f"  {what:15} {count['count']:4} of {count['of']:4}  (95 % interval {low:.1%} to {high:.1%})")
+        _share("right", gate["right"])
+        _share("right where the cue agrees with the label", gate["agrees"])
+        _share("right where the cue contradicts the label", gate["contradicts"])
         show(f"  phi of answer and cue: {gate['phi']:.2f}")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from tunegate.agreement import Share
 from tunegate.exceptions import ConfigError
 from tunegate.outcomes import Outcome, Verdict
-from tunegate.record import GateRecord, RunRecord, read_run
+from tunegate.record import read_run
+from tunegate.runner import place_of
 from tunegate_suites.cues import phi
 from tunegate_suites.normalise import plain
 
@@ -20,23 +21,15 @@ CUED = {"has_cue=yes": True, "has_cue=no": False}
 def report_on(runs: Sequence[Path], positive: str) -> list[dict[str, Any]]:
     """What each gate on cued cases of each run shows; `positive` is the answer that the cue went with in training."""
     found = [
-        {"run": str(folder), "gate": name, **reliance(gate.outcomes, positive)}
+        {"run": str(folder), "gate": place_of(gate).label, **reliance(gate.outcomes, positive)}
         for folder in runs
-        for name, gate in _gates(read_run(folder))
+        for gate in read_run(folder).all_gates()
         if any(tag in CUED for outcome in gate.outcomes for tag in outcome.tags)
     ]
     if not found:
         named = ", ".join(map(str, runs))
         raise ConfigError(f"{named}: no gate asked cases with the tag has_cue; the suite needs `tags: [cue, has_cue]`")
     return found
-
-
-def _gates(run: RunRecord) -> Iterator[tuple[str, GateRecord]]:
-    yield from run.gates.items()
-    for stage in run.stages.values():
-        for number, attempt in stage.attempts.items():
-            for name, gate in attempt.gates.items():
-                yield f"{stage.name}#{number} {name}", gate
 
 
 def reliance(outcomes: Iterable[Outcome], positive: str) -> dict[str, Any]:
