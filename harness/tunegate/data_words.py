@@ -38,9 +38,7 @@ def card_lines(card: DataCard) -> Iterator[str]:
     yield _line("personal", pii_words(card))
     yield _line("language", language_words(card))
     if card.parts:
-        yield _line(
-            "parts", ", ".join(f"{name} {p['rows']:,} rows in {p['groups']:,} groups" for name, p in card.parts.items())
-        )
+        yield _line("parts", parts_words(card))
     yield _line("sha256", f"{card.sha256[:16]}… of the rows, {card.to_json()['card_sha256'][:16]}… of this card")
 
 
@@ -105,6 +103,12 @@ def pii_words(card: DataCard) -> str:
         return f"none found {of}"
     rows = f": rows {ranges(card.pii.rows)}" if card.pii.rows else ""
     return f"{found} {of}, {card.pii.done}{rows}"
+
+
+def parts_words(card: DataCard) -> str:
+    """The parts with their rows and groups."""
+    parts = card.parts.items()
+    return ", ".join(f"{name} {part['rows']:,} rows in {part['groups']:,} groups" for name, part in parts)
 
 
 def language_words(card: DataCard) -> str:

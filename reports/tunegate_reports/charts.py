@@ -119,6 +119,34 @@ def histogram_chart(scores: Histogram, check: str) -> Markup:
     )
 
 
+def lengths_chart(bins: Sequence[tuple[int, int, int]], limit: int | None) -> Markup:
+    """Bars of rows by their number of tokens, and the limit above which they are left out or cut."""
+    floor, top = 84.0, 18.0
+    tallest = max(rows for _, _, rows in bins)
+    low, high = bins[0][0], bins[-1][0] + (bins[0][1] - bins[0][0] + 1)  # the last bin is drawn as wide as the others
+    thick = (RIGHT - LEFT) / len(bins)
+
+    def x(tokens: float) -> float:
+        return LEFT + (min(tokens, high) - low) / (high - low) * (RIGHT - LEFT)
+
+    def bar(start: int, end: int, rows: int) -> Markup:
+        height = max(rows * (floor - top) / tallest, 1.5)
+        told = tag("title", f"{start:,} to {end:,} tokens: {rows:,} rows")
+        drawn = tag("rect", x=x(start) + 1, y=floor - height, width=max(thick - 2, 1.0), height=height, class_="range")
+        return tag("g", told, drawn)
+
+    cut = "" if limit is None else f", max_length {limit:,}"
+    return _svg(
+        104,
+        f"Rows by tokens, from {low:,} to {bins[-1][1]:,}{cut}",
+        *(bar(*one) for one in bins if one[2]),
+        _line(LEFT, floor, RIGHT, floor, "axis"),
+        *(() if limit is None or limit < low else _bound(f"max_length {limit:,}", x(limit), floor)),
+        _text(f"{low:,}", LEFT, 100, "start"),
+        _text(f"{bins[-1][1]:,} tokens", RIGHT, 100, "end"),
+    )
+
+
 def _bound(words: str, x: float, floor: float) -> tuple[Markup, Markup]:
     """The line that a value is held against, with its words on the side that has room."""
     near_end = x > WIDTH / 2

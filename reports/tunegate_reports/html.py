@@ -14,6 +14,7 @@ from typing import Any
 
 from tunegate.outcomes import Finding, Outcome
 from tunegate.record import RunRecord
+from tunegate_reports.data_section import data_section
 from tunegate_reports.files import write_atomically
 from tunegate_reports.first_screen import answer_section
 from tunegate_reports.markup import Markup, escape
@@ -42,6 +43,7 @@ def render(shown: View) -> str:
         style=style,
         answer=answer_section(shown),
         stages=stages_section(shown) or Markup(""),
+        cards=data_section(shown.run) or Markup(""),
         provenance=provenance_section(shown),
         data=island(shown),
         script=script,

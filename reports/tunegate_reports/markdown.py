@@ -14,6 +14,7 @@ from tunegate.outcomes import Outcome, Verdict
 from tunegate.printable import without_commands
 from tunegate.record import GateRecord, RunRecord
 from tunegate_reports.answer import CASE_WORDS, DRAW_WORDS, gate_words, luck_of, passed_words, waiver_words
+from tunegate_reports.data_section import data_cards, data_line
 from tunegate_reports.files import write_atomically
 from tunegate_reports.gate_view import GateView, Kept
 from tunegate_reports.leaks import dropped_words
@@ -42,6 +43,7 @@ def markdown_summary(run: RunRecord) -> str:
         for waiver in run.waivers()
     ]
     lines += [f"- {_text(dropped_words(stage), None)}." for stage in run.dropped]
+    lines += [f"- {_text(data_line(stage, card), None)}." for stage, card in data_cards(run).items()]
     lines += [f"- Luck: {_luck(stage)}" for stage in shown.stages if luck_of(stage.record)]
     lines += ["", *_table(shown.gates)] if shown.gates else []
     for stage in shown.stages:

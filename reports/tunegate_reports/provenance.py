@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from tunegate.record import GateRecord
 from tunegate_reports.answer import DRAW_WORDS
@@ -63,7 +64,17 @@ def _asked_before(gate: GateRecord) -> Child:
 
 
 def _own(event: Mapping[str, object]) -> dict[str, object]:
-    return {key: value for key, value in event.items() if key not in SHOWN_ELSEWHERE}
+    return {key: _without_cards(value) for key, value in event.items() if key not in SHOWN_ELSEWHERE}
+
+
+def _without_cards(value: object) -> object:
+    """Data cards have a section of their own; here their hash is enough."""
+    if not isinstance(value, Mapping):
+        return value
+    items = dict[str, Any](value)  # pyright: ignore[reportUnknownArgumentType]
+    if isinstance(items.get("card"), Mapping):
+        items["card_sha256"] = items.pop("card").get("card_sha256")
+    return {key: _without_cards(item) for key, item in items.items()}
 
 
 def _attempt_rows(view: View) -> Iterator[tuple[str, dict[str, object]]]:
