@@ -7,16 +7,29 @@ copy by the name in the model's config, which may be an older model.) So the mar
 
 from __future__ import annotations
 
+from tunegate.exceptions import ConfigError
 from tunegate_trainers import common
+from tunegate_trainers.settings import Settings
 from tunegate_trainers.task import MethodOptions, Task
 
 ROW = ("prompt", "chosen", "rejected")
+SMOOTHED = {"robust", "exo_pair", "aot", "aot_unpaired"}
+"""The losses of TRL 1.16 that `label_smoothing` changes."""
 
 
 class Options(MethodOptions):
     """None of its own."""
 
     config_file = "trainer/dpo_config.py"
+
+    def check(self, settings: Settings) -> None:
+        losses = settings.args.get("loss_type", "sigmoid")
+        asked = {losses} if isinstance(losses, str) else set(losses)
+        if settings.args.get("label_smoothing") and not asked & SMOOTHED:
+            raise ConfigError(
+                f"args.label_smoothing: TRL's loss {', '.join(sorted(asked))} takes no notice of it; use loss_type "
+                f"{', '.join(sorted(SMOOTHED))}"
+            )
 
 
 def train(task: Task) -> tuple[common.Log, common.Summary]:

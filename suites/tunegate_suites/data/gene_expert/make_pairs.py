@@ -1,5 +1,7 @@
 """Write pairs.jsonl: answers from train.jsonl (chosen) beside plausible wrong ones (rejected), for the dpo stage.
 
+And ../gene_pairs/held_out.jsonl: the same of bank.jsonl, as the two choices of a case, to gate a reward model.
+
 The wrong answers are of the kinds that a fine-tuned model of this size really gives: a garbled gene symbol, another
 abbreviation of the same passage, another inheritance class, another figure. Run `python make_pairs.py` in this folder;
 the same train.jsonl gives the same pairs.
@@ -29,6 +31,22 @@ def main() -> None:
     pairs = make_pairs([json.loads(line) for line in lines])
     text = "".join(json.dumps(pair, ensure_ascii=False) + "\n" for pair in pairs)
     (HERE / "pairs.jsonl").write_text(text, encoding="utf-8")
+    bank = [json.loads(line) for line in (HERE / "bank.jsonl").read_text(encoding="utf-8").splitlines()]
+    text = "".join(json.dumps(case, ensure_ascii=False) + "\n" for case in held_out(bank))
+    (HERE.parent / "gene_pairs" / "held_out.jsonl").write_text(text, encoding="utf-8")
+
+
+def held_out(rows: list[Row]) -> Iterator[dict[str, object]]:
+    """The rows that are not near copies of training data, each with its two choices in a random order."""
+    for row in rows:
+        if not row["near_dup_of_train"]:
+            chance = random.Random(row["id"])
+            choices = [row["answer"], WRONG[row["task"]](row, chance)]
+            chance.shuffle(choices)
+            yield {
+                **{key: row[key] for key in ("id", "question", "context", "answer", "task", "doc")},
+                "choices": choices,
+            }
 
 
 def make_pairs(rows: list[Row]) -> list[Row]:
