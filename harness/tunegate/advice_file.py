@@ -194,7 +194,8 @@ def _stage(situation: Situation, rule: StageRule) -> list[str]:
         f"    data: {{path: {path}, where: {{label: true}}}}" if wanted_only else f"    data: {path}",
     ]
     gates = f"    gates: [{', '.join(gates_of(situation, rule))}]"
-    return [*head, gates] if rule.method == "fewshot" else [*head, *_training(situation, rule), gates, _retrain(rule)]
+    training = [] if rule.method == "fewshot" else _training(situation, rule)
+    return [*head, *training, gates, _retrain(rule)]
 
 
 def _training(situation: Situation, rule: StageRule) -> list[str]:
@@ -221,6 +222,5 @@ def _options(situation: Situation, rule: StageRule) -> list[str]:
 
 
 def _retrain(rule: StageRule) -> str:
-    return (
-        "    retrain: {max_attempts: 1}" if rule.method == "rlhf" else "    retrain: {max_attempts: 2, epochs: [1, 3]}"
-    )
+    once = rule.method in ("fewshot", "rlhf")
+    return "    retrain: {max_attempts: 1}" if once else "    retrain: {max_attempts: 2, epochs: [1, 3]}"

@@ -55,9 +55,14 @@ MAX_REPORT_CASES = 5000
 
 
 def init(options: Namespace) -> int:
-    """Write a starter project or copy a shipped example; nothing that exists is overwritten."""
+    """Write a starter project, or copy a shipped example or recipe; nothing that exists is overwritten."""
     folder = starter.from_here(Path(options.folder))
-    written = starter.write_example(options.example, folder) if options.example else starter.write_starter(folder)
+    if options.example and options.recipe:
+        raise ConfigError("give --example or --recipe, one of the two")
+    if options.recipe:
+        written = starter.write_recipe(options.recipe, folder)
+    else:
+        written = starter.write_example(options.example, folder) if options.example else starter.write_starter(folder)
     if options.json:
         console.show_json({"written": [str(path) for path in written]})
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tunegate.exceptions import CannotJudge, ConfigError, nearest
@@ -26,17 +26,34 @@ def write_starter(folder: Path) -> list[Path]:
 
 def write_example(name: str, folder: Path) -> list[Path]:
     """Copy a shipped example; returns the files written."""
-    known = examples()
-    if name not in known:
-        raise ConfigError(f"--example {name}: no such example{nearest(name, known)}")
-    return _copy(known[name], folder)
+    return _copy_named(examples(), "example", name, folder)
+
+
+def write_recipe(name: str, folder: Path) -> list[Path]:
+    """Copy a recipe, a pipeline file whose comments teach; returns the files written."""
+    return _copy_named(recipes(), "recipe", name, folder)
 
 
 def examples() -> dict[str, Path]:
     """The shipped examples, by name."""
-    shipped = resolve(SHIPPED, Path())  # most are a pipeline file alone, whose data lie in the package
-    small = {path.parent.name: path.parent for path in sorted(shipped.glob("examples/*/tunegate.yaml"))}
-    return {"gene-expert": shipped / "gene_expert", **small}
+    return {"gene-expert": resolve(SHIPPED, Path()) / "gene_expert", **_pipelines("examples")}
+
+
+def recipes() -> dict[str, Path]:
+    """The recipes, by name."""
+    return _pipelines("recipes")
+
+
+def _pipelines(folder: str) -> dict[str, Path]:
+    """Most are a pipeline file alone, whose data lie in the package."""
+    files = sorted(resolve(SHIPPED, Path()).glob(f"{folder}/*/tunegate.yaml"))
+    return {path.parent.name: path.parent for path in files}
+
+
+def _copy_named(known: Mapping[str, Path], kind: str, name: str, folder: Path) -> list[Path]:
+    if name not in known:
+        raise ConfigError(f"--{kind} {name}: no such {kind}{nearest(name, known)}")
+    return _copy(known[name], folder)
 
 
 def next_commands(written: Sequence[Path]) -> list[list[str]]:
