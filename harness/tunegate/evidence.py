@@ -213,11 +213,11 @@ def _held_against(run: RunRecord, gate: GateRecord) -> list[Outcome]:
 
 def _check_fresh(run: RunRecord, stage: StageRecord, gate: GateRecord) -> None:
     """No case may have been asked by an earlier attempt, nor by a draw of the other part of the bank, but for those
-    that the record itself marks as reused."""
+    that the record itself marks as reused. A retention draw asks every attempt what an earlier model was asked."""
     others = [other for attempt in stage.attempts.values() for other in attempt.gates.values()]
     same_gate = [other for other in others if other.gate == gate.gate]
     earlier = [other for other in same_gate if other.key == gate.key and (other.attempt or 0) < (gate.attempt or 0)]
-    seen = frozenset[str]().union(*(other.seen for other in earlier))
+    seen = frozenset[str]().union(*(other.seen for other in earlier if other.purpose != "retention"))
     reused = len(seen & set(gate.case_ids))
     if gate.reused and not run.start["gates"][stage.name].get(gate.gate, {}).get("reuse"):
         raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: reuses cases, which the run did not register")

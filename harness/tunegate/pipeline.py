@@ -20,6 +20,7 @@ from tunegate.own_answers import check_own_answers
 from tunegate.plans import GatePlan
 from tunegate.retrain import args_set_by, first_settings
 from tunegate.schema import LeakageSpec, PipelineSpec
+from tunegate.search import require_optuna
 from tunegate.seeds import derived_seed
 from tunegate.spec import read_spec
 from tunegate.stage_spec import StageSpec
@@ -327,6 +328,8 @@ def _check_budget(stage: StageSpec, data: TrainingData, file: YamlFile, index: i
         raise file.error(
             ("stages", index, "retrain", "rows"), f"{rows[-1]} rows are asked for, {data.path.name} has {available}"
         )
+    if stage.retrain.search == "optuna":
+        require_optuna()
     for setting, ladder in args_set_by(stage.retrain).items():
         if setting in stage.args:
             raise file.error(("stages", index, "args", setting), f"also set by `retrain.{ladder}`; give one of the two")

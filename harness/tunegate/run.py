@@ -92,6 +92,7 @@ class PipelineRun:
                         for stage in pipeline.stages
                     },
                     "data": {stage.name: self._data_facts(stage) for stage in pipeline.stages},
+                    "watched": {stage: watched.to_json() for stage, watched in pipeline.watched.items()},
                     "versions": dict(self.tools.versions()),
                 }
             )

@@ -23,6 +23,7 @@ from tunegate.record import AttemptRecord, Diagnosis, GateRecord, read_run
 from tunegate.repair import TrainingSet, training_set
 from tunegate.retrain import Settings, apply, first_settings
 from tunegate.runner import Progress, ask_samples, no_progress
+from tunegate.search import choose, trials_of
 from tunegate.seeds import derived_seed
 from tunegate.stage_gates import StageGates
 from tunegate.stage_job import job_of, scorer_of
@@ -190,6 +191,12 @@ class StageRun:
         if scorer is not None and self.tools.fingerprint(str(self.folder / scorer.model)) != scorer.model_sha256:
             raise Tampered(f"{self.folder / scorer.model}: the reward model changed since its gates")
 
+    def _inputs(self) -> dict[str, object]:
+        """What goes into a training beside its job: if any of it is another, so is the training."""
+        scorer = self._scorer()
+        reward = scorer.model_sha256 if scorer is not None else None
+        return {"model": self.start.sha256, "reward": reward, "versions": dict(self.tools.versions())}
+
     @property
     def _source(self) -> str:
         """The input model as its fingerprint was taken: a GGUF file is not the folder made from it."""
@@ -213,12 +220,6 @@ class StageRun:
             self.log.append({**at, "event": "own_answers", "suite_sha256": suite.sha256, "answers": written})
             known |= {answer.number: answer for answer in answers}
         return teach(self.stage.spec.method, rows, known, spec.at_least)
-
-    def _inputs(self) -> dict[str, object]:
-        """What goes into a training beside its job: if any of it is another, so is the training."""
-        scorer = self._scorer()
-        reward = scorer.model_sha256 if scorer is not None else None
-        return {"model": self.start.sha256, "reward": reward, "versions": dict(self.tools.versions())}
 
     def _scorer(self) -> AttemptRecord | None:
         return scorer_of(self.stage, read_run(self.folder))
@@ -257,7 +258,12 @@ class StageRun:
         attempt = self._attempts()[number]
         if attempt.diagnosis is not None:
             return attempt.diagnosis
-        diagnosis = diagnose(self._evidence(attempt, settings, on_disk), settings, self.stage.spec.retrain)
+        spec = self.stage.spec.retrain
+        diagnosis = diagnose(self._evidence(attempt, settings, on_disk), settings, spec)
+        if spec.search == "optuna":
+            seed = derived_seed(self.pipeline.seed, self.stage.name, number, "search")
+            so_far = [one for before, one in self._attempts().items() if before <= number]
+            diagnosis = choose(diagnosis, trials_of(so_far), spec, seed)
         self.log.append({"event": "diagnosed", "stage": self.stage.name, "attempt": number, **asdict(diagnosis)})
         return diagnosis
 

@@ -1,0 +1,93 @@
+"""What is watched in training is out of every gate's reach, in every stage and suite, and on record."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_pipeline import PIPELINE, carry_out, load, tools, trainer, write_pipeline
+from test_run import edit
+
+from tunegate.evidence import check_promotable
+from tunegate.exceptions import ConfigError, Tampered
+from tunegate.fingerprint import fingerprint
+from tunegate.record import read_run
+from tunegate.training import TrainJob, TrainResult
+
+WATCH = "watch: {gate: facts, every_steps: 5, draw: 4}\n    gates: [facts, style]"
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Path:
+    return write_pipeline(tmp_path / "project", PIPELINE.replace("gates: [facts, style]", WATCH), bank=40)
+
+
+def test_no_draw_of_any_stage_asks_a_watched_case(pipeline: Path) -> None:
+    jobs: list[TrainJob] = []
+
+    def train(job: TrainJob) -> TrainResult:
+        jobs.append(job)
+        return trainer()(job)
+
+    run = carry_out(pipeline, replace(tools(), train=train))
+    watched = run.start["watched"]["sft"]
+    assert (watched["gate"], len(watched["case_ids"])) == ("facts", 4)
+    assert len(run.all_gates()) == 9
+    for gate in run.all_gates():  # style asks the same questions, and align starts from what was chosen
+        assert not set(gate.case_ids) & set(watched["reserved"]), gate.key
+    assert [job.watch and job.watch["case_ids"] for job in jobs] == [watched["case_ids"]] * 2 + [None]
+    assert jobs[0].suites["facts"]["name"] == "facts"
+    bank = load(pipeline).suites["facts"].bank
+    sealed = {case.id for case in replace(load(pipeline).suites["facts"], reserved=frozenset()).bank.sealed}
+    assert not sealed & set(watched["case_ids"])
+    assert len(bank.working) + len(bank.sealed) == 40 - 4
+
+
+def test_every_attempt_watches_the_same_cases_and_a_resumed_run_too(pipeline: Path) -> None:
+    first, second = (load(pipeline).watched["sft"] for _ in range(2))
+    assert first == second
+
+
+def test_groups_are_taken_whole(tmp_path: Path) -> None:
+    path = write_pipeline(tmp_path / "project", PIPELINE.replace("gates: [facts, style]", WATCH), bank=60)
+    rows = [{"id": i, "prompt": f"case {i}?", "reference": f"{i}!", "group": f"g{i // 3}"} for i in range(60)]
+    (path.parent / "cases.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    loaded = load(path)
+    watched = loaded.watched["sft"]
+    assert (len(watched.case_ids), len(watched.reserved)) == (4, 6)
+    for suite in loaded.suites.values():
+        groups = {case.group for case in suite.cases if case.id in suite.reserved}
+        assert len(suite.reserved) == 3 * len(groups) == 6
+
+
+def test_a_gate_that_asked_a_watched_case_is_not_believed(pipeline: Path) -> None:
+    carry_out(pipeline)
+    run = read_run(pipeline.parent / "run")
+    check_promotable(run, fingerprint, run_day())
+    gate = run.stages["align"].attempts[1].gates["facts"]
+    run.start["watched"]["sft"]["reserved"].append(gate.case_ids[0])
+    with pytest.raises(Tampered, match="asked cases that a training was chosen by"):
+        check_promotable(run, fingerprint, run_day())
+
+
+def run_day() -> Any:
+    from datetime import date
+
+    return date.today()
+
+
+@pytest.mark.parametrize(
+    ("watch", "message"),
+    [
+        ("gate: fact, every_steps: 5", r"stages\[0\]\.watch\.gate: no suite is named 'fact' .did you mean 'facts'"),
+        ("gate: facts, every_steps: 5, draw: 30", r"watch\.draw: facts: .* cases are watched .* or watch fewer"),
+        ("gate: facts, every_steps: 0", r"watch\.every_steps"),
+    ],
+)
+def test_a_watch_that_cannot_be_is_refused_before_training(pipeline: Path, watch: str, message: str) -> None:
+    edit(pipeline, "gate: facts, every_steps: 5, draw: 4", watch)
+    with pytest.raises(ConfigError, match=message):
+        load(pipeline)
