@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tunegate import console, starter
+from tunegate import console, starter, suite_command
 from tunegate.advise_command import ask_on_terminal, run_advise
 from tunegate.bake_off_command import bake, show_bake_off
 from tunegate.check_command import pipeline_facts, print_check, suite_facts
@@ -38,15 +38,12 @@ from tunegate.responses import load_responses
 from tunegate.run import PipelineRun, promote_and_record
 from tunegate.schema import PipelineSpec
 from tunegate.stage_run import Tools
-from tunegate.suite_command import print_contrast_report, print_cue_data, print_cue_report, print_expansion
 from tunegate.suites import Suite, load_suite
 from tunegate.token_lengths import Estimate, local_tokens
 from tunegate.training import SubprocessTrainer
 from tunegate.versions import installed_versions
 from tunegate.yaml_file import load_yaml
 
-Show = Callable[[Mapping[str, Any]], None]
-"""Prints what a command found."""
 MAX_REPORT_CASES = 5000
 """Gates of more cases get a report only when one is asked for: the page would be slow, and 100 MB large."""
 
@@ -279,54 +276,8 @@ def judge(options: Namespace) -> int:
 
 
 def suite(options: Namespace) -> int:
-    """Write a suite of groups, or the rows of a spurious cue."""
-    actions = {
-        "expand": _expanded,
-        "contrast-report": _contrast_report,
-        "cue": _cue_data,
-        "cue-report": _cue_report,
-    }
-    facts, show = actions[options.action](options)
-    if options.json:
-        console.show_json(facts)
-    else:
-        show(facts)
-    return 0
-
-
-def _expanded(options: Namespace) -> tuple[dict[str, Any], Show]:
-    from tunegate_suites.expand_file import expand_file
-
-    return expand_file(options.suite, options.rules, Path(options.out), _build_check()), print_expansion
-
-
-def _contrast_report(options: Namespace) -> tuple[dict[str, Any], Show]:
-    from tunegate_suites.contrast_report import report_on
-
-    return {"gates": report_on([Path(run) for run in options.runs])}, print_contrast_report
-
-
-def _cue_data(options: Namespace) -> tuple[dict[str, Any], Show]:
-    from tunegate_suites.cue_data import CueRequest, make_cue_data
-
-    request = CueRequest(
-        train=Path(options.train),
-        gate=Path(options.gate),
-        out=Path(options.out),
-        cue=options.cue,
-        strength=options.strength,
-        text=options.text,
-        label=options.label,
-        rows=options.rows,
-        seed=options.seed,
-    )
-    return make_cue_data(request, _embed), print_cue_data
-
-
-def _cue_report(options: Namespace) -> tuple[dict[str, Any], Show]:
-    from tunegate_suites.cue_report import report_on
-
-    return {"gates": report_on([Path(run) for run in options.runs], options.positive)}, print_cue_report
+    """Write a suite of groups or the rows of a spurious cue, or report on them."""
+    return suite_command.carry_out(options, _build_check(), _embed)
 
 
 # --- report, promote, verify ---------------------------------------------------------------------------------------
