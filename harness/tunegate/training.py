@@ -7,6 +7,7 @@ and the random state of one attempt cannot reach the next.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -14,6 +15,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
+
+from tunegate.launching import LAUNCHED, command_of
 
 STDERR = 2
 """What a training prints goes there, as a file descriptor: standard output is for results."""
@@ -84,14 +87,27 @@ class SubprocessTrainer:
         job_file.write_text(json.dumps(asdict(job), indent=2, default=str), encoding="utf-8")
         result_file.unlink(missing_ok=True)
         started = time.monotonic()
-        process = subprocess.run([*self.command, str(job_file), str(result_file)], stdout=STDERR, check=False)
+        command, launched = command_of(self.command, job.launcher, folder)
+        returncode = _run([*command, str(job_file), str(result_file)], launched)
         seconds = time.monotonic() - started
         try:
             result = json.loads(result_file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            died = f"signal {-process.returncode}" if process.returncode < 0 else f"exit code {process.returncode}"
+            died = f"signal {-returncode}" if returncode < 0 else f"exit code {returncode}"
             return TrainResult(seconds=seconds, error=f"the training process ended with {died} and left no result")
         return TrainResult(result["log"], result["summary"], seconds, result["error"])
+
+
+def _run(command: list[str], launched: bool) -> int:
+    """Wait for a training to end; returns its exit code. What a launcher starts watches its standard input."""
+    environment = os.environ | ({LAUNCHED: "1"} if launched else {})
+    stdin = subprocess.PIPE if launched else None
+    with subprocess.Popen(command, stdin=stdin, stdout=STDERR, env=environment) as process:
+        try:
+            return process.wait()
+        except BaseException:  # Ctrl-C above all: a training that nobody waits for must not go on
+            process.kill()
+            raise
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,13 @@ watch a small draw of its gates.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from tunegate.launching import LAUNCHED
 
 
 def open_suite(ref: Mapping[str, Any]) -> Any:
@@ -25,10 +28,12 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 2:
         print("usage: python -m tunegate.training_process job.json result.json", file=sys.stderr)
         return 2
-    from tunegate_trainers import process
+    from tunegate_trainers import process, ranks
 
     process.set_environment()
     process.die_with_parent()
+    if LAUNCHED in os.environ:
+        ranks.die_with_standard_input()
     try:
         return process.main(Path(arguments[0]), Path(arguments[1]), open_suite)
     except KeyboardInterrupt:

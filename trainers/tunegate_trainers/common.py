@@ -15,7 +15,7 @@ from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.open_model import find_model
 from tunegate.rows import Row, read_rows
 from tunegate.training import TrainJob, checkpoints_of
-from tunegate_trainers import checkpoints, freezing, peft_configs, quantized
+from tunegate_trainers import checkpoints, freezing, peft_configs, quantized, ranks
 from tunegate_trainers.task import Task
 
 Log = list[dict[str, Any]]
@@ -54,13 +54,18 @@ def run(task: Task, build: Callable[[Task, Loaded], Built]) -> tuple[Log, Summar
     score_completions_only()
     loaded = load(job)
     trainer, rows = build(task, loaded)
+    ranks.check(trainer, job)
     freezing.freeze(trainer, job.train)
     watch(trainer)
+    gate = watch_gate(task, trainer, loaded.tokenizer)
     checkpoints.resume(trainer, job)
+    seen = {} if gate is None else {"watch": gate.finish(trainer)}
     check_finite(trainer.model, trainer.state.global_step)
     log = [_finite(entry) for entry in trainer.state.log_history]
-    summary = _summary(trainer, rows, log)
-    save(trainer.model, loaded.tokenizer, job)
+    summary = {**_summary(trainer, rows, log), **seen}
+    weights = ranks.gathered_weights(trainer)
+    if ranks.is_main():
+        save(trainer.model, loaded.tokenizer, job, weights)
     return log, summary
 
 
@@ -116,6 +121,17 @@ def watch(trainer: Any) -> None:
         trainer.remove_callback(callback)
     for callback in (QuietProgress(), FiniteLoss()):
         trainer.add_callback(callback)
+
+
+def watch_gate(task: Task, trainer: Any, tokenizer: Any) -> Any | None:
+    """Have a trainer ask a gate while it trains, where the job says so; its `finish` puts the best weights back."""
+    if task.job.watch is None:
+        return None
+    from tunegate_trainers.watch import GateWatch
+
+    gate = GateWatch(task, trainer, tokenizer)
+    trainer.add_callback(gate)
+    return gate
 
 
 def arguments(job: TrainJob) -> dict[str, Any]:
@@ -201,15 +217,18 @@ def _length(row: Row, completions: Sequence[str], tokenizer: Any) -> int:
     return max(len(tokenizer.apply_chat_template(chat, return_dict=False)) for chat in chats)
 
 
-def save(model: Any, tokenizer: Any, job: TrainJob) -> None:
-    """Write model, tokenizer and generation settings to `job.output`, which appears whole or not at all."""
+def save(model: Any, tokenizer: Any, job: TrainJob, weights: Mapping[str, Any] | None = None) -> None:
+    """Write model, tokenizer and generation settings to `job.output`, which appears whole or not at all.
+
+    `weights` are those of the model where it does not hold them itself.
+    """
     folder = partial(job)
     if hasattr(model, "merge_and_unload"):
         if "ref" in model.peft_config:
             model.delete_adapter("ref")  # dpo's frozen copy of the input adapter
         model = model.merge_and_unload() if job.save == "merged" else model
     with loading.quiet_transformers():
-        model.save_pretrained(folder)
+        model.save_pretrained(folder, state_dict=weights)
         if model.can_generate():
             model.generation_config.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
@@ -254,5 +273,6 @@ def _summary(trainer: Any, rows: Rows, log: Log) -> Summary:
         "dtype": str(parameters[0].dtype).removeprefix("torch."),
         "device": str(parameters[0].device),
         "trainable_parameters": sum(weights.numel() for weights in parameters if weights.requires_grad),
+        "processes": ranks.processes(),
         "versions": {name: version(name) for name in ("trl", "transformers", "peft", "torch")},
     }

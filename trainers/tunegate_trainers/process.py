@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -14,13 +15,18 @@ from typing import Any
 
 from tunegate.exceptions import TunegateError
 from tunegate.training import TrainJob
-from tunegate_trainers import checkpoints
+from tunegate_trainers import checkpoints, ranks
 from tunegate_trainers.settings import method_module, validate
 from tunegate_trainers.task import OpenSuite, Task, no_suites
 
 
 def main(job_file: Path, result_file: Path, open_suite: OpenSuite = no_suites) -> int:
-    """Run the job; `result_file` gets {"log", "summary", "error"}. Returns the exit code: 0 when there is a model."""
+    """Run the job; `result_file` gets {"log", "summary", "error"}. Returns the exit code: 0 when there is a model.
+
+    Of several processes that train together the main one writes, or the first that fails.
+    """
+    if not ranks.is_main():
+        ranks.send_output_to(result_file.parent)
     result: dict[str, Any] = {"log": [], "summary": {}, "error": None}
     try:
         job = TrainJob(**json.loads(job_file.read_text(encoding="utf-8")))
@@ -29,7 +35,8 @@ def main(job_file: Path, result_file: Path, open_suite: OpenSuite = no_suites) -
         if not isinstance(error, TunegateError):
             traceback.print_exc()
         result["error"] = one_line(error)
-    _write(result_file, result)
+    if ranks.is_main() or result["error"] is not None:
+        _write(result_file, result)
     return 0 if result["error"] is None else 1
 
 
@@ -39,17 +46,22 @@ def run(job: TrainJob, open_suite: OpenSuite = no_suites) -> tuple[list[dict[str
     Checkpoints stay when the process is killed or interrupted, for the same job to go on from.
     """
     options = validate(job)
-    partial = Path(f"{job.output}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    _remove_partial(job)
     try:
         trained = method_module(job.method).train(Task(job, options, open_suite))
     except Exception:
         checkpoints.remove(job)
         raise
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    checkpoints.remove(job)
+        _remove_partial(job)
+    if ranks.is_main():
+        checkpoints.remove(job)
     return trained
+
+
+def _remove_partial(job: TrainJob) -> None:
+    if ranks.is_main():  # the others are done while it still writes
+        shutil.rmtree(f"{job.output}.partial", ignore_errors=True)
 
 
 def one_line(error: Exception) -> str:
@@ -63,10 +75,18 @@ def one_line(error: Exception) -> str:
 
 
 def _write(file: Path, result: dict[str, Any]) -> None:
-    """Whole or not at all, so that a killed training is never taken for a finished one."""
-    partial = file.with_suffix(".partial")
+    """Whole or not at all, so that a killed training is never taken for a finished one.
+
+    Of several processes the first counts: what fails in the others is that they miss it.
+    """
+    partial = file.with_suffix(f".{ranks.rank()}.partial")
     partial.write_text(json.dumps(result, indent=1, allow_nan=False), encoding="utf-8")
-    partial.replace(file)
+    if ranks.processes() == 1:
+        partial.replace(file)
+        return
+    with contextlib.suppress(FileExistsError):
+        os.link(partial, file)
+    partial.unlink()
 
 
 def set_environment() -> None:

@@ -1,0 +1,61 @@
+"""Training in several processes: the command of `accelerate launch`, in place of one Python process.
+
+Who launched them is gone when their standard input ends; the launcher between would hide that from them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tunegate.exceptions import ConfigError
+from tunegate.fingerprint import file_sha256
+from tunegate.yaml_file import load_yaml
+
+LAUNCHED = "TUNEGATE_LAUNCHED"
+"""Set for processes that a launcher started for us."""
+
+ON_ONE_MACHINE = {
+    "compute_environment": "LOCAL_MACHINE",
+    "distributed_type": "MULTI_GPU",  # plain data parallelism; on a CPU too, by gloo
+    "mixed_precision": "no",
+    "num_machines": 1,
+    "machine_rank": 0,
+    "use_cpu": False,
+}
+"""What a user's own default configuration of accelerate must not replace unseen."""
+
+
+def check_config(path: Path) -> str:
+    """The hash of a configuration file of accelerate; raises ConfigError for what is none."""
+    data: Any = load_yaml(path).data
+    for key in ("compute_environment", "distributed_type"):
+        if not isinstance(data, Mapping) or key not in data:
+            raise ConfigError(f"{path}: {key}: missing; `accelerate config --config_file {path.name}` writes it")
+    return file_sha256(path)
+
+
+def command_of(command: Sequence[str], launcher: Mapping[str, Any] | None, folder: Path) -> tuple[list[str], bool]:
+    """The command that starts `command` (Python, `-m`, a module) as `launcher` says, and whether it launches others.
+
+    `launcher` is `TrainJob.launcher`; a configuration that is needed is written to `folder`.
+    """
+    processes, config = (launcher or {}).get("num_processes", 1), (launcher or {}).get("config_file")
+    if processes == 1 and config is None:
+        return list(command), False
+    if config is None:
+        config = str(folder / "launch.json")  # accelerate reads JSON as well as YAML
+        Path(config).write_text(json.dumps(ON_ONE_MACHINE | {"num_processes": processes}), encoding="utf-8")
+    threads = max(1, (os.cpu_count() or 1) // processes)
+    python, *module = command
+    options = {
+        "config_file": config,
+        "num_processes": processes,
+        "num_cpu_threads_per_process": threads,
+        "main_process_port": 0,  # any that is free: two trainings may run on a machine
+    }
+    flags = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+    return [python, "-m", "accelerate.commands.launch", *flags, *module], True

@@ -1,0 +1,62 @@
+"""Which of the processes of one training this is; `accelerate launch` says so in the environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from tunegate.exceptions import ConfigError
+from tunegate.training import TrainJob
+
+
+def rank() -> int:
+    """0 for the main process, which alone writes what there is to write."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def processes() -> int:
+    """How many train together."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_main() -> bool:
+    """Whether this process writes the model and the log."""
+    return rank() == 0
+
+
+def send_output_to(folder: Path) -> None:
+    """What another process than the main one prints goes to a file, `rank-1.log`: one log is enough to read."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    file = os.open(folder / f"rank-{rank()}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    for stream in (1, 2):
+        os.dup2(file, stream)
+
+
+def die_with_standard_input() -> None:
+    """End this process when its standard input ends, whose other end is held by whoever wants the training."""
+
+    def wait() -> None:
+        while os.read(0, 1):
+            pass
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def check(trainer: Any, job: TrainJob) -> None:
+    """Raise ConfigError for a model that cannot be saved as the job says, before it is trained."""
+    if _is_spread(trainer) and job.peft is not None and job.save == "merged":
+        raise ConfigError("save: weights that are spread over processes are not merged; write `save: adapter`")
+
+
+def gathered_weights(trainer: Any) -> dict[str, Any] | None:
+    """All weights, where FSDP or DeepSpeed spread them over the processes, which all must ask; else None."""
+    return trainer.accelerator.get_state_dict(trainer.model_wrapped) if _is_spread(trainer) else None
+
+
+def _is_spread(trainer: Any) -> bool:
+    return trainer.accelerator.distributed_type.value in ("FSDP", "DEEPSPEED")
