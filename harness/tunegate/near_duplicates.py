@@ -16,15 +16,15 @@ from typing import Any
 from tunegate.leak_grams import SHINGLE, SHORTEST_RUN, Vocabulary, runs
 from tunegate.leak_minhash import signature
 from tunegate.leak_texts import asked, normalised
+from tunegate.leakage import NEARLY_THE_SAME
 from tunegate.optional import optional_import
 from tunegate.training_data import Example
 
-NEARLY_THE_SAME = 0.8
 BANDS, ROWS_PER_BAND = 16, 4
-"""Signatures of 64 numbers in bands of 4: a pair of similarity 0.8 is proposed with probability 0.9998, one of 0.3
+"""Signatures of 64 numbers in bands of 4: a pair of similarity 0.7 is proposed with probability 0.99, one of 0.3
 with 0.12 (1 - (1 - s^4)^16; Leskovec, Rajaraman and Ullman, "Mining of Massive Datasets", section 3.4)."""
-LIKELY = 0.6
-"""The share of two signatures that must agree before texts are compared: four deviations below what is looked for."""
+LIKELY = 0.5
+"""The share of two signatures that must agree before texts are compared: three deviations below what is looked for."""
 MOST_COMPARED = 50
 """Earlier rows that one row is compared with at most: where a template proposes thousands, the closest go first."""
 

@@ -141,7 +141,9 @@ def _national_ids(text: str) -> Iterator[Found]:
 
 # --- phone numbers -------------------------------------------------------------------------------------------------
 
-_INTERNATIONAL = re.compile(r"(?<![\w+.])(?:\+|00(?=[1-9]\d[ ./-]))[1-9](?:[ ()./-]{0,3}\d){7,14}(?![\w]|[.,]\d)")
+_INTERNATIONAL = re.compile(
+    r"(?<![\w+.])(?:\+|(?<!\d[ -])00(?=[1-9]\d[ ./-]))[1-9](?:[ ()./-]{0,3}\d){7,14}(?![\w]|[.,]\d)"
+)
 _AMERICAN = re.compile(r"(?<![\w.+-])(?:1[ .-])?(?:\([2-9]\d\d\) ?|[2-9]\d\d[ .-])[2-9]\d\d[ .-]\d{4}(?![\w-]|[.,]\d)")
 _AFTER_A_WORD = re.compile(
     r"\b(?:phone|telephone|tel|mobile|fax|whatsapp|call|telefon|handy|téléphone|tél|portable|teléfono|móvil|telefono)"
