@@ -189,3 +189,16 @@ def test_a_classifier_is_no_reward_model(make_job: MakeJob) -> None:
     model.save_pretrained(folder)
     with pytest.raises(ConfigError, match="a classifier with 2 outputs"):
         open_model(str(folder))
+
+
+def test_the_shipped_pairs_give_nothing_away_by_their_order() -> None:
+    shipped = Path(__file__).parent.parent / "suites" / "tunegate_suites" / "data"
+    for name, right in (("gene_pairs", lambda row: row["choices"].index(row["answer"])), ("oasst", in_letters)):
+        rows = [json.loads(line) for line in (shipped / name / "held_out.jsonl").read_text().splitlines()]
+        first = sum(right(row) == 0 for row in rows)
+        assert 0.4 < first / len(rows) < 0.6
+        assert all(len(set(row["choices"])) == 2 for row in rows)
+
+
+def in_letters(row: dict[str, Any]) -> int:
+    return "AB".index(row["answer"])

@@ -20,6 +20,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 PAIRS_PER_TASK = {"gene": 120, "inheritance": 120, "prevalence": 80}
 INHERITANCE = ("autosomal dominant", "autosomal recessive", "X-linked", "not inherited")
+KEPT = ("id", "question", "context", "answer", "task", "doc")
 GENE_SYMBOL = re.compile(r"\b[A-Z][A-Z0-9]{2,8}\b")
 FIGURE = re.compile(r"\b(?:\d+ in )?\d[\d,]*\b")
 
