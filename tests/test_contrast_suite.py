@@ -244,15 +244,23 @@ def test_chats_are_changed_too(project: Path) -> None:
     write_jsonl(project / "facts.jsonl", [
         {**row, "messages": [{"role": "user", "content": row["question"]}]} for row in rows
     ])  # fmt: skip
-    text = SUITE.replace('prompt: "{context} {question}"', "messages: messages")
+    text = SUITE.replace('prompt: "{context} {question}"', "messages: messages, context: ''")
     (project / "facts.yaml").write_text(text, encoding="utf-8")
     (project / "hooks.py").write_text(
         "def louder(row, chance):\n"
         "    return {**row, 'messages': [{'role': 'user', 'content': row['question'].upper()}]}\n"
     )
-    hook = "rules:\n  - {name: louder, kind: invariant, change: [{python: 'hooks:louder'}]}\n"
-    (project / "rules.yaml").write_text(hook, encoding="utf-8")
+    rules = "rules: [{name: louder, kind: invariant, change: [CHANGE]}]"
+    (project / "rules.yaml").write_text(rules.replace("CHANGE", "{python: 'hooks:louder'}"), encoding="utf-8")
     suite = expanded()
+    change = "{casing: {fields: messages, to: upper}}"
+    (project / "rules.yaml").write_text(rules.replace("CHANGE", change), encoding="utf-8")
+    expanded("built_in.yaml")
+    assert Path("built_in.jsonl").read_bytes() == Path("groups.jsonl").read_bytes()
+    change = "{swap: {fields: messages, value: disease, by: illness}}"
+    (project / "rules.yaml").write_text(rules.replace("CHANGE", change), encoding="utf-8")
+    expanded("swapped.yaml")
+    assert "Which gene causes illness 0?" in Path("swapped.jsonl").read_text(encoding="utf-8")
     assert [
         one.verdict for one in outcomes(suite, lambda case: remembers(case) if "Which" in case.prompt_text else "?")
     ] == [FAIL] * N
@@ -296,6 +304,21 @@ def test_a_gate_on_the_written_suite(project: Path, capsys: Capture) -> None:
     assert main(["gate", "--responses", "by_heart.jsonl", "--suite", "facts.yaml", "--run", "plain"]) == 0
     assert main(["suite", "contrast-report", "plain"]) == 2
     assert "plain: no gate judged groups" in capsys.readouterr().err
+
+
+def test_training_on_a_changed_copy_is_a_leak(project: Path, capsys: Capture) -> None:
+    other = """
+  - name: other words
+    kind: invariant
+    change: [{set: {context: "Among all families seen so far {answer} was altered", question: "Name the culprit here"}}]
+"""
+    (project / "rules.yaml").write_text(RULES + other, encoding="utf-8")
+    assert main(EXPAND) == 0
+    row = json.loads(Path("groups.jsonl").read_text(encoding="utf-8").splitlines()[0])
+    write_jsonl(project / "train.jsonl", [{"prompt": row["members"][-1]["prompt"], "completion": "GENE0X"}])
+    assert main(["leakage", "train.jsonl", "--suite", "facts.yaml"]) == 0
+    assert main(["leakage", "train.jsonl", "--suite", "groups.yaml"]) == 3
+    assert "(exact 1.00)" in capsys.readouterr().out
 
 
 def test_a_suite_of_a_pipeline_is_named_with_a_hash_sign(project: Path) -> None:

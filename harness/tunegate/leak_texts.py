@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from tunegate.cases import Case, Prompt
+from tunegate.checks import variants_of
 from tunegate.disguises import undisguised
 from tunegate.suites import Suite
 from tunegate.training_data import TrainingData
@@ -124,7 +125,7 @@ def case_texts(suites: Iterable[Suite]) -> list[CaseText]:
     for suite in suites:
         answers = Counter(normal for case in suite.cases for normal in {normalised(text) for text in case.references})
         for case in suite.cases:
-            for name, text in _texts_of(case):
+            for name, text in (*_texts_of(case), *_asked_beside(suite, case)):
                 normal = normalised(text)
                 if not normal or (name == "reference" and answers[normal] > 1):
                     continue
@@ -140,6 +141,16 @@ def _texts_of(case: Case) -> Iterator[tuple[str, str]]:
         yield "context", case.choices[0]
     for reference in case.references:
         yield "reference", reference
+
+
+def _asked_beside(suite: Suite, case: Case) -> Iterator[tuple[str, str]]:
+    """What the checks have a model asked beside the case; of a check that cannot say, nothing: its case is INVALID."""
+    try:
+        prompts = variants_of(suite.checks, case)
+    except Exception:
+        return
+    for prompt in prompts:
+        yield "prompt", asked(prompt)
 
 
 def normalised(text: str) -> str:

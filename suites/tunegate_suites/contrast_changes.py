@@ -9,6 +9,7 @@ import random
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from tunegate.rows import Row
 from tunegate.templates import as_text, fill, look_up
@@ -74,10 +75,29 @@ def _one(row: Row, spec: ChangeSpec, setting: Setting) -> Row | None:
 
 
 def _each(row: Row, names: Sequence[str], to: Callable[[str], str]) -> Row | None:
-    """The row with a function applied to the texts of these fields; None when that changes none of them."""
-    texts = {name: as_text(look_up(name, row)) for name in names}
-    changed = {name: to(text) for name, text in texts.items()}
-    return {**row, **changed} if changed != texts else None
+    """The row with a function applied to the texts and chats of these fields; None when that changes none of them."""
+    values = {name: look_up(name, row) for name in names}
+    changed = {name: _changed(value, to) for name, value in values.items()}
+    return {**row, **changed} if changed != values else None
+
+
+def _changed(value: Any, to: Callable[[str], str]) -> Any:
+    """A text changed; of a chat, what the user says."""
+    if not isinstance(value, list):
+        return to(as_text(value))
+    turns: list[Any] = list(value)  # pyright: ignore[reportUnknownArgumentType]
+    return [{**turn, "content": to(turn["content"])} if _is_users(turn) else turn for turn in turns]
+
+
+def _is_users(turn: Any) -> bool:
+    return isinstance(turn, dict) and turn.get("role") == "user" and isinstance(turn.get("content"), str)  # pyright: ignore[reportUnknownMemberType]
+
+
+def _texts(value: Any) -> list[str]:
+    """The texts that `_changed` changes."""
+    found: list[str] = []
+    _changed(value, lambda text: found.append(text) or text)
+    return found
 
 
 # --- swap ----------------------------------------------------------------------------------------------------------
@@ -85,7 +105,7 @@ def _each(row: Row, names: Sequence[str], to: Callable[[str], str]) -> Row | Non
 
 def _swapped(row: Row, spec: SwapSpec, setting: Setting) -> Row | None:
     old = fill(spec.value, row)
-    texts = [as_text(look_up(name, row)) for name in spec.fields]
+    texts = [text for name in spec.fields for text in _texts(look_up(name, row))]
     pool = spec.by if spec.by is not None else [fill(spec.value, other) for other in setting.others]
     fresh = [value for value in dict.fromkeys(pool) if value.strip() and not _stands_in(value, texts)]
     if not old.strip() or not fresh:

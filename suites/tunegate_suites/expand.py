@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tunegate.cases import Case
+from tunegate.exceptions import ConfigError
 from tunegate.rows import Row
 from tunegate.suite_spec import CasesSpec
 from tunegate.suites import case_of
@@ -14,6 +15,14 @@ from tunegate_suites.contrast import MEMBERS
 from tunegate_suites.contrast_changes import Hook, Setting, change
 from tunegate_suites.contrast_rules import RuleSpec, RulesSpec
 from tunegate_suites.normalise import plain
+
+
+class RuleFault(ConfigError):
+    """A rule names a field that a row does not have, or makes a row that is no case."""
+
+    def __init__(self, rule: str, message: str) -> None:
+        super().__init__(message)
+        self.rule = rule
 
 
 @dataclass(slots=True)
@@ -39,7 +48,7 @@ class Expansion:
 def expand(spec: CasesSpec, rows: Sequence[Row], rules: RulesSpec, hooks: Mapping[str, Hook]) -> Expansion:
     """The groups of the cases that a suite makes of its rows.
 
-    Raises MissingField for a rule that names a field that a row does not have.
+    Raises RuleFault for a rule that does not fit a row.
     """
     made = Expansion(rules=[RuleCount(rule.name, rule.kind) for rule in rules.rules])
     others = [_rows_of(rule, rows) for rule in rules.rules]
@@ -48,7 +57,10 @@ def expand(spec: CasesSpec, rows: Sequence[Row], rules: RulesSpec, hooks: Mappin
         members: list[Row] = []
         for rule, its_rows, count in zip(rules.rules, others, made.rules, strict=True):
             setting = Setting(random.Random(f"{rules.seed}/{rule.name}/{case.id}"), its_rows, hooks)
-            member = _member(spec, row, case, rule, setting, count)
+            try:
+                member = _member(spec, row, case, rule, setting, count)
+            except ConfigError as error:
+                raise RuleFault(rule.name, f"case {case.id!r}: {error}") from error
             if member is not None:
                 members.append(member)
         if members and set(rules.needs) <= {member["kind"] for member in members}:

@@ -20,11 +20,10 @@ from tunegate.rows import Row, read_rows
 from tunegate.spec import read_spec
 from tunegate.suite_spec import SuiteSpec
 from tunegate.suites import load_suite, select
-from tunegate.templates import MissingField
 from tunegate.yaml_file import YamlFile, load_yaml
 from tunegate_suites.contrast_changes import Hook
 from tunegate_suites.contrast_rules import RulesSpec
-from tunegate_suites.expand import expand
+from tunegate_suites.expand import RuleFault, expand
 from tunegate_suites.foreign import output_aside
 from tunegate_suites.user_module import UserModule, load_function
 
@@ -56,8 +55,9 @@ def expand_file(suite: str, rules_path: str, out: Path, build_check: CheckBuilde
     hooks, modules = _hooks(rules, rules_file)
     try:
         made = expand(source.spec.cases, source.rows, rules, hooks)
-    except MissingField as error:
-        raise rules_file.error(("rules",), str(error)) from error
+    except RuleFault as error:
+        index = [rule.name for rule in rules.rules].index(error.rule)
+        raise rules_file.error(("rules", index), str(error)) from error
     if not made.rows:
         raise rules_file.error(("rules",), f"no case of {suite} gets a group; does `where` fit its rows?")
     origin = {
