@@ -15,6 +15,7 @@ from tunegate.checks import Sample
 from tunegate.exceptions import ConfigError
 from tunegate.models import ChoiceScore, GenerationSettings, Response, ScriptedModel
 from tunegate.outcomes import Verdict
+from tunegate.suites import load_suite
 from tunegate_suites import build_check
 from tunegate_suites.options import LocalModels
 from tunegate_suites.perplexity import Perplexity, byte_perplexity
@@ -140,3 +141,16 @@ def test_it_agrees_with_the_model_computed_by_hand(tmp_path: Path) -> None:
     assert isinstance(check, Perplexity)
     [finding] = check.judge([Sample(case, response, "other weights")])
     assert finding.value == pytest.approx(1.0, rel=2e-2)  # the same model, in the number type of this machine
+
+
+def test_a_text_file_is_a_bank(tmp_path: Path) -> None:
+    (tmp_path / "held.txt").write_text("First page.\n\nSecond page,\nof two lines.\n")
+    (tmp_path / "domain.yaml").write_text(
+        "cases: {path: held.txt, id: '{line}', prompt: '', choices: '{text}'}\n"
+        "checks: [{perplexity: {max: 2}}]\nplan: {draw: 2, accept: 1}\n"
+    )
+    suite = load_suite(tmp_path / "domain.yaml", build_check)
+    assert [(case.id, case.choices) for case in suite.cases] == [
+        ("1", ("First page.",)),
+        ("3", ("Second page,\nof two lines.",)),
+    ]

@@ -65,8 +65,9 @@ def test_numbers_are_line_numbers_and_blank_lines_do_not_count_as_rows(tmp_path:
 
 def test_a_text_file_holds_documents_with_blank_lines_between(tmp_path: Path) -> None:
     path = write(tmp_path / "a.txt", "\ufeff\n\nTitle\r\n  one line\n \t\n\nלום 👩🏽‍🚀\n\n\n")
-    assert list(read_rows(path)) == [(3, {"text": "Title\n  one line"}), (7, {"text": "לום 👩🏽‍🚀"})]
-    assert rows(write(tmp_path / "b.txt", "no line break")) == [{"text": "no line break"}]
+    first, second = {"text": "Title\n  one line", "line": 3}, {"text": "לום 👩🏽‍🚀", "line": 7}
+    assert list(read_rows(path)) == [(3, first), (7, second)]
+    assert rows(write(tmp_path / "b.txt", "no line break")) == [{"text": "no line break", "line": 1}]
     with pytest.raises(ConfigError, match="the file has no rows"):
         rows(write(tmp_path / "c.txt", "\n \n"))
 

@@ -137,7 +137,9 @@ def build_parser() -> argparse.ArgumentParser:
     judge.add_argument("--out", metavar="FILE", help="admission record (default: .tunegate/admissions/HASH.json)")
 
     leakage = command("leakage", "find training rows that give tests of a suite away")
-    leakage.add_argument("train", nargs="+", metavar="TRAIN_FILE", help=".jsonl, .json, .csv, .parquet or a folder")
+    leakage.add_argument(
+        "train", nargs="+", metavar="TRAIN_FILE", help=".jsonl, .json, .csv, .parquet or .txt, or a folder"
+    )
     leakage.add_argument("--suite", metavar="FILE", required=True, action="append", help="suite file, or builtin:NAME")
     leakage.add_argument("--embed", type=float, metavar="COSINE", help="compare by meaning too, 0.95 for instance")
 

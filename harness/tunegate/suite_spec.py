@@ -13,7 +13,7 @@ class CasesSpec(Spec):
     """Where cases come from, and how a row becomes a case. Without templates, rows have a case's own field names."""
 
     path: str
-    """A .jsonl, .json, .csv or .parquet file, or a folder saved by `datasets`, relative to this file."""
+    """A .jsonl, .json, .csv, .parquet or .txt file, or a folder saved by `datasets`, relative to this file."""
     split: str | None = None
     """The split of a `datasets` folder."""
     id: Template = "{id}"
