@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.checks import CheckBuilder
+from tunegate.curriculum import with_difficulty
 from tunegate.data_prepare import PrepareTools, load_prepared
 from tunegate.exceptions import ConfigError, Tampered, nearest
 from tunegate.files import resolve
@@ -179,6 +180,8 @@ def load_pipeline(
             raise file.error((*keys, "data"), str(error)) from error
         _check_reward(stage, spec, suites, file, keys)
         data = load_prepared(stage.data, stage.method, base_dir, preparing)
+        if stage.curriculum is not None and stage.curriculum.by != "loss":
+            data = with_difficulty(data, stage.data, stage.curriculum.by, base_dir)
         _check_budget(stage, data, file, index)
         _check_banks(stage, suites, file, keys)
         general = stage.retrain.replay_data

@@ -12,6 +12,7 @@ from tunegate.attempt_folder import prepare
 from tunegate.cases import Case
 from tunegate.checks import judge
 from tunegate.diagnosis import Evidence, diagnose
+from tunegate.curriculum import in_order
 from tunegate.event_log import RunLog
 from tunegate.exceptions import CannotJudge, ConfigError, Tampered
 from tunegate.leakage import Embed
@@ -153,7 +154,7 @@ class StageRun:
             self.log.append({**at, "event": "training_failed", "error": lesson.fault, "log": []})
             return self._attempts()[number]
         job = job_of(self.pipeline, self.stage, self.start.path, folder, seed, settings, read_run(self.folder))
-        goes_on = prepare(folder, job, lesson.examples, self._inputs())
+        goes_on = prepare(folder, job, in_order(lesson.examples, self.stage.spec.curriculum), self._inputs())
         self._check_start()
         what = "the training goes on where it was stopped," if goes_on else "training"
         self.tools.say("; ".join([f"{self.stage.name}#{number}: {what} on {len(lesson.examples)} rows", *rows.notes]))

@@ -26,7 +26,7 @@ class Example:
     """One training example: the number of its row, its prompt (None for plain text), and its answers by name.
 
     `label` says whether the answer is wanted, where the method asks; `tags` are those of the row. `group` is what
-    `prepare.split.by` makes of the row.
+    `prepare.split.by` makes of the row, `difficulty` what `curriculum.by` does.
     """
 
     number: int
@@ -35,6 +35,7 @@ class Example:
     label: bool | None = None
     tags: tuple[str, ...] = ()
     group: str | None = None
+    difficulty: float | None = None
 
     @property
     def wanted(self) -> str | None:

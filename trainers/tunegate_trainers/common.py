@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.open_model import find_model
 from tunegate.rows import Row, read_rows
 from tunegate.training import TrainJob, checkpoints_of
-from tunegate_trainers import checkpoints, freezing, peft_configs, quantized, ranks
+from tunegate_trainers import checkpoints, curriculum, freezing, peft_configs, quantized, ranks
 from tunegate_trainers.task import Task
 
 Log = list[dict[str, Any]]
@@ -53,7 +53,8 @@ def run(task: Task, build: Callable[[Task, Loaded], Built]) -> tuple[Log, Summar
     job = task.job
     score_completions_only()
     loaded = load(job)
-    trainer, rows = build(task, loaded)
+    ordered = replace(task, job=curriculum.arrange(job, loaded))
+    trainer, rows = build(ordered, loaded)
     ranks.check(trainer, job)
     freezing.freeze(trainer, job.train)
     watch(trainer)
@@ -62,7 +63,7 @@ def run(task: Task, build: Callable[[Task, Loaded], Built]) -> tuple[Log, Summar
     seen = {} if gate is None else {"watch": gate.finish(trainer)}
     check_finite(trainer.model, trainer.state.global_step)
     log = [_finite(entry) for entry in trainer.state.log_history]
-    summary = {**_summary(trainer, rows, log), **seen}
+    summary = {**_summary(trainer, rows, log), "dropped_rows": curriculum.rows_of(ordered.job, rows.dropped), **seen}
     weights = ranks.gathered_weights(trainer)
     if ranks.is_main():
         save(trainer.model, loaded.tokenizer, job, weights)
@@ -144,6 +145,7 @@ def arguments(job: TrainJob) -> dict[str, Any]:
         "logging_first_step": True,  # shows dpo's first margin, which must be 0
         "logging_nan_inf_filter": False,  # a loss that is not a number must be seen, not smoothed away
         **checkpoints.DEFAULTS,
+        **({} if job.curriculum is None else curriculum.ARGS),
         "report_to": [],
         "bf16": False,  # autocast; the weights themselves are bfloat16 where that is faster
         "gradient_checkpointing": False,

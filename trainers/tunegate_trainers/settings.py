@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 
 from tunegate.exceptions import ConfigError, nearest
-from tunegate_trainers import config_fields, freezing, peft_configs
+from tunegate_trainers import config_fields, curriculum, freezing, peft_configs
 
 METHODS = {
     name: f"tunegate_trainers.{name}"
@@ -39,6 +39,8 @@ class Settings(Protocol):
     def save(self) -> str: ...
     @property
     def train(self) -> Any: ...
+    @property
+    def curriculum(self) -> Any: ...
 
 
 def validate(settings: Settings) -> Any:
@@ -47,6 +49,7 @@ def validate(settings: Settings) -> Any:
     validate_args(settings.method, settings.args, options.args_file)
     peft_configs.check(settings.peft, settings.save)
     freezing.check(settings.train, settings.peft)
+    curriculum.check(settings)
     options.check(settings)
     return options
 

@@ -1,0 +1,119 @@
+"""Rows trained on in a declared order: as they come, where the engine ordered them, or by the input model's loss."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tunegate.exceptions import ConfigError
+from tunegate.rows import Row, read_rows
+from tunegate.training import TrainJob
+from tunegate_trainers import ranks
+
+if TYPE_CHECKING:
+    from tunegate_trainers.common import Loaded
+    from tunegate_trainers.settings import Settings
+
+ANSWER = {
+    "sft": "completion", "explain": "completion", "kto": "completion",
+    "dpo": "chosen", "orpo": "chosen", "reward": "chosen",
+}  # fmt: skip
+"""The methods that train rows one by one, and the answer of a row whose loss says how hard it is."""
+
+ARGS = {"train_sampling_strategy": "sequential"}
+"""For TRL's config class, which shuffles unless told not to."""
+
+
+def check(settings: Settings) -> None:
+    """Raise ConfigError for a curriculum that a method cannot keep to."""
+    if settings.curriculum is None:
+        return
+    if settings.method not in ANSWER:
+        raise ConfigError(f"curriculum: {settings.method} has no order of rows; it is for {', '.join(ANSWER)}")
+    for name, value in settings.args.items():
+        if name == "train_sampling_strategy" or (name == "packing" and value):
+            raise ConfigError(f"args.{name}: leave it out; it would undo the order that `curriculum` asks for")
+
+
+def arrange(job: TrainJob, loaded: Loaded) -> TrainJob:
+    """The job with its rows in the order of the input model's loss on them, where that is asked for.
+
+    They go to a file of their own beside the data, each with its `loss` (mean over the answer's tokens, natural log)
+    and its `row`, the line that it stood on.
+    """
+    if not _by_own_loss(job):
+        return job
+    ordered = Path(job.data).with_suffix(".by-loss.jsonl")
+    with _main_process_first():
+        if ranks.is_main():
+            _write(ordered, _by_loss(job, loaded))
+    return replace(job, data=str(ordered))
+
+
+def rows_of(job: TrainJob, dropped: Sequence[int]) -> list[int]:
+    """The lines of the data as it came, of lines of the job's file, which may be an ordered one."""
+    if not _by_own_loss(job):
+        return list(dropped)
+    original = {number: row["row"] for number, row in read_rows(Path(job.data))}
+    return sorted(original[number] for number in dropped)
+
+
+def _by_own_loss(job: TrainJob) -> bool:
+    return job.curriculum is not None and job.curriculum["by"] == "loss"
+
+
+def _main_process_first() -> Any:
+    """All processes train on the very same order, so one makes it."""
+    if ranks.processes() == 1:
+        return contextlib.nullcontext()
+    import torch
+    from accelerate import PartialState
+
+    return PartialState(cpu=not torch.cuda.is_available()).main_process_first()
+
+
+def _by_loss(job: TrainJob, loaded: Loaded) -> list[Row]:
+    rows = dict(read_rows(Path(job.data)))
+    found = losses(loaded.model, [_ids(row, ANSWER[job.method], loaded.tokenizer) for row in rows.values()])
+    rated = [{**row, "row": number, "loss": loss} for (number, row), loss in zip(rows.items(), found, strict=True)]
+    return sorted(rated, key=lambda row: row["loss"], reverse=(job.curriculum or {})["order"] == "falling")
+
+
+def _ids(row: Row, answer: str, tokenizer: Any) -> tuple[list[int], int]:
+    """The tokens of prompt and answer, and how many of them are the prompt."""
+    from tunegate_trainers.common import to_trl
+
+    formatted = to_trl(row, (answer,), tokenizer)
+    if tokenizer.chat_template is None:
+        prompt, whole = formatted["prompt"], formatted["prompt"] + formatted[answer] + tokenizer.eos_token
+        return tokenizer(whole)["input_ids"], len(tokenizer(prompt)["input_ids"])
+    chat = formatted["prompt"] + formatted[answer]
+    asked = tokenizer.apply_chat_template(formatted["prompt"], add_generation_prompt=True, return_dict=False)
+    return tokenizer.apply_chat_template(chat, return_dict=False), len(asked)
+
+
+def losses(model: Any, rows: Sequence[tuple[list[int], int]]) -> list[float]:
+    """The mean loss of each row's tokens behind its prompt, one row at a time: no padding, no random state touched."""
+    import torch
+
+    was_training = model.training
+    model.eval()
+    found: list[float] = []
+    with torch.inference_mode():
+        for ids, prompt in rows:
+            tokens = torch.tensor([ids], device=model.device)
+            logits = model(input_ids=tokens).logits[0, max(prompt, 1) - 1 : -1].float()
+            loss = torch.nn.functional.cross_entropy(logits, tokens[0, max(prompt, 1) :])
+            found.append(float(loss))
+    model.train(was_training)
+    return found
+
+
+def _write(path: Path, rows: Sequence[Row]) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    partial.replace(path)
