@@ -106,18 +106,12 @@ def by_checks(judges: Sequence[Check], name: str | None, suite: str) -> Score:
     names = checks.unique_names(judges)
     if name is not None and name not in names:
         raise ConfigError(f"options.reward.check: {suite!r} has no check {name!r}{nearest(name, names)}")
-    asked = [
-        check for check, its in zip(judges, names, strict=True) if (check.can_fail if name is None else its == name)
-    ]
+    asked = [check for check in judges if check.can_fail] if name is None else [judges[names.index(name)]]
     if not asked:
-        raise ConfigError(
-            f"options.reward.suite: no check of {suite!r} can fail, so all answers would be worth the same"
-        )
+        raise ConfigError(f"options.reward.suite: no check of {suite!r} can fail, so all answers would be equally good")
     for check in asked:
         if check.needs_choices:
-            raise ConfigError(
-                f"options.reward.suite: {check.name} of {suite!r} judges choices, and a policy gives answers"
-            )
+            raise ConfigError(f"options.reward.suite: {check.name} of {suite!r} judges choices; a policy gives answers")
 
     def score(answers: Sequence[Answer]) -> Sequence[Scored]:
         samples = [Sample(one.case, Response(one.text, one.finish_reason)) for one in answers]

@@ -69,9 +69,7 @@ class Options(MethodOptions):
     def check(self, settings: Settings) -> None:
         processes = _processes(getattr(settings, "launcher", None))
         if settings.peft is not None and not peft_configs.KINDS[settings.peft.get("type", "lora")].merges:
-            raise ConfigError(
-                f"peft.type: rlhf trains weights, not learned prompts as in {settings.peft['type']}; take lora"
-            )
+            raise ConfigError(f"peft.type: {settings.peft['type']} learns prompts, and rlhf trains weights; take lora")
         if self.algorithm == "ppo":
             if processes > 1:
                 raise ConfigError(f"launcher: ppo trains in one process, not in {processes}; take rloo or grpo")
