@@ -127,6 +127,15 @@ def test_the_files_to_bring_are_those_that_the_pipeline_names(project: Path) -> 
             assert text.count("data/") + text.count("suites/") >= len(files_of(advice))
 
 
+def test_every_stage_stands_under_its_reason_and_every_line_fits() -> None:
+    for advice in ALL:
+        if advice.stages:
+            text = pipeline_text(advice)
+            said = " ".join(line.lstrip(" #") for line in text.splitlines())
+            assert all(f"{rule.why} ({rule.source})" in said for rule in advice.stages)
+            assert max(map(len, text.splitlines())) <= 120
+
+
 # --- the rules -----------------------------------------------------------------------------------------------------
 
 

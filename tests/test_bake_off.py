@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from conftest import Bank
+from tiny_gguf import make_tiny_gguf
 
 from tests.tiny_model import make_adapter, make_tiny_model
 from tests.trainer_jobs import real_training
@@ -295,6 +296,20 @@ def parameters_of(folder: Path) -> int:
 
     model: Any = AutoModelForCausalLM.from_pretrained(folder)
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+@pytest.mark.usefixtures("training")
+@real_training[-1]
+def test_a_gguf_file_has_its_own_size_and_not_that_of_what_it_is_converted_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = make_tiny_model(tmp_path / "model")
+    file = make_tiny_gguf(folder, tmp_path / "tiny.gguf")
+    facts = model_facts(str(file))
+    assert facts.size_bytes == file.stat().st_size
+    assert facts.parameters == parameters_of(folder)
+    assert facts.licence == "unknown"
 
 
 def test_of_a_server_nothing_is_known() -> None:

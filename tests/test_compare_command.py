@@ -14,6 +14,7 @@ from scipy.stats import binomtest
 
 from tunegate.cli import main
 from tunegate.compare_command import compare_sides
+from tunegate.event_log import RunLog, read_events
 from tunegate.exceptions import ConfigError
 from tunegate.gate_run import GateRequest, run_gate
 from tunegate.models import ScriptedModel
@@ -172,6 +173,20 @@ def test_a_changed_record_is_not_believed(bank: Bank, capsys: Capture) -> None:
     events = Path(b) / "events.jsonl"
     events.write_text(events.read_text().replace('"verdict": "FAIL"', '"verdict": "PASS"', 1))
     assert main(["compare", a, b]) == 5
+
+
+def test_a_record_that_was_written_anew_is_not_believed_either(bank: Bank, capsys: Capture) -> None:
+    """Its chain of hashes is whole; what it says of a case is not what the checks found."""
+    a, b = gate(bank, "a", set(range(90))), gate(bank, "b", set(range(90)))
+    with RunLog.open(Path("forged")) as log:
+        for event in read_events(Path(b)):
+            kept = {key: value for key, value in event.items() if key not in ("line_sha256", "previous_sha256", "time")}
+            if kept["event"] == "outcome" and kept["outcome"]["verdict"] == "FAIL":
+                kept["outcome"]["verdict"] = "PASS"
+            log.append(kept)
+    capsys.readouterr()
+    assert main(["compare", a, "forged"]) == 5
+    assert "its findings say not" in capsys.readouterr().err
 
 
 # --- several comparisons -------------------------------------------------------------------------------------------

@@ -133,7 +133,7 @@ def pipeline_text(advice: Advice, model: str | None = None) -> str:
     name = _quoted(model or MODELS[situation.budget] + suffix)
     anchor = "&base " if any(rule.method == "cpt" for rule in advice.stages) else ""
     lines = [
-        f"# Written by `tunegate advise`: to improve {situation.improve}, from {_data_in_words(situation)}.",
+        *_comment(f"Written by `tunegate advise`: to improve {situation.improve}, from {_data_in_words(situation)}."),
         "# Bring these files, then: tunegate check, tunegate run.",
         *(line for path, holds in files_of(advice).items() for line in _comment(f"  {path}: {holds}", "    ")),
         f"name: better-{situation.improve}",

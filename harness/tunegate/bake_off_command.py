@@ -194,7 +194,7 @@ def cells(one: Ranked) -> tuple[str, ...]:
         in_bytes(entry.facts.size_bytes),
         in_millions(entry.facts.parameters),
         in_bytes(memory and memory * 2**20),
-        f"{cost.tokens_per_s:.3g}" if cost and cost.tokens_per_s else UNKNOWN,
+        f"{cost.tokens_per_s:,.0f}" if cost and cost.tokens_per_s else UNKNOWN,
         entry.facts.licence,
     )
 

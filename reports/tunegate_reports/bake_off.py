@@ -40,7 +40,7 @@ def render(result: BakeOff) -> str:
         tag("title", title),
         tag("style", Markup(style)),
     )
-    main = tag("main", tag("h2", title), *_picture(result.ranked), _table(result.ranked), *_notes(result))
+    main = tag("main", tag("h1", title), *_picture(result.ranked), _table(result.ranked), *_notes(result))
     bar = tag("header", tag("span", "Tunegate bake-off", class_="brand"), class_="bar")
     return f"<!doctype html>\n{tag('html', head, tag('body', bar, main), lang='en')}\n"
 
@@ -58,7 +58,7 @@ def _table(ranked: Sequence[Ranked]) -> Markup:
     rows = [
         tag("tr", tag("td", place), *(tag("td", cell) for cell in cells(one))) for place, one in enumerate(ranked, 1)
     ]
-    return tag("div", tag("table", tag("thead", head), tag("tbody", *rows)), class_="scroll")
+    return tag("table", tag("thead", head), tag("tbody", *rows))
 
 
 # --- the picture ---------------------------------------------------------------------------------------------------
