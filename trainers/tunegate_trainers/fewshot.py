@@ -34,8 +34,9 @@ class Options(MethodOptions):
     """How many rows stand in front of a question: those that share most words with it, rare ones above all."""
 
     def check(self, settings: Settings) -> None:
-        if settings.peft is not None:
-            raise ConfigError("peft: remove it; fewshot trains no weights")
+        for name in ("peft", "train", "launcher", "curriculum", "watch"):
+            if getattr(settings, name) is not None:
+                raise ConfigError(f"{name}: remove it; fewshot trains no weights")
         if settings.save == "adapter":
             raise ConfigError("save: 'adapter' needs `peft`; fewshot trains no weights, leave it out")
 
