@@ -23,7 +23,8 @@ def read_rows(path: Path, split: str | None = None) -> Iterator[tuple[int, Row]]
     """Yield (line or row number, row) of a `.jsonl`, `.json`, `.csv`, `.parquet`, `.txt` file or a `datasets` folder.
 
     Rows are read one at a time. A `.json` file holds one list of objects; in a `.txt` file blank lines stand between
-    documents, each a row of its `text` and its first `line`. Raises ConfigError for anything else, with the line at fault.
+    documents, each a row of its `text` and its first `line`. Raises ConfigError for anything else, with the line at
+    fault.
     """
     if os.path.isdir(path):  # unlike Path.is_dir, False for a name that no file can have
         return _dataset_rows(path, split)
