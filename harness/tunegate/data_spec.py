@@ -77,8 +77,8 @@ class DataSpec(Spec):
     split: str | None = None
     prompt: Template | None = None
     messages: str | None = None
-    """The field that holds the chat messages of the prompt, instead of `prompt`. Where they end with the assistant's and
-    the row has no completion, the last one is it."""
+    """The field that holds the chat messages of the prompt, instead of `prompt`. Where the assistant's end them and
+    the row has no completion, those are it."""
     completion: Template | None = None
     chosen: Template | None = None
     rejected: Template | None = None
