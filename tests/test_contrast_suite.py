@@ -287,7 +287,9 @@ def test_a_gate_on_the_written_suite(project: Path, capsys: Capture) -> None:
     write_jsonl(project / "by_heart.jsonl", answers)
     gate = ["gate", "--responses", "by_heart.jsonl", "--suite", "groups.yaml", "--run", "by_heart"]
     assert main([*gate, "--json"]) == 1
-    result = json.loads(capsys.readouterr().out)
+    captured = capsys.readouterr()
+    assert "no case's" not in captured.err
+    result = json.loads(captured.out)
     assert (result["failed"], result["error_categories"]) == (N, {"missed_directional": N})
     assert main(["suite", "contrast-report", "by_heart"]) == 0
     assert capsys.readouterr().out.splitlines() == [

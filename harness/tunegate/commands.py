@@ -36,6 +36,7 @@ from tunegate.registry import Promotion
 from tunegate.registry import verify as verify_model
 from tunegate.responses import load_responses
 from tunegate.run import PipelineRun, promote_and_record
+from tunegate.runner import asked_ids
 from tunegate.schema import PipelineSpec
 from tunegate.stage_run import Tools
 from tunegate.suites import Suite, load_suite
@@ -196,7 +197,7 @@ def _open_subject(options: Namespace, suite: Suite) -> Model:
     if options.responses is not None:
         if options.dtype is not None:
             raise ConfigError("--dtype: stored responses are not computed here; leave it out")
-        responses, notes = load_responses(Path(options.responses), {case.id for case in suite.cases})
+        responses, notes = load_responses(Path(options.responses), asked_ids(suite))
         for note in notes:
             print(console.printable(f"tunegate gate: {note}"), file=sys.stderr)
         return responses

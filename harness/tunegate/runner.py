@@ -240,7 +240,7 @@ def ask_samples(suite: Suite, model: Model, cases: Sequence[Case]) -> list[Sampl
         for fault, response in zip(wanted, ask(suite, model, cases), strict=True)
     ]
     asked = [
-        replace(case, id=f"{case.id} [variant {number}]", prompt=prompt)
+        replace(case, id=variant_id(case, number), prompt=prompt)
         for case, prompts in zip(cases, variants, strict=True)
         for number, prompt in enumerate(prompts, start=1)
     ]
@@ -249,6 +249,21 @@ def ask_samples(suite: Suite, model: Model, cases: Sequence[Case]) -> list[Sampl
         Sample(case, response, model.sha256, model.name, tuple(islice(answers, len(prompts))))
         for case, response, prompts in zip(cases, responses, variants, strict=True)
     ]
+
+
+def variant_id(case: Case, number: int) -> str:
+    """Under which id a model is asked what a check wants asked beside a case; they count from 1."""
+    return f"{case.id} [variant {number}]"
+
+
+def asked_ids(suite: Suite) -> set[str]:
+    """The ids of all that a gate on a suite may ask: its cases, and what its checks want asked beside them."""
+    ids = {case.id for case in suite.cases}
+    for case in suite.cases:
+        beside = _wanted_beside(suite.checks, case)
+        if not isinstance(beside, Response):
+            ids.update(variant_id(case, number) for number in range(1, len(beside) + 1))
+    return ids
 
 
 def _wanted_beside(checks: Sequence[Check], case: Case) -> tuple[Prompt, ...] | Response:
