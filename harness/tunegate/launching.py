@@ -13,6 +13,7 @@ from typing import Any
 
 from tunegate.exceptions import ConfigError
 from tunegate.fingerprint import file_sha256
+from tunegate.stage_spec import LauncherSpec
 from tunegate.yaml_file import load_yaml
 
 LAUNCHED = "TUNEGATE_LAUNCHED"
@@ -29,13 +30,17 @@ ON_ONE_MACHINE = {
 """What a user's own default configuration of accelerate must not replace unseen."""
 
 
-def check_config(path: Path) -> str:
-    """The hash of a configuration file of accelerate; raises ConfigError for what is none."""
+def check_config(path: Path) -> None:
+    """Raise ConfigError for a file that is no configuration of accelerate."""
     data: Any = load_yaml(path).data
     for key in ("compute_environment", "distributed_type"):
         if not isinstance(data, Mapping) or key not in data:
             raise ConfigError(f"{path}: {key}: missing; `accelerate config --config_file {path.name}` writes it")
-    return file_sha256(path)
+
+
+def config_sha256(launcher: LauncherSpec | None) -> str:
+    """The hash of a launcher's configuration; empty where there is none."""
+    return "" if launcher is None or launcher.config_file is None else file_sha256(Path(launcher.config_file))
 
 
 def command_of(command: Sequence[str], launcher: Mapping[str, Any] | None, folder: Path) -> tuple[list[str], bool]:

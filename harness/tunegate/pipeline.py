@@ -16,6 +16,7 @@ from tunegate.curriculum import with_difficulty
 from tunegate.data_prepare import PrepareTools, load_prepared
 from tunegate.exceptions import ConfigError, Tampered, nearest
 from tunegate.files import resolve
+from tunegate.launching import check_config, config_sha256
 from tunegate.methods import METHODS, Role
 from tunegate.own_answers import check_own_answers
 from tunegate.plans import GatePlan
@@ -179,6 +180,7 @@ def load_pipeline(
         except ConfigError as error:
             raise file.error((*keys, "data"), str(error)) from error
         _check_reward(stage, spec, suites, file, keys)
+        stage = _with_launch_file(stage, base_dir)
         data = load_prepared(stage.data, stage.method, base_dir, preparing)
         if stage.curriculum is not None and stage.curriculum.by != "loss":
             data = with_difficulty(data, stage.data, stage.curriculum.by, base_dir)
@@ -193,7 +195,8 @@ def load_pipeline(
         json.dumps(_without_waivers(file.data), sort_keys=True, default=str).encode(errors="replace")
     )
     data_sets = [data for stage in stages for data in (stage.data, stage.replay) if data is not None]
-    for sha256 in (*(suite.sha256 for suite in suites.values()), *(data.sha256 for data in data_sets)):
+    launched = [config_sha256(stage.spec.launcher) for stage in stages]
+    for sha256 in (*(suite.sha256 for suite in suites.values()), *(data.sha256 for data in data_sets), *launched):
         digest.update(sha256.encode())
     return Pipeline(
         name=spec.name,
@@ -323,6 +326,15 @@ def _check_banks(stage: StageSpec, suites: Mapping[str, Suite], file: YamlFile, 
 def _at_first_attempt(stage: StageSpec) -> StageSpec:
     """The stage with what its ladders set, so that these settings are checked as its own are."""
     return stage.model_copy(update={"args": {**stage.args, **first_settings(stage.retrain).args()}})
+
+
+def _with_launch_file(stage: StageSpec, base_dir: Path) -> StageSpec:
+    """The stage with the configuration of its launcher found and looked at."""
+    if stage.launcher is None or stage.launcher.config_file is None:
+        return stage
+    path = resolve(stage.launcher.config_file, base_dir)
+    check_config(path)
+    return stage.model_copy(update={"launcher": stage.launcher.model_copy(update={"config_file": str(path)})})
 
 
 def _check_budget(stage: StageSpec, data: TrainingData, file: YamlFile, index: int) -> None:

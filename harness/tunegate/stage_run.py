@@ -11,10 +11,11 @@ from pathlib import Path
 from tunegate.attempt_folder import prepare
 from tunegate.cases import Case
 from tunegate.checks import judge
-from tunegate.diagnosis import Evidence, diagnose
 from tunegate.curriculum import in_order
+from tunegate.diagnosis import Evidence, diagnose
 from tunegate.event_log import RunLog
 from tunegate.exceptions import CannotJudge, ConfigError, Tampered
+from tunegate.launching import config_sha256
 from tunegate.leakage import Embed
 from tunegate.models import Model
 from tunegate.outcomes import Verdict
@@ -196,7 +197,12 @@ class StageRun:
         """What goes into a training beside its job: if any of it is another, so is the training."""
         scorer = self._scorer()
         reward = scorer.model_sha256 if scorer is not None else None
-        return {"model": self.start.sha256, "reward": reward, "versions": dict(self.tools.versions())}
+        return {
+            "model": self.start.sha256,
+            "reward": reward,
+            "versions": dict(self.tools.versions()),
+            "launcher": config_sha256(self.stage.spec.launcher),
+        }
 
     @property
     def _source(self) -> str:
