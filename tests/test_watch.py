@@ -15,7 +15,9 @@ from tunegate.outcomes import Verdict
 from tunegate.suites import Suite, load_suite
 from tunegate.training import TrainJob
 from tunegate_suites import build_check
+from tunegate_trainers import common, sft
 from tunegate_trainers.process import run
+from tunegate_trainers.task import Task
 
 pytestmark = real_training
 
@@ -142,7 +144,7 @@ def test_a_reward_model_is_watched_by_its_choices(make_job: MakeJob, tmp_path: P
     assert looks(log) == [(8, 1.0)]
 
 
-def scripted(rates: dict[int, float | None], suite: Suite) -> Suite:
+def scripted(rates: dict[int, float | None], suite: Suite, killed_at: int = 0) -> Suite:
     """The suite with a check that passes this share of the cases at its n-th look; None: it cannot judge."""
     from tunegate.outcomes import Finding
 
@@ -154,6 +156,8 @@ def scripted(rates: dict[int, float | None], suite: Suite) -> Suite:
 
         def judge(self, samples: Any) -> Any:
             self.looks += 1
+            if self.looks == killed_at:
+                raise KeyboardInterrupt
             rate = rates.get(self.looks, 0.0)
             if rate is None:
                 return [Finding("exact", Verdict.INVALID, reason="the judge is asleep") for _ in samples]
@@ -171,3 +175,27 @@ def weights(folder: Path) -> dict[str, Any]:
     from safetensors.torch import load_file
 
     return {name: tensor.tolist() for name, tensor in load_file(folder / "model.safetensors").items()}
+
+
+def test_a_gradual_unfreezing_is_kept_and_put_back_whole(make_job: MakeJob, suite: Suite) -> None:
+    """Layers that are frozen at the best look are trained after it; they too go back to what they were."""
+    unfreezing = {"last_n_layers": 2, "unfreeze_every": 3}
+    args = STEPS | {"max_steps": 2, "lr_scheduler_type": "constant"}
+    job = make_job(name="long", rows=ROWS, args=args | {"max_steps": 6}, peft=None, train=unfreezing)
+    run(watching(job, suite, every_steps=2), lambda ref: scripted({1: 1.0}, suite))
+    run(make_job(name="short", rows=ROWS, args=args, peft=None, train=unfreezing))
+    assert weights(Path(job.output)) == weights(Path(job.output).with_name("short"))
+
+
+def test_a_killed_training_goes_on_with_the_looks_that_it_had(make_job: MakeJob, suite: Suite) -> None:
+    args = STEPS | {"max_steps": 6, "save_steps": 2, "lr_scheduler_type": "constant"}
+    whole = watching(make_job(name="whole", rows=ROWS, args=args), suite, every_steps=1)
+    log, summary = run(whole, lambda ref: scripted({2: 1.0}, suite))
+    job = watching(make_job(name="killed", rows=ROWS, args=args), suite, every_steps=1)
+    with pytest.raises(KeyboardInterrupt):  # at the fifth look, after the checkpoint of step 4
+        common.run(Task(job, sft.Options(), lambda ref: scripted({2: 1.0}, suite, killed_at=5)), sft.build)
+    again, resumed = run(job, lambda ref: scripted({}, suite))
+    assert looks(again) == looks(log)
+    assert losses(again) == losses(log)
+    assert resumed["watch"] == summary["watch"]
+    assert weights(Path(job.output)) == weights(Path(whole.output))

@@ -18,7 +18,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from tunegate.checks import judge
-from tunegate.exceptions import TunegateError
+from tunegate.exceptions import ConfigError, TunegateError
 from tunegate.hf import BATCH_SIZE_CPU, BATCH_SIZE_GPU, HFModel
 from tunegate.outcomes import Outcome, Verdict
 from tunegate.reward_model import RewardModel
@@ -52,6 +52,10 @@ class GateWatch(TrainerCallback):
     """
 
     def __init__(self, task: Task, trainer: Any, tokenizer: Any) -> None:
+        if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
+            raise ConfigError(
+                "watch: no process holds the whole model under FSDP or DeepSpeed; leave one of the two out"
+            )
         spec = task.job.watch or {}
         self.suite = task.suite(spec["gate"])
         self.every_steps, self.stop_after = spec["every_steps"], spec.get("stop_after")
@@ -88,8 +92,10 @@ class GateWatch(TrainerCallback):
         best = best_of(counted)
         return self.stop_after is not None and best is not None and len(counted) - counted.index(best) > self.stop_after
 
-    def finish(self, state: Any) -> dict[str, Any]:
+    def finish(self, trainer: Any) -> dict[str, Any]:
         """Put the weights of the best look back, where they are to be kept; returns what was seen, for the summary."""
+        trainer.accelerator.wait_for_everyone()  # the first process writes those weights
+        state = trainer.state
         looks = looks_of(state.log_history)
         best = best_of(looks)
         facts: dict[str, Any] = {
