@@ -47,10 +47,11 @@ def test_the_wanted_answer_gains_on_the_unwanted_one(make_job: MakeJob, peft: di
 
 @pytest.mark.parametrize("peft", [None, {"r": 4}], ids=["full", "lora"])
 def test_the_reference_of_a_later_stage_is_its_own_input(make_job: MakeJob, peft: dict[str, Any] | None) -> None:
-    """TRL would find a reference by the name in the model's config, which may be the first model of all."""
-    run(make_job("sft", "first", peft=peft))
-    first = str(make_job("sft", "first").output)
-    log, _ = run(make_job("kto", "second", rows=THUMBS, model=first, peft=peft))
+    """TRL would find a reference by the name in the model's config: that of the base model, where the input is an
+    adapter on it."""
+    first = make_job("sft", "first", save="adapter")
+    run(first)
+    log, _ = run(make_job("kto", "second", rows=THUMBS, model=first.output, peft=peft))
     assert log[0]["kl"] == pytest.approx(0.0, abs=1e-6)
     assert all(abs(log[0][key]) < 1e-6 for key in ("rewards/chosen", "rewards/rejected") if key in log[0])
 
