@@ -17,6 +17,13 @@ def rows(*values: list[float]):
     return torch.tensor(values)
 
 
+def test_an_answer_goes_up_to_its_first_end() -> None:
+    """Ends are 7 and 9, and 9 also pads."""
+    tokens = torch.tensor([[1, 2, 7, 9], [9, 9, 9, 9], [1, 2, 3, 4], [1, 7, 2, 7]])
+    expected = [[1, 1, 1, 0], [1, 0, 0, 0], [1, 1, 1, 1], [1, 1, 0, 0]]
+    assert ppo_loss.answer_mask(tokens, torch.tensor([7, 9])).tolist() == expected
+
+
 def test_advantages_of_three_tokens() -> None:
     """gamma 0.9, lambda 0.5: delta = r + 0.9 V' - V = 0.4, -0.1, 1.7; A3 = 1.7, A2 = -0.1 + 0.45 * 1.7, and so on."""
     estimate = ppo_loss.advantages(rows([0.0, 0.0, 2.0]), rows([0.05, 0.5, 0.3]), ONES, 0.9, 0.5)

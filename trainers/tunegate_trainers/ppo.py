@@ -225,8 +225,7 @@ class PPOTrainer(Trainer):
         whole = policy.generate(input_ids=ids, attention_mask=real, generation_config=self._sampling(pad))
         policy.train()
         answers = whole[:, width:]
-        ended = torch.isin(answers, torch.tensor(self.ends, device=device)).long()
-        mask = (ended.cumsum(1) - ended == 0).float()  # up to the first end, which belongs to the answer
+        mask = ppo_loss.answer_mask(answers, torch.tensor(self.ends, device=device))
         self._tokens += int(real.sum() + mask.sum())
         completions = [answer[: int(length)].tolist() for answer, length in zip(answers, mask.sum(1), strict=True)]
         return whole, torch.cat([real, mask.long()], dim=1), mask, completions

@@ -14,6 +14,12 @@ import torch
 from torch import Tensor
 
 
+def answer_mask(tokens: Tensor, ends: Tensor) -> Tensor:
+    """1 up to the first token that is one of `ends`, which belongs to the answer: the policy chose to stop there."""
+    ended = torch.isin(tokens, ends).long()
+    return (ended.cumsum(1) - ended == 0).float()
+
+
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """The mean over the tokens of answers; 0 where there are none."""
     return (values * mask).sum() / mask.sum().clamp(min=1)
