@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_pipeline import PIPELINE, carry_out, tools, write_pipeline
+from fake_pipeline import PIPELINE, carry_out, load, tools, write_pipeline
 
 from tunegate.cli import main
 from tunegate.event_log import EVENTS, RunLog, read_events
@@ -21,6 +21,7 @@ from tunegate.fingerprint import fingerprint
 from tunegate.outcomes import Verdict
 from tunegate.record import read_run
 from tunegate.registry import Promotion, promote, verify
+from tunegate.run import PipelineRun
 
 Change = Callable[[dict[str, Any]], dict[str, Any] | None]
 
@@ -747,3 +748,16 @@ def test_promote_finds_the_registry_from_any_folder(
     record = carry_out(Path(project.name) / "tunegate.yaml", run="again")
     monkeypatch.chdir(tmp_path / "project" / "again")
     assert Path(record.start["pipeline"]).is_file()
+
+
+def test_a_promoted_model_that_changed_since_starts_no_run(project: Path, registry: Path) -> None:
+    promotion = promoted(project)
+    model = registry / "models" / promotion.sha256 / "model"
+    pipeline = project / "next.yaml"
+    pipeline.write_text((project / "tunegate.yaml").read_text())
+    start = replace(load(pipeline), model=str(model))
+    with RunLog.open(project / "next") as log:
+        assert PipelineRun(start, log, tools()).execute().start["model_sha256"] == promotion.sha256
+    (model / "weights.txt").write_text("0.5")
+    with RunLog.open(project / "other") as log, pytest.raises(Tampered, match="promoted, and changed since"):
+        PipelineRun(start, log, tools()).execute()

@@ -214,6 +214,15 @@ def verify(model: str, registry: Path, fingerprint: Fingerprint) -> Promotion:
     return Promotion(sha256, place, attestation, alias, _aliases_of(sha256, registry, strict=True))
 
 
+def check_promoted(model: str, sha256: str) -> None:
+    """Raise Tampered for a model that a registry holds as another one: `sha256` is what it is now."""
+    folder = Path(model).resolve()
+    place = folder.parent if folder.name == "model" else folder
+    held = SHA256.fullmatch(place.name) is not None and (place / ATTESTATION).exists()
+    if held and place.name != sha256:
+        raise Tampered(f"{folder}: promoted, and changed since; start from a model that `tunegate verify` accepts")
+
+
 def _model_folder(model: str, registry: Path) -> Path:
     """The folder whose bytes count: the one that was named, or the model in the registry entry that was named."""
     folder = Path(model)

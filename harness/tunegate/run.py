@@ -21,7 +21,7 @@ from tunegate.outcomes import Verdict
 from tunegate.pipeline import Pipeline, Stage
 from tunegate.plans import lucky_pass
 from tunegate.record import RunRecord, read_run
-from tunegate.registry import Promotion, promote, state_of, verify
+from tunegate.registry import Promotion, check_promoted, promote, state_of, verify
 from tunegate.stage_card import stage_card
 from tunegate.stage_gates import measure_base
 from tunegate.stage_run import ModelOnDisk, StageRun, Tools
@@ -71,6 +71,7 @@ class PipelineRun:
         changed = run.start.get("pipeline_sha256") != pipeline.sha256
         if not run.start or (changed and not run.stages):  # nothing was trained: a leak was found, and is mended now
             base_sha256 = self.tools.fingerprint(pipeline.model)
+            check_promoted(pipeline.model, base_sha256)
             self.log.append(
                 {
                     "event": "run_started",

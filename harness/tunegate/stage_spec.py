@@ -61,11 +61,13 @@ class StageSpec(Spec):
     data: Annotated[DataSpec, BeforeValidator(path_only)]
     gates: Annotated[list[str], Field(min_length=1)]
     peft: dict[str, Any] | None = None
-    """Options of `peft.LoraConfig`; without it all weights are trained."""
+    """An adapter of PEFT: its `type` (default: lora), and the options of PEFT's class for it; LoRA's have short names too
+    (`alpha`, `dropout`, `dora`, `rslora`). `quantize: 4` or 8 loads the base in so many bits, on a GPU. Without `peft`
+    the weights themselves are trained."""
     args: dict[str, Any] = {}
     """Options of TRL's config class, passed on unchanged."""
     train: Literal["full"] | LastLayersSpec | None = None
-    """Which weights are trained: `full` is what happens without `peft` anyway."""
+    """Which of the model's own weights are trained: `full`, as without `peft` anyway, or the upper layers only."""
     launcher: LauncherSpec | None = None
     curriculum: CurriculumSpec | None = None
     watch: WatchSpec | None = None
