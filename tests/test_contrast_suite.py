@@ -407,6 +407,15 @@ def test_wrong_options_are_one_line(entry: object, message: str) -> None:
         build_check(entry, Path())
 
 
+def test_a_pass_rate_of_single_answers_is_not_asked_of_groups(tmp_path: Path) -> None:
+    shipped = resolve("package:tunegate_suites/data/judges", tmp_path)
+    compare = {"features": ["contains", "recall", "numbers", "length"], "fitted": str(shipped / "answers.fitted.json")}
+    judge = {"compare": {**compare, "separator": "/"}, "admission": str(shipped / "answers.admission.json")}
+    assert build_check({"contrast": {"checks": [{"judge": judge}]}}, tmp_path).can_fail
+    with pytest.raises(ConfigError, match=r"contrast\.checks\[0\]\.corrected_min: a group is no single answer"):
+        build_check({"contrast": {"checks": [{"judge": {**judge, "corrected_min": 0.8}}]}}, tmp_path)
+
+
 def test_rows_that_were_not_expanded_are_invalid(project: Path) -> None:
     (project / "plain.yaml").write_text(SUITE.replace("[exact]", "[{contrast: {checks: [exact]}}]"), encoding="utf-8")
     invalid = outcomes(load_suite(Path("plain.yaml"), build_check), reads)

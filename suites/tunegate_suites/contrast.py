@@ -81,6 +81,8 @@ class Contrast(CaseCheck):
         for index, check in enumerate(self._inner):
             if type(check).variants is not CheckBase.variants:
                 raise self.config_error(f"checks[{index}]", f"{check.name!r} asks further prompts itself; leave it out")
+            if getattr(check, "corrected_min", None) is not None:
+                raise self.config_error(f"checks[{index}].corrected_min", "a group is no single answer; leave it out")
         if len({check.needs_choices for check in self._inner}) > 1:
             raise self.config_error("checks", "some look at choices and some at text; use a suite for each")
 
