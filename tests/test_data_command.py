@@ -234,10 +234,13 @@ def test_rows_that_do_not_fit_are_all_named(small: Path, capsys: Capture) -> Non
         (["small.jsonl", "--pii", "refuse"], "personal data: email in rows 1"),
         (["small.jsonl", "--max-tokens", "10"], "name a model folder or file"),
         (["small.jsonl", "--model", "absent", "--max-length", "9"], "model 'absent': no such file"),
-        (["small.jsonl", "--names", "en_core_web_sm"], "nothing is done about them"),
+        (["small.jsonl", "--names", "en_core_web_sm"], "finding the names of people needs the extra 'names'"),
     ],
 )
-def test_wrong_usage_is_one_line(small: Path, capsys: Capture, arguments: list[str], message: str) -> None:
+def test_wrong_usage_is_one_line(
+    small: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "spacy", None)
     assert main(["data", *arguments]) == 2
     output = capsys.readouterr()
     said = output.err + output.out

@@ -294,7 +294,6 @@ def test_a_preparation_that_leaves_nothing_says_why(tmp_path: Path) -> None:
     [
         ({"split": {"train": 0.9}}, "the shares must add up to 1, got 1.1"),
         ({"split": {"train": 0.0, "validation": 0.5, "test": 0.5}}, "greater than 0"),
-        ({"names": "en_core_web_sm"}, "nothing is done about them"),
         ({"duplicates": "fuzzy"}, "'keep', 'exact' or 'near'"),
         ({"max_tokens": 0}, "greater than or equal to 1"),
     ],

@@ -46,12 +46,6 @@ class PrepareSpec(Spec):
     """Leave out rows of more tokens, by the tokenizer of the pipeline's model."""
     split: SplitSpec | None = None
 
-    @model_validator(mode="after")
-    def _names_are_for_pii(self) -> Self:
-        if self.names is not None and self.pii == "keep":
-            raise ValueError("names: nothing is done about them; write `pii: mask` or `pii: refuse` too")
-        return self
-
 
 class OwnAnswersSpec(Spec):
     """Ask the stage's input model its training prompts: its misses, judged by a suite's checks, are to be unlearnt.
