@@ -61,9 +61,9 @@ class StageSpec(Spec):
     data: Annotated[DataSpec, BeforeValidator(path_only)]
     gates: Annotated[list[str], Field(min_length=1)]
     peft: dict[str, Any] | None = None
-    """An adapter of PEFT: its `type` (default: lora), and the options of PEFT's class for it; LoRA's have short names too
-    (`alpha`, `dropout`, `dora`, `rslora`). `quantize: 4` or 8 loads the base in so many bits, on a GPU. Without `peft`
-    the weights themselves are trained."""
+    """An adapter of PEFT: its `type` (default: lora), and the options of PEFT's class for it; LoRA's have short names
+    too (`alpha`, `dropout`, `dora`, `rslora`). `quantize: 4` or 8 loads the base in so many bits, on a GPU. Without
+    `peft` the weights themselves are trained."""
     args: dict[str, Any] = {}
     """Options of TRL's config class, passed on unchanged."""
     train: Literal["full"] | LastLayersSpec | None = None

@@ -71,7 +71,7 @@ def one_line(error: Exception) -> str:
         return text
     if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text:
         return (
-            "out of memory: lower args.per_device_train_batch_size, and raise args.gradient_accumulation_steps as much; "
+            "out of memory: lower args.per_device_train_batch_size and raise args.gradient_accumulation_steps as much, "
             f"or lower args.max_length ({text})"
         )
     return f"{type(error).__name__}: {text}"
