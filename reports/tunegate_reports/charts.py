@@ -156,17 +156,30 @@ def _bound(words: str, x: float, floor: float) -> tuple[Markup, Markup]:
     )
 
 
-def loss_chart(curves: Sequence[tuple[int, Sequence[tuple[float, float]]]], stage: str) -> Markup:
-    """Training loss over steps, one line per attempt; lines differ by dash and are labelled at their end."""
+Curves = Sequence[tuple[int, Sequence[tuple[float, float]]]]
+"""(attempt, points of (step, value)) for each line."""
+
+
+def loss_chart(curves: Curves, stage: str) -> Markup:
+    """Training loss over steps, one line per attempt."""
+    losses = [loss for _, curve in curves for _, loss in curve]
+    return _curve_chart(curves, f"Training loss of stage {stage}", min(0.0, *losses), max(losses), ".2g")
+
+
+def watch_chart(curves: Curves, stage: str) -> Markup:
+    """The pass rate of the watched gate over steps, one line per attempt."""
+    return _curve_chart(curves, f"Pass rate of the gate that stage {stage} watched", 0.0, 1.0, ".0%")
+
+
+def _curve_chart(curves: Curves, title: str, lowest: float, highest: float, form: str) -> Markup:
+    """Values over steps, one line per attempt; lines differ by dash and are labelled at their end."""
     left, floor, top = 38.0, 132.0, 10.0
-    points = [point for _, curve in curves for point in curve]
-    last_step, highest = max(step for step, _ in points), max(loss for _, loss in points)
-    lowest = min(0.0, min(loss for _, loss in points))
+    last_step = max(step for _, curve in curves for step, _ in curve)
     span = (highest - lowest) or 1.0
 
     def place(point: tuple[float, float]) -> tuple[float, float]:
-        step, loss = point
-        return left + step / (last_step or 1.0) * (300.0 - left), floor - (loss - lowest) / span * (floor - top)
+        step, value = point
+        return left + step / (last_step or 1.0) * (300.0 - left), floor - (value - lowest) / span * (floor - top)
 
     lines: list[Markup] = []
     labels: list[Markup] = []
@@ -180,9 +193,9 @@ def loss_chart(curves: Sequence[tuple[int, Sequence[tuple[float, float]]]], stag
     ticks = [lowest, lowest + span / 2, highest]
     return _svg(
         152,
-        f"Training loss of stage {stage}: {ends}",
+        f"{title}: {ends}",
         *(_line(left, place((0, tick))[1], 300, place((0, tick))[1], "rule") for tick in ticks),
-        *(_text(f"{tick:.2g}", left - 6, place((0, tick))[1] + 4, "end") for tick in ticks),
+        *(_text(format(tick, form), left - 6, place((0, tick))[1] + 4, "end") for tick in ticks),
         *lines,
         *labels,
         _text("0", left, 147, "start"),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from tunegate.outcomes import Verdict
 from tunegate.record import Diagnosis
 from tunegate_reports.answer import GATE_WORDS
-from tunegate_reports.charts import loss_chart
+from tunegate_reports.charts import loss_chart, watch_chart
 from tunegate_reports.gate_panel import badge, gate_panel
 from tunegate_reports.gate_view import GateView
 from tunegate_reports.markup import Markup, tag
@@ -62,12 +62,16 @@ def _stage(view: View, stage: StageView, place: int, few: bool) -> Markup:
     if stage.losses:
         caption = tag("figcaption", "Training loss")
         curves = tag("figure", caption, loss_chart(stage.losses, record.name), class_="losses")
+    watched = None
+    if stage.looks:
+        caption = tag("figcaption", "Pass rate of the watched gate while it trained")
+        watched = tag("figure", caption, watch_chart(stage.looks, record.name), class_="losses")
     last = len(stage.attempts) - 1
     attempts = [
         _attempt(view, attempt, f"attempt-{place}-{attempt.number}", opened=few or index == last)
         for index, attempt in enumerate(stage.attempts)
     ]
-    return tag("article", head, tag("ol", *attempts, class_="attempts"), curves, class_="stage")
+    return tag("article", head, tag("ol", *attempts, class_="attempts"), curves, watched, class_="stage")
 
 
 def _attempt(view: View, attempt: AttemptView, anchor: str, *, opened: bool) -> Markup:

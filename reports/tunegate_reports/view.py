@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,11 +41,13 @@ class AttemptView:
 
 @dataclass(frozen=True, slots=True)
 class StageView:
-    """One stage; `losses` holds (attempt, points of (step, loss)) for every attempt that logged a loss."""
+    """One stage; `losses` holds (attempt, points of (step, loss)) for every attempt that logged one, and `looks` those of
+    the pass rate of a gate that was watched."""
 
     record: StageRecord
     attempts: tuple[AttemptView, ...]
     losses: tuple[tuple[int, tuple[tuple[float, float], ...]], ...]
+    looks: tuple[tuple[int, tuple[tuple[float, float], ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +104,11 @@ def _stage(run: RunRecord, stage: StageRecord, gates: tuple[GateView, ...]) -> S
         verdict = attempt_verdict(attempt, _owed(run, stage, attempt))
         attempts.append(AttemptView(attempt.number, attempt, verdict, changes, _facts(attempt), own))
         previous = attempt
-    losses = tuple((attempt.number, points) for attempt in stage.attempts.values() if (points := _losses(attempt)))
-    return StageView(stage, tuple(attempts), losses)
+    losses, looks = (
+        tuple((attempt.number, points) for attempt in stage.attempts.values() if (points := _logged(attempt, name)))
+        for name in ("loss", "eval_gate")
+    )
+    return StageView(stage, tuple(attempts), losses, looks)
 
 
 def _owed(run: RunRecord, stage: StageRecord, attempt: AttemptRecord) -> Collection[str]:
@@ -153,17 +158,39 @@ def _facts(attempt: AttemptRecord) -> tuple[str, ...]:
     return (
         *((f"trained on {rows:,} rows",) if isinstance(rows, int) else ()),
         *((f"{dropped:,} rows dropped",) if isinstance(dropped, int) and dropped else ()),
+        *_prepared(attempt),
+        *_watched(attempt),
         *((f"{duration(attempt.seconds)} of training",) if attempt.seconds else ()),
         f"seed {attempt.seed}",
     )
 
 
-def _losses(attempt: AttemptRecord) -> tuple[tuple[float, float], ...]:
+def _prepared(attempt: AttemptRecord) -> Iterator[str]:
+    """What was done to the rows: repaired, mixed with general data."""
+    data = attempt.summary.get("data")
+    yield from (str(note) for note in data.get("notes", ())) if isinstance(data, Mapping) else ()
+
+
+def _watched(attempt: AttemptRecord) -> Iterator[str]:
+    """What was seen of the gate in training, and which step's weights these are."""
+    seen = attempt.summary.get("watch")
+    if not isinstance(seen, Mapping) or seen.get("best_step") is None:
+        return
+    yield f"watched {seen['gate']}: best {seen['best_passed']} of {seen['asked']} at step {seen['best_step']}"
+    if seen["kept_step"] != attempt.summary.get("steps"):
+        yield f"weights of step {seen['kept_step']} kept"
+    if seen.get("stopped_at") is not None:
+        yield f"stopped at step {seen['stopped_at']}, as nothing got better"
+    if seen.get("not_counted"):
+        yield f"{len(seen['not_counted'])} looks not counted"
+
+
+def _logged(attempt: AttemptRecord, name: str) -> tuple[tuple[float, float], ...]:
     points: list[tuple[float, float]] = []
     for index, entry in enumerate(attempt.log, start=1):
-        step, loss = number(entry.get("step", index)), number(entry.get("loss"))
-        if step is not None and loss is not None:
-            points.append((step, loss))
+        step, value = number(entry.get("step", index)), number(entry.get(name))
+        if step is not None and value is not None:
+            points.append((step, value))
     return tuple(points)
 
 
