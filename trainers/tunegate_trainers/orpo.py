@@ -39,7 +39,7 @@ def build(task: Task, loaded: common.Loaded) -> common.Built:
         def tokenize_row(self, feature: Any, model: Any = None) -> dict[str, list[int]]:
             return tokens_of(feature, loaded.tokenizer)
 
-    config = ORPOConfig(**common.arguments(task.job))
+    config = ORPOConfig(**{"remove_unused_columns": False, **common.arguments(task.job)})  # as its collator needs
     rows = common.fit_rows(task.job, loaded.tokenizer, config.max_length, ROW)
     trainer = ExactRows(
         model=loaded.model,
