@@ -14,6 +14,7 @@ from fake_run import HOSTILE, gate_run, outcomes, pipeline_run
 from report_page import CONTRASTS, Open, needs_chromium
 
 from tunegate.check_command import pipeline_facts
+from tunegate.cli import main
 from tunegate.data_card import card_from_json
 from tunegate.data_measure import QUICK_ROWS, Measuring, make_card
 from tunegate.data_prepare import load_prepared
@@ -101,8 +102,10 @@ def test_more_rows_than_preparing_leaves_are_refused(pipeline: Path) -> None:
         load(pipeline)
 
 
-def test_check_tells_the_rows_that_are_trained_on(pipeline: Path) -> None:
+def test_check_tells_the_rows_that_are_trained_on(pipeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert pipeline_facts(load(pipeline), [])["stages"]["sft"]["rows"] == 32
+    assert main(["check", str(pipeline)]) == 0
+    assert "`prepare` leaves out rows: repeats a row 5, part: validation 4, part: test 4" in capsys.readouterr().out
 
 
 class _Letters:

@@ -57,6 +57,7 @@ def _stage_facts(pipeline: Pipeline, stage: Stage) -> dict[str, Any]:
     return {
         "method": stage.spec.method,
         "rows": len(stage.data.examples),
+        "left_out": {left.why: len(left.rows) for left in stage.data.left_out},
         "max_attempts": stage.spec.retrain.max_attempts,
         "gates": list(gates),
         "plans": {name: gate.to_json() for name, gate in gates.items()},
@@ -108,6 +109,9 @@ def print_check(facts: dict[str, Any]) -> None:
             f"stage {name}: {stage['method']} on {stage['rows']} rows, at most {stage['max_attempts']} attempts; "
             f"gates: {', '.join(stage['gates'])}{kept}"
         )
+        if stage["left_out"]:
+            left = ", ".join(f"{why} {rows:,}" for why, rows in stage["left_out"].items())
+            show(f"note: stage {name}: `prepare` leaves out rows: {left}; `tunegate data {facts['file']}` names them")
         for gate, attempts in stage["supported_attempts"].items():
             if attempts is not None and attempts < stage["max_attempts"]:
                 show(f"note: {_shortage(name, gate, attempts, facts['suites'][gate], stage['plans'][gate])}")
