@@ -164,9 +164,16 @@ def watched(monkeypatch: pytest.MonkeyPatch, mode: str) -> SubprocessTrainer:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["sft", "dpo", "kto", "orpo", "reward", "cpt"])
+@pytest.mark.parametrize("method", ["cpt", "sft", "explain", "dpo", "kto", "orpo", "reward", "rlhf"])
 def test_every_method_trains_in_two_processes(make_job: MakeJob, method: str) -> None:
-    job = two(make_job, method)
+    options: dict[str, Any] = {"form": "completion"} if method == "explain" else {}
+    args = ARGS | {"max_steps": 2}
+    if method == "rlhf":
+        scorer = make_job("reward", name="scorer", args=args)
+        assert SubprocessTrainer()(scorer).error is None
+        options = {"algorithm": "rloo", "reward": {"model": scorer.output}, "max_kl": 100.0}
+        args |= {"num_generations": 2, "max_completion_length": 4}
+    job = two(make_job, method, options=options, args=args)
     result = SubprocessTrainer()(job)
     assert result.error is None
     assert result.summary["processes"] == 2

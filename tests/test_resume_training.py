@@ -91,6 +91,17 @@ class TestTrainer:
         run(cut)
         assert weights(cut) == weights(whole)
 
+    def test_what_was_done_is_not_done_again(self, make_job: MakeJob) -> None:
+        job = make_job(args=SAVING)
+        interrupted(job, 5)
+        state = checkpoints_of(job) / "checkpoint-4" / "trainer_state.json"
+        written = json.loads(state.read_text())
+        written["log_history"][0]["loss"] = 123.0
+        state.write_text(json.dumps(written))
+        log, _ = run(job)
+        assert losses(log)[0] == 123.0  # from the checkpoint, not from a first step
+        assert [entry["step"] for entry in log if "loss" in entry] == [1, 2, 3, 4, 5, 6]
+
     def test_a_half_written_checkpoint_is_passed_over(self, make_job: MakeJob) -> None:
         whole, cut = (make_job(name=name, args=SAVING) for name in ("whole", "cut"))
         run(whole)
