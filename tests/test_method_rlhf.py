@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,11 +19,9 @@ from tunegate.cases import Case
 from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.models import GenerationSettings
 from tunegate.open_model import open_model
-from tunegate.training import TrainJob
-from tunegate_suites import build_check
+from tunegate.training import TrainJob, checkpoints_of
 from tunegate_trainers import common, rewards, rlhf
 from tunegate_trainers.process import run
-from tunegate_trainers.rewards import Answer, Rewards, Scored
 from tunegate_trainers.settings import validate
 
 pytestmark = real_training
@@ -124,6 +123,32 @@ def test_the_same_seed_gives_the_same_weights(make_job: MakeJob, algorithm: str)
     assert weights(jobs[0]) == weights(jobs[1]) != weights(jobs[2])
 
 
+class Killed(LetterCheck):
+    """Judges twice for each step of training, and is killed in the fourth step; in ppo, in the second batch."""
+
+    def __init__(self, calls: int) -> None:
+        self.calls = calls
+
+    def judge(self, samples: Sequence[Any]) -> list[Any]:
+        self.calls -= 1
+        if self.calls == 0:
+            raise KeyboardInterrupt
+        return super().judge(samples)
+
+
+@pytest.mark.parametrize("algorithm", MOST)
+def test_a_training_that_was_killed_comes_to_the_same_weights(make_job: MakeJob, algorithm: str) -> None:
+    """From its checkpoint; ppo begins anew."""
+    whole, killed = (policy_job(make_job, algorithm, 4, name, args={"save_steps": 2}) for name in ("whole", "killed"))
+    trained(whole)
+    suite = FakeSuite(Killed(3 if algorithm == "ppo" else 7))
+    with pytest.raises(KeyboardInterrupt):
+        rlhf.train(replace(task_of(killed), open_suite=lambda ref: suite))  # pyright: ignore[reportArgumentType]
+    assert (checkpoints_of(killed) / "checkpoint-2").exists() == (algorithm != "ppo")
+    trained(killed)
+    assert weights(killed) == weights(whole)
+
+
 @pytest.mark.parametrize("algorithm", MOST)
 def test_an_adapter_goes_on_from_itself(make_job: MakeJob, algorithm: str) -> None:
     """The reference of an adapter that is trained on is that adapter, with all weights as with the adapter alone."""
@@ -157,49 +182,6 @@ def test_a_policy_that_runs_away_is_stopped_with_the_step(make_job: MakeJob, alg
 # --- rewards ---
 
 
-def answer(text: str, reference: str | None = "BRCA1") -> Answer:
-    return Answer(Case("a", "Which gene?", () if reference is None else (reference,)), text, "stop")
-
-
-def test_a_check_rewards_with_the_share_that_passes_or_with_its_value() -> None:
-    checks = [build_check(entry, Path()) for entry in ("exact", {"rougeL": {"min": 0.1}})]
-    share = rewards.by_checks(checks, None, "facts")
-    answers = [answer("BRCA1"), answer("it is BRCA1"), answer("none")]
-    assert [one.reward for one in share(answers)] == [1.0, 0.5, 0.0]
-    value = rewards.by_checks(checks, "rougeL", "facts")
-    assert [one.reward for one in value(answers)] == pytest.approx([1.0, 0.5, 0.0])
-
-
-def test_checks_that_cannot_reward_are_refused() -> None:
-    exact = build_check("exact", Path())
-    with pytest.raises(ConfigError, match=r"reward\.check: 'facts' has no check 'exat' \(did you mean 'exact'"):
-        rewards.by_checks([exact], "exat", "facts")
-    with pytest.raises(ConfigError, match="choice of 'facts' judges choices; a policy gives answers"):
-        rewards.by_checks([build_check("choice", Path())], None, "facts")
-    with pytest.raises(ConfigError, match="no check of 'facts' can fail"):
-        rewards.by_checks([build_check({"errors": {"report": ["empty"]}}, Path())], None, "facts")
-
-
-def scoring(*values: float | None) -> Callable[[Sequence[Answer]], Sequence[Scored]]:
-    return lambda answers: [Scored(value, "the judge was away") for value in values]
-
-
-def test_what_cannot_be_rewarded_is_no_zero() -> None:
-    some = Rewards(scoring(1.0, None, math.nan, math.inf), max_invalid=0.75)
-    assert some([answer("")] * 4) == [1.0, None, None, None]
-
-
-def test_too_many_without_reward_end_the_training() -> None:
-    never = Rewards(scoring(None, math.nan), max_invalid=0.5)
-    with pytest.raises(CannotJudge, match=r"no reward for 2 of 2 answers, more than .*max_invalid 0.5.*reward is nan"):
-        never([answer("")] * 2)
-    often = Rewards(scoring(1.0, None), max_invalid=0.4)
-    for _ in range(9):
-        often([answer("")] * 2)
-    with pytest.raises(CannotJudge, match=r"no reward for 10 of 20 answers.*the judge was away"):
-        often([answer("")] * 2)
-
-
 class Raises(LetterCheck):
     def judge(self, samples: Sequence[Any]) -> list[Any]:
         raise RuntimeError("the judge is down")
@@ -209,8 +191,6 @@ class Shy(LetterCheck):
     """Judges every second answer."""
 
     def judge(self, samples: Sequence[Any]) -> list[Any]:
-        from dataclasses import replace
-
         from tunegate.outcomes import Verdict
 
         findings = super().judge(samples)
@@ -224,7 +204,7 @@ def test_answers_that_no_check_could_judge_do_not_move_the_policy(make_job: Make
 
 
 def test_a_check_that_is_down_ends_the_training(make_job: MakeJob) -> None:
-    with pytest.raises(CannotJudge, match=r"no reward for 16 of 16 .* raised RuntimeError: the judge is down"):
+    with pytest.raises(CannotJudge, match=r"no reward for any of the 16 .* raised RuntimeError: the judge is down"):
         trained(policy_job(make_job, "rloo", 1), Raises())
 
 
@@ -261,7 +241,7 @@ def test_a_reward_model_rewards(make_job: MakeJob, tmp_path: Path, algorithm: st
 
 
 def test_a_reward_that_is_no_number_ends_the_training(make_job: MakeJob, tmp_path: Path) -> None:
-    with pytest.raises(CannotJudge, match=r"no reward for 16 of 16 answers.*the reward is nan"):
+    with pytest.raises(CannotJudge, match=r"no reward for any of the 16 answers.*the reward is no number"):
         trained(by_model(make_job, reward_model(tmp_path, nan=True)))
 
 

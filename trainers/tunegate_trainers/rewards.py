@@ -53,6 +53,7 @@ class Rewards:
         self.max_invalid = max_invalid
         self.seen = 0
         self.invalid = 0
+        self.last_fault = ""
 
     def __call__(self, answers: Sequence[Answer]) -> list[float | None]:
         """One reward per answer, None where there is none; raises CannotJudge when these are too many."""
@@ -60,11 +61,13 @@ class Rewards:
         faults = [one.reason for one in scored if one.reward is None]
         self.seen += len(scored)
         self.invalid += len(faults)
-        too_many = self.seen >= SEEN_BEFORE_GIVING_UP and self.invalid > self.max_invalid * self.seen
-        if faults and (too_many or len(faults) == len(scored)):
+        self.last_fault = faults[-1] if faults else self.last_fault
+        if faults and len(faults) == len(scored):
+            raise CannotJudge(f"no reward for any of the {len(scored)} answers of a step: {self.last_fault}")
+        if self.seen >= SEEN_BEFORE_GIVING_UP and self.invalid > self.max_invalid * self.seen:
             raise CannotJudge(
                 f"no reward for {self.invalid} of {self.seen} answers, more than options.max_invalid "
-                f"{self.max_invalid:g} allows: {faults[-1]}"
+                f"{self.max_invalid:g} allows: {self.last_fault}"
             )
         return [one.reward for one in scored]
 
@@ -135,4 +138,4 @@ def _of_findings(findings: Sequence[Finding], name: str | None) -> Scored:
 def _finite(scored: Scored) -> Scored:
     if scored.reward is None or math.isfinite(scored.reward):
         return scored
-    return Scored(None, f"the reward is {scored.reward}")
+    return Scored(None, "the reward is no number")
