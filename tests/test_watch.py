@@ -199,3 +199,17 @@ def test_a_killed_training_goes_on_with_the_looks_that_it_had(make_job: MakeJob,
     assert losses(again) == losses(log)
     assert resumed["watch"] == summary["watch"]
     assert weights(Path(job.output)) == weights(Path(whole.output))
+
+
+def test_it_may_look_by_epochs(make_job: MakeJob, suite: Suite) -> None:
+    args = {name: value for name, value in STEPS.items() if name != "max_steps"} | {"num_train_epochs": 2}
+    job = watching(make_job(rows=ROWS, args=args), suite, every_steps=None, every_epochs=0.67)  # of 3 steps
+    log, _ = run(job, lambda ref: suite)
+    assert [step for step, _ in looks(log)] == [2, 4, 6]
+
+
+def test_a_model_that_has_learnt_nothing_yet_is_not_stopped(make_job: MakeJob, suite: Suite) -> None:
+    job = watching(make_job(rows=ROWS, args=STEPS | {"max_steps": 4}), suite, every_steps=1, stop_after=1)
+    _, summary = run(job, lambda ref: scripted({}, suite))
+    watched = summary["watch"]
+    assert (watched["looks"], watched["best_step"], watched["stopped_at"], watched["kept_step"]) == (4, None, None, 4)

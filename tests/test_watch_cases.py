@@ -85,6 +85,7 @@ def run_day() -> Any:
         ("gate: fact, every_steps: 5", r"stages\[0\]\.watch\.gate: no suite is named 'fact' .did you mean 'facts'"),
         ("gate: facts, every_steps: 5, draw: 30", r"watch\.draw: facts: .* cases are watched .* or watch fewer"),
         ("gate: facts, every_steps: 0", r"watch\.every_steps"),
+        ("gate: facts, every_steps: 2, every_epochs: 1.0", r"watch: say how often: every_steps or every_epochs"),
     ],
 )
 def test_a_watch_that_cannot_be_is_refused_before_training(pipeline: Path, watch: str, message: str) -> None:

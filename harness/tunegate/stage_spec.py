@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from tunegate.data_spec import DataSpec
 from tunegate.methods import MethodName
 from tunegate.retrain_spec import RetrainSpec
-from tunegate.spec import Spec, Template, path_only
+from tunegate.spec import Fraction, Spec, Template, path_only
 
 
 class LastLayersSpec(Spec):
@@ -19,6 +19,16 @@ class LastLayersSpec(Spec):
     """So many transformer layers, counted from the output; what lies above them is trained too."""
     unfreeze_every: Annotated[int, Field(ge=1)] | None = None
     """Gradual unfreezing: begin with the last layer alone and add one every so many steps."""
+
+
+def _trained_kind(value: Any) -> str:
+    return "full" if isinstance(value, str) else "layers"
+
+
+Trained = Annotated[
+    Annotated[Literal["full"], Tag("full")] | Annotated[LastLayersSpec, Tag("layers")], Discriminator(_trained_kind)
+]
+"""Told apart by their form, so that an error is about the one that was meant."""
 
 
 class LauncherSpec(Spec):
@@ -42,12 +52,20 @@ class WatchSpec(Spec):
 
     gate: str
     """The suite; only its working cases are asked, none of those that a gate of this stage draws later."""
-    every_steps: Annotated[int, Field(ge=1)]
+    every_steps: Annotated[int, Field(ge=1)] | None = None
+    every_epochs: Fraction | None = None
+    """In place of `every_steps`; 0.5 is twice an epoch."""
     draw: Annotated[int, Field(ge=1)] = 20
     stop_after: Annotated[int, Field(ge=1)] | None = None
     """Stop when so many looks in a row brought nothing better. Default: train to the end."""
     keep_best: bool = True
     """The model of the best look is the attempt's, not the last one."""
+
+    @model_validator(mode="after")
+    def _paced(self) -> Self:
+        if (self.every_steps is None) == (self.every_epochs is None):
+            raise ValueError("say how often: every_steps or every_epochs, one of the two")
+        return self
 
 
 class StageSpec(Spec):
@@ -66,7 +84,7 @@ class StageSpec(Spec):
     `peft` the weights themselves are trained."""
     args: dict[str, Any] = {}
     """Options of TRL's config class, passed on unchanged."""
-    train: Literal["full"] | LastLayersSpec | None = None
+    train: Trained | None = None
     """Which of the model's own weights are trained: `full`, as without `peft` anyway, or the upper layers only."""
     launcher: LauncherSpec | None = None
     curriculum: CurriculumSpec | None = None

@@ -41,7 +41,7 @@ class AttemptView:
 
 @dataclass(frozen=True, slots=True)
 class StageView:
-    """One stage; `losses` holds (attempt, points of (step, loss)) for every attempt that logged one, and `looks` those of
+    """One stage; `losses` holds (attempt, points of (step, loss)) for every attempt that logged one, `looks` the same of
     the pass rate of a gate that was watched."""
 
     record: StageRecord

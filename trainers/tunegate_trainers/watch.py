@@ -46,7 +46,7 @@ class Look:
 
 
 class GateWatch(TrainerCallback):
-    """Asks `cases` of a suite every `every_steps` steps and at the end; `spec` is `TrainJob.watch`.
+    """Asks cases of a suite every so many steps, or parts of an epoch, and at the end, as `TrainJob.watch` says.
 
     The looks are read from the trainer's own log, so that a training which was killed goes on with those it had.
     """
@@ -58,7 +58,8 @@ class GateWatch(TrainerCallback):
             )
         spec = task.job.watch or {}
         self.suite = task.suite(spec["gate"])
-        self.every_steps, self.stop_after = spec["every_steps"], spec.get("stop_after")
+        self.every_steps, self.every_epochs = spec.get("every_steps"), spec.get("every_epochs")
+        self.stop_after = spec.get("stop_after")
         self.tokenizer = tokenizer
         asked = {case.id: case for case in self.suite.cases}
         self.cases = [asked[case_id] for case_id in spec["case_ids"]]
@@ -66,7 +67,7 @@ class GateWatch(TrainerCallback):
         self.stopped = False
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
-        if state.global_step % self.every_steps == 0:
+        if state.global_step % self._steps_between(state) == 0:
             self._look(state, model)
             self.stopped = self._nothing_better(looks_of(state.log_history))
             control.should_training_stop = control.should_training_stop or self.stopped
@@ -74,6 +75,11 @@ class GateWatch(TrainerCallback):
     def on_train_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         if state.global_step not in {look.step for look in looks_of(state.log_history)}:
             self._look(state, model)
+
+    def _steps_between(self, state: Any) -> int:
+        if self.every_steps is not None:
+            return self.every_steps
+        return max(1, round(self.every_epochs * state.max_steps / state.num_train_epochs))
 
     def _look(self, state: Any, model: Any) -> None:
         before = best_of(looks_of(state.log_history))
@@ -179,8 +185,15 @@ def looks_of(log: Sequence[Mapping[str, Any]]) -> list[Look]:
 
 
 def best_of(looks: Sequence[Look]) -> Look | None:
-    """The first of the best looks that count: more training that brings nothing is no better."""
-    return max((look for look in looks if not look.fault), key=lambda look: (look.rate, -look.step), default=None)
+    """The first of the best looks that count: more training that brings nothing is no better.
+
+    A look at which nothing passed is no best: it tells a model that has learnt nothing yet from none.
+    """
+    return max(
+        (look for look in looks if not look.fault and look.passed),
+        key=lambda look: (look.rate, -look.step),
+        default=None,
+    )
 
 
 class _BestWeights:
