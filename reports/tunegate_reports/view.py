@@ -41,8 +41,8 @@ class AttemptView:
 
 @dataclass(frozen=True, slots=True)
 class StageView:
-    """One stage; `losses` holds (attempt, points of (step, loss)) for every attempt that logged one, `looks` the same of
-    the pass rate of a gate that was watched."""
+    """One stage; `losses` holds (attempt, points of (step, loss)) for every attempt that logged one, `looks` the pass
+    rates of a gate that was watched, in the same way."""
 
     record: StageRecord
     attempts: tuple[AttemptView, ...]
