@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.fake_pipeline import PIPELINE, load, write_pipeline
 from tests.tiny_model import make_tiny_model
 from tests.trainer_jobs import ARGS, LORA, MakeJob, real_training, task_of
 from tunegate.exceptions import ConfigError
@@ -118,3 +119,17 @@ def test_a_model_without_a_list_of_layers_is_told() -> None:
 
     with pytest.raises(ConfigError, match=r"a Linear has no list of layers; use `train: full`"):
         freezing.layers_of(Linear(2, 2))
+
+
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        ("{last_n_layers: 0}", r"train\.last_n_layers: should be greater than or equal to 1, got 0"),
+        ("{last_layers: 3}", r"train\.last_layers: unknown key \(did you mean 'last_n_layers'"),
+        ("ful", r"train: should be 'full', got 'ful'"),
+    ],
+)
+def test_an_error_is_about_the_form_that_was_meant(tmp_path: Path, train: str, message: str) -> None:
+    path = write_pipeline(tmp_path / "p", PIPELINE.replace("method: sft\n", f"method: sft\n    train: {train}\n"))
+    with pytest.raises(ConfigError, match=message):
+        load(path)

@@ -22,13 +22,14 @@ class LastLayersSpec(Spec):
 
 
 def _trained_kind(value: Any) -> str:
-    return "full" if isinstance(value, str) else "layers"
+    return "train[full]" if isinstance(value, str) else "train[layers]"
 
 
 Trained = Annotated[
-    Annotated[Literal["full"], Tag("full")] | Annotated[LastLayersSpec, Tag("layers")], Discriminator(_trained_kind)
+    Annotated[Literal["full"], Tag("train[full]")] | Annotated[LastLayersSpec, Tag("train[layers]")],
+    Discriminator(_trained_kind),
 ]
-"""Told apart by their form, so that an error is about the one that was meant."""
+"""Told apart by their form, so that an error is about the one that was meant; `read_spec` hides tags with brackets."""
 
 
 class LauncherSpec(Spec):
