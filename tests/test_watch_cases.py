@@ -11,6 +11,7 @@ import pytest
 from fake_pipeline import PIPELINE, carry_out, load, tools, trainer, write_pipeline
 from test_run import edit
 
+from tunegate.cli import main
 from tunegate.evidence import check_promotable
 from tunegate.exceptions import ConfigError, Tampered
 from tunegate.fingerprint import fingerprint
@@ -92,3 +93,10 @@ def test_a_watch_that_cannot_be_is_refused_before_training(pipeline: Path, watch
     edit(pipeline, "gate: facts, every_steps: 5, draw: 4", watch)
     with pytest.raises(ConfigError, match=message):
         load(pipeline)
+
+
+def test_check_says_what_no_gate_asks(pipeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(pipeline)]) == 0
+    assert (
+        "note: stage sft watches 4 cases of facts; these and their groups, 4, no gate asks" in capsys.readouterr().out
+    )

@@ -65,6 +65,7 @@ def _stage_facts(pipeline: Pipeline, stage: Stage) -> dict[str, Any]:
             name: supported_attempts(pipeline.suites[name].bank, gate.plan) for name, gate in gates.items()
         },
         "retention": {name: asdict(terms) for name, terms in pipeline.retention(stage).items()},
+        "watched": watched.to_json() if (watched := pipeline.watched.get(stage.name)) else None,
     }
 
 
@@ -109,6 +110,10 @@ def print_check(facts: dict[str, Any]) -> None:
             f"stage {name}: {stage['method']} on {stage['rows']} rows, at most {stage['max_attempts']} attempts; "
             f"gates: {', '.join(stage['gates'])}{kept}"
         )
+        if stage["watched"]:
+            asked, away = len(stage["watched"]["case_ids"]), len(stage["watched"]["reserved"])
+            gate = stage["watched"]["gate"]
+            show(f"note: stage {name} watches {asked} cases of {gate}; these and their groups, {away}, no gate asks")
         if stage["left_out"]:
             left = ", ".join(f"{why} {rows:,}" for why, rows in stage["left_out"].items())
             show(f"note: stage {name}: `prepare` leaves out rows: {left}; `tunegate data {facts['file']}` names them")
