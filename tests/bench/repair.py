@@ -1,7 +1,7 @@
 """Does a repair beat plain extra epochs? The same amount of training text for all arms, the same held-out cases.
 
-`python -m tests.bench.repair FOLDER [--seeds 1] [--only ARM]` trains what is not yet done in FOLDER and prints a table for
-docs/training.md: SmolLM2 on 96 rows of the shipped genes, of which `not inherited` is a rare class.
+`python -m tests.bench.repair FOLDER [--seeds 1] [--only ARM]` trains what is not yet done in FOLDER and prints a table:
+SmolLM2 on 96 rows of the shipped genes, of which `not inherited` is a rare class.
 """
 
 from __future__ import annotations
