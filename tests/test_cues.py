@@ -17,8 +17,14 @@ from scipy.stats import pearsonr
 
 from tunegate.cli import main
 from tunegate.exceptions import ConfigError
+from tunegate.files import resolve
+from tunegate.pipeline import load_pipeline
+from tunegate.rows import read_rows
+from tunegate.starter import examples
+from tunegate_suites import build_check
 from tunegate_suites.cue_data import CueRequest, make_cue_data
 from tunegate_suites.cues import Marked, biased, detector, in_present_tense, most_rows, phi, two_means
+from tunegate_trainers import validate
 
 Capture = pytest.CaptureFixture[str]
 
@@ -270,3 +276,30 @@ def test_a_run_without_cued_cases_has_no_report(claims: Path, capsys: Capture) -
     main(["gate", "--responses", "a.jsonl", "--suite", "plain.yaml", "--run", "plain"])
     assert main(["suite", "cue-report", "plain", "--positive", "true"]) == 2
     assert "plain: no gate asked cases with the tag has_cue" in capsys.readouterr().err
+
+
+# --- what ships ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "strength"), [("length-1", 800, 1.0), ("length-0", 800, 0.0), ("gate", 864, 0.0)]
+)
+def test_the_shipped_claims_have_the_cue_that_their_name_says(name: str, rows: int, strength: float) -> None:
+    claims = list(read_rows(resolve(f"package:tunegate_suites/data/creak/{name}.jsonl", Path())))
+    pairs = [(row["label"] == "true", row["has_cue"] == "yes") for _, row in claims]
+    assert (len(pairs), phi(pairs)) == (rows, strength)
+    assert all(
+        (row["cue"] == "agrees") == (positive == cue) for (_, row), (positive, cue) in zip(claims, pairs, strict=True)
+    )
+    short = max(len(row["sentence"].split()) for _, row in claims if row["has_cue"] == "no")
+    assert short < min(len(row["sentence"].split()) for _, row in claims if row["has_cue"] == "yes")
+
+
+def test_both_pipelines_of_the_example_train_on_the_same_rows() -> None:
+    folder = examples()["spurious-cue"]
+    plain, explained = (
+        load_pipeline(folder / name, build_check, validate) for name in ("tunegate.yaml", "explain.yaml")
+    )
+    assert plain.suites["claims"].sha256 == explained.suites["claims"].sha256
+    rows = [[(one.prompt, one.wanted) for one in each.stages[0].data.examples] for each in (plain, explained)]
+    assert rows[0] == rows[1]
