@@ -33,7 +33,7 @@ NAMED = 5
 REPAIRED = 3
 """Kinds that a repair favours at once: more would each get little."""
 
-DIVERGED = ("diverged", "nan", "not finite", "is inf")
+DIVERGED = ("diverged", "is nan", "not finite", "is inf")
 OUT_OF_MEMORY = "out of memory"
 
 
