@@ -19,7 +19,8 @@ from tunegate.cases import Case
 from tunegate.event_log import RunLog
 from tunegate.fingerprint import fingerprint
 from tunegate.models import ScriptedModel
-from tunegate.pipeline import Pipeline, load_pipeline
+from tunegate.pipeline import Pipeline
+from tunegate.pipeline_file import load_pipeline
 from tunegate.record import RunRecord
 from tunegate.run import PipelineRun
 from tunegate.stage_run import Tools

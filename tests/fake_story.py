@@ -19,7 +19,7 @@ from tunegate.event_log import RunLog
 from tunegate.fingerprint import fingerprint
 from tunegate.models import ScriptedModel
 from tunegate.outcomes import Finding, Outcome, Verdict
-from tunegate.pipeline import load_pipeline
+from tunegate.pipeline_file import load_pipeline
 from tunegate.record import RunRecord
 from tunegate.run import PipelineRun
 from tunegate_suites import build_check

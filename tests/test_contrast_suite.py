@@ -19,7 +19,7 @@ from tunegate.exceptions import ConfigError
 from tunegate.files import resolve
 from tunegate.models import Response, ScriptedModel
 from tunegate.outcomes import Outcome
-from tunegate.pipeline import suite_place
+from tunegate.pipeline_file import suite_place
 from tunegate.runner import ask_samples
 from tunegate.suites import Suite, load_suite
 from tunegate_suites import build_check

@@ -18,7 +18,7 @@ from scipy.stats import pearsonr
 from tunegate.cli import main
 from tunegate.exceptions import ConfigError
 from tunegate.files import resolve
-from tunegate.pipeline import load_pipeline
+from tunegate.pipeline_file import load_pipeline
 from tunegate.rows import read_rows
 from tunegate.starter import examples
 from tunegate_suites import build_check

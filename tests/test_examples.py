@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tunegate.leak_guard import drop_leaks, leaks_of
-from tunegate.pipeline import load_pipeline
+from tunegate.pipeline_file import load_pipeline
 from tunegate.starter import examples
 from tunegate_suites import build_check
 from tunegate_trainers import validate

@@ -149,9 +149,7 @@ def test_a_reward_that_is_not_there_is_named(path: Path, old: str, new: str, mes
 def test_a_pipeline_ends_with_a_model_to_go_on_with(path: Path) -> None:
     lines = PIPELINE.splitlines(keepends=True)
     path.write_text("".join(line for line in lines if "name: align" not in line))
-    with pytest.raises(
-        ConfigError, match="'taste', whose method reward makes no model to go on with"
-    ):
+    with pytest.raises(ConfigError, match="'taste', whose method reward makes no model to go on with"):
         load(path)
 
 

@@ -17,7 +17,7 @@ from tunegate.evidence import NotPromotable, check_gates
 from tunegate.exceptions import ConfigError
 from tunegate.fingerprint import fingerprint
 from tunegate.outcomes import Verdict
-from tunegate.pipeline import load_pipeline
+from tunegate.pipeline_file import load_pipeline
 from tunegate.record import RunRecord, read_run
 from tunegate.registry import promote, verify
 from tunegate.run import PipelineRun

@@ -27,7 +27,8 @@ from tunegate.leakage import Leak
 from tunegate.metering import MeteredModel
 from tunegate.models import Model
 from tunegate.outcomes import Verdict
-from tunegate.pipeline import Pipeline, load_pipeline, suite_place
+from tunegate.pipeline import Pipeline
+from tunegate.pipeline_file import load_pipeline, suite_place
 from tunegate.plan_command import plan as describe_plans
 from tunegate.plan_override import override
 from tunegate.plans import GatePlan

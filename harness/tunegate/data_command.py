@@ -18,7 +18,7 @@ from tunegate.data_spec import DataSpec
 from tunegate.data_words import card_lines
 from tunegate.exceptions import CannotJudge, ConfigError, nearest
 from tunegate.methods import METHODS
-from tunegate.pipeline import model_place
+from tunegate.pipeline_file import model_place
 from tunegate.rows import Row, read_rows
 from tunegate.schema import PipelineSpec
 from tunegate.spec import read_spec

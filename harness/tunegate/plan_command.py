@@ -12,7 +12,7 @@ from tunegate.check_command import supported_attempts
 from tunegate.checks import CheckBuilder
 from tunegate.console import show, show_json
 from tunegate.exceptions import ConfigError, nearest
-from tunegate.pipeline import load_pipeline
+from tunegate.pipeline_file import load_pipeline
 from tunegate.plan_plot import plot
 from tunegate.plans import MAX_DRAW, RATES, CurvePoint, GatePlan, PlanKind, PlanRule, Risk, any_of, curve
 from tunegate.sampling import DrawPlan, SequentialPlan, bank_acceptance_probability

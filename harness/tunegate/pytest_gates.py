@@ -25,7 +25,7 @@ from tunegate.gate_function import GateMark
 from tunegate.gate_run import FOLDER, GateRequest, GateRunResult, is_decided, read_result, run_gate
 from tunegate.models import Model
 from tunegate.outcomes import Outcome
-from tunegate.pipeline import suite_place
+from tunegate.pipeline_file import suite_place
 from tunegate.plan_override import override
 from tunegate.plans import GatePlan
 from tunegate.pytest_ledger import SESSION

@@ -17,7 +17,8 @@ from tunegate.launching import LAUNCHED
 
 def open_suite(ref: Mapping[str, Any]) -> Any:
     """The `Suite` that a job refers to (`pipeline.SuiteRef` as JSON); raises Tampered when it is no longer that."""
-    from tunegate.pipeline import SuiteRef, open_suite_ref
+    from tunegate.pipeline import SuiteRef
+    from tunegate.pipeline_file import open_suite_ref
     from tunegate_suites import build_check
 
     return open_suite_ref(SuiteRef(**ref), build_check)

@@ -15,7 +15,7 @@ import yaml
 from tunegate.checks import CheckBuilder
 from tunegate.exceptions import CannotJudge, ConfigError, nearest
 from tunegate.files import resolve, sha256_of
-from tunegate.pipeline import suite_place
+from tunegate.pipeline_file import suite_place
 from tunegate.rows import Row, read_rows
 from tunegate.spec import read_spec
 from tunegate.suite_spec import SuiteSpec

@@ -1,0 +1,242 @@
+"""The pipeline file read: everything that it names is loaded, validated and hashed before anything is trained."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from datetime import date
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from tunegate.checks import CheckBuilder
+from tunegate.curriculum import with_difficulty
+from tunegate.data_prepare import PrepareTools, load_prepared
+from tunegate.exceptions import ConfigError, Tampered, nearest
+from tunegate.files import resolve
+from tunegate.launching import check_config, config_sha256
+from tunegate.methods import METHODS
+from tunegate.own_answers import check_own_answers
+from tunegate.pipeline import Pipeline, Stage, SuiteRef, reward_of
+from tunegate.retrain import args_set_by, first_settings
+from tunegate.schema import PipelineSpec
+from tunegate.search import require_optuna
+from tunegate.seeds import derived_seed
+from tunegate.spec import read_spec
+from tunegate.stage_spec import StageSpec
+from tunegate.suite_spec import SuiteSpec
+from tunegate.suites import Suite, check_bank, load_suite, make_suite
+from tunegate.token_lengths import local_tokens
+from tunegate.training_data import TrainingData
+from tunegate.waivers import Waiver, read_waivers
+from tunegate.watched import Watched, draw_watched, reserve
+from tunegate.yaml_file import KeyPath, YamlFile, load_yaml
+
+StageValidator = Callable[[StageSpec], None]
+"""Checks what a stage says of its training before anything is trained; raises ConfigError."""
+
+BUILTIN = "package:tunegate_suites/data"
+
+
+def accept_any_stage(stage: StageSpec) -> None:
+    """The validator for tests and for installs without the extra 'train'."""
+
+
+def load_pipeline(
+    path: Path, build_check: CheckBuilder, validate_stage: StageValidator = accept_any_stage, today: date | None = None
+) -> Pipeline:
+    """Load a pipeline file with all it names; raises ConfigError before anything is trained.
+
+    Waivers are held against `today`. They are no part of the pipeline's hash: they come when a run has failed.
+    """
+    reading = _Reading(path, build_check, validate_stage)
+    spec, base_dir = reading.spec, path.parent
+    stages = tuple(reading.stage(index, stage) for index, stage in enumerate(spec.stages))
+    return Pipeline(
+        name=spec.name,
+        path=path,
+        model=model_place(spec.model, base_dir),
+        seed=spec.seed,
+        suites=reading.suites,
+        stages=stages,
+        promote_to=spec.promote.to if spec.promote else None,
+        registry=resolve(spec.promote.registry, base_dir) if spec.promote else None,
+        sha256=_sha256(reading.file, reading.suites.values(), stages),
+        leakage=spec.leakage,
+        max_drop=spec.retention.max_drop,
+        waivers=_waivers(spec, base_dir, today or date.today()),
+        watched=reading.watched,
+    )
+
+
+class _Reading:
+    """A pipeline file being read; every error names the file, the line and the key at fault."""
+
+    def __init__(self, path: Path, build_check: CheckBuilder, validate_stage: StageValidator) -> None:
+        self.file = load_yaml(path)
+        self.spec = read_spec(PipelineSpec, self.file)
+        self.base_dir = path.parent
+        self.validate_stage = validate_stage
+        self.preparing = PrepareTools(local_tokens(model_place(self.spec.model, self.base_dir)))
+        self.suites = {name: _suite(name, entry, self.file, build_check) for name, entry in self.spec.suites.items()}
+        self.watched = self._watched()
+        self.suites = reserve(self.suites, self.watched.values())
+
+    def stage(self, index: int, spec: StageSpec) -> Stage:
+        """A stage with its data, all that it says checked."""
+        keys: KeyPath = ("stages", index)
+        for position, gate in enumerate(spec.gates):
+            self._check_suite(gate, (*keys, "gates", position))
+        self._checked(keys, lambda: self.validate_stage(_at_first_attempt(spec)))
+        self._checked((*keys, "data"), lambda: check_own_answers(spec, self.suites))
+        self._check_reward(spec, (*keys, "options", "reward"))
+        spec = _with_launch_file(spec, self.base_dir)
+        data = self._data(spec)
+        self._check_ladders(spec, data, keys)
+        self._check_banks(spec, (*keys, "gates"))
+        general = spec.retrain.replay_data
+        replay = None if general is None else load_prepared(general, spec.method, self.base_dir, self.preparing)
+        return Stage(spec, data, replay)
+
+    def _data(self, stage: StageSpec) -> TrainingData:
+        data = load_prepared(stage.data, stage.method, self.base_dir, self.preparing)
+        if stage.curriculum is not None and stage.curriculum.by != "loss":
+            return with_difficulty(data, stage.data, stage.curriculum.by, self.base_dir)
+        return data
+
+    def _checked(self, keys: KeyPath, check: Callable[[], None]) -> None:
+        try:
+            check()
+        except ConfigError as error:
+            raise self.file.error(keys, str(error)) from error
+
+    def _check_suite(self, name: str, keys: KeyPath) -> None:
+        if name not in self.suites:
+            raise self.file.error(keys, f"no suite is named {name!r}{nearest(name, self.suites)}")
+
+    def _check_reward(self, stage: StageSpec, keys: KeyPath) -> None:
+        """What `options: {reward: …}` names must be there: a suite, or an earlier stage that trains a reward model."""
+        scorer, asked = reward_of(stage.options)
+        earlier = takewhile(lambda other: other.name != stage.name, self.spec.stages)
+        scorers = [other.name for other in earlier if METHODS[other.method].role == "scorer"]
+        if scorer is not None and scorer not in scorers:
+            message = f"no earlier stage of method reward is named {scorer!r}{nearest(scorer, scorers)}"
+            raise self.file.error((*keys, "stage"), message)
+        if asked is not None:
+            self._check_suite(asked, (*keys, "suite"))
+        if "model" in (stage.options.get("reward") or ()):
+            message = "name the stage that trains it: a reward model must pass its own gate first, and be on the record"
+            raise self.file.error((*keys, "model"), message)
+
+    def _check_ladders(self, stage: StageSpec, data: TrainingData, keys: KeyPath) -> None:
+        rows, available = stage.retrain.rows or [], len(data.examples)
+        if rows and rows[-1] > available:
+            message = f"{rows[-1]} rows are asked for, {data.path.name} has {available}"
+            raise self.file.error((*keys, "retrain", "rows"), message)
+        if stage.retrain.search == "optuna":
+            require_optuna()
+        for setting, ladder in args_set_by(stage.retrain).items():
+            if setting in stage.args:
+                raise self.file.error((*keys, "args", setting), f"also set by `retrain.{ladder}`; give one of the two")
+
+    def _check_banks(self, stage: StageSpec, keys: KeyPath) -> None:
+        """Every gate must be able to judge a first attempt, under the plan that all attempts call for."""
+        if all(self.suites[gate].retention is not None for gate in stage.gates):
+            raise self.file.error(keys, "retention suites alone decide nothing; name a suite that is to be passed")
+        for position, gate in enumerate(stage.gates):
+            suite = self.suites[gate]
+            try:
+                check_bank(suite.bank, suite.rule.resolve(stage.retrain.max_attempts))
+            except ConfigError as error:
+                raise self.file.error((*keys, position), f"{gate}: {error}") from error
+
+    def _watched(self) -> dict[str, Watched]:
+        """What each stage watches while it trains; raises ConfigError for a gate that is not there or too small."""
+        watched: dict[str, Watched] = {}
+        for index, stage in enumerate(self.spec.stages):
+            if stage.watch is None:
+                continue
+            keys: KeyPath = ("stages", index, "watch")
+            gate, draw = stage.watch.gate, stage.watch.draw
+            if METHODS[stage.method].role == "baseline":
+                raise self.file.error(keys, f"{stage.method} trains nothing that could be watched; leave it out")
+            self._check_suite(gate, (*keys, "gate"))
+            seed = derived_seed(self.spec.seed, stage.name, "watch")
+            watched[stage.name] = draw_watched(gate, self.suites[gate], draw, seed)
+            left = reserve(self.suites, watched.values())[gate]
+            try:
+                check_bank(left.bank, left.plan)
+            except ConfigError as error:
+                away = f"{len(left.reserved)} cases are watched in training, with all of their groups, and"
+                raise self.file.error((*keys, "draw"), f"{gate}: {away} {error}; or watch fewer") from error
+        return watched
+
+
+def _at_first_attempt(stage: StageSpec) -> StageSpec:
+    """The stage with what its ladders set, so that these settings are checked as its own are."""
+    return stage.model_copy(update={"args": {**stage.args, **first_settings(stage.retrain).args()}})
+
+
+def _with_launch_file(stage: StageSpec, base_dir: Path) -> StageSpec:
+    """The stage with the configuration of its launcher found and looked at."""
+    if stage.launcher is None or stage.launcher.config_file is None:
+        return stage
+    path = resolve(stage.launcher.config_file, base_dir)
+    check_config(path)
+    return stage.model_copy(update={"launcher": stage.launcher.model_copy(update={"config_file": str(path)})})
+
+
+def _waivers(spec: PipelineSpec, base_dir: Path, today: date) -> tuple[Waiver, ...]:
+    if spec.waivers is None:
+        return ()
+    return read_waivers(resolve(spec.waivers, base_dir), {stage.name: stage.gates for stage in spec.stages}, today)
+
+
+def _sha256(file: YamlFile, suites: Iterable[Suite], stages: Iterable[Stage]) -> str:
+    """The hash of the file, every suite, every data set, and the configuration of every launcher."""
+    digest = hashlib.sha256(
+        json.dumps(_without_waivers(file.data), sort_keys=True, default=str).encode(errors="replace")
+    )
+    stages = list(stages)
+    data_sets = [data for stage in stages for data in (stage.data, stage.replay) if data is not None]
+    launched = [config_sha256(stage.spec.launcher) for stage in stages]
+    for sha256 in (*(suite.sha256 for suite in suites), *(data.sha256 for data in data_sets), *launched):
+        digest.update(sha256.encode())
+    return digest.hexdigest()
+
+
+def _without_waivers(data: Any) -> dict[str, Any]:
+    return {key: value for key, value in data.items() if key != "waivers"}
+
+
+def _suite(name: str, entry: str | dict[str, Any], file: YamlFile, build_check: CheckBuilder) -> Suite:
+    if isinstance(entry, str):
+        return load_suite(suite_place(entry, file.path.parent), build_check)
+    keys = ("suites", name)
+    spec = read_spec(SuiteSpec, file, keys, entry)
+    return make_suite(spec, spec.name or name, file, keys, build_check)
+
+
+def open_suite_ref(ref: SuiteRef, build_check: CheckBuilder) -> Suite:
+    """The suite that is referred to; raises Tampered when another lies there by now."""
+    file = load_yaml(Path(ref.pipeline))
+    suite = _suite(ref.name, read_spec(PipelineSpec, file).suites[ref.name], file, build_check)
+    if suite.sha256 != ref.sha256:
+        raise Tampered(f"{ref.pipeline}: suite {ref.name!r} changed since the run began")
+    return suite
+
+
+def suite_place(entry: str, base_dir: Path) -> Path:
+    """The path of a suite file; `builtin:NAME` is one that ships with Tunegate."""
+    if entry.startswith("builtin:"):
+        return resolve(f"{BUILTIN}/{entry.removeprefix('builtin:')}.yaml", base_dir)
+    return resolve(entry, base_dir)
+
+
+def model_place(model: str, base_dir: Path) -> str:
+    """A model folder or file relative to the pipeline file; anything else (a hub id, `package:…`) is left as it is."""
+    if model.startswith(("package:", "http://", "https://")):
+        return model
+    local = resolve(model, base_dir)
+    return str(local) if local.exists() or model.startswith((".", "/", "~")) else model
