@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import write_jsonl
-from fake_pipeline import SUITE, attempt_of, carry_out, load, tools, trainer, write_pipeline
+from fake_pipeline import SUITE, attempt_of, carry_out, load, luck_of, tools, trainer, write_pipeline
 
 from tunegate.evidence import attest, check_gates, recheck_all
 from tunegate.exceptions import ConfigError, Tampered
@@ -84,10 +84,56 @@ def test_a_baseline_is_asked_whole_and_holds_nothing_up(path: Path) -> None:
 def test_a_step_must_not_fall_behind_the_baseline(path: Path) -> None:
     """The baseline answers all five; a step that answers four passes its gate, and is not worth its training."""
     run = carry_out(path, tools({**SKILLS, "shots#1": 1.0, "sft#1": 0.85, "sft#2": 0.85, "sft#3": 0.85}))
-    kept = [attempt.gates.get(gate_key("facts", "retention")) for attempt in run.stages["sft"].attempts.values()]
+    kept = [attempt.gates.get(gate_key("facts", "worth")) for attempt in run.stages["sft"].attempts.values()]
     assert run.verdict is not Verdict.PASS
     assert any(gate is not None and gate.verdict is Verdict.FAIL for gate in kept)
     assert all(gate.against["stage"] == "shots" for gate in kept if gate is not None and gate.against)
+
+
+def easy_then(path: Path, stages: str) -> Path:
+    """A pipeline whose suite `easy` is answered by a model that has forgotten most facts."""
+    path.write_text(
+        f"""\
+name: small
+model: base
+suites:
+  facts: {SUITE}
+  easy: {SUITE.replace("cases.jsonl", "easy.jsonl")}
+stages:
+{stages}"""
+    )
+    ids = [f"e{i}" for i in range(400)]
+    rows = [{"id": i, "prompt": f"easy {i}?", "reference": f"{i}!"} for i in ids if luck_of(i) < 0.3]
+    write_jsonl(path.parent / "easy.jsonl", rows)
+    return path
+
+
+def test_a_baseline_takes_no_retention_away(path: Path) -> None:
+    """Between a step and the next one, a poor baseline on the same suite must not become what the next is held to."""
+    easy_then(
+        path,
+        """\
+  - {name: sft, method: sft, data: train.jsonl, gates: [facts]}
+  - {name: shots, method: fewshot, data: train.jsonl, gates: [facts]}
+  - {name: align, method: dpo, data: pairs.jsonl, gates: [easy], retrain: {max_attempts: 1}}
+""",
+    )
+    run = carry_out(path, tools({"sft#1": 1.0, "shots#1": 0.0, "align#1": 0.31}))
+    gates = run.stages["align"].attempts[1].gates
+    assert run.verdict is Verdict.FAIL
+    assert gates[gate_key("facts", "retention")].verdict is Verdict.FAIL
+    assert gates[gate_key("facts", "worth")].verdict is Verdict.PASS
+
+
+def test_every_later_step_is_held_against_the_baseline(path: Path) -> None:
+    """Also where an earlier step, which forgives five points, was asked the same suite."""
+    run = carry_out(path, tools(SKILLS))
+    gates = run.stages["align"].attempts[1].gates
+    against = {key: gate.against["stage"] for key, gate in gates.items() if gate.against}
+    assert against == {gate_key("facts", "retention"): "sft", gate_key("facts", "worth"): "shots"}
+    assert gates[gate_key("facts", "worth")].terms["max_drop"] == 0.0
+    attested = {gate["gate"] for gate in attest(run, check_gates(run))["gates"]}
+    assert gate_key("facts", "worth") in attested
 
 
 def test_a_scorer_must_pass_its_own_gate_and_is_asked_nothing_else(path: Path) -> None:

@@ -65,6 +65,7 @@ def _stage_facts(pipeline: Pipeline, stage: Stage) -> dict[str, Any]:
             name: supported_attempts(pipeline.suites[name].bank, gate.plan) for name, gate in gates.items()
         },
         "retention": {name: asdict(terms) for name, terms in pipeline.retention(stage).items()},
+        "worth": {name: asdict(terms) for name, terms in pipeline.worth(stage).items()},
         "watched": watched.to_json() if (watched := pipeline.watched.get(stage.name)) else None,
     }
 
@@ -106,6 +107,8 @@ def print_check(facts: dict[str, Any]) -> None:
             show(f"note: suite {name}: {judge}: {admission['fault'] or 'the judge is admitted'}")
     for name, stage in facts["stages"].items():
         kept = f"; must not unlearn: {', '.join(stage['retention'])}" if stage["retention"] else ""
+        if stage["worth"]:
+            kept += f"; must be no worse than the baseline: {', '.join(stage['worth'])}"
         show(
             f"stage {name}: {stage['method']} on {stage['rows']} rows, at most {stage['max_attempts']} attempts; "
             f"gates: {', '.join(stage['gates'])}{kept}"

@@ -15,7 +15,7 @@ from tunegate import __version__
 from tunegate.exceptions import CannotJudge, Tampered, TunegateError
 from tunegate.outcomes import Outcome, Verdict, combine
 from tunegate.record import AttemptRecord, GateRecord, RunRecord, StageRecord, first_purpose, gate_key
-from tunegate.terms import conclude
+from tunegate.terms import PAIRED, conclude
 from tunegate.waivers import excuse, waiver_from_json
 
 FORMAT = 2
@@ -157,7 +157,7 @@ def _is_waived(gate: GateRecord, attempt: AttemptRecord, today: date | None) -> 
 def required_draws(run: RunRecord, stage: StageRecord, attempt: AttemptRecord) -> dict[str, Mapping[str, Any]]:
     """What an attempt had to pass: every draw's name, and its terms as the run registered them at its start.
 
-    Of a retention draw only `purpose` and `max_drop` could be registered: its cases are those of an earlier draw.
+    Of a paired draw only `purpose` and `max_drop` could be registered: its cases are those of an earlier draw.
     """
     try:
         required: dict[str, Mapping[str, Any]] = {}
@@ -169,11 +169,18 @@ def required_draws(run: RunRecord, stage: StageRecord, attempt: AttemptRecord) -
             required[gate_key(name, first_purpose(stage))] = gate["first"]
             if gate["confirms"] == "always" or (gate["confirms"] == "after_retry" and attempt.number > 1):
                 required[gate_key(name, "confirm")] = gate["confirm"]
-        for name, kept in run.start["retention"][stage.name].items():
-            required[gate_key(name, "retention")] = {"purpose": "retention", "max_drop": kept["max_drop"]}
+        for purpose in PAIRED:
+            for name, kept in _paired(run, stage, purpose).items():
+                required[gate_key(name, purpose)] = {"purpose": purpose, "max_drop": kept["max_drop"]}
     except (KeyError, TypeError, AttributeError) as error:
         raise Tampered(f"stage {stage.name!r}: the run registered no terms for its gates ({error!r})") from error
     return required
+
+
+def _paired(run: RunRecord, stage: StageRecord, purpose: str) -> Mapping[str, Any]:
+    """What the run registered a stage to be held against; records from before there was `worth` have none of it."""
+    registered: Mapping[str, Any] = run.start["retention"] if purpose == "retention" else run.start.get(purpose, {})
+    return registered[stage.name] if registered else {}
 
 
 def _check_draw(run: RunRecord, stage: StageRecord, gate: GateRecord, registered: Mapping[str, Any]) -> None:
@@ -183,14 +190,14 @@ def _check_draw(run: RunRecord, stage: StageRecord, gate: GateRecord, registered
     facts = [suite.get("sha256"), suite.get("checks"), part, *registered.values()]
     if facts != [gate.suite_sha256, gate.checks, gate.part, *(gate.terms.get(name) for name in registered)]:
         raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: not the suite and terms that the run registered")
-    if registered["purpose"] == "retention":
+    if registered["purpose"] in PAIRED:
         _check_reference(run, stage, gate)
 
 
 def _check_reference(run: RunRecord, stage: StageRecord, gate: GateRecord) -> None:
-    """A retention draw must be held against the very draw that the run registered: the base model's, or that of the
+    """A paired draw must be held against the very draw that the run registered: the base model's, or that of the
     last attempt of an earlier stage."""
-    since = run.start["retention"][stage.name][gate.gate]["since"]
+    since = _paired(run, stage, gate.purpose)[gate.gate]["since"]
     attempt = None if since is None else max(run.stages[since].attempts)
     purpose = "baseline" if since is None else first_purpose(run.stages[since])
     if gate.against != {"gate": gate.gate, "stage": since, "attempt": attempt, "purpose": purpose}:
@@ -213,11 +220,11 @@ def _held_against(run: RunRecord, gate: GateRecord) -> list[Outcome]:
 
 def _check_fresh(run: RunRecord, stage: StageRecord, gate: GateRecord) -> None:
     """No case may have been asked by an earlier attempt, nor by a draw of the other part of the bank, but for those
-    that the record itself marks as reused. A retention draw asks every attempt what an earlier model was asked."""
+    that the record itself marks as reused. A paired draw asks every attempt what an earlier model was asked."""
     others = [other for attempt in stage.attempts.values() for other in attempt.gates.values()]
     same_gate = [other for other in others if other.gate == gate.gate]
     earlier = [other for other in same_gate if other.key == gate.key and (other.attempt or 0) < (gate.attempt or 0)]
-    seen = frozenset[str]().union(*(other.seen for other in earlier if other.purpose != "retention"))
+    seen = frozenset[str]().union(*(other.seen for other in earlier if other.purpose not in PAIRED))
     reused = len(seen & set(gate.case_ids))
     if gate.reused and not run.start["gates"][stage.name].get(gate.gate, {}).get("reuse"):
         raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: reuses cases, which the run did not register")

@@ -95,10 +95,7 @@ class Pipeline:
         return {name: self._terms(self.suites[name], stage) for name in self._own_gates(stage)}
 
     def retention(self, stage: Stage) -> dict[str, RetentionTerms]:
-        """What a stage must not unlearn: the retention suites, and the gates of every earlier stage.
-
-        Of what lies aside of the chain, only a baseline counts, as what to be no worse than.
-        """
+        """What a stage must not unlearn: the retention suites, and the gates of every earlier step."""
         if stage.role != "step":
             return {}
         kept = {
@@ -106,11 +103,25 @@ class Pipeline:
             for name, suite in self.suites.items()
             if suite.retention is not None
         }
-        for earlier in takewhile(lambda other: other.name != stage.name, self.stages):
-            if earlier.role != "scorer":
-                max_drop = self.max_drop if earlier.role == "step" else NOT_WORSE
-                kept |= {name: RetentionTerms(max_drop, earlier.name) for name in self._own_gates(earlier)}
-        return kept
+        return kept | self._gates_before(stage, "step", self.max_drop)
+
+    def worth(self, stage: Stage) -> dict[str, RetentionTerms]:
+        """What a stage must be no worse at than a baseline before it: beside its retention, not in place of it."""
+        return self._gates_before(stage, "baseline", NOT_WORSE) if stage.role == "step" else {}
+
+    def paired(self, stage: Stage) -> dict[str, dict[str, RetentionTerms]]:
+        """What a stage is held against case by case, by the purpose of the draw (`terms.PAIRED`)."""
+        return {"retention": self.retention(stage), "worth": self.worth(stage)}
+
+    def _gates_before(self, stage: Stage, role: Role, max_drop: float) -> dict[str, RetentionTerms]:
+        """The gates of the stages of a role before this one, each as the last of them was asked it."""
+        before = takewhile(lambda other: other.name != stage.name, self.stages)
+        return {
+            name: RetentionTerms(max_drop, earlier.name)
+            for earlier in before
+            if earlier.role == role
+            for name in self._own_gates(earlier)
+        }
 
     def _own_gates(self, stage: Stage) -> list[str]:
         return [name for name in stage.spec.gates if self.suites[name].retention is None]

@@ -26,6 +26,7 @@ from tunegate.stage_card import stage_card
 from tunegate.stage_gates import measure_base
 from tunegate.stage_run import ModelOnDisk, StageRun, Tools
 from tunegate.suites import Suite
+from tunegate.terms import PAIRED
 from tunegate.training_data import TrainingData
 
 
@@ -88,9 +89,12 @@ class PipelineRun:
                         stage.name: {name: terms.to_json() for name, terms in pipeline.gates(stage).items()}
                         for stage in pipeline.stages
                     },
-                    "retention": {
-                        stage.name: {name: asdict(terms) for name, terms in pipeline.retention(stage).items()}
-                        for stage in pipeline.stages
+                    **{
+                        purpose: {
+                            stage.name: {name: asdict(terms) for name, terms in pipeline.paired(stage)[purpose].items()}
+                            for stage in pipeline.stages
+                        }
+                        for purpose in PAIRED
                     },
                     "data": {stage.name: self._data_facts(stage) for stage in pipeline.stages},
                     "watched": {stage: watched.to_json() for stage, watched in pipeline.watched.items()},

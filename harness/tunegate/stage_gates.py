@@ -17,7 +17,7 @@ from tunegate.runner import Draw, GatePlace, GateRunner, Progress, Reference, dr
 from tunegate.sampling import SinglePlan
 from tunegate.seeds import derived_seed
 from tunegate.suites import Suite
-from tunegate.terms import Purpose, Terms
+from tunegate.terms import PAIRED, Purpose, Terms
 from tunegate.waivers import excuse
 
 OpenModel = Callable[[], Model]
@@ -73,9 +73,10 @@ class StageGates:
 
     def _kept(self, number: int) -> Iterator[tuple[GatePlace, float, GateRecord]]:
         run = self._run()
-        for name, kept in self.pipeline.retention(self.stage).items():
-            since = baseline(run, name) if kept.since is None else final_draw(run, kept.since, name)
-            yield self._place(name, number, "retention"), kept.max_drop, since
+        for purpose in PAIRED:
+            for name, kept in self.pipeline.paired(self.stage)[purpose].items():
+                since = baseline(run, name) if kept.since is None else final_draw(run, kept.since, name)
+                yield self._place(name, number, purpose), kept.max_drop, since
 
     def _place(self, name: str, number: int, purpose: Purpose) -> GatePlace:
         return GatePlace(name, self.stage.name, number, purpose)
@@ -104,7 +105,7 @@ class StageGates:
         decision = self._runner().run(
             place,
             suite,
-            Terms(plan, "retention", max_drop=max_drop),
+            Terms(plan, place.purpose, max_drop=max_drop),
             open_model(),
             Draw(_same_cases(suite, since), since.seed),
             begun=begun,

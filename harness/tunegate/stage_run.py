@@ -30,6 +30,7 @@ from tunegate.seeds import derived_seed
 from tunegate.stage_gates import StageGates
 from tunegate.stage_job import job_of, scorer_of
 from tunegate.suites import Suite
+from tunegate.terms import PAIRED
 from tunegate.token_lengths import CountTokens
 from tunegate.training import Trainer
 from tunegate.training_data import Example
@@ -278,7 +279,7 @@ class StageRun:
         if on_disk is None:
             return Evidence((), 1.0, training_error=attempt.error)
         failed = [gate for gate in attempt.unwaived.values() if gate.verdict is Verdict.FAIL]
-        missed = [gate for gate in failed if gate.purpose != "retention"]
+        missed = [gate for gate in failed if gate.purpose not in PAIRED]
         if not missed:
             return Evidence((), 1.0, forgotten=[f"{gate.key}: {gate.reason}" for gate in failed])
         worst = min(missed, key=lambda gate: gate.passed / max(gate.asked, 1))

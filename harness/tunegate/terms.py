@@ -16,9 +16,12 @@ from tunegate.outcomes import Outcome, Verdict
 from tunegate.sampling import DrawPlan, SinglePlan, plan_from_json
 from tunegate.slices import SliceRule, judge_slices
 
-Purpose = Literal["gate", "confirm", "baseline", "retention"]
+Purpose = Literal["gate", "confirm", "baseline", "retention", "worth"]
 """Why a suite is asked: to decide an attempt, to confirm its pass on sealed cases, to know what the base model can do,
-or to see what a stage forgot of what an earlier model could."""
+to see what a stage forgot of what an earlier model could, or whether it is worth more than a baseline."""
+
+PAIRED: tuple[Purpose, ...] = ("retention", "worth")
+"""The purposes of draws that ask the very cases of an earlier draw again, and are held against it case by case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +80,9 @@ def terms_from_json(data: Mapping[str, Any]) -> Terms:
 def conclude(terms: Terms, outcomes: Sequence[Outcome], before: Sequence[Outcome] = ()) -> Decision:
     """The decision on a draw from its outcomes, in draw order; for a retention draw, `before` are the earlier model's.
 
-    baseline: nothing to decide; INVALID when a case was not judged. retention: the paired comparison decides. gate and
-    confirm: the plan decides, and a pass must hold in every slice that has a minimum, between the groups, and with the
-    judges' known errors taken out.
+    baseline: nothing to decide; INVALID when a case was not judged. retention and worth: the paired comparison decides.
+    gate and confirm: the plan decides, and a pass must hold in every slice that has a minimum, between the groups, and
+    with the judges' known errors taken out.
     """
     decision = decide(terms.plan, outcomes, terms.max_errors, terms.curtail)
     match terms.purpose:
@@ -89,7 +92,7 @@ def conclude(terms: Terms, outcomes: Sequence[Outcome], before: Sequence[Outcome
                 reason = f"{measured}, {decision.invalid} not judged"
                 return replace(decision, verdict=Verdict.INVALID, reason=reason)
             return replace(decision, verdict=Verdict.PASS, reason=measured)
-        case "retention":
+        case "retention" | "worth":
             comparison = compared(terms, outcomes, before)
             return replace(decision, verdict=comparison.verdict, reason=comparison.reason)
         case "gate" | "confirm":

@@ -9,6 +9,7 @@ from typing import Any
 
 from tunegate.outcomes import Verdict
 from tunegate.record import GateRecord, RunRecord, StageRecord
+from tunegate.terms import PAIRED
 
 GATE_WORDS = {
     Verdict.PASS: "passed",
@@ -17,7 +18,13 @@ GATE_WORDS = {
     Verdict.INCONCLUSIVE: "inconclusive",
     None: "under way",
 }
-DRAW_WORDS = {"gate": "gate", "confirm": "confirming draw", "retention": "retention", "baseline": "baseline"}
+DRAW_WORDS = {
+    "gate": "gate",
+    "confirm": "confirming draw",
+    "retention": "retention",
+    "worth": "worth",
+    "baseline": "baseline",
+}
 """What a draw is for, in a word or two."""
 CASE_WORDS = {Verdict.PASS: "passed", Verdict.FAIL: "missed", Verdict.INVALID: "not judged"}
 
@@ -56,7 +63,7 @@ def gate_words(gate: GateRecord) -> str:
 def count_words(gate: GateRecord) -> str:
     """`89 of 100, 90 needed`; `11 of 43 missed, 57 spared` where the verdict stood early; `76 of 100` where no count
     decides."""
-    if gate.purpose in ("retention", "baseline"):
+    if gate.purpose in (*PAIRED, "baseline"):
         return passed_words(gate)
     if gate.spared:
         unjudged = f", {gate.invalid} not judged" if gate.invalid else ""

@@ -16,7 +16,7 @@ from tunegate.exceptions import CannotJudge
 from tunegate.outcomes import Finding, Outcome, Verdict
 from tunegate.record import GateRecord, RunRecord
 from tunegate.slices import SliceRule, judge_slices, slice_of, where_missed
-from tunegate.terms import Terms
+from tunegate.terms import PAIRED, Terms
 from tunegate_reports.answer import gate_label
 from tunegate_reports.histogram import Histogram, histogram
 
@@ -123,7 +123,7 @@ def gate_view(run: RunRecord, gate: GateRecord, place: int, cases: list[CaseView
     own = [CaseView(len(cases) + index, place, outcome) for index, outcome in enumerate(_all_outcomes(gate))]
     cases.extend(own)
     terms = terms_of(gate)
-    kept = _kept(run, gate, terms) if terms and gate.decided and gate.purpose == "retention" else None
+    kept = _kept(run, gate, terms) if terms and gate.decided and gate.purpose in PAIRED else None
     never = kept.never if kept else frozenset[str]()
 
     def place_in_grid(case: CaseView) -> tuple[bool, int, bool]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from tunegate.outcomes import Outcome, Verdict
 from tunegate.printable import without_commands
 from tunegate.record import GateRecord, RunRecord
+from tunegate.terms import PAIRED
 from tunegate_reports.answer import CASE_WORDS, DRAW_WORDS, gate_words, luck_of, passed_words, waiver_words
 from tunegate_reports.data_section import data_cards, data_line
 from tunegate_reports.files import write_atomically
@@ -77,7 +78,7 @@ def _cells(view: GateView) -> list[str]:
 
 def _needed(gate: GateRecord) -> str:
     """The passes that a count needs; what a retention draw may lose; nothing where nothing is decided."""
-    if gate.purpose == "retention":
+    if gate.purpose in PAIRED:
         return f"at most {gate.terms.get('max_drop') or 0:g} points lost"
     return "–" if gate.purpose == "baseline" else str(gate.accept)
 

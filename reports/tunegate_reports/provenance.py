@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tunegate.record import GateRecord
+from tunegate.terms import PAIRED
 from tunegate_reports.answer import DRAW_WORDS
 from tunegate_reports.markup import Child, Markup, tag
 from tunegate_reports.view import View, flat
@@ -55,7 +56,7 @@ def _access(gate: GateRecord) -> Iterator[Child]:
 
 
 def _asked_before(gate: GateRecord) -> Child:
-    if gate.purpose == "retention":
+    if gate.purpose in PAIRED:
         return "all, on purpose"
     return tag("strong", f"{gate.reused}: the bank was spent", class_="reused") if gate.reused else "none"
 

@@ -19,6 +19,7 @@ ALL_OPEN = 3
 KINDS = {
     "gate": "Gates: cases of the working part of each bank",
     "retention": "Retention: the very cases that an earlier model was asked, asked again",
+    "worth": "Worth: the very cases that a baseline was asked, asked again",
     "confirm": "Confirming draws: sealed cases, opened because the gates passed",
 }
 """The kinds of draw of an attempt, in the order they are made."""
