@@ -68,7 +68,8 @@ def repaired(
     weak: list[Example] = []
     for kind in kinds:
         own = [example for example in base if kind in kinds_of_example(example, known)]
-        more = [example for example in pool if example not in own and kind in kinds_of_example(example, known)]
+        there = {example.number for example in own}
+        more = [example for example in pool if example.number not in there and kind in kinds_of_example(example, known)]
         weak += _filled(_again([*own, *more], seed), share * budget / len(kinds))
     numbers = {example.number for example in weak}
     rest = [example for example in base if example.number not in numbers]
