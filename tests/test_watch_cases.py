@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import write_jsonl
 from fake_pipeline import PIPELINE, carry_out, load, tools, trainer, write_pipeline
 from test_run import edit
 
@@ -100,3 +101,52 @@ def test_check_says_what_no_gate_asks(pipeline: Path, capsys: pytest.CaptureFixt
     assert (
         "note: stage sft watches 4 cases of facts; these and their groups, 4, no gate asks" in capsys.readouterr().out
     )
+
+
+UNDERSTANDING = """\
+name: small
+model: base
+suites:
+  facts: {cases: cases.jsonl, checks: [exact], plan: {draw: 5, accept: 4}}
+  groups: {cases: groups.jsonl, checks: [{contrast: {checks: [exact]}}], plan: {draw: 5, accept: 4}}
+  texts:
+    cases: {path: texts.jsonl, prompt: "", choices: "{text}"}
+    checks: [{perplexity: 9}]
+    plan: {draw: 5, accept: 4}
+stages:
+  - {name: sft, method: sft, data: train.jsonl, gates: [facts], watch: {gate: WATCHED, every_steps: 2, draw: 4}}
+"""
+
+
+@pytest.fixture
+def understanding(tmp_path: Path) -> Path:
+    path = write_pipeline(tmp_path / "project", UNDERSTANDING)
+    variants = [{"rule": "plain", "kind": "minimum", "prompt": f"Case {i}", "references": [f"{i}!"]} for i in range(20)]
+    groups = [
+        {"id": f"g{i}", "prompt": f"so, {i}?", "references": [f"{i}!"], "members": [variants[i]]} for i in range(20)
+    ]
+    write_jsonl(path.parent / "groups.jsonl", groups)
+    write_jsonl(path.parent / "texts.jsonl", [{"id": f"t{i}", "text": f"This is text number {i}."} for i in range(20)])
+    return path
+
+
+def test_what_a_check_asks_beside_a_watched_case_is_asked_by_no_gate(understanding: Path) -> None:
+    """A look at a group asks its members too, and letters and marks make no other question of them."""
+    understanding.write_text(UNDERSTANDING.replace("WATCHED", "groups"))
+    loaded = load(understanding)
+    watched = {case_id.removeprefix("g") for case_id in loaded.watched["sft"].case_ids}
+    assert len(watched) == 4
+    assert loaded.suites["facts"].reserved == watched
+
+
+def test_a_watched_case_takes_the_groups_that_ask_it_too(understanding: Path) -> None:
+    understanding.write_text(UNDERSTANDING.replace("WATCHED", "facts"))
+    loaded = load(understanding)
+    assert loaded.suites["groups"].reserved == {f"g{case_id}" for case_id in loaded.watched["sft"].case_ids}
+
+
+def test_texts_that_are_only_scored_are_not_all_one_case(understanding: Path) -> None:
+    """Their prompts are all empty; what tells them apart is the text."""
+    understanding.write_text(UNDERSTANDING.replace("WATCHED", "texts"))
+    loaded = load(understanding)
+    assert loaded.suites["texts"].reserved == set(loaded.watched["sft"].case_ids)

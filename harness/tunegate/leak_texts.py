@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from tunegate.cases import Case, Prompt
 from tunegate.checks import variants_of
@@ -60,6 +60,12 @@ def asked(prompt: Prompt) -> str:
     return "\n".join(message["content"] for message in prompt if message["role"] != "system")
 
 
+def told(prompt: Prompt) -> tuple[str, ...]:
+    """The system messages of a prompt: no question, but a text of the training like any other."""
+    turns = () if isinstance(prompt, str) else prompt
+    return tuple(message["content"] for message in turns if message["role"] == "system")
+
+
 def rows_of(data: TrainingData) -> Iterator[TrainRow]:
     """A stage's training examples: plain text, prompts and completions, both sides of preference pairs."""
     for example in data.examples:
@@ -67,7 +73,7 @@ def rows_of(data: TrainingData) -> Iterator[TrainRow]:
         if example.prompt is None:
             yield TrainRow(str(data.path), example.number, texts)
         else:
-            yield TrainRow(str(data.path), example.number, (asked(example.prompt),), texts)
+            yield TrainRow(str(data.path), example.number, (asked(example.prompt),), (*told(example.prompt), *texts))
 
 
 def row_as_it_is(file: str, number: int, row: Mapping[str, Any]) -> TrainRow:
@@ -80,6 +86,8 @@ def row_as_it_is(file: str, number: int, row: Mapping[str, Any]) -> TrainRow:
     named = _QUESTIONS & row.keys()
     for key, value in row.items():
         _collect(value, questions if key in named or not named else answers)
+    chats = (cast("list[Any]", value) for value in row.values() if isinstance(value, list))
+    answers += [text for chat in chats for text in told(tuple(turn for turn in chat if _is_turn(turn)))]
     labels = [text for text in questions if len(text.split()) < 2 and not named]
     return TrainRow(file, number, tuple(text for text in questions if text not in labels), (*answers, *labels))
 
@@ -125,7 +133,8 @@ def case_texts(suites: Iterable[Suite]) -> list[CaseText]:
     for suite in suites:
         answers = Counter(normal for case in suite.cases for normal in {normalised(text) for text in case.references})
         for case in suite.cases:
-            for name, text in (*_texts_of(case), *_asked_beside(suite, case)):
+            beside = (("prompt", asked(prompt)) for prompt in asked_beside(suite, case))
+            for name, text in (*_texts_of(case), *beside):
                 normal = normalised(text)
                 if not normal or (name == "reference" and answers[normal] > 1):
                     continue
@@ -143,14 +152,12 @@ def _texts_of(case: Case) -> Iterator[tuple[str, str]]:
         yield "reference", reference
 
 
-def _asked_beside(suite: Suite, case: Case) -> Iterator[tuple[str, str]]:
+def asked_beside(suite: Suite, case: Case) -> tuple[Prompt, ...]:
     """What the checks have a model asked beside the case; of a check that cannot say, nothing: its case is INVALID."""
     try:
-        prompts = variants_of(suite.checks, case)
+        return variants_of(suite.checks, case)
     except Exception:
-        return
-    for prompt in prompts:
-        yield "prompt", asked(prompt)
+        return ()
 
 
 def normalised(text: str) -> str:

@@ -2,7 +2,8 @@
 
 Who chooses among checkpoints by how they answer a case has fitted the model to that case. So the watched cases are
 taken out of the banks of the whole pipeline: no gate, base model or retention draw of any stage is asked one of them,
-nor another case of the same group, nor the same prompt in another suite. The sealed part is never watched.
+nor another case of the same group, nor the same prompt in another suite, be it one that a check asks beside the case.
+The sealed part is never watched.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from tunegate.banks import draw_order
 from tunegate.cases import Case, content
+from tunegate.leak_texts import asked, asked_beside, normalised
 from tunegate.suites import Suite
 
 
@@ -49,12 +51,20 @@ def reserve(suites: Mapping[str, Suite], watched: Iterable[Watched]) -> dict[str
     """The suites with what is watched taken out of their banks."""
     kept = dict(suites)
     for one in watched:
-        prompts = {case.prompt_text for case in suites[one.gate].cases if case.id in one.reserved}
+        gate = suites[one.gate]
+        seen = frozenset[str]().union(*(_texts(gate, case) for case in gate.cases if case.id in one.reserved))
         for name, suite in kept.items():
-            same = {case.id for case in suite.cases if case.prompt_text in prompts}
+            same = {case.id for case in suite.cases if _texts(suite, case) & seen}
             ids = {*one.reserved, *same} if name == one.gate else same
             kept[name] = replace(suite, reserved=suite.reserved | _with_their_groups(suite, ids))
     return kept
+
+
+def _texts(suite: Suite, case: Case) -> frozenset[str]:
+    """All that a model is asked for a case, as the leakage check compares it; of an empty prompt, what is scored."""
+    prompts = (case.prompt, *asked_beside(suite, case))
+    texts = frozenset(normalised(asked(prompt)) for prompt in prompts) - {""}
+    return texts or frozenset(map(normalised, case.choices))
 
 
 def _with_their_groups(suite: Suite, ids: set[str]) -> frozenset[str]:
