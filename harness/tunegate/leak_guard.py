@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from tunegate.exceptions import ConfigError
-from tunegate.leakage import Embed, Leak, Looking, Progress, facts, find_leaks, without
+from tunegate.leak_texts import TrainRow
+from tunegate.leakage import Embed, Leak, Looking, Progress, compare, facts, find_leaks, without
 from tunegate.pipeline import Pipeline, Stage
+from tunegate.suites import Suite
 from tunegate.training_data import TrainingData
 
 
@@ -18,13 +20,26 @@ def leaks_of(pipeline: Pipeline, embed: Embed | None = None, progress: Progress 
     if at_least is not None and embed is None:
         raise ConfigError(f"{pipeline.path}: leakage: embed: nothing here compares texts by meaning; leave it out")
     looking = Looking(embed if at_least is not None else None, at_least or 1.0, progress)
-    return [
+    suites = pipeline.suites.values()
+    in_rows = [
         leak
         for stage in pipeline.stages
         for data in (stage.data, stage.replay)
         if data is not None
-        for leak in find_leaks(stage.name, data, pipeline.suites.values(), looking)
+        for leak in find_leaks(stage.name, data, suites, looking)
     ]
+    return [*in_rows, *(leak for stage in pipeline.stages for leak in _in_template(stage, suites))]
+
+
+TEMPLATE = "options.chat_template"
+
+
+def _in_template(stage: Stage, suites: Iterable[Suite]) -> list[Leak]:
+    """A chat template stands around every prompt, a gate's too: what it says, the model need not know."""
+    template = stage.spec.options.get("chat_template")
+    if not isinstance(template, str):
+        return []
+    return [replace(leak, stage=stage.name) for leak in compare([TrainRow(TEMPLATE, 1, (), (template,))], suites)]
 
 
 def drop_leaks(pipeline: Pipeline, leaks: Sequence[Leak]) -> tuple[Pipeline, list[dict[str, Any]]]:
@@ -36,6 +51,10 @@ def drop_leaks(pipeline: Pipeline, leaks: Sequence[Leak]) -> tuple[Pipeline, lis
     dropped: list[dict[str, Any]] = []
     for stage in pipeline.stages:
         of_stage = [leak for leak in leaks if leak.stage == stage.name]
+        if any(leak.train_file == TEMPLATE for leak in of_stage):
+            raise ConfigError(
+                f"{pipeline.path}: stage {stage.name!r}: {TEMPLATE} gives cases away; leave them out of it"
+            )
         replay = None if stage.replay is None else without(stage.replay, of_stage)
         kept = replace(stage, data=without(stage.data, of_stage), replay=replay)
         _check_budget(pipeline, stage, kept)

@@ -1,0 +1,66 @@
+"""Texts of a training that are no prompt and no answer, and yet can hold a gate's cases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from conftest import write_jsonl
+from fake_pipeline import carry_out, tools, write_pipeline
+
+from tests.leak_helpers import prompts
+from tunegate.exceptions import ConfigError
+from tunegate.leak_texts import row_as_it_is
+from tunegate.leakage import compare
+from tunegate.outcomes import Verdict
+
+QUESTION = "Which gene on chromosome seven is mutated in most of the families that came with this rare syndrome, number"
+PIPELINE = """\
+name: small
+model: base
+suites:
+  facts: {cases: cases.jsonl, checks: [exact], plan: {draw: 5, accept: 4}}
+stages:
+  - {name: sft, method: sft, data: train.jsonl, gates: [facts]}
+promote: {to: production, registry: registry}
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = write_pipeline(tmp_path / "project", PIPELINE)
+    cases = [{"id": i, "prompt": f"{QUESTION} {i}?", "reference": f"{i}!"} for i in range(20)]
+    write_jsonl(path.parent / "cases.jsonl", cases)
+    return path
+
+
+def test_a_case_in_a_system_message_is_a_leak(path: Path) -> None:
+    """With `completion_only_loss: false` it is trained on like anything else."""
+    turns = [{"role": "user", "content": "Say it."}, {"role": "assistant", "content": "So I did."}]
+    rows = [{"messages": [{"role": "system", "content": f"{QUESTION} {i}? {i}!"}, *turns]} for i in range(20)]
+    write_jsonl(path.parent / "train.jsonl", rows)
+    run = carry_out(path, tools({"sft#1": 1.0}))
+    assert run.verdict is Verdict.INVALID
+    assert len({leak["case_id"] for leak in run.leaks}) == 20
+    found = compare([row_as_it_is("train.jsonl", 1, rows[3])], [prompts(f"{QUESTION} 3?")])
+    assert [leak.case_id for leak in found] == ["c1"]
+
+
+def test_a_system_message_that_all_rows_share_is_no_leak(path: Path) -> None:
+    path.write_text(PIPELINE.replace("data: train.jsonl", "data: {path: train.jsonl, system: Name the gene alone.}"))
+    assert carry_out(path, tools({"sft#1": 1.0})).verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize("action", ["refuse", "drop_from_train"])
+def test_a_chat_template_that_holds_a_case_is_a_leak(path: Path, action: str) -> None:
+    """It is saved with the model, and stands in every prompt of its gates: no rows are left that could be dropped."""
+    template = f"{QUESTION} 3? 3! {{{{ messages[0].content }}}}"
+    options = f"gates: [facts], options: {{chat_template: '{template}'}}"
+    path.write_text(PIPELINE.replace("gates: [facts]", options) + f"leakage: {action}\n")
+    if action == "refuse":
+        run = carry_out(path, tools({"sft#1": 1.0}))
+        assert run.verdict is Verdict.INVALID
+        assert "options.chat_template:1 = facts/3" in run.reason
+        return
+    with pytest.raises(ConfigError, match=r"options\.chat_template gives cases away"):
+        carry_out(path, tools({"sft#1": 1.0}))
