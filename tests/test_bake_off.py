@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from tiny_gguf import make_tiny_gguf
 from tests.tiny_model import make_adapter, make_tiny_model
 from tests.trainer_jobs import real_training
 from tunegate.bake_off import BakeOff, Entry, rank
-from tunegate.bake_off_command import GateProcess, Kitchen, bake_off, cells, in_bytes, in_millions
+from tunegate.bake_off_command import GateModel, GateProcess, Kitchen, bake_off, cells, in_bytes, in_millions
 from tunegate.cli import main
 from tunegate.comparison import paired_interval
 from tunegate.exceptions import CannotJudge
@@ -95,6 +94,17 @@ def test_p_values_are_adjusted_for_all_pairs(suite: Suite) -> None:
         low, high = paired_interval(0, one.against.counts.lost, 100, 1 - 0.05 / 3)
         assert one.against.interval == pytest.approx((100 * low, 100 * high))
     assert result.pairs == 3
+
+
+def test_a_gate_on_other_cases_is_not_taken_for_this_one(suite: Suite) -> None:
+    """In a folder that was named, an earlier bake-off may have asked fewer cases, or others."""
+    oven = Oven(suite, {"a": 80, "b": 60})
+    oven.bake()
+    kitchen = Kitchen(oven.gate, oven.facts, lambda line: None)
+    for draw, seed in ((suite.plan.draw - 1, 0), (suite.plan.draw, 1)):
+        oven.asked.clear()
+        bake_off(["a", "b"], suite, draw, seed, Path("bake-off"), kitchen)
+        assert oven.asked == ["a", "b"]
 
 
 def test_of_equals_the_smaller_comes_first(suite: Suite) -> None:
@@ -252,7 +262,7 @@ def test_the_command_with_models_that_are_not_there(bank: Bank, capsys: Capture)
 # --- real models ---------------------------------------------------------------------------------------------------
 
 
-def gate_here(suite_file: str) -> Callable[[str, Path], str]:
+def gate_here(suite_file: str) -> GateModel:
     """`tunegate gate` without a process of its own."""
 
     def gate(model: str, folder: Path) -> str:

@@ -70,17 +70,17 @@ def bake_off(models: Sequence[str], suite: Suite, draw: int, seed: int, folder: 
     entries: list[Entry] = []
     for number, model in enumerate(models, start=1):
         kitchen.say(f"model {number} of {len(models)}: {model}")
-        entries.append(_entry(model, suite, folder / _slug(model), kitchen))
+        entries.append(_entry(model, suite, (draw, seed), folder / _slug(model), kitchen))
     ranked = rank(entries)
     judged = sum(one.standing != "INVALID" for one in ranked)
     return BakeOff(suite.name, suite.sha256, draw, seed, ranked, judged * (judged - 1) // 2)
 
 
-def _entry(model: str, suite: Suite, folder: Path, kitchen: Kitchen) -> Entry:
+def _entry(model: str, suite: Suite, asked: tuple[int, int], folder: Path, kitchen: Kitchen) -> Entry:
     """The entry of one model. Whatever goes wrong with it is its own fault, on its own row."""
     fault, facts = "", ModelFacts()
     try:
-        gate = _settled(folder, suite)
+        gate = _settled(folder, suite, asked)
         if gate is None:
             fault = kitchen.gate(model, folder)
             gate = None if fault else read_run(folder).gates.get(suite.name)
@@ -92,12 +92,14 @@ def _entry(model: str, suite: Suite, folder: Path, kitchen: Kitchen) -> Entry:
     return Entry(model, folder, gate, fault, facts, read_cost(folder))
 
 
-def _settled(folder: Path, suite: Suite) -> GateRecord | None:
-    """The gate that an earlier call carried out."""
+def _settled(folder: Path, suite: Suite, asked: tuple[int, int]) -> GateRecord | None:
+    """The gate that an earlier call carried out, on the same cases: those of a draw and a seed."""
     if not (folder / EVENTS).exists():
         return None
     gate = read_run(folder).gates.get(suite.name)
-    return gate if gate is not None and gate.settled and gate.suite_sha256 == suite.sha256 else None
+    wanted = (suite.sha256, *asked)
+    known = gate is not None and gate.settled and (gate.suite_sha256, gate.drawn, gate.seed) == wanted
+    return gate if known else None
 
 
 def _slug(model: str) -> str:
