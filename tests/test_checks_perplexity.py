@@ -34,6 +34,8 @@ def scored(log_likelihood: float, text: str = TEXT) -> Response:
         (scored(-6 * math.log(3)), (TEXT,), FAIL, 3.0),
         (scored(0.0), (TEXT,), PASS, 1.0),
         (scored(-math.inf), (TEXT,), INVALID, None),
+        (scored(math.inf), (TEXT,), INVALID, None),
+        (scored(6.0), (TEXT,), INVALID, None),  # more likely than certain
         (scored(math.nan), (TEXT,), INVALID, None),
         (scored(-6e5), (TEXT,), INVALID, None),
         (Response("", choice_scores=(ChoiceScore(0.0, 0),)), ("",), INVALID, None),

@@ -113,10 +113,11 @@ def byte_perplexity(case: Case, response: Response) -> float | str:
     if not score.n_bytes:
         return "an empty text has no length to divide by"
     per_byte = -score.log_likelihood / score.n_bytes
-    if not per_byte < _LARGEST:  # infinite and NaN too
+    if not -_ROUNDING < per_byte < _LARGEST:  # infinite and NaN too; and no text is likelier than certain
         return f"the text's log-likelihood is {score.log_likelihood:g}"
     return math.exp(per_byte)
 
 
+_ROUNDING = 1e-6
 _LARGEST = 700.0
 """More nats a byte are no number any more."""
