@@ -22,7 +22,7 @@ from tunegate.fewshot import FewShotModel, Shot, WordIndex, with_shots_of
 from tunegate.models import GenerationSettings, ScriptedModel
 from tunegate.open_model import find_model, open_model
 from tunegate.outcomes import Verdict
-from tunegate_trainers import validate
+from tunegate_trainers import common, validate
 from tunegate_trainers.process import run
 
 pytestmark = real_training
@@ -215,3 +215,11 @@ stages:
     given = (run_record.folder / "shots/attempt-1/data.jsonl").read_text()
     assert "train 7?" in given
     assert "Case 3?" not in given
+
+
+def test_no_stage_trains_a_model_that_is_asked_with_examples(make_job: MakeJob) -> None:
+    """An adapter on it would be gated with them, and no leakage guard has seen them."""
+    shots = make_job("fewshot", name="shots", **UNTOUCHED)
+    run(shots)
+    with pytest.raises(ConfigError, match=r"fewshot\.json: a model with examples in its prompt"):
+        common.load(make_job("sft", model=shots.output, save="adapter"))

@@ -12,6 +12,7 @@ from typing import Any
 
 from tunegate import loading
 from tunegate.exceptions import CannotJudge, ConfigError
+from tunegate.fewshot import FILE as EXAMPLES
 from tunegate.open_model import find_model
 from tunegate.rows import Row, read_rows
 from tunegate.training import TrainJob, checkpoints_of
@@ -91,6 +92,10 @@ def load(job: TrainJob) -> Loaded:
     if job.peft is None and job.save == "adapter":
         raise ConfigError("save: 'adapter' needs `peft`: training all weights leaves no adapter to save")
     source = find_model(job.model)
+    if (source.folder / EXAMPLES).exists():  # an adapter on it would be asked with them, and they are no stage's data
+        raise ConfigError(
+            f"{source.folder}: {EXAMPLES}: a model with examples in its prompt; train the one it was made of"
+        )
     peft_configs.check_input(source.adapters)
     tokenizer = loading.load_tokenizer(*reversed(source.adapters), source.folder)
     device = loading.choose_device(None)
