@@ -115,3 +115,15 @@ def test_replayed_rows_are_of_the_stages_method(pipeline: Path) -> None:
 def test_a_row_is_weighed_as_it_is_trained_on(pipeline: Path) -> None:
     example = load(pipeline).stages[0].data.examples[0]
     assert size(example) == len('{"prompt": "train 0?", "completion": "0!"}')
+
+
+def test_nobody_is_asked_general_data(pipeline: Path) -> None:
+    """Rows of two files have the same numbers: one would be given the answer to the other."""
+    edit(
+        pipeline,
+        "method: sft, data: train.jsonl,",
+        "method: dpo, data: {path: train.jsonl, own_answers: {judged_by: facts}},",
+    )
+    edit(pipeline, "replay_data: general.jsonl", "replay_data: {path: general.jsonl, own_answers: {judged_by: facts}}")
+    with pytest.raises(ConfigError, match=r"replay_data\.own_answers: general data are mixed in as they are"):
+        load(pipeline)

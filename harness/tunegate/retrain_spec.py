@@ -70,4 +70,6 @@ class RetrainSpec(Spec):
             raise ValueError("replay needs `replay_data`, the file that holds the general data")
         if self.replay_data is not None and self.replay is None:
             raise ValueError("replay_data is not used without `replay`, the shares of it to mix in, say [0.0, 0.2]")
+        if self.replay_data is not None and self.replay_data.own_answers is not None:
+            raise ValueError("replay_data.own_answers: general data are mixed in as they are; leave it out")
         return self
