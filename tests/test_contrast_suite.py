@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -23,8 +24,10 @@ from tunegate.pipeline_file import suite_place
 from tunegate.runner import ask_samples
 from tunegate.suites import Suite, load_suite
 from tunegate_suites import build_check
-from tunegate_suites.contrast_changes import as_word
+from tunegate_suites.contrast_changes import Setting, as_word, change
+from tunegate_suites.contrast_rules import ChangeSpec
 from tunegate_suites.expand_file import expand_file
+from tunegate_suites.user_module import load_function
 
 Capture = pytest.CaptureFixture[str]
 N = 12
@@ -233,10 +236,27 @@ def test_a_python_hook_changes_rows(project: Path) -> None:
     (project / "hooks.py").write_text("def twice(row, chance):\n    return row\n")
     other = expand_file("facts.yaml", "rules.yaml", Path("b.yaml"), build_check)
     assert other["rules_sha256"] != facts["rules_sha256"]
-    for code, message in {"return 7": "returned int", "1 / 0": "hooks:twice: raised ZeroDivisionError"}.items():
+    faults = {
+        "return 7": "returned int",
+        "1 / 0": "raised ZeroDivisionError",
+        "raise SystemExit(0)": "raised SystemExit",
+    }
+    for code, message in faults.items():
         (project / "hooks.py").write_text(f"def twice(row, chance):\n    {code}\n")
         with pytest.raises(ConfigError, match=message):
             expand_file("facts.yaml", "rules.yaml", Path("c.yaml"), build_check)
+
+
+def test_a_hook_that_changes_what_it_is_given_changes_no_other_member(project: Path) -> None:
+    """A row holds lists, and every rule begins with the row as it was."""
+    rows = [json.loads(line) for line in Path("facts.jsonl").read_text().splitlines()]
+    row = {**rows[0], "more": {"context": rows[0]["context"]}}
+    (project / "hooks.py").write_text("def spoil(row, chance):\n    row['more']['context'] = 'x'\n    return row\n")
+    function, _ = load_function("hooks:spoil", project)
+    setting = Setting(random.Random(0), [], {"hooks:spoil": function})
+    changed = change(row, [ChangeSpec(python="hooks:spoil")], setting)
+    assert changed is not None
+    assert (changed["more"]["context"], row["more"]["context"]) == ("x", rows[0]["context"])
 
 
 def test_chats_are_changed_too(project: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,7 +53,7 @@ def _one(row: Row, spec: ChangeSpec, setting: Setting) -> Row | None:
         case dict() as texts:
             return {**row, **{name: fill(setting.chance.choice(several), row) for name, several in texts.items()}}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
         case str() as hook:
-            return setting.hooks[hook](dict(row), setting.chance)
+            return setting.hooks[hook](deepcopy(row), setting.chance)  # other rules change the same row
         case SwapSpec() as swap:
             return _swapped(row, swap, setting)
         case ReplaceSpec() as replace:

@@ -132,7 +132,9 @@ def _contained(name: str, function: Callable[..., Any], module: UserModule) -> H
         try:
             with output_aside(), module.in_place():
                 made = function(row, chance)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # sys.exit() included: it is the function that is at fault
             raise ConfigError(f"{name}: raised {type(error).__name__}: {error}") from error
         if made is not None and not isinstance(made, dict):
             raise ConfigError(f"{name}: returned {type(made).__name__}; return the changed row, or None to leave it")
