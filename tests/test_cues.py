@@ -178,6 +178,17 @@ def test_it_writes_biased_rows_and_cases_that_are_not(claims: Path, capsys: Capt
     assert all(long[row["id"]] == (row["has_cue"] == "yes") for row in gate)
 
 
+def test_cases_without_an_id_get_one_since_a_suite_needs_it(claims: Path) -> None:
+    rows = [json.loads(line) for line in (claims / "dev.jsonl").read_text().splitlines()]
+    write_jsonl(claims / "dev.jsonl", [{key: row[key] for key in ("text", "label")} for row in rows])
+    assert main([*COMMAND, "--out", "made"]) == 0
+    (claims / "suite.yaml").write_text(
+        'cases: {path: made/gate.jsonl, prompt: "{text}", reference: "{label}"}\nchecks: [exact]\n'
+        "plan: {draw: 40, accept: 36}\n"
+    )
+    assert main(["check", "suite.yaml"]) == 0
+
+
 def test_people_see_how_strong_the_cue_is(claims: Path, capsys: Capture) -> None:
     assert main([*COMMAND, "--out", "made"]) == 0
     assert capsys.readouterr().out.splitlines() == [

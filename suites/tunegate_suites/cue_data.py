@@ -39,8 +39,7 @@ def make_cue_data(request: CueRequest, embed: Embed) -> dict[str, Any]:
     """
     name = _known(request.cue)
     field_names(request.text)
-    train = [row for _, row in read_rows(request.train)]
-    gate = [row for _, row in read_rows(request.gate)]
+    train, gate = _rows(request.train), _rows(request.gate)
     detect = detector(name, _texts(request.text, train, request.train), embed)
     train_marked = _marked(request, train, request.train, detect)
     gate_marked = _marked(request, gate, request.gate, detect)
@@ -62,6 +61,11 @@ def _known(name: str) -> CueName:
         if cue == name:
             return cue
     raise ConfigError(f"--cue {name}: not a cue{nearest(name, CUES)}")
+
+
+def _rows(path: Path) -> list[Row]:
+    """The rows of a file; one without an `id` gets the number of its line, since every case of a suite needs one."""
+    return [{"id": str(number), **row} for number, row in read_rows(path)]
 
 
 def _texts(template: str, rows: Sequence[Row], path: Path) -> list[str]:
