@@ -86,9 +86,13 @@ def supported_attempts(bank: Bank, plan: GatePlan) -> int | None:
 
 
 def _gates_not_taken_last(pipeline: Pipeline) -> list[str]:
-    """Gates of earlier stages that the last stage does not list: the promoted weights take them as retention only."""
+    """Gates of earlier stages that the last stage does not list: the promoted weights only must not be worse at them.
+
+    A scorer's are left out: they ask how it ranks pairs, which is no question to the weights that it rewards.
+    """
     *earlier, last = pipeline.stages
-    return sorted({gate for stage in earlier for gate in pipeline.gates(stage)} - set(pipeline.gates(last)))
+    asked = (stage for stage in earlier if stage.role != "scorer")
+    return sorted({gate for stage in asked for gate in pipeline.gates(stage)} - set(pipeline.gates(last)))
 
 
 def print_check(facts: dict[str, Any]) -> None:
@@ -110,7 +114,7 @@ def print_check(facts: dict[str, Any]) -> None:
         if stage["worth"]:
             kept += f"; must be no worse than the baseline: {', '.join(stage['worth'])}"
         show(
-            f"stage {name}: {stage['method']} on {stage['rows']} rows, at most {stage['max_attempts']} attempts; "
+            f"stage {name}: {stage['method']} on {stage['rows']} rows, {_at_most(stage['max_attempts'])}; "
             f"gates: {', '.join(stage['gates'])}{kept}"
         )
         if stage["watched"]:
@@ -133,6 +137,10 @@ def print_check(facts: dict[str, Any]) -> None:
     if facts.get("dropped_in_words"):
         show(f"note: {facts['dropped_in_words']}")
     show(f"INVALID: {facts['leaks_in_words']}" if facts.get("leaks") else f"{facts['file']}: ok")
+
+
+def _at_most(attempts: int) -> str:
+    return "one attempt" if attempts == 1 else f"at most {attempts} attempts"
 
 
 def _shortage(stage: str, gate: str, attempts: int, suite: dict[str, Any], terms: dict[str, Any]) -> str:
