@@ -182,7 +182,7 @@ def _time(seconds: float) -> str:
 
 def print_written(files: Sequence[Path], commands: Sequence[Sequence[str]]) -> None:
     """The files, as paths from here, and the commands to type next, from here."""
-    show(f"wrote {len(files)} files:")
+    show("wrote one file:" if len(files) == 1 else f"wrote {len(files)} files:")
     for path in files:
         show(f"  {path}")
     show("next:")
