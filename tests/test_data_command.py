@@ -221,6 +221,14 @@ def test_rows_that_do_not_fit_are_all_named(small: Path, capsys: Capture) -> Non
     assert lines[2] == "  chosen and rejected are the same text; there is no preference to learn: rows 2, 4, 6"
 
 
+def test_rows_with_fields_of_other_names_are_told_how_to_say_so(small: Path, capsys: Capture) -> None:
+    write_jsonl(small, [{"question": "How many?", "answer": "Two."}])
+    assert main(["data", "small.jsonl"]) == 2
+    assert "as in --prompt '{question}' --completion '{answer}'" in capsys.readouterr().out
+    assert main(["data", "small.jsonl", "--prompt", "{question}"]) == 2
+    assert "other names" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -71,6 +71,8 @@ def _refuse(faults: DataFaults, options: Namespace) -> int:
     show(f"{faults.path}: {faults.count:,} of {faults.count + faults.fitting:,} rows do not fit")
     for message, rows in faults.faults.items():
         show(f"  {message}: {'row' if len(rows) == 1 else 'rows'} {ranges(rows)}")
+    if options.method is None and all(getattr(options, name) is None for name in (*TEMPLATES, "messages")):
+        show("  if the fields have other names, say which, as in --prompt '{question}' --completion '{answer}'")
     return faults.exit_code
 
 
