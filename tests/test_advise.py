@@ -237,6 +237,12 @@ def test_where_nobody_can_be_asked_the_missing_flags_are_named(capsys: Capture) 
         run_advise(options, None)
 
 
+def test_a_wrong_flag_is_told_before_the_missing_ones(capsys: Capture) -> None:
+    options = build_parser().parse_args(["advise", "--improve", "tone"])
+    with pytest.raises(ConfigError, match="--improve 'tone': not one of the answers"):
+        run_advise(options, None)
+
+
 def test_a_person_is_asked_what_is_missing_until_the_answer_is_one(capsys: Capture) -> None:
     asked: list[str] = []
     answers = iter(["labelled=many", "labels=3", "labelled=800", "BASE", "cpuu", "cpu", "any"])
@@ -261,7 +267,7 @@ def test_a_person_is_asked_what_is_missing_until_the_answer_is_one(capsys: Captu
         ("--data", "pairs", "how much? As in pairs=800"),
         ("--data", "pairs=-1", "how much?"),
         ("--data", "pairs=1,pairs=2", "stands twice"),
-        ("--budget", "", "expected cpu, gpu, more"),
+        ("--budget", "", "--budget '': not one of the answers (known: cpu, gpu, more)"),
     ],
 )
 def test_a_wrong_flag_is_one_clear_line(capsys: Capture, flag: str, value: str, message: str) -> None:

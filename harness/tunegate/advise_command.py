@@ -76,11 +76,12 @@ def ask_on_terminal(question: str) -> str:
 
 def _situation(options: Namespace, ask: Ask | None) -> Situation:
     given = {name: getattr(options, name) for name in QUESTIONS}
-    missing = [f"--{name.replace('_', '-')}" for name, value in given.items() if value is None]
+    answers = {name: _read(name, value) for name, value in given.items() if value is not None}
+    missing = [name for name in QUESTIONS if name not in answers]
     if missing and ask is None:
-        raise ConfigError(f"nobody can be asked here: give {', '.join(missing)}; see `tunegate advise --help`")
-    answers = {name: _read(name, value) if value is not None else _ask(name, ask) for name, value in given.items()}
-    return Situation(**answers)
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in missing)
+        raise ConfigError(f"nobody can be asked here: give {flags}; see `tunegate advise --help`")
+    return Situation(**answers, **{name: _ask(name, ask) for name in missing})
 
 
 def _ask(name: str, ask: Ask | None) -> Any:
@@ -103,7 +104,7 @@ def _read(name: str, answer: str) -> Any:
         return read_data(answer)
     choices, word = CHOICES[name], answer.strip().lower()
     if word not in choices:
-        raise _Misread(f"--{name.replace('_', '-')} {answer}: expected {', '.join(choices)}{nearest(word, choices)}")
+        raise _Misread(f"--{name.replace('_', '-')} {answer!r}: not one of the answers{nearest(word, choices)}")
     return word
 
 
