@@ -12,11 +12,14 @@ import pytest
 from conftest import write_jsonl
 from fake_pipeline import SUITE, attempt_of, carry_out, load, luck_of, tools, trainer, write_pipeline
 
+from tunegate.check_command import pipeline_facts
 from tunegate.evidence import attest, check_gates, recheck_all
 from tunegate.exceptions import ConfigError, Tampered
 from tunegate.outcomes import Verdict
 from tunegate.record import RunRecord, gate_key
 from tunegate.training import TrainJob, TrainResult
+from tunegate_reports.html import render
+from tunegate_reports.view import view
 
 PIPELINE = f"""\
 name: small
@@ -69,6 +72,17 @@ def test_the_chain_of_weights_passes_by_what_lies_aside(path: Path) -> None:
     assert run.promotions[0]["model_sha256"] == weights(run, "align")
     assert {gate["stage"] for gate in attest(run, check_gates(run))["gates"]} == {"align"}
     recheck_all(run)
+
+
+def test_the_report_takes_no_gain_over_a_baseline_for_a_leak(path: Path) -> None:
+    run = carry_out(path, tools({**SKILLS, "shots#1": 0.0}))
+    said = render(view(run))
+    assert "facts against shots: 0 lost" in said
+    assert "possible leak" not in said
+
+
+def test_check_does_not_ask_for_a_scorers_gate_in_the_last_stage(path: Path) -> None:
+    assert pipeline_facts(load(path), [])["gates_not_taken_last"] == []
 
 
 def test_a_baseline_is_asked_whole_and_holds_nothing_up(path: Path) -> None:

@@ -134,7 +134,8 @@ def _draw_note(gate: GateView) -> str:
     record: GateRecord = gate.record
     waived = ", waived" if gate.waiver else ""
     if gate.kept and (counts := gate.kept.comparison.counts):
-        return f"{record.gate}: {counts.lost} lost, {counts.won} won{waived}"
+        against = f" against {(record.against or {}).get('stage')}" if record.purpose == "worth" else ""
+        return f"{record.gate}{against}: {counts.lost} lost, {counts.won} won{waived}"
     if record.purpose == "confirm":
         said = "confirmed" if record.verdict is Verdict.PASS else "not confirmed"
         return f"{record.gate} {said}, {passed_words(record)}{waived}"

@@ -276,4 +276,7 @@ def _kept(run: RunRecord, gate: GateRecord, terms: Terms) -> Kept:
     except (KeyError, TypeError, AttributeError):
         before, whose = [], "what is not on record"
     never = frozenset(outcome.case_id for outcome in before if outcome.verdict is Verdict.FAIL)
-    return Kept(whose, compare(before, gate.outcomes, terms.max_drop or 0.0), never)
+    comparison = compare(before, gate.outcomes, terms.max_drop or 0.0)
+    if terms.purpose == "worth":  # a training is meant to leave a baseline far behind
+        comparison = replace(comparison, suspicious="")
+    return Kept(whose, comparison, never)
