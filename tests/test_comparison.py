@@ -141,6 +141,7 @@ def test_the_gap_interval_has_its_published_values() -> None:
         ((50, 30, 2, 18), Verdict.FAIL, True, "forgetting: from 80 to 52 of 100 cases"),
         ((90, 1, 1, 8), Verdict.PASS, True, "from 91 to 91 of 100 cases: 1 lost, 1 won, 0 points fewer"),
         ((70, 5, 15, 10), Verdict.PASS, True, "from 75 to 85 of 100 cases: 5 lost, 15 won, 10 points more"),
+        ((76, 2, 2, 20), Verdict.PASS, False, "100 cases cannot show it, a few more could"),
         ((70, 10, 10, 10), Verdict.PASS, False, "100 cases cannot show it, about 308 could"),
     ],
 )

@@ -181,7 +181,8 @@ def _not_shown(counts: PairedCounts, max_drop: float) -> str:
     if drop >= margin:
         return "; within by count, too close for any number of cases to show"
     needed = math.ceil(reach**2 * max(differ - drop**2, 0.0) / (margin - drop) ** 2)
-    return f"; within by count, {counts.n} cases cannot show it, about {max(needed, counts.n + 1)} could"
+    more = f"about {needed}" if needed > counts.n else "a few more"  # the estimate is a normal one, the interval is not
+    return f"; within by count, {counts.n} cases cannot show it, {more} could"
 
 
 def _suspicion(counts: PairedCounts) -> str:
