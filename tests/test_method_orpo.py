@@ -65,3 +65,19 @@ def test_it_trains_on_the_tokens_of_sft(make_job: MakeJob, tmp_path: Path, chat:
     assert [-100] * len(asked) == row["rejected_labels"][: len(asked)]
     answer = loaded.tokenizer.decode(row["rejected_labels"][len(asked) :], skip_special_tokens=True)
     assert answer.strip() == "BRCA2"
+
+
+def test_an_answer_that_the_model_is_sure_of_has_a_gradient(make_job: MakeJob) -> None:
+    """At a likelihood of 1, which bfloat16 reaches, TRL's odds have none that is a number."""
+    import torch
+
+    job = make_job("orpo")
+    trainer, _ = orpo.build(task_of(job), common.load(job))
+    chosen = torch.tensor([0.0, -0.7], requires_grad=True)
+    rejected = torch.tensor([-2.0, 0.0], requires_grad=True)
+    losses = trainer.odds_ratio_loss(chosen, rejected)[0]
+    losses.sum().backward()
+    assert losses.isfinite().all()
+    assert chosen.grad is not None
+    assert chosen.grad.isfinite().all()
+    assert chosen.grad[1] > 0.5  # and what is not sure yet is learnt as before

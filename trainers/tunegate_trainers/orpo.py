@@ -12,6 +12,8 @@ from tunegate_trainers import common
 from tunegate_trainers.task import MethodOptions, Task
 
 ROW = ("prompt", "chosen", "rejected")
+SURE = -1e-3
+"""A mean log-likelihood above this counts as this one: at 0 the odds are infinite, and their gradient no number."""
 
 
 class Options(MethodOptions):
@@ -33,15 +35,20 @@ def build(task: Task, loaded: common.Loaded) -> common.Built:
         warnings.simplefilter("ignore")  # that trl.experimental may change; our tests will tell
         from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
-    class ExactRows(ORPOTrainer):
-        """Trains on the very tokens that a gate asks: left alone, TRL adds tokens before and after a chat template."""
+    class ExactTrainer(ORPOTrainer):
+        """Trains on the very tokens that a gate asks (left alone, TRL adds tokens before and after a chat template), and
+        survives an answer that the model is sure of."""
 
         def tokenize_row(self, feature: Any, model: Any = None) -> dict[str, list[int]]:
             return tokens_of(feature, loaded.tokenizer)
 
+        def odds_ratio_loss(self, policy_chosen_logps: Any, policy_rejected_logps: Any) -> Any:
+            sure = (logps.float().clamp(max=SURE) for logps in (policy_chosen_logps, policy_rejected_logps))
+            return super().odds_ratio_loss(*sure)
+
     config = ORPOConfig(**{"remove_unused_columns": False, **common.arguments(task.job)})  # as its collator needs
     rows = common.fit_rows(task.job, loaded.tokenizer, config.max_length, ROW)
-    trainer = ExactRows(
+    trainer = ExactTrainer(
         model=loaded.model,
         args=config,
         train_dataset=Dataset.from_list(rows.kept),
