@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tunegate.cli import EXAMPLES
 from tunegate.leak_guard import drop_leaks, leaks_of
 from tunegate.pipeline_file import load_pipeline
 from tunegate.starter import examples
@@ -27,3 +28,7 @@ def test_an_example_is_valid_and_has_rows_left_without_its_leaks(name: str, tmp_
         drop_leaks(pipeline, leaks)
     else:
         assert leaks == []
+
+
+def test_the_help_of_init_lists_every_example() -> None:
+    assert sorted(EXAMPLES) == sorted(examples())

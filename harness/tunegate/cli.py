@@ -19,6 +19,11 @@ from tunegate import __version__
 from tunegate.exceptions import TunegateError, nearest
 
 DTYPES = ("auto", "float32", "bfloat16")
+EXAMPLES = (
+    *("gene-expert", "cpt", "dpo-misses", "explain", "fewshot", "kto", "orpo", "repair", "reward", "reward-oasst"),
+    *("rlhf", "spurious-cue", "watch"),
+)
+"""The folders of shipped examples, named here because `--help` is to be quick."""
 ADVISE_FLAGS = {
     "--improve": ("WHAT", "language, knowledge, task or behaviour"),
     "--data": ("KIND=ROWS,…", "what there is, say labelled=800,raw=200000 (raw text in words)"),
@@ -59,7 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     init = command("init", "write a starter project")
     init.add_argument("folder", nargs="?", default=".", help="where to write it (default: here)")
-    init.add_argument("--example", metavar="NAME", help="copy a shipped example instead: gene-expert")
+    init.add_argument("--example", metavar="NAME", help=f"copy a shipped example instead: {', '.join(EXAMPLES)}")
     init.add_argument("--recipe", metavar="NAME", help="journey, generalize, sft or preference, explained line by line")
 
     check = command("check", "validate a pipeline or suite file with all it names; train nothing")
