@@ -36,8 +36,10 @@ def build(task: Task, loaded: common.Loaded) -> common.Built:
         from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
     class ExactTrainer(ORPOTrainer):
-        """Trains on the very tokens that a gate asks (left alone, TRL adds tokens before and after a chat template), and
-        survives an answer that the model is sure of."""
+        """Trains on the very tokens that a gate asks, and survives an answer that the model is sure of.
+
+        Left alone, TRL adds tokens before and after a chat template.
+        """
 
         def tokenize_row(self, feature: Any, model: Any = None) -> dict[str, list[int]]:
             return tokens_of(feature, loaded.tokenizer)
