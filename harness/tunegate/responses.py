@@ -34,7 +34,7 @@ def load_responses(path: Path, known_ids: set[str]) -> tuple[StoredResponses, li
     missing = len(known_ids - responses.keys())
     if missing:
         notes.append(
-            f"{path}: {missing} of {len(known_ids)} cases of the bank have no response; drawn, they are INVALID"
+            f"{path}: {missing} of {len(known_ids)} prompts of the bank have no response; drawn, they are INVALID"
         )
     return StoredResponses(responses, name=str(path)), notes
 
