@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ from tests.trainer_jobs import ARGS, MakeJob, real_training, task_of
 from tunegate.cases import Case
 from tunegate.data_spec import DataSpec
 from tunegate.exceptions import ConfigError
+from tunegate.files import resolve
 from tunegate.models import GenerationSettings
 from tunegate.open_model import open_model
 from tunegate.prompting import answer_prompt
+from tunegate.rows import read_rows
 from tunegate.training_data import load_training_data
 from tunegate_trainers import common, kto
 from tunegate_trainers.process import run
@@ -43,6 +46,13 @@ def test_the_wanted_answer_gains_on_the_unwanted_one(make_job: MakeJob, peft: di
     assert summary["first_margin"] == pytest.approx(0.0, abs=1e-6)
     (good, bad), (good_before, bad_before) = likelihoods(job.output), likelihoods(job.model)
     assert good - bad > good_before - bad_before + 0.5
+
+
+def test_a_first_batch_of_one_kind_has_no_margin_and_a_later_one_is_not_the_first(make_job: MakeJob) -> None:
+    rows = [{**THUMBS[0], "label": n > 1} for n in range(8)]
+    log, summary = run(make_job("kto", rows=rows, args={**ARGS, "max_steps": 4}))
+    assert min(entry["step"] for entry in log if "rewards/margins" in entry) == 2
+    assert "first_margin" not in summary
 
 
 @pytest.mark.parametrize("peft", [None, {"r": 4}], ids=["full", "lora"])
@@ -100,3 +110,22 @@ def test_an_empty_completion_is_refused(make_job: MakeJob) -> None:
     job = make_job("kto", rows=[*THUMBS, {"prompt": "Which gene?", "completion": " ", "label": True}])
     with pytest.raises(ConfigError, match="the completion is empty; a model can't learn from it"):
         load_training_data(DataSpec(path=job.data), "kto", Path(job.data).parent)
+
+
+SHIPPED = "package:tunegate_suites/data/oasst"
+
+
+def test_it_learns_from_the_shipped_thumbs_of_people(make_job: MakeJob) -> None:
+    spec = DataSpec(path=f"{SHIPPED}/thumbs.jsonl", messages="messages")
+    rows = [json.loads(example.to_json()) for example in load_training_data(spec, "kto", Path()).examples[:24]]
+    _, summary = run(make_job("kto", rows=rows, args={**ARGS, "per_device_train_batch_size": 8, "max_length": 512}))
+    assert (summary["rows"], summary["first_margin"]) == (24, pytest.approx(0.0, abs=1e-6))
+
+
+def test_the_shipped_thumbs_share_no_conversation_with_the_pairs_that_judge_what_they_taught() -> None:
+    thumbs = [row for _, row in read_rows(resolve(f"{SHIPPED}/thumbs.jsonl", Path()))]
+    held_out = [row for _, row in read_rows(resolve(f"{SHIPPED}/held_out.jsonl", Path()))]
+    assert not {row["tree"] for row in thumbs} & {row["tree"] for row in held_out}
+    assert not {row["messages"][0]["content"] for row in thumbs} & {row["messages"][0]["content"] for row in held_out}
+    assert all(row["label"] == (row["up"] > row["down"]) and row["up"] != row["down"] for row in thumbs)
+    assert sum(row["label"] for row in thumbs) in range(40, len(thumbs) - 40)  # enough of both kinds

@@ -20,8 +20,8 @@ from tunegate.exceptions import TunegateError, nearest
 
 DTYPES = ("auto", "float32", "bfloat16")
 EXAMPLES = (
-    *("gene-expert", "cpt", "dpo-misses", "explain", "fewshot", "kto", "orpo", "repair", "reward", "reward-oasst"),
-    *("rlhf", "spurious-cue", "watch"),
+    *("gene-expert", "cpt", "dpo-misses", "explain", "fewshot", "kto", "kto-oasst", "orpo", "repair"),
+    *("reward", "reward-oasst", "rlhf", "spurious-cue", "watch"),
 )
 """The folders of shipped examples, named here because `--help` is to be quick."""
 ADVISE_FLAGS = {
