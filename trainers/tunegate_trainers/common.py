@@ -264,7 +264,7 @@ def _finite(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 def _summary(trainer: Any, rows: Rows, log: Log) -> Summary:
     losses = [entry["loss"] for entry in log if "loss" in entry]
-    margins = [entry["rewards/margins"] for entry in log if "rewards/margins" in entry]
+    margins = [entry["rewards/margins"] for entry in log if entry.get("step") == 1 and "rewards/margins" in entry]
     tokens = [entry["num_tokens"] for entry in log if "num_tokens" in entry]
     parameters = list(trainer.model.parameters())
     return {
