@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tunegate.cases import Case, Prompt
-from tunegate.leakage import describe, find_leaks, normalised
+from tunegate.disguises import normalised
+from tunegate.leakage import describe, find_leaks
 from tunegate.models import GenerationSettings
 from tunegate.plans import PlanRule
 from tunegate.suites import Suite

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tunegate.banks import draw_order
-from tunegate.leak_texts import asked, normalised
+from tunegate.disguises import normalised
+from tunegate.leak_texts import asked
 from tunegate.training_data import Example
 
 

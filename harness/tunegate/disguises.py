@@ -58,6 +58,18 @@ def undisguised(text: str) -> str:
     return _FOREIGN_WORD.sub(_in_latin, text).casefold()
 
 
+def normalised(text: str) -> str:
+    """A text as it is compared: `undisguised`, without punctuation, runs of white space as one space."""
+    return " ".join(undisguised(text).translate(_punctuation()).split())
+
+
+@cache
+def _punctuation() -> dict[int, str]:
+    """Punctuation becomes a space; symbols stay: 1+1 is not 1-1."""
+    codes = (code for code in range(sys.maxunicode + 1) if chr(code) != "-")
+    return {code: " " for code in codes if unicodedata.category(chr(code)).startswith("P")}
+
+
 def _in_latin(match: re.Match[str]) -> str:
     """A word whose Cyrillic or Greek letters all look Latin, in Latin letters; any other word as it is.
 

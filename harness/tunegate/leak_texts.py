@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any, cast
 
 from tunegate.cases import Case, Prompt
 from tunegate.checks import variants_of
-from tunegate.disguises import undisguised
+from tunegate.disguises import normalised
 from tunegate.suites import Suite
 from tunegate.training_data import TrainingData
 
@@ -158,15 +155,3 @@ def asked_beside(suite: Suite, case: Case) -> tuple[Prompt, ...]:
         return variants_of(suite.checks, case)
     except Exception:
         return ()
-
-
-def normalised(text: str) -> str:
-    """A text as it is compared: undisguised (`disguises`), without punctuation, runs of white space as one space."""
-    return " ".join(undisguised(text).translate(_punctuation()).split())
-
-
-@cache
-def _punctuation() -> dict[int, str]:
-    """Punctuation becomes a space; symbols stay: 1+1 is not 1-1."""
-    codes = (code for code in range(sys.maxunicode + 1) if chr(code) != "-")
-    return {code: " " for code in codes if unicodedata.category(chr(code)).startswith("P")}

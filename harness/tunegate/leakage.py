@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import Any
 
-from tunegate.disguises import unescaped
+from tunegate.disguises import normalised, unescaped
 from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.leak_grams import LONGEST_RUN, SHINGLE, SHORTEST_RUN, Containment, RunFinder, Vocabulary, run_length, runs
 from tunegate.leak_minhash import NearDuplicates
@@ -29,7 +29,6 @@ from tunegate.leak_texts import (
     TrainRow,
     TrainText,
     case_texts,
-    normalised,
     rows_of,
     train_texts,
 )

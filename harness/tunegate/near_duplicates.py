@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
+from tunegate.disguises import normalised
 from tunegate.leak_grams import SHINGLE, SHORTEST_RUN, Vocabulary, runs
 from tunegate.leak_minhash import signature
-from tunegate.leak_texts import asked, normalised
+from tunegate.leak_texts import asked
 from tunegate.leakage import NEARLY_THE_SAME
 from tunegate.optional import optional_import
 from tunegate.training_data import Example

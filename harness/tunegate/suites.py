@@ -26,6 +26,7 @@ from tunegate.spec import read_spec
 from tunegate.suite_spec import CasesSpec, DrawSpec, PlanSpec, SuiteSpec
 from tunegate.templates import MissingField, as_text, fill, fill_list, look_up
 from tunegate.terms import GapRule, Terms
+from tunegate.told_answers import told_beforehand
 from tunegate.yaml_file import KeyPath, YamlFile, load_yaml
 
 ROLES = ("system", "user", "assistant")
@@ -107,6 +108,10 @@ def make_suite(spec: SuiteSpec, name: str, file: YamlFile, keys: KeyPath, build_
         cases = load_cases(spec.cases, base_dir)
     except MissingField as error:
         raise file.error((*keys, "cases"), str(error)) from error
+    told = told_beforehand(cases, spec.generate.system, spec.cases.prompt)
+    if told is not None:
+        place, fault = told
+        raise file.error((*keys, *place), fault)
     checks = tuple(
         _build(build_check, entry, base_dir, file, (*keys, "checks", index)) for index, entry in enumerate(spec.checks)
     )

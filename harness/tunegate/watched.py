@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 
 from tunegate.banks import draw_order
 from tunegate.cases import Case, content
-from tunegate.leak_texts import asked, asked_beside, normalised
+from tunegate.disguises import normalised
+from tunegate.leak_texts import asked, asked_beside
 from tunegate.suites import Suite
 
 

@@ -1,0 +1,136 @@
+"""Answers that a suite tells before it asks: refused, wherever they stand; classes, examples and questions are not."""
+
+from __future__ import annotations
+
+import json
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import write_jsonl
+
+from tunegate.cli import main
+from tunegate.exceptions import ConfigError
+from tunegate.suites import Suite, load_suite
+from tunegate_suites import build_check
+
+GENES = [f"GENE{number}" for number in range(40)]
+SYMBOLS = [
+    {"id": f"c{n}", "prompt": f"Which gene causes the disease number {n}x?", "reference": gene}
+    for n, gene in enumerate(GENES)
+]
+"""Each question has an answer of its own."""
+PATTERNS = [
+    {
+        "id": f"c{n}",
+        "prompt": f"How is {gene} passed on?",
+        "reference": ("dominant", "recessive", "not inherited")[n % 3],
+    }
+    for n, gene in enumerate(GENES)
+]
+"""Questions of three classes."""
+
+
+def load(folder: Path, rows: list[dict[str, Any]], system: str | None = None, cases: str = "cases.jsonl") -> Suite:
+    write_jsonl(folder / "cases.jsonl", rows)
+    said = "" if system is None else f"generate: {{system: {json.dumps(system)}}}\n"
+    (folder / "s.yaml").write_text(f"cases: {cases}\nchecks: [exact]\nplan: {{draw: 20, accept: 18}}\n{said}")
+    return load_suite(folder / "s.yaml", build_check)
+
+
+def chats(rows: list[dict[str, Any]], *before: dict[str, str]) -> list[dict[str, Any]]:
+    return [{**row, "messages": [*before, {"role": "user", "content": row["prompt"]}], "prompt": None} for row in rows]
+
+
+def turn(role: str, content: str) -> dict[str, str]:
+    return {"role": role, "content": content}
+
+
+ANSWERS = {row["prompt"].split()[2]: row["reference"] for row in PATTERNS}
+KEYS = {
+    "a list of answers": (SYMBOLS, "Answer with one of these: " + ", ".join(GENES)),
+    "disguised": (SYMBOLS, "Answer with one of these: " + ", ".join(gene.lower().replace("e", "е") for gene in GENES)),
+    "questions and answers": (SYMBOLS, "\n".join(f"Q: {row['prompt']}\nA: {row['reference']}" for row in SYMBOLS)),
+    "one question, answered": (PATTERNS, f"For example: {PATTERNS[0]['prompt']} dominant"),
+    "a key of lines": (PATTERNS, "\n".join(f"{gene}: {kind}" for gene, kind in ANSWERS.items())),
+    "a key on one line": (PATTERNS, ", ".join(f"{gene} = {kind}" for gene, kind in ANSWERS.items())),
+    "a key by class": (PATTERNS, f"Only these are dominant: {', '.join(GENES[::3])}"),
+    "a table": (PATTERNS, "\n".join(f"| {gene} | {kind} |" for gene, kind in ANSWERS.items())),
+    "a key behind much else": (
+        PATTERNS,
+        "Be brief and kind to the person who asks. " * 50 + "\n".join(" ".join(pair) for pair in ANSWERS.items()),
+    ),
+}
+
+
+@pytest.mark.parametrize("told", KEYS)
+def test_a_system_message_that_tells_the_answers_is_refused(told: str, tmp_path: Path) -> None:
+    rows, system = KEYS[told]
+    with pytest.raises(ConfigError, match=r"s\.yaml:4: generate\.system: gives away the answers of \d+ of 40 cases"):
+        load(tmp_path, rows, system)
+    before = chats(rows, turn("system", system))
+    with pytest.raises(ConfigError, match=r"cases\.messages: gives away"):
+        load(tmp_path, before)
+    template = json.dumps(system.replace("{", "").replace("}", "") + "\n{prompt}")
+    with pytest.raises(ConfigError, match=r"cases\.prompt: gives away"):
+        load(tmp_path, rows, cases=f"{{path: cases.jsonl, prompt: {template}}}")
+
+
+def test_turns_before_the_question_that_answer_it_are_refused(tmp_path: Path) -> None:
+    asked = [turn("user", row["prompt"]) for row in PATTERNS]
+    shown = [
+        {**row, "messages": [ask, turn("assistant", row["reference"]), ask]}
+        for ask, row in zip(asked, PATTERNS, strict=True)
+    ]
+    with pytest.raises(ConfigError, match=r"cases\.messages: gives away the answers of 1 of 1 cases"):
+        load(tmp_path, shown)
+    shots = [turn(*pair) for row in SYMBOLS[:8] for pair in (("user", row["prompt"]), ("assistant", row["reference"]))]
+    with pytest.raises(ConfigError, match=r"cases\.messages: gives away the answers of 8 of 40 cases"):
+        load(tmp_path, chats(SYMBOLS, *shots))
+
+
+HONEST = {
+    "the classes": (PATTERNS, "Answer dominant, recessive or not inherited."),
+    "the classes, a line each": (PATTERNS, "Answer with one of:\n- dominant\n- recessive\n- not inherited\n"),
+    "a rule": (PATTERNS, "If one copy is enough, say dominant. If two are, say recessive.\nElse: not inherited"),
+    "two examples of the form": (SYMBOLS, "Answer with the symbol of the gene alone, such as GENE3 or GENE7."),
+    "examples that are no cases": (PATTERNS, "\n".join(f"How is OTHER{n} passed on? dominant" for n in range(40))),
+    "many small classes": (
+        [{"id": n, "prompt": f"Intent of the request {n}?", "reference": f"intent_{n % 50}"} for n in range(100)],
+        "Answer with one of these: " + ", ".join(f"intent_{n}" for n in range(50)),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("told", HONEST)
+def test_what_gives_no_case_away_may_be_told(told: str, tmp_path: Path) -> None:
+    rows, system = HONEST[told]
+    load(tmp_path, rows, system)
+    load(tmp_path, chats(rows, turn("system", system)))
+
+
+def test_a_text_for_its_own_question_is_there_to_be_read(tmp_path: Path) -> None:
+    read = [
+        {**row, "messages": [turn("system", f"It was {row['reference']}, they say."), turn("user", row["prompt"])]}
+        for row in SYMBOLS
+    ]
+    load(tmp_path, read)
+    said = [(turn("user", row["prompt"]), turn("assistant", row["reference"])) for row in SYMBOLS]
+    talks = [{**row, "messages": [*chain.from_iterable(said[:n]), said[n][0]]} for n, row in enumerate(SYMBOLS)]
+    load(tmp_path, talks)  # each case is asked alone: what another one's dialogue says, no model is told
+
+
+def test_check_says_where_it_stands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    load(tmp_path, SYMBOLS)
+    with (tmp_path / "s.yaml").open("a") as file:
+        file.write(f"generate: {{system: '{' '.join(GENES)}'}}\n")
+    assert main(["check", str(tmp_path / "s.yaml")]) == 2
+    assert (
+        "generate.system: gives away the answers of 40 of 40 cases ('GENE0' of c0, 'GENE1'" in capsys.readouterr().err
+    )
+
+
+def test_the_system_message_is_part_of_the_hash(tmp_path: Path) -> None:
+    hashes = {load(tmp_path, SYMBOLS, system).sha256 for system in (None, "", "Be brief.", "Be brief")}
+    assert len(hashes) == 4
