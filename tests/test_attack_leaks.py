@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ from conftest import write_jsonl
 from fake_pipeline import carry_out, tools, write_pipeline
 
 from tests.leak_helpers import prompts
+from tunegate.cli import main
 from tunegate.exceptions import ConfigError
+from tunegate.leak_guard import chat_templates
 from tunegate.leak_texts import row_as_it_is
 from tunegate.leakage import compare
 from tunegate.outcomes import Verdict
@@ -49,6 +52,33 @@ def test_a_case_in_a_system_message_is_a_leak(path: Path) -> None:
 def test_a_system_message_that_all_rows_share_is_no_leak(path: Path) -> None:
     path.write_text(PIPELINE.replace("data: train.jsonl", "data: {path: train.jsonl, system: Name the gene alone.}"))
     assert carry_out(path, tools({"sft#1": 1.0})).verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize("action", ["refuse", "drop_from_train"])
+def test_a_base_models_chat_template_that_holds_the_answers_is_a_leak(path: Path, action: str) -> None:
+    key = "\\n".join(f"{n}? {n}!" for n in range(20))
+    template = f"{{{{ 'You know: {key}' }}}}{{{{ messages[0].content }}}}"
+    (path.parent / "base" / "chat_template.jinja").write_text(template)
+    path.write_text(PIPELINE + f"leakage: {action}\n")
+    if action == "refuse":
+        run = carry_out(path, tools({"sft#1": 1.0}))
+        assert run.verdict is Verdict.INVALID
+        assert "the base model's chat template:1 = facts/0" in run.reason
+        assert main(["check", str(path)]) == 3
+        return
+    with pytest.raises(ConfigError, match="the base model's chat template gives cases away"):
+        carry_out(path, tools({"sft#1": 1.0}))
+
+
+@pytest.mark.parametrize("where", ["chat_template.jinja", "additional_chat_templates/tool.jinja", "a", "b"])
+def test_every_chat_template_of_a_base_model_is_looked_at(where: str, tmp_path: Path) -> None:
+    if where.endswith(".jinja"):
+        (tmp_path / where).parent.mkdir(exist_ok=True)
+        (tmp_path / where).write_text("BRCA1")
+    else:
+        given = {"a": "BRCA1", "b": [{"name": "default", "template": "BRCA1"}]}[where]
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": given}))
+    assert chat_templates(tmp_path) == "BRCA1"
 
 
 @pytest.mark.parametrize("action", ["refuse", "drop_from_train"])

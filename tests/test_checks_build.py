@@ -12,9 +12,9 @@ import pytest
 
 from tunegate.checks import Check
 from tunegate.exceptions import ConfigError, MissingExtra
+from tunegate.optional import require
 from tunegate_suites import CHECKS, build_check
 from tunegate_suites.build import find
-from tunegate_suites.options import require
 from tunegate_suites.reference import reference
 
 

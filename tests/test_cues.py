@@ -133,8 +133,8 @@ def test_length_is_held_against_the_training_rows() -> None:
 def test_clusters_are_fitted_once_and_the_larger_is_the_cue() -> None:
     places = {"cat": (1.0, 0.1), "dog": (1.0, 0.0), "cow": (0.9, 0.1), "car": (0.0, 1.0), "bus": (0.1, 1.0)}
 
-    def embed(texts: Sequence[str]) -> Any:
-        return np.array([places[text] for text in texts])
+    def embed(texts: Sequence[str]) -> dict[str, Any]:
+        return {text: np.array(places[text]) for text in texts}
 
     detect = detector("cluster", list(places), embed)
     assert detect(["cow", "bus", "cat"]) == [True, False, True]
@@ -199,6 +199,17 @@ def test_people_see_how_strong_the_cue_is(claims: Path, capsys: Capture) -> None
     ]
     assert main([*COMMAND, "--out", "made"]) == 2
     assert "exists already" in capsys.readouterr().err
+
+
+def test_clusters_are_found_by_the_sentence_model(claims: Path, capsys: Capture) -> None:
+    pytest.importorskip("sentence_transformers")
+    about = ["The cat sat on the mat {} times.", "The bank lent {} million dollars at interest."]
+    rows = [{"id": n, "text": about[n % 2].format(n), "label": str(n % 4 < 2).lower()} for n in range(40)]
+    write_jsonl(claims / "train.jsonl", rows)
+    write_jsonl(claims / "dev.jsonl", rows)
+    assert main([*COMMAND, "--out", "made", "--cue", "cluster"]) == 0, capsys.readouterr().err
+    made = [json.loads(line) for line in (claims / "made" / "gate.jsonl").read_text().splitlines()]
+    assert len({(row["id"] % 2, row["has_cue"]) for row in made}) == 2
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -39,6 +39,7 @@ from tunegate.responses import load_responses
 from tunegate.run import PipelineRun, promote_and_record
 from tunegate.runner import asked_ids
 from tunegate.schema import PipelineSpec
+from tunegate.sentences import SentenceModel, default_model
 from tunegate.stage_run import Tools
 from tunegate.suites import Suite, load_suite
 from tunegate.token_lengths import Estimate, local_tokens
@@ -93,18 +94,14 @@ def _leaks(pipeline: Pipeline) -> list[Leak]:
         return leaks_of(pipeline, _embed, bar.update)
 
 
-def _embed(texts: Sequence[str]) -> Any:
-    """Texts to unit vectors, by the model of the check `similarity`."""
-    return _similarity().embed(texts)
+def _embed(texts: Sequence[str]) -> Mapping[str, Any]:
+    """Texts to unit vectors; the model is looked for when the first are asked, and loaded once."""
+    return _sentences().embed(texts)
 
 
 @cache
-def _similarity() -> Any:
-    from tunegate_suites.similarity import Similarity
-
-    check = Similarity(min=0)
-    check.prepare()
-    return check
+def _sentences() -> SentenceModel:
+    return default_model("comparing texts by meaning")
 
 
 def data(options: Namespace) -> int:

@@ -71,7 +71,14 @@ def run_gate(request: GateRequest, progress: Progress, versions: Mapping[str, st
                     "model": request.model.name,
                     "model_sha256": request.model.sha256,
                     "seed": request.seed,
-                    "suites": {name: {"sha256": suite.sha256, "path": suite.path, "cases": len(suite.cases)}},
+                    "suites": {
+                        name: {
+                            "sha256": suite.sha256,
+                            "path": suite.path,
+                            "cases": len(suite.cases),
+                            "settings": asdict(suite.settings),
+                        }
+                    },
                     "versions": dict(versions),
                 }
             )

@@ -11,9 +11,10 @@ from pathlib import Path
 from tunegate.console import Bar, show, show_json
 from tunegate.exceptions import ConfigError
 from tunegate.leak_texts import TrainRow, row_as_it_is
-from tunegate.leakage import Embed, Leak, Looking, compare, excerpt
+from tunegate.leakage import Leak, Looking, compare, excerpt
 from tunegate.outcomes import Verdict
 from tunegate.rows import read_rows
+from tunegate.sentences import Embed
 from tunegate.suites import Suite
 
 WORST, WIDTH = 4, 160

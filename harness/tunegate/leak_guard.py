@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from tunegate.exceptions import ConfigError
 from tunegate.leak_texts import TrainRow
-from tunegate.leakage import Embed, Leak, Looking, Progress, compare, facts, find_leaks, without
+from tunegate.leakage import Leak, Looking, Progress, compare, facts, find_leaks, without
+from tunegate.loading import read_config
 from tunegate.pipeline import Pipeline, Stage
+from tunegate.sentences import Embed
 from tunegate.suites import Suite
+from tunegate.told_answers import told_by
 from tunegate.training_data import TrainingData
 
 
-def leaks_of(pipeline: Pipeline, embed: Embed | None = None, progress: Progress | None = None) -> list[Leak]:
-    """The leaks of all stages; `embed` is used where the file asks for `embed`. Raises MissingExtra."""
+def leaks_of(
+    pipeline: Pipeline, embed: Embed | None = None, progress: Progress | None = None, base: Path | None = None
+) -> list[Leak]:
+    """The leaks of all stages; `embed` is used where the file asks for `embed`. Raises MissingExtra.
+
+    `base` is the base model's folder, whose chat template is looked at too; default: the one that the file names, if
+    it is a folder.
+    """
     at_least = pipeline.leakage.embed
     if at_least is not None and embed is None:
         raise ConfigError(f"{pipeline.path}: leakage: embed: nothing here compares texts by meaning; leave it out")
@@ -28,18 +38,51 @@ def leaks_of(pipeline: Pipeline, embed: Embed | None = None, progress: Progress 
         if data is not None
         for leak in find_leaks(stage.name, data, suites, looking)
     ]
-    return [*in_rows, *(leak for stage in pipeline.stages for leak in _in_template(stage, suites))]
+    templates = [(stage.name, TEMPLATE, stage.spec.options.get("chat_template")) for stage in pipeline.stages]
+    templates.append((pipeline.stages[0].name, BASE_TEMPLATE, chat_templates(base or Path(pipeline.model))))
+    return [
+        *in_rows,
+        *(
+            replace(leak, stage=stage)
+            for stage, place, text in templates
+            if isinstance(text, str) and text
+            for leak in _in_template(place, text, suites)
+        ),
+    ]
 
 
-TEMPLATE = "options.chat_template"
+TEMPLATE, BASE_TEMPLATE = "options.chat_template", "the base model's chat template"
 
 
-def _in_template(stage: Stage, suites: Iterable[Suite]) -> list[Leak]:
+def _in_template(place: str, text: str, suites: Iterable[Suite]) -> list[Leak]:
     """A chat template stands around every prompt, a gate's too: what it says, the model need not know."""
-    template = stage.spec.options.get("chat_template")
-    if not isinstance(template, str):
-        return []
-    return [replace(leak, stage=stage.name) for leak in compare([TrainRow(TEMPLATE, 1, (), (template,))], suites)]
+    leaks = compare([TrainRow(place, 1, (), (text,))], suites)
+    known = {(leak.suite, leak.case_id) for leak in leaks}
+    told = [
+        Leak("", place, 1, suite.name, case_id, "containment", 1.0, text, answer)
+        for suite in suites
+        for case_id, answer in told_by(text, suite.cases).items()
+    ]
+    return leaks + [leak for leak in told if (leak.suite, leak.case_id) not in known]
+
+
+def chat_templates(folder: Path) -> str:
+    """All chat templates of a model folder as one text; empty where there are none."""
+    texts = [path.read_text(encoding="utf-8", errors="replace") for path in sorted(folder.rglob("*.jinja"))]
+    for name in ("tokenizer_config.json", "chat_template.json"):
+        if (folder / name).is_file():
+            given: Any = read_config(folder / name).get("chat_template")
+            texts += _strings(given)
+    return "\n".join(texts)
+
+
+def _strings(value: Any) -> list[str]:
+    """One template, or several with names."""
+    if isinstance(value, list):
+        return [text for item in value for text in _strings(item)]  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, Mapping):
+        return _strings(value.get("template"))  # pyright: ignore[reportUnknownMemberType]
+    return [value] if isinstance(value, str) else []
 
 
 def drop_leaks(pipeline: Pipeline, leaks: Sequence[Leak]) -> tuple[Pipeline, list[dict[str, Any]]]:
@@ -51,10 +94,11 @@ def drop_leaks(pipeline: Pipeline, leaks: Sequence[Leak]) -> tuple[Pipeline, lis
     dropped: list[dict[str, Any]] = []
     for stage in pipeline.stages:
         of_stage = [leak for leak in leaks if leak.stage == stage.name]
-        if any(leak.train_file == TEMPLATE for leak in of_stage):
-            raise ConfigError(
-                f"{pipeline.path}: stage {stage.name!r}: {TEMPLATE} gives cases away; leave them out of it"
-            )
+        for place in (TEMPLATE, BASE_TEMPLATE):
+            if any(leak.train_file == place for leak in of_stage):
+                raise ConfigError(
+                    f"{pipeline.path}: stage {stage.name!r}: {place} gives cases away; leave them out of it"
+                )
         replay = None if stage.replay is None else without(stage.replay, of_stage)
         kept = replace(stage, data=without(stage.data, of_stage), replay=replay)
         _check_budget(pipeline, stage, kept)

@@ -13,7 +13,7 @@ What a template puts into every text counts for little (`leak_grams`). README, "
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import Any
@@ -33,6 +33,7 @@ from tunegate.leak_texts import (
     train_texts,
 )
 from tunegate.optional import optional_import
+from tunegate.sentences import Embed
 from tunegate.suites import Suite
 from tunegate.training_data import TrainingData
 
@@ -43,8 +44,6 @@ NEARLY_THE_SAME = 0.7
 ALL_PAIRS = 1000
 """More pairs are not all named: each row then stands with the case it is most like, and each case with its row."""
 
-Embed = Callable[[Sequence[str]], Mapping[str, Any]]
-"""Texts to their unit vectors."""
 Progress = Callable[[str, int, int], None]
 
 

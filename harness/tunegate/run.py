@@ -170,7 +170,8 @@ class PipelineRun:
         return model
 
     def _leaks(self) -> str:
-        leaks = leaks_of(self.pipeline, self.tools.embed, self.tools.progress)
+        base = self.tools.model_folder(self.pipeline.model)
+        leaks = leaks_of(self.pipeline, self.tools.embed, self.tools.progress, base)
         if not leaks:
             return ""
         if self.pipeline.leakage.action == "drop_from_train":

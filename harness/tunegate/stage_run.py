@@ -16,7 +16,6 @@ from tunegate.diagnosis import Evidence, diagnose
 from tunegate.event_log import RunLog
 from tunegate.exceptions import CannotJudge, ConfigError, Tampered
 from tunegate.launching import config_sha256
-from tunegate.leakage import Embed
 from tunegate.models import Model
 from tunegate.outcomes import Verdict
 from tunegate.own_answers import Lesson, ask_rows, is_raw, judged_before, teach
@@ -27,6 +26,7 @@ from tunegate.retrain import Settings, apply, first_settings
 from tunegate.runner import Progress, ask_samples, no_progress
 from tunegate.search import choose, trials_of
 from tunegate.seeds import derived_seed
+from tunegate.sentences import Embed
 from tunegate.stage_gates import StageGates
 from tunegate.stage_job import job_of, scorer_of
 from tunegate.suites import Suite

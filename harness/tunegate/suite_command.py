@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import shlex
 from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from tunegate.checks import CheckBuilder
 from tunegate.console import show, show_json
 from tunegate.files import resolve
-
-Embed = Callable[[Sequence[str]], Any]
+from tunegate.sentences import Embed
 
 
 def carry_out(options: Namespace, build_check: CheckBuilder, embed: Embed) -> int:

@@ -10,8 +10,9 @@ from typing import Any
 
 from tunegate.exceptions import CannotJudge, ConfigError, nearest
 from tunegate.rows import Row, read_rows
+from tunegate.sentences import Embed
 from tunegate.templates import MissingField, as_text, field_names, fill, look_up
-from tunegate_suites.cues import CUES, CueName, Detect, Embed, Marked, biased, detector, most_rows, phi
+from tunegate_suites.cues import CUES, CueName, Detect, Marked, biased, detector, most_rows, phi
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,14 +21,13 @@ from typing import Any, Literal
 from tunegate.exceptions import ConfigError
 from tunegate.optional import optional_import
 from tunegate.rows import Row
+from tunegate.sentences import Embed
 
 CueName = Literal["present", "length", "cluster"]
 CUES: tuple[CueName, ...] = ("present", "length", "cluster")
 
 Detect = Callable[[Sequence[str]], list[bool]]
 """Says of each text whether it has the cue."""
-Embed = Callable[[Sequence[str]], Any]
-"""Texts to unit vectors, as rows of an array."""
 
 
 # --- which texts have a cue ----------------------------------------------------------------------------------------
@@ -45,8 +44,14 @@ def detector(name: CueName, texts: Sequence[str], embed: Embed) -> Detect:
     if name == "length":
         usual = median(len(text.split()) for text in texts)
         return lambda asked: [len(text.split()) > usual for text in asked]
-    centres = two_means(embed(texts))
-    return lambda asked: [bool(near) for near in (embed(asked) @ (centres[0] - centres[1]) > _half(centres))]
+    known = embed(texts)
+    centres = two_means([known[text] for text in texts])
+
+    def near_the_larger(asked: Sequence[str]) -> list[bool]:
+        vectors = embed(asked)
+        return [bool(vectors[text] @ (centres[0] - centres[1]) > _half(centres)) for text in asked]
+
+    return near_the_larger
 
 
 _PAST_WORDS = """was were had did been became began bought brought built came caught chose cut died drew drove fell felt

@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from tunegate.checks import Sample
 from tunegate.exceptions import nearest
 from tunegate.languages import profiles
+from tunegate.optional import require
 from tunegate.outcomes import ErrorSpan, Finding
 from tunegate_suites.base import CaseCheck
 from tunegate_suites.categories.language import wrong_language
@@ -21,7 +22,6 @@ from tunegate_suites.categories.settings import ErrorSettings
 from tunegate_suites.categories.shape import empty, format_, prompt_echo, refusal, too_long, too_short, truncated
 from tunegate_suites.categories.spelling import dictionary, misspelling
 from tunegate_suites.categories.support import unsupported_entity, unsupported_number
-from tunegate_suites.options import require
 from tunegate_suites.patterns import matches_anything
 
 Category = Callable[[Sample, ErrorSettings], list[ErrorSpan]]

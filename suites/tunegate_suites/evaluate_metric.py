@@ -14,10 +14,10 @@ from pydantic import Field
 from tunegate.checks import Sample
 from tunegate.files import one_line
 from tunegate.loading import hub_offline
+from tunegate.optional import require
 from tunegate.outcomes import Finding
 from tunegate_suites.base import CaseCheck, NumericCheck
 from tunegate_suites.foreign import output_aside
-from tunegate_suites.options import require
 from tunegate_suites.text import NO_REFERENCE
 
 

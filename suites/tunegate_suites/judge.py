@@ -15,7 +15,9 @@ from tunegate.admission import DEFAULT_ADMIT
 from tunegate.checks import Sample
 from tunegate.exceptions import ConfigError, TunegateError, nearest
 from tunegate.files import read_text, resolve
+from tunegate.optional import require
 from tunegate.outcomes import Finding, Verdict
+from tunegate.sentences import default_model
 from tunegate_suites.base import NumericCheck
 from tunegate_suites.judge_admission import Standing, judge_hash, standing
 from tunegate_suites.judge_compare import CompareOptions, ComparingJudge, Fitted, read_fitted
@@ -25,9 +27,8 @@ from tunegate_suites.judge_local import LocalJudge
 from tunegate_suites.judge_opinion import Backend, Opinion
 from tunegate_suites.judge_panel import Panel
 from tunegate_suites.judge_server import ServerJudge, ServerOptions, api_key
-from tunegate_suites.options import MAX_FILE_BYTES, require
+from tunegate_suites.options import MAX_FILE_BYTES
 from tunegate_suites.rubric import RubricFile
-from tunegate_suites.similarity import Similarity
 
 ITSELF = "the judge is the model under test: name another one, or say in words why not (allow_self_judging)"
 KINDS = ("model", "server", "compare", "panel")
@@ -106,7 +107,7 @@ class Judge(NumericCheck):
         if self.pairwise:
             raise self.config_error("pairwise", f"a judge with {kind!r} compares already: leave this out")
         if self.compare is not None and {"similarity", "support"} & set(self.compare.features):
-            Similarity(min=0.0).prepare()
+            default_model(self.name)
 
     def _check_llm(self) -> None:
         if self.rubric is None:
@@ -220,7 +221,7 @@ class Judge(NumericCheck):
         if self.compare is not None:
             identity["fitted_sha256"] = self.fitted.sha256
             if {"similarity", "support"} & set(self.compare.features):
-                identity["embeddings"] = Similarity(min=0.0).further_facts()
+                identity["embeddings"] = {"weights_sha256": default_model(self.name).weights_sha256}
         if self.panel is not None:
             identity["panel"] = sorted(member.judge_sha256 for member in self.members)
         if self.server is not None:

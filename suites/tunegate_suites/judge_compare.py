@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal
@@ -20,12 +20,11 @@ from pydantic import Field
 
 from tunegate.checks import Sample
 from tunegate.exceptions import ConfigError
+from tunegate.sentences import Embed, default_model
 from tunegate_suites.base import Options
 from tunegate_suites.judge_opinion import Opinion
 from tunegate_suites.normalise import squad
-from tunegate_suites.similarity import Similarity
 
-Embed = Callable[[Sequence[str]], Mapping[str, Any]]
 FeatureName = Literal["contains", "recall", "numbers", "length", "similarity", "support"]
 EMBEDDED = {"similarity", "support"}
 MOST_EMBEDDED = 8
@@ -88,7 +87,7 @@ class ComparingJudge:
 
     @cached_property
     def _embed(self) -> Embed:
-        return Similarity(min=0.0).embed
+        return default_model("judge").embed
 
     def opinions(self, samples: Sequence[Sample]) -> list[Opinion]:
         judged = [sample for sample in samples if has_reference(sample, self.options)]

@@ -19,6 +19,7 @@ from tunegate.checks import judge as ask_checks
 from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.files import sha256_of
 from tunegate.outcomes import Finding, Outcome, Verdict
+from tunegate.sentences import default_model
 from tunegate.yaml_file import load_yaml
 from tunegate_suites.build import build
 from tunegate_suites.judge import Judge
@@ -28,7 +29,6 @@ from tunegate_suites.judge_fit import fit, fitted_json, in_fitting_half
 from tunegate_suites.judge_labels import Labelled, LabelsOptions, Scheme, distinct, read_labels
 from tunegate_suites.judge_llm import TORN
 from tunegate_suites.options import LocalModels
-from tunegate_suites.similarity import Similarity
 
 KEPT = 50
 """Misjudged answers that the record names."""
@@ -105,7 +105,7 @@ def _fitted(judge: Judge, labels: Sequence[Labelled], request: MeasureRequest, m
     passed = [one.passed for one in half]
     if len(set(passed)) < 2:
         raise ConfigError(f"{request.labels}: fitting needs answers that people passed and failed, with references")
-    rows = numbers([one.sample for one in half], judge.compare, Similarity(min=0.0).embed)
+    rows = numbers([one.sample for one in half], judge.compare, default_model("judge --fit").embed)
     questions = [question_hash(one.sample.case.prompt_text) for one in half]
     source = {"file": request.labels.name, "sha256": sha256_of(request.labels)}
     path = judge.fitted_path

@@ -1,4 +1,4 @@
-"""What options are made of: files read once, extras that must be there, and errors that say what to write instead."""
+"""What options are made of: files read once, and errors that say what to write instead."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 from pydantic import BaseModel, BeforeValidator, InstanceOf, PlainSerializer, ValidationError, ValidationInfo
 from pydantic import WithJsonSchema as JsonSchema
 
-from tunegate.exceptions import ConfigError, MissingExtra, nearest
+from tunegate.exceptions import ConfigError, nearest
 from tunegate.files import read_text, resolve
 from tunegate.models import Model
 
@@ -94,20 +93,6 @@ InputFile = Annotated[
     PlainSerializer(lambda file: {"file": file.path.name, "sha256": file.sha256}, return_type=dict[str, str]),
     JsonSchema({"type": "string", "description": "path of a file, relative to the suite file"}),
 ]
-
-
-# --- extras --------------------------------------------------------------------------------------------------------
-
-
-def require(check: str, extra: str, *modules: str) -> None:
-    """Raise MissingExtra unless all modules are installed; none is imported, so that checking stays fast."""
-    for module in modules:
-        try:
-            found = find_spec(module) is not None
-        except ImportError:
-            found = False
-        if not found:
-            raise MissingExtra(check, extra, ModuleNotFoundError(f"No module named '{module}'"))
 
 
 # --- errors --------------------------------------------------------------------------------------------------------

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from tunegate.optional import optional_import
-from tunegate_suites.similarity import Similarity
+from tunegate.sentences import default_model
 
 
 def local_embeddings() -> Any:
     """The default sentence-transformers model as ragas wants it: an instance of a subclass of its base class."""
     base = optional_import("ragas.embeddings.base", "ragas", "ragas").BaseRagasEmbedding
-    similarity = Similarity(min=0.0)
+    model = default_model("ragas")
 
     class LocalEmbeddings(base):
         def embed_text(self, text: str, **kwargs: Any) -> list[float]:
-            return similarity.embed([text])[text].tolist()
+            return model.embed([text])[text].tolist()
 
         async def aembed_text(self, text: str, **kwargs: Any) -> list[float]:
             return self.embed_text(text)

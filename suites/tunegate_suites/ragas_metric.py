@@ -16,12 +16,11 @@ from tunegate.checks import Sample
 from tunegate.exceptions import nearest
 from tunegate.files import one_line
 from tunegate.openai_client import open_client
-from tunegate.optional import optional_import
+from tunegate.optional import optional_import, require
 from tunegate.outcomes import Finding
+from tunegate.sentences import default_model
 from tunegate_suites.base import NumericCheck
 from tunegate_suites.judge_server import ServerOptions, api_key, server_of
-from tunegate_suites.options import require
-from tunegate_suites.similarity import Similarity
 
 INPUTS = {"user_input", "response", "retrieved_contexts", "reference"}
 
@@ -49,7 +48,7 @@ class Ragas(NumericCheck):
         if "llm" in self._parameters and self.server is None:
             raise self.config_error("server", f"{self.metric} needs a judge: {{base_url: …, model: …}}")
         if "embeddings" in self._parameters:
-            Similarity(min=0.0).prepare()
+            default_model(self.name)
         if self.server is not None:
             api_key(self.server, self.name)
 

@@ -9,9 +9,9 @@ from itertools import islice
 from typing import Any, ClassVar, Literal
 
 from tunegate.checks import Sample
+from tunegate.optional import require
 from tunegate.outcomes import Finding
 from tunegate_suites.base import CaseCheck, NumericCheck
-from tunegate_suites.options import require
 from tunegate_suites.text import NO_REFERENCE
 
 MAX_TABLE_CELLS = 20_000_000
