@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import write_jsonl
 from fake_pipeline import SUITE, carry_out, tools, write_pipeline
@@ -18,7 +20,7 @@ from tests.tiny_model import make_tiny_model
 from tests.trainer_jobs import SFT_ROWS, MakeJob, real_training
 from tunegate.cases import Case, Message, Prompt
 from tunegate.exceptions import CannotJudge, ConfigError
-from tunegate.fewshot import FewShotModel, Shot, WordIndex, with_shots_of
+from tunegate.fewshot import FewShotModel, MeaningIndex, Shot, WordIndex, with_shots_of
 from tunegate.models import GenerationSettings, ScriptedModel
 from tunegate.open_model import find_model, open_model
 from tunegate.outcomes import Verdict
@@ -68,6 +70,33 @@ def test_the_cosines_are_those_of_tf_idf(bags: list[list[str]], k: int) -> None:
     alike = [place for place in range(len(bags)) if cosine(place) > 0]
     nearest = WordIndex([" ".join(bag) for bag in bags]).nearest(" ".join(bags[0]), k)
     assert nearest == sorted(alike, key=lambda place: (-cosine(place), place))[:k]
+
+
+def test_the_nearest_by_meaning_are_those_of_the_highest_cosine_and_the_first_of_equals() -> None:
+    places = {
+        "gene": (1.0, 0.0),
+        "DNA": (0.8, 0.6),
+        "RNA": (0.8, 0.6),
+        "Paris": (0.0, 1.0),
+        "chromosome": (0.98, 0.199),
+    }
+    asked: list[Sequence[str]] = []
+
+    def embed(texts: Sequence[str]) -> dict[str, Any]:
+        asked.append(texts)
+        return {text: np.array(places[text]) for text in texts}
+
+    index = MeaningIndex(embed, ["Paris", "RNA", "DNA", "gene"])
+    assert index.nearest("chromosome", 3) == [3, 1, 2]
+    assert index.nearest("Paris", 9) == [0, 1, 2, 3]
+    assert asked[0] == ["Paris", "RNA", "DNA", "gene"]
+    assert [list(texts) for texts in asked[1:]] == [["chromosome"], ["Paris"]]  # the rows are embedded once
+
+
+def test_embeddings_that_are_no_numbers_choose_nothing() -> None:
+    index = MeaningIndex(lambda texts: {text: np.array([math.nan, 1.0]) for text in texts}, ["a", "b"])
+    with pytest.raises(CannotJudge, match="the sentence embeddings are not all numbers"):
+        index.nearest("c", 1)
 
 
 # How
@@ -129,6 +158,33 @@ def test_the_model_answers_as_when_the_examples_were_written_out(make_job: MakeJ
         assert list(getattr(few, ask)([case], settings)) == list(getattr(plain, ask)([few.with_shots(case)], settings))
 
 
+def test_examples_are_chosen_by_what_they_mean_where_the_stage_says_so(make_job: MakeJob) -> None:
+    pytest.importorskip("sentence_transformers")
+    about = [
+        "Who painted the Mona Lisa?",
+        "How tall is Mount Everest?",
+        "Which illness does this mutation bring about?",
+    ]
+    rows = [{"prompt": question, "completion": "?"} for question in about]
+    job = make_job("fewshot", rows=rows, options={"k": 1, "similarity": "embedding"}, **UNTOUCHED)
+    _, summary = run(job)
+    assert (summary["k"], summary["similarity"]) == (1, "embedding")
+    model = open_model(job.output)
+    assert isinstance(model, FewShotModel)
+    prompt = model.with_shots(Case("1", "What disorder is caused by defects of the gene?")).prompt
+    assert isinstance(prompt, tuple)
+    assert prompt[0]["content"] == about[2]  # the only one that shares no word with the question
+    file = Path(job.output, "fewshot.json")
+    sha = json.loads(file.read_text())["embedding_sha256"]
+    file.write_text(file.read_text().replace(sha, "0123456789abcdef"))
+    with pytest.raises(CannotJudge) as caught:
+        open_model(job.output)
+    assert str(caught.value) == (
+        f"{file}: examples chosen by embedding: by the weights 0123456789ab, and those installed here are {sha[:12]}; "
+        "install the former, or run the stage again"
+    )
+
+
 def test_other_examples_are_another_model(make_job: MakeJob) -> None:
     jobs = [
         make_job("fewshot", name=f"out{n}", rows=SFT_ROWS[:rows], options={"k": k}, **UNTOUCHED)
@@ -167,6 +223,10 @@ def test_an_adapter_is_merged(make_job: MakeJob) -> None:
         ({"args": {}, "peft": {"r": 4}}, "peft: remove it; fewshot trains no weights"),
         ({**UNTOUCHED, "watch": {"gate": "facts", "every_steps": 5}}, "watch: remove it; fewshot trains no weights"),
         ({**UNTOUCHED, "save": "adapter"}, "save: 'adapter' needs `peft`; fewshot trains no weights"),
+        (
+            {**UNTOUCHED, "options": {"similarity": "meaning"}},
+            r"options\.similarity: should be 'words' or 'embedding', got 'meaning'",
+        ),
         ({**UNTOUCHED, "options": {"k": 0}}, r"options\.k: should be greater than or equal to 1, got 0"),
         ({**UNTOUCHED, "options": {"shots": 3}}, r"options\.shots: not an option of fewshot"),
     ],

@@ -10,7 +10,7 @@ import os
 import shutil
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -20,6 +20,7 @@ from tunegate.fewshot import FILE, Shot, without_system, write_shots
 from tunegate.fingerprint import ALWAYS_LEFT_OUT
 from tunegate.open_model import find_model
 from tunegate.rows import Row, read_rows
+from tunegate.sentences import SentenceModel, default_model
 from tunegate_trainers import common
 from tunegate_trainers.settings import Settings
 from tunegate_trainers.task import MethodOptions, Task
@@ -28,10 +29,12 @@ ROW = ("prompt", "completion")
 
 
 class Options(MethodOptions):
-    """How many examples."""
+    """How many examples, and which."""
 
     k: Annotated[int, Field(ge=1)] = 4
-    """How many rows stand in front of a question: those that share most words with it, rare ones above all."""
+    """How many rows stand in front of a question."""
+    similarity: Literal["words", "embedding"] = "words"
+    """Those that share most words with it, rare ones above all; or those that mean most nearly the same."""
 
     def check(self, settings: Settings) -> None:
         for name in ("peft", "train", "launcher", "curriculum", "watch"):
@@ -39,27 +42,32 @@ class Options(MethodOptions):
                 raise ConfigError(f"{name}: remove it; fewshot trains no weights")
         if settings.save == "adapter":
             raise ConfigError("save: 'adapter' needs `peft`; fewshot trains no weights, leave it out")
+        self.sentences()
+
+    def sentences(self) -> SentenceModel | None:
+        """What the rows are compared by, None for their words; raises MissingExtra."""
+        return default_model("options.similarity: embedding") if self.similarity == "embedding" else None
 
 
 def train(task: Task) -> tuple[common.Log, common.Summary]:
     """Put the rows beside the weights; nothing is learned. Returns an empty log and the summary."""
     job, folder = task.job, common.partial(task.job)
     shots = [_shot(row, f"{job.data}:{number}") for number, row in read_rows(Path(job.data))]
-    source = find_model(job.model)
+    source, sentences = find_model(job.model), task.options.sentences()
     if source.adapters:
         loaded = common.load(job)
         folder.mkdir(parents=True)
-        write_shots(folder, shots, task.options.k)
+        write_shots(folder, shots, task.options.k, sentences)
         common.save(loaded.model, loaded.tokenizer, job)
     else:
         ignored = shutil.ignore_patterns(FILE, *ALWAYS_LEFT_OUT)
         shutil.copytree(source.folder, folder, copy_function=_link_or_copy, ignore=ignored)
-        write_shots(folder, shots, task.options.k)
+        write_shots(folder, shots, task.options.k, sentences)
         shutil.rmtree(job.output, ignore_errors=True)
         folder.replace(job.output)
     versions = {"transformers": version("transformers"), "torch": version("torch")}
-    facts = {"rows": len(shots), "rows_dropped": 0, "dropped_rows": [], "k": task.options.k, "steps": 0}
-    return [], {**facts, "versions": versions}
+    facts = {"rows": len(shots), "rows_dropped": 0, "dropped_rows": [], "steps": 0}
+    return [], {**facts, **task.options.model_dump(), "versions": versions}
 
 
 def _shot(row: Row, where: str) -> Shot:
