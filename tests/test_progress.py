@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import time
 from dataclasses import dataclass
 
-from tunegate.progress import Bar
+from tunegate.progress import Bar, rate_of
 
 
 class Terminal(io.StringIO):
@@ -50,7 +51,21 @@ def test_a_log_tells_cases_rate_and_time_left() -> None:
 
 
 def test_the_rate_is_that_of_this_process() -> None:
-    assert lines_of([10.0], total=100, begun_with=60) == ["facts: 61 of 100 cases, 0.1 a second, about 6 min 30 s left"]
+    lines = lines_of([5.0, 5.0], total=100, begun_with=60)
+    assert lines == ["facts: 62 of 100 cases, 0.2 a second, about 3 min 10 s left"]
+
+
+def test_one_case_tells_no_rate() -> None:
+    """The first may have waited for weights to load, or for a batch: it says nothing of the ninety-nine that follow."""
+    assert lines_of([42.0], total=100) == ["facts: 1 of 100 cases"]
+    assert lines_of([42.0, 10.0], total=100)[1] == "facts: 2 of 100 cases, 0.038 a second, about 42 min 28 s left"
+    assert lines_of([42.0], total=100, begun_with=60) == ["facts: 61 of 100 cases"]
+
+
+def test_a_rate_is_known_from_two_pieces_and_three_seconds_on() -> None:
+    assert rate_of(1, 42.0) is None
+    assert rate_of(50, 2.9) is None
+    assert rate_of(2, 4.0) == 0.5
 
 
 def test_an_hour_costs_few_lines() -> None:
@@ -88,3 +103,20 @@ def test_a_terminal_shows_a_bar_that_goes() -> None:
     assert "facts: |" in terminal.getvalue()
     assert terminal.getvalue().endswith("\r")
     assert "\n" not in terminal.getvalue()
+
+
+def test_a_bar_tells_the_time_left_once_it_is_known() -> None:
+    terminal, clock = Terminal(), Clock()
+    drawn: list[str] = []
+    with Bar(terminal, clock) as bar:
+        for done in range(4):
+            bar.update("facts", done, 100)
+            clock.now += 2.0
+            drawn.append(terminal.getvalue().rpartition("\r")[2])
+            time.sleep(0.11)  # tqdm draws no more often
+    assert [("left" in line, line.count(f"{n} of 100")) for n, line in enumerate(drawn)] == [
+        (False, 1),
+        (False, 1),
+        (True, 1),
+        (True, 1),
+    ]

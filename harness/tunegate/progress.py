@@ -9,11 +9,20 @@ from typing import Any, Protocol, Self, TextIO
 
 from tunegate.printable import printable
 
-_BAR = "{desc}: |{bar}| {n_fmt} of {total_fmt} [{elapsed}, {remaining} left, {rate_fmt}]"
+_BAR = "{desc}: |{bar}| {n_fmt} of {total_fmt} [{elapsed}]"
+_BAR_AND_REST = _BAR.replace("{elapsed}", "{elapsed}, {remaining} left, {rate_fmt}")
 """No percentage: how far a gate has come is easily taken for what the model has reached."""
 
 FIRST_MINUTE_S, LATER_S = 10.0, 60.0
 """Seconds between two lines in a log: often at first, so that a slow gate shows at once, then once a minute."""
+
+KNOWN_FROM, KNOWN_FROM_S = 2, 3.0
+"""Before so many are done, and so many seconds over, nobody can tell how long the others take."""
+
+
+def rate_of(done: int, elapsed_s: float) -> float | None:
+    """How many are done a second; None while too little is known to promise anything from it."""
+    return done / elapsed_s if done >= KNOWN_FROM and elapsed_s >= KNOWN_FROM_S else None
 
 
 class _Shown(Protocol):
@@ -26,7 +35,8 @@ class Bar:
 
     def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream or sys.stderr
-        self._shown: _Shown = _Drawn(self._stream) if self._stream.isatty() else _Logged(self._stream, clock)
+        shown = _Drawn if self._stream.isatty() else _Logged
+        self._shown: _Shown = shown(self._stream, clock)
 
     def update(self, label: str, done: int, total: int) -> None:
         """Show that `done` of `total` cases of the gate `label` are judged."""
@@ -51,20 +61,24 @@ class Bar:
 class _Drawn:
     """A bar that is drawn over and over in one place, and goes when its gate is done."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, clock: Callable[[], float]) -> None:
         self._stream = stream
+        self._clock = clock
         self._bar: Any = None
         self._label = ""
+        self._began = 0.0
 
     def update(self, label: str, done: int, total: int) -> None:
         if self._bar is None or label != self._label:
             from tqdm import tqdm
 
             self.close()
-            self._label = label
+            self._label, self._began = label, self._clock()
             self._bar = tqdm(
                 total=total, initial=done, desc=label, unit="case", leave=False, bar_format=_BAR, file=self._stream
             )
+        if rate_of(done - self._bar.initial, self._clock() - self._began) is not None:
+            self._bar.bar_format = _BAR_AND_REST
         self._bar.update(done - self._bar.n)
         if done == total:
             self.close()
@@ -93,9 +107,9 @@ class _Logged:
         due = self._told + (FIRST_MINUTE_S if elapsed <= 60 else LATER_S)
         if now >= due and self._begun_with < done < total:
             self._told = now
-            rate = (done - self._begun_with) / elapsed
-            told = f"{rate:.2g} a second, about {_duration((total - done) / rate)} left"
-            print(f"{label}: {done} of {total} cases, {told}", file=self._stream, flush=True)
+            rate = rate_of(done - self._begun_with, elapsed)
+            told = "" if rate is None else f", {rate:.2g} a second, about {duration((total - done) / rate)} left"
+            print(f"{label}: {done} of {total} cases{told}", file=self._stream, flush=True)
         if done == total:
             self.close()
 
@@ -103,7 +117,8 @@ class _Logged:
         self._label = None
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds in words, to be read: `3 min 10 s`, `1 h 10 min`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
