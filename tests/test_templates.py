@@ -59,3 +59,12 @@ def test_a_field_that_is_a_list_gives_one_text_an_item() -> None:
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_any_text_goes_through_unchanged(text: str) -> None:
     assert fill("<{x}>", {"x": text}) == f"<{text}>"
+
+
+def test_a_null_is_named_with_its_field() -> None:
+    for template in ("{a}: {b}", "{b}"):
+        with pytest.raises(ConfigError) as caught:
+            fill(template, {"a": 1, "b": None})
+        assert str(caught.value) == "the field 'b' is null where a text was expected"
+    with pytest.raises(ConfigError, match=r"^the field 'c' is null where"):
+        fill_list("{c}", {"c": ["x", None]})

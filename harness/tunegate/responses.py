@@ -50,6 +50,6 @@ def _response(row: Row, where: str) -> tuple[str, Response]:
         raise ConfigError(f"{where}: finish_reason: 'stop', 'length' or 'unknown' was expected, got {reason!r}")
     finish_reason: FinishReason = reason
     try:
-        return as_text(row["id"]), Response(text, finish_reason)
+        return as_text(row["id"], "id"), Response(text, finish_reason)
     except ConfigError as error:
-        raise ConfigError(f"{where}: id: {error}") from error
+        raise ConfigError(f"{where}: {error}") from error

@@ -283,7 +283,7 @@ def _messages(value: Any, field: str) -> tuple[Message, ...]:
     for turn in turns:
         if not (isinstance(turn, dict) and turn.get("role") in ROLES and isinstance(turn.get("content"), str)):  # pyright: ignore[reportUnknownMemberType]
             raise ConfigError(f"{field}: a message is {{role: {'|'.join(ROLES)}, content: text}}, got {str(turn)[:80]}")  # pyright: ignore[reportUnknownArgumentType]
-    return tuple(Message(role=turn["role"], content=as_text(turn["content"])) for turn in turns)
+    return tuple(Message(role=turn["role"], content=as_text(turn["content"], field)) for turn in turns)
 
 
 def _choices(spec: CasesSpec, row: Row) -> tuple[str, ...]:
@@ -294,16 +294,16 @@ def _choices(spec: CasesSpec, row: Row) -> tuple[str, ...]:
 def tags_of(fields: list[str] | None, row: Row) -> tuple[str, ...]:
     """The tags of a row: `field=value` of the named fields, or its own `tags`."""
     if fields is not None:
-        return tuple(f"{field}={value}" for field in fields for value in _texts(look_up(field, row)))
-    return _texts(row.get("tags", []))
+        return tuple(f"{field}={value}" for field in fields for value in _texts(look_up(field, row), field))
+    return _texts(row.get("tags", []), "tags")
 
 
-def _texts(value: Any) -> tuple[str, ...]:
-    return tuple(as_text(item) for item in (value if isinstance(value, list | tuple) else [value]))  # pyright: ignore[reportUnknownVariableType]
+def _texts(value: Any, field: str) -> tuple[str, ...]:
+    return tuple(as_text(item, field) for item in (value if isinstance(value, list | tuple) else [value]))  # pyright: ignore[reportUnknownVariableType]
 
 
 def _optional(template: str | None, default_field: str, row: Row) -> str | None:
     if template is not None:
         return fill(template, row)
     value = row.get(default_field)
-    return None if value is None else as_text(value)
+    return None if value is None else as_text(value, default_field)

@@ -35,7 +35,7 @@ def fill(template: str, row: Mapping[str, Any]) -> str:
     for literal, name, _, _ in string.Formatter().parse(template):
         pieces.append(literal)
         if name is not None:
-            pieces.append(as_text(look_up(name, row)))
+            pieces.append(as_text(look_up(name, row), name))
     return "".join(pieces)
 
 
@@ -46,7 +46,7 @@ def fill_list(template: str, row: Mapping[str, Any]) -> tuple[str, ...]:
         value = look_up(names[0], row)
         if isinstance(value, list | tuple):
             items: list[Any] = list(value)  # pyright: ignore[reportUnknownArgumentType]
-            return tuple(as_text(item) for item in items)
+            return tuple(as_text(item, names[0]) for item in items)
     return (fill(template, row),)
 
 
@@ -56,9 +56,10 @@ def look_up(name: str, row: Mapping[str, Any]) -> Any:
     return row[name]
 
 
-def as_text(value: Any) -> str:
+def as_text(value: Any, field: str) -> str:
+    """The value of a field, or an item of its list, as a template has it."""
     if value is None:
-        raise ConfigError("a field is null where a text was expected")
+        raise ConfigError(f"the field {field!r} is null where a text was expected")
     if isinstance(value, bool):
         return "true" if value else "false"
     text = str(value)
@@ -66,6 +67,6 @@ def as_text(value: Any) -> str:
         text.encode()
     except UnicodeEncodeError as error:
         raise ConfigError(
-            f"a text holds half a character ({text[error.start]!r}): was it cut inside an emoji?"
+            f"the field {field!r} holds half a character ({text[error.start]!r}): was it cut inside an emoji?"
         ) from error
     return text

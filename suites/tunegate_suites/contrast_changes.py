@@ -78,14 +78,14 @@ def _one(row: Row, spec: ChangeSpec, setting: Setting) -> Row | None:
 def _each(row: Row, names: Sequence[str], to: Callable[[str], str]) -> Row | None:
     """The row with a function applied to the texts and chats of these fields; None when that changes none of them."""
     values = {name: look_up(name, row) for name in names}
-    changed = {name: _changed(value, to) for name, value in values.items()}
+    changed = {name: _changed(name, value, to) for name, value in values.items()}
     return {**row, **changed} if changed != values else None
 
 
-def _changed(value: Any, to: Callable[[str], str]) -> Any:
+def _changed(name: str, value: Any, to: Callable[[str], str]) -> Any:
     """A text changed; of a chat, what the user says."""
     if not isinstance(value, list):
-        return to(as_text(value))
+        return to(as_text(value, name))
     turns: list[Any] = list(value)  # pyright: ignore[reportUnknownArgumentType]
     return [{**turn, "content": to(turn["content"])} if _is_users(turn) else turn for turn in turns]
 
@@ -94,10 +94,10 @@ def _is_users(turn: Any) -> bool:
     return isinstance(turn, dict) and turn.get("role") == "user" and isinstance(turn.get("content"), str)  # pyright: ignore[reportUnknownMemberType]
 
 
-def _texts(value: Any) -> list[str]:
+def _texts(name: str, value: Any) -> list[str]:
     """The texts that `_changed` changes."""
     found: list[str] = []
-    _changed(value, lambda text: found.append(text) or text)
+    _changed(name, value, lambda text: found.append(text) or text)
     return found
 
 
@@ -106,7 +106,7 @@ def _texts(value: Any) -> list[str]:
 
 def _swapped(row: Row, spec: SwapSpec, setting: Setting) -> Row | None:
     old = fill(spec.value, row)
-    texts = [text for name in spec.fields for text in _texts(look_up(name, row))]
+    texts = [text for name in spec.fields for text in _texts(name, look_up(name, row))]
     pool = spec.by if spec.by is not None else [fill(spec.value, other) for other in setting.others]
     fresh = [value for value in dict.fromkeys(pool) if value.strip() and not _stands_in(value, texts)]
     if not old.strip() or not fresh:
@@ -150,7 +150,7 @@ def reordered(parts: Sequence[str], chance: random.Random) -> list[str]:
 def _kept(row: Row, spec: KeepSpec, wanted: str) -> Row | None:
     kept: Row = dict(row)
     for name in spec.fields:
-        holding = [one for one in sentences(as_text(look_up(name, row))) if wanted in one]
+        holding = [one for one in sentences(as_text(look_up(name, row), name)) if wanted in one]
         if not holding:
             return None
         kept[name] = holding[0]

@@ -81,7 +81,7 @@ def _marked(request: CueRequest, rows: Sequence[Row], path: Path, detect: Detect
     if not field or not wanted:
         raise ConfigError(f"--label {request.label}: FIELD=VALUE of the positive label was expected, as in label=true")
     try:
-        positive = [as_text(look_up(field, row)) == wanted for row in rows]
+        positive = [as_text(look_up(field, row), field) == wanted for row in rows]
     except MissingField as error:
         raise ConfigError(f"--label: {path}: {error}") from error
     if len(set(positive)) < 2:

@@ -16,7 +16,7 @@ from tunegate.disguises import visible
 from tunegate.exceptions import ConfigError, nearest
 from tunegate.models import Response
 from tunegate.rows import Row, read_rows
-from tunegate.templates import as_text, field_names, fill, fill_list
+from tunegate.templates import field_names, fill, fill_list
 from tunegate_suites.base import Options
 
 NAMES = {
@@ -170,6 +170,6 @@ def _one_of(human: str, known: Mapping[str, bool]) -> bool:
     if human not in known:
         raise ConfigError(
             f"the human label {human!r} is none of {', '.join(known)}{nearest(human, known)}; say in the judge file "
-            f"which pass, as labels: {{passes: [{as_text(human)}]}}"
+            f"which pass, as labels: {{passes: [{human}]}}"
         )
     return known[human]
