@@ -112,6 +112,8 @@ class AttemptRecord:
     seed: int
     settings: dict[str, Any]
     input_sha256: str
+    data_sha256: str = ""
+    """Of the file of rows that the trainer was given."""
     trained: bool = False
     model: str = ""
     model_sha256: str = ""
@@ -253,6 +255,8 @@ def _fold(run: RunRecord, event: dict[str, Any]) -> None:
         case "training_failed":
             attempt = run.stages[event["stage"]].attempts[event["attempt"]]
             attempt.error, attempt.log = event["error"], event.get("log", [])
+        case "rows_written":
+            run.stages[event["stage"]].attempts[event["attempt"]].data_sha256 = event["data_sha256"]
         case "own_answers":
             run.stages[event["stage"]].attempts[event["attempt"]].own_answers += event["answers"]
         case "gate_started":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -32,8 +32,8 @@ from tunegate.stage_job import job_of, scorer_of
 from tunegate.suites import Suite
 from tunegate.terms import PAIRED
 from tunegate.token_lengths import CountTokens
-from tunegate.training import Trainer
-from tunegate.training_data import Example
+from tunegate.training import Trainer, check_data
+from tunegate.training_data import Example, written_sha256
 
 PROBE_ROWS = 32
 """How many training rows a failed attempt is asked again, to tell underfitting from overfitting."""
@@ -155,13 +155,20 @@ class StageRun:
         if lesson.fault is not None:
             self.log.append({**at, "event": "training_failed", "error": lesson.fault, "log": []})
             return self._attempts()[number]
-        job = job_of(self.pipeline, self.stage, self.start.path, folder, seed, settings, read_run(self.folder))
-        goes_on = prepare(folder, job, in_order(lesson.examples, self.stage.spec.curriculum), self._inputs())
+        examples = in_order(lesson.examples, self.stage.spec.curriculum)
+        job = replace(
+            job_of(self.pipeline, self.stage, self.start.path, folder, seed, settings, read_run(self.folder)),
+            data_sha256=written_sha256(examples),
+        )
+        goes_on = prepare(folder, job, examples, self._inputs())
+        if self._attempts()[number].data_sha256 != job.data_sha256:
+            self.log.append({**at, "event": "rows_written", "rows": len(examples), "data_sha256": job.data_sha256})
         self._check_start()
         what = "the training goes on where it was stopped," if goes_on else "training"
         self.tools.say("; ".join([f"{self.stage.name}#{number}: {what} on {len(lesson.examples)} rows", *rows.notes]))
         result = self.tools.train(job)
         self._check_start()  # what was swapped in meanwhile may be what was trained
+        check_data(job)
         error = result.error or self._what_is_wrong_with(job.output)
         if error is not None:
             self.log.append({**at, "event": "training_failed", "error": error, "log": result.log})

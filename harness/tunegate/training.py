@@ -6,6 +6,7 @@ and the random state of one attempt cannot reach the next.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -16,6 +17,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from tunegate.exceptions import Tampered
+from tunegate.fingerprint import file_sha256
 from tunegate.launching import LAUNCHED, command_of
 
 STDERR = 2
@@ -28,11 +31,11 @@ class TrainJob:
 
     `model` is a model folder (a PEFT adapter folder included). `data` is a JSONL file whose rows are already rendered
     (`training_data.Example.to_json`): a prompt is a string or a list of chat messages, the answers of the method
-    (`methods.METHODS`) are strings. `output` is the folder to create; it appears whole or not at all. `args` go to
-    TRL's config class, `peft` to PEFT's (None trains all weights), `options` to the method. `save` says whether an
-    adapter is merged into the weights or saved beside them. `suites` are those that the training itself may ask
-    (`pipeline.SuiteRef` as JSON, by name): as a reward, or to watch its gates. `train`, `launcher`, `curriculum` and
-    `watch` are those of `stage_spec`, as JSON.
+    (`methods.METHODS`) are strings; a file whose SHA-256 is not `data_sha256` is refused. `output` is the folder to
+    create; it appears whole or not at all. `args` go to TRL's config class, `peft` to PEFT's (None trains all
+    weights), `options` to the method. `save` says whether an adapter is merged into the weights or saved beside them.
+    `suites` are those that the training itself may ask (`pipeline.SuiteRef` as JSON, by name): as a reward, or to
+    watch its gates. `train`, `launcher`, `curriculum` and `watch` are those of `stage_spec`, as JSON.
     """
 
     method: str
@@ -43,12 +46,19 @@ class TrainJob:
     args: Mapping[str, Any] = field(default_factory=dict[str, Any])
     peft: Mapping[str, Any] | None = None
     save: Literal["merged", "adapter"] = "merged"
+    data_sha256: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     suites: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
     train: Any = None
     launcher: Mapping[str, Any] | None = None
     curriculum: Mapping[str, Any] | None = None
     watch: Mapping[str, Any] | None = None
+
+
+def check_data(job: TrainJob) -> None:
+    """Raise Tampered where other rows lie in the job's data file than were written for it."""
+    if job.data_sha256 is not None and file_sha256(Path(job.data)) != job.data_sha256:
+        raise Tampered(f"{job.data}: not the rows that were written for this training: the file was changed since")
 
 
 def checkpoints_of(job: TrainJob) -> Path:
@@ -84,11 +94,13 @@ class SubprocessTrainer:
     def __call__(self, job: TrainJob) -> TrainResult:
         folder = Path(job.output).parent
         job_file, result_file = folder / "job.json", folder / "result.json"
-        job_file.write_text(json.dumps(asdict(job), indent=2, default=str), encoding="utf-8")
+        written = json.dumps(asdict(job), indent=2, default=str).encode(errors="backslashreplace")
+        job_file.write_bytes(written)
+        job_sha256 = hashlib.sha256(written).hexdigest()  # said on the command line, where no file can be swapped
         result_file.unlink(missing_ok=True)
         started = time.monotonic()
         command, launched = command_of(self.command, job.launcher, folder)
-        returncode = _run([*command, str(job_file), str(result_file)], launched)
+        returncode = _run([*command, str(job_file), str(result_file), job_sha256], launched)
         seconds = time.monotonic() - started
         try:
             result = json.loads(result_file.read_text(encoding="utf-8"))

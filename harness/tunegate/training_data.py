@@ -188,5 +188,13 @@ def _group(spec: DataSpec, row: Row) -> str | None:
 
 def write_examples(path: Path, examples: Sequence[Example]) -> None:
     """Write examples as JSONL for the trainer."""
-    with path.open("w", encoding="utf-8", errors="replace") as file:
-        file.writelines(example.to_json() + "\n" for example in examples)
+    path.write_bytes(_jsonl(examples))
+
+
+def written_sha256(examples: Sequence[Example]) -> str:
+    """SHA-256 of the file that `write_examples` makes of them."""
+    return hashlib.sha256(_jsonl(examples)).hexdigest()
+
+
+def _jsonl(examples: Sequence[Example]) -> bytes:
+    return "".join(example.to_json() + "\n" for example in examples).encode(errors="replace")

@@ -1,4 +1,4 @@
-"""`python -m tunegate.training_process job.json result.json`: one training, in a process of its own.
+"""`python -m tunegate.training_process job.json result.json [SHA-256 of job.json]`: one training, in its own process.
 
 It joins trainers and suites, which do not know each other: a training may ask a suite's checks for its reward, or
 watch a small draw of its gates.
@@ -26,8 +26,8 @@ def open_suite(ref: Mapping[str, Any]) -> Any:
 
 def main(arguments: list[str]) -> int:
     """Returns the exit code: 0 when there is a model, 1 when there is none, 130 when interrupted."""
-    if len(arguments) != 2:
-        print("usage: python -m tunegate.training_process job.json result.json", file=sys.stderr)
+    if len(arguments) not in (2, 3):
+        print("usage: python -m tunegate.training_process job.json result.json [SHA-256 of job.json]", file=sys.stderr)
         return 2
     from tunegate_trainers import process, ranks
 
@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
     if LAUNCHED in os.environ:
         ranks.die_with_standard_input()
     try:
-        return process.main(Path(arguments[0]), Path(arguments[1]), open_suite)
+        return process.main(Path(arguments[0]), Path(arguments[1]), open_suite, *arguments[2:])
     except KeyboardInterrupt:
         return 130
 

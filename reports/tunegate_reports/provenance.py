@@ -85,6 +85,7 @@ def _attempt_rows(view: View) -> Iterator[tuple[str, dict[str, object]]]:
             rows: dict[str, object] = {
                 "seed": record.seed,
                 "input_sha256": record.input_sha256,
+                "data_sha256": record.data_sha256,
                 "model": record.model,
                 "model_sha256": record.model_sha256,
                 "settings": record.settings,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -13,15 +14,17 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from tunegate.exceptions import TunegateError
-from tunegate.training import TrainJob
+from tunegate.exceptions import Tampered, TunegateError
+from tunegate.training import TrainJob, check_data
 from tunegate_trainers import checkpoints, ranks
 from tunegate_trainers.settings import method_module, validate
 from tunegate_trainers.task import OpenSuite, Task, no_suites
 
 
-def main(job_file: Path, result_file: Path, open_suite: OpenSuite = no_suites) -> int:
+def main(job_file: Path, result_file: Path, open_suite: OpenSuite = no_suites, job_sha256: str | None = None) -> int:
     """Run the job; `result_file` gets {"log", "summary", "error"}. Returns the exit code: 0 when there is a model.
+
+    Refused is a job whose file has not this SHA-256, where one is given, and rows that are not those of the job.
 
     Of several processes that train together the main one writes, or the first that fails.
     """
@@ -29,7 +32,7 @@ def main(job_file: Path, result_file: Path, open_suite: OpenSuite = no_suites) -
         ranks.send_output_to(result_file.parent)
     result: dict[str, Any] = {"log": [], "summary": {}, "error": None}
     try:
-        job = TrainJob(**json.loads(job_file.read_text(encoding="utf-8")))
+        job = _read(job_file, job_sha256)
         result["log"], result["summary"] = run(job, open_suite)
     except Exception as error:
         if not isinstance(error, TunegateError):
@@ -40,12 +43,20 @@ def main(job_file: Path, result_file: Path, open_suite: OpenSuite = no_suites) -
     return 0 if result["error"] is None else 1
 
 
+def _read(job_file: Path, sha256: str | None) -> TrainJob:
+    text = job_file.read_bytes()
+    if sha256 is not None and hashlib.sha256(text).hexdigest() != sha256:
+        raise Tampered(f"{job_file}: not the job that was written for this training: the file was changed since")
+    return TrainJob(**json.loads(text))
+
+
 def run(job: TrainJob, open_suite: OpenSuite = no_suites) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Check the settings, then hand the job to its method; nothing half-written is left behind.
 
     Checkpoints stay when the process is killed or interrupted, for the same job to go on from.
     """
     options = validate(job)
+    check_data(job)
     _remove_partial(job)
     try:
         trained = method_module(job.method).train(Task(job, options, open_suite))

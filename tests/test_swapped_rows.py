@@ -1,0 +1,82 @@
+"""Rows, jobs and folders of an attempt that are not what the run wrote: never trained on, and never deleted through."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from tests.fake_pipeline import carry_out, tools, trainer, write_pipeline
+from tests.trainer_jobs import MakeJob
+from tunegate.exceptions import Tampered
+from tunegate.fingerprint import file_sha256
+from tunegate.record import read_run
+from tunegate.training import SubprocessTrainer, TrainJob, TrainResult
+from tunegate_trainers import process
+
+OTHER_ROW = '{"prompt": "Swapped?", "completion": "in"}\n'
+
+
+def test_rows_that_were_swapped_while_it_trained_end_the_run(tmp_path: Path) -> None:
+    train = trainer()
+
+    def swapped(job: TrainJob) -> TrainResult:
+        result = train(job)
+        Path(job.data).write_text(OTHER_ROW)
+        return result
+
+    path = write_pipeline(tmp_path / "project")
+    with pytest.raises(Tampered, match=r"sft/attempt-1/data\.jsonl: not the rows that were written"):
+        carry_out(path, replace(tools(), train=swapped))
+    run = read_run(path.parent / "run")
+    assert not run.stages["sft"].attempts[1].trained
+    assert carry_out(path).verdict is not None  # written anew, it goes on
+
+
+def test_the_rows_of_an_attempt_are_on_record(tmp_path: Path) -> None:
+    path = write_pipeline(tmp_path / "project")
+    run = carry_out(path)
+    attempts = [(stage.name, attempt) for stage in run.stages.values() for attempt in stage.attempts.values()]
+    for stage, attempt in attempts:
+        data = run.folder / stage / f"attempt-{attempt.number}" / "data.jsonl"
+        assert attempt.data_sha256 == file_sha256(data)
+
+
+def written(job: TrainJob) -> tuple[Path, TrainJob]:
+    folder = Path(job.data).parent
+    job = replace(job, data_sha256=file_sha256(Path(job.data)))
+    (folder / "job.json").write_text(json.dumps(asdict(job)))
+    return folder, job
+
+
+def refused(folder: Path, sha256: str | None = None) -> str:
+    assert process.main(folder / "job.json", folder / "result.json", job_sha256=sha256) == 1
+    return json.loads((folder / "result.json").read_text())["error"]
+
+
+def test_a_training_refuses_other_rows_than_its_job_names(make_job: MakeJob) -> None:
+    folder, job = written(make_job())
+    with Path(job.data).open("a") as data:
+        data.write(OTHER_ROW)
+    assert "out.jsonl: not the rows that were written for this training" in refused(folder)
+    assert not Path(job.output).exists()
+
+
+def test_a_training_refuses_another_job_than_was_written(make_job: MakeJob) -> None:
+    folder, job = written(make_job())
+    sha256 = file_sha256(folder / "job.json")
+    (folder / "job.json").write_text(json.dumps(asdict(replace(job, data_sha256=None))))
+    assert "job.json: not the job that was written for this training" in refused(folder, sha256)
+
+
+def test_the_hash_of_the_job_goes_where_no_file_can_be_swapped(tmp_path: Path) -> None:
+    code = (
+        "import hashlib, json, sys; text = open(sys.argv[1], 'rb').read(); "
+        "error = None if hashlib.sha256(text).hexdigest() == sys.argv[3] else 'other'; "
+        "json.dump({'log': [], 'summary': {}, 'error': error}, open(sys.argv[2], 'w'))"
+    )
+    job = TrainJob("sft", "base", "data.jsonl", str(tmp_path / "model"), 7)
+    assert SubprocessTrainer((sys.executable, "-c", code))(job).error is None
