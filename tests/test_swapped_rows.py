@@ -11,10 +11,13 @@ import pytest
 
 from tests.fake_pipeline import carry_out, tools, trainer, write_pipeline
 from tests.trainer_jobs import MakeJob
+from tunegate.attempt_folder import prepare
 from tunegate.exceptions import Tampered
 from tunegate.fingerprint import file_sha256
+from tunegate.outcomes import Verdict
 from tunegate.record import read_run
-from tunegate.training import SubprocessTrainer, TrainJob, TrainResult
+from tunegate.training import SubprocessTrainer, TrainJob, TrainResult, checkpoints_of
+from tunegate.training_data import Example
 from tunegate_trainers import process
 
 OTHER_ROW = '{"prompt": "Swapped?", "completion": "in"}\n'
@@ -80,3 +83,41 @@ def test_the_hash_of_the_job_goes_where_no_file_can_be_swapped(tmp_path: Path) -
     )
     job = TrainJob("sft", "base", "data.jsonl", str(tmp_path / "model"), 7)
     assert SubprocessTrainer((sys.executable, "-c", code))(job).error is None
+
+
+# --- links ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("link", ["sft", "sft/attempt-1"])
+def test_nothing_is_deleted_behind_a_link_that_stands_for_a_folder(link: str, tmp_path: Path) -> None:
+    path = write_pipeline(tmp_path / "project")
+    theirs = tmp_path / "theirs"
+    (theirs / "attempt-1").mkdir(parents=True)
+    for file in (theirs / "thesis.txt", theirs / "attempt-1" / "thesis.txt"):
+        file.write_text("three years of work")
+    place = path.parent / "run" / link
+    place.parent.mkdir(parents=True)
+    place.symlink_to(theirs)
+    with pytest.raises(Tampered, match=rf"run/{link}: a link stands where the run made a folder"):
+        carry_out(path)
+    assert sorted(file.name for file in theirs.rglob("*")) == ["attempt-1", "thesis.txt", "thesis.txt"]
+
+
+def test_checkpoints_behind_a_link_are_neither_used_nor_deleted(tmp_path: Path) -> None:
+    job = TrainJob("sft", "base", str(tmp_path / "a/data.jsonl"), str(tmp_path / "a/model"), 1)
+    examples = (Example(1, "a", {"completion": "b"}),)
+    assert not prepare(tmp_path / "a", job, examples, {})
+    theirs = tmp_path / "theirs" / "checkpoint-7" / "weights"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("theirs")
+    checkpoints_of(job).symlink_to(theirs.parents[1])
+    assert not prepare(tmp_path / "a", job, examples, {})
+    assert not checkpoints_of(job).is_symlink()
+    assert theirs.read_text() == "theirs"
+
+
+def test_a_run_folder_may_be_a_link_to_another_disk(tmp_path: Path) -> None:
+    path = write_pipeline(tmp_path / "project")
+    (tmp_path / "disk").mkdir()
+    (path.parent / "run").symlink_to(tmp_path / "disk")
+    assert carry_out(path).verdict is Verdict.PASS

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tunegate.exceptions import Tampered
 from tunegate.training import TrainJob, checkpoints_of
 from tunegate.training_data import Example, write_examples
 
@@ -21,8 +22,12 @@ def prepare(folder: Path, job: TrainJob, examples: Sequence[Example], inputs: Ma
     """Make the folder of a job with its data in it; returns whether a checkpoint of the same training lies there.
 
     `inputs` are the facts that the job does not hold: hashes of the weights that go in, versions of the libraries.
-    A training is the same when all of this is, to the byte; of any other nothing is kept.
+    A training is the same when all of this is, to the byte; of any other nothing is kept. Raises Tampered where a link
+    stands for the folder or that of its stage: what it points at is not ours to empty.
     """
+    for place in (folder.parent, folder):
+        if place.is_symlink():
+            raise Tampered(f"{place}: a link stands where the run made a folder; nothing behind it was touched")
     rows = "\n".join(example.to_json() for example in examples)
     identity = json.dumps(
         {"job": asdict(job), "data": hashlib.sha256(rows.encode(errors="replace")).hexdigest(), **inputs},
@@ -30,7 +35,11 @@ def prepare(folder: Path, job: TrainJob, examples: Sequence[Example], inputs: Ma
         default=str,
     )
     checkpoints = checkpoints_of(job)
-    keep = _read(folder / IDENTITY) == identity and any(checkpoints.glob("checkpoint-*"))
+    keep = (
+        _read(folder / IDENTITY) == identity
+        and not checkpoints.is_symlink()  # a training removes its older checkpoints, through a link too
+        and any(checkpoints.glob("checkpoint-*"))
+    )
     for path in folder.iterdir() if folder.exists() else ():
         if not (keep and path == checkpoints):
             _remove(path)
