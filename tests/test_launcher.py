@@ -18,8 +18,10 @@ import yaml
 from tests.fake_pipeline import PIPELINE, load, write_pipeline
 from tests.launched import MODE
 from tests.trainer_jobs import ARGS, LORA, MakeJob
+from tunegate.cli import main
 from tunegate.exceptions import ConfigError
-from tunegate.launching import check_config, command_of
+from tunegate.launching import check_config, check_processes, command_of
+from tunegate.stage_spec import LauncherSpec
 from tunegate.training import SubprocessTrainer, TrainJob
 from tunegate_trainers import process, ranks
 
@@ -88,6 +90,28 @@ def test_a_file_that_is_no_configuration_is_told(tmp_path: Path, text: str, mess
         check_config(tmp_path / "x.yaml")
     with pytest.raises(ConfigError, match="absent"):
         check_config(tmp_path / "absent.yaml")
+
+
+@pytest.mark.parametrize("asked", [100000, 4000])
+def test_more_processes_than_a_machine_can_carry_are_refused_by_check(
+    asked: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = PIPELINE.replace("method: sft\n", f"method: sft\n    launcher: {{num_processes: {asked}}}\n")
+    assert main(["check", str(write_pipeline(tmp_path / "project", text))]) == 2
+    told = capsys.readouterr().err
+    assert "stages.0.launcher.num_processes" in told.replace("[0]", ".0").replace("launcher: num", "launcher.num")
+    if asked == 4000:
+        assert f"this machine has {os.cpu_count()} CPU cores" in told
+
+
+def test_how_many_processes_a_machine_carries() -> None:
+    check_processes(None, 1)
+    check_processes(LauncherSpec(num_processes=16), 1)  # checked on a laptop, trained on a server
+    check_processes(LauncherSpec(num_processes=256), 64)
+    check_processes(LauncherSpec(num_processes=512, config_file="many_machines.yaml"), 2)
+    for asked, cores in ((17, 1), (257, 64)):
+        with pytest.raises(ConfigError, match=f"{asked} processes.* this machine has {cores} CPU cores"):
+            check_processes(LauncherSpec(num_processes=asked), cores)
 
 
 def test_a_pipeline_finds_the_file_beside_itself(tmp_path: Path) -> None:

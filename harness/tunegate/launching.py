@@ -30,6 +30,24 @@ ON_ONE_MACHINE = {
 """What a user's own default configuration of accelerate must not replace unseen."""
 
 
+ON_ANY_MACHINE, PER_CORE = 16, 4
+"""How many processes are never too many (a file may be checked on a smaller machine than it trains on), and on a core.
+
+More than one on a core gains nothing; tests do it."""
+
+
+def check_processes(launcher: LauncherSpec | None, cores: int | None = None) -> None:
+    """Raise ConfigError for more processes than a machine of so many CPU cores (default: this one) can carry."""
+    cores = cores or os.cpu_count() or 1
+    most = max(ON_ANY_MACHINE, PER_CORE * cores)
+    if launcher is not None and launcher.config_file is None and launcher.num_processes > most:
+        raise ConfigError(
+            f"num_processes: {launcher.num_processes} processes, each with the model in its memory, were asked for; "
+            f"this machine has {cores} CPU cores, and more than {most} will not run on it: one for each GPU, or for "
+            "each few cores, is right (several machines are named by a config_file)"
+        )
+
+
 def check_config(path: Path) -> None:
     """Raise ConfigError for a file that is no configuration of accelerate."""
     data: Any = load_yaml(path).data

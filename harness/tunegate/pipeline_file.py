@@ -15,7 +15,7 @@ from tunegate.curriculum import with_difficulty
 from tunegate.data_prepare import PrepareTools, load_prepared
 from tunegate.exceptions import ConfigError, Tampered, nearest
 from tunegate.files import resolve
-from tunegate.launching import check_config, config_sha256
+from tunegate.launching import check_config, check_processes, config_sha256
 from tunegate.methods import METHODS
 from tunegate.own_answers import check_own_answers
 from tunegate.pipeline import Pipeline, Stage, SuiteRef, reward_of
@@ -91,6 +91,7 @@ class _Reading:
         self._checked(keys, lambda: self.validate_stage(_at_first_attempt(spec)))
         self._checked((*keys, "data"), lambda: check_own_answers(spec, self.suites))
         self._check_reward(spec, (*keys, "options", "reward"))
+        self._checked((*keys, "launcher"), lambda: check_processes(spec.launcher))
         spec = _with_launch_file(spec, self.base_dir)
         data = self._data(spec)
         self._check_ladders(spec, data, keys)

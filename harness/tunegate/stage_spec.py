@@ -35,7 +35,7 @@ Trained = Annotated[
 class LauncherSpec(Spec):
     """Train in several processes, started by `accelerate launch`."""
 
-    num_processes: Annotated[int, Field(ge=1)] = 1
+    num_processes: Annotated[int, Field(ge=1, le=4096)] = 1
     config_file: str | None = None
     """A configuration file of accelerate, for FSDP or DeepSpeed; relative to the pipeline file."""
 
