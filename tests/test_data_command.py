@@ -93,6 +93,38 @@ def test_people_see_a_histogram_and_what_a_max_length_cuts(capsys: Capture) -> N
     assert "personal none found in 1,080 rows" in said
 
 
+def test_of_one_thing_the_card_speaks_in_the_singular(small: Path, capsys: Capture) -> None:
+    write_jsonl(small, pairs(("to ann@mail.org", "b"), ("to bob@mail.org", "b")))
+    assert main(["data", "small.jsonl", "--max-length", "20", "--split", "0.5,0.5,0"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[:2] == [
+        "small.jsonl: 2 rows, 1 trained on; left out: part: validation 1 (method sft)",
+        "  tokens   4 in 1 row: 4 to 4, half up to 4, 99 % up to 4; estimated at 4 bytes a token",
+    ]  # no histogram: all rows are of one length
+    assert "  personal 1 e-mail address in 1 row, kept: row 1" in said
+    assert "  language too short to tell 1 (100%) of 1 row looked at" in said
+    assert "  parts    train 1 row in 1 group, validation 1 row in 1 group, test 0 rows in 0 groups" in said
+    write_jsonl(small, pairs(("a", "b"), ("a", "c"), ("c " * 100, "b"), ("c " * 100, "b")))
+    assert main(["data", "small.jsonl", "--max-length", "20", "--duplicates", "exact"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[1] == "  left out repeats a row: row 4 (as 3)"
+    assert "           max_length 20: 1 row is longer and would be left out: 3" in said
+    assert "  repeats  no row twice; 1 prompt has more than one answer" in said
+    assert main(["data", "small.jsonl"]) == 0
+    assert "  repeats  1 row repeats an earlier one word for word: 4; 1 prompt has more than one answer" in (
+        capsys.readouterr().out.splitlines()
+    )
+
+
+def test_a_bin_without_rows_is_a_zero_and_no_bar(small: Path, capsys: Capture) -> None:
+    write_jsonl(small, pairs(("a", "b"), ("c " * 100, "b")))
+    assert main(["data", "small.jsonl"]) == 0
+    bars = capsys.readouterr().out.splitlines()[2:13]
+    assert bars[0] == "             0-4 ████████████████████████████████ 1"
+    assert bars[1:-1] == [f"{'':11}{n:>2}-{n + 4:>2} 0" if n > 9 else "             5-9 0" for n in range(5, 50, 5)]
+    assert bars[-1].endswith("50-54 ████████████████████████████████ 1")
+
+
 def test_tokens_are_counted_by_the_model_that_is_named(small: Path, tmp_path: Path, capsys: Capture) -> None:
     make_tiny_model(tmp_path / "model")
     lengths = card_of(capsys, "small.jsonl", "--model", "model")["lengths"]
@@ -125,8 +157,9 @@ def test_other_languages_are_seen(tmp_path: Path, capsys: Capture) -> None:
     german = "Wie wird diese Krankheit vererbt, und welches Gen ist dafür verantwortlich?"
     english = "How is this condition inherited, and which gene is responsible for it?"
     rows = pairs(*((f"{text} {n}", "x") for n in range(4) for text in (german, english)), ("?", "x"))
+    rows += pairs(("Tell me about Torino in Italia?", "x"))  # Italian, langdetect holds, but not surely
     write_jsonl(tmp_path / "r.jsonl", rows)
-    assert card_of(capsys, str(tmp_path / "r.jsonl"))["languages"] == {"de": 4, "en": 4, "unknown": 1}
+    assert card_of(capsys, str(tmp_path / "r.jsonl"))["languages"] == {"de": 4, "en": 4, "unknown": 2}
 
 
 @pytest.mark.parametrize(

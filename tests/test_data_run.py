@@ -185,7 +185,7 @@ def test_the_section_on_data_reads_well(open_report: Open, pipeline: Path) -> No
     card = section.locator("details.card").first
     assert "train.jsonl: 45 rows, 32 trained on" in card.locator("summary").inner_text()
     facts = dict(zip(card.locator("dt").all_inner_texts(), card.locator("dd").all_inner_texts(), strict=True))
-    assert facts["Left out: repeats a row"] == "row 41 (as 1), 42 (as 2), 43 (as 3), 44 (as 4), 45 (as 5)"
+    assert facts["Left out: repeats a row"] == "rows 41 (as 1), 42 (as 2), 43 (as 3), 44 (as 4), 45 (as 5)"
     assert facts["Personal data"] == "3 e-mail addresses in 45 rows, masked"
     assert facts["Parts"].startswith("train 32 rows in 16 groups")
     chart = card.locator("svg.chart")

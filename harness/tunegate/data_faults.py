@@ -38,6 +38,11 @@ class DataFaults(ConfigError):
         return f"{first} [{self.count} of {self.count + self.fitting} rows have faults; {'; '.join(parts)}]"
 
 
+def counted(n: int, noun: str, plural: str = "") -> str:
+    """`1 row`, `1,080 rows`; `plural` is that of nouns that take no `s`."""
+    return f"{n:,} {noun if n == 1 else plural or f'{noun}s'}"
+
+
 def ranges(numbers: Sequence[int], shown: int = RANGES_SHOWN) -> str:
     """Rising numbers in few words: `3, 7-19, 40`; of many ranges the first, and how many rows are in the others."""
     found: list[list[int]] = []

@@ -26,6 +26,8 @@ QUICK_ROWS = 2000
 """So many rows, drawn at random, are looked at closely where nobody asked for a card: before a run."""
 LANGUAGE_ROWS = 200
 """So many rows, drawn at random, are asked for their language: it takes some milliseconds each."""
+SURE = 0.9
+"""The probability that a row's language needs; below it, one in three English texts of 4 to 6 words is misread."""
 BINS, COMMONEST, TAGS_SHOWN, ROWS_SHOWN, ANSWER_CHARS = 12, 10, 40, 20, 60
 
 
@@ -190,7 +192,7 @@ def _languages(examples: Sequence[Example], progress: Progress | None) -> tuple[
             likeliest = likeliest_language("\n".join((*prompt, *example.answers.values())))
         except MissingExtra:
             return {}, "not measured: pip install 'tunegate[text]'"
-        found[UNKNOWN if likeliest is None else likeliest[0]] += 1
+        found[likeliest[0] if likeliest is not None and likeliest[1] >= SURE else UNKNOWN] += 1
     if progress is not None:
         progress("language", len(examples), len(examples))
     return dict(found.most_common()), ""

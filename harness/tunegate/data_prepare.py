@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tunegate.data_faults import ranges
+from tunegate.data_faults import counted, ranges
 from tunegate.data_spec import DataSpec, PrepareSpec
 from tunegate.data_split import split_by_group
 from tunegate.exceptions import ConfigError
@@ -66,7 +66,9 @@ def prepare(data: TrainingData, method: str, spec: PrepareSpec, tools: PrepareTo
 def in_words(data: TrainingData) -> str:
     """`1,080 rows, 900 trained on; left out: repeats a row 80, part: test 100`."""
     left = ", ".join(f"{one.why} {len(one.rows):,}" for one in data.left_out)
-    return f"{data.rows_in:,} rows, {len(data.examples):,} trained on" + (f"; left out: {left}" if left else "")
+    return f"{counted(data.rows_in, 'row')}, {len(data.examples):,} trained on" + (
+        f"; left out: {left}" if left else ""
+    )
 
 
 def _numbers(examples: Sequence[Example]) -> tuple[int, ...]:

@@ -68,9 +68,7 @@ def _card(stage: str, card: DataCard, *, opened: bool) -> Markup:
 def _facts(card: DataCard) -> Iterator[tuple[str, Child]]:
     for why, rows in card.left_out_rows.items():
         if not why.startswith("part: "):
-            listed = ", ".join(f"{row[0]} (as {row[1]})" if len(row) > 1 else str(row[0]) for row in rows)
-            more = card.left_out[why] - len(rows)
-            yield f"Left out: {why}", f"row {listed}" + (f" and {more:,} more" if more else "")
+            yield f"Left out: {why}", data_words.left_out_words(rows, card.left_out[why])
     yield "Tokens", data_words.tokens_words(card.lengths)
     if card.lengths.max_length is not None:
         yield "Too long", data_words.cut_words(card.lengths)
