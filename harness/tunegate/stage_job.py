@@ -15,10 +15,11 @@ from tunegate.training import TrainJob
 
 
 def job_of(
-    pipeline: Pipeline, stage: Stage, start: str, folder: Path, seed: int, settings: Settings, run: RunRecord
+    pipeline: Pipeline, stage: Stage, start: str, number: int, seed: int, settings: Settings, run: RunRecord
 ) -> TrainJob:
-    """The job of one attempt, whose `folder` holds its data and gets its model; `start` is the input model."""
+    """The job of an attempt, whose folder holds its data and gets its model; `start` is the input model."""
     spec = stage.spec
+    folder = run.folder / stage.name / f"attempt-{number}"
     rewarding = reward_of(spec.options)[1]
     watched = pipeline.watched.get(stage.name)
     asked = {*spec.gates, *([rewarding] if rewarding else []), *([watched.gate] if watched else [])}
@@ -37,6 +38,7 @@ def job_of(
         curriculum=_plain(spec.curriculum),
         watch={**_plain(spec.watch), "case_ids": list(watched.case_ids)} if watched else None,
         suites={name: asdict(suite_ref(pipeline, name)) for name in sorted(asked)},
+        label=f"{stage.name}#{number}",
     )
 
 

@@ -149,7 +149,6 @@ class StageRun:
                 }
             )
         self.gates.check_supply(number)
-        folder = self.folder / self.stage.name / f"attempt-{number}"
         rows = self._rows(settings)
         lesson = self._lesson(number, rows.examples)
         if lesson.fault is not None:
@@ -157,10 +156,10 @@ class StageRun:
             return self._attempts()[number]
         examples = in_order(lesson.examples, self.stage.spec.curriculum)
         job = replace(
-            job_of(self.pipeline, self.stage, self.start.path, folder, seed, settings, read_run(self.folder)),
+            job_of(self.pipeline, self.stage, self.start.path, number, seed, settings, read_run(self.folder)),
             data_sha256=written_sha256(examples),
         )
-        goes_on = prepare(folder, job, examples, self._inputs())
+        goes_on = prepare(Path(job.output).parent, job, examples, self._inputs())
         if self._attempts()[number].data_sha256 != job.data_sha256:
             self.log.append({**at, "event": "rows_written", "rows": len(examples), "data_sha256": job.data_sha256})
         self._check_start()

@@ -36,6 +36,7 @@ class TrainJob:
     weights), `options` to the method. `save` says whether an adapter is merged into the weights or saved beside them.
     `suites` are those that the training itself may ask (`pipeline.SuiteRef` as JSON, by name): as a reward, or to
     watch its gates. `train`, `launcher`, `curriculum` and `watch` are those of `stage_spec`, as JSON.
+    `label` names the training in its log: stage and attempt.
     """
 
     method: str
@@ -53,6 +54,7 @@ class TrainJob:
     launcher: Mapping[str, Any] | None = None
     curriculum: Mapping[str, Any] | None = None
     watch: Mapping[str, Any] | None = None
+    label: str = "training"
 
 
 def check_data(job: TrainJob) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.training import TrainJob, checkpoints_of
+from tunegate_trainers import noise
 
 SAVE_STEPS = 50
 
@@ -18,9 +19,12 @@ DEFAULTS = {"save_strategy": "steps", "save_steps": SAVE_STEPS, "save_total_limi
 def resume(trainer: Any, job: TrainJob) -> None:
     """Train, from the last checkpoint that a killed training of this very job left, else from the start."""
     last = _last(checkpoints_of(job))
-    if last is not None:
-        _count_tokens_on(trainer, last)
-    trainer.train(resume_from_checkpoint=None if last is None else str(last))
+    if last is None:
+        trainer.train()
+        return
+    _count_tokens_on(trainer, last)
+    with noise.tied_weights_may_be_missing(trainer.model):
+        trainer.train(resume_from_checkpoint=str(last))
 
 
 def remove(job: TrainJob) -> None:

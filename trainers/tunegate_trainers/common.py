@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -58,7 +59,7 @@ def run(task: Task, build: Callable[[Task, Loaded], Built]) -> tuple[Log, Summar
     trainer, rows = build(ordered, loaded)
     ranks.check(trainer, job)
     freezing.freeze(trainer, job.train)
-    watch(trainer)
+    watch(trainer, job)
     gate = watch_gate(task, trainer, loaded.tokenizer)
     checkpoints.resume(trainer, job)
     seen = {} if gate is None else {"watch": gate.finish(trainer)}
@@ -117,15 +118,20 @@ def _continued(base: Any, folder: Path, peft: Mapping[str, Any]) -> Any:
     return model
 
 
-def watch(trainer: Any) -> None:
-    """Show one progress bar in place of a line for each step, and stop when the loss is no longer a number."""
+def watch(trainer: Any, job: TrainJob) -> None:
+    """Show one progress bar in place of a line for each step, and stop when the loss is no longer a number.
+
+    Where standard error is no terminal a bar would fill it: there it gets a line now and then.
+    """
     from transformers import PrinterCallback, ProgressCallback
 
     from tunegate_trainers.progress import FiniteLoss, QuietProgress
+    from tunegate_trainers.training_log import LoggedProgress
 
+    drawn = sys.stderr.isatty() and not trainer.args.disable_tqdm
     for callback in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(callback)
-    for callback in (QuietProgress(), FiniteLoss()):
+    for callback in (QuietProgress() if drawn else LoggedProgress(job.label, sys.stderr), FiniteLoss()):
         trainer.add_callback(callback)
 
 
@@ -157,6 +163,7 @@ def arguments(job: TrainJob) -> dict[str, Any]:
         "use_cpu": not on_gpu,
         "dataloader_pin_memory": on_gpu,
         "disable_tqdm": False,
+        "ddp_find_unused_parameters": freezing.leaves_out(job.train),
     }
     return defaults | dict(job.args) | {"output_dir": str(checkpoints_of(job)), "seed": job.seed}
 

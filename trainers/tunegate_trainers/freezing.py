@@ -46,6 +46,14 @@ def freeze(trainer: Any, train: Any) -> None:
         trainer.add_callback(GradualUnfreezing(layers[-count:], every))
 
 
+def leaves_out(train: Any) -> bool:
+    """Whether weights that begin as trainable get no gradient in a step: several processes must look for them then.
+
+    In all other trainings each has one, and to look for the others takes a pass through the graph in every step.
+    """
+    return isinstance(train, Mapping) and train.get("unfreeze_every") is not None  # pyright: ignore[reportUnknownMemberType]
+
+
 def layers_of(model: Any) -> list[Any]:
     """The transformer layers, lowest first: the longest list of modules of one class."""
     from torch.nn import ModuleList

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import threading
 import time
 import traceback
@@ -16,7 +17,7 @@ from typing import Any
 
 from tunegate.exceptions import Tampered, TunegateError
 from tunegate.training import TrainJob, check_data
-from tunegate_trainers import checkpoints, ranks
+from tunegate_trainers import checkpoints, noise, ranks
 from tunegate_trainers.settings import method_module, validate
 from tunegate_trainers.task import OpenSuite, Task, no_suites
 
@@ -105,8 +106,9 @@ def _write(file: Path, result: dict[str, Any]) -> None:
 
 def set_environment() -> None:
     """Before anything of Hugging Face is imported: fetch nothing, report nothing, chat only about the training."""
-    for name in ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "HF_DATASETS_DISABLE_PROGRESS_BARS"):
+    for name in ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY"):
         os.environ.setdefault(name, "1")
+    noise.hush(on_terminal=sys.stderr.isatty())
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     warnings.filterwarnings("ignore", category=FutureWarning)  # TRL and transformers, of each other's renamed options
 
