@@ -222,6 +222,18 @@ def test_left_out_rows_are_named(small: Path, capsys: Capture) -> None:
 # --- a pipeline ----------------------------------------------------------------------------------------------------
 
 
+def test_a_folder_with_a_pipeline_points_to_its_file(tmp_path: Path, capsys: Capture) -> None:
+    project = write_pipeline(tmp_path / "project").parent
+    (tmp_path / "empty").mkdir()
+    for command in ("data", "check", "run"):
+        assert main([command, str(project)]) == 2
+        assert capsys.readouterr().err == (
+            f"tunegate {command}: {project}: is a folder, a file was expected; did you mean {project}/tunegate.yaml?\n"
+        )
+    assert main(["data", str(tmp_path / "empty")]) == 2
+    assert "empty: not a data set folder" in capsys.readouterr().err
+
+
 def test_a_pipeline_shows_the_cards_of_its_stages(tmp_path: Path, capsys: Capture) -> None:
     path = write_pipeline(tmp_path, PIPELINE.replace("model: base", "model: org/elsewhere"))
     stages = card_of(capsys, str(path))["stages"]

@@ -17,6 +17,7 @@ from tunegate.data_prepare import PrepareTools, load_prepared
 from tunegate.data_spec import DataSpec
 from tunegate.data_words import card_lines
 from tunegate.exceptions import CannotJudge, ConfigError, nearest
+from tunegate.files import PIPELINE_FILE
 from tunegate.methods import METHODS
 from tunegate.pipeline_file import model_place
 from tunegate.rows import Row, read_rows
@@ -39,7 +40,7 @@ OF_A_FILE = (
 def data(options: Namespace) -> int:
     """Show the card of a data file, or those of a pipeline's stages; exit code 0, or 2 where rows do not fit."""
     path = Path(options.file)
-    is_pipeline = path.suffix.lower() in (".yaml", ".yml")
+    is_pipeline = path.suffix.lower() in (".yaml", ".yml") or (path / PIPELINE_FILE).is_file()
     try:
         with Bar() as bar:
             cards = dict(_of_pipeline(path, options, bar) if is_pipeline else _of_file(path, options, bar))
@@ -80,11 +81,11 @@ def _refuse(faults: DataFaults, options: Namespace) -> int:
 
 
 def _of_pipeline(path: Path, options: Namespace, bar: Bar) -> Iterator[tuple[str, DataCard]]:
+    file: YamlFile = load_yaml(path)
     given = [name for name in OF_A_FILE if getattr(options, name) is not None]
     if given:
         option = given[0].replace("_", "-")
         raise ConfigError(f"--{option}: a pipeline file says this itself, under `data` of a stage; leave it out")
-    file: YamlFile = load_yaml(path)
     spec = read_spec(PipelineSpec, file)
     model = options.model or model_place(spec.model, path.parent)
     counter = _counter(model, asked_for=options.model is not None)

@@ -10,6 +10,9 @@ from typing import IO
 
 from tunegate.exceptions import ConfigError, nearest
 
+PIPELINE_FILE = "tunegate.yaml"
+"""What commands look for where no file is named, and what they point to where a folder is."""
+
 
 def read_text(path: Path, max_bytes: int) -> str:
     """The text of a UTF-8 file, its byte-order mark removed."""
@@ -36,7 +39,7 @@ def check_size(path: Path, max_bytes: int) -> None:
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise ConfigError(f"{path}: cannot be read: {one_line(error)}") from error
     if path.is_dir():
-        raise ConfigError(f"{path}: is a folder, a file was expected")
+        raise ConfigError(f"{path}: is a folder, a file was expected{_pipeline_in(path)}")
     if size == 0:
         raise ConfigError(f"{path}: the file is empty")
     if size > max_bytes:
@@ -45,6 +48,11 @@ def check_size(path: Path, max_bytes: int) -> None:
 
 def _neighbour(path: Path) -> str:
     return nearest(path.name, os.listdir(path.parent)) if path.parent.is_dir() else ""
+
+
+def _pipeline_in(folder: Path) -> str:
+    file = folder / PIPELINE_FILE
+    return f"; did you mean {file}?" if file.is_file() else ""
 
 
 def one_line(error: BaseException) -> str:
