@@ -436,11 +436,45 @@ def test_a_pass_rate_of_single_answers_is_not_asked_of_groups(tmp_path: Path) ->
         build_check({"contrast": {"checks": [{"judge": {**judge, "corrected_min": 0.8}}]}}, tmp_path)
 
 
-def test_rows_that_were_not_expanded_are_invalid(project: Path) -> None:
+def test_rows_that_were_not_expanded_are_told_before_anything_is_asked(project: Path) -> None:
     (project / "plain.yaml").write_text(SUITE.replace("[exact]", "[{contrast: {checks: [exact]}}]"), encoding="utf-8")
-    invalid = outcomes(load_suite(Path("plain.yaml"), build_check), reads)
-    assert {one.verdict for one in invalid} == {INVALID}
-    assert "tunegate suite expand" in invalid[0].reason
+    with pytest.raises(ConfigError, match=rf"cannot be judged \(so are {N - 1} more\): contrast: .*suite expand"):
+        load_suite(Path("plain.yaml"), build_check)
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"kind": "sideways"}, r"needs a rule, a kind \(directional, invariant or minimum\)"),
+        ({"kind": None}, "needs a rule, a kind"),
+        ({"rule": None}, "needs a rule, a kind"),
+        ({"references": []}, "has no references, and the case has some"),
+        ({"references": ["another"], "kind": "invariant"}, "where the answer must stay"),
+        ({"kind": "directional"}, "where the change must make it another"),
+        ({"prompt": None}, "field 'prompt' is null"),
+        ({"prompt": "SAME"}, "asks what the case itself asks"),
+        ("no member", "needs a rule, a kind"),
+    ],
+)
+def test_a_malformed_member_is_found_by_check(
+    change: Any, fault: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expanded()
+    path = project / "groups.jsonl"
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    member = next(one for one in rows[3]["members"] if one["kind"] == "invariant")
+    if isinstance(change, dict):
+        if change.get("prompt") == "SAME":
+            change = {"prompt": rows[3]["prompt"]}
+        changed = {**member, **change}
+    else:
+        changed = change
+    rows[3]["members"][rows[3]["members"].index(member)] = changed
+    write_jsonl(path, rows)
+    assert main(["check", "groups.yaml"]) == 2
+    told = capsys.readouterr().err
+    assert f"case {rows[3]['id']!r} cannot be judged: contrast: " in told
+    assert re.search(fault, told)
 
 
 def test_the_fingerprint_covers_the_checks_within(project: Path) -> None:

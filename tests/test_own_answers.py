@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,12 @@ from conftest import write_jsonl
 from fake_pipeline import SUITE, attempt_of, carry_out, load, open_model, tools, trainer, write_pipeline
 
 from tunegate.cases import Case
+from tunegate.cli import main
 from tunegate.exceptions import ConfigError
+from tunegate.function_check import FunctionCheck
 from tunegate.models import Response, ScriptedModel
 from tunegate.outcomes import Verdict
-from tunegate.own_answers import OwnAnswer, judged_before, teach
+from tunegate.own_answers import OwnAnswer, check_own_answers, judged_before, teach
 from tunegate.record import AttemptRecord, RunRecord
 from tunegate.training import TrainJob, TrainResult
 from tunegate.training_data import Example
@@ -204,6 +206,31 @@ def test_settings_that_cannot_work_are_named(path: Path, old: str, new: str, mes
     path.write_text(PIPELINE.replace(old, new))
     with pytest.raises(ConfigError, match=message):
         load(path)
+
+
+def test_a_contrast_suite_can_judge_no_training_row(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    members = [{"rule": "case", "kind": "invariant", "prompt": "CASE?", "references": ["yes"]}]
+    cases = [{"id": n, "prompt": f"case {n}?", "references": ["yes"], "members": members} for n in range(9)]
+    write_jsonl(path.parent / "groups.jsonl", cases)
+    groups = "{cases: groups.jsonl, checks: [{contrast: {checks: [exact]}}], plan: {draw: 5, accept: 4}}"
+    path.write_text(
+        PIPELINE.replace("judged_by: facts", "judged_by: groups").replace(SUITE, f"{SUITE}\n  groups: {groups}")
+    )
+    assert main(["check", str(path)]) == 2
+    told = capsys.readouterr().err
+    assert "own_answers.judged_by: groups cannot judge a training row" in told
+    assert "contrast: the row has no 'members'" in told
+
+
+def test_a_check_that_needs_a_context_can_judge_no_training_row(path: Path) -> None:
+    @dataclass(frozen=True)
+    class Faithful(FunctionCheck):
+        needs_context = True
+
+    loaded = load(path)
+    facts = replace(loaded.suites["facts"], checks=(Faithful("faithful", lambda case, text: True, "1"),))
+    with pytest.raises(ConfigError, match="faithful: needs a context, which a row has not; name a suite of plain"):
+        check_own_answers(loaded.stages[0].spec, {"facts": facts})
 
 
 def test_thumbs_up_are_filled_with_gold_and_do_not_drown_the_misses() -> None:

@@ -36,8 +36,8 @@ class Check(Protocol):
     `judge` returns one finding per sample, in order. `batch_size` is how many samples it likes at once: 1 for plain
     functions, more for checks that gain from batching. `needs_choices` asks the model for the likelihood of each
     choice instead of a generated answer. `variants` are prompts that the model is asked beside the case's own, for
-    checks that compare answers. `max_errors` caps error categories over a whole gate. `can_fail` is False for
-    a check that only reports.
+    checks that compare answers; it raises for a case that the check can make nothing of. `max_errors` caps error
+    categories over a whole gate. `can_fail` is False for a check that only reports.
     `fingerprint` is everything that can change a finding: name, version, options, contents of the files it uses.
     """
 
@@ -92,6 +92,16 @@ def judge(checks: Sequence[Check], samples: Sequence[Sample]) -> Iterator[Outcom
 def variants_of(checks: Sequence[Check], case: Case) -> tuple[Prompt, ...]:
     """The prompts that the checks want asked beside the case's own, those of the first check first."""
     return tuple(prompt for check in checks for prompt in check.variants(case))
+
+
+def unaskable(checks: Sequence[Check], case: Case) -> str | None:
+    """Why a check could not judge the case whatever the model says: it finds not in the row what it asks for."""
+    for check in checks:
+        try:
+            check.variants(case)
+        except Exception as error:  # a check of somebody else's may raise anything
+            return f"{check.name}: {without_addresses(str(error)) or type(error).__name__}"
+    return None
 
 
 def _with_own_variants(samples: Sequence[Sample], checks: Sequence[Check], check: Check) -> Sequence[Sample]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tunegate.cases import Case
-from tunegate.checks import judge
+from tunegate.checks import judge, unaskable
 from tunegate.exceptions import ConfigError, nearest
 from tunegate.methods import METHODS
 from tunegate.models import Model
@@ -73,6 +73,21 @@ def check_own_answers(stage: StageSpec, suites: Mapping[str, Suite]) -> None:
             f"own_answers.judged_by: {spec.judged_by} has the model choose between given answers, of which a training "
             "row has none; name a suite that judges what it writes"
         )
+    fault = unaskable(suites[spec.judged_by].checks, ANY_ROW) or _without_context(suites[spec.judged_by])
+    if fault is not None:
+        raise ConfigError(
+            f"own_answers.judged_by: {spec.judged_by} cannot judge a training row, which is a prompt and a completion: "
+            f"{fault}; name a suite of plain checks"
+        )
+
+
+ANY_ROW = Case("1", "A prompt?", ("A completion.",))
+
+
+def _without_context(suite: Suite) -> str | None:
+    """Which check needs a context beside the prompt, and so can judge no training row."""
+    names = [check.name for check in suite.checks if getattr(check, "needs_context", False)]
+    return f"{names[0]}: needs a context, which a row has not" if names else None
 
 
 def ask_rows(

@@ -12,7 +12,7 @@ from typing import Any
 
 from tunegate.banks import SEALED_SHARE, Bank, split
 from tunegate.cases import Case, Message, Prompt
-from tunegate.checks import Check, CheckBuilder, gate_can_fail, unique_names
+from tunegate.checks import Check, CheckBuilder, gate_can_fail, unaskable, unique_names
 from tunegate.corrected import admissions_of
 from tunegate.exceptions import ConfigError
 from tunegate.files import resolve
@@ -115,6 +115,11 @@ def make_suite(spec: SuiteSpec, name: str, file: YamlFile, keys: KeyPath, build_
     checks = tuple(
         _build(build_check, entry, base_dir, file, (*keys, "checks", index)) for index, entry in enumerate(spec.checks)
     )
+    unasked = [(case, fault) for case in cases if (fault := unaskable(checks, case)) is not None]
+    if unasked:
+        case, fault = unasked[0]
+        also = f" (so are {len(unasked) - 1} more)" if len(unasked) > 1 else ""
+        raise file.error((*keys, "cases"), f"{spec.cases.path}: case {case.id!r} cannot be judged{also}: {fault}")
     rule = plan_rule(spec.plan)
     try:
         plan = rule.resolve(attempts=1)

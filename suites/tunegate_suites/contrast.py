@@ -42,7 +42,7 @@ class Member:
 
 
 def members_of(case: Case) -> tuple[Member, ...]:
-    """A group's members, the case itself first; raises ValueError for a row that `suite expand` did not write."""
+    """A group's members, the case itself first; raises ValueError for a row that `suite expand` would not write."""
     rows = case.fields.get(MEMBERS)
     if not isinstance(rows, list) or not rows:
         raise ValueError(f"the row has no {MEMBERS!r}: make the cases with `tunegate suite expand`")
@@ -50,11 +50,31 @@ def members_of(case: Case) -> tuple[Member, ...]:
 
 
 def _member(case: Case, row: Any) -> Member:
-    if not isinstance(row, Mapping) or row.get("kind") not in ("directional", "invariant", "minimum"):  # pyright: ignore[reportUnknownMemberType]
-        raise ValueError(f"a member needs a rule, a kind, a prompt and references, got {str(row)[:80]!r}")
-    fields = cast("Mapping[str, Any]", row)
-    made = case_of(_AS_WRITTEN, {**fields, "id": f"{case.id} [{fields.get('rule')}]"})
-    return Member(str(fields.get("rule")), fields["kind"], replace(made, choices=case.choices, tags=case.tags))
+    fields = cast("Mapping[str, Any]", row) if isinstance(row, Mapping) else {}
+    rule, kind = fields.get("rule"), fields.get("kind")
+    if not isinstance(rule, str) or not rule.strip() or kind not in ("directional", "invariant", "minimum"):
+        raise ValueError(
+            "a member needs a rule, a kind (directional, invariant or minimum), a prompt and references, "
+            f"got {str(row)[:80]!r}"
+        )
+    made = case_of(_AS_WRITTEN, {**fields, "id": f"{case.id} [{rule}]"})
+    fault = _fault_of(kind, made, case)
+    if fault is not None:
+        raise ValueError(f"the member {rule!r} ({kind}) {fault}")
+    return Member(rule, kind, replace(made, choices=case.choices, tags=case.tags))
+
+
+def _fault_of(kind: str, made: Case, case: Case) -> str | None:
+    """Why a member would show nothing: a model that always says the same must not pass it, or pass it twice."""
+    if case.references and not made.references:
+        return "has no references, and the case has some"
+    if made.prompt == case.prompt:
+        return "asks what the case itself asks"
+    if kind == "directional" and set(made.references) & set(case.references):
+        return "has an answer of the case itself, where the change must make it another"
+    if kind == "invariant" and made.references != case.references:
+        return "has other references than the case, where the answer must stay"
+    return None
 
 
 _AS_WRITTEN = CasesSpec(path="")

@@ -56,6 +56,11 @@ class Ragas(NumericCheck):
     def batch_size(self) -> int:
         return 64
 
+    @property
+    def needs_context(self) -> bool:
+        """Whether a case without a context can't be judged."""
+        return "retrieved_contexts" in self._inputs
+
     def further_facts(self) -> dict[str, Any]:
         return {"ragas": version("ragas")}
 
