@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import write_jsonl
 
+from tests.fake_pipeline import PIPELINE, write_pipeline
 from tests.trainer_jobs import MakeJob, real_training, task_of
 from tunegate.cases import Case
+from tunegate.cli import main
 from tunegate.exceptions import ConfigError
 from tunegate.models import GenerationSettings
 from tunegate.open_model import open_model
@@ -71,6 +74,21 @@ def test_a_gate_judges_the_answer_and_stops_before_the_explanation(make_job: Mak
         [(_, response)] = model.generate([Case("1", "Which gene?")], GenerationSettings(40, stop=stop))
         assert response.text == wanted
         assert response.finish_reason == "stop"
+
+
+def test_check_names_the_rows_whose_answers_hold_the_separator(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage = "method: explain\n    options: {form: completion}\n"
+    path = write_pipeline(tmp_path / "project", PIPELINE.replace("method: sft\n", stage, 1))
+    rows = [{"prompt": f"{n}?", "completion": "a\nb" if n in (2, 5, 6) else "a", "explanation": "so"} for n in range(8)]
+    write_jsonl(path.parent / "train.jsonl", rows)
+    assert main(["check", str(path)]) == 2
+    told = capsys.readouterr().err
+    assert "train.jsonl:3: the completion 'a\\nb' holds the separator '\\n'" in told
+    assert "3 of 8 rows have faults; so in rows 3, 6-7" in told
+    path.write_text(path.read_text().replace("form: completion", "form: completion, separator: ' # '"))
+    assert main(["check", str(path)]) == 0
 
 
 def test_an_answer_that_holds_the_separator_is_refused(make_job: MakeJob) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from tunegate.checks import CheckBuilder
 from tunegate.curriculum import with_difficulty
@@ -28,13 +28,23 @@ from tunegate.stage_spec import StageSpec
 from tunegate.suite_spec import SuiteSpec
 from tunegate.suites import Suite, check_bank, load_suite, make_suite
 from tunegate.token_lengths import local_tokens
-from tunegate.training_data import TrainingData
+from tunegate.training_data import TrainingData, check_rows
 from tunegate.waivers import Waiver, read_waivers
-from tunegate.watched import Watched, draw_watched, reserve
+from tunegate.watched import Watched, draw_watched, reserve, too_many
 from tunegate.yaml_file import KeyPath, YamlFile, load_yaml
 
-StageValidator = Callable[[StageSpec], None]
+
+class RowValidator(Protocol):
+    """What a method, with its options, asks of single rows."""
+
+    def check_row(self, row: Mapping[str, Any]) -> None:
+        """Raise ConfigError for a row, as the trainer reads it, that cannot be learnt from."""
+
+
+StageValidator = Callable[[StageSpec], RowValidator | None]
 """Checks what a stage says of its training before anything is trained; raises ConfigError."""
+
+Checked = TypeVar("Checked")
 
 BUILTIN = "package:tunegate_suites/data"
 
@@ -88,7 +98,7 @@ class _Reading:
         keys: KeyPath = ("stages", index)
         for position, gate in enumerate(spec.gates):
             self._check_suite(gate, (*keys, "gates", position))
-        self._checked(keys, lambda: self.validate_stage(_at_first_attempt(spec)))
+        validator = self._checked(keys, lambda: self.validate_stage(_at_first_attempt(spec)))
         self._checked((*keys, "data"), lambda: check_own_answers(spec, self.suites))
         self._check_reward(spec, (*keys, "options", "reward"))
         self._checked((*keys, "launcher"), lambda: check_processes(spec.launcher))
@@ -98,6 +108,9 @@ class _Reading:
         self._check_banks(spec, (*keys, "gates"))
         general = spec.retrain.replay_data
         replay = None if general is None else load_prepared(general, spec.method, self.base_dir, self.preparing)
+        for rows in (data, replay):
+            if rows is not None and validator is not None:
+                check_rows(rows, validator.check_row)
         return Stage(spec, data, replay)
 
     def _data(self, stage: StageSpec) -> TrainingData:
@@ -106,9 +119,9 @@ class _Reading:
             return with_difficulty(data, stage.data, stage.curriculum.by, self.base_dir)
         return data
 
-    def _checked(self, keys: KeyPath, check: Callable[[], None]) -> None:
+    def _checked(self, keys: KeyPath, check: Callable[[], Checked]) -> Checked:
         try:
-            check()
+            return check()
         except ConfigError as error:
             raise self.file.error(keys, str(error)) from error
 
@@ -164,13 +177,10 @@ class _Reading:
                 raise self.file.error(keys, f"{stage.method} trains nothing that could be watched; leave it out")
             self._check_suite(gate, (*keys, "gate"))
             seed = derived_seed(self.spec.seed, stage.name, "watch")
+            fault = too_many(gate, reserve(self.suites, watched.values()), draw, seed)
+            if fault:
+                raise self.file.error((*keys, "draw"), f"{gate}: {fault}")
             watched[stage.name] = draw_watched(gate, self.suites[gate], draw, seed)
-            left = reserve(self.suites, watched.values())[gate]
-            try:
-                check_bank(left.bank, left.plan)
-            except ConfigError as error:
-                away = f"{len(left.reserved)} cases are watched in training, with all of their groups, and"
-                raise self.file.error((*keys, "draw"), f"{gate}: {away} {error}; or watch fewer") from error
         return watched
 
 

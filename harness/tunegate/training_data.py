@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tunegate.banks import draw_order
 from tunegate.cases import Prompt
@@ -105,6 +106,18 @@ def load_training_data(spec: DataSpec, method: str, base_dir: Path) -> TrainingD
         raise ConfigError(f"{path}: no row is left after `where: {spec.where}`")
     check_labels(path, examples)
     return TrainingData(path, tuple(examples), digest(examples))
+
+
+def check_rows(data: TrainingData, check: Callable[[Mapping[str, Any]], None]) -> None:
+    """Have every row, as the trainer reads it, looked at; raises DataFaults that names each of those refused."""
+    faults: dict[str, list[int]] = {}
+    for example in data.examples:
+        try:
+            check(json.loads(example.to_json()))
+        except ConfigError as error:
+            faults.setdefault(str(error), []).append(example.number)
+    if faults:
+        raise DataFaults(data.path, faults, len(data.examples) - sum(map(len, faults.values())))
 
 
 def digest(examples: Iterable[Example]) -> str:

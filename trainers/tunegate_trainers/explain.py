@@ -8,6 +8,7 @@ Cues"). The answer then ends at the separator: a suite whose `generate.stop` is 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -30,6 +31,10 @@ class Options(sft.Options):
     """Form completion: what stands between answer and explanation; no answer may hold it."""
     shown: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Form system: the share of rows that show their explanation. The others are asked as a gate asks, without."""
+
+    def check_row(self, row: Mapping[str, Any]) -> None:
+        if self.form == "completion":
+            behind_the_answer(dict(row), self.separator)
 
 
 def train(task: Task) -> tuple[common.Log, common.Summary]:

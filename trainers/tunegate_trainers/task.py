@@ -42,6 +42,9 @@ class MethodOptions(BaseModel):
     def check(self, settings: Settings) -> None:
         """Raise ConfigError when the method cannot train with what else the stage says."""
 
+    def check_row(self, row: Mapping[str, Any]) -> None:
+        """Raise ConfigError for a row that the method cannot learn from as these options say."""
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
