@@ -286,7 +286,7 @@ def test_the_summary_tells_the_same_story(run: RunRecord) -> None:
     assert "- Luck: sft, facts: a model that is right only 85% of the time" in summary
     assert "| sft | 2 | tone | 62 of 73 (27 not asked) | 90 | ❌ failed, waived |" in summary
     assert "| sft | 2 | general, retention | 72 of 100 | at most 5 points lost | ✅ passed |" in summary
-    assert "| – | – | general, baseline | 74 of 100 | – | ✅ measured |" in summary
+    assert "| – | – | general, baseline | 74 of 100 | – | measured |" in summary
     assert "**sft, attempt 2, general, retention:** against the base model, from 74 to 72 of 100 cases" in summary
 
 

@@ -13,12 +13,15 @@ from conftest import write_jsonl
 from fake_pipeline import SUITE, attempt_of, carry_out, load, luck_of, tools, trainer, write_pipeline
 
 from tunegate.check_command import pipeline_facts
+from tunegate.console import print_run, run_as_json
 from tunegate.evidence import attest, check_gates, recheck_all
 from tunegate.exceptions import ConfigError, Tampered
 from tunegate.outcomes import Verdict
 from tunegate.record import RunRecord, gate_key
 from tunegate.training import TrainJob, TrainResult
 from tunegate_reports.html import render
+from tunegate_reports.junit import write_junit
+from tunegate_reports.markdown import markdown_summary
 from tunegate_reports.view import view
 
 PIPELINE = f"""\
@@ -94,6 +97,27 @@ def test_a_baseline_is_asked_whole_and_holds_nothing_up(path: Path) -> None:
     assert gate.passed < gate.accept
     assert list(run.stages["shots"].attempts) == [1]
     assert run.stages["shots"].attempts[1].diagnosis is None
+
+
+def test_a_baseline_is_said_to_be_measured_everywhere(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing right of five is no pass: `verdict` says on record that nothing stood in the way, people read a count."""
+    said: list[str] = []
+    given = tools({**SKILLS, "shots#1": 0.0})
+    run = carry_out(path, replace(given, say=said.append))
+    assert [line for line in said if line.startswith("shots#1 facts")] == ["shots#1 facts (baseline): measured: 0 of 5"]
+    print_run(run, None)
+    row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("shots") and "facts" in line)
+    assert row.split()[:6] == ["shots", "1", "facts", "(baseline)", "0/5", "measured"]
+    gates = {(gate["stage"], gate["gate"]): gate for gate in run_as_json(run, None)["gates"]}
+    told = ("verdict", "measured", "passed", "drawn", "accept")
+    assert [gates["shots", "facts"][key] for key in told] == ["PASS", True, 0, 5, 4]
+    assert not gates["sft", "facts"]["measured"]
+    summary = next(line for line in markdown_summary(run).splitlines() if line.startswith("| shots"))
+    assert [cell.strip() for cell in summary.split("|")][4:7] == ["0 of 5", "–", "measured"]
+    write_junit(run, path.parent / "junit.xml")
+    junit = (path.parent / "junit.xml").read_text()
+    assert "gate facts (baseline) measured in" in junit
+    assert junit.count("missed by a baseline, which is only measured (0 of 5)") == 5
 
 
 def test_a_step_must_not_fall_behind_the_baseline(path: Path) -> None:

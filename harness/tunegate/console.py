@@ -110,7 +110,7 @@ def _short(text: str, limit: int = 200) -> str:
 
 
 def run_as_json(run: RunRecord, report: Path | None) -> dict[str, Any]:
-    """A run for scripts."""
+    """A run for scripts. Of a gate that is `measured`, the verdict says only that every case was judged."""
     return {
         "run": str(run.folder),
         "name": run.name,
@@ -124,6 +124,7 @@ def run_as_json(run: RunRecord, report: Path | None) -> dict[str, Any]:
                 "attempt": gate.attempt,
                 "gate": gate.gate,
                 "verdict": gate.verdict,
+                "measured": gate.measured,
                 "passed": gate.passed,
                 "drawn": gate.drawn,
                 "accept": gate.accept,
@@ -168,7 +169,7 @@ def _gate_cells(gate: GateRecord) -> tuple[str, ...]:
     return (
         gate.key,
         f"{gate.passed}/{gate.asked or gate.drawn}",
-        gate.verdict if gate.decided else "…",
+        "measured" if gate.measured else gate.verdict if gate.decided else "…",
         _time(gate.seconds),
     )
 

@@ -62,6 +62,11 @@ class GateRecord:
         return frozenset(self.judged)
 
     @property
+    def measured(self) -> bool:
+        """Whether its PASS says no more than that every case was judged: a baseline, which has nothing to pass."""
+        return self.purpose == "baseline" and self.decided and self.verdict is Verdict.PASS
+
+    @property
     def settled(self) -> bool:
         """Whether nothing is left to do: it has a verdict, other than that it could not be judged."""
         return self.decided and self.verdict is not Verdict.INVALID

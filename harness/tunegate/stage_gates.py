@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from tunegate.cases import Case
+from tunegate.decision import Decision
 from tunegate.event_log import RunLog
 from tunegate.evidence import recheck
 from tunegate.models import Model
@@ -91,7 +92,7 @@ class StageGates:
         drawn = self._fresh(place, terms) if begun is None else Draw((), begun.seed)
         suite = self.pipeline.suites[place.gate]
         decision = self._runner().run(place, suite, terms, open_model(), drawn, begun=begun)
-        self.say(f"{place.label}: {decision.verdict}, {decision.reason}")
+        self._tell(place, decision)
         return self._excused(place, decision.verdict)
 
     def _retain(self, place: GatePlace, max_drop: float, since: GateRecord, open_model: OpenModel) -> Verdict:
@@ -111,8 +112,12 @@ class StageGates:
             begun=begun,
             before=Reference(reference, since.outcomes),
         )
-        self.say(f"{place.label}: {decision.verdict}, {decision.reason}")
+        self._tell(place, decision)
         return self._excused(place, decision.verdict)
+
+    def _tell(self, place: GatePlace, decision: Decision) -> None:
+        measured = place.purpose == "baseline" and decision.verdict is Verdict.PASS  # nothing that it could have failed
+        self.say(f"{place.label}: {'' if measured else f'{decision.verdict}, '}{decision.reason}")
 
     def _excused(self, place: GatePlace, verdict: Verdict) -> Verdict:
         """The verdict, or PASS where a waiver covers the miss; only of the latest attempt: what was diagnosed and

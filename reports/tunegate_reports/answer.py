@@ -54,8 +54,8 @@ def answer(run: RunRecord) -> Answer:
 
 
 def gate_words(gate: GateRecord) -> str:
-    """Verdict of a gate in words; a gate without a decision is under way, and a base model is only measured."""
-    if gate.purpose == "baseline" and gate.decided and gate.verdict is Verdict.PASS:
+    """Verdict of a gate in words; a gate without a decision is under way, and a baseline is only measured."""
+    if gate.measured:
         return "measured"
     return GATE_WORDS[gate.verdict if gate.decided else None]
 

@@ -62,7 +62,7 @@ def _table(gates: tuple[GateView, ...]) -> Iterator[str]:
 
 def _cells(view: GateView) -> list[str]:
     gate = view.record
-    verdict = gate.verdict if gate.decided else None
+    sign = "" if gate.measured else f"{SIGNS[gate.verdict if gate.decided else None]} "
     low, high = gate.interval
     kind = "" if gate.purpose == "gate" else f", {DRAW_WORDS.get(gate.purpose, gate.purpose)}"
     return [
@@ -71,7 +71,7 @@ def _cells(view: GateView) -> list[str]:
         _text(gate.gate + kind),
         passed_words(gate) + (f" ({gate.spared} not asked)" if gate.spared else ""),
         _needed(gate),
-        f"{SIGNS[verdict]} {gate_words(gate)}{', waived' if view.waiver else ''}",
+        f"{sign}{gate_words(gate)}{', waived' if view.waiver else ''}",
         f"{low:.1%} to {high:.1%}" if gate.decided else "–",
     ]
 
