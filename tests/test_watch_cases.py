@@ -85,7 +85,6 @@ def run_day() -> Any:
     ("watch", "message"),
     [
         ("gate: fact, every_steps: 5", r"stages\[0\]\.watch\.gate: no suite is named 'fact' .did you mean 'facts'"),
-        ("gate: facts, every_steps: 5, draw: 30", r"watch\.draw: facts: .* cases are watched .* or watch fewer"),
         ("gate: facts, every_steps: 0", r"watch\.every_steps"),
         ("gate: facts, every_steps: 2, every_epochs: 1.0", r"watch: say how often: every_steps or every_epochs"),
     ],
@@ -93,6 +92,29 @@ def run_day() -> Any:
 def test_a_watch_that_cannot_be_is_refused_before_training(pipeline: Path, watch: str, message: str) -> None:
     edit(pipeline, "gate: facts, every_steps: 5, draw: 4", watch)
     with pytest.raises(ConfigError, match=message):
+        load(pipeline)
+
+
+def test_a_draw_that_leaves_a_gate_too_few_cases_says_how_many_it_may_be(pipeline: Path) -> None:
+    edit(pipeline, "draw: 4", "draw: 30")
+    with pytest.raises(ConfigError) as caught:
+        load(pipeline)
+    assert str(caught.value).partition(": ")[2] == (
+        "stages[0].watch.draw: facts: 30 watched cases leave its gates too few: the bank has 0 cases "
+        "(13 more are sealed), the plan draws 5; add cases or lower `plan.draw`, or watch at most 22"
+    )
+    edit(pipeline, "draw: 30", "draw: 22")
+    assert load(pipeline).suites["facts"].bank.distinct("working") == 5
+    edit(pipeline, "draw: 22", "draw: 23")
+    with pytest.raises(ConfigError, match="or watch at most 22"):
+        load(pipeline)
+
+
+def test_a_bank_of_one_group_can_not_be_watched(pipeline: Path) -> None:
+    rows = [{"id": i, "prompt": f"case {i}?", "reference": f"{i}!", "group": "all"} for i in range(40)]
+    write_jsonl(pipeline.parent / "cases.jsonl", rows)
+    edit(pipeline, "cases: cases.jsonl", "sealed: 0, cases: cases.jsonl")
+    with pytest.raises(ConfigError, match=r"the bank has 0 cases, the plan draws 5; .*, or watch another suite"):
         load(pipeline)
 
 

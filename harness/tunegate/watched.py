@@ -8,14 +8,16 @@ The sealed part is never watched.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tunegate.banks import draw_order
 from tunegate.cases import Case, content
 from tunegate.disguises import normalised
+from tunegate.exceptions import ConfigError
 from tunegate.leak_texts import asked, asked_beside
-from tunegate.suites import Suite
+from tunegate.suites import Suite, check_bank
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,24 @@ def reserve(suites: Mapping[str, Suite], watched: Iterable[Watched]) -> dict[str
             ids = {*one.reserved, *same} if name == one.gate else same
             kept[name] = replace(suite, reserved=suite.reserved | _with_their_groups(suite, ids))
     return kept
+
+
+def too_many(gate: str, suites: Mapping[str, Suite], n: int, seed: int) -> str:
+    """Why the draws of a gate cannot do without `n` watched cases, and without how many they can; else nothing."""
+
+    def fault(n: int) -> str:
+        left = reserve(suites, [draw_watched(gate, suites[gate], n, seed)])[gate]
+        try:
+            check_bank(left.bank, left.plan)
+        except ConfigError as error:
+            return str(error)
+        return ""
+
+    if not (why := fault(n)):
+        return ""
+    most = bisect_left(range(1, n), True, key=lambda fewer: bool(fault(fewer)))
+    remedy = f"watch at most {most}" if most else "watch another suite"
+    return f"{n} watched cases leave its gates too few: {why}, or {remedy}"
 
 
 def _texts(suite: Suite, case: Case) -> frozenset[str]:
