@@ -126,6 +126,17 @@ def test_a_model_that_does_not_open_has_its_own_row(suite: Suite) -> None:
     assert result.verdict.exit_code == 3
 
 
+def test_models_that_are_not_there_are_named_before_the_first_is_gated(bank: Bank, capsys: Capture) -> None:
+    (bank.folder / "good.gguf").touch()
+    invalid = "its row will say INVALID, the others are gated"
+    assert main(["bake-off", "goood.gguf", "nowhere/x.gguf", "--suite", bank.suite, "--run", "run"]) == 3
+    assert capsys.readouterr().err.splitlines()[:3] == [
+        f"model 'goood.gguf': no such file or folder (did you mean 'good.gguf'?); {invalid}",
+        f"model 'nowhere/x.gguf': no such file or folder; {invalid}",
+        "model 1 of 2: goood.gguf",
+    ]
+
+
 def test_facts_that_cannot_be_read_are_a_fault_of_that_row(suite: Suite) -> None:
     oven = Oven(suite, {"good": 80})
 

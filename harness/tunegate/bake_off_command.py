@@ -111,11 +111,21 @@ def _slug(model: str) -> str:
 
 
 def bake(options: Namespace, suite: Suite, facts: Callable[[str], ModelFacts], say: Callable[[str], None]) -> BakeOff:
-    """Carry out the command; raises ConfigError before anything is asked when it cannot be."""
+    """Carry out the command; raises ConfigError before anything is asked when it cannot be.
+
+    Models that are not there are told before the long work begins.
+    """
+    from tunegate.open_model import check_place
+
     twice = [model for model in options.models if options.models.count(model) > 1]
     if twice:
         raise ConfigError(f"MODEL: {twice[0]} stands twice; name each once")
     plan = override(suite, options.draw, None)
+    for model in options.models:
+        try:
+            check_place(model)
+        except ConfigError as error:
+            say(f"{error}; its row will say INVALID, the others are gated")
     given = {"--suite": options.suite, "--seed": options.seed, "--draw": options.draw}
     given |= {"--dtype": options.dtype, "--batch-size": options.batch_size}
     process = GateProcess([word for flag, value in given.items() if value is not None for word in (flag, str(value))])
