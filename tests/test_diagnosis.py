@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunegate.conflicts import conflicts, in_conflict
+from tunegate.conflicts import Words, conflicts, in_conflict, nearly_the_same
 from tunegate.diagnosis import Evidence, diagnose
 from tunegate.kinds import by_luck, weak_kinds
 from tunegate.outcomes import ErrorSpan, Finding, Outcome, Verdict
@@ -245,6 +245,54 @@ def test_a_row_given_twice_and_rows_to_unlearn_are_no_conflict() -> None:
     assert conflicts([one, one, bad]) == []
 
 
+class Counting:
+    """Compares prompts, and counts how often."""
+
+    def __init__(self) -> None:
+        self.compared = 0
+
+    def __call__(self, one: Words, other: Words) -> bool:
+        self.compared += 1
+        return nearly_the_same(one, other)
+
+
+TEMPLATE = (
+    "In this long template of a question nearly all words are the same in every row, but for the number {}: is it?"
+)
+
+
+@pytest.mark.parametrize("rows", [1000, 8000])
+@pytest.mark.parametrize(
+    ("prompt", "answer", "most"),
+    [
+        ("Is this condition inherited at all?", lambda n: "no" if n == 7 else "yes", 0),
+        ("Is this condition inherited at all?", lambda n: f"answer {n}", 0),
+        (TEMPLATE, lambda n: "no" if n == 7 else "yes", 100),
+    ],
+    ids=["one prompt", "one prompt with as many answers as rows", "one template"],
+)
+def test_many_rows_alike_are_found_without_comparing_all_pairs(
+    rows: int, prompt: str, answer: Callable[[int], str], most: int
+) -> None:
+    examples = [Example(n, prompt.format(n), {"completion": answer(n)}) for n in range(1, rows + 1)]
+    near = Counting()
+    found = in_conflict(examples, near)
+    assert near.compared <= most * rows
+    assert 7 in found
+    assert len(found) == rows or prompt == TEMPLATE
+    near = Counting()
+    named = conflicts(examples, near)
+    assert near.compared <= most * rows
+    assert 0 < len(named) <= 1000
+
+
+def test_the_like_are_found_among_thousands_of_one_template() -> None:
+    """Those that share more than the template are compared first."""
+    examples = [Example(n, TEMPLATE.format(f"{n} {n}a {n}b {n}c"), {"completion": f"{n}"}) for n in range(3000)]
+    twin = Example(5000, TEMPLATE.format("40 40a 40b 40c please"), {"completion": "other"})
+    assert (40, 5000) in {(one.first, one.second) for one in conflicts([*examples, twin])}
+
+
 words = st.lists(st.sampled_from("abcdefghijkl"), min_size=4, max_size=9)
 
 
@@ -261,6 +309,7 @@ def test_no_pair_is_passed_over(texts: list[tuple[list[str], str]]) -> None:
         and texts[a][1] != texts[b][1]
     }
     assert {(one.first, one.second) for one in conflicts(examples)} == expected
+    assert in_conflict(examples) == {number for pair in expected for number in pair}
 
 
 # --- within the declared space ---------------------------------------------------------------------------------------

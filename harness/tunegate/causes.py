@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
 
-from tunegate.conflicts import conflicts
+from tunegate.conflicts import conflicts, in_conflict
 from tunegate.kinds import label, weak_kinds
 from tunegate.outcomes import Outcome, Verdict
 from tunegate.own_answers import TOO_FEW
@@ -242,14 +242,13 @@ def _trained_lengths(evidence: Evidence) -> tuple[str, ...]:
 
 
 def _label_noise(evidence: Evidence) -> Cause | None:
-    found = conflicts(evidence.trained)
-    rows = {number for one in found for number in (one.first, one.second)}
+    rows = in_conflict(evidence.trained)
     if len(rows) < max(FEWEST, NOISY * len({example.number for example in evidence.trained})):
         return None
     line = (
         f"label noise: {len(rows)} of {len(evidence.trained)} training rows answer nearly the same question otherwise"
     )
-    named = "; ".join(one.in_words for one in found[:NAMED])
+    named = "; ".join(one.in_words for one in conflicts(evidence.trained)[:NAMED])
     remedies = (Remedy("conflicts"), Remedy("rows"))
     return Cause("label noise", remedies, (line,), (f"mend or remove one of each: {named}",))
 
