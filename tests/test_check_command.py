@@ -59,6 +59,17 @@ def test_check_says_how_far_the_banks_reach(tmp_path: Path, capsys: pytest.Captu
     assert "surely has fresh cases for 2 attempts" in out
 
 
+def test_a_baseline_is_measured_once_and_nothing_is_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shots = "stages:\n  - {name: shots, method: fewshot, data: train.jsonl, gates: [facts]}\n"
+    path = write_pipeline(tmp_path / "project", PIPELINE.replace("stages:\n", shots, 1))
+    assert main(["check", str(path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "stage shots: fewshot on 8 rows, nothing is trained; gates: facts" in lines
+    assert not [line for line in lines if line.startswith("note: stage shots")]
+    assert main(["check", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["stages"]["shots"]["max_attempts"] == 1
+
+
 @pytest.mark.parametrize(
     ("plan", "message"),
     [

@@ -56,9 +56,10 @@ def _stage_facts(pipeline: Pipeline, stage: Stage) -> dict[str, Any]:
     gates = pipeline.gates(stage)
     return {
         "method": stage.spec.method,
+        "role": stage.role,
         "rows": len(stage.data.examples),
         "left_out": {left.why: len(left.rows) for left in stage.data.left_out},
-        "max_attempts": stage.spec.retrain.max_attempts,
+        "max_attempts": 1 if stage.role == "baseline" else stage.spec.retrain.max_attempts,
         "gates": list(gates),
         "plans": {name: gate.to_json() for name, gate in gates.items()},
         "supported_attempts": {
@@ -114,7 +115,7 @@ def print_check(facts: dict[str, Any]) -> None:
         if stage["worth"]:
             kept += f"; must be no worse than the baseline: {', '.join(stage['worth'])}"
         show(
-            f"stage {name}: {stage['method']} on {stage['rows']} rows, {_at_most(stage['max_attempts'])}; "
+            f"stage {name}: {stage['method']} on {stage['rows']} rows, {_trained(stage)}; "
             f"gates: {', '.join(stage['gates'])}{kept}"
         )
         if stage["watched"]:
@@ -139,7 +140,10 @@ def print_check(facts: dict[str, Any]) -> None:
     show(f"INVALID: {facts['leaks_in_words']}" if facts.get("leaks") else f"{facts['file']}: ok")
 
 
-def _at_most(attempts: int) -> str:
+def _trained(stage: dict[str, Any]) -> str:
+    if stage["role"] == "baseline":
+        return "nothing is trained"
+    attempts = stage["max_attempts"]
     return "one attempt" if attempts == 1 else f"at most {attempts} attempts"
 
 
