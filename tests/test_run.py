@@ -30,6 +30,7 @@ from tunegate.outcomes import Verdict
 from tunegate.record import GateRecord, RunRecord, outcome_to_json, read_run
 from tunegate.registry import verify
 from tunegate.training import TrainJob, TrainResult
+from tunegate_reports import write_html
 
 PASS, FAIL, INVALID, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INVALID, Verdict.INCONCLUSIVE
 
@@ -251,6 +252,18 @@ def test_a_training_that_fails_is_not_the_models_failure(pipeline: Path) -> None
     assert diagnosis is not None
     assert diagnosis.changes == {"learning_rate": (1e-3, 1e-4)}
     assert diagnosis.evidence == ["the loss is nan"]
+
+
+def test_what_a_failed_training_logged_is_on_record_and_in_the_report(pipeline: Path) -> None:
+    logged = [{"step": step, "loss": 2.0 + step} for step in (1, 2, 3)]
+    fails = TrainResult(error="diverged at step 4", log=logged, seconds=75.0)
+    run = carry_out(pipeline, replace(tools(), train=lambda job: fails))
+    attempt = run.stages["sft"].attempts[1]
+    assert (attempt.log, attempt.seconds) == (logged, 75.0)
+    write_html(run, pipeline.parent / "report.html")
+    page = (pipeline.parent / "report.html").read_text()
+    assert "diverged at step 4" in page
+    assert 'class="losses"' in page
 
 
 def test_a_training_that_failed_once_is_tried_again_by_the_same_command(pipeline: Path) -> None:

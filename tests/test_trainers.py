@@ -292,6 +292,19 @@ def test_divergence_is_an_error_and_leaves_no_model(make_job: MakeJob, method: s
     assert not Path(f"{job.output}.partial").exists()
 
 
+def test_a_training_that_fails_keeps_its_log(make_job: MakeJob) -> None:
+    args = ARGS | {"learning_rate": 1e30, "max_grad_norm": 0.0, "max_steps": 10}
+    job = make_job(args=args)
+    folder = Path(job.output).parent
+    (folder / "job.json").write_text(json.dumps(asdict(job)))
+    assert main(folder / "job.json", folder / "result.json") == 1
+    result = json.loads((folder / "result.json").read_text())
+    assert "diverged" in result["error"]
+    losses = [entry["loss"] for entry in result["log"]]
+    assert losses[0] > 0
+    assert losses[-1] is None  # the one that is no number
+
+
 def test_the_last_update_is_checked_too(make_job: MakeJob) -> None:
     job = make_job(args=ARGS | {"learning_rate": 1e38, "max_steps": 1, "max_grad_norm": 0.0, "weight_decay": 1e3})
     with pytest.raises(CannotJudge, match=r"diverged at step 1: .* is not finite"):

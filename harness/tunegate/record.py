@@ -260,6 +260,7 @@ def _fold(run: RunRecord, event: dict[str, Any]) -> None:
         case "training_failed":
             attempt = run.stages[event["stage"]].attempts[event["attempt"]]
             attempt.error, attempt.log = event["error"], event.get("log", [])
+            attempt.seconds = event.get("seconds", 0.0)
         case "rows_written":
             run.stages[event["stage"]].attempts[event["attempt"]].data_sha256 = event["data_sha256"]
         case "own_answers":

@@ -170,7 +170,9 @@ class StageRun:
         check_data(job)
         error = result.error or self._what_is_wrong_with(job.output)
         if error is not None:
-            self.log.append({**at, "event": "training_failed", "error": error, "log": result.log})
+            self.log.append(
+                {**at, "event": "training_failed", "error": error, "log": result.log, "seconds": result.seconds}
+            )
         else:
             self.log.append(
                 {

@@ -61,10 +61,12 @@ def run(task: Task, build: Callable[[Task, Loaded], Built]) -> tuple[Log, Summar
     freezing.freeze(trainer, job.train)
     watch(trainer, job)
     gate = watch_gate(task, trainer, loaded.tokenizer)
-    checkpoints.resume(trainer, job)
-    seen = {} if gate is None else {"watch": gate.finish(trainer)}
-    check_finite(trainer.model, trainer.state.global_step)
-    log = [_finite(entry) for entry in trainer.state.log_history]
+    try:
+        checkpoints.resume(trainer, job)
+        seen = {} if gate is None else {"watch": gate.finish(trainer)}
+        check_finite(trainer.model, trainer.state.global_step)
+    finally:
+        task.log[:] = log = [_finite(entry) for entry in trainer.state.log_history]
     summary = {**_summary(trainer, rows, log), "dropped_rows": curriculum.rows_of(ordered.job, rows.dropped), **seen}
     weights = ranks.gathered_weights(trainer)
     if ranks.is_main():

@@ -34,7 +34,7 @@ def main(job_file: Path, result_file: Path, open_suite: OpenSuite = no_suites, j
     result: dict[str, Any] = {"log": [], "summary": {}, "error": None}
     try:
         job = _read(job_file, job_sha256)
-        result["log"], result["summary"] = run(job, open_suite)
+        result["log"], result["summary"] = run(job, open_suite, result["log"])
     except Exception as error:
         if not isinstance(error, TunegateError):
             traceback.print_exc()
@@ -51,8 +51,12 @@ def _read(job_file: Path, sha256: str | None) -> TrainJob:
     return TrainJob(**json.loads(text))
 
 
-def run(job: TrainJob, open_suite: OpenSuite = no_suites) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def run(
+    job: TrainJob, open_suite: OpenSuite = no_suites, log: list[dict[str, Any]] | None = None
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Check the settings, then hand the job to its method; nothing half-written is left behind.
+
+    Where it fails, `log` has what it logged until then.
 
     Checkpoints stay when the process is killed or interrupted, for the same job to go on from.
     """
@@ -60,7 +64,7 @@ def run(job: TrainJob, open_suite: OpenSuite = no_suites) -> tuple[list[dict[str
     check_data(job)
     _remove_partial(job)
     try:
-        trained = method_module(job.method).train(Task(job, options, open_suite))
+        trained = method_module(job.method).train(Task(job, options, open_suite, [] if log is None else log))
     except Exception:
         checkpoints.remove(job)
         raise

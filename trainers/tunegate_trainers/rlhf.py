@@ -111,6 +111,8 @@ def train(task: Task) -> tuple[common.Log, common.Summary]:
         from tunegate_trainers.group_policy import build
     from tunegate_trainers.policy_log import named_alike, summary_of
 
-    log, summary = common.run(task, build)
-    log = [named_alike(entry) for entry in log]
-    return log, {**summary, **summary_of(log)}
+    try:
+        _, summary = common.run(task, build)
+    finally:
+        task.log[:] = [named_alike(entry) for entry in task.log]
+    return task.log, {**summary, **summary_of(task.log)}

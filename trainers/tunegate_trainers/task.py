@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
@@ -48,11 +48,13 @@ class MethodOptions(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One training to do. `options` are those of the method's own class."""
+    """One training to do. `options` are those of the method's own class. `log` is what was logged so far, and all that
+    is left of a training that fails."""
 
     job: TrainJob
     options: Any
     open_suite: OpenSuite = no_suites
+    log: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
     def suite(self, name: str) -> Suite:
         """A suite of the job by its name."""
