@@ -116,8 +116,12 @@ def test_a_baseline_is_said_to_be_measured_everywhere(path: Path, capsys: pytest
     assert [cell.strip() for cell in summary.split("|")][4:7] == ["0 of 5", "–", "measured"]
     write_junit(run, path.parent / "junit.xml")
     junit = (path.parent / "junit.xml").read_text()
-    assert "gate facts (baseline) measured in" in junit
-    assert junit.count("missed by a baseline, which is only measured (0 of 5)") == 5
+    assert "baseline" not in junit  # nothing there decides, and the base model has no entry either
+    shown = view(run)
+    assert [(stage.record.name, stage.state, stage.attempts[0].state) for stage in shown.stages[:2]] == [
+        *[("shots", "MEASURED", "MEASURED"), ("sft", "PASS", "PASS")]
+    ]
+    assert render(shown).count("badge MEASURED") == 3  # of the stage, of its attempt, of its draw
 
 
 def test_a_step_must_not_fall_behind_the_baseline(path: Path) -> None:

@@ -11,13 +11,15 @@ from tunegate.outcomes import Verdict
 from tunegate.record import GateRecord, RunRecord, StageRecord
 from tunegate.terms import PAIRED
 
-GATE_WORDS = {
-    Verdict.PASS: "passed",
-    Verdict.FAIL: "failed",
-    Verdict.INVALID: "not judged",
-    Verdict.INCONCLUSIVE: "inconclusive",
-    None: "under way",
+STATE_WORDS = {
+    "PASS": "passed",
+    "FAIL": "failed",
+    "INVALID": "not judged",
+    "INCONCLUSIVE": "inconclusive",
+    "OPEN": "under way",
+    "MEASURED": "measured",
 }
+"""What a draw, an attempt or a stage stands at, in words: see `state_of`."""
 DRAW_WORDS = {
     "gate": "gate",
     "confirm": "confirming draw",
@@ -53,11 +55,19 @@ def answer(run: RunRecord) -> Answer:
     return Answer(verdict, f"{_name(run)} {_promotion(run)}", run.reason)
 
 
+def state_of(verdict: Verdict | None, *, measured: bool = False) -> str:
+    """The verdict; OPEN before there is one, and MEASURED where a PASS says only that every case was judged."""
+    return "MEASURED" if measured and verdict is Verdict.PASS else verdict or "OPEN"
+
+
+def gate_state(gate: GateRecord) -> str:
+    """The state of a draw: a baseline has nothing to pass."""
+    return state_of(gate.verdict if gate.decided else None, measured=gate.measured)
+
+
 def gate_words(gate: GateRecord) -> str:
-    """Verdict of a gate in words; a gate without a decision is under way, and a baseline is only measured."""
-    if gate.measured:
-        return "measured"
-    return GATE_WORDS[gate.verdict if gate.decided else None]
+    """The state of a draw in words."""
+    return STATE_WORDS[gate_state(gate)]
 
 
 def count_words(gate: GateRecord) -> str:

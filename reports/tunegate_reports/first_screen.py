@@ -7,7 +7,7 @@ from itertools import starmap
 
 from tunegate.outcomes import Verdict
 from tunegate.record import GateRecord
-from tunegate_reports.answer import GATE_WORDS, count_words, luck_of, passed_words, waiver_words
+from tunegate_reports.answer import STATE_WORDS, count_words, luck_of, passed_words, state_of, waiver_words
 from tunegate_reports.gate_panel import SIGNS
 from tunegate_reports.gate_view import GateView
 from tunegate_reports.leaks import leak_notices
@@ -17,11 +17,11 @@ from tunegate_reports.view import AttemptView, StageView, View, duration
 
 def answer_section(view: View) -> Markup:
     """The sentence that answers the reader's question, what it leaves open, and the figures behind it."""
-    verdict = view.answer.verdict
+    state = state_of(view.answer.verdict)
     why = view.answer.why.rstrip(".")
     sentence = tag(
         "h1",
-        tag("span", SIGNS[verdict], class_=f"seal {verdict or 'OPEN'}", aria_hidden="true"),
+        tag("span", SIGNS[state], class_=f"seal {state}", aria_hidden="true"),
         tag("span", tag("strong", view.answer.what), tag("span", f": {why}." if why else ".", class_="why")),
     )
     figures = [tag("div", tag("dt", name), tag("dd", value)) for name, value in _figures(view)]
@@ -110,8 +110,8 @@ def _stop(stage: StageView, attempt: AttemptView, place: int) -> Markup:
     link = tag(
         "a",
         _stop_name(stage.record.name, f"attempt {attempt.number}"),
-        _node(SIGNS[attempt.verdict], f"{attempt.verdict or 'OPEN'}"),
-        tag("span", f"{GATE_WORDS[attempt.verdict]}. ", class_="unseen-words"),
+        _node(SIGNS[attempt.state], attempt.state),
+        tag("span", f"{STATE_WORDS[attempt.state]}. ", class_="unseen-words"),
         *(_note(_draw_note(gate)) for gate in attempt.gates if gate.record.decided),
         href=f"#attempt-{place}-{attempt.number}",
     )

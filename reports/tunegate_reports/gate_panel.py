@@ -5,32 +5,31 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from tunegate.outcomes import Verdict
-from tunegate_reports.answer import CASE_WORDS, DRAW_WORDS, beyond_count, count_words, gate_words
+from tunegate_reports.answer import CASE_WORDS, DRAW_WORDS, STATE_WORDS, beyond_count, count_words, gate_state
 from tunegate_reports.charts import histogram_chart, interval_chart
 from tunegate_reports.gate_details import judge, kept, slices
 from tunegate_reports.gate_view import CaseView, Category, CheckView, GateView
 from tunegate_reports.markup import Markup, join, tag
 from tunegate_reports.view import duration
 
-SIGNS = {Verdict.PASS: "✓", Verdict.FAIL: "×", Verdict.INVALID: "?", Verdict.INCONCLUSIVE: "≈", None: "…"}
+SIGNS = {"PASS": "✓", "FAIL": "×", "INVALID": "?", "INCONCLUSIVE": "≈", "OPEN": "…", "MEASURED": "•"}
 COLUMNS = ((100, 10), (400, 20), (2500, 50))
 
 
-def badge(verdict: Verdict | None, words: str) -> Markup:
-    """A verdict as a sign and a word, so that colour is never the only difference."""
-    sign = tag("span", SIGNS[verdict], aria_hidden="true", class_="sign")
-    return tag("span", sign, words, class_=f"badge {verdict or 'OPEN'}")
+def badge(state: str) -> Markup:
+    """A state as a sign and a word, so that colour is never the only difference."""
+    sign = tag("span", SIGNS[state], aria_hidden="true", class_="sign")
+    return tag("span", sign, STATE_WORDS[state], class_=f"badge {state}")
 
 
 def gate_panel(gate: GateView, cases: Sequence[CaseView], *, opened: bool, heading: str) -> Markup:
     """The panel of a draw, folded unless `opened`; `heading` is the element of its title (h2 to h5)."""
     record = gate.record
-    verdict = record.verdict if record.decided else None
     kind = tag("span", f"{DRAW_WORDS.get(record.purpose, record.purpose)} ", class_="quiet")
     summary = tag(
         "summary",
         tag(heading, kind, record.gate, class_="gate-name"),
-        badge(verdict, gate_words(record)),
+        badge(gate_state(record)),
         *_in_short(gate),
         _flag(f"waived until {gate.waiver['expires']}") if gate.waiver else None,
         _flag("possible leak") if gate.kept and gate.kept.comparison.suspicious else None,

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 
 from tunegate.outcomes import Verdict
 from tunegate.record import Diagnosis
-from tunegate_reports.answer import GATE_WORDS
 from tunegate_reports.charts import loss_chart, watch_chart
 from tunegate_reports.gate_panel import badge, gate_panel
 from tunegate_reports.gate_view import GateView
@@ -47,7 +46,6 @@ def _base_model(view: View) -> Markup:
 
 def _stage(view: View, stage: StageView, place: int, few: bool) -> Markup:
     record = stage.record
-    words = GATE_WORDS[record.verdict]
     head = tag(
         "header",
         tag(
@@ -55,7 +53,7 @@ def _stage(view: View, stage: StageView, place: int, few: bool) -> Markup:
             record.name,
             tag("span", f" {record.method}", class_="quiet") if record.method != record.name else None,
         ),
-        badge(record.verdict, words),
+        badge(stage.state),
         tag("p", record.reason, class_="quiet") if record.verdict is not Verdict.PASS and record.reason else None,
         class_="stage-head",
     )
@@ -79,7 +77,7 @@ def _attempt(view: View, attempt: AttemptView, anchor: str, *, opened: bool) -> 
     head = tag(
         "header",
         tag("h4", f"Attempt {attempt.number}", id=anchor, tabindex="-1"),
-        badge(attempt.verdict, GATE_WORDS[attempt.verdict]),
+        badge(attempt.state),
         tag("span", ", ".join(attempt.facts), class_="quiet"),
         class_="attempt-head",
     )
@@ -92,7 +90,7 @@ def _attempt(view: View, attempt: AttemptView, anchor: str, *, opened: bool) -> 
         _diagnosis(diagnosis) if diagnosis is not None else None,
         *_draws(view, attempt.gates, opened),
     ]
-    return tag("li", *parts, class_=f"attempt {attempt.verdict or 'OPEN'}")
+    return tag("li", *parts, class_=f"attempt {attempt.state}")
 
 
 def _draws(view: View, gates: Sequence[GateView], opened: bool) -> Iterator[Markup]:

@@ -11,7 +11,7 @@ from tunegate.evidence import required_draws
 from tunegate.exceptions import Tampered
 from tunegate.outcomes import Verdict
 from tunegate.record import AttemptRecord, RunRecord, StageRecord
-from tunegate_reports.answer import Answer, answer
+from tunegate_reports.answer import Answer, answer, state_of
 from tunegate_reports.gate_view import CaseView, GateView, gate_view
 from tunegate_reports.histogram import number
 
@@ -38,6 +38,12 @@ class AttemptView:
     facts: tuple[str, ...]
     gates: tuple[GateView, ...]
 
+    @property
+    def state(self) -> str:
+        """Its verdict as pages show it."""
+        measured = bool(self.gates) and all(gate.record.measured for gate in self.gates)
+        return state_of(self.verdict, measured=measured)
+
 
 @dataclass(frozen=True, slots=True)
 class StageView:
@@ -48,6 +54,11 @@ class StageView:
     attempts: tuple[AttemptView, ...]
     losses: tuple[tuple[int, tuple[tuple[float, float], ...]], ...]
     looks: tuple[tuple[int, tuple[tuple[float, float], ...]], ...] = ()
+
+    @property
+    def state(self) -> str:
+        """Its verdict as pages show it."""
+        return state_of(self.record.verdict, measured=self.record.role == "baseline")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +73,11 @@ class View:
 
     @property
     def deciding_gates(self) -> tuple[GateView, ...]:
-        """The draws that the run's verdict rests on: of each stage's last gated attempt, or of a gate run alone."""
+        """The draws that the run's verdict rests on: of each stage's last gated attempt, or of a gate run alone. What a
+        baseline was measured by holds nothing up."""
         gated = [[attempt.gates for attempt in stage.attempts if attempt.gates] for stage in self.stages]
-        return tuple(gate for attempts in gated if attempts for gate in attempts[-1]) + self.alone
+        last = (gate for attempts in gated if attempts for gate in attempts[-1])
+        return tuple(gate for gate in last if not gate.record.measured) + self.alone
 
     @property
     def alone(self) -> tuple[GateView, ...]:
