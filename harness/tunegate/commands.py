@@ -32,13 +32,12 @@ from tunegate.pipeline_file import load_pipeline, suite_place
 from tunegate.plan_command import plan as describe_plans
 from tunegate.plan_override import override
 from tunegate.plans import GatePlan
+from tunegate.promote_command import promote as promote_run
+from tunegate.promote_command import verify as verify_model
 from tunegate.record import RunRecord, read_run
-from tunegate.registry import Promotion
-from tunegate.registry import verify as verify_model
 from tunegate.responses import load_responses
-from tunegate.run import PipelineRun, promote_and_record
+from tunegate.run import PipelineRun
 from tunegate.runner import asked_ids
-from tunegate.schema import PipelineSpec
 from tunegate.sentences import SentenceModel, default_model
 from tunegate.stage_run import Tools
 from tunegate.suites import Suite, load_suite
@@ -320,51 +319,15 @@ def _write_reports(record: RunRecord, html: Path | None, junit: Path | None, mar
 
 def promote(options: Namespace) -> int:
     """Promote a run's model, if the evidence supports it."""
-    folder = Path(options.run)
-    read_run(folder)  # a folder that holds no run does not become one
-    with RunLog.open(folder) as log:
-        record = read_run(folder)
-        registry = Path(options.registry) if options.registry else _registry_of(record)
-        promotion = promote_and_record(record, log, options.to, registry, _fingerprint)
-    _show(promotion, options)
-    return 0
-
-
-def _show(promotion: Promotion, options: Namespace) -> None:
-    if options.json:
-        console.show_json(console.promotion_as_json(promotion))
-    else:
-        console.print_promotion(promotion)
-
-
-def _registry_of(record: RunRecord) -> Path:
-    pipeline = Path(record.start.get("pipeline", ""))
-    if not pipeline.is_file():
-        raise ConfigError(
-            f"{record.folder}: its pipeline file {str(pipeline)!r} is gone; name the registry with --registry"
-        )
-    file = load_yaml(pipeline)
-    from tunegate.spec import read_spec
-
-    spec = read_spec(PipelineSpec, file)
-    return pipeline.parent / (spec.promote.registry if spec.promote else "registry")
+    return promote_run(options)
 
 
 def verify(options: Namespace) -> int:
     """Say which promotion stands behind these bytes."""
-    _show(verify_model(options.model, Path(options.registry), _fingerprint), options)
-    return 0
+    return verify_model(options)
 
 
 # --- the other packages --------------------------------------------------------------------------------------------
-
-
-def _fingerprint(path: Path) -> str:
-    from tunegate.open_model import model_sha256
-
-    sha256 = model_sha256(str(path))
-    assert sha256 is not None  # a path is not a server
-    return sha256
 
 
 def _build_check() -> Any:
