@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -98,6 +99,7 @@ class TestTrainer:
         written = json.loads(state.read_text())
         written["log_history"][0]["loss"] = 123.0
         state.write_text(json.dumps(written))
+        checkpoints.seal(state.parent, job)
         log, _ = run(job)
         assert losses(log)[0] == 123.0  # from the checkpoint, not from a first step
         assert [entry["step"] for entry in log if "loss" in entry] == [1, 2, 3, 4, 5, 6]
@@ -107,7 +109,8 @@ class TestTrainer:
         run(whole)
         interrupted(cut, 5)
         half = checkpoints_of(cut) / "checkpoint-5"
-        half.mkdir()
+        shutil.copytree(checkpoints_of(cut) / "checkpoint-4", half)
+        (half / checkpoints.SEAL).unlink()
         (half / "trainer_state.json").write_text('{"log_history": [')
         run(cut)
         assert weights(cut) == weights(whole)

@@ -484,6 +484,16 @@ def test_a_second_process_is_refused(pipeline: Path) -> None:
     assert list(read_events(pipeline.parent / "run")) == []
 
 
+def test_a_second_tunegate_run_says_so_in_one_line(pipeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = pipeline.parent / "runs" / "small"
+    with RunLog.open(folder):
+        assert main(["run", str(pipeline)]) == 2
+        told = capsys.readouterr()
+        assert "another tunegate process is writing to this run folder; wait for it or choose another" in told.err
+        assert (told.out, told.err.strip().count("\n")) == ("", 0)
+        assert list(read_events(folder)) == []  # and it wrote nothing
+
+
 # --- a run folder that goes away -----------------------------------------------------------------------------------
 
 

@@ -1,14 +1,23 @@
-"""Checkpoints inside an attempt: a training that was killed goes on where it last stood, to the same weights."""
+"""Checkpoints inside an attempt: a training that was killed goes on where it last stood, to the same weights.
+
+Each is sealed when it is whole: with the hashes of its files, and of the job that it is of. What has no such seal, or
+another one, is removed unread: half a checkpoint, one of another training, one that somebody changed.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tunegate.exceptions import CannotJudge
+from tunegate.fingerprint import file_sha256
 from tunegate.training import TrainJob, checkpoints_of
-from tunegate_trainers import noise
+from tunegate_trainers import noise, ranks
 
 SAVE_STEPS = 50
 
@@ -18,7 +27,8 @@ DEFAULTS = {"save_strategy": "steps", "save_steps": SAVE_STEPS, "save_total_limi
 
 def resume(trainer: Any, job: TrainJob) -> None:
     """Train, from the last checkpoint that a killed training of this very job left, else from the start."""
-    last = _last(checkpoints_of(job))
+    last = _last_sound(trainer, job)
+    trainer.add_callback(_sealing(trainer, job))
     if last is None:
         trainer.train()
         return
@@ -32,18 +42,82 @@ def remove(job: TrainJob) -> None:
     shutil.rmtree(checkpoints_of(job), ignore_errors=True)
 
 
-def _last(folder: Path) -> Path | None:
-    """The newest whole checkpoint: its state is the file that transformers writes last."""
-    whole = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json") if _is_json(path)]
-    return max(whole, key=lambda path: int(path.name.removeprefix("checkpoint-")), default=None)
+def _last_sound(trainer: Any, job: TrainJob) -> Path | None:
+    """The newest checkpoint that bears the seal of this job; those that do not are removed, and told."""
+    found = {path: fault_of(path, job) for path in checkpoints_of(job).glob("checkpoint-*")}
+    trainer.accelerator.wait_for_everyone()  # all have looked before the first process removes
+    if ranks.is_main():
+        for path, fault in found.items():
+            if fault is not None:
+                sys.stderr.write(f"{path.name} of {path.parent}: {fault}: not gone on from, and removed\n")
+                discard(path)
+    sound = [path for path, fault in found.items() if fault is None]
+    return max(sound, key=lambda path: int(path.name.removeprefix("checkpoint-")), default=None)
 
 
-def _is_json(path: Path) -> bool:
+def discard(path: Path) -> None:
+    """Remove a folder; of a link the link alone."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+# --- seals -----------------------------------------------------------------------------------------------------------
+
+SEAL = "tunegate.json"
+
+
+def seal(folder: Path, job: TrainJob) -> None:
+    """Say of a folder that it is whole, what is in it, and of which job it is."""
+    partial = folder / f"{SEAL}.partial"
+    partial.unlink(missing_ok=True)
+    partial.write_text(json.dumps({"job": _identity(job), "files": _hashes(folder)}, indent=1), encoding="utf-8")
+    partial.replace(folder / SEAL)
+
+
+def fault_of(folder: Path, job: TrainJob) -> str | None:
+    """Why a folder is not what this job sealed; None where it is."""
+    if folder.is_symlink():
+        return "a link, where the training made a folder"
     try:
-        json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return True
+        said = json.loads((folder / SEAL).read_text(encoding="utf-8"))
+        whose, files = said["job"], dict[str, str](said["files"])
+        now = _hashes(folder)
+    except FileNotFoundError:
+        return "not finished"
+    except (OSError, ValueError, KeyError, TypeError, CannotJudge) as error:
+        return f"its seal cannot be read ({type(error).__name__})"
+    if whose != _identity(job):
+        return "of another training"
+    changed = sorted(name for name in {*now, *files} if now.get(name) != files.get(name))
+    return f"{changed[0]} is not what was saved" if changed else None
+
+
+def _identity(job: TrainJob) -> str:
+    return hashlib.sha256(json.dumps(asdict(job), sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file by its path; a link is none of ours, and counts by what it says."""
+    return {
+        path.relative_to(folder).as_posix(): f"link to {path.readlink()}" if path.is_symlink() else file_sha256(path)
+        for path in sorted(folder.rglob("*"))
+        if (path.is_symlink() or path.is_file()) and not path.name.startswith(SEAL)
+    }
+
+
+def _sealing(trainer: Any, job: TrainJob) -> Any:
+    """The callback that seals each checkpoint once all processes have written their part."""
+    from transformers import TrainerCallback
+
+    class Sealing(TrainerCallback):
+        def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            trainer.accelerator.wait_for_everyone()
+            if ranks.is_main():
+                seal(checkpoints_of(job) / f"checkpoint-{state.global_step}", job)
+
+    return Sealing()
 
 
 def _count_tokens_on(trainer: Any, checkpoint: Path) -> None:

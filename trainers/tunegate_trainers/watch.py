@@ -24,9 +24,11 @@ from tunegate.outcomes import Outcome, Verdict
 from tunegate.reward_model import RewardModel
 from tunegate.runner import ask_samples
 from tunegate.suites import Suite
-from tunegate.training import checkpoints_of
+from tunegate.training import TrainJob, checkpoints_of
+from tunegate_trainers import checkpoints
 from tunegate_trainers.task import Task
 
+WEIGHTS = "weights.safetensors"
 METRIC = "eval_gate"
 """The pass rate of a look, in the log of the training, beside its step."""
 
@@ -63,7 +65,7 @@ class GateWatch(TrainerCallback):
         self.tokenizer = tokenizer
         asked = {case.id: case for case in self.suite.cases}
         self.cases = [asked[case_id] for case_id in spec["case_ids"]]
-        self.best = _BestWeights(checkpoints_of(task.job) / "best", trainer.model) if spec.get("keep_best") else None
+        self.best = _BestWeights(task.job, trainer.model) if spec.get("keep_best") else None
         self.stopped = False
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
@@ -197,10 +199,10 @@ def best_of(looks: Sequence[Look]) -> Look | None:
 
 
 class _BestWeights:
-    """The trainable weights of the best look, in a file: only those, so an adapter's are a few megabytes."""
+    """The trainable weights of the best look, in a sealed folder: only those, so an adapter's are a few megabytes."""
 
-    def __init__(self, folder: Path, model: Any) -> None:
-        self.file = folder / "weights.safetensors"
+    def __init__(self, job: TrainJob, model: Any) -> None:
+        self.job = job
         self.model = model
         # Named now: a gradual unfreezing freezes layers again before the first step, and trains them later.
         self.names = [name for name, weights in model.named_parameters() if weights.requires_grad]
@@ -208,26 +210,29 @@ class _BestWeights:
     def keep(self, step: int) -> None:
         from safetensors.torch import save_file
 
-        self.file.parent.mkdir(parents=True, exist_ok=True)
+        folder = self._folder(step)
+        checkpoints.discard(folder)
+        folder.mkdir(parents=True)
         weights = {name: one.detach().cpu().contiguous() for name, one in self._weights().items()}
-        partial = self.file.with_suffix(".partial")
-        save_file(weights, partial, metadata={"step": str(step)})
-        partial.replace(self.file)
+        save_file(weights, folder / WEIGHTS)
+        checkpoints.seal(folder, self.job)
+        for older in set(folder.parent.glob(self._folder("*").name)) - {folder}:  # only now, should it be killed here
+            checkpoints.discard(older)
 
     def put_back(self, step: int) -> bool:
-        """Whether the weights of that step were there."""
+        """Whether the weights of that step were there, as they were kept."""
         import torch
         from safetensors import safe_open
 
-        if not self.file.is_file():
+        if checkpoints.fault_of(self._folder(step), self.job) is not None:
             return False
-        with safe_open(self.file, framework="pt") as kept:
-            if kept.metadata() != {"step": str(step)}:
-                return False
-            with torch.no_grad():
-                for name, weights in self._weights().items():
-                    weights.copy_(kept.get_tensor(name))
+        with safe_open(self._folder(step) / WEIGHTS, framework="pt") as kept, torch.no_grad():
+            for name, weights in self._weights().items():
+                weights.copy_(kept.get_tensor(name))
         return True
+
+    def _folder(self, step: int | str) -> Path:
+        return checkpoints_of(self.job) / f"best-{step}"
 
     def _weights(self) -> dict[str, Any]:
         named = dict(self.model.named_parameters())
