@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from types import ModuleType, SimpleNamespace
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from leak_helpers import GENES
 
+from tunegate import pii
 from tunegate.exceptions import ConfigError, MissingExtra
 from tunegate.pii import Found, find_pii, mask
 from tunegate.pii_names import name_finder
@@ -123,6 +125,17 @@ def test_what_is_found_is_masked(text: str, expected: str) -> None:
 )
 def test_genes_dates_and_plain_numbers_are_left_alone(text: str) -> None:
     assert find_pii(text) == []
+
+
+FORMS = [pii._CARD, *(form for form, _ in pii._NATIONAL_IDS), pii._INTERNATIONAL, pii._AMERICAN, pii._AFTER_A_WORD]
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.pattern[:20])
+@given(st.data())
+def test_the_look_that_spares_the_closer_ones_misses_no_form(form: re.Pattern[str], data: st.DataObject) -> None:
+    number = data.draw(st.from_regex(form))
+    assert form.search(number)
+    assert pii._HAS_A_NUMBER.search(number)
 
 
 @given(st.text(st.sampled_from("0123456789 +-.()@aZ/,"), max_size=60))

@@ -63,6 +63,7 @@ def _all(text: str, find_names: FindNames | None) -> Iterator[Found]:
         yield from (Found("email", *match.span()) for match in _EMAIL.finditer(text) if _is_mailbox(match[0]))
     if _HAS_DIGITS.search(text):
         yield from _ibans(text)
+    if _HAS_A_NUMBER.search(text):
         yield from _cards(text)
         yield from _national_ids(text)
         yield from _phones(text)
@@ -71,7 +72,9 @@ def _all(text: str, find_names: FindNames | None) -> Iterator[Found]:
 
 
 _HAS_DIGITS = re.compile(r"\d[^a-z]{0,4}\d[^a-z]{0,4}\d")
-"""What every number below holds, and most texts do not: it spares them the closer looks."""
+"""What every account below holds, and most texts do not: it spares them the closer look."""
+_HAS_A_NUMBER = re.compile(r"\d(?:\D{0,3}\d){6}")
+"""The same for cards, national ids and phone numbers, whose eight forms take thirty times as long as this look."""
 
 # --- e-mail --------------------------------------------------------------------------------------------------------
 
