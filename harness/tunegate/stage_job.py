@@ -9,7 +9,9 @@ from typing import Any
 
 from tunegate.pipeline import Pipeline, Stage, reward_of, suite_ref
 from tunegate.record import AttemptRecord, RunRecord
+from tunegate.repair import TrainingSet, training_set
 from tunegate.retrain import Settings
+from tunegate.seeds import derived_seed
 from tunegate.spec import Spec
 from tunegate.training import TrainJob
 
@@ -40,6 +42,11 @@ def job_of(
         suites={name: asdict(suite_ref(pipeline, name)) for name in sorted(asked)},
         label=f"{stage.name}#{number}",
     )
+
+
+def rows_of(pipeline: Pipeline, stage: Stage, settings: Settings) -> TrainingSet:
+    """The rows that an attempt with these settings trains on."""
+    return training_set(stage.data, stage.replay, settings, derived_seed(pipeline.seed, stage.name, "rows"))
 
 
 def _plain(spec: Spec | str | None) -> Any:

@@ -9,10 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from tunegate.attempt_folder import prepare
-from tunegate.cases import Case
-from tunegate.checks import judge
 from tunegate.curriculum import in_order
-from tunegate.diagnosis import Evidence, diagnose
 from tunegate.event_log import RunLog
 from tunegate.exceptions import CannotJudge, ConfigError, Tampered
 from tunegate.launching import config_sha256
@@ -20,23 +17,17 @@ from tunegate.models import Model
 from tunegate.outcomes import Verdict
 from tunegate.own_answers import Lesson, ask_rows, is_raw, judged_before, teach
 from tunegate.pipeline import Pipeline, Stage
-from tunegate.record import AttemptRecord, Diagnosis, GateRecord, read_run
-from tunegate.repair import TrainingSet, training_set
+from tunegate.record import AttemptRecord, GateRecord, read_run
 from tunegate.retrain import Settings, apply, first_settings
-from tunegate.runner import Progress, ask_samples, no_progress
-from tunegate.search import choose, trials_of
+from tunegate.runner import Progress, no_progress
 from tunegate.seeds import derived_seed
 from tunegate.sentences import Embed
+from tunegate.stage_diagnosis import StageDiagnosis
 from tunegate.stage_gates import StageGates
-from tunegate.stage_job import job_of, scorer_of
-from tunegate.suites import Suite
-from tunegate.terms import PAIRED
+from tunegate.stage_job import job_of, rows_of, scorer_of
 from tunegate.token_lengths import CountTokens
 from tunegate.training import Trainer, check_data
 from tunegate.training_data import Example, written_sha256
-
-PROBE_ROWS = 32
-"""How many training rows a failed attempt is asked again, to tell underfitting from overfitting."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +76,7 @@ class StageRun:
         self.log = log
         self.tools = tools
         self.gates = StageGates(pipeline, stage, log, tools.progress, tools.say, tools.today)
+        self.diagnoses = StageDiagnosis(pipeline, stage, log)
 
     def execute(self) -> tuple[Verdict, str, ModelOnDisk]:
         """Train and gate until the gates pass or nothing is left to try."""
@@ -107,7 +99,8 @@ class StageRun:
                 return verdict, reason, model
             if number == max_attempts:
                 return verdict, f"{reason}; {number} of {max_attempts} attempts used", self.start
-            diagnosis = self._diagnosis(number, settings, model)
+            open_model = None if model is None else partial(self._open_model, model)
+            diagnosis = self.diagnoses.of(number, settings, open_model)
             if not diagnosis.changes:
                 return verdict, f"{reason}; {diagnosis.cause}, but {diagnosis.action}", self.start
             self.tools.say(f"{self.stage.name}#{number} missed ({diagnosis.cause}): {diagnosis.action}")
@@ -149,7 +142,7 @@ class StageRun:
                 }
             )
         self.gates.check_supply(number)
-        rows = self._rows(settings)
+        rows = rows_of(self.pipeline, self.stage, settings)
         lesson = self._lesson(number, rows.examples)
         if lesson.fault is not None:
             self.log.append({**at, "event": "training_failed", "error": lesson.fault, "log": []})
@@ -240,10 +233,6 @@ class StageRun:
     def _scorer(self) -> AttemptRecord | None:
         return scorer_of(self.stage, read_run(self.folder))
 
-    def _rows(self, settings: Settings) -> TrainingSet:
-        seed = derived_seed(self.pipeline.seed, self.stage.name, "rows")
-        return training_set(self.stage.data, self.stage.replay, settings, seed)
-
     # --- gates ---
 
     def _gates(self, number: int, on_disk: ModelOnDisk) -> dict[str, GateRecord]:
@@ -267,63 +256,6 @@ class StageRun:
     def _check_unchanged(self, on_disk: ModelOnDisk, sha256: str | None) -> None:
         if sha256 != on_disk.sha256:  # a verdict is about these bytes or about nothing
             raise Tampered(f"{on_disk.path}: the weights changed while they were being gated")
-
-    # --- a failed attempt ---
-
-    def _diagnosis(self, number: int, settings: Settings, on_disk: ModelOnDisk | None) -> Diagnosis:
-        attempt = self._attempts()[number]
-        if attempt.diagnosis is not None:
-            return attempt.diagnosis
-        spec = self.stage.spec.retrain
-        diagnosis = diagnose(self._evidence(attempt, settings, on_disk), settings, spec)
-        if spec.search == "optuna":
-            seed = derived_seed(self.pipeline.seed, self.stage.name, number, "search")
-            so_far = [one for before, one in self._attempts().items() if before <= number]
-            diagnosis = choose(diagnosis, trials_of(so_far), spec, seed)
-        self.log.append({"event": "diagnosed", "stage": self.stage.name, "attempt": number, **asdict(diagnosis)})
-        return diagnosis
-
-    def _evidence(self, attempt: AttemptRecord, settings: Settings, on_disk: ModelOnDisk | None) -> Evidence:
-        if on_disk is None:
-            return Evidence((), 1.0, training_error=attempt.error)
-        failed = [gate for gate in attempt.unwaived.values() if gate.verdict is Verdict.FAIL]
-        missed = [gate for gate in failed if gate.purpose not in PAIRED]
-        if not missed:
-            return Evidence((), 1.0, forgotten=[f"{gate.key}: {gate.reason}" for gate in failed])
-        worst = min(missed, key=lambda gate: gate.passed / max(gate.asked, 1))
-        suite = self.pipeline.suites[worst.gate]
-        trained = self._rows(settings).examples
-        passed, asked, fault = self._probe(suite, trained[:PROBE_ROWS], on_disk)
-        return Evidence(
-            missed_gate=worst.outcomes,
-            accept_rate=worst.accept / worst.drawn,
-            train_passed=passed,
-            train_asked=asked,
-            train_fault=fault,
-            losses=[step["loss"] for step in attempt.log if isinstance(step.get("loss"), int | float)],
-            trained=trained,
-            all_rows=self.stage.data.examples,
-            rows_dropped=attempt.summary.get("rows_dropped", 0),
-        )
-
-    def _probe(self, suite: Suite, examples: list[Example], on_disk: ModelOnDisk) -> tuple[int, int, str]:
-        """Ask the model what it was trained on, judged by the missed gate's checks: passed, judged, why not more."""
-        if any(check.needs_choices for check in suite.checks):
-            return 0, 0, ""  # training rows have no choices to choose from
-        cases = [
-            Case(f"train-{example.number}", example.prompt, (example.wanted,))
-            for example in examples
-            if example.prompt is not None and example.wanted is not None
-        ]
-        if not cases:
-            return 0, 0, ""  # plain text asks nothing
-        model = self._open_model(on_disk)
-        samples = ask_samples(suite, model, cases)
-        outcomes = list(judge(suite.checks, samples))
-        passed = sum(outcome.verdict is Verdict.PASS for outcome in outcomes)
-        unjudged = [outcome.reason for outcome in outcomes if outcome.verdict is Verdict.INVALID]
-        fault = f"{len(unjudged)} of {len(outcomes)} not judged: {unjudged[0]}" if unjudged else ""
-        return passed, len(outcomes) - len(unjudged), fault
 
     def _attempts(self) -> dict[int, AttemptRecord]:
         """The attempts on record."""
