@@ -143,6 +143,7 @@ class GenerateSpec(Spec):
 
     max_new_tokens: Annotated[int, Field(ge=1)] = 128
     system: str | None = None
+    """A system message before every prompt that brings none. One that gives answers of cases away is refused."""
     stop: Annotated[list[str], BeforeValidator(listed)] = []
     temperature: Annotated[float, Field(ge=0)] = 0.0
     seed: int = 0

@@ -70,10 +70,11 @@ def _fault_of(kind: str, made: Case, case: Case) -> str | None:
         return "has no references, and the case has some"
     if made.prompt == case.prompt:
         return "asks what the case itself asks"
-    if kind == "directional" and set(made.references) & set(case.references):
+    same = bool(set(made.references) & set(case.references))
+    if kind == "directional" and same:
         return "has an answer of the case itself, where the change must make it another"
-    if kind == "invariant" and made.references != case.references:
-        return "has other references than the case, where the answer must stay"
+    if kind == "invariant" and made.references and not same:
+        return "has no reference of the case, where the answer must stay"
     return None
 
 
