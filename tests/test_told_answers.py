@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 from conftest import write_jsonl
+from fake_pipeline import PIPELINE, carry_out, write_pipeline
 
 from tunegate.cli import main
 from tunegate.exceptions import ConfigError
 from tunegate.suites import Suite, load_suite
+from tunegate_reports import write_html
 from tunegate_suites import build_check
 
 GENES = [f"GENE{number}" for number in range(40)]
@@ -129,6 +131,20 @@ def test_check_says_where_it_stands(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert (
         "generate.system: gives away the answers of 40 of 40 cases ('GENE0' of c0, 'GENE1'" in capsys.readouterr().err
     )
+
+
+@pytest.mark.parametrize("command", ["gate", "run"])
+def test_the_system_message_stands_in_the_report(command: str, make_bank: Any, tmp_path: Path) -> None:
+    if command == "gate":
+        bank = make_bank(generate="{system: Be very brief.}")
+        assert main(["gate", "--responses", bank.answers(95), "--suite", bank.suite, "--report", "r.html"]) == 0
+        page = Path("r.html").read_text()
+    else:
+        text = PIPELINE.replace("style: {", "style: {generate: {system: Be very brief.}, ")
+        run = carry_out(write_pipeline(tmp_path / "project", text))
+        write_html(run, tmp_path / "r.html")
+        page = (tmp_path / "r.html").read_text()
+    assert "Be very brief." in page
 
 
 def test_the_system_message_is_part_of_the_hash(tmp_path: Path) -> None:
