@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import io
-import json
 import logging
 import os
-import pty
-import subprocess
 import sys
-import termios
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Self
@@ -18,7 +14,8 @@ from typing import Any, Self
 import pytest
 
 from tests.fake_pipeline import carry_out, tools, trainer, write_pipeline
-from tests.test_progress import Clock
+from tests.test_method_rlhf import policy_job, trained
+from tests.test_progress import Clock, Terminal
 from tests.test_resume_training import interrupted
 from tests.trainer_jobs import ARGS, MakeJob, real_training
 from tunegate.training import SubprocessTrainer, TrainJob, TrainResult
@@ -159,10 +156,13 @@ def test_only_weights_that_stand_elsewhere_may_be_missing(message: str, shown: b
 
 
 def test_checkpoints_in_the_order_of_their_numbers_are_no_news(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in noise.SELDOM:
-        monkeypatch.delenv(name, raising=False)
+    environment: dict[str, str] = {}
+    monkeypatch.setattr(os, "environ", environment)
     noise.hush(on_terminal=True)
-    assert not set(noise.SELDOM) & set(os.environ)
+    assert "HF_HUB_DISABLE_PROGRESS_BARS" in environment
+    assert not set(noise.SELDOM) & set(environment)
+    noise.hush(on_terminal=False)
+    assert set(noise.SELDOM) <= set(environment)
     with Heard("transformers.trainer_utils") as heard:
         heard.logger.warning("mtime may not be reliable on this filesystem, falling back to numerical ordering")
         heard.logger.warning("A checkpoint could not be removed.")
@@ -187,6 +187,11 @@ class TestTraining:
             "sft#1: step 4 of 4",
         ]
 
+    def test_ppo_tells_its_reward(self, make_job: MakeJob, capsys: pytest.CaptureFixture[str]) -> None:
+        trained(policy_job(make_job, "ppo", 2, label="rlhf#1", args={"disable_tqdm": False}))
+        lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("rlhf#1")]
+        assert [line.partition("reward")[0] for line in lines] == ["rlhf#1: step 1 of 2, ", "rlhf#1: step 2 of 2, "]
+
     @pytest.mark.parametrize(
         "launcher", [None, pytest.param({"num_processes": 2, "config_file": None}, marks=pytest.mark.slow)]
     )
@@ -200,36 +205,11 @@ class TestTraining:
         assert [line.partition(", ")[0] for line in lines] == ["sft#1: step 1 of 3", "sft#1: step 3 of 3"]
         assert not [file.read_text() for file in Path(job.output).parent.glob("rank-*.log") if file.read_text()]
 
-    def test_a_terminal_shows_a_bar(self, make_job: MakeJob) -> None:
+    def test_a_terminal_shows_a_bar(self, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
         job = make_job(args=SHOWN, label="sft#1")
-        folder = Path(job.output).parent
-        code = (
-            "import json, sys; from tunegate.training import SubprocessTrainer, TrainJob;"
-            f"job = TrainJob(**json.load(open({str(folder / 'wanted.json')!r})));"
-            "sys.exit(SubprocessTrainer()(job).error)"
-        )
-        shown = at_a_terminal([sys.executable, "-c", code], folder / "wanted.json", job)
-        assert "3/3" in shown
-        assert "loss=" in shown
-        assert "sft#1" not in shown
-
-
-def at_a_terminal(command: list[str], file: Path, job: TrainJob) -> str:
-    """What a command that trains the job shows on a terminal of its own."""
-    file.write_text(json.dumps(asdict(job)))
-    ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (24, 80))
-    with subprocess.Popen(command, stdout=theirs, stderr=theirs) as process:
-        os.close(theirs)
-        shown = b""
-        while True:
-            try:
-                piece = os.read(ours, 4096)
-            except OSError:  # what Linux says when the other end is closed
-                break
-            if not piece:
-                break
-            shown += piece
-        assert process.wait() == 0, shown.decode()
-    os.close(ours)
-    return shown.decode()
+        terminal = Terminal()
+        monkeypatch.setattr(sys, "stderr", terminal)
+        run(job)
+        assert "3/3" in terminal.getvalue()
+        assert "loss=" in terminal.getvalue()
+        assert "sft#1" not in terminal.getvalue()
