@@ -92,6 +92,24 @@ def test_turns_before_the_question_that_answer_it_are_refused(tmp_path: Path) ->
         load(tmp_path, chats(SYMBOLS, *shots))
 
 
+@pytest.mark.parametrize("place", ["before", "behind"])
+def test_questions_that_all_prompts_answer_are_refused(place: str, tmp_path: Path) -> None:
+    shots = "\n".join(f"{row['prompt']}\n{row['reference']}" for row in PATTERNS[:3])
+    told = [
+        {
+            **row,
+            "prompt": f"{shots}\n\n{row['prompt']}" if place == "before" else f"{row['prompt']}\n\nThink of\n{shots}",
+        }
+        for row in PATTERNS
+    ]
+    with pytest.raises(ConfigError, match=r"cases.*: every prompt gives away the answers of 3 of 40 cases"):
+        load(tmp_path, told)
+    others = [{**row, "prompt": f"How is OTHER passed on?\ndominant\n\n{row['prompt']}"} for row in PATTERNS]
+    load(tmp_path, others)
+    document = "All that is known: " + " ".join(f"{gene} is {kind}." for gene, kind in ANSWERS.items())
+    load(tmp_path, [{**row, "prompt": f"{document}\n\n{row['prompt']}"} for row in PATTERNS])  # there to be read
+
+
 HONEST = {
     "the classes": (PATTERNS, "Answer dominant, recessive or not inherited."),
     "the classes, a line each": (PATTERNS, "Answer with one of:\n- dominant\n- recessive\n- not inherited\n"),

@@ -17,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import takewhile
 from math import ceil
 
 from tunegate.cases import Case, Message
@@ -46,6 +47,10 @@ def told_beforehand(cases: Sequence[Case], system: str | None, template: str | N
         given = told_by(text, reached)
         if given:
             return place, f"{in_words(given, reached)}; {REMEDY}"
+    ends = _common_ends([case.prompt for case in cases if isinstance(case.prompt, str)])
+    shown = _Bank([_without(ends, case) for case in cases]).shown("\n".join(ends)) if ends else {}
+    if shown:  # a text that all questions share may be there to be read, but one of the questions, answered, is not
+        return ("cases", "path"), f"every prompt {in_words(shown, cases)}; leave them out"
     return None
 
 
@@ -89,6 +94,22 @@ def _standing(
             again = [case for case in behind if normalised(question(case)) in asked]
             if again:
                 yield ("cases", "messages"), text, again
+
+
+def _common_ends(prompts: Sequence[str]) -> list[str]:
+    """The whole sentences that all prompts begin with, and end with."""
+    if len(set(prompts)) <= OWN:
+        return []
+    start = _common_start(prompts)
+    end = _common_start([prompt[len(start) :][::-1] for prompt in prompts])[::-1]
+    whole = [re.match(r"(?s).*[\n.?!:]", start), re.search(r"(?s)[\n.?!:].*", end)]
+    return [found[0] for found in whole if found and len(found[0].split()) >= SHORTEST_QUESTION]
+
+
+def _common_start(texts: Sequence[str]) -> str:
+    first, last = min(texts), max(texts)
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
+    return "".join(letter for letter, _ in same)
 
 
 def _without(fixed: Sequence[str], case: Case) -> Case:
