@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tunegate.admission import Agreement, default_path, write_admission
 from tunegate.cases import Case
 from tunegate.checks import Sample
+from tunegate.judges.admission import Agreement, default_path, write_admission
 from tunegate.models import Response
 from tunegate.outcomes import Finding, Verdict
 from tunegate_suites import build_check
-from tunegate_suites.judge import Judge
+from tunegate_suites.judges.judge import Judge
 from tunegate_suites.options import LocalModels
 
 PASS, FAIL, INVALID = Verdict.PASS, Verdict.FAIL, Verdict.INVALID

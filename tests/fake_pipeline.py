@@ -23,8 +23,8 @@ from tunegate.pipeline import Pipeline
 from tunegate.pipeline_file import load_pipeline
 from tunegate.record import RunRecord
 from tunegate.run import PipelineRun
-from tunegate.stage_run import Tools
-from tunegate.training import ScriptedTrainer, Trainer, TrainJob, TrainResult
+from tunegate.stages.run import Tools
+from tunegate.stages.training import ScriptedTrainer, Trainer, TrainJob, TrainResult
 from tunegate_suites import build_check
 
 SUITE = "{cases: cases.jsonl, checks: [exact], plan: {draw: 5, accept: 4}}"

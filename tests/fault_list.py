@@ -18,7 +18,7 @@ from judge_server import Reply
 from tunegate.exceptions import MissingExtra
 from tunegate.models import Response
 from tunegate.outcomes import Finding, Verdict
-from tunegate.training import SubprocessTrainer, TrainJob, TrainResult
+from tunegate.stages.training import SubprocessTrainer, TrainJob, TrainResult
 
 BEGUN = STEPS[1:]
 """The steps at which there is a record already."""

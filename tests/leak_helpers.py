@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.cases import Case, Prompt
-from tunegate.leak_texts import TrainRow
-from tunegate.leakage import Leak, compare
+from tunegate.leaks.leakage import Leak, compare
+from tunegate.leaks.texts import TrainRow
 from tunegate.models import GenerationSettings
 from tunegate.sampling import SinglePlan
 from tunegate.suites import Suite

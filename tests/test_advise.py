@@ -25,10 +25,10 @@ from tunegate.advice import (
     advise,
 )
 from tunegate.advice_file import FILES, files_of, pipeline_text
-from tunegate.advise_command import read_data, run_advise
 from tunegate.cli import build_parser, main
+from tunegate.commands.advise import read_data, run_advise
 from tunegate.exceptions import ConfigError
-from tunegate.methods import METHODS
+from tunegate.stages.methods import METHODS
 
 Capture = pytest.CaptureFixture[str]
 AMOUNTS: Mapping[Data, int] = {
@@ -289,7 +289,7 @@ def test_the_end_of_the_input_is_no_answer(monkeypatch: pytest.MonkeyPatch, caps
     import io
     import sys
 
-    from tunegate.advise_command import ask_on_terminal
+    from tunegate.commands.advise import ask_on_terminal
 
     monkeypatch.setattr(sys, "stdin", io.StringIO("task\n"))
     assert ask_on_terminal("What?") == "task"

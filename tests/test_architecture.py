@@ -19,7 +19,12 @@ PACKAGES = {
     "tunegate_reports": ROOT / "reports" / "tunegate_reports",
 }
 SIBLINGS = set(PACKAGES) - {"tunegate"}
-JOINTS = {"tunegate.commands", "tunegate.suite_command", "tunegate.pytest_gates", "tunegate.training_process"}
+JOINTS = {
+    "tunegate.commands.main",
+    "tunegate.commands.suite",
+    "tunegate.plugin.gates",
+    "tunegate.stages.training_process",
+}
 """The modules that join the engine to its siblings: command line, pytest plugin and training, lazily."""
 HEAVY = {
     "torch", "transformers", "trl", "peft", "datasets", "ragas", "numpy", "pandas", "scipy", "pyarrow", "evaluate",

@@ -15,8 +15,8 @@ from tiny_gguf import make_tiny_gguf
 from tests.tiny_model import make_adapter, make_tiny_model
 from tests.trainer_jobs import real_training
 from tunegate.bake_off import BakeOff, Entry, rank
-from tunegate.bake_off_command import GateModel, GateProcess, Kitchen, bake_off, cells, in_bytes, in_millions
 from tunegate.cli import main
+from tunegate.commands.bake_off import GateModel, GateProcess, Kitchen, bake_off, cells, in_bytes, in_millions
 from tunegate.comparison import paired_interval
 from tunegate.exceptions import CannotJudge
 from tunegate.gate_run import GateRequest, run_gate

@@ -10,8 +10,8 @@ from fake_pipeline import PIPELINE, write_pipeline
 
 from tunegate.banks import Bank
 from tunegate.cases import Case
-from tunegate.check_command import supported_attempts
 from tunegate.cli import main
+from tunegate.commands.check import supported_attempts
 from tunegate.plans import GatePlan
 from tunegate.sampling import SinglePlan
 

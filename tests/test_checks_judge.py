@@ -28,11 +28,11 @@ from tunegate.checks import Sample, judge
 from tunegate.exceptions import ConfigError
 from tunegate.models import ChoiceScore, Response, ScriptedModel
 from tunegate_suites import build_check
-from tunegate_suites.judge import Judge
-from tunegate_suites.judge_prompt import defused, fence_number, judge_messages
-from tunegate_suites.judge_server import read_reply, read_verdict
+from tunegate_suites.judges.judge import Judge
+from tunegate_suites.judges.prompt import defused, fence_number, judge_messages
+from tunegate_suites.judges.rubric import Rubric
+from tunegate_suites.judges.server import read_reply, read_verdict
 from tunegate_suites.options import LocalModels
-from tunegate_suites.rubric import Rubric
 
 RUBRIC = """
 criterion: Is the answer right?

@@ -129,7 +129,7 @@ def test_the_other_model_is_part_of_the_fingerprint_and_must_be_there() -> None:
 def test_it_agrees_with_the_model_computed_by_hand(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     from tests.tiny_model import make_tiny_model
-    from tunegate.hf import HFModel
+    from tunegate.backends.hf import HFModel
 
     model = HFModel.load(make_tiny_model(tmp_path / "model"), dtype="float32")
     case = Case("1", "", choices=("BRCA1 causes naïve cancer.",))

@@ -13,7 +13,7 @@ from fake_pipeline import carry_out, tools, write_pipeline
 from scipy.stats import binomtest
 
 from tunegate.cli import main
-from tunegate.compare_command import compare_sides
+from tunegate.commands.compare import compare_sides
 from tunegate.event_log import RunLog, read_events
 from tunegate.exceptions import ConfigError
 from tunegate.gate_run import GateRequest, run_gate

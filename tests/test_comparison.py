@@ -12,7 +12,6 @@ from scipy import optimize, stats
 from scipy.stats import binomtest
 
 from tunegate import comparison
-from tunegate.agreement import Share
 from tunegate.comparison import (
     PairedCounts,
     compare,
@@ -23,6 +22,7 @@ from tunegate.comparison import (
     retention_shown,
     wilson_interval,
 )
+from tunegate.judges.agreement import Share
 from tunegate.outcomes import Outcome, Verdict
 
 FEW = st.integers(0, 25)

@@ -16,8 +16,8 @@ from tunegate.rows import Row
 from tunegate.spec import read_spec
 from tunegate.templates import MissingField
 from tunegate.yaml_file import load_yaml
-from tunegate_suites.contrast_changes import Setting, as_word, change, misspelled, reordered, sentences
-from tunegate_suites.contrast_rules import ChangeSpec, RulesSpec
+from tunegate_suites.contrasts.changes import Setting, as_word, change, misspelled, reordered, sentences
+from tunegate_suites.contrasts.rules import ChangeSpec, RulesSpec
 
 ROW: Row = {
     "id": "a",

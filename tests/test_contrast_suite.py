@@ -24,9 +24,9 @@ from tunegate.pipeline_file import suite_place
 from tunegate.runner import ask_samples
 from tunegate.suites import Suite, load_suite
 from tunegate_suites import build_check
-from tunegate_suites.contrast_changes import Setting, as_word, change
-from tunegate_suites.contrast_rules import ChangeSpec
-from tunegate_suites.expand_file import expand_file
+from tunegate_suites.contrasts.changes import Setting, as_word, change
+from tunegate_suites.contrasts.expand_file import expand_file
+from tunegate_suites.contrasts.rules import ChangeSpec
 from tunegate_suites.user_module import load_function
 
 Capture = pytest.CaptureFixture[str]

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from check_helpers import AGREES, admitted_judge
 
-from tunegate.admission import Admission
-from tunegate.agreement import corrected_pass_rate
-from tunegate.corrected import admissions_of, corrected_rates
 from tunegate.decision import decide
+from tunegate.judges.admission import Admission
+from tunegate.judges.agreement import corrected_pass_rate
+from tunegate.judges.corrected import admissions_of, corrected_rates
 from tunegate.outcomes import Finding, Outcome, Verdict
 from tunegate.sampling import SinglePlan
 from tunegate.terms import Terms, conclude

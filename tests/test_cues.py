@@ -22,8 +22,8 @@ from tunegate.pipeline_file import load_pipeline
 from tunegate.rows import read_rows
 from tunegate.starter import examples
 from tunegate_suites import build_check
-from tunegate_suites.cue_data import CueRequest, make_cue_data
-from tunegate_suites.cues import Marked, biased, detector, in_present_tense, most_rows, phi, two_means
+from tunegate_suites.cues.cues import Marked, biased, detector, in_present_tense, most_rows, phi, two_means
+from tunegate_suites.cues.data import CueRequest, make_cue_data
 from tunegate_trainers import validate
 
 Capture = pytest.CaptureFixture[str]

@@ -12,13 +12,13 @@ from conftest import write_jsonl
 
 from tests.fake_pipeline import PIPELINE, carry_out, load, tools, trainer, write_pipeline
 from tests.trainer_jobs import ARGS, ROWS, MakeJob, real_training, task_of
-from tunegate.curriculum import in_order, with_difficulty
-from tunegate.data_spec import DataSpec
+from tunegate.data.curriculum import in_order, with_difficulty
+from tunegate.data.spec import DataSpec
+from tunegate.data.training_data import Example, load_training_data
 from tunegate.exceptions import ConfigError
 from tunegate.rows import read_rows
-from tunegate.stage_spec import CurriculumSpec
-from tunegate.training import TrainJob, TrainResult
-from tunegate.training_data import Example, load_training_data
+from tunegate.stages.spec import CurriculumSpec
+from tunegate.stages.training import TrainJob, TrainResult
 from tunegate_trainers import common, curriculum
 from tunegate_trainers.process import run
 from tunegate_trainers.settings import method_module, validate

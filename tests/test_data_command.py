@@ -14,12 +14,12 @@ from leak_helpers import GENES, read
 
 from tests.tiny_model import make_tiny_model
 from tunegate.cli import main
-from tunegate.data_card import DataCard, card_from_json
-from tunegate.data_command import guess_method
-from tunegate.data_measure import Measuring, make_card
-from tunegate.data_spec import DataSpec
-from tunegate.token_lengths import chunks_of
-from tunegate.training_data import load_training_data
+from tunegate.commands.data import guess_method
+from tunegate.data.card import DataCard, card_from_json
+from tunegate.data.measure import Measuring, make_card
+from tunegate.data.spec import DataSpec
+from tunegate.data.token_lengths import chunks_of
+from tunegate.data.training_data import load_training_data
 
 Capture = pytest.CaptureFixture[str]
 TRAIN = str(GENES / "train.jsonl")
@@ -145,7 +145,7 @@ def test_raw_text_is_cut_into_chunks_and_nothing_is_left_out(tmp_path: Path, cap
 def test_without_langdetect_the_card_says_what_to_install(
     small: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tunegate.languages import profiles
+    from tunegate.data.languages import profiles
 
     profiles.cache_clear()
     monkeypatch.setitem(sys.modules, "langdetect.detector_factory", None)

@@ -13,11 +13,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from leak_helpers import GENES
 
-from tunegate import pii
+from tunegate.data import pii
+from tunegate.data.pii import Found, find_pii, mask
+from tunegate.data.pii_names import name_finder
+from tunegate.data.pii_numbers import (
+    IBAN_LENGTHS,
+    is_card,
+    is_codice_fiscale,
+    is_cpf,
+    is_dni,
+    is_iban,
+    is_nir,
+    is_ssn,
+    luhn,
+)
 from tunegate.exceptions import ConfigError, MissingExtra
-from tunegate.pii import Found, find_pii, mask
-from tunegate.pii_names import name_finder
-from tunegate.pii_numbers import IBAN_LENGTHS, is_card, is_codice_fiscale, is_cpf, is_dni, is_iban, is_nir, is_ssn, luhn
 from tunegate.rows import read_rows
 
 GENERAL = GENES.parent / "general"

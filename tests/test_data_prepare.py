@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from leak_helpers import GENES
 
 from tests.tiny_model import make_tiny_model
-from tunegate.data_faults import DataFaults, ranges
-from tunegate.data_prepare import PrepareTools, load_prepared
-from tunegate.data_spec import DataSpec, PrepareSpec, SplitSpec
-from tunegate.data_split import group_of, split_by_group
+from tunegate.data.faults import DataFaults, ranges
+from tunegate.data.near_duplicates import exact_repeats, near_repeats
+from tunegate.data.prepare import PrepareTools, load_prepared
+from tunegate.data.spec import DataSpec, PrepareSpec, SplitSpec
+from tunegate.data.split import group_of, split_by_group
+from tunegate.data.token_lengths import ModelTokens
+from tunegate.data.training_data import Example, TrainingData, load_training_data
 from tunegate.exceptions import ConfigError
-from tunegate.near_duplicates import exact_repeats, near_repeats
-from tunegate.token_lengths import ModelTokens
-from tunegate.training_data import Example, TrainingData, load_training_data
 
 GENE_ROWS = DataSpec(path="train.jsonl", prompt="{context}\n\n{question}", completion="{answer}", tags=["task"])
 

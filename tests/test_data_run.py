@@ -13,17 +13,17 @@ from fake_pipeline import PIPELINE, carry_out, load, tools, trainer, write_pipel
 from fake_run import HOSTILE, gate_run, outcomes, pipeline_run
 from report_page import CONTRASTS, Open, needs_chromium
 
-from tunegate.check_command import pipeline_facts
 from tunegate.cli import main
-from tunegate.data_card import card_from_json
-from tunegate.data_measure import QUICK_ROWS, Measuring, make_card
-from tunegate.data_prepare import load_prepared
-from tunegate.data_spec import DataSpec
+from tunegate.commands.check import pipeline_facts
+from tunegate.data.card import card_from_json
+from tunegate.data.measure import QUICK_ROWS, Measuring, make_card
+from tunegate.data.prepare import load_prepared
+from tunegate.data.spec import DataSpec
+from tunegate.data.token_lengths import CountTokens
+from tunegate.data.training_data import Example, TrainingData
 from tunegate.exceptions import CannotJudge, ConfigError, Tampered
 from tunegate.record import RunRecord, read_run
-from tunegate.token_lengths import CountTokens
-from tunegate.training import TrainJob, TrainResult
-from tunegate.training_data import Example, TrainingData
+from tunegate.stages.training import TrainJob, TrainResult
 from tunegate_reports import markdown_summary, write_html
 from tunegate_reports.data_section import data_cards, data_section
 

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunegate.conflicts import Words, conflicts, in_conflict, nearly_the_same
-from tunegate.diagnosis import Evidence, diagnose
-from tunegate.kinds import by_luck, weak_kinds
+from tunegate.data.conflicts import Words, conflicts, in_conflict, nearly_the_same
+from tunegate.data.training_data import Example
 from tunegate.outcomes import ErrorSpan, Finding, Outcome, Verdict
 from tunegate.record import Diagnosis
-from tunegate.retrain import Settings, first_settings
-from tunegate.retrain_spec import RetrainSpec
-from tunegate.training_data import Example
+from tunegate.stages.diagnosis import Evidence, diagnose
+from tunegate.stages.kinds import by_luck, weak_kinds
+from tunegate.stages.retrain import Settings, first_settings
+from tunegate.stages.retrain_spec import RetrainSpec
 
 PASS, FAIL = Verdict.PASS, Verdict.FAIL
 SPEC = RetrainSpec(

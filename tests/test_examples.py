@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tunegate.cli import EXAMPLES
-from tunegate.leak_guard import drop_leaks, leaks_of
+from tunegate.leaks.guard import drop_leaks, leaks_of
 from tunegate.pipeline_file import load_pipeline
 from tunegate.starter import examples
 from tunegate_suites import build_check

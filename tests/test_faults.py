@@ -20,8 +20,8 @@ from fault_list import FAULTS
 from fault_rows import Row, check_denominators, essence, inject, promoted
 from faults import STEPS, Fault, Lab, exit_code_of
 
-from tunegate import commands
 from tunegate.cli import main
+from tunegate.commands import main as commands
 from tunegate.exceptions import CannotJudge, ConfigError, Inconclusive, Tampered
 from tunegate.record import RunRecord, read_run
 

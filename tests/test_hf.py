@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 from tiny_model import make_tiny_model
 
+from tunegate.backends.hf import HFModel
 from tunegate.cases import Case
 from tunegate.exceptions import CannotJudge, ConfigError
-from tunegate.hf import HFModel
 from tunegate.models import GenerationSettings, Response
 
 torch = pytest.importorskip("torch")
@@ -424,11 +424,11 @@ def test_importing_costs_no_torch_and_answering_prints_and_connects_nothing(chat
 import sys
 connections = []
 sys.addaudithook(lambda event, _: connections.append(event) if event in ("socket.connect", "socket.getaddrinfo") else 0)
-import tunegate.hf, tunegate.open_model, tunegate.openai_server
+import tunegate.backends.hf, tunegate.backends.open_model, tunegate.backends.openai_server
 assert not {{"torch", "transformers", "openai"}} & set(sys.modules)
 from tunegate.cases import Case
 from tunegate.models import GenerationSettings
-model = tunegate.open_model.open_model({str(chat_folder)!r})
+model = tunegate.backends.open_model.open_model({str(chat_folder)!r})
 list(model.generate([Case("a", "Rome")], GenerationSettings(max_new_tokens=4)))
 assert not connections, connections
 """

@@ -15,13 +15,13 @@ from conftest import write_jsonl
 from judge_server import Reply, judge_server
 from llama_server import GGUF, llama_server, needs_smollm2
 
-from tunegate.admission import Agreement, default_path, find_admission, read_admission, write_admission
 from tunegate.cli import main
 from tunegate.exceptions import CannotJudge, ConfigError, Tampered
+from tunegate.judges.admission import Agreement, default_path, find_admission, read_admission, write_admission
 from tunegate.models import ChoiceScore, Response, ScriptedModel
 from tunegate_suites import build_check
-from tunegate_suites.judge import Judge
-from tunegate_suites.judge_measure import MeasureRequest, measure
+from tunegate_suites.judges.judge import Judge
+from tunegate_suites.judges.measure import MeasureRequest, measure
 from tunegate_suites.options import LocalModels
 
 RUBRIC = "criterion: Is the answer right?\nlabels: [yes, no]\n"

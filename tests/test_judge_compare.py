@@ -11,12 +11,12 @@ from check_helpers import FAIL, INVALID, PASS, admitted_judge, sample
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunegate.agreement import kappa
 from tunegate.cli import main
 from tunegate.exceptions import ConfigError
+from tunegate.judges.agreement import kappa
 from tunegate_suites import build_check
-from tunegate_suites.judge_compare import CompareOptions, numbers, read_fitted
-from tunegate_suites.judge_fit import best_cut, fit, fitted_json, in_fitting_half
+from tunegate_suites.judges.compare import CompareOptions, numbers, read_fitted
+from tunegate_suites.judges.fit import best_cut, fit, fitted_json, in_fitting_half
 
 DATA = Path(__file__).parent / "data" / "answer_correctness_sample.jsonl"
 """300 rows of EVOUNA (Apache-2.0): question, reference, answer, and whether a person called it correct."""

@@ -8,10 +8,10 @@ import pytest
 
 from tests.leak_helpers import suite
 from tunegate.cases import Case
-from tunegate.data_spec import DataSpec
-from tunegate.leakage import find_leaks, without
+from tunegate.data.spec import DataSpec
+from tunegate.data.training_data import load_training_data
+from tunegate.leaks.leakage import find_leaks, without
 from tunegate.suites import load_suite
-from tunegate.training_data import load_training_data
 from tunegate_suites import build_check
 
 DATA = Path(__file__).parents[1] / "suites/tunegate_suites/data"

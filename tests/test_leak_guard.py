@@ -14,9 +14,9 @@ from fake_pipeline import PIPELINE, carry_out, load, tools, write_pipeline
 
 from tunegate.cli import main
 from tunegate.exceptions import ConfigError
-from tunegate.leak_guard import drop_leaks, leaks_of
+from tunegate.leaks.guard import drop_leaks, leaks_of
 from tunegate.outcomes import Verdict
-from tunegate.training import TrainJob, TrainResult
+from tunegate.stages.training import TrainJob, TrainResult
 
 DROP = PIPELINE.replace("stages:\n", "leakage: drop_from_train\nstages:\n", 1)
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from leak_helpers import found, kinds, prompts, rows, suite
 
 from tunegate.cases import Case
-from tunegate.leak_texts import TrainRow, row_as_it_is
-from tunegate.leakage import ALL_PAIRS, Looking, compare, excerpt
+from tunegate.leaks.leakage import ALL_PAIRS, Looking, compare, excerpt
+from tunegate.leaks.texts import TrainRow, row_as_it_is
 
 WORDS = [f"{start}{vowel}{end}" for start in "bdfgklmnprst" for vowel in "aeiou" for end in "dfklmnprst"]
 QUESTION = "What is the capital of France?"
@@ -128,7 +128,7 @@ def test_meaning_is_compared_where_asked_for() -> None:
 
 @pytest.mark.slow
 def test_the_real_embedding_finds_a_paraphrase() -> None:
-    from tunegate.commands import _embed
+    from tunegate.commands.main import _embed
 
     taught = rows("How can I cancel my order?", "What is the weather like?")
     leaks = compare(taught, [prompts("How do I cancel my order?")], Looking(_embed, 0.9))

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from tunegate.cases import Case, Prompt
-from tunegate.disguises import normalised
-from tunegate.leakage import describe, find_leaks
+from tunegate.data.training_data import Example, TrainingData
+from tunegate.leaks.disguises import normalised
+from tunegate.leaks.leakage import describe, find_leaks
 from tunegate.models import GenerationSettings
 from tunegate.plans import PlanRule
 from tunegate.suites import Suite
-from tunegate.training_data import Example, TrainingData
 
 
 def data(*prompts: Prompt) -> TrainingData:

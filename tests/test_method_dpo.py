@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tests.trainer_jobs import ARGS, PAIRS, MakeJob, real_training
-from tunegate.data_spec import DataSpec
+from tunegate.data.spec import DataSpec
+from tunegate.data.training_data import load_training_data
 from tunegate.exceptions import ConfigError
-from tunegate.training_data import load_training_data
 from tunegate_trainers.process import run
 from tunegate_trainers.settings import validate
 

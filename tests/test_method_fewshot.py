@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 
 from tests.tiny_model import make_tiny_model
 from tests.trainer_jobs import SFT_ROWS, MakeJob, real_training
+from tunegate.backends.fewshot import FewShotModel, MeaningIndex, Shot, WordIndex, with_shots_of
+from tunegate.backends.open_model import find_model, open_model
 from tunegate.cases import Case, Message, Prompt
 from tunegate.exceptions import CannotJudge, ConfigError
-from tunegate.fewshot import FewShotModel, MeaningIndex, Shot, WordIndex, with_shots_of
 from tunegate.models import GenerationSettings, ScriptedModel
-from tunegate.open_model import find_model, open_model
 from tunegate.outcomes import Verdict
 from tunegate_trainers import common, validate
 from tunegate_trainers.process import run

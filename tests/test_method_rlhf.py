@@ -15,11 +15,11 @@ from fake_pipeline import SUITE, carry_out, load, tools, write_pipeline
 
 from tests.tiny_model import make_tiny_model
 from tests.trainer_jobs import MakeJob, real_training, task_of
+from tunegate.backends.open_model import open_model
 from tunegate.cases import Case
 from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.models import GenerationSettings
-from tunegate.open_model import open_model
-from tunegate.training import TrainJob, checkpoints_of
+from tunegate.stages.training import TrainJob, checkpoints_of
 from tunegate_trainers import common, rewards, rlhf
 from tunegate_trainers.process import run
 from tunegate_trainers.settings import validate

@@ -14,16 +14,16 @@ from conftest import Bank
 from tiny_gguf import make_tiny_gguf
 from tiny_model import make_adapter, make_tiny_model
 
-from tunegate import gguf
+from tunegate.backends import gguf
+from tunegate.backends.hf import HFModel
+from tunegate.backends.loading import quiet_transformers
+from tunegate.backends.open_model import find_model, model_folder, model_sha256, open_model
+from tunegate.backends.openai_server import OpenAIModel
 from tunegate.cases import Case
 from tunegate.cli import main
 from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.fingerprint import file_sha256, fingerprint
-from tunegate.hf import HFModel
-from tunegate.loading import quiet_transformers
 from tunegate.models import GenerationSettings
-from tunegate.open_model import find_model, model_folder, model_sha256, open_model
-from tunegate.openai_server import OpenAIModel
 from tunegate.record import read_run
 
 torch = pytest.importorskip("torch")
@@ -227,7 +227,10 @@ def test_gguf_is_converted_once_and_again_only_when_damaged(gguf_file: Path, cac
 
 
 def test_gguf_converted_by_two_processes_at_once(gguf_file: Path, cache: Path):
-    program = f"from pathlib import Path; from tunegate import gguf; print(gguf.convert(Path({str(gguf_file)!r}))[1])"
+    program = (
+        "from pathlib import Path; from tunegate.backends import gguf; "
+        f"print(gguf.convert(Path({str(gguf_file)!r}))[1])"
+    )
     processes = [subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) for _ in range(2)]
     printed = {process.communicate()[0].strip() for process in processes}
     sha256 = file_sha256(gguf_file)

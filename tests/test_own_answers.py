@@ -15,14 +15,14 @@ from fake_pipeline import SUITE, attempt_of, carry_out, load, open_model, tools,
 
 from tunegate.cases import Case
 from tunegate.cli import main
+from tunegate.data.training_data import Example
 from tunegate.exceptions import ConfigError
-from tunegate.function_check import FunctionCheck
 from tunegate.models import Response, ScriptedModel
 from tunegate.outcomes import Verdict
-from tunegate.own_answers import OwnAnswer, check_own_answers, judged_before, teach
+from tunegate.plugin.function_check import FunctionCheck
 from tunegate.record import AttemptRecord, RunRecord
-from tunegate.training import TrainJob, TrainResult
-from tunegate.training_data import Example
+from tunegate.stages.own_answers import OwnAnswer, check_own_answers, judged_before, teach
+from tunegate.stages.training import TrainJob, TrainResult
 
 PIPELINE = f"""\
 name: small

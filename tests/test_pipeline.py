@@ -11,7 +11,7 @@ from fake_pipeline import PIPELINE, write_pipeline
 from tunegate.cli import main
 from tunegate.exceptions import ConfigError
 from tunegate.pipeline_file import load_pipeline, model_place, suite_place
-from tunegate.stage_spec import StageSpec
+from tunegate.stages.spec import StageSpec
 from tunegate_suites import build_check
 
 

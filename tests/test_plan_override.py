@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from tunegate.commands.plan_override import override
 from tunegate.exceptions import ConfigError
-from tunegate.plan_override import override
 from tunegate.suites import Suite, load_suite
 from tunegate_suites import build_check
 

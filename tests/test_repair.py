@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from test_run import Killed, essence, killed_after
 
 from tunegate.cases import Case
+from tunegate.data.training_data import Example, TrainingData
 from tunegate.event_log import read_events
 from tunegate.exceptions import ConfigError
 from tunegate.models import ScriptedModel
 from tunegate.outcomes import Verdict
 from tunegate.record import Diagnosis
-from tunegate.repair import MOST_REPEATS, repaired, size, training_set
-from tunegate.retrain import Settings, apply
-from tunegate.training_data import Example, TrainingData
+from tunegate.stages.repair import MOST_REPEATS, repaired, size, training_set
+from tunegate.stages.retrain import Settings, apply
 
 RARE = "answer=not inherited"
 

@@ -15,7 +15,7 @@ from tunegate.event_log import read_events
 from tunegate.exceptions import ConfigError
 from tunegate.models import ScriptedModel
 from tunegate.outcomes import Verdict
-from tunegate.repair import size
+from tunegate.stages.repair import size
 
 REPLAY = """\
 name: small

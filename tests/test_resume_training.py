@@ -19,9 +19,9 @@ import pytest
 
 from tests.fake_pipeline import carry_out, tools, trainer, write_pipeline
 from tests.trainer_jobs import ARGS, LORA, MakeJob, real_training, task_of
-from tunegate.attempt_folder import prepare
-from tunegate.training import TrainJob, TrainResult, checkpoints_of
-from tunegate.training_data import Example
+from tunegate.data.training_data import Example
+from tunegate.stages.attempt_folder import prepare
+from tunegate.stages.training import TrainJob, TrainResult, checkpoints_of
 from tunegate_trainers import checkpoints, common
 from tunegate_trainers.process import run
 from tunegate_trainers.settings import method_module
@@ -133,7 +133,8 @@ class TestTrainer:
         run(whole)
         file = Path(cut.output).parent / "job.json"
         file.write_text(json.dumps(asdict(cut)))
-        command = [sys.executable, "-m", "tunegate.training_process", str(file), str(file.with_name("result.json"))]
+        result = file.with_name("result.json")
+        command = [sys.executable, "-m", "tunegate.stages.training_process", str(file), str(result)]
         one_thread = {"env": os.environ | {"OMP_NUM_THREADS": "1"}, "stderr": subprocess.DEVNULL}
         process = subprocess.Popen(command, **one_thread)
         while not list(checkpoints_of(cut).glob("checkpoint-*/trainer_state.json")):

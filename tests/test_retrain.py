@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunegate.diagnosis import Evidence, diagnose
 from tunegate.outcomes import ErrorSpan, Finding, Outcome, Verdict
-from tunegate.retrain import Settings, apply, first_settings
-from tunegate.retrain_spec import RetrainSpec
+from tunegate.stages.diagnosis import Evidence, diagnose
+from tunegate.stages.retrain import Settings, apply, first_settings
+from tunegate.stages.retrain_spec import RetrainSpec
 
 PASS, FAIL = Verdict.PASS, Verdict.FAIL
 

@@ -29,7 +29,7 @@ from tunegate.models import Response, ScriptedModel
 from tunegate.outcomes import Verdict
 from tunegate.record import GateRecord, RunRecord, outcome_to_json, read_run
 from tunegate.registry import verify
-from tunegate.training import TrainJob, TrainResult
+from tunegate.stages.training import TrainJob, TrainResult
 from tunegate_reports import write_html
 
 PASS, FAIL, INVALID, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INVALID, Verdict.INCONCLUSIVE

@@ -19,10 +19,10 @@ from tunegate.event_log import read_events
 from tunegate.exceptions import MissingExtra
 from tunegate.outcomes import Verdict
 from tunegate.record import AttemptRecord, Diagnosis, GateRecord
-from tunegate.retrain import Settings, apply, first_settings
-from tunegate.retrain_spec import RetrainSpec
-from tunegate.search import FAILED_TRAINING, Trial, choose, objective, settings_from, trials_of
-from tunegate.training import TrainJob, TrainResult
+from tunegate.stages.retrain import Settings, apply, first_settings
+from tunegate.stages.retrain_spec import RetrainSpec
+from tunegate.stages.search import FAILED_TRAINING, Trial, choose, objective, settings_from, trials_of
+from tunegate.stages.training import TrainJob, TrainResult
 
 pytest.importorskip("optuna")
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from tunegate.agreement import Share
 from tunegate.cases import Case, Message
+from tunegate.judges.agreement import Share
 from tunegate.outcomes import Outcome, Verdict
 from tunegate.slices import (
     Slice,

@@ -10,7 +10,7 @@ import pytest
 from check_helpers import FAIL, PASS, ask, sample
 
 from tunegate.exceptions import ConfigError
-from tunegate.function_check import FunctionCheck
+from tunegate.plugin.function_check import FunctionCheck
 from tunegate.sources import dotted_name, local_sources, sources_sha256
 from tunegate.suites import load_suite
 from tunegate_suites import build_check

@@ -12,8 +12,8 @@ from conftest import write_jsonl
 
 from tests.trainer_jobs import ARGS, MakeJob, real_training
 from tunegate.outcomes import Verdict
+from tunegate.stages.training import TrainJob
 from tunegate.suites import Suite, load_suite
-from tunegate.training import TrainJob
 from tunegate_suites import build_check
 from tunegate_trainers import common, sft
 from tunegate_trainers.process import run

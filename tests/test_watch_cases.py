@@ -17,7 +17,7 @@ from tunegate.evidence import check_promotable
 from tunegate.exceptions import ConfigError, Tampered
 from tunegate.fingerprint import fingerprint
 from tunegate.record import read_run
-from tunegate.training import TrainJob, TrainResult
+from tunegate.stages.training import TrainJob, TrainResult
 
 WATCH = "watch: {gate: facts, every_steps: 5, draw: 4}\n    gates: [facts, style]"
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from tunegate.methods import METHODS, MethodName
+from tunegate.stages.methods import METHODS, MethodName
 
 Improve = Literal["language", "knowledge", "task", "behaviour"]
 Data = Literal["raw", "labelled", "explained", "pairs", "thumbs", "prompts"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from textwrap import wrap
 
 from tunegate.advice import DATA, LEAST, Advice, Budget, Data, Situation, StageRule
-from tunegate.methods import MethodName
+from tunegate.stages.methods import MethodName
 
 MODELS: Mapping[Budget, str] = {
     "cpu": "HuggingFaceTB/SmolLM2-135M",

@@ -246,7 +246,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:
-        from tunegate import commands
+        from tunegate.commands import main as commands
 
         handler: Any = getattr(commands, options.command.replace("-", "_"))
         return int(handler(options))
@@ -266,7 +266,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _fail(options: argparse.Namespace, message: str, exit_code: int) -> int:
-    from tunegate import console
+    from tunegate.commands import console
 
     print(console.printable(f"tunegate {options.command}: {message}"), file=sys.stderr)
     if options.json:

@@ -30,8 +30,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from tunegate.agreement import Share
 from tunegate.binomial import binomial_tail, solve_increasing
+from tunegate.judges.agreement import Share
 from tunegate.outcomes import Outcome, Verdict
 
 Interval = tuple[float, float]

@@ -11,10 +11,10 @@ from typing import Any, cast
 
 import yaml
 
+from tunegate.backends.loading import hf_import
+from tunegate.backends.open_model import LocalModel, find_model, is_server
 from tunegate.exceptions import TunegateError
 from tunegate.files import resolve
-from tunegate.loading import hf_import
-from tunegate.open_model import LocalModel, find_model, is_server
 
 UNKNOWN = "unknown"
 MAX_HEADER_BYTES = 100 * 2**20

@@ -8,15 +8,15 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from tunegate.methods import METHODS, Role
+from tunegate.data.training_data import TrainingData
 from tunegate.plans import GatePlan
 from tunegate.schema import LeakageSpec
-from tunegate.stage_spec import StageSpec
+from tunegate.stages.methods import METHODS, Role
+from tunegate.stages.spec import StageSpec
+from tunegate.stages.watched import Watched
 from tunegate.suites import Suite
 from tunegate.terms import Terms
-from tunegate.training_data import TrainingData
 from tunegate.waivers import Waiver
-from tunegate.watched import Watched
 
 
 @dataclass(frozen=True)

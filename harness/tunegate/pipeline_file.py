@@ -11,26 +11,26 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from tunegate.checks import CheckBuilder
-from tunegate.curriculum import with_difficulty
-from tunegate.data_prepare import PrepareTools, load_prepared
+from tunegate.data.curriculum import with_difficulty
+from tunegate.data.prepare import PrepareTools, load_prepared
+from tunegate.data.token_lengths import local_tokens
+from tunegate.data.training_data import TrainingData, check_rows
 from tunegate.exceptions import ConfigError, Tampered, nearest
 from tunegate.files import resolve
-from tunegate.launching import check_config, check_processes, config_sha256
-from tunegate.methods import METHODS
-from tunegate.own_answers import check_own_answers
 from tunegate.pipeline import Pipeline, Stage, SuiteRef, reward_of
-from tunegate.retrain import args_set_by, first_settings
 from tunegate.schema import PipelineSpec
-from tunegate.search import require_optuna
 from tunegate.seeds import derived_seed
 from tunegate.spec import read_spec
-from tunegate.stage_spec import StageSpec
+from tunegate.stages.launching import check_config, check_processes, config_sha256
+from tunegate.stages.methods import METHODS
+from tunegate.stages.own_answers import check_own_answers
+from tunegate.stages.retrain import args_set_by, first_settings
+from tunegate.stages.search import require_optuna
+from tunegate.stages.spec import StageSpec
+from tunegate.stages.watched import Watched, draw_watched, reserve, too_many
 from tunegate.suite_spec import SuiteSpec
 from tunegate.suites import Suite, check_bank, load_suite, make_suite
-from tunegate.token_lengths import local_tokens
-from tunegate.training_data import TrainingData, check_rows
 from tunegate.waivers import Waiver, read_waivers
-from tunegate.watched import Watched, draw_watched, reserve, too_many
 from tunegate.yaml_file import KeyPath, YamlFile, load_yaml
 
 

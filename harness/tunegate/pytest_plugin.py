@@ -27,7 +27,7 @@ from typing import Any
 import pytest
 
 from tunegate.gate_function import mark_of
-from tunegate.pytest_ledger import COMPLETE, LEDGER, SELECTED_GATES, SESSION, Ledger, status
+from tunegate.plugin.ledger import COMPLETE, LEDGER, SELECTED_GATES, SESSION, Ledger, status
 
 WHO_ANSWERS = ("tunegate_model", "tunegate_responses")
 ONLY_LISTS = ("collectonly", "showfixtures", "show_fixtures_per_test")
@@ -44,7 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[LEDGER] = Ledger()
     config.pluginmanager.register(config.stash[LEDGER])  # without a name, which `-p no:NAME` could take away
     if any(config.getoption(name) for name in WHO_ANSWERS):
-        from tunegate.pytest_gates import check_options
+        from tunegate.plugin.gates import check_options
 
         check_options(config)
 
@@ -52,7 +52,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     if not file_path.name.lower().endswith((".gate.yaml", ".gate.yml")):
         return None
-    from tunegate.pytest_items import GateFile
+    from tunegate.plugin.items import GateFile
 
     return GateFile.from_parent(parent, path=file_path)  # pyright: ignore[reportUnknownMemberType]
 
@@ -60,7 +60,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: object) -> pytest.Collector | None:
     if mark_of(obj) is None:
         return None
-    from tunegate.pytest_items import GateFunction
+    from tunegate.plugin.items import GateFunction
 
     return GateFunction.from_parent(collector, name=name, function=obj)  # pyright: ignore[reportUnknownMemberType]
 

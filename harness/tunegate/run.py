@@ -11,23 +11,23 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from tunegate.data.training_data import TrainingData
 from tunegate.event_log import RunLog
 from tunegate.evidence import Fingerprint, check_gates
 from tunegate.exceptions import ConfigError, Inconclusive, Tampered
-from tunegate.leak_guard import drop_leaks, in_words, leaks_of
-from tunegate.leakage import Leak, describe, facts
+from tunegate.leaks.guard import drop_leaks, in_words, leaks_of
+from tunegate.leaks.leakage import Leak, describe, facts
 from tunegate.models import Model
 from tunegate.outcomes import Verdict
 from tunegate.pipeline import Pipeline, Stage
 from tunegate.plans import lucky_pass
 from tunegate.record import RunRecord, read_run
 from tunegate.registry import Promotion, check_promoted, promote, state_of, verify
-from tunegate.stage_card import stage_card
-from tunegate.stage_gates import measure_base
-from tunegate.stage_run import ModelOnDisk, StageRun, Tools
+from tunegate.stages.card import stage_card
+from tunegate.stages.gates import measure_base
+from tunegate.stages.run import ModelOnDisk, StageRun, Tools
 from tunegate.suites import Suite
 from tunegate.terms import PAIRED
-from tunegate.training_data import TrainingData
 
 
 class PipelineRun:

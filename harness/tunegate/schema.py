@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from tunegate.methods import METHODS
 from tunegate.spec import Name, Spec
-from tunegate.stage_spec import StageSpec
+from tunegate.stages.methods import METHODS
+from tunegate.stages.spec import StageSpec
 from tunegate.suite_spec import RetentionSpec
 
 

@@ -13,8 +13,8 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tunegate.agreement import Share
 from tunegate.cases import Case, Prompt
+from tunegate.judges.agreement import Share
 from tunegate.models import as_messages
 from tunegate.outcomes import Outcome, Verdict
 

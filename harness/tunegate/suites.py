@@ -13,9 +13,10 @@ from typing import Any
 from tunegate.banks import SEALED_SHARE, Bank, split
 from tunegate.cases import Case, Message, Prompt
 from tunegate.checks import Check, CheckBuilder, gate_can_fail, unaskable, unique_names
-from tunegate.corrected import admissions_of
 from tunegate.exceptions import ConfigError
 from tunegate.files import resolve
+from tunegate.judges.corrected import admissions_of
+from tunegate.leaks.told_answers import told_beforehand
 from tunegate.models import GenerationSettings
 from tunegate.outcomes import shallow
 from tunegate.plans import GatePlan, PlanRule, Risk
@@ -26,7 +27,6 @@ from tunegate.spec import read_spec
 from tunegate.suite_spec import CasesSpec, DrawSpec, PlanSpec, SuiteSpec
 from tunegate.templates import MissingField, as_text, fill, fill_list, look_up
 from tunegate.terms import GapRule, Terms
-from tunegate.told_answers import told_beforehand
 from tunegate.yaml_file import KeyPath, YamlFile, load_yaml
 
 ROLES = ("system", "user", "assistant")

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from tunegate.comparison import Comparison, compare, group_gap
-from tunegate.corrected import Admissions, short_of_corrected_min
 from tunegate.decision import Decision, decide
+from tunegate.judges.corrected import Admissions, short_of_corrected_min
 from tunegate.outcomes import Outcome, Verdict
 from tunegate.sampling import DrawPlan, SinglePlan, plan_from_json
 from tunegate.slices import SliceRule, judge_slices

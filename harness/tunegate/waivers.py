@@ -26,8 +26,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from tunegate.disguises import undisguised, visible
 from tunegate.exceptions import nearest
+from tunegate.leaks.disguises import undisguised, visible
 from tunegate.outcomes import Verdict
 from tunegate.spec import Spec, read_spec
 from tunegate.yaml_file import KeyPath, YamlFile, load_yaml

@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from tunegate.agreement import Share
 from tunegate.comparison import PairedCounts
+from tunegate.judges.agreement import Share
 from tunegate.record import GateRecord
 from tunegate_reports.answer import asked
 from tunegate_reports.histogram import Bin, Histogram

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tunegate import data_words
-from tunegate.data_card import DataCard, card_from_json
+from tunegate.commands import data_words
+from tunegate.data.card import DataCard, card_from_json
 from tunegate.record import RunRecord
 from tunegate_reports.charts import lengths_chart
 from tunegate_reports.markup import Child, Markup, tag

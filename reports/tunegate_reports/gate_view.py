@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from tunegate.agreement import CorrectedRate, Share
 from tunegate.comparison import Comparison, GroupGap, compare, group_gap
-from tunegate.corrected import corrected_rates
 from tunegate.exceptions import CannotJudge
+from tunegate.judges.agreement import CorrectedRate, Share
+from tunegate.judges.corrected import corrected_rates
 from tunegate.outcomes import Finding, Outcome, Verdict
 from tunegate.record import GateRecord, RunRecord
 from tunegate.slices import SliceRule, judge_slices, slice_of, where_missed

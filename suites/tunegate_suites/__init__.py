@@ -33,9 +33,9 @@ CHECKS = {
     "rougeL": "tunegate_suites.rouge:Rouge",
     "rougeLsum": "tunegate_suites.rouge:Rouge",
     "similarity": "tunegate_suites.similarity:Similarity",
-    "judge": "tunegate_suites.judge:Judge",
+    "judge": "tunegate_suites.judges.judge:Judge",
     "counterfactual": "tunegate_suites.counterfactual:Counterfactual",
-    "contrast": "tunegate_suites.contrast:Contrast",
+    "contrast": "tunegate_suites.contrasts.contrast:Contrast",
     "errors": "tunegate_suites.errors:Errors",
     "evaluate": "tunegate_suites.evaluate_metric:Evaluate",
     "ragas": "tunegate_suites.ragas_metric:Ragas",
@@ -47,7 +47,8 @@ CHECKS = {
 def build_check(entry: object, base_dir: Path, models: LocalModels | None = None) -> Check:
     """Build the check that an item of a suite's `checks` list describes.
 
-    Paths in options are relative to `base_dir`. `models` opens local judges (default: through `tunegate.open_model`).
+    Paths in options are relative to `base_dir`. `models` opens local judges (default: through
+    `tunegate.backends.open_model`).
     Raises ConfigError, its message relative to the entry (`rougeL.minn: unknown option (did you mean 'min'?)`), and
     MissingExtra when the check needs packages that are not installed.
     """

@@ -11,8 +11,8 @@ from typing import Annotated, ClassVar
 from pydantic import Field, field_validator, model_validator
 
 from tunegate.checks import Sample
+from tunegate.data.languages import profiles
 from tunegate.exceptions import nearest
-from tunegate.languages import profiles
 from tunegate.optional import require
 from tunegate.outcomes import ErrorSpan, Finding
 from tunegate_suites.base import CaseCheck

@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from tunegate.backends.loading import hub_offline
 from tunegate.checks import Sample
 from tunegate.files import one_line
-from tunegate.loading import hub_offline
 from tunegate.optional import require
 from tunegate.outcomes import Finding
 from tunegate_suites.base import CaseCheck, NumericCheck

@@ -20,14 +20,14 @@ from tunegate.models import Model
 
 def open_local(spec: str) -> Model:
     """Open a transformers model."""
-    from tunegate.open_model import open_model  # imported late: it brings torch
+    from tunegate.backends.open_model import open_model  # imported late: it brings torch
 
     return open_model(spec)
 
 
 def local_sha256(spec: str) -> str | None:
     """The fingerprint of a model's files; raises ConfigError when there are none."""
-    from tunegate.open_model import model_sha256
+    from tunegate.backends.open_model import model_sha256
 
     return model_sha256(spec)
 

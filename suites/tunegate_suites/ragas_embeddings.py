@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tunegate.backends.sentences import default_model
 from tunegate.optional import optional_import
-from tunegate.sentences import default_model
 
 
 def local_embeddings() -> Any:

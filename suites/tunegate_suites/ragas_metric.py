@@ -12,15 +12,15 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from tunegate.backends.openai_client import open_client
+from tunegate.backends.sentences import default_model
 from tunegate.checks import Sample
 from tunegate.exceptions import nearest
 from tunegate.files import one_line
-from tunegate.openai_client import open_client
 from tunegate.optional import optional_import, require
 from tunegate.outcomes import Finding
-from tunegate.sentences import default_model
 from tunegate_suites.base import NumericCheck
-from tunegate_suites.judge_server import ServerOptions, api_key, server_of
+from tunegate_suites.judges.server import ServerOptions, api_key, server_of
 
 INPUTS = {"user_input", "response", "retrieved_contexts", "reference"}
 

@@ -8,13 +8,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tunegate_suites import CHECKS, rubric
+from tunegate_suites import CHECKS
 from tunegate_suites.base import CheckBase
 from tunegate_suites.build import find
 from tunegate_suites.errors import CATEGORIES
-from tunegate_suites.judge_compare import CompareOptions
-from tunegate_suites.judge_labels import LabelsOptions
-from tunegate_suites.judge_server import ServerOptions
+from tunegate_suites.judges import rubric
+from tunegate_suites.judges.compare import CompareOptions
+from tunegate_suites.judges.labels import LabelsOptions
+from tunegate_suites.judges.server import ServerOptions
 
 INTRODUCTION = """# Checks
 

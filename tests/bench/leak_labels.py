@@ -15,8 +15,8 @@ from typing import Any
 
 from tests.leak_helpers import GENES, SUPPORT, read, suite
 from tunegate.cases import Case
-from tunegate.leak_texts import TrainRow, row_as_it_is
-from tunegate.leakage import Leak, compare
+from tunegate.leaks.leakage import Leak, compare
+from tunegate.leaks.texts import TrainRow, row_as_it_is
 
 Row = dict[str, Any]
 

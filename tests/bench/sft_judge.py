@@ -16,9 +16,9 @@ from tunegate.banks import draw_order
 from tunegate.cases import Case
 from tunegate.rows import read_rows
 from tunegate.yaml_file import load_yaml
-from tunegate_suites.judge_fit import in_fitting_half
-from tunegate_suites.judge_prompt import judge_messages
-from tunegate_suites.rubric import Rubric
+from tunegate_suites.judges.fit import in_fitting_half
+from tunegate_suites.judges.prompt import judge_messages
+from tunegate_suites.judges.rubric import Rubric
 
 EACH = 280
 GATE = 100

@@ -16,7 +16,7 @@ from typing import Any
 
 from tunegate.exceptions import CannotJudge
 from tunegate.fingerprint import file_sha256
-from tunegate.training import TrainJob, checkpoints_of
+from tunegate.stages.training import TrainJob, checkpoints_of
 from tunegate_trainers import noise, ranks
 
 SAVE_STEPS = 50

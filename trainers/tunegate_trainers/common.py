@@ -11,12 +11,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tunegate import loading
+from tunegate.backends import loading
+from tunegate.backends.fewshot import FILE as EXAMPLES
+from tunegate.backends.open_model import find_model
 from tunegate.exceptions import CannotJudge, ConfigError
-from tunegate.fewshot import FILE as EXAMPLES
-from tunegate.open_model import find_model
 from tunegate.rows import Row, read_rows
-from tunegate.training import TrainJob, checkpoints_of
+from tunegate.stages.training import TrainJob, checkpoints_of
 from tunegate_trainers import checkpoints, curriculum, freezing, peft_configs, quantized, ranks
 from tunegate_trainers.task import Task
 

@@ -12,8 +12,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from tunegate.backends.prompting import context_free, plain_ids
 from tunegate.exceptions import ConfigError
-from tunegate.prompting import context_free, plain_ids
 from tunegate.rows import read_rows
 from tunegate_trainers import common
 from tunegate_trainers.settings import Settings

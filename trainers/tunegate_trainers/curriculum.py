@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunegate.exceptions import ConfigError
 from tunegate.rows import Row, read_rows
-from tunegate.training import TrainJob
+from tunegate.stages.training import TrainJob
 from tunegate_trainers import ranks
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """Few-shot prompting: nothing is trained; the input model is asked with the most similar rows in its prompt.
 
 The baseline that a fine-tune must beat. What it leaves is a folder with the weights it was given (hard links, where
-that is possible) and `fewshot.json` (`tunegate.fewshot`).
+that is possible) and `fewshot.json` (`tunegate.backends.fewshot`).
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from tunegate.backends.fewshot import FILE, Shot, without_system, write_shots
+from tunegate.backends.open_model import find_model
+from tunegate.backends.sentences import SentenceModel, default_model
 from tunegate.cases import Message
 from tunegate.exceptions import ConfigError
-from tunegate.fewshot import FILE, Shot, without_system, write_shots
 from tunegate.fingerprint import ALWAYS_LEFT_OUT
-from tunegate.open_model import find_model
 from tunegate.rows import Row, read_rows
-from tunegate.sentences import SentenceModel, default_model
 from tunegate_trainers import common
 from tunegate_trainers.settings import Settings
 from tunegate_trainers.task import MethodOptions, Task

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunegate import loading
+from tunegate.backends import loading
 from tunegate.exceptions import ConfigError, nearest
 from tunegate_trainers import config_fields, quantized
 

@@ -6,9 +6,9 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+from tunegate.backends.prompting import answer_prompt
 from tunegate.cases import Case, Prompt
 from tunegate.exceptions import ConfigError
-from tunegate.prompting import answer_prompt
 from tunegate.rows import read_rows
 from tunegate_trainers import common
 from tunegate_trainers.rewards import Answer

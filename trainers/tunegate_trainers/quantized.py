@@ -9,7 +9,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from tunegate import loading
+from tunegate.backends import loading
 from tunegate.exceptions import ConfigError
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.exceptions import ConfigError
-from tunegate.training import TrainJob
+from tunegate.stages.training import TrainJob
 
 
 def rank() -> int:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tunegate.backends.reward_model import score_in_float32
 from tunegate.exceptions import ConfigError
-from tunegate.reward_model import score_in_float32
 from tunegate_trainers import common, peft_configs
 from tunegate_trainers.settings import Settings
 from tunegate_trainers.task import MethodOptions, Task

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tunegate import checks
+from tunegate.backends.reward_model import RewardModel, check_same_tokenizer
 from tunegate.cases import Case
 from tunegate.checks import Check, Sample
 from tunegate.exceptions import CannotJudge, ConfigError, nearest
 from tunegate.models import FinishReason, Response
 from tunegate.outcomes import Finding, Verdict
-from tunegate.reward_model import RewardModel, check_same_tokenizer
 from tunegate_trainers.rlhf import Reward
 from tunegate_trainers.task import Task
 

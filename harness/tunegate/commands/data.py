@@ -1,0 +1,199 @@
+"""`tunegate data`: the data card of a file or of every stage of a pipeline, before anything is trained."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from argparse import Namespace
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tunegate.commands.console import Bar, show, show_json
+from tunegate.commands.data_words import card_lines
+from tunegate.data.card import DataCard
+from tunegate.data.faults import DataFaults, ranges
+from tunegate.data.measure import Measuring, make_card
+from tunegate.data.prepare import PrepareTools, load_prepared
+from tunegate.data.spec import DataSpec
+from tunegate.data.token_lengths import CountTokens, Estimate, ModelTokens, local_tokens
+from tunegate.data.training_data import Example, TrainingData
+from tunegate.exceptions import CannotJudge, ConfigError, nearest
+from tunegate.files import PIPELINE_FILE
+from tunegate.pipeline_file import model_place
+from tunegate.rows import Row, read_rows
+from tunegate.schema import PipelineSpec
+from tunegate.spec import read_spec
+from tunegate.stages.card import max_length
+from tunegate.stages.methods import METHODS
+from tunegate.templates import field_names
+from tunegate.yaml_file import YamlFile, load_yaml
+
+TEMPLATES = ("prompt", "completion", "chosen", "rejected", "text", "explanation")
+OF_A_FILE = (
+    *(*TEMPLATES, "method", "messages", "label", "system", "tags", "duplicates", "pii", "names", "max_tokens"),
+    *("split", "group", "seed", "out"),
+)
+"""Options that a pipeline file says for itself, under `data` of a stage."""
+
+
+def data(options: Namespace) -> int:
+    """Show the card of a data file, or those of a pipeline's stages; exit code 0, or 2 where rows do not fit."""
+    path = Path(options.file)
+    is_pipeline = path.suffix.lower() in (".yaml", ".yml") or (path / PIPELINE_FILE).is_file()
+    try:
+        with Bar() as bar:
+            cards = dict(_of_pipeline(path, options, bar) if is_pipeline else _of_file(path, options, bar))
+    except DataFaults as faults:
+        return _refuse(faults, options)
+    facts = {name: card.to_json() for name, card in cards.items()}
+    shown: Any = {"stages": facts} if is_pipeline else next(iter(facts.values()))
+    if options.card is not None:
+        _write(Path(options.card), json.dumps(shown, indent=2, ensure_ascii=False) + "\n")
+    if options.json:
+        show_json(shown)
+        return 0
+    for name, card in cards.items():
+        if is_pipeline:
+            show(f"stage {name}")
+        for line in card_lines(card):
+            show(line)
+    return 0
+
+
+def _refuse(faults: DataFaults, options: Namespace) -> int:
+    """Every kind of fault with its rows."""
+    if options.json:
+        show_json(
+            {"error": str(faults), "exit_code": faults.exit_code, "rows": faults.count + faults.fitting}
+            | {"faults": faults.faults}
+        )
+        return faults.exit_code
+    show(f"{faults.path}: {faults.count:,} of {faults.count + faults.fitting:,} rows do not fit")
+    for message, rows in faults.faults.items():
+        show(f"  {message}: {'row' if len(rows) == 1 else 'rows'} {ranges(rows)}")
+    if options.method is None and all(getattr(options, name) is None for name in (*TEMPLATES, "messages")):
+        show("  if the fields have other names, say which, as in --prompt '{question}' --completion '{answer}'")
+    return faults.exit_code
+
+
+# --- a pipeline ----------------------------------------------------------------------------------------------------
+
+
+def _of_pipeline(path: Path, options: Namespace, bar: Bar) -> Iterator[tuple[str, DataCard]]:
+    file: YamlFile = load_yaml(path)
+    given = [name for name in OF_A_FILE if getattr(options, name) is not None]
+    if given:
+        option = given[0].replace("_", "-")
+        raise ConfigError(f"--{option}: a pipeline file says this itself, under `data` of a stage; leave it out")
+    spec = read_spec(PipelineSpec, file)
+    model = options.model or model_place(spec.model, path.parent)
+    counter = _counter(model, asked_for=options.model is not None)
+    for stage in spec.stages:
+        tools = PrepareTools(local_tokens(model), bar.update)
+        loaded = load_prepared(stage.data, stage.method, path.parent, tools)
+        limit = options.max_length if options.max_length is not None else max_length(stage.args.get("max_length"))
+        measuring = Measuring(counter, limit, progress=bar.update)
+        yield stage.name, make_card(loaded, stage.data, stage.method, measuring)
+
+
+def _counter(model: str | None, asked_for: bool) -> CountTokens:
+    """The model's own tokenizer where it was asked for, or where it can be had; else an estimate."""
+    if model is None:
+        return Estimate()
+    if asked_for:
+        return ModelTokens(model)
+    local = local_tokens(model) if importlib.util.find_spec("transformers") else None
+    return local or Estimate()
+
+
+# --- a file --------------------------------------------------------------------------------------------------------
+
+
+def _of_file(path: Path, options: Namespace, bar: Bar) -> Iterator[tuple[str, DataCard]]:
+    first = _first_row(path)
+    method = options.method or guess_method(first)
+    if method not in METHODS:
+        raise ConfigError(f"--method: {method!r} is not a training method{nearest(method, METHODS)}")
+    spec = _spec(path, options)
+    counter = _counter(options.model, asked_for=True)
+    local = counter if counter.exact else None
+    loaded = load_prepared(spec, method, Path(), PrepareTools(local, bar.update))
+    card = make_card(loaded, spec, method, Measuring(counter, options.max_length, progress=bar.update))
+    if options.out is not None:
+        write_parts(loaded, Path(options.out))
+    yield path.name, card
+
+
+def _first_row(path: Path) -> Row:
+    return next(row for _, row in read_rows(path))
+
+
+def guess_method(row: Row) -> str:
+    """The method that a row was made for, by the names of its fields; sft where nothing tells."""
+    if {"chosen", "rejected"} <= row.keys():
+        return "dpo"
+    if "completion" in row and isinstance(row.get("label"), bool):
+        return "kto"
+    return "cpt" if "text" in row and not {"prompt", "messages", "completion"} & row.keys() else "sft"
+
+
+def _spec(path: Path, options: Namespace) -> DataSpec:
+    """The options as a stage's `data`, so that both are checked by the same rules."""
+    wanted: dict[str, Any] = {name: getattr(options, name) for name in (*TEMPLATES, "messages", "label", "system")}
+    keys = {"duplicates": options.duplicates, "pii": options.pii, "names": options.names}
+    prepare: dict[str, Any] = {**keys, "max_tokens": options.max_tokens, "split": _split(options)}
+    prepare = {name: value for name, value in prepare.items() if value is not None}
+    values = {name: value.replace("\\n", "\n") for name, value in wanted.items() if value is not None}
+    values |= {"path": str(path), "tags": options.tags or []} | ({"prepare": prepare} if prepare else {})
+    file = YamlFile(Path("tunegate data"), values, {})
+    for name in TEMPLATES:
+        field_names(values.get(name, ""))
+    return read_spec(DataSpec, file)
+
+
+def _split(options: Namespace) -> Mapping[str, Any] | None:
+    if options.split is None:
+        for name in ("group", "seed", "out"):
+            if getattr(options, name) is not None:
+                raise ConfigError(f"--{name}: nothing is split; give --split 0.8,0.1,0.1 too")
+        return None
+    try:
+        shares = [float(share) for share in options.split.split(",")]
+        train, validation, test = shares
+    except ValueError:
+        raise ConfigError(
+            f"--split {options.split}: the shares of train, validation and test were expected, as in 0.8,0.1,0.1"
+        ) from None
+    group = options.group
+    by = None if group is None else group if "{" in group else f"{{{group}}}"
+    split = {"train": train, "validation": validation, "test": test, "by": by, "seed": options.seed}
+    return {name: value for name, value in split.items() if value is not None}
+
+
+def write_parts(data: TrainingData, folder: Path) -> None:
+    """Write train.jsonl, validation.jsonl, test.jsonl, as rendered and masked; nothing that exists is overwritten."""
+    parts = {"train": data.examples, **data.held_out}
+    files = {folder / f"{part}.jsonl": examples for part, examples in parts.items() if examples}
+    for file in files:
+        if file.exists():
+            raise ConfigError(f"{file}: exists already, and nothing is overwritten; choose an empty folder with --out")
+    for file, examples in files.items():
+        _write(file, "".join(f"{_row(example)}\n" for example in examples))
+
+
+def _row(example: Example) -> str:
+    """An example under the names that `data` and suites look for, with the number of its row."""
+    row: dict[str, Any] = json.loads(example.to_json())
+    if isinstance(example.prompt, tuple):
+        row["messages"] = row.pop("prompt")
+    group = {} if example.group is None else {"group": example.group}
+    return json.dumps({**row, "tags": example.tags, **group, "row": example.number}, ensure_ascii=False)
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise CannotJudge(f"{file}: cannot be written: {error.strerror}") from error

@@ -1,0 +1,83 @@
+"""`tunegate leakage`: training files against suites, without a pipeline."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from tunegate.backends.sentences import Embed
+from tunegate.commands.console import Bar, show, show_json
+from tunegate.exceptions import ConfigError
+from tunegate.leaks.leakage import Leak, Looking, compare, excerpt
+from tunegate.leaks.texts import TrainRow, row_as_it_is
+from tunegate.outcomes import Verdict
+from tunegate.rows import read_rows
+from tunegate.suites import Suite
+
+WORST, WIDTH = 4, 160
+
+
+def leakage(options: Namespace, suites: Sequence[Suite], embed: Embed | None) -> int:
+    """Compare the training files with the suites; exit code 0 without leaks, 3 with."""
+    names = [suite.name for suite in suites]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"--suite: two suites are named {Counter(names).most_common(1)[0][0]!r}; name each once")
+    if options.embed is not None and not 0 < options.embed <= 1:
+        raise ConfigError(f"--embed {options.embed:g}: a cosine above 0 and at most 1 was expected, 0.95 for instance")
+    rows = list(_rows(list(dict.fromkeys(options.train))))
+    with Bar() as bar:
+        leaks = compare(rows, suites, Looking(embed, options.embed or 1.0, bar.update))
+    verdict = Verdict.INVALID if leaks else Verdict.PASS
+    cases = sum(len(suite.cases) for suite in suites)
+    if options.json:
+        found = [{key: value for key, value in asdict(leak).items() if key != "stage"} for leak in leaks]
+        show_json({"verdict": verdict, "rows": len(rows), "cases": cases, "leaks": found})
+    else:
+        _show(leaks, len(rows), cases)
+    return verdict.exit_code
+
+
+def _rows(files: Sequence[str]) -> Iterator[TrainRow]:
+    for file in files:
+        for number, row in read_rows(Path(file)):
+            yield row_as_it_is(file, number, row)
+
+
+def _show(leaks: Sequence[Leak], rows: int, cases: int) -> None:
+    """At most 12 lines: how many, of which kinds, and the worst pairs side by side."""
+    if not leaks:
+        show(f"no leaks: {rows} training rows against {cases} cases")
+        return
+    leaked_rows = len({(leak.train_file, leak.train_row) for leak in leaks})
+    leaked_cases = len({(leak.suite, leak.case_id) for leak in leaks})
+    show(f"INVALID: {leaked_rows} of {rows} training rows give away {leaked_cases} of {cases} cases")
+    kinds = Counter(leak.kind for leak in leaks)
+    show("pairs named: " + ", ".join(f"{kind} {count}" for kind, count in kinds.items()))
+    for leak in _worst(leaks):
+        show(f"{leak.train_file}:{leak.train_row} = {leak.suite}/{leak.case_id} ({leak.kind} {leak.similarity:.2f})")
+        if leak.kind == "exact":
+            show(f"  both: {_trimmed(leak.case_text)}")
+        else:
+            show(f"  row: {_trimmed(excerpt(leak.train_text, leak.case_text, WIDTH))}")
+            show(f"  case: {_trimmed(leak.case_text)}")
+
+
+def _worst(leaks: Sequence[Leak]) -> list[Leak]:
+    """The most alike of each kind first, then the most alike of all; each case once; as many as twelve lines hold."""
+    ranked = sorted(leaks, key=lambda leak: -leak.similarity)
+    by_kind: dict[str, Leak] = {}
+    by_case: dict[tuple[str, str], Leak] = {}
+    for leak in ranked:
+        by_kind.setdefault(leak.kind, leak)
+    for leak in (*by_kind.values(), *ranked):
+        by_case.setdefault((leak.suite, leak.case_id), leak)
+    shown = list(by_case.values())[:WORST]
+    return shown if sum(2 if leak.kind == "exact" else 3 for leak in shown) <= 10 else shown[: WORST - 1]
+
+
+def _trimmed(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= WIDTH else line[: WIDTH - 1] + "…"

@@ -1,0 +1,344 @@
+"""What each command does: the composition root, where engine, suites, trainers and reports meet (imported lazily)."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tunegate import starter
+from tunegate.backends.sentences import SentenceModel, default_model
+from tunegate.commands import console
+from tunegate.commands import suite as suite_command
+from tunegate.commands.advise import ask_on_terminal, run_advise
+from tunegate.commands.bake_off import bake, show_bake_off
+from tunegate.commands.check import pipeline_facts, print_check, suite_facts
+from tunegate.commands.compare import compare_records
+from tunegate.commands.data import data as describe_data
+from tunegate.commands.leakage import leakage as compare_files
+from tunegate.commands.plan import plan as describe_plans
+from tunegate.commands.plan_override import override
+from tunegate.commands.promote import promote as promote_run
+from tunegate.commands.promote import verify as verify_model
+from tunegate.data.token_lengths import Estimate, local_tokens
+from tunegate.event_log import EVENTS, RunLog
+from tunegate.evidence import recheck_all
+from tunegate.exceptions import CannotJudge, ConfigError
+from tunegate.files import resolve
+from tunegate.gate_run import GateRequest, GateRunResult, run_gate
+from tunegate.leaks.guard import leaks_of
+from tunegate.leaks.leakage import Leak
+from tunegate.metering import MeteredModel
+from tunegate.models import Model
+from tunegate.outcomes import Verdict
+from tunegate.pipeline import Pipeline
+from tunegate.pipeline_file import load_pipeline, suite_place
+from tunegate.plans import GatePlan
+from tunegate.record import RunRecord, read_run
+from tunegate.responses import load_responses
+from tunegate.run import PipelineRun
+from tunegate.runner import asked_ids
+from tunegate.stages.run import Tools
+from tunegate.stages.training import SubprocessTrainer
+from tunegate.suites import Suite, load_suite
+from tunegate.versions import installed_versions
+from tunegate.yaml_file import load_yaml
+
+MAX_REPORT_CASES = 5000
+"""Gates of more cases get a report only when one is asked for: the page would be slow, and 100 MB large."""
+
+
+# --- init, check ---------------------------------------------------------------------------------------------------
+
+
+def init(options: Namespace) -> int:
+    """Write a starter project, or copy a shipped example or recipe; nothing that exists is overwritten."""
+    folder = starter.from_here(Path(options.folder))
+    if options.example and options.recipe:
+        raise ConfigError("give --example or --recipe, one of the two")
+    if options.recipe:
+        written = starter.write_recipe(options.recipe, folder)
+    else:
+        written = starter.write_example(options.example, folder) if options.example else starter.write_starter(folder)
+    if options.json:
+        console.show_json({"written": [str(path) for path in written]})
+    else:
+        console.print_written(written, starter.next_commands(written))
+    return 0
+
+
+def check(options: Namespace) -> int:
+    """Validate a file with all it names, and look for leaks."""
+    path = Path(options.file)
+    data = load_yaml(path).data
+    if isinstance(data, dict) and "stages" not in data and "cases" in data:
+        suite = load_suite(path, _build_check())
+        facts: dict[str, Any] = {"file": str(path), "suites": {suite.name: suite_facts(suite)}, "stages": {}}
+        verdict = Verdict.PASS
+    else:
+        pipeline = load_pipeline(path, _build_check(), _validate_stage())
+        facts = {"file": str(path), **pipeline_facts(pipeline, _leaks(pipeline))}
+        verdict = Verdict.INVALID if facts["leaks"] else Verdict.PASS
+    if options.json:
+        console.show_json({"verdict": verdict, **facts})
+    else:
+        print_check(facts)
+    return verdict.exit_code
+
+
+def _leaks(pipeline: Pipeline) -> list[Leak]:
+    with console.Bar() as bar:
+        return leaks_of(pipeline, _embed, bar.update)
+
+
+def _embed(texts: Sequence[str]) -> Mapping[str, Any]:
+    """Texts to unit vectors; the model is looked for when the first are asked, and loaded once."""
+    return _sentences().embed(texts)
+
+
+@cache
+def _sentences() -> SentenceModel:
+    return default_model("comparing texts by meaning")
+
+
+def data(options: Namespace) -> int:
+    """Show the data card of a file, or of every stage of a pipeline."""
+    return describe_data(options)
+
+
+# --- plan ----------------------------------------------------------------------------------------------------------
+
+
+def plan(options: Namespace) -> int:
+    """Show what a plan lets through."""
+    return describe_plans(options, _build_check())
+
+
+# --- leakage -------------------------------------------------------------------------------------------------------
+
+
+def leakage(options: Namespace) -> int:
+    """Find training rows that give tests away."""
+    suites = [load_suite(suite_place(file, Path()), _build_check()) for file in options.suite]
+    return compare_files(options, suites, _embed if options.embed is not None else None)
+
+
+# --- run -----------------------------------------------------------------------------------------------------------
+
+
+def run(options: Namespace) -> int:
+    """Carry out a pipeline, or what is left of it."""
+    path = Path(options.file)
+    pipeline = load_pipeline(path, _build_check(), _validate_stage())
+    folder = Path(options.run) if options.run else path.parent / "runs" / pipeline.name
+    with RunLog.open(folder) as log, console.Bar() as bar:
+        tools = replace(_tools(bar), pipeline_sha256=lambda: load_pipeline(path, _build_check()).sha256)
+        record = PipelineRun(pipeline, log, tools).execute()
+    report = _write_reports(record, html=folder / "report.html", markdown=folder / "summary.md", junit=None)
+    if options.json:
+        console.show_json(console.run_as_json(record, report))
+    else:
+        console.print_run(record, report)
+    return (record.verdict or Verdict.INVALID).exit_code
+
+
+def _tools(bar: console.Bar) -> Tools:
+    from tunegate.backends.open_model import model_folder, model_sha256, open_model
+
+    return Tools(
+        open_model=open_model,
+        model_folder=model_folder,
+        model_sha256=model_sha256,
+        train=SubprocessTrainer(),
+        versions=installed_versions,
+        progress=bar.update,
+        say=bar.say,
+        embed=_embed,
+        tokens=lambda model: local_tokens(model) or Estimate(),
+    )
+
+
+# --- gate ----------------------------------------------------------------------------------------------------------
+
+
+def gate(options: Namespace) -> int:
+    """Run one gate on a model or on stored responses."""
+    if (options.model is None) == (options.responses is None):
+        raise ConfigError("give a model or --responses FILE, one of the two")
+    suite = load_suite(suite_place(options.suite, Path()), _build_check())
+    plan = _plan(suite, options)
+    model = _open_subject(options, suite)
+    subject = MeteredModel(model) if options.responses is None else model
+    request = GateRequest(suite, plan, options.seed, subject, options.run)
+    with console.Bar() as bar:
+        result = run_gate(request, bar.update, installed_versions())
+    if isinstance(subject, MeteredModel):
+        subject.cost.save(result.folder)
+    report = _gate_reports(options, result, plan)
+    if options.json:
+        console.show_json(console.gate_as_json(result))
+    else:
+        console.print_gate(result, report)
+    return result.deciding.verdict.exit_code
+
+
+def _plan(suite: Suite, options: Namespace) -> GatePlan:
+    """The suite's plan, or the single draw that the options ask for."""
+    plan = override(suite, options.draw, options.accept)
+    return replace(plan, curtail=options.curtail or plan.curtail)
+
+
+def _open_subject(options: Namespace, suite: Suite) -> Model:
+    if options.responses is not None:
+        if options.dtype is not None:
+            raise ConfigError("--dtype: stored responses are not computed here; leave it out")
+        responses, notes = load_responses(Path(options.responses), asked_ids(suite))
+        for note in notes:
+            print(console.printable(f"tunegate gate: {note}"), file=sys.stderr)
+        return responses
+    from tunegate.backends.open_model import open_model
+
+    return open_model(options.model, dtype=options.dtype or "auto", batch_size=options.batch_size)
+
+
+def _gate_reports(options: Namespace, result: GateRunResult, plan: GatePlan) -> Path | None:
+    html = Path(options.report) if options.report else None
+    if html is None and plan.draw <= MAX_REPORT_CASES:
+        html = result.folder / "report.html"
+    junit = Path(options.junit) if options.junit else None
+    markdown = Path(options.markdown) if options.markdown else None
+    if html is None and junit is None and markdown is None:
+        return None
+    return _write_reports(read_run(result.folder), html, junit, markdown)
+
+
+# --- compare, bake-off, advise -------------------------------------------------------------------------------------
+
+
+def compare(options: Namespace) -> int:
+    """Hold two models' answers against each other."""
+    from tunegate.backends.open_model import model_sha256
+
+    return compare_records(options, model_sha256)
+
+
+def bake_off(options: Namespace) -> int:
+    """Gate several models on the same cases and rank them."""
+    from tunegate.model_facts import model_facts
+
+    suite = load_suite(suite_place(options.suite, Path()), _build_check())
+    report = Path(options.report) if options.report else None
+    with console.Bar() as bar:
+        result = bake(options, suite, model_facts, bar.say)
+    if report is not None:
+        import tunegate_reports as reports
+
+        reports.write_bake_off(result, report)
+    show_bake_off(result, report, as_json=options.json)
+    return result.verdict.exit_code
+
+
+def advise(options: Namespace) -> int:
+    """Say which stages to train, and write the pipeline file."""
+    return run_advise(options, ask_on_terminal if sys.stdin.isatty() else None)
+
+
+# --- judge ---------------------------------------------------------------------------------------------------------
+
+
+def judge(options: Namespace) -> int:
+    """Measure a judge against human labels, and write its admission record."""
+    from tunegate_suites.judges.measure import MeasureRequest, measure
+
+    request = MeasureRequest(
+        judge=resolve(options.judge, Path()),
+        labels=Path(options.labels),
+        out=Path(options.out) if options.out else None,
+        draw=options.draw,
+        seed=options.seed,
+        repeats=options.repeats,
+        fit=options.fit,
+    )
+    with console.Bar() as bar:
+        facts = measure(request, bar.update)
+    if options.json:
+        console.show_json(facts)
+    else:
+        console.print_judge(facts)
+    return 0 if facts["admitted"] else 1
+
+
+# --- suite ---------------------------------------------------------------------------------------------------------
+
+
+def suite(options: Namespace) -> int:
+    """Write a suite of groups or the rows of a spurious cue, or report on them."""
+    return suite_command.carry_out(options, _build_check(), _embed)
+
+
+# --- report, promote, verify ---------------------------------------------------------------------------------------
+
+
+def report(options: Namespace) -> int:
+    """Write the report of a run; with --recheck, decide its gates again first."""
+    folder = Path(options.run)
+    record = read_run(folder)
+    if options.recheck:
+        decided = recheck_all(record)
+        print(f"rechecked: the outcomes on record give the same verdict for all {decided} gates", file=sys.stderr)
+    html = Path(options.html) if options.html else folder / "report.html"
+    junit = Path(options.junit) if options.junit else None
+    markdown = Path(options.markdown) if options.markdown else None
+    _write_reports(record, html, junit, markdown)
+    if options.json:
+        console.show_json(console.run_as_json(record, html))
+    else:
+        console.print_run(record, html)
+    return 0
+
+
+def _write_reports(record: RunRecord, html: Path | None, junit: Path | None, markdown: Path | None) -> Path | None:
+    import tunegate_reports as reports
+
+    for path in (html, junit, markdown):
+        if path is not None and path.name == EVENTS:
+            raise ConfigError(f"{path}: a report is not written over a record; choose another name")
+    try:
+        if html is not None:
+            reports.write_html(record, html)
+        if junit is not None:
+            reports.write_junit(record, junit)
+        if markdown is not None:
+            reports.write_markdown(record, markdown)
+    except OSError as error:
+        raise CannotJudge(f"{error.filename}: the report cannot be written: {error.strerror}") from error
+    return html
+
+
+def promote(options: Namespace) -> int:
+    """Promote a run's model, if the evidence supports it."""
+    return promote_run(options)
+
+
+def verify(options: Namespace) -> int:
+    """Say which promotion stands behind these bytes."""
+    return verify_model(options)
+
+
+# --- the other packages --------------------------------------------------------------------------------------------
+
+
+def _build_check() -> Any:
+    from tunegate_suites import build_check
+
+    return build_check
+
+
+def _validate_stage() -> Any:
+    from tunegate_trainers import validate
+
+    return validate

@@ -1,0 +1,279 @@
+"""`tunegate plan`: what a gate lets through, retries included, before it is trusted and before anything is trained."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from tunegate.banks import Bank
+from tunegate.checks import CheckBuilder
+from tunegate.commands.check import supported_attempts
+from tunegate.commands.console import show, show_json
+from tunegate.commands.plan_plot import plot
+from tunegate.exceptions import ConfigError, nearest
+from tunegate.pipeline_file import load_pipeline
+from tunegate.plans import MAX_DRAW, RATES, CurvePoint, GatePlan, PlanKind, PlanRule, Risk, any_of, curve
+from tunegate.sampling import DrawPlan, SequentialPlan, bank_acceptance_probability
+
+MAX_ATTEMPTS = 100
+SPELLED = ("plan", "draw", "accept", "confirm", "attempts", "risk")
+"""The options that spell out a plan; without any, the pipeline that lies here is described."""
+
+
+def plan(options: Namespace, build_check: CheckBuilder) -> int:
+    """Print the operating characteristic of one plan, or of every gate of a pipeline."""
+    file = _pipeline_file(options)
+    if options.bank is not None and options.bank < 1:
+        raise ConfigError(f"--bank {options.bank}: at least 1 was expected")
+    described = _of_file(file, build_check) if file else [_of_options(options)]
+    for gate in described:
+        _refuse_what_cannot_be_told(gate, options.bank)
+    if options.json:
+        facts = [gate.facts(options.bank) for gate in described]
+        show_json({**facts[0], "gates": facts if file else []})
+        return 0
+    for alike in _grouped(described):
+        _print(alike, options.bank)
+    if file is None:
+        show(_how_to_write_it(options))
+    return 0
+
+
+def _pipeline_file(options: Namespace) -> Path | None:
+    """The pipeline to describe: the named one, or the one here unless the options spell out a plan."""
+    spelled = any(getattr(options, name) is not None for name in SPELLED)
+    if options.file is not None:
+        if spelled:
+            raise ConfigError("--file describes the plans that stand in the file; leave out the other options")
+        return Path(options.file)
+    here = Path("tunegate.yaml")
+    return here if here.is_file() and not spelled else None
+
+
+@dataclass(frozen=True)
+class Described:
+    """A plan over so many attempts, the rule that it was made by, and the gate that it stands in, if any."""
+
+    rule: PlanRule
+    plan: GatePlan
+    attempts: int
+    gate: tuple[str, str] | None = None
+    bank: Bank | None = None
+
+    @property
+    def risk(self) -> Risk:
+        """Which pass rates are meant by bad and by good."""
+        return self.rule.risk or Risk()
+
+    def curve(self) -> list[CurvePoint]:
+        """The operating characteristic, at the two pass rates of the risk too."""
+        return curve(self.plan, self.attempts, sorted({*RATES, self.risk.at, self.risk.good}))
+
+    def facts(self, bank: int | None) -> dict[str, Any]:
+        """What there is to say, for scripts."""
+        stage, gate = self.gate or (None, None)
+        return {
+            "stage": stage,
+            "gate": gate,
+            "plan": {
+                "kind": self.rule.kind,
+                **_numbers(self.plan.first),
+                "confirm": self.plan.confirm and _numbers(self.plan.confirm),
+                "confirms": self.plan.confirms,
+            },
+            "attempts": self.attempts,
+            "supported_attempts": self.bank and supported_attempts(self.bank, self.plan),
+            "curve": [asdict(point) for point in self.curve()],
+            "bank": None if bank is None else {"size": bank, "curve": _in_bank(self, bank)},
+            "words": self.words,
+        }
+
+    @property
+    def title(self) -> str:
+        """The numbers in one line."""
+        first, confirm = self.plan.first, self.plan.confirm
+        text = f"{first.accept} of {first.draw}"
+        if isinstance(first, SequentialPlan):
+            text = f"Wald's test, at most {first.draw} tests"
+        if confirm is not None:
+            when = "then" if self.plan.confirms == "always" else "after a retry also"
+            text += f", {when} {confirm.accept} of {confirm.draw} sealed"
+        return f"{self.rule.kind} plan: {text}; {_times(self.attempts)}"
+
+    @property
+    def words(self) -> str:
+        """The consumer's and the producer's side in a sentence each."""
+        at, good = self.risk.at, self.risk.good
+        once = self.plan.acceptance(at)
+        sentence = f"A model that is right {100 * at:g} % of the time passes one attempt with probability {once:.3f}"
+        if self.attempts > 1:
+            sentence += f", any of {self.attempts} with {any_of([once] * self.attempts):.3f}"
+        if self.attempts > 1 and self.plan.confirms == "after_retry":
+            promoted = self.plan.acceptance_within(at, self.attempts)
+            sentence += f"; a run, where a pass after a retry must be confirmed, promotes it with {promoted:.3f}"
+        fair = self.plan.acceptance(good)
+        return f"{sentence}. One that is right {100 * good:g} % of the time passes its first attempt with {fair:.3f}."
+
+    @property
+    def reach(self) -> str:
+        """The gate, and how far its bank reaches."""
+        if self.gate is None or self.bank is None:
+            return ""
+        supported = supported_attempts(self.bank, self.plan)
+        enough = "any number of attempts" if supported is None else _times(supported)
+        sealed = f" and {len(self.bank.sealed)} sealed" if self.bank.sealed else ""
+        return f"{' '.join(self.gate)}: {len(self.bank.working)} cases{sealed}, surely fresh for {enough}"
+
+
+def _of_file(file: Path, build_check: CheckBuilder) -> list[Described]:
+    pipeline = load_pipeline(file, build_check)
+    return [
+        Described(
+            pipeline.suites[name].rule,
+            gate.plan,
+            stage.spec.retrain.max_attempts,
+            (stage.name, name),
+            pipeline.suites[name].bank,
+        )
+        for stage in pipeline.stages
+        for name, gate in pipeline.gates(stage).items()
+    ]
+
+
+def _refuse_what_cannot_be_told(described: Described, bank: int | None) -> None:
+    """Before anything is printed: a plan that is not tabulated, and a bank that it cannot draw from."""
+    largest = max(described.plan.draw, described.plan.confirm.draw if described.plan.confirm else 0)
+    if largest > MAX_DRAW:
+        raise ConfigError(f"{described.title}: draws of more than {MAX_DRAW} cases are not tabulated")
+    needed = _needed(described)
+    if bank is not None and bank < needed:
+        raise ConfigError(f"--bank {bank}: the plan draws {needed}")
+
+
+def _of_options(options: Namespace) -> Described:
+    attempts = 5 if options.attempts is None else options.attempts
+    if not 1 <= attempts <= MAX_ATTEMPTS:
+        raise ConfigError(f"--attempts {attempts}: a number from 1 to {MAX_ATTEMPTS} was expected")
+    for name in ("draw", "accept", "confirm"):
+        value = getattr(options, name)
+        if value is not None and not 1 <= value <= MAX_DRAW:
+            raise ConfigError(f"--{name} {value}: a number from 1 to {MAX_DRAW} was expected")
+    rule = PlanRule(_kind(options), options.draw, options.accept, options.confirm, _risk(options.risk))
+    return Described(rule, rule.resolve(attempts), attempts)
+
+
+def _kind(options: Namespace) -> PlanKind:
+    """The kind that was asked for; else the recommended one, or a single draw when its numbers are given."""
+    if options.plan is None:
+        return "double" if options.draw is None and options.accept is None else "single"
+    if options.plan not in get_args(PlanKind):
+        raise ConfigError(f"--plan {options.plan}: no such kind{nearest(options.plan, get_args(PlanKind))}")
+    return options.plan
+
+
+def _risk(text: str | None) -> Risk | None:
+    if text is None:
+        return None
+    try:
+        consumer, at, producer, good = (float(part) for part in text.split(","))
+        return Risk(consumer, at, producer, good)
+    except ValueError as error:
+        raise ConfigError(
+            f"--risk {text}: CONSUMER,AT,PRODUCER,GOOD was expected, such as 0.05,0.85,0.05,0.95 (risks below 0.5, "
+            "AT below GOOD)"
+        ) from error
+
+
+def _numbers(plan: DrawPlan) -> dict[str, Any]:
+    """The numbers of one draw; of a sequential one also its lines."""
+    numbers: dict[str, Any] = {"draw": plan.draw, "accept": plan.accept}
+    if isinstance(plan, SequentialPlan):
+        numbers["lines"] = {
+            "slope": plan.slope,
+            "accept_intercept": plan.accept_intercept,
+            "reject_intercept": plan.reject_intercept,
+        }
+    return numbers
+
+
+def _needed(described: Described) -> int:
+    """How many cases one attempt may draw."""
+    confirm = described.plan.confirmation(described.attempts)
+    return described.plan.draw + (confirm.draw if confirm else 0)
+
+
+def _in_bank(described: Described, size: int) -> list[dict[str, float]]:
+    """For a bank of this size, both parts: one attempt exactly, drawn without replacement, and Boole's bound for all.
+
+    The attempts share a bank, and are not independent given what it holds.
+    """
+    plan, attempts = described.plan, described.attempts
+    first, later = plan.confirmation(1), plan.confirmation(attempts)
+    points: list[dict[str, float]] = []
+    for rate in (point.p for point in described.curve()):
+        passing = round(rate * size)
+        once, again = (bank_acceptance_probability(plan.first, size, passing, confirm) for confirm in (first, later))
+        points.append(
+            {
+                "p": passing / size,
+                "accept": once,
+                "accept_any_at_most": min(1.0, attempts * once),
+                "promoted_at_most": min(1.0, once + (attempts - 1) * again),
+            }
+        )
+    return points
+
+
+# --- for people ----------------------------------------------------------------------------------------------------
+
+
+def _times(attempts: int) -> str:
+    return "1 attempt" if attempts == 1 else f"{attempts} attempts"
+
+
+def _grouped(described: list[Described]) -> list[list[Described]]:
+    """Gates with the same plan and attempts together: they share a table."""
+    groups: dict[Any, list[Described]] = {}
+    for gate in described:
+        groups.setdefault((gate.rule, gate.plan, gate.attempts), []).append(gate)
+    return list(groups.values())
+
+
+def _print(alike: list[Described], bank: int | None) -> None:
+    described = alike[0]
+    show(described.title)
+    for gate in alike:
+        if gate.reach:
+            show(gate.reach)
+    show("right    one attempt   any attempt   a run promotes   mean tests")
+    for point in described.curve():
+        show(
+            f"{point.p:<6.3g}   {point.accept:<11.3f}   {point.accept_any:<11.3f}   "
+            f"{point.promoted:<14.3f}   {point.mean_tests:.1f}"
+        )
+    for line in plot(described.plan, described.attempts, described.risk):
+        show(line)
+    show(described.words)
+    if bank is not None:
+        show(f"drawn from a bank of {bank} without replacement; one attempt exactly, all at most (Boole's bound)")
+        show("right    one attempt   any attempt   a run promotes")
+        for inside in _in_bank(described, bank):
+            show(
+                f"{inside['p']:<6.3g}   {inside['accept']:<11.3f}   ≤ {inside['accept_any_at_most']:<9.3f}   "
+                f"≤ {inside['promoted_at_most']:.3f}"
+            )
+
+
+def _how_to_write_it(options: Namespace) -> str:
+    """The plan as a suite file says it."""
+    spelled = {"kind": _kind(options)} | {
+        name: getattr(options, name) for name in ("draw", "accept", "confirm") if getattr(options, name) is not None
+    }
+    risk = _risk(options.risk)
+    if risk is not None:
+        spelled["risk"] = "{" + ", ".join(f"{name}: {value:g}" for name, value in asdict(risk).items()) + "}"
+    yaml = ", ".join(f"{name}: {value}" for name, value in spelled.items())
+    recommended = "this is the recommended plan; " if spelled == {"kind": "double"} else ""
+    return f"{recommended}in a suite file: `plan: {{{yaml}}}`"

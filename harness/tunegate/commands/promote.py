@@ -1,0 +1,59 @@
+"""`tunegate promote` and `tunegate verify`: which bytes are promoted, and on what evidence."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from tunegate.backends.open_model import model_sha256
+from tunegate.commands import console
+from tunegate.event_log import RunLog
+from tunegate.exceptions import ConfigError
+from tunegate.record import RunRecord, read_run
+from tunegate.registry import Promotion
+from tunegate.registry import verify as find_promotion
+from tunegate.run import promote_and_record
+from tunegate.schema import PipelineSpec
+from tunegate.spec import read_spec
+from tunegate.yaml_file import load_yaml
+
+
+def promote(options: Namespace) -> int:
+    """Promote a run's model, if the evidence supports it."""
+    folder = Path(options.run)
+    read_run(folder)  # a folder that holds no run does not become one
+    with RunLog.open(folder) as log:
+        record = read_run(folder)
+        registry = Path(options.registry) if options.registry else _registry_of(record)
+        promotion = promote_and_record(record, log, options.to, registry, _fingerprint)
+    _show(promotion, options)
+    return 0
+
+
+def _show(promotion: Promotion, options: Namespace) -> None:
+    if options.json:
+        console.show_json(console.promotion_as_json(promotion))
+    else:
+        console.print_promotion(promotion)
+
+
+def _registry_of(record: RunRecord) -> Path:
+    pipeline = Path(record.start.get("pipeline", ""))
+    if not pipeline.is_file():
+        raise ConfigError(
+            f"{record.folder}: its pipeline file {str(pipeline)!r} is gone; name the registry with --registry"
+        )
+    spec = read_spec(PipelineSpec, load_yaml(pipeline))
+    return pipeline.parent / (spec.promote.registry if spec.promote else "registry")
+
+
+def verify(options: Namespace) -> int:
+    """Say which promotion stands behind these bytes."""
+    _show(find_promotion(options.model, Path(options.registry), _fingerprint), options)
+    return 0
+
+
+def _fingerprint(path: Path) -> str:
+    sha256 = model_sha256(str(path))
+    assert sha256 is not None  # a path is not a server
+    return sha256

@@ -1,0 +1,213 @@
+"""Training data: rows rendered to examples by the stage's templates, hashed, and written for the trainer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tunegate.banks import draw_order
+from tunegate.cases import Prompt
+from tunegate.data.faults import DataFaults
+from tunegate.data.spec import DataSpec
+from tunegate.exceptions import ConfigError
+from tunegate.files import resolve
+from tunegate.models import chat
+from tunegate.rows import Row, read_rows
+from tunegate.stages.methods import METHODS
+from tunegate.suites import prompt_of, select, tags_of
+from tunegate.templates import MissingField, field_names, fill, look_up
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One training example: the number of its row, its prompt (None for plain text), and its answers by name.
+
+    `label` says whether the answer is wanted, where the method asks; `tags` are those of the row. `group` is what
+    `prepare.split.by` makes of the row, `difficulty` what `curriculum.by` does.
+    """
+
+    number: int
+    prompt: Prompt | None
+    answers: dict[str, str]
+    label: bool | None = None
+    tags: tuple[str, ...] = ()
+    group: str | None = None
+    difficulty: float | None = None
+
+    @property
+    def wanted(self) -> str | None:
+        """The answer that the model is to learn; None where there is none, or one to unlearn."""
+        return None if self.label is False else next(iter(self.answers.values()), None)
+
+    def to_json(self) -> str:
+        """The row that the trainer reads."""
+        prompt = {} if self.prompt is None else {"prompt": self.prompt}
+        label = {} if self.label is None else {"label": self.label}
+        return json.dumps({**prompt, **self.answers, **label}, ensure_ascii=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Rows that are not trained on. `like` names, for each row that repeats another one, that other one."""
+
+    why: str
+    rows: tuple[int, ...]
+    like: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """All examples of a stage. `sha256` covers their rendered text and order.
+
+    Each row that `where` selects is either among the examples or, once, in `left_out`. `held_out` are the examples of
+    the parts that are not trained on; `masked` counts, by kind, the personal data that was taken out of `masked_rows`.
+    """
+
+    path: Path
+    examples: tuple[Example, ...]
+    sha256: str
+    left_out: tuple[LeftOut, ...] = ()
+    held_out: Mapping[str, tuple[Example, ...]] = field(default_factory=dict[str, tuple[Example, ...]])
+    masked: Mapping[str, int] = field(default_factory=dict[str, int])
+
+    def take(self, n: int | None, seed: int) -> list[Example]:
+        """The first `n` examples of a seeded order; a larger `n` takes the same ones and more."""
+        by_number = {str(example.number): example for example in self.examples}
+        order = draw_order(by_number, seed)
+        return [by_number[number] for number in order[: n or len(order)]]
+
+    @property
+    def rows_in(self) -> int:
+        """The rows that `where` selected: those trained on, and those left out."""
+        return len(self.examples) + sum(len(left.rows) for left in self.left_out)
+
+
+def load_training_data(spec: DataSpec, method: str, base_dir: Path) -> TrainingData:
+    """Read and render a stage's rows as they are (`prepare` is for `data_prepare`).
+
+    Raises DataFaults that names every row that does not fit the method, or ConfigError for a file that cannot be read.
+    """
+    _check_templates(spec, method)
+    path = resolve(spec.path, base_dir)
+    examples: list[Example] = []
+    faults: dict[str, list[int]] = {}
+    for number, row in select(read_rows(path, spec.split), spec.where, path):
+        try:
+            examples.append(_example(spec, method, number, row))
+        except ConfigError as error:
+            faults.setdefault(str(error), []).append(number)
+    if faults:
+        raise DataFaults(path, faults, len(examples))
+    if not examples:
+        raise ConfigError(f"{path}: no row is left after `where: {spec.where}`")
+    check_labels(path, examples)
+    return TrainingData(path, tuple(examples), digest(examples))
+
+
+def check_rows(data: TrainingData, check: Callable[[Mapping[str, Any]], None]) -> None:
+    """Have every row, as the trainer reads it, looked at; raises DataFaults that names each of those refused."""
+    faults: dict[str, list[int]] = {}
+    for example in data.examples:
+        try:
+            check(json.loads(example.to_json()))
+        except ConfigError as error:
+            faults.setdefault(str(error), []).append(example.number)
+    if faults:
+        raise DataFaults(data.path, faults, len(data.examples) - sum(map(len, faults.values())))
+
+
+def digest(examples: Iterable[Example]) -> str:
+    """SHA-256 of rendered examples, in their order."""
+    sha256 = hashlib.sha256()
+    for example in examples:
+        sha256.update(json.dumps([example.to_json(), example.tags]).encode(errors="replace") + b"\n")
+    return sha256.hexdigest()
+
+
+def check_labels(path: Path, examples: Sequence[Example]) -> None:
+    """Raise ConfigError where all thumbs point one way: there is nothing to tell apart."""
+    labels = {example.label for example in examples}
+    if len(labels) == 1 and None not in labels:
+        (label,) = labels
+        say = ("true", "unwanted", "false") if label else ("false", "wanted", "true")
+        remedy = "; or use method sft" if label else ""
+        raise ConfigError(
+            f"{path}: the label is {say[0]} in all {len(examples)} rows; learning from thumbs takes both kinds: "
+            f"add {say[1]} completions (label {say[2]}){remedy}"
+        )
+
+
+def _example(spec: DataSpec, method: str, number: int, row: Row) -> Example:
+    kind = METHODS[method]
+    prompt = chat(prompt_of(spec.prompt, spec.messages, row), spec.system) if kind.prompted else None
+    if "completion" in kind.answers and spec.completion is None and "completion" not in row:
+        prompt, row = _last_words(prompt, row)
+    templates: dict[str, str | None] = {name: getattr(spec, name) for name in kind.answers}
+    answers = {
+        name: _answer(method, name, row) if text is None else fill(text, row)
+        for name, text in templates.items()
+        if not (kind.optional and text is None and name not in row)
+    }
+    for name, text in answers.items():
+        if not text.strip():
+            raise ConfigError(f"the {name} is empty; a model can't learn from it")
+    if "rejected" in answers and answers["chosen"] == answers["rejected"]:
+        raise ConfigError("chosen and rejected are the same text; there is no preference to learn")
+    label = _label(spec.label or "label", row) if kind.labelled else None
+    return Example(number, prompt, answers, label, tags_of(spec.tags, row), _group(spec, row))
+
+
+def _last_words(prompt: Prompt | None, row: Row) -> tuple[Prompt | None, Row]:
+    """A chat that ends with the assistant's words holds its own completion; anything else is as it was."""
+    if not isinstance(prompt, tuple) or len(prompt) < 2 or prompt[-1]["role"] != "assistant":
+        return prompt, row
+    return prompt[:-1], {**row, "completion": prompt[-1]["content"]}
+
+
+def _answer(method: str, name: str, row: Row) -> str:
+    try:
+        return fill(f"{{{name}}}", row)
+    except MissingField as error:
+        remedy = f'add it to the row, or name the field that holds it: `data: {{{name}: "{{field}}"}}`'
+        raise MissingField(f"{error}, and {method} learns nothing from a row without one; {remedy}") from error
+
+
+def _check_templates(spec: DataSpec, method: str) -> None:
+    """A template that drops what is to be learned would teach every row the same."""
+    learned = METHODS[method].answers[0]
+    template: str | None = getattr(spec, learned)
+    if template is not None and not field_names(template):
+        raise ConfigError(
+            f"data.{learned}: the template {template!r} drops the answer: it names no field, so that every row would "
+            f'teach the same; write `{learned}: "{{field}}"`'
+        )
+
+
+def _label(field: str, row: Row) -> bool:
+    value = look_up(field, row)
+    if not isinstance(value, bool):
+        raise ConfigError(f"{field}: true or false was expected, whether the completion is wanted, got {value!r}")
+    return value
+
+
+def _group(spec: DataSpec, row: Row) -> str | None:
+    by = spec.prepare and spec.prepare.split and spec.prepare.split.by
+    return fill(by, row) if by else None
+
+
+def write_examples(path: Path, examples: Sequence[Example]) -> None:
+    """Write examples as JSONL for the trainer."""
+    path.write_bytes(_jsonl(examples))
+
+
+def written_sha256(examples: Sequence[Example]) -> str:
+    """SHA-256 of the file that `write_examples` makes of them."""
+    return hashlib.sha256(_jsonl(examples)).hexdigest()
+
+
+def _jsonl(examples: Sequence[Example]) -> bytes:
+    return "".join(example.to_json() + "\n" for example in examples).encode(errors="replace")

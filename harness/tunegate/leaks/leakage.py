@@ -1,0 +1,293 @@
+"""Leakage: training data that also stands in a gate's suite. A model can't be examined on what it was taught.
+
+Four ways to look, the surest first; a pair of row and case is named once, by the first that finds it:
+
+- `exact`: a training prompt is a case's prompt, but for case, punctuation, white space and disguises (`disguises`).
+- `containment`: a training text holds a case's prompt, context or long reference, or `CONTAINED` of its 13-word runs.
+- `near_duplicate`: a text is a case's prompt or context with some words changed.
+- `embedding`, where asked for: a training prompt means what a case's prompt means.
+
+What a template puts into every text counts for little (`leak_grams`). README, "Leaked tests", has what was measured.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import product
+from typing import Any
+
+from tunegate.backends.sentences import Embed
+from tunegate.data.training_data import TrainingData
+from tunegate.exceptions import CannotJudge, ConfigError
+from tunegate.leaks.disguises import normalised, unescaped
+from tunegate.leaks.grams import (
+    LONGEST_RUN,
+    SHINGLE,
+    SHORTEST_RUN,
+    Containment,
+    RunFinder,
+    Vocabulary,
+    run_length,
+    runs,
+)
+from tunegate.leaks.minhash import NearDuplicates
+from tunegate.leaks.texts import (
+    SHORTEST_COMPARED,
+    STOCK_ANSWER_ROWS,
+    CaseText,
+    TrainRow,
+    TrainText,
+    case_texts,
+    rows_of,
+    train_texts,
+)
+from tunegate.optional import optional_import
+from tunegate.suites import Suite
+
+CONTAINED = 0.8
+"""The share of a case's runs that makes a leak; fitted on half of the gene tests (README, "Leaked tests")."""
+NEARLY_THE_SAME = 0.7
+"""The weighed Jaccard similarity that makes a near-duplicate; fitted as above."""
+ALL_PAIRS = 1000
+"""More pairs are not all named: each row then stands with the case it is most like, and each case with its row."""
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Looking:
+    """How to look: with `embed`, prompts are compared by meaning too, and a cosine of `at_least` is a leak."""
+
+    embed: Embed | None = None
+    at_least: float = 1.0
+    progress: Progress | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """A training row and the case that it gives away. `similarity` is between 0 and 1, and 1.0 for an exact match."""
+
+    stage: str
+    train_file: str
+    train_row: int
+    suite: str
+    case_id: str
+    kind: str
+    similarity: float
+    train_text: str
+    case_text: str
+
+
+def find_leaks(stage: str, data: TrainingData, suites: Iterable[Suite], looking: Looking | None = None) -> list[Leak]:
+    """Find the rows of a stage's training data that give a case of the suites away; raises MissingExtra."""
+    return [replace(leak, stage=stage) for leak in compare(rows_of(data), suites, looking)]
+
+
+def compare(rows: Iterable[TrainRow], suites: Iterable[Suite], looking: Looking | None = None) -> list[Leak]:
+    """Find the training rows that give a case away, in the order of the cases; raises MissingExtra.
+
+    Every such row and every such case is named; all their pairs are, if there are no more than `ALL_PAIRS`.
+    """
+    suites, looking = list(suites), looking or Looking()
+    train, cases = list(train_texts(rows).values()), case_texts(suites)
+    pairs = _Pairs()
+    for kind, matches in (
+        ("exact", _exact(train, cases)),
+        ("containment", _sentences(train, cases)),
+        ("containment", _contained(train, cases, looking.progress)),
+        ("near_duplicate", _near_duplicates(train, cases, looking.progress)),
+        ("embedding", _alike(train, cases, looking)),
+    ):
+        for text, case, similarity in matches:
+            pairs.add(kind, text, case, similarity)
+    place = {(suite.name, case.id): at for at, (suite, case) in enumerate((s, c) for s in suites for c in s.cases)}
+    return sorted(pairs.named(), key=lambda leak: (place[leak.suite, leak.case_id], leak.train_file, leak.train_row))
+
+
+class _Pairs:
+    """The pairs found so far: all of them while they are few, and the best of each row and each case for ever."""
+
+    def __init__(self) -> None:
+        self._all: dict[tuple[str, int, str, str], Leak] = {}
+        self._best: dict[tuple[str, str | int], Leak] = {}
+
+    def add(self, kind: str, text: TrainText, case: CaseText, similarity: float) -> None:
+        rows, cases = list(text.rows), list(case.cases)
+        few = len(rows) * len(cases) <= ALL_PAIRS
+        covering = ((rows[at % len(rows)], cases[at % len(cases)]) for at in range(max(len(rows), len(cases))))
+        for (file, row), (suite, case_id) in product(rows, cases) if few else covering:
+            leak = Leak("", file, row, suite, case_id, kind, round(similarity, 4), text.text, case.text)
+            if len(self._all) <= ALL_PAIRS:
+                self._all.setdefault((file, row, suite, case_id), leak)
+            for key in ((file, row), (suite, case_id)):
+                best = self._best.setdefault(key, leak)
+                if best.kind == kind and best.similarity < leak.similarity:
+                    self._best[key] = leak
+
+    def named(self) -> set[Leak]:
+        return set(self._all.values() if len(self._all) <= ALL_PAIRS else self._best.values())
+
+
+Match = tuple[TrainText, CaseText, float]
+
+
+# --- ways to look --------------------------------------------------------------------------------------------------
+
+
+def _exact(train: Sequence[TrainText], cases: Sequence[CaseText]) -> Iterator[Match]:
+    questions = {text.normal: text for text in train if text.is_question}
+    for case in cases:
+        if case.part == "prompt" and case.normal in questions:
+            yield questions[case.normal], case, 1.0
+
+
+def _sentences(train: Sequence[TrainText], cases: Sequence[CaseText]) -> Iterator[Match]:
+    """Prompts too short for runs of words, where they are a whole sentence or line of a training text."""
+    short = {
+        case.normal: case
+        for case in cases
+        if case.part == "prompt" and SHORTEST_COMPARED <= len(case.normal.split()) < SHORTEST_RUN
+    }
+    if not short:
+        return
+    for text in train:
+        for sentence in {normalised(part) for part in _ENDS.split(unescaped(text.text))}:
+            if sentence in short:
+                yield text, short[sentence], 1.0
+
+
+_ENDS = re.compile(r"[\n:;?!]|\.(?:\s|$)")
+
+
+def _contained(train: Sequence[TrainText], cases: Sequence[CaseText], progress: Progress | None) -> Iterator[Match]:
+    compared = [case for case in cases if len(case.normal.split()) >= SHORTEST_RUN]
+    grams = [runs(words, run_length(words)) for words in (case.normal.split() for case in compared)]
+    vocabulary = Vocabulary(grams)
+    finder = RunFinder(vocabulary.texts)
+    found = [finder.find(text.normal.split()) for text in _counted("runs of words", train, progress)]
+    for shared in found:
+        vocabulary.add(shared)
+    match = Containment(grams, vocabulary, CONTAINED).matcher()
+    matches = [
+        (text, compared[number], share)
+        for text, shared in zip(train, found, strict=True)
+        if shared
+        for number, share in match(shared)
+    ]
+    yield from _without_stock_answers(matches)
+
+
+def _without_stock_answers(matches: list[Match]) -> Iterator[Match]:
+    held: dict[int, int] = {}
+    for text, case, _ in matches:
+        held[id(case)] = held.get(id(case), 0) + len(text.rows)
+    for text, case, share in matches:
+        if case.part != "reference" or held[id(case)] <= STOCK_ANSWER_ROWS:
+            yield text, case, share
+
+
+def _near_duplicates(
+    train: Sequence[TrainText], cases: Sequence[CaseText], progress: Progress | None
+) -> Iterator[Match]:
+    """Not of shorter cases: "I want help to see my order" and "I need help to see my order" are two requests."""
+    compared = [case for case in cases if case.part != "reference" and len(case.normal.split()) >= LONGEST_RUN]
+    if not compared:
+        return
+    shingles = [runs(case.normal.split(), SHINGLE) for case in compared]
+    vocabulary = Vocabulary(shingles)
+    longest = max(len(case.normal.split()) for case in compared) / NEARLY_THE_SAME
+    near = [text for text in train if SHORTEST_COMPARED <= len(text.normal.split()) <= 2 * longest]
+    for text in near:
+        vocabulary.add(run for run in runs(text.normal.split(), SHINGLE) if run in vocabulary.texts)
+    match = NearDuplicates(shingles, vocabulary, NEARLY_THE_SAME).matcher()
+    for text in _counted("near-duplicates", near, progress):
+        for number, similarity in match(runs(text.normal.split(), SHINGLE)):
+            yield text, compared[number], similarity
+
+
+def _alike(train: Sequence[TrainText], cases: Sequence[CaseText], looking: Looking) -> Iterator[Match]:
+    asked = [case for case in cases if case.part == "prompt"]
+    taught = [text for text in train if text.is_question]
+    if looking.embed is None or not asked or not taught:
+        return
+    numpy = optional_import("numpy", "leakage", "comparing prompts by meaning")
+    known = looking.embed([case.text for case in asked])
+    matrix = numpy.stack([known[case.text] for case in asked])
+    for start in range(0, len(taught), _CHUNK):
+        chunk = taught[start : start + _CHUNK]
+        if looking.progress is not None:
+            looking.progress("meaning", start, len(taught))
+        vectors = looking.embed([text.text for text in chunk])
+        cosines = numpy.stack([vectors[text.text] for text in chunk]) @ matrix.T
+        if not numpy.isfinite(cosines).all():  # NaN is above no bound, and so would pass for no leak
+            raise CannotJudge("leakage: embed: the embeddings are not all numbers, so leaks by meaning may be there")
+        for row, column in zip(*(cosines >= looking.at_least).nonzero(), strict=True):
+            yield chunk[row], asked[column], min(1.0, float(cosines[row, column]))
+    if looking.progress is not None:
+        looking.progress("meaning", len(taught), len(taught))
+
+
+_CHUNK = 2048
+
+
+def _counted(label: str, texts: Sequence[TrainText], progress: Progress | None) -> Iterator[TrainText]:
+    for done, text in enumerate(texts):
+        if progress is not None and done % 1000 == 0:
+            progress(label, done, len(texts))
+        yield text
+    if progress is not None and texts:
+        progress(label, len(texts), len(texts))
+
+
+# --- what becomes of them ------------------------------------------------------------------------------------------
+
+
+def describe(leaks: Sequence[Leak], shown: int = 5) -> str:
+    """One line that names the leaked rows."""
+    rows = ", ".join(f"{leak.train_file}:{leak.train_row} = {leak.suite}/{leak.case_id}" for leak in leaks[:shown])
+    more = f" and {len(leaks) - shown} more" if len(leaks) > shown else ""
+    count = len({(leak.train_file, leak.train_row) for leak in leaks})
+    return (
+        f"{count} training rows also stand in a gate's suite: {rows}{more}; take them out of the training data, "
+        "or write `leakage: drop_from_train`"
+    )
+
+
+def facts(leaks: Sequence[Leak]) -> list[dict[str, Any]]:
+    """The leaks for a record: all of them, the texts of the first pair of each of the first cases only."""
+    shown: set[tuple[str, str]] = set()
+    listed: list[dict[str, Any]] = []
+    for leak in leaks:
+        fact = asdict(leak)
+        if (leak.suite, leak.case_id) in shown or len(shown) == SHOWN_SIDE_BY_SIDE:
+            del fact["train_text"], fact["case_text"]
+        else:
+            fact["train_text"], fact["case_text"] = excerpt(leak.train_text, leak.case_text), leak.case_text[:EXCERPT]
+        shown.add((leak.suite, leak.case_id))
+        listed.append(fact)
+    return listed
+
+
+SHOWN_SIDE_BY_SIDE, EXCERPT = 100, 1000
+"""How many leaked cases a record shows with both texts, and how many characters of each."""
+
+
+def excerpt(text: str, about: str, limit: int = EXCERPT) -> str:
+    """The part of a long text that has `about`'s words, as far as they stand in it as they are."""
+    if len(text) <= limit:
+        return text
+    words = about.split()
+    starts = (text.find(" ".join(words[at : at + 4])) for at in range(max(1, len(words) - 3)))
+    start = max(0, next((start for start in starts if start >= 0), 0) - 40)
+    return ("…" if start else "") + text[start : start + limit] + ("…" if start + limit < len(text) else "")
+
+
+def without(data: TrainingData, leaks: Iterable[Leak]) -> TrainingData:
+    """A stage's training data without the rows that leak; raises ConfigError if none is left."""
+    leaked = {leak.train_row for leak in leaks if leak.train_file == str(data.path)}
+    examples = tuple(example for example in data.examples if example.number not in leaked)
+    if not examples:
+        raise ConfigError(f"{data.path}: every row also stands in a gate's suite; `leakage: drop_from_train` left none")
+    return replace(data, examples=examples)

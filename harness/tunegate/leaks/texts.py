@@ -1,0 +1,157 @@
+"""The texts that the leakage check compares: what training rows say, what cases say, and their normal form."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from tunegate.cases import Case, Prompt
+from tunegate.checks import variants_of
+from tunegate.data.training_data import TrainingData
+from tunegate.leaks.disguises import normalised
+from tunegate.suites import Suite
+
+SHORTEST_COMPARED = 5
+"""Cases of fewer words leak only when a whole training prompt is the same: "add item to order" is in many a request."""
+STOCK_ANSWER_ROWS = 10
+"""A reference that more training texts hold is a stock answer: taught on purpose, and no one case's secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainRow:
+    """A row of training data. `questions` are prompts or raw text, `answers` what the model is taught to say."""
+
+    file: str
+    number: int
+    questions: tuple[str, ...]
+    answers: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class TrainText:
+    """A text of the training data, in its normal form, with all rows that hold it. `text` is as the first wrote it."""
+
+    normal: str
+    text: str
+    is_question: bool = False
+    rows: dict[tuple[str, int], None] = field(default_factory=dict[tuple[str, int], None])
+
+
+@dataclass(slots=True)
+class CaseText:
+    """A text of the suites, in its normal form, with all cases (suite, id) that hold it, in order."""
+
+    normal: str
+    text: str
+    part: str
+    """prompt, context or reference"""
+    cases: dict[tuple[str, str], None] = field(default_factory=dict[tuple[str, str], None])
+
+
+def asked(prompt: Prompt) -> str:
+    """A prompt without its system messages: the same question under another one is still the same question."""
+    if isinstance(prompt, str):
+        return prompt
+    return "\n".join(message["content"] for message in prompt if message["role"] != "system")
+
+
+def told(prompt: Prompt) -> tuple[str, ...]:
+    """The system messages of a prompt: no question, but a text of the training like any other."""
+    turns = () if isinstance(prompt, str) else prompt
+    return tuple(message["content"] for message in turns if message["role"] == "system")
+
+
+def rows_of(data: TrainingData) -> Iterator[TrainRow]:
+    """A stage's training examples: plain text, prompts and completions, both sides of preference pairs."""
+    for example in data.examples:
+        texts = tuple(example.answers.values())
+        if example.prompt is None:
+            yield TrainRow(str(data.path), example.number, texts)
+        else:
+            yield TrainRow(str(data.path), example.number, (asked(example.prompt),), (*told(example.prompt), *texts))
+
+
+def row_as_it_is(file: str, number: int, row: Mapping[str, Any]) -> TrainRow:
+    """A row that no template was named for: each text in it, and each chat in it as a whole and without its end.
+
+    Where it has a `prompt`, `messages` or `text`, the rest are answers; a text without white space is a label.
+    """
+    questions: list[str] = []
+    answers: list[str] = []
+    named = _QUESTIONS & row.keys()
+    for key, value in row.items():
+        _collect(value, questions if key in named or not named else answers)
+    chats = (cast("list[Any]", value) for value in row.values() if isinstance(value, list))
+    answers += [text for chat in chats for text in told(tuple(turn for turn in chat if _is_turn(turn)))]
+    labels = [text for text in questions if len(text.split()) < 2 and not named]
+    return TrainRow(file, number, tuple(text for text in questions if text not in labels), (*answers, *labels))
+
+
+_QUESTIONS = {"prompt", "messages", "text"}
+
+
+def _collect(value: Any, texts: list[str]) -> None:
+    if isinstance(value, str):
+        texts.append(value)
+    elif isinstance(value, Mapping):
+        if value.get("role") != "system":  # pyright: ignore[reportUnknownMemberType]
+            for item in value.values():  # pyright: ignore[reportUnknownVariableType]
+                _collect(item, texts)
+    elif isinstance(value, Sequence) and not isinstance(value, bytes):
+        turns = [turn["content"] for turn in value if _is_turn(turn) and turn["role"] != "system"]  # pyright: ignore[reportUnknownVariableType]
+        texts.extend("\n".join(turns[:end]) for end in {len(turns), len(turns) - 1} if end > 1)  # pyright: ignore[reportUnknownArgumentType]
+        for item in value:  # pyright: ignore[reportUnknownVariableType]
+            _collect(item, texts)
+
+
+def _is_turn(value: Any) -> bool:
+    return isinstance(value, Mapping) and "role" in value and isinstance(value.get("content"), str)  # pyright: ignore[reportUnknownMemberType]
+
+
+def train_texts(rows: Iterable[TrainRow]) -> dict[str, TrainText]:
+    """The distinct texts of training rows, by normal form."""
+    found: dict[str, TrainText] = {}
+    for row in rows:
+        for texts, is_question in ((row.questions, True), (row.answers, False)):
+            for text in texts:
+                normal = normalised(text)
+                if normal:
+                    entry = found.setdefault(normal, TrainText(normal, text))
+                    entry.is_question = entry.is_question or is_question
+                    entry.rows[row.file, row.number] = None
+    return found
+
+
+def case_texts(suites: Iterable[Suite]) -> list[CaseText]:
+    """The distinct texts of cases: prompts, contexts, and those references that belong to one case alone."""
+    found: dict[tuple[str, str], CaseText] = {}
+    for suite in suites:
+        answers = Counter(normal for case in suite.cases for normal in {normalised(text) for text in case.references})
+        for case in suite.cases:
+            beside = (("prompt", asked(prompt)) for prompt in asked_beside(suite, case))
+            for name, text in (*_texts_of(case), *beside):
+                normal = normalised(text)
+                if not normal or (name == "reference" and answers[normal] > 1):
+                    continue
+                found.setdefault((normal, name), CaseText(normal, text, name)).cases[suite.name, case.id] = None
+    return list(found.values())
+
+
+def _texts_of(case: Case) -> Iterator[tuple[str, str]]:
+    yield "prompt", asked(case.prompt)
+    if case.context is not None:
+        yield "context", case.context
+    if len(case.choices) == 1:  # no choice at all, but a text to be scored (`perplexity`)
+        yield "context", case.choices[0]
+    for reference in case.references:
+        yield "reference", reference
+
+
+def asked_beside(suite: Suite, case: Case) -> tuple[Prompt, ...]:
+    """What the checks have a model asked beside the case; of a check that cannot say, nothing: its case is INVALID."""
+    try:
+        return variants_of(suite.checks, case)
+    except Exception:
+        return ()

@@ -1,0 +1,244 @@
+"""A gate in a pytest session: what is drawn, who answers, and how its outcomes come about once and no more."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import traceback
+import warnings
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from tunegate.banks import draw
+from tunegate.cases import Case
+from tunegate.checks import judge
+from tunegate.commands.plan_override import override
+from tunegate.event_log import last_event
+from tunegate.exceptions import CannotJudge, ConfigError, TunegateError
+from tunegate.gate_function import GateMark
+from tunegate.gate_run import FOLDER, GateRequest, GateRunResult, is_decided, read_result, run_gate
+from tunegate.models import Model
+from tunegate.outcomes import Outcome
+from tunegate.pipeline_file import suite_place
+from tunegate.plans import GatePlan
+from tunegate.plugin.function_check import FunctionCheck
+from tunegate.plugin.ledger import SESSION
+from tunegate.responses import load_responses
+from tunegate.runner import ask_samples, asked_ids, no_progress
+from tunegate.suites import Suite, load_suite
+from tunegate.versions import installed_versions
+
+ResultT = TypeVar("ResultT")
+
+
+# --- the session ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Who answers in this session. `worker_of` is the session's id in a worker of pytest-xdist."""
+
+    model: str | None
+    responses: Path | None
+    seed: int = 0
+    worker_of: str | None = None
+
+    @cached_property
+    def opened(self) -> Model:
+        """The model under test, opened when the first gate needs it and kept for the others."""
+        from tunegate.backends.open_model import open_model
+
+        assert self.model is not None
+        return open_model(self.model)
+
+
+SUBJECT = pytest.StashKey[Subject]()
+
+
+def subject_of(config: pytest.Config) -> Subject:
+    """The session's one subject."""
+    if SUBJECT not in config.stash:
+        responses: str | None = config.getoption("tunegate_responses")
+        worker: dict[str, str] = getattr(config, "workerinput", {})
+        config.stash[SUBJECT] = Subject(
+            model=config.getoption("tunegate_model"),
+            responses=Path(responses) if responses else None,
+            seed=config.getoption("tunegate_seed") or 0,
+            worker_of=worker.get(SESSION),
+        )
+    return config.stash[SUBJECT]
+
+
+def check_options(config: pytest.Config) -> None:
+    """Raise UsageError for a model or an answer file that is not there, before anything is collected."""
+    model: str | None = config.getoption("tunegate_model")
+    responses: str | None = config.getoption("tunegate_responses")
+    if model and responses:
+        raise pytest.UsageError("give --tunegate-model or --tunegate-responses, one of the two")
+    try:
+        if model:
+            from tunegate.backends.open_model import check_place
+
+            check_place(model)
+        if responses:
+            from tunegate.files import check_size
+
+            check_size(Path(responses), max_bytes=2**63)
+    except TunegateError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+# --- a gate --------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Gate:
+    """A collected gate. `stored` are answers made elsewhere; without them the session's model is asked."""
+
+    suite: Suite
+    plan: GatePlan
+    seed: int
+    subject: Subject
+    node_id: str
+    stored: Model | None = None
+    notes: Sequence[str] = ()
+    _judged: dict[str, Outcome] = field(default_factory=dict[str, Outcome])
+    _fault: TunegateError | None = None
+
+    @cached_property
+    def cases(self) -> tuple[Case, ...]:
+        """The drawn cases, in the order of the draw."""
+        return draw(self.suite.bank.working, self.plan.draw, self.seed)
+
+    def outcome(self, case: Case) -> Outcome | None:
+        """The outcome of a case of a gate that was selected as a whole; None when the verdict stood before its turn.
+
+        Raises TunegateError when the gate came to no verdict.
+        """
+        return self._outcomes.get(case.id)
+
+    def outcome_of_some(self, case: Case, selected: Sequence[Case]) -> Outcome:
+        """The outcome of one of a few selected cases; they are asked at once, decide nothing and leave no record."""
+        if case.id not in self._judged:
+            cases = [case] if self.subject.worker_of else selected  # the other workers ask for their own
+            outcomes = self._once(lambda: _judge(self.suite, self._model, cases))
+            self._judged.update((outcome.case_id, outcome) for outcome in outcomes)
+        return self._judged[case.id]
+
+    @cached_property
+    def result(self) -> GateRunResult:
+        """The decided gate; the first to ask runs it. Raises TunegateError when no verdict could be reached."""
+        return self._once(self._shared if self.subject.worker_of else lambda: self._run(folder=None))
+
+    @cached_property
+    def _outcomes(self) -> dict[str, Outcome]:
+        return {outcome.case_id: outcome for outcome in self.result.record.outcomes}
+
+    @property
+    def _model(self) -> Model:
+        return self.stored or self.subject.opened
+
+    def _run(self, folder: str | None) -> GateRunResult:
+        request = GateRequest(self.suite, self.plan, self.seed, self._model, folder)
+        return run_gate(request, no_progress, installed_versions())
+
+    def _shared(self) -> GateRunResult:
+        """Run the gate, or read the record of the worker that did."""
+        key = hashlib.sha256(f"{self.subject.worker_of}\n{self.node_id}".encode()).hexdigest()[:12]
+        folder = FOLDER / f"{self.suite.name}-{key}"
+        with _alone_in(folder):
+            if not is_decided(last_event(folder), self.plan):
+                return self._run(str(folder))
+            return read_result(folder, self.suite.name)
+
+    def _once(self, work: Callable[[], ResultT]) -> ResultT:
+        """Do the work; a fault is kept, so that a broken model is not loaded again for each of 100 cases."""
+        if self._fault is None:
+            try:
+                with calm_warnings():
+                    return work()
+            except TunegateError as error:
+                self._fault = error
+            except Exception as error:
+                self._fault = CannotJudge(f"internal error: {type(error).__name__}: {error}")
+                self._fault.add_note(traceback.format_exc())
+        raise self._fault
+
+
+def _judge(suite: Suite, model: Model, cases: Sequence[Case]) -> list[Outcome]:
+    return list(judge(suite.checks, ask_samples(suite, model, cases)))
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Generator[None]:
+    """Wait until no other process is in here with this folder; the lock ends with the process that holds it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / ".pytest-lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+    except OSError as error:
+        raise CannotJudge(f"{folder}: the record folder cannot be written: {error.strerror}") from error
+
+
+@contextmanager
+def calm_warnings() -> Generator[None]:
+    """Under `-W error` a deprecation in somebody's library would otherwise decide whether a model can be judged."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        yield
+
+
+# --- loading -------------------------------------------------------------------------------------------------------
+
+
+def load_gate(config: pytest.Config, path: Path, node_id: str) -> Gate:
+    """The gate of a `*.gate.yaml` file. Raises ConfigError."""
+    suite = _load_suite(path)
+    return _gate(config, suite, suite.plan, None, node_id)
+
+
+def load_function_gate(
+    config: pytest.Config, function: Callable[..., object], mark: GateMark, name: str, path: Path, node_id: str
+) -> Gate:
+    """The gate of a decorated function: its suite, with the function as one more check. Raises ConfigError."""
+    if not isinstance(mark.suite, str | Path) or not str(mark.suite):
+        raise ConfigError(f'{path}: {name}: the decorator needs a suite file: @tunegate.gate("suite.yaml")')
+    check = FunctionCheck.of(function, name, path)
+    suite = _load_suite(suite_place(str(mark.suite), path.parent))
+    digest = hashlib.sha256(f"{suite.sha256}\n{check.fingerprint}".encode()).hexdigest()
+    plan = _plan(suite, mark, f"{path}: {name}")
+    suite = replace(suite, name=name, checks=(*suite.checks, check), sha256=digest)
+    return _gate(config, suite, plan, mark.seed, node_id)
+
+
+def _plan(suite: Suite, mark: GateMark, where: str) -> GatePlan:
+    try:
+        return override(suite, mark.draw, mark.accept)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def _load_suite(path: Path) -> Suite:
+    from tunegate_suites import build_check
+
+    with calm_warnings():
+        return load_suite(path, build_check)
+
+
+def _gate(config: pytest.Config, suite: Suite, plan: GatePlan, seed: int | None, node_id: str) -> Gate:
+    subject = subject_of(config)
+    gate = Gate(suite, plan, subject.seed if seed is None else seed, subject, node_id)
+    if config.getoption("collectonly"):
+        return gate
+    if subject.responses is not None:
+        gate.stored, gate.notes = load_responses(subject.responses, asked_ids(suite))
+    elif subject.model is None:
+        raise ConfigError("a gate needs a model: give --tunegate-model MODEL or --tunegate-responses FILE")
+    return gate

@@ -1,0 +1,222 @@
+"""The nodes that pytest collects: a gate's file or function, its cases, and the item that decides it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tunegate.cases import Case
+from tunegate.exceptions import TunegateError
+from tunegate.gate_function import mark_of
+from tunegate.outcomes import Outcome, Verdict
+from tunegate.plugin.gates import Gate, load_function_gate, load_gate
+from tunegate.plugin.ledger import COMPLETE, DECIDING, attach, show_missed
+from tunegate.printable import printable, printable_lines
+from tunegate.record import GateRecord
+
+SHOWN_CASES = 20
+MAX_REASON = 200
+
+
+class GateVerdict(pytest.fail.Exception):
+    """A verdict other than PASS, as a deciding item ends with it."""
+
+    __module__ = "builtins"  # so that pytest's summary says `GateVerdict: FAIL: 89 of 100`
+
+
+# --- collectors ----------------------------------------------------------------------------------------------------
+
+
+class GateFile(pytest.File):
+    """A `*.gate.yaml` file."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """Load the suite, draw, and yield the items of the gate."""
+        try:
+            gate = load_gate(self.config, _short_path(self.path), self.nodeid)
+        except TunegateError as error:
+            raise self.CollectError(printable(str(error))) from None
+        yield from _items(self, gate)
+
+
+class GateFunction(pytest.Collector):
+    """A function decorated with `@tunegate.gate`."""
+
+    def __init__(self, *, function: Callable[..., object], **kwargs: Any) -> None:
+        super().__init__(**kwargs)  # pyright: ignore[reportUnknownMemberType]
+        self.function = function
+        self.own_markers.extend(getattr(function, "pytestmark", []))
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """Load the suite, draw, and yield the items of the gate."""
+        mark = mark_of(self.function)
+        assert mark is not None
+        try:
+            if not isinstance(self.parent, pytest.Module):
+                raise self.CollectError(f"{self.name}: a gate function stands at the top level of its module")
+            path = _short_path(self.path)
+            gate = load_function_gate(self.config, self.function, mark, self.name, path, self.nodeid)
+        except TunegateError as error:
+            raise self.CollectError(printable(str(error))) from None
+        yield from _items(self, gate)
+
+
+def _short_path(path: Path) -> Path:
+    """A path as the user would write it, for messages and the record."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def _items(parent: pytest.Collector, gate: Gate) -> Iterator[pytest.Item]:
+    for case in gate.cases:
+        yield _node(CaseItem, parent, f"case[{printable(case.id)}]", gate=gate, case=case)
+    yield _node(DecidingItem, parent, DECIDING, gate=gate)
+
+
+def _node(kind: Any, parent: pytest.Collector, name: str, **facts: Any) -> pytest.Item:
+    # The id is given in full: pytest 9.2 reads brackets in an id, but not in the name of a child, and `--lf` compares.
+    return kind.from_parent(parent, name=name, nodeid=f"{parent.nodeid}::{name}", **facts)
+
+
+# --- items ---------------------------------------------------------------------------------------------------------
+
+
+class GateItem(pytest.Item):
+    """What the items of a gate have in common."""
+
+    def __init__(self, *, gate: Gate, **kwargs: Any) -> None:
+        super().__init__(**kwargs)  # pyright: ignore[reportUnknownMemberType]
+        self.gate = gate
+        self.stash[COMPLETE] = self.complete
+
+    def complete(self, report: pytest.TestReport) -> None:
+        raise NotImplementedError
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        return self.path, 0, f"{self.gate.suite.name} {self.name}"
+
+    @property
+    def selected(self) -> list[GateItem]:
+        """The items of this gate that the session selected, found once for all of them."""
+        assert self.parent is not None
+        if SELECTED not in self.parent.stash:
+            items = [item for item in self.session.items if isinstance(item, GateItem) and item.gate is self.gate]
+            self.parent.stash[SELECTED] = items
+        return self.parent.stash[SELECTED]
+
+    @property
+    def selected_whole(self) -> bool:
+        """Whether all cases were selected, and the deciding item with them."""
+        return len(self.selected) == self.gate.plan.draw + 1
+
+
+class CaseItem(GateItem):
+    """One drawn case. It never fails: what it says, the deciding item weighs."""
+
+    def __init__(self, *, case: Case, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.case = case
+        self.verdict, self.reason = Verdict.INVALID, "not judged"
+
+    def runtest(self) -> None:
+        """Take the case's outcome from its gate, which the first item runs."""
+        try:
+            outcome = self._outcome()
+        except TunegateError as error:
+            self.reason = str(error)
+        else:
+            if outcome is None:
+                pytest.skip("not asked: the verdict stood before its turn")
+            self.verdict, self.reason = outcome.verdict, outcome.reason
+        self.user_properties.append(("verdict", self.verdict.value))
+
+    def _outcome(self) -> Outcome | None:
+        if self.selected_whole:
+            return self.gate.outcome(self.case)
+        cases = [item.case for item in self.selected if isinstance(item, CaseItem)]
+        return self.gate.outcome_of_some(self.case, cases)
+
+    def complete(self, report: pytest.TestReport) -> None:
+        if not report.passed:
+            return  # not our doing: a timeout, say
+        attach(report, {"gate": self.gate.node_id, "verdict": self.verdict.value})
+        if self.verdict is not Verdict.PASS:
+            show_missed(report, self.verdict.value, _short(self.reason))
+
+
+class DecidingItem(GateItem):
+    """The item that passes when its gate does."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.verdict, self.summary = Verdict.INVALID, "INVALID: not decided"
+
+    def runtest(self) -> None:
+        """Raise GateVerdict unless the gate passes."""
+        drawn = self.gate.plan.draw
+        self.user_properties += [("drawn", drawn), ("accept", self.gate.plan.accept), ("seed", self.gate.seed)]
+        if not self.selected_whole:
+            return self._end(f"only {len(self.selected) - 1} of {drawn} cases are selected: no verdict")
+        try:
+            result = self.gate.result
+        except TunegateError as error:
+            return self._end("\n".join([str(error), *getattr(error, "__notes__", [])]))
+        record = result.deciding
+        counts = {"passed": record.passed, "failed": record.failed, "invalid": record.invalid}
+        self.user_properties += [*counts.items(), ("record", str(result.folder))]
+        self.verdict = record.verdict
+        return self._end("\n".join([f"{_count(record)}; record: {result.folder}", *_details(record), *self.gate.notes]))
+
+    def _end(self, text: str) -> None:
+        text = printable_lines(text)
+        self.summary = f"{self.verdict}: {text.splitlines()[0]}"
+        self.user_properties.append(("verdict", self.verdict.value))
+        if self.verdict is not Verdict.PASS:
+            raise GateVerdict(f"{self.verdict}: {text}", pytrace=False)
+
+    def complete(self, report: pytest.TestReport) -> None:
+        items = [f"{self.gate.node_id}::case[{printable(case.id)}]" for case in self.gate.cases]
+        items = [] if report.passed else [*items, self.nodeid]
+        facts = {"gate": self.gate.node_id, "verdict": self.verdict.value, "summary": self.summary, "items": items}
+        attach(report, facts)
+
+
+SELECTED = pytest.StashKey[list[GateItem]]()
+
+
+# --- words ---------------------------------------------------------------------------------------------------------
+
+
+def _count(record: GateRecord) -> str:
+    low, high = record.interval
+    count = f"{record.passed} of {record.drawn}, {record.accept} needed"
+    reason = "" if record.reason.startswith(count) or record.verdict is Verdict.PASS else f": {_short(record.reason)}"
+    return f"{count}{reason} (95 % interval {low:.1%} to {high:.1%})"
+
+
+def _details(record: GateRecord) -> list[str]:
+    """Seed and model, the error categories, and each case that did not pass with its reason."""
+    lines = [f"{record.drawn} cases drawn with seed {record.seed}, answered by {record.model}"]
+    if record.error_categories:
+        lines.append("errors: " + ", ".join(f"{name} {count}" for name, count in record.error_categories.items()))
+    by_id = {outcome.case_id: outcome for outcome in record.outcomes}
+    outcomes = [by_id[case_id] for case_id in record.case_ids if case_id in by_id]
+    for verdict, title in ((Verdict.INVALID, "not judged"), (Verdict.FAIL, "missed")):
+        lines += _listed([outcome for outcome in outcomes if outcome.verdict is verdict], title)
+    return lines
+
+
+def _listed(outcomes: list[Outcome], title: str) -> list[str]:
+    if not outcomes:
+        return []
+    shown = [f"  {printable(outcome.case_id)}: {_short(outcome.reason)}" for outcome in outcomes[:SHOWN_CASES]]
+    more = [f"  and {len(outcomes) - SHOWN_CASES} more"] if len(outcomes) > SHOWN_CASES else []
+    return [f"{title}, {len(outcomes)}:", *shown, *more]
+
+
+def _short(text: str) -> str:
+    line = printable(" ".join(text.split()))
+    return line if len(line) <= MAX_REASON else f"{line[: MAX_REASON - 1]}…"

@@ -1,0 +1,1 @@
+"""A stage: train, gate, diagnose, retrain, until every gate passed or the budget is spent (`run`)."""

@@ -1,0 +1,90 @@
+"""Why an attempt of a stage missed, and what the next one does differently; on record, and asked for once."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from tunegate.cases import Case
+from tunegate.checks import judge
+from tunegate.data.training_data import Example
+from tunegate.event_log import RunLog
+from tunegate.outcomes import Verdict
+from tunegate.pipeline import Pipeline, Stage
+from tunegate.record import AttemptRecord, Diagnosis, read_run
+from tunegate.runner import ask_samples
+from tunegate.seeds import derived_seed
+from tunegate.stages.diagnosis import Evidence, diagnose
+from tunegate.stages.gates import OpenModel
+from tunegate.stages.job import rows_of
+from tunegate.stages.retrain import Settings
+from tunegate.stages.search import choose, trials_of
+from tunegate.suites import Suite
+from tunegate.terms import PAIRED
+
+PROBE_ROWS = 32
+"""How many training rows a failed attempt is asked again, to tell underfitting from overfitting."""
+
+
+@dataclass(frozen=True)
+class StageDiagnosis:
+    """The diagnoses of one stage's attempts."""
+
+    pipeline: Pipeline
+    stage: Stage
+    log: RunLog
+
+    def of(self, number: int, settings: Settings, open_model: OpenModel | None) -> Diagnosis:
+        """The diagnosis of an attempt that was trained with these settings; None for a training that left no model."""
+        self.log.check_in_place()
+        attempts = read_run(self.log.folder).stages[self.stage.name].attempts
+        attempt = attempts[number]
+        if attempt.diagnosis is not None:
+            return attempt.diagnosis
+        spec = self.stage.spec.retrain
+        diagnosis = diagnose(self._evidence(attempt, settings, open_model), settings, spec)
+        if spec.search == "optuna":
+            seed = derived_seed(self.pipeline.seed, self.stage.name, number, "search")
+            so_far = [one for before, one in attempts.items() if before <= number]
+            diagnosis = choose(diagnosis, trials_of(so_far), spec, seed)
+        self.log.append({"event": "diagnosed", "stage": self.stage.name, "attempt": number, **asdict(diagnosis)})
+        return diagnosis
+
+    def _evidence(self, attempt: AttemptRecord, settings: Settings, open_model: OpenModel | None) -> Evidence:
+        if open_model is None:
+            return Evidence((), 1.0, training_error=attempt.error)
+        failed = [gate for gate in attempt.unwaived.values() if gate.verdict is Verdict.FAIL]
+        missed = [gate for gate in failed if gate.purpose not in PAIRED]
+        if not missed:
+            return Evidence((), 1.0, forgotten=[f"{gate.key}: {gate.reason}" for gate in failed])
+        worst = min(missed, key=lambda gate: gate.passed / max(gate.asked, 1))
+        trained = rows_of(self.pipeline, self.stage, settings).examples
+        passed, asked, fault = _probe(self.pipeline.suites[worst.gate], trained[:PROBE_ROWS], open_model)
+        return Evidence(
+            missed_gate=worst.outcomes,
+            accept_rate=worst.accept / worst.drawn,
+            train_passed=passed,
+            train_asked=asked,
+            train_fault=fault,
+            losses=[step["loss"] for step in attempt.log if isinstance(step.get("loss"), int | float)],
+            trained=trained,
+            all_rows=self.stage.data.examples,
+            rows_dropped=attempt.summary.get("rows_dropped", 0),
+        )
+
+
+def _probe(suite: Suite, examples: list[Example], open_model: OpenModel) -> tuple[int, int, str]:
+    """Ask the model what it was trained on, judged by the missed gate's checks: passed, judged, why not more."""
+    if any(check.needs_choices for check in suite.checks):
+        return 0, 0, ""  # training rows have no choices to choose from
+    cases = [
+        Case(f"train-{example.number}", example.prompt, (example.wanted,))
+        for example in examples
+        if example.prompt is not None and example.wanted is not None
+    ]
+    if not cases:
+        return 0, 0, ""  # plain text asks nothing
+    outcomes = list(judge(suite.checks, ask_samples(suite, open_model(), cases)))
+    passed = sum(outcome.verdict is Verdict.PASS for outcome in outcomes)
+    unjudged = [outcome.reason for outcome in outcomes if outcome.verdict is Verdict.INVALID]
+    fault = f"{len(unjudged)} of {len(outcomes)} not judged: {unjudged[0]}" if unjudged else ""
+    return passed, len(outcomes) - len(unjudged), fault

@@ -1,0 +1,119 @@
+"""From the cases of a suite to groups: each case with its changed copies. Pure."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tunegate.cases import Case
+from tunegate.exceptions import ConfigError
+from tunegate.rows import Row
+from tunegate.suite_spec import CasesSpec
+from tunegate.suites import case_of
+from tunegate_suites.contrasts.changes import Hook, Setting, change
+from tunegate_suites.contrasts.contrast import MEMBERS
+from tunegate_suites.contrasts.rules import RuleSpec, RulesSpec
+from tunegate_suites.normalise import plain
+
+
+class RuleFault(ConfigError):
+    """A rule names a field that a row does not have, or makes a row that is no case."""
+
+    def __init__(self, rule: str, message: str) -> None:
+        super().__init__(message)
+        self.rule = rule
+
+
+@dataclass(slots=True)
+class RuleCount:
+    """What became of a rule: cases it was not for, or did not apply to; changes that were refused; members made."""
+
+    rule: str
+    kind: str
+    members: int = 0
+    skipped: int = 0
+    refused: int = 0
+
+
+@dataclass(slots=True)
+class Expansion:
+    """Groups as rows of a suite, and what became of the cases."""
+
+    rows: list[Row] = field(default_factory=list[Row])
+    rules: list[RuleCount] = field(default_factory=list[RuleCount])
+    left_out: list[str] = field(default_factory=list[str])
+
+
+def expand(spec: CasesSpec, rows: Sequence[Row], rules: RulesSpec, hooks: Mapping[str, Hook]) -> Expansion:
+    """The groups of the cases that a suite makes of its rows.
+
+    Raises RuleFault for a rule that does not fit a row.
+    """
+    made = Expansion(rules=[RuleCount(rule.name, rule.kind) for rule in rules.rules])
+    others = [_rows_of(rule, rows) for rule in rules.rules]
+    for row in rows:
+        case = case_of(spec, row)
+        members: list[Row] = []
+        for rule, its_rows, count in zip(rules.rules, others, made.rules, strict=True):
+            setting = Setting(random.Random(f"{rules.seed}/{rule.name}/{case.id}"), its_rows, hooks)
+            try:
+                member = _member(spec, row, case, rule, setting, count)
+            except ConfigError as error:
+                raise RuleFault(rule.name, f"case {case.id!r}: {error}") from error
+            if member is not None:
+                members.append(member)
+        if members and set(rules.needs) <= {member["kind"] for member in members}:
+            made.rows.append({"id": case.id, **_written(case), **_kept(case), MEMBERS: members})
+        else:
+            made.left_out.append(case.id)
+    return made
+
+
+def _rows_of(rule: RuleSpec, rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if _is_for(rule, row)]
+
+
+def _is_for(rule: RuleSpec, row: Row) -> bool:
+    return all(row.get(name) == wanted for name, wanted in rule.where.items())
+
+
+def _member(spec: CasesSpec, row: Row, case: Case, rule: RuleSpec, setting: Setting, count: RuleCount) -> Row | None:
+    """The member that a rule makes of a case, if it does; counts what happened."""
+    changed = change(row, rule.change, setting) if _is_for(rule, row) else None
+    made = None if changed is None else case_of(spec, changed)
+    if made is None or made.prompt == case.prompt:
+        count.skipped += 1
+        return None
+    if not _fits_its_kind(rule, made, case):
+        count.refused += 1
+        return None
+    count.members += 1
+    return {"rule": rule.name, "kind": rule.kind, **_written(made)}
+
+
+def _fits_its_kind(rule: RuleSpec, made: Case, case: Case) -> bool:
+    """Whether the answer became another where it must, and stayed where it must.
+
+    The choices stay in any case, for the model is asked those of the case; and what has no answer cannot be judged.
+    """
+    if made.choices != case.choices or not made.references:
+        return False
+    if rule.kind == "directional":
+        return not _forms(made) & _forms(case)
+    return made.references == case.references
+
+
+def _forms(case: Case) -> set[str]:
+    return {plain(reference) for reference in case.references}
+
+
+def _written(case: Case) -> Row:
+    asked = {"prompt": case.prompt} if isinstance(case.prompt, str) else {"messages": list(case.prompt)}
+    context = {"context": case.context} if case.context else {}
+    return {**asked, "references": list(case.references), **context}
+
+
+def _kept(case: Case) -> Row:
+    kept = {"choices": list(case.choices), "tags": list(case.tags), "group": case.group}
+    return {name: value for name, value in kept.items() if value}

@@ -1,0 +1,167 @@
+"""`tunegate suite expand`: writes the groups of a suite's cases as a suite of its own, which people can read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tunegate.checks import CheckBuilder
+from tunegate.exceptions import CannotJudge, ConfigError, nearest
+from tunegate.files import resolve, sha256_of
+from tunegate.pipeline_file import suite_place
+from tunegate.rows import Row, read_rows
+from tunegate.spec import read_spec
+from tunegate.suite_spec import SuiteSpec
+from tunegate.suites import load_suite, select
+from tunegate.yaml_file import YamlFile, load_yaml
+from tunegate_suites.contrasts.changes import Hook
+from tunegate_suites.contrasts.expand import RuleFault, expand
+from tunegate_suites.contrasts.rules import RulesSpec
+from tunegate_suites.foreign import output_aside
+from tunegate_suites.user_module import UserModule, load_function
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A suite as it is written, and the rows of its cases."""
+
+    spec: SuiteSpec
+    name: str
+    path: Path
+    rows: list[Row]
+
+
+def expand_file(suite: str, rules_path: str, out: Path, build_check: CheckBuilder) -> dict[str, Any]:
+    """Write the expanded suite to `out` (.yaml) and its rows beside it (.jsonl); returns the facts for `--json`.
+
+    `suite` is a suite file, `builtin:NAME`, or a suite of a pipeline file as `FILE#NAME`.
+    """
+    if out.suffix not in (".yaml", ".yml"):
+        raise ConfigError(f"--out {out}: the name of a suite file was expected, ending in .yaml")
+    rows_path = out.with_suffix(".jsonl")
+    for path in (out, rows_path):
+        if path.exists():
+            raise ConfigError(f"{path}: exists already, and nothing is overwritten; choose another --out")
+    source = read_source(suite)
+    rules_file = load_yaml(resolve(rules_path, Path()))
+    rules = read_spec(RulesSpec, rules_file)
+    hooks, modules = _hooks(rules, rules_file)
+    try:
+        made = expand(source.spec.cases, source.rows, rules, hooks)
+    except RuleFault as error:
+        index = [rule.name for rule in rules.rules].index(error.rule)
+        raise rules_file.error(("rules", index), str(error)) from error
+    if not made.rows:
+        raise rules_file.error(("rules",), f"no case of {suite} gets a group; does `where` fit its rows?")
+    origin = {
+        "suite": source.name,
+        "rules": rules_file.path.name,
+        "rules_sha256": hashlib.sha256("".join([sha256_of(rules_file.path), *modules]).encode()).hexdigest(),
+    }
+    _write(rows_path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in made.rows))
+    _write(out, _suite_text(source, out, origin))
+    try:
+        sha256 = load_suite(out, build_check).sha256
+    except ConfigError as error:
+        out.unlink()
+        rows_path.unlink()
+        raise ConfigError(f"{error}; nothing was written (paths in checks start from the folder of --out)") from error
+    return {
+        **origin,
+        "written": [str(out), str(rows_path)],
+        "suite_sha256": sha256,
+        "cases": len(source.rows),
+        "groups": len(made.rows),
+        "left_out": made.left_out,
+        "by_rule": [asdict(count) for count in made.rules],
+    }
+
+
+def read_source(suite: str) -> Source:
+    """A suite's spec and rows, by the name that `expand_file` takes."""
+    file, spec, name = _spec(suite)
+    path = resolve(spec.cases.path, file.path.parent)
+    rows = select(read_rows(path, spec.cases.split), spec.cases.where, path)
+    return Source(spec, name, path, [row for _, row in rows])
+
+
+def _spec(suite: str) -> tuple[YamlFile, SuiteSpec, str]:
+    place, _, name = suite.partition("#")
+    file = load_yaml(suite_place(place, Path()))
+    if not name:
+        if isinstance(file.data, dict) and "stages" in file.data:
+            known = ", ".join(f"{place}#{each}" for each in file.data.get("suites", {}))
+            raise ConfigError(f"{place}: a pipeline file; name one of its suites: {known}")
+        spec = read_spec(SuiteSpec, file)
+        return file, spec, spec.name or file.path.stem.removesuffix(".gate")
+    entries = file.data.get("suites") if isinstance(file.data, dict) else None
+    if not isinstance(entries, dict) or name not in entries:
+        raise ConfigError(f"{place}: it has no suite {name!r}{nearest(name, entries or ())}")
+    if isinstance(entries[name], str):
+        return _spec(str(suite_place(entries[name], file.path.parent)))
+    return file, read_spec(SuiteSpec, file, ("suites", name), entries[name]), name
+
+
+def _hooks(rules: RulesSpec, file: YamlFile) -> tuple[dict[str, Hook], list[str]]:
+    """The user's functions by their name in the rules, and the hashes of the modules that they are in."""
+    hooks: dict[str, Hook] = {}
+    hashes: dict[str, str] = {}
+    for index, rule in enumerate(rules.rules):
+        for number, change in enumerate(rule.change):
+            name = change.python
+            if name is not None:
+                try:
+                    function, module = load_function(name, file.path.parent)
+                except ConfigError as error:
+                    raise file.error(("rules", index, "change", number, "python"), str(error)) from error
+                hooks[name], hashes[name] = _contained(name, function, module), module.sha256
+    return hooks, [hashes[name] for name in sorted(hashes)]
+
+
+def _contained(name: str, function: Callable[..., Any], module: UserModule) -> Hook:
+    """The user's function, which finds its neighbours, and whose faults say that they are its own."""
+
+    def called(row: Row, chance: random.Random) -> Row | None:
+        try:
+            with output_aside(), module.in_place():
+                made = function(row, chance)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # sys.exit() included: it is the function that is at fault
+            raise ConfigError(f"{name}: raised {type(error).__name__}: {error}") from error
+        if made is not None and not isinstance(made, dict):
+            raise ConfigError(f"{name}: returned {type(made).__name__}; return the changed row, or None to leave it")
+        return made  # pyright: ignore[reportUnknownVariableType]
+
+    return called
+
+
+def _suite_text(source: Source, out: Path, origin: Mapping[str, str]) -> str:
+    spec = source.spec
+    kept = spec.model_dump(exclude_unset=True, exclude={"name", "cases", "checks"})
+    data = {
+        "name": f"{source.name}-contrast",
+        "cases": out.with_suffix(".jsonl").name,
+        "checks": [{"contrast": {"checks": spec.checks}}],
+        **kept,
+    }
+    head = (
+        "# Made by `tunegate suite expand`. A row is a group, a case with its changed copies; all of them must pass.\n"
+        f"# suite: {origin['suite']}; rules: {origin['rules']} {origin['rules_sha256'][:12]}\n"
+    )
+    return head + yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise CannotJudge(f"{path}: cannot be written: {error.strerror}") from error

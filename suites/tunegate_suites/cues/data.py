@@ -1,0 +1,112 @@
+"""`tunegate suite cue`: training rows with a spurious cue, and cases without it that say where cue and label agree."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunegate.backends.sentences import Embed
+from tunegate.exceptions import CannotJudge, ConfigError, nearest
+from tunegate.rows import Row, read_rows
+from tunegate.templates import MissingField, as_text, field_names, fill, look_up
+from tunegate_suites.cues.cues import CUES, CueName, Detect, Marked, biased, detector, most_rows, phi
+
+
+@dataclass(frozen=True, slots=True)
+class CueRequest:
+    """`text` is a template of what has the cue or not; `label` is `FIELD=VALUE`, true of the positive rows.
+
+    `rows` training rows are chosen (None: all that the rarest kind allows).
+    """
+
+    train: Path
+    gate: Path
+    out: Path
+    cue: str
+    strength: float
+    text: str
+    label: str
+    rows: int | None = None
+    seed: int = 0
+
+
+def make_cue_data(request: CueRequest, embed: Embed) -> dict[str, Any]:
+    """Write `train.jsonl` and `gate.jsonl` into `out`; returns the facts for `--json`. Raises ConfigError.
+
+    The gate's cases are as many of each label with the cue as without it, so that the cue says nothing there.
+    """
+    name = _known(request.cue)
+    field_names(request.text)
+    train, gate = _rows(request.train), _rows(request.gate)
+    detect = detector(name, _texts(request.text, train, request.train), embed)
+    train_marked = _marked(request, train, request.train, detect)
+    gate_marked = _marked(request, gate, request.gate, detect)
+    rows = request.rows if request.rows is not None else most_rows(train_marked, request.strength)
+    chosen = biased(train_marked, rows, request.strength, request.seed)
+    cases = biased(gate_marked, most_rows(gate_marked, 0.0), 0.0, request.seed)
+    written = [_write(request.out / "train.jsonl", chosen), _write(request.out / "gate.jsonl", cases)]
+    return {
+        "written": written,
+        "cue": name,
+        "strength": request.strength,
+        "train": _facts(chosen),
+        "gate": _facts(cases),
+    }
+
+
+def _known(name: str) -> CueName:
+    for cue in CUES:
+        if cue == name:
+            return cue
+    raise ConfigError(f"--cue {name}: not a cue{nearest(name, CUES)}")
+
+
+def _rows(path: Path) -> list[Row]:
+    """The rows of a file; one without an `id` gets the number of its line, since every case of a suite needs one."""
+    return [{"id": str(number), **row} for number, row in read_rows(path)]
+
+
+def _texts(template: str, rows: Sequence[Row], path: Path) -> list[str]:
+    try:
+        return [fill(template, row) for row in rows]
+    except MissingField as error:
+        raise ConfigError(f"--text: {path}: {error}") from error
+
+
+def _marked(request: CueRequest, rows: Sequence[Row], path: Path, detect: Detect) -> list[Marked]:
+    field, _, wanted = request.label.partition("=")
+    if not field or not wanted:
+        raise ConfigError(f"--label {request.label}: FIELD=VALUE of the positive label was expected, as in label=true")
+    try:
+        positive = [as_text(look_up(field, row), field) == wanted for row in rows]
+    except MissingField as error:
+        raise ConfigError(f"--label: {path}: {error}") from error
+    if len(set(positive)) < 2:
+        share = "every" if positive[0] else "no"
+        raise ConfigError(f"--label {request.label}: {share} row of {path} has this label; two labels are needed")
+    cues = detect(_texts(request.text, rows, path))
+    return [Marked(row, is_positive, cue) for row, is_positive, cue in zip(rows, positive, cues, strict=True)]
+
+
+def _facts(marked: Sequence[Marked]) -> dict[str, Any]:
+    return {
+        "rows": len(marked),
+        "positive": sum(one.positive for one in marked),
+        "with_cue": sum(one.cue for one in marked),
+        "phi": phi((one.positive, one.cue) for one in marked),
+    }
+
+
+def _write(path: Path, marked: Sequence[Marked]) -> str:
+    if path.exists():
+        raise ConfigError(f"{path}: exists already, and nothing is overwritten; choose another --out")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = (json.dumps(one.to_row(), ensure_ascii=False) + "\n" for one in marked)
+        path.write_text("".join(lines), encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise CannotJudge(f"{path}: cannot be written: {error.strerror}") from error
+    return str(path)

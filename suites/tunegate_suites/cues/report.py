@@ -1,0 +1,53 @@
+"""`tunegate suite cue-report`: how far the answers on record follow the cue instead of the text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tunegate.exceptions import ConfigError
+from tunegate.judges.agreement import Share
+from tunegate.outcomes import Outcome, Verdict
+from tunegate.record import read_run
+from tunegate.runner import place_of
+from tunegate_suites.cues.cues import phi
+from tunegate_suites.normalise import plain
+
+CUED = {"has_cue=yes": True, "has_cue=no": False}
+"""The tags that `suite cue` puts on cases, by the field `has_cue`."""
+
+
+def report_on(runs: Sequence[Path], positive: str) -> list[dict[str, Any]]:
+    """What each gate on cued cases of each run shows; `positive` is the answer that the cue went with in training."""
+    found = [
+        {"run": str(folder), "gate": place_of(gate).label, **reliance(gate.outcomes, positive)}
+        for folder in runs
+        for gate in read_run(folder).all_gates()
+        if any(tag in CUED for outcome in gate.outcomes for tag in outcome.tags)
+    ]
+    if not found:
+        named = ", ".join(map(str, runs))
+        raise ConfigError(f"{named}: no gate asked cases with the tag has_cue; the suite needs `tags: [cue, has_cue]`")
+    return found
+
+
+def reliance(outcomes: Iterable[Outcome], positive: str) -> dict[str, Any]:
+    """Accuracy, its parts where the cue agrees with the label and where it contradicts it, and phi of answer and cue.
+
+    Intervals are exact, 95 %. An answer that begins with `positive` predicts it, any other the other label. Cases
+    without a judgement are left out of phi, and count as missed elsewhere.
+    """
+    cued = [(one, CUED[tag]) for one in outcomes for tag in one.tags if tag in CUED]
+    answered = [(one, cue) for one, cue in cued if one.verdict is not Verdict.INVALID]
+    return {
+        "right": _share([one for one, _ in cued]),
+        "agrees": _share([one for one, _ in cued if "cue=agrees" in one.tags]),
+        "contradicts": _share([one for one, _ in cued if "cue=contradicts" in one.tags]),
+        "phi": phi((plain(one.response).startswith(plain(positive)), cue) for one, cue in answered),
+    }
+
+
+def _share(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    share = Share(sum(one.verdict is Verdict.PASS for one in outcomes), len(outcomes))
+    return {"count": share.count, "of": share.of, "interval": list(share.interval)}

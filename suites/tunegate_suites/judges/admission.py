@@ -1,0 +1,85 @@
+"""Whether a judge may decide: its hash, and the admission record that goes with it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunegate.exceptions import ConfigError
+from tunegate.judges.admission import Admission, History, find_admission, read_admission
+
+
+def judge_hash(identity: Mapping[str, Any]) -> str:
+    """The hash that a judge is admitted under: of all that can change one of its verdicts."""
+    text = json.dumps(identity, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a judge stands with its gate: the record, if there is one, and why its verdicts do not count, if so."""
+
+    record: Admission | None
+    fault: str | None
+
+    @property
+    def in_short(self) -> str:
+        """For the version of a finding."""
+        if self.record is None:
+            return "not admitted"
+        measured = self.record.measured
+        often = f", {self.record.history.in_words}" if self.record.history.in_words else ""
+        return f"admission {self.record.sha256[:12]}, kappa at least {measured.kappa_interval[0]:.3f}{often}"
+
+
+def standing(judge_sha256: str, path: Path | None, start: Path, admit: float, command: str) -> Standing:
+    """Read the record of a judge: the one at `path`, or the one found from the folder `start` on.
+
+    `command` measures the judge, for the reason. Raises Tampered for a record that was changed.
+    """
+    try:
+        record = read_admission(path) if path else find_admission(judge_sha256, start)
+    except ConfigError as error:
+        return Standing(None, f"the judge is not admitted: {error}; measure it first: {command}")
+    if record is None:
+        return Standing(None, f"the judge is not admitted, no record of {judge_sha256[:12]}… was found: {command}")
+    if record.judge_sha256 != judge_sha256:
+        return Standing(
+            None, f"the judge is not admitted: {record.path} is of another judge, rubric or model: {command}"
+        )
+    if not record.measured.reaches(admit):
+        return Standing(record, refusal(record, admit))
+    return Standing(record, None)
+
+
+def history_before(judge_sha256: str, paths: Iterable[Path], labels_sha256: str) -> History:
+    """The history of a judge that is measured now, with this measurement, from the longest of its records.
+
+    A record that is none (torn, missing) has no history. Raises Tampered for one that was changed.
+    """
+    before: list[Admission] = []
+    for path in paths:
+        with suppress(ConfigError):
+            before.append(read_admission(path))
+    longest = max((one for one in before if one.judge_sha256 == judge_sha256), key=_times, default=None)
+    return longest.history.then(labels_sha256, longest.sha256) if longest else History(by_labels={labels_sha256: 1})
+
+
+def _times(record: Admission) -> int:
+    return record.history.count
+
+
+def refusal(record: Admission, admit: float) -> str:
+    """Why a judge that was measured is refused."""
+    kappa, (low, high) = record.measured.kappa, record.measured.kappa_interval
+    if kappa is None:
+        return "the judge is refused: people gave all answers the same verdict, so agreement shows nothing"
+    return (
+        f"the judge is refused: kappa {kappa:.2f} ({low:.2f} to {high:.2f}) against {record.measured.n} human labels, "
+        f"its lower end must be at least {admit:g}"
+    )

@@ -1,0 +1,192 @@
+"""A judge without a language model: it compares the answer with the references, by a few numbers that people can check.
+
+The numbers are weighed as logistic regression found best on answers that people had judged (`tunegate judge --fit`).
+The fitted weights are a small JSON file, which also keeps the hashes of the questions that they were fitted on: the
+judge is never measured on those.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from tunegate.backends.sentences import Embed, default_model
+from tunegate.checks import Sample
+from tunegate.exceptions import ConfigError
+from tunegate_suites.base import Options
+from tunegate_suites.judges.opinion import Opinion
+from tunegate_suites.normalise import squad
+
+FeatureName = Literal["contains", "recall", "numbers", "length", "similarity", "support"]
+EMBEDDED = {"similarity", "support"}
+MOST_EMBEDDED = 8
+"""References of one case that are embedded at most; some questions have a hundred spellings of the answer."""
+NO_REFERENCE = "the case has no reference, or an empty one"
+FORMAT = "tunegate-compare/1"
+_NUMBER = re.compile(r"\d+")
+
+
+class CompareOptions(Options):
+    """What the answer is compared by, and where the fitted weights lie."""
+
+    features: Annotated[list[FeatureName], Field(min_length=1)]
+    """contains, recall, numbers, length; similarity and support need the extra 'similarity'"""
+    fitted: Annotated[str, Field(min_length=1, exclude=True)]
+    """the weights, a JSON file that `tunegate judge --fit` writes; relative to this file"""
+    separator: str | None = None
+    """what stands between the alternatives in a reference, such as /"""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Weights of the numbers, the bias, and the cut above which an answer is called correct."""
+
+    weights: Mapping[str, float]
+    bias: float
+    cut: float
+    questions: frozenset[str]
+    """`question_hash` of what they were fitted on."""
+    sha256: str = ""
+
+    def score(self, values: Mapping[str, float]) -> float:
+        """The log-odds that people would call the answer correct."""
+        return self.bias + math.fsum(self.weights[name] * values[name] for name in self.weights)
+
+
+def read_fitted(text: str, features: Sequence[str]) -> Fitted:
+    """Weights from the text of their file; raises ConfigError for what is none, or fits other features."""
+    try:
+        data: Any = json.loads(text)
+        if data["format"] != FORMAT:
+            raise ValueError("another format")
+        weights = {str(name): float(value) for name, value in data["weights"].items()}
+        fitted = Fitted(weights, float(data["bias"]), float(data["cut"]), frozenset(map(str, data["questions"])))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ConfigError("not a file of fitted weights; `tunegate judge --fit` writes one") from error
+    if set(weights) != expanded(features):
+        raise ConfigError(f"fitted on other features, {', '.join(sorted(weights))}: fit again (tunegate judge --fit)")
+    if not all(map(math.isfinite, (fitted.bias, fitted.cut, *weights.values()))):
+        raise ConfigError("a weight is not a finite number: fit again (tunegate judge --fit)")
+    return Fitted(weights, fitted.bias, fitted.cut, fitted.questions, hashlib.sha256(text.encode()).hexdigest())
+
+
+@dataclass(frozen=True)
+class ComparingJudge:
+    """Calls an answer `correct` when its score is above the cut."""
+
+    options: CompareOptions
+    fitted: Fitted
+
+    @cached_property
+    def _embed(self) -> Embed:
+        return default_model("judge").embed
+
+    def opinions(self, samples: Sequence[Sample]) -> list[Opinion]:
+        judged = [sample for sample in samples if has_reference(sample, self.options)]
+        rows = iter(numbers(judged, self.options, self._embed))
+        return [
+            self._opinion(next(rows)) if has_reference(sample, self.options) else Opinion(None, NO_REFERENCE)
+            for sample in samples
+        ]
+
+    def _opinion(self, values: Mapping[str, float]) -> Opinion:
+        score = self.fitted.score(values)
+        if not math.isfinite(score):
+            return Opinion(None, f"the score is {score}")
+        shown = ", ".join(f"{name} {value:.2f}" for name, value in values.items())
+        return Opinion("correct" if score >= self.fitted.cut else "incorrect", shown, f"log-odds {score:.4f}")
+
+
+def question_hash(prompt: str) -> str:
+    """What stands for a question in the file of weights."""
+    return hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+# --- the numbers ---------------------------------------------------------------------------------------------------
+
+
+def expanded(features: Sequence[str]) -> set[str]:
+    """The numbers that the features come to."""
+    parts = {"length": ["length", "reference_length"], "numbers": ["numbers", "has_numbers"]}
+    return {number for feature in features for number in parts.get(feature, [feature])}
+
+
+def numbers(samples: Sequence[Sample], options: CompareOptions, embed: Embed) -> list[dict[str, float]]:
+    """For each sample (with a reference), the numbers that its answer is judged by; of references the best counts.
+
+    contains: a reference stands in the answer. recall: the share of a reference's words, those of the question left
+    out, that are in the answer. numbers: the share of its numbers. length: the words of answer and reference, as
+    logarithms. similarity: cosine of answer and reference. support: how much closer the answer is to question and
+    reference together than to the question alone.
+    """
+    wanted = expanded(options.features)
+    rows = [_words(sample, _references(sample, options.separator)) for sample in samples]
+    if EMBEDDED & wanted:
+        texts = [_to_embed(sample, _references(sample, options.separator), wanted) for sample in samples]
+        vectors = embed([text for one in texts for text in (one.answer, *one.references, *one.questions)])
+        for row, one in zip(rows, texts, strict=True):
+            row.update(_cosines(one, vectors))
+    return [{name: row[name] for name in sorted(wanted)} for row in rows]
+
+
+def _references(sample: Sample, separator: str | None) -> list[str]:
+    parts = [part for text in sample.case.references for part in (text.split(separator) if separator else [text])]
+    return [part for part in parts if part.strip()]
+
+
+def has_reference(sample: Sample, options: CompareOptions) -> bool:
+    """Whether there is anything to compare the answer with."""
+    return bool(_references(sample, options.separator))
+
+
+def _words(sample: Sample, references: Sequence[str]) -> dict[str, float]:
+    answer = squad(sample.response.text)
+    words, question = answer.split(), set(squad(sample.case.prompt_text).split())
+    present = set(words)
+    normal = [squad(reference) or reference for reference in references]
+    wanted = [reference.split() or [""] for reference in normal]
+    new = [[word for word in reference if word not in question] or reference for reference in wanted]
+    figures = [found for reference in references if (found := _NUMBER.findall(reference))]
+    mine = set(_NUMBER.findall(sample.response.text))
+    return {
+        "contains": max(float(f" {reference} " in f" {answer} ") for reference in normal),
+        "recall": max(_share(reference, present) for reference in new),
+        "numbers": max((_share(found, mine) for found in figures), default=0.0),
+        "has_numbers": float(bool(figures)),
+        "length": math.log1p(len(words)),
+        "reference_length": math.log1p(min(map(len, wanted))),
+    }
+
+
+def _share(wanted: Sequence[str], present: set[str]) -> float:
+    return sum(word in present for word in wanted) / len(wanted)
+
+
+@dataclass(frozen=True)
+class _ToEmbed:
+    """`questions` are the question alone, then with each reference; what no feature needs is left out."""
+
+    answer: str
+    references: list[str]
+    questions: list[str]
+
+
+def _to_embed(sample: Sample, references: list[str], wanted: set[str]) -> _ToEmbed:
+    question, references = sample.case.prompt_text, references[:MOST_EMBEDDED]
+    asked = [question, *(f"{question} {text}" for text in references)] if "support" in wanted else []
+    return _ToEmbed(sample.response.text, references if "similarity" in wanted else [], asked)
+
+
+def _cosines(texts: _ToEmbed, vectors: Mapping[str, Any]) -> dict[str, float]:
+    answer = vectors[texts.answer]
+    near = [float(answer @ vectors[text]) for text in texts.references]
+    alone, *supported = [float(answer @ vectors[text]) for text in texts.questions] or [0.0, 0.0]
+    return {"similarity": max(near, default=0.0), "support": max(supported) - alone}

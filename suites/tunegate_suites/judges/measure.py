@@ -1,0 +1,288 @@
+"""Measuring a judge against human labels: what `tunegate judge` does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tunegate import __version__
+from tunegate.backends.sentences import default_model
+from tunegate.banks import draw_order
+from tunegate.cases import Case, Prompt
+from tunegate.checks import Sample
+from tunegate.checks import judge as ask_checks
+from tunegate.exceptions import CannotJudge, ConfigError
+from tunegate.files import sha256_of
+from tunegate.judges.admission import Agreement, default_path, write_admission
+from tunegate.judges.agreement import Share, correlation, kappa, kappa_interval, position_bias
+from tunegate.outcomes import Finding, Outcome, Verdict
+from tunegate.yaml_file import load_yaml
+from tunegate_suites.build import build
+from tunegate_suites.judges.admission import history_before, refusal
+from tunegate_suites.judges.compare import has_reference, numbers, question_hash
+from tunegate_suites.judges.fit import fit, fitted_json, in_fitting_half
+from tunegate_suites.judges.judge import Judge
+from tunegate_suites.judges.labels import Labelled, LabelsOptions, Scheme, distinct, read_labels
+from tunegate_suites.judges.llm import TORN
+from tunegate_suites.options import LocalModels
+
+KEPT = 50
+"""Misjudged answers that the record names."""
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class MeasureRequest:
+    """What to measure: a judge or suite file, human labels, and how.
+
+    `draw` labels are drawn with `seed` (None: all); each is judged `repeats` times. `fit` fits a comparing judge on
+    half of the questions first.
+    """
+
+    judge: Path
+    labels: Path
+    out: Path | None = None
+    draw: int | None = None
+    seed: int = 0
+    repeats: int = 1
+    fit: bool = False
+
+
+def measure(request: MeasureRequest, progress: Progress, models: LocalModels | None = None) -> dict[str, Any]:
+    """Measure a judge and write its admission record; returns the object that `tunegate judge --json` prints.
+
+    Raises ConfigError for wrong files, CannotJudge when the judge gave no verdict on any answer.
+    """
+    if request.repeats < 1 or (request.draw is not None and request.draw < 1):
+        raise ConfigError("--repeats and --draw must be at least 1")
+    judge = load_judge(request.judge, models)
+    labels = read_labels(
+        request.labels, judge.labels or LabelsOptions(), Scheme(judge.menu, judge.passes, judge.pairwise)
+    )
+    single = distinct(request.labels, labels, pairwise=judge.pairwise)
+    if request.fit:
+        judge = _fitted(judge, labels, request, models)
+    unseen = _unseen(judge, single)
+    if not unseen:
+        raise ConfigError(f"{request.labels}: the judge was fitted on, or shown, every question; bring other labels")
+    drawn = _drawn(unseen, request.draw, request.seed)
+    rounds = [_judged(judge, drawn, progress, turn) for turn in range(request.repeats)]
+    left_out = {"left_out": len(single) - len(unseen), "copies": len(labels) - len(single)}
+    return _reported(judge, request, drawn, rounds, left_out)
+
+
+def load_judge(path: Path, models: LocalModels | None = None) -> Judge:
+    """The judge of a judge file, or the only `judge` check of a suite file."""
+    data: Any = load_yaml(path).data
+    entry: object = {"judge": str(path.name)}
+    if isinstance(data, Mapping) and "checks" in data:
+        checks: Any = data["checks"]
+        entries = [one for one in checks or () if one == "judge" or (isinstance(one, Mapping) and "judge" in one)]
+        if len(entries) != 1:
+            raise ConfigError(
+                f"{path}: the suite has {len(entries)} `judge` checks; name a suite with one, or a judge file"
+            )
+        entry = entries[0]
+    check = build(entry, path.parent, models, path)
+    assert isinstance(check, Judge)
+    return check
+
+
+# --- which labels ---------------------------------------------------------------------------------------------------
+
+
+def _fitted(judge: Judge, labels: Sequence[Labelled], request: MeasureRequest, models: LocalModels | None) -> Judge:
+    """Fit the judge on half of the questions and write its weights; the judge as it then is."""
+    if judge.compare is None:
+        raise ConfigError(f"{request.judge}: --fit is for judges that compare; this one has nothing to fit")
+    half = [one for one in labels if in_fitting_half(one.sample.case.prompt_text)]
+    half = [one for one in half if has_reference(one.sample, judge.compare)]
+    passed = [one.passed for one in half]
+    if len(set(passed)) < 2:
+        raise ConfigError(f"{request.labels}: fitting needs answers that people passed and failed, with references")
+    rows = numbers([one.sample for one in half], judge.compare, default_model("judge --fit").embed)
+    questions = [question_hash(one.sample.case.prompt_text) for one in half]
+    source = {"file": request.labels.name, "sha256": sha256_of(request.labels)}
+    path = judge.fitted_path
+    try:
+        draft = path.with_name(path.name + ".part")
+        draft.write_text(fitted_json(fit(rows, passed), questions, source), encoding="utf-8")
+        os.replace(draft, path)
+    except OSError as error:
+        raise CannotJudge(f"{path}: the weights cannot be written: {error.strerror}") from error
+    return load_judge(request.judge, models)
+
+
+def _unseen(judge: Judge, labels: Sequence[Labelled]) -> list[Labelled]:
+    """The labels on questions that the judge was not made with: not fitted on, and no example of its rubric."""
+    shown = {question_hash(example.prompt) for example in judge.rubric.examples} if judge.rubric else set[str]()
+    seen = shown | (judge.fitted.questions if judge.compare is not None else set[str]())
+    for member in judge.members if judge.panel is not None else ():
+        kept = {id(one) for one in _unseen(member, labels)}
+        labels = [one for one in labels if id(one) in kept]
+    return [one for one in labels if question_hash(one.sample.case.prompt_text) not in seen]
+
+
+def _drawn(labels: Sequence[Labelled], draw: int | None, seed: int) -> list[Labelled]:
+    if draw is None:
+        return list(labels)
+    if draw > len(labels):
+        raise ConfigError(f"--draw {draw}: there are {len(labels)} labels that the judge may be measured on")
+    by_id = {one.sample.case.id: one for one in labels}
+    return [by_id[case_id] for case_id in draw_order(by_id, seed)[:draw]]
+
+
+# --- judging --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Unadmitted:
+    """A judge as a check that does not ask for its admission, so that faults are contained as in any gate."""
+
+    judge_: Judge
+    max_errors: dict[str, int]
+    name: str = "judge"
+    version: str = ""
+    fingerprint: str = ""
+    needs_choices: bool = False
+    can_fail: bool = True
+
+    @property
+    def batch_size(self) -> int:
+        return self.judge_.batch_size
+
+    def variants(self, case: Case) -> tuple[Prompt, ...]:
+        return ()
+
+    def judge(self, samples: Sequence[Sample]) -> Sequence[Finding]:
+        return self.judge_.findings(samples)
+
+
+def _judged(judge: Judge, labels: Sequence[Labelled], progress: Progress, turn: int) -> list[Finding]:
+    check = _Unadmitted(judge, {})
+    label = "judging" if turn == 0 else f"judging again, {turn + 1}"
+    outcomes: list[Outcome] = []
+    for start in range(0, len(labels), judge.batch_size):
+        batch = labels[start : start + judge.batch_size]
+        outcomes += ask_checks([check], [one.sample for one in batch])
+        progress(label, len(outcomes), len(labels))
+    return [outcome.findings[0] for outcome in outcomes]
+
+
+# --- figures --------------------------------------------------------------------------------------------------------
+
+
+def counted(passed: Sequence[bool], findings: Sequence[Finding]) -> Agreement:
+    """The table of people's verdicts against the judge's."""
+    column = {Verdict.PASS: 0, Verdict.FAIL: 1}
+    cells = [[0, 0, 0], [0, 0, 0]]
+    for ok, finding in zip(passed, findings, strict=True):
+        cells[0 if ok else 1][column.get(finding.verdict, 2)] += 1
+    first, second = cells
+    return Agreement(((first[0], first[1], first[2]), (second[0], second[1], second[2])))
+
+
+def _reported(
+    judge: Judge,
+    request: MeasureRequest,
+    labels: Sequence[Labelled],
+    rounds: Sequence[Sequence[Finding]],
+    left_out: Mapping[str, int],
+) -> dict[str, Any]:
+    findings = rounds[0]
+    measured = counted([one.passed for one in labels], findings)
+    if measured.invalid == measured.n:
+        raise CannotJudge(f"the judge gave no verdict on any of {measured.n} answers; the first: {findings[0].reason}")
+    path, labels_sha256 = request.out or default_path(judge.judge_sha256), sha256_of(request.labels)
+    history = history_before(judge.judge_sha256, [path, default_path(judge.judge_sha256)], labels_sha256)
+    further: dict[str, Any] = {
+        "judge": judge.identity,
+        "labels": {"file": request.labels.name, "sha256": labels_sha256, **left_out},
+        "drawn": None if request.draw is None else {"draw": request.draw, "seed": request.seed},
+        "weighted_kappa": _weighted(judge, labels, findings),
+        "position_bias": _position_bias(findings) if judge.pairwise else None,
+        "length_bias": _length_bias(labels, findings, pairwise=judge.pairwise),
+        "self_consistency": _self_consistency(rounds),
+        "tunegate": __version__,
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    misjudged = [_misjudged(one, finding) for one, finding in zip(labels, findings, strict=True)]
+    named = [one for one in misjudged if one is not None][:KEPT]
+    record = write_admission(path, judge.judge_sha256, measured, {**further, "misjudged": named}, history)
+    admitted = measured.reaches(judge.admit)
+    return {
+        "judge": str(request.judge),
+        "judge_sha256": judge.judge_sha256,
+        **measured.as_json(),
+        **{name: further[name] for name in ("weighted_kappa", "position_bias", "length_bias", "self_consistency")},
+        "labels": further["labels"],
+        "measurements": asdict(record.history),
+        "admit": judge.admit,
+        "admitted": admitted,
+        "reason": "" if admitted else refusal(record, judge.admit),
+        "record": str(path),
+        "record_sha256": record.sha256,
+    }
+
+
+def _weighted(judge: Judge, labels: Sequence[Labelled], findings: Sequence[Finding]) -> dict[str, Any] | None:
+    """Kappa with quadratic weights on a scale, where people used the same scale."""
+    menu = judge.menu
+    if judge.rubric is None or judge.rubric.scale is None or any(one.human not in menu for one in labels):
+        return None
+    table = [[0] * (len(menu) + 1) for _ in menu]
+    for one, finding in zip(labels, findings, strict=True):
+        said = f"{finding.value:g}" if isinstance(finding.value, float) else ""
+        table[menu.index(one.human)][menu.index(said) if said in menu else len(menu)] += 1
+    return {
+        weights: {"kappa": kappa(table, weights), "interval": list(kappa_interval(table, weights))}
+        for weights in ("linear", "quadratic")
+    }
+
+
+def _share(share: Share) -> dict[str, Any]:
+    return {"share": share.rate, "count": share.count, "of": share.of, "interval": list(share.interval)}
+
+
+def _position_bias(findings: Sequence[Finding]) -> dict[str, Any]:
+    places = {Verdict.PASS: (1, 2), Verdict.FAIL: (2, 1)}
+    torn = {TORN["first"]: (1, 1), TORN["second"]: (2, 2)}
+    seen = [places.get(finding.verdict) or torn.get(finding.reason) for finding in findings]
+    bias = position_bias([place for place in seen if place is not None])
+    return {"consistent": _share(bias.consistent), "first_place_when_not": _share(bias.first)}
+
+
+def _length_bias(labels: Sequence[Labelled], findings: Sequence[Finding], *, pairwise: bool) -> dict[str, Any]:
+    """How an answer's length (in pairs: by how much it is the longer one) goes with the verdicts of each side."""
+    judged = [(one, f) for one, f in zip(labels, findings, strict=True) if f.verdict is not Verdict.INVALID]
+    lengths = [_length(one.sample, pairwise=pairwise) for one, _ in judged]
+    return {
+        "human": correlation(lengths, [one.passed for one, _ in judged]),
+        "judge": correlation(lengths, [finding.verdict is Verdict.PASS for _, finding in judged]),
+    }
+
+
+def _length(sample: Sample, *, pairwise: bool) -> float:
+    rival = len(sample.case.references[0]) if pairwise and sample.case.references else 0
+    return float(len(sample.response.text) - rival)
+
+
+def _self_consistency(rounds: Sequence[Sequence[Finding]]) -> dict[str, Any] | None:
+    """The share of answers with the same verdict every time; no verdict is never the same."""
+    if len(rounds) < 2:
+        return None
+    said = [{(finding.verdict, finding.value) for finding in turns} for turns in zip(*rounds, strict=True)]
+    same = sum(len(one) == 1 and next(iter(one))[0] is not Verdict.INVALID for one in said)
+    return {"repeats": len(rounds), **_share(Share(same, len(said)))}
+
+
+def _misjudged(one: Labelled, finding: Finding) -> dict[str, Any] | None:
+    if finding.verdict is (Verdict.PASS if one.passed else Verdict.FAIL):
+        return None
+    reason = " ".join(finding.reason.split())[:200]
+    return {"id": one.sample.case.id, "human": one.human, "judge": finding.verdict, "reason": reason}

@@ -1,0 +1,44 @@
+"""A panel of judges: what more than half of them say."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tunegate.checks import Sample
+from tunegate.outcomes import Finding, Verdict
+from tunegate_suites.judges.opinion import Opinion
+
+Member = Callable[[Sequence[Sample]], Sequence[Finding]]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """`pass` or `fail` when more than half of all members say so; a tie is no opinion.
+
+    A member that gave no verdict still counts as a member: it takes two of three, also when the third is down.
+    """
+
+    members: Sequence[Member]
+
+    def opinions(self, samples: Sequence[Sample]) -> list[Opinion]:
+        return [self._majority(votes) for votes in zip(*(_asked(one, samples) for one in self.members), strict=True)]
+
+    def _majority(self, votes: Sequence[Finding]) -> Opinion:
+        counts = Counter(vote.verdict for vote in votes)
+        raw = "\n".join(f"{vote.verdict}: {vote.reason}" for vote in votes)
+        said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
+        for verdict, label in ((Verdict.PASS, "pass"), (Verdict.FAIL, "fail")):
+            if 2 * counts[verdict] > len(votes):
+                return Opinion(label, said, raw)
+        return Opinion(None, f"no majority in the panel: {said}", raw)
+
+
+def _asked(member: Member, samples: Sequence[Sample]) -> Sequence[Finding]:
+    """A member that raises has no opinion on these samples; the others may still make a majority."""
+    try:
+        return member(samples)
+    except Exception as error:
+        reason = f"raised {type(error).__name__}: {error}"
+        return [Finding("judge", Verdict.INVALID, reason=reason) for _ in samples]

@@ -1,0 +1,152 @@
+"""A judge behind any OpenAI-compatible server. Whatever is not a verdict of the menu is no verdict."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from tunegate.backends.openai_client import Server, ask_all
+from tunegate.cases import Message
+from tunegate.exceptions import ConfigError
+from tunegate_suites.base import Options
+from tunegate_suites.json_check import parse
+from tunegate_suites.judges.opinion import Opinion
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+MAX_RAW_CHARS = 10_000
+_FENCE = re.compile(r"```(?:json)?[ \t]*\n(.*)\n```", re.DOTALL)
+
+
+class ServerOptions(Options):
+    """Where the judge listens and how it is asked."""
+
+    base_url: Annotated[str, Field(pattern=r"^https?://[^/\s]+")]
+    """such as http://127.0.0.1:8080/v1"""
+    model: Annotated[str, Field(min_length=1)]
+    """the model's name on the server"""
+    # How long and how often to ask changes no verdict, so it stays out of the fingerprint.
+    api_key_env: str | None = Field(default=None, exclude=True)
+    """the environment variable that holds the key, for servers that want one"""
+    timeout_s: Annotated[float, Field(gt=0, exclude=True)] = 60.0
+    """longest wait for a whole reply"""
+    max_retries: Annotated[int, Field(ge=0, le=20, exclude=True)] = 3
+    """further tries after a refused connection, a timeout, 408, 409, 429 or 5xx; the pauses double from 0.5 s to 8 s"""
+    concurrency: Annotated[int, Field(ge=1, le=256, exclude=True)] = 4
+    """requests under way at once"""
+    max_tokens: Annotated[int, Field(ge=1)] = 512
+    """longest reply"""
+    request: dict[str, Any] = Field(default={})
+    """further fields of the request, such as response_format"""
+
+
+def api_key(options: ServerOptions, check: str) -> str:
+    """The key for the server, from the environment; raises ConfigError when the variable is not set."""
+    if options.api_key_env is None:
+        return "none"
+    key = os.environ.get(options.api_key_env)
+    if not key:
+        raise ConfigError(f"{check}.server.api_key_env: the environment variable {options.api_key_env!r} is not set")
+    return key
+
+
+def server_of(options: ServerOptions, check: str) -> Server:
+    """The server that the options describe, with its key; raises ConfigError when there is no key."""
+    key = api_key(options, check)
+    return Server(options.base_url, options.timeout_s, options.max_retries, options.concurrency, key)
+
+
+@dataclass(frozen=True)
+class ServerJudge:
+    """Asks the server; several questions at once."""
+
+    options: ServerOptions
+    menu: tuple[str, ...]
+
+    def ask(self, questions: Sequence[tuple[Message, ...]]) -> list[Opinion]:
+        opinions = dict(ask_all(server_of(self.options, "judge"), questions, self._ask_one))
+        return [opinions[index] for index in range(len(questions))]
+
+    async def _ask_one(self, client: AsyncOpenAI, question: tuple[Message, ...]) -> Opinion:
+        from openai import APIStatusError, OpenAIError
+
+        request: dict[str, Any] = {
+            "model": self.options.model,
+            "messages": list(question),
+            "temperature": 0,
+            "seed": 0,
+            "max_tokens": self.options.max_tokens,
+            **self.options.request,
+        }
+        try:
+            # The raw body: a client that is sent a web page with status 200 would raise an AttributeError.
+            body = (await client.chat.completions.with_raw_response.create(**request)).text
+        except APIStatusError as error:
+            return Opinion(
+                None, f"the judge answered with status {error.status_code}", error.response.text[:MAX_RAW_CHARS]
+            )
+        except OpenAIError as error:
+            cause = f": {error.__cause__}" if error.__cause__ else ""
+            return Opinion(None, f"the judge could not be asked: {error}{cause}")
+        return read_reply(body, self.menu)
+
+
+def read_reply(body: str, menu: Sequence[str]) -> Opinion:
+    """The opinion in the body of a server's reply."""
+    raw = body[:MAX_RAW_CHARS]
+    try:
+        choice = json.loads(body)["choices"][0]
+        content = choice["message"]["content"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return Opinion(None, "the judge's server did not send a chat completion", raw)
+    if choice.get("finish_reason") == "length":
+        return Opinion(None, "the judge's reply was cut off at max_tokens", raw)
+    if not isinstance(content, str) or not content.strip():
+        return Opinion(None, "the judge's reply is empty", raw)
+    return read_verdict(content, menu)
+
+
+def read_verdict(content: str, menu: Sequence[str]) -> Opinion:
+    """The opinion in a judge's words: exactly one JSON object (a code fence around it is fine) with a verdict.
+
+    Anything before or after the object voids it: a judge that quotes the answer must not be taken at the answer's word.
+    """
+    raw = content[:MAX_RAW_CHARS]
+    text = _without_thoughts(content).strip()
+    if fenced := _FENCE.fullmatch(text):
+        text = fenced[1]
+    try:
+        reply = parse(text)
+    except (ValueError, RecursionError):
+        return Opinion(None, "the judge's reply is not a JSON object", raw)
+    if not isinstance(reply, dict) or "verdict" not in reply:
+        return Opinion(None, "the judge's reply has no 'verdict'", raw)
+    label = _label(reply["verdict"], menu)
+    if label is None:
+        return Opinion(None, f"the judge's verdict {str(reply['verdict'])[:40]!r} is not one of {', '.join(menu)}", raw)
+    return Opinion(label, " ".join(str(reply.get("reason", "")).split())[:300], raw, text)
+
+
+def _without_thoughts(content: str) -> str:
+    """A reasoning model's reply without the thoughts that it begins with."""
+    if content.lstrip().startswith("<think>"):
+        return content.rpartition("</think>")[2]
+    return content
+
+
+def _label(verdict: object, menu: Sequence[str]) -> str | None:
+    if not isinstance(verdict, str | int | float):
+        return None
+    if isinstance(verdict, float):
+        if not verdict.is_integer():
+            return None
+        verdict = int(verdict)
+    wanted = str(verdict).strip().casefold()
+    return next((label for label in menu if label.casefold() == wanted), None)
