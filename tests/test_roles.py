@@ -105,6 +105,8 @@ def test_a_baseline_is_said_to_be_measured_everywhere(path: Path, capsys: pytest
     given = tools({**SKILLS, "shots#1": 0.0})
     run = carry_out(path, replace(given, say=said.append))
     assert [line for line in said if line.startswith("shots#1 facts")] == ["shots#1 facts (baseline): measured: 0 of 5"]
+    rows = [line for line in said if " rows" in line and line.startswith(("shots#1", "sft#1"))]
+    assert rows == ["shots#1: examples out of 8 rows", "sft#1: training on 8 rows"]
     print_run(run, None)
     row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("shots") and "facts" in line)
     assert row.split()[:6] == ["shots", "1", "facts", "(baseline)", "0/5", "measured"]

@@ -168,8 +168,9 @@ def announced(changes: Mapping[str, tuple[Any, Any]]) -> tuple[Change, ...]:
 
 def _facts(attempt: AttemptRecord) -> tuple[str, ...]:
     rows, dropped = attempt.summary.get("rows"), attempt.summary.get("rows_dropped")
+    use = "not trained, examples out of" if attempt.summary.get("steps") == 0 else "trained on"
     return (
-        *((f"trained on {rows:,} rows",) if isinstance(rows, int) else ()),
+        *((f"{use} {rows:,} rows",) if isinstance(rows, int) else ()),
         *((f"{dropped:,} rows dropped",) if isinstance(dropped, int) and dropped else ()),
         *_prepared(attempt),
         *_watched(attempt),

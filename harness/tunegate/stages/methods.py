@@ -30,6 +30,11 @@ class Method:
     labelled: bool = False
     role: Role = "step"
 
+    @property
+    def use_of_rows(self) -> str:
+        """What is done to the rows, for a line that goes on with how many they are: a baseline is not trained."""
+        return "examples out of" if self.role == "baseline" else "training on"
+
 
 METHODS: dict[str, Method] = {
     "cpt": Method(("text",), prompted=False),

@@ -24,6 +24,7 @@ from tunegate.stages.attempt_folder import prepare
 from tunegate.stages.gates import StageGates
 from tunegate.stages.job import job_of, rows_of, scorer_of
 from tunegate.stages.launching import config_sha256
+from tunegate.stages.methods import METHODS
 from tunegate.stages.misses import StageDiagnosis
 from tunegate.stages.own_answers import Lesson, ask_rows, is_raw, judged_before, teach
 from tunegate.stages.retrain import Settings, apply, first_settings
@@ -156,8 +157,8 @@ class StageRun:
         if self._attempts()[number].data_sha256 != job.data_sha256:
             self.log.append({**at, "event": "rows_written", "rows": len(examples), "data_sha256": job.data_sha256})
         self._check_start()
-        what = "the training goes on where it was stopped," if goes_on else "training"
-        self.tools.say("; ".join([f"{self.stage.name}#{number}: {what} on {len(lesson.examples)} rows", *rows.notes]))
+        what = "the training goes on where it was stopped, on" if goes_on else METHODS[self.stage.spec.method].use_of_rows
+        self.tools.say("; ".join([f"{self.stage.name}#{number}: {what} {len(lesson.examples)} rows", *rows.notes]))
         result = self.tools.train(job)
         self._check_start()  # what was swapped in meanwhile may be what was trained
         check_data(job)
