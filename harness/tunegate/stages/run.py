@@ -157,7 +157,8 @@ class StageRun:
         if self._attempts()[number].data_sha256 != job.data_sha256:
             self.log.append({**at, "event": "rows_written", "rows": len(examples), "data_sha256": job.data_sha256})
         self._check_start()
-        what = "the training goes on where it was stopped, on" if goes_on else METHODS[self.stage.spec.method].use_of_rows
+        use = METHODS[self.stage.spec.method].use_of_rows
+        what = "the training goes on where it was stopped, on" if goes_on else use
         self.tools.say("; ".join([f"{self.stage.name}#{number}: {what} {len(lesson.examples)} rows", *rows.notes]))
         result = self.tools.train(job)
         self._check_start()  # what was swapped in meanwhile may be what was trained
