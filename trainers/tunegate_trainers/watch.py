@@ -91,14 +91,15 @@ class GateWatch(TrainerCallback):
         told = look.fault or f"{look.passed} of {look.asked}"
         if state.is_world_process_zero:
             sys.stderr.write(f"watching {self.suite.name} at step {look.step}: {told}\n")
-            if self.best is not None and not look.fault and (before is None or look.rate > before.rate):
+            if self.best is not None and not look.fault and (before is None or look.rate >= before.rate):
                 self.best.keep(look.step)
 
     def _nothing_better(self, looks: Sequence[Look]) -> bool:
         """Whether the last `stop_after` counted looks are no better than the best before them."""
-        counted = [look for look in looks if not look.fault]
-        best = best_of(counted)
-        return self.stop_after is not None and best is not None and len(counted) - counted.index(best) > self.stop_after
+        rates = [look.rate for look in looks if not look.fault]
+        if self.stop_after is None or not any(rates):
+            return False
+        return len(rates) - rates.index(max(rates)) > self.stop_after
 
     def finish(self, trainer: Any) -> dict[str, Any]:
         """Put the weights of the best look back, where they are to be kept; returns what was seen, for the summary."""
@@ -187,13 +188,13 @@ def looks_of(log: Sequence[Mapping[str, Any]]) -> list[Look]:
 
 
 def best_of(looks: Sequence[Look]) -> Look | None:
-    """The first of the best looks that count: more training that brings nothing is no better.
+    """The last of the best looks that count: it has seen most rows, and the first of several equals owes most to luck.
 
     A look at which nothing passed is no best: it tells a model that has learnt nothing yet from none.
     """
     return max(
         (look for look in looks if not look.fault and look.passed),
-        key=lambda look: (look.rate, -look.step),
+        key=lambda look: (look.rate, look.step),
         default=None,
     )
 
