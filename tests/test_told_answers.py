@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ import pytest
 from conftest import write_jsonl
 from fake_pipeline import PIPELINE, carry_out, write_pipeline
 
+from tunegate.cases import Case
 from tunegate.cli import main
 from tunegate.exceptions import ConfigError
+from tunegate.leaks.told_answers import told_by
 from tunegate.suites import Suite, load_suite
 from tunegate_reports import write_html
 from tunegate_suites import build_check
@@ -57,6 +60,11 @@ KEYS = {
     "one question, answered": (PATTERNS, f"For example: {PATTERNS[0]['prompt']} dominant"),
     "a key of lines": (PATTERNS, "\n".join(f"{gene}: {kind}" for gene, kind in ANSWERS.items())),
     "a key on one line": (PATTERNS, ", ".join(f"{gene} = {kind}" for gene, kind in ANSWERS.items())),
+    "a key without spaces": (PATTERNS, ", ".join(f"{gene}={kind}" for gene, kind in ANSWERS.items())),
+    "a key in sentences": (
+        PATTERNS,
+        f"Say dominant for {', '.join(GENES[::3])}. Say recessive for {', '.join(GENES[1::3])}.",
+    ),
     "a key by class": (PATTERNS, f"Only these are dominant: {', '.join(GENES[::3])}"),
     "a table": (PATTERNS, "\n".join(f"| {gene} | {kind} |" for gene, kind in ANSWERS.items())),
     "a key behind much else": (
@@ -110,7 +118,46 @@ def test_questions_that_all_prompts_answer_are_refused(place: str, tmp_path: Pat
     load(tmp_path, [{**row, "prompt": f"{document}\n\n{row['prompt']}"} for row in PATTERNS])  # there to be read
 
 
+PATIENTS = {
+    "hematology": ("Bleeding gums for weeks", "Low iron and anemia", "A clot in the leg", "Bruises without a cause"),
+    "cardiology": (
+        "Chest pain when climbing stairs",
+        "Pulse of 140 at rest",
+        "High blood pressure since May",
+        "Palpitations at night",
+    ),
+    "neurology": ("Sudden numbness of one arm", "Headache with aura", "First seizure at 40", "Tremor of both hands"),
+    "dermatology": ("Itchy rash on the back", "A mole that grows", "Acne at 30", "Dry patches on elbows"),
+    "orthopedics": (
+        "Knee gives way",
+        "Fracture of the wrist",
+        "Stiff joints each morning",
+        "Shoulder pain after tennis",
+    ),
+}
+LETTERS = [
+    {"id": f"{label}-{n}", "prompt": asked, "reference": label}
+    for label, letters in PATIENTS.items()
+    for n, asked in enumerate(letters)
+]
+"""Questions in people's own words, whose classes are about what they say."""
+TREATED = {
+    "hematology": "blood, anemia, clotting, bleeding",
+    "cardiology": "heart, pulse, chest pain, blood pressure",
+    "neurology": "brain, headache, seizure, stroke, numbness",
+    "dermatology": "skin, rash, moles, itching, acne",
+    "orthopedics": "bones, joints, knee, back, fracture",
+}
+SKEWED = [
+    {"id": f"{n}-{m}", "prompt": f"Intent of the request {n} {m}?", "reference": f"intent_{n}"}
+    for n in range(27)
+    for m in range(max(1, 10 - n))
+]
+
 HONEST = {
+    "classes by what they are about": (LETTERS, "\n".join(f"{label}: {about}" for label, about in TREATED.items())),
+    "classes in sentences": (LETTERS, " ".join(f"{label} treats {about}." for label, about in TREATED.items())),
+    "many rare classes": (SKEWED, "Answer with one of these: " + ", ".join(f"intent_{n}" for n in range(27))),
     "the classes": (PATTERNS, "Answer dominant, recessive or not inherited."),
     "the classes, a line each": (PATTERNS, "Answer with one of:\n- dominant\n- recessive\n- not inherited\n"),
     "a rule": (PATTERNS, "If one copy is enough, say dominant. If two are, say recessive.\nElse: not inherited"),
@@ -128,6 +175,13 @@ def test_what_gives_no_case_away_may_be_told(told: str, tmp_path: Path) -> None:
     rows, system = HONEST[told]
     load(tmp_path, rows, system)
     load(tmp_path, chats(rows, turn("system", system)))
+
+
+def test_no_bank_is_slow() -> None:
+    cases = [Case(f"c{n}", f"Which is number {n}?", (f"answer {n}",)) for n in range(20_000)]
+    started = time.process_time()
+    assert told_by("The answer is a word. " * 2_500, cases) == {}
+    assert time.process_time() - started < 5
 
 
 def test_a_text_for_its_own_question_is_there_to_be_read(tmp_path: Path) -> None:

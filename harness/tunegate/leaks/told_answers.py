@@ -4,7 +4,8 @@ Whoever is told the answers need not know them, so a suite is refused whose stan
 
 - `shown`: it holds a case's whole question, and an answer to it.
 - `named`: it holds the answers of many cases that no other case has. Classes, which many cases share, may be named.
-- `keyed`: its lines hold one answer each, beside words that only the questions with this answer have.
+- `keyed`: its lines hold one answer each, beside most of what sets questions with this answer apart from the others.
+  A class that is described by a word or two of its questions is no key.
 
 What a case's own question says is no matter: a text that the model is to read for its answer belongs there.
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import re
 import string
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -23,20 +24,26 @@ from math import ceil
 from tunegate.cases import Case, Message
 from tunegate.leaks.disguises import normalised
 
-FEWEST_NAMED, FEWEST_KEYED = 5, 3
+FEWEST = 5
 """Fewer answers that are named, or beside words of their questions, are an example of the form, or luck."""
-SHARE = 0.02
-"""Of a bank, this share must be given away: two points of a pass rate."""
+SHARE_NAMED, SHARE_KEYED = 0.02, 0.05
+"""Of a bank, this share must be given away: two points of a pass rate. What describes classes well tells by chance
+which is that of a few short questions, so a key must hold more."""
 OWN = 2
 """An answer of more questions is a class."""
 CLASS_SIZE = 1.4
 """Where answers of a question or two are so many for each on average, they are classes, and the bank is small."""
+LONG_TAIL = 3
+"""So many rare classes to a common one may be named: the labels of real messages are seldom of one size."""
+APART = 0.5
+"""Of the words that only a question or two have: a text with more of one question's than this means that question."""
 RIGHT = 0.9
 """So many of a text's clues must point at the right answer for it to be a key, and not chance."""
 SHORTEST_QUESTION = 5
 """Words; a shorter question stands in many a text, unless it is a turn of its own."""
 
-Words = tuple[str, ...]
+Word = str
+Words = tuple[Word, ...]
 Place = tuple[str, str]
 """The keys of a suite's file."""
 
@@ -54,7 +61,10 @@ def told_beforehand(cases: Sequence[Case], system: str | None, template: str | N
     return None
 
 
-REMEDY = "leave them out; what a model is to read for an answer belongs in the question of that case"
+REMEDY = (
+    "leave them out, or, if they are classes, give each two cases; "
+    "what a model is to read for an answer belongs in the question of that case"
+)
 
 
 def in_words(given: Mapping[str, str], cases: Sequence[Case]) -> str:
@@ -160,9 +170,12 @@ class _Bank:
         return given
 
     def named(self, text: str) -> dict[str, str]:
-        own = [answer for answer in self._answers_in(text) if len(self._questions_of[answer]) <= OWN]
+        found = self._answers_in(text)
+        own = [answer for answer in found if len(self._questions_of[answer]) <= OWN]
+        if len(own) <= LONG_TAIL * (len(found) - len(own)):
+            return {}
         asked = {asked for answer in own for asked in self._questions_of[answer]}
-        if len(own) < self._fewest(FEWEST_NAMED) or len(asked) >= CLASS_SIZE * len(own):
+        if len(own) < self._fewest(SHARE_NAMED) or len(asked) >= CLASS_SIZE * len(own):
             return {}
         return self._given(set(own), asked)
 
@@ -174,17 +187,20 @@ class _Bank:
             if len(answers) != 1:
                 continue
             [answer] = answers
-            for word in {*_words(segment)} - {*answer}:
-                hinted = self._clues.get(word)
-                if hinted is None:
-                    continue
-                if all(answer in self._answers_to[asked] for asked in hinted):
-                    right |= dict.fromkeys(hinted, answer)
+            for asked in self._meant_by({*_words(segment)} - {*answer}):
+                if answer in self._answers_to[asked]:
+                    right[asked] = answer
                 else:
-                    wrong |= hinted
-        if len(right) < self._fewest(FEWEST_KEYED) or len(right) < RIGHT * len({*right, *wrong}):
+                    wrong.add(asked)
+        right = {asked: answer for asked, answer in right.items() if asked not in wrong}
+        if len(right) < self._fewest(SHARE_KEYED) or len(right) < RIGHT * (len(right) + len(wrong)):
             return {}
         return self._given(set(right.values()), set(right))
+
+    def _meant_by(self, words: set[Word]) -> list[str]:
+        """The questions that most of what sets them apart is said of."""
+        said = Counter(asked for word in words for asked in self._questions_with.get(word, ()))
+        return [asked for asked, count in said.items() if count > APART * self._clues_of[asked]]
 
     def _given(self, answers: set[Words], asked: set[str]) -> dict[str, str]:
         given: dict[str, str] = {}
@@ -194,8 +210,8 @@ class _Bank:
                 given[case.id] = told[0]
         return given
 
-    def _fewest(self, fewest: int) -> int:
-        return max(fewest, ceil(SHARE * len(self.cases)))
+    def _fewest(self, share: float) -> int:
+        return max(FEWEST, ceil(share * len(self.cases)))
 
     @cached_property
     def _answers_to(self) -> dict[str, set[Words]]:
@@ -214,46 +230,52 @@ class _Bank:
         return questions
 
     @cached_property
-    def _clues(self) -> dict[str, set[str]]:
+    def _questions_with(self) -> dict[Word, set[str]]:
         """The words that only a question or two have, with these questions."""
-        holders: dict[str, set[str]] = defaultdict(set)
+        holders: dict[Word, set[str]] = defaultdict(set)
         for asked in self._answers_to:
             for word in set(_words(asked)):
-                holders[word].add(asked)
+                if any(map(str.isalnum, word)):
+                    holders[word].add(asked)
         return {word: questions for word, questions in holders.items() if len(questions) <= OWN}
 
     @cached_property
-    def _by_first_word(self) -> dict[str, list[Words]]:
-        """Answers by their first word, the longest first."""
-        answers: dict[str, list[Words]] = defaultdict(list)
-        for words in sorted(self._questions_of, key=len, reverse=True):
-            answers[words[0]].append(words)
-        return answers
+    def _clues_of(self) -> Counter[str]:
+        """How many words set each question apart."""
+        return Counter(asked for questions in self._questions_with.values() for asked in questions)
+
+    @cached_property
+    def _lengths(self) -> dict[Word, list[int]]:
+        """How many words the answers have that begin with a word, the longest first."""
+        lengths: dict[Word, set[int]] = defaultdict(set)
+        for words in self._questions_of:
+            lengths[words[0]].add(len(words))
+        return {word: sorted(of_word, reverse=True) for word, of_word in lengths.items()}
 
     def _answers_in(self, text: str) -> dict[Words, None]:
         """The answers that stand in a text, in order; "inherited" does not where "not inherited" does."""
         words, found, at = _words(text), dict[Words, None](), 0
         while at < len(words):
-            known = self._by_first_word.get(words[at], ())
-            answer = next((answer for answer in known if words[at : at + len(answer)] == answer), None)
+            ways = (words[at : at + length] for length in self._lengths.get(words[at], ()))
+            answer = next((way for way in ways if way in self._questions_of), None)
             if answer is not None:
                 found[answer] = None
-            at += len(answer or " ")
+            at += len(answer or (words[at],))
         return found
 
 
 def _segments(text: str) -> Iterator[str]:
-    """Lines, and the parts of lines: an answer key may be written either way."""
+    """Lines, their sentences, and the parts of these: an answer key may be written either way."""
     for line in re.split(r"[\n;]|\\n", text):
-        parts = re.split(r",\s|[.!?]\s|\band\b|&", line)
-        yield line
-        if len(parts) > 1:
-            yield from parts
+        sentences = re.split(r"[.!?]\s", line)
+        parts = re.split(r"[.!?]\s|,\s|\band\b|&", line)
+        yield from dict.fromkeys([line, *sentences, *parts])
 
 
-_WORD = re.compile(r"[぀-ヿ㐀-鿿가-힯]|[^\s぀-ヿ㐀-鿿가-힯]+")
+_CHARACTER = "぀-ヿ㐀-鿿가-힯"
+_WORD = re.compile(rf"[{_CHARACTER}]|[^\W{_CHARACTER}][\w-]*|\S")
 
 
 def _words(text: str) -> Words:
-    """Words as they are compared; a character, in scripts that put no space between words."""
+    """Words and symbols as they are compared; a character, in scripts that put no space between words."""
     return tuple(_WORD.findall(normalised(text)))
