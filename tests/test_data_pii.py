@@ -9,7 +9,7 @@ import time
 from types import ModuleType, SimpleNamespace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from leak_helpers import GENES
 
@@ -146,6 +146,19 @@ def test_the_look_that_spares_the_closer_ones_misses_no_form(form: re.Pattern[st
     number = data.draw(st.from_regex(form))
     assert form.search(number)
     assert pii._HAS_A_NUMBER.search(number)
+
+
+LETTERED = ["AZ75NABZABCDEFGHIJKLMNOPQRST", "QA69DOHBABCDEFGHIJKLMNOPQRSTU"]
+"""Accounts may be of letters: all digits that these hold are the two that check them."""
+PIECES = [*CARDS, *IBANS, *LETTERED, *NATIONAL_IDS, "+44 20 7946 0958", "(555) 234-5678", "tel. ", *"07 +-.()/aZé\n"]
+
+
+@example(LETTERED[0])
+@example(f"of {LETTERED[1]}.")
+@given(st.lists(st.sampled_from(PIECES), max_size=8).map("".join))
+def test_the_looks_that_spare_the_closer_ones_change_nothing(text: str) -> None:
+    closer = [found for look in (pii._ibans, pii._cards, pii._national_ids, pii._phones) for found in look(text)]
+    assert list(pii._all(text, None)) == closer
 
 
 @given(st.text(st.sampled_from("0123456789 +-.()@aZ/,"), max_size=60))
