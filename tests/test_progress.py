@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
+import os
+import struct
+import termios
 import time
 from dataclasses import dataclass
 
-from tunegate.progress import Bar, rate_of
+import pytest
+
+from tunegate.progress import Bar, is_drawn_on, rate_of
 
 
 class Terminal(io.StringIO):
@@ -34,6 +40,17 @@ def lines_of(seconds: list[float], total: int | None = None, begun_with: int = 0
             clock.now += waited
             bar.update("facts", done, total)
     return log.getvalue().splitlines()
+
+
+@pytest.mark.parametrize(("rows", "columns", "drawn"), [(40, 110, True), (0, 110, False), (0, 0, False)])
+def test_a_terminal_of_no_size_is_a_log(rows: int, columns: int, drawn: bool) -> None:
+    """As `script` and some containers give them out: on 0 rows tqdm draws nothing, for minutes."""
+    leader, follower = os.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    with os.fdopen(leader), os.fdopen(follower, "w") as terminal:
+        assert is_drawn_on(terminal) is drawn
+    assert not is_drawn_on(io.StringIO())
+    assert is_drawn_on(Terminal())
 
 
 def test_a_gate_of_stored_answers_logs_nothing() -> None:

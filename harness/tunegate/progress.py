@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -25,6 +26,20 @@ def rate_of(done: int, elapsed_s: float) -> float | None:
     return done / elapsed_s if done >= KNOWN_FROM and elapsed_s >= KNOWN_FROM_S else None
 
 
+def is_drawn_on(stream: TextIO) -> bool:
+    """Whether a bar can be drawn there: a terminal that is larger than nothing.
+
+    `script`, containers and some CI servers give out terminals of 0 rows, on which a bar never shows: they are logs.
+    """
+    if not stream.isatty():
+        return False
+    try:
+        size = os.get_terminal_size(stream.fileno())
+    except OSError:  # not a device of this system, which says nothing of its size
+        return True
+    return size.lines > 0 and size.columns > 0
+
+
 class _Shown(Protocol):
     def update(self, label: str, done: int, total: int) -> None: ...
     def close(self) -> None: ...
@@ -35,7 +50,7 @@ class Bar:
 
     def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream or sys.stderr
-        shown = _Drawn if self._stream.isatty() else _Logged
+        shown = _Drawn if is_drawn_on(self._stream) else _Logged
         self._shown: _Shown = shown(self._stream, clock)
 
     def update(self, label: str, done: int, total: int) -> None:

@@ -15,6 +15,7 @@ from tunegate.backends import loading
 from tunegate.backends.fewshot import FILE as EXAMPLES
 from tunegate.backends.open_model import find_model
 from tunegate.exceptions import CannotJudge, ConfigError
+from tunegate.progress import is_drawn_on
 from tunegate.rows import Row, read_rows
 from tunegate.stages.training import TrainJob, checkpoints_of
 from tunegate_trainers import checkpoints, curriculum, freezing, peft_configs, quantized, ranks
@@ -130,7 +131,7 @@ def watch(trainer: Any, job: TrainJob) -> None:
     from tunegate_trainers.progress import FiniteLoss, QuietProgress
     from tunegate_trainers.training_log import LoggedProgress
 
-    drawn = sys.stderr.isatty() and not trainer.args.disable_tqdm
+    drawn = is_drawn_on(sys.stderr) and not trainer.args.disable_tqdm
     for callback in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(callback)
     for callback in (QuietProgress() if drawn else LoggedProgress(job.label, sys.stderr), FiniteLoss()):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.exceptions import Tampered, TunegateError
+from tunegate.progress import is_drawn_on
 from tunegate.stages.training import TrainJob, check_data
 from tunegate_trainers import checkpoints, noise, ranks
 from tunegate_trainers.settings import method_module, validate
@@ -112,7 +113,7 @@ def set_environment() -> None:
     """Before anything of Hugging Face is imported: fetch nothing, report nothing, chat only about the training."""
     for name in ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY"):
         os.environ.setdefault(name, "1")
-    noise.hush(on_terminal=sys.stderr.isatty())
+    noise.hush(on_terminal=is_drawn_on(sys.stderr))
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     warnings.filterwarnings("ignore", category=FutureWarning)  # TRL and transformers, of each other's renamed options
 
