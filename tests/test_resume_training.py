@@ -193,7 +193,10 @@ class TestAttemptFolder:
 
 
 class TestRun:
-    def test_a_run_that_is_taken_up_hands_the_checkpoint_on(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("same", [True, False])
+    def test_a_run_that_is_taken_up_hands_the_checkpoint_of_the_same_training_on(
+        self, same: bool, tmp_path: Path
+    ) -> None:
         path = write_pipeline(tmp_path)
         said: list[str] = []
         found: list[bool] = []
@@ -209,6 +212,9 @@ class TestRun:
         given = replace(tools(), train=killed_at_first, say=said.append)
         with pytest.raises(KeyboardInterrupt):
             carry_out(path, given)
+        for identity in () if same else tmp_path.rglob("training.json"):
+            identity.write_text("that of an older version")
         carry_out(path, given)
-        assert found[:3] == [False, True, False]
-        assert any("goes on where it was stopped" in line for line in said)
+        assert found[:3] == [False, same, False]
+        assert any("goes on where it was stopped" in line for line in said) == same
+        assert any("is of another training" in line for line in said) != same

@@ -28,7 +28,7 @@ from tunegate.stages.methods import METHODS
 from tunegate.stages.misses import StageDiagnosis
 from tunegate.stages.own_answers import Lesson, ask_rows, is_raw, judged_before, teach
 from tunegate.stages.retrain import Settings, apply, first_settings
-from tunegate.stages.training import Trainer, check_data
+from tunegate.stages.training import Trainer, check_data, checkpoints_of
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,13 @@ class StageRun:
             job_of(self.pipeline, self.stage, self.start.path, number, seed, settings, read_run(self.folder)),
             data_sha256=written_sha256(examples),
         )
+        was_stopped = any(checkpoints_of(job).glob("checkpoint-*"))
         goes_on = prepare(Path(job.output).parent, job, examples, self._inputs())
+        if was_stopped and not goes_on:
+            self.tools.say(
+                f"{self.stage.name}#{number}: the checkpoint that lay here is of another training (other rows, "
+                "settings, weights or versions): removed, and trained from the start"
+            )
         if self._attempts()[number].data_sha256 != job.data_sha256:
             self.log.append({**at, "event": "rows_written", "rows": len(examples), "data_sha256": job.data_sha256})
         self._check_start()
