@@ -291,6 +291,23 @@ def test_people_see_the_report_of_a_cue(claims: Path, capsys: Capture) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("positive", "fault"),
+    [
+        ("wahr", "no case has the label 'wahr' (known: false, true)"),
+        ("ture", "no case has the label 'ture' (did you mean 'true'?)"),
+        ("", "every case has the label '', so that it tells none apart (known: false, true)"),
+    ],
+)
+def test_a_label_that_no_case_has_is_no_finding(positive: str, fault: str, claims: Path, capsys: Capture) -> None:
+    """Phi would be 0.00 for it, the opposite of what the right label shows."""
+    assert main([*COMMAND, "--out", "made"]) == 0
+    gated({True: "true", False: "false"}, claims, "follows")
+    capsys.readouterr()
+    assert main(["suite", "cue-report", "follows", "follows", "--positive", positive]) == 2
+    assert capsys.readouterr() == ("", f"tunegate suite: --positive: {fault}\n")
+
+
 def test_a_run_without_cued_cases_has_no_report(claims: Path, capsys: Capture) -> None:
     assert main([*COMMAND, "--out", "made"]) == 0
     (claims / "plain.yaml").write_text(CUED_SUITE.replace("tags: [cue, has_cue]", "tags: [label]").split("gap")[0])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from pathlib import Path
 from typing import Any
 
-from tunegate.exceptions import ConfigError
+from tunegate.exceptions import ConfigError, nearest
 from tunegate.judges.agreement import Share
 from tunegate.outcomes import Outcome, Verdict
 from tunegate.record import read_run
@@ -20,16 +20,19 @@ CUED = {"has_cue=yes": True, "has_cue=no": False}
 
 def report_on(runs: Sequence[Path], positive: str) -> list[dict[str, Any]]:
     """What each gate on cued cases of each run shows; `positive` is the answer that the cue went with in training."""
-    found = [
-        {"run": str(folder), "gate": place_of(gate).label, **reliance(gate.outcomes, positive)}
+    cued = [
+        (folder, gate)
         for folder in runs
         for gate in read_run(folder).all_gates()
         if any(tag in CUED for outcome in gate.outcomes for tag in outcome.tags)
     ]
-    if not found:
+    if not cued:
         named = ", ".join(map(str, runs))
         raise ConfigError(f"{named}: no gate asked cases with the tag has_cue; the suite needs `tags: [cue, has_cue]`")
-    return found
+    _check_label({text for _, gate in cued for outcome in gate.outcomes for text in outcome.references}, positive)
+    return [
+        {"run": str(folder), "gate": place_of(gate).label, **reliance(gate.outcomes, positive)} for folder, gate in cued
+    ]
 
 
 def reliance(outcomes: Iterable[Outcome], positive: str) -> dict[str, Any]:
@@ -46,6 +49,16 @@ def reliance(outcomes: Iterable[Outcome], positive: str) -> dict[str, Any]:
         "contradicts": _share([one for one, _ in cued if "cue=contradicts" in one.tags]),
         "phi": phi((plain(one.response).startswith(plain(positive)), cue) for one, cue in answered),
     }
+
+
+def _check_label(labels: Set[str], positive: str) -> None:
+    """Phi of a label that no answer can begin with is 0, which would read as a model that follows no cue."""
+    begin_so = {label for label in labels if plain(label).startswith(plain(positive))}
+    if labels and not begin_so:
+        raise ConfigError(f"--positive: no case has the label {positive!r}{nearest(positive, labels)}")
+    if len(labels) > 1 and begin_so == labels:
+        known = nearest("", labels)
+        raise ConfigError(f"--positive: every case has the label {positive!r}, so that it tells none apart{known}")
 
 
 def _share(outcomes: Sequence[Outcome]) -> dict[str, Any]:
