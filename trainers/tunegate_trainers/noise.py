@@ -9,6 +9,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
+NO_BARS = {"HF_DATASETS_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+"""The bars of datasets, and of huggingface_hub and transformers."""
 SELDOM = {"TQDM_MININTERVAL": "30", "TQDM_MAXINTERVAL": "60"}
 """For the bars that libraries draw without asking, where each redraw is a line more in a log: seconds between two."""
 
@@ -17,12 +19,7 @@ _MISSING = re.compile(r"There were missing keys in the checkpoint model loaded: 
 
 def hush(*, on_terminal: bool) -> None:
     """Before anything of Hugging Face is imported: no bars for what takes a second, no word of what is right anyway."""
-    for name in (
-        "HF_DATASETS_DISABLE_PROGRESS_BARS",
-        "HF_HUB_DISABLE_PROGRESS_BARS",
-    ):  # the latter: of transformers too
-        os.environ.setdefault(name, "1")
-    for name, value in {} if on_terminal else SELDOM.items():
+    for name, value in (NO_BARS if on_terminal else NO_BARS | SELDOM).items():
         os.environ.setdefault(name, value)
     logging.getLogger("transformers.trainer_utils").addFilter(_tells_more_than_the_order)
 
