@@ -61,7 +61,9 @@ def run_gate(request: GateRequest, progress: Progress, versions: Mapping[str, st
     with RunLog.open(folder) as log:
         run = read_run(folder)
         if run.start and run.start.get("key") != request.key:
-            raise Tampered(f"{folder}: holds another gate (suite, plan, seed, model or dtype differ); choose another")
+            raise ConfigError(
+                f"{folder}: holds another gate (suite, plan, seed, model or dtype differ); choose another"
+            )
         if not run.start:
             log.append(
                 {

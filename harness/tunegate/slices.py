@@ -181,9 +181,10 @@ def where_missed(outcomes: Sequence[Outcome], alpha: float = 0.05) -> WhereMisse
         return WhereMissed("no case was missed" if judged else "no case was judged")
     if len(missed) == len(judged):
         return WhereMissed("every case was missed")
-    tested = _tested(_kinds(judged), missed, len(judged), alpha)
+    kinds = _kinds(judged)
+    tested = _tested(kinds, missed, len(judged), alpha)
     found = tuple(kind for kind in tested if kind.adjusted <= alpha)
-    return WhereMissed(_sentence(found, tested, len(missed)), found, tested)
+    return WhereMissed(_sentence(found, tested, kinds, len(missed)), found, tested)
 
 
 def _kinds(outcomes: Sequence[Outcome]) -> dict[str, frozenset[int]]:
@@ -268,9 +269,13 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     return adjusted
 
 
-def _sentence(found: Sequence[Concentration], tested: Sequence[Concentration], misses: int) -> str:
+def _sentence(
+    found: Sequence[Concentration], tested: Sequence[Concentration], kinds: Mapping[str, frozenset[int]], misses: int
+) -> str:
     if found:
         return "; ".join(_in_words(kind, misses) for kind in found)
+    if all(len(places) == 1 for places in kinds.values()):
+        return "no two cases are of one kind, so nobody can tell; give them `tags:` in the suite"
     if not tested:
         few = "1 miss is" if misses == 1 else f"{misses} misses are"
         return f"{few} too few to tell whether misses concentrate anywhere"

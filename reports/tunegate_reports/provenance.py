@@ -18,7 +18,9 @@ LEDGER = ("Draw", "Stage", "For", "Part of the bank", "Its size", "Registered", 
 def provenance_section(view: View) -> Markup:
     """What an auditor needs."""
     run = view.run
-    general = {"record digest (SHA-256)": run.digest, "started": run.started, "finished": run.finished or "not yet"}
+    general = {"record digest (SHA-256)": run.digest, "started": run.started}
+    if run.finished or not (view.alone and all(gate.record.decided for gate in view.gates)):
+        general["finished"] = run.finished or "not yet"  # a gate run alone is over with its decision
     promoted = {f"promotion {n}": flat(_own(event)) for n, event in enumerate(run.promotions, start=1)}
     return tag(
         "section",
