@@ -163,6 +163,59 @@ def test_other_languages_are_seen(tmp_path: Path, capsys: Capture) -> None:
 
 
 @pytest.mark.parametrize(
+    ("flags", "method"),
+    [
+        (["--label", "liked"], "kto"),
+        (["--explanation", "{why}"], "explain"),
+        (["--chosen", "{completion}", "--rejected", "{why}"], "dpo"),
+        (["--text", "{why}"], "cpt"),
+    ],
+)
+def test_a_flag_that_one_method_takes_says_which_method_it_is(
+    small: Path, capsys: Capture, flags: list[str], method: str
+) -> None:
+    row = {"prompt": "p", "completion": "c", "why": "w"}
+    write_jsonl(small, [{**row, "liked": liked} for liked in (True, False)])
+    assert card_of(capsys, "small.jsonl", *flags)["method"] == method
+
+
+@pytest.mark.parametrize(
+    ("flags", "fault"),
+    [
+        (["--method", "sft", "--label", "liked"], "--label: method sft does not take it, kto does"),
+        (["--method", "kto", "--rejected", "{a}"], "--rejected: method kto does not take it, dpo, orpo, reward do"),
+        (["--label", "liked", "--text", "{a}"], "--text: method kto does not take it, cpt does"),
+        (["--method", "cpt", "--prompt", "{a}"], "--prompt: method cpt does not take it, sft, explain, dpo, kto"),
+    ],
+)
+def test_a_flag_that_the_method_does_not_take_is_refused(
+    small: Path, capsys: Capture, flags: list[str], fault: str
+) -> None:
+    assert main(["data", "small.jsonl", *flags]) == 2
+    assert capsys.readouterr().err.startswith(f"tunegate data: {fault}")
+
+
+@pytest.mark.parametrize(
+    ("row", "flags", "note"),
+    [
+        ({"label": "good"}, [], "field `label` is not used, --method kto would use it (true or false)"),
+        ({"explanation": "so"}, [], "field `explanation` is not used, --method explain would use it"),
+        ({"label": "good"}, ["--completion", "{label}"], ""),
+        ({"label": "good"}, ["--tags", "label"], ""),
+        ({"label": "good"}, ["--method", "sft"], ""),
+    ],
+)
+def test_a_field_that_another_method_reads_is_told(
+    small: Path, capsys: Capture, row: dict[str, Any], flags: list[str], note: str
+) -> None:
+    write_jsonl(small, [{"prompt": "p", "completion": "c", **row}])
+    assert main(["data", "small.jsonl", *flags]) == 0
+    captured = capsys.readouterr()
+    assert "(method sft)" in captured.out
+    assert captured.err == (f"tunegate data: {note}\n" if note else "")
+
+
+@pytest.mark.parametrize(
     ("row", "method"),
     [
         ({"prompt": "", "chosen": "", "rejected": ""}, "dpo"),
@@ -232,6 +285,16 @@ def test_a_folder_with_a_pipeline_points_to_its_file(tmp_path: Path, capsys: Cap
         )
     assert main(["data", str(tmp_path / "empty")]) == 2
     assert "empty: not a data set folder" in capsys.readouterr().err
+    (tmp_path / "empty" / "notes.md").write_text("x")
+    for name in ("train.jsonl", "dev.csv"):
+        (tmp_path / "empty" / name).write_text("x")
+    fault = "empty: a folder; name one of its files: dev.csv, train.jsonl"
+    assert main(["data", str(tmp_path / "empty")]) == 2
+    assert fault in capsys.readouterr().err
+    assert main(["leakage", str(tmp_path / "empty"), "--suite", "builtin:piqa"]) == 2
+    assert fault in capsys.readouterr().err
+    assert main(["gate", "--responses", str(tmp_path / "empty"), "--suite", "builtin:piqa"]) == 2
+    assert fault in capsys.readouterr().err
 
 
 def test_a_pipeline_shows_the_cards_of_its_stages(tmp_path: Path, capsys: Capture) -> None:
@@ -284,8 +347,8 @@ def test_rows_with_fields_of_other_names_are_told_how_to_say_so(small: Path, cap
         (["small.jsonl", "--split", "80,20"], "the shares of train, validation and test were expected"),
         (["small.jsonl", "--split", "0.8,0.1,0.2"], "the shares must add up to 1, got 1.1"),
         (["small.jsonl", "--group", "doc"], "--group: nothing is split"),
-        (["small.jsonl", "--pii", "refuse"], "personal data: email in rows 1"),
-        (["small.jsonl", "--max-tokens", "10"], "name a model folder or file"),
+        (["small.jsonl", "--pii", "refuse"], "personal data: email in rows 1; take it out, or write `--pii mask`"),
+        (["small.jsonl", "--max-tokens", "10"], "--max-tokens: tokens are counted by a model's own tokenizer; name "),
         (["small.jsonl", "--model", "absent", "--max-length", "9"], "model 'absent': no such file"),
         (["small.jsonl", "--names", "en_core_web_sm"], "finding the names of people needs the extra 'names'"),
     ],

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tunegate.exceptions import ConfigError, nearest
+from tunegate.exceptions import LISTED, ConfigError, nearest
 from tunegate.files import check_size, one_line, open_text, read_text
 from tunegate.optional import optional_import
 
@@ -28,16 +28,9 @@ def read_rows(path: Path, split: str | None = None) -> Iterator[tuple[int, Row]]
     """
     if os.path.isdir(path):  # unlike Path.is_dir, False for a name that no file can have
         return _dataset_rows(path, split)
-    readers: dict[str, Callable[[Path], Iterator[tuple[int, Row]]]] = {
-        ".jsonl": _jsonl_rows,
-        ".json": _json_rows,
-        ".csv": _csv_rows,
-        ".parquet": _parquet_rows,
-        ".txt": _text_rows,
-    }
-    reader = readers.get(path.suffix.lower())
+    reader = _READERS.get(path.suffix.lower())
     if reader is None:
-        known = ", ".join(readers)
+        known = ", ".join(_READERS)
         raise ConfigError(
             f"{path}: unknown kind of file {path.suffix!r}; rows are read from {known} or a data set folder"
         )
@@ -153,7 +146,18 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, Row]]:
         raise ConfigError(f"{path}: not valid Parquet: {one_line(error)}") from error
 
 
+SAVED = ("dataset_info.json", "dataset_dict.json", "state.json")
+"""One of them lies in every folder that `save_to_disk` writes; they hold no rows."""
+
+
+def _row_files(folder: Path) -> list[str]:
+    """The first files of a folder that rows can be read from."""
+    return sorted(name for name in os.listdir(folder) if Path(name).suffix.lower() in _READERS)[:LISTED]
+
+
 def _dataset_rows(path: Path, split: str | None) -> Iterator[tuple[int, Row]]:
+    if not any((path / name).is_file() for name in SAVED) and (files := _row_files(path)):
+        raise ConfigError(f"{path}: a folder; name one of its files: {', '.join(files)}")
     datasets = optional_import("datasets", "data", f"{path}: reading a data set folder")
     try:
         data = datasets.load_from_disk(str(path))
@@ -164,3 +168,12 @@ def _dataset_rows(path: Path, split: str | None) -> Iterator[tuple[int, Row]]:
             raise ConfigError(f"{path}: name one of its splits with `split:`{nearest(split or '', data)}")
         data = data[split]
     yield from ((number, dict(row)) for number, row in enumerate(data, start=1))
+
+
+_READERS: dict[str, Callable[[Path], Iterator[tuple[int, Row]]]] = {
+    ".jsonl": _jsonl_rows,
+    ".json": _json_rows,
+    ".csv": _csv_rows,
+    ".parquet": _parquet_rows,
+    ".txt": _text_rows,
+}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sys
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -112,13 +113,18 @@ def _counter(model: str | None, asked_for: bool) -> CountTokens:
 
 def _of_file(path: Path, options: Namespace, bar: Bar) -> Iterator[tuple[str, DataCard]]:
     first = _first_row(path)
-    method = options.method or guess_method(first)
+    method = options.method or method_of_flags(options) or guess_method(first)
     if method not in METHODS:
         raise ConfigError(f"--method: {method!r} is not a training method{nearest(method, METHODS)}")
+    _check_taken(method, options)
+    if options.max_tokens is not None and options.model is None:
+        raise ConfigError("--max-tokens: tokens are counted by a model's own tokenizer; name the model with --model")
     spec = _spec(path, options)
+    if options.method is None:
+        _tell_unused(method, first, spec)
     counter = _counter(options.model, asked_for=True)
     local = counter if counter.exact else None
-    loaded = load_prepared(spec, method, Path(), PrepareTools(local, bar.update))
+    loaded = load_prepared(spec, method, Path(), PrepareTools(local, bar.update, masking="--pii mask"))
     card = make_card(loaded, spec, method, Measuring(counter, options.max_length, progress=bar.update))
     if options.out is not None:
         write_parts(loaded, Path(options.out))
@@ -127,6 +133,46 @@ def _of_file(path: Path, options: Namespace, bar: Bar) -> Iterator[tuple[str, Da
 
 def _first_row(path: Path) -> Row:
     return next(row for _, row in read_rows(path))
+
+
+TOLD_BY: Mapping[str, str] = {
+    "label": "kto",
+    "explanation": "explain",
+    "chosen": "dpo",
+    "rejected": "dpo",
+    "text": "cpt",
+}
+"""The method that a flag, or a field of this name, is for."""
+
+
+def method_of_flags(options: Namespace) -> str | None:
+    """The method that the flags were written for; None where they fit several."""
+    return next((method for flag, method in TOLD_BY.items() if getattr(options, flag) is not None), None)
+
+
+def _check_taken(method: str, options: Namespace) -> None:
+    """Raise ConfigError for a flag that the method would pass over."""
+    for flag in (*TEMPLATES, "messages", "label"):
+        takers = [name for name in METHODS if flag in _taken(name)]
+        if getattr(options, flag) is not None and method not in takers:
+            do = "does" if len(takers) == 1 else "do"
+            raise ConfigError(f"--{flag}: method {method} does not take it, {', '.join(takers)} {do}")
+
+
+def _taken(method: str) -> set[str]:
+    kind = METHODS[method]
+    prompt = {"prompt", "messages", "system"} if kind.prompted else set[str]()
+    return {*kind.answers, *prompt, *(["label"] if kind.labelled else [])}
+
+
+def _tell_unused(method: str, row: Row, spec: DataSpec) -> None:
+    """Say, beside the card, which field of the rows another method would have read."""
+    templates = (getattr(spec, name) for name in TEMPLATES)
+    used = {name for template in templates if template is not None for name in field_names(template)}
+    for field in sorted({"label", "explanation"} & row.keys() - used - _taken(method) - {*spec.tags}):
+        kind = " (true or false)" if field == "label" else ""
+        message = f"field `{field}` is not used, --method {TOLD_BY[field]} would use it{kind}"
+        print(f"tunegate data: {message}", file=sys.stderr)
 
 
 def guess_method(row: Row) -> str:

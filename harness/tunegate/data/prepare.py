@@ -29,10 +29,14 @@ REPEATED, NEARLY, TOO_LONG, SAME = "repeats a row", "nearly repeats a row", "too
 
 @dataclass(frozen=True, slots=True)
 class PrepareTools:
-    """What preparing needs from outside: a counter of tokens for `max_tokens`, and whom to tell how far it is."""
+    """What preparing needs from outside: a counter of tokens for `max_tokens`, and whom to tell how far it is.
+
+    `masking` is what a user writes, there where `prepare` stands, to have personal data masked.
+    """
 
     count_tokens: CountTokens | None = None
     progress: Progress | None = None
+    masking: str = "pii: mask"
 
 
 def load_prepared(spec: DataSpec, method: str, base_dir: Path, tools: PrepareTools | None = None) -> TrainingData:
@@ -45,7 +49,7 @@ def load_prepared(spec: DataSpec, method: str, base_dir: Path, tools: PrepareToo
 def prepare(data: TrainingData, method: str, spec: PrepareSpec, tools: PrepareTools) -> TrainingData:
     """The rows that are trained on, with those that are not in `left_out`; raises ConfigError where none is left."""
     if spec.pii != "keep":
-        data = _without_pii(data, spec, tools.progress)
+        data = _without_pii(data, spec, tools)
     if spec.duplicates != "keep":
         data = _leave_out_repeats(data, REPEATED, exact_repeats(data.examples))
     if spec.duplicates == "near":
@@ -132,14 +136,14 @@ def row_pii(example: Example, find_names: FindNames | None = None) -> RowPii:
     return RowPii(kinds, replace(example, prompt=prompt, answers=answers) if kinds else example)
 
 
-def _without_pii(data: TrainingData, spec: PrepareSpec, progress: Progress | None) -> TrainingData:
+def _without_pii(data: TrainingData, spec: PrepareSpec, tools: PrepareTools) -> TrainingData:
     find_names = None if spec.names is None else name_finder(spec.names)
     examples: list[Example] = []
     rows_of: dict[str, list[int]] = {}
     counts: Counter[str] = Counter()
     for done, example in enumerate(data.examples):
-        if progress is not None and done % 1000 == 0:
-            progress("personal data", done, len(data.examples))
+        if tools.progress is not None and done % 1000 == 0:
+            tools.progress("personal data", done, len(data.examples))
         found = row_pii(example, find_names)
         examples.append(found.masked)
         counts += found.kinds
@@ -147,7 +151,7 @@ def _without_pii(data: TrainingData, spec: PrepareSpec, progress: Progress | Non
             rows_of.setdefault(kind, []).append(example.number)
     if rows_of and spec.pii == "refuse":
         told = "; ".join(f"{kind} in rows {ranges(rows)}" for kind, rows in rows_of.items())
-        raise ConfigError(f"{data.path}: personal data: {told}; take it out, or write `pii: mask`")
+        raise ConfigError(f"{data.path}: personal data: {told}; take it out, or write `{tools.masking}`")
     same = [e.number for e in examples if "rejected" in e.answers and e.answers["chosen"] == e.answers["rejected"]]
     masked = replace(data, examples=tuple(examples), masked=dict(counts))
     return _leave_out(masked, LeftOut(SAME, tuple(same)))
