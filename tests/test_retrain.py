@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunegate.outcomes import ErrorSpan, Finding, Outcome, Verdict
-from tunegate.stages.diagnosis import Evidence, diagnose
+from tunegate.stages.diagnosis import Evidence, diagnose, with_no_attempt_left
 from tunegate.stages.retrain import Settings, apply, first_settings
 from tunegate.stages.retrain_spec import RetrainSpec
 
@@ -72,6 +72,25 @@ def test_ladders_are_climbed_rung_by_rung_until_the_budget_is_spent() -> None:
 
 def test_without_ladders_there_is_nothing_to_change() -> None:
     assert diagnose(Evidence(outcomes(20, 80), 0.9), Settings(), RetrainSpec()).changes == {}
+
+
+def test_with_no_attempt_left_the_change_is_advice() -> None:
+    evidence, spec = Evidence(outcomes(20, 80), 0.9, train_passed=8, train_asked=32), RetrainSpec(rows=[10, 20])
+    found = diagnose(evidence, first_settings(spec), spec)
+    last = with_no_attempt_left(found)
+    assert (last.cause, last.evidence, last.changes) == ("underfit", found.evidence, {})
+    assert last.action == "no attempt left; raise retrain.max_attempts for the next: train on more rows: rows 10 -> 20"
+    spent = with_no_attempt_left(diagnose(evidence, Settings(20), spec))
+    assert spent.action == (
+        "no attempt left; the declared budget is spent (no rung left: rows, epochs, learning_rate): "
+        "raise retrain.max_attempts and add a rung"
+    )
+
+
+def test_what_no_retraining_mends_needs_no_attempt() -> None:
+    found = diagnose(Evidence((), 1.0, training_error="CUDA out of memory"), Settings(), ALL)
+    assert found.action.startswith("no retraining mends that; lower args.per_device_train_batch_size")
+    assert with_no_attempt_left(found) == found
 
 
 def test_the_evidence_is_told_in_words() -> None:

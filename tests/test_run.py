@@ -161,12 +161,66 @@ def test_max_attempts_end_a_stage(pipeline: Path) -> None:
     assert run.verdict is FAIL
     assert run.verdict.exit_code == 1
     assert run.reason == (
-        "stage sft: facts: 2 of 2 missed, 1 of 5 allowed; style: 2 of 2 missed, 1 of 5 allowed; 3 of 3 attempts used"
+        "stage sft: facts: 2 of 2 missed, 1 of 5 allowed; style: 2 of 2 missed, 1 of 5 allowed; 3 of 3 attempts used; "
+        "underfit: no attempt left; the declared budget is spent (no rung left: rows, epochs, learning_rate): "
+        "raise retrain.max_attempts and add a rung"
     )
     assert list(run.stages) == ["sft"]
     assert len(run.stages["sft"].attempts) == 3
     assert run.promotions == []
     assert not (pipeline.parent / "registry").exists()
+
+
+def test_the_last_attempt_is_diagnosed_too(pipeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    edit(pipeline, "max_attempts: 3", "max_attempts: 1")
+    asked: list[str] = []
+
+    def counted(path: str) -> ScriptedModel:
+        model = open_model(path)
+        return replace(model, script=lambda case: asked.append(case.id) or model.script(case))
+
+    run = carry_out(pipeline, replace(tools(skills={}), open_model=counted))
+    action = "no attempt left; raise retrain.max_attempts for the next: train on more rows: rows 2 -> 4"
+    assert run.reason.endswith(f"; 1 of 1 attempts used; underfit: {action}")
+    (event,) = events(pipeline, "diagnosed")
+    assert (event["attempt"], event["cause"], event["action"], event["changes"]) == (1, "underfit", action, {})
+    assert event["evidence"][:2] == ["gate: 0 of 2, 80% needed", "training data: 0 of 2 answered right"]
+    assert sum(one.startswith("train-") for one in asked) == 2
+    folder = pipeline.parent / "run"
+    assert main(["report", str(folder), "--recheck", "--json", "--markdown", str(folder / "summary.md")]) == 0
+    (told,) = json.loads(capsys.readouterr().out)["diagnoses"]
+    assert told == {"stage": "sft", **{k: event[k] for k in ("attempt", "cause", "evidence", "action", "changes")}}
+    assert f"<strong>Next: </strong>{action.replace('>', '&gt;')}" in (folder / "report.html").read_text()
+    assert "- **sft, attempt 1:** underfit. Next: no attempt left; raise retrain" in (folder / "summary.md").read_text()
+    assert main(["report", str(folder)]) == 0
+    assert action in capsys.readouterr().out
+
+
+def test_an_attempt_that_could_not_be_judged_is_not_diagnosed(pipeline: Path) -> None:
+    edit(pipeline, "max_attempts: 3", "max_attempts: 1")
+    failing = replace(tools(), train=lambda job: TrainResult(error="out of memory"))
+    assert carry_out(pipeline, failing).verdict is INVALID
+    assert events(pipeline, "diagnosed") == []
+    assert carry_out(pipeline, tools(skills={})).verdict is FAIL  # trained again, and missed
+    assert len(events(pipeline, "diagnosed")) == 1
+
+
+def test_an_older_record_without_the_last_diagnosis_is_read_and_rechecked(
+    pipeline: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit(pipeline, "max_attempts: 3", "max_attempts: 1")
+    carry_out(pipeline, tools(skills={}))
+    with RunLog.open(pipeline.parent / "old") as log:
+        for event in read_events(pipeline.parent / "run"):
+            if event["event"] != "diagnosed":
+                log.append({key: value for key, value in event.items() if key not in ("time", "line_sha256")})
+    old = read_run(pipeline.parent / "old")
+    assert (old.verdict, old.stages["sft"].attempts[1].diagnosis) == (FAIL, None)
+    assert main(["report", str(pipeline.parent / "old"), "--recheck", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["diagnoses"] == []
+    length = _length(pipeline.parent / "old" / EVENTS)
+    assert carry_out(pipeline, tools(skills={}), run="old").verdict is FAIL
+    assert _length(pipeline.parent / "old" / EVENTS) == length  # a finished run is not asked again
 
 
 def test_a_spent_budget_ends_a_stage_rather_than_another_throw(pipeline: Path) -> None:
@@ -642,10 +696,14 @@ def test_a_failed_run_that_was_killed_fails_all_the_same(tmp_path: Path) -> None
     path = write_pipeline(tmp_path / "project")
     whole = essence(carry_out(path, tools(skills={}), run="whole"))
     total = len(list(read_events(path.parent / "whole")))
-    for n in range(1, total + 1, 5):
+    for n in (*range(1, total - 4, 5), *range(total - 4, total + 1)):  # the end too: the last diagnosis
         with pytest.raises(Killed):
             carry_out(path, tools(skills={}), run=f"run-{n}", open_log=killed_after(n))
         assert essence(carry_out(path, tools(skills={}), run=f"run-{n}")) == whole
+        diagnosed = [
+            event["attempt"] for event in read_events(path.parent / f"run-{n}") if event["event"] == "diagnosed"
+        ]
+        assert diagnosed == [1, 2, 3]  # none twice
 
 
 def test_no_finished_case_is_asked_again(pipeline: Path) -> None:

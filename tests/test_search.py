@@ -124,7 +124,10 @@ def test_every_trial_is_an_attempt_and_the_attempts_end_the_search(pipeline: Pat
     run = carry_out(pipeline, tools(skills={}))
     attempts = run.stages["sft"].attempts
     assert (run.verdict, len(attempts)) == (Verdict.FAIL, 5)
-    assert "5 of 5 attempts used" in run.reason
+    assert "5 of 5 attempts used; underfit: no attempt left; raise retrain.max_attempts for the next: " in (run.reason)
+    last = attempts[5].diagnosis
+    assert last is not None
+    assert (last.changes, "Optuna's TPE (5 tried, best -0.80): " in last.action) == ({}, True)
     assert len({trial.settings for trial in trials_of(attempts.values())}) == 5
     seen = [case_id for attempt in attempts.values() for case_id in attempt.gates["facts"].seen]
     assert len(seen) == len(set(seen))  # each trial is gated on cases of its own

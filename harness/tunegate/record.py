@@ -97,7 +97,8 @@ def gate_key(gate: str, purpose: str) -> str:
 class Diagnosis:
     """Why a failed attempt missed, from evidence, and what the next attempt changes.
 
-    `changes` maps a setting to its old and new value; empty when the declared budget is spent.
+    `changes` maps a setting to its old and new value; empty when the declared budget is spent. Then `action` is advice.
+    Records of older versions have none for the last attempt.
     """
 
     cause: str

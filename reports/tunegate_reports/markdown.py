@@ -92,7 +92,7 @@ def _diagnoses(stage: StageView) -> Iterator[str]:
     for attempt in stage.attempts:
         if (diagnosis := attempt.record.diagnosis) is not None:
             where = f"{_text(stage.record.name)}, attempt {attempt.number}"
-            yield f"- **{where}:** {_text(diagnosis.cause)}. Next: {_text(diagnosis.action)}."
+            yield f"- **{where}:** {_text(diagnosis.cause)}. Next: {_text(diagnosis.action, None)}."
 
 
 def _misses(shown: View) -> Iterator[str]:

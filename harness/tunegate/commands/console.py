@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,12 @@ def run_as_json(run: RunRecord, report: Path | None) -> dict[str, Any]:
                 "seconds": round(gate.seconds, 1),
             }
             for gate in run.all_gates()
+        ],
+        "diagnoses": [
+            {"stage": stage.name, "attempt": attempt.number, **asdict(attempt.diagnosis)}
+            for stage in run.stages.values()
+            for attempt in stage.attempts.values()
+            if attempt.diagnosis is not None
         ],
         "promoted": [{"alias": event["alias"], "folder": event["folder"]} for event in run.promotions],
         "report": str(report) if report else None,

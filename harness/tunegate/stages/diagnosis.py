@@ -8,14 +8,16 @@ advice for the person.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from tunegate.record import Diagnosis
 from tunegate.stages.causes import Cause, Evidence, Remedy, find_cause, share
 from tunegate.stages.retrain import Settings, next_rung
 from tunegate.stages.retrain_spec import RetrainSpec
 
-__all__ = ["Evidence", "describe", "diagnose"]
+__all__ = ["Evidence", "describe", "diagnose", "with_no_attempt_left"]
+
+SPENT = "the declared budget is spent"
 
 _WHY = {
     "rows": "train on more rows",
@@ -40,7 +42,19 @@ def diagnose(evidence: Evidence, settings: Settings, spec: RetrainSpec) -> Diagn
     if not cause.remedies:
         return Diagnosis(cause.name, lines, _with_advice("no retraining mends that", cause))
     tried = ", ".join(dict.fromkeys(remedy.setting for remedy in cause.remedies))
-    return Diagnosis(cause.name, lines, _with_advice(f"the declared budget is spent (no rung left: {tried})", cause))
+    return Diagnosis(cause.name, lines, _with_advice(f"{SPENT} (no rung left: {tried})", cause))
+
+
+def with_no_attempt_left(found: Diagnosis) -> Diagnosis:
+    """The diagnosis of a stage's last attempt: what would come next is advice, and nothing changes any more."""
+    if found.changes:
+        action = f"no attempt left; raise retrain.max_attempts for the next: {found.action}"
+        return replace(found, action=action, changes={})
+    if found.action.startswith(SPENT):
+        spent, *advice = found.action.split("; ")
+        told = f"no attempt left; {spent}: raise retrain.max_attempts and add a rung"
+        return replace(found, action="; ".join([told, *advice]))
+    return found
 
 
 def _changes(remedy: Remedy, cause: Cause, settings: Settings, spec: RetrainSpec) -> dict[str, tuple[object, object]]:

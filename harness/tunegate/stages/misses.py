@@ -13,7 +13,7 @@ from tunegate.pipeline import Pipeline, Stage
 from tunegate.record import AttemptRecord, Diagnosis, read_run
 from tunegate.runner import ask_samples
 from tunegate.seeds import derived_seed
-from tunegate.stages.diagnosis import Evidence, diagnose
+from tunegate.stages.diagnosis import Evidence, diagnose, with_no_attempt_left
 from tunegate.stages.gates import OpenModel
 from tunegate.stages.job import rows_of
 from tunegate.stages.retrain import Settings
@@ -46,13 +46,16 @@ class StageDiagnosis:
             seed = derived_seed(self.pipeline.seed, self.stage.name, number, "search")
             so_far = [one for before, one in attempts.items() if before <= number]
             diagnosis = choose(diagnosis, trials_of(so_far), spec, seed)
+        if number == spec.max_attempts:
+            diagnosis = with_no_attempt_left(diagnosis)
         self.log.append({"event": "diagnosed", "stage": self.stage.name, "attempt": number, **asdict(diagnosis)})
         return diagnosis
 
     def _evidence(self, attempt: AttemptRecord, settings: Settings, open_model: OpenModel | None) -> Evidence:
         if open_model is None:
             return Evidence((), 1.0, training_error=attempt.error)
-        failed = [gate for gate in attempt.unwaived.values() if gate.verdict is Verdict.FAIL]
+        every = [gate for gate in attempt.gates.values() if gate.verdict is Verdict.FAIL]
+        failed = [gate for gate in every if gate.key not in attempt.waived] or every  # a waiver may be withdrawn
         missed = [gate for gate in failed if gate.purpose not in PAIRED]
         if not missed:
             return Evidence((), 1.0, forgotten=[f"{gate.key}: {gate.reason}" for gate in failed])

@@ -98,10 +98,13 @@ class StageRun:
             verdict, reason, model = self._attempt(number, settings)
             if model is not None and verdict is not Verdict.FAIL:
                 return verdict, reason, model
-            if number == max_attempts:
-                return verdict, f"{reason}; {number} of {max_attempts} attempts used", self.start
+            used = f"{reason}; {number} of {max_attempts} attempts used"
+            if number == max_attempts and verdict is not Verdict.FAIL:
+                return verdict, used, self.start  # a training that failed: the same command tries it again
             open_model = None if model is None else partial(self._open_model, model)
             diagnosis = self.diagnoses.of(number, settings, open_model)
+            if number == max_attempts:
+                return verdict, f"{used}; {diagnosis.cause}: {diagnosis.action}", self.start
             if not diagnosis.changes:
                 return verdict, f"{reason}; {diagnosis.cause}, but {diagnosis.action}", self.start
             self.tools.say(f"{self.stage.name}#{number} missed ({diagnosis.cause}): {diagnosis.action}")

@@ -18,6 +18,7 @@ from typing import Any
 from tunegate.optional import optional_import
 from tunegate.outcomes import Verdict
 from tunegate.record import AttemptRecord, Diagnosis
+from tunegate.stages.diagnosis import SPENT
 from tunegate.stages.retrain import LADDERS, Settings
 from tunegate.stages.retrain_spec import RetrainSpec
 
@@ -71,7 +72,7 @@ def choose(found: Diagnosis, trials: Sequence[Trial], spec: RetrainSpec, seed: i
     kinds = found.changes.get("kinds", ((), ()))[1] or trials[-1].settings.kinds
     untried = [one for one in _space(spec, tuple(kinds)) if all(not _same(one, trial.settings) for trial in trials)]
     if not untried:
-        return replace(found, action=f"the declared budget is spent ({len(trials)} settings tried)", changes={})
+        return replace(found, action=f"{SPENT} ({len(trials)} settings tried)", changes={})
     old, new = trials[-1].settings, _suggested(trials, untried, spec, seed)
     before, after = asdict(old), asdict(new)
     changes = {name: (before[name], after[name]) for name in before if before[name] != after[name]}
