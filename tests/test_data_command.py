@@ -82,7 +82,7 @@ def test_a_card_reads_back_as_it_was_written() -> None:
 def test_people_see_a_histogram_and_what_a_max_length_cuts(capsys: Capture) -> None:
     assert main(["data", TRAIN, *TEMPLATES, "--max-length", "100"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "train.jsonl: 1,080 rows, 1,080 trained on (method sft)"
+    assert lines[0] == "train.jsonl: 1,080 rows, 1,080 usable (method sft)"
     bars = [line.split() for line in lines if "█" in line]
     assert sum(int(bar[-1]) for bar in bars) == 1080
     assert max(bars, key=lambda bar: int(bar[-1]))[1] == "█" * 32
@@ -98,7 +98,7 @@ def test_of_one_thing_the_card_speaks_in_the_singular(small: Path, capsys: Captu
     assert main(["data", "small.jsonl", "--max-length", "20", "--split", "0.5,0.5,0"]) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[:2] == [
-        "small.jsonl: 2 rows, 1 trained on; left out: part: validation 1 (method sft)",
+        "small.jsonl: 2 rows, 1 usable; left out: part: validation 1 (method sft)",
         "  tokens   4 in 1 row: 4 to 4, half up to 4, 99 % up to 4; estimated at 4 bytes a token",
     ]  # no histogram: all rows are of one length
     assert "  personal 1 e-mail address in 1 row, kept: row 1" in said
@@ -268,7 +268,7 @@ def test_a_card_is_written_as_json(small: Path, tmp_path: Path, capsys: Capture)
 def test_left_out_rows_are_named(small: Path, capsys: Capture) -> None:
     assert main(["data", "small.jsonl", "--duplicates", "exact"]) == 0
     said = capsys.readouterr().out
-    assert "small.jsonl: 5 rows, 4 trained on; left out: repeats a row 1" in said
+    assert "small.jsonl: 5 rows, 4 usable; left out: repeats a row 1" in said
     assert "left out repeats a row: row 5 (as 2)" in said
 
 

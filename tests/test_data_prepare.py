@@ -285,7 +285,7 @@ def test_thumbs_of_one_kind_only_are_refused(label: bool, kind: str, tmp_path: P
 
 def test_a_preparation_that_leaves_nothing_says_why(tmp_path: Path) -> None:
     tools = PrepareTools(_Characters())
-    with pytest.raises(ConfigError, match=r"left no row to train on: 2 rows, 0 trained on; left out: too long 2"):
+    with pytest.raises(ConfigError, match=r"left no row to train on: 2 rows, 0 usable; left out: too long 2"):
         prepared(pairs(("a" * 99, "b"), ("c" * 99, "d")), tmp_path, max_tokens=5, tools=tools)
 
 

@@ -22,10 +22,10 @@ from tunegate.data.spec import DataSpec
 from tunegate.data.token_lengths import CountTokens
 from tunegate.data.training_data import Example, TrainingData
 from tunegate.exceptions import CannotJudge, ConfigError, Tampered
-from tunegate.record import RunRecord, read_run
+from tunegate.record import AttemptRecord, RunRecord, StageRecord, read_run
 from tunegate.stages.training import TrainJob, TrainResult
 from tunegate_reports import markdown_summary, write_html
-from tunegate_reports.data_section import data_cards, data_section
+from tunegate_reports.data_section import data_cards, data_section, trained_words
 
 pytest_plugins = ["browser_fixtures"]
 
@@ -149,10 +149,51 @@ def test_a_data_set_without_prepare_is_as_it_was(tmp_path: Path) -> None:
 def test_the_summary_has_a_line_for_each_data_set(pipeline: Path) -> None:
     lines = markdown_summary(carry_out(pipeline)).splitlines()
     assert [line for line in lines if line.startswith("- Data of ")] == [
-        "- Data of sft: train.jsonl, 45 rows, 32 trained on; left out: repeats a row 5, part: validation 4, "
-        "part: test 4; personal data: 3 e-mail addresses in 45 rows, masked.",
-        "- Data of align: pairs.jsonl, 8 rows, 8 trained on.",
+        "- Data of sft: train.jsonl, 45 rows, 32 usable; left out: repeats a row 5, part: validation 4, "
+        "part: test 4; trained on: 2 (attempt 1), 4 (attempt 2); personal data: 3 e-mail addresses in 45 rows, masked.",
+        "- Data of align: pairs.jsonl, 8 rows, 8 usable; trained on: 8 (attempt 1).",
     ]
+
+
+def test_what_leaks_is_not_said_to_be_trained_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path, PREPARED.replace("stages:\n", "leakage: drop_from_train\nstages:\n", 1))
+    row = next(example for example in load(path).stages[0].data.examples if example.number > 5)
+    with (tmp_path / "cases.jsonl").open("a") as cases:
+        prompt = json.loads((tmp_path / "train.jsonl").read_text().splitlines()[row.number - 1])["prompt"]
+        cases.write(json.dumps({"id": "leaked", "prompt": prompt, "reference": row.answers["completion"]}) + "\n")
+    assert main(["check", str(path), "--json"]) == 0
+    stage = json.loads(capsys.readouterr().out)["stages"]["sft"]
+    leaked = stage["leaked"]
+    assert 0 < leaked < 32
+    assert (stage["rows_in"], stage["rows"], stage["first_attempt"]) == (45, 32, 2)
+    assert main(["check", str(path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert (
+        f"stage sft: sft on 45 rows, 13 left out by `prepare`, {leaked} left out as leaks, 2 in the first attempt, "
+        "at most 3 attempts; gates: facts, style"
+    ) in lines
+    run = carry_out(path)
+    said = (
+        f"45 rows, {32 - leaked} usable; left out: repeats a row 5, part: validation 4, part: test 4, "
+        f"leaks {leaked}; trained on: 2 (attempt 1), 4 (attempt 2)"
+    )
+    assert f"- Data of sft: train.jsonl, {said}; personal data: " in markdown_summary(run)
+    write_html(run, tmp_path / "report.html")
+    assert f"train.jsonl: {said}" in (tmp_path / "report.html").read_text()
+
+
+def test_examples_in_a_prompt_are_not_said_to_be_trained_on() -> None:
+    attempt = AttemptRecord(1, 0, {}, "", summary={"rows": 8, "steps": 0})
+    failed = AttemptRecord(2, 0, {}, "", rows=4)
+    stage = StageRecord("shots", "fewshot", [], attempts={1: attempt})
+    assert trained_words(stage) == "examples out of: 8 (attempt 1)"
+    stage.attempts = {
+        1: replace(attempt, summary={"rows": 7, "rows_dropped": 1}),
+        2: failed,
+        3: replace(failed, number=3, rows=0),
+    }
+    assert trained_words(stage) == "trained on: 7 (attempt 1), 4 (attempt 2)"
+    assert trained_words(None) == ""
 
 
 def test_provenance_names_the_card_by_its_hash(pipeline: Path, tmp_path: Path) -> None:
@@ -183,7 +224,7 @@ def test_the_section_on_data_reads_well(open_report: Open, pipeline: Path) -> No
     section = page.locator("#training-data")
     assert section.locator("h2").inner_text() == "Data"
     card = section.locator("details.card").first
-    assert "train.jsonl: 45 rows, 32 trained on" in card.locator("summary").inner_text()
+    assert "train.jsonl: 45 rows, 32 usable" in card.locator("summary").inner_text()
     facts = dict(zip(card.locator("dt").all_inner_texts(), card.locator("dd").all_inner_texts(), strict=True))
     assert facts["Left out: repeats a row"] == "rows 41 (as 1), 42 (as 2), 43 (as 3), 44 (as 4), 45 (as 5)"
     assert facts["Personal data"] == "3 e-mail addresses in 45 rows, masked"

@@ -120,6 +120,8 @@ class AttemptRecord:
     input_sha256: str
     data_sha256: str = ""
     """Of the file of rows that the trainer was given."""
+    rows: int = 0
+    """How many rows that file has; 0 where none was written."""
     trained: bool = False
     model: str = ""
     model_sha256: str = ""
@@ -263,7 +265,8 @@ def _fold(run: RunRecord, event: dict[str, Any]) -> None:
             attempt.error, attempt.log = event["error"], event.get("log", [])
             attempt.seconds = event.get("seconds", 0.0)
         case "rows_written":
-            run.stages[event["stage"]].attempts[event["attempt"]].data_sha256 = event["data_sha256"]
+            attempt = run.stages[event["stage"]].attempts[event["attempt"]]
+            attempt.data_sha256, attempt.rows = event["data_sha256"], event.get("rows", 0)
         case "own_answers":
             run.stages[event["stage"]].attempts[event["attempt"]].own_answers += event["answers"]
         case "gate_started":

@@ -7,7 +7,8 @@ from typing import Any
 
 from tunegate.commands import data_words
 from tunegate.data.card import DataCard, card_from_json
-from tunegate.record import RunRecord
+from tunegate.data.faults import usable_words
+from tunegate.record import RunRecord, StageRecord
 from tunegate_reports.charts import lengths_chart
 from tunegate_reports.markup import Child, Markup, tag
 
@@ -32,20 +33,37 @@ def data_section(run: RunRecord) -> Markup | None:
     return tag(
         "section",
         tag("h2", "Data", id="data-title"),
-        *(_card(stage, card, opened=few) for stage, card in cards.items()),
+        *(_card(stage, card, rows_words(run, stage, card), opened=few) for stage, card in cards.items()),
         id="training-data",
         aria_labelledby="data-title",
     )
 
 
-def data_line(stage: str, card: DataCard) -> str:
+def data_line(run: RunRecord, stage: str, card: DataCard) -> str:
     """One data set in a sentence, for the summary."""
     found = f"; personal data: {data_words.pii_words(card)}" if card.pii.kinds else ""
-    return f"Data of {stage}: {card.file}, {card.summary}{found}"
+    return f"Data of {stage}: {card.file}, {rows_words(run, stage, card)}{found}"
 
 
-def _card(stage: str, card: DataCard, *, opened: bool) -> Markup:
-    summary = tag("summary", tag("strong", stage), " ", tag("span", f"{card.file}: {card.summary}", class_="quiet"))
+def rows_words(run: RunRecord, stage: str, card: DataCard) -> str:
+    """What became of the rows, the card's and after it: the leaks left out, and what each attempt was trained on."""
+    leaks = sum(len(one["rows"]) for one in run.dropped if one["stage"] == stage)
+    left_out = {**card.left_out, **({"leaks": leaks} if leaks else {})}
+    trained = trained_words(run.stages.get(stage))
+    return usable_words(card.rows, left_out) + (f"; {trained}" if trained else "")
+
+
+def trained_words(stage: StageRecord | None) -> str:
+    """`trained on: 16 (attempt 1), 64 (attempt 2)`; examples in a prompt are not trained on."""
+    attempts = stage.attempts.values() if stage else ()
+    used = {attempt.number: attempt.summary.get("rows", attempt.rows) for attempt in attempts}
+    told = ", ".join(f"{rows:,} (attempt {number})" for number, rows in used.items() if isinstance(rows, int) and rows)
+    trained = any(attempt.summary.get("steps") != 0 for attempt in attempts)
+    return f"{'trained on' if trained else 'examples out of'}: {told}" if told else ""
+
+
+def _card(stage: str, card: DataCard, rows: str, *, opened: bool) -> Markup:
+    summary = tag("summary", tag("strong", stage), " ", tag("span", f"{card.file}: {rows}", class_="quiet"))
     numbers = tag(
         "dl", *(part for name, text in _facts(card) for part in (tag("dt", name), tag("dd", text))), class_="facts"
     )

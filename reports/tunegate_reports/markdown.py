@@ -44,7 +44,7 @@ def markdown_summary(run: RunRecord) -> str:
         for waiver in run.waivers()
     ]
     lines += [f"- {_text(dropped_words(stage), None)}." for stage in run.dropped]
-    lines += [f"- {_text(data_line(stage, card), None)}." for stage, card in data_cards(run).items()]
+    lines += [f"- {_text(data_line(run, stage, card), None)}." for stage, card in data_cards(run).items()]
     lines += [f"- Luck: {_luck(stage)}" for stage in shown.stages if luck_of(stage.record)]
     lines += ["", *_table(shown.gates)] if shown.gates else []
     for stage in shown.stages:

@@ -9,11 +9,15 @@ from typing import Any
 from tunegate.banks import Bank
 from tunegate.cases import duplicates
 from tunegate.commands.console import show
+from tunegate.data.faults import counted
+from tunegate.data.training_data import Example
 from tunegate.judges.corrected import admissions_of
 from tunegate.leaks.guard import drop_leaks, in_words
 from tunegate.leaks.leakage import Leak, describe, facts
 from tunegate.pipeline import Pipeline, Stage
 from tunegate.plans import GatePlan
+from tunegate.stages.job import rows_of
+from tunegate.stages.retrain import first_settings
 from tunegate.suites import Suite
 
 
@@ -37,12 +41,20 @@ def suite_facts(suite: Suite) -> dict[str, Any]:
 def pipeline_facts(pipeline: Pipeline, leaks: Sequence[Leak]) -> dict[str, Any]:
     """A pipeline with its suites, stages, leaks, and the number of attempts that every bank supports."""
     drops = pipeline.leakage.action == "drop_from_train"
-    dropped = drop_leaks(pipeline, leaks)[1] if drops else []
+    left, dropped = drop_leaks(pipeline, leaks) if drops else (pipeline, [])
+    first = {stage.name: len(_first_rows(left, stage)) for stage in left.stages}
     return {
         "name": pipeline.name,
         "model": pipeline.model,
         "suites": {name: suite_facts(suite) for name, suite in pipeline.suites.items()},
-        "stages": {stage.name: _stage_facts(pipeline, stage) for stage in pipeline.stages},
+        "stages": {
+            stage.name: {
+                **_stage_facts(pipeline, stage),
+                "leaked": sum(len(one["rows"]) for one in dropped if one["stage"] == stage.name),
+                "first_attempt": first[stage.name],
+            }
+            for stage in pipeline.stages
+        },
         "gates_not_taken_last": _gates_not_taken_last(pipeline),
         "waivers": [waiver.in_words for waiver in pipeline.waivers],
         "leaks": [] if drops else facts(leaks),
@@ -57,6 +69,7 @@ def _stage_facts(pipeline: Pipeline, stage: Stage) -> dict[str, Any]:
     return {
         "method": stage.spec.method,
         "role": stage.role,
+        "rows_in": stage.data.rows_in,
         "rows": len(stage.data.examples),
         "left_out": {left.why: len(left.rows) for left in stage.data.left_out},
         "max_attempts": 1 if stage.role == "baseline" else stage.spec.retrain.max_attempts,
@@ -69,6 +82,10 @@ def _stage_facts(pipeline: Pipeline, stage: Stage) -> dict[str, Any]:
         "worth": {name: asdict(terms) for name, terms in pipeline.worth(stage).items()},
         "watched": watched.to_json() if (watched := pipeline.watched.get(stage.name)) else None,
     }
+
+
+def _first_rows(pipeline: Pipeline, stage: Stage) -> list[Example]:
+    return rows_of(pipeline, stage, first_settings(stage.spec.retrain)).examples
 
 
 def supported_attempts(bank: Bank, plan: GatePlan) -> int | None:
@@ -115,7 +132,7 @@ def print_check(facts: dict[str, Any]) -> None:
         if stage["worth"]:
             kept += f"; must be no worse than the baseline: {', '.join(stage['worth'])}"
         show(
-            f"stage {name}: {stage['method']} on {stage['rows']} rows, {_trained(stage)}; "
+            f"stage {name}: {stage['method']} on {_rows(stage)}, {_trained(stage)}; "
             f"gates: {', '.join(stage['gates'])}{kept}"
         )
         if stage["watched"]:
@@ -138,6 +155,18 @@ def print_check(facts: dict[str, Any]) -> None:
     if facts.get("dropped_in_words"):
         show(f"note: {facts['dropped_in_words']}")
     show(f"INVALID: {facts['leaks_in_words']}" if facts.get("leaks") else f"{facts['file']}: ok")
+
+
+def _rows(stage: dict[str, Any]) -> str:
+    """`320 rows, 66 left out as leaks, 16 in the first attempt`"""
+    prepared, leaked, first = stage["rows_in"] - stage["rows"], stage["leaked"], stage["first_attempt"]
+    parts = [
+        counted(stage["rows_in"], "row"),
+        f"{prepared:,} left out by `prepare`" if prepared else "",
+        f"{leaked:,} left out as leaks" if leaked else "",
+        f"{first:,} in the first attempt" if first != stage["rows"] - leaked else "",
+    ]
+    return ", ".join(filter(None, parts))
 
 
 def _trained(stage: dict[str, Any]) -> str:

@@ -43,6 +43,13 @@ def counted(n: int, noun: str, plural: str = "") -> str:
     return f"{n:,} {noun if n == 1 else plural or f'{noun}s'}"
 
 
+def usable_words(rows: int, left_out: Mapping[str, int]) -> str:
+    """`1,080 rows, 900 usable; left out: repeats a row 80, part: test 100`: an attempt may train on fewer."""
+    left = ", ".join(f"{why} {n:,}" for why, n in left_out.items())
+    usable = rows - sum(left_out.values())
+    return f"{counted(rows, 'row')}, {usable:,} usable" + (f"; left out: {left}" if left else "")
+
+
 def ranges(numbers: Sequence[int], shown: int = RANGES_SHOWN) -> str:
     """Rising numbers in few words: `3, 7-19, 40`; of many ranges the first, and how many rows are in the others."""
     found: list[list[int]] = []

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tunegate.data.faults import counted, ranges
+from tunegate.data.faults import ranges, usable_words
 from tunegate.data.near_duplicates import Repeats, exact_repeats, near_repeats
 from tunegate.data.pii import FindNames, Found, find_pii, mask
 from tunegate.data.pii_names import name_finder
@@ -68,11 +68,8 @@ def prepare(data: TrainingData, method: str, spec: PrepareSpec, tools: PrepareTo
 
 
 def in_words(data: TrainingData) -> str:
-    """`1,080 rows, 900 trained on; left out: repeats a row 80, part: test 100`."""
-    left = ", ".join(f"{one.why} {len(one.rows):,}" for one in data.left_out)
-    return f"{counted(data.rows_in, 'row')}, {len(data.examples):,} trained on" + (
-        f"; left out: {left}" if left else ""
-    )
+    """`1,080 rows, 900 usable; left out: repeats a row 80, part: test 100`."""
+    return usable_words(data.rows_in, {one.why: len(one.rows) for one in data.left_out})
 
 
 def _numbers(examples: Sequence[Example]) -> tuple[int, ...]:
