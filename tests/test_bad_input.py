@@ -86,6 +86,28 @@ def test_a_folder_where_a_file_should_be(bank: Bank, capsys: Capture, which: str
     assert which in refused(capsys, *arguments)
 
 
+@pytest.mark.parametrize("command", ["check", "gate --responses answers.jsonl --suite", "run"])
+def test_data_where_a_suite_should_be(bank: Bank, capsys: Capture, command: str) -> None:
+    bank.answers(100)
+    line = refused(capsys, *command.split(), "cases.jsonl")
+    assert line.endswith("cases.jsonl: this is data, not a suite; `tunegate data cases.jsonl` shows what is in it\n")
+
+
+@pytest.mark.parametrize("command", ["check", "gate --responses answers.jsonl --suite", "bake-off a b --suite"])
+def test_a_builtin_suite_that_there_is_not(bank: Bank, capsys: Capture, command: str) -> None:
+    bank.answers(100)
+    line = refused(capsys, *command.split(), "builtin:facts")
+    assert line.endswith(
+        ": builtin:facts: no suite of this name comes with Tunegate (known: blimp, dolly, mmlu, piqa)\n"
+    )
+    assert "(did you mean 'blimp'?)" in refused(capsys, *command.split(), "builtin:blmp")
+
+
+def test_a_builtin_suite_is_checked_like_any_other(capsys: Capture) -> None:
+    assert main(["check", "builtin:blimp"]) == 0
+    assert "suite blimp: " in capsys.readouterr().out
+
+
 # --- suites --------------------------------------------------------------------------------------------------------
 
 

@@ -311,6 +311,9 @@ def test_a_pipeline_shows_the_cards_of_its_stages(tmp_path: Path, capsys: Captur
     ]
     assert main(["data", str(path), "--pii", "mask"]) == 2
     assert "--pii: a pipeline file says this itself, under `data` of a stage" in capsys.readouterr().err
+    path.write_text(PIPELINE.replace("model: base", "model: org/x").replace("pairs.jsonl", "pears.jsonl"))
+    assert main(["data", str(path)]) == 2
+    assert "tunegate.yaml:14: stages[1].data.path: " in capsys.readouterr().err
 
 
 # --- wrong input ---------------------------------------------------------------------------------------------------

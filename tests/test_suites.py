@@ -140,6 +140,7 @@ def test_where_keeps_the_rows_with_these_values(tmp_path: Path) -> None:
         ("cases: {path: cases.jsonl, prompt: '{a.b}'}\nchecks: [exact]\n", "only plain fields"),
         ("cases: {path: cases.jsonl, prompt: '{x}', messages: y}\nchecks: [exact]\n", "not both"),
         ("cases: {path: cases.jsonl, prompt: '{x}'}\nchecks: [exact]\n", "suite.yaml:1: cases: "),
+        ("checks: [exact]\ncases: nowhere.jsonl\n", "suite.yaml:2: cases.path: "),
         ("cases: nowhere.jsonl\nchecks: [exact]\n", "nowhere.jsonl: no such file"),
         ("cases: ~nobody-here/x.jsonl\nchecks: [exact]\n", "~nobody-here/x.jsonl: "),
         ("cases: package:nothing_here/x.jsonl\nchecks: [exact]\n", "'nothing_here' is not installed"),

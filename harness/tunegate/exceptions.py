@@ -2,6 +2,7 @@
 
 TunegateError
 ├── ConfigError        2  the files or the command line are wrong; nothing was run
+│   ├── NotThere       2  no file, or none of the kind that is wanted, lies where one was named
 │   └── MissingExtra   2  an optional dependency is not installed
 ├── CannotJudge        3  no verdict can be reached (a leak, a broken model, a full disk)
 ├── Inconclusive       4  the bank has too few fresh cases left
@@ -25,6 +26,10 @@ class ConfigError(TunegateError):
     """Wrong input from the user: a file, a key, an option."""
 
     exit_code = 2
+
+
+class NotThere(ConfigError):
+    """No file, or none of the kind that is wanted, lies where one was named; a file that named it adds its line."""
 
 
 class MissingExtra(ConfigError):

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import IO
 
-from tunegate.exceptions import ConfigError, nearest
+from tunegate.exceptions import ConfigError, NotThere, nearest
 
 PIPELINE_FILE = "tunegate.yaml"
 """What commands look for where no file is named, and what they point to where a folder is."""
@@ -35,11 +35,11 @@ def check_size(path: Path, max_bytes: int) -> None:
     try:
         size = path.stat().st_size
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file{_neighbour(path)}") from None
+        raise NotThere(f"{path}: no such file{_neighbour(path)}") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise ConfigError(f"{path}: cannot be read: {one_line(error)}") from error
     if path.is_dir():
-        raise ConfigError(f"{path}: is a folder, a file was expected{_pipeline_in(path)}")
+        raise NotThere(f"{path}: is a folder, a file was expected{_pipeline_in(path)}")
     if size == 0:
         raise ConfigError(f"{path}: the file is empty")
     if size > max_bytes:
@@ -75,5 +75,5 @@ def resolve(path: str, base_dir: Path) -> Path:
     name, _, rest = path.removeprefix("package:").partition("/")
     spec = importlib.util.find_spec(name) if name.isidentifier() else None  # a dotted name would be imported
     if spec is None or not spec.submodule_search_locations:
-        raise ConfigError(f"{path}: the Python package {name!r} is not installed: pip install {name.replace('_', '-')}")
+        raise NotThere(f"{path}: the Python package {name!r} is not installed: pip install {name.replace('_', '-')}")
     return Path(spec.submodule_search_locations[0]) / rest

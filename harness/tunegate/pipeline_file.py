@@ -15,7 +15,7 @@ from tunegate.data.curriculum import with_difficulty
 from tunegate.data.prepare import PrepareTools, load_prepared
 from tunegate.data.token_lengths import local_tokens
 from tunegate.data.training_data import TrainingData, check_rows
-from tunegate.exceptions import ConfigError, Tampered, nearest
+from tunegate.exceptions import ConfigError, NotThere, Tampered, nearest
 from tunegate.files import resolve
 from tunegate.pipeline import Pipeline, Stage, SuiteRef, reward_of
 from tunegate.schema import PipelineSpec
@@ -75,7 +75,7 @@ def load_pipeline(
         sha256=_sha256(reading.file, reading.suites.values(), stages),
         leakage=spec.leakage,
         max_drop=spec.retention.max_drop,
-        waivers=_waivers(spec, base_dir, today or date.today()),
+        waivers=_waivers(spec, reading.file, today or date.today()),
         watched=reading.watched,
     )
 
@@ -102,19 +102,22 @@ class _Reading:
         self._checked((*keys, "data"), lambda: check_own_answers(spec, self.suites))
         self._check_reward(spec, (*keys, "options", "reward"))
         self._checked((*keys, "launcher"), lambda: check_processes(spec.launcher))
-        spec = _with_launch_file(spec, self.base_dir)
-        data = self._data(spec)
+        with self.file.naming((*keys, "launcher", "config_file")):
+            spec = _with_launch_file(spec, self.base_dir)
+        data = self._data(spec, (*keys, "data", "path"))
         self._check_ladders(spec, data, keys)
         self._check_banks(spec, (*keys, "gates"))
         general = spec.retrain.replay_data
-        replay = None if general is None else load_prepared(general, spec.method, self.base_dir, self.preparing)
+        with self.file.naming((*keys, "retrain", "replay_data", "path")):
+            replay = None if general is None else load_prepared(general, spec.method, self.base_dir, self.preparing)
         for rows in (data, replay):
             if rows is not None and validator is not None:
                 check_rows(rows, validator.check_row)
         return Stage(spec, data, replay)
 
-    def _data(self, stage: StageSpec) -> TrainingData:
-        data = load_prepared(stage.data, stage.method, self.base_dir, self.preparing)
+    def _data(self, stage: StageSpec, keys: KeyPath) -> TrainingData:
+        with self.file.naming(keys):
+            data = load_prepared(stage.data, stage.method, self.base_dir, self.preparing)
         if stage.curriculum is not None and stage.curriculum.by != "loss":
             return with_difficulty(data, stage.data, stage.curriculum.by, self.base_dir)
         return data
@@ -198,10 +201,12 @@ def _with_launch_file(stage: StageSpec, base_dir: Path) -> StageSpec:
     return stage.model_copy(update={"launcher": stage.launcher.model_copy(update={"config_file": str(path)})})
 
 
-def _waivers(spec: PipelineSpec, base_dir: Path, today: date) -> tuple[Waiver, ...]:
+def _waivers(spec: PipelineSpec, file: YamlFile, today: date) -> tuple[Waiver, ...]:
     if spec.waivers is None:
         return ()
-    return read_waivers(resolve(spec.waivers, base_dir), {stage.name: stage.gates for stage in spec.stages}, today)
+    gates = {stage.name: stage.gates for stage in spec.stages}
+    with file.naming(("waivers",)):
+        return read_waivers(resolve(spec.waivers, file.path.parent), gates, today)
 
 
 def _sha256(file: YamlFile, suites: Iterable[Suite], stages: Iterable[Stage]) -> str:
@@ -222,9 +227,10 @@ def _without_waivers(data: Any) -> dict[str, Any]:
 
 
 def _suite(name: str, entry: str | dict[str, Any], file: YamlFile, build_check: CheckBuilder) -> Suite:
-    if isinstance(entry, str):
-        return load_suite(suite_place(entry, file.path.parent), build_check)
     keys = ("suites", name)
+    if isinstance(entry, str):
+        with file.naming(keys):
+            return load_suite(suite_place(entry, file.path.parent), build_check)
     spec = read_spec(SuiteSpec, file, keys, entry)
     return make_suite(spec, spec.name or name, file, keys, build_check)
 
@@ -239,10 +245,15 @@ def open_suite_ref(ref: SuiteRef, build_check: CheckBuilder) -> Suite:
 
 
 def suite_place(entry: str, base_dir: Path) -> Path:
-    """The path of a suite file; `builtin:NAME` is one that ships with Tunegate."""
-    if entry.startswith("builtin:"):
-        return resolve(f"{BUILTIN}/{entry.removeprefix('builtin:')}.yaml", base_dir)
-    return resolve(entry, base_dir)
+    """The path of a suite file; `builtin:NAME` is one that ships with Tunegate. Raises NotThere for an unknown NAME."""
+    if not entry.startswith("builtin:"):
+        return resolve(entry, base_dir)
+    name, shipped = entry.removeprefix("builtin:"), resolve(BUILTIN, base_dir)
+    path = shipped / f"{name}.yaml"
+    if not path.is_file():
+        known = nearest(name, (suite.stem for suite in shipped.glob("*.yaml")))
+        raise NotThere(f"{entry}: no suite of this name comes with Tunegate{known}")
+    return path
 
 
 def model_place(model: str, base_dir: Path) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tunegate.exceptions import LISTED, ConfigError, nearest
+from tunegate.exceptions import LISTED, ConfigError, NotThere, nearest
 from tunegate.files import check_size, one_line, open_text, read_text
 from tunegate.optional import optional_import
 
@@ -29,6 +29,8 @@ def read_rows(path: Path, split: str | None = None) -> Iterator[tuple[int, Row]]
     if os.path.isdir(path):  # unlike Path.is_dir, False for a name that no file can have
         return _dataset_rows(path, split)
     reader = _READERS.get(path.suffix.lower())
+    if reader is None and not path.exists():
+        check_size(path, MAX_BYTES)
     if reader is None:
         known = ", ".join(_READERS)
         raise ConfigError(
@@ -157,7 +159,7 @@ def _row_files(folder: Path) -> list[str]:
 
 def _dataset_rows(path: Path, split: str | None) -> Iterator[tuple[int, Row]]:
     if not any((path / name).is_file() for name in SAVED) and (files := _row_files(path)):
-        raise ConfigError(f"{path}: a folder; name one of its files: {', '.join(files)}")
+        raise NotThere(f"{path}: a folder; name one of its files: {', '.join(files)}")
     datasets = optional_import("datasets", "data", f"{path}: reading a data set folder")
     try:
         data = datasets.load_from_disk(str(path))

@@ -105,7 +105,8 @@ def make_suite(spec: SuiteSpec, name: str, file: YamlFile, keys: KeyPath, build_
     """Build a suite from its validated spec, which stands at `keys` of `file`."""
     base_dir = file.path.parent
     try:
-        cases = load_cases(spec.cases, base_dir)
+        with file.naming((*keys, "cases", "path")):
+            cases = load_cases(spec.cases, base_dir)
     except MissingField as error:
         raise file.error((*keys, "cases"), str(error)) from error
     told = told_beforehand(cases, spec.generate.system, spec.cases.prompt)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from tunegate.exceptions import ConfigError
+from tunegate.exceptions import ConfigError, NotThere
 from tunegate.files import one_line, read_text
 
 MAX_BYTES = 4 * 2**20
 MAX_NODES = 200_000
 """With anchors, a file of a few lines can stand for billions of keys."""
+
+DATA = (".jsonl", ".csv", ".parquet", ".txt")
+"""Rows and texts: `load_yaml` refuses them for what they are, not for their first bracket."""
 
 KeyPath = tuple[str | int, ...]
 
@@ -65,6 +69,14 @@ class YamlFile:
         line = self.lines.get(known, 1)
         return ConfigError(f"{self.path}:{line}: {dotted(keys)}{': ' if keys else ''}{message}")
 
+    @contextmanager
+    def naming(self, keys: KeyPath) -> Generator[None]:
+        """While the file is read that a key names: where it is not there, the error says who asked for it."""
+        try:
+            yield
+        except NotThere as error:
+            raise self.error(keys, str(error)) from error
+
 
 def dotted(keys: KeyPath) -> str:
     """`("suites", "facts", "checks", 0)` as `suites.facts.checks[0]`."""
@@ -76,6 +88,8 @@ def dotted(keys: KeyPath) -> str:
 
 def load_yaml(path: Path) -> YamlFile:
     """Parse one YAML document; refuses duplicate keys, tabs, and whatever is not UTF-8."""
+    if path.suffix.lower() in DATA and path.is_file():
+        raise ConfigError(f"{path}: this is data, not a suite; `tunegate data {path}` shows what is in it")
     text = read_text(path, MAX_BYTES)
     try:
         loader = _Loader(text)

@@ -90,9 +90,10 @@ def _of_pipeline(path: Path, options: Namespace, bar: Bar) -> Iterator[tuple[str
     spec = read_spec(PipelineSpec, file)
     model = options.model or model_place(spec.model, path.parent)
     counter = _counter(model, asked_for=options.model is not None)
-    for stage in spec.stages:
+    for index, stage in enumerate(spec.stages):
         tools = PrepareTools(local_tokens(model), bar.update)
-        loaded = load_prepared(stage.data, stage.method, path.parent, tools)
+        with file.naming(("stages", index, "data", "path")):
+            loaded = load_prepared(stage.data, stage.method, path.parent, tools)
         limit = options.max_length if options.max_length is not None else max_length(stage.args.get("max_length"))
         measuring = Measuring(counter, limit, progress=bar.update)
         yield stage.name, make_card(loaded, stage.data, stage.method, measuring)

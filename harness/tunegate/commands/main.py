@@ -73,7 +73,7 @@ def init(options: Namespace) -> int:
 
 def check(options: Namespace) -> int:
     """Validate a file with all it names, and look for leaks."""
-    path = Path(options.file)
+    path = suite_place(options.file, Path())
     data = load_yaml(path).data
     if isinstance(data, dict) and "stages" not in data and "cases" in data:
         suite = load_suite(path, _build_check())
