@@ -175,9 +175,49 @@ def test_one_of_model_and_responses(bank: Bank, capsys: Capture, arguments: list
 
 
 def test_an_unknown_option_names_the_nearest(capsys: Capture) -> None:
-    with pytest.raises(SystemExit, match="2"):
-        main(["gate", "--suite", "s", "--sed", "3", "--jnuit", "x"])
+    assert main(["gate", "--suite", "s", "--sed", "3", "--jnuit", "x"]) == 2
     assert "did you mean" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ("gate --respones x", "gate: unknown argument --respones (did you mean '--responses' or '--report' or "),
+        (
+            "report A --md",
+            "report: unknown argument --md (did you mean '--html' or '--markdown'?); try `tunegate report",
+        ),
+        ("report A -m", "report: unknown argument -m (did you mean '-h'"),
+        ("gates", ": no command is named 'gates' (did you mean 'gate'?); try `tunegate --help`"),
+        ("suite expnd", "suite: no command is named 'expnd' (did you mean 'expand'?); try `tunegate suite --help`"),
+        ("suite --json cue-report x", "suite cue-report: the following arguments are required: --positive"),
+        ("gate --json", "gate: the following arguments are required: --suite; try `tunegate gate --help`"),
+        ("plan --draw -5", "plan: --draw -5: a number from 1"),
+        ("init --recipe nope", "init: --recipe nope: no such recipe; there are generalize, journey, "),
+        (
+            "init --example orpoo",
+            "init: --example orpoo: no such example (did you mean 'orpo'?); there are cpt, dpo-misses",
+        ),
+    ],
+)
+def test_a_wrong_word_is_held_against_the_words_of_its_command(capsys: Capture, arguments: str, line: str) -> None:
+    """On one line, and for scripts as an object where they look for the result."""
+    words = arguments.split()
+    assert main(words) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith((f"tunegate {line}", f"tunegate{line}"))
+    assert captured.err.count("\n") == 1
+    if words[0] != "gates":
+        assert main([*words, "--json"]) == 2
+        said = json.loads(capsys.readouterr().out)
+        assert (said["verdict"], said["exit_code"]) == (None, 2)
+        assert said["error"] in captured.err
+
+
+def test_what_begins_with_a_dash_may_be_a_value(bank: Bank, capsys: Capture) -> None:
+    responses = bank.answers(100)
+    assert main(["gate", "--responses", responses, "--suite", bank.suite, "--see", "-3", "--cur"]) == 0
+    assert main(["data", responses, "--prompt", "-- {id} of all", "--completion", "{response}"]) == 0
 
 
 def test_a_curtailed_gate_says_the_same_and_how_many_it_spared(bank: Bank, capsys: Capture) -> None:

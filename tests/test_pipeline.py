@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,11 @@ def test_a_pipeline_is_loaded_whole(path: Path) -> None:
         ("gates: [facts, style]", "gates: [facts, stile]", "stages[0].gates[1]: no suite is named 'stile'"),
         ("gates: [facts, style]", "gates: []", "stages[0].gates: "),
         ("method: sft", "method: stf", "stages[0].method: "),
+        ("method: sft", "method: stf", "got 'stf' (did you mean 'sft'?)"),
+        ("gates: [facts, style]", "gates: []", "stages[0].gates: at least 1 expected, got none"),
+        ("gates: [facts, style]", "gates: facts", "stages[0].gates: a list was expected, got 'facts'"),
+        ("data: train.jsonl", "data: 16", "stages[0].data: a mapping was expected, got 16"),
+        ("method: sft", "method: sft\n    args: 16", "tunegate.yaml:9: stages[0].args: a mapping was expected, got 16"),
         ("name: align", "name: sft", "two stages have the name 'sft'"),
         ("name: align", "name: ../align", "stages[1].name: "),
         ("rows: [2, 4, 8]", "rows: [2, 4, 9]", "stages[0].retrain.rows: 9 rows are asked for, train.jsonl has 8"),
@@ -91,9 +97,31 @@ def test_arguments_are_validated_by_the_trainers_and_point_at_the_stage(path: Pa
         if stage.method == "dpo":
             raise ConfigError("args.bta: unknown")
 
-    with pytest.raises(ConfigError, match=r"tunegate\.yaml:12: stages\[1\]: args\.bta: unknown"):
+    with pytest.raises(ConfigError, match=r"tunegate\.yaml:12: stages\[1\]\.args\.bta: unknown"):
         load_pipeline(path, build_check, validate)
     assert seen == ["sft", "dpo"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "line"),
+    [
+        ("args.bta: unknown", "16: stages[1].args.bta: unknown"),
+        ("peft.r: too large", "18: stages[1].peft.r: too large"),
+        ("peft.type: missing", "17: stages[1].peft.type: missing"),
+        ("args.betas.1: not a number", "15: stages[1].args.betas[1]: not a number"),
+        ("reward: {stage: x} is wanted", "12: stages[1]: reward: {stage: x} is wanted"),
+        ("no key: at all", "12: stages[1]: no key: at all"),
+    ],
+)
+def test_what_the_trainers_refuse_is_pointed_at_by_the_line_of_its_key(path: Path, fault: str, line: str) -> None:
+    def validate(stage: StageSpec) -> None:
+        if stage.method == "dpo":
+            raise ConfigError(fault)
+
+    settings = "    args:\n      betas: [1, x]\n      bta: 1\n    peft:\n      r: 9\n"
+    path.write_text(PIPELINE.replace("    data: pairs.jsonl\n", settings + "    data: pairs.jsonl\n"))
+    with pytest.raises(ConfigError, match=rf"tunegate\.yaml:{re.escape(line)}$"):
+        load_pipeline(path, build_check, validate)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import re
 import shlex
 import sys
 import traceback
@@ -39,15 +40,43 @@ class _Parser(argparse.ArgumentParser):
     """Argparse with errors of one line that name the nearest known word."""
 
     def error(self, message: str) -> NoReturn:
-        unknown = message.removeprefix("unrecognized arguments: ")
-        if unknown != message:
-            known = [option for action in self._actions for option in action.option_strings]
-            message = f"unknown argument {unknown}{nearest(unknown.split()[0].split('=')[0], known)}"
-        print(f"{self.prog}: {message}; try `{self.prog} --help`", file=sys.stderr)
-        sys.exit(2)
+        raise _WrongUsage(f"{self.prog}: {message}; try `{self.prog} --help`")
+
+    def refuse_unknown(self, words: Sequence[str]) -> None:
+        """Refuse the first word that is no command or flag there where it stands.
+
+        Argparse would look at what is missing first, and blame an unknown flag on the program, not on the command.
+        """
+        choices = next((action.choices for action in self._actions if action.nargs == argparse.PARSER), None)
+        commands = dict[str, _Parser](choices or {})  # pyright: ignore[reportArgumentType, reportCallIssue]
+        for place, word in enumerate(words):
+            if word == "--":
+                return
+            if _FLAG.match(word):
+                self._refuse_unknown_flag(word)
+            elif commands and word not in commands:
+                self.error(f"no command is named {word!r}{nearest(word, commands)}")
+            elif commands:
+                commands[word].refuse_unknown(words[place + 1 :])
+                return
+
+    def _refuse_unknown_flag(self, word: str) -> None:
+        """A flag may be cut short, and `-hx` is `-h` with more behind it."""
+        known = [option for action in self._actions for option in action.option_strings]
+        name = word.split("=")[0] if word.startswith("--") else word[:2]
+        if not any(option.startswith(name) for option in known):
+            self.error(f"unknown argument {word}{nearest(name, known)}")
 
 
-def build_parser() -> argparse.ArgumentParser:
+class _WrongUsage(Exception):
+    """A command line that no command can be read from; one line that says what to try."""
+
+
+_FLAG = re.compile(r"-(?!\d|\.\d)\S+$")
+"""What argparse takes for a flag, never for a value: a number or a sentence may begin with a dash."""
+
+
+def build_parser() -> _Parser:
     """The whole command line, without importing what the commands need."""
     parser = _Parser(
         prog="tunegate",
@@ -243,7 +272,12 @@ def _add_suite_actions(suite: argparse.ArgumentParser) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code. Never shows a traceback for what the user or the disk did."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    options = build_parser().parse_args(arguments)
+    try:
+        parser = build_parser()
+        parser.refuse_unknown(arguments)
+        options = parser.parse_args(arguments)
+    except _WrongUsage as error:
+        return _refuse(str(error), as_json="--json" in arguments)
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:
         from tunegate.commands import main as commands
@@ -263,6 +297,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(printable_lines(traceback.format_exc()), file=sys.stderr)
         return _fail(options, f"internal error: {type(error).__name__}: {error}", 3)
+
+
+def _refuse(message: str, *, as_json: bool) -> int:
+    """End a command that never began; scripts find the error where they look for the result."""
+    from tunegate.commands import console
+
+    print(console.printable(message), file=sys.stderr)
+    if as_json:
+        console.show_json({"verdict": None, "error": message.partition(": ")[2], "exit_code": 2})
+    return 2
 
 
 def _fail(options: argparse.Namespace, message: str, exit_code: int) -> int:

@@ -98,7 +98,7 @@ class _Reading:
         keys: KeyPath = ("stages", index)
         for position, gate in enumerate(spec.gates):
             self._check_suite(gate, (*keys, "gates", position))
-        validator = self._checked(keys, lambda: self.validate_stage(_at_first_attempt(spec)))
+        validator = self._validator(spec, keys)
         self._checked((*keys, "data"), lambda: check_own_answers(spec, self.suites))
         self._check_reward(spec, (*keys, "options", "reward"))
         self._checked((*keys, "launcher"), lambda: check_processes(spec.launcher))
@@ -121,6 +121,13 @@ class _Reading:
         if stage.curriculum is not None and stage.curriculum.by != "loss":
             return with_difficulty(data, stage.data, stage.curriculum.by, self.base_dir)
         return data
+
+    def _validator(self, spec: StageSpec, keys: KeyPath) -> RowValidator | None:
+        try:
+            return self.validate_stage(_at_first_attempt(spec))
+        except ConfigError as error:
+            place, fault = _key_at_fault(str(error))
+            raise self.file.error((*keys, *place), fault) from error
 
     def _checked(self, keys: KeyPath, check: Callable[[], Checked]) -> Checked:
         try:
@@ -190,6 +197,15 @@ class _Reading:
 def _at_first_attempt(stage: StageSpec) -> StageSpec:
     """The stage with what its ladders set, so that these settings are checked as its own are."""
     return stage.model_copy(update={"args": {**stage.args, **first_settings(stage.retrain).args()}})
+
+
+def _key_at_fault(message: str) -> tuple[KeyPath, str]:
+    """`args.max_lenght: unknown` as the key below a stage, whose line is to be named, and what is wrong with it."""
+    place, _, fault = message.partition(": ")
+    first, *rest = place.split(".")
+    if not fault or " " in place or first not in StageSpec.model_fields:
+        return (), message
+    return (first, *(int(part) if part.isdecimal() else part for part in rest)), fault
 
 
 def _with_launch_file(stage: StageSpec, base_dir: Path) -> StageSpec:

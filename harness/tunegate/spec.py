@@ -6,6 +6,7 @@ into one line with file, line, key path and the nearest key.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
@@ -90,11 +91,28 @@ def _message(fault: Any) -> str:
     kind, got = fault["type"], fault.get("input")
     if kind == "missing":
         return "this key is required"
-    message = str(fault["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    message = _KINDS.get(kind) or str(fault["msg"]).removeprefix("Value error, ").removeprefix("Input ")
     message = message[:1].lower() + message[1:]
+    if kind == "too_short":
+        return f"at least {fault['ctx']['min_length']} expected, got {fault['ctx']['actual_length'] or 'none'}"
+    if kind == "literal_error":
+        return f"{message}, got {_kind(got)}{_close(got, fault['ctx']['expected'])}"
     if kind in {"unknown_key", "value_error", "twice", "last"}:
         return message
     return f"{message}, got {_kind(got)}"
+
+
+_KINDS = {
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "a mapping was expected"),
+    "list_type": "a list was expected",
+}
+"""What pydantic calls by Python's names for it."""
+
+
+def _close(word: Any, expected: str) -> str:
+    """The hint at a word like this one; nothing where none is near, since the message lists them all."""
+    hint = nearest(word, re.findall("'([^']+)'", expected)) if isinstance(word, str) else ""
+    return hint if "did you mean" in hint else ""
 
 
 def _kind(value: Any) -> str:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from tunegate.exceptions import CannotJudge, ConfigError, nearest
@@ -52,7 +53,8 @@ def _pipelines(folder: str) -> dict[str, Path]:
 
 def _copy_named(known: Mapping[str, Path], kind: str, name: str, folder: Path) -> list[Path]:
     if name not in known:
-        raise ConfigError(f"--{kind} {name}: no such {kind}{nearest(name, known)}")
+        near = nearest(name, known) if get_close_matches(name, known) else ""
+        raise ConfigError(f"--{kind} {name}: no such {kind}{near}; there are {', '.join(sorted(known))}")
     return _copy(known[name], folder)
 
 
