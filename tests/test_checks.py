@@ -26,6 +26,7 @@ class Scripted:
     version: str = "7"
     batch_size: int = 1
     needs_choices: bool = False
+    needs: tuple[str, ...] = ()
     can_fail: bool = True
     max_errors: dict[str, int] = field(default_factory=dict)
     fingerprint: str = "scripted"

@@ -40,6 +40,7 @@ class LetterCheck:
     """Likes answers by how often they hold a letter; a fake of a check."""
 
     name, version, batch_size, needs_choices, can_fail, fingerprint = "letter", "1", 8, False, True, "letter"
+    needs: ClassVar[tuple[str, ...]] = ()
     max_errors: ClassVar[dict[str, int]] = {}
 
     def variants(self, case: Case) -> tuple[Any, ...]:

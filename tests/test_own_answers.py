@@ -198,7 +198,11 @@ def test_what_could_not_be_judged_is_left_out_counted_and_asked_again(path: Path
         ("judged_by: facts", "judged_by: fact", r"own_answers\.judged_by: no suite is named 'fact' \(did you mean"),
         ("method: dpo", "method: sft", "own_answers: sft does not learn from misses; dpo, kto, orpo, reward do"),
         ("train.jsonl,", 'train.jsonl, rejected: "{x}",', "rejected: comes of the model's own answers; leave it out"),
-        ("checks: [exact]", "checks: [choice]", "facts has the model choose between given answers"),
+        (
+            "cases: cases.jsonl, checks: [exact]",
+            'cases: {path: cases.jsonl, choices: ["{reference}", "{prompt}"]}, checks: [choice]',
+            "facts has the model choose between given answers",
+        ),
         ("at_least: 2", "at_least: 0", r"own_answers\.at_least"),
     ],
 )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Literal, Protocol, cast
 
 from tunegate.cases import Case, Prompt
 from tunegate.exceptions import without_addresses
@@ -30,14 +30,18 @@ class Sample:
     variants: tuple[Response, ...] = ()
 
 
+Need = Literal["reference", "choices", "context"]
+"""What a check may ask of a case beside its prompt, by its name under `cases`."""
+
+
 class Check(Protocol):
     """A metric with its pass condition.
 
     `judge` returns one finding per sample, in order. `batch_size` is how many samples it likes at once: 1 for plain
-    functions, more for checks that gain from batching. `needs_choices` asks the model for the likelihood of each
-    choice instead of a generated answer. `variants` are prompts that the model is asked beside the case's own, for
-    checks that compare answers; it raises for a case that the check can make nothing of. `max_errors` caps error
-    categories over a whole gate. `can_fail` is False for a check that only reports.
+    functions, more for checks that gain from batching. `needs_choices` asks the model for the likelihood of each choice
+    instead of a generated answer. `needs` is what a case must hold to be judged at all. `variants` are prompts that the
+    model is asked beside the case's own, for checks that compare answers; it raises for a case that the check can make
+    nothing of. `max_errors` caps error categories over a whole gate. `can_fail` is False for a check that only reports.
     `fingerprint` is everything that can change a finding: name, version, options, contents of the files it uses.
     """
 
@@ -49,6 +53,8 @@ class Check(Protocol):
     def batch_size(self) -> int: ...
     @property
     def needs_choices(self) -> bool: ...
+    @property
+    def needs(self) -> tuple[Need, ...]: ...
     @property
     def max_errors(self) -> dict[str, int]: ...
     @property
@@ -102,6 +108,17 @@ def unaskable(checks: Sequence[Check], case: Case) -> str | None:
         except Exception as error:  # a check of somebody else's may raise anything
             return f"{check.name}: {without_addresses(str(error)) or type(error).__name__}"
     return None
+
+
+def lacking(check: Check, cases: Sequence[Case]) -> dict[Need, int]:
+    """What a check needs, and how many of the cases lack it: whatever the model says, these are INVALID."""
+    held: dict[Need, Callable[[Case], object]] = {
+        "reference": lambda case: case.references,
+        "choices": lambda case: case.choices,
+        "context": lambda case: case.context,
+    }
+    without: dict[Need, int] = {need: sum(not held[need](case) for case in cases) for need in check.needs}
+    return {need: number for need, number in without.items() if number}
 
 
 def _with_own_variants(samples: Sequence[Sample], checks: Sequence[Check], check: Check) -> Sequence[Sample]:

@@ -66,14 +66,21 @@ def _parameters(found: LocalModel) -> int | None:
 
 
 def _parameters_of(path: Path) -> int | None:
-    """The numbers in a safetensors file: 8 bytes say how long the header is, which is JSON with each tensor's shape."""
     try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header: dict[str, Any] = json.loads(file.read(min(length, MAX_HEADER_BYTES)))
-        return sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
+        return sum(math.prod(tensor["shape"]) for tensor in tensors_of(path).values())
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
+
+
+def tensors_of(path: Path) -> dict[str, Any]:
+    """The tensors in a safetensors file: 8 bytes say how long the header is, which is JSON with each one's shape.
+
+    Raises OSError, ValueError or AttributeError for another file.
+    """
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header: dict[str, Any] = json.loads(file.read(min(length, MAX_HEADER_BYTES)))
+    return {name: tensor for name, tensor in header.items() if name != "__metadata__"}
 
 
 # --- licence -------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import Any
 
 from tunegate.banks import SEALED_SHARE, Bank, split
 from tunegate.cases import Case, Message, Prompt
-from tunegate.checks import Check, CheckBuilder, gate_can_fail, unaskable, unique_names
+from tunegate.checks import Check, CheckBuilder, gate_can_fail, lacking, unaskable, unique_names
 from tunegate.exceptions import ConfigError
 from tunegate.files import resolve
 from tunegate.judges.corrected import admissions_of
@@ -116,6 +116,9 @@ def make_suite(spec: SuiteSpec, name: str, file: YamlFile, keys: KeyPath, build_
     checks = tuple(
         _build(build_check, entry, base_dir, file, (*keys, "checks", index)) for index, entry in enumerate(spec.checks)
     )
+    for index, (check, known_as) in enumerate(zip(checks, unique_names(checks), strict=True)):
+        for need in (need for need, without in lacking(check, cases).items() if without == len(cases)):
+            raise file.error((*keys, "checks", index), _nothing_to_compare(known_as, need, spec.cases.path, len(cases)))
     unasked = [(case, fault) for case in cases if (fault := unaskable(checks, case)) is not None]
     if unasked:
         case, fault = unasked[0]
@@ -153,6 +156,13 @@ def make_suite(spec: SuiteSpec, name: str, file: YamlFile, keys: KeyPath, build_
     terms = [asdict(rule), share, spec.model_dump(include={"slices", "gap", "retention"})]
     sha256 = _sha256(cases, checks, terms, settings)
     return Suite(name, cases, checks, rule, settings, sha256, str(file.path), share, slices, gap, retention)
+
+
+def _nothing_to_compare(check: str, need: str, path: str, cases: int) -> str:
+    return (
+        f"{check} needs a case's `{need}`, and none of the {cases} cases of {path} has any: each would be INVALID; add "
+        f'`{need}` to the rows, or say which field holds it: `cases: {{{need}: "{{field}}"}}`'
+    )
 
 
 def plan_rule(spec: PlanSpec) -> PlanRule:

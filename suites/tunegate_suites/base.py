@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, PrivateAttr, field_validator, model_validator
 
 from tunegate.cases import Case, Prompt
-from tunegate.checks import Sample
+from tunegate.checks import Need, Sample
 from tunegate.exceptions import ConfigError
 from tunegate.outcomes import Finding, Verdict
 from tunegate_suites.options import BuildContext
@@ -69,6 +69,10 @@ class CheckBase(Options):
     @property
     def needs_choices(self) -> bool:
         return False
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        return ()
 
     @property
     def max_errors(self) -> dict[str, int]:

@@ -6,7 +6,7 @@ import math
 from typing import ClassVar, Literal
 
 from tunegate.cases import Case
-from tunegate.checks import Sample
+from tunegate.checks import Need, Sample
 from tunegate.models import Response
 from tunegate.outcomes import Finding
 from tunegate_suites.base import CaseCheck
@@ -33,6 +33,10 @@ class Choice(CaseCheck):
     @property
     def needs_choices(self) -> bool:
         return True
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        return ("reference", "choices")
 
     def judge_one(self, sample: Sample) -> Finding:
         gold = gold_index(sample.case)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from tunegate.backends.loading import hub_offline
-from tunegate.checks import Sample
+from tunegate.checks import Need, Sample
 from tunegate.files import one_line
 from tunegate.optional import require
 from tunegate.outcomes import Finding
@@ -71,6 +71,10 @@ class Evaluate(CaseCheck, NumericCheck):
             return {"module": type(self._module).__module__}  # holds the hash of the cached script
         file = self._path / f"{self._path.name}.py" if self._path.is_dir() else self._path
         return {"script_sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        return ("reference",)
 
     def judge_one(self, sample: Sample) -> Finding:
         references = sample.case.references

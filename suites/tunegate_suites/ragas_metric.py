@@ -14,7 +14,7 @@ from pydantic import Field
 
 from tunegate.backends.openai_client import open_client
 from tunegate.backends.sentences import default_model
-from tunegate.checks import Sample
+from tunegate.checks import Need, Sample
 from tunegate.exceptions import nearest
 from tunegate.files import one_line
 from tunegate.optional import optional_import, require
@@ -22,6 +22,7 @@ from tunegate.outcomes import Finding
 from tunegate_suites.base import NumericCheck
 from tunegate_suites.judges.server import ServerOptions, api_key, server_of
 
+NEEDS: dict[str, Need] = {"retrieved_contexts": "context", "reference": "reference"}
 INPUTS = {"user_input", "response", "retrieved_contexts", "reference"}
 
 
@@ -81,6 +82,10 @@ class Ragas(NumericCheck):
     @cached_property
     def _inputs(self) -> set[str]:
         return set(inspect.signature(self._class.ascore).parameters) - {"self"}
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        return tuple(need for name, need in NEEDS.items() if name in self._inputs)
 
     def judge(self, samples: Sequence[Sample]) -> Sequence[Finding]:
         return asyncio.run(self._judge_all(samples))

@@ -8,7 +8,7 @@ from functools import cached_property
 from itertools import islice
 from typing import Any, ClassVar, Literal
 
-from tunegate.checks import Sample
+from tunegate.checks import Need, Sample
 from tunegate.optional import require
 from tunegate.outcomes import Finding
 from tunegate_suites.base import CaseCheck, NumericCheck
@@ -38,6 +38,10 @@ class Rouge(CaseCheck, NumericCheck):
 
     def prepare(self) -> None:
         require(self.name, "text", "rouge_score")
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        return ("reference",)
 
     def judge_one(self, sample: Sample) -> Finding:
         references, answer = sample.case.references, sample.response.text

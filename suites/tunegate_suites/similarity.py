@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from tunegate.backends.sentences import DEFAULT, SentenceModel, cached_model, default_model
-from tunegate.checks import Sample
+from tunegate.checks import Need, Sample
 from tunegate.optional import require
 from tunegate.outcomes import Finding
 from tunegate_suites.base import NumericCheck
@@ -29,6 +29,10 @@ class Similarity(NumericCheck):
     def prepare(self) -> None:
         require(self.name, "similarity", "sentence_transformers")
         _ = self._sentences
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        return ("reference",)
 
     @property
     def batch_size(self) -> int:

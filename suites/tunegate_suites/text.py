@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import ClassVar, Literal
 
-from tunegate.checks import Sample
+from tunegate.checks import Need, Sample
 from tunegate.outcomes import Finding
 from tunegate_suites.base import CaseCheck, Options
 from tunegate_suites.normalise import as_is, plain, squad
@@ -36,6 +36,10 @@ class Exact(CaseCheck, Normalising):
 
     example: ClassVar[str] = "exact: {normalize: true}"
     passes_when: ClassVar[str] = "equal to any reference, after normalisation"
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        return ("reference",)
 
     def judge_one(self, sample: Sample) -> Finding:
         references = sample.case.references
@@ -73,6 +77,10 @@ class Contains(CaseCheck, Normalising):
         for text in self._texts or []:
             if not self.normal_form(text).strip():
                 raise self.config_error("text", f"{text!r} is contained in any answer")
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        return () if self._texts else ("reference",)
 
     @cached_property
     def _texts(self) -> list[str] | None:

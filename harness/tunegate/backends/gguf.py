@@ -23,7 +23,7 @@ MAGIC = b"GGUF"
 
 def convert(path: Path, cache: Path | None = None) -> tuple[Path, str]:
     """The model folder made from a GGUF file, and the SHA-256 of the file."""
-    _check_magic(path)
+    check_magic(path)
     sha256 = file_sha256(path)
     cache = cache or default_cache()
     folder = cache / sha256
@@ -41,12 +41,19 @@ def convert(path: Path, cache: Path | None = None) -> tuple[Path, str]:
     return folder, sha256
 
 
+def converted(path: Path) -> Path | None:
+    """The model folder made from a GGUF file earlier; None where there is none yet."""
+    folder = default_cache() / file_sha256(path)
+    return folder if folder.is_dir() else None
+
+
 def default_cache() -> Path:
     """Where converted models are kept."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tunegate" / "gguf"
 
 
-def _check_magic(path: Path) -> None:
+def check_magic(path: Path) -> None:
+    """Raise ConfigError for a file that is no GGUF file."""
     try:
         with path.open("rb") as stream:
             magic = stream.read(len(MAGIC))

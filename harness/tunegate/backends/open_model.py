@@ -83,9 +83,23 @@ def is_server(spec: str) -> bool:
 
 
 def check_place(spec: str) -> None:
-    """Raise ConfigError when `spec` names a file, folder or package that is not there; opens and fetches nothing."""
-    if not is_server(spec):
-        _locate(spec, Path)
+    """Raise ConfigError when `spec` names a file, folder or package that is not there or no model; loads nothing."""
+    path = local_path(spec)
+    if path is not None:
+        _check_kind(path)
+
+
+def local_path(spec: str) -> Path | None:
+    """The file or folder that `spec` names; None for a server or a hub id. Raises ConfigError when it is not there."""
+    path = None if is_server(spec) else _locate(spec, Path)
+    return path if path is not None and path.exists() else None
+
+
+def check_trainable(spec: str) -> None:
+    """`check_place` of a model to train; raises CannotJudge for a server."""
+    if is_server(spec):
+        raise CannotJudge(f"model {spec!r}: a pipeline trains a model on disk, not a server")
+    check_place(spec)
 
 
 def find_model(spec: str, *, download: Callable[[str], Path] | None = None) -> LocalModel:
@@ -131,20 +145,29 @@ def _in_package(spec: str) -> Path:
     raise ConfigError(f"model {spec!r}: the package {package!r} holds no file {inner!r}{nearest(inner, names)}")
 
 
+def _check_kind(path: Path) -> None:
+    """Raise ConfigError for a file or folder that is no model."""
+    if path.is_dir():
+        if not loading.is_adapter(path) and not (path / "config.json").exists():
+            raise ConfigError(
+                f"model {str(path)!r}: the folder holds neither config.json (a model) nor {ADAPTER_CONFIG} (a PEFT "
+                "adapter)"
+            )
+    elif path.suffix != ".gguf":
+        raise ConfigError(f"model {str(path)!r}: expected a model folder or a .gguf file, got the file {path.name}")
+    else:
+        gguf.check_magic(path)
+
+
 def _inspect(path: Path) -> LocalModel:
+    _check_kind(path)
     if path.is_file():
-        if path.suffix != ".gguf":
-            raise ConfigError(f"model {str(path)!r}: expected a model folder or a .gguf file, got the file {path.name}")
         folder, sha256 = gguf.convert(path)
         return LocalModel(folder, sha256)
     if loading.is_adapter(path):
         base = _adapter_base(path)
         return replace(base, sha256=fingerprint(path, base=lambda _: base.sha256), adapters=(*base.adapters, path))
-    if (path / "config.json").exists():
-        return LocalModel(path, fingerprint(path))
-    raise ConfigError(
-        f"model {str(path)!r}: the folder holds neither config.json (a model) nor {ADAPTER_CONFIG} (a PEFT adapter)"
-    )
+    return LocalModel(path, fingerprint(path))
 
 
 def _adapter_base(adapter: Path) -> LocalModel:

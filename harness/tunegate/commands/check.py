@@ -8,6 +8,7 @@ from typing import Any
 
 from tunegate.banks import Bank
 from tunegate.cases import duplicates
+from tunegate.checks import lacking
 from tunegate.commands.console import show
 from tunegate.data.faults import counted
 from tunegate.data.training_data import Example
@@ -17,7 +18,7 @@ from tunegate.leaks.leakage import Leak, describe, facts
 from tunegate.pipeline import Pipeline, Stage
 from tunegate.plans import GatePlan
 from tunegate.stages.job import rows_of
-from tunegate.stages.retrain import first_settings
+from tunegate.stages.retrain import first_settings, possible_attempts
 from tunegate.suites import Suite
 
 
@@ -33,6 +34,11 @@ def suite_facts(suite: Suite) -> dict[str, Any]:
         "fresh_attempts": suite.bank.distinct("working") // suite.plan.draw,
         "max_drop": suite.retention and suite.retention.max_drop,
         "checks": suite.check_names,
+        "lacking": {
+            name: without
+            for name, check in zip(suite.check_names, suite.checks, strict=True)
+            if (without := lacking(check, suite.cases))
+        },
         "judges": admissions_of(suite.checks),
         "sha256": suite.sha256,
     }
@@ -65,14 +71,19 @@ def pipeline_facts(pipeline: Pipeline, leaks: Sequence[Leak]) -> dict[str, Any]:
 
 
 def _stage_facts(pipeline: Pipeline, stage: Stage) -> dict[str, Any]:
-    gates = pipeline.gates(stage)
+    gates, retrain = pipeline.gates(stage), stage.spec.retrain
+    allowed, possible = retrain.max_attempts, possible_attempts(retrain)
+    if stage.role == "baseline":
+        allowed, possible = 1, 1
     return {
         "method": stage.spec.method,
         "role": stage.role,
         "rows_in": stage.data.rows_in,
         "rows": len(stage.data.examples),
         "left_out": {left.why: len(left.rows) for left in stage.data.left_out},
-        "max_attempts": 1 if stage.role == "baseline" else stage.spec.retrain.max_attempts,
+        "max_attempts": allowed,
+        "possible_attempts": min(allowed, possible),
+        "attempts_in_vain": allowed > possible and "max_attempts" in retrain.model_fields_set,
         "gates": list(gates),
         "plans": {name: gate.to_json() for name, gate in gates.items()},
         "supported_attempts": {
@@ -125,6 +136,10 @@ def print_check(facts: dict[str, Any]) -> None:
             first = ", ".join(suite["duplicates"][0][:3])
             several = f"{len(suite['duplicates'])} tests stand under several ids, {first} for one"
             show(f"note: suite {name}: {several}; each is asked once")
+        for check, without in suite["lacking"].items():
+            for need, number in without.items():
+                some = f"{number} of {suite['cases']} cases {'has' if number == 1 else 'have'} none"
+                show(f"note: suite {name}: {check} needs a case's `{need}`, and {some}: INVALID if drawn")
         for judge, admission in suite["judges"].items():
             show(f"note: suite {name}: {judge}: {admission['fault'] or 'the judge is admitted'}")
     for name, stage in facts["stages"].items():
@@ -142,9 +157,13 @@ def print_check(facts: dict[str, Any]) -> None:
         if stage["left_out"]:
             left = ", ".join(f"{why} {rows:,}" for why, rows in stage["left_out"].items())
             show(f"note: stage {name}: `prepare` leaves out rows: {left}; `tunegate data {facts['file']}` names them")
+        if stage["attempts_in_vain"]:
+            show(f"note: stage {name}: {_in_vain(stage['max_attempts'], stage['possible_attempts'])}")
         for gate, attempts in stage["supported_attempts"].items():
-            if attempts is not None and attempts < stage["max_attempts"]:
+            if attempts is not None and attempts < stage["possible_attempts"]:
                 show(f"note: {_shortage(name, gate, attempts, facts['suites'][gate], stage['plans'][gate])}")
+    for note in facts.get("notes", []):
+        show(f"note: {note}")
     for waiver in facts.get("waivers", []):
         show(f"WAIVER: {waiver}")
     if facts.get("gates_not_taken_last"):
@@ -172,8 +191,14 @@ def _rows(stage: dict[str, Any]) -> str:
 def _trained(stage: dict[str, Any]) -> str:
     if stage["role"] == "baseline":
         return "nothing is trained"
-    attempts = stage["max_attempts"]
+    attempts = stage["possible_attempts"]
     return "one attempt" if attempts == 1 else f"at most {attempts} attempts"
+
+
+def _in_vain(allowed: int, possible: int) -> str:
+    if possible == 1:
+        return f"max_attempts is {allowed}, but no ladder has a second rung: one attempt is all that there can be"
+    return f"max_attempts is {allowed}, but the ladders have rungs for {possible} attempts"
 
 
 def _shortage(stage: str, gate: str, attempts: int, suite: dict[str, Any], terms: dict[str, Any]) -> str:

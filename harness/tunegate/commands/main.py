@@ -81,13 +81,23 @@ def check(options: Namespace) -> int:
         verdict = Verdict.PASS
     else:
         pipeline = load_pipeline(path, _build_check(), _validate_stage())
-        facts = {"file": str(path), **pipeline_facts(pipeline, _leaks(pipeline))}
+        notes = _check_model(pipeline)
+        facts = {"file": str(path), "notes": notes, **pipeline_facts(pipeline, _leaks(pipeline))}
         verdict = Verdict.INVALID if facts["leaks"] else Verdict.PASS
     if options.json:
         console.show_json({"verdict": verdict, **facts})
     else:
         print_check(facts)
     return verdict.exit_code
+
+
+def _check_model(pipeline: Pipeline) -> list[str]:
+    """Raise for a model that no run could start from; returned is what a run would pass over."""
+    from tunegate.backends.open_model import check_trainable
+    from tunegate.stages.adapts import check_adapters
+
+    check_trainable(pipeline.model)
+    return check_adapters(pipeline)
 
 
 def _leaks(pipeline: Pipeline) -> list[Leak]:
@@ -134,6 +144,7 @@ def run(options: Namespace) -> int:
     """Carry out a pipeline, or what is left of it."""
     path = Path(options.file)
     pipeline = load_pipeline(path, _build_check(), _validate_stage())
+    _check_model(pipeline)
     folder = Path(options.run) if options.run else path.parent / "runs" / pipeline.name
     with RunLog.open(folder) as log, console.Bar() as bar:
         tools = replace(_tools(bar), pipeline_sha256=lambda: load_pipeline(path, _build_check()).sha256)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tunegate.cases import Case, Prompt
-from tunegate.checks import Sample
+from tunegate.checks import Need, Sample
 from tunegate.exceptions import ConfigError
 from tunegate.files import one_line
 from tunegate.outcomes import Finding, Verdict
@@ -31,6 +31,7 @@ class FunctionCheck:
     version: str = "1"
     batch_size: int = 1
     needs_choices: bool = False
+    needs: tuple[Need, ...] = ()
     can_fail: bool = True
     max_errors: dict[str, int] = field(default_factory=dict[str, int])
 

@@ -8,6 +8,7 @@ luck.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any, Literal
 
 from tunegate.record import Diagnosis
@@ -67,6 +68,12 @@ def next_rung(setting: str, settings: Settings, spec: RetrainSpec, direction: Di
     elif direction == "higher":
         above = [rung for rung in above if rung > current]
     return above[0] if above else None
+
+
+def possible_attempts(spec: RetrainSpec) -> int:
+    """For how many attempts the ladders have settings: each is climbed rung by rung, or a search tries all of them."""
+    rungs = [len(ladder) for name in LADDERS if (ladder := spec.ladder(name))]
+    return prod(rungs) if spec.search == "optuna" else 1 + sum(rungs) - len(rungs)
 
 
 def args_set_by(spec: RetrainSpec) -> dict[str, str]:

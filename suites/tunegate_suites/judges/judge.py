@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from tunegate.backends.sentences import default_model
-from tunegate.checks import Sample
+from tunegate.checks import Need, Sample
 from tunegate.exceptions import ConfigError, TunegateError, nearest
 from tunegate.files import read_text, resolve
 from tunegate.judges.admission import DEFAULT_ADMIT
@@ -267,6 +267,10 @@ class Judge(NumericCheck):
         return sha256 is not None and sha256 == self._sha256
 
     # --- judging ---
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        return ("reference",) if self.pairwise or self.compare is not None else ()
 
     @cached_property
     def _backend(self) -> Backend:

@@ -13,7 +13,7 @@ from tunegate import __version__
 from tunegate.backends.sentences import default_model
 from tunegate.banks import draw_order
 from tunegate.cases import Case, Prompt
-from tunegate.checks import Sample
+from tunegate.checks import Need, Sample
 from tunegate.checks import judge as ask_checks
 from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.files import sha256_of
@@ -150,6 +150,7 @@ class _Unadmitted:
     version: str = ""
     fingerprint: str = ""
     needs_choices: bool = False
+    needs: tuple[Need, ...] = ()
     can_fail: bool = True
 
     @property
