@@ -234,9 +234,21 @@ def test_the_bake_off_is_advised_where_no_model_is_chosen_yet(capsys: Capture) -
 
 def test_too_little_writes_no_file(tmp_path: Path, capsys: Capture) -> None:
     out = tmp_path / "tunegate.yaml"
-    assert main(["advise", *FLAGS[:3], "none", *FLAGS[4:], "--out", str(out)]) == 0
-    assert "too little to train on (no data)" in capsys.readouterr().out
+    little = ["advise", *FLAGS[:3], "none", *FLAGS[4:]]
+    assert main([*little, "--out", str(out)]) == 1
+    captured = capsys.readouterr()
+    assert "too little to train on (no data)" in captured.out
+    assert "Do not train all weights" not in captured.out, "nothing is trained"
+    assert captured.err == f"tunegate advise: --out {out}: nothing is written, since nothing can be trained\n"
     assert not out.exists()
+    assert main(little) == 0, "no file was asked for"
+
+
+def test_the_help_says_which_model_is_taken(capsys: Capture) -> None:
+    with pytest.raises(SystemExit):
+        main(["advise", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "the base model (default: one of a size for the budget, Apache-2.0)" in said
 
 
 def test_where_nobody_can_be_asked_the_missing_flags_are_named(capsys: Capture) -> None:

@@ -232,6 +232,22 @@ def test_wrong_input_is_one_line(more: list[str], message: str, claims: Path, ca
     assert not (claims / "made").exists()
 
 
+@pytest.mark.parametrize("short", ["train", "dev"])
+def test_too_few_rows_of_a_kind_are_counted(claims: Path, capsys: Capture, short: str) -> None:
+    """No number of rows was asked for, so none is what is wrong."""
+    rows = [{"text": "It was so.", "label": label} for label in ("true", "true", "false")]
+    write_jsonl(claims / f"{short}.jsonl", rows)
+    assert main([*COMMAND, "--out", "made", "--cue", "present", "--strength", "0"]) == 2
+    assert capsys.readouterr().err.startswith("tunegate suite: --cue present: ")
+    if short == "train":
+        assert main([*COMMAND, "--out", "made", "--cue", "present"]) == 2
+        assert capsys.readouterr().err == (
+            "tunegate suite: --cue present: train.jsonl: too few rows of some kind for a strength of 1 (label "
+            "label=true and the cue: 0 with both, 2 with the label alone, 0 with the cue alone, 1 with neither); "
+            "bring more of the rare kinds\n"
+        )
+
+
 def test_a_gate_without_two_labels_is_refused(claims: Path) -> None:
     write_jsonl(claims / "one.jsonl", [{"text": "a", "label": "true"}])
     request = CueRequest(Path("train.jsonl"), Path("one.jsonl"), Path("made"), "length", 1.0, "{text}", "label=true")

@@ -95,11 +95,15 @@ class StageRule:
 
 @dataclass(frozen=True, slots=True)
 class Caution:
-    """Something not to do, when, and where that comes from: empty for what is plain arithmetic or a rule of thumb."""
+    """Something not to do, when, and where that comes from: empty for what is plain arithmetic or a rule of thumb.
+
+    `how_to_train`: it is not said where nothing is trained.
+    """
 
     when: When
     text: str
     source: str
+    how_to_train: bool = False
 
 
 STAGES: tuple[StageRule, ...] = (
@@ -223,6 +227,7 @@ CAUTIONS: tuple[Caution, ...] = (
         lambda s: s.budget != "more",
         "Do not train all weights on this budget: an adapter (LoRA) needs a fraction of the memory.",
         "Hu and others 2021, LoRA",
+        how_to_train=True,
     ),
     Caution(
         lambda s: s.licence == "commercial",
@@ -257,7 +262,8 @@ def advise(situation: Situation) -> Advice:
     cautions = tuple(caution for caution in CAUTIONS if caution.when(situation))
     steps = [rule for rule in stages.values() if METHODS[rule.method].role == "step"]
     if not steps:
-        return Advice(situation, (), cautions, _too_little(situation))
+        kept = tuple(caution for caution in cautions if not caution.how_to_train)
+        return Advice(situation, (), kept, _too_little(situation))
     return Advice(situation, tuple(stages.values()), cautions)
 
 

@@ -29,7 +29,7 @@ ADVISE_FLAGS = {
     "--improve": ("WHAT", "language, knowledge, task or behaviour"),
     "--data": ("KIND=ROWS,…", "what there is, say labelled=800,raw=200000 (raw text in words)"),
     "--model-kind": ("KIND", "base or instruct"),
-    "--model": ("MODEL", "the base model (default: a name to fill in)"),
+    "--model": ("MODEL", "the base model (default: one of a size for the budget, Apache-2.0)"),
     "--budget": ("BUDGET", "cpu, gpu or more"),
     "--licence": ("NEED", "any, commercial or open: what the result must allow"),
 }

@@ -49,16 +49,24 @@ QUESTIONS: Mapping[str, str] = {
 
 
 def run_advise(options: Namespace, ask: Ask | None) -> int:
-    """Advise; `ask` is None where nobody can be asked. Exit code 0, whether or not there is enough to train on."""
+    """Advise; `ask` is None where nobody can be asked.
+
+    Exit code 0, whether or not there is enough to train on; 1 where a file was asked for, and there is not.
+    """
     situation = _situation(options, ask)
     advice = advise(situation)
     text = pipeline_text(advice, options.model) if advice.stages else None
     written = _write(Path(options.out), text) if options.out and text else None
+    unwritten = bool(options.out) and not text
+    if unwritten:
+        print(
+            f"tunegate advise: --out {options.out}: nothing is written, since nothing can be trained", file=sys.stderr
+        )
     if options.json:
         show_json({**_as_json(advice), "pipeline": text, "written": str(written) if written else None})
     else:
         _print(advice, text, written, model_chosen=options.model is not None)
-    return 0
+    return 1 if unwritten else 0
 
 
 def ask_on_terminal(question: str) -> str:

@@ -121,17 +121,28 @@ def bake(options: Namespace, suite: Suite, facts: Callable[[str], ModelFacts], s
     if twice:
         raise ConfigError(f"MODEL: {twice[0]} stands twice; name each once")
     plan = override(suite, options.draw, None)
+    absent: dict[str, str] = {}
     for model in options.models:
         try:
             check_place(model)
         except ConfigError as error:
-            say(f"{error}; its row will say INVALID, the others are gated")
+            absent[model] = str(error)
+            say(f"{_shortly(absent[model])}; its row will say INVALID, the others are gated")
     given = {"--suite": options.suite, "--seed": options.seed, "--draw": options.draw}
     given |= {"--dtype": options.dtype, "--batch-size": options.batch_size}
     process = GateProcess([word for flag, value in given.items() if value is not None for word in (flag, str(value))])
+
+    def gate(model: str, folder: Path) -> str:
+        return absent.get(model) or process(model, folder)
+
     key = hashlib.sha256(json.dumps([suite.sha256, asdict(plan), options.seed, options.dtype]).encode()).hexdigest()
     folder = Path(options.run) if options.run else FOLDER / f"bake-off-{suite.name}-{key[:12]}"
-    return bake_off(options.models, suite, plan.draw, options.seed, folder, Kitchen(process, facts, say))
+    return bake_off(options.models, suite, plan.draw, options.seed, folder, Kitchen(gate, facts, say))
+
+
+def _shortly(fault: str) -> str:
+    """Without the list of what is there instead: it stands under the table."""
+    return fault.partition(" (known: ")[0]
 
 
 def show_bake_off(result: BakeOff, report: Path | None, *, as_json: bool) -> None:

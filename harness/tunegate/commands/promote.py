@@ -8,6 +8,7 @@ from pathlib import Path
 from tunegate.backends.open_model import model_sha256
 from tunegate.commands import console
 from tunegate.event_log import RunLog
+from tunegate.evidence import NotPromotable
 from tunegate.exceptions import ConfigError
 from tunegate.record import RunRecord, read_run
 from tunegate.registry import Promotion
@@ -21,13 +22,21 @@ from tunegate.yaml_file import load_yaml
 def promote(options: Namespace) -> int:
     """Promote a run's model, if the evidence supports it."""
     folder = Path(options.run)
-    read_run(folder)  # a folder that holds no run does not become one
+    _check_run(read_run(folder))  # a folder that holds no run does not become one
     with RunLog.open(folder) as log:
         record = read_run(folder)
         registry = Path(options.registry) if options.registry else _registry_of(record)
         promotion = promote_and_record(record, log, options.to, registry, _fingerprint)
     _show(promotion, options)
     return 0
+
+
+def _check_run(record: RunRecord) -> None:
+    if "stages" not in record.start and record.gates:
+        raise NotPromotable(
+            f"{record.folder}: a gate, not a run: what is promoted is the model that `tunegate run` trained and gated; "
+            "name its run folder"
+        )
 
 
 def _show(promotion: Promotion, options: Namespace) -> None:

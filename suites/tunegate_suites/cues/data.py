@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,9 +45,9 @@ def make_cue_data(request: CueRequest, embed: Embed) -> dict[str, Any]:
     detect = detector(name, _texts(request.text, train, request.train), embed)
     train_marked = _marked(request, train, request.train, detect)
     gate_marked = _marked(request, gate, request.gate, detect)
-    rows = request.rows if request.rows is not None else most_rows(train_marked, request.strength)
+    rows = _most(train_marked, request, request.train, request.strength) if request.rows is None else request.rows
     chosen = biased(train_marked, rows, request.strength, request.seed)
-    cases = biased(gate_marked, most_rows(gate_marked, 0.0), 0.0, request.seed)
+    cases = biased(gate_marked, _most(gate_marked, request, request.gate, 0.0), 0.0, request.seed)
     written = [_write(request.out / "train.jsonl", chosen), _write(request.out / "gate.jsonl", cases)]
     return {
         "written": written,
@@ -89,6 +90,20 @@ def _marked(request: CueRequest, rows: Sequence[Row], path: Path, detect: Detect
         raise ConfigError(f"--label {request.label}: {share} row of {path} has this label; two labels are needed")
     cues = detect(_texts(request.text, rows, path))
     return [Marked(row, is_positive, cue) for row, is_positive, cue in zip(rows, positive, cues, strict=True)]
+
+
+def _most(marked: Sequence[Marked], request: CueRequest, path: Path, strength: float) -> int:
+    """As many rows as can be chosen; raises ConfigError that says which kind of row is too rare."""
+    most = most_rows(marked, strength)
+    if most or not 0 <= strength <= 1:
+        return most
+    kinds = {(True, True): "both", (True, False): "the label alone", (False, True): "the cue alone"}
+    counts = Counter(kinds.get((one.positive, one.cue), "neither") for one in marked)
+    told = ", ".join(f"{counts[kind]} with {kind}" for kind in (*kinds.values(), "neither"))
+    raise ConfigError(
+        f"--cue {request.cue}: {path}: too few rows of some kind for a strength of {strength:g} "
+        f"(label {request.label} and the cue: {told}); bring more of the rare kinds"
+    )
 
 
 def _facts(marked: Sequence[Marked]) -> dict[str, Any]:
