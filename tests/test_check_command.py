@@ -58,6 +58,9 @@ def test_check_says_how_far_the_banks_reach(tmp_path: Path, capsys: pytest.Captu
     out = capsys.readouterr().out
     assert "must not unlearn: facts, style" in out
     assert "surely has fresh cases for 2 attempts" in out
+    path.write_text(PIPELINE.replace("draw: 5, accept: 4", "draw: 9, accept: 8"))
+    assert main(["check", str(path)]) == 0
+    assert "surely has fresh cases for 1 attempt; each takes 9 of" in capsys.readouterr().out
 
 
 def test_a_baseline_is_measured_once_and_nothing_is_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

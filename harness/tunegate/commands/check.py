@@ -205,6 +205,7 @@ def _shortage(stage: str, gate: str, attempts: int, suite: dict[str, Any], terms
     confirm = terms["confirm"] and terms["confirm"]["plan"]["draw"]
     confirming = f" and {confirm} sealed ones to confirm a pass after a retry" if confirm else ""
     return (
-        f"stage {stage}: the bank of {gate} surely has fresh cases for {attempts} attempts; each takes {suite['draw']} "
-        f"of {suite['working']} cases{confirming}, of {suite['sealed']}; beyond that a run ends INCONCLUSIVE"
+        f"stage {stage}: the bank of {gate} surely has fresh cases for {counted(attempts, 'attempt')}; each takes "
+        f"{suite['draw']} of {suite['working']} cases{confirming}, of {suite['sealed']}; beyond that a run ends "
+        "INCONCLUSIVE"
     )
