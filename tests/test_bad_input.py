@@ -173,9 +173,13 @@ def test_99_cases_are_too_few(make_bank: Callable[..., Bank], capsys: Capture) -
 
 
 def test_cases_without_a_reference_are_not_judged(bank: Bank, capsys: Capture) -> None:
-    write_jsonl(bank.folder / "cases.jsonl", [{"id": i, "prompt": f"{i}?"} for i in bank.ids])
+    rows = [{"id": i, "prompt": f"{i}?", "references": []} for i in bank.ids]
+    write_jsonl(bank.folder / "cases.jsonl", [*rows[:-1], {**rows[-1], "references": ["x"]}])
     assert main(gate(bank)) == 3
     assert "INVALID: 0 of 100" in capsys.readouterr().out
+    write_jsonl(bank.folder / "cases.jsonl", rows)
+    assert main(gate(bank)) == 2
+    assert f"none of the {len(rows)} cases of cases.jsonl has any: each would be INVALID" in capsys.readouterr().err
 
 
 # --- responses -----------------------------------------------------------------------------------------------------
