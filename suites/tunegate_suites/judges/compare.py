@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from tunegate.backends.sentences import Embed, default_model
+from tunegate.backends.sentences import Embed, embed_by_default
 from tunegate.checks import Sample
 from tunegate.exceptions import ConfigError
 from tunegate_suites.base import Options
@@ -87,7 +87,7 @@ class ComparingJudge:
 
     @cached_property
     def _embed(self) -> Embed:
-        return default_model("judge").embed
+        return embed_by_default("judge")
 
     def opinions(self, samples: Sequence[Sample]) -> list[Opinion]:
         judged = [sample for sample in samples if has_reference(sample, self.options)]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tunegate import __version__
-from tunegate.backends.sentences import default_model
+from tunegate.backends.sentences import embed_by_default
 from tunegate.banks import draw_order
 from tunegate.cases import Case, Prompt
 from tunegate.checks import Need, Sample
@@ -105,7 +105,7 @@ def _fitted(judge: Judge, labels: Sequence[Labelled], request: MeasureRequest, m
     passed = [one.passed for one in half]
     if len(set(passed)) < 2:
         raise ConfigError(f"{request.labels}: fitting needs answers that people passed and failed, with references")
-    rows = numbers([one.sample for one in half], judge.compare, default_model("judge --fit").embed)
+    rows = numbers([one.sample for one in half], judge.compare, embed_by_default("judge --fit"))
     questions = [question_hash(one.sample.case.prompt_text) for one in half]
     source = {"file": request.labels.name, "sha256": sha256_of(request.labels)}
     path = judge.fitted_path
