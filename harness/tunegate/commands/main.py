@@ -94,7 +94,7 @@ def check(options: Namespace) -> int:
 def _check_model(pipeline: Pipeline) -> list[str]:
     """Raise for a model that no run could start from; returned is what a run would pass over."""
     from tunegate.backends.open_model import check_trainable
-    from tunegate.stages.adapts import check_adapters
+    from tunegate.stages.adapter_targets import check_adapters
 
     check_trainable(pipeline.model)
     return check_adapters(pipeline)
