@@ -76,7 +76,8 @@ def test_wrong_input(train: Path, bank: Bank, capsys: Capture, arguments: list[s
 
 def test_a_missing_package_is_named(bank: Bank, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     text = " ".join(f"word{at}" for at in range(30))
-    write_jsonl(bank.folder / "cases.jsonl", [{"id": str(n), "prompt": f"{text} {n}"} for n in range(100)])
+    cases = [{"id": str(n), "prompt": f"{text} {n}", "reference": "x"} for n in range(100)]
+    write_jsonl(bank.folder / "cases.jsonl", cases)
     write_jsonl(bank.folder / "train.jsonl", [{"prompt": text}])
     monkeypatch.setitem(sys.modules, "datasketch", None)
     assert main(["leakage", "train.jsonl", "--suite", bank.suite]) == 2
