@@ -29,7 +29,7 @@ demo: $(VENV)/demo-ready  ## fine-tune a real model until it passes its gates, a
 	@test -e demo/tunegate.yaml || $(BIN)/tunegate init demo --example gene-expert
 	$(BIN)/tunegate run demo/tunegate.yaml
 
-journey: $(VENV)/demo-ready  ## the whole way: cpt, sft, explain, dpo, kto on real data, every gate on (about a quarter of an hour)
+journey: $(VENV)/demo-ready  ## the whole way: cpt, sft, explain, dpo, kto on real data, every gate on (about ten minutes)
 	@test -e journey/tunegate.yaml || $(BIN)/tunegate init journey --recipe journey
 	$(BIN)/tunegate run journey/tunegate.yaml
 
