@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.event_log import RunLog
+from tunegate.outcome_json import outcome_to_json
 from tunegate.outcomes import ErrorSpan, Finding, Outcome, Verdict, combine
-from tunegate.record import RunRecord, outcome_to_json, read_run
+from tunegate.record import RunRecord, read_run
 from tunegate.sampling import DrawPlan, SinglePlan
 from tunegate.terms import Terms, conclude
 

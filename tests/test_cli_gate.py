@@ -55,6 +55,7 @@ def test_the_json_of_a_gate(bank: Bank, capsys: Capture) -> None:
         "suite_sha256",
         "model_sha256",
         "error_categories",
+        "asked_again",
         "cases",
         "confirm",
     ]

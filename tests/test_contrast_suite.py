@@ -13,6 +13,7 @@ import pytest
 from check_helpers import FAIL, INVALID, PASS
 from conftest import write_jsonl
 
+from tunegate.ask import ask_samples
 from tunegate.cases import Case
 from tunegate.checks import judge
 from tunegate.cli import main
@@ -21,7 +22,6 @@ from tunegate.files import resolve
 from tunegate.models import Response, ScriptedModel
 from tunegate.outcomes import Outcome
 from tunegate.pipeline_file import suite_place
-from tunegate.runner import ask_samples
 from tunegate.suites import Suite, load_suite
 from tunegate_suites import build_check
 from tunegate_suites.contrasts.changes import Setting, as_word, change

@@ -18,8 +18,9 @@ from tunegate.cases import Message
 from tunegate.cli import main
 from tunegate.event_log import EVENTS, RunLog, last_event, read_events
 from tunegate.exceptions import CannotJudge, ConfigError, Tampered, TunegateError
+from tunegate.outcome_json import outcome_from_json, outcome_to_json
 from tunegate.outcomes import ErrorSpan, Finding, Outcome, Verdict
-from tunegate.record import outcome_from_json, outcome_to_json, read_run
+from tunegate.record import read_run
 
 
 def write_events(folder: Path, n: int = 3) -> Path:

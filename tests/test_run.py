@@ -26,8 +26,9 @@ from tunegate.evidence import NotPromotable
 from tunegate.exceptions import CannotJudge, ConfigError, Tampered
 from tunegate.fingerprint import fingerprint
 from tunegate.models import Response, ScriptedModel
+from tunegate.outcome_json import outcome_to_json
 from tunegate.outcomes import Verdict
-from tunegate.record import GateRecord, RunRecord, outcome_to_json, read_run
+from tunegate.record import GateRecord, RunRecord, read_run
 from tunegate.registry import verify
 from tunegate.stages.training import TrainJob, TrainResult
 from tunegate_reports import write_html

@@ -154,6 +154,8 @@ def test_a_case_that_an_earlier_attempt_was_asked_decides_nothing(tmp_path: Path
             return event
         if event["event"] == "gate_started":
             return {**event, "case_ids": first}
+        if event["event"] == "answered":
+            return {**event, "answers": [{**answer, "id": renamed[answer["id"]]} for answer in event["answers"]]}
         if event["event"] == "outcome":
             return {**event, "outcome": {**event["outcome"], "case_id": renamed[event["outcome"]["case_id"]]}}
         return event

@@ -59,6 +59,9 @@ def recheck(gate: GateRecord, before: Sequence[Outcome] = ()) -> None:
             f"gate {gate.key!r}: {len(set(counted) & set(gate.case_ids))} of the {gate.asked or gate.drawn} outcomes "
             f"that its verdict rests on are on record"
         )
+    most, allowed = gate.answers.most_asked, 1 + gate.registered.ask_again
+    if most > allowed:
+        raise NotPromotable(f"gate {gate.key!r}: a question was asked {most} times, {allowed} allowed")
     decision = conclude(gate.registered, gate.outcomes, before)
     for name in ("verdict", "passed", "failed", "invalid", "asked", "spared"):
         if getattr(decision, name) != getattr(gate, name):
@@ -277,6 +280,7 @@ def _facts(gate: GateRecord) -> dict[str, Any]:
         "accept": gate.accept,
         "asked": gate.asked,
         "reused": gate.reused,
+        **({"asked_again": gate.answers.asked_again} if gate.answers.asked_again else {}),
         "terms": gate.terms,
         "interval": list(gate.interval),
         "seed": gate.seed,

@@ -49,6 +49,11 @@ class Response:
     error: str | None = None
     fault: Fault | None = None
 
+    @property
+    def came(self) -> bool:
+        """Whether the model answered, be it with something that cannot be used."""
+        return self.error is None or self.fault is Fault.BAD_REPLY
+
 
 @dataclass(frozen=True, slots=True)
 class GenerationSettings:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from tunegate.answers import ASK_AGAIN
 from tunegate.binomial import binomial_tail
 from tunegate.exceptions import ConfigError
 from tunegate.sampling import (
@@ -111,7 +112,8 @@ class PlanRule:
     """What a suite file says of its plan. `resolve` turns it into numbers, once the attempts are known.
 
     `accept` None: 90 in 100 of the draw, or, given a `risk`, solved for. `confirm` None: the plan's own (see
-    `resolve`); "never": a single draw stays unconfirmed, whatever the attempts.
+    `resolve`); "never": a single draw stays unconfirmed, whatever the attempts. `ask_again`: how many times a question
+    that got no answer is asked again, which no plan's numbers depend on.
     """
 
     kind: PlanKind = "single"
@@ -121,6 +123,7 @@ class PlanRule:
     risk: Risk | None = None
     curtail: bool | None = None
     reuse: bool = False
+    ask_again: int = ASK_AGAIN
 
     def resolve(self, attempts: int) -> GatePlan:
         """The gate's plan for a stage of at most so many attempts; raises ConfigError when no plan keeps the risk.

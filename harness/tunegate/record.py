@@ -5,15 +5,17 @@ A verdict can be recomputed from it alone, years later, without a model. `event_
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tunegate.answers import Answers, answers_from_json
 from tunegate.event_log import Event, read_events
 from tunegate.exceptions import Tampered
-from tunegate.outcomes import ErrorSpan, Finding, Outcome, Verdict, shallow
+from tunegate.models import Response
+from tunegate.outcome_json import outcome_from_json
+from tunegate.outcomes import Outcome, Verdict
 from tunegate.terms import Terms, terms_from_json
 
 
@@ -22,6 +24,7 @@ class GateRecord:
     """One gate of one attempt (or a gate run alone: `stage` is None). `decided` is False while it is under way.
 
     `outcomes` are those that the verdict rests on, in draw order; `judged` are all that were recorded, by case id.
+    `answers` are the model's, of which some may not be judged yet.
     """
 
     gate: str
@@ -55,11 +58,12 @@ class GateRecord:
     error_categories: dict[str, int] = field(default_factory=dict[str, int])
     seconds: float = 0.0
     judged: dict[str, Outcome] = field(default_factory=dict[str, Outcome])
+    answers: Answers = field(default_factory=Answers)
 
     @property
     def seen(self) -> frozenset[str]:
         """All cases that the model was asked, also those that the verdict did not wait for."""
-        return frozenset(self.judged)
+        return frozenset(case_id for case_id in self.case_ids if case_id in self.answers.responses)
 
     @property
     def measured(self) -> bool:
@@ -273,8 +277,10 @@ def _fold(run: RunRecord, event: dict[str, Any]) -> None:
             gate = GateRecord(**_only(event, GateRecord))
             _refuse(gate.key in _gates(run, event), "a draw begins twice")
             _gates(run, event)[gate.key] = gate
+        case "answered":
+            _answer(_gates(run, event)[_key(event)], answers_from_json(event["answers"]))
         case "outcome":
-            _judge(_gates(run, event)[_key(event)], outcome_from_json(event["outcome"]))
+            _judge(_gates(run, event)[_key(event)], event["outcome"])
         case "gate_decided":
             gate = _gates(run, event)[_key(event)]
             _refuse(gate.settled, "a gate is decided twice")
@@ -315,13 +321,35 @@ def _has_passed(run: RunRecord, stage: str) -> bool:
     return stage in run.stages and run.stages[stage].verdict is Verdict.PASS
 
 
-def _judge(gate: GateRecord, outcome: Outcome) -> None:
+def _answer(gate: GateRecord, responses: Mapping[str, Response]) -> None:
+    """Take in what the model said; a question that has its answer is asked no more."""
+    _refuse(gate.settled, "a case is asked after the verdict")
+    for question, response in responses.items():
+        gate.answers.add(question, response)
+    gate.decided = False
+
+
+def _judge(gate: GateRecord, data: Mapping[str, Any]) -> None:
     """Take in an outcome. What could not be judged may be judged again, and then the gate is open again."""
+    if "response" in data:  # a record of before, when answers were not written down before they were judged
+        outcome = outcome_from_json(data)
+        gate.answers.responses.pop(outcome.case_id, None)
+        gate.answers.add(outcome.case_id, _answer_within(outcome))
+    else:
+        _refuse(data["case_id"] not in gate.answers.responses, "a case is judged before it is answered")
+        answer = gate.answers.responses[data["case_id"]]
+        outcome = outcome_from_json({**data, "response": answer.text, "finish_reason": answer.finish_reason})
     before = gate.judged.get(outcome.case_id)
     _refuse(before is not None and before.verdict is not Verdict.INVALID, "a judged case is judged again")
     _refuse(gate.settled, "a case is judged after the verdict")
     gate.judged[outcome.case_id] = outcome
     gate.decided = False
+
+
+def _answer_within(outcome: Outcome) -> Response:
+    """The answer that an outcome of an older record holds."""
+    unanswered = [finding.check for finding in outcome.findings] == ["model"]
+    return Response(outcome.response, outcome.finish_reason, error=outcome.reason if unanswered else None)  # pyright: ignore[reportArgumentType]
 
 
 def _key(event: Event) -> str:
@@ -336,33 +364,3 @@ def _gates(run: RunRecord, event: Event) -> dict[str, GateRecord]:
 
 def _only(event: dict[str, Any], record: type[GateRecord]) -> dict[str, Any]:
     return {key: value for key, value in event.items() if key in record.__dataclass_fields__}
-
-
-def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
-    """An outcome as plain JSON values; `outcome_from_json` is its inverse, but for a NaN, which JSON does not have."""
-    return {**shallow(outcome), "findings": [_finding_to_json(finding) for finding in outcome.findings]}
-
-
-def _finding_to_json(finding: Finding) -> dict[str, Any]:
-    data: dict[str, Any] = {**shallow(finding), "errors": [shallow(error) for error in finding.errors]}
-    for name in ("value", "cutoff"):
-        if isinstance(data[name], float) and not math.isfinite(data[name]):
-            data[name] = str(data[name])
-    return data
-
-
-def outcome_from_json(data: Mapping[str, Any]) -> Outcome:
-    values = dict(data)
-    prompt = values["prompt"]
-    values["verdict"] = Verdict(values["verdict"])
-    values["prompt"] = prompt if isinstance(prompt, str) else tuple(prompt)
-    values["references"], values["tags"] = tuple(values["references"]), tuple(values["tags"])
-    values["findings"] = tuple(_finding(finding) for finding in values["findings"])
-    return Outcome(**values)
-
-
-def _finding(data: Mapping[str, Any]) -> Finding:
-    values = dict(data)
-    values["verdict"] = Verdict(values["verdict"])
-    values["errors"] = tuple(ErrorSpan(**error) for error in values["errors"])
-    return Finding(**values)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from itertools import islice, takewhile
+from dataclasses import asdict, dataclass
+from itertools import takewhile
 from typing import Any, Protocol, cast
 
+from tunegate.answers import Answers, answers_to_json
+from tunegate.ask import ask_open, beside, samples_of
 from tunegate.banks import Part, draw
-from tunegate.cases import Case, Prompt
-from tunegate.checks import Check, Sample, gate_can_fail, judge, variants_of
+from tunegate.cases import Case
+from tunegate.checks import Sample, gate_can_fail, judge
 from tunegate.decision import Decision, find_stop
-from tunegate.exceptions import ConfigError, Inconclusive, Tampered, TunegateError, without_addresses
-from tunegate.models import Model, Response
+from tunegate.exceptions import ConfigError, Inconclusive, Tampered
+from tunegate.models import Model
+from tunegate.outcome_json import verdict_to_json
 from tunegate.outcomes import Outcome, Verdict
-from tunegate.record import GateRecord, gate_key, outcome_to_json
+from tunegate.record import GateRecord, gate_key
 from tunegate.suites import Suite
 from tunegate.terms import Purpose, Terms, conclude
 
@@ -128,16 +131,22 @@ class GateRunner:
     ) -> Decision:
         """Run one draw to its decision.
 
-        `begun` is the record of the same draw, interrupted or INVALID: its cases are kept, and those that were judged
-        are not judged again. `before` is what a retention draw is held against. Where the terms let a draw stop early,
-        the model is not asked further once the verdict stands.
+        `begun` is the record of the same draw, interrupted or INVALID: its cases and answers are kept. What was judged
+        is not judged again; what could not be judged is judged again from the answer on record; only what was never
+        answered is asked again. `before` is what a retention draw is compared with. Where the terms let a draw stop
+        early, the model is not asked further once the verdict stands.
         """
         started = time.monotonic()
         if begun is None:
             self._register(place, suite, terms, model, drawn, before)
         cases = drawn.cases if begun is None else _drawn_before(suite, begun)
+        answers = begun.answers.copy() if begun else Answers()
         judged = begun.judged if begun else {}
-        outcomes = {case_id: one for case_id, one in judged.items() if one.verdict is not Verdict.INVALID}
+        outcomes = {
+            case.id: judged[case.id]
+            for case in cases
+            if case.id in judged and _is_final(judged[case.id], answers, _questions(suite, case), terms.ask_again)
+        }
         self.progress(place.label, len(outcomes), len(cases))
         asked = 0
         for block in _blocks(cases, model.block_size, in_draw_order=terms.may_stop):
@@ -145,15 +154,28 @@ class GateRunner:
             if terms.may_stop and find_stop(terms.plan, _in_order(cases[:asked], outcomes), terms.max_errors):
                 break
             asked += len(block)
-            for outcome in _judged(suite, model, block, frozenset(outcomes)):
+            left = [case for case in block if case.id not in outcomes]
+            self._ask(place, suite, terms, model, left, answers)
+            for outcome in _judged_in_batches(suite, samples_of(suite, model, left, answers.responses)):
                 outcomes[outcome.case_id] = outcome
-                self.append({**_at(place), "event": "outcome", "outcome": outcome_to_json(outcome)}, durable=False)
+                self.append({**_at(place), "event": "outcome", "outcome": verdict_to_json(outcome)}, durable=False)
                 self.progress(place.label, len(outcomes), len(cases))
         decision = conclude(terms, _in_order(cases, outcomes), before.outcomes if before else ())
         self.append({**_at(place), "event": "gate_decided", **asdict(decision), "seconds": time.monotonic() - started})
         if decision.spared:
             self.progress(place.label, len(cases), len(cases))
         return decision
+
+    def _ask(
+        self, place: GatePlace, suite: Suite, terms: Terms, model: Model, cases: Sequence[Case], answers: Answers
+    ) -> None:
+        """Ask what is open, and write down all that came before any of it is judged: a check that ends the process
+        gets the same answers the next time."""
+        responses = ask_open(suite, model, cases, lambda question: answers.may_be_asked(question, terms.ask_again))
+        if responses:
+            self.append({**_at(place), "event": "answered", "answers": answers_to_json(responses)}, durable=False)
+        for question, response in responses.items():
+            answers.add(question, response)
 
     def _register(
         self, place: GatePlace, suite: Suite, terms: Terms, model: Model, drawn: Draw, before: Reference | None
@@ -183,6 +205,22 @@ class GateRunner:
 
 def _at(place: GatePlace) -> dict[str, Any]:
     return {"gate": place.gate, "stage": place.stage, "attempt": place.attempt, "purpose": place.purpose}
+
+
+def _questions(suite: Suite, case: Case) -> list[str]:
+    return [case.id, *(question.id for question in beside(suite, case))]
+
+
+def _is_final(outcome: Outcome, answers: Answers, questions: Sequence[str], ask_again: int) -> bool:
+    """Whether neither asking nor judging can change an outcome any more.
+
+    What could not be judged stays so where an answer cannot be used, or a question was asked in vain too often.
+    """
+    if outcome.verdict is not Verdict.INVALID:
+        return True
+    if any(answers.may_be_asked(question, ask_again) for question in questions):
+        return False
+    return any(answers.responses[question].error is not None for question in questions)
 
 
 def _drawn_before(suite: Suite, begun: GateRecord) -> tuple[Case, ...]:
@@ -216,106 +254,8 @@ def _length(case: Case) -> tuple[int, str]:
     return len(case.prompt_text), case.id
 
 
-def _judged(suite: Suite, model: Model, block: Sequence[Case], finished: frozenset[str]) -> Iterator[Outcome]:
-    """Ask and judge a block; it is asked whole, so that resuming asks for the very same batches."""
-    if all(case.id in finished for case in block):
-        return
-    samples = ask_samples(suite, model, block)
-    yield from _judged_in_batches(suite, [sample for sample in samples if sample.case.id not in finished])
-
-
 def _judged_in_batches(suite: Suite, samples: Sequence[Sample]) -> Iterator[Outcome]:
     """As few at a time as the checks allow, so that an interruption loses as few judged cases as it can."""
     size = max(check.batch_size for check in suite.checks)
     for start in range(0, len(samples), size):
         yield from judge(suite.checks, samples[start : start + size])
-
-
-def ask_samples(suite: Suite, model: Model, cases: Sequence[Case]) -> list[Sample]:
-    """Ask the model the cases, and what the checks want asked beside them; one sample per case, in order."""
-    wanted = [_wanted_beside(suite.checks, case) for case in cases]
-    variants = [() if isinstance(prompts, Response) else prompts for prompts in wanted]
-    responses = [
-        fault if isinstance(fault, Response) else response
-        for fault, response in zip(wanted, ask(suite, model, cases), strict=True)
-    ]
-    asked = [
-        replace(case, id=variant_id(case, number), prompt=prompt)
-        for case, prompts in zip(cases, variants, strict=True)
-        for number, prompt in enumerate(prompts, start=1)
-    ]
-    answers = iter(ask(suite, model, asked) if asked else ())
-    return [
-        Sample(case, response, model.sha256, model.name, tuple(islice(answers, len(prompts))))
-        for case, response, prompts in zip(cases, responses, variants, strict=True)
-    ]
-
-
-def variant_id(case: Case, number: int) -> str:
-    """Under which id a model is asked what a check wants asked beside a case; they count from 1."""
-    return f"{case.id} [variant {number}]"
-
-
-def asked_ids(suite: Suite) -> set[str]:
-    """The ids of all that a gate on a suite may ask: its cases, and what its checks want asked beside them."""
-    ids = {case.id for case in suite.cases}
-    for case in suite.cases:
-        beside = _wanted_beside(suite.checks, case)
-        if not isinstance(beside, Response):
-            ids.update(variant_id(case, number) for number in range(1, len(beside) + 1))
-    return ids
-
-
-def _wanted_beside(checks: Sequence[Check], case: Case) -> tuple[Prompt, ...] | Response:
-    """The prompts that the checks want asked beside a case; of a check that cannot say which, the fault."""
-    try:
-        return variants_of(checks, case)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        return Response("", error=f"what to ask beside this case is not known: {_in_short(error)}")
-
-
-def ask(suite: Suite, model: Model, cases: Sequence[Case]) -> list[Response]:
-    """One response per case, in order. What the model could not answer is a response with an error, never a gap."""
-    responses: list[Response | None] = [None] * len(cases)
-    try:
-        if any(not check.needs_choices for check in suite.checks):
-            for index, response in _each_once(model.generate(cases, suite.settings), len(cases)):
-                responses[index] = response
-        if any(check.needs_choices for check in suite.checks):
-            for index, scored in _each_once(model.score_choices(cases, suite.settings), len(cases)):
-                responses[index] = _with_scores(responses[index], scored)
-    except (TunegateError, KeyboardInterrupt):
-        raise
-    except BaseException as error:  # out of memory, a bug in a model's code: not judged, and it says why
-        fault = Response("", error=f"the model failed: {_in_short(error)}")
-        if isinstance(error, IndexError):  # answers were mixed up: whose the others are is not known either
-            return [fault for _ in responses]
-        return [response or fault for response in responses]
-    return [response or Response("", error="the model gave no response") for response in responses]
-
-
-def _in_short(error: BaseException) -> str:
-    return f"{type(error).__name__}: {without_addresses(' '.join(str(error).split()))[:300]}"
-
-
-def _each_once(answers: Iterator[tuple[int, Response]], n: int) -> Iterator[tuple[int, Response]]:
-    """The answers; IndexError when one is given to a case that was not asked, or to one that has its answer."""
-    open_ = set(range(n))
-    for index, response in answers:
-        if index not in open_:
-            raise IndexError(f"an answer to case {index} of {n}, which was not asked or is answered")
-        open_.remove(index)
-        yield index, response if _is_answer(response) else Response("", error=f"no answer but {response!r:.80}")
-
-
-def _is_answer(response: Any) -> bool:
-    """Somebody else's model may give anything."""
-    return isinstance(response, Response) and isinstance(cast(object, response.text), str)
-
-
-def _with_scores(generated: Response | None, scored: Response) -> Response:
-    if generated is None or scored.error or generated.error:
-        return scored if generated is None or not generated.error else generated
-    return Response(generated.text, generated.finish_reason, generated.n_tokens, scored.choice_scores)

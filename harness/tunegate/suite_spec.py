@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from tunegate.answers import ASK_AGAIN
 from tunegate.spec import Name, Spec, Template, Templates, listed, path_only
 
 
@@ -87,6 +88,9 @@ class PlanSpec(Spec):
     """Stop asking when the verdict can no longer change. Default: in a run yes, in a gate run alone no."""
     reuse: bool = False
     """When the bank is spent, draw cases again that were drawn before. The report marks it."""
+    ask_again: Annotated[int, Field(ge=0, le=10)] = ASK_AGAIN
+    """How many times a question that got no answer is asked again, when the gate is started again. An answer that is on
+    record is never asked again."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -72,7 +72,16 @@ class Suite:
     def terms(self, plan: GatePlan, *, curtail: bool) -> Terms:
         """The terms of a gate's first draw under a plan."""
         admissions = admissions_of(self.checks)
-        return Terms(plan.first, "gate", curtail, self.max_errors, self.slices, self.gap, admissions)
+        return Terms(
+            plan.first,
+            "gate",
+            curtail,
+            self.max_errors,
+            self.slices,
+            self.gap,
+            admissions,
+            ask_again=self.rule.ask_again,
+        )
 
     @cached_property
     def plan(self) -> GatePlan:
@@ -169,7 +178,7 @@ def plan_rule(spec: PlanSpec) -> PlanRule:
     """What a file says of a plan, as the engine takes it."""
     confirm = SinglePlan(spec.confirm.draw, spec.confirm.accept) if isinstance(spec.confirm, DrawSpec) else spec.confirm
     risk = None if spec.risk is None else Risk(spec.risk.consumer, spec.risk.at, spec.risk.producer, spec.risk.good)
-    return PlanRule(spec.kind, spec.draw, spec.accept, confirm, risk, spec.curtail, spec.reuse)
+    return PlanRule(spec.kind, spec.draw, spec.accept, confirm, risk, spec.curtail, spec.reuse, spec.ask_again)
 
 
 def _sealed_share(cases: Sequence[Case], plan: GatePlan) -> float:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from tunegate.answers import ASK_AGAIN
 from tunegate.comparison import Comparison, compare, group_gap
 from tunegate.decision import Decision, decide
 from tunegate.judges.corrected import Admissions, short_of_corrected_min
@@ -37,7 +38,8 @@ class GapRule:
 class Terms:
     """`slices` are minima per tag, `gap` holds groups against one another, `admissions` says what is known of the
     judges among the checks, and to which corrected pass rate they hold the gate. `max_drop` is what a retention draw
-    may lose against the outcomes before it, in percentage points. The rest is as in `decide`."""
+    may lose against the outcomes before it, in percentage points. `ask_again` is how many times a question may be asked
+    again that got no answer. The rest is as in `decide`."""
 
     plan: DrawPlan
     purpose: Purpose = "gate"
@@ -47,6 +49,7 @@ class Terms:
     gap: GapRule | None = None
     admissions: Admissions = field(default_factory=dict[str, dict[str, Any]])
     max_drop: float | None = None
+    ask_again: int = ASK_AGAIN
 
     @property
     def may_stop(self) -> bool:
@@ -64,6 +67,7 @@ class Terms:
             "gap": asdict(self.gap) if self.gap else None,
             "admissions": {name: dict(facts) for name, facts in self.admissions.items()},
             "max_drop": self.max_drop,
+            "ask_again": self.ask_again,
         }
 
 
@@ -72,8 +76,19 @@ def terms_from_json(data: Mapping[str, Any]) -> Terms:
     rules = {tag: SliceRule(**rule) for tag, rule in data["slices"].items()}
     gap = data["gap"] and GapRule(tuple(data["gap"]["between"]), data["gap"]["max"], data["gap"]["at_least"])
     plan = plan_from_json(data["plan"])
+    ask_again = data.get("ask_again", ASK_AGAIN)  # records of before have none
+    if not isinstance(ask_again, int):
+        raise TypeError(f"ask_again is {ask_again!r}")
     return Terms(
-        plan, data["purpose"], data["curtail"], data["max_errors"], rules, gap, data["admissions"], data["max_drop"]
+        plan,
+        data["purpose"],
+        data["curtail"],
+        data["max_errors"],
+        rules,
+        gap,
+        data["admissions"],
+        data["max_drop"],
+        ask_again,
     )
 
 

@@ -43,6 +43,11 @@ def markdown_summary(run: RunRecord) -> str:
         f"{_text(waiver_words(waiver), None)}."
         for waiver in run.waivers()
     ]
+    lines += [
+        f"- {_text(gate.label)}: {_text(gate.record.answers.in_words)}."
+        for gate in shown.gates
+        if gate.record.answers.asked_again
+    ]
     lines += [f"- {_text(dropped_words(stage), None)}." for stage in run.dropped]
     lines += [f"- {_text(data_line(run, stage, card), None)}." for stage, card in data_cards(run).items()]
     lines += [f"- Luck: {_luck(stage)}" for stage in shown.stages if luck_of(stage.record)]

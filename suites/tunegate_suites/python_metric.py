@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+import traceback
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any, ClassVar
@@ -10,6 +11,7 @@ from typing import Any, ClassVar
 from tunegate.cases import Case
 from tunegate.checks import Sample
 from tunegate.exceptions import ConfigError
+from tunegate.files import one_line
 from tunegate.outcomes import Finding
 from tunegate_suites.base import CaseCheck, NumericCheck
 from tunegate_suites.foreign import output_aside
@@ -19,15 +21,16 @@ from tunegate_suites.user_module import UserModule, load_function
 class Python(CaseCheck, NumericCheck):
     """A function of your own: `def metric(case, response_text)` returns a bool, a number or a string.
 
-    A bool is the verdict, a number is a score that needs `min` or `max`, a string is a label that needs `accept`.
-    Whatever else comes, or an exception, makes the case INVALID. The suite's hash covers the module and the modules of
-    yours that it imports, but not the data files that they read.
+    A bool is the verdict, a number is a score that needs `min` or `max`, a string is a label that needs `accept`. An
+    assertion that fails is a miss, as in pytest. Whatever else comes, or any other exception, makes the case INVALID.
+    The suite's hash covers the module and the modules of yours that it imports, but not the data files that they read.
     """
 
     shorthand: ClassVar[str | None] = "function"
     example: ClassVar[str] = 'python: {function: "metrics:fluency", min: 0.5}'
     passes_when: ClassVar[str] = "true; or `min` <= number <= `max`; or the label is in `accept`"
     bounds_required: ClassVar[bool] = False
+    revision: ClassVar[str] = "2"
 
     function: str
     """module:function; the module is looked for beside the suite file, then on Python's path"""
@@ -49,8 +52,11 @@ class Python(CaseCheck, NumericCheck):
 
     def judge_one(self, sample: Sample) -> Finding:
         metric, module = self._loaded
-        with output_aside(), module.in_place():
-            value = metric(sample.case, sample.response.text)
+        try:
+            with output_aside(), module.in_place():
+                value = metric(sample.case, sample.response.text)
+        except AssertionError as error:
+            return self.passed(False, False, one_line(error) or "assertion failed", detail=traceback.format_exc())
         if isinstance(value, bool) or type(value).__name__ in ("bool_", "bool"):  # numpy's bool too
             return self.passed(bool(value), bool(value), f"returned {bool(value)}")
         if isinstance(value, numbers.Real):

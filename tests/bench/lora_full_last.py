@@ -19,6 +19,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from tunegate.ask import ask_samples
 from tunegate.backends.open_model import find_model, open_model
 from tunegate.checks import judge
 from tunegate.comparison import PairedCounts
@@ -28,7 +29,6 @@ from tunegate.files import resolve
 from tunegate.leaks.leakage import find_leaks, without
 from tunegate.outcomes import Verdict
 from tunegate.rows import Row, read_rows
-from tunegate.runner import ask_samples
 from tunegate.stages.training import SubprocessTrainer, TrainJob
 from tunegate.suites import load_suite
 from tunegate_suites import build_check

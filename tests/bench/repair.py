@@ -11,15 +11,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tunegate.ask import ask_samples
 from tunegate.backends.open_model import model_folder, open_model
 from tunegate.checks import judge
 from tunegate.comparison import compare
 from tunegate.data.spec import DataSpec
 from tunegate.data.training_data import Example, TrainingData, load_training_data, write_examples
 from tunegate.leaks.leakage import find_leaks, without
+from tunegate.outcome_json import outcome_from_json, outcome_to_json
 from tunegate.outcomes import Outcome, Verdict
-from tunegate.record import outcome_from_json, outcome_to_json
-from tunegate.runner import ask_samples
 from tunegate.stages.repair import repaired, size
 from tunegate.stages.training import SubprocessTrainer, TrainJob
 from tunegate.suites import Suite, load_suite

@@ -17,12 +17,12 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from tunegate.ask import ask_samples
 from tunegate.backends.hf import BATCH_SIZE_CPU, BATCH_SIZE_GPU, HFModel
 from tunegate.backends.reward_model import RewardModel
 from tunegate.checks import judge
 from tunegate.exceptions import ConfigError, TunegateError
 from tunegate.outcomes import Outcome, Verdict
-from tunegate.runner import ask_samples
 from tunegate.stages.training import TrainJob, checkpoints_of
 from tunegate.suites import Suite
 from tunegate_trainers import checkpoints

@@ -59,6 +59,7 @@ def _draw_as_json(gate: GateRecord) -> dict[str, Any]:
         "suite_sha256": gate.suite_sha256,
         "model_sha256": gate.model_sha256,
         "error_categories": gate.error_categories,
+        "asked_again": gate.answers.asked_again,
         "cases": [
             {
                 "id": outcome.case_id,
@@ -83,6 +84,8 @@ def print_gate(result: GateRunResult, report: Path | None) -> None:
     show(f"gate {gate.key}: {gate.drawn} cases drawn with seed {gate.seed}, answered by {gate.model}")
     if gate.error_categories:
         show("errors: " + ", ".join(f"{name} {count}" for name, count in gate.error_categories.items()))
+    if gate.answers.asked_again:
+        show(f"{gate.answers.in_words}: the first time, none came")
     faults = [outcome for outcome in gate.outcomes if outcome.verdict is Verdict.INVALID]
     if faults:
         show(f"not judged: {_ids(gate, Verdict.INVALID)}; {faults[0].case_id}: {_short(faults[0].reason)}")
@@ -129,6 +132,7 @@ def run_as_json(run: RunRecord, report: Path | None) -> dict[str, Any]:
                 "passed": gate.passed,
                 "drawn": gate.drawn,
                 "accept": gate.accept,
+                "asked_again": gate.answers.asked_again,
                 "seconds": round(gate.seconds, 1),
             }
             for gate in run.all_gates()

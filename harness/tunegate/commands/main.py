@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tunegate import starter
+from tunegate.ask import asked_ids
 from tunegate.backends.sentences import SentenceModel, default_model
 from tunegate.commands import console
 from tunegate.commands import suite as suite_command
@@ -41,7 +42,6 @@ from tunegate.plans import GatePlan
 from tunegate.record import RunRecord, read_run
 from tunegate.responses import load_responses
 from tunegate.run import PipelineRun
-from tunegate.runner import asked_ids
 from tunegate.stages.run import Tools
 from tunegate.stages.training import SubprocessTrainer
 from tunegate.suites import Suite, load_suite

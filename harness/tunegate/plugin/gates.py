@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import pytest
 
+from tunegate.ask import ask_samples, asked_ids
 from tunegate.banks import draw
 from tunegate.cases import Case
 from tunegate.checks import judge
@@ -30,7 +31,7 @@ from tunegate.plans import GatePlan
 from tunegate.plugin.function_check import FunctionCheck
 from tunegate.plugin.ledger import SESSION
 from tunegate.responses import load_responses
-from tunegate.runner import ask_samples, asked_ids, no_progress
+from tunegate.runner import no_progress
 from tunegate.suites import Suite, load_suite
 from tunegate.versions import installed_versions
 

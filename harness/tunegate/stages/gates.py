@@ -106,7 +106,7 @@ class StageGates:
         decision = self._runner().run(
             place,
             suite,
-            Terms(plan, place.purpose, max_drop=max_drop),
+            Terms(plan, place.purpose, max_drop=max_drop, ask_again=suite.rule.ask_again),
             open_model(),
             Draw(_same_cases(suite, since), since.seed),
             begun=begun,
@@ -118,6 +118,9 @@ class StageGates:
     def _tell(self, place: GatePlace, decision: Decision) -> None:
         measured = place.purpose == "baseline" and decision.verdict is Verdict.PASS  # nothing that it could have failed
         self.say(f"{place.label}: {'' if measured else f'{decision.verdict}, '}{decision.reason}")
+        gate = self._begun(place)
+        if gate is not None and gate.answers.asked_again:
+            self.say(f"{place.label}: {gate.answers.in_words}")
 
     def _excused(self, place: GatePlace, verdict: Verdict) -> Verdict:
         """The verdict, or PASS where a waiver covers the miss; only of the latest attempt: what was diagnosed and
@@ -164,7 +167,8 @@ def measure_base(pipeline: Pipeline, log: RunLog, progress: Progress, open_model
         place = GatePlace(name, purpose="baseline")
         begun = read_run(log.folder).gates.get(place.key)
         if begun is None or not begun.settled:
-            terms = Terms(SinglePlan(suite.plan.draw, suite.plan.accept), "baseline")
+            plan = SinglePlan(suite.plan.draw, suite.plan.accept)
+            terms = Terms(plan, "baseline", ask_again=suite.rule.ask_again)
             drawn = draw_fresh(place, suite, terms.plan.draw, derived_seed(pipeline.seed, name, place.purpose))
             GateRunner(log.append, progress).run(place, suite, terms, open_model(), drawn, begun=begun)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+from tunegate.ask import ask_samples
 from tunegate.cases import Case
 from tunegate.checks import judge
 from tunegate.data.training_data import Example
@@ -11,7 +12,6 @@ from tunegate.event_log import RunLog
 from tunegate.outcomes import Verdict
 from tunegate.pipeline import Pipeline, Stage
 from tunegate.record import AttemptRecord, Diagnosis, read_run
-from tunegate.runner import ask_samples
 from tunegate.seeds import derived_seed
 from tunegate.stages.diagnosis import Evidence, diagnose, with_no_attempt_left
 from tunegate.stages.gates import OpenModel

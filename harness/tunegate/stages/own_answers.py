@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tunegate.ask import ask_samples
 from tunegate.cases import Case
 from tunegate.checks import judge, unaskable
 from tunegate.data.training_data import Example
@@ -19,7 +20,6 @@ from tunegate.exceptions import ConfigError, nearest
 from tunegate.models import Model
 from tunegate.outcomes import Verdict
 from tunegate.record import AttemptRecord
-from tunegate.runner import ask_samples
 from tunegate.stages.methods import METHODS
 from tunegate.stages.spec import StageSpec
 from tunegate.suites import Suite

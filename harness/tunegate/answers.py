@@ -1,0 +1,100 @@
+"""What a model answered in one draw, and which of its questions may still be asked.
+
+An answer that is on record is never asked again: a sampled model would be right sooner or later. Only a question to
+which nothing came (no connection, no time left, a server's error) is asked again when the gate is started again, a few
+times at most, and each time is counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tunegate.models import ChoiceScore, Fault, Response
+
+ASK_AGAIN = 3
+"""How many times a question without an answer is asked again, unless the plan says otherwise."""
+
+
+@dataclass
+class Answers:
+    """The latest response to each question, and how often it was asked; a question goes by the id it is asked under.
+
+    >>> answers = Answers()
+    >>> answers.add("c1", Response("", error="no connection", fault=Fault.NO_REPLY))
+    >>> answers.may_be_asked("c1", ask_again=3), answers.may_be_asked("c1", ask_again=0)
+    (True, False)
+    """
+
+    responses: dict[str, Response] = field(default_factory=dict[str, Response])
+    times_asked: dict[str, int] = field(default_factory=dict[str, int])
+
+    def add(self, question: str, response: Response) -> None:
+        """Take in a response; raises ValueError where the question has its answer already."""
+        if self.came(question):
+            raise ValueError(f"{question!r} has an answer and is asked again")
+        self.responses[question] = response
+        self.times_asked[question] = self.times_asked.get(question, 0) + 1
+
+    def copy(self) -> Answers:
+        """The same answers, to go on from."""
+        return Answers(dict(self.responses), dict(self.times_asked))
+
+    def came(self, question: str) -> bool:
+        """Whether the model answered, be it with something that cannot be used."""
+        return question in self.responses and self.responses[question].came
+
+    def may_be_asked(self, question: str, ask_again: int) -> bool:
+        """Whether the question has no answer yet, and was not asked too often."""
+        return not self.came(question) and self.times_asked.get(question, 0) <= ask_again
+
+    @property
+    def asked_again(self) -> int:
+        """How many questions were asked more than once."""
+        return sum(times > 1 for times in self.times_asked.values())
+
+    @property
+    def most_asked(self) -> int:
+        """How often the question was asked that was asked most often."""
+        return max(self.times_asked.values(), default=0)
+
+    @property
+    def in_words(self) -> str:
+        """`12 answers were asked for twice`; empty where each question was asked once."""
+        again, most = self.asked_again, self.most_asked
+        if not again:
+            return ""
+        how_often = "twice" if most == 2 else f"up to {most} times"
+        return f"{again} answer{'s were' if again > 1 else ' was'} asked for {how_often}"
+
+
+def answers_to_json(responses: Mapping[str, Response]) -> list[dict[str, Any]]:
+    """Responses by question, for the record; `answers_from_json` is the inverse."""
+    return [{"id": question, **_response_to_json(response)} for question, response in responses.items()]
+
+
+def _response_to_json(response: Response) -> dict[str, Any]:
+    scores = [[score.log_likelihood, score.n_bytes] for score in response.choice_scores]
+    rare = {"n_tokens": response.n_tokens, "choice_scores": scores, "error": response.error, "fault": response.fault}
+    return {
+        "response": response.text,
+        "finish_reason": response.finish_reason,
+        **{name: value for name, value in rare.items() if value not in (None, [])},
+    }
+
+
+def answers_from_json(rows: Iterable[Mapping[str, Any]]) -> dict[str, Response]:
+    """The responses that a record holds; raises KeyError, TypeError or ValueError for anything else."""
+    return {
+        row["id"]: Response(
+            row["response"],
+            row["finish_reason"],
+            row.get("n_tokens"),
+            # A likelihood of zero is minus infinity, which the record holds as text.
+            tuple(ChoiceScore(float(score), n_bytes) for score, n_bytes in row.get("choice_scores", ())),
+            row.get("error"),
+            None if row.get("fault") is None else Fault(row["fault"]),
+        )
+        for row in rows
+    }

@@ -1,0 +1,122 @@
+"""Asking a model the cases of a draw, and what the checks want asked beside them.
+
+A question is a case as the model sees it: the case itself, or a prompt beside it under an id of its own (`asked_ids`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+from tunegate.cases import Case, Prompt
+from tunegate.checks import Check, Sample, variants_of
+from tunegate.exceptions import TunegateError, without_addresses
+from tunegate.models import Fault, Model, Response
+from tunegate.suites import Suite
+
+
+def ask_samples(suite: Suite, model: Model, cases: Sequence[Case]) -> list[Sample]:
+    """Ask the model the cases, and what the checks want asked beside them; one sample per case, in order."""
+    return samples_of(suite, model, cases, ask_open(suite, model, cases, lambda question: True))
+
+
+def ask_open(suite: Suite, model: Model, cases: Sequence[Case], is_open: Callable[[str], bool]) -> dict[str, Response]:
+    """Ask those questions of the cases that are open; the responses by question."""
+    responses: dict[str, Response] = {}
+    for questions in (cases, [question for case in cases for question in beside(suite, case)]):
+        wanted = [question for question in questions if is_open(question.id)]
+        if wanted:
+            responses |= zip((question.id for question in wanted), ask(suite, model, wanted), strict=True)
+    return responses
+
+
+def samples_of(suite: Suite, model: Model, cases: Sequence[Case], responses: Mapping[str, Response]) -> list[Sample]:
+    """What the checks look at: each case with the responses to it and to what was asked beside it."""
+    return [
+        Sample(
+            case,
+            fault or responses[case.id],
+            model.sha256,
+            model.name,
+            tuple(responses[variant_id(case, number)] for number, _ in enumerate(prompts, start=1)),
+        )
+        for case in cases
+        for prompts, fault in [_wanted_beside(suite.checks, case)]
+    ]
+
+
+def beside(suite: Suite, case: Case) -> list[Case]:
+    """What the checks want asked beside a case; nothing where one of them cannot say."""
+    prompts, _ = _wanted_beside(suite.checks, case)
+    return [replace(case, id=variant_id(case, number), prompt=prompt) for number, prompt in enumerate(prompts, start=1)]
+
+
+def asked_ids(suite: Suite) -> set[str]:
+    """The ids of all that a gate on a suite may ask: its cases, and what its checks want asked beside them."""
+    return {question.id for case in suite.cases for question in (case, *beside(suite, case))}
+
+
+def variant_id(case: Case, number: int) -> str:
+    """Under which id a model is asked what a check wants asked beside a case; they count from 1."""
+    return f"{case.id} [variant {number}]"
+
+
+def _wanted_beside(checks: Sequence[Check], case: Case) -> tuple[tuple[Prompt, ...], Response | None]:
+    """The prompts that the checks want asked beside a case; of a check that cannot say which, the fault."""
+    try:
+        return variants_of(checks, case), None
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        return (), Response("", error=f"what to ask beside this case is not known: {_in_short(error)}")
+
+
+def ask(suite: Suite, model: Model, cases: Sequence[Case]) -> list[Response]:
+    """One response per case, in order. What the model could not answer is a response with an error, never a gap."""
+    responses: list[Response | None] = [None] * len(cases)
+    try:
+        if any(not check.needs_choices for check in suite.checks):
+            for index, response in _each_once(model.generate(cases, suite.settings), len(cases)):
+                responses[index] = response
+        if any(check.needs_choices for check in suite.checks):
+            for index, scored in _each_once(model.score_choices(cases, suite.settings), len(cases)):
+                responses[index] = _with_scores(responses[index], scored)
+    except (TunegateError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # out of memory, a bug in a model's code: not judged, and it says why
+        failed = f"the model failed: {_in_short(error)}"
+        if isinstance(error, IndexError):  # answers were mixed up: whose the others are is not known either
+            return [Response("", error=failed, fault=Fault.BAD_REPLY) for _ in responses]
+        return [response or Response("", error=failed, fault=Fault.NO_REPLY) for response in responses]
+    silent = Response("", error="the model gave no response", fault=Fault.NO_REPLY)
+    return [response or silent for response in responses]
+
+
+def _in_short(error: BaseException) -> str:
+    return f"{type(error).__name__}: {without_addresses(' '.join(str(error).split()))[:300]}"
+
+
+def _each_once(answers: Iterator[tuple[int, Response]], n: int) -> Iterator[tuple[int, Response]]:
+    """The answers; IndexError when one is given to a case that was not asked, or to one that has its answer."""
+    open_ = set(range(n))
+    for index, response in answers:
+        if index not in open_:
+            raise IndexError(f"an answer to case {index} of {n}, which was not asked or is answered")
+        open_.remove(index)
+        yield index, response if _is_answer(response) else _not_an_answer(response)
+
+
+def _is_answer(response: Any) -> bool:
+    """Somebody else's model may give anything."""
+    return isinstance(response, Response) and isinstance(cast(object, response.text), str)
+
+
+def _not_an_answer(response: object) -> Response:
+    return Response("", error=f"the model gave {response!r:.80} for a response", fault=Fault.BAD_REPLY)
+
+
+def _with_scores(generated: Response | None, scored: Response) -> Response:
+    if generated is None or scored.error or generated.error:
+        return scored if generated is None or not generated.error else generated
+    return Response(generated.text, generated.finish_reason, generated.n_tokens, scored.choice_scores)

@@ -1,0 +1,272 @@
+"""No gate passes by being started again: what a model answered is asked no more, and what it left out is counted."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import fake_pipeline
+import pytest
+from conftest import write_jsonl
+
+from tunegate.answers import Answers
+from tunegate.cases import Case
+from tunegate.event_log import EVENTS, RunLog
+from tunegate.evidence import NotPromotable, recheck
+from tunegate.exceptions import Tampered
+from tunegate.fingerprint import fingerprint
+from tunegate.gate_run import GateRequest, GateRunResult, run_gate
+from tunegate.models import Fault, GenerationSettings, Response, ScriptedModel
+from tunegate.outcomes import Verdict
+from tunegate.record import GateRecord, read_run
+from tunegate.runner import no_progress
+from tunegate.suites import load_suite
+from tunegate_suites import build_check
+
+PASS, FAIL, INVALID = Verdict.PASS, Verdict.FAIL, Verdict.INVALID
+STARTS = 50
+
+METRICS = """
+import os, random
+
+def asserts(case, text):
+    assert text == case.references[0], "wrong answer"
+    return True
+
+def raises(case, text):
+    if text != case.references[0]:
+        raise ValueError("wrong answer")
+    return True
+
+def leaves(case, text):
+    if text != case.references[0]:
+        raise KeyboardInterrupt
+    return True
+
+def no_number(case, text):
+    return True if text == case.references[0] else float("nan")
+
+def unaccepted(case, text):
+    return True if text == case.references[0] else "what a label"
+"""
+
+
+@dataclass
+class Coin:
+    """A sampled model: right in a share of its answers, each time anew. `spoil` is what becomes of a wrong one."""
+
+    rng: random.Random
+    right: float = 0.5
+    spoil: Callable[[Response], Response] = lambda response: response
+    asked: list[str] = field(default_factory=list)
+    name: str = "coin"
+    sha256: str | None = "weights"
+    dtype: str | None = None
+    block_size: int = 16
+
+    def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
+        for index, case in enumerate(cases):
+            self.asked.append(case.id)
+            right = self.rng.random() < self.right
+            yield index, Response(case.references[0], "stop") if right else self.spoil(Response("no", "stop"))
+
+    score_choices = generate
+
+
+def no_reply(response: Response) -> Response:
+    return Response("", error="no connection", fault=Fault.NO_REPLY)
+
+
+def bad_reply(response: Response) -> Response:
+    return Response("", error="the reply holds no text", fault=Fault.BAD_REPLY)
+
+
+def write_suite(folder: Path, check: str, plan: str = "{draw: 100, accept: 90}") -> Path:
+    folder.mkdir(exist_ok=True)
+    write_jsonl(folder / "cases.jsonl", [{"id": f"c{n}", "prompt": f"{n}?", "reference": f"a{n}"} for n in range(100)])
+    (folder / "metrics.py").write_text(METRICS)
+    (folder / "suite.yaml").write_text(f"cases: cases.jsonl\nchecks: [{check}]\nplan: {plan}\n")
+    return folder / "suite.yaml"
+
+
+def start(suite_file: Path, model: Any) -> GateRunResult | None:
+    """Start the gate, or go on with it; None where it was interrupted."""
+    suite = load_suite(suite_file, build_check)
+    request = GateRequest(suite, suite.plan, 0, model, str(suite_file.parent / "run"))
+    try:
+        return run_gate(request, no_progress, {})
+    except KeyboardInterrupt:
+        return None
+
+
+def the_gate(suite_file: Path) -> GateRecord:
+    return read_run(suite_file.parent / "run").gates["suite"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "spoil", "verdict"),
+    [
+        ("asserts", lambda response: response, FAIL),
+        ("raises", lambda response: response, INVALID),
+        ("no_number", lambda response: response, INVALID),
+        ("unaccepted", lambda response: response, INVALID),
+        ("leaves", lambda response: response, INVALID),
+        ("asserts", no_reply, INVALID),
+        ("asserts", bad_reply, INVALID),
+    ],
+)
+def test_no_number_of_starts_makes_a_model_pass_that_is_right_half_of_the_time(
+    tmp_path: Path, metric: str, spoil: Callable[[Response], Response], verdict: Verdict
+) -> None:
+    suite_file = write_suite(tmp_path / "gate", f'{{python: "metrics:{metric}"}}')
+    model = Coin(random.Random(1), spoil=spoil)
+    for _ in range(STARTS):
+        start(suite_file, model)
+        assert the_gate(suite_file).verdict is not PASS
+    gate = the_gate(suite_file)
+    assert gate.verdict is verdict
+    most = 1 if spoil is not no_reply else 4
+    assert max(model.asked.count(case_id) for case_id in gate.case_ids) == most
+    assert gate.answers.most_asked == most
+
+
+def test_no_number_of_starts_promotes_such_a_model(tmp_path: Path) -> None:
+    text = fake_pipeline.PIPELINE.replace("checks: [exact]", 'checks: [{python: "metrics:raises"}]')
+    pipeline = fake_pipeline.write_pipeline(tmp_path / "project", text.replace("[facts, style]", "[facts]"), bank=40)
+    (pipeline.parent / "metrics.py").write_text(METRICS)
+    coin = Coin(random.Random(1), block_size=3)
+
+    def open_model(path: str) -> Coin:
+        return replace(coin, name=path, sha256=fingerprint(Path(path)))
+
+    tools = replace(fake_pipeline.tools({}), open_model=open_model)
+    for _ in range(STARTS):
+        assert fake_pipeline.carry_out(pipeline, tools).verdict is INVALID
+    assert max(coin.asked.count(case_id) for case_id in set(coin.asked)) <= 3  # the base model, and one attempt
+
+
+# --- judged again --------------------------------------------------------------------------------------------------
+
+
+def test_what_a_check_could_not_judge_is_judged_again_from_the_answer_on_record(tmp_path: Path) -> None:
+    metric = 'import os\ndef judge(case, text):\n    assert "DOWN" not in os.environ or 1 / 0\n    return True\n'
+    suite_file = write_suite(tmp_path / "gate", '{python: "flaky:judge"}')
+    (tmp_path / "gate" / "flaky.py").write_text(metric)
+    model = Coin(random.Random(1))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOWN", "1")
+        start(suite_file, model)
+    assert (the_gate(suite_file).verdict, the_gate(suite_file).invalid) == (INVALID, 100)
+    said = {outcome.case_id: outcome.response for outcome in the_gate(suite_file).outcomes}
+    start(suite_file, model)
+    gate = the_gate(suite_file)
+    assert (gate.verdict, gate.passed) == (PASS, 100)
+    assert {outcome.case_id: outcome.response for outcome in gate.outcomes} == said
+    assert len(model.asked) == 100
+    recheck(gate)
+
+
+def test_an_answer_is_on_record_before_it_is_judged(tmp_path: Path) -> None:
+    suite_file = write_suite(tmp_path / "gate", '{python: "metrics:leaves"}')
+    model = Coin(random.Random(1), right=0.0)
+    assert start(suite_file, model) is None
+    gate = the_gate(suite_file)
+    assert (len(gate.answers.responses), gate.outcomes, gate.seen) == (16, [], set(model.asked))
+
+
+# --- asked again ---------------------------------------------------------------------------------------------------
+
+
+def away(times: int) -> Callable[[], Coin]:
+    """A server that is down for the first starts."""
+    starts = iter([0.0] * times)
+    return lambda: Coin(random.Random(1), right=next(starts, 1.0), spoil=no_reply)
+
+
+@pytest.mark.parametrize(
+    ("down", "verdict", "again"), [(0, PASS, 0), (1, PASS, 100), (3, PASS, 100), (4, INVALID, 100)]
+)
+def test_a_question_without_an_answer_is_asked_again_three_times_at_most(
+    tmp_path: Path, down: int, verdict: Verdict, again: int
+) -> None:
+    suite_file, server = write_suite(tmp_path / "gate", "exact"), away(down)
+    models = [server() for _ in range(7)]
+    for model in models:
+        start(suite_file, model)
+        if the_gate(suite_file).verdict is PASS:
+            break
+    gate = the_gate(suite_file)
+    assert (gate.verdict, gate.answers.asked_again) == (verdict, again)
+    assert sum(len(model.asked) for model in models) == 100 * min(down + 1, 4)
+    if verdict is PASS:
+        recheck(gate)
+
+
+def test_only_the_question_that_got_no_answer_is_asked_again(tmp_path: Path) -> None:
+    suite_file = write_suite(tmp_path / "gate", "exact")
+    silent = ScriptedModel(lambda case: no_reply(Response("")) if case.id == "c7" else case.references[0], sha256="w")
+    start(suite_file, silent)
+    model = Coin(random.Random(1), right=1.0, sha256="w")
+    start(suite_file, replace(model, name="scripted"))
+    assert model.asked == ["c7"]
+    assert the_gate(suite_file).verdict is PASS
+
+
+def test_how_often_a_question_is_asked_again_is_a_setting_and_on_record(tmp_path: Path) -> None:
+    suite_file, server = write_suite(tmp_path / "gate", "exact", "{draw: 100, accept: 90, ask_again: 0}"), away(1)
+    for _ in range(3):
+        start(suite_file, server())
+    gate = the_gate(suite_file)
+    assert (gate.verdict, gate.answers.asked_again, gate.registered.ask_again) == (INVALID, 0, 0)
+
+
+# --- the record ----------------------------------------------------------------------------------------------------
+
+
+def rewrite(folder: Path, change: Callable[[dict[str, Any]], list[dict[str, Any]]]) -> Path:
+    """The record with every event changed, under a chain of hashes that is whole again."""
+    events = [json.loads(line) for line in (folder / EVENTS).read_text().splitlines()]
+    other = folder.parent / "rewritten"
+    with RunLog.open(other) as log:
+        for event in events:
+            kept = {key: value for key, value in event.items() if key not in ("previous_sha256", "line_sha256")}
+            log.append(*change(kept))
+    return other
+
+
+def test_a_record_in_which_an_answer_was_asked_for_again_is_tampered_with(tmp_path: Path) -> None:
+    suite_file = write_suite(tmp_path / "gate", "exact")
+    start(suite_file, Coin(random.Random(1)))
+    folder = rewrite(
+        suite_file.parent / "run", lambda event: [event, event] if event["event"] == "answered" else [event]
+    )
+    with pytest.raises(Tampered, match="has an answer and is asked again"):
+        read_run(folder)
+
+
+def test_a_pass_that_took_more_asking_than_was_registered_is_not_promoted(tmp_path: Path) -> None:
+    suite_file, server = write_suite(tmp_path / "gate", "exact"), away(2)
+    for _ in range(3):
+        start(suite_file, server())
+    assert the_gate(suite_file).verdict is PASS
+
+    def fewer(event: dict[str, Any]) -> list[dict[str, Any]]:
+        terms = {"terms": {**event["terms"], "ask_again": 1}} if event["event"] == "gate_started" else {}
+        return [{**event, **terms}]
+
+    gate = read_run(rewrite(suite_file.parent / "run", fewer)).gates["suite"]
+    with pytest.raises(NotPromotable, match="asked 3 times, 2 allowed"):
+        recheck(gate)
+
+
+def test_answers_come_back_from_the_record_as_they_were() -> None:
+    answers = Answers()
+    answers.add("a", Response("", error="down", fault=Fault.NO_REPLY))
+    answers.add("a", Response("yes", "stop"))
+    assert (answers.asked_again, answers.most_asked, answers.came("a")) == (1, 2, True)
+    with pytest.raises(ValueError, match="has an answer"):
+        answers.add("a", Response("no", "stop"))
