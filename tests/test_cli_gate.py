@@ -77,7 +77,7 @@ def test_the_json_of_a_gate(bank: Bank, capsys: Capture) -> None:
     assert [case["id"] for case in result["cases"]] == draw_order(bank.ids, 3)
     for case in result["cases"]:
         right = case["id"] in bank.ids[:95]
-        assert list(case) == ["id", "verdict", "scores", "errors", "reason"]
+        assert list(case) == ["id", "verdict", "scores", "errors", "reason", "samples"]
         assert case["verdict"] == ("PASS" if right else "FAIL")
         assert case["scores"] == {"exact": right}
         assert case["errors"] == []

@@ -330,7 +330,7 @@ def test_outcomes_whose_findings_say_something_else_are_tampering(project: Path,
         return event
 
     rewrite(project, missed)
-    with pytest.raises(Tampered, match="its findings say not"):
+    with pytest.raises(Tampered, match="its findings differ"):
         promoted(project)
 
 

@@ -9,7 +9,7 @@ import pytest
 from fake_run import HOSTILE, gate_run, large_run, outcomes, pipeline_run
 from report_page import CONTRASTS, Open, needs_chromium, rows, status, unfold
 
-from tunegate.outcomes import ErrorSpan, Finding, Outcome, Verdict
+from tunegate.outcomes import ErrorSpan, Finding, Outcome, Verdict, of_samples
 from tunegate.record import RunRecord
 
 pytest_plugins = ["browser_fixtures"]
@@ -198,6 +198,19 @@ def test_the_difference_to_the_reference_is_marked(open_report: Open, tmp_path: 
     shown = unfolded.locator("section", has_text="Reference").locator(".text").nth(1)
     assert shown.locator("del").all_inner_texts() == ["was"]
     assert shown.locator("ins").all_inner_texts() == ["is", " today"]
+
+
+def test_every_answer_to_a_case_that_was_answered_several_times_is_shown(open_report: Open, tmp_path: Path) -> None:
+    def answered(text: str, verdict: Verdict) -> Outcome:
+        return Outcome("c", verdict, f"said {text}", (Finding("exact", verdict),), "p", text)
+
+    answers = [answered("one", Verdict.PASS), answered("two", Verdict.FAIL), answered("three", Verdict.PASS)]
+    page = open_report(gate_run(tmp_path / "run", ("facts", [of_samples(answers, "all")]), accept=1))
+    unfolded = unfold(page, "")
+    assert unfolded.locator("section", has_text="Response").locator(".text").first.inner_text() == "two"
+    shown = unfolded.locator("section", has_text="of 3").all_inner_texts()
+    assert [text.split("\n")[0] for text in shown] == ["Answer 1 of 3", "Answer 2 of 3", "Answer 3 of 3"]
+    assert "said three" in shown[2]
 
 
 def test_errors_are_marked_where_they_stand(open_report: Open, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
-"""Asking a model the cases of a draw, and what the checks want asked beside them.
+"""Asking a model the cases of a draw, each as often as the suite says, and what the checks want asked beside them.
 
-A question is a case as the model sees it: the case itself, or a prompt beside it under an id of its own (`asked_ids`).
+A question is a case as the model sees it: the case itself, or under an id of its own the same case for a further answer
+or a prompt beside it (`asked_ids`).
 """
 
 from __future__ import annotations
@@ -9,22 +10,37 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
-from tunegate.cases import Case, Prompt
-from tunegate.checks import Check, Sample, variants_of
+from tunegate.cases import Case, Prompt, sample_id
+from tunegate.checks import Check, Sample, judge, variants_of
 from tunegate.exceptions import TunegateError, without_addresses
 from tunegate.models import Fault, Model, Response
+from tunegate.outcomes import Outcome, of_samples
 from tunegate.suites import Suite
 
 
 def ask_samples(suite: Suite, model: Model, cases: Sequence[Case]) -> list[Sample]:
-    """Ask the model the cases, and what the checks want asked beside them; one sample per case, in order."""
-    return samples_of(suite, model, cases, ask_open(suite, model, cases, lambda question: True))
+    """Ask the model the cases, and what the checks want asked beside them, once; one sample per case, in order."""
+    once = replace(suite, settings=replace(suite.settings, samples=1))
+    return samples_of(once, model, cases, ask_open(once, model, cases, lambda question: True))
+
+
+def judge_cases(suite: Suite, model: Model, cases: Sequence[Case]) -> list[Outcome]:
+    """Ask and judge cases without a record of it; one outcome per case, in order."""
+    samples = samples_of(suite, model, cases, ask_open(suite, model, cases, lambda question: True))
+    return list(by_case(suite, judge(suite.checks, samples)))
+
+
+def by_case(suite: Suite, outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
+    """The outcomes of cases from those of their answers, as many for each as the suite asks for."""
+    for answers in zip(*[outcomes] * suite.settings.samples, strict=True):
+        yield of_samples(answers, suite.case_passes)
 
 
 def ask_open(suite: Suite, model: Model, cases: Sequence[Case], is_open: Callable[[str], bool]) -> dict[str, Response]:
     """Ask those questions of the cases that are open; the responses by question."""
     responses: dict[str, Response] = {}
-    for questions in (cases, [question for case in cases for question in beside(suite, case)]):
+    asked = [question for case in cases for question in repeats(suite, case)]
+    for questions in (asked, [question for one in asked for question in beside(suite, one)]):
         wanted = [question for question in questions if is_open(question.id)]
         if wanted:
             responses |= zip((question.id for question in wanted), ask(suite, model, wanted), strict=True)
@@ -32,18 +48,25 @@ def ask_open(suite: Suite, model: Model, cases: Sequence[Case], is_open: Callabl
 
 
 def samples_of(suite: Suite, model: Model, cases: Sequence[Case], responses: Mapping[str, Response]) -> list[Sample]:
-    """What the checks look at: each case with the responses to it and to what was asked beside it."""
+    """What the checks look at: each answer to each case, with those to what was asked beside it."""
     return [
         Sample(
             case,
-            fault or responses[case.id],
+            fault or responses[asked.id],
             model.sha256,
             model.name,
-            tuple(responses[variant_id(case, number)] for number, _ in enumerate(prompts, start=1)),
+            tuple(responses[variant_id(asked, number)] for number, _ in enumerate(prompts, start=1)),
         )
         for case in cases
-        for prompts, fault in [_wanted_beside(suite.checks, case)]
+        for asked in repeats(suite, case)
+        for prompts, fault in [_wanted_beside(suite.checks, asked)]
     ]
+
+
+def repeats(suite: Suite, case: Case) -> list[Case]:
+    """The case, once for each answer that is asked for."""
+    further = range(2, suite.settings.samples + 1)
+    return [case, *(replace(case, id=sample_id(case.id, number)) for number in further)]
 
 
 def beside(suite: Suite, case: Case) -> list[Case]:
@@ -54,7 +77,8 @@ def beside(suite: Suite, case: Case) -> list[Case]:
 
 def asked_ids(suite: Suite) -> set[str]:
     """The ids of all that a gate on a suite may ask: its cases, and what its checks want asked beside them."""
-    return {question.id for case in suite.cases for question in (case, *beside(suite, case))}
+    asked = [question for case in suite.cases for question in repeats(suite, case)]
+    return {question.id for one in asked for question in (one, *beside(suite, one))}
 
 
 def variant_id(case: Case, number: int) -> str:

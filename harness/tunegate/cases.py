@@ -47,6 +47,15 @@ class Case:
         return "\n\n".join(message["content"] for message in self.prompt)
 
 
+def sample_id(case_id: str, number: int) -> str:
+    """Under which id a case is asked for its answer of this number; they count from 1.
+
+    >>> sample_id("c1", 1), sample_id("c1", 2)
+    ('c1', 'c1 [sample 2]')
+    """
+    return case_id if number == 1 else f"{case_id} [sample {number}]"
+
+
 def duplicates(cases: Iterable[Case]) -> tuple[tuple[str, ...], ...]:
     """The ids of cases that are one test under several ids: one tuple for each such test, in the order of the cases."""
     ids: dict[tuple[object, ...], list[str]] = {}

@@ -54,7 +54,7 @@ def find_stop(plan: DrawPlan, outcomes: Sequence[Outcome], max_errors: Mapping[s
         unjudged += outcome.verdict not in (Verdict.PASS, Verdict.FAIL)
         accept_up_to, reject_from = plan.limits(asked)
         if max_errors:
-            categories.update({error.category for error in outcome.errors})
+            categories.update(outcome.error_categories)
         over = _over(categories, max_errors or {})
         if misses >= reject_from or over:
             return Stop(Verdict.FAIL, asked, misses, over if misses < reject_from else "")
@@ -80,7 +80,7 @@ def decide(
     passed, failed = counts[Verdict.PASS], counts[Verdict.FAIL]
     spared = 0 if stop is None else plan.draw - len(outcomes)
     unjudged = plan.draw - spared - passed - failed
-    categories = Counter(category for outcome in outcomes for category in {error.category for error in outcome.errors})
+    categories = Counter(category for outcome in outcomes for category in outcome.error_categories)
 
     if not matching:
         verdict, reason = Verdict.INVALID, f"{len(outcomes)} outcomes do not match the {plan.draw} registered cases"

@@ -13,7 +13,7 @@ from typing import Any
 
 from tunegate import __version__
 from tunegate.exceptions import CannotJudge, Tampered, TunegateError
-from tunegate.outcomes import Outcome, Verdict, combine
+from tunegate.outcomes import Outcome, SampleOutcome, Verdict, combine, vote
 from tunegate.record import AttemptRecord, GateRecord, RunRecord, StageRecord, first_purpose, gate_key
 from tunegate.terms import PAIRED, conclude
 from tunegate.waivers import excuse, waiver_from_json
@@ -47,12 +47,9 @@ def recheck(gate: GateRecord, before: Sequence[Outcome] = ()) -> None:
     Raises NotPromotable when the record holds fewer outcomes than the plan registered.
     """
     for outcome in gate.outcomes:
-        if combine(outcome.findings)[0] is not outcome.verdict:
-            raise Tampered(f"gate {gate.gate!r}: case {outcome.case_id!r} is {outcome.verdict}, its findings say not")
-        judged = [finding.check for finding in outcome.findings]
-        unanswered = judged == ["model"] and outcome.verdict is Verdict.INVALID
-        if judged != gate.checks and not unanswered:
-            raise Tampered(f"gate {gate.gate!r}: case {outcome.case_id!r} was not judged by the checks of the gate")
+        _check_votes(gate, outcome)
+        for judged in (outcome, *outcome.samples):
+            _check_findings(gate, outcome.case_id, judged)
     counted = [outcome.case_id for outcome in gate.outcomes]
     if counted != gate.case_ids[: gate.asked] or len(gate.case_ids) != gate.drawn:
         raise NotPromotable(
@@ -69,6 +66,25 @@ def recheck(gate: GateRecord, before: Sequence[Outcome] = ()) -> None:
                 f"gate {gate.key!r}: the record says {gate.verdict} with {gate.passed} passed, "
                 f"its outcomes give {decision.verdict} with {decision.passed}"
             )
+
+
+def _check_findings(gate: GateRecord, case_id: str, judged: Outcome | SampleOutcome) -> None:
+    """An answer's verdict must be what its findings add up to, and these must come from the checks of the gate."""
+    if combine(judged.findings)[0] is not judged.verdict:
+        raise Tampered(f"gate {gate.gate!r}: case {case_id!r} is {judged.verdict}, its findings differ")
+    checks = [finding.check for finding in judged.findings]
+    unanswered = checks == ["model"] and judged.verdict is Verdict.INVALID
+    if checks != gate.checks and not unanswered:
+        raise Tampered(f"gate {gate.gate!r}: case {case_id!r} was not judged by the checks of the gate")
+
+
+def _check_votes(gate: GateRecord, outcome: Outcome) -> None:
+    """A case that was to be answered several times must have so many answers, and the verdict that they vote for."""
+    terms, votes = gate.registered, [sample.verdict for sample in outcome.samples]
+    if len(votes) != (terms.samples if terms.samples > 1 else 0):
+        raise Tampered(f"gate {gate.gate!r}: case {outcome.case_id!r} has {len(votes)} answers, not {terms.samples}")
+    if votes and vote(votes, terms.case_passes) is not outcome.verdict:
+        raise Tampered(f"gate {gate.gate!r}: case {outcome.case_id!r} is {outcome.verdict}, its answers differ")
 
 
 def check_promotable(run: RunRecord, fingerprint: Fingerprint, today: date) -> tuple[AttemptRecord, Path]:

@@ -57,13 +57,15 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class GenerationSettings:
-    """How answers are made. Greedy unless `temperature` is above 0; `stop` strings end an answer and are cut off."""
+    """How answers are made. Greedy unless `temperature` is above 0; `stop` strings end an answer and are cut off. Each
+    case is answered `samples` times."""
 
     max_new_tokens: int = 128
     system: str | None = None
     stop: tuple[str, ...] = ()
     temperature: float = 0.0
     seed: int = 0
+    samples: int = 1
 
 
 class Model(Protocol):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from tunegate.cases import Prompt
 
@@ -57,8 +57,20 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class SampleOutcome:
+    """One of several answers to a case after all checks."""
+
+    response: str
+    verdict: Verdict
+    reason: str
+    findings: tuple[Finding, ...]
+    finish_reason: str = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
-    """One case after all its checks."""
+    """One case after all its checks. `samples` are its answers where it was answered several times; the rest is then
+    that of the first of them that came out as the case did."""
 
     case_id: str
     verdict: Verdict
@@ -70,6 +82,7 @@ class Outcome:
     tags: tuple[str, ...] = ()
     group: str | None = None
     finish_reason: str = "unknown"
+    samples: tuple[SampleOutcome, ...] = ()
 
     @property
     def scores(self) -> dict[str, float | bool | str | None]:
@@ -78,8 +91,14 @@ class Outcome:
 
     @property
     def errors(self) -> tuple[ErrorSpan, ...]:
-        """All error spans that the checks found."""
+        """All error spans that the checks found in the response."""
         return tuple(error for finding in self.findings for error in finding.errors)
+
+    @property
+    def error_categories(self) -> frozenset[str]:
+        """The error categories that any of its answers shows."""
+        judged = (self.findings, *(sample.findings for sample in self.samples))
+        return frozenset(error.category for findings in judged for finding in findings for error in finding.errors)
 
 
 def combine(findings: Sequence[Finding]) -> tuple[Verdict, str]:
@@ -96,6 +115,36 @@ def combine(findings: Sequence[Finding]) -> tuple[Verdict, str]:
         if culprits:
             return verdict, "; ".join(f"{finding.check}: {finding.reason}" for finding in culprits)
     return Verdict.PASS, ""
+
+
+CasePasses = Literal["all", "majority", "any"]
+"""Which of several answers must pass for their case to pass; a majority is more than half."""
+
+
+def vote(verdicts: Sequence[Verdict], passes: CasePasses) -> Verdict:
+    """The verdict of a case from those of its answers; INVALID where an answer that was not judged could change it.
+
+    >>> vote([Verdict.PASS, Verdict.INVALID, Verdict.PASS], "majority")
+    <Verdict.PASS: 'PASS'>
+    """
+    n, passed = len(verdicts), sum(verdict is Verdict.PASS for verdict in verdicts)
+    unjudged = sum(verdict not in (Verdict.PASS, Verdict.FAIL) for verdict in verdicts)
+    needed = {"all": n, "majority": n // 2 + 1, "any": 1}[passes]
+    if n and passed >= needed:
+        return Verdict.PASS
+    return Verdict.FAIL if n and passed + unjudged < needed else Verdict.INVALID
+
+
+def of_samples(outcomes: Sequence[Outcome], passes: CasePasses) -> Outcome:
+    """The outcome of a case from the outcomes of its answers, of which there is at least one."""
+    if len(outcomes) == 1:
+        return outcomes[0]
+    verdict = vote([outcome.verdict for outcome in outcomes], passes)
+    passed = sum(outcome.verdict is Verdict.PASS for outcome in outcomes)
+    shown = next(outcome for outcome in outcomes if outcome.verdict is verdict)
+    samples = tuple(SampleOutcome(o.response, o.verdict, o.reason, o.findings, o.finish_reason) for o in outcomes)
+    reason = f"{passed} of {len(outcomes)} answers passed{f'; {shown.reason}' if shown.reason else ''}"
+    return replace(shown, reason=reason, samples=samples)
 
 
 def shallow(instance: Any) -> dict[str, Any]:

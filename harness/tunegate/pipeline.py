@@ -130,7 +130,7 @@ class Pipeline:
         plan = suite.rule.resolve(stage.spec.retrain.max_attempts)
         if stage.role == "baseline":  # it is measured, not accepted
             plan = replace(plan, confirm=None, confirms="never")
-            return GateTerms(plan, Terms(plan.first, "baseline", ask_again=suite.rule.ask_again), None)
+            return GateTerms(plan, Terms(plan.first, "baseline", **suite.answering), None)
         first = suite.terms(plan, curtail=plan.curtail is not False)
         confirm = None if plan.confirm is None else replace(first, plan=plan.confirm, purpose="confirm")
         return GateTerms(plan, first, confirm)

@@ -337,8 +337,7 @@ def _judge(gate: GateRecord, data: Mapping[str, Any]) -> None:
         gate.answers.add(outcome.case_id, _answer_within(outcome))
     else:
         _refuse(data["case_id"] not in gate.answers.responses, "a case is judged before it is answered")
-        answer = gate.answers.responses[data["case_id"]]
-        outcome = outcome_from_json({**data, "response": answer.text, "finish_reason": answer.finish_reason})
+        outcome = outcome_from_json(data, gate.answers.responses)
     before = gate.judged.get(outcome.case_id)
     _refuse(before is not None and before.verdict is not Verdict.INVALID, "a judged case is judged again")
     _refuse(gate.settled, "a case is judged after the verdict")

@@ -9,7 +9,7 @@ from itertools import takewhile
 from typing import Any, Protocol, cast
 
 from tunegate.answers import Answers, answers_to_json
-from tunegate.ask import ask_open, beside, samples_of
+from tunegate.ask import ask_open, beside, by_case, repeats, samples_of
 from tunegate.banks import Part, draw
 from tunegate.cases import Case
 from tunegate.checks import Sample, gate_can_fail, judge
@@ -145,7 +145,7 @@ class GateRunner:
         outcomes = {
             case.id: judged[case.id]
             for case in cases
-            if case.id in judged and _is_final(judged[case.id], answers, _questions(suite, case), terms.ask_again)
+            if case.id in judged and _is_final(suite, case, judged[case.id], answers, terms.ask_again)
         }
         self.progress(place.label, len(outcomes), len(cases))
         asked = 0
@@ -156,7 +156,8 @@ class GateRunner:
             asked += len(block)
             left = [case for case in block if case.id not in outcomes]
             self._ask(place, suite, terms, model, left, answers)
-            for outcome in _judged_in_batches(suite, samples_of(suite, model, left, answers.responses)):
+            samples = samples_of(suite, model, left, answers.responses)
+            for outcome in by_case(suite, _judged_in_batches(suite, samples)):
                 outcomes[outcome.case_id] = outcome
                 self.append({**_at(place), "event": "outcome", "outcome": verdict_to_json(outcome)}, durable=False)
                 self.progress(place.label, len(outcomes), len(cases))
@@ -207,20 +208,18 @@ def _at(place: GatePlace) -> dict[str, Any]:
     return {"gate": place.gate, "stage": place.stage, "attempt": place.attempt, "purpose": place.purpose}
 
 
-def _questions(suite: Suite, case: Case) -> list[str]:
-    return [case.id, *(question.id for question in beside(suite, case))]
-
-
-def _is_final(outcome: Outcome, answers: Answers, questions: Sequence[str], ask_again: int) -> bool:
+def _is_final(suite: Suite, case: Case, outcome: Outcome, answers: Answers, ask_again: int) -> bool:
     """Whether neither asking nor judging can change an outcome any more.
 
-    What could not be judged stays so where an answer cannot be used, or a question was asked in vain too often.
+    What could not be judged stays so where no answer can be used, and none may be asked for again.
     """
     if outcome.verdict is not Verdict.INVALID:
         return True
+    asked = repeats(suite, case)
+    questions = [question.id for one in asked for question in (one, *beside(suite, one))]
     if any(answers.may_be_asked(question, ask_again) for question in questions):
         return False
-    return any(answers.responses[question].error is not None for question in questions)
+    return all(answers.responses[one.id].error is not None for one in asked)
 
 
 def _drawn_before(suite: Suite, begun: GateRecord) -> tuple[Case, ...]:

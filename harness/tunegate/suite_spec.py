@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from tunegate.answers import ASK_AGAIN
+from tunegate.outcomes import CasePasses
 from tunegate.spec import Name, Spec, Template, Templates, listed, path_only
 
 
@@ -151,6 +152,15 @@ class GenerateSpec(Spec):
     stop: Annotated[list[str], BeforeValidator(listed)] = []
     temperature: Annotated[float, Field(ge=0)] = 0.0
     seed: int = 0
+    samples: Annotated[int, Field(ge=1, le=100)] = 1
+    """How many answers each case is given; `case_passes` says which of them must pass. Counts and intervals are of
+    cases, not of answers."""
+
+    @model_validator(mode="after")
+    def _answers_differ(self) -> Self:
+        if self.samples > 1 and self.temperature == 0:
+            raise ValueError(f"{self.samples} samples at temperature 0 are one answer; set `temperature`, say 0.7")
+        return self
 
 
 class SuiteSpec(Spec):
@@ -169,6 +179,15 @@ class SuiteSpec(Spec):
     """Groups that must pass alike."""
     retention: RetentionSpec | None = None
     """Makes it a retention suite."""
+    case_passes: CasePasses | None = None
+    """With several `samples`: whether `all` answers to a case must pass for the case to pass (the default), the
+    `majority`, more than half, or `any`."""
+
+    @model_validator(mode="after")
+    def _vote_needs_samples(self) -> Self:
+        if self.case_passes is not None and self.generate.samples == 1:
+            raise ValueError("`case_passes` needs several answers to a case: set `generate: {samples: 5}`")
+        return self
 
     @model_validator(mode="after")
     def _slices_need_the_whole_draw(self) -> Self:

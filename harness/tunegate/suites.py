@@ -18,7 +18,7 @@ from tunegate.files import resolve
 from tunegate.judges.corrected import admissions_of
 from tunegate.leaks.told_answers import told_beforehand
 from tunegate.models import GenerationSettings
-from tunegate.outcomes import shallow
+from tunegate.outcomes import CasePasses, shallow
 from tunegate.plans import GatePlan, PlanRule, Risk
 from tunegate.rows import Row, read_rows
 from tunegate.sampling import SinglePlan
@@ -26,7 +26,7 @@ from tunegate.slices import SliceRule, slices_out_of_reach, too_many_for_a_draw
 from tunegate.spec import read_spec
 from tunegate.suite_spec import CasesSpec, DrawSpec, PlanSpec, SuiteSpec
 from tunegate.templates import MissingField, as_text, fill, fill_list, look_up
-from tunegate.terms import GapRule, Terms
+from tunegate.terms import Answering, GapRule, Terms
 from tunegate.yaml_file import KeyPath, YamlFile, load_yaml
 
 ROLES = ("system", "user", "assistant")
@@ -44,7 +44,7 @@ class Suite:
     """A bank of cases with its checks. `sha256` covers everything that can change a verdict but the model.
 
     `sealed_share` of its groups only a confirming draw may open. `reserved` cases no draw may ask: they are watched
-    while a model of the pipeline trains.
+    while a model of the pipeline trains. `case_passes` says which of several answers to a case must pass.
     """
 
     name: str
@@ -59,6 +59,7 @@ class Suite:
     gap: GapRule | None = None
     retention: Retention | None = None
     reserved: frozenset[str] = frozenset()
+    case_passes: CasePasses = "all"
 
     @cached_property
     def bank(self) -> Bank:
@@ -80,8 +81,13 @@ class Suite:
             self.slices,
             self.gap,
             admissions,
-            ask_again=self.rule.ask_again,
+            **self.answering,
         )
+
+    @property
+    def answering(self) -> Answering:
+        """The terms of every draw of this suite that say how answers come about and count."""
+        return Answering(ask_again=self.rule.ask_again, samples=self.settings.samples, case_passes=self.case_passes)
 
     @cached_property
     def plan(self) -> GatePlan:
@@ -151,8 +157,16 @@ def make_suite(spec: SuiteSpec, name: str, file: YamlFile, keys: KeyPath, build_
         raise file.error((*keys, "cases"), str(error)) from error
     generate = spec.generate
     settings = GenerationSettings(
-        generate.max_new_tokens, generate.system, tuple(generate.stop), generate.temperature, generate.seed
+        generate.max_new_tokens,
+        generate.system,
+        tuple(generate.stop),
+        generate.temperature,
+        generate.seed,
+        generate.samples,
     )
+    case_passes = spec.case_passes or "all"
+    if settings.samples > 1 and any(check.needs_choices for check in checks):
+        raise file.error((*keys, "generate", "samples"), _NOT_SAMPLED)
     slices = {tag: SliceRule(minimum.min, minimum.at_least) for tag, minimum in spec.slices.items()}
     gap = GapRule(tuple(spec.gap.between), spec.gap.max, spec.gap.at_least) if spec.gap else None
     groups = {tag: SliceRule(1.0, gap.at_least) for tag in gap.between} if gap else {}
@@ -162,9 +176,25 @@ def make_suite(spec: SuiteSpec, name: str, file: YamlFile, keys: KeyPath, build_
         for fault in (*slices_out_of_reach(cases, rules), *too_many_for_a_draw(cases, wanted, smallest)):
             raise file.error((*keys, key), fault)
     retention = None if spec.retention is None else Retention(spec.retention.max_drop)
-    terms = [asdict(rule), share, spec.model_dump(include={"slices", "gap", "retention"})]
+    terms = [asdict(rule), share, spec.model_dump(include={"slices", "gap", "retention"}), case_passes]
     sha256 = _sha256(cases, checks, terms, settings)
-    return Suite(name, cases, checks, rule, settings, sha256, str(file.path), share, slices, gap, retention)
+    return Suite(
+        name,
+        cases,
+        checks,
+        rule,
+        settings,
+        sha256,
+        str(file.path),
+        share,
+        slices,
+        gap,
+        retention,
+        case_passes=case_passes,
+    )
+
+
+_NOT_SAMPLED = "the likelihood of a choice is the same each time; remove `samples`, or the check that reads likelihoods"
 
 
 def _nothing_to_compare(check: str, need: str, path: str, cases: int) -> str:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, get_args
 
 from tunegate.answers import ASK_AGAIN
 from tunegate.comparison import Comparison, compare, group_gap
 from tunegate.decision import Decision, decide
 from tunegate.judges.corrected import Admissions, short_of_corrected_min
-from tunegate.outcomes import Outcome, Verdict
+from tunegate.outcomes import CasePasses, Outcome, Verdict
 from tunegate.sampling import DrawPlan, SinglePlan, plan_from_json
 from tunegate.slices import SliceRule, judge_slices
 
@@ -34,12 +34,21 @@ class GapRule:
     at_least: int = 20
 
 
+class Answering(TypedDict):
+    """The terms that say how often a question is asked, and how the answers to a case count."""
+
+    ask_again: int
+    samples: int
+    case_passes: CasePasses
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
     """`slices` are minima per tag, `gap` holds groups against one another, `admissions` says what is known of the
     judges among the checks, and to which corrected pass rate they hold the gate. `max_drop` is what a retention draw
     may lose against the outcomes before it, in percentage points. `ask_again` is how many times a question may be asked
-    again that got no answer. The rest is as in `decide`."""
+    again that got no answer. A case passes when `case_passes` says so of its `samples` answers. The rest is as in
+    `decide`."""
 
     plan: DrawPlan
     purpose: Purpose = "gate"
@@ -50,6 +59,8 @@ class Terms:
     admissions: Admissions = field(default_factory=dict[str, dict[str, Any]])
     max_drop: float | None = None
     ask_again: int = ASK_AGAIN
+    samples: int = 1
+    case_passes: CasePasses = "all"
 
     @property
     def may_stop(self) -> bool:
@@ -68,6 +79,8 @@ class Terms:
             "admissions": {name: dict(facts) for name, facts in self.admissions.items()},
             "max_drop": self.max_drop,
             "ask_again": self.ask_again,
+            "samples": self.samples,
+            "case_passes": self.case_passes,
         }
 
 
@@ -76,9 +89,11 @@ def terms_from_json(data: Mapping[str, Any]) -> Terms:
     rules = {tag: SliceRule(**rule) for tag, rule in data["slices"].items()}
     gap = data["gap"] and GapRule(tuple(data["gap"]["between"]), data["gap"]["max"], data["gap"]["at_least"])
     plan = plan_from_json(data["plan"])
-    ask_again = data.get("ask_again", ASK_AGAIN)  # records of before have none
-    if not isinstance(ask_again, int):
-        raise TypeError(f"ask_again is {ask_again!r}")
+    ask_again, samples = data.get("ask_again", ASK_AGAIN), data.get("samples", 1)  # records of before have neither
+    if not isinstance(ask_again, int) or not isinstance(samples, int):
+        raise TypeError(f"ask_again is {ask_again!r}, samples is {samples!r}")
+    if (case_passes := data.get("case_passes", "all")) not in get_args(CasePasses):
+        raise ValueError(f"case_passes is {case_passes!r}")
     return Terms(
         plan,
         data["purpose"],
@@ -89,6 +104,8 @@ def terms_from_json(data: Mapping[str, Any]) -> Terms:
         data["admissions"],
         data["max_drop"],
         ask_again,
+        samples,
+        case_passes,
     )
 
 

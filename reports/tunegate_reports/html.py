@@ -73,6 +73,7 @@ def _case(outcome: Outcome) -> dict[str, Any]:
         group=outcome.group,
         finish="" if outcome.finish_reason == "unknown" else outcome.finish_reason,
         findings=[_finding(finding, outcome.response) for finding in outcome.findings],
+        samples=[[sample.verdict, sample.response, sample.reason] for sample in outcome.samples],
     )
 
 

@@ -17,12 +17,11 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from tunegate.ask import ask_samples
+from tunegate.ask import judge_cases
 from tunegate.backends.hf import BATCH_SIZE_CPU, BATCH_SIZE_GPU, HFModel
 from tunegate.backends.reward_model import RewardModel
-from tunegate.checks import judge
 from tunegate.exceptions import ConfigError, TunegateError
-from tunegate.outcomes import Outcome, Verdict
+from tunegate.outcomes import Verdict
 from tunegate.stages.training import TrainJob, checkpoints_of
 from tunegate.suites import Suite
 from tunegate_trainers import checkpoints
@@ -128,7 +127,7 @@ class GateWatch(TrainerCallback):
 def look_at(suite: Suite, cases: Sequence[Any], model: Any, step: int) -> Look:
     """Ask and judge; what could not be judged is no miss, so a look with any such case does not count."""
     try:
-        outcomes: list[Outcome] = list(judge(suite.checks, ask_samples(suite, model, cases)))
+        outcomes = judge_cases(suite, model, cases)
     except TunegateError as error:
         return Look(step, 0, len(cases), f"not counted: {error}")
     passed = sum(outcome.verdict is Verdict.PASS for outcome in outcomes)

@@ -15,10 +15,9 @@ from typing import TypeVar
 
 import pytest
 
-from tunegate.ask import ask_samples, asked_ids
+from tunegate.ask import asked_ids, judge_cases
 from tunegate.banks import draw
 from tunegate.cases import Case
-from tunegate.checks import judge
 from tunegate.commands.plan_override import override
 from tunegate.event_log import last_event
 from tunegate.exceptions import CannotJudge, ConfigError, TunegateError
@@ -128,7 +127,7 @@ class Gate:
         """The outcome of one of a few selected cases; they are asked at once, decide nothing and leave no record."""
         if case.id not in self._judged:
             cases = [case] if self.subject.worker_of else selected  # the other workers ask for their own
-            outcomes = self._once(lambda: _judge(self.suite, self._model, cases))
+            outcomes = self._once(lambda: judge_cases(self.suite, self._model, cases))
             self._judged.update((outcome.case_id, outcome) for outcome in outcomes)
         return self._judged[case.id]
 
@@ -170,10 +169,6 @@ class Gate:
                 self._fault = CannotJudge(f"internal error: {type(error).__name__}: {error}")
                 self._fault.add_note(traceback.format_exc())
         raise self._fault
-
-
-def _judge(suite: Suite, model: Model, cases: Sequence[Case]) -> list[Outcome]:
-    return list(judge(suite.checks, ask_samples(suite, model, cases)))
 
 
 @contextmanager

@@ -106,7 +106,7 @@ class StageGates:
         decision = self._runner().run(
             place,
             suite,
-            Terms(plan, place.purpose, max_drop=max_drop, ask_again=suite.rule.ask_again),
+            Terms(plan, place.purpose, max_drop=max_drop, **suite.answering),
             open_model(),
             Draw(_same_cases(suite, since), since.seed),
             begun=begun,
@@ -168,7 +168,7 @@ def measure_base(pipeline: Pipeline, log: RunLog, progress: Progress, open_model
         begun = read_run(log.folder).gates.get(place.key)
         if begun is None or not begun.settled:
             plan = SinglePlan(suite.plan.draw, suite.plan.accept)
-            terms = Terms(plan, "baseline", ask_again=suite.rule.ask_again)
+            terms = Terms(plan, "baseline", **suite.answering)
             drawn = draw_fresh(place, suite, terms.plan.draw, derived_seed(pipeline.seed, name, place.purpose))
             GateRunner(log.append, progress).run(place, suite, terms, open_model(), drawn, begun=begun)
 

@@ -20,7 +20,13 @@ function answers(item) {
   const spans = (item.findings ?? []).flatMap((finding) => finding.errors ?? []);
   const shown = response ? block(response, (text) => marked(text, spans)) : element("p", { class: "quiet" }, "(empty)");
   return [titled("Response", shown, placeless(spans)), ...(item.references ?? []).map((text, n, all) =>
-    titled(all.length > 1 ? `Reference ${n + 1}` : "Reference", compared(text, response)))];
+    titled(all.length > 1 ? `Reference ${n + 1}` : "Reference", compared(text, response))), ...samples(item)];
+}
+
+/** All answers to a case that was answered several times; above stands the first that came out as the case did. */
+function samples(item) {
+  return (item.samples ?? []).map(([verdict, text, reason], n, all) => titled(`Answer ${n + 1} of ${all.length}`,
+    element("p", {}, badge(verdict), " ", element("span", { class: "quiet" }, ...visible(reason))), block(text)));
 }
 
 /** Text with its error spans marked; of overlapping spans the first one is drawn. */
