@@ -45,6 +45,7 @@ from tunegate.leaks.texts import (
 )
 from tunegate.optional import optional_import
 from tunegate.suites import Suite
+from tunegate.text.words import has_words_of_one_character, length_in_words, word_spans
 
 CONTAINED = 0.8
 """The share of a case's runs that makes a leak; fitted on half of the gene tests (README, "Leaked tests")."""
@@ -148,21 +149,30 @@ def _sentences(train: Sequence[TrainText], cases: Sequence[CaseText]) -> Iterato
     short = {
         case.normal: case
         for case in cases
-        if case.part == "prompt" and SHORTEST_COMPARED <= len(case.normal.split()) < SHORTEST_RUN
+        if case.part == "prompt" and SHORTEST_COMPARED <= length_in_words(case.normal) < SHORTEST_RUN
     }
     if not short:
         return
     for text in train:
-        for sentence in {normalised(part) for part in _ENDS.split(unescaped(text.text))}:
+        for sentence in sentences(text.text):
             if sentence in short:
                 yield text, short[sentence], 1.0
 
 
-_ENDS = re.compile(r"[\n:;?!]|\.(?:\s|$)")
+def sentences(text: str) -> set[str]:
+    """The sentences and lines of a text in their normal form; where words have no spaces, a space ends a phrase."""
+    text = unescaped(text)
+    parts = _ENDS.split(text)
+    if has_words_of_one_character(text):
+        parts += text.split()
+    return {normalised(part) for part in parts}
+
+
+_ENDS = re.compile("[\n:;?!。｡？！：；।॥؟؛۔។၊။།።፧]|[.．](?:\\s|$)")
 
 
 def _contained(train: Sequence[TrainText], cases: Sequence[CaseText], progress: Progress | None) -> Iterator[Match]:
-    compared = [case for case in cases if len(case.normal.split()) >= SHORTEST_RUN]
+    compared = [case for case in cases if length_in_words(case.normal) >= SHORTEST_RUN]
     grams = [runs(words, run_length(words)) for words in (case.normal.split() for case in compared)]
     vocabulary = Vocabulary(grams)
     finder = RunFinder(vocabulary.texts)
@@ -192,7 +202,7 @@ def _near_duplicates(
     train: Sequence[TrainText], cases: Sequence[CaseText], progress: Progress | None
 ) -> Iterator[Match]:
     """Not of shorter cases: "I want help to see my order" and "I need help to see my order" are two requests."""
-    compared = [case for case in cases if case.part != "reference" and len(case.normal.split()) >= LONGEST_RUN]
+    compared = [case for case in cases if case.part != "reference" and length_in_words(case.normal) >= LONGEST_RUN]
     if not compared:
         return
     shingles = [runs(case.normal.split(), SHINGLE) for case in compared]
@@ -278,8 +288,9 @@ def excerpt(text: str, about: str, limit: int = EXCERPT) -> str:
     """The part of a long text that has `about`'s words, as far as they stand in it as they are."""
     if len(text) <= limit:
         return text
-    words = about.split()
-    starts = (text.find(" ".join(words[at : at + 4])) for at in range(max(1, len(words) - 3)))
+    spans = list(word_spans(about))
+    fours = (about[spans[at][0] : spans[min(at + 3, len(spans) - 1)][1]] for at in range(max(1, len(spans) - 3)))
+    starts = (text.find(" ".join(four.split())) for four in (fours if spans else ()))
     start = max(0, next((start for start in starts if start >= 0), 0) - 40)
     return ("…" if start else "") + text[start : start + limit] + ("…" if start + limit < len(text) else "")
 
