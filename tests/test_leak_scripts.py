@@ -102,3 +102,7 @@ def test_a_chinese_system_message_that_holds_a_question_and_its_answer_tells_it(
 def test_an_excerpt_begins_where_the_shared_text_does() -> None:
     text = "天" * 3000 + CHINESE
     assert CHINESE[:10] in excerpt(text, CHINESE, 200)
+
+
+def test_one_character_changed_near_the_beginning_is_no_containment_yet() -> None:
+    assert kinds(CHINESE.replace("三岁", "四岁"), CHINESE) == {"near_duplicate"}
