@@ -84,6 +84,28 @@ def words_and_pairs(text: str) -> list[str]:
     return [*(match[0] for match in matches), *pairs]
 
 
+def words_by_pairs(text: str) -> list[str]:
+    """The words, with each two neighbours of Thai, Lao, Khmer or Burmese in place of one, where they have a neighbour.
+
+    Any two texts of an alphabet share most of their letters, so where the share of words is a score, letters are none;
+    a Chinese or Japanese character tells enough.
+    """
+    if not has_words_of_one_character(text):
+        return words(text)
+    found: list[str] = []
+    before: re.Match[str] | None = None
+    for match in _LETTERS.finditer(text):
+        syllabic = _OF_SYLLABIC.match(match[0]) is not None
+        if syllabic and before is not None and before.end() == match.start():
+            if found and found[-1] == before[0]:
+                found.pop()
+            found.append(before[0] + match[0])
+        else:
+            found.append(match[0])
+        before = match if syllabic else None
+    return found
+
+
 def length_in_words(normal: str) -> float:
     """How much a text says, in words of a script with spaces; `normal` is a normal form (`normalised`).
 
