@@ -2,8 +2,10 @@
 
 Four ways to look, the surest first; a pair of row and case is named once, by the first that finds it:
 
-- `exact`: a training prompt is a case's prompt, but for case, punctuation, white space and disguises (`disguises`).
-- `containment`: a training text holds a case's prompt, context or long reference, or `CONTAINED` of its 13-word runs.
+- `exact`: a training prompt is a case's prompt, but for case, punctuation, white space and disguises (`disguises`), or
+  asks its question in another frame (`by_question`).
+- `containment`: a training text holds a case's prompt, question, context or long reference, or `CONTAINED` of its
+  13-word runs; or a training prompt is most of a case's question.
 - `near_duplicate`: a text is a case's prompt or context with some words changed.
 - `embedding`, where asked for: a training prompt means what a case's prompt means.
 
@@ -21,6 +23,14 @@ from typing import Any
 from tunegate.backends.sentences import Embed
 from tunegate.data.training_data import TrainingData
 from tunegate.exceptions import CannotJudge, ConfigError
+from tunegate.leaks.by_question import (
+    Match,
+    asked_without_a_passage,
+    inner_questions,
+    question_texts,
+    same_questions,
+    taught_options,
+)
 from tunegate.leaks.disguises import normalised, unescaped
 from tunegate.leaks.grams import (
     LONGEST_RUN,
@@ -92,12 +102,14 @@ def compare(rows: Iterable[TrainRow], suites: Iterable[Suite], looking: Looking 
     Every such row and every such case is named; all their pairs are, if there are no more than `ALL_PAIRS`.
     """
     suites, looking = list(suites), looking or Looking()
-    train, cases = list(train_texts(rows).values()), case_texts(suites)
-    pairs = _Pairs()
+    train, cases, parts = list(train_texts(rows).values()), case_texts(suites), question_texts(suites)
+    pairs, counts = _Pairs(), asked_without_a_passage(train)
     for kind, matches in (
         ("exact", _exact(train, cases)),
-        ("containment", _sentences(train, cases)),
-        ("containment", _contained(train, cases, looking.progress)),
+        ("exact", filter(counts, same_questions(train, [*cases, *parts]))),
+        ("containment", filter(counts, _sentences(train, [*cases, *parts]))),
+        ("containment", filter(counts, _contained(train, cases, parts, looking.progress))),
+        ("containment", inner_questions(train, [*cases, *parts])),
         ("near_duplicate", _near_duplicates(train, cases, looking.progress)),
         ("embedding", _alike(train, cases, looking)),
     ):
@@ -131,9 +143,6 @@ class _Pairs:
         return set(self._all.values() if len(self._all) <= ALL_PAIRS else self._best.values())
 
 
-Match = tuple[TrainText, CaseText, float]
-
-
 # --- ways to look --------------------------------------------------------------------------------------------------
 
 
@@ -148,8 +157,8 @@ def _sentences(train: Sequence[TrainText], cases: Sequence[CaseText]) -> Iterato
     """Prompts too short for runs of words, where they are a whole sentence or line of a training text."""
     short = {
         case.normal: case
-        for case in cases
-        if case.part == "prompt" and SHORTEST_COMPARED <= length_in_words(case.normal) < SHORTEST_RUN
+        for case in reversed(cases)
+        if case.part in ("prompt", "question") and SHORTEST_COMPARED <= length_in_words(case.normal) < SHORTEST_RUN
     }
     if not short:
         return
@@ -171,30 +180,45 @@ def sentences(text: str) -> set[str]:
 _ENDS = re.compile("[\n:;?!。｡？！：；।॥؟؛۔។၊။།።፧]|[.．](?:\\s|$)")
 
 
-def _contained(train: Sequence[TrainText], cases: Sequence[CaseText], progress: Progress | None) -> Iterator[Match]:
-    compared = [case for case in cases if length_in_words(case.normal) >= SHORTEST_RUN]
-    grams = [runs(words, run_length(words)) for words in (case.normal.split() for case in compared)]
-    vocabulary = Vocabulary(grams)
-    finder = RunFinder(vocabulary.texts)
+def _contained(
+    train: Sequence[TrainText], cases: Sequence[CaseText], parts: Sequence[CaseText], progress: Progress | None
+) -> Iterator[Match]:
+    """Whole texts and their parts are weighed apart: what a text has in common with its own part is no template."""
+    groups = [_Runs(cases), _Runs(parts)]
+    finder = RunFinder(run for group in groups for run in group.vocabulary.texts)
     found = [finder.find(text.normal.split()) for text in _counted("runs of words", train, progress)]
-    for shared in found:
-        vocabulary.add(shared)
-    match = Containment(grams, vocabulary, CONTAINED).matcher()
-    matches = [
-        (text, compared[number], share)
-        for text, shared in zip(train, found, strict=True)
-        if shared
-        for number, share in match(shared)
-    ]
-    yield from _without_stock_answers(matches)
+    for group in groups:
+        yield from taught_options(_without_stock_answers(group.matches(train, found)))
 
 
-def _without_stock_answers(matches: list[Match]) -> Iterator[Match]:
+class _Runs:
+    """Texts of cases by their runs of words."""
+
+    def __init__(self, cases: Sequence[CaseText]) -> None:
+        self._cases = [case for case in cases if length_in_words(case.normal) >= SHORTEST_RUN]
+        self._grams = [runs(words, run_length(words)) for words in (case.normal.split() for case in self._cases)]
+        self.vocabulary = Vocabulary(self._grams)
+
+    def matches(self, train: Sequence[TrainText], found: Sequence[set[str]]) -> list[Match]:
+        """The pairs of training texts, by the runs found in each, and cases that they contain."""
+        own = [shared & self.vocabulary.texts.keys() for shared in found]
+        for shared in own:
+            self.vocabulary.add(shared)
+        match = Containment(self._grams, self.vocabulary, CONTAINED).matcher()
+        return [
+            (text, self._cases[number], share)
+            for text, shared in zip(train, own, strict=True)
+            if shared
+            for number, share in match(shared)
+        ]
+
+
+def _without_stock_answers(matches: Sequence[Match]) -> Iterator[Match]:
     held: dict[int, int] = {}
     for text, case, _ in matches:
         held[id(case)] = held.get(id(case), 0) + len(text.rows)
     for text, case, share in matches:
-        if case.part != "reference" or held[id(case)] <= STOCK_ANSWER_ROWS:
+        if case.part not in ("reference", "option") or held[id(case)] <= STOCK_ANSWER_ROWS:
             yield text, case, share
 
 

@@ -47,7 +47,9 @@ class CaseText:
     normal: str
     text: str
     part: str
-    """prompt, context or reference"""
+    """prompt, context or reference; of a prompt in parts: question, or option"""
+    needs_passage: bool = False
+    """Whether it asks about a passage beside it: the same words beside another passage are another question."""
     cases: dict[tuple[str, str], None] = field(default_factory=dict[tuple[str, str], None])
 
 
