@@ -19,8 +19,8 @@ def page(run: RunRecord) -> str:
 def test_what_stopped_the_run_stands_side_by_side(tmp_path: Path) -> None:
     said = page(carry_out(leaky(tmp_path, PIPELINE)))
     assert "3 training rows also stand in a suite; nothing was trained." in said
-    assert "<small>train.jsonl:2</small><p><mark>CASE 7</mark> </p>" in said
-    assert "<small>facts/7</small><p><mark>case 7?</mark> </p>" in said
+    assert "<small>train.jsonl:2</small><p><mark>CASE 7</mark></p>" in said
+    assert "<small>facts/7</small><p><mark>case 7?</mark></p>" in said
     assert "exact 1.00" in said
 
 
@@ -37,6 +37,6 @@ def test_a_run_without_leaks_says_nothing(tmp_path: Path) -> None:
 
 def test_shared_words_are_marked_and_all_is_escaped() -> None:
     row, case = marked("Read <b>this: The river ends, in the sea.", "the river ends in THE sea")
-    assert row == "Read &lt;b&gt;this: <mark>The river ends, in the sea.</mark> "
-    assert case == "<mark>the river ends in THE sea</mark> "
+    assert row == "Read &lt;b&gt;this: <mark>The river ends, in the sea.</mark>"
+    assert case == "<mark>the river ends in THE sea</mark>"
     assert marked("nothing in common", "other words are here")[0] == "nothing in common"

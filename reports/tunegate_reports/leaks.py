@@ -7,6 +7,7 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from tunegate.record import RunRecord
+from tunegate.text.words import word_spans
 from tunegate_reports.markup import Markup, join, tag
 
 SHOWN = 20
@@ -86,22 +87,24 @@ def _row(leak: Fact) -> Markup:
 
 def marked(one: str, other: str) -> tuple[Markup, Markup]:
     """Both texts, with the runs of words marked that they share but for case and punctuation."""
-    left, right = one.split(), other.split()
-    blocks = SequenceMatcher(None, [_plain(w) for w in left], [_plain(w) for w in right], False).get_matching_blocks()
-    shared = [block for block in blocks if block.size >= min(SHARED_WORDS, max(1, len(right)))]
+    left, right = (" ".join(text.split()) for text in (one, other))
+    lefts, rights = list(word_spans(left)), list(word_spans(right))
+    ours, theirs = ([_plain(text[a:b]) for a, b in spans] for text, spans in ((left, lefts), (right, rights)))
+    blocks = SequenceMatcher(None, ours, theirs, False).get_matching_blocks()
+    shared = [block for block in blocks if block.size >= min(SHARED_WORDS, max(1, len(rights)))]
     return (
-        _with_marks(left, [(block.a, block.a + block.size) for block in shared]),
-        _with_marks(right, [(block.b, block.b + block.size) for block in shared]),
+        _with_marks(left, [(lefts[block.a][0], lefts[block.a + block.size - 1][1]) for block in shared]),
+        _with_marks(right, [(rights[block.b][0], rights[block.b + block.size - 1][1]) for block in shared]),
     )
 
 
-def _with_marks(words: Sequence[str], spans: Sequence[tuple[int, int]]) -> Markup:
+def _with_marks(text: str, spans: Sequence[tuple[int, int]]) -> Markup:
     parts: list[Markup | str] = []
     at = 0
     for start, end in spans:
-        parts += [" ".join([*words[at:start], ""]), tag("mark", " ".join(words[start:end])), " "]
+        parts += [text[at:start], tag("mark", text[start:end])]
         at = end
-    return join([*parts, " ".join(words[at:])])
+    return join([*parts, text[at:]])
 
 
 def _plain(word: str) -> str:

@@ -51,6 +51,7 @@ class Errors(CaseCheck, ErrorSettings):
     example: ClassVar[str] = "errors: {forbid: [repetition, misspelling], max: {too_long: 3}, report: [refusal]}"
     passes_when: ClassVar[str] = "no forbidden category is found; `max` caps a category over the whole gate"
     extra: ClassVar[str | None] = "text"
+    revision: ClassVar[str] = "2"
 
     forbid: list[str] = Field(default=[])
     """categories that fail a case"""

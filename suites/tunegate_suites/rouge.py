@@ -1,16 +1,23 @@
-"""`rouge1` … `rouge9`, `rougeL`, `rougeLsum`: overlap of n-grams or common subsequences, measured by `rouge-score`."""
+"""`rouge1` … `rouge9`, `rougeL`, `rougeLsum`: overlap of n-grams or common subsequences, measured by `rouge-score`.
+
+The library's own words are runs of a-z and 0-9, and what is written in other letters is lost. A text that has such
+letters is divided by `tunegate.text.words` instead, for every script; the score of any other text is the library's.
+"""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from itertools import islice
 from typing import Any, ClassVar, Literal
 
 from tunegate.checks import Need, Sample
+from tunegate.leaks.disguises import visible
 from tunegate.optional import require
 from tunegate.outcomes import Finding
+from tunegate.text.words import compiled, words_by_pairs
 from tunegate_suites.base import CaseCheck, NumericCheck
 from tunegate_suites.text import NO_REFERENCE
 
@@ -21,6 +28,9 @@ MOST_WORDS_OF_A_GRAM = 9
 """A text with at least that many words has an n-gram of every kind that there is: ROUGE with itself is 1."""
 
 _TOKEN = re.compile(r"[a-z0-9]+")
+_OTHER_SIGN = re.compile("[^\0-\xa9\u2000-\u206f\u20a0-\u2bff]")
+"""What may be a letter, found faster: quotes, dashes, arrows and mathematical signs are none."""
+_OTHER_LETTER = compiled(r"[[\p{L}\p{M}\p{Nd}]--\p{ASCII}]")
 
 
 class Rouge(CaseCheck, NumericCheck):
@@ -30,11 +40,12 @@ class Rouge(CaseCheck, NumericCheck):
     example: ClassVar[str] = "rougeL: {min: 0.6, measure: fmeasure}"
     extra: ClassVar[str | None] = "text"
     score_range: ClassVar[tuple[float, float]] = (0.0, 1.0)
+    revision: ClassVar[str] = "2"
 
     measure: Literal["precision", "recall", "fmeasure"] = "fmeasure"
     """which of the three numbers is the score"""
     stemmer: bool = False
-    """compare the stems of English words (Porter)"""
+    """compare the stems of English words (Porter); words with other letters than a-z have none"""
 
     def prepare(self) -> None:
         require(self.name, "text", "rouge_score")
@@ -51,19 +62,19 @@ class Rouge(CaseCheck, NumericCheck):
         for reference in references:
             if not self._can_overlap(reference):
                 return self.invalid(
-                    f"the reference {reference[:40]!r} has too few words of a-z and 0-9 for {self.name}: "
+                    f"the reference {reference[:40]!r} has too few words for {self.name}: "
                     "the score would be 0 whatever the answer"
                 )
-            # A word and the sign after it take two characters at least.
-            if len(answer) * len(reference) > 4 * MAX_TABLE_CELLS and self._too_long(answer, reference):
+            if len(answer) * len(reference) > MAX_TABLE_CELLS and self._too_long(answer, reference):
                 return self.invalid(f"answer ({len(answer):,} characters) and reference are too long for {self.name}")
             best = max(best, self._score(reference, answer))
         return self.scored(best)
 
     def _can_overlap(self, reference: str) -> bool:
-        """Whether the reference holds an n-gram; rouge-score sees nothing but the letters a to z and digits."""
-        words = list(islice(_TOKEN.finditer(reference.lower()), self._words_of_a_gram))
-        return len(words) == self._words_of_a_gram
+        """Whether the reference holds an n-gram."""
+        enough = self._words_of_a_gram
+        words = every_word(reference)
+        return len(list(islice(_TOKEN.finditer(reference.lower()), enough)) if words is None else words) >= enough
 
     @cached_property
     def _words_of_a_gram(self) -> int:
@@ -85,14 +96,14 @@ class Rouge(CaseCheck, NumericCheck):
             return self._longest_common_subsequence
         from rouge_score.rouge_scorer import RougeScorer
 
-        scorer: Any = RougeScorer([self.name], use_stemmer=self.stemmer)
+        scorer: Any = RougeScorer([self.name], tokenizer=self)
         return lambda reference, answer: getattr(scorer.score(reference, answer)[self._known_as], self.measure)
 
     def _longest_common_subsequence(self, reference: str, answer: str) -> float:
         """What RougeScorer says, to the last bit, without its table and without nltk, whose import takes a second."""
         from rouge_score.scoring import fmeasure
 
-        wanted, given = self._tokens(reference), self._tokens(answer)
+        wanted, given = self.tokenize(reference), self.tokenize(answer)
         if not wanted or not given:
             return 0.0
         common = common_subsequence_length(wanted, given)
@@ -100,8 +111,16 @@ class Rouge(CaseCheck, NumericCheck):
         scores = {"precision": precision, "recall": recall, "fmeasure": fmeasure(precision, recall)}
         return scores[self.measure]
 
+    def tokenize(self, text: str) -> list[str]:
+        """The words of a text, as `rouge-score` asks its tokenizer for them."""
+        words = every_word(text)
+        if words is None:
+            return self._tokens(text)
+        return [stem for word in words for stem in (self._tokens(word) if word.isascii() else [word])]
+
     @cached_property
     def _tokens(self) -> Callable[[str], list[str]]:
+        """The library's own words."""
         if self.stemmer:
             from rouge_score.tokenizers import DefaultTokenizer
 
@@ -109,6 +128,18 @@ class Rouge(CaseCheck, NumericCheck):
         from rouge_score.tokenize import tokenize
 
         return lambda text: tokenize(text, None)
+
+
+def every_word(text: str) -> list[str] | None:
+    """The words of a text with letters that `rouge-score` drops, in one spelling; None for a text without such."""
+    if text.isascii() or not _OTHER_SIGN.search(text) or not _OTHER_LETTER.search(text):
+        return None
+    folded = unicodedata.normalize("NFKC", visible(text)).casefold()
+    return [
+        word
+        for word in words_by_pairs(unicodedata.normalize("NFKC", folded).replace("_", " "))
+        if any(map(str.isalnum, word))
+    ]
 
 
 def common_subsequence_length(one: Sequence[str], other: Sequence[str]) -> int:
@@ -129,4 +160,5 @@ def common_subsequence_length(one: Sequence[str], other: Sequence[str]) -> int:
 
 
 def _n_tokens(text: str) -> int:
-    return len(_TOKEN.findall(text.lower()))
+    words = every_word(text)
+    return len(_TOKEN.findall(text.lower()) if words is None else words)

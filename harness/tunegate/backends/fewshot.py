@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -22,6 +21,7 @@ from tunegate.backends.sentences import Embed, SentenceModel, default_model
 from tunegate.cases import Case, Message, Prompt
 from tunegate.exceptions import CannotJudge
 from tunegate.models import GenerationSettings, Model, Response, as_messages
+from tunegate.text.words import words_and_pairs
 
 FILE = "fewshot.json"
 EMBEDDING = "embedding_sha256"
@@ -88,7 +88,7 @@ class MeaningIndex:
 
 
 def _words(text: str) -> list[str]:
-    return re.findall(r"\w+", text.casefold())
+    return words_and_pairs(text.casefold())
 
 
 @dataclass(frozen=True)

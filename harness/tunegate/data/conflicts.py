@@ -11,7 +11,6 @@ share the rarest ones with it. More share none but the words of a template.
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from math import ceil
 
 from tunegate.data.training_data import Example
 from tunegate.stages.kinds import label
+from tunegate.text.words import words_and_pairs
 
 NEARLY = 0.85
 """The share of distinct words, of all that two prompts have, that both have (Jaccard)."""
@@ -28,8 +28,6 @@ MOST_PROMPTS, MOST_COMPARED = 5000, 100
 """So many distinct prompts are looked at, each beside so many: a diagnosis must not take longer than a training."""
 MOST_PAIRS = 1000
 """So many pairs are named at most; the rows that disagree are all told by `in_conflict`."""
-
-_WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +141,7 @@ def _near(prompts: Sequence[_Prompt], near: Near) -> Iterator[tuple[_Prompt, _Pr
 
 
 def _words(text: str) -> list[str]:
-    return _WORD.findall(text.casefold())
+    return words_and_pairs(text.casefold())
 
 
 def _text(example: Example) -> str:

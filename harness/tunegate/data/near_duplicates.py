@@ -20,6 +20,7 @@ from tunegate.leaks.leakage import NEARLY_THE_SAME
 from tunegate.leaks.minhash import signature
 from tunegate.leaks.texts import asked
 from tunegate.optional import optional_import
+from tunegate.text.words import length_in_words
 
 BANDS, ROWS_PER_BAND = 16, 4
 """Signatures of 64 numbers in bands of 4: a pair of similarity 0.7 is proposed with probability 0.99, one of 0.3
@@ -103,7 +104,7 @@ def _answers_agree(one: Example, other: Example) -> bool:
         return False
     for name, text in one.answers.items():
         own, others = normalised(text), normalised(other.answers.get(name, ""))
-        if min(len(own.split()), len(others.split())) < SHORTEST_RUN and own != others:
+        if min(length_in_words(own), length_in_words(others)) < SHORTEST_RUN and own != others:
             return False
     return True
 

@@ -11,6 +11,8 @@ import sys
 import unicodedata
 from functools import cache
 
+from tunegate.text.words import spaced
+
 _MARKS = (*range(0x300, 0x370), *range(0x1AB0, 0x1B00), *range(0x1DC0, 0x1E00), *range(0x20D0, 0x2100))
 """Combining marks of no particular script: accents, enclosing circles."""
 _SELECTORS = (*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xFE20, 0xFE30), *range(0xE0100, 0xE01F0))
@@ -59,8 +61,8 @@ def undisguised(text: str) -> str:
 
 
 def normalised(text: str) -> str:
-    """A text as it is compared: `undisguised`, without punctuation, runs of white space as one space."""
-    return " ".join(undisguised(text).translate(_punctuation()).split())
+    """A text as it is compared: `undisguised`, without punctuation, one space between words of whatever script."""
+    return " ".join(spaced(undisguised(text).translate(_punctuation())).split())
 
 
 @cache

@@ -11,10 +11,13 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from tunegate.text.words import has_words_of_one_character
+
 COMMON = 10
 """A run in more texts than this is a common phrase (the number of Brown et al. 2020, appendix C)."""
 LONGEST_RUN, SHORTEST_RUN = 13, 8
-"""Runs of 13 words; a text of 8 to 12 is one run of its own length (both bounds: Brown et al. 2020, appendix C).
+"""Runs of 13 words; a text of 8 to 12 is one run of its own length (both bounds: Brown et al. 2020, appendix C). How
+many words a text in a script without spaces comes to, `length_in_words` says.
 
 Shorter references are labels, names and figures ("autosomal dominant"), right for many different questions.
 """
@@ -23,8 +26,9 @@ SHINGLE = 3
 
 
 def run_length(words: Sequence[str]) -> int:
-    """How long the runs of a case are that containment looks for."""
-    return min(LONGEST_RUN, len(words))
+    """How long the runs of a case are that containment looks for: twice as long where most words are characters."""
+    characters = sum(map(has_words_of_one_character, words))
+    return min(2 * LONGEST_RUN if 2 * characters > len(words) else LONGEST_RUN, len(words))
 
 
 def runs(words: Sequence[str], length: int) -> set[str]:

@@ -2,8 +2,10 @@
 
 Four ways to look, the surest first; a pair of row and case is named once, by the first that finds it:
 
-- `exact`: a training prompt is a case's prompt, but for case, punctuation, white space and disguises (`disguises`).
-- `containment`: a training text holds a case's prompt, context or long reference, or `CONTAINED` of its 13-word runs.
+- `exact`: a training prompt is a case's prompt, but for case, punctuation, white space and disguises (`disguises`), or
+  asks its question in another frame (`by_question`).
+- `containment`: a training text holds a case's prompt, question, context or long reference, or `CONTAINED` of its
+  13-word runs; or a training prompt is most of a case's question.
 - `near_duplicate`: a text is a case's prompt or context with some words changed.
 - `embedding`, where asked for: a training prompt means what a case's prompt means.
 
@@ -21,6 +23,14 @@ from typing import Any
 from tunegate.backends.sentences import Embed
 from tunegate.data.training_data import TrainingData
 from tunegate.exceptions import CannotJudge, ConfigError
+from tunegate.leaks.by_question import (
+    Match,
+    asked_without_a_passage,
+    inner_questions,
+    question_texts,
+    same_questions,
+    taught_options,
+)
 from tunegate.leaks.disguises import normalised, unescaped
 from tunegate.leaks.grams import (
     LONGEST_RUN,
@@ -45,6 +55,7 @@ from tunegate.leaks.texts import (
 )
 from tunegate.optional import optional_import
 from tunegate.suites import Suite
+from tunegate.text.words import has_words_of_one_character, length_in_words, word_spans
 
 CONTAINED = 0.8
 """The share of a case's runs that makes a leak; fitted on half of the gene tests (README, "Leaked tests")."""
@@ -91,12 +102,14 @@ def compare(rows: Iterable[TrainRow], suites: Iterable[Suite], looking: Looking 
     Every such row and every such case is named; all their pairs are, if there are no more than `ALL_PAIRS`.
     """
     suites, looking = list(suites), looking or Looking()
-    train, cases = list(train_texts(rows).values()), case_texts(suites)
-    pairs = _Pairs()
+    train, cases, parts = list(train_texts(rows).values()), case_texts(suites), question_texts(suites)
+    pairs, counts = _Pairs(), asked_without_a_passage(train)
     for kind, matches in (
         ("exact", _exact(train, cases)),
-        ("containment", _sentences(train, cases)),
-        ("containment", _contained(train, cases, looking.progress)),
+        ("exact", filter(counts, same_questions(train, [*cases, *parts]))),
+        ("containment", filter(counts, _sentences(train, [*cases, *parts]))),
+        ("containment", filter(counts, _contained(train, cases, parts, looking.progress))),
+        ("containment", inner_questions(train, [*cases, *parts])),
         ("near_duplicate", _near_duplicates(train, cases, looking.progress)),
         ("embedding", _alike(train, cases, looking)),
     ):
@@ -130,9 +143,6 @@ class _Pairs:
         return set(self._all.values() if len(self._all) <= ALL_PAIRS else self._best.values())
 
 
-Match = tuple[TrainText, CaseText, float]
-
-
 # --- ways to look --------------------------------------------------------------------------------------------------
 
 
@@ -147,44 +157,68 @@ def _sentences(train: Sequence[TrainText], cases: Sequence[CaseText]) -> Iterato
     """Prompts too short for runs of words, where they are a whole sentence or line of a training text."""
     short = {
         case.normal: case
-        for case in cases
-        if case.part == "prompt" and SHORTEST_COMPARED <= len(case.normal.split()) < SHORTEST_RUN
+        for case in reversed(cases)
+        if case.part in ("prompt", "question") and SHORTEST_COMPARED <= length_in_words(case.normal) < SHORTEST_RUN
     }
     if not short:
         return
     for text in train:
-        for sentence in {normalised(part) for part in _ENDS.split(unescaped(text.text))}:
+        for sentence in sentences(text.text):
             if sentence in short:
                 yield text, short[sentence], 1.0
 
 
-_ENDS = re.compile(r"[\n:;?!]|\.(?:\s|$)")
+def sentences(text: str) -> set[str]:
+    """The sentences and lines of a text in their normal form; where words have no spaces, a space ends a phrase."""
+    text = unescaped(text)
+    parts = _ENDS.split(text)
+    if has_words_of_one_character(text):
+        parts += text.split()
+    return {normalised(part) for part in parts}
 
 
-def _contained(train: Sequence[TrainText], cases: Sequence[CaseText], progress: Progress | None) -> Iterator[Match]:
-    compared = [case for case in cases if len(case.normal.split()) >= SHORTEST_RUN]
-    grams = [runs(words, run_length(words)) for words in (case.normal.split() for case in compared)]
-    vocabulary = Vocabulary(grams)
-    finder = RunFinder(vocabulary.texts)
+_ENDS = re.compile("[\n:;?!。｡？！：；।॥؟؛۔។၊။།።፧]|[.．](?:\\s|$)")
+
+
+def _contained(
+    train: Sequence[TrainText], cases: Sequence[CaseText], parts: Sequence[CaseText], progress: Progress | None
+) -> Iterator[Match]:
+    """Whole texts and their parts are weighed apart: what a text has in common with its own part is no template."""
+    groups = [_Runs(cases), _Runs(parts)]
+    finder = RunFinder(run for group in groups for run in group.vocabulary.texts)
     found = [finder.find(text.normal.split()) for text in _counted("runs of words", train, progress)]
-    for shared in found:
-        vocabulary.add(shared)
-    match = Containment(grams, vocabulary, CONTAINED).matcher()
-    matches = [
-        (text, compared[number], share)
-        for text, shared in zip(train, found, strict=True)
-        if shared
-        for number, share in match(shared)
-    ]
-    yield from _without_stock_answers(matches)
+    for group in groups:
+        yield from taught_options(_without_stock_answers(group.matches(train, found)))
 
 
-def _without_stock_answers(matches: list[Match]) -> Iterator[Match]:
+class _Runs:
+    """Texts of cases by their runs of words."""
+
+    def __init__(self, cases: Sequence[CaseText]) -> None:
+        self._cases = [case for case in cases if length_in_words(case.normal) >= SHORTEST_RUN]
+        self._grams = [runs(words, run_length(words)) for words in (case.normal.split() for case in self._cases)]
+        self.vocabulary = Vocabulary(self._grams)
+
+    def matches(self, train: Sequence[TrainText], found: Sequence[set[str]]) -> list[Match]:
+        """The pairs of training texts, by the runs found in each, and cases that they contain."""
+        own = [shared & self.vocabulary.texts.keys() for shared in found]
+        for shared in own:
+            self.vocabulary.add(shared)
+        match = Containment(self._grams, self.vocabulary, CONTAINED).matcher()
+        return [
+            (text, self._cases[number], share)
+            for text, shared in zip(train, own, strict=True)
+            if shared
+            for number, share in match(shared)
+        ]
+
+
+def _without_stock_answers(matches: Sequence[Match]) -> Iterator[Match]:
     held: dict[int, int] = {}
     for text, case, _ in matches:
         held[id(case)] = held.get(id(case), 0) + len(text.rows)
     for text, case, share in matches:
-        if case.part != "reference" or held[id(case)] <= STOCK_ANSWER_ROWS:
+        if case.part not in ("reference", "option") or held[id(case)] <= STOCK_ANSWER_ROWS:
             yield text, case, share
 
 
@@ -192,7 +226,7 @@ def _near_duplicates(
     train: Sequence[TrainText], cases: Sequence[CaseText], progress: Progress | None
 ) -> Iterator[Match]:
     """Not of shorter cases: "I want help to see my order" and "I need help to see my order" are two requests."""
-    compared = [case for case in cases if case.part != "reference" and len(case.normal.split()) >= LONGEST_RUN]
+    compared = [case for case in cases if case.part != "reference" and length_in_words(case.normal) >= LONGEST_RUN]
     if not compared:
         return
     shingles = [runs(case.normal.split(), SHINGLE) for case in compared]
@@ -278,8 +312,9 @@ def excerpt(text: str, about: str, limit: int = EXCERPT) -> str:
     """The part of a long text that has `about`'s words, as far as they stand in it as they are."""
     if len(text) <= limit:
         return text
-    words = about.split()
-    starts = (text.find(" ".join(words[at : at + 4])) for at in range(max(1, len(words) - 3)))
+    spans = list(word_spans(about))
+    fours = (about[spans[at][0] : spans[min(at + 3, len(spans) - 1)][1]] for at in range(max(1, len(spans) - 3)))
+    starts = (text.find(" ".join(four.split())) for four in (fours if spans else ()))
     start = max(0, next((start for start in starts if start >= 0), 0) - 40)
     return ("…" if start else "") + text[start : start + limit] + ("…" if start + limit < len(text) else "")
 

@@ -12,6 +12,7 @@ from tunegate.checks import variants_of
 from tunegate.data.training_data import TrainingData
 from tunegate.leaks.disguises import normalised
 from tunegate.suites import Suite
+from tunegate.text.words import length_in_words, spaced
 
 SHORTEST_COMPARED = 5
 """Cases of fewer words leak only when a whole training prompt is the same: "add item to order" is in many a request."""
@@ -46,7 +47,9 @@ class CaseText:
     normal: str
     text: str
     part: str
-    """prompt, context or reference"""
+    """prompt, context or reference; of a prompt in parts: question, or option"""
+    needs_passage: bool = False
+    """Whether it asks about a passage beside it: the same words beside another passage are another question."""
     cases: dict[tuple[str, str], None] = field(default_factory=dict[tuple[str, str], None])
 
 
@@ -76,7 +79,7 @@ def rows_of(data: TrainingData) -> Iterator[TrainRow]:
 def row_as_it_is(file: str, number: int, row: Mapping[str, Any]) -> TrainRow:
     """A row that no template was named for: each text in it, and each chat in it as a whole and without its end.
 
-    Where it has a `prompt`, `messages` or `text`, the rest are answers; a text without white space is a label.
+    Where it has a `prompt`, `messages` or `text`, the rest are answers; a text of a single word is a label.
     """
     questions: list[str] = []
     answers: list[str] = []
@@ -85,7 +88,7 @@ def row_as_it_is(file: str, number: int, row: Mapping[str, Any]) -> TrainRow:
         _collect(value, questions if key in named or not named else answers)
     chats = (cast("list[Any]", value) for value in row.values() if isinstance(value, list))
     answers += [text for chat in chats for text in told(tuple(turn for turn in chat if _is_turn(turn)))]
-    labels = [text for text in questions if len(text.split()) < 2 and not named]
+    labels = [text for text in questions if length_in_words(spaced(text)) < 2 and not named]
     return TrainRow(file, number, tuple(text for text in questions if text not in labels), (*answers, *labels))
 
 

@@ -23,6 +23,7 @@ from math import ceil
 
 from tunegate.cases import Case, Message
 from tunegate.leaks.disguises import normalised
+from tunegate.text.words import compiled, length_in_words, spaced
 
 FEWEST = 5
 """Fewer answers that are named, or beside words of their questions, are an example of the form, or luck."""
@@ -112,8 +113,11 @@ def _common_ends(prompts: Sequence[str]) -> list[str]:
         return []
     start = _common_start(prompts)
     end = _common_start([prompt[len(start) :][::-1] for prompt in prompts])[::-1]
-    whole = [re.match(r"(?s).*[\n.?!:]", start), re.search(r"(?s)[\n.?!:].*", end)]
-    return [found[0] for found in whole if found and len(found[0].split()) >= SHORTEST_QUESTION]
+    whole = [re.match(rf"(?s).*[{_ENDS}]", start), re.search(rf"(?s)[{_ENDS}].*", end)]
+    return [found[0] for found in whole if found and length_in_words(spaced(found[0])) >= SHORTEST_QUESTION]
+
+
+_ENDS = r"\n.?!:。？！：។။।"
 
 
 def _common_start(texts: Sequence[str]) -> str:
@@ -161,7 +165,7 @@ class _Bank:
         given: dict[str, str] = {}
         for case in self.cases:
             asked = normalised(question(case))
-            whole = len(asked.split()) >= SHORTEST_QUESTION and f" {asked} " in all_words
+            whole = length_in_words(asked) >= SHORTEST_QUESTION and f" {asked} " in all_words
             if not asked or not (whole or asked in lines):
                 continue
             answers = [reference for reference in case.references if _words(reference) in found]
@@ -266,16 +270,16 @@ class _Bank:
 
 def _segments(text: str) -> Iterator[str]:
     """Lines, their sentences, and the parts of these: an answer key may be written either way."""
-    for line in re.split(r"[\n;]|\\n", text):
-        sentences = re.split(r"[.!?]\s", line)
-        parts = re.split(r"[.!?]\s|,\s|\band\b|&", line)
+    for line in re.split(r"[\n;；]|\\n", text):
+        sentences = re.split(rf"{_STOP}", line)
+        parts = re.split(rf"{_STOP}|,\s|[，、،၊]|\band\b|&", line)
         yield from dict.fromkeys([line, *sentences, *parts])
 
 
-_CHARACTER = "぀-ヿ㐀-鿿가-힯"
-_WORD = re.compile(rf"[{_CHARACTER}]|[^\W{_CHARACTER}][\w-]*|\S")
+_STOP = r"(?:[.!?]\s|[。！？។။।])"
+_WORD = compiled(r"[\w\p{No}][\w\p{No}-]*|\S")
 
 
 def _words(text: str) -> Words:
-    """Words and symbols as they are compared; a character, in scripts that put no space between words."""
+    """Words and symbols as they are compared."""
     return tuple(_WORD.findall(normalised(text)))

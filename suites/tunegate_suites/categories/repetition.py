@@ -7,34 +7,46 @@ from collections.abc import Sequence
 
 from tunegate.checks import Sample
 from tunegate.outcomes import ErrorSpan
+from tunegate.text.words import has_words_of_one_character, word_spans
 from tunegate_suites.categories.settings import ErrorSettings, span
 
+CHARACTERS_A_WORD = 3
+"""The longest phrase is so many times as long in characters: a Thai word has three or more."""
 LONG_WORD = 40
-"""Longer runs without a space are looked at letter by letter: loops have no spaces in Chinese, or in `aaaa`."""
-_WORD = re.compile(r"\S+")
+"""Longer words are looked at letter by letter: `aaaa` is a loop too."""
 _STRETCH = re.compile(rb"\x01+")
 _MARKUP = re.compile(r"[\s!-/:-@\[-`{-~─-╿–—…·•]+")
 """A row of dashes or the bars of a table is no loop."""
 
 
 def repetition(sample: Sample, settings: ErrorSettings) -> list[ErrorSpan]:
-    """A phrase of up to `ngram` words that stands `repeats` times in a row, or the same within one endless word."""
+    """A phrase of up to `ngram` words that is repeated `repeats` times in a row, or the same within one endless word.
+
+    Where a script has no spaces, a phrase has two characters at least: 哈哈哈 is a laugh, 好的好的好的 is a loop.
+    """
     text = sample.response.text
-    matches = list(_WORD.finditer(text))
-    words = [match.group().casefold() for match in matches]
+    spans = list(word_spans(text))
+    words = [text[start:end].casefold() for start, end in spans]
+    characters = has_words_of_one_character(text)
+    longest = settings.ngram * CHARACTERS_A_WORD if characters else settings.ngram
     found = [
-        span("repetition", text, matches[first].start(), matches[last - 1].end())
-        for first, last in loops(words, settings.ngram, settings.repeats)
-        if not _MARKUP.fullmatch(text, matches[first].start(), matches[last - 1].end())
+        span("repetition", text, spans[first][0], spans[last - 1][1])
+        for first, last in loops(words, longest, settings.repeats)
+        if not _MARKUP.fullmatch(text, spans[first][0], spans[last - 1][1])
+        and not (characters and _is_drawn_out(words[first:last], 2 * settings.repeats))
     ]
-    for match in matches:
-        if match.end() - match.start() > LONG_WORD:
-            found += _loops_in_word(text, match, settings)
+    for start, end in spans:
+        if end - start > LONG_WORD:
+            found += _loops_in_word(text[start:end], start, text, settings)
     return sorted(found, key=lambda error: error.start)
 
 
-def _loops_in_word(text: str, match: re.Match[str], settings: ErrorSettings) -> list[ErrorSpan]:
-    word, offset = match.group(), match.start()
+def _is_drawn_out(words: Sequence[str], fewest: int) -> bool:
+    """Whether a loop is one character that is written fewer times than so many."""
+    return len(words) < fewest and len(set(words)) == 1 and has_words_of_one_character(words[0])
+
+
+def _loops_in_word(word: str, offset: int, text: str, settings: ErrorSettings) -> list[ErrorSpan]:
     return [
         span("repetition", text, offset + first, offset + last)
         for first, last in loops(word, 20, settings.repeats)

@@ -7,12 +7,12 @@ from itertools import islice
 
 from tunegate.checks import Sample
 from tunegate.outcomes import ErrorSpan
+from tunegate.text.words import length_in_words, word_spans
 from tunegate_suites.categories.settings import ErrorSettings, span
 from tunegate_suites.normalise import plain
 from tunegate_suites.timing import time_limit
 
 FORMAT_LIMIT_S = 2.0
-_WORD = re.compile(r"\S+")
 
 
 def empty(sample: Sample, settings: ErrorSettings) -> list[ErrorSpan]:
@@ -31,8 +31,8 @@ def too_long(sample: Sample, settings: ErrorSettings) -> list[ErrorSpan]:
     text = sample.response.text
     limit = settings.max_chars or len(text)
     if settings.max_words:
-        surplus = next(islice(_WORD.finditer(text), settings.max_words, None), None)
-        limit = min(limit, surplus.start() if surplus else limit)
+        surplus = next(islice(word_spans(text), settings.max_words, None), None)
+        limit = min(limit, surplus[0] if surplus else limit)
     elif not settings.max_chars:
         references = sample.case.references
         limit = 4 * max(map(len, references)) + 200 if references else 4000
@@ -45,7 +45,7 @@ def too_short(sample: Sample, settings: ErrorSettings) -> list[ErrorSpan]:
     least = settings.min_chars or 0
     if not settings.min_chars and not settings.min_words:
         least = min(map(len, sample.case.references), default=4) // 4 or 1
-    words = sum(1 for _ in islice(_WORD.finditer(text), settings.min_words)) if settings.min_words else 0
+    words = sum(1 for _ in islice(word_spans(text), settings.min_words)) if settings.min_words else 0
     if len(text) >= least and words >= (settings.min_words or 0):
         return []
     return [span("too_short", sample.response.text, 0, len(sample.response.text))]
@@ -88,15 +88,23 @@ def prompt_echo(sample: Sample, settings: ErrorSettings) -> list[ErrorSpan]:
     """
     prompt = sample.case.prompt
     last = prompt if isinstance(prompt, str) else prompt[-1]["content"] if prompt else ""
-    wanted = [word.casefold() for word in last.split()[-settings.echo_words :]]
-    matches = list(_WORD.finditer(sample.response.text))
-    if not 4 <= len(wanted) <= len(matches):
+    text = sample.response.text
+    wanted, spans = _last_words(last.casefold(), settings.echo_words), list(word_spans(text))
+    if length_in_words(" ".join(wanted)) < 4 or len(wanted) > len(spans):
         return []
     # Search in joined words: the library's substring search is linear, and a word number is a count of spaces.
-    joined = " " + " ".join(match.group().casefold() for match in matches) + " "
+    joined = " " + " ".join(text[start:end].casefold() for start, end in spans) + " "
     at = joined.find(" " + " ".join(wanted) + " ")
     if at < 0:
         return []
     first = joined.count(" ", 0, at)
-    end = matches[first + len(wanted) - 1].end()
-    return [span("prompt_echo", sample.response.text, matches[first].start(), end)]
+    return [span("prompt_echo", text, spans[first][0], spans[first + len(wanted) - 1][1])]
+
+
+def _last_words(text: str, length: int) -> list[str]:
+    """The last words that say what so many words say; of Chinese more characters, which say less than a word."""
+    words = [text[start:end] for start, end in word_spans(text)]
+    count = length
+    while count < len(words) and length_in_words(" ".join(words[-count:])) < length:
+        count += 1
+    return words[-count:]

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from decimal import Decimal
 
 from tunegate.checks import Sample
 from tunegate.outcomes import ErrorSpan
+from tunegate.text.words import ALONE, compiled
+from tunegate_suites.categories.han_numbers import HAN_NUMBER, HAN_POWERS, han_readings
 from tunegate_suites.categories.settings import ErrorSettings, sources, span
 from tunegate_suites.categories.words import WORD, folded, is_symbol
 
-# Possessive quantifiers, so that `1,000x` is no number and not the number 1. `COVID-19` is a name.
-_NUMBER = re.compile(r"(?<!\w)(?<!\w[.,])(?<![^\W\d_][-‐‑])\d++(?:[.,]\d++)*+(?!\w)")
-_ENUMERATION = re.compile(r"^[ \t]*(\d{1,3})[.)](?=\s)", re.MULTILINE)
+# Possessive quantifiers, so that `1,000x` is no number and not the number 1. `COVID-19` is a name; 3000人 and 3000명
+# are a number and what is counted: only letters of scripts with spaces, and not Korean's, make a name of digits.
+_NAME = rf"[\w--{ALONE}--\p{{Hangul}}]"
+_NUMBER = compiled(rf"(?<!{_NAME})(?<!{_NAME}[.,])(?<![{_NAME}--[\d_]][-‐‑])\d++(?:[.,]\d++)*+(?!{_NAME})")
+_ENUMERATION = compiled(rf"(?m)^[ \t]*[(（]?(\d{{1,3}})(?:[.)](?=\s|{ALONE})|[、．）])")
 _DIGITS = re.compile(r"\d++(?:[.,]\d++)*+")
 _UNITS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
@@ -43,25 +48,33 @@ def unsupported_number(sample: Sample, settings: ErrorSettings) -> list[ErrorSpa
     claimed = list(_NUMBER.finditer(text))
     if not claimed:
         return []
-    numbered = {
-        match.start() + len(match.group()) - len(match.group().lstrip()) for match in _ENUMERATION.finditer(text)
-    }
+    numbered = {match.start(1) for match in _ENUMERATION.finditer(text)}
     supported = {value for source in sources(sample) for value in _numbers(source)}
     return [
         span("unsupported_number", text, match.start(), match.end())
         for match in claimed
-        if match.start() not in numbered and not _readings(match.group()) & supported
+        if match.start() not in numbered and not _readings(match.group(), text[match.end() :]) & supported
     ]
 
 
 def _numbers(text: str) -> set[str]:
     """All numbers that a source has, in digits or as words; its symbols' digits count, to be on the safe side."""
-    numbers = {reading for match in _DIGITS.finditer(text) for reading in _readings(match.group())}
-    return numbers | {_IN_WORDS[word] for word in _NUMBER_WORD.findall(text.lower())}
+    numbers = {reading for match in _DIGITS.finditer(text) for reading in _readings(match[0], text[match.end() :])}
+    in_han = {value for word in HAN_NUMBER.findall(text) for value in han_readings(word)}
+    return numbers | in_han | {_IN_WORDS[word] for word in _NUMBER_WORD.findall(text.lower())}
 
 
-def _readings(number: str) -> set[str]:
-    """What a number may mean: `1,234` is 1234 or 1.234, depending on where one comes from."""
+def _readings(number: str, behind: str = "") -> set[str]:
+    """What a number may mean: `1,234` is 1234 or 1.234, depending on where one comes from; 3万 is 30000 as well."""
+    readings = _in_digits(number)
+    power = HAN_POWERS.get(behind[:1])
+    if power:
+        whole = (Decimal(reading) * power for reading in readings)
+        readings |= {f"{value.normalize():f}" for value in whole}
+    return readings
+
+
+def _in_digits(number: str) -> set[str]:
     if not number.isascii():
         number = "".join(str(unicodedata.digit(sign)) if sign.isdigit() else sign for sign in number)
     whole = re.sub(r"[.,]", "", number)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
-WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
-"""A run of letters and digits; an apostrophe within belongs to it. Hyphens divide: `X-linked` is two words."""
+from tunegate.text.words import ALONE, compiled
+
+_LETTER = rf"[[\w\p{{No}}]--[_]--{ALONE}]"
+WORD = compiled(rf"{_LETTER}+(?:['’]{_LETTER}+)*")
+"""A run of letters and digits; an apostrophe within belongs to it. Hyphens divide: `X-linked` is two words.
+
+Characters of scripts without spaces are left out: they have no spelling, and end the word that they touch.
+"""
 
 MAX_WORD = 40
 """Longer runs of letters are no words; their deletions would fill the memory."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from tunegate.rows import Row
 from tunegate.templates import as_text, fill, look_up
+from tunegate.text.words import words as words_of
 from tunegate_suites.contrasts.rules import (
     CasingSpec,
     ChangeSpec,
@@ -167,7 +168,7 @@ def misspelled(text: str, words: int, spare: Sequence[str], chance: random.Rando
 
     Words of the texts to spare stay. A text with fewer such words stays as it is.
     """
-    kept = {word for part in spare for word in re.findall(r"\w+", part.casefold())}
+    kept = {word for part in spare for word in words_of(part.casefold())}
     places = [
         (found.start() + at, found.start())
         for found in _WORD.finditer(text)

@@ -22,6 +22,7 @@ from tunegate.backends.sentences import Embed
 from tunegate.exceptions import ConfigError
 from tunegate.optional import optional_import
 from tunegate.rows import Row
+from tunegate.text.words import count_words
 
 CueName = Literal["present", "length", "cluster"]
 CUES: tuple[CueName, ...] = ("present", "length", "cluster")
@@ -42,8 +43,8 @@ def detector(name: CueName, texts: Sequence[str], embed: Embed) -> Detect:
     if name == "present":
         return lambda asked: [in_present_tense(text) for text in asked]
     if name == "length":
-        usual = median(len(text.split()) for text in texts)
-        return lambda asked: [len(text.split()) > usual for text in asked]
+        usual = median(count_words(text) for text in texts)
+        return lambda asked: [count_words(text) > usual for text in asked]
     known = embed(texts)
     centres = two_means([known[text] for text in texts])
 

@@ -1,0 +1,156 @@
+"""Leaks by question: rows that ask what a case asks, in another frame, with other options or with none."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from tunegate.leaks.disguises import normalised
+from tunegate.leaks.grams import COMMON, LONGEST_RUN, SHORTEST_RUN
+from tunegate.leaks.parts import FEWEST_WORDS, Question, Segment, frame, questions, segments
+from tunegate.leaks.texts import SHORTEST_COMPARED, CaseText, TrainText, asked, asked_beside
+from tunegate.suites import Suite
+from tunegate.text.words import length_in_words
+
+Match = tuple[TrainText, CaseText, float]
+
+COVERED = 0.5
+"""A row's question is a case's where it is so much of it: a vignette's last sentence is in many a vignette."""
+OWN = 2
+"""What more cases hold is no one case's question."""
+
+
+def question_texts(suites: Iterable[Suite]) -> list[CaseText]:
+    """The questions of prompts that hold more than their question, and the long options that one case alone has."""
+    found: dict[tuple[str, str], CaseText] = {}
+    for suite in suites:
+        prompts = [
+            (case, asked(prompt), segments(asked(prompt)))
+            for case in suite.cases
+            for prompt in (case.prompt, *asked_beside(suite, case))
+        ]
+        shared = frame(parts for _, _, parts in prompts)
+        options = Counter(option for case, _, parts in prompts for option in _long_options(case.choices, parts))
+        for case, whole, parts in prompts:
+            own = [option for option in _long_options(case.choices, parts) if options[option] <= OWN]
+            texts = [CaseText(option, option, "option") for option in own]
+            for question in questions(parts, shared):
+                texts += _texts_of(question, normalised(whole))
+            for text in texts:
+                found.setdefault((text.normal, text.part), text).cases[suite.name, case.id] = None
+    return list(found.values())
+
+
+def _long_options(choices: Sequence[str], parts: Sequence[Segment]) -> set[str]:
+    listed = [part.normal for part in parts if part.is_option]
+    options = {*listed, *(map(normalised, choices) if len(choices) > 1 else ())}
+    return {option for option in options if length_in_words(option) >= SHORTEST_RUN}
+
+
+def _texts_of(question: Question, prompt: str) -> Iterator[CaseText]:
+    """The question as a whole, if it is not all of the prompt, and the sentence that asks, if it can be told by it."""
+    length = length_in_words(question.normal)
+    if question.normal != prompt:
+        yield CaseText(question.normal, question.text, "question")
+    last = question.last_asked
+    if last is None:
+        return
+    own = length_in_words(last.normal)
+    beside = length - own >= SHORTEST_RUN
+    if own >= (SHORTEST_RUN if beside else SHORTEST_COMPARED):
+        yield CaseText(last.normal, last.text, "question", needs_passage=beside and own < LONGEST_RUN)
+
+
+# --- ways to look --------------------------------------------------------------------------------------------------
+
+
+def same_questions(train: Sequence[TrainText], cases: Sequence[CaseText]) -> Iterator[Match]:
+    """Rows whose question, apart from what stands around it, is a case's."""
+    wanted: dict[str, list[CaseText]] = defaultdict(list)
+    for case in cases:
+        if case.part in ("prompt", "question") and length_in_words(case.normal) >= FEWEST_WORDS:
+            wanted[case.normal].append(case)
+    short = any(length_in_words(normal) < SHORTEST_RUN for normal in wanted)
+    for text in train:
+        if not text.is_question:
+            continue
+        own = [text.normal]
+        if short and _PARTED.search(text.text):
+            own += [question.normal for question in questions(segments(text.text))]
+        for normal in dict.fromkeys(own):
+            for case in wanted.get(normal, ()):
+                if case.part == "question" or normal != text.normal:
+                    yield text, case, 1.0
+
+
+_PARTED = re.compile(r"[\n:：①]|(?:^|\s)[(（]?[AaＡａ1１][.)）．、]")
+"""What may be a prompt in parts."""
+
+
+def inner_questions(train: Sequence[TrainText], cases: Sequence[CaseText]) -> Iterator[Match]:
+    """Rows whose question stands within a case's, and is most of it."""
+    index: dict[str, set[int]] = defaultdict(set)
+    compared = [case for case in cases if case.part in ("prompt", "question") and not case.needs_passage]
+    for number, case in enumerate(compared):
+        words = case.normal.split()
+        for at in range(len(words) - SHORTEST_RUN + 1):
+            index[" ".join(words[at : at + SHORTEST_RUN])].add(number)
+    for text in train:
+        if not text.is_question:
+            continue
+        numbers = index.get(" ".join(text.normal.split()[:SHORTEST_RUN]), ())
+        if not numbers or len(numbers) > COMMON or (length := length_in_words(text.normal)) < SHORTEST_RUN:
+            continue
+        near = (compared[number] for number in sorted(numbers))
+        holders = [case for case in near if f" {text.normal} " in f" {case.normal} "]
+        if len({case.normal for case in holders}) > OWN:
+            continue
+        for case in holders:
+            if case.normal != text.normal and length >= COVERED * length_in_words(case.normal):
+                yield text, case, 1.0
+
+
+def taught_options(matches: Iterable[Match]) -> Iterator[Match]:
+    """Matches without those of options that a text has by the way: a fact in a long text is no case's secret.
+
+    An option is taught by a text that it is most of, and by one that has another option of its case.
+    """
+    matches = list(matches)
+    held = Counter((id(text), key) for text, case, _ in matches if case.part == "option" for key in case.cases)
+    for text, case, share in matches:
+        beside_others = any(held[id(text), key] > 1 for key in case.cases)
+        if case.part != "option" or beside_others or _is_most(case, text):
+            yield text, case, share
+
+
+def _is_most(case: CaseText, text: TrainText) -> bool:
+    return length_in_words(case.normal) >= COVERED * length_in_words(text.normal)
+
+
+def asked_without_a_passage(train: Sequence[TrainText]) -> Callable[[Match], bool]:
+    """Whether a match may count: what a case asks about a passage is another question beside another passage."""
+    beside: dict[tuple[str, int], list[str]] = {}
+
+    def long_texts() -> dict[tuple[str, int], list[str]]:
+        if not beside:
+            for text in train:
+                if text.is_question and length_in_words(text.normal) >= SHORTEST_RUN:
+                    for row in text.rows:
+                        beside.setdefault(row, []).append(text.normal)
+        return beside
+
+    def counts(match: Match) -> bool:
+        text, case, _ = match
+        if not case.needs_passage:
+            return True
+        others = (other for row in text.rows for other in long_texts().get(row, ()) if case.normal not in other)
+        return _alone(text, case) and not any(others)
+
+    return counts
+
+
+def _alone(text: TrainText, case: CaseText) -> bool:
+    """Whether the text has no other long sentence beside the case's question."""
+    beside = [part.normal for part in segments(text.text) if not part.is_option and case.normal not in part.normal]
+    return length_in_words(" ".join(beside)) < SHORTEST_RUN
