@@ -92,6 +92,8 @@ class PlanSpec(Spec):
     def _consistent(self) -> Self:
         if self.risk is not None and self.accept is not None and self.kind == "single":
             raise ValueError("give `accept` or `risk`, which solves for it, not both")
+        if self.kind == "sequential" and self.curtail is False:
+            raise ValueError("curtail: a sequential plan always stops when its verdict is certain; leave it out")
         return self if self.accept is None or self.draw is None else _reachable(self)
 
 
@@ -147,6 +149,13 @@ class GenerateSpec(Spec):
     stop: Annotated[list[str], BeforeValidator(listed)] = []
     temperature: Annotated[float, Field(ge=0)] = 0.0
     seed: int = 0
+    """Of what is drawn at a temperature above 0."""
+
+    @model_validator(mode="after")
+    def _seed_is_drawn_with(self) -> Self:
+        if self.seed and not self.temperature:
+            raise ValueError("seed: nothing is drawn at temperature 0; set `temperature` too, or leave it out")
+        return self
 
 
 class SuiteSpec(Spec):
