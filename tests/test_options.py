@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import option_checks
+import option_pipelines
 import option_suites
 import pytest
-from option_proofs import Proofs
+from option_proofs import Proof, Proofs, fresh
 from option_walk import command_keys, file_keys
 
-PROOFS: Proofs = {**option_suites.PROOFS, **option_checks.PROOFS}
+PROOFS: Proofs = {**option_suites.PROOFS, **option_checks.PROOFS, **option_pipelines.PROOFS}
 WHERE = "tests/option_suites.py, option_checks.py, option_pipelines.py or option_commands.py"
 
 
@@ -33,3 +34,17 @@ def test_the_key_takes_effect_or_is_refused(key: str, tmp_path: Path) -> None:
         folder = tmp_path / str(number)
         folder.mkdir()
         proof.hold(folder)
+
+
+def one_of_each() -> dict[str, Proof]:
+    """A proof for each way to observe."""
+    proofs = [one for some in PROOFS.values() for one in (some if isinstance(some, Sequence) else [some])]
+    return {proof.observe.__name__: proof for proof in proofs if isinstance(proof, Proof)}
+
+
+@pytest.mark.parametrize("name", sorted(one_of_each()))
+def test_the_same_file_is_observed_twice_alike(name: str, tmp_path: Path) -> None:
+    """Else anything would seem to change anything."""
+    proof = one_of_each()[name]
+    again = proof.observe(fresh(tmp_path / "again"), proof.without)
+    assert proof.before(tmp_path / "before") == again
