@@ -29,7 +29,8 @@ TODAY = date(2026, 11, 21)
 ROWS = [
     {
         "prompt": f"train {n}?", "completion": f"{n}!", "explanation": f"since {n}", "level": n % 4,
-        "topic": "ab"[n % 2], "question": f"asked {n}?", "answer": f"said {n}", "turns": [{"role": "user", "content": f"chat {n}?"}],
+        "topic": "ab"[n % 2], "question": f"asked {n}?", "answer": f"said {n}",
+        "turns": [{"role": "user", "content": f"a chat about {n}?"}],
         "chosen": f"{n}!", "rejected": "?", "text": f"document {n}", "label": n % 2 == 0, "thumb": n % 4 == 0,
     }
     for n in range(8)

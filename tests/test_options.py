@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import option_checks
+import option_commands
 import option_pipelines
 import option_suites
 import pytest
 from option_proofs import Proof, Proofs, fresh
 from option_walk import command_keys, file_keys
 
-PROOFS: Proofs = {**option_suites.PROOFS, **option_checks.PROOFS, **option_pipelines.PROOFS}
+PROOFS: Proofs = {**option_suites.PROOFS, **option_checks.PROOFS, **option_pipelines.PROOFS, **option_commands.PROOFS}
 WHERE = "tests/option_suites.py, option_checks.py, option_pipelines.py or option_commands.py"
 
 
