@@ -573,7 +573,7 @@ def test_a_server_that_fails_now_and_then_pays_for_it(folder: Path, capsys: Capt
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"question": "q", "response": "a"}, "labels.jsonl:1: the row has no field for the human (human or human_c"),
+        ({"question": "q", "response": "a"}, "labels.jsonl: the row has no field for the human (human or human_c"),
         ({"question": "q", "human": True}, "labels.jsonl:1: the row has no field for the answer"),
         (
             {"question": "q", "answer": "a", "human": "yess"},

@@ -165,7 +165,7 @@ def build_parser() -> _Parser:
     judge.add_argument(
         "--draw", type=int, metavar="N", help="measure on so many labels, drawn at random (default: all)"
     )
-    judge.add_argument("--seed", type=int, default=0, help="seed of the draw (default: 0)")
+    judge.add_argument("--seed", type=int, help="seed of the draw (default: 0)")
     judge.add_argument("--repeats", type=int, default=1, metavar="N", help="judge each answer N times (default: 1)")
     judge.add_argument("--fit", action="store_true", help="first fit a comparing judge on half of the questions")
     judge.add_argument("--out", metavar="FILE", help="admission record (default: .tunegate/admissions/HASH.json)")
@@ -227,9 +227,7 @@ def _choosing(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
     compare.add_argument("a", metavar="A", help=place)
     compare.add_argument("b", metavar="B", help="the same; the differences are those of B")
     compare.add_argument("--max-drop", type=float, metavar="POINTS", help="exit with 1 when B passes so many fewer")
-    compare.add_argument(
-        "--records", metavar="FOLDER", default="tunegate-runs", help="records of gates (default: tunegate-runs)"
-    )
+    compare.add_argument("--records", metavar="FOLDER", help="records of a model's gates (default: tunegate-runs)")
 
 
 def _add_suite_actions(suite: argparse.ArgumentParser) -> None:

@@ -71,7 +71,8 @@ LISTED = 12
 def nearest(name: str, known: Iterable[str], *, n: int = 3) -> str:
     """Return " (did you mean 'a' or 'b'?)" for a misspelled name, or a list of what is known when nothing is near."""
     options = sorted(known)
-    close = difflib.get_close_matches(name, options, n=n, cutoff=0.5)
+    folded = {option.casefold(): option for option in reversed(options)}
+    close = [folded[found] for found in difflib.get_close_matches(name.casefold(), folded, n=n, cutoff=0.5)]
     if close:
         return f" (did you mean {' or '.join(repr(option) for option in close)}?)"
     more = f" and {len(options) - LISTED} more" if len(options) > LISTED else ""

@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 from tunegate.checks import CheckBuilder
 from tunegate.data.curriculum import with_difficulty
 from tunegate.data.prepare import PrepareTools, load_prepared
+from tunegate.data.spec import DataSpec
 from tunegate.data.token_lengths import local_tokens
 from tunegate.data.training_data import TrainingData, check_rows
 from tunegate.exceptions import ConfigError, NotThere, Tampered, nearest
@@ -22,7 +23,7 @@ from tunegate.schema import PipelineSpec
 from tunegate.seeds import derived_seed
 from tunegate.spec import read_spec
 from tunegate.stages.launching import check_config, check_processes, config_sha256
-from tunegate.stages.methods import METHODS
+from tunegate.stages.methods import METHODS, not_read
 from tunegate.stages.own_answers import check_own_answers
 from tunegate.stages.retrain import args_set_by, first_settings
 from tunegate.stages.search import require_optuna
@@ -100,6 +101,7 @@ class _Reading:
             self._check_suite(gate, (*keys, "gates", position))
         validator = self._validator(spec, keys)
         self._checked((*keys, "data"), lambda: check_own_answers(spec, self.suites))
+        self._check_read(spec.data, spec.data.rows_for(spec.method), (*keys, "data"))
         self._check_reward(spec, (*keys, "options", "reward"))
         self._checked((*keys, "launcher"), lambda: check_processes(spec.launcher))
         with self.file.naming((*keys, "launcher", "config_file")):
@@ -108,6 +110,7 @@ class _Reading:
         self._check_ladders(spec, data, keys)
         self._check_banks(spec, (*keys, "gates"))
         general = spec.retrain.replay_data
+        self._check_read(general, spec.method, (*keys, "retrain", "replay_data"))
         with self.file.naming((*keys, "retrain", "replay_data", "path")):
             replay = None if general is None else load_prepared(general, spec.method, self.base_dir, self.preparing)
         for rows in (data, replay):
@@ -134,6 +137,11 @@ class _Reading:
             return check()
         except ConfigError as error:
             raise self.file.error(keys, str(error)) from error
+
+    def _check_read(self, data: DataSpec | None, method: str, keys: KeyPath) -> None:
+        unread = None if data is None else not_read(method, data)
+        if unread is not None:
+            raise self.file.error(keys, f"{unread}; leave it out")
 
     def _check_suite(self, name: str, keys: KeyPath) -> None:
         if name not in self.suites:

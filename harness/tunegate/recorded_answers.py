@@ -55,6 +55,11 @@ def read_side(spec: str, records: Path, identify: Identify) -> Side:
     return _side(spec, _attempt(run, stage, spec).gates.values())
 
 
+def names_a_record(spec: str) -> bool:
+    """Whether `spec` is a place of a record, and no model whose gates are to be looked for among others."""
+    return _parts(spec)[0] is not None
+
+
 def _parts(spec: str) -> tuple[Path | None, str | None]:
     """`runs/x@sft` as (runs/x, sft); without a record there, no folder."""
     if (Path(spec) / EVENTS).is_file():

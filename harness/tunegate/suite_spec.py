@@ -97,6 +97,8 @@ class PlanSpec(Spec):
     def _consistent(self) -> Self:
         if self.risk is not None and self.accept is not None and self.kind == "single":
             raise ValueError("give `accept` or `risk`, which solves for it, not both")
+        if self.kind == "sequential" and self.curtail is False:
+            raise ValueError("curtail: a sequential plan always stops when its verdict is certain; leave it out")
         return self if self.accept is None or self.draw is None else _reachable(self)
 
 
@@ -152,13 +154,16 @@ class GenerateSpec(Spec):
     stop: Annotated[list[str], BeforeValidator(listed)] = []
     temperature: Annotated[float, Field(ge=0)] = 0.0
     seed: int = 0
+    """Of what is drawn at a temperature above 0."""
     samples: Annotated[int, Field(ge=1, le=100)] = 1
     """How many answers each case is given; `case_passes` says which of them must pass. Counts and intervals are of
     cases, not of answers."""
 
     @model_validator(mode="after")
-    def _answers_differ(self) -> Self:
-        if self.samples > 1 and self.temperature == 0:
+    def _drawn_at_a_temperature(self) -> Self:
+        if self.seed and not self.temperature:
+            raise ValueError("seed: nothing is drawn at temperature 0; set `temperature` too, or leave it out")
+        if self.samples > 1 and not self.temperature:
             raise ValueError(f"{self.samples} samples at temperature 0 are one answer; set `temperature`, say 0.7")
         return self
 

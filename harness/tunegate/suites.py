@@ -139,6 +139,11 @@ def make_suite(spec: SuiteSpec, name: str, file: YamlFile, keys: KeyPath, build_
         case, fault = unasked[0]
         also = f" (so are {len(unasked) - 1} more)" if len(unasked) > 1 else ""
         raise file.error((*keys, "cases"), f"{spec.cases.path}: case {case.id!r} cannot be judged{also}: {fault}")
+    unread = sorted(spec.generate.model_fields_set - {"system"}) if all(check.needs_choices for check in checks) else []
+    if unread:
+        names = ", ".join(unique_names(checks))
+        message = f"nothing is generated where all checks ask how likely a text is ({names}); leave it out"
+        raise file.error((*keys, "generate", unread[0]), message)
     rule = plan_rule(spec.plan)
     try:
         plan = rule.resolve(attempts=1)

@@ -40,6 +40,17 @@ CATEGORIES: dict[str, Category] = {
     "unsupported_number": unsupported_number,
     "unsupported_entity": unsupported_entity,
 }
+READ_BY = {
+    **dict.fromkeys(("max_words", "max_chars"), ("too_long",)),
+    **dict.fromkeys(("min_words", "min_chars"), ("too_short",)),
+    **dict.fromkeys(("repeats", "ngram"), ("repetition",)),
+    "format": ("format",),
+    "echo_words": ("prompt_echo",),
+    "language": ("wrong_language", "misspelling"),
+    "language_min_chars": ("wrong_language",),
+    "vocabulary": ("misspelling",),
+}
+"""Setting to the categories that it is for."""
 MAX_SPANS = 100
 """Spans kept per category and answer; the value counts all of them."""
 
@@ -80,6 +91,11 @@ class Errors(CaseCheck, ErrorSettings):
 
     def prepare(self) -> None:
         wanted = self._wanted
+        for setting in sorted(self.model_fields_set & READ_BY.keys()):
+            readers = READ_BY[setting]
+            if not wanted.keys() & readers:
+                named = " or ".join(map(repr, readers))
+                raise self.config_error(setting, f"only {named} reads it: name that under forbid, max or report")
         if "format" in wanted and self.format is None:
             raise self.config_error("format", "the category 'format' needs the regular expression to match")
         if self.format is not None and matches_anything(re.compile(self.format), whole=True):

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tunegate.exceptions import ConfigError
 from tunegate.models import as_messages
@@ -31,6 +31,13 @@ class Options(sft.Options):
     """Form completion: what stands between answer and explanation; no answer may hold it."""
     shown: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Form system: the share of rows that show their explanation. The others are asked as a gate asks, without."""
+
+    @model_validator(mode="after")
+    def _of_the_form(self) -> Self:
+        passed_over, form = ("separator", "completion") if self.form == "system" else ("shown", "system")
+        if passed_over in self.model_fields_set:
+            raise ValueError(f"`{passed_over}` is for `form: {form}`; leave it out")
+        return self
 
     def check_row(self, row: Mapping[str, Any]) -> None:
         if self.form == "completion":

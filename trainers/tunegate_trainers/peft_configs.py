@@ -56,6 +56,8 @@ _OWN = {"type", "quantize"}
 def check(peft: Peft | None, save: str) -> None:
     """Raise ConfigError when `peft` holds what PEFT's class for it does not know, or `save` cannot be."""
     if peft is None:
+        if save == "adapter":
+            raise ConfigError("save: 'adapter' needs `peft`: training all weights leaves no adapter to save")
         return
     name, kind = _kind(peft)
     if "quantize" in peft:

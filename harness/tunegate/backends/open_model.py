@@ -46,6 +46,8 @@ def open_model(spec: str, *, device: str | None = None, dtype: Dtype = "auto", b
 
         if dtype != "auto":
             raise ConfigError(f"model {spec!r}: a server computes as it was started, not in {dtype}: leave dtype out")
+        if batch_size is not None:
+            raise ConfigError(f"model {spec!r}: a server makes batches as it was started: leave the batch size out")
         return OpenAIModel.from_url(spec)
     from tunegate.backends.hf import HFModel
 

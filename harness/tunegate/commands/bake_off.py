@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -115,7 +115,7 @@ def bake(options: Namespace, suite: Suite, facts: Callable[[str], ModelFacts], s
 
     Models that are not there are told before the long work begins.
     """
-    from tunegate.backends.open_model import check_place
+    from tunegate.backends.open_model import check_place, is_server
 
     twice = [model for model in options.models if options.models.count(model) > 1]
     if twice:
@@ -129,15 +129,22 @@ def bake(options: Namespace, suite: Suite, facts: Callable[[str], ModelFacts], s
             absent[model] = str(error)
             say(f"{_shortly(absent[model])}; its row will say INVALID, the others are gated")
     given = {"--suite": options.suite, "--seed": options.seed, "--draw": options.draw}
-    given |= {"--dtype": options.dtype, "--batch-size": options.batch_size}
-    process = GateProcess([word for flag, value in given.items() if value is not None for word in (flag, str(value))])
+    local = {"--dtype": options.dtype, "--batch-size": options.batch_size}
+    unread = [flag for flag, value in local.items() if value is not None]
+    if unread and all(is_server(model) for model in options.models):
+        raise ConfigError(f"{unread[0]}: it is for local models, and all of these are servers; leave it out")
 
     def gate(model: str, folder: Path) -> str:
+        process = GateProcess(_words(given if is_server(model) else given | local))
         return absent.get(model) or process(model, folder)
 
     key = hashlib.sha256(json.dumps([suite.sha256, asdict(plan), options.seed, options.dtype]).encode()).hexdigest()
     folder = Path(options.run) if options.run else FOLDER / f"bake-off-{suite.name}-{key[:12]}"
     return bake_off(options.models, suite, plan.draw, options.seed, folder, Kitchen(gate, facts, say))
+
+
+def _words(flags: Mapping[str, Any]) -> list[str]:
+    return [word for flag, value in flags.items() if value is not None for word in (flag, str(value))]
 
 
 def _shortly(fault: str) -> str:

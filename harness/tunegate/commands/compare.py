@@ -14,9 +14,10 @@ from typing import Any, Literal
 from tunegate.commands.console import show, show_json
 from tunegate.comparison import Comparison, PairedCounts, compare
 from tunegate.exceptions import ConfigError
+from tunegate.gate_run import FOLDER
 from tunegate.multiple import SHOWN_P_VALUE, holm
 from tunegate.outcomes import Outcome, Verdict
-from tunegate.recorded_answers import Identify, Side, SuiteAnswers, read_side
+from tunegate.recorded_answers import Identify, Side, SuiteAnswers, names_a_record, read_side
 
 SHOWN_IDS = 8
 EVERYTHING = 100.0
@@ -84,7 +85,9 @@ def compare_records(options: Namespace, identify: Identify) -> int:
     max_drop = EVERYTHING if options.max_drop is None else options.max_drop
     if not 0 <= max_drop <= 100:
         raise ConfigError(f"--max-drop {max_drop:g}: percentage points from 0 to 100 were expected")
-    records = Path(options.records)
+    if options.records is not None and all(names_a_record(side) for side in (options.a, options.b)):
+        raise ConfigError("--records: A and B name their records themselves; leave it out")
+    records = FOLDER if options.records is None else Path(options.records)
     a, b = read_side(options.a, records, identify), read_side(options.b, records, identify)
     found = compare_sides(a, b, max_drop)
     verdict = _worst([one.result.verdict for one in found])

@@ -246,7 +246,8 @@ def print_judge(facts: dict[str, Any]) -> None:
     labels, bias = facts["labels"], facts["length_bias"]
     made_with = [f"{labels['left_out']} left out: the judge was made with them"] if labels["left_out"] else []
     copies = [f"{labels['copies']} left out: copies of others"] if labels["copies"] else []
-    left_out = f" ({'; '.join([*made_with, *copies])})" if made_with or copies else ""
+    skipped = [f"{count} left out: {label or 'no label'}" for label, count in labels["skipped"].items()]
+    left_out = f" ({'; '.join(found)})" if (found := [*skipped, *made_with, *copies]) else ""
     show(f"judge {facts['judge']} against {facts['n']} human labels of {labels['file']}{left_out}")
     show(f"agreement: {facts['agreement']:.1%}; without a verdict, counted as disagreement: {facts['invalid']}")
     for name, what in (("sensitivity", "passed by people and the judge"), ("specificity", "failed by both")):

@@ -26,7 +26,7 @@ from tunegate.rows import Row, read_rows
 from tunegate.schema import PipelineSpec
 from tunegate.spec import read_spec
 from tunegate.stages.card import max_length
-from tunegate.stages.methods import METHODS
+from tunegate.stages.methods import METHODS, not_read
 from tunegate.templates import field_names
 from tunegate.yaml_file import YamlFile, load_yaml
 
@@ -117,7 +117,9 @@ def _of_file(path: Path, options: Namespace, bar: Bar) -> Iterator[tuple[str, Da
     method = options.method or method_of_flags(options) or guess_method(first)
     if method not in METHODS:
         raise ConfigError(f"--method: {method!r} is not a training method{nearest(method, METHODS)}")
-    _check_taken(method, options)
+    unread = not_read(method, options)
+    if unread is not None:
+        raise ConfigError(f"--{unread}")
     if options.max_tokens is not None and options.model is None:
         raise ConfigError("--max-tokens: tokens are counted by a model's own tokenizer; name the model with --model")
     spec = _spec(path, options)
@@ -151,26 +153,11 @@ def method_of_flags(options: Namespace) -> str | None:
     return next((method for flag, method in TOLD_BY.items() if getattr(options, flag) is not None), None)
 
 
-def _check_taken(method: str, options: Namespace) -> None:
-    """Raise ConfigError for a flag that the method would pass over."""
-    for flag in (*TEMPLATES, "messages", "label"):
-        takers = [name for name in METHODS if flag in _taken(name)]
-        if getattr(options, flag) is not None and method not in takers:
-            do = "does" if len(takers) == 1 else "do"
-            raise ConfigError(f"--{flag}: method {method} does not take it, {', '.join(takers)} {do}")
-
-
-def _taken(method: str) -> set[str]:
-    kind = METHODS[method]
-    prompt = {"prompt", "messages", "system"} if kind.prompted else set[str]()
-    return {*kind.answers, *prompt, *(["label"] if kind.labelled else [])}
-
-
 def _tell_unused(method: str, row: Row, spec: DataSpec) -> None:
     """Say, beside the card, which field of the rows another method would have read."""
     templates = (getattr(spec, name) for name in TEMPLATES)
     used = {name for template in templates if template is not None for name in field_names(template)}
-    for field in sorted({"label", "explanation"} & row.keys() - used - _taken(method) - {*spec.tags}):
+    for field in sorted({"label", "explanation"} & row.keys() - used - {*METHODS[method].reads, *spec.tags}):
         kind = " (true or false)" if field == "label" else ""
         message = f"field `{field}` is not used, --method {TOLD_BY[field]} would use it{kind}"
         print(f"tunegate data: {message}", file=sys.stderr)

@@ -205,8 +205,9 @@ def _plan(suite: Suite, options: Namespace) -> GatePlan:
 
 def _open_subject(options: Namespace, suite: Suite) -> Model:
     if options.responses is not None:
-        if options.dtype is not None:
-            raise ConfigError("--dtype: stored responses are not computed here; leave it out")
+        for flag, given in {"--dtype": options.dtype, "--batch-size": options.batch_size}.items():
+            if given is not None:
+                raise ConfigError(f"{flag}: stored responses are not computed here; leave it out")
         responses, notes = load_responses(Path(options.responses), asked_ids(suite))
         for note in notes:
             print(console.printable(f"tunegate gate: {note}"), file=sys.stderr)
@@ -265,12 +266,14 @@ def judge(options: Namespace) -> int:
     """Measure a judge against human labels, and write its admission record."""
     from tunegate_suites.judges.measure import MeasureRequest, measure
 
+    if options.seed is not None and options.draw is None:
+        raise ConfigError("--seed: all labels are measured on, none is drawn; give --draw N too, or leave it out")
     request = MeasureRequest(
         judge=resolve(options.judge, Path()),
         labels=Path(options.labels),
         out=Path(options.out) if options.out else None,
         draw=options.draw,
-        seed=options.seed,
+        seed=options.seed or 0,
         repeats=options.repeats,
         fit=options.fit,
     )

@@ -17,7 +17,7 @@ from tunegate.exceptions import ConfigError
 from tunegate.files import resolve
 from tunegate.models import chat
 from tunegate.rows import Row, read_rows
-from tunegate.stages.methods import METHODS
+from tunegate.stages.methods import METHODS, not_read
 from tunegate.suites import prompt_of, select, tags_of
 from tunegate.templates import MissingField, field_names, fill, look_up
 
@@ -177,7 +177,10 @@ def _answer(method: str, name: str, row: Row) -> str:
 
 
 def _check_templates(spec: DataSpec, method: str) -> None:
-    """A template that drops what is to be learned would teach every row the same."""
+    """A template that drops what is to be learned would teach every row the same; one that is not read, nothing."""
+    unread = not_read(method, spec)
+    if unread is not None:
+        raise ConfigError(f"data.{unread}; leave it out")
     learned = METHODS[method].answers[0]
     template: str | None = getattr(spec, learned)
     if template is not None and not field_names(template):

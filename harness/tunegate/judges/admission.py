@@ -85,8 +85,12 @@ class Agreement:
         return Share(self.counts[1][1], sum(self.counts[1]))
 
     def reaches(self, admit: float) -> bool:
-        """Whether the agreement beyond chance is, with 95 % confidence, at least `admit`."""
-        return self.kappa is not None and self.kappa_interval[0] >= admit
+        """Whether the agreement beyond chance is, with 95 % confidence, at least `admit`.
+
+        With labels of one side only it never is: sensitivity or specificity is unknown.
+        """
+        both_sides = bool(self.sensitivity.of and self.specificity.of)
+        return both_sides and self.kappa is not None and self.kappa_interval[0] >= admit
 
     def corrected(self, passed: int, drawn: int) -> CorrectedRate | None:
         """The pass rate of a gate on which this judge passed so many of the drawn cases, corrected for its errors."""

@@ -31,6 +31,12 @@ class Method:
     role: Role = "step"
 
     @property
+    def reads(self) -> tuple[str, ...]:
+        """The keys of a stage's `data` that say where in a row its parts are."""
+        prompt = ("prompt", "messages", "system") if self.prompted else ()
+        return (*prompt, *self.answers, *(("label",) if self.labelled else ()))
+
+    @property
     def use_of_rows(self) -> str:
         """What is done to the rows, for a line that goes on with how many they are: a baseline is not trained."""
         return "examples out of" if self.role == "baseline" else "training on"
@@ -47,3 +53,14 @@ METHODS: dict[str, Method] = {
     "rlhf": Method(("completion",), optional=True),
     "fewshot": Method(("completion",), role="baseline"),
 }
+
+
+def not_read(method: str, data: object) -> str | None:
+    """The first key of a `DataSpec` (or of options of the same names) that the method passes over, in words."""
+    for key in dict.fromkeys(key for known in METHODS.values() for key in known.reads):
+        if getattr(data, key) is not None and key not in METHODS[method].reads:
+            takers = [name for name, known in METHODS.items() if key in known.reads]
+            return (
+                f"{key}: method {method} does not take it, {', '.join(takers)} {'does' if len(takers) == 1 else 'do'}"
+            )
+    return None

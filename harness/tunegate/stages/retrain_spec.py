@@ -17,6 +17,9 @@ RISING = ("rows", "epochs", "max_length", "repair", "replay")
 """The ladders of which every rung is more than the one before: more rows, more room, more of what was missed."""
 
 
+SEARCHED = (*RISING, "learning_rate", "conflicts")
+
+
 class RetrainSpec(Spec):
     """How often a stage may be retrained, and what a retraining may change: ladders, climbed as the diagnosis says.
 
@@ -66,6 +69,10 @@ class RetrainSpec(Spec):
     def _complete(self) -> Self:
         if self.repair is not None and self.repair[0] != 0:
             raise ValueError(f"repair must begin with 0, got {self.repair}: before the first gate nothing was missed")
+        if self.search == "optuna" and all(len(getattr(self, name) or ()) < 2 for name in SEARCHED):
+            raise ValueError(
+                f"search: optuna has nothing to choose from; give two rungs or more of {', '.join(SEARCHED)}"
+            )
         if self.replay is not None and self.replay_data is None:
             raise ValueError("replay needs `replay_data`, the file that holds the general data")
         if self.replay_data is not None and self.replay is None:

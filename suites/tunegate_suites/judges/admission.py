@@ -76,10 +76,15 @@ def _times(record: Admission) -> int:
 
 def refusal(record: Admission, admit: float) -> str:
     """Why a judge that was measured is refused."""
-    kappa, (low, high) = record.measured.kappa, record.measured.kappa_interval
-    if kappa is None:
-        return "the judge is refused: people gave all answers the same verdict, so agreement shows nothing"
+    measured = record.measured
+    kappa, (low, high) = measured.kappa, measured.kappa_interval
+    if kappa is None or not (measured.sensitivity.of and measured.specificity.of):
+        unknown = "sensitivity" if measured.specificity.of else "specificity"
+        return (
+            "the judge is refused: people gave all answers the same verdict, so agreement shows nothing and the "
+            f"{unknown} is unknown"
+        )
     return (
-        f"the judge is refused: kappa {kappa:.2f} ({low:.2f} to {high:.2f}) against {record.measured.n} human labels, "
+        f"the judge is refused: kappa {kappa:.2f} ({low:.2f} to {high:.2f}) against {measured.n} human labels, "
         f"its lower end must be at least {admit:g}"
     )

@@ -106,6 +106,9 @@ class Judge(NumericCheck):
                 raise self.config_error(option, f"a judge with {kind!r} has verdicts of its own: leave this out")
         if self.pairwise:
             raise self.config_error("pairwise", f"a judge with {kind!r} compares already: leave this out")
+        if self.allow_self_judging is not None:
+            where = "say it in the files of its members" if kind == "panel" else "it is no model under test"
+            raise self.config_error("allow_self_judging", f"a judge with {kind!r} takes none: {where}")
         if self.compare is not None and {"similarity", "support"} & set(self.compare.features):
             default_model(self.name)
 
@@ -126,6 +129,8 @@ class Judge(NumericCheck):
         assert self.rubric is not None
         if self.rubric.menu != ("1", "2") or self.rubric.examples:
             raise self.config_error("rubric", "a pairwise rubric has labels: [1, 2] and no examples")
+        if "show" in self.rubric.model_fields_set and "references" in self.rubric.show:
+            raise self.config_error("rubric", "a pairwise judge compares with the reference: take it out of show")
         if self.accept is not None or self.cutoff is not None:
             raise self.config_error("accept", "a pairwise judge passes the better answer: leave accept, min, max out")
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from tunegate.cases import Case
 from tunegate.checks import Sample
@@ -18,6 +20,7 @@ from tunegate.models import Response
 from tunegate.rows import Row, read_rows
 from tunegate.templates import field_names, fill, fill_list
 from tunegate_suites.base import Options
+from tunegate_suites.judges.sides import BLANK, Scheme, sides_of, spelled
 
 NAMES = {
     "prompt": ("prompt", "question", "instruction", "input"),
@@ -40,6 +43,20 @@ def _template(text: str) -> str:
 Template = Annotated[str, AfterValidator(_template)]
 
 
+def _of_a_field(template: str) -> str:
+    if not field_names(template):
+        raise ValueError(f"names no field of the row, so it is what nobody said; write {{human}}, got {template!r}")
+    return template
+
+
+def _labels(values: Any) -> Any:
+    """Labels as YAML has them: 1, true and 4.0 too."""
+    return [spelled(value) for value in values] if isinstance(values, list) else values  # pyright: ignore[reportUnknownVariableType]
+
+
+Values = Annotated[list[str], BeforeValidator(_labels)]
+
+
 class LabelsOptions(Options):
     """Where the parts of a labelled answer stand in a row; templates such as "{question}"."""
 
@@ -53,10 +70,25 @@ class LabelsOptions(Options):
     """default: references, reference or output_2; a pairwise judge compares the answer with it"""
     context: Template | None = None
     """default: context"""
-    human: Template | None = None
+    human: Annotated[Template, AfterValidator(_of_a_field)] | None = None
     """what people said; default: human, human_correct, human_label, label or verdict"""
-    passes: list[str] | None = None
-    """values of it that pass; default: true, a verdict that the judge would pass, or 1 for a pairwise judge"""
+    passes: Annotated[Values, Field(min_length=1)] | None = None
+    """values of it that pass, with `fails`. Default for both: a verdict of the judge's rubric, true and false, 1 and 0,
+    yes and no, pass and fail, or correct and incorrect; 1 and 2 for a pairwise judge"""
+    fails: Annotated[Values, Field(min_length=1)] | None = None
+    """values of it that fail. A value on neither side is refused"""
+    skip: Values = Field(default_factory=list[str])
+    """values whose rows are left out and counted, such as unsure; "" for rows without a label"""
+
+    @model_validator(mode="after")
+    def _each_value_has_one_meaning(self) -> Self:
+        for option in ("passes", "fails"):
+            if BLANK in (getattr(self, option) or ()):
+                raise ValueError(f'{option}: a blank is no label; leave its rows out with skip: [""]')
+        said = Counter(value for values in (self.passes, self.fails, self.skip) for value in set(values or ()))
+        if twice := [value for value, count in said.items() if count > 1]:
+            raise ValueError(f"{twice[0]!r} is named on more than one of passes, fails and skip")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,29 +101,53 @@ class Labelled:
 
 
 @dataclass(frozen=True, slots=True)
-class Scheme:
-    """How to read human labels for a judge: its menu, which verdicts of it pass, and whether it compares pairs."""
+class Labels:
+    """What a label file holds: the labelled answers, and how many rows each value of the column has."""
 
-    menu: tuple[str, ...]
-    passes: Callable[[str], bool]
-    pairwise: bool
+    kept: list[Labelled]
+    passes: Mapping[str, int]
+    fails: Mapping[str, int]
+    skipped: Mapping[str, int]
+    """rows that were left out, for their label or for want of one"""
+
+    def as_json(self) -> dict[str, dict[str, int]]:
+        """The counts, as the admission record has them."""
+        return {"passes": dict(self.passes), "fails": dict(self.fails), "skipped": dict(self.skipped)}
 
 
-def read_labels(path: Path, options: LabelsOptions, scheme: Scheme) -> list[Labelled]:
-    """Every row of a label file. Raises ConfigError, with the line, for what is no label."""
-    labels: list[Labelled] = []
-    seen: dict[str, int] = {}
-    for number, row in read_rows(path):
-        try:
-            one = _labelled(row, number, options, scheme)
-        except ConfigError as error:
-            raise ConfigError(f"{path}:{number}: {error}") from error
-        case_id = one.sample.case.id
-        if case_id in seen:
-            raise ConfigError(f"{path}:{number}: the id {case_id!r} stands twice, first on line {seen[case_id]}")
-        seen[case_id] = number
-        labels.append(one)
-    return labels
+def read_labels(path: Path, options: LabelsOptions, scheme: Scheme) -> Labels:
+    """Every labelled row of a file. Raises ConfigError, with the line, for what is no label."""
+    rows = list(read_rows(path))
+    with _at(str(path)):
+        column = _column(rows, options.human or _human_field(rows))
+        sides = sides_of([(number, value) for (number, _), value in zip(rows, column, strict=True)], options, scheme)
+    kept: dict[str, tuple[int, Labelled]] = {}
+    for (number, row), human in zip(rows, column, strict=True):
+        passed = sides[human]
+        if passed is None:
+            continue
+        with _at(f"{path}:{number}"):
+            sample = _sample(row, number, options)
+            first, _ = kept.setdefault(sample.case.id, (number, Labelled(sample, human, passed)))
+            if first != number:
+                raise ConfigError(f"the id {sample.case.id!r} is duplicated, first on line {first}")
+    if not kept:
+        raise ConfigError(f"{path}: no row is left: labels.skip leaves out all {len(rows)}")
+    passes, fails, skipped = (_counts(column, sides, side) for side in (True, False, None))
+    return Labels([one for _, one in kept.values()], passes, fails, skipped)
+
+
+@contextmanager
+def _at(place: str) -> Generator[None]:
+    """While a place is read: an error says where."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{place}: {error}") from error
+
+
+def _counts(column: Sequence[str], sides: Mapping[str, bool | None], side: bool | None) -> dict[str, int]:
+    return dict(sorted(Counter(value for value in column if sides[value] is side).items()))
 
 
 def distinct(path: Path, labels: Sequence[Labelled], *, pairwise: bool) -> list[Labelled]:
@@ -126,7 +182,29 @@ def _plain(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", visible(text)).split())
 
 
-def _labelled(row: Row, number: int, options: LabelsOptions, scheme: Scheme) -> Labelled:
+def _human_field(rows: Sequence[tuple[int, Row]]) -> str:
+    """The field that holds the labels of all rows, as a template; a row may lack it, and has no label then."""
+    fields = dict.fromkeys(name for _, row in rows for name in row)
+    return _found("human", None, fields)
+
+
+def _column(rows: Sequence[tuple[int, Row]], template: str) -> list[str]:
+    names = field_names(template)
+    for name in names:
+        if all(name not in row for _, row in rows):
+            raise ConfigError(f"labels.human: no row has the field {name!r}{nearest(name, rows[0][1])}")
+    return [_said(template, names, number, row) for number, row in rows]
+
+
+def _said(template: str, names: Sequence[str], number: int, row: Row) -> str:
+    try:
+        texts = {name: spelled(row.get(name)) for name in names}
+    except ValueError as error:
+        raise ConfigError(f"row {number}: the human label: {error}") from None
+    return spelled(fill(template, texts)) if all(texts.values()) else BLANK
+
+
+def _sample(row: Row, number: int, options: LabelsOptions) -> Sample:
     reference = _found("reference", options.reference, row, required=False)
     context = _found("context", options.context, row, required=False)
     case = Case(
@@ -136,9 +214,7 @@ def _labelled(row: Row, number: int, options: LabelsOptions, scheme: Scheme) -> 
         context=fill(context, row) if context and _has_value(context, row) else None,
         fields=row,
     )
-    answer = fill(_found("answer", options.answer, row), row)
-    human = fill(_found("human", options.human, row), row).strip()
-    return Labelled(Sample(case, Response(answer, "stop")), human, _passes(human, options.passes, scheme))
+    return Sample(case, Response(fill(_found("answer", options.answer, row), row), "stop"))
 
 
 def _found(part: str, template: str | None, row: Mapping[str, Any], *, required: bool = True) -> str:
@@ -155,21 +231,3 @@ def _found(part: str, template: str | None, row: Mapping[str, Any], *, required:
 
 def _has_value(template: str, row: Mapping[str, Any]) -> bool:
     return all(row.get(name, "") is not None for name in field_names(template))
-
-
-def _passes(human: str, passing: list[str] | None, scheme: Scheme) -> bool:
-    if passing is not None:
-        return human in passing
-    if scheme.pairwise:
-        return _one_of(human, {"1": True, "2": False})
-    by_menu = {label: scheme.passes(label) for label in scheme.menu}
-    return _one_of(human, {"true": True, "false": False, **by_menu})
-
-
-def _one_of(human: str, known: Mapping[str, bool]) -> bool:
-    if human not in known:
-        raise ConfigError(
-            f"the human label {human!r} is none of {', '.join(known)}{nearest(human, known)}; say in the judge file "
-            f"which pass, as labels: {{passes: [{human}]}}"
-        )
-    return known[human]

@@ -26,8 +26,9 @@ from tunegate_suites.judges.admission import history_before, refusal
 from tunegate_suites.judges.compare import has_reference, numbers, question_hash
 from tunegate_suites.judges.fit import fit, fitted_json, in_fitting_half
 from tunegate_suites.judges.judge import Judge
-from tunegate_suites.judges.labels import Labelled, LabelsOptions, Scheme, distinct, read_labels
+from tunegate_suites.judges.labels import Labelled, LabelsOptions, distinct, read_labels
 from tunegate_suites.judges.llm import TORN
+from tunegate_suites.judges.sides import Scheme
 from tunegate_suites.options import LocalModels
 
 KEPT = 50
@@ -64,16 +65,16 @@ def measure(request: MeasureRequest, progress: Progress, models: LocalModels | N
     labels = read_labels(
         request.labels, judge.labels or LabelsOptions(), Scheme(judge.menu, judge.passes, judge.pairwise)
     )
-    single = distinct(request.labels, labels, pairwise=judge.pairwise)
+    single = distinct(request.labels, labels.kept, pairwise=judge.pairwise)
     if request.fit:
-        judge = _fitted(judge, labels, request, models)
+        judge = _fitted(judge, labels.kept, request, models)
     unseen = _unseen(judge, single)
     if not unseen:
         raise ConfigError(f"{request.labels}: the judge was fitted on, or shown, every question; bring other labels")
     drawn = _drawn(unseen, request.draw, request.seed)
     rounds = [_judged(judge, drawn, progress, turn) for turn in range(request.repeats)]
-    left_out = {"left_out": len(single) - len(unseen), "copies": len(labels) - len(single)}
-    return _reported(judge, request, drawn, rounds, left_out)
+    left_out = {"left_out": len(single) - len(unseen), "copies": len(labels.kept) - len(single)}
+    return _reported(judge, request, drawn, rounds, {**left_out, **labels.as_json()})
 
 
 def load_judge(path: Path, models: LocalModels | None = None) -> Judge:
@@ -193,7 +194,7 @@ def _reported(
     request: MeasureRequest,
     labels: Sequence[Labelled],
     rounds: Sequence[Sequence[Finding]],
-    left_out: Mapping[str, int],
+    counts: Mapping[str, Any],
 ) -> dict[str, Any]:
     findings = rounds[0]
     measured = counted([one.passed for one in labels], findings)
@@ -203,7 +204,7 @@ def _reported(
     history = history_before(judge.judge_sha256, [path, default_path(judge.judge_sha256)], labels_sha256)
     further: dict[str, Any] = {
         "judge": judge.identity,
-        "labels": {"file": request.labels.name, "sha256": labels_sha256, **left_out},
+        "labels": {"file": request.labels.name, "sha256": labels_sha256, **counts},
         "drawn": None if request.draw is None else {"draw": request.draw, "seed": request.seed},
         "weighted_kappa": _weighted(judge, labels, findings),
         "position_bias": _position_bias(findings) if judge.pairwise else None,

@@ -1,0 +1,150 @@
+"""The two sides of a column of human labels: which of its values pass, which fail, and which rows are left out.
+
+Nothing counts that nobody said: a value belongs to a side by name, or the file is refused. That a value is not among
+those that pass does not make it a failure: it may be a blank cell, "skip" or another spelling.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from tunegate.exceptions import LISTED, ConfigError, nearest
+
+BLANK = ""
+"""No label: a blank cell, null, NaN, a field that the row does not have."""
+
+PLAIN = (("true", "false"), ("1", "0"), ("yes", "no"), ("pass", "fail"), ("correct", "incorrect"))
+"""Pairs of values that need no names, in any case of letters, where a column holds one pair and nothing else."""
+
+_WHOLE = re.compile(r"[-+]?\d+\.0+")
+
+
+class Named(Protocol):
+    """The values that a judge file names."""
+
+    @property
+    def passes(self) -> Sequence[str] | None: ...
+    @property
+    def fails(self) -> Sequence[str] | None: ...
+    @property
+    def skip(self) -> Sequence[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Scheme:
+    """How to read human labels for a judge: its menu, which verdicts of it pass, and whether it compares pairs."""
+
+    menu: tuple[str, ...]
+    passes: Callable[[str], bool]
+    pairwise: bool
+
+
+def spelled(value: Any) -> str:
+    """A label as text: JSON's spelling, 4 for the 4.0 of a column with gaps, and BLANK for what is no label.
+
+    Raises ValueError for objects and lists.
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return BLANK
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not isinstance(value, str | int | float):
+        raise ValueError(f"a text, a number, true or false was expected, got {type(value).__name__}")
+    text = str(value).strip()
+    return text.partition(".")[0] if _WHOLE.fullmatch(text) else text
+
+
+def sides_of(column: Sequence[tuple[int, str]], named: Named, scheme: Scheme) -> Mapping[str, bool | None]:
+    """Whether each value of a column passes; None for one whose rows are left out.
+
+    `column` holds (line, `spelled` value). Raises ConfigError for a value that is on neither side.
+    """
+    counts = Counter(value for _, value in column)
+    left_out: dict[str, bool | None] = dict.fromkeys(named.skip)
+    if named.passes is None and named.fails is None:
+        by_default = _by_default({value for value in counts if value != BLANK} - left_out.keys(), counts, scheme)
+        known = {**by_default, **left_out}
+    elif named.passes is None or named.fails is None:
+        raise ConfigError(_one_side(counts, named))
+    else:
+        known = {**dict.fromkeys(named.passes, True), **dict.fromkeys(named.fails, False), **left_out}
+    unknown = [(line, value) for line, value in column if value not in known]
+    if unknown:
+        raise ConfigError(_unknown(unknown, counts, known, named))
+    return {value: known[value] for value in counts}
+
+
+def _by_default(values: set[str], counts: Counter[str], scheme: Scheme) -> dict[str, bool | None]:
+    """The first way to read the column without names in which all values have a side, or the one that fits most."""
+    readings = _readings(values, scheme)
+    return max(readings, key=lambda reading: sum(counts[value] for value in values if value in reading))
+
+
+def _readings(values: set[str], scheme: Scheme) -> list[dict[str, bool | None]]:
+    if scheme.pairwise:
+        return [{"1": True, "2": False}]
+    menu: dict[str, bool | None] = {label: scheme.passes(label) for label in scheme.menu}
+    plain = [{passing: True, failing: False} for passing, failing in PLAIN]
+    first = {**plain[0], **menu}
+    return [first, *(_any_case(reading, values) for reading in [first, *plain])]
+
+
+def _any_case(reading: Mapping[str, bool | None], values: set[str]) -> dict[str, bool | None]:
+    found = {value: reading[value.lower()] for value in values if value.lower() in reading}
+    return {**reading, **found}
+
+
+# --- what to say ----------------------------------------------------------------------------------------------------
+
+
+def _one_side(counts: Counter[str], named: Named) -> str:
+    given, missing = ("passes", "fails") if named.fails is None else ("fails", "passes")
+    said = named.passes if named.fails is None else named.fails
+    others = [value for value in counts if value not in (BLANK, *(said or ()), *named.skip)]
+    wanted = json.dumps(others, ensure_ascii=False) if len(others) == 1 else "[...]"
+    return (
+        f"labels.{given} is named, labels.{missing} is not, and what is not named is no label"
+        f"{_absent(said or (), counts)}; {_held(counts)}; add {missing}: {wanted} to the labels of the judge file"
+        f"{_blanks_out(counts, named)}"
+    )
+
+
+def _unknown(
+    unknown: Sequence[tuple[int, str]], counts: Counter[str], known: Mapping[str, bool | None], named: Named
+) -> str:
+    line, value = next(((line, value) for line, value in unknown if value != BLANK), unknown[0])
+    if value == BLANK:
+        return (
+            f"{counts[BLANK]} rows have no human label, the first in row {line}; {_held(counts)}"
+            f"{_blanks_out(counts, named)}"
+        )
+    names = ", ".join(value or "blank" for value in known)
+    return (
+        f"row {line}: the human label {value!r} is none of {names}{nearest(value, filter(None, known))}; "
+        f"{_held(counts)}; name each value in the judge file, as labels: "
+        f"{{passes: [...], fails: [...]}}, or leave its rows out with skip: [{json.dumps(value, ensure_ascii=False)}]"
+    )
+
+
+def _absent(said: Sequence[str], counts: Counter[str]) -> str:
+    """That a named value is nowhere in the column, and what is spelled nearly so."""
+    missing = [value for value in said if value not in counts]
+    return "".join(f"; no label is {value!r}{nearest(value, filter(None, counts))}" for value in missing[:1])
+
+
+def _held(counts: Counter[str]) -> str:
+    shown = [f"{repr(value) if value else 'nothing'} ({count} rows)" for value, count in counts.most_common(LISTED)]
+    more = f" and {len(counts) - LISTED} other values" if len(counts) > LISTED else ""
+    return f"the column holds {', '.join(shown)}{more}"
+
+
+def _blanks_out(counts: Counter[str], named: Named) -> str:
+    if BLANK not in counts or BLANK in named.skip:
+        return ""
+    return '; leave the rows without a label out with labels: {skip: [""]}'
