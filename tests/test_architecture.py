@@ -28,7 +28,7 @@ JOINTS = {
 """The modules that join the engine to its siblings: command line, pytest plugin and training, lazily."""
 HEAVY = {
     "torch", "transformers", "trl", "peft", "datasets", "ragas", "numpy", "pandas", "scipy", "pyarrow", "evaluate",
-    "sentence_transformers", "rouge_score", "spellchecker", "langdetect", "openai", "huggingface_hub", "accelerate",
+    "sentence_transformers", "rouge_score", "spellchecker", "py3langid", "openai", "huggingface_hub", "accelerate",
 }  # fmt: skip
 MAX_LINES = 400
 

@@ -92,7 +92,7 @@ def test_89_is_not_enough_and_90_is(bank: Bank, capsys: Capture, right: int, cod
 
 
 def test_error_categories_are_counted_by_case(make_bank: Callable[..., Bank], capsys: Capture) -> None:
-    pytest.importorskip("langdetect")
+    pytest.importorskip("py3langid")
     bank = make_bank(checks="[{errors: {forbid: [empty]}}]")
     rows = [{"id": case_id, "response": "" if n < 4 else "fine"} for n, case_id in enumerate(bank.ids)]
     path = write_jsonl(bank.folder / "r.jsonl", rows)
