@@ -217,7 +217,7 @@ def test_a_wrong_word_is_held_against_the_words_of_its_command(capsys: Capture, 
 def test_a_gate_is_no_run_that_could_be_promoted(bank: Bank, capsys: Capture) -> None:
     assert main(["gate", "--responses", bank.answers(100), "--suite", bank.suite, "--run", "alone"]) == 0
     capsys.readouterr()
-    assert main(["promote", "alone"]) == 1
+    assert main(["promote", "alone"]) == 2
     assert capsys.readouterr().err == (
         "tunegate promote: alone: a gate, not a run: what is promoted is the model that `tunegate run` trained and "
         "gated; name its run folder\n"
