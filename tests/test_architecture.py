@@ -28,8 +28,9 @@ JOINTS = {
 """The modules that join the engine to its siblings: command line, pytest plugin and training, lazily."""
 HEAVY = {
     "torch", "transformers", "trl", "peft", "datasets", "ragas", "numpy", "pandas", "scipy", "pyarrow", "evaluate",
-    "sentence_transformers", "rouge_score", "spellchecker", "langdetect", "openai", "huggingface_hub", "accelerate",
+    "sentence_transformers", "rouge_score", "spellchecker", "py3langid", "openai", "huggingface_hub", "accelerate",
 }  # fmt: skip
+LIGHT = {"tunegate.cli", "tunegate.exceptions", "tunegate.standard_streams"}
 MAX_LINES = 400
 
 
@@ -164,7 +165,7 @@ except SystemExit:
 def test_starting_loads_next_to_nothing(code: str) -> None:
     loaded = loaded_by(code)
     assert not {top(name) for name in loaded} & (HEAVY | SIBLINGS | {"pydantic", "yaml", "tqdm", "jsonschema"})
-    assert {name for name in loaded if name.startswith("tunegate.")} <= {"tunegate.cli", "tunegate.exceptions"}
+    assert {name for name in loaded if name.startswith("tunegate.")} <= LIGHT
 
 
 def test_a_gate_on_stored_answers_loads_no_heavy_library(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def test_without_its_packages_a_check_is_refused_when_it_is_built() -> None:
 
     class NotInstalled(MetaPathFinder):
         def find_spec(self, name, path=None, target=None):
-            if name.split(".")[0] in ("rouge_score", "spellchecker", "langdetect", "sentence_transformers", "openai",
+            if name.split(".")[0] in ("rouge_score", "spellchecker", "py3langid", "sentence_transformers", "openai",
                                       "evaluate", "ragas"):
                 raise ModuleNotFoundError(name)
 
@@ -167,7 +167,7 @@ def test_importing_is_fast_and_building_exact_brings_no_heavy_package() -> None:
     import sys
     from pathlib import Path
     tunegate_suites.build_check("exact", Path())
-    heavy = {"numpy", "torch", "nltk", "rouge_score", "jsonschema", "openai", "spellchecker", "langdetect"}
+    heavy = {"numpy", "torch", "nltk", "rouge_score", "jsonschema", "openai", "spellchecker", "py3langid"}
     print(imported < 0.05, sorted(heavy & set(sys.modules)))
     """
     assert run_python(code) == "True []\n"

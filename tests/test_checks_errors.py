@@ -162,6 +162,9 @@ def test_wrong_language() -> None:
     assert found("wrong_language", german[:40]) == []
     assert found("wrong_language", CONTEXT) == []
     assert found("wrong_language", "x " * 100) == []
+    assert found("wrong_language", "for i in range(10): total += prices[i] * 2; print(total, sum(prices), key)") == []
+    foods = "mozzarella, cheddar, gorgonzola, swiss, bleu, provolone, gouda, pepper jack, parmesan"
+    assert found("wrong_language", foods) == []  # names are of no language
     assert find("wrong_language", german) == find("wrong_language", german)
 
 

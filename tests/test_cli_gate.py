@@ -93,7 +93,7 @@ def test_89_is_not_enough_and_90_is(bank: Bank, capsys: Capture, right: int, cod
 
 
 def test_error_categories_are_counted_by_case(make_bank: Callable[..., Bank], capsys: Capture) -> None:
-    pytest.importorskip("langdetect")
+    pytest.importorskip("py3langid")
     bank = make_bank(checks="[{errors: {forbid: [empty]}}]")
     rows = [{"id": case_id, "response": "" if n < 4 else "fine"} for n, case_id in enumerate(bank.ids)]
     path = write_jsonl(bank.folder / "r.jsonl", rows)
@@ -218,7 +218,7 @@ def test_a_wrong_word_is_held_against_the_words_of_its_command(capsys: Capture, 
 def test_a_gate_is_no_run_that_could_be_promoted(bank: Bank, capsys: Capture) -> None:
     assert main(["gate", "--responses", bank.answers(100), "--suite", bank.suite, "--run", "alone"]) == 0
     capsys.readouterr()
-    assert main(["promote", "alone"]) == 1
+    assert main(["promote", "alone"]) == 2
     assert capsys.readouterr().err == (
         "tunegate promote: alone: a gate, not a run: what is promoted is the model that `tunegate run` trained and "
         "gated; name its run folder\n"

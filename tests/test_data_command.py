@@ -142,13 +142,13 @@ def test_raw_text_is_cut_into_chunks_and_nothing_is_left_out(tmp_path: Path, cap
     assert "max_length 100: cut into 7 chunks, none of it left out" in capsys.readouterr().out
 
 
-def test_without_langdetect_the_card_says_what_to_install(
+def test_without_a_detector_the_card_says_what_to_install(
     small: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tunegate.data.languages import profiles
+    from tunegate.data import languages
 
-    profiles.cache_clear()
-    monkeypatch.setitem(sys.modules, "langdetect.detector_factory", None)
+    languages._identifier.cache_clear()
+    monkeypatch.setitem(sys.modules, languages.MODULE, None)
     card = card_of(capsys, TRAIN, *TEMPLATES)
     assert (card["languages"], card["language_fault"]) == ({}, "not measured: pip install 'tunegate[text]'")
 
@@ -157,7 +157,7 @@ def test_other_languages_are_seen(tmp_path: Path, capsys: Capture) -> None:
     german = "Wie wird diese Krankheit vererbt, und welches Gen ist dafür verantwortlich?"
     english = "How is this condition inherited, and which gene is responsible for it?"
     rows = pairs(*((f"{text} {n}", "x") for n in range(4) for text in (german, english)), ("?", "x"))
-    rows += pairs(("Tell me about Torino in Italia?", "x"))  # Italian, langdetect holds, but not surely
+    rows += pairs(("Tell me about Torino in Italia?", "x"))  # English with names: told, but not surely
     write_jsonl(tmp_path / "r.jsonl", rows)
     assert card_of(capsys, str(tmp_path / "r.jsonl"))["languages"] == {"de": 4, "en": 4, "unknown": 2}
 

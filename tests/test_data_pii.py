@@ -17,6 +17,7 @@ from tunegate.data import pii
 from tunegate.data.pii import Found, find_pii, mask
 from tunegate.data.pii_names import name_finder
 from tunegate.data.pii_numbers import (
+    _IBAN_COUNTRIES,
     IBAN_LENGTHS,
     is_card,
     is_codice_fiscale,
@@ -56,6 +57,39 @@ def test_luhn_takes_one_check_digit_and_sees_every_wrong_digit(digits: str, off:
     for at, digit in enumerate(number):
         wrong = str((int(digit) + off) % 10)
         assert not luhn(number[:at] + wrong + number[at + 1 :])
+
+
+NEWER_IBANS = [
+    "BI4210000100010000332045181",
+    "DJ2100010000000154000100186",
+    "FK88SC123456789012",
+    "HN88CABF00000000000250005469",
+    "LY83002048000020100120361",
+    "MN121234123456789123",
+    "NI45BAPR00000013000003558124",
+    "OM810180000001299123456",
+    "RU0304452522540817810538091310419",
+    "SD8811123456789012",
+    "SO211000001001000100141",
+    "YE15CBYE0001018861234567891234",
+    "SN08SN0100152000048500003035",
+    "MA64011519000001205000534921",
+    "CI93CI0080111301134291200589",
+]
+"""The examples of the SWIFT IBAN registry for its newer countries, and three of countries that it does not have."""
+
+
+@pytest.mark.parametrize("iban", NEWER_IBANS)
+def test_ibans_of_newer_countries_are_found(iban: str) -> None:
+    in_fours = " ".join(iban[at : at + 4] for at in range(0, len(iban), 4))
+    for written in (iban, in_fours):
+        text = f"Please pay to {written}, thank you."
+        assert mask(text, find_pii(text)) == "Please pay to [IBAN], thank you."
+
+
+def test_the_registry_has_89_countries() -> None:
+    registered = [country for countries in _IBAN_COUNTRIES.values() for country in countries.split()]
+    assert len(registered) == len(set(registered)) == 89  # release 101, as python-stdnum 2.2 carries it
 
 
 @given(st.sampled_from(IBANS), st.data())

@@ -56,7 +56,7 @@ def test_a_gate_on_stored_answers_reaches_for_nothing(make_bank: Callable[..., B
     checks = ["exact", "contains", "{regex: answer}"]
     for module, check in (
         ("rouge_score", "{rougeL: {min: 0.5}}"),
-        ("langdetect", "{errors: {report: [empty, misspelling]}}"),
+        ("py3langid", "{errors: {report: [empty, misspelling]}}"),
     ):
         if _installed(module):
             checks.append(check)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binom, binomtest, hypergeom, nbinom
+from scipy.stats import beta, binom, binomtest, hypergeom, nbinom
 
-from tunegate.binomial import binomial_tail
+from tunegate.binomial import binomial_tail, hypergeometric
 from tunegate.sampling import (
     DrawPlan,
     SequentialPlan,
@@ -23,6 +24,7 @@ from tunegate.sampling import (
     bank_acceptance_probability,
     endings,
     exact_interval,
+    from_bank,
     independent,
     plan_from_json,
     stopped_interval,
@@ -152,6 +154,35 @@ def test_a_draw_from_a_finite_bank_is_hypergeometric(passing: int) -> None:
     assert bank_acceptance_probability(SinglePlan(100, 90), 200, passing) == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize(("size", "passing", "draw"), [(7, 0, 3), (7, 7, 7), (60, 41, 30), (6000, 5400, 2000)])
+def test_the_hypergeometric_distribution(size: int, passing: int, draw: int) -> None:
+    chances = hypergeometric(draw, size, passing)
+    assert math.fsum(chances.values()) == pytest.approx(1.0, abs=1e-14)
+    for k in range(draw + 1):
+        assert chances.get(k, 0.0) == pytest.approx(hypergeom.pmf(k, size, passing, draw), rel=1e-9, abs=1e-28)
+
+
+@given(plan=singles, confirm=st.none() | singles, data=st.data())
+@settings(max_examples=40)
+def test_a_finite_bank_by_the_recursion_over_all_endings(
+    plan: SinglePlan, confirm: SinglePlan | None, data: st.DataObject
+) -> None:
+    """As it was reckoned before it was reckoned in closed form."""
+    size = plan.draw + (confirm.draw if confirm else 0) + data.draw(st.integers(0, 40))
+    passing = data.draw(st.integers(0, size))
+
+    def chance(plan: SinglePlan, confirm: SinglePlan | None, size: int, passing: int) -> float:
+        return math.fsum(
+            end.probability
+            * (chance(confirm, None, size - end.asked, passing - end.asked + end.misses) if confirm else 1)
+            for end in endings(plan, from_bank(size, passing))
+            if end.accepted
+        )
+
+    told = bank_acceptance_probability(plan, size, passing, confirm)
+    assert told == pytest.approx(chance(plan, confirm, size, passing), abs=1e-12)
+
+
 def test_a_bank_drawn_whole_leaves_nothing_to_chance() -> None:
     assert bank_acceptance_probability(SinglePlan(100, 90), 100, 90) == pytest.approx(1.0)
     assert bank_acceptance_probability(SinglePlan(100, 90), 100, 89) == 0.0
@@ -194,6 +225,40 @@ def test_the_interval_of_a_rejected_draw_in_closed_form() -> None:
 def test_the_interval_of_an_accepted_draw_is_clopper_and_pearsons(misses: int) -> None:
     expected = binomtest(100 - misses, 100).proportion_ci(method="exact")
     assert stopped_interval(SinglePlan(100, 90), 100, misses) == pytest.approx((expected.low, expected.high), abs=1e-6)
+
+
+def rejections(draw: int) -> Iterator[tuple[SinglePlan, int, int]]:
+    for accept in range(1, draw + 1):
+        plan = SinglePlan(draw, accept)
+        yield from ((plan, asked, plan.allowed_misses + 1) for asked in range(plan.allowed_misses + 1, draw + 1))
+
+
+def test_the_interval_of_a_rejected_draw_is_that_of_the_beta_distribution() -> None:
+    for plan, asked, misses in rejections(25):
+        low = beta.ppf(0.025, asked - misses, misses) if asked > misses else 0.0
+        high = beta.ppf(0.975, asked - misses + 1, misses)
+        assert stopped_interval(plan, asked, misses) == pytest.approx((low, high), abs=1e-12)
+
+
+@pytest.mark.parametrize("draw", [1, 2, 7, 12])
+def test_the_closed_form_is_what_the_recursion_over_all_endings_gives(draw: int) -> None:
+    for plan, asked, misses in rejections(draw):
+        observed = asked * 1_000_000 - misses
+
+        def chance(p: float, least: int, plan: SinglePlan = plan) -> float:
+            ranked = (
+                (e.accepted, e.asked * 1_000_000 - e.misses, e.probability) for e in endings(plan, independent(p))
+            )
+            return math.fsum(chance for accepted, rank, chance in ranked if accepted or rank >= least)
+
+        low, high = stopped_interval(plan, asked, misses)
+        assert low == 0.0 if asked == misses else chance(low, observed) == pytest.approx(0.025, abs=1e-9)
+        assert chance(high, observed + 1) == pytest.approx(0.975, abs=1e-9)
+
+
+def test_the_interval_of_a_large_draw_that_was_rejected_late() -> None:
+    low, high = beta.ppf((0.025, 0.975), (1791, 1792), 201)
+    assert stopped_interval(SinglePlan(2000, 1800), 1992, 201) == pytest.approx((low, high), abs=1e-12)
 
 
 @pytest.mark.parametrize(

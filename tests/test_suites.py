@@ -203,7 +203,7 @@ def test_90_of_100_unless_the_file_says_otherwise(tmp_path: Path) -> None:
 
 
 def test_the_lowest_cap_on_an_error_category_counts(tmp_path: Path) -> None:
-    pytest.importorskip("langdetect")
+    pytest.importorskip("py3langid")
     checks = "checks: [{errors: {max: {empty: 5, too_long: 1}}}, {errors: {max: {empty: 2}}}]\n"
     rows = [{"id": n, "prompt": f"{n}?"} for n in range(3)]
     loaded = suite(tmp_path, "cases: cases.jsonl\n" + checks + "plan: {draw: 3, accept: 1}\n", *rows)

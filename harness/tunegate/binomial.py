@@ -1,4 +1,4 @@
-"""The binomial distribution, to double precision, without scipy: the core install stays small."""
+"""Binomial and hypergeometric distribution, to double precision, without scipy: the core install stays small."""
 
 from __future__ import annotations
 
@@ -34,6 +34,28 @@ def _terms(start: int, n: int, p: float, step: int) -> Iterator[float]:
         if term < first * 1e-20:
             return
         i += step
+
+
+def hypergeometric(n: int, size: int, passing: int) -> dict[int, float]:
+    """P(X = k) by k, where X counts the passing ones among n drawn without replacement from `size`, `passing` of which
+    pass. Left out are those k that are less likely than 1e-30 times the likeliest.
+
+    Each term follows from its neighbour, from the likeliest outwards; all together make 1.
+    """
+    mode = (n + 1) * (passing + 1) // (size + 2)
+    terms = {mode: 1.0}
+    for step in (1, -1):
+        k, term = mode, 1.0
+        while True:
+            low = k if step > 0 else k - 1  # P(low + 1) / P(low), or its inverse
+            up, down = (passing - low) * (n - low), (low + 1) * (size - passing - n + low + 1)
+            term = term * up / down if step > 0 else term * down / up
+            if term < 1e-30:
+                break
+            k += step
+            terms[k] = term
+    total = math.fsum(terms.values())
+    return {k: term / total for k, term in terms.items()}
 
 
 def solve_increasing(increasing: Callable[[float], float], steps: int = 100) -> float:

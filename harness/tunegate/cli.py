@@ -1,13 +1,14 @@
 """The command line: what it takes, and how it ends. What the commands do is in `commands.py`.
 
 Results go to standard output, everything else to standard error. Exit codes: 0 passed, 1 a gate failed, 2 usage or
-configuration, 3 invalid (no verdict could be reached), 4 inconclusive, 5 tampered, 130 interrupted.
+configuration, 3 invalid (no verdict could be reached, or told), 4 inconclusive, 5 tampered, 130 interrupted (Ctrl-C),
+143 terminated (SIGTERM).
 """
 
 from __future__ import annotations
 
 import argparse
-import io
+import contextlib
 import os
 import re
 import shlex
@@ -17,7 +18,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from tunegate import __version__
-from tunegate.exceptions import TunegateError, nearest
+from tunegate.exceptions import CannotJudge, from_outside, nearest
+from tunegate.standard_streams import Terminated, flushed, give_up, open_streams, terminate_as_interrupted
 
 DTYPES = ("auto", "float32", "bfloat16")
 EXAMPLES = (
@@ -278,19 +280,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _refuse(str(error), as_json="--json" in arguments)
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:
+        from tunegate.commands import console
         from tunegate.commands import main as commands
 
         handler: Any = getattr(commands, options.command.replace("-", "_"))
-        return int(handler(options))
-    except TunegateError as error:
-        return _fail(options, str(error), error.exit_code)
-    except KeyboardInterrupt:
+        exit_code = int(handler(options))
+        console.flush()
+        return exit_code
+    except KeyboardInterrupt as error:
         print(f"\ninterrupted; to go on: {shlex.join(['tunegate', *arguments])}", file=sys.stderr)
-        return 130
+        return 143 if isinstance(error, Terminated) else 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; say nothing at exit either
+        give_up(sys.stdout)  # the reader left
         return 3
     except BaseException as error:  # a module of the user's that ends with 0, by whatever means, has passed no gate
+        known = from_outside(error)
+        if known is not None:
+            return _fail(options, str(known), known.exit_code)
         from tunegate.printable import printable_lines
 
         print(printable_lines(traceback.format_exc()), file=sys.stderr)
@@ -312,13 +318,25 @@ def _fail(options: argparse.Namespace, message: str, exit_code: int) -> int:
 
     print(console.printable(f"tunegate {options.command}: {message}"), file=sys.stderr)
     if options.json:
-        console.show_json({"verdict": None, "error": message, "exit_code": exit_code})
+        with contextlib.suppress(CannotJudge, BrokenPipeError):  # standard output is what is at fault
+            console.show_json({"verdict": None, "error": message, "exit_code": exit_code})
     return exit_code
 
 
 def console_main() -> NoReturn:
-    """The `tunegate` script."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal that has no emoji is no reason to fail
-    sys.exit(main())
+    """The `tunegate` script.
+
+    It never ends with Python's own exit code 1, which means that a gate failed: whatever goes wrong while a fault is
+    told, or in telling a result, ends with 3.
+    """
+    exit_code = 3
+    try:
+        open_streams()
+        terminate_as_interrupted()
+        exit_code = main()
+    except SystemExit as stop:  # of `--help` and `--version`
+        exit_code = stop.code if isinstance(stop.code, int) else 3
+    except BaseException as error:
+        with contextlib.suppress(Exception):
+            print(f"tunegate: {from_outside(error) or type(error).__name__}", file=sys.stderr)
+    sys.exit(flushed(exit_code))

@@ -6,7 +6,6 @@ was changed or taken out shows, the last line too. A torn last line (kill -9) is
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import math
@@ -18,10 +17,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from tunegate.exceptions import CannotJudge, ConfigError, Tampered, TunegateError, without_addresses
+from tunegate.file_lock import lock
 
 EVENTS = "events.jsonl"
 SYNC_EVERY_S = 0.2
 FIRST_BYTES = b'{"event": '
+_OPEN = os.O_CREAT | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)  # each system has one
 Event = Mapping[str, Any]
 
 
@@ -43,11 +44,11 @@ class RunLog:
         path = folder / EVENTS
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o644)
+            fd = os.open(path, _OPEN, 0o644)
         except OSError as error:
             raise CannotJudge(f"{folder}: the run folder cannot be written: {error.strerror}") from error
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(fd, wait=False)
             lines = _whole_lines(path)
             last_sha256 = _unsealed(lines[-1], f"{path}:{len(lines)}")["line_sha256"] if lines else ""
             log = cls(folder, fd, last_sha256)

@@ -12,6 +12,7 @@ TunegateError
 from __future__ import annotations
 
 import difflib
+import errno
 import re
 from collections.abc import Iterable
 
@@ -55,6 +56,34 @@ class Tampered(TunegateError):
     """Recorded hashes and the bytes on disk disagree."""
 
     exit_code = 5
+
+
+def from_outside(error: BaseException) -> TunegateError | None:
+    """What names, disk and memory did, as an error of one line; None for what is a fault of Tunegate's own."""
+    match error:
+        case TunegateError():
+            return error
+        case OSError(errno=number, strerror=str(why), filename=str(place)):
+            return (ConfigError if number in _OF_NAMES else CannotJudge)(f"{place}: {why}")
+        case OSError(strerror=str(why)):
+            return CannotJudge(why)
+        case ValueError() if "embedded null" in str(error):
+            return ConfigError("a name holds the character NUL, which no file name can hold")
+        case UnicodeEncodeError(object=str(text)):
+            return ConfigError(f"{text!r:.80}: not valid Unicode, so it cannot be written down")
+        case MemoryError():
+            return CannotJudge("out of memory")
+        case RecursionError():
+            return CannotJudge("something here is nested too deeply to be read")
+        case _:
+            return None
+
+
+_OF_NAMES = {
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.EEXIST),
+    *(errno.EACCES, errno.EPERM, errno.EINVAL),
+}
+"""Errors of a system call that another name on the command line or in a file would mend."""
 
 
 def without_addresses(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import importlib.util
 import os
@@ -36,7 +37,8 @@ def check_size(path: Path, max_bytes: int) -> None:
         size = path.stat().st_size
     except FileNotFoundError:
         raise NotThere(f"{path}: no such file{_neighbour(path)}") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+    except (OSError, ValueError) as error:
+        _refuse_impossible(path)
         raise ConfigError(f"{path}: cannot be read: {one_line(error)}") from error
     if path.is_dir():
         raise NotThere(f"{path}: is a folder, a file was expected{_pipeline_in(path)}")
@@ -44,6 +46,18 @@ def check_size(path: Path, max_bytes: int) -> None:
         raise ConfigError(f"{path}: the file is empty")
     if size > max_bytes:
         raise ConfigError(f"{path}: {size / 2**20:,.0f} MiB; at most {max_bytes / 2**20:,.0f} MiB are read: split it")
+
+
+def _refuse_impossible(path: Path) -> None:
+    """Raise NotThere for a name that no file can have, on which `Path.exists` raises."""
+    try:
+        os.stat(path)
+    except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            shown = str(path) if len(str(path)) < 200 else f"{str(path)[:200]}…"
+            raise NotThere(f"{shown}: no such file: {error.strerror}") from error
+    except ValueError as error:  # a NUL, or half a character
+        raise NotThere(f"{str(path)!r:.200}: no such file: {one_line(error)}") from error
 
 
 def _neighbour(path: Path) -> str:
@@ -69,9 +83,11 @@ def resolve(path: str, base_dir: Path) -> Path:
     """A path from a file, relative to that file's folder. `package:NAME/rest` lies in an installed package."""
     if not path.startswith("package:"):
         try:
-            return base_dir / Path(path).expanduser()
+            place = base_dir / Path(path).expanduser()
         except RuntimeError as error:  # `~nobody/file`
             raise ConfigError(f"{path}: {one_line(error)}") from error
+        _refuse_impossible(place)
+        return place
     name, _, rest = path.removeprefix("package:").partition("/")
     spec = importlib.util.find_spec(name) if name.isidentifier() else None  # a dotted name would be imported
     if spec is None or not spec.submodule_search_locations:

@@ -6,7 +6,6 @@ Costs are no evidence: they stand in a file of their own, and no verdict depends
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -55,7 +54,11 @@ def read_cost(folder: Path) -> Cost | None:
         return None
 
 
-def _peak_mib() -> float:
+def _peak_mib() -> float | None:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10  # there bytes, here KiB
 

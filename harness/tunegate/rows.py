@@ -29,7 +29,7 @@ def read_rows(path: Path, split: str | None = None) -> Iterator[tuple[int, Row]]
     if os.path.isdir(path):  # unlike Path.is_dir, False for a name that no file can have
         return _dataset_rows(path, split)
     reader = _READERS.get(path.suffix.lower())
-    if reader is None and not path.exists():
+    if reader is None and not os.path.exists(path):
         check_size(path, MAX_BYTES)
     if reader is None:
         known = ", ".join(_READERS)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from tunegate.binomial import binomial_tail, solve_increasing
+from tunegate.binomial import binomial_tail, hypergeometric, solve_increasing
 
 MissChance = Callable[[int, int], float]
 """The chance that the next case is missed, given (cases asked, misses) so far."""
@@ -170,13 +170,23 @@ def bank_acceptance_probability(plan: DrawPlan, size: int, passing: int, confirm
 
     With `confirm`, a second draw must accept too, from the cases that the first one left.
     """
-    if confirm is None:
-        return _accepted(plan, from_bank(size, passing))
-    return math.fsum(
-        end.probability * bank_acceptance_probability(confirm, size - end.asked, passing - end.asked + end.misses)
-        for end in endings(plan, from_bank(size, passing))
-        if end.accepted
+    if not isinstance(plan, SinglePlan):
+        return math.fsum(
+            end.probability * _confirmed(confirm, size - end.asked, passing - end.asked + end.misses)
+            for end in endings(plan, from_bank(size, passing))
+            if end.accepted
+        )
+    accepted = math.fsum(
+        chance * _confirmed(confirm, size - plan.draw, passing - passed)
+        for passed, chance in hypergeometric(plan.draw, size, passing).items()
+        if passed >= plan.accept
     )
+    return min(1.0, accepted)
+
+
+def _confirmed(confirm: DrawPlan | None, size: int, passing: int) -> float:
+    """The chance that the confirming draw, if there is one, accepts too, from what is left of the bank."""
+    return 1.0 if confirm is None else bank_acceptance_probability(confirm, size, passing)
 
 
 def _accepted(plan: DrawPlan, miss: MissChance) -> float:
@@ -184,7 +194,14 @@ def _accepted(plan: DrawPlan, miss: MissChance) -> float:
 
 
 def average_sample_number(plan: DrawPlan, p: float) -> float:
-    """The mean number of cases asked until the draw ends (ASN), its curtailment included."""
+    """The mean number of cases asked until the draw ends (ASN), its curtailment included.
+
+    Of a single plan by Wald's identity: the mean number of misses is that of cases asked, times the chance of a miss.
+    """
+    if isinstance(plan, SinglePlan) and p < 1.0:
+        too_many = plan.allowed_misses + 1
+        to_the_end = plan.draw * binomial_tail(plan.accept, plan.draw - 1, p)
+        return to_the_end + too_many / (1.0 - p) * binomial_tail(too_many, plan.draw, 1.0 - p)
     return math.fsum(ending.asked * ending.probability for ending in endings(plan, independent(p)))
 
 
@@ -211,6 +228,8 @@ def stopped_interval(plan: DrawPlan, asked: int, misses: int, confidence: float 
     later one, an earlier acceptance for it more than a later one. Source: C. Jennison, B. W. Turnbull, Technometrics
     25 (1983) 49-58.
     """
+    if isinstance(plan, SinglePlan):
+        return _single_interval(plan, asked, misses, confidence)
     alpha = (1.0 - confidence) / 2.0
     observed = _stagewise(asked, misses, misses <= plan.limits(asked)[0])
 
@@ -223,6 +242,16 @@ def stopped_interval(plan: DrawPlan, asked: int, misses: int, confidence: float 
     low = solve_increasing(lambda p: at_least(p) - alpha, steps=40)
     high = solve_increasing(lambda p: more(p) - (1.0 - alpha), steps=40)
     return (low if low > 1e-9 else 0.0), (high if high < 1.0 - 1e-9 else 1.0)
+
+
+def _single_interval(plan: SinglePlan, asked: int, misses: int, confidence: float) -> tuple[float, float]:
+    """The same in closed form: an end at or after this rejection is one with fewer misses among the cases before it."""
+    if misses <= plan.allowed_misses:
+        return exact_interval(asked - misses, asked, confidence)
+    alpha, passed = (1.0 - confidence) / 2.0, asked - misses
+    low = 0.0 if passed == 0 else solve_increasing(lambda p: binomial_tail(passed, asked - 1, p) - alpha)
+    high = solve_increasing(lambda p: binomial_tail(passed + 1, asked, p) - (1.0 - alpha))
+    return low, high
 
 
 def _rank(ending: Ending) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field, field_validator, model_validator
 
 from tunegate.checks import Sample
-from tunegate.data.languages import profiles
+from tunegate.data.languages import base_code, known_languages
 from tunegate.exceptions import nearest
 from tunegate.optional import require
 from tunegate.outcomes import ErrorSpan, Finding
@@ -107,11 +107,10 @@ class Errors(CaseCheck, ErrorSettings):
             except ValueError:
                 raise self.config_error("language", f"no dictionary of {self.language!r} for 'misspelling'") from None
         if "wrong_language" in wanted:
-            require("the error category 'wrong_language'", "text", "langdetect")
-            known = {code.split("-")[0] for code in profiles().get_lang_list()}
-            if self.language.split("-")[0] not in known:
+            require("the error category 'wrong_language'", "text", "py3langid")
+            if base_code(self.language) not in known_languages():
                 raise self.config_error(
-                    "language", f"unknown language {self.language!r}{nearest(self.language, known)}"
+                    "language", f"unknown language {self.language!r}{nearest(self.language, known_languages())}"
                 )
 
     @cached_property

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tunegate.exceptions import CannotJudge
 from tunegate.gate_run import GateRunResult
 from tunegate.outcomes import Verdict
 from tunegate.printable import json_line, printable
@@ -22,12 +24,34 @@ SHOWN_IDS = 12
 
 def show(line: str) -> None:
     """Print one line of a result."""
-    print(printable(line))
+    _write(printable(line))
 
 
 def show_json(value: object) -> None:
     """Print the one JSON object of `--json`."""
-    print(json_line(value))
+    _write(json_line(value))
+
+
+def _write(line: str) -> None:
+    """A result that nobody can read was not told: raises CannotJudge, and BrokenPipeError when the reader left."""
+    try:
+        print(line)
+    except OSError as error:
+        raise _not_told(error) from error
+
+
+def flush() -> None:
+    """See that what was printed arrives; raises as `show` does."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        raise _not_told(error) from error
+
+
+def _not_told(error: OSError) -> Exception:
+    if isinstance(error, BrokenPipeError):
+        return error
+    return CannotJudge(f"standard output cannot be written: {error.strerror}")
 
 
 # --- a gate --------------------------------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ from pathlib import Path
 from tunegate.backends.open_model import model_sha256
 from tunegate.commands import console
 from tunegate.event_log import RunLog
-from tunegate.evidence import NotPromotable
 from tunegate.exceptions import ConfigError
 from tunegate.record import RunRecord, read_run
 from tunegate.registry import Promotion
@@ -33,7 +32,7 @@ def promote(options: Namespace) -> int:
 
 def _check_run(record: RunRecord) -> None:
     if "stages" not in record.start and record.gates:
-        raise NotPromotable(
+        raise ConfigError(
             f"{record.folder}: a gate, not a run: what is promoted is the model that `tunegate run` trained and gated; "
             "name its run folder"
         )

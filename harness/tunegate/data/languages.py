@@ -1,4 +1,4 @@
-"""Which language a text is in (by `langdetect`), the same answer every time."""
+"""Which language a text is in, by `py3langid`: it needs no network, and gives the same answer every time."""
 
 from __future__ import annotations
 
@@ -7,40 +7,47 @@ from typing import Any
 
 from tunegate.optional import optional_import
 
+MODULE = "py3langid.langid"
+
 MAX_CHARS = 3000
 """What a language is told from; more makes no difference but takes longer."""
 
 MIN_LETTERS = 10
 """Different letters that a text needs; `x x x x` is no language."""
 
+NO_LANGUAGE = "zxx"
+"""ISO 639-2's code for what is no language: numbers, markup, program code."""
+
+_SPELLED_OTHERWISE = {"nb": "no", "iw": "he", "in": "id", "fil": "tl"}
+"""Codes that people use for a language which the detector knows by another one."""
+
 
 def likeliest_language(text: str, min_letters: int = 20) -> tuple[str, float] | None:
-    """Its code (`en`, `zh-cn`) and probability; None for a text of fewer letters, or where none stands out.
+    """The code (`en`, `zh`) and probability of the likeliest language; None for a text of fewer letters.
 
-    Raises MissingExtra.
+    `NO_LANGUAGE` is among the answers. Raises MissingExtra.
     """
     text = text[:MAX_CHARS]
     letters = [letter for letter in text if letter.isalpha()]
     if len(letters) < min_letters or len(set(letters)) < MIN_LETTERS:
         return None
-    detector = profiles().create()
-    detector.append(text)
-    missing = optional_import("langdetect.lang_detect_exception", "text", _WHAT)
-    try:
-        first, *_ = detector.get_probabilities()
-    except (missing.LangDetectException, ValueError):  # nothing to tell a language from, or none that stands out
-        return None
-    return first.lang, first.prob
+    code, chance = _identifier().classify(text)
+    return code, float(chance)
 
 
-_WHAT = "telling the language of a text"
+def known_languages() -> frozenset[str]:
+    """The codes of all languages that can be told; raises MissingExtra."""
+    return frozenset({*_identifier().labels, *_SPELLED_OTHERWISE} - {NO_LANGUAGE})
+
+
+def base_code(code: str) -> str:
+    """The detector's code of a language: `en` of `en-GB`, `no` of `nb`."""
+    base = code.replace("_", "-").split("-")[0].lower()
+    return _SPELLED_OTHERWISE.get(base, base)
 
 
 @lru_cache(maxsize=1)
-def profiles() -> Any:
-    """langdetect's profiles. It draws random numbers; a factory of our own keeps them the same every time."""
-    module = optional_import("langdetect.detector_factory", "text", _WHAT)
-    factory = module.DetectorFactory()
-    factory.load_profile(module.PROFILES_DIRECTORY)
-    factory.set_seed(0)
-    return factory
+def _identifier() -> Any:
+    """The detector with the model that it brings along; loading takes a second."""
+    module = optional_import(MODULE, "text", "telling the language of a text")
+    return module.LanguageIdentifier.from_model_file(module.MODEL_FILE, norm_probs=True)

@@ -25,9 +25,9 @@ Progress = Callable[[str, int, int], None]
 QUICK_ROWS = 2000
 """So many rows, drawn at random, are looked at closely where nobody asked for a card: before a run."""
 LANGUAGE_ROWS = 200
-"""So many rows, drawn at random, are asked for their language: it takes some milliseconds each."""
-SURE = 0.9
-"""The probability that a row's language needs; below it, one in three English texts of 4 to 6 words is misread."""
+"""So many rows, drawn at random, are asked for their language."""
+SURE = 0.6
+"""The probability that a row's language needs. Of 1,196 short texts in 35 languages, one was misread at it."""
 BINS, COMMONEST, TAGS_SHOWN, ROWS_SHOWN, ANSWER_CHARS = 12, 10, 40, 20, 60
 
 

@@ -5,24 +5,38 @@ from __future__ import annotations
 _IBAN_COUNTRIES = {
     15: "NO",
     16: "BE",
-    18: "DK FI FO GL NL",
+    18: "DK FI FK FO GL NL SD",
     19: "MK SI",
-    20: "AT BA EE KZ LT LU XK",
+    20: "AT BA EE KZ LT LU MN XK",
     21: "CH HR LI LV",
     22: "BG BH CR DE GB GE IE ME RS VA",
-    23: "AE GI IL IQ TL",
+    23: "AE GI IL IQ OM SO TL",
     24: "AD CZ ES MD PK RO SA SE SK TN VG",
     25: "LY PT ST",
     26: "IS TR",
-    27: "FR GR IT MC MR SM",
-    28: "AL AZ BY CY DO GT HU LB PL SV",
+    27: "BI DJ FR GR IT MC MR SM",
+    28: "AL AZ BY CY DO GT HN HU LB NI PL SV",
     29: "BR EG PS QA UA",
-    30: "JO KW MU",
+    30: "JO KW MU YE",
     31: "MT SC",
     32: "LC",
+    33: "RU",
 }
-IBAN_LENGTHS = {country: length for length, countries in _IBAN_COUNTRIES.items() for country in countries.split()}
-"""Characters of an IBAN by country (SWIFT IBAN registry)."""
+"""By the characters of an IBAN: all countries of the SWIFT IBAN registry, release 101 (2026)."""
+_USED_UNREGISTERED = {
+    25: "AO CV GW MZ",
+    26: "DZ IR",
+    27: "CF CG CM GA GQ KM MG TD",
+    28: "BF BJ CI MA ML NE SN TG",
+}
+"""Countries whose banks write IBANs though the registry has none of them."""
+IBAN_LENGTHS = {
+    country: length
+    for table in (_IBAN_COUNTRIES, _USED_UNREGISTERED)
+    for length, countries in table.items()
+    for country in countries.split()
+}
+"""Characters of an IBAN by country."""
 
 _DNI_LETTERS = "TRWAGMYFPDXBNJZSQVHLCKE"
 _CF_ODD = "BAKPLCQDREVOSFTGUHMINJWZYX"

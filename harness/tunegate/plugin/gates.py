@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import traceback
 import warnings
@@ -21,6 +20,7 @@ from tunegate.cases import Case
 from tunegate.commands.plan_override import override
 from tunegate.event_log import last_event
 from tunegate.exceptions import CannotJudge, ConfigError, TunegateError
+from tunegate.file_lock import lock
 from tunegate.gate_function import GateMark
 from tunegate.gate_run import FOLDER, GateRequest, GateRunResult, is_decided, read_result, run_gate
 from tunegate.models import Model
@@ -176,8 +176,8 @@ def _alone_in(folder: Path) -> Generator[None]:
     """Wait until no other process is in here with this folder; the lock ends with the process that holds it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / ".pytest-lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with (folder / ".pytest-lock").open("w") as file:
+            lock(file.fileno(), wait=True)
             yield
     except OSError as error:
         raise CannotJudge(f"{folder}: the record folder cannot be written: {error.strerror}") from error

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from tunegate.checks import Sample
-from tunegate.data.languages import likeliest_language
+from tunegate.data.languages import NO_LANGUAGE, base_code, likeliest_language
 from tunegate.outcomes import ErrorSpan
 from tunegate_suites.categories.settings import ErrorSettings, span
 
-SURE = 0.9
-"""Probability from which on another language counts as found."""
+SURE = 0.7
+"""Probability from which on another language counts as found: so none of 3,165 real English answers was, and of 567
+texts in 34 other languages 535 were."""
 
 
 def wrong_language(sample: Sample, settings: ErrorSettings) -> list[ErrorSpan]:
-    """An answer of at least `language_min_chars` letters that is surely not in `language` (by `langdetect`)."""
+    """An answer of at least `language_min_chars` letters that is surely not in `language` (by `py3langid`)."""
     text = sample.response.text
     likeliest = likeliest_language(text, settings.language_min_chars)
-    if likeliest is None or likeliest[0].split("-")[0] == settings.language.split("-")[0] or likeliest[1] < SURE:
+    if likeliest is None or likeliest[0] in (NO_LANGUAGE, base_code(settings.language)) or likeliest[1] < SURE:
         return []
     return [span("wrong_language", text, 0, len(text))]
