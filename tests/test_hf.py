@@ -20,7 +20,7 @@ from tiny_model import make_tiny_model
 from tunegate.backends.hf import HFModel
 from tunegate.cases import Case
 from tunegate.exceptions import CannotJudge, ConfigError
-from tunegate.models import GenerationSettings, Response
+from tunegate.models import Fault, GenerationSettings, Response
 
 torch = pytest.importorskip("torch")
 
@@ -259,7 +259,7 @@ def test_one_poisonous_case_is_invalid_alone(chat_model: HFModel):
     faulty = Faulty(chat_model.model, poison=poison)
     responses = answers(replace(chat_model, model=faulty))
     expected = answers(chat_model)
-    expected[2] = Response("", error="the model failed: it broke")
+    expected[2] = Response("", error="the model failed: it broke", fault=Fault.NO_REPLY)
     assert responses == expected
 
 
@@ -427,7 +427,7 @@ sys.addaudithook(lambda event, _: connections.append(event) if event in ("socket
 import tunegate.backends.hf, tunegate.backends.open_model, tunegate.backends.openai_server
 assert not {{"torch", "transformers", "openai"}} & set(sys.modules)
 from tunegate.cases import Case
-from tunegate.models import GenerationSettings
+from tunegate.models import Fault, GenerationSettings
 model = tunegate.backends.open_model.open_model({str(chat_folder)!r})
 list(model.generate([Case("a", "Rome")], GenerationSettings(max_new_tokens=4)))
 assert not connections, connections

@@ -20,7 +20,7 @@ from judge_server import judge_server
 from tunegate.backends.openai_server import OpenAIModel
 from tunegate.cases import Case
 from tunegate.exceptions import ConfigError
-from tunegate.models import GenerationSettings, Response
+from tunegate.models import Fault, GenerationSettings, Response
 
 pytest.importorskip("openai")
 
@@ -139,19 +139,24 @@ def test_passing_faults_are_retried(status: int):
 
 
 @pytest.mark.parametrize(
-    ("reply", "said"),
+    ("reply", "said", "fault"),
     [
-        ((500, '{"error": {"message": "on fire"}}'), "InternalServerError.*on fire"),
-        ((401, '{"error": {"message": "no key"}}'), "AuthenticationError.*no key"),
-        ((404, "{}"), "NotFoundError"),
-        ((200, "<html>Sign in</html>"), "no chat completion.*Sign in"),
-        ((200, ""), "Error"),
-        ((200, '{"choices": []}'), "no chat completion"),
-        ((200, '{"choices": [{"message": {"role": "assistant", "content": null}}]}'), "holds no text"),
-        ((200, "[1, 2"), "Error"),
+        ((500, '{"error": {"message": "on fire"}}'), "InternalServerError.*on fire", Fault.NO_REPLY),
+        ((429, '{"error": {"message": "slow down"}}'), "RateLimitError.*slow down", Fault.NO_REPLY),
+        ((401, '{"error": {"message": "no key"}}'), "AuthenticationError.*no key", Fault.REJECTED),
+        ((404, "{}"), "NotFoundError", Fault.REJECTED),
+        ((200, "<html>Sign in</html>"), "no chat completion.*Sign in", Fault.BAD_REPLY),
+        ((200, ""), "Error", Fault.BAD_REPLY),
+        ((200, '{"choices": []}'), "no chat completion", Fault.BAD_REPLY),
+        (
+            (200, '{"choices": [{"message": {"role": "assistant", "content": null}}]}'),
+            "holds no text",
+            Fault.BAD_REPLY,
+        ),
+        ((200, "[1, 2"), "Error", Fault.BAD_REPLY),
     ],
 )
-def test_what_goes_wrong_for_good_is_the_error_of_that_case_alone(reply: Reply, said: str):
+def test_what_goes_wrong_for_good_is_the_error_of_that_case_alone(reply: Reply, said: str, fault: Fault):
     with server(lambda body: reply if question(body) == "question 1" else completion("x")) as model:
         good, bad = answers(model, CASES[:2])
     assert good == Response("x", "stop", 5)
@@ -159,6 +164,7 @@ def test_what_goes_wrong_for_good_is_the_error_of_that_case_alone(reply: Reply, 
     assert bad.error is not None
     assert "\n" not in bad.error
     assert re.search(said, bad.error), bad.error
+    assert bad.fault is fault
 
 
 def test_slow_server_is_given_up_on():
@@ -169,6 +175,7 @@ def test_slow_server_is_given_up_on():
     with server(reply) as model:
         (response,) = answers(with_patience(model, timeout_s=0.2, max_retries=0), CASES[:1])
     assert "APITimeoutError" in (response.error or "")
+    assert response.fault is Fault.NO_REPLY
 
 
 def test_server_that_drips_is_given_up_on():
@@ -187,6 +194,7 @@ def test_server_that_is_down():
         pass
     (response,) = answers(with_patience(model, max_retries=0), CASES[:1])
     assert "APIConnectionError" in (response.error or "")
+    assert response.fault is Fault.NO_REPLY
 
 
 def test_closing_the_stream_sends_no_more_requests():

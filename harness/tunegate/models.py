@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Literal, Protocol
 
 from tunegate.cases import Case, Message, Prompt
@@ -22,15 +23,31 @@ class ChoiceScore:
     n_bytes: int | None
 
 
+class Fault(StrEnum):
+    """Why a case has no answer: what tells one that may be asked again from one that was answered, but badly."""
+
+    NO_REPLY = "no_reply"
+    """Nothing of an answer arrived: no connection, a time-out, a server that was busy or broken to the last try."""
+    REJECTED = "rejected"
+    """The request was refused (status 4xx), or no request could be made of the case."""
+    BAD_REPLY = "bad_reply"
+    """A reply came and is no answer: malformed, without text, or ended by a filter, an error or a tool call."""
+
+
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A model's answer to one case. `error` says why there is none; such a case is INVALID, not wrong."""
+    """A model's answer to one case. `error` says why there is none; such a case is INVALID, not wrong.
+
+    `fault` says the same as a value. It is None with an answer, and where a model does not say what kind of fault it
+    was.
+    """
 
     text: str
     finish_reason: FinishReason = "unknown"
     n_tokens: int | None = None
     choice_scores: tuple[ChoiceScore, ...] = ()
     error: str | None = None
+    fault: Fault | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +129,7 @@ class StoredResponses:
 
     def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
         for index, case in enumerate(cases):
-            missing = Response("", error=f"no response with id {case.id!r} in {self.name}")
+            missing = Response("", error=f"no response with id {case.id!r} in {self.name}", fault=Fault.NO_REPLY)
             yield index, self.responses.get(case.id, missing)
 
     score_choices = generate

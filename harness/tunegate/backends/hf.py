@@ -18,7 +18,7 @@ from tunegate.backends import decoding, loading, prompting
 from tunegate.backends.loading import Dtype, hf_import
 from tunegate.cases import Case
 from tunegate.exceptions import ConfigError
-from tunegate.models import ChoiceScore, GenerationSettings, Response
+from tunegate.models import ChoiceScore, Fault, GenerationSettings, Response
 
 BATCH_SIZE_CPU, BATCH_SIZE_GPU = 32, 128
 BATCH_TOKENS = 65_536  # prompt tokens in a batch, padding included: keeps long prompts from filling the memory
@@ -165,7 +165,7 @@ class HFModel:
                 size = limit
             except (RuntimeError, IndexError, MemoryError) as error:
                 if len(batch) == 1:
-                    yield batch[0].index, _invalid(f"the model failed: {loading.one_line(error)}")
+                    yield batch[0].index, _invalid(f"the model failed: {loading.one_line(error)}", Fault.NO_REPLY)
                     size = limit
                     continue
                 size = len(batch) // 2
@@ -263,5 +263,5 @@ def _stop_at(text: str, stops: Sequence[str]) -> int | None:
     return min(places, default=None)
 
 
-def _invalid(reason: str) -> Response:
-    return Response("", error=reason)
+def _invalid(reason: str, fault: Fault = Fault.REJECTED) -> Response:
+    return Response("", error=reason, fault=fault)

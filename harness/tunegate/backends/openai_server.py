@@ -11,9 +11,11 @@ from typing import Any
 from tunegate.backends.openai_client import Server, ask_all
 from tunegate.cases import Case
 from tunegate.exceptions import ConfigError
-from tunegate.models import FinishReason, GenerationSettings, Response, as_messages, chat
+from tunegate.models import Fault, FinishReason, GenerationSettings, Response, as_messages, chat
 
 FINISH_REASONS: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
+PASSING_STATUSES = (408, 409, 429)
+"""A time-out, a lock and a limit on requests: the same request may be answered later."""
 
 
 @dataclass(frozen=True)
@@ -75,18 +77,29 @@ class OpenAIModel:
         try:
             completion = await client.chat.completions.create(**request)
         except Exception as error:  # whatever client or server came up with, this case has no answer
-            return Response("", error=f"{self.name}: {_in_words(error)}")
+            return Response("", error=f"{self.name}: {_in_words(error)}", fault=_fault(error))
         try:
             choice = completion.choices[0]
             text, finish_reason = choice.message.content, choice.finish_reason
             n_tokens = completion.usage.completion_tokens if completion.usage else None
         except (AttributeError, IndexError, TypeError):  # the client does not check what a server sends
-            return Response(
-                "", error=f"{self.name}: the server's answer is no chat completion: {str(completion)[:200]!r}"
-            )
+            return self._bad_reply(f"is no chat completion: {str(completion)[:200]!r}")
         if not isinstance(text, str):
-            return Response("", error=f"{self.name}: the server's answer holds no text (finish_reason {finish_reason})")
+            return self._bad_reply(f"holds no text (finish_reason {finish_reason})")
         return Response(text, FINISH_REASONS.get(finish_reason, "unknown"), n_tokens)
+
+    def _bad_reply(self, what: str) -> Response:
+        return Response("", error=f"{self.name}: the server's answer {what}", fault=Fault.BAD_REPLY)
+
+
+def _fault(error: Exception) -> Fault:
+    """What kind of fault the client raised: by now it has repeated what may pass (`Server`)."""
+    from openai import APIConnectionError, APIStatusError
+
+    if isinstance(error, APIStatusError):
+        passing = error.status_code in PASSING_STATUSES or error.status_code >= 500
+        return Fault.NO_REPLY if passing else Fault.REJECTED
+    return Fault.NO_REPLY if isinstance(error, APIConnectionError) else Fault.BAD_REPLY
 
 
 def _seed(settings: GenerationSettings, case: Case) -> int:

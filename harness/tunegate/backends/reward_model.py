@@ -15,7 +15,7 @@ from tunegate.backends import loading
 from tunegate.backends.loading import Dtype, hf_import
 from tunegate.cases import Case, Prompt
 from tunegate.exceptions import ConfigError
-from tunegate.models import ChoiceScore, GenerationSettings, Response, as_messages, chat
+from tunegate.models import ChoiceScore, Fault, GenerationSettings, Response, as_messages, chat
 
 BATCH_SIZE_CPU, BATCH_SIZE_GPU = 16, 64
 ANSWERS_NOTHING = (
@@ -101,13 +101,13 @@ class RewardModel:
     def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
         """An error for every case, which makes it INVALID."""
         for index in range(len(cases)):
-            yield index, Response("", error=ANSWERS_NOTHING)
+            yield index, Response("", error=ANSWERS_NOTHING, fault=Fault.REJECTED)
 
     def score_choices(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
         """The reward of every choice as the answer to its prompt, in place of a likelihood; the text is the best."""
         for index, case in enumerate(cases):
             if not case.choices:
-                yield index, Response("", error="the case has no choices")
+                yield index, Response("", error="the case has no choices", fault=Fault.REJECTED)
                 continue
             try:
                 prompt = chat(case.prompt, settings.system)
@@ -115,7 +115,7 @@ class RewardModel:
             except ConfigError:
                 raise
             except Exception as error:  # one case that cannot be scored takes no others with it
-                yield index, Response("", error=f"no reward: {loading.one_line(error)}")
+                yield index, Response("", error=f"no reward: {loading.one_line(error)}", fault=Fault.NO_REPLY)
                 continue
             best = case.choices[rewards.index(max(rewards))]
             yield index, Response(best, "stop", choice_scores=tuple(ChoiceScore(reward, None) for reward in rewards))
