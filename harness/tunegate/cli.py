@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from tunegate import __version__
+from tunegate.addresses import without_secrets
 from tunegate.exceptions import TunegateError, nearest
 
 DTYPES = ("auto", "float32", "bfloat16")
@@ -154,6 +155,7 @@ def build_parser() -> _Parser:
     gate.add_argument("--seed", type=int, default=0, help="seed of the draw (default: 0)")
     gate.add_argument("--dtype", choices=DTYPES, help="number type of a local model (default: auto)")
     gate.add_argument("--batch-size", type=int, metavar="N", help="cases per batch of a local model")
+    _asking(gate)
     gate.add_argument("--run", metavar="FOLDER", help="record folder (default: tunegate-runs/SUITE-KEY)")
     gate.add_argument("--junit", metavar="FILE", help="also write JUnit XML")
     gate.add_argument("--report", metavar="FILE", help="write the HTML report here")
@@ -217,6 +219,7 @@ def _choosing(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
     bake.add_argument("--seed", type=int, default=0, help="seed of the draw (default: 0)")
     bake.add_argument("--dtype", choices=DTYPES, help="number type of local models (default: auto)")
     bake.add_argument("--batch-size", type=int, metavar="N", help="cases per batch of a local model")
+    _asking(bake)
     bake.add_argument(
         "--run", metavar="FOLDER", help="where the gates' records lie (default: tunegate-runs/bake-off-…)"
     )
@@ -229,6 +232,20 @@ def _choosing(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
     compare.add_argument("--max-drop", type=float, metavar="POINTS", help="exit with 1 when B passes so many fewer")
     compare.add_argument(
         "--records", metavar="FOLDER", default="tunegate-runs", help="records of gates (default: tunegate-runs)"
+    )
+
+
+def _asking(parser: argparse.ArgumentParser) -> None:
+    """How a model behind a server is asked."""
+    parser.add_argument("--timeout", type=float, metavar="S", help="of a server: longest wait (default: 60)")
+    parser.add_argument(
+        "--request",
+        metavar="FIELD=VALUE",
+        action="append",
+        help="of a server: a field of each request, as JSON",
+    )
+    parser.add_argument(
+        "--key-env", metavar="NAME", help="of a server: environment variable with its key (default: OPENAI_API_KEY)"
     )
 
 
@@ -287,7 +304,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TunegateError as error:
         return _fail(options, str(error), error.exit_code)
     except KeyboardInterrupt:
-        print(f"\ninterrupted; to go on: {shlex.join(['tunegate', *arguments])}", file=sys.stderr)
+        command = without_secrets(shlex.join(["tunegate", *arguments]))
+        print(f"\ninterrupted; to go on: {command}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; say nothing at exit either
@@ -295,7 +313,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BaseException as error:  # a module of the user's that ends with 0, by whatever means, has passed no gate
         from tunegate.printable import printable_lines
 
-        print(printable_lines(traceback.format_exc()), file=sys.stderr)
+        print(printable_lines(without_secrets(traceback.format_exc())), file=sys.stderr)
         return _fail(options, f"internal error: {type(error).__name__}: {error}", 3)
 
 
@@ -303,6 +321,7 @@ def _refuse(message: str, *, as_json: bool) -> int:
     """End a command that never began; scripts find the error where they look for the result."""
     from tunegate.commands import console
 
+    message = without_secrets(message)
     print(console.printable(message), file=sys.stderr)
     if as_json:
         console.show_json({"verdict": None, "error": message.partition(": ")[2], "exit_code": 2})
@@ -312,6 +331,7 @@ def _refuse(message: str, *, as_json: bool) -> int:
 def _fail(options: argparse.Namespace, message: str, exit_code: int) -> int:
     from tunegate.commands import console
 
+    message = without_secrets(message)
     print(console.printable(f"tunegate {options.command}: {message}"), file=sys.stderr)
     if options.json:
         console.show_json({"verdict": None, "error": message, "exit_code": exit_code})

@@ -17,7 +17,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from tunegate.addresses import without_secrets
 from tunegate.bake_off import AgainstBest, BakeOff, Entry, Ranked, rank
+from tunegate.commands.asking import asking, words
 from tunegate.commands.console import show, show_json
 from tunegate.commands.plan_override import override
 from tunegate.event_log import EVENTS
@@ -69,7 +71,7 @@ def bake_off(models: Sequence[str], suite: Suite, draw: int, seed: int, folder: 
     """Gate every model that has no verdict yet, and rank them all."""
     entries: list[Entry] = []
     for number, model in enumerate(models, start=1):
-        kitchen.say(f"model {number} of {len(models)}: {model}")
+        kitchen.say(f"model {number} of {len(models)}: {without_secrets(model)}")
         entries.append(_entry(model, suite, (draw, seed), folder / _slug(model), kitchen))
     ranked = rank(entries)
     judged = sum(one.standing != "INVALID" for one in ranked)
@@ -88,8 +90,8 @@ def _entry(model: str, suite: Suite, asked: tuple[int, int], folder: Path, kitch
         if gate is not None and gate.model_sha256 != facts.sha256:
             fault = f"{folder}: holds a gate of other weights; the model changed since, choose another --run"
     except TunegateError as error:
-        return Entry(model, folder, None, fault or str(error))
-    return Entry(model, folder, gate, fault, facts, read_cost(folder))
+        return Entry(without_secrets(model), folder, None, fault or str(error))
+    return Entry(without_secrets(model), folder, gate, fault, facts, read_cost(folder))
 
 
 def _settled(folder: Path, suite: Suite, asked: tuple[int, int]) -> GateRecord | None:
@@ -103,7 +105,7 @@ def _settled(folder: Path, suite: Suite, asked: tuple[int, int]) -> GateRecord |
 
 
 def _slug(model: str) -> str:
-    words = re.sub(r"[^\w.-]+", "-", model).strip("-.")[-48:].lstrip("-.")
+    words = re.sub(r"[^\w.-]+", "-", without_secrets(model)).strip("-.")[-48:].lstrip("-.")
     return f"{words}-{hashlib.sha256(model.encode()).hexdigest()[:6]}"
 
 
@@ -115,7 +117,7 @@ def bake(options: Namespace, suite: Suite, facts: Callable[[str], ModelFacts], s
 
     Models that are not there are told before the long work begins.
     """
-    from tunegate.backends.open_model import check_place
+    from tunegate.backends.open_model import check_place, is_server
 
     twice = [model for model in options.models if options.models.count(model) > 1]
     if twice:
@@ -130,12 +132,15 @@ def bake(options: Namespace, suite: Suite, facts: Callable[[str], ModelFacts], s
             say(f"{_shortly(absent[model])}; its row will say INVALID, the others are gated")
     given = {"--suite": options.suite, "--seed": options.seed, "--draw": options.draw}
     given |= {"--dtype": options.dtype, "--batch-size": options.batch_size}
-    process = GateProcess([word for flag, value in given.items() if value is not None for word in (flag, str(value))])
+    given_words = [word for flag, value in given.items() if value is not None for word in (flag, str(value))]
+    asking(options)  # raises for what no gate could use
+    here, served = GateProcess(given_words), GateProcess([*given_words, *words(options)])
 
     def gate(model: str, folder: Path) -> str:
-        return absent.get(model) or process(model, folder)
+        return absent.get(model) or (served if is_server(model) else here)(model, folder)
 
-    key = hashlib.sha256(json.dumps([suite.sha256, asdict(plan), options.seed, options.dtype]).encode()).hexdigest()
+    facts_of_it = [suite.sha256, asdict(plan), options.seed, options.dtype, *(options.request or ())]
+    key = hashlib.sha256(json.dumps(facts_of_it).encode()).hexdigest()
     folder = Path(options.run) if options.run else FOLDER / f"bake-off-{suite.name}-{key[:12]}"
     return bake_off(options.models, suite, plan.draw, options.seed, folder, Kitchen(gate, facts, say))
 
