@@ -58,7 +58,7 @@ def open_model(
 
         model = OpenAIModel.from_url(spec, **asking or {})
         if dtype != "auto":
-            raise ConfigError(f"model {model.name}: a server computes as it was started, not in {dtype}: no dtype here")
+            raise ConfigError(f"model {model.name}: a server computes as it was started: leave dtype out")
         return model.check()
     if asking:
         raise ConfigError(
