@@ -194,7 +194,7 @@ def test_cases_without_a_reference_are_not_judged(bank: Bank, capsys: Capture) -
         ({"id": "case-000", "response": None}, "r.jsonl:1: response: a text was expected, got NoneType"),
         ({"id": "case-000", "response": 5}, "r.jsonl:1: response: a text was expected, got int"),
         ({"id": None, "response": "x"}, "r.jsonl:1: the field 'id' is null where a text was expected"),
-        ({"id": "case-000", "response": "x", "finish_reason": "eos"}, "r.jsonl:1: finish_reason"),
+        ({"id": "case-000", "response": "x", "finish_reason": 7}, "r.jsonl:1: finish_reason"),
         ({"id": "case-0000", "response": "x"}, "none of its ids is a case's (did you mean 'case-000'"),
         (["case-000", "x"], "r.jsonl:1: a JSON object was expected"),
     ],

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Bank
+from judge_server import Reply, judge_server
 from tiny_gguf import make_tiny_gguf
 from tiny_model import make_adapter, make_tiny_model
 
@@ -291,9 +292,16 @@ def test_package_mistakes(package: str):
 
 
 def test_server():
-    model = open_model("http://127.0.0.1:9/v1#tiny")
+    with judge_server(lambda request, number: Reply("yes")) as fake:
+        model = open_model(f"{fake.base_url}#tiny")
     assert isinstance(model, OpenAIModel)
-    assert model_sha256("http://127.0.0.1:9/v1#tiny") is None
+    assert model_sha256(f"{fake.base_url}#tiny") is None
+    assert fake.requests == []
+
+
+def test_how_a_server_is_asked_is_no_setting_of_a_model_that_runs_here(folder: Path):
+    with pytest.raises(ConfigError, match="timeout_s is for a server"):
+        open_model(str(folder), asking={"timeout_s": 1.0})
 
 
 def test_server_has_its_own_number_type():

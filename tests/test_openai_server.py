@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -83,7 +84,7 @@ def question(body: dict[str, Any]) -> str:
 
 
 def with_patience(model: OpenAIModel, **changes: Any) -> OpenAIModel:
-    return OpenAIModel(**{**vars(model), **changes})
+    return replace(model, **changes)
 
 
 def test_answers_belong_to_their_cases():

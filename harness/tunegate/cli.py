@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from tunegate import __version__
+from tunegate.addresses import without_secrets
 from tunegate.exceptions import CannotJudge, from_outside, nearest
 from tunegate.standard_streams import Terminated, flushed, give_up, open_streams, terminate_as_interrupted
 
@@ -156,6 +157,7 @@ def build_parser() -> _Parser:
     gate.add_argument("--seed", type=int, default=0, help="seed of the draw (default: 0)")
     gate.add_argument("--dtype", choices=DTYPES, help="number type of a local model (default: auto)")
     gate.add_argument("--batch-size", type=int, metavar="N", help="cases per batch of a local model")
+    _asking(gate)
     gate.add_argument("--run", metavar="FOLDER", help="record folder (default: tunegate-runs/SUITE-KEY)")
     gate.add_argument("--junit", metavar="FILE", help="also write JUnit XML")
     gate.add_argument("--report", metavar="FILE", help="write the HTML report here")
@@ -219,6 +221,7 @@ def _choosing(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
     bake.add_argument("--seed", type=int, default=0, help="seed of the draw (default: 0)")
     bake.add_argument("--dtype", choices=DTYPES, help="number type of local models (default: auto)")
     bake.add_argument("--batch-size", type=int, metavar="N", help="cases per batch of a local model")
+    _asking(bake)
     bake.add_argument(
         "--run", metavar="FOLDER", help="where the gates' records lie (default: tunegate-runs/bake-off-…)"
     )
@@ -230,6 +233,20 @@ def _choosing(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
     compare.add_argument("b", metavar="B", help="the same; the differences are those of B")
     compare.add_argument("--max-drop", type=float, metavar="POINTS", help="exit with 1 when B passes so many fewer")
     compare.add_argument("--records", metavar="FOLDER", help="records of a model's gates (default: tunegate-runs)")
+
+
+def _asking(parser: argparse.ArgumentParser) -> None:
+    """How a model behind a server is asked."""
+    parser.add_argument("--timeout", type=float, metavar="S", help="of a server: longest wait (default: 60)")
+    parser.add_argument(
+        "--request",
+        metavar="FIELD=VALUE",
+        action="append",
+        help="of a server: a field of each request, as JSON",
+    )
+    parser.add_argument(
+        "--key-env", metavar="NAME", help="of a server: environment variable with its key (default: OPENAI_API_KEY)"
+    )
 
 
 def _add_suite_actions(suite: argparse.ArgumentParser) -> None:
@@ -288,7 +305,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.flush()
         return exit_code
     except KeyboardInterrupt as error:
-        print(f"\ninterrupted; to go on: {shlex.join(['tunegate', *arguments])}", file=sys.stderr)
+        command = without_secrets(shlex.join(["tunegate", *arguments]))
+        print(f"\ninterrupted; to go on: {command}", file=sys.stderr)
         return 143 if isinstance(error, Terminated) else 130
     except BrokenPipeError:
         give_up(sys.stdout)  # the reader left
@@ -299,7 +317,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _fail(options, str(known), known.exit_code)
         from tunegate.printable import printable_lines
 
-        print(printable_lines(traceback.format_exc()), file=sys.stderr)
+        print(printable_lines(without_secrets(traceback.format_exc())), file=sys.stderr)
         return _fail(options, f"internal error: {type(error).__name__}: {error}", 3)
 
 
@@ -307,6 +325,7 @@ def _refuse(message: str, *, as_json: bool) -> int:
     """End a command that never began; scripts find the error where they look for the result."""
     from tunegate.commands import console
 
+    message = without_secrets(message)
     print(console.printable(message), file=sys.stderr)
     if as_json:
         console.show_json({"verdict": None, "error": message.partition(": ")[2], "exit_code": 2})
@@ -316,6 +335,7 @@ def _refuse(message: str, *, as_json: bool) -> int:
 def _fail(options: argparse.Namespace, message: str, exit_code: int) -> int:
     from tunegate.commands import console
 
+    message = without_secrets(message)
     print(console.printable(f"tunegate {options.command}: {message}"), file=sys.stderr)
     if options.json:
         with contextlib.suppress(CannotJudge, BrokenPipeError):  # standard output is what is at fault

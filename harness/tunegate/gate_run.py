@@ -12,7 +12,7 @@ from pathlib import Path
 from tunegate.event_log import Event, RunLog, last_event
 from tunegate.evidence import recheck
 from tunegate.exceptions import ConfigError, Tampered
-from tunegate.models import Model, StoredResponses
+from tunegate.models import Model, StoredResponses, request_of
 from tunegate.outcomes import Verdict
 from tunegate.plans import GatePlan
 from tunegate.record import GateRecord, RunRecord, read_run
@@ -37,6 +37,7 @@ class GateRequest:
         """Names this very gate: suite, plan, seed, the weights or stored answers, and the number type."""
         subject = self.model.sha256 or _answers_key(self.model)
         facts = [self.suite.sha256, asdict(self.plan), self.seed, subject, self.model.dtype]
+        facts += [dict(request)] if (request := request_of(self.model)) else []
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
 
 
@@ -72,6 +73,7 @@ def run_gate(request: GateRequest, progress: Progress, versions: Mapping[str, st
                     "key": request.key,
                     "model": request.model.name,
                     "model_sha256": request.model.sha256,
+                    **({"request": dict(fields)} if (fields := request_of(request.model)) else {}),
                     "seed": request.seed,
                     "suites": {
                         name: {

@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tunegate.cases import Case
-from tunegate.models import GenerationSettings, Model, Response
+from tunegate.models import GenerationSettings, Model, Response, request_of
 
 COST = "cost.json"
 
@@ -93,6 +93,10 @@ class MeteredModel:
     @property
     def block_size(self) -> int:
         return self.inner.block_size
+
+    @property
+    def request(self) -> Mapping[str, Any]:
+        return request_of(self.inner)
 
     def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
         return self._metered(self.inner.generate(cases, settings))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from tunegate.cases import Case, Message, Prompt
 
@@ -89,6 +89,11 @@ class Model(Protocol):
     def block_size(self) -> int: ...
     def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]: ...
     def score_choices(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]: ...
+
+
+def request_of(model: Model) -> Mapping[str, Any]:
+    """The fields that a model behind a server is asked with beside the settings; of any other model none."""
+    return getattr(model, "request", {})
 
 
 def chat(prompt: Prompt, system: str | None) -> Prompt:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tunegate.exceptions import ConfigError, nearest
-from tunegate.models import FinishReason, Response, StoredResponses
+from tunegate.finish_reasons import finish_reason_of
+from tunegate.models import Fault, Response, StoredResponses
 from tunegate.rows import Row, read_rows
 from tunegate.templates import as_text
 
@@ -43,13 +44,21 @@ def _response(row: Row, where: str) -> tuple[str, Response]:
     for field in ("id", "response"):
         if field not in row:
             raise ConfigError(f"{where}: the row has no field {field!r}{nearest(field, row)}")
-    text, reason = row["response"], row.get("finish_reason", "unknown")
+    text, said = row["response"], row.get("finish_reason")
     if not isinstance(text, str):
         raise ConfigError(f"{where}: response: a text was expected, got {type(text).__name__}")
-    if reason not in ("stop", "length", "unknown"):
-        raise ConfigError(f"{where}: finish_reason: 'stop', 'length' or 'unknown' was expected, got {reason!r}")
-    finish_reason: FinishReason = reason
     try:
-        return as_text(row["id"], "id"), Response(text, finish_reason)
+        return as_text(row["id"], "id"), _answer(text, said)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
+
+
+def _answer(text: str, said: object) -> Response:
+    """The answer, or why it is none: it was ended by a filter, an error or a tool call."""
+    finish_reason = finish_reason_of(said)
+    if finish_reason is not None:
+        return Response(text, finish_reason)
+    if not isinstance(said, str):
+        raise ConfigError(f"finish_reason: a text was expected, got {type(said).__name__}")
+    error = f"the stored answer ended with finish_reason {said[:80]!r}, so it is not the model's whole answer"
+    return Response(text, error=error, fault=Fault.BAD_REPLY)

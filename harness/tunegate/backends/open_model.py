@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from tunegate.addresses import without_secrets
 from tunegate.backends import gguf, loading
 from tunegate.backends.fewshot import with_shots_of
 from tunegate.backends.loading import Dtype
@@ -39,16 +41,33 @@ class LocalModel:
     adapters: tuple[Path, ...] = ()
 
 
-def open_model(spec: str, *, device: str | None = None, dtype: Dtype = "auto", batch_size: int | None = None) -> Model:
-    """Open the model that `spec` names. Raises ConfigError or CannotJudge with one line that says what is wrong."""
+def open_model(
+    spec: str,
+    *,
+    device: str | None = None,
+    dtype: Dtype = "auto",
+    batch_size: int | None = None,
+    asking: Mapping[str, Any] | None = None,
+) -> Model:
+    """Open the model that `spec` names; `asking` are fields of `OpenAIModel`, for a server alone.
+
+    Raises ConfigError or CannotJudge with one line that says what is wrong.
+    """
     if is_server(spec):
         from tunegate.backends.openai_server import OpenAIModel
 
+        model = OpenAIModel.from_url(spec, **asking or {})
         if dtype != "auto":
-            raise ConfigError(f"model {spec!r}: a server computes as it was started, not in {dtype}: leave dtype out")
+            raise ConfigError(
+                f"model {model.name}: a server computes as it was started, not in {dtype}: leave dtype out"
+            )
         if batch_size is not None:
-            raise ConfigError(f"model {spec!r}: a server makes batches as it was started: leave the batch size out")
-        return OpenAIModel.from_url(spec)
+            raise ConfigError(f"model {model.name}: a server makes its own batches: leave the batch size out")
+        return model.check()
+    if asking:
+        raise ConfigError(
+            f"model {spec!r}: {', '.join(asking)} is for a server, and this model runs here: leave it out"
+        )
     from tunegate.backends.hf import HFModel
 
     found = find_model(spec)
@@ -100,7 +119,7 @@ def local_path(spec: str) -> Path | None:
 def check_trainable(spec: str) -> None:
     """`check_place` of a model to train; raises CannotJudge for a server."""
     if is_server(spec):
-        raise CannotJudge(f"model {spec!r}: a pipeline trains a model on disk, not a server")
+        raise CannotJudge(f"model {without_secrets(spec)!r}: a pipeline trains a model on disk, not a server")
     check_place(spec)
 
 

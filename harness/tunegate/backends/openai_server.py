@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
-from tunegate.backends.openai_client import Server, ask_all
+from tunegate.addresses import without_secrets
+from tunegate.backends.completions import read_completion
+from tunegate.backends.guarded import torn_reply
+from tunegate.backends.openai_client import NO_KEY, ChatRequests, Server, ask_all
+from tunegate.backends.probe import CLOSED, check_access, check_server
 from tunegate.cases import Case
 from tunegate.exceptions import ConfigError
-from tunegate.models import Fault, FinishReason, GenerationSettings, Response, as_messages, chat
+from tunegate.models import Fault, GenerationSettings, Response, as_messages, chat
 
-FINISH_REASONS: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+KEY_VARIABLE = "OPENAI_API_KEY"
 PASSING_STATUSES = (408, 409, 429)
 """A time-out, a lock and a limit on requests: the same request may be answered later."""
+FIXED_FIELDS = ("model", "messages", "stream", "n")
+"""Fields of a request that are not the user's to set."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +33,8 @@ class OpenAIModel:
     """A model behind a server. Whatever goes wrong with one request is that case's `Response.error`.
 
     `openai_client.Server` says how patiently it is asked. `sha256` is None: what a server runs cannot be hashed from
-    here. The key comes from the environment variable OPENAI_API_KEY; local servers want none.
+    here. The key comes from the environment variable `key_variable`; local servers want none. `request` adds fields to
+    every request, or with None takes them out: `{"temperature": None, "reasoning_effort": "low"}`.
     """
 
     base_url: str
@@ -31,31 +42,47 @@ class OpenAIModel:
     timeout_s: float = 60.0
     max_retries: int = 3
     concurrency: int = 8
+    request: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    key_variable: str = KEY_VARIABLE
     sha256: None = None
     dtype: None = None
 
+    def __post_init__(self) -> None:
+        for name in FIXED_FIELDS:
+            if name in self.request:
+                raise ConfigError(f"request: the field {name!r} is set by the gate; leave it out")
+
     @classmethod
-    def from_url(cls, url: str) -> OpenAIModel:
-        """From `http://host:port/v1#model-name`."""
+    def from_url(cls, url: str, **how: Any) -> OpenAIModel:
+        """From `http://host:port/v1#model-name`; `how` sets further fields."""
         base_url, _, model = url.partition("#")
         if not model:
-            raise ConfigError(f"model {url!r}: say which of the server's models: {base_url}#MODEL-NAME")
-        return cls(base_url, model)
+            place = without_secrets(base_url)
+            raise ConfigError(f"model {place!r}: say which of the server's models: {place}#MODEL-NAME")
+        return cls(base_url, model, **how)
 
     @property
     def name(self) -> str:
-        return f"{self.base_url}#{self.model}"
+        """The address without user name, password and query, which are secrets, and the model's name."""
+        return f"{without_secrets(self.base_url)}#{self.model}"
 
     @property
     def block_size(self) -> int:
         """Enough to keep all connections busy."""
         return 4 * self.concurrency
 
+    def check(self) -> OpenAIModel:
+        """Itself, once the server listens and lets us in; raises ConfigError otherwise. A server that is loading its
+        model is waited for."""
+        check_server(self._server, self.name, self._access)
+        return self
+
     def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
-        """Ask for all answers, `concurrency` at a time; each is yielded when it arrives."""
-        key = os.environ.get("OPENAI_API_KEY") or "none"
-        server = Server(self.base_url, self.timeout_s, self.max_retries, self.concurrency, key)
-        return ask_all(server, cases, lambda client, case: self._answer(client, case, settings))
+        """Ask for all answers, `concurrency` at a time; each is yielded when it arrives.
+
+        Raises ConfigError when the server lets nobody in, rather than leave every case without an answer.
+        """
+        return ask_all(self._server, cases, lambda client, case: self._answer(client, case, settings))
 
     def score_choices(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
         """Not possible: the chat API does not tell the likelihood of a given text."""
@@ -64,7 +91,16 @@ class OpenAIModel:
             "gate the model's weights instead, or ask for the letter of the choice and check it with `exact`"
         )
 
-    async def _answer(self, client: Any, case: Case, settings: GenerationSettings) -> Response:
+    @property
+    def _server(self) -> Server:
+        key = os.environ.get(self.key_variable) or NO_KEY
+        return Server(self.base_url, self.timeout_s, self.max_retries, self.concurrency, key)
+
+    @cached_property
+    def _requests(self) -> ChatRequests:
+        return ChatRequests(self.request)
+
+    async def _answer(self, client: AsyncOpenAI, case: Case, settings: GenerationSettings) -> Response:
         request: dict[str, Any] = {
             "model": self.model,
             "messages": list(as_messages(chat(case.prompt, settings.system))),
@@ -75,21 +111,20 @@ class OpenAIModel:
         if settings.stop:
             request["stop"] = list(settings.stop)
         try:
-            completion = await client.chat.completions.create(**request)
+            reply = read_completion(await self._requests.send(client, request))
         except Exception as error:  # whatever client or server came up with, this case has no answer
-            return Response("", error=f"{self.name}: {_in_words(error)}", fault=_fault(error))
-        try:
-            choice = completion.choices[0]
-            text, finish_reason = choice.message.content, choice.finish_reason
-            n_tokens = completion.usage.completion_tokens if completion.usage else None
-        except (AttributeError, IndexError, TypeError):  # the client does not check what a server sends
-            return self._bad_reply(f"is no chat completion: {str(completion)[:200]!r}")
-        if not isinstance(text, str):
-            return self._bad_reply(f"holds no text (finish_reason {finish_reason})")
-        return Response(text, FINISH_REASONS.get(finish_reason, "unknown"), n_tokens)
+            fault = _fault(error)
+            if fault is Fault.REJECTED and getattr(error, "status_code", None) in CLOSED:
+                await self._access(client)  # raises when it is not this case that was rejected
+            return Response("", error=f"{self.name}: {self._server.told(error)}", fault=fault)
+        if reply.fault is not None:
+            error = f"{self.name}: the server's answer {reply.fault}"
+            return Response(reply.text, n_tokens=reply.n_tokens, error=error, fault=Fault.BAD_REPLY)
+        return Response(reply.text, reply.finish_reason, reply.n_tokens)
 
-    def _bad_reply(self, what: str) -> Response:
-        return Response("", error=f"{self.name}: the server's answer {what}", fault=Fault.BAD_REPLY)
+    async def _access(self, client: AsyncOpenAI) -> None:
+        """Raise ConfigError when the server refuses even a question that is no case's."""
+        await check_access(client, self._requests, self._server, self.name, self.key_variable)
 
 
 def _fault(error: Exception) -> Fault:
@@ -99,19 +134,9 @@ def _fault(error: Exception) -> Fault:
     if isinstance(error, APIStatusError):
         passing = error.status_code in PASSING_STATUSES or error.status_code >= 500
         return Fault.NO_REPLY if passing else Fault.REJECTED
-    return Fault.NO_REPLY if isinstance(error, APIConnectionError) else Fault.BAD_REPLY
+    return Fault.NO_REPLY if isinstance(error, APIConnectionError) and torn_reply(error) is None else Fault.BAD_REPLY
 
 
 def _seed(settings: GenerationSettings, case: Case) -> int:
     """A seed of its own for every case, so that the order of requests does not matter."""
     return int.from_bytes(hashlib.sha256(f"{settings.seed}\0{case.id}".encode()).digest()[:4], "big") >> 1
-
-
-def _in_words(error: Exception) -> str:
-    """What went wrong, in one line: the type tells time-outs, refusals and malformed answers apart."""
-    words = [
-        str(part).strip().splitlines()[0].rstrip(".")[:300]
-        for part in (error, error.__cause__)
-        if str(part or "").strip()
-    ]
-    return ": ".join([type(error).__name__, *words])

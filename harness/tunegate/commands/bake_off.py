@@ -17,7 +17,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from tunegate.addresses import without_secrets
 from tunegate.bake_off import AgainstBest, BakeOff, Entry, Ranked, rank
+from tunegate.commands.asking import asking, words
 from tunegate.commands.console import show, show_json
 from tunegate.commands.plan_override import override
 from tunegate.event_log import EVENTS
@@ -69,7 +71,7 @@ def bake_off(models: Sequence[str], suite: Suite, draw: int, seed: int, folder: 
     """Gate every model that has no verdict yet, and rank them all."""
     entries: list[Entry] = []
     for number, model in enumerate(models, start=1):
-        kitchen.say(f"model {number} of {len(models)}: {model}")
+        kitchen.say(f"model {number} of {len(models)}: {without_secrets(model)}")
         entries.append(_entry(model, suite, (draw, seed), folder / _slug(model), kitchen))
     ranked = rank(entries)
     judged = sum(one.standing != "INVALID" for one in ranked)
@@ -88,8 +90,8 @@ def _entry(model: str, suite: Suite, asked: tuple[int, int], folder: Path, kitch
         if gate is not None and gate.model_sha256 != facts.sha256:
             fault = f"{folder}: holds a gate of other weights; the model changed since, choose another --run"
     except TunegateError as error:
-        return Entry(model, folder, None, fault or str(error))
-    return Entry(model, folder, gate, fault, facts, read_cost(folder))
+        return Entry(without_secrets(model), folder, None, fault or str(error))
+    return Entry(without_secrets(model), folder, gate, fault, facts, read_cost(folder))
 
 
 def _settled(folder: Path, suite: Suite, asked: tuple[int, int]) -> GateRecord | None:
@@ -103,7 +105,7 @@ def _settled(folder: Path, suite: Suite, asked: tuple[int, int]) -> GateRecord |
 
 
 def _slug(model: str) -> str:
-    words = re.sub(r"[^\w.-]+", "-", model).strip("-.")[-48:].lstrip("-.")
+    words = re.sub(r"[^\w.-]+", "-", without_secrets(model)).strip("-.")[-48:].lstrip("-.")
     return f"{words}-{hashlib.sha256(model.encode()).hexdigest()[:6]}"
 
 
@@ -133,12 +135,14 @@ def bake(options: Namespace, suite: Suite, facts: Callable[[str], ModelFacts], s
     unread = [flag for flag, value in local.items() if value is not None]
     if unread and all(is_server(model) for model in options.models):
         raise ConfigError(f"{unread[0]}: it is for local models, and all of these are servers; leave it out")
+    asking(options)  # raises for what no gate could use
+    here, served = GateProcess(_words(given | local)), GateProcess([*_words(given), *words(options)])
 
     def gate(model: str, folder: Path) -> str:
-        process = GateProcess(_words(given if is_server(model) else given | local))
-        return absent.get(model) or process(model, folder)
+        return absent.get(model) or (served if is_server(model) else here)(model, folder)
 
-    key = hashlib.sha256(json.dumps([suite.sha256, asdict(plan), options.seed, options.dtype]).encode()).hexdigest()
+    facts_of_it = [suite.sha256, asdict(plan), options.seed, options.dtype, *(options.request or ())]
+    key = hashlib.sha256(json.dumps(facts_of_it).encode()).hexdigest()
     folder = Path(options.run) if options.run else FOLDER / f"bake-off-{suite.name}-{key[:12]}"
     return bake_off(options.models, suite, plan.draw, options.seed, folder, Kitchen(gate, facts, say))
 

@@ -16,6 +16,7 @@ from tunegate.backends.sentences import SentenceModel, default_model
 from tunegate.commands import console
 from tunegate.commands import suite as suite_command
 from tunegate.commands.advise import ask_on_terminal, run_advise
+from tunegate.commands.asking import asking
 from tunegate.commands.bake_off import bake, show_bake_off
 from tunegate.commands.check import pipeline_facts, print_check, suite_facts
 from tunegate.commands.compare import compare_records
@@ -208,13 +209,17 @@ def _open_subject(options: Namespace, suite: Suite) -> Model:
         for flag, given in {"--dtype": options.dtype, "--batch-size": options.batch_size}.items():
             if given is not None:
                 raise ConfigError(f"{flag}: stored responses are not computed here; leave it out")
+        if asking(options):
+            raise ConfigError("--timeout, --request, --key-env: nobody asks for stored responses; leave them out")
         responses, notes = load_responses(Path(options.responses), asked_ids(suite))
         for note in notes:
             print(console.printable(f"tunegate gate: {note}"), file=sys.stderr)
         return responses
     from tunegate.backends.open_model import open_model
 
-    return open_model(options.model, dtype=options.dtype or "auto", batch_size=options.batch_size)
+    return open_model(
+        options.model, dtype=options.dtype or "auto", batch_size=options.batch_size, asking=asking(options)
+    )
 
 
 def _gate_reports(options: Namespace, result: GateRunResult, plan: GatePlan) -> Path | None:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
+from tunegate.addresses import without_secrets
 from tunegate.backends.sentences import default_model
 from tunegate.checks import Need, Sample
 from tunegate.exceptions import ConfigError, TunegateError, nearest
@@ -50,7 +51,7 @@ class Judge(NumericCheck):
     shorthand: ClassVar[str | None] = "file"
     example: ClassVar[str] = "judge: {rubric: rubrics/helpful.yaml, model: ./judge, min: 4}"
     passes_when: ClassVar[str] = "`min` <= verdict <= `max` on a scale; the verdict is in `accept` for labels"
-    extra: ClassVar[str | None] = "judge (server), hf (model), similarity (compare)"
+    extra: ClassVar[str | None] = "server (server), hf (model), similarity (compare)"
     bounds_required: ClassVar[bool] = False
     revision: ClassVar[str] = "2"
 
@@ -120,7 +121,7 @@ class Judge(NumericCheck):
         else:
             self._check_pass_condition()
         if self.server is not None:
-            require("judge with a server", "judge", "openai")
+            require("judge with a server", "server", "openai")
             api_key(self.server, self.name)
         else:
             _ = self._sha256
@@ -268,7 +269,8 @@ class Judge(NumericCheck):
         The name of a model on a server is written `http://host/v1#model`.
         """
         if self.server is not None:
-            return name.replace("/#", "#") == f"{self.server.base_url.rstrip('/')}#{self.server.model}"
+            place = without_secrets(self.server.base_url)
+            return name.replace("/#", "#") == f"{place.rstrip('/')}#{self.server.model}"
         return sha256 is not None and sha256 == self._sha256
 
     # --- judging ---

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, field_serializer
 
-from tunegate.backends.openai_client import Server, ask_all
+from tunegate.addresses import without_secrets
+from tunegate.backends.completions import read_completion
+from tunegate.backends.guarded import BadReply, torn_reply
+from tunegate.backends.openai_client import NO_KEY, ChatRequests, Server, ask_all
 from tunegate.cases import Message
 from tunegate.exceptions import ConfigError
 from tunegate_suites.base import Options
@@ -44,13 +47,18 @@ class ServerOptions(Options):
     max_tokens: Annotated[int, Field(ge=1)] = 512
     """longest reply"""
     request: dict[str, Any] = Field(default={})
-    """further fields of the request, such as response_format"""
+    """further fields of the request, such as response_format; a field that is null is left out"""
+
+    @field_serializer("base_url")
+    def _without_secrets(self, base_url: str) -> str:
+        """User name, password and query change no verdict either, and are secrets."""
+        return without_secrets(base_url)
 
 
 def api_key(options: ServerOptions, check: str) -> str:
     """The key for the server, from the environment; raises ConfigError when the variable is not set."""
     if options.api_key_env is None:
-        return "none"
+        return NO_KEY
     key = os.environ.get(options.api_key_env)
     if not key:
         raise ConfigError(f"{check}.server.api_key_env: the environment variable {options.api_key_env!r} is not set")
@@ -74,6 +82,10 @@ class ServerJudge:
         opinions = dict(ask_all(server_of(self.options, "judge"), questions, self._ask_one))
         return [opinions[index] for index in range(len(questions))]
 
+    @cached_property
+    def _requests(self) -> ChatRequests:
+        return ChatRequests(self.options.request)
+
     async def _ask_one(self, client: AsyncOpenAI, question: tuple[Message, ...]) -> Opinion:
         from openai import APIStatusError, OpenAIError
 
@@ -83,34 +95,31 @@ class ServerJudge:
             "temperature": 0,
             "seed": 0,
             "max_tokens": self.options.max_tokens,
-            **self.options.request,
         }
         try:
-            # The raw body: a client that is sent a web page with status 200 would raise an AttributeError.
-            body = (await client.chat.completions.with_raw_response.create(**request)).text
+            body = await self._requests.send(client, request)
         except APIStatusError as error:
             return Opinion(
                 None, f"the judge answered with status {error.status_code}", error.response.text[:MAX_RAW_CHARS]
             )
-        except OpenAIError as error:
-            cause = f": {error.__cause__}" if error.__cause__ else ""
-            return Opinion(None, f"the judge could not be asked: {error}{cause}")
+        except (OpenAIError, BadReply) as error:
+            if torn := torn_reply(error):
+                return Opinion(None, "the judge's reply is torn", str(torn)[:MAX_RAW_CHARS])
+            return Opinion(None, f"the judge could not be asked: {server_of(self.options, 'judge').told(error)}")
         return read_reply(body, self.menu)
 
 
 def read_reply(body: str, menu: Sequence[str]) -> Opinion:
     """The opinion in the body of a server's reply."""
     raw = body[:MAX_RAW_CHARS]
-    try:
-        choice = json.loads(body)["choices"][0]
-        content = choice["message"]["content"]
-    except (ValueError, LookupError, TypeError, RecursionError):
-        return Opinion(None, "the judge's server did not send a chat completion", raw)
-    if choice.get("finish_reason") == "length":
+    reply = read_completion(body)
+    if reply.fault is not None:
+        return Opinion(None, f"the judge's reply {reply.fault}", raw)
+    if reply.finish_reason == "length":
         return Opinion(None, "the judge's reply was cut off at max_tokens", raw)
-    if not isinstance(content, str) or not content.strip():
+    if not reply.text.strip():
         return Opinion(None, "the judge's reply is empty", raw)
-    return read_verdict(content, menu)
+    return read_verdict(reply.text, menu)
 
 
 def read_verdict(content: str, menu: Sequence[str]) -> Opinion:

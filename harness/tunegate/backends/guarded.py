@@ -1,0 +1,150 @@
+"""Replies of servers, read with limits: on time, on bytes, on where a request may go, and on what may be kept of them.
+
+Whatever a server does, a try ends within its deadline and holds a bounded piece of memory: a reply may drip, flood,
+be compressed a thousandfold, or send the client, with its key, to another place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import zlib
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib import import_module
+from typing import Any
+
+from tunegate.addresses import MIN_SECRET_CHARS, without_secrets
+
+MAX_REPLY_BYTES = 16 * 2**20
+"""The longest body that is read, counted after decompression; an answer of 100,000 tokens is half a megabyte."""
+MAX_REDIRECTS = 5
+
+
+class BadReply(Exception):
+    """A reply came that cannot be used; asking again would bring the same."""
+
+
+class Elsewhere(BadReply):
+    """The server sends the request on to another place, where neither it nor its key is to go."""
+
+
+class TornReply(Exception):
+    """The cause of a connection fault: a reply with a status of success ended before its JSON; `str` is its text."""
+
+
+def torn_reply(error: BaseException) -> TornReply | None:
+    """The torn reply that the last try brought, where that is what openai's client raised in the end."""
+    cause = error.__cause__
+    return cause if cause is None or isinstance(cause, TornReply) else torn_reply(cause)
+
+
+def guarded(base: type[Any], timeout_s: float, secrets: Sequence[str]) -> type[Any]:
+    """A class of httpx clients, made of `base`, whose every try ends after `timeout_s` and obeys the limits above.
+
+    httpx's own time limit starts anew with each byte. A torn reply is raised as a fault of the connection, which
+    openai's client meets by asking again; what may be no better the next time is raised as `BadReply`.
+    """
+
+    class Guarded(base):
+        async def send(self, request: Any, **how: Any) -> Any:
+            http = import_module(type(request).__module__.partition(".")[0])  # httpx or httpx2
+            try:
+                async with asyncio.timeout(timeout_s):
+                    status, headers, body = await self._read(request, how)
+            except TimeoutError as error:
+                raise http.ReadTimeout(f"no whole reply within {timeout_s:g} s", request=request) from error
+            if status < 300 and is_torn(body):
+                what = f"a reply of {len(body)} bytes with status {status} ended before its JSON did"
+                raise http.ReadError(what, request=request) from TornReply(_text(without(secrets, body)))
+            body = without(secrets, body, may_alter=status >= 300)
+            return http.Response(status, headers=headers, content=body, request=request)
+
+        async def _read(self, request: Any, how: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
+            for _ in range(MAX_REDIRECTS):
+                client: Any = super()
+                response = await client.send(request, **{**how, "stream": True, "follow_redirects": False})
+                try:
+                    if response.next_request is None:
+                        return response.status_code, _kept(response.headers), await read_body(response)
+                finally:
+                    await response.aclose()
+                check_redirect(request, response.next_request)
+                request = response.next_request
+            raise Elsewhere(f"the server redirected {MAX_REDIRECTS} times")
+
+    return Guarded
+
+
+def _kept(headers: Any) -> dict[str, str]:
+    """The headers, but those that speak of the body as it travelled."""
+    dropped = ("content-encoding", "content-length", "transfer-encoding")
+    return {name: value for name, value in headers.items() if name.lower() not in dropped}
+
+
+def check_redirect(request: Any, following: Any) -> None:
+    """Raise Elsewhere unless the new request goes to the same server, as it was."""
+    old, new = request.url, following.url
+    same_place = (old.scheme, old.port) == (new.scheme, new.port) or (old.scheme, new.scheme) == ("http", "https")
+    if old.host != new.host or not same_place or request.method != following.method:
+        raise Elsewhere(
+            f"the server redirects to {without_secrets(str(new))[:200]}, which is not followed; if that is the right "
+            "place, name it"
+        )
+
+
+async def read_body(response: Any) -> bytes:
+    """The whole body, decompressed; raises BadReply for one that is too long or cannot be decompressed."""
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("identity", "", "gzip", "x-gzip", "deflate"):
+        raise BadReply(f"the server's reply is compressed as {encoding[:40]!r}, which was not asked for")
+    inflate = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32) if encoding not in ("identity", "") else None
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        room = MAX_REPLY_BYTES + 1 - len(body)
+        try:
+            body += chunk[:room] if inflate is None else inflate.decompress(chunk, room)
+        except zlib.error as error:
+            raise BadReply(f"the server's reply cannot be decompressed: {error}") from error
+        if len(body) > MAX_REPLY_BYTES:
+            raise BadReply(f"the server's reply is longer than {MAX_REPLY_BYTES // 2**20} MiB")
+    return bytes(body)
+
+
+def is_torn(body: bytes) -> bool:
+    """Whether a body begins as JSON and does not end as it, or is empty; a web page is not torn, only no answer."""
+    text = _text(body).strip()
+    if text and text[0] not in "{[":
+        return False
+    try:
+        json.loads(text)
+    except json.JSONDecodeError:
+        return True
+    except (ValueError, RecursionError):  # numbers of 5,000 digits, 200,000 brackets
+        return False
+    return False
+
+
+def without(secrets: Sequence[str], body: bytes, *, may_alter: bool = True) -> bytes:
+    """The body without the secrets, which servers like to repeat when they refuse a key.
+
+    An answer (`may_alter` False) that holds one raises BadReply.
+    """
+    hidden = sorted((secret for secret in secrets if len(secret) >= MIN_SECRET_CHARS), key=len, reverse=True)
+    if not hidden:
+        return body
+    text = _text(body)
+    with suppress(ValueError, RecursionError):
+        text = json.dumps(json.loads(text))  # one spelling for each sign
+    spelled = [spelling for secret in hidden for spelling in (json.dumps(secret)[1:-1], secret)]
+    if not any(spelling in text for spelling in spelled):
+        return body
+    if not may_alter:
+        raise BadReply("the server's reply repeats the key, so it is not kept; if the key is no secret, change it")
+    for spelling in spelled:
+        text = text.replace(spelling, "***")
+    return text.encode()
+
+
+def _text(body: bytes) -> str:
+    return body.decode("utf-8", "replace")
