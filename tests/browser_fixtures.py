@@ -38,7 +38,7 @@ def open_report(browser: Any, tmp_path: Path) -> Iterator[Open]:
         path = tmp_path / "report.html"
         write_html(run, path)
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
-        context.set_default_timeout(5_000)
+        context.set_default_timeout(60_000)
         contexts.append(context)
         page = context.new_page()
         page.on("request", lambda request: asked.append(request.url))

@@ -7,8 +7,8 @@ result is promoted. Everything but the model and the training is the real thing.
 from __future__ import annotations
 
 import hashlib
+import signal
 import sys
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from pathlib import Path
 from conftest import write_jsonl
 
 from tunegate.cases import Case
-from tunegate.event_log import RunLog
+from tunegate.event_log import Event, RunLog
 from tunegate.fingerprint import fingerprint
 from tunegate.models import ScriptedModel
 from tunegate.pipeline import Pipeline
@@ -96,20 +96,19 @@ def luck_of(case_id: str) -> float:
     return hashlib.sha256(case_id.encode()).digest()[0] / 256
 
 
-def open_model(path: str, seconds_per_case: float = 0.0) -> ScriptedModel:
+def open_model(path: str) -> ScriptedModel:
     """A model that answers the share of questions right that its weights say."""
     skill = float((Path(path) / "weights.txt").read_text().split()[0])
 
     def answer(case: Case) -> str:
-        time.sleep(seconds_per_case)
         return case.references[0] if luck_of(case.id) < skill else "?"
 
     return ScriptedModel(answer, name=path, sha256=fingerprint(Path(path)), block_size=3)
 
 
-def tools(skills: Mapping[str, float] = SKILLS, seconds_per_case: float = 0.0) -> Tools:
+def tools(skills: Mapping[str, float] = SKILLS) -> Tools:
     return Tools(
-        open_model=lambda path: open_model(path, seconds_per_case),
+        open_model=open_model,
         model_folder=Path,
         model_sha256=lambda path: fingerprint(Path(path)),
         train=trainer(skills),
@@ -128,5 +127,29 @@ def carry_out(
         return PipelineRun(load(path), log, given or tools()).execute()
 
 
+class HeldLog(RunLog):
+    """Says so when it has written so many events, and waits to be killed."""
+
+    left = 0
+
+    def append(self, *given: Event, durable: bool = True) -> None:
+        for event in given:
+            super().append(event, durable=durable)
+            self.left -= 1
+            if self.left == 0:
+                sys.stdout.write("held\n")
+                sys.stdout.flush()
+                signal.pause()
+
+
+def held_after(events: int) -> Callable[[Path], RunLog]:
+    def open_log(folder: Path) -> RunLog:
+        log = HeldLog.open(folder)
+        log.left = events
+        return log
+
+    return open_log
+
+
 if __name__ == "__main__":  # for tests that kill a process of its own
-    carry_out(Path(sys.argv[1]), tools(seconds_per_case=0.01))
+    carry_out(Path(sys.argv[1]), open_log=held_after(int(sys.argv[2])))

@@ -353,7 +353,7 @@ def no_registry(place: Path) -> None:
 
 ALIAS = "../../aliases/production.json"
 NAN = Reply('{"reason": "so it is", "verdict": NaN}')
-LATE = Reply("", delay_s=2.5)
+LATE = Reply(never=True)
 HTML = Reply(body="<html>Bad gateway</html>", content_type="text/html")
 
 COMMANDS: tuple[CommandFault, ...] = (

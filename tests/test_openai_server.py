@@ -7,7 +7,6 @@ import json
 import re
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -67,7 +66,7 @@ def server(reply: Callable[[dict[str, Any]], Reply]) -> Iterator[OpenAIModel]:
     thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
-        yield OpenAIModel(f"http://127.0.0.1:{httpd.server_port}/v1", "m", timeout_s=5, max_retries=1)
+        yield OpenAIModel(f"http://127.0.0.1:{httpd.server_port}/v1", "m", timeout_s=60, max_retries=1)
     finally:
         httpd.shutdown()
         thread.join()
@@ -115,15 +114,19 @@ def test_the_request_says_what_the_settings_say():
 
 
 def test_answers_are_yielded_when_they_arrive_and_asked_for_at_once():
+    others_came = threading.Event()
+
     def reply(body: dict[str, Any]) -> Reply:
-        time.sleep(1.0 if question(body) == "question 0" else 0.1)
+        assert question(body) != "question 0" or others_came.wait(240)
         return completion("x")
 
     with server(reply) as model:
-        started = time.monotonic()
-        order = [index for index, _ in with_patience(model, concurrency=6).generate(CASES, SETTINGS)]
+        order: list[int] = []
+        for index, _ in with_patience(model, concurrency=6).generate(CASES, SETTINGS):
+            order.append(index)
+            if len(order) == len(CASES) - 1:
+                others_came.set()
     assert order[-1] == 0
-    assert time.monotonic() - started < 1.4
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
@@ -168,26 +171,20 @@ def test_what_goes_wrong_for_good_is_the_error_of_that_case_alone(reply: Reply, 
     assert bad.fault is fault
 
 
-def test_slow_server_is_given_up_on():
-    def reply(_: dict[str, Any]) -> Reply:
-        time.sleep(1.0)
-        return completion("late")
-
-    with server(reply) as model:
-        (response,) = answers(with_patience(model, timeout_s=0.2, max_retries=0), CASES[:1])
+def test_server_that_does_not_answer_is_given_up_on():
+    with judge_server(lambda request, number: Completion(never=True)) as fake:
+        (response,) = answers(OpenAIModel(fake.base_url, "m", timeout_s=0.2, max_retries=0), CASES[:1])
     assert "APITimeoutError" in (response.error or "")
     assert response.fault is Fault.NO_REPLY
 
 
 def test_server_that_drips_is_given_up_on():
-    started = time.monotonic()
-    with judge_server(lambda request, number: Completion("yes", drip_s=0.05)) as fake:
-        model = OpenAIModel(fake.base_url, "m", timeout_s=0.3, max_retries=1)
+    with judge_server(lambda request, number: Completion("word " * 10_000, drip_s=0.05)) as fake:
+        model = OpenAIModel(fake.base_url, "m", timeout_s=1.0, max_retries=1)
         (response,) = answers(model, CASES[:1])
-        assert time.monotonic() - started < 4
     assert len(fake.requests) == 2
     assert response.error is not None
-    assert response.error.endswith("APITimeoutError: Request timed out: no whole reply within 0.3 s")
+    assert response.error.endswith("APITimeoutError: Request timed out: no whole reply within 1 s")
 
 
 def test_server_that_is_down():
@@ -200,10 +197,11 @@ def test_server_that_is_down():
 
 def test_closing_the_stream_sends_no_more_requests():
     seen: list[str] = []
+    closed = threading.Event()
 
     def reply(body: dict[str, Any]) -> Reply:
         seen.append(question(body))
-        time.sleep(0.05)
+        assert question(body) == "0" or closed.wait(240)
         return completion("x")
 
     with server(reply) as model:
@@ -211,7 +209,8 @@ def test_closing_the_stream_sends_no_more_requests():
         stream = with_patience(model, concurrency=2).generate(many, SETTINGS)
         next(stream)
         stream.close()
-    assert len(seen) < 10
+        closed.set()
+    assert len(seen) <= 3  # the first, the one beside it, and the one that came when the first was answered
 
 
 def test_likelihoods_cannot_be_had():

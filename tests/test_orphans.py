@@ -1,4 +1,7 @@
-"""A training does not outlive the process that started it."""
+"""A training does not outlive the process that wants it, however early that is killed.
+
+The processes tell each other how far they are by named pipes: opening one waits until its other end is opened.
+"""
 
 from __future__ import annotations
 
@@ -6,33 +9,64 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 
-CHILD = "import time; from tunegate_trainers.process import die_with_parent; die_with_parent(0.05); time.sleep(60)"
-PARENT = f"""
-import subprocess, sys, time
-child = subprocess.Popen([sys.executable, "-c", {CHILD!r}])
-print(child.pid, flush=True)
-time.sleep(60)
+import pytest
+
+# Its imports take as long as the test wants; then it trains until it has read the job, which nobody ever writes.
+TRAINING = """
+import os, sys
+print("importing", os.getpid(), file=sys.stderr, flush=True)
+open("imported").close()
+from tunegate.stages.training_process import main
+main(["the-job", sys.argv[2]])
+"""
+LAUNCHER = f"import subprocess, sys; subprocess.call([sys.executable, '-c', {TRAINING!r}, *sys.argv[1:]])"
+WANTING = """
+import sys
+from tunegate.stages.training import SubprocessTrainer, TrainJob
+SubprocessTrainer((sys.executable, "-c", sys.argv[1]))(TrainJob("sft", "base", "data.jsonl", "model", 1))
 """
 
 
-def test_training_ends_when_its_parent_is_killed() -> None:
-    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True) as parent:
-        assert parent.stdout is not None
-        child = int(parent.stdout.readline())
-        time.sleep(0.5)  # the child is up and watching
-        os.kill(child, 0)
-        parent.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while _alive(child):
-        assert time.monotonic() < deadline, "the training still runs"
-        time.sleep(0.05)
+@pytest.fixture(params=[TRAINING, LAUNCHER], ids=["its child", "the child of a launcher"])
+def wanting(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> subprocess.Popen[str]:
+    """A process that wants a training, which is importing what it needs."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("imported", "the-job"):
+        os.mkfifo(name)
+    return subprocess.Popen([sys.executable, "-c", WANTING, request.param], stderr=subprocess.PIPE, text=True)
 
 
-def _alive(pid: int) -> bool:
+def open_when_read(name: str) -> int:
+    """Waits until a process opens the other end of this pipe; returns the end that it reads from."""
+    return os.open(name, os.O_WRONLY)
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+@pytest.mark.parametrize("while_it", ["imports", "trains"])
+def test_a_training_ends_when_who_wants_it_is_killed(wanting: subprocess.Popen[str], while_it: str) -> None:
+    assert wanting.stderr is not None
+    training = int(wanting.stderr.readline().removeprefix("importing "))
+    ends: Sequence[int] = ()
     try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:
-            return stat.read().split()[2] != "Z"
-    except FileNotFoundError:
-        return False
+        if while_it == "imports":
+            kill(wanting)
+        ends = [open_when_read("imported")]
+        if while_it == "trains":
+            ends = [*ends, open_when_read("the-job")]
+            kill(wanting)
+        assert wanting.stderr.read() == ""  # it ends when the training has ended, which shares it
+    finally:
+        for end in ends:
+            os.close(end)
+        with suppress(ProcessLookupError):
+            os.kill(training, signal.SIGKILL)
+        kill(wanting)
+        wanting.stderr.close()

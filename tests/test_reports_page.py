@@ -158,11 +158,9 @@ def test_a_category_bar_filters_the_cases_of_its_gate(open_report: Open, gate: R
 def test_rows_are_drawn_as_the_reader_scrolls(open_report: Open, pipeline: RunRecord) -> None:
     page = open_report(pipeline)
     assert rows(page).count() < 200
-    for _ in range(50):
+    while page.locator(".more").is_visible():
         page.mouse.wheel(0, 5_000)
         page.wait_for_timeout(20)
-        if page.locator(".more").is_hidden():
-            break
     assert rows(page).count() == 500
 
 

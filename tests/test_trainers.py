@@ -20,7 +20,7 @@ from tunegate.backends.open_model import find_model, open_model
 from tunegate.backends.prompting import answer_prompt
 from tunegate.cases import Case
 from tunegate.exceptions import CannotJudge, ConfigError
-from tunegate.stages.training import SubprocessTrainer
+from tunegate.stages.training import SubprocessTrainer, checkpoints_of
 from tunegate_trainers import common, sft
 from tunegate_trainers.config_fields import fields_of
 from tunegate_trainers.process import main, one_line, run
@@ -352,13 +352,14 @@ def test_in_its_own_process_it_gives_the_same_weights_and_is_quiet(
 
 @pytest.mark.slow
 def test_a_killed_training_leaves_no_model(make_job: MakeJob, tmp_path: Path) -> None:
-    job = make_job(args=ARGS | {"max_steps": 100_000})
+    job = make_job(args=ARGS | {"max_steps": 100_000, "save_strategy": "steps", "save_steps": 10})
     (tmp_path / "job.json").write_text(json.dumps(asdict(job)))
     files = [str(tmp_path / "job.json"), str(tmp_path / "result.json")]
     command = [sys.executable, "-m", "tunegate.stages.training_process", *files]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    time.sleep(15)
-    assert process.poll() is None  # training
+    while not list(checkpoints_of(job).glob("checkpoint-*")):
+        assert process.poll() is None
+        time.sleep(0.1)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not Path(job.output).exists()

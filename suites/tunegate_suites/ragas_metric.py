@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from enum import Enum
 from functools import cached_property
 from importlib.metadata import version
 from typing import Any, ClassVar
@@ -15,12 +17,13 @@ from pydantic import Field
 from tunegate.backends.openai_client import open_client
 from tunegate.backends.sentences import default_model
 from tunegate.checks import Need, Sample
-from tunegate.exceptions import nearest
+from tunegate.exceptions import MissingExtra, nearest
 from tunegate.files import one_line
 from tunegate.optional import optional_import, require
 from tunegate.outcomes import Finding
 from tunegate_suites.base import NumericCheck
 from tunegate_suites.judges.server import ServerOptions, api_key, server_of
+from tunegate_suites.ragas_judge import judge_of
 
 NEEDS: dict[str, Need] = {"retrieved_contexts": "context", "reference": "reference"}
 INPUTS = {"user_input", "response", "retrieved_contexts", "reference"}
@@ -52,6 +55,45 @@ class Ragas(NumericCheck):
             default_model(self.name)
         if self.server is not None:
             api_key(self.server, self.name)
+        self._check_args()
+        if not self._parameters & {"llm", "embeddings"}:
+            self._try()
+
+    def _check_args(self) -> None:
+        own = self._parameters - {"self", "llm", "embeddings", "name", "kwargs", "base_kwargs"}
+        for name in self.args:
+            if name not in own:
+                raise self.config_error(f"args.{name}", f"not an argument of {self.metric}{nearest(name, own)}")
+
+    def _try(self) -> None:
+        """Score a word compared with itself: what a metric lacks, or refuses, it would lack for every case."""
+        trial = {name: ["word"] if name == "retrieved_contexts" else "word" for name in self._inputs}
+
+        async def score() -> None:
+            await self._class(**self._arguments).ascore(**trial)
+
+        try:
+            _in_a_thread(score())
+        except ImportError as error:
+            raise MissingExtra(f"ragas.{self.metric}", "ragas", error) from error
+        except Exception as error:  # as many kinds as there are metrics
+            fault = f"{self.metric} does not score with these: {type(error).__name__}: {one_line(error)[:200]}"
+            raise self.config_error("args", fault) from error
+
+    @cached_property
+    def _arguments(self) -> dict[str, Any]:
+        """`args`, in which a metric's own choices, an `Enum` in Python, are named by their values."""
+        parameters = inspect.signature(self._class.__init__).parameters
+        kinds = {name: type(one.default) for name, one in parameters.items() if isinstance(one.default, Enum)}
+        given = dict(self.args)
+        for name in kinds.keys() & given.keys():
+            values = {one.value: one for one in kinds[name]}
+            if given[name] not in values:
+                raise self.config_error(
+                    f"args.{name}", f"unknown value {given[name]!r}{nearest(str(given[name]), values)}"
+                )
+            given[name] = values[given[name]]
+        return given
 
     @property
     def batch_size(self) -> int:
@@ -92,11 +134,11 @@ class Ragas(NumericCheck):
 
     async def _judge_all(self, samples: Sequence[Sample]) -> list[Finding]:
         if self.server is None:
-            metric = self._class(**self._embeddings(), **self.args)
+            metric = self._class(**self._embeddings(), **self._arguments)
             return [await self._judge_one(metric, sample) for sample in samples]
         options = self.server
         async with open_client(server_of(options, self.name)) as client:
-            metric = self._class(llm=self._llm(client, options), **self._embeddings(), **self.args)
+            metric = self._class(llm=self._llm(client, options), **self._embeddings(), **self._arguments)
             slots = asyncio.Semaphore(options.concurrency)
 
             async def in_turn(sample: Sample) -> Finding:
@@ -106,9 +148,7 @@ class Ragas(NumericCheck):
             return await asyncio.gather(*map(in_turn, samples))
 
     def _llm(self, client: Any, options: ServerOptions) -> Any:
-        llm_factory = optional_import("ragas.llms", "ragas", self.name).llm_factory
-        settings = {"temperature": 0, "max_tokens": options.max_tokens, **options.request}
-        return llm_factory(options.model, client=client, **settings)
+        return judge_of(options.model, client, {"temperature": 0, "max_tokens": options.max_tokens, **options.request})
 
     def _embeddings(self) -> dict[str, Any]:
         if "embeddings" not in self._parameters:
@@ -135,6 +175,12 @@ class Ragas(NumericCheck):
             return self.scored(float(result.value), f": {result.reason}" if result.reason else "")
         except Exception as error:  # ragas, instructor and openai raise dozens of kinds
             return self.invalid(f"{self.metric} failed: {type(error).__name__}: {one_line(error)[:200]}", str(error))
+
+
+def _in_a_thread(work: Coroutine[Any, Any, None]) -> None:
+    """A notebook, where suites are checked too, runs an event loop already."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        pool.submit(asyncio.run, work).result()
 
 
 def _usable(metric: Any) -> bool:

@@ -1,4 +1,4 @@
-"""A limit on the time that a single call into C code may take."""
+"""A limit on the computing time that a single call into C code may take."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ class TooSlow(Exception):
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Raise TooSlow in the block when it takes longer than `seconds`.
+    """Raise TooSlow in the block when it computes for longer than `seconds`.
 
-    Works through the alarm signal, which Python's regular expressions look for while they run. Where there is none to
+    The time is the process's own, not that of a clock on the wall: a busy machine must not decide what a check finds.
+    Works through an alarm signal, which Python's regular expressions look for while they run. Where there is none to
     be had (another thread than the main one, Windows) the block runs without a limit. An alarm that somebody else has
     set is put back, less the time that went by.
     """
@@ -28,13 +29,13 @@ def time_limit(seconds: float) -> Iterator[None]:
     def ring(*_: object) -> None:
         raise TooSlow
 
-    started = time.monotonic()
-    handler = signal.signal(signal.SIGALRM, ring)
-    left, interval = signal.setitimer(signal.ITIMER_REAL, seconds)
+    started = time.process_time()
+    handler = signal.signal(signal.SIGVTALRM, ring)
+    left, interval = signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, handler)
         if left:
-            signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - started), 0.001), interval)
+            signal.setitimer(signal.ITIMER_VIRTUAL, max(left - (time.process_time() - started), 0.001), interval)

@@ -9,7 +9,6 @@ import os
 import shutil
 import sys
 import threading
-import time
 import traceback
 import warnings
 from pathlib import Path
@@ -118,13 +117,16 @@ def set_environment() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning)  # TRL and transformers, of each other's renamed options
 
 
-def die_with_parent(every_s: float = 1.0) -> None:
-    """End this process when its parent is gone: a training that outlived `kill -9` would race the one that resumes."""
-    parent = os.getppid()
+def die_with_standard_input() -> None:
+    """End this process when its standard input ends, whose other end is held by whoever wants the training.
+
+    A training that outlived `kill -9` would race the one that resumes. Asking for the parent's id would come too late
+    where it was killed first, and would find a launcher between alive.
+    """
 
     def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(every_s)
+        while os.read(0, 1):
+            pass
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -34,17 +33,6 @@ def send_output_to(folder: Path) -> None:
     file = os.open(folder / f"rank-{rank()}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     for stream in (1, 2):
         os.dup2(file, stream)
-
-
-def die_with_standard_input() -> None:
-    """End this process when its standard input ends, whose other end is held by whoever wants the training."""
-
-    def wait() -> None:
-        while os.read(0, 1):
-            pass
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 def check(trainer: Any, job: TrainJob) -> None:

@@ -161,16 +161,21 @@ def _advance(model: Any, state: _State, ids: Any, *, real: Any = None, logits_to
     state.mask = torch.cat([state.mask, real], dim=1)
     inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": state.mask, "use_cache": True}
     if state.cache is not None:
-        inputs["past_key_values"] = state.cache
+        inputs[cache_name(model)] = state.cache
     accepted = inspect.signature(model.forward).parameters
     if "position_ids" in accepted:
         inputs["position_ids"] = (state.positions + real.cumsum(1) - 1).clamp(min=0)
     if logits_to_keep and "logits_to_keep" in accepted:
         inputs["logits_to_keep"] = logits_to_keep
     output = model(**inputs)
-    state.cache = output.past_key_values
+    state.cache = getattr(output, cache_name(model))
     state.positions = state.positions + real.sum(1, keepdim=True)
     return output.logits
+
+
+def cache_name(model: Any) -> str:
+    """What a model calls its cache, as an argument and in its output: transformers 5.24 renamed it."""
+    return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
 
 
 def _shared_length(prompts: Sequence[Sequence[int]]) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
+from tunegate.backends.decoding import cache_name
 from tunegate.backends.loading import hf_import
 
 
@@ -24,6 +26,8 @@ def _class() -> type[Any]:
         def __init__(self, adapted: Any) -> None:
             super().__init__()  # pyright: ignore[reportUnknownMemberType]
             self.adapted = adapted
+            self.base: Any = adapted.get_base_model()
+            self.cache_name = cache_name(self.base)
             self.config = adapted.config
             self.generation_config = adapted.generation_config
             self.virtual_tokens: int = adapted.active_peft_config.num_virtual_tokens
@@ -34,34 +38,35 @@ def _class() -> type[Any]:
 
         @property
         def dtype(self) -> Any:
-            return self.adapted.get_base_model().dtype
+            return self.base.dtype
 
         def forward(
             self,
             input_ids: Any,
             attention_mask: Any,
             position_ids: Any,
-            past_key_values: Any = None,
+            cache: Any = None,
             use_cache: bool = True,
             logits_to_keep: int = 0,
         ) -> Any:
             before = torch.ones(
                 (len(input_ids), self.virtual_tokens), dtype=attention_mask.dtype, device=attention_mask.device
             )
-            return self.adapted.get_base_model()(
+            output = self.base(
                 input_ids=input_ids,
                 attention_mask=torch.cat([before, attention_mask], dim=1),
                 position_ids=position_ids + self.virtual_tokens,
-                past_key_values=self._beginning(len(input_ids)) if past_key_values is None else past_key_values,
                 use_cache=use_cache,
                 logits_to_keep=logits_to_keep,
+                **{self.cache_name: self._beginning(len(input_ids)) if cache is None else cache},
             )
+            return SimpleNamespace(logits=output.logits, cache=getattr(output, self.cache_name))
 
         def _beginning(self, rows: int) -> Any:
             """The cache of the virtual tokens."""
             prompt = self.adapted.get_prompt(batch_size=rows)
             if not isinstance(prompt, torch.Tensor):
                 return prompt  # prefix tuning learns the cache itself
-            return self.adapted.get_base_model()(inputs_embeds=prompt.to(self.dtype), use_cache=True).past_key_values
+            return getattr(self.base(inputs_embeds=prompt.to(self.dtype), use_cache=True), self.cache_name)
 
     return Prompted

@@ -1,7 +1,4 @@
-"""Training in several processes: the command of `accelerate launch`, in place of one Python process.
-
-Who launched them is gone when their standard input ends; the launcher between would hide that from them.
-"""
+"""Training in several processes: the command of `accelerate launch`, in place of one Python process."""
 
 from __future__ import annotations
 
@@ -15,9 +12,6 @@ from tunegate.exceptions import ConfigError
 from tunegate.fingerprint import file_sha256
 from tunegate.stages.spec import LauncherSpec
 from tunegate.yaml_file import load_yaml
-
-LAUNCHED = "TUNEGATE_LAUNCHED"
-"""Set for processes that a launcher started for us."""
 
 ON_ONE_MACHINE = {
     "compute_environment": "LOCAL_MACHINE",
@@ -61,14 +55,14 @@ def config_sha256(launcher: LauncherSpec | None) -> str:
     return "" if launcher is None or launcher.config_file is None else file_sha256(Path(launcher.config_file))
 
 
-def command_of(command: Sequence[str], launcher: Mapping[str, Any] | None, folder: Path) -> tuple[list[str], bool]:
-    """The command that starts `command` (Python, `-m`, a module) as `launcher` says, and whether it launches others.
+def command_of(command: Sequence[str], launcher: Mapping[str, Any] | None, folder: Path) -> list[str]:
+    """The command that starts `command` (Python, `-m`, a module) as `launcher` says.
 
     `launcher` is `TrainJob.launcher`; a configuration that is needed is written to `folder`.
     """
     processes, config = (launcher or {}).get("num_processes", 1), (launcher or {}).get("config_file")
     if processes == 1 and config is None:
-        return list(command), False
+        return list(command)
     if config is None:
         config = str(folder / "launch.json")  # accelerate reads JSON as well as YAML
         Path(config).write_text(json.dumps(ON_ONE_MACHINE | {"num_processes": processes}), encoding="utf-8")
@@ -81,4 +75,4 @@ def command_of(command: Sequence[str], launcher: Mapping[str, Any] | None, folde
         "main_process_port": 0,  # any that is free: two trainings may run on a machine
     }
     flags = [part for name, value in options.items() for part in (f"--{name}", str(value))]
-    return [python, "-m", "accelerate.commands.launch", *flags, *module], True
+    return [python, "-m", "accelerate.commands.launch", *flags, *module]

@@ -19,7 +19,10 @@ from typing import Any, Literal, Protocol
 
 from tunegate.exceptions import Tampered
 from tunegate.fingerprint import file_sha256
-from tunegate.stages.launching import LAUNCHED, command_of
+from tunegate.stages.launching import command_of
+
+HELD = "TUNEGATE_STDIN_IS_HELD"
+"""Set for a training whose standard input ends when the process that wants it does."""
 
 STDERR = 2
 """What a training prints goes there, as a file descriptor: standard output is for results."""
@@ -101,8 +104,8 @@ class SubprocessTrainer:
         job_sha256 = hashlib.sha256(written).hexdigest()  # said on the command line, where no file can be swapped
         result_file.unlink(missing_ok=True)
         started = time.monotonic()
-        command, launched = command_of(self.command, job.launcher, folder)
-        returncode = _run([*command, str(job_file), str(result_file), job_sha256], launched)
+        command = command_of(self.command, job.launcher, folder)
+        returncode = _run([*command, str(job_file), str(result_file), job_sha256])
         seconds = time.monotonic() - started
         try:
             result = json.loads(result_file.read_text(encoding="utf-8"))
@@ -112,11 +115,13 @@ class SubprocessTrainer:
         return TrainResult(result["log"], result["summary"], seconds, result["error"])
 
 
-def _run(command: list[str], launched: bool) -> int:
-    """Wait for a training to end; returns its exit code. What a launcher starts watches its standard input."""
-    environment = os.environ | ({LAUNCHED: "1"} if launched else {})
-    stdin = subprocess.PIPE if launched else None
-    with subprocess.Popen(command, stdin=stdin, stdout=STDERR, env=environment) as process:
+def _run(command: list[str]) -> int:
+    """Wait for a training to end; returns its exit code.
+
+    It watches its standard input, which a launcher hands on: however this process ends, that ends with it.
+    """
+    environment = os.environ | {HELD: "1"}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=STDERR, env=environment) as process:
         try:
             return process.wait()
         except BaseException:  # Ctrl-C above all: a training that nobody waits for must not go on

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tunegate.stages.launching import LAUNCHED
+from tunegate.stages.training import HELD
 
 
 def open_suite(ref: Mapping[str, Any]) -> Any:
@@ -32,12 +32,11 @@ def main(arguments: list[str]) -> int:
             file=sys.stderr,
         )
         return 2
-    from tunegate_trainers import process, ranks
+    from tunegate_trainers import process
 
+    if HELD in os.environ:
+        process.die_with_standard_input()
     process.set_environment()
-    process.die_with_parent()
-    if LAUNCHED in os.environ:
-        ranks.die_with_standard_input()
     try:
         return process.main(Path(arguments[0]), Path(arguments[1]), open_suite, *arguments[2:])
     except KeyboardInterrupt:
