@@ -90,8 +90,8 @@ class StageRun:
                     "gates": list(self.pipeline.gates(self.stage)),
                 }
             )
-        settings = first_settings(self.stage.spec.retrain)
-        max_attempts = self.stage.spec.retrain.max_attempts
+        settings = first_settings(self.stage.retrain)
+        max_attempts = self.stage.retrain.max_attempts
         number = 0
         while True:
             number += 1
