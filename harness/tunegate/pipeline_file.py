@@ -156,9 +156,7 @@ class _Reading:
     def _check_ladders(self, stage: StageSpec, data: TrainingData, keys: KeyPath) -> None:
         counts = [rung for rung in stage.retrain.rows or () if rung != "all"]
         if counts and counts[-1] > data.rows_in:
-            message = (
-                f"{counts[-1]} rows are asked for, {data.path.name} has {data.rows_in}; write `all` for all of them"
-            )
+            message = f"{counts[-1]} rows are asked for, {data.path.name} has {data.rows_in}; write `all` for all"
             raise self.file.error((*keys, "retrain", "rows"), message)
         if stage.retrain.search == "optuna":
             require_optuna()
