@@ -96,9 +96,12 @@ def test_the_same_data_give_the_same_card_on_record(tmp_path: Path) -> None:
     assert cards[0]["sft"]["card"] == cards[1]["sft"]["card"]
 
 
-def test_more_rows_than_preparing_leaves_are_refused(pipeline: Path) -> None:
-    pipeline.write_text(pipeline.read_text().replace("rows: [2, 4, 8]", "rows: [2, 40]"))
-    with pytest.raises(ConfigError, match=r"retrain\.rows: 40 rows are asked for, train\.jsonl has 3\d"):
+def test_more_rows_than_preparing_leaves_mean_all_of_them(pipeline: Path) -> None:
+    text = pipeline.read_text()
+    pipeline.write_text(text.replace("rows: [2, 4, 8]", "rows: [2, 40]"))
+    assert load(pipeline).stages[0].retrain.rows == [2, 32]
+    pipeline.write_text(text.replace("rows: [2, 4, 8]", "rows: [2, 4000]"))
+    with pytest.raises(ConfigError, match=r"retrain\.rows: 4000 rows are asked for, train\.jsonl has 4\d; write `all`"):
         load(pipeline)
 
 

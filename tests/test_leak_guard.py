@@ -14,7 +14,7 @@ from fake_pipeline import PIPELINE, carry_out, load, tools, write_pipeline
 
 from tunegate.cli import main
 from tunegate.exceptions import ConfigError
-from tunegate.leaks.guard import drop_leaks, leaks_of
+from tunegate.leaks.guard import drop_leaks, in_words, leaks_of
 from tunegate.outcomes import Verdict
 from tunegate.stages.training import TrainJob, TrainResult
 
@@ -63,10 +63,33 @@ def test_leaked_rows_are_dropped_recorded_and_never_trained_on(tmp_path: Path) -
     assert sum('"leaks_dropped"' in line for line in (run.folder / "events.jsonl").read_text().splitlines()) == 1
 
 
-def test_too_few_rows_left_is_an_error(tmp_path: Path) -> None:
+def test_a_rung_above_the_rows_that_leaks_leave_means_all_of_them(tmp_path: Path) -> None:
     pipeline = load(leaky(tmp_path, DROP, rows=6))
-    with pytest.raises(ConfigError, match=r"stage 'sft': 8 rows are asked for .* 6 are left: 2 of 8 also stand"):
-        drop_leaks(pipeline, leaks_of(pipeline))
+    left, dropped = drop_leaks(pipeline, leaks_of(pipeline))
+    assert left.stages[0].retrain.rows == [2, 4, 6]
+    assert "the last rung of retrain.rows is now 6" in in_words(dropped)
+
+
+def test_all_rows_are_a_rung(tmp_path: Path) -> None:
+    pipeline = load(leaky(tmp_path, DROP.replace("rows: [2, 4, 8]", "rows: [2, all]"), rows=6))
+    assert pipeline.stages[0].retrain.rows == [2, 8]
+    left, _ = drop_leaks(pipeline, leaks_of(pipeline))
+    assert left.stages[0].retrain.rows == [2, 6]
+
+
+def test_two_rungs_that_mean_all_rows_are_one(tmp_path: Path) -> None:
+    """A second attempt on the very same rows would be a second throw."""
+    pipeline = load(leaky(tmp_path, DROP.replace("rows: [2, 4, 8]", "rows: [4, 7, 8]"), rows=6))
+    left, _ = drop_leaks(pipeline, leaks_of(pipeline))
+    assert left.stages[0].retrain.rows == [4, 6]
+
+
+def test_a_run_goes_on_with_the_rows_that_are_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = leaky(tmp_path, DROP, rows=6)
+    assert main(["check", str(path)]) == 0
+    assert "retrain.rows: 8 is more than is left to train on: it means all 6 rows" in capsys.readouterr().out
+    run = carry_out(path)
+    assert run.verdict is not Verdict.INVALID
 
 
 def test_no_row_left_is_an_error(tmp_path: Path) -> None:

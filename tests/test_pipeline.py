@@ -46,6 +46,8 @@ def test_a_pipeline_is_loaded_whole(path: Path) -> None:
         ("name: align", "name: ../align", "stages[1].name: "),
         ("rows: [2, 4, 8]", "rows: [2, 4, 9]", "stages[0].retrain.rows: 9 rows are asked for, train.jsonl has 8"),
         ("rows: [2, 4, 8]", "rows: [4, 2]", "rows must rise from rung to rung"),
+        ("rows: [2, 4, 8]", "rows: [all, 8]", "stages[0].retrain: rows must rise from rung to rung"),
+        ("rows: [2, 4, 8]", "rows: [2, most]", "stages[0].retrain.rows"),
         ("rows: [2, 4, 8]", "rows: []", "stages[0].retrain.rows: "),
         ("rows: [2, 4, 8]", "epochs: [1, 1]", "epochs must rise"),
         ("rows: [2, 4, 8]", "learning_rate: [1e-3, 1e-3]", "learning_rate holds a rate twice"),

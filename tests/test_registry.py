@@ -761,3 +761,38 @@ def test_a_promoted_model_that_changed_since_starts_no_run(project: Path, regist
     (model / "weights.txt").write_text("0.5")
     with RunLog.open(project / "other") as log, pytest.raises(Tampered, match="promoted, and changed since"):
         PipelineRun(start, log, tools()).execute()
+
+
+# --- what lies beside the weights ----------------------------------------------------------------------------------
+
+STRANGERS = (
+    "training_args.bin", "optimizer.pt", "x.jsonl", "attestation.py", "checkpoint-1/model.safetensors", "logs/a.bin",
+    "trainer_state.json", "__pycache__/m.pyc", ".hidden/x.bin", "checkpoint-1/README.md", "logs/README.md",
+    "../extra.py",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+def test_a_file_that_no_promotion_put_beside_the_weights_shows(project: Path, registry: Path, name: str) -> None:
+    model = promoted(project).folder / "model"
+    (model / name).parent.mkdir(exist_ok=True)
+    (model / name).write_text("x")
+    with pytest.raises(Tampered, match=f"{Path(name).name}|the bytes are not those"):  # code is part of the model
+        verify("production", registry, fingerprint)
+
+
+@pytest.mark.parametrize("name", ["README.md", "LICENSE", "../report.html", ".DS_Store"])
+def test_documents_may_lie_beside_the_weights(project: Path, registry: Path, name: str) -> None:
+    promotion = promoted(project)
+    (promotion.folder / "model" / name).write_text("x")
+    assert verify("production", registry, fingerprint).sha256 == promotion.sha256
+
+
+def test_what_a_training_left_beside_the_weights_is_not_promoted(project: Path) -> None:
+    model = final_model(project)
+    (model / "checkpoint-1").mkdir()
+    for name in ("README.md", "training_args.bin", "checkpoint-1/model.safetensors"):
+        (model / name).write_text("x")
+    copy = promoted(project, registry="other").folder / "model"
+    assert sorted(path.name for path in copy.rglob("*")) == ["README.md", "config.json", "weights.txt"]
+    verify("production", project / "other", fingerprint)

@@ -31,7 +31,7 @@ BY_PRODUCT_FILES = (
     "*.log",
     "*.jsonl",
     "*.attestation.json",
-    "attestation*",
+    "attestation.json",
     "training_args.bin",
     "trainer_state.json",
     "optimizer.pt",
@@ -52,7 +52,12 @@ ALWAYS_LEFT_OUT = ("checkpoint-*",)
 """The by-product folders in which not even weights count: whole models that training passed through."""
 
 WEIGHTS = ("*.safetensors", "*.gguf", "*.safetensors.index.json")
-"""These count whatever they are called and wherever they lie: an index may name `LICENSE-1.safetensors` as a shard."""
+CODE = ("*.py",)
+"""Both count whatever they are called and wherever they lie: an index may name `LICENSE-1.safetensors` as a shard, a
+configuration `attestation.py` as the model's code."""
+
+DOCUMENTS = ("README*", "LICENSE*", "NOTICE*", "*.md")
+"""The by-products that are for people."""
 
 PICKLE_WEIGHTS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
 
@@ -91,9 +96,27 @@ def file_sha256(path: Path) -> str:
 
 def is_by_product(relative: PurePath) -> bool:
     """Whether a file at this path in a model folder is left out of the fingerprint."""
-    if _matches(relative.name, WEIGHTS):
+    if _matches(relative.name, WEIGHTS + CODE):
         return False
     return _matches(relative.name, BY_PRODUCT_FILES) or _in_by_product_folder(relative.parent)
+
+
+def strangers(model: Path) -> list[str]:
+    """The files in a model folder that are neither part of the model nor a document beside it, as relative paths.
+
+    What a training leaves behind, in other words, or what somebody put there: a pickle, say, that runs code when a
+    program opens it. Links are among them where they are by-products.
+    """
+    paths = [path.relative_to(model) for path in sorted(model.rglob("*")) if path.is_symlink() or not path.is_dir()]
+    return [path.as_posix() for path in paths if _is_left_out(path) and not _is_document(path)]
+
+
+def _is_left_out(relative: PurePath) -> bool:
+    return is_by_product(relative) or any(_matches(part, ALWAYS_LEFT_OUT) for part in relative.parent.parts)
+
+
+def _is_document(relative: PurePath) -> bool:
+    return len(relative.parts) == 1 and _matches(relative.name, DOCUMENTS)
 
 
 def _in_by_product_folder(relative: PurePath) -> bool:

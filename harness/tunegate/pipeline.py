@@ -12,6 +12,7 @@ from tunegate.data.training_data import TrainingData
 from tunegate.plans import GatePlan
 from tunegate.schema import LeakageSpec
 from tunegate.stages.methods import METHODS, Role
+from tunegate.stages.retrain_spec import RetrainSpec
 from tunegate.stages.spec import StageSpec
 from tunegate.stages.watched import Watched
 from tunegate.suites import Suite
@@ -31,6 +32,11 @@ class Stage:
     @property
     def name(self) -> str:
         return self.spec.name
+
+    @property
+    def retrain(self) -> RetrainSpec:
+        """What a retraining may change, with no rung of more rows than there are."""
+        return self.spec.retrain.within(len(self.data.examples))
 
     @property
     def role(self) -> Role:
@@ -127,7 +133,7 @@ class Pipeline:
         return [name for name in stage.spec.gates if self.suites[name].retention is None]
 
     def _terms(self, suite: Suite, stage: Stage) -> GateTerms:
-        plan = suite.rule.resolve(stage.spec.retrain.max_attempts)
+        plan = suite.rule.resolve(stage.retrain.max_attempts)
         if stage.role == "baseline":  # it is measured, not accepted
             plan = replace(plan, confirm=None, confirms="never")
             return GateTerms(plan, Terms(plan.first, "baseline", **suite.answering), None)

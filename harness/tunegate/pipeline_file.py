@@ -162,9 +162,9 @@ class _Reading:
             raise self.file.error((*keys, "model"), message)
 
     def _check_ladders(self, stage: StageSpec, data: TrainingData, keys: KeyPath) -> None:
-        rows, available = stage.retrain.rows or [], len(data.examples)
-        if rows and rows[-1] > available:
-            message = f"{rows[-1]} rows are asked for, {data.path.name} has {available}"
+        counts = [rung for rung in stage.retrain.rows or () if rung != "all"]
+        if counts and counts[-1] > data.rows_in:
+            message = f"{counts[-1]} rows are asked for, {data.path.name} has {data.rows_in}; write `all` for all"
             raise self.file.error((*keys, "retrain", "rows"), message)
         if stage.retrain.search == "optuna":
             require_optuna()

@@ -27,11 +27,15 @@ from tunegate.event_log import EVENTS
 from tunegate.evidence import FORMAT, Fingerprint, NotPromotable, attest, check_gates, check_promotable
 from tunegate.exceptions import CannotJudge, ConfigError, Tampered, nearest
 from tunegate.files import sha256_of
+from tunegate.fingerprint import strangers
 from tunegate.record import RunRecord, read_run
 
 ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 ATTESTATION = "attestation.json"
+PARTS = ("model", EVENTS, ATTESTATION)
+"""What lies in a model's place in the registry; beside it, at most what people read (`READABLE`)."""
+READABLE = (".html", ".json", ".md", ".txt", ".xml")
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,7 @@ def _publish(run: RunRecord, folder: Path, attestation: dict[str, Any], place: P
     partial = place.with_name(f".{place.name}.{uuid.uuid4().hex}.partial")
     try:
         shutil.copytree(folder, partial / "model")
+        _remove_strangers(partial / "model")
         if fingerprint(partial / "model") != place.name:
             raise CannotJudge(f"{folder}: the copy differs from the original; is another process writing to it?")
         shutil.copy2(run.folder / EVENTS, partial / EVENTS)
@@ -95,6 +100,15 @@ def _publish(run: RunRecord, folder: Path, attestation: dict[str, Any], place: P
         os.replace(partial, place)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _remove_strangers(model: Path) -> None:
+    """Promoted is the model, with its documents: nothing that a training left beside it."""
+    for name in strangers(model):
+        (model / name).unlink()
+    for folder in sorted((path for path in model.rglob("*") if path.is_dir()), reverse=True):
+        if not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def _as_json(data: dict[str, Any]) -> bytes:
@@ -240,9 +254,10 @@ def _lies_in(folder: Path, place: Path) -> bool:
 
 def _check_copy(place: Path, fingerprint: Fingerprint) -> dict[str, Any]:
     """The attestation of a model in the registry; its bytes, its record and what is attested must agree."""
-    for name in ("model", EVENTS, ATTESTATION):
+    for name in PARTS:
         if not (place / name).exists():
             raise Tampered(f"{place}: {name} is gone from the registry; remove the rest and promote the run again")
+    _check_strangers(place)
     if fingerprint(place / "model") != place.name:
         raise Tampered(f"{place / 'model'}: the bytes are not those that were promoted")
     attestation = _read_json(place / ATTESTATION)
@@ -258,6 +273,20 @@ def _check_copy(place: Path, fingerprint: Fingerprint) -> dict[str, Any]:
     if {**attestation, "tunegate": None} != {**expected, "tunegate": None} or expected["model_sha256"] != place.name:
         raise Tampered(f"{place / ATTESTATION}: says something else than the record of the run")
     return attestation
+
+
+def _check_strangers(place: Path) -> None:
+    """Raise Tampered for a file beside the promoted ones that a program could run or open in their stead."""
+    odd = [f"model/{name}" for name in strangers(place / "model")]
+    odd += [path.name for path in place.iterdir() if path.name not in PARTS and path.suffix not in READABLE]
+    odd = [name for name in odd if not _left_by_the_system(name)]
+    if odd:
+        raise Tampered(f"{place / odd[0]}: no promotion put this there; remove it")
+
+
+def _left_by_the_system(name: str) -> bool:
+    """Files that file systems and file managers leave anywhere."""
+    return Path(name).name in (".DS_Store", "Thumbs.db") or Path(name).name.startswith(".nfs")
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -158,7 +158,7 @@ class PipelineRun:
         """How likely a bad model was to pass each gate of a stage that has passed, its attempts included."""
         attempts = max(self._record().stages[stage.name].attempts)
         return {
-            name: lucky_pass(gate.plan, attempts, stage.spec.retrain.max_attempts)
+            name: lucky_pass(gate.plan, attempts, stage.retrain.max_attempts)
             for name, gate in self.pipeline.gates(stage).items()
             if gate.first.purpose == "gate"
         }

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tunegate.data.faults import ranges
 from tunegate.evidence import required_draws
 from tunegate.exceptions import Tampered
 from tunegate.outcomes import Verdict
@@ -171,12 +172,18 @@ def _facts(attempt: AttemptRecord) -> tuple[str, ...]:
     use = "not trained, examples out of" if attempt.summary.get("steps") == 0 else "trained on"
     return (
         *((f"{use} {rows:,} rows",) if isinstance(rows, int) else ()),
-        *((f"{dropped:,} rows dropped",) if isinstance(dropped, int) and dropped else ()),
+        *((f"{dropped:,} rows dropped{_numbered(attempt)}",) if isinstance(dropped, int) and dropped else ()),
         *_prepared(attempt),
         *_watched(attempt),
         *((f"{duration(attempt.seconds)} of training",) if attempt.seconds else ()),
         f"seed {attempt.seed}",
     )
+
+
+def _numbered(attempt: AttemptRecord) -> str:
+    """Which rows of the user's file did not fit."""
+    numbers: Any = attempt.summary.get("dropped_rows")
+    return f" as too long: {ranges(numbers)}" if numbers else ""
 
 
 def _prepared(attempt: AttemptRecord) -> Iterator[str]:

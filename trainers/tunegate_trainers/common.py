@@ -202,7 +202,7 @@ def fit_rows(
         raise ConfigError(
             f"{job.data}: none of {len(dropped)} rows fits max_length {max_length}; raise args.max_length"
         )
-    return Rows(kept, dropped)
+    return Rows(kept, dropped, {"row_limit": ["max_length", max_length]} if dropped else {})
 
 
 def check_row(row: Row, keys: Sequence[str], where: str) -> None:

@@ -38,7 +38,8 @@ def prompt_rows(task: Task, loaded: common.Loaded, max_new_tokens: int, at_once:
             f"{task.job.data}: {at_once} prompts are answered at once, and there are {len(kept)}{left_out}; give more "
             "rows, or lower args.per_device_train_batch_size"
         )
-    return common.Rows(kept, dropped, {"prompts_at_once": at_once})
+    facts: dict[str, Any] = {"row_limit": ["max_prompt_tokens", limit]} if dropped else {}
+    return common.Rows(kept, dropped, {"prompts_at_once": at_once, **facts})
 
 
 def _longest_prompt(task: Task, model: Any, max_new_tokens: int) -> int | None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+from tunegate.backends import two_answers
 from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.fingerprint import ADAPTER_CONFIG, PICKLE_WEIGHTS
 from tunegate.optional import optional_import
@@ -181,7 +182,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def check_weight_files(folder: Path) -> None:
-    """Refuse a folder without safetensors files, and one whose files are cut off or overwritten."""
+    """Refuse a folder without safetensors files, with two sets of them, and with files cut off or overwritten."""
     safetensors = hf_import("safetensors")
     files = sorted(folder.glob("*.safetensors"))
     if not files:
@@ -201,6 +202,7 @@ def check_weight_files(folder: Path) -> None:
                 f"{path}: the weight file is damaged: {one_line(error)}; copy or save it again"
             ) from error
     _check_shards(folder, {path.name for path in files})
+    two_answers.check_one_set(folder)
 
 
 def _check_shards(folder: Path, present: set[str]) -> None:

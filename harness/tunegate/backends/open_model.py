@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.addresses import without_secrets
-from tunegate.backends import gguf, loading
+from tunegate.backends import gguf, loading, two_answers
 from tunegate.backends.fewshot import with_shots_of
 from tunegate.backends.loading import Dtype
 from tunegate.backends.reward_model import RewardModel
@@ -85,6 +85,15 @@ def open_model(
         batch_size=batch_size,
     )
     return with_shots_of(found.folder, model, chat=bool(model.tokenizer.chat_template))
+
+
+def notes_of(spec: str) -> list[str]:
+    """What lies in the folders of a model on disk beside what is used; raises ConfigError for two sets of weights."""
+    path = local_path(spec)
+    if path is None or not path.is_dir():
+        return []
+    two_answers.check_one_set(path)
+    return two_answers.notes(path)
 
 
 def model_sha256(spec: str) -> str | None:

@@ -55,11 +55,11 @@ def pipeline_facts(pipeline: Pipeline, leaks: Sequence[Leak]) -> dict[str, Any]:
         "suites": {name: suite_facts(suite) for name, suite in pipeline.suites.items()},
         "stages": {
             stage.name: {
-                **_stage_facts(pipeline, stage),
+                **_stage_facts(pipeline, stage, after),
                 "leaked": sum(len(one["rows"]) for one in dropped if one["stage"] == stage.name),
                 "first_attempt": first[stage.name],
             }
-            for stage in pipeline.stages
+            for stage, after in zip(pipeline.stages, left.stages, strict=True)
         },
         "gates_not_taken_last": _gates_not_taken_last(pipeline),
         "waivers": [waiver.in_words for waiver in pipeline.waivers],
@@ -70,8 +70,9 @@ def pipeline_facts(pipeline: Pipeline, leaks: Sequence[Leak]) -> dict[str, Any]:
     }
 
 
-def _stage_facts(pipeline: Pipeline, stage: Stage) -> dict[str, Any]:
-    gates, retrain = pipeline.gates(stage), stage.spec.retrain
+def _stage_facts(pipeline: Pipeline, stage: Stage, after: Stage) -> dict[str, Any]:
+    """`after` is the stage without the rows that leak."""
+    gates, retrain = pipeline.gates(stage), after.retrain
     allowed, possible = retrain.max_attempts, possible_attempts(retrain)
     if stage.role == "baseline":
         allowed, possible = 1, 1
@@ -81,6 +82,8 @@ def _stage_facts(pipeline: Pipeline, stage: Stage) -> dict[str, Any]:
         "rows_in": stage.data.rows_in,
         "rows": len(stage.data.examples),
         "left_out": {left.why: len(left.rows) for left in stage.data.left_out},
+        "retrain_rows": retrain.rows,
+        "rows_above": _rows_above(after),
         "max_attempts": allowed,
         "possible_attempts": min(allowed, possible),
         "attempts_in_vain": allowed > possible and "max_attempts" in retrain.model_fields_set,
@@ -95,8 +98,14 @@ def _stage_facts(pipeline: Pipeline, stage: Stage) -> dict[str, Any]:
     }
 
 
+def _rows_above(stage: Stage) -> list[int]:
+    """The rungs of `retrain.rows` that ask for more rows than there are."""
+    usable = len(stage.data.examples)
+    return [rung for rung in stage.spec.retrain.rows or () if rung != "all" and rung > usable]
+
+
 def _first_rows(pipeline: Pipeline, stage: Stage) -> list[Example]:
-    return rows_of(pipeline, stage, first_settings(stage.spec.retrain)).examples
+    return rows_of(pipeline, stage, first_settings(stage.retrain)).examples
 
 
 def supported_attempts(bank: Bank, plan: GatePlan) -> int | None:
@@ -157,6 +166,9 @@ def print_check(facts: dict[str, Any]) -> None:
         if stage["left_out"]:
             left = ", ".join(f"{why} {rows:,}" for why, rows in stage["left_out"].items())
             show(f"note: stage {name}: `prepare` leaves out rows: {left}; `tunegate data {facts['file']}` names them")
+        if stage["rows_above"]:
+            asked, usable = ", ".join(map(str, stage["rows_above"])), counted(stage["retrain_rows"][-1], "row")
+            show(f"note: stage {name}: retrain.rows: {asked} is more than is left to train on: it means all {usable}")
         if stage["attempts_in_vain"]:
             show(f"note: stage {name}: {_in_vain(stage['max_attempts'], stage['possible_attempts'])}")
         for gate, attempts in stage["supported_attempts"].items():

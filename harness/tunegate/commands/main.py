@@ -94,11 +94,11 @@ def check(options: Namespace) -> int:
 
 def _check_model(pipeline: Pipeline) -> list[str]:
     """Raise for a model that no run could start from; returned is what a run would pass over."""
-    from tunegate.backends.open_model import check_trainable
+    from tunegate.backends.open_model import check_trainable, notes_of
     from tunegate.stages.adapter_targets import check_adapters
 
     check_trainable(pipeline.model)
-    return check_adapters(pipeline)
+    return [*notes_of(pipeline.model), *check_adapters(pipeline)]
 
 
 def _leaks(pipeline: Pipeline) -> list[Leak]:
@@ -145,7 +145,7 @@ def run(options: Namespace) -> int:
     """Carry out a pipeline, or what is left of it."""
     path = Path(options.file)
     pipeline = load_pipeline(path, _build_check(), _validate_stage())
-    _check_model(pipeline)
+    _tell("run", _check_model(pipeline))
     folder = Path(options.run) if options.run else path.parent / "runs" / pipeline.name
     with RunLog.open(folder) as log, console.Bar() as bar:
         tools = replace(_tools(bar), pipeline_sha256=lambda: load_pipeline(path, _build_check()).sha256)
@@ -212,14 +212,19 @@ def _open_subject(options: Namespace, suite: Suite) -> Model:
         if asking(options):
             raise ConfigError("--timeout, --request, --key-env: nobody asks for stored responses; leave them out")
         responses, notes = load_responses(Path(options.responses), asked_ids(suite))
-        for note in notes:
-            print(console.printable(f"tunegate gate: {note}"), file=sys.stderr)
+        _tell("gate", notes)
         return responses
-    from tunegate.backends.open_model import open_model
+    from tunegate.backends.open_model import notes_of, open_model
 
+    _tell("gate", notes_of(options.model))
     return open_model(
         options.model, dtype=options.dtype or "auto", batch_size=options.batch_size, asking=asking(options)
     )
+
+
+def _tell(command: str, notes: Sequence[str]) -> None:
+    for note in notes:
+        print(console.printable(f"tunegate {command}: {note}"), file=sys.stderr)
 
 
 def _gate_reports(options: Namespace, result: GateRunResult, plan: GatePlan) -> Path | None:

@@ -133,7 +133,7 @@ def _of_file(file: Path, build_check: CheckBuilder) -> list[Described]:
         Described(
             pipeline.suites[name].rule,
             gate.plan,
-            stage.spec.retrain.max_attempts,
+            stage.retrain.max_attempts,
             (stage.name, name),
             pipeline.suites[name].bank,
         )

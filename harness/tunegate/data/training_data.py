@@ -27,7 +27,8 @@ class Example:
     """One training example: the number of its row, its prompt (None for plain text), and its answers by name.
 
     `label` says whether the answer is wanted, where the method asks; `tags` are those of the row. `group` is what
-    `prepare.split.by` makes of the row, `difficulty` what `curriculum.by` does.
+    `prepare.split.by` makes of the row, `difficulty` what `curriculum.by` does. `general`: a row of `replay_data`, not
+    of the stage's own.
     """
 
     number: int
@@ -37,6 +38,7 @@ class Example:
     tags: tuple[str, ...] = ()
     group: str | None = None
     difficulty: float | None = None
+    general: bool = False
 
     @property
     def wanted(self) -> str | None:

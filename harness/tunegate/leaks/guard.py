@@ -88,7 +88,7 @@ def _strings(value: Any) -> list[str]:
 def drop_leaks(pipeline: Pipeline, leaks: Sequence[Leak]) -> tuple[Pipeline, list[dict[str, Any]]]:
     """The pipeline without the rows that leak, and for each stage what was dropped; the record's facts.
 
-    Raises ConfigError for a stage that is left with fewer rows than it is to be trained on.
+    Raises ConfigError for a stage that is left with no row at all.
     """
     stages: list[Stage] = []
     dropped: list[dict[str, Any]] = []
@@ -101,7 +101,6 @@ def drop_leaks(pipeline: Pipeline, leaks: Sequence[Leak]) -> tuple[Pipeline, lis
                 )
         replay = None if stage.replay is None else without(stage.replay, of_stage)
         kept = replace(stage, data=without(stage.data, of_stage), replay=replay)
-        _check_budget(pipeline, stage, kept)
         stages.append(kept)
         if of_stage:
             dropped.append(
@@ -110,23 +109,13 @@ def drop_leaks(pipeline: Pipeline, leaks: Sequence[Leak]) -> tuple[Pipeline, lis
                     "of": len(stage.data.examples),
                     "left": len(kept.data.examples),
                     "rows": _rows(of_stage, stage.data),
+                    **({} if kept.retrain.rows == stage.retrain.rows else {"ladder": kept.retrain.rows}),
                     **({} if stage.replay is None else {"replay_rows": _rows(of_stage, stage.replay)}),
                     "cases": sorted({f"{leak.suite}/{leak.case_id}" for leak in of_stage}),
                     "leaks": facts(of_stage),
                 }
             )
     return replace(pipeline, stages=tuple(stages)), dropped
-
-
-def _check_budget(pipeline: Pipeline, before: Stage, after: Stage) -> None:
-    asked, left = (after.spec.retrain.rows or [1])[-1], len(after.data.examples)
-    if asked > left:
-        lost = len(before.data.examples) - left
-        raise ConfigError(
-            f"{pipeline.path}: stage {before.name!r}: {asked} rows are asked for (retrain.rows), but {left} are left: "
-            f"{lost} of {len(before.data.examples)} also stand in a gate's suite and are dropped; lower the last of "
-            "retrain.rows, or give more rows"
-        )
 
 
 def _rows(leaks: Sequence[Leak], data: TrainingData) -> list[int]:
@@ -137,7 +126,13 @@ def in_words(dropped: Sequence[dict[str, Any]]) -> str:
     """What was dropped, in a sentence."""
     parts = [
         f"{len(stage['rows'])} of {stage['of']} training rows of stage {stage['stage']} (they give away "
-        f"{len(stage['cases'])} cases)"
+        f"{len(stage['cases'])} cases{_last_rung(stage)})"
         for stage in dropped
     ]
     return f"dropped as leaks: {'; '.join(parts)}"
+
+
+def _last_rung(stage: Mapping[str, Any]) -> str:
+    return (
+        f"; the last rung of retrain.rows is now {stage['ladder'][-1]}, all that are left" if "ladder" in stage else ""
+    )

@@ -40,7 +40,7 @@ class StageDiagnosis:
         attempt = attempts[number]
         if attempt.diagnosis is not None:
             return attempt.diagnosis
-        spec = self.stage.spec.retrain
+        spec = self.stage.retrain
         diagnosis = diagnose(self._evidence(attempt, settings, open_model), settings, spec)
         if spec.search == "optuna":
             seed = derived_seed(self.pipeline.seed, self.stage.name, number, "search")

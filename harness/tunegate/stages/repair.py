@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
@@ -79,7 +79,7 @@ def repaired(
 def replayed(base: Sequence[Example], replay: TrainingData, share: float, seed: int) -> list[Example]:
     """General rows that make up `share` of the text when they are added to `base`: the first of a seeded order."""
     wanted = share / (1.0 - share) * sum(map(size, base))
-    return _filled(iter(replay.take(None, seed)), wanted)
+    return [replace(row, general=True) for row in _filled(iter(replay.take(None, seed)), wanted)]
 
 
 def size(example: Example) -> int:

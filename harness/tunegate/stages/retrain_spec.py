@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from math import inf
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -12,6 +13,8 @@ from tunegate.spec import Fraction, Spec, path_only
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
+
+Rung = Count | Literal["all"]
 
 RISING = ("rows", "epochs", "max_length", "repair", "replay")
 """The ladders of which every rung is more than the one before: more rows, more room, more of what was missed."""
@@ -27,8 +30,9 @@ class RetrainSpec(Spec):
     """
 
     max_attempts: Annotated[int, Field(ge=1, le=100)] = 3
-    rows: Annotated[list[Count], Field(min_length=1)] | None = None
-    """Numbers of training rows, rising."""
+    rows: Annotated[list[Rung], Field(min_length=1)] | None = None
+    """Numbers of training rows, rising; the last may be `all`. A rung above the rows that are left when leaks and
+    `prepare` have taken theirs means all of these."""
     epochs: Annotated[list[Fraction], Field(min_length=1)] | None = None
     """Numbers of epochs, rising."""
     learning_rate: Annotated[list[Fraction], Field(min_length=1)] | None = None
@@ -52,11 +56,19 @@ class RetrainSpec(Spec):
         """The rungs of a setting; empty where it is not declared."""
         return getattr(self, setting) or []
 
+    def within(self, usable: int) -> RetrainSpec:
+        """The same with rungs of at most so many rows: `all`, and what is more, is all of them, once."""
+        if self.rows is None:
+            return self
+        rows = dict.fromkeys(usable if rung == "all" else min(rung, usable) for rung in self.rows)
+        return self.model_copy(update={"rows": list(rows)})
+
     @model_validator(mode="after")
     def _rising(self) -> Self:
         for name in RISING:
             ladder = self.ladder(name)
-            if any(low >= high for low, high in pairwise(ladder)):
+            heights = [inf if rung == "all" else rung for rung in ladder]
+            if any(low >= high for low, high in pairwise(heights)):
                 raise ValueError(f"{name} must rise from rung to rung, got {ladder}")
         for name in ("learning_rate", "conflicts"):
             ladder = self.ladder(name)

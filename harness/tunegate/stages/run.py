@@ -20,6 +20,7 @@ from tunegate.pipeline import Pipeline, Stage
 from tunegate.record import AttemptRecord, GateRecord, read_run
 from tunegate.runner import Progress, no_progress
 from tunegate.seeds import derived_seed
+from tunegate.stages import row_numbers
 from tunegate.stages.attempt_folder import prepare
 from tunegate.stages.gates import StageGates
 from tunegate.stages.job import job_of, rows_of, scorer_of
@@ -90,8 +91,8 @@ class StageRun:
                     "gates": list(self.pipeline.gates(self.stage)),
                 }
             )
-        settings = first_settings(self.stage.spec.retrain)
-        max_attempts = self.stage.spec.retrain.max_attempts
+        settings = first_settings(self.stage.retrain)
+        max_attempts = self.stage.retrain.max_attempts
         number = 0
         while True:
             number += 1
@@ -174,10 +175,14 @@ class StageRun:
         check_data(job)
         error = result.error or self._what_is_wrong_with(job.output)
         if error is not None:
+            error = row_numbers.in_error(error, job.data, examples, self.stage)
             self.log.append(
                 {**at, "event": "training_failed", "error": error, "log": result.log, "seconds": result.seconds}
             )
         else:
+            summary = row_numbers.as_in_the_files(result.summary, examples)
+            if told := row_numbers.left_out(summary, self.stage):
+                self.tools.say(f"{self.stage.name}#{number}: {told}")
             self.log.append(
                 {
                     **at,
@@ -185,7 +190,7 @@ class StageRun:
                     "model": str(Path(job.output).relative_to(self.folder)),
                     "model_sha256": self.tools.fingerprint(job.output),
                     "log": result.log,
-                    "summary": {**result.summary, "data": rows.to_json(), **lesson.to_json()},
+                    "summary": {**summary, "data": rows.to_json(), **lesson.to_json()},
                     "seconds": result.seconds,
                 }
             )
