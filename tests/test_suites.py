@@ -10,9 +10,10 @@ import pytest
 from conftest import write_jsonl
 
 from tunegate.banks import draw
+from tunegate.case_rows import load_cases
 from tunegate.exceptions import ConfigError
 from tunegate.suite_spec import CasesSpec
-from tunegate.suites import Suite, load_cases, load_suite
+from tunegate.suites import Suite, load_suite
 from tunegate_suites import build_check
 
 ROW = {"id": "a", "prompt": "Why?", "reference": "Because"}

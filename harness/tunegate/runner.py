@@ -256,14 +256,14 @@ def variant_id(case: Case, number: int) -> str:
     return f"{case.id} [variant {number}]"
 
 
-def asked_ids(suite: Suite) -> set[str]:
-    """The ids of all that a gate on a suite may ask: its cases, and what its checks want asked beside them."""
-    ids = {case.id for case in suite.cases}
+def asked_prompts(suite: Suite) -> dict[str, Prompt]:
+    """All that a gate on a suite may ask, by id: its cases, and what its checks want asked beside them."""
+    prompts = {case.id: case.prompt for case in suite.cases}
     for case in suite.cases:
         beside = _wanted_beside(suite.checks, case)
         if not isinstance(beside, Response):
-            ids.update(variant_id(case, number) for number in range(1, len(beside) + 1))
-    return ids
+            prompts.update({variant_id(case, number): prompt for number, prompt in enumerate(beside, start=1)})
+    return prompts
 
 
 def _wanted_beside(checks: Sequence[Check], case: Case) -> tuple[Prompt, ...] | Response:

@@ -41,7 +41,7 @@ from tunegate.plans import GatePlan
 from tunegate.record import RunRecord, read_run
 from tunegate.responses import load_responses
 from tunegate.run import PipelineRun
-from tunegate.runner import asked_ids
+from tunegate.runner import asked_prompts
 from tunegate.stages.run import Tools
 from tunegate.stages.training import SubprocessTrainer
 from tunegate.suites import Suite, load_suite
@@ -207,7 +207,7 @@ def _open_subject(options: Namespace, suite: Suite) -> Model:
     if options.responses is not None:
         if options.dtype is not None:
             raise ConfigError("--dtype: stored responses are not computed here; leave it out")
-        responses, notes = load_responses(Path(options.responses), asked_ids(suite))
+        responses, notes = load_responses(Path(options.responses), asked_prompts(suite), suite.responses)
         for note in notes:
             print(console.printable(f"tunegate gate: {note}"), file=sys.stderr)
         return responses

@@ -30,7 +30,7 @@ from tunegate.plans import GatePlan
 from tunegate.plugin.function_check import FunctionCheck
 from tunegate.plugin.ledger import SESSION
 from tunegate.responses import load_responses
-from tunegate.runner import ask_samples, asked_ids, no_progress
+from tunegate.runner import ask_samples, asked_prompts, no_progress
 from tunegate.suites import Suite, load_suite
 from tunegate.versions import installed_versions
 
@@ -238,7 +238,7 @@ def _gate(config: pytest.Config, suite: Suite, plan: GatePlan, seed: int | None,
     if config.getoption("collectonly"):
         return gate
     if subject.responses is not None:
-        gate.stored, gate.notes = load_responses(subject.responses, asked_ids(suite))
+        gate.stored, gate.notes = load_responses(subject.responses, asked_prompts(suite), suite.responses)
     elif subject.model is None:
         raise ConfigError("a gate needs a model: give --tunegate-model MODEL or --tunegate-responses FILE")
     return gate
