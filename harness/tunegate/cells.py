@@ -61,7 +61,8 @@ def unfolded(text: str) -> Any:
 
 
 def _literal(text: str) -> Any:
-    kinds = [token.type for token in tokenize.generate_tokens(io.StringIO(text.strip()).readline)]
+    tokens = tokenize.generate_tokens(io.StringIO(text.strip()).readline)
+    kinds = [token.type for token in tokens if token.type not in (tokenize.NL, tokenize.NEWLINE)]
     if any(one == other == tokenize.STRING for one, other in pairwise(kinds)):
         raise ValueError("texts without a comma between them")
     with warnings.catch_warnings():

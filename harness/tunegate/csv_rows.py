@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Generator, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -30,8 +31,7 @@ def csv_rows(path: Path, open_file: Open, delimiter: str | None) -> Iterator[tup
     Rows without any text are left out, and so are columns without a name. Line ends inside cells become `\\n`. Raises
     ConfigError for a name that is duplicated, and for a row with more or fewer cells than names.
     """
-    if delimiter is None:
-        delimiter = sniffed(open_file)
+    delimiter = delimiter or _declared(open_file) or sniffed(open_file)
     records = _records(path, open_file, delimiter)
     _, header = next(records, (1, list[str]()))
     _check_header(path, header)
@@ -42,6 +42,16 @@ def csv_rows(path: Path, open_file: Open, delimiter: str | None) -> Iterator[tup
                 f"; columns are taken to be separated by {delimiter!r}"
             )
         yield line, {name: Cell(_one_newline(cell)) for name, cell in zip(header, cells, strict=True) if name}
+
+
+def _declared(open_file: Open) -> str | None:
+    """The delimiter that a first line `sep=;` names, as Excel writes it."""
+    with open_file() as file:
+        told = _SEP.fullmatch(file.readline(8))
+    return told[1] if told else None
+
+
+_SEP = re.compile(r"sep=(.)\s*")
 
 
 def sniffed(open_file: Open) -> str:
@@ -65,9 +75,12 @@ def _width(open_file: Open, delimiter: str) -> int:
 def _records(path: Path, open_file: Open, delimiter: str) -> Generator[Record]:
     """The rows with any text in them."""
     with open_file() as file:
+        skipped = 1 if _SEP.fullmatch(file.readline(8)) else 0
+        if not skipped:
+            file.seek(0)
         reader = csv.reader(file, strict=True, delimiter=delimiter)
         while True:
-            line = reader.line_num + 1
+            line = reader.line_num + skipped + 1
             try:
                 cells = _next(reader)
             except csv.Error as error:

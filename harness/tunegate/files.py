@@ -66,7 +66,7 @@ def _pipeline_in(folder: Path) -> str:
     return f"; did you mean {file}?" if file.is_file() else ""
 
 
-def one_line(error: BaseException) -> str:
+def one_line(error: object) -> str:
     return " ".join(str(error).split())
 
 

@@ -55,7 +55,14 @@ def load_responses(
 
 
 def _response(row: Row, spec: ResponsesSpec) -> Response:
-    return Response(fill(spec.response, row), _finish_reason(row.get("finish_reason")))
+    return Response(_answer(row, spec.response), _finish_reason(row.get("finish_reason")))
+
+
+def _answer(row: Row, template: str) -> str:
+    """The text of an answer; one that is a text is judged as it is, half characters and all."""
+    name = lone_field(template)
+    value = None if name is None else look_up(name, row)
+    return value if isinstance(value, str) else fill(template, row)
 
 
 def _finish_reason(value: object) -> FinishReason:

@@ -48,9 +48,16 @@ def _valid_template(template: str) -> str:
         texts = [text for text, name in pieces(template) if name is None]
     except ConfigError as error:
         raise ValueError(str(error)) from error
-    if any(_SLIP.search(text) for text in texts):
-        raise ValueError(f"{template!r} holds a backslash and an n; for a line end, write it in double quotes")
+    for text in texts:
+        unslipped(text)
     return template
+
+
+def unslipped(text: str) -> str:
+    """A text of a YAML file; raises ValueError for a line end that YAML does not read as one."""
+    if _SLIP.search(text):
+        raise ValueError(f"{text!r} holds a backslash and an n; for a line end, write the text in double quotes")
+    return text
 
 
 def listed(value: Any) -> Any:
@@ -65,6 +72,7 @@ def _one_sign(delimiter: str) -> str:
 
 
 Delimiter = Annotated[str, AfterValidator(_one_sign)]
+Text = Annotated[str, AfterValidator(unslipped)]
 Template = Annotated[str, AfterValidator(_valid_template)]
 Templates = Annotated[list[Template], BeforeValidator(listed)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]

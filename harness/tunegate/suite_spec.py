@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from tunegate.spec import Delimiter, Name, Spec, Template, Templates, listed, path_only
+from tunegate.spec import Delimiter, Name, Spec, Template, Templates, Text, listed, path_only
 
 
 class CasesSpec(Spec):
@@ -28,7 +28,7 @@ class CasesSpec(Spec):
     reference: Templates | None = None
     """Expected answers; one field holding a list gives several. Default: the row's `reference` or `references`, or
     the answer that its chat ends with."""
-    separator: Annotated[str, Field(min_length=1)] | None = None
+    separator: Annotated[Text, Field(min_length=1)] | None = None
     """What separates several references, or several choices, in one text: `;` for instance."""
     context: Template | None = None
     choices: Templates | None = None
@@ -176,7 +176,7 @@ class GenerateSpec(Spec):
     """How answers are generated; greedy by default."""
 
     max_new_tokens: Annotated[int, Field(ge=1)] = 128
-    system: str | None = None
+    system: Text | None = None
     """A system message before every prompt that brings none. One that gives answers of cases away is refused."""
     stop: Annotated[list[Annotated[str, AfterValidator(_stop)]], BeforeValidator(listed)] = []
     """Texts that end an answer and are cut off. A line end is written in double quotes: "\\n"."""

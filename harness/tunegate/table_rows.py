@@ -21,7 +21,7 @@ def parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     parquet = optional_import("pyarrow.parquet", "data", f"{path}: reading Parquet")
     try:
         file = parquet.ParquetFile(path)
-        yield from _numbered(file.iter_batches(), _features(file.schema_arrow.metadata or {}))
+        yield from _numbered(path, file.iter_batches(), _features(file.schema_arrow.metadata or {}))
     except (arrow.ArrowException, OSError) as error:
         raise ConfigError(f"{path}: not valid Parquet: {one_line(error)}") from error
 
@@ -40,22 +40,22 @@ def dataset_rows(path: Path, split: str | None) -> Iterator[tuple[int, dict[str,
     elif split is not None:
         raise ConfigError(f"{path}: split: {split!r} is not there, the folder holds one data set without splits")
     features = data.features.to_dict()
-    yield from _numbered(data.with_format("arrow").iter(batch_size=1000), features)
+    yield from _numbered(path, data.with_format("arrow").iter(batch_size=1000), features)
 
 
-def _numbered(tables: Iterator[Any], features: Features) -> Iterator[tuple[int, dict[str, Any]]]:
+def _numbered(path: Path, tables: Iterator[Any], features: Features) -> Iterator[tuple[int, dict[str, Any]]]:
     number = 0
     for table in tables:
-        _check_names(table.schema.names)
+        _check_names(path, table.schema.names)
         for row in _as_written(table).to_pylist():
             number += 1
             yield number, {name: _plain(value, features.get(name)) for name, value in row.items()}
 
 
-def _check_names(names: Sequence[str]) -> None:
+def _check_names(path: Path, names: Sequence[str]) -> None:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise ConfigError(f"the column {twice!r} is duplicated; rename or delete one of the two")
+        raise ConfigError(f"{path}: the column {twice!r} is duplicated; rename or delete one of the two")
 
 
 def _as_written(table: Any) -> Any:

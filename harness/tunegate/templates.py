@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from tunegate.cells import Cell, unfolded
 from tunegate.exceptions import ConfigError, nearest
+from tunegate.files import one_line
 
 PASSAGES = "\n\n"
 """What stands between the texts of a list that are put into one text."""
@@ -178,7 +179,7 @@ def _whole_characters(text: str, field: str) -> str:
         raise ConfigError(
             f"the field {field!r} holds half a character ({text[error.start]!r}): was it cut inside an emoji?"
         ) from error
-    return text
+    return str(text)  # of a cell, the text alone
 
 
 EXACT = 2**53
@@ -218,7 +219,7 @@ def _kind(value: Any) -> str:
 
 def _remedy(value: Any, field: str) -> str:
     if isinstance(value, Mapping) and value:
-        keys = [f"{field}.{_spelled(str(key))}" for key in cast("Mapping[str, Any]", value)]
+        keys = [f"{field}.{_spelled(one_line(key))}" for key in cast("Mapping[str, Any]", value)]
         return f"name a field in it by its path: {' or '.join(keys[:3])}"
     if isinstance(value, list | tuple):
         items = cast("Sequence[Any]", value)

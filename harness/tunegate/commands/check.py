@@ -185,8 +185,10 @@ def _notes_on_references(suite: dict[str, Any]) -> Iterator[str]:
     pairs, listed = suite["contradictions"], suite["listed_in_text"]
     if pairs:
         shown = ", ".join(f"{one} and {other}" for one, other in pairs[:3]) + (", …" if len(pairs) > 3 else "")
-        asks = "1 pair of cases asks" if len(pairs) == 1 else f"{len(pairs)} pairs of cases ask"
-        yield f"{asks} the same and have no expected answer in common, so that no model can pass both: {shown}"
+        yield (
+            f"{counted(len(pairs), 'pair')} of cases with one question and no answer in common, of which no model can "
+            f"pass both: {shown}"
+        )
     if listed:
         yield (
             f"{counted(len(listed), 'reference')} may be several in one text, that of {listed[0]} for one; if so, say "

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from tunegate.spec import Delimiter, Spec, Template, listed
+from tunegate.spec import Delimiter, Spec, Template, Text, listed
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -85,7 +85,7 @@ class DataSpec(Spec):
     """The field that says whether a completion is wanted: true or false. Default: `label`."""
     tags: Annotated[list[str], BeforeValidator(listed)] = []
     """Fields whose values become tags, written `field=value`, as those of the suites."""
-    system: str | None = None
+    system: Text | None = None
     """A system message for every row; give the suites the same one under `generate`."""
     where: dict[str, Any] = {}
     own_answers: OwnAnswersSpec | None = None

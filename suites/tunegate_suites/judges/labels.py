@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
+from tunegate.case_rows import prompt_of
 from tunegate.cases import Case
 from tunegate.checks import Sample
 from tunegate.exceptions import ConfigError, nearest
@@ -131,7 +132,7 @@ def _labelled(row: Row, number: int, options: LabelsOptions, scheme: Scheme) -> 
     context = _found("context", options.context, row, required=False)
     case = Case(
         id=str(number) if options.id == "{id}" and "id" not in row else fill(options.id, row),
-        prompt=fill_passages(_found("prompt", options.prompt, row), row),
+        prompt=prompt_of(_found("prompt", options.prompt, row), None, row),
         references=fill_list(reference, row) if reference and _has_value(reference, row) else (),
         context=fill_passages(context, row) if context and _has_value(context, row) else None,
         fields=row,
