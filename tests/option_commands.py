@@ -18,9 +18,9 @@ from fake_pipeline import PIPELINE, carry_out, write_pipeline
 from option_pipelines import ROWS
 from option_proofs import CASES, SUITE, Changes, Proof, Proofs, ShownBy, changed
 
+from tunegate.ask import asked_prompts
 from tunegate.cli import main
 from tunegate.exceptions import ConfigError
-from tunegate.runner import asked_ids
 from tunegate.suites import load_suite
 from tunegate_suites import build_check
 from tunegate_suites.judges.fit import fitted_json
@@ -99,7 +99,7 @@ def laid_out() -> Path:
         for words in (f"{gate} answers.jsonl --run rec_a", f"{gate} better.jsonl --run rec_b"):
             main(words.split())
         main(["suite", "expand", "facts.yaml", "--rules", "rules.yaml", "--out", "groups.yaml"])
-        ids = sorted(asked_ids(load_suite(Path("groups.yaml"), build_check)))
+        ids = sorted(asked_prompts(load_suite(Path("groups.yaml"), build_check)))
         write_jsonl(Path("lost.jsonl"), [{"id": case_id, "response": "?"} for case_id in ids])
         main(["gate", "--suite", "groups.yaml", "--responses", "lost.jsonl", "--run", "rec_groups"])
         main([*shlex.split(CUE), "--out", "cued"])

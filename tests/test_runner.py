@@ -354,7 +354,7 @@ def test_a_suite_is_asked_for_texts_and_likelihoods_as_its_checks_need() -> None
 
 def test_stored_answers_say_what_is_missing_and_what_is_extra(bank: Bank) -> None:
     rows = [{"id": "case-001", "response": "a", "finish_reason": "length"}, {"id": "stranger", "response": "b"}]
-    stored, notes = load_responses(write_jsonl(bank.folder / "r.jsonl", rows), set(bank.ids))
+    stored, notes = load_responses(write_jsonl(bank.folder / "r.jsonl", rows), dict.fromkeys(bank.ids, "?"))
     assert stored.responses["case-001"] == Response("a", "length")
     assert stored.sha256 is None
     assert len(notes) == 2

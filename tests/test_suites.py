@@ -10,9 +10,10 @@ import pytest
 from conftest import write_jsonl
 
 from tunegate.banks import draw
+from tunegate.case_rows import load_cases
 from tunegate.exceptions import ConfigError
 from tunegate.suite_spec import CasesSpec
-from tunegate.suites import Suite, load_cases, load_suite
+from tunegate.suites import Suite, load_suite
 from tunegate_suites import build_check
 
 ROW = {"id": "a", "prompt": "Why?", "reference": "Because"}
@@ -71,7 +72,7 @@ def test_chat_messages_are_a_prompt(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "spec", "message"),
     [
-        ({"prompt": "?"}, {}, "cases.jsonl:1: the row has no field 'id' (known: prompt); every case needs"),
+        ({"prompt": "?"}, {"id": "{id}"}, "cases.jsonl:1: the row has no field 'id' (known: prompt); every case needs"),
         ({"id": "a"}, {}, "cases.jsonl:1: the row has no field 'prompt'"),
         ({"id": " ", "prompt": "?"}, {}, "cases.jsonl:1: the id is empty"),
         ({"id": None, "prompt": "?"}, {}, "cases.jsonl:1: the field 'id' is null where a text was expected"),
@@ -96,8 +97,8 @@ def test_rows_that_do_not_fit_are_named(tmp_path: Path, row: object, spec: dict[
     assert message in str(raised.value)
 
 
-def test_ids_that_stand_twice_are_refused_also_as_number_and_text(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"cases\.jsonl:3: the id '1' stands twice, first on line 1"):
+def test_duplicated_ids_are_refused_also_as_number_and_text(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"cases\.jsonl:3: the id '1' is duplicated, first on line 1"):
         cases(tmp_path, {"id": 1, "prompt": "a"}, {"id": 2, "prompt": "b"}, {"id": "1", "prompt": "c"})
 
 
@@ -137,7 +138,7 @@ def test_where_keeps_the_rows_with_these_values(tmp_path: Path) -> None:
         (SMALL + "generate: {temperature: -1}\n", "suite.yaml:4: generate.temperature: "),
         (SMALL + "name: ../x\n", "suite.yaml:4: name: "),
         ("cases: {path: cases.jsonl, prompt: '{prompt', id: x}\nchecks: [exact]\n", "write a literal brace"),
-        ("cases: {path: cases.jsonl, prompt: '{a.b}'}\nchecks: [exact]\n", "only plain fields"),
+        ("cases: {path: cases.jsonl, prompt: '{a!r}'}\nchecks: [exact]\n", "only plain fields"),
         ("cases: {path: cases.jsonl, prompt: '{x}', messages: y}\nchecks: [exact]\n", "not both"),
         ("cases: {path: cases.jsonl, prompt: '{x}'}\nchecks: [exact]\n", "suite.yaml:1: cases: "),
         ("checks: [exact]\ncases: nowhere.jsonl\n", "suite.yaml:2: cases.path: "),

@@ -1,7 +1,7 @@
 """Asking a model the cases of a draw, each as often as the suite says, and what the checks want asked beside them.
 
 A question is a case as the model sees it: the case itself, or under an id of its own the same case for a further answer
-or a prompt beside it (`asked_ids`).
+or a prompt beside it (`asked_prompts`).
 """
 
 from __future__ import annotations
@@ -75,10 +75,10 @@ def beside(suite: Suite, case: Case) -> list[Case]:
     return [replace(case, id=variant_id(case, number), prompt=prompt) for number, prompt in enumerate(prompts, start=1)]
 
 
-def asked_ids(suite: Suite) -> set[str]:
-    """The ids of all that a gate on a suite may ask: its cases, and what its checks want asked beside them."""
+def asked_prompts(suite: Suite) -> dict[str, Prompt]:
+    """All that a gate on a suite may ask, by id: its cases, and what its checks want asked beside them."""
     asked = [question for case in suite.cases for question in repeats(suite, case)]
-    return {question.id for one in asked for question in (one, *beside(suite, one))}
+    return {question.id: question.prompt for one in asked for question in (one, *beside(suite, one))}
 
 
 def variant_id(case: Case, number: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import hashlib
 import importlib.util
@@ -16,7 +17,7 @@ PIPELINE_FILE = "tunegate.yaml"
 
 
 def read_text(path: Path, max_bytes: int) -> str:
-    """The text of a UTF-8 file, its byte-order mark removed."""
+    """The text of a file in UTF-8, or in what its byte-order mark says; the mark is removed."""
     check_size(path, max_bytes)
     with open_text(path) as file:
         try:
@@ -26,10 +27,20 @@ def read_text(path: Path, max_bytes: int) -> str:
 
 
 def open_text(path: Path) -> IO[str]:
+    """A text file for reading, as it is: in UTF-8, or in what its byte-order mark says."""
     try:
-        return path.open(encoding="utf-8-sig", newline="")
+        with path.open("rb") as file:
+            start = file.read(4)
+        return path.open(encoding=encoding_of(start), newline="")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def encoding_of(start: bytes) -> str:
+    """The encoding of a text by its first four bytes. The mark itself is no part of the text."""
+    marks = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"))  # first: the one begins as UTF-16 does
+    marks += ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+    return next((name for mark, name in marks if start.startswith(mark)), "utf-8-sig")
 
 
 def check_size(path: Path, max_bytes: int) -> None:
@@ -69,7 +80,7 @@ def _pipeline_in(folder: Path) -> str:
     return f"; did you mean {file}?" if file.is_file() else ""
 
 
-def one_line(error: BaseException) -> str:
+def one_line(error: object) -> str:
     return " ".join(str(error).split())
 
 

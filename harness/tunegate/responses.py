@@ -1,64 +1,135 @@
-"""Answers made elsewhere: rows of `{"id", "response"}`."""
+"""Answers made elsewhere: rows of `{"id", "response"}`, or of whatever fields the suite's `responses` names."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
+from tunegate.cases import Prompt
+from tunegate.chats import chat_of, is_chat, without_answer
 from tunegate.exceptions import ConfigError, nearest
 from tunegate.finish_reasons import finish_reason_of
 from tunegate.models import Fault, Response, StoredResponses
 from tunegate.rows import Row, read_rows
-from tunegate.templates import as_text
+from tunegate.suite_spec import ResponsesSpec
+from tunegate.templates import as_text, fill, is_missing, lone_field, look_up
 
-KNOWN_FIELDS = ("id", "response", "finish_reason")
+RENDERED = ("<|", "[INST]", "<start_of_turn>", "<s>")
+"""A recorded prompt that holds one of these was put through a chat template."""
 
 
-def load_responses(path: Path, known_ids: set[str]) -> tuple[StoredResponses, list[str]]:
+def load_responses(
+    path: Path, asked: Mapping[str, Prompt], spec: ResponsesSpec | None = None
+) -> tuple[StoredResponses, list[str]]:
     """Read a response file; returns the responses and notes on what looks odd but can be judged.
 
-    A row without id or response, an id that stands twice, and a file of which no id is a case's are errors.
+    `asked` are the prompts by the ids under which a gate asks them. A row without an id is the answer to the prompt
+    that it carries. A row without a response or an id to be found, a duplicated id, a prompt that is another than the
+    case's, and a file of which no id is a case's are errors.
     """
+    spec = spec or ResponsesSpec()
+    ids = _ids_by_prompt(asked)
     responses: dict[str, Response] = {}
     unknown: list[str] = []
     for number, row in read_rows(path):
-        case_id, response = _response(row, f"{path}:{number}")
+        try:
+            case_id, response = _case_id(row, spec, ids), _response(row, spec)
+            if case_id in asked:
+                _check_prompt(row, spec, case_id, asked[case_id])
+        except ConfigError as error:
+            raise ConfigError(f"{path}:{number}: {error}") from error
         if case_id in responses:
             raise ConfigError(f"{path}:{number}: a second response with id {case_id!r}; give one answer a case")
-        if case_id not in known_ids:
+        if case_id not in asked:
             unknown.append(case_id)
         responses[case_id] = response
     if len(unknown) == len(responses):
-        raise ConfigError(f"{path}: none of its ids is a case's{nearest(unknown[0], known_ids)}, first {unknown[0]!r}")
+        raise ConfigError(f"{path}: none of its ids is a case's{nearest(unknown[0], asked)}, first {unknown[0]!r}")
     notes: list[str] = []
     if unknown:
         notes.append(f"{path}: {len(unknown)} of {len(responses)} ids are no case's, first {unknown[0]!r}; not used")
-    missing = len(known_ids - responses.keys())
+    missing = len(asked.keys() - responses.keys())
     if missing:
-        notes.append(
-            f"{path}: {missing} of {len(known_ids)} prompts of the bank have no response; drawn, they are INVALID"
-        )
+        notes.append(f"{path}: {missing} of {len(asked)} prompts of the bank have no response; drawn, they are INVALID")
     return StoredResponses(responses, name=str(path)), notes
 
 
-def _response(row: Row, where: str) -> tuple[str, Response]:
-    for field in ("id", "response"):
-        if field not in row:
-            raise ConfigError(f"{where}: the row has no field {field!r}{nearest(field, row)}")
-    text, said = row["response"], row.get("finish_reason")
-    if not isinstance(text, str):
-        raise ConfigError(f"{where}: response: a text was expected, got {type(text).__name__}")
-    try:
-        return as_text(row["id"], "id"), _answer(text, said)
-    except ConfigError as error:
-        raise ConfigError(f"{where}: {error}") from error
-
-
-def _answer(text: str, said: object) -> Response:
+def _response(row: Row, spec: ResponsesSpec) -> Response:
     """The answer, or why it is none: it was ended by a filter, an error or a tool call."""
-    finish_reason = finish_reason_of(said)
+    text, said = _answer(row, spec.response), row.get("finish_reason")
+    finish_reason = finish_reason_of(None if is_missing(said) else said)
     if finish_reason is not None:
         return Response(text, finish_reason)
     if not isinstance(said, str):
         raise ConfigError(f"finish_reason: a text was expected, got {type(said).__name__}")
     error = f"the stored answer ended with finish_reason {said[:80]!r}, so it is not the model's whole answer"
     return Response(text, error=error, fault=Fault.BAD_REPLY)
+
+
+def _answer(row: Row, template: str) -> str:
+    """The text of an answer; one that is a text is judged as it is, half characters and all."""
+    name = lone_field(template)
+    value = None if name is None else look_up(name, row)
+    return value if isinstance(value, str) else fill(template, row)
+
+
+# --- which case ----------------------------------------------------------------------------------------------------
+
+
+def _case_id(row: Row, spec: ResponsesSpec, ids: Mapping[str, str]) -> str:
+    if spec.id is not None or "id" in row:
+        return fill(spec.id or "{id}", row)
+    prompt = _recorded_prompt(row, spec)
+    if prompt is None:
+        raise ConfigError(f"the row has no field 'id'{nearest('id', row)}, and no prompt that would tell its case")
+    if prompt not in ids:
+        raise ConfigError(f"the row has no field 'id', and its prompt is not that of one case: {prompt[:80]!r}")
+    return ids[prompt]
+
+
+def _ids_by_prompt(asked: Mapping[str, Prompt]) -> dict[str, str]:
+    """The ids of those prompts that are asked under one id only."""
+    texts = {case_id: _text(prompt) for case_id, prompt in asked.items()}
+    counts = Counter(texts.values())
+    return {text: case_id for case_id, text in texts.items() if counts[text] == 1}
+
+
+def _check_prompt(row: Row, spec: ResponsesSpec, case_id: str, prompt: Prompt) -> None:
+    """Raise ConfigError for an answer to another prompt than the case's. White space makes no difference."""
+    recorded, wanted = _recorded_prompt(row, spec), _text(prompt)
+    rendered = recorded is not None and any(mark in recorded for mark in RENDERED) and wanted in recorded
+    if recorded is None or recorded == wanted or rendered:
+        return
+    raise ConfigError(
+        f"id {case_id!r}: the answer was given to another prompt than the case's: {recorded[:80]!r} instead of "
+        f"{wanted[:80]!r}; was the suite numbered anew?"
+    )
+
+
+def _recorded_prompt(row: Row, spec: ResponsesSpec) -> str | None:
+    """What a row says was asked; None where it does not say."""
+    name = lone_field(spec.prompt) if spec.prompt is not None else next((n for n in _PROMPTS if n in row), None)
+    if name is None:
+        return None if spec.prompt is None else _plain(fill(spec.prompt, row))
+    value = look_up(name, row)
+    if spec.prompt is None and is_missing(value):
+        return None
+    if not is_chat(value):
+        return _plain(as_text(value, name))
+    question, _ = without_answer(chat_of(value, name), name)
+    return _text(question)
+
+
+_PROMPTS = ("prompt", "messages")
+
+
+def _text(prompt: Prompt) -> str:
+    """What is asked, without system messages: those are a setting of the suite."""
+    if isinstance(prompt, str):
+        return _plain(prompt)
+    return _plain("\n".join(turn["content"] for turn in prompt if turn["role"] != "system"))
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split())

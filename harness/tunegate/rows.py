@@ -2,60 +2,131 @@
 
 from __future__ import annotations
 
-import csv
-import json
+import gzip
+import io
 import os
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO
 
-from tunegate.exceptions import LISTED, ConfigError, NotThere, nearest
-from tunegate.files import check_size, one_line, open_text, read_text
-from tunegate.optional import optional_import
+from tunegate.csv_rows import csv_rows
+from tunegate.exceptions import LISTED, ConfigError, NotThere
+from tunegate.files import check_size, encoding_of, one_line, open_text
+from tunegate.json_rows import Row, as_row, read_json, read_object
+from tunegate.table_rows import dataset_rows, parquet_rows
+
+__all__ = ["Row", "read_rows"]
 
 MAX_BYTES = 512 * 2**20
 MAX_LINE_CHARS = 64 * 2**20
 
-Row = dict[str, Any]
+Rows = Iterator[tuple[int, Row]]
 
 
-def read_rows(path: Path, split: str | None = None) -> Iterator[tuple[int, Row]]:
-    """Yield (line or row number, row) of a `.jsonl`, `.json`, `.csv`, `.parquet`, `.txt` file or a `datasets` folder.
+def read_rows(path: Path, split: str | None = None, delimiter: str | None = None) -> Rows:
+    """Yield (line or row number, row) of a file, or of a folder that `save_to_disk` of `datasets` wrote.
 
-    Rows are read one at a time. A `.json` file holds one list of objects; in a `.txt` file blank lines stand between
-    documents, each a row of its `text` and its first `line`. Raises ConfigError for anything else, with the line at
-    fault.
+    Rows are read one at a time. A `.json` file holds one list of objects, or one object a line, as `.jsonl` and
+    `.ndjson` files do. `.csv` and `.tsv` files name their columns in the first row; `delimiter` says what separates
+    their cells, and is guessed where it is not given. In a `.txt` file blank lines separate documents; each is a row
+    of its `text` and its first `line`. All of these may be compressed by gzip (`.jsonl.gz`), and may be UTF-16 with a
+    byte-order mark. `split` is one of a folder's. Raises ConfigError for anything else, with the line at fault.
     """
     if os.path.isdir(path):  # unlike Path.is_dir, False for a name that no file can have
-        return _dataset_rows(path, split)
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None and not os.path.exists(path):
-        check_size(path, MAX_BYTES)
-    if reader is None:
-        known = ", ".join(_READERS)
+        _refuse_delimiter(path, delimiter)
+        return _guarded(path, _folder_rows(path, split))
+    kind = kind_of(path)
+    if kind not in KINDS:
+        if not os.path.exists(path):
+            check_size(path, MAX_BYTES)
         raise ConfigError(
-            f"{path}: unknown kind of file {path.suffix!r}; rows are read from {known} or a data set folder"
+            f"{path}: unknown kind of file {path.suffix!r}; rows are read from {', '.join(KINDS)}, these also "
+            "compressed as .gz, or a data set folder"
         )
     check_size(path, MAX_BYTES)
-    return _never_empty(path, reader(path))
+    if kind not in DELIMITED:
+        _refuse_delimiter(path, delimiter)
+    rows = _guarded(path, _file_rows(path, kind, delimiter))
+    return rows if split is None else _refuse_split(path, split, rows)
 
 
-def _never_empty(path: Path, rows: Iterator[tuple[int, Row]]) -> Iterator[tuple[int, Row]]:
+def kind_of(path: Path) -> str:
+    """The ending that says how a file is read: `.csv` of `a.csv` and of `a.csv.gz`."""
+    name = Path(path.stem) if path.suffix.lower() == ".gz" else path
+    return name.suffix.lower()
+
+
+def _file_rows(path: Path, kind: str, delimiter: str | None) -> Rows:
+    if kind == ".parquet":
+        return parquet_rows(path)
+    if kind in DELIMITED:
+        return csv_rows(path, lambda: _open(path), delimiter or DELIMITED[kind])
+    return _READERS[kind](path)
+
+
+def _refuse_delimiter(path: Path, delimiter: str | None) -> None:
+    if delimiter is not None:
+        raise ConfigError(f"{path}: delimiter: only {' and '.join(DELIMITED)} files have one; leave it out")
+
+
+def _refuse_split(path: Path, split: str, rows: Rows) -> Rows:
+    """Raise ConfigError for a split of a file, saying what was meant where its rows tell."""
+    _, first = next(rows)
+    field = next((name for name in first if name.casefold() == "split"), None)
+    meant = "to keep rows by the value of a field, write `where: {field: value}`"
+    if field is not None:
+        meant = f"did you mean `where: {{{field}: {split}}}`?"
+    raise ConfigError(f"{path}: split: only a data set folder has splits, and this is a file; {meant}")
+
+
+def _guarded(path: Path, rows: Rows) -> Rows:
+    """The rows of a file, of which there must be one; what goes wrong on the way names the file."""
     number = 0
-    for number, row in rows:
-        yield number, row
+    try:
+        for number, row in rows:
+            yield number, row
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8; save the file as UTF-8") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise ConfigError(f"{path}: cannot be read: {one_line(error)}") from error
     if number == 0:
         raise ConfigError(f"{path}: the file has no rows")
 
 
-def _jsonl_rows(path: Path) -> Iterator[tuple[int, Row]]:
-    for number, line in _lines(path):
-        if line.strip():
-            yield number, _object(line, f"{path}:{number}")
+# --- text, plain or compressed -------------------------------------------------------------------------------------
+
+
+class _Bounded(gzip.GzipFile):
+    """A compressed file that gives no more than MAX_BYTES: a few of them can hold any number of zeros."""
+
+    given = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        return self._counted(super().read(MAX_BYTES + 1 if size is None or size < 0 else size))
+
+    def read1(self, size: int = -1) -> bytes:
+        return self._counted(super().read1(size))
+
+    def _counted(self, data: bytes) -> bytes:
+        self.given += len(data)
+        if self.given > MAX_BYTES:
+            raise OSError(f"more than {MAX_BYTES / 2**20:,.0f} MiB when unpacked; split it")
+        return data
+
+
+def _open(path: Path) -> IO[str]:
+    """A text file for reading, unpacked if it begins as gzip does, whatever its name."""
+    with path.open("rb") as file:
+        if file.read(2) != b"\x1f\x8b":
+            return open_text(path)
+    with gzip.open(path) as file:
+        start = file.read(4)
+    return io.TextIOWrapper(_Bounded(path), encoding=encoding_of(start), newline="")
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    with open_text(path) as file:
+    with _open(path) as file:
         number = 0
         while True:
             number += 1
@@ -72,7 +143,35 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
             yield number, line
 
 
-def _text_rows(path: Path) -> Iterator[tuple[int, Row]]:
+# --- kinds of file -------------------------------------------------------------------------------------------------
+
+
+def _jsonl_rows(path: Path) -> Rows:
+    for number, line in _lines(path):
+        if line.strip():
+            yield number, read_object(line, f"{path}:{number}")
+
+
+def _json_rows(path: Path) -> Rows:
+    with _open(path) as file:
+        text = file.read()
+    if _is_lines(text):
+        yield from _jsonl_rows(path)
+        return
+    data = read_json(text, str(path))
+    if not isinstance(data, list):
+        raise ConfigError(f"{path}: a list of objects was expected, got {type(data).__name__}")
+    for number, row in enumerate(data, start=1):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        yield number, as_row(row, f"{path}: item {number}")
+
+
+def _is_lines(text: str) -> bool:
+    """Whether a text is an object a line: its first line with anything in it is a whole one, and more follow."""
+    first, _, rest = text.strip().partition("\n")
+    return first.startswith("{") and first.rstrip().endswith("}") and bool(rest)
+
+
+def _text_rows(path: Path) -> Rows:
     first, document = 0, list[str]()
     for number, line in _lines(path):
         if line.strip():
@@ -85,97 +184,27 @@ def _text_rows(path: Path) -> Iterator[tuple[int, Row]]:
         yield first, {"text": "\n".join(document).strip(), "line": first}
 
 
-def _object(text: str, where: str) -> Row:
-    try:
-        value = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_unique_keys)
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{where}: not valid JSON: {one_line(error)}") from error
-    if not isinstance(value, dict):
-        raise ConfigError(f"{where}: a JSON object was expected, got {type(value).__name__}")
-    return value  # pyright: ignore[reportUnknownVariableType]
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> Row:
-    row = dict(pairs)
-    if len(row) != len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} stands twice")
-    return row
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _json_rows(path: Path) -> Iterator[tuple[int, Row]]:
-    try:
-        data: Any = json.loads(read_text(path, MAX_BYTES), parse_constant=_no_constant, object_pairs_hook=_unique_keys)
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: not valid JSON: {one_line(error)}") from error
-    if not isinstance(data, list):
-        raise ConfigError(f"{path}: a list of objects was expected, got {type(data).__name__}")
-    for number, row in enumerate(data, start=1):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-        if not isinstance(row, dict):
-            raise ConfigError(f"{path}: item {number}: a JSON object was expected, got {type(row).__name__}")  # pyright: ignore[reportUnknownArgumentType]
-        yield number, row
-
-
-def _csv_rows(path: Path) -> Iterator[tuple[int, Row]]:
-    with open_text(path) as file:
-        reader = csv.DictReader(file, strict=True)
-        try:
-            for row in reader:
-                if None in row or None in row.values():
-                    width = len(reader.fieldnames or [])
-                    raise ConfigError(f"{path}:{reader.line_num}: {width} columns were expected, as in the first line")
-                yield reader.line_num, dict(row)
-        except csv.Error as error:
-            raise ConfigError(f"{path}:{reader.line_num}: not valid CSV: {error}") from error
-        except UnicodeDecodeError as error:
-            raise ConfigError(f"{path}: not UTF-8; save the file as UTF-8") from error
-
-
-def _parquet_rows(path: Path) -> Iterator[tuple[int, Row]]:
-    arrow = optional_import("pyarrow", "data", f"{path}: reading Parquet")
-    parquet = optional_import("pyarrow.parquet", "data", f"{path}: reading Parquet")
-    number = 0
-    try:
-        for batch in parquet.ParquetFile(path).iter_batches():
-            for row in batch.to_pylist():
-                number += 1
-                yield number, row
-    except (arrow.ArrowException, OSError) as error:
-        raise ConfigError(f"{path}: not valid Parquet: {one_line(error)}") from error
-
-
 SAVED = ("dataset_info.json", "dataset_dict.json", "state.json")
 """One of them lies in every folder that `save_to_disk` writes; they hold no rows."""
 
 
-def _row_files(folder: Path) -> list[str]:
-    """The first files of a folder that rows can be read from."""
-    return sorted(name for name in os.listdir(folder) if Path(name).suffix.lower() in _READERS)[:LISTED]
-
-
-def _dataset_rows(path: Path, split: str | None) -> Iterator[tuple[int, Row]]:
+def _folder_rows(path: Path, split: str | None) -> Rows:
     if not any((path / name).is_file() for name in SAVED) and (files := _row_files(path)):
         raise NotThere(f"{path}: a folder; name one of its files: {', '.join(files)}")
-    datasets = optional_import("datasets", "data", f"{path}: reading a data set folder")
-    try:
-        data = datasets.load_from_disk(str(path))
-    except Exception as error:
-        raise ConfigError(f"{path}: not a data set folder (save_to_disk of `datasets`): {one_line(error)}") from error
-    if isinstance(data, datasets.DatasetDict):
-        if split not in data:
-            raise ConfigError(f"{path}: name one of its splits with `split:`{nearest(split or '', data)}")
-        data = data[split]
-    yield from ((number, dict(row)) for number, row in enumerate(data, start=1))
+    yield from dataset_rows(path, split)
 
 
-_READERS: dict[str, Callable[[Path], Iterator[tuple[int, Row]]]] = {
+def _row_files(folder: Path) -> list[str]:
+    """The first files of a folder that rows can be read from."""
+    return sorted(name for name in os.listdir(folder) if kind_of(Path(name)) in KINDS)[:LISTED]
+
+
+_READERS: dict[str, Callable[[Path], Rows]] = {
     ".jsonl": _jsonl_rows,
+    ".ndjson": _jsonl_rows,
     ".json": _json_rows,
-    ".csv": _csv_rows,
-    ".parquet": _parquet_rows,
     ".txt": _text_rows,
 }
+DELIMITED: dict[str, str | None] = {".csv": None, ".tsv": "\t"}
+"""The kinds of which the cells are delimited, and by what, where that is not to be guessed."""
+KINDS = (".jsonl", ".json", ".csv", ".parquet", ".txt", ".ndjson", ".tsv")

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from tunegate.exceptions import ConfigError, nearest
-from tunegate.templates import field_names
+from tunegate.templates import pieces
 from tunegate.yaml_file import KeyPath, YamlFile
 
 
@@ -39,18 +39,40 @@ class Spec(BaseModel):
         return data  # pyright: ignore[reportUnknownVariableType]
 
 
+_SLIP = re.compile(r"\\n(?![a-z])")
+"""A line end in single quotes, which YAML takes for a backslash and an n; `\\nabla` is no such slip."""
+
+
 def _valid_template(template: str) -> str:
     try:
-        field_names(template)
+        texts = [text for text, name in pieces(template) if name is None]
     except ConfigError as error:
         raise ValueError(str(error)) from error
+    for text in texts:
+        unslipped(text)
     return template
+
+
+def unslipped(text: str) -> str:
+    """A text of a YAML file; raises ValueError for a line end that YAML does not read as one."""
+    if _SLIP.search(text):
+        raise ValueError(f"{text!r} holds a backslash and an n; for a line end, write the text in double quotes")
+    return text
 
 
 def listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+def _one_sign(delimiter: str) -> str:
+    delimiter = {r"\t": "\t", "tab": "\t"}.get(delimiter, delimiter)
+    if len(delimiter) != 1 or delimiter in '"\r\n':
+        raise ValueError(f"one sign was expected, as , or ; or tab, got {delimiter!r}")
+    return delimiter
+
+
+Delimiter = Annotated[str, AfterValidator(_one_sign)]
+Text = Annotated[str, AfterValidator(unslipped)]
 Template = Annotated[str, AfterValidator(_valid_template)]
 Templates = Annotated[list[Template], BeforeValidator(listed)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]

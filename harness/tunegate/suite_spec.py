@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from tunegate.answers import ASK_AGAIN
 from tunegate.outcomes import CasePasses
-from tunegate.spec import Name, Spec, Template, Templates, listed, path_only
+from tunegate.spec import Delimiter, Name, Spec, Template, Templates, Text, listed, path_only
 
 
 class CasesSpec(Spec):
@@ -17,18 +18,26 @@ class CasesSpec(Spec):
     path: str
     """A .jsonl, .json, .csv, .parquet or .txt file, or a folder saved by `datasets`, relative to this file."""
     split: str | None = None
-    """The split of a `datasets` folder."""
-    id: Template = "{id}"
+    """The split of a `datasets` folder. Rows of a file are kept by `where`."""
+    delimiter: Delimiter | None = None
+    """What separates the cells of a CSV file. Default: the likeliest of comma, tab, semicolon and bar."""
+    id: Template | None = None
+    """Default: the row's `id`, or else a hash of what is asked and expected."""
     prompt: Template | None = None
-    """Default: the row's `prompt`, or the chat in its field `messages`."""
+    """Default: the row's `prompt`, or the chat in its field `messages` or `conversations`."""
     messages: str | None = None
-    """The field that holds chat messages, instead of `prompt`."""
+    """The field that holds chat messages, instead of `prompt`. If the assistant's end them, they are the answer."""
     reference: Templates | None = None
-    """Expected answers; one field holding a list gives several. Default: the row's `reference` or `references`."""
+    """Expected answers; one field holding a list gives several. Default: the row's `reference` or `references`, or
+    the answer that its chat ends with."""
+    separator: Annotated[Text, Field(min_length=1)] | None = None
+    """What separates several references, or several choices, in one text: `;` for instance."""
     context: Template | None = None
     choices: Templates | None = None
+    """Default: the row's `choices`: a list, or texts with labels (`{text: [...], label: [...]}`); a reference that is
+    such a label means that choice."""
     tags: Annotated[list[str], BeforeValidator(listed)] | None = None
-    """Fields whose values become tags, written `field=value`."""
+    """Fields, or paths as `metadata.topic`, whose values become tags, written `field=value`."""
     group: Template | None = None
     where: dict[str, Any] = {}
     """Keep only rows whose fields have these values."""
@@ -145,13 +154,39 @@ class RetentionSpec(Spec):
     """By how many percentage points the pass rate may fall."""
 
 
+def _stop(text: str) -> str:
+    if not text:
+        raise ValueError("an empty text ends no answer; leave it out")
+    slip = re.search(r"\\[nrt]", text)
+    if slip:
+        raise ValueError(
+            f"{text!r} holds a backslash and the letter {slip[0][1]}, which no answer is stopped by; in YAML, write "
+            f'"{text}" in double quotes for {_ESCAPED[slip[0][1]]}'
+        )
+    return text
+
+
+_ESCAPED = {"n": "a line end", "r": "a carriage return", "t": "a tab"}
+
+
+class ResponsesSpec(Spec):
+    """How a row of a response file becomes the answer to a case."""
+
+    id: Template | None = None
+    """Default: the row's `id`, or else the case that its `prompt` is that of."""
+    response: Template = "{response}"
+    prompt: Template | None = None
+    """What was asked, which must be the case's prompt. Default: the row's `prompt` or `messages`, if it has one."""
+
+
 class GenerateSpec(Spec):
     """How answers are generated; greedy by default."""
 
     max_new_tokens: Annotated[int, Field(ge=1)] = 128
-    system: str | None = None
+    system: Text | None = None
     """A system message before every prompt that brings none. One that gives answers of cases away is refused."""
-    stop: Annotated[list[str], BeforeValidator(listed)] = []
+    stop: Annotated[list[Annotated[str, AfterValidator(_stop)]], BeforeValidator(listed)] = []
+    """Texts that end an answer and are cut off. A line end is written in double quotes: "\\n"."""
     temperature: Annotated[float, Field(ge=0)] = 0.0
     seed: int = 0
     """Of what is drawn at a temperature above 0."""
@@ -176,6 +211,8 @@ class SuiteSpec(Spec):
     checks: Annotated[list[str | dict[str, Any]], Field(min_length=1)]
     plan: PlanSpec = PlanSpec()
     generate: GenerateSpec = GenerateSpec()
+    responses: ResponsesSpec = ResponsesSpec()
+    """How the rows of `--responses FILE` are read."""
     sealed: Annotated[float, Field(ge=0, le=0.9)] | None = None
     """The share of the cases that only a confirming draw may open. Default: a third, where the bank is large enough."""
     slices: dict[str, Annotated[SliceSpec, BeforeValidator(_minimum_only)]] = {}

@@ -4,32 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from tunegate.banks import SEALED_SHARE, Bank, split
-from tunegate.cases import Case, Message, Prompt
+from tunegate.case_faults import unfit
+from tunegate.case_rows import load_cases
+from tunegate.cases import Case
 from tunegate.checks import Check, CheckBuilder, gate_can_fail, lacking, unaskable, unique_names
 from tunegate.exceptions import ConfigError
-from tunegate.files import resolve
 from tunegate.judges.corrected import admissions_of
 from tunegate.leaks.told_answers import told_beforehand
 from tunegate.models import GenerationSettings
 from tunegate.outcomes import CasePasses, shallow
 from tunegate.plans import GatePlan, PlanRule, Risk
-from tunegate.rows import Row, read_rows
 from tunegate.sampling import SinglePlan
 from tunegate.slices import SliceRule, slices_out_of_reach, too_many_for_a_draw
 from tunegate.spec import read_spec
-from tunegate.suite_spec import CasesSpec, DrawSpec, PlanSpec, SuiteSpec
-from tunegate.templates import MissingField, as_text, fill, fill_list, look_up
+from tunegate.suite_spec import DrawSpec, PlanSpec, ResponsesSpec, SuiteSpec
+from tunegate.templates import MissingField
 from tunegate.terms import Answering, GapRule, Terms
 from tunegate.yaml_file import KeyPath, YamlFile, load_yaml
-
-ROLES = ("system", "user", "assistant")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +58,7 @@ class Suite:
     retention: Retention | None = None
     reserved: frozenset[str] = frozenset()
     case_passes: CasePasses = "all"
+    responses: ResponsesSpec = field(default_factory=ResponsesSpec)
 
     @cached_property
     def bank(self) -> Bank:
@@ -134,6 +133,9 @@ def make_suite(spec: SuiteSpec, name: str, file: YamlFile, keys: KeyPath, build_
     for index, (check, known_as) in enumerate(zip(checks, unique_names(checks), strict=True)):
         for need in (need for need, without in lacking(check, cases).items() if without == len(cases)):
             raise file.error((*keys, "checks", index), _nothing_to_compare(known_as, need, spec.cases.path, len(cases)))
+    unfit_cases = unfit(cases, checks)
+    if unfit_cases is not None:
+        raise file.error((*keys, "cases"), f"{spec.cases.path}: {unfit_cases}")
     unasked = [(case, fault) for case in cases if (fault := unaskable(checks, case)) is not None]
     if unasked:
         case, fault = unasked[0]
@@ -196,6 +198,7 @@ def make_suite(spec: SuiteSpec, name: str, file: YamlFile, keys: KeyPath, build_
         gap,
         retention,
         case_passes=case_passes,
+        responses=spec.responses,
     )
 
 
@@ -261,109 +264,3 @@ def _sha256(cases: tuple[Case, ...], checks: tuple[Check, ...], plan: object, se
 def _canonical(value: Any) -> bytes:
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
     return text.encode(errors="backslashreplace") + b"\n"  # fields that no template uses may hold lone surrogates
-
-
-# --- rows to cases -------------------------------------------------------------------------------------------------
-
-
-def load_cases(spec: CasesSpec, base_dir: Path) -> tuple[Case, ...]:
-    """Read the rows and turn each into a case; ids must be unique."""
-    path = resolve(spec.path, base_dir)
-    cases: list[Case] = []
-    lines: dict[str, int] = {}
-    for number, row in select(read_rows(path, spec.split), spec.where, path):
-        try:
-            case = case_of(spec, row)
-        except MissingField as error:
-            raise MissingField(f"{path}:{number}: {error}") from error
-        except ConfigError as error:
-            raise ConfigError(f"{path}:{number}: {error}") from error
-        if case.id in lines:
-            raise ConfigError(
-                f"{path}:{number}: the id {case.id!r} stands twice, first on line {lines[case.id]}; ids must be unique"
-            )
-        lines[case.id] = number
-        cases.append(case)
-    if not cases:
-        raise ConfigError(f"{path}: no row is left after `where: {dict(spec.where)}`")
-    return tuple(cases)
-
-
-def select(rows: Iterator[tuple[int, Row]], where: Mapping[str, Any], path: Path) -> Iterator[tuple[int, Row]]:
-    """Keep the rows whose fields have the wanted values; a field that a row lacks is an error."""
-    for number, row in rows:
-        for name in where:
-            if name not in row:
-                raise ConfigError(f"{path}:{number}: `where` names the field {name!r}, which this row does not have")
-        if all(row[name] == wanted for name, wanted in where.items()):
-            yield number, row
-
-
-def case_of(spec: CasesSpec, row: Row) -> Case:
-    """The case that a row makes; raises ConfigError for a field that is missing or cannot be used."""
-    references = spec.reference
-    if references is None:
-        references = ["{references}"] if "references" in row else ["{reference}"] if "reference" in row else []
-    return Case(
-        id=_id(spec.id, row),
-        prompt=prompt_of(spec.prompt, spec.messages, row),
-        references=tuple(text for template in references for text in fill_list(template, row)),
-        context=_optional(spec.context, "context", row),
-        choices=_choices(spec, row),
-        tags=tags_of(spec.tags, row),
-        group=_optional(spec.group, "group", row),
-        fields=row,
-    )
-
-
-def _id(template: str, row: Row) -> str:
-    try:
-        case_id = fill(template, row)
-    except MissingField as error:
-        raise MissingField(f"{error}; every case needs an id: name the field as in `id: '{{row_id}}'`") from error
-    if not case_id.strip():
-        raise ConfigError("the id is empty")
-    return case_id
-
-
-def prompt_of(template: str | None, messages: str | None, row: Row) -> Prompt:
-    """The prompt of a row: from a template, from a field of chat messages, or by the default field names."""
-    field = messages or ("messages" if template is None and "messages" in row else None)
-    if field is None:
-        return fill("{prompt}" if template is None else template, row)
-    if field not in row:
-        raise MissingField(f"the row has no field {field!r}")
-    return _messages(row[field], field)
-
-
-def _messages(value: Any, field: str) -> tuple[Message, ...]:
-    turns: list[Any] = list(value) if isinstance(value, list) else []  # pyright: ignore[reportUnknownArgumentType]
-    if not turns:
-        raise ConfigError(f"{field}: a list of chat messages was expected")
-    for turn in turns:
-        if not (isinstance(turn, dict) and turn.get("role") in ROLES and isinstance(turn.get("content"), str)):  # pyright: ignore[reportUnknownMemberType]
-            raise ConfigError(f"{field}: a message is {{role: {'|'.join(ROLES)}, content: text}}, got {str(turn)[:80]}")  # pyright: ignore[reportUnknownArgumentType]
-    return tuple(Message(role=turn["role"], content=as_text(turn["content"], field)) for turn in turns)
-
-
-def _choices(spec: CasesSpec, row: Row) -> tuple[str, ...]:
-    templates = spec.choices if spec.choices is not None else ["{choices}"] if "choices" in row else []
-    return tuple(text for template in templates for text in fill_list(template, row))
-
-
-def tags_of(fields: list[str] | None, row: Row) -> tuple[str, ...]:
-    """The tags of a row: `field=value` of the named fields, or its own `tags`."""
-    if fields is not None:
-        return tuple(f"{field}={value}" for field in fields for value in _texts(look_up(field, row), field))
-    return _texts(row.get("tags", []), "tags")
-
-
-def _texts(value: Any, field: str) -> tuple[str, ...]:
-    return tuple(as_text(item, field) for item in (value if isinstance(value, list | tuple) else [value]))  # pyright: ignore[reportUnknownVariableType]
-
-
-def _optional(template: str | None, default_field: str, row: Row) -> str | None:
-    if template is not None:
-        return fill(template, row)
-    value = row.get(default_field)
-    return None if value is None else as_text(value, default_field)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from tunegate.banks import Bank
+from tunegate.case_faults import contradictions, listed_in_text
 from tunegate.cases import duplicates
 from tunegate.checks import lacking
 from tunegate.commands.console import show
@@ -27,6 +28,8 @@ def suite_facts(suite: Suite) -> dict[str, Any]:
     return {
         "cases": len(suite.cases),
         "duplicates": [list(same) for same in duplicates(suite.cases)],
+        "contradictions": [[one.id, other.id] for one, other in contradictions(suite.cases)],
+        "listed_in_text": listed_in_text(suite.cases),
         "working": len(suite.bank.working),
         "sealed": len(suite.bank.sealed),
         "draw": suite.plan.draw,
@@ -145,6 +148,8 @@ def print_check(facts: dict[str, Any]) -> None:
             first = ", ".join(suite["duplicates"][0][:3])
             several = f"{len(suite['duplicates'])} tests stand under several ids, {first} for one"
             show(f"note: suite {name}: {several}; each is asked once")
+        for note in _notes_on_references(suite):
+            show(f"note: suite {name}: {note}")
         for check, without in suite["lacking"].items():
             for need, number in without.items():
                 some = f"{number} of {suite['cases']} cases {'has' if number == 1 else 'have'} none"
@@ -186,6 +191,21 @@ def print_check(facts: dict[str, Any]) -> None:
     if facts.get("dropped_in_words"):
         show(f"note: {facts['dropped_in_words']}")
     show(f"INVALID: {facts['leaks_in_words']}" if facts.get("leaks") else f"{facts['file']}: ok")
+
+
+def _notes_on_references(suite: dict[str, Any]) -> Iterator[str]:
+    pairs, listed = suite["contradictions"], suite["listed_in_text"]
+    if pairs:
+        shown = ", ".join(f"{one} and {other}" for one, other in pairs[:3]) + (", …" if len(pairs) > 3 else "")
+        yield (
+            f"{counted(len(pairs), 'pair')} of cases with one question and no answer in common, of which no model can "
+            f"pass both: {shown}"
+        )
+    if listed:
+        yield (
+            f"{counted(len(listed), 'reference')} may be several in one text, that of {listed[0]} for one; if so, say "
+            'what separates them: `cases: {separator: ";"}`'
+        )
 
 
 def _rows(stage: dict[str, Any]) -> str:

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tunegate.case_rows import CHAT_FIELDS
+from tunegate.cells import Cell
 from tunegate.commands.console import Bar, show, show_json
 from tunegate.commands.data_words import card_lines
 from tunegate.data.card import DataCard
@@ -27,7 +29,7 @@ from tunegate.schema import PipelineSpec
 from tunegate.spec import read_spec
 from tunegate.stages.card import max_length
 from tunegate.stages.methods import METHODS, not_read
-from tunegate.templates import field_names
+from tunegate.templates import field_names, headers
 from tunegate.yaml_file import YamlFile, load_yaml
 
 TEMPLATES = ("prompt", "completion", "chosen", "rejected", "text", "explanation")
@@ -156,7 +158,7 @@ def method_of_flags(options: Namespace) -> str | None:
 def _tell_unused(method: str, row: Row, spec: DataSpec) -> None:
     """Say, beside the card, which field of the rows another method would have read."""
     templates = (getattr(spec, name) for name in TEMPLATES)
-    used = {name for template in templates if template is not None for name in field_names(template)}
+    used = {name for template in templates if template is not None for name in headers(template)}
     for field in sorted({"label", "explanation"} & row.keys() - used - {*METHODS[method].reads, *spec.tags}):
         kind = " (true or false)" if field == "label" else ""
         message = f"field `{field}` is not used, --method {TOLD_BY[field]} would use it{kind}"
@@ -167,9 +169,14 @@ def guess_method(row: Row) -> str:
     """The method that a row was made for, by the names of its fields; sft where nothing tells."""
     if {"chosen", "rejected"} <= row.keys():
         return "dpo"
-    if "completion" in row and isinstance(row.get("label"), bool):
+    if "completion" in row and _is_thumb(row.get("label")):
         return "kto"
-    return "cpt" if "text" in row and not {"prompt", "messages", "completion"} & row.keys() else "sft"
+    return "cpt" if "text" in row and not {"prompt", *CHAT_FIELDS, "completion"} & row.keys() else "sft"
+
+
+def _is_thumb(value: object) -> bool:
+    """Whether a label can only be a truth value: 0 and 1 may number classes."""
+    return isinstance(value, bool) or (isinstance(value, Cell) and value.strip().casefold() in ("true", "false"))
 
 
 def _spec(path: Path, options: Namespace) -> DataSpec:

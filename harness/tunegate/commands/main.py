@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tunegate import starter
-from tunegate.ask import asked_ids
+from tunegate.ask import asked_prompts
 from tunegate.backends.sentences import SentenceModel, default_model
 from tunegate.commands import console
 from tunegate.commands import suite as suite_command
@@ -211,7 +211,7 @@ def _open_subject(options: Namespace, suite: Suite) -> Model:
                 raise ConfigError(f"{flag}: stored responses are not computed here; leave it out")
         if asking(options):
             raise ConfigError("--timeout, --request, --key-env: nobody asks for stored responses; leave them out")
-        responses, notes = load_responses(Path(options.responses), asked_ids(suite))
+        responses, notes = load_responses(Path(options.responses), asked_prompts(suite), suite.responses)
         _tell("gate", notes)
         return responses
     from tunegate.backends.open_model import notes_of, open_model

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from tunegate.case_rows import select
 from tunegate.data.spec import DataSpec
 from tunegate.data.training_data import Example, TrainingData
 from tunegate.exceptions import ConfigError
 from tunegate.files import resolve
 from tunegate.rows import read_rows
 from tunegate.stages.spec import CurriculumSpec
-from tunegate.suites import select
 from tunegate.templates import fill
 
 
@@ -29,7 +29,7 @@ def with_difficulty(data: TrainingData, spec: DataSpec, by: str, base_dir: Path)
     path = resolve(spec.path, base_dir)
     wanted = {example.number for example in data.examples}
     numbers: dict[int, float] = {}
-    for number, row in select(read_rows(path, spec.split), spec.where, path):
+    for number, row in select(read_rows(path, spec.split, spec.delimiter), spec.where, path):
         if number in wanted:
             try:
                 numbers[number] = _number(fill(by, row))

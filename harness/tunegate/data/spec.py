@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from tunegate.spec import Spec, Template, listed
+from tunegate.spec import Delimiter, Spec, Template, Text, listed
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -69,6 +69,9 @@ class DataSpec(Spec):
 
     path: str
     split: str | None = None
+    """The split of a `datasets` folder. Rows of a file are kept by `where`."""
+    delimiter: Delimiter | None = None
+    """What separates the cells of a CSV file. Default: the likeliest of comma, tab, semicolon and bar."""
     prompt: Template | None = None
     messages: str | None = None
     """The field that holds the chat messages of the prompt, instead of `prompt`. Where the assistant's end them and
@@ -82,7 +85,7 @@ class DataSpec(Spec):
     """The field that says whether a completion is wanted: true or false. Default: `label`."""
     tags: Annotated[list[str], BeforeValidator(listed)] = []
     """Fields whose values become tags, written `field=value`, as those of the suites."""
-    system: str | None = None
+    system: Text | None = None
     """A system message for every row; give the suites the same one under `generate`."""
     where: dict[str, Any] = {}
     own_answers: OwnAnswersSpec | None = None

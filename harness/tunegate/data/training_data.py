@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.banks import draw_order
+from tunegate.case_rows import select, tags_of
 from tunegate.cases import Prompt
+from tunegate.cells import truth
+from tunegate.data.conversations import question_and_answers
 from tunegate.data.faults import DataFaults
 from tunegate.data.spec import DataSpec
 from tunegate.exceptions import ConfigError
@@ -18,8 +21,7 @@ from tunegate.files import resolve
 from tunegate.models import chat
 from tunegate.rows import Row, read_rows
 from tunegate.stages.methods import METHODS, not_read
-from tunegate.suites import prompt_of, select, tags_of
-from tunegate.templates import MissingField, field_names, fill, look_up
+from tunegate.templates import field_names, fill, look_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +99,13 @@ def load_training_data(spec: DataSpec, method: str, base_dir: Path) -> TrainingD
     path = resolve(spec.path, base_dir)
     examples: list[Example] = []
     faults: dict[str, list[int]] = {}
-    for number, row in select(read_rows(path, spec.split), spec.where, path):
+    for number, row in select(read_rows(path, spec.split, spec.delimiter), spec.where, path):
         try:
             examples.append(_example(spec, method, number, row))
         except ConfigError as error:
             faults.setdefault(str(error), []).append(number)
     if faults:
         raise DataFaults(path, faults, len(examples))
-    if not examples:
-        raise ConfigError(f"{path}: no row is left after `where: {spec.where}`")
     check_labels(path, examples)
     return TrainingData(path, tuple(examples), digest(examples))
 
@@ -145,15 +145,8 @@ def check_labels(path: Path, examples: Sequence[Example]) -> None:
 
 def _example(spec: DataSpec, method: str, number: int, row: Row) -> Example:
     kind = METHODS[method]
-    prompt = chat(prompt_of(spec.prompt, spec.messages, row), spec.system) if kind.prompted else None
-    if "completion" in kind.answers and spec.completion is None and "completion" not in row:
-        prompt, row = _last_words(prompt, row)
-    templates: dict[str, str | None] = {name: getattr(spec, name) for name in kind.answers}
-    answers = {
-        name: _answer(method, name, row) if text is None else fill(text, row)
-        for name, text in templates.items()
-        if not (kind.optional and text is None and name not in row)
-    }
+    prompt, answers = question_and_answers(spec, method, row)
+    prompt = None if prompt is None else chat(prompt, spec.system)
     for name, text in answers.items():
         if not text.strip():
             raise ConfigError(f"the {name} is empty; a model can't learn from it")
@@ -161,21 +154,6 @@ def _example(spec: DataSpec, method: str, number: int, row: Row) -> Example:
         raise ConfigError("chosen and rejected are the same text; there is no preference to learn")
     label = _label(spec.label or "label", row) if kind.labelled else None
     return Example(number, prompt, answers, label, tags_of(spec.tags, row), _group(spec, row))
-
-
-def _last_words(prompt: Prompt | None, row: Row) -> tuple[Prompt | None, Row]:
-    """A chat that ends with the assistant's words holds its own completion; anything else is as it was."""
-    if not isinstance(prompt, tuple) or len(prompt) < 2 or prompt[-1]["role"] != "assistant":
-        return prompt, row
-    return prompt[:-1], {**row, "completion": prompt[-1]["content"]}
-
-
-def _answer(method: str, name: str, row: Row) -> str:
-    try:
-        return fill(f"{{{name}}}", row)
-    except MissingField as error:
-        remedy = f'add it to the row, or name the field that holds it: `data: {{{name}: "{{field}}"}}`'
-        raise MissingField(f"{error}, and {method} learns nothing from a row without one; {remedy}") from error
 
 
 def _check_templates(spec: DataSpec, method: str) -> None:
@@ -194,9 +172,10 @@ def _check_templates(spec: DataSpec, method: str) -> None:
 
 def _label(field: str, row: Row) -> bool:
     value = look_up(field, row)
-    if not isinstance(value, bool):
+    label = truth(value)
+    if label is None:
         raise ConfigError(f"{field}: true or false was expected, whether the completion is wanted, got {value!r}")
-    return value
+    return label
 
 
 def _group(spec: DataSpec, row: Row) -> str | None:

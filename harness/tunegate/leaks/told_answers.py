@@ -13,7 +13,6 @@ What a case's own question says is no matter: a text that the model is to read f
 from __future__ import annotations
 
 import re
-import string
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from math import ceil
 
 from tunegate.cases import Case, Message
 from tunegate.leaks.disguises import normalised
+from tunegate.templates import pieces
 from tunegate.text.words import compiled, length_in_words, spaced
 
 FEWEST = 5
@@ -88,7 +88,7 @@ def _standing(
     """The standing texts of a suite: place, text, and the cases that it stands before."""
     if system is not None:
         yield ("generate", "system"), system, [case for case in cases if not _begins_with_system(case)]
-    fixed = [literal for literal, *_ in string.Formatter().parse(template or "") if literal.strip()]
+    fixed = [text for text, _ in pieces(template or "") if text.strip()]
     if fixed:
         yield ("cases", "prompt"), " ".join(fixed), [_without(fixed, case) for case in cases]
     histories: dict[tuple[tuple[str, str], ...], list[Case]] = defaultdict(list)

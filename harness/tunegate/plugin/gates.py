@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import pytest
 
-from tunegate.ask import asked_ids, judge_cases
+from tunegate.ask import asked_prompts, judge_cases
 from tunegate.banks import draw
 from tunegate.cases import Case
 from tunegate.commands.plan_override import override
@@ -234,7 +234,7 @@ def _gate(config: pytest.Config, suite: Suite, plan: GatePlan, seed: int | None,
     if config.getoption("collectonly"):
         return gate
     if subject.responses is not None:
-        gate.stored, gate.notes = load_responses(subject.responses, asked_ids(suite))
+        gate.stored, gate.notes = load_responses(subject.responses, asked_prompts(suite), suite.responses)
     elif subject.model is None:
         raise ConfigError("a gate needs a model: give --tunegate-model MODEL or --tunegate-responses FILE")
     return gate

@@ -11,12 +11,12 @@ from typing import Any, ClassVar, Literal, cast
 
 from pydantic import Field
 
+from tunegate.case_rows import case_of
 from tunegate.cases import Case, Prompt
 from tunegate.checks import Sample, unique_names
 from tunegate.exceptions import ConfigError
 from tunegate.outcomes import ErrorSpan, Finding, Verdict, combine
 from tunegate.suite_spec import CasesSpec
-from tunegate.suites import case_of
 from tunegate_suites.base import CaseCheck, CheckBase
 from tunegate_suites.build import build
 

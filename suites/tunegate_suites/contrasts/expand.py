@@ -6,11 +6,11 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from tunegate.case_rows import case_of, matches
 from tunegate.cases import Case
 from tunegate.exceptions import ConfigError
 from tunegate.rows import Row
 from tunegate.suite_spec import CasesSpec
-from tunegate.suites import case_of
 from tunegate_suites.contrasts.changes import Hook, Setting, change
 from tunegate_suites.contrasts.contrast import MEMBERS
 from tunegate_suites.contrasts.rules import RuleSpec, RulesSpec
@@ -75,7 +75,7 @@ def _rows_of(rule: RuleSpec, rows: Sequence[Row]) -> list[Row]:
 
 
 def _is_for(rule: RuleSpec, row: Row) -> bool:
-    return all(row.get(name) == wanted for name, wanted in rule.where.items())
+    return matches(rule.where, row)
 
 
 def _member(spec: CasesSpec, row: Row, case: Case, rule: RuleSpec, setting: Setting, count: RuleCount) -> Row | None:

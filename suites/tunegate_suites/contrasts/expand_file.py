@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from tunegate.case_rows import select
 from tunegate.checks import CheckBuilder
 from tunegate.exceptions import CannotJudge, ConfigError, nearest
 from tunegate.files import resolve, sha256_of
@@ -19,7 +20,7 @@ from tunegate.pipeline_file import suite_place
 from tunegate.rows import Row, read_rows
 from tunegate.spec import read_spec
 from tunegate.suite_spec import SuiteSpec
-from tunegate.suites import load_suite, select
+from tunegate.suites import load_suite
 from tunegate.yaml_file import YamlFile, load_yaml
 from tunegate_suites.contrasts.changes import Hook
 from tunegate_suites.contrasts.expand import RuleFault, expand
@@ -88,7 +89,7 @@ def read_source(suite: str) -> Source:
     """A suite's spec and rows, by the name that `expand_file` takes."""
     file, spec, name = _spec(suite)
     path = resolve(spec.cases.path, file.path.parent)
-    rows = select(read_rows(path, spec.cases.split), spec.cases.where, path)
+    rows = select(read_rows(path, spec.cases.split, spec.cases.delimiter), spec.cases.where, path)
     return Source(spec, name, path, [row for _, row in rows])
 
 

@@ -12,13 +12,14 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from tunegate.case_rows import prompt_of
 from tunegate.cases import Case
 from tunegate.checks import Sample
 from tunegate.exceptions import ConfigError, nearest
 from tunegate.leaks.disguises import visible
 from tunegate.models import Response
 from tunegate.rows import Row, read_rows
-from tunegate.templates import field_names, fill, fill_list
+from tunegate.templates import field_names, fill, fill_list, fill_passages, is_missing
 from tunegate_suites.base import Options
 from tunegate_suites.judges.sides import BLANK, Scheme, sides_of, spelled
 
@@ -209,9 +210,9 @@ def _sample(row: Row, number: int, options: LabelsOptions) -> Sample:
     context = _found("context", options.context, row, required=False)
     case = Case(
         id=str(number) if options.id == "{id}" and "id" not in row else fill(options.id, row),
-        prompt=fill(_found("prompt", options.prompt, row), row),
+        prompt=prompt_of(_found("prompt", options.prompt, row), None, row),
         references=fill_list(reference, row) if reference and _has_value(reference, row) else (),
-        context=fill(context, row) if context and _has_value(context, row) else None,
+        context=fill_passages(context, row) if context and _has_value(context, row) else None,
         fields=row,
     )
     return Sample(case, Response(fill(_found("answer", options.answer, row), row), "stop"))
@@ -230,4 +231,4 @@ def _found(part: str, template: str | None, row: Mapping[str, Any], *, required:
 
 
 def _has_value(template: str, row: Mapping[str, Any]) -> bool:
-    return all(row.get(name, "") is not None for name in field_names(template))
+    return all(not is_missing(row.get(name, "")) for name in field_names(template))

@@ -1,0 +1,70 @@
+"""Cells of CSV files: texts that may stand for a number, a truth value or a list, which other files write as such."""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import tokenize
+import warnings
+from itertools import pairwise
+from typing import Any
+
+
+class Cell(str):
+    """The text of a CSV cell. It is a text like any other, but for what may be meant by it."""
+
+    __slots__ = ()
+
+
+TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+def truth(value: object) -> bool | None:
+    """The truth value that is meant: true, 1, yes, in any case, as text or number; None where it is none."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int | float):
+        return TRUTHS.get(f"{value:g}")
+    return TRUTHS.get(value.strip().casefold()) if isinstance(value, str) else None
+
+
+def same(value: object, wanted: object) -> bool:
+    """Whether a field has the wanted value; of a cell, whether it is what the value is written as."""
+    if not isinstance(value, Cell) or isinstance(wanted, str):
+        return value == wanted
+    if isinstance(wanted, bool):
+        return value.strip().casefold() in ("true" if wanted else "false", "1" if wanted else "0")
+    if isinstance(wanted, int | float):
+        try:
+            return float(value) == wanted
+        except ValueError:
+            return False
+    return wanted is None and not value.strip()
+
+
+def unfolded(text: str) -> Any:
+    """The list or object that a text spells, in JSON or as Python prints it; None where it is a plain text.
+
+    `['a' 'b']`, as numpy prints an array, is none: Python would join its texts into one.
+    """
+    if not text.strip().startswith(("[", "{")):
+        return None
+    for read in (json.loads, _literal):
+        try:
+            value: Any = read(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError):
+            continue
+        if isinstance(value, list | dict):
+            return value  # pyright: ignore[reportUnknownVariableType]
+    return None
+
+
+def _literal(text: str) -> Any:
+    tokens = tokenize.generate_tokens(io.StringIO(text.strip()).readline)
+    kinds = [token.type for token in tokens if token.type not in (tokenize.NL, tokenize.NEWLINE)]
+    if any(one == other == tokenize.STRING for one, other in pairwise(kinds)):
+        raise ValueError("texts without a comma between them")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a backslash in a text that is no escape
+        return ast.literal_eval(text.strip())
