@@ -13,7 +13,7 @@ import fake_pipeline
 import pytest
 from conftest import write_jsonl
 
-from tunegate.answers import Answers
+from tunegate.answer_log import AnswerLog
 from tunegate.cases import Case
 from tunegate.event_log import EVENTS, RunLog
 from tunegate.evidence import NotPromotable, recheck
@@ -264,7 +264,7 @@ def test_a_pass_that_took_more_asking_than_was_registered_is_not_promoted(tmp_pa
 
 
 def test_answers_come_back_from_the_record_as_they_were() -> None:
-    answers = Answers()
+    answers = AnswerLog()
     answers.add("a", Response("", error="down", fault=Fault.NO_REPLY))
     answers.add("a", Response("yes", "stop"))
     assert (answers.asked_again, answers.most_asked, answers.came("a")) == (1, 2, True)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from tunegate.answers import ASK_AGAIN
+from tunegate.answer_log import ASK_AGAIN
 from tunegate.binomial import binomial_tail
 from tunegate.exceptions import ConfigError
 from tunegate.sampling import (

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tunegate.answers import Answers, answers_from_json
+from tunegate.answer_log import AnswerLog, answers_from_json
 from tunegate.event_log import Event, read_events
 from tunegate.exceptions import Tampered
 from tunegate.models import Response
@@ -58,7 +58,7 @@ class GateRecord:
     error_categories: dict[str, int] = field(default_factory=dict[str, int])
     seconds: float = 0.0
     judged: dict[str, Outcome] = field(default_factory=dict[str, Outcome])
-    answers: Answers = field(default_factory=Answers)
+    answers: AnswerLog = field(default_factory=AnswerLog)
 
     @property
     def seen(self) -> frozenset[str]:

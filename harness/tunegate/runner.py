@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from itertools import takewhile
 from typing import Any, Protocol, cast
 
-from tunegate.answers import Answers, answers_to_json
+from tunegate.answer_log import AnswerLog, answers_to_json
 from tunegate.ask import ask_open, beside, by_case, repeats, samples_of
 from tunegate.banks import Part, draw
 from tunegate.cases import Case
@@ -140,7 +140,7 @@ class GateRunner:
         if begun is None:
             self._register(place, suite, terms, model, drawn, before)
         cases = drawn.cases if begun is None else _drawn_before(suite, begun)
-        answers = begun.answers.copy() if begun else Answers()
+        answers = begun.answers.copy() if begun else AnswerLog()
         judged = begun.judged if begun else {}
         outcomes = {
             case.id: judged[case.id]
@@ -168,7 +168,7 @@ class GateRunner:
         return decision
 
     def _ask(
-        self, place: GatePlace, suite: Suite, terms: Terms, model: Model, cases: Sequence[Case], answers: Answers
+        self, place: GatePlace, suite: Suite, terms: Terms, model: Model, cases: Sequence[Case], answers: AnswerLog
     ) -> None:
         """Ask what is open, and write down all that came before any of it is judged: a check that ends the process
         gets the same answers the next time."""
@@ -208,7 +208,7 @@ def _at(place: GatePlace) -> dict[str, Any]:
     return {"gate": place.gate, "stage": place.stage, "attempt": place.attempt, "purpose": place.purpose}
 
 
-def _is_final(suite: Suite, case: Case, outcome: Outcome, answers: Answers, ask_again: int) -> bool:
+def _is_final(suite: Suite, case: Case, outcome: Outcome, answers: AnswerLog, ask_again: int) -> bool:
     """Whether neither asking nor judging can change an outcome any more.
 
     What could not be judged stays so where no answer can be used, and none may be asked for again.

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from tunegate.answers import ASK_AGAIN
+from tunegate.answer_log import ASK_AGAIN
 from tunegate.outcomes import CasePasses
 from tunegate.spec import Delimiter, Name, Spec, Template, Templates, Text, listed, path_only
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, TypedDict, get_args
 
-from tunegate.answers import ASK_AGAIN
+from tunegate.answer_log import ASK_AGAIN
 from tunegate.comparison import Comparison, compare, group_gap
 from tunegate.decision import Decision, decide
 from tunegate.judges.corrected import Admissions, short_of_corrected_min

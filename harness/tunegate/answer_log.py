@@ -18,10 +18,10 @@ ASK_AGAIN = 3
 
 
 @dataclass
-class Answers:
+class AnswerLog:
     """The latest response to each question, and how often it was asked; a question goes by the id it is asked under.
 
-    >>> answers = Answers()
+    >>> answers = AnswerLog()
     >>> answers.add("c1", Response("", error="no connection", fault=Fault.NO_REPLY))
     >>> answers.may_be_asked("c1", ask_again=3), answers.may_be_asked("c1", ask_again=0)
     (True, False)
@@ -37,9 +37,9 @@ class Answers:
         self.responses[question] = response
         self.times_asked[question] = self.times_asked.get(question, 0) + 1
 
-    def copy(self) -> Answers:
+    def copy(self) -> AnswerLog:
         """The same answers, to go on from."""
-        return Answers(dict(self.responses), dict(self.times_asked))
+        return AnswerLog(dict(self.responses), dict(self.times_asked))
 
     def came(self, question: str) -> bool:
         """Whether the model answered, be it with something that cannot be used."""
