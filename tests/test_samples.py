@@ -181,7 +181,7 @@ def test_the_rule_is_part_of_the_suite(tmp_path: Path) -> None:
         ("{temperature: 0.7}", "case_passes: any", "exact", "`case_passes` needs several answers to a case"),
         ("{samples: 0, temperature: 0.7}", "", "exact", "samples: should be greater than or equal to 1"),
         ("{samples: 3, temperature: 0.7}", "case_passes: most", "exact", "'all', 'majority' or 'any', got 'most'"),
-        ("{samples: 3, temperature: 0.7}", "", "choice", "the likelihood of a choice is the same each time"),
+        ("{samples: 3, temperature: 0.7}", "", "exact, choice", "the likelihood of a choice is the same each time"),
     ],
 )
 def test_samples_that_cannot_work_are_refused(

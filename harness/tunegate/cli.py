@@ -18,7 +18,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from tunegate import __version__
-from tunegate.addresses import without_secrets
 from tunegate.exceptions import CannotJudge, from_outside, nearest
 from tunegate.standard_streams import Terminated, flushed, give_up, open_streams, terminate_as_interrupted
 
@@ -305,7 +304,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.flush()
         return exit_code
     except KeyboardInterrupt as error:
-        command = without_secrets(shlex.join(["tunegate", *arguments]))
+        command = _without_secrets(shlex.join(["tunegate", *arguments]))
         print(f"\ninterrupted; to go on: {command}", file=sys.stderr)
         return 143 if isinstance(error, Terminated) else 130
     except BrokenPipeError:
@@ -317,7 +316,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _fail(options, str(known), known.exit_code)
         from tunegate.printable import printable_lines
 
-        print(printable_lines(without_secrets(traceback.format_exc())), file=sys.stderr)
+        print(printable_lines(_without_secrets(traceback.format_exc())), file=sys.stderr)
         return _fail(options, f"internal error: {type(error).__name__}: {error}", 3)
 
 
@@ -325,17 +324,23 @@ def _refuse(message: str, *, as_json: bool) -> int:
     """End a command that never began; scripts find the error where they look for the result."""
     from tunegate.commands import console
 
-    message = without_secrets(message)
+    message = _without_secrets(message)
     print(console.printable(message), file=sys.stderr)
     if as_json:
         console.show_json({"verdict": None, "error": message.partition(": ")[2], "exit_code": 2})
     return 2
 
 
+def _without_secrets(text: str) -> str:
+    from tunegate.addresses import without_secrets
+
+    return without_secrets(text)
+
+
 def _fail(options: argparse.Namespace, message: str, exit_code: int) -> int:
     from tunegate.commands import console
 
-    message = without_secrets(message)
+    message = _without_secrets(message)
     print(console.printable(f"tunegate {options.command}: {message}"), file=sys.stderr)
     if options.json:
         with contextlib.suppress(CannotJudge, BrokenPipeError):  # standard output is what is at fault
