@@ -37,7 +37,7 @@ FACTS = [
 FACTS_SUITE = {
     "cases": {"path": "facts.jsonl", "prompt": "{context} {question}", "reference": "{answer}"},
     "checks": ["exact"],
-    "plan": {"draw": 12, "accept": 11},
+    "plan": {"draw": 6, "accept": 5},
 }
 SWAP = {"fields": ["context", "answer"], "value": "{answer}"}
 RULES = {"rules": [{"name": "another gene", "kind": "directional", "change": [{"swap": SWAP}]}]}
@@ -49,6 +49,7 @@ LABELS = [
     }
     for n in range(60)
 ]  # fmt: skip
+MORE = ("", ", and a good many others that are told of elsewhere")
 WEIGHTS = fitted_json({"weights": {"contains": 1.0}, "bias": -0.5, "cut": 0.0}, [], {})
 JUDGE = {"compare": {"features": ["contains"], "fitted": "weights.json"}}
 
@@ -67,10 +68,6 @@ def laid_out() -> Path:
             {**one, "response": one["response"] if row["known"] else "?"} for one, row in zip(right, CASES, strict=True)
         ]
         write_jsonl(Path("answers.jsonl"), answers)
-        many = [{"id": str(n), "prompt": f"Which number is {n}?", "reference": f"number {n}"} for n in range(200)]
-        write_jsonl(Path("bank.jsonl"), many)
-        write_jsonl(Path("many.jsonl"), [{"id": row["id"], "response": row["reference"]} for row in many])
-        Path("many.yaml").write_text("{cases: bank.jsonl, checks: [exact], plan: {draw: 150, accept: 10}, sealed: 0}")
         twice = {**ROWS[1], "completion": "write to ada.lovelace@gmail.com"}
         write_jsonl(Path("train.jsonl"), [*ROWS, ROWS[0], twice])
         write_jsonl(Path("leaky.jsonl"), [{"prompt": row["prompt"], "completion": row["reference"]} for row in CASES])
@@ -87,9 +84,12 @@ def laid_out() -> Path:
             Path(f"{features[0]}.json").write_text(WEIGHTS.replace("contains", features[0]))
         write_jsonl(Path("labels.jsonl"), LABELS)
         write_jsonl(Path("fewer.jsonl"), LABELS[:40])
-        claims = [{"sentence": f"The gene {verb} {n} things.", "label": label, "text": f"The gene {other} {n} things."}
-                  for n in range(40) for verb, other in (("causes", "caused"), ("caused", "causes"))
-                  for label in ("true", "false")]  # fmt: skip
+        claims = [
+            {"sentence": f"The gene {a} {n} things{MORE[n % 2]}.", "text": f"The gene {b} {n} things.", "label": label}
+            for n in range(40)
+            for a, b in (("causes", "caused"), ("caused", "causes"))
+            for label in ("true", "false")
+        ]
         write_jsonl(Path("claims.jsonl"), claims)
         write_jsonl(Path("claims2.jsonl"), claims[:80])
         carry_out(write_pipeline(Path("done")), run="run")
@@ -321,7 +321,7 @@ PROOFS: Proofs = {
     "gate --suite": words(GATE, "gate --responses answers.jsonl --suite other.yaml --json"),
     "gate --draw": words(GATE, "--draw 10"),
     "gate --accept": words(GATE, "--accept 20"),
-    "gate --curtail": words("gate --responses many.jsonl --suite many.yaml --json", "--curtail"),
+    "gate --curtail": words(f"{GATE} --accept 20", "--curtail"),
     "gate --seed": words(GATE, "--seed 3"),
     "gate --dtype": (
         ShownBy("test_open_model.py", '"run", "--dtype"]'),
@@ -372,12 +372,12 @@ PROOFS: Proofs = {
     "bake-off --draw": words(BAKE, "--draw 9"),
     "bake-off --seed": words(BAKE, "--seed 9"),
     "bake-off --dtype": (
-        ShownBy("test_bake_off.py", '"--dtype", "float32"'),
-        words(SERVER, "--dtype float32", "local models"),
+        ShownBy("test_bake_off.py", "--dtype float32 --batch-size 4"),
+        words(BAKE, f"{SERVER} --dtype float32", "local models"),
     ),
     "bake-off --batch-size": (
-        ShownBy("test_bake_off.py", '"--batch-size", "4"'),
-        words(SERVER, "--batch-size 4", "local models"),
+        ShownBy("test_bake_off.py", "--dtype float32 --batch-size 4"),
+        words(BAKE, f"{SERVER} --batch-size 4", "local models"),
     ),
     "bake-off --run": words(f"{BAKE} --json", "--run elsewhere"),
     "bake-off --report": words(BAKE, "--report page.html"),
@@ -425,7 +425,7 @@ PROOFS: Proofs = {
     ),
     "ChangeSpec.reorder": rule({CHANGE: REORDER}, CASING),
     "ChangeSpec.python": rule({CHANGE: {"python": "hook:shorten"}}, CASING),
-    "SwapSpec.fields": rule({f"{CHANGE}.swap.fields": ["context", "answer", "name"]}),
+    "SwapSpec.fields": rule({f"{CHANGE}.swap.fields": ["answer"]}, refused="no case"),
     "SwapSpec.value": rule({f"{CHANGE}.swap.value": "{condition}"}, refused="no case"),
     "SwapSpec.by": rule({f"{CHANGE}.swap.by": ["OTHER"]}),
     "ReplaceSpec.fields": rule(
@@ -446,13 +446,13 @@ PROOFS: Proofs = {
     "InsertSpec.at": rule({f"{CHANGE}.insert.at": "start"}, INSERT),
     "TyposSpec.fields": rule({f"{CHANGE}.typos.fields": ["context"]}, TYPOS),
     "TyposSpec.words": rule({f"{CHANGE}.typos.words": 2}, TYPOS),
-    "TyposSpec.spare": rule({f"{CHANGE}.typos.spare": ["Which gene"]}, TYPOS),
+    "TyposSpec.spare": rule({f"{CHANGE}.typos.spare": ["causes disease"]}, TYPOS),
     "CasingSpec.fields": rule({f"{CHANGE}.casing.fields": ["context"]}, CASING),
     "CasingSpec.to": rule({f"{CHANGE}.casing.to": "upper"}, CASING),
     "ReorderSpec.fields": rule({f"{CHANGE}.reorder.fields": ["question"]}, REORDER, "no case"),
     # labels
     "LabelsOptions.id": label({"id": "{row}"}, {"reference": "{gold}"}),
-    "LabelsOptions.prompt": label({"prompt": "same"}, refused="passed and failed"),
+    "LabelsOptions.prompt": label({"prompt": "same"}, {"reference": "{gold}"}),
     "LabelsOptions.answer": label({"answer": "{said}"}),
     "LabelsOptions.reference": label({"reference": "{gold}"}),
     "LabelsOptions.context": label({"context": "{missing}"}, refused="missing"),

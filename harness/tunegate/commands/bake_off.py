@@ -110,8 +110,14 @@ def _slug(model: str) -> str:
 # --- the command ---------------------------------------------------------------------------------------------------
 
 
-def bake(options: Namespace, suite: Suite, facts: Callable[[str], ModelFacts], say: Callable[[str], None]) -> BakeOff:
-    """Carry out the command; raises ConfigError before anything is asked when it cannot be.
+def bake(
+    options: Namespace,
+    suite: Suite,
+    facts: Callable[[str], ModelFacts],
+    say: Callable[[str], None],
+    command: Sequence[str] = GATE,
+) -> BakeOff:
+    """Carry out the command, gating by `command`; raises ConfigError before anything is asked when it cannot be.
 
     Models that are not there are told before the long work begins.
     """
@@ -135,7 +141,7 @@ def bake(options: Namespace, suite: Suite, facts: Callable[[str], ModelFacts], s
         raise ConfigError(f"{unread[0]}: it is for local models, and all of these are servers; leave it out")
 
     def gate(model: str, folder: Path) -> str:
-        process = GateProcess(_words(given if is_server(model) else given | local))
+        process = GateProcess(_words(given if is_server(model) else given | local), command)
         return absent.get(model) or process(model, folder)
 
     key = hashlib.sha256(json.dumps([suite.sha256, asdict(plan), options.seed, options.dtype]).encode()).hexdigest()
