@@ -1,4 +1,4 @@
-"""Proofs for the words of the command line, for rules files and label files: another exit code, output or file."""
+"""Proofs for the words of the command line: another exit code, output or file."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from typing import Any
 
 from conftest import write_jsonl
 from fake_pipeline import PIPELINE, carry_out, write_pipeline
-from option_pipelines import ROWS
-from option_proofs import CASES, SUITE, Changes, Proof, Proofs, ShownBy, changed
+from option_pipelines import ROWS, all_alike
+from option_proofs import CASES, SUITE, Proof, Proofs, ShownBy, changed
 
-from tunegate.cli import main
+from tunegate.cli import build_parser, main
+from tunegate.commands.leakage import leakage
 from tunegate.exceptions import ConfigError
 from tunegate.runner import asked_ids
 from tunegate.suites import load_suite
@@ -144,6 +145,16 @@ def words(before: str, after: str, refused: str | None = None) -> Proof:
     return Proof(called, before, f"{before} {after}" if after.startswith("-") else after, refused)
 
 
+def by_meaning(folder: Path, flag: str) -> Any:
+    """What `leakage` says where all texts mean the same, by an embedding that takes no model."""
+    options = build_parser().parse_args(shlex.split(f"leakage train.jsonl --suite suite.yaml {flag}"))
+    out = io.StringIO()
+    with contextlib.chdir(laid_out()), contextlib.redirect_stdout(out):
+        suites = [load_suite(Path(name), build_check) for name in options.suite]
+        code = leakage(options, suites, all_alike if options.embed is not None else None)
+    return code, out.getvalue()
+
+
 GATE = "gate --responses answers.jsonl --suite suite.yaml --json"
 MEASURE = "judge judge.yaml --labels labels.jsonl --json"
 DATA = "data train.jsonl --method sft --json"
@@ -180,65 +191,6 @@ AS_JSON = {
     "suite cue": f"{CUE} --out made",
     "suite cue-report": CUE_REPORT,
 }
-
-
-# --- rules and labels, by the commands that read them ---------------------------------------------------------------
-
-
-def expanded(folder: Path, rules: Any) -> Any:
-    """The groups that rules make of the facts."""
-    folder = shutil.copytree(laid_out(), folder / "lab")
-    (folder / "rules.yaml").write_text(json.dumps(rules))
-    (folder / "hook.py").write_text("def shorten(row, rng):\n    return {**row, 'context': row['context'][:-12]}\n")
-    with (
-        contextlib.chdir(folder),
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO()) as err,
-    ):
-        if main(["suite", "expand", "facts.yaml", "--rules", "rules.yaml", "--out", "out.yaml"]) == 2:
-            raise ConfigError(err.getvalue().strip())
-    return (folder / "out.jsonl").read_text()
-
-
-def rule(changes: Changes, change: Any = None, refused: str | None = None) -> Proof:
-    """A rules file whose only rule makes `change`, with and without a key."""
-    kind = "directional" if change is None else "invariant"
-    base = changed(RULES, {"rules.0.change": [change or {"swap": SWAP}], "rules.0.kind": kind})
-    return Proof(expanded, base, changed(base, changes), refused)
-
-
-INSERT = {"insert": {"fields": ["context"], "sentences": ["It rains."]}}
-TYPOS = {"typos": {"fields": ["question"]}}
-CASING = {"casing": {"fields": ["question"]}}
-KEEP = {"keep": {"fields": ["context"], "sentence_with": "{answer}"}}
-REPLACE = {"replace": {"fields": ["question"], "find": "number", "by": "no."}}
-REORDER = {"reorder": {"fields": ["context"]}}
-SET = {"set": {"question": "Which gene is behind {condition}?"}}
-NEVER = {"replace": {"fields": ["question"], "find": "xyz", "by": "no."}}
-CHANGE = "rules.0.change.0"
-
-
-def measured(folder: Path, labels: Any) -> Any:
-    """What a judge is worth by these labels."""
-    folder = shutil.copytree(laid_out(), folder / "lab")
-    (folder / "judge.yaml").write_text(json.dumps({**JUDGE, "labels": labels}))
-    (folder / "weights.json").write_text(WEIGHTS)
-    with (
-        contextlib.chdir(folder),
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO()) as err,
-    ):
-        if main(["judge", "judge.yaml", "--labels", "labels.jsonl", "--out", "record.json"]) == 2:
-            raise ConfigError(err.getvalue().strip())
-    record = json.loads((folder / "record.json").read_text())
-    return record["figures"], record["misjudged"], record["labels"], record["length_bias"]
-
-
-NAMED = {"human": "{other}", "passes": ["good"], "fails": ["bad"], "skip": ["skip"]}
-
-
-def label(changes: Changes, base: Changes | None = None, refused: str | None = None) -> Proof:
-    return Proof(measured, dict(base or {}), {**(base or {}), **changes}, refused)
 
 
 PROOFS: Proofs = {
@@ -349,7 +301,10 @@ PROOFS: Proofs = {
     "judge --out": words(MEASURE, "--out record.json"),
     "leakage train": words("leakage train.jsonl --suite suite.yaml", "leakage leaky.jsonl --suite suite.yaml"),
     "leakage --suite": words("leakage leaky.jsonl --suite suite.yaml", "leakage leaky.jsonl --suite facts.yaml"),
-    "leakage --embed": words("leakage train.jsonl --suite suite.yaml", "--embed 0.1"),
+    "leakage --embed": (
+        Proof(by_meaning, "", "--embed 0.9"),
+        words("leakage train.jsonl --suite suite.yaml", "--embed 2", "a cosine above 0"),
+    ),
     "report run": words(REPORT, "report rec_a"),
     "report --html": words(REPORT, "--html page.html"),
     "report --junit": words(REPORT, "--junit run.xml"),
@@ -405,62 +360,7 @@ PROOFS: Proofs = {
     "suite cue --out": words(f"{CUE} --out made", f"{CUE} --out elsewhere"),
     "suite cue-report runs": words(CUE_REPORT, CUE_REPORT.replace("follows", "reads")),
     "suite cue-report --positive": words(CUE_REPORT, CUE_REPORT.replace("true", "false")),
-    # rules
-    "RulesSpec.rules": rule({"rules.0.name": "other"}),
-    "RulesSpec.needs": rule({"needs": ["invariant"]}, refused="no case"),
-    "RulesSpec.seed": rule({"seed": 9}),
-    "RuleSpec.name": rule({"rules.0.name": "other"}),
-    "RuleSpec.kind": rule({"rules.0.kind": "minimum"}, CASING),
-    "RuleSpec.where": rule({"rules.0.where": {"sort": "a"}}),
-    "RuleSpec.change": rule({"rules.0.change": [CASING, INSERT]}, CASING),
-    "ChangeSpec.set": rule({CHANGE: SET}, CASING),
-    "ChangeSpec.swap": rule({CHANGE: {"swap": {**SWAP, "fields": ["name", "answer"]}}}, refused="no case"),
-    "ChangeSpec.replace": rule({CHANGE: REPLACE}, CASING),
-    "ChangeSpec.keep": rule({CHANGE: KEEP}, CASING),
-    "ChangeSpec.insert": rule({CHANGE: INSERT}, CASING),
-    "ChangeSpec.typos": rule({CHANGE: TYPOS}, CASING),
-    "ChangeSpec.casing": (
-        rule({CHANGE: CASING}, INSERT),
-        rule({f"{CHANGE}.insert": INSERT["insert"]}, CASING, "one change"),
-    ),
-    "ChangeSpec.reorder": rule({CHANGE: REORDER}, CASING),
-    "ChangeSpec.python": rule({CHANGE: {"python": "hook:shorten"}}, CASING),
-    "SwapSpec.fields": rule({f"{CHANGE}.swap.fields": ["answer"]}, refused="no case"),
-    "SwapSpec.value": rule({f"{CHANGE}.swap.value": "{condition}"}, refused="no case"),
-    "SwapSpec.by": rule({f"{CHANGE}.swap.by": ["OTHER"]}),
-    "ReplaceSpec.fields": rule(
-        {f"{CHANGE}.replace.fields": ["question", "context"], f"{CHANGE}.replace.find": "gene"}, REPLACE
-    ),
-    "ReplaceSpec.find": rule({f"{CHANGE}.replace.find": "gene"}, REPLACE),
-    "ReplaceSpec.by": rule({f"{CHANGE}.replace.by": "nr."}, REPLACE),
-    "ReplaceSpec.if_found": Proof(
-        expanded,
-        changed(RULES, {"rules.0.change": [{"swap": SWAP}, {"replace": {**NEVER["replace"], "if_found": True}}]}),
-        changed(RULES, {"rules.0.change": [{"swap": SWAP}, NEVER]}),
-        "no case",
-    ),
-    "KeepSpec.fields": rule({f"{CHANGE}.keep.fields": ["question"]}, KEEP, "no case"),
-    "KeepSpec.sentence_with": rule({f"{CHANGE}.keep.sentence_with": "long"}, KEEP),
-    "InsertSpec.fields": rule({f"{CHANGE}.insert.fields": ["question"]}, INSERT),
-    "InsertSpec.sentences": rule({f"{CHANGE}.insert.sentences": ["It snows."]}, INSERT),
-    "InsertSpec.at": rule({f"{CHANGE}.insert.at": "start"}, INSERT),
-    "TyposSpec.fields": rule({f"{CHANGE}.typos.fields": ["context"]}, TYPOS),
-    "TyposSpec.words": rule({f"{CHANGE}.typos.words": 2}, TYPOS),
-    "TyposSpec.spare": rule({f"{CHANGE}.typos.spare": ["causes disease"]}, TYPOS),
-    "CasingSpec.fields": rule({f"{CHANGE}.casing.fields": ["context"]}, CASING),
-    "CasingSpec.to": rule({f"{CHANGE}.casing.to": "upper"}, CASING),
-    "ReorderSpec.fields": rule({f"{CHANGE}.reorder.fields": ["question"]}, REORDER, "no case"),
-    # labels
-    "LabelsOptions.id": label({"id": "{row}"}, {"reference": "{gold}"}),
-    "LabelsOptions.prompt": label({"prompt": "same"}, {"reference": "{gold}"}),
-    "LabelsOptions.answer": label({"answer": "{said}"}),
-    "LabelsOptions.reference": label({"reference": "{gold}"}),
-    "LabelsOptions.context": label({"context": "{missing}"}, refused="missing"),
-    "LabelsOptions.human": label({"human": "{other}"}, refused="'good'"),
-    "LabelsOptions.passes": (
-        label({"passes": ["good", "skip"], "skip": []}, NAMED),
-        label({"passes": ["true"]}, refused="labels.fails"),
-    ),
-    "LabelsOptions.fails": label({"fails": ["bad", "skip"], "skip": []}, NAMED),
-    "LabelsOptions.skip": label({"skip": []}, NAMED, refused="'skip'"),
+    "pytest --tunegate-model": ShownBy("test_pytest_plugin.py", '"--tunegate-model"'),
+    "pytest --tunegate-responses": ShownBy("test_pytest_plugin.py", '"--tunegate-responses"'),
+    "pytest --tunegate-seed": ShownBy("test_pytest_plugin.py", '"--tunegate-seed"'),
 }
