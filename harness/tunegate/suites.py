@@ -24,7 +24,7 @@ from tunegate.rows import Row, read_rows
 from tunegate.sampling import SinglePlan
 from tunegate.slices import SliceRule, slices_out_of_reach, too_many_for_a_draw
 from tunegate.spec import read_spec
-from tunegate.suite_spec import CasesSpec, DrawSpec, PlanSpec, SuiteSpec
+from tunegate.suite_spec import CasesSpec, DrawSpec, GenerateSpec, PlanSpec, SuiteSpec
 from tunegate.templates import MissingField, as_text, fill, fill_list, look_up
 from tunegate.terms import GapRule, Terms
 from tunegate.yaml_file import KeyPath, YamlFile, load_yaml
@@ -124,11 +124,10 @@ def make_suite(spec: SuiteSpec, name: str, file: YamlFile, keys: KeyPath, build_
         case, fault = unasked[0]
         also = f" (so are {len(unasked) - 1} more)" if len(unasked) > 1 else ""
         raise file.error((*keys, "cases"), f"{spec.cases.path}: case {case.id!r} cannot be judged{also}: {fault}")
-    unread = sorted(spec.generate.model_fields_set - {"system"}) if all(check.needs_choices for check in checks) else []
-    if unread:
+    for key in _unread_generate(spec.generate, checks):
         names = ", ".join(unique_names(checks))
         message = f"nothing is generated where all checks ask how likely a text is ({names}); leave it out"
-        raise file.error((*keys, "generate", unread[0]), message)
+        raise file.error((*keys, "generate", key), message)
     rule = plan_rule(spec.plan)
     try:
         plan = rule.resolve(attempts=1)
@@ -161,6 +160,11 @@ def make_suite(spec: SuiteSpec, name: str, file: YamlFile, keys: KeyPath, build_
     terms = [asdict(rule), share, spec.model_dump(include={"slices", "gap", "retention"})]
     sha256 = _sha256(cases, checks, terms, settings)
     return Suite(name, cases, checks, rule, settings, sha256, str(file.path), share, slices, gap, retention)
+
+
+def _unread_generate(generate: GenerateSpec, checks: Sequence[Check]) -> list[str]:
+    """The keys that nothing reads, since no answer is generated; a system message is in front of choices too."""
+    return sorted(generate.model_fields_set - {"system"}) if all(check.needs_choices for check in checks) else []
 
 
 def _nothing_to_compare(check: str, need: str, path: str, cases: int) -> str:
