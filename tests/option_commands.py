@@ -1,4 +1,4 @@
-"""Proofs for the words of the command line, for rules files and label files: another exit code, output or file."""
+"""Proofs for the words of the command line: another exit code, output or file."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from typing import Any
 
 from conftest import write_jsonl
 from fake_pipeline import PIPELINE, carry_out, write_pipeline
-from option_pipelines import ROWS
-from option_proofs import CASES, SUITE, Changes, Proof, Proofs, ShownBy, changed
+from option_pipelines import ROWS, all_alike
+from option_proofs import CASES, SUITE, Proof, Proofs, ShownBy, changed
 
 from tunegate.ask import asked_prompts
-from tunegate.cli import main
+from tunegate.cli import build_parser, main
+from tunegate.commands.leakage import leakage
 from tunegate.exceptions import ConfigError
 from tunegate.suites import load_suite
 from tunegate_suites import build_check
@@ -37,7 +38,7 @@ FACTS = [
 FACTS_SUITE = {
     "cases": {"path": "facts.jsonl", "prompt": "{context} {question}", "reference": "{answer}"},
     "checks": ["exact"],
-    "plan": {"draw": 12, "accept": 11},
+    "plan": {"draw": 6, "accept": 5},
 }
 SWAP = {"fields": ["context", "answer"], "value": "{answer}"}
 RULES = {"rules": [{"name": "another gene", "kind": "directional", "change": [{"swap": SWAP}]}]}
@@ -49,6 +50,7 @@ LABELS = [
     }
     for n in range(60)
 ]  # fmt: skip
+MORE = ("", ", and a good many others that are told of elsewhere")
 WEIGHTS = fitted_json({"weights": {"contains": 1.0}, "bias": -0.5, "cut": 0.0}, [], {})
 JUDGE = {"compare": {"features": ["contains"], "fitted": "weights.json"}}
 
@@ -67,10 +69,6 @@ def laid_out() -> Path:
             {**one, "response": one["response"] if row["known"] else "?"} for one, row in zip(right, CASES, strict=True)
         ]
         write_jsonl(Path("answers.jsonl"), answers)
-        many = [{"id": str(n), "prompt": f"Which number is {n}?", "reference": f"number {n}"} for n in range(200)]
-        write_jsonl(Path("bank.jsonl"), many)
-        write_jsonl(Path("many.jsonl"), [{"id": row["id"], "response": row["reference"]} for row in many])
-        Path("many.yaml").write_text("{cases: bank.jsonl, checks: [exact], plan: {draw: 150, accept: 10}, sealed: 0}")
         twice = {**ROWS[1], "completion": "write to ada.lovelace@gmail.com"}
         write_jsonl(Path("train.jsonl"), [*ROWS, ROWS[0], twice])
         write_jsonl(Path("leaky.jsonl"), [{"prompt": row["prompt"], "completion": row["reference"]} for row in CASES])
@@ -87,9 +85,12 @@ def laid_out() -> Path:
             Path(f"{features[0]}.json").write_text(WEIGHTS.replace("contains", features[0]))
         write_jsonl(Path("labels.jsonl"), LABELS)
         write_jsonl(Path("fewer.jsonl"), LABELS[:40])
-        claims = [{"sentence": f"The gene {verb} {n} things.", "label": label, "text": f"The gene {other} {n} things."}
-                  for n in range(40) for verb, other in (("causes", "caused"), ("caused", "causes"))
-                  for label in ("true", "false")]  # fmt: skip
+        claims = [
+            {"sentence": f"The gene {a} {n} things{MORE[n % 2]}.", "text": f"The gene {b} {n} things.", "label": label}
+            for n in range(40)
+            for a, b in (("causes", "caused"), ("caused", "causes"))
+            for label in ("true", "false")
+        ]
         write_jsonl(Path("claims.jsonl"), claims)
         write_jsonl(Path("claims2.jsonl"), claims[:80])
         carry_out(write_pipeline(Path("done")), run="run")
@@ -144,6 +145,16 @@ def words(before: str, after: str, refused: str | None = None) -> Proof:
     return Proof(called, before, f"{before} {after}" if after.startswith("-") else after, refused)
 
 
+def by_meaning(folder: Path, flag: str) -> Any:
+    """What `leakage` says where all texts mean the same, by an embedding that takes no model."""
+    options = build_parser().parse_args(shlex.split(f"leakage train.jsonl --suite suite.yaml {flag}"))
+    out = io.StringIO()
+    with contextlib.chdir(laid_out()), contextlib.redirect_stdout(out):
+        suites = [load_suite(Path(name), build_check) for name in options.suite]
+        code = leakage(options, suites, all_alike if options.embed is not None else None)
+    return code, out.getvalue()
+
+
 GATE = "gate --responses answers.jsonl --suite suite.yaml --json"
 MEASURE = "judge judge.yaml --labels labels.jsonl --json"
 DATA = "data train.jsonl --method sft --json"
@@ -180,65 +191,6 @@ AS_JSON = {
     "suite cue": f"{CUE} --out made",
     "suite cue-report": CUE_REPORT,
 }
-
-
-# --- rules and labels, by the commands that read them ---------------------------------------------------------------
-
-
-def expanded(folder: Path, rules: Any) -> Any:
-    """The groups that rules make of the facts."""
-    folder = shutil.copytree(laid_out(), folder / "lab")
-    (folder / "rules.yaml").write_text(json.dumps(rules))
-    (folder / "hook.py").write_text("def shorten(row, rng):\n    return {**row, 'context': row['context'][:-12]}\n")
-    with (
-        contextlib.chdir(folder),
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO()) as err,
-    ):
-        if main(["suite", "expand", "facts.yaml", "--rules", "rules.yaml", "--out", "out.yaml"]) == 2:
-            raise ConfigError(err.getvalue().strip())
-    return (folder / "out.jsonl").read_text()
-
-
-def rule(changes: Changes, change: Any = None, refused: str | None = None) -> Proof:
-    """A rules file whose only rule makes `change`, with and without a key."""
-    kind = "directional" if change is None else "invariant"
-    base = changed(RULES, {"rules.0.change": [change or {"swap": SWAP}], "rules.0.kind": kind})
-    return Proof(expanded, base, changed(base, changes), refused)
-
-
-INSERT = {"insert": {"fields": ["context"], "sentences": ["It rains."]}}
-TYPOS = {"typos": {"fields": ["question"]}}
-CASING = {"casing": {"fields": ["question"]}}
-KEEP = {"keep": {"fields": ["context"], "sentence_with": "{answer}"}}
-REPLACE = {"replace": {"fields": ["question"], "find": "number", "by": "no."}}
-REORDER = {"reorder": {"fields": ["context"]}}
-SET = {"set": {"question": "Which gene is behind {condition}?"}}
-NEVER = {"replace": {"fields": ["question"], "find": "xyz", "by": "no."}}
-CHANGE = "rules.0.change.0"
-
-
-def measured(folder: Path, labels: Any) -> Any:
-    """What a judge is worth by these labels."""
-    folder = shutil.copytree(laid_out(), folder / "lab")
-    (folder / "judge.yaml").write_text(json.dumps({**JUDGE, "labels": labels}))
-    (folder / "weights.json").write_text(WEIGHTS)
-    with (
-        contextlib.chdir(folder),
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO()) as err,
-    ):
-        if main(["judge", "judge.yaml", "--labels", "labels.jsonl", "--out", "record.json"]) == 2:
-            raise ConfigError(err.getvalue().strip())
-    record = json.loads((folder / "record.json").read_text())
-    return record["figures"], record["misjudged"], record["labels"], record["length_bias"]
-
-
-NAMED = {"human": "{other}", "passes": ["good"], "fails": ["bad"], "skip": ["skip"]}
-
-
-def label(changes: Changes, base: Changes | None = None, refused: str | None = None) -> Proof:
-    return Proof(measured, dict(base or {}), {**(base or {}), **changes}, refused)
 
 
 PROOFS: Proofs = {
@@ -321,7 +273,7 @@ PROOFS: Proofs = {
     "gate --suite": words(GATE, "gate --responses answers.jsonl --suite other.yaml --json"),
     "gate --draw": words(GATE, "--draw 10"),
     "gate --accept": words(GATE, "--accept 20"),
-    "gate --curtail": words("gate --responses many.jsonl --suite many.yaml --json", "--curtail"),
+    "gate --curtail": words(f"{GATE} --accept 20", "--curtail"),
     "gate --seed": words(GATE, "--seed 3"),
     "gate --dtype": (
         ShownBy("test_open_model.py", '"run", "--dtype"]'),
@@ -349,7 +301,10 @@ PROOFS: Proofs = {
     "judge --out": words(MEASURE, "--out record.json"),
     "leakage train": words("leakage train.jsonl --suite suite.yaml", "leakage leaky.jsonl --suite suite.yaml"),
     "leakage --suite": words("leakage leaky.jsonl --suite suite.yaml", "leakage leaky.jsonl --suite facts.yaml"),
-    "leakage --embed": words("leakage train.jsonl --suite suite.yaml", "--embed 0.1"),
+    "leakage --embed": (
+        Proof(by_meaning, "", "--embed 0.9"),
+        words("leakage train.jsonl --suite suite.yaml", "--embed 2", "a cosine above 0"),
+    ),
     "report run": words(REPORT, "report rec_a"),
     "report --html": words(REPORT, "--html page.html"),
     "report --junit": words(REPORT, "--junit run.xml"),
@@ -372,12 +327,12 @@ PROOFS: Proofs = {
     "bake-off --draw": words(BAKE, "--draw 9"),
     "bake-off --seed": words(BAKE, "--seed 9"),
     "bake-off --dtype": (
-        ShownBy("test_bake_off.py", '"--dtype", "float32"'),
-        words(SERVER, "--dtype float32", "local models"),
+        ShownBy("test_bake_off.py", "--dtype float32 --batch-size 4"),
+        words(BAKE, f"{SERVER} --dtype float32", "local models"),
     ),
     "bake-off --batch-size": (
-        ShownBy("test_bake_off.py", '"--batch-size", "4"'),
-        words(SERVER, "--batch-size 4", "local models"),
+        ShownBy("test_bake_off.py", "--dtype float32 --batch-size 4"),
+        words(BAKE, f"{SERVER} --batch-size 4", "local models"),
     ),
     "bake-off --run": words(f"{BAKE} --json", "--run elsewhere"),
     "bake-off --report": words(BAKE, "--report page.html"),
@@ -405,62 +360,7 @@ PROOFS: Proofs = {
     "suite cue --out": words(f"{CUE} --out made", f"{CUE} --out elsewhere"),
     "suite cue-report runs": words(CUE_REPORT, CUE_REPORT.replace("follows", "reads")),
     "suite cue-report --positive": words(CUE_REPORT, CUE_REPORT.replace("true", "false")),
-    # rules
-    "RulesSpec.rules": rule({"rules.0.name": "other"}),
-    "RulesSpec.needs": rule({"needs": ["invariant"]}, refused="no case"),
-    "RulesSpec.seed": rule({"seed": 9}),
-    "RuleSpec.name": rule({"rules.0.name": "other"}),
-    "RuleSpec.kind": rule({"rules.0.kind": "minimum"}, CASING),
-    "RuleSpec.where": rule({"rules.0.where": {"sort": "a"}}),
-    "RuleSpec.change": rule({"rules.0.change": [CASING, INSERT]}, CASING),
-    "ChangeSpec.set": rule({CHANGE: SET}, CASING),
-    "ChangeSpec.swap": rule({CHANGE: {"swap": {**SWAP, "fields": ["name", "answer"]}}}, refused="no case"),
-    "ChangeSpec.replace": rule({CHANGE: REPLACE}, CASING),
-    "ChangeSpec.keep": rule({CHANGE: KEEP}, CASING),
-    "ChangeSpec.insert": rule({CHANGE: INSERT}, CASING),
-    "ChangeSpec.typos": rule({CHANGE: TYPOS}, CASING),
-    "ChangeSpec.casing": (
-        rule({CHANGE: CASING}, INSERT),
-        rule({f"{CHANGE}.insert": INSERT["insert"]}, CASING, "one change"),
-    ),
-    "ChangeSpec.reorder": rule({CHANGE: REORDER}, CASING),
-    "ChangeSpec.python": rule({CHANGE: {"python": "hook:shorten"}}, CASING),
-    "SwapSpec.fields": rule({f"{CHANGE}.swap.fields": ["context", "answer", "name"]}),
-    "SwapSpec.value": rule({f"{CHANGE}.swap.value": "{condition}"}, refused="no case"),
-    "SwapSpec.by": rule({f"{CHANGE}.swap.by": ["OTHER"]}),
-    "ReplaceSpec.fields": rule(
-        {f"{CHANGE}.replace.fields": ["question", "context"], f"{CHANGE}.replace.find": "gene"}, REPLACE
-    ),
-    "ReplaceSpec.find": rule({f"{CHANGE}.replace.find": "gene"}, REPLACE),
-    "ReplaceSpec.by": rule({f"{CHANGE}.replace.by": "nr."}, REPLACE),
-    "ReplaceSpec.if_found": Proof(
-        expanded,
-        changed(RULES, {"rules.0.change": [{"swap": SWAP}, {"replace": {**NEVER["replace"], "if_found": True}}]}),
-        changed(RULES, {"rules.0.change": [{"swap": SWAP}, NEVER]}),
-        "no case",
-    ),
-    "KeepSpec.fields": rule({f"{CHANGE}.keep.fields": ["question"]}, KEEP, "no case"),
-    "KeepSpec.sentence_with": rule({f"{CHANGE}.keep.sentence_with": "long"}, KEEP),
-    "InsertSpec.fields": rule({f"{CHANGE}.insert.fields": ["question"]}, INSERT),
-    "InsertSpec.sentences": rule({f"{CHANGE}.insert.sentences": ["It snows."]}, INSERT),
-    "InsertSpec.at": rule({f"{CHANGE}.insert.at": "start"}, INSERT),
-    "TyposSpec.fields": rule({f"{CHANGE}.typos.fields": ["context"]}, TYPOS),
-    "TyposSpec.words": rule({f"{CHANGE}.typos.words": 2}, TYPOS),
-    "TyposSpec.spare": rule({f"{CHANGE}.typos.spare": ["Which gene"]}, TYPOS),
-    "CasingSpec.fields": rule({f"{CHANGE}.casing.fields": ["context"]}, CASING),
-    "CasingSpec.to": rule({f"{CHANGE}.casing.to": "upper"}, CASING),
-    "ReorderSpec.fields": rule({f"{CHANGE}.reorder.fields": ["question"]}, REORDER, "no case"),
-    # labels
-    "LabelsOptions.id": label({"id": "{row}"}, {"reference": "{gold}"}),
-    "LabelsOptions.prompt": label({"prompt": "same"}, refused="passed and failed"),
-    "LabelsOptions.answer": label({"answer": "{said}"}),
-    "LabelsOptions.reference": label({"reference": "{gold}"}),
-    "LabelsOptions.context": label({"context": "{missing}"}, refused="missing"),
-    "LabelsOptions.human": label({"human": "{other}"}, refused="'good'"),
-    "LabelsOptions.passes": (
-        label({"passes": ["good", "skip"], "skip": []}, NAMED),
-        label({"passes": ["true"]}, refused="labels.fails"),
-    ),
-    "LabelsOptions.fails": label({"fails": ["bad", "skip"], "skip": []}, NAMED),
-    "LabelsOptions.skip": label({"skip": []}, NAMED, refused="'skip'"),
+    "pytest --tunegate-model": ShownBy("test_pytest_plugin.py", '"--tunegate-model"'),
+    "pytest --tunegate-responses": ShownBy("test_pytest_plugin.py", '"--tunegate-responses"'),
+    "pytest --tunegate-seed": ShownBy("test_pytest_plugin.py", '"--tunegate-seed"'),
 }

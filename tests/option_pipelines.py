@@ -65,7 +65,7 @@ def carried_out(folder: Path, value: Any) -> Any:
         jobs.append([attempt_of(job), {k: asdict(job)[k] for k in TOLD}, list(job.suites), Path(job.data).read_text()])
         return train(job)
 
-    given = replace(tools(skills), train=spying, today=lambda: TODAY, embed=_all_alike)
+    given = replace(tools(skills), train=spying, today=lambda: TODAY, embed=all_alike)
     with RunLog.open(folder / "run") as log:
         run = PipelineRun(replace(loaded, model=str(folder / "base")), log, given).execute()
     gates = [
@@ -79,7 +79,7 @@ def carried_out(folder: Path, value: Any) -> Any:
     return told(folder, [loaded.model, sorted(loaded.suites), jobs, gates, events, run.verdict, run.reason])
 
 
-def _all_alike(texts: Sequence[str]) -> Mapping[str, Any]:
+def all_alike(texts: Sequence[str]) -> Mapping[str, Any]:
     import numpy as np
 
     return {text: np.array([1.0, 0.0]) for text in texts}
@@ -199,7 +199,10 @@ PROOFS: Proofs = {
     "WatchSpec.draw": run({"stages.0.watch.draw": 4}, WATCH),
     "WatchSpec.stop_after": run({"stages.0.watch.stop_after": 2}, WATCH),
     "WatchSpec.keep_best": run({"stages.0.watch.keep_best": False}, WATCH),
-    "RetrainSpec.max_attempts": run({"stages.0.retrain.max_attempts": 1}),
+    "RetrainSpec.max_attempts": (
+        run({"stages.0.retrain.max_attempts": 1}),
+        run({"stages.0.retrain.max_attempts": 4}, {"stages.0.method": "fewshot", "stages.0.retrain": {}}, "once"),
+    ),
     "RetrainSpec.rows": run({"stages.0.retrain.rows": [3, 5]}),
     "RetrainSpec.epochs": run({"stages.0.retrain.epochs": [1.0, 2.0]}),
     "RetrainSpec.learning_rate": run({"stages.0.retrain.learning_rate": [1e-3, 1e-4]}),

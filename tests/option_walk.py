@@ -19,6 +19,7 @@ import tunegate
 import tunegate_suites
 import tunegate_trainers
 from tunegate.cli import build_parser
+from tunegate.pytest_plugin import pytest_addoption
 from tunegate_suites import CHECKS
 from tunegate_suites.build import find
 from tunegate_trainers.settings import METHODS, method_module
@@ -59,8 +60,23 @@ def file_keys() -> set[str]:
 
 
 def command_keys() -> set[str]:
-    """`gate --seed`, `suite cue --rows`, and `gate model` for a word without a flag."""
-    return set(_words(build_parser(), ""))
+    """`gate --seed`, `suite cue --rows`, `gate model` for a word without a flag, and what the plugin adds to pytest."""
+    added = _Added()
+    pytest_addoption(added)  # type: ignore[arg-type]
+    return {*_words(build_parser(), ""), *(f"pytest {flag}" for flag in added.flags)}
+
+
+class _Added:
+    """Takes the options that a plugin adds, in place of pytest's own parser."""
+
+    def __init__(self) -> None:
+        self.flags: list[str] = []
+
+    def getgroup(self, *names: str) -> _Added:
+        return self
+
+    def addoption(self, flag: str, **more: object) -> None:
+        self.flags.append(flag)
 
 
 def _below(model: type[BaseModel]) -> Iterator[type[BaseModel]]:

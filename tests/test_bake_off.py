@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ from tiny_gguf import make_tiny_gguf
 from tests.tiny_model import make_adapter, make_tiny_model
 from tests.trainer_jobs import real_training
 from tunegate.bake_off import BakeOff, Entry, rank
-from tunegate.cli import main
-from tunegate.commands.bake_off import GateModel, GateProcess, Kitchen, bake_off, cells, in_bytes, in_millions
+from tunegate.cli import build_parser, main
+from tunegate.commands.bake_off import GateModel, GateProcess, Kitchen, bake, bake_off, cells, in_bytes, in_millions
 from tunegate.comparison import paired_interval
 from tunegate.exceptions import CannotJudge
 from tunegate.gate_run import GateRequest, run_gate
@@ -368,3 +369,18 @@ def test_two_tiny_models_by_the_command_itself(bank: Bank, capsys: Capture) -> N
     assert (bank.folder / "page.html").exists()
     assert main(command) == 3
     assert "p = 1: not shown worse" in capsys.readouterr().out
+
+
+def test_what_is_for_local_models_goes_to_them_alone(bank: Bank, tmp_path: Path) -> None:
+    """A server in between takes no dtype, and is gated all the same."""
+    (tmp_path / "local").mkdir()
+    (tmp_path / "local" / "config.json").write_text("{}")
+    server = "http://127.0.0.1:9/v1#m"
+    told = (sys.executable, "-c", "import json, sys; print(json.dumps({'error': ' '.join(sys.argv[1:])}))")
+    words = ["local", server, "--suite", bank.suite, "--run", "run", "--dtype", "float32", "--batch-size", "4"]
+    options = build_parser().parse_args(["bake-off", *words])
+    result = bake(options, load_suite(Path(bank.suite), build_check), model_facts, lambda line: None, told)
+    reasons = {one.entry.model: one.entry.reason for one in result.ranked}
+    assert "--dtype float32 --batch-size 4" in reasons["local"]
+    assert "--dtype" not in reasons[server]
+    assert f"--suite {bank.suite} --seed 0" in reasons[server]

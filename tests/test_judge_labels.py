@@ -9,10 +9,15 @@ from typing import Any
 
 import pytest
 from conftest import write_jsonl
+from test_judge_admission import PAIRWISE, first_is_good, judge_file, models, quiet
 
 from tunegate.cli import main
+from tunegate.exceptions import ConfigError
 from tunegate.judges.admission import Agreement, read_admission, write_admission
 from tunegate_suites.judges.fit import fitted_json
+from tunegate_suites.judges.labels import LabelsOptions
+from tunegate_suites.judges.measure import MeasureRequest, measure
+from tunegate_suites.judges.sides import Scheme, sides_of, spelled
 
 Capture = pytest.CaptureFixture[str]
 Measured = Callable[..., tuple[int, dict[str, Any], str]]
@@ -245,10 +250,6 @@ def test_a_record_of_before_is_still_valid(tmp_path: Path) -> None:
 
 
 def test_ties_of_a_pair_are_left_out_by_name(tmp_path: Path) -> None:
-    from test_judge_admission import PAIRWISE, first_is_good, judge_file, models, quiet
-
-    from tunegate.exceptions import ConfigError
-    from tunegate_suites.judges.measure import MeasureRequest, measure
 
     (tmp_path / "pairs.yaml").write_text("criterion: Which is better?\nlabels: [1, 2]\n")
     texts = ("a good answer", "a bad answer")
@@ -270,11 +271,33 @@ def test_ties_of_a_pair_are_left_out_by_name(tmp_path: Path) -> None:
     assert (facts["n"], facts["kappa"], facts["labels"]["skipped"]) == (60, 1.0, {"tie": 1})
 
 
-def test_a_number_off_the_scale_is_no_verdict(tmp_path: Path) -> None:
-    from test_judge_admission import judge_file, models, quiet
+@pytest.mark.parametrize(
+    ("menu", "humans", "passing"),
+    [
+        (["yes", "no"], ["yes", "no"], {"yes"}),
+        (["yes", "no"], ["Yes", "NO"], {"Yes"}),
+        (["Yes", "No"], ["yes", "no"], {"yes"}),
+        (["yes", "no"], [1, 0], {"1"}),
+        (["harmful", "fine"], ["fine", "harmful"], {"harmful"}),
+        (["1", "2", "3"], ["1", "0"], None),
+        (["yes", "partly"], ["yes", "no"], None),
+        (["true", "partly"], ["partly", "false"], None),
+        (["yes", "no"], ["correct", "yes"], None),
+    ],
+)
+def test_the_verdicts_of_the_rubric_come_first(menu: list[str], humans: list[Any], passing: set[str] | None) -> None:
+    """`accept` is the first of the menu; a pair that means something else on it is not offered."""
 
-    from tunegate.exceptions import ConfigError
-    from tunegate_suites.judges.measure import MeasureRequest, measure
+    column = [(number, spelled(human)) for number, human in enumerate(humans)]
+    scheme = Scheme(tuple(menu), lambda label: label == menu[0], pairwise=False)
+    if passing is None:
+        with pytest.raises(ConfigError, match="the column holds"):
+            sides_of(column, LabelsOptions(), scheme)
+    else:
+        assert {value for value, side in sides_of(column, LabelsOptions(), scheme).items() if side} == passing
+
+
+def test_a_number_off_the_scale_is_no_verdict(tmp_path: Path) -> None:
 
     (tmp_path / "scale.yaml").write_text("criterion: How good?\nscale: {min: 1, max: 5}\n")
     judge_file(tmp_path, rubric="scale.yaml", min=4, accept=None)

@@ -8,24 +8,51 @@ from pathlib import Path
 import option_checks
 import option_commands
 import option_pipelines
+import option_rules
 import option_suites
 import pytest
 from option_proofs import Proof, Proofs, fresh
-from option_walk import command_keys, file_keys
+from option_walk import command_keys, file_keys, models
 
-PROOFS: Proofs = {**option_suites.PROOFS, **option_checks.PROOFS, **option_pipelines.PROOFS, **option_commands.PROOFS}
-WHERE = "tests/option_suites.py, option_checks.py, option_pipelines.py or option_commands.py"
+from tunegate_suites import CHECKS
+
+TABLES = (option_suites, option_checks, option_pipelines, option_rules, option_commands)
+PROOFS: Proofs = {key: proof for table in TABLES for key, proof in table.PROOFS.items()}
 
 
-@pytest.mark.parametrize("keys", [file_keys, command_keys])
-def test_every_key_has_a_proof(keys: object) -> None:
+def test_every_key_has_a_proof() -> None:
     missing = sorted((file_keys() | command_keys()) - PROOFS.keys())
-    lines = "".join(f'\n    "{key}": ...,' for key in missing)
-    assert not missing, f"add to PROOFS in {WHERE}, with two files that differ in the key alone:{lines}"
+    lines = "".join(f"\n    {line_for(key)}" for key in missing)
+    assert not missing, f"new keys: add a line for each to PROOFS, with a value that is not the default:{lines}"
 
 
-def test_no_proof_is_of_a_key_that_is_gone() -> None:
+def line_for(key: str) -> str:
+    """The line to add, and where; what is in capitals is to be filled in."""
+    if " " in key and not key.startswith("method "):
+        command, _, word = key.rpartition(" ")
+        return f'option_commands.py: "{key}": words("{command} WITH WHAT IT NEEDS", "{word} VALUE"),'
+    name, _, option = key.rpartition(".")
+    if name in CHECKS:
+        return f'option_checks.py: "{key}": check("{name}", {{"{option}": VALUE}}, sample("ANSWER", "REFERENCE")),'
+    if models()[name].__module__ == "tunegate.suite_spec":
+        return f'option_suites.py: "{key}": suite({{"PATH.{option}": VALUE}}),'
+    if models()[name].__module__.startswith("tunegate_suites"):
+        return f'option_checks.py: "{key}": check("CHECK", {{"PATH.{option}": VALUE}}, sample("ANSWER", "REFERENCE")),'
+    return f'option_pipelines.py: "{key}": run({{"stages.0.PATH.{option}": VALUE}}),'
+
+
+def test_the_line_to_add_is_told() -> None:
+    assert (
+        line_for("gate --new") == 'option_commands.py: "gate --new": words("gate WITH WHAT IT NEEDS", "--new VALUE"),'
+    )
+    assert 'check("exact", {"normalize": VALUE}' in line_for("exact.normalize")
+    assert line_for("PlanSpec.draw").startswith('option_suites.py: "PlanSpec.draw": suite(')
+    assert line_for("WatchSpec.gate").startswith("option_pipelines.py: ")
+
+
+def test_each_proof_is_of_a_key_and_stands_in_one_table() -> None:
     assert not PROOFS.keys() - file_keys() - command_keys()
+    assert len(PROOFS) == sum(len(table.PROOFS) for table in TABLES)
 
 
 @pytest.mark.parametrize("key", sorted(PROOFS))

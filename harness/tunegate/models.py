@@ -137,7 +137,7 @@ class StoredResponses:
     name: str = "responses"
     sha256: str | None = None
     dtype: str | None = None
-    block_size: int = 64  # of what there is nothing to wait for: so few that a draw can stop before it judges them all
+    block_size: int = 1024
 
     def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
         for index, case in enumerate(cases):

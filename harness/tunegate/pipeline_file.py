@@ -166,6 +166,10 @@ class _Reading:
         if counts and counts[-1] > data.rows_in:
             message = f"{counts[-1]} rows are asked for, {data.path.name} has {data.rows_in}; write `all` for all"
             raise self.file.error((*keys, "retrain", "rows"), message)
+        if METHODS[stage.method].role == "baseline":
+            for key in {"max_attempts", "search"} & stage.retrain.model_fields_set:
+                if getattr(stage.retrain, key) not in (1, "ladders"):
+                    raise self.file.error((*keys, "retrain", key), f"{stage.method} is measured once; leave it out")
         if stage.retrain.search == "optuna":
             require_optuna()
         for setting, ladder in args_set_by(stage.retrain).items():

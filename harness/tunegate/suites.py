@@ -24,7 +24,7 @@ from tunegate.plans import GatePlan, PlanRule, Risk
 from tunegate.sampling import SinglePlan
 from tunegate.slices import SliceRule, slices_out_of_reach, too_many_for_a_draw
 from tunegate.spec import read_spec
-from tunegate.suite_spec import DrawSpec, PlanSpec, ResponsesSpec, SuiteSpec
+from tunegate.suite_spec import DrawSpec, GenerateSpec, PlanSpec, ResponsesSpec, SuiteSpec
 from tunegate.templates import MissingField
 from tunegate.terms import Answering, GapRule, Terms
 from tunegate.yaml_file import KeyPath, YamlFile, load_yaml
@@ -141,11 +141,10 @@ def make_suite(spec: SuiteSpec, name: str, file: YamlFile, keys: KeyPath, build_
         case, fault = unasked[0]
         also = f" (so are {len(unasked) - 1} more)" if len(unasked) > 1 else ""
         raise file.error((*keys, "cases"), f"{spec.cases.path}: case {case.id!r} cannot be judged{also}: {fault}")
-    unread = sorted(spec.generate.model_fields_set - {"system"}) if all(check.needs_choices for check in checks) else []
-    if unread:
+    for key in _unread_generate(spec.generate, checks):
         names = ", ".join(unique_names(checks))
         message = f"nothing is generated where all checks ask how likely a text is ({names}); leave it out"
-        raise file.error((*keys, "generate", unread[0]), message)
+        raise file.error((*keys, "generate", key), message)
     rule = plan_rule(spec.plan)
     try:
         plan = rule.resolve(attempts=1)
@@ -203,6 +202,11 @@ def make_suite(spec: SuiteSpec, name: str, file: YamlFile, keys: KeyPath, build_
 
 
 _NOT_SAMPLED = "the likelihood of a choice is the same each time; remove `samples`, or the check that reads likelihoods"
+
+
+def _unread_generate(generate: GenerateSpec, checks: Sequence[Check]) -> list[str]:
+    """The keys that nothing reads, since no answer is generated; a system message is in front of choices too."""
+    return sorted(generate.model_fields_set - {"system"}) if all(check.needs_choices for check in checks) else []
 
 
 def _nothing_to_compare(check: str, need: str, path: str, cases: int) -> str:

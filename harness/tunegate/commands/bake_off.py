@@ -112,8 +112,14 @@ def _slug(model: str) -> str:
 # --- the command ---------------------------------------------------------------------------------------------------
 
 
-def bake(options: Namespace, suite: Suite, facts: Callable[[str], ModelFacts], say: Callable[[str], None]) -> BakeOff:
-    """Carry out the command; raises ConfigError before anything is asked when it cannot be.
+def bake(
+    options: Namespace,
+    suite: Suite,
+    facts: Callable[[str], ModelFacts],
+    say: Callable[[str], None],
+    command: Sequence[str] = GATE,
+) -> BakeOff:
+    """Carry out the command, gating by `command`; raises ConfigError before anything is asked when it cannot be.
 
     Models that are not there are told before the long work begins.
     """
@@ -136,7 +142,8 @@ def bake(options: Namespace, suite: Suite, facts: Callable[[str], ModelFacts], s
     if unread and all(is_server(model) for model in options.models):
         raise ConfigError(f"{unread[0]}: it is for local models, and all of these are servers; leave it out")
     asking(options)  # raises for what no gate could use
-    here, served = GateProcess(_words(given | local)), GateProcess([*_words(given), *words(options)])
+    here = GateProcess(_words(given | local), command)
+    served = GateProcess([*_words(given), *words(options)], command)
 
     def gate(model: str, folder: Path) -> str:
         return absent.get(model) or (served if is_server(model) else here)(model, folder)

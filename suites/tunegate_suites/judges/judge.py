@@ -212,6 +212,9 @@ class Judge(NumericCheck):
             assert isinstance(member, Judge)
             if member.panel is not None:
                 raise self.config_error("panel", f"{name}: a panel in a panel; list its members instead")
+            if member.corrected_min is not None:
+                message = f"{name}: corrected_min: a member's pass rate is no gate's; say it beside panel"
+                raise self.config_error("panel", message)
             members.append(member)
         if len({member.judge_sha256 for member in members}) < len(members):
             raise self.config_error("panel", "two members are the same judge: its vote would count twice")

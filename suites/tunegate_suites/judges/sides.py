@@ -90,14 +90,16 @@ def _readings(values: set[str], scheme: Scheme) -> list[dict[str, bool | None]]:
     if scheme.pairwise:
         return [{"1": True, "2": False}]
     menu: dict[str, bool | None] = {label: scheme.passes(label) for label in scheme.menu}
-    plain = [{passing: True, failing: False} for passing, failing in PLAIN]
-    first = {**plain[0], **menu}
+    taken = {label.lower() for label in menu}
+    # On a scale from 1 to 5 a column of 1 and 0 is no pair: 1 is its worst verdict.
+    plain = [{passing: True, failing: False} for passing, failing in PLAIN if not taken & {passing, failing}]
+    first = {**menu, **(plain[0] if "true" not in taken and "false" not in taken else {})}
     return [first, *(_any_case(reading, values) for reading in [first, *plain])]
 
 
 def _any_case(reading: Mapping[str, bool | None], values: set[str]) -> dict[str, bool | None]:
-    found = {value: reading[value.lower()] for value in values if value.lower() in reading}
-    return {**reading, **found}
+    lowered = {value.lower(): side for value, side in reading.items()}
+    return {**reading, **{value: lowered[value.lower()] for value in values if value.lower() in lowered}}
 
 
 # --- what to say ----------------------------------------------------------------------------------------------------
