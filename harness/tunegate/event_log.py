@@ -236,6 +236,18 @@ def read_events(folder: Path) -> Iterator[dict[str, Any]]:
         yield event
 
 
+def is_being_written(folder: Path) -> bool:
+    """Whether a process, this one included, has the record of a folder open to write to it."""
+    try:
+        with (folder / EVENTS).open("rb") as file:
+            lock(file.fileno(), wait=False)
+    except BlockingIOError:
+        return True
+    except (OSError, ConfigError):
+        return False
+    return False
+
+
 def last_event(folder: Path) -> dict[str, Any] | None:
     """The last whole event of a folder, found without reading the others; None where there is none."""
     path = folder / EVENTS
