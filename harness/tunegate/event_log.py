@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from tunegate.exceptions import CannotJudge, ConfigError, Tampered, TunegateError, without_addresses
 from tunegate.file_lock import lock
+from tunegate.key_variables import value_without_keys
 
 EVENTS = "events.jsonl"
 SYNC_EVERY_S = 0.2
@@ -96,7 +97,7 @@ class RunLog:
         raises CannotJudge; a line that was cut short by it is dropped at the next opening.
         """
         for event in events:
-            line, sha256 = _sealed({**event, "time": _now(), "previous_sha256": self._last_sha256})
+            line, sha256 = _sealed({**value_without_keys(event), "time": _now(), "previous_sha256": self._last_sha256})
             self._write(line)
             self._last_sha256 = sha256
         if durable or time.monotonic() - self._synced > SYNC_EVERY_S:
