@@ -392,11 +392,14 @@ def test_marks_of_a_function_select_it_and_others_tests_run_as_ever(bank: Bank) 
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        ([], 2, "a gate needs a model: give --tunegate-model MODEL or --tunegate-responses FILE"),
+        (["facts.gate.yaml"], 2, "a gate needs a model: give --tunegate-model MODEL or --tunegate-responses FILE"),
         (["--tunegate-model", "./no-such"], 4, "ERROR: model './no-such': no such file or folder"),
         (["--tunegate-responses", "answer.jsonl"], 4, "did you mean 'answers.jsonl'"),
         (["--tunegate-model", "m", "--tunegate-responses", "answers.jsonl"], 4, "one of the two"),
-        (["-n", "2"], 1, "a gate needs a model"),
+        (["facts.gate.yaml", "-n", "2"], 1, "a gate needs a model"),
+        (["./facts.gate.yaml::gate"], 4, "a gate needs a model"),
+        (["--tunegate-model", ""], 4, "--tunegate-model is empty"),
+        (["--tunegate-responses", ""], 4, "--tunegate-responses is empty"),
     ],
 )
 def test_wrong_command_line(gate_bank: Bank, arguments: Sequence[str], code: int, says: str) -> None:
@@ -406,6 +409,30 @@ def test_wrong_command_line(gate_bank: Bank, arguments: Sequence[str], code: int
     assert result.text.count(says) in (1, 2)  # where it happened, and in pytest's summary
     assert "Traceback" not in result.text
     assert "tunegate/pytest_" not in result.text
+
+
+@pytest.mark.parametrize("arguments", [[], ["-n", "2"]])
+def test_without_a_model_gates_are_skipped_and_the_other_tests_run(gate_bank: Bank, arguments: list[str]) -> None:
+    Path("test_own.py").write_text(
+        "import tunegate\n\n\ndef test_fine():\n    pass\n\n\n"
+        '@tunegate.gate("facts.gate.yaml")\ndef short(case, response):\n    return len(response) < 9\n'
+    )
+    result = run_pytest("-rs", *arguments)
+    assert (result.code, result.counts["passed"]) == (0, 1)
+    assert result.counts["skipped"] == (1 if arguments else 2)  # pytest-xdist shows those of one reason as one
+    assert result.text.count("a gate needs a model: give --tunegate-model MODEL or --tunegate-responses FILE") in (1, 2)
+    assert not Path("tunegate-runs").exists()
+
+
+@pytest.mark.parametrize("arguments", [[], ["-n", "2"]])
+def test_nothing_but_skipped_gates_is_no_pass(gate_bank: Bank, arguments: list[str]) -> None:
+    result = run_pytest(*arguments)
+    assert (result.code, result.counts) == (5, {"skipped": 1})
+
+
+def test_a_broken_test_still_fails_beside_skipped_gates(gate_bank: Bank) -> None:
+    Path("test_own.py").write_text("def test_broken():\n    assert False\n")
+    assert run_pytest().code == 1
 
 
 WRONG = {

@@ -154,7 +154,7 @@ def test_a_lone_surrogate_does_not_stop_the_report(tmp_path: Path) -> None:
 
 def test_an_empty_record_still_gives_a_page(tmp_path: Path) -> None:
     html = render(view(RunRecord(tmp_path)))
-    assert "The run is not finished: no gate has been decided so far." in html
+    assert "The run is not finished: nothing has been trained or asked so far." in html
     Balanced().check(html)
 
 

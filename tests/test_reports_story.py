@@ -164,7 +164,7 @@ def test_a_base_model_alone_is_no_gate_that_passed(tmp_path: Path) -> None:
     with RunLog.open(tmp_path / "cut") as log:
         log.append(*map(dict, begun))
     said = view(read_run(tmp_path / "cut")).answer
-    assert said.sentence == "gene-expert is not finished: general, baseline is measured with 74 of 100."
+    assert said.sentence == "gene-expert is not finished: general (baseline) is measured: 74 of 100."
 
 
 # --- slices and groups ---------------------------------------------------------------------------------------------

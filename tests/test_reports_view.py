@@ -62,7 +62,7 @@ def test_several_gates_alone_are_answered_by_the_worst(tmp_path: Path) -> None:
 def test_an_unfinished_run_has_no_verdict(tmp_path: Path) -> None:
     run = gate_run(tmp_path, ("facts", outcomes(40, 2, 0, seed=1)), drawn=100, decided=False)
     shown = view(run)
-    assert shown.answer.sentence == "answers.jsonl is not finished: facts is under way."
+    assert shown.answer.sentence == "answers.jsonl is not finished: facts is under way, 42 of 100 cases judged."
     assert len(shown.gates[0].cases) == 100
     assert sum(case.outcome.verdict is Verdict.INVALID for case in shown.cases) == 58
 

@@ -81,6 +81,21 @@ class TestTrainer:
         assert not checkpoints_of(cut).exists()
         assert not checkpoints_of(whole).exists()
 
+    def test_a_checkpoint_is_left_after_two_minutes_too(
+        self, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Here a step takes 50 seconds: after the third, 150 have gone by, and two steps later it is stopped."""
+        rare = ARGS | {"max_steps": 6, "save_steps": 1000}
+        whole, cut = (make_job(peft=LORA | {"lora_dropout": 0.1}, name=name, args=rare) for name in ("whole", "cut"))
+        run(whole)
+        seconds = iter(range(0, 100_000, 50))
+        real = checkpoints.saving_by_time
+        monkeypatch.setattr(checkpoints, "saving_by_time", lambda: real(clock=lambda: next(seconds)))
+        interrupted(cut, 5)
+        assert [path.name for path in checkpoints_of(cut).glob("checkpoint-*")] == ["checkpoint-3"]
+        run(cut)
+        assert weights(cut) == weights(whole)
+
     def test_a_continued_adapter_of_dpo_goes_on_too(self, make_job: MakeJob) -> None:
         first = make_job(name="first", save="adapter")
         run(first)

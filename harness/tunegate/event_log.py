@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from tunegate.exceptions import CannotJudge, ConfigError, Tampered, TunegateError, without_addresses
 from tunegate.file_lock import lock
+from tunegate.key_variables import value_without_keys
 
 EVENTS = "events.jsonl"
 SYNC_EVERY_S = 0.2
@@ -96,7 +97,7 @@ class RunLog:
         raises CannotJudge; a line that was cut short by it is dropped at the next opening.
         """
         for event in events:
-            line, sha256 = _sealed({**event, "time": _now(), "previous_sha256": self._last_sha256})
+            line, sha256 = _sealed({**value_without_keys(event), "time": _now(), "previous_sha256": self._last_sha256})
             self._write(line)
             self._last_sha256 = sha256
         if durable or time.monotonic() - self._synced > SYNC_EVERY_S:
@@ -234,6 +235,18 @@ def read_events(folder: Path) -> Iterator[dict[str, Any]]:
             raise Tampered(f"{path}:{number}: does not follow from the line before it: the record was changed")
         previous = event["line_sha256"]
         yield event
+
+
+def is_being_written(folder: Path) -> bool:
+    """Whether a process, this one included, has the record of a folder open to write to it."""
+    try:
+        with (folder / EVENTS).open("rb") as file:
+            lock(file.fileno(), wait=False)
+    except BlockingIOError:
+        return True
+    except (OSError, ConfigError):
+        return False
+    return False
 
 
 def last_event(folder: Path) -> dict[str, Any] | None:

@@ -10,6 +10,8 @@ import json
 import re
 from unicodedata import category
 
+from tunegate.key_variables import value_without_keys, without_keys
+
 _ACTIVE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 # GitHub obeys `::command::` at the start of a line, and `##[command]` anywhere; Azure Pipelines `##vso[command]`,
@@ -19,7 +21,8 @@ _COMMAND = re.compile(r"(?m)^(?P<space>\s*):(?=:)|#(?=#[a-z]*\[)", re.IGNORECASE
 
 def printable(text: str) -> str:
     """One line: signs are escaped that would move the cursor, start a line, turn the direction of writing, or make
-    the text a command to a CI server: `::error::` becomes `\\x3a:error::`."""
+    the text a command to a CI server: `::error::` becomes `\\x3a:error::`. Keys in it are named, not shown."""
+    text = without_keys(text)
     if not text.isprintable():
         text = "".join(char.encode("unicode_escape").decode() if category(char) in _ACTIVE else char for char in text)
     return without_commands(text)
@@ -37,7 +40,7 @@ def without_commands(text: str) -> str:
 
 def json_line(value: object) -> str:
     """The value as JSON on one line; a command in a string is written with an escape, and reads back as it was."""
-    line = json.dumps(value)
+    line = json.dumps(value_without_keys(value))
     return _COMMAND.sub(r"\\u0023", line) if "##" in line else line  # JSON does not begin with a colon
 
 

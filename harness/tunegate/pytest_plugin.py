@@ -13,6 +13,8 @@ asked once per gate, in batches, and the record is written to `tunegate-runs/` a
 - The exit code is the gates' and not that of pytest's outcomes: xfail, skip or a conftest.py that rewrites reports can
   change how items are shown; the session still fails, unless each selected gate passed. So does one that names a model
   (or answers) and runs no gate.
+- Where nobody is named who answers, gates are skipped with the reason, and everyone else's tests run; a session of
+  nothing but gates then ends with pytest's exit code 5. A gate that the command line names is an error instead.
 - With pytest-xdist the first worker that needs a gate runs it; the others wait, and read its record.
 - A model or a suite that does not exist is one line: exit code 4 (the command line) or 2 (a collected file;
   pytest-xdist ends with 1). A model that cannot be opened makes the gate INVALID.
@@ -43,7 +45,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[LEDGER] = Ledger()
     config.pluginmanager.register(config.stash[LEDGER])  # without a name, which `-p no:NAME` could take away
-    if any(config.getoption(name) for name in WHO_ANSWERS):
+    if any(config.getoption(name) is not None for name in WHO_ANSWERS):
         from tunegate.plugin.gates import check_options
 
         check_options(config)

@@ -10,6 +10,7 @@ from typing import Any
 from tunegate.outcomes import Verdict
 from tunegate.record import GateRecord, RunRecord, StageRecord
 from tunegate.terms import PAIRED
+from tunegate.under_way import under_way
 
 STATE_WORDS = {
     "PASS": "passed",
@@ -49,7 +50,7 @@ def answer(run: RunRecord) -> Answer:
     gates = _gates_alone(run)
     verdict = _worst(gates) if gates and run.verdict is None else run.verdict
     if verdict is None:
-        return Answer(None, f"{_name(run)} is not finished", _so_far(run))
+        return Answer(None, f"{_name(run)} is not finished", under_way(run))
     if gates:
         return Answer(verdict, f"{_name(run)} {_said_alone(gates, verdict)}", _reasons(gates))
     return Answer(verdict, f"{_name(run)} {_promotion(run)}", run.reason)
@@ -177,14 +178,6 @@ def _promotion(run: RunRecord) -> str:
             return "was not promoted, because the evidence ran out"
         case _:
             return "was not promoted"
-
-
-def _so_far(run: RunRecord) -> str:
-    gates = run.all_gates()
-    if not gates:
-        return "no gate has been decided so far"
-    last = gates[-1]
-    return f"{gate_label(last)} is {gate_words(last)}" + (f" with {count_words(last)}" if last.decided else "")
 
 
 def _reasons(gates: list[GateRecord]) -> str:

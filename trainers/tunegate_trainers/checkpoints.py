@@ -10,6 +10,8 @@ import hashlib
 import json
 import shutil
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,8 @@ from tunegate.stages.training import TrainJob, checkpoints_of
 from tunegate_trainers import noise, ranks
 
 SAVE_STEPS = 50
+SAVE_EVERY_S = 120.0
+"""A step may take minutes: what a kill costs is bounded in time, too."""
 
 DEFAULTS = {"save_strategy": "steps", "save_steps": SAVE_STEPS, "save_total_limit": 1}
 """For TRL's config class: one checkpoint is enough to go on from."""
@@ -29,6 +33,8 @@ def resume(trainer: Any, job: TrainJob) -> None:
     """Train, from the last checkpoint that a killed training of this very job left, else from the start."""
     last = _last_sound(trainer, job)
     trainer.add_callback(_sealing(trainer, job))
+    if trainer.args.save_strategy == "steps":
+        trainer.add_callback(saving_by_time())
     if last is None:
         trainer.train()
         return
@@ -118,6 +124,30 @@ def _sealing(trainer: Any, job: TrainJob) -> Any:
                 seal(checkpoints_of(job) / f"checkpoint-{state.global_step}", job)
 
     return Sealing()
+
+
+def saving_by_time(every_s: float = SAVE_EVERY_S, clock: Callable[[], float] = time.monotonic) -> Any:
+    """The callback that asks for a checkpoint after so many seconds without one; saving draws no random numbers.
+
+    Of several processes the main one's clock decides, for they save together or not at all.
+    """
+    from transformers import TrainerCallback
+
+    class SavingByTime(TrainerCallback):
+        def __init__(self) -> None:
+            self.saved = clock()
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            self.saved = clock()
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if ranks.agreed(clock() - self.saved >= every_s):
+                control.should_save = True
+
+        def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            self.saved = clock()
+
+    return SavingByTime()
 
 
 def _count_tokens_on(trainer: Any, checkpoint: Path) -> None:

@@ -26,6 +26,15 @@ def is_main() -> bool:
     return rank() == 0
 
 
+def agreed(said: bool) -> bool:
+    """What the main process says, in all of them; where it trains alone, the same."""
+    if processes() == 1:
+        return said
+    from accelerate.utils import broadcast_object_list
+
+    return bool(broadcast_object_list([said])[0])
+
+
 def send_output_to(folder: Path) -> None:
     """What another process than the main one prints goes to a file, `rank-1.log`: one log is enough to read."""
     sys.stdout.flush()

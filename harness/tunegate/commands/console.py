@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tunegate.event_log import is_being_written
 from tunegate.exceptions import CannotJudge
 from tunegate.gate_run import GateRunResult
 from tunegate.outcomes import Verdict
@@ -16,6 +17,7 @@ from tunegate.printable import json_line, printable
 from tunegate.progress import Bar as Bar
 from tunegate.record import AttemptRecord, GateRecord, RunRecord, StageRecord
 from tunegate.registry import Promotion
+from tunegate.under_way import under_way
 
 SHOWN_IDS = 12
 
@@ -145,6 +147,7 @@ def run_as_json(run: RunRecord, report: Path | None) -> dict[str, Any]:
         "name": run.name,
         "verdict": run.verdict,
         "reason": run.reason,
+        "under_way": None if run.verdict or not run.start.get("stages") else under_way(run),
         "leaks": run.leaks,
         "waivers": run.waivers(),
         "gates": [
@@ -186,10 +189,19 @@ def print_run(run: RunRecord, report: Path | None) -> None:
         show("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     for waiver in run.waivers():
         show(_waived(waiver))
-    show(f"{run.verdict or 'not finished'}: {_short(run.reason, 400)}" if run.stages or run.reason else "")
+    if run.verdict is None and not any(gate.decided for gate in run.gates.values() if not run.stages):
+        show(f"not finished: {_short(under_way(run), 400)}; {_who_works(run)}")
+    else:
+        show(f"{run.verdict}: {_short(run.reason, 400)}" if run.stages or run.reason else "")
     show(f"report: {report}")
     for event in run.promotions:
         show(f"promoted to {event['alias']}: {event['folder']}")
+
+
+def _who_works(run: RunRecord) -> str:
+    if is_being_written(run.folder):
+        return "a process is at work on it"
+    return f"no process is at work on it: {run.faults[-1]}" if run.faults else "no process is at work on it"
 
 
 def _attempt_rows(stage: StageRecord, attempt: AttemptRecord) -> list[tuple[str, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import traceback
 import warnings
 from collections.abc import Callable, Generator, Sequence
@@ -35,6 +36,7 @@ from tunegate.suites import Suite, load_suite
 from tunegate.versions import installed_versions
 
 ResultT = TypeVar("ResultT")
+NO_MODEL = "a gate needs a model: give --tunegate-model MODEL or --tunegate-responses FILE"
 
 
 # --- the session ---------------------------------------------------------------------------------------------------
@@ -81,6 +83,9 @@ def check_options(config: pytest.Config) -> None:
     responses: str | None = config.getoption("tunegate_responses")
     if model and responses:
         raise pytest.UsageError("give --tunegate-model or --tunegate-responses, one of the two")
+    for name, value in (("model", model), ("responses", responses)):
+        if value == "":  # of an unset variable, say: without one its gates would be skipped
+            raise pytest.UsageError(f"--tunegate-{name} is empty")
     try:
         if model:
             from tunegate.backends.open_model import check_place
@@ -92,6 +97,20 @@ def check_options(config: pytest.Config) -> None:
             check_size(Path(responses), max_bytes=2**63)
     except TunegateError as error:
         raise pytest.UsageError(str(error)) from error
+
+
+def skip_unasked(config: pytest.Config, node_id: str) -> None:
+    """Skip a gate where the session names nobody who answers, so that everyone else's tests run.
+
+    A gate that the command line names is asked for: there it stays an error.
+    """
+    subject = subject_of(config)
+    if subject.model is not None or subject.responses is not None or config.getoption("collectonly"):
+        return
+    gate = os.path.normpath(config.rootpath / node_id)
+    named = [os.path.normpath(config.invocation_params.dir / argument) for argument in config.args]
+    if not any(name == gate or name.startswith(f"{gate}::") for name in named):
+        pytest.skip(NO_MODEL, allow_module_level=True)
 
 
 # --- a gate --------------------------------------------------------------------------------------------------------
@@ -236,5 +255,5 @@ def _gate(config: pytest.Config, suite: Suite, plan: GatePlan, seed: int | None,
     if subject.responses is not None:
         gate.stored, gate.notes = load_responses(subject.responses, asked_prompts(suite), suite.responses)
     elif subject.model is None:
-        raise ConfigError("a gate needs a model: give --tunegate-model MODEL or --tunegate-responses FILE")
+        raise ConfigError(NO_MODEL)
     return gate

@@ -12,7 +12,7 @@ from tunegate.cases import Case
 from tunegate.exceptions import TunegateError
 from tunegate.gate_function import mark_of
 from tunegate.outcomes import Outcome, Verdict
-from tunegate.plugin.gates import Gate, load_function_gate, load_gate
+from tunegate.plugin.gates import Gate, load_function_gate, load_gate, skip_unasked
 from tunegate.plugin.ledger import COMPLETE, DECIDING, attach, show_missed
 from tunegate.printable import printable, printable_lines
 from tunegate.record import GateRecord
@@ -35,6 +35,7 @@ class GateFile(pytest.File):
 
     def collect(self) -> Iterator[pytest.Item]:
         """Load the suite, draw, and yield the items of the gate."""
+        skip_unasked(self.config, self.nodeid)
         try:
             gate = load_gate(self.config, _short_path(self.path), self.nodeid)
         except TunegateError as error:
@@ -54,6 +55,7 @@ class GateFunction(pytest.Collector):
         """Load the suite, draw, and yield the items of the gate."""
         mark = mark_of(self.function)
         assert mark is not None
+        skip_unasked(self.config, self.nodeid)
         try:
             if not isinstance(self.parent, pytest.Module):
                 raise self.CollectError(f"{self.name}: a gate function stands at the top level of its module")
