@@ -177,6 +177,7 @@ class GateRunner:
                 "reused": drawn.reused,
                 "bank": len(suite.bank.part(place.part)),
                 "checks": suite.check_names,
+                "settings": asdict(suite.settings),
             }
         )
 

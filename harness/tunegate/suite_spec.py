@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from tunegate.models import Form, SystemAs
 from tunegate.spec import Name, Spec, Template, Templates, listed, path_only
 
 
@@ -147,6 +148,11 @@ class GenerateSpec(Spec):
     stop: Annotated[list[str], BeforeValidator(listed)] = []
     temperature: Annotated[float, Field(ge=0)] = 0.0
     seed: int = 0
+    form: Form | None = None
+    """chat: plain prompts go through the chat template; raw: they stay as they are. Default, auto: chat where an answer
+    is generated and there is a template, raw where choices are scored; a suite that does both says `auto` itself."""
+    system_as: SystemAs = "system"
+    """first_user: put system messages before the first question, for chat templates that have no place for them."""
 
 
 class SuiteSpec(Spec):
