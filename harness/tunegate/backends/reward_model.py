@@ -107,9 +107,7 @@ class RewardModel:
     def score_choices(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
         """The reward of every choice as the answer to its prompt, in place of a likelihood; the text is the best."""
         if settings.form == "raw":
-            raise ConfigError(
-                f"model {self.name}: `form: raw`: a reward model scores chats"
-            )
+            raise ConfigError(f"model {self.name}: `form: raw`: a reward model scores chats")
         prompting.check_settings(self.tokenizer, settings)
         for index, case in enumerate(cases):
             if not case.choices:

@@ -34,7 +34,7 @@ from tunegate.gate_run import GateRequest, GateRunResult, run_gate
 from tunegate.leaks.guard import leaks_of
 from tunegate.leaks.leakage import Leak
 from tunegate.metering import MeteredModel
-from tunegate.models import Model
+from tunegate.models import Model, notes_of
 from tunegate.outcomes import Verdict
 from tunegate.pipeline import Pipeline
 from tunegate.pipeline_file import load_pipeline, suite_place
@@ -96,9 +96,10 @@ def _check_model(pipeline: Pipeline) -> list[str]:
     """Raise for a model that no run could start from; returned is what a run would pass over."""
     from tunegate.backends.open_model import check_trainable
     from tunegate.stages.adapter_targets import check_adapters
+    from tunegate.stages.template_notes import template_notes
 
     check_trainable(pipeline.model)
-    return check_adapters(pipeline)
+    return [*check_adapters(pipeline), *template_notes(pipeline)]
 
 
 def _leaks(pipeline: Pipeline) -> list[Leak]:
@@ -216,9 +217,11 @@ def _open_subject(options: Namespace, suite: Suite) -> Model:
         return responses
     from tunegate.backends.open_model import open_model
 
-    return open_model(
-        options.model, dtype=options.dtype or "auto", batch_size=options.batch_size, asking=asking(options)
-    )
+    dtype = options.dtype or "auto"
+    model = open_model(options.model, dtype=dtype, batch_size=options.batch_size, asking=asking(options))
+    for note in notes_of(model):
+        print(console.printable(f"tunegate gate: {note}"), file=sys.stderr)
+    return model
 
 
 def _gate_reports(options: Namespace, result: GateRunResult, plan: GatePlan) -> Path | None:
