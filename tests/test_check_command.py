@@ -122,7 +122,10 @@ def test_cases_without_what_a_check_compares_with_are_refused(
     check: str, field: str, missing: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "facts.yaml"
-    path.write_text(f"cases: cases.jsonl\nchecks:\n  - {{regex: a+}}\n  - {check}\nplan: {{draw: 5, accept: 4}}\n")
+    path.write_text(
+        f"cases: cases.jsonl\nchecks:\n  - {{regex: a+}}\n  - {check}\nplan: {{draw: 5, accept: 4}}\n"
+        "generate: {form: auto}\n"
+    )
     rows = [{"id": n, "prompt": f"{n}?", "reference": "a", "choices": ["a", "b"]} for n in range(10)]
     write_jsonl(tmp_path / "cases.jsonl", rows)
     assert main(["check", str(path)]) == 0

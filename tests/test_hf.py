@@ -305,11 +305,14 @@ def test_choice_scores_equal_a_plain_loop(plain_model: HFModel, batch_size: int)
 
 
 def test_choices_of_a_chat_follow_the_template_without_delimiter(chat_model: HFModel):
+    """White space at the template's end is the choice's, as in lm-evaluation-harness."""
     case = Case("a", ({"role": "user", "content": "What gene?"},), choices=("BRCA1", "Rome"))
     (_, response), *_ = chat_model.score_choices([case], SETTINGS)
     tokenizer = chat_model.tokenizer
-    context = tokenizer(chat_prompt("What gene?"))["input_ids"]
-    expected = [log_likelihood(chat_model, context, tokenizer(choice)["input_ids"]) for choice in case.choices]
+    text = chat_prompt("What gene?")
+    context = tokenizer(text.rstrip())["input_ids"]
+    wholes = [tokenizer(text + choice)["input_ids"] for choice in case.choices]
+    expected = [log_likelihood(chat_model, context, whole[len(context) :]) for whole in wholes]
     assert [score.log_likelihood for score in response.choice_scores] == pytest.approx(expected, rel=1e-4)
 
 

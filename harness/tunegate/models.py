@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Literal, Protocol
 
 from tunegate.cases import Case, Message, Prompt
 
 FinishReason = Literal["stop", "length", "unknown"]
+
+Form = Literal["auto", "chat", "raw"]
+"""How a plain prompt is put to a model: as a chat, through the chat template, or as raw text. `auto`: as a chat when an
+answer is generated and there is a template, raw when choices are scored."""
+
+SystemAs = Literal["system", "first_user"]
+"""Where a system message goes: into a message of its own, or before the first question of the user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,17 @@ class GenerationSettings:
     temperature: float = 0.0
     seed: int = 0
     samples: int = 1
+    form: Form = "auto"
+    system_as: SystemAs = "system"
+
+    def facts(self) -> dict[str, Any]:
+        """The settings for a hash: those that came later only where they are set, so that older hashes stay."""
+        later = {"samples": 1, "form": "auto", "system_as": "system"}
+        return {name: value for name, value in asdict(self).items() if later.get(name) != value}
+
+    def asks(self, prompt: Prompt) -> Prompt:
+        """The prompt with the system message in its place, its own or that of the settings."""
+        return chat(prompt, self.system, self.system_as)
 
 
 class Model(Protocol):
@@ -96,14 +114,34 @@ def request_of(model: Model) -> Mapping[str, Any]:
     return getattr(model, "request", {})
 
 
-def chat(prompt: Prompt, system: str | None) -> Prompt:
-    """Put the system message of the settings in front of a prompt that brings none of its own."""
-    if system is None:
+def notes_of(model: Model) -> tuple[str, ...]:
+    """What looks odd about a model, but can be judged; a model need not say anything."""
+    return getattr(model, "notes", ())
+
+
+def chat(prompt: Prompt, system: str | None, system_as: SystemAs = "system") -> Prompt:
+    """Put the system message of the settings in front of a prompt that brings none of its own.
+
+    With `first_user`, it (or the prompt's own) stands before the first question instead, after which follows a blank
+    line; a plain prompt then stays plain.
+    """
+    if system_as == "first_user" and isinstance(prompt, str):
+        return prompt if system is None else f"{system}\n\n{prompt}"
+    if system is None and system_as == "system":
         return prompt
     messages = as_messages(prompt)
-    if messages and messages[0]["role"] == "system":
+    if system is not None and not (messages and messages[0]["role"] == "system"):
+        messages = (Message(role="system", content=system), *messages)
+    return messages if system_as == "system" else _before_first_question(messages)
+
+
+def _before_first_question(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    if not messages or messages[0]["role"] != "system":
         return messages
-    return (Message(role="system", content=system), *messages)
+    system, rest = messages[0]["content"], messages[1:]
+    if not rest or rest[0]["role"] != "user":
+        return (Message(role="user", content=system), *rest)
+    return (Message(role="user", content=f"{system}\n\n{rest[0]['content']}"), *rest[1:])
 
 
 def as_messages(prompt: Prompt) -> tuple[Message, ...]:

@@ -45,6 +45,7 @@ class GateRecord:
     model: str = ""
     dtype: str | None = None
     checks: list[str] = field(default_factory=list[str])
+    settings: dict[str, Any] = field(default_factory=dict[str, Any])
     outcomes: list[Outcome] = field(default_factory=list[Outcome])
     decided: bool = False
     verdict: Verdict = Verdict.INVALID

@@ -200,6 +200,7 @@ class GateRunner:
                 "reused": drawn.reused,
                 "bank": len(suite.bank.part(place.part)),
                 "checks": suite.check_names,
+                "settings": asdict(suite.settings),
             }
         )
 

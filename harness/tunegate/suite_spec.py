@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from tunegate.answer_log import ASK_AGAIN
+from tunegate.models import Form, SystemAs
 from tunegate.outcomes import CasePasses
 from tunegate.spec import Delimiter, Name, Spec, Template, Templates, Text, listed, path_only
 
@@ -193,6 +194,11 @@ class GenerateSpec(Spec):
     samples: Annotated[int, Field(ge=1, le=100)] = 1
     """How many answers each case is given; `case_passes` says which of them must pass. Counts and intervals are of
     cases, not of answers."""
+    form: Form | None = None
+    """chat: plain prompts go through the chat template; raw: they stay as they are. Default, auto: chat where an answer
+    is generated and there is a template, raw where choices are scored; a suite that does both says `auto` itself."""
+    system_as: SystemAs = "system"
+    """first_user: put system messages before the first question, for chat templates that have no place for them."""
 
     @model_validator(mode="after")
     def _drawn_at_a_temperature(self) -> Self:

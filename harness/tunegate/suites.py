@@ -18,7 +18,7 @@ from tunegate.checks import Check, CheckBuilder, gate_can_fail, lacking, unaskab
 from tunegate.exceptions import ConfigError
 from tunegate.judges.corrected import admissions_of
 from tunegate.leaks.told_answers import told_beforehand
-from tunegate.models import GenerationSettings
+from tunegate.models import Form, GenerationSettings
 from tunegate.outcomes import CasePasses, shallow
 from tunegate.plans import GatePlan, PlanRule, Risk
 from tunegate.sampling import SinglePlan
@@ -169,10 +169,15 @@ def make_suite(spec: SuiteSpec, name: str, file: YamlFile, keys: KeyPath, build_
         generate.temperature,
         generate.seed,
         generate.samples,
+        generate.form or "auto",
+        generate.system_as,
     )
     case_passes = spec.case_passes or "all"
     if settings.samples > 1 and any(check.needs_choices for check in checks):
         raise file.error((*keys, "generate", "samples"), _NOT_SAMPLED)
+    fault = _form_fault(generate.form, settings, checks, cases)
+    if fault is not None:
+        raise file.error((*keys, "generate", *(("form",) if generate.form else ())), fault)
     slices = {tag: SliceRule(minimum.min, minimum.at_least) for tag, minimum in spec.slices.items()}
     gap = GapRule(tuple(spec.gap.between), spec.gap.max, spec.gap.at_least) if spec.gap else None
     groups = {tag: SliceRule(1.0, gap.at_least) for tag in gap.between} if gap else {}
@@ -205,8 +210,10 @@ _NOT_SAMPLED = "the likelihood of a choice is the same each time; remove `sample
 
 
 def _unread_generate(generate: GenerateSpec, checks: Sequence[Check]) -> list[str]:
-    """The keys that nothing reads, since no answer is generated; a system message is in front of choices too."""
-    return sorted(generate.model_fields_set - {"system"}) if all(check.needs_choices for check in checks) else []
+    """The keys that nothing reads, since no answer is generated; how choices are asked is read."""
+    if not all(check.needs_choices for check in checks):
+        return []
+    return sorted(generate.model_fields_set - {"system", "system_as", "form"})
 
 
 def _nothing_to_compare(check: str, need: str, path: str, cases: int) -> str:
@@ -214,6 +221,29 @@ def _nothing_to_compare(check: str, need: str, path: str, cases: int) -> str:
         f"{check} needs a case's `{need}`, and none of the {cases} cases of {path} has any: each would be INVALID; add "
         f'`{need}` to the rows, or say which field holds it: `cases: {{{need}: "{{field}}"}}`'
     )
+
+
+def _form_fault(
+    said: Form | None, settings: GenerationSettings, checks: Sequence[Check], cases: Sequence[Case]
+) -> str | None:
+    """What is wrong with the form in which the cases are asked: messages that raw text cannot hold, or two forms."""
+    asked = [(case.id, settings.asks(case.prompt)) for case in cases]
+    if said == "raw":
+        chats = [case_id for case_id, prompt in asked if not isinstance(prompt, str)]
+        if not chats:
+            return None
+        return (
+            f"raw text holds no chat, and {len(chats)} of {len(cases)} cases are asked as one, first {chats[0]!r}; "
+            "use plain prompts, and `system_as: first_user` for a system message"
+        )
+    scored = [check.name for check in checks if check.needs_choices]
+    generated = [check.name for check in checks if not check.needs_choices]
+    if said is None and scored and generated and any(isinstance(prompt, str) for _, prompt in asked):
+        return (
+            f"{scored[0]} asks plain prompts as raw text, {generated[0]} through the model's chat template: say "
+            "`form: chat` or `form: raw` for both, or `form: auto` if that is meant"
+        )
+    return None
 
 
 def plan_rule(spec: PlanSpec) -> PlanRule:
@@ -258,7 +288,7 @@ def _build(build_check: CheckBuilder, entry: Any, base_dir: Path, file: YamlFile
 
 def _sha256(cases: tuple[Case, ...], checks: tuple[Check, ...], plan: object, settings: GenerationSettings) -> str:
     digest = hashlib.sha256()
-    for part in (plan, asdict(settings), [check.fingerprint for check in checks]):
+    for part in (plan, settings.facts(), [check.fingerprint for check in checks]):
         digest.update(_canonical(part))
     for case in sorted(cases, key=lambda case: case.id):
         digest.update(_canonical(shallow(case)))

@@ -97,7 +97,7 @@ def _attempt_rows(view: View) -> Iterator[tuple[str, dict[str, object]]]:
 
 
 def _gate_rows(gate: GateRecord) -> dict[str, str]:
-    names = ("suite_sha256", "model", "model_sha256", "dtype", "seed", "checks", "terms")
+    names = ("suite_sha256", "model", "model_sha256", "dtype", "seed", "checks", "settings", "terms")
     return flat({name: getattr(gate, name) for name in names})
 
 

@@ -20,7 +20,7 @@ from tunegate.backends.loading import read_config
 from tunegate.backends.sentences import Embed, SentenceModel, default_model
 from tunegate.cases import Case, Message, Prompt
 from tunegate.exceptions import CannotJudge
-from tunegate.models import GenerationSettings, Model, Response, as_messages
+from tunegate.models import Form, GenerationSettings, Model, Response, as_messages, notes_of
 from tunegate.text.words import words_and_pairs
 
 FILE = "fewshot.json"
@@ -119,22 +119,26 @@ class FewShotModel:
         return self.model.dtype
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        return notes_of(self.model)
+
+    @property
     def block_size(self) -> int:
         return self.model.block_size
 
     def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
-        return self.model.generate([self.with_shots(case) for case in cases], settings)
+        return self.model.generate([self.with_shots(case, settings.form) for case in cases], settings)
 
     def score_choices(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
-        return self.model.score_choices([self.with_shots(case) for case in cases], settings)
+        return self.model.score_choices([self.with_shots(case, settings.form) for case in cases], settings)
 
-    def with_shots(self, case: Case) -> Case:
+    def with_shots(self, case: Case, form: Form = "auto") -> Case:
         """The case as the model is asked it."""
         question = _question(case.prompt)
         if not question.strip():
             return case
         chosen = [self.shots[place] for place in reversed(self._index.nearest(question, self.k))]
-        if self.chat or not isinstance(case.prompt, str):
+        if form == "chat" or (form == "auto" and self.chat) or not isinstance(case.prompt, str):
             return replace(case, prompt=_as_turns(chosen, as_messages(case.prompt)))
         texts = [f"{_question(shot.prompt)}{shot.answer}" for shot in chosen]
         return replace(case, prompt="\n\n".join([*texts, case.prompt]))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.backends import decoding, loading, prompting
+from tunegate.backends.chat_template import NO_GENERATION_PROMPT, lacks_generation_prompt
 from tunegate.backends.loading import Dtype, hf_import
 from tunegate.cases import Case
 from tunegate.exceptions import ConfigError
@@ -86,6 +87,13 @@ class HFModel:
         return str(self.model.dtype).removeprefix("torch.")
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What looks odd about it, but can be judged."""
+        if self.tokenizer.chat_template and lacks_generation_prompt(prompting.render_by(self.tokenizer)):
+            return (f"{self.name}: {NO_GENERATION_PROMPT}",)
+        return ()
+
+    @property
     def block_size(self) -> int:
         """One block of the runner is one batch."""
         return self.batch_size
@@ -94,9 +102,10 @@ class HFModel:
         """Answer the cases, longest prompts first; each answer is yielded when its last token is there."""
         if settings.max_new_tokens < 1:
             raise ConfigError(f"max_new_tokens: expected 1 or more, got {settings.max_new_tokens}")
+        prompting.check_settings(self.tokenizer, settings)
 
         def prepare(index: int, case: Case) -> _Job:
-            prompt = prompting.answer_prompt(self.tokenizer, case, settings.system)
+            prompt = prompting.answer_prompt(self.tokenizer, case, settings)
             return _Job(index, len(prompt), prompt, [])
 
         jobs, misfits = self._prepared(cases, prepare, settings.max_new_tokens)
@@ -108,11 +117,12 @@ class HFModel:
 
         Numbers agree with lm-evaluation-harness's `acc` (sum over tokens) and, divided by length, `acc_norm`.
         """
+        prompting.check_settings(self.tokenizer, settings)
 
         def prepare(index: int, case: Case) -> _Job:
             if not case.choices:
                 raise ValueError("the case has no choices")
-            prompt, choices = prompting.choice_prompt(self.tokenizer, case, settings.system, self.target_delimiter)
+            prompt, choices = prompting.choice_prompt(self.tokenizer, case, settings, self.target_delimiter)
             if not all(choices):
                 raise ValueError("the case has an empty choice")
             # The context is computed once, but its cache is repeated for every choice.

@@ -87,7 +87,7 @@ def open_model(
     return with_shots_of(found.folder, model, chat=bool(model.tokenizer.chat_template))
 
 
-def notes_of(spec: str) -> list[str]:
+def folder_notes(spec: str) -> list[str]:
     """What lies in the folders of a model on disk beside what is used; raises ConfigError for two sets of weights."""
     path = local_path(spec)
     if path is None or not path.is_dir():

@@ -16,7 +16,7 @@ from tunegate.backends.openai_client import NO_KEY, ChatRequests, Server, ask_al
 from tunegate.backends.probe import CLOSED, check_access, check_server
 from tunegate.cases import Case
 from tunegate.exceptions import ConfigError
-from tunegate.models import Fault, GenerationSettings, Response, as_messages, chat
+from tunegate.models import Fault, GenerationSettings, Response, as_messages
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -82,6 +82,10 @@ class OpenAIModel:
 
         Raises ConfigError when the server lets nobody in, rather than leave every case without an answer.
         """
+        if settings.form == "raw":
+            raise ConfigError(
+                f"model {self.name}: `form: raw` is for models that run here: a server's chat API asks chats"
+            )
         return ask_all(self._server, cases, lambda client, case: self._answer(client, case, settings))
 
     def score_choices(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
@@ -103,7 +107,7 @@ class OpenAIModel:
     async def _answer(self, client: AsyncOpenAI, case: Case, settings: GenerationSettings) -> Response:
         request: dict[str, Any] = {
             "model": self.model,
-            "messages": list(as_messages(chat(case.prompt, settings.system))),
+            "messages": list(as_messages(settings.asks(case.prompt))),
             "max_tokens": settings.max_new_tokens,
             "temperature": settings.temperature,
             "seed": _seed(settings, case),

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunegate.backends import loading
+from tunegate.backends import loading, prompting
+from tunegate.backends.chat_template import check_nothing_dropped
 from tunegate.backends.loading import Dtype, hf_import
 from tunegate.cases import Case, Prompt
 from tunegate.exceptions import ConfigError
-from tunegate.models import ChoiceScore, Fault, GenerationSettings, Response, as_messages, chat
+from tunegate.models import ChoiceScore, Fault, GenerationSettings, Response, as_messages
 
 BATCH_SIZE_CPU, BATCH_SIZE_GPU = 16, 64
 ANSWERS_NOTHING = (
@@ -105,12 +106,17 @@ class RewardModel:
 
     def score_choices(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
         """The reward of every choice as the answer to its prompt, in place of a likelihood; the text is the best."""
+        if settings.form == "raw":
+            raise ConfigError(f"model {self.name}: `form: raw`: a reward model scores chats")
+        prompting.check_settings(self.tokenizer, settings)
         for index, case in enumerate(cases):
             if not case.choices:
                 yield index, Response("", error="the case has no choices", fault=Fault.REJECTED)
                 continue
             try:
-                prompt = chat(case.prompt, settings.system)
+                prompt = settings.asks(case.prompt)
+                if self.tokenizer.chat_template:
+                    check_nothing_dropped(prompting.render_by(self.tokenizer), as_messages(prompt))
                 rewards = self.rewards([(prompt, choice) for choice in case.choices])
             except ConfigError:
                 raise

@@ -35,7 +35,7 @@ from tunegate.gate_run import GateRequest, GateRunResult, run_gate
 from tunegate.leaks.guard import leaks_of
 from tunegate.leaks.leakage import Leak
 from tunegate.metering import MeteredModel
-from tunegate.models import Model
+from tunegate.models import Model, notes_of
 from tunegate.outcomes import Verdict
 from tunegate.pipeline import Pipeline
 from tunegate.pipeline_file import load_pipeline, suite_place
@@ -94,11 +94,12 @@ def check(options: Namespace) -> int:
 
 def _check_model(pipeline: Pipeline) -> list[str]:
     """Raise for a model that no run could start from; returned is what a run would pass over."""
-    from tunegate.backends.open_model import check_trainable, notes_of
+    from tunegate.backends.open_model import check_trainable, folder_notes
     from tunegate.stages.adapter_targets import check_adapters
+    from tunegate.stages.template_notes import template_notes
 
     check_trainable(pipeline.model)
-    return [*notes_of(pipeline.model), *check_adapters(pipeline)]
+    return [*folder_notes(pipeline.model), *check_adapters(pipeline), *template_notes(pipeline)]
 
 
 def _leaks(pipeline: Pipeline) -> list[Leak]:
@@ -214,12 +215,13 @@ def _open_subject(options: Namespace, suite: Suite) -> Model:
         responses, notes = load_responses(Path(options.responses), asked_prompts(suite), suite.responses)
         _tell("gate", notes)
         return responses
-    from tunegate.backends.open_model import notes_of, open_model
+    from tunegate.backends.open_model import folder_notes, open_model
 
-    _tell("gate", notes_of(options.model))
-    return open_model(
-        options.model, dtype=options.dtype or "auto", batch_size=options.batch_size, asking=asking(options)
-    )
+    _tell("gate", folder_notes(options.model))
+    dtype = options.dtype or "auto"
+    model = open_model(options.model, dtype=dtype, batch_size=options.batch_size, asking=asking(options))
+    _tell("gate", notes_of(model))
+    return model
 
 
 def _tell(command: str, notes: Sequence[str]) -> None:
