@@ -1,4 +1,4 @@
-"""The base of an adapter that Tunegate trained: known by its fingerprint, found from anywhere, and never another one."""
+"""The base of an adapter that Tunegate trained: known by its fingerprint, found from anywhere, never another one."""
 
 from __future__ import annotations
 
@@ -74,9 +74,7 @@ def test_another_model_in_its_place_is_told_as_such(project: Path) -> None:
 
 def test_a_base_that_is_gone_is_told_with_what_to_do(project: Path) -> None:
     shutil.rmtree(project / "base")
-    with pytest.raises(
-        CannotJudge, match=r"its base model is gone: .*; put the base with the fingerprint [0-9a-f]{12}"
-    ):
+    with pytest.raises(CannotJudge, match=r"its base model is gone: .*; put the base with the fingerprint"):
         find_model(str(adapter_of(project)))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tunegate.exceptions import ConfigError, nearest
@@ -49,7 +49,7 @@ def template_of(setting: str) -> str:
 def check_setting(setting: str) -> str:
     """The setting itself; raises ValueError, as pydantic wants it, for one that is no use."""
     try:
-        check(_jinja(template_of(setting)))
+        check(rendering(template_of(setting)))
     except ConfigError as error:
         raise ValueError(str(error)) from error
     return setting
@@ -78,15 +78,18 @@ def check_tokenizer(tokenizer: Any) -> None:
         check(render)
 
 
-def _jinja(template: str) -> Render:
-    """A template as transformers renders it, without importing that."""
+TOKENS = {name: f"<{name}>" for name in ("bos_token", "eos_token", "pad_token", "unk_token")}
+"""Stand-ins for the special tokens of a tokenizer, where none is at hand."""
+
+
+def rendering(template: str, tokens: Mapping[str, str] = TOKENS) -> Render:
+    """A template as transformers renders it, without importing that; `tokens` are its special tokens by name."""
     jinja2 = optional_import("jinja2", "train", "options.chat_template")
     sandbox = optional_import("jinja2.sandbox", "train", "options.chat_template")
     environment = sandbox.ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
     )
     environment.globals |= {"raise_exception": _refuse, "strftime_now": lambda form: form}
-    tokens = {name: f"<{name}>" for name in ("bos_token", "eos_token", "pad_token", "unk_token")}
 
     def render(messages: list[Message], ask: bool) -> str:
         try:

@@ -20,7 +20,7 @@ from tunegate.fingerprint import ADAPTER_CONFIG
 from tunegate.progress import is_drawn_on
 from tunegate.rows import Row, read_rows
 from tunegate.stages.training import TrainJob, checkpoints_of
-from tunegate_trainers import checkpoints, curriculum, freezing, peft_configs, quantized, ranks
+from tunegate_trainers import checkpoints, curriculum, effects, freezing, peft_configs, quantized, ranks, turn_ends
 from tunegate_trainers.task import Task
 
 Log = list[dict[str, Any]]
@@ -59,6 +59,8 @@ def run(task: Task, build: Callable[[Task, Loaded], Built]) -> tuple[Log, Summar
     score_completions_only()
     loaded = load(job)
     ordered = replace(task, job=curriculum.arrange(job, loaded))
+    if job.method in turn_ends.CHATS and not hasattr(task.options, "chat_template"):  # those that set one settle it
+        turn_ends.settle(loaded.model, loaded.tokenizer)
     trainer, rows = build(ordered, loaded)
     ranks.check(trainer, job)
     freezing.freeze(trainer, job.train)
@@ -68,6 +70,8 @@ def run(task: Task, build: Callable[[Task, Loaded], Built]) -> tuple[Log, Summar
         checkpoints.resume(trainer, job)
         seen = {} if gate is None else {"watch": gate.finish(trainer)}
         check_finite(trainer.model, trainer.state.global_step)
+        rates = [entry["learning_rate"] for entry in trainer.state.log_history if "learning_rate" in entry]
+        effects.check_learned(trainer.state.global_step, rates)
     finally:
         task.log[:] = log = [_finite(entry) for entry in trainer.state.log_history]
     summary = {**_summary(trainer, rows, log), "dropped_rows": curriculum.rows_of(ordered.job, rows.dropped), **seen}

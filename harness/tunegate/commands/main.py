@@ -97,7 +97,9 @@ def _check_model(pipeline: Pipeline) -> list[str]:
     from tunegate.stages.adapter_targets import check_adapters
 
     check_trainable(pipeline.model)
-    return [*notes_of(pipeline.model), *check_adapters(pipeline)]
+    from tunegate_trainers import turn_ends
+
+    return [*notes_of(pipeline.model), *check_adapters(pipeline), *turn_ends.check(pipeline)]
 
 
 def _leaks(pipeline: Pipeline) -> list[Leak]:
