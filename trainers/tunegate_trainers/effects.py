@@ -36,7 +36,6 @@ SHARES = ("adam_beta1", "adam_beta2", "label_smoothing_factor", "label_smoothing
 
 NOT_NEGATIVE = (
     "warmup_steps",
-    "warmup_ratio",
     "weight_decay",
     "max_grad_norm",
     "desirable_weight",

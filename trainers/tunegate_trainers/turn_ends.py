@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from tunegate.cases import Message
+from tunegate.chat_rendering import Render, rendering
 from tunegate.exceptions import ConfigError
 from tunegate.pipeline import Pipeline, Stage
 from tunegate.stages.adapter_targets import BaseModel
-from tunegate_trainers.chat_templates import ANSWER, QUESTION, Render, rendering, template_of
+from tunegate_trainers.chat_templates import ANSWER, QUESTION, template_of
 
 CHATS = ("sft", "explain", "dpo", "kto", "orpo", "rlhf")
 """The methods that teach answers to prompts."""
@@ -25,7 +27,7 @@ CHATS = ("sft", "explain", "dpo", "kto", "orpo", "rlhf")
 
 def tail_of(render: Render) -> str:
     """What a template puts behind the last answer of a chat."""
-    chat = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": ANSWER}]
+    chat = [Message(role="user", content=QUESTION), Message(role="assistant", content=ANSWER)]
     return render(chat, False).rpartition(ANSWER)[2]
 
 
@@ -39,7 +41,11 @@ def settle(model: Any, tokenizer: Any) -> None:
     """
     if tokenizer.chat_template is None:
         return
-    tail = tail_of(lambda chat, ask: tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=ask))
+
+    def render(chat: Sequence[Message], ask: bool) -> str:
+        return tokenizer.apply_chat_template(list(chat), tokenize=False, add_generation_prompt=ask)
+
+    tail = tail_of(render)
     ids: list[int] = tokenizer(tail, add_special_tokens=False)["input_ids"]
     known = _end_ids(model)
     if {tokenizer.eos_token_id, *known}.intersection(ids):

@@ -30,8 +30,9 @@ from tunegate.evidence import recheck_all
 from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.files import resolve
 from tunegate.gate_run import GateRequest, GateRunResult, run_gate
-from tunegate.leaks.guard import leaks_of
+from tunegate.leaks.guard import leaks_of, told_by_model
 from tunegate.leaks.leakage import Leak
+from tunegate.leaks.told_answers import in_words as told_answers
 from tunegate.metering import MeteredModel
 from tunegate.models import Model
 from tunegate.outcomes import Verdict
@@ -215,7 +216,19 @@ def _open_subject(options: Namespace, suite: Suite) -> Model:
     from tunegate.backends.open_model import notes_of, open_model
 
     _tell("gate", notes_of(options.model))
+    _check_templates(options.model, suite)
     return open_model(options.model, dtype=options.dtype or "auto", batch_size=options.batch_size)
+
+
+def _check_templates(model: str, suite: Suite) -> None:
+    """Raise CannotJudge for a model whose chat template gives answers away: any model would pass."""
+    from tunegate.backends.open_model import local_path
+
+    folder = local_path(model)
+    given = told_by_model(folder, suite) if folder is not None and folder.is_dir() else {}
+    if given:
+        told = told_answers(given, suite.cases)
+        raise CannotJudge(f"{model}: its chat template {told}; take them out of it")
 
 
 def _tell(command: str, notes: Sequence[str]) -> None:
