@@ -78,7 +78,7 @@ def test_every_chat_template_of_a_base_model_is_looked_at(where: str, tmp_path: 
     else:
         given = {"a": "BRCA1", "b": [{"name": "default", "template": "BRCA1"}]}[where]
         (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": given}))
-    assert chat_templates(tmp_path) == "BRCA1"
+    assert chat_templates(tmp_path) == ["BRCA1"]
 
 
 @pytest.mark.parametrize("action", ["refuse", "drop_from_train"])

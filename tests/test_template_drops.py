@@ -16,13 +16,13 @@ from tunegate.backends.chat_template import (
     Dropped,
     check_nothing_dropped,
     lacks_generation_prompt,
-    render_of,
     takes_system,
     template_in,
 )
 from tunegate.backends.hf import HFModel
 from tunegate.backends.prompting import answer_prompt
 from tunegate.cases import Case, Message
+from tunegate.chat_rendering import rendering
 from tunegate.cli import main
 from tunegate.exceptions import ConfigError
 from tunegate.models import Fault, GenerationSettings, chat
@@ -66,7 +66,7 @@ SYSTEM, USER = ("system", "Be brief."), ("user", "Which gene?")
     ],
 )
 def test_what_a_template_leaves_out(template: str, system: bool, prompt_lacks: bool) -> None:
-    render = render_of(template, "a test")
+    render = rendering(template)
     assert takes_system(render) is system
     assert lacks_generation_prompt(render) is prompt_lacks
 
@@ -84,10 +84,10 @@ def test_a_message_whose_words_change_nothing_is_dropped(
     template: str, messages: Sequence[Message], said: str | None
 ) -> None:
     if said is None:
-        check_nothing_dropped(render_of(template, "a test"), messages)
+        check_nothing_dropped(rendering(template), messages)
         return
     with pytest.raises(Dropped, match=said):
-        check_nothing_dropped(render_of(template, "a test"), messages)
+        check_nothing_dropped(rendering(template), messages)
 
 
 # --- the setting ---------------------------------------------------------------------------------------------------

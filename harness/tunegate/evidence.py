@@ -271,6 +271,7 @@ def attest(run: RunRecord, attempt: AttemptRecord) -> dict[str, Any]:
         "run": run.name,
         "model_sha256": attempt.model_sha256,
         "base_model": run.start.get("model"),
+        "base_model_sha256": run.start.get("model_sha256"),
         "pipeline_sha256": run.start.get("pipeline_sha256"),
         "record_sha256": run.digest,
         "waivers": run.waivers(),

@@ -172,6 +172,9 @@ class _Reading:
                     raise self.file.error((*keys, "retrain", key), f"{stage.method} is measured once; leave it out")
         if stage.retrain.search == "optuna":
             require_optuna()
+        if stage.retrain.epochs is not None and "max_steps" in stage.args:
+            message = "max_steps ends the training whatever the ladder `retrain.epochs` says; give one of the two"
+            raise self.file.error((*keys, "args", "max_steps"), message)
         for setting, ladder in args_set_by(stage.retrain).items():
             if setting in stage.args:
                 raise self.file.error((*keys, "args", setting), f"also set by `retrain.{ladder}`; give one of the two")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tunegate.backends.chat_template import Render, render_of
 from tunegate.backends.prompting import render_by
 from tunegate.cases import Message
+from tunegate.chat_rendering import Render, rendering
 from tunegate.exceptions import ConfigError, nearest
 
 TEMPLATES = {
@@ -45,7 +45,7 @@ def template_of(setting: str) -> str:
 def check_setting(setting: str) -> str:
     """The setting itself; raises ValueError, as pydantic wants it, for one that is no use."""
     try:
-        check(render_of(template_of(setting), "options.chat_template"))
+        check(rendering(template_of(setting)))
     except ConfigError as error:
         raise ValueError(str(error)) from error
     return setting

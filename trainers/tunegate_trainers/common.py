@@ -11,14 +11,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tunegate.backends import loading
+from tunegate.backends import adapters, loading
+from tunegate.backends.adapter_base import write_base
 from tunegate.backends.fewshot import FILE as EXAMPLES
 from tunegate.backends.open_model import find_model
 from tunegate.exceptions import CannotJudge, ConfigError
+from tunegate.fingerprint import ADAPTER_CONFIG
 from tunegate.progress import is_drawn_on
 from tunegate.rows import Row, read_rows
 from tunegate.stages.training import TrainJob, checkpoints_of
-from tunegate_trainers import checkpoints, curriculum, freezing, peft_configs, quantized, ranks
+from tunegate_trainers import checkpoints, curriculum, effects, freezing, peft_configs, quantized, ranks, turn_ends
 from tunegate_trainers.task import Task
 
 Log = list[dict[str, Any]]
@@ -57,6 +59,8 @@ def run(task: Task, build: Callable[[Task, Loaded], Built]) -> tuple[Log, Summar
     score_completions_only()
     loaded = load(job)
     ordered = replace(task, job=curriculum.arrange(job, loaded))
+    if job.method in turn_ends.CHATS and not hasattr(task.options, "chat_template"):  # those that set one settle it
+        turn_ends.settle(loaded.model, loaded.tokenizer)
     trainer, rows = build(ordered, loaded)
     ranks.check(trainer, job)
     freezing.freeze(trainer, job.train)
@@ -66,6 +70,8 @@ def run(task: Task, build: Callable[[Task, Loaded], Built]) -> tuple[Log, Summar
         checkpoints.resume(trainer, job)
         seen = {} if gate is None else {"watch": gate.finish(trainer)}
         check_finite(trainer.model, trainer.state.global_step)
+        rates = [entry["learning_rate"] for entry in trainer.state.log_history if "learning_rate" in entry]
+        effects.check_learned(trainer.state.global_step, rates)
     finally:
         task.log[:] = log = [_finite(entry) for entry in trainer.state.log_history]
     summary = {**_summary(trainer, rows, log), "dropped_rows": curriculum.rows_of(ordered.job, rows.dropped), **seen}
@@ -108,7 +114,7 @@ def load(job: TrainJob) -> Loaded:
     model = quantized.load(source.folder, bits, dtype) if bits else loading.load_weights(source.folder, dtype)
     merged = source.adapters if job.peft is None else source.adapters[:-1]
     for adapter in merged:
-        model = loading.load_adapter(model, adapter).requires_grad_(job.peft is None)
+        model = adapters.load_adapter(model, adapter).requires_grad_(job.peft is None)
     if merged != source.adapters:
         return Loaded(_continued(model, source.adapters[-1], job.peft or {}), tokenizer, None)
     return Loaded(model, tokenizer, None if job.peft is None else peft_configs.config_of(job.peft))
@@ -116,7 +122,7 @@ def load(job: TrainJob) -> Loaded:
 
 def _continued(base: Any, folder: Path, peft: Mapping[str, Any]) -> Any:
     """The adapter of the stage before, trainable; its shape is what it is, so `peft` must not ask for another."""
-    model = loading.put_adapter(base, folder, is_trainable=True)
+    model = adapters.put_adapter(base, folder, is_trainable=True)
     peft_configs.check_continued(model.peft_config["default"], peft, folder)
     return model
 
@@ -243,14 +249,23 @@ def save(model: Any, tokenizer: Any, job: TrainJob, weights: Mapping[str, Any] |
     if hasattr(model, "merge_and_unload"):
         if "ref" in model.peft_config:
             model.delete_adapter("ref")  # dpo's frozen copy of the input adapter
-        model = model.merge_and_unload() if job.save == "merged" else model
+        model.peft_config["default"].base_model_name_or_path = str(_base_of(job))
+        model = adapters.merged(model) if job.save == "merged" else model
     with loading.quiet_transformers():
         model.save_pretrained(folder, state_dict=weights)
         if model.can_generate():
             model.generation_config.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
+    if (folder / ADAPTER_CONFIG).exists():
+        write_base(folder, find_model(str(_base_of(job))).sha256)
     shutil.rmtree(job.output, ignore_errors=True)
     folder.replace(job.output)
+
+
+def _base_of(job: TrainJob) -> Path:
+    """The folder of the model that the adapter of a job is on: of an adapter that is trained on, what is under it."""
+    source = find_model(job.model)
+    return [source.folder, *source.adapters[:-1]][-1].resolve()
 
 
 def partial(job: TrainJob) -> Path:

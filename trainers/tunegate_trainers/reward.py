@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tunegate.backends import adapters
 from tunegate.backends.reward_model import score_in_float32
 from tunegate.exceptions import ConfigError
 from tunegate_trainers import common, peft_configs
@@ -60,7 +61,7 @@ def _with_head(language_model: Any) -> Any:
     from transformers import AutoModelForSequenceClassification
 
     if hasattr(language_model, "merge_and_unload"):
-        language_model = language_model.merge_and_unload()  # what was an adapter to go on with
+        language_model = adapters.merged(language_model)  # what was an adapter to go on with
     config = language_model.config
     config.num_labels = 1
     with torch.device("meta"):  # its own body is not needed, so it takes no memory

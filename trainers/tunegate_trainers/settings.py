@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 
 from tunegate.exceptions import ConfigError, nearest
-from tunegate_trainers import config_fields, curriculum, freezing, peft_configs
+from tunegate_trainers import config_fields, curriculum, effects, freezing, peft_configs
 
 METHODS = {
     name: f"tunegate_trainers.{name}"
@@ -52,6 +52,7 @@ def validate(settings: Settings) -> Any:
     options = read_options(settings.method, settings.options)
     validate_args(settings.method, settings.args, options.args_file)
     peft_configs.check(settings.peft, settings.save)
+    effects.check(settings.method, settings.args, settings.peft)
     freezing.check(settings.train, settings.peft)
     curriculum.check(settings)
     options.check(settings)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from tunegate_trainers import common
+from tunegate_trainers import common, turn_ends
 from tunegate_trainers.chat_templates import check_setting, check_tokenizer, template_of
 from tunegate_trainers.task import MethodOptions, Task
 
@@ -45,6 +45,7 @@ def on_completions(
     if task.options.chat_template is not None:
         loaded.tokenizer.chat_template = template_of(task.options.chat_template)
     check_tokenizer(loaded.tokenizer)
+    turn_ends.settle(loaded.model, loaded.tokenizer)
     rows = common.fit_rows(task.job, loaded.tokenizer, config.max_length, keys, shape)
     trainer = SFTTrainer(
         model=loaded.model,

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tunegate.cases import Message
+from tunegate.chat_rendering import Render
 from tunegate.exceptions import ConfigError
-from tunegate.optional import optional_import
-
-Render = Callable[[Sequence[Message], bool], str]
-"""Messages to text; whether the assistant is to speak next."""
 
 TO_FIRST_USER = "`generate: {system_as: first_user}` puts it before the first question"
 _MARK = " tunegate"
@@ -82,38 +78,6 @@ NO_GENERATION_PROMPT = (
     "the chat template knows no generation prompt (add_generation_prompt changes nothing): the model is asked to go on "
     "after the question's end, not to answer; write {% if add_generation_prompt %} with what its answers begin with"
 )
-
-
-# --- templates without transformers --------------------------------------------------------------------------------
-
-
-def render_of(template: str, what: str) -> Render:
-    """A template as transformers renders it, without importing that; raises ConfigError, which begins with `what`, when
-    jinja2 is missing or the template is none."""
-    jinja2 = optional_import("jinja2", "train", what)
-    sandbox = optional_import("jinja2.sandbox", "train", what)
-    environment = sandbox.ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-    )
-    environment.globals |= {"raise_exception": _refuse, "strftime_now": lambda form: form}  # type: ignore[misc]
-    tokens = {name: f"<{name}>" for name in ("bos_token", "eos_token", "pad_token", "unk_token")}
-
-    def render(messages: Sequence[Message], ask: bool) -> str:
-        try:
-            compiled = environment.from_string(_GENERATION.sub("", template))
-            return compiled.render(messages=list(messages), add_generation_prompt=ask, **tokens)
-        except (jinja2.TemplateError, TypeError, ValueError) as error:
-            raise ConfigError(f"not a chat template: {str(error).splitlines()[0]}") from error
-
-    return render
-
-
-_GENERATION = re.compile(r"\{%-?\s*(?:end)?generation\s*-?%\}")
-"""A tag of transformers' own; it prints nothing."""
-
-
-def _refuse(message: str) -> str:
-    raise ValueError(message)
 
 
 def template_in(folder: Path) -> str | None:

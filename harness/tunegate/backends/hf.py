@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.backends import decoding, loading, prompting
+from tunegate.backends.adapters import load_adapter
 from tunegate.backends.chat_template import NO_GENERATION_PROMPT, lacks_generation_prompt
 from tunegate.backends.loading import Dtype, hf_import
 from tunegate.cases import Case
@@ -77,7 +78,7 @@ class HFModel:
         tokenizer = loading.load_tokenizer(*reversed(adapters), folder)
         model = loading.load_weights(folder, hf_import("torch").float32 if adapters else torch_dtype)
         for adapter in adapters:
-            model = loading.load_adapter(model, adapter)
+            model = load_adapter(model, adapter)
         default_batch = BATCH_SIZE_GPU if device.startswith("cuda") else BATCH_SIZE_CPU
         return cls(name or str(folder), sha256, model.to(device, torch_dtype), tokenizer, batch_size or default_batch)
 

@@ -126,48 +126,6 @@ def load_weights(folder: Path, dtype: Any, auto_class: str = "AutoModelForCausal
     return model.eval()
 
 
-def load_adapter(base: Any, folder: Path) -> Any:
-    """The base model with a PEFT adapter merged into its weights, which makes every later step cheaper.
-
-    An adapter that cannot be merged, a learned beginning of every prompt, is put before the prompts.
-    """
-    from tunegate.backends.prompted import prompted
-
-    model = put_adapter(base, folder)
-    can_merge = not model.active_peft_config.is_prompt_learning
-    return (model.merge_and_unload() if can_merge else prompted(model)).eval()
-
-
-def put_adapter(base: Any, folder: Path, *, is_trainable: bool = False) -> Any:
-    """The base model under a PEFT adapter; one that was made for another network is refused.
-
-    Left alone, PEFT would pass over the parts of the adapter that fit nowhere, and only warn.
-    """
-    check_weight_files(folder)
-    if read_config(folder / ADAPTER_CONFIG).get("task_type") == "SEQ_CLS":
-        raise ConfigError(f"{folder}: the adapter of a reward model; merge it into its base model and name that folder")
-    peft, safetensors = hf_import("peft"), hf_import("safetensors")
-    try:
-        with quiet_transformers():
-            model = peft.PeftModel.from_pretrained(base, str(folder), is_trainable=is_trainable)
-            wanted = set(peft.get_peft_model_state_dict(model, save_embedding_layers=False))
-        with safetensors.safe_open(str(folder / "adapter_model.safetensors"), framework="pt") as file:
-            given = {key for key in file.keys() if not key.endswith(_EMBEDDINGS)}  # noqa: SIM118
-    except Exception as error:
-        raise CannotJudge(f"{folder}: the adapter cannot be put on its base model: {one_line(error)}") from error
-    strange = sorted(given ^ wanted)
-    if strange:
-        raise CannotJudge(
-            f"{folder}: the adapter is for another base model: {len(strange)} of its parts have no place there, or are "
-            f"missing, the first is {strange[0]}; put its own base model under it"
-        )
-    return model
-
-
-_EMBEDDINGS = ("embed_tokens.weight", "lm_head.weight")
-"""What PEFT may save beside an adapter when the vocabulary grew."""
-
-
 def read_config(path: Path) -> dict[str, Any]:
     """A JSON object from a model's configuration file."""
     try:

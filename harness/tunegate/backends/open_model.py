@@ -19,6 +19,7 @@ from typing import Any
 
 from tunegate.addresses import without_secrets
 from tunegate.backends import gguf, loading, two_answers
+from tunegate.backends.adapter_base import place_of_base
 from tunegate.backends.fewshot import with_shots_of
 from tunegate.backends.loading import Dtype
 from tunegate.backends.reward_model import RewardModel
@@ -179,9 +180,11 @@ def _check_kind(path: Path) -> None:
     """Raise ConfigError for a file or folder that is no model."""
     if path.is_dir():
         if not loading.is_adapter(path) and not (path / "config.json").exists():
+            inside = ", ".join(sorted(file.parent.name for file in path.glob(f"*/{ADAPTER_CONFIG}")))
+            hint = f"; it holds the adapters {inside}; name one of them" if inside else ""
             raise ConfigError(
                 f"model {str(path)!r}: the folder holds neither config.json (a model) nor {ADAPTER_CONFIG} (a PEFT "
-                "adapter)"
+                f"adapter){hint}"
             )
     elif path.suffix != ".gguf":
         raise ConfigError(f"model {str(path)!r}: expected a model folder or a .gguf file, got the file {path.name}")
@@ -201,23 +204,15 @@ def _inspect(path: Path) -> LocalModel:
 
 
 def _adapter_base(adapter: Path) -> LocalModel:
-    """The model that an adapter was trained on; a relative path counts from here, or else from the adapter."""
-    config = adapter / ADAPTER_CONFIG
-    base = loading.read_config(config).get("base_model_name_or_path")
-    if not isinstance(base, str) or not base:
-        raise ConfigError(f"{config}: base_model_name_or_path: expected the adapter's base model, got {base!r}")
+    """The model that an adapter was trained on."""
+    base = place_of_base(adapter, lambda path: find_model(str(path)).sha256)
 
     def refuse(name: str) -> Path:
         raise ConfigError(
-            f"{config}: base_model_name_or_path: no folder {name!r} here; put the path of the base model there "
-            "(an adapter's base is never downloaded)"
+            f"{adapter / ADAPTER_CONFIG}: base_model_name_or_path: no folder {name!r} here; put the path of the base "
+            "model there (an adapter's base is never downloaded)"
         )
 
-    beside = adapter / base
-    if not Path(base).is_absolute() and not Path(base).exists() and beside.exists():
-        base = str(beside)
-    if Path(base).resolve() == adapter.resolve():
-        raise ConfigError(f"{config}: base_model_name_or_path: the adapter names itself as its base")
     return find_model(base, download=refuse)
 
 

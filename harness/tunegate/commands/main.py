@@ -32,8 +32,9 @@ from tunegate.evidence import recheck_all
 from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.files import resolve
 from tunegate.gate_run import GateRequest, GateRunResult, run_gate
-from tunegate.leaks.guard import leaks_of
+from tunegate.leaks.guard import leaks_of, told_by_model
 from tunegate.leaks.leakage import Leak
+from tunegate.leaks.told_answers import in_words as told_answers
 from tunegate.metering import MeteredModel
 from tunegate.models import Model, notes_of
 from tunegate.outcomes import Verdict
@@ -99,7 +100,14 @@ def _check_model(pipeline: Pipeline) -> list[str]:
     from tunegate.stages.template_notes import template_notes
 
     check_trainable(pipeline.model)
-    return [*folder_notes(pipeline.model), *check_adapters(pipeline), *template_notes(pipeline)]
+    from tunegate_trainers import turn_ends
+
+    return [
+        *folder_notes(pipeline.model),
+        *check_adapters(pipeline),
+        *template_notes(pipeline),
+        *turn_ends.check(pipeline),
+    ]
 
 
 def _leaks(pipeline: Pipeline) -> list[Leak]:
@@ -218,10 +226,22 @@ def _open_subject(options: Namespace, suite: Suite) -> Model:
     from tunegate.backends.open_model import folder_notes, open_model
 
     _tell("gate", folder_notes(options.model))
+    _check_templates(options.model, suite)
     dtype = options.dtype or "auto"
     model = open_model(options.model, dtype=dtype, batch_size=options.batch_size, asking=asking(options))
     _tell("gate", notes_of(model))
     return model
+
+
+def _check_templates(model: str, suite: Suite) -> None:
+    """Raise CannotJudge for a model whose chat template gives answers away: any model would pass."""
+    from tunegate.backends.open_model import local_path
+
+    folder = local_path(model)
+    given = told_by_model(folder, suite) if folder is not None and folder.is_dir() else {}
+    if given:
+        told = told_answers(given, suite.cases)
+        raise CannotJudge(f"{model}: its chat template {told}; take them out of it")
 
 
 def _tell(command: str, notes: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from tunegate.exceptions import ConfigError
 from tunegate.leaks.leakage import Leak, Looking, Progress, compare, facts, find_leaks, without
 from tunegate.leaks.texts import TrainRow
 from tunegate.leaks.told_answers import told_by
+from tunegate.leaks.told_by_template import told
 from tunegate.pipeline import Pipeline, Stage
 from tunegate.suites import Suite
 
@@ -39,7 +40,8 @@ def leaks_of(
         for leak in find_leaks(stage.name, data, suites, looking)
     ]
     templates = [(stage.name, TEMPLATE, stage.spec.options.get("chat_template")) for stage in pipeline.stages]
-    templates.append((pipeline.stages[0].name, BASE_TEMPLATE, chat_templates(base or Path(pipeline.model))))
+    own = chat_templates(base or Path(pipeline.model))
+    templates += [(pipeline.stages[0].name, BASE_TEMPLATE, text) for text in own]
     return [
         *in_rows,
         *(
@@ -54,26 +56,34 @@ def leaks_of(
 TEMPLATE, BASE_TEMPLATE = "options.chat_template", "the base model's chat template"
 
 
+def told_by_model(folder: Path, suite: Suite) -> dict[str, str]:
+    """The cases that a chat template in a model's folder gives away: case id to what it says of them."""
+    given: dict[str, str] = {}
+    for text in chat_templates(folder):
+        given |= told_by(text, suite.cases) | told(text, suite)
+    return given
+
+
 def _in_template(place: str, text: str, suites: Iterable[Suite]) -> list[Leak]:
     """A chat template stands around every prompt, a gate's too: what it says, the model need not know."""
     leaks = compare([TrainRow(place, 1, (), (text,))], suites)
     known = {(leak.suite, leak.case_id) for leak in leaks}
-    told = [
+    given = [
         Leak("", place, 1, suite.name, case_id, "containment", 1.0, text, answer)
         for suite in suites
-        for case_id, answer in told_by(text, suite.cases).items()
+        for case_id, answer in (told(text, suite) | told_by(text, suite.cases)).items()
     ]
-    return leaks + [leak for leak in told if (leak.suite, leak.case_id) not in known]
+    return leaks + [leak for leak in given if (leak.suite, leak.case_id) not in known]
 
 
-def chat_templates(folder: Path) -> str:
-    """All chat templates of a model folder as one text; empty where there are none."""
+def chat_templates(folder: Path) -> list[str]:
+    """All chat templates of a model folder."""
     texts = [path.read_text(encoding="utf-8", errors="replace") for path in sorted(folder.rglob("*.jinja"))]
     for name in ("tokenizer_config.json", "chat_template.json"):
         if (folder / name).is_file():
             given: Any = read_config(folder / name).get("chat_template")
             texts += _strings(given)
-    return "\n".join(texts)
+    return texts
 
 
 def _strings(value: Any) -> list[str]:

@@ -62,16 +62,17 @@ class Evidence:
     """What is known of a failed attempt.
 
     `missed_gate` is the outcomes of the gate that failed worst. `train_passed` of `train_asked` training prompts were
-    answered right by the same checks; `train_fault` says why others were not judged. `losses` are the logged training
-    losses in order. `forgotten` says what the model lost of what an earlier one could; then no gate of its own was
-    missed, and `missed_gate` is empty. `trained` are the rows that it was trained on, of which `rows_dropped` did not
-    fit `max_length`; `all_rows` are those that the stage has.
+    answered right by the same checks, and `train_cut` of the answers ended at the token limit; `train_fault` says why
+    others were not judged. `losses` are the logged training losses in order. `forgotten` says what the model lost of
+    what an earlier one could; then no gate of its own was missed, and `missed_gate` is empty. `trained` are the rows
+    that it was trained on, of which `rows_dropped` did not fit `max_length`; `all_rows` are those that the stage has.
     """
 
     missed_gate: Sequence[Outcome]
     accept_rate: float
     train_passed: int = 0
     train_asked: int = 0
+    train_cut: int = 0
     train_fault: str = ""
     losses: Sequence[float] = ()
     training_error: str | None = None
@@ -174,6 +175,29 @@ def _flat_loss(evidence: Evidence) -> Cause | None:
 
 
 # --- the answers ----------------------------------------------------------------------------------------------------
+
+
+def _never_stops(evidence: Evidence) -> Cause | None:
+    """Every answer ends at the token limit, though most have room for the right one: no end was learnt."""
+    answers = evidence.missed_gate
+    cut = [outcome for outcome in answers if outcome.finish_reason == "length"]
+    if len(cut) < len(answers) or evidence.train_cut < evidence.train_asked:
+        return None
+    if len(cut) + evidence.train_cut < FEWEST or evidence.often(evidence.showing("repetition")):
+        return None
+    roomy = [one for one in cut if one.references and min(map(len, one.references)) < len(one.response)]
+    if 2 * len(roomy) < len(cut):
+        return None
+    known = [one for one in cut if _holds_reference(one)]
+    lines = [
+        f"never stops: all {len(cut) + evidence.train_cut} answers end at the token limit, in the gate and out of it"
+    ]
+    lines += [f"{len(known)} of the {len(cut)} misses hold the right answer and run on"] if known else []
+    advice = (
+        "see that the chat template ends a turn in the eos token of the model (`tunegate check`), that rows are not "
+        "cut before it, or give the suite `generate.stop`"
+    )
+    return Cause("never stops", (Remedy("max_length"), Remedy("epochs"), Remedy("rows")), tuple(lines), (advice,))
 
 
 def _truncation(evidence: Evidence) -> Cause | None:
@@ -283,6 +307,7 @@ CAUSES: tuple[Callable[[Evidence], Cause | None], ...] = (
     _broken_training,
     _forgetting,
     _rising_loss,
+    _never_stops,
     _truncation,
     _repetition,
     _format,

@@ -61,13 +61,14 @@ class StageDiagnosis:
             return Evidence((), 1.0, forgotten=[f"{gate.key}: {gate.reason}" for gate in failed])
         worst = min(missed, key=lambda gate: gate.passed / max(gate.asked, 1))
         trained = rows_of(self.pipeline, self.stage, settings).examples
-        passed, asked, fault = _probe(self.pipeline.suites[worst.gate], trained[:PROBE_ROWS], open_model)
+        probe = _probe(self.pipeline.suites[worst.gate], trained[:PROBE_ROWS], open_model)
         return Evidence(
             missed_gate=worst.outcomes,
             accept_rate=worst.accept / worst.drawn,
-            train_passed=passed,
-            train_asked=asked,
-            train_fault=fault,
+            train_passed=probe.passed,
+            train_asked=probe.judged,
+            train_cut=probe.cut,
+            train_fault=probe.fault,
             losses=[step["loss"] for step in attempt.log if isinstance(step.get("loss"), int | float)],
             trained=trained,
             all_rows=self.stage.data.examples,
@@ -75,19 +76,33 @@ class StageDiagnosis:
         )
 
 
-def _probe(suite: Suite, examples: list[Example], open_model: OpenModel) -> tuple[int, int, str]:
-    """Ask the model what it was trained on, judged by the missed gate's checks: passed, judged, why not more."""
+@dataclass(frozen=True, slots=True)
+class _Probe:
+    """What became of training prompts: how many were passed, judged, and cut at the token limit; why not more."""
+
+    passed: int = 0
+    judged: int = 0
+    cut: int = 0
+    fault: str = ""
+
+
+def _probe(suite: Suite, examples: list[Example], open_model: OpenModel) -> _Probe:
+    """Ask the model what it was trained on, judged by the missed gate's checks."""
     if any(check.needs_choices for check in suite.checks):
-        return 0, 0, ""  # training rows have no choices to choose from
+        return _Probe()  # training rows have no choices to choose from
     cases = [
         Case(f"train-{example.number}", example.prompt, (example.wanted,))
         for example in examples
         if example.prompt is not None and example.wanted is not None
     ]
     if not cases:
-        return 0, 0, ""  # plain text asks nothing
+        return _Probe()  # plain text asks nothing
     outcomes = list(judge(suite.checks, ask_samples(suite, open_model(), cases)))
-    passed = sum(outcome.verdict is Verdict.PASS for outcome in outcomes)
+    judged = [outcome for outcome in outcomes if outcome.verdict is not Verdict.INVALID]
     unjudged = [outcome.reason for outcome in outcomes if outcome.verdict is Verdict.INVALID]
-    fault = f"{len(unjudged)} of {len(outcomes)} not judged: {unjudged[0]}" if unjudged else ""
-    return passed, len(outcomes) - len(unjudged), fault
+    return _Probe(
+        passed=sum(outcome.verdict is Verdict.PASS for outcome in judged),
+        judged=len(judged),
+        cut=sum(outcome.finish_reason == "length" for outcome in judged),
+        fault=f"{len(unjudged)} of {len(outcomes)} not judged: {unjudged[0]}" if unjudged else "",
+    )

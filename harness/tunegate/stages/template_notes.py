@@ -10,7 +10,6 @@ from tunegate.backends.chat_template import (
     NO_GENERATION_PROMPT,
     TO_FIRST_USER,
     lacks_generation_prompt,
-    render_of,
     takes_system,
     template_in,
 )
@@ -35,7 +34,7 @@ def template_notes(pipeline: Pipeline) -> list[str]:
         if isinstance(own, str):
             template = own if "{" in own else None  # those that have a name leave nothing out
             notes += _of_template(template, f"stage {stage.name}: chat_template")
-        if template is not None and not takes_system(render_of(template, "the chat template")):
+        if template is not None and not takes_system(rendering(template)):
             notes += _of_stage(stage, [pipeline.suites[name] for name in stage.spec.gates])
     return list(dict.fromkeys(notes))
 
@@ -48,7 +47,7 @@ def _of_model(model: str) -> str | None:
 
 
 def _of_template(template: str | None, where: str) -> Iterator[str]:
-    if template is not None and lacks_generation_prompt(render_of(template, where)):
+    if template is not None and lacks_generation_prompt(rendering(template)):
         yield f"{where}: {NO_GENERATION_PROMPT}"
 
 
