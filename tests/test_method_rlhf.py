@@ -77,7 +77,7 @@ def weights(job: TrainJob) -> str:
 
 
 @pytest.mark.parametrize("peft", [None, {"r": 4}], ids=["full", "lora"])
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", MOST)
 def test_the_mean_reward_rises_from_where_the_model_was(
     make_job: MakeJob, algorithm: str, peft: dict[str, Any] | None
 ) -> None:

@@ -530,9 +530,8 @@ def test_a_folder_that_holds_a_gate_is_refused(pipeline: Path) -> None:
 
 def test_a_second_process_is_refused(pipeline: Path) -> None:
     with RunLog.open(pipeline.parent / "run"):
-        second = subprocess.run(
-            [sys.executable, fake_pipeline.__file__, str(pipeline)], capture_output=True, text=True, check=False
-        )
+        command = [sys.executable, fake_pipeline.__file__, str(pipeline), "1"]
+        second = subprocess.run(command, capture_output=True, text=True, check=False)
     assert second.returncode != 0
     assert "another tunegate process is writing to this run folder" in second.stderr
     assert list(read_events(pipeline.parent / "run")) == []

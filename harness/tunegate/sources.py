@@ -13,6 +13,7 @@ import importlib.util
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 from tunegate.files import sha256_of
@@ -81,11 +82,14 @@ def _editable(top: str) -> Iterator[Path]:
 
 def is_installed(path: Path) -> bool:
     """Whether a file or folder belongs to Python's own library or to an installed distribution."""
+    return bool({"site-packages", "dist-packages"} & set(path.parts)) or any(map(path.is_relative_to, _library()))
+
+
+@cache
+def _library() -> tuple[Path, ...]:
+    """Where Python keeps its own modules and what is installed; working it out takes milliseconds."""
     paths = sysconfig.get_paths()
-    library = [Path(paths[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    return bool({"site-packages", "dist-packages"} & set(path.parts)) or any(
-        path.is_relative_to(one) for one in library
-    )
+    return tuple(Path(paths[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 
 def _imports(module: str, file: Path) -> Iterator[str]:
