@@ -85,6 +85,13 @@ def test_an_answer_to_another_prompt_is_refused(tmp_path: Path, prompt: dict[str
         read(tmp_path, *rows)
 
 
+def test_a_recorded_prompt_may_begin_with_the_system_message_of_the_case(tmp_path: Path) -> None:
+    for prompt in ("Which organ?", "Be brief. Which organ?"):
+        assert read(tmp_path, {"id": "2", "response": "x", "prompt": prompt})
+    with pytest.raises(ConfigError, match="was given to another prompt"):
+        read(tmp_path, {"id": "2", "response": "x", "prompt": "Be kind. Which organ?"})
+
+
 def test_without_an_id_the_prompt_tells_the_case(tmp_path: Path) -> None:
     rows = [{"prompt": "Which organ?", "response": "liver"}, {"prompt": "Which gene? ", "response": "BLM"}]
     assert read(tmp_path, *rows) == {"2": Response("liver"), "1": Response("BLM")}
@@ -96,7 +103,7 @@ def test_without_an_id_the_prompt_tells_the_case(tmp_path: Path) -> None:
 
 def test_a_suite_says_how_its_responses_are_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_jsonl(tmp_path / "q.jsonl", [{"prompt": f"{n}?", "reference": f"r{n}"} for n in range(2)])
-    text = 'cases: q.jsonl\nchecks: [exact]\nplan: {draw: 2, accept: 2}\n'
+    text = "cases: q.jsonl\nchecks: [exact]\nplan: {draw: 2, accept: 2}\n"
     text += 'responses: {response: "{output}", prompt: "{input}"}\n'
     (tmp_path / "s.yaml").write_text(text)
     answers = write_jsonl(tmp_path / "r.jsonl", [{"input": f"{n}?", "output": f"r{n}"} for n in range(2)])
