@@ -111,8 +111,16 @@ def test_choices_and_their_separator(tmp_path: Path) -> None:
     row = {"id": 1, "prompt": "?", "choices": "x| y |z", "reference": "y"}
     [case] = cases(tmp_path, row, separator="|")
     assert case.choices == TEXTS
-    [case] = cases(tmp_path, {**row, "choices": ["a|b", "c"]}, separator="|")
+    _, case = cases(tmp_path, row, {**row, "id": 2, "choices": ["a|b", "c"]}, separator="|")
     assert case.choices == ("a|b", "c")  # a list is a list already
+
+
+def test_a_separator_that_separates_nothing_is_refused(tmp_path: Path) -> None:
+    row = {"id": 1, "prompt": "a;b?", "context": "a;b"}
+    for reference in ("x", ["a;b", "c"], ["a;b"]):
+        with pytest.raises(ConfigError, match="separator: ';' is in no reference and no choice; leave it out"):
+            cases(tmp_path, {**row, "reference": reference}, separator=";")
+    assert cases(tmp_path, {**row, "reference": "x;"}, separator=";")[0].references == ("x",)
 
 
 @pytest.mark.parametrize("choices", [["x"], "x", "['x' 'y']", "array(['x', 'y'])", {"text": ["x"]}, "[]"])

@@ -215,6 +215,29 @@ def test_what_a_prompt_holds_never_reaches_a_trainer_as_python_prints_it(tmp_pat
                     one_example(tmp_path, method, {**row, name: value})
 
 
+@pytest.mark.parametrize(
+    ("method", "spec", "message"),
+    [
+        (
+            "sft",
+            {"chosen": "{a}"},
+            r"data\.chosen: method sft does not take it \(dpo, orpo, reward would\); leave it out",
+        ),
+        ("dpo", {"completion": "{a}"}, r"data\.completion: method dpo does not take it"),
+        ("cpt", {"system": "Be brief."}, r"data\.system: method cpt does not take it"),
+        ("sft", {"label": "a"}, r"data\.label: method sft does not take it \(kto would\)"),
+        ("dpo", {"text": "{a}"}, r"data\.text: method dpo does not take it \(cpt would\)"),
+    ],
+)
+def test_a_part_that_the_method_would_pass_over_is_refused(
+    tmp_path: Path, method: str, spec: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        one_example(tmp_path, method, {"prompt": "Q?", "a": "x"}, **spec)
+    with pytest.raises(ValueError, match="give `prompt` or `messages`, not both"):
+        DataSpec(path="x", prompt="{a}", messages="b")
+
+
 @pytest.mark.parametrize(("up", "down"), [("true", "FALSE"), ("1", "0"), ("Yes", "no")])
 def test_thumbs_of_a_csv_file(tmp_path: Path, up: str, down: str) -> None:
     path = tmp_path / "t.csv"

@@ -156,23 +156,17 @@ def method_of_flags(options: Namespace) -> str | None:
 def _check_taken(method: str, options: Namespace) -> None:
     """Raise ConfigError for a flag that the method would pass over."""
     for flag in (*TEMPLATES, "messages", "label"):
-        takers = [name for name in METHODS if flag in _taken(name)]
+        takers = [name for name, kind in METHODS.items() if flag in kind.takes]
         if getattr(options, flag) is not None and method not in takers:
             do = "does" if len(takers) == 1 else "do"
             raise ConfigError(f"--{flag}: method {method} does not take it, {', '.join(takers)} {do}")
-
-
-def _taken(method: str) -> set[str]:
-    kind = METHODS[method]
-    prompt = {"prompt", "messages", "system"} if kind.prompted else set[str]()
-    return {*kind.answers, *prompt, *(["label"] if kind.labelled else [])}
 
 
 def _tell_unused(method: str, row: Row, spec: DataSpec) -> None:
     """Say, beside the card, which field of the rows another method would have read."""
     templates = (getattr(spec, name) for name in TEMPLATES)
     used = {name for template in templates if template is not None for name in headers(template)}
-    for field in sorted({"label", "explanation"} & row.keys() - used - _taken(method) - {*spec.tags}):
+    for field in sorted({"label", "explanation"} & row.keys() - used - METHODS[method].takes - {*spec.tags}):
         kind = " (true or false)" if field == "label" else ""
         message = f"field `{field}` is not used, --method {TOLD_BY[field]} would use it{kind}"
         print(f"tunegate data: {message}", file=sys.stderr)

@@ -96,6 +96,12 @@ class DataSpec(Spec):
     prepare: PrepareSpec | None = None
     """Duplicates, personal data, length and held-out parts. Default: all rows as they are."""
 
+    @model_validator(mode="after")
+    def _one_prompt(self) -> Self:
+        if self.prompt is not None and self.messages is not None:
+            raise ValueError("give `prompt` or `messages`, not both")
+        return self
+
     def rows_for(self, method: str) -> str:
         """The method whose rows the file holds: those of sft, where the model's own answers make the rest of them."""
         return method if self.own_answers is None else "sft"

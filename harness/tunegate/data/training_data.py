@@ -88,6 +88,10 @@ class TrainingData:
         return len(self.examples) + sum(len(left.rows) for left in self.left_out)
 
 
+PARTS = ("prompt", "messages", "system", "completion", "chosen", "rejected", "text", "explanation", "label")
+"""The settings of `data` of which each method takes some."""
+
+
 def load_training_data(spec: DataSpec, method: str, base_dir: Path) -> TrainingData:
     """Read and render a stage's rows as they are (`prepare` is for `data_prepare`).
 
@@ -155,7 +159,11 @@ def _example(spec: DataSpec, method: str, number: int, row: Row) -> Example:
 
 
 def _check_templates(spec: DataSpec, method: str) -> None:
-    """A template that drops what is to be learned would teach every row the same."""
+    """Refuse settings that the method would pass over, and a template that would teach every row the same."""
+    for name in PARTS:
+        if getattr(spec, name) is not None and name not in METHODS[method].takes:
+            takers = ", ".join(other for other, kind in METHODS.items() if name in kind.takes)
+            raise ConfigError(f"data.{name}: method {method} does not take it ({takers} would); leave it out")
     learned = METHODS[method].answers[0]
     template: str | None = getattr(spec, learned)
     if template is not None and not field_names(template):

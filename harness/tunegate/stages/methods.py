@@ -31,6 +31,12 @@ class Method:
     role: Role = "step"
 
     @property
+    def takes(self) -> frozenset[str]:
+        """The settings of `data` that say where the parts of an example are; the method passes over all others."""
+        prompt = {"prompt", "messages", "system"} if self.prompted else set[str]()
+        return frozenset({*self.answers, *prompt, *(["label"] if self.labelled else [])})
+
+    @property
     def use_of_rows(self) -> str:
         """What is done to the rows, for a line that goes on with how many they are: a baseline is not trained."""
         return "examples out of" if self.role == "baseline" else "training on"
