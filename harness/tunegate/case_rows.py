@@ -44,6 +44,7 @@ def load_cases(spec: CasesSpec, base_dir: Path) -> tuple[Case, ...]:
     numbered = list(select(read_rows(path, spec.split, spec.delimiter), spec.where, path))
     _check_ids(spec, path, numbered)
     cases = [_located(spec, path, number, row) for number, row in numbered]
+    _check_separator(spec, path, numbered, cases)
     if spec.id is None and "id" not in numbered[0][1]:
         return tuple(_with_numbers(cases))
     lines: dict[str, int] = {}
@@ -64,6 +65,18 @@ def _check_ids(spec: CasesSpec, path: Path, numbered: Sequence[tuple[int, Row]])
             f"{path}:{without[0]}: the row has no field 'id', and {len(numbered) - len(without)} other rows have one; "
             "add it, or name another field as in `id: '{row_id}'`"
         )
+
+
+def _check_separator(spec: CasesSpec, path: Path, numbered: Sequence[tuple[int, Row]], cases: Sequence[Case]) -> None:
+    """Raise ConfigError for a separator that separates nothing in any row."""
+    if spec.separator is None:
+        return
+    whole = spec.model_copy(update={"separator": None})
+    uncut = (case_of(whole, row) for _, row in numbered)
+    if all(
+        one.references == cut.references and one.choices == cut.choices for one, cut in zip(uncut, cases, strict=True)
+    ):
+        raise ConfigError(f"{path}: separator: {spec.separator!r} is in no reference and no choice; leave it out")
 
 
 def _located(spec: CasesSpec, path: Path, number: int, row: Row) -> Case:
@@ -204,6 +217,8 @@ def _references(spec: CasesSpec, row: Row) -> Iterator[str]:
         listed = unfolded(value) if isinstance(value, Cell) else None
         if name is not None and isinstance(listed, list) and all(isinstance(one, str) for one in listed):  # pyright: ignore[reportUnknownVariableType]
             yield from as_texts(listed, name)
+        elif isinstance(value, list | tuple):
+            yield from fill_list(template, row)
         else:
             yield from _separated(spec, fill_list(template, row))
 

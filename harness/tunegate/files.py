@@ -38,9 +38,18 @@ def open_text(path: Path) -> IO[str]:
 
 def encoding_of(start: bytes) -> str:
     """The encoding of a text by its first four bytes. The mark itself is no part of the text."""
-    marks = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"))  # first: the one begins as UTF-16 does
-    marks += ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
-    return next((name for mark, name in marks if start.startswith(mark)), "utf-8-sig")
+    marked = next((name for mark, name in _MARKS if start.startswith(mark)), None)
+    if marked is None and start.count(0) == 2:  # without a mark: every other byte of plain letters is nought
+        return "utf-16-le" if start[1::2] == b"\0\0" else "utf-16-be"
+    return marked or "utf-8-sig"
+
+
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),  # first, since it begins as the mark of UTF-16 does
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 
 
 def check_size(path: Path, max_bytes: int) -> None:

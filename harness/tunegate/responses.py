@@ -10,7 +10,7 @@ from tunegate.cases import Prompt
 from tunegate.chats import chat_of, is_chat, without_answer
 from tunegate.exceptions import ConfigError, nearest
 from tunegate.finish_reasons import finish_reason_of
-from tunegate.models import Fault, Response, StoredResponses
+from tunegate.models import Fault, Response, StoredResponses, as_messages
 from tunegate.rows import Row, read_rows
 from tunegate.suite_spec import ResponsesSpec
 from tunegate.templates import as_text, fill, is_missing, lone_field, look_up
@@ -99,7 +99,7 @@ def _check_prompt(row: Row, spec: ResponsesSpec, case_id: str, prompt: Prompt) -
     """Raise ConfigError for an answer to another prompt than the case's. White space makes no difference."""
     recorded, wanted = _recorded_prompt(row, spec), _text(prompt)
     rendered = recorded is not None and any(mark in recorded for mark in RENDERED) and wanted in recorded
-    if recorded is None or recorded == wanted or rendered:
+    if recorded in (None, wanted, _text(prompt, with_system=True)) or rendered:
         return
     raise ConfigError(
         f"id {case_id!r}: the answer was given to another prompt than the case's: {recorded[:80]!r} instead of "
@@ -124,11 +124,10 @@ def _recorded_prompt(row: Row, spec: ResponsesSpec) -> str | None:
 _PROMPTS = ("prompt", "messages")
 
 
-def _text(prompt: Prompt) -> str:
-    """What is asked, without system messages: those are a setting of the suite."""
-    if isinstance(prompt, str):
-        return _plain(prompt)
-    return _plain("\n".join(turn["content"] for turn in prompt if turn["role"] != "system"))
+def _text(prompt: Prompt, *, with_system: bool = False) -> str:
+    """What is asked; system messages, which may be a setting of the suite, are left out unless they are wanted."""
+    turns = as_messages(prompt)
+    return _plain("\n".join(turn["content"] for turn in turns if with_system or turn["role"] != "system"))
 
 
 def _plain(text: str) -> str:

@@ -62,6 +62,9 @@ class OwnAnswersSpec(Spec):
 class DataSpec(Spec):
     """Training data, and how a row becomes an example: which of the templates count, the stage's method says.
 
+    A row may hold texts or chats, as TRL's conversational forms do: `prompt`, `completion`, `chosen` and `rejected` may
+    be lists of messages, and the last two may both begin with the prompt's turns.
+
     cpt: `text`. sft, fewshot: `prompt`, `completion`. explain: also `explanation`. dpo, orpo, reward: `prompt`,
     `chosen`, `rejected`. kto: `prompt`, `completion`, `label`. rlhf: `prompt`, and `completion` where a check is
     the reward.
@@ -74,15 +77,15 @@ class DataSpec(Spec):
     """What separates the cells of a CSV file. Default: the likeliest of comma, tab, semicolon and bar."""
     prompt: Template | None = None
     messages: str | None = None
-    """The field that holds the chat messages of the prompt, instead of `prompt`. Where the assistant's end them and
-    the row has no completion, those are it."""
+    """The field that holds the chat messages of the prompt, instead of `prompt`. Default: `messages`, `conversations`.
+    If the assistant's words end them, these are no part of the prompt, and the completion where the row has none."""
     completion: Template | None = None
     chosen: Template | None = None
     rejected: Template | None = None
     text: Template | None = None
     explanation: Template | None = None
     label: str | None = None
-    """The field that says whether a completion is wanted: true or false. Default: `label`."""
+    """The field that says whether a completion is wanted: true or false, 1 or 0, yes or no. Default: `label`."""
     tags: Annotated[list[str], BeforeValidator(listed)] = []
     """Fields whose values become tags, written `field=value`, as those of the suites."""
     system: Text | None = None

@@ -90,6 +90,10 @@ class TrainingData:
         return len(self.examples) + sum(len(left.rows) for left in self.left_out)
 
 
+PARTS = ("prompt", "messages", "system", "completion", "chosen", "rejected", "text", "explanation", "label")
+"""The settings of `data` of which each method takes some."""
+
+
 def load_training_data(spec: DataSpec, method: str, base_dir: Path) -> TrainingData:
     """Read and render a stage's rows as they are (`prepare` is for `data_prepare`).
 

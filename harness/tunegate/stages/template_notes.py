@@ -15,6 +15,7 @@ from tunegate.backends.chat_template import (
 )
 from tunegate.backends.open_model import local_path
 from tunegate.cases import Prompt
+from tunegate.chat_rendering import rendering
 from tunegate.pipeline import Pipeline, Stage
 from tunegate.stages.adapter_targets import BaseModel
 from tunegate.suites import Suite

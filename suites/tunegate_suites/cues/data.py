@@ -115,12 +115,17 @@ def _facts(marked: Sequence[Marked]) -> dict[str, Any]:
     }
 
 
+def _text(value: Any) -> str:
+    """A value of Parquet that JSON has no word for."""
+    return as_text(value, "of a row")
+
+
 def _write(path: Path, marked: Sequence[Marked]) -> str:
     if path.exists():
         raise ConfigError(f"{path}: exists already, and nothing is overwritten; choose another --out")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lines = (json.dumps(one.to_row(), ensure_ascii=False) + "\n" for one in marked)
+        lines = (json.dumps(one.to_row(), ensure_ascii=False, default=_text) + "\n" for one in marked)
         path.write_text("".join(lines), encoding="utf-8", errors="replace")
     except OSError as error:
         raise CannotJudge(f"{path}: cannot be written: {error.strerror}") from error
