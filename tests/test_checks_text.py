@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunegate_suites.normalise import plain, squad
-from tunegate_suites.timing import TooSlow, time_limit
+from tunegate.timing import TooSlow, time_limit
 
 # --- exact ---------------------------------------------------------------------------------------------------------
 

@@ -58,7 +58,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One case after all its checks."""
+    """One case after all its checks. `judged` is the part of the response that they saw, where that is not all of it.
+
+    Records of older versions do not have it.
+    """
 
     case_id: str
     verdict: Verdict
@@ -70,6 +73,7 @@ class Outcome:
     tags: tuple[str, ...] = ()
     group: str | None = None
     finish_reason: str = "unknown"
+    judged: str | None = None
 
     @property
     def scores(self) -> dict[str, float | bool | str | None]:

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from tunegate.answers.part import AnswerRule
 from tunegate.banks import SEALED_SHARE, Bank, split
 from tunegate.cases import Case, Message, Prompt
 from tunegate.checks import Check, CheckBuilder, gate_can_fail, lacking, unaskable, unique_names
@@ -24,7 +25,7 @@ from tunegate.rows import Row, read_rows
 from tunegate.sampling import SinglePlan
 from tunegate.slices import SliceRule, slices_out_of_reach, too_many_for_a_draw
 from tunegate.spec import read_spec
-from tunegate.suite_spec import CasesSpec, DrawSpec, PlanSpec, SuiteSpec
+from tunegate.suite_spec import AnswerSpec, CasesSpec, DrawSpec, PlanSpec, SuiteSpec
 from tunegate.templates import MissingField, as_text, fill, fill_list, look_up
 from tunegate.terms import GapRule, Terms
 from tunegate.yaml_file import KeyPath, YamlFile, load_yaml
@@ -59,6 +60,7 @@ class Suite:
     gap: GapRule | None = None
     retention: Retention | None = None
     reserved: frozenset[str] = frozenset()
+    answer: AnswerRule = AnswerRule()
 
     @cached_property
     def bank(self) -> Bank:
@@ -153,9 +155,17 @@ def make_suite(spec: SuiteSpec, name: str, file: YamlFile, keys: KeyPath, build_
         for fault in (*slices_out_of_reach(cases, rules), *too_many_for_a_draw(cases, wanted, smallest)):
             raise file.error((*keys, key), fault)
     retention = None if spec.retention is None else Retention(spec.retention.max_drop)
-    terms = [asdict(rule), share, spec.model_dump(include={"slices", "gap", "retention"})]
+    answer = AnswerRule() if spec.answer is None else answer_rule(spec.answer)
+    terms = [asdict(rule), share, spec.model_dump(include={"slices", "gap", "retention"}), answer.to_json()]
     sha256 = _sha256(cases, checks, terms, settings)
-    return Suite(name, cases, checks, rule, settings, sha256, str(file.path), share, slices, gap, retention)
+    return Suite(
+        name, cases, checks, rule, settings, sha256, str(file.path), share, slices, gap, retention, answer=answer
+    )
+
+
+def answer_rule(spec: AnswerSpec) -> AnswerRule:
+    """What a file says of the part of an answer that is judged, as the engine takes it."""
+    return AnswerRule(spec.after, tuple(spec.extract), spec.whole)
 
 
 def _nothing_to_compare(check: str, need: str, path: str, cases: int) -> str:

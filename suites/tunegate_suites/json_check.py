@@ -12,9 +12,9 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from tunegate.checks import Sample
 from tunegate.outcomes import Finding
+from tunegate.timing import TooSlow, time_limit
 from tunegate_suites.base import CaseCheck
 from tunegate_suites.options import read_file
-from tunegate_suites.timing import TooSlow, time_limit
 
 SCHEMA_LIMIT_S = 5.0
 _FENCED = re.compile(r"```\w*[ \t]*\n(.*)```", re.DOTALL)

@@ -9,10 +9,10 @@ from typing import ClassVar, Literal
 
 from tunegate.checks import Need, Sample
 from tunegate.outcomes import Finding
+from tunegate.timing import TooSlow, time_limit
 from tunegate_suites.base import CaseCheck, Options
 from tunegate_suites.normalise import as_is, plain, squad
 from tunegate_suites.patterns import matches_anything
-from tunegate_suites.timing import TooSlow, time_limit
 
 NO_REFERENCE = "the case has no reference"
 REGEX_LIMIT_S = 2.0

@@ -128,7 +128,7 @@ class GateWatch(TrainerCallback):
 def look_at(suite: Suite, cases: Sequence[Any], model: Any, step: int) -> Look:
     """Ask and judge; what could not be judged is no miss, so a look with any such case does not count."""
     try:
-        outcomes: list[Outcome] = list(judge(suite.checks, ask_samples(suite, model, cases)))
+        outcomes: list[Outcome] = list(judge(suite.checks, ask_samples(suite, model, cases), suite.answer))
     except TunegateError as error:
         return Look(step, 0, len(cases), f"not counted: {error}")
     passed = sum(outcome.verdict is Verdict.PASS for outcome in outcomes)

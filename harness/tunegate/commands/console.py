@@ -69,6 +69,7 @@ def _draw_as_json(gate: GateRecord) -> dict[str, Any]:
                     for error in outcome.errors
                 ],
                 "reason": outcome.reason,
+                **({} if outcome.judged is None else {"judged": outcome.judged}),
             }
             for outcome in (by_id[case_id] for case_id in gate.case_ids if case_id in by_id)
         ],

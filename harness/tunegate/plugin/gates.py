@@ -172,7 +172,7 @@ class Gate:
 
 
 def _judge(suite: Suite, model: Model, cases: Sequence[Case]) -> list[Outcome]:
-    return list(judge(suite.checks, ask_samples(suite, model, cases)))
+    return list(judge(suite.checks, ask_samples(suite, model, cases), suite.answer))
 
 
 @contextmanager

@@ -86,7 +86,7 @@ def _probe(suite: Suite, examples: list[Example], open_model: OpenModel) -> tupl
     ]
     if not cases:
         return 0, 0, ""  # plain text asks nothing
-    outcomes = list(judge(suite.checks, ask_samples(suite, open_model(), cases)))
+    outcomes = list(judge(suite.checks, ask_samples(suite, open_model(), cases), suite.answer))
     passed = sum(outcome.verdict is Verdict.PASS for outcome in outcomes)
     unjudged = [outcome.reason for outcome in outcomes if outcome.verdict is Verdict.INVALID]
     fault = f"{len(unjudged)} of {len(outcomes)} not judged: {unjudged[0]}" if unjudged else ""

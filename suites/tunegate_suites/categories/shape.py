@@ -7,9 +7,9 @@ from itertools import islice
 
 from tunegate.checks import Sample
 from tunegate.outcomes import ErrorSpan
+from tunegate.timing import time_limit
 from tunegate_suites.categories.settings import ErrorSettings, span
 from tunegate_suites.normalise import plain
-from tunegate_suites.timing import time_limit
 
 FORMAT_LIMIT_S = 2.0
 _WORD = re.compile(r"\S+")
