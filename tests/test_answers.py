@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tunegate.answers.extract import PRESETS, extract, fault_of_rule
-from tunegate.answers.part import THINK, AnswerRule, Part, part_of, reference_part
+from tunegate.answers.part import AUTO, THINK, AnswerRule, Part, part_of, reference_part
 from tunegate.cases import Case, Message
 from tunegate.models import FinishReason, Response
 from tunegate.outcomes import Finding, Verdict
@@ -15,7 +15,7 @@ THINKING = AnswerRule(THINK)
 
 def part(
     answer: str,
-    rule: AnswerRule = AnswerRule(),
+    rule: AnswerRule = AUTO,
     prompt: str = "Which gene is it?",
     *references: str,
     finish: FinishReason = "stop",
@@ -23,7 +23,7 @@ def part(
     return part_of(Response(answer, finish), Case("1", prompt, references), rule)
 
 
-def judged(answer: str, rule: AnswerRule = AnswerRule(), prompt: str = "Which gene is it?", *references: str) -> str:
+def judged(answer: str, rule: AnswerRule = AUTO, prompt: str = "Which gene is it?", *references: str) -> str:
     found = part(answer, rule, prompt, *references)
     assert isinstance(found, Part), found
     assert answer[found.start : found.start + len(found.text)] == found.text
@@ -150,7 +150,8 @@ def test_what_follows_the_models_own_turn_is_not_judged_and_that_is_said(tail: s
     found = part("TP53" + tail, rule)
     assert isinstance(found, Part)
     assert found.text == "TP53"
-    assert found.further is not None
+    assert found.left_out is not None
+    assert found.left_out.category == "run_on"
     assert "run_on" in found.note
 
 
@@ -167,7 +168,9 @@ def test_what_follows_the_models_own_turn_is_not_judged_and_that_is_said(tail: s
 def test_a_control_token_at_the_end_is_taken_off_and_named(answer: str, own: str) -> None:
     found = part(answer)
     assert isinstance(found, Part)
-    assert (found.text, found.further) == (own, None)
+    assert found.text == own
+    assert found.left_out is not None
+    assert found.left_out.category == "control_token"
     assert "control token" in found.note
 
 

@@ -10,7 +10,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
-from tunegate.answers.part import RUN_ON, AnswerRule, Part, part_of, reference_part, run_on_span
+from tunegate.answers.part import AUTO, AnswerRule, Part, part_of, reference_part
 from tunegate.cases import Case, Prompt
 from tunegate.exceptions import without_addresses
 from tunegate.models import Response
@@ -81,7 +81,7 @@ def gate_can_fail(checks: Sequence[Check], drawn: int) -> bool:
     return any(check.can_fail or any(cap < drawn for cap in check.max_errors.values()) for check in checks)
 
 
-def judge(checks: Sequence[Check], samples: Sequence[Sample], answer: AnswerRule = AnswerRule()) -> Iterator[Outcome]:
+def judge(checks: Sequence[Check], samples: Sequence[Sample], answer: AnswerRule = AUTO) -> Iterator[Outcome]:
     """Run every check on every sample; one outcome per sample, in order.
 
     A sample holds the responses to the variants of all checks, as `variants_of` lists them; each check sees its own.
@@ -230,8 +230,9 @@ def _all_judged(findings: Sequence[object]) -> None:
 def _outcome(sample: Sample, findings: Sequence[Finding], part: Part | Finding | None = None) -> Outcome:
     verdict, reason = combine(findings)
     case, response = sample.case, sample.response
-    if isinstance(part, Part) and part.further and not any(e.category == RUN_ON for f in findings for e in f.errors):
-        findings = [replace(findings[0], errors=(*findings[0].errors, run_on_span(response.text, part))), *findings[1:]]
+    left_out = part.left_out if isinstance(part, Part) else None
+    if left_out and not any(error.category == left_out.category for one in findings for error in one.errors):
+        findings = [replace(findings[0], errors=(*findings[0].errors, left_out)), *findings[1:]]
     return Outcome(
         case_id=case.id,
         verdict=verdict,

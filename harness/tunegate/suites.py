@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tunegate.answers.part import AnswerRule
+from tunegate.answers.part import AUTO, AnswerRule
 from tunegate.banks import SEALED_SHARE, Bank, split
 from tunegate.cases import Case, Message, Prompt
 from tunegate.checks import Check, CheckBuilder, gate_can_fail, lacking, unaskable, unique_names
@@ -60,7 +60,7 @@ class Suite:
     gap: GapRule | None = None
     retention: Retention | None = None
     reserved: frozenset[str] = frozenset()
-    answer: AnswerRule = AnswerRule()
+    answer: AnswerRule = AUTO
 
     @cached_property
     def bank(self) -> Bank:
@@ -155,7 +155,7 @@ def make_suite(spec: SuiteSpec, name: str, file: YamlFile, keys: KeyPath, build_
         for fault in (*slices_out_of_reach(cases, rules), *too_many_for_a_draw(cases, wanted, smallest)):
             raise file.error((*keys, key), fault)
     retention = None if spec.retention is None else Retention(spec.retention.max_drop)
-    answer = AnswerRule() if spec.answer is None else answer_rule(spec.answer)
+    answer = AUTO if spec.answer is None else answer_rule(spec.answer)
     terms = [asdict(rule), share, spec.model_dump(include={"slices", "gap", "retention"}), answer.to_json()]
     sha256 = _sha256(cases, checks, terms, settings)
     return Suite(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tunegate import checks
-from tunegate.answers.part import AnswerRule
+from tunegate.answers.part import AUTO, AnswerRule
 from tunegate.backends.reward_model import RewardModel, check_same_tokenizer
 from tunegate.cases import Case
 from tunegate.checks import Check, Sample
@@ -106,7 +106,7 @@ def by_model(folder: Path, policy: Path) -> Score:
     return score
 
 
-def by_checks(judges: Sequence[Check], name: str | None, suite: str, answer: AnswerRule = AnswerRule()) -> Score:
+def by_checks(judges: Sequence[Check], name: str | None, suite: str, answer: AnswerRule = AUTO) -> Score:
     """The share of the checks that pass, or the value of the one that is named; they see what `answer` says."""
     names = checks.unique_names(judges)
     if name is not None and name not in names:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tunegate.answers.extract import EXTRACT_LIMIT_S, PRESETS, extract
 from tunegate.answers.reasoning import closings, openings
-from tunegate.answers.turns import after_header, own_turn
+from tunegate.answers.turns import Turn, after_header, own_turn
 from tunegate.cases import Case
 from tunegate.models import Response
 from tunegate.outcomes import ErrorSpan, Finding, Verdict
@@ -16,6 +16,7 @@ from tunegate.timing import TooSlow
 
 THINK = "think"
 RUN_ON = "run_on"
+CONTROL_TOKEN = "control_token"
 UNFINISHED = "unfinished_reasoning"
 NO_ANSWER = "no_answer"
 MAX_SPAN_CHARS = 500
@@ -41,6 +42,7 @@ class AnswerRule:
         return {**asdict(self), "revision": REVISION}
 
 
+AUTO = AnswerRule()
 WHOLE = AnswerRule(whole=True)
 
 
@@ -48,14 +50,17 @@ WHOLE = AnswerRule(whole=True)
 class Part:
     """The part of an answer that is judged: `text`, which begins at `start` of the whole.
 
-    `further` is where the first further turn stands in the whole. `note` says what was left out that nobody asked to
-    leave out.
+    `left_out` is what nobody asked to leave out: the turns that a model went on with, or the control token that the
+    answer ends in; `note` says so.
     """
 
     text: str
     start: int = 0
-    further: tuple[int, int] | None = None
-    note: str = ""
+    left_out: ErrorSpan | None = None
+
+    @property
+    def note(self) -> str:
+        return "" if self.left_out is None else _in_words(self.left_out)
 
 
 def part_of(response: Response, case: Case, rule: AnswerRule) -> Part | Finding:
@@ -67,9 +72,9 @@ def part_of(response: Response, case: Case, rule: AnswerRule) -> Part | Finding:
     if rule.whole:
         return Part(response.text)
     text = response.text
-    turn = own_turn(text, _last_message(case), case.references, _end_of_reasoning(text))
-    own = text[turn.start : turn.end]
-    note = _note(text, turn.further, turn.token)
+    turn = _own_turn(text, case)
+    own, left_out = text[turn.start : turn.end], _left_out(text, turn)
+    note = "" if left_out is None else _in_words(left_out)
     part = _after(own, rule, response.finish_reason)
     if isinstance(part, Finding):
         return replace(part, reason=_joined(part.reason, note))
@@ -81,26 +86,35 @@ def part_of(response: Response, case: Case, rule: AnswerRule) -> Part | Finding:
         if place is None:
             return _miss(NO_ANSWER, _joined(f"no answer: found none by {_named(rule.extract)}", note))
         start = turn.start + part + place[0]
-        return Part(text[start : start + place[1] - place[0]], start, turn.further, note)
+        return Part(text[start : start + place[1] - place[0]], start, left_out)
     start = turn.start + part
     stretch = text[start : turn.end]
     if stretch == text:
         return Part(text)
     if (start, turn.end) != (0, len(text)):
         start, stretch = start + len(stretch) - len(stretch.lstrip()), stretch.strip()
-    return Part(stretch, start, turn.further, note)
+    return Part(stretch, start, left_out)
 
 
-def run_on_span(whole: str, part: Part) -> ErrorSpan:
-    """Everything from the first further turn on, cut to MAX_SPAN_CHARS; the part must have one."""
-    start = part.further[0] if part.further else len(whole)
-    end = min(len(whole), start + MAX_SPAN_CHARS)
-    return ErrorSpan(RUN_ON, start, end, whole[start:end])
+def left_out_of(whole: str, case: Case) -> ErrorSpan | None:
+    """What does not belong to the model's own turn: from the first further turn on, or the control token at the end."""
+    return _left_out(whole, _own_turn(whole, case))
+
+
+def _own_turn(text: str, case: Case) -> Turn:
+    return own_turn(text, _last_message(case), case.references, _end_of_reasoning(text))
+
+
+def _left_out(text: str, turn: Turn) -> ErrorSpan | None:
+    if turn.further is None and not turn.token:
+        return None
+    end = min(len(text), turn.end + MAX_SPAN_CHARS)
+    return ErrorSpan(RUN_ON if turn.further else CONTROL_TOKEN, turn.end, end, text[turn.end : end])
 
 
 def reference_part(reference: str, rule: AnswerRule) -> str:
     """What of a reference counts by the same rule; all of it where it does not have that form."""
-    if rule.whole or rule == AnswerRule():
+    if rule.whole or rule == AUTO:
         return reference
     start = _after(reference, AnswerRule(THINK if rule.after is None else rule.after), "stop")
     rest = reference if isinstance(start, Finding) else reference[start:].strip()
@@ -164,12 +178,11 @@ def _last_message(case: Case) -> str:
     return prompt if isinstance(prompt, str) else prompt[-1]["content"] if prompt else ""
 
 
-def _note(text: str, further: tuple[int, int] | None, token: str) -> str:
-    if further is not None:
-        return (
-            f"run_on: the answer goes on after its end, from {' '.join(text[further[0] :][:40].split())!r}; not judged"
-        )
-    return f"the control token {token!r} at the end was taken off" if token else ""
+def _in_words(left_out: ErrorSpan) -> str:
+    shown = repr(" ".join(left_out.text[:40].split()))
+    if left_out.category == RUN_ON:
+        return f"run_on: the answer goes on after its end, from {shown}, which was not judged"
+    return f"the control token {shown} at its end was taken off"
 
 
 def _joined(*parts: str) -> str:
