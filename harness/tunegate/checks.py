@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, Protocol, cast, runtime_checkable
 
-from tunegate.answers.part import AUTO, AnswerRule, Part, part_of, reference_part
+from tunegate.answers.part import AUTO, AnswerRule, Part, as_judged, part_of
 from tunegate.cases import Case, Prompt
 from tunegate.exceptions import without_addresses
 from tunegate.models import Response
@@ -68,6 +68,17 @@ class Check(Protocol):
     def fingerprint(self) -> str: ...
     def variants(self, case: Case) -> tuple[Prompt, ...]: ...
     def judge(self, samples: Sequence[Sample]) -> Sequence[Finding]: ...
+
+
+@runtime_checkable
+class LooksAtBank(Protocol):
+    """A check that also looks at the whole bank before anything is asked, its references as they will be judged.
+
+    `fault_of` says why a suite is refused, `remarks` what `tunegate check` tells.
+    """
+
+    def fault_of(self, cases: Sequence[Case]) -> str | None: ...
+    def remarks(self, cases: Sequence[Case]) -> Sequence[str]: ...
 
 
 CheckBuilder = Callable[[object, Path], Check]
@@ -131,8 +142,7 @@ def _with_part(sample: Sample, answer: AnswerRule) -> tuple[Sample, Part | Findi
     if lost is not None:
         return sample, lost
     texts = [cast(Part, one).text for one in (part, *variants)]
-    references = tuple(reference_part(text, answer) for text in sample.case.references)
-    case = sample.case if references == sample.case.references else replace(sample.case, references=references)
+    case = as_judged(sample.case, answer)
     response, *others = [
         one if one.text == text else replace(one, text=text)
         for one, text in zip((sample.response, *sample.variants), texts, strict=True)

@@ -24,7 +24,7 @@ _SPACELESS = (
     r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
     r"\U00020000-\U0003ffff"
 )
-_W = rf"[^\W{_SPACELESS}]"
+_W = WORD_SIGN = rf"[^\W{_SPACELESS}]"
 _L = rf"[^\W\d_{_SPACELESS}]"
 _SPACE = r"[ \u00a0\u2007\u2009\u202f'’]"
 _CURRENCY = r"US\$|A\$|C\$|[$€£¥₹]|(?:USD|EUR|GBP|JPY|INR|CHF)(?=\s?\d)"

@@ -10,10 +10,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tunegate.answers.part import AUTO, AnswerRule
+from tunegate.answers.part import AUTO, AnswerRule, as_judged
 from tunegate.banks import SEALED_SHARE, Bank, split
 from tunegate.cases import Case, Message, Prompt
-from tunegate.checks import Check, CheckBuilder, gate_can_fail, lacking, unaskable, unique_names
+from tunegate.checks import Check, CheckBuilder, LooksAtBank, gate_can_fail, lacking, unaskable, unique_names
 from tunegate.exceptions import ConfigError
 from tunegate.files import resolve
 from tunegate.judges.corrected import admissions_of
@@ -121,6 +121,12 @@ def make_suite(spec: SuiteSpec, name: str, file: YamlFile, keys: KeyPath, build_
     for index, (check, known_as) in enumerate(zip(checks, unique_names(checks), strict=True)):
         for need in (need for need, without in lacking(check, cases).items() if without == len(cases)):
             raise file.error((*keys, "checks", index), _nothing_to_compare(known_as, need, spec.cases.path, len(cases)))
+    answer = AUTO if spec.answer is None else answer_rule(spec.answer)
+    seen = [as_judged(case, answer) for case in cases]
+    for index, check in enumerate(checks):
+        fault = check.fault_of(seen) if isinstance(check, LooksAtBank) else None
+        if fault is not None:
+            raise file.error((*keys, "checks", index), f"{spec.cases.path}: {fault}")
     unasked = [(case, fault) for case in cases if (fault := unaskable(checks, case)) is not None]
     if unasked:
         case, fault = unasked[0]
@@ -155,7 +161,6 @@ def make_suite(spec: SuiteSpec, name: str, file: YamlFile, keys: KeyPath, build_
         for fault in (*slices_out_of_reach(cases, rules), *too_many_for_a_draw(cases, wanted, smallest)):
             raise file.error((*keys, key), fault)
     retention = None if spec.retention is None else Retention(spec.retention.max_drop)
-    answer = AUTO if spec.answer is None else answer_rule(spec.answer)
     terms = [asdict(rule), share, spec.model_dump(include={"slices", "gap", "retention"}), answer.to_json()]
     sha256 = _sha256(cases, checks, terms, settings)
     return Suite(

@@ -125,6 +125,12 @@ def reference_part(reference: str, rule: AnswerRule) -> str:
     return rest[slice(*place)] if place else rest
 
 
+def as_judged(case: Case, rule: AnswerRule) -> Case:
+    """The case with what counts of its references."""
+    references = tuple(reference_part(text, rule) for text in case.references)
+    return case if references == case.references else replace(case, references=references)
+
+
 def unfinished(text: str) -> tuple[int, int] | None:
     """Where reasoning begins that does not end, if any does."""
     last = max((match.end() for match in closings(text)), default=0)
