@@ -16,8 +16,10 @@ from tunegate_suites.text import NO_REFERENCE, short
 
 
 class JsonEqual(CaseCheck):
-    """The answer is JSON with the structure and values of a reference: the order of keys does not count, that of items
-    does; numbers are equal by value (1 and 1.0), texts exactly."""
+    """The answer is JSON with the structure and values of a reference.
+
+    The order of keys does not count, that of items does; numbers are equal by value (1 and 1.0), texts exactly.
+    """
 
     example: ClassVar[str] = "json_equal: {fences: true}"
     passes_when: ClassVar[str] = "equal to any reference as a JSON value"

@@ -154,15 +154,14 @@ class Contrast(CaseCheck):
         for member, answer in zip(members, answers, strict=True):
             if answer.error is not None:
                 return self.invalid(f"{member.in_words} was not answered: {answer.error}")
+        # What is known of the whole answer belongs to the case itself, the first member.
+        known = [
+            replace(sample, variants=()),
+            *[replace(sample, variants=(), whole=None, start=0)] * (len(members) - 1),
+        ]
         samples = [
-            # What is known of the whole answer is that to the case itself, the first member.
-            replace(
-                sample if at == 0 else replace(sample, whole=None, start=0),
-                case=member.case,
-                response=answer,
-                variants=(),
-            )
-            for at, (member, answer) in enumerate(zip(members, answers, strict=True))
+            replace(one, case=member.case, response=answer)
+            for one, member, answer in zip(known, members, answers, strict=True)
         ]
         columns = [check.judge(samples) for check in self._inner]
         names = unique_names(self._inner)
