@@ -53,6 +53,7 @@ BLOCKS = [
     "<|channel|>analysis<|message|>BLM?<|end|><|start|>assistant<|channel|>final<|message|>TP53<|return|>",
     "<|start|>assistant<|channel|>analysis<|message|>BLM?<|end|><|start|>assistant<|channel|>final<|message|>TP53",
     "analysisCould be BLM.assistantfinalTP53",
+    "Could be BLM.<|end|><|start|>assistant<|channel|>final<|message|>TP53",  # the template wrote the opening
     "<|begin_of_thought|>BLM?<|end_of_thought|>TP53",
     "<|START_THINKING|>BLM?<|END_THINKING|>TP53",
     "<seed:think>BLM?</seed:think>TP53",
@@ -141,6 +142,7 @@ def test_a_tag_that_is_spoken_of_is_no_reasoning() -> None:
         "\nUser: Which gene causes Bloom? BLM",
         "\nHuman: tell me about BLM now",
         "\n**User:** And Bloom?\n**Assistant:** BLM",
+        "\n\nQuestion: Which gene causes Bloom?\nAnswer: BLM",
         "<|im_end|>\n<think>BLM",
         "<|im_end|><|im_start|>assistant\n<think>x</think>BLM",
     ],
@@ -197,6 +199,9 @@ def test_the_label_of_a_question_in_a_prompt_in_turns_is_a_further_turn_in_the_a
     prompt = "Question 1: Which gene?\nAnswer: TP53\n\nQuestion 2: And now?\nAnswer:"
     assert judged("TP53\n\nQuestion 3: And Bloom?\nAnswer: BLM", prompt=prompt) == "TP53"
     assert judged("TP53\nUser: And Bloom?\nAssistant: BLM", prompt="User: Which gene?\nAssistant:") == "TP53"
+    assert judged("TP53\n\n### Response:\nBLM", prompt="### Instruction:\nName it.\n\n### Response:\n") == "TP53"
+    quiz = "Sure.\n\nQuestion: Which gene?\nAnswer: BLM"
+    assert judged(quiz, prompt="Write a quiz.") == quiz
 
 
 PROSE = [
@@ -212,6 +217,7 @@ PROSE = [
     "| User | Human |\n|---|---|\n| 1 | 2 |",
     "# Instruction\n\nMix well.\n\n## Response\n\nGood.",
     "Question: what is a gene? Answer: a stretch of DNA.",
+    "### Input:\n\nA file.\n\n### Response:\n\n200 OK",
     "The enzyme [INSTR] reads its input.",
     "She said: human: the word is Latin.",
     "Use <b>bold</b>, <section> and <end>.",
@@ -279,6 +285,12 @@ def test_the_last_message_of_a_chat_is_the_prompt() -> None:
         ("letter", "The answer is not B", None),
         ("letter", "Answer: A or B", None),
         ("letter", "The liver", None),
+        ("letter", "The answer is B. Option A is wrong.", "B"),
+        ("letter", "Option C is correct.", "C"),
+        ("letter", "The correct option is (C).", "C"),
+        ("letter", "Option A is wrong, so it must be another.", None),
+        ("letter", r"Final Answer: The final answer is $\boxed{B}$.", "B"),
+        ("letter", "Answer: not B", None),
         ("letter", "Answer: Because", None),
         ("last_number", "They add up.\n#### 1,007", "1,007"),
         ("last_number", "3 + 4 = 7.", "7"),

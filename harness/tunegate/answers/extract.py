@@ -119,7 +119,7 @@ def _closing_brace(text: str, at: int) -> int | None:
 
 
 _NAMED_LETTER = re.compile(
-    r"""\b(?i:answer|option|choice|antwort|réponse|respuesta|risposta|resposta)
+    r"""\b(?i:answer|(?:correct|right|best|final)\ (?:option|choice)|antwort|réponse|respuesta|risposta|resposta)
         (?:\s+(?i:is|would\ be|must\ be|choice|option|letter|ist|est|es))*\s*[:=：]?\s*
         (?:\#\#\#\#\s*)?[*_`"'“‘$\s]*(?:\\(?:boxed|text)\{)*
         (?: [(\[（]\s*(?P<in>[A-Za-z])\s*[)\]）] | (?P<bare>[A-Z])(?![\w'’+#])
@@ -127,7 +127,11 @@ _NAMED_LETTER = re.compile(
     """,
     re.VERBOSE | re.MULTILINE,
 )
+_PRAISED_LETTER = re.compile(
+    r"(?i:option|choice)\s+[(*]*([A-Z])[)*]*\s+(?i:is\s+(?:the\s+)?(?:correct|right|best|answer)\b)"
+)
 _ANSWER_IN_CHINESE = re.compile(r"答案(?:是|为|為)?\s*[:：]?\s*[(（]?\s*(?P<in>[A-Z])(?![A-Za-z])")
+_NAMING = (_NAMED_LETTER, _PRAISED_LETTER, _ANSWER_IN_CHINESE)
 _WHOLE_LETTER = re.compile(r"[\s*_`\"'“‘(\[（$]*(?:\\(?:boxed|text)\{)*([A-Za-z])[}\s*_`\"'”’)\]）.:,;$]*")
 _LEADING_LETTER = re.compile(r"[\s*_`(\[（]*([A-Z])[*_`]*[)\].:：）][*_`]*(?:\s|$)")
 _OR_ANOTHER = re.compile(r"[)\]*_`\"'”’}$]*\s*(?:(?:or|and|oder|und|ou|o|y)\b|[/,&])\s*[(\[*_`\"'“‘]*[A-Z](?![\w'’])")
@@ -136,7 +140,9 @@ _OR_ANOTHER = re.compile(r"[)\]*_`\"'”’}$]*\s*(?:(?:or|and|oder|und|ou|o|y)\
 def letter(text: str) -> Place | None:
     """The letter of a choice: the one that `Answer:` or `the answer is` names, else the letter that the text is,
     begins with (`B) …`), or has alone on its last line. Two letters (`A or B`) are no answer."""
-    named = [match for pattern in (_NAMED_LETTER, _ANSWER_IN_CHINESE) for match in pattern.finditer(text)]
+    named = [
+        match for pattern in (_NAMED_LETTER, _PRAISED_LETTER, _ANSWER_IN_CHINESE) for match in pattern.finditer(text)
+    ]
     if named:
         last = max(named, key=lambda match: match.start())
         return None if _OR_ANOTHER.match(text, last.end()) else _group(last)

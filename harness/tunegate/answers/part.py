@@ -171,7 +171,9 @@ def _end_of_reasoning(text: str) -> int:
     """The end of the first block of reasoning, where a turn cannot end; 0 where a turn ended before it began."""
     opening = next(openings(text), None)
     if opening is None:
-        return 0
+        # gpt-oss, where the template wrote the opening: what ends its reasoning begins with a control token.
+        final = next(closings(text), None)
+        return final.end() if final and "<|channel|>" in final.group() else 0
     before = text[: opening.start()]
     turn = own_turn(before)
     if after_header(before) < len(before) and (turn.further or turn.token):

@@ -34,7 +34,13 @@ _BEGINS_TURN = re.compile(
         |\#\#\#\ (?:Response|Assistant|Answer):|(?:Assistant|ASSISTANT):""",
     re.VERBOSE,
 )
-_TEMPLATE_LINE = re.compile(r"^###[ ]?(?:Instruction|Input|Response|Human|Assistant|User|System)s?[ ]?:", re.M | re.I)
+_TEMPLATE_LINE = re.compile(r"^###[ ]?(?:Instruction|Human|Assistant|User|System)s?[ ]?:", re.M | re.I)
+_ALPACA_LINE = re.compile(r"^###[ ]?(?:Instruction|Input|Response)[ ]?:", re.M | re.I)
+_NEXT_QUESTION = re.compile(r"^[ \t*]*(?:Next )?Question(?: ?\d+)?:", re.M)
+_ITS_ANSWER = re.compile(r"^[ \t*]*Answer(?: ?\d+)?:", re.M)
+_WANTS_QUESTIONS = re.compile(
+    r"\b(?:questions?|quiz\w*|faqs?|q\s?&\s?a|exams?|exercises?|examples?|flash ?cards?)\b", re.I
+)
 _ASKS = re.compile(r"^[ \t>*_]*(?P<role>User|Human|USER|HUMAN)[*_]*[ \t]?:[*_]*(?P<rest>.*)$", re.M)
 _REPLIES = re.compile(r"^[ \t>*_]*(?:Assistant|ASSISTANT|AI|Bot|BOT|Model|GPT|Chatbot)[*_]*[ \t]?:", re.M)
 _LABELLED = re.compile(r"[ \t>*_-]*\w[\w ]{0,20}[*_]*:")
@@ -93,7 +99,12 @@ def after_header(text: str) -> int:
 
 def _further(text: str, begin: int, start: int, prompt: str, known: tuple[str, ...]) -> tuple[int, int] | None:
     """The earliest end of a turn after `begin`: where it stands, and the end of what marks it."""
-    places = [_token(text, begin, start, known), _line(text, begin, prompt), _plain_role(text, begin, start, prompt)]
+    places = [
+        _token(text, begin, start, known),
+        _line(text, begin, prompt),
+        _plain_role(text, begin, start, prompt),
+        _next_question(text, begin, start, prompt),
+    ]
     return min((place for place in places if place is not None), default=None)
 
 
@@ -126,7 +137,8 @@ def _strikes_through(text: str, start: int, match: re.Match[str]) -> bool:
 
 def _line(text: str, begin: int, prompt: str) -> tuple[int, int] | None:
     """A line of a template in words (`### Instruction:`), or the prompt's own label of a question (`Q:`)."""
-    for match in _TEMPLATE_LINE.finditer(text, begin):
+    lines = _ALPACA_LINE if _ALPACA_LINE.search(prompt) else _TEMPLATE_LINE
+    for match in lines.finditer(text, begin):
         if not _is_quoted(text, match.start()):
             return match.start(), match.end()
     labels = {match["label"].casefold() for match in _QUESTION_LABEL.finditer(prompt)}
@@ -155,6 +167,14 @@ def _plain_role(text: str, begin: int, start: int, prompt: str) -> tuple[int, in
         if last_reply > match.end() or _is_question(text, match):
             return match.start(), match.end("role") + 1
     return None
+
+
+def _next_question(text: str, begin: int, start: int, prompt: str) -> tuple[int, int] | None:
+    """A further question with its answer, after an answer; a case that asks for questions may get them."""
+    asked = None if _WANTS_QUESTIONS.search(prompt) else _NEXT_QUESTION.search(text, begin)
+    if asked is None or not text[start : asked.start()].strip() or _is_quoted(text, asked.start()):
+        return None
+    return asked.span() if _ITS_ANSWER.search(text, asked.end()) else None
 
 
 def _is_question(text: str, match: re.Match[str]) -> bool:

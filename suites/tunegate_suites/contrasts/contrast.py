@@ -155,10 +155,8 @@ class Contrast(CaseCheck):
             if answer.error is not None:
                 return self.invalid(f"{member.in_words} was not answered: {answer.error}")
         # What is known of the whole answer belongs to the case itself, the first member.
-        known = [
-            replace(sample, variants=()),
-            *[replace(sample, variants=(), whole=None, start=0)] * (len(members) - 1),
-        ]
+        first, other = replace(sample, variants=()), replace(sample, variants=(), whole=None, start=0)
+        known = [first, *[other] * (len(members) - 1)]
         samples = [
             replace(one, case=member.case, response=answer)
             for one, member, answer in zip(known, members, answers, strict=True)
