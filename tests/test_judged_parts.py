@@ -153,6 +153,13 @@ def test_a_rule_that_says_nothing_is_refused(tmp_path: Path, capsys: Capture, an
     assert "s.yaml" in result["error"]
 
 
+def test_a_rule_that_could_have_no_effect_is_refused(tmp_path: Path, capsys: Capture) -> None:
+    write_jsonl(tmp_path / "q.jsonl", [{"id": "1", "prompt": "?", "choices": ["w", "x"], "reference": "A"}])
+    (tmp_path / "s.yaml").write_text("cases: q.jsonl\nchecks: [choice]\nplan: {draw: 1, accept: 1}\nanswer: think\n")
+    assert main(["check", str(tmp_path / "s.yaml")]) == 2
+    assert "likelihoods" in capsys.readouterr().err
+
+
 def test_the_rule_is_part_of_the_suite(tmp_path: Path, capsys: Capture) -> None:
     hashes: set[str] = set()
     for more in ("", "answer: think", "answer: whole", "answer: boxed", 'answer: {after: "x"}'):

@@ -122,6 +122,11 @@ def make_suite(spec: SuiteSpec, name: str, file: YamlFile, keys: KeyPath, build_
         for need in (need for need, without in lacking(check, cases).items() if without == len(cases)):
             raise file.error((*keys, "checks", index), _nothing_to_compare(known_as, need, spec.cases.path, len(cases)))
     answer = AUTO if spec.answer is None else answer_rule(spec.answer)
+    if spec.answer is not None and all(check.needs_choices for check in checks):
+        names = ", ".join(unique_names(checks))
+        raise file.error(
+            (*keys, "answer"), f"{names} reads likelihoods and no text, so there is nothing to take a part of"
+        )
     seen = [as_judged(case, answer) for case in cases]
     for index, check in enumerate(checks):
         fault = check.fault_of(seen) if isinstance(check, LooksAtBank) else None
