@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from tunegate.answers.roles import is_quoted, turns_in_words
+
 _NAMES = (
     "im_start|im_end|im_sep|im_user|im_assistant|im_system|im_middle|endoftext|end_of_text|begin_of_text|startoftext|"
     "start_of_text|eot_id|eom_id|eot|eom|start_header_id|end_header_id|header_start|header_end|start|end|return|call|"
@@ -33,24 +35,6 @@ _BEGINS_TURN = re.compile(
         |<\|START_OF_TURN_TOKEN\|>(?=\s*<\|CHATBOT_TOKEN\|>)|<｜Assistant｜>|\[/INST\]|\[\|assistant\|\]
         |\#\#\#\ (?:Response|Assistant|Answer):|(?:Assistant|ASSISTANT):""",
     re.VERBOSE,
-)
-_TEMPLATE_LINE = re.compile(r"^###[ ]?(?:Instruction|Human|Assistant|User|System)s?[ ]?:", re.M | re.I)
-_ALPACA_LINE = re.compile(r"^###[ ]?(?:Instruction|Input|Response)[ ]?:", re.M | re.I)
-_NEXT_QUESTION = re.compile(r"^[ \t*]*(?:Next )?Question(?: ?\d+)?:", re.M)
-_ITS_ANSWER = re.compile(r"^[ \t*]*Answer(?: ?\d+)?:", re.M)
-_WANTS_QUESTIONS = re.compile(
-    r"\b(?:questions?|quiz\w*|faqs?|q\s?&\s?a|exams?|exercises?|examples?|flash ?cards?)\b", re.I
-)
-_ASKS = re.compile(r"^[ \t>*_]*(?P<role>User|Human|USER|HUMAN)[*_]*[ \t]?:[*_]*(?P<rest>.*)$", re.M)
-_REPLIES = re.compile(r"^[ \t>*_]*(?:Assistant|ASSISTANT|AI|Bot|BOT|Model|GPT|Chatbot)[*_]*[ \t]?:", re.M)
-_LABELLED = re.compile(r"[ \t>*_-]*\w[\w ]{0,20}[*_]*:")
-_LAST_LABEL = re.compile(r"(?:^|\n)[ \t#*]*(?:\w+ )?\w+[*]*:[*]*\s*\Z")
-_QUESTION_LABEL = re.compile(
-    r"^[ \t#*]*(?P<label>(?:Q|Question|User|Human|Input|Instruction|Problem|Prompt|Query|Task|Exercise)(?: ?\d+)?):",
-    re.M | re.I,
-)
-_WANTS_DIALOGUE = re.compile(
-    r"\b(?:dialog(?:ue)?s?|conversations?|transcripts?|chats?|role-?play|interviews?|screenplay|script)\b", re.I
 )
 
 
@@ -99,18 +83,13 @@ def after_header(text: str) -> int:
 
 def _further(text: str, begin: int, start: int, prompt: str, known: tuple[str, ...]) -> tuple[int, int] | None:
     """The earliest end of a turn after `begin`: where it stands, and the end of what marks it."""
-    places = [
-        _token(text, begin, start, known),
-        _line(text, begin, prompt),
-        _plain_role(text, begin, start, prompt),
-        _next_question(text, begin, start, prompt),
-    ]
+    places = [_token(text, begin, start, known), *turns_in_words(text, begin, start, prompt)]
     return min((place for place in places if place is not None), default=None)
 
 
 def _token(text: str, begin: int, start: int, known: tuple[str, ...]) -> tuple[int, int] | None:
     for match in _TOKEN.finditer(text, begin):
-        if _is_quoted(text, match.start()) or any(match.group() in one for one in known):
+        if is_quoted(text, match.start()) or any(match.group() in one for one in known):
             continue
         if match.group().lower() in ("<s>", "</s>") and _strikes_through(text, start, match):
             continue
@@ -133,63 +112,3 @@ def _strikes_through(text: str, start: int, match: re.Match[str]) -> bool:
     if match.group().lower() == "<s>":
         return "</s>" in text[match.end() :]
     return text.count("<s>", start, match.start()) > text.count("</s>", start, match.start())
-
-
-def _line(text: str, begin: int, prompt: str) -> tuple[int, int] | None:
-    """A line of a template in words (`### Instruction:`), or the prompt's own label of a question (`Q:`)."""
-    lines = _ALPACA_LINE if _ALPACA_LINE.search(prompt) else _TEMPLATE_LINE
-    for match in lines.finditer(text, begin):
-        if not _is_quoted(text, match.start()):
-            return match.start(), match.end()
-    labels = {match["label"].casefold() for match in _QUESTION_LABEL.finditer(prompt)}
-    if not labels or not _LAST_LABEL.search(prompt):
-        return None
-    for match in _QUESTION_LABEL.finditer(text, begin):
-        if re.sub(r" ?\d+$", "", match["label"].casefold()) in {re.sub(r" ?\d+$", "", label) for label in labels}:
-            return match.start(), match.end()
-    return None
-
-
-def _plain_role(text: str, begin: int, start: int, prompt: str) -> tuple[int, int] | None:
-    """A turn of the user in plain words, after an answer: `User: And the liver?`.
-
-    A case that asks for a dialogue, or spells the role itself, may be answered by one; `User: root` in a list of
-    settings is none.
-    """
-    if _WANTS_DIALOGUE.search(prompt):
-        return None
-    last_reply = max((match.start() for match in _REPLIES.finditer(text, begin)), default=-1)
-    for number, match in enumerate(_ASKS.finditer(text, begin)):
-        if number == 0 and not text[start : match.start()].strip():
-            return None  # the answer is a dialogue from its beginning
-        if f"{match['role']}:".casefold() in prompt.casefold() or _is_quoted(text, match.start()):
-            continue
-        if last_reply > match.end() or _is_question(text, match):
-            return match.start(), match.end("role") + 1
-    return None
-
-
-def _next_question(text: str, begin: int, start: int, prompt: str) -> tuple[int, int] | None:
-    """A further question with its answer, after an answer; a case that asks for questions may get them."""
-    asked = None if _WANTS_QUESTIONS.search(prompt) else _NEXT_QUESTION.search(text, begin)
-    if asked is None or not text[start : asked.start()].strip() or _is_quoted(text, asked.start()):
-        return None
-    return asked.span() if _ITS_ANSWER.search(text, asked.end()) else None
-
-
-def _is_question(text: str, match: re.Match[str]) -> bool:
-    """Whether what follows `User:` reads as something said, and not as one of several settings."""
-    before = text[max(0, match.start() - 200) : match.start()].rstrip().rsplit("\n", 1)[-1]
-    after = text[match.end() : match.end() + 200].lstrip().split("\n", 1)[0]
-    if _LABELLED.match(before) or _LABELLED.match(after):
-        return False
-    said = match["rest"].strip() or after
-    return len(said.split()) >= 3 or said.endswith(("?", "？", "؟"))
-
-
-def _is_quoted(text: str, at: int) -> bool:
-    """Whether a place is within code, or directly behind a quotation mark."""
-    if at and text[at - 1] in "`\"'“‘«「":
-        return True
-    line = text[text.rfind("\n", 0, at) + 1 : at]
-    return text.count("```", 0, at) % 2 == 1 or line.replace("```", "").count("`") % 2 == 1
