@@ -30,7 +30,7 @@ from tunegate_suites.reference import reference
         (
             {"contains": ["a", "b"]},
             "contains",
-            {"text": ["a", "b"], "match": "all", "whole_words": False, "normalize": True},
+            {"text": ["a", "b"], "match": None, "whole_words": "auto", "normalize": True},
         ),
     ],
 )
@@ -39,7 +39,7 @@ def test_an_entry_becomes_a_check(entry: object, name: str, options: dict[str, o
     assert check.name == name
     facts = json.loads(check.fingerprint)
     facts.pop("source_sha256", None)
-    assert facts == {"name": name, "version": "2" if name.startswith("rouge") else "1", "options": options}
+    assert facts == {"name": name, "version": "2", "options": options}
     assert (check.batch_size, check.needs_choices, check.max_errors) == (1, False, {})
 
 

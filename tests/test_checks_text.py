@@ -15,8 +15,8 @@ from check_helpers import FAIL, HUGE, INVALID, PASS, ask
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tunegate.timing import TooSlow, time_limit
 from tunegate_suites.normalise import plain, squad
-from tunegate_suites.timing import TooSlow, time_limit
 
 # --- exact ---------------------------------------------------------------------------------------------------------
 

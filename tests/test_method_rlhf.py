@@ -15,6 +15,7 @@ from fake_pipeline import SUITE, carry_out, load, tools, write_pipeline
 
 from tests.tiny_model import make_tiny_model
 from tests.trainer_jobs import MakeJob, real_training, task_of
+from tunegate.answers.part import AnswerRule
 from tunegate.backends.open_model import open_model
 from tunegate.cases import Case
 from tunegate.exceptions import CannotJudge, ConfigError
@@ -54,6 +55,8 @@ class LetterCheck:
 
 
 class FakeSuite:
+    answer = AnswerRule()
+
     def __init__(self, *checks: Any) -> None:
         self.checks = checks
 

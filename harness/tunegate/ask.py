@@ -27,7 +27,7 @@ def ask_samples(suite: Suite, model: Model, cases: Sequence[Case]) -> list[Sampl
 def judge_cases(suite: Suite, model: Model, cases: Sequence[Case]) -> list[Outcome]:
     """Ask and judge cases without a record of it; one outcome per case, in order."""
     samples = samples_of(suite, model, cases, ask_open(suite, model, cases, lambda question: True))
-    return list(by_case(suite, judge(suite.checks, samples)))
+    return list(by_case(suite, judge(suite.checks, samples, suite.answer)))
 
 
 def by_case(suite: Suite, outcomes: Iterator[Outcome]) -> Iterator[Outcome]:

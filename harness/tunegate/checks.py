@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, Protocol, cast, runtime_checkable
 
+from tunegate.answers.part import AUTO, AnswerRule, Part, as_judged, part_of
 from tunegate.cases import Case, Prompt
 from tunegate.exceptions import without_addresses
 from tunegate.models import Response
@@ -20,7 +21,9 @@ from tunegate.outcomes import ErrorSpan, Finding, Outcome, Verdict, combine
 class Sample:
     """What a check looks at: a case, the response to it, and which model gave it: its fingerprint, if any, and name.
 
-    `variants` are the responses to the prompts that the check asked for beside the case's own, in its order.
+    `variants` are the responses to the prompts that the check asked for beside the case's own, in its order. Where only
+    a part of an answer is judged, that part is the response's text, `whole` is all of it, and the part begins at
+    `start` of it.
     """
 
     case: Case
@@ -28,6 +31,8 @@ class Sample:
     model_sha256: str | None = None
     model_name: str = ""
     variants: tuple[Response, ...] = ()
+    whole: str | None = None
+    start: int = 0
 
 
 Need = Literal["reference", "choices", "context"]
@@ -65,6 +70,17 @@ class Check(Protocol):
     def judge(self, samples: Sequence[Sample]) -> Sequence[Finding]: ...
 
 
+@runtime_checkable
+class LooksAtBank(Protocol):
+    """A check that also looks at the whole bank before anything is asked, its references as they will be judged.
+
+    `fault_of` says why a suite is refused, `remarks` what `tunegate check` tells.
+    """
+
+    def fault_of(self, cases: Sequence[Case]) -> str | None: ...
+    def remarks(self, cases: Sequence[Case]) -> Sequence[str]: ...
+
+
 CheckBuilder = Callable[[object, Path], Check]
 """Builds a check from its entry in a suite file and the folder of that file.
 
@@ -76,23 +92,65 @@ def gate_can_fail(checks: Sequence[Check], drawn: int) -> bool:
     return any(check.can_fail or any(cap < drawn for cap in check.max_errors.values()) for check in checks)
 
 
-def judge(checks: Sequence[Check], samples: Sequence[Sample]) -> Iterator[Outcome]:
+def judge(checks: Sequence[Check], samples: Sequence[Sample], answer: AnswerRule = AUTO) -> Iterator[Outcome]:
     """Run every check on every sample; one outcome per sample, in order.
 
     A sample holds the responses to the variants of all checks, as `variants_of` lists them; each check sees its own.
-    A response that could not be generated is INVALID without asking any check.
+    A response that could not be generated is INVALID without asking any check. Checks that look at text see the part of
+    it that `answer` says; where there is none, they are not asked, and a finding says why.
     """
     answered = [sample for sample in samples if sample.response.error is None]
+    reads_text = any(not check.needs_choices for check in checks)
+    parts = [_with_part(sample, answer) if reads_text else (sample, None) for sample in answered]
+    texts = [sample for sample, part in parts if not isinstance(part, Finding)]
     columns = [
-        [_recorded(finding, name) for finding in _run(check, _with_own_variants(answered, checks, check))]
+        (check, iter(_findings(check, name, checks, answered if check.needs_choices else texts)))
         for check, name in zip(checks, unique_names(checks), strict=True)
     ]
-    rows = iter(zip(*columns, strict=True))
+    rows = iter([_row(columns, part) for _, part in parts])
+    judged = iter(parts)
     for sample in samples:
         if sample.response.error is None:
-            yield _outcome(sample, next(rows, ()))
+            yield _outcome(sample, next(rows), next(judged)[1])
         else:
             yield _outcome(sample, [Finding("model", Verdict.INVALID, reason=sample.response.error)])
+
+
+def _findings(check: Check, name: str, checks: Sequence[Check], samples: Sequence[Sample]) -> list[Finding]:
+    return [_recorded(finding, name) for finding in _run(check, _with_own_variants(samples, checks, check))]
+
+
+def _row(columns: Sequence[tuple[Check, Iterator[Finding]]], part: Part | Finding | None) -> list[Finding]:
+    """The findings of one sample; those of checks that look at text also say what was left out of the answer."""
+    if isinstance(part, Finding):
+        return [part, *(next(findings) for check, findings in columns if check.needs_choices)]
+    row = [(check, next(findings)) for check, findings in columns]
+    return [finding if part is None or check.needs_choices else _told(finding, part) for check, finding in row]
+
+
+def _told(finding: Finding, part: Part) -> Finding:
+    """The finding with its spans where they stand in the whole answer, and with what was left out of that."""
+    errors = tuple(replace(one, start=one.start + part.start, end=one.end + part.start) for one in finding.errors)
+    return replace(finding, errors=errors, reason="; ".join(filter(None, (finding.reason, part.note))))
+
+
+def _with_part(sample: Sample, answer: AnswerRule) -> tuple[Sample, Part | Finding | None]:
+    """The sample with the part of its answers that is judged, and that part; or the finding that there is none."""
+    part = part_of(sample.response, sample.case, answer)
+    variants = [part_of(variant, sample.case, answer) for variant in sample.variants]
+    lost = next((one for one in (part, *variants) if isinstance(one, Finding)), None)
+    if lost is not None:
+        return sample, lost
+    texts = [cast(Part, one).text for one in (part, *variants)]
+    case = as_judged(sample.case, answer)
+    response, *others = [
+        one if one.text == text else replace(one, text=text)
+        for one, text in zip((sample.response, *sample.variants), texts, strict=True)
+    ]
+    own = cast(Part, part)
+    return replace(
+        sample, case=case, response=response, variants=tuple(others), whole=sample.response.text, start=own.start
+    ), own
 
 
 def variants_of(checks: Sequence[Check], case: Case) -> tuple[Prompt, ...]:
@@ -179,9 +237,12 @@ def _all_judged(findings: Sequence[object]) -> None:
             raise TypeError(f"the check returned the errors {finding.errors!r:.80}, ErrorSpans were expected")
 
 
-def _outcome(sample: Sample, findings: Sequence[Finding]) -> Outcome:
+def _outcome(sample: Sample, findings: Sequence[Finding], part: Part | Finding | None = None) -> Outcome:
     verdict, reason = combine(findings)
     case, response = sample.case, sample.response
+    left_out = part.left_out if isinstance(part, Part) else None
+    if left_out and not any(error.category == left_out.category for one in findings for error in one.errors):
+        findings = [replace(findings[0], errors=(*findings[0].errors, left_out)), *findings[1:]]
     return Outcome(
         case_id=case.id,
         verdict=verdict,
@@ -193,6 +254,7 @@ def _outcome(sample: Sample, findings: Sequence[Finding]) -> Outcome:
         tags=case.tags,
         group=case.group,
         finish_reason=response.finish_reason,
+        judged=part.text if isinstance(part, Part) and part.text != response.text else None,
     )
 
 

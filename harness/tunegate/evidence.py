@@ -74,7 +74,9 @@ def _check_findings(gate: GateRecord, case_id: str, judged: Outcome | SampleOutc
         raise Tampered(f"gate {gate.gate!r}: case {case_id!r} is {judged.verdict}, its findings differ")
     checks = [finding.check for finding in judged.findings]
     unanswered = checks == ["model"] and judged.verdict is Verdict.INVALID
-    if checks != gate.checks and not unanswered:
+    # An answer of which no part can be judged is a miss, or INVALID, before any check that reads text is asked.
+    without_part = checks[:1] == ["answer"] and judged.verdict is not Verdict.PASS and {*checks[1:]} <= {*gate.checks}
+    if checks != gate.checks and not unanswered and not without_part:
         raise Tampered(f"gate {gate.gate!r}: case {case_id!r} was not judged by the checks of the gate")
 
 

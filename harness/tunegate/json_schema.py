@@ -23,7 +23,7 @@ def pipeline_json_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Tunegate pipeline", **schema}
 
 
-_SHORT_FORMS = ("cases", "data", "tags", "stop", "reference", "choices", "leakage")
+_SHORT_FORMS = ("cases", "data", "tags", "stop", "reference", "choices", "leakage", "answer", "extract")
 """Keys that also take one text where the long form is a list or a mapping."""
 
 

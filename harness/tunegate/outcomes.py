@@ -65,12 +65,16 @@ class SampleOutcome:
     reason: str
     findings: tuple[Finding, ...]
     finish_reason: str = "unknown"
+    judged: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One case after all its checks. `samples` are its answers where it was answered several times; the rest is then
-    that of the first of them that came out as the case did."""
+    """One case after all its checks. `judged` is the part of the response that they saw, where that is not all of it.
+
+    `samples` are its answers where it was answered several times; the rest is then that of the first of them that came
+    out as the case did. Records of older versions have neither.
+    """
 
     case_id: str
     verdict: Verdict
@@ -82,6 +86,7 @@ class Outcome:
     tags: tuple[str, ...] = ()
     group: str | None = None
     finish_reason: str = "unknown"
+    judged: str | None = None
     samples: tuple[SampleOutcome, ...] = ()
 
     @property
@@ -142,7 +147,9 @@ def of_samples(outcomes: Sequence[Outcome], passes: CasePasses) -> Outcome:
     verdict = vote([outcome.verdict for outcome in outcomes], passes)
     passed = sum(outcome.verdict is Verdict.PASS for outcome in outcomes)
     shown = next(outcome for outcome in outcomes if outcome.verdict is verdict)
-    samples = tuple(SampleOutcome(o.response, o.verdict, o.reason, o.findings, o.finish_reason) for o in outcomes)
+    samples = tuple(
+        SampleOutcome(o.response, o.verdict, o.reason, o.findings, o.finish_reason, o.judged) for o in outcomes
+    )
     reason = f"{passed} of {len(outcomes)} answers passed{f'; {shown.reason}' if shown.reason else ''}"
     return replace(shown, reason=reason, samples=samples)
 

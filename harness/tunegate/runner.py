@@ -258,4 +258,4 @@ def _judged_in_batches(suite: Suite, samples: Sequence[Sample]) -> Iterator[Outc
     """As few at a time as the checks allow, so that an interruption loses as few judged cases as it can."""
     size = max(check.batch_size for check in suite.checks)
     for start in range(0, len(samples), size):
-        yield from judge(suite.checks, samples[start : start + size])
+        yield from judge(suite.checks, samples[start : start + size], suite.answer)

@@ -8,6 +8,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from tunegate.answer_log import ASK_AGAIN
+from tunegate.answers.extract import PRESETS, fault_of_rule
+from tunegate.answers.part import THINK
+from tunegate.exceptions import nearest
 from tunegate.models import Form, SystemAs
 from tunegate.outcomes import CasePasses
 from tunegate.spec import Delimiter, Name, Spec, Template, Templates, Text, listed, path_only
@@ -209,6 +212,45 @@ class GenerateSpec(Spec):
         return self
 
 
+class AnswerSpec(Spec):
+    """Which part of an answer the checks judge; the whole answer stays on record.
+
+    In short: `answer: think`, `answer: whole`, or what to extract, as in `answer: boxed`.
+    """
+
+    after: Annotated[str, Field(min_length=1)] | None = None
+    """Judge what follows the last such mark, as in `</think>`; without it an answer misses. `think`: what follows the
+    reasoning, whichever marks it has; an answer without reasoning is judged whole."""
+    extract: Annotated[list[str], BeforeValidator(listed)] = []
+    """Judge what this finds last: `boxed`, `letter`, `last_number`, `fenced_json`, or a regular expression with one
+    group. Of several the first that finds anything counts. An answer without any misses; reasoning is not searched."""
+    whole: bool = False
+    """Judge all of it, reasoning and control tokens included."""
+
+    @field_validator("extract")
+    @classmethod
+    def _known(cls, rules: list[str]) -> list[str]:
+        for rule in rules:
+            fault = None if rule in PRESETS else fault_of_rule(rule)
+            if fault:
+                raise ValueError(fault + (nearest(rule, PRESETS) if rule.isidentifier() else ""))
+        return rules
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> Self:
+        if self.whole and (self.after is not None or self.extract):
+            raise ValueError("`whole` leaves nothing out, so `after` and `extract` cannot stand beside it")
+        if not (self.whole or self.after is not None or self.extract):
+            raise ValueError("say `after`, `extract`, or `whole: true`")
+        return self
+
+
+def _answer_in_short(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return {"whole": True} if value == "whole" else {"after": value} if value == THINK else {"extract": [value]}
+
+
 class SuiteSpec(Spec):
     """A suite: cases, the checks that judge them, the plan, and how answers are generated."""
 
@@ -219,6 +261,9 @@ class SuiteSpec(Spec):
     generate: GenerateSpec = GenerateSpec()
     responses: ResponsesSpec = ResponsesSpec()
     """How the rows of `--responses FILE` are read."""
+    answer: Annotated[AnswerSpec | None, BeforeValidator(_answer_in_short)] = None
+    """Which part of an answer is judged. Default: all of it, but for control tokens at its end and what follows them;
+    an answer that holds reasoning is then INVALID."""
     sealed: Annotated[float, Field(ge=0, le=0.9)] | None = None
     """The share of the cases that only a confirming draw may open. Default: a third, where the bank is large enough."""
     slices: dict[str, Annotated[SliceSpec, BeforeValidator(_minimum_only)]] = {}

@@ -10,11 +10,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from tunegate.answers.part import AUTO, AnswerRule, as_judged
 from tunegate.banks import SEALED_SHARE, Bank, split
 from tunegate.case_faults import unfit
 from tunegate.case_rows import load_cases
 from tunegate.cases import Case
-from tunegate.checks import Check, CheckBuilder, gate_can_fail, lacking, unaskable, unique_names
+from tunegate.checks import Check, CheckBuilder, LooksAtBank, gate_can_fail, lacking, unaskable, unique_names
 from tunegate.exceptions import ConfigError
 from tunegate.judges.corrected import admissions_of
 from tunegate.leaks.told_answers import told_beforehand
@@ -24,7 +25,7 @@ from tunegate.plans import GatePlan, PlanRule, Risk
 from tunegate.sampling import SinglePlan
 from tunegate.slices import SliceRule, slices_out_of_reach, too_many_for_a_draw
 from tunegate.spec import read_spec
-from tunegate.suite_spec import DrawSpec, GenerateSpec, PlanSpec, ResponsesSpec, SuiteSpec
+from tunegate.suite_spec import AnswerSpec, DrawSpec, GenerateSpec, PlanSpec, ResponsesSpec, SuiteSpec
 from tunegate.templates import MissingField
 from tunegate.terms import Answering, GapRule, Terms
 from tunegate.yaml_file import KeyPath, YamlFile, load_yaml
@@ -57,6 +58,7 @@ class Suite:
     gap: GapRule | None = None
     retention: Retention | None = None
     reserved: frozenset[str] = frozenset()
+    answer: AnswerRule = AUTO
     case_passes: CasePasses = "all"
     responses: ResponsesSpec = field(default_factory=ResponsesSpec)
 
@@ -136,6 +138,17 @@ def make_suite(spec: SuiteSpec, name: str, file: YamlFile, keys: KeyPath, build_
     unfit_cases = unfit(cases, checks)
     if unfit_cases is not None:
         raise file.error((*keys, "cases"), f"{spec.cases.path}: {unfit_cases}")
+    answer = AUTO if spec.answer is None else answer_rule(spec.answer)
+    if spec.answer is not None and all(check.needs_choices for check in checks):
+        names = ", ".join(unique_names(checks))
+        raise file.error(
+            (*keys, "answer"), f"{names} reads likelihoods and no text, so there is nothing to take a part of"
+        )
+    seen = [as_judged(case, answer) for case in cases]
+    for index, check in enumerate(checks):
+        fault = check.fault_of(seen) if isinstance(check, LooksAtBank) else None
+        if fault is not None:
+            raise file.error((*keys, "checks", index), f"{spec.cases.path}: {fault}")
     unasked = [(case, fault) for case in cases if (fault := unaskable(checks, case)) is not None]
     if unasked:
         case, fault = unasked[0]
@@ -187,7 +200,13 @@ def make_suite(spec: SuiteSpec, name: str, file: YamlFile, keys: KeyPath, build_
         for fault in (*slices_out_of_reach(cases, rules), *too_many_for_a_draw(cases, wanted, smallest)):
             raise file.error((*keys, key), fault)
     retention = None if spec.retention is None else Retention(spec.retention.max_drop)
-    terms = [asdict(rule), share, spec.model_dump(include={"slices", "gap", "retention"}), case_passes]
+    terms = [
+        asdict(rule),
+        share,
+        spec.model_dump(include={"slices", "gap", "retention"}),
+        answer.to_json(),
+        case_passes,
+    ]
     sha256 = _sha256(cases, checks, terms, settings)
     return Suite(
         name,
@@ -201,9 +220,15 @@ def make_suite(spec: SuiteSpec, name: str, file: YamlFile, keys: KeyPath, build_
         slices,
         gap,
         retention,
+        answer=answer,
         case_passes=case_passes,
         responses=spec.responses,
     )
+
+
+def answer_rule(spec: AnswerSpec) -> AnswerRule:
+    """What a file says of the part of an answer that is judged, as the engine takes it."""
+    return AnswerRule(spec.after, tuple(spec.extract), spec.whole)
 
 
 _NOT_SAMPLED = "the likelihood of a choice is the same each time; remove `samples`, or the check that reads likelihoods"

@@ -68,6 +68,7 @@ def _case(outcome: Outcome) -> dict[str, Any]:
         reason=outcome.reason,
         prompt=[[message["role"], message["content"]] for message in messages if message["content"]],
         response=outcome.response,
+        judged=outcome.judged,
         references=outcome.references,
         tags=outcome.tags,
         group=outcome.group,

@@ -124,7 +124,8 @@ def _part(entry: ET.Element, kind: str, message: str, text: str) -> None:
 
 def _evidence(outcome: Outcome) -> str:
     details = [f"{finding.check}: {finding.detail}" for finding in outcome.findings if finding.detail]
-    lines = [f"response: {outcome.response}", *(f"reference: {text}" for text in outcome.references), *details]
+    judged = [] if outcome.judged is None else [f"judged: {outcome.judged}"]
+    lines = [f"response: {outcome.response}", *judged, *(f"reference: {text}" for text in outcome.references), *details]
     text = "\n".join(lines)
     return (
         text

@@ -125,7 +125,8 @@ def _kept(kept: Kept) -> str:
 
 def _miss(outcome: Outcome) -> str:
     verdict = CASE_WORDS[outcome.verdict]
-    return f"- {code(outcome.case_id)} {verdict}: {_text(outcome.reason)}; it answered {code(outcome.response)}"
+    judged = "" if outcome.judged is None else f", of which {code(outcome.judged)} was judged"
+    return f"- {code(outcome.case_id)} {verdict}: {_text(outcome.reason)}; it answered {code(outcome.response)}{judged}"
 
 
 def _text(text: str, limit: int | None = MAX_TEXT) -> str:

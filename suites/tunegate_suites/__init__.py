@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 
 CHECKS = {
     "exact": "tunegate_suites.text:Exact",
-    "contains": "tunegate_suites.text:Contains",
+    "contains": "tunegate_suites.contains:Contains",
     "regex": "tunegate_suites.text:Regex",
+    "number": "tunegate_suites.number:NumberCheck",
     "json": "tunegate_suites.json_check:Json",
+    "json_equal": "tunegate_suites.json_equal:JsonEqual",
     "choice": "tunegate_suites.choice:Choice",
     "perplexity": "tunegate_suites.perplexity:Perplexity",
     "rouge1": "tunegate_suites.rouge:Rouge",

@@ -82,6 +82,14 @@ class CheckBase(Options):
     def can_fail(self) -> bool:
         return True
 
+    def fault_of(self, cases: Sequence[Case]) -> str | None:
+        """Why the check cannot judge cases of this bank, or would misread them; such a suite is refused."""
+        return None
+
+    def remarks(self, cases: Sequence[Case]) -> Sequence[str]:
+        """What is risky about this bank under this check, for `tunegate check`."""
+        return ()
+
     def variants(self, case: Case) -> tuple[Prompt, ...]:
         return ()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from tunegate.cases import Case
@@ -10,6 +11,7 @@ from tunegate.checks import Need, Sample
 from tunegate.models import Response
 from tunegate.outcomes import Finding
 from tunegate_suites.base import CaseCheck
+from tunegate_suites.normalise import plain
 
 
 class Choice(CaseCheck):
@@ -21,14 +23,31 @@ class Choice(CaseCheck):
     by the length in bytes of UTF-8 and is its `acc_bytes` (lm_eval 0.4.13, api/task.py); for ASCII choices the last
     two agree. The first of equally likely choices counts, as with `numpy.argmax` there.
 
-    Gold is the first reference: the exact text of a choice, else its letter (A, B, …), else its number from 0.
+    Gold is the first reference: the exact text of a choice, else its letter (A, B, …), else its number, else its text
+    but for typographic forms and capitals. A bank whose numbers are 1 or more says where they start (`gold_base`).
     """
 
     example: ClassVar[str] = "choice: {normalize: bytes}"
+    revision: ClassVar[str] = "2"
     passes_when: ClassVar[str] = "the likeliest choice is the reference"
 
     normalize: Literal[False, "chars", "bytes"] = False
     """divide each log-likelihood by the length of its choice: false, chars or bytes"""
+
+    gold_base: Literal[0, 1] | None = None
+    """the number of the first choice, where references are numbers; default: 0, for a bank that has a 0"""
+
+    def fault_of(self, cases: Sequence[Case]) -> str | None:
+        numbers = {number for case in cases if (number := gold_number(case)) is not None}
+        if not numbers or self.gold_base is not None:
+            wrong = self.gold_base == 1 and 0 in numbers
+            return f"{self.name}.gold_base: is 1, but the reference of a case is the number 0" if wrong else None
+        if 0 in numbers:
+            return None
+        return (
+            f"{self.name}: the references are numbers of choices, {min(numbers)} to {max(numbers)} without a 0, and "
+            "may count from 0 or from 1: say `choice: {gold_base: 1}` if 1 is the first choice, or `gold_base: 0`"
+        )
 
     @property
     def needs_choices(self) -> bool:
@@ -39,7 +58,7 @@ class Choice(CaseCheck):
         return ("reference", "choices")
 
     def judge_one(self, sample: Sample) -> Finding:
-        gold = gold_index(sample.case)
+        gold = gold_index(sample.case, self.gold_base or 0)
         if isinstance(gold, str):
             return self.invalid(gold)
         scores = self._scores(sample.case, sample.response)
@@ -75,8 +94,8 @@ class Choice(CaseCheck):
         return [score.log_likelihood / length for score, length in zip(scores, lengths, strict=True)]
 
 
-def gold_index(case: Case) -> int | str:
-    """The index of the right choice, or why it is not known."""
+def gold_index(case: Case, base: int = 0) -> int | str:
+    """The index of the right choice, from 0, or why it is not known. `base` is the number of the first choice."""
     if len(case.choices) < 2:
         return f"the case has {len(case.choices)} choices, at least 2 are needed"
     if not case.references:
@@ -87,15 +106,27 @@ def gold_index(case: Case) -> int | str:
         return f"the reference {gold!r} is the text of {texts.count(gold)} choices"
     if gold in texts:
         return texts.index(gold)
-    index = _letter_or_number(gold)
-    if index is None or index >= len(texts):
-        return f"the reference {gold!r} is neither a choice nor the letter or number of one"
-    return index
+    number = _number(gold)
+    index = _letter(gold) if number is None else number - base
+    if index is not None and 0 <= index < len(texts):
+        return index
+    alike = [place for place, text in enumerate(texts) if plain(text) == plain(gold)]
+    if len(alike) == 1:
+        return alike[0]
+    return f"the reference {gold!r} is neither a choice nor the letter or number of one"
 
 
-def _letter_or_number(gold: str) -> int | None:
-    if len(gold) == 1 and "A" <= gold.upper() <= "Z" and gold.isascii():
-        return ord(gold.upper()) - ord("A")
+def gold_number(case: Case) -> int | None:
+    """The number that a case gives as its gold; None where it gives a text or a letter."""
+    gold = case.references[0].strip() if case.references else ""
+    return None if gold in (choice.strip() for choice in case.choices) else _number(gold)
+
+
+def _letter(gold: str) -> int | None:
+    return ord(gold.upper()) - ord("A") if len(gold) == 1 and gold.isascii() and gold.isalpha() else None
+
+
+def _number(gold: str) -> int | None:
     return int(gold) if gold.isascii() and gold.isdigit() and len(gold) < 4 else None
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Annotated, ClassVar
 
 from pydantic import Field, field_validator, model_validator
 
+from tunegate.cases import Case
 from tunegate.checks import Sample
 from tunegate.data.languages import base_code, known_languages
 from tunegate.exceptions import nearest
@@ -22,7 +23,9 @@ from tunegate_suites.categories.settings import ErrorSettings
 from tunegate_suites.categories.shape import empty, format_, prompt_echo, refusal, too_long, too_short, truncated
 from tunegate_suites.categories.spelling import dictionary, misspelling
 from tunegate_suites.categories.support import unsupported_entity, unsupported_number
+from tunegate_suites.categories.turns import run_on, unfinished_reasoning
 from tunegate_suites.patterns import matches_anything
+from tunegate_suites.placeholders import fault_of_places, fill_pattern
 
 Category = Callable[[Sample, ErrorSettings], list[ErrorSpan]]
 
@@ -36,6 +39,8 @@ CATEGORIES: dict[str, Category] = {
     "format": format_,
     "refusal": refusal,
     "prompt_echo": prompt_echo,
+    "run_on": run_on,
+    "unfinished_reasoning": unfinished_reasoning,
     "wrong_language": wrong_language,
     "unsupported_number": unsupported_number,
     "unsupported_entity": unsupported_entity,
@@ -51,12 +56,17 @@ READ_BY = {
     "vocabulary": ("misspelling",),
 }
 """Setting to the categories that it is for."""
+ALWAYS = ("run_on", "unfinished_reasoning")
+"""Forbidden by every `errors` that forbids or caps anything, unless it caps or reports them; else reported."""
 MAX_SPANS = 100
 """Spans kept per category and answer; the value counts all of them."""
 
 
 class Errors(CaseCheck, ErrorSettings):
-    """Error categories, each with the offending span. The value is the number of errors found."""
+    """Error categories, each with the offending span. The value is the number of errors found.
+
+    `run_on` and `unfinished_reasoning` are forbidden too, unless they stand under `max` or `report`.
+    """
 
     shorthand: ClassVar[str | None] = "forbid"
     example: ClassVar[str] = "errors: {forbid: [repetition, misspelling], max: {too_long: 3}, report: [refusal]}"
@@ -98,7 +108,7 @@ class Errors(CaseCheck, ErrorSettings):
                 raise self.config_error(setting, f"only {named} reads it: name that under forbid, max or report")
         if "format" in wanted and self.format is None:
             raise self.config_error("format", "the category 'format' needs the regular expression to match")
-        if self.format is not None and matches_anything(re.compile(self.format), whole=True):
+        if self.format is not None and matches_anything(re.compile(fill_pattern(self.format, None)), whole=True):
             raise self.config_error("format", f"{self.format!r} matches any answer, an empty one too")
         if "misspelling" in wanted:
             require("the error category 'misspelling'", "text", "spellchecker")
@@ -115,7 +125,18 @@ class Errors(CaseCheck, ErrorSettings):
 
     @cached_property
     def _wanted(self) -> dict[str, Category]:
-        return {name: CATEGORIES[name] for name in (*self.forbid, *self.max, *self.report)}
+        named = (*self.forbid, *self.max, *self.report)
+        return {name: CATEGORIES[name] for name in dict.fromkeys((*named, *ALWAYS))}
+
+    @cached_property
+    def _forbidden(self) -> frozenset[str]:
+        only_reports = not self.forbid and not self.max
+        allowed = frozenset((*self.max, *self.report))
+        return frozenset(self.forbid) | (frozenset() if only_reports else frozenset(ALWAYS) - allowed)
+
+    def fault_of(self, cases: Sequence[Case]) -> str | None:
+        fault = fault_of_places([self.format or ""], cases)
+        return None if fault is None else f"{self.name}.format: {fault}"
 
     @property
     def max_errors(self) -> dict[str, int]:
@@ -133,7 +154,7 @@ class Errors(CaseCheck, ErrorSettings):
             if found:
                 counts[name] = len(found)
                 spans += found[:MAX_SPANS]
-        ok = not any(name in counts for name in self.forbid)
+        ok = not any(name in counts for name in self._forbidden)
         return self.passed(ok, float(counts.total()), _summary(counts, spans) or "none found", errors=tuple(spans))
 
 

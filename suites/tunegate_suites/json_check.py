@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
@@ -12,12 +13,12 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from tunegate.checks import Sample
 from tunegate.outcomes import Finding
+from tunegate.timing import TooSlow, time_limit
 from tunegate_suites.base import CaseCheck
 from tunegate_suites.options import read_file
-from tunegate_suites.timing import TooSlow, time_limit
 
 SCHEMA_LIMIT_S = 5.0
-_FENCED = re.compile(r"```\w*[ \t]*\n(.*)```", re.DOTALL)
+FENCED = re.compile(r"```\w*[ \t]*\n(.*)```", re.DOTALL)
 
 
 class Json(CaseCheck):
@@ -65,7 +66,7 @@ class Json(CaseCheck):
 
     def judge_one(self, sample: Sample) -> Finding:
         text = sample.response.text.strip()
-        fenced = _FENCED.fullmatch(text) if self.fences else None
+        fenced = FENCED.fullmatch(text) if self.fences else None
         try:
             value = parse(fenced[1] if fenced else text)
         except (ValueError, RecursionError) as error:
@@ -89,9 +90,17 @@ class Json(CaseCheck):
         return self.passed(False, False, f"{fault.json_path}: {fault.message[:200]}")
 
 
-def parse(text: str) -> Any:
-    """Parse strict JSON: NaN, Infinity and a key that stands twice are errors. Raises ValueError or RecursionError."""
-    return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_refuse_duplicates)
+def parse(text: str, *, exact: bool = False) -> Any:
+    """Parse strict JSON: NaN, Infinity and a duplicated key are errors. Raises ValueError or RecursionError.
+
+    `exact`: numbers with decimals or exponents are Decimals, which no size or digit rounds.
+    """
+    return json.loads(
+        text,
+        parse_float=Decimal if exact else None,
+        parse_constant=_refuse_constant,
+        object_pairs_hook=_refuse_duplicates,
+    )
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -101,5 +110,5 @@ def _refuse_constant(name: str) -> NoReturn:
 def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) < len(pairs):
-        raise ValueError("a key stands twice in one object")
+        raise ValueError("a key is duplicated in one object")
     return result

@@ -1,8 +1,9 @@
 """When two answers count as the same text.
 
-`plain` (the default of `exact` and `contains`): Unicode NFKC, case folded, invisible characters removed, whitespace
-collapsed, and quotes, brackets, markdown emphasis and sentence punctuation taken off the ends. Characters that carry
-meaning stay: `-5`, `50%`, `C#` and `.5` are not `5`, `50`, `C` and `5`.
+`plain` (the default of `exact` and `contains`): Unicode NFKC (full-width forms, ligatures, no-break and thin spaces),
+typographic quotes, apostrophes, hyphens, dashes and the minus sign as those of a keyboard, case folded, invisible
+characters removed, whitespace collapsed, and quotes, brackets, markdown emphasis and sentence punctuation taken off the
+ends. Characters that carry meaning stay: `-5`, `50%`, `C#` and `.5` are not `5`, `50`, `C` and `5`.
 
 `squad`: lower case, ASCII punctuation and the articles a, an, the removed, whitespace collapsed, as in the official
 evaluation of SQuAD (Rajpurkar et al., EMNLP 2016), where it comes to more: `-5` is `5`.
@@ -20,18 +21,27 @@ _CLOSING = "\"'`*_~“”‘’«»‹›)]}）」』》】.,;:!?…。，、；
 # part of emoji and of Persian words.
 _INVISIBLE = dict.fromkeys([0x200B, 0x2060, 0xFEFF, 0x00AD, 0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F)])
 _INVISIBLE |= dict.fromkeys(range(0x2066, 0x206A))
+_ONE_FORM = {
+    **dict.fromkeys(map(ord, "‘’‚‛ʼʻ′‵´＇‹›"), "'"),
+    **dict.fromkeys(map(ord, "“”„‟″‶＂«»〝〞〟"), '"'),
+    **dict.fromkeys(map(ord, "‐‑‒–—―−⁃﹘﹣－"), "-"),
+}
 _NO_PUNCTUATION = dict.fromkeys(map(ord, string.punctuation))
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 
 
+def typographic(text: str) -> str:
+    """The text with one form for each sign, its capitals kept: see above. White space is collapsed."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text.translate(_INVISIBLE | _ONE_FORM)).translate(_ONE_FORM)
+    return " ".join(text.split())
+
+
 def plain(text: str) -> str:
     """The default normal form; empty only for texts without a visible character."""
-    if text.isascii():
-        folded = text.lower()
-    else:
-        text = unicodedata.normalize("NFKC", text.translate(_INVISIBLE)).casefold()
-        folded = unicodedata.normalize("NFKC", text)
-    folded = " ".join(folded.split())
+    folded = typographic(text).casefold()
+    if not folded.isascii():
+        folded = " ".join(unicodedata.normalize("NFKC", folded).translate(_ONE_FORM).split())
     # An answer of nothing but punctuation ("..." or "?") is still an answer, and not the same as every other such.
     return folded.lstrip(_OPENING + " ").rstrip(_CLOSING + " ") or folded
 

@@ -15,6 +15,9 @@ def local_embeddings() -> Any:
 
     class LocalEmbeddings(base):
         def embed_text(self, text: str, **kwargs: Any) -> list[float]:
+            too_long = model.too_long([text])
+            if too_long:
+                raise ValueError(f"a text has {too_long[text]} tokens, the embedding model reads {model.window}")
             return model.embed([text])[text].tolist()
 
         async def aembed_text(self, text: str, **kwargs: Any) -> list[float]:

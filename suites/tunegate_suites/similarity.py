@@ -15,11 +15,15 @@ from tunegate_suites.text import NO_REFERENCE
 
 
 class Similarity(NumericCheck):
-    """Cosine of the sentence-transformers embeddings of answer and reference, the best of several counts."""
+    """Cosine of the sentence-transformers embeddings of answer and reference, the best of several counts.
+
+    A text with more tokens than the model reads (256 for the default one) is INVALID: its end would not count.
+    """
 
     shorthand: ClassVar[str | None] = "min"
     example: ClassVar[str] = "similarity: {min: 0.8}"
     extra: ClassVar[str | None] = "similarity"
+    revision: ClassVar[str] = "2"
     score_range: ClassVar[tuple[float, float]] = (-1.0, 1.0)
 
     model: str = DEFAULT
@@ -61,14 +65,29 @@ class Similarity(NumericCheck):
     def judge(self, samples: Sequence[Sample]) -> Sequence[Finding]:
         judged = [sample for sample in samples if sample.case.references]
         texts = [text for sample in judged for text in (sample.response.text, *sample.case.references)]
-        vectors = self._sentences.embed(texts)
+        too_long = self._sentences.too_long(texts)
+        vectors = self._sentences.embed([text for text in texts if text not in too_long])
         findings: list[Finding] = []
         for sample in samples:
             references = sample.case.references
             if not references:
                 findings.append(self.invalid(NO_REFERENCE))
                 continue
+            tokens = too_long.get(sample.response.text)
+            if tokens is not None:
+                findings.append(self._cut("the answer", tokens))
+                continue
+            tokens = next((too_long[text] for text in references if text in too_long), None)
+            if tokens is not None:
+                findings.append(self._cut("the reference", tokens))
+                continue
             answer, *expected = [vectors[text] for text in (sample.response.text, *references)]
             # Floats may make the cosine of a vector with itself 1.0000001.
             findings.append(self.scored(min(1.0, max(float(answer @ vector) for vector in expected))))
         return findings
+
+    def _cut(self, what: str, tokens: int) -> Finding:
+        return self.invalid(
+            f"{what} has {tokens} tokens, the model reads {self._sentences.window}: take a model with a longer window, "
+            "or compare with `rougeL` or a judge"
+        )

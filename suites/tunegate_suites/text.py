@@ -1,18 +1,21 @@
-"""Checks that compare strings: `exact`, `contains`, `regex`."""
+"""Checks that compare strings: `exact`, `regex`; `contains` has a file of its own."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import ClassVar, Literal
 
+from tunegate.cases import Case
 from tunegate.checks import Need, Sample
+from tunegate.exceptions import ConfigError
 from tunegate.outcomes import Finding
+from tunegate.timing import TooSlow, time_limit
 from tunegate_suites.base import CaseCheck, Options
 from tunegate_suites.normalise import as_is, plain, squad
 from tunegate_suites.patterns import matches_anything
-from tunegate_suites.timing import TooSlow, time_limit
+from tunegate_suites.placeholders import fault_of_places, fill_pattern
 
 NO_REFERENCE = "the case has no reference"
 REGEX_LIMIT_S = 2.0
@@ -22,7 +25,8 @@ class Normalising(Options):
     """An option that says which differences between two texts do not count."""
 
     normalize: bool | Literal["squad"] = True
-    """true: case, spaces, Unicode forms and surrounding punctuation do not count; squad: as in SQuAD; false: all do"""
+    """true: case, spaces, Unicode forms, typographic quotes and dashes, and surrounding punctuation do not count;
+    squad: as in SQuAD; false: all do"""
 
     @cached_property
     def normal_form(self) -> Callable[[str], str]:
@@ -35,6 +39,7 @@ class Exact(CaseCheck, Normalising):
     """The answer equals one of the references."""
 
     example: ClassVar[str] = "exact: {normalize: true}"
+    revision: ClassVar[str] = "2"
     passes_when: ClassVar[str] = "equal to any reference, after normalisation"
 
     @property
@@ -48,7 +53,7 @@ class Exact(CaseCheck, Normalising):
         if not all(map(plain, references)):
             return self.invalid("a reference is empty, so that no answer at all would equal it")
         ok = any(self._equal(sample.response.text, reference) for reference in references)
-        reason = "equals the reference" if ok else f"{_short(sample.response.text)} is not {_short(references[0])}"
+        reason = "equals the reference" if ok else f"{short(sample.response.text)} is not {short(references[0])}"
         return self.passed(ok, ok, reason)
 
     def _equal(self, answer: str, reference: str) -> bool:
@@ -57,62 +62,16 @@ class Exact(CaseCheck, Normalising):
         return normal_form(answer) == normal_form(reference)
 
 
-class Contains(CaseCheck, Normalising):
-    """The answer contains given texts, or one of the references."""
-
-    shorthand: ClassVar[str | None] = "text"
-    example: ClassVar[str] = "contains: autosomal"
-    passes_when: ClassVar[str] = "the text, or without one any reference, stands in the answer"
-
-    text: str | list[str] | None = None
-    """what to look for; default: the references of the case, any of which will do"""
-    match: Literal["any", "all"] = "all"
-    """of several texts, how many must be there"""
-    whole_words: bool = False
-    """`BLM` is not found in `BLMX`"""
-
-    def prepare(self) -> None:
-        if isinstance(self.text, list) and not self.text:
-            raise self.config_error("text", "the list is empty, so that any answer would pass")
-        for text in self._texts or []:
-            if not self.normal_form(text).strip():
-                raise self.config_error("text", f"{text!r} is contained in any answer")
-
-    @property
-    def needs(self) -> tuple[Need, ...]:
-        return () if self._texts else ("reference",)
-
-    @cached_property
-    def _texts(self) -> list[str] | None:
-        return [self.text] if isinstance(self.text, str) else self.text
-
-    def judge_one(self, sample: Sample) -> Finding:
-        wanted = self._texts or sample.case.references
-        if not wanted:
-            return self.invalid(f"{NO_REFERENCE}, and the check has no 'text'")
-        if not all(self.normal_form(text).strip() for text in wanted):
-            return self.invalid("a reference is empty, so that any answer would contain it")
-        answer = self.normal_form(sample.response.text)
-        missing = [text for text in wanted if not self._in(self.normal_form(text), answer)]
-        enough = not missing if self._texts and self.match == "all" else len(missing) < len(wanted)
-        shown = _short((missing or wanted)[0])
-        return self.passed(enough, enough, "contains what it should" if enough else f"does not contain {shown}")
-
-    def _in(self, wanted: str, answer: str) -> bool:
-        if not self.whole_words:
-            return wanted in answer
-        return re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", answer) is not None
-
-
 class Regex(CaseCheck):
     """The answer matches a regular expression (Python's syntax)."""
 
     shorthand: ClassVar[str | None] = "pattern"
     example: ClassVar[str] = 'regex: "^[A-Z0-9]+$"'
+    revision: ClassVar[str] = "2"
     passes_when: ClassVar[str] = f"the pattern matches; slower than {REGEX_LIMIT_S:g} s is INVALID"
 
     pattern: str
-    """the regular expression"""
+    """the regular expression; `{field}` is filled from the case, each of its signs standing for itself"""
     fullmatch: bool = False
     """the whole answer must match, spaces around it aside; else some part of it"""
     ignore_case: bool = False
@@ -120,30 +79,37 @@ class Regex(CaseCheck):
 
     def prepare(self) -> None:
         try:
-            compiled = self._compiled
+            compiled = self._compiled(None)
         except (re.error, OverflowError, RecursionError) as error:
             raise self.config_error("pattern", f"not a regular expression: {error}: {self.pattern!r}") from None
         if matches_anything(compiled, whole=self.fullmatch):
             raise self.config_error("pattern", f"{self.pattern!r} matches any answer, an empty one too")
 
-    @cached_property
-    def _compiled(self) -> re.Pattern[str]:
-        return re.compile(self.pattern, re.IGNORECASE if self.ignore_case else 0)
+    def fault_of(self, cases: Sequence[Case]) -> str | None:
+        fault = fault_of_places([self.pattern], cases)
+        return None if fault is None else f"{self.name}.pattern: {fault}"
+
+    def _compiled(self, case: Case | None) -> re.Pattern[str]:
+        return re.compile(fill_pattern(self.pattern, case), re.IGNORECASE if self.ignore_case else 0)
 
     def judge_one(self, sample: Sample) -> Finding:
         text = sample.response.text
         try:
+            pattern = self._compiled(sample.case)
+        except ConfigError as error:
+            return self.invalid(str(error))
+        try:
             # A pattern such as (a+)+$ takes exponential time on some answers.
             with time_limit(REGEX_LIMIT_S):
-                match = self._compiled.fullmatch(text.strip()) if self.fullmatch else self._compiled.search(text)
+                match = pattern.fullmatch(text.strip()) if self.fullmatch else pattern.search(text)
         except TooSlow:
             return self.invalid(f"the pattern took more than {REGEX_LIMIT_S:g} s on this answer: simplify it")
         if match is None:
-            return self.passed(False, False, f"{_short(text)} does not match {self.pattern!r}")
+            return self.passed(False, False, f"{short(text)} does not match {pattern.pattern!r}")
         return self.passed(True, True, f"matches at character {match.start()}")
 
 
-def _short(text: str, limit: int = 40) -> str:
+def short(text: str, limit: int = 40) -> str:
     """A text in quotes, cut for use in a reason."""
     text = " ".join(text[: 4 * limit].split())
     return repr(text if len(text) <= limit else text[: limit - 1] + "…")

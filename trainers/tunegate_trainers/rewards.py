@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tunegate import checks
+from tunegate.answers.part import AUTO, AnswerRule
 from tunegate.backends.reward_model import RewardModel, check_same_tokenizer
 from tunegate.cases import Case
 from tunegate.checks import Check, Sample
@@ -76,7 +77,8 @@ def rewards_of(task: Task) -> Rewards:
     """The reward of a job, ready to be asked; raises ConfigError for one that cannot reward its answers."""
     reward: Reward = task.options.reward
     if reward.suite is not None:
-        score = by_checks(task.suite(reward.suite).checks, reward.check, reward.suite)
+        suite = task.suite(reward.suite)
+        score = by_checks(suite.checks, reward.check, reward.suite, suite.answer)
     elif reward.model is not None:
         score = by_model(Path(reward.model), Path(task.job.model))
     else:
@@ -104,8 +106,8 @@ def by_model(folder: Path, policy: Path) -> Score:
     return score
 
 
-def by_checks(judges: Sequence[Check], name: str | None, suite: str) -> Score:
-    """The share of the checks that pass, or the value of the one that is named."""
+def by_checks(judges: Sequence[Check], name: str | None, suite: str, answer: AnswerRule = AUTO) -> Score:
+    """The share of the checks that pass, or the value of the one that is named; they see what `answer` says."""
     names = checks.unique_names(judges)
     if name is not None and name not in names:
         raise ConfigError(f"options.reward.check: {suite!r} has no check {name!r}{nearest(name, names)}")
@@ -118,7 +120,7 @@ def by_checks(judges: Sequence[Check], name: str | None, suite: str) -> Score:
 
     def score(answers: Sequence[Answer]) -> Sequence[Scored]:
         samples = [Sample(one.case, Response(one.text, one.finish_reason)) for one in answers]
-        return [_of_findings(outcome.findings, name) for outcome in checks.judge(asked, samples)]
+        return [_of_findings(outcome.findings, name) for outcome in checks.judge(asked, samples, answer)]
 
     return score
 

@@ -36,6 +36,22 @@ class SentenceModel:
         )
         return dict(zip(unique, vectors, strict=True))
 
+    @property
+    def window(self) -> int | None:
+        """How many tokens of a text the model reads, its own signs included; None where it reads all."""
+        return self._encoder.max_seq_length
+
+    def too_long(self, texts: Sequence[str]) -> Mapping[str, int]:
+        """The texts that the model would cut, each with its number of tokens."""
+        window = self.window
+        # A token takes at least one byte of a text; most texts need no counting.
+        long = [text for text in dict.fromkeys(texts) if window is not None and len(text.encode()) + 2 > window]
+        lengths = {text: self._tokens(text) for text in long}
+        return {text: tokens for text, tokens in lengths.items() if window is not None and tokens > window}
+
+    def _tokens(self, text: str) -> int:
+        return len(self._encoder.tokenizer(text.strip(), truncation=False, verbose=False)["input_ids"])
+
     @cached_property
     def weights_sha256(self) -> str:
         """Which weights these are, wherever they lie."""

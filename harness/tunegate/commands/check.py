@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from tunegate.answers.part import as_judged
 from tunegate.banks import Bank
 from tunegate.case_faults import contradictions, listed_in_text
 from tunegate.cases import duplicates
-from tunegate.checks import lacking
+from tunegate.checks import LooksAtBank, lacking
 from tunegate.commands.console import show
 from tunegate.data.faults import counted
 from tunegate.data.training_data import Example
@@ -42,6 +43,12 @@ def suite_facts(suite: Suite) -> dict[str, Any]:
             for name, check in zip(suite.check_names, suite.checks, strict=True)
             if (without := lacking(check, suite.cases))
         },
+        "remarks": [
+            f"{name}: {remark}"
+            for name, check in zip(suite.check_names, suite.checks, strict=True)
+            if isinstance(check, LooksAtBank)
+            for remark in check.remarks([as_judged(case, suite.answer) for case in suite.cases])
+        ],
         "judges": admissions_of(suite.checks),
         "sha256": suite.sha256,
     }
@@ -154,6 +161,8 @@ def print_check(facts: dict[str, Any]) -> None:
             for need, number in without.items():
                 some = f"{number} of {suite['cases']} cases {'has' if number == 1 else 'have'} none"
                 show(f"note: suite {name}: {check} needs a case's `{need}`, and {some}: INVALID if drawn")
+        for remark in suite["remarks"]:
+            show(f"note: suite {name}: {remark}")
         for judge, admission in suite["judges"].items():
             show(f"note: suite {name}: {judge}: {admission['fault'] or 'the judge is admitted'}")
     for name, stage in facts["stages"].items():

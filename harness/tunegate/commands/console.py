@@ -96,6 +96,7 @@ def _draw_as_json(gate: GateRecord) -> dict[str, Any]:
                     for error in outcome.errors
                 ],
                 "reason": outcome.reason,
+                **({} if outcome.judged is None else {"judged": outcome.judged}),
                 "samples": [{"verdict": one.verdict, "reason": one.reason} for one in outcome.samples],
             }
             for outcome in (by_id[case_id] for case_id in gate.case_ids if case_id in by_id)

@@ -225,7 +225,7 @@ def _repetition(evidence: Evidence) -> Cause | None:
 
 def _format(evidence: Evidence) -> Cause | None:
     """The right answer is there, in the wrong form: in other words around it, or in no form that a check can read."""
-    unread = evidence.showing("format", "empty", "prompt_echo")
+    unread = evidence.showing("format", "empty", "prompt_echo", "no_answer")
     held = [miss for miss in evidence.misses if _holds_reference(miss)]
     wrong = {miss.case_id: miss for miss in (*unread, *held)}
     if not evidence.often(list(wrong.values())):
@@ -237,7 +237,7 @@ def _format(evidence: Evidence) -> Cause | None:
 
 
 def _holds_reference(miss: Outcome) -> bool:
-    answer = f" {label(miss.response)} "
+    answer = f" {label(miss.response if miss.judged is None else miss.judged)} "
     return any(label(one) and f" {label(one)} " in answer for one in miss.references)
 
 

@@ -97,7 +97,7 @@ def _probe(suite: Suite, examples: list[Example], open_model: OpenModel) -> _Pro
     ]
     if not cases:
         return _Probe()  # plain text asks nothing
-    outcomes = list(judge(suite.checks, ask_samples(suite, open_model(), cases)))
+    outcomes = list(judge(suite.checks, ask_samples(suite, open_model(), cases), suite.answer))
     judged = [outcome for outcome in outcomes if outcome.verdict is not Verdict.INVALID]
     unjudged = [outcome.reason for outcome in outcomes if outcome.verdict is Verdict.INVALID]
     return _Probe(

@@ -100,7 +100,7 @@ def ask_rows(
     progress(0, len(by_length))
     for start in range(0, len(by_length), model.block_size):
         samples = ask_samples(suite, model, by_length[start : start + model.block_size])
-        for outcome in judge(suite.checks, samples):
+        for outcome in judge(suite.checks, samples, suite.answer):
             answers.append(OwnAnswer(int(outcome.case_id), outcome.response, outcome.verdict))
         progress(len(answers), len(by_length))
     return sorted(answers, key=lambda answer: answer.number)

@@ -19,8 +19,10 @@ function answers(item) {
   const response = item.response ?? "";
   const spans = (item.findings ?? []).flatMap((finding) => finding.errors ?? []);
   const shown = response ? block(response, (text) => marked(text, spans)) : element("p", { class: "quiet" }, "(empty)");
-  return [titled("Response", shown, placeless(spans)), ...(item.references ?? []).map((text, n, all) =>
-    titled(all.length > 1 ? `Reference ${n + 1}` : "Reference", compared(text, response))), ...samples(item)];
+  const part = item.judged ?? response;
+  const judged = item.judged === undefined ? [] : [titled("Judged part", block(part || "(empty)"))];
+  return [titled("Response", shown, placeless(spans)), ...judged, ...(item.references ?? []).map((text, n, all) =>
+    titled(all.length > 1 ? `Reference ${n + 1}` : "Reference", compared(text, part))), ...samples(item)];
 }
 
 /** All answers to a case that was answered several times; above stands the first that came out as the case did. */

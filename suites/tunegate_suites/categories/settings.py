@@ -14,6 +14,7 @@ from tunegate.outcomes import ErrorSpan
 from tunegate_suites.base import Options
 from tunegate_suites.categories.words import Vocabulary
 from tunegate_suites.options import InputFile, TextFile
+from tunegate_suites.placeholders import fill_pattern
 
 MAX_SPAN_CHARS = 500
 """Longer stretches are cut: the record need not hold an endless answer twice."""
@@ -37,7 +38,7 @@ class ErrorSettings(Options):
     ngram: Annotated[int, Field(ge=1, le=200)] = 50
     """`repetition`: the longest phrase looked for, in words"""
     format: str | None = None
-    """`format`: a regular expression that the whole answer must match"""
+    """`format`: a regular expression that the whole answer must match; `{field}` is filled from the case"""
     echo_words: Annotated[int, Field(ge=4)] = 8
     """`prompt_echo`: the last so many words of the prompt, standing in the answer"""
     language: str = "en"
@@ -51,7 +52,7 @@ class ErrorSettings(Options):
     @classmethod
     def _compiles(cls, pattern: str | None) -> str | None:
         try:
-            re.compile(pattern or "")
+            re.compile(fill_pattern(pattern or "", None))
         except re.error as error:
             raise ValueError(f"not a regular expression: {error}: {pattern!r}") from None
         return pattern

@@ -8,9 +8,10 @@ from itertools import islice
 from tunegate.checks import Sample
 from tunegate.outcomes import ErrorSpan
 from tunegate.text.words import length_in_words, word_spans
+from tunegate.timing import time_limit
 from tunegate_suites.categories.settings import ErrorSettings, span
 from tunegate_suites.normalise import plain
-from tunegate_suites.timing import time_limit
+from tunegate_suites.placeholders import fill_pattern
 
 FORMAT_LIMIT_S = 2.0
 
@@ -55,7 +56,7 @@ def format_(sample: Sample, settings: ErrorSettings) -> list[ErrorSpan]:
     """The answer, spaces around it aside, does not match the regular expression `format`."""
     text = sample.response.text
     with time_limit(FORMAT_LIMIT_S):  # TooSlow makes the case INVALID, as any exception does
-        matches = re.fullmatch(settings.format or "", text.strip()) is not None
+        matches = re.fullmatch(fill_pattern(settings.format or "", sample.case), text.strip()) is not None
     return [] if matches else [span("format", text, 0, len(text))]
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import unicodedata
-from decimal import Decimal
+from fractions import Fraction
 
 from tunegate.checks import Sample
+from tunegate.numbers import MAX_DIGITS, readings
 from tunegate.outcomes import ErrorSpan
 from tunegate.text.words import ALONE, compiled
 from tunegate_suites.categories.han_numbers import HAN_NUMBER, HAN_POWERS, han_readings
@@ -16,24 +16,28 @@ from tunegate_suites.categories.words import WORD, folded, is_symbol
 # Possessive quantifiers, so that `1,000x` is no number and not the number 1. `COVID-19` is a name; 3000人 and 3000명
 # are a number and what is counted: only letters of scripts with spaces, and not Korean's, make a name of digits.
 _NAME = rf"[\w--{ALONE}--\p{{Hangul}}]"
-_NUMBER = compiled(rf"(?<!{_NAME})(?<!{_NAME}[.,])(?<![{_NAME}--[\d_]][-‐‑])\d++(?:[.,]\d++)*+(?!{_NAME})")
+_GROUPS = r"\d{1,3}(?:[ \u00a0\u2007\u2009\u202f'’]\d{3})++(?!\d)(?:[.,]\d++)?+"
+_NUMBER = compiled(
+    rf"(?<!{_NAME})(?<!{_NAME}[.,])(?<![{_NAME}--[\d_]][-‐‑])(?:{_GROUPS}|\d++(?:[.,]\d++)*+)(?!{_NAME})"
+)
 _ENUMERATION = compiled(rf"(?m)^[ \t]*[(（]?(\d{{1,3}})(?:[.)](?=\s|{ALONE})|[、．）])")
 _DIGITS = re.compile(r"\d++(?:[.,]\d++)*+")
+_GROUPED = re.compile(rf"(?<!\d){_GROUPS}")
 _UNITS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
     "eighteen nineteen twenty"
 )
 _TENS = "thirty forty fifty sixty seventy eighty ninety"
 _IN_WORDS = {
-    **{word: str(value) for value, word in enumerate(_UNITS.split(" "))},
-    **{word: str(value) for value, word in zip(range(30, 100, 10), _TENS.split(" "), strict=True)},
-    "hundred": "100",
-    "thousand": "1000",
-    "once": "1",
-    "both": "2",
-    "twice": "2",
-    "half": "50",
-    "dozen": "12",
+    **{word: value for value, word in enumerate(_UNITS.split(" "))},
+    **{word: value for value, word in zip(range(30, 100, 10), _TENS.split(" "), strict=True)},
+    "hundred": 100,
+    "thousand": 1000,
+    "once": 1,
+    "both": 2,
+    "twice": 2,
+    "half": 50,
+    "dozen": 12,
 }
 _NUMBER_WORD = re.compile(rf"\b(?:{'|'.join(_IN_WORDS)})\b")
 
@@ -41,8 +45,8 @@ _NUMBER_WORD = re.compile(rf"\b(?:{'|'.join(_IN_WORDS)})\b")
 def unsupported_number(sample: Sample, settings: ErrorSettings) -> list[ErrorSpan]:
     """A number in digits that neither context, prompt nor reference has, in digits or as a word.
 
-    `1,000` and `1000`, `2.50` and `2.5` are the same; digits within names (TBC1D24) and the numbering of a list are
-    no numbers.
+    `1,000`, `1 000` and `1000` are the same, as are `2.50` and `2.5`, `1.234,5` and `1234.5`; digits within names
+    (TBC1D24) and the numbering of a list are no numbers.
     """
     text = sample.response.text
     claimed = list(_NUMBER.finditer(text))
@@ -53,40 +57,32 @@ def unsupported_number(sample: Sample, settings: ErrorSettings) -> list[ErrorSpa
     return [
         span("unsupported_number", text, match.start(), match.end())
         for match in claimed
-        if match.start() not in numbered and not _readings(match.group(), text[match.end() :]) & supported
+        if match.start() not in numbered and not _is_supported(match.group(), text[match.end() :], supported)
     ]
 
 
-def _numbers(text: str) -> set[str]:
+def _numbers(text: str) -> set[Fraction]:
     """All numbers that a source has, in digits or as words; its symbols' digits count, to be on the safe side."""
-    numbers = {reading for match in _DIGITS.finditer(text) for reading in _readings(match[0], text[match.end() :])}
-    in_han = {value for word in HAN_NUMBER.findall(text) for value in han_readings(word)}
-    return numbers | in_han | {_IN_WORDS[word] for word in _NUMBER_WORD.findall(text.lower())}
+    written = [match for pattern in (_DIGITS, _GROUPED) for match in pattern.finditer(text)]
+    in_digits = {value for match in written for value in _readings(match[0], text[match.end() :])}
+    in_han = {Fraction(value) for word in HAN_NUMBER.findall(text) for value in han_readings(word)}
+    return in_digits | in_han | {Fraction(_IN_WORDS[word]) for word in _NUMBER_WORD.findall(text.lower())}
 
 
-def _readings(number: str, behind: str = "") -> set[str]:
+def _is_supported(number: str, behind: str, supported: set[Fraction]) -> bool:
+    """Whether the sources have a number; `5 200` may be one or two."""
+    parts = number.split()
+    return bool(_readings(number, behind) & supported) or (
+        len(parts) > 1 and all(_readings(part) & supported for part in parts)
+    )
+
+
+def _readings(number: str, behind: str = "") -> frozenset[Fraction]:
     """What a number may mean: `1,234` is 1234 or 1.234, depending on where one comes from; 3万 is 30000 as well."""
-    readings = _in_digits(number)
+    digits = re.sub(r"\D", "", number)[:MAX_DIGITS]
+    found = readings(number, "either") or frozenset({Fraction(int(digits))})
     power = HAN_POWERS.get(behind[:1])
-    if power:
-        whole = (Decimal(reading) * power for reading in readings)
-        readings |= {f"{value.normalize():f}" for value in whole}
-    return readings
-
-
-def _in_digits(number: str) -> set[str]:
-    if not number.isascii():
-        number = "".join(str(unicodedata.digit(sign)) if sign.isdigit() else sign for sign in number)
-    whole = re.sub(r"[.,]", "", number)
-    head, separator, tail = number.replace(",", ".").rpartition(".")
-    readings = {whole.lstrip("0") or "0"}
-    if separator and "." not in head:
-        fraction = tail.rstrip("0")
-        integer = head.lstrip("0") or "0"
-        readings = {f"{integer}.{fraction}" if fraction else integer}
-        if len(tail) == 3:
-            readings.add(whole.lstrip("0") or "0")
-    return readings
+    return found | {value * power for value in found} if power else found
 
 
 _BEGINNINGS = (

@@ -136,6 +136,13 @@ class Contrast(CaseCheck):
     def further_facts(self) -> dict[str, Any]:
         return {"checks": [check.fingerprint for check in self._inner]}
 
+    def fault_of(self, cases: Sequence[Case]) -> str | None:
+        faults = (check.fault_of(cases) for check in self._inner)
+        return next((f"{self.name}: {fault}" for fault in faults if fault is not None), None)
+
+    def remarks(self, cases: Sequence[Case]) -> Sequence[str]:
+        return [remark for check in self._inner for remark in check.remarks(cases)]
+
     def variants(self, case: Case) -> tuple[Prompt, ...]:
         return tuple(member.case.prompt for member in members_of(case)[1:])
 
@@ -147,9 +154,12 @@ class Contrast(CaseCheck):
         for member, answer in zip(members, answers, strict=True):
             if answer.error is not None:
                 return self.invalid(f"{member.in_words} was not answered: {answer.error}")
+        # What is known of the whole answer belongs to the case itself, the first member.
+        first, other = replace(sample, variants=()), replace(sample, variants=(), whole=None, start=0)
+        known = [first, *[other] * (len(members) - 1)]
         samples = [
-            replace(sample, case=member.case, response=answer, variants=())
-            for member, answer in zip(members, answers, strict=True)
+            replace(one, case=member.case, response=answer)
+            for one, member, answer in zip(known, members, answers, strict=True)
         ]
         columns = [check.judge(samples) for check in self._inner]
         names = unique_names(self._inner)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tunegate import __version__
+from tunegate.answers.part import WHOLE
 from tunegate.backends.sentences import embed_by_default
 from tunegate.banks import draw_order
 from tunegate.cases import Case, Prompt
@@ -171,7 +172,7 @@ def _judged(judge: Judge, labels: Sequence[Labelled], progress: Progress, turn: 
     outcomes: list[Outcome] = []
     for start in range(0, len(labels), judge.batch_size):
         batch = labels[start : start + judge.batch_size]
-        outcomes += ask_checks([check], [one.sample for one in batch])
+        outcomes += ask_checks([check], [one.sample for one in batch], WHOLE)  # as people saw it
         progress(label, len(outcomes), len(labels))
     return [outcome.findings[0] for outcome in outcomes]
 

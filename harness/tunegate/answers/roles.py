@@ -1,0 +1,154 @@
+"""Further turns in words: `User: …`, `### Instruction:`, the next `Question:`, as a model goes on to invent them.
+
+Prose may hold such words too: a list of settings (`User: root`), a dialogue or a quiz that the case asks for. Each rule
+below says what tells the two apart; where nothing does, the text is taken for prose.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+Place = tuple[int, int]
+
+_USER = (
+    "User|Human|USER|HUMAN|user|human|(?:GPT4 Correct )User|Benutzer|Nutzer|Utilisateur|Usuario|Usuário|Utente|"
+    "Пользователь|用户|用戶|人类|ユーザー|사용자"
+)
+_ASSISTANT = (
+    "Assistant|ASSISTANT|assistant|(?:GPT4 Correct )Assistant|AI|Bot|BOT|Model|model|GPT|Chatbot|Assistent|Asistente|"
+    "Assistente|Ассистент|助手|助理|アシスタント|어시스턴트"
+)
+_ASKS = re.compile(rf"^[ \t>*_\[(<]*(?P<role>{_USER})[*_\])>]*(?:[ \t]?[:：]|(?<=>))[*_]*(?P<rest>.*)$", re.M)
+_REPLIES = re.compile(rf"^[ \t>*_\[(<]*(?:{_ASSISTANT})[*_\])>]*(?:[ \t]?[:：]|(?<=>))", re.M)
+_SAID_ALONE = ("User", "Human", "USER", "HUMAN")
+"""Roles that need no reply after them to be one, where what follows reads as a question."""
+_IN_A_LINE = re.compile(r"(?<=[\w.!?)\"] )(?P<ask>USER|User|Human): ")
+_REPLY_IN_A_LINE = re.compile(r"\s(?:ASSISTANT|Assistant): ?")
+# Templates whose control tokens were skipped: their roles stand alone, or stick to the last word.
+_BARE = re.compile(r"(?:^|(?<=[^\s]))(?:user|human)[ \t]*\n|(?<=[^\s])(?<!AI)assistant[ \t]*\n\n", re.M)
+_BARE_REPLY = re.compile(r"(?:^|(?<=[^\s]))(?:assistant|model)[ \t]*\n", re.M)
+
+_TEMPLATE_LINE = re.compile(r"^###[ ]?(?:Instruction|Human|Assistant|User|System)s?[ ]?:", re.M | re.I)
+_ALPACA_LINE = re.compile(r"^###[ ]?(?:Instruction|Input|Response)[ ]?:", re.M | re.I)
+
+_NEXT_QUESTION = re.compile(r"^[ \t*#]*(?:(?:Next )?Question(?: ?\d+)?|Q\d*|问|問)[ ]?[:：]", re.M)
+_ITS_ANSWER = re.compile(r"^[ \t*#]*(?:Answer(?: ?\d+)?|A\d*|答)[ ]?[:：]", re.M)
+_WANTS_QUESTIONS = re.compile(
+    r"\b(?:questions?|quiz\w*|faqs?|q\s?&\s?a|exams?|exercises?|examples?|flash ?cards?)\b|问|問|题|題", re.I
+)
+_WANTS_DIALOGUE = re.compile(
+    r"\b(?:dialog(?:ue)?s?|dialogo|diálogo|conversations?|transcripts?|chats?|role-?play|interviews?|screenplay|script|"
+    r"gespräch)\b|对话|對話|会話",
+    re.I,
+)
+_LABELLED = re.compile(r"[ \t>*_-]*\w[\w ]{0,20}[*_]*:")
+_LAST_LABEL = re.compile(r"(?:^|\n)[ \t#*]*(?:\w+ )?\w+[*]*:[*]*\s*\Z")
+_QUESTION_LABEL = re.compile(
+    r"^[ \t#*]*(?P<label>(?:Q|Question|User|Human|Input|Instruction|Problem|Prompt|Query|Task|Exercise)(?: ?\d+)?):",
+    re.M | re.I,
+)
+
+
+def turns_in_words(text: str, begin: int, start: int, prompt: str) -> Iterator[Place]:
+    """Where further turns begin after `begin`, and the ends of what marks them; the answer begins at `start`."""
+    places = [_template_line(text, begin, prompt), _label_of_prompt(text, begin, prompt)]
+    if not _WANTS_DIALOGUE.search(prompt):
+        places.append(_plain_role(text, begin, start, prompt))
+        places.append(_role_in_a_line(text, begin, start, prompt))
+        places.append(_bare_role(text, begin))
+    if not _WANTS_QUESTIONS.search(prompt):
+        places.append(_next_question(text, begin, start))
+    yield from (place for place in places if place is not None)
+
+
+def _template_line(text: str, begin: int, prompt: str) -> Place | None:
+    """A line of a template in words; `### Input:` and `### Response:` only where the prompt is in that template."""
+    lines = _ALPACA_LINE if _ALPACA_LINE.search(prompt) else _TEMPLATE_LINE
+    return next((match.span() for match in lines.finditer(text, begin) if not is_quoted(text, match.start())), None)
+
+
+def _label_of_prompt(text: str, begin: int, prompt: str) -> Place | None:
+    """The label that the prompt gives its own questions (`Q:`), where the prompt ends in the label of an answer."""
+    labels = {_unnumbered(match["label"]) for match in _QUESTION_LABEL.finditer(prompt)}
+    if not labels or not _LAST_LABEL.search(prompt):
+        return None
+    matches = _QUESTION_LABEL.finditer(text, begin)
+    return next((match.span() for match in matches if _unnumbered(match["label"]) in labels), None)
+
+
+def _unnumbered(label: str) -> str:
+    return re.sub(r" ?\d+$", "", label.casefold())
+
+
+def _plain_role(text: str, begin: int, start: int, prompt: str) -> Place | None:
+    """A turn of the user in plain words, after an answer: `User: And the liver?`.
+
+    A case that spells the role itself may be answered by a dialogue, as may one whose answer begins with the role.
+    """
+    last_reply = _last(_REPLIES, text, begin)
+    for number, match in enumerate(_ASKS.finditer(text, begin)):
+        if number == 0 and not text[start : match.start()].strip():
+            return None
+        if f"{match['role']}:".casefold() in prompt.casefold() or is_quoted(text, match.start()):
+            continue
+        alone = match["role"] in _SAID_ALONE and _is_question(text, match)
+        if alone or (last_reply > match.end("role") and not _in_a_list(text, match)):
+            return match.start(), match.end("role") + 1
+    return None
+
+
+def _role_in_a_line(text: str, begin: int, start: int, prompt: str) -> Place | None:
+    """A turn of the user within a line, with a reply: `… USER: And the liver? ASSISTANT: …`."""
+    last_reply = _last(_REPLY_IN_A_LINE, text, begin)
+    for match in _IN_A_LINE.finditer(text, begin):
+        if last_reply <= match.end() or is_quoted(text, match.start()):
+            continue
+        if f"{match['ask']}:".casefold() not in prompt.casefold() and text[start : match.start()].strip():
+            return match.span()
+    return None
+
+
+def _last(pattern: re.Pattern[str], text: str, begin: int) -> int:
+    return max((match.start() for match in pattern.finditer(text, begin)), default=-1)
+
+
+def _bare_role(text: str, begin: int) -> Place | None:
+    """`user` or `assistant` alone on its line, or stuck to the last word, with a reply behind."""
+    last_reply = _last(_BARE_REPLY, text, begin)
+    for match in _BARE.finditer(text, begin):
+        answered = match.group().startswith("assistant") or last_reply >= match.end()
+        if match.start() and answered and not is_quoted(text, match.start()):
+            return match.span()
+    return None
+
+
+def _next_question(text: str, begin: int, start: int) -> Place | None:
+    """A further question with its answer, after an answer."""
+    asked = _NEXT_QUESTION.search(text, begin)
+    if asked is None or not text[start : asked.start()].strip() or is_quoted(text, asked.start()):
+        return None
+    return asked.span() if _ITS_ANSWER.search(text, asked.end()) else None
+
+
+def _is_question(text: str, match: re.Match[str]) -> bool:
+    """Whether what follows `User:` reads as something said, and not as one of several settings."""
+    if _in_a_list(text, match):
+        return False
+    said = match["rest"].strip() or text[match.end() : match.end() + 200].lstrip().split("\n", 1)[0]
+    return len(said.split()) >= 3 or said.endswith(("?", "？", "؟"))
+
+
+def _in_a_list(text: str, match: re.Match[str]) -> bool:
+    """Whether a line beside that of a role begins with a label that is no role's: `Password:`, `Admin:`."""
+    before = text[max(0, match.start() - 200) : match.start()].rstrip().rsplit("\n", 1)[-1]
+    after = text[match.end() : match.end() + 200].lstrip().split("\n", 1)[0]
+    return any(_LABELLED.match(line) and not _REPLIES.match(line) for line in (before, after))
+
+
+def is_quoted(text: str, at: int) -> bool:
+    """Whether a place is within code, or directly behind a quotation mark."""
+    if at and text[at - 1] in "`\"'“‘«「":
+        return True
+    line = text[text.rfind("\n", 0, at) + 1 : at]
+    return text.count("```", 0, at) % 2 == 1 or line.replace("```", "").count("`") % 2 == 1

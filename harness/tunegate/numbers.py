@@ -1,0 +1,237 @@
+"""Numbers as people write them: separators, signs, fractions, exponents, scale words and units.
+
+`1,200`, `1 200`, `1'200` and `1200.0` are one number; so are `1.234.567,5` and `1234567.5`. Where a separator may mean
+two things (`1,234`), `decimal` says which sign stands before decimals: `.`, `,` or `either`, which gives both readings.
+Digits within a word (`p53`, `COVID-19`), ordinals (`2nd`) and versions (`1.2.3`) are no numbers.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+Decimals = Literal[".", ",", "either"]
+
+MAX_DIGITS = 400
+"""A longer row of digits, or a larger exponent, is no number that could be compared."""
+
+# A sign of a word, but for scripts that put no space between words: in `有5个` the 5 is a number.
+_SPACELESS = (
+    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
+    r"\U00020000-\U0003ffff"
+)
+_W = WORD_SIGN = rf"[^\W{_SPACELESS}]"
+_L = rf"[^\W\d_{_SPACELESS}]"
+_SPACE = r"[ \u00a0\u2007\u2009\u202f'’]"
+_CURRENCY = r"US\$|A\$|C\$|[$€£¥₹]|(?:USD|EUR|GBP|JPY|INR|CHF)(?=\s?\d)"
+_NUMBER = re.compile(
+    rf"""\\[dt]?frac\{{(?P<top>\d{{1,20}})\}}\{{(?P<bottom>\d{{1,20}})\}}
+    | (?:(?P<outer>(?<![\w)])[-−–+])(?=[$€£¥₹]))?
+      (?:(?P<currency>(?<!\w)(?:{_CURRENCY}))\s?)?
+      (?P<sign>(?<![\w)/.,])[-−–+])?
+      (?<!{_W})(?<!\w[.,])(?<!{_L}[-‐‑])(?P<slashed>(?<=/))?
+      (?P<body>\d{{1,3}}(?:{_SPACE}\d{{3}})++(?!\d)(?:[.,]\d++)?+(?![.,]\d) | \d++(?:[.,٫٬]\d++)*+ | \.\d++)
+      (?(slashed)|(?:/(?P<divisor>\d++)(?![/\d]))?+)
+      (?:[eE](?P<exponent>[-+−]?\d{{1,4}})|\s?[×x*]\s?10\s?\^?\s?\{{?(?P<power>[-−⁻]?[\d⁰¹²³⁴-⁹]{{1,4}})\}}?)?
+      (?P<tail>\s?(?:%|‰|°C|°F|€|\$|£|¥|₹|{_L}++[²³23]?))?+
+    """,
+    re.VERBOSE,
+)
+_SCALES = {
+    "k": 10**3,
+    "thousand": 10**3,
+    "million": 10**6,
+    "millions": 10**6,
+    "mn": 10**6,
+    "billion": 10**9,
+    "billions": 10**9,
+    "bn": 10**9,
+    "trillion": 10**12,
+}
+_UNITS = {
+    alias: unit
+    for unit, aliases in {
+        "$": "$ US$ USD dollar dollars",
+        "€": "€ EUR euro euros",
+        "£": "£ GBP",
+        "¥": "¥ JPY yen",
+        "₹": "₹ INR rupee rupees",
+        "CHF": "CHF",
+        "%": "% percent",
+        "‰": "‰ permille",
+        "°C": "°C",
+        "°F": "°F",
+        "kg": "kg kilogram kilograms kilo kilos",
+        "g": "g gram grams",
+        "mg": "mg milligram milligrams",
+        "µg": "µg μg ug mcg microgram micrograms",
+        "ng": "ng nanogram nanograms",
+        "t": "tonne tonnes",
+        "l": "l L liter liters litre litres",
+        "ml": "ml mL milliliter milliliters millilitre millilitres",
+        "dl": "dl dL",
+        "km": "km kilometer kilometers kilometre kilometres",
+        "m": "m meter meters metre metres",
+        "cm": "cm centimeter centimeters centimetre centimetres",
+        "mm": "mm millimeter millimeters millimetre millimetres",
+        "µm": "µm μm um",
+        "nm": "nm",
+        "mi": "mi mile miles",
+        "ft": "ft foot feet",
+        "m²": "m² m2",
+        "m³": "m³ m3",
+        "h": "h hour hours",
+        "min": "min minute minutes",
+        "s": "s sec second seconds",
+        "ms": "ms millisecond milliseconds",
+        "d": "day days",
+        "wk": "week weeks",
+        "mo": "month months",
+        "yr": "year years",
+        "mol": "mol",
+        "mmol": "mmol",
+        "Hz": "Hz",
+        "kHz": "kHz",
+        "MHz": "MHz",
+        "kcal": "kcal",
+        "kJ": "kJ",
+        "kDa": "kDa",
+        "bp": "bp",
+        "kb": "kb",
+        "Mb": "Mb",
+    }.items()
+    for alias in aliases.split()
+}
+_LETTER = re.compile(_L)
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number in a text, `text[start:end]` with its sign and without unit; `values` are what it may mean.
+
+    `unit` is the unit beside it, as a symbol, where it is a known one; `whole_end` is where that ends.
+    """
+
+    start: int
+    end: int
+    values: frozenset[Fraction]
+    unit: str
+    whole_start: int
+    whole_end: int
+
+
+def numbers_in(text: str, decimal: Decimals = ".") -> Iterator[Number]:
+    """The numbers of a text, in order."""
+    for match in _NUMBER.finditer(text):
+        number = _number(match, decimal)
+        if number is not None:
+            yield number
+        elif re.fullmatch(r"\d+(?:,\d+)+", match["body"] or ""):  # `1,2,3` is a list
+            for part in re.finditer(r"\d+", match["body"]):
+                start, end = (match.start("body") + place for place in part.span())
+                yield Number(start, end, readings(part.group()), "", start, end)
+
+
+def number_of(text: str, decimal: Decimals = ".") -> Number | None:
+    """The number that a text is, unit included, from end to end; None for any other text."""
+    text = text.strip()
+    found = next(numbers_in(text, decimal), None)
+    return found if found and (found.whole_start, found.whole_end) == (0, len(text)) else None
+
+
+def _number(match: re.Match[str], decimal: Decimals) -> Number | None:
+    if match["top"] is not None:
+        values = _quotient({Fraction(match["top"])}, match["bottom"])
+        return Number(match.start(), match.end(), values, "", match.start(), match.end()) if values else None
+    known = _tail(match)
+    if known is None:
+        return None
+    scale, unit, whole_end = known
+    values = readings(match["body"], decimal)
+    if match["divisor"]:
+        values = _quotient(values, match["divisor"])
+    power = _power(match)
+    if not values or power is None:
+        return None
+    negative = (match["sign"] or match["outer"] or "") in tuple("-−–")
+    factor = scale * power * (-1 if negative else 1)
+    end = max(match.end(group) for group in ("body", "divisor", "exponent", "power"))
+    end += match.string[end : end + 1] == "}" and match["power"] is not None
+    start = match.start("sign") if match["sign"] else match.start("outer") if match["outer"] else match.start("body")
+    currency = _UNITS.get(match["currency"] or "", match["currency"] or "")
+    whole = min(start, match.start("currency")) if match["currency"] else start
+    return Number(start, end, frozenset(value * factor for value in values), currency or unit, whole, whole_end)
+
+
+def _tail(match: re.Match[str]) -> tuple[int, str, int] | None:
+    """Scale, unit and end of what follows the digits; None where they are the beginning of a word (`5th`, `3D`)."""
+    tail, text = match["tail"] or "", match.string
+    end = match.end("tail") if match["tail"] else match.end()
+    digits_end = end - len(tail)
+    word = tail.strip()
+    after = text[end : end + 1]
+    if tail == "s" and len(match["body"]) == 4:
+        return None  # the 1990s
+    ends = not (after.isdigit() or after == "_")
+    if word in _UNITS and ends:
+        return 1, _UNITS[word], end
+    if word.casefold() in _SCALES and ends and (word.casefold() != "k" or word == tail):
+        return _SCALES[word.casefold()], "", end
+    if tail and tail == word and _LETTER.match(word):
+        return None
+    if text[digits_end : digits_end + 1] == "_":
+        return None
+    return 1, "", digits_end
+
+
+def _power(match: re.Match[str]) -> Fraction | None:
+    written = match["exponent"] or match["power"]
+    if not written:
+        return Fraction(1)
+    exponent = int(unicodedata.normalize("NFKC", written).replace("−", "-"))
+    return None if abs(exponent) > MAX_DIGITS else Fraction(10) ** exponent
+
+
+def _quotient(values: frozenset[Fraction] | set[Fraction], divisor: str) -> frozenset[Fraction]:
+    by = int(divisor) if len(divisor) <= MAX_DIGITS else 0
+    return frozenset(value / by for value in values) if by else frozenset()
+
+
+def readings(digits: str, decimal: Decimals = ".") -> frozenset[Fraction]:
+    """What a row of digits and separators, without a sign, may mean; nothing for what is no number (`1.2.3`)."""
+    if len(digits) > MAX_DIGITS:
+        return frozenset()
+    plain = "".join(str(unicodedata.digit(sign)) if sign.isdigit() else sign for sign in digits)
+    plain = re.sub(_SPACE, "", plain.replace("٫", ".").replace("٬", ","))
+    *groups, tail = re.split(r"[.,]", plain)
+    signs = re.findall(r"[.,]", plain)
+    if not signs:
+        return frozenset({Fraction(int(tail))})
+    as_decimals = _value("".join(groups), tail) if len(set(signs[:-1])) <= 1 else None
+    if len(set(signs)) == 2:  # `1.234,5`: the last separator stands before decimals
+        grouped = _grouped(groups) and signs.count(signs[-1]) == 1
+        return frozenset({as_decimals} if grouped and as_decimals is not None else ())
+    if len(signs) > 1:
+        return frozenset({_value("".join(groups) + tail, "")} if _grouped([*groups, tail]) else ())
+    if not _grouped([*groups, tail]):
+        return frozenset({_value(groups[0], tail)})
+    both = {_value(groups[0], tail): signs[0], _value(groups[0] + tail, ""): "." if signs[0] == "," else ","}
+    return frozenset(value for value, sign in both.items() if decimal in ("either", sign))
+
+
+def _value(whole: str, decimals: str) -> Fraction:
+    return Fraction(int(whole + decimals or "0"), 10 ** len(decimals))
+
+
+def _grouped(groups: list[str]) -> bool:
+    """Whether these are groups of thousands (of hundreds before the last, as in India: `1,00,000`)."""
+    first, *rest = groups
+    if not (1 <= len(first) <= 3 and first[0] != "0"):
+        return False
+    return all(len(group) == 3 for group in rest) or (
+        len(rest) > 1 and len(rest[-1]) == 3 and all(len(group) == 2 for group in rest[:-1]) and len(first) <= 2
+    )

@@ -1,0 +1,31 @@
+"""`run_on` and `unfinished_reasoning`: an answer that does not end where it should, or never begins."""
+
+from __future__ import annotations
+
+from tunegate.answers.part import RUN_ON, left_out_of, unfinished
+from tunegate.checks import Sample
+from tunegate.outcomes import ErrorSpan
+from tunegate_suites.categories.settings import ErrorSettings, span
+
+
+def run_on(sample: Sample, settings: ErrorSettings) -> list[ErrorSpan]:
+    """The answer goes on after its end: a control token with text behind it, or a further turn of the user.
+
+    Forbidden unless it stands under `max` or `report`. The other checks judge what comes before.
+    """
+    whole = sample.response.text if sample.whole is None else sample.whole
+    found = left_out_of(whole, sample.case)
+    if found is None or found.category != RUN_ON:
+        return []
+    # Its place in the part that is judged, as that of any other span.
+    return [ErrorSpan(RUN_ON, found.start - sample.start, found.end - sample.start, found.text)]
+
+
+def unfinished_reasoning(sample: Sample, settings: ErrorSettings) -> list[ErrorSpan]:
+    """Reasoning (`<think>` …) that never ends. Forbidden unless it stands under `max` or `report`.
+
+    A suite that says `answer: think` finds it whatever its checks are.
+    """
+    text = sample.response.text
+    opened = unfinished(text)
+    return [span("unfinished_reasoning", text, opened[0], len(text))] if opened else []
