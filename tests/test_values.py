@@ -199,7 +199,7 @@ def test_nested_fields_are_named_by_a_path(tmp_path: Path) -> None:
     assert cases(tmp_path, row, where={"metadata.topic": "x"})
     odd = {"id": 1, "prompt": "a?", "context": [["Title", ["one", "two"]]]}
     with pytest.raises(
-        ConfigError, match="'context' holds a list where .*; where it is not meant, write `context: \"\"`"
+        ConfigError, match=r"'context' holds a list where .*; where it is not meant, write `context: \"\"`"
     ):
         cases(tmp_path, odd)
     assert cases(tmp_path, odd, context="")[0].context is None
