@@ -46,7 +46,7 @@ def load_cases(spec: CasesSpec, base_dir: Path) -> tuple[Case, ...]:
     cases = [_located(spec, path, number, row) for number, row in numbered]
     _check_separator(spec, path, numbered, cases)
     if spec.id is None and "id" not in numbered[0][1]:
-        return tuple(_with_numbers(cases))
+        return tuple(with_numbers(cases))
     lines: dict[str, int] = {}
     for (number, _), case in zip(numbered, cases, strict=True):
         if case.id in lines:
@@ -88,7 +88,8 @@ def _located(spec: CasesSpec, path: Path, number: int, row: Row) -> Case:
         raise ConfigError(f"{path}:{number}: {error}") from error
 
 
-def _with_numbers(cases: Iterable[Case]) -> Iterator[Case]:
+def with_numbers(cases: Iterable[Case]) -> Iterator[Case]:
+    """The cases; those whose id an earlier one has get a number behind it."""
     seen: Counter[str] = Counter()
     for case in cases:
         seen[case.id] += 1
