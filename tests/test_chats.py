@@ -108,6 +108,7 @@ def test_turns_that_are_not_text_are_refused(turn: object, message: str) -> None
         ({"in": {"turns": [USER]}}, {"messages": "in.turns"}),
         ({"in": {"turns": [USER]}}, {"prompt": "{in.turns}"}),
         ({"messages": None, "prompt": [USER]}, {}),
+        ({"messages": json.dumps([USER])}, {}),
         ({"messages": [USER, RIGHT]}, {}),
         ({"prompt": [USER, RIGHT]}, {}),
         ({"messages": [USER, {"role": "assistant", "content": ""}]}, {}),

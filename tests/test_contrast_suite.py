@@ -525,3 +525,17 @@ def test_the_shipped_groups_are_what_the_shipped_rules_make(tmp_path: Path) -> N
     for name in ("genes-understanding.yaml", "genes-understanding.jsonl"):
         assert (tmp_path / name).read_bytes() == (shipped / name).read_bytes(), f"expand {name} again"
     assert len(load_suite(suite_place("builtin:contrast/genes-understanding", tmp_path), build_check).cases) == 210
+
+
+def test_rows_without_ids_become_groups_also_where_one_test_is_there_twice(project: Path) -> None:
+    row = {"prompt": "Which GENE causes it?", "reference": "BLM"}
+    write_jsonl(project / "bare.jsonl", [row, row, {**row, "prompt": "Which GENE causes the other?"}])
+    (project / "bare.yaml").write_text("cases: bare.jsonl\nchecks: [exact]\nplan: {draw: 1, accept: 1}\n")
+    (project / "small.yaml").write_text(
+        "rules: [{name: small, kind: invariant, change: [{casing: {fields: prompt}}]}]\n"
+    )
+    expand_file("bare.yaml", "small.yaml", Path("bare-groups.yaml"), build_check)
+    made = load_suite(project / "bare-groups.yaml", build_check)
+    first, again, other = (case.id for case in made.cases)
+    assert again == f"{first}-2"
+    assert other not in (first, again)

@@ -197,6 +197,12 @@ def test_nested_fields_are_named_by_a_path(tmp_path: Path) -> None:
     assert case.references == ("b", "c")
     assert case.tags == ("metadata.topic=x", "metadata.of=y", "metadata.of=z")
     assert cases(tmp_path, row, where={"metadata.topic": "x"})
+    odd = {"id": 1, "prompt": "a?", "context": [["Title", ["one", "two"]]]}
+    with pytest.raises(
+        ConfigError, match=r"'context' holds a list where .*; where it is not meant, write `context: \"\"`"
+    ):
+        cases(tmp_path, odd)
+    assert cases(tmp_path, odd, context="")[0].context is None
     [case] = cases(tmp_path, {"id": 1, "prompt": ["p", "q"], "context": ["c", "d"], "reference": "r"})
     assert (case.prompt, case.context) == ("p\n\nq", "c\n\nd")
 
@@ -298,7 +304,9 @@ def test_only_a_folder_has_splits(tmp_path: Path) -> None:
     [
         ('["a", "b"]', ["a", "b"]), ("['a', 'b']", ["a", "b"]), ("[]", []), ("['a']", ["a"]), ('{"a": 1}', {"a": 1}),
         ("['it''s']", None), ("['a' 'b']", None), ("['a'\n 'b']", None), ("[a, b]", None), ("[", None), ("a", None),
-        ("[1] first", None), ("[__import__('os')]", None), (r"['\d']", ["\\d"]), ("[" * 5000, None), ("{1, 2}", None),
+        ("[1] first", None), ("{'a': array(['x', 'y'], dtype=object)}", {"a": ["x", "y"]}),
+        ("['array([1])', 'x']", ["array([1])", "x"]), ("array(['x'])", None),
+        ("[__import__('os')]", None), (r"['\d']", ["\\d"]), ("[" * 5000, None), ("{1, 2}", None),
     ],
 )  # fmt: skip
 def test_what_a_cell_spells(text: str, value: object) -> None:

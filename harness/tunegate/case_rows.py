@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -46,7 +46,7 @@ def load_cases(spec: CasesSpec, base_dir: Path) -> tuple[Case, ...]:
     cases = [_located(spec, path, number, row) for number, row in numbered]
     _check_separator(spec, path, numbered, cases)
     if spec.id is None and "id" not in numbered[0][1]:
-        return tuple(_with_numbers(cases))
+        return tuple(with_numbers(cases))
     lines: dict[str, int] = {}
     for (number, _), case in zip(numbered, cases, strict=True):
         if case.id in lines:
@@ -88,7 +88,8 @@ def _located(spec: CasesSpec, path: Path, number: int, row: Row) -> Case:
         raise ConfigError(f"{path}:{number}: {error}") from error
 
 
-def _with_numbers(cases: Iterable[Case]) -> Iterator[Case]:
+def with_numbers(cases: Iterable[Case]) -> Iterator[Case]:
+    """The cases; those whose id an earlier one has get a number behind it."""
     seen: Counter[str] = Counter()
     for case in cases:
         seen[case.id] += 1
@@ -288,7 +289,13 @@ def tags_of(fields: list[str] | None, row: Row) -> tuple[str, ...]:
     return as_texts(row.get("tags", []), "tags")
 
 
-def _optional(template: str | None, default_field: str, row: Row, filled: Any) -> str | None:
-    if template is None and is_missing(row.get(default_field)):
+def _optional(template: str | None, default_field: str, row: Row, filled: Callable[[str, Row], str]) -> str | None:
+    """What a template makes of the row, if it says anything; without one, the field of this name, if there is one."""
+    if template is not None:
+        return filled(template, row) if template else None
+    if is_missing(row.get(default_field)):
         return None
-    return filled(f"{{{default_field}}}" if template is None else template, row)
+    try:
+        return filled(f"{{{default_field}}}", row)
+    except ConfigError as error:
+        raise ConfigError(f'{error}; where it is not meant, write `{default_field}: ""`') from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import io
 import json
+import re
 import tokenize
 import warnings
 from itertools import pairwise
@@ -50,7 +51,7 @@ def unfolded(text: str) -> Any:
     """
     if not text.strip().startswith(("[", "{")):
         return None
-    for read in (json.loads, _literal):
+    for read in (json.loads, _literal, _with_arrays):
         try:
             value: Any = read(text)
         except (ValueError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError):
@@ -58,6 +59,14 @@ def unfolded(text: str) -> Any:
         if isinstance(value, list | dict):
             return value  # pyright: ignore[reportUnknownVariableType]
     return None
+
+
+def _with_arrays(text: str) -> Any:
+    """A list or object as pandas writes it into a cell, with arrays in it."""
+    return _literal(_ARRAY.sub(r"\1", text))
+
+
+_ARRAY = re.compile(r"\barray\((\[.*?\])(?:,\s*dtype=[^)]*)?\)", re.DOTALL)
 
 
 def _literal(text: str) -> Any:

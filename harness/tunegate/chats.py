@@ -29,15 +29,15 @@ TEXT_PARTS = ("text", "input_text", "output_text")
 
 def is_chat(value: object) -> bool:
     """Whether a value is a list of turns; of a CSV cell, whether its text spells one."""
-    items = _turns(value)
+    items = [] if isinstance(value, str) and not isinstance(value, Cell) else _turns(value)
     return bool(items) and all(isinstance(turn, Mapping) and {"role", "from"} & turn.keys() for turn in items)
 
 
 def chat_of(value: object, field: str) -> tuple[Message, ...]:
     """The messages of a chat. Content parts are joined by line ends, and `developer` is a name for `system`.
 
-    Raises ConfigError for what is no chat, for parts that are no text, and for turns that use tools, which could not
-    be put to the model as they are.
+    A text may spell the list in JSON. Raises ConfigError for what is no chat, for parts that are no text, and for turns
+    that use tools, which could not be put to the model as they are.
     """
     turns = _turns(value)
     if not turns:
@@ -55,7 +55,7 @@ def without_answer(messages: tuple[Message, ...], field: str = "messages") -> tu
 
 
 def _turns(value: object) -> list[Any]:
-    if isinstance(value, Cell):
+    if isinstance(value, str):
         value = unfolded(value)
     return list(cast("Sequence[Any]", value)) if isinstance(value, list | tuple) else []
 

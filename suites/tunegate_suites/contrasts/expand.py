@@ -6,7 +6,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tunegate.case_rows import case_of, matches
+from tunegate.case_rows import case_of, matches, with_numbers
 from tunegate.cases import Case
 from tunegate.exceptions import ConfigError
 from tunegate.rows import Row
@@ -52,8 +52,10 @@ def expand(spec: CasesSpec, rows: Sequence[Row], rules: RulesSpec, hooks: Mappin
     """
     made = Expansion(rules=[RuleCount(rule.name, rule.kind) for rule in rules.rules])
     others = [_rows_of(rule, rows) for rule in rules.rules]
-    for row in rows:
-        case = case_of(spec, row)
+    cases = [case_of(spec, row) for row in rows]
+    if spec.id is None and not any("id" in row for row in rows):
+        cases = with_numbers(cases)
+    for row, case in zip(rows, cases, strict=True):
         members: list[Row] = []
         for rule, its_rows, count in zip(rules.rules, others, made.rules, strict=True):
             setting = Setting(random.Random(f"{rules.seed}/{rule.name}/{case.id}"), its_rows, hooks)
