@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from tunegate.leaks.disguises import normalised
 from tunegate.leaks.grams import COMMON, LONGEST_RUN, SHORTEST_RUN
-from tunegate.leaks.parts import FEWEST_WORDS, Question, Segment, frame, questions, segments
+from tunegate.leaks.parts import FEWEST_WORDS, Question, Segment, frame, length_beside, questions, segments
 from tunegate.leaks.texts import SHORTEST_COMPARED, CaseText, TrainText, asked, asked_beside
 from tunegate.suites import Suite
 from tunegate.text.words import length_in_words
@@ -36,7 +36,9 @@ def question_texts(suites: Iterable[Suite]) -> list[CaseText]:
             own = [option for option in _long_options(case.choices, parts) if options[option] <= OWN]
             texts = [CaseText(option, option, "option") for option in own]
             for question in questions(parts, shared):
-                texts += _texts_of(question, normalised(whole))
+                for unit in _units(question):
+                    beside = length_beside(parts, shared, unit)
+                    texts += [_as_text(unit, beside)] if unit.normal != normalised(whole) else []
             for text in texts:
                 found.setdefault((text.normal, text.part), text).cases[suite.name, case.id] = None
     return list(found.values())
@@ -48,18 +50,23 @@ def _long_options(choices: Sequence[str], parts: Sequence[Segment]) -> set[str]:
     return {option for option in options if length_in_words(option) >= SHORTEST_RUN}
 
 
-def _texts_of(question: Question, prompt: str) -> Iterator[CaseText]:
-    """The question as a whole, if it is not all of the prompt, and the sentence that asks, if it can be told by it."""
-    length = length_in_words(question.normal)
-    if question.normal != prompt:
-        yield CaseText(question.normal, question.text, "question")
-    last = question.last_asked
-    if last is None:
-        return
-    own = length_in_words(last.normal)
-    beside = length - own >= SHORTEST_RUN
-    if own >= (SHORTEST_RUN if beside else SHORTEST_COMPARED):
-        yield CaseText(last.normal, last.text, "question", needs_passage=beside and own < LONGEST_RUN)
+def _units(question: Question) -> Iterator[Question]:
+    """The question as a whole; the line of it that asks; and the sentence, where it is most of its line."""
+    yield question
+    lines = question.lines()
+    long = [line for line in lines if line.length >= SHORTEST_RUN]
+    main = [line for line in lines if line.asks][-1:] or (long if len(long) == 1 else [])
+    for line in main:
+        if len(lines) > 1 and (line.length >= SHORTEST_COMPARED or line == lines[0]):
+            yield line
+        for sentence in [sentence for sentence in line.sentences() if sentence.asks][-1:]:
+            if sentence.length >= SHORTEST_COMPARED and 0 < line.length - sentence.length < SHORTEST_RUN:
+                yield sentence
+
+
+def _as_text(unit: Question, beside: float) -> CaseText:
+    needs_passage = beside >= SHORTEST_RUN and unit.length < LONGEST_RUN
+    return CaseText(unit.normal, unit.text, "question", needs_passage)
 
 
 # --- ways to look --------------------------------------------------------------------------------------------------
@@ -75,16 +82,25 @@ def same_questions(train: Sequence[TrainText], cases: Sequence[CaseText]) -> Ite
     for text in train:
         if not text.is_question:
             continue
-        own = [text.normal]
-        if short and _PARTED.search(text.text):
-            own += [question.normal for question in questions(segments(text.text))]
+        own = [text.normal, *(_asked_in(text.text) if short and _PARTED.search(text.text) else ())]
         for normal in dict.fromkeys(own):
             for case in wanted.get(normal, ()):
                 if case.part == "question" or normal != text.normal:
                     yield text, case, 1.0
 
 
-_PARTED = re.compile(r"[\n:：①]|(?:^|\s)[(（]?[AaＡａ1１][.)）．、]")
+def _asked_in(text: str) -> Iterator[str]:
+    """What a row's text asks, in its normal form: the question, its first sentence, or what a colon leads to."""
+    for question in questions(segments(text)):
+        yield question.normal
+        first = question.segments[0]
+        if first.asks:
+            yield first.normal
+            yield normalised(_COLON.split(first.text)[-1])
+
+
+_COLON = re.compile("[:：]")
+_PARTED = re.compile(r"[\n:：①<*]|^\W*\d{1,4}\s?[.)）．、]|(?:^|\s)[(（]?[AaＡａ1１][.)）．、]|[?？]\s*\S")
 """What may be a prompt in parts."""
 
 
