@@ -73,20 +73,23 @@ def _as_text(unit: Question, beside: float) -> CaseText:
 
 
 def same_questions(train: Sequence[TrainText], cases: Sequence[CaseText]) -> Iterator[Match]:
-    """Rows whose question, apart from what stands around it, is a case's."""
+    """Rows that ask the question of a case and nothing else."""
+    wanted = {case.normal: case for case in cases if case.part == "question" and case.length >= FEWEST_WORDS}
+    for text in train:
+        if text.is_question and text.normal in wanted:
+            yield text, wanted[text.normal], 1.0
+
+
+def framed_questions(train: Sequence[TrainText], cases: Sequence[CaseText]) -> Iterator[Match]:
+    """Rows whose question, apart from what stands around it, is one that is too short for runs of words."""
     wanted: dict[str, list[CaseText]] = defaultdict(list)
     for case in cases:
-        if case.part in ("prompt", "question") and length_in_words(case.normal) >= FEWEST_WORDS:
+        if case.part in ("prompt", "question") and FEWEST_WORDS <= case.length < SHORTEST_RUN:
             wanted[case.normal].append(case)
-    short = any(length_in_words(normal) < SHORTEST_RUN for normal in wanted)
-    for text in train:
-        if not text.is_question:
-            continue
-        own = [text.normal, *(_asked_in(text.text) if short and _PARTED.search(text.text) else ())]
-        for normal in dict.fromkeys(own):
-            for case in wanted.get(normal, ()):
-                if case.part == "question" or normal != text.normal:
-                    yield text, case, 1.0
+    for text in train if wanted else ():
+        if text.is_question and _PARTED.search(text.text):
+            for normal in dict.fromkeys(_asked_in(text.text)):
+                yield from ((text, case, 1.0) for case in wanted.get(normal, ()) if normal != text.normal)
 
 
 def _asked_in(text: str) -> Iterator[str]:
@@ -123,7 +126,7 @@ def inner_questions(train: Sequence[TrainText], cases: Sequence[CaseText]) -> It
         if len({case.normal for case in holders}) > OWN:
             continue
         for case in holders:
-            if case.normal != text.normal and length >= COVERED * length_in_words(case.normal):
+            if case.normal != text.normal and length >= COVERED * case.length:
                 yield text, case, 1.0
 
 
@@ -141,7 +144,7 @@ def taught_options(matches: Iterable[Match]) -> Iterator[Match]:
 
 
 def _is_most(case: CaseText, text: TrainText) -> bool:
-    return length_in_words(case.normal) >= COVERED * length_in_words(text.normal)
+    return case.length >= COVERED * length_in_words(text.normal)
 
 
 def asked_without_a_passage(train: Sequence[TrainText]) -> Callable[[Match], bool]:

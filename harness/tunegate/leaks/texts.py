@@ -52,6 +52,11 @@ class CaseText:
     """Whether it asks about a passage beside it: the same words beside another passage are another question."""
     cases: dict[tuple[str, str], None] = field(default_factory=dict[tuple[str, str], None])
 
+    @property
+    def length(self) -> float:
+        """In words (`length_in_words`)."""
+        return length_in_words(self.normal)
+
 
 def asked(prompt: Prompt) -> str:
     """A prompt without its system messages: the same question under another one is still the same question."""
