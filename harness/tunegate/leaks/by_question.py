@@ -34,14 +34,18 @@ def question_texts(suites: Iterable[Suite]) -> list[CaseText]:
         options = Counter(option for case, _, parts in prompts for option in _long_options(case.choices, parts))
         for case, whole, parts in prompts:
             own = [option for option in _long_options(case.choices, parts) if options[option] <= OWN]
-            texts = [CaseText(option, option, "option") for option in own]
-            for question in questions(parts, shared):
-                for unit in _units(question):
-                    beside = length_beside(parts, shared, unit)
-                    texts += [_as_text(unit, beside)] if unit.normal != normalised(whole) else []
+            texts = [*(CaseText(option, option, "option") for option in own), *_questions_in(parts, shared)]
             for text in texts:
-                found.setdefault((text.normal, text.part), text).cases[suite.name, case.id] = None
+                if text.normal != normalised(whole):
+                    found.setdefault((text.normal, text.part), text).cases[suite.name, case.id] = None
     return list(found.values())
+
+
+def _questions_in(prompt: Sequence[Segment], shared: frozenset[str]) -> Iterator[CaseText]:
+    for question in questions(prompt, shared):
+        for unit, asks in _units(question):
+            alone = unit.length >= LONGEST_RUN or length_beside(prompt, shared, unit) < SHORTEST_RUN
+            yield CaseText(unit.normal, unit.text, "question", asked=asks, needs_passage=not alone)
 
 
 def _long_options(choices: Sequence[str], parts: Sequence[Segment]) -> set[str]:
@@ -50,23 +54,18 @@ def _long_options(choices: Sequence[str], parts: Sequence[Segment]) -> set[str]:
     return {option for option in options if length_in_words(option) >= SHORTEST_RUN}
 
 
-def _units(question: Question) -> Iterator[Question]:
-    """The question as a whole; the line of it that asks; and the sentence, where it is most of its line."""
-    yield question
+def _units(question: Question) -> Iterator[tuple[Question, str]]:
+    """The question as a whole, with its line that asks; that line; and its sentence, if it is most of the line."""
     lines = question.lines()
     long = [line for line in lines if line.length >= SHORTEST_RUN]
     main = [line for line in lines if line.asks][-1:] or (long if len(long) == 1 else [])
+    yield question, main[0].normal if main and len(lines) > 1 else ""
     for line in main:
         if len(lines) > 1 and (line.length >= SHORTEST_COMPARED or line == lines[0]):
-            yield line
+            yield line, ""
         for sentence in [sentence for sentence in line.sentences() if sentence.asks][-1:]:
             if sentence.length >= SHORTEST_COMPARED and 0 < line.length - sentence.length < SHORTEST_RUN:
-                yield sentence
-
-
-def _as_text(unit: Question, beside: float) -> CaseText:
-    needs_passage = beside >= SHORTEST_RUN and unit.length < LONGEST_RUN
-    return CaseText(unit.normal, unit.text, "question", needs_passage)
+                yield sentence, ""
 
 
 # --- ways to look --------------------------------------------------------------------------------------------------
@@ -162,7 +161,7 @@ def asked_without_a_passage(train: Sequence[TrainText]) -> Callable[[Match], boo
     def counts(match: Match) -> bool:
         text, case, _ = match
         if not case.needs_passage:
-            return True
+            return not case.asked or f" {case.asked} " in f" {text.normal} "
         others = (other for row in text.rows for other in long_texts().get(row, ()) if case.normal not in other)
         return _alone(text, case) and not any(others)
 
