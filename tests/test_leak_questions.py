@@ -217,3 +217,11 @@ def test_the_frame_is_what_many_prompts_share() -> None:
     asked = [segments(f"Answer briefly. {question} Thank you.") for question in OPTIONS]
     assert frame(asked) == {"answer briefly", "thank you"}
     assert frame([segments("Why is the sky blue?")] * 9) == frozenset()
+
+
+def test_a_sentence_of_the_passage_is_no_question() -> None:
+    common = "Most often the parents of such a child each carry one copy of the gene but show no signs of it."
+    facts = {"hyperprolinemia": "Two genes are known.", "ataxia": "It begins early.", "acatalasemia": "It is mild."}
+    asked = prompts(*(f"{fact} {common}\n\nHow is {name} inherited?" for name, fact in facts.items()))
+    assert not case_ids(f"It is rare. {common}\n\nHow is achondrogenesis inherited?", asked)
+    assert case_ids(f"It is rare. {common}\n\nHow is ataxia inherited?", asked) <= {"c2"}

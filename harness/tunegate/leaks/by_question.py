@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from tunegate.leaks.disguises import normalised
 from tunegate.leaks.grams import COMMON, LONGEST_RUN, SHORTEST_RUN
-from tunegate.leaks.parts import FEWEST_WORDS, Question, Segment, frame, questions, segments
+from tunegate.leaks.parts import FEWEST_WORDS, Question, Segment, frame, length_beside, questions, segments
 from tunegate.leaks.texts import SHORTEST_COMPARED, CaseText, TrainText, asked, asked_beside
 from tunegate.suites import Suite
 from tunegate.text.words import length_in_words
@@ -34,12 +34,18 @@ def question_texts(suites: Iterable[Suite]) -> list[CaseText]:
         options = Counter(option for case, _, parts in prompts for option in _long_options(case.choices, parts))
         for case, whole, parts in prompts:
             own = [option for option in _long_options(case.choices, parts) if options[option] <= OWN]
-            texts = [CaseText(option, option, "option") for option in own]
-            for question in questions(parts, shared):
-                texts += _texts_of(question, normalised(whole))
+            texts = [*(CaseText(option, option, "option") for option in own), *_questions_in(parts, shared)]
             for text in texts:
-                found.setdefault((text.normal, text.part), text).cases[suite.name, case.id] = None
+                if text.normal != normalised(whole):
+                    found.setdefault((text.normal, text.part), text).cases[suite.name, case.id] = None
     return list(found.values())
+
+
+def _questions_in(prompt: Sequence[Segment], shared: frozenset[str]) -> Iterator[CaseText]:
+    for question in questions(prompt, shared):
+        for unit, asks in _units(question):
+            alone = unit.length >= LONGEST_RUN or length_beside(prompt, shared, unit) < SHORTEST_RUN
+            yield CaseText(unit.normal, unit.text, "question", asked=asks, needs_passage=not alone)
 
 
 def _long_options(choices: Sequence[str], parts: Sequence[Segment]) -> set[str]:
@@ -48,43 +54,55 @@ def _long_options(choices: Sequence[str], parts: Sequence[Segment]) -> set[str]:
     return {option for option in options if length_in_words(option) >= SHORTEST_RUN}
 
 
-def _texts_of(question: Question, prompt: str) -> Iterator[CaseText]:
-    """The question as a whole, if it is not all of the prompt, and the sentence that asks, if it can be told by it."""
-    length = length_in_words(question.normal)
-    if question.normal != prompt:
-        yield CaseText(question.normal, question.text, "question")
-    last = question.last_asked
-    if last is None:
-        return
-    own = length_in_words(last.normal)
-    beside = length - own >= SHORTEST_RUN
-    if own >= (SHORTEST_RUN if beside else SHORTEST_COMPARED):
-        yield CaseText(last.normal, last.text, "question", needs_passage=beside and own < LONGEST_RUN)
+def _units(question: Question) -> Iterator[tuple[Question, str]]:
+    """The question as a whole, with its line that asks; that line; and its sentence, if it is most of the line."""
+    lines = question.lines()
+    long = [line for line in lines if line.length >= SHORTEST_RUN]
+    main = [line for line in lines if line.asks][-1:] or (long if len(long) == 1 else [])
+    yield question, main[0].normal if main and len(lines) > 1 else ""
+    for line in main:
+        if len(lines) > 1 and (line.length >= SHORTEST_COMPARED or line == lines[0]):
+            yield line, ""
+        for sentence in [sentence for sentence in line.sentences() if sentence.asks][-1:]:
+            if sentence.length >= SHORTEST_COMPARED and 0 < line.length - sentence.length < SHORTEST_RUN:
+                yield sentence, ""
 
 
 # --- ways to look --------------------------------------------------------------------------------------------------
 
 
 def same_questions(train: Sequence[TrainText], cases: Sequence[CaseText]) -> Iterator[Match]:
-    """Rows whose question, apart from what stands around it, is a case's."""
+    """Rows that ask the question of a case and nothing else."""
+    wanted = {case.normal: case for case in cases if case.part == "question" and case.length >= FEWEST_WORDS}
+    for text in train:
+        if text.is_question and text.normal in wanted:
+            yield text, wanted[text.normal], 1.0
+
+
+def framed_questions(train: Sequence[TrainText], cases: Sequence[CaseText]) -> Iterator[Match]:
+    """Rows whose question, apart from what stands around it, is one that is too short for runs of words."""
     wanted: dict[str, list[CaseText]] = defaultdict(list)
     for case in cases:
-        if case.part in ("prompt", "question") and length_in_words(case.normal) >= FEWEST_WORDS:
+        if case.part in ("prompt", "question") and FEWEST_WORDS <= case.length < SHORTEST_RUN:
             wanted[case.normal].append(case)
-    short = any(length_in_words(normal) < SHORTEST_RUN for normal in wanted)
-    for text in train:
-        if not text.is_question:
-            continue
-        own = [text.normal]
-        if short and _PARTED.search(text.text):
-            own += [question.normal for question in questions(segments(text.text))]
-        for normal in dict.fromkeys(own):
-            for case in wanted.get(normal, ()):
-                if case.part == "question" or normal != text.normal:
-                    yield text, case, 1.0
+    for text in train if wanted else ():
+        if text.is_question and _PARTED.search(text.text):
+            for normal in dict.fromkeys(_asked_in(text.text)):
+                yield from ((text, case, 1.0) for case in wanted.get(normal, ()) if normal != text.normal)
 
 
-_PARTED = re.compile(r"[\n:：①]|(?:^|\s)[(（]?[AaＡａ1１][.)）．、]")
+def _asked_in(text: str) -> Iterator[str]:
+    """What a row's text asks, in its normal form: the question, its first sentence, or what a colon leads to."""
+    for question in questions(segments(text)):
+        yield question.normal
+        first = question.segments[0]
+        if first.asks:
+            yield first.normal
+            yield normalised(_COLON.split(first.text)[-1])
+
+
+_COLON = re.compile("[:：]")
+_PARTED = re.compile(r"[\n:：①<*]|^\W*\d{1,4}\s?[.)）．、]|(?:^|\s)[(（]?[AaＡａ1１][.)）．、]|[?？]\s*\S")
 """What may be a prompt in parts."""
 
 
@@ -107,7 +125,7 @@ def inner_questions(train: Sequence[TrainText], cases: Sequence[CaseText]) -> It
         if len({case.normal for case in holders}) > OWN:
             continue
         for case in holders:
-            if case.normal != text.normal and length >= COVERED * length_in_words(case.normal):
+            if case.normal != text.normal and length >= COVERED * case.length:
                 yield text, case, 1.0
 
 
@@ -125,7 +143,7 @@ def taught_options(matches: Iterable[Match]) -> Iterator[Match]:
 
 
 def _is_most(case: CaseText, text: TrainText) -> bool:
-    return length_in_words(case.normal) >= COVERED * length_in_words(text.normal)
+    return case.length >= COVERED * length_in_words(text.normal)
 
 
 def asked_without_a_passage(train: Sequence[TrainText]) -> Callable[[Match], bool]:
@@ -143,7 +161,7 @@ def asked_without_a_passage(train: Sequence[TrainText]) -> Callable[[Match], boo
     def counts(match: Match) -> bool:
         text, case, _ = match
         if not case.needs_passage:
-            return True
+            return not case.asked or f" {case.asked} " in f" {text.normal} "
         others = (other for row in text.rows for other in long_texts().get(row, ()) if case.normal not in other)
         return _alone(text, case) and not any(others)
 

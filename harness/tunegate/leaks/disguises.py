@@ -62,7 +62,13 @@ def undisguised(text: str) -> str:
 
 def normalised(text: str) -> str:
     """A text as it is compared: `undisguised`, without punctuation, one space between words of whatever script."""
+    if "<" in text:
+        text = _TAG.sub(r" \1 ", text)
     return " ".join(spaced(undisguised(text).translate(_punctuation())).split())
+
+
+_TAG = re.compile(r"</?([A-Za-z][\w-]*(?:\s[^<>]*)?)/?>")
+"""A tag of HTML or XML: its name is a word, and no part of the word beside it."""
 
 
 @cache

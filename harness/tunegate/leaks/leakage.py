@@ -26,6 +26,7 @@ from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.leaks.by_question import (
     Match,
     asked_without_a_passage,
+    framed_questions,
     inner_questions,
     question_texts,
     same_questions,
@@ -55,7 +56,7 @@ from tunegate.leaks.texts import (
 )
 from tunegate.optional import optional_import
 from tunegate.suites import Suite
-from tunegate.text.words import has_words_of_one_character, length_in_words, word_spans
+from tunegate.text.words import has_words_of_one_character, word_spans
 
 CONTAINED = 0.8
 """The share of a case's runs that makes a leak; fitted on half of the gene tests (README, "Leaked tests")."""
@@ -106,7 +107,8 @@ def compare(rows: Iterable[TrainRow], suites: Iterable[Suite], looking: Looking 
     pairs, counts = _Pairs(), asked_without_a_passage(train)
     for kind, matches in (
         ("exact", _exact(train, cases)),
-        ("exact", filter(counts, same_questions(train, [*cases, *parts]))),
+        ("exact", filter(counts, same_questions(train, parts))),
+        ("containment", filter(counts, framed_questions(train, [*cases, *parts]))),
         ("containment", filter(counts, _sentences(train, [*cases, *parts]))),
         ("containment", filter(counts, _contained(train, cases, parts, looking.progress))),
         ("containment", inner_questions(train, [*cases, *parts])),
@@ -158,7 +160,7 @@ def _sentences(train: Sequence[TrainText], cases: Sequence[CaseText]) -> Iterato
     short = {
         case.normal: case
         for case in reversed(cases)
-        if case.part in ("prompt", "question") and SHORTEST_COMPARED <= length_in_words(case.normal) < SHORTEST_RUN
+        if case.part in ("prompt", "question") and SHORTEST_COMPARED <= case.length < SHORTEST_RUN
     }
     if not short:
         return
@@ -195,7 +197,7 @@ class _Runs:
     """Texts of cases by their runs of words."""
 
     def __init__(self, cases: Sequence[CaseText]) -> None:
-        self._cases = [case for case in cases if length_in_words(case.normal) >= SHORTEST_RUN]
+        self._cases = [case for case in cases if case.length >= SHORTEST_RUN]
         self._grams = [runs(words, run_length(words)) for words in (case.normal.split() for case in self._cases)]
         self.vocabulary = Vocabulary(self._grams)
 
@@ -226,7 +228,7 @@ def _near_duplicates(
     train: Sequence[TrainText], cases: Sequence[CaseText], progress: Progress | None
 ) -> Iterator[Match]:
     """Not of shorter cases: "I want help to see my order" and "I need help to see my order" are two requests."""
-    compared = [case for case in cases if case.part != "reference" and length_in_words(case.normal) >= LONGEST_RUN]
+    compared = [case for case in cases if case.part != "reference" and case.length >= LONGEST_RUN]
     if not compared:
         return
     shingles = [runs(case.normal.split(), SHINGLE) for case in compared]

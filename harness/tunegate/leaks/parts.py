@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import accumulate, groupby
 
 from tunegate.leaks.disguises import normalised, unescaped
 from tunegate.leaks.grams import COMMON
@@ -23,11 +23,16 @@ FEWEST_WORDS = 2
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A sentence, a line or an option of a prompt, and its normal form without the label before it."""
+    """A sentence or an option of a prompt, and its normal form without the label before it.
+
+    `line` is a number that the sentences of one line share; `is_labelled` is the first one of `Question: …`.
+    """
 
     text: str
     normal: str
+    line: int
     is_option: bool = False
+    is_labelled: bool = False
 
     @property
     def asks(self) -> bool:
@@ -50,23 +55,34 @@ class Question:
         return " ".join(segment.normal for segment in self.segments)
 
     @property
-    def last_asked(self) -> Segment | None:
-        """The last segment with a question mark, where others stand beside it."""
-        asked = [segment for segment in self.segments if segment.asks]
-        return asked[-1] if asked and len(self.segments) > 1 else None
+    def length(self) -> float:
+        """In words (`length_in_words`)."""
+        return length_in_words(self.normal)
+
+    @property
+    def asks(self) -> bool:
+        return any(segment.asks for segment in self.segments)
+
+    def lines(self) -> list[Question]:
+        """The same by lines."""
+        return [Question(tuple(line)) for _, line in groupby(self.segments, key=lambda segment: segment.line)]
+
+    def sentences(self) -> list[Question]:
+        """The same by sentences."""
+        return [Question((segment,)) for segment in self.segments]
 
 
 def segments(text: str) -> list[Segment]:
-    """The sentences, lines and options of a text, in order."""
-    text = unescaped(text)
+    """The sentences and options of a text, in order."""
+    text = _TAG.sub("\n", unescaped(text)).replace("**", "")
     found: list[Segment] = []
     at = 0
     for start, end in _options(text):
         if not _ASKS.search(text[start:end]):  # or it is a question with a number
-            option = normalised(_MARKED.sub("", text[start:end], count=1))
-            found += [*_sentences(text[at:start]), Segment(text[start:end], option, True)]
+            option = normalised(_MARKED.sub("", text[start:end], count=1)) or "-"
+            found += [*_sentences(text[at:start], at), Segment(text[start:end], option, start, is_option=True)]
             at = end
-    found += _sentences(text[at:])
+    found += _sentences(text[at:], at)
     return [segment for segment in found if segment.normal]
 
 
@@ -91,27 +107,32 @@ def questions(prompt: Sequence[Segment], frame: frozenset[str] = frozenset()) ->
     """
     stretches = _stretches(prompt, frame) or _stretches(prompt, frozenset())
     before_options = [question for question, then in stretches if then]
-    asking = [question for question, _ in stretches if any(one.asks for one in question.segments)]
+    asking = [question for question, _ in stretches if question.asks]
     chosen = [*before_options[-1:], *asking[-1:]] or [question for question, _ in stretches][-1:]
     return list(dict.fromkeys(chosen))
 
 
+def length_beside(prompt: Sequence[Segment], frame: frozenset[str], question: Question) -> float:
+    """How many words there are to read for a question: beside it, and before the last option."""
+    last = max((at for at, segment in enumerate(prompt) if segment.is_option), default=len(prompt))
+    beside = [one.normal for one in prompt[:last] if _kind(one, frame) == "text" and one not in question.segments]
+    return length_in_words(" ".join(beside))
+
+
 def _stretches(prompt: Sequence[Segment], frame: frozenset[str]) -> list[tuple[Question, bool]]:
-    """The stretches of text between what is no question, and whether options follow."""
-    kinds = [(_kind(segment, frame), tuple(group)) for segment, group in _grouped(prompt, frame)]
+    """The stretches of text between what is no question and from label to label, and whether options follow."""
+    starts = accumulate(segment.is_labelled for segment in prompt)
+    numbered = list(zip(prompt, starts, strict=True))
+    groups = [
+        (kind, Question(tuple(segment for segment, _ in group)))
+        for (kind, _), group in groupby(numbered, key=lambda one: (_kind(one[0], frame), one[1]))
+    ]
     found: list[tuple[Question, bool]] = []
-    for place, (kind, group) in enumerate(kinds):
-        if kind != "text" or length_in_words(" ".join(one.normal for one in group)) < FEWEST_WORDS:
-            continue
-        later = [kind for kind, _ in kinds[place + 1 : place + 3] if kind != "frame"]
-        found.append((Question(group), later[:1] == ["option"]))
+    for place, (kind, question) in enumerate(groups):
+        if kind == "text" and question.length >= FEWEST_WORDS:
+            later = [kind for kind, _ in groups[place + 1 :] if kind != "frame"]
+            found.append((question, later[:1] == ["option"]))
     return found
-
-
-def _grouped(prompt: Sequence[Segment], frame: frozenset[str]) -> Iterator[tuple[Segment, Iterable[Segment]]]:
-    for _, group in groupby(prompt, key=lambda segment: _kind(segment, frame)):
-        members = list(group)
-        yield members[0], members
 
 
 def _kind(segment: Segment, frame: frozenset[str]) -> str:
@@ -120,12 +141,16 @@ def _kind(segment: Segment, frame: frozenset[str]) -> str:
     return "frame" if segment.normal in frame or segment.normal in _HEADINGS else "text"
 
 
-_HEADING_WORDS = """question questions answer choices options 选项 答案 选择 選択肢 回答 答え 보기 정답"""
-_HEADINGS = frozenset(map(normalised, [*_HEADING_WORDS.split(), "your answer", "answer choices"]))
+_HEADING_WORDS = """a q question questions answer response output explanation solution user assistant human
+    choices options 选项 答案 选择 選択肢 回答 答え 解答 보기 정답 คำตอบ"""
+_HEADINGS = frozenset(map(normalised, [*_HEADING_WORDS.split(), "your answer", "the answer", "answer choices"]))
+"""Lines that only say what comes next."""
 
 
 # --- sentences and labels ------------------------------------------------------------------------------------------
 
+_TAG = re.compile(r"</?[A-Za-z][\w-]*(?:\s[^<>]*)?/?>")
+"""A tag of HTML or XML."""
 _ASKS = re.compile(r"[?？؟՞፧][\s\"'”’»)\]*_]*$")
 _SENTENCE_ENDS = re.compile(r"(?<=[.!?…])[\"'”’)\]*_]*\s+|(?<=[。！？｡؟։۔။។।])")
 _LABEL_WORDS = (
@@ -137,10 +162,16 @@ _LABEL = compiled(
 )
 
 
-def _sentences(text: str) -> list[Segment]:
-    lines = (_LABEL.sub("", line) for line in text.splitlines())
-    parts = (part.strip() for line in lines for part in _SENTENCE_ENDS.split(line))
-    return [Segment(part, normalised(part)) for part in parts if part]
+def _sentences(text: str, place: int) -> list[Segment]:
+    found: list[Segment] = []
+    for line in text.splitlines(keepends=True):
+        unlabelled = _LABEL.sub("", line)
+        labelled = unlabelled != line
+        for part in filter(None, map(str.strip, _SENTENCE_ENDS.split(unlabelled))):
+            found.append(Segment(part, normalised(part), place, is_labelled=labelled))
+            labelled = False
+        place += len(line)
+    return found
 
 
 # --- options -------------------------------------------------------------------------------------------------------
@@ -159,9 +190,10 @@ _SIGN = rf"(?i:[a-jａ-ｊ]|\d{{1,2}}|[{''.join(_FAMILIES[1:])}])"
 _MARK_FORM = (
     r"(?i:option\s+|choice\s+|选项\s*|選項\s*|選択肢\s*)?[*_]{0,2}"
     rf"(?:(?P<open>[(（\[【])(?P<within>{_SIGN})[)）\]】]|(?P<closed>{_SIGN})(?P<close>[.)）．、:：\]】]))"
-    r"(?!\d)"
+    r"(?!\d)(?=[^\S\n]*\S)"
 )
 _MARK = compiled(rf"(?m)(?:^|(?<=[\s?？。:：;；,，、|])|(?<={ALONE})){_MARK_FORM}|(?P<round>[{_FAMILIES[1]}])")
+_LIST = compiled(r"(?im)(?:^|(?<=[\s.?!？。]))(?:answer choices|options|choices|选项|選項|選択肢)\s*[:：]")
 _BULLET = re.compile(r"(?m)^[ \t]*[-*•·‣–—][ \t]+(?=\S)")
 _MARKED = compiled(rf"^\s*(?:{_MARK_FORM}|[{_FAMILIES[1]}]|[-*•·‣–—][ \t])")
 
@@ -182,8 +214,9 @@ def _marks(text: str) -> list[int]:
         family, rank = ("digits", int(sign)) if sign.isdecimal() else _rank(sign)
         labels.setdefault((family, match["open"] or match["close"] or ""), []).append((rank, match.start()))
     bullets = [match.start() for match in _BULLET.finditer(text)]
+    lists = (match.start() for match in _LIST.finditer(text))
     places = [place for found in labels.values() if _is_series({rank for rank, _ in found}) for _, place in found]
-    return sorted({*places, *(bullets if len(bullets) > 1 else ())})
+    return sorted({*places, *lists, *(bullets if len(bullets) > 1 else ())})
 
 
 def _rank(sign: str) -> tuple[str, int]:

@@ -48,9 +48,16 @@ class CaseText:
     text: str
     part: str
     """prompt, context or reference; of a prompt in parts: question, or option"""
+    asked: str = ""
+    """The line of it that asks, in its normal form: what is read for a question is no question without it"""
     needs_passage: bool = False
     """Whether it asks about a passage beside it: the same words beside another passage are another question."""
     cases: dict[tuple[str, str], None] = field(default_factory=dict[tuple[str, str], None])
+
+    @property
+    def length(self) -> float:
+        """In words (`length_in_words`)."""
+        return length_in_words(self.normal)
 
 
 def asked(prompt: Prompt) -> str:

@@ -40,7 +40,7 @@ _CHARACTER = compiled(rf"(?={ALONE})\X")
 _OF_EAST_ASIA, _OF_SYLLABIC = compiled(rf"(?={_EAST_ASIAN})\X"), compiled(rf"(?={_SYLLABIC})\X")
 _LETTERS = compiled(rf"(?={ALONE})\X|[[\w\p{{No}}]--{ALONE}]+")
 _OPENING = r"[\p{Ps}\p{Pi}]*"
-_WRITTEN = compiled(rf"{_OPENING}(?={ALONE})\X[\p{{P}}\p{{Cf}}]*|(?:(?!{_OPENING}{ALONE})\S)+")
+_WRITTEN = compiled(rf"{_OPENING}(?={ALONE})\X[\p{{P}}\p{{Cf}}]*|(?:(?!{_OPENING}{ALONE})[^\s\x1c-\x1f])+")
 _PLAIN_LETTERS, _PLAIN_WRITTEN = re.compile(r"\w+"), re.compile(r"\S+")
 
 

@@ -21,7 +21,6 @@ from pydantic import Field
 from tunegate.backends.sentences import Embed, embed_by_default
 from tunegate.checks import Sample
 from tunegate.exceptions import ConfigError
-from tunegate.text.words import spaced
 from tunegate_suites.base import Options
 from tunegate_suites.judges.opinion import Opinion
 from tunegate_suites.normalise import squad
@@ -149,10 +148,10 @@ def has_reference(sample: Sample, options: CompareOptions) -> bool:
 
 
 def _words(sample: Sample, references: Sequence[str]) -> dict[str, float]:
-    answer = _in_words(sample.response.text)
-    words, question = answer.split(), set(_in_words(sample.case.prompt_text).split())
+    answer = squad(sample.response.text)
+    words, question = answer.split(), set(squad(sample.case.prompt_text).split())
     present = set(words)
-    normal = [_in_words(reference) or reference for reference in references]
+    normal = [squad(reference) or reference for reference in references]
     wanted = [reference.split() or [""] for reference in normal]
     new = [[word for word in reference if word not in question] or reference for reference in wanted]
     figures = [found for reference in references if (found := _NUMBER.findall(reference))]
@@ -165,11 +164,6 @@ def _words(sample: Sample, references: Sequence[str]) -> dict[str, float]:
         "length": math.log1p(len(words)),
         "reference_length": math.log1p(min(map(len, wanted))),
     }
-
-
-def _in_words(text: str) -> str:
-    """The normal form of SQuAD's evaluation, with one space between words of whatever script."""
-    return " ".join(spaced(squad(text)).split())
 
 
 def _share(wanted: Sequence[str], present: set[str]) -> float:
