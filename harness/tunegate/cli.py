@@ -17,7 +17,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from tunegate import __version__
-from tunegate.addresses import without_secrets
 from tunegate.exceptions import TunegateError, nearest
 
 DTYPES = ("auto", "float32", "bfloat16")
@@ -304,6 +303,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TunegateError as error:
         return _fail(options, str(error), error.exit_code)
     except KeyboardInterrupt:
+        from tunegate.addresses import without_secrets
+
         command = without_secrets(shlex.join(["tunegate", *arguments]))
         print(f"\ninterrupted; to go on: {command}", file=sys.stderr)
         return 130
@@ -311,6 +312,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; say nothing at exit either
         return 3
     except BaseException as error:  # a module of the user's that ends with 0, by whatever means, has passed no gate
+        from tunegate.addresses import without_secrets
         from tunegate.printable import printable_lines
 
         print(printable_lines(without_secrets(traceback.format_exc())), file=sys.stderr)
@@ -319,6 +321,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _refuse(message: str, *, as_json: bool) -> int:
     """End a command that never began; scripts find the error where they look for the result."""
+    from tunegate.addresses import without_secrets
     from tunegate.commands import console
 
     message = without_secrets(message)
@@ -329,6 +332,7 @@ def _refuse(message: str, *, as_json: bool) -> int:
 
 
 def _fail(options: argparse.Namespace, message: str, exit_code: int) -> int:
+    from tunegate.addresses import without_secrets
     from tunegate.commands import console
 
     message = without_secrets(message)
