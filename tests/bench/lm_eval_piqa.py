@@ -1,4 +1,4 @@
-"""The log-likelihoods that lm-evaluation-harness finds for the choices of 60 questions of PIQA, without and with its chat-template flag.
+"""What lm-evaluation-harness makes of the choices of 60 questions of PIQA, without and with its chat-template flag.
 
     pip install lm_eval==0.4.13        # in an environment of its own, beside torch and transformers
     python -m tests.bench.lm_eval_piqa > tests/data/lm_eval_piqa.json
