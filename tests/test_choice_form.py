@@ -147,6 +147,7 @@ def test_the_form_is_on_record_and_in_the_report(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("form", ["raw", "chat"])
 def test_choice_decides_as_lm_evaluation_harness_does(form: Form) -> None:
     """Its log-likelihoods of 60 questions of PIQA, made by `tests/bench/lm_eval_piqa.py`, and its arithmetic on them.
