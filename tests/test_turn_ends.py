@@ -59,9 +59,7 @@ def test_a_template_whose_end_is_no_token_is_refused(tmp_path: Path, template: s
     if fits:
         assert noted(path) == []
     else:
-        with pytest.raises(
-            ConfigError, match=r"options\.chat_template: .* eos is '<\|endoftext\|>'.*eos_token"
-        ):
+        with pytest.raises(ConfigError, match=r"options\.chat_template: .* eos is '<\|endoftext\|>'.*eos_token"):
             noted(path)
 
 
