@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -12,6 +14,8 @@ from tests.tiny_model import make_adapter, make_tiny_model
 from tunegate.backends.adapter_base import place_of_base, write_base
 from tunegate.backends.open_model import find_model
 from tunegate.exceptions import CannotJudge, Tampered
+from tunegate.record import RunRecord
+from tunegate.registry import _keep_base
 
 
 @pytest.fixture(scope="module")
@@ -86,3 +90,21 @@ def test_a_promoted_base_is_found_in_the_registry(project: Path) -> None:
     shutil.copytree(adapter_of(project), adapter)
     shutil.rmtree(project / "base")
     assert place_of_base(adapter, lambda path: find_model(str(path)).sha256) == str(promoted)
+
+
+def test_a_base_that_the_run_trained_is_promoted_with_its_adapter(project: Path) -> None:
+    """Who clears the run folder keeps a model that answers; a base of the user's own is not copied."""
+    run = SimpleNamespace(folder=project / "runs")
+    sha256_of = lambda path: find_model(str(path)).sha256  # noqa: E731
+    _keep_base(cast("RunRecord", run), adapter_of(project), project / "registry", sha256_of)
+    assert not (project / "registry").exists()
+    shutil.move(project / "base", project / "runs" / "cpt")
+    config = adapter_of(project) / "adapter_config.json"
+    said = json.loads(config.read_text()) | {"base_model_name_or_path": str(project / "runs" / "cpt")}
+    config.write_text(json.dumps(said))
+    before = sha256_of(adapter_of(project))
+    _keep_base(cast("RunRecord", run), adapter_of(project), project / "registry", sha256_of)
+    adapter = project / "registry" / "models" / before / "model"
+    shutil.copytree(adapter_of(project), adapter)
+    shutil.rmtree(project / "runs")
+    assert sha256_of(adapter) == before

@@ -95,6 +95,24 @@ LOSSES = [3.0, 2.5, 2.0, 1.5, 1.0, 0.8, 0.7, 0.6]
             {"learning_rate": (1e-3, 3e-3)},
         ),
         (
+            replace(gate(misses(30, "right and on and on", "right", "length"), passed=0), train_cut=32),
+            "never stops",
+            "30 of the 30 misses hold the right answer and run on",
+            {"max_length": (64, 128)},
+        ),
+        (
+            replace(gate(misses(2, "right and on", "right", "length"), passed=0), train_asked=8, train_cut=8),
+            "never stops",
+            "never stops: all 10 answers end at the token limit, in the gate and out of it",
+            {"max_length": (64, 128)},
+        ),
+        (
+            replace(gate(misses(30, "a long answer that", "short", "length"), passed=0), train_cut=31),
+            "truncation",  # one answer ended: the model knows how
+            "truncation: 30 of 30 misses end at the token limit",
+            {"max_length": (64, 128)},
+        ),
+        (
             replace(gate(misses(30, "a long answer that", "short", "length")), rows_dropped=4),
             "truncation",
             "truncation: 30 of 30 misses end at the token limit",

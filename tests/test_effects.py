@@ -12,7 +12,7 @@ from fake_pipeline import PIPELINE, load, write_pipeline
 from tests.trainer_jobs import ARGS, MakeJob, real_training
 from tunegate.exceptions import ConfigError
 from tunegate_trainers import config_fields, effects, settings
-from tunegate_trainers.effects import ELSEWHERE, NOT_NEGATIVE, POSITIVE, SHARES
+from tunegate_trainers.effects import ELSEWHERE, NEEDS, NOT_NEGATIVE, POSITIVE, SHARES
 from tunegate_trainers.process import run
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -42,6 +42,8 @@ def refused() -> Iterator[tuple[str, dict[str, Any]]]:
                 yield method, {name: wrong}
         for name in known.keys() & ELSEWHERE.keys():
             yield method, {name: 5 if "int" in known[name] or "float" in known[name] else _asking(known[name])}
+        for name in known.keys() & NEEDS.keys():
+            yield method, {name: "x" if "str" in known[name] else {} if "dict" in known[name] else 1}
         for name in known.keys() & {*SHARES}:
             yield method, {name: 1.5}
         for name in known.keys() & {*NOT_NEGATIVE}:
@@ -72,7 +74,7 @@ def test_each_is_refused_by_its_key_path() -> None:
 def test_no_name_is_listed_that_no_method_knows() -> None:
     known = {name for method in METHODS for name in fields_of(method)}
     known |= config_fields.fields_of(("tunegate_trainers", "ppo_config.py")).keys()
-    assert {*POSITIVE, *ELSEWHERE, *SHARES, *NOT_NEGATIVE} <= known
+    assert {*POSITIVE, *ELSEWHERE, *NEEDS, *NEEDS.values(), *SHARES, *NOT_NEGATIVE} <= known
 
 
 @pytest.mark.parametrize(
@@ -93,6 +95,7 @@ def test_an_adapter_that_changes_nothing_is_refused(peft: dict[str, Any]) -> Non
         {"learning_rate": 1e-3, "num_train_epochs": 0.5, "warmup_steps": 0.1, "weight_decay": 0, "max_grad_norm": 0},
         {"max_steps": -1, "num_train_epochs": 1}, {"max_steps": 5, "warmup_steps": 2}, {"max_length": None},
         {"eval_strategy": "no", "push_to_hub": False, "load_best_model_at_end": False, "hub_model_id": None},
+        {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": False}},
         {"packing": True, "packing_strategy": "bfd"}, {"lr_scheduler_type": "constant"}, {"save_strategy": "no"},
     ],
 )  # fmt: skip

@@ -12,7 +12,7 @@ from tests.trainer_jobs import ARGS, LORA, MakeJob, real_training
 from tunegate.backends.open_model import open_model
 from tunegate.backends.prompting import answer_prompt
 from tunegate.cases import Case
-from tunegate.exceptions import CannotJudge, ConfigError
+from tunegate.exceptions import CannotJudge, ConfigError, Tampered
 from tunegate.models import GenerationSettings
 from tunegate_trainers import peft_configs, quantized
 from tunegate_trainers.process import run
@@ -136,6 +136,9 @@ def test_an_adapter_for_another_base_is_told(make_job: MakeJob, tmp_path: Path) 
     (other / "config.json").write_text(json.dumps(config))
     adapter = Path(first.output, "adapter_config.json")
     adapter.write_text(json.dumps(json.loads(adapter.read_text()) | {"base_model_name_or_path": str(other)}))
+    with pytest.raises(Tampered, match="its base model is another one"):
+        run(make_job(name="again", model=first.output))
+    Path(first.output, "base_model.json").unlink()  # as of an adapter from elsewhere, whose base has no fingerprint
     with pytest.raises((CannotJudge, ConfigError), match="another base model"):
         run(make_job(name="again", model=first.output))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Literal
@@ -104,6 +104,25 @@ class Outcome:
         """The error categories that any of its answers shows."""
         judged = (self.findings, *(sample.findings for sample in self.samples))
         return frozenset(error.category for findings in judged for finding in findings for error in finding.errors)
+
+
+def never_ended(outcomes: Iterable[Outcome]) -> int:
+    """How many answers passed, where none of them came to an end: all ran to the token limit, with room for the right
+    one. 0 where one ended, and where they are too few to say.
+
+    A check such as `contains` passes them; a user would wait for ever.
+    """
+    passed = [outcome for outcome in outcomes if outcome.verdict is Verdict.PASS]
+    ran_on = [one for one in passed if one.finish_reason == "length" and _longer_than_right(one)]
+    return len(passed) if len(passed) >= FEWEST_UNENDED and len(ran_on) == len(passed) else 0
+
+
+FEWEST_UNENDED = 3
+
+
+def _longer_than_right(outcome: Outcome) -> bool:
+    """A suite that lets a model say one letter cuts every answer, and means to."""
+    return not outcome.references or len(outcome.response.strip()) > min(map(len, outcome.references))
 
 
 def combine(findings: Sequence[Finding]) -> tuple[Verdict, str]:

@@ -4,6 +4,7 @@
         models/<sha256>/model/             the promoted bytes
         models/<sha256>/attestation.json   which gates they passed
         models/<sha256>/events.jsonl       the record of the run, so that anyone can check
+        bases/<sha256>/                    the base of a promoted adapter, where the run trained it
         aliases/production.json            {"alias", "sha256", "attestation_sha256"}, replaced in one step
 
 An alias names itself and pins the attestation that it was set on, so a pointer that is copied to another name, or an
@@ -23,6 +24,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
+from tunegate.backends.adapter_base import FILE as BASE_FILE
+from tunegate.backends.adapter_base import place_of_base
 from tunegate.event_log import EVENTS
 from tunegate.evidence import FORMAT, Fingerprint, NotPromotable, attest, check_gates, check_promotable
 from tunegate.exceptions import CannotJudge, ConfigError, Tampered, nearest
@@ -75,6 +78,7 @@ def promote(
             attestation = _check_copy(place, fingerprint)
         else:
             attestation = attest(run, attempt)
+            _keep_base(run, folder, registry, fingerprint)
             _publish(run, folder, attestation, place, fingerprint)
         pointer = {"alias": alias, "sha256": sha256, "attestation_sha256": sha256_of(place / ATTESTATION)}
         already = pointer_file.is_file() and pointer_file.read_bytes() == _as_json(pointer)
@@ -96,6 +100,29 @@ def _publish(run: RunRecord, folder: Path, attestation: dict[str, Any], place: P
         if read_run(partial).digest != run.digest:
             raise Tampered(f"{run.folder / EVENTS}: not the record that was judged; it changed in between")
         (partial / ATTESTATION).write_bytes(_as_json(attestation))
+        _sync_tree(partial)
+        os.replace(partial, place)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _keep_base(run: RunRecord, adapter: Path, registry: Path, fingerprint: Fingerprint) -> None:
+    """Put the base of an adapter into the registry where the run made it: who clears the run folder keeps the model.
+
+    A base of the user's own, which may have gigabytes and serve many adapters, stays where it is.
+    """
+    if not (adapter / BASE_FILE).exists():
+        return
+    base = Path(place_of_base(adapter, fingerprint)).resolve()
+    if run.folder.resolve() not in base.parents:
+        return
+    place = registry / "bases" / fingerprint(base)
+    partial = place.with_name(f".{place.name}.{uuid.uuid4().hex}.partial")
+    if place.exists():
+        return
+    try:
+        shutil.copytree(base, partial)
+        _remove_strangers(partial)
         _sync_tree(partial)
         os.replace(partial, place)
     finally:

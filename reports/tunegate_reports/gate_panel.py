@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from tunegate.outcomes import Verdict
+from tunegate.outcomes import Verdict, never_ended
 from tunegate_reports.answer import CASE_WORDS, DRAW_WORDS, STATE_WORDS, beyond_count, count_words, gate_state
 from tunegate_reports.charts import histogram_chart, interval_chart
 from tunegate_reports.gate_details import judge, kept, slices
@@ -33,6 +33,7 @@ def gate_panel(gate: GateView, cases: Sequence[CaseView], *, opened: bool, headi
         *_in_short(gate),
         _flag(f"waived until {gate.waiver['expires']}") if gate.waiver else None,
         _flag("possible leak") if gate.kept and gate.kept.comparison.suspicious else None,
+        _flag("no passing answer ends by itself") if never_ended(record.outcomes) else None,
         _flag(f"{record.reused} cases asked before") if record.reused else None,
         _flag(record.answers.in_words) if record.answers.asked_again else None,
     )

@@ -32,8 +32,6 @@ class Options(MethodOptions):
 
     def check(self, settings: Settings) -> None:
         args = settings.args
-        if args.get("packing_strategy", "bfd_split") == "wrapped":
-            raise ConfigError("args.packing_strategy: 'wrapped' lets a document see the one before it; leave it out")
         length = args.get("max_length", 1024)
         if length is None:
             raise ConfigError(

@@ -70,6 +70,18 @@ ELSEWHERE = {
 }
 """Arguments that nothing here looks at, and what to do in their stead."""
 
+NEEDS = {
+    **dict.fromkeys(("ref_model_mixup_alpha", "ref_model_sync_steps"), "sync_ref_model"),
+    **dict.fromkeys(("entropy_coef_min", "entropy_coef_max", "entropy_coef_delta"), "use_adaptive_entropy"),
+    "entropy_target": "use_adaptive_entropy",
+    "precompute_ref_batch_size": "precompute_ref_log_probs",
+    "gradient_checkpointing_kwargs": "gradient_checkpointing",
+    "activation_checkpointing_kwargs": "activation_checkpointing",
+    "liger_kernel_config": "use_liger_kernel",
+    "run_name": "report_to",
+}
+"""Arguments that change nothing unless another one is set."""
+
 ADAPTER_POSITIVE = ("r", "lora_alpha", "alpha", "num_virtual_tokens", "oft_block_size")
 ADAPTER_LISTS = ("target_modules", "layers_to_transform", "modules_to_save", "trainable_token_indices")
 
@@ -94,6 +106,9 @@ def _faults(method: str, args: Args) -> Iterator[str]:
     for name in NOT_NEGATIVE:
         if _is_number(args.get(name)) and not (args[name] >= 0 and math.isfinite(args[name])):
             yield f"args.{name}: expected a number of 0 or more, got {args[name]}"
+    for name, other in NEEDS.items():
+        if args.get(name) not in OFF and args.get(other) in OFF:
+            yield f"args.{name}: changes nothing without args.{other}; give that too, or leave it out"
     yield from _steps(args)
     yield from _packing(method, args)
 
@@ -114,7 +129,7 @@ def _packing(method: str, args: Args) -> Iterator[str]:
     strategy = args.get("packing_strategy")
     packs = args.get("packing", method == "cpt")
     if strategy == "wrapped":
-        yield "args.packing_strategy: 'wrapped' lets a row see the one before it, and cuts rows in two; leave it out"
+        yield "args.packing_strategy: 'wrapped' lets a document see the one before it, and cuts rows; leave it out"
     if strategy is not None and not packs:
         yield "args.packing_strategy: nothing is packed; write `packing: true` too, or leave it out"
 

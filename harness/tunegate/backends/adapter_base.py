@@ -69,7 +69,7 @@ def _candidates(adapter: Path, named: Path, sha256: str) -> Iterator[Path]:
     own = adapter.resolve()
     yield named if named.is_absolute() else own / named
     for folder in own.parents:
-        for path in (folder / named.name, folder / "models" / sha256 / "model"):
+        for path in (folder / named.name, folder / "models" / sha256 / "model", folder / "bases" / sha256):
             if path != own and path != named:
                 yield path
 

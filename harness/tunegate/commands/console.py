@@ -12,7 +12,7 @@ from typing import Any
 from tunegate.event_log import is_being_written
 from tunegate.exceptions import CannotJudge
 from tunegate.gate_run import GateRunResult
-from tunegate.outcomes import Verdict
+from tunegate.outcomes import Verdict, never_ended
 from tunegate.printable import json_line, printable
 from tunegate.progress import Bar as Bar
 from tunegate.record import AttemptRecord, GateRecord, RunRecord, StageRecord
@@ -122,8 +122,19 @@ def print_gate(result: GateRunResult, report: Path | None) -> None:
     show(f"{gate.verdict}: {count} (95 % interval {low:.1%} to {high:.1%})")
     if gate.verdict is not Verdict.PASS and gate.reason != count:
         show(f"reason: {_short(gate.reason.removeprefix(f'{count}, but '))}")
+    show_unended(gate)
     missed = _ids(gate, Verdict.FAIL)
     show(f"report: {report or 'not written; see --report'}" + (f"; missed: {missed}" if missed else ""))
+
+
+def show_unended(gate: GateRecord, of: str = "") -> None:
+    """A note where no answer that passed came to an end."""
+    count = never_ended(gate.outcomes)
+    if count:
+        show(
+            f"note: {of}all {count} answers that passed run to the token limit: the model may not know how to end one; "
+            "give the suite `generate.stop`, or see where the chat template ends a turn"
+        )
 
 
 def _ids(gate: GateRecord, verdict: Verdict) -> str:
@@ -188,6 +199,9 @@ def print_run(run: RunRecord, report: Path | None) -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows if len(rows) > 1 else []:
         show("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for stage in run.stages.values():
+        for gate in stage.attempts[max(stage.attempts)].gates.values() if stage.attempts else ():
+            show_unended(gate, f"{stage.name} {gate.key}: ")
     for waiver in run.waivers():
         show(_waived(waiver))
     if run.verdict is None and not any(gate.decided for gate in run.gates.values() if not run.stages):
