@@ -81,7 +81,7 @@ def test_a_judge_that_sends_a_page_is_invalid() -> None:
             "args.rouge_typ: not an argument of Ro",
         ),
         (
-            {"ragas": "RougeScore", "min": 0.5, "args": {"rouge_type": "rouge7"}},
+            {"ragas": "RougeScore", "min": 0.5, "args": {"rouge_type": "rougeX"}},
             "args: RougeScore does not score with",
         ),
         (
@@ -127,7 +127,7 @@ def test_the_extra_brings_what_metrics_without_a_judge_need(metric: str) -> None
     right = WITHOUT_JUDGE[metric]
     check = build_check({"ragas": metric, "min": 0.99}, Path())
     [same] = check.judge([sample(right, right, context="Mutations in BLM cause it, it says.")])
-    [other] = check.judge([sample('"Nobody" knows', right, context="Mutations in BLM cause it.")])
+    [other] = check.judge([sample('"nobody ever knows why it is"', right, context="Mutations in BLM cause it.")])
     assert same.verdict is PASS, same.reason
     assert other.verdict in (FAIL, INVALID), other.reason
 
@@ -200,7 +200,7 @@ def test_a_real_judge(metric: str) -> None:
     """A small model judges poorly: what it says is a score or INVALID with the cause, and no answer cut off passes."""
     asked = sample("BLM causes it.", "BLM", prompt="Which gene?", context="Mutations in BLM cause Bloom syndrome.")
     with llama_server() as base_url:
-        for max_tokens in (512, 4):
+        for max_tokens in (128, 4):
             server = {"base_url": base_url, "model": "m", "timeout_s": 600, "max_tokens": max_tokens}
             [finding] = build_check({"ragas": metric, "min": 0, "server": server}, Path()).judge([asked])
             if finding.verdict is INVALID:
