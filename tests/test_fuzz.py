@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tunegate.cli import main
 
@@ -212,6 +213,13 @@ def times(rng: random.Random, mutate: Callable[[Any, random.Random], Any], value
     return value
 
 
+def mutated_yaml(text: str, rng: random.Random) -> str:
+    """The text mutated, or what it says, written as JSON, which is YAML too."""
+    if rng.random() < 0.4:
+        return times(rng, mutated_text, text)
+    return json.dumps(times(rng, mutated_value, yaml.safe_load(text)), ensure_ascii=rng.random() < 0.5)
+
+
 def mutated_rows(rows: list[Any], rng: random.Random) -> list[Any]:
     return [times(rng, mutated_value, row) if rng.random() < 0.4 else row for row in rows]
 
@@ -278,11 +286,9 @@ def fuzz_input(number: int) -> Input:
     if kind == "words":
         return Input(times(rng, mutated_words, rng.choice(COMMANDS)))
     if kind == "pipeline":
-        return Input(
-            ["check", "tunegate.yaml", "--json"], {"tunegate.yaml": encoded(times(rng, mutated_text, PIPELINE), rng)}
-        )
+        return Input(["check", "tunegate.yaml", "--json"], {"tunegate.yaml": encoded(mutated_yaml(PIPELINE, rng), rng)})
     if kind == "suite":
-        return Input(GATE, {"suite.yaml": encoded(times(rng, mutated_text, rng.choice(SUITES)), rng)})
+        return Input(GATE, {"suite.yaml": encoded(mutated_yaml(rng.choice(SUITES), rng), rng)})
     suite = {"suite.yaml": rng.choice(SUITES[:2]).encode()}
     name, rows = ("cases.jsonl", CASES) if kind == "cases" else ("responses.jsonl", RESPONSES)
     if kind == "cases" and rng.random() < 0.2:
