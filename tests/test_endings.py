@@ -136,6 +136,7 @@ def test_a_long_name_is_told_with_its_line(project: Path, capsys: Capture) -> No
         (OSError(errno.ENOSPC, "No space left on device", "x"), CannotJudge, "x: No space left on device"),
         (OSError(errno.EIO, "Input/output error"), CannotJudge, "Input/output error"),
         (ValueError("embedded null byte"), ConfigError, "a name holds the character NUL, which no file name can hold"),
+        (RuntimeError("Could not determine home directory."), ConfigError, "`~`: Could not determine home directory."),
         (MemoryError(), CannotJudge, "out of memory"),
         (RecursionError(), CannotJudge, "something here is nested too deeply to be read"),
     ],

@@ -398,6 +398,8 @@ def test_marks_of_a_function_select_it_and_others_tests_run_as_ever(bank: Bank) 
         (["--tunegate-model", "m", "--tunegate-responses", "answers.jsonl"], 4, "one of the two"),
         (["facts.gate.yaml", "-n", "2"], 1, "a gate needs a model"),
         (["./facts.gate.yaml::gate"], 4, "a gate needs a model"),
+        (["--tunegate-model", "x" * 300], 4, "File name too long"),
+        (["--tunegate-responses", "x" * 300], 4, "File name too long"),
         (["--tunegate-model", ""], 4, "--tunegate-model is empty"),
         (["--tunegate-responses", ""], 4, "--tunegate-responses is empty"),
     ],

@@ -71,6 +71,8 @@ def from_outside(error: BaseException) -> TunegateError | None:
             return ConfigError("a name holds the character NUL, which no file name can hold")
         case UnicodeEncodeError(object=str(text)):
             return ConfigError(f"{text!r:.80}: not valid Unicode, so it cannot be written down")
+        case RuntimeError() if "home directory" in str(error):
+            return ConfigError(f"`~`: {error}")
         case MemoryError():
             return CannotJudge("out of memory")
         case RecursionError():

@@ -20,7 +20,7 @@ from tunegate.banks import draw
 from tunegate.cases import Case
 from tunegate.commands.plan_override import override
 from tunegate.event_log import last_event
-from tunegate.exceptions import CannotJudge, ConfigError, TunegateError
+from tunegate.exceptions import CannotJudge, ConfigError, TunegateError, from_outside
 from tunegate.file_lock import lock
 from tunegate.gate_function import GateMark
 from tunegate.gate_run import FOLDER, GateRequest, GateRunResult, is_decided, read_result, run_gate
@@ -95,8 +95,11 @@ def check_options(config: pytest.Config) -> None:
             from tunegate.files import check_size
 
             check_size(Path(responses), max_bytes=2**63)
-    except TunegateError as error:
-        raise pytest.UsageError(str(error)) from error
+    except Exception as error:
+        known = from_outside(error)
+        if known is None:
+            raise
+        raise pytest.UsageError(str(known)) from error
 
 
 def skip_unasked(config: pytest.Config, node_id: str) -> None:
@@ -169,7 +172,8 @@ class Gate:
 
     def _shared(self) -> GateRunResult:
         """Run the gate, or read the record of the worker that did."""
-        key = hashlib.sha256(f"{self.subject.worker_of}\n{self.node_id}".encode()).hexdigest()[:12]
+        identity = f"{self.subject.worker_of}\n{self.node_id}".encode(errors="surrogatepass")
+        key = hashlib.sha256(identity).hexdigest()[:12]
         folder = FOLDER / f"{self.suite.name}-{key}"
         with _alone_in(folder):
             if not is_decided(last_event(folder), self.plan):

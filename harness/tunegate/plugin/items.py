@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tunegate.cases import Case
-from tunegate.exceptions import TunegateError
+from tunegate.exceptions import TunegateError, from_outside
 from tunegate.gate_function import mark_of
 from tunegate.outcomes import Outcome, Verdict
 from tunegate.plugin.gates import Gate, load_function_gate, load_gate, skip_unasked
@@ -36,10 +37,8 @@ class GateFile(pytest.File):
     def collect(self) -> Iterator[pytest.Item]:
         """Load the suite, draw, and yield the items of the gate."""
         skip_unasked(self.config, self.nodeid)
-        try:
+        with _told_by(self):
             gate = load_gate(self.config, _short_path(self.path), self.nodeid)
-        except TunegateError as error:
-            raise self.CollectError(printable(str(error))) from None
         yield from _items(self, gate)
 
 
@@ -56,14 +55,24 @@ class GateFunction(pytest.Collector):
         mark = mark_of(self.function)
         assert mark is not None
         skip_unasked(self.config, self.nodeid)
-        try:
+        with _told_by(self):
             if not isinstance(self.parent, pytest.Module):
                 raise self.CollectError(f"{self.name}: a gate function stands at the top level of its module")
             path = _short_path(self.path)
             gate = load_function_gate(self.config, self.function, mark, self.name, path, self.nodeid)
-        except TunegateError as error:
-            raise self.CollectError(printable(str(error))) from None
         yield from _items(self, gate)
+
+
+@contextmanager
+def _told_by(collector: pytest.Collector) -> Generator[None]:
+    """What files, names and the disk did, as a collector tells it: in one line."""
+    try:
+        yield
+    except Exception as error:
+        known = from_outside(error)
+        if known is None:
+            raise
+        raise collector.CollectError(printable(str(known))) from None
 
 
 def _short_path(path: Path) -> Path:
