@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_attrition import rewrite
 
+from tunegate.ask import asked_prompts
 from tunegate.cases import Case, sample_id
 from tunegate.evidence import recheck
 from tunegate.exceptions import ConfigError, Tampered
@@ -20,6 +21,7 @@ from tunegate.gate_run import GateRequest, run_gate
 from tunegate.models import Fault, GenerationSettings, Response
 from tunegate.outcomes import CasePasses, Verdict, vote
 from tunegate.record import GateRecord, read_run
+from tunegate.responses import load_responses
 from tunegate.runner import no_progress
 from tunegate.sampling import exact_interval
 from tunegate.suites import Suite, load_suite
@@ -208,3 +210,30 @@ def test_an_error_counts_once_a_case_however_many_answers_show_it(tmp_path: Path
 
     gate = gate_of(tmp_path, suite, Silent("rrr"))
     assert gate.error_categories == {"empty": 20}
+
+
+# --- stored answers ------------------------------------------------------------------------------------------------
+
+
+def stored(folder: Path, answers: str) -> tuple[Any, list[str]]:
+    """A file with an answer a letter for each case; `-` leaves its row out."""
+    suite = suite_of(folder, "{samples: 3, temperature: 0.7}", "case_passes: majority")
+    texts = [(n, {"r": f"a{n}", "w": "wrong"}[letter]) for letter in answers if letter != "-" for n in range(20)]
+    rows = [{"id": f"c{n}", "response": text} for n, text in texts]
+    return load_responses(
+        write_jsonl(folder / "r.jsonl", rows), asked_prompts(suite), suite.responses, suite.settings.samples
+    )
+
+
+@pytest.mark.parametrize(("answers", "verdict"), [("rrw", PASS), ("wrw", FAIL), ("rr-", PASS), ("r--", INVALID)])
+def test_stored_answers_have_as_many_rows_an_id_as_samples(tmp_path: Path, answers: str, verdict: Verdict) -> None:
+    model, notes = stored(tmp_path, answers)
+    gate = gate_of(tmp_path, load_suite(tmp_path / "suite.yaml", build_check), model)
+    assert gate.verdict is verdict
+    assert bool(notes) == ("-" in answers)
+    assert all("20 of 20 prompts of the bank have fewer than 3 responses" in note for note in notes)
+
+
+def test_more_rows_of_an_id_than_samples_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"r.jsonl:61: response 4 with id 'c0', and `generate.samples` is 3"):
+        stored(tmp_path, "rrrr")

@@ -39,8 +39,8 @@ def by_case(suite: Suite, outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
 def ask_open(suite: Suite, model: Model, cases: Sequence[Case], is_open: Callable[[str], bool]) -> dict[str, Response]:
     """Ask those questions of the cases that are open; the responses by question."""
     responses: dict[str, Response] = {}
-    asked = [question for case in cases for question in repeats(suite, case)]
-    for questions in (asked, [question for one in asked for question in beside(suite, one)]):
+    for asked in (cases, [question for case in cases for question in beside(suite, case)]):
+        questions = [repeat for question in asked for repeat in repeats(suite, question)]
         wanted = [question for question in questions if is_open(question.id)]
         if wanted:
             responses |= zip((question.id for question in wanted), ask(suite, model, wanted), strict=True)
@@ -52,21 +52,26 @@ def samples_of(suite: Suite, model: Model, cases: Sequence[Case], responses: Map
     return [
         Sample(
             case,
-            fault or responses[asked.id],
+            fault or responses[sample_id(case.id, number)],
             model.sha256,
             model.name,
-            tuple(responses[variant_id(asked, number)] for number, _ in enumerate(prompts, start=1)),
+            tuple(responses[sample_id(variant_id(case, place), number)] for place in range(1, len(prompts) + 1)),
         )
         for case in cases
-        for asked in repeats(suite, case)
-        for prompts, fault in [_wanted_beside(suite.checks, asked)]
+        for prompts, fault in [_wanted_beside(suite.checks, case)]
+        for number in range(1, suite.settings.samples + 1)
     ]
 
 
-def repeats(suite: Suite, case: Case) -> list[Case]:
-    """The case, once for each answer that is asked for."""
+def questions(suite: Suite, case: Case) -> list[Case]:
+    """All that is asked about a case, as often as it is asked."""
+    return [repeat for question in (case, *beside(suite, case)) for repeat in repeats(suite, question)]
+
+
+def repeats(suite: Suite, question: Case) -> list[Case]:
+    """The question, once for each answer that is asked for."""
     further = range(2, suite.settings.samples + 1)
-    return [case, *(replace(case, id=sample_id(case.id, number)) for number in further)]
+    return [question, *(replace(question, id=sample_id(question.id, number)) for number in further)]
 
 
 def beside(suite: Suite, case: Case) -> list[Case]:
@@ -76,9 +81,11 @@ def beside(suite: Suite, case: Case) -> list[Case]:
 
 
 def asked_prompts(suite: Suite) -> dict[str, Prompt]:
-    """All that a gate on a suite may ask, by id: its cases, and what its checks want asked beside them."""
-    asked = [question for case in suite.cases for question in repeats(suite, case)]
-    return {question.id: question.prompt for one in asked for question in (one, *beside(suite, one))}
+    """All that a gate on a suite may ask, by id: its cases, and what its checks want asked beside them.
+
+    With several samples, each of these is asked so many times, under the ids that `sample_id` gives.
+    """
+    return {question.id: question.prompt for case in suite.cases for question in (case, *beside(suite, case))}
 
 
 def variant_id(case: Case, number: int) -> str:

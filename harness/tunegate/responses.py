@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from tunegate.cases import Prompt
+from tunegate.cases import Prompt, sample_id
 from tunegate.chats import chat_of, is_chat, without_answer
 from tunegate.exceptions import ConfigError, nearest
 from tunegate.finish_reasons import finish_reason_of
@@ -20,17 +20,19 @@ RENDERED = ("<|", "[INST]", "<start_of_turn>", "<s>")
 
 
 def load_responses(
-    path: Path, asked: Mapping[str, Prompt], spec: ResponsesSpec | None = None
+    path: Path, asked: Mapping[str, Prompt], spec: ResponsesSpec | None = None, samples: int = 1
 ) -> tuple[StoredResponses, list[str]]:
     """Read a response file; returns the responses and notes on what looks odd but can be judged.
 
-    `asked` are the prompts by the ids under which a gate asks them. A row without an id is the answer to the prompt
-    that it carries. A row without a response or an id to be found, a duplicated id, a prompt that is another than the
-    case's, and a file of which no id is a case's are errors.
+    `asked` are the prompts by the ids under which a gate asks them, each `samples` times: so many rows have an id, and
+    their order is that of the answers. A row without an id is the answer to the prompt that it carries. A row without
+    a response or an id to be found, more rows of an id than samples, a prompt that is another than the case's, and a
+    file of which no id is a case's are errors.
     """
     spec = spec or ResponsesSpec()
     ids = _ids_by_prompt(asked)
     responses: dict[str, Response] = {}
+    given = Counter[str]()
     unknown: list[str] = []
     for number, row in read_rows(path):
         try:
@@ -39,20 +41,31 @@ def load_responses(
                 _check_prompt(row, spec, case_id, asked[case_id])
         except ConfigError as error:
             raise ConfigError(f"{path}:{number}: {error}") from error
-        if case_id in responses:
-            raise ConfigError(f"{path}:{number}: a second response with id {case_id!r}; give one answer a case")
+        given[case_id] += 1
+        if given[case_id] > samples:
+            raise ConfigError(f"{path}:{number}: {_too_many(case_id, samples)}")
         if case_id not in asked:
             unknown.append(case_id)
-        responses[case_id] = response
+        responses[sample_id(case_id, given[case_id])] = response
     if len(unknown) == len(responses):
         raise ConfigError(f"{path}: none of its ids is a case's{nearest(unknown[0], asked)}, first {unknown[0]!r}")
     notes: list[str] = []
     if unknown:
         notes.append(f"{path}: {len(unknown)} of {len(responses)} ids are no case's, first {unknown[0]!r}; not used")
-    missing = len(asked.keys() - responses.keys())
-    if missing:
-        notes.append(f"{path}: {missing} of {len(asked)} prompts of the bank have no response; drawn, they are INVALID")
+    short = [case_id for case_id in asked if given[case_id] < samples]
+    if short:
+        have = f"fewer than {samples} responses" if samples > 1 else "no response"
+        notes.append(f"{path}: {len(short)} of {len(asked)} prompts of the bank have {have}; drawn, they are INVALID")
     return StoredResponses(responses, name=str(path)), notes
+
+
+def _too_many(case_id: str, samples: int) -> str:
+    if samples == 1:
+        return (
+            f"a second response with id {case_id!r}; give one answer a case, or say how many there are: "
+            "`generate: {samples: 2, temperature: 0.7}`"
+        )
+    return f"response {samples + 1} with id {case_id!r}, and `generate.samples` is {samples}"
 
 
 def _response(row: Row, spec: ResponsesSpec) -> Response:

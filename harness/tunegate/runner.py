@@ -9,7 +9,7 @@ from itertools import takewhile
 from typing import Any, Protocol, cast
 
 from tunegate.answer_log import AnswerLog, answers_to_json
-from tunegate.ask import ask_open, beside, by_case, repeats, samples_of
+from tunegate.ask import ask_open, by_case, questions, repeats, samples_of
 from tunegate.banks import Part, draw
 from tunegate.cases import Case
 from tunegate.checks import Sample, gate_can_fail, judge
@@ -216,11 +216,9 @@ def _is_final(suite: Suite, case: Case, outcome: Outcome, answers: AnswerLog, as
     """
     if outcome.verdict is not Verdict.INVALID:
         return True
-    asked = repeats(suite, case)
-    questions = [question.id for one in asked for question in (one, *beside(suite, one))]
-    if any(answers.may_be_asked(question, ask_again) for question in questions):
+    if any(answers.may_be_asked(question.id, ask_again) for question in questions(suite, case)):
         return False
-    return all(answers.responses[one.id].error is not None for one in asked)
+    return all(answers.responses[question.id].error is not None for question in repeats(suite, case))
 
 
 def _drawn_before(suite: Suite, begun: GateRecord) -> tuple[Case, ...]:

@@ -220,7 +220,9 @@ def _open_subject(options: Namespace, suite: Suite) -> Model:
                 raise ConfigError(f"{flag}: stored responses are not computed here; leave it out")
         if asking(options):
             raise ConfigError("--timeout, --request, --key-env: nobody asks for stored responses; leave them out")
-        responses, notes = load_responses(Path(options.responses), asked_prompts(suite), suite.responses)
+        responses, notes = load_responses(
+            Path(options.responses), asked_prompts(suite), suite.responses, suite.settings.samples
+        )
         _tell("gate", notes)
         return responses
     from tunegate.backends.open_model import folder_notes, open_model

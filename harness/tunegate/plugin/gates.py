@@ -257,7 +257,9 @@ def _gate(config: pytest.Config, suite: Suite, plan: GatePlan, seed: int | None,
     if config.getoption("collectonly"):
         return gate
     if subject.responses is not None:
-        gate.stored, gate.notes = load_responses(subject.responses, asked_prompts(suite), suite.responses)
+        gate.stored, gate.notes = load_responses(
+            subject.responses, asked_prompts(suite), suite.responses, suite.settings.samples
+        )
     elif subject.model is None:
         raise ConfigError(NO_MODEL)
     return gate
