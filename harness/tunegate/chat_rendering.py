@@ -34,8 +34,9 @@ def rendering(template: str, tokens: Mapping[str, str] = TOKENS) -> Render:
             if not compiled:
                 compiled.append(environment.from_string(_GENERATION.sub("", template)))
             return compiled[0].render(messages=list(messages), add_generation_prompt=ask, **tokens)  # type: ignore[attr-defined]
-        except (jinja2.TemplateError, TypeError, ValueError) as error:
-            raise ConfigError(f"not a chat template: {str(error).splitlines()[0]}") from error
+        except (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            said = str(error).splitlines() or [type(error).__name__]
+            raise ConfigError(f"not a chat template: {said[0]}") from error
 
     return render
 
