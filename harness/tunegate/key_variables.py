@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 MIN_CHARS = 12
@@ -23,26 +23,30 @@ def without_keys(text: str, environment: Mapping[str, str] = os.environ) -> str:
     >>> without_keys("401 for sk-1234567890", {"OPENAI_API_KEY": "sk-1234567890"})
     '401 for [OPENAI_API_KEY]'
     """
-    for value, name in _keys(environment):
-        if value in text:
-            text = text.replace(value, f"[{name}]")
-    return text
+    return _named(text, _keys(environment))
 
 
 def value_without_keys(value: Any, environment: Mapping[str, str] = os.environ) -> Any:
     """The same for every text in a JSON value; keys of objects stay."""
-    return _mask(value, environment) if _keys(environment) else value
+    keys = _keys(environment)
+    return _mask(value, keys) if keys else value
 
 
-def _mask(value: Any, environment: Mapping[str, str]) -> Any:
-    if isinstance(value, str):  # a verdict, which is a text too, holds no key, and stays what it is
-        masked = without_keys(value, environment)
-        return masked if masked != value else value
+def _mask(value: Any, keys: Sequence[tuple[str, str]]) -> Any:
+    if isinstance(value, str):
+        return _named(value, keys)
     if isinstance(value, Mapping):
-        return {key: _mask(item, environment) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
+        return {key: _mask(item, keys) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
     if isinstance(value, list | tuple):
-        return [_mask(item, environment) for item in value]  # pyright: ignore[reportUnknownVariableType]
+        return [_mask(item, keys) for item in value]  # pyright: ignore[reportUnknownVariableType]
     return value
+
+
+def _named(text: str, keys: Sequence[tuple[str, str]]) -> str:
+    for value, name in keys:
+        if value in text:  # else a text of another class, such as a verdict, stays what it is
+            text = text.replace(value, f"[{name}]")
+    return text
 
 
 def _keys(environment: Mapping[str, str]) -> list[tuple[str, str]]:
