@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from check_helpers import AGREES, sample
 from judge_server import Reply, judge_server
 from option_proofs import Changes, Proof, Proofs, ShownBy, changed
@@ -24,10 +24,12 @@ from tunegate.spec import read_spec
 from tunegate.terms import Terms, conclude
 from tunegate.yaml_file import load_yaml
 from tunegate_suites import build_check
+from tunegate_suites.base import NumericCheck
 from tunegate_suites.judges.fit import fitted_json
 from tunegate_suites.judges.judge import Judge
 from tunegate_suites.judges.prompt import judge_messages
 from tunegate_suites.judges.rubric import Rubric
+from tunegate_suites.judges.server import ServerOptions, server_of
 from tunegate_suites.options import LocalModels
 
 FILES = {
@@ -137,31 +139,25 @@ ITSELF = tuple(replace(one, model_sha256="weights of m", model_name="m") for one
 
 
 def served(folder: Path, options: Any) -> Any:
-    """What a server is asked, and what a judge makes of its replies: the first is a fault, the others are slow."""
-    os.environ["TUNEGATE_TEST_KEY"] = "key"
+    """How a server is asked, and what a judge makes of its replies, of which the first is a fault."""
     (folder / "labels.yaml").write_text(FILES["labels.yaml"])
 
     def answer(request: Any, number: int) -> Reply:
-        if number == 0:
-            return Reply(body="oops", status=500)
-        return Reply('{"verdict": "yes"}', delay_s=0.1 if number > 1 else 0.0)
+        return Reply(body="oops", status=500) if number == 0 else Reply('{"verdict": "yes"}')
 
-    with judge_server(answer) as fake:
+    with judge_server(answer) as fake, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("TUNEGATE_TEST_KEY", "key")
         server = {"base_url": fake.base_url, **options}
         one = build_check({"judge": {"rubric": "labels.yaml", "server": server, "accept": ["yes"]}}, folder)
         assert isinstance(one, Judge)
         findings = one.findings([*ANSWERS, sample("more"), sample("still more")])
         sent = sorted(json.dumps({k: v for k, v in r.items() if k != "messages"}) for r in fake.requests)
-        return (
-            sent,
-            sorted(str(f.verdict) for f in findings),
-            fake.most_at_once > 1,
-            one._backend.asker.options.api_key_env,
-        )  # type: ignore[union-attr]
+        how = asdict(server_of(ServerOptions(**server), "judge")) | {"base_url": ""}
+        return sent, sorted(str(f.verdict) for f in findings), how
 
 
 def server(changes: Changes, refused: str | None = None) -> Proof:
-    base = {"model": "m", "max_retries": 0, "timeout_s": 5.0, "concurrency": 1}
+    base = {"model": "m", "max_retries": 0, "concurrency": 1}
     return Proof(served, base, changed(base, changes), refused)
 
 
@@ -185,6 +181,14 @@ def rubric(changes: Changes, base: Any = RUBRIC, refused: str | None = None) -> 
     return Proof(rubric_asks, base, changed(base, changes), refused)
 
 
+def half(folder: Path, entry: Any) -> Any:
+    """The verdict on a similarity of a half, since it takes seconds until the model can find one."""
+    check = build_check(entry, folder)
+    assert isinstance(check, NumericCheck)
+    return check.scored(0.5).verdict
+
+
+SIMILARITY = ShownBy("test_checks_scores.py", 'build_check({"similarity": 0.8}, Path())')
 RAGAS = ShownBy("test_checks_ragas.py", "ragas")
 
 PROOFS: Proofs = {
@@ -200,6 +204,14 @@ PROOFS: Proofs = {
     "regex.ignore_case": check("regex", {"ignore_case": True}, RIGHT, base={"pattern": "blm"}),
     "json.schema": check("json", {"schema": "schema.json"}, sample("[1]")),
     "json.fences": check("json", {"fences": True}, sample("```json\n{}\n```")),
+    "json_equal.extra_keys": check("json_equal", {"extra_keys": True}, sample('{"a": 1, "b": 2}', '{"a": 1}')),
+    "json_equal.fences": check("json_equal", {"fences": True}, sample("```json\n{}\n```", "{}")),
+    "number.tolerance": check("number", {"tolerance": 0.5}, sample("100.3", "100")),
+    "number.relative": check("number", {"relative": 0.01}, sample("100.3", "100")),
+    "number.which": check("number", {"which": "first"}, sample("5, not 7", "5")),
+    "number.decimal": check("number", {"decimal": ","}, sample("1,234", "1234")),
+    "number.percent": check("number", {"percent": True}, sample("50%", "0.5")),
+    "choice.gold_base": check("choice", {"gold_base": 1}, sample(scores(-2.0, -2.5), "1", choices=("ab", "cd"))),
     "choice.normalize": check("choice", {"normalize": "chars"}, CHOICE),
     "perplexity.max": check("perplexity", {"max": 1.1}, sample(scores(-8.0), choices=("abcd",)), base={"max": 99.0}),
     "perplexity.min": check("perplexity", {"min": 50.0}, sample(scores(-8.0), choices=("abcd",)), base={"max": 99.0}),
@@ -210,9 +222,9 @@ PROOFS: Proofs = {
     "rouge1.max": check("rouge1", {"max": 0.2}, RIGHT, base={"min": 0.1}),
     "rouge1.measure": check("rouge1", {"measure": "recall"}, RIGHT, base={"min": 0.1}),
     "rouge1.stemmer": check("rouge1", {"stemmer": True}, sample("genes mutated", "gene mutates"), base={"min": 0.1}),
-    "similarity.min": check("similarity", {"min": 0.99}, RIGHT, base={"min": 0.01}),
-    "similarity.max": check("similarity", {"max": 0.02}, RIGHT, base={"min": 0.01}),
-    "similarity.model": check("similarity", {"model": "nowhere"}, RIGHT, base={"min": 0.01}, refused="nowhere"),
+    "similarity.min": (Proof(half, {"similarity": 0.01}, {"similarity": 0.99}), SIMILARITY),
+    "similarity.max": (Proof(half, {"similarity": {"max": 0.99}}, {"similarity": {"max": 0.02}}), SIMILARITY),
+    "similarity.model": Proof(half, {"similarity": 0.01}, {"similarity": {"min": 0.01, "model": "nowhere"}}, "nowhere"),
     "counterfactual.normalize": check(
         "counterfactual",
         {"normalize": False},
@@ -318,10 +330,19 @@ PROOFS: Proofs = {
     "ServerOptions.api_key_env": (
         server({"api_key_env": "TUNEGATE_TEST_KEY"}),
         server({"api_key_env": "NOT_SET"}, "not set"),
+        ShownBy("test_server_limits.py", '"--key-env", "GATE_KEY"'),
     ),
-    "ServerOptions.timeout_s": server({"timeout_s": 0.05}),
+    "ServerOptions.timeout_s": (
+        server({"timeout_s": 30.0}),
+        ShownBy("test_checks_judge.py", "ask_server(folder, server.base_url, timeout_s=0.2)"),
+    ),
     "ServerOptions.max_retries": server({"max_retries": 1}),
-    "ServerOptions.concurrency": server({"concurrency": 4}),
+    "ServerOptions.concurrency": (
+        server({"concurrency": 4}),
+        ShownBy(
+            "test_openai_client.py", "test_answers_come_when_they_are_there_and_only_so_many_are_asked_for_at_once"
+        ),
+    ),
     "ServerOptions.max_tokens": server({"max_tokens": 9}),
     "ServerOptions.request": server({"request": {"top_p": 0.5}}),
     "Rubric.criterion": rubric({"criterion": "Kind?"}),

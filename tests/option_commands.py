@@ -7,19 +7,23 @@ import io
 import json
 import re
 import shlex
-import shutil
 import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 from conftest import write_jsonl
-from fake_pipeline import PIPELINE, carry_out, write_pipeline
+from fake_pipeline import PIPELINE, carry_out, tools, write_pipeline
 from option_pipelines import ROWS, all_alike
 from option_proofs import CASES, SUITE, Proof, Proofs, ShownBy, changed
 
 from tunegate.ask import asked_prompts
+from tunegate.backends.openai_server import OpenAIModel
 from tunegate.cli import build_parser, main
+from tunegate.commands.asking import asking
 from tunegate.commands.leakage import leakage
 from tunegate.exceptions import ConfigError
 from tunegate.suites import load_suite
@@ -55,9 +59,15 @@ WEIGHTS = fitted_json({"weights": {"contains": 1.0}, "bias": -0.5, "cut": 0.0}, 
 JUDGE = {"compare": {"features": ["contains"], "fitted": "weights.json"}}
 
 
+def write_facts(folder: Path) -> None:
+    """A suite whose cases rules change."""
+    write_jsonl(folder / "facts.jsonl", FACTS)
+    (folder / "facts.yaml").write_text(json.dumps(FACTS_SUITE))
+
+
 @cache
 def laid_out() -> Path:
-    """A folder with all that the commands are called on; made once in a process, and copied for each call."""
+    """A folder with all that the commands are called on; made once in a process."""
     folder = Path(tempfile.mkdtemp(prefix="tunegate-options-"))
     with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         write_jsonl(Path("cases.jsonl"), CASES)
@@ -72,8 +82,7 @@ def laid_out() -> Path:
         twice = {**ROWS[1], "completion": "write to ada.lovelace@gmail.com"}
         write_jsonl(Path("train.jsonl"), [*ROWS, ROWS[0], twice])
         write_jsonl(Path("leaky.jsonl"), [{"prompt": row["prompt"], "completion": row["reference"]} for row in CASES])
-        write_jsonl(Path("facts.jsonl"), FACTS)
-        Path("facts.yaml").write_text(json.dumps(FACTS_SUITE))
+        write_facts(Path())
         Path("few.yaml").write_text(
             json.dumps(changed(FACTS_SUITE, {"cases.where": {"sort": "a"}, "plan": {"draw": 6, "accept": 6}}))
         )
@@ -94,6 +103,7 @@ def laid_out() -> Path:
         write_jsonl(Path("claims.jsonl"), claims)
         write_jsonl(Path("claims2.jsonl"), claims[:80])
         carry_out(write_pipeline(Path("done")), run="run")
+        carry_out(write_pipeline(Path("missed")), tools({}))
         path = write_pipeline(Path("leaking"), PIPELINE)
         write_jsonl(path.parent / "train.jsonl", [{"prompt": "case 3?", "completion": "3!"}] * 8)
         gate = "gate --suite suite.yaml --responses"
@@ -122,22 +132,49 @@ CHANGING = re.compile(
 RECORDS = {"events.jsonl", "events.lock", "cost.json"}
 
 
+@cache
+def untouched() -> dict[Path, bytes]:
+    """The files that were laid out, before any command."""
+    return {path: path.read_bytes() for path in laid_out().rglob("*") if path.is_file()}
+
+
 def called(folder: Path, words: str) -> Any:
-    """What a command comes to: exit code, output and new files, without hashes and times. Raises where it refuses."""
-    lab = shutil.copytree(laid_out(), folder / "lab")
-    before = {path: path.read_bytes() for path in lab.rglob("*") if path.is_file()}
+    """What a command comes to: exit code, output and new files, without hashes and times. Raises where it refuses.
+
+    All commands are called in one place, which is put back as it was: to copy it for each takes most of the time.
+    """
+    before, lab = untouched(), laid_out()
     out, err = io.StringIO(), io.StringIO()
-    with contextlib.chdir(lab), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = main(shlex.split(words))
-    if code == 2:
-        raise ConfigError(err.getvalue().strip())
-    files: dict[str, str] = {}
-    for path in sorted(path for path in lab.rglob("*") if path.is_file()):
-        if before.get(path) != path.read_bytes():
+    try:
+        with contextlib.chdir(lab), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = main(shlex.split(words))
+        assert "internal error" not in err.getvalue(), err.getvalue()
+        if code == 2:
+            raise ConfigError(err.getvalue().strip())
+    finally:
+        made = _put_back(lab, before)
+    said = json.dumps([code, out.getvalue(), err.getvalue(), made])
+    return CHANGING.sub("…", said.replace(str(lab), "."))
+
+
+def _put_back(lab: Path, before: Mapping[Path, bytes]) -> dict[str, str]:
+    """Undo what a command did to files; returns those that it wrote, with what is in them if that is told."""
+    made: dict[str, str] = {}
+    there = sorted(lab.rglob("*"))
+    for path in (path for path in there if path.is_file()):
+        if before.get(path) != (content := path.read_bytes()):
             shown = path.suffix in (".jsonl", ".json", ".yaml") and path.name not in RECORDS
-            files[str(path.relative_to(lab))] = path.read_text() if shown else ""
-    said = json.dumps([code, out.getvalue(), err.getvalue(), files])
-    return CHANGING.sub("…", said.replace(str(lab), ".").replace(str(folder), "."))
+            made[str(path.relative_to(lab))] = content.decode() if shown else ""
+            path.unlink()
+    folders = {parent for path in before for parent in path.parents}
+    for path in reversed(there):
+        if path.is_dir() and path not in folders:
+            path.rmdir()
+    for path, content in before.items():
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+    return made
 
 
 def words(before: str, after: str, refused: str | None = None) -> Proof:
@@ -153,6 +190,24 @@ def by_meaning(folder: Path, flag: str) -> Any:
         suites = [load_suite(Path(name), build_check) for name in options.suite]
         code = leakage(options, suites, all_alike if options.embed is not None else None)
     return code, out.getvalue()
+
+
+def server_asked(folder: Path, flags: str) -> Any:
+    """How a server is asked by these flags of `gate`."""
+    options = build_parser().parse_args(shlex.split(f"gate http://127.0.0.1:9/v1#m --suite suite.yaml {flags}"))
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("TUNEGATE_TEST_KEY", "key")
+        return asdict(OpenAIModel.from_url(options.model, **asking(options)))
+
+
+def of_server(flag: str, value: str) -> tuple[Proof | ShownBy, ...]:
+    """A flag that says how a server is asked: it is for nothing else."""
+    given = f"{flag} {value}"
+    return (
+        Proof(server_asked, "", given),
+        words(GATE, given, "nobody asks for stored responses"),
+        words(GATE, f"gate done/base --suite suite.yaml {given}", f"{flag}: for models behind a server"),
+    )
 
 
 GATE = "gate --responses answers.jsonl --suite suite.yaml --json"
@@ -285,6 +340,9 @@ PROOFS: Proofs = {
         words(GATE, "--batch-size 4", "not computed here"),
         words(GATE, "gate http://127.0.0.1:9/v1#m --suite suite.yaml --batch-size 4", "leave the batch size out"),
     ),
+    "gate --timeout": of_server("--timeout", "5"),
+    "gate --request": of_server("--request", "top_p=0.5"),
+    "gate --key-env": of_server("--key-env", "PATH"),
     "gate --run": words(GATE, "--run elsewhere"),
     "gate --junit": words(GATE, "--junit gate.xml"),
     "gate --report": words(GATE, "--report gate.html"),
@@ -310,7 +368,10 @@ PROOFS: Proofs = {
     "report --junit": words(REPORT, "--junit run.xml"),
     "report --markdown": words(REPORT, "--markdown run.md"),
     "report --recheck": words(REPORT, "--recheck"),
-    "promote run": words(PROMOTE, "promote rec_a"),
+    "promote run": (
+        words(PROMOTE, "promote missed/run"),
+        words(PROMOTE, "promote rec_a", "a gate, not a run"),
+    ),
     "promote --to": words(PROMOTE, "--to staging"),
     "promote --registry": words(PROMOTE, "--registry elsewhere"),
     "verify model": words(VERIFY, "verify done/base --registry done/registry"),
@@ -334,6 +395,13 @@ PROOFS: Proofs = {
         ShownBy("test_bake_off.py", "--dtype float32 --batch-size 4"),
         words(BAKE, f"{SERVER} --batch-size 4", "local models"),
     ),
+    **{
+        f"bake-off {flag}": (
+            ShownBy("test_bake_off.py", "--timeout 5.0 --key-env PATH --request top_p=0.5"),
+            words(BAKE, f"{flag} {value}", f"{flag}: for models behind a server"),
+        )
+        for flag, value in (("--timeout", "5"), ("--request", "top_p=0.5"), ("--key-env", "PATH"))
+    },
     "bake-off --run": words(f"{BAKE} --json", "--run elsewhere"),
     "bake-off --report": words(BAKE, "--report page.html"),
     "compare a": words(COMPARE, "compare rec_a rec_a --json"),

@@ -119,6 +119,7 @@ def rendered(folder: Path, value: Any) -> Any:
     method, spec = value
     write_jsonl(folder / "train.jsonl", ROWS)
     write_jsonl(folder / "other.jsonl", ROWS[:5])
+    (folder / "train.csv").write_text("prompt,completion\nWhich?,BLM\n")
     same = {**ROWS[0], "level": 0}
     write_jsonl(
         folder / "twice.jsonl", [*ROWS, same, {**ROWS[1], "completion": "write to ada.lovelace@gmail.com, please"}]
@@ -247,6 +248,10 @@ PROOFS: Proofs = {
     # data
     "DataSpec.path": data({"path": "other.jsonl"}),
     "DataSpec.split": data({"split": "test"}, refused="split"),
+    "DataSpec.delimiter": (
+        data({"delimiter": ";"}, base={"path": "train.csv"}, refused="no field"),
+        data({"delimiter": ","}, refused="only .csv and .tsv"),
+    ),
     "DataSpec.prompt": (
         data({"prompt": "{question}"}),
         data({"prompt": "{question}"}, base={"messages": "turns"}, refused="not both"),

@@ -16,12 +16,14 @@ from typing import Any
 import pytest
 from conftest import write_jsonl
 
+from tunegate.ask import asked_prompts
 from tunegate.cases import Case
 from tunegate.exceptions import ConfigError
 from tunegate.gate_run import GateRequest, run_gate
-from tunegate.models import ChoiceScore, GenerationSettings, Response
+from tunegate.models import ChoiceScore, GenerationSettings, Model, Response
 from tunegate.outcomes import shallow
-from tunegate.suites import load_suite
+from tunegate.responses import load_responses
+from tunegate.suites import Suite, load_suite
 from tunegate_suites import build_check
 
 Observe = Callable[[Path, Any], Any]
@@ -106,7 +108,8 @@ CASES = [
     {
         "id": f"c{n}", "number": f"n{n}", "prompt": f"question {n}?", "reference": f"answer {n}", "other": f"reply {n}",
         "topic": "ab"[n % 2], "passage": f"passage {n}", "turns": [{"role": "user", "content": f"chat {n}?"}],
-        "options": [f"answer {n}", f"reply {n}"], "document": f"d{n // 2}", "known": n % 8 != 0,
+        "options": [f"answer {n}", f"reply {n}"], "spelled": f"answer {n}; reply {n}", "document": f"d{n // 2}",
+        "known": n % 8 != 0,
     }
     for n in range(60)
 ]  # fmt: skip
@@ -115,7 +118,8 @@ SUITE = {"cases": {"path": "cases.jsonl", "tags": ["topic"]}, "checks": ["exact"
 
 @dataclass
 class Witness:
-    """Answers right where the row says that the answer is known, and remembers what it was asked, and how."""
+    """Answers right where the row says that the answer is known, but for its second sample, and remembers what it was
+    asked, and how."""
 
     asked: list[Any] = field(default_factory=list[Any])
     name: str = "witness"
@@ -125,8 +129,8 @@ class Witness:
 
     def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
         for index, case in enumerate(cases):
-            self.asked.append([case.prompt, case.choices, asdict(settings)])
-            known = case.fields.get("known", True)
+            self.asked.append([settings.asks(case.prompt), case.choices, asdict(settings)])
+            known = case.fields.get("known", True) and not case.id.endswith("[sample 2]")
             scores = tuple(ChoiceScore(-float(n if known else -n), 8) for n in range(len(case.choices)))
             yield index, Response(str(case.fields["reference"]) if known else "?", "stop", 3, scores)
 
@@ -137,14 +141,42 @@ def gate(folder: Path, spec: Any) -> Any:
     """What comes of a suite: its cases, what was asked, and every verdict with its reason."""
     write_jsonl(folder / "cases.jsonl", CASES)
     write_jsonl(folder / "others.jsonl", [{**row, "id": f"x{row['id']}"} for row in CASES])
+    write_jsonl(
+        folder / "thoughts.jsonl", [{**row, "reference": f"<think>?</think> {row['reference']}"} for row in CASES]
+    )
+    lines = [f"{row['id']},{row['prompt']},{row['reference']},{row['topic']}" for row in CASES]
+    (folder / "cases.csv").write_text("\n".join(["id,prompt,reference,topic", *lines]))
     (folder / "suite.yaml").write_text(json.dumps(spec), encoding="utf-8")
     suite, witness = load_suite(folder / "suite.yaml", build_check), Witness()
-    result = run_gate(GateRequest(suite, suite.plan, 1, witness, str(folder / "record")), lambda *_: None, {})
+    return told(folder, [*verdicts(folder, suite, witness), witness.asked])
+
+
+def verdicts(folder: Path, suite: Suite, model: Model) -> list[Any]:
+    result = run_gate(GateRequest(suite, suite.plan, 1, model, str(folder / "record")), lambda *_: None, {})
     draws = [result.record, *([result.confirm] if result.confirm else [])]
     decided = [[draw.verdict, draw.reason, draw.drawn, draw.accept] for draw in draws]
     outcomes = [[one.case_id, one.verdict, one.reason, one.tags, one.group] for one in result.record.outcomes]
     cases = [{k: v for k, v in shallow(case).items() if k != "fields"} for case in suite.cases]
-    return told(folder, [suite.name, cases, witness.asked, decided, outcomes])
+    return [suite.name, cases, decided, outcomes]
+
+
+def stored(folder: Path, spec: Any) -> Any:
+    """What a gate makes of answers that were made elsewhere."""
+    write_jsonl(folder / "cases.jsonl", CASES)
+    (folder / "suite.yaml").write_text(json.dumps(spec), encoding="utf-8")
+    suite = load_suite(folder / "suite.yaml", build_check)
+    rows = [
+        {"id": row["id"], "key": before["id"], "response": row["reference"], "output": row["other"], "asked": "else?"}
+        for row, before in zip(CASES, [CASES[-1], *CASES[:-1]], strict=True)
+    ]
+    path = write_jsonl(folder / "answers.jsonl", rows)
+    model, notes = load_responses(path, asked_prompts(suite), suite.responses, suite.settings.samples)
+    return told(folder, [*verdicts(folder, suite, model), notes])
+
+
+def responses(changes: Changes, refused: str | None = None) -> Proof:
+    """A suite file of which stored answers are judged, with and without a key."""
+    return Proof(stored, SUITE, changed(SUITE, changes), refused)
 
 
 def suite(changes: Changes, base: Changes | None = None, refused: str | None = None) -> Proof:

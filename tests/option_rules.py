@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
-from option_commands import JUDGE, RULES, SWAP, WEIGHTS, laid_out
+from conftest import write_jsonl
+from option_commands import JUDGE, LABELS, RULES, SWAP, WEIGHTS, write_facts
 from option_proofs import Changes, Proof, Proofs, changed
 
 from tunegate.cli import main
@@ -18,7 +18,7 @@ from tunegate.exceptions import ConfigError
 
 def expanded(folder: Path, rules: Any) -> Any:
     """The groups that rules make of the facts."""
-    folder = shutil.copytree(laid_out(), folder / "lab")
+    write_facts(folder)
     (folder / "rules.yaml").write_text(json.dumps(rules))
     (folder / "hook.py").write_text("def shorten(row, rng):\n    return {**row, 'context': row['context'][:-12]}\n")
     with (
@@ -51,7 +51,7 @@ CHANGE = "rules.0.change.0"
 
 def measured(folder: Path, labels: Any) -> Any:
     """What a judge is worth by these labels."""
-    folder = shutil.copytree(laid_out(), folder / "lab")
+    write_jsonl(folder / "labels.jsonl", LABELS)
     (folder / "judge.yaml").write_text(json.dumps({**JUDGE, "labels": labels}))
     (folder / "weights.json").write_text(WEIGHTS)
     with (

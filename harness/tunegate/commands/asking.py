@@ -10,7 +10,12 @@ from typing import Any
 
 from tunegate.exceptions import ConfigError
 
-FLAGS = ("timeout", "request", "key_env")
+FLAGS = {"timeout": "--timeout", "request": "--request", "key_env": "--key-env"}
+
+
+def flags_given(options: Namespace) -> list[str]:
+    """Those of the flags that the command line has."""
+    return [flag for name, flag in FLAGS.items() if getattr(options, name) is not None]
 
 
 def asking(options: Namespace) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from tunegate.addresses import without_secrets
 from tunegate.bake_off import AgainstBest, BakeOff, Entry, Ranked, rank
-from tunegate.commands.asking import asking, words
+from tunegate.commands.asking import asking, flags_given, words
 from tunegate.commands.console import show, show_json
 from tunegate.commands.plan_override import override
 from tunegate.event_log import EVENTS
@@ -136,14 +136,17 @@ def bake(
         except ConfigError as error:
             absent[model] = str(error)
             say(f"{_shortly(absent[model])}; its row will say INVALID, the others are gated")
-    given = {"--suite": options.suite, "--seed": options.seed, "--draw": options.draw}
+    all_take = {"--suite": options.suite, "--seed": options.seed, "--draw": options.draw}
     local = {"--dtype": options.dtype, "--batch-size": options.batch_size}
+    servers = [model for model in options.models if is_server(model)]
     unread = [flag for flag, value in local.items() if value is not None]
-    if unread and all(is_server(model) for model in options.models):
-        raise ConfigError(f"{unread[0]}: it is for local models, and all of these are servers; leave it out")
+    if unread and len(servers) == len(options.models):
+        raise ConfigError(f"{', '.join(unread)}: for local models, and all of these are servers; leave it out")
+    if (unread := flags_given(options)) and not servers:
+        raise ConfigError(f"{', '.join(unread)}: for models behind a server, and all of these run here; leave it out")
     asking(options)  # raises for what no gate could use
-    here = GateProcess(_words(given | local), command)
-    served = GateProcess([*_words(given), *words(options)], command)
+    here = GateProcess(_words(all_take | local), command)
+    served = GateProcess([*_words(all_take), *words(options)], command)
 
     def gate(model: str, folder: Path) -> str:
         return absent.get(model) or (served if is_server(model) else here)(model, folder)

@@ -16,7 +16,7 @@ from tunegate.backends.sentences import SentenceModel, default_model
 from tunegate.commands import console
 from tunegate.commands import suite as suite_command
 from tunegate.commands.advise import ask_on_terminal, run_advise
-from tunegate.commands.asking import asking
+from tunegate.commands.asking import asking, flags_given
 from tunegate.commands.bake_off import bake, show_bake_off
 from tunegate.commands.check import pipeline_facts, print_check, suite_facts
 from tunegate.commands.compare import compare_records
@@ -218,15 +218,17 @@ def _open_subject(options: Namespace, suite: Suite) -> Model:
         for flag, given in {"--dtype": options.dtype, "--batch-size": options.batch_size}.items():
             if given is not None:
                 raise ConfigError(f"{flag}: stored responses are not computed here; leave it out")
-        if asking(options):
-            raise ConfigError("--timeout, --request, --key-env: nobody asks for stored responses; leave them out")
+        if flags := flags_given(options):
+            raise ConfigError(f"{', '.join(flags)}: nobody asks for stored responses; leave it out")
         responses, notes = load_responses(
             Path(options.responses), asked_prompts(suite), suite.responses, suite.settings.samples
         )
         _tell("gate", notes)
         return responses
-    from tunegate.backends.open_model import folder_notes, open_model
+    from tunegate.backends.open_model import folder_notes, is_server, open_model
 
+    if (flags := flags_given(options)) and not is_server(options.model):
+        raise ConfigError(f"{', '.join(flags)}: for models behind a server, and this one runs here; leave it out")
     _tell("gate", folder_notes(options.model))
     _check_templates(options.model, suite)
     dtype = options.dtype or "auto"
