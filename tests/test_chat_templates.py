@@ -107,6 +107,17 @@ def test_a_chat_ends_with_its_completion(tmp_path: Path) -> None:
     assert example.answers == {"completion": "BRCA1"}
 
 
+def test_a_completion_that_a_chat_shows_is_not_part_of_its_prompt(tmp_path: Path) -> None:
+    turns = [turn("user", "Which gene?"), turn("assistant", "BRCA1")]
+    [example] = load(tmp_path, [{"messages": turns, "completion": "BRCA1"}])
+    assert (example.prompt, example.answers) == (tuple(turns[:1]), {"completion": "BRCA1"})
+
+
+def test_a_chat_of_an_answer_alone_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="the chat is nothing but an answer; put the question before it"):
+        load(tmp_path, [{"messages": [turn("assistant", "BRCA1")]}])
+
+
 def test_a_completion_of_its_own_goes_before_the_end_of_a_chat(tmp_path: Path) -> None:
     turns = [turn("user", "Which gene?"), turn("assistant", "It is")]
     [example] = load(tmp_path, [{"messages": turns, "completion": " BRCA1"}])
@@ -118,7 +129,6 @@ def test_a_completion_of_its_own_goes_before_the_end_of_a_chat(tmp_path: Path) -
     [
         ({"prompt": "Which gene?"}, "sft"),
         ({"messages": [turn("user", "Which gene?")]}, "sft"),
-        ({"messages": [turn("assistant", "BRCA1")]}, "sft"),
         ({"prompt": "Which gene?", "completion": "BRCA1"}, "explain"),
     ],
 )

@@ -194,7 +194,7 @@ def test_a_system_message_before_the_answers_is_part_of_the_prompt(tmp_path: Pat
         {"prompt": [USER], "completion": "BLM"},
         {"prompt": [USER, RIGHT]},
         {"completion": [USER, RIGHT]},
-        {"messages": [USER, WRONG], "completion": "BLM"},
+        {"messages": [USER, RIGHT], "completion": "BLM"},
     ],
 )
 def test_completions_in_every_form(tmp_path: Path, row: dict[str, Any]) -> None:
@@ -222,12 +222,12 @@ def test_what_a_prompt_holds_never_reaches_a_trainer_as_python_prints_it(tmp_pat
         (
             "sft",
             {"chosen": "{a}"},
-            r"data\.chosen: method sft does not take it \(dpo, orpo, reward would\); leave it out",
+            r"data\.chosen: method sft does not take it, dpo, orpo, reward do; leave it out",
         ),
         ("dpo", {"completion": "{a}"}, r"data\.completion: method dpo does not take it"),
         ("cpt", {"system": "Be brief."}, r"data\.system: method cpt does not take it"),
-        ("sft", {"label": "a"}, r"data\.label: method sft does not take it \(kto would\)"),
-        ("dpo", {"text": "{a}"}, r"data\.text: method dpo does not take it \(cpt would\)"),
+        ("sft", {"label": "a"}, r"data\.label: method sft does not take it, kto does"),
+        ("dpo", {"text": "{a}"}, r"data\.text: method dpo does not take it, cpt does"),
     ],
 )
 def test_a_part_that_the_method_would_pass_over_is_refused(

@@ -154,7 +154,7 @@ def test_without_its_packages_a_check_is_refused_when_it_is_built() -> None:
             print(str(error).partition(": ")[2])
     """
     printed = run_python(code)
-    extras = ["text", "text", "text", "similarity", "judge", "evaluate", "ragas"]
+    extras = ["text", "text", "text", "similarity", "server", "evaluate", "ragas"]
     assert printed.splitlines() == [f"pip install 'tunegate[{extra}]'" for extra in extras]
 
 

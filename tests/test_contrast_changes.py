@@ -144,7 +144,7 @@ RULE = "rules: [{{name: a, kind: invariant, change: [{0}]}}]"
         (RULE.format("{casing: {fields: a}, reorder: {fields: a}}"), "an item was expected, got casing, reorder"),
         (RULE.format("{}"), "one change an item was expected, got none"),
         (RULE.format("{typoes: {fields: a}}"), "did you mean 'typos'"),
-        (RULE.format("{set: {a: '{b.c}'}}"), "only plain fields"),
+        (RULE.format("{set: {a: '{b!r}'}}"), "only plain fields"),
         (RULE.format("{replace: {fields: a, find: '(', by: b}}"), "not a regular expression"),
         (RULE.format(r"{replace: {fields: a, find: b, by: '\1'}}"), "`by` does not fit `find`"),
         (RULE.format("{insert: {fields: a, sentences: []}}"), "sentences"),

@@ -31,7 +31,7 @@ def test_a_word_for_the_end_of_an_answer(said: object, means: str | None) -> Non
 def stored(tmp_path: Path, *rows: dict[str, Any]) -> dict[str, Response]:
     file = tmp_path / "answers.jsonl"
     file.write_text("".join(json.dumps({"id": str(number), **row}) + "\n" for number, row in enumerate(rows)))
-    responses, _ = load_responses(file, {str(number) for number in range(len(rows))})
+    responses, _ = load_responses(file, {str(number): "?" for number in range(len(rows))})
     return dict(responses.responses)
 
 
@@ -57,7 +57,7 @@ def test_other_spellings_and_empty_cells_are_answers(tmp_path: Path) -> None:
 def test_an_empty_cell_of_a_csv_file_is_unknown(tmp_path: Path) -> None:
     file = tmp_path / "answers.csv"
     file.write_text("id,response,finish_reason\na,BLM,\nb,BLM,content_filter\n")
-    responses, _ = load_responses(file, {"a", "b"})
+    responses, _ = load_responses(file, {"a": "?", "b": "?"})
     assert responses.responses["a"] == Response("BLM", "unknown")
     assert responses.responses["b"].fault is Fault.BAD_REPLY
 

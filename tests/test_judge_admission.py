@@ -577,7 +577,7 @@ def test_a_server_that_fails_now_and_then_pays_for_it(folder: Path, capsys: Capt
         ({"question": "q", "human": True}, "labels.jsonl:1: the row has no field for the answer"),
         (
             {"question": "q", "answer": "a", "human": "yess"},
-            "'yess' is none of true, false, yes, no (did you mean 'yes'",
+            "'yess' is none of yes, no, true, false (did you mean 'yes'",
         ),
         ({"question": "q", "answer": None, "human": True}, "labels.jsonl:1: the field 'answer' is null"),
     ],

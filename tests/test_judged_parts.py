@@ -17,7 +17,7 @@ from tunegate.checks import Sample, judge
 from tunegate.cli import main
 from tunegate.exceptions import ConfigError
 from tunegate.models import ChoiceScore, Response
-from tunegate.record import outcome_from_json, outcome_to_json
+from tunegate.outcome_json import outcome_from_json, outcome_to_json
 from tunegate.suites import load_suite
 from tunegate_suites import build_check
 from tunegate_suites.base import CheckBase

@@ -222,7 +222,7 @@ def test_an_adapter_is_merged(make_job: MakeJob) -> None:
         ({"args": {"learning_rate": 1e-3}, "peft": None}, "args: fewshot takes none; remove learning_rate"),
         ({"args": {}, "peft": {"r": 4}}, "peft: remove it; fewshot trains no weights"),
         ({**UNTOUCHED, "watch": {"gate": "facts", "every_steps": 5}}, "watch: remove it; fewshot trains no weights"),
-        ({**UNTOUCHED, "save": "adapter"}, "save: 'adapter' needs `peft`; fewshot trains no weights"),
+        ({**UNTOUCHED, "save": "adapter"}, "save: 'adapter' needs `peft`: without it no adapter is trained"),
         (
             {**UNTOUCHED, "options": {"similarity": "meaning"}},
             r"options\.similarity: should be 'words' or 'embedding', got 'meaning'",

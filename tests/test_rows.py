@@ -126,7 +126,7 @@ def test_a_missing_file_does_not_list_a_whole_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a\0b.jsonl", "x" * 300 + ".jsonl"])
 def test_names_that_no_file_can_have(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match="no such file"):
         rows(tmp_path / name)
 
 

@@ -222,7 +222,8 @@ def test_check_tells_what_the_template_of_a_pipeline_s_model_leaves_out(
     def notes(template: str) -> list[str]:
         (model / "chat_template.jinja").write_text(template)
         assert main(["check", str(tmp_path / "tunegate.yaml"), "--json"]) == 0
-        return json.loads(capsys.readouterr().out)["notes"]
+        told = json.loads(capsys.readouterr().out)["notes"]
+        return [note for note in told if "a turn ends in" not in note]  # turn_ends has tests of its own
 
     assert notes(CHAT_TEMPLATE) == []
     rows, cases = notes(DROPS_SYSTEM)

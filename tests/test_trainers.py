@@ -274,7 +274,7 @@ def test_an_adapter_keeps_its_shape(make_job: MakeJob) -> None:
 
 
 def test_full_training_has_no_adapter_to_save(make_job: MakeJob) -> None:
-    with pytest.raises(ConfigError, match="leaves no adapter to save"):
+    with pytest.raises(ConfigError, match="without it no adapter is trained"):
         run(make_job(peft=None, save="adapter"))
 
 

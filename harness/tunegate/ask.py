@@ -118,7 +118,7 @@ def ask(suite: Suite, model: Model, cases: Sequence[Case]) -> list[Response]:
     except BaseException as error:  # out of memory, a bug in a model's code: not judged, and it says why
         failed = f"the model failed: {_in_short(error)}"
         if isinstance(error, IndexError):  # answers were mixed up: whose the others are is not known either
-            return [Response("", error=failed, fault=Fault.BAD_REPLY) for _ in responses]
+            return [Response("", error=failed, fault=Fault.NO_REPLY) for _ in responses]
         return [response or Response("", error=failed, fault=Fault.NO_REPLY) for response in responses]
     silent = Response("", error="the model gave no response", fault=Fault.NO_REPLY)
     return [response or silent for response in responses]
@@ -144,7 +144,7 @@ def _is_answer(response: Any) -> bool:
 
 
 def _not_an_answer(response: object) -> Response:
-    return Response("", error=f"the model gave {response!r:.80} for a response", fault=Fault.BAD_REPLY)
+    return Response("", error=f"no answer but {response!r:.80}", fault=Fault.NO_REPLY)
 
 
 def _with_scores(generated: Response | None, scored: Response) -> Response:

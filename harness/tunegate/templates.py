@@ -40,7 +40,7 @@ def pieces(template: str) -> Iterator[tuple[str, str | None]]:
         if piece is None or (piece["field"] is not None and not _PATH.fullmatch(piece["field"])):
             raise ConfigError(
                 f"template {template!r}: only plain fields can be filled in, as {{question}} or {{answers.text}}; "
-                "write a name with other signs in quotes; write a literal brace as '{{{{' or '}}}}'"
+                "write a name with other signs in quotes; write a literal brace as '{{' or '}}'"
             )
         yield (piece["text"] or (piece["brace"] or "")[:1], piece["field"])
         at = piece.end()

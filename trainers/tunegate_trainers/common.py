@@ -99,8 +99,7 @@ def load(job: TrainJob) -> Loaded:
     All weights train in float32: a step of 1e-5 is lost in the 8 bits of bfloat16. Under an adapter, whose own weights
     PEFT keeps in float32, the base may be bfloat16.
     """
-    if job.peft is None and job.save == "adapter":
-        raise ConfigError("save: 'adapter' needs `peft`: training all weights leaves no adapter to save")
+    peft_configs.check_save(job.peft, job.save)
     source = find_model(job.model)
     if (source.folder / EXAMPLES).exists():  # an adapter on it would be asked with them, and they are no stage's data
         raise ConfigError(

@@ -40,8 +40,6 @@ class Options(MethodOptions):
         for name in ("peft", "train", "launcher", "curriculum", "watch"):
             if getattr(settings, name) is not None:
                 raise ConfigError(f"{name}: remove it; fewshot trains no weights")
-        if settings.save == "adapter":
-            raise ConfigError("save: 'adapter' needs `peft`; fewshot trains no weights, leave it out")
         self.sentences()
 
     def sentences(self) -> SentenceModel | None:

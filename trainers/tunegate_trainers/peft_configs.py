@@ -53,11 +53,16 @@ KINDS = {
 _OWN = {"type", "quantize"}
 
 
+def check_save(peft: Peft | None, save: str) -> None:
+    """Raise ConfigError for an adapter that is to be saved and is not trained."""
+    if peft is None and save == "adapter":
+        raise ConfigError("save: 'adapter' needs `peft`: without it no adapter is trained")
+
+
 def check(peft: Peft | None, save: str) -> None:
     """Raise ConfigError when `peft` holds what PEFT's class for it does not know, or `save` cannot be."""
+    check_save(peft, save)
     if peft is None:
-        if save == "adapter":
-            raise ConfigError("save: 'adapter' needs `peft`: training all weights leaves no adapter to save")
         return
     name, kind = _kind(peft)
     if "quantize" in peft:

@@ -37,7 +37,9 @@ def question_and_answers(spec: DataSpec, method: str, row: Row) -> tuple[Prompt 
     before = {name: history for name, (history, _) in given.items() if history}
     prompt = _question(spec, row, before) if kind.prompted else None
     if isinstance(prompt, tuple):
-        prompt, last = without_answer(prompt, spec.messages or "prompt")
+        question, last = without_answer(prompt, spec.messages or "prompt")
+        if not answers or last in answers.values():  # else it is how the answer begins, which the row's own goes on
+            prompt = question
         if last is not None and "completion" in kind.answers:
             answers.setdefault("completion", last)
     missing = [name for name in kind.answers if name not in answers and not kind.optional]
