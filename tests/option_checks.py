@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from check_helpers import AGREES, sample
 from judge_server import Reply, judge_server
-from option_proofs import Changes, Proof, Proofs, ShownBy, changed
+from option_proofs import Changes, Proof, Proofs, ShownBy, changed, suite
 
 from tunegate.cases import Case
 from tunegate.checks import Sample
@@ -87,6 +87,8 @@ def scores(*numbers: float) -> Response:
     return Response("", choice_scores=tuple(ChoiceScore(number, 4) for number in numbers))
 
 
+LAST_NUMBER = {"checks": [{"number": {}}], "answer": "last_number"}
+CHOOSES = {"cases.choices": "{options}", "checks": [{"choice": {}}]}
 RIGHT = sample("It is BLM.", "BLM")
 CHOICE = sample(scores(-2.0, -2.5), "ab", choices=("ab", "abcdef"))
 
@@ -208,10 +210,17 @@ PROOFS: Proofs = {
     "json_equal.fences": check("json_equal", {"fences": True}, sample("```json\n{}\n```", "{}")),
     "number.tolerance": check("number", {"tolerance": 0.5}, sample("100.3", "100")),
     "number.relative": check("number", {"relative": 0.01}, sample("100.3", "100")),
-    "number.which": check("number", {"which": "first"}, sample("5, not 7", "5")),
+    "number.which": (
+        check("number", {"which": "first"}, sample("5, not 7", "5")),
+        suite({"checks.0.number.which": "only"}, LAST_NUMBER, refused="leaves one number"),
+        suite({"checks.0.number.which": "first"}, LAST_NUMBER, refused="leaves one number"),
+    ),
     "number.decimal": check("number", {"decimal": ","}, sample("1,234", "1234")),
     "number.percent": check("number", {"percent": True}, sample("50%", "0.5")),
-    "choice.gold_base": check("choice", {"gold_base": 1}, sample(scores(-2.0, -2.5), "1", choices=("ab", "cd"))),
+    "choice.gold_base": (
+        check("choice", {"gold_base": 1}, sample(scores(-2.0, -2.5), "1", choices=("ab", "cd"))),
+        suite({"checks.0.choice.gold_base": 1}, CHOOSES, refused="no reference is the number of a choice"),
+    ),
     "choice.normalize": check("choice", {"normalize": "chars"}, CHOICE),
     "perplexity.max": check("perplexity", {"max": 1.1}, sample(scores(-8.0), choices=("abcd",)), base={"max": 99.0}),
     "perplexity.min": check("perplexity", {"min": 50.0}, sample(scores(-8.0), choices=("abcd",)), base={"max": 99.0}),
@@ -343,8 +352,15 @@ PROOFS: Proofs = {
             "test_openai_client.py", "test_answers_come_when_they_are_there_and_only_so_many_are_asked_for_at_once"
         ),
     ),
-    "ServerOptions.max_tokens": server({"max_tokens": 9}),
-    "ServerOptions.request": server({"request": {"top_p": 0.5}}),
+    "ServerOptions.max_tokens": (
+        server({"max_tokens": 9}),
+        server({"max_tokens": 9, "request": {"max_tokens": 20}}, refused="would undo `max_tokens`"),
+        server({"max_tokens": 9, "request": {"max_completion_tokens": 20}}, refused="would undo `max_tokens`"),
+    ),
+    "ServerOptions.request": (
+        server({"request": {"top_p": 0.5}}),
+        server({"request": {"model": "n"}}, refused="'model' is set by the judge"),
+    ),
     "Rubric.criterion": rubric({"criterion": "Kind?"}),
     "Rubric.scale": (rubric({"scale.max": 4}, NUMBERS), rubric({"scale": {"min": 1, "max": 5}}, refused="either")),
     "Rubric.labels": rubric({"labels": ["yes", "no", "perhaps"]}),

@@ -103,6 +103,13 @@ SERVER = {"base_url": "http://127.0.0.1:9/v1", "model": "m"}
             {"rubric": "labels.yaml", "accept": ["yes"], "server": {**SERVER, "api_key_env": "NO_SUCH_VARIABLE"}},
             "judge.server.api_key_env: the environment variable 'NO_SUCH_VARIABLE' is not set",
         ),
+        *[
+            (
+                {"rubric": "labels.yaml", "accept": ["yes"], "server": {**SERVER, "request": {name: None}}},
+                f"server.request: the field {name!r} is set by the judge",
+            )
+            for name in ("model", "messages", "stream", "n")
+        ],
         ({"rubric": "labels.yaml", "accept": ["yes"], "server": SERVER, "allow_self_judging": "yes"}, "at least 10"),
         ({"rubric": "labels.yaml", "accept": ["yes"], "server": SERVER, "allow_self_judging": True}, "valid string"),
     ],

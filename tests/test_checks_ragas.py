@@ -74,6 +74,10 @@ def test_a_judge_that_sends_a_page_is_invalid() -> None:
     [
         ({"ragas": "Faithfulnes", "min": 0.5}, "unknown metric 'Faithfulnes' (did you mean 'Faithfulness'"),
         ({"ragas": "Faithfulness", "min": 0.5}, "ragas.server: Faithfulness needs a judge"),
+        (
+            {"ragas": "RougeScore", "min": 0.5, "server": {"base_url": "http://127.0.0.1:9/v1", "model": "m"}},
+            "ragas.server: RougeScore asks no judge",
+        ),
         ({"ragas": "Faithfulness"}, "ragas: needs 'min' or 'max'"),
         ({"ragas": "TopicAdherence", "min": 0.5}, "unknown metric 'TopicAdherence'"),
         (

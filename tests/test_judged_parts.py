@@ -260,6 +260,10 @@ def test_numbers_that_may_count_from_one_are_refused_until_somebody_says() -> No
     assert fault({"gold_base": 0}, bank("1", "2", "3")) is None
     assert "is the number 0" in str(fault({"gold_base": 1}, bank("0", "2")))
     assert fault(None, [Case("1", "?", ("2",), choices=("1", "2", "3"))]) is None
+    for base in (0, 1):
+        assert "no reference is the number of a choice" in str(fault({"gold_base": base}, bank("w", "B", "c")))
+        texts = [Case("1", "?", ("1",), choices=("2", "1"))]
+        assert "case '1' has '1', which is the text of a choice" in str(fault({"gold_base": base}, texts))
 
 
 def test_gold_is_counted_from_its_base() -> None:

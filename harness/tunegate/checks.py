@@ -81,6 +81,13 @@ class LooksAtBank(Protocol):
     def remarks(self, cases: Sequence[Case]) -> Sequence[str]: ...
 
 
+@runtime_checkable
+class LooksAtAnswer(Protocol):
+    """A check with options that have nothing left to do once the suite's `answer` has taken its part of an answer."""
+
+    def fault_with(self, answer: AnswerRule) -> str | None: ...
+
+
 CheckBuilder = Callable[[object, Path], Check]
 """Builds a check from its entry in a suite file and the folder of that file.
 

@@ -15,7 +15,16 @@ from tunegate.banks import SEALED_SHARE, Bank, split
 from tunegate.case_faults import unfit
 from tunegate.case_rows import load_cases
 from tunegate.cases import Case
-from tunegate.checks import Check, CheckBuilder, LooksAtBank, gate_can_fail, lacking, unaskable, unique_names
+from tunegate.checks import (
+    Check,
+    CheckBuilder,
+    LooksAtAnswer,
+    LooksAtBank,
+    gate_can_fail,
+    lacking,
+    unaskable,
+    unique_names,
+)
 from tunegate.exceptions import ConfigError
 from tunegate.judges.corrected import admissions_of
 from tunegate.leaks.told_answers import told_beforehand
@@ -146,6 +155,8 @@ def make_suite(spec: SuiteSpec, name: str, file: YamlFile, keys: KeyPath, build_
         )
     seen = [as_judged(case, answer) for case in cases]
     for index, check in enumerate(checks):
+        if isinstance(check, LooksAtAnswer) and (fault := check.fault_with(answer)) is not None:
+            raise file.error((*keys, "checks", index), fault)
         fault = check.fault_of(seen) if isinstance(check, LooksAtBank) else None
         if fault is not None:
             raise file.error((*keys, "checks", index), f"{spec.cases.path}: {fault}")

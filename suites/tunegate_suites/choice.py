@@ -39,15 +39,27 @@ class Choice(CaseCheck):
 
     def fault_of(self, cases: Sequence[Case]) -> str | None:
         numbers = {number for case in cases if (number := gold_number(case)) is not None}
-        if not numbers or self.gold_base is not None:
-            wrong = self.gold_base == 1 and 0 in numbers
-            return f"{self.name}.gold_base: is 1, but the reference of a case is the number 0" if wrong else None
-        if 0 in numbers:
+        if self.gold_base is not None:
+            return self._fault_of_base(self.gold_base, numbers, cases)
+        if not numbers or 0 in numbers:
             return None
         return (
             f"{self.name}: the references are numbers of choices, {min(numbers)} to {max(numbers)} without a 0, and "
             "may count from 0 or from 1: say `choice: {gold_base: 1}` if 1 is the first choice, or `gold_base: 0`"
         )
+
+    def _fault_of_base(self, base: int, numbers: set[int], cases: Sequence[Case]) -> str | None:
+        known = [case for case in cases if case.references]
+        if known and not numbers:
+            first, gold = known[0], known[0].references[0].strip()
+            is_text = gold in (choice.strip() for choice in first.choices)
+            return (
+                f"{self.name}.gold_base: no reference is the number of a choice: case {first.id!r} has {gold!r}"
+                f"{', which is the text of a choice' if is_text else ''}; leave gold_base out"
+            )
+        if base == 1 and 0 in numbers:
+            return f"{self.name}.gold_base: is 1, but the reference of a case is the number 0"
+        return None
 
     @property
     def needs_choices(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from tunegate.answers.part import AnswerRule
 from tunegate.cases import Case
 from tunegate.checks import Need, Sample
 from tunegate.numbers import Decimals, Number, numbers_in
@@ -49,6 +50,14 @@ class NumberCheck(CaseCheck):
             return None
         case, text = wrong[0]
         return f"{self.name}: no reference is a number; that of case {case.id!r} is {short(text)}"
+
+    def fault_with(self, answer: AnswerRule) -> str | None:
+        if self.which == "last" or answer.extract != ("last_number",):
+            return None
+        return (
+            f"{self.name}.which: `answer: last_number` leaves one number of an answer, so {self.which!r} has nothing "
+            "to look at; leave one of the two out"
+        )
 
     def remarks(self, cases: Sequence[Case]) -> Sequence[str]:
         wrong = [case.id for case in cases if any(self._wanted(text) is None for text in case.references)]

@@ -51,6 +51,8 @@ class Ragas(NumericCheck):
         require(self.name, "ragas", "ragas", "openai")
         if "llm" in self._parameters and self.server is None:
             raise self.config_error("server", f"{self.metric} needs a judge: {{base_url: …, model: …}}")
+        if "llm" not in self._parameters and self.server is not None:
+            raise self.config_error("server", f"{self.metric} asks no judge; leave it out")
         if "embeddings" in self._parameters:
             default_model(self.name)
         if self.server is not None:

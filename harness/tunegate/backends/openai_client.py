@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
 
+FIXED_FIELDS = ("model", "messages", "stream", "n")
+"""Fields of a request that are not the user's to set: they say who is asked what, and how the reply is read."""
 NO_KEY = "none"
 """The key for servers that want none: the client wants one, and would look into the environment itself."""
 

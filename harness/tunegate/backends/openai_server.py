@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tunegate.addresses import without_secrets
 from tunegate.backends.completions import read_completion
 from tunegate.backends.guarded import torn_reply
-from tunegate.backends.openai_client import NO_KEY, ChatRequests, Server, ask_all
+from tunegate.backends.openai_client import FIXED_FIELDS, NO_KEY, ChatRequests, Server, ask_all
 from tunegate.backends.probe import CLOSED, check_access, check_server
 from tunegate.cases import Case
 from tunegate.exceptions import ConfigError
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 KEY_VARIABLE = "OPENAI_API_KEY"
 PASSING_STATUSES = (408, 409, 429)
 """A time-out, a lock and a limit on requests: the same request may be answered later."""
-FIXED_FIELDS = ("model", "messages", "stream", "n")
-"""Fields of a request that are not the user's to set."""
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import Field, field_serializer
+from pydantic import Field, field_serializer, field_validator, model_validator
 
 from tunegate.addresses import without_secrets
 from tunegate.backends.completions import read_completion
 from tunegate.backends.guarded import BadReply, torn_reply
-from tunegate.backends.openai_client import NO_KEY, ChatRequests, Server, ask_all
+from tunegate.backends.openai_client import FIXED_FIELDS, NO_KEY, ChatRequests, Server, ask_all
 from tunegate.cases import Message
 from tunegate.exceptions import ConfigError
 from tunegate_suites.base import Options
@@ -48,6 +48,21 @@ class ServerOptions(Options):
     """longest reply"""
     request: dict[str, Any] = Field(default={})
     """further fields of the request, such as response_format; a field that is null is left out"""
+
+    @field_validator("request")
+    @classmethod
+    def _not_the_judges_own(cls, request: dict[str, Any]) -> dict[str, Any]:
+        for name in FIXED_FIELDS:
+            if name in request:
+                raise ValueError(f"the field {name!r} is set by the judge; leave it out")
+        return request
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Self:
+        limits = [name for name in ("max_tokens", "max_completion_tokens") if self.request.get(name) is not None]
+        if limits and "max_tokens" in self.model_fields_set:
+            raise ValueError(f"request: {limits[0]!r} would undo `max_tokens`; give one of the two")
+        return self
 
     @field_serializer("base_url")
     def _without_secrets(self, base_url: str) -> str:
