@@ -172,5 +172,7 @@ def test_a_rendered_chat_of_several_turns_is_known(tmp_path: Path) -> None:
 
 def test_a_prompt_of_two_cases_tells_neither(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "r.jsonl", [{"prompt": "Which gene?", "response": "BLM"}])
-    with pytest.raises(ConfigError, match=r"no field 'id', and its prompt is that of several cases: .*; add the id"):
+    with pytest.raises(
+        ConfigError, match=r"no field 'id', and its prompt is not that of one case but of several: .*; add the id"
+    ):
         load_responses(tmp_path / "r.jsonl", {"1": "Which gene?", "2": "Which gene?"})

@@ -34,13 +34,13 @@ ROW = {
 def test_the_bare_name_of_a_field_is_refused_in_cases(tmp_path: Path, said: dict[str, Any]) -> None:
     write_jsonl(tmp_path / "q.jsonl", [ROW])
     (key,) = said
-    with pytest.raises(ConfigError, match=rf"cases\.{key}: '(\w+)' is a field of the rows.*write {key}: '\{{\1\}}'"):
+    with pytest.raises(ConfigError, match=rf"cases\.{key}: '(\w+)' is a field of the rows.*write '\{{\1\}}'"):
         load_cases(CasesSpec(path="q.jsonl", **said), tmp_path)
 
 
 def test_other_texts_are_meant_as_they_are(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "q.jsonl", [ROW])
-    spec = CasesSpec(path="q.jsonl", choices=["yes", "no"], reference="yes", context="One guideline for all.")
+    spec = CasesSpec(path="q.jsonl", choices=["yes", "no"], reference=["yes"], context="One guideline for all.")
     (case,) = load_cases(spec, tmp_path)
     assert (case.choices, case.references, case.context) == (("yes", "no"), ("yes",), "One guideline for all.")
 

@@ -80,7 +80,7 @@ def _response(row: Row, spec: ResponsesSpec) -> Response:
     if finish_reason is not None:
         return Response(text, finish_reason)
     if not isinstance(said, str):
-        raise ConfigError(f"finish_reason: a text such as stop or length was expected, got {type(said).__name__}")
+        raise ConfigError(f"finish_reason: a text was expected, got {type(said).__name__}")
     error = f"the stored answer ended with finish_reason {said[:80]!r}, so it is not the model's whole answer"
     return Response(text, error=error, fault=Fault.BAD_REPLY)
 
@@ -111,9 +111,9 @@ def _case_id(row: Row, spec: ResponsesSpec, asked: Mapping[str, Prompt], ids: Ma
     if prompt is None:
         raise ConfigError(f"the row has no field 'id'{nearest('id', row)}, and no prompt that would tell its case")
     if prompt not in ids:
-        how_many = "several cases" if prompt in map(_text, asked.values()) else "no case"
+        several = " but of several" if prompt in map(_text, asked.values()) else ""
         raise ConfigError(
-            f"the row has no field 'id', and its prompt is that of {how_many}: {prompt[:80]!r}; add the id"
+            f"the row has no field 'id', and its prompt is not that of one case{several}: {prompt[:80]!r}; add the id"
         )
     return ids[prompt]
 
@@ -132,8 +132,8 @@ def _check_prompt(row: Row, spec: ResponsesSpec, case_id: str, prompt: Prompt) -
         return
     raise ConfigError(
         f"id {case_id!r}: the answer was given to another prompt than the case's: {recorded[:80]!r} instead of "
-        f"{wanted[:80]!r}; was the suite numbered anew? If that field holds something else, name the one that was asked: "
-        "`responses: {prompt: '{field}'}`"
+        f"{wanted[:80]!r}; was the suite numbered anew? If the prompt is in another "
+        "field, name it: `responses: {prompt: '{field}'}`"
     )
 
 

@@ -68,7 +68,7 @@ def check_literal(key: str, template: str | None, row: Mapping[str, Any]) -> Non
     if template is not None and template in row and not field_names(template):
         raise ConfigError(
             f"{key}: {template!r} is a field of the rows, and without braces it is this very text in every row; write "
-            f"{key}: '{{{template}}}'"
+            f"'{{{template}}}'"
         )
 
 
