@@ -113,3 +113,66 @@ def test_a_suite_says_how_its_responses_are_read(tmp_path: Path, capsys: pytest.
     (tmp_path / "s.yaml").write_text(text.replace("output", "outptu"))
     assert main([*arguments, "--run", str(tmp_path / "run2")]) == 2
     assert "r.jsonl:1: the row has no field 'outptu' (did you mean 'output'" in capsys.readouterr().err
+
+
+# --- as other tools write them -------------------------------------------------------------------------------------
+
+
+def test_a_batch_of_openai_is_read_by_paths_with_numbers(tmp_path: Path) -> None:
+    body = {"choices": [{"message": {"role": "assistant", "content": "BLM"}, "finish_reason": "stop"}]}
+    row = {"id": "batch_1", "custom_id": "1", "response": {"status_code": 200, "body": body}, "error": None}
+    found = read(tmp_path, row, id="{custom_id}", response="{response.body.choices.0.message.content}")
+    assert found == {"1": Response("BLM")}
+    with pytest.raises(ConfigError, match=r"'response\.body\.choices' holds a list of 1, so there is no item 1 in it"):
+        read(tmp_path, row, id="{custom_id}", response="{response.body.choices.1.message.content}")
+
+
+def test_a_chat_that_ends_with_the_answer_is_the_response(tmp_path: Path) -> None:
+    chat = [{"role": "user", "content": "Which gene?"}, {"role": "assistant", "content": "BLM"}]
+    assert read(tmp_path, {"id": "1", "messages": chat}) == {"1": Response("BLM")}
+    assert read(tmp_path, {"messages": chat}) == {"1": Response("BLM")}
+    with pytest.raises(ConfigError, match="has no field 'response'"):
+        read(tmp_path, {"id": "1", "messages": chat[:1]})
+
+
+@pytest.mark.parametrize("field", ["finish_reason", "finishReason", "stop_reason"])
+def test_why_an_answer_ended_is_read_under_any_of_its_names(tmp_path: Path, field: str) -> None:
+    assert read(tmp_path, {"id": "1", "response": "x", field: "max_tokens"})["1"].finish_reason == "length"
+    assert read(tmp_path, {"id": "1", "response": "x", field: "FinishReason.STOP"})["1"].finish_reason == "stop"
+    assert read(tmp_path, {"id": "1", "response": "x", field: "refusal"})["1"].error
+
+
+def test_a_blank_cell_is_no_recorded_prompt(tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text("id,prompt,response\n1,,BLM\n")
+    stored, _ = load_responses(tmp_path / "r.csv", ASKED)
+    assert dict(stored.responses) == {"1": Response("BLM")}
+
+
+def test_a_rendered_prompt_must_be_the_cases_own(tmp_path: Path) -> None:
+    def rendered(user: str) -> dict[str, str]:
+        prompt = f"<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n{user}<|im_end|>\n<|im_start|>assistant\n"
+        return {"id": "1", "prompt": prompt, "response": "x"}
+
+    assert read(tmp_path, rendered("Which gene?"))
+    assert read(tmp_path, {**rendered(""), "prompt": "[INST] Be brief.\n\nWhich gene? [/INST]"})
+    with pytest.raises(ConfigError, match="given to another prompt"):
+        read(tmp_path, rendered("Which gene? No, not that one: which organ?"))
+
+
+def test_a_rendered_chat_of_several_turns_is_known(tmp_path: Path) -> None:
+    chat = (
+        Message(role="user", content="Which gene?"),
+        Message(role="assistant", content="BLM."),
+        Message(role="user", content="And its protein?"),
+    )
+    marks = "<|user|>\nWhich gene?</s>\n<|assistant|>\nBLM.</s>\n<|user|>\nAnd its protein?</s>\n<|assistant|>\n"
+    write_jsonl(tmp_path / "r.jsonl", [{"id": "1", "prompt": marks, "response": "A helicase"}])
+    assert load_responses(tmp_path / "r.jsonl", {"1": chat})[0].responses["1"].text == "A helicase"
+
+
+def test_a_prompt_of_two_cases_tells_neither(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "r.jsonl", [{"prompt": "Which gene?", "response": "BLM"}])
+    with pytest.raises(
+        ConfigError, match=r"no field 'id', and its prompt is not that of one case but of several: .*; add the id"
+    ):
+        load_responses(tmp_path / "r.jsonl", {"1": "Which gene?", "2": "Which gene?"})

@@ -20,6 +20,7 @@ from tunegate.suite_spec import CasesSpec
 from tunegate.templates import (
     MissingField,
     as_texts,
+    check_literal,
     fill,
     fill_list,
     fill_passages,
@@ -42,6 +43,7 @@ def load_cases(spec: CasesSpec, base_dir: Path) -> tuple[Case, ...]:
     """
     path = resolve(spec.path, base_dir)
     numbered = list(select(read_rows(path, spec.split, spec.delimiter), spec.where, path))
+    _check_literals(spec, numbered[0][1])
     _check_ids(spec, path, numbered)
     cases = [_located(spec, path, number, row) for number, row in numbered]
     _check_separator(spec, path, numbered, cases)
@@ -55,6 +57,14 @@ def load_cases(spec: CasesSpec, base_dir: Path) -> tuple[Case, ...]:
             )
         lines[case.id] = number
     return tuple(cases)
+
+
+def _check_literals(spec: CasesSpec, row: Row) -> None:
+    """Raise ConfigError for templates that are the bare names of fields."""
+    for key in ("id", "prompt", "reference", "context", "choices", "group"):
+        said: str | list[str] | None = getattr(spec, key)
+        for template in [said] if isinstance(said, str) else said or ():
+            check_literal(f"cases.{key}", template, row)
 
 
 def _check_ids(spec: CasesSpec, path: Path, numbered: Sequence[tuple[int, Row]]) -> None:

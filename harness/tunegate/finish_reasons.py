@@ -32,4 +32,4 @@ def finish_reason_of(said: object) -> FinishReason | None:
     """
     if said is None or said != said:  # NaN is how some tables write an empty cell
         return "unknown"
-    return _KNOWN.get(said.strip().lower()) if isinstance(said, str) else None
+    return _KNOWN.get(said.strip().lower().removeprefix("finishreason.")) if isinstance(said, str) else None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
 from tunegate.cases import Prompt, sample_id
+from tunegate.cells import Cell
 from tunegate.chats import chat_of, is_chat, without_answer
 from tunegate.exceptions import ConfigError, nearest
 from tunegate.finish_reasons import finish_reason_of
@@ -36,7 +38,7 @@ def load_responses(
     unknown: list[str] = []
     for number, row in read_rows(path):
         try:
-            case_id, response = _case_id(row, spec, ids), _response(row, spec)
+            case_id, response = _case_id(row, spec, asked, ids), _response(row, spec)
             if case_id in asked:
                 _check_prompt(row, spec, case_id, asked[case_id])
         except ConfigError as error:
@@ -70,7 +72,10 @@ def _too_many(case_id: str, samples: int) -> str:
 
 def _response(row: Row, spec: ResponsesSpec) -> Response:
     """The answer, or why it is none: it was ended by a filter, an error or a tool call."""
-    text, said = _answer(row, spec.response), row.get("finish_reason")
+    text, said = (
+        _answer(row, spec.response),
+        next((row[name] for name in _ENDED if not is_missing(row.get(name))), None),
+    )
     finish_reason = finish_reason_of(None if is_missing(said) else said)
     if finish_reason is not None:
         return Response(text, finish_reason)
@@ -80,8 +85,17 @@ def _response(row: Row, spec: ResponsesSpec) -> Response:
     return Response(text, error=error, fault=Fault.BAD_REPLY)
 
 
-def _answer(row: Row, template: str) -> str:
+_ENDED = ("finish_reason", "finishReason", "stop_reason")
+"""What the fields are called that say why an answer ended."""
+
+
+def _answer(row: Row, template: str | None) -> str:
     """The text of an answer; one that is a text is judged as it is, half characters and all."""
+    if template is None and "response" not in row and is_chat(row.get("messages")):
+        _, answer = without_answer(chat_of(row["messages"], "messages"))
+        if answer is not None:
+            return answer
+    template = template or "{response}"
     name = lone_field(template)
     value = None if name is None else look_up(name, row)
     return value if isinstance(value, str) else fill(template, row)
@@ -90,14 +104,17 @@ def _answer(row: Row, template: str) -> str:
 # --- which case ----------------------------------------------------------------------------------------------------
 
 
-def _case_id(row: Row, spec: ResponsesSpec, ids: Mapping[str, str]) -> str:
+def _case_id(row: Row, spec: ResponsesSpec, asked: Mapping[str, Prompt], ids: Mapping[str, str]) -> str:
     if spec.id is not None or "id" in row:
         return fill(spec.id or "{id}", row)
     prompt = _recorded_prompt(row, spec)
     if prompt is None:
         raise ConfigError(f"the row has no field 'id'{nearest('id', row)}, and no prompt that would tell its case")
     if prompt not in ids:
-        raise ConfigError(f"the row has no field 'id', and its prompt is not that of one case: {prompt[:80]!r}")
+        several = " but of several" if prompt in map(_text, asked.values()) else ""
+        raise ConfigError(
+            f"the row has no field 'id', and its prompt is not that of one case{several}: {prompt[:80]!r}; add the id"
+        )
     return ids[prompt]
 
 
@@ -111,13 +128,21 @@ def _ids_by_prompt(asked: Mapping[str, Prompt]) -> dict[str, str]:
 def _check_prompt(row: Row, spec: ResponsesSpec, case_id: str, prompt: Prompt) -> None:
     """Raise ConfigError for an answer to another prompt than the case's. White space makes no difference."""
     recorded, wanted = _recorded_prompt(row, spec), _text(prompt)
-    rendered = recorded is not None and any(mark in recorded for mark in RENDERED) and wanted in recorded
-    if recorded in (None, wanted, _text(prompt, with_system=True)) or rendered:
+    if recorded in (None, wanted, _text(prompt, with_system=True)) or _is_rendered(recorded, prompt):
         return
     raise ConfigError(
         f"id {case_id!r}: the answer was given to another prompt than the case's: {recorded[:80]!r} instead of "
-        f"{wanted[:80]!r}; was the suite numbered anew?"
+        f"{wanted[:80]!r}; was the suite numbered anew? If the prompt is in another "
+        "field, name it: `responses: {prompt: '{field}'}`"
     )
+
+
+def _is_rendered(recorded: str, prompt: Prompt) -> bool:
+    """Whether a text is the prompt as a chat template writes it: each turn in order, a mark or the end behind it."""
+    if not any(mark in recorded for mark in RENDERED):
+        return False
+    turns = [_plain(turn["content"]) for turn in as_messages(prompt) if turn["role"] != "system"]
+    return bool(re.search(".*".join(rf"(?<!\w){re.escape(turn)}\s*(?:$|[<\[])" for turn in turns), recorded))
 
 
 def _recorded_prompt(row: Row, spec: ResponsesSpec) -> str | None:
@@ -126,7 +151,7 @@ def _recorded_prompt(row: Row, spec: ResponsesSpec) -> str | None:
     if name is None:
         return None if spec.prompt is None else _plain(fill(spec.prompt, row))
     value = look_up(name, row)
-    if spec.prompt is None and is_missing(value):
+    if spec.prompt is None and (is_missing(value) or (isinstance(value, Cell) and not value.strip())):
         return None
     if not is_chat(value):
         return _plain(as_text(value, name))

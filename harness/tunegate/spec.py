@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from tunegate.exceptions import ConfigError, nearest
-from tunegate.templates import pieces
+from tunegate.templates import field_names, pieces
 from tunegate.yaml_file import KeyPath, YamlFile
 
 
@@ -53,6 +53,12 @@ def _valid_template(template: str) -> str:
     return template
 
 
+def _names_a_field(template: str) -> str:
+    if not field_names(template):
+        raise ValueError(f"{template!r} names no field, so it would be the same for every row; write '{{field}}'")
+    return template
+
+
 def unslipped(text: str) -> str:
     """A text of a YAML file; raises ValueError for a line end that YAML does not read as one."""
     if _SLIP.search(text):
@@ -74,6 +80,8 @@ def _one_sign(delimiter: str) -> str:
 Delimiter = Annotated[str, AfterValidator(_one_sign)]
 Text = Annotated[str, AfterValidator(unslipped)]
 Template = Annotated[str, AfterValidator(_valid_template)]
+FieldTemplate = Annotated[Template, AfterValidator(_names_a_field)]
+"""A template of what must differ from row to row."""
 Templates = Annotated[list[Template], BeforeValidator(listed)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
 Fraction = Annotated[float, Field(gt=0)]

@@ -13,7 +13,7 @@ from tunegate.answers.part import THINK
 from tunegate.exceptions import nearest
 from tunegate.models import Form, SystemAs
 from tunegate.outcomes import CasePasses
-from tunegate.spec import Delimiter, Name, Spec, Template, Templates, Text, listed, path_only
+from tunegate.spec import Delimiter, FieldTemplate, Name, Spec, Template, Templates, Text, listed, path_only
 
 
 class CasesSpec(Spec):
@@ -176,10 +176,11 @@ _ESCAPED = {"n": "a line end", "r": "a carriage return", "t": "a tab"}
 class ResponsesSpec(Spec):
     """How a row of a response file becomes the answer to a case."""
 
-    id: Template | None = None
+    id: FieldTemplate | None = None
     """Default: the row's `id`, or else the case that its `prompt` is that of."""
-    response: Template = "{response}"
-    prompt: Template | None = None
+    response: FieldTemplate | None = None
+    """Default: the row's `response`, or else the answer that the chat in its `messages` ends with."""
+    prompt: FieldTemplate | None = None
     """What was asked, which must be the case's prompt. Default: the row's `prompt` or `messages`, if it has one."""
 
 

@@ -1,7 +1,8 @@
 """Field templates, `"{context}\\n\\n{question}"`, filled from a row; and the one place where a value becomes text.
 
 A field is a header of the row, or a dotted path into it: `{answers.text}`. Through a list of objects, a path gives a
-list. A name with signs in it is written in quotes: `{"a.b"}`. Data is never evaluated, only looked up.
+list; a number names one item of a list, from 0: `{choices.0.text}`. A name with signs in it is written in quotes:
+`{"a.b"}`. Data is never evaluated, only looked up.
 """
 
 from __future__ import annotations
@@ -62,6 +63,15 @@ def lone_field(template: str) -> str | None:
     return parts[0][1] if len(parts) == 1 else None
 
 
+def check_literal(key: str, template: str | None, row: Mapping[str, Any]) -> None:
+    """Raise ConfigError for a template that is the bare name of a field: it would be the same text for every row."""
+    if template is not None and template in row and not field_names(template):
+        raise ConfigError(
+            f"{key}: {template!r} is a field of the rows, and without braces it is this very text in every row; write "
+            f"'{{{template}}}'"
+        )
+
+
 def fill(template: str, row: Mapping[str, Any]) -> str:
     """Fill a template from a row, as `as_text` writes its values.
 
@@ -104,7 +114,10 @@ def _inside(value: Any, key: str, walked: str) -> Any:
     if isinstance(value, Cell):
         value = unfolded(value) or value
     if isinstance(value, list | tuple):
-        found = [_inside(item, key, walked) for item in cast("Sequence[Any]", value)]
+        items = cast("Sequence[Any]", value)
+        if _ITEM.fullmatch(key):
+            return _item(items, int(key), walked)
+        found = [_inside(item, key, walked) for item in items]
         return [one for several in found for one in (several if isinstance(several, list) else [several])]  # pyright: ignore[reportUnknownVariableType]
     if is_missing(value):
         raise _null(walked)
@@ -114,6 +127,15 @@ def _inside(value: Any, key: str, walked: str) -> Any:
     if key not in inner:
         raise MissingField(f"the field {walked!r} has no {key!r} in it{nearest(key, map(str, inner))}")
     return inner[key]
+
+
+_ITEM = re.compile(r"[0-9]{1,9}")
+
+
+def _item(items: Sequence[Any], index: int, walked: str) -> Any:
+    if index >= len(items):
+        raise MissingField(f"the field {walked!r} holds a list of {len(items)}, so there is no item {index} in it")
+    return items[index]
 
 
 def _spelled(key: str) -> str:

@@ -21,7 +21,7 @@ from tunegate.files import resolve
 from tunegate.models import chat
 from tunegate.rows import Row, read_rows
 from tunegate.stages.methods import METHODS, not_read
-from tunegate.templates import field_names, fill, look_up
+from tunegate.templates import check_literal, field_names, fill, look_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +104,7 @@ def load_training_data(spec: DataSpec, method: str, base_dir: Path) -> TrainingD
     examples: list[Example] = []
     faults: dict[str, list[int]] = {}
     for number, row in select(read_rows(path, spec.split, spec.delimiter), spec.where, path):
+        check_literal("data.prompt", spec.prompt, row)
         try:
             examples.append(_example(spec, method, number, row))
         except ConfigError as error:
