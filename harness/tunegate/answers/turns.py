@@ -23,9 +23,10 @@ _OTHERS = (
     "tool|call|python|vision|image|img|audio|video|box|quad|object|fim|code|think|thought|solution|channel|message"
 )
 """What else names of tokens speak of: they mark a part of an answer, not the end of one."""
+_OF_TURNS = "start|begin|end|eot|turn|role|user|assistant|system|sep"
 _TOKEN = re.compile(
     rf"""<\|/?(?:{_NAMES})\|>                                       # ChatML, Llama 3, Phi, Zephyr, Cohere, gpt-oss
-        | <\|/?(?!\w{{0,40}}(?:{_OTHERS}))\w{{0,40}}(?:start|begin|end|eot|turn|role|user|assistant|system|sep)\w{{0,40}}\|>
+        | <\|/?(?!\w{{0,40}}(?:{_OTHERS}))\w{{0,40}}(?:{_OF_TURNS})\w{{0,40}}\|>
         | <[｜|](?:User|Assistant|System|(?:begin|end)[▁_ ]of[▁_ ]sentence|▁pad▁|EOT)[｜|]>       # DeepSeek
         | \[/?INST\] | <</?SYS>> | \[/?SYSTEM_PROMPT\] | \[\|/?(?:user|assistant|system|endofturn)\|\]
         | </s> | <s> | <bos> | <eos> | <pad> | \[PAD\] | \[EOS\]     # Llama 2, Mistral, Gemma
