@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from tunegate.numbers import numbers_in
+from tunegate.text.words import ALONE, compiled
 from tunegate.timing import time_limit
 
 EXTRACT_LIMIT_S = 2.0
@@ -118,40 +119,57 @@ def _closing_brace(text: str, at: int) -> int | None:
     return None
 
 
-_NAMED_LETTER = re.compile(
-    r"""\b(?i:answer|(?:correct|right|best|final)\ (?:option|choice)|antwort|réponse|respuesta|risposta|resposta)
-        (?:\s+(?i:is|would\ be|must\ be|choice|option|letter|ist|est|es))*\s*[:=：]?\s*
-        (?:\#\#\#\#\s*)?[*_`"'“‘$\s]*(?:\\(?:boxed|text)\{)*
-        (?: [(\[（]\s*(?P<in>[A-Za-z])\s*[)\]）] | (?P<bare>[A-Z])(?![\w'’+#])
-          | (?P<low>[a-z])(?=[*_`"'”’}$]*\s*(?:[).:,;]|$)))
-    """,
-    re.VERBOSE | re.MULTILINE,
+# The letter of a choice, with what may be around it. A and I may be words: `I don't know` names no choice.
+_OPEN, _CLOSE = r"""[*_`"'“‘$\s]*(?:\\(?:boxed|text|textbf|mathrm)\{)*[*_`"'“‘]*""", r"""[*_`"'”’}$]*"""
+_LETTER = rf"""(?: [(\[（]\s*(?P<in>[A-Za-zＡ-Ｚ])\s*[)\]）]
+      | (?P<bare>(?!I\s+(?!is\b)[a-z])[A-ZＡ-Ｚ])(?:(?![\w'’+\#])|(?={ALONE}))
+      | (?P<low>[a-z])(?={_CLOSE}\s*(?:[).:,;]|$)))"""
+_NAMED_LETTER = compiled(
+    rf"""(?xm)\b(?i:answer|ans|(?:correct|right|best|final)\ (?:option|choice)
+            |antwort|réponse|respuesta|risposta|resposta|ответ)
+        ["'”*_`>]*(?:\s+(?i:is|(?:would|must|should)\ be|choice|option|letter|ist|est|es|è|é|correct[aeo]?|corretta))*
+        \s*["'”*_`]*[:=：–—-]?\s*(?i:option|choice)?(?:\#\#\#\#\s*)?{_OPEN}{_LETTER}"""
 )
-_PRAISED_LETTER = re.compile(
-    r"(?i:option|choice)\s+[(*]*([A-Z])[)*]*\s+(?i:is\s+(?:the\s+)?(?:correct|right|best|answer)\b)"
+_BEHIND_ITS_TEXT = compiled(r"(?m)\b(?i:answer)\b(?:(?!\b(?i:not|never|isn)\b)[^\n(]){1,200}\((?P<in>[A-Z])\)[.*\s]*$")
+_PRAISED_LETTER = compiled(
+    r"(?m)(?:(?i:option|choice)\s+|^|[.!?:;,]\s+|\b(?i:so|thus|hence|therefore)\s+)[(*]*(?P<bare>[A-Z])[)*]*\s+"
+    r"(?i:is\s+(?:my\s+answer|(?:the\s+)?(?:correct|right|best|answer))\b)"
 )
-_ANSWER_IN_CHINESE = re.compile(r"答案(?:是|为|為)?\s*[:：]?\s*[(（]?\s*(?P<in>[A-Z])(?![A-Za-z])")
-_NAMING = (_NAMED_LETTER, _PRAISED_LETTER, _ANSWER_IN_CHINESE)
-_WHOLE_LETTER = re.compile(r"[\s*_`\"'“‘(\[（$]*(?:\\(?:boxed|text)\{)*([A-Za-z])[}\s*_`\"'”’)\]）.:,;$]*")
-_LEADING_LETTER = re.compile(r"[\s*_`(\[（]*([A-Z])[*_`]*[)\].:：）][*_`]*(?:\s|$)")
+_CHOSEN_LETTER = compiled(
+    r"""(?xm)\b(?i:it(?:['’]s|\ is|\ (?:should|must|has\ to)\ be)|choose|pick|select|go\ with)\s+
+        (?:(?i:option|choice)\s+)?(?:[(\[*]+(?P<in>[A-Z])[)\]*]+|(?P<bare>[A-Z])(?![\w'’+\#]))(?!\s+[a-z])"""
+)
+_IN_EAST_ASIA = compiled(
+    r"(?:答案|正解|答え|[应应該该]选|故选|[選选]择?|정답|답)(?:应该|應該)?(?:是|为|為|は|은|는)?\s*[:：]?\s*[(（「【]?\s*"
+    r"(?P<in>[A-ZＡ-Ｚ])(?![A-Za-z])"
+)
+_NAMING = (_NAMED_LETTER, _BEHIND_ITS_TEXT, _PRAISED_LETTER, _CHOSEN_LETTER, _IN_EAST_ASIA)
+_WHOLE_LETTER = re.compile(
+    r"""[\s*_`"'“‘(\[（$]*(?:(?i:option|choice)\s+[(*]*)?(?:\\(?:boxed|text)\{)*([A-Za-zＡ-Ｚ])[}\s*_`"'”’)\]）.:,;$]*"""
+)
+_LEADING_LETTER = re.compile(
+    r"[\s*_`(\[（]*([A-ZＡ-Ｚ])(?:[*_`]*[)\].:：）][*_`]*(?:\s|$)|[*_`]*\s+[-–—]\s|[*_`]*[ \t]*\n)"
+    r"(?!\s*(?:is|was|are)\s+(?:wrong|incorrect|false|not)\b)"
+)
 _OR_ANOTHER = re.compile(r"[)\]*_`\"'”’}$]*\s*(?:(?:or|and|oder|und|ou|o|y)\b|[/,&])\s*[(\[*_`\"'“‘]*[A-Z](?![\w'’])")
 
 
 def letter(text: str) -> Place | None:
     """The letter of a choice: the one that `Answer:` or `the answer is` names, else the letter that the text is,
     begins with (`B) …`), or has alone on its last line. Two letters (`A or B`) are no answer."""
-    named = [
-        match for pattern in (_NAMED_LETTER, _PRAISED_LETTER, _ANSWER_IN_CHINESE) for match in pattern.finditer(text)
-    ]
+    named = [match for pattern in _NAMING for match in pattern.finditer(text)]
     if named:
-        last = max(named, key=lambda match: match.start())
+        last = max(named, key=lambda match: _group(match))
         return None if _OR_ANOTHER.match(text, last.end()) else _group(last)
-    for match in (_WHOLE_LETTER.fullmatch(text), _LEADING_LETTER.match(text)):
-        if match is not None:
-            return match.span(1)
     last_line = text.rstrip().rfind("\n") + 1
-    match = _WHOLE_LETTER.fullmatch(text, last_line)
-    return match.span(1) if match else None
+    for match in (
+        _WHOLE_LETTER.fullmatch(text),
+        _LEADING_LETTER.match(text),
+        _WHOLE_LETTER.fullmatch(text, last_line),
+    ):
+        if match is not None:
+            return None if _OR_ANOTHER.match(text, match.end(1)) else match.span(1)
+    return None
 
 
 def _group(match: re.Match[str]) -> Place:
@@ -163,12 +181,14 @@ def last_number(text: str) -> Place | None:
     return max(((number.start, number.end) for number in numbers_in(text)), default=None)
 
 
-_FENCE = re.compile(r"^[ \t]*```[ \t]*(?:json|JSON|jsonc|json5)?[ \t]*\n(.*?)^[ \t]*```[ \t]*$", re.M | re.S)
+_FENCE = re.compile(r"^[ \t]*(?P<fence>```|~~~)[ \t]*(?P<info>\w*)[ \t]*\n?(?P<body>.*?)(?P=fence)[ \t]*$", re.M | re.S)
+_JSON_NAMES = ("", "json", "jsonc", "json5")
 
 
 def fenced_json(text: str) -> Place | None:
     """The last code block that is JSON; without one, a text that is JSON from end to end."""
-    for place in reversed([match.span(1) for match in _FENCE.finditer(text)]):
+    blocks = [match.span("body") for match in _FENCE.finditer(text) if match["info"].casefold() in _JSON_NAMES]
+    for place in reversed(blocks):
         if _is_json(text[slice(*place)]):
             return _trimmed(text, [place])
     return _trimmed(text, [(0, len(text))]) if _is_json(text) else None

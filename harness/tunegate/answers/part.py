@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -87,13 +88,29 @@ def part_of(response: Response, case: Case, rule: AnswerRule) -> Part | Finding:
             return _miss(NO_ANSWER, _joined(f"no answer: found none by {_named(rule.extract)}", note))
         start = turn.start + part + place[0]
         return Part(text[start : start + place[1] - place[0]], start, left_out)
-    start = turn.start + part
-    stretch = text[start : turn.end]
+    start, end = _out_of_frame(text, turn.start + part, turn.end, rule)
+    stretch = text[start:end]
     if stretch == text:
         return Part(text)
-    if (start, turn.end) != (0, len(text)):
+    if (start, end) != (0, len(text)):
         start, stretch = start + len(stretch) - len(stretch.lstrip()), stretch.strip()
     return Part(stretch, start, left_out)
+
+
+_FRAME = re.compile(
+    r"\s*(?:<(?P<tag>answer|final_answer|response|solution)>(?P<a>.*)</(?P=tag)>"
+    r"|<\|begin_of_solution\|>(?P<b>.*)<\|end_of_solution\|>)\s*\Z",
+    re.DOTALL | re.IGNORECASE,
+)
+
+
+def _out_of_frame(text: str, start: int, end: int, rule: AnswerRule) -> tuple[int, int]:
+    """The answer behind reasoning without what opens it: its header, or the `<answer>` that holds all of it."""
+    start += after_header(text[start:end]) if start else 0
+    framed = _FRAME.match(text, start, end) if rule.after == THINK and start else None
+    if framed is None:
+        return start, end
+    return framed.span("b" if framed["a"] is None else "a")
 
 
 def left_out_of(whole: str, case: Case) -> ErrorSpan | None:
@@ -116,8 +133,10 @@ def reference_part(reference: str, rule: AnswerRule) -> str:
     """What of a reference counts by the same rule; all of it where it does not have that form."""
     if rule.whole or rule == AUTO:
         return reference
-    start = _after(reference, AnswerRule(THINK if rule.after is None else rule.after), "stop")
-    rest = reference if isinstance(start, Finding) else reference[start:].strip()
+    after = AnswerRule(THINK if rule.after is None else rule.after)
+    start = _after(reference, after, "stop")
+    at = 0 if isinstance(start, Finding) else start
+    rest = reference[slice(*_out_of_frame(reference, at, len(reference), after))].strip() if at else reference
     try:
         place = extract(rest, rule.extract) if rule.extract else None
     except TooSlow:

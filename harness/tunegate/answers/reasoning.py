@@ -5,22 +5,26 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-_TAGS = "think|thinking|thoughts?|reasoning|reflection|scratchpad|seed:think"
+_WORDS = "think|thinking|thoughts?|reasoning|reflection|scratchpad|(?:mono|soli)logue|analysis|cot|chain_of_thought"
+_NAME = rf"(?:[a-z0-9]{{1,20}}[_:|-]){{0,3}}(?:{_WORDS})"
+"""`think`, and what models make of it: `seed:think`, `mm:think`, `inner_thoughts`, `begin_of_thought`."""
 _OPENS = re.compile(
-    rf"""<(?:{_TAGS})(?:\s[^<>]{{0,60}})?>                     # DeepSeek, Qwen and many more
+    rf"""(?:<|&lt;)\s?\|?\s?(?!end_){_NAME}(?:\s[^<>&]{{0,60}})?\|?\s?(?:>|&gt;)
         | \[THINK\] | ◁think▷                                # Magistral, Kimi
-        | <\|(?:begin_of_thought|START_THINKING|inner_prefix)\|>     # OpenThinker, Command A, Apertus
+        | <\|(?:START_THINKING|inner_prefix)\|>               # Command A, Apertus
         | <\|channel\|>\s*(?:analysis|commentary)\b | \A\s*analysis(?=[A-Z"'“])       # gpt-oss, tokens skipped
         | <\|channel>thought | <unused94>thought             # Gemma
+        | <\|im_start\|>\s*think\b                           # models tuned with a turn for it
         | \A\s*Here(?:'s|\ is)\ my\ thought\ process:         # Granite""",
     re.VERBOSE | re.IGNORECASE,
 )
 _CLOSES = re.compile(
-    rf"""</(?:{_TAGS})\s*> | \[/THINK\] | ◁/think▷
-        | <\|(?:end_of_thought|END_THINKING|inner_suffix)\|>
+    rf"""(?:<|&lt;)\s?(?:\|?\s?[/\\]\s?\|?|\|?(?=end_)){_NAME}\s?\|?\s?(?:>|&gt;)
+        | \[/THINK\] | ◁/think▷
+        | <\|(?:END_THINKING|inner_suffix)\|>
         | (?:<\|start\|>\s*assistant\s*)?<\|channel\|>\s*final\s*(?:<\|constrain\|>\w+\s*)?<\|message\|>
         | assistantfinal(?=\S)
-        | <channel\|> | <unused95>
+        | <channel\|> | <unused95> | <\|im_start\|>\s*answer\b
         | ^Here(?:'s|\ is)\ my\ response:""",
     re.VERBOSE | re.IGNORECASE | re.MULTILINE,
 )

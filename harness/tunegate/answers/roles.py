@@ -12,12 +12,12 @@ from collections.abc import Iterator
 Place = tuple[int, int]
 
 _USER = (
-    "User|Human|USER|HUMAN|user|human|(?:GPT4 Correct )User|Benutzer|Nutzer|Utilisateur|Usuario|Usuário|Utente|"
+    "User|Human|USER|HUMAN|user|human|You|(?:GPT4 Correct )User|Benutzer|Nutzer|Utilisateur|Usuario|Usuário|Utente|"
     "Пользователь|用户|用戶|人类|ユーザー|사용자"
 )
 _ASSISTANT = (
-    "Assistant|ASSISTANT|assistant|(?:GPT4 Correct )Assistant|AI|Bot|BOT|Model|model|GPT|Chatbot|Assistent|Asistente|"
-    "Assistente|Ассистент|助手|助理|アシスタント|어시스턴트"
+    "Assistant|ASSISTANT|assistant|(?:GPT4 Correct )Assistant|AI|Bot|BOT|bot|Model|model|GPT|Chatbot|Assistent|"
+    "Asistente|Assistente|Ассистент|助手|助理|アシスタント|어시스턴트"
 )
 _ASKS = re.compile(rf"^[ \t>*_\[(<]*(?P<role>{_USER})[*_\])>]*(?:[ \t]?[:：]|(?<=>))[*_]*(?P<rest>.*)$", re.M)
 _REPLIES = re.compile(rf"^[ \t>*_\[(<]*(?:{_ASSISTANT})[*_\])>]*(?:[ \t]?[:：]|(?<=>))", re.M)
@@ -32,8 +32,20 @@ _BARE_REPLY = re.compile(r"(?:^|(?<=[^\s]))(?:assistant|model)[ \t]*\n", re.M)
 _TEMPLATE_LINE = re.compile(r"^###[ ]?(?:Instruction|Human|Assistant|User|System)s?[ ]?:", re.M | re.I)
 _ALPACA_LINE = re.compile(r"^###[ ]?(?:Instruction|Input|Response)[ ]?:", re.M | re.I)
 
-_NEXT_QUESTION = re.compile(r"^[ \t*#]*(?:(?:Next )?Question(?: ?\d+)?|Q\d*|问|問)[ ]?[:：]", re.M)
-_ITS_ANSWER = re.compile(r"^[ \t*#]*(?:Answer(?: ?\d+)?|A\d*|答)[ ]?[:：]", re.M)
+_HEADED = re.compile(rf"^#{{1,6}} (?:{_USER})[ ]?:?[ \t]*$", re.M)
+_HEADED_REPLY = re.compile(rf"^#{{1,6}} (?:{_ASSISTANT})[ ]?:?[ \t]*$", re.M)
+_REPLY_ALONE = re.compile(r"^(?:Assistant|ASSISTANT): ?(?=\S)", re.M)
+
+_NEXT_QUESTION = re.compile(
+    r"^[ \t*#]*(?:(?:Next )?Question(?: ?\d+)?|Q\d*|Frage|Pregunta|Domanda|Pergunta|Вопрос|Instruction|Prompt|"
+    r"问题?|問題?|質問|질문)(?: ?\d+)?[ ]?[:：]",
+    re.M,
+)
+_ITS_ANSWER = re.compile(
+    r"^[ \t*#]*(?:Answer|A\d*|Antwort|Réponse|Respuesta|Risposta|Resposta|Ответ|Response|Completion|"
+    r"答案?|回答|답변?)(?: ?\d+)?[ ]?[:：]",
+    re.M,
+)
 _WANTS_QUESTIONS = re.compile(
     r"\b(?:questions?|quiz\w*|faqs?|q\s?&\s?a|exams?|exercises?|examples?|flash ?cards?)\b|问|問|题|題", re.I
 )
@@ -43,6 +55,7 @@ _WANTS_DIALOGUE = re.compile(
     re.I,
 )
 _LABELLED = re.compile(r"[ \t>*_-]*\w[\w ]{0,20}[*_]*:")
+_SYSTEM = re.compile(r"[ \t>*_-]*(?:System|SYSTEM)[*_]*:")
 _LAST_LABEL = re.compile(r"(?:^|\n)[ \t#*]*(?:\w+ )?\w+[*]*:[*]*\s*\Z")
 _QUESTION_LABEL = re.compile(
     r"^[ \t#*]*(?P<label>(?:Q|Question|User|Human|Input|Instruction|Problem|Prompt|Query|Task|Exercise)(?: ?\d+)?):",
@@ -57,6 +70,8 @@ def turns_in_words(text: str, begin: int, start: int, prompt: str) -> Iterator[P
         places.append(_plain_role(text, begin, start, prompt))
         places.append(_role_in_a_line(text, begin, start, prompt))
         places.append(_bare_role(text, begin))
+        places.append(_headed_role(text, begin))
+        places.append(_reply_alone(text, begin, start))
     if not _WANTS_QUESTIONS.search(prompt):
         places.append(_next_question(text, begin, start))
     yield from (place for place in places if place is not None)
@@ -93,7 +108,7 @@ def _plain_role(text: str, begin: int, start: int, prompt: str) -> Place | None:
         if f"{match['role']}:".casefold() in prompt.casefold() or is_quoted(text, match.start()):
             continue
         alone = match["role"] in _SAID_ALONE and _is_question(text, match)
-        if alone or (last_reply > match.end("role") and not _in_a_list(text, match)):
+        if alone or (last_reply > match.end("role") and not _in_a_list(text, match, _SYSTEM)):
             return match.start(), match.end("role") + 1
     return None
 
@@ -123,6 +138,21 @@ def _bare_role(text: str, begin: int) -> Place | None:
     return None
 
 
+def _headed_role(text: str, begin: int) -> Place | None:
+    """`## User` as a heading, with `## Assistant` behind."""
+    asked = _HEADED.search(text, begin)
+    answered = asked and _HEADED_REPLY.search(text, asked.end())
+    return asked.span() if asked and answered and not is_quoted(text, asked.start()) else None
+
+
+def _reply_alone(text: str, begin: int, start: int) -> Place | None:
+    """`Assistant: …` once more, after an answer, and in no list of people."""
+    match = _REPLY_ALONE.search(text, begin)
+    if match is None or not text[start : match.start()].strip() or is_quoted(text, match.start()):
+        return None
+    return None if _in_a_list(text, match) else match.span()
+
+
 def _next_question(text: str, begin: int, start: int) -> Place | None:
     """A further question with its answer, after an answer."""
     asked = _NEXT_QUESTION.search(text, begin)
@@ -139,11 +169,12 @@ def _is_question(text: str, match: re.Match[str]) -> bool:
     return len(said.split()) >= 3 or said.endswith(("?", "？", "؟"))
 
 
-def _in_a_list(text: str, match: re.Match[str]) -> bool:
+def _in_a_list(text: str, match: re.Match[str], role: re.Pattern[str] = _REPLIES) -> bool:
     """Whether a line beside that of a role begins with a label that is no role's: `Password:`, `Admin:`."""
     before = text[max(0, match.start() - 200) : match.start()].rstrip().rsplit("\n", 1)[-1]
     after = text[match.end() : match.end() + 200].lstrip().split("\n", 1)[0]
-    return any(_LABELLED.match(line) and not _REPLIES.match(line) for line in (before, after))
+    labelled = (line for line in (before, after) if _LABELLED.match(line) and not _REPLIES.match(line))
+    return any(not role.match(line) for line in labelled)
 
 
 def is_quoted(text: str, at: int) -> bool:

@@ -19,8 +19,14 @@ _NAMES = (
     "end_of_role|end_of_message|message_end|START_OF_TURN_TOKEN|END_OF_TURN_TOKEN|USER_TOKEN|CHATBOT_TOKEN|"
     "SYSTEM_TOKEN|START_RESPONSE|END_RESPONSE|endofprompt|eos|bos|pad|eod|eop|sep|turn|reserved_special_token_\\d+"
 )
+_OTHERS = (
+    "tool|call|python|vision|image|img|audio|video|box|quad|object|fim|code|think|thought|solution|channel|message"
+)
+"""What else names of tokens speak of: they mark a part of an answer, not the end of one."""
+_OF_TURNS = "start|begin|end|eot|turn|role|user|assistant|system|sep"
 _TOKEN = re.compile(
     rf"""<\|/?(?:{_NAMES})\|>                                       # ChatML, Llama 3, Phi, Zephyr, Cohere, gpt-oss
+        | <\|/?(?!\w{{0,40}}(?:{_OTHERS}))\w{{0,40}}(?:{_OF_TURNS})\w{{0,40}}\|>
         | <[｜|](?:User|Assistant|System|(?:begin|end)[▁_ ]of[▁_ ]sentence|▁pad▁|EOT)[｜|]>       # DeepSeek
         | \[/?INST\] | <</?SYS>> | \[/?SYSTEM_PROMPT\] | \[\|/?(?:user|assistant|system|endofturn)\|\]
         | </s> | <s> | <bos> | <eos> | <pad> | \[PAD\] | \[EOS\]     # Llama 2, Mistral, Gemma
@@ -59,7 +65,8 @@ def own_turn(text: str, prompt: str = "", known: Iterable[str] = (), after: int 
     """
     header = after_header(text) if after == 0 else 0
     start = header if header < len(text) else 0
-    found = _further(text, max(start, after), start, prompt, tuple(known))
+    begin = after + after_header(text[after:]) if after else start
+    found = _further(text, max(start, begin), start, prompt, tuple(known))
     if found is None:
         return Turn(start, len(text))
     at, stop = found
@@ -91,10 +98,16 @@ def _token(text: str, begin: int, start: int, known: tuple[str, ...]) -> tuple[i
     for match in _TOKEN.finditer(text, begin):
         if is_quoted(text, match.start()) or any(match.group() in one for one in known):
             continue
+        if _SPOKEN_OF.match(text, match.end()):
+            continue
         if match.group().lower() in ("<s>", "</s>") and _strikes_through(text, start, match):
             continue
         return match.start(), _end_of_tokens(text, match.end())
     return None
+
+
+_SPOKEN_OF = re.compile(r" (?:special |control )?(?:token|tag|mark|marker|sign|symbol)s?\b")
+"""What follows a token that the answer explains: `the <pad> token`."""
 
 
 def _end_of_tokens(text: str, at: int) -> int:
