@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,13 @@ from tunegate.answer_log import AnswerLog
 from tunegate.cases import Case
 from tunegate.event_log import EVENTS, RunLog
 from tunegate.evidence import NotPromotable, recheck
-from tunegate.exceptions import Tampered
+from tunegate.exceptions import CannotJudge, Tampered
 from tunegate.fingerprint import fingerprint
 from tunegate.gate_run import GateRequest, GateRunResult, run_gate
 from tunegate.models import Fault, GenerationSettings, Response, ScriptedModel
 from tunegate.outcomes import Verdict
 from tunegate.record import GateRecord, read_run
-from tunegate.runner import no_progress
+from tunegate.runner import GatePlace, GateRunner, draw_fresh, no_progress
 from tunegate.suites import load_suite
 from tunegate_suites import build_check
 
@@ -147,6 +148,68 @@ def test_no_number_of_starts_promotes_such_a_model(tmp_path: Path) -> None:
     for _ in range(STARTS):
         assert fake_pipeline.carry_out(pipeline, tools).verdict is INVALID
     assert max(coin.asked.count(case_id) for case_id in set(coin.asked)) <= 3  # the base model, and one attempt
+
+
+class Killed(BaseException):
+    """The end of a process: nothing after it is written."""
+
+
+def leaves_off(response: Response) -> Response:
+    raise KeyboardInterrupt
+
+
+def refuses_all(response: Response) -> Response:
+    raise CannotJudge("the server is gone")
+
+
+@pytest.mark.parametrize("ending", [leaves_off, refuses_all])
+@pytest.mark.parametrize("block_size", [1, 16])
+def test_a_model_that_ends_the_gate_where_it_would_be_wrong_is_asked_four_times_at_most(
+    tmp_path: Path, ending: Callable[[Response], Response], block_size: int
+) -> None:
+    suite_file = write_suite(tmp_path / "gate", "exact", "{draw: 20, accept: 10}")
+    model = Coin(random.Random(2), spoil=ending, block_size=block_size)
+    for _ in range(STARTS):
+        with suppress(CannotJudge):
+            start(suite_file, model)
+        assert the_gate(suite_file).verdict is not PASS
+    gate = the_gate(suite_file)
+    assert gate.verdict is INVALID
+    assert max(model.asked.count(case_id) for case_id in gate.case_ids) == gate.answers.most_asked == 4
+
+
+def test_a_process_that_is_killed_while_it_asks_has_asked(tmp_path: Path) -> None:
+    suite_file = write_suite(tmp_path / "gate", "exact")
+    suite = load_suite(suite_file, build_check)
+    model = Coin(random.Random(1), sha256=None)
+    for _ in range(6):
+        with RunLog.open(tmp_path / "run") as log:
+
+            def append(*events: Any, log: RunLog = log, **how: Any) -> None:
+                if events[0]["event"] == "answered":
+                    raise Killed
+                log.append(*events, **how)
+
+            begun = read_run(tmp_path / "run").gates.get("suite")
+            place, drawn = GatePlace("suite"), draw_fresh(GatePlace("suite"), suite, 100, 0)
+            with suppress(Killed):
+                GateRunner(append).run(place, suite, suite.terms(suite.plan, curtail=False), model, drawn, begun=begun)
+    times = [model.asked.count(case_id) for case_id in set(model.asked)]
+    assert (min(times), max(times)) == (2, 4)  # the first block is left after four times, and the next is asked
+    assert read_run(tmp_path / "run").gates["suite"].seen == set(model.asked)
+
+
+def test_what_a_client_asks_again_by_itself_counts(tmp_path: Path) -> None:
+    suite_file = write_suite(tmp_path / "gate", "exact")
+    tries = {"c1": 4, "c2": 5}
+    right = ScriptedModel(lambda case: Response(case.references[0], "stop", tries=tries.get(case.id, 1)), sha256="w")
+    start(suite_file, right)
+    gate = the_gate(suite_file)
+    assert (gate.verdict, gate.passed, gate.invalid) == (INVALID, 99, 1)
+    assert "asked for the 5th time, 4 allowed" in gate.judged["c2"].reason
+    assert gate.answers.times_asked["c1"] == 4
+    start(suite_file, right)
+    assert the_gate(suite_file).verdict is INVALID
 
 
 # --- judged again --------------------------------------------------------------------------------------------------

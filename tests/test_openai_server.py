@@ -129,6 +129,18 @@ def test_answers_are_yielded_when_they_arrive_and_asked_for_at_once():
     assert order[-1] == 0
 
 
+@pytest.mark.parametrize(("status", "tries"), [(429, 1), (400, 1), (500, 3), (503, 3)])
+def test_every_try_that_reached_the_model_is_counted(status: int, tries: int):
+    seen: list[str] = []
+
+    def reply(body: dict[str, Any]) -> Reply:
+        seen.append(question(body))
+        return (status, '{"error": {"message": "busy"}}') if len(seen) < 3 else completion("x")
+
+    with server(reply) as model:
+        assert answers(with_patience(model, max_retries=3), CASES[:1])[0].tries == tries
+
+
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_passing_faults_are_retried(status: int):
     seen: set[str] = set()
@@ -139,7 +151,8 @@ def test_passing_faults_are_retried(status: int):
         return (status, '{"error": {"message": "busy"}}') if first_time else completion("x")
 
     with server(reply) as model:
-        assert answers(model, CASES[:2]) == [Response("x", "stop", 5)] * 2
+        tries = 1 if status == 429 else 2
+        assert answers(model, CASES[:2]) == [Response("x", "stop", 5, tries=tries)] * 2
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """What a model answered in one draw, and which of its questions may still be asked.
 
 An answer that is on record is never asked again: a sampled model would be right sooner or later. Only a question to
-which nothing came (no connection, no time left, a server's error) is asked again when the gate is started again, a few
+which nothing came (no connection, no time left, a server's error, a process that was killed) is asked again, a few
 times at most, and each time is counted.
 """
 
@@ -17,6 +17,9 @@ ASK_AGAIN = 3
 """How many times a question without an answer is asked again, unless the plan says otherwise."""
 
 
+INTERRUPTED = Response("", error="it was interrupted while it was asked", fault=Fault.NO_REPLY)
+
+
 @dataclass
 class AnswerLog:
     """The latest response to each question, and how often it was asked; a question goes by the id it is asked under.
@@ -25,21 +28,47 @@ class AnswerLog:
     >>> answers.add("c1", Response("", error="no connection", fault=Fault.NO_REPLY))
     >>> answers.may_be_asked("c1", ask_again=3), answers.may_be_asked("c1", ask_again=0)
     (True, False)
+
+    `under_way` are questions of which it is written down that they are put to the model, and not yet what came of it.
     """
 
     responses: dict[str, Response] = field(default_factory=dict[str, Response])
     times_asked: dict[str, int] = field(default_factory=dict[str, int])
+    under_way: set[str] = field(default_factory=set[str])
+
+    def begin(self, questions: Iterable[str]) -> None:
+        """Take in that questions are being asked; raises ValueError where one has its answer already."""
+        for question in questions:
+            self.under_way.discard(question)
+            self.add(question, INTERRUPTED)
+            self.under_way.add(question)
 
     def add(self, question: str, response: Response) -> None:
         """Take in a response; raises ValueError where the question has its answer already."""
         if self.came(question):
             raise ValueError(f"{question!r} has an answer and is asked again")
+        self.times_asked[question] = self._times_with(question, response)
         self.responses[question] = response
-        self.times_asked[question] = self.times_asked.get(question, 0) + 1
+        self.under_way.discard(question)
+
+    def _times_with(self, question: str, response: Response) -> int:
+        return self.times_asked.get(question, 0) + response.tries - (question in self.under_way)
+
+    def accepted(self, question: str, response: Response, ask_again: int) -> Response:
+        """The response, unless the question was asked too often until it came: then it is none.
+
+        A client may have asked several times by itself; a server that is silent where it would be wrong is right in
+        the end.
+        """
+        times, allowed = self._times_with(question, response), 1 + ask_again
+        if times <= allowed or not response.came:
+            return response
+        error = f"an answer came when the question was asked for the {times}th time, {allowed} allowed (ask_again)"
+        return Response("", error=error, fault=Fault.NO_REPLY, tries=response.tries)
 
     def copy(self) -> AnswerLog:
         """The same answers, to go on from."""
-        return AnswerLog(dict(self.responses), dict(self.times_asked))
+        return AnswerLog(dict(self.responses), dict(self.times_asked), set(self.under_way))
 
     def came(self, question: str) -> bool:
         """Whether the model answered, be it with something that cannot be used."""
@@ -53,6 +82,11 @@ class AnswerLog:
     def asked_again(self) -> int:
         """How many questions were asked more than once."""
         return sum(times > 1 for times in self.times_asked.values())
+
+    @property
+    def most_asked_until_one_came(self) -> int:
+        """How often the question was asked, of those that have an answer, that was asked most often."""
+        return max((times for question, times in self.times_asked.items() if self.came(question)), default=0)
 
     @property
     def most_asked(self) -> int:
@@ -77,11 +111,18 @@ def answers_to_json(responses: Mapping[str, Response]) -> list[dict[str, Any]]:
 def _response_to_json(response: Response) -> dict[str, Any]:
     scores = [[score.log_likelihood, score.n_bytes] for score in response.choice_scores]
     rare = {"n_tokens": response.n_tokens, "choice_scores": scores, "error": response.error, "fault": response.fault}
+    rare["tries"] = None if response.tries == 1 else response.tries
     return {
         "response": response.text,
         "finish_reason": response.finish_reason,
         **{name: value for name, value in rare.items() if value not in (None, [])},
     }
+
+
+def _count(tries: Any) -> int:
+    if not isinstance(tries, int) or tries < 1:
+        raise ValueError(f"tries is {tries!r}")
+    return tries
 
 
 def answers_from_json(rows: Iterable[Mapping[str, Any]]) -> dict[str, Response]:
@@ -95,6 +136,7 @@ def answers_from_json(rows: Iterable[Mapping[str, Any]]) -> dict[str, Response]:
             tuple(ChoiceScore(float(score), n_bytes) for score, n_bytes in row.get("choice_scores", ())),
             row.get("error"),
             None if row.get("fault") is None else Fault(row["fault"]),
+            _count(row.get("tries", 1)),
         )
         for row in rows
     }

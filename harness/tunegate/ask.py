@@ -39,12 +39,17 @@ def by_case(suite: Suite, outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
 def ask_open(suite: Suite, model: Model, cases: Sequence[Case], is_open: Callable[[str], bool]) -> dict[str, Response]:
     """Ask those questions of the cases that are open; the responses by question."""
     responses: dict[str, Response] = {}
+    for wanted in open_questions(suite, cases, is_open):
+        responses |= zip((question.id for question in wanted), ask(suite, model, wanted), strict=True)
+    return responses
+
+
+def open_questions(suite: Suite, cases: Sequence[Case], is_open: Callable[[str], bool]) -> Iterator[list[Case]]:
+    """The questions of the cases that are open, in lots that are asked one after the other; no lot is empty."""
     for asked in (cases, [question for case in cases for question in beside(suite, case)]):
         questions = [repeat for question in asked for repeat in repeats(suite, question)]
-        wanted = [question for question in questions if is_open(question.id)]
-        if wanted:
-            responses |= zip((question.id for question in wanted), ask(suite, model, wanted), strict=True)
-    return responses
+        if wanted := [question for question in questions if is_open(question.id)]:
+            yield wanted
 
 
 def samples_of(suite: Suite, model: Model, cases: Sequence[Case], responses: Mapping[str, Response]) -> list[Sample]:

@@ -56,7 +56,7 @@ def recheck(gate: GateRecord, before: Sequence[Outcome] = ()) -> None:
             f"gate {gate.key!r}: {len(set(counted) & set(gate.case_ids))} of the {gate.asked or gate.drawn} outcomes "
             f"that its verdict rests on are on record"
         )
-    most, allowed = gate.answers.most_asked, 1 + gate.registered.ask_again
+    most, allowed = gate.answers.most_asked_until_one_came, 1 + gate.registered.ask_again
     if most > allowed:
         raise NotPromotable(f"gate {gate.key!r}: a question was asked {most} times, {allowed} allowed")
     decision = conclude(gate.registered, gate.outcomes, before)

@@ -46,7 +46,7 @@ class Response:
     """A model's answer to one case. `error` says why there is none; such a case is INVALID, not wrong.
 
     `fault` says the same as a value. It is None with an answer, and where a model does not say what kind of fault it
-    was.
+    was. `tries` is how often the question was put to the model until this came.
     """
 
     text: str
@@ -55,11 +55,12 @@ class Response:
     choice_scores: tuple[ChoiceScore, ...] = ()
     error: str | None = None
     fault: Fault | None = None
+    tries: int = 1
 
     @property
     def came(self) -> bool:
         """Whether the model answered, be it with something that cannot be used."""
-        return self.error is None or self.fault is Fault.BAD_REPLY
+        return self.error is None or self.fault is Fault.BAD_REPLY or bool(self.text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -278,6 +278,8 @@ def _fold(run: RunRecord, event: dict[str, Any]) -> None:
             gate = GateRecord(**_only(event, GateRecord))
             _refuse(gate.key in _gates(run, event), "a draw begins twice")
             _gates(run, event)[gate.key] = gate
+        case "asking":
+            _ask(_gates(run, event)[_key(event)], event["questions"])
         case "answered":
             _answer(_gates(run, event)[_key(event)], answers_from_json(event["answers"]))
         case "outcome":
@@ -320,6 +322,13 @@ def _refuse(contradicts: bool, what: str) -> None:
 
 def _has_passed(run: RunRecord, stage: str) -> bool:
     return stage in run.stages and run.stages[stage].verdict is Verdict.PASS
+
+
+def _ask(gate: GateRecord, questions: list[str]) -> None:
+    """Take in that the model is asked; whatever becomes of it counts as once."""
+    _refuse(gate.settled, "a case is asked after the verdict")
+    gate.answers.begin(questions)
+    gate.decided = False
 
 
 def _answer(gate: GateRecord, responses: Mapping[str, Response]) -> None:

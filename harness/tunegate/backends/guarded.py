@@ -11,6 +11,7 @@ import json
 import zlib
 from collections.abc import Sequence
 from contextlib import suppress
+from contextvars import ContextVar
 from importlib import import_module
 from typing import Any
 
@@ -19,6 +20,18 @@ from tunegate.addresses import MIN_SECRET_CHARS, without_secrets
 MAX_REPLY_BYTES = 16 * 2**20
 """The longest body that is read, counted after decompression; an answer of 100,000 tokens is half a megabyte."""
 MAX_REDIRECTS = 5
+
+
+REFUSED = (400, 401, 403, 404, 422, 429)
+"""Statuses of a request that was not carried out, so that the model was not asked."""
+
+TRIES: ContextVar[list[int] | None] = ContextVar("TRIES", default=None)
+"""Where the tries of one question are counted; openai's client asks again by itself, and tells nobody."""
+
+
+def _count_try() -> None:
+    if (tries := TRIES.get()) is not None:
+        tries.append(1)
 
 
 class BadReply(Exception):
@@ -52,7 +65,15 @@ def guarded(base: type[Any], timeout_s: float, secrets: Sequence[str]) -> type[A
             try:
                 async with asyncio.timeout(timeout_s):
                     status, headers, body = await self._read(request, how)
+                    if status not in REFUSED:
+                        _count_try()
+            except (http.ConnectError, http.ConnectTimeout, http.PoolTimeout):  # nobody heard the question
+                raise
+            except http.TransportError:
+                _count_try()
+                raise
             except TimeoutError as error:
+                _count_try()
                 raise http.ReadTimeout(f"no whole reply within {timeout_s:g} s", request=request) from error
             if status < 300 and is_torn(body):
                 what = f"a reply of {len(body)} bytes with status {status} ended before its JSON did"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tunegate.addresses import without_secrets
 from tunegate.backends.completions import read_completion
-from tunegate.backends.guarded import torn_reply
+from tunegate.backends.guarded import TRIES, torn_reply
 from tunegate.backends.openai_client import FIXED_FIELDS, NO_KEY, ChatRequests, Server, ask_all
 from tunegate.backends.probe import CLOSED, check_access, check_server
 from tunegate.cases import Case
@@ -84,7 +84,7 @@ class OpenAIModel:
             raise ConfigError(
                 f"model {self.name}: `form: raw` is for models that run here: a server's chat API asks chats"
             )
-        return ask_all(self._server, cases, lambda client, case: self._answer(client, case, settings))
+        return ask_all(self._server, cases, lambda client, case: self._counted(client, case, settings))
 
     def score_choices(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
         """Not possible: the chat API does not tell the likelihood of a given text."""
@@ -101,6 +101,13 @@ class OpenAIModel:
     @cached_property
     def _requests(self) -> ChatRequests:
         return ChatRequests(self.request)
+
+    async def _counted(self, client: AsyncOpenAI, case: Case, settings: GenerationSettings) -> Response:
+        """The answer to a case, with how often it was asked for."""
+        tries: list[int] = []
+        TRIES.set(tries)  # of this task alone
+        response = await self._answer(client, case, settings)
+        return replace(response, tries=max(1, len(tries)))
 
     async def _answer(self, client: AsyncOpenAI, case: Case, settings: GenerationSettings) -> Response:
         request: dict[str, Any] = {
