@@ -168,7 +168,7 @@ def test_a_model_that_ends_the_gate_where_it_would_be_wrong_is_asked_four_times_
     tmp_path: Path, ending: Callable[[Response], Response], block_size: int
 ) -> None:
     suite_file = write_suite(tmp_path / "gate", "exact", "{draw: 20, accept: 10}")
-    model = Coin(random.Random(2), spoil=ending, block_size=block_size)
+    model = Coin(random.Random(2), spoil=ending, block_size=block_size, sha256=None)
     for _ in range(STARTS):
         with suppress(CannotJudge):
             start(suite_file, model)
@@ -210,6 +210,27 @@ def test_what_a_client_asks_again_by_itself_counts(tmp_path: Path) -> None:
     assert gate.answers.times_asked["c1"] == 4
     start(suite_file, right)
     assert the_gate(suite_file).verdict is INVALID
+
+
+def test_known_weights_may_be_interrupted_as_often_as_one_likes(tmp_path: Path) -> None:
+    suite_file = write_suite(tmp_path / "gate", "exact")
+    for _ in range(8):
+        assert start(suite_file, Coin(random.Random(1), right=0.0, spoil=leaves_off)) is None
+    start(suite_file, Coin(random.Random(1), right=1.0))
+    assert (the_gate(suite_file).verdict, the_gate(suite_file).answers.asked_again) == (PASS, 0)
+
+
+def test_a_server_that_is_down_for_a_whole_lot_was_asked_once(tmp_path: Path) -> None:
+    suite_file = write_suite(tmp_path / "gate", "exact")
+
+    def down(case: Case) -> Response:
+        return Response("", error="status 500", fault=Fault.NO_REPLY, tries=4)
+
+    for _ in range(3):
+        start(suite_file, ScriptedModel(down, sha256=None))
+        assert the_gate(suite_file).answers.most_asked <= 3
+    start(suite_file, ScriptedModel(lambda case: case.references[0], sha256=None))
+    assert (the_gate(suite_file).verdict, the_gate(suite_file).answers.most_asked) == (PASS, 4)
 
 
 # --- judged again --------------------------------------------------------------------------------------------------

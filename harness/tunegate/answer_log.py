@@ -7,8 +7,8 @@ times at most, and each time is counted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tunegate.models import ChoiceScore, Fault, Response
@@ -101,6 +101,17 @@ class AnswerLog:
             return ""
         how_often = "twice" if most == 2 else f"up to {most} times"
         return f"{again} answer{'s were' if again > 1 else ' was'} asked for {how_often}"
+
+
+def counted(responses: Sequence[Response]) -> Sequence[Response]:
+    """The responses to a lot of questions, with the tries that count.
+
+    A client asks again by itself, and each of its tries is one. But where not one question of the lot got an answer,
+    the server was down, and said nothing of any of them: that counts as once.
+    """
+    if any(response.came for response in responses):
+        return responses
+    return [replace(response, tries=1) for response in responses]
 
 
 def answers_to_json(responses: Mapping[str, Response]) -> list[dict[str, Any]]:

@@ -8,14 +8,14 @@ from dataclasses import asdict, dataclass
 from itertools import takewhile
 from typing import Any, Protocol, cast
 
-from tunegate.answer_log import INTERRUPTED, AnswerLog, answers_to_json
+from tunegate.answer_log import AnswerLog, answers_to_json, counted
 from tunegate.ask import ask, by_case, open_questions, questions, repeats, samples_of
 from tunegate.banks import Part, draw
 from tunegate.cases import Case
 from tunegate.checks import Sample, gate_can_fail, judge
 from tunegate.decision import Decision, find_stop
 from tunegate.exceptions import ConfigError, Inconclusive, Tampered
-from tunegate.models import Model, Response
+from tunegate.models import Model
 from tunegate.outcome_json import verdict_to_json
 from tunegate.outcomes import Outcome, Verdict
 from tunegate.record import GateRecord, gate_key
@@ -173,25 +173,19 @@ class GateRunner:
         """Ask what is open, and write down all that came before any of it is judged: a check that ends the process
         gets the same answers the next time.
 
-        A model that ends the gate where it would be wrong has been asked, too. One without a fingerprint may answer
-        otherwise the next time, so what it is asked is written down before: a kill leaves no time to.
+        A model without a fingerprint may answer otherwise the next time, and it has been asked even if the gate ends
+        while it is: so what it is asked is written down before. Known weights give the same answers again.
         """
         for wanted in open_questions(suite, cases, lambda name: answers.may_be_asked(name, terms.ask_again)):
             names = [question.id for question in wanted]
             if model.sha256 is None:
                 self.append({**_at(place), "event": "asking", "questions": names}, durable=False)
                 answers.begin(names)
-            try:
-                came = zip(names, ask(suite, model, wanted), strict=True)
-            except BaseException:
-                self._take_in(place, dict.fromkeys(names, INTERRUPTED), answers)
-                raise
-            self._take_in(place, {name: answers.accepted(name, one, terms.ask_again) for name, one in came}, answers)
-
-    def _take_in(self, place: GatePlace, responses: Mapping[str, Response], answers: AnswerLog) -> None:
-        self.append({**_at(place), "event": "answered", "answers": answers_to_json(responses)}, durable=False)
-        for question, response in responses.items():
-            answers.add(question, response)
+            came = dict(zip(names, counted(ask(suite, model, wanted)), strict=True))
+            responses = {name: answers.accepted(name, one, terms.ask_again) for name, one in came.items()}
+            self.append({**_at(place), "event": "answered", "answers": answers_to_json(responses)}, durable=False)
+            for question, response in responses.items():
+                answers.add(question, response)
 
     def _register(
         self, place: GatePlace, suite: Suite, terms: Terms, model: Model, drawn: Draw, before: Reference | None
