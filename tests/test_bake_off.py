@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from tiny_gguf import make_tiny_gguf
 from tests.tiny_model import make_adapter, make_tiny_model
 from tests.trainer_jobs import real_training
 from tunegate.bake_off import BakeOff, Entry, rank
+from tunegate.cases import Case
 from tunegate.cli import build_parser, main
 from tunegate.commands.bake_off import GateModel, GateProcess, Kitchen, bake, bake_off, cells, in_bytes, in_millions
 from tunegate.comparison import paired_interval
@@ -36,34 +38,47 @@ from tunegate_suites import build_check
 Capture = pytest.CaptureFixture[str]
 
 
+@dataclass(frozen=True)
+class ScriptedServer(ScriptedModel):
+    """Asked with further fields, and of weights that nobody knows."""
+
+    request: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
 class Oven:
     """Gates scripted models: each answers the first so many cases right. `asked` notes who was gated."""
 
     def __init__(self, suite: Suite, skills: dict[str, int], sizes: dict[str, int] | None = None) -> None:
         self.suite, self.skills, self.sizes = suite, skills, sizes or {}
         self.asked: list[str] = []
+        self.dtype: str | None = None
+        self.request: dict[str, Any] | None = None
 
     def gate(self, model: str, folder: Path) -> str:
         self.asked.append(model)
         if model not in self.skills:
             return f"model {model!r}: no such file or folder"
         right = {case.id for case in self.suite.cases[: self.skills[model]]}
-        scripted = ScriptedModel(
-            lambda case: Response(case.references[0] if case.id in right else "?", "stop", 3), model, self.sha(model)
-        )
-        metered = MeteredModel(scripted)
+
+        def answer(case: Case) -> Response:
+            return Response(case.references[0] if case.id in right else "?", "stop", 3)
+
+        if self.request is None:
+            metered = MeteredModel(ScriptedModel(answer, model, self.sha(model), self.dtype))
+        else:
+            metered = MeteredModel(ScriptedServer(answer, model, request=self.request))
         request = GateRequest(self.suite, self.suite.plan, 0, metered, str(folder))
         metered.cost.save(run_gate(request, no_progress, {}).folder)
         return ""
 
-    def sha(self, model: str) -> str:
-        return f"sha of {model} {self.skills.get(model)}"
+    def sha(self, model: str) -> str | None:
+        return None if self.request is not None else f"sha of {model} {self.skills.get(model)}"
 
     def facts(self, model: str) -> ModelFacts:
         return ModelFacts(self.sha(model), self.sizes.get(model), 135_000_000, "apache-2.0")
 
-    def bake(self, folder: str = "bake-off") -> BakeOff:
-        kitchen = Kitchen(self.gate, self.facts, lambda line: None)
+    def bake(self, folder: str = "bake-off", **how: Any) -> BakeOff:
+        kitchen = Kitchen(self.gate, self.facts, lambda line: None, **how)
         return bake_off(list(self.skills), self.suite, self.suite.plan.draw, 0, Path(folder), kitchen)
 
 
@@ -106,6 +121,35 @@ def test_a_gate_on_other_cases_is_not_taken_for_this_one(suite: Suite) -> None:
         oven.asked.clear()
         bake_off(["a", "b"], suite, draw, seed, Path("bake-off"), kitchen)
         assert oven.asked == ["a", "b"]
+
+
+@pytest.mark.parametrize("how", [{}, {"dtype": "auto"}, {"dtype": "float32"}, {"request": {"top_p": 0.5}}])
+def test_a_gate_that_was_computed_as_is_wanted_is_done(suite: Suite, how: dict[str, Any]) -> None:
+    """How servers are asked is nothing to a local model."""
+    oven = Oven(suite, {"a": 80})
+    oven.dtype = "float32"
+    oven.bake()
+    oven.bake(**how)
+    assert oven.asked == ["a"]
+
+
+def test_a_gate_that_was_computed_in_another_type_is_not_taken_for_this_one(suite: Suite) -> None:
+    oven = Oven(suite, {"a": 80})
+    oven.dtype = "float32"
+    oven.bake()
+    oven.dtype = "bfloat16"
+    assert "holds another gate" in oven.bake(dtype="bfloat16").ranked[0].entry.reason
+
+
+@pytest.mark.parametrize("request_now", [{}, {"top_p": 0.6}])
+def test_a_server_that_was_asked_with_other_fields_is_asked_anew(suite: Suite, request_now: dict[str, Any]) -> None:
+    oven = Oven(suite, {"a": 80})
+    oven.request = {"top_p": 0.5}
+    for _ in range(2):
+        assert oven.bake(request={"top_p": 0.5}, dtype="bfloat16").verdict is Verdict.PASS
+    assert oven.asked == ["a"]
+    oven.request = request_now
+    assert "holds another gate" in oven.bake(request=request_now).ranked[0].entry.reason
 
 
 def test_of_equals_the_smaller_comes_first(suite: Suite) -> None:

@@ -152,7 +152,8 @@ def test_adapter_answers_as_peft_computes_it(folder: Path, tmp_path: Path):
     assert not torch.allclose(logits(model), logits(opened(folder)), atol=0.1)
 
 
-def test_adapter_fingerprint_covers_adapter_and_base(folder: Path, tmp_path: Path):
+def test_adapter_fingerprint_covers_adapter_and_base(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)  # a `../base` may lie beside the folder that the tests are started in
     one = make_adapter(folder, tmp_path / "one", seed=1, base_name="../base")
     shutil.copytree(folder, tmp_path / "base")
     first = model_sha256(str(one))

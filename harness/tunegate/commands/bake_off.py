@@ -13,7 +13,7 @@ import subprocess
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -60,11 +60,16 @@ class GateProcess:
 
 @dataclass(frozen=True, slots=True)
 class Kitchen:
-    """What a bake-off works with: who gates a model, who knows its files, and who is told how far it has come."""
+    """What a bake-off works with: who gates a model, who knows its files, and who is told how far it has come.
+
+    `dtype` (None, auto: any) is what local models are computed in, `request` the further fields that servers are sent.
+    """
 
     gate: GateModel
     facts: Callable[[str], ModelFacts]
     say: Callable[[str], None]
+    dtype: str | None = None
+    request: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 def bake_off(models: Sequence[str], suite: Suite, draw: int, seed: int, folder: Path, kitchen: Kitchen) -> BakeOff:
@@ -82,7 +87,7 @@ def _entry(model: str, suite: Suite, asked: tuple[int, int], folder: Path, kitch
     """The entry of one model. Whatever goes wrong with it is its own fault, on its own row."""
     fault, facts = "", ModelFacts()
     try:
-        gate = _settled(folder, suite, asked)
+        gate = _settled(folder, suite, asked, kitchen)
         if gate is None:
             fault = kitchen.gate(model, folder)
             gate = None if fault else read_run(folder).gates.get(suite.name)
@@ -94,14 +99,19 @@ def _entry(model: str, suite: Suite, asked: tuple[int, int], folder: Path, kitch
     return Entry(without_secrets(model), folder, gate, fault, facts, read_cost(folder))
 
 
-def _settled(folder: Path, suite: Suite, asked: tuple[int, int]) -> GateRecord | None:
-    """The gate that an earlier call carried out, on the same cases: those of a draw and a seed."""
+def _settled(folder: Path, suite: Suite, asked: tuple[int, int], kitchen: Kitchen) -> GateRecord | None:
+    """The gate that an earlier call carried out, on the same cases (those of a draw and a seed) and in the same way."""
     if not (folder / EVENTS).exists():
         return None
-    gate = read_run(folder).gates.get(suite.name)
-    wanted = (suite.sha256, *asked)
-    known = gate is not None and gate.settled and (gate.suite_sha256, gate.drawn, gate.seed) == wanted
-    return gate if known else None
+    run = read_run(folder)
+    gate = run.gates.get(suite.name)
+    if gate is None or not gate.settled or (gate.suite_sha256, gate.drawn, gate.seed) != (suite.sha256, *asked):
+        return None
+    if gate.model_sha256 is None:  # a server's
+        alike = run.start.get("request", {}) == kitchen.request
+    else:
+        alike = kitchen.dtype in (None, "auto", gate.dtype)
+    return gate if alike else None
 
 
 def _slug(model: str) -> str:
@@ -144,7 +154,7 @@ def bake(
         raise ConfigError(f"{', '.join(unread)}: for local models, and all of these are servers; leave it out")
     if (unread := flags_given(options)) and not servers:
         raise ConfigError(f"{', '.join(unread)}: for models behind a server, and all of these run here; leave it out")
-    asking(options)  # raises for what no gate could use
+    how = asking(options)  # raises for what no gate could use
     here = GateProcess(_words(all_take | local), command)
     served = GateProcess([*_words(all_take), *words(options)], command)
 
@@ -154,7 +164,8 @@ def bake(
     facts_of_it = [suite.sha256, asdict(plan), options.seed, options.dtype, *(options.request or ())]
     key = hashlib.sha256(json.dumps(facts_of_it).encode()).hexdigest()
     folder = Path(options.run) if options.run else FOLDER / f"bake-off-{suite.name}-{key[:12]}"
-    return bake_off(options.models, suite, plan.draw, options.seed, folder, Kitchen(gate, facts, say))
+    kitchen = Kitchen(gate, facts, say, options.dtype, how.get("request", {}))
+    return bake_off(options.models, suite, plan.draw, options.seed, folder, kitchen)
 
 
 def _words(flags: Mapping[str, Any]) -> list[str]:
