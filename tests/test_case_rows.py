@@ -97,6 +97,12 @@ TEXTS = ("x", "y", "z")
         ('["x", "y", "z"]', "B", ("B",)),
         ('{"text": ["x", "y", "z"], "label": ["1", "2", "3"]}', "1", ("x", "1")),
         ("{'text': ['x', 'y', 'z'], 'label': ['A', 'B', 'C']}", "B", ("y", "B")),
+        ({"A": "x", "B": "y", "C": "z"}, "B", ("y", "B")),
+        ({"1": "x", "2": "y", "3": "z"}, 3, ("z", "3")),
+        ({"0": "x", "1": "y", "2": "z"}, 0, ("x", "0")),
+        ({"c": "z", "a": "x", "b": "y"}, "c", ("z", "c")),
+        ({"A": "x", "B": "y", "C": "z", "D": None, "E": None}, "C", ("z", "C")),
+        ("{'A': 'x', 'B': 'y', 'C': 'z'}", "B", ("y", "B")),
     ],
 )
 def test_choices_in_every_form(tmp_path: Path, choices: object, key: object, references: tuple[str, ...]) -> None:
@@ -105,6 +111,20 @@ def test_choices_in_every_form(tmp_path: Path, choices: object, key: object, ref
         assert (case.choices, case.references) == (TEXTS, references)
     [case] = cases(tmp_path, {"id": 1, "prompt": "?", "q": {"c": choices}, "reference": key}, choices="{q.c}")
     assert (case.choices, case.references) == (TEXTS, references)
+
+
+def test_a_label_that_is_the_text_of_another_choice_is_no_reference(tmp_path: Path) -> None:
+    row = {"id": 1, "prompt": "?", "choices": {"text": ["B", "A"], "label": ["A", "B"]}, "reference": "A"}
+    assert cases(tmp_path, row)[0].references == ("B",)  # answering "A" would be wrong
+
+
+@pytest.mark.parametrize("blank", ["", " ", None])
+def test_blank_columns_at_the_end_are_no_choices(tmp_path: Path, blank: object) -> None:
+    row = {"id": 1, "prompt": "?", "A": "x", "B": "y", "C": blank, "D": blank, "reference": "B"}
+    columns = ["{A}", "{B}", "{C}", "{D}"]
+    assert cases(tmp_path, row, choices=columns)[0].choices == ("x", "y")
+    with pytest.raises(ConfigError, match=r"cases\.jsonl:1: choices: choice 3 is blank and a later one is not"):
+        cases(tmp_path, {**row, "D": "w"}, choices=columns)
 
 
 def test_choices_and_their_separator(tmp_path: Path) -> None:
