@@ -78,7 +78,7 @@ def _are_labels(keys: Mapping[str, Any]) -> bool:
 
 
 def _labelled(value: Any, field: str) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
-    """Texts and labels of choices that are written as `{text: [...], label: [...]}`, `[{text, label}, ...]` or `{A: ..., B: ...}`."""
+    """Texts and labels of choices: `{text: [...], label: [...]}`, `[{text, label}, ...]` or `{A: ..., B: ...}`."""
     if isinstance(value, list) and value and all(isinstance(one, Mapping) and "text" in one for one in value):  # pyright: ignore[reportUnknownVariableType]
         rows = cast("Sequence[Mapping[str, Any]]", value)
         labels = [one["label"] for one in rows if "label" in one]

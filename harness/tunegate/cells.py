@@ -8,6 +8,8 @@ import json
 import re
 import tokenize
 import warnings
+from datetime import date
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
@@ -27,11 +29,17 @@ def truth(value: object) -> bool | None:
         return value
     if isinstance(value, int | float):
         return TRUTHS.get(f"{value:g}")
-    return TRUTHS.get(value.strip().casefold()) if isinstance(value, str) else None
+    return TRUTHS.get(_WHOLE.sub("", value.strip().casefold())) if isinstance(value, str) else None
+
+
+_WHOLE = re.compile(r"(?<=^[01])\.0+$")
+"""What tables with gaps write behind a 1 or a 0."""
 
 
 def same(value: object, wanted: object) -> bool:
     """Whether a field has the wanted value; of a cell, whether it is what the value is written as."""
+    if isinstance(value, date | Decimal) and isinstance(wanted, str | int | float):
+        return _written(value) == str(wanted)
     if not isinstance(value, Cell) or isinstance(wanted, str):
         return value == wanted
     if isinstance(wanted, bool):
@@ -42,6 +50,13 @@ def same(value: object, wanted: object) -> bool:
         except ValueError:
             return False
     return wanted is None and not value.strip()
+
+
+def _written(value: date | Decimal) -> str:
+    """A date as its text, and without the midnight of a column that has no other times; a decimal as its digits."""
+    if isinstance(value, Decimal):
+        return f"{value:f}".rstrip("0").rstrip(".") if "." in f"{value:f}" else f"{value:f}"
+    return value.isoformat().removesuffix("T00:00:00")
 
 
 def unfolded(text: str) -> Any:
