@@ -94,6 +94,7 @@ TEXTS = ("x", "y", "z")
         ({"text": ["x", "y", "z"]}, "B", ("B",)),
         (["x", "y", "z"], "B", ("B",)),
         ("['x', 'y', 'z']", "B", ("B",)),
+        ("['x' 'y'\n 'z']", "B", ("B",)),
         ('["x", "y", "z"]', "B", ("B",)),
         ('{"text": ["x", "y", "z"], "label": ["1", "2", "3"]}', "1", ("x", "1")),
         ("{'text': ['x', 'y', 'z'], 'label': ['A', 'B', 'C']}", "B", ("y", "B")),
@@ -127,6 +128,15 @@ def test_blank_columns_at_the_end_are_no_choices(tmp_path: Path, blank: object) 
         cases(tmp_path, {**row, "D": "w"}, choices=columns)
 
 
+def test_tags_that_nobody_gave_are_none(tmp_path: Path) -> None:
+    row = {"id": 1, "prompt": "?", "reference": "x"}
+    assert cases(tmp_path, {**row, "tags": None})[0].tags == ()
+    assert cases(tmp_path, {**row, "topic": ""}, tags=["topic"])[0].tags == ()
+    (tmp_path / "c.csv").write_text("prompt,reference,tags\na,x,\"['p', 'q']\"\nb,y,\nc,z,p\n")
+    read = load_cases(CasesSpec(path="c.csv"), tmp_path)
+    assert [case.tags for case in read] == [("p", "q"), (), ("p",)]
+
+
 def test_choices_and_their_separator(tmp_path: Path) -> None:
     row = {"id": 1, "prompt": "?", "choices": "x| y |z", "reference": "y"}
     [case] = cases(tmp_path, row, separator="|")
@@ -143,7 +153,7 @@ def test_a_separator_that_separates_nothing_is_refused(tmp_path: Path) -> None:
     assert cases(tmp_path, {**row, "reference": "x;"}, separator=";")[0].references == ("x",)
 
 
-@pytest.mark.parametrize("choices", [["x"], "x", "['x' 'y']", "array(['x', 'y'])", {"text": ["x"]}, "[]"])
+@pytest.mark.parametrize("choices", [["x"], "x", "array(['x', 'y'])", {"text": ["x"]}, "[]"])
 def test_a_single_choice_is_refused_where_one_is_chosen(tmp_path: Path, choices: object) -> None:
     rows = [{"id": n, "prompt": f"{n}?", "choices": choices, "reference": "x"} for n in range(2)]
     rows.append({"id": 2, "prompt": "c?", "choices": ["x", "y"], "reference": "x"})

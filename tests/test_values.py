@@ -348,7 +348,9 @@ def test_only_a_folder_has_splits(tmp_path: Path) -> None:
     ("text", "value"),
     [
         ('["a", "b"]', ["a", "b"]), ("['a', 'b']", ["a", "b"]), ("[]", []), ("['a']", ["a"]), ('{"a": 1}', {"a": 1}),
-        ("['it''s']", None), ("['a' 'b']", None), ("['a'\n 'b']", None), ("[a, b]", None), ("[", None), ("a", None),
+        ("['it''s']", None), ("['a' 'b']", ["a", "b"]), ("['a'\n \"b's\"]", ["a", "b's"]),
+        ("[{'a': 1}\n {'a': 2}]", [{"a": 1}, {"a": 2}]), ("['a' 'b' ... 'c']", None), ("['a', 'b' 'c']", None),
+        ("[a, b]", None), ("[", None), ("a", None),
         ("[1] first", None), ("{'a': array(['x', 'y'], dtype=object)}", {"a": ["x", "y"]}),
         ("['array([1])', 'x']", ["array([1])", "x"]), ("array(['x'])", None),
         ("[__import__('os')]", None), (r"['\d']", ["\\d"]), ("[" * 5000, None), ("{1, 2}", None),

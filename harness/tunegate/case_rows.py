@@ -176,7 +176,7 @@ def _id(template: str | None, row: Row, case: Case) -> str:
     except MissingField as error:
         raise MissingField(f"{error}; every case needs an id: name the field as in `id: '{{row_id}}'`") from error
     if not case_id.strip():
-        raise ConfigError("the id is empty")
+        raise ConfigError("the id is empty; give the row one, or take it out")
     return case_id
 
 
@@ -238,8 +238,14 @@ def _references(spec: CasesSpec, row: Row) -> Iterator[str]:
 def tags_of(fields: list[str] | None, row: Row) -> tuple[str, ...]:
     """The tags of a row: `field=value` of the named fields or paths, or its own `tags`."""
     if fields is not None:
-        return tuple(f"{field}={value}" for field in fields for value in as_texts(look_up(field, row), field))
-    return as_texts(row.get("tags", []), "tags")
+        return tuple(f"{field}={value}" for field in fields for value in _tags(look_up(field, row), field))
+    return () if is_missing(row.get("tags")) else _tags(row["tags"], "tags")
+
+
+def _tags(value: Any, field: str) -> tuple[str, ...]:
+    """The texts of a value, or of the list that a CSV cell spells; a blank one is no tag."""
+    listed = unfolded(value) if isinstance(value, Cell) else None
+    return tuple(text for text in as_texts(listed if isinstance(listed, list) else value, field) if text.strip())
 
 
 def _optional(template: str | None, default_field: str, row: Row, filled: Callable[[str, Row], str]) -> str | None:

@@ -60,13 +60,10 @@ def _written(value: date | Decimal) -> str:
 
 
 def unfolded(text: str) -> Any:
-    """The list or object that a text spells, in JSON or as Python prints it; None where it is a plain text.
-
-    `['a' 'b']`, as numpy prints an array, is none: Python would join its texts into one.
-    """
+    """The list or object that a text spells, in JSON or as Python, pandas and numpy print it; None for a plain text."""
     if not text.strip().startswith(("[", "{")):
         return None
-    for read in (json.loads, _literal, _with_arrays):
+    for read in (json.loads, _literal, _with_arrays, _of_numpy):
         try:
             value: Any = read(text)
         except (ValueError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError):
@@ -84,9 +81,21 @@ def _with_arrays(text: str) -> Any:
 _ARRAY = re.compile(r"\barray\((\[.*?\])(?:,\s*dtype=[^)]*)?\)", re.DOTALL)
 
 
+def _of_numpy(text: str) -> Any:
+    """A list as numpy prints an array of texts, `['a' 'b']`, or of objects, one a line: without commas."""
+    first, *inside, last = [token for token in _tokens(text) if token.string.strip()]
+    apart = all(one.end != other.start for one, other in pairwise(inside))
+    if apart and {first.string, last.string} == {*"[]"} and all(one.type == tokenize.STRING for one in inside):
+        return [ast.literal_eval(token.string) for token in inside]
+    return _literal(re.sub(r"\}\n\s*\{", "},{", text))
+
+
+def _tokens(text: str) -> list[tokenize.TokenInfo]:
+    return list(tokenize.generate_tokens(io.StringIO(text.strip()).readline))
+
+
 def _literal(text: str) -> Any:
-    tokens = tokenize.generate_tokens(io.StringIO(text.strip()).readline)
-    kinds = [token.type for token in tokens if token.type not in (tokenize.NL, tokenize.NEWLINE)]
+    kinds = [token.type for token in _tokens(text) if token.type not in (tokenize.NL, tokenize.NEWLINE)]
     if any(one == other == tokenize.STRING for one, other in pairwise(kinds)):
         raise ValueError("texts without a comma between them")
     with warnings.catch_warnings():
