@@ -94,9 +94,16 @@ TEXTS = ("x", "y", "z")
         ({"text": ["x", "y", "z"]}, "B", ("B",)),
         (["x", "y", "z"], "B", ("B",)),
         ("['x', 'y', 'z']", "B", ("B",)),
+        ("['x' 'y'\n 'z']", "B", ("B",)),
         ('["x", "y", "z"]', "B", ("B",)),
         ('{"text": ["x", "y", "z"], "label": ["1", "2", "3"]}', "1", ("x", "1")),
         ("{'text': ['x', 'y', 'z'], 'label': ['A', 'B', 'C']}", "B", ("y", "B")),
+        ({"A": "x", "B": "y", "C": "z"}, "B", ("y", "B")),
+        ({"1": "x", "2": "y", "3": "z"}, 3, ("z", "3")),
+        ({"0": "x", "1": "y", "2": "z"}, 0, ("x", "0")),
+        ({"c": "z", "a": "x", "b": "y"}, "c", ("z", "c")),
+        ({"A": "x", "B": "y", "C": "z", "D": None, "E": None}, "C", ("z", "C")),
+        ("{'A': 'x', 'B': 'y', 'C': 'z'}", "B", ("y", "B")),
     ],
 )
 def test_choices_in_every_form(tmp_path: Path, choices: object, key: object, references: tuple[str, ...]) -> None:
@@ -105,6 +112,29 @@ def test_choices_in_every_form(tmp_path: Path, choices: object, key: object, ref
         assert (case.choices, case.references) == (TEXTS, references)
     [case] = cases(tmp_path, {"id": 1, "prompt": "?", "q": {"c": choices}, "reference": key}, choices="{q.c}")
     assert (case.choices, case.references) == (TEXTS, references)
+
+
+def test_a_label_that_is_the_text_of_another_choice_is_no_reference(tmp_path: Path) -> None:
+    row = {"id": 1, "prompt": "?", "choices": {"text": ["B", "A"], "label": ["A", "B"]}, "reference": "A"}
+    assert cases(tmp_path, row)[0].references == ("B",)  # answering "A" would be wrong
+
+
+@pytest.mark.parametrize("blank", ["", " ", None])
+def test_blank_columns_at_the_end_are_no_choices(tmp_path: Path, blank: object) -> None:
+    row = {"id": 1, "prompt": "?", "A": "x", "B": "y", "C": blank, "D": blank, "reference": "B"}
+    columns = ["{A}", "{B}", "{C}", "{D}"]
+    assert cases(tmp_path, row, choices=columns)[0].choices == ("x", "y")
+    with pytest.raises(ConfigError, match=r"cases\.jsonl:1: choices: choice 3 is blank and a later one is not"):
+        cases(tmp_path, {**row, "D": "w"}, choices=columns)
+
+
+def test_tags_that_nobody_gave_are_none(tmp_path: Path) -> None:
+    row = {"id": 1, "prompt": "?", "reference": "x"}
+    assert cases(tmp_path, {**row, "tags": None})[0].tags == ()
+    assert cases(tmp_path, {**row, "topic": ""}, tags=["topic"])[0].tags == ()
+    (tmp_path / "c.csv").write_text("prompt,reference,tags\na,x,\"['p', 'q']\"\nb,y,\nc,z,p\n")
+    read = load_cases(CasesSpec(path="c.csv"), tmp_path)
+    assert [case.tags for case in read] == [("p", "q"), (), ("p",)]
 
 
 def test_choices_and_their_separator(tmp_path: Path) -> None:
@@ -123,7 +153,7 @@ def test_a_separator_that_separates_nothing_is_refused(tmp_path: Path) -> None:
     assert cases(tmp_path, {**row, "reference": "x;"}, separator=";")[0].references == ("x",)
 
 
-@pytest.mark.parametrize("choices", [["x"], "x", "['x' 'y']", "array(['x', 'y'])", {"text": ["x"]}, "[]"])
+@pytest.mark.parametrize("choices", [["x"], "x", "array(['x', 'y'])", {"text": ["x"]}, "[]"])
 def test_a_single_choice_is_refused_where_one_is_chosen(tmp_path: Path, choices: object) -> None:
     rows = [{"id": n, "prompt": f"{n}?", "choices": choices, "reference": "x"} for n in range(2)]
     rows.append({"id": 2, "prompt": "c?", "choices": ["x", "y"], "reference": "x"})

@@ -48,6 +48,8 @@ def one_example(folder: Path, method: str, row: dict[str, Any], **spec: Any) -> 
         [{"from": "human", "value": "Which gene?"}],
         [{"role": "user", "content": [{"type": "text", "text": "Which gene?"}]}],
         [{"role": "user", "content": [{"type": "input_text", "text": "Which gene?", "image": None}]}],
+        [{"role": "User", "text": "Which gene?"}],
+        [{"role": "prompter", "content": "Which gene?"}],
         [{**USER, "name": None, "tool_calls": None, "function_call": {}}],
         Cell(json.dumps([USER])),
         Cell(str([USER])),
@@ -56,6 +58,21 @@ def one_example(folder: Path, method: str, row: dict[str, Any], **spec: Any) -> 
 def test_one_question_in_every_form(chat: Any) -> None:
     assert is_chat(chat)
     assert chat_of(chat, "messages") == ASKED
+
+
+def test_two_answers_at_the_end_are_refused_since_the_first_would_be_shown(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"cases\.jsonl:1: messages: the chat ends with two turns of the assistant"):
+        one_case(tmp_path, {"messages": [USER, WRONG, RIGHT]})
+
+
+def test_ultrafeedback_binarized_as_it_is_published(tmp_path: Path) -> None:
+    """Its `messages` hold the chosen answer too, which is no part of what is asked."""
+    row = {"prompt": "Which gene?", "messages": [USER, RIGHT], "chosen": [USER, RIGHT], "rejected": [USER, WRONG]}
+    for method in ("dpo", "orpo", "reward"):
+        example = one_example(tmp_path, method, {**row, "prompt_id": "1", "score_chosen": 8.0})
+        assert (example.prompt, example.answers) == (ASKED, {"chosen": "BLM", "rejected": "WRN"})
+    with pytest.raises(ConfigError, match="rejected: the turns before its answer differ from the prompt"):
+        one_example(tmp_path, "dpo", {**row, "rejected": [{**USER, "content": "Other?"}, WRONG]})
 
 
 def test_parts_and_developers() -> None:

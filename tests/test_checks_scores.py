@@ -15,10 +15,12 @@ from check_helpers import FAIL, HUGE, INVALID, PASS, ask, sample
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tunegate.cases import Case
 from tunegate.checks import judge
 from tunegate.exceptions import ConfigError
 from tunegate.models import ChoiceScore, Response
 from tunegate_suites import build_check
+from tunegate_suites.choice import Choice
 
 # --- choice --------------------------------------------------------------------------------------------------------
 
@@ -82,11 +84,49 @@ def test_choice_agrees_with_the_formulas_of_lm_evaluation_harness(options: list[
         ("2", ("no", "yes"), None),
         ("maybe", ("no", "yes"), None),
         ("yes", ("yes", "yes"), None),
+        ("(B)", ("no", "yes"), 1),
+        ("B.", ("no", "yes"), 1),
+        ("b)", ("no", "yes"), 1),
+        ("(C)", ("no", "yes"), None),
+        ("1.0", ("no", "yes"), 1),
+        ("1.5", ("no", "yes"), None),
+        ("A,B", ("no", "yes"), None),
+        ("", ("no", "yes"), None),
     ],
 )
 def test_the_reference_says_which_choice_is_right(reference: str, choices: tuple[str, ...], gold: int | None) -> None:
     response = scored(*(0.0 if index == gold else -1.0 for index in range(len(choices))))
     assert ask("choice", response, reference, choices=choices).verdict is (INVALID if gold is None else PASS)
+
+
+@pytest.mark.parametrize(
+    ("references", "gold"),
+    [
+        (("0", "1", "0"), 1), (("1", "0", "0"), 0), (("false", "false", "true"), 2), (("0", "1", "1"), None),
+        (("0", "0", "0"), None), (("0", "1"), 0), (("A", "C"), None), (("red", "blue"), None), (("red", "A"), 0),
+        (("red", "C"), 0), (("blue", "3"), 2), (("red", "Red", "crimson"), 0),
+    ],
+)  # fmt: skip
+def test_several_references_name_one_choice_or_none(references: tuple[str, ...], gold: int | None) -> None:
+    """One mark for each choice, as in TruthfulQA; a label beside its text; never the first of several right ones."""
+    response = scored(*(0.0 if index == gold else -1.0 for index in range(3)))
+    finding = ask("choice", response, *references, choices=("red", "green", "blue"))
+    assert finding.verdict is (INVALID if gold is None else PASS)
+
+
+def test_twins_of_the_right_choice_are_right_too() -> None:
+    twins = ("red", "red", "blue")
+    assert ask("choice", scored(-1.0, -1.0, -2.0), "B", choices=twins).verdict is PASS
+    assert ask("choice", scored(-1.0, -1.0, -0.5), "B", choices=twins).verdict is FAIL
+
+
+def test_marks_are_no_numbers_that_start_somewhere_and_unknown_golds_are_told() -> None:
+    check = Choice()
+    marked = [Case("a", "?", ("1", "0"), choices=("x", "y")), Case("b", "?", ("0", "1"), choices=("x", "y"))]
+    assert check.fault_of(marked) is None
+    assert check.remarks(marked) == ()
+    [told] = check.remarks([*marked, Case("c", "?", ("D",), choices=("x", "y"))])
+    assert told.startswith("1 of 3 cases cannot be judged; drawn, they are INVALID: 'c': the reference 'D' is neither")
 
 
 def test_choice_needs_choices_a_reference_and_the_models_likelihoods() -> None:

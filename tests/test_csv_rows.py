@@ -106,7 +106,7 @@ def test_the_delimiter_is_told_from_the_rows_or_named(tmp_path: Path, delimiter:
 def test_what_is_told_from_the_rows(tmp_path: Path, text: str, columns: list[str] | None) -> None:
     path = write(tmp_path / "a.csv", text)
     if columns is None:
-        with pytest.raises(ConfigError, match=r"a\.csv:3: 1 columns were expected.* separated by ','"):
+        with pytest.raises(ConfigError, match=r"a\.csv:3: 1 column was expected.* separated by ','"):
             rows(path)
     else:
         assert list(rows(path)[0]) == columns
@@ -240,3 +240,35 @@ def test_any_table_that_is_written_comes_back(
     found = rows(path, delimiter)
     assert found == data
     assert all(isinstance(cell, Cell) for row in found for cell in row.values())
+
+
+# --- as spreadsheets and other tools write them --------------------------------------------------------------------
+
+
+def test_blank_cells_beyond_the_last_column_are_none(tmp_path: Path) -> None:
+    for delimiter in (",", ";"):
+        text = "prompt,reference\na,x,\nb,y,,\nc,z\n".replace(",", delimiter)
+        (tmp_path / "a.csv").write_text(text)
+        assert [*rows(tmp_path / "a.csv")] == [
+            {"prompt": "a", "reference": "x"}, {"prompt": "b", "reference": "y"}, {"prompt": "c", "reference": "z"},
+        ]  # fmt: skip
+    (tmp_path / "a.csv").write_text("prompt,reference\na,x,more\n")
+    with pytest.raises(ConfigError, match=r"a\.csv:2: 2 columns were expected, as in the first line, got 3"):
+        rows(tmp_path / "a.csv")
+
+
+def test_a_space_behind_each_delimiter_is_no_part_of_the_cells(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('id, prompt, reference\n1, "Which gene, please?", BLM\n')
+    assert rows(tmp_path / "a.csv") == [{"id": "1", "prompt": "Which gene, please?", "reference": "BLM"}]
+    (tmp_path / "a.csv").write_text("id,prompt,reference\n1, a, b\n")
+    assert rows(tmp_path / "a.csv") == [{"id": "1", "prompt": " a", "reference": " b"}]
+
+
+def test_quotation_marks_in_tsv_are_characters_where_each_line_is_a_row(tmp_path: Path) -> None:
+    file = tmp_path / "a.tsv"
+    file.write_text('prompt\treference\n"Hi, he said\tx\n5" pipe\ty\nall "of it"\tz\n"a ""b"""\t"w"\nand so"\tv\n')
+    assert [(row["prompt"], row["reference"]) for row in rows(file)] == [
+        ('"Hi, he said', "x"), ('5" pipe', "y"), ('all "of it"', "z"), ('a "b"', "w"), ('and so"', "v"),
+    ]  # fmt: skip
+    file.write_text('prompt\treference\n"two\nlines"\tx\n"a\ttab"\ty\n')
+    assert [row["prompt"] for row in rows(file)] == ["two\nlines", "a\ttab"]

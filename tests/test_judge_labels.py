@@ -189,6 +189,16 @@ def test_parquet_labels_that_are_nan_or_null_are_no_labels(measured: Measured, t
         assert "4 rows have no human label" in capsys.readouterr().err
 
 
+def test_a_label_is_reached_by_a_path(measured: Measured) -> None:
+    found = [{**one, "human": {"verdict": one["human"]}} for one in rows(["pass", "fail"] * 20)]
+    code, facts, _ = measured(found, human="{human.verdict}", **PASS_AND_FAIL)
+    assert (code, facts["labels"]["passes"]) == (0, {"pass": 20})
+    assert "2 rows have no human label" in refused(
+        measured, [*found, *({**one, "human": None} for one in rows(["pass", "fail"]))], human="{human.verdict}"
+    )
+    assert "no row has the field 'human.word'" in refused(measured, found, human="{human.word}")
+
+
 def test_skipped_rows_need_no_answer_and_no_id_of_their_own(measured: Measured) -> None:
     found = rows(["pass", "fail"] * 20)
     code, facts, _ = measured([*found, {**found[0], "human": "skip", "answer": None}], **PASS_AND_FAIL, skip=["skip"])

@@ -156,3 +156,69 @@ def test_a_duplicated_key_in_a_row_is_refused(tmp_path: Path) -> None:
     path.write_text('{"id": 1}\n{"id": 2, "reference": "yes", "reference": "no"}\n')
     with pytest.raises(ConfigError, match=r"rows.jsonl:2: not valid JSON: the key 'reference' is duplicated"):
         list(read_rows(path))
+
+
+# --- JSON as it is published, and files under other files' names ----------------------------------------------------
+
+BANK = [{"prompt": "a?", "reference": "x"}, {"prompt": "b?", "reference": "y"}]
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        ({"prompt": ["a?", "b?"], "reference": ["x", "y"]}, BANK),  # Dataset.to_dict
+        ({"prompt": {"0": "a?", "1": "b?"}, "reference": {"0": "x", "1": "y"}}, BANK),  # DataFrame.to_json
+        ({"version": "1.1", "data": BANK}, BANK),
+        ({"name": "bbh", "examples": BANK, "canary": "x"}, BANK),
+        ({"schema": {"fields": [{"name": "prompt"}]}, "data": BANK}, BANK),
+        ({"samples": BANK, "reductions": [{"scorer": "match"}]}, BANK),  # a log of Inspect
+        (BANK[0], BANK[:1]),
+        ({"prompt": "a?", "references": ["x", "y"]}, [{"prompt": "a?", "references": ["x", "y"]}]),
+        ({"messages": [{"role": "user", "content": "a?"}]}, [{"messages": [{"role": "user", "content": "a?"}]}]),
+        ({"a": {"x": 1}, "b": {"x": 2}}, [{"a": {"x": 1}, "b": {"x": 2}}]),
+        ({"prompt": ["a?"], "reference": ["x", "y"]}, [{"prompt": ["a?"], "reference": ["x", "y"]}]),
+    ],
+)
+@pytest.mark.parametrize("indent", [None, 1])
+def test_an_object_of_rows(tmp_path: Path, data: object, found: object, indent: int | None) -> None:
+    (tmp_path / "a.json").write_text(json.dumps(data, indent=indent))
+    assert [row for _, row in read_rows(tmp_path / "a.json")] == found
+
+
+def test_a_list_under_a_name_for_lines_is_read(tmp_path: Path) -> None:
+    for text in (json.dumps(BANK), json.dumps(BANK, indent=1)):
+        (tmp_path / "a.jsonl").write_text(text)
+        assert [row for _, row in read_rows(tmp_path / "a.jsonl")] == BANK
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "message"),
+    [
+        ("a.csv", b"PK\x03\x04\x14\x00", "a zip archive, as Excel workbooks are; save the sheet as CSV"),
+        ("a.csv", b"\xd0\xcf\x11\xe0", "an old Excel workbook"),
+        ("a.jsonl", b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer in place of the file; fetch"),
+        ("a.parquet", b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
+        ("a.jsonl", b"PAR1", "a Parquet file; give it a name that ends in .parquet"),
+        ("a.json", b"\n<!DOCTYPE html>", "a web page in place of the file"),
+    ],
+)
+def test_files_that_are_another_thing_are_named(tmp_path: Path, name: str, start: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(start + b" more")
+    with pytest.raises(ConfigError, match=rf"{name}: this is {message}"):
+        list(read_rows(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("\0\0", r"Expecting value at character 1, '\\x00\\x00'; one object a line was expected"),
+        ("// a comment", "Expecting value at character 1, '// a comment'; one object a line"),
+        ('{"a": 1},', "Extra data at character 9; each line must be one whole object"),
+        ("{", "at character 1; each line must be one whole object"),
+        ('{"a": nope}', "Expecting value at character 7$"),
+    ],
+)
+def test_what_is_no_json_is_told_by_its_place_in_the_line(tmp_path: Path, line: str, message: str) -> None:
+    (tmp_path / "a.jsonl").write_text(f'{{"a": 0}}\n{line}\n')
+    with pytest.raises(ConfigError, match=rf"a\.jsonl:2: not valid JSON: .*{message}"):
+        list(read_rows(tmp_path / "a.jsonl"))

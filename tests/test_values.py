@@ -244,6 +244,51 @@ def test_parquet_columns_of_any_type_are_read_as_other_files_write_them(tmp_path
             as_text(second[name], name)
 
 
+def test_short_numbers_and_maps_inside_parquet_columns(tmp_path: Path) -> None:
+    """What is nested in lists, structs and maps is written as what stands in a column of its own."""
+    arrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    single, half = arrow.float32(), arrow.float16()
+    columns = {
+        "list": arrow.array([[0.1, 16777216.0, None]], arrow.list_(single)),
+        "struct": arrow.array([{"x": 0.1, "y": [0.3]}], arrow.struct([("x", single), ("y", arrow.large_list(half))])),
+        "map": arrow.array([[("k", 0.7)]], arrow.map_(arrow.string(), single)),
+        "half": arrow.array([0.1], half),
+        "tiny": arrow.array([[1e-40, NAN]], arrow.list_(single, 2)),
+        "double": arrow.array([[0.1 + 0.2]], arrow.list_(arrow.float64())),
+    }
+    parquet.write_table(arrow.table(columns), tmp_path / "a.parquet")
+    [(_, row)] = read_rows(tmp_path / "a.parquet")
+    assert row["list"] == [0.1, 16777216.0, None]
+    assert (row["struct"], row["map"], row["half"]) == ({"x": 0.1, "y": [0.3]}, {"k": 0.7}, 0.1)
+    assert row["tiny"][0] == pytest.approx(1e-40, rel=1e-3)
+    assert math.isnan(row["tiny"][1])
+    assert row["double"] == [0.1 + 0.2]
+    assert fill("{map.k}", row) == "0.7"
+
+
+def test_a_map_with_a_key_twice_is_refused(tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    pairs = arrow.array([[("k", "a"), ("k", "b")]], arrow.map_(arrow.string(), arrow.string()))
+    parquet.write_table(arrow.table({"m": pairs}), tmp_path / "a.parquet")
+    with pytest.raises(ConfigError, match=r"a\.parquet: a map has a key that is duplicated: .*k"):
+        list(read_rows(tmp_path / "a.parquet"))
+
+
+def test_where_compares_dates_and_decimals_with_what_they_are_written_as(tmp_path: Path) -> None:
+    """YAML has neither: `where: {day: 2020-01-31}` is a text, `{price: 1.5}` a number."""
+    day, midnight, price = date(2020, 1, 31), datetime(2020, 1, 31), Decimal("1.50")
+    assert all(same(value, "2020-01-31") for value in (day, midnight))
+    assert same(midnight.replace(hour=9), "2020-01-31T09:00:00")
+    assert same(price, 1.5)
+    assert same(price, "1.5")
+    assert not same(midnight.replace(hour=9), "2020-01-31")
+    assert not same(price, 1.51)
+
+
 def test_a_missing_number_of_parquet_is_no_reference(tmp_path: Path) -> None:
     arrow = pytest.importorskip("pyarrow")
     from pyarrow import parquet
@@ -303,7 +348,9 @@ def test_only_a_folder_has_splits(tmp_path: Path) -> None:
     ("text", "value"),
     [
         ('["a", "b"]', ["a", "b"]), ("['a', 'b']", ["a", "b"]), ("[]", []), ("['a']", ["a"]), ('{"a": 1}', {"a": 1}),
-        ("['it''s']", None), ("['a' 'b']", None), ("['a'\n 'b']", None), ("[a, b]", None), ("[", None), ("a", None),
+        ("['it''s']", None), ("['a' 'b']", ["a", "b"]), ("['a'\n \"b's\"]", ["a", "b's"]),
+        ("[{'a': 1}\n {'a': 2}]", [{"a": 1}, {"a": 2}]), ("['a' 'b' ... 'c']", None), ("['a', 'b' 'c']", None),
+        ("[a, b]", None), ("[", None), ("a", None),
         ("[1] first", None), ("{'a': array(['x', 'y'], dtype=object)}", {"a": ["x", "y"]}),
         ("['array([1])', 'x']", ["array([1])", "x"]), ("array(['x'])", None),
         ("[__import__('os')]", None), (r"['\d']", ["\\d"]), ("[" * 5000, None), ("{1, 2}", None),
@@ -326,9 +373,9 @@ def test_any_text_at_all_may_stand_in_a_cell(text: str) -> None:
 
 
 def test_truth_and_equality_of_cells() -> None:
-    assert [truth(v) for v in (True, 1, 1.0, "TRUE", " yes ", Cell("1"))] == [True] * 6
-    assert [truth(v) for v in (False, 0, 0.0, "No", "false", Cell("0"))] == [False] * 6
-    assert [truth(v) for v in (2, "", "maybe", None, [], NAN)] == [None] * 6
+    assert [truth(v) for v in (True, 1, 1.0, "TRUE", " yes ", Cell("1"), Cell("1.0"))] == [True] * 7
+    assert [truth(v) for v in (False, 0, 0.0, "No", "false", Cell("0"), "0.00")] == [False] * 7
+    assert [truth(v) for v in (2, "", "maybe", None, [], NAN, "1.5", "10", ".0")] == [None] * 9
     equal = [("2020", 2020), ("2020.0", 2020), ("0.5", 0.5), ("TRUE", True), ("false", False), ("1", True), ("", None)]
     assert all(same(Cell(cell), wanted) for cell, wanted in equal)
     unequal = [("2021", 2020), ("x", 1), ("true", False), ("yes", None), ("2020", "2020.0"), ("1,5", 1.5)]

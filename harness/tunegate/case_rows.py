@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
+from tunegate.case_choices import by_label, choices_of, separated
 from tunegate.cases import Case, Prompt, content
 from tunegate.cells import Cell, same, unfolded
 from tunegate.chats import chat_of, is_chat, without_answer
@@ -150,8 +151,8 @@ def case_of(spec: CasesSpec, row: Row) -> Case:
     is the reference where the row names none.
     """
     prompt, answer = _question(spec, row)
-    choices, labels = _choices(spec, row)
-    references = tuple(_by_label(_references(spec, row), choices, labels))
+    choices, labels = choices_of(spec, row)
+    references = tuple(by_label(_references(spec, row), choices, labels))
     if not references and answer is not None and answer.strip():
         references = (answer,)
     case = Case(
@@ -175,7 +176,7 @@ def _id(template: str | None, row: Row, case: Case) -> str:
     except MissingField as error:
         raise MissingField(f"{error}; every case needs an id: name the field as in `id: '{{row_id}}'`") from error
     if not case_id.strip():
-        raise ConfigError("the id is empty")
+        raise ConfigError("the id is empty; give the row one, or take it out")
     return case_id
 
 
@@ -215,7 +216,7 @@ def _question(spec: CasesSpec, row: Row) -> tuple[Prompt, str | None]:
     return (prompt, None) if isinstance(prompt, str) else without_answer(prompt)
 
 
-# --- references, choices, tags -------------------------------------------------------------------------------------
+# --- references, tags ----------------------------------------------------------------------------------------------
 
 
 def _references(spec: CasesSpec, row: Row) -> Iterator[str]:
@@ -231,72 +232,20 @@ def _references(spec: CasesSpec, row: Row) -> Iterator[str]:
         elif isinstance(value, list | tuple):
             yield from fill_list(template, row)
         else:
-            yield from _separated(spec, fill_list(template, row))
-
-
-def _choices(spec: CasesSpec, row: Row) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The texts of the choices, and their labels where the row has these beside them."""
-    templates = spec.choices if spec.choices is not None else ["{choices}"] if "choices" in row else []
-    texts: list[str] = []
-    labels: list[str] = []
-    for template in templates:
-        name = lone_field(template)
-        value = None if name is None else look_up(name, row)
-        read = _listed(value) if isinstance(value, str) else value
-        if name is not None and (labelled := _labelled(read, name)) is not None:
-            texts += labelled[0]
-            labels += labelled[1]
-        elif name is not None and isinstance(read, list):
-            texts += as_texts(read, name)
-        else:
-            texts += _separated(spec, fill_list(template, row))
-    return tuple(texts), tuple(labels)
-
-
-def _listed(text: str) -> Any:
-    """The choices that a text spells as a list or as texts with labels; of any other text, that text."""
-    found: Any = unfolded(text)
-    if isinstance(found, dict):
-        return cast("Row", found) if "text" in found else text
-    items = cast("Sequence[Any]", found or ())
-    return list(items) if len(items) > 1 and not any(isinstance(one, list) for one in items) else text
-
-
-def _separated(spec: CasesSpec, texts: tuple[str, ...]) -> tuple[str, ...]:
-    """The texts, where it is only one, cut at the separator."""
-    if spec.separator is None or len(texts) != 1:
-        return texts
-    return tuple(part.strip() for part in texts[0].split(spec.separator) if part.strip())
-
-
-def _labelled(value: Any, field: str) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
-    """Texts and labels of choices that are written as `{text: [...], label: [...]}` or `[{text, label}, ...]`."""
-    if isinstance(value, list) and value and all(isinstance(one, Mapping) and "text" in one for one in value):  # pyright: ignore[reportUnknownVariableType]
-        rows = cast("Sequence[Mapping[str, Any]]", value)
-        labels = [one["label"] for one in rows if "label" in one]
-        value = {"text": [one["text"] for one in rows], "label": labels}
-    if not isinstance(value, Mapping) or "text" not in value:
-        return None
-    found = cast("Mapping[str, Any]", value)
-    texts, labels = as_texts(found["text"], f"{field}.text"), as_texts(found.get("label", ()), f"{field}.label")
-    if labels and len(labels) != len(texts):
-        raise ConfigError(f"{field}: {len(texts)} texts and {len(labels)} labels; a label for each text was expected")
-    return texts, labels
-
-
-def _by_label(references: Iterable[str], choices: Sequence[str], labels: Sequence[str]) -> Iterator[str]:
-    """The references; before one that is a choice's label, the text of that choice."""
-    for reference in references:
-        if reference in labels:
-            yield choices[labels.index(reference)]
-        yield reference
+            yield from separated(spec, fill_list(template, row))
 
 
 def tags_of(fields: list[str] | None, row: Row) -> tuple[str, ...]:
     """The tags of a row: `field=value` of the named fields or paths, or its own `tags`."""
     if fields is not None:
-        return tuple(f"{field}={value}" for field in fields for value in as_texts(look_up(field, row), field))
-    return as_texts(row.get("tags", []), "tags")
+        return tuple(f"{field}={value}" for field in fields for value in _tags(look_up(field, row), field))
+    return () if is_missing(row.get("tags")) else _tags(row["tags"], "tags")
+
+
+def _tags(value: Any, field: str) -> tuple[str, ...]:
+    """The texts of a value, or of the list that a CSV cell spells; a blank one is no tag."""
+    listed = unfolded(value) if isinstance(value, Cell) else None
+    return tuple(text for text in as_texts(listed if isinstance(listed, list) else value, field) if text.strip())
 
 
 def _optional(template: str | None, default_field: str, row: Row, filled: Callable[[str, Row], str]) -> str | None:

@@ -8,6 +8,8 @@ import json
 import re
 import tokenize
 import warnings
+from datetime import date
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
@@ -27,11 +29,17 @@ def truth(value: object) -> bool | None:
         return value
     if isinstance(value, int | float):
         return TRUTHS.get(f"{value:g}")
-    return TRUTHS.get(value.strip().casefold()) if isinstance(value, str) else None
+    return TRUTHS.get(_WHOLE.sub("", value.strip().casefold())) if isinstance(value, str) else None
+
+
+_WHOLE = re.compile(r"(?<=^[01])\.0+$")
+"""What tables with gaps write behind a 1 or a 0."""
 
 
 def same(value: object, wanted: object) -> bool:
     """Whether a field has the wanted value; of a cell, whether it is what the value is written as."""
+    if isinstance(value, date | Decimal) and isinstance(wanted, str | int | float):
+        return _written(value) == str(wanted)
     if not isinstance(value, Cell) or isinstance(wanted, str):
         return value == wanted
     if isinstance(wanted, bool):
@@ -44,14 +52,18 @@ def same(value: object, wanted: object) -> bool:
     return wanted is None and not value.strip()
 
 
-def unfolded(text: str) -> Any:
-    """The list or object that a text spells, in JSON or as Python prints it; None where it is a plain text.
+def _written(value: date | Decimal) -> str:
+    """A date as its text, and without the midnight of a column that has no other times; a decimal as its digits."""
+    if isinstance(value, Decimal):
+        return f"{value:f}".rstrip("0").rstrip(".") if "." in f"{value:f}" else f"{value:f}"
+    return value.isoformat().removesuffix("T00:00:00")
 
-    `['a' 'b']`, as numpy prints an array, is none: Python would join its texts into one.
-    """
+
+def unfolded(text: str) -> Any:
+    """The list or object that a text spells, in JSON or as Python, pandas and numpy print it; None for a plain text."""
     if not text.strip().startswith(("[", "{")):
         return None
-    for read in (json.loads, _literal, _with_arrays):
+    for read in (json.loads, _literal, _with_arrays, _of_numpy):
         try:
             value: Any = read(text)
         except (ValueError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError):
@@ -69,9 +81,21 @@ def _with_arrays(text: str) -> Any:
 _ARRAY = re.compile(r"\barray\((\[.*?\])(?:,\s*dtype=[^)]*)?\)", re.DOTALL)
 
 
+def _of_numpy(text: str) -> Any:
+    """A list as numpy prints an array of texts, `['a' 'b']`, or of objects, one a line: without commas."""
+    first, *inside, last = [token for token in _tokens(text) if token.string.strip()]
+    apart = all(one.end != other.start for one, other in pairwise(inside))
+    if apart and {first.string, last.string} == {*"[]"} and all(one.type == tokenize.STRING for one in inside):
+        return [ast.literal_eval(token.string) for token in inside]
+    return _literal(re.sub(r"\}\n\s*\{", "},{", text))
+
+
+def _tokens(text: str) -> list[tokenize.TokenInfo]:
+    return list(tokenize.generate_tokens(io.StringIO(text.strip()).readline))
+
+
 def _literal(text: str) -> Any:
-    tokens = tokenize.generate_tokens(io.StringIO(text.strip()).readline)
-    kinds = [token.type for token in tokens if token.type not in (tokenize.NL, tokenize.NEWLINE)]
+    kinds = [token.type for token in _tokens(text) if token.type not in (tokenize.NL, tokenize.NEWLINE)]
     if any(one == other == tokenize.STRING for one, other in pairwise(kinds)):
         raise ValueError("texts without a comma between them")
     with warnings.catch_warnings():

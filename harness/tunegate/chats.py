@@ -19,6 +19,9 @@ ROLES: dict[str, Role] = {
     "gpt": "assistant",
     "model": "assistant",
     "chatgpt": "assistant",
+    "bot": "assistant",
+    "ai": "assistant",
+    "prompter": "user",
 }
 """How files name who speaks."""
 TOOLS = ("tool", "function", "tool_calls", "function_call", "observation")
@@ -41,7 +44,8 @@ def chat_of(value: object, field: str) -> tuple[Message, ...]:
     """
     turns = _turns(value)
     if not turns:
-        raise ConfigError(f"{field}: a list of chat messages was expected")
+        got = "nothing" if value is None else "none" if isinstance(value, list | tuple) else f"a {type(value).__name__}"
+        raise ConfigError(f"{field}: a list of chat messages was expected, got {got}")
     return tuple(_message(turn, field) for turn in turns)
 
 
@@ -51,6 +55,8 @@ def without_answer(messages: tuple[Message, ...], field: str = "messages") -> tu
         return messages, None
     if len(messages) == 1:
         raise ConfigError(f"{field}: the chat is nothing but an answer; put the question before it")
+    if messages[-2]["role"] == "assistant":
+        raise ConfigError(f"{field}: the chat ends with two turns of the assistant; join them, or leave one out")
     return messages[:-1], messages[-1]["content"]
 
 
@@ -71,8 +77,8 @@ def _message(turn: Any, field: str) -> Message:
             f"{field}: a turn uses tools ({used}), which models are not given yet; leave such rows out, with `where:` "
             "for instance, or write the turn as text"
         )
-    role = ROLES.get(name) if isinstance(name, str) else None
-    content = said.get("content", said.get("value"))
+    role = ROLES.get(name.strip().casefold()) if isinstance(name, str) else None
+    content = next((said[key] for key in ("content", "value", "text") if key in said), None)
     if role is None or content is None:
         raise _no_message(turn, field)
     return Message(role=role, content=_content(content, field))

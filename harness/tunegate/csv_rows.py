@@ -34,14 +34,28 @@ def csv_rows(path: Path, open_file: Open, delimiter: str | None) -> Iterator[tup
     delimiter = delimiter or _declared(open_file) or sniffed(open_file)
     records = _records(path, open_file, delimiter)
     _, header = next(records, (1, list[str]()))
+    if _spaced(header):
+        records.close()
+        records = _records(path, open_file, delimiter, spaced=True)
+        _, header = next(records)
     _check_header(path, header)
     for line, cells in records:
-        if len(cells) != len(header):
+        if not _fits(cells, len(header)):
+            expected = f"{len(header)} column{' was' if len(header) == 1 else 's were'} expected, as in the first line"
             raise ConfigError(
-                f"{path}:{line}: {len(header)} columns were expected, as in the first line, got {len(cells)}"
-                f"; columns are taken to be separated by {delimiter!r}"
+                f"{path}:{line}: {expected}, got {len(cells)}; columns are taken to be separated by {delimiter!r}"
             )
-        yield line, {name: Cell(_one_newline(cell)) for name, cell in zip(header, cells, strict=True) if name}
+        yield line, {name: Cell(_one_newline(cell)) for name, cell in zip(header, cells, strict=False) if name}
+
+
+def _spaced(header: Sequence[str]) -> bool:
+    """Whether a space is written behind each delimiter, as in `id, prompt, reference`: it is no part of the cells."""
+    return len(header) > 1 and all(name.startswith(" ") for name in header[1:])
+
+
+def _fits(cells: Sequence[str], columns: int) -> bool:
+    """Whether a row has as many cells as there are columns, blank ones at its end aside."""
+    return len(cells) >= columns and not any(cell.strip() for cell in cells[columns:])
 
 
 def _declared(open_file: Open) -> str | None:
@@ -64,21 +78,23 @@ def _width(open_file: Open, delimiter: str) -> int:
     """How many columns a delimiter makes of the first rows; 1 where it makes different numbers."""
     records = _records(Path(), open_file, delimiter)
     try:
-        widths = {len(cells) for _, cells in islice(records, SAMPLE_ROWS)}
+        first, *others = [cells for _, cells in islice(records, SAMPLE_ROWS)] or [[""]]
     except ConfigError:
         return 1
     finally:
         records.close()
-    return widths.pop() if len(widths) == 1 else 1
+    return len(first) if all(_fits(cells, len(first)) for cells in others) else 1
 
 
-def _records(path: Path, open_file: Open, delimiter: str) -> Generator[Record]:
+def _records(path: Path, open_file: Open, delimiter: str, *, spaced: bool = False) -> Generator[Record]:
     """The rows with any text in them."""
+    literal = delimiter == "\t" and _is_unquoted(open_file)
+    quoting = csv.QUOTE_NONE if literal else csv.QUOTE_MINIMAL
     with open_file() as file:
         skipped = 1 if _SEP.fullmatch(file.readline(8)) else 0
         if not skipped:
             file.seek(0)
-        reader = csv.reader(file, strict=True, delimiter=delimiter)
+        reader = csv.reader(file, strict=True, delimiter=delimiter, skipinitialspace=spaced, quoting=quoting)
         while True:
             line = reader.line_num + skipped + 1
             try:
@@ -90,7 +106,25 @@ def _records(path: Path, open_file: Open, delimiter: str) -> Generator[Record]:
             if cells is None:
                 return
             if any(cell.strip() for cell in cells):
-                yield line, cells
+                yield line, [_unquoted(cell) for cell in cells] if literal else cells
+
+
+def _is_unquoted(open_file: Open) -> bool:
+    """Whether each line of a file of tabs is a row, so that a quotation mark in it is a character like any other.
+
+    Not so where a quoted cell holds a tab or a line end: then lines have different numbers of tabs.
+    """
+    with open_file() as file:
+        tabs = {line.count("\t") for line in file if line.strip()}
+    return len(tabs) == 1 and 0 not in tabs
+
+
+def _unquoted(cell: str) -> str:
+    """A cell without the quotation marks that it is wholly put in."""
+    return cell[1:-1].replace('""', '"') if _QUOTED.fullmatch(cell) else cell
+
+
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
 
 def _next(reader: Iterator[list[str]]) -> list[str] | None:

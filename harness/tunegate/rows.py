@@ -5,15 +5,16 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, cast
 
 from tunegate.csv_rows import csv_rows
 from tunegate.exceptions import LISTED, ConfigError, NotThere
 from tunegate.files import check_size, encoding_of, one_line, open_text
-from tunegate.json_rows import Row, as_row, read_json, read_object
+from tunegate.json_rows import Row, as_row, read_json, read_object, rows_of
 from tunegate.table_rows import dataset_rows, parquet_rows
 
 __all__ = ["Row", "read_rows"]
@@ -27,11 +28,12 @@ Rows = Iterator[tuple[int, Row]]
 def read_rows(path: Path, split: str | None = None, delimiter: str | None = None) -> Rows:
     """Yield (line or row number, row) of a file, or of a folder that `save_to_disk` of `datasets` wrote.
 
-    Rows are read one at a time. A `.json` file holds one list of objects, or one object a line, as `.jsonl` and
-    `.ndjson` files do. `.csv` and `.tsv` files name their columns in the first row; `delimiter` says what separates
-    their cells, and is guessed where it is not given. In a `.txt` file blank lines separate documents; each is a row
-    of its `text` and its first `line`. All of these may be compressed by gzip (`.jsonl.gz`), and may be UTF-16 with a
-    byte-order mark. `split` is one of a folder's. Raises ConfigError for anything else, with the line at fault.
+    Rows are read one at a time. A `.json` file holds one list of objects (`rows_of` says what else), or one object a
+    line, as `.jsonl` and `.ndjson` files do. `.csv` and `.tsv` files name their columns in the first row; `delimiter`
+    says what separates their cells, and is guessed where it is not given. In a `.txt` file blank lines separate
+    documents; each is a row of its `text` and its first `line`. All of these may be compressed by gzip (`.jsonl.gz`),
+    and may be UTF-16 with a byte-order mark. `split` is one of a folder's. Raises ConfigError for anything else, with
+    the line at fault.
     """
     if os.path.isdir(path):  # unlike Path.is_dir, False for a name that no file can have
         _refuse_delimiter(path, delimiter)
@@ -42,9 +44,10 @@ def read_rows(path: Path, split: str | None = None, delimiter: str | None = None
             check_size(path, MAX_BYTES)
         raise ConfigError(
             f"{path}: unknown kind of file {path.suffix!r}; rows are read from {', '.join(KINDS)}, these also "
-            "compressed as .gz, or a data set folder"
+            f"compressed as .gz, or a data set folder{'; save the sheet as CSV (UTF-8)' if kind in SHEETS else ''}"
         )
     check_size(path, MAX_BYTES)
+    _refuse_foreign(path, kind)
     if kind not in DELIMITED:
         _refuse_delimiter(path, delimiter)
     rows = _guarded(path, _file_rows(path, kind, delimiter))
@@ -63,6 +66,28 @@ def _file_rows(path: Path, kind: str, delimiter: str | None) -> Rows:
     if kind in DELIMITED:
         return csv_rows(path, lambda: _open(path), delimiter or DELIMITED[kind])
     return _READERS[kind](path)
+
+
+FOREIGN = (
+    (b"PK\x03\x04", "a zip archive, as Excel workbooks are; save the sheet as CSV (UTF-8)"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel workbook; save the sheet as CSV (UTF-8)"),
+    (b"PAR1", "a Parquet file; give it a name that ends in .parquet"),
+    (b"version https://git-lfs", "a Git LFS pointer in place of the file; fetch the file with `git lfs pull`"),
+    (b"<!doctype", "a web page in place of the file; download the file itself"),
+    (b"<html", "a web page in place of the file; download the file itself"),
+)
+"""How files begin that are another thing than their name says, and what to do about each."""
+
+
+def _refuse_foreign(path: Path, kind: str) -> None:
+    try:
+        with path.open("rb") as file:
+            start = file.read(64).lstrip()
+    except OSError:
+        return  # whoever reads the rows says so
+    for mark, what in FOREIGN:
+        if start[: len(mark)].lower() == mark.lower() and not (kind == ".parquet" and mark == b"PAR1"):
+            raise ConfigError(f"{path}: this is {what}")
 
 
 def _refuse_delimiter(path: Path, delimiter: str | None) -> None:
@@ -147,9 +172,17 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _jsonl_rows(path: Path) -> Rows:
+    first = True
     for number, line in _lines(path):
+        if first and _LIST.match(line):  # a list of objects under a name for lines
+            yield from _json_rows(path)
+            return
         if line.strip():
+            first = False
             yield number, read_object(line, f"{path}:{number}")
+
+
+_LIST = re.compile(r"\s*\[\s*(?:\{|$)")
 
 
 def _json_rows(path: Path) -> Rows:
@@ -159,9 +192,11 @@ def _json_rows(path: Path) -> Rows:
         yield from _jsonl_rows(path)
         return
     data = read_json(text, str(path))
+    if data and isinstance(data, dict):
+        data = rows_of(cast("Row", data))
     if not isinstance(data, list):
         raise ConfigError(f"{path}: a list of objects was expected, got {type(data).__name__}")
-    for number, row in enumerate(data, start=1):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    for number, row in enumerate(cast("list[Any]", data), start=1):
         yield number, as_row(row, f"{path}: item {number}")
 
 
@@ -205,6 +240,7 @@ _READERS: dict[str, Callable[[Path], Rows]] = {
     ".json": _json_rows,
     ".txt": _text_rows,
 }
+SHEETS = (".xlsx", ".xls", ".ods")
 DELIMITED: dict[str, str | None] = {".csv": None, ".tsv": "\t"}
 """The kinds of which the cells are delimited, and by what, where that is not to be guessed."""
 KINDS = (".jsonl", ".json", ".csv", ".parquet", ".txt", ".ndjson", ".tsv")

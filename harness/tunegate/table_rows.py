@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -47,9 +49,21 @@ def _numbered(path: Path, tables: Iterator[Any], features: Features) -> Iterator
     number = 0
     for table in tables:
         _check_names(path, table.schema.names)
-        for row in _as_written(table).to_pylist():
+        types = {field.name: field.type for field in table.schema if "float" in str(field.type)}
+        for row in _objects(path, table):
             number += 1
-            yield number, {name: _plain(value, features.get(name)) for name, value in row.items()}
+            digits = {name: _digits(row[name], kind) for name, kind in types.items()}
+            yield number, {name: _plain(value, features.get(name)) for name, value in (row | digits).items()}
+
+
+def _objects(path: Path, table: Any) -> list[dict[str, Any]]:
+    """The rows of a table; maps become objects."""
+    try:
+        return table.to_pylist(maps_as_pydicts="strict")
+    except KeyError as error:
+        raise ConfigError(
+            f"{path}: a map has a key that is duplicated: {one_line(error)}; write it as a list"
+        ) from error
 
 
 def _check_names(path: Path, names: Sequence[str]) -> None:
@@ -58,14 +72,39 @@ def _check_names(path: Path, names: Sequence[str]) -> None:
         raise ConfigError(f"{path}: the column {twice!r} is duplicated; rename or delete one of the two")
 
 
-def _as_written(table: Any) -> Any:
-    """The table with 32-bit numbers as their digits: 0.1, not 0.10000000149011612."""
-    arrow = optional_import("pyarrow", "data", "reading Arrow tables")
-    for index, column in enumerate(table.schema):
-        if column.type in (arrow.float32(), arrow.float16()):
-            digits = table.column(index).cast(arrow.float32()).cast(arrow.string()).cast(arrow.float64())
-            table = table.set_column(index, column.name, digits)
-    return table
+def _digits(value: Any, kind: Any) -> Any:
+    """A value of an Arrow type, the numbers of 16 and 32 bits in it by their digits: 0.1, not 0.10000000149011612."""
+    match value:
+        case float() if str(kind) in _SHORT:
+            return _shortest(value, *_SHORT[str(kind)])
+        case list():
+            return [_digits(item, kind.value_type) for item in cast("Sequence[Any]", value)]
+        case dict():
+            of = kind.item_type if hasattr(kind, "item_type") else None
+            items = cast("Mapping[str, Any]", value).items()
+            return {key: _digits(item, of or kind.field(key).type) for key, item in items}
+        case _:
+            return value
+
+
+_SHORT = {"float": ("f", 6), "halffloat": ("e", 3)}
+"""The short types of numbers: how the module struct packs them, and how many digits they hold for certain."""
+
+
+def _shortest(value: float, packed: str, digits: int) -> float:
+    """The number of the fewest digits that is this value in its own width."""
+    if not math.isfinite(value):
+        return value
+    written = (float(f"{value:.{n}g}") for n in range(digits, 17))
+    return next((short for short in written if _narrow(short, packed) == value), value)
+
+
+def _narrow(value: float, packed: str) -> float | None:
+    try:
+        (narrow,) = struct.unpack(packed, struct.pack(packed, value))
+    except OverflowError:
+        return None
+    return narrow
 
 
 def _features(metadata: Mapping[bytes, bytes]) -> Features:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from tunegate.cases import Case
+from tunegate.cells import truth
 from tunegate.checks import Need, Sample
 from tunegate.models import Response
 from tunegate.outcomes import Finding
@@ -23,8 +25,10 @@ class Choice(CaseCheck):
     by the length in bytes of UTF-8 and is its `acc_bytes` (lm_eval 0.4.13, api/task.py); for ASCII choices the last
     two agree. The first of equally likely choices counts, as with `numpy.argmax` there.
 
-    Gold is the first reference: the exact text of a choice, else its letter (A, B, …), else its number, else its text
-    but for typographic forms and capitals. A bank whose numbers are 1 or more says where they start (`gold_base`).
+    Gold is the first reference: the exact text of a choice, else its letter (A, b, (C), D.), else its number, else its
+    text but for typographic forms and capitals. A bank whose numbers are 1 or more says where they start
+    (`gold_base`). References that are a 1 or true for the right choice and 0 or false for each other one are read as
+    such; references that name different choices leave the case INVALID.
     """
 
     example: ClassVar[str] = "choice: {normalize: bytes}"
@@ -44,7 +48,7 @@ class Choice(CaseCheck):
         if not numbers or 0 in numbers:
             return None
         return (
-            f"{self.name}: the references are numbers of choices, {min(numbers)} to {max(numbers)} without a 0, and "
+            f"{self.name}: the references are numbers of choices, {_span(numbers)} without a 0, and "
             "may count from 0 or from 1: say `choice: {gold_base: 1}` if 1 is the first choice, or `gold_base: 0`"
         )
 
@@ -60,6 +64,13 @@ class Choice(CaseCheck):
         if base == 1 and 0 in numbers:
             return f"{self.name}.gold_base: is 1, but the reference of a case is the number 0"
         return None
+
+    def remarks(self, cases: Sequence[Case]) -> Sequence[str]:
+        unknown = [(case.id, gold) for case in cases if isinstance(gold := gold_index(case, self.gold_base or 0), str)]
+        if not unknown:
+            return ()
+        told = f"{len(unknown)} of {len(cases)} cases cannot be judged"
+        return [f"{told}; drawn, they are INVALID: {unknown[0][0]!r}: {unknown[0][1]}"]
 
     @property
     def needs_choices(self) -> bool:
@@ -79,7 +90,7 @@ class Choice(CaseCheck):
         chosen = scores.index(max(scores))
         choices = sample.case.choices
         reason = f"chose {_named(chosen, choices)}" + ("" if chosen == gold else f", gold {_named(gold, choices)}")
-        return self.passed(chosen == gold, choices[chosen], reason)
+        return self.passed(choices[chosen] == choices[gold], choices[chosen], reason)  # twins score alike
 
     def _scores(self, case: Case, response: Response) -> list[float] | str:
         """One score per choice, or why there are none."""
@@ -106,14 +117,26 @@ class Choice(CaseCheck):
         return [score.log_likelihood / length for score, length in zip(scores, lengths, strict=True)]
 
 
+def _span(numbers: set[int]) -> str:
+    return f"{min(numbers)} to {max(numbers)}" if len(numbers) > 1 else f"all {min(numbers)}"
+
+
 def gold_index(case: Case, base: int = 0) -> int | str:
     """The index of the right choice, from 0, or why it is not known. `base` is the number of the first choice."""
     if len(case.choices) < 2:
         return f"the case has {len(case.choices)} choices, at least 2 are needed"
     if not case.references:
         return "the case has no reference that says which choice is right"
-    gold = case.references[0].strip()
     texts = [choice.strip() for choice in case.choices]
+    marks = _marks(case)
+    if marks is not None:
+        return (
+            marks.index(True) if marks.count(True) == 1 else f"the references mark {marks.count(True)} choices as right"
+        )
+    named = _named_choices(case.references, texts)
+    if len(named) > 1:
+        return f"the references name {len(named)} choices as right, and one is chosen"
+    gold = case.references[0].strip()
     if texts.count(gold) > 1:
         return f"the reference {gold!r} is the text of {texts.count(gold)} choices"
     if gold in texts:
@@ -131,15 +154,43 @@ def gold_index(case: Case, base: int = 0) -> int | str:
 def gold_number(case: Case) -> int | None:
     """The number that a case gives as its gold; None where it gives a text or a letter."""
     gold = case.references[0].strip() if case.references else ""
-    return None if gold in (choice.strip() for choice in case.choices) else _number(gold)
+    if gold in (choice.strip() for choice in case.choices) or _marks(case) is not None:
+        return None
+    return _number(gold)
+
+
+def _marks(case: Case) -> list[bool] | None:
+    """Which choices are right, where the references say so of each: 0, 1, 0 (TruthfulQA) or false, true, false."""
+    said = [truth(reference) if reference in _MARKS else None for reference in case.references]
+    marks = [mark for mark in said if mark is not None]
+    meant = len(marks) == len(said) == len(case.choices) and not {*case.references} & {*case.choices}
+    return marks if meant else None
+
+
+_MARKS = ("0", "1", "true", "false")
+
+
+def _named_choices(references: Sequence[str], texts: Sequence[str]) -> set[int]:
+    """The choices that references name by their texts, or else by letters: a letter beside a text may be its label."""
+    by_text = {texts.index(reference.strip()) for reference in references if texts.count(reference.strip()) == 1}
+    letters = {place for reference in references if (place := _letter(reference)) is not None}
+    return by_text or {place for place in letters if place < len(texts)}
 
 
 def _letter(gold: str) -> int | None:
-    return ord(gold.upper()) - ord("A") if len(gold) == 1 and gold.isascii() and gold.isalpha() else None
+    """The place of a letter: A, a, (A), A) and A. are the first."""
+    found = _LETTER.fullmatch(gold.strip())
+    return ord(found[1].upper()) - ord("A") if found else None
+
+
+_LETTER = re.compile(r"\(?([A-Za-z])[).:]?")
+_NUMBER = re.compile(r"([0-9]{1,3})(?:\.0+)?")
 
 
 def _number(gold: str) -> int | None:
-    return int(gold) if gold.isascii() and gold.isdigit() and len(gold) < 4 else None
+    """A number of a choice; 1.0 is what tables with gaps write for 1."""
+    found = _NUMBER.fullmatch(gold)
+    return int(found[1]) if found else None
 
 
 def _named(index: int, choices: tuple[str, ...]) -> str:

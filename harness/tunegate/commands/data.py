@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.case_rows import CHAT_FIELDS
-from tunegate.cells import Cell
 from tunegate.commands.console import Bar, show, show_json
 from tunegate.commands.data_words import card_lines
 from tunegate.data.card import DataCard
@@ -176,7 +175,7 @@ def guess_method(row: Row) -> str:
 
 def _is_thumb(value: object) -> bool:
     """Whether a label can only be a truth value: 0 and 1 may number classes."""
-    return isinstance(value, bool) or (isinstance(value, Cell) and value.strip().casefold() in ("true", "false"))
+    return isinstance(value, bool) or (isinstance(value, str) and value.strip().casefold() in ("true", "false"))
 
 
 def _spec(path: Path, options: Namespace) -> DataSpec:

@@ -79,8 +79,9 @@ def _question(spec: DataSpec, row: Row, before: Mapping[str, Chat]) -> Prompt:
         name, prompt = next(iter(before.items()))
     else:
         name, prompt = "prompt", prompt_of(spec.prompt, spec.messages, row)
+    question = prompt if isinstance(prompt, str) else without_answer(prompt)[0]
     for other, history in before.items():
-        if _said(history) != _said(prompt):
+        if _said(history) != _said(question):
             raise ConfigError(
                 f"{other}: the turns before its answer differ from {'those of ' if implied else 'the '}{name}; an "
                 "answer to the same prompt was expected, in one last turn"

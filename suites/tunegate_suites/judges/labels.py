@@ -19,7 +19,7 @@ from tunegate.exceptions import ConfigError, nearest
 from tunegate.leaks.disguises import visible
 from tunegate.models import Response
 from tunegate.rows import Row, read_rows
-from tunegate.templates import field_names, fill, fill_list, fill_passages, is_missing
+from tunegate.templates import field_names, fill, fill_list, fill_passages, is_missing, look_up
 from tunegate_suites.base import Options
 from tunegate_suites.judges.sides import BLANK, Scheme, sides_of, spelled
 
@@ -192,17 +192,28 @@ def _human_field(rows: Sequence[tuple[int, Row]]) -> str:
 def _column(rows: Sequence[tuple[int, Row]], template: str) -> list[str]:
     names = field_names(template)
     for name in names:
-        if all(name not in row for _, row in rows):
+        if all(_value(name, row) is _ABSENT for _, row in rows):
             raise ConfigError(f"labels.human: no row has the field {name!r}{nearest(name, rows[0][1])}")
     return [_said(template, names, number, row) for number, row in rows]
 
 
 def _said(template: str, names: Sequence[str], number: int, row: Row) -> str:
     try:
-        texts = {name: spelled(row.get(name)) for name in names}
+        texts = {name: BLANK if (value := _value(name, row)) is _ABSENT else spelled(value) for name in names}
     except ValueError as error:
         raise ConfigError(f"row {number}: the human label: {error}") from None
     return spelled(fill(template, texts)) if all(texts.values()) else BLANK
+
+
+_ABSENT = object()
+
+
+def _value(name: str, row: Row) -> Any:
+    """The value of a field or path of a row, which may lack it, or hold null on the way to it."""
+    try:
+        return look_up(name, row)
+    except ConfigError:
+        return _ABSENT
 
 
 def _sample(row: Row, number: int, options: LabelsOptions) -> Sample:
