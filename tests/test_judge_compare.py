@@ -12,11 +12,20 @@ from check_helpers import FAIL, INVALID, PASS, admitted_judge, sample
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tunegate.backends.sentences import default_model
 from tunegate.cli import main
 from tunegate.exceptions import ConfigError
 from tunegate.judges.agreement import kappa
 from tunegate_suites import build_check
-from tunegate_suites.judges.compare import CompareOptions, numbers, read_fitted
+from tunegate_suites.judges.compare import (
+    CompareOptions,
+    ComparingJudge,
+    Fitted,
+    expanded,
+    faults_of,
+    numbers,
+    read_fitted,
+)
 from tunegate_suites.judges.fit import best_cut, fit, fitted_json, in_fitting_half
 
 DATA = Path(__file__).parent / "data" / "answer_correctness_sample.jsonl"
@@ -179,3 +188,28 @@ def test_a_judge_that_ships_in_a_package_is_measured_by_its_address(
     out = tmp_path / "admission.json"
     assert main(["judge", judge, "--labels", str(DATA), "--out", str(out), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["admitted"] is True
+
+
+@pytest.mark.parametrize(
+    ("features", "answer", "reference", "said"),
+    [
+        (WORDS, "答案是肝脏", "肝脏", "no spaces between words"),
+        (WORDS, "คำตอบคือตับ", "ตับ", "no spaces between words"),
+        (WORDS, "the liver (肝)", "liver 肝", None),
+        (WORDS, "정답은 간", "간", None),
+        (["similarity"], "答案是肝脏", "肝脏", None),
+        (["similarity"], "liver " * 300, "liver", "302 tokens"),
+        (["support"], "liver", "liver " * 300, "tokens"),
+        (["similarity"], "liver", "liver", None),
+        (WORDS, "liver " * 300, "liver", None),
+    ],
+)
+def test_what_cannot_be_compared_gets_no_verdict(
+    features: list[str], answer: str, reference: str, said: str | None
+) -> None:
+    options = CompareOptions.model_validate({"features": features, "fitted": "x.json"})
+    [fault] = faults_of([sample(answer, reference)], options, lambda: default_model("a test"))
+    assert fault is None if said is None else fault is not None and said in fault
+    fitted = Fitted(dict.fromkeys(expanded(features), 1.0), 0.0, 0.0, frozenset())
+    [opinion] = ComparingJudge(options, fitted).opinions([sample(answer, reference)])
+    assert (opinion.label is None) == (said is not None)

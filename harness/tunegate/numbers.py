@@ -14,44 +14,57 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
+from tunegate.text.words import JOINED, compiled
+
 Decimals = Literal[".", ",", "either"]
 
 MAX_DIGITS = 400
 """A longer row of digits, or a larger exponent, is no number that could be compared."""
 
-# A sign of a word, but for scripts that put no space between words: in `有5个` the 5 is a number.
-_SPACELESS = (
-    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
-    r"\U00020000-\U0003ffff"
-)
-_W = WORD_SIGN = rf"[^\W{_SPACELESS}]"
-_L = rf"[^\W\d_{_SPACELESS}]"
-_SPACE = r"[ \u00a0\u2007\u2009\u202f'’]"
+_L = rf"[{JOINED}--[\d_]]"
+_SPACE = r"[\x20\u00a0\u2007\u2009\u202f'’]"
 _CURRENCY = r"US\$|A\$|C\$|[$€£¥₹]|(?:USD|EUR|GBP|JPY|INR|CHF)(?=\s?\d)"
-_NUMBER = re.compile(
-    rf"""\\[dt]?frac\{{(?P<top>\d{{1,20}})\}}\{{(?P<bottom>\d{{1,20}})\}}
-    | (?:(?P<outer>(?<![\w)])[-−–+])(?=[$€£¥₹]))?
+_TIMES_TEN = r"\s?(?:[×x*·⋅]|\\times|\\cdot)\s?10"
+_RAISED_TO = r"\s?\^\s?\{?([-−]?\d{1,4})\}?|(⁻?[⁰¹²³⁴-⁹]{1,4})"
+_VULGAR = r"[¼-¾⅐-⅞]"
+_NUMBER = compiled(
+    rf"""(?x)(?P<fraction_sign>(?<![\w)])[-−–])?\\[dt]?frac\{{(?P<top>\d{{1,20}})\}}\{{(?P<bottom>\d{{1,20}})\}}
+    | (?P<negative>\b(?:minus|negative)\s)?
+      (?:(?P<outer>(?<![\w)])[-−–+])(?=[$€£¥₹]))?
       (?:(?P<currency>(?<!\w)(?:{_CURRENCY}))\s?)?
       (?P<sign>(?<![\w)/.,])[-−–+])?
-      (?<!{_W})(?<!\w[.,])(?<!{_L}[-‐‑])(?P<slashed>(?<=/))?
-      (?P<body>\d{{1,3}}(?:{_SPACE}\d{{3}})++(?!\d)(?:[.,]\d++)?+(?![.,]\d) | \d++(?:[.,٫٬]\d++)*+ | \.\d++)
-      (?(slashed)|(?:/(?P<divisor>\d++)(?![/\d]))?+)
-      (?:[eE](?P<exponent>[-+−]?\d{{1,4}})|\s?[×x*]\s?10\s?\^?\s?\{{?(?P<power>[-−⁻]?[\d⁰¹²³⁴-⁹]{{1,4}})\}}?)?
-      (?P<tail>\s?(?:%|‰|°C|°F|€|\$|£|¥|₹|{_L}++[²³23]?))?+
-    """,
-    re.VERBOSE,
+      (?<!{JOINED})(?<!\w[.,])(?<!{_L}[-‐‑])(?P<slashed>(?<=/))?
+      (?: (?P<vulgar>{_VULGAR})
+        | (?P<body>\d{{1,3}}(?:{_SPACE}\d{{3}})++(?!\d)(?:[.,]\d++)?+(?![.,]\d) | \d++(?:[.,٫٬]\d++)*+ | \.\d++)
+          (?:(?P<part>\s?{_VULGAR})|\x20(?P<over>\d{{1,2}})/(?P<under>\d{{1,2}})(?![/\d]))?+
+          (?(slashed)|(?:/(?P<divisor>\d++)(?![/\d]))?+)
+          (?:[eE](?P<exponent>[-+−]?\d{{1,4}})|{_TIMES_TEN}(?P<power>{_RAISED_TO})|(?P<raised>{_RAISED_TO}))?
+      )
+      (?P<tail>\s?(?:%|‰|°C|°F|€|\$|£|¥|₹|[万萬만亿億억兆百백]|[千천](?![克米瓦卡])|{_L}++[²³23]?))?+
+    """
 )
+_MAY_BE_NEGATIVE = re.compile(
+    r"(?:^|[=:(,;.]|\b(?:is|was|are|were|be|of|to|at|about|approximately|equals?|answer|or|and|by|from|than))\s*$"
+)
+"""What stands before `minus 5` where it is a number and no subtraction."""
 _SCALES = {
-    "k": 10**3,
-    "thousand": 10**3,
-    "million": 10**6,
-    "millions": 10**6,
-    "mn": 10**6,
-    "billion": 10**9,
-    "billions": 10**9,
-    "bn": 10**9,
-    "trillion": 10**12,
+    name: scale
+    for scale, names in {
+        12: "dozen",
+        100: "hundred 百 백",
+        10**3: "k thousand thousands tausend тысяч тысячи тысяча 千 천",
+        10**4: "万 萬 만",
+        10**5: "lakh lakhs",
+        10**6: "million millions mn mio millionen millón millones milione milioni milhão milhões млн миллион миллионов",
+        10**7: "crore crores",
+        10**8: "亿 億 억",
+        10**9: "billion billions bn mrd milliarde milliarden milliard milliards млрд миллиардов",
+        10**12: "trillion trillions billionen billones 兆",
+    }.items()
+    for name in names.split()
 }
+_OF_MONEY = {"k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
+"""`$5M`; without a currency these are units, or parts of a name."""
 _UNITS = {
     alias: unit
     for unit, aliases in {
@@ -100,13 +113,35 @@ _UNITS = {
         "kcal": "kcal",
         "kJ": "kJ",
         "kDa": "kDa",
+        "lb": "lb lbs",
+        "oz": "oz ounce ounces",
+        "inch": "inch inches",
+        "yd": "yd yard yards",
+        "mmHg": "mmHg",
+        "Pa": "Pa",
+        "kPa": "kPa",
+        "hPa": "hPa",
+        "J": "joule joules",
+        "W": "watt watts",
+        "kW": "kW",
+        "kWh": "kWh",
+        "V": "volt volts",
+        "IU": "IU",
+        "mEq": "mEq",
+        "dB": "dB",
+        "bpm": "bpm",
+        "mph": "mph",
+        "KB": "KB",
+        "MB": "MB",
+        "GB": "GB",
+        "TB": "TB",
         "bp": "bp",
         "kb": "kb",
         "Mb": "Mb",
     }.items()
     for alias in aliases.split()
 }
-_LETTER = re.compile(_L)
+_LETTER = compiled(_L)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,26 +180,53 @@ def number_of(text: str, decimal: Decimals = ".") -> Number | None:
 
 def _number(match: re.Match[str], decimal: Decimals) -> Number | None:
     if match["top"] is not None:
-        values = _quotient({Fraction(match["top"])}, match["bottom"])
+        sign = -1 if match["fraction_sign"] else 1
+        values = _quotient({Fraction(sign * int(match["top"]))}, match["bottom"])
         return Number(match.start(), match.end(), values, "", match.start(), match.end()) if values else None
     known = _tail(match)
     if known is None:
         return None
     scale, unit, whole_end = known
-    values = readings(match["body"], decimal)
-    if match["divisor"]:
-        values = _quotient(values, match["divisor"])
-    power = _power(match)
+    values, power = _raised(_with_fraction(match, decimal), match), _power(match)
     if not values or power is None:
         return None
-    negative = (match["sign"] or match["outer"] or "") in tuple("-−–")
-    factor = scale * power * (-1 if negative else 1)
-    end = max(match.end(group) for group in ("body", "divisor", "exponent", "power"))
-    end += match.string[end : end + 1] == "}" and match["power"] is not None
-    start = match.start("sign") if match["sign"] else match.start("outer") if match["outer"] else match.start("body")
+    sign, start = _sign(match)
+    end = max(
+        match.end(group) for group in ("body", "vulgar", "part", "under", "divisor", "exponent", "power", "raised")
+    )
     currency = _UNITS.get(match["currency"] or "", match["currency"] or "")
     whole = min(start, match.start("currency")) if match["currency"] else start
+    factor = scale * power * sign
     return Number(start, end, frozenset(value * factor for value in values), currency or unit, whole, whole_end)
+
+
+def _sign(match: re.Match[str]) -> tuple[int, int]:
+    """-1 or 1, and where the number begins."""
+    before = match.string[max(0, match.start() - 20) : match.start()]
+    if match["negative"] and _MAY_BE_NEGATIVE.search(before):
+        return -1, match.start("negative")
+    group = next(name for name in ("sign", "outer", "body", "vulgar") if match[name])
+    return -1 if (match["sign"] or match["outer"] or "") in tuple("-−–") else 1, match.start(group)
+
+
+def _with_fraction(match: re.Match[str], decimal: Decimals) -> frozenset[Fraction]:
+    """The values of the digits with what stands behind them: 3/4, 1 1/2, 1½."""
+    values = readings(match["body"], decimal) if match["body"] else frozenset({Fraction()})
+    vulgar = (match["vulgar"] or match["part"] or "").strip()
+    if vulgar:
+        return frozenset(value + Fraction(unicodedata.numeric(vulgar)).limit_denominator(10) for value in values)
+    if match["over"]:
+        [part, *_] = _quotient({Fraction(match["over"])}, match["under"]) or [None]
+        return frozenset() if part is None else frozenset(value + part for value in values)
+    return _quotient(values, match["divisor"]) if match["divisor"] else values
+
+
+def _raised(values: frozenset[Fraction], match: re.Match[str]) -> frozenset[Fraction]:
+    """The values to the power that stands behind them: 10^3, 10³."""
+    exponent = _exponent(match["raised"]) if match["raised"] else 1
+    if any(len(f"{value.numerator}{value.denominator}") * abs(exponent) > MAX_DIGITS for value in values):
+        return frozenset()
+    return frozenset(value**exponent for value in values if value or exponent >= 0)
 
 
 def _tail(match: re.Match[str]) -> tuple[int, str, int] | None:
@@ -179,6 +241,8 @@ def _tail(match: re.Match[str]) -> tuple[int, str, int] | None:
     ends = not (after.isdigit() or after == "_")
     if word in _UNITS and ends:
         return 1, _UNITS[word], end
+    if match["currency"] and word.casefold() in _OF_MONEY and ends:
+        return _OF_MONEY[word.casefold()], "", end
     if word.casefold() in _SCALES and ends and (word.casefold() != "k" or word == tail):
         return _SCALES[word.casefold()], "", end
     if tail and tail == word and _LETTER.match(word):
@@ -190,10 +254,12 @@ def _tail(match: re.Match[str]) -> tuple[int, str, int] | None:
 
 def _power(match: re.Match[str]) -> Fraction | None:
     written = match["exponent"] or match["power"]
-    if not written:
-        return Fraction(1)
-    exponent = int(unicodedata.normalize("NFKC", written).replace("−", "-"))
+    exponent = _exponent(written) if written else 0
     return None if abs(exponent) > MAX_DIGITS else Fraction(10) ** exponent
+
+
+def _exponent(written: str) -> int:
+    return int(re.sub(r"[\s^{}]", "", unicodedata.normalize("NFKC", written)).replace("−", "-"))
 
 
 def _quotient(values: frozenset[Fraction] | set[Fraction], divisor: str) -> frozenset[Fraction]:

@@ -10,8 +10,9 @@ from typing import ClassVar, Literal
 from tunegate.cases import Case
 from tunegate.checks import Need, Sample
 from tunegate.exceptions import ConfigError
-from tunegate.numbers import WORD_SIGN, Number, number_of, numbers_in
+from tunegate.numbers import Number, number_of, numbers_in
 from tunegate.outcomes import Finding
+from tunegate.text.words import ALONE, JOINED, compiled
 from tunegate_suites.base import CaseCheck
 from tunegate_suites.normalise import plain, typographic
 from tunegate_suites.placeholders import fault_of_places, fill_text
@@ -114,7 +115,7 @@ class Contains(CaseCheck, Normalising):
         if _case_counts(letters):
             return _letters(letters).search(typographic(answer)) is not None
         form = self.normal_form(wanted)
-        return _words(form, strict=self.whole_words is True).search(self.normal_form(answer)) is not None
+        return _stands_in(form, self.normal_form(answer), strict=self.whole_words is True)
 
 
 def _as_number(text: str) -> Number | None:
@@ -145,23 +146,47 @@ def _case_counts(letters: str) -> bool:
 def _letters(letters: str) -> re.Pattern[str]:
     spelled = letters if letters.isupper() else f"(?i:{letters})"
     article = rf"(?!\s+(?!(?:{_AFTER_A_CHOICE})\b)[a-z])" if letters in _ARTICLES else ""
-    return re.compile(rf"(?<!{WORD_SIGN})(?<!\w[-'’]){spelled}(?!{WORD_SIGN}|[+#]|['’-]\w){article}")
-
-
-def _words(form: str, *, strict: bool) -> re.Pattern[str]:
-    """A pattern for a text that begins at the beginning of a word and ends at the end of one."""
-    before = rf"(?<!{WORD_SIGN})" + (r"(?<!\d[.,])" if form[:1].isdigit() else "")
-    after = rf"(?!{WORD_SIGN})" + (r"(?![.,]\d)" if form[-1:].isdigit() else "")
-    words = form.split()
-    if not strict and len(words) > 1 and len(words[-1]) >= INFLECTED and words[-1].isalpha():
-        after = ""
-    is_word = re.compile(r"\w")
-    return re.compile(
-        (before if is_word.match(form[:1]) else "") + re.escape(form) + (after if is_word.match(form[-1:]) else "")
+    abbreviation = r"(?<!\b[^\W\d]\.)", r"(?!\.[a-z]\b)"  # the g of `e.g.`
+    return compiled(
+        rf"(?<!{JOINED})(?<!\w[-'’]){abbreviation[0]}{spelled}(?!{JOINED}|[+\#]|['’-]\w){abbreviation[1]}{article}"
     )
+
+
+def _stands_in(form: str, text: str, *, strict: bool) -> bool:
+    """Whether a text stands in another from the beginning of a word to the end of one."""
+    begins, ends = _BEGINS[_kind_of(form)], _ANYWHERE if _ends_freely(form, strict) else _ENDS
+    places = (match.start() for match in re.finditer(rf"(?={re.escape(form)})", text))
+    return any(begins.match(text, at) and ends.match(text, at + len(form)) for at in places)
+
+
+def _ends_freely(form: str, strict: bool) -> bool:
+    if not _IS_WORD.match(form[-1:]) or _ALONE.match(form[-1:]):
+        return True
+    *before, last = form.split()
+    return not strict and bool(before) and len(last) >= INFLECTED and last.isalpha()
+
+
+def _kind_of(form: str) -> str:
+    if not _IS_WORD.match(form[:1]):
+        return "sign"
+    return "syllable" if _SYLLABLE.fullmatch(form) else "alone" if _ALONE.match(form) else "word"
+
+
+_BEGINS = {
+    "sign": re.compile(""),
+    "word": compiled(rf"(?<!{JOINED})(?<!\b(?:non|anti|pseudo|un)-)(?:(?<!\d[.,])|(?!\d))"),
+    "alone": compiled("(?<![不没沒未非])"),  # 不是, 没有
+    "syllable": compiled(r"(?<!\p{Hangul})"),  # 간 is a word, but not in 시간
+}
+"""Where each kind of text may begin; what turns a word into its opposite does not stand before it."""
+_ENDS = compiled(
+    rf"(?!{JOINED})(?:(?![.,]\d)|(?<!\d))(?:(?!-(?:one|two|three|four|five|six|seven|eight|nine)\b)|(?<!ty))"
+)
+_ANYWHERE = re.compile("")
+_IS_WORD, _ALONE, _SYLLABLE = re.compile(r"\w"), compiled(ALONE), compiled(r"\p{Hangul}")
 
 
 def _is_risky(text: str, *, anywhere: bool) -> bool:
     form = plain(text)
-    few = len(form) <= 2 and form.isascii() and form.isalpha()
+    few = (len(form) <= 2 and form.isascii() and form.isalpha()) or (len(form) == 1 and _ALONE.match(form) is not None)
     return few or form in _YES_NO or (anywhere and _as_number(text) is not None)

@@ -42,6 +42,7 @@ def plain(text: str) -> str:
     folded = typographic(text).casefold()
     if not folded.isascii():
         folded = " ".join(unicodedata.normalize("NFKC", folded).translate(_ONE_FORM).split())
+        folded = folded.replace("i\u0307", "i")  # what Turkish's capital İ is folded to
     # An answer of nothing but punctuation ("..." or "?") is still an answer, and not the same as every other such.
     return folded.lstrip(_OPENING + " ").rstrip(_CLOSING + " ") or folded
 

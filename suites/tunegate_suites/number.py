@@ -21,7 +21,7 @@ class NumberCheck(CaseCheck):
     """The answer's number equals that of a reference: `1,200`, `1 200` and `1200.0` are one, `$29.00` is 29.
 
     Units count where both sides have a known one (`5 mg` is not `5 g`, nothing is converted); a missing unit is no
-    fault. Fractions (`3/4`), exponents (`1.2e3`) and `5 million` are read; numbers in words are not.
+    fault. Fractions (`3/4`, `1 1/2`), powers (`1.2e3`, `10^3`) and `5 million` are read; numbers in words are not.
     """
 
     shorthand: ClassVar[str | None] = "tolerance"
@@ -77,7 +77,7 @@ class NumberCheck(CaseCheck):
         given = list(numbers_in(sample.response.text, self.decimal))
         if not given:
             return self.passed(False, None, f"{short(sample.response.text)} holds no number")
-        if self.which == "only" and len({(number.values, number.unit) for number in given}) > 1:
+        if self.which == "only" and not all(self._equal(one, given[-1]) for one in given):
             return self.passed(False, None, f"{short(sample.response.text)} holds several numbers")
         number = given[0 if self.which == "first" else -1]
         ok = any(self._equal(number, one) for one in wanted if one is not None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, cached_property
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -73,12 +73,6 @@ def default_model(what: str) -> SentenceModel:
     require(what, EXTRA, "sentence_transformers", _PACKAGE)
     spec = find_spec(_PACKAGE)
     return SentenceModel(Path(spec.origin if spec and spec.origin else "").parent / "model")
-
-
-def embed_by_default(what: str) -> Embed:
-    """`embed` of the model that comes with the extra, which nobody needs to have before the first text comes."""
-    model = cache(lambda: default_model(what))
-    return lambda texts: model().embed(texts)
 
 
 def cached_model(name: str) -> SentenceModel | None:

@@ -179,7 +179,7 @@ def sentences(text: str) -> set[str]:
     return {normalised(part) for part in parts}
 
 
-_ENDS = re.compile("[\n:;?!。｡？！：；।॥؟؛۔។၊။།።፧]|[.．](?:\\s|$)")
+_ENDS = re.compile('[\n"“”„«»「」『』:;?!。｡？！：；।॥؟؛۔។၊။།።፧]|[.．](?:\\s|$)')
 
 
 def _contained(

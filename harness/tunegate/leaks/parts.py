@@ -15,6 +15,7 @@ from itertools import accumulate, groupby
 
 from tunegate.leaks.disguises import normalised, unescaped
 from tunegate.leaks.grams import COMMON
+from tunegate.leaks.json_text import laid_out
 from tunegate.text.words import ALONE, compiled, length_in_words
 
 FEWEST_WORDS = 2
@@ -74,7 +75,7 @@ class Question:
 
 def segments(text: str) -> list[Segment]:
     """The sentences and options of a text, in order."""
-    text = _TAG.sub("\n", unescaped(text)).replace("**", "")
+    text = _TAG.sub("\n", laid_out(unescaped(text))).replace("**", "")
     found: list[Segment] = []
     at = 0
     for start, end in _options(text):

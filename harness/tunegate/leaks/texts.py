@@ -11,6 +11,7 @@ from tunegate.cases import Case, Prompt
 from tunegate.checks import variants_of
 from tunegate.data.training_data import TrainingData
 from tunegate.leaks.disguises import normalised
+from tunegate.leaks.json_text import laid_out
 from tunegate.suites import Suite
 from tunegate.text.words import length_in_words, spaced
 
@@ -125,7 +126,7 @@ def train_texts(rows: Iterable[TrainRow]) -> dict[str, TrainText]:
     found: dict[str, TrainText] = {}
     for row in rows:
         for texts, is_question in ((row.questions, True), (row.answers, False)):
-            for text in texts:
+            for text in dict.fromkeys(form for one in texts for form in (one, laid_out(one))):
                 normal = normalised(text)
                 if normal:
                     entry = found.setdefault(normal, TrainText(normal, text))

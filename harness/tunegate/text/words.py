@@ -23,6 +23,11 @@ _SYLLABIC = r"[[\p{Line_Break=SA}\p{Tibetan}]&&[\p{L}\p{M}]]"
 _EMOJI = r"\p{Emoji_Presentation}\p{Regional_Indicator}"
 ALONE = rf"[{_EAST_ASIAN}{_SYLLABIC}{_EMOJI}]"
 """The class of the characters that are words of their own."""
+JOINED = rf"[\w--{ALONE}--\p{{Hangul}}]"
+"""The class of the letters, digits and underscores that make a longer word of what they touch: `5th`, `BLMX`.
+
+Korean puts spaces between words, but none between a number and what is counted, or a word and its particle.
+"""
 
 EAST_ASIAN_CHARACTERS, SYLLABIC_CHARACTERS = 1.5, 3.0
 """So many characters say what a word says in a script with spaces, on average."""

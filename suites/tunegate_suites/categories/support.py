@@ -8,17 +8,16 @@ from fractions import Fraction
 from tunegate.checks import Sample
 from tunegate.numbers import MAX_DIGITS, readings
 from tunegate.outcomes import ErrorSpan
-from tunegate.text.words import ALONE, compiled
+from tunegate.text.words import ALONE, JOINED, compiled
 from tunegate_suites.categories.han_numbers import HAN_NUMBER, HAN_POWERS, han_readings
 from tunegate_suites.categories.settings import ErrorSettings, sources, span
 from tunegate_suites.categories.words import WORD, folded, is_symbol
 
 # Possessive quantifiers, so that `1,000x` is no number and not the number 1. `COVID-19` is a name; 3000人 and 3000명
 # are a number and what is counted: only letters of scripts with spaces, and not Korean's, make a name of digits.
-_NAME = rf"[\w--{ALONE}--\p{{Hangul}}]"
 _GROUPS = r"\d{1,3}(?:[ \u00a0\u2007\u2009\u202f'’]\d{3})++(?!\d)(?:[.,]\d++)?+"
 _NUMBER = compiled(
-    rf"(?<!{_NAME})(?<!{_NAME}[.,])(?<![{_NAME}--[\d_]][-‐‑])(?:{_GROUPS}|\d++(?:[.,]\d++)*+)(?!{_NAME})"
+    rf"(?<!{JOINED})(?<!{JOINED}[.,])(?<![{JOINED}--[\d_]][-‐‑])(?:{_GROUPS}|\d++(?:[.,]\d++)*+)(?!{JOINED})"
 )
 _ENUMERATION = compiled(rf"(?m)^[ \t]*[(（]?(\d{{1,3}})(?:[.)](?=\s|{ALONE})|[、．）])")
 _DIGITS = re.compile(r"\d++(?:[.,]\d++)*+")

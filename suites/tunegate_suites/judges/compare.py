@@ -11,16 +11,17 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from tunegate.backends.sentences import Embed, embed_by_default
+from tunegate.backends.sentences import Embed, SentenceModel, default_model
 from tunegate.checks import Sample
 from tunegate.exceptions import ConfigError
+from tunegate.text.words import JOINED, compiled, has_words_of_one_character
 from tunegate_suites.base import Options
 from tunegate_suites.judges.opinion import Opinion
 from tunegate_suites.normalise import squad
@@ -86,16 +87,14 @@ class ComparingJudge:
     fitted: Fitted
 
     @cached_property
-    def _embed(self) -> Embed:
-        return embed_by_default("judge")
+    def _sentences(self) -> SentenceModel:
+        return default_model("judge")
 
     def opinions(self, samples: Sequence[Sample]) -> list[Opinion]:
-        judged = [sample for sample in samples if has_reference(sample, self.options)]
-        rows = iter(numbers(judged, self.options, self._embed))
-        return [
-            self._opinion(next(rows)) if has_reference(sample, self.options) else Opinion(None, NO_REFERENCE)
-            for sample in samples
-        ]
+        faults = faults_of(samples, self.options, lambda: self._sentences)
+        judged = [sample for sample, fault in zip(samples, faults, strict=True) if fault is None]
+        rows = iter(numbers(judged, self.options, lambda texts: self._sentences.embed(texts)))
+        return [self._opinion(next(rows)) if fault is None else Opinion(None, fault) for fault in faults]
 
     def _opinion(self, values: Mapping[str, float]) -> Opinion:
         score = self.fitted.score(values)
@@ -108,6 +107,47 @@ class ComparingJudge:
 def question_hash(prompt: str) -> str:
     """What stands for a question in the file of weights."""
     return hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+# --- what cannot be compared ---------------------------------------------------------------------------------------
+
+
+def faults_of(
+    samples: Sequence[Sample], options: CompareOptions, model: Callable[[], SentenceModel]
+) -> list[str | None]:
+    """For each sample, why its answer cannot be compared with its references; None where it can be."""
+    wanted = expanded(options.features)
+    parts = [_references(sample, options.separator) for sample in samples]
+    faults = [_fault_of_references(references, wanted) for references in parts]
+    if not EMBEDDED & wanted:
+        return faults
+    embedded = [
+        [] if fault else _to_embed(sample, references, wanted).all()
+        for sample, references, fault in zip(samples, parts, faults, strict=True)
+    ]
+    texts = [text for one in embedded for text in one]
+    long = model().too_long(texts) if texts else {}
+    window = model().window if long else None
+    return [
+        fault or next((_cut(long[text], window) for text in one if text in long), None)
+        for fault, one in zip(faults, embedded, strict=True)
+    ]
+
+
+def _fault_of_references(references: Sequence[str], wanted: set[str]) -> str | None:
+    if not references:
+        return NO_REFERENCE
+    if not EMBEDDED & wanted and not any(_HAS_SPACED_WORD.search(text) for text in references):
+        alone = any(map(has_words_of_one_character, references))
+        return "the reference's script has no spaces between words, and this judge compares words" if alone else None
+    return None
+
+
+_HAS_SPACED_WORD = compiled(JOINED)
+
+
+def _cut(tokens: int, window: int | None) -> str:
+    return f"a text has {tokens} tokens, the sentence model reads {window}: its end would not count"
 
 
 # --- the numbers ---------------------------------------------------------------------------------------------------
@@ -131,7 +171,7 @@ def numbers(samples: Sequence[Sample], options: CompareOptions, embed: Embed) ->
     rows = [_words(sample, _references(sample, options.separator)) for sample in samples]
     if EMBEDDED & wanted:
         texts = [_to_embed(sample, _references(sample, options.separator), wanted) for sample in samples]
-        vectors = embed([text for one in texts for text in (one.answer, *one.references, *one.questions)])
+        vectors = embed([text for one in texts for text in one.all()])
         for row, one in zip(rows, texts, strict=True):
             row.update(_cosines(one, vectors))
     return [{name: row[name] for name in sorted(wanted)} for row in rows]
@@ -140,11 +180,6 @@ def numbers(samples: Sequence[Sample], options: CompareOptions, embed: Embed) ->
 def _references(sample: Sample, separator: str | None) -> list[str]:
     parts = [part for text in sample.case.references for part in (text.split(separator) if separator else [text])]
     return [part for part in parts if part.strip()]
-
-
-def has_reference(sample: Sample, options: CompareOptions) -> bool:
-    """Whether there is anything to compare the answer with."""
-    return bool(_references(sample, options.separator))
 
 
 def _words(sample: Sample, references: Sequence[str]) -> dict[str, float]:
@@ -177,6 +212,9 @@ class _ToEmbed:
     answer: str
     references: list[str]
     questions: list[str]
+
+    def all(self) -> list[str]:
+        return [self.answer, *self.references, *self.questions]
 
 
 def _to_embed(sample: Sample, references: list[str], wanted: set[str]) -> _ToEmbed:

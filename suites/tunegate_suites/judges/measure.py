@@ -6,12 +6,13 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from tunegate import __version__
 from tunegate.answers.part import WHOLE
-from tunegate.backends.sentences import embed_by_default
+from tunegate.backends.sentences import default_model
 from tunegate.banks import draw_order
 from tunegate.cases import Case, Prompt
 from tunegate.checks import Need, Sample
@@ -24,7 +25,7 @@ from tunegate.outcomes import Finding, Outcome, Verdict
 from tunegate.yaml_file import load_yaml
 from tunegate_suites.build import build
 from tunegate_suites.judges.admission import history_before, refusal
-from tunegate_suites.judges.compare import has_reference, numbers, question_hash
+from tunegate_suites.judges.compare import faults_of, numbers, question_hash
 from tunegate_suites.judges.fit import fit, fitted_json, in_fitting_half
 from tunegate_suites.judges.judge import Judge
 from tunegate_suites.judges.labels import Labelled, LabelsOptions, distinct, read_labels
@@ -102,12 +103,14 @@ def _fitted(judge: Judge, labels: Sequence[Labelled], request: MeasureRequest, m
     """Fit the judge on half of the questions and write its weights; the judge as it then is."""
     if judge.compare is None:
         raise ConfigError(f"{request.judge}: --fit is for judges that compare; this one has nothing to fit")
+    sentences = cache(lambda: default_model("judge --fit"))
     half = [one for one in labels if in_fitting_half(one.sample.case.prompt_text)]
-    half = [one for one in half if has_reference(one.sample, judge.compare)]
+    faults = faults_of([one.sample for one in half], judge.compare, sentences)
+    half = [one for one, fault in zip(half, faults, strict=True) if fault is None]
     passed = [one.passed for one in half]
     if len(set(passed)) < 2:
         raise ConfigError(f"{request.labels}: fitting needs answers that people passed and failed, with references")
-    rows = numbers([one.sample for one in half], judge.compare, embed_by_default("judge --fit"))
+    rows = numbers([one.sample for one in half], judge.compare, lambda texts: sentences().embed(texts))
     questions = [question_hash(one.sample.case.prompt_text) for one in half]
     source = {"file": request.labels.name, "sha256": sha256_of(request.labels)}
     path = judge.fitted_path
