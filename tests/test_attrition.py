@@ -332,6 +332,41 @@ def test_a_record_in_which_an_answer_was_asked_for_again_is_tampered_with(tmp_pa
         read_run(folder)
 
 
+def test_an_answer_cannot_be_replaced_by_one_in_an_outcome(tmp_path: Path) -> None:
+    suite_file = write_suite(tmp_path / "gate", '{python: "metrics:raises"}')
+    start(suite_file, Coin(random.Random(1)))
+
+    def with_answer(event: dict[str, Any]) -> list[dict[str, Any]]:
+        if event["event"] != "outcome":
+            return [event]
+        outcome = event["outcome"] | {"response": event["outcome"]["references"][0], "finish_reason": "stop"}
+        return [event, {**event, "outcome": outcome}] if outcome["verdict"] == "INVALID" else [event]
+
+    with pytest.raises(Tampered, match="an answer stands in an outcome"):
+        read_run(rewrite(suite_file.parent / "run", with_answer))
+
+
+def test_an_older_record_whose_answers_were_asked_for_again_is_not_promoted(tmp_path: Path) -> None:
+    suite_file = write_suite(tmp_path / "gate", "exact")
+    start(suite_file, Coin(random.Random(1), right=1.0))
+
+    def older(event: dict[str, Any]) -> list[dict[str, Any]]:
+        if event["event"] == "answered":
+            return []
+        if event["event"] != "outcome":
+            return [event]
+        answer = {"response": event["outcome"]["references"][0], "finish_reason": "stop"}
+        last = event["outcome"] | answer
+        finding = {**last["findings"][0], "verdict": "INVALID", "value": None, "reason": "no judge"}
+        first = {**last, "response": "wrong", "verdict": "INVALID", "reason": "no judge", "findings": [finding]}
+        return [{**event, "outcome": first}, {**event, "outcome": last}]
+
+    gate = read_run(rewrite(suite_file.parent / "run", older)).gates["suite"]
+    assert (gate.verdict, gate.passed) == (PASS, 100)
+    with pytest.raises(NotPromotable, match="100 answers were asked for again and came out otherwise"):
+        recheck(gate)
+
+
 def test_a_pass_that_took_more_asking_than_was_registered_is_not_promoted(tmp_path: Path) -> None:
     suite_file, server = write_suite(tmp_path / "gate", "exact"), away(2)
     for _ in range(3):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tunegate.backends.completions import read_completion
 from tunegate.exceptions import ConfigError
 from tunegate.finish_reasons import finish_reason_of
 from tunegate.models import Fault, Response
@@ -65,3 +66,33 @@ def test_an_empty_cell_of_a_csv_file_is_unknown(tmp_path: Path) -> None:
 def test_a_finish_reason_that_is_no_text_is_a_fault_of_the_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"answers\.jsonl:1: finish_reason: a text was expected, got dict"):
         stored(tmp_path, {"response": "BLM", "finish_reason": {"a": 1}})
+
+
+WHOLE: dict[str, Any] = {"choices": [{"message": {"content": "yes"}, "finish_reason": "stop"}]}
+MESSAGE: dict[str, Any] = WHOLE["choices"][0]
+
+
+@pytest.mark.parametrize(
+    ("body", "fault"),
+    [
+        ({**WHOLE, "error": {"message": "upstream died"}}, "is an error"),
+        ({"choices": [{**MESSAGE, "error": {"code": 502}}]}, "is an error"),
+        ({"choices": [{**MESSAGE, "message": {"content": "yes", "refusal": "I will not"}}]}, "is a refusal"),
+        ({"choices": [{**MESSAGE, "message": {"content": "yes", "tool_calls": [{"id": "1"}]}}]}, "is a tool call"),
+        ({"choices": [{**MESSAGE, "message": {"content": "yes", "function_call": {"name": "f"}}}]}, "is a tool call"),
+    ],
+)
+def test_an_answer_beside_an_error_a_refusal_or_a_tool_call_is_no_answer(body: dict[str, Any], fault: str) -> None:
+    assert fault in (read_completion(json.dumps(body)).fault or "")
+
+
+def test_which_of_two_answers_of_one_name_is_meant_nobody_can_say() -> None:
+    twice = json.dumps(WHOLE)[:-1] + ", " + json.dumps(WHOLE)[1:]
+    assert "is no chat completion" in (read_completion(twice).fault or "")
+
+
+@pytest.mark.parametrize("extra", [{"error": None}, {"usage": None}])
+def test_empty_fields_take_nothing_away(extra: dict[str, Any]) -> None:
+    message = {"content": "yes", "refusal": None, "tool_calls": [], "function_call": None}
+    body = {"choices": [{"message": message, "finish_reason": "stop", "error": None}], **extra}
+    assert read_completion("\ufeff" + json.dumps(body)).text == "yes"

@@ -569,3 +569,23 @@ def test_real_model(gate_bank: Bank, workers: str, capsys: pytest.CaptureFixture
     main(["gate", "./ckpt", "--suite", "facts.gate.yaml", "--json", "--run", "again"])
     again = {case["id"]: case["verdict"] for case in json.loads(capsys.readouterr().out)["cases"]}
     assert again == {outcome.case_id: outcome.verdict for outcome in record.outcomes}
+
+
+@pytest.mark.slow
+def test_a_chat_template_that_tells_answers_decides_nothing_and_notes_are_shown(gate_bank: Bank) -> None:
+    make_tiny_model(Path("ckpt"))
+    write_gate("cases: cases.jsonl", "generate: {max_new_tokens: 8}", checks="[{errors: {forbid: [empty]}}]")
+    says = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}"
+    Path("ckpt/chat_template.jinja").write_text(says)
+    result = run_pytest("--tunegate-model", "./ckpt")
+    assert "note: ./ckpt: " in result.text
+    assert "generation prompt" in result.text
+    rows = [json.loads(line) for line in Path("cases.jsonl").read_text().splitlines()]
+    table = ", ".join(f"{row['prompt']!r}: {row['reference']!r}" for row in rows)
+    lookup = (
+        "{% set t = {" + table + "} %}{% for m in messages %}{{ m.content }} {{ t.get(m.content, '') }}{% endfor %}"
+    )
+    Path("ckpt/chat_template.jinja").write_text(lookup)
+    result = run_pytest("--tunegate-model", "./ckpt")
+    assert result.code == 1
+    assert "INVALID: ./ckpt: its chat template gives away the answers of 100 of 100 cases" in result.text

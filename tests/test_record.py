@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import fake_pipeline
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -321,3 +322,53 @@ def test_a_record_of_many_cases_is_read_in_time_that_grows_with_their_number(tmp
     gate = read_run(tmp_path).gates["facts"]
     assert time.process_time() - started < 4  # half a second; with one pass over the ids for each case, ten
     assert [outcome.case_id for outcome in gate.outcomes] == ids
+
+
+# --- values that nothing here has written, under hashes made anew ---------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value"),
+    [
+        ("gate_decided", "interval", [[]]),
+        ("gate_decided", "interval", ["a", "b"]),
+        ("gate_decided", "reason", 0),
+        ("gate_decided", "asked", "x"),
+        ("gate_started", "case_ids", True),
+        ("gate_started", "case_ids", [[]]),
+        ("gate_started", "terms", {"plan": 1}),
+        ("outcome", "outcome", 3),
+        ("answered", "answers", [{"id": "a", "response": "x", "finish_reason": "stop", "tries": -1}]),
+        ("trained", "log", [None]),
+        ("attempt_started", "settings", "sft"),
+        ("stage_decided", "luck", -0.0),
+        ("diagnosed", "evidence", 1.5),
+    ],
+)
+def test_values_that_no_run_writes_are_tampering_and_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str, name: str, value: object
+) -> None:
+    fake_pipeline.carry_out(fake_pipeline.write_pipeline(tmp_path / "project"))
+    events = [dict(event) for event in read_events(tmp_path / "project" / "run")]
+    next(event for event in events if event["event"] == kind)[name] = value
+    with RunLog.open(tmp_path / "edited") as log:
+        log.append(*events)
+    assert main(["report", str(tmp_path / "edited"), "--recheck"]) == 5
+    [line] = capsys.readouterr().err.splitlines()[-1:]
+    assert (
+        "the record does not hold what it must" in line
+        or "does not hold what it must" in line
+        or "not on record" in line
+    )
+
+
+def test_the_end_of_a_gate_changes_nothing_that_was_registered(tmp_path: Path) -> None:
+    fake_pipeline.carry_out(fake_pipeline.write_pipeline(tmp_path / "project"))
+    events = [dict(event) for event in read_events(tmp_path / "project" / "run")]
+    for event in events:
+        if event["event"] == "gate_decided":
+            event |= {"case_ids": [], "terms": {}, "model_sha256": "x", "judged": {}, "answers": None, "seed": -1}
+    with RunLog.open(tmp_path / "edited") as log:
+        log.append(*events)
+    whole, edited = read_run(tmp_path / "project" / "run"), read_run(tmp_path / "edited")
+    assert edited.all_gates() == whole.all_gates()

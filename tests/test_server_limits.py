@@ -483,3 +483,8 @@ def test_options_that_cannot_be_used(
     monkeypatch.chdir(tmp_path)
     assert gate(tmp_path, "http://127.0.0.1:9/v1#m", *options) == 2
     assert said in capsys.readouterr().err
+
+
+def test_headers_in_other_letters_take_no_answer_away() -> None:
+    with serving(lambda asked: Reply(whole(), headers={"X-Region": "Zürich"})) as (address, _):
+        assert answers(address, CASES[:1]) == [Response("yes", "stop")]

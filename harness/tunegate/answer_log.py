@@ -30,11 +30,13 @@ class AnswerLog:
     (True, False)
 
     `under_way` are questions of which it is written down that they are put to the model, and not yet what came of it.
+    `replaced` are those that got another answer in place of the one they had: older versions asked again.
     """
 
     responses: dict[str, Response] = field(default_factory=dict[str, Response])
     times_asked: dict[str, int] = field(default_factory=dict[str, int])
     under_way: set[str] = field(default_factory=set[str])
+    replaced: set[str] = field(default_factory=set[str])
 
     def begin(self, questions: Iterable[str]) -> None:
         """Take in that questions are being asked; raises ValueError where one has its answer already."""
@@ -50,6 +52,13 @@ class AnswerLog:
         self.times_asked[question] = self._times_with(question, response)
         self.responses[question] = response
         self.under_way.discard(question)
+
+    def add_once_more(self, question: str, response: Response) -> None:
+        """Take in a response of a record of before, which may come after another one."""
+        earlier = self.responses.pop(question, None)
+        if earlier is not None and earlier.came and earlier.text != response.text:
+            self.replaced.add(question)
+        self.add(question, response)
 
     def _times_with(self, question: str, response: Response) -> int:
         return self.times_asked.get(question, 0) + response.tries - (question in self.under_way)
@@ -68,7 +77,7 @@ class AnswerLog:
 
     def copy(self) -> AnswerLog:
         """The same answers, to go on from."""
-        return AnswerLog(dict(self.responses), dict(self.times_asked), set(self.under_way))
+        return AnswerLog(dict(self.responses), dict(self.times_asked), set(self.under_way), set(self.replaced))
 
     def came(self, question: str) -> bool:
         """Whether the model answered, be it with something that cannot be used."""

@@ -14,7 +14,7 @@ from typing import Any
 from tunegate import __version__
 from tunegate.exceptions import CannotJudge, Tampered, TunegateError
 from tunegate.outcomes import Outcome, SampleOutcome, Verdict, combine, vote
-from tunegate.record import AttemptRecord, GateRecord, RunRecord, StageRecord, first_purpose, gate_key
+from tunegate.record import AttemptRecord, GateRecord, RunRecord, StageRecord, first_purpose, gate_key, reading
 from tunegate.terms import PAIRED, conclude
 from tunegate.waivers import excuse, waiver_from_json
 
@@ -46,6 +46,11 @@ def recheck(gate: GateRecord, before: Sequence[Outcome] = ()) -> None:
 
     Raises NotPromotable when the record holds fewer outcomes than the plan registered.
     """
+    with reading(f"gate {gate.key!r}"):
+        _recheck(gate, before)
+
+
+def _recheck(gate: GateRecord, before: Sequence[Outcome]) -> None:
     for outcome in gate.outcomes:
         _check_votes(gate, outcome)
         for judged in (outcome, *outcome.samples):
@@ -59,6 +64,11 @@ def recheck(gate: GateRecord, before: Sequence[Outcome] = ()) -> None:
     most, allowed = gate.answers.most_asked_until_one_came, 1 + gate.registered.ask_again
     if most > allowed:
         raise NotPromotable(f"gate {gate.key!r}: a question was asked {most} times, {allowed} allowed")
+    if gate.answers.replaced:
+        raise NotPromotable(
+            f"gate {gate.key!r}: {len(gate.answers.replaced)} answers were asked for again and came out otherwise, "
+            "by an older Tunegate; run it anew"
+        )
     decision = conclude(gate.registered, gate.outcomes, before)
     for name in ("verdict", "passed", "failed", "invalid", "asked", "spared"):
         if getattr(decision, name) != getattr(gate, name):

@@ -12,7 +12,7 @@ from pathlib import Path
 from tunegate.event_log import Event, RunLog, last_event
 from tunegate.evidence import recheck
 from tunegate.exceptions import ConfigError, Tampered
-from tunegate.models import Model, StoredResponses, request_of
+from tunegate.models import Model, StoredResponses, answers_the_same, request_of
 from tunegate.outcomes import Verdict
 from tunegate.plans import GatePlan
 from tunegate.record import GateRecord, RunRecord, read_run
@@ -122,7 +122,7 @@ def _draw(request: GateRequest, run: RunRecord, place: GatePlace, log: RunLog, p
 
 def _refuse_unknown_weights(request: GateRequest, folder: Path) -> None:
     """A finished gate stands for its weights; a server has none to compare, and may answer otherwise by now."""
-    if request.model.sha256 is None and not isinstance(request.model, StoredResponses):
+    if not answers_the_same(request.model):
         raise ConfigError(
             f"{folder}: holds a finished gate of {request.model.name}, whose weights have no fingerprint; "
             "choose another folder to ask it again"
@@ -156,5 +156,5 @@ def _answers_key(model: Model) -> str:
         return model.name
     digest = hashlib.sha256()
     for case_id, response in sorted(model.responses.items()):
-        digest.update(json.dumps([case_id, response.text, response.finish_reason]).encode())
+        digest.update(json.dumps([case_id, asdict(response)]).encode())
     return digest.hexdigest()

@@ -110,6 +110,11 @@ class Model(Protocol):
     def score_choices(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]: ...
 
 
+def answers_the_same(model: Model) -> bool:
+    """Whether the model, asked again, says what it said: its weights are known, or its answers are stored."""
+    return model.sha256 is not None or isinstance(model, StoredResponses)
+
+
 def request_of(model: Model) -> Mapping[str, Any]:
     """The fields that a model behind a server is asked with beside the settings; of any other model none."""
     return getattr(model, "request", {})
@@ -118,6 +123,11 @@ def request_of(model: Model) -> Mapping[str, Any]:
 def notes_of(model: Model) -> tuple[str, ...]:
     """What looks odd about a model, but can be judged; a model need not say anything."""
     return getattr(model, "notes", ())
+
+
+def templates_of(model: Model) -> tuple[str, ...]:
+    """The chat templates that a model is asked through; a model that is asked otherwise has none."""
+    return getattr(model, "chat_templates", ())
 
 
 def chat(prompt: Prompt, system: str | None, system_as: SystemAs = "system") -> Prompt:

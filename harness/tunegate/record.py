@@ -5,14 +5,15 @@ A verdict can be recomputed from it alone, years later, without a model. `event_
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tunegate.answer_log import AnswerLog, answers_from_json
 from tunegate.event_log import Event, read_events
-from tunegate.exceptions import Tampered
+from tunegate.exceptions import Tampered, from_outside
 from tunegate.models import Response
 from tunegate.outcome_json import outcome_from_json
 from tunegate.outcomes import Outcome, Verdict
@@ -60,6 +61,8 @@ class GateRecord:
     seconds: float = 0.0
     judged: dict[str, Outcome] = field(default_factory=dict[str, Outcome])
     answers: AnswerLog = field(default_factory=AnswerLog)
+    answers_apart: bool = False
+    """Whether answers were written down before they were judged; in records of before, outcomes hold them."""
 
     @property
     def seen(self) -> frozenset[str]:
@@ -91,6 +94,18 @@ class GateRecord:
         if (terms.plan.draw, terms.plan.accept, terms.purpose) != (self.drawn, self.accept, self.purpose):
             raise Tampered(f"gate {self.key!r}: registered as {self.accept} of {self.drawn}, its terms say not")
         return terms
+
+
+REGISTERED = (
+    *("gate", "stage", "attempt", "suite_sha256", "model_sha256", "seed", "drawn", "accept", "case_ids", "purpose"),
+    *("part", "terms", "against", "reused", "bank", "model", "dtype", "checks", "settings"),
+)
+"""What the beginning of a gate says, before the first answer."""
+DECIDED = (
+    *("reason", "passed", "failed", "invalid", "asked", "spared"),
+    *("error_categories", "seconds"),
+)
+"""What its end says, beside verdict and interval."""
 
 
 def gate_key(gate: str, purpose: str) -> str:
@@ -214,6 +229,20 @@ class RunRecord:
         return gates[gate_key(gate.against["gate"], gate.against["purpose"])].outcomes
 
 
+@contextmanager
+def reading(place: object) -> Generator[None]:
+    """What is read out of a record within: where the record does not hold what it must, Tampered is raised.
+
+    The hashes of a record may have been made anew around values that nothing here has written.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        if from_outside(error) is not None:
+            raise
+        raise Tampered(f"{place}: the record does not hold what it must: {error!r:.200}") from error
+
+
 def read_run(folder: Path) -> RunRecord:
     """Fold a run folder's events into a RunRecord."""
     run = RunRecord(folder)
@@ -225,8 +254,9 @@ def read_run(folder: Path) -> RunRecord:
                 f"{folder}: event {number} ({event['event']}) does not hold what it must: {error!r}"
             ) from error
         run.digest = event["line_sha256"]
-    for gate in run.all_gates():
-        _settle(gate)
+    with reading(folder):
+        for gate in run.all_gates():
+            _settle(gate)
     return run
 
 
@@ -275,7 +305,7 @@ def _fold(run: RunRecord, event: dict[str, Any]) -> None:
         case "own_answers":
             run.stages[event["stage"]].attempts[event["attempt"]].own_answers += event["answers"]
         case "gate_started":
-            gate = GateRecord(**_only(event, GateRecord))
+            gate = GateRecord(**{name: event[name] for name in REGISTERED if name in event})
             _refuse(gate.key in _gates(run, event), "a draw begins twice")
             _gates(run, event)[gate.key] = gate
         case "asking":
@@ -287,9 +317,8 @@ def _fold(run: RunRecord, event: dict[str, Any]) -> None:
         case "gate_decided":
             gate = _gates(run, event)[_key(event)]
             _refuse(gate.settled, "a gate is decided twice")
-            for key, value in _only(event, GateRecord).items():
-                if key not in {"drawn", "accept", "purpose"}:  # the plan is what was registered before the first answer
-                    setattr(gate, key, value)
+            for name in DECIDED:  # all else is what was registered before the first answer
+                setattr(gate, name, event.get(name, getattr(gate, name)))
             gate.decided, gate.verdict, gate.interval = True, Verdict(event["verdict"]), tuple(event["interval"])
         case "diagnosed":
             changes = {key: (old, new) for key, (old, new) in event["changes"].items()}
@@ -328,7 +357,7 @@ def _ask(gate: GateRecord, questions: list[str]) -> None:
     """Take in that the model is asked; whatever becomes of it counts as once."""
     _refuse(gate.settled, "a case is asked after the verdict")
     gate.answers.begin(questions)
-    gate.decided = False
+    gate.decided, gate.answers_apart = False, True
 
 
 def _answer(gate: GateRecord, responses: Mapping[str, Response]) -> None:
@@ -336,15 +365,15 @@ def _answer(gate: GateRecord, responses: Mapping[str, Response]) -> None:
     _refuse(gate.settled, "a case is asked after the verdict")
     for question, response in responses.items():
         gate.answers.add(question, response)
-    gate.decided = False
+    gate.decided, gate.answers_apart = False, True
 
 
 def _judge(gate: GateRecord, data: Mapping[str, Any]) -> None:
     """Take in an outcome. What could not be judged may be judged again, and then the gate is open again."""
     if "response" in data:  # a record of before, when answers were not written down before they were judged
         outcome = outcome_from_json(data)
-        gate.answers.responses.pop(outcome.case_id, None)
-        gate.answers.add(outcome.case_id, _answer_within(outcome))
+        _refuse(gate.answers_apart, "an answer stands in an outcome of a gate that writes its answers down before")
+        gate.answers.add_once_more(outcome.case_id, _answer_within(outcome))
     else:
         _refuse(data["case_id"] not in gate.answers.responses, "a case is judged before it is answered")
         outcome = outcome_from_json(data, gate.answers.responses)
@@ -369,7 +398,3 @@ def _gates(run: RunRecord, event: Event) -> dict[str, GateRecord]:
     if event.get("stage") is None:
         return run.gates
     return run.stages[event["stage"]].attempts[event["attempt"]].gates
-
-
-def _only(event: dict[str, Any], record: type[GateRecord]) -> dict[str, Any]:
-    return {key: value for key, value in event.items() if key in record.__dataclass_fields__}

@@ -15,7 +15,7 @@ from tunegate.cases import Case
 from tunegate.checks import Sample, gate_can_fail, judge
 from tunegate.decision import Decision, find_stop
 from tunegate.exceptions import ConfigError, Inconclusive, Tampered
-from tunegate.models import Model
+from tunegate.models import Model, answers_the_same
 from tunegate.outcome_json import verdict_to_json
 from tunegate.outcomes import Outcome, Verdict
 from tunegate.record import GateRecord, gate_key
@@ -173,12 +173,12 @@ class GateRunner:
         """Ask what is open, and write down all that came before any of it is judged: a check that ends the process
         gets the same answers the next time.
 
-        A model without a fingerprint may answer otherwise the next time, and it has been asked even if the gate ends
-        while it is: so what it is asked is written down before. Known weights give the same answers again.
+        A model that may answer otherwise the next time has been asked even if the gate ends while it is: so what it is
+        asked is written down before. Known weights give the same answers again.
         """
         for wanted in open_questions(suite, cases, lambda name: answers.may_be_asked(name, terms.ask_again)):
             names = [question.id for question in wanted]
-            if model.sha256 is None:
+            if not answers_the_same(model):
                 self.append({**_at(place), "event": "asking", "questions": names}, durable=False)
                 answers.begin(names)
             came = dict(zip(names, counted(ask(suite, model, wanted)), strict=True))

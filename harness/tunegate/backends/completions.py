@@ -24,23 +24,33 @@ class Completion:
 def read_completion(body: str) -> Completion:
     """The first choice in the body of a reply; whatever else a server sends is a fault, never an exception."""
     try:
-        reply: Any = json.loads(body)
+        reply: Any = json.loads(body.removeprefix("\ufeff"), object_pairs_hook=_once_each)
     except (ValueError, RecursionError):
         return Completion(fault=f"is no chat completion: {_short(body)}")
     choice, message = _first(reply)
-    if message is None:
-        said = _field(reply, "error")
-        return Completion(fault=f"is an error: {_short(said)}" if said else f"is no chat completion: {_short(body)}")
-    text = message.get("content")
-    finish_reason = finish_reason_of(choice.get("finish_reason"))
+    text = None if message is None else message.get("content")
     kept = text if isinstance(text, str) else ""
-    if message.get("refusal") and not kept:
-        return Completion(fault=f"is a refusal: {_short(message['refusal'])}")
+    if said := _field(reply, "error") or choice.get("error"):  # beside it may lie what came until then
+        return Completion(kept, fault=f"is an error: {_short(said)}")
+    if message is None:
+        return Completion(fault=f"is no chat completion: {_short(body)}")
+    finish_reason = finish_reason_of(choice.get("finish_reason"))
+    for name, what in (("refusal", "a refusal"), ("tool_calls", "a tool call"), ("function_call", "a tool call")):
+        if message.get(name):
+            return Completion(kept, fault=f"is {what}: {_short(message[name])}")
     if finish_reason is None:
         return Completion(kept, fault=f"ended with finish_reason {_short(choice.get('finish_reason'))}")
     if not isinstance(text, str):
         return Completion(fault=f"holds no text (finish_reason {_short(choice.get('finish_reason'))})")
     return Completion(text, finish_reason, _count(_field(_field(reply, "usage"), "completion_tokens")))
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; raises ValueError where a name is duplicated: which of the two values is meant, nobody can say."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("duplicated name")
+    return found
 
 
 def _first(reply: Any) -> tuple[Mapping[str, Any], Mapping[str, Any] | None]:

@@ -20,7 +20,7 @@ from tunegate.backends.loading import read_config
 from tunegate.backends.sentences import Embed, SentenceModel, default_model
 from tunegate.cases import Case, Message, Prompt
 from tunegate.exceptions import CannotJudge
-from tunegate.models import Form, GenerationSettings, Model, Response, as_messages, notes_of
+from tunegate.models import Form, GenerationSettings, Model, Response, as_messages, notes_of, templates_of
 from tunegate.text.words import words_and_pairs
 
 FILE = "fewshot.json"
@@ -121,6 +121,10 @@ class FewShotModel:
     @property
     def notes(self) -> tuple[str, ...]:
         return notes_of(self.model)
+
+    @property
+    def chat_templates(self) -> tuple[str, ...]:
+        return templates_of(self.model)
 
     @property
     def block_size(self) -> int:

@@ -98,9 +98,9 @@ def guarded(base: type[Any], timeout_s: float, secrets: Sequence[str]) -> type[A
 
 
 def _kept(headers: Any) -> dict[str, str]:
-    """The headers, but those that speak of the body as it travelled."""
-    dropped = ("content-encoding", "content-length", "transfer-encoding")
-    return {name: value for name, value in headers.items() if name.lower() not in dropped}
+    """The headers that a client goes by: what kind of body it is, and when to ask again."""
+    kept = ("content-type", "retry-after", "retry-after-ms", "x-should-retry")
+    return {name: value for name, value in headers.items() if name.lower() in kept and value.isascii()}
 
 
 def check_redirect(request: Any, following: Any) -> None:

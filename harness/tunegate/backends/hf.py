@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tunegate.backends import decoding, loading, prompting
 from tunegate.backends.adapters import load_adapter
@@ -93,6 +93,12 @@ class HFModel:
         if self.tokenizer.chat_template and lacks_generation_prompt(prompting.render_by(self.tokenizer)):
             return (f"{self.name}: {NO_GENERATION_PROMPT}",)
         return ()
+
+    @property
+    def chat_templates(self) -> tuple[str, ...]:
+        """Those of its tokenizer: one, or several by name."""
+        own: Any = self.tokenizer.chat_template
+        return tuple(cast(dict[str, str], own).values()) if isinstance(own, dict) else (own,) if own else ()
 
     @property
     def block_size(self) -> int:

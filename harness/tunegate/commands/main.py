@@ -22,6 +22,7 @@ from tunegate.commands.check import pipeline_facts, print_check, suite_facts
 from tunegate.commands.compare import compare_records
 from tunegate.commands.data import data as describe_data
 from tunegate.commands.leakage import leakage as compare_files
+from tunegate.commands.model_under_test import look_at_folder, look_at_model
 from tunegate.commands.plan import plan as describe_plans
 from tunegate.commands.plan_override import override
 from tunegate.commands.promote import promote as promote_run
@@ -32,16 +33,15 @@ from tunegate.evidence import recheck_all
 from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.files import resolve
 from tunegate.gate_run import GateRequest, GateRunResult, run_gate
-from tunegate.leaks.guard import leaks_of, told_by_model
+from tunegate.leaks.guard import leaks_of
 from tunegate.leaks.leakage import Leak
-from tunegate.leaks.told_answers import in_words as told_answers
 from tunegate.metering import MeteredModel
-from tunegate.models import Model, notes_of
+from tunegate.models import Model
 from tunegate.outcomes import Verdict
 from tunegate.pipeline import Pipeline
 from tunegate.pipeline_file import load_pipeline, suite_place
 from tunegate.plans import GatePlan
-from tunegate.record import RunRecord, read_run
+from tunegate.record import RunRecord, read_run, reading
 from tunegate.responses import load_responses
 from tunegate.run import PipelineRun
 from tunegate.stages.run import Tools
@@ -225,27 +225,15 @@ def _open_subject(options: Namespace, suite: Suite) -> Model:
         )
         _tell("gate", notes)
         return responses
-    from tunegate.backends.open_model import folder_notes, is_server, open_model
+    from tunegate.backends.open_model import is_server, open_model
 
     if (flags := flags_given(options)) and not is_server(options.model):
         raise ConfigError(f"{', '.join(flags)}: for models behind a server, and this one runs here; leave it out")
-    _tell("gate", folder_notes(options.model))
-    _check_templates(options.model, suite)
+    _tell("gate", look_at_folder(options.model, suite))
     dtype = options.dtype or "auto"
     model = open_model(options.model, dtype=dtype, batch_size=options.batch_size, asking=asking(options))
-    _tell("gate", notes_of(model))
+    _tell("gate", look_at_model(options.model, model, suite))
     return model
-
-
-def _check_templates(model: str, suite: Suite) -> None:
-    """Raise CannotJudge for a model whose chat template gives answers away: any model would pass."""
-    from tunegate.backends.open_model import local_path
-
-    folder = local_path(model)
-    given = told_by_model(folder, suite) if folder is not None and folder.is_dir() else {}
-    if given:
-        told = told_answers(given, suite.cases)
-        raise CannotJudge(f"{model}: its chat template {told}; take them out of it")
 
 
 def _tell(command: str, notes: Sequence[str]) -> None:
@@ -337,17 +325,18 @@ def report(options: Namespace) -> int:
     """Write the report of a run; with --recheck, decide its gates again first."""
     folder = Path(options.run)
     record = read_run(folder)
-    if options.recheck:
-        decided = recheck_all(record)
-        print(f"rechecked: the outcomes on record give the same verdict for all {decided} gates", file=sys.stderr)
     html = Path(options.html) if options.html else folder / "report.html"
     junit = Path(options.junit) if options.junit else None
     markdown = Path(options.markdown) if options.markdown else None
-    _write_reports(record, html, junit, markdown)
-    if options.json:
-        console.show_json(console.run_as_json(record, html))
-    else:
-        console.print_run(record, html)
+    with reading(folder):
+        if options.recheck:
+            decided = recheck_all(record)
+            print(f"rechecked: the outcomes on record give the same verdict for all {decided} gates", file=sys.stderr)
+        _write_reports(record, html, junit, markdown)
+        if options.json:
+            console.show_json(console.run_as_json(record, html))
+        else:
+            console.print_run(record, html)
     return 0
 
 

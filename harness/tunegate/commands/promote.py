@@ -9,7 +9,7 @@ from tunegate.backends.open_model import model_sha256
 from tunegate.commands import console
 from tunegate.event_log import RunLog
 from tunegate.exceptions import ConfigError
-from tunegate.record import RunRecord, read_run
+from tunegate.record import RunRecord, read_run, reading
 from tunegate.registry import Promotion
 from tunegate.registry import verify as find_promotion
 from tunegate.run import promote_and_record
@@ -25,7 +25,8 @@ def promote(options: Namespace) -> int:
     with RunLog.open(folder) as log:
         record = read_run(folder)
         registry = Path(options.registry) if options.registry else _registry_of(record)
-        promotion = promote_and_record(record, log, options.to, registry, _fingerprint)
+        with reading(folder):
+            promotion = promote_and_record(record, log, options.to, registry, _fingerprint)
     _show(promotion, options)
     return 0
 

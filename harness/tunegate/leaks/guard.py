@@ -56,10 +56,10 @@ def leaks_of(
 TEMPLATE, BASE_TEMPLATE = "options.chat_template", "the base model's chat template"
 
 
-def told_by_model(folder: Path, suite: Suite) -> dict[str, str]:
-    """The cases that a chat template in a model's folder gives away: case id to what it says of them."""
+def told_by_templates(texts: Iterable[str], suite: Suite) -> dict[str, str]:
+    """The cases that a model's chat templates give away: case id to what they say of them."""
     given: dict[str, str] = {}
-    for text in chat_templates(folder):
+    for text in dict.fromkeys(texts):
         given |= told_by(text, suite.cases) | told(text, suite)
     return given
 

@@ -18,6 +18,7 @@ import pytest
 from tunegate.ask import asked_prompts, judge_cases
 from tunegate.banks import draw
 from tunegate.cases import Case
+from tunegate.commands.model_under_test import look_at_folder, look_at_model
 from tunegate.commands.plan_override import override
 from tunegate.event_log import last_event
 from tunegate.exceptions import CannotJudge, ConfigError, TunegateError, from_outside
@@ -162,9 +163,17 @@ class Gate:
     def _outcomes(self) -> dict[str, Outcome]:
         return {outcome.case_id: outcome for outcome in self.result.record.outcomes}
 
-    @property
+    @cached_property
     def _model(self) -> Model:
-        return self.stored or self.subject.opened
+        """Who answers; a model is looked at as by `tunegate gate`."""
+        if self.stored is not None:
+            return self.stored
+        spec = self.subject.model
+        assert spec is not None
+        notes = look_at_folder(spec, self.suite)
+        model = self.subject.opened
+        self.notes = [*notes, *look_at_model(spec, model, self.suite)]
+        return model
 
     def _run(self, folder: str | None) -> GateRunResult:
         request = GateRequest(self.suite, self.plan, self.seed, self._model, folder)

@@ -192,7 +192,7 @@ class DecidingItem(GateItem):
         items = [f"{self.gate.node_id}::case[{printable(case.id)}]" for case in self.gate.cases]
         items = [] if report.passed else [*items, self.nodeid]
         facts = {"gate": self.gate.node_id, "verdict": self.verdict.value, "summary": self.summary, "items": items}
-        attach(report, facts)
+        attach(report, {**facts, "notes": [printable(note) for note in self.gate.notes]})
 
 
 SELECTED = pytest.StashKey[list[GateItem]]()

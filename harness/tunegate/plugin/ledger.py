@@ -26,7 +26,7 @@ LETTERS = {"FAIL": ("missed", "m", "MISSED"), "INVALID": ("invalid", "i", "INVAL
 
 def attach(report: pytest.TestReport, facts: dict[str, Any]) -> None:
     """Let a report carry the facts of a gate's item: `gate` (its node id), `verdict`, and for a deciding item also
-    `summary` (one line) and `items` (the node ids of the whole gate if it did not pass)."""
+    `summary` (one line), `items` (the node ids of the whole gate if it did not pass) and `notes` on who answered."""
     vars(report)[FACTS] = facts
 
 
@@ -96,12 +96,13 @@ class Ledger:
     def lines(self) -> list[tuple[str, bool]]:
         """One line per gate, and one where the exit code is not pytest's; and whether it is good news."""
         decided = [(f"{gate}: {facts['summary']}", facts["verdict"] == "PASS") for gate, facts in self._decided.items()]
+        notes = dict.fromkeys((f"note: {note}", True) for facts in self._decided.values() for note in facts["notes"])
         missing = [
             (f"{gate}: INVALID: no verdict, for its deciding item did not run; run the whole gate", False)
             for gate in self.undecided
         ]
         objection = [(self._objection, False)] if self._objection else []
-        return decided + missing + objection
+        return [*decided, *notes, *missing, *objection]
 
     def remember_failed(self, cache: pytest.Cache) -> None:
         """Let `--lf` run the whole of a gate that did not pass: its deciding item alone could not decide again.

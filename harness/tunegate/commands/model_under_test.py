@@ -1,0 +1,46 @@
+"""What is looked at before a model is gated, by `tunegate gate` and by pytest: its chat templates and its notes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tunegate.exceptions import CannotJudge
+from tunegate.leaks.guard import chat_templates, told_by_templates
+from tunegate.leaks.told_answers import in_words
+from tunegate.models import Model, notes_of, templates_of
+from tunegate.suites import Suite
+
+
+def look_at_folder(spec: str, suite: Suite) -> list[str]:
+    """The notes on a model's folder, before anything of it is loaded.
+
+    Raises CannotJudge for a chat template that gives answers away: any model would pass.
+    """
+    from tunegate.backends.open_model import folder_notes
+
+    notes = folder_notes(spec)
+    _refuse_told(spec, _in_folder(spec), suite)
+    return notes
+
+
+def look_at_model(spec: str, model: Model, suite: Suite) -> list[str]:
+    """The notes on an opened model, whose chat template may come from a base model, a GGUF file or the hub.
+
+    Raises CannotJudge as `look_at_folder` does.
+    """
+    known = _in_folder(spec)
+    _refuse_told(spec, [text for text in templates_of(model) if text not in known], suite)
+    return list(notes_of(model))
+
+
+def _in_folder(spec: str) -> list[str]:
+    from tunegate.backends.open_model import local_path
+
+    folder = local_path(spec)
+    return chat_templates(folder) if folder is not None and folder.is_dir() else []
+
+
+def _refuse_told(spec: str, templates: Sequence[str], suite: Suite) -> None:
+    given = told_by_templates(templates, suite)
+    if given:
+        raise CannotJudge(f"{spec}: its chat template {in_words(given, suite.cases)}; take them out of it")
