@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, cast
 
 from pydantic import Field
 
+from tunegate.answers.part import AnswerRule
 from tunegate.case_rows import case_of
 from tunegate.cases import Case, Prompt
 from tunegate.checks import Sample, unique_names
@@ -138,6 +139,10 @@ class Contrast(CaseCheck):
 
     def fault_of(self, cases: Sequence[Case]) -> str | None:
         faults = (check.fault_of(cases) for check in self._inner)
+        return next((f"{self.name}: {fault}" for fault in faults if fault is not None), None)
+
+    def fault_with(self, answer: AnswerRule) -> str | None:
+        faults = (check.fault_with(answer) for check in self._inner)
         return next((f"{self.name}: {fault}" for fault in faults if fault is not None), None)
 
     def remarks(self, cases: Sequence[Case]) -> Sequence[str]:
