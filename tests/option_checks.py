@@ -214,11 +214,19 @@ PROOFS: Proofs = {
         check("number", {"which": "first"}, sample("5, not 7", "5")),
         suite({"checks.0.number.which": "only"}, LAST_NUMBER, refused="leaves one number"),
         suite({"checks.0.number.which": "first"}, LAST_NUMBER, refused="leaves one number"),
+        suite(
+            {"checks": [{"contrast": {"checks": [{"number": {"which": "only"}}]}}]},
+            LAST_NUMBER,
+            "contrast: number.which",
+        ),
     ),
     "number.decimal": check("number", {"decimal": ","}, sample("1,234", "1234")),
     "number.percent": check("number", {"percent": True}, sample("50%", "0.5")),
     "choice.gold_base": (
         check("choice", {"gold_base": 1}, sample(scores(-2.0, -2.5), "1", choices=("ab", "cd"))),
+        suite(
+            {"checks": [{"contrast": {"checks": [{"choice": {"gold_base": 1}}]}}]}, CHOOSES, refused="contrast: choice"
+        ),
         suite({"checks.0.choice.gold_base": 1}, CHOOSES, refused="no reference is the number of a choice"),
     ),
     "choice.normalize": check("choice", {"normalize": "chars"}, CHOICE),

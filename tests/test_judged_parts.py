@@ -219,6 +219,16 @@ def test_answers_to_variants_are_taken_apart_alike() -> None:
     assert outcome.verdict is INVALID
 
 
+@pytest.mark.parametrize(("kind", "wanted"), [("invariant", 5), ("directional", 6)])
+def test_references_of_a_group_are_taken_apart_alike(kind: str, wanted: int) -> None:
+    member = {"rule": "r", "kind": kind, "prompt": "And now?", "references": [f"So #### {wanted}"]}
+    case = Case("1", "2 + 3?", ("So #### 5",), fields={"members": [member]})
+    answered = Sample(case, Response("hm: 5", "stop"), variants=(Response(f"hm: {wanted}", "stop"),))
+    check = build_check({"contrast": {"checks": ["exact"]}}, Path())
+    [outcome] = judge([check], [answered], AnswerRule(extract=("last_number",)))
+    assert outcome.verdict is PASS, outcome.reason
+
+
 def test_likelihoods_of_choices_have_no_part() -> None:
     scores = (ChoiceScore(-1.0, 1), ChoiceScore(-2.0, 1))
     case = Case("1", "?", ("x",), choices=("x", "y"))

@@ -23,7 +23,7 @@ class Sample:
 
     `variants` are the responses to the prompts that the check asked for beside the case's own, in its order. Where only
     a part of an answer is judged, that part is the response's text, `whole` is all of it, and the part begins at
-    `start` of it.
+    `start` of it; `answer` is the rule, by which the case's references are taken apart already.
     """
 
     case: Case
@@ -33,6 +33,7 @@ class Sample:
     variants: tuple[Response, ...] = ()
     whole: str | None = None
     start: int = 0
+    answer: AnswerRule = AUTO
 
 
 Need = Literal["reference", "choices", "context"]
@@ -109,9 +110,14 @@ def judge(checks: Sequence[Check], samples: Sequence[Sample], answer: AnswerRule
     answered = [sample for sample in samples if sample.response.error is None]
     reads_text = any(not check.needs_choices for check in checks)
     parts = [_with_part(sample, answer) if reads_text else (sample, None) for sample in answered]
-    texts = [sample for sample, part in parts if not isinstance(part, Finding)]
+    as_asked = [(sample, sample.case) for sample in answered]
+    texts = [
+        (sample, asked)
+        for (sample, part), (_, asked) in zip(parts, as_asked, strict=True)
+        if not isinstance(part, Finding)
+    ]
     columns = [
-        (check, iter(_findings(check, name, checks, answered if check.needs_choices else texts)))
+        (check, iter(_findings(check, name, checks, as_asked if check.needs_choices else texts)))
         for check, name in zip(checks, unique_names(checks), strict=True)
     ]
     rows = iter([_row(columns, part) for _, part in parts])
@@ -123,7 +129,9 @@ def judge(checks: Sequence[Check], samples: Sequence[Sample], answer: AnswerRule
             yield _outcome(sample, [Finding("model", Verdict.INVALID, reason=sample.response.error)])
 
 
-def _findings(check: Check, name: str, checks: Sequence[Check], samples: Sequence[Sample]) -> list[Finding]:
+def _findings(
+    check: Check, name: str, checks: Sequence[Check], samples: Sequence[tuple[Sample, Case]]
+) -> list[Finding]:
     return [_recorded(finding, name) for finding in _run(check, _with_own_variants(samples, checks, check))]
 
 
@@ -156,7 +164,13 @@ def _with_part(sample: Sample, answer: AnswerRule) -> tuple[Sample, Part | Findi
     ]
     own = cast(Part, part)
     return replace(
-        sample, case=case, response=response, variants=tuple(others), whole=sample.response.text, start=own.start
+        sample,
+        case=case,
+        response=response,
+        variants=tuple(others),
+        whole=sample.response.text,
+        start=own.start,
+        answer=answer,
     ), own
 
 
@@ -186,14 +200,17 @@ def lacking(check: Check, cases: Sequence[Case]) -> dict[Need, int]:
     return {need: number for need, number in without.items() if number}
 
 
-def _with_own_variants(samples: Sequence[Sample], checks: Sequence[Check], check: Check) -> Sequence[Sample]:
-    if not any(sample.variants for sample in samples):
-        return samples
+def _with_own_variants(
+    samples: Sequence[tuple[Sample, Case]], checks: Sequence[Check], check: Check
+) -> Sequence[Sample]:
+    """The samples, each with the case that was asked, whose variants they hold: its references are not taken apart."""
+    if not any(sample.variants for sample, _ in samples):
+        return [sample for sample, _ in samples]
     before = list(takewhile(lambda other: other is not check, checks))
-    starts = [len(variants_of(before, sample.case)) for sample in samples]
+    starts = [len(variants_of(before, asked)) for _, asked in samples]
     return [
-        replace(sample, variants=sample.variants[start : start + len(check.variants(sample.case))])
-        for sample, start in zip(samples, starts, strict=True)
+        replace(sample, variants=sample.variants[start : start + len(check.variants(asked))])
+        for (sample, asked), start in zip(samples, starts, strict=True)
     ]
 
 

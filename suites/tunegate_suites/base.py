@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, field_validator, model_validator
 
+from tunegate.answers.part import AnswerRule
 from tunegate.cases import Case, Prompt
 from tunegate.checks import Need, Sample
 from tunegate.exceptions import ConfigError
@@ -81,6 +82,10 @@ class CheckBase(Options):
     @property
     def can_fail(self) -> bool:
         return True
+
+    def fault_with(self, answer: AnswerRule) -> str | None:
+        """Which option has nothing left to do once the suite's `answer` has taken its part of an answer."""
+        return None
 
     def fault_of(self, cases: Sequence[Case]) -> str | None:
         """Why the check cannot judge cases of this bank, or would misread them; such a suite is refused."""

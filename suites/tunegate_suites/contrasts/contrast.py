@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, cast
 
 from pydantic import Field
 
+from tunegate.answers.part import AUTO, AnswerRule, as_judged
 from tunegate.case_rows import case_of
 from tunegate.cases import Case, Prompt
 from tunegate.checks import Sample, unique_names
@@ -41,15 +42,18 @@ class Member:
         return self.rule if self.kind == "original" else f"{self.rule} ({self.kind})"
 
 
-def members_of(case: Case) -> tuple[Member, ...]:
-    """A group's members, the case itself first; raises ValueError for a row that `suite expand` would not write."""
+def members_of(case: Case, answer: AnswerRule = AUTO) -> tuple[Member, ...]:
+    """A group's members, the case itself first; raises ValueError for a row that `suite expand` would not write.
+
+    `answer` is the rule by which the case's references are taken apart, and so those of the others.
+    """
     rows = case.fields.get(MEMBERS)
     if not isinstance(rows, list) or not rows:
         raise ValueError(f"the row has no {MEMBERS!r}: make the cases with `tunegate suite expand`")
-    return (Member("original", "original", case), *(_member(case, row) for row in cast("list[Any]", rows)))
+    return (Member("original", "original", case), *(_member(case, row, answer) for row in cast("list[Any]", rows)))
 
 
-def _member(case: Case, row: Any) -> Member:
+def _member(case: Case, row: Any, answer: AnswerRule) -> Member:
     fields = cast("Mapping[str, Any]", row) if isinstance(row, Mapping) else {}
     rule, kind = fields.get("rule"), fields.get("kind")
     if not isinstance(rule, str) or not rule.strip() or kind not in ("directional", "invariant", "minimum"):
@@ -57,7 +61,7 @@ def _member(case: Case, row: Any) -> Member:
             "a member needs a rule, a kind (directional, invariant or minimum), a prompt and references, "
             f"got {str(row)[:80]!r}"
         )
-    made = case_of(_AS_WRITTEN, {**fields, "id": f"{case.id} [{rule}]"})
+    made = as_judged(case_of(_AS_WRITTEN, {**fields, "id": f"{case.id} [{rule}]"}), answer)
     fault = _fault_of(kind, made, case)
     if fault is not None:
         raise ValueError(f"the member {rule!r} ({kind}) {fault}")
@@ -140,6 +144,10 @@ class Contrast(CaseCheck):
         faults = (check.fault_of(cases) for check in self._inner)
         return next((f"{self.name}: {fault}" for fault in faults if fault is not None), None)
 
+    def fault_with(self, answer: AnswerRule) -> str | None:
+        faults = (check.fault_with(answer) for check in self._inner)
+        return next((f"{self.name}: {fault}" for fault in faults if fault is not None), None)
+
     def remarks(self, cases: Sequence[Case]) -> Sequence[str]:
         return [remark for check in self._inner for remark in check.remarks(cases)]
 
@@ -147,7 +155,7 @@ class Contrast(CaseCheck):
         return tuple(member.case.prompt for member in members_of(case)[1:])
 
     def judge_one(self, sample: Sample) -> Finding:
-        members = members_of(sample.case)
+        members = members_of(sample.case, sample.answer)
         answers = (sample.response, *sample.variants)
         if len(answers) != len(members):
             return self.invalid(f"{len(members)} members, but {len(answers)} answers")
