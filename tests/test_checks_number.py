@@ -204,3 +204,10 @@ def test_the_place_that_differs_is_named_and_references_must_be_json() -> None:
     assert isinstance(check, CheckBase)
     assert "not JSON" in str(check.fault_of([Case("1", "?", ("liver",))]))
     assert ask("json_equal", "1").verdict is INVALID
+
+
+def test_remarks_name_the_reference_that_is_no_number() -> None:
+    check = build_check("number", Path())
+    good, bad = Case("3", "?", ("1,200",)), Case("4", "?", ("seven",))
+    assert list(check.remarks([good])) == []
+    assert list(check.remarks([good, bad])) == ["1 of 2 cases have a reference that is not one number: '4' has 'seven'"]

@@ -102,6 +102,10 @@ class AnswerLog:
         """How often the question was asked that was asked most often."""
         return max(self.times_asked.values(), default=0)
 
+    def spent(self, ask_again: int) -> int:
+        """How many questions have no answer and may not be asked any more."""
+        return sum(not self.came(name) and not self.may_be_asked(name, ask_again) for name in self.times_asked)
+
     @property
     def in_words(self) -> str:
         """`12 answers were asked for twice`; empty where each question was asked once."""

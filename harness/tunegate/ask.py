@@ -108,13 +108,20 @@ def _wanted_beside(checks: Sequence[Check], case: Case) -> tuple[tuple[Prompt, .
         return (), Response("", error=f"what to ask beside this case is not known: {_in_short(error)}")
 
 
-def ask(suite: Suite, model: Model, cases: Sequence[Case]) -> list[Response]:
-    """One response per case, in order. What the model could not answer is a response with an error, never a gap."""
+def ask(
+    suite: Suite, model: Model, cases: Sequence[Case], heard: Callable[[int, Response], None] | None = None
+) -> list[Response]:
+    """One response per case, in order. What the model could not answer is a response with an error, never a gap.
+
+    `heard` is told each generated answer as it arrives, with the index of its case.
+    """
     responses: list[Response | None] = [None] * len(cases)
     try:
         if any(not check.needs_choices for check in suite.checks):
             for index, response in _each_once(model.generate(cases, suite.settings), len(cases)):
                 responses[index] = response
+                if heard is not None:
+                    heard(index, response)
         if any(check.needs_choices for check in suite.checks):
             for index, scored in _each_once(model.score_choices(cases, suite.settings), len(cases)):
                 responses[index] = _with_scores(responses[index], scored)

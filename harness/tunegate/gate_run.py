@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -43,11 +43,15 @@ class GateRequest:
 
 @dataclass(frozen=True)
 class GateRunResult:
-    """A decided gate, its confirming draw if its plan called for one, and the folder of the record."""
+    """A decided gate, its confirming draw if its plan called for one, and the folder of the record.
+
+    `earlier` are the verdicts of the same gate, in the same words to the same server, that was run to its end before.
+    """
 
     record: GateRecord
     folder: Path
     confirm: GateRecord | None = None
+    earlier: Sequence[str] = ()
 
     @property
     def deciding(self) -> GateRecord:
@@ -57,7 +61,7 @@ class GateRunResult:
 
 def run_gate(request: GateRequest, progress: Progress, versions: Mapping[str, str]) -> GateRunResult:
     """Run a gate, or go on with the same gate where it was interrupted or could not judge."""
-    folder = _folder(request)
+    folder, earlier = _folder(request)
     suite, name = request.suite, request.suite.name
     with RunLog.open(folder) as log:
         run = read_run(folder)
@@ -75,6 +79,7 @@ def run_gate(request: GateRequest, progress: Progress, versions: Mapping[str, st
                     "model_sha256": request.model.sha256,
                     **({"request": dict(fields)} if (fields := request_of(request.model)) else {}),
                     "seed": request.seed,
+                    **({"earlier": earlier} if earlier else {}),
                     "suites": {
                         name: {
                             "sha256": suite.sha256,
@@ -92,7 +97,7 @@ def run_gate(request: GateRequest, progress: Progress, versions: Mapping[str, st
         run = read_run(folder)
         if run.digest != log.last_sha256:  # the file was replaced while the log wrote to the one it had opened
             raise Tampered(f"{folder}: the record on disk is not the one that was written")
-    return _result(run, name)
+    return replace(_result(run, name), earlier=tuple(run.start.get("earlier", ())))
 
 
 def read_result(folder: Path, name: str) -> GateRunResult:
@@ -129,18 +134,23 @@ def _refuse_unknown_weights(request: GateRequest, folder: Path) -> None:
         )
 
 
-def _folder(request: GateRequest) -> Path:
-    """The folder that was asked for; else the first of KEY, KEY-2, … that does not hold a finished gate."""
+def _folder(request: GateRequest) -> tuple[Path, list[str]]:
+    """The folder that was asked for; else the first of KEY, KEY-2, … that does not hold a finished gate.
+
+    Of a model that may answer otherwise each time, also the verdicts of those that do: who runs a gate until it passes
+    is to see it.
+    """
     if request.folder is not None:
-        return Path(request.folder)
-    number = 1
+        return Path(request.folder), []
+    earlier: list[str] = []
     while True:
+        number = len(earlier) + 1
         name = f"{request.suite.name}-{request.key}" + (f"-{number}" if number > 1 else "")
         folder = FOLDER / name
         last = last_event(folder)
-        if not is_decided(last, request.plan) or (last and last["verdict"] == Verdict.INVALID):
-            return folder
-        number += 1
+        if last is None or not is_decided(last, request.plan) or last["verdict"] == Verdict.INVALID:
+            return folder, [] if answers_the_same(request.model) else earlier
+        earlier.append(str(last["verdict"]))
 
 
 def is_decided(last: Event | None, plan: GatePlan) -> bool:

@@ -15,7 +15,7 @@ from tunegate.cases import Case
 from tunegate.checks import Sample, gate_can_fail, judge
 from tunegate.decision import Decision, find_stop
 from tunegate.exceptions import ConfigError, Inconclusive, Tampered
-from tunegate.models import Model, answers_the_same
+from tunegate.models import Model, Response, answers_the_same
 from tunegate.outcome_json import verdict_to_json
 from tunegate.outcomes import Outcome, Verdict
 from tunegate.record import GateRecord, gate_key
@@ -178,14 +178,35 @@ class GateRunner:
         """
         for wanted in open_questions(suite, cases, lambda name: answers.may_be_asked(name, terms.ask_again)):
             names = [question.id for question in wanted]
-            if not answers_the_same(model):
+            if answers_the_same(model):
+                responses = dict(zip(names, ask(suite, model, wanted), strict=True))
+            else:
                 self.append({**_at(place), "event": "asking", "questions": names}, durable=False)
                 answers.begin(names)
-            came = dict(zip(names, counted(ask(suite, model, wanted)), strict=True))
-            responses = {name: answers.accepted(name, one, terms.ask_again) for name, one in came.items()}
-            self.append({**_at(place), "event": "answered", "answers": answers_to_json(responses)}, durable=False)
-            for question, response in responses.items():
-                answers.add(question, response)
+                responses = self._hear(place, suite, terms, model, wanted, answers)
+            self._take_in(place, terms, responses, answers)
+
+    def _hear(
+        self, place: GatePlace, suite: Suite, terms: Terms, model: Model, wanted: Sequence[Case], answers: AnswerLog
+    ) -> Mapping[str, Response]:
+        """Ask, and write down each answer as it arrives, for it may have cost something; returned are the others."""
+        taken: set[str] = set()
+
+        def heard(index: int, response: Response) -> None:
+            if response.came:
+                taken.add(wanted[index].id)
+                self._take_in(place, terms, {wanted[index].id: response}, answers)
+
+        responses = counted(ask(suite, model, wanted, heard))
+        return {one.id: said for one, said in zip(wanted, responses, strict=True) if one.id not in taken}
+
+    def _take_in(self, place: GatePlace, terms: Terms, responses: Mapping[str, Response], answers: AnswerLog) -> None:
+        if not responses:
+            return
+        kept = {name: answers.accepted(name, one, terms.ask_again) for name, one in responses.items()}
+        self.append({**_at(place), "event": "answered", "answers": answers_to_json(kept)}, durable=False)
+        for question, response in kept.items():
+            answers.add(question, response)
 
     def _register(
         self, place: GatePlace, suite: Suite, terms: Terms, model: Model, drawn: Draw, before: Reference | None

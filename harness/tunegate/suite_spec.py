@@ -249,6 +249,10 @@ class AnswerSpec(Spec):
 def _answer_in_short(value: Any) -> Any:
     if not isinstance(value, str):
         return value
+    if value.isidentifier() and value not in (known := (THINK, "whole", *PRESETS)):
+        raise ValueError(
+            f"expected one of {', '.join(known)}, or a regular expression with one group{nearest(value, known)}"
+        )
     return {"whole": True} if value == "whole" else {"after": value} if value == THINK else {"extract": [value]}
 
 

@@ -13,17 +13,23 @@ from tunegate.exceptions import CannotJudge
 def write_atomically(path: Path, text: str) -> None:
     """Write `text` as UTF-8 to `path`, making its folder: a reader sees the old file or the new one, never a part.
 
-    Lone surrogates, which no UTF-8 file can hold, are written as `\\udXXX`. Raises CannotJudge when the disk is full or
-    the folder cannot be written.
+    A link stays a link, to a new file. A device or a pipe is written to, never replaced. Lone surrogates, which no
+    UTF-8 file can hold, are written as `\\udXXX`. Raises CannotJudge when the disk is full or the folder cannot be
+    written.
     """
     temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        if path.exists() and not path.is_file() and not path.is_dir():
+            with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+                file.write(text)
+            return
+        place = path.resolve()
+        place.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.")
         with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             file.write(text)
         os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        os.replace(temporary, place)
     except OSError as error:
         if temporary is not None:
             with contextlib.suppress(OSError):

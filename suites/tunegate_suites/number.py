@@ -60,10 +60,12 @@ class NumberCheck(CaseCheck):
         )
 
     def remarks(self, cases: Sequence[Case]) -> Sequence[str]:
-        wrong = [case.id for case in cases if any(self._wanted(text) is None for text in case.references)]
-        return (
-            f"{len(wrong)} of {len(cases)} cases have a reference that is not one number, {wrong[0]!r} for one",
-        ) * (len(wrong) > 0)
+        wrong = [(case.id, text) for case in cases for text in case.references if self._wanted(text) is None]
+        if not wrong:
+            return ()
+        case_id, text = wrong[0]
+        count = len({case_id for case_id, _ in wrong})
+        return [f"{count} of {len(cases)} cases have a reference that is not one number: {case_id!r} has {short(text)}"]
 
     def judge_one(self, sample: Sample) -> Finding:
         if not sample.case.references:

@@ -69,4 +69,6 @@ class Python(CaseCheck, NumericCheck):
             return self.passed(
                 value in self.accept, value, f"{value!r} {'is' if value in self.accept else 'is not'} accepted"
             )
+        if value is None:
+            return self.invalid("returned nothing; end the function with `return True`, or with what it measured")
         return self.invalid(f"returned {type(value).__name__}, expected a bool, a number or a string")

@@ -66,7 +66,8 @@ def gate_as_json(result: GateRunResult) -> dict[str, Any]:
     word.
     """
     confirm = None if result.confirm is None else _draw_as_json(result.confirm)
-    return {**_draw_as_json(result.record), "verdict": result.deciding.verdict, "confirm": confirm}
+    earlier = {"earlier": list(result.earlier)} if result.earlier else {}
+    return {**_draw_as_json(result.record), "verdict": result.deciding.verdict, "confirm": confirm, **earlier}
 
 
 def _draw_as_json(gate: GateRecord) -> dict[str, Any]:
@@ -112,8 +113,12 @@ def print_gate(result: GateRunResult, report: Path | None) -> None:
     show(f"gate {gate.key}: {gate.drawn} cases drawn with seed {gate.seed}, answered by {gate.model}")
     if gate.error_categories:
         show("errors: " + ", ".join(f"{name} {count}" for name, count in gate.error_categories.items()))
+    if result.earlier:
+        show(f"run before, with the same suite and seed: {', '.join(result.earlier)}; this is no first try")
     if gate.answers.asked_again:
         show(f"{gate.answers.in_words}: the first time, none came")
+    if spent := gate.answers.spent(gate.registered.ask_again):
+        show(f"{spent} questions got no answer and are not asked again; `--run FOLDER` begins the gate anew")
     faults = [outcome for outcome in gate.outcomes if outcome.verdict is Verdict.INVALID]
     if faults:
         show(f"not judged: {_ids(gate, Verdict.INVALID)}; {faults[0].case_id}: {_short(faults[0].reason)}")

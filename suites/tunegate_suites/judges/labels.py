@@ -234,9 +234,10 @@ def _found(part: str, template: str | None, row: Mapping[str, Any], *, required:
         return template
     name = next((name for name in NAMES[part] if name in row), None)
     if name is None and required:
+        like = next((field for field in row if field.casefold() in NAMES[part]), "field")  # `Human`
         raise ConfigError(
             f"the row has no field for the {part} ({' or '.join(NAMES[part])}); say in the judge file where it is, "
-            f"as labels: {{{part}: '{{{next(iter(row), 'field')}}}'}}"
+            f"as labels: {{{part}: '{{{like}}}'}}"
         )
     return "" if name is None else f"{{{name}}}"
 
