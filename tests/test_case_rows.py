@@ -165,6 +165,14 @@ def test_a_single_choice_is_refused_where_one_is_chosen(tmp_path: Path, choices:
     suite(tmp_path, "perplexity: {max: 100}", *rows)  # scores a text that is no choice
 
 
+def test_a_blank_choice_in_a_list_is_refused_where_one_is_chosen(tmp_path: Path) -> None:
+    """Nothing at all is the likeliest text, so a model would choose it each time."""
+    rows = [{"id": 1, "prompt": "a?", "choices": ["x", " ", "y"], "reference": "x"}]
+    with pytest.raises(ConfigError, match=r"1 of 1 cases \(first '1'\) has a blank choice; fill it in"):
+        suite(tmp_path, "choice", *rows)
+    suite(tmp_path, "exact", *rows)
+
+
 def test_a_text_to_be_scored_may_look_like_anything(tmp_path: Path) -> None:
     for text in ('[{"a": 1}]', "[1]", "{}", '{"a": "b"}', "[[1, 2], [3]]", '["a"]', "[", "{'a': 1}"):
         [case] = cases(tmp_path, {"id": 1, "prompt": "", "t": text}, choices="{t}")
