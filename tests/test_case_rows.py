@@ -137,6 +137,13 @@ def test_tags_that_nobody_gave_are_none(tmp_path: Path) -> None:
     assert [case.tags for case in read] == [("p", "q"), (), ("p",)]
 
 
+def test_a_cell_of_references_may_list_numbers(tmp_path: Path) -> None:
+    """One of `reference` may be the one answer that is a list."""
+    (tmp_path / "c.csv").write_text('prompt,references,reference\na,"[42, 43]","[42, 43]"\n')
+    assert load_cases(CasesSpec(path="c.csv"), tmp_path)[0].references == ("42", "43")
+    assert load_cases(CasesSpec(path="c.csv", reference=["{reference}"]), tmp_path)[0].references == ("[42, 43]",)
+
+
 def test_choices_and_their_separator(tmp_path: Path) -> None:
     row = {"id": 1, "prompt": "?", "choices": "x| y |z", "reference": "y"}
     [case] = cases(tmp_path, row, separator="|")
