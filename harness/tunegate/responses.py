@@ -105,10 +105,11 @@ def _answer(row: Row, template: str | None) -> str:
 
 def _last_answer(value: Any) -> str | None:
     """The assistant's words that a chat, or the one message that a value is, ends with; None for anything else."""
-    turns: Any = [value] if isinstance(value, Mapping) and "role" in value else value
-    if isinstance(turns, str) or not is_chat(turns):
+    if isinstance(value, Mapping):
+        return _last_answer([value])
+    if isinstance(value, str) or not is_chat(value):
         return None
-    last = chat_of(turns, "the answer")[-1]
+    last = chat_of(value, "the answer")[-1]
     return last["content"] if last["role"] == "assistant" else None
 
 
