@@ -137,6 +137,13 @@ def test_tags_that_nobody_gave_are_none(tmp_path: Path) -> None:
     assert [case.tags for case in read] == [("p", "q"), (), ("p",)]
 
 
+def test_a_cell_of_references_may_list_numbers(tmp_path: Path) -> None:
+    """One of `reference` may be the one answer that is a list."""
+    (tmp_path / "c.csv").write_text('prompt,references,reference\na,"[42, 43]","[42, 43]"\n')
+    assert load_cases(CasesSpec(path="c.csv"), tmp_path)[0].references == ("42", "43")
+    assert load_cases(CasesSpec(path="c.csv", reference=["{reference}"]), tmp_path)[0].references == ("[42, 43]",)
+
+
 def test_choices_and_their_separator(tmp_path: Path) -> None:
     row = {"id": 1, "prompt": "?", "choices": "x| y |z", "reference": "y"}
     [case] = cases(tmp_path, row, separator="|")
@@ -163,6 +170,14 @@ def test_a_single_choice_is_refused_where_one_is_chosen(tmp_path: Path, choices:
         suite(tmp_path, "choice", *rows)
     suite(tmp_path, "exact", *rows)
     suite(tmp_path, "perplexity: {max: 100}", *rows)  # scores a text that is no choice
+
+
+def test_a_blank_choice_in_a_list_is_refused_where_one_is_chosen(tmp_path: Path) -> None:
+    """Nothing at all is the likeliest text, so a model would choose it each time."""
+    rows = [{"id": 1, "prompt": "a?", "choices": ["x", " ", "y"], "reference": "x"}]
+    with pytest.raises(ConfigError, match=r"1 of 1 cases \(first '1'\) has a blank choice; fill it in"):
+        suite(tmp_path, "choice", *rows)
+    suite(tmp_path, "exact", *rows)
 
 
 def test_a_text_to_be_scored_may_look_like_anything(tmp_path: Path) -> None:

@@ -397,7 +397,7 @@ def test_nothing_is_overwritten_and_nothing_half_written(project: Path, capsys: 
     (project / "rules.yaml").write_text(RULES.replace('"{answer}"}}]', '"{answer}", by: [BLM]}}]').replace(
         "change: [{swap", "where: {id: f1}\n    change: [{swap"), encoding="utf-8")  # fmt: skip
     assert main(EXPAND) == 2
-    assert "the bank has 1 cases" in capsys.readouterr().err
+    assert "the bank has 1 case" in capsys.readouterr().err
     assert not Path("groups.jsonl").exists()
     assert not Path("groups.yaml").exists()
     (project / "rules.yaml").write_text(RULES, encoding="utf-8")

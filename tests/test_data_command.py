@@ -215,11 +215,19 @@ def test_a_field_that_another_method_reads_is_told(
     assert captured.err == (f"tunegate data: {note}\n" if note else "")
 
 
+def test_flags_for_a_question_say_that_a_text_beside_it_is_not_trained_on(small: Path, capsys: Capture) -> None:
+    """Alpaca's rows hold the rendered `text` too."""
+    write_jsonl(small, [{"instruction": "Which gene?", "input": "", "output": "BLM", "text": "### Which gene?"}])
+    assert main(["data", "small.jsonl", "--prompt", "{instruction}", "--completion", "{output}"]) == 0
+    assert "(method sft)" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("row", "method"),
     [
         ({"prompt": "", "chosen": "", "rejected": ""}, "dpo"),
         ({"prompt": "", "completion": "", "label": True}, "kto"),
+        ({"prompt": "", "completion": "", "label": "False"}, "kto"),
         ({"prompt": "", "completion": "", "label": "gene"}, "sft"),
         ({"text": ""}, "cpt"),
         ({"question": "", "answer": ""}, "sft"),

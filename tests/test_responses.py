@@ -135,6 +135,18 @@ def test_a_chat_that_ends_with_the_answer_is_the_response(tmp_path: Path) -> Non
         read(tmp_path, {"id": "1", "messages": chat[:1]})
 
 
+def test_an_answer_may_be_a_message_or_a_chat(tmp_path: Path) -> None:
+    message = {"role": "assistant", "content": [{"type": "text", "text": "BLM"}]}
+    for answer in (message, [message], [{"role": "user", "content": "Which gene?"}, message]):
+        assert read(tmp_path, {"id": "1", "response": answer}) == {"1": Response("BLM")}
+    text = json.dumps([message])
+    assert read(tmp_path, {"id": "1", "response": text}) == {"1": Response(text)}  # a text is judged as it is
+    with pytest.raises(ConfigError, match="holds a list where a text was expected"):
+        read(tmp_path, {"id": "1", "response": [{"role": "user", "content": "BLM"}]})
+    with pytest.raises(ConfigError, match="a turn uses tools"):
+        read(tmp_path, {"id": "1", "response": {"role": "assistant", "content": "", "tool_calls": [{"id": 1}]}})
+
+
 @pytest.mark.parametrize("field", ["finish_reason", "finishReason", "stop_reason"])
 def test_why_an_answer_ended_is_read_under_any_of_its_names(tmp_path: Path, field: str) -> None:
     assert read(tmp_path, {"id": "1", "response": "x", field: "max_tokens"})["1"].finish_reason == "length"

@@ -13,6 +13,8 @@ from tunegate.data.spec import DataSpec
 from tunegate.data.training_data import load_training_data
 from tunegate.exceptions import ConfigError
 from tunegate.suite_spec import CasesSpec, ResponsesSpec
+from tunegate.suites import load_suite
+from tunegate_suites import build_check
 
 ROW = {
     "id": "1",
@@ -56,3 +58,24 @@ def test_the_bare_name_of_a_field_is_no_prompt_to_train_on(tmp_path: Path) -> No
 def test_a_response_that_names_no_field_would_be_the_answer_to_every_case(key: str) -> None:
     with pytest.raises(ValueError, match="'BLM' names no field, so it would be the same for every row"):
         ResponsesSpec.model_validate({key: "BLM"})
+
+
+# --- fields in texts that are not filled in ------------------------------------------------------------------------
+
+
+def test_a_field_in_the_system_message_of_a_suite_is_refused(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "q.jsonl", [{**ROW, "reference": "BLM"}])
+    suite = "cases: q.jsonl\nchecks: [exact]\nplan: {{draw: 1, accept: 1}}\ngenerate: {{system: '{}'}}\n"
+    (tmp_path / "s.yaml").write_text(suite.format("Of {topic}."))
+    with pytest.raises(ConfigError, match=r"s\.yaml:4: generate: system: '\{topic\}' is a field of the rows"):
+        load_suite(tmp_path / "s.yaml", build_check)
+    for text in ('Answer as {"gene": ...}.', "Write {{topic}}.", "Write {other}."):
+        (tmp_path / "s.yaml").write_text(suite.format(text))
+        assert load_suite(tmp_path / "s.yaml", build_check).settings.system == text
+
+
+def test_a_field_in_the_system_message_of_training_rows_is_refused(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "t.jsonl", [ROW])
+    spec = DataSpec(path="t.jsonl", completion="{answer}", system="Of {topic}.")
+    with pytest.raises(ConfigError, match=r"data\.system: '\{topic\}' is a field of the rows"):
+        load_training_data(spec, "sft", tmp_path)

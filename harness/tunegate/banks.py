@@ -34,7 +34,7 @@ class Bank:
         """The size of a part; where a test stands under several ids, how many are left, and one such test."""
         cases, distinct = self.part(name), self.distinct(name)
         if distinct == len(cases):
-            return f"{distinct} cases"
+            return f"{distinct} case{'' if distinct == 1 else 's'}"
         ids = ", ".join(repr(case_id) for case_id in duplicates(cases)[0][:3])
         tests = "test" if distinct == 1 else "tests"
         return f"{distinct} distinct {tests} ({len(cases)} cases, but {ids} are one test)"

@@ -19,10 +19,13 @@ def unfit(cases: Sequence[Case], checks: Sequence[Check]) -> str | None:
         blank = [case.id for case in cases if _is_blank(case)]
         if blank:
             return (
-                f"{_so_many(blank, cases)} a blank prompt, and a model is asked nothing by it; fill it in, or keep "
-                "other rows by `where`"
+                f"{_so_many(blank, cases)} a blank prompt, so that the model would be asked nothing; fill it in, or "
+                "leave such rows out by `where`"
             )
     for check in checks:
+        holey = [case.id for case in cases if any(not choice.strip() for choice in case.choices)]
+        if holey and check.needs_choices and "reference" in check.needs:
+            return f"{_so_many(holey, cases)} a blank choice; fill it in, or take it out of the list"
         single = [case for case in cases if len(case.choices) == 1] if "choices" in check.needs else []
         if single:
             return (

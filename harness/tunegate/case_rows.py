@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tunegate.case_choices import by_label, choices_of, separated
 from tunegate.cases import Case, Prompt, content
@@ -226,13 +226,23 @@ def _references(spec: CasesSpec, row: Row) -> Iterator[str]:
     for template in templates:
         name = lone_field(template)
         value = None if name is None else look_up(name, row)
-        listed = unfolded(value) if isinstance(value, Cell) else None
-        if name is not None and isinstance(listed, list) and all(isinstance(one, str) for one in listed):  # pyright: ignore[reportUnknownVariableType]
+        listed = _listed_in_cell(value, name)
+        if name is not None and listed is not None:
             yield from as_texts(listed, name)
         elif isinstance(value, list | tuple):
             yield from fill_list(template, row)
         else:
             yield from separated(spec, fill_list(template, row))
+
+
+def _listed_in_cell(value: Any, name: str | None) -> list[Any] | None:
+    """The references that a CSV cell spells as a list: of texts, or of numbers too in a column of `references`."""
+    found: Any = unfolded(value) if isinstance(value, Cell) else None
+    kinds = (str, int, float) if name == "references" else (str,)
+    if not isinstance(found, list):
+        return None
+    items = cast("list[Any]", found)
+    return items if all(isinstance(item, kinds) for item in items) else None
 
 
 def tags_of(fields: list[str] | None, row: Row) -> tuple[str, ...]:

@@ -115,8 +115,9 @@ def _is_unquoted(open_file: Open) -> bool:
     Not so where a quoted cell holds a tab or a line end: then lines have different numbers of tabs.
     """
     with open_file() as file:
-        tabs = {line.count("\t") for line in file if line.strip()}
-    return len(tabs) == 1 and 0 not in tabs
+        tabs = (line.count("\t") for line in file if line.strip())
+        columns = next(tabs, 0)
+        return columns > 0 and all(count == columns for count in tabs)
 
 
 def _unquoted(cell: str) -> str:

@@ -98,7 +98,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> Row:
 
 
 def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
+    raise ValueError(f"{name} is not JSON; write null, or the text that is meant")
 
 
 def _finite(digits: str) -> float:

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tunegate.cases import Prompt, sample_id
 from tunegate.cells import Cell
@@ -91,14 +92,25 @@ _ENDED = ("finish_reason", "finishReason", "stop_reason")
 
 def _answer(row: Row, template: str | None) -> str:
     """The text of an answer; one that is a text is judged as it is, half characters and all."""
-    if template is None and "response" not in row and is_chat(row.get("messages")):
-        _, answer = without_answer(chat_of(row["messages"], "messages"))
-        if answer is not None:
-            return answer
+    if template is None and "response" not in row and (answer := _last_answer(row.get("messages"))) is not None:
+        return answer
     template = template or "{response}"
     name = lone_field(template)
     value = None if name is None else look_up(name, row)
-    return value if isinstance(value, str) else fill(template, row)
+    if isinstance(value, str):
+        return value
+    answer = _last_answer(value)
+    return fill(template, row) if answer is None else answer
+
+
+def _last_answer(value: Any) -> str | None:
+    """The assistant's words that a chat, or the one message that a value is, ends with; None for anything else."""
+    if isinstance(value, Mapping):
+        return _last_answer([value])
+    if isinstance(value, str) or not is_chat(value):
+        return None
+    last = chat_of(value, "the answer")[-1]
+    return last["content"] if last["role"] == "assistant" else None
 
 
 # --- which case ----------------------------------------------------------------------------------------------------

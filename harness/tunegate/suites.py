@@ -35,7 +35,7 @@ from tunegate.sampling import SinglePlan
 from tunegate.slices import SliceRule, slices_out_of_reach, too_many_for_a_draw
 from tunegate.spec import read_spec
 from tunegate.suite_spec import AnswerSpec, DrawSpec, GenerateSpec, PlanSpec, ResponsesSpec, SuiteSpec
-from tunegate.templates import MissingField
+from tunegate.templates import MissingField, check_unfilled
 from tunegate.terms import Answering, GapRule, Terms
 from tunegate.yaml_file import KeyPath, YamlFile, load_yaml
 
@@ -144,6 +144,10 @@ def make_suite(spec: SuiteSpec, name: str, file: YamlFile, keys: KeyPath, build_
     for index, (check, known_as) in enumerate(zip(checks, unique_names(checks), strict=True)):
         for need in (need for need, without in lacking(check, cases).items() if without == len(cases)):
             raise file.error((*keys, "checks", index), _nothing_to_compare(known_as, need, spec.cases.path, len(cases)))
+    try:
+        check_unfilled("system", spec.generate.system, cases[0].fields)
+    except ConfigError as error:
+        raise file.error((*keys, "generate"), str(error)) from error
     unfit_cases = unfit(cases, checks)
     if unfit_cases is not None:
         raise file.error((*keys, "cases"), f"{spec.cases.path}: {unfit_cases}")

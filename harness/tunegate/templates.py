@@ -72,6 +72,19 @@ def check_literal(key: str, template: str | None, row: Mapping[str, Any]) -> Non
         )
 
 
+def check_unfilled(key: str, text: str | None, row: Mapping[str, Any]) -> None:
+    """Raise ConfigError for a text with a field of the rows in braces, where nothing is filled in."""
+    named = next((name for name in _IN_BRACES.findall(text or "") if name in row), None)
+    if named is not None:
+        raise ConfigError(
+            f"{key}: '{{{named}}}' is a field of the rows, but this text is the same for every row, so the model would "
+            "read the braces; put the field into the prompt, or the text into `messages`"
+        )
+
+
+_IN_BRACES = re.compile(r"(?<!\{)\{(\w+)\}(?!\})")
+
+
 def fill(template: str, row: Mapping[str, Any]) -> str:
     """Fill a template from a row, as `as_text` writes its values.
 

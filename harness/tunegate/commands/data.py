@@ -115,7 +115,7 @@ def _counter(model: str | None, asked_for: bool) -> CountTokens:
 
 def _of_file(path: Path, options: Namespace, bar: Bar) -> Iterator[tuple[str, DataCard]]:
     first = _first_row(path)
-    method = options.method or method_of_flags(options) or guess_method(first)
+    method = options.method or method_of_flags(options) or _without_plain_text(guess_method(first), options)
     if method not in METHODS:
         raise ConfigError(f"--method: {method!r} is not a training method{nearest(method, METHODS)}")
     unread = not_read(method, options)
@@ -152,6 +152,12 @@ TOLD_BY: Mapping[str, str] = {
 def method_of_flags(options: Namespace) -> str | None:
     """The method that the flags were written for; None where they fit several."""
     return next((method for flag, method in TOLD_BY.items() if getattr(options, flag) is not None), None)
+
+
+def _without_plain_text(method: str, options: Namespace) -> str:
+    """The method told by a row, unless the flags say that the row holds a question and an answer beside its text."""
+    asked = any(getattr(options, flag) is not None for flag in ("prompt", "messages", "completion", "system"))
+    return "sft" if method == "cpt" and asked else method
 
 
 def _tell_unused(method: str, row: Row, spec: DataSpec) -> None:

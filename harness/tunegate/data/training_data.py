@@ -21,7 +21,7 @@ from tunegate.files import resolve
 from tunegate.models import chat
 from tunegate.rows import Row, read_rows
 from tunegate.stages.methods import METHODS, not_read
-from tunegate.templates import check_literal, field_names, fill, look_up
+from tunegate.templates import check_literal, check_unfilled, field_names, fill, look_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,7 @@ def load_training_data(spec: DataSpec, method: str, base_dir: Path) -> TrainingD
     faults: dict[str, list[int]] = {}
     for number, row in select(read_rows(path, spec.split, spec.delimiter), spec.where, path):
         check_literal("data.prompt", spec.prompt, row)
+        check_unfilled("data.system", spec.system, row)
         try:
             examples.append(_example(spec, method, number, row))
         except ConfigError as error:
