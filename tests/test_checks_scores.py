@@ -82,6 +82,15 @@ def test_choice_agrees_with_the_formulas_of_lm_evaluation_harness(options: list[
         ("2", ("no", "yes"), None),
         ("maybe", ("no", "yes"), None),
         ("yes", ("yes", "yes"), None),
+        ("(B)", ("no", "yes"), 1),
+        ("B.", ("no", "yes"), 1),
+        ("**B**", ("no", "yes"), 1),
+        ("\uff22", ("no", "yes"), 1),
+        ("B. Yes", ("no", "yes"), 1),
+        ("(b) yes", ("no", "yes"), 1),
+        ("A. yes", ("no", "yes"), None),
+        ("B+", ("no", "yes"), None),
+        ("B+", ("A", "B+"), 1),
     ],
 )
 def test_the_reference_says_which_choice_is_right(reference: str, choices: tuple[str, ...], gold: int | None) -> None:

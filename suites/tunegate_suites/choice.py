@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
@@ -11,7 +12,7 @@ from tunegate.checks import Need, Sample
 from tunegate.models import Response
 from tunegate.outcomes import Finding
 from tunegate_suites.base import CaseCheck
-from tunegate_suites.normalise import plain
+from tunegate_suites.normalise import plain, typographic
 
 
 class Choice(CaseCheck):
@@ -107,7 +108,7 @@ def gold_index(case: Case, base: int = 0) -> int | str:
     if gold in texts:
         return texts.index(gold)
     number = _number(gold)
-    index = _letter(gold) if number is None else number - base
+    index = _letter(gold, texts) if number is None else number - base
     if index is not None and 0 <= index < len(texts):
         return index
     alike = [place for place, text in enumerate(texts) if plain(text) == plain(gold)]
@@ -122,8 +123,17 @@ def gold_number(case: Case) -> int | None:
     return None if gold in (choice.strip() for choice in case.choices) else _number(gold)
 
 
-def _letter(gold: str) -> int | None:
-    return ord(gold.upper()) - ord("A") if len(gold) == 1 and gold.isascii() and gold.isalpha() else None
+def _letter(gold: str, texts: Sequence[str]) -> int | None:
+    """The index that a letter stands for, with what people put around it: `B`, `(b)`, `B.`, `B. Mars`."""
+    match = _LETTER.fullmatch(typographic(gold))
+    if match is None:
+        return None
+    index = ord(match["letter"].upper()) - ord("A")
+    text = match["text"]
+    return index if not text or (index < len(texts) and plain(text) == plain(texts[index])) else None
+
+
+_LETTER = re.compile(r"[*(\[]*(?P<letter>[A-Za-z])(?:[*)\].:]*|[*)\].:]+\s*(?P<text>\S.*))", re.DOTALL)
 
 
 def _number(gold: str) -> int | None:

@@ -117,7 +117,16 @@ def _leaks(pipeline: Pipeline) -> list[Leak]:
 
 def _embed(texts: Sequence[str]) -> Mapping[str, Any]:
     """Texts to unit vectors; the model is looked for when the first are asked, and loaded once."""
-    return _sentences().embed(texts)
+    sentences = _sentences()
+    if sentences.too_long(texts):
+        say_once(f"by meaning, texts of more than {sentences.window} tokens are compared by their beginning only")
+    return sentences.embed(texts)
+
+
+@cache
+def say_once(note: str) -> None:
+    """Tell the terminal, once in the life of the process."""
+    print(f"tunegate: {note}", file=sys.stderr)
 
 
 @cache
