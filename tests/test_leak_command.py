@@ -10,7 +10,7 @@ import pytest
 from conftest import Bank, write_jsonl
 
 from tunegate.cli import main
-from tunegate.commands.main import say_once
+from tunegate.commands.by_meaning import say_once
 
 Capture = pytest.CaptureFixture[str]
 
