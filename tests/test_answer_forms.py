@@ -49,7 +49,17 @@ def test_reasoning_in_any_marks_is_taken_off_and_never_judged_unasked(answer: st
     assert unasked.verdict is Verdict.INVALID
 
 
-@pytest.mark.parametrize("answer", ["a < b and analysis > c", "<cotton> and <rethinking>", "2 <think 3", "<end> of it"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "a < b and analysis > c",
+        "<cotton> and <rethinking>",
+        "2 <think 3",
+        "<end> of it",
+        "List<Thought> all = f();",
+        "<Thoughts/>",
+    ],
+)
 def test_signs_that_only_look_like_marks_are_text(answer: str):
     assert judged(answer) == answer
 
@@ -96,6 +106,20 @@ def test_signs_that_only_look_like_marks_are_text(answer: str):
 )
 def test_letters_in_further_forms(answer: str, letter: str | None):
     assert judged(answer, LETTER, "Which? A x B y") == letter
+
+
+@pytest.mark.parametrize(
+    ("answer", "box"),
+    [
+        (r"$\boxed 5$.", "5"),
+        (r"\boxed 5.", "5"),
+        (r"\\boxed{42}", "42"),
+        (r"\boxed", None),
+        (r"\boxed 1 \boxed{2}", "2"),
+    ],
+)
+def test_boxes_in_further_forms(answer: str, box: str | None):
+    assert judged(answer, AnswerRule(extract=("boxed",))) == box
 
 
 @pytest.mark.parametrize(
@@ -149,6 +173,7 @@ def test_turns_that_run_on_in_further_forms(answer: str):
         "Step 1.\nUser: clicks the button and waits\nSystem: shows BLM",
         "<|tool_call|>find(BLM)",
         "<|vision_start|>BLM",
+        "<|file_sep|>BLM",
         "Prompt: a text\nBLM answers it.",
     ],
 )

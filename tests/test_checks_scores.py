@@ -92,6 +92,13 @@ def test_choice_agrees_with_the_formulas_of_lm_evaluation_harness(options: list[
         ("1.5", ("no", "yes"), None),
         ("A,B", ("no", "yes"), None),
         ("", ("no", "yes"), None),
+        ("**B**", ("no", "yes"), 1),
+        ("\uff22", ("no", "yes"), 1),
+        ("B. Yes", ("no", "yes"), 1),
+        ("(b) yes", ("no", "yes"), 1),
+        ("A. yes", ("no", "yes"), None),
+        ("B+", ("no", "yes"), None),
+        ("B+", ("A", "B+"), 1),
     ],
 )
 def test_the_reference_says_which_choice_is_right(reference: str, choices: tuple[str, ...], gold: int | None) -> None:

@@ -10,6 +10,7 @@ import pytest
 from conftest import Bank, write_jsonl
 
 from tunegate.cli import main
+from tunegate.commands.by_meaning import say_once
 
 Capture = pytest.CaptureFixture[str]
 
@@ -82,3 +83,11 @@ def test_a_missing_package_is_named(bank: Bank, capsys: Capture, monkeypatch: py
     monkeypatch.setitem(sys.modules, "datasketch", None)
     assert main(["leakage", "train.jsonl", "--suite", bank.suite]) == 2
     assert "pip install 'tunegate[leakage]'" in capsys.readouterr().err
+
+
+def test_by_meaning_texts_that_are_cut_are_told_once(bank: Bank, capsys: Capture) -> None:
+    say_once.cache_clear()
+    write_jsonl(bank.folder / "train.jsonl", [{"prompt": f"{n} " + "word " * 300, "completion": "x"} for n in (1, 2)])
+    assert main(["leakage", "train.jsonl", "--suite", bank.suite, "--embed", "0.99"]) == 0
+    told = capsys.readouterr().err
+    assert told.count("texts of more than 256 tokens are compared by their beginning only") == 1

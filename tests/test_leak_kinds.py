@@ -128,10 +128,10 @@ def test_meaning_is_compared_where_asked_for() -> None:
 
 @pytest.mark.slow
 def test_the_real_embedding_finds_a_paraphrase() -> None:
-    from tunegate.commands.main import _embed
+    from tunegate.commands.by_meaning import embed
 
     taught = rows("How can I cancel my order?", "What is the weather like?")
-    leaks = compare(taught, [prompts("How do I cancel my order?")], Looking(_embed, 0.9))
+    leaks = compare(taught, [prompts("How do I cancel my order?")], Looking(embed, 0.9))
     assert found(leaks) == [(1, "c1", "embedding")]
 
 

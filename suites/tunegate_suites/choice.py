@@ -13,7 +13,7 @@ from tunegate.checks import Need, Sample
 from tunegate.models import Response
 from tunegate.outcomes import Finding
 from tunegate_suites.base import CaseCheck
-from tunegate_suites.normalise import plain
+from tunegate_suites.normalise import plain, typographic
 
 
 class Choice(CaseCheck):
@@ -142,7 +142,7 @@ def gold_index(case: Case, base: int = 0) -> int | str:
     if gold in texts:
         return texts.index(gold)
     number = _number(gold)
-    index = _letter(gold) if number is None else number - base
+    index = _letter(gold, texts) if number is None else number - base
     if index is not None and 0 <= index < len(texts):
         return index
     alike = [place for place, text in enumerate(texts) if plain(text) == plain(gold)]
@@ -173,17 +173,21 @@ _MARKS = ("0", "1", "true", "false")
 def _named_choices(references: Sequence[str], texts: Sequence[str]) -> set[int]:
     """The choices that references name by their texts, or else by letters: a letter beside a text may be its label."""
     by_text = {texts.index(reference.strip()) for reference in references if texts.count(reference.strip()) == 1}
-    letters = {place for reference in references if (place := _letter(reference)) is not None}
+    letters = {place for reference in references if (place := _letter(reference, texts)) is not None}
     return by_text or {place for place in letters if place < len(texts)}
 
 
-def _letter(gold: str) -> int | None:
-    """The place of a letter: A, a, (A), A) and A. are the first."""
-    found = _LETTER.fullmatch(gold.strip())
-    return ord(found[1].upper()) - ord("A") if found else None
+def _letter(gold: str, texts: Sequence[str]) -> int | None:
+    """The index that a letter stands for, with what people put around it: `B`, `(b)`, `B.`, `B. Mars`."""
+    match = _LETTER.fullmatch(typographic(gold.strip()))
+    if match is None:
+        return None
+    index = ord(match["letter"].upper()) - ord("A")
+    text = match["text"]
+    return index if not text or (index < len(texts) and plain(text) == plain(texts[index])) else None
 
 
-_LETTER = re.compile(r"\(?([A-Za-z])[).:]?")
+_LETTER = re.compile(r"[*(\[]*(?P<letter>[A-Za-z])(?:[*)\].:]*|[*)\].:]+\s*(?P<text>\S.*))", re.DOTALL)
 _NUMBER = re.compile(r"([0-9]{1,3})(?:\.0+)?")
 
 

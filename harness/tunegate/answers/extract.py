@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from tunegate.numbers import numbers_in
 from tunegate.text.words import ALONE, compiled
@@ -82,13 +82,14 @@ def _alternatives(pattern: str) -> list[str]:
 
 # --- presets -------------------------------------------------------------------------------------------------------
 
-_BRACES = re.compile(r"(?P<box>\\f?box(?:ed)?\s{0,9}\{)|\\.|[{}]", re.DOTALL)
+_BRACES = re.compile(r"(?P<box>\\{1,2}f?box(?:ed)?\s{0,9}\{)|\\.|[{}]", re.DOTALL)
+_UNBRACED = re.compile(r"\\f?boxed[ ]{1,9}([^\s${}\\]{1,99}?)(?=[.,;]?(?:[\s$]|\Z))")
 _WRAPPED = re.compile(r"\s*\\(?:text|textbf|textit|mathrm|mathbf|mbox)\s*\{")
 
 
 def boxed(text: str) -> Place | None:
     r"""The contents of the last `\boxed{…}`, braces balanced; `\text{…}` around all of it is taken off."""
-    place = _trimmed(text, _braced(text))
+    place = _trimmed(text, _braced(text) or [match.span(1) for match in _UNBRACED.finditer(text)])
     while place is not None and (wrapped := _WRAPPED.match(text, *place)) is not None:
         end = _closing_brace(text, wrapped.end())
         if end is None or end + 1 != place[1]:
@@ -181,17 +182,30 @@ def last_number(text: str) -> Place | None:
     return max(((number.start, number.end) for number in numbers_in(text)), default=None)
 
 
-_FENCE = re.compile(r"^[ \t]*(?P<fence>```|~~~)[ \t]*(?P<info>\w*)[ \t]*\n?(?P<body>.*?)(?P=fence)[ \t]*$", re.M | re.S)
+_FENCE, _INFO, _REST = re.compile("```|~~~"), re.compile(r"[ \t]*(\w*)[ \t]*\n?"), re.compile(r"[ \t]*$", re.M)
 _JSON_NAMES = ("", "json", "jsonc", "json5")
 
 
 def fenced_json(text: str) -> Place | None:
     """The last code block that is JSON; without one, a text that is JSON from end to end."""
-    blocks = [match.span("body") for match in _FENCE.finditer(text) if match["info"].casefold() in _JSON_NAMES]
-    for place in reversed(blocks):
+    for place in reversed(list(_blocks(text))):
         if _is_json(text[slice(*place)]):
             return _trimmed(text, [place])
     return _trimmed(text, [(0, len(text))]) if _is_json(text) else None
+
+
+def _blocks(text: str) -> Iterator[Place]:
+    """The insides of code blocks that name JSON, or no language."""
+    opened: re.Match[str] | None = None
+    for fence in _FENCE.finditer(text):
+        if opened is not None and fence[0] == opened[0] and _REST.match(text, fence.end()):
+            info = _INFO.match(text, opened.end())
+            if info is not None and info[1].casefold() in _JSON_NAMES and info.end() <= fence.start():
+                yield info.end(), fence.start()
+            opened = None
+        elif opened is None or fence[0] == opened[0]:
+            begins_line = not text[text.rfind("\n", 0, fence.start()) + 1 : fence.start()].strip()
+            opened = fence if begins_line else opened
 
 
 def _is_json(text: str) -> bool:

@@ -9,7 +9,7 @@ _WORDS = "think|thinking|thoughts?|reasoning|reflection|scratchpad|(?:mono|soli)
 _NAME = rf"(?:[a-z0-9]{{1,20}}[_:|-]){{0,3}}(?:{_WORDS})"
 """`think`, and what models make of it: `seed:think`, `mm:think`, `inner_thoughts`, `begin_of_thought`."""
 _OPENS = re.compile(
-    rf"""(?:<|&lt;)\s?\|?\s?(?!end_){_NAME}(?:\s[^<>&]{{0,60}})?\|?\s?(?:>|&gt;)
+    rf"""(?-i:(?!(?<=[A-Za-z])<[A-Z][a-z]))(?:<|&lt;)\s?\|?\s?(?!end_){_NAME}(?:\s[^<>&]{{0,60}})?\|?\s?(?:>|&gt;)
         | \[THINK\] | ◁think▷                                # Magistral, Kimi
         | <\|(?:START_THINKING|inner_prefix)\|>               # Command A, Apertus
         | <\|channel\|>\s*(?:analysis|commentary)\b | \A\s*analysis(?=[A-Z"'“])       # gpt-oss, tokens skipped

@@ -20,7 +20,8 @@ _NAMES = (
     "SYSTEM_TOKEN|START_RESPONSE|END_RESPONSE|endofprompt|eos|bos|pad|eod|eop|sep|turn|reserved_special_token_\\d+"
 )
 _OTHERS = (
-    "tool|call|python|vision|image|img|audio|video|box|quad|object|fim|code|think|thought|solution|channel|message"
+    "tool|call|python|vision|image|img|audio|video|box|quad|object|fim|code|file|repo|jupyter|issue|commit|"
+    "think|thought|solution|channel|message"
 )
 """What else names of tokens speak of: they mark a part of an answer, not the end of one."""
 _OF_TURNS = "start|begin|end|eot|turn|role|user|assistant|system|sep"

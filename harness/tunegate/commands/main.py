@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from tunegate import starter
 from tunegate.ask import asked_prompts
-from tunegate.backends.sentences import SentenceModel, default_model
 from tunegate.commands import console
 from tunegate.commands import suite as suite_command
 from tunegate.commands.advise import ask_on_terminal, run_advise
 from tunegate.commands.asking import asking, flags_given
 from tunegate.commands.bake_off import bake, show_bake_off
+from tunegate.commands.by_meaning import embed
 from tunegate.commands.check import pipeline_facts, print_check, suite_facts
 from tunegate.commands.compare import compare_records
 from tunegate.commands.data import data as describe_data
@@ -112,17 +111,7 @@ def _check_model(pipeline: Pipeline) -> list[str]:
 
 def _leaks(pipeline: Pipeline) -> list[Leak]:
     with console.Bar() as bar:
-        return leaks_of(pipeline, _embed, bar.update)
-
-
-def _embed(texts: Sequence[str]) -> Mapping[str, Any]:
-    """Texts to unit vectors; the model is looked for when the first are asked, and loaded once."""
-    return _sentences().embed(texts)
-
-
-@cache
-def _sentences() -> SentenceModel:
-    return default_model("comparing texts by meaning")
+        return leaks_of(pipeline, embed, bar.update)
 
 
 def data(options: Namespace) -> int:
@@ -144,7 +133,7 @@ def plan(options: Namespace) -> int:
 def leakage(options: Namespace) -> int:
     """Find training rows that give tests away."""
     suites = [load_suite(suite_place(file, Path()), _build_check()) for file in options.suite]
-    return compare_files(options, suites, _embed if options.embed is not None else None)
+    return compare_files(options, suites, embed if options.embed is not None else None)
 
 
 # --- run -----------------------------------------------------------------------------------------------------------
@@ -178,7 +167,7 @@ def _tools(bar: console.Bar) -> Tools:
         versions=installed_versions,
         progress=bar.update,
         say=bar.say,
-        embed=_embed,
+        embed=embed,
         tokens=lambda model: local_tokens(model) or Estimate(),
     )
 
@@ -315,7 +304,7 @@ def judge(options: Namespace) -> int:
 
 def suite(options: Namespace) -> int:
     """Write a suite of groups or the rows of a spurious cue, or report on them."""
-    return suite_command.carry_out(options, _build_check(), _embed)
+    return suite_command.carry_out(options, _build_check(), embed)
 
 
 # --- report, promote, verify ---------------------------------------------------------------------------------------
