@@ -248,7 +248,7 @@ def test_a_report_is_written_into_a_pipe_or_through_a_link_and_takes_the_place_o
     os.mkfifo(project / "pipe")
     os.symlink("target.xml", project / "link.xml")
     gate = "tunegate gate --responses r.jsonl --suite s.yaml"
-    done = shell(f"cat pipe > read & {gate} --junit pipe --report link.xml && wait", folder=project)
+    done = shell(f"timeout 60 cat pipe > read & {gate} --junit pipe --report link.xml && wait", folder=project)
     assert done.returncode == 0, done.stderr
     assert (project / "pipe").is_fifo()
     assert "<testsuite" in (project / "read").read_text()
