@@ -207,3 +207,55 @@ def test_sigterm_is_ctrl_c(project: Path) -> None:
     assert err.strip().startswith("interrupted; to go on: tunegate gate")
     events = [json.loads(line) for line in (project / "run" / "events.jsonl").read_text().splitlines()]
     assert (events[-1]["event"], events[-1]["reason"]) == ("fault", "interrupted")
+
+
+def with_metric(project: Path, body: str) -> None:
+    (project / "metric.py").write_text(f"import os\n{body}")
+    (project / "m.yaml").write_text("cases: q.jsonl\nchecks: [{python: 'metric:m'}]\nplan: {draw: 4, accept: 4}\n")
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_metric_that_ends_the_process_decides_nothing(project: Path, code: int) -> None:
+    with_metric(project, f"def m(case, text):\n    os._exit({code})\n")
+    done = shell("tunegate gate --responses r.jsonl --suite m.yaml", folder=project)
+    assert done.returncode == 3
+    assert f"tunegate: a check or a model called os._exit({code}): no verdict" in done.stderr
+
+
+def test_a_metric_that_ends_pytest_passes_nothing(project: Path) -> None:
+    with_metric(project, "def m(case, text):\n    os._exit(0)\n")
+    (project / "m.gate.yaml").write_text((project / "m.yaml").read_text())
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--tunegate-responses", "r.jsonl"]
+    assert subprocess.run(command, cwd=project, capture_output=True, check=False).returncode == 3
+
+
+def test_a_process_that_a_metric_forks_ends_as_it_likes(project: Path) -> None:
+    body = "def m(case, text):\n    child = os.fork() or os._exit(7)\n    return os.waitpid(child, 0)[1] == 7 * 256\n"
+    with_metric(project, body)
+    assert shell("tunegate gate --responses r.jsonl --suite m.yaml", folder=project).returncode == 0
+
+
+def test_an_exception_that_cannot_say_what_it_is_leaves_the_case_invalid(project: Path, capsys: Capture) -> None:
+    body = "class Mute(Exception):\n    def __str__(self):\n        raise ValueError\n\n\n"
+    with_metric(project, body + "def m(case, text):\n    raise Mute\n")
+    assert main(["gate", "--responses", "r.jsonl", "--suite", "m.yaml"]) == 3
+    captured = capsys.readouterr()
+    assert "raised Mute: a message that cannot be told (ValueError)" in captured.out
+    assert "Traceback" not in captured.err
+
+
+def test_a_report_is_written_into_a_pipe_or_through_a_link_and_takes_the_place_of_neither(project: Path) -> None:
+    os.mkfifo(project / "pipe")
+    os.symlink("target.xml", project / "link.xml")
+    gate = "tunegate gate --responses r.jsonl --suite s.yaml"
+    done = shell(f"timeout 60 cat pipe > read & {gate} --junit pipe --report link.xml && wait", folder=project)
+    assert done.returncode == 0, done.stderr
+    assert (project / "pipe").is_fifo()
+    assert "<testsuite" in (project / "read").read_text()
+    assert (project / "link.xml").is_symlink()
+    assert "<html" in (project / "target.xml").read_text()
+
+
+def test_a_report_on_standard_output(project: Path) -> None:
+    done = shell("tunegate gate --responses r.jsonl --suite s.yaml --junit /proc/self/fd/1 | cat", folder=project)
+    assert "<testsuite" in done.stdout

@@ -237,3 +237,17 @@ def test_stored_answers_have_as_many_rows_an_id_as_samples(tmp_path: Path, answe
 def test_more_rows_of_an_id_than_samples_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"r.jsonl:61: response 4 with id 'c0', and `generate.samples` is 3"):
         stored(tmp_path, "rrrr")
+
+
+@pytest.mark.parametrize("name", ["c1 [sample 2]", "c1 [variant 1]", "c1 [variant 1] [sample 2]"])
+def test_an_id_that_is_kept_for_a_further_answer_is_refused(tmp_path: Path, name: str) -> None:
+    write_jsonl(tmp_path / "cases.jsonl", [{"id": n, "prompt": n, "reference": "a"} for n in ("c1", name)])
+    (tmp_path / "s.yaml").write_text("cases: cases.jsonl\nchecks: [exact]\nplan: {draw: 2, accept: 2}\n")
+    with pytest.raises(ConfigError, match="is kept for a further answer to case 'c1'"):
+        load_suite(tmp_path / "s.yaml", build_check)
+
+
+def test_an_id_that_only_looks_so_is_fine(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "cases.jsonl", [{"id": n, "prompt": n, "reference": "a"} for n in ("c1", "c2 [sample 2]")])
+    (tmp_path / "s.yaml").write_text("cases: cases.jsonl\nchecks: [exact]\nplan: {draw: 2, accept: 2}\n")
+    assert len(load_suite(tmp_path / "s.yaml", build_check).cases) == 2

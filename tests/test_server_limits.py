@@ -488,3 +488,38 @@ def test_options_that_cannot_be_used(
 def test_headers_in_other_letters_take_no_answer_away() -> None:
     with serving(lambda asked: Reply(whole(), headers={"X-Region": "Zürich"})) as (address, _):
         assert answers(address, CASES[:1]) == [Response("yes", "stop")]
+
+
+def write_suite(folder: Path) -> Path:
+    (folder / "cases.jsonl").write_text('{"prompt": "What is 1?", "reference": "yes"}\n')
+    (folder / "s.yaml").write_text("cases: cases.jsonl\nchecks: [exact]\nplan: {draw: 1, accept: 1}\n")
+    return folder / "s.yaml"
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http://", "http://[::1/v1", "http://127.0.0.1:99999/v1", "http://127.0.0.1:x/v1", "http://:80/v1", "HTTP://h:-1"],
+)
+def test_an_address_that_cannot_be_asked_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], address: str
+) -> None:
+    suite = write_suite(tmp_path)
+    assert main(["gate", f"{address}#m", "--suite", str(suite)]) == 2
+    captured = capsys.readouterr()
+    assert "not an address that can be asked" in captured.err
+    assert captured.err.count("\n") == 1
+    judged = "{judge: {server: {base_url: '" + address + "', model: m}, rubric: r, menu: [yes, no], accept: [yes]}}"
+    (tmp_path / "j.yaml").write_text(f"cases: cases.jsonl\nchecks: [{judged}]\n")
+    assert main(["check", str(tmp_path / "j.yaml")]) == 2
+
+
+@pytest.mark.parametrize("key", ["ключ-секрет-длинный", "sk-secret\nrest-of-it"])
+def test_a_key_that_no_header_can_hold_is_not_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    with serving(lambda asked: Reply(whole())) as (address, _):
+        assert main(["gate", f"{address}#m", "--suite", str(write_suite(tmp_path))]) == 2
+    captured = capsys.readouterr()
+    assert "OPENAI_API_KEY: its key holds a character that no key has" in captured.err
+    assert not any(part in captured.err for part in key.split())

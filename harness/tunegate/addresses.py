@@ -6,6 +6,8 @@ import base64
 import re
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from tunegate.exceptions import ConfigError
+
 _URL = re.compile(r"(?P<scheme>https?://)(?:[^\s/?#'\"]*@)?(?P<place>[^\s?#'\"<>]*)(?:\?[^\s#'\"<>]*)?", re.IGNORECASE)
 _SECRET_FIELD = re.compile(r"key|token|secret|sig|pass|auth|credential|^code$", re.IGNORECASE)
 
@@ -20,6 +22,26 @@ def without_secrets(text: str) -> str:
     'http://127.0.0.1:80/v1#name: no such model'
     """
     return _URL.sub(r"\g<scheme>\g<place>", text)
+
+
+def check_address(url: str, where: str) -> None:
+    """Raise ConfigError for an address that no request can be sent to; `where` says who named it."""
+    try:
+        parts = urlsplit(url)
+        fault = "" if parts.hostname and (parts.port is None or parts.port > 0) else "it has no host"
+    except ValueError as error:  # a port of 99999, a bracket that is open
+        fault = str(error)
+    if fault:
+        raise ConfigError(f"{where}: not an address that can be asked: {fault}; it looks like http://HOST:PORT/v1")
+
+
+def check_key(key: str, variable: str) -> None:
+    """Raise ConfigError for a key that no header can hold, without showing it."""
+    if not key.isascii() or not key.isprintable():
+        raise ConfigError(
+            f"the environment variable {variable}: its key holds a character that no key has (a letter outside of "
+            "ASCII, a line end); set it again"
+        )
 
 
 def secrets_in(url: str) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from tunegate.cases import Case, Prompt, sample_id
 from tunegate.checks import Check, Sample, judge, variants_of
-from tunegate.exceptions import TunegateError, without_addresses
+from tunegate.exceptions import TunegateError, message_of, without_addresses
 from tunegate.models import Fault, Model, Response
 from tunegate.outcomes import Outcome, of_samples
 from tunegate.suites import Suite
@@ -137,7 +137,7 @@ def ask(
 
 
 def _in_short(error: BaseException) -> str:
-    return f"{type(error).__name__}: {without_addresses(' '.join(str(error).split()))[:300]}"
+    return f"{type(error).__name__}: {without_addresses(' '.join(message_of(error).split()))[:300]}"
 
 
 def _each_once(answers: Iterator[tuple[int, Response]], n: int) -> Iterator[tuple[int, Response]]:

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 from tunegate.answers.part import AUTO, AnswerRule, Part, as_judged, part_of
 from tunegate.cases import Case, Prompt
-from tunegate.exceptions import without_addresses
+from tunegate.exceptions import message_of, without_addresses
 from tunegate.models import Response
 from tunegate.outcomes import ErrorSpan, Finding, Outcome, Verdict, combine
 
@@ -185,7 +185,7 @@ def unaskable(checks: Sequence[Check], case: Case) -> str | None:
         try:
             check.variants(case)
         except Exception as error:  # a check of somebody else's may raise anything
-            return f"{check.name}: {without_addresses(str(error)) or type(error).__name__}"
+            return f"{check.name}: {without_addresses(message_of(error)) or type(error).__name__}"
     return None
 
 
@@ -231,7 +231,7 @@ def _contained(check: Check, batch: Sequence[Sample]) -> Sequence[Finding]:
     except BaseException as error:  # a metric that calls sys.exit(0) or pytest.skip() must not end the gate with 0
         if len(batch) > 1:
             return [finding for sample in batch for finding in _contained(check, [sample])]
-        reason = f"raised {type(error).__name__}: {error}"
+        reason = f"raised {type(error).__name__}: {message_of(error)}"
         return [
             Finding(check.name, Verdict.INVALID, reason=reason, version=check.version, detail=traceback.format_exc())
         ]

@@ -18,8 +18,15 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from tunegate import __version__
-from tunegate.exceptions import CannotJudge, from_outside, nearest
-from tunegate.standard_streams import Terminated, flushed, give_up, open_streams, terminate_as_interrupted
+from tunegate.exceptions import CannotJudge, from_outside, message_of, nearest
+from tunegate.standard_streams import (
+    Terminated,
+    flushed,
+    give_up,
+    no_exit_but_ours,
+    open_streams,
+    terminate_as_interrupted,
+)
 
 DTYPES = ("auto", "float32", "bfloat16")
 EXAMPLES = (
@@ -317,7 +324,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from tunegate.printable import printable_lines
 
         print(printable_lines(_without_secrets(traceback.format_exc())), file=sys.stderr)
-        return _fail(options, f"internal error: {type(error).__name__}: {error}", 3)
+        return _fail(options, f"internal error: {type(error).__name__}: {message_of(error)}", 3)
 
 
 def _refuse(message: str, *, as_json: bool) -> int:
@@ -358,7 +365,8 @@ def console_main() -> NoReturn:
     try:
         open_streams()
         terminate_as_interrupted()
-        exit_code = main()
+        with no_exit_but_ours():
+            exit_code = main()
     except SystemExit as stop:  # of `--help` and `--version`
         exit_code = stop.code if isinstance(stop.code, int) else 3
     except BaseException as error:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from tunegate.exceptions import CannotJudge, ConfigError, Tampered, TunegateError, without_addresses
+from tunegate.exceptions import CannotJudge, ConfigError, Tampered, TunegateError, message_of, without_addresses
 from tunegate.file_lock import lock
 from tunegate.key_variables import value_without_keys
 
@@ -152,7 +152,7 @@ class RunLog:
 
 
 def _in_words(error: BaseException) -> str:
-    said = without_addresses(" ".join(str(error).split()))
+    said = without_addresses(" ".join(message_of(error).split()))
     match error:
         case TunegateError():
             return str(error)

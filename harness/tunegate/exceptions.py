@@ -88,6 +88,14 @@ _OF_NAMES = {
 """Errors of a system call that another name on the command line or in a file would mend."""
 
 
+def message_of(error: BaseException) -> str:
+    """What an exception says of itself; somebody else's may fail even at that."""
+    try:
+        return str(error)
+    except Exception as fault:
+        return f"a message that cannot be told ({type(fault).__name__})"
+
+
 def without_addresses(text: str) -> str:
     """The text with `<Metric object at 0x7f31…>` as `<Metric object>`: an address differs from run to run."""
     return _ADDRESS.sub("", text) if " at 0x" in text else text

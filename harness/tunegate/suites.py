@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -126,6 +127,19 @@ def load_suite(path: Path, build_check: CheckBuilder) -> Suite:
     return make_suite(spec, spec.name or name, file, (), build_check)
 
 
+_REPEAT = re.compile(r"(?: \[(?:sample|variant) \d+\])+$")
+
+
+def _named_as_a_repeat(cases: Sequence[Case]) -> str | None:
+    """The fault of a case whose id is the one under which another case is asked once more."""
+    ids = {case.id for case in cases}
+    for case in cases:
+        base = _REPEAT.sub("", case.id)
+        if base != case.id and base in ids:
+            return f"the id {case.id!r} is kept for a further answer to case {base!r}; give it another"
+    return None
+
+
 def make_suite(spec: SuiteSpec, name: str, file: YamlFile, keys: KeyPath, build_check: CheckBuilder) -> Suite:
     """Build a suite from its validated spec, which stands at `keys` of `file`."""
     base_dir = file.path.parent
@@ -134,6 +148,8 @@ def make_suite(spec: SuiteSpec, name: str, file: YamlFile, keys: KeyPath, build_
             cases = load_cases(spec.cases, base_dir)
     except MissingField as error:
         raise file.error((*keys, "cases"), str(error)) from error
+    if (taken := _named_as_a_repeat(cases)) is not None:
+        raise file.error((*keys, "cases"), f"{spec.cases.path}: {taken}")
     told = told_beforehand(cases, spec.generate.system, spec.cases.prompt)
     if told is not None:
         place, fault = told

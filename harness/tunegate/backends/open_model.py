@@ -110,7 +110,7 @@ def model_folder(spec: str) -> Path:
 
 def is_server(spec: str) -> bool:
     """Whether `spec` names a server rather than files."""
-    return spec.startswith(("http://", "https://"))
+    return spec.lower().startswith(("http://", "https://"))
 
 
 def check_place(spec: str) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from tunegate.addresses import without_secrets
+from tunegate.addresses import check_address, check_key, without_secrets
 from tunegate.backends.completions import read_completion
 from tunegate.backends.guarded import TRIES, torn_reply
 from tunegate.backends.openai_client import FIXED_FIELDS, NO_KEY, ChatRequests, Server, ask_all
@@ -57,6 +57,7 @@ class OpenAIModel:
         if not model:
             place = without_secrets(base_url)
             raise ConfigError(f"model {place!r}: say which of the server's models: {place}#MODEL-NAME")
+        check_address(base_url, f"model {without_secrets(url)!r}")
         return cls(base_url, model, **how)
 
     @property
@@ -95,7 +96,8 @@ class OpenAIModel:
 
     @property
     def _server(self) -> Server:
-        key = os.environ.get(self.key_variable) or NO_KEY
+        key = os.environ.get(self.key_variable, "").strip() or NO_KEY
+        check_key(key, self.key_variable)
         return Server(self.base_url, self.timeout_s, self.max_retries, self.concurrency, key)
 
     @cached_property

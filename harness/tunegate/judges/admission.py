@@ -13,14 +13,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tunegate.exceptions import CannotJudge, ConfigError, Tampered
-from tunegate.files import read_text
+from tunegate.files import read_text, write_whole
 from tunegate.judges.agreement import (
     CorrectedRate,
     Interval,
@@ -189,10 +188,7 @@ def write_admission(
     seal = _seal(body)
     record = {**body, SEAL: seal}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(path.name + ".part")
-        draft.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(draft, path)
+        write_whole(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     except OSError as error:
         raise CannotJudge(f"{path}: the admission record cannot be written: {error.strerror}") from error
     return Admission(path, judge_sha256, measured, seal, history)

@@ -33,6 +33,7 @@ from tunegate.plugin.function_check import FunctionCheck
 from tunegate.plugin.ledger import SESSION
 from tunegate.responses import load_responses
 from tunegate.runner import no_progress
+from tunegate.standard_streams import no_exit_but_ours
 from tunegate.suites import Suite, load_suite
 from tunegate.versions import installed_versions
 
@@ -193,7 +194,7 @@ class Gate:
         """Do the work; a fault is kept, so that a broken model is not loaded again for each of 100 cases."""
         if self._fault is None:
             try:
-                with calm_warnings():
+                with calm_warnings(), no_exit_but_ours():
                     return work()
             except TunegateError as error:
                 self._fault = error

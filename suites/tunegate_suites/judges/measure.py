@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -18,7 +17,7 @@ from tunegate.cases import Case, Prompt
 from tunegate.checks import Need, Sample
 from tunegate.checks import judge as ask_checks
 from tunegate.exceptions import CannotJudge, ConfigError
-from tunegate.files import sha256_of
+from tunegate.files import sha256_of, write_whole
 from tunegate.judges.admission import Agreement, default_path, write_admission
 from tunegate.judges.agreement import Share, correlation, kappa, kappa_interval, position_bias
 from tunegate.outcomes import Finding, Outcome, Verdict
@@ -115,9 +114,7 @@ def _fitted(judge: Judge, labels: Sequence[Labelled], request: MeasureRequest, m
     source = {"file": request.labels.name, "sha256": sha256_of(request.labels)}
     path = judge.fitted_path
     try:
-        draft = path.with_name(path.name + ".part")
-        draft.write_text(fitted_json(fit(rows, passed), questions, source), encoding="utf-8")
-        os.replace(draft, path)
+        write_whole(path, fitted_json(fit(rows, passed), questions, source))
     except OSError as error:
         raise CannotJudge(f"{path}: the weights cannot be written: {error.strerror}") from error
     return load_judge(request.judge, models)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, field_serializer, field_validator, model_validator
 
-from tunegate.addresses import without_secrets
+from tunegate.addresses import check_address, check_key, without_secrets
 from tunegate.backends.completions import read_completion
 from tunegate.backends.guarded import BadReply, torn_reply
 from tunegate.backends.openai_client import FIXED_FIELDS, NO_KEY, ChatRequests, Server, ask_all
@@ -71,12 +71,17 @@ class ServerOptions(Options):
 
 
 def api_key(options: ServerOptions, check: str) -> str:
-    """The key for the server, from the environment; raises ConfigError when the variable is not set."""
+    """The key for the server, from the environment.
+
+    Raises ConfigError when the variable is not set or holds no key, and for an address that cannot be asked.
+    """
+    check_address(options.base_url, f"{check}.server.base_url")
     if options.api_key_env is None:
         return NO_KEY
-    key = os.environ.get(options.api_key_env)
+    key = os.environ.get(options.api_key_env, "").strip()
     if not key:
         raise ConfigError(f"{check}.server.api_key_env: the environment variable {options.api_key_env!r} is not set")
+    check_key(key, options.api_key_env)
     return key
 
 
