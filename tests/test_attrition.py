@@ -87,6 +87,7 @@ def bad_reply(response: Response) -> Response:
 
 
 def write_suite(folder: Path, check: str, plan: str = "{draw: 100, accept: 90}") -> Path:
+    """A bank of 100 cases, of which the plan draws as many as it says."""
     folder.mkdir(exist_ok=True)
     write_jsonl(folder / "cases.jsonl", [{"id": f"c{n}", "prompt": f"{n}?", "reference": f"a{n}"} for n in range(100)])
     (folder / "metrics.py").write_text(METRICS)
@@ -123,7 +124,7 @@ def the_gate(suite_file: Path) -> GateRecord:
 def test_no_number_of_starts_makes_a_model_pass_that_is_right_half_of_the_time(
     tmp_path: Path, metric: str, spoil: Callable[[Response], Response], verdict: Verdict
 ) -> None:
-    suite_file = write_suite(tmp_path / "gate", f'{{python: "metrics:{metric}"}}')
+    suite_file = write_suite(tmp_path / "gate", f'{{python: "metrics:{metric}"}}', "{draw: 40, accept: 36}")
     model = Coin(random.Random(1), spoil=spoil)
     for _ in range(STARTS):
         start(suite_file, model)

@@ -251,7 +251,8 @@ def _answer_in_short(value: Any) -> Any:
         return value
     if value.isidentifier() and value not in (known := (THINK, "whole", *PRESETS)):
         raise ValueError(
-            f"expected one of {', '.join(known)}, or a regular expression with one group{nearest(value, known)}"
+            f"expected one of {', '.join(known)}, or a regular expression with one group, got {value!r}"
+            f"{nearest(value, known)}"
         )
     return {"whole": True} if value == "whole" else {"after": value} if value == THINK else {"extract": [value]}
 

@@ -22,7 +22,7 @@ MAX_REPLY_BYTES = 16 * 2**20
 MAX_REDIRECTS = 5
 
 
-REFUSED = (400, 401, 403, 404, 422, 429, 503)
+REFUSED = (400, 401, 403, 404, 422, 429)
 """Statuses of a request that was not carried out, so that the model was not asked."""
 
 TRIES: ContextVar[list[int] | None] = ContextVar("TRIES", default=None)
