@@ -164,13 +164,13 @@ def refuses_all(response: Response) -> Response:
 
 
 @pytest.mark.parametrize("ending", [leaves_off, refuses_all])
-@pytest.mark.parametrize("block_size", [1, 16])
+@pytest.mark.parametrize("block_size", [pytest.param(1, marks=pytest.mark.slow), 16])
 def test_a_model_that_ends_the_gate_where_it_would_be_wrong_is_asked_four_times_at_most(
     tmp_path: Path, ending: Callable[[Response], Response], block_size: int
 ) -> None:
-    suite_file = write_suite(tmp_path / "gate", "exact")
+    suite_file = write_suite(tmp_path / "gate", "exact", "{draw: 60, accept: 54}")
     model = Coin(random.Random(2), spoil=ending, block_size=block_size, sha256=None)
-    for _ in range(4 * STARTS):
+    for _ in range(3 * STARTS):
         with suppress(CannotJudge):
             start(suite_file, model)
         assert the_gate(suite_file).verdict is not PASS

@@ -285,7 +285,7 @@ def test_two_workers_do_not_judge_an_invalid_case_twice(gate_bank: Bank) -> None
     assert sorted(Path("judged").read_text().split()) == sorted(gate_bank.ids)
 
 
-@pytest.mark.parametrize("right", [89, 90])
+@pytest.mark.parametrize("right", [89, pytest.param(90, marks=pytest.mark.slow)])
 def test_two_workers_run_a_gate_once(gate_bank: Bank, right: int) -> None:
     Path("metrics.py").write_text(COUNTING + "    return True\n")
     write_gate("cases: cases.jsonl", checks="[exact, {python: 'metrics:judged'}]")

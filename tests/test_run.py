@@ -662,7 +662,7 @@ def essence(run: RunRecord) -> Mapping[str, Any]:
     return {"verdict": run.verdict, "reason": run.reason, "stages": stages, "promoted": promoted}
 
 
-@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("before", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_kill_at_any_event_changes_nothing(tmp_path: Path, before: bool) -> None:
     path = write_pipeline(tmp_path / "project")
     whole = essence(carry_out(path, run="whole"))
