@@ -20,28 +20,25 @@ from tunegate.suites import Suite
 
 def ask_samples(suite: Suite, model: Model, cases: Sequence[Case]) -> list[Sample]:
     """Ask the model the cases, and what the checks want asked beside them, once; one sample per case, in order."""
-    once = replace(suite, settings=replace(suite.settings, samples=1))
-    return samples_of(once, model, cases, ask_open(once, model, cases, lambda question: True))
+    return _ask_all(replace(suite, settings=replace(suite.settings, samples=1)), model, cases)
 
 
 def judge_cases(suite: Suite, model: Model, cases: Sequence[Case]) -> list[Outcome]:
     """Ask and judge cases without a record of it; one outcome per case, in order."""
-    samples = samples_of(suite, model, cases, ask_open(suite, model, cases, lambda question: True))
-    return list(by_case(suite, judge(suite.checks, samples, suite.answer)))
+    return list(by_case(suite, judge(suite.checks, _ask_all(suite, model, cases), suite.answer)))
+
+
+def _ask_all(suite: Suite, model: Model, cases: Sequence[Case]) -> list[Sample]:
+    responses: dict[str, Response] = {}
+    for wanted in open_questions(suite, cases, lambda question: True):
+        responses |= zip((question.id for question in wanted), ask(suite, model, wanted), strict=True)
+    return samples_of(suite, model, cases, responses)
 
 
 def by_case(suite: Suite, outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
     """The outcomes of cases from those of their answers, as many for each as the suite asks for."""
     for answers in zip(*[outcomes] * suite.settings.samples, strict=True):
         yield of_samples(answers, suite.case_passes)
-
-
-def ask_open(suite: Suite, model: Model, cases: Sequence[Case], is_open: Callable[[str], bool]) -> dict[str, Response]:
-    """Ask those questions of the cases that are open; the responses by question."""
-    responses: dict[str, Response] = {}
-    for wanted in open_questions(suite, cases, is_open):
-        responses |= zip((question.id for question in wanted), ask(suite, model, wanted), strict=True)
-    return responses
 
 
 def open_questions(suite: Suite, cases: Sequence[Case], is_open: Callable[[str], bool]) -> Iterator[list[Case]]:
