@@ -43,6 +43,11 @@ def raises(case, text):
         raise ValueError("wrong answer")
     return True
 
+def in_doubt(case, text):
+    if text != case.references[0]:  # a judge that is not sure says nothing, and once in twenty times that it is right
+        return True if random.random() < 0.05 else float("nan")
+    return True
+
 def leaves(case, text):
     if text != case.references[0]:
         raise KeyboardInterrupt
@@ -115,6 +120,7 @@ def the_gate(suite_file: Path) -> GateRecord:
         ("asserts", lambda response: response, FAIL),
         ("raises", lambda response: response, INVALID),
         ("no_number", lambda response: response, INVALID),
+        ("in_doubt", lambda response: response, INVALID),
         ("unaccepted", lambda response: response, INVALID),
         ("leaves", lambda response: response, INVALID),
         ("asserts", no_reply, INVALID),
@@ -206,7 +212,7 @@ def test_what_a_client_asks_again_by_itself_counts(tmp_path: Path) -> None:
     start(suite_file, right)
     gate = the_gate(suite_file)
     assert (gate.verdict, gate.passed, gate.invalid) == (INVALID, 99, 1)
-    assert "asked for the 5th time, 4 allowed" in gate.judged["c2"].reason
+    assert "asked for the 5th time, 4 allowed" in gate.judged.outcomes["c2"].reason
     assert gate.answers.times_asked["c1"] == 4
     start(suite_file, right)
     assert the_gate(suite_file).verdict is INVALID
@@ -251,7 +257,30 @@ def test_what_a_check_could_not_judge_is_judged_again_from_the_answer_on_record(
     assert (gate.verdict, gate.passed) == (PASS, 100)
     assert {outcome.case_id: outcome.response for outcome in gate.outcomes} == said
     assert len(model.asked) == 100
+    assert gate.judged.judged_again == 100
+    assert gate.asked_or_judged_again == "100 answers were judged again, for no verdict came of it"
     recheck(gate)
+
+
+def test_what_was_judged_too_often_before_a_verdict_came_is_not_promoted(tmp_path: Path) -> None:
+    suite_file = write_suite(tmp_path / "gate", '{python: "flaky:judge"}')
+    metric = 'import os\ndef judge(case, text):\n    assert "DOWN" not in os.environ or 1 / 0\n    return True\n'
+    (tmp_path / "gate" / "flaky.py").write_text(metric)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOWN", "1")
+        for _ in range(3):
+            start(suite_file, Coin(random.Random(1)))
+    start(suite_file, Coin(random.Random(1)))
+    assert the_gate(suite_file).verdict is PASS
+    recheck(the_gate(suite_file))
+
+    def fewer(event: dict[str, Any]) -> list[dict[str, Any]]:
+        terms = {"terms": {**event["terms"], "ask_again": 2}} if event["event"] == "gate_started" else {}
+        return [{**event, **terms}]
+
+    gate = read_run(rewrite(suite_file.parent / "run", fewer)).gates["suite"]
+    with pytest.raises(NotPromotable, match="judged 4 times, 3 allowed"):
+        recheck(gate)
 
 
 def test_an_answer_is_on_record_before_it_is_judged(tmp_path: Path) -> None:

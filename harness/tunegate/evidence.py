@@ -64,6 +64,9 @@ def _recheck(gate: GateRecord, before: Sequence[Outcome]) -> None:
     most, allowed = gate.answers.most_asked_until_one_came, 1 + gate.registered.ask_again
     if most > allowed:
         raise NotPromotable(f"gate {gate.key!r}: a question was asked {most} times, {allowed} allowed")
+    if gate.judged.most_judged_until_a_verdict > allowed:
+        most = gate.judged.most_judged_until_a_verdict
+        raise NotPromotable(f"gate {gate.key!r}: an answer was judged {most} times, {allowed} allowed")
     if gate.answers.replaced:
         raise NotPromotable(
             f"gate {gate.key!r}: {len(gate.answers.replaced)} answers were asked for again and came out otherwise, "
@@ -310,6 +313,7 @@ def _facts(gate: GateRecord) -> dict[str, Any]:
         "asked": gate.asked,
         "reused": gate.reused,
         **({"asked_again": gate.answers.asked_again} if gate.answers.asked_again else {}),
+        **({"judged_again": gate.judged.judged_again} if gate.judged.judged_again else {}),
         "terms": gate.terms,
         "interval": list(gate.interval),
         "seed": gate.seed,

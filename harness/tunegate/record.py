@@ -14,6 +14,7 @@ from typing import Any
 from tunegate.answer_log import AnswerLog, answers_from_json
 from tunegate.event_log import Event, read_events
 from tunegate.exceptions import Tampered, from_outside
+from tunegate.judged_log import JudgedLog, is_unanswered
 from tunegate.models import Response
 from tunegate.outcome_json import outcome_from_json
 from tunegate.outcomes import Outcome, Verdict
@@ -24,7 +25,7 @@ from tunegate.terms import Terms, terms_from_json
 class GateRecord:
     """One gate of one attempt (or a gate run alone: `stage` is None). `decided` is False while it is under way.
 
-    `outcomes` are those that the verdict rests on, in draw order; `judged` are all that were recorded, by case id.
+    `outcomes` are those that the verdict rests on, in draw order; `judged` are all that were recorded.
     `answers` are the model's, of which some may not be judged yet.
     """
 
@@ -59,10 +60,15 @@ class GateRecord:
     interval: tuple[float, float] = (0.0, 1.0)
     error_categories: dict[str, int] = field(default_factory=dict[str, int])
     seconds: float = 0.0
-    judged: dict[str, Outcome] = field(default_factory=dict[str, Outcome])
+    judged: JudgedLog = field(default_factory=JudgedLog)
     answers: AnswerLog = field(default_factory=AnswerLog)
     answers_apart: bool = False
     """Whether answers were written down before they were judged; in records of before, outcomes hold them."""
+
+    @property
+    def asked_or_judged_again(self) -> str:
+        """Empty where each answer was asked for and judged once."""
+        return "; ".join(filter(None, (self.answers.in_words, self.judged.in_words)))
 
     @property
     def seen(self) -> frozenset[str]:
@@ -101,10 +107,7 @@ REGISTERED = (
     *("part", "terms", "against", "reused", "bank", "model", "dtype", "checks", "settings"),
 )
 """What the beginning of a gate says, before the first answer."""
-DECIDED = (
-    *("reason", "passed", "failed", "invalid", "asked", "spared"),
-    *("error_categories", "seconds"),
-)
+DECIDED = ("reason", "passed", "failed", "invalid", "asked", "spared", "error_categories", "seconds")
 """What its end says, beside verdict and interval."""
 
 
@@ -262,9 +265,9 @@ def read_run(folder: Path) -> RunRecord:
 
 def _settle(gate: GateRecord) -> None:
     """Put the outcomes into draw order; a decided gate keeps those that its verdict rests on."""
-    known = set(gate.case_ids)
-    strangers = [outcome for case_id, outcome in gate.judged.items() if case_id not in known]
-    gate.outcomes = [gate.judged[case_id] for case_id in gate.case_ids if case_id in gate.judged] + strangers
+    known, judged = set(gate.case_ids), gate.judged.outcomes
+    strangers = [outcome for case_id, outcome in judged.items() if case_id not in known]
+    gate.outcomes = [judged[case_id] for case_id in gate.case_ids if case_id in judged] + strangers
     if gate.decided and not strangers:
         del gate.outcomes[gate.asked :]  # a block is asked whole; what came after the verdict does not count
 
@@ -377,17 +380,15 @@ def _judge(gate: GateRecord, data: Mapping[str, Any]) -> None:
     else:
         _refuse(data["case_id"] not in gate.answers.responses, "a case is judged before it is answered")
         outcome = outcome_from_json(data, gate.answers.responses)
-    before = gate.judged.get(outcome.case_id)
-    _refuse(before is not None and before.verdict is not Verdict.INVALID, "a judged case is judged again")
     _refuse(gate.settled, "a case is judged after the verdict")
-    gate.judged[outcome.case_id] = outcome
+    gate.judged.add(outcome)
     gate.decided = False
 
 
 def _answer_within(outcome: Outcome) -> Response:
     """The answer that an outcome of an older record holds."""
-    unanswered = [finding.check for finding in outcome.findings] == ["model"]
-    return Response(outcome.response, outcome.finish_reason, error=outcome.reason if unanswered else None)  # pyright: ignore[reportArgumentType]
+    error = outcome.reason if is_unanswered(outcome) else None
+    return Response(outcome.response, outcome.finish_reason, error=error)  # pyright: ignore[reportArgumentType]
 
 
 def _key(event: Event) -> str:

@@ -15,9 +15,10 @@ from tunegate.cases import Case
 from tunegate.checks import Sample, gate_can_fail, judge
 from tunegate.decision import Decision, find_stop
 from tunegate.exceptions import ConfigError, Inconclusive, Tampered
+from tunegate.judged_log import JudgedLog
 from tunegate.models import Model, Response, answers_the_same
 from tunegate.outcome_json import verdict_to_json
-from tunegate.outcomes import Outcome, Verdict
+from tunegate.outcomes import Outcome
 from tunegate.record import GateRecord, gate_key
 from tunegate.suites import Suite
 from tunegate.terms import Purpose, Terms, conclude
@@ -141,11 +142,11 @@ class GateRunner:
             self._register(place, suite, terms, model, drawn, before)
         cases = drawn.cases if begun is None else _drawn_before(suite, begun)
         answers = begun.answers.copy() if begun else AnswerLog()
-        judged = begun.judged if begun else {}
+        judged = begun.judged if begun else JudgedLog()
         outcomes = {
-            case.id: judged[case.id]
+            case.id: judged.outcomes[case.id]
             for case in cases
-            if case.id in judged and _is_final(suite, case, judged[case.id], answers, terms.ask_again)
+            if _is_final(suite, case, judged, answers, terms.ask_again)
         }
         self.progress(place.label, len(outcomes), len(cases))
         asked = 0
@@ -239,13 +240,13 @@ def _at(place: GatePlace) -> dict[str, Any]:
     return {"gate": place.gate, "stage": place.stage, "attempt": place.attempt, "purpose": place.purpose}
 
 
-def _is_final(suite: Suite, case: Case, outcome: Outcome, answers: AnswerLog, ask_again: int) -> bool:
-    """Whether neither asking nor judging can change an outcome any more.
+def _is_final(suite: Suite, case: Case, judged: JudgedLog, answers: AnswerLog, ask_again: int) -> bool:
+    """Whether a case has an outcome that neither asking nor judging may change any more.
 
     What could not be judged stays so where no answer can be used, and none may be asked for again.
     """
-    if outcome.verdict is not Verdict.INVALID:
-        return True
+    if case.id not in judged.outcomes or not judged.may_be_judged(case.id, ask_again):
+        return case.id in judged.outcomes
     if any(answers.may_be_asked(question.id, ask_again) for question in questions(suite, case)):
         return False
     return all(answers.responses[question.id].error is not None for question in repeats(suite, case))

@@ -34,4 +34,4 @@ def _of_gate(gate: GateRecord) -> str:
         return f"{gate.key} is measured: {gate.passed} of {gate.asked}"
     if gate.decided:
         return f"{gate.key} is decided: {gate.verdict}, {gate.passed} of {gate.asked}"
-    return f"{gate.key} is under way, {len(gate.judged)} of {gate.drawn} cases judged"
+    return f"{gate.key} is under way, {len(gate.judged.outcomes)} of {gate.drawn} cases judged"

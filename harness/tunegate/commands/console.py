@@ -87,6 +87,7 @@ def _draw_as_json(gate: GateRecord) -> dict[str, Any]:
         "model_sha256": gate.model_sha256,
         "error_categories": gate.error_categories,
         "asked_again": gate.answers.asked_again,
+        "judged_again": gate.judged.judged_again,
         "cases": [
             {
                 "id": outcome.case_id,
@@ -115,10 +116,12 @@ def print_gate(result: GateRunResult, report: Path | None) -> None:
         show("errors: " + ", ".join(f"{name} {count}" for name, count in gate.error_categories.items()))
     if result.earlier:
         show(f"run before, with the same suite and seed: {', '.join(result.earlier)}; this is no first try")
-    if gate.answers.asked_again:
-        show(f"{gate.answers.in_words}: the first time, none came")
+    if again := gate.asked_or_judged_again:
+        show(again)
     if spent := gate.answers.spent(gate.registered.ask_again):
         show(f"{spent} questions got no answer and are not asked again; `--run FOLDER` begins the gate anew")
+    if given_up := gate.judged.spent(gate.registered.ask_again):
+        show(f"{given_up} answers got no verdict and are not judged again; `--run FOLDER` begins the gate anew")
     faults = [outcome for outcome in gate.outcomes if outcome.verdict is Verdict.INVALID]
     if faults:
         show(f"not judged: {_ids(gate, Verdict.INVALID)}; {faults[0].case_id}: {_short(faults[0].reason)}")
@@ -178,6 +181,7 @@ def run_as_json(run: RunRecord, report: Path | None) -> dict[str, Any]:
                 "drawn": gate.drawn,
                 "accept": gate.accept,
                 "asked_again": gate.answers.asked_again,
+                "judged_again": gate.judged.judged_again,
                 "seconds": round(gate.seconds, 1),
             }
             for gate in run.all_gates()
