@@ -276,7 +276,6 @@ def _fold(run: RunRecord, event: dict[str, Any]) -> None:
     match event["event"]:
         case "run_started":
             run.name, run.started, run.start = event["name"], event["time"], event
-            # Begun anew: nothing was trained yet.
             _refuse(bool(run.stages), "a run that has begun to train is begun anew")
             run.leaks, run.dropped, run.verdict, run.reason, run.finished = [], [], None, "", None
             run.gates = {}
