@@ -57,6 +57,7 @@ def test_the_json_of_a_gate(bank: Bank, capsys: Capture) -> None:
         "model_sha256",
         "error_categories",
         "asked_again",
+        "judged_again",
         "cases",
         "confirm",
     ]

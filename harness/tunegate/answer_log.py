@@ -15,9 +15,18 @@ from tunegate.models import ChoiceScore, Fault, Response
 
 ASK_AGAIN = 3
 """How many times a question without an answer is asked again, unless the plan says otherwise."""
-
+JUDGE_AGAIN = 3
+"""How many times a case may be judged again whose answers could not be judged."""
 
 INTERRUPTED = Response("", error="it was interrupted while it was asked", fault=Fault.NO_REPLY)
+
+
+def may_be_judged(times: int) -> bool:
+    """Whether a case that was judged so many times, without a verdict, may be judged once more.
+
+    A judge that says `pass` now and then, and else nothing of use, would pass any answer in the end.
+    """
+    return times <= JUDGE_AGAIN
 
 
 @dataclass

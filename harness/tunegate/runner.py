@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import takewhile
 from typing import Any, Protocol, cast
 
-from tunegate.answer_log import AnswerLog, answers_to_json, counted
+from tunegate.answer_log import AnswerLog, answers_to_json, counted, may_be_judged
 from tunegate.ask import ask, by_case, open_questions, questions, repeats, samples_of
 from tunegate.banks import Part, draw
 from tunegate.cases import Case
@@ -17,7 +18,7 @@ from tunegate.decision import Decision, find_stop
 from tunegate.exceptions import ConfigError, Inconclusive, Tampered
 from tunegate.models import Model, Response, answers_the_same
 from tunegate.outcome_json import verdict_to_json
-from tunegate.outcomes import Outcome, Verdict
+from tunegate.outcomes import Outcome, Verdict, keep_findings
 from tunegate.record import GateRecord, gate_key
 from tunegate.suites import Suite
 from tunegate.terms import Purpose, Terms, conclude
@@ -132,20 +133,20 @@ class GateRunner:
         """Run one draw to its decision.
 
         `begun` is the record of the same draw, interrupted or INVALID: its cases and answers are kept. What was judged
-        is not judged again; what could not be judged is judged again from the answer on record; only what was never
-        answered is asked again. `before` is what a retention draw is compared with. Where the terms let a draw stop
-        early, the model is not asked further once the verdict stands.
+        is not judged again; what could not be judged is judged again from the answer on record, a few times at most;
+        only what was never answered is asked again. `before` is what a retention draw is compared with. Where the terms
+        let a draw stop early, the model is not asked further once the verdict stands.
         """
         started = time.monotonic()
         if begun is None:
             self._register(place, suite, terms, model, drawn, before)
         cases = drawn.cases if begun is None else _drawn_before(suite, begun)
         answers = begun.answers.copy() if begun else AnswerLog()
-        judged = begun.judged if begun else {}
+        judged: Mapping[str, Outcome] = begun.judged if begun else {}
         outcomes = {
             case.id: judged[case.id]
             for case in cases
-            if case.id in judged and _is_final(suite, case, judged[case.id], answers, terms.ask_again)
+            if begun is not None and case.id in judged and _is_final(suite, case, begun, answers, terms.ask_again)
         }
         self.progress(place.label, len(outcomes), len(cases))
         asked = 0
@@ -157,7 +158,7 @@ class GateRunner:
             left = [case for case in block if case.id not in outcomes]
             self._ask(place, suite, terms, model, left, answers)
             samples = samples_of(suite, model, left, answers.responses)
-            for outcome in by_case(suite, _judged_in_batches(suite, samples)):
+            for outcome in by_case(suite, _with_findings_of_before(judged, _judged_in_batches(suite, samples))):
                 outcomes[outcome.case_id] = outcome
                 self.append({**_at(place), "event": "outcome", "outcome": verdict_to_json(outcome)}, durable=False)
                 self.progress(place.label, len(outcomes), len(cases))
@@ -239,16 +240,29 @@ def _at(place: GatePlace) -> dict[str, Any]:
     return {"gate": place.gate, "stage": place.stage, "attempt": place.attempt, "purpose": place.purpose}
 
 
-def _is_final(suite: Suite, case: Case, outcome: Outcome, answers: AnswerLog, ask_again: int) -> bool:
+def _is_final(suite: Suite, case: Case, begun: GateRecord, answers: AnswerLog, ask_again: int) -> bool:
     """Whether neither asking nor judging can change an outcome any more.
 
-    What could not be judged stays so where no answer can be used, and none may be asked for again.
+    What could not be judged stays so where no answer can be used, and none may be asked for again; or where it was
+    judged as often as may be.
     """
-    if outcome.verdict is not Verdict.INVALID:
+    if begun.judged[case.id].verdict is not Verdict.INVALID:
         return True
     if any(answers.may_be_asked(question.id, ask_again) for question in questions(suite, case)):
         return False
+    if not may_be_judged(begun.times_judged.get(case.id, 0)):
+        return True
     return all(answers.responses[question.id].error is not None for question in repeats(suite, case))
+
+
+def _with_findings_of_before(judged: Mapping[str, Outcome], again: Iterator[Outcome]) -> Iterator[Outcome]:
+    """Outcomes of answers, of which some were judged before: what a check decided then stands, whatever it says now."""
+    numbers: Counter[str] = Counter()
+    for outcome in again:
+        before = judged.get(outcome.case_id)
+        answers = () if before is None else before.samples or (before,)
+        number, numbers[outcome.case_id] = numbers[outcome.case_id], numbers[outcome.case_id] + 1
+        yield keep_findings(answers[number].findings, outcome) if number < len(answers) else outcome
 
 
 def _drawn_before(suite: Suite, begun: GateRecord) -> tuple[Case, ...]:

@@ -87,6 +87,7 @@ def _draw_as_json(gate: GateRecord) -> dict[str, Any]:
         "model_sha256": gate.model_sha256,
         "error_categories": gate.error_categories,
         "asked_again": gate.answers.asked_again,
+        "judged_again": gate.judged_again,
         "cases": [
             {
                 "id": outcome.case_id,
@@ -117,6 +118,10 @@ def print_gate(result: GateRunResult, report: Path | None) -> None:
         show(f"run before, with the same suite and seed: {', '.join(result.earlier)}; this is no first try")
     if gate.answers.asked_again:
         show(f"{gate.answers.in_words}: the first time, none came")
+    if gate.judged_again:
+        left = gate.not_judged_any_more
+        end = f"; {left} are not any more, `--run FOLDER` begins the gate anew" if left else ""
+        show(f"{gate.judged_again_in_words}, for no verdict came the first time{end}")
     if spent := gate.answers.spent(gate.registered.ask_again):
         show(f"{spent} questions got no answer and are not asked again; `--run FOLDER` begins the gate anew")
     faults = [outcome for outcome in gate.outcomes if outcome.verdict is Verdict.INVALID]
@@ -178,6 +183,7 @@ def run_as_json(run: RunRecord, report: Path | None) -> dict[str, Any]:
                 "drawn": gate.drawn,
                 "accept": gate.accept,
                 "asked_again": gate.answers.asked_again,
+                "judged_again": gate.judged_again,
                 "seconds": round(gate.seconds, 1),
             }
             for gate in run.all_gates()
