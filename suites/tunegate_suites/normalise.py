@@ -3,7 +3,8 @@
 `plain` (the default of `exact` and `contains`): Unicode NFKC (full-width forms, ligatures, no-break and thin spaces),
 typographic quotes, apostrophes, hyphens, dashes and the minus sign as those of a keyboard, case folded, invisible
 characters removed, 10² as 10^2 and 1½ as 1 1/2, whitespace collapsed, and quotes, brackets, markdown emphasis and
-sentence punctuation taken off the ends. Characters that carry meaning stay: `-5`, `50%`, `C#` and `.5` are not `5`, `50`, `C` and `5`.
+sentence punctuation taken off the ends. Characters that carry meaning stay: `-5`, `50%`, `C#` and `.5` are not `5`,
+`50`, `C` and `5`.
 
 `squad`: lower case, ASCII punctuation and the articles a, an, the removed, whitespace collapsed, as in the official
 evaluation of SQuAD (Rajpurkar et al., EMNLP 2016), where it comes to more: `-5` is `5`.
