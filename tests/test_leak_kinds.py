@@ -188,8 +188,8 @@ def test_any_text_can_be_compared(taught: list[str], asked: list[str]) -> None:
         "<p>Which <b>gene</b> is mutated in <i>Bloom</i><br/>syndrome, a rare<br>disorder of growth?</p>",
         "Which<b> gene </b>is mu<em class='x'>tated</em> in <a href='https://x.org?a=1'>Bl</a>oom syndrome, a "
         "<span style='a: b'>rare</span> disorder of growth?",
-        " ".join(f"<strong>{word}</strong>" for word in "Which gene is mutated in Bloom syndrome, a rare".split())
-        + " disorder of growth?",
+        "<STRONG>Which</STRONG> <STRONG>gene</STRONG> <u>is</u> <u>mutated</u> <b>in</b> <b>Bloom</b> <b>syndrome</b>, "
+        "<i>a</i> <i>rare</i> <i>disorder</i> <i>of</i> <i>growth</i>?",
     ],
 )
 def test_tags_that_only_say_how_a_text_looks_hide_nothing(taught: str) -> None:
