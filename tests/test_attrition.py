@@ -283,6 +283,53 @@ def test_what_was_judged_too_often_before_a_verdict_came_is_not_promoted(tmp_pat
         recheck(gate)
 
 
+MOODS = """
+import random
+RNG = random.Random(4)
+
+def says_pass_or_nothing(case, text):
+    if RNG.random() < 0.6:
+        raise ValueError("cannot tell")
+    return True
+
+def says_anything(case, text):
+    return RNG.random() < 0.5
+
+def raises_now_and_then(case, text):
+    if RNG.random() < 0.5:
+        raise ValueError("not now")
+    return True
+"""
+
+
+@pytest.mark.parametrize("samples", ["", "generate: {samples: 3, temperature: 1.0}\n"])
+def test_a_metric_that_passes_or_says_nothing_is_asked_four_times_at_most(tmp_path: Path, samples: str) -> None:
+    suite_file = write_suite(tmp_path / "gate", '{python: "moods:says_pass_or_nothing"}', "{draw: 40, accept: 36}")
+    (tmp_path / "gate" / "moods.py").write_text(MOODS)
+    suite_file.write_text(suite_file.read_text() + samples)
+    for _ in range(STARTS):
+        start(suite_file, Coin(random.Random(1), right=0.0))
+        assert the_gate(suite_file).verdict is INVALID
+    gate = the_gate(suite_file)
+    assert max(gate.judged.in_vain.values()) == 4
+    assert gate.judged.spent(3) == gate.invalid > 0
+    recheck(gate)
+
+
+def test_what_one_check_decided_stands_while_another_could_not(tmp_path: Path) -> None:
+    checks = '{python: "moods:says_anything"}, {python: "moods:raises_now_and_then"}'
+    suite_file = write_suite(tmp_path / "gate", checks)
+    (tmp_path / "gate" / "moods.py").write_text(MOODS)
+    said: dict[tuple[str, int], Any] = {}
+    for _ in range(6):
+        start(suite_file, Coin(random.Random(1)))
+        for outcome in the_gate(suite_file).outcomes:
+            for place, finding in enumerate(outcome.findings):
+                if finding.verdict is not INVALID:
+                    assert said.setdefault((outcome.case_id, place), finding) == finding
+    recheck(the_gate(suite_file))
+
+
 def test_an_answer_is_on_record_before_it_is_judged(tmp_path: Path) -> None:
     suite_file = write_suite(tmp_path / "gate", '{python: "metrics:leaves"}')
     model = Coin(random.Random(1), right=0.0)

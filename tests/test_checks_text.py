@@ -35,6 +35,11 @@ from tunegate_suites.normalise import plain, squad
         ("\u202bשלום\u202c.", "שלום"),
         ("¿Qué?", "qué"),
         ("👩🏽‍🚀", "👩🏽‍🚀."),
+        ("10²", "10^2"),
+        ("O₂", "O2"),
+        ("5 m²", "5 m2"),
+        ("1½", "1 1/2"),
+        ("½", "1/2"),
     ],
 )
 def test_exact_overlooks_what_does_not_matter(answer: str, reference: str) -> None:
@@ -43,7 +48,19 @@ def test_exact_overlooks_what_does_not_matter(answer: str, reference: str) -> No
 
 @pytest.mark.parametrize(
     ("answer", "reference"),
-    [("-5", "5"), ("50%", "50"), ("C#", "C"), ("?", "!"), ("BLS", "BLM"), ("", "BLM"), ("👩🏽‍🚀", "👩🚀"), (".5", "5")],
+    [
+        *[
+            ("-5", "5"),
+            ("50%", "50"),
+            ("C#", "C"),
+            ("?", "!"),
+            ("BLS", "BLM"),
+            ("", "BLM"),
+            ("👩🏽‍🚀", "👩🚀"),
+            (".5", "5"),
+        ],
+        *[("10²", "102"), ("2⁵", "25"), ("10⁻³", "10-3"), ("1½", "11/2"), ("1½", "11⁄2")],
+    ],
 )
 def test_exact_sees_what_matters(answer: str, reference: str) -> None:
     finding = ask("exact", answer, reference)

@@ -182,6 +182,20 @@ def test_any_text_can_be_compared(taught: list[str], asked: list[str]) -> None:
 # --- rows as they are ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "taught",
+    [
+        "<p>Which <b>gene</b> is mutated in <i>Bloom</i><br/>syndrome, a rare<br>disorder of growth?</p>",
+        "Which<b> gene </b>is mu<em class='x'>tated</em> in <a href='https://x.org?a=1'>Bl</a>oom syndrome, a "
+        "<span style='a: b'>rare</span> disorder of growth?",
+        "<STRONG>Which</STRONG> <STRONG>gene</STRONG> <u>is</u> <u>mutated</u> <b>in</b> <b>Bloom</b> <b>syndrome</b>, "
+        "<i>a</i> <i>rare</i> <i>disorder</i> <i>of</i> <i>growth</i>?",
+    ],
+)
+def test_tags_that_only_say_how_a_text_looks_hide_nothing(taught: str) -> None:
+    assert kinds(taught, "Which gene is mutated in Bloom syndrome, a rare disorder of growth?") == {"exact"}
+
+
 def test_rows_are_read_without_a_template() -> None:
     assert row_as_it_is("f", 1, {"prompt": "a b", "chosen": "c", "n": 3}).questions == ("a b",)
     assert row_as_it_is("f", 1, {"prompt": "a b", "chosen": "c", "n": 3}).answers == ("c",)

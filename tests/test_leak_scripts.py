@@ -106,3 +106,20 @@ def test_an_excerpt_begins_where_the_shared_text_does() -> None:
 
 def test_one_character_changed_near_the_beginning_is_no_containment_yet() -> None:
     assert kinds(CHINESE.replace("三岁", "四岁"), CHINESE) == {"near_duplicate"}
+
+
+ARABIC = "ما هو الجين المتحور لدى مرضى متلازمة بلوم وهو اضطراب نادر في النمو واستقرار الجينوم؟"
+HEBREW = "איזה גן מוטנטי בחולים עם תסמונת בלום, הפרעה נדירה של גדילה ויציבות גנומית?"
+
+
+@pytest.mark.parametrize(
+    ("asked", "taught"),
+    [
+        (ARABIC, "".join(sign + ("\u064e" if sign.isalpha() else "") for sign in ARABIC)),
+        (ARABIC, ARABIC.replace("م", "مـ")),
+        (ARABIC.replace("ا", "أ"), ARABIC),
+        (HEBREW, "".join(sign + ("\u05b7" if sign.isalpha() else "") for sign in HEBREW)),
+    ],
+)
+def test_vowel_points_and_stretched_words_hide_nothing(asked: str, taught: str) -> None:
+    assert kinds(taught, asked) == kinds(asked, taught) == {"exact"}

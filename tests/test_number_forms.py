@@ -52,6 +52,49 @@ def test_numbers_in_further_forms(answer: str, reference: str, verdict: object):
     assert ask("number", answer, reference).verdict is verdict
 
 
+@pytest.mark.parametrize(
+    ("answer", "reference", "verdict"),
+    [
+        ("not 42", "42", FAIL),
+        ("It isn't **42**.", "42", FAIL),
+        ("It is 42, not 43.", "43", FAIL),
+        ("not only 42", "42", PASS),
+        ("did not exceed 42", "42", PASS),
+        ("41-43", "43", FAIL),
+        ("41 – 43", "43", FAIL),
+        ("41 to 43", "43", FAIL),
+        ("$10-$20", "$20", FAIL),
+        ("between 41 and 43", "43", FAIL),
+        ("2 and 3", "3", PASS),
+        ("It rose from 20 to 42.", "42", PASS),
+        ("8 - 5", "5", PASS),
+        ("10 -5", "-5", PASS),
+        ("Step 1 - 42", "42", PASS),
+        ("42 ± 1", "42", PASS),
+        ("42 ± 1", "1", FAIL),
+        ("42 +/- 1", "42", PASS),
+        ("10:30", "30", FAIL),
+        ("ratio 3:4", "4", FAIL),
+        ("Q1:42", "42", PASS),
+        ("Answer:42", "42", PASS),
+        ("2024-05-06", "6", FAIL),
+        ("< 42", "42", FAIL),
+        ("x >= 42", "42", FAIL),
+        (r"$x \leq 42$", "42", FAIL),
+        (r"$x \le 42$", "≤42", PASS),
+        ("<5", "< 5", PASS),
+        ("5", "<5", FAIL),
+        ("<b>42</b>", "42", PASS),
+        ("> 42", "42", PASS),
+        ("-> 42", "42", PASS),
+        ("x => 42", "42", PASS),
+        ("x = 42", "42", PASS),
+    ],
+)
+def test_what_is_said_of_a_number(answer: str, reference: str, verdict: object):
+    assert ask("number", answer, reference).verdict is verdict
+
+
 def test_a_number_said_again_with_its_unit_is_no_other_number():
     assert ask({"number": {"which": "only"}}, "5 (5 mg)", "5 mg").verdict is PASS
     assert ask({"number": {"which": "only"}}, "5 g (5 mg)", "5 mg").verdict is FAIL

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ import pytest
 
 from tests.ci_log import commands_in
 from tests.conftest import Bank, write_jsonl
+from tests.judge_server import Reply, judge_server
 from tests.tiny_model import make_tiny_model
 from tunegate.cli import main
 from tunegate.outcomes import Verdict
@@ -298,6 +300,40 @@ def test_two_workers_run_a_gate_once(gate_bank: Bank, right: int) -> None:
     assert only_run().passed == right
     assert len(list(ET.parse("junit.xml").iter("testcase"))) == 101
     assert stored("-n", "2", "--lf").code == result.code
+
+
+@pytest.mark.parametrize("workers", [pytest.param((), marks=pytest.mark.slow), ("-n", "2")])
+def test_a_servers_gate_goes_on_in_the_next_session_and_its_verdicts_are_told(
+    workers: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else any number of sessions would ask a server until nothing is left that it is silent about."""
+    monkeypatch.chdir(tmp_path)
+    write_jsonl(Path("cases.jsonl"), [{"id": f"c{n}", "prompt": f"{n}?", "reference": f"a{n}"} for n in range(8)])
+    Path("facts.gate.yaml").write_text("cases: cases.jsonl\nchecks: [exact]\nplan: {draw: 8, accept: 8}\n")
+    silent_about = {"3?"}
+
+    def answer(request: dict[str, Any], number: int) -> Reply:
+        asked = request["messages"][-1]["content"]
+        return Reply(status=500) if asked in silent_about else Reply(f"a{asked.rstrip('?')}")
+
+    with judge_server(answer) as server:
+
+        def session() -> Result:
+            before = len(server.requests)
+            result = run_pytest("facts.gate.yaml", "--tunegate-model", f"{server.base_url}#m", *workers)
+            asked.append([one["messages"][-1]["content"] for one in server.requests[before:]])
+            return result
+
+        asked: list[list[str]] = []
+        assert "INVALID: 7 of 8" in session().text
+        assert "1 of 8 not judged" in session().text
+        silent_about.clear()
+        assert "INVALID: 7 of 8" in session().text
+        assert [set(questions) - {"Hello"} for questions in asked[1:]] == [set(), set()]
+        for folder in Path("tunegate-runs").glob("facts-*"):
+            shutil.rmtree(folder)
+        assert "PASS: 8 of 8" in session().text
+        assert "run before, with the same suite and seed: PASS; this is no first try" in session().text
 
 
 def test_verdict_of_another_session_is_never_taken(gate_bank: Bank) -> None:

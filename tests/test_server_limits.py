@@ -171,6 +171,13 @@ def test_headers_without_end_are_a_fault_of_the_connection() -> None:
     assert response.fault is Fault.NO_REPLY
 
 
+def test_a_server_does_not_decide_that_a_refused_question_is_asked_again() -> None:
+    refusal = Reply(b"{}", status=400, headers={"x-should-retry": "true"})
+    with serving(lambda one: refusal if one.number < 2 else Reply(whole())) as (address, asked):
+        (response,) = answers(address, CASES[:1], max_retries=3)
+    assert (response.fault, len(asked)) == (Fault.REJECTED, 1)
+
+
 # --- torn replies --------------------------------------------------------------------------------------------------
 
 

@@ -54,6 +54,12 @@ class GateRunResult:
     earlier: Sequence[str] = ()
 
     @property
+    def earlier_in_words(self) -> str:
+        """That this is no first try; empty where it is."""
+        told = f"run before, with the same suite and seed: {', '.join(self.earlier)}; this is no first try"
+        return told if self.earlier else ""
+
+    @property
     def deciding(self) -> GateRecord:
         """The draw whose verdict is the gate's: the confirming one, if it came to that."""
         return self.confirm or self.record
@@ -97,7 +103,7 @@ def run_gate(request: GateRequest, progress: Progress, versions: Mapping[str, st
         run = read_run(folder)
         if run.digest != log.last_sha256:  # the file was replaced while the log wrote to the one it had opened
             raise Tampered(f"{folder}: the record on disk is not the one that was written")
-    return replace(_result(run, name), earlier=tuple(run.start.get("earlier", ())))
+    return _result(run, name)
 
 
 def read_result(folder: Path, name: str) -> GateRunResult:
@@ -106,7 +112,8 @@ def read_result(folder: Path, name: str) -> GateRunResult:
 
 
 def _result(run: RunRecord, name: str) -> GateRunResult:
-    return GateRunResult(run.gates[name], run.folder, run.gates.get(GatePlace(name, purpose="confirm").key))
+    confirm, earlier = run.gates.get(GatePlace(name, purpose="confirm").key), run.start.get("earlier", ())
+    return GateRunResult(run.gates[name], run.folder, confirm, tuple(earlier))
 
 
 def _draw(request: GateRequest, run: RunRecord, place: GatePlace, log: RunLog, progress: Progress) -> Verdict:

@@ -62,4 +62,5 @@ class JudgedLog:
 
 def is_unanswered(outcome: Outcome) -> bool:
     """Whether no answer came that a check could have judged."""
-    return [finding.check for finding in outcome.findings] == ["model"]
+    answers = outcome.samples or (outcome,)
+    return all([finding.check for finding in answer.findings] == ["model"] for answer in answers)

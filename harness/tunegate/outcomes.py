@@ -141,6 +141,17 @@ def combine(findings: Sequence[Finding]) -> tuple[Verdict, str]:
     return Verdict.PASS, ""
 
 
+def keep_findings(before: Sequence[Finding], outcome: Outcome) -> Outcome:
+    """An outcome of an answer that was judged before: what a check decided then is not decided again."""
+    again = outcome.findings
+    if [finding.check for finding in before] != [finding.check for finding in again]:
+        return outcome
+    decided = (Verdict.PASS, Verdict.FAIL)
+    findings = tuple(old if old.verdict in decided else new for old, new in zip(before, again, strict=True))
+    verdict, reason = combine(findings)
+    return replace(outcome, findings=findings, verdict=verdict, reason=reason)
+
+
 CasePasses = Literal["all", "majority", "any"]
 """Which of several answers must pass for their case to pass; a majority is more than half."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import takewhile
@@ -18,7 +19,7 @@ from tunegate.exceptions import ConfigError, Inconclusive, Tampered
 from tunegate.judged_log import JudgedLog
 from tunegate.models import Model, Response, answers_the_same
 from tunegate.outcome_json import verdict_to_json
-from tunegate.outcomes import Outcome
+from tunegate.outcomes import Outcome, keep_findings
 from tunegate.record import GateRecord, gate_key
 from tunegate.suites import Suite
 from tunegate.terms import Purpose, Terms, conclude
@@ -133,9 +134,9 @@ class GateRunner:
         """Run one draw to its decision.
 
         `begun` is the record of the same draw, interrupted or INVALID: its cases and answers are kept. What was judged
-        is not judged again; what could not be judged is judged again from the answer on record; only what was never
-        answered is asked again. `before` is what a retention draw is compared with. Where the terms let a draw stop
-        early, the model is not asked further once the verdict stands.
+        is not judged again; what could not be judged is judged again from the answer on record, a few times at most;
+        only what was never answered is asked again. `before` is what a retention draw is compared with. Where the terms
+        let a draw stop early, the model is not asked further once the verdict stands.
         """
         started = time.monotonic()
         if begun is None:
@@ -158,7 +159,7 @@ class GateRunner:
             left = [case for case in block if case.id not in outcomes]
             self._ask(place, suite, terms, model, left, answers)
             samples = samples_of(suite, model, left, answers.responses)
-            for outcome in by_case(suite, _judged_in_batches(suite, samples)):
+            for outcome in by_case(suite, _with_findings_of_before(judged, _judged_in_batches(suite, samples))):
                 outcomes[outcome.case_id] = outcome
                 self.append({**_at(place), "event": "outcome", "outcome": verdict_to_json(outcome)}, durable=False)
                 self.progress(place.label, len(outcomes), len(cases))
@@ -243,13 +244,24 @@ def _at(place: GatePlace) -> dict[str, Any]:
 def _is_final(suite: Suite, case: Case, judged: JudgedLog, answers: AnswerLog, ask_again: int) -> bool:
     """Whether a case has an outcome that neither asking nor judging may change any more.
 
-    What could not be judged stays so where no answer can be used, and none may be asked for again.
+    What could not be judged stays so where no answer can be used, and none may be asked for again; or where it was
+    judged as often as may be.
     """
     if case.id not in judged.outcomes or not judged.may_be_judged(case.id, ask_again):
         return case.id in judged.outcomes
     if any(answers.may_be_asked(question.id, ask_again) for question in questions(suite, case)):
         return False
     return all(answers.responses[question.id].error is not None for question in repeats(suite, case))
+
+
+def _with_findings_of_before(judged: JudgedLog, again: Iterator[Outcome]) -> Iterator[Outcome]:
+    """Outcomes of answers, of which some were judged before: what a check decided then stands, whatever it says now."""
+    numbers: Counter[str] = Counter()
+    for outcome in again:
+        before = judged.outcomes.get(outcome.case_id)
+        answers = () if before is None else before.samples or (before,)
+        number, numbers[outcome.case_id] = numbers[outcome.case_id], numbers[outcome.case_id] + 1
+        yield keep_findings(answers[number].findings, outcome) if number < len(answers) else outcome
 
 
 def _drawn_before(suite: Suite, begun: GateRecord) -> tuple[Case, ...]:

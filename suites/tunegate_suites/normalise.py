@@ -2,8 +2,9 @@
 
 `plain` (the default of `exact` and `contains`): Unicode NFKC (full-width forms, ligatures, no-break and thin spaces),
 typographic quotes, apostrophes, hyphens, dashes and the minus sign as those of a keyboard, case folded, invisible
-characters removed, whitespace collapsed, and quotes, brackets, markdown emphasis and sentence punctuation taken off the
-ends. Characters that carry meaning stay: `-5`, `50%`, `C#` and `.5` are not `5`, `50`, `C` and `5`.
+characters removed, 10² as 10^2 and 1½ as 1 1/2, whitespace collapsed, and quotes, brackets, markdown emphasis and
+sentence punctuation taken off the ends. Characters that carry meaning stay: `-5`, `50%`, `C#` and `.5` are not `5`,
+`50`, `C` and `5`.
 
 `squad`: lower case, ASCII punctuation and the articles a, an, the removed, whitespace collapsed, as in the official
 evaluation of SQuAD (Rajpurkar et al., EMNLP 2016), where it comes to more: `-5` is `5`.
@@ -26,6 +27,9 @@ _ONE_FORM = {
     **dict.fromkeys(map(ord, "“”„‟″‶＂«»〝〞〟"), '"'),
     **dict.fromkeys(map(ord, "‐‑‒–—―−⁃﹘﹣－"), "-"),
 }
+_POWER = re.compile(r"(?<=\d)(?=[⁺⁻]?[⁰¹²³⁴-⁹])")
+"""Where a power begins behind a digit: NFKC would make 102 of 10². `m²` and `O₂` are also written m2 and O2."""
+_MIXED = re.compile(r"(?<=\d)(?=[¼-¾⅐-⅞])")
 _NO_PUNCTUATION = dict.fromkeys(map(ord, string.punctuation))
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 
@@ -33,7 +37,8 @@ _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 def typographic(text: str) -> str:
     """The text with one form for each sign, its capitals kept: see above. White space is collapsed."""
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", text.translate(_INVISIBLE | _ONE_FORM)).translate(_ONE_FORM)
+        text = _MIXED.sub(" ", _POWER.sub("^", text.translate(_INVISIBLE | _ONE_FORM)))  # 10² and 1½
+        text = unicodedata.normalize("NFKC", text).translate(_ONE_FORM).replace("\u2044", "/")
     return " ".join(text.split())
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import pairwise
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -16,12 +18,33 @@ from tunegate.outcomes import Finding
 from tunegate_suites.base import CaseCheck
 from tunegate_suites.text import NO_REFERENCE, short
 
+_DENIED = re.compile(
+    r"(?:\b(?:not|never|neither|nor|rather than|instead of)|n['’]t)(?:\s+(?:be|equal to|exactly))*\s*[*_`$(]*\Z",
+    re.IGNORECASE,
+)
+"""What stands before a number that is said not to be the answer."""
+_GIVE_OR_TAKE = re.compile(r"(?:±|\+/[-−–])\s*\Z")
+_TO_THE_NEXT = re.compile(r"(?<=[\d%])\s*[–—~〜～]\s*|(?<=[\d%])[-‐‑−]|\s+to\s+|\s+and\s+")
+_BETWEEN = re.compile(r"\bbetween\s+[*_`$]*\Z", re.IGNORECASE)
+_CHANGE = re.compile(r"\bfrom\s+[*_`$]*\Z", re.IGNORECASE)
+_CLOCK = re.compile(r"(?<!\w)\d{1,4}:\Z")
+_TIME_GOES_ON = re.compile(r":\d")
+_BOUND = re.compile(r"(?<![-=<>≤≥])(?:(?P<sign>[<>]=?|[≤≥≠])|\\(?P<name>leq?|geq?|neq?|lt|gt)\b)\s*\$?\s*\Z")
+_TAG = re.compile(r"</?[A-Za-z][^<>]*>\s*\Z")
+_QUOTE = re.compile(r"(?:\A|\n)[ \t]*(?:>[ \t]*)+\Z")
+_ONE_BOUND = {"<=": "≤", ">=": "≥", "le": "≤", "leq": "≤", "ge": "≥", "geq": "≥", "ne": "≠", "lt": "<", "gt": ">"}
+_ONE_BOUND |= {"neq": "≠"}
+_LOOKED_AT = 80
+"""How many characters before a number may say what it is."""
+
 
 class NumberCheck(CaseCheck):
     """The answer's number equals that of a reference: `1,200`, `1 200` and `1200.0` are one, `$29.00` is 29.
 
     Units count where both sides have a known one (`5 mg` is not `5 g`, nothing is converted); a missing unit is no
     fault. Fractions (`3/4`, `1 1/2`), powers (`1.2e3`, `10^3`) and `5 million` are read; numbers in words are not.
+    A tolerance (`± 1`) does not count. A number that is denied (`not 42`), a bound (`< 42`), or part of a range
+    (`41-43`), date or time equals only another of that kind.
     """
 
     shorthand: ClassVar[str | None] = "tolerance"
@@ -76,15 +99,21 @@ class NumberCheck(CaseCheck):
             return self.invalid(
                 f"the reference {short(text)} is not one number; `answer: last_number` takes the last one of both sides"
             )
-        given = list(numbers_in(sample.response.text, self.decimal))
+        given = list(_stated(sample.response.text, self.decimal))
         if not given:
             return self.passed(False, None, f"{short(sample.response.text)} holds no number")
         if self.which == "only" and not all(self._equal(one, given[-1]) for one in given):
             return self.passed(False, None, f"{short(sample.response.text)} holds several numbers")
         number = given[0 if self.which == "first" else -1]
-        ok = any(self._equal(number, one) for one in wanted if one is not None)
+        near = _kind(number, sample.response.text, self.decimal)
+        ok = any(
+            self._equal(number, one) and near == _kind(one, text, self.decimal)
+            for one, text in zip(wanted, sample.case.references, strict=True)
+            if one is not None
+        )
         written = sample.response.text[number.whole_start : number.whole_end]
-        reason = f"{short(written)} {'equals' if ok else 'is not'} {short(sample.case.references[0])}"
+        what = f"{short(written)}{f' ({near})' if near and not ok else ''}"
+        reason = f"{what} {'equals' if ok else 'is not'} {short(sample.case.references[0])}"
         return self.passed(ok, _as_float(number), reason)
 
     def _wanted(self, reference: str) -> Number | None:
@@ -106,6 +135,45 @@ class NumberCheck(CaseCheck):
         # As written: the float 0.1 is a little more than 0.1, and 1.1 would not be within it of 1.
         tolerance, relative = Fraction(repr(self.tolerance)), Fraction(repr(self.relative))
         return abs(value - wanted) <= max(tolerance, relative * abs(wanted))
+
+
+def _stated(text: str, decimal: Decimals) -> Iterator[Number]:
+    """The numbers of an answer, without the tolerances that stand behind some."""
+    return (one for one in numbers_in(text, decimal) if not _GIVE_OR_TAKE.search(_before(one, text)))
+
+
+def _kind(number: Number, text: str, decimal: Decimals) -> str:
+    """What else a number is than a plain one, in words: denied, a bound, or part of a range, date or time."""
+    before = _before(number, text)
+    if _DENIED.search(before):
+        return "denied"
+    if _CLOCK.search(before) or _TIME_GOES_ON.match(text, number.whole_end):
+        return "part of a time"
+    if any(_in_range(text, one, other) for one, other in pairwise(numbers_in(text, decimal)) if number in (one, other)):
+        return "part of a range or date"
+    bound = _BOUND.search(before)
+    if bound is None or _TAG.search(before) or _QUOTE.search(before):
+        return ""
+    written = bound["sign"] or bound["name"]
+    return f"after {_ONE_BOUND.get(written, written)}"
+
+
+def _before(number: Number, text: str) -> str:
+    return text[max(0, number.whole_start - _LOOKED_AT) : number.whole_start]
+
+
+def _in_range(text: str, one: Number, other: Number) -> bool:
+    """Whether two numbers, neighbours in a text, are one range: `41-43`, `41 to 43`, `between 41 and 43`."""
+    between = text[one.whole_end : other.whole_start]
+    signed = text[other.whole_start : other.whole_start + 1]
+    between += signed if signed in tuple("-−–") else ""
+    joined = _TO_THE_NEXT.fullmatch(text, one.whole_end, one.whole_end + len(between))
+    if joined is None:
+        return False
+    word, before = between.strip(), _before(one, text)
+    if word == "and":
+        return bool(_BETWEEN.search(before))
+    return word != "to" or not _CHANGE.search(before)
 
 
 def _as_float(number: Number) -> float | None:

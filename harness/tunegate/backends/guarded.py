@@ -98,9 +98,14 @@ def guarded(base: type[Any], timeout_s: float, secrets: Sequence[str]) -> type[A
 
 
 def _kept(headers: Any) -> dict[str, str]:
-    """The headers that a client goes by: what kind of body it is, and when to ask again."""
+    """The headers that a client goes by: what kind of body it is, and when to ask again.
+
+    A server may say that there is no use in it, and not that there is: for `x-should-retry: true` openai's client would
+    repeat a question that was refused (400), and that is not counted.
+    """
     kept = ("content-type", "retry-after", "retry-after-ms", "x-should-retry")
-    return {name: value for name, value in headers.items() if name.lower() in kept and value.isascii()}
+    named = {name: value for name, value in headers.items() if name.lower() in kept and value.isascii()}
+    return {name: value for name, value in named.items() if name.lower() != "x-should-retry" or value == "false"}
 
 
 def check_redirect(request: Any, following: Any) -> None:

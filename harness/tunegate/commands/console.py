@@ -115,7 +115,7 @@ def print_gate(result: GateRunResult, report: Path | None) -> None:
     if gate.error_categories:
         show("errors: " + ", ".join(f"{name} {count}" for name, count in gate.error_categories.items()))
     if result.earlier:
-        show(f"run before, with the same suite and seed: {', '.join(result.earlier)}; this is no first try")
+        show(result.earlier_in_words)
     if again := gate.asked_or_judged_again:
         show(again)
     if spent := gate.answers.spent(gate.registered.ask_again):

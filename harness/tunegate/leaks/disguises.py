@@ -15,6 +15,11 @@ from tunegate.text.words import spaced
 
 _MARKS = (*range(0x300, 0x370), *range(0x1AB0, 0x1B00), *range(0x1DC0, 0x1E00), *range(0x20D0, 0x2100))
 """Combining marks of no particular script: accents, enclosing circles."""
+_POINTS = (
+    *(*range(0x591, 0x5BE), 0x5BF, 0x5C1, 0x5C2, 0x5C4, 0x5C5, 0x5C7, *range(0x610, 0x61B), 0x640),
+    *(*range(0x64B, 0x660), 0x670, *range(0x6D6, 0x6DD), *range(0x6DF, 0x6E5), 0x6E7, 0x6E8, *range(0x6EA, 0x6EE)),
+)
+"""Vowel points of Hebrew and Arabic, and the stroke that stretches an Arabic word: most texts are written without."""
 _SELECTORS = (*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xFE20, 0xFE30), *range(0xE0100, 0xE01F0))
 _BLANKS = (0x115F, 0x1160, 0x2800, 0x3164, 0xFFA0)
 """Letters and symbols, by their category, that look like a blank."""
@@ -63,10 +68,22 @@ def undisguised(text: str) -> str:
 def normalised(text: str) -> str:
     """A text as it is compared: `undisguised`, without punctuation, one space between words of whatever script."""
     if "<" in text:
+        text = _LAYOUT.sub(" ", _LETTERING.sub("", text))
         text = _TAG.sub(r" \1 ", text)
     return " ".join(spaced(undisguised(text).translate(_punctuation())).split())
 
 
+_LETTERING = re.compile(
+    r"</?(?:a|abbr|b|bdi|big|cite|code|del|dfn|em|font|i|ins|kbd|mark|q|s|samp|small|span|strike|strong|sub|sup|tt|u|var)"
+    r"(?:\s[^<>]*)?/?>",
+    re.IGNORECASE,
+)
+_LAYOUT = re.compile(
+    r"</?(?:blockquote|body|br|center|dd|div|dl|dt|h[1-6]|hr|html|img|li|ol|p|pre|section|table|tbody|td|th|thead|tr|ul)"
+    r"(?:\s[^<>]*)?/?>",
+    re.IGNORECASE,
+)
+"""Tags of HTML that only say how a text looks, within a word and between words."""
 _TAG = re.compile(r"</?([A-Za-z][\w-]*(?:\s[^<>]*)?)/?>")
 """A tag of HTML or XML: its name is a word, and no part of the word beside it."""
 
@@ -92,7 +109,7 @@ def _in_latin(match: re.Match[str]) -> str:
 def _unseen(marks: bool = False) -> dict[int, str]:
     table = {code: "" for code in _codes("Cf", "Cc") if not chr(code).isspace()}
     table |= dict.fromkeys((0x34F, *_SELECTORS), "") | dict.fromkeys(_BLANKS, " ")
-    return table | dict.fromkeys(_MARKS, "") if marks else table
+    return table | dict.fromkeys((*_MARKS, *_POINTS), "") if marks else table
 
 
 @cache

@@ -176,19 +176,37 @@ class Gate:
         self.notes = [*notes, *look_at_model(spec, model, self.suite)]
         return model
 
+    def _request(self, folder: str | None) -> GateRequest:
+        return GateRequest(self.suite, self.plan, self.seed, self._model, folder)
+
     def _run(self, folder: str | None) -> GateRunResult:
-        request = GateRequest(self.suite, self.plan, self.seed, self._model, folder)
-        return run_gate(request, no_progress, installed_versions())
+        return run_gate(self._request(folder), no_progress, installed_versions())
 
     def _shared(self) -> GateRunResult:
         """Run the gate, or read the record of the worker that did."""
+        from tunegate.backends.open_model import is_server
+
         identity = f"{self.subject.worker_of}\n{self.node_id}".encode(errors="surrogatepass")
         key = hashlib.sha256(identity).hexdigest()[:12]
+        if self.stored is None and is_server(self.subject.model or ""):
+            return self._shared_with_earlier_sessions(key)
         folder = FOLDER / f"{self.suite.name}-{key}"
         with _alone_in(folder):
             if not is_decided(last_event(folder), self.plan):
                 return self._run(str(folder))
             return read_result(folder, self.suite.name)
+
+    def _shared_with_earlier_sessions(self, key: str) -> GateRunResult:
+        """The same of a server, which may answer otherwise each time: as without workers, what an earlier session left
+        open is gone on with and counted, and its verdicts are told."""
+        place = FOLDER / f".pytest-{self.suite.name}-{self._request(None).key}"
+        with _alone_in(place):
+            ours = place / key  # the folder that this session's gate went to
+            if ours.exists():
+                return read_result(Path(ours.read_text(encoding="utf-8")), self.suite.name)
+            result = self._run(folder=None)
+            ours.write_text(str(result.folder), encoding="utf-8")
+            return result
 
     def _once(self, work: Callable[[], ResultT]) -> ResultT:
         """Do the work; a fault is kept, so that a broken model is not loaded again for each of 100 cases."""

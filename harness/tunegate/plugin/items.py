@@ -179,7 +179,9 @@ class DecidingItem(GateItem):
         counts = {"passed": record.passed, "failed": record.failed, "invalid": record.invalid}
         self.user_properties += [*counts.items(), ("record", str(result.folder))]
         self.verdict = record.verdict
-        return self._end("\n".join([f"{_count(record)}; record: {result.folder}", *_details(record), *self.gate.notes]))
+        tried = [words for words in (result.earlier_in_words, record.asked_or_judged_again) if words]
+        count = "; ".join([_count(record), *tried, f"record: {result.folder}"])
+        return self._end("\n".join([count, *_details(record), *self.gate.notes]))
 
     def _end(self, text: str) -> None:
         text = printable_lines(text)
