@@ -282,9 +282,9 @@ def test_a_metric_that_passes_or_says_nothing_is_asked_four_times_at_most(tmp_pa
         start(suite_file, Coin(random.Random(1), right=0.0))
         assert the_gate(suite_file).verdict is INVALID
     gate = the_gate(suite_file)
-    assert max(gate.times_judged.values()) == 4
-    assert gate.not_judged_any_more == gate.invalid > 0
-    assert gate.judged_again_in_words == f"{gate.judged_again} cases were judged up to 4 times"
+    assert max(gate.answers.times_judged.values()) == 4
+    assert gate.answers.not_judged_any_more(gate.outcomes) == gate.invalid > 0
+    assert gate.answers.judged_again_in_words == f"{gate.answers.judged_again} cases were judged up to 4 times"
     recheck(gate)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tunegate.models import ChoiceScore, Fault, Response
+from tunegate.outcomes import Outcome, Verdict
 
 ASK_AGAIN = 3
 """How many times a question without an answer is asked again, unless the plan says otherwise."""
@@ -19,14 +20,6 @@ JUDGE_AGAIN = 3
 """How many times a case may be judged again whose answers could not be judged."""
 
 INTERRUPTED = Response("", error="it was interrupted while it was asked", fault=Fault.NO_REPLY)
-
-
-def may_be_judged(times: int) -> bool:
-    """Whether a case that was judged so many times, without a verdict, may be judged once more.
-
-    A judge that says `pass` now and then, and else nothing of use, would pass any answer in the end.
-    """
-    return times <= JUDGE_AGAIN
 
 
 @dataclass
@@ -40,12 +33,14 @@ class AnswerLog:
 
     `under_way` are questions of which it is written down that they are put to the model, and not yet what came of it.
     `replaced` are those that got another answer in place of the one they had: older versions asked again.
+    `times_judged` is how often the answers to a case were judged, by its id; one without an answer was not.
     """
 
     responses: dict[str, Response] = field(default_factory=dict[str, Response])
     times_asked: dict[str, int] = field(default_factory=dict[str, int])
     under_way: set[str] = field(default_factory=set[str])
     replaced: set[str] = field(default_factory=set[str])
+    times_judged: dict[str, int] = field(default_factory=dict[str, int])
 
     def begin(self, questions: Iterable[str]) -> None:
         """Take in that questions are being asked; raises ValueError where one has its answer already."""
@@ -86,7 +81,8 @@ class AnswerLog:
 
     def copy(self) -> AnswerLog:
         """The same answers, to go on from."""
-        return AnswerLog(dict(self.responses), dict(self.times_asked), set(self.under_way), set(self.replaced))
+        sets = set(self.under_way), set(self.replaced)
+        return AnswerLog(dict(self.responses), dict(self.times_asked), *sets, dict(self.times_judged))
 
     def came(self, question: str) -> bool:
         """Whether the model answered, be it with something that cannot be used."""
@@ -121,8 +117,45 @@ class AnswerLog:
         again, most = self.asked_again, self.most_asked
         if not again:
             return ""
-        how_often = "twice" if most == 2 else f"up to {most} times"
-        return f"{again} answer{'s were' if again > 1 else ' was'} asked for {how_often}"
+        return f"{again} answer{'s were' if again > 1 else ' was'} asked for {_how_often(most)}"
+
+    def count_judging(self, outcome: Outcome) -> None:
+        """Take in that a case was judged."""
+        if any(finding.check != "model" for one in (outcome, *outcome.samples) for finding in one.findings):
+            self.times_judged[outcome.case_id] = self.times_judged.get(outcome.case_id, 0) + 1
+
+    def may_be_judged(self, case_id: str) -> bool:
+        """Whether a case that could not be judged may be judged once more.
+
+        A judge that says `pass` now and then, and else nothing of use, would pass any answer in the end.
+        """
+        return self.times_judged.get(case_id, 0) <= JUDGE_AGAIN
+
+    @property
+    def judged_again(self) -> int:
+        """How many cases were judged more than once: the first time, they could not be."""
+        return sum(times > 1 for times in self.times_judged.values())
+
+    def not_judged_any_more(self, outcomes: Iterable[Outcome]) -> int:
+        """How many of these have an answer, and no verdict after as many judgings as they may have."""
+        unjudged = (outcome.case_id for outcome in outcomes if outcome.verdict is Verdict.INVALID)
+        return sum(not self.may_be_judged(case_id) for case_id in unjudged)
+
+    @property
+    def judged_again_in_words(self) -> str:
+        """`3 cases were judged twice`; empty where each was judged once."""
+        again = self.judged_again
+        most = max(self.times_judged.values(), default=0)
+        return f"{again} case{'s were' if again > 1 else ' was'} judged {_how_often(most)}" if again else ""
+
+    @property
+    def again_in_words(self) -> str:
+        """What was asked for or judged more than once; empty where nothing was."""
+        return "; ".join(words for words in (self.in_words, self.judged_again_in_words) if words)
+
+
+def _how_often(most: int) -> str:
+    return "twice" if most == 2 else f"up to {most} times"
 
 
 def counted(responses: Sequence[Response]) -> Sequence[Response]:

@@ -310,7 +310,7 @@ def _facts(gate: GateRecord) -> dict[str, Any]:
         "asked": gate.asked,
         "reused": gate.reused,
         **({"asked_again": gate.answers.asked_again} if gate.answers.asked_again else {}),
-        **({"judged_again": gate.judged_again} if gate.judged_again else {}),
+        **({"judged_again": gate.answers.judged_again} if gate.answers.judged_again else {}),
         "terms": gate.terms,
         "interval": list(gate.interval),
         "seed": gate.seed,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tunegate.answer_log import AnswerLog, answers_from_json, may_be_judged
+from tunegate.answer_log import AnswerLog, answers_from_json
 from tunegate.event_log import Event, read_events
 from tunegate.exceptions import Tampered, from_outside
 from tunegate.models import Response
@@ -61,8 +61,6 @@ class GateRecord:
     seconds: float = 0.0
     judged: dict[str, Outcome] = field(default_factory=dict[str, Outcome])
     answers: AnswerLog = field(default_factory=AnswerLog)
-    times_judged: dict[str, int] = field(default_factory=dict[str, int])
-    """How often the answers to a case were judged, by its id; a case without an answer was not."""
     answers_apart: bool = False
     """Whether answers were written down before they were judged; in records of before, outcomes hold them."""
 
@@ -70,31 +68,6 @@ class GateRecord:
     def seen(self) -> frozenset[str]:
         """All cases that the model was asked, also those that the verdict did not wait for."""
         return frozenset(case_id for case_id in self.case_ids if case_id in self.answers.responses)
-
-    @property
-    def judged_again(self) -> int:
-        """How many cases were judged more than once: the first time, they could not be."""
-        return sum(times > 1 for times in self.times_judged.values())
-
-    @property
-    def not_judged_any_more(self) -> int:
-        """How many cases have their answers, and were tried to be judged as often as they may be."""
-        unjudged = (outcome.case_id for outcome in self.judged.values() if outcome.verdict is Verdict.INVALID)
-        return sum(not may_be_judged(self.times_judged.get(case_id, 0)) for case_id in unjudged)
-
-    @property
-    def judged_again_in_words(self) -> str:
-        """`3 cases were judged twice`; empty where each was judged once."""
-        if not self.judged_again:
-            return ""
-        most = max(self.times_judged.values(), default=0)
-        how_often = "twice" if most == 2 else f"up to {most} times"
-        return f"{self.judged_again} case{'s were' if self.judged_again > 1 else ' was'} judged {how_often}"
-
-    @property
-    def again_in_words(self) -> str:
-        """What was asked for or judged more than once; empty where nothing was."""
-        return "; ".join(words for words in (self.answers.in_words, self.judged_again_in_words) if words)
 
     @property
     def measured(self) -> bool:
@@ -407,10 +380,8 @@ def _judge(gate: GateRecord, data: Mapping[str, Any]) -> None:
     before = gate.judged.get(outcome.case_id)
     _refuse(before is not None and before.verdict is not Verdict.INVALID, "a judged case is judged again")
     _refuse(gate.settled, "a case is judged after the verdict")
-    if any(finding.check != "model" for judged in (outcome, *outcome.samples) for finding in judged.findings):
-        gate.times_judged[outcome.case_id] = gate.times_judged.get(outcome.case_id, 0) + 1
-    gate.judged[outcome.case_id] = outcome
-    gate.decided = False
+    gate.answers.count_judging(outcome)
+    gate.judged[outcome.case_id], gate.decided = outcome, False
 
 
 def _answer_within(outcome: Outcome) -> Response:

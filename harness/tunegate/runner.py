@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from itertools import takewhile
 from typing import Any, Protocol, cast
 
-from tunegate.answer_log import AnswerLog, answers_to_json, counted, may_be_judged
+from tunegate.answer_log import AnswerLog, answers_to_json, counted
 from tunegate.ask import ask, by_case, open_questions, questions, repeats, samples_of
 from tunegate.banks import Part, draw
 from tunegate.cases import Case
@@ -250,7 +250,7 @@ def _is_final(suite: Suite, case: Case, begun: GateRecord, answers: AnswerLog, a
         return True
     if any(answers.may_be_asked(question.id, ask_again) for question in questions(suite, case)):
         return False
-    if not may_be_judged(begun.times_judged.get(case.id, 0)):
+    if not answers.may_be_judged(case.id):
         return True
     return all(answers.responses[question.id].error is not None for question in repeats(suite, case))
 

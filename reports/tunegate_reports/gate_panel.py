@@ -35,7 +35,7 @@ def gate_panel(gate: GateView, cases: Sequence[CaseView], *, opened: bool, headi
         _flag("possible leak") if gate.kept and gate.kept.comparison.suspicious else None,
         _flag("no passing answer ends by itself") if never_ended(record.outcomes) else None,
         _flag(f"{record.reused} cases asked before") if record.reused else None,
-        _flag(record.again_in_words) if record.again_in_words else None,
+        _flag(record.answers.again_in_words) if record.answers.again_in_words else None,
     )
     columns = (
         tag("div", grid(gate, [cases[number] for number in gate.cases]), class_="panel-grid"),

@@ -44,9 +44,9 @@ def markdown_summary(run: RunRecord) -> str:
         for waiver in run.waivers()
     ]
     lines += [
-        f"- {_text(gate.label)}: {_text(gate.record.again_in_words)}."
+        f"- {_text(gate.label)}: {_text(gate.record.answers.again_in_words)}."
         for gate in shown.gates
-        if gate.record.again_in_words
+        if gate.record.answers.again_in_words
     ]
     lines += [f"- {_text(dropped_words(stage), None)}." for stage in run.dropped]
     lines += [f"- {_text(data_line(run, stage, card), None)}." for stage, card in data_cards(run).items()]

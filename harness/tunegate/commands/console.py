@@ -87,7 +87,7 @@ def _draw_as_json(gate: GateRecord) -> dict[str, Any]:
         "model_sha256": gate.model_sha256,
         "error_categories": gate.error_categories,
         "asked_again": gate.answers.asked_again,
-        "judged_again": gate.judged_again,
+        "judged_again": gate.answers.judged_again,
         "cases": [
             {
                 "id": outcome.case_id,
@@ -118,10 +118,10 @@ def print_gate(result: GateRunResult, report: Path | None) -> None:
         show(result.earlier_in_words)
     if gate.answers.asked_again:
         show(f"{gate.answers.in_words}: the first time, none came")
-    if gate.judged_again:
-        left = gate.not_judged_any_more
+    if gate.answers.judged_again:
+        left = gate.answers.not_judged_any_more(gate.outcomes)
         end = f"; {left} are not any more, `--run FOLDER` begins the gate anew" if left else ""
-        show(f"{gate.judged_again_in_words}, for no verdict came the first time{end}")
+        show(f"{gate.answers.judged_again_in_words}, for no verdict came the first time{end}")
     if spent := gate.answers.spent(gate.registered.ask_again):
         show(f"{spent} questions got no answer and are not asked again; `--run FOLDER` begins the gate anew")
     faults = [outcome for outcome in gate.outcomes if outcome.verdict is Verdict.INVALID]
@@ -183,7 +183,7 @@ def run_as_json(run: RunRecord, report: Path | None) -> dict[str, Any]:
                 "drawn": gate.drawn,
                 "accept": gate.accept,
                 "asked_again": gate.answers.asked_again,
-                "judged_again": gate.judged_again,
+                "judged_again": gate.answers.judged_again,
                 "seconds": round(gate.seconds, 1),
             }
             for gate in run.all_gates()

@@ -15,8 +15,9 @@ from tunegate.text.words import spaced
 
 _MARKS = (*range(0x300, 0x370), *range(0x1AB0, 0x1B00), *range(0x1DC0, 0x1E00), *range(0x20D0, 0x2100))
 """Combining marks of no particular script: accents, enclosing circles."""
-_POINTS = (*range(0x591, 0x5BE), 0x5BF, 0x5C1, 0x5C2, 0x5C4, 0x5C5, 0x5C7, *range(0x610, 0x61B), 0x640)
-_POINTS += (*range(0x64B, 0x660), 0x670, *range(0x6D6, 0x6DD), *range(0x6DF, 0x6E5), 0x6E7, 0x6E8, *range(0x6EA, 0x6EE))
+_HEBREW_POINTS = (*range(0x591, 0x5BE), 0x5BF, 0x5C1, 0x5C2, 0x5C4, 0x5C5, 0x5C7)
+_ARABIC_POINTS = (*range(0x610, 0x61B), 0x640, *range(0x64B, 0x660), 0x670, *range(0x6D6, 0x6DD))
+_QURAN_MARKS = (*range(0x6DF, 0x6E5), 0x6E7, 0x6E8, *range(0x6EA, 0x6EE))
 """Vowel points of Hebrew and Arabic, and the stroke that stretches an Arabic word: most texts are written without."""
 _SELECTORS = (*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xFE20, 0xFE30), *range(0xE0100, 0xE01F0))
 _BLANKS = (0x115F, 0x1160, 0x2800, 0x3164, 0xFFA0)
@@ -107,7 +108,7 @@ def _in_latin(match: re.Match[str]) -> str:
 def _unseen(marks: bool = False) -> dict[int, str]:
     table = {code: "" for code in _codes("Cf", "Cc") if not chr(code).isspace()}
     table |= dict.fromkeys((0x34F, *_SELECTORS), "") | dict.fromkeys(_BLANKS, " ")
-    return table | dict.fromkeys((*_MARKS, *_POINTS), "") if marks else table
+    return table | dict.fromkeys((*_MARKS, *_HEBREW_POINTS, *_ARABIC_POINTS, *_QURAN_MARKS), "") if marks else table
 
 
 @cache

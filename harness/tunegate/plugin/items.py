@@ -179,7 +179,7 @@ class DecidingItem(GateItem):
         counts = {"passed": record.passed, "failed": record.failed, "invalid": record.invalid}
         self.user_properties += [*counts.items(), ("record", str(result.folder))]
         self.verdict = record.verdict
-        tried = [words for words in (result.earlier_in_words, record.again_in_words) if words]
+        tried = [words for words in (result.earlier_in_words, record.answers.again_in_words) if words]
         count = "; ".join([_count(record), *tried, f"record: {result.folder}"])
         return self._end("\n".join([count, *_details(record), *self.gate.notes]))
 

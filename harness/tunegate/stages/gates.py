@@ -119,8 +119,8 @@ class StageGates:
         measured = place.purpose == "baseline" and decision.verdict is Verdict.PASS  # nothing that it could have failed
         self.say(f"{place.label}: {'' if measured else f'{decision.verdict}, '}{decision.reason}")
         gate = self._begun(place)
-        if gate is not None and gate.again_in_words:
-            self.say(f"{place.label}: {gate.again_in_words}")
+        if gate is not None and gate.answers.again_in_words:
+            self.say(f"{place.label}: {gate.answers.again_in_words}")
 
     def _excused(self, place: GatePlace, verdict: Verdict) -> Verdict:
         """The verdict, or PASS where a waiver covers the miss; only of the latest attempt: what was diagnosed and
