@@ -22,8 +22,10 @@ MAX_REPLY_BYTES = 16 * 2**20
 MAX_REDIRECTS = 5
 
 
-REFUSED = (400, 401, 403, 404, 422, 429)
-"""Statuses of a request that was not carried out, so that the model was not asked."""
+REFUSED = (400, 401, 403, 404, 422)
+"""Statuses of a request that was not carried out, so that the model was not asked.
+
+429 (too many requests) is none of them: a server that says it wherever it would be wrong is right in the end."""
 
 TRIES: ContextVar[list[int] | None] = ContextVar("TRIES", default=None)
 """Where the tries of one question are counted; openai's client asks again by itself, and tells nobody."""
