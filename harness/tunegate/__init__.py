@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tunegate.gate_function import gate as gate
+    from tunegate.plugin.gate_function import gate as gate
 
 __version__ = "0.1.0"
 
@@ -25,7 +25,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     """`tunegate.gate`, imported when it is first asked for: `import tunegate` stays free of charge."""
     if name == "gate":
-        from tunegate.gate_function import gate
+        from tunegate.plugin.gate_function import gate
 
         return gate
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

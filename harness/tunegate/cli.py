@@ -321,7 +321,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         known = from_outside(error)
         if known is not None:
             return _fail(options, str(known), known.exit_code)
-        from tunegate.printable import printable_lines
+        from tunegate.text.printable import printable_lines
 
         print(printable_lines(_without_secrets(traceback.format_exc())), file=sys.stderr)
         return _fail(options, f"internal error: {type(error).__name__}: {message_of(error)}", 3)
