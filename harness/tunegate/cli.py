@@ -1,4 +1,4 @@
-"""The command line: what it takes, and how it ends. What the commands do is in `commands.py`.
+"""The command line: what it takes, and how it ends. What the commands do is in the folder `commands`.
 
 Results go to standard output, everything else to standard error. Exit codes: 0 passed, 1 a gate failed, 2 usage or
 configuration, 3 invalid (no verdict could be reached, or told), 4 inconclusive, 5 tampered, 130 interrupted (Ctrl-C),

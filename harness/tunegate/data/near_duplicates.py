@@ -1,7 +1,7 @@
 """Rows of training data that repeat earlier ones: word for word, or nearly.
 
-Nearly: MinHash proposes pairs, as for leaks (`leak_minhash`), and the weighed Jaccard similarity of their three-word
-runs decides (`leak_grams`): a template that many rows share weighs little, so rows that differ in what is filled in
+Nearly: MinHash proposes pairs, as for leaks (`minhash`), and the weighed Jaccard similarity of their three-word
+runs decides (`grams`): a template that many rows share weighs little, so rows that differ in what is filled in
 stay. A short answer must be the same: "yes" and "no" to the same question are no repetition but a contradiction.
 """
 

@@ -95,7 +95,7 @@ PARTS = ("prompt", "messages", "system", "completion", "chosen", "rejected", "te
 
 
 def load_training_data(spec: DataSpec, method: str, base_dir: Path) -> TrainingData:
-    """Read and render a stage's rows as they are (`prepare` is for `data_prepare`).
+    """Read and render a stage's rows as they are (`data/prepare.py` changes them).
 
     Raises DataFaults that names every row that does not fit the method, or ConfigError for a file that cannot be read.
     """

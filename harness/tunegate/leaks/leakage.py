@@ -9,7 +9,7 @@ Four ways to look, the surest first; a pair of row and case is named once, by th
 - `near_duplicate`: a text is a case's prompt or context with some words changed.
 - `embedding`, where asked for: a training prompt means what a case's prompt means.
 
-What a template puts into every text counts for little (`leak_grams`). README, "Leaked tests", has what was measured.
+What a template puts into every text counts for little (`grams`). README, "Leaked tests", has what was measured.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The JSON Schema of the pipeline file, made from `schema.py`, so that editors complete and check as people type."""
+"""The JSON Schema of the pipeline file, made from `pipeline_spec.py`, so that editors complete and check as people type."""
 
 from __future__ import annotations
 
