@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tunegate.cases import Case
-from tunegate.checks import Sample
-from tunegate.judges.admission import Agreement, default_path, write_admission
-from tunegate.models import Response
-from tunegate.outcomes import Finding, Verdict
+from tunegate.cases.case import Case
+from tunegate.checks.check import Sample
+from tunegate.checks.judge_admission import Agreement, default_path, write_admission
+from tunegate.checks.outcome import Finding, Verdict
+from tunegate.models.model import Response
 from tunegate_suites import build_check
 from tunegate_suites.judges.judge import Judge
 from tunegate_suites.options import LocalModels

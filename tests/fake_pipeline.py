@@ -15,16 +15,16 @@ from pathlib import Path
 
 from conftest import write_jsonl
 
-from tunegate.cases import Case
-from tunegate.event_log import Event, RunLog
-from tunegate.fingerprint import fingerprint
-from tunegate.models import ScriptedModel
-from tunegate.pipeline import Pipeline
-from tunegate.pipeline_file import load_pipeline
-from tunegate.record import RunRecord
-from tunegate.run import PipelineRun
-from tunegate.stages.run import Tools
-from tunegate.stages.training import ScriptedTrainer, Trainer, TrainJob, TrainResult
+from tunegate.cases.case import Case
+from tunegate.models.fingerprint import fingerprint
+from tunegate.models.model import ScriptedModel
+from tunegate.pipeline.pipeline import Pipeline
+from tunegate.pipeline.pipeline_file import load_pipeline
+from tunegate.record.event_log import Event, RunLog
+from tunegate.record.record import RunRecord
+from tunegate.training.pipeline_run import PipelineRun
+from tunegate.training.tools import Tools
+from tunegate.training.trainer import ScriptedTrainer, Trainer, TrainJob, TrainResult
 from tunegate_suites import build_check
 
 SUITE = "{cases: cases.jsonl, checks: [exact], plan: {draw: 5, accept: 4}}"

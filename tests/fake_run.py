@@ -11,12 +11,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tunegate.event_log import RunLog
-from tunegate.outcome_json import outcome_to_json
-from tunegate.outcomes import ErrorSpan, Finding, Outcome, Verdict, combine
-from tunegate.record import RunRecord, read_run
-from tunegate.sampling import DrawPlan, SinglePlan
-from tunegate.terms import Terms, conclude
+from tunegate.checks.outcome import ErrorSpan, Finding, Outcome, Verdict, combine
+from tunegate.record.event_log import RunLog
+from tunegate.record.outcome_json import outcome_to_json
+from tunegate.record.record import RunRecord, read_run
+from tunegate.stats.sampling import DrawPlan, SinglePlan
+from tunegate.verdicts.terms import Terms, conclude
 
 HOSTILE = (
     "</script><script>window.pwned = 1</script><img src=x onerror='window.pwned = 2'>"

@@ -14,14 +14,14 @@ from pathlib import Path
 from conftest import write_jsonl
 from fake_pipeline import tools, trainer
 
-from tunegate.cases import Case
-from tunegate.event_log import RunLog
-from tunegate.fingerprint import fingerprint
-from tunegate.models import ScriptedModel
-from tunegate.outcomes import Finding, Outcome, Verdict
-from tunegate.pipeline_file import load_pipeline
-from tunegate.record import RunRecord
-from tunegate.run import PipelineRun
+from tunegate.cases.case import Case
+from tunegate.checks.outcome import Finding, Outcome, Verdict
+from tunegate.models.fingerprint import fingerprint
+from tunegate.models.model import ScriptedModel
+from tunegate.pipeline.pipeline_file import load_pipeline
+from tunegate.record.event_log import RunLog
+from tunegate.record.record import RunRecord
+from tunegate.training.pipeline_run import PipelineRun
 from tunegate_suites import build_check
 
 TODAY = date(2026, 11, 21)

@@ -22,10 +22,10 @@ from fault_rows import Row, on_record, without_places
 from faults import Ending, Lab, tamper, unlimited_afterwards
 from judge_server import Reply, judge_server
 
+from tunegate.checks.judge_admission import DEFAULT_ADMIT
 from tunegate.cli import main
-from tunegate.event_log import read_events
-from tunegate.judges.admission import DEFAULT_ADMIT
-from tunegate.record import read_run
+from tunegate.record.event_log import read_events
+from tunegate.record.record import read_run
 
 GATE, ADMISSION, VERIFY = "gate alone", "judge admission", "verify"
 TUNEGATE = [sys.executable, "-c", "from tunegate.cli import console_main; console_main()"]
@@ -276,13 +276,13 @@ def judged(break_: Callable[[Path], None]) -> Ended:
 def of_another_judge(record: Path) -> None:
     from check_helpers import AGREES
 
-    from tunegate.judges.admission import write_admission
+    from tunegate.checks.judge_admission import write_admission
 
     write_admission(record, "0" * 64, AGREES)
 
 
 def of_a_bad_judge(record: Path) -> None:
-    from tunegate.judges.admission import Agreement, write_admission
+    from tunegate.checks.judge_admission import Agreement, write_admission
 
     write_admission(record, record.stem, Agreement(((20, 10, 0), (15, 15, 0))))
 
@@ -302,7 +302,7 @@ def dying_judge() -> Ended:
     write_judge(f"http://127.0.0.1:{port}/v1")
     from check_helpers import AGREES
 
-    from tunegate.judges.admission import default_path, write_admission
+    from tunegate.checks.judge_admission import default_path, write_admission
     from tunegate_suites import build_check
 
     sha256 = build_check({"judge": "judge.yaml"}, Path()).judge_sha256  # type: ignore[attr-defined]

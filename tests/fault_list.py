@@ -15,10 +15,10 @@ from typing import Any
 from faults import ASKING, STEPS, Answers, Fault, Lab, fill_the_disk, tamper, vectors
 from judge_server import Reply
 
+from tunegate.checks.outcome import Finding, Verdict
 from tunegate.exceptions import MissingExtra
-from tunegate.models import Response
-from tunegate.outcomes import Finding, Verdict
-from tunegate.stages.training import SubprocessTrainer, TrainJob, TrainResult
+from tunegate.models.model import Response
+from tunegate.training.trainer import SubprocessTrainer, TrainJob, TrainResult
 
 BEGUN = STEPS[1:]
 """The steps at which there is a record already."""

@@ -10,8 +10,8 @@ from typing import Any
 
 from faults import Ending, Fault, Lab, judged_by_a_server
 
-from tunegate.outcomes import Verdict
-from tunegate.record import GateRecord, RunRecord
+from tunegate.checks.outcome import Verdict
+from tunegate.record.record import GateRecord, RunRecord
 
 
 @dataclass(frozen=True)

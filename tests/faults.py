@@ -21,17 +21,17 @@ import fake_pipeline
 from check_helpers import AGREES
 from judge_server import Reply, judge_server
 
-from tunegate.cases import Case
-from tunegate.checks import Check, Sample
-from tunegate.event_log import EVENTS, Event, RunLog
+from tunegate.cases.case import Case
+from tunegate.checks.check import Check, Sample
+from tunegate.checks.judge_admission import default_path, write_admission
+from tunegate.checks.outcome import Finding, Verdict
 from tunegate.exceptions import Tampered, TunegateError
-from tunegate.judges.admission import default_path, write_admission
-from tunegate.models import GenerationSettings, Model, Response, ScriptedModel
-from tunegate.outcomes import Finding, Verdict
-from tunegate.record import RunRecord, read_run
-from tunegate.run import PipelineRun
-from tunegate.stages.run import Tools
-from tunegate.stages.training import TrainJob, TrainResult
+from tunegate.models.model import GenerationSettings, Model, Response, ScriptedModel
+from tunegate.record.event_log import EVENTS, Event, RunLog
+from tunegate.record.record import RunRecord, read_run
+from tunegate.training.pipeline_run import PipelineRun
+from tunegate.training.tools import Tools
+from tunegate.training.trainer import TrainJob, TrainResult
 
 STEPS = (
     "opening",

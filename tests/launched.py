@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tunegate_trainers import common, process, ranks, settings, sft
+from tunegate_trainers import common, process, ranks, settings, sft, training_rows
 from tunegate_trainers.task import Task
 
 MODE = "TUNEGATE_TEST_MODE"
@@ -23,7 +23,7 @@ Options = sft.Options
 def train(task: Task) -> tuple[common.Log, common.Summary]:
     """The method sft, whose batches are watched."""
 
-    def build(task: Task, loaded: common.Loaded) -> common.Built:
+    def build(task: Task, loaded: training_rows.Loaded) -> common.Built:
         trainer, rows = sft.build(task, loaded)
         trainer.data_collator = watched(trainer.data_collator, loaded.tokenizer, Path(task.job.output).parent)
         return trainer, rows

@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tunegate.cases import Case, Prompt
+from tunegate.cases.case import Case, Prompt
 from tunegate.leaks.leakage import Leak, compare
 from tunegate.leaks.texts import TrainRow
-from tunegate.models import GenerationSettings
-from tunegate.sampling import SinglePlan
-from tunegate.suites import Suite
+from tunegate.models.model import GenerationSettings
+from tunegate.stats.sampling import SinglePlan
+from tunegate.suites.suite import Suite
 
 GENES = Path(__file__).parents[1] / "suites/tunegate_suites/data/gene_expert"
 SUPPORT = Path(__file__).parent / "data/support"

@@ -13,16 +13,16 @@ from check_helpers import AGREES, sample
 from judge_server import Reply, judge_server
 from option_proofs import Changes, Proof, Proofs, ShownBy, changed, suite
 
-from tunegate.cases import Case
-from tunegate.checks import Sample
-from tunegate.judges.admission import Agreement, default_path, write_admission
-from tunegate.judges.corrected import admissions_of
-from tunegate.models import ChoiceScore, Response, ScriptedModel
-from tunegate.outcomes import Finding, Outcome, Verdict
-from tunegate.sampling import SinglePlan
-from tunegate.spec import read_spec
-from tunegate.terms import Terms, conclude
-from tunegate.yaml_file import load_yaml
+from tunegate.cases.case import Case
+from tunegate.checks.check import Sample
+from tunegate.checks.judge_admission import Agreement, default_path, write_admission
+from tunegate.checks.outcome import Finding, Outcome, Verdict
+from tunegate.models.model import ChoiceScore, Response, ScriptedModel
+from tunegate.reading.spec import read_spec
+from tunegate.reading.yaml_file import load_yaml
+from tunegate.stats.sampling import SinglePlan
+from tunegate.verdicts.corrected import admissions_of
+from tunegate.verdicts.terms import Terms, conclude
 from tunegate_suites import build_check
 from tunegate_suites.base import NumericCheck
 from tunegate_suites.judges.fit import fitted_json

@@ -20,13 +20,13 @@ from fake_pipeline import PIPELINE, carry_out, tools, write_pipeline
 from option_pipelines import ROWS, all_alike
 from option_proofs import CASES, SUITE, Proof, Proofs, ShownBy, changed
 
-from tunegate.ask import asked_prompts
-from tunegate.backends.openai_server import OpenAIModel
 from tunegate.cli import build_parser, main
 from tunegate.commands.asking import asking
 from tunegate.commands.leakage import leakage
 from tunegate.exceptions import ConfigError
-from tunegate.suites import load_suite
+from tunegate.gates.ask import asked_prompts
+from tunegate.models.openai_server import OpenAIModel
+from tunegate.suites.suite import load_suite
 from tunegate_suites import build_check
 from tunegate_suites.judges.fit import fitted_json
 

@@ -16,12 +16,12 @@ from option_proofs import Changes, Proof, Proofs, ShownBy, changed, told
 
 from tunegate.data.prepare import PrepareTools, load_prepared
 from tunegate.data.spec import DataSpec
-from tunegate.event_log import RunLog, read_events
-from tunegate.pipeline_file import load_pipeline
-from tunegate.run import PipelineRun
-from tunegate.spec import read_spec
-from tunegate.stages.training import TrainJob, TrainResult
-from tunegate.yaml_file import YamlFile
+from tunegate.pipeline.pipeline_file import load_pipeline
+from tunegate.reading.spec import read_spec
+from tunegate.reading.yaml_file import YamlFile
+from tunegate.record.event_log import RunLog, read_events
+from tunegate.training.pipeline_run import PipelineRun
+from tunegate.training.trainer import TrainJob, TrainResult
 from tunegate_suites import build_check
 from tunegate_trainers import validate
 

@@ -16,14 +16,14 @@ from typing import Any
 import pytest
 from conftest import write_jsonl
 
-from tunegate.ask import asked_prompts
-from tunegate.cases import Case
+from tunegate.cases.case import Case
+from tunegate.checks.outcome import shallow
 from tunegate.exceptions import ConfigError
-from tunegate.gate_run import GateRequest, run_gate
-from tunegate.models import ChoiceScore, GenerationSettings, Model, Response
-from tunegate.outcomes import shallow
-from tunegate.responses import load_responses
-from tunegate.suites import Suite, load_suite
+from tunegate.gates.ask import asked_prompts
+from tunegate.gates.gate_run import GateRequest, run_gate
+from tunegate.models.model import ChoiceScore, GenerationSettings, Model, Response
+from tunegate.models.responses import load_responses
+from tunegate.suites.suite import Suite, load_suite
 from tunegate_suites import build_check
 
 Observe = Callable[[Path, Any], Any]

@@ -19,7 +19,7 @@ import tunegate
 import tunegate_suites
 import tunegate_trainers
 from tunegate.cli import build_parser
-from tunegate.pytest_plugin import pytest_addoption
+from tunegate.plugin.entry import pytest_addoption
 from tunegate_suites import CHECKS
 from tunegate_suites.build import find
 from tunegate_trainers.settings import METHODS, method_module

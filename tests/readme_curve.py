@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tunegate.plans import GatePlan, PlanRule
+from tunegate.stats.plans import GatePlan, PlanRule
 
 SVG = Path(__file__).parent.parent / "docs" / "curve.svg"
 ATTEMPTS = 10

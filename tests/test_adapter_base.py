@@ -11,11 +11,11 @@ from typing import cast
 import pytest
 
 from tests.tiny_model import make_adapter, make_tiny_model
-from tunegate.backends.adapter_base import place_of_base, write_base
-from tunegate.backends.open_model import find_model
 from tunegate.exceptions import CannotJudge, Tampered
-from tunegate.record import RunRecord
-from tunegate.registry import _keep_base
+from tunegate.models.adapter_base import place_of_base, write_base
+from tunegate.models.open_model import find_model
+from tunegate.promotion.registry import _keep_base
+from tunegate.record.record import RunRecord
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
 from tests.tiny_model import make_tiny_model
-from tunegate.backends import adapters, loading
-from tunegate.backends.loading import quiet_transformers
-from tunegate.backends.open_model import find_model, open_model
 from tunegate.exceptions import CannotJudge, ConfigError
+from tunegate.models import adapters, loading
+from tunegate.models.loading import quiet_transformers
+from tunegate.models.open_model import find_model, open_model
 
 IDS = torch.tensor([[5, 6, 7, 300, 12]])
 ADAPTERS: dict[str, dict[str, Any]] = {

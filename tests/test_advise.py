@@ -11,7 +11,7 @@ from typing import Any, get_args
 import pytest
 from conftest import write_jsonl
 
-from tunegate.advice import (
+from tunegate.choosing.advice import (
     CAUTIONS,
     LEAST,
     STAGES,
@@ -24,11 +24,11 @@ from tunegate.advice import (
     Situation,
     advise,
 )
-from tunegate.advice_file import FILES, files_of, pipeline_text
+from tunegate.choosing.advice_file import FILES, files_of, pipeline_text
 from tunegate.cli import build_parser, main
 from tunegate.commands.advise import read_data, run_advise
+from tunegate.data.methods import METHODS
 from tunegate.exceptions import ConfigError
-from tunegate.stages.methods import METHODS
 
 Capture = pytest.CaptureFixture[str]
 AMOUNTS: Mapping[Data, int] = {

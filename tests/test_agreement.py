@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunegate.judges.agreement import (
+from tunegate.stats.agreement import (
     Share,
     agreement,
     corrected_pass_rate,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tunegate.answers.part import AUTO, RUN_ON, THINK, AnswerRule, Part, part_of
-from tunegate.cases import Case
-from tunegate.models import Response
-from tunegate.outcomes import Finding, Verdict
+from tunegate.cases.case import Case
+from tunegate.checks.answers.part import AUTO, RUN_ON, THINK, AnswerRule, Part, part_of
+from tunegate.checks.outcome import Finding, Verdict
+from tunegate.models.model import Response
 
 LETTER, JSON = AnswerRule(extract=("letter",)), AnswerRule(extract=("fenced_json",))
 

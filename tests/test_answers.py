@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tunegate.answers.extract import PRESETS, extract, fault_of_rule
-from tunegate.answers.part import AUTO, THINK, AnswerRule, Part, part_of, reference_part
-from tunegate.cases import Case, Message
-from tunegate.models import FinishReason, Response
-from tunegate.outcomes import Finding, Verdict
+from tunegate.cases.case import Case
+from tunegate.checks.answers.extract import PRESETS, extract, fault_of_rule
+from tunegate.checks.answers.part import AUTO, THINK, AnswerRule, Part, part_of, reference_part
+from tunegate.checks.outcome import Finding, Verdict
+from tunegate.models.model import FinishReason, Response
+from tunegate.reading.chats import Message
 
 THINKING = AnswerRule(THINK)
 

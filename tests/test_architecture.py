@@ -23,9 +23,30 @@ JOINTS = {
     "tunegate.commands.main",
     "tunegate.commands.suite",
     "tunegate.plugin.gates",
-    "tunegate.stages.training_process",
+    "tunegate.training.training_process",
 }
 """The modules that join the engine to its siblings: command line, pytest plugin and training, lazily."""
+FLOORS = (
+    ("exceptions",),
+    ("seeds", "versions", "optional", "addresses", "key_variables", "file_lock", "standard_streams"),
+    ("stats", "reading", "text"),
+    ("cases", "progress"),
+    ("models",),
+    ("checks",),
+    ("verdicts", "data"),
+    ("record", "suites"),
+    ("gates", "leaks"),
+    ("promotion", "choosing"),
+    ("pipeline",),
+    ("training",),
+    ("commands",),
+    ("cli", "plugin"),
+    ("",),
+)
+"""The rooms of the engine from the ground up: a room imports rooms below it, never one above it or on its own floor.
+
+`""` is `tunegate` itself, its public face. What each room is for is the first line of its `__init__.py`.
+"""
 HEAVY = {
     "torch", "transformers", "trl", "peft", "datasets", "ragas", "numpy", "pandas", "scipy", "pyarrow", "evaluate",
     "sentence_transformers", "rouge_score", "spellchecker", "py3langid", "openai", "huggingface_hub", "accelerate",
@@ -85,6 +106,31 @@ def test_imports_point_one_way(module: str) -> None:
         return
     allowed = {"tunegate", top(module)}
     assert ours <= allowed, f"{module} imports {ours - allowed}"
+
+
+def room(module: str) -> str:
+    """The folder of the engine that a module lies in, or the module itself where it lies in none."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def test_every_room_has_its_floor() -> None:
+    rooms = {room(module) for module in MODULES if top(module) == "tunegate"}
+    assert sorted(rooms) == sorted(name for floor in FLOORS for name in floor)
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if top(module) == "tunegate"])
+def test_a_room_imports_rooms_below_it_only(module: str) -> None:
+    floor_of = {name: number for number, floor in enumerate(FLOORS) for name in floor}
+    here = room(module)
+    modules = {found for name in imports(MODULES[module]) if (found := known(name)) and top(found) == "tunegate"}
+    others = {room(found) for found in modules} - {here, ""}
+    assert {other for other in others if floor_of[other] >= floor_of[here]} == set()
+
+
+def test_reports_know_no_command() -> None:
+    for module, path in MODULES.items():
+        if top(module) == "tunegate_reports":
+            assert not {name for name in imports(path) if name.startswith("tunegate.commands")}, module
 
 
 @every_module
@@ -181,5 +227,5 @@ def test_a_gate_on_stored_answers_loads_no_heavy_library(tmp_path: Path) -> None
 
 
 def test_starting_pytest_costs_nothing_where_no_gate_is() -> None:
-    loaded = loaded_by("import tunegate.pytest_plugin")
+    loaded = loaded_by("import tunegate.plugin.entry")
     assert not {top(name) for name in loaded} & (HEAVY | SIBLINGS)

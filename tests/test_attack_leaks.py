@@ -10,12 +10,12 @@ from conftest import write_jsonl
 from fake_pipeline import carry_out, tools, write_pipeline
 
 from tests.leak_helpers import prompts
+from tunegate.checks.outcome import Verdict
 from tunegate.cli import main
 from tunegate.exceptions import ConfigError
-from tunegate.leaks.guard import chat_templates
 from tunegate.leaks.leakage import compare
 from tunegate.leaks.texts import row_as_it_is
-from tunegate.outcomes import Verdict
+from tunegate.pipeline.leak_guard import chat_templates
 
 QUESTION = "Which gene on chromosome seven is mutated in most of the families that came with this rare syndrome, number"
 PIPELINE = """\

@@ -14,18 +14,20 @@ import fake_pipeline
 import pytest
 from conftest import write_jsonl
 
-from tunegate.answer_log import AnswerLog
-from tunegate.cases import Case
-from tunegate.event_log import EVENTS, RunLog
-from tunegate.evidence import NotPromotable, recheck
+from tunegate.cases.case import Case
+from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import CannotJudge, Tampered
-from tunegate.fingerprint import fingerprint
-from tunegate.gate_run import GateRequest, GateRunResult, run_gate
-from tunegate.models import Fault, GenerationSettings, Response, ScriptedModel
-from tunegate.outcomes import Verdict
-from tunegate.record import GateRecord, read_run
-from tunegate.runner import GatePlace, GateRunner, draw_fresh, no_progress
-from tunegate.suites import load_suite
+from tunegate.gates.draw import GatePlace, draw_fresh
+from tunegate.gates.gate_run import GateRequest, GateRunResult, run_gate
+from tunegate.gates.runner import GateRunner
+from tunegate.models.fingerprint import fingerprint
+from tunegate.models.model import Fault, GenerationSettings, Response, ScriptedModel
+from tunegate.progress import no_progress
+from tunegate.record.answer_log import AnswerLog
+from tunegate.record.event_log import EVENTS, RunLog
+from tunegate.record.recheck import NotPromotable, recheck
+from tunegate.record.record import GateRecord, read_run
+from tunegate.suites.suite import load_suite
 from tunegate_suites import build_check
 
 PASS, FAIL, INVALID = Verdict.PASS, Verdict.FAIL, Verdict.INVALID

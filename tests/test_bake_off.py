@@ -16,21 +16,23 @@ from tiny_gguf import make_tiny_gguf
 
 from tests.tiny_model import make_adapter, make_tiny_model
 from tests.trainer_jobs import real_training
-from tunegate.bake_off import BakeOff, Entry, rank
-from tunegate.cases import Case
+from tunegate.cases.case import Case
+from tunegate.checks.outcome import Verdict
+from tunegate.choosing.bake_off import BakeOff, Entry, rank
+from tunegate.choosing.bake_off_run import GateModel, GateProcess, Kitchen, bake_off
+from tunegate.choosing.bake_off_words import cells, in_bytes, in_millions
 from tunegate.cli import build_parser, main
-from tunegate.commands.bake_off import GateModel, GateProcess, Kitchen, bake, bake_off, cells, in_bytes, in_millions
-from tunegate.comparison import paired_interval
+from tunegate.commands.bake_off import bake
 from tunegate.exceptions import CannotJudge
-from tunegate.gate_run import GateRequest, run_gate
-from tunegate.metering import COST, Cost, MeteredModel, read_cost
-from tunegate.model_facts import ModelFacts, model_facts
-from tunegate.models import GenerationSettings, Response, ScriptedModel
-from tunegate.multiple import holm
-from tunegate.outcomes import Verdict
-from tunegate.record import read_run
-from tunegate.runner import no_progress
-from tunegate.suites import Suite, load_suite
+from tunegate.gates.gate_run import GateRequest, run_gate
+from tunegate.models.metering import COST, Cost, MeteredModel, read_cost
+from tunegate.models.model import GenerationSettings, Response, ScriptedModel
+from tunegate.models.model_facts import ModelFacts, model_facts
+from tunegate.progress import no_progress
+from tunegate.record.record import read_run
+from tunegate.stats.holm import holm
+from tunegate.stats.paired import paired_interval
+from tunegate.suites.suite import Suite, load_suite
 from tunegate_reports import write_bake_off
 from tunegate_reports.bake_off import render
 from tunegate_suites import build_check

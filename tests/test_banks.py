@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest, chisquare
 
-from tunegate.banks import draw, draw_order, split
-from tunegate.cases import Case
+from tunegate.cases.bank import draw, draw_order, split
+from tunegate.cases.case import Case
 
 ids = st.sets(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), max_size=50)
 

@@ -11,13 +11,14 @@ from conftest import write_jsonl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunegate.case_faults import contradictions, listed_in_text
-from tunegate.case_rows import content_id, load_cases
-from tunegate.cases import Case, Message
+from tunegate.cases.case import Case
+from tunegate.cases.cases_spec import CasesSpec
+from tunegate.cases.from_rows import content_id, load_cases
 from tunegate.cli import main
 from tunegate.exceptions import ConfigError
-from tunegate.suite_spec import CasesSpec
-from tunegate.suites import Suite, load_suite
+from tunegate.reading.chats import Message
+from tunegate.suites.case_faults import contradictions, listed_in_text
+from tunegate.suites.suite import Suite, load_suite
 from tunegate_suites import build_check
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tunegate.cases import Case, Message, duplicates
+from tunegate.cases.case import Case, duplicates
+from tunegate.reading.chats import Message
 
 CHAT = (Message(role="system", content="Be brief."), Message(role="user", content="Why?"))
 

@@ -9,12 +9,13 @@ import pytest
 from conftest import write_jsonl
 
 from tests.trainer_jobs import ARGS, SFT_ROWS, MakeJob, real_training, task_of
-from tunegate.backends.open_model import find_model
-from tunegate.backends.prompting import answer_prompt
-from tunegate.cases import Case, Message
+from tunegate.cases.case import Case
 from tunegate.data.spec import DataSpec
 from tunegate.data.training_data import load_training_data
 from tunegate.exceptions import ConfigError
+from tunegate.models.open_model import find_model
+from tunegate.models.prompting import answer_prompt
+from tunegate.reading.chats import Message
 from tunegate_trainers import common, sft, validate
 from tunegate_trainers.chat_templates import TEMPLATES
 from tunegate_trainers.process import run

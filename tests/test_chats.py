@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from conftest import write_jsonl
 
-from tunegate.case_rows import load_cases
-from tunegate.cases import Case, Message
-from tunegate.cells import Cell
-from tunegate.chats import chat_of, is_chat, without_answer
+from tunegate.cases.case import Case
+from tunegate.cases.cases_spec import CasesSpec
+from tunegate.cases.from_rows import load_cases
+from tunegate.data.methods import METHODS
 from tunegate.data.spec import DataSpec
 from tunegate.data.training_data import Example, load_training_data
 from tunegate.exceptions import ConfigError
-from tunegate.stages.methods import METHODS
-from tunegate.suite_spec import CasesSpec
+from tunegate.reading.cells import Cell
+from tunegate.reading.chats import Message, chat_of, is_chat, without_answer
 
 USER = {"role": "user", "content": "Which gene?"}
 RIGHT = {"role": "assistant", "content": "BLM"}

@@ -9,12 +9,12 @@ import pytest
 from conftest import write_jsonl
 from fake_pipeline import PIPELINE, write_pipeline
 
-from tunegate.banks import Bank
-from tunegate.cases import Case
+from tunegate.cases.bank import Bank
+from tunegate.cases.case import Case
 from tunegate.cli import main
 from tunegate.commands.check import supported_attempts
-from tunegate.plans import GatePlan
-from tunegate.sampling import SinglePlan
+from tunegate.stats.plans import GatePlan
+from tunegate.stats.sampling import SinglePlan
 
 
 def bank(working: int, sealed: int) -> Bank:

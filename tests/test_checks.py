@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tunegate.cases import Case, Prompt
-from tunegate.checks import Sample, gate_can_fail, judge, unique_names, variants_of
-from tunegate.models import Response
-from tunegate.outcomes import Finding, Outcome, Verdict
+from tunegate.cases.case import Case, Prompt
+from tunegate.checks.check import Sample, gate_can_fail, judge, unique_names, variants_of
+from tunegate.checks.outcome import Finding, Outcome, Verdict
+from tunegate.models.model import Response
 
 PASS, FAIL, INVALID = Verdict.PASS, Verdict.FAIL, Verdict.INVALID
 

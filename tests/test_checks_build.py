@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tunegate.checks import Check
+from tunegate.checks.check import Check
 from tunegate.exceptions import ConfigError, MissingExtra
 from tunegate.optional import require
 from tunegate_suites import CHECKS, build_check

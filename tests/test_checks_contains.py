@@ -9,7 +9,7 @@ from check_helpers import FAIL, INVALID, PASS, ask
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunegate.cases import Case
+from tunegate.cases.case import Case
 from tunegate.exceptions import ConfigError
 from tunegate_suites import build_check
 from tunegate_suites.base import CheckBase

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from check_helpers import FAIL, INVALID, PASS
 
-from tunegate.ask import ask_samples
-from tunegate.cases import Case, Prompt
-from tunegate.checks import Sample, judge
+from tunegate.cases.case import Case, Prompt
+from tunegate.checks.check import Sample, judge
+from tunegate.checks.outcome import Finding
 from tunegate.exceptions import ConfigError
-from tunegate.models import Response, ScriptedModel
-from tunegate.outcomes import Finding
-from tunegate.suites import load_suite
+from tunegate.gates.ask import ask_samples
+from tunegate.models.model import Response, ScriptedModel
+from tunegate.suites.suite import load_suite
 from tunegate_suites import build_check
 from tunegate_suites.swapping import swapped
 

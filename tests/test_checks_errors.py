@@ -13,12 +13,12 @@ from check_helpers import FAIL, HUGE, PASS, ask, sample
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunegate.checks import judge
-from tunegate.decision import decide
+from tunegate.checks.check import judge
+from tunegate.checks.outcome import Finding, Verdict
 from tunegate.exceptions import ConfigError
-from tunegate.models import Response
-from tunegate.outcomes import Finding, Verdict
-from tunegate.sampling import SinglePlan
+from tunegate.models.model import Response
+from tunegate.stats.sampling import SinglePlan
+from tunegate.verdicts.decision import decide
 from tunegate_suites import build_check
 from tunegate_suites.categories.repetition import loops
 from tunegate_suites.categories.words import is_symbol, one_slip_apart

@@ -22,10 +22,11 @@ from hypothesis import strategies as st
 from judge_server import Reply, judge_server
 from llama_server import GGUF, llama_server, needs_smollm2
 
-from tunegate.cases import Case, Message
-from tunegate.checks import Sample, judge
+from tunegate.cases.case import Case
+from tunegate.checks.check import Sample, judge
 from tunegate.exceptions import ConfigError
-from tunegate.models import ChoiceScore, Response, ScriptedModel
+from tunegate.models.model import ChoiceScore, Response, ScriptedModel
+from tunegate.reading.chats import Message
 from tunegate_suites import build_check
 from tunegate_suites.judges.judge import Judge
 from tunegate_suites.judges.prompt import defused, fence_number, judge_messages

@@ -10,9 +10,9 @@ from check_helpers import FAIL, HUGE, INVALID, PASS, ask
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunegate.cases import Case
+from tunegate.cases.case import Case
 from tunegate.exceptions import ConfigError
-from tunegate.numbers import Decimals, number_of, numbers_in, readings
+from tunegate.text.numbers import Decimals, number_of, numbers_in, readings
 from tunegate_suites import build_check
 from tunegate_suites.base import CheckBase
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from check_helpers import FAIL, INVALID, PASS, ask
 
-from tunegate.cases import Case
-from tunegate.checks import Sample
+from tunegate.cases.case import Case
+from tunegate.checks.check import Sample
+from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import ConfigError
-from tunegate.models import ChoiceScore, GenerationSettings, Response, ScriptedModel
-from tunegate.outcomes import Verdict
-from tunegate.suites import load_suite
+from tunegate.models.model import ChoiceScore, GenerationSettings, Response, ScriptedModel
+from tunegate.suites.suite import load_suite
 from tunegate_suites import build_check
 from tunegate_suites.options import LocalModels
 from tunegate_suites.perplexity import Perplexity, byte_perplexity
@@ -129,7 +129,7 @@ def test_the_other_model_is_part_of_the_fingerprint_and_must_be_there() -> None:
 def test_it_agrees_with_the_model_computed_by_hand(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     from tests.tiny_model import make_tiny_model
-    from tunegate.backends.hf import HFModel
+    from tunegate.models.hf import HFModel
 
     model = HFModel.load(make_tiny_model(tmp_path / "model"), dtype="float32")
     case = Case("1", "", choices=("BRCA1 causes naïve cancer.",))

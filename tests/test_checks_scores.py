@@ -15,10 +15,10 @@ from check_helpers import FAIL, HUGE, INVALID, PASS, ask, sample
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunegate.cases import Case
-from tunegate.checks import judge
+from tunegate.cases.case import Case
+from tunegate.checks.check import judge
 from tunegate.exceptions import ConfigError
-from tunegate.models import ChoiceScore, Response
+from tunegate.models.model import ChoiceScore, Response
 from tunegate_suites import build_check
 from tunegate_suites.choice import Choice
 

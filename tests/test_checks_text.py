@@ -15,7 +15,7 @@ from check_helpers import FAIL, HUGE, INVALID, PASS, ask
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunegate.timing import TooSlow, time_limit
+from tunegate.text.timing import TooSlow, time_limit
 from tunegate_suites.normalise import plain, squad
 
 # --- exact ---------------------------------------------------------------------------------------------------------

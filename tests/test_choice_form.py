@@ -11,16 +11,16 @@ from conftest import write_jsonl
 from llama_server import GGUF, needs_smollm2
 from tiny_model import make_tiny_model
 
-from tunegate.backends.fewshot import FewShotModel, Shot
-from tunegate.backends.hf import HFModel
-from tunegate.backends.openai_server import OpenAIModel
-from tunegate.backends.prompting import answer_prompt, choice_prompt
-from tunegate.cases import Case
-from tunegate.checks import Sample
+from tunegate.cases.case import Case
+from tunegate.checks.check import Sample
 from tunegate.cli import main
 from tunegate.exceptions import ConfigError
-from tunegate.models import Form, GenerationSettings
-from tunegate.suites import load_suite
+from tunegate.models.fewshot import FewShotModel, Shot
+from tunegate.models.hf import HFModel
+from tunegate.models.model import Form, GenerationSettings
+from tunegate.models.openai_server import OpenAIModel
+from tunegate.models.prompting import answer_prompt, choice_prompt
+from tunegate.suites.suite import load_suite
 from tunegate_suites import build_check
 
 GOLDEN = Path(__file__).parent / "data" / "lm_eval_piqa.json"
@@ -155,7 +155,7 @@ def test_choice_decides_as_lm_evaluation_harness_does(form: Form) -> None:
     `acc` is the likeliest choice, `acc_norm` the likeliest per character, the first of equals in both (lm_eval 0.4.13,
     api/task.py, process_results).
     """
-    from tunegate.backends.open_model import open_model
+    from tunegate.models.open_model import open_model
 
     needs_smollm2()
     golden = {row["id"]: row for row in json.loads(GOLDEN.read_text())[form]}

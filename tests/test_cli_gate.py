@@ -22,9 +22,9 @@ from conftest import Bank, write_jsonl
 from scipy.stats import binomtest
 
 from tests.ci_log import commands_in
-from tunegate.banks import draw_order
+from tunegate.cases.bank import draw_order
 from tunegate.cli import main
-from tunegate.event_log import EVENTS, read_events
+from tunegate.record.event_log import EVENTS, read_events
 
 Capture = pytest.CaptureFixture[str]
 TUNEGATE = [sys.executable, "-c", "from tunegate.cli import console_main; console_main()"]
@@ -498,7 +498,7 @@ def test_recheck_asks_whether_the_record_agrees_and_not_for_the_verdict(bank: Ba
 
 
 def test_a_verdict_that_was_forged_with_all_hashes_is_not_believed_either(bank: Bank, capsys: Capture) -> None:
-    from tunegate.event_log import RunLog
+    from tunegate.record.event_log import RunLog
 
     arguments = ["gate", "--responses", bank.answers(89), "--suite", bank.suite, "--run"]
     assert main([*arguments, "honest"]) == 1

@@ -14,14 +14,14 @@ from scipy.stats import binomtest
 
 from tunegate.cli import main
 from tunegate.commands.compare import compare_sides
-from tunegate.event_log import RunLog, read_events
 from tunegate.exceptions import ConfigError
-from tunegate.gate_run import GateRequest, run_gate
-from tunegate.models import ScriptedModel
-from tunegate.multiple import holm
-from tunegate.recorded_answers import read_side
-from tunegate.runner import no_progress
-from tunegate.suites import load_suite
+from tunegate.gates.gate_run import GateRequest, run_gate
+from tunegate.gates.recorded_answers import read_side
+from tunegate.models.model import ScriptedModel
+from tunegate.progress import no_progress
+from tunegate.record.event_log import RunLog, read_events
+from tunegate.stats.holm import holm
+from tunegate.suites.suite import load_suite
 from tunegate_suites import build_check
 
 Capture = pytest.CaptureFixture[str]

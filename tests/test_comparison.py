@@ -11,19 +11,19 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 from scipy.stats import binomtest
 
-from tunegate import comparison
-from tunegate.comparison import (
+from tunegate.checks.outcome import Outcome, Verdict
+from tunegate.stats import paired
+from tunegate.stats.agreement import Share
+from tunegate.stats.paired import (
     PairedCounts,
-    compare,
     forgetting_caught,
     gap_interval,
-    group_gap,
     paired_interval,
     retention_shown,
     wilson_interval,
 )
-from tunegate.judges.agreement import Share
-from tunegate.outcomes import Outcome, Verdict
+from tunegate.verdicts import comparison
+from tunegate.verdicts.comparison import compare, group_gap
 
 FEW = st.integers(0, 25)
 
@@ -106,7 +106,7 @@ def test_two_models_that_agree_on_every_case_may_still_differ_elsewhere() -> Non
 @pytest.mark.parametrize(("n", "lose", "win"), [(50, 0.1, 0.05), (100, 0.05, 0.05), (100, 0.15, 0.05), (100, 0.02, 0)])
 def test_the_paired_interval_covers_as_often_as_it_says(n: int, lose: float, win: float) -> None:
     truth, covered = lose - win, 0.0
-    for lost, won, chance in comparison._trinomial(n, lose, win):
+    for lost, won, chance in paired._trinomial(n, lose, win):
         if chance > 1e-7:
             low, high = paired_interval(lost, won, n)
             covered += chance * (low <= truth <= high)
@@ -213,7 +213,7 @@ def test_a_large_jump_is_flagged_and_changes_no_verdict() -> None:
 def test_without_a_true_gain_a_jump_is_rarely_flagged() -> None:
     chance = math.fsum(
         probability
-        for lost, won, probability in comparison._trinomial(100, 0.25, 0.25)
+        for lost, won, probability in paired._trinomial(100, 0.25, 0.25)
         if probability > 1e-12 and comparison._suspicion(PairedCounts(100 - lost - won, lost, won, 0))
     )
     assert 0 < chance <= 0.0005

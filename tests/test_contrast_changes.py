@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunegate.exceptions import ConfigError
-from tunegate.rows import Row
-from tunegate.spec import read_spec
-from tunegate.templates import MissingField
-from tunegate.yaml_file import load_yaml
+from tunegate.reading.rows import Row
+from tunegate.reading.spec import read_spec
+from tunegate.reading.templates import MissingField
+from tunegate.reading.yaml_file import load_yaml
 from tunegate_suites.contrasts.changes import Setting, as_word, change, misspelled, reordered, sentences
 from tunegate_suites.contrasts.rules import ChangeSpec, RulesSpec
 

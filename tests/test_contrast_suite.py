@@ -13,16 +13,16 @@ import pytest
 from check_helpers import FAIL, INVALID, PASS
 from conftest import write_jsonl
 
-from tunegate.ask import ask_samples
-from tunegate.cases import Case
-from tunegate.checks import judge
+from tunegate.cases.case import Case
+from tunegate.checks.check import judge
+from tunegate.checks.outcome import Outcome
 from tunegate.cli import main
 from tunegate.exceptions import ConfigError
-from tunegate.files import resolve
-from tunegate.models import Response, ScriptedModel
-from tunegate.outcomes import Outcome
-from tunegate.pipeline_file import suite_place
-from tunegate.suites import Suite, load_suite
+from tunegate.gates.ask import ask_samples
+from tunegate.models.model import Response, ScriptedModel
+from tunegate.pipeline.pipeline_file import suite_place
+from tunegate.reading.files import resolve
+from tunegate.suites.suite import Suite, load_suite
 from tunegate_suites import build_check
 from tunegate_suites.contrasts.changes import Setting, as_word, change
 from tunegate_suites.contrasts.expand_file import expand_file

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from check_helpers import AGREES, admitted_judge
 
-from tunegate.decision import decide
-from tunegate.judges.admission import Admission
-from tunegate.judges.agreement import corrected_pass_rate
-from tunegate.judges.corrected import admissions_of, corrected_rates
-from tunegate.outcomes import Finding, Outcome, Verdict
-from tunegate.sampling import SinglePlan
-from tunegate.terms import Terms, conclude
+from tunegate.checks.judge_admission import Admission
+from tunegate.checks.outcome import Finding, Outcome, Verdict
+from tunegate.stats.agreement import corrected_pass_rate
+from tunegate.stats.sampling import SinglePlan
+from tunegate.verdicts.corrected import admissions_of, corrected_rates
+from tunegate.verdicts.decision import decide
+from tunegate.verdicts.terms import Terms, conclude
 from tunegate_suites import build_check
 from tunegate_suites.options import LocalModels
 

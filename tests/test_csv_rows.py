@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunegate import rows as rows_module
-from tunegate.case_rows import load_cases
-from tunegate.cells import Cell
+from tunegate.cases.cases_spec import CasesSpec
+from tunegate.cases.from_rows import load_cases
 from tunegate.exceptions import ConfigError
-from tunegate.rows import read_rows
-from tunegate.suite_spec import CasesSpec
-from tunegate.suites import load_suite
+from tunegate.reading import rows as rows_module
+from tunegate.reading.cells import Cell
+from tunegate.reading.rows import read_rows
+from tunegate.suites.suite import load_suite
 from tunegate_suites import build_check
 
 ROWS = [{"id": "1", "prompt": "a, b; c?"}, {"id": "2", "prompt": "d|e\tf"}]

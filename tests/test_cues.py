@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from scipy.stats import pearsonr
 
 from tunegate.cli import main
+from tunegate.commands.starter import examples
 from tunegate.exceptions import ConfigError
-from tunegate.files import resolve
-from tunegate.pipeline_file import load_pipeline
-from tunegate.rows import read_rows
-from tunegate.starter import examples
+from tunegate.pipeline.pipeline_file import load_pipeline
+from tunegate.reading.files import resolve
+from tunegate.reading.rows import read_rows
 from tunegate_suites import build_check
 from tunegate_suites.cues.cues import Marked, biased, detector, in_present_tense, most_rows, phi, two_means
 from tunegate_suites.cues.data import CueRequest, make_cue_data

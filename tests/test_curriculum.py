@@ -13,13 +13,12 @@ from conftest import write_jsonl
 from tests.fake_pipeline import PIPELINE, carry_out, load, tools, trainer, write_pipeline
 from tests.trainer_jobs import ARGS, ROWS, MakeJob, real_training, task_of
 from tunegate.data.curriculum import in_order, with_difficulty
-from tunegate.data.spec import DataSpec
+from tunegate.data.spec import CurriculumSpec, DataSpec
 from tunegate.data.training_data import Example, load_training_data
 from tunegate.exceptions import ConfigError
-from tunegate.rows import read_rows
-from tunegate.stages.spec import CurriculumSpec
-from tunegate.stages.training import TrainJob, TrainResult
-from tunegate_trainers import common, curriculum
+from tunegate.reading.rows import read_rows
+from tunegate.training.trainer import TrainJob, TrainResult
+from tunegate_trainers import common, curriculum, training_rows
 from tunegate_trainers.process import run
 from tunegate_trainers.settings import method_module, validate
 
@@ -94,7 +93,7 @@ def seen_by(job: TrainJob) -> list[str]:
     """The numbers in the prompts that a training is given, in their order."""
     seen: list[str] = []
 
-    def build(task: Any, loaded: common.Loaded) -> common.Built:
+    def build(task: Any, loaded: training_rows.Loaded) -> common.Built:
         built, rows = method_module(job.method).build(task, loaded)
         collate = built.data_collator
 

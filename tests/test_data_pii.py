@@ -28,7 +28,7 @@ from tunegate.data.pii_numbers import (
     luhn,
 )
 from tunegate.exceptions import ConfigError, MissingExtra
-from tunegate.rows import read_rows
+from tunegate.reading.rows import read_rows
 
 GENERAL = GENES.parent / "general"
 

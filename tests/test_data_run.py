@@ -22,8 +22,8 @@ from tunegate.data.spec import DataSpec
 from tunegate.data.token_lengths import CountTokens
 from tunegate.data.training_data import Example, TrainingData
 from tunegate.exceptions import CannotJudge, ConfigError, Tampered
-from tunegate.record import AttemptRecord, RunRecord, StageRecord, read_run
-from tunegate.stages.training import TrainJob, TrainResult
+from tunegate.record.record import AttemptRecord, RunRecord, StageRecord, read_run
+from tunegate.training.trainer import TrainJob, TrainResult
 from tunegate_reports import markdown_summary, write_html
 from tunegate_reports.data_section import data_cards, data_section, trained_words
 

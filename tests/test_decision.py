@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunegate.decision import decide, find_stop
-from tunegate.outcomes import ErrorSpan, Finding, Outcome, Verdict, combine
-from tunegate.sampling import DrawPlan, SequentialPlan, SinglePlan, exact_interval, stopped_interval, wald_plan
+from tunegate.checks.outcome import ErrorSpan, Finding, Outcome, Verdict, combine
+from tunegate.stats.sampling import DrawPlan, SequentialPlan, SinglePlan, exact_interval, stopped_interval, wald_plan
+from tunegate.verdicts.decision import decide, find_stop
 
 PASS, FAIL, INVALID, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INVALID, Verdict.INCONCLUSIVE
 

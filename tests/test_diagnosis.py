@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tunegate.checks.outcome import ErrorSpan, Finding, Outcome, Verdict
 from tunegate.data.conflicts import Words, conflicts, in_conflict, nearly_the_same
+from tunegate.data.kinds import by_luck, weak_kinds
 from tunegate.data.training_data import Example
-from tunegate.outcomes import ErrorSpan, Finding, Outcome, Verdict
-from tunegate.record import Diagnosis
-from tunegate.stages.diagnosis import Evidence, diagnose
-from tunegate.stages.kinds import by_luck, weak_kinds
-from tunegate.stages.retrain import Settings, first_settings
-from tunegate.stages.retrain_spec import RetrainSpec
+from tunegate.pipeline.ladders import Settings, first_settings
+from tunegate.pipeline.retrain_spec import RetrainSpec
+from tunegate.record.record import Diagnosis
+from tunegate.training.diagnosis import Evidence, diagnose
 
 PASS, FAIL = Verdict.PASS, Verdict.FAIL
 SPEC = RetrainSpec(

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tunegate.cli import EXAMPLES
-from tunegate.leaks.guard import drop_leaks, leaks_of
-from tunegate.pipeline_file import load_pipeline
-from tunegate.starter import examples
+from tunegate.commands.starter import examples
+from tunegate.pipeline.leak_guard import drop_leaks, leaks_of
+from tunegate.pipeline.pipeline_file import load_pipeline
 from tunegate_suites import build_check
 from tunegate_trainers import validate
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tunegate.exceptions import CannotJudge, ConfigError
-from tunegate.fingerprint import BLOCK_BYTES, file_sha256, fingerprint
+from tunegate.models.fingerprint import BLOCK_BYTES, file_sha256, fingerprint
 
 MODEL_FILES = {
     "config.json": "{}",

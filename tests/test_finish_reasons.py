@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from tunegate.backends.completions import read_completion
 from tunegate.exceptions import ConfigError
-from tunegate.finish_reasons import finish_reason_of
-from tunegate.models import Fault, Response
-from tunegate.responses import load_responses
+from tunegate.models.completions import read_completion
+from tunegate.models.finish_reasons import finish_reason_of
+from tunegate.models.model import Fault, Response
+from tunegate.models.responses import load_responses
 
 
 @pytest.mark.parametrize(

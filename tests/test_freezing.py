@@ -11,7 +11,7 @@ from tests.fake_pipeline import PIPELINE, load, write_pipeline
 from tests.tiny_model import make_tiny_model
 from tests.trainer_jobs import ARGS, LORA, MakeJob, real_training, task_of
 from tunegate.exceptions import ConfigError
-from tunegate.stages.training import TrainJob
+from tunegate.training.trainer import TrainJob
 from tunegate_trainers import common, freezing, sft
 from tunegate_trainers.process import run
 from tunegate_trainers.settings import validate

@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 from tiny_model import make_tiny_model
 
-from tunegate.backends.hf import HFModel
-from tunegate.cases import Case
+from tunegate.cases.case import Case
 from tunegate.exceptions import CannotJudge, ConfigError
-from tunegate.models import Fault, GenerationSettings, Response
+from tunegate.models.hf import HFModel
+from tunegate.models.model import Fault, GenerationSettings, Response
 
 torch = pytest.importorskip("torch")
 
@@ -427,11 +427,11 @@ def test_importing_costs_no_torch_and_answering_prints_and_connects_nothing(chat
 import sys
 connections = []
 sys.addaudithook(lambda event, _: connections.append(event) if event in ("socket.connect", "socket.getaddrinfo") else 0)
-import tunegate.backends.hf, tunegate.backends.open_model, tunegate.backends.openai_server
+import tunegate.models.hf, tunegate.models.open_model, tunegate.models.openai_server
 assert not {{"torch", "transformers", "openai"}} & set(sys.modules)
-from tunegate.cases import Case
-from tunegate.models import Fault, GenerationSettings
-model = tunegate.backends.open_model.open_model({str(chat_folder)!r})
+from tunegate.cases.case import Case
+from tunegate.models.model import Fault, GenerationSettings
+model = tunegate.models.open_model.open_model({str(chat_folder)!r})
 list(model.generate([Case("a", "Rome")], GenerationSettings(max_new_tokens=4)))
 assert not connections, connections
 """

@@ -15,10 +15,10 @@ from conftest import write_jsonl
 from judge_server import Reply, judge_server
 from llama_server import GGUF, llama_server, needs_smollm2
 
+from tunegate.checks.judge_admission import Agreement, default_path, find_admission, read_admission, write_admission
 from tunegate.cli import main
 from tunegate.exceptions import CannotJudge, ConfigError, Tampered
-from tunegate.judges.admission import Agreement, default_path, find_admission, read_admission, write_admission
-from tunegate.models import ChoiceScore, Response, ScriptedModel
+from tunegate.models.model import ChoiceScore, Response, ScriptedModel
 from tunegate_suites import build_check
 from tunegate_suites.judges.judge import Judge
 from tunegate_suites.judges.measure import MeasureRequest, measure

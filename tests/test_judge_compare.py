@@ -12,10 +12,10 @@ from check_helpers import FAIL, INVALID, PASS, admitted_judge, sample
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunegate.backends.sentences import default_model
 from tunegate.cli import main
 from tunegate.exceptions import ConfigError
-from tunegate.judges.agreement import kappa
+from tunegate.models.sentences import default_model
+from tunegate.stats.agreement import kappa
 from tunegate_suites import build_check
 from tunegate_suites.judges.compare import (
     CompareOptions,

@@ -11,9 +11,9 @@ import pytest
 from conftest import write_jsonl
 from test_judge_admission import PAIRWISE, first_is_good, judge_file, models, quiet
 
+from tunegate.checks.judge_admission import Agreement, read_admission, write_admission
 from tunegate.cli import main
 from tunegate.exceptions import ConfigError
-from tunegate.judges.admission import Agreement, read_admission, write_admission
 from tunegate_suites.judges.fit import fitted_json
 from tunegate_suites.judges.labels import LabelsOptions
 from tunegate_suites.judges.measure import MeasureRequest, measure

@@ -11,14 +11,14 @@ import pytest
 from check_helpers import FAIL, INVALID, PASS, ask
 from conftest import write_jsonl
 
-from tunegate.answers.part import AUTO, WHOLE, AnswerRule
-from tunegate.cases import Case
-from tunegate.checks import Sample, judge
+from tunegate.cases.case import Case
+from tunegate.checks.answers.part import AUTO, WHOLE, AnswerRule
+from tunegate.checks.check import Sample, judge
 from tunegate.cli import main
 from tunegate.exceptions import ConfigError
-from tunegate.models import ChoiceScore, Response
-from tunegate.outcome_json import outcome_from_json, outcome_to_json
-from tunegate.suites import load_suite
+from tunegate.models.model import ChoiceScore, Response
+from tunegate.record.outcome_json import outcome_from_json, outcome_to_json
+from tunegate.suites.suite import load_suite
 from tunegate_suites import build_check
 from tunegate_suites.base import CheckBase
 from tunegate_suites.choice import gold_index

@@ -20,15 +20,15 @@ from tests.launched import MODE
 from tests.trainer_jobs import ARGS, LORA, MakeJob
 from tunegate.cli import main
 from tunegate.exceptions import ConfigError
-from tunegate.stages.launching import check_config, check_processes, command_of
-from tunegate.stages.spec import LauncherSpec
-from tunegate.stages.training import SubprocessTrainer, TrainJob
+from tunegate.pipeline.launching import check_config, check_processes, command_of
+from tunegate.pipeline.stage_spec import LauncherSpec
+from tunegate.training.trainer import SubprocessTrainer, TrainJob
 from tunegate_trainers import process, ranks
 
 LAUNCH = sorted(Path(__file__).parent.parent.glob("docs/launch/*.yaml"))
 TWO = {"num_processes": 2, "config_file": None}
 ROWS = [{"prompt": f"Question number {n}?", "completion": "yes"} for n in range(7)]
-PYTHON = (sys.executable, "-m", "tunegate.stages.training_process")
+PYTHON = (sys.executable, "-m", "tunegate.training.training_process")
 
 
 # The command
@@ -43,7 +43,7 @@ def test_one_process_needs_no_launcher(tmp_path: Path) -> None:
 def test_two_processes_are_started_by_accelerate(tmp_path: Path) -> None:
     command = command_of(PYTHON, TWO, tmp_path)
     assert command[:3] == [sys.executable, "-m", "accelerate.commands.launch"]
-    assert command[-2:] == ["-m", "tunegate.stages.training_process"]
+    assert command[-2:] == ["-m", "tunegate.training.training_process"]
     assert command[command.index("--num_processes") + 1] == "2"
     written = json.loads(Path(command[command.index("--config_file") + 1]).read_text())
     assert (written["distributed_type"], written["num_processes"]) == ("MULTI_GPU", 2)
@@ -241,7 +241,7 @@ def test_all_die_with_whoever_wants_the_training(make_job: MakeJob, monkeypatch:
     folder = Path(job.output).parent
     (folder / "wanted.json").write_text(json.dumps(asdict(job)))
     code = (
-        "import json, sys; from tunegate.stages.training import SubprocessTrainer, TrainJob;"
+        "import json, sys; from tunegate.training.trainer import SubprocessTrainer, TrainJob;"
         f"job = TrainJob(**json.load(open('{folder}/wanted.json')));"
         "SubprocessTrainer((sys.executable, '-m', 'tests.launched'))(job)"
     )

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.leak_helpers import suite
-from tunegate.cases import Case
+from tunegate.cases.case import Case
 from tunegate.data.spec import DataSpec
 from tunegate.data.training_data import load_training_data
 from tunegate.leaks.leakage import find_leaks, without
-from tunegate.suites import load_suite
+from tunegate.suites.suite import load_suite
 from tunegate_suites import build_check
 
 DATA = Path(__file__).parents[1] / "suites/tunegate_suites/data"

@@ -12,11 +12,11 @@ import pytest
 from conftest import write_jsonl
 from fake_pipeline import PIPELINE, carry_out, load, tools, write_pipeline
 
+from tunegate.checks.outcome import Verdict
 from tunegate.cli import main
 from tunegate.exceptions import ConfigError
-from tunegate.leaks.guard import drop_leaks, in_words, leaks_of
-from tunegate.outcomes import Verdict
-from tunegate.stages.training import TrainJob, TrainResult
+from tunegate.pipeline.leak_guard import drop_leaks, in_words, leaks_of
+from tunegate.training.trainer import TrainJob, TrainResult
 
 DROP = PIPELINE.replace("stages:\n", "leakage: drop_from_train\nstages:\n", 1)
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from leak_helpers import found, kinds, prompts, rows, suite
 
-from tunegate.cases import Case
+from tunegate.cases.case import Case
 from tunegate.leaks.leakage import ALL_PAIRS, Looking, compare, excerpt
 from tunegate.leaks.texts import TrainRow, row_as_it_is
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.bench.leak_labels import agreement, genes, is_fitted_on, support
-from tunegate.leaks.disguises import normalised
+from tunegate.text.normal_form import normalised
 
 
 @pytest.mark.parametrize("render", [True, False])

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from tests.leak_helpers import prompts, suite
-from tunegate.cases import Case, Prompt
-from tunegate.leaks.disguises import normalised
+from tunegate.cases.case import Case, Prompt
 from tunegate.leaks.leakage import compare
 from tunegate.leaks.parts import frame, questions, segments
 from tunegate.leaks.texts import TrainRow, row_as_it_is
-from tunegate.suites import Suite
+from tunegate.suites.suite import Suite
+from tunegate.text.normal_form import normalised
 
 ENZYME = "Which of the following enzymes is deficient in patients with classic phenylketonuria?"
 NERVE = "Which of these cranial nerves carries taste from the anterior part of the tongue?"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.leak_helpers import found, kinds, prompts, rows, suite
-from tunegate.cases import Case
+from tunegate.cases.case import Case
 from tunegate.leaks.leakage import compare, excerpt
 from tunegate.leaks.texts import row_as_it_is
-from tunegate.leaks.told_answers import told_by
+from tunegate.suites.told_answers import told_by
 from tunegate.text.words import word_spans
 
 CHINESE = "一名三岁男孩因反复感染和湿疹就诊，血小板减少，请问最可能的致病基因是哪一个？"

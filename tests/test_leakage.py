@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tunegate.cases import Case, Prompt
+from tunegate.cases.case import Case, Prompt
 from tunegate.data.training_data import Example, TrainingData
-from tunegate.leaks.disguises import normalised
 from tunegate.leaks.leakage import describe, find_leaks
-from tunegate.models import GenerationSettings
-from tunegate.plans import PlanRule
-from tunegate.suites import Suite
+from tunegate.models.model import GenerationSettings
+from tunegate.stats.plans import PlanRule
+from tunegate.suites.suite import Suite
+from tunegate.text.normal_form import normalised
 
 
 def data(*prompts: Prompt) -> TrainingData:

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.trainer_jobs import ARGS, ROWS, MakeJob, real_training, task_of
-from tunegate.backends.open_model import open_model
 from tunegate.data.spec import DataSpec
 from tunegate.data.training_data import load_training_data
 from tunegate.exceptions import ConfigError
+from tunegate.models.open_model import open_model
 from tunegate_trainers import common, cpt, validate
 from tunegate_trainers.process import run
 
@@ -75,7 +75,7 @@ def test_chunks_overlap_by_one_token_and_lose_none(ids: list[int], size: int) ->
 
 def test_a_document_is_trained_as_it_is_asked(make_job: MakeJob) -> None:
     """The perplexity check scores a text after an empty prompt: after the begin-of-text token."""
-    from tunegate.backends.prompting import context_free
+    from tunegate.models.prompting import context_free
 
     tokenizer = common.load(make_job("cpt")).tokenizer
     ids = cpt.document_ids(tokenizer, "Which gene?")

@@ -10,12 +10,12 @@ from conftest import write_jsonl
 
 from tests.fake_pipeline import PIPELINE, write_pipeline
 from tests.trainer_jobs import MakeJob, real_training, task_of
-from tunegate.backends.open_model import open_model
-from tunegate.backends.prompting import answer_prompt
-from tunegate.cases import Case
+from tunegate.cases.case import Case
 from tunegate.cli import main
 from tunegate.exceptions import ConfigError
-from tunegate.models import GenerationSettings
+from tunegate.models.model import GenerationSettings
+from tunegate.models.open_model import open_model
+from tunegate.models.prompting import answer_prompt
 from tunegate_trainers import common, explain, validate
 from tunegate_trainers.process import run
 

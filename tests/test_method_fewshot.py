@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 
 from tests.tiny_model import make_tiny_model
 from tests.trainer_jobs import SFT_ROWS, MakeJob, real_training
-from tunegate.backends.fewshot import FewShotModel, MeaningIndex, Shot, WordIndex, with_shots_of
-from tunegate.backends.open_model import find_model, open_model
-from tunegate.cases import Case, Message, Prompt
+from tunegate.cases.case import Case, Prompt
+from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import CannotJudge, ConfigError
-from tunegate.models import GenerationSettings, ScriptedModel
-from tunegate.outcomes import Verdict
+from tunegate.models.fewshot import FewShotModel, MeaningIndex, Shot, WordIndex, with_shots_of
+from tunegate.models.model import GenerationSettings, ScriptedModel
+from tunegate.models.open_model import find_model, open_model
+from tunegate.reading.chats import Message
 from tunegate_trainers import common, validate
 from tunegate_trainers.process import run
 

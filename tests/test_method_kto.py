@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from tests.trainer_jobs import ARGS, MakeJob, real_training, task_of
-from tunegate.backends.open_model import open_model
-from tunegate.backends.prompting import answer_prompt
-from tunegate.cases import Case
+from tunegate.cases.case import Case
 from tunegate.data.spec import DataSpec
 from tunegate.data.training_data import load_training_data
 from tunegate.exceptions import ConfigError
-from tunegate.files import resolve
-from tunegate.models import GenerationSettings
-from tunegate.rows import read_rows
+from tunegate.models.model import GenerationSettings
+from tunegate.models.open_model import open_model
+from tunegate.models.prompting import answer_prompt
+from tunegate.reading.files import resolve
+from tunegate.reading.rows import read_rows
 from tunegate_trainers import common, kto
 from tunegate_trainers.process import run
 from tunegate_trainers.settings import validate

@@ -10,10 +10,10 @@ import pytest
 
 from tests.tiny_model import make_tiny_model
 from tests.trainer_jobs import ARGS, PAIRS, MakeJob, real_training, task_of
-from tunegate.backends.open_model import open_model
-from tunegate.backends.prompting import answer_prompt
-from tunegate.cases import Case
-from tunegate.models import GenerationSettings
+from tunegate.cases.case import Case
+from tunegate.models.model import GenerationSettings
+from tunegate.models.open_model import open_model
+from tunegate.models.prompting import answer_prompt
 from tunegate_trainers import common, orpo
 from tunegate_trainers.process import run
 from tunegate_trainers.settings import validate

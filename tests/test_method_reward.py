@@ -11,13 +11,13 @@ import pytest
 
 from tests.tiny_model import make_adapter, make_tiny_model
 from tests.trainer_jobs import ARGS, PAIRS, MakeJob, real_training, task_of
-from tunegate.backends.open_model import open_model
-from tunegate.backends.reward_model import RewardModel, check_same_tokenizer, scored_ids
-from tunegate.cases import Case
-from tunegate.checks import Sample, judge
+from tunegate.cases.case import Case
+from tunegate.checks.check import Sample, judge
+from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import CannotJudge, ConfigError
-from tunegate.models import GenerationSettings
-from tunegate.outcomes import Verdict
+from tunegate.models.model import GenerationSettings
+from tunegate.models.open_model import open_model
+from tunegate.models.reward_model import RewardModel, check_same_tokenizer, scored_ids
 from tunegate_suites import build_check
 from tunegate_trainers import common, reward
 from tunegate_trainers.process import run

@@ -15,12 +15,12 @@ from fake_pipeline import SUITE, carry_out, load, tools, write_pipeline
 
 from tests.tiny_model import make_tiny_model
 from tests.trainer_jobs import MakeJob, real_training, task_of
-from tunegate.answers.part import AnswerRule
-from tunegate.backends.open_model import open_model
-from tunegate.cases import Case
+from tunegate.cases.case import Case
+from tunegate.checks.answers.part import AnswerRule
 from tunegate.exceptions import CannotJudge, ConfigError
-from tunegate.models import GenerationSettings
-from tunegate.stages.training import TrainJob, checkpoints_of
+from tunegate.models.model import GenerationSettings
+from tunegate.models.open_model import open_model
+from tunegate.training.trainer import TrainJob, checkpoints_of
 from tunegate_trainers import common, rewards, rlhf
 from tunegate_trainers.process import run
 from tunegate_trainers.settings import validate
@@ -48,7 +48,7 @@ class LetterCheck:
         return ()
 
     def judge(self, samples: Sequence[Any]) -> list[Any]:
-        from tunegate.outcomes import Finding, Verdict
+        from tunegate.checks.outcome import Finding, Verdict
 
         counts = [sample.response.text.count(LETTER) for sample in samples]
         return [Finding("letter", Verdict.PASS if count else Verdict.FAIL, count) for count in counts]
@@ -198,7 +198,7 @@ class Shy(LetterCheck):
     """Judges every second answer."""
 
     def judge(self, samples: Sequence[Any]) -> list[Any]:
-        from tunegate.outcomes import Verdict
+        from tunegate.checks.outcome import Verdict
 
         findings = super().judge(samples)
         return [replace(one, verdict=Verdict.INVALID) if n % 2 else one for n, one in enumerate(findings)]

@@ -77,7 +77,7 @@ def test_models_from_files_reach_for_nothing(make_bank: Callable[..., Bank], mon
     code = """
 import sys
 from tunegate.cli import console_main
-from tunegate.backends.open_model import open_model
+from tunegate.models.open_model import open_model
 for spec in ("model", "adapter", "model.gguf"):
     open_model(spec)
 sys.argv[1:] = ["gate", "adapter", "--suite", sys.argv[1]]

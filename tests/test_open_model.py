@@ -15,17 +15,17 @@ from judge_server import Reply, judge_server
 from tiny_gguf import make_tiny_gguf
 from tiny_model import make_adapter, make_tiny_model
 
-from tunegate.backends import gguf
-from tunegate.backends.hf import HFModel
-from tunegate.backends.loading import quiet_transformers
-from tunegate.backends.open_model import find_model, model_folder, model_sha256, open_model
-from tunegate.backends.openai_server import OpenAIModel
-from tunegate.cases import Case
+from tunegate.cases.case import Case
 from tunegate.cli import main
 from tunegate.exceptions import CannotJudge, ConfigError
-from tunegate.fingerprint import file_sha256, fingerprint
-from tunegate.models import GenerationSettings
-from tunegate.record import read_run
+from tunegate.models import gguf
+from tunegate.models.fingerprint import file_sha256, fingerprint
+from tunegate.models.hf import HFModel
+from tunegate.models.loading import quiet_transformers
+from tunegate.models.model import GenerationSettings
+from tunegate.models.open_model import find_model, model_folder, model_sha256, open_model
+from tunegate.models.openai_server import OpenAIModel
+from tunegate.record.record import read_run
 
 torch = pytest.importorskip("torch")
 
@@ -230,8 +230,7 @@ def test_gguf_is_converted_once_and_again_only_when_damaged(gguf_file: Path, cac
 
 def test_gguf_converted_by_two_processes_at_once(gguf_file: Path, cache: Path):
     program = (
-        "from pathlib import Path; from tunegate.backends import gguf; "
-        f"print(gguf.convert(Path({str(gguf_file)!r}))[1])"
+        f"from pathlib import Path; from tunegate.models import gguf; print(gguf.convert(Path({str(gguf_file)!r}))[1])"
     )
     processes = [subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) for _ in range(2)]
     printed = {process.communicate()[0].strip() for process in processes}

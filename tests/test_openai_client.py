@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tunegate.backends.openai_client import Server, ask_all
+from tunegate.models.openai_client import Server, ask_all
 
 pytest.importorskip("openai")
 

@@ -17,10 +17,10 @@ import pytest
 from judge_server import Reply as Completion
 from judge_server import judge_server
 
-from tunegate.backends.openai_server import OpenAIModel
-from tunegate.cases import Case
+from tunegate.cases.case import Case
 from tunegate.exceptions import ConfigError
-from tunegate.models import Fault, GenerationSettings, Response
+from tunegate.models.model import Fault, GenerationSettings, Response
+from tunegate.models.openai_server import OpenAIModel
 
 pytest.importorskip("openai")
 

@@ -34,7 +34,7 @@ def line_for(key: str) -> str:
     name, _, option = key.rpartition(".")
     if name in CHECKS:
         return f'option_checks.py: "{key}": check("{name}", {{"{option}": VALUE}}, sample("ANSWER", "REFERENCE")),'
-    if models()[name].__module__ == "tunegate.suite_spec":
+    if models()[name].__module__ == "tunegate.suites.suite_spec":
         return f'option_suites.py: "{key}": suite({{"PATH.{option}": VALUE}}),'
     if models()[name].__module__.startswith("tunegate_suites"):
         return f'option_checks.py: "{key}": check("CHECK", {{"PATH.{option}": VALUE}}, sample("ANSWER", "REFERENCE")),'

@@ -20,13 +20,13 @@ TRAINING = """
 import os, sys
 print("importing", os.getpid(), file=sys.stderr, flush=True)
 open("imported").close()
-from tunegate.stages.training_process import main
+from tunegate.training.training_process import main
 main(["the-job", sys.argv[2]])
 """
 LAUNCHER = f"import subprocess, sys; subprocess.call([sys.executable, '-c', {TRAINING!r}, *sys.argv[1:]])"
 WANTING = """
 import sys
-from tunegate.stages.training import SubprocessTrainer, TrainJob
+from tunegate.training.trainer import SubprocessTrainer, TrainJob
 SubprocessTrainer((sys.executable, "-c", sys.argv[1]))(TrainJob("sft", "base", "data.jsonl", "model", 1))
 """
 

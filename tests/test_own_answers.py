@@ -13,16 +13,17 @@ import pytest
 from conftest import write_jsonl
 from fake_pipeline import SUITE, attempt_of, carry_out, load, open_model, tools, trainer, write_pipeline
 
-from tunegate.cases import Case
+from tunegate.cases.case import Case
+from tunegate.checks.outcome import Verdict
 from tunegate.cli import main
 from tunegate.data.training_data import Example
 from tunegate.exceptions import ConfigError
-from tunegate.models import Response, ScriptedModel
-from tunegate.outcomes import Verdict
+from tunegate.models.model import Response, ScriptedModel
+from tunegate.pipeline.own_answers_check import check_own_answers
 from tunegate.plugin.function_check import FunctionCheck
-from tunegate.record import AttemptRecord, RunRecord
-from tunegate.stages.own_answers import OwnAnswer, check_own_answers, judged_before, teach
-from tunegate.stages.training import TrainJob, TrainResult
+from tunegate.record.record import AttemptRecord, RunRecord
+from tunegate.training.own_answers import OwnAnswer, judged_before, teach
+from tunegate.training.trainer import TrainJob, TrainResult
 
 PIPELINE = f"""\
 name: small

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from tests.trainer_jobs import ARGS, LORA, MakeJob, real_training
-from tunegate.backends.open_model import open_model
-from tunegate.backends.prompting import answer_prompt
-from tunegate.cases import Case
+from tunegate.cases.case import Case
 from tunegate.exceptions import CannotJudge, ConfigError, Tampered
-from tunegate.models import GenerationSettings
+from tunegate.models.model import GenerationSettings
+from tunegate.models.open_model import open_model
+from tunegate.models.prompting import answer_prompt
 from tunegate_trainers import peft_configs, quantized
 from tunegate_trainers.process import run
 

@@ -11,8 +11,8 @@ from fake_pipeline import PIPELINE, write_pipeline
 
 from tunegate.cli import main
 from tunegate.exceptions import ConfigError
-from tunegate.pipeline_file import load_pipeline, model_place, suite_place
-from tunegate.stages.spec import StageSpec
+from tunegate.pipeline.pipeline_file import load_pipeline, model_place, suite_place
+from tunegate.pipeline.stage_spec import StageSpec
 from tunegate_suites import build_check
 
 

@@ -14,8 +14,8 @@ from fake_pipeline import write_pipeline
 from scipy.stats import binom, hypergeom
 
 from tunegate.cli import main
-from tunegate.suite_spec import PlanSpec
-from tunegate.suites import plan_rule
+from tunegate.suites.suite import plan_rule
+from tunegate.suites.suite_spec import PlanSpec
 
 Capture = pytest.CaptureFixture[str]
 

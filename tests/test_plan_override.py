@@ -9,7 +9,7 @@ import pytest
 
 from tunegate.commands.plan_override import override
 from tunegate.exceptions import ConfigError
-from tunegate.suites import Suite, load_suite
+from tunegate.suites.suite import Suite, load_suite
 from tunegate_suites import build_check
 
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from tunegate.exceptions import ConfigError
-from tunegate.plans import GatePlan, PlanRule, Risk, curve, lucky_pass, per_attempt
-from tunegate.sampling import SinglePlan, acceptance_probability
+from tunegate.stats.plans import GatePlan, PlanRule, Risk, curve, lucky_pass, per_attempt
+from tunegate.stats.sampling import SinglePlan, acceptance_probability
 
 PLAIN = PlanRule(confirm="never").resolve(10)
 DEFAULT = PlanRule().resolve(10)

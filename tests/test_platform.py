@@ -14,9 +14,9 @@ import pytest
 from other_systems import POSIX_ONLY
 from test_architecture import MODULES, imports
 
-from tunegate.event_log import RunLog
 from tunegate.exceptions import ConfigError
 from tunegate.file_lock import lock
+from tunegate.record.event_log import RunLog
 
 SUITE = "cases: q.jsonl\nchecks: [exact]\nplan: {draw: 2, accept: 2}\n"
 

@@ -18,8 +18,8 @@ import pytest
 from tests.test_resume_training import SAVING, interrupted, weights
 from tests.test_watch import ROWS, STEPS, scripted, suite, watching
 from tests.trainer_jobs import LORA, MakeJob, real_training
-from tunegate.stages.training import TrainJob, checkpoints_of
-from tunegate.suites import Suite
+from tunegate.suites.suite import Suite
+from tunegate.training.trainer import TrainJob, checkpoints_of
 from tunegate_trainers import checkpoints
 from tunegate_trainers.process import main, run
 from tunegate_trainers.watch import WEIGHTS
@@ -149,8 +149,8 @@ from dataclasses import replace
 from pathlib import Path
 torch.set_num_threads(1)
 from tests.test_watch import scripted
-from tunegate.suites import load_suite
-from tunegate.stages.training import TrainJob
+from tunegate.suites.suite import load_suite
+from tunegate.training.trainer import TrainJob
 from tunegate_suites import build_check
 from tunegate_trainers.process import run
 suite = scripted({{2: 1.0}}, load_suite(Path({suite.path!r}), build_check))

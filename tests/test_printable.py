@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.ci_log import commands_in
-from tunegate.printable import json_line, printable, printable_lines, without_commands
+from tunegate.text.printable import json_line, printable, printable_lines, without_commands
 
 COMMANDS = (
     "::error::boom",

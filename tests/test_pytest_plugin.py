@@ -20,9 +20,9 @@ from tests.ci_log import commands_in
 from tests.conftest import Bank, write_jsonl
 from tests.judge_server import Reply, judge_server
 from tests.tiny_model import make_tiny_model
+from tunegate.checks.outcome import Verdict
 from tunegate.cli import main
-from tunegate.outcomes import Verdict
-from tunegate.record import read_run
+from tunegate.record.record import read_run
 
 PLAN = "{draw: 100, accept: 90}"
 
@@ -574,8 +574,8 @@ def test_plain_pytest_imports_nothing_of_ours(tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)
     Path("test_mine.py").write_text(
         "import sys\n\ndef test_mine():\n"
-        "    assert 'tunegate.pytest_plugin' in sys.modules\n"
-        "    assert {'yaml', 'pydantic', 'torch', 'tunegate_suites', 'tunegate.suites'}.isdisjoint(sys.modules)\n"
+        "    assert 'tunegate.plugin.entry' in sys.modules\n"
+        "    assert {'yaml', 'pydantic', 'torch', 'tunegate_suites', 'tunegate.suites.suite'}.isdisjoint(sys.modules)\n"
         "    ours = {name[9:] for name in sys.modules if name.startswith('tunegate')}\n"
         "    assert ours == {'', 'pytest_plugin', 'plugin', 'plugin.ledger', 'gate_function'}\n"
     )

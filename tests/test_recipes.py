@@ -10,9 +10,9 @@ import jsonschema
 import pytest
 
 from tunegate.cli import main
-from tunegate.json_schema import pipeline_json_schema
-from tunegate.starter import recipes
-from tunegate.yaml_file import load_yaml
+from tunegate.commands.starter import recipes
+from tunegate.pipeline.json_schema import pipeline_json_schema
+from tunegate.reading.yaml_file import load_yaml
 
 Capture = pytest.CaptureFixture[str]
 METHODS = {

@@ -15,13 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunegate.cases import Message
+from tunegate.checks.outcome import ErrorSpan, Finding, Outcome, Verdict
 from tunegate.cli import main
-from tunegate.event_log import EVENTS, RunLog, last_event, read_events
 from tunegate.exceptions import CannotJudge, ConfigError, Tampered, TunegateError
-from tunegate.outcome_json import outcome_from_json, outcome_to_json
-from tunegate.outcomes import ErrorSpan, Finding, Outcome, Verdict
-from tunegate.record import read_run
+from tunegate.reading.chats import Message
+from tunegate.record.event_log import EVENTS, RunLog, last_event, read_events
+from tunegate.record.outcome_json import outcome_from_json, outcome_to_json
+from tunegate.record.record import read_run
 
 
 def write_events(folder: Path, n: int = 3) -> Path:
@@ -135,7 +135,8 @@ def test_a_second_writer_in_the_same_process_is_refused(tmp_path: Path) -> None:
 
 def test_a_second_process_is_refused_and_changes_nothing(tmp_path: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from tunegate.event_log import RunLog; RunLog.open(Path(sys.argv[1]))"
+        "import sys; from pathlib import Path; from tunegate.record.event_log import RunLog; "
+        "RunLog.open(Path(sys.argv[1]))"
     )
     with RunLog.open(tmp_path) as log:
         log.append({"event": "note", "number": 1})
@@ -265,7 +266,7 @@ def test_every_line_is_json_that_other_programs_read(tmp_path: Path) -> None:
 FULL_DISK = """
 import resource, sys
 from pathlib import Path
-from tunegate.event_log import EVENTS, RunLog
+from tunegate.record.event_log import EVENTS, RunLog
 from tunegate.exceptions import CannotJudge
 
 folder = Path(sys.argv[1])

@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 from fake_pipeline import PIPELINE, carry_out, load, tools, write_pipeline
 
+from tunegate.checks.outcome import Verdict
 from tunegate.cli import main
-from tunegate.event_log import EVENTS, RunLog, read_events
-from tunegate.evidence import NotPromotable, recheck
 from tunegate.exceptions import CannotJudge, ConfigError, Tampered
-from tunegate.fingerprint import fingerprint
-from tunegate.outcomes import Verdict
-from tunegate.record import read_run
-from tunegate.registry import Promotion, promote, verify
-from tunegate.run import PipelineRun
+from tunegate.models.fingerprint import fingerprint
+from tunegate.promotion.registry import Promotion, promote, verify
+from tunegate.record.event_log import EVENTS, RunLog, read_events
+from tunegate.record.recheck import NotPromotable, recheck
+from tunegate.record.record import read_run
+from tunegate.training.pipeline_run import PipelineRun
 
 Change = Callable[[dict[str, Any]], dict[str, Any] | None]
 

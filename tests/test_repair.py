@@ -14,15 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_run import Killed, essence, killed_after
 
-from tunegate.cases import Case
+from tunegate.cases.case import Case
+from tunegate.checks.outcome import Verdict
 from tunegate.data.training_data import Example, TrainingData
-from tunegate.event_log import read_events
 from tunegate.exceptions import ConfigError
-from tunegate.models import ScriptedModel
-from tunegate.outcomes import Verdict
-from tunegate.record import Diagnosis
-from tunegate.stages.repair import MOST_REPEATS, repaired, size, training_set
-from tunegate.stages.retrain import Settings, apply
+from tunegate.models.model import ScriptedModel
+from tunegate.pipeline.ladders import Settings, apply
+from tunegate.record.event_log import read_events
+from tunegate.record.record import Diagnosis
+from tunegate.training.repair import MOST_REPEATS, repaired, size, training_set
 
 RARE = "answer=not inherited"
 

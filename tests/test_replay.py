@@ -10,12 +10,12 @@ from conftest import write_jsonl
 from fake_pipeline import carry_out, load, open_model, tools, trainer, write_pipeline
 from test_run import Killed, edit, essence, killed_after
 
-from tunegate.cases import Case
-from tunegate.event_log import read_events
+from tunegate.cases.case import Case
+from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import ConfigError
-from tunegate.models import ScriptedModel
-from tunegate.outcomes import Verdict
-from tunegate.stages.repair import size
+from tunegate.models.model import ScriptedModel
+from tunegate.record.event_log import read_events
+from tunegate.training.repair import size
 
 REPLAY = """\
 name: small

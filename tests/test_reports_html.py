@@ -17,9 +17,9 @@ from fake_run import HOSTILE, failed_run, gate_run, leaked_run, missing, outcome
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tunegate.checks.outcome import ErrorSpan, Finding, Outcome, Verdict
 from tunegate.exceptions import CannotJudge
-from tunegate.outcomes import ErrorSpan, Finding, Outcome, Verdict
-from tunegate.record import GateRecord, RunRecord
+from tunegate.record.record import GateRecord, RunRecord
 from tunegate_reports import write_html
 from tunegate_reports.html import island, render
 from tunegate_reports.markup import Markup, join, tag

@@ -11,9 +11,9 @@ from fake_run import HOSTILE, failed_run, gate_run, leaked_run, missing, outcome
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunegate.outcomes import Outcome
-from tunegate.record import RunRecord
-from tunegate.sampling import SequentialPlan
+from tunegate.checks.outcome import Outcome
+from tunegate.record.record import RunRecord
+from tunegate.stats.sampling import SequentialPlan
 from tunegate_reports.junit import NOT_XML, clean, write_junit
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from fake_pipeline import PIPELINE, carry_out, write_pipeline
 from test_leak_guard import DROP, leaky
 
-from tunegate.record import RunRecord
+from tunegate.record.record import RunRecord
 from tunegate_reports import write_html
 from tunegate_reports.leaks import leak_notices, marked
 

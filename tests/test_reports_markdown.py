@@ -10,7 +10,7 @@ from fake_run import HOSTILE, failed_run, gate_run, leaked_run, missing, outcome
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunegate.record import RunRecord
+from tunegate.record.record import RunRecord
 from tunegate_reports.markdown import UNPRINTABLE, _text, code, markdown_summary, write_markdown  # pyright: ignore
 
 TEXT = st.text(st.characters(codec="utf-8")) | st.text("`*_[]()<>!|~&#@:/\\ \nw.-+1x", max_size=40)

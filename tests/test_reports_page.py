@@ -9,8 +9,8 @@ import pytest
 from fake_run import HOSTILE, gate_run, large_run, outcomes, pipeline_run
 from report_page import CONTRASTS, Open, needs_chromium, rows, status, unfold
 
-from tunegate.outcomes import ErrorSpan, Finding, Outcome, Verdict, of_samples
-from tunegate.record import RunRecord
+from tunegate.checks.outcome import ErrorSpan, Finding, Outcome, Verdict, of_samples
+from tunegate.record.record import RunRecord
 
 pytest_plugins = ["browser_fixtures"]
 pytestmark = needs_chromium

@@ -16,13 +16,13 @@ import pytest
 from fake_run import gate_run, outcomes
 from fake_story import ADMITTED, REFUSED, STORY, judged, story_run
 
-from tunegate.event_log import EVENTS, RunLog, read_events
+from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import CannotJudge, Tampered
-from tunegate.outcomes import Verdict
-from tunegate.record import RunRecord, StageRecord, read_run
-from tunegate.sampling import SinglePlan
-from tunegate.slices import SliceRule
-from tunegate.terms import Terms
+from tunegate.record.event_log import EVENTS, RunLog, read_events
+from tunegate.record.record import RunRecord, StageRecord, read_run
+from tunegate.stats.sampling import SinglePlan
+from tunegate.verdicts.slices import SliceRule
+from tunegate.verdicts.terms import Terms
 from tunegate_reports import write_html, write_junit, write_markdown
 from tunegate_reports.answer import luck_of
 from tunegate_reports.html import render

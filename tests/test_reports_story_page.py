@@ -10,11 +10,11 @@ from fake_run import HOSTILE, gate_run
 from fake_story import story_run
 from report_page import CONTRASTS, Open, needs_chromium, status
 
-from tunegate.outcomes import Finding, Outcome, Verdict
-from tunegate.record import RunRecord
-from tunegate.sampling import SinglePlan
-from tunegate.slices import SliceRule
-from tunegate.terms import GapRule, Terms
+from tunegate.checks.outcome import Finding, Outcome, Verdict
+from tunegate.record.record import RunRecord
+from tunegate.stats.sampling import SinglePlan
+from tunegate.verdicts.slices import SliceRule
+from tunegate.verdicts.terms import GapRule, Terms
 
 pytest_plugins = ["browser_fixtures"]
 pytestmark = needs_chromium

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from fake_run import failed_run, gate_run, leaked_run, outcomes, passing, pipeline_run, write_gate
 
-from tunegate.event_log import RunLog
-from tunegate.outcomes import Finding, Verdict
-from tunegate.record import read_run
+from tunegate.checks.outcome import Finding, Verdict
+from tunegate.record.event_log import RunLog
+from tunegate.record.record import read_run
 from tunegate_reports.answer import answer, count_words
 from tunegate_reports.histogram import histogram
 from tunegate_reports.html import render

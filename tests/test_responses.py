@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from conftest import write_jsonl
 
-from tunegate.cases import Message, Prompt
+from tunegate.cases.case import Prompt
 from tunegate.cli import main
 from tunegate.exceptions import ConfigError
-from tunegate.models import Response
-from tunegate.responses import load_responses
-from tunegate.suite_spec import ResponsesSpec
+from tunegate.models.model import Response
+from tunegate.models.responses import load_responses
+from tunegate.models.responses_spec import ResponsesSpec
+from tunegate.reading.chats import Message
 
 CHAT = (Message(role="system", content="Be brief."), Message(role="user", content="Which organ?"))
 ASKED: dict[str, Prompt] = {"1": "Which gene?", "2": CHAT}

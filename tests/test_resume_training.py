@@ -20,9 +20,9 @@ import pytest
 from tests.fake_pipeline import carry_out, tools, trainer, write_pipeline
 from tests.trainer_jobs import ARGS, LORA, MakeJob, real_training, task_of
 from tunegate.data.training_data import Example
-from tunegate.stages.attempt_folder import prepare
-from tunegate.stages.training import TrainJob, TrainResult, checkpoints_of
-from tunegate_trainers import checkpoints, common
+from tunegate.training.attempt_folder import prepare
+from tunegate.training.trainer import TrainJob, TrainResult, checkpoints_of
+from tunegate_trainers import checkpoints, common, training_rows
 from tunegate_trainers.process import run
 from tunegate_trainers.settings import method_module
 
@@ -45,7 +45,7 @@ def interrupted(job: TrainJob, step: int) -> None:
             if state.global_step == step:
                 raise KeyboardInterrupt
 
-    def build(task: Any, loaded: common.Loaded) -> common.Built:
+    def build(task: Any, loaded: training_rows.Loaded) -> common.Built:
         built, rows = method_module(job.method).build(task, loaded)
         built.add_callback(Interrupt())
         return built, rows
@@ -149,7 +149,7 @@ class TestTrainer:
         file = Path(cut.output).parent / "job.json"
         file.write_text(json.dumps(asdict(cut)))
         result = file.with_name("result.json")
-        command = [sys.executable, "-m", "tunegate.stages.training_process", str(file), str(result)]
+        command = [sys.executable, "-m", "tunegate.training.training_process", str(file), str(result)]
         one_thread = {"env": os.environ | {"OMP_NUM_THREADS": "1"}, "stderr": subprocess.DEVNULL}
         process = subprocess.Popen(command, **one_thread)
         while not list(checkpoints_of(cut).glob("checkpoint-*/trainer_state.json")):

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from fake_pipeline import PIPELINE, carry_out, tools, write_pipeline
 
-from tunegate.event_log import EVENTS, RunLog, read_events
-from tunegate.evidence import NotPromotable, check_gates
+from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import ConfigError, Tampered
-from tunegate.outcomes import Verdict
-from tunegate.record import RunRecord, read_run
+from tunegate.promotion.evidence import check_gates
+from tunegate.record.event_log import EVENTS, RunLog, read_events
+from tunegate.record.recheck import NotPromotable
+from tunegate.record.record import RunRecord, read_run
 
 PASS, FAIL = Verdict.PASS, Verdict.FAIL
 GENERAL = "  general: {cases: cases.jsonl, checks: [exact], plan: {draw: 10, accept: 9}, retention: {max_drop: 10}}\n"

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunegate.outcomes import ErrorSpan, Finding, Outcome, Verdict
-from tunegate.stages.diagnosis import Evidence, diagnose, with_no_attempt_left
-from tunegate.stages.retrain import Settings, apply, first_settings
-from tunegate.stages.retrain_spec import RetrainSpec
+from tunegate.checks.outcome import ErrorSpan, Finding, Outcome, Verdict
+from tunegate.pipeline.ladders import Settings, apply, first_settings
+from tunegate.pipeline.retrain_spec import RetrainSpec
+from tunegate.training.diagnosis import Evidence, diagnose, with_no_attempt_left
 
 PASS, FAIL = Verdict.PASS, Verdict.FAIL
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tunegate.cases import Case
+from tunegate.cases.case import Case
 from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate_suites import build_check
 from tunegate_trainers import rewards

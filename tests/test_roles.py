@@ -12,13 +12,14 @@ import pytest
 from conftest import write_jsonl
 from fake_pipeline import SUITE, attempt_of, carry_out, load, luck_of, tools, trainer, write_pipeline
 
+from tunegate.checks.outcome import Verdict
 from tunegate.commands.check import pipeline_facts
 from tunegate.commands.console import print_run, run_as_json
-from tunegate.evidence import attest, check_gates, recheck_all
 from tunegate.exceptions import ConfigError, Tampered
-from tunegate.outcomes import Verdict
-from tunegate.record import RunRecord, gate_key
-from tunegate.stages.training import TrainJob, TrainResult
+from tunegate.promotion.evidence import attest, check_gates
+from tunegate.record.recheck import recheck_all
+from tunegate.record.record import RunRecord, gate_key
+from tunegate.training.trainer import TrainJob, TrainResult
 from tunegate_reports.html import render
 from tunegate_reports.junit import write_junit
 from tunegate_reports.markdown import markdown_summary

@@ -8,10 +8,10 @@ from pathlib import Path
 from conftest import write_jsonl
 
 from tests.fake_pipeline import PIPELINE, load, tools, trainer, write_pipeline
-from tunegate.event_log import RunLog
-from tunegate.record import RunRecord
-from tunegate.run import PipelineRun
-from tunegate.stages.training import TrainJob, TrainResult
+from tunegate.record.event_log import RunLog
+from tunegate.record.record import RunRecord
+from tunegate.training.pipeline_run import PipelineRun
+from tunegate.training.trainer import TrainJob, TrainResult
 from tunegate_reports import write_html
 
 REPLAY = PIPELINE.replace("rows: [2, 4, 8]", "replay: [0.5], replay_data: general.jsonl")

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunegate.exceptions import ConfigError
-from tunegate.rows import read_rows
+from tunegate.reading.rows import read_rows
 
 ROWS = [{"id": "a", "text": "👩🏽‍🚀 שלום"}, {"id": "b", "text": 'one\u2028line, "two" \n three'}]
 

@@ -18,18 +18,18 @@ import pytest
 from conftest import write_jsonl
 from fake_pipeline import PIPELINE, attempt_of, carry_out, open_model, tools, trainer, write_pipeline
 
-from tunegate.cases import Case
+from tunegate.cases.case import Case
+from tunegate.checks.outcome import Verdict
 from tunegate.cli import main
-from tunegate.event_log import EVENTS, Event, RunLog, read_events
-from tunegate.evidence import NotPromotable
 from tunegate.exceptions import CannotJudge, ConfigError, Tampered
-from tunegate.fingerprint import fingerprint
-from tunegate.models import Response, ScriptedModel
-from tunegate.outcome_json import outcome_to_json
-from tunegate.outcomes import Verdict
-from tunegate.record import GateRecord, RunRecord, read_run
-from tunegate.registry import verify
-from tunegate.stages.training import TrainJob, TrainResult
+from tunegate.models.fingerprint import fingerprint
+from tunegate.models.model import Response, ScriptedModel
+from tunegate.promotion.registry import verify
+from tunegate.record.event_log import EVENTS, Event, RunLog, read_events
+from tunegate.record.outcome_json import outcome_to_json
+from tunegate.record.recheck import NotPromotable
+from tunegate.record.record import GateRecord, RunRecord, read_run
+from tunegate.training.trainer import TrainJob, TrainResult
 from tunegate_reports import write_html
 
 PASS, FAIL, INVALID, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INVALID, Verdict.INCONCLUSIVE

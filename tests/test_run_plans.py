@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from fake_pipeline import PIPELINE, carry_out, load, open_model, tools, write_pipeline
 
-from tunegate.event_log import EVENTS, RunLog, read_events
-from tunegate.evidence import NotPromotable, check_gates, recheck_all
+from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import ConfigError, Tampered
-from tunegate.outcomes import Verdict
-from tunegate.record import RunRecord, read_run
-from tunegate.sampling import SequentialPlan
+from tunegate.promotion.evidence import check_gates
+from tunegate.record.event_log import EVENTS, RunLog, read_events
+from tunegate.record.recheck import NotPromotable, recheck_all
+from tunegate.record.record import RunRecord, read_run
+from tunegate.stats.sampling import SequentialPlan
 
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
 ONE_STAGE = PIPELINE[: PIPELINE.index("  - name: align")] + "promote: {to: production, registry: registry}\n"

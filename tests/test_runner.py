@@ -11,21 +11,22 @@ import pytest
 from conftest import Bank, write_jsonl
 from test_checks import Scripted
 
-from tunegate.ask import ask
-from tunegate.banks import draw
-from tunegate.cases import Case, Prompt
-from tunegate.event_log import RunLog
-from tunegate.evidence import recheck
+from tunegate.cases.bank import draw
+from tunegate.cases.case import Case, Prompt
+from tunegate.checks.outcome import Finding, Verdict
 from tunegate.exceptions import CannotJudge, ConfigError, Inconclusive
-from tunegate.models import ChoiceScore, GenerationSettings, Response, ScriptedModel, StoredResponses, chat
-from tunegate.outcomes import Finding, Verdict
-from tunegate.plans import PlanRule
-from tunegate.record import GateRecord, read_run
-from tunegate.responses import load_responses
-from tunegate.runner import GatePlace, GateRunner, draw_fresh
-from tunegate.sampling import wald_plan
-from tunegate.suites import Suite
-from tunegate.terms import Terms
+from tunegate.gates.ask import ask
+from tunegate.gates.draw import GatePlace, draw_fresh
+from tunegate.gates.runner import GateRunner
+from tunegate.models.model import ChoiceScore, GenerationSettings, Response, ScriptedModel, StoredResponses, chat
+from tunegate.models.responses import load_responses
+from tunegate.record.event_log import RunLog
+from tunegate.record.recheck import recheck
+from tunegate.record.record import GateRecord, read_run
+from tunegate.stats.plans import PlanRule
+from tunegate.stats.sampling import wald_plan
+from tunegate.suites.suite import Suite
+from tunegate.verdicts.terms import Terms
 
 PASS, FAIL, INVALID = Verdict.PASS, Verdict.FAIL, Verdict.INVALID
 

@@ -13,18 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_attrition import rewrite
 
-from tunegate.ask import asked_prompts
-from tunegate.cases import Case, sample_id
-from tunegate.evidence import recheck
+from tunegate.cases.case import Case, sample_id
+from tunegate.checks.outcome import CasePasses, Verdict, vote
 from tunegate.exceptions import ConfigError, Tampered
-from tunegate.gate_run import GateRequest, run_gate
-from tunegate.models import Fault, GenerationSettings, Response
-from tunegate.outcomes import CasePasses, Verdict, vote
-from tunegate.record import GateRecord, read_run
-from tunegate.responses import load_responses
-from tunegate.runner import no_progress
-from tunegate.sampling import exact_interval
-from tunegate.suites import Suite, load_suite
+from tunegate.gates.ask import asked_prompts
+from tunegate.gates.gate_run import GateRequest, run_gate
+from tunegate.models.model import Fault, GenerationSettings, Response
+from tunegate.models.responses import load_responses
+from tunegate.progress import no_progress
+from tunegate.record.recheck import recheck
+from tunegate.record.record import GateRecord, read_run
+from tunegate.stats.sampling import exact_interval
+from tunegate.suites.suite import Suite, load_suite
 from tunegate_suites import build_check
 
 PASS, FAIL, INVALID = Verdict.PASS, Verdict.FAIL, Verdict.INVALID

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta, binom, binomtest, hypergeom, nbinom
 
-from tunegate.binomial import binomial_tail, hypergeometric
-from tunegate.sampling import (
+from tunegate.stats.binomial import binomial_tail, hypergeometric
+from tunegate.stats.sampling import (
     DrawPlan,
     SequentialPlan,
     SinglePlan,

@@ -15,14 +15,14 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from test_run import Killed, essence, killed_after
 
-from tunegate.event_log import read_events
+from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import MissingExtra
-from tunegate.outcomes import Verdict
-from tunegate.record import AttemptRecord, Diagnosis, GateRecord
-from tunegate.stages.retrain import Settings, apply, first_settings
-from tunegate.stages.retrain_spec import RetrainSpec
-from tunegate.stages.search import FAILED_TRAINING, Trial, choose, objective, settings_from, trials_of
-from tunegate.stages.training import TrainJob, TrainResult
+from tunegate.pipeline.ladders import Settings, apply, first_settings
+from tunegate.pipeline.retrain_spec import RetrainSpec
+from tunegate.record.event_log import read_events
+from tunegate.record.record import AttemptRecord, Diagnosis, GateRecord
+from tunegate.training.search import FAILED_TRAINING, Trial, choose, objective, settings_from, trials_of
+from tunegate.training.trainer import TrainJob, TrainResult
 
 pytest.importorskip("optuna")
 

@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from tunegate.backends.open_model import open_model
-from tunegate.backends.openai_server import OpenAIModel
-from tunegate.cases import Case
+from tunegate.cases.case import Case
 from tunegate.cli import main
 from tunegate.exceptions import ConfigError
-from tunegate.models import Fault, GenerationSettings, Response
+from tunegate.models.model import Fault, GenerationSettings, Response
+from tunegate.models.open_model import open_model
+from tunegate.models.openai_server import OpenAIModel
 
 pytest.importorskip("openai")
 

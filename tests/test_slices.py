@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from tunegate.cases import Case, Message
-from tunegate.judges.agreement import Share
-from tunegate.outcomes import Outcome, Verdict
-from tunegate.slices import (
+from tunegate.cases.case import Case
+from tunegate.checks.outcome import Outcome, Verdict
+from tunegate.reading.chats import Message
+from tunegate.stats.agreement import Share
+from tunegate.verdicts.slices import (
     Slice,
     SliceRule,
     fisher_greater,

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from check_helpers import FAIL, PASS, ask, sample
 
+from tunegate.checks.sources import dotted_name, local_sources, sources_sha256
 from tunegate.exceptions import ConfigError
 from tunegate.plugin.function_check import FunctionCheck
-from tunegate.sources import dotted_name, local_sources, sources_sha256
-from tunegate.suites import load_suite
+from tunegate.suites.suite import load_suite
 from tunegate_suites import build_check
 
 
@@ -76,7 +76,7 @@ def test_circles_syntax_errors_and_odd_names_do_no_harm(tmp_path: Path) -> None:
 
 
 def test_libraries_are_not_sources(tmp_path: Path) -> None:
-    write(tmp_path, metrics="import os, json.decoder, pytest, numpy.linalg, tunegate.cases, no_such_module")
+    write(tmp_path, metrics="import os, json.decoder, pytest, numpy.linalg, tunegate.cases.case, no_such_module")
     assert sources(tmp_path) == {"metrics"}
 
 

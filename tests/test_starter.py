@@ -12,9 +12,9 @@ import pytest
 
 from tests.readme_tree import README, ROOT
 from tunegate.cli import build_parser, main
-from tunegate.json_schema import pipeline_json_schema
-from tunegate.starter import STARTER
-from tunegate.yaml_file import load_yaml
+from tunegate.commands.starter import STARTER
+from tunegate.pipeline.json_schema import pipeline_json_schema
+from tunegate.reading.yaml_file import load_yaml
 
 
 def test_starter_project_passes_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

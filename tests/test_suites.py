@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from conftest import write_jsonl
 
-from tunegate.banks import draw
-from tunegate.case_rows import load_cases
+from tunegate.cases.bank import draw
+from tunegate.cases.cases_spec import CasesSpec
+from tunegate.cases.from_rows import load_cases
 from tunegate.exceptions import ConfigError
-from tunegate.suite_spec import CasesSpec
-from tunegate.suites import Suite, load_suite
+from tunegate.suites.suite import Suite, load_suite
 from tunegate_suites import build_check
 
 ROW = {"id": "a", "prompt": "Why?", "reference": "Because"}

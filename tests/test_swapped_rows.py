@@ -11,13 +11,13 @@ import pytest
 
 from tests.fake_pipeline import carry_out, tools, trainer, write_pipeline
 from tests.trainer_jobs import MakeJob
+from tunegate.checks.outcome import Verdict
 from tunegate.data.training_data import Example
 from tunegate.exceptions import Tampered
-from tunegate.fingerprint import file_sha256
-from tunegate.outcomes import Verdict
-from tunegate.record import read_run
-from tunegate.stages.attempt_folder import prepare
-from tunegate.stages.training import SubprocessTrainer, TrainJob, TrainResult, checkpoints_of
+from tunegate.models.fingerprint import file_sha256
+from tunegate.record.record import read_run
+from tunegate.training.attempt_folder import prepare
+from tunegate.training.trainer import SubprocessTrainer, TrainJob, TrainResult, checkpoints_of
 from tunegate_trainers import process
 
 OTHER_ROW = '{"prompt": "Swapped?", "completion": "in"}\n'

@@ -9,7 +9,7 @@ from check_helpers import HUGE
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunegate.cases import Message
+from tunegate.reading.chats import Message
 from tunegate_suites.swapping import KINDS, Kind, Swap, swap_text, swapped, word_lists
 
 

@@ -12,20 +12,21 @@ import pytest
 from conftest import write_jsonl
 from tiny_model import CHAT_TEMPLATE, make_tiny_model
 
-from tunegate.backends.chat_template import (
+from tunegate.cases.case import Case
+from tunegate.cli import main
+from tunegate.exceptions import ConfigError
+from tunegate.models.chat_rendering import rendering
+from tunegate.models.chat_template import (
     Dropped,
     check_nothing_dropped,
     lacks_generation_prompt,
     takes_system,
     template_in,
 )
-from tunegate.backends.hf import HFModel
-from tunegate.backends.prompting import answer_prompt
-from tunegate.cases import Case, Message
-from tunegate.chat_rendering import rendering
-from tunegate.cli import main
-from tunegate.exceptions import ConfigError
-from tunegate.models import Fault, GenerationSettings, chat
+from tunegate.models.hf import HFModel
+from tunegate.models.model import Fault, GenerationSettings, chat
+from tunegate.models.prompting import answer_prompt
+from tunegate.reading.chats import Message
 
 DROPS_SYSTEM = """\
 {% for m in messages %}{% if m['role']=='user' %}USER: {{ m['content'] }}

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunegate.exceptions import ConfigError
-from tunegate.templates import MissingField, field_names, fill, fill_list
+from tunegate.reading.templates import MissingField, field_names, fill, fill_list
 
 ROW = {"question": "Why?", "n": 3, "yes": True, "list": ["a", 1], "nothing": None, "x": "{question}"}
 

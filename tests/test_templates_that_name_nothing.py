@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from conftest import write_jsonl
 
-from tunegate.case_rows import load_cases
+from tunegate.cases.cases_spec import CasesSpec
+from tunegate.cases.from_rows import load_cases
 from tunegate.data.spec import DataSpec
 from tunegate.data.training_data import load_training_data
 from tunegate.exceptions import ConfigError
-from tunegate.suite_spec import CasesSpec, ResponsesSpec
-from tunegate.suites import load_suite
+from tunegate.models.responses_spec import ResponsesSpec
+from tunegate.suites.suite import load_suite
 from tunegate_suites import build_check
 
 ROW = {

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunegate.outcomes import Finding, Outcome, Verdict
-from tunegate.sampling import SinglePlan, wald_plan
-from tunegate.slices import SliceRule
-from tunegate.terms import GapRule, Terms, conclude, terms_from_json
+from tunegate.checks.outcome import Finding, Outcome, Verdict
+from tunegate.stats.sampling import SinglePlan, wald_plan
+from tunegate.verdicts.slices import SliceRule
+from tunegate.verdicts.terms import GapRule, Terms, conclude, terms_from_json
 
 PASS, FAIL, INVALID = Verdict.PASS, Verdict.FAIL, Verdict.INVALID
 

@@ -12,11 +12,11 @@ import pytest
 from conftest import write_jsonl
 from fake_pipeline import PIPELINE, carry_out, write_pipeline
 
-from tunegate.cases import Case
+from tunegate.cases.case import Case
 from tunegate.cli import main
 from tunegate.exceptions import ConfigError
-from tunegate.leaks.told_answers import told_by
-from tunegate.suites import Suite, load_suite
+from tunegate.suites.suite import Suite, load_suite
+from tunegate.suites.told_answers import told_by
 from tunegate_reports import write_html
 from tunegate_suites import build_check
 

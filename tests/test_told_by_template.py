@@ -9,9 +9,9 @@ from conftest import write_jsonl
 from fake_pipeline import load, write_pipeline
 
 from tunegate.cli import main
-from tunegate.leaks.guard import BASE_TEMPLATE, leaks_of
-from tunegate.leaks.told_by_template import told
-from tunegate.suites import load_suite
+from tunegate.pipeline.leak_guard import BASE_TEMPLATE, leaks_of
+from tunegate.suites.suite import load_suite
+from tunegate.suites.told_by_template import told
 from tunegate_suites import build_check
 from tunegate_trainers.chat_templates import TEMPLATES
 

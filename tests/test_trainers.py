@@ -16,11 +16,11 @@ import pytest
 
 from tests.tiny_model import make_tiny_model
 from tests.trainer_jobs import ARGS, LORA, SFT_ROWS, MakeJob, real_training, task_of
-from tunegate.backends.open_model import find_model, open_model
-from tunegate.backends.prompting import answer_prompt
-from tunegate.cases import Case
+from tunegate.cases.case import Case
 from tunegate.exceptions import CannotJudge, ConfigError
-from tunegate.stages.training import SubprocessTrainer, checkpoints_of
+from tunegate.models.open_model import find_model, open_model
+from tunegate.models.prompting import answer_prompt
+from tunegate.training.trainer import SubprocessTrainer, checkpoints_of
 from tunegate_trainers import common, sft
 from tunegate_trainers.config_fields import fields_of
 from tunegate_trainers.process import main, one_line, run
@@ -45,7 +45,7 @@ def load_plain(folder: str) -> tuple[Any, Any]:
 
 def test_importing_the_package_imports_no_torch() -> None:
     code = (
-        "import sys, tunegate_trainers as t; from tunegate.stages.training import TrainJob;"
+        "import sys, tunegate_trainers as t; from tunegate.training.trainer import TrainJob;"
         "t.validate(TrainJob('dpo', '', '', '', 1, {'beta': 0.1}, {'r': 4}));"
         "print('torch' in sys.modules)"
     )
@@ -249,8 +249,8 @@ def load_tokenizer(folder: str) -> Any:
 
 def test_a_merged_model_is_gated_as_its_adapter(make_job: MakeJob) -> None:
     """Bit for bit, where the base model is stored in the precision that it is trained and gated in, as most are."""
-    from tunegate.backends.hf import HFModel
-    from tunegate.backends.loading import choose_dtype
+    from tunegate.models.hf import HFModel
+    from tunegate.models.loading import choose_dtype
 
     base = make_job().model
     model, _ = load_plain(base)
@@ -355,7 +355,7 @@ def test_a_killed_training_leaves_no_model(make_job: MakeJob, tmp_path: Path) ->
     job = make_job(args=ARGS | {"max_steps": 100_000, "save_strategy": "steps", "save_steps": 10})
     (tmp_path / "job.json").write_text(json.dumps(asdict(job)))
     files = [str(tmp_path / "job.json"), str(tmp_path / "result.json")]
-    command = [sys.executable, "-m", "tunegate.stages.training_process", *files]
+    command = [sys.executable, "-m", "tunegate.training.training_process", *files]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     while not list(checkpoints_of(job).glob("checkpoint-*")):
         assert process.poll() is None

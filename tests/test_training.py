@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tunegate.stages.training import ScriptedTrainer, SubprocessTrainer, TrainJob
+from tunegate.training.trainer import ScriptedTrainer, SubprocessTrainer, TrainJob
 
 
 def job(folder: Path) -> TrainJob:

@@ -18,7 +18,7 @@ from tests.test_method_rlhf import policy_job, trained
 from tests.test_progress import Clock, Terminal
 from tests.test_resume_training import interrupted
 from tests.trainer_jobs import ARGS, MakeJob, real_training
-from tunegate.stages.training import SubprocessTrainer, TrainJob, TrainResult
+from tunegate.training.trainer import SubprocessTrainer, TrainJob, TrainResult
 from tunegate_trainers import noise
 from tunegate_trainers.process import run
 

@@ -11,10 +11,10 @@ from conftest import write_jsonl
 from fake_pipeline import load, write_pipeline
 
 from tests.tiny_model import CHAT_TEMPLATE, make_tiny_model
-from tunegate.backends.loading import load_tokenizer, quiet_transformers
+from tunegate.checks.outcome import Outcome, Verdict, never_ended
 from tunegate.cli import main
 from tunegate.exceptions import ConfigError
-from tunegate.outcomes import Outcome, Verdict, never_ended
+from tunegate.models.loading import load_tokenizer, quiet_transformers
 from tunegate_trainers import turn_ends
 from tunegate_trainers.chat_templates import TEMPLATES
 

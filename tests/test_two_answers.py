@@ -12,9 +12,9 @@ from conftest import write_jsonl
 
 from tests.fake_pipeline import PIPELINE, write_pipeline
 from tests.tiny_model import make_adapter, make_tiny_model
-from tunegate.backends.two_answers import INDEX, SINGLE, check_one_set, notes
 from tunegate.cli import main
 from tunegate.exceptions import ConfigError
+from tunegate.models.two_answers import INDEX, SINGLE, check_one_set, notes
 
 
 def fake(folder: Path, *files: str, index: tuple[str, ...] = (), config: object = None) -> Path:

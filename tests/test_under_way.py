@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tunegate.cli import main
-from tunegate.event_log import Event, RunLog, is_being_written
-from tunegate.record import read_run
-from tunegate.under_way import under_way
+from tunegate.record.event_log import Event, RunLog, is_being_written
+from tunegate.record.record import read_run
+from tunegate.record.under_way import under_way
 from tunegate_reports.answer import answer
 
 START: Event = {"event": "run_started", "name": "demo", "stages": ["sft"], "pipeline_sha256": "", "model": "base"}

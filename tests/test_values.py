@@ -14,13 +14,22 @@ from conftest import write_jsonl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunegate.case_rows import load_cases
-from tunegate.cases import Case
-from tunegate.cells import Cell, same, truth, unfolded
+from tunegate.cases.case import Case
+from tunegate.cases.cases_spec import CasesSpec
+from tunegate.cases.from_rows import load_cases
 from tunegate.exceptions import ConfigError
-from tunegate.rows import read_rows
-from tunegate.suite_spec import CasesSpec
-from tunegate.templates import MissingField, as_passages, as_text, fill, fill_list, fill_passages, headers, look_up
+from tunegate.reading.cells import Cell, same, truth, unfolded
+from tunegate.reading.rows import read_rows
+from tunegate.reading.templates import (
+    MissingField,
+    as_passages,
+    as_text,
+    fill,
+    fill_list,
+    fill_passages,
+    headers,
+    look_up,
+)
 
 NAN = float("nan")
 

@@ -11,16 +11,17 @@ from pathlib import Path
 import pytest
 from fake_pipeline import PIPELINE, tools, write_pipeline
 
+from tunegate.checks.outcome import Verdict
 from tunegate.cli import main
-from tunegate.event_log import RunLog
-from tunegate.evidence import NotPromotable, check_gates
 from tunegate.exceptions import ConfigError
-from tunegate.fingerprint import fingerprint
-from tunegate.outcomes import Verdict
-from tunegate.pipeline_file import load_pipeline
-from tunegate.record import RunRecord, read_run
-from tunegate.registry import promote, verify
-from tunegate.run import PipelineRun
+from tunegate.models.fingerprint import fingerprint
+from tunegate.pipeline.pipeline_file import load_pipeline
+from tunegate.promotion.evidence import check_gates
+from tunegate.promotion.registry import promote, verify
+from tunegate.record.event_log import RunLog
+from tunegate.record.recheck import NotPromotable
+from tunegate.record.record import RunRecord, read_run
+from tunegate.training.pipeline_run import PipelineRun
 from tunegate_suites import build_check
 
 PASS, FAIL, INVALID = Verdict.PASS, Verdict.FAIL, Verdict.INVALID

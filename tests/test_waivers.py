@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import ConfigError
-from tunegate.outcomes import Verdict
-from tunegate.waivers import Waiver, covering, excuse, read_waivers, waiver_from_json
+from tunegate.verdicts.waivers import Waiver, covering, excuse, read_waivers, waiver_from_json
 
 TODAY = date(2026, 1, 15)
 GATES = {"sft": ["facts", "quality"], "align": ["facts", "general"]}

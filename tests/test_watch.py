@@ -11,9 +11,9 @@ import pytest
 from conftest import write_jsonl
 
 from tests.trainer_jobs import ARGS, MakeJob, real_training
-from tunegate.outcomes import Verdict
-from tunegate.stages.training import TrainJob
-from tunegate.suites import Suite, load_suite
+from tunegate.checks.outcome import Verdict
+from tunegate.suites.suite import Suite, load_suite
+from tunegate.training.trainer import TrainJob
 from tunegate_suites import build_check
 from tunegate_trainers import common, sft
 from tunegate_trainers.process import run
@@ -147,7 +147,7 @@ def test_a_reward_model_is_watched_by_its_choices(make_job: MakeJob, tmp_path: P
 
 def scripted(rates: dict[int, float | None], suite: Suite, killed_at: int = 0) -> Suite:
     """The suite with a check that passes this share of the cases at its n-th look; None: it cannot judge."""
-    from tunegate.outcomes import Finding
+    from tunegate.checks.outcome import Finding
 
     class Told:
         looks = 0

@@ -13,11 +13,11 @@ from fake_pipeline import PIPELINE, carry_out, load, tools, trainer, write_pipel
 from test_run import edit
 
 from tunegate.cli import main
-from tunegate.evidence import check_promotable
 from tunegate.exceptions import ConfigError, Tampered
-from tunegate.fingerprint import fingerprint
-from tunegate.record import read_run
-from tunegate.stages.training import TrainJob, TrainResult
+from tunegate.models.fingerprint import fingerprint
+from tunegate.promotion.evidence import check_promotable
+from tunegate.record.record import read_run
+from tunegate.training.trainer import TrainJob, TrainResult
 
 WATCH = "watch: {gate: facts, every_steps: 5, draw: 4}\n    gates: [facts, style]"
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunegate.leaks.disguises import normalised
+from tunegate.text.normal_form import normalised
 from tunegate.text.words import count_words, length_in_words, spaced, word_spans, words, words_and_pairs
 
 MIXED = {

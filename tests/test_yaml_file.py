@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunegate.exceptions import ConfigError
-from tunegate.yaml_file import dotted, load_yaml
+from tunegate.reading.yaml_file import dotted, load_yaml
 
 
 def load(path: Path, text: str | bytes) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.tiny_model import make_tiny_model
-from tunegate.stages.training import TrainJob
+from tunegate.training.trainer import TrainJob
 from tunegate_trainers.settings import read_options
 from tunegate_trainers.task import Task
 

@@ -1,4 +1,4 @@
-"""The command line: what it takes, and how it ends. What the commands do is in `commands.py`.
+"""The command line: what it takes, and how it ends. What the commands do is in the folder `commands`.
 
 Results go to standard output, everything else to standard error. Exit codes: 0 passed, 1 a gate failed, 2 usage or
 configuration, 3 invalid (no verdict could be reached, or told), 4 inconclusive, 5 tampered, 130 interrupted (Ctrl-C),
@@ -321,7 +321,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         known = from_outside(error)
         if known is not None:
             return _fail(options, str(known), known.exit_code)
-        from tunegate.printable import printable_lines
+        from tunegate.text.printable import printable_lines
 
         print(printable_lines(_without_secrets(traceback.format_exc())), file=sys.stderr)
         return _fail(options, f"internal error: {type(error).__name__}: {message_of(error)}", 3)

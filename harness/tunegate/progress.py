@@ -8,7 +8,18 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol, Self, TextIO
 
-from tunegate.printable import printable
+from tunegate.text.printable import printable
+
+
+class Progress(Protocol):
+    """Told after each judged case; the fake is `no_progress`."""
+
+    def __call__(self, label: str, done: int, total: int) -> None: ...
+
+
+def no_progress(label: str, done: int, total: int) -> None:
+    """Say nothing."""
+
 
 _BAR = "{desc}: |{bar}| {n_fmt} of {total_fmt} [{elapsed}]"
 _BAR_AND_REST = _BAR.replace("{elapsed}", "{elapsed}, {remaining} left, {rate_fmt}")

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tunegate.outcomes import Verdict
-from tunegate.record import GateRecord, RunRecord, StageRecord
-from tunegate.terms import PAIRED
-from tunegate.under_way import under_way
+from tunegate.checks.outcome import Verdict
+from tunegate.record.record import GateRecord, RunRecord, StageRecord
+from tunegate.record.under_way import under_way
+from tunegate.verdicts.terms import PAIRED
 
 STATE_WORDS = {
     "PASS": "passed",

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from tunegate.bake_off import BakeOff, Ranked
-from tunegate.commands.bake_off import HEAD, cells, in_bytes
+from tunegate.choosing.bake_off import BakeOff, Ranked
+from tunegate.choosing.bake_off_words import HEAD, cells, in_bytes
 from tunegate_reports.files import write_atomically
 from tunegate_reports.markup import Markup, join, tag
 from tunegate_reports.page import asset, source_hash

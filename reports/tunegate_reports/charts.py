@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from tunegate.comparison import PairedCounts
-from tunegate.judges.agreement import Share
-from tunegate.record import GateRecord
+from tunegate.record.record import GateRecord
+from tunegate.stats.agreement import Share
+from tunegate.stats.paired import PairedCounts
 from tunegate_reports.answer import asked
 from tunegate_reports.histogram import Bin, Histogram
 from tunegate_reports.markup import Markup, join, tag

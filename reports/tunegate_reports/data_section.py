@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tunegate.commands import data_words
+from tunegate.data import card_words as data_words
 from tunegate.data.card import DataCard, card_from_json
 from tunegate.data.faults import usable_words
-from tunegate.record import RunRecord, StageRecord
+from tunegate.record.record import RunRecord, StageRecord
 from tunegate_reports.charts import lengths_chart
 from tunegate_reports.markup import Child, Markup, tag
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import starmap
 
-from tunegate.outcomes import Verdict
-from tunegate.record import GateRecord
+from tunegate.checks.outcome import Verdict
+from tunegate.record.record import GateRecord
 from tunegate_reports.answer import STATE_WORDS, count_words, luck_of, passed_words, state_of, waiver_words
 from tunegate_reports.gate_panel import SIGNS
 from tunegate_reports.gate_view import GateView

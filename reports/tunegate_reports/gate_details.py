@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tunegate.judges.agreement import Share
+from tunegate.stats.agreement import Share
 from tunegate_reports.charts import drop_chart, rate_bar
 from tunegate_reports.gate_view import GateView, JudgeView, Kept, SliceView
 from tunegate_reports.markup import Markup, join, tag

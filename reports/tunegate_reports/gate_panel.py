@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from tunegate.outcomes import Verdict, never_ended
+from tunegate.checks.outcome import Verdict, never_ended
 from tunegate_reports.answer import CASE_WORDS, DRAW_WORDS, STATE_WORDS, beyond_count, count_words, gate_state
 from tunegate_reports.charts import histogram_chart, interval_chart
 from tunegate_reports.gate_details import judge, kept, slices

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from tunegate.comparison import Comparison, GroupGap, compare, group_gap
+from tunegate.checks.outcome import Finding, Outcome, Verdict
 from tunegate.exceptions import CannotJudge
-from tunegate.judges.agreement import CorrectedRate, Share
-from tunegate.judges.corrected import corrected_rates
-from tunegate.outcomes import Finding, Outcome, Verdict
-from tunegate.record import GateRecord, RunRecord
-from tunegate.slices import SliceRule, judge_slices, slice_of, where_missed
-from tunegate.terms import PAIRED, Terms
+from tunegate.record.record import GateRecord, RunRecord
+from tunegate.stats.agreement import CorrectedRate, Share
+from tunegate.verdicts.comparison import Comparison, GroupGap, compare, group_gap
+from tunegate.verdicts.corrected import corrected_rates
+from tunegate.verdicts.slices import SliceRule, judge_slices, slice_of, where_missed
+from tunegate.verdicts.terms import PAIRED, Terms
 from tunegate_reports.answer import gate_label
 from tunegate_reports.histogram import Histogram, histogram
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tunegate.outcomes import Finding, Verdict
+from tunegate.checks.outcome import Finding, Verdict
 
 BINS = 20
 MAX_WHOLE_BINS = 30

@@ -12,8 +12,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from tunegate.outcomes import Finding, Outcome
-from tunegate.record import RunRecord
+from tunegate.checks.outcome import Finding, Outcome
+from tunegate.record.record import RunRecord
 from tunegate_reports.data_section import data_section
 from tunegate_reports.files import write_atomically
 from tunegate_reports.first_screen import answer_section

@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from tunegate.outcomes import Outcome, Verdict
-from tunegate.record import RunRecord
+from tunegate.checks.outcome import Outcome, Verdict
+from tunegate.record.record import RunRecord
 from tunegate_reports.answer import Answer, beyond_count, count_words, gate_words, luck_of, waiver_words
 from tunegate_reports.files import write_atomically
 from tunegate_reports.gate_view import CaseView, GateView

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import Any
 
-from tunegate.record import RunRecord
+from tunegate.record.record import RunRecord
 from tunegate.text.words import word_spans
 from tunegate_reports.markup import Markup, join, tag
 

@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tunegate.outcomes import Outcome, Verdict
-from tunegate.printable import without_commands
-from tunegate.record import GateRecord, RunRecord
-from tunegate.terms import PAIRED
+from tunegate.checks.outcome import Outcome, Verdict
+from tunegate.record.record import GateRecord, RunRecord
+from tunegate.text.printable import without_commands
+from tunegate.verdicts.terms import PAIRED
 from tunegate_reports.answer import CASE_WORDS, DRAW_WORDS, gate_words, luck_of, passed_words, waiver_words
 from tunegate_reports.data_section import data_cards, data_line
 from tunegate_reports.files import write_atomically

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tunegate.record import GateRecord
-from tunegate.terms import PAIRED
+from tunegate.record.record import GateRecord
+from tunegate.verdicts.terms import PAIRED
 from tunegate_reports.answer import DRAW_WORDS
 from tunegate_reports.markup import Child, Markup, tag
 from tunegate_reports.view import View, flat

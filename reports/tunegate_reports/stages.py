@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tunegate.outcomes import Verdict
-from tunegate.record import Diagnosis
+from tunegate.checks.outcome import Verdict
+from tunegate.record.record import Diagnosis
 from tunegate_reports.charts import loss_chart, watch_chart
 from tunegate_reports.gate_panel import badge, gate_panel
 from tunegate_reports.gate_view import GateView

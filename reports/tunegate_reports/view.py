@@ -7,11 +7,11 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tunegate.checks.outcome import Verdict
 from tunegate.data.faults import ranges
-from tunegate.evidence import required_draws
 from tunegate.exceptions import Tampered
-from tunegate.outcomes import Verdict
-from tunegate.record import AttemptRecord, RunRecord, StageRecord
+from tunegate.promotion.evidence import required_draws
+from tunegate.record.record import AttemptRecord, RunRecord, StageRecord
 from tunegate_reports.answer import Answer, answer, state_of
 from tunegate_reports.gate_view import CaseView, GateView, gate_view
 from tunegate_reports.histogram import number

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tunegate.checks import Check
+    from tunegate.checks.check import Check
     from tunegate_suites.options import LocalModels
 
 CHECKS = {
@@ -50,7 +50,7 @@ def build_check(entry: object, base_dir: Path, models: LocalModels | None = None
     """Build the check that an item of a suite's `checks` list describes.
 
     Paths in options are relative to `base_dir`. `models` opens local judges (default: through
-    `tunegate.backends.open_model`).
+    `tunegate.models.open_model`).
     Raises ConfigError, its message relative to the entry (`rougeL.minn: unknown option (did you mean 'min'?)`), and
     MissingExtra when the check needs packages that are not installed.
     """

@@ -11,11 +11,11 @@ from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, field_validator, model_validator
 
-from tunegate.answers.part import AnswerRule
-from tunegate.cases import Case, Prompt
-from tunegate.checks import Need, Sample
+from tunegate.cases.case import Case, Prompt
+from tunegate.checks.answers.part import AnswerRule
+from tunegate.checks.check import Need, Sample
+from tunegate.checks.outcome import Finding, Verdict
 from tunegate.exceptions import ConfigError
-from tunegate.outcomes import Finding, Verdict
 from tunegate_suites.options import BuildContext
 
 
@@ -28,7 +28,7 @@ class Options(BaseModel):
 
 
 class CheckBase(Options):
-    """Satisfies `tunegate.checks.Check`. The first line of a subclass's docstring is its line in docs/checks.md."""
+    """Satisfies `checks.check.Check`. The first line of a subclass's docstring is its line in docs/checks.md."""
 
     shorthand: ClassVar[str | None] = None
     """The option that a value which is not a mapping is given to: `contains: text`."""

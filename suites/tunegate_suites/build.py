@@ -11,8 +11,8 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from tunegate.exceptions import ConfigError, nearest
-from tunegate.files import resolve
-from tunegate.yaml_file import load_yaml
+from tunegate.reading.files import resolve
+from tunegate.reading.yaml_file import load_yaml
 from tunegate_suites import CHECKS
 from tunegate_suites.base import CheckBase
 from tunegate_suites.options import BuildContext, LocalModels, explain

@@ -7,11 +7,11 @@ import re
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from tunegate.cases import Case
-from tunegate.cells import truth
-from tunegate.checks import Need, Sample
-from tunegate.models import Response
-from tunegate.outcomes import Finding
+from tunegate.cases.case import Case
+from tunegate.checks.check import Need, Sample
+from tunegate.checks.outcome import Finding
+from tunegate.models.model import Response
+from tunegate.reading.cells import truth
 from tunegate_suites.base import CaseCheck
 from tunegate_suites.normalise import plain, typographic
 

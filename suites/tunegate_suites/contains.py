@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import ClassVar, Literal
 
-from tunegate.cases import Case
-from tunegate.checks import Need, Sample
+from tunegate.cases.case import Case
+from tunegate.checks.check import Need, Sample
+from tunegate.checks.outcome import Finding
 from tunegate.exceptions import ConfigError
-from tunegate.numbers import Number, number_of, numbers_in
-from tunegate.outcomes import Finding
+from tunegate.text.numbers import Number, number_of, numbers_in
 from tunegate.text.words import ALONE, JOINED, compiled
 from tunegate_suites.base import CaseCheck
 from tunegate_suites.normalise import plain, typographic

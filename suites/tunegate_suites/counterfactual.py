@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from tunegate.cases import Case, Prompt
-from tunegate.checks import Sample
-from tunegate.outcomes import Finding
+from tunegate.cases.case import Case, Prompt
+from tunegate.checks.check import Sample
+from tunegate.checks.outcome import Finding
 from tunegate_suites.base import CaseCheck
 from tunegate_suites.normalise import plain
 from tunegate_suites.swapping import KINDS, Kind, Variant, swap_text, swapped, word_lists_sha256

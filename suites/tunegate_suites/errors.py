@@ -10,12 +10,12 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, field_validator, model_validator
 
-from tunegate.cases import Case
-from tunegate.checks import Sample
+from tunegate.cases.case import Case
+from tunegate.checks.check import Sample
+from tunegate.checks.outcome import ErrorSpan, Finding
 from tunegate.data.languages import base_code, known_languages
 from tunegate.exceptions import nearest
 from tunegate.optional import require
-from tunegate.outcomes import ErrorSpan, Finding
 from tunegate_suites.base import CaseCheck
 from tunegate_suites.categories.language import wrong_language
 from tunegate_suites.categories.repetition import repetition

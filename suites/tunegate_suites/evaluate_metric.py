@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from tunegate.backends.loading import hub_offline
-from tunegate.checks import Need, Sample
-from tunegate.files import one_line
+from tunegate.checks.check import Need, Sample
+from tunegate.checks.outcome import Finding
+from tunegate.models.loading import hub_offline
 from tunegate.optional import require
-from tunegate.outcomes import Finding
+from tunegate.reading.files import one_line
 from tunegate_suites.base import CaseCheck, NumericCheck
 from tunegate_suites.foreign import output_aside
 from tunegate_suites.text import NO_REFERENCE

@@ -11,9 +11,9 @@ from typing import Any, ClassVar, NoReturn
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from tunegate.checks import Sample
-from tunegate.outcomes import Finding
-from tunegate.timing import TooSlow, time_limit
+from tunegate.checks.check import Sample
+from tunegate.checks.outcome import Finding
+from tunegate.text.timing import TooSlow, time_limit
 from tunegate_suites.base import CaseCheck
 from tunegate_suites.options import read_file
 

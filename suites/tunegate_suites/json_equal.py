@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, ClassVar, cast
 
-from tunegate.cases import Case
-from tunegate.checks import Need, Sample
-from tunegate.outcomes import Finding
+from tunegate.cases.case import Case
+from tunegate.checks.check import Need, Sample
+from tunegate.checks.outcome import Finding
 from tunegate_suites.base import CaseCheck
 from tunegate_suites.json_check import FENCED, parse
 from tunegate_suites.text import NO_REFERENCE, short

@@ -10,11 +10,11 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from tunegate.answers.part import AnswerRule
-from tunegate.cases import Case
-from tunegate.checks import Need, Sample
-from tunegate.numbers import Decimals, Number, numbers_in
-from tunegate.outcomes import Finding
+from tunegate.cases.case import Case
+from tunegate.checks.answers.part import AnswerRule
+from tunegate.checks.check import Need, Sample
+from tunegate.checks.outcome import Finding
+from tunegate.text.numbers import Decimals, Number, numbers_in
 from tunegate_suites.base import CaseCheck
 from tunegate_suites.text import NO_REFERENCE, short
 

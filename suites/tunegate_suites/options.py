@@ -14,20 +14,20 @@ from pydantic import BaseModel, BeforeValidator, InstanceOf, PlainSerializer, Va
 from pydantic import WithJsonSchema as JsonSchema
 
 from tunegate.exceptions import ConfigError, nearest
-from tunegate.files import read_text, resolve
-from tunegate.models import Model
+from tunegate.models.model import Model
+from tunegate.reading.files import read_text, resolve
 
 
 def open_local(spec: str) -> Model:
     """Open a transformers model."""
-    from tunegate.backends.open_model import open_model  # imported late: it brings torch
+    from tunegate.models.open_model import open_model  # imported late: it brings torch
 
     return open_model(spec)
 
 
 def local_sha256(spec: str) -> str | None:
     """The fingerprint of a model's files; raises ConfigError when there are none."""
-    from tunegate.backends.open_model import model_sha256
+    from tunegate.models.open_model import model_sha256
 
     return model_sha256(spec)
 

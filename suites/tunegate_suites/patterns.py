@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Iterator
 
-from tunegate.timing import TooSlow, time_limit
+from tunegate.text.timing import TooSlow, time_limit
 
 TRIAL_LIMIT_S = 2.0
 _LOOKAROUND = re.compile(r"\(\?<?[=!]")

@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 
 from pydantic import PrivateAttr
 
-from tunegate.cases import Case, content
-from tunegate.checks import Sample
+from tunegate.cases.case import Case, content
+from tunegate.checks.check import Sample
+from tunegate.checks.outcome import Finding
 from tunegate.exceptions import ConfigError
-from tunegate.models import GenerationSettings, Model, Response
-from tunegate.outcomes import Finding
+from tunegate.models.model import GenerationSettings, Model, Response
 from tunegate_suites.base import NumericCheck
 
 ONE_TEXT = 'perplexity looks at one text a case: write `prompt: "", choices: "{text}"`'

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice, product
 from typing import Any, cast
 
-from tunegate.cases import Case
+from tunegate.cases.case import Case
 from tunegate.exceptions import ConfigError
-from tunegate.templates import as_text, look_up
+from tunegate.reading.templates import as_text, look_up
 
 _PLACE = re.compile(r"\{\{(?P<literal>[A-Za-z_][\w.]*)\}\}|(?<!\\)(?<!\\[NpPxu])\{(?P<field>[A-Za-z_][\w.]*)\}")
 MOST_ALTERNATIVES = 1000

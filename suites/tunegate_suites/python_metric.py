@@ -8,11 +8,11 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any, ClassVar
 
-from tunegate.cases import Case
-from tunegate.checks import Sample
+from tunegate.cases.case import Case
+from tunegate.checks.check import Sample
+from tunegate.checks.outcome import Finding
 from tunegate.exceptions import ConfigError
-from tunegate.files import one_line
-from tunegate.outcomes import Finding
+from tunegate.reading.files import one_line
 from tunegate_suites.base import CaseCheck, NumericCheck
 from tunegate_suites.foreign import output_aside
 from tunegate_suites.user_module import UserModule, load_function

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tunegate.backends.sentences import default_model
+from tunegate.models.sentences import default_model
 from tunegate.optional import optional_import
 
 

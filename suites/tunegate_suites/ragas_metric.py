@@ -14,13 +14,13 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from tunegate.backends.openai_client import open_client
-from tunegate.backends.sentences import default_model
-from tunegate.checks import Need, Sample
+from tunegate.checks.check import Need, Sample
+from tunegate.checks.outcome import Finding
 from tunegate.exceptions import MissingExtra, nearest
-from tunegate.files import one_line
+from tunegate.models.openai_client import open_client
+from tunegate.models.sentences import default_model
 from tunegate.optional import optional_import, require
-from tunegate.outcomes import Finding
+from tunegate.reading.files import one_line
 from tunegate_suites.base import NumericCheck
 from tunegate_suites.judges.server import ServerOptions, api_key, server_of
 from tunegate_suites.ragas_judge import judge_of

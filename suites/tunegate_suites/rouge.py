@@ -13,10 +13,10 @@ from functools import cached_property
 from itertools import islice
 from typing import Any, ClassVar, Literal
 
-from tunegate.checks import Need, Sample
-from tunegate.leaks.disguises import visible
+from tunegate.checks.check import Need, Sample
+from tunegate.checks.outcome import Finding
 from tunegate.optional import require
-from tunegate.outcomes import Finding
+from tunegate.text.normal_form import visible
 from tunegate.text.words import compiled, words_by_pairs
 from tunegate_suites.base import CaseCheck, NumericCheck
 from tunegate_suites.text import NO_REFERENCE

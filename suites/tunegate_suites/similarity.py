@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
-from tunegate.backends.sentences import DEFAULT, SentenceModel, cached_model, default_model
-from tunegate.checks import Need, Sample
+from tunegate.checks.check import Need, Sample
+from tunegate.checks.outcome import Finding
+from tunegate.models.sentences import DEFAULT, SentenceModel, cached_model, default_model
 from tunegate.optional import require
-from tunegate.outcomes import Finding
 from tunegate_suites.base import NumericCheck
 from tunegate_suites.text import NO_REFERENCE
 

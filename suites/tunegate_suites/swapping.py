@@ -17,8 +17,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from tunegate.cases import Message, Prompt
-from tunegate.yaml_file import load_yaml
+from tunegate.cases.case import Prompt
+from tunegate.reading.chats import Message
+from tunegate.reading.yaml_file import load_yaml
 
 Kind = Literal["gender", "name"]
 """`gender` swaps pronouns, gendered words, titles and names; `name` swaps names for those of another background."""

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import ClassVar, Literal
 
-from tunegate.cases import Case
-from tunegate.checks import Need, Sample
+from tunegate.cases.case import Case
+from tunegate.checks.check import Need, Sample
+from tunegate.checks.outcome import Finding
 from tunegate.exceptions import ConfigError
-from tunegate.outcomes import Finding
-from tunegate.timing import TooSlow, time_limit
+from tunegate.text.timing import TooSlow, time_limit
 from tunegate_suites.base import CaseCheck, Options
 from tunegate_suites.normalise import as_is, plain, squad
 from tunegate_suites.patterns import matches_anything

@@ -14,8 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from tunegate.checks.sources import is_installed, local_sources, sources_sha256
 from tunegate.exceptions import ConfigError, nearest
-from tunegate.sources import is_installed, local_sources, sources_sha256
 from tunegate_suites.foreign import output_aside
 
 

@@ -11,9 +11,9 @@ import sys
 from dataclasses import replace
 
 from tests.bench.generation import MODEL, genes_cases, tunegate_answers
-from tunegate.backends.hf import HFModel
-from tunegate.backends.loading import Dtype
-from tunegate.backends.open_model import open_model
+from tunegate.models.hf import HFModel
+from tunegate.models.loading import Dtype
+from tunegate.models.open_model import open_model
 
 DTYPES: tuple[Dtype, ...] = ("bfloat16", "float32")
 BATCH_SIZES = (32, 8, 1)

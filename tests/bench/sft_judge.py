@@ -12,10 +12,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tunegate.banks import draw_order
-from tunegate.cases import Case
-from tunegate.rows import read_rows
-from tunegate.yaml_file import load_yaml
+from tunegate.cases.bank import draw_order
+from tunegate.cases.case import Case
+from tunegate.reading.rows import read_rows
+from tunegate.reading.yaml_file import load_yaml
 from tunegate_suites.judges.fit import in_fitting_half
 from tunegate_suites.judges.prompt import judge_messages
 from tunegate_suites.judges.rubric import Rubric

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tunegate.backends.prompting import render_by
-from tunegate.cases import Message
-from tunegate.chat_rendering import Render, rendering
 from tunegate.exceptions import ConfigError, nearest
+from tunegate.models.chat_rendering import Render, rendering
+from tunegate.models.prompting import render_by
+from tunegate.reading.chats import Message
 
 TEMPLATES = {
     # Taori et al. 2023 (Stanford Alpaca), without its opening sentence; give that as `system` if you want it.

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.exceptions import CannotJudge
-from tunegate.fingerprint import file_sha256
-from tunegate.stages.training import TrainJob, checkpoints_of
+from tunegate.models.fingerprint import file_sha256
+from tunegate.training.trainer import TrainJob, checkpoints_of
 from tunegate_trainers import noise, ranks
 
 SAVE_STEPS = 50

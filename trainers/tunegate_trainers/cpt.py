@@ -12,10 +12,10 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from tunegate.backends.prompting import context_free, plain_ids
 from tunegate.exceptions import ConfigError
-from tunegate.rows import read_rows
-from tunegate_trainers import common
+from tunegate.models.prompting import context_free, plain_ids
+from tunegate.reading.rows import read_rows
+from tunegate_trainers import common, training_rows
 from tunegate_trainers.settings import Settings
 from tunegate_trainers.task import MethodOptions, Task
 
@@ -56,7 +56,7 @@ def train(task: Task) -> tuple[common.Log, common.Summary]:
     return common.run(task, build)
 
 
-def build(task: Task, loaded: common.Loaded) -> common.Built:
+def build(task: Task, loaded: training_rows.Loaded) -> common.Built:
     """The trainer, not yet started."""
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer  # pyright: ignore[reportPrivateImportUsage]
@@ -74,15 +74,15 @@ def build(task: Task, loaded: common.Loaded) -> common.Built:
     return trainer, rows
 
 
-def _chunked(data: Path, tokenizer: Any, size: int) -> tuple[common.Rows, list[list[int]]]:
+def _chunked(data: Path, tokenizer: Any, size: int) -> tuple[training_rows.Rows, list[list[int]]]:
     """The rows, all of them kept, and their tokens in chunks of at most `size`."""
-    kept: list[common.Row] = []
+    kept: list[training_rows.Row] = []
     cut: list[list[int]] = []
     for number, row in read_rows(data):
-        common.check_row(row, ROW, f"{data}:{number}")
+        training_rows.check_row(row, ROW, f"{data}:{number}")
         kept.append(row)
         cut += chunks(document_ids(tokenizer, row["text"]), size)
-    return common.Rows(kept, [], {"chunks": len(cut)}), cut
+    return training_rows.Rows(kept, [], {"chunks": len(cut)}), cut
 
 
 def document_ids(tokenizer: Any, text: str) -> list[int]:

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunegate.exceptions import ConfigError
-from tunegate.rows import Row, read_rows
-from tunegate.stages.training import TrainJob
+from tunegate.reading.rows import Row, read_rows
+from tunegate.training.trainer import TrainJob
 from tunegate_trainers import ranks
 
 if TYPE_CHECKING:
-    from tunegate_trainers.common import Loaded
     from tunegate_trainers.settings import Settings
+    from tunegate_trainers.training_rows import Loaded
 
 ANSWER = {
     "sft": "completion", "explain": "completion", "kto": "completion",
@@ -85,7 +85,7 @@ def _by_loss(job: TrainJob, loaded: Loaded) -> list[Row]:
 
 def _ids(row: Row, answer: str, tokenizer: Any) -> tuple[list[int], int]:
     """The tokens of prompt and answer, and how many of them are the prompt."""
-    from tunegate_trainers.common import to_trl
+    from tunegate_trainers.training_rows import to_trl
 
     formatted = to_trl(row, (answer,), tokenizer)
     if tokenizer.chat_template is None:

@@ -8,7 +8,7 @@ copy by the name in the model's config, which may be an older model.) So the mar
 from __future__ import annotations
 
 from tunegate.exceptions import ConfigError
-from tunegate_trainers import common
+from tunegate_trainers import common, training_rows
 from tunegate_trainers.settings import Settings
 from tunegate_trainers.task import MethodOptions, Task
 
@@ -37,13 +37,13 @@ def train(task: Task) -> tuple[common.Log, common.Summary]:
     return common.run(task, build)
 
 
-def build(task: Task, loaded: common.Loaded) -> common.Built:
+def build(task: Task, loaded: training_rows.Loaded) -> common.Built:
     """The trainer, not yet started."""
     from datasets import Dataset
     from trl import DPOConfig, DPOTrainer  # pyright: ignore[reportPrivateImportUsage]
 
     config = DPOConfig(**common.arguments(task.job))
-    rows = common.fit_rows(task.job, loaded.tokenizer, config.max_length, ROW)
+    rows = training_rows.fit_rows(task.job, loaded.tokenizer, config.max_length, ROW)
     trainer = DPOTrainer(
         model=loaded.model,
         ref_model=common.load(task.job).model if task.job.peft is None else None,

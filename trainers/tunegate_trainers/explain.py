@@ -14,9 +14,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from tunegate.exceptions import ConfigError
-from tunegate.models import as_messages
-from tunegate.rows import Row
-from tunegate_trainers import common, sft
+from tunegate.models.model import as_messages
+from tunegate.reading.rows import Row
+from tunegate_trainers import common, sft, training_rows
 from tunegate_trainers.task import Task
 
 ROW = ("prompt", "completion", "explanation")
@@ -49,7 +49,7 @@ def train(task: Task) -> tuple[common.Log, common.Summary]:
     return common.run(task, build)
 
 
-def build(task: Task, loaded: common.Loaded) -> common.Built:
+def build(task: Task, loaded: training_rows.Loaded) -> common.Built:
     """The trainer, not yet started."""
 
     def shape(row: Row) -> Row:

@@ -1,7 +1,7 @@
 """Few-shot prompting: nothing is trained; the input model is asked with the most similar rows in its prompt.
 
 The baseline that a fine-tune must beat. What it leaves is a folder with the weights it was given (hard links, where
-that is possible) and `fewshot.json` (`tunegate.backends.fewshot`).
+that is possible) and `fewshot.json` (`tunegate.models.fewshot`).
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from tunegate.backends.fewshot import FILE, Shot, without_system, write_shots
-from tunegate.backends.open_model import find_model
-from tunegate.backends.sentences import SentenceModel, default_model
-from tunegate.cases import Message
 from tunegate.exceptions import ConfigError
-from tunegate.fingerprint import ALWAYS_LEFT_OUT
-from tunegate.rows import Row, read_rows
-from tunegate_trainers import common
+from tunegate.models.fewshot import FILE, Shot, without_system, write_shots
+from tunegate.models.fingerprint import ALWAYS_LEFT_OUT
+from tunegate.models.open_model import find_model
+from tunegate.models.sentences import SentenceModel, default_model
+from tunegate.reading.chats import Message
+from tunegate.reading.rows import Row, read_rows
+from tunegate_trainers import common, training_rows
 from tunegate_trainers.settings import Settings
 from tunegate_trainers.task import MethodOptions, Task
 
@@ -69,7 +69,7 @@ def train(task: Task) -> tuple[common.Log, common.Summary]:
 
 
 def _shot(row: Row, where: str) -> Shot:
-    common.check_row(row, ROW, where)
+    training_rows.check_row(row, ROW, where)
     prompt: Any = row["prompt"]
     if isinstance(prompt, str):
         return Shot(prompt, row["completion"])

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tunegate_trainers import common, policy_data
+from tunegate_trainers import common, policy_data, training_rows
 from tunegate_trainers.policy_log import BoundedKL
+from tunegate_trainers.policy_options import group_size
 from tunegate_trainers.rewards import rewards_of
-from tunegate_trainers.rlhf import group_size
 from tunegate_trainers.task import Task
 
 DEFAULTS = {
@@ -24,7 +24,7 @@ DEFAULTS = {
 }
 
 
-def build(task: Task, loaded: common.Loaded) -> common.Built:
+def build(task: Task, loaded: training_rows.Loaded) -> common.Built:
     """The trainer, not yet started."""
     from datasets import Dataset
 
@@ -48,7 +48,7 @@ def build(task: Task, loaded: common.Loaded) -> common.Built:
     return trainer, rows
 
 
-def _reward_function(task: Task, loaded: common.Loaded) -> Any:
+def _reward_function(task: Task, loaded: training_rows.Loaded) -> Any:
     rewards = rewards_of(task)
     ends = policy_data.end_ids(loaded.model, loaded.tokenizer)
 

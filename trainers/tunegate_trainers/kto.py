@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 
 from tunegate.exceptions import ConfigError
-from tunegate_trainers import common
+from tunegate_trainers import common, training_rows
 from tunegate_trainers.settings import Settings
 from tunegate_trainers.task import MethodOptions, Task
 
@@ -35,13 +35,13 @@ def train(task: Task) -> tuple[common.Log, common.Summary]:
     return common.run(task, build)
 
 
-def build(task: Task, loaded: common.Loaded) -> common.Built:
+def build(task: Task, loaded: training_rows.Loaded) -> common.Built:
     """The trainer, not yet started."""
     from datasets import Dataset
     from trl import KTOConfig, KTOTrainer  # pyright: ignore[reportPrivateImportUsage]
 
     config = KTOConfig(**common.arguments(task.job))
-    rows = common.fit_rows(task.job, loaded.tokenizer, config.max_length, ROW, carried=(LABEL,))
+    rows = training_rows.fit_rows(task.job, loaded.tokenizer, config.max_length, ROW, carried=(LABEL,))
     if len({row[LABEL] for row in rows.kept}) == 1:
         raise ConfigError(
             f"{task.job.data}: thumbs of one kind only: a label must be true in some rows, false in others"

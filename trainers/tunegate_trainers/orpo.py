@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from tunegate_trainers import common
+from tunegate_trainers import common, training_rows
 from tunegate_trainers.task import MethodOptions, Task
 
 ROW = ("prompt", "chosen", "rejected")
@@ -27,7 +27,7 @@ def train(task: Task) -> tuple[common.Log, common.Summary]:
     return common.run(task, build)
 
 
-def build(task: Task, loaded: common.Loaded) -> common.Built:
+def build(task: Task, loaded: training_rows.Loaded) -> common.Built:
     """The trainer, not yet started."""
     from datasets import Dataset
 
@@ -49,7 +49,7 @@ def build(task: Task, loaded: common.Loaded) -> common.Built:
             return super().odds_ratio_loss(*sure)
 
     config = ORPOConfig(**{"remove_unused_columns": False, **common.arguments(task.job)})  # as its collator needs
-    rows = common.fit_rows(task.job, loaded.tokenizer, config.max_length, ROW)
+    rows = training_rows.fit_rows(task.job, loaded.tokenizer, config.max_length, ROW)
     trainer = ExactTrainer(
         model=loaded.model,
         args=config,

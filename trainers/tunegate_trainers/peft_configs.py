@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunegate.backends import loading
 from tunegate.exceptions import ConfigError, nearest
+from tunegate.models import loading
 from tunegate_trainers import config_fields, quantized
 
 Peft = Mapping[str, Any]

@@ -6,28 +6,28 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from tunegate.backends.prompting import answer_prompt
-from tunegate.cases import Case, Prompt
+from tunegate.cases.case import Case, Prompt
 from tunegate.exceptions import ConfigError
-from tunegate.rows import read_rows
-from tunegate_trainers import common
+from tunegate.models.prompting import answer_prompt
+from tunegate.reading.rows import read_rows
+from tunegate_trainers import training_rows
 from tunegate_trainers.rewards import Answer
 from tunegate_trainers.task import Task
 
 
-def prompt_rows(task: Task, loaded: common.Loaded, max_new_tokens: int, at_once: int) -> common.Rows:
+def prompt_rows(task: Task, loaded: training_rows.Loaded, max_new_tokens: int, at_once: int) -> training_rows.Rows:
     """Rows of prompt and reference; those whose prompt is too long to be answered are left out, and reported.
 
     `at_once` prompts are answered before the policy changes; raises ConfigError when there are fewer.
     """
     limit = _longest_prompt(task, loaded.model, max_new_tokens)
-    kept: list[common.Row] = []
+    kept: list[training_rows.Row] = []
     dropped: list[int] = []
     for number, row in read_rows(Path(task.job.data)):
-        common.check_row(
+        training_rows.check_row(
             row, ("prompt", "completion") if "completion" in row else ("prompt",), f"{task.job.data}:{number}"
         )
-        prompt = common.to_trl(row, (), loaded.tokenizer)["prompt"]
+        prompt = training_rows.to_trl(row, (), loaded.tokenizer)["prompt"]
         if limit is not None and len(prompt_ids(loaded.tokenizer, prompt)) > limit:
             dropped.append(number)
         else:
@@ -39,7 +39,7 @@ def prompt_rows(task: Task, loaded: common.Loaded, max_new_tokens: int, at_once:
             "rows, or lower args.per_device_train_batch_size"
         )
     facts: dict[str, Any] = {"row_limit": ["max_prompt_tokens", limit]} if dropped else {}
-    return common.Rows(kept, dropped, {"prompts_at_once": at_once, **facts})
+    return training_rows.Rows(kept, dropped, {"prompts_at_once": at_once, **facts})
 
 
 def _longest_prompt(task: Task, model: Any, max_new_tokens: int) -> int | None:

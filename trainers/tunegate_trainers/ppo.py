@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers import GenerationConfig, Trainer, set_seed
 from trl.trainer.utils import RepeatSampler, disable_dropout_in_model, use_adapter
 
-from tunegate_trainers import common, policy_data, ppo_loss
+from tunegate_trainers import common, policy_data, ppo_loss, training_rows
 from tunegate_trainers.policy_log import BoundedKL
 from tunegate_trainers.ppo_config import PPOConfig
 from tunegate_trainers.rewards import rewards_of
@@ -27,11 +27,11 @@ from tunegate_trainers.task import Task
 NO_CHECKPOINTS: dict[str, Any] = {"save_strategy": "no"}
 """A training that was killed begins anew: a checkpoint would lack the value head, and the answers under way."""
 
-RewardAnswers = Callable[[Sequence[common.Row], Sequence[list[int]]], list[float | None]]
+RewardAnswers = Callable[[Sequence[training_rows.Row], Sequence[list[int]]], list[float | None]]
 """From rows and the token ids of their answers to rewards; None where there is none."""
 
 
-def build(task: Task, loaded: common.Loaded) -> common.Built:
+def build(task: Task, loaded: training_rows.Loaded) -> common.Built:
     """The trainer, not yet started."""
     from datasets import Dataset
 
@@ -44,7 +44,7 @@ def build(task: Task, loaded: common.Loaded) -> common.Built:
         policy.generation_config.pad_token_id = policy_data.end_ids(policy, loaded.tokenizer)[0]
     rewards, ends = rewards_of(task), policy_data.end_ids(policy, loaded.tokenizer)
 
-    def reward(asked: Sequence[common.Row], completions: Sequence[list[int]]) -> list[float | None]:
+    def reward(asked: Sequence[training_rows.Row], completions: Sequence[list[int]]) -> list[float | None]:
         prompts, references = [row["prompt"] for row in asked], [row["reference"] for row in asked]
         return rewards(policy_data.answers_of(loaded.tokenizer, ends, prompts, references, completions))
 
@@ -60,7 +60,7 @@ def build(task: Task, loaded: common.Loaded) -> common.Built:
     return trainer, rows
 
 
-def _policy(loaded: common.Loaded) -> Any:
+def _policy(loaded: training_rows.Loaded) -> Any:
     """The model to train: all weights, a new adapter, or one to go on with, whose frozen copy is named `ref`."""
     if loaded.peft_config is not None:
         from peft import get_peft_model
@@ -183,7 +183,7 @@ class PPOTrainer(Trainer):
     # --- answers ---
 
     @torch.no_grad()
-    def roll_out(self, rows: Sequence[common.Row]) -> Rollout:
+    def roll_out(self, rows: Sequence[training_rows.Row]) -> Rollout:
         """Answer the rows, have the answers rewarded, and work out what each token was worth."""
         args, policy = self.settings, self.model
         ids, attention, mask, completions = self._sample(rows)
@@ -213,7 +213,7 @@ class PPOTrainer(Trainer):
             kl=kl,
         )
 
-    def _sample(self, rows: Sequence[common.Row]) -> tuple[Tensor, Tensor, Tensor, list[list[int]]]:
+    def _sample(self, rows: Sequence[training_rows.Row]) -> tuple[Tensor, Tensor, Tensor, list[list[int]]]:
         """Token ids of prompts and answers, where the attention may look, which tokens are answers, and these alone."""
         policy: Any = self.model
         prompts = [policy_data.prompt_ids(self.tokenizer, row["prompt"]) for row in rows]

@@ -16,7 +16,7 @@ from typing import Any
 
 from tunegate.exceptions import Tampered, TunegateError
 from tunegate.progress import is_drawn_on
-from tunegate.stages.training import TrainJob, check_data
+from tunegate.training.trainer import TrainJob, check_data
 from tunegate_trainers import checkpoints, noise, ranks
 from tunegate_trainers.settings import method_module, validate
 from tunegate_trainers.task import OpenSuite, Task, no_suites

@@ -9,8 +9,8 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from tunegate.backends import loading
 from tunegate.exceptions import ConfigError
+from tunegate.models import loading
 
 
 def check(bits: object, *, gpu: bool = True) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.exceptions import ConfigError
-from tunegate.stages.training import TrainJob
+from tunegate.training.trainer import TrainJob
 
 
 def rank() -> int:

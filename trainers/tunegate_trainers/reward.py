@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tunegate.backends import adapters
-from tunegate.backends.reward_model import score_in_float32
 from tunegate.exceptions import ConfigError
-from tunegate_trainers import common, peft_configs
+from tunegate.models import adapters
+from tunegate.models.reward_model import score_in_float32
+from tunegate_trainers import common, peft_configs, training_rows
 from tunegate_trainers.settings import Settings
 from tunegate_trainers.task import MethodOptions, Task
 
@@ -33,13 +33,13 @@ def train(task: Task) -> tuple[common.Log, common.Summary]:
     return common.run(task, build)
 
 
-def build(task: Task, loaded: common.Loaded) -> common.Built:
+def build(task: Task, loaded: training_rows.Loaded) -> common.Built:
     """The trainer, not yet started."""
     from datasets import Dataset
     from trl import RewardConfig, RewardTrainer  # pyright: ignore[reportPrivateImportUsage]
 
     config = RewardConfig(**common.arguments(task.job))
-    rows = common.fit_rows(task.job, loaded.tokenizer, config.max_length, ROW)
+    rows = training_rows.fit_rows(task.job, loaded.tokenizer, config.max_length, ROW)
     trainer = RewardTrainer(
         model=_with_head(loaded.model),
         args=config,

@@ -11,15 +11,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tunegate import checks
-from tunegate.answers.part import AUTO, AnswerRule
-from tunegate.backends.reward_model import RewardModel, check_same_tokenizer
-from tunegate.cases import Case
-from tunegate.checks import Check, Sample
+from tunegate.cases.case import Case
+from tunegate.checks import check as checks
+from tunegate.checks.answers.part import AUTO, AnswerRule
+from tunegate.checks.check import Check, Sample
+from tunegate.checks.outcome import Finding, Verdict
 from tunegate.exceptions import CannotJudge, ConfigError, nearest
-from tunegate.models import FinishReason, Response
-from tunegate.outcomes import Finding, Verdict
-from tunegate_trainers.rlhf import Reward
+from tunegate.models.model import FinishReason, Response
+from tunegate.models.reward_model import RewardModel, check_same_tokenizer
+from tunegate_trainers.policy_options import Reward
 from tunegate_trainers.task import Task
 
 SEEN_BEFORE_GIVING_UP = 20

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from tunegate_trainers import common, turn_ends
+from tunegate_trainers import common, training_rows, turn_ends
 from tunegate_trainers.chat_templates import check_setting, check_tokenizer, template_of
 from tunegate_trainers.task import MethodOptions, Task
 
@@ -29,13 +29,16 @@ def train(task: Task) -> tuple[common.Log, common.Summary]:
     return common.run(task, build)
 
 
-def build(task: Task, loaded: common.Loaded) -> common.Built:
+def build(task: Task, loaded: training_rows.Loaded) -> common.Built:
     """The trainer, not yet started."""
     return on_completions(task, loaded, ROW)
 
 
 def on_completions(
-    task: Task, loaded: common.Loaded, keys: Sequence[str], shape: Callable[[common.Row], common.Row] | None = None
+    task: Task,
+    loaded: training_rows.Loaded,
+    keys: Sequence[str],
+    shape: Callable[[training_rows.Row], training_rows.Row] | None = None,
 ) -> common.Built:
     """A trainer on the completions of rows that have these fields, or of what `shape` makes of them."""
     from datasets import Dataset
@@ -46,7 +49,7 @@ def on_completions(
         loaded.tokenizer.chat_template = template_of(task.options.chat_template)
     check_tokenizer(loaded.tokenizer)
     turn_ends.settle(loaded.model, loaded.tokenizer)
-    rows = common.fit_rows(task.job, loaded.tokenizer, config.max_length, keys, shape)
+    rows = training_rows.fit_rows(task.job, loaded.tokenizer, config.max_length, keys, shape)
     trainer = SFTTrainer(
         model=loaded.model,
         args=config,

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict
 
 from tunegate.exceptions import ConfigError
-from tunegate.stages.training import TrainJob
-from tunegate.suites import Suite
+from tunegate.suites.suite import Suite
+from tunegate.training.trainer import TrainJob
 from tunegate_trainers.settings import Settings
 
 OpenSuite = Callable[[Mapping[str, Any]], Suite]

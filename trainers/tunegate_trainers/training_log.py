@@ -8,8 +8,8 @@ from typing import Any, TextIO
 
 from transformers import TrainerCallback
 
-from tunegate.printable import printable
 from tunegate.progress import duration, rate_of
+from tunegate.text.printable import printable
 
 EVERY_S = 30.0
 """Seconds between two lines, at the least."""

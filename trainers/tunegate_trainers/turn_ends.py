@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from tunegate.cases import Message
-from tunegate.chat_rendering import Render, rendering
 from tunegate.exceptions import ConfigError
-from tunegate.pipeline import Pipeline, Stage
-from tunegate.stages.adapter_targets import BaseModel
+from tunegate.models.chat_rendering import Render, rendering
+from tunegate.pipeline.adapter_targets import BaseModel
+from tunegate.pipeline.pipeline import Pipeline, Stage
+from tunegate.reading.chats import Message
 from tunegate_trainers.chat_templates import ANSWER, QUESTION, template_of
 
 CHATS = ("sft", "explain", "dpo", "kto", "orpo", "rlhf")

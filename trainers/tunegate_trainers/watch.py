@@ -17,13 +17,13 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from tunegate.ask import judge_cases
-from tunegate.backends.hf import BATCH_SIZE_CPU, BATCH_SIZE_GPU, HFModel
-from tunegate.backends.reward_model import RewardModel
+from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import ConfigError, TunegateError
-from tunegate.outcomes import Verdict
-from tunegate.stages.training import TrainJob, checkpoints_of
-from tunegate.suites import Suite
+from tunegate.gates.ask import judge_cases
+from tunegate.models.hf import BATCH_SIZE_CPU, BATCH_SIZE_GPU, HFModel
+from tunegate.models.reward_model import RewardModel
+from tunegate.suites.suite import Suite
+from tunegate.training.trainer import TrainJob, checkpoints_of
 from tunegate_trainers import checkpoints
 from tunegate_trainers.task import Task
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-from tunegate.advice import (
+from tunegate.choosing.advice import (
     DATA,
     Advice,
     Budget,
@@ -20,7 +20,7 @@ from tunegate.advice import (
     advise,
     kinds_of_data,
 )
-from tunegate.advice_file import SUITES, files_of, gates_of, pipeline_text
+from tunegate.choosing.advice_file import SUITES, files_of, gates_of, pipeline_text
 from tunegate.commands.console import show, show_json
 from tunegate.exceptions import CannotJudge, ConfigError, nearest
 

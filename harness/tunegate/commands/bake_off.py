@@ -8,116 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-import subprocess
-import sys
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from tunegate.addresses import without_secrets
-from tunegate.bake_off import AgainstBest, BakeOff, Entry, Ranked, rank
+from tunegate.choosing.bake_off import BakeOff, Ranked
+from tunegate.choosing.bake_off_run import GATE, GateProcess, Kitchen, bake_off
+from tunegate.choosing.bake_off_words import HEAD, cells
 from tunegate.commands.asking import asking, flags_given, words
 from tunegate.commands.console import show, show_json
 from tunegate.commands.plan_override import override
-from tunegate.event_log import EVENTS
-from tunegate.exceptions import ConfigError, TunegateError
-from tunegate.gate_run import FOLDER
-from tunegate.metering import read_cost
-from tunegate.model_facts import UNKNOWN, ModelFacts
-from tunegate.record import GateRecord, read_run
-from tunegate.suites import Suite
-
-GATE = (sys.executable, "-c", "from tunegate.cli import console_main; console_main()", "gate")
-
-
-class GateModel(Protocol):
-    """Gates one model into a folder; returns why there is no verdict, or nothing. Raises only when interrupted."""
-
-    def __call__(self, model: str, folder: Path) -> str: ...
-
-
-@dataclass(frozen=True, slots=True)
-class GateProcess:
-    """`tunegate gate` in a process of its own, whose memory is its model's; it shows its own progress."""
-
-    options: Sequence[str]
-    command: Sequence[str] = GATE
-
-    def __call__(self, model: str, folder: Path) -> str:
-        command = [*self.command, model, *self.options, "--run", str(folder), "--json"]
-        done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
-        if done.returncode == 130:
-            raise KeyboardInterrupt
-        try:
-            return str(json.loads(done.stdout).get("error") or "")
-        except ValueError:
-            died = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
-            return f"the process of its gate ended with {died} and said nothing (out of memory?)"
-
-
-@dataclass(frozen=True, slots=True)
-class Kitchen:
-    """What a bake-off works with: who gates a model, who knows its files, and who is told how far it has come.
-
-    `dtype` (None, auto: any) is what local models are computed in, `request` the further fields that servers are sent.
-    """
-
-    gate: GateModel
-    facts: Callable[[str], ModelFacts]
-    say: Callable[[str], None]
-    dtype: str | None = None
-    request: Mapping[str, Any] = field(default_factory=dict[str, Any])
-
-
-def bake_off(models: Sequence[str], suite: Suite, draw: int, seed: int, folder: Path, kitchen: Kitchen) -> BakeOff:
-    """Gate every model that has no verdict yet, and rank them all."""
-    entries: list[Entry] = []
-    for number, model in enumerate(models, start=1):
-        kitchen.say(f"model {number} of {len(models)}: {without_secrets(model)}")
-        entries.append(_entry(model, suite, (draw, seed), folder / _slug(model), kitchen))
-    ranked = rank(entries)
-    judged = sum(one.standing != "INVALID" for one in ranked)
-    return BakeOff(suite.name, suite.sha256, draw, seed, ranked, judged * (judged - 1) // 2)
-
-
-def _entry(model: str, suite: Suite, asked: tuple[int, int], folder: Path, kitchen: Kitchen) -> Entry:
-    """The entry of one model. Whatever goes wrong with it is its own fault, on its own row."""
-    fault, facts = "", ModelFacts()
-    try:
-        gate = _settled(folder, suite, asked, kitchen)
-        if gate is None:
-            fault = kitchen.gate(model, folder)
-            gate = None if fault else read_run(folder).gates.get(suite.name)
-        facts = kitchen.facts(model)
-        if gate is not None and gate.model_sha256 != facts.sha256:
-            fault = f"{folder}: holds a gate of other weights; the model changed since, choose another --run"
-    except TunegateError as error:
-        return Entry(without_secrets(model), folder, None, fault or str(error))
-    return Entry(without_secrets(model), folder, gate, fault, facts, read_cost(folder))
-
-
-def _settled(folder: Path, suite: Suite, asked: tuple[int, int], kitchen: Kitchen) -> GateRecord | None:
-    """The gate that an earlier call carried out, on the same cases (those of a draw and a seed) and in the same way."""
-    if not (folder / EVENTS).exists():
-        return None
-    run = read_run(folder)
-    gate = run.gates.get(suite.name)
-    if gate is None or not gate.settled or (gate.suite_sha256, gate.drawn, gate.seed) != (suite.sha256, *asked):
-        return None
-    if gate.model_sha256 is None:  # a server's
-        alike = run.start.get("request", {}) == kitchen.request
-    else:
-        alike = kitchen.dtype in (None, "auto", gate.dtype)
-    return gate if alike else None
-
-
-def _slug(model: str) -> str:
-    words = re.sub(r"[^\w.-]+", "-", without_secrets(model)).strip("-.")[-48:].lstrip("-.")
-    return f"{words}-{hashlib.sha256(model.encode()).hexdigest()[:6]}"
-
+from tunegate.exceptions import ConfigError
+from tunegate.gates.gate_run import FOLDER
+from tunegate.models.model_facts import ModelFacts
+from tunegate.suites.suite import Suite
 
 # --- the command ---------------------------------------------------------------------------------------------------
 
@@ -133,7 +39,7 @@ def bake(
 
     Models that are not there are told before the long work begins.
     """
-    from tunegate.backends.open_model import check_place, is_server
+    from tunegate.models.open_model import check_place, is_server
 
     twice = [model for model in options.models if options.models.count(model) > 1]
     if twice:
@@ -218,9 +124,6 @@ def _row_as_json(one: Ranked) -> dict[str, Any]:
     }
 
 
-HEAD = ("", "model", "passed", "95 %", "against the best", "size", "parameters", "memory", "tokens/s", "licence")
-
-
 def _print(result: BakeOff, report: Path | None) -> None:
     show(f"bake-off on {result.suite}: {result.draw} cases, drawn with seed {result.seed}")
     rows = [HEAD, *((str(place), *cells(one)) for place, one in enumerate(result.ranked, start=1))]
@@ -234,42 +137,3 @@ def _print(result: BakeOff, report: Path | None) -> None:
         show(f"p-values are adjusted for all {result.pairs} pairs (Holm), since the best was chosen by looking")
     if report is not None:
         show(f"report: {report}")
-
-
-def cells(one: Ranked) -> tuple[str, ...]:
-    """A row of the table for people, without its place; `HEAD` names the columns."""
-    entry, gate, cost = one.entry, one.entry.gate, one.entry.cost
-    judged = gate is not None and one.standing != "INVALID"
-    memory = cost and (cost.gpu_peak_mib or cost.peak_mib)
-    return (
-        entry.model,
-        f"{gate.passed} of {gate.asked or gate.drawn}" if gate and judged else "INVALID",
-        f"{gate.interval[0]:.0%} to {gate.interval[1]:.0%}" if gate and judged else "",
-        _standing(one.standing, one.against),
-        in_bytes(entry.facts.size_bytes),
-        in_millions(entry.facts.parameters),
-        in_bytes(memory and memory * 2**20),
-        f"{cost.tokens_per_s:,.0f}" if cost and cost.tokens_per_s else UNKNOWN,
-        entry.facts.licence,
-    )
-
-
-def _standing(standing: str, against: AgainstBest | None) -> str:
-    if against is None:
-        return "" if standing == "INVALID" else standing
-    low, high = against.interval
-    return f"{against.points:+.3g} ({low:+.0f} to {high:+.0f}), p = {against.p_holm:.2g}: {standing}"
-
-
-def in_bytes(size: float | None) -> str:
-    """`91 MB`, `1.2 GB`; powers of ten, as disks are sold."""
-    if size is None:
-        return UNKNOWN
-    return f"{size / 1e9:.3g} GB" if size >= 1e9 else f"{size / 1e6:.3g} MB"
-
-
-def in_millions(count: int | None) -> str:
-    """`135 M`, `7.24 B`"""
-    if count is None:
-        return UNKNOWN
-    return f"{count / 1e9:.3g} B" if count >= 1e9 else f"{count / 1e6:.3g} M"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from tunegate.backends.sentences import SentenceModel, default_model
+from tunegate.models.sentences import SentenceModel, default_model
 
 
 def embed(texts: Sequence[str]) -> Mapping[str, Any]:

@@ -6,22 +6,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from tunegate.answers.part import as_judged
-from tunegate.banks import Bank
-from tunegate.case_faults import contradictions, listed_in_text
-from tunegate.cases import duplicates
-from tunegate.checks import LooksAtBank, lacking
+from tunegate.cases.bank import Bank
+from tunegate.cases.case import duplicates
+from tunegate.checks.answers.part import as_judged
+from tunegate.checks.check import LooksAtBank, lacking
 from tunegate.commands.console import show
 from tunegate.data.faults import counted
 from tunegate.data.training_data import Example
-from tunegate.judges.corrected import admissions_of
-from tunegate.leaks.guard import drop_leaks, in_words
 from tunegate.leaks.leakage import Leak, describe, facts
-from tunegate.pipeline import Pipeline, Stage
-from tunegate.plans import GatePlan
-from tunegate.stages.job import rows_of
-from tunegate.stages.retrain import first_settings, possible_attempts
-from tunegate.suites import Suite
+from tunegate.pipeline.ladders import first_settings, possible_attempts
+from tunegate.pipeline.leak_guard import drop_leaks, in_words
+from tunegate.pipeline.pipeline import Pipeline, Stage
+from tunegate.stats.plans import GatePlan
+from tunegate.suites.case_faults import contradictions, listed_in_text
+from tunegate.suites.suite import Suite
+from tunegate.training.job import rows_of
+from tunegate.verdicts.corrected import admissions_of
 
 
 def suite_facts(suite: Suite) -> dict[str, Any]:

@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from tunegate.checks.outcome import Outcome, Verdict
 from tunegate.commands.console import show, show_json
-from tunegate.comparison import Comparison, PairedCounts, compare
 from tunegate.exceptions import ConfigError
-from tunegate.gate_run import FOLDER
-from tunegate.multiple import SHOWN_P_VALUE, holm
-from tunegate.outcomes import Outcome, Verdict
-from tunegate.recorded_answers import Identify, Side, SuiteAnswers, names_a_record, read_side
+from tunegate.gates.gate_run import FOLDER
+from tunegate.gates.recorded_answers import Identify, Side, SuiteAnswers, names_a_record, read_side
+from tunegate.stats.holm import SHOWN_P_VALUE, holm
+from tunegate.stats.paired import PairedCounts
+from tunegate.verdicts.comparison import Comparison, compare
 
 SHOWN_IDS = 8
 EVERYTHING = 100.0

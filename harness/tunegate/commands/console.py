@@ -9,15 +9,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tunegate.event_log import is_being_written
+from tunegate.checks.outcome import Verdict, never_ended
 from tunegate.exceptions import CannotJudge
-from tunegate.gate_run import GateRunResult
-from tunegate.outcomes import Verdict, never_ended
-from tunegate.printable import json_line, printable
+from tunegate.gates.gate_run import GateRunResult
 from tunegate.progress import Bar as Bar
-from tunegate.record import AttemptRecord, GateRecord, RunRecord, StageRecord
-from tunegate.registry import Promotion
-from tunegate.under_way import under_way
+from tunegate.promotion.registry import Promotion
+from tunegate.record.event_log import is_being_written
+from tunegate.record.record import AttemptRecord, GateRecord, RunRecord, StageRecord
+from tunegate.record.under_way import under_way
+from tunegate.text.printable import json_line, printable
 
 SHOWN_IDS = 12
 

@@ -10,26 +10,26 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tunegate.case_rows import CHAT_FIELDS
+from tunegate.cases.from_rows import CHAT_FIELDS
 from tunegate.commands.console import Bar, show, show_json
-from tunegate.commands.data_words import card_lines
 from tunegate.data.card import DataCard
+from tunegate.data.card_words import card_lines
 from tunegate.data.faults import DataFaults, ranges
 from tunegate.data.measure import Measuring, make_card
+from tunegate.data.methods import METHODS, not_read
 from tunegate.data.prepare import PrepareTools, load_prepared
 from tunegate.data.spec import DataSpec
 from tunegate.data.token_lengths import CountTokens, Estimate, ModelTokens, local_tokens
 from tunegate.data.training_data import Example, TrainingData
 from tunegate.exceptions import CannotJudge, ConfigError, nearest
-from tunegate.files import PIPELINE_FILE
-from tunegate.pipeline_file import model_place
-from tunegate.rows import Row, read_rows
-from tunegate.schema import PipelineSpec
-from tunegate.spec import read_spec
-from tunegate.stages.card import max_length
-from tunegate.stages.methods import METHODS, not_read
-from tunegate.templates import field_names, headers
-from tunegate.yaml_file import YamlFile, load_yaml
+from tunegate.pipeline.pipeline_file import model_place
+from tunegate.pipeline.pipeline_spec import PipelineSpec
+from tunegate.reading.files import PIPELINE_FILE
+from tunegate.reading.rows import Row, read_rows
+from tunegate.reading.spec import read_spec
+from tunegate.reading.templates import field_names, headers
+from tunegate.reading.yaml_file import YamlFile, load_yaml
+from tunegate.training.stage_card import max_length
 
 TEMPLATES = ("prompt", "completion", "chosen", "rejected", "text", "explanation")
 OF_A_FILE = (

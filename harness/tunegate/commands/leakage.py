@@ -8,14 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from tunegate.backends.sentences import Embed
+from tunegate.checks.outcome import Verdict
 from tunegate.commands.console import Bar, show, show_json
 from tunegate.exceptions import ConfigError
 from tunegate.leaks.leakage import Leak, Looking, compare, excerpt
 from tunegate.leaks.texts import TrainRow, row_as_it_is
-from tunegate.outcomes import Verdict
-from tunegate.rows import read_rows
-from tunegate.suites import Suite
+from tunegate.models.sentences import Embed
+from tunegate.reading.rows import read_rows
+from tunegate.suites.suite import Suite
 
 WORST, WIDTH = 4, 160
 

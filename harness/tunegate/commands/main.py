@@ -9,9 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tunegate import starter
-from tunegate.ask import asked_prompts
-from tunegate.commands import console
+from tunegate.checks.outcome import Verdict
+from tunegate.commands import console, starter
 from tunegate.commands import suite as suite_command
 from tunegate.commands.advise import ask_on_terminal, run_advise
 from tunegate.commands.asking import asking, flags_given
@@ -27,27 +26,27 @@ from tunegate.commands.plan_override import override
 from tunegate.commands.promote import promote as promote_run
 from tunegate.commands.promote import verify as verify_model
 from tunegate.data.token_lengths import Estimate, local_tokens
-from tunegate.event_log import EVENTS, RunLog
-from tunegate.evidence import recheck_all
 from tunegate.exceptions import CannotJudge, ConfigError
-from tunegate.files import resolve
-from tunegate.gate_run import GateRequest, GateRunResult, run_gate
-from tunegate.leaks.guard import leaks_of
+from tunegate.gates.ask import asked_prompts
+from tunegate.gates.gate_run import GateRequest, GateRunResult, run_gate
 from tunegate.leaks.leakage import Leak
-from tunegate.metering import MeteredModel
-from tunegate.models import Model
-from tunegate.outcomes import Verdict
-from tunegate.pipeline import Pipeline
-from tunegate.pipeline_file import load_pipeline, suite_place
-from tunegate.plans import GatePlan
-from tunegate.record import RunRecord, read_run, reading
-from tunegate.responses import load_responses
-from tunegate.run import PipelineRun
-from tunegate.stages.run import Tools
-from tunegate.stages.training import SubprocessTrainer
-from tunegate.suites import Suite, load_suite
+from tunegate.models.metering import MeteredModel
+from tunegate.models.model import Model
+from tunegate.models.responses import load_responses
+from tunegate.pipeline.leak_guard import leaks_of
+from tunegate.pipeline.pipeline import Pipeline
+from tunegate.pipeline.pipeline_file import load_pipeline, suite_place
+from tunegate.reading.files import resolve
+from tunegate.reading.yaml_file import load_yaml
+from tunegate.record.event_log import EVENTS, RunLog
+from tunegate.record.recheck import recheck_all
+from tunegate.record.record import RunRecord, read_run, reading
+from tunegate.stats.plans import GatePlan
+from tunegate.suites.suite import Suite, load_suite
+from tunegate.training.pipeline_run import PipelineRun
+from tunegate.training.tools import Tools
+from tunegate.training.trainer import SubprocessTrainer
 from tunegate.versions import installed_versions
-from tunegate.yaml_file import load_yaml
 
 MAX_REPORT_CASES = 5000
 """Gates of more cases get a report only when one is asked for: the page would be slow, and 100 MB large."""
@@ -94,9 +93,9 @@ def check(options: Namespace) -> int:
 
 def _check_model(pipeline: Pipeline) -> list[str]:
     """Raise for a model that no run could start from; returned is what a run would pass over."""
-    from tunegate.backends.open_model import check_trainable, folder_notes
-    from tunegate.stages.adapter_targets import check_adapters
-    from tunegate.stages.template_notes import template_notes
+    from tunegate.models.open_model import check_trainable, folder_notes
+    from tunegate.pipeline.adapter_targets import check_adapters
+    from tunegate.pipeline.template_notes import template_notes
 
     check_trainable(pipeline.model)
     from tunegate_trainers import turn_ends
@@ -157,7 +156,7 @@ def run(options: Namespace) -> int:
 
 
 def _tools(bar: console.Bar) -> Tools:
-    from tunegate.backends.open_model import model_folder, model_sha256, open_model
+    from tunegate.models.open_model import model_folder, model_sha256, open_model
 
     return Tools(
         open_model=open_model,
@@ -214,7 +213,7 @@ def _open_subject(options: Namespace, suite: Suite) -> Model:
         )
         _tell("gate", notes)
         return responses
-    from tunegate.backends.open_model import is_server, open_model
+    from tunegate.models.open_model import is_server, open_model
 
     if (flags := flags_given(options)) and not is_server(options.model):
         raise ConfigError(f"{', '.join(flags)}: for models behind a server, and this one runs here; leave it out")
@@ -246,14 +245,14 @@ def _gate_reports(options: Namespace, result: GateRunResult, plan: GatePlan) -> 
 
 def compare(options: Namespace) -> int:
     """Hold two models' answers against each other."""
-    from tunegate.backends.open_model import model_sha256
+    from tunegate.models.open_model import model_sha256
 
     return compare_records(options, model_sha256)
 
 
 def bake_off(options: Namespace) -> int:
     """Gate several models on the same cases and rank them."""
-    from tunegate.model_facts import model_facts
+    from tunegate.models.model_facts import model_facts
 
     suite = load_suite(suite_place(options.suite, Path()), _build_check())
     report = Path(options.report) if options.report else None

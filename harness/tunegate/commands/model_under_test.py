@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tunegate.exceptions import CannotJudge
-from tunegate.leaks.guard import chat_templates, told_by_templates
-from tunegate.leaks.told_answers import in_words
-from tunegate.models import Model, notes_of, templates_of
-from tunegate.suites import Suite
+from tunegate.models.model import Model, notes_of, templates_of
+from tunegate.pipeline.leak_guard import chat_templates, told_by_templates
+from tunegate.suites.suite import Suite
+from tunegate.suites.told_answers import in_words
 
 
 def look_at_folder(spec: str, suite: Suite) -> list[str]:
@@ -16,7 +16,7 @@ def look_at_folder(spec: str, suite: Suite) -> list[str]:
 
     Raises CannotJudge for a chat template that gives answers away: any model would pass.
     """
-    from tunegate.backends.open_model import folder_notes
+    from tunegate.models.open_model import folder_notes
 
     notes = folder_notes(spec)
     _refuse_told(spec, _in_folder(spec), suite)
@@ -34,7 +34,7 @@ def look_at_model(spec: str, model: Model, suite: Suite) -> list[str]:
 
 
 def _in_folder(spec: str) -> list[str]:
-    from tunegate.backends.open_model import local_path
+    from tunegate.models.open_model import local_path
 
     folder = local_path(spec)
     return chat_templates(folder) if folder is not None and folder.is_dir() else []

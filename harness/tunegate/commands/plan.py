@@ -7,15 +7,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from tunegate.banks import Bank
-from tunegate.checks import CheckBuilder
+from tunegate.cases.bank import Bank
+from tunegate.checks.check import CheckBuilder
 from tunegate.commands.check import supported_attempts
 from tunegate.commands.console import show, show_json
 from tunegate.commands.plan_plot import plot
 from tunegate.exceptions import ConfigError, nearest
-from tunegate.pipeline_file import load_pipeline
-from tunegate.plans import MAX_DRAW, RATES, CurvePoint, GatePlan, PlanKind, PlanRule, Risk, any_of, curve
-from tunegate.sampling import DrawPlan, SequentialPlan, bank_acceptance_probability
+from tunegate.pipeline.pipeline_file import load_pipeline
+from tunegate.stats.plans import MAX_DRAW, RATES, CurvePoint, GatePlan, PlanKind, PlanRule, Risk, any_of, curve
+from tunegate.stats.sampling import DrawPlan, SequentialPlan, bank_acceptance_probability
 
 MAX_ATTEMPTS = 100
 SPELLED = ("plan", "draw", "accept", "confirm", "attempts", "risk")

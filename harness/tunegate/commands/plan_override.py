@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tunegate.exceptions import ConfigError
-from tunegate.plans import GatePlan
-from tunegate.sampling import SinglePlan
-from tunegate.suites import Suite
+from tunegate.stats.plans import GatePlan
+from tunegate.stats.sampling import SinglePlan
+from tunegate.suites.suite import Suite
 
 
 def override(suite: Suite, draw: int | None, accept: int | None) -> GatePlan:

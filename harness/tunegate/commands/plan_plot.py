@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tunegate.plans import GatePlan, Risk, any_of
+from tunegate.stats.plans import GatePlan, Risk, any_of
 
 WIDTH, HEIGHT = 61, 11
 """A column for each pass rate of, say, 0.70, 0.705, … 1.00, and a row for each tenth of probability."""

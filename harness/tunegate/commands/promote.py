@@ -5,17 +5,17 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from tunegate.backends.open_model import model_sha256
 from tunegate.commands import console
-from tunegate.event_log import RunLog
 from tunegate.exceptions import ConfigError
-from tunegate.record import RunRecord, read_run, reading
-from tunegate.registry import Promotion
-from tunegate.registry import verify as find_promotion
-from tunegate.run import promote_and_record
-from tunegate.schema import PipelineSpec
-from tunegate.spec import read_spec
-from tunegate.yaml_file import load_yaml
+from tunegate.models.open_model import model_sha256
+from tunegate.pipeline.pipeline_spec import PipelineSpec
+from tunegate.promotion.registry import Promotion
+from tunegate.promotion.registry import verify as find_promotion
+from tunegate.reading.spec import read_spec
+from tunegate.reading.yaml_file import load_yaml
+from tunegate.record.event_log import RunLog
+from tunegate.record.record import RunRecord, read_run, reading
+from tunegate.training.pipeline_run import promote_and_record
 
 
 def promote(options: Namespace) -> int:

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tunegate.backends.sentences import Embed
-from tunegate.checks import CheckBuilder
+from tunegate.checks.check import CheckBuilder
 from tunegate.commands.console import show, show_json
-from tunegate.files import resolve
+from tunegate.models.sentences import Embed
+from tunegate.reading.files import resolve
 
 
 def carry_out(options: Namespace, build_check: CheckBuilder, embed: Embed) -> int:

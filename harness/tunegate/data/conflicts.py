@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from math import ceil
 
+from tunegate.data.kinds import label
 from tunegate.data.training_data import Example
-from tunegate.stages.kinds import label
 from tunegate.text.words import words_and_pairs
 
 NEARLY = 0.85

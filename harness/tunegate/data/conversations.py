@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tunegate.case_rows import CHAT_FIELDS, prompt_of
-from tunegate.cases import Message, Prompt
-from tunegate.chats import chat_of, is_chat, without_answer
+from tunegate.cases.case import Prompt
+from tunegate.cases.from_rows import CHAT_FIELDS, prompt_of
+from tunegate.data.methods import METHODS
 from tunegate.data.spec import DataSpec
 from tunegate.exceptions import ConfigError
-from tunegate.models import as_messages
-from tunegate.rows import Row
-from tunegate.stages.methods import METHODS
-from tunegate.templates import MissingField, fill, lone_field, look_up
+from tunegate.models.model import as_messages
+from tunegate.reading.chats import Message, chat_of, is_chat, without_answer
+from tunegate.reading.rows import Row
+from tunegate.reading.templates import MissingField, fill, lone_field, look_up
 
 Chat = tuple[Message, ...]
 

@@ -11,14 +11,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tunegate.case_rows import select
-from tunegate.data.spec import DataSpec
+from tunegate.cases.from_rows import select
+from tunegate.data.spec import CurriculumSpec, DataSpec
 from tunegate.data.training_data import Example, TrainingData
 from tunegate.exceptions import ConfigError
-from tunegate.files import resolve
-from tunegate.rows import read_rows
-from tunegate.stages.spec import CurriculumSpec
-from tunegate.templates import fill
+from tunegate.reading.files import resolve
+from tunegate.reading.rows import read_rows
+from tunegate.reading.templates import fill
 
 
 def with_difficulty(data: TrainingData, spec: DataSpec, by: str, base_dir: Path) -> TrainingData:

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from tunegate.banks import draw_order
+from tunegate.cases.bank import draw_order
+from tunegate.cases.case import asked
 from tunegate.data.card import UNKNOWN, DataCard, Lengths, Pii, Repeated
 from tunegate.data.languages import likeliest_language
 from tunegate.data.near_duplicates import exact_repeats
@@ -18,7 +19,6 @@ from tunegate.data.split import group_of
 from tunegate.data.token_lengths import CountTokens, Estimate, chunks_of, is_chunked
 from tunegate.data.training_data import Example, TrainingData
 from tunegate.exceptions import MissingExtra
-from tunegate.leaks.texts import asked
 
 Progress = Callable[[str, int, int], None]
 

@@ -1,7 +1,7 @@
 """Rows of training data that repeat earlier ones: word for word, or nearly.
 
-Nearly: MinHash proposes pairs, as for leaks (`leak_minhash`), and the weighed Jaccard similarity of their three-word
-runs decides (`leak_grams`): a template that many rows share weighs little, so rows that differ in what is filled in
+Nearly: MinHash proposes pairs, as for leaks (`minhash`), and the weighed Jaccard similarity of their three-word
+runs decides (`grams`): a template that many rows share weighs little, so rows that differ in what is filled in
 stay. A short answer must be the same: "yes" and "no" to the same question are no repetition but a contradiction.
 """
 
@@ -13,13 +13,12 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
+from tunegate.cases.case import asked
 from tunegate.data.training_data import Example
-from tunegate.leaks.disguises import normalised
-from tunegate.leaks.grams import SHINGLE, SHORTEST_RUN, Vocabulary, runs
-from tunegate.leaks.leakage import NEARLY_THE_SAME
-from tunegate.leaks.minhash import signature
-from tunegate.leaks.texts import asked
 from tunegate.optional import optional_import
+from tunegate.text.grams import SHINGLE, SHORTEST_RUN, Vocabulary, runs
+from tunegate.text.minhash import NEARLY_THE_SAME, signature
+from tunegate.text.normal_form import normalised
 from tunegate.text.words import length_in_words
 
 BANDS, ROWS_PER_BAND = 16, 4

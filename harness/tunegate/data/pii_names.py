@@ -6,8 +6,8 @@ from typing import Any
 
 from tunegate.data.pii import FindNames
 from tunegate.exceptions import ConfigError
-from tunegate.files import one_line
 from tunegate.optional import optional_import
+from tunegate.reading.files import one_line
 
 MAX_CHARS = 100_000
 """What is read at once; a longer text is read in pieces, since spaCy's memory grows with the length."""

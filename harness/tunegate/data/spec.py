@@ -6,7 +6,16 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from tunegate.spec import Delimiter, Spec, Template, Text, listed
+from tunegate.reading.spec import Delimiter, Spec, Template, Text, listed
+
+
+class CurriculumSpec(Spec):
+    """The order in which rows are trained on, instead of a random one."""
+
+    by: Template | Literal["loss"] = "loss"
+    """A template that gives a number, say `"{difficulty}"`, or `loss`: that of the stage's input model on the row."""
+    order: Literal["rising", "falling"] = "rising"
+
 
 Share = Annotated[float, Field(ge=0, le=1)]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tunegate.banks import draw_order
+from tunegate.cases.bank import draw_order
+from tunegate.cases.case import asked
 from tunegate.data.training_data import Example
-from tunegate.leaks.disguises import normalised
-from tunegate.leaks.texts import asked
+from tunegate.text.normal_form import normalised
 
 
 def group_of(example: Example) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from tunegate.data.methods import METHODS
 from tunegate.data.training_data import Example
-from tunegate.models import as_messages
-from tunegate.stages.methods import METHODS
+from tunegate.models.model import as_messages
 
 BYTES_PER_TOKEN = 4
 """Of UTF-8, in English text: what the estimate goes by."""
@@ -78,8 +78,8 @@ class ModelTokens:
     @property
     def _tokenizer(self) -> Any:
         if self._loaded is None:
-            from tunegate.backends.loading import load_tokenizer
-            from tunegate.backends.open_model import find_model
+            from tunegate.models.loading import load_tokenizer
+            from tunegate.models.open_model import find_model
 
             found = find_model(self.model)
             self._loaded = load_tokenizer(*reversed(found.adapters), found.folder)

@@ -9,19 +9,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tunegate.banks import draw_order
-from tunegate.case_rows import select, tags_of
-from tunegate.cases import Prompt
-from tunegate.cells import truth
+from tunegate.cases.bank import draw_order
+from tunegate.cases.case import Prompt
+from tunegate.cases.from_rows import select, tags_of
 from tunegate.data.conversations import question_and_answers
 from tunegate.data.faults import DataFaults
+from tunegate.data.methods import METHODS, not_read
 from tunegate.data.spec import DataSpec
 from tunegate.exceptions import ConfigError
-from tunegate.files import resolve
-from tunegate.models import chat
-from tunegate.rows import Row, read_rows
-from tunegate.stages.methods import METHODS, not_read
-from tunegate.templates import check_literal, check_unfilled, field_names, fill, look_up
+from tunegate.models.model import chat
+from tunegate.reading.cells import truth
+from tunegate.reading.files import resolve
+from tunegate.reading.rows import Row, read_rows
+from tunegate.reading.templates import check_literal, check_unfilled, field_names, fill, look_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ PARTS = ("prompt", "messages", "system", "completion", "chosen", "rejected", "te
 
 
 def load_training_data(spec: DataSpec, method: str, base_dir: Path) -> TrainingData:
-    """Read and render a stage's rows as they are (`prepare` is for `data_prepare`).
+    """Read and render a stage's rows as they are (`data/prepare.py` changes them).
 
     Raises DataFaults that names every row that does not fit the method, or ConfigError for a file that cannot be read.
     """

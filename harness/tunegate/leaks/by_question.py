@@ -6,11 +6,12 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from tunegate.leaks.disguises import normalised
-from tunegate.leaks.grams import COMMON, LONGEST_RUN, SHORTEST_RUN
+from tunegate.cases.case import asked
 from tunegate.leaks.parts import FEWEST_WORDS, Question, Segment, frame, length_beside, questions, segments
-from tunegate.leaks.texts import SHORTEST_COMPARED, CaseText, TrainText, asked, asked_beside
-from tunegate.suites import Suite
+from tunegate.leaks.texts import SHORTEST_COMPARED, CaseText, TrainText, asked_beside
+from tunegate.suites.suite import Suite
+from tunegate.text.grams import COMMON, LONGEST_RUN, SHORTEST_RUN
+from tunegate.text.normal_form import normalised
 from tunegate.text.words import length_in_words
 
 Match = tuple[TrainText, CaseText, float]

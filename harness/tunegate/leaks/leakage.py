@@ -9,7 +9,7 @@ Four ways to look, the surest first; a pair of row and case is named once, by th
 - `near_duplicate`: a text is a case's prompt or context with some words changed.
 - `embedding`, where asked for: a training prompt means what a case's prompt means.
 
-What a template puts into every text counts for little (`leak_grams`). README, "Leaked tests", has what was measured.
+What a template puts into every text counts for little (`grams`). README, "Leaked tests", has what was measured.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import Any
 
-from tunegate.backends.sentences import Embed
 from tunegate.data.training_data import TrainingData
 from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.leaks.by_question import (
@@ -32,18 +31,6 @@ from tunegate.leaks.by_question import (
     same_questions,
     taught_options,
 )
-from tunegate.leaks.disguises import normalised, unescaped
-from tunegate.leaks.grams import (
-    LONGEST_RUN,
-    SHINGLE,
-    SHORTEST_RUN,
-    Containment,
-    RunFinder,
-    Vocabulary,
-    run_length,
-    runs,
-)
-from tunegate.leaks.minhash import NearDuplicates
 from tunegate.leaks.texts import (
     SHORTEST_COMPARED,
     STOCK_ANSWER_ROWS,
@@ -54,14 +41,25 @@ from tunegate.leaks.texts import (
     rows_of,
     train_texts,
 )
+from tunegate.models.sentences import Embed
 from tunegate.optional import optional_import
-from tunegate.suites import Suite
+from tunegate.suites.suite import Suite
+from tunegate.text.grams import (
+    LONGEST_RUN,
+    SHINGLE,
+    SHORTEST_RUN,
+    Containment,
+    RunFinder,
+    Vocabulary,
+    run_length,
+    runs,
+)
+from tunegate.text.minhash import NEARLY_THE_SAME, NearDuplicates
+from tunegate.text.normal_form import normalised, unescaped
 from tunegate.text.words import has_words_of_one_character, word_spans
 
 CONTAINED = 0.8
 """The share of a case's runs that makes a leak; fitted on half of the gene tests (README, "Leaked tests")."""
-NEARLY_THE_SAME = 0.7
-"""The weighed Jaccard similarity that makes a near-duplicate; fitted as above."""
 ALL_PAIRS = 1000
 """More pairs are not all named: each row then stands with the case it is most like, and each case with its row."""
 

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby
 
-from tunegate.leaks.disguises import normalised, unescaped
-from tunegate.leaks.grams import COMMON
 from tunegate.leaks.json_text import laid_out
+from tunegate.text.grams import COMMON
+from tunegate.text.normal_form import normalised, unescaped
 from tunegate.text.words import ALONE, compiled, length_in_words
 
 FEWEST_WORDS = 2

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from tunegate.cases import Case, Prompt
-from tunegate.checks import variants_of
+from tunegate.cases.case import Case, Prompt, asked
+from tunegate.checks.check import variants_of
 from tunegate.data.training_data import TrainingData
-from tunegate.leaks.disguises import normalised
 from tunegate.leaks.json_text import laid_out
-from tunegate.suites import Suite
+from tunegate.suites.suite import Suite
+from tunegate.text.normal_form import normalised
 from tunegate.text.words import length_in_words, spaced
 
 SHORTEST_COMPARED = 5
@@ -59,13 +59,6 @@ class CaseText:
     def length(self) -> float:
         """In words (`length_in_words`)."""
         return length_in_words(self.normal)
-
-
-def asked(prompt: Prompt) -> str:
-    """A prompt without its system messages: the same question under another one is still the same question."""
-    if isinstance(prompt, str):
-        return prompt
-    return "\n".join(message["content"] for message in prompt if message["role"] != "system")
 
 
 def told(prompt: Prompt) -> tuple[str, ...]:

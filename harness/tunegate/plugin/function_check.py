@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tunegate.cases import Case, Prompt
-from tunegate.checks import Need, Sample
+from tunegate.cases.case import Case, Prompt
+from tunegate.checks.check import Need, Sample
+from tunegate.checks.outcome import Finding, Verdict
+from tunegate.checks.sources import dotted_name, local_sources, sources_sha256
 from tunegate.exceptions import ConfigError
-from tunegate.files import one_line
-from tunegate.outcomes import Finding, Verdict
-from tunegate.sources import dotted_name, local_sources, sources_sha256
+from tunegate.reading.files import one_line
 
 MAX_REASON = 300
 TIMED_OUT = ("Timeout (>", "Timeout >")

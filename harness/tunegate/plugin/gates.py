@@ -15,26 +15,26 @@ from typing import TypeVar
 
 import pytest
 
-from tunegate.ask import asked_prompts, judge_cases
-from tunegate.banks import draw
-from tunegate.cases import Case
+from tunegate.cases.bank import draw
+from tunegate.cases.case import Case
+from tunegate.checks.outcome import Outcome
 from tunegate.commands.model_under_test import look_at_folder, look_at_model
 from tunegate.commands.plan_override import override
-from tunegate.event_log import last_event
 from tunegate.exceptions import CannotJudge, ConfigError, TunegateError, from_outside
 from tunegate.file_lock import lock
-from tunegate.gate_function import GateMark
-from tunegate.gate_run import FOLDER, GateRequest, GateRunResult, is_decided, read_result, run_gate
-from tunegate.models import Model
-from tunegate.outcomes import Outcome
-from tunegate.pipeline_file import suite_place
-from tunegate.plans import GatePlan
+from tunegate.gates.ask import asked_prompts, judge_cases
+from tunegate.gates.gate_run import FOLDER, GateRequest, GateRunResult, is_decided, read_result, run_gate
+from tunegate.models.model import Model
+from tunegate.models.responses import load_responses
+from tunegate.pipeline.pipeline_file import suite_place
 from tunegate.plugin.function_check import FunctionCheck
+from tunegate.plugin.gate_function import GateMark
 from tunegate.plugin.ledger import SESSION
-from tunegate.responses import load_responses
-from tunegate.runner import no_progress
+from tunegate.progress import no_progress
+from tunegate.record.event_log import last_event
 from tunegate.standard_streams import no_exit_but_ours
-from tunegate.suites import Suite, load_suite
+from tunegate.stats.plans import GatePlan
+from tunegate.suites.suite import Suite, load_suite
 from tunegate.versions import installed_versions
 
 ResultT = TypeVar("ResultT")
@@ -56,7 +56,7 @@ class Subject:
     @cached_property
     def opened(self) -> Model:
         """The model under test, opened when the first gate needs it and kept for the others."""
-        from tunegate.backends.open_model import open_model
+        from tunegate.models.open_model import open_model
 
         assert self.model is not None
         return open_model(self.model)
@@ -90,11 +90,11 @@ def check_options(config: pytest.Config) -> None:
             raise pytest.UsageError(f"--tunegate-{name} is empty")
     try:
         if model:
-            from tunegate.backends.open_model import check_place
+            from tunegate.models.open_model import check_place
 
             check_place(model)
         if responses:
-            from tunegate.files import check_size
+            from tunegate.reading.files import check_size
 
             check_size(Path(responses), max_bytes=2**63)
     except Exception as error:
@@ -184,7 +184,7 @@ class Gate:
 
     def _shared(self) -> GateRunResult:
         """Run the gate, or read the record of the worker that did."""
-        from tunegate.backends.open_model import is_server
+        from tunegate.models.open_model import is_server
 
         identity = f"{self.subject.worker_of}\n{self.node_id}".encode(errors="surrogatepass")
         key = hashlib.sha256(identity).hexdigest()[:12]

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from tunegate.cases import Case
+from tunegate.cases.case import Case
+from tunegate.checks.outcome import Outcome, Verdict
 from tunegate.exceptions import TunegateError, from_outside
-from tunegate.gate_function import mark_of
-from tunegate.outcomes import Outcome, Verdict
+from tunegate.plugin.gate_function import mark_of
 from tunegate.plugin.gates import Gate, load_function_gate, load_gate, skip_unasked
 from tunegate.plugin.ledger import COMPLETE, DECIDING, attach, show_missed
-from tunegate.printable import printable, printable_lines
-from tunegate.record import GateRecord
+from tunegate.record.record import GateRecord
+from tunegate.text.printable import printable, printable_lines
 
 SHOWN_CASES = 20
 MAX_REASON = 200

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tunegate.checks import Sample
+from tunegate.checks.check import Sample
+from tunegate.checks.outcome import ErrorSpan
 from tunegate.data.languages import NO_LANGUAGE, base_code, likeliest_language
-from tunegate.outcomes import ErrorSpan
 from tunegate_suites.categories.settings import ErrorSettings, span
 
 SURE = 0.7

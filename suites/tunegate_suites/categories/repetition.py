@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from tunegate.checks import Sample
-from tunegate.outcomes import ErrorSpan
+from tunegate.checks.check import Sample
+from tunegate.checks.outcome import ErrorSpan
 from tunegate.text.words import has_words_of_one_character, word_spans
 from tunegate_suites.categories.settings import ErrorSettings, span
 

@@ -9,8 +9,8 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from tunegate.checks import Sample
-from tunegate.outcomes import ErrorSpan
+from tunegate.checks.check import Sample
+from tunegate.checks.outcome import ErrorSpan
 from tunegate_suites.base import Options
 from tunegate_suites.categories.words import Vocabulary
 from tunegate_suites.options import InputFile, TextFile

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from itertools import islice
 
-from tunegate.checks import Sample
-from tunegate.outcomes import ErrorSpan
+from tunegate.checks.check import Sample
+from tunegate.checks.outcome import ErrorSpan
+from tunegate.text.timing import time_limit
 from tunegate.text.words import length_in_words, word_spans
-from tunegate.timing import time_limit
 from tunegate_suites.categories.settings import ErrorSettings, span
 from tunegate_suites.normalise import plain
 from tunegate_suites.placeholders import fill_pattern

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from tunegate.checks import Sample
+from tunegate.checks.check import Sample
+from tunegate.checks.outcome import ErrorSpan
 from tunegate.exceptions import MissingExtra
-from tunegate.outcomes import ErrorSpan
 from tunegate_suites.categories.settings import ErrorSettings, sources, span
 from tunegate_suites.categories.words import MAX_WORD, WORD, Vocabulary, is_symbol
 

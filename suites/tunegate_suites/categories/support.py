@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from tunegate.checks import Sample
-from tunegate.numbers import MAX_DIGITS, readings
-from tunegate.outcomes import ErrorSpan
+from tunegate.checks.check import Sample
+from tunegate.checks.outcome import ErrorSpan
+from tunegate.text.numbers import MAX_DIGITS, readings
 from tunegate.text.words import ALONE, JOINED, compiled
 from tunegate_suites.categories.han_numbers import HAN_NUMBER, HAN_POWERS, han_readings
 from tunegate_suites.categories.settings import ErrorSettings, sources, span

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tunegate.answers.part import RUN_ON, left_out_of, unfinished
-from tunegate.checks import Sample
-from tunegate.outcomes import ErrorSpan
+from tunegate.checks.answers.part import RUN_ON, left_out_of, unfinished
+from tunegate.checks.check import Sample
+from tunegate.checks.outcome import ErrorSpan
 from tunegate_suites.categories.settings import ErrorSettings, span
 
 

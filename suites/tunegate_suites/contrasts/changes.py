@@ -12,8 +12,8 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
-from tunegate.rows import Row
-from tunegate.templates import as_text, fill, look_up
+from tunegate.reading.rows import Row
+from tunegate.reading.templates import as_text, fill, look_up
 from tunegate.text.words import words as words_of
 from tunegate_suites.contrasts.rules import (
     CasingSpec,

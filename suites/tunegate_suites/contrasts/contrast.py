@@ -11,13 +11,13 @@ from typing import Any, ClassVar, Literal, cast
 
 from pydantic import Field
 
-from tunegate.answers.part import AUTO, AnswerRule, as_judged
-from tunegate.case_rows import case_of
-from tunegate.cases import Case, Prompt
-from tunegate.checks import Sample, unique_names
+from tunegate.cases.case import Case, Prompt
+from tunegate.cases.cases_spec import CasesSpec
+from tunegate.cases.from_rows import case_of
+from tunegate.checks.answers.part import AUTO, AnswerRule, as_judged
+from tunegate.checks.check import Sample, unique_names
+from tunegate.checks.outcome import ErrorSpan, Finding, Verdict, combine
 from tunegate.exceptions import ConfigError
-from tunegate.outcomes import ErrorSpan, Finding, Verdict, combine
-from tunegate.suite_spec import CasesSpec
 from tunegate_suites.base import CaseCheck, CheckBase
 from tunegate_suites.build import build
 

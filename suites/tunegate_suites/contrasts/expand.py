@@ -6,11 +6,11 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tunegate.case_rows import case_of, matches, with_numbers
-from tunegate.cases import Case
+from tunegate.cases.case import Case
+from tunegate.cases.cases_spec import CasesSpec
+from tunegate.cases.from_rows import case_of, matches, with_numbers
 from tunegate.exceptions import ConfigError
-from tunegate.rows import Row
-from tunegate.suite_spec import CasesSpec
+from tunegate.reading.rows import Row
 from tunegate_suites.contrasts.changes import Hook, Setting, change
 from tunegate_suites.contrasts.contrast import MEMBERS
 from tunegate_suites.contrasts.rules import RuleSpec, RulesSpec

@@ -12,16 +12,16 @@ from typing import Any
 
 import yaml
 
-from tunegate.case_rows import select
-from tunegate.checks import CheckBuilder
+from tunegate.cases.from_rows import select
+from tunegate.checks.check import CheckBuilder
 from tunegate.exceptions import CannotJudge, ConfigError, nearest
-from tunegate.files import resolve, sha256_of
-from tunegate.pipeline_file import suite_place
-from tunegate.rows import Row, read_rows
-from tunegate.spec import read_spec
-from tunegate.suite_spec import SuiteSpec
-from tunegate.suites import load_suite
-from tunegate.yaml_file import YamlFile, load_yaml
+from tunegate.pipeline.pipeline_file import suite_place
+from tunegate.reading.files import resolve, sha256_of
+from tunegate.reading.rows import Row, read_rows
+from tunegate.reading.spec import read_spec
+from tunegate.reading.yaml_file import YamlFile, load_yaml
+from tunegate.suites.suite import load_suite
+from tunegate.suites.suite_spec import SuiteSpec
 from tunegate_suites.contrasts.changes import Hook
 from tunegate_suites.contrasts.expand import RuleFault, expand
 from tunegate_suites.contrasts.rules import RulesSpec

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tunegate.checks.outcome import Outcome, Verdict
 from tunegate.exceptions import ConfigError
-from tunegate.judges.agreement import Share
-from tunegate.outcomes import Outcome, Verdict
-from tunegate.record import read_run
-from tunegate.runner import place_of
+from tunegate.gates.draw import place_of
+from tunegate.record.record import read_run
+from tunegate.stats.agreement import Share
 
 Group = Sequence[Mapping[str, Any]]
 """The members of a group as `contrast` recorded them: rule, kind, verdict."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from tunegate.spec import Spec, Template, Templates, listed
+from tunegate.reading.spec import Spec, Template, Templates, listed
 
 Fields = Annotated[list[str], BeforeValidator(listed), Field(min_length=1)]
 """The fields of a row that are changed."""

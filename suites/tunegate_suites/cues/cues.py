@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, Literal
 
-from tunegate.backends.sentences import Embed
 from tunegate.exceptions import ConfigError
+from tunegate.models.sentences import Embed
 from tunegate.optional import optional_import
-from tunegate.rows import Row
+from tunegate.reading.rows import Row
 from tunegate.text.words import count_words
 
 CueName = Literal["present", "length", "cluster"]

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunegate.backends.sentences import Embed
 from tunegate.exceptions import CannotJudge, ConfigError, nearest
-from tunegate.rows import Row, read_rows
-from tunegate.templates import MissingField, as_text, field_names, fill, look_up
+from tunegate.models.sentences import Embed
+from tunegate.reading.rows import Row, read_rows
+from tunegate.reading.templates import MissingField, as_text, field_names, fill, look_up
 from tunegate_suites.cues.cues import CUES, CueName, Detect, Marked, biased, detector, most_rows, phi
 
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence, Set
 from pathlib import Path
 from typing import Any
 
+from tunegate.checks.outcome import Outcome, Verdict
 from tunegate.exceptions import ConfigError, nearest
-from tunegate.judges.agreement import Share
-from tunegate.outcomes import Outcome, Verdict
-from tunegate.record import read_run
-from tunegate.runner import place_of
+from tunegate.gates.draw import place_of
+from tunegate.record.record import read_run
+from tunegate.stats.agreement import Share
 from tunegate_suites.cues.cues import phi
 from tunegate_suites.normalise import plain
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tunegate.checks.judge_admission import Admission, History, find_admission, read_admission
 from tunegate.exceptions import ConfigError
-from tunegate.judges.admission import Admission, History, find_admission, read_admission
 
 
 def judge_hash(identity: Mapping[str, Any]) -> str:

@@ -18,9 +18,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from tunegate.backends.sentences import Embed, SentenceModel, default_model
-from tunegate.checks import Sample
+from tunegate.checks.check import Sample
 from tunegate.exceptions import ConfigError
+from tunegate.models.sentences import Embed, SentenceModel, default_model
 from tunegate.text.words import JOINED, compiled, has_words_of_one_character
 from tunegate_suites.base import Options
 from tunegate_suites.judges.opinion import Opinion

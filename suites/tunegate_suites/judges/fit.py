@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tunegate.judges.agreement import kappa
+from tunegate.stats.agreement import kappa
 from tunegate_suites.judges.compare import FORMAT
 
 RIDGE = 1.0

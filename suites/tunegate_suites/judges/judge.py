@@ -12,13 +12,13 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from tunegate.addresses import without_secrets
-from tunegate.backends.sentences import default_model
-from tunegate.checks import Need, Sample
+from tunegate.checks.check import Need, Sample
+from tunegate.checks.judge_admission import DEFAULT_ADMIT
+from tunegate.checks.outcome import Finding, Verdict
 from tunegate.exceptions import ConfigError, TunegateError, nearest
-from tunegate.files import read_text, resolve
-from tunegate.judges.admission import DEFAULT_ADMIT
+from tunegate.models.sentences import default_model
 from tunegate.optional import require
-from tunegate.outcomes import Finding, Verdict
+from tunegate.reading.files import read_text, resolve
 from tunegate_suites.base import NumericCheck
 from tunegate_suites.judges.admission import Standing, judge_hash, standing
 from tunegate_suites.judges.compare import CompareOptions, ComparingJudge, Fitted, read_fitted

@@ -12,14 +12,14 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from tunegate.case_rows import prompt_of
-from tunegate.cases import Case
-from tunegate.checks import Sample
+from tunegate.cases.case import Case
+from tunegate.cases.from_rows import prompt_of
+from tunegate.checks.check import Sample
 from tunegate.exceptions import ConfigError, nearest
-from tunegate.leaks.disguises import visible
-from tunegate.models import Response
-from tunegate.rows import Row, read_rows
-from tunegate.templates import field_names, fill, fill_list, fill_passages, is_missing, look_up
+from tunegate.models.model import Response
+from tunegate.reading.rows import Row, read_rows
+from tunegate.reading.templates import field_names, fill, fill_list, fill_passages, is_missing, look_up
+from tunegate.text.normal_form import visible
 from tunegate_suites.base import Options
 from tunegate_suites.judges.sides import BLANK, Scheme, sides_of, spelled
 

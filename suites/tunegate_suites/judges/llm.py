@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tunegate.checks import Sample
+from tunegate.checks.check import Sample
 from tunegate_suites.judges.opinion import Asker, Opinion
 from tunegate_suites.judges.prompt import judge_messages, pair_messages
 from tunegate_suites.judges.rubric import Rubric

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from tunegate.cases import Case, Message
-from tunegate.models import GenerationSettings, Model, Response
+from tunegate.cases.case import Case
+from tunegate.models.model import GenerationSettings, Model, Response
+from tunegate.reading.chats import Message
 from tunegate_suites.judges.opinion import Opinion
 from tunegate_suites.options import LocalModels
 

@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from tunegate import __version__
-from tunegate.answers.part import WHOLE
-from tunegate.backends.sentences import default_model
-from tunegate.banks import draw_order
-from tunegate.cases import Case, Prompt
-from tunegate.checks import Need, Sample
-from tunegate.checks import judge as ask_checks
+from tunegate.cases.bank import draw_order
+from tunegate.cases.case import Case, Prompt
+from tunegate.checks.answers.part import WHOLE
+from tunegate.checks.check import Need, Sample
+from tunegate.checks.check import judge as ask_checks
+from tunegate.checks.judge_admission import Agreement, default_path, write_admission
+from tunegate.checks.outcome import Finding, Outcome, Verdict
 from tunegate.exceptions import CannotJudge, ConfigError
-from tunegate.files import sha256_of, write_whole
-from tunegate.judges.admission import Agreement, default_path, write_admission
-from tunegate.judges.agreement import Share, correlation, kappa, kappa_interval, position_bias
-from tunegate.outcomes import Finding, Outcome, Verdict
-from tunegate.yaml_file import load_yaml
+from tunegate.models.sentences import default_model
+from tunegate.reading.files import sha256_of, write_whole
+from tunegate.reading.yaml_file import load_yaml
+from tunegate.stats.agreement import Share, correlation, kappa, kappa_interval, position_bias
 from tunegate_suites.build import build
 from tunegate_suites.judges.admission import history_before, refusal
 from tunegate_suites.judges.compare import faults_of, numbers, question_hash

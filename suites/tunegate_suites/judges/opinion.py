@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from tunegate.cases import Message
-from tunegate.checks import Sample
+from tunegate.checks.check import Sample
+from tunegate.reading.chats import Message
 
 
 @dataclass(frozen=True, slots=True)

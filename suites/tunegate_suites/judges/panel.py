@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tunegate.checks import Sample
-from tunegate.outcomes import Finding, Verdict
+from tunegate.checks.check import Sample
+from tunegate.checks.outcome import Finding, Verdict
 from tunegate_suites.judges.opinion import Opinion
 
 Member = Callable[[Sequence[Sample]], Sequence[Finding]]

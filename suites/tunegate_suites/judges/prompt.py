@@ -15,7 +15,8 @@ import json
 import re
 from collections.abc import Sequence
 
-from tunegate.cases import Case, Message
+from tunegate.cases.case import Case
+from tunegate.reading.chats import Message
 from tunegate_suites.judges.rubric import Example, Rubric
 
 # A rule, since each family of models has tokens of its own. Lengths are bounded to keep the search linear.

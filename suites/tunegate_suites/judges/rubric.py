@@ -23,9 +23,9 @@ from pydantic import (
 )
 
 from tunegate.exceptions import ConfigError, nearest
-from tunegate.files import resolve
-from tunegate.spec import Spec, read_spec
-from tunegate.yaml_file import load_yaml
+from tunegate.reading.files import resolve
+from tunegate.reading.spec import Spec, read_spec
+from tunegate.reading.yaml_file import load_yaml
 from tunegate_suites.options import base_dir
 
 MAX_VERDICTS = 100

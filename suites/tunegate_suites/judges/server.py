@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import Field, field_serializer, field_validator, model_validator
 
 from tunegate.addresses import check_address, check_key, without_secrets
-from tunegate.backends.completions import read_completion
-from tunegate.backends.guarded import BadReply, torn_reply
-from tunegate.backends.openai_client import FIXED_FIELDS, NO_KEY, ChatRequests, Server, ask_all
-from tunegate.cases import Message
 from tunegate.exceptions import ConfigError
+from tunegate.models.completions import read_completion
+from tunegate.models.guarded import BadReply, torn_reply
+from tunegate.models.openai_client import FIXED_FIELDS, NO_KEY, ChatRequests, Server, ask_all
+from tunegate.reading.chats import Message
 from tunegate_suites.base import Options
 from tunegate_suites.json_check import parse
 from tunegate_suites.judges.opinion import Opinion

@@ -1,0 +1,69 @@
+"""A case: one test of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from tunegate.reading.chats import Message
+
+Prompt = str | tuple[Message, ...]
+"""What a model is asked: plain text, or the messages of a chat."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One test.
+
+    `id` is stable and unique within its suite. `references` are expected answers, any of which will do. `context` is
+    the text that the answer must be faithful to. `choices` are the options of a multiple-choice case. Cases of one
+    `group` are related (paraphrases, one source document). `fields` is the row that the case was made from, for
+    checks that look at more than the answer.
+    """
+
+    id: str
+    prompt: Prompt
+    references: tuple[str, ...] = ()
+    context: str | None = None
+    choices: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    group: str | None = None
+    fields: Mapping[str, object] = field(default_factory=dict[str, object])
+
+    @property
+    def prompt_text(self) -> str:
+        """The prompt as one string, for people and for checks that compare texts."""
+        if isinstance(self.prompt, str):
+            return self.prompt
+        return "\n\n".join(message["content"] for message in self.prompt)
+
+
+def sample_id(case_id: str, number: int) -> str:
+    """Under which id a case is asked for its answer of this number; they count from 1.
+
+    >>> sample_id("c1", 1), sample_id("c1", 2)
+    ('c1', 'c1 [sample 2]')
+    """
+    return case_id if number == 1 else f"{case_id} [sample {number}]"
+
+
+def duplicates(cases: Iterable[Case]) -> tuple[tuple[str, ...], ...]:
+    """The ids of cases that are one test under several ids: one tuple for each such test, in the order of the cases."""
+    ids: dict[tuple[object, ...], list[str]] = {}
+    for case in cases:
+        ids.setdefault(content(case), []).append(case.id)
+    return tuple(tuple(same) for same in ids.values() if len(same) > 1)
+
+
+def content(case: Case) -> tuple[object, ...]:
+    """What a model is asked and what is expected of it, exactly."""
+    prompt = case.prompt
+    asked = prompt if isinstance(prompt, str) else tuple((message["role"], message["content"]) for message in prompt)
+    return asked, case.context, case.choices, case.references
+
+
+def asked(prompt: Prompt) -> str:
+    """A prompt without its system messages: the same question under another one is still the same question."""
+    if isinstance(prompt, str):
+        return prompt
+    return "\n".join(message["content"] for message in prompt if message["role"] != "system")

@@ -1,0 +1,277 @@
+"""The admission of a judge: what was measured when it was held against human labels, in a file sealed by its own hash.
+
+A judge decides nothing before it has been compared with people. `tunegate judge` makes the comparison and writes the
+record; a gate's `judge` check looks for the record that carries the hash of this very judge (its weights or server,
+rubric and pass condition) and counts only when the lower end of kappa's interval reaches what the check asks for.
+
+The seal shows a record that was changed by hand or cut short. It is no signature: who can write the record can also
+write a false one, as with any file of evidence that nobody signed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tunegate.exceptions import CannotJudge, ConfigError, Tampered
+from tunegate.reading.files import read_text, write_whole
+from tunegate.stats.agreement import (
+    CorrectedRate,
+    Interval,
+    Share,
+    agreement,
+    corrected_pass_rate,
+    kappa,
+    two_way_kappa_interval,
+)
+
+FORMAT = "tunegate-admission/1"
+FOLDER = Path(".tunegate", "admissions")
+DEFAULT_ADMIT = 0.6
+"""The lowest acceptable lower end of kappa: Landis and Koch (Biometrics 33, 1977) call more than 0.6 substantial."""
+MAX_BYTES = 16 * 2**20
+SEAL = "record_sha256"
+MOST_LABELS = 10**9
+"""More were never made by people; the arithmetic is safe up to here."""
+
+Counts = tuple[tuple[int, int, int], tuple[int, int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """A judge held against people, as counts: a row for what people passed, one for what they failed.
+
+    The columns are what the judge passed, what it failed, and what it gave no verdict on (INVALID). INVALID is a
+    disagreement everywhere: it is no agreement in kappa, no detection in the sensitivity, none in the specificity.
+    All figures are derived from these counts, so that none can be changed alone.
+    """
+
+    counts: Counts
+
+    @property
+    def n(self) -> int:
+        return sum(map(sum, self.counts))
+
+    @property
+    def invalid(self) -> int:
+        return self.counts[0][2] + self.counts[1][2]
+
+    @property
+    def agreement(self) -> float:
+        return agreement(self.counts)
+
+    @property
+    def kappa(self) -> float | None:
+        return kappa(self.counts)
+
+    @property
+    def kappa_interval(self) -> Interval:
+        return two_way_kappa_interval(self.counts)
+
+    @property
+    def sensitivity(self) -> Share:
+        """Of the answers that people pass, those that the judge passes."""
+        return Share(self.counts[0][0], sum(self.counts[0]))
+
+    @property
+    def specificity(self) -> Share:
+        """Of the answers that people fail, those that the judge fails."""
+        return Share(self.counts[1][1], sum(self.counts[1]))
+
+    def reaches(self, admit: float) -> bool:
+        """Whether the agreement beyond chance is, with 95 % confidence, at least `admit`.
+
+        With labels of one side only it never is: sensitivity or specificity is unknown.
+        """
+        both_sides = bool(self.sensitivity.of and self.specificity.of)
+        return both_sides and self.kappa is not None and self.kappa_interval[0] >= admit
+
+    def corrected(self, passed: int, drawn: int) -> CorrectedRate | None:
+        """The pass rate of a gate on which this judge passed so many of the drawn cases, corrected for its errors."""
+        return corrected_pass_rate(passed, drawn, self.sensitivity, self.specificity)
+
+    def as_json(self) -> dict[str, Any]:
+        """The figures, under the names that `tunegate judge --json` gives them."""
+        return {
+            "n": self.n,
+            "agreement": self.agreement,
+            "kappa": self.kappa,
+            "kappa_interval": list(self.kappa_interval),
+            "sensitivity": self.sensitivity.rate,
+            "sensitivity_interval": list(self.sensitivity.interval),
+            "specificity": self.specificity.rate,
+            "specificity_interval": list(self.specificity.interval),
+            "invalid": self.invalid,
+            "counts": [list(row) for row in self.counts],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """How often this judge was measured, as far as the records show: each carries the history of the one before it.
+
+    Whoever deletes a record deletes its history too; it tells an honest reader that the best of many was kept.
+    """
+
+    count: int = 1
+    by_labels: Mapping[str, int] = field(default_factory=dict[str, int])
+    """how often on each file of labels, by its hash"""
+    previous_sha256: str | None = None
+    """the seal of the record before"""
+
+    def then(self, labels_sha256: str, previous_sha256: str) -> History:
+        """This history and one more measurement."""
+        more = {**self.by_labels, labels_sha256: self.by_labels.get(labels_sha256, 0) + 1}
+        return History(self.count + 1, more, previous_sha256)
+
+    @property
+    def in_words(self) -> str:
+        """For whoever reads the admission; empty for a judge that was measured once."""
+        return f"measured {self.count} times" if self.count > 1 else ""
+
+
+def read_history(data: Any) -> History:
+    """A history from a record (`asdict` wrote it); None is one measurement. Raises ValueError or TypeError."""
+    if data is None:
+        return History()
+    history = History(**data)
+    counts: list[Any] = [history.count, *history.by_labels.values()]
+    if any(type(count) is not int or not 0 < count <= MOST_LABELS for count in counts):
+        raise ValueError("numbers of measurements are whole and positive")
+    return history
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A record that was read: whose it is, what was measured, and its seal."""
+
+    path: Path
+    judge_sha256: str
+    measured: Agreement
+    sha256: str
+    history: History = field(default_factory=lambda: History())
+
+    def facts(self) -> dict[str, Any]:
+        """What a gate's own record should carry of it."""
+        return {
+            "record_sha256": self.sha256,
+            "judge_sha256": self.judge_sha256,
+            "measurements": self.history.count,
+            "kappa": self.measured.kappa,
+            "kappa_low": self.measured.kappa_interval[0],
+            "sensitivity": [self.measured.sensitivity.count, self.measured.sensitivity.of],
+            "specificity": [self.measured.specificity.count, self.measured.specificity.of],
+        }
+
+
+def write_admission(
+    path: Path,
+    judge_sha256: str,
+    measured: Agreement,
+    further: Mapping[str, Any] | None = None,
+    history: History | None = None,
+) -> Admission:
+    """Write a record, sealed; raises CannotJudge when the disk does not take it. `further` is kept for auditors."""
+    history = history or History()
+    body = {
+        "format": FORMAT,
+        "judge_sha256": judge_sha256,
+        "figures": measured.as_json(),
+        "measurements": asdict(history),
+        **(further or {}),
+    }
+    seal = _seal(body)
+    record = {**body, SEAL: seal}
+    try:
+        write_whole(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    except OSError as error:
+        raise CannotJudge(f"{path}: the admission record cannot be written: {error.strerror}") from error
+    return Admission(path, judge_sha256, measured, seal, history)
+
+
+def read_admission(path: Path) -> Admission:
+    """Read a record. Raises ConfigError for what is none, Tampered where its seal or its figures do not fit it."""
+    try:
+        record: Any = json.loads(read_text(path, MAX_BYTES))
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: not an admission record: not valid JSON") from error
+    if not isinstance(record, dict) or record.get("format") != FORMAT:  # pyright: ignore[reportUnknownMemberType]
+        raise ConfigError(
+            f"{path}: not an admission record: it lacks 'format': '{FORMAT}'; `tunegate judge` writes one"
+        )
+    body: dict[str, Any] = {key: value for key, value in record.items() if key != SEAL}  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    try:
+        seal = _seal(body)
+    except (ValueError, RecursionError):  # NaN and infinity, which no record is written with
+        seal = None
+    if seal is None or record.get(SEAL) != seal:  # pyright: ignore[reportUnknownMemberType]
+        raise Tampered(
+            f"{path}: the admission record was changed after it was sealed; delete it and measure the judge again"
+        )
+    try:
+        figures = body["figures"]
+        first, second = figures["counts"]
+        measured = Agreement((_row(first), _row(second)))
+        if not 0 < measured.n <= MOST_LABELS:
+            raise ValueError("no label, or more than there can be")
+        history = read_history(body.get("measurements"))
+        admission = Admission(path, str(body["judge_sha256"]), measured, seal, history)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ConfigError(f"{path}: not an admission record: it lacks the counts or the judge's hash") from error
+    for name, value in measured.as_json().items():
+        if not _is_same(figures.get(name), value):
+            raise Tampered(
+                f"{path}: the admission record says of {name} what its counts do not; measure the judge again"
+            )
+    return admission
+
+
+def _is_same(stated: Any, computed: Any) -> bool:
+    """Whether a figure is the one that the counts come to, but for the last digits of another machine's arithmetic."""
+    if isinstance(computed, list):
+        return isinstance(stated, list) and len(stated) == len(computed) and all(map(_is_same, stated, computed))  # pyright: ignore[reportUnknownArgumentType]
+    if type(stated) is int and abs(stated) > MOST_LABELS:
+        return False
+    if isinstance(stated, int | float) and isinstance(computed, int | float):
+        return math.isclose(stated, computed, rel_tol=1e-9, abs_tol=1e-9)
+    return stated == computed
+
+
+def find_admission(judge_sha256: str, start: Path) -> Admission | None:
+    """The record of a judge in the admissions folder of `start`, of a folder above it, or of the working folder."""
+    for folder in _unique([*_upwards(start), Path.cwd()]):
+        path = folder / FOLDER / f"{judge_sha256}.json"
+        if path.is_file():
+            return read_admission(path)
+    return None
+
+
+def default_path(judge_sha256: str) -> Path:
+    """Where a record is written and looked for when nothing else is said."""
+    return FOLDER / f"{judge_sha256}.json"
+
+
+def _upwards(start: Path) -> list[Path]:
+    resolved = start.resolve()
+    return [resolved, *resolved.parents]
+
+
+def _unique(folders: Iterable[Path]) -> list[Path]:
+    return list(dict.fromkeys(folders))
+
+
+def _row(values: Any) -> tuple[int, int, int]:
+    passed, failed, invalid = values
+    if any(type(value) is not int or value < 0 for value in values):
+        raise ValueError("counts are whole numbers")
+    return passed, failed, invalid
+
+
+def _seal(body: Mapping[str, Any]) -> str:
+    text = json.dumps(body, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()

@@ -1,0 +1,189 @@
+"""What became of a case: the verdicts, the findings of its checks, and the outcome they add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any, Literal
+
+from tunegate.cases.case import Prompt
+
+
+class Verdict(StrEnum):
+    """The four things that can be said. A case is never INCONCLUSIVE; a gate can be."""
+
+    PASS = "PASS"
+    FAIL = "FAIL"
+    INVALID = "INVALID"
+    INCONCLUSIVE = "INCONCLUSIVE"
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of a command that ends with this verdict."""
+        return {"PASS": 0, "FAIL": 1, "INVALID": 3, "INCONCLUSIVE": 4}[self.value]
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorSpan:
+    """An error category and the stretch of the response that shows it: `response[start:end] == text`.
+
+    A category without a place (`empty`, `truncated`) has `start == end` and an empty text.
+    """
+
+    category: str
+    start: int = 0
+    end: int = 0
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check says of one response.
+
+    `value` is what was measured: a score, a truth value, a label. `cutoff` is the bound that a numeric value was held
+    against, for the reader. `detail` keeps what an auditor needs and a reader rarely: a judge's raw answer, a
+    traceback.
+    """
+
+    check: str
+    verdict: Verdict
+    value: float | bool | str | None = None
+    reason: str = ""
+    version: str = "1"
+    cutoff: float | None = None
+    errors: tuple[ErrorSpan, ...] = ()
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SampleOutcome:
+    """One of several answers to a case after all checks."""
+
+    response: str
+    verdict: Verdict
+    reason: str
+    findings: tuple[Finding, ...]
+    finish_reason: str = "unknown"
+    judged: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One case after all its checks. `judged` is the part of the response that they saw, where that is not all of it.
+
+    `samples` are its answers where it was answered several times; the rest is then that of the first of them that came
+    out as the case did. Records of older versions have neither.
+    """
+
+    case_id: str
+    verdict: Verdict
+    reason: str
+    findings: tuple[Finding, ...]
+    prompt: Prompt
+    response: str
+    references: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    group: str | None = None
+    finish_reason: str = "unknown"
+    judged: str | None = None
+    samples: tuple[SampleOutcome, ...] = ()
+
+    @property
+    def scores(self) -> dict[str, float | bool | str | None]:
+        """Check name to measured value."""
+        return {finding.check: finding.value for finding in self.findings}
+
+    @property
+    def errors(self) -> tuple[ErrorSpan, ...]:
+        """All error spans that the checks found in the response."""
+        return tuple(error for finding in self.findings for error in finding.errors)
+
+    @property
+    def error_categories(self) -> frozenset[str]:
+        """The error categories that any of its answers shows."""
+        judged = (self.findings, *(sample.findings for sample in self.samples))
+        return frozenset(error.category for findings in judged for finding in findings for error in finding.errors)
+
+
+def never_ended(outcomes: Iterable[Outcome]) -> int:
+    """How many answers passed, where none of them came to an end: all ran to the token limit, with room for the right
+    one. 0 where one ended, and where they are too few to say.
+
+    A check such as `contains` passes them; a user would wait for ever.
+    """
+    passed = [outcome for outcome in outcomes if outcome.verdict is Verdict.PASS]
+    ran_on = [one for one in passed if one.finish_reason == "length" and _longer_than_right(one)]
+    return len(passed) if len(passed) >= FEWEST_UNENDED and len(ran_on) == len(passed) else 0
+
+
+FEWEST_UNENDED = 3
+
+
+def _longer_than_right(outcome: Outcome) -> bool:
+    """A suite that lets a model say one letter cuts every answer, and means to."""
+    return not outcome.references or len(outcome.response.strip()) > min(map(len, outcome.references))
+
+
+def combine(findings: Sequence[Finding]) -> tuple[Verdict, str]:
+    """Fold the findings of one case into its verdict and reason.
+
+    A case passes when all its checks pass. One check that could not judge makes the case INVALID, whatever the others
+    say: half an examination is not a failure of the candidate, and never a pass. No finding at all is INVALID too.
+    """
+    if not findings:
+        return Verdict.INVALID, "no check judged this case"
+    unjudged = [finding for finding in findings if finding.verdict not in (Verdict.PASS, Verdict.FAIL)]
+    missed = [finding for finding in findings if finding.verdict == Verdict.FAIL]
+    for verdict, culprits in ((Verdict.INVALID, unjudged), (Verdict.FAIL, missed)):
+        if culprits:
+            return verdict, "; ".join(f"{finding.check}: {finding.reason}" for finding in culprits)
+    return Verdict.PASS, ""
+
+
+def keep_findings(before: Sequence[Finding], outcome: Outcome) -> Outcome:
+    """An outcome of an answer that was judged before: what a check decided then is not decided again."""
+    again = outcome.findings
+    if [finding.check for finding in before] != [finding.check for finding in again]:
+        return outcome
+    decided = (Verdict.PASS, Verdict.FAIL)
+    findings = tuple(old if old.verdict in decided else new for old, new in zip(before, again, strict=True))
+    verdict, reason = combine(findings)
+    return replace(outcome, findings=findings, verdict=verdict, reason=reason)
+
+
+CasePasses = Literal["all", "majority", "any"]
+"""Which of several answers must pass for their case to pass; a majority is more than half."""
+
+
+def vote(verdicts: Sequence[Verdict], passes: CasePasses) -> Verdict:
+    """The verdict of a case from those of its answers; INVALID where an answer that was not judged could change it.
+
+    >>> vote([Verdict.PASS, Verdict.INVALID, Verdict.PASS], "majority")
+    <Verdict.PASS: 'PASS'>
+    """
+    n, passed = len(verdicts), sum(verdict is Verdict.PASS for verdict in verdicts)
+    unjudged = sum(verdict not in (Verdict.PASS, Verdict.FAIL) for verdict in verdicts)
+    needed = {"all": n, "majority": n // 2 + 1, "any": 1}[passes]
+    if n and passed >= needed:
+        return Verdict.PASS
+    return Verdict.FAIL if n and passed + unjudged < needed else Verdict.INVALID
+
+
+def of_samples(outcomes: Sequence[Outcome], passes: CasePasses) -> Outcome:
+    """The outcome of a case from the outcomes of its answers, of which there is at least one."""
+    if len(outcomes) == 1:
+        return outcomes[0]
+    verdict = vote([outcome.verdict for outcome in outcomes], passes)
+    passed = sum(outcome.verdict is Verdict.PASS for outcome in outcomes)
+    shown = next(outcome for outcome in outcomes if outcome.verdict is verdict)
+    samples = tuple(
+        SampleOutcome(o.response, o.verdict, o.reason, o.findings, o.finish_reason, o.judged) for o in outcomes
+    )
+    reason = f"{passed} of {len(outcomes)} answers passed{f'; {shown.reason}' if shown.reason else ''}"
+    return replace(shown, reason=reason, samples=samples)
+
+
+def shallow(instance: Any) -> dict[str, Any]:
+    """The fields of a slotted dataclass, not copied: `asdict` copies in depth, which took half the time of a gate."""
+    return {name: getattr(instance, name) for name in instance.__slots__}

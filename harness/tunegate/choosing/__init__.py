@@ -1,0 +1,1 @@
+"""Which model, and which way to fine-tune it."""

@@ -1,0 +1,110 @@
+"""A bake-off being carried out: one gate a model, each in a folder and a process of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from tunegate.addresses import without_secrets
+from tunegate.choosing.bake_off import BakeOff, Entry, rank
+from tunegate.exceptions import TunegateError
+from tunegate.models.metering import read_cost
+from tunegate.models.model_facts import ModelFacts
+from tunegate.record.event_log import EVENTS
+from tunegate.record.record import GateRecord, read_run
+from tunegate.suites.suite import Suite
+
+GATE = (sys.executable, "-c", "from tunegate.cli import console_main; console_main()", "gate")
+
+
+class GateModel(Protocol):
+    """Gates one model into a folder; returns why there is no verdict, or nothing. Raises only when interrupted."""
+
+    def __call__(self, model: str, folder: Path) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class GateProcess:
+    """`tunegate gate` in a process of its own, whose memory is its model's; it shows its own progress."""
+
+    options: Sequence[str]
+    command: Sequence[str] = GATE
+
+    def __call__(self, model: str, folder: Path) -> str:
+        command = [*self.command, model, *self.options, "--run", str(folder), "--json"]
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+        if done.returncode == 130:
+            raise KeyboardInterrupt
+        try:
+            return str(json.loads(done.stdout).get("error") or "")
+        except ValueError:
+            died = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
+            return f"the process of its gate ended with {died} and said nothing (out of memory?)"
+
+
+@dataclass(frozen=True, slots=True)
+class Kitchen:
+    """What a bake-off works with: who gates a model, who knows its files, and who is told how far it has come.
+
+    `dtype` (None, auto: any) is what local models are computed in, `request` the further fields that servers are sent.
+    """
+
+    gate: GateModel
+    facts: Callable[[str], ModelFacts]
+    say: Callable[[str], None]
+    dtype: str | None = None
+    request: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+def bake_off(models: Sequence[str], suite: Suite, draw: int, seed: int, folder: Path, kitchen: Kitchen) -> BakeOff:
+    """Gate every model that has no verdict yet, and rank them all."""
+    entries: list[Entry] = []
+    for number, model in enumerate(models, start=1):
+        kitchen.say(f"model {number} of {len(models)}: {without_secrets(model)}")
+        entries.append(_entry(model, suite, (draw, seed), folder / _slug(model), kitchen))
+    ranked = rank(entries)
+    judged = sum(one.standing != "INVALID" for one in ranked)
+    return BakeOff(suite.name, suite.sha256, draw, seed, ranked, judged * (judged - 1) // 2)
+
+
+def _entry(model: str, suite: Suite, asked: tuple[int, int], folder: Path, kitchen: Kitchen) -> Entry:
+    """The entry of one model. Whatever goes wrong with it is its own fault, on its own row."""
+    fault, facts = "", ModelFacts()
+    try:
+        gate = _settled(folder, suite, asked, kitchen)
+        if gate is None:
+            fault = kitchen.gate(model, folder)
+            gate = None if fault else read_run(folder).gates.get(suite.name)
+        facts = kitchen.facts(model)
+        if gate is not None and gate.model_sha256 != facts.sha256:
+            fault = f"{folder}: holds a gate of other weights; the model changed since, choose another --run"
+    except TunegateError as error:
+        return Entry(without_secrets(model), folder, None, fault or str(error))
+    return Entry(without_secrets(model), folder, gate, fault, facts, read_cost(folder))
+
+
+def _settled(folder: Path, suite: Suite, asked: tuple[int, int], kitchen: Kitchen) -> GateRecord | None:
+    """The gate that an earlier call carried out, on the same cases (those of a draw and a seed) and in the same way."""
+    if not (folder / EVENTS).exists():
+        return None
+    run = read_run(folder)
+    gate = run.gates.get(suite.name)
+    if gate is None or not gate.settled or (gate.suite_sha256, gate.drawn, gate.seed) != (suite.sha256, *asked):
+        return None
+    if gate.model_sha256 is None:  # a server's
+        alike = run.start.get("request", {}) == kitchen.request
+    else:
+        alike = kitchen.dtype in (None, "auto", gate.dtype)
+    return gate if alike else None
+
+
+def _slug(model: str) -> str:
+    words = re.sub(r"[^\w.-]+", "-", without_secrets(model)).strip("-.")[-48:].lstrip("-.")
+    return f"{words}-{hashlib.sha256(model.encode()).hexdigest()[:6]}"

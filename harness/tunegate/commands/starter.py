@@ -1,0 +1,87 @@
+"""`tunegate init`: a starter project that `tunegate check` accepts, or a copy of a shipped example."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+from tunegate.exceptions import CannotJudge, ConfigError, nearest
+from tunegate.pipeline.json_schema import pipeline_json_schema
+from tunegate.reading.files import resolve
+
+STARTER = Path(__file__).parent / "starter_files"
+SHIPPED = "package:tunegate_suites/data"
+
+
+def write_starter(folder: Path) -> list[Path]:
+    """Write the starter project, and the JSON Schema that its pipeline file names; returns the files written."""
+    written = _copy(STARTER, folder)
+    schema = folder / "tunegate.schema.json"
+    schema.write_text(json.dumps(pipeline_json_schema(), indent=2) + "\n", encoding="utf-8")
+    return [*written, schema]
+
+
+def write_example(name: str, folder: Path) -> list[Path]:
+    """Copy a shipped example; returns the files written."""
+    return _copy_named(examples(), "example", name, folder)
+
+
+def write_recipe(name: str, folder: Path) -> list[Path]:
+    """Copy a recipe, a pipeline file whose comments teach; returns the files written."""
+    return _copy_named(recipes(), "recipe", name, folder)
+
+
+def examples() -> dict[str, Path]:
+    """The shipped examples, by name."""
+    return {"gene-expert": resolve(SHIPPED, Path()) / "gene_expert", **_pipelines("examples")}
+
+
+def recipes() -> dict[str, Path]:
+    """The recipes, by name."""
+    return _pipelines("recipes")
+
+
+def _pipelines(folder: str) -> dict[str, Path]:
+    """Most are a pipeline file alone, whose data lie in the package."""
+    files = sorted(resolve(SHIPPED, Path()).glob(f"{folder}/*/tunegate.yaml"))
+    return {path.parent.name: path.parent for path in files}
+
+
+def _copy_named(known: Mapping[str, Path], kind: str, name: str, folder: Path) -> list[Path]:
+    if name not in known:
+        near = nearest(name, known) if get_close_matches(name, known) else ""
+        raise ConfigError(f"--{kind} {name}: no such {kind}{near}; there are {', '.join(sorted(known))}")
+    return _copy(known[name], folder)
+
+
+def next_commands(written: Sequence[Path]) -> list[list[str]]:
+    """What to type next, from the folder where the user is: gate the answers that came with it, check, run."""
+    places = {path.name: str(path) for path in written}
+    gate = ["tunegate", "gate", "--responses", places.get("answers.jsonl", ""), "--suite", places.get("facts.yaml", "")]
+    pipeline = places["tunegate.yaml"]
+    return [*([gate] if "" not in gate else []), ["tunegate", "check", pipeline], ["tunegate", "run", pipeline]]
+
+
+def from_here(path: Path) -> Path:
+    """The path as a user would type it: relative where it leads down from the working folder."""
+    path, here = Path(os.path.abspath(path)), Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def _copy(source: Path, folder: Path) -> list[Path]:
+    files = [path for path in sorted(source.rglob("*")) if path.is_file() and path.suffix not in {".py", ".pyc"}]
+    targets = {path: folder / path.relative_to(source) for path in files}
+    for target in targets.values():
+        if target.exists():
+            raise ConfigError(f"{target}: exists already, and nothing is overwritten; choose an empty folder")
+    try:
+        for path, target in targets.items():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+    except OSError as error:
+        raise CannotJudge(f"{folder}: cannot be written: {error.strerror}") from error
+    return list(targets.values())

@@ -1,0 +1,1 @@
+"""A gate being carried out: draw, ask, judge, decide."""

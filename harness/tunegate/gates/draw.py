@@ -1,0 +1,94 @@
+"""The cases that a gate asks: where it stands in a run, and what it draws of which part of the bank."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from tunegate.cases.bank import Part, draw
+from tunegate.cases.case import Case
+from tunegate.checks.check import gate_can_fail
+from tunegate.checks.outcome import Outcome
+from tunegate.exceptions import ConfigError, Inconclusive
+from tunegate.record.record import GateRecord, gate_key
+from tunegate.suites.suite import Suite
+from tunegate.verdicts.terms import Purpose
+
+
+@dataclass(frozen=True, slots=True)
+class GatePlace:
+    """Where a gate stands in a run: its stage and attempt, or nothing for a gate run alone."""
+
+    gate: str
+    stage: str | None = None
+    attempt: int | None = None
+    purpose: Purpose = "gate"
+
+    @property
+    def key(self) -> str:
+        """Unique within an attempt: `facts`, `facts (confirm)`."""
+        return gate_key(self.gate, self.purpose)
+
+    @property
+    def label(self) -> str:
+        """For a progress bar: `sft#2 facts`."""
+        return self.key if self.stage is None else f"{self.stage}#{self.attempt} {self.key}"
+
+    @property
+    def part(self) -> Part:
+        """The part of the bank that it may open."""
+        return "sealed" if self.purpose == "confirm" else "working"
+
+
+def place_of(gate: GateRecord) -> GatePlace:
+    """Where a gate on record stood."""
+    return GatePlace(gate.gate, gate.stage, gate.attempt, cast(Purpose, gate.purpose))
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Registered cases, in the order they are asked. `reused` of them were asked before, as the file allows."""
+
+    cases: tuple[Case, ...]
+    seed: int
+    reused: int = 0
+
+
+def draw_fresh(
+    place: GatePlace, suite: Suite, n: int, seed: int, used: frozenset[str] = frozenset(), reuse: bool = False
+) -> Draw:
+    """Draw `n` cases of the part of the bank that the place may open, none of which is in `used`.
+
+    A spent bank raises Inconclusive, or with `reuse` lends cases that were used; one that has too few for a first
+    attempt raises ConfigError.
+    """
+    if not gate_can_fail(suite.checks, n):
+        raise ConfigError(
+            f"suite {suite.name!r}: no answer can fail its checks: {', '.join(suite.check_names)}; add one that "
+            "decides, such as `exact`, or forbid an error category"
+        )
+    part = suite.bank.part(place.part)
+    distinct = suite.bank.distinct(place.part)
+    if distinct < n and not used and place.attempt in (None, 1):
+        twins = f" ({distinct} distinct tests)" if distinct < len(part) else ""
+        raise ConfigError(f"suite {suite.name!r} has {len(part)} {place.part} cases{twins}, the plan draws {n}")
+    cases = draw(part, n, seed, used)
+    missing = n - len(cases)
+    if missing and reuse:
+        known = frozenset(case.id for case in cases)
+        cases += draw(part, missing, seed, known)
+    if len(cases) < n:
+        raise Inconclusive(
+            f"gate {place.label}: {len(cases)} of {n} {place.part} cases are left that no earlier draw asked; "
+            f"{n - len(cases)} more are needed in the bank of {suite.name!r} (or `reuse: true`, which is marked)"
+        )
+    return Draw(cases, seed, missing)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What an earlier model made of the cases that are asked again, and where that stands on record."""
+
+    place: GatePlace
+    outcomes: Sequence[Outcome]

@@ -1,0 +1,127 @@
+"""What models answered, by suite, out of records that lie on disk: of a run, of one of its stages, of gates run alone.
+
+FOLDER                 the folder of a gate, or of a run: the model that it ended with
+RUN@sft, RUN@sft#1     the model of a stage: its last attempt, or the one that is named
+RUN@base               the base model of a run, where its retention suites were asked of it
+anything else          a model; its gates are looked for among the records of `tunegate gate`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tunegate.checks.outcome import Outcome
+from tunegate.exceptions import ConfigError, nearest
+from tunegate.record.event_log import EVENTS
+from tunegate.record.recheck import recheck_all
+from tunegate.record.record import AttemptRecord, GateRecord, RunRecord, StageRecord, read_run
+
+Identify = Callable[[str], str | None]
+"""From what a user writes for a model to the SHA-256 of its weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteAnswers:
+    """All outcomes of one model on one suite, by case id. `cut_short`: a draw ended when its verdict stood, so the
+    share that passed is not that of a fixed number of cases."""
+
+    gate: str
+    suite_sha256: str
+    outcomes: dict[str, Outcome]
+    cut_short: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side of a comparison: how it is called, whose answers these are, and the answers by the suite's hash."""
+
+    label: str
+    model_sha256: str | None
+    suites: dict[str, SuiteAnswers]
+
+
+def read_side(spec: str, records: Path, identify: Identify) -> Side:
+    """The answers that `spec` names; raises ConfigError when there are none on record."""
+    folder, stage = _parts(spec)
+    if folder is None:
+        return _of_model(spec, records, identify)
+    run = _read(folder)
+    if stage is None and not run.stages:
+        return _side(spec, run.gates.values())
+    if stage == "base":
+        return _side(spec, run.gates.values())
+    return _side(spec, _attempt(run, stage, spec).gates.values())
+
+
+def names_a_record(spec: str) -> bool:
+    """Whether `spec` is a place of a record, and no model whose gates are to be looked for among others."""
+    return _parts(spec)[0] is not None
+
+
+def _parts(spec: str) -> tuple[Path | None, str | None]:
+    """`runs/x@sft` as (runs/x, sft); without a record there, no folder."""
+    if (Path(spec) / EVENTS).is_file():
+        return Path(spec), None
+    place, at, stage = spec.rpartition("@")
+    return (Path(place), stage) if at and (Path(place) / EVENTS).is_file() else (None, None)
+
+
+def _read(folder: Path) -> RunRecord:
+    run = read_run(folder)
+    recheck_all(run)
+    return run
+
+
+def _attempt(run: RunRecord, wanted: str | None, spec: str) -> AttemptRecord:
+    """The attempt that `stage#number` names; without a stage, the last that trained a model for the chain."""
+    steps = [stage for stage in run.stages.values() if stage.role == "step" and stage.attempts]
+    if wanted is None:
+        if not steps:
+            raise ConfigError(f"{spec}: no stage of this run was tried yet; {spec}@base names the base model")
+        return _last(steps[-1])
+    name, _, number = wanted.partition("#")
+    stage = run.stages.get(name)
+    if stage is None or not stage.attempts:
+        raise ConfigError(f"{spec}: no stage {name!r} was tried in this run{nearest(name, ['base', *run.stages])}")
+    if not number:
+        return _last(stage)
+    if not number.isdecimal() or int(number) not in stage.attempts:
+        raise ConfigError(f"{spec}: stage {name!r} has the attempts {', '.join(map(str, stage.attempts))}")
+    return stage.attempts[int(number)]
+
+
+def _last(stage: StageRecord) -> AttemptRecord:
+    return stage.attempts[max(stage.attempts)]
+
+
+def _of_model(spec: str, records: Path, identify: Identify) -> Side:
+    """Everything that the model's own gates asked, the latest record of a suite before the earlier ones."""
+    sha256 = identify(spec)
+    if sha256 is None:
+        raise ConfigError(f"{spec}: a server's weights have no fingerprint; name the folder of its gate")
+    folders = sorted(path.parent for path in records.glob(f"*/{EVENTS}")) if records.is_dir() else []
+    runs = [run for run in map(read_run, folders) if run.start.get("model_sha256") == sha256 and not run.stages]
+    for run in runs:
+        recheck_all(run)
+    latest_first = sorted(runs, key=lambda run: run.started, reverse=True)
+    gates = [gate for run in latest_first for gate in run.gates.values() if gate.decided]
+    if not gates:
+        raise ConfigError(
+            f"{spec}: no folder of a run or a gate, and among the records in {records} no gate of this model; "
+            f"run one: tunegate gate {spec} --suite FILE"
+        )
+    return _side(spec, gates)
+
+
+def _side(label: str, gates: Iterable[GateRecord]) -> Side:
+    decided = [gate for gate in gates if gate.decided]
+    if not decided:
+        raise ConfigError(f"{label}: no gate is decided on this record; nothing can be compared")
+    suites: dict[str, SuiteAnswers] = {}
+    for gate in decided:
+        known = suites.get(gate.suite_sha256) or SuiteAnswers(gate.gate, gate.suite_sha256, {})
+        outcomes = {outcome.case_id: outcome for outcome in gate.outcomes} | known.outcomes
+        suites[gate.suite_sha256] = replace(known, outcomes=outcomes, cut_short=known.cut_short or gate.spared > 0)
+    return Side(label, decided[0].model_sha256, suites)

@@ -1,0 +1,215 @@
+"""Suite x model -> outcomes -> decision: draw, ask, judge, record, decide; an interrupted gate goes on where it was."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import takewhile
+from typing import Any
+
+from tunegate.cases.case import Case
+from tunegate.checks.check import Sample, judge
+from tunegate.checks.outcome import Outcome, keep_findings
+from tunegate.exceptions import Tampered
+from tunegate.gates.ask import ask, by_case, open_questions, questions, repeats, samples_of
+from tunegate.gates.draw import Draw, GatePlace, Reference
+from tunegate.models.model import Model, Response, answers_the_same
+from tunegate.progress import Progress, no_progress
+from tunegate.record.answer_log import AnswerLog, answers_to_json, counted
+from tunegate.record.judged_log import JudgedLog
+from tunegate.record.outcome_json import verdict_to_json
+from tunegate.record.record import GateRecord
+from tunegate.suites.suite import Suite
+from tunegate.verdicts.decision import Decision, find_stop
+from tunegate.verdicts.terms import Terms, conclude
+
+
+@dataclass(frozen=True, slots=True)
+class GateRunner:
+    """Runs gates and writes what happens through `append`, one event at a time."""
+
+    append: Callable[..., None]
+    progress: Progress = no_progress
+
+    def run(
+        self,
+        place: GatePlace,
+        suite: Suite,
+        terms: Terms,
+        model: Model,
+        drawn: Draw,
+        *,
+        begun: GateRecord | None = None,
+        before: Reference | None = None,
+    ) -> Decision:
+        """Run one draw to its decision.
+
+        `begun` is the record of the same draw, interrupted or INVALID: its cases and answers are kept. What was judged
+        is not judged again; what could not be judged is judged again from the answer on record, a few times at most;
+        only what was never answered is asked again. `before` is what a retention draw is compared with. Where the terms
+        let a draw stop early, the model is not asked further once the verdict stands.
+        """
+        started = time.monotonic()
+        if begun is None:
+            self._register(place, suite, terms, model, drawn, before)
+        cases = drawn.cases if begun is None else _drawn_before(suite, begun)
+        answers = begun.answers.copy() if begun else AnswerLog()
+        judged = begun.judged if begun else JudgedLog()
+        outcomes = {
+            case.id: judged.outcomes[case.id]
+            for case in cases
+            if _is_final(suite, case, judged, answers, terms.ask_again)
+        }
+        self.progress(place.label, len(outcomes), len(cases))
+        asked = 0
+        for block in _blocks(cases, model.block_size, in_draw_order=terms.may_stop):
+            # Only whole blocks count: a draw that was interrupted within one asks the same cases as one that was not.
+            if terms.may_stop and find_stop(terms.plan, _in_order(cases[:asked], outcomes), terms.max_errors):
+                break
+            asked += len(block)
+            left = [case for case in block if case.id not in outcomes]
+            self._ask(place, suite, terms, model, left, answers)
+            samples = samples_of(suite, model, left, answers.responses)
+            for outcome in by_case(suite, _with_findings_of_before(judged, _judged_in_batches(suite, samples))):
+                outcomes[outcome.case_id] = outcome
+                self.append({**_at(place), "event": "outcome", "outcome": verdict_to_json(outcome)}, durable=False)
+                self.progress(place.label, len(outcomes), len(cases))
+        decision = conclude(terms, _in_order(cases, outcomes), before.outcomes if before else ())
+        self.append({**_at(place), "event": "gate_decided", **asdict(decision), "seconds": time.monotonic() - started})
+        if decision.spared:
+            self.progress(place.label, len(cases), len(cases))
+        return decision
+
+    def _ask(
+        self, place: GatePlace, suite: Suite, terms: Terms, model: Model, cases: Sequence[Case], answers: AnswerLog
+    ) -> None:
+        """Ask what is open, and write down all that came before any of it is judged: a check that ends the process
+        gets the same answers the next time.
+
+        A model that may answer otherwise the next time has been asked even if the gate ends while it is: so what it is
+        asked is written down before. Known weights give the same answers again.
+        """
+        for wanted in open_questions(suite, cases, lambda name: answers.may_be_asked(name, terms.ask_again)):
+            names = [question.id for question in wanted]
+            if answers_the_same(model):
+                responses = dict(zip(names, ask(suite, model, wanted), strict=True))
+            else:
+                self.append({**_at(place), "event": "asking", "questions": names}, durable=False)
+                answers.begin(names)
+                responses = self._hear(place, suite, terms, model, wanted, answers)
+            self._take_in(place, terms, responses, answers)
+
+    def _hear(
+        self, place: GatePlace, suite: Suite, terms: Terms, model: Model, wanted: Sequence[Case], answers: AnswerLog
+    ) -> Mapping[str, Response]:
+        """Ask, and write down each answer as it arrives, for it may have cost something; returned are the others."""
+        taken: set[str] = set()
+
+        def heard(index: int, response: Response) -> None:
+            if response.came:
+                taken.add(wanted[index].id)
+                self._take_in(place, terms, {wanted[index].id: response}, answers)
+
+        responses = counted(ask(suite, model, wanted, heard))
+        return {one.id: said for one, said in zip(wanted, responses, strict=True) if one.id not in taken}
+
+    def _take_in(self, place: GatePlace, terms: Terms, responses: Mapping[str, Response], answers: AnswerLog) -> None:
+        if not responses:
+            return
+        kept = {name: answers.accepted(name, one, terms.ask_again) for name, one in responses.items()}
+        self.append({**_at(place), "event": "answered", "answers": answers_to_json(kept)}, durable=False)
+        for question, response in kept.items():
+            answers.add(question, response)
+
+    def _register(
+        self, place: GatePlace, suite: Suite, terms: Terms, model: Model, drawn: Draw, before: Reference | None
+    ) -> None:
+        """Write down what will be asked and how it will be decided, before the first answer."""
+        self.append(
+            {
+                **_at(place),
+                "event": "gate_started",
+                "part": place.part,
+                "suite_sha256": suite.sha256,
+                "model": model.name,
+                "model_sha256": model.sha256,
+                "dtype": model.dtype,
+                "seed": drawn.seed,
+                "terms": terms.to_json(),
+                "against": asdict(before.place) if before else None,
+                "drawn": terms.plan.draw,
+                "accept": terms.plan.accept,
+                "case_ids": [case.id for case in drawn.cases],
+                "reused": drawn.reused,
+                "bank": len(suite.bank.part(place.part)),
+                "checks": suite.check_names,
+                "settings": asdict(suite.settings),
+            }
+        )
+
+
+def _at(place: GatePlace) -> dict[str, Any]:
+    return {"gate": place.gate, "stage": place.stage, "attempt": place.attempt, "purpose": place.purpose}
+
+
+def _is_final(suite: Suite, case: Case, judged: JudgedLog, answers: AnswerLog, ask_again: int) -> bool:
+    """Whether a case has an outcome that neither asking nor judging may change any more.
+
+    What could not be judged stays so where no answer can be used, and none may be asked for again; or where it was
+    judged as often as may be.
+    """
+    if case.id not in judged.outcomes or not judged.may_be_judged(case.id, ask_again):
+        return case.id in judged.outcomes
+    if any(answers.may_be_asked(question.id, ask_again) for question in questions(suite, case)):
+        return False
+    return all(answers.responses[question.id].error is not None for question in repeats(suite, case))
+
+
+def _with_findings_of_before(judged: JudgedLog, again: Iterator[Outcome]) -> Iterator[Outcome]:
+    """Outcomes of answers, of which some were judged before: what a check decided then stands, whatever it says now."""
+    numbers: Counter[str] = Counter()
+    for outcome in again:
+        before = judged.outcomes.get(outcome.case_id)
+        answers = () if before is None else before.samples or (before,)
+        number, numbers[outcome.case_id] = numbers[outcome.case_id], numbers[outcome.case_id] + 1
+        yield keep_findings(answers[number].findings, outcome) if number < len(answers) else outcome
+
+
+def _drawn_before(suite: Suite, begun: GateRecord) -> tuple[Case, ...]:
+    by_id = {case.id: case for case in suite.cases}
+    for case_id in begun.case_ids:
+        if case_id not in by_id:
+            raise Tampered(f"gate {begun.key!r}: case {case_id!r} was drawn, and is not in the bank of {suite.name!r}")
+    return tuple(by_id[case_id] for case_id in begun.case_ids)
+
+
+def _in_order(cases: Sequence[Case], outcomes: Mapping[str, Outcome]) -> list[Outcome]:
+    """The outcomes in draw order, up to the first case that has none."""
+    return [outcomes[case.id] for case in takewhile(lambda case: case.id in outcomes, cases)]
+
+
+def _blocks(cases: Sequence[Case], size: int, *, in_draw_order: bool) -> Iterator[Sequence[Case]]:
+    """The cases block by block, those of a block sorted by length, which wastes the least padding.
+
+    A draw that may stop early is cut into blocks as drawn: a verdict must not hang on the shortest cases. Else blocks
+    too hold cases of similar length.
+    """
+    by_length = sorted(cases, key=_length)
+    for start in range(0, len(cases), size):
+        if in_draw_order:
+            yield sorted(cases[start : start + size], key=_length)
+        else:
+            yield by_length[start : start + size]
+
+
+def _length(case: Case) -> tuple[int, str]:
+    return len(case.prompt_text), case.id
+
+
+def _judged_in_batches(suite: Suite, samples: Sequence[Sample]) -> Iterator[Outcome]:
+    """As few at a time as the checks allow, so that an interruption loses as few judged cases as it can."""
+    size = max(check.batch_size for check in suite.checks)
+    for start in range(0, len(samples), size):
+        yield from judge(suite.checks, samples[start : start + size], suite.answer)

@@ -1,0 +1,79 @@
+"""Chat completions: from the body of a server's reply to the answer in it, or to why there is none. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from tunegate.models.finish_reasons import finish_reason_of
+from tunegate.models.model import FinishReason
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """The text of a reply; `fault` says why it is no answer, although it may have a text."""
+
+    text: str = ""
+    finish_reason: FinishReason = "unknown"
+    n_tokens: int | None = None
+    fault: str | None = None
+
+
+def read_completion(body: str) -> Completion:
+    """The first choice in the body of a reply; whatever else a server sends is a fault, never an exception."""
+    try:
+        reply: Any = json.loads(body.removeprefix("\ufeff"), object_pairs_hook=_once_each)
+    except (ValueError, RecursionError):
+        return Completion(fault=f"is no chat completion: {_short(body)}")
+    choice, message = _first(reply)
+    text = None if message is None else message.get("content")
+    kept = text if isinstance(text, str) else ""
+    if said := _field(reply, "error") or choice.get("error"):  # beside it may lie what came until then
+        return Completion(kept, fault=f"is an error: {_short(said)}")
+    if message is None:
+        return Completion(fault=f"is no chat completion: {_short(body)}")
+    finish_reason = finish_reason_of(choice.get("finish_reason"))
+    for name, what in (("refusal", "a refusal"), ("tool_calls", "a tool call"), ("function_call", "a tool call")):
+        if message.get(name):
+            return Completion(kept, fault=f"is {what}: {_short(message[name])}")
+    if finish_reason is None:
+        return Completion(kept, fault=f"ended with finish_reason {_short(choice.get('finish_reason'))}")
+    if not isinstance(text, str):
+        return Completion(fault=f"holds no text (finish_reason {_short(choice.get('finish_reason'))})")
+    return Completion(text, finish_reason, _count(_field(_field(reply, "usage"), "completion_tokens")))
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; raises ValueError where a name is duplicated: which of the two values is meant, nobody can say."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("duplicated name")
+    return found
+
+
+def _first(reply: Any) -> tuple[Mapping[str, Any], Mapping[str, Any] | None]:
+    """The first choice of a reply, and its message; None for the message where either is not there."""
+    choices = _field(reply, "choices")
+    choice = _object(cast(list[Any], choices)[0] if isinstance(choices, list) and choices else None)
+    message = choice.get("message")
+    return choice, _object(message) if isinstance(message, dict) else None
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return cast(dict[str, Any], value) if isinstance(value, dict) else {}
+
+
+def _field(value: Any, name: str) -> Any:
+    return _object(value).get(name)
+
+
+def _count(value: Any) -> int | None:
+    """A number of tokens, if it is one."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31 else None
+
+
+def _short(value: Any) -> str:
+    """One short line."""
+    return repr(" ".join(value.split())[:200] if isinstance(value, str) else value)[:200]

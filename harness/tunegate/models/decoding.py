@@ -1,0 +1,211 @@
+"""The decode loop: token ids in, token ids out, for one batch on one model. Everything here is torch.
+
+What makes it faster than `model.generate`: sequences leave the batch, and the key-value cache, as soon as they end; a
+beginning that all prompts share (the system message of a chat template, mostly) is computed once; the head of the
+network is computed for last positions only.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from tunegate.models.model import FinishReason
+
+
+class Pick(Protocol):
+    """Chooses the next token: logits (rows, vocabulary) of the sequences `rows` -> token ids (rows,)."""
+
+    def __call__(self, logits: Any, rows: Sequence[int], step: int) -> Any: ...
+
+
+class Ended(Protocol):
+    """Says whether the new tokens of sequence `row` are the end of its answer."""
+
+    def __call__(self, row: int, tokens: Sequence[int]) -> bool: ...
+
+
+class NotFinite(RuntimeError):
+    """The model computed NaN or infinity where logits should be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """One finished sequence: its row in the batch, its new tokens (end token included), and why it ended."""
+
+    row: int
+    tokens: list[int]
+    finish_reason: FinishReason
+
+
+@dataclass
+class _State:
+    """A batch under way. `rows` names the sequences still in it; tensors have one row for each of them."""
+
+    cache: Any
+    mask: Any  # (rows, columns of the cache): 1 for tokens, 0 for padding
+    positions: Any  # (rows, 1): position of the next token
+    rows: list[int] = field(default_factory=list[int])
+
+    def keep(self, places: Any) -> None:
+        """Drop all sequences but those at `places`, or repeat some of them."""
+        self.cache.reorder_cache(places)
+        self.mask, self.positions = self.mask[places], self.positions[places]
+        self.rows = [self.rows[place] for place in places.tolist()]
+
+
+def decode(
+    model: Any, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, pick: Pick, ended: Ended
+) -> Iterator[Decoded]:
+    """Answer a batch of prompts; yields each sequence when it ends.
+
+    Raises NotFinite when the model computes no numbers, and whatever torch raises when memory runs out.
+    """
+    import torch
+
+    with torch.inference_mode():
+        logits, state = prefill(model, prompts)
+    answers: list[list[int]] = [[] for _ in prompts]
+    for step in range(max_new_tokens):
+        with torch.inference_mode():
+            chosen = pick(logits, state.rows, step)
+            tokens: list[int] = chosen.tolist()
+        going: list[int] = []
+        for place, (row, token) in enumerate(zip(state.rows, tokens, strict=True)):
+            answers[row].append(token)
+            if ended(row, answers[row]):
+                yield Decoded(row, answers[row], "stop")
+            elif step + 1 == max_new_tokens:
+                yield Decoded(row, answers[row], "length")
+            else:
+                going.append(place)
+        if not going:
+            return
+        with torch.inference_mode():
+            if len(going) < len(tokens):
+                places = torch.tensor(going, device=chosen.device)
+                state.keep(places)
+                chosen = chosen[places]
+            logits = _advance(model, state, chosen[:, None], logits_to_keep=1)[:, -1]
+
+
+def continuation_log_likelihoods(
+    model: Any, contexts: Sequence[Sequence[int]], continuations: Sequence[Sequence[Sequence[int]]]
+) -> list[list[float]]:
+    """Log-likelihood (natural log, summed over tokens) of each continuation of each context.
+
+    A context is computed once for all its continuations; continuations of one token need nothing more.
+    """
+    import torch
+
+    with torch.inference_mode():
+        logits, state = prefill(model, contexts)
+        first = torch.log_softmax(logits.float(), dim=-1)
+        parents = [parent for parent, options in enumerate(continuations) for _ in options]
+        options = [list(option) for options in continuations for option in options]
+        totals: Any = first[parents, [option[0] for option in options]]
+        longest = max(len(option) for option in options)
+        if longest > 1:
+            state.keep(torch.tensor(parents, device=logits.device))
+            ids, real = _right_padded([option[:-1] for option in options], longest - 1, logits.device)
+            targets, _ = _right_padded([option[1:] for option in options], longest - 1, logits.device)
+            logits = _advance(model, state, ids, real=real)
+            chosen = torch.stack([_log_probabilities(*row) for row in zip(logits, targets, strict=True)])
+            totals = totals + torch.where(real.bool(), chosen, 0.0).sum(-1)
+        if not torch.isfinite(totals).all():
+            raise NotFinite("the model's log-likelihoods are not finite numbers; its weights may have diverged")
+    values: Iterator[float] = iter(totals.tolist())
+    return [[next(values) for _ in options] for options in continuations]
+
+
+def _log_probabilities(logits: Any, targets: Any) -> Any:
+    """Of each target under its own logits; row by row, since the logits of a batch of texts fill gigabytes."""
+    import torch
+
+    return torch.log_softmax(logits.float(), dim=-1).gather(-1, targets[..., None])[..., 0]
+
+
+def prefill(model: Any, prompts: Sequence[Sequence[int]]) -> tuple[Any, _State]:
+    """Run the prompts, padded on the left; returns the logits of their last tokens (rows, vocabulary) and the state."""
+    import torch
+
+    device, count = model.device, len(prompts)
+    shared = _shared_length(prompts) if _full_attention(model) else 0
+    if shared:
+        prefix = torch.tensor([list(prompts[0][:shared])], device=device)
+        state = _State(None, torch.ones_like(prefix)[:, :0], torch.zeros((1, 1), dtype=torch.long, device=device), [0])
+        _advance(model, state, prefix, logits_to_keep=1)
+        state.keep(torch.zeros(count, dtype=torch.long, device=device))
+        state.rows = list(range(count))
+    else:
+        mask = torch.ones((count, 0), dtype=torch.long, device=device)
+        state = _State(None, mask, torch.zeros((count, 1), dtype=torch.long, device=device), list(range(count)))
+    width = max(len(prompt) for prompt in prompts) - shared
+    rests = [list(prompt[shared:]) for prompt in prompts]
+    ids = torch.tensor([[0] * (width - len(rest)) + rest for rest in rests], device=device)
+    real = torch.tensor([[0] * (width - len(rest)) + [1] * len(rest) for rest in rests], device=device)
+    return _advance(model, state, ids, real=real, logits_to_keep=1)[:, -1], state
+
+
+def _advance(model: Any, state: _State, ids: Any, *, real: Any = None, logits_to_keep: int = 0) -> Any:
+    """Feed `ids` (rows, n) to the model and move the state on; returns logits (rows, n or logits_to_keep, vocabulary).
+
+    `real` is 1 for tokens and 0 for padding; None when all are tokens.
+    """
+    import torch
+
+    if real is None:
+        real = torch.ones_like(ids)
+    state.mask = torch.cat([state.mask, real], dim=1)
+    inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": state.mask, "use_cache": True}
+    if state.cache is not None:
+        inputs[cache_name(model)] = state.cache
+    accepted = inspect.signature(model.forward).parameters
+    if "position_ids" in accepted:
+        inputs["position_ids"] = (state.positions + real.cumsum(1) - 1).clamp(min=0)
+    if logits_to_keep and "logits_to_keep" in accepted:
+        inputs["logits_to_keep"] = logits_to_keep
+    output = model(**inputs)
+    state.cache = getattr(output, cache_name(model))
+    state.positions = state.positions + real.sum(1, keepdim=True)
+    return output.logits
+
+
+def cache_name(model: Any) -> str:
+    """What a model calls its cache, as an argument and in its output: transformers 5.24 renamed it."""
+    return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
+
+
+def _shared_length(prompts: Sequence[Sequence[int]]) -> int:
+    """How many first tokens all prompts have in common; at least one token of each is left over."""
+    if len(prompts) < 2:
+        return 0
+    # The smallest and the largest prompt, as sequences, differ first where any two of them do.
+    low, high = min(map(list, prompts)), max(map(list, prompts))
+    same = next((at for at, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
+    return min(same, min(len(prompt) for prompt in prompts) - 1)
+
+
+def _full_attention(model: Any) -> bool:
+    """Whether padding may stand between a shared beginning and the rest of a prompt.
+
+    Sliding windows count columns of the cache, so padding would push the beginning out of the window; recurrent layers
+    read padding; models that are given no positions work them out in ways of their own.
+    """
+    from transformers.cache_utils import DynamicCache, DynamicLayer
+
+    config = model.config.get_text_config()
+    layers = DynamicCache(config=config).layers
+    windowed = getattr(config, "attention_layers", None) is not None  # GPT-Neo's way to say that some layers are local
+    plain = all(type(layer) is DynamicLayer for layer in layers) and not windowed
+    return plain and "position_ids" in inspect.signature(model.forward).parameters
+
+
+def _right_padded(sequences: Sequence[Sequence[int]], width: int, device: Any) -> tuple[Any, Any]:
+    import torch
+
+    ids = torch.tensor([list(ids) + [0] * (width - len(ids)) for ids in sequences], device=device)
+    real = torch.tensor([[1] * len(ids) + [0] * (width - len(ids)) for ids in sequences], device=device)
+    return ids, real

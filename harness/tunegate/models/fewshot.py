@@ -1,0 +1,209 @@
+"""A model with examples in its prompt: those of `fewshot.json`, beside its weights, that are most like the question.
+
+Alike are texts that share words, rare ones above all: the cosine of TF-IDF vectors (Salton and Buckley 1988), with
+scikit-learn's smoothed inverse document frequency. Or, where the stage says so, texts that mean the same: the cosine of
+sentence embeddings. The file then names the embedding model's weights, and no others choose for it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from tunegate.cases.case import Case, Prompt
+from tunegate.exceptions import CannotJudge
+from tunegate.models.loading import read_config
+from tunegate.models.model import Form, GenerationSettings, Model, Response, as_messages, notes_of, templates_of
+from tunegate.models.sentences import Embed, SentenceModel, default_model
+from tunegate.reading.chats import Message
+from tunegate.text.words import words_and_pairs
+
+FILE = "fewshot.json"
+EMBEDDING = "embedding_sha256"
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """A question, without system messages, and its answer."""
+
+    prompt: Prompt
+    answer: str
+
+
+class Index(Protocol):
+    """Finds texts that are like another one."""
+
+    def nearest(self, text: str, k: int) -> list[int]:
+        """The places of at most `k` texts, the most alike first; the first of equals goes first."""
+        ...
+
+
+class WordIndex:
+    """Finds the texts that share most with another one; those that share no word are never among them."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        counts = [Counter(_words(text)) for text in texts]
+        texts_with = Counter(word for count in counts for word in count)
+        self._weight = {word: math.log((1 + len(texts)) / (1 + n)) + 1 for word, n in texts_with.items()}
+        self._places: dict[str, list[tuple[int, float]]] = defaultdict(list)
+        for place, count in enumerate(counts):
+            for word, share in self._unit(count).items():
+                self._places[word].append((place, share))
+
+    def nearest(self, text: str, k: int) -> list[int]:
+        cosines: dict[int, float] = defaultdict(float)
+        for word, share in self._unit(Counter(_words(text))).items():
+            for place, other in self._places[word]:
+                cosines[place] += share * other
+        return sorted(cosines, key=lambda place: (-round(cosines[place], 9), place))[:k]
+
+    def _unit(self, count: Mapping[str, int]) -> dict[str, float]:
+        """The vector of length 1 over the words that are known."""
+        vector = {word: n * self._weight[word] for word, n in count.items() if word in self._weight}
+        length = math.sqrt(sum(value * value for value in vector.values()))
+        return {word: value / length for word, value in vector.items()}
+
+
+class MeaningIndex:
+    """Finds the texts that mean most nearly what another one means."""
+
+    def __init__(self, embed: Embed, texts: Sequence[str]) -> None:
+        self._embed = embed
+        vectors = embed(texts)
+        self._vectors = [vectors[text] for text in texts]
+
+    def nearest(self, text: str, k: int) -> list[int]:
+        asked = self._embed([text])[text]
+        cosines = [round(float(asked @ vector), 6) for vector in self._vectors]
+        if not all(map(math.isfinite, cosines)):
+            raise CannotJudge(
+                "fewshot: the sentence embeddings are not all numbers, so no examples can be chosen by them"
+            )
+        return sorted(range(len(cosines)), key=lambda place: (-cosines[place], place))[:k]
+
+
+def _words(text: str) -> list[str]:
+    return words_and_pairs(text.casefold())
+
+
+@dataclass(frozen=True)
+class FewShotModel:
+    """A model that is asked each question behind the `k` shots most like it, the likest last.
+
+    With a chat template they are turns of the chat, behind its system message; without one (`chat` False) they are
+    plain text, with a blank line between. An empty prompt asks nothing, and gets no examples. `index` makes of their
+    questions what finds the likest.
+    """
+
+    model: Model
+    shots: Sequence[Shot]
+    k: int
+    chat: bool = True
+    index: Callable[[Sequence[str]], Index] = WordIndex
+
+    @property
+    def name(self) -> str:
+        return self.model.name
+
+    @property
+    def sha256(self) -> str | None:
+        return self.model.sha256
+
+    @property
+    def dtype(self) -> str | None:
+        return self.model.dtype
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return notes_of(self.model)
+
+    @property
+    def chat_templates(self) -> tuple[str, ...]:
+        return templates_of(self.model)
+
+    @property
+    def block_size(self) -> int:
+        return self.model.block_size
+
+    def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
+        return self.model.generate([self.with_shots(case, settings.form) for case in cases], settings)
+
+    def score_choices(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
+        return self.model.score_choices([self.with_shots(case, settings.form) for case in cases], settings)
+
+    def with_shots(self, case: Case, form: Form = "auto") -> Case:
+        """The case as the model is asked it."""
+        question = _question(case.prompt)
+        if not question.strip():
+            return case
+        chosen = [self.shots[place] for place in reversed(self._index.nearest(question, self.k))]
+        if form == "chat" or (form == "auto" and self.chat) or not isinstance(case.prompt, str):
+            return replace(case, prompt=_as_turns(chosen, as_messages(case.prompt)))
+        texts = [f"{_question(shot.prompt)}{shot.answer}" for shot in chosen]
+        return replace(case, prompt="\n\n".join([*texts, case.prompt]))
+
+    @cached_property
+    def _index(self) -> Index:
+        return self.index([_question(shot.prompt) for shot in self.shots])
+
+
+def _question(prompt: Prompt) -> str:
+    return prompt if isinstance(prompt, str) else "\n".join(turn["content"] for turn in without_system(prompt))
+
+
+def without_system(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """The turns of user and assistant: a system message stands at the top of a chat, or nowhere."""
+    return tuple(message for message in messages if message["role"] != "system")
+
+
+def _as_turns(shots: Sequence[Shot], asked: tuple[Message, ...]) -> tuple[Message, ...]:
+    head = [message for message in asked if message["role"] == "system"]
+    turns = [
+        turn for shot in shots for turn in (*as_messages(shot.prompt), Message(role="assistant", content=shot.answer))
+    ]
+    return (*head, *turns, *without_system(asked))
+
+
+def write_shots(folder: Path, shots: Sequence[Shot], k: int, chosen_by: SentenceModel | None = None) -> None:
+    """Make the model in a folder one that is asked with these examples, by their words or by what they mean."""
+    similarity = {} if chosen_by is None else {EMBEDDING: chosen_by.weights_sha256}
+    facts = {"k": k, **similarity, "shots": [asdict(shot) for shot in shots]}
+    text = json.dumps(facts, ensure_ascii=False, indent=1)
+    (folder / FILE).write_text(text + "\n", encoding="utf-8", errors="replace")
+
+
+def with_shots_of(folder: Path, model: Model, *, chat: bool) -> Model:
+    """The model with the examples that lie beside its weights; itself where there are none."""
+    path = folder / FILE
+    if not path.exists():
+        return model
+    facts = read_config(path)
+    try:
+        shots = [Shot(_prompt(shot["prompt"]), str(shot["answer"])) for shot in facts["shots"]]
+        examples = FewShotModel(model, shots, int(facts["k"]), chat)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CannotJudge(f"{path}: not the examples that a stage of method fewshot writes: {error!r}") from error
+    return replace(examples, index=partial(MeaningIndex, _embed_of(path, facts))) if EMBEDDING in facts else examples
+
+
+def _embed_of(path: Path, facts: Mapping[str, Any]) -> Embed:
+    """The embeddings that the examples were to be chosen by; raises CannotJudge where there are others here."""
+    chosen_by = default_model(f"{path}: examples chosen by embedding")
+    if facts[EMBEDDING] != chosen_by.weights_sha256:
+        raise CannotJudge(
+            f"{path}: examples chosen by embedding: by the weights {facts[EMBEDDING]!s:.12}, and those installed here "
+            f"are {chosen_by.weights_sha256:.12}; install the former, or run the stage again"
+        )
+    return chosen_by.embed
+
+
+def _prompt(value: Any) -> Prompt:
+    if isinstance(value, str):
+        return value
+    return tuple(Message(role=turn["role"], content=turn["content"]) for turn in value)

@@ -1,0 +1,284 @@
+"""Models that run here, from their weights: a safetensors folder, a PEFT adapter on its base, a converted GGUF file.
+
+Plain prompts become one user message when the tokenizer has a chat template, else they stay raw text (`prompting.py`
+has the details, for multiple choice too). Answers are greedy unless the settings say otherwise; sampling penalties
+and cut-offs that a model's generation_config.json may suggest are not applied.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+from tunegate.cases.case import Case
+from tunegate.exceptions import ConfigError
+from tunegate.models import decoding, loading, prompting
+from tunegate.models.adapters import load_adapter
+from tunegate.models.chat_template import NO_GENERATION_PROMPT, lacks_generation_prompt
+from tunegate.models.loading import Dtype, hf_import
+from tunegate.models.model import ChoiceScore, Fault, GenerationSettings, Response
+
+BATCH_SIZE_CPU, BATCH_SIZE_GPU = 32, 128
+BATCH_TOKENS = 65_536  # prompt tokens in a batch, padding included: keeps long prompts from filling the memory
+BATCH_SCORED = 8_192  # scored tokens in a batch: each takes a number for every entry of the vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A case made ready for the model: `length` is what it adds to a batch, in tokens."""
+
+    index: int
+    length: int
+    prompt: list[int]
+    choices: list[list[int]]
+
+    @property
+    def batch(self) -> int:
+        """How many like it fit into a batch; at least this one does."""
+        scored = max(map(len, self.choices), default=0) * len(self.choices)
+        return max(1, min(BATCH_TOKENS // self.length, BATCH_SCORED // max(scored, 1)))
+
+
+_Work = Callable[[Sequence[_Job]], Iterator[tuple[int, Response]]]
+
+
+@dataclass(frozen=True)
+class HFModel:
+    """A causal language model of transformers with its tokenizer; `open_model` makes one from a path."""
+
+    name: str
+    sha256: str | None
+    model: Any
+    tokenizer: Any
+    batch_size: int
+    target_delimiter: str = " "
+
+    @classmethod
+    def load(
+        cls,
+        folder: Path,
+        *,
+        name: str | None = None,
+        sha256: str | None = None,
+        adapters: Sequence[Path] = (),
+        device: str | None = None,
+        dtype: Dtype = "auto",
+        batch_size: int | None = None,
+    ) -> HFModel:
+        """Load the model in `folder` and merge `adapters` into it, in order.
+
+        Adapters are merged in float32, then the model is cast: merging in bfloat16 would round the weights twice.
+        """
+        device = loading.choose_device(device)
+        torch_dtype = loading.choose_dtype(dtype, device)
+        tokenizer = loading.load_tokenizer(*reversed(adapters), folder)
+        model = loading.load_weights(folder, hf_import("torch").float32 if adapters else torch_dtype)
+        for adapter in adapters:
+            model = load_adapter(model, adapter)
+        default_batch = BATCH_SIZE_GPU if device.startswith("cuda") else BATCH_SIZE_CPU
+        return cls(name or str(folder), sha256, model.to(device, torch_dtype), tokenizer, batch_size or default_batch)
+
+    @property
+    def dtype(self) -> str:
+        """The number type that it computes in: `float32`, `bfloat16`."""
+        return str(self.model.dtype).removeprefix("torch.")
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What looks odd about it, but can be judged."""
+        if self.tokenizer.chat_template and lacks_generation_prompt(prompting.render_by(self.tokenizer)):
+            return (f"{self.name}: {NO_GENERATION_PROMPT}",)
+        return ()
+
+    @property
+    def chat_templates(self) -> tuple[str, ...]:
+        """Those of its tokenizer: one, or several by name."""
+        own: Any = self.tokenizer.chat_template
+        return tuple(cast(dict[str, str], own).values()) if isinstance(own, dict) else (own,) if own else ()
+
+    @property
+    def block_size(self) -> int:
+        """One block of the runner is one batch."""
+        return self.batch_size
+
+    def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
+        """Answer the cases, longest prompts first; each answer is yielded when its last token is there."""
+        if settings.max_new_tokens < 1:
+            raise ConfigError(f"max_new_tokens: expected 1 or more, got {settings.max_new_tokens}")
+        prompting.check_settings(self.tokenizer, settings)
+
+        def prepare(index: int, case: Case) -> _Job:
+            prompt = prompting.answer_prompt(self.tokenizer, case, settings)
+            return _Job(index, len(prompt), prompt, [])
+
+        jobs, misfits = self._prepared(cases, prepare, settings.max_new_tokens)
+        yield from misfits
+        yield from self._run(jobs, lambda batch: self._answer(batch, cases, settings))
+
+    def score_choices(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
+        """Log-likelihood of every choice as the prompt's continuation; the text is the likeliest choice.
+
+        Numbers agree with lm-evaluation-harness's `acc` (sum over tokens) and, divided by length, `acc_norm`.
+        """
+        prompting.check_settings(self.tokenizer, settings)
+
+        def prepare(index: int, case: Case) -> _Job:
+            if not case.choices:
+                raise ValueError("the case has no choices")
+            prompt, choices = prompting.choice_prompt(self.tokenizer, case, settings, self.target_delimiter)
+            if not all(choices):
+                raise ValueError("the case has an empty choice")
+            # The context is computed once, but its cache is repeated for every choice.
+            return _Job(index, (len(prompt) + max(map(len, choices))) * len(choices), prompt, choices)
+
+        jobs, misfits = self._prepared(cases, prepare, 0)
+        yield from misfits
+        yield from self._run(jobs, lambda batch: self._score(batch, cases))
+
+    def _prepared(
+        self, cases: Sequence[Case], prepare: Callable[[int, Case], _Job], new_tokens: int
+    ) -> tuple[list[_Job], list[tuple[int, Response]]]:
+        """The cases that can be put to the model, and INVALID responses for the others: a prompt is never cut."""
+        limit = self._max_positions
+        jobs: list[_Job] = []
+        misfits: list[tuple[int, Response]] = []
+        for index, case in enumerate(cases):
+            try:
+                job = prepare(index, case)
+            except ConfigError:
+                raise
+            except Exception as error:  # a chat template is a program: it may refuse a role, or fail on a message
+                misfits.append((index, _invalid(f"no prompt could be made: {loading.one_line(error)}")))
+                continue
+            new = max(map(len, job.choices), default=new_tokens)
+            if limit is not None and len(job.prompt) + new > limit:
+                reason = f"{len(job.prompt)} prompt tokens and {new} new ones exceed the model's {limit} positions"
+                misfits.append((index, _invalid(reason)))
+            else:
+                jobs.append(job)
+        return jobs, misfits
+
+    def _run(self, jobs: list[_Job], work: _Work) -> Iterator[tuple[int, Response]]:
+        """Work in batches of similar length, the longest first.
+
+        What is left of a batch that raised is tried again in halves, so that one case that cannot be computed takes
+        no others with it. When GPU memory ran out, batches stay small.
+        """
+        out_of_memory = hf_import("torch").OutOfMemoryError
+        todo = sorted(jobs, key=lambda job: (-job.length, job.prompt))
+        limit = size = self.batch_size
+        while todo:
+            batch = todo[: min(size, todo[0].batch)]
+            waiting = {job.index: job for job in batch}
+            del todo[: len(batch)]
+            try:
+                for index, response in work(batch):
+                    del waiting[index]
+                    yield index, response
+                size = limit
+            except (RuntimeError, IndexError, MemoryError) as error:
+                if len(batch) == 1:
+                    yield batch[0].index, _invalid(f"the model failed: {loading.one_line(error)}", Fault.NO_REPLY)
+                    size = limit
+                    continue
+                size = len(batch) // 2
+                todo[:0] = waiting.values()
+                if isinstance(error, out_of_memory):
+                    limit = size
+                    hf_import("torch").cuda.empty_cache()
+
+    def _answer(
+        self, batch: Sequence[_Job], cases: Sequence[Case], settings: GenerationSettings
+    ) -> Iterator[tuple[int, Response]]:
+        stop_window = max((len(stop.encode()) for stop in settings.stop), default=0) + 8
+
+        def ended(row: int, tokens: Sequence[int]) -> bool:
+            if tokens[-1] in self._end_ids:
+                return True
+            # A stop string that ends here lies within its last few tokens: every token adds a byte or more.
+            return bool(settings.stop) and _stop_at(self._text(tokens[-stop_window:]), settings.stop) is not None
+
+        pick = _greedy if settings.temperature <= 0 else _sampler([cases[job.index].id for job in batch], settings)
+        for done in decoding.decode(
+            self.model,
+            [job.prompt for job in batch],
+            max_new_tokens=settings.max_new_tokens,
+            pick=pick,
+            ended=ended,
+        ):
+            text = self._text(done.tokens)
+            text = text[: _stop_at(text, settings.stop)]
+            yield batch[done.row].index, Response(text, done.finish_reason, len(done.tokens))
+
+    def _score(self, batch: Sequence[_Job], cases: Sequence[Case]) -> Iterator[tuple[int, Response]]:
+        scores = decoding.continuation_log_likelihoods(
+            self.model, [job.prompt for job in batch], [job.choices for job in batch]
+        )
+        for job, values in zip(batch, scores, strict=True):
+            choices = cases[job.index].choices
+            best = choices[max(range(len(values)), key=values.__getitem__)]
+            pairs = zip(values, choices, strict=True)
+            yield (
+                job.index,
+                Response(best, "stop", choice_scores=tuple(ChoiceScore(v, len(c.encode())) for v, c in pairs)),
+            )
+
+    def _text(self, tokens: Sequence[int]) -> str:
+        return self.tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+    @cached_property
+    def _end_ids(self) -> frozenset[int]:
+        """Token ids that end an answer: those of generation_config.json, else the tokenizer's."""
+        ids = getattr(self.model.generation_config, "eos_token_id", None)
+        if ids is None:
+            ids = self.tokenizer.eos_token_id
+        return frozenset([ids] if isinstance(ids, int) else ids or ())
+
+    @cached_property
+    def _max_positions(self) -> int | None:
+        return getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+
+
+def _greedy(logits: Any, rows: Sequence[int], step: int) -> Any:
+    values, tokens = logits.max(dim=-1)
+    if not values.isfinite().all():
+        raise decoding.NotFinite("the model's logits are not finite numbers; its weights may have diverged")
+    return tokens
+
+
+def _sampler(case_ids: Sequence[str], settings: GenerationSettings) -> decoding.Pick:
+    """Draw from the softmax at the settings' temperature by inverting its cumulative distribution.
+
+    Each case has its own stream of uniform numbers, seeded by the settings' seed and its id, so that neither the batch
+    nor the order changes what it draws.
+    """
+    torch = hf_import("torch")
+
+    def uniforms(case_id: str) -> Any:
+        digest = hashlib.sha256(f"{settings.seed}\0{case_id}".encode()).digest()
+        generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+        return torch.rand(settings.max_new_tokens, generator=generator, dtype=torch.float64)
+
+    drawn = torch.stack([uniforms(case_id) for case_id in case_ids])
+
+    def pick(logits: Any, rows: Sequence[int], step: int) -> Any:
+        _greedy(logits, rows, step)  # refuses what is not finite
+        cumulative = torch.softmax(logits.double() / settings.temperature, dim=-1).cumsum(dim=-1)
+        thresholds = drawn[list(rows), step].to(logits.device)[:, None] * cumulative[:, -1:]
+        return torch.searchsorted(cumulative, thresholds, right=True)[:, 0].clamp(max=logits.shape[-1] - 1)
+
+    return pick
+
+
+def _stop_at(text: str, stops: Sequence[str]) -> int | None:
+    """Where the first stop string begins, or None."""
+    places = [place for place in (text.find(stop) for stop in stops) if place >= 0]
+    return min(places, default=None)
+
+
+def _invalid(reason: str, fault: Fault = Fault.REJECTED) -> Response:
+    return Response("", error=reason, fault=fault)

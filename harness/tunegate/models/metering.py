@@ -1,0 +1,119 @@
+"""What a gate costs: tokens, seconds and memory of a model while it answers, kept beside the record of its gate.
+
+Costs are no evidence: they stand in a file of their own, and no verdict depends on them.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tunegate.cases.case import Case
+from tunegate.models.model import GenerationSettings, Model, Response, request_of
+
+COST = "cost.json"
+
+
+@dataclass
+class Cost:
+    """What answering took. `new_tokens` counts generated ones, None where a model does not count them; `seconds` are
+    those in which it answered, without loading it and without judging; `peak_mib` is the most memory that the process
+    held at once, `gpu_peak_mib` the same of the GPU."""
+
+    answers: int = 0
+    new_tokens: int | None = None
+    seconds: float = 0.0
+    peak_mib: float | None = None
+    gpu_peak_mib: float | None = None
+
+    @property
+    def tokens_per_s(self) -> float | None:
+        return self.new_tokens / self.seconds if self.new_tokens and self.seconds else None
+
+    @property
+    def seconds_per_case(self) -> float | None:
+        return self.seconds / self.answers if self.answers else None
+
+    def save(self, folder: Path) -> None:
+        """Write it beside the record, unless nothing was asked: then what an earlier process wrote stays."""
+        if self.answers:
+            self.peak_mib, self.gpu_peak_mib = _peak_mib(), _gpu_peak_mib()
+            (folder / COST).write_text(json.dumps(asdict(self)) + "\n", encoding="utf-8")
+
+
+def read_cost(folder: Path) -> Cost | None:
+    """The cost of a gate, None where it is not known."""
+    try:
+        return Cost(**json.loads((folder / COST).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _peak_mib() -> float | None:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10  # there bytes, here KiB
+
+
+def _gpu_peak_mib() -> float | None:
+    torch: Any = sys.modules.get("torch")  # a model that needs it has imported it
+    if torch is None or not torch.cuda.is_available():
+        return None
+    return torch.cuda.max_memory_allocated() / 2**20
+
+
+@dataclass(frozen=True)
+class MeteredModel:
+    """A model whose answers are counted and timed; it is the same model in every other way."""
+
+    inner: Model
+    clock: Callable[[], float] = time.monotonic
+    cost: Cost = field(default_factory=Cost)
+
+    @property
+    def name(self) -> str:
+        return self.inner.name
+
+    @property
+    def sha256(self) -> str | None:
+        return self.inner.sha256
+
+    @property
+    def dtype(self) -> str | None:
+        return self.inner.dtype
+
+    @property
+    def block_size(self) -> int:
+        return self.inner.block_size
+
+    @property
+    def request(self) -> Mapping[str, Any]:
+        return request_of(self.inner)
+
+    def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
+        return self._metered(self.inner.generate(cases, settings))
+
+    def score_choices(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
+        return self._metered(self.inner.score_choices(cases, settings))
+
+    def _metered(self, answers: Iterator[tuple[int, Response]]) -> Iterator[tuple[int, Response]]:
+        """Only the time that the model takes counts, not what is done with an answer."""
+        while True:
+            started = self.clock()
+            answer = next(answers, None)
+            self.cost.seconds += self.clock() - started
+            if answer is None:
+                return
+            self.cost.answers += 1
+            tokens = answer[1].n_tokens
+            if tokens is not None:
+                self.cost.new_tokens = (self.cost.new_tokens or 0) + tokens
+            yield answer

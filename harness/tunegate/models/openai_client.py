@@ -1,0 +1,158 @@
+"""Asking servers that speak OpenAI's API: every try has a deadline, and neither Ctrl-C nor a notebook is in the way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from queue import SimpleQueue
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
+
+from tunegate.addresses import MIN_SECRET_CHARS, secrets_in, without_secrets
+from tunegate.models.guarded import guarded
+from tunegate.optional import optional_import
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+Question = TypeVar("Question")
+Answer = TypeVar("Answer")
+
+FIXED_FIELDS = ("model", "messages", "stream", "n")
+"""Fields of a request that are not the user's to set: they say who is asked what, and how the reply is read."""
+NO_KEY = "none"
+"""The key for servers that want none: the client wants one, and would look into the environment itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where a server listens, and how patiently it is asked.
+
+    A try ends after `timeout_s`. A request is repeated up to `max_retries` times, with growing pauses, when the
+    connection fails, the reply is torn, the time is up, or the server answers 408, 409, 429 or 5xx. `concurrency`
+    requests are under way at once. User name, password and query of `base_url` are sent with every request.
+    """
+
+    base_url: str
+    timeout_s: float = 60.0
+    max_retries: int = 3
+    concurrency: int = 4
+    api_key: str = NO_KEY
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What may be put on no record and no terminal."""
+        return (*((self.api_key,) if self.api_key != NO_KEY else ()), *secrets_in(self.base_url))
+
+    def told(self, error: BaseException) -> str:
+        """What went wrong, in one line without secrets; the type tells time-outs, refusals and malformed answers."""
+        words = [
+            str(part).strip().splitlines()[0].rstrip(".")[:300]
+            for part in (error, error.__cause__)
+            if str(part or "").strip()
+        ]
+        line = without_secrets(": ".join([type(error).__name__, *words]))
+        for secret in self.secrets:
+            line = line.replace(secret, "***") if len(secret) >= MIN_SECRET_CHARS else line
+        return line
+
+
+def open_client(server: Server) -> AsyncOpenAI:
+    """A client that keeps the limits of `guarded`."""
+    optional_import("openai", "server", "asking a server")
+    from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+
+    parts = urlsplit(server.base_url)
+    client = guarded(DefaultAsyncHttpxClient, server.timeout_s, server.secrets)
+    return AsyncOpenAI(
+        base_url=urlunsplit(parts._replace(query="", fragment="")),
+        default_query=dict(parse_qsl(parts.query, keep_blank_values=True)),
+        default_headers={"Accept-Encoding": "identity"},
+        api_key=server.api_key,
+        timeout=server.timeout_s,
+        max_retries=server.max_retries,
+        http_client=client(),
+    )
+
+
+@dataclass
+class ChatRequests:
+    """Sends chat requests and remembers what the server refused: newer ones want `max_completion_tokens`.
+
+    `fields` are added to every request and take the place of its own; a field that is None is left out.
+    """
+
+    fields: Mapping[str, Any]
+    renamed: bool = False
+
+    async def send(self, client: AsyncOpenAI, request: Mapping[str, Any]) -> str:
+        """The body of the reply; raises what openai's client raises, and BadReply."""
+        from openai import BadRequestError, UnprocessableEntityError
+
+        body = self._body(request)
+        try:
+            return await _send(client, body)
+        except (BadRequestError, UnprocessableEntityError) as error:
+            if "max_tokens" not in body or "max_completion_tokens" not in error.response.text:
+                raise
+            self.renamed = True
+        return await _send(client, self._body(request))
+
+    def _body(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        body = {**request, **self.fields}
+        limit = "max_completion_tokens"
+        if body.get(limit) is not None:
+            body["max_tokens"] = None
+        elif self.renamed and "max_tokens" in body:
+            body = {limit if name == "max_tokens" else name: value for name, value in body.items()}
+        return {name: value for name, value in body.items() if value is not None}
+
+
+async def _send(client: AsyncOpenAI, body: Mapping[str, Any]) -> str:
+    """The raw body of the reply: a client that is sent a web page with status 200 would raise an AttributeError."""
+    fields = {name: value for name, value in body.items() if name not in ("model", "messages")}
+    raw = client.chat.completions.with_raw_response
+    return (await raw.create(model=body["model"], messages=body["messages"], extra_body=fields)).text
+
+
+def ask_all(
+    server: Server, questions: Sequence[Question], ask: Callable[[AsyncOpenAI, Question], Awaitable[Answer]]
+) -> Iterator[tuple[int, Answer]]:
+    """Ask all questions, `concurrency` at a time; each answer is yielded, with the question's index, when it arrives.
+
+    The requests run in a thread that ends with the process: Ctrl-C does not wait for it, and notebooks run a loop
+    already. Once the iterator is closed no further request is sent. What `ask` raises is raised here.
+    """
+    answers: SimpleQueue[tuple[int, Answer] | BaseException] = SimpleQueue()
+    closed = Event()
+
+    async def ask_in_turn() -> None:
+        slots = asyncio.Semaphore(server.concurrency)
+
+        async def one(client: AsyncOpenAI, index: int, question: Question) -> None:
+            async with slots:
+                if not closed.is_set():
+                    answers.put((index, await ask(client, question)))
+
+        async with open_client(server) as client:
+            await asyncio.gather(*(one(client, index, question) for index, question in enumerate(questions)))
+
+    def work() -> None:
+        try:
+            asyncio.run(ask_in_turn())
+        except BaseException as error:
+            answers.put(error)
+
+    thread = Thread(target=work, name="server", daemon=True)
+    thread.start()
+    try:
+        for _ in questions:
+            answer = answers.get()
+            if isinstance(answer, BaseException):
+                raise answer
+            yield answer
+        thread.join()
+    finally:
+        closed.set()

@@ -1,0 +1,153 @@
+"""Models behind any server that speaks OpenAI's chat API: llama.cpp, vLLM, a cloud service."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from tunegate.addresses import check_address, check_key, without_secrets
+from tunegate.cases.case import Case
+from tunegate.exceptions import ConfigError
+from tunegate.models.completions import read_completion
+from tunegate.models.guarded import TRIES, torn_reply
+from tunegate.models.model import Fault, GenerationSettings, Response, as_messages
+from tunegate.models.openai_client import FIXED_FIELDS, NO_KEY, ChatRequests, Server, ask_all
+from tunegate.models.probe import CLOSED, check_access, check_server
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+KEY_VARIABLE = "OPENAI_API_KEY"
+PASSING_STATUSES = (408, 409, 429)
+"""A time-out, a lock and a limit on requests: the same request may be answered later."""
+
+
+@dataclass(frozen=True)
+class OpenAIModel:
+    """A model behind a server. Whatever goes wrong with one request is that case's `Response.error`.
+
+    `openai_client.Server` says how patiently it is asked. `sha256` is None: what a server runs cannot be hashed from
+    here. The key comes from the environment variable `key_variable`; local servers want none. `request` adds fields to
+    every request, or with None takes them out: `{"temperature": None, "reasoning_effort": "low"}`.
+    """
+
+    base_url: str
+    model: str
+    timeout_s: float = 60.0
+    max_retries: int = 3
+    concurrency: int = 8
+    request: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    key_variable: str = KEY_VARIABLE
+    sha256: None = None
+    dtype: None = None
+
+    def __post_init__(self) -> None:
+        for name in FIXED_FIELDS:
+            if name in self.request:
+                raise ConfigError(f"request: the field {name!r} is set by the gate; leave it out")
+
+    @classmethod
+    def from_url(cls, url: str, **how: Any) -> OpenAIModel:
+        """From `http://host:port/v1#model-name`; `how` sets further fields."""
+        base_url, _, model = url.partition("#")
+        if not model:
+            place = without_secrets(base_url)
+            raise ConfigError(f"model {place!r}: say which of the server's models: {place}#MODEL-NAME")
+        check_address(base_url, f"model {without_secrets(url)!r}")
+        return cls(base_url, model, **how)
+
+    @property
+    def name(self) -> str:
+        """The address without user name, password and query, which are secrets, and the model's name."""
+        return f"{without_secrets(self.base_url)}#{self.model}"
+
+    @property
+    def block_size(self) -> int:
+        """Enough to keep all connections busy."""
+        return 4 * self.concurrency
+
+    def check(self) -> OpenAIModel:
+        """Itself, once the server listens and lets us in; raises ConfigError otherwise. A server that is loading its
+        model is waited for."""
+        check_server(self._server, self.name, self._access)
+        return self
+
+    def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
+        """Ask for all answers, `concurrency` at a time; each is yielded when it arrives.
+
+        Raises ConfigError when the server lets nobody in, rather than leave every case without an answer.
+        """
+        if settings.form == "raw":
+            raise ConfigError(
+                f"model {self.name}: `form: raw` is for models that run here: a server's chat API asks chats"
+            )
+        return ask_all(self._server, cases, lambda client, case: self._counted(client, case, settings))
+
+    def score_choices(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
+        """Not possible: the chat API does not tell the likelihood of a given text."""
+        raise ConfigError(
+            f"model {self.name}: servers do not tell how likely a given choice is, which this suite's checks need; "
+            "gate the model's weights instead, or ask for the letter of the choice and check it with `exact`"
+        )
+
+    @property
+    def _server(self) -> Server:
+        key = os.environ.get(self.key_variable, "").strip() or NO_KEY
+        check_key(key, self.key_variable)
+        return Server(self.base_url, self.timeout_s, self.max_retries, self.concurrency, key)
+
+    @cached_property
+    def _requests(self) -> ChatRequests:
+        return ChatRequests(self.request)
+
+    async def _counted(self, client: AsyncOpenAI, case: Case, settings: GenerationSettings) -> Response:
+        """The answer to a case, with how often it was asked for."""
+        tries: list[int] = []
+        TRIES.set(tries)  # of this task alone
+        response = await self._answer(client, case, settings)
+        return replace(response, tries=max(1, len(tries)))
+
+    async def _answer(self, client: AsyncOpenAI, case: Case, settings: GenerationSettings) -> Response:
+        request: dict[str, Any] = {
+            "model": self.model,
+            "messages": list(as_messages(settings.asks(case.prompt))),
+            "max_tokens": settings.max_new_tokens,
+            "temperature": settings.temperature,
+            "seed": _seed(settings, case),
+        }
+        if settings.stop:
+            request["stop"] = list(settings.stop)
+        try:
+            reply = read_completion(await self._requests.send(client, request))
+        except Exception as error:  # whatever client or server came up with, this case has no answer
+            fault = _fault(error)
+            if fault is Fault.REJECTED and getattr(error, "status_code", None) in CLOSED:
+                await self._access(client)  # raises when it is not this case that was rejected
+            return Response("", error=f"{self.name}: {self._server.told(error)}", fault=fault)
+        if reply.fault is not None:
+            error = f"{self.name}: the server's answer {reply.fault}"
+            return Response(reply.text, n_tokens=reply.n_tokens, error=error, fault=Fault.BAD_REPLY)
+        return Response(reply.text, reply.finish_reason, reply.n_tokens)
+
+    async def _access(self, client: AsyncOpenAI) -> None:
+        """Raise ConfigError when the server refuses even a question that is no case's."""
+        await check_access(client, self._requests, self._server, self.name, self.key_variable)
+
+
+def _fault(error: Exception) -> Fault:
+    """What kind of fault the client raised: by now it has repeated what may pass (`Server`)."""
+    from openai import APIConnectionError, APIStatusError
+
+    if isinstance(error, APIStatusError):
+        passing = error.status_code in PASSING_STATUSES or error.status_code >= 500
+        return Fault.NO_REPLY if passing else Fault.REJECTED
+    return Fault.NO_REPLY if isinstance(error, APIConnectionError) and torn_reply(error) is None else Fault.BAD_REPLY
+
+
+def _seed(settings: GenerationSettings, case: Case) -> int:
+    """A seed of its own for every case, so that the order of requests does not matter."""
+    return int.from_bytes(hashlib.sha256(f"{settings.seed}\0{case.id}".encode()).digest()[:4], "big") >> 1

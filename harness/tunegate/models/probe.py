@@ -1,0 +1,92 @@
+"""One look at a server before the first case: is anything there, and does it let us in?
+
+The look is `GET /models`, which asks the model nothing. Only where that, or later a case, is refused is the model asked
+a fixed question of one token, which belongs to no suite.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from tunegate.exceptions import ConfigError
+from tunegate.models.guarded import BadReply, Elsewhere
+from tunegate.models.openai_client import NO_KEY, ChatRequests, Server, ask_all
+
+if TYPE_CHECKING:
+    from openai import APIStatusError, AsyncOpenAI
+
+CLOSED = (401, 403, 404)
+"""Statuses of a server that does not let us in, has no such model, or is no such server."""
+LOADING = 503
+PAUSE_S = 0.5
+
+
+def check_server(server: Server, name: str, check_access: Callable[[AsyncOpenAI], Awaitable[None]]) -> None:
+    """Raise ConfigError when nothing listens, or whatever does lets nobody in.
+
+    A server that is loading its model is waited for, twice as long as for a reply.
+    """
+
+    async def look(client: AsyncOpenAI, _: None) -> None:
+        deadline = time.monotonic() + 2 * server.timeout_s
+        while (status := await _status_of_models(client, server, name)) == LOADING:
+            if time.monotonic() > deadline:
+                raise ConfigError(
+                    f"model {name}: the server says {LOADING}, not ready, for {2 * server.timeout_s:g} s; try again "
+                    "when it has loaded its model, or give it more time: --timeout"
+                )
+            await asyncio.sleep(PAUSE_S)
+        if status in CLOSED:
+            await check_access(client)
+
+    list(ask_all(server, [None], look))
+
+
+async def _status_of_models(client: AsyncOpenAI, server: Server, name: str) -> int | None:
+    """The status of `GET /models`, which many servers do not have; None for a reply that says nothing."""
+    from openai import APIConnectionError, APIStatusError, APITimeoutError
+
+    try:
+        return (await client.with_options(max_retries=0).models.with_raw_response.list()).status_code
+    except APIStatusError as error:
+        return error.status_code
+    except APITimeoutError as error:
+        raise ConfigError(
+            f"model {name}: no reply within {server.timeout_s:g} s; is the server busy? Give it more time: --timeout"
+        ) from error
+    except APIConnectionError as error:
+        if type(error.__cause__).__name__ == "ConnectError":
+            raise ConfigError(f"model {name}: nothing answers there: {server.told(error)}") from error
+        return None
+    except Elsewhere as error:
+        raise ConfigError(f"model {name}: {error}") from error
+    except BadReply:
+        return None
+
+
+async def check_access(
+    client: AsyncOpenAI, requests: ChatRequests, server: Server, name: str, key_variable: str
+) -> None:
+    """Raise ConfigError when the server refuses a question of one token; whatever else it does, the cases will tell."""
+    from openai import APIStatusError, OpenAIError
+
+    question = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1}
+    try:
+        await requests.send(client, {"model": name.partition("#")[2], **question})
+    except APIStatusError as error:
+        if error.status_code in CLOSED:
+            raise ConfigError(f"model {name}: {_remedy(error, server, key_variable)}") from error
+    except (OpenAIError, BadReply):
+        return
+
+
+def _remedy(error: APIStatusError, server: Server, key_variable: str) -> str:
+    said = server.told(error)
+    if error.status_code == 404:
+        return f"the server has no such model, or does not answer at this address (most end in /v1): {said}"
+    if server.api_key == NO_KEY:
+        return f"the server wants a key; put it into the environment variable {key_variable}: {said}"
+    return f"the server refuses the key in the environment variable {key_variable}: {said}"

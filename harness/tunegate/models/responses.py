@@ -1,0 +1,184 @@
+"""Answers made elsewhere: rows of `{"id", "response"}`, or of whatever fields the suite's `responses` names."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tunegate.cases.case import Prompt, sample_id
+from tunegate.exceptions import ConfigError, nearest
+from tunegate.models.finish_reasons import finish_reason_of
+from tunegate.models.model import Fault, Response, StoredResponses, as_messages
+from tunegate.models.responses_spec import ResponsesSpec
+from tunegate.reading.cells import Cell
+from tunegate.reading.chats import chat_of, is_chat, without_answer
+from tunegate.reading.rows import Row, read_rows
+from tunegate.reading.templates import as_text, fill, is_missing, lone_field, look_up
+
+RENDERED = ("<|", "[INST]", "<start_of_turn>", "<s>")
+"""A recorded prompt that holds one of these was put through a chat template."""
+
+
+def load_responses(
+    path: Path, asked: Mapping[str, Prompt], spec: ResponsesSpec | None = None, samples: int = 1
+) -> tuple[StoredResponses, list[str]]:
+    """Read a response file; returns the responses and notes on what looks odd but can be judged.
+
+    `asked` are the prompts by the ids under which a gate asks them, each `samples` times: so many rows have an id, and
+    their order is that of the answers. A row without an id is the answer to the prompt that it carries. A row without
+    a response or an id to be found, more rows of an id than samples, a prompt that is another than the case's, and a
+    file of which no id is a case's are errors.
+    """
+    spec = spec or ResponsesSpec()
+    ids = _ids_by_prompt(asked)
+    responses: dict[str, Response] = {}
+    given = Counter[str]()
+    unknown: list[str] = []
+    for number, row in read_rows(path):
+        try:
+            case_id, response = _case_id(row, spec, asked, ids), _response(row, spec)
+            if case_id in asked:
+                _check_prompt(row, spec, case_id, asked[case_id])
+        except ConfigError as error:
+            raise ConfigError(f"{path}:{number}: {error}") from error
+        given[case_id] += 1
+        if given[case_id] > samples:
+            raise ConfigError(f"{path}:{number}: {_too_many(case_id, samples)}")
+        if case_id not in asked:
+            unknown.append(case_id)
+        responses[sample_id(case_id, given[case_id])] = response
+    if len(unknown) == len(responses):
+        raise ConfigError(f"{path}: none of its ids is a case's{nearest(unknown[0], asked)}, first {unknown[0]!r}")
+    notes: list[str] = []
+    if unknown:
+        notes.append(f"{path}: {len(unknown)} of {len(responses)} ids are no case's, first {unknown[0]!r}; not used")
+    short = [case_id for case_id in asked if given[case_id] < samples]
+    if short:
+        have = f"fewer than {samples} responses" if samples > 1 else "no response"
+        notes.append(f"{path}: {len(short)} of {len(asked)} prompts of the bank have {have}; drawn, they are INVALID")
+    return StoredResponses(responses, name=str(path)), notes
+
+
+def _too_many(case_id: str, samples: int) -> str:
+    if samples == 1:
+        return (
+            f"a second response with id {case_id!r}; give one answer a case, or say how many there are: "
+            "`generate: {samples: 2, temperature: 0.7}`"
+        )
+    return f"response {samples + 1} with id {case_id!r}, and `generate.samples` is {samples}"
+
+
+def _response(row: Row, spec: ResponsesSpec) -> Response:
+    """The answer, or why it is none: it was ended by a filter, an error or a tool call."""
+    text, said = (
+        _answer(row, spec.response),
+        next((row[name] for name in _ENDED if not is_missing(row.get(name))), None),
+    )
+    finish_reason = finish_reason_of(None if is_missing(said) else said)
+    if finish_reason is not None:
+        return Response(text, finish_reason)
+    if not isinstance(said, str):
+        raise ConfigError(f"finish_reason: a text was expected, got {type(said).__name__}")
+    error = f"the stored answer ended with finish_reason {said[:80]!r}, so it is not the model's whole answer"
+    return Response(text, error=error, fault=Fault.BAD_REPLY)
+
+
+_ENDED = ("finish_reason", "finishReason", "stop_reason")
+"""What the fields are called that say why an answer ended."""
+
+
+def _answer(row: Row, template: str | None) -> str:
+    """The text of an answer; one that is a text is judged as it is, half characters and all."""
+    if template is None and "response" not in row and (answer := _last_answer(row.get("messages"))) is not None:
+        return answer
+    template = template or "{response}"
+    name = lone_field(template)
+    value = None if name is None else look_up(name, row)
+    if isinstance(value, str):
+        return value
+    answer = _last_answer(value)
+    return fill(template, row) if answer is None else answer
+
+
+def _last_answer(value: Any) -> str | None:
+    """The assistant's words that a chat, or the one message that a value is, ends with; None for anything else."""
+    if isinstance(value, Mapping):
+        return _last_answer([value])
+    if isinstance(value, str) or not is_chat(value):
+        return None
+    last = chat_of(value, "the answer")[-1]
+    return last["content"] if last["role"] == "assistant" else None
+
+
+# --- which case ----------------------------------------------------------------------------------------------------
+
+
+def _case_id(row: Row, spec: ResponsesSpec, asked: Mapping[str, Prompt], ids: Mapping[str, str]) -> str:
+    if spec.id is not None or "id" in row:
+        return fill(spec.id or "{id}", row)
+    prompt = _recorded_prompt(row, spec)
+    if prompt is None:
+        raise ConfigError(f"the row has no field 'id'{nearest('id', row)}, and no prompt that would tell its case")
+    if prompt not in ids:
+        several = " but of several" if prompt in map(_text, asked.values()) else ""
+        raise ConfigError(
+            f"the row has no field 'id', and its prompt is not that of one case{several}: {prompt[:80]!r}; add the id"
+        )
+    return ids[prompt]
+
+
+def _ids_by_prompt(asked: Mapping[str, Prompt]) -> dict[str, str]:
+    """The ids of those prompts that are asked under one id only."""
+    texts = {case_id: _text(prompt) for case_id, prompt in asked.items()}
+    counts = Counter(texts.values())
+    return {text: case_id for case_id, text in texts.items() if counts[text] == 1}
+
+
+def _check_prompt(row: Row, spec: ResponsesSpec, case_id: str, prompt: Prompt) -> None:
+    """Raise ConfigError for an answer to another prompt than the case's. White space makes no difference."""
+    recorded, wanted = _recorded_prompt(row, spec), _text(prompt)
+    if recorded in (None, wanted, _text(prompt, with_system=True)) or _is_rendered(recorded, prompt):
+        return
+    raise ConfigError(
+        f"id {case_id!r}: the answer was given to another prompt than the case's: {recorded[:80]!r} instead of "
+        f"{wanted[:80]!r}; was the suite numbered anew? If the prompt is in another "
+        "field, name it: `responses: {prompt: '{field}'}`"
+    )
+
+
+def _is_rendered(recorded: str, prompt: Prompt) -> bool:
+    """Whether a text is the prompt as a chat template writes it: each turn in order, a mark or the end behind it."""
+    if not any(mark in recorded for mark in RENDERED):
+        return False
+    turns = [_plain(turn["content"]) for turn in as_messages(prompt) if turn["role"] != "system"]
+    return bool(re.search(".*".join(rf"(?<!\w){re.escape(turn)}\s*(?:$|[<\[])" for turn in turns), recorded))
+
+
+def _recorded_prompt(row: Row, spec: ResponsesSpec) -> str | None:
+    """What a row says was asked; None where it does not say."""
+    name = lone_field(spec.prompt) if spec.prompt is not None else next((n for n in _PROMPTS if n in row), None)
+    if name is None:
+        return None if spec.prompt is None else _plain(fill(spec.prompt, row))
+    value = look_up(name, row)
+    if spec.prompt is None and (is_missing(value) or (isinstance(value, Cell) and not value.strip())):
+        return None
+    if not is_chat(value):
+        return _plain(as_text(value, name))
+    question, _ = without_answer(chat_of(value, name), name)
+    return _text(question)
+
+
+_PROMPTS = ("prompt", "messages")
+
+
+def _text(prompt: Prompt, *, with_system: bool = False) -> str:
+    """What is asked; system messages, which may be a setting of the suite, are left out unless they are wanted."""
+    turns = as_messages(prompt)
+    return _plain("\n".join(turn["content"] for turn in turns if with_system or turn["role"] != "system"))
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split())

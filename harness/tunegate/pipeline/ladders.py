@@ -1,0 +1,87 @@
+"""Retraining: what a stage may change from attempt to attempt, within the search space that its file declares.
+
+Pure functions. The space is declared as ladders (`retrain:`). A diagnosis climbs one rung of one of them, and says why
+(`diagnosis.py`). When no ladder has a rung left, the stage has failed: trying only another seed would be fishing for
+luck.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any, Literal
+
+from tunegate.optional import optional_import
+from tunegate.pipeline.retrain_spec import RetrainSpec
+from tunegate.record.record import Diagnosis
+
+LADDERS = ("rows", "epochs", "learning_rate", "max_length", "repair", "replay", "conflicts")
+"""The settings that may be declared, by their names in `Settings` and in the file."""
+
+_ARGS = {"epochs": "num_train_epochs", "learning_rate": "learning_rate", "max_length": "max_length"}
+"""Settings under the names of TRL's config classes; the others change the data."""
+
+Direction = Literal["next", "lower", "higher"]
+"""Which rung is meant: the next one, or the first after this one that is lower or higher."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a retraining may change. None means: as the file says elsewhere.
+
+    `kinds` are the kinds of row (`kinds.py`) to which `repair` gives its share of the training text.
+    """
+
+    rows: int | None = None
+    epochs: float | None = None
+    learning_rate: float | None = None
+    max_length: int | None = None
+    repair: float | None = None
+    kinds: tuple[str, ...] = ()
+    replay: float | None = None
+    conflicts: str | None = None
+
+    def args(self) -> dict[str, Any]:
+        """These settings under the names of TRL's config classes."""
+        named = {arg: getattr(self, name) for name, arg in _ARGS.items()}
+        return {name: value for name, value in named.items() if value is not None}
+
+
+def first_settings(spec: RetrainSpec) -> Settings:
+    """The first rung of every ladder."""
+    return Settings(**{name: rungs[0] for name in LADDERS if (rungs := spec.ladder(name))})
+
+
+def apply(diagnosis: Diagnosis, settings: Settings) -> Settings:
+    """The settings of the next attempt; `diagnosis` may have been read from a record, where a tuple is a list."""
+    changes = {name: tuple(new) if name == "kinds" else new for name, (_, new) in diagnosis.changes.items()}
+    return replace(settings, **changes)
+
+
+def next_rung(setting: str, settings: Settings, spec: RetrainSpec, direction: Direction = "next") -> Any:
+    """The rung of a setting's ladder to climb to; None where there is none left."""
+    ladder, current = spec.ladder(setting), getattr(settings, setting)
+    if current not in ladder:
+        return None
+    above = ladder[ladder.index(current) + 1 :]
+    if direction == "lower":
+        above = [rung for rung in above if rung < current]
+    elif direction == "higher":
+        above = [rung for rung in above if rung > current]
+    return above[0] if above else None
+
+
+def possible_attempts(spec: RetrainSpec) -> int:
+    """For how many attempts the ladders have settings: each is climbed rung by rung, or a search tries all of them."""
+    rungs = [len(ladder) for name in LADDERS if (ladder := spec.ladder(name))]
+    return prod(rungs) if spec.search == "optuna" else 1 + sum(rungs) - len(rungs)
+
+
+def args_set_by(spec: RetrainSpec) -> dict[str, str]:
+    """The names of TRL's arguments that ladders set, each with its ladder: `args` must not set them too."""
+    return {arg: name for name, arg in _ARGS.items() if spec.ladder(name)}
+
+
+def require_optuna() -> Any:
+    """Optuna; raises MissingExtra."""
+    return optional_import("optuna", "search", "`search: optuna`")

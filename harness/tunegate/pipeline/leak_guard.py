@@ -1,0 +1,148 @@
+"""The leakage guard of a pipeline: before the first training, the data of every stage is compared with every suite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tunegate.data.training_data import TrainingData
+from tunegate.exceptions import ConfigError
+from tunegate.leaks.leakage import Leak, Looking, Progress, compare, facts, find_leaks, without
+from tunegate.leaks.texts import TrainRow
+from tunegate.models.loading import read_config
+from tunegate.models.sentences import Embed
+from tunegate.pipeline.pipeline import Pipeline, Stage
+from tunegate.suites.suite import Suite
+from tunegate.suites.told_answers import told_by
+from tunegate.suites.told_by_template import told
+
+
+def leaks_of(
+    pipeline: Pipeline, embed: Embed | None = None, progress: Progress | None = None, base: Path | None = None
+) -> list[Leak]:
+    """The leaks of all stages; `embed` is used where the file asks for `embed`. Raises MissingExtra.
+
+    `base` is the base model's folder, whose chat template is looked at too; default: the one that the file names, if
+    it is a folder.
+    """
+    at_least = pipeline.leakage.embed
+    if at_least is not None and embed is None:
+        raise ConfigError(f"{pipeline.path}: leakage: embed: nothing here compares texts by meaning; leave it out")
+    looking = Looking(embed if at_least is not None else None, at_least or 1.0, progress)
+    suites = pipeline.suites.values()
+    in_rows = [
+        leak
+        for stage in pipeline.stages
+        for data in (stage.data, stage.replay)
+        if data is not None
+        for leak in find_leaks(stage.name, data, suites, looking)
+    ]
+    templates = [(stage.name, TEMPLATE, stage.spec.options.get("chat_template")) for stage in pipeline.stages]
+    own = chat_templates(base or Path(pipeline.model))
+    templates += [(pipeline.stages[0].name, BASE_TEMPLATE, text) for text in own]
+    return [
+        *in_rows,
+        *(
+            replace(leak, stage=stage)
+            for stage, place, text in templates
+            if isinstance(text, str) and text
+            for leak in _in_template(place, text, suites)
+        ),
+    ]
+
+
+TEMPLATE, BASE_TEMPLATE = "options.chat_template", "the base model's chat template"
+
+
+def told_by_templates(texts: Iterable[str], suite: Suite) -> dict[str, str]:
+    """The cases that a model's chat templates give away: case id to what they say of them."""
+    given: dict[str, str] = {}
+    for text in dict.fromkeys(texts):
+        given |= told_by(text, suite.cases) | told(text, suite)
+    return given
+
+
+def _in_template(place: str, text: str, suites: Iterable[Suite]) -> list[Leak]:
+    """A chat template stands around every prompt, a gate's too: what it says, the model need not know."""
+    leaks = compare([TrainRow(place, 1, (), (text,))], suites)
+    known = {(leak.suite, leak.case_id) for leak in leaks}
+    given = [
+        Leak("", place, 1, suite.name, case_id, "containment", 1.0, text, answer)
+        for suite in suites
+        for case_id, answer in (told(text, suite) | told_by(text, suite.cases)).items()
+    ]
+    return leaks + [leak for leak in given if (leak.suite, leak.case_id) not in known]
+
+
+def chat_templates(folder: Path) -> list[str]:
+    """All chat templates of a model folder."""
+    texts = [path.read_text(encoding="utf-8", errors="replace") for path in sorted(folder.rglob("*.jinja"))]
+    for name in ("tokenizer_config.json", "chat_template.json"):
+        if (folder / name).is_file():
+            given: Any = read_config(folder / name).get("chat_template")
+            texts += _strings(given)
+    return texts
+
+
+def _strings(value: Any) -> list[str]:
+    """One template, or several with names."""
+    if isinstance(value, list):
+        return [text for item in value for text in _strings(item)]  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, Mapping):
+        return _strings(value.get("template"))  # pyright: ignore[reportUnknownMemberType]
+    return [value] if isinstance(value, str) else []
+
+
+def drop_leaks(pipeline: Pipeline, leaks: Sequence[Leak]) -> tuple[Pipeline, list[dict[str, Any]]]:
+    """The pipeline without the rows that leak, and for each stage what was dropped; the record's facts.
+
+    Raises ConfigError for a stage that is left with no row at all.
+    """
+    stages: list[Stage] = []
+    dropped: list[dict[str, Any]] = []
+    for stage in pipeline.stages:
+        of_stage = [leak for leak in leaks if leak.stage == stage.name]
+        for place in (TEMPLATE, BASE_TEMPLATE):
+            if any(leak.train_file == place for leak in of_stage):
+                raise ConfigError(
+                    f"{pipeline.path}: stage {stage.name!r}: {place} gives cases away; leave them out of it"
+                )
+        replay = None if stage.replay is None else without(stage.replay, of_stage)
+        kept = replace(stage, data=without(stage.data, of_stage), replay=replay)
+        stages.append(kept)
+        if of_stage:
+            dropped.append(
+                {
+                    "stage": stage.name,
+                    "of": len(stage.data.examples),
+                    "left": len(kept.data.examples),
+                    "rows": _rows(of_stage, stage.data),
+                    **({} if kept.retrain.rows == stage.retrain.rows else {"ladder": kept.retrain.rows}),
+                    **({} if stage.replay is None else {"replay_rows": _rows(of_stage, stage.replay)}),
+                    "cases": sorted({f"{leak.suite}/{leak.case_id}" for leak in of_stage}),
+                    "leaks": facts(of_stage),
+                }
+            )
+    return replace(pipeline, stages=tuple(stages)), dropped
+
+
+def _rows(leaks: Sequence[Leak], data: TrainingData) -> list[int]:
+    return sorted({leak.train_row for leak in leaks if leak.train_file == str(data.path)})
+
+
+def in_words(dropped: Sequence[dict[str, Any]]) -> str:
+    """What was dropped, in a sentence."""
+    parts = [
+        f"{len(stage['rows'])} of {stage['of']} training rows of stage {stage['stage']} (they give away "
+        f"{len(stage['cases'])} cases{_last_rung(stage)})"
+        for stage in dropped
+    ]
+    return f"dropped as leaks: {'; '.join(parts)}"
+
+
+def _last_rung(stage: Mapping[str, Any]) -> str:
+    return (
+        f"; the last rung of retrain.rows is now {stage['ladder'][-1]}, all that are left" if "ladder" in stage else ""
+    )

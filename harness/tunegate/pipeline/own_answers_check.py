@@ -1,0 +1,51 @@
+"""Whether a stage can learn from its own answers: what `own_answers` asks of method, suite and rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tunegate.cases.case import Case
+from tunegate.checks.check import unaskable
+from tunegate.data.methods import METHODS
+from tunegate.exceptions import ConfigError, nearest
+from tunegate.pipeline.stage_spec import StageSpec
+from tunegate.suites.suite import Suite
+
+FED = tuple(name for name, method in METHODS.items() if method.labelled or "rejected" in method.answers)
+"""The methods that learn from both good and bad answers."""
+
+
+def check_own_answers(stage: StageSpec, suites: Mapping[str, Suite]) -> None:
+    """Raise ConfigError when a stage's `own_answers` cannot work; the message begins with the key it is about."""
+    spec = stage.data.own_answers
+    if spec is None:
+        return
+    if stage.method not in FED:
+        raise ConfigError(f"own_answers: {stage.method} does not learn from misses; {', '.join(FED)} do")
+    for name in ("chosen", "rejected", "label"):
+        if getattr(stage.data, name) is not None:
+            raise ConfigError(f"{name}: comes of the model's own answers; leave it out, and give `completion`")
+    if spec.judged_by not in suites:
+        raise ConfigError(
+            f"own_answers.judged_by: no suite is named {spec.judged_by!r}{nearest(spec.judged_by, suites)}"
+        )
+    if any(check.needs_choices for check in suites[spec.judged_by].checks):
+        raise ConfigError(
+            f"own_answers.judged_by: {spec.judged_by} has the model choose between given answers, of which a training "
+            "row has none; name a suite that judges what it writes"
+        )
+    fault = unaskable(suites[spec.judged_by].checks, ANY_ROW) or _without_context(suites[spec.judged_by])
+    if fault is not None:
+        raise ConfigError(
+            f"own_answers.judged_by: {spec.judged_by} cannot judge a training row, which is a prompt and a completion: "
+            f"{fault}; name a suite of plain checks"
+        )
+
+
+ANY_ROW = Case("1", "A prompt?", ("A completion.",))
+
+
+def _without_context(suite: Suite) -> str | None:
+    """Which check needs a context beside the prompt, and so can judge no training row."""
+    names = [check.name for check in suite.checks if getattr(check, "needs_context", False)]
+    return f"{names[0]}: needs a context, which a row has not" if names else None

@@ -1,0 +1,164 @@
+"""A pipeline: a base model, its suites, its stages and its registry, with what each stage must pass and not unlearn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from tunegate.data.methods import METHODS, Role
+from tunegate.data.training_data import TrainingData
+from tunegate.pipeline.pipeline_spec import LeakageSpec
+from tunegate.pipeline.retrain_spec import RetrainSpec
+from tunegate.pipeline.stage_spec import StageSpec
+from tunegate.pipeline.watched import Watched
+from tunegate.stats.plans import GatePlan
+from tunegate.suites.suite import Suite
+from tunegate.verdicts.terms import Terms
+from tunegate.verdicts.waivers import Waiver
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage with its data loaded."""
+
+    spec: StageSpec
+    data: TrainingData
+    replay: TrainingData | None = None
+    """General data that a retraining may mix in."""
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def retrain(self) -> RetrainSpec:
+        """What a retraining may change, with no rung of more rows than there are."""
+        return self.spec.retrain.within(len(self.data.examples))
+
+    @property
+    def role(self) -> Role:
+        return METHODS[self.spec.method].role
+
+
+@dataclass(frozen=True)
+class GateTerms:
+    """The terms of a gate of a stage: of every attempt's first draw, and of the draw that must confirm a pass."""
+
+    plan: GatePlan
+    first: Terms
+    confirm: Terms | None
+
+    def confirmation(self, attempt: int) -> Terms | None:
+        """The terms of the confirming draw that this attempt owes."""
+        return self.confirm if self.plan.confirmation(attempt) else None
+
+    def to_json(self) -> dict[str, Any]:
+        """For the record, which must be checkable without the pipeline file."""
+        return {
+            "first": self.first.to_json(),
+            "confirm": self.confirm.to_json() if self.confirm else None,
+            "confirms": self.plan.confirms,
+            "reuse": self.plan.reuse,
+        }
+
+
+@dataclass(frozen=True)
+class RetentionTerms:
+    """A suite that a stage is asked again, on the cases that the base model (`since` None) or a stage was asked."""
+
+    max_drop: float
+    since: str | None
+
+
+NOT_WORSE = 0.0
+"""Points that a trained model may lie behind a baseline: it must be worth its training."""
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A validated pipeline. `sha256` covers the file, every suite and every data set."""
+
+    name: str
+    path: Path
+    model: str
+    seed: int
+    suites: Mapping[str, Suite]
+    stages: tuple[Stage, ...]
+    promote_to: str | None
+    registry: Path | None
+    sha256: str
+    leakage: LeakageSpec = field(default_factory=LeakageSpec)
+    max_drop: float = 5.0
+    waivers: tuple[Waiver, ...] = ()
+    watched: Mapping[str, Watched] = field(default_factory=dict[str, Watched])
+    """The cases that a stage asks while it trains, by its name; no draw asks them."""
+
+    def gates(self, stage: Stage) -> dict[str, GateTerms]:
+        """What a stage must pass, by gate name, under the plan for all attempts that it has."""
+        return {name: self._terms(self.suites[name], stage) for name in self._own_gates(stage)}
+
+    def retention(self, stage: Stage) -> dict[str, RetentionTerms]:
+        """What a stage must not unlearn: the retention suites, and the gates of every earlier step."""
+        if stage.role != "step":
+            return {}
+        kept = {
+            name: RetentionTerms(suite.retention.max_drop, None)
+            for name, suite in self.suites.items()
+            if suite.retention is not None
+        }
+        return kept | self._gates_before(stage, "step", self.max_drop)
+
+    def worth(self, stage: Stage) -> dict[str, RetentionTerms]:
+        """What a stage must be no worse at than a baseline before it: beside its retention, not in place of it."""
+        return self._gates_before(stage, "baseline", NOT_WORSE) if stage.role == "step" else {}
+
+    def paired(self, stage: Stage) -> dict[str, dict[str, RetentionTerms]]:
+        """What a stage is held against case by case, by the purpose of the draw (`terms.PAIRED`)."""
+        return {"retention": self.retention(stage), "worth": self.worth(stage)}
+
+    def _gates_before(self, stage: Stage, role: Role, max_drop: float) -> dict[str, RetentionTerms]:
+        """The gates of the stages of a role before this one, each as the last of them was asked it."""
+        before = takewhile(lambda other: other.name != stage.name, self.stages)
+        return {
+            name: RetentionTerms(max_drop, earlier.name)
+            for earlier in before
+            if earlier.role == role
+            for name in self._own_gates(earlier)
+        }
+
+    def _own_gates(self, stage: Stage) -> list[str]:
+        return [name for name in stage.spec.gates if self.suites[name].retention is None]
+
+    def _terms(self, suite: Suite, stage: Stage) -> GateTerms:
+        plan = suite.rule.resolve(stage.retrain.max_attempts)
+        if stage.role == "baseline":  # it is measured, not accepted
+            plan = replace(plan, confirm=None, confirms="never")
+            return GateTerms(plan, Terms(plan.first, "baseline", **suite.answering), None)
+        first = suite.terms(plan, curtail=plan.curtail is not False)
+        confirm = None if plan.confirm is None else replace(first, plan=plan.confirm, purpose="confirm")
+        return GateTerms(plan, first, confirm)
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteRef:
+    """Where a suite stands, for another process to open it: a pipeline file, its name there, and its hash."""
+
+    pipeline: str
+    name: str
+    sha256: str
+
+
+def suite_ref(pipeline: Pipeline, name: str) -> SuiteRef:
+    """The reference to a suite of a pipeline."""
+    return SuiteRef(str(pipeline.path.resolve()), name, pipeline.suites[name].sha256)
+
+
+def reward_of(options: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """What `reward: {stage: NAME}` and `reward: {suite: NAME}` name in a stage's options."""
+    reward = options.get("reward")
+    named = dict[str, Any](reward) if isinstance(reward, dict) else {}  # pyright: ignore[reportUnknownArgumentType]
+    stage, suite = named.get("stage"), named.get("suite")
+    return (stage if isinstance(stage, str) else None), (suite if isinstance(suite, str) else None)

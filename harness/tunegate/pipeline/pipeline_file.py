@@ -1,0 +1,294 @@
+"""The pipeline file read: everything that it names is loaded, validated and hashed before anything is trained."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date
+from itertools import takewhile
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from tunegate.checks.check import CheckBuilder
+from tunegate.data.curriculum import with_difficulty
+from tunegate.data.methods import METHODS, not_read
+from tunegate.data.prepare import PrepareTools, load_prepared
+from tunegate.data.spec import DataSpec
+from tunegate.data.token_lengths import local_tokens
+from tunegate.data.training_data import TrainingData, check_rows
+from tunegate.exceptions import ConfigError, NotThere, Tampered, nearest
+from tunegate.pipeline.ladders import args_set_by, first_settings, require_optuna
+from tunegate.pipeline.launching import check_config, check_processes, config_sha256
+from tunegate.pipeline.own_answers_check import check_own_answers
+from tunegate.pipeline.pipeline import Pipeline, Stage, SuiteRef, reward_of
+from tunegate.pipeline.pipeline_spec import PipelineSpec
+from tunegate.pipeline.stage_spec import StageSpec
+from tunegate.pipeline.watched import Watched, draw_watched, reserve, too_many
+from tunegate.reading.files import resolve
+from tunegate.reading.spec import read_spec
+from tunegate.reading.yaml_file import KeyPath, YamlFile, load_yaml
+from tunegate.seeds import derived_seed
+from tunegate.suites.suite import Suite, check_bank, load_suite, make_suite
+from tunegate.suites.suite_spec import SuiteSpec
+from tunegate.verdicts.waivers import Waiver, read_waivers
+
+
+class RowValidator(Protocol):
+    """What a method, with its options, asks of single rows."""
+
+    def check_row(self, row: Mapping[str, Any]) -> None:
+        """Raise ConfigError for a row, as the trainer reads it, that cannot be learnt from."""
+
+
+StageValidator = Callable[[StageSpec], RowValidator | None]
+"""Checks what a stage says of its training before anything is trained; raises ConfigError."""
+
+Checked = TypeVar("Checked")
+
+BUILTIN = "package:tunegate_suites/data"
+
+
+def accept_any_stage(stage: StageSpec) -> None:
+    """The validator for tests and for installs without the extra 'train'."""
+
+
+def load_pipeline(
+    path: Path, build_check: CheckBuilder, validate_stage: StageValidator = accept_any_stage, today: date | None = None
+) -> Pipeline:
+    """Load a pipeline file with all it names; raises ConfigError before anything is trained.
+
+    Waivers are held against `today`. They are no part of the pipeline's hash: they come when a run has failed.
+    """
+    reading = _Reading(path, build_check, validate_stage)
+    spec, base_dir = reading.spec, path.parent
+    stages = tuple(reading.stage(index, stage) for index, stage in enumerate(spec.stages))
+    return Pipeline(
+        name=spec.name,
+        path=path,
+        model=model_place(spec.model, base_dir),
+        seed=spec.seed,
+        suites=reading.suites,
+        stages=stages,
+        promote_to=spec.promote.to if spec.promote else None,
+        registry=resolve(spec.promote.registry, base_dir) if spec.promote else None,
+        sha256=_sha256(reading.file, reading.suites.values(), stages),
+        leakage=spec.leakage,
+        max_drop=spec.retention.max_drop,
+        waivers=_waivers(spec, reading.file, today or date.today()),
+        watched=reading.watched,
+    )
+
+
+class _Reading:
+    """A pipeline file being read; every error names the file, the line and the key at fault."""
+
+    def __init__(self, path: Path, build_check: CheckBuilder, validate_stage: StageValidator) -> None:
+        self.file = load_yaml(path)
+        self.spec = read_spec(PipelineSpec, self.file)
+        self.base_dir = path.parent
+        self.validate_stage = validate_stage
+        self.preparing = PrepareTools(local_tokens(model_place(self.spec.model, self.base_dir)))
+        self.suites = {name: _suite(name, entry, self.file, build_check) for name, entry in self.spec.suites.items()}
+        self.watched = self._watched()
+        self.suites = reserve(self.suites, self.watched.values())
+
+    def stage(self, index: int, spec: StageSpec) -> Stage:
+        """A stage with its data, all that it says checked."""
+        keys: KeyPath = ("stages", index)
+        for position, gate in enumerate(spec.gates):
+            self._check_suite(gate, (*keys, "gates", position))
+        validator = self._validator(spec, keys)
+        self._checked((*keys, "data"), lambda: check_own_answers(spec, self.suites))
+        self._check_read(spec.data, spec.data.rows_for(spec.method), (*keys, "data"))
+        self._check_reward(spec, (*keys, "options", "reward"))
+        self._checked((*keys, "launcher"), lambda: check_processes(spec.launcher))
+        with self.file.naming((*keys, "launcher", "config_file")):
+            spec = _with_launch_file(spec, self.base_dir)
+        data = self._data(spec, (*keys, "data", "path"))
+        self._check_ladders(spec, data, keys)
+        self._check_banks(spec, (*keys, "gates"))
+        general = spec.retrain.replay_data
+        self._check_read(general, spec.method, (*keys, "retrain", "replay_data"))
+        with self.file.naming((*keys, "retrain", "replay_data", "path")):
+            replay = None if general is None else load_prepared(general, spec.method, self.base_dir, self.preparing)
+        for rows in (data, replay):
+            if rows is not None and validator is not None:
+                check_rows(rows, validator.check_row)
+        return Stage(spec, data, replay)
+
+    def _data(self, stage: StageSpec, keys: KeyPath) -> TrainingData:
+        with self.file.naming(keys):
+            data = load_prepared(stage.data, stage.method, self.base_dir, self.preparing)
+        if stage.curriculum is not None and stage.curriculum.by != "loss":
+            return with_difficulty(data, stage.data, stage.curriculum.by, self.base_dir)
+        return data
+
+    def _validator(self, spec: StageSpec, keys: KeyPath) -> RowValidator | None:
+        try:
+            return self.validate_stage(_at_first_attempt(spec))
+        except ConfigError as error:
+            place, fault = _key_at_fault(str(error))
+            raise self.file.error((*keys, *place), fault) from error
+
+    def _checked(self, keys: KeyPath, check: Callable[[], Checked]) -> Checked:
+        try:
+            return check()
+        except ConfigError as error:
+            raise self.file.error(keys, str(error)) from error
+
+    def _check_read(self, data: DataSpec | None, method: str, keys: KeyPath) -> None:
+        unread = None if data is None else not_read(method, data)
+        if unread is not None:
+            raise self.file.error(keys, f"{unread}; leave it out")
+
+    def _check_suite(self, name: str, keys: KeyPath) -> None:
+        if name not in self.suites:
+            raise self.file.error(keys, f"no suite is named {name!r}{nearest(name, self.suites)}")
+
+    def _check_reward(self, stage: StageSpec, keys: KeyPath) -> None:
+        """What `options: {reward: …}` names must be there: a suite, or an earlier stage that trains a reward model."""
+        scorer, asked = reward_of(stage.options)
+        earlier = takewhile(lambda other: other.name != stage.name, self.spec.stages)
+        scorers = [other.name for other in earlier if METHODS[other.method].role == "scorer"]
+        if scorer is not None and scorer not in scorers:
+            message = f"no earlier stage of method reward is named {scorer!r}{nearest(scorer, scorers)}"
+            raise self.file.error((*keys, "stage"), message)
+        if asked is not None:
+            self._check_suite(asked, (*keys, "suite"))
+        if "model" in (stage.options.get("reward") or ()):
+            message = "name the stage that trains it: a reward model must pass its own gate first, and be on the record"
+            raise self.file.error((*keys, "model"), message)
+
+    def _check_ladders(self, stage: StageSpec, data: TrainingData, keys: KeyPath) -> None:
+        counts = [rung for rung in stage.retrain.rows or () if rung != "all"]
+        if counts and counts[-1] > data.rows_in:
+            message = f"{counts[-1]} rows are asked for, {data.path.name} has {data.rows_in}; write `all` for all"
+            raise self.file.error((*keys, "retrain", "rows"), message)
+        if METHODS[stage.method].role == "baseline":
+            for key in {"max_attempts", "search"} & stage.retrain.model_fields_set:
+                if getattr(stage.retrain, key) not in (1, "ladders"):
+                    raise self.file.error((*keys, "retrain", key), f"{stage.method} is measured once; leave it out")
+        if stage.retrain.search == "optuna":
+            require_optuna()
+        if stage.retrain.epochs is not None and "max_steps" in stage.args:
+            message = "max_steps ends the training whatever the ladder `retrain.epochs` says; give one of the two"
+            raise self.file.error((*keys, "args", "max_steps"), message)
+        for setting, ladder in args_set_by(stage.retrain).items():
+            if setting in stage.args:
+                raise self.file.error((*keys, "args", setting), f"also set by `retrain.{ladder}`; give one of the two")
+
+    def _check_banks(self, stage: StageSpec, keys: KeyPath) -> None:
+        """Every gate must be able to judge a first attempt, under the plan that all attempts call for."""
+        if all(self.suites[gate].retention is not None for gate in stage.gates):
+            raise self.file.error(keys, "retention suites alone decide nothing; name a suite that is to be passed")
+        for position, gate in enumerate(stage.gates):
+            suite = self.suites[gate]
+            try:
+                check_bank(suite.bank, suite.rule.resolve(stage.retrain.max_attempts))
+            except ConfigError as error:
+                raise self.file.error((*keys, position), f"{gate}: {error}") from error
+
+    def _watched(self) -> dict[str, Watched]:
+        """What each stage watches while it trains; raises ConfigError for a gate that is not there or too small."""
+        watched: dict[str, Watched] = {}
+        for index, stage in enumerate(self.spec.stages):
+            if stage.watch is None:
+                continue
+            keys: KeyPath = ("stages", index, "watch")
+            gate, draw = stage.watch.gate, stage.watch.draw
+            if METHODS[stage.method].role == "baseline":
+                raise self.file.error(keys, f"{stage.method} trains nothing that could be watched; leave it out")
+            self._check_suite(gate, (*keys, "gate"))
+            seed = derived_seed(self.spec.seed, stage.name, "watch")
+            fault = too_many(gate, reserve(self.suites, watched.values()), draw, seed)
+            if fault:
+                raise self.file.error((*keys, "draw"), f"{gate}: {fault}")
+            watched[stage.name] = draw_watched(gate, self.suites[gate], draw, seed)
+        return watched
+
+
+def _at_first_attempt(stage: StageSpec) -> StageSpec:
+    """The stage with what its ladders set, so that these settings are checked as its own are."""
+    return stage.model_copy(update={"args": {**stage.args, **first_settings(stage.retrain).args()}})
+
+
+def _key_at_fault(message: str) -> tuple[KeyPath, str]:
+    """`args.max_lenght: unknown` as the key below a stage, whose line is to be named, and what is wrong with it."""
+    place, _, fault = message.partition(": ")
+    first, *rest = place.split(".")
+    if not fault or " " in place or first not in StageSpec.model_fields:
+        return (), message
+    return (first, *(int(part) if part.isdecimal() else part for part in rest)), fault
+
+
+def _with_launch_file(stage: StageSpec, base_dir: Path) -> StageSpec:
+    """The stage with the configuration of its launcher found and looked at."""
+    if stage.launcher is None or stage.launcher.config_file is None:
+        return stage
+    path = resolve(stage.launcher.config_file, base_dir)
+    check_config(path)
+    return stage.model_copy(update={"launcher": stage.launcher.model_copy(update={"config_file": str(path)})})
+
+
+def _waivers(spec: PipelineSpec, file: YamlFile, today: date) -> tuple[Waiver, ...]:
+    if spec.waivers is None:
+        return ()
+    gates = {stage.name: stage.gates for stage in spec.stages}
+    with file.naming(("waivers",)):
+        return read_waivers(resolve(spec.waivers, file.path.parent), gates, today)
+
+
+def _sha256(file: YamlFile, suites: Iterable[Suite], stages: Iterable[Stage]) -> str:
+    """The hash of the file, every suite, every data set, and the configuration of every launcher."""
+    digest = hashlib.sha256(
+        json.dumps(_without_waivers(file.data), sort_keys=True, default=str).encode(errors="replace")
+    )
+    stages = list(stages)
+    data_sets = [data for stage in stages for data in (stage.data, stage.replay) if data is not None]
+    launched = [config_sha256(stage.spec.launcher) for stage in stages]
+    for sha256 in (*(suite.sha256 for suite in suites), *(data.sha256 for data in data_sets), *launched):
+        digest.update(sha256.encode())
+    return digest.hexdigest()
+
+
+def _without_waivers(data: Any) -> dict[str, Any]:
+    return {key: value for key, value in data.items() if key != "waivers"}
+
+
+def _suite(name: str, entry: str | dict[str, Any], file: YamlFile, build_check: CheckBuilder) -> Suite:
+    keys = ("suites", name)
+    if isinstance(entry, str):
+        with file.naming(keys):
+            return load_suite(suite_place(entry, file.path.parent), build_check)
+    spec = read_spec(SuiteSpec, file, keys, entry)
+    return make_suite(spec, spec.name or name, file, keys, build_check)
+
+
+def open_suite_ref(ref: SuiteRef, build_check: CheckBuilder) -> Suite:
+    """The suite that is referred to; raises Tampered when another lies there by now."""
+    file = load_yaml(Path(ref.pipeline))
+    suite = _suite(ref.name, read_spec(PipelineSpec, file).suites[ref.name], file, build_check)
+    if suite.sha256 != ref.sha256:
+        raise Tampered(f"{ref.pipeline}: suite {ref.name!r} changed since the run began")
+    return suite
+
+
+def suite_place(entry: str, base_dir: Path) -> Path:
+    """The path of a suite file; `builtin:NAME` is one that ships with Tunegate. Raises NotThere for an unknown NAME."""
+    if not entry.startswith("builtin:"):
+        return resolve(entry, base_dir)
+    name, shipped = entry.removeprefix("builtin:"), resolve(BUILTIN, base_dir)
+    path = shipped / f"{name}.yaml"
+    if not path.is_file():
+        known = nearest(name, (suite.stem for suite in shipped.glob("*.yaml")))
+        raise NotThere(f"{entry}: no suite of this name comes with Tunegate{known}")
+    return path
+
+
+def model_place(model: str, base_dir: Path) -> str:
+    """A model folder or file relative to the pipeline file; anything else (a hub id, `package:…`) is left as it is."""
+    if model.startswith(("package:", "http://", "https://")):
+        return model
+    local = resolve(model, base_dir)
+    return str(local) if local.exists() or model.startswith((".", "/", "~")) else model

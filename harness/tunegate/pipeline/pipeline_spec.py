@@ -1,0 +1,65 @@
+"""The shape of the pipeline file, `tunegate.yaml`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from tunegate.data.methods import METHODS
+from tunegate.pipeline.stage_spec import StageSpec
+from tunegate.reading.spec import Name, Spec
+from tunegate.suites.suite_spec import RetentionSpec
+
+
+class PromoteSpec(Spec):
+    """Where a model goes that passed every gate."""
+
+    to: Name = "production"
+    registry: str = "registry"
+
+
+class LeakageSpec(Spec):
+    """What is done about training rows that also stand in a suite; a word alone is the action."""
+
+    action: Literal["refuse", "drop_from_train"] = "refuse"
+    """`refuse`: the run is INVALID and the rows are named. `drop_from_train`: they are left out, and it goes on."""
+    embed: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Compare prompts by meaning too: a cosine of all-MiniLM-L6-v2 from here on is a leak, 0.95 for instance."""
+
+
+def _action_only(value: Any) -> Any:
+    return {"action": value} if isinstance(value, str) else value
+
+
+class PipelineSpec(Spec):
+    """A pipeline: a base model, its suites, its stages, and where the result is promoted to."""
+
+    name: Name
+    model: str
+    """A model folder, a hub id, a .gguf file, or package:NAME/file.gguf."""
+    seed: int = 1
+    suites: Annotated[dict[Name, str | dict[str, Any]], Field(min_length=1)]
+    """Name to suite: the path of a suite file, or the suite itself."""
+    stages: Annotated[list[StageSpec], Field(min_length=1)]
+    leakage: Annotated[LeakageSpec, BeforeValidator(_action_only)] = LeakageSpec()
+    """`refuse` or `drop_from_train`, or a mapping."""
+    retention: RetentionSpec = RetentionSpec()
+    """How much a later stage may lose of what an earlier stage's gates asked."""
+    waivers: str | None = None
+    """A file of waivers: named, reasoned, expiring permissions to pass a failed gate. May change during a run."""
+    promote: PromoteSpec | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = [stage.name for stage in self.stages]
+        for name in names:
+            if names.count(name) > 1:
+                raise PydanticCustomError("twice", "two stages have the name '{name}'", {"name": name})
+        last = self.stages[-1]
+        only_scores = all(METHODS[stage.method].role == "scorer" for stage in self.stages)
+        if METHODS[last.method].role != "step" and not only_scores:
+            message = "the last stage is '{name}', whose method {method} makes no model to go on with; end with another"
+            raise PydanticCustomError("last", message, {"name": last.name, "method": last.method})
+        return self

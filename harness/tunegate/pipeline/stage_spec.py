@@ -1,0 +1,86 @@
+"""The shape of a stage: one training step, and the gates that it must pass."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+
+from tunegate.data.methods import MethodName
+from tunegate.data.spec import CurriculumSpec, DataSpec
+from tunegate.pipeline.retrain_spec import RetrainSpec
+from tunegate.reading.spec import Fraction, Spec, path_only
+
+
+class LastLayersSpec(Spec):
+    """Train the upper layers only."""
+
+    last_n_layers: Annotated[int, Field(ge=1)]
+    """So many transformer layers, counted from the output; what lies above them is trained too."""
+    unfreeze_every: Annotated[int, Field(ge=1)] | None = None
+    """Gradual unfreezing: begin with the last layer alone and add one every so many steps."""
+
+
+def _trained_kind(value: Any) -> str:
+    return "train[full]" if isinstance(value, str) else "train[layers]"
+
+
+Trained = Annotated[
+    Annotated[Literal["full"], Tag("train[full]")] | Annotated[LastLayersSpec, Tag("train[layers]")],
+    Discriminator(_trained_kind),
+]
+"""Told apart by their form, so that an error is about the one that was meant; `read_spec` hides tags with brackets."""
+
+
+class LauncherSpec(Spec):
+    """Train in several processes, started by `accelerate launch`."""
+
+    num_processes: Annotated[int, Field(ge=1, le=4096)] = 1
+    config_file: str | None = None
+    """A configuration file of accelerate, for FSDP or DeepSpeed; relative to the pipeline file."""
+
+
+class WatchSpec(Spec):
+    """Ask a small draw of a gate while the model trains, and let its pass rate choose the checkpoint."""
+
+    gate: str
+    """The suite; only its working cases are asked, none of those that a gate of this stage draws later."""
+    every_steps: Annotated[int, Field(ge=1)] | None = None
+    every_epochs: Fraction | None = None
+    """In place of `every_steps`; 0.5 is twice an epoch."""
+    draw: Annotated[int, Field(ge=1)] = 20
+    stop_after: Annotated[int, Field(ge=1)] | None = None
+    """Stop when so many looks in a row brought nothing better. Default: train to the end."""
+    keep_best: bool = True
+    """The model of the best look is the attempt's, not the last one."""
+
+    @model_validator(mode="after")
+    def _paced(self) -> Self:
+        if (self.every_steps is None) == (self.every_epochs is None):
+            raise ValueError("say how often: every_steps or every_epochs, one of the two")
+        return self
+
+
+class StageSpec(Spec):
+    """One training step and the gates that it must pass."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=80)]
+    """Also the name of a folder in the run folder, beside files whose names have a dot."""
+    method: MethodName
+    options: dict[str, Any] = {}
+    """Options of the method itself, such as `form` of explain or `algorithm` of rlhf."""
+    data: Annotated[DataSpec, BeforeValidator(path_only)]
+    gates: Annotated[list[str], Field(min_length=1)]
+    peft: dict[str, Any] | None = None
+    """An adapter of PEFT: its `type` (default: lora), and the options of PEFT's class for it; LoRA's have short names
+    too (`alpha`, `dropout`, `dora`, `rslora`). `quantize: 4` or 8 loads the base in so many bits, on a GPU. Without
+    `peft` the weights themselves are trained."""
+    args: dict[str, Any] = {}
+    """Options of TRL's config class, passed on unchanged."""
+    train: Trained | None = None
+    """Which of the model's own weights are trained: `full`, as without `peft` anyway, or the upper layers only."""
+    launcher: LauncherSpec | None = None
+    curriculum: CurriculumSpec | None = None
+    watch: WatchSpec | None = None
+    save: Literal["merged", "adapter"] = "merged"
+    retrain: RetrainSpec = RetrainSpec()

@@ -1,0 +1,51 @@
+"""`@tunegate.gate("suite.yaml")`: a function that judges answers, as a gate that pytest collects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import FunctionType
+from typing import Any, TypeVar
+
+MARK = "__tunegate_gate__"
+FunctionT = TypeVar("FunctionT", bound=Callable[..., object])
+
+
+@dataclass(frozen=True, slots=True)
+class GateMark:
+    """What the decorator was told. Nothing is checked before pytest collects the function, so that a mistake is one
+    line of pytest's and not a traceback."""
+
+    suite: object
+    draw: int | None = None
+    accept: int | None = None
+    seed: int | None = None
+
+
+def gate(
+    suite: str | Path, *, draw: int | None = None, accept: int | None = None, seed: int | None = None
+) -> Callable[[FunctionT], FunctionT]:
+    """Make a function `(case, response)` a gate on a suite: the function is one more check beside the suite's own.
+
+    `case` is the `Case`, `response` the text that was answered. Returning None or True passes the case;
+    False or an AssertionError is a miss; any other answer or exception means that the case was not judged (INVALID).
+    `suite` is a path relative to the function's file, or `builtin:NAME`. `draw` and `accept` replace those of the
+    suite's single plan; `draw` alone keeps the share that must pass. `seed` replaces `--tunegate-seed`. The function
+    itself is returned unchanged.
+    """
+    if callable(suite):  # `@tunegate.gate` without its suite must not vanish without a word
+        setattr(suite, MARK, GateMark(None))
+        return suite
+
+    def mark(function: FunctionT) -> FunctionT:
+        setattr(function, MARK, GateMark(suite, draw, accept, seed))
+        return function
+
+    return mark
+
+
+def mark_of(candidate: Any) -> GateMark | None:
+    """The mark of a gate function; None for whatever else stands in a module, none of whose code is run."""
+    found = vars(candidate).get(MARK) if isinstance(candidate, FunctionType) else None
+    return found if isinstance(found, GateMark) else None

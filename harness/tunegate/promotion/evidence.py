@@ -1,0 +1,237 @@
+"""The evidence for a promotion: does the record of a run support it, and what may be attested?
+
+Nothing that a record says of itself is believed: every gate is decided again from its outcomes, and each stage must
+have begun with the very weights that the stage before it ended with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from tunegate import __version__
+from tunegate.checks.outcome import Verdict
+from tunegate.exceptions import CannotJudge, Tampered
+from tunegate.record.recheck import NotPromotable, outcomes_before, recheck
+from tunegate.record.record import AttemptRecord, GateRecord, RunRecord, StageRecord, first_purpose, gate_key
+from tunegate.verdicts.terms import PAIRED
+from tunegate.verdicts.waivers import excuse, waiver_from_json
+
+FORMAT = 2
+"""Of attestations: raised whenever they say other things, so that an older one is not taken for a forged one."""
+
+Fingerprint = Callable[[Path], str]
+"""SHA-256 of a model on disk."""
+
+
+def check_promotable(run: RunRecord, fingerprint: Fingerprint, today: date) -> tuple[AttemptRecord, Path]:
+    """Hold a run's final model against its evidence: every required gate passed, on exactly these bytes.
+
+    A missed gate needs a waiver that is in force `today`.
+    """
+    attempt = check_gates(run, today)
+    folder = run.folder / attempt.model
+    if not folder.is_dir():
+        raise NotPromotable(f"{folder}: the model that passed is not there any more")
+    if run.folder.resolve() not in folder.resolve().parents:
+        raise Tampered(f"{folder}: lies outside the folder of the run")
+    if fingerprint(folder) != attempt.model_sha256:
+        raise Tampered(f"{folder}: these are not the weights that passed; they changed after their gates")
+    return attempt, folder
+
+
+def check_gates(run: RunRecord, today: date | None = None) -> AttemptRecord:
+    """The final attempt of a run, every required gate of which passed when decided again from the record, or was
+    missed and waived. Without `today`, a waiver may have expired since.
+
+    Each stage must have passed, on weights that began as those the step before it ended with. What lies aside of that
+    chain, a scorer or a baseline, must have begun with them too.
+    """
+    stages = _passed_stages(run)
+    weights = run.start.get("model_sha256")
+    for stage in stages:
+        if not stage.attempts or not stage.required_gates:
+            raise CannotJudge(f"stage {stage.name!r}: no attempt or no required gate is on record")
+        attempt = stage.attempts[max(stage.attempts)]
+        if attempt.input_sha256 != weights:
+            raise Tampered(f"stage {stage.name!r} did not begin with the weights that the step before it ended with")
+        _check_attempt(run, stage, attempt, today)
+        if stage.role == "step":
+            weights = attempt.model_sha256
+    if run.goal is None:
+        raise NotPromotable("the run has no stage; only a model that a pipeline trained and gated can be promoted")
+    return run.goal.attempts[max(run.goal.attempts)]
+
+
+def _passed_stages(run: RunRecord) -> list[StageRecord]:
+    """The stages that the run registered, in order; raises NotPromotable unless they and the run passed."""
+    planned: list[str] = run.start.get("stages", [])
+    for name in planned:
+        stage = run.stages.get(name)
+        if stage is None or stage.verdict is not Verdict.PASS:
+            state = "was not reached" if stage is None else stage.reason or "is not decided"
+            raise NotPromotable(f"stage {name!r} has not passed: {state}")
+    if planned and run.verdict is not Verdict.PASS:
+        raise NotPromotable(f"the run has not passed: {run.reason or 'it is not decided'}")
+    unplanned = run.stages.keys() - set(planned)
+    if unplanned:
+        raise Tampered(f"stages {', '.join(sorted(unplanned))}: on record, but the run did not register them")
+    return [run.stages[name] for name in planned]
+
+
+def _check_attempt(run: RunRecord, stage: StageRecord, attempt: AttemptRecord, today: date | None) -> None:
+    for name in stage.required_gates:
+        key = gate_key(name, first_purpose(stage))
+        if key not in attempt.gates or not attempt.gates[key].decided:
+            raise NotPromotable(f"gate {name!r} of stage {stage.name!r} was not decided")
+    for gate in _decided(attempt):  # one that is not required may miss, but what is attested of it must be so
+        recheck(gate, outcomes_before(run, gate))
+        if gate.model_sha256 != attempt.model_sha256:
+            raise Tampered(f"gate {gate.key!r} was run on other weights ({gate.model_sha256})")
+        _check_fresh(run, stage, gate)
+    for key, registered in required_draws(run, stage, attempt).items():
+        gate = attempt.gates.get(key)
+        if gate is None or not gate.decided:
+            raise NotPromotable(f"gate {key!r} of stage {stage.name!r} was not decided")
+        if gate.verdict is not Verdict.PASS and not _is_waived(gate, attempt, today):
+            raise NotPromotable(f"gate {key!r} of stage {stage.name!r}: {gate.verdict}: {gate.reason}")
+        _check_draw(run, stage, gate, registered)
+
+
+def _is_waived(gate: GateRecord, attempt: AttemptRecord, today: date | None) -> bool:
+    if gate.key not in attempt.waived:
+        return False
+    try:
+        waiver = waiver_from_json(attempt.waived[gate.key])
+    except (TypeError, ValueError, KeyError) as error:
+        raise Tampered(f"gate {gate.key!r}: its waiver is not on record: {error!r}") from error
+    if excuse([waiver], gate.gate, gate.stage, gate.verdict, today or waiver.expires) is None:
+        raise NotPromotable(f"gate {gate.key!r}: {gate.verdict}, and no waiver in force covers it: {waiver.in_words}")
+    return True
+
+
+def required_draws(run: RunRecord, stage: StageRecord, attempt: AttemptRecord) -> dict[str, Mapping[str, Any]]:
+    """What an attempt had to pass: every draw's name, and its terms as the run registered them at its start.
+
+    Of a paired draw only `purpose` and `max_drop` could be registered: its cases are those of an earlier draw.
+    """
+    try:
+        required: dict[str, Mapping[str, Any]] = {}
+        if stage.required_gates != list(run.start["gates"][stage.name]):
+            raise Tampered(f"stage {stage.name!r}: began with other gates than the run registered")
+        for name, gate in run.start["gates"][stage.name].items():
+            if name in required:  # one gate's confirming draw under another's name
+                raise Tampered(f"stage {stage.name!r}: two draws are called {name!r}")
+            required[gate_key(name, first_purpose(stage))] = gate["first"]
+            if gate["confirms"] == "always" or (gate["confirms"] == "after_retry" and attempt.number > 1):
+                required[gate_key(name, "confirm")] = gate["confirm"]
+        for purpose in PAIRED:
+            for name, kept in _paired(run, stage, purpose).items():
+                required[gate_key(name, purpose)] = {"purpose": purpose, "max_drop": kept["max_drop"]}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise Tampered(f"stage {stage.name!r}: the run registered no terms for its gates ({error!r})") from error
+    return required
+
+
+def _paired(run: RunRecord, stage: StageRecord, purpose: str) -> Mapping[str, Any]:
+    """What the run registered a stage to be held against; records from before there was `worth` have none of it."""
+    registered: Mapping[str, Any] = run.start["retention"] if purpose == "retention" else run.start.get(purpose, {})
+    return registered[stage.name] if registered else {}
+
+
+def _check_draw(run: RunRecord, stage: StageRecord, gate: GateRecord, registered: Mapping[str, Any]) -> None:
+    """Hold one draw against what the run registered before its first training."""
+    suite = run.start.get("suites", {}).get(gate.gate, {})
+    part = "sealed" if registered["purpose"] == "confirm" else "working"
+    facts = [suite.get("sha256"), suite.get("checks"), part, *registered.values()]
+    if facts != [gate.suite_sha256, gate.checks, gate.part, *(gate.terms.get(name) for name in registered)]:
+        raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: not the suite and terms that the run registered")
+    if registered["purpose"] in PAIRED:
+        _check_reference(run, stage, gate)
+
+
+def _check_reference(run: RunRecord, stage: StageRecord, gate: GateRecord) -> None:
+    """A paired draw must be held against the very draw that the run registered: the base model's, or that of the
+    last attempt of an earlier stage."""
+    since = _paired(run, stage, gate.purpose)[gate.gate]["since"]
+    attempt = None if since is None else max(run.stages[since].attempts)
+    purpose = "baseline" if since is None else first_purpose(run.stages[since])
+    if gate.against != {"gate": gate.gate, "stage": since, "attempt": attempt, "purpose": purpose}:
+        raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: compared with {gate.against}, not as registered")
+    if since is None:
+        base = run.gates[gate_key(gate.gate, "baseline")]
+        recheck(base)
+        if base.model_sha256 != run.start.get("model_sha256"):
+            raise Tampered(f"gate {base.key!r}: not asked of the base model")
+        if [base.suite_sha256, base.checks, base.part] != [gate.suite_sha256, gate.checks, gate.part]:
+            raise Tampered(f"gate {base.key!r}: not the suite that stage {stage.name!r} was asked again")
+
+
+def _check_fresh(run: RunRecord, stage: StageRecord, gate: GateRecord) -> None:
+    """No case may have been asked by an earlier attempt, nor by a draw of the other part of the bank, but for those
+    that the record itself marks as reused. A paired draw asks every attempt what an earlier model was asked."""
+    others = [other for attempt in stage.attempts.values() for other in attempt.gates.values()]
+    same_gate = [other for other in others if other.gate == gate.gate]
+    earlier = [other for other in same_gate if other.key == gate.key and (other.attempt or 0) < (gate.attempt or 0)]
+    seen = frozenset[str]().union(*(other.seen for other in earlier if other.purpose not in PAIRED))
+    reused = len(seen & set(gate.case_ids))
+    if gate.reused and not run.start["gates"][stage.name].get(gate.gate, {}).get("reuse"):
+        raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: reuses cases, which the run did not register")
+    if reused > gate.reused:
+        raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: {reused} of its cases were asked before")
+    watched = [one for one in run.start.get("watched", {}).values() if one["gate"] == gate.gate]
+    if any(gate.seen.intersection(one["reserved"]) for one in watched):
+        raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: asked cases that a training was chosen by")
+    across = frozenset[str]().union(*(other.seen for other in same_gate if other.part != gate.part))
+    if across & gate.seen:
+        raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: opened cases of the other part of the bank")
+
+
+def attest(run: RunRecord, attempt: AttemptRecord) -> dict[str, Any]:
+    """What is attested of the weights of a run's final attempt, which `check_gates` returned.
+
+    `gates` holds the gates that the pipeline required of these weights; `other_gates` what else they were asked, with
+    its verdict, which nothing depended on.
+    """
+    required = required_draws(run, run.goal, attempt) if run.goal else {}
+    decided = _decided(attempt)
+    return {
+        "format": FORMAT,
+        "tunegate": __version__,
+        "run": run.name,
+        "model_sha256": attempt.model_sha256,
+        "base_model": run.start.get("model"),
+        "base_model_sha256": run.start.get("model_sha256"),
+        "pipeline_sha256": run.start.get("pipeline_sha256"),
+        "record_sha256": run.digest,
+        "waivers": run.waivers(),
+        "gates": [_facts(gate) for gate in decided if gate.key in required],
+        "other_gates": [_facts(gate) for gate in decided if gate.key not in required],
+    }
+
+
+def _decided(attempt: AttemptRecord) -> list[GateRecord]:
+    return [gate for gate in attempt.gates.values() if gate.decided]
+
+
+def _facts(gate: GateRecord) -> dict[str, Any]:
+    return {
+        "stage": gate.stage,
+        "attempt": gate.attempt,
+        "gate": gate.key,
+        "suite_sha256": gate.suite_sha256,
+        "model_sha256": gate.model_sha256,
+        "verdict": gate.verdict,
+        "passed": gate.passed,
+        "drawn": gate.drawn,
+        "accept": gate.accept,
+        "asked": gate.asked,
+        "reused": gate.reused,
+        **({"asked_again": gate.answers.asked_again} if gate.answers.asked_again else {}),
+        **({"judged_again": gate.judged.judged_again} if gate.judged.judged_again else {}),
+        "terms": gate.terms,
+        "interval": list(gate.interval),
+        "seed": gate.seed,
+    }

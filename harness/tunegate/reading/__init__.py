@@ -1,0 +1,1 @@
+"""From the bytes of users' files to checked values."""

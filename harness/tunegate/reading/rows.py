@@ -1,0 +1,246 @@
+"""Rows of JSONL, JSON, CSV, Parquet and text files and `datasets` folders, one at a time, with their numbers."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any, cast
+
+from tunegate.exceptions import LISTED, ConfigError, NotThere
+from tunegate.reading.csv_rows import csv_rows
+from tunegate.reading.files import check_size, encoding_of, one_line, open_text
+from tunegate.reading.json_rows import Row, as_row, read_json, read_object, rows_of
+from tunegate.reading.table_rows import dataset_rows, parquet_rows
+
+__all__ = ["Row", "read_rows"]
+
+MAX_BYTES = 512 * 2**20
+MAX_LINE_CHARS = 64 * 2**20
+
+Rows = Iterator[tuple[int, Row]]
+
+
+def read_rows(path: Path, split: str | None = None, delimiter: str | None = None) -> Rows:
+    """Yield (line or row number, row) of a file, or of a folder that `save_to_disk` of `datasets` wrote.
+
+    Rows are read one at a time. A `.json` file holds one list of objects (`rows_of` says what else), or one object a
+    line, as `.jsonl` and `.ndjson` files do. `.csv` and `.tsv` files name their columns in the first row; `delimiter`
+    says what separates their cells, and is guessed where it is not given. In a `.txt` file blank lines separate
+    documents; each is a row of its `text` and its first `line`. All of these may be compressed by gzip (`.jsonl.gz`),
+    and may be UTF-16 with a byte-order mark. `split` is one of a folder's. Raises ConfigError for anything else, with
+    the line at fault.
+    """
+    if os.path.isdir(path):  # unlike Path.is_dir, False for a name that no file can have
+        _refuse_delimiter(path, delimiter)
+        return _guarded(path, _folder_rows(path, split))
+    kind = kind_of(path)
+    if kind not in KINDS:
+        if not os.path.exists(path):
+            check_size(path, MAX_BYTES)
+        raise ConfigError(
+            f"{path}: unknown kind of file {path.suffix!r}; rows are read from {', '.join(KINDS)}, these also "
+            f"compressed as .gz, or a data set folder{'; save the sheet as CSV (UTF-8)' if kind in SHEETS else ''}"
+        )
+    check_size(path, MAX_BYTES)
+    _refuse_foreign(path, kind)
+    if kind not in DELIMITED:
+        _refuse_delimiter(path, delimiter)
+    rows = _guarded(path, _file_rows(path, kind, delimiter))
+    return rows if split is None else _refuse_split(path, split, rows)
+
+
+def kind_of(path: Path) -> str:
+    """The ending that says how a file is read: `.csv` of `a.csv` and of `a.csv.gz`."""
+    name = Path(path.stem) if path.suffix.lower() == ".gz" else path
+    return name.suffix.lower()
+
+
+def _file_rows(path: Path, kind: str, delimiter: str | None) -> Rows:
+    if kind == ".parquet":
+        return parquet_rows(path)
+    if kind in DELIMITED:
+        return csv_rows(path, lambda: _open(path), delimiter or DELIMITED[kind])
+    return _READERS[kind](path)
+
+
+FOREIGN = (
+    (b"PK\x03\x04", "a zip archive, as Excel workbooks are; save the sheet as CSV (UTF-8)"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel workbook; save the sheet as CSV (UTF-8)"),
+    (b"PAR1", "a Parquet file; give it a name that ends in .parquet"),
+    (b"version https://git-lfs", "a Git LFS pointer in place of the file; fetch the file with `git lfs pull`"),
+    (b"<!doctype", "a web page in place of the file; download the file itself"),
+    (b"<html", "a web page in place of the file; download the file itself"),
+)
+"""How files begin that are another thing than their name says, and what to do about each."""
+
+
+def _refuse_foreign(path: Path, kind: str) -> None:
+    try:
+        with path.open("rb") as file:
+            start = file.read(64).lstrip()
+    except OSError:
+        return  # whoever reads the rows says so
+    for mark, what in FOREIGN:
+        if start[: len(mark)].lower() == mark.lower() and not (kind == ".parquet" and mark == b"PAR1"):
+            raise ConfigError(f"{path}: this is {what}")
+
+
+def _refuse_delimiter(path: Path, delimiter: str | None) -> None:
+    if delimiter is not None:
+        raise ConfigError(f"{path}: delimiter: only {' and '.join(DELIMITED)} files have one; leave it out")
+
+
+def _refuse_split(path: Path, split: str, rows: Rows) -> Rows:
+    """Raise ConfigError for a split of a file, saying what was meant where its rows tell."""
+    _, first = next(rows)
+    field = next((name for name in first if name.casefold() == "split"), None)
+    meant = "to keep rows by the value of a field, write `where: {field: value}`"
+    if field is not None:
+        meant = f"did you mean `where: {{{field}: {split}}}`?"
+    raise ConfigError(f"{path}: split: only a data set folder has splits, and this is a file; {meant}")
+
+
+def _guarded(path: Path, rows: Rows) -> Rows:
+    """The rows of a file, of which there must be one; what goes wrong on the way names the file."""
+    number = 0
+    try:
+        for number, row in rows:
+            yield number, row
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8; save the file as UTF-8") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise ConfigError(f"{path}: cannot be read: {one_line(error)}") from error
+    if number == 0:
+        raise ConfigError(f"{path}: the file has no rows")
+
+
+# --- text, plain or compressed -------------------------------------------------------------------------------------
+
+
+class _Bounded(gzip.GzipFile):
+    """A compressed file that gives no more than MAX_BYTES: a few of them can hold any number of zeros."""
+
+    given = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        return self._counted(super().read(MAX_BYTES + 1 if size is None or size < 0 else size))
+
+    def read1(self, size: int = -1) -> bytes:
+        return self._counted(super().read1(size))
+
+    def _counted(self, data: bytes) -> bytes:
+        self.given += len(data)
+        if self.given > MAX_BYTES:
+            raise OSError(f"more than {MAX_BYTES / 2**20:,.0f} MiB when unpacked; split it")
+        return data
+
+
+def _open(path: Path) -> IO[str]:
+    """A text file for reading, unpacked if it begins as gzip does, whatever its name."""
+    with path.open("rb") as file:
+        if file.read(2) != b"\x1f\x8b":
+            return open_text(path)
+    with gzip.open(path) as file:
+        start = file.read(4)
+    return io.TextIOWrapper(_Bounded(path), encoding=encoding_of(start), newline="")
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    with _open(path) as file:
+        number = 0
+        while True:
+            number += 1
+            try:
+                line = file.readline(MAX_LINE_CHARS)
+            except UnicodeDecodeError as error:
+                raise ConfigError(f"{path}:{number} or later: not UTF-8; save the file as UTF-8") from error
+            if not line:
+                return
+            if len(line) >= MAX_LINE_CHARS:
+                raise ConfigError(
+                    f"{path}:{number}: longer than {MAX_LINE_CHARS / 2**20:.0f} Mi characters; one row a line"
+                )
+            yield number, line
+
+
+# --- kinds of file -------------------------------------------------------------------------------------------------
+
+
+def _jsonl_rows(path: Path) -> Rows:
+    first = True
+    for number, line in _lines(path):
+        if first and _LIST.match(line):  # a list of objects under a name for lines
+            yield from _json_rows(path)
+            return
+        if line.strip():
+            first = False
+            yield number, read_object(line, f"{path}:{number}")
+
+
+_LIST = re.compile(r"\s*\[\s*(?:\{|$)")
+
+
+def _json_rows(path: Path) -> Rows:
+    with _open(path) as file:
+        text = file.read()
+    if _is_lines(text):
+        yield from _jsonl_rows(path)
+        return
+    data = read_json(text, str(path))
+    if data and isinstance(data, dict):
+        data = rows_of(cast("Row", data))
+    if not isinstance(data, list):
+        raise ConfigError(f"{path}: a list of objects was expected, got {type(data).__name__}")
+    for number, row in enumerate(cast("list[Any]", data), start=1):
+        yield number, as_row(row, f"{path}: item {number}")
+
+
+def _is_lines(text: str) -> bool:
+    """Whether a text is an object a line: its first line with anything in it is a whole one, and more follow."""
+    first, _, rest = text.strip().partition("\n")
+    return first.startswith("{") and first.rstrip().endswith("}") and bool(rest)
+
+
+def _text_rows(path: Path) -> Rows:
+    first, document = 0, list[str]()
+    for number, line in _lines(path):
+        if line.strip():
+            first = first if document else number
+            document.append(line.rstrip("\r\n"))
+        elif document:
+            yield first, {"text": "\n".join(document).strip(), "line": first}
+            document = []
+    if document:
+        yield first, {"text": "\n".join(document).strip(), "line": first}
+
+
+SAVED = ("dataset_info.json", "dataset_dict.json", "state.json")
+"""One of them lies in every folder that `save_to_disk` writes; they hold no rows."""
+
+
+def _folder_rows(path: Path, split: str | None) -> Rows:
+    if not any((path / name).is_file() for name in SAVED) and (files := _row_files(path)):
+        raise NotThere(f"{path}: a folder; name one of its files: {', '.join(files)}")
+    yield from dataset_rows(path, split)
+
+
+def _row_files(folder: Path) -> list[str]:
+    """The first files of a folder that rows can be read from."""
+    return sorted(name for name in os.listdir(folder) if kind_of(Path(name)) in KINDS)[:LISTED]
+
+
+_READERS: dict[str, Callable[[Path], Rows]] = {
+    ".jsonl": _jsonl_rows,
+    ".ndjson": _jsonl_rows,
+    ".json": _json_rows,
+    ".txt": _text_rows,
+}
+SHEETS = (".xlsx", ".xls", ".ods")
+DELIMITED: dict[str, str | None] = {".csv": None, ".tsv": "\t"}
+"""The kinds of which the cells are delimited, and by what, where that is not to be guessed."""
+KINDS = (".jsonl", ".json", ".csv", ".parquet", ".txt", ".ndjson", ".tsv")

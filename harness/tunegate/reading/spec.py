@@ -1,0 +1,152 @@
+"""What the shapes of all files that users write have in common, and how a file is read into one.
+
+Validation is strict, and happens at the edge only: whatever gets past it is typed. `read_spec` turns pydantic's errors
+into one line with file, line, key path and the nearest key.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from tunegate.exceptions import ConfigError, nearest
+from tunegate.reading.templates import field_names, pieces
+from tunegate.reading.yaml_file import KeyPath, YamlFile
+
+
+class Spec(BaseModel):
+    """A mapping in a user's file: frozen, and an unknown key is an error that names the nearest known one."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            for key in data:  # pyright: ignore[reportUnknownVariableType]
+                if key not in cls.model_fields:
+                    raise PydanticCustomError(
+                        "unknown_key",
+                        "unknown key{hint}",
+                        {"key": str(key), "hint": nearest(str(key), cls.model_fields)},  # pyright: ignore[reportUnknownArgumentType]
+                    )
+        return data  # pyright: ignore[reportUnknownVariableType]
+
+
+_SLIP = re.compile(r"\\n(?![a-z])")
+"""A line end in single quotes, which YAML takes for a backslash and an n; `\\nabla` is no such slip."""
+
+
+def _valid_template(template: str) -> str:
+    try:
+        texts = [text for text, name in pieces(template) if name is None]
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
+    for text in texts:
+        unslipped(text)
+    return template
+
+
+def _names_a_field(template: str) -> str:
+    if not field_names(template):
+        raise ValueError(f"{template!r} names no field, so it would be the same for every row; write '{{field}}'")
+    return template
+
+
+def unslipped(text: str) -> str:
+    """A text of a YAML file; raises ValueError for a line end that YAML does not read as one."""
+    if _SLIP.search(text):
+        raise ValueError(f"{text!r} holds a backslash and an n; for a line end, write the text in double quotes")
+    return text
+
+
+def listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _one_sign(delimiter: str) -> str:
+    delimiter = {r"\t": "\t", "tab": "\t"}.get(delimiter, delimiter)
+    if len(delimiter) != 1 or delimiter in '"\r\n':
+        raise ValueError(f"one sign was expected, as , or ; or tab, got {delimiter!r}")
+    return delimiter
+
+
+Delimiter = Annotated[str, AfterValidator(_one_sign)]
+Text = Annotated[str, AfterValidator(unslipped)]
+Template = Annotated[str, AfterValidator(_valid_template)]
+FieldTemplate = Annotated[Template, AfterValidator(_names_a_field)]
+"""A template of what must differ from row to row."""
+Templates = Annotated[list[Template], BeforeValidator(listed)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
+Fraction = Annotated[float, Field(gt=0)]
+
+
+def path_only(value: Any) -> Any:
+    """A text where a mapping is meant is its `path`."""
+    return {"path": value} if isinstance(value, str) else value
+
+
+SpecT = TypeVar("SpecT", bound=Spec)
+
+
+def read_spec(spec: type[SpecT], file: YamlFile, keys: KeyPath = (), data: Any = None) -> SpecT:
+    """Validate (a part of) a YAML file; raises ConfigError for the first fault, and says how many more there are."""
+    data = file.data if not keys else data
+    if not isinstance(data, Mapping):
+        raise file.error(keys, f"a mapping of keys to values was expected, got {_kind(data)}")
+    try:
+        return spec.model_validate(data)
+    except ValidationError as error:
+        faults = error.errors(include_url=False)
+        first = faults[0]
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        place: KeyPath = (*keys, *(part for part in first["loc"] if not _is_union_tag(part)))
+        if first["type"] == "unknown_key":
+            place = (*place, first["ctx"]["key"])  # pyright: ignore[reportTypedDictNotRequiredAccess]
+        raise file.error(place, _message(first) + more) from error
+
+
+def _is_union_tag(part: str | int) -> bool:
+    """Pydantic puts the type it tried into the path of a union's error; a user's file has no such key."""
+    return isinstance(part, str) and (part in {"str", "int", "float", "bool"} or "[" in part)
+
+
+def _message(fault: Any) -> str:
+    kind, got = fault["type"], fault.get("input")
+    if kind == "missing":
+        return "this key is required"
+    message = _KINDS.get(kind) or str(fault["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    message = message[:1].lower() + message[1:]
+    if kind == "too_short":
+        return f"at least {fault['ctx']['min_length']} expected, got {fault['ctx']['actual_length'] or 'none'}"
+    if kind == "literal_error":
+        return f"{message}, got {_kind(got)}{_close(got, fault['ctx']['expected'])}"
+    if kind in {"unknown_key", "value_error", "twice", "last"}:
+        return message
+    return f"{message}, got {_kind(got)}"
+
+
+_KINDS = {
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "a mapping was expected"),
+    "list_type": "a list was expected",
+}
+"""What pydantic calls by Python's names for it."""
+
+
+def _close(word: Any, expected: str) -> str:
+    """The hint at a word like this one; nothing where none is near, since the message lists them all."""
+    hint = nearest(word, re.findall("'([^']+)'", expected)) if isinstance(word, str) else ""
+    return hint if "did you mean" in hint else ""
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    names = {dict: "a mapping", list: "a list"}
+    return names.get(type(value), repr(value)[:80])  # pyright: ignore[reportUnknownArgumentType]

@@ -1,0 +1,162 @@
+"""What a model answered in one draw, and which of its questions may still be asked.
+
+An answer that is on record is never asked again: a sampled model would be right sooner or later. Only a question to
+which nothing came (no connection, no time left, a server's error, a process that was killed) is asked again, a few
+times at most, and each time is counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tunegate.models.model import ChoiceScore, Fault, Response
+
+INTERRUPTED = Response("", error="it was interrupted while it was asked", fault=Fault.NO_REPLY)
+
+
+@dataclass
+class AnswerLog:
+    """The latest response to each question, and how often it was asked; a question goes by the id it is asked under.
+
+    >>> answers = AnswerLog()
+    >>> answers.add("c1", Response("", error="no connection", fault=Fault.NO_REPLY))
+    >>> answers.may_be_asked("c1", ask_again=3), answers.may_be_asked("c1", ask_again=0)
+    (True, False)
+
+    `under_way` are questions of which it is written down that they are put to the model, and not yet what came of it.
+    `replaced` are those that got another answer in place of the one they had: older versions asked again.
+    """
+
+    responses: dict[str, Response] = field(default_factory=dict[str, Response])
+    times_asked: dict[str, int] = field(default_factory=dict[str, int])
+    under_way: set[str] = field(default_factory=set[str])
+    replaced: set[str] = field(default_factory=set[str])
+
+    def begin(self, questions: Iterable[str]) -> None:
+        """Take in that questions are being asked; raises ValueError where one has its answer already."""
+        for question in questions:
+            self.under_way.discard(question)
+            self.add(question, INTERRUPTED)
+            self.under_way.add(question)
+
+    def add(self, question: str, response: Response) -> None:
+        """Take in a response; raises ValueError where the question has its answer already."""
+        if self.came(question):
+            raise ValueError(f"{question!r} has an answer and is asked again")
+        self.times_asked[question] = self._times_with(question, response)
+        self.responses[question] = response
+        self.under_way.discard(question)
+
+    def add_once_more(self, question: str, response: Response) -> None:
+        """Take in a response of a record of before, which may come after another one."""
+        earlier = self.responses.pop(question, None)
+        if earlier is not None and earlier.came and earlier.text != response.text:
+            self.replaced.add(question)
+        self.add(question, response)
+
+    def _times_with(self, question: str, response: Response) -> int:
+        return self.times_asked.get(question, 0) + response.tries - (question in self.under_way)
+
+    def accepted(self, question: str, response: Response, ask_again: int) -> Response:
+        """The response, unless the question was asked too often until it came: then it is none.
+
+        A client may have asked several times by itself; a server that is silent where it would be wrong is right in
+        the end.
+        """
+        times, allowed = self._times_with(question, response), 1 + ask_again
+        if times <= allowed or not response.came:
+            return response
+        error = f"an answer came when the question was asked for the {times}th time, {allowed} allowed (ask_again)"
+        return Response("", error=error, fault=Fault.NO_REPLY, tries=response.tries)
+
+    def copy(self) -> AnswerLog:
+        """The same answers, to go on from."""
+        return AnswerLog(dict(self.responses), dict(self.times_asked), set(self.under_way), set(self.replaced))
+
+    def came(self, question: str) -> bool:
+        """Whether the model answered, be it with something that cannot be used."""
+        return question in self.responses and self.responses[question].came
+
+    def may_be_asked(self, question: str, ask_again: int) -> bool:
+        """Whether the question has no answer yet, and was not asked too often."""
+        return not self.came(question) and self.times_asked.get(question, 0) <= ask_again
+
+    @property
+    def asked_again(self) -> int:
+        """How many questions were asked more than once."""
+        return sum(times > 1 for times in self.times_asked.values())
+
+    @property
+    def most_asked_until_one_came(self) -> int:
+        """How often the question was asked, of those that have an answer, that was asked most often."""
+        return max((times for question, times in self.times_asked.items() if self.came(question)), default=0)
+
+    @property
+    def most_asked(self) -> int:
+        """How often the question was asked that was asked most often."""
+        return max(self.times_asked.values(), default=0)
+
+    def spent(self, ask_again: int) -> int:
+        """How many questions have no answer and may not be asked any more."""
+        return sum(not self.came(name) and not self.may_be_asked(name, ask_again) for name in self.times_asked)
+
+    @property
+    def in_words(self) -> str:
+        """`12 answers were asked for twice`; empty where each question was asked once."""
+        again, most = self.asked_again, self.most_asked
+        if not again:
+            return ""
+        how_often = "twice" if most == 2 else f"up to {most} times"
+        return f"{again} answer{'s were' if again > 1 else ' was'} asked for {how_often}"
+
+
+def counted(responses: Sequence[Response]) -> Sequence[Response]:
+    """The responses to a lot of questions, with the tries that count.
+
+    A client asks again by itself, and each of its tries is one. But where not one question of the lot got an answer,
+    the server was down, and said nothing of any of them: that counts as once.
+    """
+    if any(response.came for response in responses):
+        return responses
+    return [replace(response, tries=1) for response in responses]
+
+
+def answers_to_json(responses: Mapping[str, Response]) -> list[dict[str, Any]]:
+    """Responses by question, for the record; `answers_from_json` is the inverse."""
+    return [{"id": question, **_response_to_json(response)} for question, response in responses.items()]
+
+
+def _response_to_json(response: Response) -> dict[str, Any]:
+    scores = [[score.log_likelihood, score.n_bytes] for score in response.choice_scores]
+    rare = {"n_tokens": response.n_tokens, "choice_scores": scores, "error": response.error, "fault": response.fault}
+    rare["tries"] = None if response.tries == 1 else response.tries
+    return {
+        "response": response.text,
+        "finish_reason": response.finish_reason,
+        **{name: value for name, value in rare.items() if value not in (None, [])},
+    }
+
+
+def _count(tries: Any) -> int:
+    if not isinstance(tries, int) or tries < 1:
+        raise ValueError(f"tries is {tries!r}")
+    return tries
+
+
+def answers_from_json(rows: Iterable[Mapping[str, Any]]) -> dict[str, Response]:
+    """The responses that a record holds; raises KeyError, TypeError or ValueError for anything else."""
+    return {
+        row["id"]: Response(
+            row["response"],
+            row["finish_reason"],
+            row.get("n_tokens"),
+            # A likelihood of zero is minus infinity, which the record holds as text.
+            tuple(ChoiceScore(float(score), n_bytes) for score, n_bytes in row.get("choice_scores", ())),
+            row.get("error"),
+            None if row.get("fault") is None else Fault(row["fault"]),
+            _count(row.get("tries", 1)),
+        )
+        for row in rows
+    }

@@ -1,0 +1,66 @@
+"""What the checks made of the answers of one draw, and which of them may still be judged.
+
+An answer that a check could not judge is judged again when the gate is started again, as often as a question may be
+asked: a judge that says nothing when in doubt would pass everything in the end.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from tunegate.checks.outcome import Outcome, Verdict
+
+
+@dataclass
+class JudgedLog:
+    """The latest outcome of each case by its id, and how often a case was judged without a verdict coming of it."""
+
+    outcomes: dict[str, Outcome] = field(default_factory=dict[str, Outcome])
+    in_vain: Counter[str] = field(default_factory=Counter[str])
+
+    def add(self, outcome: Outcome) -> None:
+        """Take in an outcome; raises ValueError where the case has its verdict already."""
+        before = self.outcomes.get(outcome.case_id)
+        if before is not None and before.verdict is not Verdict.INVALID:
+            raise ValueError(f"{outcome.case_id!r} has a verdict and is judged again")
+        self.outcomes[outcome.case_id] = outcome
+        self.in_vain[outcome.case_id] += outcome.verdict is Verdict.INVALID and not is_unanswered(outcome)
+
+    def may_be_judged(self, case_id: str, ask_again: int) -> bool:
+        """Whether the case has no verdict yet, and was not judged too often."""
+        outcome = self.outcomes.get(case_id)
+        return outcome is None or (outcome.verdict is Verdict.INVALID and self.in_vain[case_id] <= ask_again)
+
+    @property
+    def judged_again(self) -> int:
+        """How many cases were judged more than once."""
+        return sum(times > self._is_open(case_id) for case_id, times in self.in_vain.items())
+
+    @property
+    def most_judged_until_a_verdict(self) -> int:
+        """How often the case was judged, of those that have a verdict, that was judged most often."""
+        return max((times + 1 for case_id, times in self.in_vain.items() if not self._is_open(case_id)), default=0)
+
+    def spent(self, ask_again: int) -> int:
+        """How many answers got no verdict and may not be judged any more."""
+        return sum(times > ask_again and self._is_open(case_id) for case_id, times in self.in_vain.items())
+
+    def _is_open(self, case_id: str) -> bool:
+        return self.outcomes[case_id].verdict is Verdict.INVALID
+
+    @property
+    def in_words(self) -> str:
+        """`12 answers were judged again, for no verdict came of it`; empty where each was judged once."""
+        again = self.judged_again
+        return (
+            f"{again} answer{'s were' if again > 1 else ' was'} judged again, for no verdict came of it"
+            if again
+            else ""
+        )
+
+
+def is_unanswered(outcome: Outcome) -> bool:
+    """Whether no answer came that a check could have judged."""
+    answers = outcome.samples or (outcome,)
+    return all([finding.check for finding in answer.findings] == ["model"] for answer in answers)

@@ -1,0 +1,330 @@
+"""A gate's plan over a whole run, retries included: who must confirm what, and how likely a lucky pass is.
+
+A model that is right 85 % of the time passes one draw of 90-of-100 with probability 0.099, and one of five draws with
+0.41: whoever retrains and draws again until a gate passes, accepts bad models sooner or later. A `GatePlan` therefore
+knows its confirming draw, from cases that no other draw opens, and accounts for every attempt. Given a `Risk`, the
+accept numbers are solved for, so that the risk of the whole run is kept.
+
+Pure functions in closed form; consumer's and producer's risk as in ISO 2859-1 and ISO 28590.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from tunegate.exceptions import ConfigError
+from tunegate.stats.binomial import binomial_tail
+from tunegate.stats.sampling import (
+    DrawPlan,
+    SequentialPlan,
+    SinglePlan,
+    acceptance_probability,
+    average_sample_number,
+    wald_plan,
+)
+
+ASK_AGAIN = 3
+"""How many times a question without an answer is asked again, unless the plan says otherwise."""
+
+
+PlanKind = Literal["single", "double", "sequential"]
+Confirms = Literal["never", "after_retry", "always"]
+
+MAX_DRAW = 2000
+"""No larger draw is looked for: such a gate asks for more than Tunegate should answer by arithmetic alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Risk:
+    """What a run may get wrong: `consumer`, the chance that a model as bad as `at` is accepted by any attempt, and
+    `producer`, the chance that the first attempt of a model as good as `good` is not."""
+
+    consumer: float = 0.05
+    at: float = 0.85
+    producer: float = 0.05
+    good: float = 0.95
+
+    def __post_init__(self) -> None:
+        if not (0 < self.consumer < 0.5 and 0 < self.producer < 0.5 and 0 < self.at < self.good < 1):
+            raise ValueError(
+                "risks between 0 and 0.5 and pass rates 0 < at < good < 1 were expected, got "
+                f"consumer {self.consumer}, producer {self.producer}, at {self.at}, good {self.good}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class GatePlan:
+    """The draws of a gate: the `first` of every attempt, and the one that must confirm it, from the sealed bank.
+
+    `curtail`: a model is not asked further once the verdict stands (None: as the caller thinks best). `reuse`: a spent
+    bank may lend cases that were drawn before; the record and the report mark it. `at` is the pass rate of a model that
+    should not get through, for saying how likely it does.
+    """
+
+    first: DrawPlan
+    confirm: DrawPlan | None = None
+    confirms: Confirms = "never"
+    curtail: bool | None = None
+    reuse: bool = False
+    at: float = 0.85
+
+    @property
+    def draw(self) -> int:
+        return self.first.draw
+
+    @property
+    def accept(self) -> int:
+        return self.first.accept
+
+    def confirmation(self, attempt: int) -> DrawPlan | None:
+        """The confirming draw that this attempt owes after its first draw passed."""
+        owed = self.confirms == "always" or (self.confirms == "after_retry" and attempt > 1)
+        return self.confirm if owed else None
+
+    # --- what it says about a model that passes a case with probability p ---
+
+    def acceptance(self, p: float, attempt: int = 1) -> float:
+        """The chance that this attempt is accepted."""
+        confirm = self.confirmation(attempt)
+        first = acceptance_probability(self.first, p)
+        return first if confirm is None else first * acceptance_probability(confirm, p)
+
+    def acceptance_within(self, p: float, attempts: int) -> float:
+        """The chance that any of so many attempts is accepted, if retraining changes nothing: the risk of a run.
+
+        The attempts draw different cases. Where the bank is a sample of the domain, their results are independent.
+        """
+        later = self.acceptance(p, 2)  # all attempts after the first are alike
+        return any_of([self.acceptance(p, 1)] + [later] * (attempts - 1))
+
+    def mean_tests(self, p: float, attempt: int = 1) -> float:
+        """The mean number of cases that this attempt asks, the confirming draw included."""
+        confirm = self.confirmation(attempt)
+        first = average_sample_number(self.first, p)
+        if confirm is None:
+            return first
+        return first + acceptance_probability(self.first, p) * average_sample_number(confirm, p)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRule:
+    """What a suite file says of its plan. `resolve` turns it into numbers, once the attempts are known.
+
+    `accept` None: 90 in 100 of the draw, or, given a `risk`, solved for. `confirm` None: the plan's own (see
+    `resolve`); "never": a single draw stays unconfirmed, whatever the attempts. `ask_again`: how many times a question
+    that got no answer is asked again, which no plan's numbers depend on.
+    """
+
+    kind: PlanKind = "single"
+    draw: int | None = None
+    accept: int | None = None
+    confirm: SinglePlan | int | Literal["never"] | None = None
+    risk: Risk | None = None
+    curtail: bool | None = None
+    reuse: bool = False
+    ask_again: int = ASK_AGAIN
+
+    def resolve(self, attempts: int) -> GatePlan:
+        """The gate's plan for a stage of at most so many attempts; raises ConfigError when no plan keeps the risk.
+
+        single: `accept` of `draw`; a passing attempt after the first owes a confirming draw, the same once more unless
+        `confirm` says otherwise. Given a risk, `accept` is solved for all attempts, and nothing is owed.
+        double: every passing attempt owes the confirming draw, whose numbers are solved for its risk unless given.
+        sequential: Wald's test for the risk, shared among the attempts.
+        """
+        try:
+            plan: GatePlan = getattr(self, f"_{self.kind}")(attempts)
+            return replace(plan, curtail=self.curtail, reuse=self.reuse, at=(self.risk or Risk()).at)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+
+    def _single(self, attempts: int) -> GatePlan:
+        if self.risk is not None:
+            if self.accept is not None or self.confirm not in (None, "never"):
+                raise ConfigError("a single plan that is solved for its `risk` takes no `accept` and no `confirm`")
+            first = solve_single(self.risk, attempts, self.draw)
+            return GatePlan(first)
+        first = self._first()
+        if self.confirm == "never":
+            return GatePlan(first)
+        again = self.confirm if isinstance(self.confirm, SinglePlan) else first
+        if isinstance(self.confirm, int):
+            again = _ninety_percent(self.confirm)
+        return GatePlan(first, again, "after_retry")
+
+    def _double(self, attempts: int) -> GatePlan:
+        first = self._first()
+        if isinstance(self.confirm, SinglePlan):
+            if self.risk is not None:
+                raise ConfigError("give the accept number of `confirm` or `risk`, which solves for it, not both")
+            confirm = self.confirm
+        elif self.confirm == "never":
+            raise ConfigError("`confirm: never` contradicts `kind: double`, whose every pass is confirmed")
+        else:
+            confirm = solve_confirmation(first, self.risk or Risk(), attempts, self.confirm)
+        return GatePlan(first, confirm, "always")
+
+    def _sequential(self, attempts: int) -> GatePlan:
+        if self.accept is not None or self.confirm is not None:
+            raise ConfigError("a sequential plan follows from its `risk` (and `draw`, the cap); leave out the rest")
+        first = solve_sequential(self.risk or Risk(), attempts, self.draw)
+        return GatePlan(first)
+
+    def _first(self) -> SinglePlan:
+        draw = 100 if self.draw is None else self.draw
+        return _ninety_percent(draw) if self.accept is None else SinglePlan(draw, self.accept)
+
+
+def _ninety_percent(draw: int) -> SinglePlan:
+    return SinglePlan(draw, -(-9 * draw // 10))
+
+
+def any_of(chances: Sequence[float]) -> float:
+    """The chance that at least one of independent events happens; exact for the smallest, too."""
+    return 1.0 if 1.0 in chances else -math.expm1(math.fsum(math.log1p(-chance) for chance in chances))
+
+
+# --- solving for the accept numbers --------------------------------------------------------------------------------
+
+
+def per_attempt(consumer: float, attempts: int) -> float:
+    """The consumer's risk that each of so many independent attempts may take for the run to keep `consumer`."""
+    return -math.expm1(math.log1p(-consumer) / attempts)
+
+
+def solve_single(risk: Risk, attempts: int, draw: int | None = None) -> SinglePlan:
+    """The smallest draw (or the given one) and its accept number that keep both risks over all attempts."""
+    return _solve_draw(risk, attempts, draw, lucky=1.0, fair=1.0)
+
+
+def solve_confirmation(first: DrawPlan, risk: Risk, attempts: int, draw: int | None = None) -> SinglePlan:
+    """The smallest confirming draw (or the given one) that keeps both risks when every pass of `first` owes it."""
+    lucky, fair = (acceptance_probability(first, p) for p in (risk.at, risk.good))
+    if fair < 1.0 - risk.producer:
+        raise ConfigError(
+            f"{first.accept} of {first.draw} alone turns away a model at {risk.good} with probability "
+            f"{1.0 - fair:.3f}, the producer's risk is {risk.producer}; lower `accept` or draw more"
+        )
+    return _solve_draw(risk, attempts, draw, lucky, fair)
+
+
+def _solve_draw(risk: Risk, attempts: int, draw: int | None, lucky: float, fair: float) -> SinglePlan:
+    """A draw that a bad model reaches with probability `lucky` and a good one with `fair`.
+
+    With every case more, the lowest accept number that keeps the consumer's risk rises by one or not at all.
+    """
+    _refuse_above_limit(draw)
+    limit = per_attempt(risk.consumer, attempts)
+    accept = 1 if draw is None else _lowest(draw, lambda k: lucky * binomial_tail(k, draw, risk.at) <= limit)
+    for size in range(1, MAX_DRAW + 1) if draw is None else (draw,):
+        while accept <= size and lucky * binomial_tail(accept, size, risk.at) > limit:
+            accept += 1
+        if accept <= size and fair * binomial_tail(accept, size, risk.good) >= 1.0 - risk.producer:
+            return SinglePlan(size, accept)
+    raise _impossible(risk, attempts, draw, lambda: _solve_draw(risk, attempts, None, lucky, fair).draw)
+
+
+def _refuse_above_limit(draw: int | None) -> None:
+    if draw is not None and draw > MAX_DRAW:
+        raise ConfigError(f"a draw of {draw} cases: no more than {MAX_DRAW} can be solved for")
+
+
+def _lowest(draw: int, keeps: Callable[[int], bool]) -> int:
+    """The lowest accept number that keeps the consumer's risk, which falls as the number rises; else `draw` + 1."""
+    return bisect_left(range(1, draw + 1), True, key=keeps) + 1
+
+
+def solve_sequential(risk: Risk, attempts: int, draw: int | None = None) -> SequentialPlan:
+    """Wald's test whose exact risks, cap included, are within `risk`. The cap is the given draw, or half as large
+    again as the single draw of the same risk, or what more it takes."""
+    _refuse_above_limit(draw)
+    if draw is None:
+        cap = math.ceil(1.5 * solve_single(risk, attempts).draw)
+        while cap <= MAX_DRAW:
+            plan = _wald_within(risk, attempts, cap)
+            if plan is not None:
+                return plan
+            cap = math.ceil(1.2 * cap)
+    else:
+        plan = _wald_within(risk, attempts, draw)
+        if plan is not None:
+            return plan
+    raise _impossible(risk, attempts, draw, lambda: solve_sequential(risk, attempts).draw)
+
+
+def _wald_within(risk: Risk, attempts: int, cap: int) -> SequentialPlan | None:
+    """Wald's lines keep the risks but for the overshoot and the cap: moved apart until the exact risks are kept."""
+    limit = per_attempt(risk.consumer, attempts)
+    consumer, producer = limit, risk.producer
+    for _ in range(30):
+        plan = wald_plan(risk.good, risk.at, producer, consumer, cap)
+        lucky = acceptance_probability(plan, risk.at)
+        unlucky = 1.0 - acceptance_probability(plan, risk.good)
+        if lucky <= limit and unlucky <= risk.producer:
+            return plan
+        consumer *= 0.85 if lucky > limit else 1.0
+        producer *= 0.85 if unlucky > risk.producer else 1.0
+    return None
+
+
+def _impossible(risk: Risk, attempts: int, draw: int | None, smallest: Callable[[], int]) -> ConfigError:
+    wanted = (
+        f"a consumer's risk of {risk.consumer} at {risk.at} over {attempts} attempts "
+        f"and a producer's risk of {risk.producer} at {risk.good}"
+    )
+    if draw is None:
+        return ConfigError(f"no draw of up to {MAX_DRAW} cases keeps {wanted}; allow more risk or fewer attempts")
+    return ConfigError(f"{draw} cases cannot keep {wanted}; the smallest draw that does has {smallest()}")
+
+
+# --- the operating characteristic, for people ----------------------------------------------------------------------
+
+RATES = (0.5, 0.6, 0.7, 0.75, 0.8, 0.825, 0.85, 0.875, 0.9, 0.925, 0.95, 0.975, 0.99)
+"""The pass rates that `tunegate plan` tabulates."""
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """The operating characteristic at one pass rate: one attempt, any of all attempts, mean cases of one attempt.
+
+    `promoted` is what a run does: `accept_any`, but for a single plan with the confirming draw that a retry owes.
+    """
+
+    p: float
+    accept: float
+    accept_any: float
+    mean_tests: float
+    promoted: float
+
+
+def curve(plan: GatePlan, attempts: int, rates: Sequence[float] = RATES) -> list[CurvePoint]:
+    """The operating characteristic of a plan over a run, at these pass rates."""
+    return [
+        CurvePoint(
+            p,
+            accept=plan.acceptance(p),
+            accept_any=any_of([plan.acceptance(p)] * attempts),
+            mean_tests=plan.mean_tests(p),
+            promoted=plan.acceptance_within(p, attempts),
+        )
+        for p in rates
+    ]
+
+
+def lucky_pass(plan: GatePlan, attempts: int, limit: int) -> str:
+    """In words, for the report: how likely a bad model was to get this far."""
+    at = plan.at
+    so_far, whole = plan.acceptance_within(at, attempts), plan.acceptance_within(at, limit)
+    of_all = f", within all {limit} allowed with {whole:.3f}" if limit > attempts else ""
+    return (
+        f"a model that is right only {100 * at:g}% of the time would have passed this gate "
+        f"within {_attempts(attempts)} with probability {so_far:.3f}{of_all}"
+    )
+
+
+def _attempts(number: int) -> str:
+    return "one attempt" if number == 1 else f"{number} attempts"

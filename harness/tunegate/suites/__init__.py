@@ -1,0 +1,1 @@
+"""A suite: cases, checks and a plan, read from a file."""

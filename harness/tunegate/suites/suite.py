@@ -1,0 +1,357 @@
+"""A suite: a bank of cases and the checks that judge them, loaded from a file, validated and hashed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tunegate.cases.bank import SEALED_SHARE, Bank, split
+from tunegate.cases.case import Case
+from tunegate.cases.from_rows import load_cases
+from tunegate.checks.answers.part import AUTO, AnswerRule, as_judged
+from tunegate.checks.check import (
+    Check,
+    CheckBuilder,
+    LooksAtAnswer,
+    LooksAtBank,
+    gate_can_fail,
+    lacking,
+    unaskable,
+    unique_names,
+)
+from tunegate.checks.outcome import CasePasses, shallow
+from tunegate.exceptions import ConfigError
+from tunegate.models.model import Form, GenerationSettings
+from tunegate.models.responses_spec import ResponsesSpec
+from tunegate.reading.spec import read_spec
+from tunegate.reading.templates import MissingField, check_unfilled
+from tunegate.reading.yaml_file import KeyPath, YamlFile, load_yaml
+from tunegate.stats.plans import GatePlan, PlanRule, Risk
+from tunegate.stats.sampling import SinglePlan
+from tunegate.suites.case_faults import unfit
+from tunegate.suites.suite_spec import AnswerSpec, DrawSpec, GenerateSpec, PlanSpec, SuiteSpec
+from tunegate.suites.told_answers import told_beforehand
+from tunegate.verdicts.corrected import admissions_of
+from tunegate.verdicts.slices import SliceRule, slices_out_of_reach, too_many_for_a_draw
+from tunegate.verdicts.terms import Answering, GapRule, Terms
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """A suite that guards what a model could do before: `max_drop` in percentage points of its pass rate."""
+
+    max_drop: float
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A bank of cases with its checks. `sha256` covers everything that can change a verdict but the model.
+
+    `sealed_share` of its groups only a confirming draw may open. `reserved` cases no draw may ask: they are watched
+    while a model of the pipeline trains. `case_passes` says which of several answers to a case must pass.
+    """
+
+    name: str
+    cases: tuple[Case, ...]
+    checks: tuple[Check, ...]
+    rule: PlanRule
+    settings: GenerationSettings
+    sha256: str
+    path: str = ""
+    sealed_share: float = 0.0
+    slices: Mapping[str, SliceRule] = field(default_factory=dict[str, SliceRule])
+    gap: GapRule | None = None
+    retention: Retention | None = None
+    reserved: frozenset[str] = frozenset()
+    answer: AnswerRule = AUTO
+    case_passes: CasePasses = "all"
+    responses: ResponsesSpec = field(default_factory=ResponsesSpec)
+
+    @cached_property
+    def bank(self) -> Bank:
+        """The cases in their two parts, without those that are reserved."""
+        bank = split(self.cases, self.sealed_share)
+        working, sealed = (
+            tuple(case for case in part if case.id not in self.reserved) for part in (bank.working, bank.sealed)
+        )
+        return Bank(working, sealed)
+
+    def terms(self, plan: GatePlan, *, curtail: bool) -> Terms:
+        """The terms of a gate's first draw under a plan."""
+        admissions = admissions_of(self.checks)
+        return Terms(
+            plan.first,
+            "gate",
+            curtail,
+            self.max_errors,
+            self.slices,
+            self.gap,
+            admissions,
+            **self.answering,
+        )
+
+    @property
+    def answering(self) -> Answering:
+        """The terms of every draw of this suite that say how answers come about and count."""
+        return Answering(ask_again=self.rule.ask_again, samples=self.settings.samples, case_passes=self.case_passes)
+
+    @cached_property
+    def plan(self) -> GatePlan:
+        """The plan of a gate that is run alone, once."""
+        return self.rule.resolve(attempts=1)
+
+    @property
+    def max_errors(self) -> dict[str, int]:
+        """Gate-level caps on error categories, from all checks; the lowest cap counts."""
+        caps: dict[str, int] = {}
+        for check in self.checks:
+            for category, cap in check.max_errors.items():
+                caps[category] = min(cap, caps.get(category, cap))
+        return caps
+
+    @property
+    def check_names(self) -> list[str]:
+        return unique_names(self.checks)
+
+
+def load_suite(path: Path, build_check: CheckBuilder) -> Suite:
+    """Load a suite file; raises ConfigError for whatever is wrong with it, its cases or its checks."""
+    file = load_yaml(path)
+    spec = read_spec(SuiteSpec, file)
+    name = path.name.removesuffix(".yaml").removesuffix(".yml").removesuffix(".gate")
+    return make_suite(spec, spec.name or name, file, (), build_check)
+
+
+_REPEAT = re.compile(r"(?: \[(?:sample|variant) \d+\])+$")
+
+
+def _named_as_a_repeat(cases: Sequence[Case]) -> str | None:
+    """The fault of a case whose id is the one under which another case is asked once more."""
+    ids = {case.id for case in cases}
+    for case in cases:
+        base = _REPEAT.sub("", case.id)
+        if base != case.id and base in ids:
+            return f"the id {case.id!r} is kept for a further answer to case {base!r}; give it another"
+    return None
+
+
+def make_suite(spec: SuiteSpec, name: str, file: YamlFile, keys: KeyPath, build_check: CheckBuilder) -> Suite:
+    """Build a suite from its validated spec, which stands at `keys` of `file`."""
+    base_dir = file.path.parent
+    try:
+        with file.naming((*keys, "cases", "path")):
+            cases = load_cases(spec.cases, base_dir)
+    except MissingField as error:
+        raise file.error((*keys, "cases"), str(error)) from error
+    if (taken := _named_as_a_repeat(cases)) is not None:
+        raise file.error((*keys, "cases"), f"{spec.cases.path}: {taken}")
+    told = told_beforehand(cases, spec.generate.system, spec.cases.prompt)
+    if told is not None:
+        place, fault = told
+        raise file.error((*keys, *place), fault)
+    checks = tuple(
+        _build(build_check, entry, base_dir, file, (*keys, "checks", index)) for index, entry in enumerate(spec.checks)
+    )
+    for index, (check, known_as) in enumerate(zip(checks, unique_names(checks), strict=True)):
+        for need in (need for need, without in lacking(check, cases).items() if without == len(cases)):
+            raise file.error((*keys, "checks", index), _nothing_to_compare(known_as, need, spec.cases.path, len(cases)))
+    try:
+        check_unfilled("system", spec.generate.system, cases[0].fields)
+    except ConfigError as error:
+        raise file.error((*keys, "generate"), str(error)) from error
+    unfit_cases = unfit(cases, checks)
+    if unfit_cases is not None:
+        raise file.error((*keys, "cases"), f"{spec.cases.path}: {unfit_cases}")
+    answer = AUTO if spec.answer is None else answer_rule(spec.answer)
+    if spec.answer is not None and all(check.needs_choices for check in checks):
+        names = ", ".join(unique_names(checks))
+        raise file.error(
+            (*keys, "answer"), f"{names} reads likelihoods and no text, so there is nothing to take a part of"
+        )
+    seen = [as_judged(case, answer) for case in cases]
+    for index, check in enumerate(checks):
+        if isinstance(check, LooksAtAnswer) and (fault := check.fault_with(answer)) is not None:
+            raise file.error((*keys, "checks", index), fault)
+        fault = check.fault_of(seen) if isinstance(check, LooksAtBank) else None
+        if fault is not None:
+            raise file.error((*keys, "checks", index), f"{spec.cases.path}: {fault}")
+    unasked = [(case, fault) for case in cases if (fault := unaskable(checks, case)) is not None]
+    if unasked:
+        case, fault = unasked[0]
+        also = f" (so are {len(unasked) - 1} more)" if len(unasked) > 1 else ""
+        raise file.error((*keys, "cases"), f"{spec.cases.path}: case {case.id!r} cannot be judged{also}: {fault}")
+    for key in _unread_generate(spec.generate, checks):
+        names = ", ".join(unique_names(checks))
+        message = f"nothing is generated where all checks ask how likely a text is ({names}); leave it out"
+        raise file.error((*keys, "generate", key), message)
+    rule = plan_rule(spec.plan)
+    try:
+        plan = rule.resolve(attempts=1)
+    except ConfigError as error:
+        raise file.error((*keys, "plan"), str(error)) from error
+    if not gate_can_fail(checks, plan.draw):
+        names = ", ".join(unique_names(checks))
+        raise file.error(
+            (*keys, "checks"),
+            f"no answer can fail these: {names}; add one that decides, such as `exact`, or forbid an error category",
+        )
+    share = _sealed_share(cases, plan) if spec.sealed is None else spec.sealed
+    try:
+        check_bank(split(cases, share), plan)
+    except ConfigError as error:
+        raise file.error((*keys, "cases"), str(error)) from error
+    generate = spec.generate
+    settings = GenerationSettings(
+        generate.max_new_tokens,
+        generate.system,
+        tuple(generate.stop),
+        generate.temperature,
+        generate.seed,
+        generate.samples,
+        generate.form or "auto",
+        generate.system_as,
+    )
+    case_passes = spec.case_passes or "all"
+    if settings.samples > 1 and any(check.needs_choices for check in checks):
+        raise file.error((*keys, "generate", "samples"), _NOT_SAMPLED)
+    fault = _form_fault(generate.form, settings, checks, cases)
+    if fault is not None:
+        raise file.error((*keys, "generate", *(("form",) if generate.form else ())), fault)
+    slices = {tag: SliceRule(minimum.min, minimum.at_least) for tag, minimum in spec.slices.items()}
+    gap = GapRule(tuple(spec.gap.between), spec.gap.max, spec.gap.at_least) if spec.gap else None
+    groups = {tag: SliceRule(1.0, gap.at_least) for tag in gap.between} if gap else {}
+    smallest = min([plan.draw] + ([plan.confirm.draw] if plan.confirm and rule.confirm is not None else []))
+    for key, rules in (("slices", slices), ("gap", groups)):
+        wanted = {tag: part.at_least for tag, part in rules.items()}
+        for fault in (*slices_out_of_reach(cases, rules), *too_many_for_a_draw(cases, wanted, smallest)):
+            raise file.error((*keys, key), fault)
+    retention = None if spec.retention is None else Retention(spec.retention.max_drop)
+    terms = [
+        asdict(rule),
+        share,
+        spec.model_dump(include={"slices", "gap", "retention"}),
+        answer.to_json(),
+        case_passes,
+    ]
+    sha256 = _sha256(cases, checks, terms, settings)
+    return Suite(
+        name,
+        cases,
+        checks,
+        rule,
+        settings,
+        sha256,
+        str(file.path),
+        share,
+        slices,
+        gap,
+        retention,
+        answer=answer,
+        case_passes=case_passes,
+        responses=spec.responses,
+    )
+
+
+def answer_rule(spec: AnswerSpec) -> AnswerRule:
+    """What a file says of the part of an answer that is judged, as the engine takes it."""
+    return AnswerRule(spec.after, tuple(spec.extract), spec.whole)
+
+
+_NOT_SAMPLED = "the likelihood of a choice is the same each time; remove `samples`, or the check that reads likelihoods"
+
+
+def _unread_generate(generate: GenerateSpec, checks: Sequence[Check]) -> list[str]:
+    """The keys that nothing reads, since no answer is generated; how choices are asked is read."""
+    if not all(check.needs_choices for check in checks):
+        return []
+    return sorted(generate.model_fields_set - {"system", "system_as", "form"})
+
+
+def _nothing_to_compare(check: str, need: str, path: str, cases: int) -> str:
+    return (
+        f"{check} needs a case's `{need}`, and none of the {cases} cases of {path} has any: each would be INVALID; add "
+        f'`{need}` to the rows, or say which field holds it: `cases: {{{need}: "{{field}}"}}`'
+    )
+
+
+def _form_fault(
+    said: Form | None, settings: GenerationSettings, checks: Sequence[Check], cases: Sequence[Case]
+) -> str | None:
+    """What is wrong with the form in which the cases are asked: messages that raw text cannot hold, or two forms."""
+    asked = [(case.id, settings.asks(case.prompt)) for case in cases]
+    if said == "raw":
+        chats = [case_id for case_id, prompt in asked if not isinstance(prompt, str)]
+        if not chats:
+            return None
+        return (
+            f"raw text holds no chat, and {len(chats)} of {len(cases)} cases are asked as one, first {chats[0]!r}; "
+            "use plain prompts, and `system_as: first_user` for a system message"
+        )
+    scored = [check.name for check in checks if check.needs_choices]
+    generated = [check.name for check in checks if not check.needs_choices]
+    if said is None and scored and generated and any(isinstance(prompt, str) for _, prompt in asked):
+        return (
+            f"{scored[0]} asks plain prompts as raw text, {generated[0]} through the model's chat template: say "
+            "`form: chat` or `form: raw` for both, or `form: auto` if that is meant"
+        )
+    return None
+
+
+def plan_rule(spec: PlanSpec) -> PlanRule:
+    """What a file says of a plan, as the engine takes it."""
+    confirm = SinglePlan(spec.confirm.draw, spec.confirm.accept) if isinstance(spec.confirm, DrawSpec) else spec.confirm
+    risk = None if spec.risk is None else Risk(spec.risk.consumer, spec.risk.at, spec.risk.producer, spec.risk.good)
+    return PlanRule(spec.kind, spec.draw, spec.accept, confirm, risk, spec.curtail, spec.reuse, spec.ask_again)
+
+
+def _sealed_share(cases: Sequence[Case], plan: GatePlan) -> float:
+    """Where the file does not say: a third, if both parts are then large enough for the plan; else nothing."""
+    if plan.confirm is None:
+        return 0.0
+    bank = split(cases, SEALED_SHARE)
+    fits = bank.distinct("working") >= plan.draw and bank.distinct("sealed") >= plan.confirm.draw
+    return SEALED_SHARE if fits else 0.0
+
+
+def check_bank(bank: Bank, plan: GatePlan) -> None:
+    """Raise ConfigError when the bank cannot serve even one attempt."""
+    sealed = f" ({len(bank.sealed)} more are sealed)" if bank.sealed else ""
+    if bank.distinct("working") < plan.draw:
+        raise ConfigError(
+            f"the bank has {bank.in_words('working')}{sealed}, the plan draws {plan.draw}; "
+            "add cases or lower `plan.draw`"
+        )
+    confirm = plan.confirmation(attempt=1)
+    if confirm is not None and bank.distinct("sealed") < confirm.draw:
+        has = bank.in_words("sealed").removesuffix(" cases")
+        raise ConfigError(
+            f"every pass is confirmed by {confirm.draw} sealed cases, the bank has {has}; "
+            "add cases, or set `sealed` to a larger share"
+        )
+
+
+def _build(build_check: CheckBuilder, entry: Any, base_dir: Path, file: YamlFile, keys: KeyPath) -> Check:
+    try:
+        return build_check(entry, base_dir)
+    except ConfigError as error:
+        raise file.error(keys, str(error)) from error
+
+
+def _sha256(cases: tuple[Case, ...], checks: tuple[Check, ...], plan: object, settings: GenerationSettings) -> str:
+    digest = hashlib.sha256()
+    for part in (plan, settings.facts(), [check.fingerprint for check in checks]):
+        digest.update(_canonical(part))
+    for case in sorted(cases, key=lambda case: case.id):
+        digest.update(_canonical(shallow(case)))
+    return digest.hexdigest()
+
+
+def _canonical(value: Any) -> bytes:
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
+    return text.encode(errors="backslashreplace") + b"\n"  # fields that no template uses may hold lone surrogates

@@ -1,0 +1,251 @@
+"""The shape of a suite: cases, checks, plan, generation."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+
+from tunegate.cases.cases_spec import CasesSpec
+from tunegate.checks.answers.extract import PRESETS, fault_of_rule
+from tunegate.checks.answers.part import THINK
+from tunegate.checks.outcome import CasePasses
+from tunegate.exceptions import nearest
+from tunegate.models.model import Form, SystemAs
+from tunegate.models.responses_spec import ResponsesSpec
+from tunegate.reading.spec import Name, Spec, Text, listed, path_only
+from tunegate.stats.plans import ASK_AGAIN
+
+
+class DrawSpec(Spec):
+    """Draw so many cases; so many of them must pass."""
+
+    draw: Annotated[int, Field(ge=1)]
+    accept: Annotated[int, Field(ge=1)]
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        return _reachable(self)
+
+
+class RiskSpec(Spec):
+    """What a run may get wrong, all its attempts included."""
+
+    consumer: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    """The chance that a model as bad as `at` is accepted by any attempt."""
+    at: Annotated[float, Field(gt=0, lt=1)] = 0.85
+    producer: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    """The chance that a model as good as `good` is not accepted at its first attempt."""
+    good: Annotated[float, Field(gt=0, lt=1)] = 0.95
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.at >= self.good:
+            raise ValueError(f"at must lie below good, got at {self.at} and good {self.good}")
+        return self
+
+
+class PlanSpec(Spec):
+    """How many cases a gate draws and how many must pass: 90 of 100, unless it says otherwise.
+
+    single: one draw; after a retry a passing attempt must pass a second one, from sealed cases.
+    double: every pass is confirmed by a second draw, from sealed cases.
+    sequential: Wald's test; stops as soon as the verdict is certain enough.
+    """
+
+    kind: Literal["single", "double", "sequential"] = "single"
+    draw: Annotated[int, Field(ge=1)] | None = None
+    """Default: 100, or what `risk` calls for."""
+    accept: Annotated[int, Field(ge=1)] | None = None
+    """Default: 90 in 100 of the draw, or what `risk` calls for."""
+    confirm: DrawSpec | Annotated[int, Field(ge=1)] | Literal["never"] | None = None
+    """The confirming draw; a number is its size. `never`: a retry that passes is believed at once."""
+    risk: RiskSpec | None = None
+    """Solve for the accept numbers, so that the whole run keeps these risks."""
+    curtail: bool | None = None
+    """Stop asking when the verdict can no longer change. Default: in a run yes, in a gate run alone no."""
+    reuse: bool = False
+    """When the bank is spent, draw cases again that were drawn before. The report marks it."""
+    ask_again: Annotated[int, Field(ge=0, le=10)] = ASK_AGAIN
+    """How many times a question that got no answer is asked again, when the gate is started again. An answer that is on
+    record is never asked again."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.risk is not None and self.accept is not None and self.kind == "single":
+            raise ValueError("give `accept` or `risk`, which solves for it, not both")
+        if self.kind == "sequential" and self.curtail is False:
+            raise ValueError("curtail: a sequential plan always stops when its verdict is certain; leave it out")
+        return self if self.accept is None or self.draw is None else _reachable(self)
+
+
+def _reachable(spec: Any) -> Any:
+    if spec.accept > spec.draw:
+        raise ValueError(f"accept is {spec.accept}, but only {spec.draw} are drawn; it must not be above draw")
+    return spec
+
+
+class SliceSpec(Spec):
+    """The lowest pass rate that the cases of a tag may have."""
+
+    min: Annotated[float, Field(gt=0, le=1)]
+    at_least: Annotated[int, Field(ge=1)] = 1
+    """How many such cases a draw must hold for the gate to be decided."""
+
+
+class GapSpec(Spec):
+    """How far apart the pass rates of groups may lie."""
+
+    between: Annotated[list[str], Field(min_length=2)]
+    """Tags, written `field=value`, each naming a group."""
+    max: Annotated[float, Field(ge=0, le=100)] = 10.0
+    """In percentage points."""
+    at_least: Annotated[int, Field(ge=1)] = 20
+    """How many cases of each group a draw must hold for the gate to be decided."""
+
+    @field_validator("between")
+    @classmethod
+    def _different(cls, between: list[str]) -> list[str]:
+        if len(set(between)) < len(between):
+            raise ValueError(f"different tags were expected, got {between}: a group differs from itself by nothing")
+        return between
+
+
+def _minimum_only(value: Any) -> Any:
+    return {"min": value} if isinstance(value, int | float) else value
+
+
+class RetentionSpec(Spec):
+    """A suite that no stage may unlearn: asked of the base model, and again, the same cases, after every stage."""
+
+    max_drop: Annotated[float, Field(ge=0, le=100)] = 5.0
+    """By how many percentage points the pass rate may fall."""
+
+
+def _stop(text: str) -> str:
+    if not text:
+        raise ValueError("an empty text ends no answer; leave it out")
+    slip = re.search(r"\\[nrt]", text)
+    if slip:
+        raise ValueError(
+            f"{text!r} holds a backslash and the letter {slip[0][1]}, which no answer is stopped by; in YAML, write "
+            f'"{text}" in double quotes for {_ESCAPED[slip[0][1]]}'
+        )
+    return text
+
+
+_ESCAPED = {"n": "a line end", "r": "a carriage return", "t": "a tab"}
+
+
+class GenerateSpec(Spec):
+    """How answers are generated; greedy by default."""
+
+    max_new_tokens: Annotated[int, Field(ge=1)] = 128
+    system: Text | None = None
+    """A system message before every prompt that brings none. One that gives answers of cases away is refused."""
+    stop: Annotated[list[Annotated[str, AfterValidator(_stop)]], BeforeValidator(listed)] = []
+    """Texts that end an answer and are cut off. A line end is written in double quotes: "\\n"."""
+    temperature: Annotated[float, Field(ge=0)] = 0.0
+    seed: int = 0
+    """Of what is drawn at a temperature above 0."""
+    samples: Annotated[int, Field(ge=1, le=100)] = 1
+    """How many answers each case is given; `case_passes` says which of them must pass. Counts and intervals are of
+    cases, not of answers."""
+    form: Form | None = None
+    """chat: plain prompts go through the chat template; raw: they stay as they are. Default, auto: chat where an answer
+    is generated and there is a template, raw where choices are scored; a suite that does both says `auto` itself."""
+    system_as: SystemAs = "system"
+    """first_user: put system messages before the first question, for chat templates that have no place for them."""
+
+    @model_validator(mode="after")
+    def _drawn_at_a_temperature(self) -> Self:
+        if self.seed and not self.temperature:
+            raise ValueError("seed: nothing is drawn at temperature 0; set `temperature` too, or leave it out")
+        if self.samples > 1 and not self.temperature:
+            raise ValueError(f"{self.samples} samples at temperature 0 are one answer; set `temperature`, say 0.7")
+        return self
+
+
+class AnswerSpec(Spec):
+    """Which part of an answer the checks judge; the whole answer stays on record.
+
+    In short: `answer: think`, `answer: whole`, or what to extract, as in `answer: boxed`.
+    """
+
+    after: Annotated[str, Field(min_length=1)] | None = None
+    """Judge what follows the last such mark, as in `</think>`; without it an answer misses. `think`: what follows the
+    reasoning, whichever marks it has; an answer without reasoning is judged whole."""
+    extract: Annotated[list[str], BeforeValidator(listed)] = []
+    """Judge what this finds last: `boxed`, `letter`, `last_number`, `fenced_json`, or a regular expression with one
+    group. Of several the first that finds anything counts. An answer without any misses; reasoning is not searched."""
+    whole: bool = False
+    """Judge all of it, reasoning and control tokens included."""
+
+    @field_validator("extract")
+    @classmethod
+    def _known(cls, rules: list[str]) -> list[str]:
+        for rule in rules:
+            fault = None if rule in PRESETS else fault_of_rule(rule)
+            if fault:
+                raise ValueError(fault + (nearest(rule, PRESETS) if rule.isidentifier() else ""))
+        return rules
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> Self:
+        if self.whole and (self.after is not None or self.extract):
+            raise ValueError("`whole` leaves nothing out, so `after` and `extract` cannot stand beside it")
+        if not (self.whole or self.after is not None or self.extract):
+            raise ValueError("say `after`, `extract`, or `whole: true`")
+        return self
+
+
+def _answer_in_short(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if value.isidentifier() and value not in (known := (THINK, "whole", *PRESETS)):
+        raise ValueError(
+            f"expected one of {', '.join(known)}, or a regular expression with one group, got {value!r}"
+            f"{nearest(value, known)}"
+        )
+    return {"whole": True} if value == "whole" else {"after": value} if value == THINK else {"extract": [value]}
+
+
+class SuiteSpec(Spec):
+    """A suite: cases, the checks that judge them, the plan, and how answers are generated."""
+
+    name: Name | None = None
+    cases: Annotated[CasesSpec, BeforeValidator(path_only)]
+    checks: Annotated[list[str | dict[str, Any]], Field(min_length=1)]
+    plan: PlanSpec = PlanSpec()
+    generate: GenerateSpec = GenerateSpec()
+    responses: ResponsesSpec = ResponsesSpec()
+    """How the rows of `--responses FILE` are read."""
+    answer: Annotated[AnswerSpec | None, BeforeValidator(_answer_in_short)] = None
+    """Which part of an answer is judged. Default: all of it, but for control tokens at its end and what follows them;
+    an answer that holds reasoning is then INVALID."""
+    sealed: Annotated[float, Field(ge=0, le=0.9)] | None = None
+    """The share of the cases that only a confirming draw may open. Default: a third, where the bank is large enough."""
+    slices: dict[str, Annotated[SliceSpec, BeforeValidator(_minimum_only)]] = {}
+    """Tag, written `field=value`, to the lowest pass rate that its cases may have; a draw without one fails."""
+    gap: GapSpec | None = None
+    """Groups that must pass alike."""
+    retention: RetentionSpec | None = None
+    """Makes it a retention suite."""
+    case_passes: CasePasses | None = None
+    """With several `samples`: whether `all` answers to a case must pass for the case to pass (the default), the
+    `majority`, more than half, or `any`."""
+
+    @model_validator(mode="after")
+    def _vote_needs_samples(self) -> Self:
+        if self.case_passes is not None and self.generate.samples == 1:
+            raise ValueError("`case_passes` needs several answers to a case: set `generate: {samples: 5}`")
+        return self
+
+    @model_validator(mode="after")
+    def _slices_need_the_whole_draw(self) -> Self:
+        if (self.slices or self.gap) and self.plan.kind == "sequential":
+            raise ValueError(
+                "a sequential plan stops before its slices and groups are judged; take `single` or `double`"
+            )
+        return self

@@ -1,0 +1,54 @@
+"""Chat templates that say more to one question than to another: a table of answers, plain, reversed or encoded.
+
+A template is a program that stands around every prompt. It is run on each case, and on the same chat with other words
+in it; whatever it adds to the case beyond what it adds to these, the model need not know.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from tunegate.cases.case import Case
+from tunegate.exceptions import ConfigError, MissingExtra
+from tunegate.models.chat_rendering import Render, rendering
+from tunegate.models.model import as_messages, chat
+from tunegate.reading.chats import Message
+from tunegate.suites.suite import Suite
+from tunegate.text.normal_form import normalised
+
+STAND_IN = "tunegate-stands-in-{}"
+"""For the words of a message."""
+
+
+def told(template: str, suite: Suite) -> dict[str, str]:
+    """The cases to which a template says more than to other questions: case id to what it adds."""
+    try:
+        render = rendering(template)
+    except MissingExtra:  # without it no template is rendered here, and no model asked
+        return {}
+    found = {case.id: _added(render, case, suite.settings.system) for case in suite.cases}
+    return {case_id: words for case_id, words in found.items() if words}
+
+
+def _added(render: Render, case: Case, system: str | None) -> str:
+    messages = as_messages(chat(case.prompt, system))
+    try:
+        said, expected = render(messages, True), _expected(render, messages)
+    except ConfigError:  # a template that refuses such a chat, or is none: an answer is never asked for
+        return ""
+    more = Counter(normalised(said).split()) - Counter(normalised(expected).split())
+    return " ".join(word for word in dict.fromkeys(normalised(said).split()) if word in more)
+
+
+def _expected(render: Render, messages: Iterable[Message]) -> str:
+    """What the template makes of a chat whose words it does not know."""
+    given = list(messages)
+    text = render([_message(one, STAND_IN.format(n)) for n, one in enumerate(given)], True)
+    for n, one in reversed(list(enumerate(given))):
+        text = text.replace(STAND_IN.format(n), one["content"])
+    return text
+
+
+def _message(message: Message, content: str) -> Message:
+    return {**message, "content": content}

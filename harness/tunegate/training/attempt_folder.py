@@ -1,0 +1,63 @@
+"""The folder of an attempt: what a killed training left is taken up by the very same training, else removed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tunegate.data.training_data import Example, write_examples
+from tunegate.exceptions import Tampered
+from tunegate.training.trainer import TrainJob, checkpoints_of
+
+IDENTITY = "training.json"
+"""What a training is: its job, and the hashes of all that goes into it."""
+
+
+def prepare(folder: Path, job: TrainJob, examples: Sequence[Example], inputs: Mapping[str, Any]) -> bool:
+    """Make the folder of a job with its data in it; returns whether a checkpoint of the same training lies there.
+
+    `inputs` are the facts that the job does not hold: hashes of the weights that go in, versions of the libraries.
+    A training is the same when all of this is, to the byte; of any other nothing is kept. Raises Tampered where a link
+    stands for the folder or that of its stage: what it points at is not ours to empty.
+    """
+    for place in (folder.parent, folder):
+        if place.is_symlink():
+            raise Tampered(f"{place}: a link stands where the run made a folder; nothing behind it was touched")
+    rows = "\n".join(example.to_json() for example in examples)
+    identity = json.dumps(
+        {"job": asdict(job), "data": hashlib.sha256(rows.encode(errors="replace")).hexdigest(), **inputs},
+        indent=1,
+        default=str,
+    )
+    checkpoints = checkpoints_of(job)
+    keep = (
+        _read(folder / IDENTITY) == identity
+        and not checkpoints.is_symlink()  # a training removes its older checkpoints, through a link too
+        and any(checkpoints.glob("checkpoint-*"))
+    )
+    for path in folder.iterdir() if folder.exists() else ():
+        if not (keep and path == checkpoints):
+            _remove(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / IDENTITY).write_text(identity, encoding="utf-8")
+    write_examples(folder / "data.jsonl", examples)
+    return keep
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

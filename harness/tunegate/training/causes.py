@@ -1,0 +1,320 @@
+"""The causes of a miss: what shows each of them, and what helps against it. Pure.
+
+Each `_looks_…` takes the evidence and returns a Cause, or None where it does not show. The thresholds are plain shares
+of the misses, so that a reader can check a diagnosis by counting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import fmean
+
+from tunegate.checks.outcome import Outcome, Verdict
+from tunegate.data.conflicts import conflicts, in_conflict
+from tunegate.data.kinds import label, weak_kinds
+from tunegate.data.training_data import Example
+from tunegate.pipeline.ladders import Direction
+from tunegate.training.own_answers import TOO_FEW
+
+GAP = 0.10
+"""A pass rate on training data this much above the gate's counts as overfitting."""
+OFTEN = 1 / 3
+"""A category that this share of the misses show is their cause."""
+FEWEST = 3
+"""With fewer misses of a sort, nothing is said of the sort."""
+NOISY = 0.05
+"""The share of training rows that disagree with another from which on the labels are to blame."""
+STALLED = 0.9
+"""A loss that ends above this share of its beginning has hardly moved."""
+NAMED = 5
+"""Rows or kinds that are named, of more."""
+REPAIRED = 3
+"""Kinds that a repair favours at once: more would each get little."""
+
+DIVERGED = ("diverged", "is nan", "not finite", "is inf")
+OUT_OF_MEMORY = "out of memory"
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """A setting to change, and which rung of its ladder is meant."""
+
+    setting: str
+    direction: Direction = "next"
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """A cause with its own evidence beside what `diagnosis.describe` says anyway, its remedies, the likeliest first,
+    and advice for the person. `kinds` are those that a repair should favour."""
+
+    name: str
+    remedies: tuple[Remedy, ...]
+    evidence: tuple[str, ...] = ()
+    advice: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of a failed attempt.
+
+    `missed_gate` is the outcomes of the gate that failed worst. `train_passed` of `train_asked` training prompts were
+    answered right by the same checks, and `train_cut` of the answers ended at the token limit; `train_fault` says why
+    others were not judged. `losses` are the logged training losses in order. `forgotten` says what the model lost of
+    what an earlier one could; then no gate of its own was missed, and `missed_gate` is empty. `trained` are the rows
+    that it was trained on, of which `rows_dropped` did not fit `max_length`; `all_rows` are those that the stage has.
+    """
+
+    missed_gate: Sequence[Outcome]
+    accept_rate: float
+    train_passed: int = 0
+    train_asked: int = 0
+    train_cut: int = 0
+    train_fault: str = ""
+    losses: Sequence[float] = ()
+    training_error: str | None = None
+    forgotten: Sequence[str] = ()
+    trained: Sequence[Example] = ()
+    all_rows: Sequence[Example] = ()
+    rows_dropped: int = 0
+
+    @cached_property
+    def misses(self) -> list[Outcome]:
+        return [outcome for outcome in self.missed_gate if outcome.verdict is Verdict.FAIL]
+
+    @property
+    def gate_rate(self) -> float:
+        return sum(outcome.verdict is Verdict.PASS for outcome in self.missed_gate) / max(len(self.missed_gate), 1)
+
+    @property
+    def train_rate(self) -> float | None:
+        return self.train_passed / self.train_asked if self.train_asked else None
+
+    def showing(self, *categories: str) -> list[Outcome]:
+        """The misses in which a check found one of these error categories."""
+        return [miss for miss in self.misses if any(error.category in categories for error in miss.errors)]
+
+    def often(self, misses: Sequence[Outcome]) -> bool:
+        """Whether so many of the misses are their cause."""
+        return len(misses) >= max(FEWEST, OFTEN * len(self.misses))
+
+
+MORE = (Remedy("rows"), Remedy("epochs"), Remedy("learning_rate"))
+"""What helps against most things: more to learn from, more time to learn it, another pace."""
+
+
+def find_cause(evidence: Evidence) -> Cause:
+    """The first cause that shows itself."""
+    for looks_like in CAUSES:
+        cause = looks_like(evidence)
+        if cause is not None:
+            return cause
+    return Cause("near miss", MORE)
+
+
+def share(outcomes: Sequence[Outcome]) -> str:
+    """`50 of 100`"""
+    passed = sum(outcome.verdict is Verdict.PASS for outcome in outcomes)
+    return f"{passed} of {len(outcomes)}"
+
+
+# --- the training ---------------------------------------------------------------------------------------------------
+
+
+def _broken_training(evidence: Evidence) -> Cause | None:
+    error = evidence.training_error
+    if error is None:
+        return None
+    if OUT_OF_MEMORY in error.lower():
+        advice = (
+            "lower args.per_device_train_batch_size and raise args.gradient_accumulation_steps as much, "
+            "or lower args.max_length"
+        )
+        return Cause("out of memory", (), advice=(advice,))
+    if any(word in error.lower() for word in DIVERGED):
+        return Cause("diverged", (Remedy("learning_rate", "lower"),))
+    if error.startswith(TOO_FEW):
+        return Cause(TOO_FEW, (Remedy("rows"),))
+    return Cause("the training failed", (Remedy("learning_rate"),))
+
+
+def _forgetting(evidence: Evidence) -> Cause | None:
+    if not evidence.forgotten:
+        return None
+    return Cause("forgetting", (Remedy("replay"), Remedy("learning_rate", "lower")))
+
+
+def _rising_loss(evidence: Evidence) -> Cause | None:
+    """The loss ends well above where it has been, and no lower than it began."""
+    losses = evidence.losses
+    if len(losses) < 8:
+        return None
+    end, lowest = fmean(losses[-len(losses) // 4 :]), min(losses)
+    if end < max(losses[0], 2 * lowest):
+        return None
+    at = losses.index(lowest) + 1
+    line = f"the loss rose from {lowest:.3g} at logged step {at} to {end:.3g} over the last quarter"
+    return Cause("learning rate too high", (Remedy("learning_rate", "lower"),), (line,))
+
+
+def _flat_loss(evidence: Evidence) -> Cause | None:
+    """The loss has hardly moved, and the model has not learnt what it was trained on."""
+    losses, rate = evidence.losses, evidence.train_rate
+    if len(losses) < 8 or rate is None or rate >= evidence.accept_rate:
+        return None
+    start, end = fmean(losses[: len(losses) // 4]), fmean(losses[-len(losses) // 4 :])
+    if end < STALLED * start or start <= 0:
+        return None
+    line = f"the loss hardly moved: {start:.3g} over the first quarter of the steps, {end:.3g} over the last"
+    return Cause(
+        "learning rate too low", (Remedy("learning_rate", "higher"), Remedy("epochs"), Remedy("rows")), (line,)
+    )
+
+
+# --- the answers ----------------------------------------------------------------------------------------------------
+
+
+def _never_stops(evidence: Evidence) -> Cause | None:
+    """Every answer ends at the token limit, though most have room for the right one: no end was learnt."""
+    answers = evidence.missed_gate
+    cut = [outcome for outcome in answers if outcome.finish_reason == "length"]
+    if len(cut) < len(answers) or evidence.train_cut < evidence.train_asked:
+        return None
+    if len(cut) + evidence.train_cut < FEWEST or evidence.often(evidence.showing("repetition")):
+        return None
+    roomy = [one for one in cut if one.references and min(map(len, one.references)) < len(one.response)]
+    if 2 * len(roomy) < len(cut):
+        return None
+    known = [one for one in cut if _holds_reference(one)]
+    lines = [
+        f"never stops: all {len(cut) + evidence.train_cut} answers end at the token limit, in the gate and out of it"
+    ]
+    lines += [f"{len(known)} of the {len(cut)} misses hold the right answer and run on"] if known else []
+    advice = (
+        "see that the chat template ends a turn in the eos token of the model (`tunegate check`), that rows are not "
+        "cut before it, or give the suite `generate.stop`"
+    )
+    return Cause("never stops", (Remedy("max_length"), Remedy("epochs"), Remedy("rows")), tuple(lines), (advice,))
+
+
+def _truncation(evidence: Evidence) -> Cause | None:
+    """Answers end at the token limit: the limit is too low for the answer, or the model does not know how to end."""
+    cut = [miss for miss in evidence.misses if miss.finish_reason == "length"] or evidence.showing("truncated")
+    if not evidence.often(cut) or evidence.often(evidence.showing("repetition")):
+        return None
+    too_long = [miss for miss in cut if miss.references and min(map(len, miss.references)) > len(miss.response)]
+    lines = [f"truncation: {len(cut)} of {len(evidence.misses)} misses end at the token limit"]
+    if 2 * len(too_long) > len(cut):
+        lines.append(f"{len(too_long)} of them are shorter than the shortest right answer")
+        return Cause("truncation", (), tuple(lines), ("raise generate.max_new_tokens of the suite",))
+    if evidence.rows_dropped:
+        lines.append(f"{evidence.rows_dropped} training rows did not fit max_length, and were not trained on")
+    return Cause("truncation", (Remedy("max_length"), *MORE), tuple(lines))
+
+
+def _repetition(evidence: Evidence) -> Cause | None:
+    loops = evidence.showing("repetition")
+    if not evidence.often(loops):
+        return None
+    remedies = (Remedy("learning_rate", "lower"), Remedy("rows"), Remedy("epochs"))
+    return Cause("repetition", remedies, (f"repetition: {len(loops)} of {len(evidence.misses)} misses go round",))
+
+
+def _format(evidence: Evidence) -> Cause | None:
+    """The right answer is there, in the wrong form: in other words around it, or in no form that a check can read."""
+    unread = evidence.showing("format", "empty", "prompt_echo", "no_answer")
+    held = [miss for miss in evidence.misses if _holds_reference(miss)]
+    wrong = {miss.case_id: miss for miss in (*unread, *held)}
+    if not evidence.often(list(wrong.values())):
+        return None
+    line = f"format: {len(held)} of {len(evidence.misses)} misses hold the right answer among other words"
+    odd = f"{len(unread)} are empty, repeat the prompt, or have not the form that was asked for"
+    lines = [text for text, some in ((line, held), (odd, unread)) if some]
+    return Cause("format", (Remedy("epochs"), Remedy("rows"), Remedy("learning_rate")), tuple(lines))
+
+
+def _holds_reference(miss: Outcome) -> bool:
+    answer = f" {label(miss.response if miss.judged is None else miss.judged)} "
+    return any(label(one) and f" {label(one)} " in answer for one in miss.references)
+
+
+def _length(evidence: Evidence) -> Cause | None:
+    for name in ("too_long", "too_short"):
+        odd = evidence.showing(name)
+        if evidence.often(odd):
+            right = [len(min(miss.references, key=len)) for miss in odd if miss.references]
+            line = f"length: {len(odd)} of {len(evidence.misses)} misses are {name.replace('_', ' ')}"
+            if right:
+                given = fmean(len(miss.response) for miss in odd)
+                line += f", {given:.0f} characters where the shortest right answers have {fmean(right):.0f}"
+            advice = _trained_lengths(evidence)
+            return Cause("length", (Remedy("rows"), Remedy("epochs")), (line,), advice)
+    return None
+
+
+def _trained_lengths(evidence: Evidence) -> tuple[str, ...]:
+    lengths = [len(example.wanted) for example in evidence.trained if example.wanted is not None]
+    if not lengths:
+        return ()
+    return (f"see whether the training answers have the length that the suite wants: {fmean(lengths):.0f} characters",)
+
+
+# --- the data -------------------------------------------------------------------------------------------------------
+
+
+def _label_noise(evidence: Evidence) -> Cause | None:
+    rows = in_conflict(evidence.trained)
+    if len(rows) < max(FEWEST, NOISY * len({example.number for example in evidence.trained})):
+        return None
+    line = (
+        f"label noise: {len(rows)} of {len(evidence.trained)} training rows answer nearly the same question otherwise"
+    )
+    named = "; ".join(one.in_words for one in conflicts(evidence.trained)[:NAMED])
+    remedies = (Remedy("conflicts"), Remedy("rows"))
+    return Cause("label noise", remedies, (line,), (f"mend or remove one of each: {named}",))
+
+
+def _class_imbalance(evidence: Evidence) -> Cause | None:
+    """Misses gather in kinds of which the training data hold few."""
+    weak = weak_kinds(evidence.missed_gate, evidence.trained, evidence.all_rows)
+    if not weak:
+        return None
+    rare = any(kind.rare for kind in weak)
+    collect = tuple(f"collect more rows of {kind.name}" for kind in weak if kind.rare)
+    lines = tuple(kind.in_words for kind in weak[:NAMED])
+    kinds = tuple(kind.name for kind in weak if kind.rare or not rare)[:REPAIRED]
+    return Cause("class imbalance" if rare else "weak kinds", (Remedy("repair"), *MORE), lines, collect, kinds)
+
+
+# --- how much was learnt --------------------------------------------------------------------------------------------
+
+
+def _fit(evidence: Evidence) -> Cause | None:
+    rate = evidence.train_rate
+    if rate is None:
+        return Cause("the gate was missed", MORE)
+    if rate - evidence.gate_rate > GAP:
+        return Cause("overfit", (Remedy("rows"), Remedy("learning_rate")))
+    if rate < evidence.accept_rate:
+        return Cause("underfit", MORE)
+    return None
+
+
+CAUSES: tuple[Callable[[Evidence], Cause | None], ...] = (
+    _broken_training,
+    _forgetting,
+    _rising_loss,
+    _never_stops,
+    _truncation,
+    _repetition,
+    _format,
+    _length,
+    _label_noise,
+    _class_imbalance,
+    _flat_loss,
+    _fit,
+)
+"""In the order they are looked for: what was seen to happen goes before what is inferred."""

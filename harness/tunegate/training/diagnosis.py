@@ -1,0 +1,108 @@
+"""Diagnosis of a failed attempt: its cause, from evidence, and the next action, within the declared search space. Pure.
+
+The causes are looked for in the order of `causes.CAUSES`, the surest first; the first that shows itself is the one. Its
+remedies are tried in order, and the first with a rung left is the next attempt's change. What no retraining mends is
+advice for the person.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, replace
+
+from tunegate.pipeline.ladders import Settings, next_rung
+from tunegate.pipeline.retrain_spec import RetrainSpec
+from tunegate.record.record import Diagnosis
+from tunegate.training.causes import Cause, Evidence, Remedy, find_cause, share
+
+__all__ = ["Evidence", "describe", "diagnose", "with_no_attempt_left"]
+
+SPENT = "the declared budget is spent"
+
+_WHY = {
+    "rows": "train on more rows",
+    "epochs": "train for longer",
+    "learning_rate": "take another learning rate",
+    "max_length": "let longer rows in",
+    "repair": "give more of the training text to the kinds that were missed",
+    "replay": "mix in general data",
+    "conflicts": "leave out the rows that disagree",
+}
+
+
+def diagnose(evidence: Evidence, settings: Settings, spec: RetrainSpec) -> Diagnosis:
+    """Name the cause of a miss, with its evidence, and the change of the next attempt within the declared ladders."""
+    cause = find_cause(evidence)
+    lines = [*describe(evidence), *cause.evidence]
+    for remedy in cause.remedies:
+        changes = _changes(remedy, cause, settings, spec)
+        if changes:
+            old, new = changes[remedy.setting]
+            return Diagnosis(cause.name, lines, _action(remedy, old, new, cause), changes)
+    if not cause.remedies:
+        return Diagnosis(cause.name, lines, _with_advice("no retraining mends that", cause))
+    tried = ", ".join(dict.fromkeys(remedy.setting for remedy in cause.remedies))
+    return Diagnosis(cause.name, lines, _with_advice(f"{SPENT} (no rung left: {tried})", cause))
+
+
+def with_no_attempt_left(found: Diagnosis) -> Diagnosis:
+    """The diagnosis of a stage's last attempt: what would come next is advice, and nothing changes any more."""
+    if found.changes:
+        action = f"no attempt left; raise retrain.max_attempts for the next: {found.action}"
+        return replace(found, action=action, changes={})
+    if found.action.startswith(SPENT):
+        spent, *advice = found.action.split("; ")
+        told = f"no attempt left; {spent}: raise retrain.max_attempts and add a rung"
+        return replace(found, action="; ".join([told, *advice]))
+    return found
+
+
+def _changes(remedy: Remedy, cause: Cause, settings: Settings, spec: RetrainSpec) -> dict[str, tuple[object, object]]:
+    new = next_rung(remedy.setting, settings, spec, remedy.direction)
+    if new is None:
+        return {}
+    changes: dict[str, tuple[object, object]] = {remedy.setting: (asdict(settings)[remedy.setting], new)}
+    if remedy.setting == "repair":
+        changes["kinds"] = (settings.kinds, tuple(dict.fromkeys((*settings.kinds, *cause.kinds))))
+    return changes
+
+
+def _action(remedy: Remedy, old: object, new: object, cause: Cause) -> str:
+    return _with_advice(f"{_WHY[remedy.setting]}: {remedy.setting} {old} -> {new}", cause)
+
+
+def _with_advice(action: str, cause: Cause) -> str:
+    return "; ".join([action, *cause.advice])
+
+
+def describe(evidence: Evidence) -> list[str]:
+    """The evidence in words, one fact a line."""
+    if evidence.training_error is not None:
+        return [evidence.training_error]
+    if evidence.forgotten:
+        return list(evidence.forgotten)
+    lines = [f"gate: {share(evidence.missed_gate)}, {evidence.accept_rate:.0%} needed"]
+    if evidence.train_asked:
+        lines.append(f"training data: {evidence.train_passed} of {evidence.train_asked} answered right")
+    if evidence.train_fault:
+        lines.append(f"training data: {evidence.train_fault}")
+    if len(evidence.losses) > 1:
+        lines.append(
+            f"training loss: {evidence.losses[0]:.3g} at the first logged step, {evidence.losses[-1]:.3g} at the last"
+        )
+    return [*lines, *_most_missed(evidence)]
+
+
+def _most_missed(evidence: Evidence) -> list[str]:
+    lines: list[str] = []
+    misses = evidence.misses
+    categories = Counter(category for outcome in misses for category in {error.category for error in outcome.errors})
+    if categories:
+        most = sorted(categories.items(), key=lambda item: (-item[1], item[0]))[:5]
+        lines.append("error categories: " + ", ".join(f"{name} {count}" for name, count in most))
+    tags = Counter(tag for outcome in evidence.missed_gate for tag in outcome.tags)
+    missed = Counter(tag for outcome in misses for tag in outcome.tags)
+    if missed:
+        worst = sorted(missed, key=lambda tag: (-missed[tag] / tags[tag], tag))[:5]
+        lines.append("missed by tag: " + ", ".join(f"{tag} {missed[tag]} of {tags[tag]}" for tag in worst))
+    return lines

@@ -1,0 +1,68 @@
+"""From a stage to the job of its trainer: paths, settings, and what its options name elsewhere in the pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tunegate.pipeline.ladders import Settings
+from tunegate.pipeline.pipeline import Pipeline, Stage, reward_of, suite_ref
+from tunegate.reading.spec import Spec
+from tunegate.record.record import AttemptRecord, RunRecord
+from tunegate.seeds import derived_seed
+from tunegate.training.repair import TrainingSet, training_set
+from tunegate.training.trainer import TrainJob
+
+
+def job_of(
+    pipeline: Pipeline, stage: Stage, start: str, number: int, seed: int, settings: Settings, run: RunRecord
+) -> TrainJob:
+    """The job of an attempt, whose folder holds its data and gets its model; `start` is the input model."""
+    spec = stage.spec
+    folder = run.folder / stage.name / f"attempt-{number}"
+    rewarding = reward_of(spec.options)[1]
+    watched = pipeline.watched.get(stage.name)
+    asked = {*spec.gates, *([rewarding] if rewarding else []), *([watched.gate] if watched else [])}
+    return TrainJob(
+        method=spec.method,
+        model=start,
+        data=str(folder / "data.jsonl"),
+        output=str(folder / "model"),
+        seed=seed,
+        args={**spec.args, **settings.args()},
+        peft=spec.peft,
+        save=spec.save,
+        options=_resolved(spec.options, scorer_of(stage, run), run.folder),
+        train=_plain(spec.train),
+        launcher=_plain(spec.launcher),
+        curriculum=_plain(spec.curriculum),
+        watch={**_plain(spec.watch), "case_ids": list(watched.case_ids)} if watched else None,
+        suites={name: asdict(suite_ref(pipeline, name)) for name in sorted(asked)},
+        label=f"{stage.name}#{number}",
+    )
+
+
+def rows_of(pipeline: Pipeline, stage: Stage, settings: Settings) -> TrainingSet:
+    """The rows that an attempt with these settings trains on."""
+    return training_set(stage.data, stage.replay, settings, derived_seed(pipeline.seed, stage.name, "rows"))
+
+
+def _plain(spec: Spec | str | None) -> Any:
+    return spec.model_dump() if isinstance(spec, Spec) else spec
+
+
+def scorer_of(stage: Stage, run: RunRecord) -> AttemptRecord | None:
+    """The attempt whose model is a stage's reward: the last one of the stage that `reward: {stage: NAME}` names."""
+    name = reward_of(stage.spec.options)[0]
+    if name is None:
+        return None
+    attempts = run.stages[name].attempts
+    return attempts[max(attempts)]
+
+
+def _resolved(options: Mapping[str, Any], scorer: AttemptRecord | None, run_folder: Path) -> dict[str, Any]:
+    """The options, with the stage that trained the reward model replaced by the place of that model."""
+    reward = {} if scorer is None else {"reward": {"model": str(run_folder / scorer.model)}}
+    return {**options, **reward}

@@ -1,0 +1,259 @@
+"""A run: carry out a pipeline, stage by stage, and promote what passed every gate.
+
+Every step first asks the record whether it was done already, so starting a run and resuming it are the same code: a
+killed run loses at most the step under way, and finishes with the same verdicts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from tunegate.checks.outcome import Verdict
+from tunegate.data.training_data import TrainingData
+from tunegate.exceptions import ConfigError, Inconclusive, Tampered
+from tunegate.leaks.leakage import Leak, describe, facts
+from tunegate.models.model import Model
+from tunegate.pipeline.leak_guard import drop_leaks, in_words, leaks_of
+from tunegate.pipeline.pipeline import Pipeline, Stage
+from tunegate.promotion.evidence import Fingerprint, check_gates
+from tunegate.promotion.registry import Promotion, check_promoted, promote, state_of, verify
+from tunegate.record.event_log import RunLog
+from tunegate.record.record import RunRecord, read_run
+from tunegate.stats.plans import lucky_pass
+from tunegate.suites.suite import Suite
+from tunegate.training.stage_card import stage_card
+from tunegate.training.stage_gates import measure_base
+from tunegate.training.stage_run import StageRun
+from tunegate.training.tools import ModelOnDisk, Tools
+from tunegate.verdicts.terms import PAIRED
+
+
+class PipelineRun:
+    """One pipeline being carried out in one run folder."""
+
+    def __init__(self, pipeline: Pipeline, log: RunLog, tools: Tools) -> None:
+        self.pipeline = pipeline
+        self.folder = log.folder
+        self.log = log
+        self.tools = tools
+
+    def execute(self) -> RunRecord:
+        """Carry out what is left to do and return the record. An INVALID run that is started again goes on; so does
+        a failed one that has waivers.
+
+        Of the promotions on record, those are returned that still stand.
+        """
+        begun = self._record()
+        if begun.start and "pipeline_sha256" not in begun.start:
+            raise ConfigError(f"{self.folder}: holds the record of a gate, not of a run; choose another folder")
+        with self.log.faults_on_record():
+            run = self._open(begun)
+            if run.verdict in (None, Verdict.INVALID) or (run.verdict is Verdict.FAIL and self.pipeline.waivers):
+                verdict, reason = self._stages()
+                if (verdict, reason) != (run.verdict, run.reason):
+                    self.log.append({"event": "run_decided", "verdict": verdict, "reason": reason})
+            if self._record().verdict is Verdict.PASS:
+                check_gates(self._record())  # a record that says so is not believed, here either
+            if self.pipeline.promote_to and self._record().verdict is Verdict.PASS:
+                self._promote(self.pipeline.promote_to)
+            run = self._record()
+            return replace(run, promotions=self._standing(run))
+
+    def _record(self) -> RunRecord:
+        self.log.check_in_place()
+        return read_run(self.folder)
+
+    # --- opening ---
+
+    def _open(self, run: RunRecord) -> RunRecord:
+        pipeline = self.pipeline
+        changed = run.start.get("pipeline_sha256") != pipeline.sha256
+        if not run.start or (changed and not run.stages):  # nothing was trained: a leak was found, and is mended now
+            base_sha256 = self.tools.fingerprint(pipeline.model)
+            check_promoted(pipeline.model, base_sha256)
+            self.log.append(
+                {
+                    "event": "run_started",
+                    "name": pipeline.name,
+                    "pipeline": str(pipeline.path.resolve()),
+                    "pipeline_sha256": pipeline.sha256,
+                    "model": pipeline.model,
+                    "model_sha256": base_sha256,
+                    "seed": pipeline.seed,
+                    "stages": [stage.name for stage in pipeline.stages],
+                    "roles": {stage.name: stage.role for stage in pipeline.stages},
+                    "suites": {name: _suite_facts(suite) for name, suite in pipeline.suites.items()},
+                    "gates": {
+                        stage.name: {name: terms.to_json() for name, terms in pipeline.gates(stage).items()}
+                        for stage in pipeline.stages
+                    },
+                    **{
+                        purpose: {
+                            stage.name: {name: asdict(terms) for name, terms in pipeline.paired(stage)[purpose].items()}
+                            for stage in pipeline.stages
+                        }
+                        for purpose in PAIRED
+                    },
+                    "data": {stage.name: self._data_facts(stage) for stage in pipeline.stages},
+                    "watched": {stage: watched.to_json() for stage, watched in pipeline.watched.items()},
+                    "versions": dict(self.tools.versions()),
+                }
+            )
+            return self._record()
+        if changed:
+            raise self._files_changed()
+        if run.start["model_sha256"] != self.tools.fingerprint(pipeline.model):
+            raise Tampered(f"{self.folder}: the base model {pipeline.model} changed since this run began")
+        return run
+
+    def _check_files(self) -> None:
+        """What was read at the start decided; what lies there now is what people will look at."""
+        now = self.tools.pipeline_sha256
+        if now is not None and now() != self.pipeline.sha256:
+            raise self._files_changed()
+
+    def _files_changed(self) -> Tampered:
+        return Tampered(
+            f"{self.folder}: the pipeline, a suite or its data changed since this run began; "
+            "undo the change to resume, or start a new run with --run FOLDER"
+        )
+
+    def _data_facts(self, stage: Stage) -> dict[str, Any]:
+        card = stage_card(self.pipeline, stage, self.tools).to_json()
+        replay = {} if stage.replay is None else {"replay": _facts_of(stage.replay)}
+        return {**_facts_of(stage.data), **replay, "card": card}
+
+    # --- stages ---
+
+    def _stages(self) -> tuple[Verdict, str]:
+        leaked = self._leaks()
+        if leaked:
+            return Verdict.INVALID, leaked
+        measure_base(self.pipeline, self.log, self.tools.progress, self._open_base)
+        if any(gate.verdict is Verdict.INVALID for gate in self._record().gates.values()):
+            return Verdict.INVALID, "the base model could not be measured: " + "; ".join(
+                f"{gate.key}: {gate.reason}" for gate in self._record().gates.values() if gate.invalid
+            )
+        model = ModelOnDisk(str(self.tools.model_folder(self.pipeline.model)), self._record().start["model_sha256"])
+        for stage in self.pipeline.stages:
+            try:
+                verdict, reason, ended = StageRun(self.pipeline, stage, model, self.log, self.tools).execute()
+                model = ended if stage.role == "step" else model
+            except Inconclusive as error:
+                verdict, reason = Verdict.INCONCLUSIVE, str(error)
+            recorded = self._record().stages[stage.name]
+            if (recorded.verdict, recorded.reason) != (verdict, reason):
+                luck = self._luck(stage) if verdict is Verdict.PASS else {}
+                decided = {"stage": stage.name, "verdict": verdict, "reason": reason, "luck": luck}
+                self.log.append({"event": "stage_decided", **decided})
+            if verdict is not Verdict.PASS:
+                return verdict, f"stage {stage.name}: {reason}"
+        self._check_files()
+        waived = ", ".join(f"{waiver['stage']} {waiver['gate']}" for waiver in self._record().waivers())
+        return Verdict.PASS, f"passed, but waived: {waived}" if waived else "every gate of every stage passed"
+
+    def _luck(self, stage: Stage) -> dict[str, str]:
+        """How likely a bad model was to pass each gate of a stage that has passed, its attempts included."""
+        attempts = max(self._record().stages[stage.name].attempts)
+        return {
+            name: lucky_pass(gate.plan, attempts, stage.retrain.max_attempts)
+            for name, gate in self.pipeline.gates(stage).items()
+            if gate.first.purpose == "gate"
+        }
+
+    def _open_base(self) -> Model:
+        model = self.tools.open_model(self.pipeline.model)
+        if model.sha256 != self._record().start["model_sha256"]:
+            raise Tampered(f"{self.pipeline.model}: the base model changed since this run began")
+        return model
+
+    def _leaks(self) -> str:
+        base = self.tools.model_folder(self.pipeline.model)
+        leaks = leaks_of(self.pipeline, self.tools.embed, self.tools.progress, base)
+        if not leaks:
+            return ""
+        if self.pipeline.leakage.action == "drop_from_train":
+            self._drop(leaks)
+            return ""
+        found = facts(leaks)
+        if found != self._record().leaks:
+            self.log.append({"event": "leaks_found", "leaks": found})
+        return describe(leaks)
+
+    def _drop(self, leaks: Sequence[Leak]) -> None:
+        self.pipeline, dropped = drop_leaks(self.pipeline, leaks)
+        if dropped != self._record().dropped:
+            self.log.append({"event": "leaks_dropped", "stages": dropped})
+            self.tools.say(in_words(dropped))
+
+    # --- promotion ---
+
+    def _promote(self, alias: str) -> None:
+        """Promote, unless that was done and stands, or another model has taken the alias over since."""
+        run, registry = self._record(), self.pipeline.registry
+        assert registry is not None  # a pipeline that promotes names a registry
+        done = [event["model_sha256"] for event in run.promotions if event["alias"] == alias]
+        match state_of(alias, done[-1], registry) if done else "gone":
+            case "there":
+                verify(str(registry / "models" / done[-1]), registry, self._fingerprint)
+            case "replaced":
+                self.tools.say(
+                    f"not promoted: by now, {alias} in {registry} points at another model; "
+                    f"to point it at this one: tunegate promote {self.folder} --to {alias}"
+                )
+            case "gone":
+                self._check_files()
+                promotion = promote_and_record(run, self.log, alias, registry, self._fingerprint)
+                again = " again, because it was gone from the registry" if done else ""
+                self.tools.say(f"promoted to {alias}{again}: {promotion.folder}")
+
+    def _standing(self, run: RunRecord) -> list[dict[str, Any]]:
+        """The promotions on record that can be found in their registry, the last one of each alias."""
+
+        def registry(event: Mapping[str, Any]) -> Path:
+            own = event["alias"] == self.pipeline.promote_to and self.pipeline.registry
+            return own or Path(event["registry"])  # the project may have been moved since
+
+        last = {(registry(event), event["alias"]): event for event in run.promotions}
+        return [
+            event for (place, alias), event in last.items() if state_of(alias, event["model_sha256"], place) == "there"
+        ]
+
+    def _fingerprint(self, model: Path) -> str:
+        return self.tools.fingerprint(str(model))
+
+
+def promote_and_record(run: RunRecord, log: RunLog, alias: str, registry: Path, fingerprint: Fingerprint) -> Promotion:
+    """Promote the model of a run and put that on its record, once."""
+    promotion = promote(run, alias, registry, fingerprint)
+    event = {
+        "event": "promoted",
+        "alias": alias,
+        "registry": str(registry.resolve()),
+        "model_sha256": promotion.sha256,
+        "folder": str(promotion.folder),
+    }
+    recorded = any(
+        all(old[key] == event[key] for key in ("alias", "registry", "model_sha256")) for old in run.promotions
+    )
+    if not (promotion.already and recorded):
+        log.append(event)
+    return promotion
+
+
+def _suite_facts(suite: Suite) -> dict[str, Any]:
+    return {
+        "sha256": suite.sha256,
+        "cases": len(suite.cases),
+        "working": len(suite.bank.working),
+        "sealed": len(suite.bank.sealed),
+        "checks": suite.check_names,
+        "settings": asdict(suite.settings),
+    }
+
+
+def _facts_of(data: TrainingData) -> dict[str, Any]:
+    return {"path": str(data.path), "rows": len(data.examples), "sha256": data.sha256}

@@ -1,0 +1,117 @@
+"""Which rows an attempt is trained on: the first of a seeded order, repaired and mixed as its settings say. Pure.
+
+Everything follows from data, settings and seed, which are on record: an attempt that was killed goes on with the very
+same rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from typing import Any
+
+from tunegate.cases.bank import draw_order
+from tunegate.data.conflicts import in_conflict
+from tunegate.data.kinds import classes, kinds_of_example
+from tunegate.data.training_data import Example, TrainingData
+from tunegate.pipeline.ladders import Settings
+
+MOST_REPEATS = 4
+"""A row is given so often at most: a few rows learnt by heart teach nothing about their kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSet:
+    """The rows of an attempt, in order, and in words what was done to them."""
+
+    examples: list[Example]
+    notes: list[str] = field(default_factory=list[str])
+
+    def to_json(self) -> dict[str, Any]:
+        """For the record: which rows these were."""
+        digest = hashlib.sha256("\n".join(example.to_json() for example in self.examples).encode(errors="replace"))
+        return {"rows": len(self.examples), "sha256": digest.hexdigest(), "notes": self.notes}
+
+
+def training_set(data: TrainingData, replay: TrainingData | None, settings: Settings, seed: int) -> TrainingSet:
+    """The rows of an attempt with these settings."""
+    base, notes = data.take(settings.rows, seed), list[str]()
+    if settings.conflicts == "drop":
+        bad = in_conflict(base)
+        if bad and len(bad) < len(base):
+            base = [example for example in base if example.number not in bad]
+            notes.append(f"{len(bad)} rows left out that answer the same question differently")
+    if settings.repair and settings.kinds:
+        pool = data.take(None, seed)
+        base = repaired(base, pool, settings.kinds, settings.repair, seed)
+        notes.append(_told(base, pool, settings.kinds))
+    if settings.replay and replay is not None:
+        general = replayed(base, replay, settings.replay, seed)
+        base = [*base, *general]
+        notes.append(f"{len(general)} rows of general data mixed in ({settings.replay:.0%} of the text)")
+    return TrainingSet(base, notes)
+
+
+def repaired(
+    base: Sequence[Example], pool: Sequence[Example], kinds: Sequence[str], share: float, seed: int
+) -> list[Example]:
+    """As much text as `base`, of which `share` is rows of these kinds: those of `base`, others of the `pool`, then the
+    same again, each at most MOST_REPEATS times. The rest are the other rows of `base`, in their order.
+
+    Where there are too few rows of the kinds, `base`'s other rows take up what is left of the text.
+    """
+    known = classes(pool)
+    budget = sum(map(size, base))
+    weak: list[Example] = []
+    for kind in kinds:
+        own = [example for example in base if kind in kinds_of_example(example, known)]
+        there = {example.number for example in own}
+        more = [example for example in pool if example.number not in there and kind in kinds_of_example(example, known)]
+        weak += _filled(_again([*own, *more], seed), share * budget / len(kinds))
+    numbers = {example.number for example in weak}
+    rest = [example for example in base if example.number not in numbers]
+    return _filled(iter(rest), budget - sum(map(size, weak))) + weak
+
+
+def replayed(base: Sequence[Example], replay: TrainingData, share: float, seed: int) -> list[Example]:
+    """General rows that make up `share` of the text when they are added to `base`: the first of a seeded order."""
+    wanted = share / (1.0 - share) * sum(map(size, base))
+    return [replace(row, general=True) for row in _filled(iter(replay.take(None, seed)), wanted)]
+
+
+def size(example: Example) -> int:
+    """Characters of a row as it is trained on; tokens would need the model's tokenizer."""
+    return len(example.to_json())
+
+
+def _again(rows: Sequence[Example], seed: int) -> Iterator[Example]:
+    """The rows as they come, then again in another order, MOST_REPEATS times in all."""
+    by_number = {str(example.number): example for example in rows}
+    rounds = (draw_order(by_number, seed + turn) for turn in range(1, MOST_REPEATS))
+    return chain(rows, (by_number[number] for order in rounds for number in order))
+
+
+def _filled(rows: Iterator[Example], budget: float) -> list[Example]:
+    """Rows until the budget of text is spent: the last one is taken if more than half of it fits."""
+    taken: list[Example] = []
+    left = budget
+    for example in rows:
+        if left < size(example) / 2:
+            break
+        taken.append(example)
+        left -= size(example)
+    return taken
+
+
+def _told(rows: Sequence[Example], pool: Sequence[Example], kinds: Sequence[str]) -> str:
+    known = classes(pool)
+    times = Counter(example.number for example in rows)
+    distinct = {example.number: example for example in rows}.values()
+    parts: list[str] = []
+    for kind in kinds:
+        own = [example for example in distinct if kind in kinds_of_example(example, known)]
+        parts.append(f"{kind}: {len(own)} rows, given {sum(times[example.number] for example in own)} times")
+    return f"repaired: {'; '.join(parts)}"

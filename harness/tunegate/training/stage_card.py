@@ -1,0 +1,29 @@
+"""The data card of a stage, as a run puts it on record before anything is trained: quick, whatever the data."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tunegate.data.card import DataCard
+from tunegate.data.measure import Measuring, make_card
+from tunegate.exceptions import TunegateError
+from tunegate.pipeline.pipeline import Pipeline, Stage
+from tunegate.training.tools import Tools
+
+
+def stage_card(pipeline: Pipeline, stage: Stage, tools: Tools) -> DataCard:
+    """Looks closely at a part of the rows only; where the model's tokenizer cannot be had, lengths are estimated."""
+    spec = stage.spec
+    quick = Measuring(max_length=max_length(spec.args.get("max_length")), quick=True, progress=tools.progress)
+    if tools.tokens is not None:
+        try:
+            exact = replace(quick, count_tokens=tools.tokens(pipeline.model))
+            return make_card(stage.data, spec.data, spec.method, exact)
+        except TunegateError as error:
+            tools.say(f"{stage.name}: the lengths of the training rows are estimated: {error}")
+    return make_card(stage.data, spec.data, spec.method, quick)
+
+
+def max_length(value: object) -> int | None:
+    """The setting `args.max_length`, where it is a number."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -1,0 +1,108 @@
+"""Why an attempt of a stage missed, and what the next one does differently; on record, and asked for once."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from tunegate.cases.case import Case
+from tunegate.checks.check import judge
+from tunegate.checks.outcome import Verdict
+from tunegate.data.training_data import Example
+from tunegate.gates.ask import ask_samples
+from tunegate.pipeline.ladders import Settings
+from tunegate.pipeline.pipeline import Pipeline, Stage
+from tunegate.record.event_log import RunLog
+from tunegate.record.record import AttemptRecord, Diagnosis, read_run
+from tunegate.seeds import derived_seed
+from tunegate.suites.suite import Suite
+from tunegate.training.diagnosis import Evidence, diagnose, with_no_attempt_left
+from tunegate.training.job import rows_of
+from tunegate.training.search import choose, trials_of
+from tunegate.training.stage_gates import OpenModel
+from tunegate.verdicts.terms import PAIRED
+
+PROBE_ROWS = 32
+"""How many training rows a failed attempt is asked again, to tell underfitting from overfitting."""
+
+
+@dataclass(frozen=True)
+class StageDiagnosis:
+    """The diagnoses of one stage's attempts."""
+
+    pipeline: Pipeline
+    stage: Stage
+    log: RunLog
+
+    def of(self, number: int, settings: Settings, open_model: OpenModel | None) -> Diagnosis:
+        """The diagnosis of an attempt that was trained with these settings; None for a training that left no model."""
+        self.log.check_in_place()
+        attempts = read_run(self.log.folder).stages[self.stage.name].attempts
+        attempt = attempts[number]
+        if attempt.diagnosis is not None:
+            return attempt.diagnosis
+        spec = self.stage.retrain
+        diagnosis = diagnose(self._evidence(attempt, settings, open_model), settings, spec)
+        if spec.search == "optuna":
+            seed = derived_seed(self.pipeline.seed, self.stage.name, number, "search")
+            so_far = [one for before, one in attempts.items() if before <= number]
+            diagnosis = choose(diagnosis, trials_of(so_far), spec, seed)
+        if number == spec.max_attempts:
+            diagnosis = with_no_attempt_left(diagnosis)
+        self.log.append({"event": "diagnosed", "stage": self.stage.name, "attempt": number, **asdict(diagnosis)})
+        return diagnosis
+
+    def _evidence(self, attempt: AttemptRecord, settings: Settings, open_model: OpenModel | None) -> Evidence:
+        if open_model is None:
+            return Evidence((), 1.0, training_error=attempt.error)
+        every = [gate for gate in attempt.gates.values() if gate.verdict is Verdict.FAIL]
+        failed = [gate for gate in every if gate.key not in attempt.waived] or every  # a waiver may be withdrawn
+        missed = [gate for gate in failed if gate.purpose not in PAIRED]
+        if not missed:
+            return Evidence((), 1.0, forgotten=[f"{gate.key}: {gate.reason}" for gate in failed])
+        worst = min(missed, key=lambda gate: gate.passed / max(gate.asked, 1))
+        trained = rows_of(self.pipeline, self.stage, settings).examples
+        probe = _probe(self.pipeline.suites[worst.gate], trained[:PROBE_ROWS], open_model)
+        return Evidence(
+            missed_gate=worst.outcomes,
+            accept_rate=worst.accept / worst.drawn,
+            train_passed=probe.passed,
+            train_asked=probe.judged,
+            train_cut=probe.cut,
+            train_fault=probe.fault,
+            losses=[step["loss"] for step in attempt.log if isinstance(step.get("loss"), int | float)],
+            trained=trained,
+            all_rows=self.stage.data.examples,
+            rows_dropped=attempt.summary.get("rows_dropped", 0),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Probe:
+    """What became of training prompts: how many were passed, judged, and cut at the token limit; why not more."""
+
+    passed: int = 0
+    judged: int = 0
+    cut: int = 0
+    fault: str = ""
+
+
+def _probe(suite: Suite, examples: list[Example], open_model: OpenModel) -> _Probe:
+    """Ask the model what it was trained on, judged by the missed gate's checks."""
+    if any(check.needs_choices for check in suite.checks):
+        return _Probe()  # training rows have no choices to choose from
+    cases = [
+        Case(f"train-{example.number}", example.prompt, (example.wanted,))
+        for example in examples
+        if example.prompt is not None and example.wanted is not None
+    ]
+    if not cases:
+        return _Probe()  # plain text asks nothing
+    outcomes = list(judge(suite.checks, ask_samples(suite, open_model(), cases), suite.answer))
+    judged = [outcome for outcome in outcomes if outcome.verdict is not Verdict.INVALID]
+    unjudged = [outcome.reason for outcome in outcomes if outcome.verdict is Verdict.INVALID]
+    return _Probe(
+        passed=sum(outcome.verdict is Verdict.PASS for outcome in judged),
+        judged=len(judged),
+        cut=sum(outcome.finish_reason == "length" for outcome in judged),
+        fault=f"{len(unjudged)} of {len(outcomes)} not judged: {unjudged[0]}" if unjudged else "",
+    )

@@ -1,0 +1,197 @@
+"""The gates of a stage: first draws, confirming draws, retention; each on record, and none run twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from tunegate.cases.case import Case
+from tunegate.checks.outcome import Verdict
+from tunegate.gates.draw import Draw, GatePlace, Reference, draw_fresh
+from tunegate.gates.runner import GateRunner
+from tunegate.models.model import Model
+from tunegate.pipeline.pipeline import Pipeline, Stage
+from tunegate.progress import Progress
+from tunegate.record.event_log import RunLog
+from tunegate.record.recheck import recheck
+from tunegate.record.record import AttemptRecord, GateRecord, RunRecord, first_purpose, gate_key, read_run
+from tunegate.seeds import derived_seed
+from tunegate.stats.sampling import SinglePlan
+from tunegate.suites.suite import Suite
+from tunegate.verdicts.decision import Decision
+from tunegate.verdicts.terms import PAIRED, Purpose, Terms
+from tunegate.verdicts.waivers import excuse
+
+OpenModel = Callable[[], Model]
+
+
+@dataclass(frozen=True)
+class StageGates:
+    """What an attempt of one stage has to pass. A waiver in force `today` lets a missed gate count as passed."""
+
+    pipeline: Pipeline
+    stage: Stage
+    log: RunLog
+    progress: Progress
+    say: Callable[[str], None]
+    today: Callable[[], date]
+
+    def check_supply(self, number: int) -> None:
+        """Raise Inconclusive when the banks cannot judge this attempt: before it is trained, not after."""
+        for place, terms in (*self._first(number), *self._confirming(number)):
+            if place.key not in self._attempt(number).gates:
+                self._fresh(place, terms)
+
+    def decide(self, number: int, open_model: OpenModel) -> dict[str, GateRecord]:
+        """Every first draw of the stage, also after one failed: a diagnosis needs them all. If all passed, what the
+        stage must not have unlearned; if that holds, the confirming draws that the attempt owes, which open sealed
+        cases. The model is opened when the first of them is not on record.
+
+        Returned are the draws whose verdicts count: all but those that a waiver excuses now."""
+        steps: list[Callable[[], dict[str, Verdict]]] = [
+            lambda: {place.key: self._decide(place, terms, open_model) for place, terms in self._first(number)},
+            lambda: {
+                place.key: self._retain(place, drop, since, open_model) for place, drop, since in self._kept(number)
+            },
+            lambda: {place.key: self._decide(place, terms, open_model) for place, terms in self._confirming(number)},
+        ]
+        said: dict[str, Verdict] = {}
+        for step in steps:
+            said |= step()
+            if any(verdict is not Verdict.PASS for verdict in said.values()):
+                break
+        gates = self._attempt(number).gates
+        return {key: gates[key] for key, verdict in said.items() if gates[key].verdict is verdict}  # else it is waived
+
+    def _first(self, number: int) -> Iterator[tuple[GatePlace, Terms]]:
+        for name, gate in self.pipeline.gates(self.stage).items():
+            yield self._place(name, number, gate.first.purpose), gate.first
+
+    def _confirming(self, number: int) -> Iterator[tuple[GatePlace, Terms]]:
+        for name, gate in self.pipeline.gates(self.stage).items():
+            terms = gate.confirmation(number)
+            if terms is not None:
+                yield self._place(name, number, "confirm"), terms
+
+    def _kept(self, number: int) -> Iterator[tuple[GatePlace, float, GateRecord]]:
+        run = self._run()
+        for purpose in PAIRED:
+            for name, kept in self.pipeline.paired(self.stage)[purpose].items():
+                since = baseline(run, name) if kept.since is None else final_draw(run, kept.since, name)
+                yield self._place(name, number, purpose), kept.max_drop, since
+
+    def _place(self, name: str, number: int, purpose: Purpose) -> GatePlace:
+        return GatePlace(name, self.stage.name, number, purpose)
+
+    # --- one draw ---
+
+    def _decide(self, place: GatePlace, terms: Terms, open_model: OpenModel) -> Verdict:
+        begun = self._begun(place)
+        if begun is not None and begun.settled:
+            recheck(begun)
+            return self._excused(place, begun.verdict)
+        drawn = self._fresh(place, terms) if begun is None else Draw((), begun.seed)
+        suite = self.pipeline.suites[place.gate]
+        decision = self._runner().run(place, suite, terms, open_model(), drawn, begun=begun)
+        self._tell(place, decision)
+        return self._excused(place, decision.verdict)
+
+    def _retain(self, place: GatePlace, max_drop: float, since: GateRecord, open_model: OpenModel) -> Verdict:
+        begun = self._begun(place)
+        if begun is not None and begun.settled:
+            recheck(begun, since.outcomes)
+            return self._excused(place, begun.verdict)
+        suite = self.pipeline.suites[place.gate]
+        plan = SinglePlan(len(since.outcomes), min(since.accept, len(since.outcomes)))
+        reference = GatePlace(since.gate, since.stage, since.attempt, since.registered.purpose)
+        decision = self._runner().run(
+            place,
+            suite,
+            Terms(plan, place.purpose, max_drop=max_drop, **suite.answering),
+            open_model(),
+            Draw(_same_cases(suite, since), since.seed),
+            begun=begun,
+            before=Reference(reference, since.outcomes),
+        )
+        self._tell(place, decision)
+        return self._excused(place, decision.verdict)
+
+    def _tell(self, place: GatePlace, decision: Decision) -> None:
+        measured = place.purpose == "baseline" and decision.verdict is Verdict.PASS  # nothing that it could have failed
+        self.say(f"{place.label}: {'' if measured else f'{decision.verdict}, '}{decision.reason}")
+        gate = self._begun(place)
+        if gate is not None and (again := gate.asked_or_judged_again):
+            self.say(f"{place.label}: {again}")
+
+    def _excused(self, place: GatePlace, verdict: Verdict) -> Verdict:
+        """The verdict, or PASS where a waiver covers the miss; only of the latest attempt: what was diagnosed and
+        trained again needs no excuse any more."""
+        attempts = self._run().stages[self.stage.name].attempts
+        waiver = excuse(self.pipeline.waivers, place.gate, self.stage.name, verdict, self.today())
+        if waiver is None or place.attempt != max(attempts):
+            return verdict
+        if attempts[max(attempts)].waived.get(place.key) != waiver.to_json():
+            at = {"stage": place.stage, "attempt": place.attempt, "gate": place.gate, "purpose": place.purpose}
+            self.log.append({"event": "waived", **at, "waiver": waiver.to_json()})
+            self.say(f"{place.label}: {waiver.in_words}")
+        return Verdict.PASS
+
+    def _runner(self) -> GateRunner:
+        return GateRunner(self.log.append, self.progress)
+
+    def _begun(self, place: GatePlace) -> GateRecord | None:
+        assert place.attempt is not None
+        return self._attempt(place.attempt).gates.get(place.key)
+
+    def _fresh(self, place: GatePlace, terms: Terms) -> Draw:
+        """The registered draw of a place: cases that no earlier attempt of this stage was asked there."""
+        assert place.attempt is not None
+        purpose = () if place.purpose == "gate" else (place.purpose,)
+        seed = derived_seed(self.pipeline.seed, self.stage.name, place.gate, *purpose)
+        used = _used(self._run().stages[self.stage.name].attempts, place.key, before=place.attempt)
+        reuse = self.pipeline.gates(self.stage)[place.gate].plan.reuse
+        return draw_fresh(place, self.pipeline.suites[place.gate], terms.plan.draw, seed, used, reuse)
+
+    def _attempt(self, number: int) -> AttemptRecord:
+        return self._run().stages[self.stage.name].attempts[number]
+
+    def _run(self) -> RunRecord:
+        self.log.check_in_place()
+        return read_run(self.log.folder)
+
+
+def measure_base(pipeline: Pipeline, log: RunLog, progress: Progress, open_model: OpenModel) -> None:
+    """Ask the base model the retention suites, before anything is trained."""
+    for name, suite in pipeline.suites.items():
+        if suite.retention is None:
+            continue
+        place = GatePlace(name, purpose="baseline")
+        begun = read_run(log.folder).gates.get(place.key)
+        if begun is None or not begun.settled:
+            plan = SinglePlan(suite.plan.draw, suite.plan.accept)
+            terms = Terms(plan, "baseline", **suite.answering)
+            drawn = draw_fresh(place, suite, terms.plan.draw, derived_seed(pipeline.seed, name, place.purpose))
+            GateRunner(log.append, progress).run(place, suite, terms, open_model(), drawn, begun=begun)
+
+
+def baseline(run: RunRecord, suite: str) -> GateRecord:
+    """What the base model made of a retention suite; raises KeyError when that is not on record."""
+    return run.gates[GatePlace(suite, purpose="baseline").key]
+
+
+def final_draw(run: RunRecord, stage: str, gate: str) -> GateRecord:
+    """The draw with which a stage passed a gate, or was measured; raises KeyError when that is not on record."""
+    attempts = run.stages[stage].attempts
+    return attempts[max(attempts)].gates[gate_key(gate, first_purpose(run.stages[stage]))]
+
+
+def _same_cases(suite: Suite, since: GateRecord) -> tuple[Case, ...]:
+    by_id = {case.id: case for case in suite.cases}
+    return tuple(by_id[outcome.case_id] for outcome in since.outcomes)
+
+
+def _used(attempts: Mapping[int, AttemptRecord], key: str, *, before: int) -> frozenset[str]:
+    """The cases that earlier attempts were asked under this key."""
+    earlier = [attempt.gates[key] for number, attempt in attempts.items() if number < before and key in attempt.gates]
+    return frozenset(case_id for gate in earlier for case_id in gate.seen)

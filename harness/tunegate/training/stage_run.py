@@ -1,0 +1,250 @@
+"""A stage being carried out: train, gate, diagnose, retrain, until every gate passed or the budget is spent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+
+from tunegate.checks.outcome import Verdict
+from tunegate.data.curriculum import in_order
+from tunegate.data.methods import METHODS
+from tunegate.data.training_data import Example, written_sha256
+from tunegate.exceptions import ConfigError, Tampered
+from tunegate.models.model import Model
+from tunegate.pipeline.ladders import Settings, apply, first_settings
+from tunegate.pipeline.launching import config_sha256
+from tunegate.pipeline.pipeline import Pipeline, Stage
+from tunegate.record.event_log import RunLog
+from tunegate.record.record import AttemptRecord, GateRecord, read_run
+from tunegate.seeds import derived_seed
+from tunegate.training import row_numbers
+from tunegate.training.attempt_folder import prepare
+from tunegate.training.job import job_of, rows_of, scorer_of
+from tunegate.training.own_answers import Lesson, ask_rows, is_raw, judged_before, teach
+from tunegate.training.stage_diagnosis import StageDiagnosis
+from tunegate.training.stage_gates import StageGates
+from tunegate.training.tools import ModelOnDisk, Tools
+from tunegate.training.trainer import check_data, checkpoints_of
+
+
+class StageRun:
+    """One stage of a pipeline, from the model that it starts with."""
+
+    def __init__(self, pipeline: Pipeline, stage: Stage, start: ModelOnDisk, log: RunLog, tools: Tools) -> None:
+        self.pipeline = pipeline
+        self.stage = stage
+        self.start = start
+        self.folder = log.folder
+        self.log = log
+        self.tools = tools
+        self.gates = StageGates(pipeline, stage, log, tools.progress, tools.say, tools.today)
+        self.diagnoses = StageDiagnosis(pipeline, stage, log)
+
+    def execute(self) -> tuple[Verdict, str, ModelOnDisk]:
+        """Train and gate until the gates pass or nothing is left to try."""
+        if self.stage.name not in read_run(self.folder).stages:
+            self.log.append(
+                {
+                    "event": "stage_started",
+                    "stage": self.stage.name,
+                    "method": self.stage.spec.method,
+                    "gates": list(self.pipeline.gates(self.stage)),
+                }
+            )
+        settings = first_settings(self.stage.retrain)
+        max_attempts = self.stage.retrain.max_attempts
+        number = 0
+        while True:
+            number += 1
+            verdict, reason, model = self._attempt(number, settings)
+            if model is not None and verdict is not Verdict.FAIL:
+                return verdict, reason, model
+            used = f"{reason}; {number} of {max_attempts} attempts used"
+            if number == max_attempts and verdict is not Verdict.FAIL:
+                return verdict, used, self.start  # a training that failed: the same command tries it again
+            open_model = None if model is None else partial(self._open_model, model)
+            diagnosis = self.diagnoses.of(number, settings, open_model)
+            if number == max_attempts:
+                return verdict, f"{used}; {diagnosis.cause}: {diagnosis.action}", self.start
+            if not diagnosis.changes:
+                return verdict, f"{reason}; {diagnosis.cause}, but {diagnosis.action}", self.start
+            self.tools.say(f"{self.stage.name}#{number} missed ({diagnosis.cause}): {diagnosis.action}")
+            settings = apply(diagnosis, settings)
+
+    # --- one attempt ---
+
+    def _attempt(self, number: int, settings: Settings) -> tuple[Verdict, str, ModelOnDisk | None]:
+        """Train once and run every gate; a training that left no model is INVALID, with None for the model."""
+        attempt = self._trained(number, settings)
+        if attempt.error is not None:
+            return Verdict.INVALID, f"attempt {number}: the training failed: {attempt.error}", None
+        path = self.folder / attempt.model
+        if not path.is_dir() or self.tools.model_sha256(str(path)) != attempt.model_sha256:
+            raise Tampered(f"{path}: not the weights that attempt {number} of stage {self.stage.name!r} trained")
+        model = ModelOnDisk(str(path), attempt.model_sha256)
+        decisions = self._gates(number, model)
+        if not decisions:
+            return Verdict.PASS, "every missed gate is waived", model
+        worst = max(decisions.values(), key=lambda decision: _SEVERITY[decision.verdict])
+        reasons = [f"{name}: {gate.reason}" for name, gate in decisions.items() if gate.verdict is worst.verdict]
+        return worst.verdict, "; ".join(reasons), model
+
+    def _trained(self, number: int, settings: Settings) -> AttemptRecord:
+        attempts = self._attempts()
+        if number in attempts and _is_settled(attempts[number]):
+            return attempts[number]
+        at = {"stage": self.stage.name, "attempt": number}
+        seed = derived_seed(self.pipeline.seed, self.stage.name, number)
+        if number not in attempts:
+            self.log.append(
+                {
+                    **at,
+                    "event": "attempt_started",
+                    "seed": seed,
+                    "settings": asdict(settings),
+                    "input_sha256": self.start.sha256,
+                    "reward_sha256": scorer.model_sha256 if (scorer := self._scorer()) else None,
+                }
+            )
+        self.gates.check_supply(number)
+        rows = rows_of(self.pipeline, self.stage, settings)
+        lesson = self._lesson(number, rows.examples)
+        if lesson.fault is not None:
+            self.log.append({**at, "event": "training_failed", "error": lesson.fault, "log": []})
+            return self._attempts()[number]
+        examples = in_order(lesson.examples, self.stage.spec.curriculum)
+        job = replace(
+            job_of(self.pipeline, self.stage, self.start.path, number, seed, settings, read_run(self.folder)),
+            data_sha256=written_sha256(examples),
+        )
+        was_stopped = any(checkpoints_of(job).glob("checkpoint-*"))
+        goes_on = prepare(Path(job.output).parent, job, examples, self._inputs())
+        if was_stopped and not goes_on:
+            self.tools.say(
+                f"{self.stage.name}#{number}: the checkpoint that lay here is of another training (other rows, "
+                "settings, weights or versions): removed, and trained from the start"
+            )
+        if self._attempts()[number].data_sha256 != job.data_sha256:
+            self.log.append({**at, "event": "rows_written", "rows": len(examples), "data_sha256": job.data_sha256})
+        self._check_start()
+        use = METHODS[self.stage.spec.method].use_of_rows
+        what = "the training goes on where it was stopped, on" if goes_on else use
+        self.tools.say("; ".join([f"{self.stage.name}#{number}: {what} {len(lesson.examples)} rows", *rows.notes]))
+        result = self.tools.train(job)
+        self._check_start()  # what was swapped in meanwhile may be what was trained
+        check_data(job)
+        error = result.error or self._what_is_wrong_with(job.output)
+        if error is not None:
+            error = row_numbers.in_error(error, job.data, examples, self.stage)
+            self.log.append(
+                {**at, "event": "training_failed", "error": error, "log": result.log, "seconds": result.seconds}
+            )
+        else:
+            summary = row_numbers.as_in_the_files(result.summary, examples)
+            if told := row_numbers.left_out(summary, self.stage):
+                self.tools.say(f"{self.stage.name}#{number}: {told}")
+            self.log.append(
+                {
+                    **at,
+                    "event": "trained",
+                    "model": str(Path(job.output).relative_to(self.folder)),
+                    "model_sha256": self.tools.fingerprint(job.output),
+                    "log": result.log,
+                    "summary": {**summary, "data": rows.to_json(), **lesson.to_json()},
+                    "seconds": result.seconds,
+                }
+            )
+        return self._attempts()[number]
+
+    def _what_is_wrong_with(self, output: str) -> str | None:
+        """Why what a training left is no model; None for a model."""
+        try:
+            self.tools.fingerprint(output)
+        except ConfigError as error:
+            return f"it left no model: {error}"
+        return None
+
+    def _check_start(self) -> None:
+        if self.tools.fingerprint(self._source) != self.start.sha256:
+            raise Tampered(f"{self._source}: the weights that stage {self.stage.name!r} starts from changed")
+        scorer = self._scorer()
+        if scorer is not None and self.tools.fingerprint(str(self.folder / scorer.model)) != scorer.model_sha256:
+            raise Tampered(f"{self.folder / scorer.model}: the reward model changed since its gates")
+
+    def _inputs(self) -> dict[str, object]:
+        """What goes into a training beside its job: if any of it is another, so is the training."""
+        scorer = self._scorer()
+        reward = scorer.model_sha256 if scorer is not None else None
+        return {
+            "model": self.start.sha256,
+            "reward": reward,
+            "versions": dict(self.tools.versions()),
+            "launcher": config_sha256(self.stage.spec.launcher),
+        }
+
+    @property
+    def _source(self) -> str:
+        """The input model as its fingerprint was taken: a GGUF file is not the folder made from it."""
+        first = self.start.sha256 == read_run(self.folder).start.get("model_sha256")
+        return self.pipeline.model if first else self.start.path
+
+    def _lesson(self, number: int, rows: Sequence[Example]) -> Lesson:
+        """What the rows teach: as they are, or by way of the input model's own answers to them."""
+        spec = self.stage.spec.data.own_answers
+        if spec is None:
+            return Lesson(list(rows))
+        suite = self.pipeline.suites[spec.judged_by]
+        known = judged_before(self._attempts().values())
+        new = [row for row in rows if is_raw(row) and row.number not in known]
+        if new:
+            model = self._open_model(ModelOnDisk(self._source, self.start.sha256))
+            label = f"{self.stage.name}#{number} own answers"
+            answers = ask_rows(suite, model, new, partial(self.tools.progress, label))
+            at = {"stage": self.stage.name, "attempt": number}
+            written = [asdict(answer) for answer in answers]
+            self.log.append({**at, "event": "own_answers", "suite_sha256": suite.sha256, "answers": written})
+            known |= {answer.number: answer for answer in answers}
+        return teach(self.stage.spec.method, rows, known, spec.at_least)
+
+    def _scorer(self) -> AttemptRecord | None:
+        return scorer_of(self.stage, read_run(self.folder))
+
+    # --- gates ---
+
+    def _gates(self, number: int, on_disk: ModelOnDisk) -> dict[str, GateRecord]:
+        opened: list[Model] = []  # one for all gates, and none when all are on record
+
+        def open_model() -> Model:
+            if not opened:
+                opened.append(self._open_model(on_disk))
+            return opened[0]
+
+        decided = self.gates.decide(number, open_model)
+        if opened:
+            self._check_unchanged(on_disk, self.tools.fingerprint(on_disk.path))
+        return decided
+
+    def _open_model(self, on_disk: ModelOnDisk) -> Model:
+        model = self.tools.open_model(on_disk.path)
+        self._check_unchanged(on_disk, model.sha256)
+        return model
+
+    def _check_unchanged(self, on_disk: ModelOnDisk, sha256: str | None) -> None:
+        if sha256 != on_disk.sha256:  # a verdict is about these bytes or about nothing
+            raise Tampered(f"{on_disk.path}: the weights changed while they were being gated")
+
+    def _attempts(self) -> dict[int, AttemptRecord]:
+        """The attempts on record."""
+        self.log.check_in_place()
+        return read_run(self.folder).stages[self.stage.name].attempts
+
+
+_SEVERITY = {Verdict.PASS: 0, Verdict.INCONCLUSIVE: 1, Verdict.INVALID: 2, Verdict.FAIL: 3}
+"""Which gate decides an attempt: a sure FAIL calls for retraining, whatever another gate could not judge."""
+
+
+def _is_settled(attempt: AttemptRecord) -> bool:
+    """Whether a training need not be done again: it left a model, or it failed and the next attempt builds on that."""
+    return attempt.trained or (attempt.diagnosis is not None and bool(attempt.diagnosis.changes))

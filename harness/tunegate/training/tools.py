@@ -1,0 +1,50 @@
+"""What a run works with: the trainer, models from disk, and the clock. Tests give others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from tunegate.data.token_lengths import CountTokens
+from tunegate.exceptions import CannotJudge
+from tunegate.models.model import Model
+from tunegate.models.sentences import Embed
+from tunegate.progress import Progress, no_progress
+from tunegate.training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a run needs from outside: models by path, their fingerprints, and training. Tests inject fakes."""
+
+    open_model: Callable[[str], Model]
+    model_folder: Callable[[str], Path]
+    model_sha256: Callable[[str], str | None]
+    train: Trainer
+    versions: Callable[[], Mapping[str, str]] = dict
+    progress: Progress = no_progress
+    say: Callable[[str], None] = lambda line: None
+    today: Callable[[], date] = date.today
+    embed: Embed | None = None
+    """For leaks by meaning, where a pipeline asks for them."""
+    pipeline_sha256: Callable[[], str] | None = None
+    """The hash of the pipeline as its files are now; without it they are looked at only when a run starts."""
+    tokens: Callable[[str], CountTokens] | None = None
+    """A counter of tokens by a model's tokenizer, for the data cards; without it lengths are estimated."""
+
+    def fingerprint(self, model: str) -> str:
+        """The fingerprint of a model on disk; raises CannotJudge for a server, which has none."""
+        sha256 = self.model_sha256(model)
+        if sha256 is None:
+            raise CannotJudge(f"model {model!r}: a pipeline trains a model on disk, not a server")
+        return sha256
+
+
+@dataclass(frozen=True)
+class ModelOnDisk:
+    """A model that a stage starts from or ends with."""
+
+    path: str
+    sha256: str

@@ -1,0 +1,148 @@
+"""The seam between the engine and training: a model on disk and data in, a model on disk out.
+
+Every training runs in a process of its own (`training_process.py`), so that memory is given back, a crash is contained,
+and the random state of one attempt cannot reach the next.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from tunegate.exceptions import Tampered
+from tunegate.models.fingerprint import file_sha256
+from tunegate.pipeline.launching import command_of
+
+HELD = "TUNEGATE_STDIN_IS_HELD"
+"""Set for a training whose standard input ends when the process that wants it does."""
+
+STDERR = 2
+"""What a training prints goes there, as a file descriptor: standard output is for results."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainJob:
+    """One training.
+
+    `model` is a model folder (a PEFT adapter folder included). `data` is a JSONL file whose rows are already rendered
+    (`training_data.Example.to_json`): a prompt is a string or a list of chat messages, the answers of the method
+    (`methods.METHODS`) are strings; a file whose SHA-256 is not `data_sha256` is refused. `output` is the folder to
+    create; it appears whole or not at all. `args` go to TRL's config class, `peft` to PEFT's (None trains all
+    weights), `options` to the method. `save` says whether an adapter is merged into the weights or saved beside them.
+    `suites` are those that the training itself may ask (`pipeline.SuiteRef` as JSON, by name): as a reward, or to
+    watch its gates. `train`, `launcher`, `curriculum` and `watch` are those of `stage_spec`, as JSON.
+    `label` names the training in its log: stage and attempt.
+    """
+
+    method: str
+    model: str
+    data: str
+    output: str
+    seed: int
+    args: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    peft: Mapping[str, Any] | None = None
+    save: Literal["merged", "adapter"] = "merged"
+    data_sha256: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    suites: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+    train: Any = None
+    launcher: Mapping[str, Any] | None = None
+    curriculum: Mapping[str, Any] | None = None
+    watch: Mapping[str, Any] | None = None
+    label: str = "training"
+
+
+def check_data(job: TrainJob) -> None:
+    """Raise Tampered where other rows lie in the job's data file than were written for it."""
+    if job.data_sha256 is not None and file_sha256(Path(job.data)) != job.data_sha256:
+        raise Tampered(f"{job.data}: not the rows that were written for this training: the file was changed since")
+
+
+def checkpoints_of(job: TrainJob) -> Path:
+    """Where a training keeps what it can go on from after a kill; gone when it has ended."""
+    return Path(f"{job.output}.checkpoints")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """What a training reports: the logged steps, and a summary with at least `rows` and `rows_dropped`.
+
+    `error` says why there is no model (diverged, out of memory, killed); then the attempt is not the model's failure.
+    """
+
+    log: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    summary: dict[str, Any] = field(default_factory=dict[str, Any])
+    seconds: float = 0.0
+    error: str | None = None
+
+
+class Trainer(Protocol):
+    """Trains; returns when the model is on disk, or with `error` set. Never raises for what the training did."""
+
+    def __call__(self, job: TrainJob) -> TrainResult: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SubprocessTrainer:
+    """Runs each job in a fresh Python process; what it prints goes to standard error."""
+
+    command: tuple[str, ...] = (sys.executable, "-m", "tunegate.training.training_process")
+
+    def __call__(self, job: TrainJob) -> TrainResult:
+        folder = Path(job.output).parent
+        job_file, result_file = folder / "job.json", folder / "result.json"
+        written = json.dumps(asdict(job), indent=2, default=str).encode(errors="backslashreplace")
+        job_file.write_bytes(written)
+        job_sha256 = hashlib.sha256(written).hexdigest()  # said on the command line, where no file can be swapped
+        result_file.unlink(missing_ok=True)
+        started = time.monotonic()
+        command = command_of(self.command, job.launcher, folder)
+        returncode = _run([*command, str(job_file), str(result_file), job_sha256])
+        seconds = time.monotonic() - started
+        try:
+            result = json.loads(result_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            died = f"signal {-returncode}" if returncode < 0 else f"exit code {returncode}"
+            return TrainResult(seconds=seconds, error=f"the training process ended with {died} and left no result")
+        return TrainResult(result["log"], result["summary"], seconds, result["error"])
+
+
+def _run(command: list[str]) -> int:
+    """Wait for a training to end; returns its exit code.
+
+    It watches its standard input, which a launcher hands on: however this process ends, that ends with it.
+    """
+    environment = os.environ | {HELD: "1"}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=STDERR, env=environment) as process:
+        try:
+            return process.wait()
+        except BaseException:  # Ctrl-C above all: a training that nobody waits for must not go on
+            process.kill()
+            raise
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptedTrainer:
+    """The fake for tests: writes a model folder holding what the script returns, as `weights.txt`."""
+
+    script: Callable[[TrainJob], str]
+
+    def __call__(self, job: TrainJob) -> TrainResult:
+        try:
+            weights = self.script(job)
+        except RuntimeError as error:
+            return TrainResult(error=str(error))
+        folder = Path(job.output)
+        folder.mkdir(parents=True)
+        (folder / "weights.txt").write_text(weights, encoding="utf-8")
+        data = Path(job.data)
+        rows = len(data.read_text(encoding="utf-8").splitlines()) if data.is_file() else 0
+        return TrainResult(log=[{"step": 1, "loss": 1.0}], summary={"rows": rows, "rows_dropped": 0})

@@ -1,0 +1,47 @@
+"""`python -m tunegate.training.training_process job.json result.json [SHA-256 of job.json]`: one training, one process.
+
+It joins trainers and suites, which do not know each other: a training may ask a suite's checks for its reward, or
+watch a small draw of its gates.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tunegate.training.trainer import HELD
+
+
+def open_suite(ref: Mapping[str, Any]) -> Any:
+    """The `Suite` that a job refers to (`pipeline.SuiteRef` as JSON); raises Tampered when it is no longer that."""
+    from tunegate.pipeline.pipeline import SuiteRef
+    from tunegate.pipeline.pipeline_file import open_suite_ref
+    from tunegate_suites import build_check
+
+    return open_suite_ref(SuiteRef(**ref), build_check)
+
+
+def main(arguments: list[str]) -> int:
+    """Returns the exit code: 0 when there is a model, 1 when there is none, 130 when interrupted."""
+    if len(arguments) not in (2, 3):
+        print(
+            "usage: python -m tunegate.training.training_process job.json result.json [SHA-256 of job.json]",
+            file=sys.stderr,
+        )
+        return 2
+    from tunegate_trainers import process
+
+    if HELD in os.environ:
+        process.die_with_standard_input()
+    process.set_environment()
+    try:
+        return process.main(Path(arguments[0]), Path(arguments[1]), open_suite, *arguments[2:])
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""From outcomes to a verdict: decisions, terms, slices, comparisons and waivers."""

@@ -1,0 +1,208 @@
+"""Two pass rates held against each other: a model before and after on the same cases, or two groups of cases. Pure.
+
+Retention asks whether a stage forgot what the model could do before. Both models answer the same cases, so what counts
+is the cases on which they differ: `lost` (passed before, missed now) and `won` (missed before, passes now).
+
+The rule of a retention gate is a count, as that of every gate is: FAIL when the net loss, lost less won, is more than
+`max_drop` points of the cases; no confidence bound can be asked to clear 5 points on 100 cases, since that would turn
+away nearly every model that forgot nothing. `shown` says, beside the verdict, whether the interval of the drop lies
+wholly on the verdict's side of `max_drop`, or the count alone decides; with `prove` a pass that is not shown is
+INCONCLUSIVE. On 100 cases with `max_drop` 5, exactly (`forgetting_caught`, `retention_shown`):
+
+    true drop, points            0      5      10     15     20
+    chance to FAIL, 10 % differ  0.040  0.428  0.942
+    chance to FAIL, 20 % differ  0.109  0.453  0.850  0.990  1.000
+    chance to FAIL, 30 % differ  0.157  0.463  0.799  0.965  0.998
+    a pass is shown, 10 %        0.289  0.018  0.000
+    a pass is shown, 20 %        0.179  0.022  0.001  0.000  0.000
+
+"differ" is the share of cases on which the two models differ. A model that forgot 10 points slips through with 0.06 to
+0.2, on 400 cases with at most 0.035; one that forgot nothing fails with 0.04 to 0.16, on 400 with at most 0.031: who
+wants a sharper gate needs more cases. Sources: Q. McNemar, Psychometrika 12 (1947) 153-157; T. Tango, Statistics in
+Medicine 17 (1998) 891-908; R. G. Newcombe, Statistics in Medicine 17 (1998) 873-890; E. B. Wilson, Journal of the
+American Statistical Association 22 (1927) 209-212.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+from tunegate.checks.outcome import Outcome, Verdict
+from tunegate.stats.agreement import Share
+from tunegate.stats.paired import Interval, PairedCounts, gap_interval, is_forgotten
+
+_TINY = 1e-9  # 0.7 * 100 is not quite 70
+
+JUMP_POINTS = 15.0
+JUMP_P_VALUE = 0.001
+"""A gain of so many points with so small a p-value is called suspicious: without a true gain, 1 in 2,000 is."""
+
+
+# --- paired cases --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What became of a suite that was asked again.
+
+    `counts` is None when the cases could not be compared (INVALID). `shown`: the interval lies wholly on the verdict's
+    side of `max_drop`. `suspicious` is empty, or says why the gain looks like a leak; it changes no verdict.
+    """
+
+    verdict: Verdict
+    reason: str
+    max_drop: float
+    counts: PairedCounts | None = None
+    shown: bool = False
+    suspicious: str = ""
+
+
+def compare(
+    before: Sequence[Outcome], after: Sequence[Outcome], max_drop: float = 5.0, *, prove: bool = False
+) -> Comparison:
+    """Compare a model with its predecessor on the same cases; `max_drop` in percentage points, see the module.
+
+    INVALID when the two lists are not the same cases with the same prompts, or any case was not judged on either side.
+    """
+    fault = _not_comparable(before, after)
+    if fault:
+        return Comparison(Verdict.INVALID, fault, max_drop)
+    counts = _paired(before, after)
+    low, high = counts.drop_interval
+    if is_forgotten(counts.lost - counts.won, counts.n, max_drop):
+        shown = low > max_drop
+        verdict, reason = Verdict.FAIL, f"forgetting: {_in_words(counts)}, more than the {max_drop:g} allowed"
+        note = "" if shown else f"; that {max_drop:g} is exceeded is likely rather than shown"
+    else:
+        shown = high <= max_drop
+        verdict = Verdict.PASS if shown or not prove else Verdict.INCONCLUSIVE
+        reason = f"{_in_words(counts)}, {max_drop:g} allowed"
+        note = "" if shown else _not_shown(counts, max_drop)
+    return Comparison(verdict, reason + note, max_drop, counts, shown, _suspicion(counts))
+
+
+def _not_comparable(before: Sequence[Outcome], after: Sequence[Outcome]) -> str:
+    """Why two lists cannot be compared; empty when they can."""
+    old, new = ({outcome.case_id: outcome for outcome in side} for side in (before, after))
+    if not before or not after:
+        return "there is nothing to compare: a side has no cases"
+    if len(old) < len(before) or len(new) < len(after):
+        return "a case stands twice on one side"
+    if old.keys() != new.keys():
+        alone = sorted(old.keys() ^ new.keys())
+        return f"not the same cases: {len(alone)} stand on one side only, {alone[0]!r} for one"
+    changed = [case_id for case_id in old if old[case_id].prompt != new[case_id].prompt]
+    if changed:
+        return f"not the same cases: {len(changed)} have another prompt now, {changed[0]!r} for one"
+    unjudged = [i for i in old if not _judged(old[i]) or not _judged(new[i])]
+    if unjudged:
+        return f"{len(unjudged)} of {len(old)} cases were not judged before or now, {unjudged[0]!r} for one"
+    return ""
+
+
+def _judged(outcome: Outcome) -> bool:
+    return outcome.verdict in (Verdict.PASS, Verdict.FAIL)
+
+
+def _paired(before: Sequence[Outcome], after: Sequence[Outcome]) -> PairedCounts:
+    now = {outcome.case_id: outcome.verdict is Verdict.PASS for outcome in after}
+    pairs = [(outcome.verdict is Verdict.PASS, now[outcome.case_id]) for outcome in before]
+    return PairedCounts(
+        both=pairs.count((True, True)),
+        lost=pairs.count((True, False)),
+        won=pairs.count((False, True)),
+        neither=pairs.count((False, False)),
+    )
+
+
+def _in_words(counts: PairedCounts) -> str:
+    """`from 90 to 84 of 100 cases: 10 lost, 4 won, 6 points fewer (95 %: -1.2 to 13.6)`."""
+    low, high = counts.drop_interval
+    points = f"{abs(counts.drop):.3g} points {'fewer' if counts.drop >= 0 else 'more'}"
+    bounds = f"95 %: {low:.1f} to {high:.1f}" if counts.drop >= 0 else f"95 %: {-high:.1f} to {-low:.1f}"
+    passed = f"from {counts.both + counts.lost} to {counts.both + counts.won} of {counts.n} cases"
+    return f"{passed}: {counts.lost} lost, {counts.won} won, {points} ({bounds})"
+
+
+def _not_shown(counts: PairedCounts, max_drop: float) -> str:
+    """What a pass by count leaves open, and how many cases would settle it if the rates stayed as they are."""
+    reach, differ = NormalDist().inv_cdf(0.975), (counts.lost + counts.won) / counts.n
+    drop, margin = counts.drop / 100.0, max_drop / 100.0
+    if drop >= margin:
+        return "; within by count, too close for any number of cases to show"
+    needed = math.ceil(reach**2 * max(differ - drop**2, 0.0) / (margin - drop) ** 2)
+    more = f"about {needed}" if needed > counts.n else "a few more"  # the estimate is a normal one, the interval is not
+    return f"; within by count, {counts.n} cases cannot show it, {more} could"
+
+
+def _suspicion(counts: PairedCounts) -> str:
+    if -counts.drop < JUMP_POINTS or counts.p_value > JUMP_P_VALUE:
+        return ""
+    return (
+        f"{-counts.drop:.3g} points more than before (p = {counts.p_value:.1g}) is a suspiciously large jump: "
+        "look whether these cases, or near copies, are in the training data"
+    )
+
+
+# --- what the rule does, exactly -----------------------------------------------------------------------------------
+
+
+# --- intervals -----------------------------------------------------------------------------------------------------
+
+
+# --- groups --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class GroupGap:
+    """The widest gap between the pass rates of groups, `better` less `worse`, in percentage points.
+
+    `interval` is that of the gap, 95 % for all pairs of groups at once (Bonferroni), since the widest was chosen.
+    """
+
+    verdict: Verdict
+    reason: str
+    max_gap: float
+    groups: Mapping[str, Share]
+    better: str = ""
+    worse: str = ""
+    gap: float = 0.0
+    interval: Interval = (0.0, 100.0)
+
+
+def group_gap(outcomes: Sequence[Outcome], tags: Sequence[str], max_gap: float = 10.0, at_least: int = 20) -> GroupGap:
+    """Whether the groups that `tags` name pass alike: FAIL when the widest gap is more than `max_gap` points.
+
+    INVALID when a group has a case that was not judged or fewer than `at_least` cases, or fewer than two are named.
+    """
+    members = {tag: [outcome for outcome in outcomes if tag in outcome.tags] for tag in tags}
+    groups = {
+        tag: Share(sum(outcome.verdict is Verdict.PASS for outcome in group), len(group))
+        for tag, group in members.items()
+    }
+    faults = ["a gap needs two groups"] if len(groups) < 2 else []
+    for tag, group in members.items():
+        unjudged = sum(not _judged(outcome) for outcome in group)
+        if len(group) < max(1, at_least):
+            faults.append(f"{tag} has {len(group)} cases, {at_least} needed")
+        elif unjudged:
+            faults.append(f"{unjudged} of {len(group)} cases of {tag} were not judged")
+    if faults:
+        return GroupGap(Verdict.INVALID, "; ".join(faults), max_gap, groups)
+    worse, *_, better = sorted(groups, key=lambda tag: _rate(groups[tag]))
+    pairs = math.comb(len(groups), 2)
+    gap = 100.0 * (_rate(groups[better]) - _rate(groups[worse]))
+    low, high = (100.0 * bound for bound in gap_interval(groups[better], groups[worse], 1.0 - 0.05 / pairs))
+    ok = gap <= max_gap + _TINY
+    reason = (
+        f"{better} passes {groups[better].count} of {groups[better].of}, {worse} {groups[worse].count} of "
+        f"{groups[worse].of}: {gap:.3g} points apart (95 %: {low:.1f} to {high:.1f}), {max_gap:g} allowed"
+    )
+    return GroupGap(Verdict.PASS if ok else Verdict.FAIL, reason, max_gap, groups, better, worse, gap, (low, high))
+
+
+def _rate(share: Share) -> float:
+    return share.count / share.of

@@ -1,0 +1,59 @@
+"""A gate held to the pass rate that is left when its judge's known errors are taken out. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from tunegate.checks.check import Check, unique_names
+from tunegate.checks.outcome import Outcome, Verdict
+from tunegate.stats.agreement import CorrectedRate, Share, corrected_pass_rate
+
+Admissions = Mapping[str, Mapping[str, Any]]
+"""Check name to what the check says of its judge's admission: what a gate's record carries."""
+
+
+def admissions_of(checks: Sequence[Check]) -> dict[str, dict[str, Any]]:
+    """What a gate's record should say of its judges: check name to `Admission.facts`, with the check's demands."""
+    facts = {
+        name: getattr(check, "admission_facts", None) for check, name in zip(checks, unique_names(checks), strict=True)
+    }
+    return {name: found for name, found in facts.items() if found is not None}
+
+
+def corrected_rates(admissions: Admissions, outcomes: Iterable[Outcome], drawn: int) -> dict[str, CorrectedRate]:
+    """The pass rate that each judge of a gate measured on its drawn cases, corrected for the judge's known errors.
+
+    `admissions` is what `admissions_of` gave, so that the record alone is enough. Cases that a judge gave no verdict on
+    count as not passed. A judge without an admission, or one that cannot be corrected for, is left out.
+    """
+    findings = [finding for outcome in outcomes for finding in outcome.findings]
+    rates: dict[str, CorrectedRate] = {}
+    for name, facts in admissions.items():
+        if facts.get("record_sha256") is None:
+            continue
+        passed = sum(finding.check == name and finding.verdict is Verdict.PASS for finding in findings)
+        rate = corrected_pass_rate(passed, drawn, Share(*facts["sensitivity"]), Share(*facts["specificity"]))
+        if rate is not None:
+            rates[name] = rate
+    return rates
+
+
+def short_of_corrected_min(admissions: Admissions, outcomes: Iterable[Outcome], drawn: int) -> list[str]:
+    """Why a gate fails although enough cases passed: the corrected lower bound is below a check's `corrected_min`."""
+    rates = corrected_rates(admissions, outcomes, drawn)
+    reasons: list[str] = []
+    for name, facts in admissions.items():
+        wanted = facts.get("corrected_min")
+        if wanted is None:
+            continue
+        rate = rates.get(name)
+        if rate is None:
+            reasons.append(f"{name}: the pass rate cannot be corrected for the judge's errors, {wanted:.0%} needed")
+        elif rate.interval[0] < wanted:
+            low, high = rate.interval
+            reasons.append(
+                f"{name}: {rate.rate:.1%} ({low:.1%} to {high:.1%}) corrected for the judge's errors, "
+                f"a lower end of {wanted:.0%} needed"
+            )
+    return reasons

@@ -1,0 +1,153 @@
+"""The terms of a draw: everything that turns its outcomes into a verdict, registered before the first answer. Pure.
+
+One function decides every draw, whether it is being run or read back from a record years later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal, TypedDict, get_args
+
+from tunegate.checks.outcome import CasePasses, Outcome, Verdict
+from tunegate.stats.plans import ASK_AGAIN
+from tunegate.stats.sampling import DrawPlan, SinglePlan, plan_from_json
+from tunegate.verdicts.comparison import Comparison, compare, group_gap
+from tunegate.verdicts.corrected import Admissions, short_of_corrected_min
+from tunegate.verdicts.decision import Decision, decide
+from tunegate.verdicts.slices import SliceRule, judge_slices
+
+Purpose = Literal["gate", "confirm", "baseline", "retention", "worth"]
+"""Why a suite is asked: to decide an attempt, to confirm its pass on sealed cases, to know what the base model can do,
+to see what a stage forgot of what an earlier model could, or whether it is worth more than a baseline."""
+
+PAIRED: tuple[Purpose, ...] = ("retention", "worth")
+"""The purposes of draws that ask the very cases of an earlier draw again, and are held against it case by case."""
+
+
+@dataclass(frozen=True, slots=True)
+class GapRule:
+    """How far apart the pass rates of groups, each named by a tag, may lie, in percentage points."""
+
+    between: tuple[str, ...]
+    max: float = 10.0
+    at_least: int = 20
+
+
+class Answering(TypedDict):
+    """The terms that say how often a question is asked, and how the answers to a case count."""
+
+    ask_again: int
+    samples: int
+    case_passes: CasePasses
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """`slices` are minima per tag, `gap` holds groups against one another, `admissions` says what is known of the
+    judges among the checks, and to which corrected pass rate they hold the gate. `max_drop` is what a retention draw
+    may lose against the outcomes before it, in percentage points. `ask_again` is how many times a question may be asked
+    again that got no answer. A case passes when `case_passes` says so of its `samples` answers. The rest is as in
+    `decide`."""
+
+    plan: DrawPlan
+    purpose: Purpose = "gate"
+    curtail: bool = False
+    max_errors: Mapping[str, int] = field(default_factory=dict[str, int])
+    slices: Mapping[str, SliceRule] = field(default_factory=dict[str, SliceRule])
+    gap: GapRule | None = None
+    admissions: Admissions = field(default_factory=dict[str, dict[str, Any]])
+    max_drop: float | None = None
+    ask_again: int = ASK_AGAIN
+    samples: int = 1
+    case_passes: CasePasses = "all"
+
+    @property
+    def may_stop(self) -> bool:
+        """Whether the draw may end before its last case."""
+        return self.curtail or not isinstance(self.plan, SinglePlan)
+
+    def to_json(self) -> dict[str, Any]:
+        """For the record; `terms_from_json` is the inverse."""
+        return {
+            "plan": asdict(self.plan),  # pyright: ignore[reportArgumentType]  # every plan is a dataclass
+            "purpose": self.purpose,
+            "curtail": self.curtail,
+            "max_errors": dict(self.max_errors),
+            "slices": {tag: asdict(rule) for tag, rule in self.slices.items()},
+            "gap": asdict(self.gap) if self.gap else None,
+            "admissions": {name: dict(facts) for name, facts in self.admissions.items()},
+            "max_drop": self.max_drop,
+            "ask_again": self.ask_again,
+            "samples": self.samples,
+            "case_passes": self.case_passes,
+        }
+
+
+def terms_from_json(data: Mapping[str, Any]) -> Terms:
+    """The terms that a record holds; raises TypeError, KeyError or ValueError for anything else."""
+    rules = {tag: SliceRule(**rule) for tag, rule in data["slices"].items()}
+    gap = data["gap"] and GapRule(tuple(data["gap"]["between"]), data["gap"]["max"], data["gap"]["at_least"])
+    plan = plan_from_json(data["plan"])
+    ask_again, samples = data.get("ask_again", ASK_AGAIN), data.get("samples", 1)  # records of before have neither
+    if not isinstance(ask_again, int) or not isinstance(samples, int):
+        raise TypeError(f"ask_again is {ask_again!r}, samples is {samples!r}")
+    if (case_passes := data.get("case_passes", "all")) not in get_args(CasePasses):
+        raise ValueError(f"case_passes is {case_passes!r}")
+    return Terms(
+        plan,
+        data["purpose"],
+        data["curtail"],
+        data["max_errors"],
+        rules,
+        gap,
+        data["admissions"],
+        data["max_drop"],
+        ask_again,
+        samples,
+        case_passes,
+    )
+
+
+def conclude(terms: Terms, outcomes: Sequence[Outcome], before: Sequence[Outcome] = ()) -> Decision:
+    """The decision on a draw from its outcomes, in draw order; for a retention draw, `before` are the earlier model's.
+
+    baseline: nothing to decide; INVALID when a case was not judged. retention and worth: the paired comparison decides.
+    gate and confirm: the plan decides, and a pass must hold in every slice that has a minimum, between the groups, and
+    with the judges' known errors taken out.
+    """
+    decision = decide(terms.plan, outcomes, terms.max_errors, terms.curtail)
+    match terms.purpose:
+        case "baseline":
+            measured = f"measured: {decision.passed} of {decision.drawn}"
+            if decision.invalid:
+                reason = f"{measured}, {decision.invalid} not judged"
+                return replace(decision, verdict=Verdict.INVALID, reason=reason)
+            return replace(decision, verdict=Verdict.PASS, reason=measured)
+        case "retention" | "worth":
+            comparison = compared(terms, outcomes, before)
+            return replace(decision, verdict=comparison.verdict, reason=comparison.reason)
+        case "gate" | "confirm":
+            return _held(terms, decision, outcomes) if decision.verdict is Verdict.PASS else decision
+
+
+def _held(terms: Terms, decision: Decision, outcomes: Sequence[Outcome]) -> Decision:
+    """A pass, held to what the terms demand beside the plan."""
+    said: list[tuple[Verdict, str]] = []
+    if terms.slices:
+        slices = judge_slices(outcomes, terms.slices)
+        said.append((slices.verdict, slices.reason))
+    if terms.gap:
+        gap = group_gap(outcomes, terms.gap.between, terms.gap.max, terms.gap.at_least)
+        said.append((gap.verdict, gap.reason))
+    said += [(Verdict.FAIL, reason) for reason in short_of_corrected_min(terms.admissions, outcomes, decision.asked)]
+    for verdict in (Verdict.FAIL, Verdict.INVALID):
+        reasons = [reason for found, reason in said if found is verdict]
+        if reasons:
+            return replace(decision, verdict=verdict, reason=f"{decision.reason}, but {'; '.join(reasons)}")
+    return decision
+
+
+def compared(terms: Terms, outcomes: Sequence[Outcome], before: Sequence[Outcome]) -> Comparison:
+    """The paired comparison of a retention draw."""
+    return compare(before, outcomes, 0.0 if terms.max_drop is None else terms.max_drop)

@@ -1,0 +1,206 @@
+"""Waivers: named, reasoned, expiring permissions to pass a failed gate, from a file that people review.
+
+    waivers:
+      - gate: facts
+        stage: sft            # optional; without it, the gate of any stage
+        owner: ada@example.org
+        reason: the carrier questions are mislabelled upstream, see ticket 412
+        expires: 2026-03-31   # the last day it holds; at most 90 days ahead
+
+A waiver excuses a FAIL only. What could not be judged (INVALID, INCONCLUSIVE) or was tampered with is no failure to be
+excused but a question still open. A waiver goes with the gate's name: one for `facts` also excuses the confirming and
+the retention draws of `facts`, in the stage that it names (without `stage`: in every stage).
+
+Nothing here reads the clock: the caller says which day it is, and records it.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+
+from tunegate.checks.outcome import Verdict
+from tunegate.exceptions import nearest
+from tunegate.reading.spec import Spec, read_spec
+from tunegate.reading.yaml_file import KeyPath, YamlFile, load_yaml
+from tunegate.text.normal_form import undisguised, visible
+
+MAX_DAYS = 90
+"""How far ahead a waiver may expire: what is needed for longer is a change of the gate."""
+
+MIN_REASON_WORDS = 5
+"""Different words of three letters or more that say something."""
+
+_SAYS_NOTHING = """
+    a an and as be because for in is it just later must need needed now of ok okay on so some soon that the this to
+    until urgent us we will done fail failed failing fails fix fixed fixme flaky gate hotfix ignore ignored n/a na none
+    pass passes pending please reason reasons see skip skipped tba tbd temp temporarily temporary test testing tests
+    ticket tmp todo unknown waive waived waiver wip xxx
+"""
+_IS_NOBODY = (
+    "admin anon anonymous anyone everyone me n/a na nobody none owner someone tba tbd team todo unknown user xxx"
+)
+
+NO_REASON = frozenset(_SAYS_NOTHING.split())
+"""Words that say nothing about why; a reason needs others."""
+
+NO_OWNER = frozenset(_IS_NOBODY.split())
+"""Who cannot be asked about it."""
+
+_NOBODYS_LETTERS = {"".join(filter(str.isalpha, name)) for name in NO_OWNER}
+
+
+@dataclass(frozen=True, slots=True)
+class Waiver:
+    """Permission to pass a failed gate, of one stage or (None) of any, up to and including the day `expires`."""
+
+    gate: str
+    reason: str
+    owner: str
+    expires: date
+    stage: str | None = None
+
+    @property
+    def in_words(self) -> str:
+        """For the report's first screen."""
+        of_stage = f" of stage {self.stage}" if self.stage else ""
+        return f"gate {self.gate}{of_stage}: waived by {self.owner} until {self.expires}: {self.reason}"
+
+    def to_json(self) -> dict[str, Any]:
+        """For the record; `waiver_from_json` is the inverse."""
+        return {**asdict(self), "expires": self.expires.isoformat()}
+
+
+def waiver_from_json(data: Mapping[str, Any]) -> Waiver:
+    """The waiver that a record holds; raises TypeError, KeyError or ValueError for anything else."""
+    fields: dict[str, Any] = {**data, "expires": date.fromisoformat(data["expires"])}
+    return Waiver(**fields)
+
+
+# --- using them ----------------------------------------------------------------------------------------------------
+
+
+def covering(waivers: Sequence[Waiver], gate: str, stage: str | None, today: date) -> Waiver | None:
+    """The waiver in force today for a gate: one for this very stage before one for any."""
+    fitting = [w for w in waivers if w.gate == gate and w.stage in (stage, None) and today <= w.expires]
+    return min(fitting, key=lambda waiver: waiver.stage is None, default=None)
+
+
+def excuse(waivers: Sequence[Waiver], gate: str, stage: str | None, verdict: Verdict, today: date) -> Waiver | None:
+    """The waiver that lets a gate with this verdict be passed; None where there is none or no FAIL to excuse."""
+    return covering(waivers, gate, stage, today) if verdict is Verdict.FAIL else None
+
+
+# --- reading them --------------------------------------------------------------------------------------------------
+
+
+def _said(text: str) -> str:
+    text = " ".join(text.split())
+    if not text:
+        raise ValueError("this must not be empty")
+    return text
+
+
+Said = Annotated[str, AfterValidator(_said)]
+
+
+def _seen(text: str) -> str:
+    return unicodedata.normalize("NFKC", visible(text))
+
+
+def _reasoned(reason: str) -> str:
+    words = re.findall(r"[^\W_]+(?:['’./:-][^\W_]+)*", undisguised(reason))
+    telling = {word for word in words if word not in NO_REASON and sum(map(str.isalpha, word)) >= 3}
+    if len(telling) < MIN_REASON_WORDS:
+        raise ValueError(
+            f"{reason!r} is too vague; say in {MIN_REASON_WORDS} telling words or more what is known to be wrong "
+            "and why it may pass all the same"
+        )
+    return reason
+
+
+def _owned(owner: str) -> str:
+    letters = "".join(filter(str.isalpha, undisguised(owner)))
+    if not letters or letters in _NOBODYS_LETTERS:
+        raise ValueError(f"{owner!r} is nobody; name the person who answers for it")
+    return owner
+
+
+def _a_date(text: str) -> str:
+    try:
+        if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
+            date.fromisoformat(text)
+            return text
+    except ValueError:
+        pass
+    raise ValueError(f"a date such as 2026-03-31 was expected, got {text!r}")
+
+
+class WaiverSpec(Spec):
+    """A waiver, as written."""
+
+    gate: Said
+    stage: Said | None = None
+    """The stage whose gate it is; default: any."""
+    owner: Annotated[str, AfterValidator(_seen), AfterValidator(_said), AfterValidator(_owned)]
+    """The person who answers for it."""
+    reason: Annotated[str, AfterValidator(_seen), AfterValidator(_said), AfterValidator(_reasoned)]
+    expires: Annotated[str, AfterValidator(_a_date)]
+    """The last day it holds, YYYY-MM-DD, at most 90 days ahead."""
+
+
+class WaiversSpec(Spec):
+    """A file of waivers."""
+
+    waivers: Annotated[list[dict[str, Any]], Field(min_length=1)]
+
+
+def read_waivers(path: Path, gates: Mapping[str, Collection[str]], today: date) -> tuple[Waiver, ...]:
+    """Read and validate a file of waivers; `gates` holds, for every stage, the names of its gates.
+
+    Raises ConfigError, with file, line and key, for the first that is expired, vague, nobody's, for a gate or stage
+    that does not exist, for longer than MAX_DAYS, or there twice.
+    """
+    file = load_yaml(path)
+    items = read_spec(WaiversSpec, file).waivers
+    found: dict[tuple[str, str | None], int] = {}
+    waivers: list[Waiver] = []
+    for number, item in enumerate(items):
+        keys: KeyPath = ("waivers", number)
+        spec = read_spec(WaiverSpec, file, keys, item)
+        _check_names(file, keys, spec, gates)
+        first = found.setdefault((spec.gate, spec.stage), number)
+        if first != number:
+            raise file.error(keys, f"gate {spec.gate!r} is waived twice, first by waivers[{first}]")
+        expires = date.fromisoformat(spec.expires)
+        _check_expiry(file, (*keys, "expires"), expires, today)
+        waivers.append(Waiver(spec.gate, spec.reason, spec.owner, expires, spec.stage))
+    return tuple(waivers)
+
+
+def _check_names(file: YamlFile, keys: KeyPath, spec: WaiverSpec, gates: Mapping[str, Collection[str]]) -> None:
+    if spec.stage is not None and spec.stage not in gates:
+        raise file.error((*keys, "stage"), f"no stage {spec.stage!r}{nearest(spec.stage, gates)}")
+    known = _union(gates.values()) if spec.stage is None else set(gates[spec.stage])
+    if spec.gate not in known:
+        where = f" in stage {spec.stage!r}" if spec.stage else ""
+        raise file.error((*keys, "gate"), f"no gate {spec.gate!r}{where}{nearest(spec.gate, known)}")
+
+
+def _union(names: Iterable[Collection[str]]) -> set[str]:
+    return {name for some in names for name in some}
+
+
+def _check_expiry(file: YamlFile, keys: KeyPath, expires: date, today: date) -> None:
+    if expires < today:
+        raise file.error(keys, f"expired on {expires}, today is {today}; fix the gate, or have the waiver renewed")
+    latest = today + timedelta(days=MAX_DAYS)
+    if expires > latest:
+        raise file.error(keys, f"{expires} is more than {MAX_DAYS} days ahead; at the latest {latest}")
