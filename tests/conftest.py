@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,10 @@ settings.register_profile(
 )
 settings.load_profile("tunegate")
 
+# Hundreds of processes are started by the tests; each would compile every module anew where bytecode is not kept.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # Where each core has a worker, threads that wait for each other cost more than they give.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -28,6 +34,13 @@ os.fsync = lambda fd: None
 
 # A shell that runs the tests in the background has Ctrl-C ignored, which every process started from here would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+
+def pytest_collection_finish() -> None:
+    """All that was collected stays to the end: the garbage collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @dataclass(frozen=True)
@@ -85,8 +98,23 @@ def make_job(tmp_path: Path) -> Callable[..., Any]:
     return job_maker(tmp_path)
 
 
+@pytest.fixture(scope="session")
+def trainers_imported() -> None:
+    """What a training imports is imported, and set aside for good.
+
+    Each training ends by collecting garbage among all objects there are, which in this process takes longer than the
+    training itself, unless the collector knows that these stay.
+    """
+    from peft import PeftModel  # noqa: F401
+    from transformers import LlamaForCausalLM, Trainer  # noqa: F401
+    from trl import DPOTrainer, RewardTrainer, SFTTrainer  # noqa: F401
+
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
-def training(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def training(trainers_imported: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What a test needs that trains in its own process: one thread, and no report to TRL's makers.
 
     Threads that wait for each other cost a tiny model more than they give, above all on a busy machine. TRL reports
