@@ -36,7 +36,6 @@ os.fsync = lambda fd: None
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-
 def pytest_collection_finish() -> None:
     """All that was collected stays to the end: the garbage collector need not look at it again and again."""
     gc.collect()
