@@ -17,9 +17,10 @@ from hypothesis import HealthCheck, settings
 
 # A shared machine stalls now and then, and a test's own folder is as good for the second example as for the first.
 settings.register_profile(
-    "tunegate", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    "all", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
-settings.load_profile("tunegate")
+settings.register_profile("fast", settings.get_profile("all"), max_examples=25)
+settings.load_profile("fast")
 
 # Hundreds of processes are started by the tests; each would compile every module anew where bytecode is not kept.
 sys.dont_write_bytecode = False
@@ -34,6 +35,12 @@ os.fsync = lambda fd: None
 
 # A shell that runs the tests in the background has Ctrl-C ignored, which every process started from here would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The long run of the tests, `-m ''`, tries four times as many examples of each property."""
+    if config.option.markexpr != "not slow":
+        settings.load_profile("all")
 
 
 def pytest_collection_finish() -> None:

@@ -50,12 +50,12 @@ class PytestServer:
 def serve() -> None:
     """The server's loop; it returns in the process of a run alone."""
     for line in sys.stdin:
-        sys.stdout.flush()
         child = os.fork()
         if not child:
             return begin(**json.loads(line))
         _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        sys.stdout.flush()
     raise SystemExit
 
 
