@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +17,14 @@ from hypothesis import HealthCheck, settings
 
 # A shared machine stalls now and then, and a test's own folder is as good for the second example as for the first.
 settings.register_profile(
-    "tunegate", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    "all", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
-settings.load_profile("tunegate")
+settings.register_profile("fast", settings.get_profile("all"), max_examples=25)
+settings.load_profile("fast")
+
+# Hundreds of processes are started by the tests; each would compile every module anew where bytecode is not kept.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Where each core has a worker, threads that wait for each other cost more than they give.
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -28,6 +35,18 @@ os.fsync = lambda fd: None
 
 # A shell that runs the tests in the background has Ctrl-C ignored, which every process started from here would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The long run of the tests, `-m ''`, tries four times as many examples of each property."""
+    if config.option.markexpr != "not slow":
+        settings.load_profile("all")
+
+
+def pytest_collection_finish() -> None:
+    """All that was collected stays to the end: the garbage collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @dataclass(frozen=True)
@@ -85,8 +104,23 @@ def make_job(tmp_path: Path) -> Callable[..., Any]:
     return job_maker(tmp_path)
 
 
+@pytest.fixture(scope="session")
+def trainers_imported() -> None:
+    """What a training imports is imported, and set aside for good.
+
+    Each training ends by collecting garbage among all objects there are, which in this process takes longer than the
+    training itself, unless the collector knows that these stay.
+    """
+    from peft import PeftModel  # noqa: F401
+    from transformers import LlamaForCausalLM, Trainer  # noqa: F401
+    from trl import DPOTrainer, RewardTrainer, SFTTrainer  # noqa: F401
+
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
-def training(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def training(trainers_imported: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What a test needs that trains in its own process: one thread, and no report to TRL's makers.
 
     Threads that wait for each other cost a tiny model more than they give, above all on a busy machine. TRL reports

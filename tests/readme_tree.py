@@ -19,7 +19,7 @@ OTHER_FILES = {
     "docs/checks.md": "every check with its options, made from the code",
     "docs/faults.md": "what comes of each fault at each step: verdict, exit code, record",
     "docs/determinism.md": "when the same model, suite and seed give the same verdict, measured",
-    "harness/tunegate/starter_files/": "what `tunegate init` writes",
+    "harness/tunegate/commands/starter_files/": "what `tunegate init` writes",
     "reports/tunegate_reports/assets/": "page, style and scripts of report.html",
     "suites/tunegate_suites/data/gene_expert/": "the demo: pipeline, training rows, preference pairs, bank of cases",
     "suites/tunegate_suites/data/blimp.yaml": "builtin:blimp, minimal pairs of grammar",

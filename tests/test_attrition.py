@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -31,7 +32,6 @@ from tunegate.suites.suite import load_suite
 from tunegate_suites import build_check
 
 PASS, FAIL, INVALID = Verdict.PASS, Verdict.FAIL, Verdict.INVALID
-STARTS = 50
 
 METRICS = """
 import os, random
@@ -93,6 +93,12 @@ def bad_reply(response: Response) -> Response:
     return Response("", error="the reply holds no text", fault=Fault.BAD_REPLY)
 
 
+@pytest.fixture(params=[10, pytest.param(50, marks=pytest.mark.slow)])
+def starts(request: pytest.FixtureRequest) -> int:
+    """More than the four times that a question may be asked; many more in the long run of the tests."""
+    return request.param
+
+
 def write_suite(folder: Path, check: str, plan: str = "{draw: 100, accept: 90}") -> Path:
     """A bank of 100 cases, of which the plan draws as many as it says."""
     folder.mkdir(exist_ok=True)
@@ -130,11 +136,11 @@ def the_gate(suite_file: Path) -> GateRecord:
     ],
 )
 def test_no_number_of_starts_makes_a_model_pass_that_is_right_half_of_the_time(
-    tmp_path: Path, metric: str, spoil: Callable[[Response], Response], verdict: Verdict
+    tmp_path: Path, starts: int, metric: str, spoil: Callable[[Response], Response], verdict: Verdict
 ) -> None:
     suite_file = write_suite(tmp_path / "gate", f'{{python: "metrics:{metric}"}}', "{draw: 40, accept: 36}")
     model = Coin(random.Random(1), spoil=spoil)
-    for _ in range(STARTS):
+    for _ in range(starts):
         start(suite_file, model)
         assert the_gate(suite_file).verdict is not PASS
     gate = the_gate(suite_file)
@@ -144,7 +150,7 @@ def test_no_number_of_starts_makes_a_model_pass_that_is_right_half_of_the_time(
     assert gate.answers.most_asked == most
 
 
-def test_no_number_of_starts_promotes_such_a_model(tmp_path: Path) -> None:
+def test_no_number_of_starts_promotes_such_a_model(tmp_path: Path, starts: int) -> None:
     text = fake_pipeline.PIPELINE.replace("checks: [exact]", 'checks: [{python: "metrics:raises"}]')
     pipeline = fake_pipeline.write_pipeline(tmp_path / "project", text.replace("[facts, style]", "[facts]"), bank=40)
     (pipeline.parent / "metrics.py").write_text(METRICS)
@@ -154,7 +160,7 @@ def test_no_number_of_starts_promotes_such_a_model(tmp_path: Path) -> None:
         return replace(coin, name=path, sha256=fingerprint(Path(path)))
 
     tools = replace(fake_pipeline.tools({}), open_model=open_model)
-    for _ in range(STARTS):
+    for _ in range(starts):
         assert fake_pipeline.carry_out(pipeline, tools).verdict is INVALID
     assert max(coin.asked.count(case_id) for case_id in set(coin.asked)) <= 3  # the base model, and one attempt
 
@@ -174,11 +180,12 @@ def refuses_all(response: Response) -> Response:
 @pytest.mark.parametrize("ending", [leaves_off, refuses_all])
 @pytest.mark.parametrize("block_size", [pytest.param(1, marks=pytest.mark.slow), 16])
 def test_a_model_that_ends_the_gate_where_it_would_be_wrong_is_asked_four_times_at_most(
-    tmp_path: Path, ending: Callable[[Response], Response], block_size: int
+    tmp_path: Path, starts: int, ending: Callable[[Response], Response], block_size: int
 ) -> None:
-    suite_file = write_suite(tmp_path / "gate", "exact", "{draw: 60, accept: 54}")
+    draw = starts * 6 // 5
+    suite_file = write_suite(tmp_path / "gate", "exact", f"{{draw: {draw}, accept: {math.ceil(0.9 * draw)}}}")
     model = Coin(random.Random(2), spoil=ending, block_size=block_size, sha256=None)
-    for _ in range(3 * STARTS):
+    for _ in range(3 * starts):
         with suppress(CannotJudge):
             start(suite_file, model)
         assert the_gate(suite_file).verdict is not PASS
@@ -305,11 +312,13 @@ def raises_now_and_then(case, text):
 
 
 @pytest.mark.parametrize("samples", ["", "generate: {samples: 3, temperature: 1.0}\n"])
-def test_a_metric_that_passes_or_says_nothing_is_asked_four_times_at_most(tmp_path: Path, samples: str) -> None:
+def test_a_metric_that_passes_or_says_nothing_is_asked_four_times_at_most(
+    tmp_path: Path, starts: int, samples: str
+) -> None:
     suite_file = write_suite(tmp_path / "gate", '{python: "moods:says_pass_or_nothing"}', "{draw: 40, accept: 36}")
     (tmp_path / "gate" / "moods.py").write_text(MOODS)
     suite_file.write_text(suite_file.read_text() + samples)
-    for _ in range(STARTS):
+    for _ in range(starts):
         start(suite_file, Coin(random.Random(1), right=0.0))
         assert the_gate(suite_file).verdict is INVALID
     gate = the_gate(suite_file)

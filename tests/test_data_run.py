@@ -242,8 +242,11 @@ def test_the_section_on_data_reads_well(open_report: Open, pipeline: Path) -> No
 
 
 @needs_chromium
-@pytest.mark.parametrize("width", [390, 1280])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [(390, "dark"), (1280, "light")]
+    + [pytest.param(width, scheme, marks=pytest.mark.slow) for width, scheme in ((390, "light"), (1280, "dark"))],
+)
 def test_the_section_on_data_fits_and_can_be_read(open_report: Open, pipeline: Path, width: int, scheme: str) -> None:
     page = open_report(carry_out(pipeline), viewport={"width": width, "height": 800}, color_scheme=scheme)
     assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -150,7 +150,9 @@ def killed(step: str, folder: Path, whole: RunRecord) -> Row:
     return Row(KILLED, step, "killed", -9, said if run.start else "nothing", again.verdict)
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(
+    "step", [pytest.param(step, marks=() if n % 3 == 2 else pytest.mark.slow) for n, step in enumerate(STEPS)]
+)
 def test_a_process_that_is_killed(tmp_path: Path, whole: RunRecord, step: str) -> None:
     as_documented(killed(step, tmp_path / "project", whole))
 

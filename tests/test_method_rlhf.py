@@ -79,8 +79,17 @@ def weights(job: TrainJob) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-@pytest.mark.parametrize("peft", [None, {"r": 4}], ids=["full", "lora"])
-@pytest.mark.parametrize("algorithm", MOST)
+@pytest.mark.parametrize(
+    ("algorithm", "peft"),
+    [
+        pytest.param("grpo", {"r": 4}, id="grpo-lora"),
+        pytest.param("ppo", None, id="ppo-full"),
+        pytest.param("grpo", None, id="grpo-full", marks=pytest.mark.slow),
+        pytest.param("ppo", {"r": 4}, id="ppo-lora", marks=pytest.mark.slow),
+        pytest.param("rloo", None, id="rloo-full", marks=pytest.mark.slow),
+        pytest.param("rloo", {"r": 4}, id="rloo-lora", marks=pytest.mark.slow),
+    ],
+)
 def test_the_mean_reward_rises_from_where_the_model_was(
     make_job: MakeJob, algorithm: str, peft: dict[str, Any] | None
 ) -> None:

@@ -50,7 +50,7 @@ def test_the_numbers_of_the_recommended_plan_against_scipy() -> None:
 
 
 @pytest.mark.parametrize("kind", ["plain", "single", "double", "sequential"])
-@pytest.mark.parametrize("p", [0.6, 0.85, 0.95])
+@pytest.mark.parametrize("p", [0.85, *(pytest.param(p, marks=pytest.mark.slow) for p in (0.6, 0.95))])
 def test_100_000_whole_runs_simulated(kind: str, p: float) -> None:
     """Runs of ten attempts, every case thrown one by one, curtailed as a gate is."""
     plan = PLAIN if kind == "plain" else PlanRule(kind).resolve(10)  # pyright: ignore[reportArgumentType]

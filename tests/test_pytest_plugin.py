@@ -8,9 +8,10 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -19,6 +20,7 @@ import pytest
 from tests.ci_log import commands_in
 from tests.conftest import Bank, write_jsonl
 from tests.judge_server import Reply, judge_server
+from tests.pytest_server import PytestServer
 from tests.tiny_model import make_tiny_model
 from tunegate.checks.outcome import Verdict
 from tunegate.cli import main
@@ -36,24 +38,46 @@ class Result:
     counts: dict[str, int]
 
 
-def run_pytest(*arguments: str, autoload: bool = False) -> Result:
-    """Run pytest on the current folder, its warnings as errors; other plugins are left out, because they take time."""
+SERVER = PytestServer()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def server() -> Iterator[None]:
+    yield
+    SERVER.stop()
+
+
+def run_pytest(*arguments: str, autoload: bool = False, anew: bool = False) -> Result:
+    """Run pytest on the current folder, its warnings as errors; other plugins are left out, because they take time.
+
+    `anew`: in a process that imports everything itself, as do those with workers or with all plugins.
+    """
     plugins = [] if autoload else ["-p", "tunegate", *(["-p", "xdist"] if "-n" in arguments else [])]
     plugins += ["-p", "timeout"] if "--timeout" in arguments else []
-    command = [sys.executable, "-m", "pytest", "-W", "error", *plugins, *arguments]
+    command = ["-W", "error", *plugins, *arguments]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
     environment["COLUMNS"] = "200"
     if not autoload:
         environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    text = done.stdout + done.stderr
+    if anew or autoload or "-n" in arguments:
+        code, text = _in_a_new_process(command, environment)
+    else:
+        with TemporaryDirectory() as folder:
+            code = SERVER.run(command, environment, Path(folder, "output"))
+            text = Path(folder, "output").read_text()
     last = next((line for line in reversed(text.splitlines()) if re.search(r" in \d+\.\d+s", line)), "")
     counts = {word: int(number) for number, word in re.findall(r"(\d+) ([a-z]+)", last)}
-    return Result(done.returncode, text, counts)
+    return Result(code, text, counts)
 
 
-def stored(*arguments: str) -> Result:
-    return run_pytest("--tunegate-responses", "answers.jsonl", *arguments)
+def _in_a_new_process(arguments: Sequence[str], environment: dict[str, str]) -> tuple[int, str]:
+    command = [sys.executable, "-m", "pytest", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    return done.returncode, done.stdout + done.stderr
+
+
+def stored(*arguments: str, anew: bool = False) -> Result:
+    return run_pytest("--tunegate-responses", "answers.jsonl", *arguments, anew=anew)
 
 
 @pytest.fixture
@@ -80,7 +104,7 @@ def only_run() -> Any:
 
 def test_90_pass_although_10_missed(gate_bank: Bank) -> None:
     gate_bank.answers(90)
-    result = stored("-v", "--junitxml", "junit.xml")
+    result = stored("-v", "--junitxml", "junit.xml", anew=True)
     assert result.code == 0
     assert result.counts == {"passed": 91, "missed": 10}
     assert re.search(r"facts\.gate\.yaml::case\[case-095\] MISSED \(exact: ", result.text)
@@ -98,7 +122,7 @@ def test_90_pass_although_10_missed(gate_bank: Bank) -> None:
 
 def test_89_fail_and_say_why(gate_bank: Bank) -> None:
     gate_bank.answers(89)
-    result = stored("-q", "-x")
+    result = stored("-q", "-x", anew=True)
     assert result.code == 1
     assert result.counts == {"failed": 1, "passed": 89, "missed": 11}
     assert "FAIL: 89 of 100, 90 needed (95 % interval 81.2% to 94.4%)" in result.text
@@ -155,7 +179,7 @@ def test_same_outcomes_as_tunegate_gate(gate_bank: Bank, capsys: pytest.CaptureF
         (["facts.gate.yaml::case[case-003]"], "INVALID: no verdict, for its deciding item did not run"),
         (["--deselect", "facts.gate.yaml::case[case-003]"], "INVALID: only 99 of 100 cases are selected: no verdict"),
         (["facts.gate.yaml::gate"], "INVALID: only 0 of 100 cases are selected: no verdict"),
-        (["-n", "2", "-k", "case-00"], "INVALID: no verdict, for its deciding item did not run"),
+        (["-n", "1", "-k", "case-00"], "INVALID: no verdict, for its deciding item did not run"),
     ],
 )
 def test_part_of_a_gate_cannot_pass(gate_bank: Bank, selection: list[str], says: str) -> None:
@@ -213,7 +237,8 @@ SOFTENED = {
 @pytest.mark.parametrize(
     ("how", "workers"),
     [(how, ()) for how in SOFTENED]
-    + [(how, ("-n", "1")) for how in ("mark each item as xfail", "skip each item of a gate")],
+    + [("mark each item as xfail", ("-n", "1"))]
+    + [pytest.param("skip each item of a gate", ("-n", "1"), marks=pytest.mark.slow)],
 )
 def test_conftest_cannot_soften_a_verdict(gate_bank: Bank, how: str, workers: Sequence[str]) -> None:
     gate_bank.answers(89)
@@ -299,7 +324,7 @@ def test_two_workers_run_a_gate_once(gate_bank: Bank, right: int) -> None:
     assert sorted(Path("judged").read_text().split()) == sorted(gate_bank.ids)
     assert only_run().passed == right
     assert len(list(ET.parse("junit.xml").iter("testcase"))) == 101
-    assert stored("-n", "2", "--lf").code == result.code
+    assert stored("-n", "1", "--lf").code == result.code
 
 
 @pytest.mark.parametrize("workers", [pytest.param((), marks=pytest.mark.slow), ("-n", "2")])
@@ -432,7 +457,7 @@ def test_marks_of_a_function_select_it_and_others_tests_run_as_ever(bank: Bank) 
         (["--tunegate-model", "./no-such"], 4, "ERROR: model './no-such': no such file or folder"),
         (["--tunegate-responses", "answer.jsonl"], 4, "did you mean 'answers.jsonl'"),
         (["--tunegate-model", "m", "--tunegate-responses", "answers.jsonl"], 4, "one of the two"),
-        (["facts.gate.yaml", "-n", "2"], 1, "a gate needs a model"),
+        (["facts.gate.yaml", "-n", "1"], 1, "a gate needs a model"),
         (["./facts.gate.yaml::gate"], 4, "a gate needs a model"),
         (["--tunegate-model", "x" * 300], 4, "File name too long"),
         (["--tunegate-responses", "x" * 300], 4, "File name too long"),
@@ -449,7 +474,7 @@ def test_wrong_command_line(gate_bank: Bank, arguments: Sequence[str], code: int
     assert "tunegate/pytest_" not in result.text
 
 
-@pytest.mark.parametrize("arguments", [[], ["-n", "2"]])
+@pytest.mark.parametrize("arguments", [[], ["-n", "1"]])
 def test_without_a_model_gates_are_skipped_and_the_other_tests_run(gate_bank: Bank, arguments: list[str]) -> None:
     Path("test_own.py").write_text(
         "import tunegate\n\n\ndef test_fine():\n    pass\n\n\n"
@@ -462,7 +487,7 @@ def test_without_a_model_gates_are_skipped_and_the_other_tests_run(gate_bank: Ba
     assert not Path("tunegate-runs").exists()
 
 
-@pytest.mark.parametrize("arguments", [[], ["-n", "2"]])
+@pytest.mark.parametrize("arguments", [[], ["-n", "1"]])
 def test_nothing_but_skipped_gates_is_no_pass(gate_bank: Bank, arguments: list[str]) -> None:
     result = run_pytest(*arguments)
     assert (result.code, result.counts) == (5, {"skipped": 1})
@@ -523,7 +548,7 @@ def test_ids_of_every_kind(gate_bank: Bank) -> None:
     assert result.code == 1
     assert "\\x1b[31mred: exact" in result.text
     assert "\x1b[31mred" not in result.text
-    assert stored("--lf", "-n", "2").counts == {"failed": 1, "missed": 100}
+    assert stored("--lf", "-n", "1").counts == {"failed": 1, "missed": 100}
 
 
 def test_answers_give_no_command_to_ci(make_bank: Callable[..., Bank]) -> None:
@@ -540,7 +565,7 @@ def test_answers_give_no_command_to_ci(make_bank: Callable[..., Bank]) -> None:
         "    if case.id.endswith('1'):\n        raise ValueError(f'\\n{response}')\n"
         "    assert not response, f'\\n{response}'\n"
     )
-    for options in (["-v", "-rA"], ["-q", "--tb=long"], ["-n", "2", "-v"]):
+    for options in (["-v", "-rA"], ["-q", "--tb=long"], ["-n", "1", "-v"]):
         result = stored(*options)
         assert result.code == 1
         assert "task.complete" in result.text

@@ -298,7 +298,7 @@ def test_dark_and_light_follow_the_system_and_the_button(open_report: Open, gate
     assert (dark, light) == ("rgb(20, 23, 26)", "rgb(255, 255, 255)")
 
 
-@pytest.mark.parametrize("width", [390, 700, 1280])
+@pytest.mark.parametrize("width", [390, pytest.param(700, marks=pytest.mark.slow), 1280])
 def test_no_width_scrolls_sideways(open_report: Open, pipeline: RunRecord, width: int) -> None:
     page = open_report(pipeline, viewport={"width": width, "height": 844})
     unfold(page, "hostile-1")

@@ -40,7 +40,7 @@ def test_everything_has_the_contrast_of_wcag_aa(open_report: Open, story: RunRec
     assert page.evaluate(CONTRASTS) == []
 
 
-@pytest.mark.parametrize("width", [390, 700, 1280])
+@pytest.mark.parametrize("width", [390, pytest.param(700, marks=pytest.mark.slow), 1280])
 def test_no_width_scrolls_sideways(open_report: Open, story: RunRecord, width: int) -> None:
     page = open_report(story, viewport={"width": width, "height": 844})
     page.evaluate(UNFOLD_ALL)

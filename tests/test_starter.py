@@ -23,8 +23,15 @@ def test_starter_project_passes_check(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "suite facts: 5 cases" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("where", [".", "my expert", "deep/er", "ABSOLUTE"])
-@pytest.mark.parametrize("example", [[], ["--example", "gene-expert"]])
+WHERE = [".", "my expert", "deep/er", "ABSOLUTE"]
+EXAMPLE = ["--example", "gene-expert"]
+
+
+@pytest.mark.parametrize(
+    ("where", "example"),
+    [*((where, []) for where in WHERE), ("my expert", EXAMPLE)]
+    + [pytest.param(where, EXAMPLE, marks=pytest.mark.slow) for where in WHERE if where != "my expert"],
+)
 def test_it_prints_where_the_files_are_and_commands_that_work_from_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], where: str, example: list[str]
 ) -> None:

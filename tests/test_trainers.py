@@ -208,8 +208,15 @@ def test_the_same_seed_gives_the_same_weights(make_job: MakeJob) -> None:
 # Chains, and what dpo measures against
 
 
-@pytest.mark.parametrize("save", ["merged", "adapter"])
-@pytest.mark.parametrize("peft", [LORA, None], ids=["lora", "full"])
+@pytest.mark.parametrize(
+    ("peft", "save"),
+    [
+        pytest.param(LORA, "adapter", id="lora-adapter"),
+        pytest.param(None, "merged", id="full-merged"),
+        pytest.param(LORA, "merged", id="lora-merged", marks=pytest.mark.slow),
+        pytest.param(None, "adapter", id="full-adapter", marks=pytest.mark.slow),
+    ],
+)
 def test_dpo_starts_from_its_input(make_job: MakeJob, save: str, peft: dict[str, Any] | None) -> None:
     """The first margin is 0 only if the reference is the stage's input, not the base model by its name."""
     first = make_job(name="sft", save=save, args=ARGS | {"max_steps": 8})
@@ -281,7 +288,10 @@ def test_full_training_has_no_adapter_to_save(make_job: MakeJob) -> None:
 # What goes wrong
 
 
-@pytest.mark.parametrize("method", ["cpt", "sft", "explain", "dpo", "kto", "orpo"])
+SLOW = [pytest.param(method, marks=pytest.mark.slow) for method in ("cpt", "explain", "kto", "orpo")]
+
+
+@pytest.mark.parametrize("method", ["sft", "dpo", *SLOW])
 def test_divergence_is_an_error_and_leaves_no_model(make_job: MakeJob, method: str, tmp_path: Path) -> None:
     options = {"form": "system"} if method == "explain" else {}
     args = ARGS | {"learning_rate": 1e30, "max_grad_norm": 0.0, "max_steps": 10}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import string
+import sys
+import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunegate.text.normal_form import normalised
+from tunegate.text.normal_form import normalised, visible
 from tunegate.text.words import count_words, length_in_words, spaced, word_spans, words, words_and_pairs
 
 MIXED = {
@@ -74,3 +76,12 @@ def test_so_are_the_languages_of_western_europe(text: str) -> None:
 def test_no_text_is_lost_and_none_is_added(text: str) -> None:
     assert "".join(text[start:end] for start, end in word_spans(text)).split() == "".join(text.split()).split()
     assert "".join(spaced(text).split()) == "".join(text.split())
+
+
+def test_nothing_unseen_and_no_punctuation_of_any_plane_is_compared() -> None:
+    kinds: dict[str, list[str]] = {}
+    for char in map(chr, range(sys.maxunicode + 1)):
+        kinds.setdefault(unicodedata.category(char), []).append(char)
+    assert visible("".join(char for char in kinds["Cf"] + kinds["Cc"] if not char.isspace())) == ""
+    assert set(normalised("".join(char for kind in kinds if kind[0] == "P" for char in kinds[kind]))) == {"-", " "}
+    assert normalised("a" + "".join(kinds["Mn"] + kinds["Me"])) == "a"

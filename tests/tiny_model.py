@@ -6,7 +6,9 @@ tokenizer, chat template. Use: `make_tiny_model(tmp_path / "model")`.
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tunegate.models.loading import quiet_transformers
 
@@ -25,7 +27,16 @@ TEXTS = [
 
 
 def make_tiny_model(folder: Path, *, chat_template: bool = True, seed: int = 0) -> Path:
-    """Write a tiny Llama model with its tokenizer into `folder` and return it (about 0.3 MB, well under a second)."""
+    """Write a tiny Llama model with its tokenizer into `folder` and return it (about 0.3 MB)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in _tiny_model_files(chat_template, seed).items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+@cache
+def _tiny_model_files(chat_template: bool, seed: int) -> dict[str, bytes]:
+    """Made once in a process: hundreds of tests begin with such a model."""
     import torch
     from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
@@ -50,9 +61,10 @@ def make_tiny_model(folder: Path, *, chat_template: bool = True, seed: int = 0) 
     model.generation_config = GenerationConfig(
         bos_token_id=config.bos_token_id, eos_token_id=config.eos_token_id, pad_token_id=config.pad_token_id
     )
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    with TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
 
 
 def make_tiny_tokenizer(*, chat_template: bool = True):

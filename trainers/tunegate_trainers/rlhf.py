@@ -8,6 +8,7 @@ held near the stage's input model by a penalty on the KL divergence. `rloo` and 
 from __future__ import annotations
 
 from tunegate_trainers import common
+from tunegate_trainers.policy_options import Options as Options
 from tunegate_trainers.task import Task
 
 

@@ -11,6 +11,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import accumulate, groupby
 
 from tunegate.leaks.json_text import laid_out
@@ -139,13 +140,17 @@ def _stretches(prompt: Sequence[Segment], frame: frozenset[str]) -> list[tuple[Q
 def _kind(segment: Segment, frame: frozenset[str]) -> str:
     if segment.is_option:
         return "option"
-    return "frame" if segment.normal in frame or segment.normal in _HEADINGS else "text"
+    return "frame" if segment.normal in frame or segment.normal in _headings() else "text"
 
 
 _HEADING_WORDS = """a q question questions answer response output explanation solution user assistant human
     choices options 选项 答案 选择 選択肢 回答 答え 解答 보기 정답 คำตอบ"""
-_HEADINGS = frozenset(map(normalised, [*_HEADING_WORDS.split(), "your answer", "the answer", "answer choices"]))
-"""Lines that only say what comes next."""
+
+
+@cache
+def _headings() -> frozenset[str]:
+    """Lines that only say what comes next."""
+    return frozenset(map(normalised, [*_HEADING_WORDS.split(), "your answer", "the answer", "answer choices"]))
 
 
 # --- sentences and labels ------------------------------------------------------------------------------------------
