@@ -173,7 +173,7 @@ def test_a_case_that_an_earlier_attempt_was_asked_decides_nothing(tmp_path: Path
     [
         ("gate_started", "a draw begins twice"),
         ("gate_decided", "a gate is decided twice"),
-        ("outcome", "has a verdict and is judged again"),
+        ("outcome", "a case is judged after the verdict"),
         ("attempt_started", "an attempt begins twice"),
         ("stage_started", "a stage begins twice"),
         ("run_started", "begun anew"),
