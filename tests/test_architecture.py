@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.support.places import ROOT
+
 PACKAGES = {
     "tunegate": ROOT / "harness" / "tunegate",
     "tunegate_suites": ROOT / "suites" / "tunegate_suites",
