@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tunegate.exceptions import CannotJudge, ConfigError
-from tunegate.models.fingerprint import BLOCK_BYTES, file_sha256, fingerprint
+from tunegate.models.fingerprint import file_sha256, fingerprint
 
 MODEL_FILES = {
     "config.json": "{}",
@@ -123,7 +123,7 @@ def test_place_and_age_of_the_folder_do_not_count(model: Path, tmp_path: Path):
 
 
 def test_file_longer_than_a_block_is_its_sha256(tmp_path: Path):
-    content = os.urandom(2 * BLOCK_BYTES + 17)
+    content = os.urandom((2 << 20) + 17)
     path = tmp_path / "model.gguf"
     path.write_bytes(content)
     assert fingerprint(path) == file_sha256(path) == hashlib.sha256(content).hexdigest()

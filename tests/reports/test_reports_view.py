@@ -190,7 +190,7 @@ def test_values_in_words() -> None:
     assert plain(0.0001) == "0.0001"
     assert plain([1, "é"]) == '[1, "é"]'
     assert [duration(seconds) for seconds in (0.04, 9.96, 59.4, 131.2, 7261)] == [
-        "0.0 s",
+        "0 s",
         "10.0 s",
         "59 s",
         "2 min 11 s",
