@@ -191,7 +191,7 @@ def test_values_in_words() -> None:
     assert plain([1, "é"]) == '[1, "é"]'
     assert [duration(seconds) for seconds in (0.04, 9.96, 59.4, 131.2, 7261)] == [
         "0 s",
-        "10.0 s",
+        "10 s",
         "59 s",
         "2 min 11 s",
         "2 h 1 min",
