@@ -65,7 +65,7 @@ $(RAGAS)/ready: pyproject.toml constraints-ragas.txt
 	@touch $@
 
 test-ragas: $(RAGAS)/ready  ## the tests of the extra 'ragas'
-	$(RAGAS)/bin/python -m pytest -q $(WHICH) tests/test_checks_ragas.py
+	$(RAGAS)/bin/python -m pytest -q $(WHICH) tests/checks/test_checks_ragas.py
 
 lint: $(VENV)/dev-ready  ## ruff and pyright
 	$(BIN)/ruff check
@@ -79,6 +79,6 @@ clean:  ## remove the environments, the demo, the journey and their runs
 	rm -rf $(VENV) $(NEWEST) $(RAGAS) demo journey
 
 readme:  ## bring the tree in README.md and docs/checks.md up to date
-	$(BIN)/python -m tests.readme_tree
-	$(BIN)/python -m tests.readme_curve
+	$(BIN)/python -m tests.support.readme_tree
+	$(BIN)/python -m tests.support.readme_curve
 	$(BIN)/python -m tunegate_suites.reference > docs/checks.md

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.support.places import ROOT
+
 PACKAGES = {
     "tunegate": ROOT / "harness" / "tunegate",
     "tunegate_suites": ROOT / "suites" / "tunegate_suites",
@@ -28,7 +29,17 @@ JOINTS = {
 """The modules that join the engine to its siblings: command line, pytest plugin and training, lazily."""
 FLOORS = (
     ("exceptions",),
-    ("seeds", "versions", "optional", "addresses", "key_variables", "file_lock", "standard_streams"),
+    (
+        "seeds",
+        "versions",
+        "optional",
+        "addresses",
+        "key_variables",
+        "file_lock",
+        "standard_streams",
+        "hashes",
+        "whole_files",
+    ),
     ("stats", "reading", "text"),
     ("cases", "progress"),
     ("models",),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import write_jsonl
+from tests.support.bank import write_jsonl
 from tunegate.checks.outcome import Verdict
 from tunegate.cli import main
 from tunegate.key_variables import value_without_keys, without_keys

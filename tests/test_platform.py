@@ -11,9 +11,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from other_systems import POSIX_ONLY
-from test_architecture import MODULES, imports
 
+from tests.support.other_systems import POSIX_ONLY
+from tests.support.places import ROOT
+from tests.test_architecture import MODULES, imports
 from tunegate.exceptions import ConfigError
 from tunegate.file_lock import lock
 from tunegate.record.event_log import RunLog
@@ -37,7 +38,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def without(modules: tuple[str, ...], *arguments: str) -> subprocess.CompletedProcess[str]:
-    script = Path(__file__).parent / "other_systems.py"
+    script = ROOT / "tests/support/other_systems.py"
     return subprocess.run(
         [sys.executable, str(script), ",".join(modules), *arguments], capture_output=True, text=True, check=False
     )

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.readme_curve import SVG, draw
-from tests.readme_tree import README, ROOT, with_tree
+from tests.support.places import ROOT
+from tests.support.readme_curve import SVG, draw
+from tests.support.readme_tree import README, with_tree
 from tunegate.cli import build_parser, main
 
 TEXT = README.read_text(encoding="utf-8")
@@ -45,4 +46,4 @@ def test_every_link_leads_somewhere() -> None:
 
 
 def test_the_drawn_operating_characteristic_is_current() -> None:
-    assert SVG.read_text(encoding="utf-8") == draw(), "run `python -m tests.readme_curve`"
+    assert SVG.read_text(encoding="utf-8") == draw(), "run `python -m tests.support.readme_curve`"

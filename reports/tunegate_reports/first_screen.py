@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping
 from itertools import starmap
 
 from tunegate.checks.outcome import Verdict
+from tunegate.progress import duration
 from tunegate.record.record import GateRecord
 from tunegate_reports.answer import STATE_WORDS, count_words, luck_of, passed_words, state_of, waiver_words
 from tunegate_reports.gate_panel import SIGNS
 from tunegate_reports.gate_view import GateView
 from tunegate_reports.leaks import leak_notices
 from tunegate_reports.markup import Markup, tag
-from tunegate_reports.view import AttemptView, StageView, View, duration
+from tunegate_reports.view import AttemptView, StageView, View
 
 
 def answer_section(view: View) -> Markup:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from tunegate.checks.outcome import Verdict, never_ended
+from tunegate.progress import duration
 from tunegate_reports.answer import CASE_WORDS, DRAW_WORDS, STATE_WORDS, beyond_count, count_words, gate_state
 from tunegate_reports.charts import histogram_chart, interval_chart
 from tunegate_reports.gate_details import judge, kept, slices
 from tunegate_reports.gate_view import CaseView, Category, CheckView, GateView
 from tunegate_reports.markup import Markup, join, tag
-from tunegate_reports.view import duration
 
 SIGNS = {"PASS": "✓", "FAIL": "×", "INVALID": "?", "INCONCLUSIVE": "≈", "OPEN": "…", "MEASURED": "•"}
 COLUMNS = ((100, 10), (400, 20), (2500, 50))

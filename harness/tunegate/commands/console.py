@@ -13,6 +13,7 @@ from tunegate.checks.outcome import Verdict, never_ended
 from tunegate.exceptions import CannotJudge
 from tunegate.gates.gate_run import GateRunResult
 from tunegate.progress import Bar as Bar
+from tunegate.progress import duration
 from tunegate.promotion.registry import Promotion
 from tunegate.record.event_log import is_being_written
 from tunegate.record.record import AttemptRecord, GateRecord, RunRecord, StageRecord
@@ -231,7 +232,7 @@ def _who_works(run: RunRecord) -> str:
 def _attempt_rows(stage: StageRecord, attempt: AttemptRecord) -> list[tuple[str, ...]]:
     head = (stage.name, str(attempt.number))
     rows: list[tuple[str, ...]] = [
-        (*head, "(training)", "", "" if attempt.error is None else "failed", _time(attempt.seconds))
+        (*head, "(training)", "", "" if attempt.error is None else "failed", duration(attempt.seconds))
     ]
     rows.extend((*head, *_gate_cells(gate)) for gate in attempt.gates.values())
     return rows
@@ -242,12 +243,8 @@ def _gate_cells(gate: GateRecord) -> tuple[str, ...]:
         gate.key,
         f"{gate.passed}/{gate.asked or gate.drawn}",
         "measured" if gate.measured else gate.verdict if gate.decided else "…",
-        _time(gate.seconds),
+        duration(gate.seconds),
     )
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds // 60:.0f} min {seconds % 60:02.0f} s"
 
 
 # --- init, check, promote --------------------------------------------------------------------------------------------

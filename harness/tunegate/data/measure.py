@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from tunegate.cases.bank import draw_order
@@ -19,8 +19,7 @@ from tunegate.data.split import group_of
 from tunegate.data.token_lengths import CountTokens, Estimate, chunks_of, is_chunked
 from tunegate.data.training_data import Example, TrainingData
 from tunegate.exceptions import MissingExtra
-
-Progress = Callable[[str, int, int], None]
+from tunegate.progress import Progress
 
 QUICK_ROWS = 2000
 """So many rows, drawn at random, are looked at closely where nobody asked for a card: before a run."""

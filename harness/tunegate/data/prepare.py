@@ -7,7 +7,7 @@ left is split. The same rows and the same settings give the same examples, on ev
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,8 +20,7 @@ from tunegate.data.split import split_by_group
 from tunegate.data.token_lengths import CountTokens, is_chunked
 from tunegate.data.training_data import Example, LeftOut, TrainingData, check_labels, digest, load_training_data
 from tunegate.exceptions import ConfigError
-
-Progress = Callable[[str, int, int], None]
+from tunegate.progress import Progress
 
 REPEATED, NEARLY, TOO_LONG, SAME = "repeats a row", "nearly repeats a row", "too long", "no preference once masked"
 """Why a row is left out; a row of another part is left out as `part: test`."""

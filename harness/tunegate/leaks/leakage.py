@@ -15,7 +15,7 @@ What a template puts into every text counts for little (`grams`). README, "Leake
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import Any
@@ -43,6 +43,7 @@ from tunegate.leaks.texts import (
 )
 from tunegate.models.sentences import Embed
 from tunegate.optional import optional_import
+from tunegate.progress import Progress
 from tunegate.suites.suite import Suite
 from tunegate.text.grams import (
     LONGEST_RUN,
@@ -62,8 +63,6 @@ CONTAINED = 0.8
 """The share of a case's runs that makes a leak; fitted on half of the gene tests (README, "Leaked tests")."""
 ALL_PAIRS = 1000
 """More pairs are not all named: each row then stands with the case it is most like, and each case with its row."""
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -27,6 +26,7 @@ from tunegate.checks.check import (
 )
 from tunegate.checks.outcome import CasePasses, shallow
 from tunegate.exceptions import ConfigError
+from tunegate.hashes import suite_json
 from tunegate.models.model import Form, GenerationSettings
 from tunegate.models.responses_spec import ResponsesSpec
 from tunegate.reading.spec import read_spec
@@ -346,12 +346,7 @@ def _build(build_check: CheckBuilder, entry: Any, base_dir: Path, file: YamlFile
 def _sha256(cases: tuple[Case, ...], checks: tuple[Check, ...], plan: object, settings: GenerationSettings) -> str:
     digest = hashlib.sha256()
     for part in (plan, settings.facts(), [check.fingerprint for check in checks]):
-        digest.update(_canonical(part))
+        digest.update(suite_json(part))
     for case in sorted(cases, key=lambda case: case.id):
-        digest.update(_canonical(shallow(case)))
+        digest.update(suite_json(shallow(case)))
     return digest.hexdigest()
-
-
-def _canonical(value: Any) -> bytes:
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
-    return text.encode(errors="backslashreplace") + b"\n"  # fields that no template uses may hold lone surrogates
