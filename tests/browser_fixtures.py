@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from report_page import CHROMIUM, Open
 
-from tunegate.record import RunRecord
+from tunegate.record.record import RunRecord
 from tunegate_reports import write_html
 
 FLAGS = (

@@ -24,7 +24,8 @@ from faults import STEPS, Fault, Lab, exit_code_of
 from tunegate.cli import main
 from tunegate.commands import main as commands
 from tunegate.exceptions import CannotJudge, ConfigError, Inconclusive, Tampered
-from tunegate.record.record import RunRecord, read_run
+from tunegate.record.read_run import read_run
+from tunegate.record.record import RunRecord
 
 TABLE = Path(__file__).parent.parent / "docs" / "faults.md"
 HEAD = """# Faults

@@ -8,8 +8,8 @@ from pathlib import Path
 from conftest import write_jsonl
 
 from tests.fake_pipeline import PIPELINE, load, tools, trainer, write_pipeline
-from tunegate.record.event_log import RunLog
 from tunegate.record.record import RunRecord
+from tunegate.record.run_log import RunLog
 from tunegate.training.pipeline_run import PipelineRun
 from tunegate.training.trainer import TrainJob, TrainResult
 from tunegate_reports import write_html

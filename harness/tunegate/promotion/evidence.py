@@ -119,7 +119,7 @@ def required_draws(run: RunRecord, stage: StageRecord, attempt: AttemptRecord) -
     """
     try:
         required: dict[str, Mapping[str, Any]] = {}
-        if stage.required_gates != list(run.start["gates"][stage.name]):
+        if stage.required_gates != tuple(run.start["gates"][stage.name]):
             raise Tampered(f"stage {stage.name!r}: began with other gates than the run registered")
         for name, gate in run.start["gates"][stage.name].items():
             if name in required:  # one gate's confirming draw under another's name
@@ -146,7 +146,7 @@ def _check_draw(run: RunRecord, stage: StageRecord, gate: GateRecord, registered
     suite = run.start.get("suites", {}).get(gate.gate, {})
     part = "sealed" if registered["purpose"] == "confirm" else "working"
     facts = [suite.get("sha256"), suite.get("checks"), part, *registered.values()]
-    if facts != [gate.suite_sha256, gate.checks, gate.part, *(gate.terms.get(name) for name in registered)]:
+    if facts != [gate.suite_sha256, list(gate.checks), gate.part, *(gate.terms.get(name) for name in registered)]:
         raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: not the suite and terms that the run registered")
     if registered["purpose"] in PAIRED:
         _check_reference(run, stage, gate)

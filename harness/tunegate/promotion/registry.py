@@ -31,8 +31,9 @@ from tunegate.models.fingerprint import strangers
 from tunegate.promotion.evidence import FORMAT, Fingerprint, attest, check_gates, check_promotable
 from tunegate.reading.files import sha256_of
 from tunegate.record.event_log import EVENTS
+from tunegate.record.read_run import read_run
 from tunegate.record.recheck import NotPromotable
-from tunegate.record.record import RunRecord, read_run
+from tunegate.record.record import RunRecord
 
 ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 SHA256 = re.compile(r"[0-9a-f]{64}")
