@@ -239,7 +239,7 @@ def _gate_reports(options: Namespace, result: GateRunResult, plan: GatePlan) -> 
     markdown = Path(options.markdown) if options.markdown else None
     if html is None and junit is None and markdown is None:
         return None
-    return _write_reports(read_run(result.folder), html, junit, markdown)
+    return _write_reports(result.run, html, junit, markdown)
 
 
 # --- compare, bake-off, advise -------------------------------------------------------------------------------------

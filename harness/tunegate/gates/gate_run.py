@@ -48,15 +48,20 @@ class GateRequest:
 
 @dataclass(frozen=True)
 class GateRunResult:
-    """A decided gate, its confirming draw if its plan called for one, and the folder of the record.
+    """A decided gate, its confirming draw if its plan called for one, and the record that holds them.
 
     `earlier` are the verdicts of the same gate, in the same words to the same server, that was run to its end before.
     """
 
     record: GateRecord
-    folder: Path
+    run: RunRecord
     confirm: GateRecord | None = None
     earlier: Sequence[str] = ()
+
+    @property
+    def folder(self) -> Path:
+        """Where the record lies."""
+        return self.run.folder
 
     @property
     def earlier_in_words(self) -> str:
@@ -116,7 +121,7 @@ def read_result(folder: Path, name: str) -> GateRunResult:
 
 def _result(run: RunRecord, name: str) -> GateRunResult:
     confirm, earlier = run.gates.get(GatePlace(name, purpose="confirm").key), run.start.get("earlier", ())
-    return GateRunResult(run.gates[name], run.folder, confirm, tuple(earlier))
+    return GateRunResult(run.gates[name], run, confirm, tuple(earlier))
 
 
 def _draw(request: GateRequest, run: RunRecord, place: GatePlace, log: RunLog, progress: Progress) -> Verdict:

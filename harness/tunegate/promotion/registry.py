@@ -77,6 +77,7 @@ def promote(
     pointer_file = _pointer_file(alias, registry)
     try:
         if place.exists():
+            _check_record(run, run.folder)
             attestation = _check_copy(place, fingerprint)
         else:
             attestation = attest(run, attempt)
@@ -99,13 +100,18 @@ def _publish(run: RunRecord, folder: Path, attestation: dict[str, Any], place: P
         if fingerprint(partial / "model") != place.name:
             raise CannotJudge(f"{folder}: the copy differs from the original; is another process writing to it?")
         shutil.copy2(run.folder / EVENTS, partial / EVENTS)
-        if read_run(partial).digest != run.digest:
-            raise Tampered(f"{run.folder / EVENTS}: not the record that was judged; it changed in between")
+        _check_record(run, partial)
         (partial / ATTESTATION).write_bytes(_as_json(attestation))
         _sync_tree(partial)
         os.replace(partial, place)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _check_record(run: RunRecord, folder: Path) -> None:
+    """Raise Tampered unless a folder holds the record that was judged."""
+    if read_run(folder).digest != run.digest:
+        raise Tampered(f"{run.folder / EVENTS}: not the record that was judged; it changed in between")
 
 
 def _keep_base(run: RunRecord, adapter: Path, registry: Path, fingerprint: Fingerprint) -> None:

@@ -15,7 +15,8 @@ from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import Tampered
 from tunegate.record.record import OwnAnswer
 from tunegate.record.typed_json import Misfit, read_as
-from tunegate.verdicts.terms import Purpose
+from tunegate.verdicts.slices import SliceRule
+from tunegate.verdicts.terms import GapRule, Purpose
 
 Json = Mapping[str, Any]
 
@@ -248,6 +249,22 @@ class GateStarted(OfGate):
     bank: int = 0
     checks: tuple[str, ...] = ()
     settings: Json = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredTerms:
+    """The types of what `Terms.to_json` writes: `terms_from_json` makes terms of it."""
+
+    plan: Json
+    purpose: Purpose
+    curtail: bool
+    max_errors: Mapping[str, int]
+    slices: Mapping[str, SliceRule]
+    gap: GapRule | None
+    admissions: Mapping[str, Json]
+    max_drop: float | None
+    ask_again: int = 0
+    samples: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,8 @@ from tunegate.record.event_log import EVENTS, read_events
 from tunegate.record.fold_parts import AttemptFold, GateFold, RunFold, StageFold, refuse
 from tunegate.record.frozen import frozen
 from tunegate.record.record import Diagnosis, RunRecord, gate_key
+from tunegate.record.typed_json import read_as
+from tunegate.verdicts.terms import terms_from_json
 
 
 def folded(folder: Path) -> Fold:
@@ -143,6 +145,9 @@ class Fold:
 
     @_take.register
     def _(self, event: events.GateStarted, line: Mapping[str, Any]) -> None:
+        if event.terms:
+            read_as(events.RegisteredTerms, event.terms)
+            terms_from_json(event.terms)
         place = self._place(event)
         key = gate_key(event.gate, event.purpose)
         refuse(key in place.gates, "a draw begins twice")

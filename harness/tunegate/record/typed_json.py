@@ -110,8 +110,11 @@ def _member(kind: type[Enum]) -> Read:
 
 def _union(kinds: tuple[Any, ...]) -> Read:
     readers = [_reader(kind) for kind in kinds]
+    as_they_are = {kind for kind in kinds if kind in (str, bool, int, NoneType)}
 
     def read(value: Any) -> Any:
+        if type(value) in as_they_are:
+            return value
         misfits: list[Misfit] = []
         for one in readers:
             try:
@@ -141,12 +144,15 @@ def _row(kind: Any) -> Read:
 
 
 def _fixed(kinds: tuple[Any, ...]) -> Read:
-    readers = [_reader(kind) for kind in kinds]
+    parts = _object(
+        lambda found: tuple(found.values()), {str(n): (_reader(kind), True) for n, kind in enumerate(kinds)}
+    )
 
     def read(value: Any) -> Any:
-        if not isinstance(value, list) or len(value) != len(readers):  # pyright: ignore[reportUnknownArgumentType]
-            raise Misfit("", f"a list of {len(readers)}", value)  # pyright: ignore[reportUnknownArgumentType]
-        return tuple(one(item) for one, item in zip(readers, value, strict=True))  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        _expect(value, list, f"a list of {len(kinds)}")
+        if len(value) != len(kinds):
+            raise Misfit("", f"a list of {len(kinds)}", value)
+        return parts({str(number): item for number, item in enumerate(value)})
 
     return read
 
