@@ -14,6 +14,7 @@ from typing import Any
 from tunegate import __version__
 from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import CannotJudge, Tampered
+from tunegate.record.read_run import reading
 from tunegate.record.recheck import NotPromotable, outcomes_before, recheck
 from tunegate.record.record import AttemptRecord, GateRecord, RunRecord, StageRecord, first_purpose, gate_key
 from tunegate.verdicts.terms import PAIRED
@@ -49,6 +50,11 @@ def check_gates(run: RunRecord, today: date | None = None) -> AttemptRecord:
     Each stage must have passed, on weights that began as those the step before it ended with. What lies aside of that
     chain, a scorer or a baseline, must have begun with them too.
     """
+    with reading(run.folder):
+        return _final_attempt(run, today)
+
+
+def _final_attempt(run: RunRecord, today: date | None) -> AttemptRecord:
     stages = _passed_stages(run)
     weights = run.start.get("model_sha256")
     for stage in stages:

@@ -110,7 +110,11 @@ def _publish(run: RunRecord, folder: Path, attestation: dict[str, Any], place: P
 
 def _check_record(run: RunRecord, folder: Path) -> None:
     """Raise Tampered unless a folder holds the record that was judged."""
-    if read_run(folder).digest != run.digest:
+    try:
+        digest = read_run(folder).digest
+    except Tampered as error:  # of a copy: what is wrong with it is wrong with what it was made from
+        raise Tampered(str(error).replace(str(folder), str(run.folder))) from error
+    if digest != run.digest:
         raise Tampered(f"{run.folder / EVENTS}: not the record that was judged; it changed in between")
 
 
