@@ -199,6 +199,13 @@ def test_edited_records_neither_crash_nor_pass(victims: dict[str, Victim], capsy
     assert fuzz(victims, capsys, range(60)) >= {0, 5}
 
 
+def test_a_gate_without_its_beginning_is_not_begun_again(victims: dict[str, Victim]) -> None:
+    """Seed 1644 of the fuzz: the new beginning took the gate off the record, and the command ended in a traceback."""
+    victim = victims["gate"]
+    assert victim.events[0]["event"] == "run_started"
+    assert victim.attack(victim.events[1:], "gate") == 5
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("part", range(10))

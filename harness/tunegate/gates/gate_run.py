@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from tunegate.checks.outcome import Verdict
-from tunegate.exceptions import ConfigError
+from tunegate.exceptions import ConfigError, Tampered
 from tunegate.gates.draw import GatePlace, draw_fresh
 from tunegate.gates.runner import GateRunner
 from tunegate.models.model import Model, StoredResponses, answers_the_same, request_of
@@ -85,6 +85,8 @@ def run_gate(request: GateRequest, progress: Progress, versions: Mapping[str, st
             raise ConfigError(
                 f"{folder}: holds another gate (suite, plan, seed, model or dtype differ); choose another"
             )
+        if not run.start and run.all_gates():
+            raise Tampered(f"{folder}: the record holds a gate and not what it was begun with")
         if not run.start:
             log.append(_started(request, earlier, versions))
         verdict = _draw(request, run, GatePlace(name), log, progress)
