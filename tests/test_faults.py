@@ -25,7 +25,8 @@ from tests.support.places import ROOT
 from tunegate.cli import main
 from tunegate.commands import main as commands
 from tunegate.exceptions import CannotJudge, ConfigError, Inconclusive, Tampered
-from tunegate.record.record import RunRecord, read_run
+from tunegate.record.read_run import read_run
+from tunegate.record.record import RunRecord
 
 TABLE = ROOT / "docs" / "faults.md"
 HEAD = """# Faults

@@ -29,7 +29,7 @@ from tunegate.models.metering import COST, Cost, MeteredModel, read_cost
 from tunegate.models.model import GenerationSettings, Response, ScriptedModel
 from tunegate.models.model_facts import ModelFacts, model_facts
 from tunegate.progress import no_progress
-from tunegate.record.record import read_run
+from tunegate.record.read_run import read_run
 from tunegate.stats.holm import holm
 from tunegate.stats.paired import paired_interval
 from tunegate.suites.suite import Suite, load_suite

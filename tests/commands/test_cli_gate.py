@@ -24,7 +24,7 @@ from tests.support.bank import Bank, write_jsonl
 from tests.support.ci_log import commands_in
 from tunegate.cases.bank import draw_order
 from tunegate.cli import main
-from tunegate.record.event_log import EVENTS, read_events
+from tunegate.record.event_log import EVENTS, EventLog, read_events
 
 Capture = pytest.CaptureFixture[str]
 TUNEGATE = [sys.executable, "-c", "from tunegate.cli import console_main; console_main()"]
@@ -498,11 +498,10 @@ def test_recheck_asks_whether_the_record_agrees_and_not_for_the_verdict(bank: Ba
 
 
 def test_a_verdict_that_was_forged_with_all_hashes_is_not_believed_either(bank: Bank, capsys: Capture) -> None:
-    from tunegate.record.event_log import RunLog
 
     arguments = ["gate", "--responses", bank.answers(89), "--suite", bank.suite, "--run"]
     assert main([*arguments, "honest"]) == 1
-    with RunLog.open(bank.folder / "forged") as log:
+    with EventLog.open(bank.folder / "forged") as log:
         for event in read_events(bank.folder / "honest"):
             decided = {"verdict": "PASS", "passed": 90, "failed": 10} if event["event"] == "gate_decided" else {}
             log.append({**event, **decided})

@@ -19,7 +19,7 @@ from tunegate.gates.gate_run import GateRequest, run_gate
 from tunegate.gates.recorded_answers import read_side
 from tunegate.models.model import ScriptedModel
 from tunegate.progress import no_progress
-from tunegate.record.event_log import RunLog, read_events
+from tunegate.record.event_log import EventLog, read_events
 from tunegate.stats.holm import holm
 from tunegate.suites.suite import load_suite
 from tunegate_suites import build_check
@@ -178,7 +178,7 @@ def test_a_changed_record_is_not_believed(bank: Bank, capsys: Capture) -> None:
 def test_a_record_that_was_written_anew_is_not_believed_either(bank: Bank, capsys: Capture) -> None:
     """Its chain of hashes is whole; what it says of a case is not what the checks found."""
     a, b = gate(bank, "a", set(range(90))), gate(bank, "b", set(range(90)))
-    with RunLog.open(Path("forged")) as log:
+    with EventLog.open(Path("forged")) as log:
         for event in read_events(Path(b)):
             kept = {key: value for key, value in event.items() if key not in ("line_sha256", "previous_sha256", "time")}
             if kept["event"] == "outcome" and kept["outcome"]["verdict"] == "FAIL":

@@ -22,7 +22,8 @@ from tunegate.data.spec import DataSpec
 from tunegate.data.token_lengths import CountTokens
 from tunegate.data.training_data import Example, TrainingData
 from tunegate.exceptions import CannotJudge, ConfigError, Tampered
-from tunegate.record.record import AttemptRecord, RunRecord, StageRecord, read_run
+from tunegate.record.read_run import read_run
+from tunegate.record.record import AttemptRecord, RunRecord, StageRecord
 from tunegate.training.trainer import TrainJob, TrainResult
 from tunegate_reports import markdown_summary, write_html
 from tunegate_reports.data_section import data_cards, data_section, trained_words
@@ -190,12 +191,12 @@ def test_examples_in_a_prompt_are_not_said_to_be_trained_on() -> None:
     failed = AttemptRecord(2, 0, {}, "", rows=4)
     stage = StageRecord("shots", "fewshot", [], attempts={1: attempt})
     assert trained_words(stage) == "examples out of: 8 (attempt 1)"
-    stage.attempts = {
+    attempts = {
         1: replace(attempt, summary={"rows": 7, "rows_dropped": 1}),
         2: failed,
         3: replace(failed, number=3, rows=0),
     }
-    assert trained_words(stage) == "trained on: 7 (attempt 1), 4 (attempt 2)"
+    assert trained_words(replace(stage, attempts=attempts)) == "trained on: 7 (attempt 1), 4 (attempt 2)"
     assert trained_words(None) == ""
 
 

@@ -20,9 +20,10 @@ from tunegate.gates.draw import GatePlace, draw_fresh
 from tunegate.gates.runner import GateRunner
 from tunegate.models.model import ChoiceScore, GenerationSettings, Response, ScriptedModel, StoredResponses, chat
 from tunegate.models.responses import load_responses
-from tunegate.record.event_log import RunLog
+from tunegate.record.read_run import read_run
 from tunegate.record.recheck import recheck
-from tunegate.record.record import GateRecord, read_run
+from tunegate.record.record import GateRecord
+from tunegate.record.run_log import RunLog
 from tunegate.stats.plans import PlanRule
 from tunegate.stats.sampling import wald_plan
 from tunegate.suites.suite import Suite
@@ -85,9 +86,9 @@ def test_a_gate_that_cannot_be_missed_is_refused_before_anything_is_asked(tmp_pa
 def test_every_drawn_case_is_asked_judged_and_recorded_once(tmp_path: Path) -> None:
     suite = make_suite()
     gate = run(tmp_path, suite, echo(sha256="weights"))
-    assert [outcome.case_id for outcome in gate.outcomes] == gate.case_ids
+    assert tuple(outcome.case_id for outcome in gate.outcomes) == gate.case_ids
     assert sorted(outcome.case_id for outcome in gate.outcomes) == sorted(gate.case_ids)
-    assert gate.case_ids == [case.id for case in draw(suite.cases, 10, 1)]
+    assert gate.case_ids == tuple(case.id for case in draw(suite.cases, 10, 1))
     assert (gate.verdict, gate.passed, gate.drawn, gate.accept, gate.seed) == (PASS, 10, 10, 9, 1)
     assert (gate.suite_sha256, gate.model_sha256, gate.model) == ("suite", "weights", "scripted")
 
@@ -161,7 +162,7 @@ def test_a_curtailed_gate_asks_no_block_after_the_miss_too_many(tmp_path: Path) 
     assert sorted(model.blocks[0]) == sorted(gate.case_ids[:4])  # blocks as drawn: not the shortest cases decide
     assert len(model.blocks) == 1
     assert len(gate.seen) == 4
-    assert [outcome.case_id for outcome in gate.outcomes] == gate.case_ids[:2]
+    assert tuple(outcome.case_id for outcome in gate.outcomes) == gate.case_ids[:2]
     recheck(gate)
 
 

@@ -21,8 +21,9 @@ from tunegate.gates.gate_run import GateRequest, run_gate
 from tunegate.models.model import Fault, GenerationSettings, Response
 from tunegate.models.responses import load_responses
 from tunegate.progress import no_progress
+from tunegate.record.read_run import read_run
 from tunegate.record.recheck import recheck
-from tunegate.record.record import GateRecord, read_run
+from tunegate.record.record import GateRecord
 from tunegate.stats.sampling import exact_interval
 from tunegate.suites.suite import Suite, load_suite
 from tunegate_suites import build_check

@@ -25,7 +25,7 @@ from tunegate.models.loading import quiet_transformers
 from tunegate.models.model import GenerationSettings
 from tunegate.models.open_model import find_model, model_folder, model_sha256, open_model
 from tunegate.models.openai_server import OpenAIModel
-from tunegate.record.record import read_run
+from tunegate.record.read_run import read_run
 
 torch = pytest.importorskip("torch")
 

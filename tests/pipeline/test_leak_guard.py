@@ -50,7 +50,7 @@ def test_leaked_rows_are_dropped_recorded_and_never_trained_on(tmp_path: Path) -
     path = leaky(tmp_path, DROP)
     run = carry_out(path)
     assert run.verdict is not Verdict.INVALID
-    assert run.leaks == []
+    assert run.leaks == ()
     facts = [{key: stage[key] for key in ("stage", "of", "left", "rows", "cases")} for stage in run.dropped]
     assert facts == [
         {"stage": "sft", "of": 10, "left": 8, "rows": [1, 2], "cases": ["facts/3", "facts/7", "style/3", "style/7"]},

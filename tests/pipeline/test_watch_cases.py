@@ -16,7 +16,7 @@ from tunegate.cli import main
 from tunegate.exceptions import ConfigError, Tampered
 from tunegate.models.fingerprint import fingerprint
 from tunegate.promotion.evidence import check_promotable
-from tunegate.record.record import read_run
+from tunegate.record.read_run import read_run
 from tunegate.training.trainer import TrainJob, TrainResult
 
 WATCH = "watch: {gate: facts, every_steps: 5, draw: 4}\n    gates: [facts, style]"

@@ -24,7 +24,7 @@ from tests.support.pytest_server import PytestServer
 from tests.support.tiny_model import make_tiny_model
 from tunegate.checks.outcome import Verdict
 from tunegate.cli import main
-from tunegate.record.record import read_run
+from tunegate.record.read_run import read_run
 
 PLAN = "{draw: 100, accept: 90}"
 

@@ -18,9 +18,10 @@ from tunegate.cli import main
 from tunegate.exceptions import CannotJudge, ConfigError, Tampered
 from tunegate.models.fingerprint import fingerprint
 from tunegate.promotion.registry import Promotion, promote, verify
-from tunegate.record.event_log import EVENTS, RunLog, read_events
+from tunegate.record.event_log import EVENTS, EventLog, read_events
+from tunegate.record.read_run import read_run
 from tunegate.record.recheck import NotPromotable, recheck
-from tunegate.record.record import read_run
+from tunegate.record.run_log import RunLog
 from tunegate.training.pipeline_run import PipelineRun
 
 Change = Callable[[dict[str, Any]], dict[str, Any] | None]
@@ -57,7 +58,7 @@ def rewrite(project: Path, change: Change, run: str = "run") -> None:
     """Write the record anew with all hashes right, each event changed or, where None comes back, left out."""
     events = [change(dict(event)) for event in read_events(project / run)]
     (project / run / EVENTS).unlink()
-    with RunLog.open(project / run) as log:
+    with EventLog.open(project / run) as log:
         log.append(*(event for event in events if event is not None))
 
 
@@ -99,7 +100,7 @@ def test_an_unfinished_run_is_not_promoted(project: Path) -> None:
 
 
 def test_a_gate_run_alone_is_not_promoted(tmp_path: Path) -> None:
-    with RunLog.open(tmp_path / "run") as log:
+    with EventLog.open(tmp_path / "run") as log:
         log.append({"event": "run_started", "name": "facts", "key": "x"})
     with pytest.raises(NotPromotable, match="the run has no stage"):
         promoted(tmp_path)
@@ -286,7 +287,7 @@ def with_another_gate(project: Path, outcome: dict[str, Any], decided: dict[str,
             more = {"outcome": {**event["outcome"], **outcome}} if event["event"] == "outcome" else {}
             record.append({**event, "gate": "extra", **more, **(decided if event["event"] == "gate_decided" else {})})
     (project / "run" / EVENTS).unlink()
-    with RunLog.open(project / "run") as log:
+    with EventLog.open(project / "run") as log:
         log.append(*record)
 
 
@@ -561,7 +562,7 @@ def test_a_copy_that_differs_from_the_original_is_refused(project: Path, registr
 
 def test_a_record_that_grew_after_it_was_judged_is_not_put_beside_the_model(project: Path) -> None:
     run = read_run(project / "run")
-    with RunLog.open(project / "run") as log:
+    with EventLog.open(project / "run") as log:
         log.append({"event": "run_decided", "verdict": "FAIL", "reason": "after all"})
     with pytest.raises(Tampered, match="not the record that was judged"):
         promote(run, "production", project / "other", fingerprint)

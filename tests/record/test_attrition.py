@@ -25,9 +25,12 @@ from tunegate.models.fingerprint import fingerprint
 from tunegate.models.model import Fault, GenerationSettings, Response, ScriptedModel
 from tunegate.progress import no_progress
 from tunegate.record.answer_log import AnswerLog
-from tunegate.record.event_log import EVENTS, RunLog
+from tunegate.record.event_log import EVENTS, EventLog
+from tunegate.record.events import Answered
+from tunegate.record.read_run import read_run
 from tunegate.record.recheck import NotPromotable, recheck
-from tunegate.record.record import GateRecord, read_run
+from tunegate.record.record import GateRecord
+from tunegate.record.run_log import RunLog
 from tunegate.suites.suite import load_suite
 from tunegate_suites import build_check
 
@@ -202,7 +205,7 @@ def test_a_process_that_is_killed_while_it_asks_has_asked(tmp_path: Path) -> Non
         with RunLog.open(tmp_path / "run") as log:
 
             def append(*events: Any, log: RunLog = log, **how: Any) -> None:
-                if events[0]["event"] == "answered":
+                if isinstance(events[0], Answered):
                     raise Killed
                 log.append(*events, **how)
 
@@ -346,7 +349,7 @@ def test_an_answer_is_on_record_before_it_is_judged(tmp_path: Path) -> None:
     model = Coin(random.Random(1), right=0.0)
     assert start(suite_file, model) is None
     gate = the_gate(suite_file)
-    assert (len(gate.answers.responses), gate.outcomes, gate.seen) == (16, [], set(model.asked))
+    assert (len(gate.answers.responses), gate.outcomes, gate.seen) == (16, (), set(model.asked))
 
 
 # --- asked again ---------------------------------------------------------------------------------------------------
@@ -402,7 +405,7 @@ def rewrite(folder: Path, change: Callable[[dict[str, Any]], list[dict[str, Any]
     """The record with every event changed, under a chain of hashes that is whole again."""
     events = [json.loads(line) for line in (folder / EVENTS).read_text().splitlines()]
     other = folder.parent / "rewritten"
-    with RunLog.open(other) as log:
+    with EventLog.open(other) as log:
         for event in events:
             kept = {key: value for key, value in event.items() if key not in ("previous_sha256", "line_sha256")}
             log.append(*change(kept))

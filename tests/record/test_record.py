@@ -19,13 +19,14 @@ from tunegate.checks.outcome import ErrorSpan, Finding, Outcome, Verdict
 from tunegate.cli import main
 from tunegate.exceptions import CannotJudge, ConfigError, Tampered, TunegateError
 from tunegate.reading.chats import Message
-from tunegate.record.event_log import EVENTS, RunLog, last_event, read_events
+from tunegate.record.event_log import EVENTS, EventLog, last_event, read_events
 from tunegate.record.outcome_json import outcome_from_json, outcome_to_json
-from tunegate.record.record import read_run
+from tunegate.record.read_run import read_run
+from tunegate.record.run_log import RunLog
 
 
 def write_events(folder: Path, n: int = 3) -> Path:
-    with RunLog.open(folder) as log:
+    with EventLog.open(folder) as log:
         for number in range(n):
             log.append({"event": "note", "number": number})
     return folder / EVENTS
@@ -42,7 +43,7 @@ def test_what_is_appended_is_read(tmp_path: Path) -> None:
 
 
 def test_events_are_on_disk_before_append_returns(tmp_path: Path) -> None:
-    with RunLog.open(tmp_path) as log:
+    with EventLog.open(tmp_path) as log:
         log.append({"event": "note", "number": 0}, durable=False)
         assert numbers(tmp_path) == [0]
 
@@ -96,7 +97,7 @@ def test_lines_in_another_order_are_tampering(tmp_path: Path) -> None:
 @pytest.mark.parametrize("garbage", [b"5\n", b"[]\n", b'{"previous_sha256": ""}\n', b"\xff\xfe\n"])
 def test_garbage_is_tampering_for_every_reader(tmp_path: Path, garbage: bytes) -> None:
     (tmp_path / EVENTS).write_bytes(garbage)
-    for read in (read_run, last_event, RunLog.open):
+    for read in (read_run, last_event, EventLog.open, RunLog.open):
         with pytest.raises(Tampered):
             read(tmp_path)
 
@@ -115,7 +116,7 @@ def test_a_folder_without_a_record_is_a_usage_error(tmp_path: Path) -> None:
 
 
 def test_the_last_event_is_found_behind_long_lines(tmp_path: Path) -> None:
-    with RunLog.open(tmp_path) as log:
+    with EventLog.open(tmp_path) as log:
         for size in (10, 200_000, 70_000, 300_000):
             log.append({"event": "note", "number": size, "text": "x" * size})
             last = last_event(tmp_path)
@@ -127,18 +128,18 @@ def test_the_last_event_is_found_behind_long_lines(tmp_path: Path) -> None:
 
 
 def test_a_second_writer_in_the_same_process_is_refused(tmp_path: Path) -> None:
-    with RunLog.open(tmp_path):
+    with EventLog.open(tmp_path):
         with pytest.raises(ConfigError, match="another tunegate process is writing"):
-            RunLog.open(tmp_path)
-    RunLog.open(tmp_path).close()
+            EventLog.open(tmp_path)
+    EventLog.open(tmp_path).close()
 
 
 def test_a_second_process_is_refused_and_changes_nothing(tmp_path: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from tunegate.record.event_log import RunLog; "
-        "RunLog.open(Path(sys.argv[1]))"
+        "import sys; from pathlib import Path; from tunegate.record.event_log import EventLog; "
+        "EventLog.open(Path(sys.argv[1]))"
     )
-    with RunLog.open(tmp_path) as log:
+    with EventLog.open(tmp_path) as log:
         log.append({"event": "note", "number": 1})
         before = (tmp_path / EVENTS).read_bytes()
         second = subprocess.run(
@@ -150,17 +151,17 @@ def test_a_second_process_is_refused_and_changes_nothing(tmp_path: Path) -> None
 
 
 def test_no_file_beside_the_record_can_be_deleted_to_let_a_second_writer_in(tmp_path: Path) -> None:
-    with RunLog.open(tmp_path) as log:
+    with EventLog.open(tmp_path) as log:
         log.append({"event": "note", "number": 1})
         for path in tmp_path.iterdir():
             if path.name != EVENTS:
                 path.unlink()
         with pytest.raises(ConfigError, match="another tunegate process is writing"):
-            RunLog.open(tmp_path)
+            EventLog.open(tmp_path)
 
 
 def test_a_record_that_is_deleted_under_its_writer_is_noticed(tmp_path: Path) -> None:
-    with RunLog.open(tmp_path) as log:
+    with EventLog.open(tmp_path) as log:
         log.append({"event": "note", "number": 1})
         (tmp_path / EVENTS).unlink()
         with pytest.raises(CannotJudge, match="the record is gone"):
@@ -169,10 +170,10 @@ def test_a_record_that_is_deleted_under_its_writer_is_noticed(tmp_path: Path) ->
 
 def test_a_record_that_is_replaced_under_its_writer_is_noticed(tmp_path: Path) -> None:
     """A second process that begins anew, or whoever puts a record there that says something else."""
-    with RunLog.open(tmp_path) as log:
+    with EventLog.open(tmp_path) as log:
         log.append({"event": "note", "number": 1})
         (tmp_path / EVENTS).unlink()
-        with RunLog.open(tmp_path) as second:
+        with EventLog.open(tmp_path) as second:
             second.append({"event": "note", "number": 1})
         with pytest.raises(Tampered, match="another file took the place of the record"):
             log.append({"event": "note", "number": 2})
@@ -181,7 +182,7 @@ def test_a_record_that_is_replaced_under_its_writer_is_noticed(tmp_path: Path) -
 def test_a_folder_that_is_a_file_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("")
     with pytest.raises(CannotJudge, match="cannot be written"):
-        RunLog.open(tmp_path / "run")
+        EventLog.open(tmp_path / "run")
 
 
 # --- round trip ----------------------------------------------------------------------------------------------------
@@ -224,7 +225,7 @@ outcomes = st.builds(
 @given(outcome=outcomes)
 def test_any_outcome_comes_back_as_it_was(tmp_path_factory: pytest.TempPathFactory, outcome: Outcome) -> None:
     folder = tmp_path_factory.mktemp("record")
-    with RunLog.open(folder) as log:
+    with EventLog.open(folder) as log:
         log.append({"event": "outcome", "outcome": outcome_to_json(outcome)})
     [event] = read_events(folder)
     assert outcome_from_json(event["outcome"]) == outcome
@@ -232,7 +233,7 @@ def test_any_outcome_comes_back_as_it_was(tmp_path_factory: pytest.TempPathFacto
 
 @pytest.mark.parametrize("text", ["👩🏽‍🚀", "שלום", "\ud83d", "\x00\x1b[2J\x7f", "a\r\nb\u2028c\x85d", "x" * 100_000])
 def test_difficult_texts_come_back(tmp_path: Path, text: str) -> None:
-    with RunLog.open(tmp_path) as log:
+    with EventLog.open(tmp_path) as log:
         log.append({"event": "note", "text": text})
         log.append({"event": "note", "text": "next"})
     assert [event["text"] for event in read_events(tmp_path)] == [text, "next"]
@@ -241,7 +242,7 @@ def test_difficult_texts_come_back(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_scores_that_are_no_numbers_are_kept_as_text(tmp_path: Path, value: float) -> None:
     outcome = Outcome("1", Verdict.INVALID, "", (Finding("score", Verdict.INVALID, value),), "?", "!")
-    with RunLog.open(tmp_path) as log:
+    with EventLog.open(tmp_path) as log:
         log.append({"event": "outcome", "outcome": outcome_to_json(outcome)})
     [event] = read_events(tmp_path)
     assert outcome_from_json(event["outcome"]).findings[0].value == str(value)
@@ -249,7 +250,7 @@ def test_scores_that_are_no_numbers_are_kept_as_text(tmp_path: Path, value: floa
 
 def test_a_loss_that_is_no_number_does_not_stop_a_run(tmp_path: Path) -> None:
     log_of_training: list[Any] = [{"step": 1, "loss": math.nan}, {"step": 2, "loss": 0.5, "more": (math.inf,)}]
-    with RunLog.open(tmp_path) as log:
+    with EventLog.open(tmp_path) as log:
         log.append({"event": "note", "log": log_of_training})
     [event] = read_events(tmp_path)
     assert event["log"] == [{"step": 1, "loss": "nan"}, {"step": 2, "loss": 0.5, "more": ["inf"]}]
@@ -257,7 +258,7 @@ def test_a_loss_that_is_no_number_does_not_stop_a_run(tmp_path: Path) -> None:
 
 def test_every_line_is_json_that_other_programs_read(tmp_path: Path) -> None:
     events = write_events(tmp_path)
-    with RunLog.open(tmp_path) as log:
+    with EventLog.open(tmp_path) as log:
         log.append({"event": "note", "number": 9, "text": "\ud800 😀"})
     for line in events.read_text(encoding="utf-8").splitlines():
         assert json.loads(line)["event"] == "note"
@@ -266,11 +267,11 @@ def test_every_line_is_json_that_other_programs_read(tmp_path: Path) -> None:
 FULL_DISK = """
 import resource, sys
 from pathlib import Path
-from tunegate.record.event_log import EVENTS, RunLog
+from tunegate.record.event_log import EVENTS, EventLog
 from tunegate.exceptions import CannotJudge
 
 folder = Path(sys.argv[1])
-with RunLog.open(folder) as log:
+with EventLog.open(folder) as log:
     log.append({"event": "note", "number": 1})
     unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, ((folder / EVENTS).stat().st_size + 20, unlimited[1]))
@@ -296,7 +297,7 @@ def test_a_file_that_is_no_record_is_not_overwritten(tmp_path: Path, kind: str) 
     if kind == "symlink":
         (tmp_path / EVENTS).symlink_to(foreign)
     with pytest.raises(TunegateError):
-        RunLog.open(tmp_path)
+        EventLog.open(tmp_path)
     assert foreign.read_text() == "TOKEN=abc"
 
 
@@ -304,7 +305,7 @@ def test_a_file_that_is_no_record_is_not_overwritten(tmp_path: Path, kind: str) 
     "event", [{"event": "outcome"}, {"event": "run_started"}, {"event": "gate_decided", "gate": "x"}]
 )
 def test_a_sealed_event_that_lacks_something_is_tampering(tmp_path: Path, event: dict[str, str]) -> None:
-    with RunLog.open(tmp_path) as log:
+    with EventLog.open(tmp_path) as log:
         log.append(event)
     with pytest.raises(Tampered):
         read_run(tmp_path)
@@ -314,7 +315,7 @@ def test_a_record_of_many_cases_is_read_in_time_that_grows_with_their_number(tmp
     ids = [str(number) for number in range(20_000)]
     place = {"gate": "facts", "stage": None, "attempt": None}
     plan = {"suite_sha256": "s", "model_sha256": None, "seed": 0, "drawn": len(ids), "accept": 1, "case_ids": ids}
-    with RunLog.open(tmp_path) as log:
+    with EventLog.open(tmp_path) as log:
         log.append({"event": "gate_started", **place, **plan})
         for case_id in reversed(ids):
             outcome = outcome_to_json(Outcome(case_id, Verdict.PASS, "", (), "?", "!"))
@@ -352,7 +353,7 @@ def test_values_that_no_run_writes_are_tampering_and_one_line(
     fake_pipeline.carry_out(fake_pipeline.write_pipeline(tmp_path / "project"))
     events = [dict(event) for event in read_events(tmp_path / "project" / "run")]
     next(event for event in events if event["event"] == kind)[name] = value
-    with RunLog.open(tmp_path / "edited") as log:
+    with EventLog.open(tmp_path / "edited") as log:
         log.append(*events)
     assert main(["report", str(tmp_path / "edited"), "--recheck"]) == 5
     [line] = capsys.readouterr().err.splitlines()[-1:]
@@ -369,7 +370,7 @@ def test_the_end_of_a_gate_changes_nothing_that_was_registered(tmp_path: Path) -
     for event in events:
         if event["event"] == "gate_decided":
             event |= {"case_ids": [], "terms": {}, "model_sha256": "x", "judged": {}, "answers": None, "seed": -1}
-    with RunLog.open(tmp_path / "edited") as log:
+    with EventLog.open(tmp_path / "edited") as log:
         log.append(*events)
     whole, edited = read_run(tmp_path / "project" / "run"), read_run(tmp_path / "edited")
     assert edited.all_gates() == whole.all_gates()

@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 
 from tunegate.cli import main
-from tunegate.record.event_log import Event, RunLog, is_being_written
-from tunegate.record.record import read_run
+from tunegate.record.event_log import EventLog, RawEvent, is_being_written
+from tunegate.record.read_run import read_run
 from tunegate.record.under_way import under_way
 from tunegate_reports.answer import answer
 
-START: Event = {"event": "run_started", "name": "demo", "stages": ["sft"], "pipeline_sha256": "", "model": "base"}
-STAGE: Event = {"event": "stage_started", "stage": "sft", "method": "sft", "gates": ["facts"]}
+START: RawEvent = {"event": "run_started", "name": "demo", "stages": ["sft"], "pipeline_sha256": "", "model": "base"}
+STAGE: RawEvent = {"event": "stage_started", "stage": "sft", "method": "sft", "gates": ["facts"]}
 AT = {"stage": "sft", "attempt": 2}
-ATTEMPT: Event = {**AT, "event": "attempt_started", "seed": 1, "settings": {}, "input_sha256": ""}
-ROWS: Event = {**AT, "event": "rows_written", "rows": 1080, "data_sha256": ""}
-TRAINED: Event = {
+ATTEMPT: RawEvent = {**AT, "event": "attempt_started", "seed": 1, "settings": {}, "input_sha256": ""}
+ROWS: RawEvent = {**AT, "event": "rows_written", "rows": 1080, "data_sha256": ""}
+TRAINED: RawEvent = {
     **AT,
     "event": "trained",
     "model": "m",
@@ -26,8 +26,8 @@ TRAINED: Event = {
     "summary": {},
     "seconds": 1.0,
 }
-FAILED: Event = {**AT, "event": "training_failed", "error": "out of memory"}
-GATE: Event = {
+FAILED: RawEvent = {**AT, "event": "training_failed", "error": "out of memory"}
+GATE: RawEvent = {
     **AT,
     "event": "gate_started",
     "gate": "facts",
@@ -40,8 +40,8 @@ GATE: Event = {
 }
 
 
-def write(folder: Path, *events: Event) -> None:
-    with RunLog.open(folder) as log:
+def write(folder: Path, *events: RawEvent) -> None:
+    with EventLog.open(folder) as log:
         log.append(*events)
 
 
@@ -57,7 +57,9 @@ def write(folder: Path, *events: Event) -> None:
         ([START, STAGE, ATTEMPT, TRAINED, GATE], "sft, attempt 2, facts is under way, 0 of 2 cases judged"),
     ],
 )
-def test_what_is_under_way(tmp_path: Path, capsys: pytest.CaptureFixture[str], events: list[Event], words: str) -> None:
+def test_what_is_under_way(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], events: list[RawEvent], words: str
+) -> None:
     write(tmp_path, *events)
     run = read_run(tmp_path)
     assert under_way(run) == words
@@ -68,7 +70,7 @@ def test_what_is_under_way(tmp_path: Path, capsys: pytest.CaptureFixture[str], e
 
 def test_whether_a_process_is_at_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(tmp_path, START, STAGE, ATTEMPT)
-    with RunLog.open(tmp_path) as log:
+    with EventLog.open(tmp_path) as log:
         assert is_being_written(tmp_path)
         assert main(["report", str(tmp_path)]) == 0
         assert "is being trained; a process is at work on it" in capsys.readouterr().out

@@ -116,11 +116,9 @@ def test_no_text_ends_the_data(text: str) -> None:
 
 
 def _run_of(*cases: Outcome) -> RunRecord:
-    run = RunRecord(Path())
-    run.gates["g"] = GateRecord(
-        "g", None, None, "", None, 0, len(cases), 1, [case.case_id for case in cases], outcomes=list(cases)
-    )
-    return run
+    ids = tuple(case.case_id for case in cases)
+    gate = GateRecord("g", None, None, "", None, 0, len(cases), 1, ids, outcomes=cases)
+    return RunRecord(Path(), gates={"g": gate})
 
 
 def test_spans_are_counted_as_the_browser_counts() -> None:

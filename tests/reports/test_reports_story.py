@@ -18,8 +18,9 @@ from tests.support.fake_run import gate_run, outcomes
 from tests.support.fake_story import ADMITTED, REFUSED, STORY, judged, story_run
 from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import CannotJudge, Tampered
-from tunegate.record.event_log import EVENTS, RunLog, read_events
-from tunegate.record.record import RunRecord, StageRecord, read_run
+from tunegate.record.event_log import EVENTS, EventLog, read_events
+from tunegate.record.read_run import read_run
+from tunegate.record.record import RunRecord, StageRecord
 from tunegate.stats.sampling import SinglePlan
 from tunegate.verdicts.slices import SliceRule
 from tunegate.verdicts.terms import Terms
@@ -139,9 +140,7 @@ def test_a_suspicious_jump_is_flagged(tmp_path: Path) -> None:
 
 
 def test_a_comparison_that_is_not_on_record_is_not_shown_as_one(run: RunRecord) -> None:
-    gates = {key: replace(gate, case_ids=[]) for key, gate in run.gates.items()}
-    for gate in gates.values():
-        gate.outcomes = gate.outcomes[1:]
+    gates = {key: replace(gate, case_ids=(), outcomes=gate.outcomes[1:]) for key, gate in run.gates.items()}
     kept = draw(view(replace(run, gates=gates)), "sft, attempt 2, general, retention").kept
     assert kept is not None
     assert kept.comparison.counts is None
@@ -161,7 +160,7 @@ def test_a_base_model_alone_is_no_gate_that_passed(tmp_path: Path) -> None:
     """A pipeline that is killed after it measured its base model has passed nothing."""
     story_run(tmp_path / "project")
     begun = takewhile(lambda event: event["event"] != "stage_started", read_events(tmp_path / "project" / "run"))
-    with RunLog.open(tmp_path / "cut") as log:
+    with EventLog.open(tmp_path / "cut") as log:
         log.append(*map(dict, begun))
     said = view(read_run(tmp_path / "cut")).answer
     assert said.sentence == "gene-expert is not finished: general (baseline) is measured: 74 of 100."
@@ -241,7 +240,7 @@ def test_the_ledger_lists_every_access_to_a_bank(shown: View, page: str) -> None
 
 def rewritten(run: RunRecord, folder: Path, change: Any) -> RunRecord:
     assert (run.folder / EVENTS).is_file()
-    with RunLog.open(folder) as log:
+    with EventLog.open(folder) as log:
         log.append(*(change(dict(event)) for event in read_events(run.folder)))
     return read_run(folder)
 

@@ -9,8 +9,8 @@ import pytest
 
 from tests.support.fake_run import failed_run, gate_run, leaked_run, outcomes, passing, pipeline_run, write_gate
 from tunegate.checks.outcome import Finding, Verdict
-from tunegate.record.event_log import RunLog
-from tunegate.record.record import read_run
+from tunegate.record.event_log import EventLog
+from tunegate.record.read_run import read_run
 from tunegate_reports.answer import answer, count_words
 from tunegate_reports.histogram import histogram
 from tunegate_reports.html import render
@@ -121,7 +121,7 @@ def test_deciding_gates_are_those_of_the_last_gated_attempt(tmp_path: Path) -> N
 
 
 def test_a_second_attempt_under_way_is_neither_passed_nor_failed(tmp_path: Path) -> None:
-    with RunLog.open(tmp_path) as log:
+    with EventLog.open(tmp_path) as log:
         log.append({"event": "run_started", "name": "n"})
         log.append({"event": "stage_started", "stage": "s", "method": "sft", "gates": ["facts", "general"]})
         log.append(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,12 @@ from tunegate_reports.view import View, view
 @pytest.fixture
 def shown(tmp_path: Path) -> View:
     run = pipeline_run(tmp_path)
-    attempt = next(iter(run.stages["sft"].attempts.values()))
+    stage = run.stages["sft"]
+    number, attempt = next(iter(stage.attempts.items()))
     rates = {10: 0.5, 20: 0.9, 40: 0.8}
-    attempt.log += [{"step": step, "eval_gate": rate, "eval_gate_passed": 20 * rate} for step, rate in rates.items()]
-    attempt.log.append({"step": 30, "eval_gate": None, "eval_gate_fault": "not counted: the judge is asleep"})
-    attempt.summary |= {
+    looks = [{"step": step, "eval_gate": rate, "eval_gate_passed": 20 * rate} for step, rate in rates.items()]
+    looks.append({"step": 30, "eval_gate": None, "eval_gate_fault": "not counted: the judge is asleep"})
+    told = {
         "steps": 40,
         "data": {"rows": 96, "notes": ["repaired: answer=not inherited: 5 rows, given 19 times"]},
         "watch": {
@@ -33,7 +35,9 @@ def shown(tmp_path: Path) -> View:
             "not_counted": {"30": "not counted: the judge is asleep"},
         },
     }
-    return view(run)
+    attempt = replace(attempt, log=(*attempt.log, *looks), summary={**attempt.summary, **told})
+    stage = replace(stage, attempts={**stage.attempts, number: attempt})
+    return view(replace(run, stages={**run.stages, "sft": stage}))
 
 
 def test_the_looks_are_a_curve_of_their_own(shown: View) -> None:

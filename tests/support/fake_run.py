@@ -1,4 +1,4 @@
-"""Runs to report on, made without a model: they are written event by event with RunLog and read back with read_run.
+"""Runs to report on, made without a model: they are written event by event with EventLog and read back with read_run.
 
 So a report is tested on what a real record folds into, the hash chain and JSON's round trip included.
 """
@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.checks.outcome import ErrorSpan, Finding, Outcome, Verdict, combine
-from tunegate.record.event_log import RunLog
+from tunegate.record.event_log import EventLog
 from tunegate.record.outcome_json import outcome_to_json
-from tunegate.record.record import RunRecord, read_run
+from tunegate.record.read_run import read_run
+from tunegate.record.record import RunRecord
 from tunegate.stats.sampling import DrawPlan, SinglePlan
 from tunegate.verdicts.terms import Terms, conclude
 
@@ -120,7 +121,7 @@ def outcomes(passed: int, failed: int, invalid: int, seed: int, prefix: str = "c
 
 
 def write_gate(
-    log: RunLog,
+    log: EventLog,
     gate: str,
     results: list[Outcome],
     *,
@@ -162,7 +163,7 @@ def write_gate(
 
 def gate_run(folder: Path, *gates: tuple[str, list[Outcome]], **options: Any) -> RunRecord:
     """A gate run alone: no stages, and no verdict but those of its gates."""
-    with RunLog.open(folder) as log:
+    with EventLog.open(folder) as log:
         versions = {"tunegate": "0.1.0", "python": "3.12.3"}
         log.append({"event": "run_started", "name": gates[0][0], "model": "answers.jsonl", "versions": versions})
         for name, results in gates:
@@ -175,7 +176,7 @@ def pipeline_run(folder: Path, *, draw: int = 100, promoted: bool = True, long: 
 
     `draw` cases a gate, in five gates. `long` adds a response of so many characters to the first gate.
     """
-    with RunLog.open(folder) as log:
+    with EventLog.open(folder) as log:
         log.append(_run_started())
         log.append(_stage("sft", "sft", ["facts", "quality"]))
         _attempt(log, "sft", 1, {"num_train_epochs": 1, "learning_rate": 1e-3, "rows": 200}, loss=2.9)
@@ -228,7 +229,7 @@ def large_run(folder: Path) -> RunRecord:
 
 def failed_run(folder: Path) -> RunRecord:
     """One stage that misses in both its attempts; the second does not even train to the end."""
-    with RunLog.open(folder) as log:
+    with EventLog.open(folder) as log:
         log.append(_run_started(), _stage("sft", "sft", ["facts"]))
         _attempt(log, "sft", 1, {"num_train_epochs": 1}, loss=3.1)
         write_gate(log, "facts", outcomes(84, 16, 0, seed=1), stage="sft", attempt=1)
@@ -255,7 +256,7 @@ def failed_run(folder: Path) -> RunRecord:
 
 def leaked_run(folder: Path) -> RunRecord:
     """Stopped before training: rows of the training data stand in a suite."""
-    with RunLog.open(folder) as log:
+    with EventLog.open(folder) as log:
         log.append(_run_started())
         log.append({"event": "leaks_found", "leaks": [{"stage": "sft", "row": 17, "suite": "facts", "case": HOSTILE}]})
         log.append(
@@ -288,7 +289,7 @@ def _stage(name: str, method: str, gates: list[str]) -> dict[str, Any]:
     return {"event": "stage_started", "stage": name, "method": method, "gates": gates}
 
 
-def _attempt(log: RunLog, stage: str, number: int, settings: dict[str, Any], loss: float) -> None:
+def _attempt(log: EventLog, stage: str, number: int, settings: dict[str, Any], loss: float) -> None:
     where, rng = {"stage": stage, "attempt": number}, random.Random(number)
     log.append(
         {"event": "attempt_started", **where, "seed": 10 + number, "settings": settings, "input_sha256": sha("base")}

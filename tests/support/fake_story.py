@@ -18,8 +18,8 @@ from tunegate.checks.outcome import Finding, Outcome, Verdict
 from tunegate.models.fingerprint import fingerprint
 from tunegate.models.model import ScriptedModel
 from tunegate.pipeline.pipeline_file import load_pipeline
-from tunegate.record.event_log import RunLog
 from tunegate.record.record import RunRecord
+from tunegate.record.run_log import RunLog
 from tunegate.training.pipeline_run import PipelineRun
 from tunegate_suites import build_check
 

@@ -24,7 +24,7 @@ from tests.support.judge_server import Reply, judge_server
 from tunegate.checks.judge_admission import DEFAULT_ADMIT
 from tunegate.cli import main
 from tunegate.record.event_log import read_events
-from tunegate.record.record import read_run
+from tunegate.record.read_run import read_run
 
 GATE, ADMISSION, VERIFY = "gate alone", "judge admission", "verify"
 TUNEGATE = [sys.executable, "-c", "from tunegate.cli import console_main; console_main()"]

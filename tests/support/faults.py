@@ -26,8 +26,11 @@ from tunegate.checks.judge_admission import default_path, write_admission
 from tunegate.checks.outcome import Finding, Verdict
 from tunegate.exceptions import Tampered, TunegateError
 from tunegate.models.model import GenerationSettings, Model, Response, ScriptedModel
-from tunegate.record.event_log import EVENTS, Event, RunLog
-from tunegate.record.record import RunRecord, read_run
+from tunegate.record.event_log import EVENTS, RawEvent
+from tunegate.record.events import Event
+from tunegate.record.read_run import read_run
+from tunegate.record.record import RunRecord
+from tunegate.record.run_log import RunLog
 from tunegate.training.pipeline_run import PipelineRun
 from tunegate.training.tools import Tools
 from tunegate.training.trainer import TrainJob, TrainResult
@@ -177,7 +180,7 @@ class Lab:
 
     # --- where the run is ---
 
-    def heard(self, event: Event) -> None:
+    def heard(self, event: RawEvent) -> None:
         """The run's own events tell at which step it is."""
         attempt = event.get("attempt")
         match event["event"]:
@@ -262,7 +265,7 @@ class WatchedLog(RunLog):
     def append(self, *given: Event, durable: bool = True) -> None:
         super().append(*given, durable=durable)
         for event in given:
-            self.lab.heard(event)
+            self.lab.heard(event.to_json())
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from tunegate.data.spec import DataSpec
 from tunegate.pipeline.pipeline_file import load_pipeline
 from tunegate.reading.spec import read_spec
 from tunegate.reading.yaml_file import YamlFile
-from tunegate.record.event_log import RunLog, read_events
+from tunegate.record.event_log import read_events
+from tunegate.record.run_log import RunLog
 from tunegate.training.pipeline_run import PipelineRun
 from tunegate.training.trainer import TrainJob, TrainResult
 from tunegate_suites import build_check

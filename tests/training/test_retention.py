@@ -13,9 +13,10 @@ from tests.support.fake_pipeline import PIPELINE, carry_out, tools, write_pipeli
 from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import ConfigError, Tampered
 from tunegate.promotion.evidence import check_gates
-from tunegate.record.event_log import EVENTS, RunLog, read_events
+from tunegate.record.event_log import EVENTS, EventLog, read_events
+from tunegate.record.read_run import read_run
 from tunegate.record.recheck import NotPromotable
-from tunegate.record.record import RunRecord, read_run
+from tunegate.record.record import RunRecord
 
 PASS, FAIL = Verdict.PASS, Verdict.FAIL
 GENERAL = "  general: {cases: cases.jsonl, checks: [exact], plan: {draw: 10, accept: 9}, retention: {max_drop: 10}}\n"
@@ -39,7 +40,7 @@ def test_the_base_model_is_measured_first_and_every_stage_is_held_against_it(tmp
     assert kinds.index("gate_decided") < kinds.index("attempt_started")
     for stage in ("sft", "align"):
         again = run.stages[stage].attempts[1].gates["general (retention)"]
-        assert again.case_ids == [outcome.case_id for outcome in base.outcomes]
+        assert again.case_ids == tuple(outcome.case_id for outcome in base.outcomes)
         assert again.verdict is PASS
     assert "general" not in run.stages["sft"].attempts[1].gates  # no absolute gate: the base model is the measure
 
@@ -53,7 +54,7 @@ def test_a_stage_that_forgets_what_the_base_model_could_do_fails(tmp_path: Path)
     assert diagnosis is not None
     assert diagnosis.cause == "forgetting"
     assert "general (retention)" in diagnosis.evidence[0]
-    assert run.promotions == []
+    assert run.promotions == ()
 
 
 def test_a_later_stage_must_not_unlearn_an_earlier_one(tmp_path: Path) -> None:
@@ -83,7 +84,7 @@ def test_retention_suites_alone_are_no_gate(tmp_path: Path) -> None:
 def _rewrite(folder: Path, change: Any) -> RunRecord:
     events = [change(dict(event)) for event in read_events(folder / "run")]
     (folder / "run" / EVENTS).unlink()
-    with RunLog.open(folder / "run") as log:
+    with EventLog.open(folder / "run") as log:
         log.append(*(event for event in events if event is not None))
     return read_run(folder / "run")
 
@@ -154,7 +155,7 @@ def test_a_baseline_does_not_survive_a_change_of_what_it_measured(tmp_path: Path
     later = ("stage_started", "attempt_started", "rows_written", "fault")
     kept = [event for event in events if event["event"] not in later]
     (tmp_path / "run" / EVENTS).unlink()
-    with RunLog.open(tmp_path / "run") as log:
+    with EventLog.open(tmp_path / "run") as log:
         log.append(*kept)
     path.write_text(TEXT.replace("{max_drop: 10}", "{max_drop: 20}"))
     (tmp_path / "base" / "weights.txt").write_text("0.0")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tests.support.bank import write_jsonl
 from tests.support.fake_pipeline import PIPELINE, load, tools, trainer, write_pipeline
-from tunegate.record.event_log import RunLog
 from tunegate.record.record import RunRecord
+from tunegate.record.run_log import RunLog
 from tunegate.training.pipeline_run import PipelineRun
 from tunegate.training.trainer import TrainJob, TrainResult
 from tunegate_reports import write_html

@@ -25,10 +25,13 @@ from tunegate.exceptions import CannotJudge, ConfigError, Tampered
 from tunegate.models.fingerprint import fingerprint
 from tunegate.models.model import Response, ScriptedModel
 from tunegate.promotion.registry import verify
-from tunegate.record.event_log import EVENTS, Event, RunLog, read_events
+from tunegate.record.event_log import EVENTS, EventLog, read_events
+from tunegate.record.events import Event
 from tunegate.record.outcome_json import outcome_to_json
+from tunegate.record.read_run import read_run
 from tunegate.record.recheck import NotPromotable
-from tunegate.record.record import GateRecord, RunRecord, read_run
+from tunegate.record.record import GateRecord, RunRecord
+from tunegate.record.run_log import RunLog
 from tunegate.training.trainer import TrainJob, TrainResult
 from tunegate_reports import write_html
 
@@ -167,7 +170,7 @@ def test_max_attempts_end_a_stage(pipeline: Path) -> None:
     )
     assert list(run.stages) == ["sft"]
     assert len(run.stages["sft"].attempts) == 3
-    assert run.promotions == []
+    assert run.promotions == ()
     assert not (pipeline.parent / "registry").exists()
 
 
@@ -210,7 +213,7 @@ def test_an_older_record_without_the_last_diagnosis_is_read_and_rechecked(
 ) -> None:
     edit(pipeline, "max_attempts: 3", "max_attempts: 1")
     carry_out(pipeline, tools(skills={}))
-    with RunLog.open(pipeline.parent / "old") as log:
+    with EventLog.open(pipeline.parent / "old") as log:
         for event in read_events(pipeline.parent / "run"):
             if event["event"] != "diagnosed":
                 log.append({key: value for key, value in event.items() if key not in ("time", "line_sha256")})
@@ -237,7 +240,7 @@ def test_a_bank_without_fresh_cases_is_inconclusive(tmp_path: Path) -> None:
     assert run.verdict is INCONCLUSIVE
     assert run.verdict.exit_code == 4
     assert "0 of 5 sealed cases are left that no earlier draw asked; 5 more are needed" in run.reason
-    assert run.promotions == []
+    assert run.promotions == ()
     assert not run.stages["sft"].attempts[2].trained  # known before the training, not after
 
 
@@ -262,7 +265,7 @@ def test_a_gate_that_could_not_judge_is_invalid_and_may_go_on_later(pipeline: Pa
 
     skills = {"sft#1": 1.0, "align#1": 1.0}
     run = carry_out(pipeline, replace(tools(skills), open_model=broken))
-    assert (run.verdict, run.promotions) == (INVALID, [])
+    assert (run.verdict, run.promotions) == (INVALID, ())
     assert "1 of 5 not judged, 4 passed, 4 needed" in run.reason
     run = carry_out(pipeline, tools(skills))
     assert run.verdict is PASS
@@ -279,7 +282,7 @@ def test_a_model_that_crashes_is_never_a_pass_or_a_miss(pipeline: Path, fault: B
         return replace(open_model(path), script=answer)
 
     run = carry_out(pipeline, replace(tools(), open_model=broken))
-    assert (run.verdict, run.promotions) == (INVALID, [])
+    assert (run.verdict, run.promotions) == (INVALID, ())
     [first, *_] = run.all_gates()
     assert (first.verdict, first.invalid, first.failed) == (INVALID, 5, 0)
     assert f"the model failed: {type(fault).__name__}" in first.outcomes[0].reason
@@ -305,7 +308,7 @@ def test_a_training_that_fails_is_not_the_models_failure(pipeline: Path) -> None
     diagnosis = run.stages["sft"].attempts[1].diagnosis
     assert diagnosis is not None
     assert diagnosis.changes == {"learning_rate": (1e-3, 1e-4)}
-    assert diagnosis.evidence == ["the loss is nan"]
+    assert diagnosis.evidence == ("the loss is nan",)
 
 
 def test_what_a_failed_training_logged_is_on_record_and_in_the_report(pipeline: Path) -> None:
@@ -313,7 +316,7 @@ def test_what_a_failed_training_logged_is_on_record_and_in_the_report(pipeline: 
     fails = TrainResult(error="diverged at step 4", log=logged, seconds=75.0)
     run = carry_out(pipeline, replace(tools(), train=lambda job: fails))
     attempt = run.stages["sft"].attempts[1]
-    assert (attempt.log, attempt.seconds) == (logged, 75.0)
+    assert (attempt.log, attempt.seconds) == (tuple(logged), 75.0)
     write_html(run, pipeline.parent / "report.html")
     page = (pipeline.parent / "report.html").read_text()
     assert "diverged at step 4" in page
@@ -396,7 +399,7 @@ def test_once_the_leak_is_mended_the_same_command_goes_on(pipeline: Path) -> Non
     assert carry_out(pipeline).verdict is INVALID
     train.write_text(clean)
     run = carry_out(pipeline)
-    assert (run.verdict, run.leaks, len(run.promotions)) == (PASS, [], 1)
+    assert (run.verdict, run.leaks, len(run.promotions)) == (PASS, (), 1)
 
 
 def test_the_command_line_ends_with_3_on_a_leak(pipeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -513,7 +516,7 @@ def test_a_forged_gate_is_not_believed_when_a_run_goes_on(pipeline: Path) -> Non
     forged = pipeline.parent / "forged"
     shutil.copytree(pipeline.parent / "run", forged)
     (forged / EVENTS).unlink()
-    with RunLog.open(forged) as log:
+    with EventLog.open(forged) as log:
         for event in read_events(pipeline.parent / "run"):
             passes = {"verdict": "PASS", "passed": 5, "failed": 0} if event["event"] == "gate_decided" else {}
             log.append({**event, **passes})
@@ -522,7 +525,7 @@ def test_a_forged_gate_is_not_believed_when_a_run_goes_on(pipeline: Path) -> Non
 
 
 def test_a_folder_that_holds_a_gate_is_refused(pipeline: Path) -> None:
-    with RunLog.open(pipeline.parent / "run") as log:
+    with EventLog.open(pipeline.parent / "run") as log:
         log.append({"event": "run_started", "name": "facts", "key": "x"})
     with pytest.raises(ConfigError, match="holds the record of a gate"):
         carry_out(pipeline)
@@ -792,7 +795,7 @@ def test_an_alias_that_another_run_took_over_is_left_alone_and_not_claimed(
         pipeline.parent.parent / "newer", PIPELINE.replace("registry: registry", "registry: ../project/registry")
     )
     [promotion] = carry_out(newer, tools({"sft#1": 1.0, "align#1": 0.999})).promotions
-    assert carry_out(pipeline).promotions == []
+    assert carry_out(pipeline).promotions == ()
     command = ["run", str(pipeline), "--run", str(pipeline.parent / "run")]
     assert main([*command, "--json"]) == 0
     out, err = capsys.readouterr()
@@ -833,6 +836,6 @@ def test_a_promotion_to_another_alias_does_not_stand_for_the_pipelines_own(pipel
 def test_a_run_without_promotion_ends_with_its_verdict(tmp_path: Path) -> None:
     path = write_pipeline(tmp_path / "project", PIPELINE[: PIPELINE.index("promote:")])
     run = carry_out(path)
-    assert (run.verdict, run.promotions) == (PASS, [])
+    assert (run.verdict, run.promotions) == (PASS, ())
     assert not (path.parent / "registry").exists()
     assert NotPromotable.exit_code == 1

@@ -14,9 +14,10 @@ from tests.support.fake_pipeline import PIPELINE, carry_out, load, open_model, t
 from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import ConfigError, Tampered
 from tunegate.promotion.evidence import check_gates
-from tunegate.record.event_log import EVENTS, RunLog, read_events
+from tunegate.record.event_log import EVENTS, EventLog, read_events
+from tunegate.record.read_run import read_run
 from tunegate.record.recheck import NotPromotable, recheck_all
-from tunegate.record.record import RunRecord, read_run
+from tunegate.record.record import RunRecord
 from tunegate.stats.sampling import SequentialPlan
 
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
@@ -101,7 +102,7 @@ def test_the_chance_of_a_lucky_pass_is_on_record(tmp_path: Path) -> None:
 def rewritten(folder: Path, change: Any) -> RunRecord:
     events = [change(json.loads(json.dumps(event))) for event in read_events(folder / "run")]
     (folder / "run" / EVENTS).unlink()
-    with RunLog.open(folder / "run") as log:
+    with EventLog.open(folder / "run") as log:
         log.append(*(event for event in events if event is not None))
     return read_run(folder / "run")
 
@@ -183,7 +184,7 @@ def test_nothing_that_was_decided_is_decided_again_by_appending(tmp_path: Path, 
     planned(tmp_path, "{draw: 5, accept: 4}", {})
     events = list(read_events(tmp_path / "run"))
     last = next(dict(event) for event in reversed(events) if event["event"] == kind)
-    with RunLog.open(tmp_path / "run") as log:
+    with EventLog.open(tmp_path / "run") as log:
         log.append({key: value for key, value in last.items() if key not in ("line_sha256", "previous_sha256")})
     with pytest.raises(Tampered, match=match):
         read_run(tmp_path / "run")
@@ -191,7 +192,7 @@ def test_nothing_that_was_decided_is_decided_again_by_appending(tmp_path: Path, 
 
 def test_a_failed_run_does_not_pass_because_a_line_says_so(tmp_path: Path) -> None:
     assert planned(tmp_path, "{draw: 5, accept: 4}", {}).verdict is FAIL
-    with RunLog.open(tmp_path / "run") as log:
+    with EventLog.open(tmp_path / "run") as log:
         log.append({"event": "run_decided", "verdict": "PASS", "reason": "so it is"})
     with pytest.raises(Tampered, match="a run passes whose stages have not"):
         read_run(tmp_path / "run")
@@ -230,7 +231,7 @@ def test_an_interrupted_second_judging_is_no_tampering(tmp_path: Path) -> None:
     again = {**events[first], "outcome": {**events[first]["outcome"], "verdict": "PASS"}}
     again["outcome"]["findings"] = [{"check": "exact", "verdict": "PASS", "errors": []}]
     (tmp_path / "run" / EVENTS).unlink()
-    with RunLog.open(tmp_path / "run") as log:
+    with EventLog.open(tmp_path / "run") as log:
         log.append(*events[: decided + 1], again)
     gate = read_run(tmp_path / "run").all_gates()[0]
     assert not gate.decided

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.tiny_model import make_tiny_model
 from tunegate.cli import main
-from tunegate.record.record import read_run
+from tunegate.record.read_run import read_run
 
 PIPELINE = """
 name: tiny

@@ -91,9 +91,9 @@ def test_the_objective_is_the_worst_draw() -> None:
 
     attempt = AttemptRecord(1, 1, asdict(Settings(rows=4)), "")
     assert objective(attempt) == FAILED_TRAINING
-    attempt.gates = {"a": gate(95, Verdict.PASS), "b": gate(80, Verdict.FAIL)}
+    attempt = replace(attempt, gates={"a": gate(95, Verdict.PASS), "b": gate(80, Verdict.FAIL)})
     assert objective(attempt) == pytest.approx(-0.1)
-    attempt.gates = {"a": gate(95, Verdict.PASS), "kept": gate(92, Verdict.FAIL, "retention")}
+    attempt = replace(attempt, gates={"a": gate(95, Verdict.PASS), "kept": gate(92, Verdict.FAIL, "retention")})
     assert objective(attempt) == 0.0  # it forgot: no better than a draw that just misses
     assert objective(replace(attempt, error="diverged")) == FAILED_TRAINING
 

@@ -15,7 +15,7 @@ from tunegate.checks.outcome import Verdict
 from tunegate.data.training_data import Example
 from tunegate.exceptions import Tampered
 from tunegate.models.fingerprint import file_sha256
-from tunegate.record.record import read_run
+from tunegate.record.read_run import read_run
 from tunegate.training.attempt_folder import prepare
 from tunegate.training.trainer import SubprocessTrainer, TrainJob, TrainResult, checkpoints_of
 from tunegate_trainers import process

@@ -18,9 +18,10 @@ from tunegate.models.fingerprint import fingerprint
 from tunegate.pipeline.pipeline_file import load_pipeline
 from tunegate.promotion.evidence import check_gates
 from tunegate.promotion.registry import promote, verify
-from tunegate.record.event_log import RunLog
+from tunegate.record.read_run import read_run
 from tunegate.record.recheck import NotPromotable
-from tunegate.record.record import RunRecord, read_run
+from tunegate.record.record import RunRecord
+from tunegate.record.run_log import RunLog
 from tunegate.training.pipeline_run import PipelineRun
 from tunegate_suites import build_check
 
@@ -131,4 +132,4 @@ def test_a_withdrawn_waiver_excuses_nothing_any_more(project: Path) -> None:
     run = carried_out(project, {})
     assert run.verdict is FAIL
     assert "style: " in run.reason
-    assert run.promotions == []
+    assert run.promotions == ()

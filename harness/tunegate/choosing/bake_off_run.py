@@ -18,7 +18,8 @@ from tunegate.exceptions import TunegateError
 from tunegate.models.metering import read_cost
 from tunegate.models.model_facts import ModelFacts
 from tunegate.record.event_log import EVENTS
-from tunegate.record.record import GateRecord, read_run
+from tunegate.record.read_run import read_run
+from tunegate.record.record import GateRecord
 from tunegate.suites.suite import Suite
 
 GATE = (sys.executable, "-c", "from tunegate.cli import console_main; console_main()", "gate")

@@ -38,9 +38,11 @@ from tunegate.pipeline.pipeline import Pipeline
 from tunegate.pipeline.pipeline_file import load_pipeline, suite_place
 from tunegate.reading.files import resolve
 from tunegate.reading.yaml_file import load_yaml
-from tunegate.record.event_log import EVENTS, RunLog
+from tunegate.record.event_log import EVENTS
+from tunegate.record.read_run import read_run, reading
 from tunegate.record.recheck import recheck_all
-from tunegate.record.record import RunRecord, read_run, reading
+from tunegate.record.record import RunRecord
+from tunegate.record.run_log import RunLog
 from tunegate.stats.plans import GatePlan
 from tunegate.suites.suite import Suite, load_suite
 from tunegate.training.pipeline_run import PipelineRun
@@ -237,7 +239,7 @@ def _gate_reports(options: Namespace, result: GateRunResult, plan: GatePlan) -> 
     markdown = Path(options.markdown) if options.markdown else None
     if html is None and junit is None and markdown is None:
         return None
-    return _write_reports(read_run(result.folder), html, junit, markdown)
+    return _write_reports(result.run, html, junit, markdown)
 
 
 # --- compare, bake-off, advise -------------------------------------------------------------------------------------

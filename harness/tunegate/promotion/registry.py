@@ -29,8 +29,9 @@ from tunegate.models.adapter_base import place_of_base
 from tunegate.models.fingerprint import strangers
 from tunegate.promotion.evidence import FORMAT, Fingerprint, attest, check_gates, check_promotable
 from tunegate.record.event_log import EVENTS
+from tunegate.record.read_run import read_run
 from tunegate.record.recheck import NotPromotable
-from tunegate.record.record import RunRecord, read_run
+from tunegate.record.record import RunRecord
 from tunegate.whole_files import draft_of, place_folder, replace_file
 
 ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -75,6 +76,7 @@ def promote(
     pointer_file = _pointer_file(alias, registry)
     try:
         if place.exists():
+            _check_record(run, run.folder)
             attestation = _check_copy(place, fingerprint)
         else:
             attestation = attest(run, attempt)
@@ -97,12 +99,21 @@ def _publish(run: RunRecord, folder: Path, attestation: dict[str, Any], place: P
         if fingerprint(partial / "model") != place.name:
             raise CannotJudge(f"{folder}: the copy differs from the original; is another process writing to it?")
         shutil.copy2(run.folder / EVENTS, partial / EVENTS)
-        if read_run(partial).digest != run.digest:
-            raise Tampered(f"{run.folder / EVENTS}: not the record that was judged; it changed in between")
+        _check_record(run, partial)
         (partial / ATTESTATION).write_bytes(_as_json(attestation))
         place_folder(partial, place)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _check_record(run: RunRecord, folder: Path) -> None:
+    """Raise Tampered unless a folder holds the record that was judged."""
+    try:
+        digest = read_run(folder).digest
+    except Tampered as error:  # of a copy: what is wrong with it is wrong with what it was made from
+        raise Tampered(str(error).replace(str(folder), str(run.folder))) from error
+    if digest != run.digest:
+        raise Tampered(f"{run.folder / EVENTS}: not the record that was judged; it changed in between")
 
 
 def _keep_base(run: RunRecord, adapter: Path, registry: Path, fingerprint: Fingerprint) -> None:
