@@ -7,10 +7,8 @@ same with and without.
 
 from __future__ import annotations
 
-import random
 import sys
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +18,7 @@ from transformers import TrainerCallback
 from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import ConfigError, TunegateError
 from tunegate.gates.ask import judge_cases
-from tunegate.models.hf import BATCH_SIZE_CPU, BATCH_SIZE_GPU, HFModel
-from tunegate.models.reward_model import RewardModel
+from tunegate.models.loaded_model import loaded_model, undisturbed
 from tunegate.suites.suite import Suite
 from tunegate.training.trainer import TrainJob, checkpoints_of
 from tunegate_trainers import checkpoints
@@ -85,7 +82,9 @@ class GateWatch(TrainerCallback):
     def _look(self, state: Any, model: Any) -> None:
         before = best_of(looks_of(state.log_history))
         with undisturbed(model):
-            look = look_at(self.suite, self.cases, live_model(model, self.tokenizer), state.global_step)
+            look = look_at(
+                self.suite, self.cases, loaded_model(model, self.tokenizer, "in training"), state.global_step
+            )
         state.log_history.append(_entry(look, state.epoch))
         told = look.fault or f"{look.passed} of {look.asked}"
         if state.is_world_process_zero:
@@ -134,38 +133,6 @@ def look_at(suite: Suite, cases: Sequence[Any], model: Any, step: int) -> Look:
     unjudged = [outcome.reason for outcome in outcomes if outcome.verdict not in (Verdict.PASS, Verdict.FAIL)]
     fault = f"not counted: {len(unjudged)} of {len(cases)} cases not judged: {unjudged[0]}" if unjudged else ""
     return Look(step, passed, len(cases), fault)
-
-
-def live_model(model: Any, tokenizer: Any) -> Any:
-    """The model in training, as the engine asks models."""
-    on_gpu = str(model.device).startswith("cuda")
-    kind = RewardModel if type(_inner(model)).__name__.endswith("ForSequenceClassification") else HFModel
-    return kind("in training", None, model, tokenizer, BATCH_SIZE_GPU if on_gpu else BATCH_SIZE_CPU)
-
-
-def _inner(model: Any) -> Any:
-    """The model under its adapter, if it has one."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
-
-
-@contextmanager
-def undisturbed(model: Any) -> Generator[None]:
-    """Leave random states and training modes as they are found: a look must not change what is looked at."""
-    import numpy as np
-    import torch
-
-    training = [module for module in model.modules() if module.training]
-    python_state, numpy_state = random.getstate(), np.random.get_state()
-    devices = [model.device] if str(model.device).startswith("cuda") else []
-    model.eval()
-    try:
-        with torch.random.fork_rng(devices=devices), torch.no_grad():
-            yield
-    finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)
-        for module in training:
-            module.training = True
 
 
 # --- looks in the log -----------------------------------------------------------------------------------------------

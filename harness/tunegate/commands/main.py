@@ -189,7 +189,7 @@ def gate(options: Namespace) -> int:
         subject.cost.save(result.folder)
     report = _gate_reports(options, result, plan)
     if options.json:
-        console.show_json(console.gate_as_json(result))
+        console.show_json(console.gate_as_json(result, report))
     else:
         console.print_gate(result, report)
     return result.deciding.verdict.exit_code

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 
 from tunegate.checks.outcome import Verdict
@@ -26,13 +27,17 @@ FOLDER = Path("tunegate-runs")
 
 @dataclass(frozen=True)
 class GateRequest:
-    """One gate to run: a suite, a plan, a seed, whoever answers, and where the record goes (None: chosen by key)."""
+    """One gate to run: a suite, a plan, a seed, whoever answers, and where the record goes (None: chosen by key).
+
+    `anew`: where the folder is chosen by key, no earlier record is gone on with: whoever answers may have changed.
+    """
 
     suite: Suite
     plan: GatePlan
     seed: int
     model: Model
     folder: str | None = None
+    anew: bool = False
 
     @cached_property
     def key(self) -> str:
@@ -152,14 +157,15 @@ def _folder(request: GateRequest) -> tuple[Path, list[str]]:
     if request.folder is not None:
         return Path(request.folder), []
     earlier: list[str] = []
-    while True:
-        number = len(earlier) + 1
+    for number in count(1):
         name = f"{request.suite.name}-{request.key}" + (f"-{number}" if number > 1 else "")
         folder = FOLDER / name
         last = last_event(folder)
-        if last is None or not is_decided(last, request.plan) or last["verdict"] == Verdict.INVALID:
+        verdict = None if last is None or not is_decided(last, request.plan) else str(last["verdict"])
+        if last is None or (verdict in (None, Verdict.INVALID) and not request.anew):
             return folder, [] if answers_the_same(request.model) else earlier
-        earlier.append(str(last["verdict"]))
+        earlier += [verdict] if verdict else []
+    raise AssertionError("unreachable")
 
 
 def is_decided(last: Event | None, plan: GatePlan) -> bool:
