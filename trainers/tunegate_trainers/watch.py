@@ -42,6 +42,10 @@ class Look:
     def rate(self) -> float:
         return self.passed / self.asked
 
+    @property
+    def in_words(self) -> str:
+        return self.fault or f"{self.passed} of {self.asked}"
+
 
 class GateWatch(TrainerCallback):
     """Asks cases of a suite every so many steps, or parts of an epoch, and at the end, as `TrainJob.watch` says.
@@ -81,14 +85,10 @@ class GateWatch(TrainerCallback):
 
     def _look(self, state: Any, model: Any) -> None:
         before = best_of(looks_of(state.log_history))
-        with undisturbed(model):
-            look = look_at(
-                self.suite, self.cases, loaded_model(model, self.tokenizer, "in training"), state.global_step
-            )
-        state.log_history.append(_entry(look, state.epoch))
-        told = look.fault or f"{look.passed} of {look.asked}"
+        look = look_live(self.suite, self.cases, model, self.tokenizer, state.global_step)
+        state.log_history.append(entry_of(look, state.epoch))
         if state.is_world_process_zero:
-            sys.stderr.write(f"watching {self.suite.name} at step {look.step}: {told}\n")
+            sys.stderr.write(f"watching {self.suite.name} at step {look.step}: {look.in_words}\n")
             if self.best is not None and not look.fault and (before is None or look.rate >= before.rate):
                 self.best.keep(look.step)
 
@@ -123,6 +123,13 @@ class GateWatch(TrainerCallback):
 # --- one look -------------------------------------------------------------------------------------------------------
 
 
+def look_live(suite: Suite, cases: Sequence[Any], model: Any, tokenizer: Any, step: int) -> Look:
+    """A look at the model in training, which takes no notice of it."""
+    asked = loaded_model(model, tokenizer, "in training")
+    with undisturbed(model):
+        return look_at(suite, cases, asked, step)
+
+
 def look_at(suite: Suite, cases: Sequence[Any], model: Any, step: int) -> Look:
     """Ask and judge; what could not be judged is no miss, so a look with any such case does not count."""
     try:
@@ -138,7 +145,7 @@ def look_at(suite: Suite, cases: Sequence[Any], model: Any, step: int) -> Look:
 # --- looks in the log -----------------------------------------------------------------------------------------------
 
 
-def _entry(look: Look, epoch: Any) -> dict[str, Any]:
+def entry_of(look: Look, epoch: Any) -> dict[str, Any]:
     """A look as an entry of the trainer's log, which survives a kill in its checkpoint."""
     rate = {METRIC: None, "eval_gate_fault": look.fault} if look.fault else {METRIC: look.rate}
     return {"step": look.step, "epoch": epoch, **rate, "eval_gate_passed": look.passed, "eval_gate_asked": look.asked}
