@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -197,6 +198,16 @@ def test_functions_and_stored_answers_answer(model: Any) -> None:
     assert (result.verdict, result.passed, result.drawn) == ("PASS", 10, 10)
 
 
+def test_the_likeliest_label_of_a_classifier_is_its_answer() -> None:
+    class Classifier:
+        task = "text-classification"
+
+        def __call__(self, prompt: str) -> list[dict[str, Any]]:
+            return [{"label": right(prompt), "score": 0.9}]
+
+    assert gate_of(Classifier()).passed_gate
+
+
 def test_an_async_function_is_asked_where_a_loop_runs_already() -> None:
     async def in_a_notebook() -> tunegate.GateResult:
         return gate_of(right_async)
@@ -349,7 +360,7 @@ def test_a_model_in_memory_answers_as_the_same_model_on_disk(loaded: tuple[Any, 
     on_disk = [case["response"] for case in gate_of(str(folder), suite, dtype="float32").cases]
     pipe = transformers.pipeline("text-generation", model=model, tokenizer=tokenizer)
     model.train()
-    for given in ((model, tokenizer), pipe):
+    for given in ((model, tokenizer), pipe, SimpleNamespace(model=model, processing_class=tokenizer)):
         result = gate_of(given, suite)
         assert [case["response"] for case in result.cases] == on_disk
         assert len(str(read_run(result.folder).start["model_sha256"])) == 64

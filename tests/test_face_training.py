@@ -40,7 +40,8 @@ def make_trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeTrainer
         model = transformers.AutoModelForCausalLM.from_pretrained(folder, attention_dropout=0.5)
         rows = [{"input_ids": (ids := tokenizer(text)["input_ids"][:6]), "labels": ids} for text in TEXTS]
         settings = transformers.TrainingArguments(
-            "out", max_steps=4, per_device_train_batch_size=1, per_device_eval_batch_size=1, use_cpu=True, report_to=[], disable_tqdm=True,
+            "out", max_steps=4, per_device_train_batch_size=1, per_device_eval_batch_size=1, use_cpu=True,
+            report_to=[], disable_tqdm=True,
             learning_rate=1e-3, logging_steps=1, save_strategy="no", **arguments,
         )  # fmt: skip
         trainer = transformers.Trainer(

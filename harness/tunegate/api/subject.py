@@ -47,7 +47,9 @@ def subject_of(given: Any, suite: Suite, batch_size: int | None, options: Mappin
     if (pair := _in_memory(given)) is not None:
         return _loaded(*pair, suite, batch_size)
     if getattr(given, "task", None) == "text-classification":
-        return Subject(FunctionModel.of(lambda prompt: _label(given(prompt)), None))
+        place: Any = getattr(getattr(getattr(given, "model", None), "config", None), "_name_or_path", "")
+        name = f"text-classification pipeline{f' ({place})' if place else ''}"
+        return Subject(FunctionModel(lambda prompt: _label(given(prompt)), name))
     if hasattr(given, "state_dict"):
         raise ConfigError("model: a model in memory needs its tokenizer; give (model, tokenizer)")
     if callable(given):
