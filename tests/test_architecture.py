@@ -24,6 +24,9 @@ JOINTS = {
     "tunegate.commands.main",
     "tunegate.commands.suite",
     "tunegate.plugin.gates",
+    "tunegate.api.suite",
+    "tunegate.api.gate",
+    "tunegate.api.pipeline",
     "tunegate.training.training_process",
 }
 """The modules that join the engine to its siblings: command line, pytest plugin and training, lazily."""
@@ -51,7 +54,7 @@ FLOORS = (
     ("pipeline",),
     ("training",),
     ("commands",),
-    ("cli", "plugin"),
+    ("cli", "plugin", "api"),
     ("",),
 )
 """The rooms of the engine from the ground up: a room imports rooms below it, never one above it or on its own floor.

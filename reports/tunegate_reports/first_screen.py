@@ -25,8 +25,8 @@ def answer_section(view: View) -> Markup:
         tag("span", SIGNS[state], class_=f"seal {state}", aria_hidden="true"),
         tag("span", tag("strong", view.answer.what), tag("span", f": {why}." if why else ".", class_="why")),
     )
-    figures = [tag("div", tag("dt", name), tag("dd", value)) for name, value in _figures(view)]
-    parts = [sentence, *_waivers(view), *_luck(view), tag("dl", *figures, class_="figures"), *_notices(view)]
+    told = [tag("div", tag("dt", name), tag("dd", value)) for name, value in figures(view)]
+    parts = [sentence, *_waivers(view), *_luck(view), tag("dl", *told, class_="figures"), *_notices(view)]
     if view.stages:
         parts.append(_line(view))
     return tag("section", *parts, class_="answer", aria_label="The answer")
@@ -62,7 +62,8 @@ def _said(sentence: str, gates: list[str]) -> tuple[str, str]:
     return f"{', '.join(gates)}: ", f"{sentence.rstrip('.')}."
 
 
-def _figures(view: View) -> Iterator[tuple[str, str]]:
+def figures(view: View) -> Iterator[tuple[str, str]]:
+    """The figures under the answer, by name."""
     decided = [gate for gate in view.deciding_gates if gate.record.decided]
     if len(decided) == 1:
         yield "Cases passed", passed_words(decided[0].record)

@@ -60,7 +60,12 @@ def test_the_json_of_a_gate(bank: Bank, capsys: Capture) -> None:
         "judged_again",
         "cases",
         "confirm",
+        "record",
+        "report",
     ]
+    assert Path(result["record"]).name == EVENTS
+    assert Path(result["record"]).is_file()
+    assert Path(result["report"]).read_text().startswith("<!doctype html>")
     expected = binomtest(95, 100).proportion_ci(method="exact")
     assert result["interval"] == pytest.approx([expected.low, expected.high], abs=1e-9)
     counts = {name: result[name] for name in ("verdict", "drawn", "passed", "failed", "invalid", "accept", "seed")}
@@ -79,7 +84,10 @@ def test_the_json_of_a_gate(bank: Bank, capsys: Capture) -> None:
     assert [case["id"] for case in result["cases"]] == draw_order(bank.ids, 3)
     for case in result["cases"]:
         right = case["id"] in bank.ids[:95]
-        assert list(case) == ["id", "verdict", "scores", "errors", "reason", "samples"]
+        asked = ["prompt", "response", "references", "tags"]
+        assert list(case) == ["id", *asked, "verdict", "scores", "errors", "reason", "samples"]
+        name, answer = case["id"], f"answer {case['id']}"
+        assert [case[key] for key in asked] == [f"What is {name}?", answer if right else "?", [answer], []]
         assert case["verdict"] == ("PASS" if right else "FAIL")
         assert case["scores"] == {"exact": right}
         assert case["errors"] == []
@@ -421,7 +429,8 @@ def test_going_on_recomputes_nothing_and_equals_an_uninterrupted_run(held: Bank,
     assert not set(again) & set(finished)
     assert sorted([*again, *finished]) == sorted(held.ids)
     whole = subprocess.run([*TUNEGATE, *arguments, "--run", "uninterrupted"], capture_output=True, check=False)
-    assert whole.stdout == resumed.stdout
+    there = json.loads(resumed.stdout)["record"].removesuffix(f"/{EVENTS}")  # the one thing that may differ
+    assert whole.stdout == resumed.stdout.replace(there.encode(), b"uninterrupted")
     assert len(calls(held)) == len(again) + 100
 
 
@@ -459,7 +468,10 @@ def test_a_case_that_could_not_be_judged_is_judged_again(make_bank: Callable[...
 
 def test_a_second_gate_of_the_same_kind_gets_a_record_of_its_own(bank: Bank, capsys: Capture) -> None:
     arguments = ["--responses", bank.answers(93), "--suite", bank.suite]
-    assert gate_json(capsys, *arguments) == gate_json(capsys, *arguments)
+    (code, one), (again, other) = gate_json(capsys, *arguments), gate_json(capsys, *arguments)
+    places = [{key: result.pop(key) for key in ("record", "report")} for result in (one, other)]
+    assert (code, one) == (again, other)
+    assert places[0]["record"] != places[1]["record"]
     assert len(list((bank.folder / "tunegate-runs").iterdir())) == 2
 
 

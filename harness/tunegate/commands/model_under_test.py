@@ -33,6 +33,12 @@ def look_at_model(spec: str, model: Model, suite: Suite) -> list[str]:
     return list(notes_of(model))
 
 
+def look_at_loaded(name: str, model: Model, suite: Suite) -> list[str]:
+    """The notes on a model that has no place on disk. Raises CannotJudge as `look_at_folder` does."""
+    _refuse_told(name, templates_of(model), suite)
+    return list(notes_of(model))
+
+
 def _in_folder(spec: str) -> list[str]:
     from tunegate.models.open_model import local_path
 

@@ -59,8 +59,13 @@ def _registry_of(record: RunRecord) -> Path:
 
 def verify(options: Namespace) -> int:
     """Say which promotion stands behind these bytes."""
-    _show(find_promotion(options.model, Path(options.registry), _fingerprint), options)
+    _show(promotion_of(options.model, Path(options.registry)), options)
     return 0
+
+
+def promotion_of(model: str, registry: Path) -> Promotion:
+    """The promotion behind a folder or an alias; raises Tampered or ConfigError where there is none."""
+    return find_promotion(model, registry, _fingerprint)
 
 
 def _fingerprint(path: Path) -> str:

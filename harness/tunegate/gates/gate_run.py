@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 
 from tunegate.checks.outcome import Verdict
@@ -29,13 +30,17 @@ FOLDER = Path("tunegate-runs")
 
 @dataclass(frozen=True)
 class GateRequest:
-    """One gate to run: a suite, a plan, a seed, whoever answers, and where the record goes (None: chosen by key)."""
+    """One gate to run: a suite, a plan, a seed, whoever answers, and where the record goes (None: chosen by key).
+
+    `anew`: where the folder is chosen by key, no earlier record is gone on with: whoever answers may have changed.
+    """
 
     suite: Suite
     plan: GatePlan
     seed: int
     model: Model
     folder: str | None = None
+    anew: bool = False
 
     @cached_property
     def key(self) -> str:
@@ -160,14 +165,16 @@ def _folder(request: GateRequest) -> tuple[Path, list[str]]:
     if request.folder is not None:
         return Path(request.folder), []
     earlier: list[str] = []
-    while True:
-        number = len(earlier) + 1
+    for number in count(1):
         name = f"{request.suite.name}-{request.key}" + (f"-{number}" if number > 1 else "")
         folder = FOLDER / name
-        last = _decided(last_event(folder), request.plan)
-        if last is None or last.verdict is Verdict.INVALID:
+        last = last_event(folder)
+        decided = _decided(last, request.plan)
+        is_open = decided is None or decided.verdict is Verdict.INVALID
+        if last is None or (is_open and not request.anew):
             return folder, [] if answers_the_same(request.model) else earlier
-        earlier.append(str(last.verdict))
+        earlier += [str(decided.verdict)] if decided else []
+    raise AssertionError("unreachable")
 
 
 def is_decided(last: RawEvent | None, plan: GatePlan) -> bool:

@@ -141,14 +141,17 @@ def _named_as_a_repeat(cases: Sequence[Case]) -> str | None:
     return None
 
 
-def make_suite(spec: SuiteSpec, name: str, file: YamlFile, keys: KeyPath, build_check: CheckBuilder) -> Suite:
-    """Build a suite from its validated spec, which stands at `keys` of `file`."""
+def make_suite(
+    spec: SuiteSpec,
+    name: str,
+    file: YamlFile,
+    keys: KeyPath,
+    build_check: CheckBuilder,
+    cases: tuple[Case, ...] | None = None,
+) -> Suite:
+    """Build a suite from its validated spec, which stands at `keys` of `file`; `cases` where they are in no file."""
     base_dir = file.path.parent
-    try:
-        with file.naming((*keys, "cases", "path")):
-            cases = load_cases(spec.cases, base_dir)
-    except MissingField as error:
-        raise file.error((*keys, "cases"), str(error)) from error
+    cases = _load_cases(spec, base_dir, file, keys) if cases is None else cases
     if (taken := _named_as_a_repeat(cases)) is not None:
         raise file.error((*keys, "cases"), f"{spec.cases.path}: {taken}")
     told = told_beforehand(cases, spec.generate.system, spec.cases.prompt)
@@ -256,6 +259,14 @@ def make_suite(spec: SuiteSpec, name: str, file: YamlFile, keys: KeyPath, build_
         case_passes=case_passes,
         responses=spec.responses,
     )
+
+
+def _load_cases(spec: SuiteSpec, base_dir: Path, file: YamlFile, keys: KeyPath) -> tuple[Case, ...]:
+    try:
+        with file.naming((*keys, "cases", "path")):
+            return load_cases(spec.cases, base_dir)
+    except MissingField as error:
+        raise file.error((*keys, "cases"), str(error)) from error
 
 
 def answer_rule(spec: AnswerSpec) -> AnswerRule:
