@@ -15,7 +15,7 @@ from tunegate.models.loading import read_config
 from tunegate.models.sentences import Embed
 from tunegate.pipeline.pipeline import Pipeline, Stage
 from tunegate.suites.suite import Suite
-from tunegate.suites.told_answers import told_by
+from tunegate.suites.told_answers import GUARD, told_by
 from tunegate.suites.told_by_template import told
 
 
@@ -71,6 +71,7 @@ def _in_template(place: str, text: str, suites: Iterable[Suite]) -> list[Leak]:
     given = [
         Leak("", place, 1, suite.name, case_id, "containment", 1.0, text, answer)
         for suite in suites
+        if GUARD not in suite.allowed
         for case_id, answer in (told(text, suite) | told_by(text, suite.cases)).items()
     ]
     return leaks + [leak for leak in given if (leak.suite, leak.case_id) not in known]
