@@ -8,7 +8,7 @@ from tunegate.exceptions import CannotJudge
 from tunegate.models.model import Model, notes_of, templates_of
 from tunegate.pipeline.leak_guard import chat_templates, told_by_templates
 from tunegate.suites.suite import Suite
-from tunegate.suites.told_answers import GUARD, in_words
+from tunegate.suites.told_answers import GUARD, given_away_words
 
 
 def look_at_folder(spec: str, suite: Suite) -> list[str]:
@@ -44,7 +44,7 @@ def _told_by(spec: str, templates: Sequence[str], suite: Suite) -> list[str]:
     given = told_by_templates(templates, suite)
     if not given:
         return []
-    told = f"{spec}: its chat template {in_words(given, suite.cases)}"
+    told = f"{spec}: its chat template {given_away_words(given, suite.cases)}"
     if GUARD in suite.allowed:
         return [f"allowed by the suite: {told}"]
     raise CannotJudge(f"{told}; take them out of it")

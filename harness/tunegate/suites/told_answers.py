@@ -69,13 +69,13 @@ def told_beforehand(cases: Sequence[Case], system: str | None, template: str | N
     """The texts of a suite that give answers away, or may."""
     for place, text, reached in _standing(cases, system, template):
         if given := told_by(text, reached):
-            yield Told(place, f"{in_words(given, reached)}; {REMEDY}", True)
+            yield Told(place, f"{given_away_words(given, reached)}; {REMEDY}", True)
         elif named := _Bank(reached).named(text):
             yield Told(place, f"names {_counted(named, reached)}; {IF_LABELS}", False)
     ends = _common_ends([case.prompt for case in cases if isinstance(case.prompt, str)])
     shown = _Bank([_without(ends, case) for case in cases]).shown("\n".join(ends)) if ends else {}
     if shown:  # a text that all questions share may be there to be read, but one of the questions, answered, is not
-        yield Told(("cases", "path"), f"every prompt {in_words(shown, cases)}; leave them out", True)
+        yield Told(("cases", "path"), f"every prompt {given_away_words(shown, cases)}; leave them out", True)
 
 
 REMEDY = (
@@ -85,7 +85,7 @@ REMEDY = (
 IF_LABELS = "if they are not the labels to choose from, leave them out; if they are, say `allow: told_answers`"
 
 
-def in_words(given: Mapping[str, str], cases: Sequence[Case]) -> str:
+def given_away_words(given: Mapping[str, str], cases: Sequence[Case]) -> str:
     """`gives away the answers of 40 of 100 cases ("BRCA1" of g-1, …), which any model would then pass`."""
     return f"gives away {_counted(given, cases)}, which any model would pass"
 
