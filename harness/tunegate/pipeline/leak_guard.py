@@ -66,12 +66,12 @@ def told_by_templates(texts: Iterable[str], suite: Suite) -> dict[str, str]:
 
 def _in_template(place: str, text: str, suites: Iterable[Suite]) -> list[Leak]:
     """A chat template stands around every prompt, a gate's too: what it says, the model need not know."""
+    suites = [suite for suite in suites if GUARD not in suite.allowed]
     leaks = compare([TrainRow(place, 1, (), (text,))], suites)
     known = {(leak.suite, leak.case_id) for leak in leaks}
     given = [
         Leak("", place, 1, suite.name, case_id, "containment", 1.0, text, answer)
         for suite in suites
-        if GUARD not in suite.allowed
         for case_id, answer in (told(text, suite) | told_by(text, suite.cases)).items()
     ]
     return leaks + [leak for leak in given if (leak.suite, leak.case_id) not in known]
