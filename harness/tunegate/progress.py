@@ -1,4 +1,4 @@
-"""How far a gate has come, on standard error: a bar on a terminal, and now and then a line in a log."""
+"""The progress bar of a gate on standard error, the line in a log that replaces it, and durations in words."""
 
 from __future__ import annotations
 

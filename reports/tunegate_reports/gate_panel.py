@@ -1,4 +1,4 @@
-"""One draw on the page: its verdict and count, the grid of its cases, its interval, errors and scores."""
+"""HTML of one draw, the main part: verdict and count, the grid of its cases, interval, error categories, scores."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ def gate_panel(gate: GateView, cases: Sequence[CaseView], *, opened: bool, headi
         badge(gate_state(record)),
         *_in_short(gate),
         _flag(f"waived until {gate.waiver['expires']}") if gate.waiver else None,
+        *(_flag(f"allowed: {guard}: {found}") for guard, found in record.terms.get("allowed", {}).items()),
         _flag("possible leak") if gate.kept and gate.kept.comparison.suspicious else None,
         _flag("no passing answer ends by itself") if never_ended(record.outcomes) else None,
         _flag(f"{record.reused} cases asked before") if record.reused else None,

@@ -1,4 +1,4 @@
-"""The view model: a RunRecord as what a page shows, in plain dataclasses. No HTML here, and nothing is decided here."""
+"""The data that a report shows of a whole run, as dataclasses: computed from the record, without HTML."""
 
 from __future__ import annotations
 

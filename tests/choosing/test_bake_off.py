@@ -19,7 +19,7 @@ from tests.support.trainer_jobs import real_training
 from tunegate.cases.case import Case
 from tunegate.checks.outcome import Verdict
 from tunegate.choosing.bake_off import BakeOff, Entry, rank
-from tunegate.choosing.bake_off_run import GateModel, GateProcess, Kitchen, bake_off
+from tunegate.choosing.bake_off_run import GateModel, GateProcess, Setup, bake_off
 from tunegate.choosing.bake_off_words import cells, in_bytes, in_millions
 from tunegate.cli import build_parser, main
 from tunegate.commands.bake_off import bake
@@ -80,8 +80,8 @@ class Oven:
         return ModelFacts(self.sha(model), self.sizes.get(model), 135_000_000, "apache-2.0")
 
     def bake(self, folder: str = "bake-off", **how: Any) -> BakeOff:
-        kitchen = Kitchen(self.gate, self.facts, lambda line: None, **how)
-        return bake_off(list(self.skills), self.suite, self.suite.plan.draw, 0, Path(folder), kitchen)
+        setup = Setup(self.gate, self.facts, lambda line: None, **how)
+        return bake_off(list(self.skills), self.suite, self.suite.plan.draw, 0, Path(folder), setup)
 
 
 @pytest.fixture
@@ -118,10 +118,10 @@ def test_a_gate_on_other_cases_is_not_taken_for_this_one(suite: Suite) -> None:
     """In a folder that was named, an earlier bake-off may have asked fewer cases, or others."""
     oven = Oven(suite, {"a": 80, "b": 60})
     oven.bake()
-    kitchen = Kitchen(oven.gate, oven.facts, lambda line: None)
+    setup = Setup(oven.gate, oven.facts, lambda line: None)
     for draw, seed in ((suite.plan.draw - 1, 0), (suite.plan.draw, 1)):
         oven.asked.clear()
-        bake_off(["a", "b"], suite, draw, seed, Path("bake-off"), kitchen)
+        bake_off(["a", "b"], suite, draw, seed, Path("bake-off"), setup)
         assert oven.asked == ["a", "b"]
 
 
@@ -161,8 +161,8 @@ def test_of_equals_the_smaller_comes_first(suite: Suite) -> None:
 
 def test_a_model_that_does_not_open_has_its_own_row(suite: Suite) -> None:
     oven = Oven(suite, {"good": 80, "bad": 10})
-    kitchen = Kitchen(oven.gate, oven.facts, lambda line: None)
-    result = bake_off(["missing", "good", "bad"], suite, 100, 0, Path("run"), kitchen)
+    setup = Setup(oven.gate, oven.facts, lambda line: None)
+    result = bake_off(["missing", "good", "bad"], suite, 100, 0, Path("run"), setup)
     assert oven.asked == ["missing", "good", "bad"]
     assert [(one.entry.model, one.standing) for one in result.ranked] == [
         ("good", "best"),
@@ -200,7 +200,7 @@ def test_facts_that_cannot_be_read_are_a_fault_of_that_row(suite: Suite) -> None
     def facts(model: str) -> ModelFacts:
         raise CannotJudge("the disk is gone")
 
-    [one] = bake_off(["good"], suite, 100, 0, Path("run"), Kitchen(oven.gate, facts, lambda line: None)).ranked
+    [one] = bake_off(["good"], suite, 100, 0, Path("run"), Setup(oven.gate, facts, lambda line: None)).ranked
     assert (one.standing, one.entry.reason) == ("INVALID", "the disk is gone")
 
 
@@ -235,7 +235,7 @@ def test_cases_that_were_not_judged_make_the_row_invalid(suite: Suite) -> None:
         return ""
 
     facts = {"a": oven.facts("a"), "b": ModelFacts("sha b")}
-    result = bake_off(["a", "b"], suite, 100, 0, Path("run"), Kitchen(gate, facts.__getitem__, lambda line: None))
+    result = bake_off(["a", "b"], suite, 100, 0, Path("run"), Setup(gate, facts.__getitem__, lambda line: None))
     assert [one.standing for one in result.ranked] == ["best", "INVALID"]
     assert result.ranked[1].entry.reason
 
@@ -351,8 +351,8 @@ def test_tiny_models_with_what_their_files_say(bank: Bank, capsys: Capture) -> N
     make_adapter(base, bank.folder / "tuned")
     suite = load_suite(Path(bank.suite), build_check)
     models = ["base", "other", "tuned"]
-    kitchen = Kitchen(gate_here(bank.suite), model_facts, lambda line: None)
-    result = bake_off(models, suite, 10, 0, Path("run"), kitchen)
+    setup = Setup(gate_here(bank.suite), model_facts, lambda line: None)
+    result = bake_off(models, suite, 10, 0, Path("run"), setup)
     assert result.verdict is Verdict.PASS
     entries = {one.entry.model: one.entry for one in result.ranked}
     assert [entries[model].facts.licence for model in models] == ["apache-2.0", "unknown", "apache-2.0"]

@@ -1,4 +1,4 @@
-"""Answers that a suite tells before it asks: refused, wherever they stand; classes, examples and questions are not."""
+"""Answers that a suite tells before it asks: keys are refused, lists are a warning, classes are fine."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tests.support.fake_pipeline import PIPELINE, carry_out, write_pipeline
 from tunegate.cases.case import Case
 from tunegate.cli import main
 from tunegate.exceptions import ConfigError
+from tunegate.record.record import read_run
 from tunegate.suites.suite import Suite, load_suite
 from tunegate.suites.told_answers import told_by
 from tunegate_reports import write_html
@@ -54,8 +55,6 @@ def turn(role: str, content: str) -> dict[str, str]:
 
 ANSWERS = {row["prompt"].split()[2]: row["reference"] for row in PATTERNS}
 KEYS = {
-    "a list of answers": (SYMBOLS, "Answer with one of these: " + ", ".join(GENES)),
-    "disguised": (SYMBOLS, "Answer with one of these: " + ", ".join(gene.lower().replace("e", "е") for gene in GENES)),
     "questions and answers": (SYMBOLS, "\n".join(f"Q: {row['prompt']}\nA: {row['reference']}" for row in SYMBOLS)),
     "one question, answered": (PATTERNS, f"For example: {PATTERNS[0]['prompt']} dominant"),
     "a key of lines": (PATTERNS, "\n".join(f"{gene}: {kind}" for gene, kind in ANSWERS.items())),
@@ -72,6 +71,59 @@ KEYS = {
         "Be brief and kind to the person who asks. " * 50 + "\n".join(" ".join(pair) for pair in ANSWERS.items()),
     ),
 }
+
+
+LISTS = {
+    "a list of answers": (SYMBOLS, "Answer with one of these: " + ", ".join(GENES)),
+    "disguised": (SYMBOLS, "Answer with one of these: " + ", ".join(gene.lower().replace("e", "е") for gene in GENES)),
+}
+
+
+@pytest.mark.parametrize("told", LISTS)
+def test_a_list_of_answers_without_their_questions_is_a_warning(told: str, tmp_path: Path) -> None:
+    rows, system = LISTS[told]
+    [remark] = load(tmp_path, rows, system).remarks
+    assert remark.startswith("generate.system: names the answers of 40 of 40 cases ('GENE0' of c0, ")
+    assert "if they are not the labels to choose from, leave them out; if they are, say `allow: told_answers`" in remark
+    [remark] = load(tmp_path, chats(rows, turn("system", system))).remarks
+    assert remark.startswith("cases.messages: names")
+
+
+@pytest.mark.parametrize("cases", [100, 120, 300])
+def test_a_classifier_may_be_told_its_77_labels(cases: int, tmp_path: Path) -> None:
+    rows = [{"id": n, "prompt": f"Intent of the request {n}?", "reference": f"intent_{n % 77}"} for n in range(cases)]
+    suite = load(tmp_path, rows, "Answer with one of these: " + ", ".join(f"intent_{n}" for n in range(77)))
+    assert len(suite.remarks) == (cases == 100)
+    assert suite.allowed == {}
+
+
+def test_what_is_allowed_is_on_record_and_in_the_report(
+    make_bank: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = "".join(f"What is case-{n:03d}?\nanswer case-{n:03d}\n" for n in range(100))
+    bank = make_bank(generate=json.dumps({"system": key}))
+    assert main(["check", bank.suite]) == 2
+    assert "generate.system: gives away the answers of 100 of 100 cases" in capsys.readouterr().err
+    Path(bank.suite).write_text(Path(bank.suite).read_text() + "allow: told_answers\n")
+    assert main(["check", bank.suite]) == 0
+    found = "told_answers: generate.system: gives away the answers of 100 of 100 cases ('answer case-000' of case-000"
+    assert f"ALLOWED: suite suite: {found}" in capsys.readouterr().out
+    command = ["gate", "--responses", bank.answers(95), "--suite", bank.suite, "--run", "out", "--report", "r.html"]
+    assert main(command) == 0
+    [gate] = read_run(Path("out")).gates.values()
+    assert gate.terms["allowed"]["told_answers"].startswith("generate.system: gives away the answers of 100 of 100")
+    assert gate.registered.allowed == gate.terms["allowed"]
+    assert "allowed: told_answers: generate.system: gives away" in Path("r.html").read_text()
+
+
+def test_a_suite_that_allows_nothing_keeps_its_hash_and_its_terms(tmp_path: Path) -> None:
+    plain = load(tmp_path, SYMBOLS)
+    with (tmp_path / "s.yaml").open("a") as file:
+        file.write("allow: [told_answers]\n")
+    allowing = load_suite(tmp_path / "s.yaml", build_check)
+    assert allowing.allowed == {"told_answers": "nothing was found in the suite's own texts"}
+    assert allowing.sha256 != plain.sha256
+    assert "allowed" not in plain.terms(plain.plan, curtail=False).to_json()
 
 
 @pytest.mark.parametrize("told", KEYS)
@@ -198,7 +250,8 @@ def test_a_text_for_its_own_question_is_there_to_be_read(tmp_path: Path) -> None
 def test_check_says_where_it_stands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     load(tmp_path, SYMBOLS)
     with (tmp_path / "s.yaml").open("a") as file:
-        file.write(f"generate: {{system: '{' '.join(GENES)}'}}\n")
+        key = " ".join(f"{row['prompt']} {row['reference']}" for row in SYMBOLS)
+        file.write(f"generate: {{system: '{key}'}}\n")
     assert main(["check", str(tmp_path / "s.yaml")]) == 2
     assert (
         "generate.system: gives away the answers of 40 of 40 cases ('GENE0' of c0, 'GENE1'" in capsys.readouterr().err

@@ -9,6 +9,7 @@ import pytest
 from tests.support.bank import write_jsonl
 from tests.support.fake_pipeline import load, write_pipeline
 from tunegate.cli import main
+from tunegate.commands.model_under_test import look_at_folder
 from tunegate.pipeline.leak_guard import BASE_TEMPLATE, leaks_of
 from tunegate.suites.suite import load_suite
 from tunegate.suites.told_by_template import told
@@ -67,6 +68,21 @@ def test_a_gate_refuses_a_model_with_such_a_template(
     suite.write_text("cases: cases.jsonl\nchecks: [exact]\nplan: {draw: 5, accept: 4}\n")
     assert main(["gate", str(asked.parent / "base"), "--suite", str(suite), "--run", str(asked.parent / "out")]) == 3
     assert "its chat template gives away the answers of 20 of 20 cases" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ENCODED)
+def test_a_suite_may_allow_it(asked: Path, kind: str) -> None:
+    (asked.parent / "base" / "chat_template.jinja").write_text(looked_up(kind))
+    asked.write_text(asked.read_text().replace("facts: {", "facts: {allow: told_answers, "))
+    told_of = [leak.suite for leak in leaks_of(load(asked)) if leak.train_file == BASE_TEMPLATE]
+    assert set(told_of) == {"style"}
+    suite = asked.parent / "facts.yaml"
+    suite.write_text("cases: cases.jsonl\nchecks: [exact]\nplan: {draw: 5, accept: 4}\nallow: told_answers\n")
+    notes = look_at_folder(str(asked.parent / "base"), load_suite(suite, build_check))
+    assert any(
+        note.startswith("allowed by the suite: ") and "its chat template gives away the answers of 20 of 20" in note
+        for note in notes
+    )
 
 
 TOLD_DATE = "{% if messages[0].role != 'system' %}You help. Today is {{ strftime_now('%d %b') }}.\n{% endif %}" + CHATML

@@ -109,6 +109,7 @@ PROOFS: Proofs = {
         suite({"case_passes": "any"}, SAMPLED),
         suite({"case_passes": "any"}, refused="needs several answers"),
     ),
+    "SuiteSpec.allow": ShownBy("test_told_answers.py", "ALLOWED: suite"),
     "SuiteSpec.name": suite({"name": "other"}),
     "SuiteSpec.cases": suite({"cases": "others.jsonl"}),
     "SuiteSpec.checks": suite({"checks": [{"regex": "1"}]}),

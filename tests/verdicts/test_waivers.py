@@ -61,7 +61,10 @@ def test_a_file_as_the_documentation_shows_it(tmp_path: Path) -> None:
         ({"reason": "todo"}, ":5: waivers[0].reason: 'todo' is too vague"),
         ({"reason": "n/a"}, "'n/a' is too vague"),
         ({"reason": "temporary"}, "'temporary' is too vague"),
-        ({"reason": "will be fixed soon, see ticket 1234"}, "too vague"),
+        ({"reason": "todo, see #1234"}, "'todo, see #1234' is too vague"),
+        ({"reason": "todo https://tickets.example.org/browse/412"}, "too vague"),
+        ({"reason": "标注有误"}, "too vague"),
+        ({"reason": "\U0001f600\U0001f601\U0001f602\U0001f603\U0001f604 labels"}, "too vague"),
         ({"reason": "todo todo todo todo todo"}, "too vague"),
         ({"reason": "labels labels labels labels labels"}, "too vague"),
         ({"reason": "1 2 3 4 5 6"}, "too vague"),
@@ -93,6 +96,25 @@ def test_what_is_refused(tmp_path: Path, change: dict[str, object], message: str
     assert message in str(caught.value)
     assert "waivers.yaml:" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "labels are wrong, see #412",
+        "labels are wrong, DATA-412",
+        "labels are wrong since 2026-01-04",
+        "載体問題在上游被錯誤標注，不影響用戶",
+        "载体问题在上游被错误标注",
+        "上流のラベルが間違っている、利用者に影響なし",
+        "die Etiketten der Trägerfragen sind vertauscht",
+        "метки вопросов перепутаны поставщиком данных",
+        "will be fixed soon, see ticket 1234",
+    ],
+)
+def test_a_reason_may_be_in_any_language_and_short_with_a_ticket_or_a_date(tmp_path: Path, reason: str) -> None:
+    [waiver] = read_waivers(written(tmp_path, {**GOOD, "reason": reason}), GATES, TODAY)
+    assert waiver.reason
 
 
 @pytest.mark.parametrize("missing", list(GOOD))

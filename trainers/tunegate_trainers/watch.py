@@ -1,4 +1,4 @@
-"""Watching a gate while the model trains: a small working draw of it is asked every so many steps, on the live model.
+"""`train.watch`, during the training: asks a gate's watched cases every so many steps and keeps the best weights.
 
 The pass rate stands in the log as `eval_gate`, chooses the weights that are kept, and stops a training that brings
 nothing better. The training itself takes no notice: random states and modes are as they were, so its losses are the

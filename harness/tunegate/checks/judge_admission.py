@@ -1,4 +1,4 @@
-"""The admission of a judge: what was measured when it was held against human labels, in a file sealed by its own hash.
+"""The admission record of a judge: the file with its measured agreement with people, written, sealed, read, found.
 
 A judge decides nothing before it has been compared with people. `tunegate judge` makes the comparison and writes the
 record; a gate's `judge` check looks for the record that carries the hash of this very judge (its weights or server,

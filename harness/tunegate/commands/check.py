@@ -43,11 +43,15 @@ def suite_facts(suite: Suite) -> dict[str, Any]:
             for name, check in zip(suite.check_names, suite.checks, strict=True)
             if (without := lacking(check, suite.cases))
         },
+        "allowed": dict(suite.allowed),
         "remarks": [
-            f"{name}: {remark}"
-            for name, check in zip(suite.check_names, suite.checks, strict=True)
-            if isinstance(check, LooksAtBank)
-            for remark in check.remarks([as_judged(case, suite.answer) for case in suite.cases])
+            *suite.remarks,
+            *(
+                f"{name}: {remark}"
+                for name, check in zip(suite.check_names, suite.checks, strict=True)
+                if isinstance(check, LooksAtBank)
+                for remark in check.remarks([as_judged(case, suite.answer) for case in suite.cases])
+            ),
         ],
         "judges": admissions_of(suite.checks),
         "sha256": suite.sha256,
@@ -163,6 +167,8 @@ def print_check(facts: dict[str, Any]) -> None:
                 show(f"note: suite {name}: {check} needs a case's `{need}`, and {some}: INVALID if drawn")
         for remark in suite["remarks"]:
             show(f"note: suite {name}: {remark}")
+        for guard, found in suite["allowed"].items():
+            show(f"ALLOWED: suite {name}: {guard}: {found}")
         for judge, admission in suite["judges"].items():
             show(f"note: suite {name}: {judge}: {admission['fault'] or 'the judge is admitted'}")
     for name, stage in facts["stages"].items():

@@ -61,12 +61,12 @@ def prepare(data: TrainingData, method: str, spec: PrepareSpec, tools: PrepareTo
         left_out = [LeftOut(f"part: {part}", _numbers(own)) for part, own in parts.items() if own]
         data = replace(data, examples=train, left_out=(*data.left_out, *left_out), held_out=parts)
     if not data.examples:
-        raise ConfigError(f"{data.path}: `prepare` left no row to train on: {in_words(data)}")
+        raise ConfigError(f"{data.path}: `prepare` left no row to train on: {left_out_words(data)}")
     check_labels(data.path, data.examples)
     return replace(data, sha256=digest(data.examples))
 
 
-def in_words(data: TrainingData) -> str:
+def left_out_words(data: TrainingData) -> str:
     """`1,080 rows, 900 usable; left out: repeats a row 80, part: test 100`."""
     return usable_words(data.rows_in, {one.why: len(one.rows) for one in data.left_out})
 

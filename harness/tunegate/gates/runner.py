@@ -1,4 +1,4 @@
-"""Suite x model -> outcomes -> decision: draw, ask, judge, record, decide; an interrupted gate goes on where it was."""
+"""The loop of one draw, in a pipeline or alone: ask, judge, record, decide; an interrupted one goes on."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ from tunegate.stats.plans import GatePlan, PlanRule, Risk
 from tunegate.stats.sampling import SinglePlan
 from tunegate.suites.case_faults import unfit
 from tunegate.suites.suite_spec import AnswerSpec, DrawSpec, GenerateSpec, PlanSpec, SuiteSpec
-from tunegate.suites.told_answers import told_beforehand
+from tunegate.suites.told_answers import GUARD, told_beforehand
 from tunegate.verdicts.corrected import admissions_of
 from tunegate.verdicts.slices import SliceRule, slices_out_of_reach, too_many_for_a_draw
 from tunegate.verdicts.terms import Answering, GapRule, Terms
@@ -72,6 +72,10 @@ class Suite:
     answer: AnswerRule = AUTO
     case_passes: CasePasses = "all"
     responses: ResponsesSpec = field(default_factory=ResponsesSpec)
+    allowed: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The guards that the file switches off, with what they found: on record and in the report."""
+    remarks: tuple[str, ...] = ()
+    """What a person should look at before the suite is trusted."""
 
     @cached_property
     def bank(self) -> Bank:
@@ -93,6 +97,7 @@ class Suite:
             self.slices,
             self.gap,
             admissions,
+            allowed=self.allowed,
             **self.answering,
         )
 
@@ -154,10 +159,7 @@ def make_suite(
     cases = _load_cases(spec, base_dir, file, keys) if cases is None else cases
     if (taken := _named_as_a_repeat(cases)) is not None:
         raise file.error((*keys, "cases"), f"{spec.cases.path}: {taken}")
-    told = told_beforehand(cases, spec.generate.system, spec.cases.prompt)
-    if told is not None:
-        place, fault = told
-        raise file.error((*keys, *place), fault)
+    allowed, remarks = _told(spec, cases, file, keys)
     checks = tuple(
         _build(build_check, entry, base_dir, file, (*keys, "checks", index)) for index, entry in enumerate(spec.checks)
     )
@@ -241,6 +243,7 @@ def make_suite(
         spec.model_dump(include={"slices", "gap", "retention"}),
         answer.to_json(),
         case_passes,
+        *([sorted(spec.allow)] if spec.allow else []),  # hashes of suites that allow nothing are what they were
     ]
     sha256 = _sha256(cases, checks, terms, settings)
     return Suite(
@@ -258,6 +261,8 @@ def make_suite(
         answer=answer,
         case_passes=case_passes,
         responses=spec.responses,
+        allowed=allowed,
+        remarks=remarks,
     )
 
 
@@ -267,6 +272,20 @@ def _load_cases(spec: SuiteSpec, base_dir: Path, file: YamlFile, keys: KeyPath) 
             return load_cases(spec.cases, base_dir)
     except MissingField as error:
         raise file.error((*keys, "cases"), str(error)) from error
+
+
+def _told(
+    spec: SuiteSpec, cases: Sequence[Case], file: YamlFile, keys: KeyPath
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """What the suite tells of its own answers: what the file allows, and what to warn of; raises for the rest."""
+    found = list(told_beforehand(cases, spec.generate.system, spec.cases.prompt))
+    if GUARD in spec.allow:
+        words = "; ".join(f"{'.'.join(told.place)}: {told.words.partition('; ')[0]}" for told in found)
+        return {GUARD: words or "nothing was found in the suite's own texts"}, ()
+    for told in found:
+        if told.certain:
+            raise file.error((*keys, *told.place), told.words)
+    return {}, tuple(f"{'.'.join(told.place)}: {told.words}" for told in found)
 
 
 def answer_rule(spec: AnswerSpec) -> AnswerRule:

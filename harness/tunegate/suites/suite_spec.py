@@ -235,6 +235,9 @@ class SuiteSpec(Spec):
     case_passes: CasePasses | None = None
     """With several `samples`: whether `all` answers to a case must pass for the case to pass (the default), the
     `majority`, more than half, or `any`."""
+    allow: Annotated[list[Literal["told_answers"]], BeforeValidator(listed)] = []
+    """Guards to switch off; the record and the report say so. `told_answers`: the suite or the chat template may give
+    answers away before it asks."""
 
     @model_validator(mode="after")
     def _vote_needs_samples(self) -> Self:

@@ -1,4 +1,4 @@
-"""Why an attempt of a stage missed, and what the next one does differently; on record, and asked for once."""
+"""Collects the evidence of a failed attempt in a run, asks for the diagnosis once, and puts it on record."""
 
 from __future__ import annotations
 

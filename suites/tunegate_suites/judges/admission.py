@@ -1,4 +1,4 @@
-"""Whether a judge may decide: its hash, and the admission record that goes with it."""
+"""Whether this judge may decide now: its hash, compared with the admission record that was found for it."""
 
 from __future__ import annotations
 
