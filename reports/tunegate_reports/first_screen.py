@@ -8,7 +8,7 @@ from itertools import starmap
 from tunegate.checks.outcome import Verdict
 from tunegate.progress import duration
 from tunegate.record.record import GateRecord
-from tunegate_reports.answer import STATE_WORDS, count_words, luck_of, passed_words, state_of, waiver_words
+from tunegate_reports.answer import STATE_WORDS, count_words, luck_alone, luck_of, passed_words, state_of, waiver_words
 from tunegate_reports.gate_panel import SIGNS
 from tunegate_reports.gate_view import GateView
 from tunegate_reports.leaks import leak_notices
@@ -47,8 +47,10 @@ def _waivers(view: View) -> Iterator[Markup]:
 
 def _luck(view: View) -> Iterator[Markup]:
     told = [(stage.record.name, luck) for stage in view.stages if (luck := luck_of(stage.record))]
-    if told:
-        yield tag("div", tag("h2", "Could it have been luck?"), tag("ul", *starmap(_luck_of, told)), class_="luck")
+    lines = list(starmap(_luck_of, told))
+    lines += [tag("li", *_said(text, [gate])) for gate, text in luck_alone([gate.record for gate in view.alone])]
+    if lines:
+        yield tag("div", tag("h2", "Could it have been luck?"), tag("ul", *lines), class_="luck")
 
 
 def _luck_of(stage: str, luck: Mapping[str, list[str]]) -> Markup:

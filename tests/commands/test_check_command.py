@@ -12,9 +12,11 @@ from tests.support.fake_pipeline import PIPELINE, write_pipeline
 from tunegate.cases.bank import Bank
 from tunegate.cases.case import Case
 from tunegate.cli import main
-from tunegate.commands.check import supported_attempts
 from tunegate.stats.plans import GatePlan
 from tunegate.stats.sampling import SinglePlan
+from tunegate.suites.fitting_plan import fitting_plan, supported_attempts
+from tunegate.suites.suite import load_suite
+from tunegate_suites import build_check
 
 
 def bank(working: int, sealed: int) -> Bank:
@@ -105,7 +107,50 @@ def test_a_double_plan_needs_sealed_cases_for_all_its_attempts(
     text = PIPELINE.replace("{draw: 5, accept: 4}", "{kind: double}").replace("max_attempts: 3", "max_attempts: 10")
     path = write_pipeline(tmp_path / "project", text, bank=200)
     assert main(["check", str(path)]) == 2
-    assert "every pass is confirmed by 101 sealed cases" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "every pass is confirmed by 101 sealed cases" in error
+    assert " 1 more " in error, "of 100 + 101 there are 200"
+    assert "this bank can serve one attempt of `plan: {kind: double, draw: " in error
+
+
+def cases(number: int) -> tuple[Case, ...]:
+    return tuple(Case(str(one), f"What is {one}?", references=("x",)) for one in range(number))
+
+
+@pytest.mark.parametrize("attempts", [1, 3])
+@pytest.mark.parametrize("number", [12, 40, 70, 140, 200, 300, 600])
+def test_a_proposed_plan_can_be_written_and_served(tmp_path: Path, number: int, attempts: int) -> None:
+    found = fitting_plan(cases(number), attempts)
+    assert found is not None
+    rows = [{"id": str(one), "prompt": f"What is {one}?", "reference": "x"} for one in range(number)]
+    (tmp_path / "cases.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    keys = "\n".join(found.keys.replace(", sealed", "\nsealed").splitlines())
+    (tmp_path / "suite.yaml").write_text(f"cases: cases.jsonl\nchecks: [exact]\n{keys}\n")
+    suite = load_suite(tmp_path / "suite.yaml", build_check)
+    assert suite.rule.resolve(found.attempts) == found.plan
+    supported = supported_attempts(suite.bank, suite.rule.resolve(found.attempts))
+    assert supported is not None
+    assert supported >= found.attempts
+
+
+def test_the_risk_is_kept_where_the_bank_allows_it() -> None:
+    kept = {number: fitting_plan(cases(number), 1) for number in (30, 60, 150, 300)}
+    lucky = {number: found.plan.acceptance_within(0.85, 1) for number, found in kept.items() if found}
+    assert lucky[150] <= 0.05
+    assert lucky[300] <= 0.05
+    assert 0.05 < lucky[60] < lucky[30]
+    assert fitting_plan(cases(9), 1) is None
+
+
+def test_a_shortage_is_counted_and_a_plan_is_proposed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = PIPELINE.replace("draw: 5, accept: 4", "draw: 90, accept: 81")
+    path = write_pipeline(tmp_path / "project", text, bank=200)
+    assert main(["check", str(path)]) == 0
+    [note] = [line for line in capsys.readouterr().out.splitlines() if "the bank of facts surely" in line]
+    assert "3 attempts need about" in note
+    assert "this bank can serve" in note
+    assert main(["check", str(path), "--json"]) == 0
+    assert "this bank can serve" in json.loads(capsys.readouterr().out)["stages"]["sft"]["proposals"]["facts"]
 
 
 @pytest.mark.parametrize(

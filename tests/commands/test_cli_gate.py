@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binom, binomtest
 
 from tests.support.bank import Bank, write_jsonl
 from tests.support.ci_log import commands_in
@@ -37,6 +37,20 @@ def gate_json(capsys: Capture, *arguments: str) -> tuple[int, dict[str, Any]]:
 
 
 # --- the contract for scripts --------------------------------------------------------------------------------------
+
+
+def test_a_gate_says_how_likely_a_lucky_pass_was(bank: Bank, capsys: Capture, tmp_path: Path) -> None:
+    """In the terminal, the report and the summary; a gate that missed has nothing to say of it."""
+    html, markdown = tmp_path / "r.html", tmp_path / "r.md"
+    reports = ["--report", str(html), "--markdown", str(markdown)]
+    for right, said in ((95, True), (89, False)):
+        main(["gate", "--responses", bank.answers(right), "--suite", bank.suite, *reports])
+        sentence = "right only 85% of the time would have passed this gate within one attempt with probability 0.099"
+        assert (sentence in capsys.readouterr().out) is said
+        for file in (html, markdown):
+            assert (sentence in file.read_text(encoding="utf-8")) is said, file
+        _, result = gate_json(capsys, "--responses", bank.answers(right), "--suite", bank.suite)
+        assert (result["lucky_pass"] is not None) is said
 
 
 def test_the_json_of_a_gate(bank: Bank, capsys: Capture) -> None:
@@ -59,6 +73,7 @@ def test_the_json_of_a_gate(bank: Bank, capsys: Capture) -> None:
         "asked_again",
         "judged_again",
         "cases",
+        "lucky_pass",
         "confirm",
         "record",
         "report",
@@ -66,6 +81,7 @@ def test_the_json_of_a_gate(bank: Bank, capsys: Capture) -> None:
     assert Path(result["record"]).name == EVENTS
     assert Path(result["record"]).is_file()
     assert Path(result["report"]).read_text().startswith("<!doctype html>")
+    assert result["lucky_pass"] == {"at": 0.85, "probability": pytest.approx(binom.sf(89, 100, 0.85), abs=1e-9)}
     expected = binomtest(95, 100).proportion_ci(method="exact")
     assert result["interval"] == pytest.approx([expected.low, expected.high], abs=1e-9)
     counts = {name: result[name] for name in ("verdict", "drawn", "passed", "failed", "invalid", "accept", "seed")}

@@ -14,7 +14,7 @@ from tests.support.places import ROOT
 from tests.support.readme_tree import README
 from tunegate.cli import build_parser, main
 from tunegate.commands.starter import STARTER
-from tunegate.pipeline.json_schema import pipeline_json_schema
+from tunegate.pipeline.json_schema import pipeline_json_schema, suite_json_schema
 from tunegate.reading.yaml_file import load_yaml
 
 
@@ -105,6 +105,40 @@ def test_shipped_pipelines_fit_the_json_schema(tmp_path: Path, arguments: list[s
     schema = pipeline_json_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(load_yaml(tmp_path / "tunegate.yaml").data, schema)
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["--example", "gene-expert"], ["--example", "spurious-cue"], ["--recipe", "journey"]]
+)
+def test_every_yaml_file_names_a_schema_that_it_fits(tmp_path: Path, arguments: list[str]) -> None:
+    main(["init", str(tmp_path / "project"), *arguments])
+    files = sorted((tmp_path / "project").rglob("*.yaml"))
+    assert files
+    for path in files:
+        first, _, rest = path.read_text(encoding="utf-8").partition("\n")
+        named = re.fullmatch(r"# yaml-language-server: \$schema=(\S+)", first)
+        assert named, path
+        assert "yaml-language-server" not in rest
+        if named[1].startswith("https://"):
+            assert path.parent.name == "workflows"
+            continue
+        schema = json.loads((path.parent / named[1]).read_text(encoding="utf-8"))
+        assert schema == (pipeline_json_schema() if "stages" in load_yaml(path).data else suite_json_schema())
+        jsonschema.Draft202012Validator.check_schema(schema)
+        jsonschema.validate(load_yaml(path).data, schema)
+
+
+def test_the_shipped_suites_fit_the_json_schema() -> None:
+    for path in (ROOT / "suites" / "tunegate_suites" / "data").glob("*.yaml"):
+        jsonschema.validate(load_yaml(path).data, suite_json_schema())
+
+
+def test_the_suite_schema_refuses_what_check_refuses(tmp_path: Path) -> None:
+    main(["init", str(tmp_path)])
+    data = load_yaml(tmp_path / "suites" / "facts.yaml").data
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(data | {"plan": {"draw": 5, "acept": 4}}, suite_json_schema())
+    jsonschema.validate(data | {"slices": {"task=gene": 0.8}, "answer": "boxed"}, suite_json_schema())
 
 
 def test_json_schema_refuses_what_check_refuses(tmp_path: Path) -> None:

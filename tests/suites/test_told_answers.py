@@ -15,7 +15,7 @@ from tests.support.fake_pipeline import PIPELINE, carry_out, write_pipeline
 from tunegate.cases.case import Case
 from tunegate.cli import main
 from tunegate.exceptions import ConfigError
-from tunegate.record.record import read_run
+from tunegate.record.read_run import read_run
 from tunegate.suites.suite import Suite, load_suite
 from tunegate.suites.told_answers import told_by
 from tunegate_reports import write_html

@@ -1,4 +1,4 @@
-"""The tree at the end of README.md, made from the first sentence of each file: `make readme` writes it."""
+"""The tree in docs/architecture.md, made from the first sentence of each file: `make readme` writes it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,23 @@ from pathlib import Path
 from tests.support.places import ROOT
 
 README = ROOT / "README.md"
-BEGIN, END = "<!-- tree: made by `make readme` -->\n", "<!-- end of tree -->\n"
+INTRODUCTION = """# How it is built
+
+<!-- Made from the code by `make readme`; a test keeps it up to date. -->
+
+Begin with `harness/tunegate/__init__.py`, which names the rooms, then read one file per idea. The way of a case: suite
+file → `Suite` → draw → cases → model → responses → checks → outcomes → plan → verdict → record → report, exit code,
+promotion. Each arrow is one function.
+
+"""
 FOLDERS = ("harness", "suites", "trainers", "reports", "tests")
 OTHER_FILES = {
     "pyproject.toml": "packages, extras, and the settings of pytest, ruff and pyright",
     "constraints.txt": "the exact versions that the Makefile installs",
     "constraints-ragas.txt": "the same for the extra 'ragas', which needs an environment of its own",
-    "Makefile": "demo, test, test-all, lint, bench, readme",
+    "Makefile": "demo, test, test-all, lint, bench, docs, readme",
     ".ci/run": "what CI runs",
+    "mkdocs.yml": "the documentation as a site, built by `make docs`",
     "docs/checks.md": "every check with its options, made from the code",
     "docs/faults.md": "what comes of each fault at each step: verdict, exit code, record",
     "docs/determinism.md": "when the same model, suite and seed give the same verdict, measured",
@@ -48,11 +57,6 @@ def phrase(path: Path) -> str:
     return re.split(r"(?<=[a-z0-9`\")])[.;](?:\s|$)", first, maxsplit=1)[0].rstrip(".:")
 
 
-def with_tree(readme: str) -> str:
-    """The README's text with its tree brought up to date."""
-    before, _, rest = readme.partition(BEGIN)
-    return before + BEGIN + tree() + END + rest.partition(END)[2]
-
-
-if __name__ == "__main__":
-    README.write_text(with_tree(README.read_text(encoding="utf-8")), encoding="utf-8")
+def architecture() -> str:
+    """The text of docs/architecture.md."""
+    return INTRODUCTION + tree()

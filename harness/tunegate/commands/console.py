@@ -68,8 +68,10 @@ def gate_as_json(result: GateRunResult, report: Path | None) -> dict[str, Any]:
     """
     confirm = None if result.confirm is None else _draw_as_json(result.confirm)
     earlier = {"earlier": list(result.earlier)} if result.earlier else {}
+    luck = None if result.luck is None else {"at": result.luck.at, "probability": result.luck.probability}
     places = {"record": str(result.folder / EVENTS), "report": None if report is None else str(report)}
-    return {**_draw_as_json(result.record), "verdict": result.deciding.verdict, "confirm": confirm, **earlier, **places}
+    drawn = _draw_as_json(result.record)
+    return {**drawn, "verdict": result.deciding.verdict, "lucky_pass": luck, "confirm": confirm, **earlier, **places}
 
 
 def _draw_as_json(gate: GateRecord) -> dict[str, Any]:
@@ -135,6 +137,8 @@ def print_gate(result: GateRunResult, report: Path | None) -> None:
     faults = [outcome for outcome in gate.outcomes if outcome.verdict is Verdict.INVALID]
     if faults:
         show(f"not judged: {_ids(gate, Verdict.INVALID)}; {faults[0].case_id}: {_short(faults[0].reason)}")
+    if result.luck is not None:
+        show(f"luck: {result.luck.in_words}")
     low, high = gate.interval
     count = f"{gate.passed} of {gate.drawn}, {gate.accept} needed" if not gate.spared else gate.reason
     show(f"{gate.verdict}: {count} (95 % interval {low:.1%} to {high:.1%})")

@@ -34,8 +34,7 @@ def look_at_model(spec: str, model: Model, suite: Suite) -> list[str]:
 
 def look_at_loaded(name: str, model: Model, suite: Suite) -> list[str]:
     """The notes on a model that has no place on disk. Raises CannotJudge as `look_at_folder` does."""
-    _refuse_told(name, templates_of(model), suite)
-    return list(notes_of(model))
+    return [*notes_of(model), *suite.remarks, *_told_by(name, templates_of(model), suite)]
 
 
 def _in_folder(spec: str) -> list[str]:

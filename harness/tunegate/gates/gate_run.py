@@ -18,6 +18,7 @@ from tunegate.models.model import Model, StoredResponses, answers_the_same, requ
 from tunegate.progress import Progress
 from tunegate.record.event_log import RawEvent, last_event
 from tunegate.record.events import GateDecided, RunStarted, event_from_json
+from tunegate.record.lucky_gate import LuckyPass, lucky_pass_alone
 from tunegate.record.read_run import read_run
 from tunegate.record.recheck import recheck
 from tunegate.record.record import GateRecord, RunRecord
@@ -78,6 +79,11 @@ class GateRunResult:
     def deciding(self) -> GateRecord:
         """The draw whose verdict is the gate's: the confirming one, if it came to that."""
         return self.confirm or self.record
+
+    @property
+    def luck(self) -> LuckyPass | None:
+        """How likely a bad model would have passed too; None unless the gate passed."""
+        return lucky_pass_alone(self.record, self.confirm)
 
 
 def run_gate(request: GateRequest, progress: Progress, versions: Mapping[str, str]) -> GateRunResult:

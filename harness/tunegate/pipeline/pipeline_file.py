@@ -29,6 +29,7 @@ from tunegate.reading.files import resolve
 from tunegate.reading.spec import read_spec
 from tunegate.reading.yaml_file import KeyPath, YamlFile, load_yaml
 from tunegate.seeds import derived_seed
+from tunegate.suites.fitting_plan import proposal
 from tunegate.suites.suite import Suite, check_bank, load_suite, make_suite
 from tunegate.suites.suite_spec import SuiteSpec
 from tunegate.verdicts.waivers import Waiver, read_waivers
@@ -187,7 +188,8 @@ class _Reading:
             try:
                 check_bank(suite.bank, suite.rule.resolve(stage.retrain.max_attempts))
             except ConfigError as error:
-                raise self.file.error((*keys, position), f"{gate}: {error}") from error
+                fitting = proposal(suite.cases, stage.retrain.max_attempts)
+                raise self.file.error((*keys, position), f"{gate}: {error}{fitting}") from error
 
     def _watched(self) -> dict[str, Watched]:
         """What each stage watches while it trains; raises ConfigError for a gate that is not there or too small."""

@@ -35,6 +35,7 @@ from tunegate.reading.yaml_file import KeyPath, YamlFile, load_yaml
 from tunegate.stats.plans import GatePlan, PlanRule, Risk
 from tunegate.stats.sampling import SinglePlan
 from tunegate.suites.case_faults import unfit
+from tunegate.suites.fitting_plan import proposal
 from tunegate.suites.suite_spec import AnswerSpec, DrawSpec, GenerateSpec, PlanSpec, SuiteSpec
 from tunegate.suites.told_answers import GUARD, told_beforehand
 from tunegate.verdicts.corrected import admissions_of
@@ -210,7 +211,7 @@ def make_suite(
     try:
         check_bank(split(cases, share), plan)
     except ConfigError as error:
-        raise file.error((*keys, "cases"), str(error)) from error
+        raise file.error((*keys, "cases"), f"{error}{proposal(cases, attempts=1)}") from error
     generate = spec.generate
     settings = GenerationSettings(
         generate.max_new_tokens,
@@ -360,8 +361,10 @@ def check_bank(bank: Bank, plan: GatePlan) -> None:
     confirm = plan.confirmation(attempt=1)
     if confirm is not None and bank.distinct("sealed") < confirm.draw:
         has = bank.in_words("sealed").removesuffix(" cases")
+        missing = max(0, plan.draw + confirm.draw - bank.distinct("working") - bank.distinct("sealed"))
+        more = f"{missing} more are needed; " if missing else ""
         raise ConfigError(
-            f"every pass is confirmed by {confirm.draw} sealed cases, the bank has {has}; "
+            f"every pass is confirmed by {confirm.draw} sealed cases, the bank has {has}; {more}"
             "add cases, or set `sealed` to a larger share"
         )
 
