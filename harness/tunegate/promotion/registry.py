@@ -28,7 +28,7 @@ from tunegate.models.adapter_base import FILE as BASE_FILE
 from tunegate.models.adapter_base import place_of_base
 from tunegate.models.fingerprint import strangers
 from tunegate.promotion.evidence import FORMAT, Fingerprint, attest, check_gates, check_promotable
-from tunegate.record.event_log import EVENTS
+from tunegate.record.event_log import EVENTS, digest_of
 from tunegate.record.read_run import read_run
 from tunegate.record.recheck import NotPromotable
 from tunegate.record.record import RunRecord
@@ -109,7 +109,7 @@ def _publish(run: RunRecord, folder: Path, attestation: dict[str, Any], place: P
 def _check_record(run: RunRecord, folder: Path) -> None:
     """Raise Tampered unless a folder holds the record that was judged."""
     try:
-        digest = read_run(folder).digest
+        digest = digest_of(folder)
     except Tampered as error:  # of a copy: what is wrong with it is wrong with what it was made from
         raise Tampered(str(error).replace(str(folder), str(run.folder))) from error
     if digest != run.digest:

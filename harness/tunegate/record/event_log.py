@@ -218,6 +218,17 @@ def read_events(folder: Path) -> Iterator[dict[str, Any]]:
         yield event
 
 
+def digest_of(folder: Path) -> str:
+    """The hash that the last line of a record ends with; raises Tampered when the chain of hashes is broken.
+
+    Two records of one digest are the same, line for line, so what was folded from one holds of the other.
+    """
+    digest = ""
+    for event in read_events(folder):
+        digest = event["line_sha256"]
+    return digest
+
+
 def is_being_written(folder: Path) -> bool:
     """Whether a process, this one included, has the record of a folder open to write to it."""
     try:

@@ -5,7 +5,7 @@ They are still dicts and lists, so that they compare, print and serialise as tho
 
 from __future__ import annotations
 
-from typing import Any, NoReturn, Self, TypeVar
+from typing import Any, NoReturn, Self, TypeVar, cast
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -51,7 +51,7 @@ def frozen(value: Any) -> Any:
     if isinstance(value, FrozenDict | FrozenList):
         return value  # pyright: ignore[reportUnknownVariableType]
     if isinstance(value, dict):
-        items: dict[Any, Any] = value
+        items = cast("dict[Any, Any]", value)
         return FrozenDict({key: frozen(item) for key, item in items.items()})
     if isinstance(value, list | tuple):
         return FrozenList([frozen(item) for item in value])  # pyright: ignore[reportUnknownVariableType]

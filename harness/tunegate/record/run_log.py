@@ -13,7 +13,7 @@ from typing import Self
 
 from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import CannotJudge, Tampered, TunegateError, message_of, without_addresses
-from tunegate.record.event_log import EVENTS, EventLog
+from tunegate.record.event_log import EVENTS, EventLog, digest_of
 from tunegate.record.events import Event, FaultMet, GateDecided, RunDecided
 from tunegate.record.fold import Fold, folded
 from tunegate.record.record import RunRecord
@@ -44,13 +44,11 @@ class RunLog:
         self._lines.check_in_place()
         return self._fold.record
 
-    def verified(self) -> RunRecord:
-        """The record as the file holds it, read anew and checked whole; raises Tampered where it is another one."""
+    def check_whole(self) -> None:
+        """Read the file anew, every line of it; raises Tampered where it is not the record that was written."""
         self._lines.check_in_place()
-        record = folded(self.folder).record
-        if record.digest != self._lines.last_sha256:
+        if digest_of(self.folder) != self._lines.last_sha256:
             raise Tampered(f"{self.folder / EVENTS}: the record on disk is not the one that was written")
-        return record
 
     def append(self, *events: Event, durable: bool = True) -> None:
         """Write events; a `durable` one is on disk when this returns, others a fraction of a second later.
@@ -59,7 +57,7 @@ class RunLog:
         """
         for event in events:
             if _passes(event):
-                self.verified()
+                self.check_whole()
             for written in self._lines.append(event.to_json(), durable=durable):
                 self._fold.take(written)
 
