@@ -31,7 +31,7 @@ JOINTS = {
 """The modules that join the engine to its siblings: command line, pytest plugin and training, lazily."""
 FLOORS = (
     ("exceptions",),
-    ("seeds", "versions", "optional", "addresses", "key_variables", "file_lock", "standard_streams"),
+    ("seeds", "versions", "optional", "extensions", "addresses", "key_variables", "file_lock", "standard_streams"),
     ("stats", "reading", "text"),
     ("cases", "progress"),
     ("models",),
