@@ -33,15 +33,8 @@ JOINTS = {
 FLOORS = (
     ("exceptions",),
     (
-        "seeds",
-        "versions",
-        "optional",
-        "addresses",
-        "key_variables",
-        "file_lock",
-        "standard_streams",
-        "hashes",
-        "whole_files",
+        *("seeds", "versions", "optional", "extensions", "addresses", "key_variables", "file_lock"),
+        *("standard_streams", "hashes", "whole_files"),
     ),
     ("stats", "reading", "text"),
     ("cases", "progress"),

@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def _measure(folder: Path, draw: int) -> None:
-    import fake_pipeline
+    from tests.support import fake_pipeline
 
     text = fake_pipeline.PIPELINE.replace("draw: 5, accept: 4", f"draw: {draw}, accept: {draw * 4 // 5}")
     path = fake_pipeline.write_pipeline(folder, text, bank=4 * draw)

@@ -9,6 +9,7 @@ from typing import Any
 from tunegate.cases.case import duplicates
 from tunegate.checks.answers.part import as_judged
 from tunegate.checks.check import LooksAtBank, lacking
+from tunegate.checks.own_check import OwnCheck
 from tunegate.commands.console import show
 from tunegate.data.faults import counted
 from tunegate.data.training_data import Example
@@ -37,6 +38,11 @@ def suite_facts(suite: Suite) -> dict[str, Any]:
         "fresh_attempts": suite.bank.distinct("working") // suite.plan.draw,
         "max_drop": suite.retention and suite.retention.max_drop,
         "checks": suite.check_names,
+        "checks_from": {
+            name: check.origin
+            for name, check in zip(suite.check_names, suite.checks, strict=True)
+            if isinstance(check, OwnCheck) and check.origin
+        },
         "lacking": {
             name: without
             for name, check in zip(suite.check_names, suite.checks, strict=True)
@@ -150,7 +156,7 @@ def print_check(facts: dict[str, Any]) -> None:
         rule = f"draws {suite['draw']}, {suite['accept']} must pass"
         if suite["max_drop"] is not None:
             rule = f"retention: {suite['draw']} cases, asked before and after, may lose {suite['max_drop']:g} points"
-        show(f"suite {name}: {suite['cases']} cases{sealed}, {rule}; checks: {', '.join(suite['checks'])}")
+        show(f"suite {name}: {suite['cases']} cases{sealed}, {rule}; checks: {_checks_in_words(suite)}")
         if suite["duplicates"]:
             first = ", ".join(suite["duplicates"][0][:3])
             several = f"{len(suite['duplicates'])} tests stand under several ids, {first} for one"
@@ -258,3 +264,9 @@ def _shortage(stage: str, gate: str, attempts: int, suite: dict[str, Any], facts
         f"{suite['draw']} of {suite['working']} cases{confirming if confirm else ''}, of {suite['sealed']}; beyond "
         f"that a run ends INCONCLUSIVE; {counted(wanted, 'attempt')} need about {missing} cases more{proposal}"
     )
+
+
+def _checks_in_words(suite: dict[str, Any]) -> str:
+    """The checks by name, and the package of those that another one adds."""
+    packages = suite["checks_from"]
+    return ", ".join(f"{name} (from {packages[name]})" if name in packages else name for name in suite["checks"])

@@ -6,9 +6,9 @@ from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 from typing import Any
 
-import fake_pipeline
 import pytest
 
+from tests.support import fake_pipeline
 from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import Tampered
 from tunegate.record.event_log import EVENTS, EventLog, read_events
