@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from tests.support.bank import write_jsonl
+from tests.support.places import ROOT
 from tunegate.cli import main
 from tunegate.suites.suite import load_suite
 from tunegate_suites import build_check
 
 Capture = pytest.CaptureFixture[str]
 Install = Callable[..., None]
-PAGE = (Path(__file__).parent.parent / "docs" / "extending.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"^```(?:python|yaml) (\S+)\n(.*?)^```", PAGE, flags=re.M | re.S))
 ENTRIES = dict(re.findall(r'entry-points\."(\S+)"\]\n(.*?)\n```', PAGE))
 CHECK, MODEL = ENTRIES["tunegate.checks"], ENTRIES["tunegate.models"]
