@@ -18,6 +18,8 @@ from tunegate.record.event_log import is_being_written
 from tunegate.record.record import AttemptRecord, GateRecord, RunRecord, StageRecord
 from tunegate.record.under_way import under_way
 from tunegate.text.printable import json_line, printable
+from tunegate.verdicts.reason import beyond_count
+from tunegate.verdicts.words import sentence
 
 SHOWN_IDS = 12
 
@@ -128,8 +130,8 @@ def print_gate(result: GateRunResult, report: Path | None) -> None:
     low, high = gate.interval
     count = f"{gate.passed} of {gate.drawn}, {gate.accept} needed" if not gate.spared else gate.reason
     show(f"{gate.verdict}: {count} (95 % interval {low:.1%} to {high:.1%})")
-    if gate.verdict is not Verdict.PASS and gate.reason != count:
-        show(f"reason: {_short(gate.reason.removeprefix(f'{count}, but '))}")
+    if gate.verdict is not Verdict.PASS and (more := sentence(beyond_count(gate.reasons))):
+        show(f"reason: {_short(more)}")
     show_unended(gate)
     missed = _ids(gate, Verdict.FAIL)
     show(f"report: {report or 'not written; see --report'}" + (f"; missed: {missed}" if missed else ""))

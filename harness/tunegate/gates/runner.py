@@ -77,7 +77,9 @@ class GateRunner:
                 self.append({**_at(place), "event": "outcome", "outcome": verdict_to_json(outcome)}, durable=False)
                 self.progress(place.label, len(outcomes), len(cases))
         decision = conclude(terms, _in_order(cases, outcomes), before.outcomes if before else ())
-        self.append({**_at(place), "event": "gate_decided", **asdict(decision), "seconds": time.monotonic() - started})
+        self.append(
+            {**_at(place), "event": "gate_decided", **decision.to_json(), "seconds": time.monotonic() - started}
+        )
         if decision.spared:
             self.progress(place.label, len(cases), len(cases))
         return decision

@@ -18,6 +18,8 @@ from tunegate.record.answer_log import AnswerLog, answers_from_json
 from tunegate.record.event_log import Event, read_events
 from tunegate.record.judged_log import JudgedLog, is_unanswered
 from tunegate.record.outcome_json import outcome_from_json
+from tunegate.stats.plans import LuckyPass
+from tunegate.verdicts.reason import Reason, reasons_from_json
 from tunegate.verdicts.terms import Terms, terms_from_json
 
 
@@ -52,6 +54,7 @@ class GateRecord:
     decided: bool = False
     verdict: Verdict = Verdict.INVALID
     reason: str = "not decided yet"
+    reasons: tuple[Reason, ...] = ()
     passed: int = 0
     failed: int = 0
     invalid: int = 0
@@ -166,8 +169,9 @@ class AttemptRecord:
 
 @dataclass
 class StageRecord:
-    """One stage and its attempts, in order. `verdict` is None while it is under way. `luck` says in words, for each
-    gate that passed, how likely a bad model was to get there. `role` is that of `methods.Role`."""
+    """One stage and its attempts, in order. `verdict` is None while it is under way. `luck` says, for each gate that
+    passed, how likely a bad model was to get there; older records say it in a sentence. `role` is that of
+    `methods.Role`."""
 
     name: str
     method: str
@@ -176,7 +180,7 @@ class StageRecord:
     attempts: dict[int, AttemptRecord] = field(default_factory=dict[int, AttemptRecord])
     verdict: Verdict | None = None
     reason: str = ""
-    luck: dict[str, str] = field(default_factory=dict[str, str])
+    luck: dict[str, LuckyPass | str] = field(default_factory=dict[str, LuckyPass | str])
 
 
 def first_purpose(stage: StageRecord) -> str:
@@ -321,6 +325,7 @@ def _fold(run: RunRecord, event: dict[str, Any]) -> None:
             _refuse(gate.settled, "a gate is decided twice")
             for name in DECIDED:  # all else is what was registered before the first answer
                 setattr(gate, name, event.get(name, getattr(gate, name)))
+            gate.reasons = reasons_from_json(event.get("reasons"), event["reason"])
             gate.decided, gate.verdict, gate.interval = True, Verdict(event["verdict"]), tuple(event["interval"])
         case "diagnosed":
             changes = {key: (old, new) for key, (old, new) in event["changes"].items()}
@@ -332,7 +337,8 @@ def _fold(run: RunRecord, event: dict[str, Any]) -> None:
         case "stage_decided":
             stage = run.stages[event["stage"]]
             stage.verdict, stage.reason = Verdict(event["verdict"]), event["reason"]
-            stage.luck = event.get("luck", {})
+            luck: dict[str, Any] = event.get("luck", {})
+            stage.luck = {gate: one if isinstance(one, str) else LuckyPass(**one) for gate, one in luck.items()}
         case "fault":
             run.faults.append(event["reason"])
         case "promoted":

@@ -155,11 +155,11 @@ class PipelineRun:
         waived = ", ".join(f"{waiver['stage']} {waiver['gate']}" for waiver in self._record().waivers())
         return Verdict.PASS, f"passed, but waived: {waived}" if waived else "every gate of every stage passed"
 
-    def _luck(self, stage: Stage) -> dict[str, str]:
+    def _luck(self, stage: Stage) -> dict[str, dict[str, Any]]:
         """How likely a bad model was to pass each gate of a stage that has passed, its attempts included."""
         attempts = max(self._record().stages[stage.name].attempts)
         return {
-            name: lucky_pass(gate.plan, attempts, stage.retrain.max_attempts)
+            name: asdict(lucky_pass(gate.plan, attempts, stage.retrain.max_attempts))
             for name, gate in self.pipeline.gates(stage).items()
             if gate.first.purpose == "gate"
         }
