@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +155,7 @@ def write_gate(
         *({"event": "outcome", **where, "outcome": outcome_to_json(result)} for result in results),
     )
     if decided:
-        decision = asdict(conclude(terms, results))
+        decision = conclude(terms, results).to_json()
         log.append({"event": "gate_decided", **where, **decision, "seconds": 41.5})
 
 

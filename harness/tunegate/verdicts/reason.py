@@ -10,6 +10,7 @@ Fact = str | int | float
 
 Kind = Literal[
     *("count", "stopped", "settled", "not_judged", "mismatch", "errors_over"),  # the plan
+    *("allowed", "settled_it"),  # "stopped" and "settled" without their counts
     *("measured", "measured_in_part"),  # a baseline
     *("kept", "forgetting", "likely_exceeded", "too_close", "more_cases"),  # a model against itself before
     *("nothing_to_compare", "duplicate_case", "other_cases", "other_prompts", "pair_not_judged"),
@@ -19,8 +20,8 @@ Kind = Literal[
     "said",  # the sentence of a record that holds no kinds
 ]
 
-COUNTED: tuple[Kind, ...] = ("count", "stopped", "measured")
-"""The kinds that say no more than how many cases passed or missed, which a reader sees beside the verdict already."""
+COUNTED: tuple[Kind, ...] = ("count", "measured")
+"""The kinds that say no more than how many cases passed, which a reader sees beside the verdict already."""
 OBJECTIONS: tuple[Kind, ...] = (
     *("slice_missed", "slice_empty", "slice_few", "slice_not_judged"),
     *("gap", "gap_needs_two", "gap_few", "gap_not_judged", "not_corrected", "corrected_low"),
@@ -52,6 +53,8 @@ def because(kind: Kind, **facts: Fact) -> Reason:
 def reasons_from_json(rows: Iterable[Mapping[str, Any]] | None, sentence: str = "") -> tuple[Reason, ...]:
     """The reasons that a record holds, or its `sentence` where it holds none; raises KeyError, TypeError or ValueError
     for anything else."""
+    if not isinstance(sentence, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # whatever stood in the record
+        raise TypeError(f"the reason is {sentence!r}")
     if rows is None:
         return (because("said", text=sentence),) if sentence else ()
     return tuple(_reason(row) for row in rows)
@@ -67,5 +70,6 @@ def _reason(row: Mapping[str, Any]) -> Reason:
 
 
 def beyond_count(reasons: Sequence[Reason]) -> tuple[Reason, ...]:
-    """The reasons that say more than the count."""
-    return tuple(reason for reason in reasons if reason.kind not in COUNTED)
+    """What the reasons say beyond the count of the cases that passed or missed."""
+    rest: dict[Kind, Kind] = {"stopped": "allowed", "settled": "settled_it"}
+    return tuple(Reason(rest.get(one.kind, one.kind), one.facts) for one in reasons if one.kind not in COUNTED)

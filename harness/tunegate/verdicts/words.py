@@ -46,6 +46,8 @@ _WORDINGS: Mapping[Kind, str | Callable[[Facts], str]] = {
     "count": "{passed} of {drawn}, {needed} needed",
     "stopped": "{missed} of {asked} missed, {allowed} of {drawn} allowed",
     "settled": "{missed} of {asked} missed, which settled it; at most {drawn} would have been asked",
+    "allowed": "{allowed} of {drawn} allowed",
+    "settled_it": "which settled it; at most {drawn} would have been asked",
     "not_judged": "{not_judged} of {drawn} not judged, {passed} passed, {needed} needed",
     "mismatch": "{outcomes} outcomes do not match the {drawn} registered cases",
     "errors_over": "{category} in {cases} cases, {allowed} allowed",
