@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tunegate.checks.outcome import Verdict
+from tunegate.record.lucky_gate import lucky_pass_alone
 from tunegate.record.record import GateRecord, RunRecord, StageRecord
 from tunegate.record.under_way import under_way
 from tunegate.stats.plans import LuckyPass
@@ -111,6 +112,13 @@ def luck_of(stage: StageRecord) -> dict[str, list[str]]:
 
 def _chances(luck: LuckyPass | str) -> tuple[float, float]:
     return (0.0, 0.0) if isinstance(luck, str) else (luck.within_limit, luck.so_far)
+
+
+def luck_alone(gates: Sequence[GateRecord]) -> list[tuple[str, str]]:
+    """(gate, sentence) of gates that were run alone, and passed."""
+    confirming = {gate.gate: gate for gate in gates if gate.purpose == "confirm"}
+    told = [(gate.gate, lucky_pass_alone(gate, confirming.get(gate.gate))) for gate in gates if gate.purpose == "gate"]
+    return [(name, luck_in_words(luck)) for name, luck in told if luck is not None]
 
 
 def _missed_words(gate: GateRecord) -> str:

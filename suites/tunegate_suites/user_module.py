@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -82,9 +83,13 @@ class UserModule:
         loaded = ((name, sys.modules.get(self._hidden(name))) for name in self._neighbours)
         sys.modules.update({name: module for name, module in loaded if module is not None})
         sys.path.insert(0, str(self.folder))
+        bytecode = sys.dont_write_bytecode, sys.pycache_prefix
+        # Bytecode tells sources apart by second and length: it may be that of other sources than those of the hash.
+        sys.dont_write_bytecode, sys.pycache_prefix = True, os.devnull
         try:
             yield
         finally:
+            sys.dont_write_bytecode, sys.pycache_prefix = bytecode
             for name in self._neighbours:
                 if name in sys.modules:
                     sys.modules[self._hidden(name)] = sys.modules.pop(name)

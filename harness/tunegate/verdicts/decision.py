@@ -1,11 +1,10 @@
-"""A gate: outcomes and a sampling plan in, a verdict out. Pure; nothing here touches a file, a model or a clock."""
+"""A draw's verdict by its plan alone: counts the outcomes and compares them with the accept number. Pure."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 from tunegate.checks.outcome import Outcome, Verdict
 from tunegate.stats.sampling import DrawPlan, SinglePlan, exact_interval, stopped_interval
@@ -37,10 +36,6 @@ class Decision:
     def reason(self) -> str:
         """The reasons in words."""
         return sentence(self.reasons)
-
-    def to_json(self) -> dict[str, Any]:
-        """For the record: the fields, and the reasons also in words."""
-        return {**asdict(self), "reasons": [reason.to_json() for reason in self.reasons], "reason": self.reason}
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ def sentence(reasons: Sequence[Reason]) -> str:
 
 
 def _of(reason: Reason) -> str:
-    wording = _WORDINGS[reason.kind]
+    wording = WORDINGS[reason.kind]
     return wording.format(**reason.facts) if isinstance(wording, str) else wording(reason.facts)
 
 
@@ -41,7 +41,7 @@ def _more_cases(facts: Facts) -> str:
     return f"within by count, {facts['cases']} cases cannot show it, {more} could"
 
 
-_WORDINGS: Mapping[Kind, str | Callable[[Facts], str]] = {
+WORDINGS: Mapping[Kind, str | Callable[[Facts], str]] = {
     "said": "{text}",
     "count": "{passed} of {drawn}, {needed} needed",
     "stopped": "{missed} of {asked} missed, {allowed} of {drawn} allowed",
