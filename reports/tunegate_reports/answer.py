@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,11 @@ from tunegate.checks.outcome import Verdict
 from tunegate.record.lucky_gate import lucky_pass_alone
 from tunegate.record.record import GateRecord, RunRecord, StageRecord
 from tunegate.record.under_way import under_way
+from tunegate.stats.plans import LuckyPass
+from tunegate.stats.plans import in_words as luck_in_words
+from tunegate.verdicts import reason as reasons
 from tunegate.verdicts.terms import PAIRED
+from tunegate.verdicts.words import sentence
 
 STATE_WORDS = {
     "PASS": "passed",
@@ -87,10 +90,7 @@ def beyond_count(gate: GateRecord) -> str:
     """The reason of a verdict, less the count that stands beside it already."""
     if not gate.decided:
         return ""
-    for said in (count_words(gate), f"measured: {passed_words(gate)}", _missed_words(gate)):
-        if gate.reason.startswith(said):
-            return gate.reason.removeprefix(said).lstrip(",; ")
-    return gate.reason
+    return sentence(reasons.beyond_count(gate.reasons))
 
 
 def waiver_words(waiver: Mapping[str, Any]) -> str:
@@ -101,23 +101,24 @@ def waiver_words(waiver: Mapping[str, Any]) -> str:
 def luck_of(stage: StageRecord) -> dict[str, list[str]]:
     """Sentence to the gates that it is said of, the likeliest lucky pass first; a waived gate was not passed at all."""
     waived = stage.attempts[max(stage.attempts)].waived if stage.attempts else {}
+    passed = {gate: luck for gate, luck in stage.luck.items() if gate not in waived}
+    likeliest = sorted(passed, key=lambda gate: _chances(passed[gate]), reverse=True)
     gates: dict[str, list[str]] = {}
-    for gate, sentence in stage.luck.items():
-        if gate not in waived:
-            gates.setdefault(sentence, []).append(gate)
-    return dict(sorted(gates.items(), key=lambda item: _chances(item[0]), reverse=True))
+    for gate in likeliest:
+        luck = passed[gate]
+        gates.setdefault(luck if isinstance(luck, str) else luck_in_words(luck), []).append(gate)
+    return gates
+
+
+def _chances(luck: LuckyPass | str) -> tuple[float, float]:
+    return (0.0, 0.0) if isinstance(luck, str) else (luck.within_limit, luck.so_far)
 
 
 def luck_alone(gates: Sequence[GateRecord]) -> list[tuple[str, str]]:
     """(gate, sentence) of gates that were run alone, and passed."""
     confirming = {gate.gate: gate for gate in gates if gate.purpose == "confirm"}
     told = [(gate.gate, lucky_pass_alone(gate, confirming.get(gate.gate))) for gate in gates if gate.purpose == "gate"]
-    return [(name, luck.in_words) for name, luck in told if luck is not None]
-
-
-def _chances(sentence: str) -> list[float]:
-    """`… with probability 0.108, within all 3 allowed with 0.117` as [0.117, 0.108]."""
-    return [float(number) for number in re.findall(r"\bwith (?:probability )?(\d\.\d+)", sentence)][::-1]
+    return [(name, luck_in_words(luck)) for name, luck in told if luck is not None]
 
 
 def _missed_words(gate: GateRecord) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tunegate.stats.agreement import Share
+from tunegate.verdicts.words import sentence
 from tunegate_reports.charts import drop_chart, rate_bar
 from tunegate_reports.gate_view import GateView, JudgeView, Kept, SliceView
 from tunegate_reports.markup import Markup, join, tag
@@ -71,7 +72,7 @@ def kept(shown: Kept) -> Markup:
     low, high = counts.drop_interval
     points = f"{abs(counts.drop):.3g} points {'fewer' if counts.drop >= 0 else 'more'}"
     told = f"{points}; 95 % interval of the drop {low:.1f} to {high:.1f}, Tango's score"
-    note = comparison.reason.partition("; ")[2]
+    note = sentence(comparison.reasons[1:])
     return join(
         [
             _caption(f"Against {shown.before}, case by case"),

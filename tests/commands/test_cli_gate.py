@@ -58,6 +58,7 @@ def test_the_json_of_a_gate(bank: Bank, capsys: Capture) -> None:
     assert code == 0
     assert list(result) == [
         "verdict",
+        "reasons",
         "drawn",
         "passed",
         "failed",

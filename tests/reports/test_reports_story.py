@@ -21,6 +21,7 @@ from tunegate.exceptions import CannotJudge, Tampered
 from tunegate.record.event_log import EVENTS, EventLog, read_events
 from tunegate.record.read_run import read_run
 from tunegate.record.record import RunRecord, StageRecord
+from tunegate.stats.plans import LuckyPass
 from tunegate.stats.sampling import SinglePlan
 from tunegate.verdicts.slices import SliceRule
 from tunegate.verdicts.terms import Terms
@@ -70,9 +71,10 @@ def test_under_the_answer_stand_the_waivers_and_the_luck(page: str) -> None:
 
 
 def test_the_worst_luck_stands_first_and_equal_plans_share_a_sentence() -> None:
-    low, high = ("within one attempt with probability 0.099, within all 3 allowed with 0.117", "… probability 0.3")
-    stage = StageRecord("sft", "sft", [], luck={"a": low, "b": f"with {high[2:]}", "c": low})
-    assert list(luck_of(stage).values()) == [["b"], ["a", "c"]]
+    low, high = LuckyPass(0.85, 1, 0.099, 3, 0.117), LuckyPass(0.85, 1, 0.3, 1, 0.3)
+    older = "a sentence of an older record"
+    stage = StageRecord("sft", "sft", [], luck={"a": low, "b": high, "c": low, "d": older})
+    assert list(luck_of(stage).values()) == [["b"], ["a", "c"], ["d"]]
 
 
 def test_the_luck_of_a_waived_gate_is_not_told(run: RunRecord) -> None:

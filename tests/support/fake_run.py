@@ -157,7 +157,8 @@ def write_gate(
         *({"event": "outcome", **where, "outcome": outcome_to_json(result)} for result in results),
     )
     if decided:
-        decision = asdict(conclude(terms, results))
+        decided = conclude(terms, results)
+        decision = {**asdict(decided), "reason": decided.reason}
         log.append({"event": "gate_decided", **where, **decision, "seconds": 41.5})
 
 

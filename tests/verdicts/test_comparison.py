@@ -187,11 +187,11 @@ def test_an_unjudged_case_is_neither_kept_nor_lost(side: int, other: Verdict) ->
 def test_only_the_same_cases_are_compared() -> None:
     before, after = pair(90, 0, 10, 0)
     for old, new, words in (
-        (before, after[1:], "1 stand on one side only, '0' for one"),
+        (before, after[1:], "1 are on one side only, '0' for one"),
         (before[:-1], after, "'99' for one"),
         ([], [], "nothing to compare"),
         (before, [], "nothing to compare"),
-        ([*before, before[0]], [*after, after[0]], "twice"),
+        ([*before, before[0]], [*after, after[0]], "duplicated"),
         (before, [outcome(0, True, prompt="easier?"), *after[1:]], "1 have another prompt now, '0' for one"),
     ):
         result = compare(old, new)

@@ -18,7 +18,10 @@ from tunegate.promotion.registry import Promotion
 from tunegate.record.event_log import EVENTS, is_being_written
 from tunegate.record.record import AttemptRecord, GateRecord, RunRecord, StageRecord
 from tunegate.record.under_way import under_way
+from tunegate.stats.plans import in_words as luck_in_words
 from tunegate.text.printable import json_line, printable
+from tunegate.verdicts.reason import beyond_count
+from tunegate.verdicts.words import sentence
 
 SHOWN_IDS = 12
 
@@ -68,7 +71,7 @@ def gate_as_json(result: GateRunResult, report: Path | None) -> dict[str, Any]:
     """
     confirm = None if result.confirm is None else _draw_as_json(result.confirm)
     earlier = {"earlier": list(result.earlier)} if result.earlier else {}
-    luck = None if result.luck is None else {"at": result.luck.at, "probability": result.luck.probability}
+    luck = None if result.luck is None else {"at": result.luck.at, "probability": result.luck.so_far}
     places = {"record": str(result.folder / EVENTS), "report": None if report is None else str(report)}
     drawn = _draw_as_json(result.record)
     return {**drawn, "verdict": result.deciding.verdict, "lucky_pass": luck, "confirm": confirm, **earlier, **places}
@@ -78,6 +81,7 @@ def _draw_as_json(gate: GateRecord) -> dict[str, Any]:
     by_id = {outcome.case_id: outcome for outcome in gate.outcomes}
     return {
         "verdict": gate.verdict,
+        "reasons": [asdict(reason) for reason in gate.reasons],
         "drawn": gate.drawn,
         "passed": gate.passed,
         "failed": gate.failed,
@@ -138,12 +142,12 @@ def print_gate(result: GateRunResult, report: Path | None) -> None:
     if faults:
         show(f"not judged: {_ids(gate, Verdict.INVALID)}; {faults[0].case_id}: {_short(faults[0].reason)}")
     if result.luck is not None:
-        show(f"luck: {result.luck.in_words}")
+        show(f"luck: {luck_in_words(result.luck)}")
     low, high = gate.interval
     count = f"{gate.passed} of {gate.drawn}, {gate.accept} needed" if not gate.spared else gate.reason
     show(f"{gate.verdict}: {count} (95 % interval {low:.1%} to {high:.1%})")
-    if gate.verdict is not Verdict.PASS and gate.reason != count:
-        show(f"reason: {_short(gate.reason.removeprefix(f'{count}, but '))}")
+    if gate.verdict is not Verdict.PASS and (more := sentence(beyond_count(gate.reasons))):
+        show(f"reason: {_short(more)}")
     show_unended(gate)
     missed = _ids(gate, Verdict.FAIL)
     show(f"report: {report or 'not written; see --report'}" + (f"; missed: {missed}" if missed else ""))

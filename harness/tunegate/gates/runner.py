@@ -77,7 +77,8 @@ class GateRunner:
                 self.append(OutcomeJudged(**place.named, outcome=verdict_to_json(outcome)), durable=False)
                 self.progress(place.label, len(outcomes), len(cases))
         decision = conclude(terms, _in_order(cases, outcomes), before.outcomes if before else ())
-        self.append(GateDecided(**place.named, **shallow(decision), seconds=time.monotonic() - started))
+        seconds = time.monotonic() - started
+        self.append(GateDecided(**place.named, **shallow(decision), reason=decision.reason, seconds=seconds))
         if decision.spared:
             self.progress(place.label, len(cases), len(cases))
         return decision

@@ -17,6 +17,8 @@ from tunegate.plugin.gates import Gate, load_function_gate, load_gate, skip_unas
 from tunegate.plugin.ledger import COMPLETE, DECIDING, attach, show_missed
 from tunegate.record.record import GateRecord
 from tunegate.text.printable import printable, printable_lines
+from tunegate.verdicts.reason import beyond_count
+from tunegate.verdicts.words import sentence
 
 SHOWN_CASES = 20
 MAX_REASON = 200
@@ -206,8 +208,8 @@ SELECTED = pytest.StashKey[list[GateItem]]()
 def _count(record: GateRecord) -> str:
     low, high = record.interval
     count = f"{record.passed} of {record.drawn}, {record.accept} needed"
-    reason = "" if record.reason.startswith(count) or record.verdict is Verdict.PASS else f": {_short(record.reason)}"
-    return f"{count}{reason} (95 % interval {low:.1%} to {high:.1%})"
+    more = "" if record.verdict is Verdict.PASS else sentence(beyond_count(record.reasons))
+    return f"{count}{f': {_short(more)}' if more else ''} (95 % interval {low:.1%} to {high:.1%})"
 
 
 def _details(record: GateRecord) -> list[str]:

@@ -15,6 +15,8 @@ from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import Tampered
 from tunegate.record.record import OwnAnswer
 from tunegate.record.typed_json import Misfit, read_as
+from tunegate.stats.plans import LuckyPass
+from tunegate.verdicts.reason import Reason
 from tunegate.verdicts.slices import SliceRule
 from tunegate.verdicts.terms import GapRule, Purpose
 
@@ -133,13 +135,19 @@ class StageStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageDecided(Event):
-    """The verdict of a stage. `luck` says in words, by gate, how likely a bad model was to get there."""
+    """The verdict of a stage. `luck` says, by gate, how likely a bad model was to get there; older records say it in
+    words."""
 
     KIND: ClassVar[str] = "stage_decided"
     stage: str
     verdict: Verdict
     reason: str
-    luck: Mapping[str, str] = field(default_factory=dict[str, str])
+    luck: Mapping[str, LuckyPass | str] = field(default_factory=dict[str, LuckyPass | str])
+
+    def to_json(self) -> dict[str, Any]:
+        """As the log holds it."""
+        luck = {gate: one if isinstance(one, str) else asdict(one) for gate, one in self.luck.items()}
+        return {**super(StageDecided, self).to_json(), "luck": luck}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,6 +306,7 @@ class GateDecided(OfGate):
     KIND: ClassVar[str] = "gate_decided"
     verdict: Verdict
     reason: str
+    reasons: tuple[Reason, ...] | None = field(default=None, metadata=ONLY_IF_GIVEN)
     drawn: int | None = None
     accept: int | None = None
     asked: int = 0
@@ -308,6 +317,11 @@ class GateDecided(OfGate):
     interval: tuple[float, float]
     error_categories: Mapping[str, int] = field(default_factory=dict[str, int])
     seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """As the log holds it."""
+        reasons = {} if self.reasons is None else {"reasons": [asdict(reason) for reason in self.reasons]}
+        return {**super(GateDecided, self).to_json(), **reasons}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ from tunegate.record.frozen import FrozenDict
 from tunegate.record.judged_log import JudgedLog, is_unanswered
 from tunegate.record.outcome_json import outcome_from_json
 from tunegate.record.record import AttemptRecord, Diagnosis, GateRecord, OwnAnswer, RunRecord, StageRecord
+from tunegate.verdicts.reason import reasons_or_sentence
 
 T = TypeVar("T")
 Json = Mapping[str, Any]
@@ -273,6 +274,7 @@ def _ended(gate: GateRecord, end: GateDecided, decided: bool) -> GateRecord:
         decided=decided,
         verdict=end.verdict,
         reason=end.reason,
+        reasons=reasons_or_sentence(end.reasons, end.reason),
         passed=end.passed,
         failed=end.failed,
         invalid=end.invalid,

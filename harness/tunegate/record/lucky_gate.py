@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import Tampered
 from tunegate.record.record import GateRecord
-from tunegate.stats.plans import GatePlan, lucky_pass
-
-
-@dataclass(frozen=True, slots=True)
-class LuckyPass:
-    """The chance that a model which is right at the rate `at` would have passed as well, in numbers and in words."""
-
-    at: float
-    probability: float
-    in_words: str
+from tunegate.stats.plans import GatePlan, LuckyPass, lucky_pass
 
 
 def lucky_pass_alone(gate: GateRecord, confirm: GateRecord | None = None) -> LuckyPass | None:
@@ -29,4 +18,4 @@ def lucky_pass_alone(gate: GateRecord, confirm: GateRecord | None = None) -> Luc
     except Tampered:  # no plan is on record, so nothing can be said; `tunegate report --recheck` says why
         return None
     plan = GatePlan(first, second, "always" if second is not None else "never")
-    return LuckyPass(plan.at, plan.acceptance(plan.at), lucky_pass(plan, 1, 1))
+    return lucky_pass(plan, 1, 1)

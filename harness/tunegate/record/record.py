@@ -15,6 +15,8 @@ from tunegate.exceptions import Tampered
 from tunegate.record.answer_log import AnswerLog
 from tunegate.record.frozen import FrozenDict
 from tunegate.record.judged_log import JudgedLog
+from tunegate.stats.plans import LuckyPass
+from tunegate.verdicts.reason import Reason
 from tunegate.verdicts.terms import Terms, terms_from_json
 
 Json = Mapping[str, Any]
@@ -51,6 +53,7 @@ class GateRecord:
     decided: bool = False
     verdict: Verdict = Verdict.INVALID
     reason: str = "not decided yet"
+    reasons: tuple[Reason, ...] = ()
     passed: int = 0
     failed: int = 0
     invalid: int = 0
@@ -165,8 +168,9 @@ class AttemptRecord:
 
 @dataclass(frozen=True)
 class StageRecord:
-    """One stage and its attempts, in order. `verdict` is None while it is under way. `luck` says in words, for each
-    gate that passed, how likely a bad model was to get there. `role` is that of `methods.Role`."""
+    """One stage and its attempts, in order. `verdict` is None while it is under way. `luck` says, for each gate that
+    passed, how likely a bad model was to get there; older records say it in a sentence. `role` is that of
+    `methods.Role`."""
 
     name: str
     method: str
@@ -175,7 +179,7 @@ class StageRecord:
     attempts: Mapping[int, AttemptRecord] = field(default_factory=FrozenDict[int, AttemptRecord])
     verdict: Verdict | None = None
     reason: str = ""
-    luck: Mapping[str, str] = field(default_factory=FrozenDict[str, str])
+    luck: Mapping[str, LuckyPass | str] = field(default_factory=FrozenDict[str, LuckyPass | str])
 
 
 def first_purpose(stage: StageRecord) -> str:

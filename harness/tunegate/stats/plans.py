@@ -315,16 +315,29 @@ def curve(plan: GatePlan, attempts: int, rates: Sequence[float] = RATES) -> list
     ]
 
 
-def lucky_pass(plan: GatePlan, attempts: int, limit: int) -> str:
-    """In words, for the report: how likely a bad model was to get this far."""
+@dataclass(frozen=True, slots=True)
+class LuckyPass:
+    """How likely a model that is right at the rate `at` was to pass a gate by luck: within the `attempts` that were
+    made (`so_far`), and within all that are allowed (`limit`, `within_limit`)."""
+
+    at: float
+    attempts: int
+    so_far: float
+    limit: int
+    within_limit: float
+
+
+def lucky_pass(plan: GatePlan, attempts: int, limit: int) -> LuckyPass:
+    """How likely a bad model was to get this far."""
     at = plan.at
-    so_far, whole = plan.acceptance_within(at, attempts), plan.acceptance_within(at, limit)
-    of_all = f", within all {limit} allowed with {whole:.3f}" if limit > attempts else ""
+    return LuckyPass(at, attempts, plan.acceptance_within(at, attempts), limit, plan.acceptance_within(at, limit))
+
+
+def in_words(luck: LuckyPass) -> str:
+    """A sentence for the report, without its full stop."""
+    attempts = "one attempt" if luck.attempts == 1 else f"{luck.attempts} attempts"
+    of_all = f", within all {luck.limit} allowed with {luck.within_limit:.3f}" if luck.limit > luck.attempts else ""
     return (
-        f"a model that is right only {100 * at:g}% of the time would have passed this gate "
-        f"within {_attempts(attempts)} with probability {so_far:.3f}{of_all}"
+        f"a model that is right only {100 * luck.at:g}% of the time would have passed this gate "
+        f"within {attempts} with probability {luck.so_far:.3f}{of_all}"
     )
-
-
-def _attempts(number: int) -> str:
-    return "one attempt" if number == 1 else f"{number} attempts"

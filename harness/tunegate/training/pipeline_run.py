@@ -23,7 +23,7 @@ from tunegate.promotion.registry import Promotion, check_promoted, promote, stat
 from tunegate.record.events import LeaksDropped, LeaksFound, Promoted, RunDecided, RunStarted, StageDecided
 from tunegate.record.record import RunRecord
 from tunegate.record.run_log import RunLog
-from tunegate.stats.plans import lucky_pass
+from tunegate.stats.plans import LuckyPass, lucky_pass
 from tunegate.suites.suite import Suite
 from tunegate.training.stage_card import stage_card
 from tunegate.training.stage_gates import measure_base
@@ -158,7 +158,7 @@ class PipelineRun:
         waived = ", ".join(f"{waiver['stage']} {waiver['gate']}" for waiver in self._record().waivers())
         return Verdict.PASS, f"passed, but waived: {waived}" if waived else "every gate of every stage passed"
 
-    def _luck(self, stage: Stage) -> dict[str, str]:
+    def _luck(self, stage: Stage) -> dict[str, LuckyPass | str]:
         """How likely a bad model was to pass each gate of a stage that has passed, its attempts included."""
         attempts = max(self._record().stages[stage.name].attempts)
         return {

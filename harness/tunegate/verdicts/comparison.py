@@ -33,6 +33,8 @@ from statistics import NormalDist
 from tunegate.checks.outcome import Outcome, Verdict
 from tunegate.stats.agreement import Share
 from tunegate.stats.paired import Interval, PairedCounts, gap_interval, is_forgotten
+from tunegate.verdicts.reason import Fact, Reason, because
+from tunegate.verdicts.words import sentence
 
 _TINY = 1e-9  # 0.7 * 100 is not quite 70
 
@@ -53,11 +55,16 @@ class Comparison:
     """
 
     verdict: Verdict
-    reason: str
+    reasons: tuple[Reason, ...]
     max_drop: float
     counts: PairedCounts | None = None
     shown: bool = False
     suspicious: str = ""
+
+    @property
+    def reason(self) -> str:
+        """The reasons in words."""
+        return sentence(self.reasons)
 
 
 def compare(
@@ -68,39 +75,40 @@ def compare(
     INVALID when the two lists are not the same cases with the same prompts, or any case was not judged on either side.
     """
     fault = _not_comparable(before, after)
-    if fault:
-        return Comparison(Verdict.INVALID, fault, max_drop)
+    if fault is not None:
+        return Comparison(Verdict.INVALID, (fault,), max_drop)
     counts = _paired(before, after)
     low, high = counts.drop_interval
     if is_forgotten(counts.lost - counts.won, counts.n, max_drop):
         shown = low > max_drop
-        verdict, reason = Verdict.FAIL, f"forgetting: {_in_words(counts)}, more than the {max_drop:g} allowed"
-        note = "" if shown else f"; that {max_drop:g} is exceeded is likely rather than shown"
+        verdict, reason = Verdict.FAIL, because("forgetting", **_change(counts), allowed=max_drop)
+        note = None if shown else because("likely_exceeded", allowed=max_drop)
     else:
         shown = high <= max_drop
         verdict = Verdict.PASS if shown or not prove else Verdict.INCONCLUSIVE
-        reason = f"{_in_words(counts)}, {max_drop:g} allowed"
-        note = "" if shown else _not_shown(counts, max_drop)
-    return Comparison(verdict, reason + note, max_drop, counts, shown, _suspicion(counts))
+        reason = because("kept", **_change(counts), allowed=max_drop)
+        note = None if shown else _not_shown(counts, max_drop)
+    reasons = (reason,) if note is None else (reason, note)
+    return Comparison(verdict, reasons, max_drop, counts, shown, _suspicion(counts))
 
 
-def _not_comparable(before: Sequence[Outcome], after: Sequence[Outcome]) -> str:
-    """Why two lists cannot be compared; empty when they can."""
+def _not_comparable(before: Sequence[Outcome], after: Sequence[Outcome]) -> Reason | None:
+    """Why two lists cannot be compared; None when they can."""
     old, new = ({outcome.case_id: outcome for outcome in side} for side in (before, after))
     if not before or not after:
-        return "there is nothing to compare: a side has no cases"
+        return because("nothing_to_compare")
     if len(old) < len(before) or len(new) < len(after):
-        return "a case stands twice on one side"
+        return because("duplicate_case")
     if old.keys() != new.keys():
         alone = sorted(old.keys() ^ new.keys())
-        return f"not the same cases: {len(alone)} stand on one side only, {alone[0]!r} for one"
+        return because("other_cases", cases=len(alone), example=alone[0])
     changed = [case_id for case_id in old if old[case_id].prompt != new[case_id].prompt]
     if changed:
-        return f"not the same cases: {len(changed)} have another prompt now, {changed[0]!r} for one"
+        return because("other_prompts", cases=len(changed), example=changed[0])
     unjudged = [i for i in old if not _judged(old[i]) or not _judged(new[i])]
     if unjudged:
-        return f"{len(unjudged)} of {len(old)} cases were not judged before or now, {unjudged[0]!r} for one"
-    return ""
+        return because("pair_not_judged", not_judged=len(unjudged), cases=len(old), example=unjudged[0])
+    return None
 
 
 def _judged(outcome: Outcome) -> bool:
@@ -118,24 +126,21 @@ def _paired(before: Sequence[Outcome], after: Sequence[Outcome]) -> PairedCounts
     )
 
 
-def _in_words(counts: PairedCounts) -> str:
-    """`from 90 to 84 of 100 cases: 10 lost, 4 won, 6 points fewer (95 %: -1.2 to 13.6)`."""
+def _change(counts: PairedCounts) -> dict[str, Fact]:
     low, high = counts.drop_interval
-    points = f"{abs(counts.drop):.3g} points {'fewer' if counts.drop >= 0 else 'more'}"
-    bounds = f"95 %: {low:.1f} to {high:.1f}" if counts.drop >= 0 else f"95 %: {-high:.1f} to {-low:.1f}"
-    passed = f"from {counts.both + counts.lost} to {counts.both + counts.won} of {counts.n} cases"
-    return f"{passed}: {counts.lost} lost, {counts.won} won, {points} ({bounds})"
+    before, now = counts.both + counts.lost, counts.both + counts.won
+    pairs: dict[str, Fact] = {"before": before, "now": now, "cases": counts.n, "lost": counts.lost, "won": counts.won}
+    return {**pairs, "drop": counts.drop, "low": low, "high": high}
 
 
-def _not_shown(counts: PairedCounts, max_drop: float) -> str:
+def _not_shown(counts: PairedCounts, max_drop: float) -> Reason:
     """What a pass by count leaves open, and how many cases would settle it if the rates stayed as they are."""
     reach, differ = NormalDist().inv_cdf(0.975), (counts.lost + counts.won) / counts.n
     drop, margin = counts.drop / 100.0, max_drop / 100.0
     if drop >= margin:
-        return "; within by count, too close for any number of cases to show"
+        return because("too_close")
     needed = math.ceil(reach**2 * max(differ - drop**2, 0.0) / (margin - drop) ** 2)
-    more = f"about {needed}" if needed > counts.n else "a few more"  # the estimate is a normal one, the interval is not
-    return f"; within by count, {counts.n} cases cannot show it, {more} could"
+    return because("more_cases", cases=counts.n, needed=needed)
 
 
 def _suspicion(counts: PairedCounts) -> str:
@@ -164,13 +169,18 @@ class GroupGap:
     """
 
     verdict: Verdict
-    reason: str
+    reasons: tuple[Reason, ...]
     max_gap: float
     groups: Mapping[str, Share]
     better: str = ""
     worse: str = ""
     gap: float = 0.0
     interval: Interval = (0.0, 100.0)
+
+    @property
+    def reason(self) -> str:
+        """The reasons in words."""
+        return sentence(self.reasons)
 
 
 def group_gap(outcomes: Sequence[Outcome], tags: Sequence[str], max_gap: float = 10.0, at_least: int = 20) -> GroupGap:
@@ -183,25 +193,34 @@ def group_gap(outcomes: Sequence[Outcome], tags: Sequence[str], max_gap: float =
         tag: Share(sum(outcome.verdict is Verdict.PASS for outcome in group), len(group))
         for tag, group in members.items()
     }
-    faults = ["a gap needs two groups"] if len(groups) < 2 else []
+    faults = [because("gap_needs_two")] if len(groups) < 2 else []
     for tag, group in members.items():
         unjudged = sum(not _judged(outcome) for outcome in group)
         if len(group) < max(1, at_least):
-            faults.append(f"{tag} has {len(group)} cases, {at_least} needed")
+            faults.append(because("gap_few", tag=tag, cases=len(group), at_least=at_least))
         elif unjudged:
-            faults.append(f"{unjudged} of {len(group)} cases of {tag} were not judged")
+            faults.append(because("gap_not_judged", tag=tag, not_judged=unjudged, cases=len(group)))
     if faults:
-        return GroupGap(Verdict.INVALID, "; ".join(faults), max_gap, groups)
+        return GroupGap(Verdict.INVALID, tuple(faults), max_gap, groups)
     worse, *_, better = sorted(groups, key=lambda tag: _rate(groups[tag]))
     pairs = math.comb(len(groups), 2)
     gap = 100.0 * (_rate(groups[better]) - _rate(groups[worse]))
     low, high = (100.0 * bound for bound in gap_interval(groups[better], groups[worse], 1.0 - 0.05 / pairs))
     ok = gap <= max_gap + _TINY
-    reason = (
-        f"{better} passes {groups[better].count} of {groups[better].of}, {worse} {groups[worse].count} of "
-        f"{groups[worse].of}: {gap:.3g} points apart (95 %: {low:.1f} to {high:.1f}), {max_gap:g} allowed"
+    reason = because(
+        "gap",
+        better=better,
+        better_passed=groups[better].count,
+        better_cases=groups[better].of,
+        worse=worse,
+        worse_passed=groups[worse].count,
+        worse_cases=groups[worse].of,
+        gap=gap,
+        low=low,
+        high=high,
+        allowed=max_gap,
     )
-    return GroupGap(Verdict.PASS if ok else Verdict.FAIL, reason, max_gap, groups, better, worse, gap, (low, high))
+    return GroupGap(Verdict.PASS if ok else Verdict.FAIL, (reason,), max_gap, groups, better, worse, gap, (low, high))
 
 
 def _rate(share: Share) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 from tunegate.checks.check import Check, unique_names
 from tunegate.checks.outcome import Outcome, Verdict
 from tunegate.stats.agreement import CorrectedRate, Share, corrected_pass_rate
+from tunegate.verdicts.reason import Reason, because
 
 Admissions = Mapping[str, Mapping[str, Any]]
 """Check name to what the check says of its judge's admission: what a gate's record carries."""
@@ -39,21 +40,18 @@ def corrected_rates(admissions: Admissions, outcomes: Iterable[Outcome], drawn: 
     return rates
 
 
-def short_of_corrected_min(admissions: Admissions, outcomes: Iterable[Outcome], drawn: int) -> list[str]:
+def short_of_corrected_min(admissions: Admissions, outcomes: Iterable[Outcome], drawn: int) -> list[Reason]:
     """Why a gate fails although enough cases passed: the corrected lower bound is below a check's `corrected_min`."""
     rates = corrected_rates(admissions, outcomes, drawn)
-    reasons: list[str] = []
+    reasons: list[Reason] = []
     for name, facts in admissions.items():
         wanted = facts.get("corrected_min")
         if wanted is None:
             continue
         rate = rates.get(name)
         if rate is None:
-            reasons.append(f"{name}: the pass rate cannot be corrected for the judge's errors, {wanted:.0%} needed")
+            reasons.append(because("not_corrected", check=name, needed=wanted))
         elif rate.interval[0] < wanted:
             low, high = rate.interval
-            reasons.append(
-                f"{name}: {rate.rate:.1%} ({low:.1%} to {high:.1%}) corrected for the judge's errors, "
-                f"a lower end of {wanted:.0%} needed"
-            )
+            reasons.append(because("corrected_low", check=name, rate=rate.rate, low=low, high=high, needed=wanted))
     return reasons

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 from tunegate.checks.outcome import Outcome, Verdict
 from tunegate.stats.sampling import DrawPlan, SinglePlan, exact_interval, stopped_interval
+from tunegate.verdicts.reason import Reason, because
+from tunegate.verdicts.words import sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +21,7 @@ class Decision:
     """
 
     verdict: Verdict
-    reason: str
+    reasons: tuple[Reason, ...]
     drawn: int
     accept: int
     asked: int
@@ -30,15 +32,20 @@ class Decision:
     interval: tuple[float, float]
     error_categories: Mapping[str, int] = field(default_factory=dict[str, int])
 
+    @property
+    def reason(self) -> str:
+        """The reasons in words."""
+        return sentence(self.reasons)
+
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Where a draw came to its verdict: after `asked` cases. `over` names error categories above their caps."""
+    """Where a draw came to its verdict: after `asked` cases. `over` are the error categories above their caps."""
 
     verdict: Verdict
     asked: int
     misses: int
-    over: str = ""
+    over: tuple[Reason, ...] = ()
 
 
 def find_stop(plan: DrawPlan, outcomes: Sequence[Outcome], max_errors: Mapping[str, int] | None = None) -> Stop | None:
@@ -57,7 +64,7 @@ def find_stop(plan: DrawPlan, outcomes: Sequence[Outcome], max_errors: Mapping[s
             categories.update(outcome.error_categories)
         over = _over(categories, max_errors or {})
         if misses >= reject_from or over:
-            return Stop(Verdict.FAIL, asked, misses, over if misses < reject_from else "")
+            return Stop(Verdict.FAIL, asked, misses, over if misses < reject_from else ())
         if misses <= accept_up_to:
             return Stop(Verdict.INVALID if unjudged else Verdict.PASS, asked, misses)
     return None
@@ -83,16 +90,16 @@ def decide(
     categories = Counter(category for outcome in outcomes for category in outcome.error_categories)
 
     if not matching:
-        verdict, reason = Verdict.INVALID, f"{len(outcomes)} outcomes do not match the {plan.draw} registered cases"
+        verdict, reasons = Verdict.INVALID, (because("mismatch", outcomes=len(outcomes), drawn=plan.draw),)
     elif stop is None or stop.verdict is Verdict.INVALID:
-        verdict = Verdict.INVALID
-        reason = f"{unjudged} of {plan.draw} not judged, {passed} passed, {plan.accept} needed"
+        unjudged_of = {"not_judged": unjudged, "drawn": plan.draw, "passed": passed, "needed": plan.accept}
+        verdict, reasons = Verdict.INVALID, (because("not_judged", **unjudged_of),)
     else:
         verdict = stop.verdict
-        reason = _over(categories, max_errors or {}) if stop.over else _in_words(plan, passed, failed, spared)
+        reasons = _over(categories, max_errors or {}) if stop.over else (_count(plan, passed, failed, spared),)
     return Decision(
         verdict=verdict,
-        reason=reason,
+        reasons=reasons,
         drawn=plan.draw,
         accept=plan.accept,
         asked=plan.draw - spared,
@@ -105,20 +112,21 @@ def decide(
     )
 
 
-def _over(categories: Mapping[str, int], max_errors: Mapping[str, int]) -> str:
-    return "; ".join(
-        f"{category} in {categories[category]} cases, {cap} allowed"
+def _over(categories: Mapping[str, int], max_errors: Mapping[str, int]) -> tuple[Reason, ...]:
+    return tuple(
+        because("errors_over", category=category, cases=categories[category], allowed=cap)
         for category, cap in sorted(max_errors.items())
         if categories.get(category, 0) > cap
     )
 
 
-def _in_words(plan: DrawPlan, passed: int, failed: int, spared: int) -> str:
+def _count(plan: DrawPlan, passed: int, failed: int, spared: int) -> Reason:
     if not spared:
-        return f"{passed} of {plan.draw}, {plan.accept} needed"
+        return because("count", passed=passed, drawn=plan.draw, needed=plan.accept)
+    asked = passed + failed
     if isinstance(plan, SinglePlan):
-        return f"{failed} of {passed + failed} missed, {plan.draw - plan.accept} of {plan.draw} allowed"
-    return f"{failed} of {passed + failed} missed, which settled it; at most {plan.draw} would have been asked"
+        return because("stopped", missed=failed, asked=asked, allowed=plan.draw - plan.accept, drawn=plan.draw)
+    return because("settled", missed=failed, asked=asked, drawn=plan.draw)
 
 
 def _interval(plan: DrawPlan, stop: Stop | None, counted: Sequence[Outcome], asked: int) -> tuple[float, float]:

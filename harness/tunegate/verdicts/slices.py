@@ -17,6 +17,8 @@ from tunegate.cases.case import Case, Prompt
 from tunegate.checks.outcome import Outcome, Verdict
 from tunegate.models.model import as_messages
 from tunegate.stats.agreement import Share
+from tunegate.verdicts.reason import Fact, Reason, because
+from tunegate.verdicts.words import sentence
 
 _TINY = 1e-9  # 0.7 * 10 is not quite 7
 
@@ -74,11 +76,16 @@ class SliceRule:
 
 @dataclass(frozen=True, slots=True)
 class SlicesVerdict:
-    """What the minima say of a gate, and the slices that they were held against."""
+    """What the minima say of a gate: `judged` holds the verdict on each slice and its reason, in the rules' order."""
 
     verdict: Verdict
-    reason: str
+    judged: tuple[tuple[Verdict, Reason], ...]
     slices: tuple[Slice, ...] = ()
+
+    @property
+    def reason(self) -> str:
+        """What decided, in words."""
+        return sentence([reason for verdict, reason in self.judged if verdict is self.verdict])
 
 
 def judge_slices(outcomes: Sequence[Outcome], rules: Mapping[str, SliceRule]) -> SlicesVerdict:
@@ -89,27 +96,25 @@ def judge_slices(outcomes: Sequence[Outcome], rules: Mapping[str, SliceRule]) ->
     else INVALID. To be asked of a draw that ran to its end: one that stopped early may lack cases for no other reason.
     """
     found = [slice_of(outcomes, tag) for tag in rules]
-    judged = [_hold(part, rules[part.tag]) for part in found]
-    for verdict in (Verdict.FAIL, Verdict.INVALID):
-        reasons = [reason for said, reason in judged if said is verdict]
-        if reasons:
-            return SlicesVerdict(verdict, "; ".join(reasons), tuple(found))
-    return SlicesVerdict(Verdict.PASS, "; ".join(reason for _, reason in judged), tuple(found))
+    judged = tuple(_hold(part, rules[part.tag]) for part in found)
+    verdicts = {verdict for verdict, _ in judged}
+    worst = next((verdict for verdict in (Verdict.FAIL, Verdict.INVALID) if verdict in verdicts), Verdict.PASS)
+    return SlicesVerdict(worst, judged, tuple(found))
 
 
-def _hold(part: Slice, rule: SliceRule) -> tuple[Verdict, str]:
+def _hold(part: Slice, rule: SliceRule) -> tuple[Verdict, Reason]:
     if not part.cases:
-        return Verdict.FAIL, f"{part.tag}: no case was drawn, at least {rule.at_least} expected"
+        return Verdict.FAIL, because("slice_empty", tag=part.tag, at_least=rule.at_least)
     size = max(part.cases, rule.at_least)
     needed = math.ceil(rule.min * size - _TINY)
-    counted = f"{part.tag}: {part.passed} of {part.cases}"
+    counted: dict[str, Fact] = {"tag": part.tag, "passed": part.passed, "cases": part.cases}
     if size - part.failed < needed:
-        return Verdict.FAIL, f"{counted}, {needed} of {size} needed"
+        return Verdict.FAIL, because("slice_missed", **counted, needed=needed, size=size)
     if part.cases < rule.at_least:
-        return Verdict.INVALID, f"{counted}, but at least {rule.at_least} cases must be drawn"
+        return Verdict.INVALID, because("slice_few", **counted, at_least=rule.at_least)
     if part.invalid:
-        return Verdict.INVALID, f"{counted}, {part.invalid} not judged, {needed} needed"
-    return Verdict.PASS, f"{counted}, {needed} needed"
+        return Verdict.INVALID, because("slice_not_judged", **counted, not_judged=part.invalid, needed=needed)
+    return Verdict.PASS, because("slice_passed", **counted, needed=needed)
 
 
 def slices_out_of_reach(cases: Iterable[Case], rules: Mapping[str, SliceRule]) -> list[str]:

@@ -15,6 +15,7 @@ from tunegate.stats.sampling import DrawPlan, SinglePlan, plan_from_json
 from tunegate.verdicts.comparison import Comparison, compare, group_gap
 from tunegate.verdicts.corrected import Admissions, short_of_corrected_min
 from tunegate.verdicts.decision import Decision, decide
+from tunegate.verdicts.reason import Reason, because
 from tunegate.verdicts.slices import SliceRule, judge_slices
 
 Purpose = Literal["gate", "confirm", "baseline", "retention", "worth"]
@@ -130,32 +131,31 @@ def conclude(terms: Terms, outcomes: Sequence[Outcome], before: Sequence[Outcome
     decision = decide(terms.plan, outcomes, terms.max_errors, terms.curtail)
     match terms.purpose:
         case "baseline":
-            measured = f"measured: {decision.passed} of {decision.drawn}"
+            measured = {"passed": decision.passed, "drawn": decision.drawn}
             if decision.invalid:
-                reason = f"{measured}, {decision.invalid} not judged"
-                return replace(decision, verdict=Verdict.INVALID, reason=reason)
-            return replace(decision, verdict=Verdict.PASS, reason=measured)
+                in_part = because("measured_in_part", **measured, not_judged=decision.invalid)
+                return replace(decision, verdict=Verdict.INVALID, reasons=(in_part,))
+            return replace(decision, verdict=Verdict.PASS, reasons=(because("measured", **measured),))
         case "retention" | "worth":
             comparison = compared(terms, outcomes, before)
-            return replace(decision, verdict=comparison.verdict, reason=comparison.reason)
+            return replace(decision, verdict=comparison.verdict, reasons=comparison.reasons)
         case "gate" | "confirm":
             return _held(terms, decision, outcomes) if decision.verdict is Verdict.PASS else decision
 
 
 def _held(terms: Terms, decision: Decision, outcomes: Sequence[Outcome]) -> Decision:
     """A pass, held to what the terms demand beside the plan."""
-    said: list[tuple[Verdict, str]] = []
+    found: list[tuple[Verdict, Reason]] = []
     if terms.slices:
-        slices = judge_slices(outcomes, terms.slices)
-        said.append((slices.verdict, slices.reason))
+        found += judge_slices(outcomes, terms.slices).judged
     if terms.gap:
         gap = group_gap(outcomes, terms.gap.between, terms.gap.max, terms.gap.at_least)
-        said.append((gap.verdict, gap.reason))
-    said += [(Verdict.FAIL, reason) for reason in short_of_corrected_min(terms.admissions, outcomes, decision.asked)]
+        found += [(gap.verdict, reason) for reason in gap.reasons]
+    found += [(Verdict.FAIL, reason) for reason in short_of_corrected_min(terms.admissions, outcomes, decision.asked)]
     for verdict in (Verdict.FAIL, Verdict.INVALID):
-        reasons = [reason for found, reason in said if found is verdict]
-        if reasons:
-            return replace(decision, verdict=verdict, reason=f"{decision.reason}, but {'; '.join(reasons)}")
+        objections = [reason for said, reason in found if said is verdict]
+        if objections:
+            return replace(decision, verdict=verdict, reasons=(*decision.reasons, *objections))
     return decision
 
 

@@ -1,0 +1,89 @@
+"""Why a gate came out as it did, as values: a kind and its numbers. `words.py` makes the sentences that people read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Fact = str | int | float
+
+Kind = Literal[
+    # the plan
+    "count",
+    "stopped",
+    "settled",
+    "not_judged",
+    "mismatch",
+    "errors_over",
+    # "stopped" and "settled" without their counts
+    "allowed",
+    "settled_it",
+    # a baseline
+    "measured",
+    "measured_in_part",
+    # a model against itself before
+    "kept",
+    "forgetting",
+    "likely_exceeded",
+    "too_close",
+    "more_cases",
+    # which cannot be compared
+    "nothing_to_compare",
+    "duplicate_case",
+    "other_cases",
+    "other_prompts",
+    "pair_not_judged",
+    # slices
+    "slice_passed",
+    "slice_missed",
+    "slice_empty",
+    "slice_few",
+    "slice_not_judged",
+    # groups against one another
+    "gap",
+    "gap_needs_two",
+    "gap_few",
+    "gap_not_judged",
+    # a judge's known errors taken out
+    "not_corrected",
+    "corrected_low",
+    # the sentence of a record that holds no kinds
+    "said",
+]
+
+COUNTED: tuple[Kind, ...] = ("count", "measured")
+"""The kinds that say no more than how many cases passed, which a reader sees beside the verdict already."""
+OBJECTIONS: tuple[Kind, ...] = (
+    *("slice_missed", "slice_empty", "slice_few", "slice_not_judged"),
+    *("gap", "gap_needs_two", "gap_few", "gap_not_judged", "not_corrected", "corrected_low"),
+)
+"""The kinds for which a gate does not pass although its count would let it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One reason of a verdict.
+
+    >>> because("count", passed=89, drawn=100, needed=90).facts["passed"]
+    89
+    """
+
+    kind: Kind
+    facts: Mapping[str, Fact]
+
+
+def because(kind: Kind, **facts: Fact) -> Reason:
+    """A reason, its facts by name."""
+    return Reason(kind, facts)
+
+
+def reasons_or_sentence(reasons: Sequence[Reason] | None, sentence: str) -> tuple[Reason, ...]:
+    """The reasons on record, or the sentence of a record that holds none."""
+    return (because("said", text=sentence),) if reasons is None else tuple(reasons)
+
+
+def beyond_count(reasons: Sequence[Reason]) -> tuple[Reason, ...]:
+    """What the reasons say beyond the count of the cases that passed or missed."""
+    rest: dict[Kind, Kind] = {"stopped": "allowed", "settled": "settled_it"}
+    return tuple(Reason(rest.get(one.kind, one.kind), one.facts) for one in reasons if one.kind not in COUNTED)

@@ -1,0 +1,83 @@
+"""Reasons in words, for terminal, report, JUnit and Markdown: the one place that makes sentences of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from tunegate.verdicts.reason import OBJECTIONS, Fact, Kind, Reason
+
+Facts = Mapping[str, Fact]
+
+
+def sentence(reasons: Sequence[Reason]) -> str:
+    """`90 of 100, 90 needed, but b: 10 of 20, 16 of 20 needed`
+
+    >>> from tunegate.verdicts.reason import because
+    >>> sentence([because("count", passed=89, drawn=100, needed=90)])
+    '89 of 100, 90 needed'
+    """
+    plain = "; ".join(_of(reason) for reason in reasons if reason.kind not in OBJECTIONS)
+    objections = "; ".join(_of(reason) for reason in reasons if reason.kind in OBJECTIONS)
+    return f"{plain}, but {objections}" if plain and objections else plain or objections
+
+
+def _of(reason: Reason) -> str:
+    wording = WORDINGS[reason.kind]
+    return wording.format(**reason.facts) if isinstance(wording, str) else wording(reason.facts)
+
+
+def _change(facts: Facts) -> str:
+    """`from 90 to 84 of 100 cases: 10 lost, 4 won, 6 points fewer (95 %: -1.2 to 13.6)`."""
+    drop, low, high = (float(facts[name]) for name in ("drop", "low", "high"))
+    points = f"{abs(drop):.3g} points {'fewer' if drop >= 0 else 'more'}"
+    bounds = f"95 %: {low:.1f} to {high:.1f}" if drop >= 0 else f"95 %: {-high:.1f} to {-low:.1f}"
+    passed = f"from {facts['before']} to {facts['now']} of {facts['cases']} cases"
+    return f"{passed}: {facts['lost']} lost, {facts['won']} won, {points} ({bounds})"
+
+
+def _more_cases(facts: Facts) -> str:
+    # The number is a normal estimate, the interval is not: where they disagree, a few more will do.
+    more = f"about {facts['needed']}" if facts["needed"] > facts["cases"] else "a few more"  # pyright: ignore[reportOperatorIssue]
+    return f"within by count, {facts['cases']} cases cannot show it, {more} could"
+
+
+WORDINGS: Mapping[Kind, str | Callable[[Facts], str]] = {
+    "said": "{text}",
+    "count": "{passed} of {drawn}, {needed} needed",
+    "stopped": "{missed} of {asked} missed, {allowed} of {drawn} allowed",
+    "settled": "{missed} of {asked} missed, which settled it; at most {drawn} would have been asked",
+    "allowed": "{allowed} of {drawn} allowed",
+    "settled_it": "which settled it; at most {drawn} would have been asked",
+    "not_judged": "{not_judged} of {drawn} not judged, {passed} passed, {needed} needed",
+    "mismatch": "{outcomes} outcomes do not match the {drawn} registered cases",
+    "errors_over": "{category} in {cases} cases, {allowed} allowed",
+    "measured": "measured: {passed} of {drawn}",
+    "measured_in_part": "measured: {passed} of {drawn}, {not_judged} not judged",
+    "kept": lambda facts: f"{_change(facts)}, {facts['allowed']:g} allowed",
+    "forgetting": lambda facts: f"forgetting: {_change(facts)}, more than the {facts['allowed']:g} allowed",
+    "likely_exceeded": "that {allowed:g} is exceeded is likely rather than shown",
+    "too_close": "within by count, too close for any number of cases to show",
+    "more_cases": _more_cases,
+    "nothing_to_compare": "there is nothing to compare: a side has no cases",
+    "duplicate_case": "a case is duplicated on one side",
+    "other_cases": "not the same cases: {cases} are on one side only, {example!r} for one",
+    "other_prompts": "not the same cases: {cases} have another prompt now, {example!r} for one",
+    "pair_not_judged": "{not_judged} of {cases} cases were not judged before or now, {example!r} for one",
+    "slice_passed": "{tag}: {passed} of {cases}, {needed} needed",
+    "slice_missed": "{tag}: {passed} of {cases}, {needed} of {size} needed",
+    "slice_empty": "{tag}: no case was drawn, at least {at_least} expected",
+    "slice_few": "{tag}: {passed} of {cases}, but at least {at_least} cases must be drawn",
+    "slice_not_judged": "{tag}: {passed} of {cases}, {not_judged} not judged, {needed} needed",
+    "gap": (
+        "{better} passes {better_passed} of {better_cases}, {worse} {worse_passed} of {worse_cases}: "
+        "{gap:.3g} points apart (95 %: {low:.1f} to {high:.1f}), {allowed:g} allowed"
+    ),
+    "gap_needs_two": "a gap needs two groups",
+    "gap_few": "{tag} has {cases} cases, {at_least} needed",
+    "gap_not_judged": "{not_judged} of {cases} cases of {tag} were not judged",
+    "not_corrected": "{check}: the pass rate cannot be corrected for the judge's errors, {needed:.0%} needed",
+    "corrected_low": (
+        "{check}: {rate:.1%} ({low:.1%} to {high:.1%}) corrected for the judge's errors, "
+        "a lower end of {needed:.0%} needed"
+    ),
+}
