@@ -15,7 +15,7 @@ from tunegate.models.loading import read_config
 from tunegate.models.sentences import Embed
 from tunegate.pipeline.pipeline import Pipeline, Stage
 from tunegate.suites.suite import Suite
-from tunegate.suites.told_answers import GUARD, told_by
+from tunegate.suites.told_answers import GUARD, told_or_named_by
 from tunegate.suites.told_by_template import told
 
 
@@ -60,7 +60,7 @@ def told_by_templates(texts: Iterable[str], suite: Suite) -> dict[str, str]:
     """The cases that a model's chat templates give away: case id to what they say of them."""
     given: dict[str, str] = {}
     for text in dict.fromkeys(texts):
-        given |= told_by(text, suite.cases) | told(text, suite)
+        given |= told_or_named_by(text, suite.cases) | told(text, suite)
     return given
 
 
@@ -72,7 +72,7 @@ def _in_template(place: str, text: str, suites: Iterable[Suite]) -> list[Leak]:
     given = [
         Leak("", place, 1, suite.name, case_id, "containment", 1.0, text, answer)
         for suite in suites
-        for case_id, answer in (told(text, suite) | told_by(text, suite.cases)).items()
+        for case_id, answer in (told(text, suite) | told_or_named_by(text, suite.cases)).items()
     ]
     return leaks + [leak for leak in given if (leak.suite, leak.case_id) not in known]
 

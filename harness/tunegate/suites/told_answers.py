@@ -103,6 +103,13 @@ def told_by(text: str, cases: Sequence[Case]) -> dict[str, str]:
     return {case.id: given[case.id] for case in cases if case.id in given}
 
 
+def told_or_named_by(text: str, cases: Sequence[Case]) -> dict[str, str]:
+    """As `told_by`, and the cases whose answers it merely names: of a text where no list of labels has its place, such
+    as a chat template."""
+    given = _Bank(cases).named(text) | told_by(text, cases)
+    return {case.id: given[case.id] for case in cases if case.id in given}
+
+
 def _standing(
     cases: Sequence[Case], system: str | None, template: str | None
 ) -> Iterator[tuple[Place, str, Sequence[Case]]]:
