@@ -64,6 +64,22 @@ def outcome_from_json(data: Mapping[str, Any], responses: Mapping[str, Response]
     return Outcome(**values, samples=tuple(map(_sample, samples)))
 
 
+_KEPT = 2**14
+_outcomes: dict[str, Outcome] = {}
+
+
+def outcome_on_line(sha256: str, data: Mapping[str, Any], responses: Mapping[str, Response]) -> Outcome:
+    """The outcome on a line, made once: the line's hash seals it and all before it, the answer too.
+
+    A run reads its record again after each step, and to make the outcomes is most of the work.
+    """
+    if sha256 not in _outcomes:
+        if len(_outcomes) >= _KEPT:
+            _outcomes.clear()
+        _outcomes[sha256] = outcome_from_json(data, responses)
+    return _outcomes[sha256]
+
+
 def _answer(response: Response) -> dict[str, str]:
     return {"response": response.text, "finish_reason": response.finish_reason}
 

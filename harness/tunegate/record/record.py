@@ -17,7 +17,7 @@ from tunegate.models.model import Response
 from tunegate.record.answer_log import AnswerLog, answers_from_json
 from tunegate.record.event_log import Event, read_events
 from tunegate.record.judged_log import JudgedLog, is_unanswered
-from tunegate.record.outcome_json import outcome_from_json
+from tunegate.record.outcome_json import outcome_from_json, outcome_on_line
 from tunegate.verdicts.terms import Terms, terms_from_json
 
 
@@ -315,7 +315,7 @@ def _fold(run: RunRecord, event: dict[str, Any]) -> None:
         case "answered":
             _answer(_gates(run, event)[_key(event)], answers_from_json(event["answers"]))
         case "outcome":
-            _judge(_gates(run, event)[_key(event)], event["outcome"])
+            _judge(_gates(run, event)[_key(event)], event["outcome"], event["line_sha256"])
         case "gate_decided":
             gate = _gates(run, event)[_key(event)]
             _refuse(gate.settled, "a gate is decided twice")
@@ -370,7 +370,7 @@ def _answer(gate: GateRecord, responses: Mapping[str, Response]) -> None:
     gate.decided, gate.answers_apart = False, True
 
 
-def _judge(gate: GateRecord, data: Mapping[str, Any]) -> None:
+def _judge(gate: GateRecord, data: Mapping[str, Any], sha256: str) -> None:
     """Take in an outcome. What could not be judged may be judged again, and then the gate is open again."""
     if "response" in data:  # a record of before, when answers were not written down before they were judged
         outcome = outcome_from_json(data)
@@ -378,7 +378,7 @@ def _judge(gate: GateRecord, data: Mapping[str, Any]) -> None:
         gate.answers.add_once_more(outcome.case_id, _answer_within(outcome))
     else:
         _refuse(data["case_id"] not in gate.answers.responses, "a case is judged before it is answered")
-        outcome = outcome_from_json(data, gate.answers.responses)
+        outcome = outcome_on_line(sha256, data, gate.answers.responses)
     _refuse(gate.settled, "a case is judged after the verdict")
     gate.judged.add(outcome)
     gate.decided = False
