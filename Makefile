@@ -6,13 +6,15 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 CI_TIMING ?= --durations=10
 # Each worker takes half of the files, and then what the other has not begun: what a file prepares is prepared once.
 PARALLEL := -n 2 --dist worksteal
-# Environments of their own: with the newest versions there are, and for the extra 'ragas', which needs older ones.
+# Environments of their own: with the newest versions there are, for the extra 'ragas', which needs older
+# ones, and for the documentation.
 NEWEST := .venv-newest
 RAGAS  := .venv-ragas
+DOCS   := .venv-docs
 RAGAS_PIP := $(RAGAS)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-ragas.txt
 WHICH  ?=
 
-.PHONY: help demo journey test test-all test-newest test-ragas lint bench readme clean
+.PHONY: help demo journey test test-all test-newest test-ragas lint bench docs readme clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -65,7 +67,7 @@ $(RAGAS)/ready: pyproject.toml constraints-ragas.txt
 	@touch $@
 
 test-ragas: $(RAGAS)/ready  ## the tests of the extra 'ragas'
-	$(RAGAS)/bin/python -m pytest -q $(WHICH) tests/test_checks_ragas.py
+	$(RAGAS)/bin/python -m pytest -q $(WHICH) tests/checks/test_checks_ragas.py
 
 lint: $(VENV)/dev-ready  ## ruff and pyright
 	$(BIN)/ruff check
@@ -75,10 +77,18 @@ lint: $(VENV)/dev-ready  ## ruff and pyright
 bench: $(VENV)/dev-ready  ## ratios within one run: start-up, 100,000 stored answers, a report of 2,000 cases, generation
 	$(BIN)/python -m tests.bench
 
-clean:  ## remove the environments, the demo, the journey and their runs
-	rm -rf $(VENV) $(NEWEST) $(RAGAS) demo journey
+$(DOCS)/ready: Makefile
+	test -x $(DOCS)/bin/python || $(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check zensical==0.0.73
+	@touch $@
 
-readme:  ## bring the tree in README.md and docs/checks.md up to date
-	$(BIN)/python -m tests.readme_tree
-	$(BIN)/python -m tests.readme_curve
+docs: $(DOCS)/ready  ## the documentation as a site, in the folder site/
+	$(DOCS)/bin/zensical build --clean
+
+clean:  ## remove the environments, the demo, the journey and their runs
+	rm -rf $(VENV) $(NEWEST) $(RAGAS) $(DOCS) site demo journey
+
+readme:  ## bring the generated pages of docs/ up to date
+	$(BIN)/python -m tests.support.docs_reference
+	$(BIN)/python -m tests.support.readme_curve
 	$(BIN)/python -m tunegate_suites.reference > docs/checks.md

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import gc
-import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.support.bank import Bank, write_jsonl
 
 # A shared machine stalls now and then, and a test's own folder is as good for the second example as for the first.
 settings.register_profile(
@@ -49,30 +49,6 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-@dataclass(frozen=True)
-class Bank:
-    """A folder that holds `suite.yaml` and its `cases.jsonl`; the right answer to every case is its reference."""
-
-    folder: Path
-    ids: Sequence[str]
-
-    @property
-    def suite(self) -> str:
-        return str(self.folder / "suite.yaml")
-
-    def answers(self, right: int, name: str = "answers.jsonl") -> str:
-        """Write a response file of which the first `right` answers are right; returns its path."""
-        rows = [
-            {"id": case_id, "response": f"answer {case_id}" if n < right else "?"} for n, case_id in enumerate(self.ids)
-        ]
-        return str(write_jsonl(self.folder / name, rows))
-
-
-def write_jsonl(path: Path, rows: Sequence[Any]) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
-
-
 @pytest.fixture
 def make_bank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Bank]:
     """Write a suite of `n` cases into the test's folder and work there; further keyword arguments are YAML lines."""
@@ -99,7 +75,7 @@ def bank(make_bank: Callable[..., Bank]) -> Bank:
 @pytest.fixture
 def make_job(tmp_path: Path) -> Callable[..., Any]:
     """Jobs for real trainings, see trainer_jobs.py."""
-    from tests.trainer_jobs import job_maker
+    from tests.support.trainer_jobs import job_maker
 
     return job_maker(tmp_path)
 

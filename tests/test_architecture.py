@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.support.places import ROOT
+
 PACKAGES = {
     "tunegate": ROOT / "harness" / "tunegate",
     "tunegate_suites": ROOT / "suites" / "tunegate_suites",
@@ -24,12 +25,18 @@ JOINTS = {
     "tunegate.commands.main",
     "tunegate.commands.suite",
     "tunegate.plugin.gates",
+    "tunegate.api.suite",
+    "tunegate.api.gate",
+    "tunegate.api.pipeline",
     "tunegate.training.training_process",
 }
 """The modules that join the engine to its siblings: command line, pytest plugin and training, lazily."""
 FLOORS = (
     ("exceptions",),
-    ("seeds", "versions", "optional", "addresses", "key_variables", "file_lock", "standard_streams"),
+    (
+        *("seeds", "versions", "optional", "extensions", "addresses", "key_variables", "file_lock"),
+        *("standard_streams", "hashes", "whole_files"),
+    ),
     ("stats", "reading", "text"),
     ("cases", "progress"),
     ("models",),
@@ -41,7 +48,7 @@ FLOORS = (
     ("pipeline",),
     ("training",),
     ("commands",),
-    ("cli", "plugin"),
+    ("cli", "plugin", "api"),
     ("",),
 )
 """The rooms of the engine from the ground up: a room imports rooms below it, never one above it or on its own floor.

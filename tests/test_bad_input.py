@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Bank, write_jsonl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.bank import Bank, write_jsonl
 from tunegate.cli import main
 
 Capture = pytest.CaptureFixture[str]

@@ -1,6 +1,6 @@
 """Faults at every step: none yields a pass, none changes a denominator, all are on record; docs/faults.md is the table.
 
-`python tests/test_faults.py > docs/faults.md` makes it; every cell is held against its line there.
+`python -m tests.test_faults > docs/faults.md` makes it; every cell is held against its line there.
 """
 
 from __future__ import annotations
@@ -14,22 +14,24 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import faults
 import pytest
-from fault_commands import COMMANDS, CommandFault
-from fault_list import FAULTS
-from fault_rows import Row, check_denominators, essence, inject, promoted
-from faults import STEPS, Fault, Lab, exit_code_of
 
+from tests.support import faults
+from tests.support.fault_commands import COMMANDS, CommandFault
+from tests.support.fault_list import FAULTS
+from tests.support.fault_rows import Row, check_denominators, essence, inject, promoted
+from tests.support.faults import STEPS, Fault, Lab, exit_code_of
+from tests.support.places import ROOT
 from tunegate.cli import main
 from tunegate.commands import main as commands
 from tunegate.exceptions import CannotJudge, ConfigError, Inconclusive, Tampered
-from tunegate.record.record import RunRecord, read_run
+from tunegate.record.read_run import read_run
+from tunegate.record.record import RunRecord
 
-TABLE = Path(__file__).parent.parent / "docs" / "faults.md"
+TABLE = ROOT / "docs" / "faults.md"
 HEAD = """# Faults
 
-<!-- Made by `python tests/test_faults.py > docs/faults.md`; tests hold every line of it. -->
+<!-- Made by `python -m tests.test_faults > docs/faults.md`; tests hold every line of it. -->
 
 What a run makes of faults that are injected into it, one at a time. The pipeline trains, misses, is diagnosed, trains
 again, passes its first draw, the retention draw and the confirming draw, and is promoted; without a fault it ends with
@@ -85,7 +87,7 @@ def table(rows: Iterable[Row]) -> str:
 
 def as_documented(row: Row) -> None:
     assert documented().get((row.fault, row.where)) == row, (
-        "docs/faults.md: python tests/test_faults.py > docs/faults.md"
+        "docs/faults.md: python -m tests.test_faults > docs/faults.md"
     )
 
 
@@ -137,7 +139,8 @@ def killed(step: str, folder: Path, whole: RunRecord) -> Row:
     """A process of its own kills itself at a step; the same run is then gone on with."""
     lab = Lab(folder)
     lab.write()
-    process = subprocess.run([sys.executable, faults.__file__, str(folder), step], capture_output=True, check=False)
+    command = [sys.executable, "-m", faults.__name__, str(folder), step]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
     assert process.returncode == -signal.SIGKILL, process.stderr
     run = read_run(folder / "run")
     check_denominators(run, whole)

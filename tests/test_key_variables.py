@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import write_jsonl
+from tests.support.bank import write_jsonl
 from tunegate.checks.outcome import Verdict
 from tunegate.cli import main
 from tunegate.key_variables import value_without_keys, without_keys
-from tunegate.record.record import read_run
+from tunegate.record.read_run import read_run
 
 KEY = "sk-test-4f9b2c7d81e0"
 

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Bank
-from tiny_gguf import make_tiny_gguf
-from tiny_model import make_adapter, make_tiny_model
+
+from tests.support.bank import Bank
+from tests.support.tiny_gguf import make_tiny_gguf
+from tests.support.tiny_model import make_adapter, make_tiny_model
 
 TUNEGATE = [sys.executable, "-c", "from tunegate.cli import console_main; console_main()"]
 LOCAL = re.compile(r'sa_family=AF_(UNIX|NETLINK)|inet_addr\("127\.|"::1"')

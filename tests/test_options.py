@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import option_checks
-import option_commands
-import option_pipelines
-import option_rules
-import option_suites
 import pytest
-from option_proofs import Proof, Proofs, fresh
-from option_walk import command_keys, file_keys, models
 
+from tests.support import option_checks, option_commands, option_pipelines, option_rules, option_suites
+from tests.support.option_proofs import Proof, Proofs, fresh
+from tests.support.option_walk import command_keys, file_keys, models
 from tunegate_suites import CHECKS
 
 TABLES = (option_suites, option_checks, option_pipelines, option_rules, option_commands)

@@ -11,12 +11,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from other_systems import POSIX_ONLY
-from test_architecture import MODULES, imports
 
+from tests.support.other_systems import POSIX_ONLY
+from tests.support.places import ROOT
+from tests.test_architecture import MODULES, imports
 from tunegate.exceptions import ConfigError
 from tunegate.file_lock import lock
-from tunegate.record.event_log import RunLog
+from tunegate.record.event_log import EventLog
+from tunegate.record.run_log import RunLog
 
 SUITE = "cases: q.jsonl\nchecks: [exact]\nplan: {draw: 2, accept: 2}\n"
 
@@ -37,7 +39,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def without(modules: tuple[str, ...], *arguments: str) -> subprocess.CompletedProcess[str]:
-    script = Path(__file__).parent / "other_systems.py"
+    script = ROOT / "tests/support/other_systems.py"
     return subprocess.run(
         [sys.executable, str(script), ",".join(modules), *arguments], capture_output=True, text=True, check=False
     )
@@ -110,7 +112,7 @@ def on_windows(monkeypatch: pytest.MonkeyPatch) -> Msvcrt:
 
 
 def test_windows_locks_a_byte_that_nobody_reads(tmp_path: Path, on_windows: Msvcrt) -> None:
-    with RunLog.open(tmp_path) as log:
+    with EventLog.open(tmp_path) as log:
         log.append({"event": "run_started"})
     assert on_windows.locked == [(2**31 - 2, Msvcrt.LK_NBLCK, 1)]
     assert len((tmp_path / "events.jsonl").read_bytes().splitlines()) == 1

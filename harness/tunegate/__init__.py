@@ -9,7 +9,8 @@ Each folder is a room, and imports the rooms below it only. From the ground up: 
 files), `text` (words); `cases`; `models` (who answers); `checks` (how an answer is judged); `verdicts` (what outcomes
 add up to), `data` (training data); `record` (what happened), `suites`; `gates` (draw, ask, judge, decide), `leaks`
 (tests that training gives away); `promotion`, `choosing` (which model, which way); `pipeline` (what a pipeline file
-says); `training` (a run being carried out); `commands`; and the two doors, `cli` and `plugin` (pytest).
+says); `training` (a run being carried out); `commands`; and the three doors, `cli`, `plugin` (pytest) and `api`
+(Python), whose names are those of this package.
 """
 
 from __future__ import annotations
@@ -17,15 +18,62 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tunegate.api.evidence import compare as compare
+    from tunegate.api.evidence import verify as verify
+    from tunegate.api.gate import GateResult as GateResult
+    from tunegate.api.gate import run_gate as run_gate
+    from tunegate.api.pipeline import RunResult as RunResult
+    from tunegate.api.pipeline import load_pipeline as load_pipeline
+    from tunegate.api.pipeline import run_pipeline as run_pipeline
+    from tunegate.api.suite import Plan as Plan
+    from tunegate.api.suite import Suite as Suite
+    from tunegate.api.suite import load_suite as load_suite
+    from tunegate.cases.case import Case as Case
+    from tunegate.checks.check import Sample as Sample
+    from tunegate.checks.outcome import Finding as Finding
+    from tunegate.checks.outcome import Outcome as Outcome
+    from tunegate.checks.outcome import Verdict as Verdict
+    from tunegate.checks.own_check import Check as Check
+    from tunegate.models.model import Model as Model
     from tunegate.plugin.gate_function import gate as gate
 
 __version__ = "0.1.0"
 
+_PLACES = {
+    "Case": "tunegate.cases.case",
+    "Check": "tunegate.checks.own_check",
+    "Finding": "tunegate.checks.outcome",
+    "GateResult": "tunegate.api.gate",
+    "Model": "tunegate.models.model",
+    "Outcome": "tunegate.checks.outcome",
+    "Plan": "tunegate.api.suite",
+    "RunResult": "tunegate.api.pipeline",
+    "Sample": "tunegate.checks.check",
+    "Suite": "tunegate.api.suite",
+    "TrainerCallback": "tunegate_trainers.callback",
+    "Verdict": "tunegate.checks.outcome",
+    "compare": "tunegate.api.evidence",
+    "gate": "tunegate.plugin.gate_function",
+    "load_pipeline": "tunegate.api.pipeline",
+    "load_suite": "tunegate.api.suite",
+    "run_gate": "tunegate.api.gate",
+    "run_pipeline": "tunegate.api.pipeline",
+    "verify": "tunegate.api.evidence",
+}
+"""Name to module. Each is imported when it is first asked for: `import tunegate` stays free of charge."""
+
+__all__ = list(_PLACES)  # pyright: ignore[reportUnsupportedDunderAll]
+
 
 def __getattr__(name: str) -> Any:
-    """`tunegate.gate`, imported when it is first asked for: `import tunegate` stays free of charge."""
-    if name == "gate":
-        from tunegate.plugin.gate_function import gate
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
 
-        return gate
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(_PLACES[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PLACES})

@@ -1,4 +1,4 @@
-"""How far a gate has come, on standard error: a bar on a terminal, and now and then a line in a log."""
+"""The progress bar of a gate on standard error, the line in a log that replaces it, and durations in words."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tunegate.text.printable import printable
 class Progress(Protocol):
     """Told after each judged case; the fake is `no_progress`."""
 
-    def __call__(self, label: str, done: int, total: int) -> None: ...
+    def __call__(self, label: str, done: int, total: int, /) -> None: ...
 
 
 def no_progress(label: str, done: int, total: int) -> None:
@@ -134,7 +134,7 @@ class _Logged:
         if now >= due and self._begun_with < done < total:
             self._told = now
             rate = rate_of(done - self._begun_with, elapsed)
-            told = "" if rate is None else f", {rate:.2g} a second, about {duration((total - done) / rate)} left"
+            told = "" if rate is None else f", {rate:.2g} a second, about {duration(round((total - done) / rate))} left"
             print(f"{label}: {done} of {total} cases{told}", file=self._stream, flush=True)
         if done == total:
             self.close()
@@ -144,7 +144,9 @@ class _Logged:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words, to be read: `3 min 10 s`, `1 h 10 min`."""
+    """Seconds in words, to be read: `8.3 s`, `41 s`, `3 min 10 s`, `1 h 10 min`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s".replace(".0 s", " s")
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

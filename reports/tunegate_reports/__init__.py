@@ -1,12 +1,13 @@
 """Reports: a run record as one HTML page, as JUnit XML, as a Markdown summary.
 
 `view` turns the record into what is shown; `html`, `junit` and `markdown` each turn that into one kind of file.
-`bake_off` is the page of a bake-off.
+`bake_off` is the page of a bake-off, `notebook` the first screen in a notebook's cell.
 """
 
 from tunegate_reports.bake_off import write_bake_off
 from tunegate_reports.html import write_html
 from tunegate_reports.junit import write_junit
 from tunegate_reports.markdown import markdown_summary, write_markdown
+from tunegate_reports.notebook import notebook_html
 
-__all__ = ["markdown_summary", "write_bake_off", "write_html", "write_junit", "write_markdown"]
+__all__ = ["markdown_summary", "notebook_html", "write_bake_off", "write_html", "write_junit", "write_markdown"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tunegate.checks.outcome import Verdict
+from tunegate.record.lucky_gate import lucky_pass_alone
 from tunegate.record.record import GateRecord, RunRecord, StageRecord
 from tunegate.record.under_way import under_way
 from tunegate.verdicts.terms import PAIRED
@@ -105,6 +106,13 @@ def luck_of(stage: StageRecord) -> dict[str, list[str]]:
         if gate not in waived:
             gates.setdefault(sentence, []).append(gate)
     return dict(sorted(gates.items(), key=lambda item: _chances(item[0]), reverse=True))
+
+
+def luck_alone(gates: Sequence[GateRecord]) -> list[tuple[str, str]]:
+    """(gate, sentence) of gates that were run alone, and passed."""
+    confirming = {gate.gate: gate for gate in gates if gate.purpose == "confirm"}
+    told = [(gate.gate, lucky_pass_alone(gate, confirming.get(gate.gate))) for gate in gates if gate.purpose == "gate"]
+    return [(name, luck.in_words) for name, luck in told if luck is not None]
 
 
 def _chances(sentence: str) -> list[float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tunegate.exceptions import CannotJudge
-from tunegate.reading.files import write_whole
+from tunegate.whole_files import write_whole
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping
 from itertools import starmap
 
 from tunegate.checks.outcome import Verdict
+from tunegate.progress import duration
 from tunegate.record.record import GateRecord
-from tunegate_reports.answer import STATE_WORDS, count_words, luck_of, passed_words, state_of, waiver_words
+from tunegate_reports.answer import STATE_WORDS, count_words, luck_alone, luck_of, passed_words, state_of, waiver_words
 from tunegate_reports.gate_panel import SIGNS
 from tunegate_reports.gate_view import GateView
 from tunegate_reports.leaks import leak_notices
 from tunegate_reports.markup import Markup, tag
-from tunegate_reports.view import AttemptView, StageView, View, duration
+from tunegate_reports.view import AttemptView, StageView, View
 
 
 def answer_section(view: View) -> Markup:
@@ -24,8 +25,8 @@ def answer_section(view: View) -> Markup:
         tag("span", SIGNS[state], class_=f"seal {state}", aria_hidden="true"),
         tag("span", tag("strong", view.answer.what), tag("span", f": {why}." if why else ".", class_="why")),
     )
-    figures = [tag("div", tag("dt", name), tag("dd", value)) for name, value in _figures(view)]
-    parts = [sentence, *_waivers(view), *_luck(view), tag("dl", *figures, class_="figures"), *_notices(view)]
+    told = [tag("div", tag("dt", name), tag("dd", value)) for name, value in figures(view)]
+    parts = [sentence, *_waivers(view), *_luck(view), tag("dl", *told, class_="figures"), *_notices(view)]
     if view.stages:
         parts.append(_line(view))
     return tag("section", *parts, class_="answer", aria_label="The answer")
@@ -46,8 +47,10 @@ def _waivers(view: View) -> Iterator[Markup]:
 
 def _luck(view: View) -> Iterator[Markup]:
     told = [(stage.record.name, luck) for stage in view.stages if (luck := luck_of(stage.record))]
-    if told:
-        yield tag("div", tag("h2", "Could it have been luck?"), tag("ul", *starmap(_luck_of, told)), class_="luck")
+    lines = list(starmap(_luck_of, told))
+    lines += [tag("li", *_said(text, [gate])) for gate, text in luck_alone([gate.record for gate in view.alone])]
+    if lines:
+        yield tag("div", tag("h2", "Could it have been luck?"), tag("ul", *lines), class_="luck")
 
 
 def _luck_of(stage: str, luck: Mapping[str, list[str]]) -> Markup:
@@ -61,7 +64,8 @@ def _said(sentence: str, gates: list[str]) -> tuple[str, str]:
     return f"{', '.join(gates)}: ", f"{sentence.rstrip('.')}."
 
 
-def _figures(view: View) -> Iterator[tuple[str, str]]:
+def figures(view: View) -> Iterator[tuple[str, str]]:
+    """The figures under the answer, by name."""
     decided = [gate for gate in view.deciding_gates if gate.record.decided]
     if len(decided) == 1:
         yield "Cases passed", passed_words(decided[0].record)

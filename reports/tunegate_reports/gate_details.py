@@ -1,4 +1,4 @@
-"""What a draw's panel shows beside its count: slices and where the misses lie, what was kept, how its judges stand."""
+"""HTML of one draw, the part to unfold: slices and where the misses are, what was kept, how judges were admitted."""
 
 from __future__ import annotations
 

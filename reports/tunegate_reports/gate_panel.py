@@ -1,16 +1,16 @@
-"""One draw on the page: its verdict and count, the grid of its cases, its interval, errors and scores."""
+"""HTML of one draw, the main part: verdict and count, the grid of its cases, interval, error categories, scores."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
 from tunegate.checks.outcome import Verdict, never_ended
+from tunegate.progress import duration
 from tunegate_reports.answer import CASE_WORDS, DRAW_WORDS, STATE_WORDS, beyond_count, count_words, gate_state
 from tunegate_reports.charts import histogram_chart, interval_chart
 from tunegate_reports.gate_details import judge, kept, slices
 from tunegate_reports.gate_view import CaseView, Category, CheckView, GateView
 from tunegate_reports.markup import Markup, join, tag
-from tunegate_reports.view import duration
 
 SIGNS = {"PASS": "✓", "FAIL": "×", "INVALID": "?", "INCONCLUSIVE": "≈", "OPEN": "…", "MEASURED": "•"}
 COLUMNS = ((100, 10), (400, 20), (2500, 50))
@@ -32,6 +32,7 @@ def gate_panel(gate: GateView, cases: Sequence[CaseView], *, opened: bool, headi
         badge(gate_state(record)),
         *_in_short(gate),
         _flag(f"waived until {gate.waiver['expires']}") if gate.waiver else None,
+        *(_flag(f"allowed: {guard}: {found}") for guard, found in record.terms.get("allowed", {}).items()),
         _flag("possible leak") if gate.kept and gate.kept.comparison.suspicious else None,
         _flag("no passing answer ends by itself") if never_ended(record.outcomes) else None,
         _flag(f"{record.reused} cases asked before") if record.reused else None,

@@ -1,4 +1,4 @@
-"""The view model of one draw: its cases, and what they say beside its count. No HTML here, and nothing is decided here.
+"""The data that a report shows of one draw, as dataclasses: computed from the record, without HTML.
 
 What a draw was held to comes from the terms that it registered; what is shown of them is computed by the very functions
 that decided it.

@@ -14,12 +14,13 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from tunegate.checks.outcome import Outcome, Verdict
+from tunegate.progress import duration
 from tunegate.record.record import RunRecord
 from tunegate_reports.answer import Answer, beyond_count, count_words, gate_words, luck_of, waiver_words
 from tunegate_reports.files import write_atomically
 from tunegate_reports.gate_view import CaseView, GateView
 from tunegate_reports.leaks import dropped_words
-from tunegate_reports.view import duration, view
+from tunegate_reports.view import view
 
 NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 MAX_TEXT = 4000

@@ -14,7 +14,7 @@ from tunegate.checks.outcome import Outcome, Verdict
 from tunegate.record.record import GateRecord, RunRecord
 from tunegate.text.printable import without_commands
 from tunegate.verdicts.terms import PAIRED
-from tunegate_reports.answer import CASE_WORDS, DRAW_WORDS, gate_words, luck_of, passed_words, waiver_words
+from tunegate_reports.answer import CASE_WORDS, DRAW_WORDS, gate_words, luck_alone, luck_of, passed_words, waiver_words
 from tunegate_reports.data_section import data_cards, data_line
 from tunegate_reports.files import write_atomically
 from tunegate_reports.gate_view import GateView, Kept
@@ -51,6 +51,7 @@ def markdown_summary(run: RunRecord) -> str:
     lines += [f"- {_text(dropped_words(stage), None)}." for stage in run.dropped]
     lines += [f"- {_text(data_line(run, stage, card), None)}." for stage, card in data_cards(run).items()]
     lines += [f"- Luck: {_luck(stage)}" for stage in shown.stages if luck_of(stage.record)]
+    lines += [f"- Luck: {_text(gate)}: {told}." for gate, told in luck_alone([gate.record for gate in shown.alone])]
     lines += ["", *_table(shown.gates)] if shown.gates else []
     for stage in shown.stages:
         lines += ["", *_diagnoses(stage)] if any(attempt.record.diagnosis for attempt in stage.attempts) else []

@@ -1,4 +1,4 @@
-"""The view model: a RunRecord as what a page shows, in plain dataclasses. No HTML here, and nothing is decided here."""
+"""The data that a report shows of a whole run, as dataclasses: computed from the record, without HTML."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from tunegate.checks.outcome import Verdict
 from tunegate.data.faults import ranges
 from tunegate.exceptions import Tampered
+from tunegate.progress import duration
 from tunegate.promotion.evidence import required_draws
 from tunegate.record.record import AttemptRecord, RunRecord, StageRecord
 from tunegate_reports.answer import Answer, answer, state_of
@@ -238,11 +239,3 @@ def plain(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words: `41.5 s`, `2 min 11 s`, `3 h 5 min`."""
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

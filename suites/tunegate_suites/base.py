@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from functools import cached_property
@@ -16,6 +15,7 @@ from tunegate.checks.answers.part import AnswerRule
 from tunegate.checks.check import Need, Sample
 from tunegate.checks.outcome import Finding, Verdict
 from tunegate.exceptions import ConfigError
+from tunegate.hashes import spaced_json
 from tunegate_suites.options import BuildContext
 
 
@@ -103,7 +103,7 @@ class CheckBase(Options):
         """Name, version, options and the hashes of files, as JSON; equal for equal checks, wherever they lie."""
         options = self.model_dump(mode="json", by_alias=True)
         facts = {"name": self.name, "version": self.version, "options": options, **self.further_facts()}
-        return json.dumps(facts, sort_keys=True, ensure_ascii=False)
+        return spaced_json(facts)
 
     def further_facts(self) -> dict[str, Any]:
         """What else can change a finding, say the weights of a model that the check uses."""

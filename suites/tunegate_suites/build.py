@@ -10,17 +10,22 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
+from tunegate.checks.check import Check
 from tunegate.exceptions import ConfigError, nearest
+from tunegate.extensions import extension, names
 from tunegate.reading.files import resolve
 from tunegate.reading.yaml_file import load_yaml
 from tunegate_suites import CHECKS
 from tunegate_suites.base import CheckBase
+from tunegate_suites.installed import build_installed
 from tunegate_suites.options import BuildContext, LocalModels, explain
 
 
-def build(entry: object, base_dir: Path, models: LocalModels | None = None, file: Path | None = None) -> CheckBase:
+def build(entry: object, base_dir: Path, models: LocalModels | None = None, file: Path | None = None) -> Check:
     """See `tunegate_suites.build_check`. `file` is where the entry stands, if that is known."""
     name, value, beside = _parse(entry)
+    if (installed := extension("tunegate.checks", name, built_in=_built_in(name) is not None)) is not None:
+        return build_installed(installed, value, beside)
     check_class = find(name)
     options = {**_options(name, value, check_class), **beside}
     if check_class.shorthand == "file" and "file" in options:
@@ -34,7 +39,7 @@ def build(entry: object, base_dir: Path, models: LocalModels | None = None, file
     return check
 
 
-def _from_file(name: str, options: Mapping[str, Any], base_dir: Path, models: LocalModels | None) -> CheckBase:
+def _from_file(name: str, options: Mapping[str, Any], base_dir: Path, models: LocalModels | None) -> Check:
     """A check whose options stand in a file of their own; paths in it are relative to that file."""
     others = [option for option in options if option != "file"]
     if others:
@@ -53,11 +58,15 @@ def _from_file(name: str, options: Mapping[str, Any], base_dir: Path, models: Lo
 
 def find(name: str) -> type[CheckBase]:
     """The class of a check; raises ConfigError that names the nearest checks."""
-    target = CHECKS.get("rouge1" if re.fullmatch(r"rouge[1-9]", name) else name)
+    target = _built_in(name)
     if target is None:
-        raise ConfigError(f"check {name!r}: unknown{nearest(name, CHECKS)}")
+        raise ConfigError(f"check {name!r}: unknown{nearest(name, [*CHECKS, *names('tunegate.checks')])}")
     module, _, attribute = target.partition(":")
     return getattr(import_module(module), attribute)
+
+
+def _built_in(name: str) -> str | None:
+    return CHECKS.get("rouge1" if re.fullmatch(r"rouge[1-9]", name) else name)
 
 
 def _parse(entry: object) -> tuple[str, object, dict[str, Any]]:
@@ -70,8 +79,8 @@ def _parse(entry: object) -> tuple[str, object, dict[str, Any]]:
     if not isinstance(name, str):
         raise ConfigError(f"check: expected a name, got {name!r}{nearest(str(name), CHECKS)}")
     if others and (isinstance(value, Mapping) or others[0][0] in CHECKS):
-        names = ", ".join(repr(key) for key in cast("Mapping[object, object]", entry))
-        raise ConfigError(f"check {name!r}: one check an item, got {names}: start each with a dash of its own")
+        keys = ", ".join(repr(key) for key in cast("Mapping[object, object]", entry))
+        raise ConfigError(f"check {name!r}: one check an item, got {keys}: start each with a dash of its own")
     return name, value, {str(key): option for key, option in others}
 
 

@@ -6,7 +6,7 @@ import argparse
 import importlib
 from pathlib import Path
 
-BENCHES = ("startup", "stored_answers", "hostile", "leakage", "leak_labels", "report", "generation")
+BENCHES = ("startup", "stored_answers", "record", "hostile", "leakage", "leak_labels", "report", "generation")
 
 
 def main() -> None:

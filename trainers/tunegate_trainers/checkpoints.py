@@ -6,7 +6,6 @@ another one, is removed unread: half a checkpoint, one of another training, one 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import sys
@@ -17,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.exceptions import CannotJudge
+from tunegate.hashes import ascii_json, sha256_hex
 from tunegate.models.fingerprint import file_sha256
 from tunegate.training.trainer import TrainJob, checkpoints_of
+from tunegate.whole_files import replace_file
 from tunegate_trainers import noise, ranks
 
 SAVE_STEPS = 50
@@ -76,10 +77,9 @@ SEAL = "tunegate.json"
 
 def seal(folder: Path, job: TrainJob) -> None:
     """Say of a folder that it is whole, what is in it, and of which job it is."""
-    partial = folder / f"{SEAL}.partial"
-    partial.unlink(missing_ok=True)
-    partial.write_text(json.dumps({"job": _identity(job), "files": _hashes(folder)}, indent=1), encoding="utf-8")
-    partial.replace(folder / SEAL)
+    for left in folder.glob(f".{SEAL}.*"):  # by a kill within the next lines
+        left.unlink()
+    replace_file(folder / SEAL, json.dumps({"job": _identity(job), "files": _hashes(folder)}, indent=1).encode())
 
 
 def fault_of(folder: Path, job: TrainJob) -> str | None:
@@ -101,7 +101,7 @@ def fault_of(folder: Path, job: TrainJob) -> str | None:
 
 
 def _identity(job: TrainJob) -> str:
-    return hashlib.sha256(json.dumps(asdict(job), sort_keys=True, default=str).encode()).hexdigest()
+    return sha256_hex(ascii_json(asdict(job)))
 
 
 def _hashes(folder: Path) -> dict[str, str]:

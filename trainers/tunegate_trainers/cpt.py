@@ -2,7 +2,8 @@
 
 A document is trained as `perplexity` asks for it: after the begin-of-text token, with the end-of-text token behind it.
 Several are packed into one row of `max_length` tokens, each with positions of its own from 0; from these transformers
-makes an attention mask, on CPUs too, so that no token sees another document (tests/test_method_cpt.py measures it).
+makes an attention mask, on CPUs too, so that no token sees another document (measured by
+tests/trainers/test_method_cpt.py).
 """
 
 from __future__ import annotations

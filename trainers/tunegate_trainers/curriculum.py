@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tunegate.exceptions import ConfigError
 from tunegate.reading.rows import Row, read_rows
 from tunegate.training.trainer import TrainJob
+from tunegate.whole_files import write_whole
 from tunegate_trainers import ranks
 
 if TYPE_CHECKING:
@@ -114,6 +115,4 @@ def losses(model: Any, rows: Sequence[tuple[list[int], int]]) -> list[float]:
 
 
 def _write(path: Path, rows: Sequence[Row]) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))

@@ -1,4 +1,4 @@
-"""Training the upper layers only: `train: {last_n_layers: N, unfreeze_every: S}`.
+"""`train.last_n_layers`: which parameters train when only the upper layers do.
 
 Trained are the last N transformer layers and what comes after them, the final norm and an output head of its own. A
 head that shares its weights with the input embeddings stays frozen: to train it would be to train the bottom of the

@@ -1,4 +1,4 @@
-"""REINFORCE leave-one-out and group-relative policy optimisation (TRL's RLOOTrainer and GRPOTrainer).
+"""Method rlhf, algorithms `rloo` and `grpo`: TRL's RLOOTrainer and GRPOTrainer.
 
 Both sample several answers to a prompt and compare each with the others; neither needs a value function.
 RLOO: A. Ahmadian et al., ACL 2024, 12248-12267. GRPO: Z. Shao et al., arXiv:2402.03300.

@@ -1,4 +1,4 @@
-"""The prompts that a policy answers, and its answers as the rewards see them."""
+"""Method rlhf, data: the prompts that the policy answers, and its answers as the rewards see them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is logged of a policy's training, under the same names whatever the algorithm, and where it must stop.
+"""Method rlhf, log: reward, KL and the rest under the same names for every algorithm, and when training must stop.
 
 reward: mean over the answers of a step, without any penalty. kl: to the reference, nats per token. ratio: of the
 probabilities of answers (tokens, in ppo) under the policy and under the one that gave them. clip_fraction: the share

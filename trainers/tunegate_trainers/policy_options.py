@@ -1,4 +1,4 @@
-"""The options of training by reward: how many answers to a prompt, and how many at once."""
+"""Method rlhf, options: algorithm, reward, limits, and whether the numbers of answers fit together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Proximal policy optimisation, small, on transformers' Trainer; the arithmetic is in `ppo_loss.py`.
+"""Method rlhf, algorithm `ppo`: a small trainer on transformers' Trainer; the arithmetic is in `ppo_loss.py`.
 
 TRL dropped its PPOTrainer after 1.12, and what else is maintained (OpenRLHF, verl) wants Ray, vLLM and GPUs. The value
 of a state is read by one linear layer from the policy's own last hidden state. That layer begins as zeros, is trained

@@ -1,4 +1,4 @@
-"""What `args` may hold for `algorithm: ppo`; `settings` reads this file without importing it."""
+"""Method rlhf, algorithm `ppo`: what `args` may hold; `settings` reads this file without importing it."""
 
 from __future__ import annotations
 

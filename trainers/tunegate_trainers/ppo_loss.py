@@ -1,4 +1,4 @@
-"""The arithmetic of proximal policy optimisation on answers of a language model.
+"""Method rlhf, algorithm `ppo`: the arithmetic of its losses.
 
 Tensors have shape (answers, tokens); `mask` is 1 for the tokens of an answer and 0 for what pads it. Sources:
 clipped objective: J. Schulman et al., Proximal Policy Optimization Algorithms, arXiv:1707.06347 (2017), equation 7.

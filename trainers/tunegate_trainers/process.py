@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -17,6 +16,7 @@ from typing import Any
 from tunegate.exceptions import Tampered, TunegateError
 from tunegate.progress import is_drawn_on
 from tunegate.training.trainer import TrainJob, check_data
+from tunegate.whole_files import replace_file, write_first
 from tunegate_trainers import checkpoints, noise, ranks
 from tunegate_trainers.settings import method_module, validate
 from tunegate_trainers.task import OpenSuite, Task, no_suites
@@ -98,14 +98,8 @@ def _write(file: Path, result: dict[str, Any]) -> None:
 
     Of several processes the first counts: what fails in the others is that they miss it.
     """
-    partial = file.with_suffix(f".{ranks.rank()}.partial")
-    partial.write_text(json.dumps(result, indent=1, allow_nan=False), encoding="utf-8")
-    if ranks.processes() == 1:
-        partial.replace(file)
-        return
-    with contextlib.suppress(FileExistsError):
-        os.link(partial, file)
-    partial.unlink()
+    write = replace_file if ranks.processes() == 1 else write_first
+    write(file, json.dumps(result, indent=1, allow_nan=False).encode())
 
 
 def set_environment() -> None:

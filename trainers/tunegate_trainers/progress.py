@@ -1,4 +1,4 @@
-"""What is watched while a model trains."""
+"""The progress bar of a training on a terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reward of answers: from a reward model, or from a suite's checks.
+"""Method rlhf, rewards: what an answer is worth, by a reward model or by a suite's checks.
 
 An answer that cannot be rewarded (a check that is INVALID, a reward that is no number) gets None: it does not move the
 policy. Too many of them, and there is nothing to train on.

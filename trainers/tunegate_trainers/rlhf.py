@@ -1,4 +1,4 @@
-"""Policy optimisation: the model answers prompts, a reward says how good each answer is, and good ones become likelier.
+"""Method rlhf, entry: the model answers prompts, a reward rates each answer, and good ones become likelier.
 
 The reward is a reward model that a stage before has trained, or what a suite's checks say of the answer. The policy is
 held near the stage's input model by a penalty on the KL divergence. `rloo` and `grpo` are TRL's trainers

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 
 from tunegate.exceptions import ConfigError, nearest
+from tunegate.reading.spec import fault_in_words
 from tunegate_trainers import config_fields, curriculum, effects, freezing, peft_configs
 
 METHODS = {
@@ -76,10 +77,8 @@ def read_options(method: str, options: Mapping[str, Any]) -> Any:
         return known.model_validate(dict(options))
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
-        message = str(fault["msg"]).removeprefix("Value error, ").removeprefix("Input ")
         place = ".".join(["options", *(str(part) for part in fault["loc"])])
-        got = "" if fault["type"] in ("missing", "value_error") else f", got {fault['input']!r}"
-        raise ConfigError(f"{place}: {message[:1].lower()}{message[1:]}{got}") from error
+        raise ConfigError(f"{place}: {fault_in_words(fault)}") from error
 
 
 def validate_args(method: str, args: Mapping[str, Any], config_file: str | None) -> None:

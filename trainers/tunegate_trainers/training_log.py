@@ -1,4 +1,4 @@
-"""A training in a log that nobody watches: a plain line now and then, where a terminal shows a bar."""
+"""The progress of a training in a log file: a plain line now and then, in place of a bar."""
 
 from __future__ import annotations
 

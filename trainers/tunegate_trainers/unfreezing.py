@@ -1,4 +1,4 @@
-"""The schedule of a gradual unfreezing."""
+"""`train.unfreeze_every`: the callback that unfreezes one more layer every so many steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Watching a gate while the model trains: a small working draw of it is asked every so many steps, on the live model.
+"""`train.watch`, during the training: asks a gate's watched cases every so many steps and keeps the best weights.
 
 The pass rate stands in the log as `eval_gate`, chooses the weights that are kept, and stops a training that brings
 nothing better. The training itself takes no notice: random states and modes are as they were, so its losses are the
@@ -7,10 +7,8 @@ same with and without.
 
 from __future__ import annotations
 
-import random
 import sys
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +18,7 @@ from transformers import TrainerCallback
 from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import ConfigError, TunegateError
 from tunegate.gates.ask import judge_cases
-from tunegate.models.hf import BATCH_SIZE_CPU, BATCH_SIZE_GPU, HFModel
-from tunegate.models.reward_model import RewardModel
+from tunegate.models.loaded_model import loaded_model, undisturbed
 from tunegate.suites.suite import Suite
 from tunegate.training.trainer import TrainJob, checkpoints_of
 from tunegate_trainers import checkpoints
@@ -44,6 +41,10 @@ class Look:
     @property
     def rate(self) -> float:
         return self.passed / self.asked
+
+    @property
+    def in_words(self) -> str:
+        return self.fault or f"{self.passed} of {self.asked}"
 
 
 class GateWatch(TrainerCallback):
@@ -84,12 +85,10 @@ class GateWatch(TrainerCallback):
 
     def _look(self, state: Any, model: Any) -> None:
         before = best_of(looks_of(state.log_history))
-        with undisturbed(model):
-            look = look_at(self.suite, self.cases, live_model(model, self.tokenizer), state.global_step)
-        state.log_history.append(_entry(look, state.epoch))
-        told = look.fault or f"{look.passed} of {look.asked}"
+        look = look_live(self.suite, self.cases, model, self.tokenizer, state.global_step)
+        state.log_history.append(entry_of(look, state.epoch))
         if state.is_world_process_zero:
-            sys.stderr.write(f"watching {self.suite.name} at step {look.step}: {told}\n")
+            sys.stderr.write(f"watching {self.suite.name} at step {look.step}: {look.in_words}\n")
             if self.best is not None and not look.fault and (before is None or look.rate >= before.rate):
                 self.best.keep(look.step)
 
@@ -124,6 +123,13 @@ class GateWatch(TrainerCallback):
 # --- one look -------------------------------------------------------------------------------------------------------
 
 
+def look_live(suite: Suite, cases: Sequence[Any], model: Any, tokenizer: Any, step: int) -> Look:
+    """A look at the model in training, which takes no notice of it."""
+    asked = loaded_model(model, tokenizer, "in training")
+    with undisturbed(model):
+        return look_at(suite, cases, asked, step)
+
+
 def look_at(suite: Suite, cases: Sequence[Any], model: Any, step: int) -> Look:
     """Ask and judge; what could not be judged is no miss, so a look with any such case does not count."""
     try:
@@ -136,42 +142,10 @@ def look_at(suite: Suite, cases: Sequence[Any], model: Any, step: int) -> Look:
     return Look(step, passed, len(cases), fault)
 
 
-def live_model(model: Any, tokenizer: Any) -> Any:
-    """The model in training, as the engine asks models."""
-    on_gpu = str(model.device).startswith("cuda")
-    kind = RewardModel if type(_inner(model)).__name__.endswith("ForSequenceClassification") else HFModel
-    return kind("in training", None, model, tokenizer, BATCH_SIZE_GPU if on_gpu else BATCH_SIZE_CPU)
-
-
-def _inner(model: Any) -> Any:
-    """The model under its adapter, if it has one."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
-
-
-@contextmanager
-def undisturbed(model: Any) -> Generator[None]:
-    """Leave random states and training modes as they are found: a look must not change what is looked at."""
-    import numpy as np
-    import torch
-
-    training = [module for module in model.modules() if module.training]
-    python_state, numpy_state = random.getstate(), np.random.get_state()
-    devices = [model.device] if str(model.device).startswith("cuda") else []
-    model.eval()
-    try:
-        with torch.random.fork_rng(devices=devices), torch.no_grad():
-            yield
-    finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)
-        for module in training:
-            module.training = True
-
-
 # --- looks in the log -----------------------------------------------------------------------------------------------
 
 
-def _entry(look: Look, epoch: Any) -> dict[str, Any]:
+def entry_of(look: Look, epoch: Any) -> dict[str, Any]:
     """A look as an entry of the trainer's log, which survives a kill in its checkpoint."""
     rate = {METRIC: None, "eval_gate_fault": look.fault} if look.fault else {METRIC: look.rate}
     return {"step": look.step, "epoch": epoch, **rate, "eval_gate_passed": look.passed, "eval_gate_asked": look.asked}

@@ -19,6 +19,12 @@ class Case:
     the text that the answer must be faithful to. `choices` are the options of a multiple-choice case. Cases of one
     `group` are related (paraphrases, one source document). `fields` is the row that the case was made from, for
     checks that look at more than the answer.
+
+    Example:
+        >>> import tunegate
+        >>> case = tunegate.Case("q1", "Capital of France?", references=("Paris",), tags=("topic=geography",))
+        >>> case.prompt_text
+        'Capital of France?'
     """
 
     id: str

@@ -30,12 +30,14 @@ class CasesSpec(Spec):
     separator: Annotated[Text, Field(min_length=1)] | None = None
     """What separates several references, or several choices, in one text: `;` for instance."""
     context: Template | None = None
+    """A text that the answer must keep to. Default: the row's `context`."""
     choices: Templates | None = None
     """Default: the row's `choices`: a list, or texts with labels (`{text: [...], label: [...]}`); a reference that is
     such a label means that choice."""
     tags: Annotated[list[str], BeforeValidator(listed)] | None = None
     """Fields, or paths as `metadata.topic`, whose values become tags, written `field=value`."""
     group: Template | None = None
+    """Cases with the same value are never divided between the working and the sealed part."""
     where: dict[str, Any] = {}
     """Keep only rows whose fields have these values."""
 

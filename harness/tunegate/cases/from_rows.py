@@ -37,13 +37,18 @@ ID_DIGITS = 12
 
 
 def load_cases(spec: CasesSpec, base_dir: Path) -> tuple[Case, ...]:
-    """Read the rows and turn each into a case; ids must be unique.
+    """Read the rows of a file and turn each into a case, as `cases_of` does."""
+    path = resolve(spec.path, base_dir)
+    return cases_of(spec, path, read_rows(path, spec.split, spec.delimiter))
+
+
+def cases_of(spec: CasesSpec, path: Path, rows: Iterable[tuple[int, Row]]) -> tuple[Case, ...]:
+    """Turn numbered rows, of which there must be one, into cases; ids must be unique. `path` names them in errors.
 
     Where neither the file names an id nor the rows have one, `content_id` makes it of the case; rows that make the very
     same case get numbers behind it, and count as one test like any test under several ids.
     """
-    path = resolve(spec.path, base_dir)
-    numbered = list(select(read_rows(path, spec.split, spec.delimiter), spec.where, path))
+    numbered = list(select(rows, spec.where, path))
     _check_literals(spec, numbered[0][1])
     _check_ids(spec, path, numbered)
     cases = [_located(spec, path, number, row) for number, row in numbered]

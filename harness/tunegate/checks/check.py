@@ -24,6 +24,16 @@ class Sample:
     `variants` are the responses to the prompts that the check asked for beside the case's own, in its order. Where only
     a part of an answer is judged, that part is the response's text, `whole` is all of it, and the part begins at
     `start` of it; `answer` is the rule, by which the case's references are taken apart already.
+
+    Example:
+        >>> import tunegate
+        >>> class SaysItsTopic(tunegate.Check):
+        ...     def judge(self, sample: tunegate.Sample) -> bool:
+        ...         return sample.case.fields["topic"] in sample.response.text
+        >>> row = {"id": "a", "prompt": "What is DNA?", "topic": "gene"}
+        >>> suite = tunegate.Suite([row], [SaysItsTopic()], plan={"draw": 1, "accept": 1})
+        >>> tunegate.run_gate({"a": "It holds genes."}, suite, progress=False).passed
+        1
     """
 
     case: Case

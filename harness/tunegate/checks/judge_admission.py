@@ -1,4 +1,4 @@
-"""The admission of a judge: what was measured when it was held against human labels, in a file sealed by its own hash.
+"""The admission record of a judge: the file with its measured agreement with people, written, sealed, read, found.
 
 A judge decides nothing before it has been compared with people. `tunegate judge` makes the comparison and writes the
 record; a gate's `judge` check looks for the record that carries the hash of this very judge (its weights or server,
@@ -10,7 +10,6 @@ write a false one, as with any file of evidence that nobody signed.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -19,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.exceptions import CannotJudge, ConfigError, Tampered
-from tunegate.reading.files import read_text, write_whole
+from tunegate.hashes import canonical_json, sha256_hex
+from tunegate.reading.files import read_text
 from tunegate.stats.agreement import (
     CorrectedRate,
     Interval,
@@ -29,6 +29,7 @@ from tunegate.stats.agreement import (
     kappa,
     two_way_kappa_interval,
 )
+from tunegate.whole_files import write_whole
 
 FORMAT = "tunegate-admission/1"
 FOLDER = Path(".tunegate", "admissions")
@@ -273,5 +274,4 @@ def _row(values: Any) -> tuple[int, int, int]:
 
 
 def _seal(body: Mapping[str, Any]) -> str:
-    text = json.dumps(body, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()
+    return sha256_hex(canonical_json(body))

@@ -11,7 +11,13 @@ from tunegate.cases.case import Prompt
 
 
 class Verdict(StrEnum):
-    """The four things that can be said. A case is never INCONCLUSIVE; a gate can be."""
+    """The four things that can be said. A case is never INCONCLUSIVE; a gate can be.
+
+    Example:
+        >>> import tunegate
+        >>> tunegate.Verdict.FAIL.exit_code, tunegate.Verdict.FAIL == "FAIL"
+        (1, True)
+    """
 
     PASS = "PASS"
     FAIL = "FAIL"
@@ -44,6 +50,11 @@ class Finding:
     `value` is what was measured: a score, a truth value, a label. `cutoff` is the bound that a numeric value was held
     against, for the reader. `detail` keeps what an auditor needs and a reader rarely: a judge's raw answer, a
     traceback.
+
+    Example:
+        >>> import tunegate
+        >>> tunegate.Finding("tone", tunegate.Verdict.FAIL, value="rude", reason="calls the user names").value
+        'rude'
     """
 
     check: str
@@ -74,6 +85,12 @@ class Outcome:
 
     `samples` are its answers where it was answered several times; the rest is then that of the first of them that came
     out as the case did. Records of older versions have neither.
+
+    Example:
+        >>> import tunegate
+        >>> outcome = tunegate.run_gate(lambda prompt: "Paris", "facts.yaml", progress=False).outcomes[0]
+        >>> isinstance(outcome, tunegate.Outcome), outcome.response, list(outcome.scores)
+        (True, 'Paris', ['exact'])
     """
 
     case_id: str

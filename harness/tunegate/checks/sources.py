@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-from tunegate.reading.files import sha256_of
+from tunegate.hashes import sha256_of
 
 OWN = ("tunegate", "tunegate_suites", "tunegate_trainers", "tunegate_reports")
 """A run records our version; what a metric imports from us is none of its helpers."""

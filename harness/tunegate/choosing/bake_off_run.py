@@ -18,7 +18,8 @@ from tunegate.exceptions import TunegateError
 from tunegate.models.metering import read_cost
 from tunegate.models.model_facts import ModelFacts
 from tunegate.record.event_log import EVENTS
-from tunegate.record.record import GateRecord, read_run
+from tunegate.record.read_run import read_run
+from tunegate.record.record import GateRecord
 from tunegate.suites.suite import Suite
 
 GATE = (sys.executable, "-c", "from tunegate.cli import console_main; console_main()", "gate")
@@ -50,7 +51,7 @@ class GateProcess:
 
 
 @dataclass(frozen=True, slots=True)
-class Kitchen:
+class Setup:
     """What a bake-off works with: who gates a model, who knows its files, and who is told how far it has come.
 
     `dtype` (None, auto: any) is what local models are computed in, `request` the further fields that servers are sent.
@@ -63,26 +64,26 @@ class Kitchen:
     request: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
-def bake_off(models: Sequence[str], suite: Suite, draw: int, seed: int, folder: Path, kitchen: Kitchen) -> BakeOff:
+def bake_off(models: Sequence[str], suite: Suite, draw: int, seed: int, folder: Path, setup: Setup) -> BakeOff:
     """Gate every model that has no verdict yet, and rank them all."""
     entries: list[Entry] = []
     for number, model in enumerate(models, start=1):
-        kitchen.say(f"model {number} of {len(models)}: {without_secrets(model)}")
-        entries.append(_entry(model, suite, (draw, seed), folder / _slug(model), kitchen))
+        setup.say(f"model {number} of {len(models)}: {without_secrets(model)}")
+        entries.append(_entry(model, suite, (draw, seed), folder / _slug(model), setup))
     ranked = rank(entries)
     judged = sum(one.standing != "INVALID" for one in ranked)
     return BakeOff(suite.name, suite.sha256, draw, seed, ranked, judged * (judged - 1) // 2)
 
 
-def _entry(model: str, suite: Suite, asked: tuple[int, int], folder: Path, kitchen: Kitchen) -> Entry:
+def _entry(model: str, suite: Suite, asked: tuple[int, int], folder: Path, setup: Setup) -> Entry:
     """The entry of one model. Whatever goes wrong with it is its own fault, on its own row."""
     fault, facts = "", ModelFacts()
     try:
-        gate = _settled(folder, suite, asked, kitchen)
+        gate = _settled(folder, suite, asked, setup)
         if gate is None:
-            fault = kitchen.gate(model, folder)
+            fault = setup.gate(model, folder)
             gate = None if fault else read_run(folder).gates.get(suite.name)
-        facts = kitchen.facts(model)
+        facts = setup.facts(model)
         if gate is not None and gate.model_sha256 != facts.sha256:
             fault = f"{folder}: holds a gate of other weights; the model changed since, choose another --run"
     except TunegateError as error:
@@ -90,7 +91,7 @@ def _entry(model: str, suite: Suite, asked: tuple[int, int], folder: Path, kitch
     return Entry(without_secrets(model), folder, gate, fault, facts, read_cost(folder))
 
 
-def _settled(folder: Path, suite: Suite, asked: tuple[int, int], kitchen: Kitchen) -> GateRecord | None:
+def _settled(folder: Path, suite: Suite, asked: tuple[int, int], setup: Setup) -> GateRecord | None:
     """The gate that an earlier call carried out, on the same cases (those of a draw and a seed) and in the same way."""
     if not (folder / EVENTS).exists():
         return None
@@ -99,9 +100,9 @@ def _settled(folder: Path, suite: Suite, asked: tuple[int, int], kitchen: Kitche
     if gate is None or not gate.settled or (gate.suite_sha256, gate.drawn, gate.seed) != (suite.sha256, *asked):
         return None
     if gate.model_sha256 is None:  # a server's
-        alike = run.start.get("request", {}) == kitchen.request
+        alike = run.start.get("request", {}) == setup.request
     else:
-        alike = kitchen.dtype in (None, "auto", gate.dtype)
+        alike = setup.dtype in (None, "auto", gate.dtype)
     return gate if alike else None
 
 

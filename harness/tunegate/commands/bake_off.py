@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.choosing.bake_off import BakeOff, Ranked
-from tunegate.choosing.bake_off_run import GATE, GateProcess, Kitchen, bake_off
+from tunegate.choosing.bake_off_run import GATE, GateProcess, Setup, bake_off
 from tunegate.choosing.bake_off_words import HEAD, cells
 from tunegate.commands.asking import asking, flags_given, words
 from tunegate.commands.console import show, show_json
@@ -70,8 +70,8 @@ def bake(
     facts_of_it = [suite.sha256, asdict(plan), options.seed, options.dtype, *(options.request or ())]
     key = hashlib.sha256(json.dumps(facts_of_it).encode()).hexdigest()
     folder = Path(options.run) if options.run else FOLDER / f"bake-off-{suite.name}-{key[:12]}"
-    kitchen = Kitchen(gate, facts, say, options.dtype, how.get("request", {}))
-    return bake_off(options.models, suite, plan.draw, options.seed, folder, kitchen)
+    setup = Setup(gate, facts, say, options.dtype, how.get("request", {}))
+    return bake_off(options.models, suite, plan.draw, options.seed, folder, setup)
 
 
 def _words(flags: Mapping[str, Any]) -> list[str]:

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from tunegate.cases.bank import Bank
 from tunegate.cases.case import duplicates
 from tunegate.checks.answers.part import as_judged
 from tunegate.checks.check import LooksAtBank, lacking
+from tunegate.checks.own_check import OwnCheck
 from tunegate.commands.console import show
 from tunegate.data.faults import counted
 from tunegate.data.training_data import Example
@@ -17,8 +17,8 @@ from tunegate.leaks.leakage import Leak, describe, facts
 from tunegate.pipeline.ladders import first_settings, possible_attempts
 from tunegate.pipeline.leak_guard import drop_leaks, in_words
 from tunegate.pipeline.pipeline import Pipeline, Stage
-from tunegate.stats.plans import GatePlan
 from tunegate.suites.case_faults import contradictions, listed_in_text
+from tunegate.suites.fitting_plan import fitting_plan, supported_attempts
 from tunegate.suites.suite import Suite
 from tunegate.training.job import rows_of
 from tunegate.verdicts.corrected import admissions_of
@@ -38,16 +38,25 @@ def suite_facts(suite: Suite) -> dict[str, Any]:
         "fresh_attempts": suite.bank.distinct("working") // suite.plan.draw,
         "max_drop": suite.retention and suite.retention.max_drop,
         "checks": suite.check_names,
+        "checks_from": {
+            name: check.origin
+            for name, check in zip(suite.check_names, suite.checks, strict=True)
+            if isinstance(check, OwnCheck) and check.origin
+        },
         "lacking": {
             name: without
             for name, check in zip(suite.check_names, suite.checks, strict=True)
             if (without := lacking(check, suite.cases))
         },
+        "allowed": dict(suite.allowed),
         "remarks": [
-            f"{name}: {remark}"
-            for name, check in zip(suite.check_names, suite.checks, strict=True)
-            if isinstance(check, LooksAtBank)
-            for remark in check.remarks([as_judged(case, suite.answer) for case in suite.cases])
+            *suite.remarks,
+            *(
+                f"{name}: {remark}"
+                for name, check in zip(suite.check_names, suite.checks, strict=True)
+                if isinstance(check, LooksAtBank)
+                for remark in check.remarks([as_judged(case, suite.answer) for case in suite.cases])
+            ),
         ],
         "judges": admissions_of(suite.checks),
         "sha256": suite.sha256,
@@ -102,6 +111,7 @@ def _stage_facts(pipeline: Pipeline, stage: Stage, after: Stage) -> dict[str, An
         "supported_attempts": {
             name: supported_attempts(pipeline.suites[name].bank, gate.plan) for name, gate in gates.items()
         },
+        "proposals": _proposals(pipeline, stage, min(allowed, possible)),
         "retention": {name: asdict(terms) for name, terms in pipeline.retention(stage).items()},
         "worth": {name: asdict(terms) for name, terms in pipeline.worth(stage).items()},
         "watched": watched.to_json() if (watched := pipeline.watched.get(stage.name)) else None,
@@ -118,19 +128,15 @@ def _first_rows(pipeline: Pipeline, stage: Stage) -> list[Example]:
     return rows_of(pipeline, stage, first_settings(stage.retrain)).examples
 
 
-def supported_attempts(bank: Bank, plan: GatePlan) -> int | None:
-    """For how many attempts a bank surely has fresh cases; None: for any number, since the plan lends used ones again.
-
-    Attempts that miss early ask fewer cases than they register, so it may last longer.
-    """
-    if plan.reuse and plan.confirm is None:
-        return None
-    attempts = [bank.distinct("working") // plan.draw] if not plan.reuse else []
-    if plan.confirm is not None and plan.confirms != "never":
-        unconfirmed = 1 if plan.confirms == "after_retry" else 0
-        confirmed = bank.distinct("sealed") // plan.confirm.draw
-        attempts += [unconfirmed + confirmed] if not (plan.reuse and confirmed) else []
-    return min(attempts, default=None)
+def _proposals(pipeline: Pipeline, stage: Stage, attempts: int) -> dict[str, str]:
+    """For each gate whose bank lasts for fewer attempts than these: a plan that it can serve, in words."""
+    proposals: dict[str, str] = {}
+    for name, gate in pipeline.gates(stage).items():
+        suite = pipeline.suites[name]
+        supported = supported_attempts(suite.bank, gate.plan)
+        if supported is not None and supported < attempts and (found := fitting_plan(suite.cases, attempts)):
+            proposals[name] = found.in_words
+    return proposals
 
 
 def _gates_not_taken_last(pipeline: Pipeline) -> list[str]:
@@ -150,7 +156,7 @@ def print_check(facts: dict[str, Any]) -> None:
         rule = f"draws {suite['draw']}, {suite['accept']} must pass"
         if suite["max_drop"] is not None:
             rule = f"retention: {suite['draw']} cases, asked before and after, may lose {suite['max_drop']:g} points"
-        show(f"suite {name}: {suite['cases']} cases{sealed}, {rule}; checks: {', '.join(suite['checks'])}")
+        show(f"suite {name}: {suite['cases']} cases{sealed}, {rule}; checks: {_checks_in_words(suite)}")
         if suite["duplicates"]:
             first = ", ".join(suite["duplicates"][0][:3])
             several = f"{len(suite['duplicates'])} tests stand under several ids, {first} for one"
@@ -163,6 +169,8 @@ def print_check(facts: dict[str, Any]) -> None:
                 show(f"note: suite {name}: {check} needs a case's `{need}`, and {some}: INVALID if drawn")
         for remark in suite["remarks"]:
             show(f"note: suite {name}: {remark}")
+        for guard, found in suite["allowed"].items():
+            show(f"ALLOWED: suite {name}: {guard}: {found}")
         for judge, admission in suite["judges"].items():
             show(f"note: suite {name}: {judge}: {admission['fault'] or 'the judge is admitted'}")
     for name, stage in facts["stages"].items():
@@ -187,7 +195,7 @@ def print_check(facts: dict[str, Any]) -> None:
             show(f"note: stage {name}: {_in_vain(stage['max_attempts'], stage['possible_attempts'])}")
         for gate, attempts in stage["supported_attempts"].items():
             if attempts is not None and attempts < stage["possible_attempts"]:
-                show(f"note: {_shortage(name, gate, attempts, facts['suites'][gate], stage['plans'][gate])}")
+                show(f"note: {_shortage(name, gate, attempts, facts['suites'][gate], stage)}")
     for note in facts.get("notes", []):
         show(f"note: {note}")
     for waiver in facts.get("waivers", []):
@@ -242,11 +250,23 @@ def _in_vain(allowed: int, possible: int) -> str:
     return f"max_attempts is {allowed}, but the ladders have rungs for {possible} attempts"
 
 
-def _shortage(stage: str, gate: str, attempts: int, suite: dict[str, Any], terms: dict[str, Any]) -> str:
-    confirm = terms["confirm"] and terms["confirm"]["plan"]["draw"]
-    confirming = f" and {confirm} sealed ones to confirm a pass after a retry" if confirm else ""
+def _shortage(stage: str, gate: str, attempts: int, suite: dict[str, Any], facts: dict[str, Any]) -> str:
+    """How far a bank lasts, how many cases are missing for all attempts, and which plan it can serve."""
+    terms, wanted = facts["plans"][gate], facts["possible_attempts"]
+    confirm = terms["confirm"]["plan"]["draw"] if terms["confirm"] else 0
+    after_retry = terms["confirms"] == "after_retry"
+    confirming = f" and {confirm} sealed ones to confirm a pass{' after a retry' if after_retry else ''}"
+    missing = max(0, wanted * suite["draw"] - suite["working"])
+    missing += max(0, (wanted - after_retry) * confirm - suite["sealed"])
+    proposal = f"; {facts['proposals'][gate]}" if gate in facts["proposals"] else ""
     return (
         f"stage {stage}: the bank of {gate} surely has fresh cases for {counted(attempts, 'attempt')}; each takes "
-        f"{suite['draw']} of {suite['working']} cases{confirming}, of {suite['sealed']}; beyond that a run ends "
-        "INCONCLUSIVE"
+        f"{suite['draw']} of {suite['working']} cases{confirming if confirm else ''}, of {suite['sealed']}; beyond "
+        f"that a run ends INCONCLUSIVE; {counted(wanted, 'attempt')} need about {missing} cases more{proposal}"
     )
+
+
+def _checks_in_words(suite: dict[str, Any]) -> str:
+    """The checks by name, and the package of those that another one adds."""
+    packages = suite["checks_from"]
+    return ", ".join(f"{name} (from {packages[name]})" if name in packages else name for name in suite["checks"])

@@ -9,12 +9,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tunegate.checks.outcome import Verdict, never_ended
+from tunegate.checks.outcome import Outcome, Verdict, never_ended
 from tunegate.exceptions import CannotJudge
 from tunegate.gates.gate_run import GateRunResult
 from tunegate.progress import Bar as Bar
+from tunegate.progress import duration
 from tunegate.promotion.registry import Promotion
-from tunegate.record.event_log import is_being_written
+from tunegate.record.event_log import EVENTS, is_being_written
 from tunegate.record.record import AttemptRecord, GateRecord, RunRecord, StageRecord
 from tunegate.record.under_way import under_way
 from tunegate.text.printable import json_line, printable
@@ -59,7 +60,7 @@ def _not_told(error: OSError) -> Exception:
 # --- a gate --------------------------------------------------------------------------------------------------------
 
 
-def gate_as_json(result: GateRunResult) -> dict[str, Any]:
+def gate_as_json(result: GateRunResult, report: Path | None) -> dict[str, Any]:
     """The contract of `tunegate gate --json`; holds no time, so that a resumed gate prints the very same bytes.
 
     The counts are those of the first draw. The verdict is the gate's: a confirming draw, under `confirm`, has the last
@@ -67,7 +68,10 @@ def gate_as_json(result: GateRunResult) -> dict[str, Any]:
     """
     confirm = None if result.confirm is None else _draw_as_json(result.confirm)
     earlier = {"earlier": list(result.earlier)} if result.earlier else {}
-    return {**_draw_as_json(result.record), "verdict": result.deciding.verdict, "confirm": confirm, **earlier}
+    luck = None if result.luck is None else {"at": result.luck.at, "probability": result.luck.probability}
+    places = {"record": str(result.folder / EVENTS), "report": None if report is None else str(report)}
+    drawn = _draw_as_json(result.record)
+    return {**drawn, "verdict": result.deciding.verdict, "lucky_pass": luck, "confirm": confirm, **earlier, **places}
 
 
 def _draw_as_json(gate: GateRecord) -> dict[str, Any]:
@@ -88,20 +92,28 @@ def _draw_as_json(gate: GateRecord) -> dict[str, Any]:
         "error_categories": gate.error_categories,
         "asked_again": gate.answers.asked_again,
         "judged_again": gate.judged.judged_again,
-        "cases": [
-            {
-                "id": outcome.case_id,
-                "verdict": outcome.verdict,
-                "scores": outcome.scores,
-                "errors": [
-                    {"category": error.category, "start": error.start, "end": error.end, "text": error.text}
-                    for error in outcome.errors
-                ],
-                "reason": outcome.reason,
-                **({} if outcome.judged is None else {"judged": outcome.judged}),
-                "samples": [{"verdict": one.verdict, "reason": one.reason} for one in outcome.samples],
-            }
-            for outcome in (by_id[case_id] for case_id in gate.case_ids if case_id in by_id)
+        "cases": [case_as_json(by_id[case_id]) for case_id in gate.case_ids if case_id in by_id],
+    }
+
+
+def case_as_json(outcome: Outcome) -> dict[str, Any]:
+    """A case of a gate: what was asked, answered and expected, and what became of it."""
+    return {
+        "id": outcome.case_id,
+        "prompt": outcome.prompt if isinstance(outcome.prompt, str) else [dict(one) for one in outcome.prompt],
+        "response": outcome.response,
+        "references": list(outcome.references),
+        "tags": list(outcome.tags),
+        "verdict": outcome.verdict,
+        "scores": outcome.scores,
+        "errors": [
+            {"category": error.category, "start": error.start, "end": error.end, "text": error.text}
+            for error in outcome.errors
+        ],
+        "reason": outcome.reason,
+        **({} if outcome.judged is None else {"judged": outcome.judged}),
+        "samples": [
+            {"response": one.response, "verdict": one.verdict, "reason": one.reason} for one in outcome.samples
         ],
     }
 
@@ -125,6 +137,8 @@ def print_gate(result: GateRunResult, report: Path | None) -> None:
     faults = [outcome for outcome in gate.outcomes if outcome.verdict is Verdict.INVALID]
     if faults:
         show(f"not judged: {_ids(gate, Verdict.INVALID)}; {faults[0].case_id}: {_short(faults[0].reason)}")
+    if result.luck is not None:
+        show(f"luck: {result.luck.in_words}")
     low, high = gate.interval
     count = f"{gate.passed} of {gate.drawn}, {gate.accept} needed" if not gate.spared else gate.reason
     show(f"{gate.verdict}: {count} (95 % interval {low:.1%} to {high:.1%})")
@@ -231,7 +245,7 @@ def _who_works(run: RunRecord) -> str:
 def _attempt_rows(stage: StageRecord, attempt: AttemptRecord) -> list[tuple[str, ...]]:
     head = (stage.name, str(attempt.number))
     rows: list[tuple[str, ...]] = [
-        (*head, "(training)", "", "" if attempt.error is None else "failed", _time(attempt.seconds))
+        (*head, "(training)", "", "" if attempt.error is None else "failed", duration(attempt.seconds))
     ]
     rows.extend((*head, *_gate_cells(gate)) for gate in attempt.gates.values())
     return rows
@@ -242,12 +256,8 @@ def _gate_cells(gate: GateRecord) -> tuple[str, ...]:
         gate.key,
         f"{gate.passed}/{gate.asked or gate.drawn}",
         "measured" if gate.measured else gate.verdict if gate.decided else "…",
-        _time(gate.seconds),
+        duration(gate.seconds),
     )
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds // 60:.0f} min {seconds % 60:02.0f} s"
 
 
 # --- init, check, promote --------------------------------------------------------------------------------------------

@@ -38,9 +38,11 @@ from tunegate.pipeline.pipeline import Pipeline
 from tunegate.pipeline.pipeline_file import load_pipeline, suite_place
 from tunegate.reading.files import resolve
 from tunegate.reading.yaml_file import load_yaml
-from tunegate.record.event_log import EVENTS, RunLog
+from tunegate.record.event_log import EVENTS
+from tunegate.record.read_run import read_run, reading
 from tunegate.record.recheck import recheck_all
-from tunegate.record.record import RunRecord, read_run, reading
+from tunegate.record.record import RunRecord
+from tunegate.record.run_log import RunLog
 from tunegate.stats.plans import GatePlan
 from tunegate.suites.suite import Suite, load_suite
 from tunegate.training.pipeline_run import PipelineRun
@@ -140,19 +142,23 @@ def leakage(options: Namespace) -> int:
 
 def run(options: Namespace) -> int:
     """Carry out a pipeline, or what is left of it."""
-    path = Path(options.file)
-    pipeline = load_pipeline(path, _build_check(), _validate_stage())
-    _tell("run", _check_model(pipeline))
-    folder = Path(options.run) if options.run else path.parent / "runs" / pipeline.name
-    with RunLog.open(folder) as log, console.Bar() as bar:
-        tools = replace(_tools(bar), pipeline_sha256=lambda: load_pipeline(path, _build_check()).sha256)
-        record = PipelineRun(pipeline, log, tools).execute()
+    record = carry_out(Path(options.file), Path(options.run) if options.run else None)
+    folder = record.folder
     report = _write_reports(record, html=folder / "report.html", markdown=folder / "summary.md", junit=None)
     if options.json:
         console.show_json(console.run_as_json(record, report))
     else:
         console.print_run(record, report)
     return (record.verdict or Verdict.INVALID).exit_code
+
+
+def carry_out(path: Path, folder: Path | None) -> RunRecord:
+    """Carry out a pipeline file, in `runs/NAME` beside it unless another folder is given."""
+    pipeline = load_pipeline(path, _build_check(), _validate_stage())
+    _tell("run", _check_model(pipeline))
+    with RunLog.open(folder or path.parent / "runs" / pipeline.name) as log, console.Bar() as bar:
+        tools = replace(_tools(bar), pipeline_sha256=lambda: load_pipeline(path, _build_check()).sha256)
+        return PipelineRun(pipeline, log, tools).execute()
 
 
 def _tools(bar: console.Bar) -> Tools:
@@ -189,7 +195,7 @@ def gate(options: Namespace) -> int:
         subject.cost.save(result.folder)
     report = _gate_reports(options, result, plan)
     if options.json:
-        console.show_json(console.gate_as_json(result))
+        console.show_json(console.gate_as_json(result, report))
     else:
         console.print_gate(result, report)
     return result.deciding.verdict.exit_code
@@ -237,7 +243,7 @@ def _gate_reports(options: Namespace, result: GateRunResult, plan: GatePlan) -> 
     markdown = Path(options.markdown) if options.markdown else None
     if html is None and junit is None and markdown is None:
         return None
-    return _write_reports(read_run(result.folder), html, junit, markdown)
+    return _write_reports(result.run, html, junit, markdown)
 
 
 # --- compare, bake-off, advise -------------------------------------------------------------------------------------

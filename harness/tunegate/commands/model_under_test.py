@@ -8,7 +8,7 @@ from tunegate.exceptions import CannotJudge
 from tunegate.models.model import Model, notes_of, templates_of
 from tunegate.pipeline.leak_guard import chat_templates, told_by_templates
 from tunegate.suites.suite import Suite
-from tunegate.suites.told_answers import in_words
+from tunegate.suites.told_answers import GUARD, given_away_words
 
 
 def look_at_folder(spec: str, suite: Suite) -> list[str]:
@@ -19,8 +19,7 @@ def look_at_folder(spec: str, suite: Suite) -> list[str]:
     from tunegate.models.open_model import folder_notes
 
     notes = folder_notes(spec)
-    _refuse_told(spec, _in_folder(spec), suite)
-    return notes
+    return [*notes, *suite.remarks, *_told_by(spec, _in_folder(spec), suite)]
 
 
 def look_at_model(spec: str, model: Model, suite: Suite) -> list[str]:
@@ -29,8 +28,13 @@ def look_at_model(spec: str, model: Model, suite: Suite) -> list[str]:
     Raises CannotJudge as `look_at_folder` does.
     """
     known = _in_folder(spec)
-    _refuse_told(spec, [text for text in templates_of(model) if text not in known], suite)
-    return list(notes_of(model))
+    told = _told_by(spec, [text for text in templates_of(model) if text not in known], suite)
+    return [*notes_of(model), *told]
+
+
+def look_at_loaded(name: str, model: Model, suite: Suite) -> list[str]:
+    """The notes on a model that has no place on disk. Raises CannotJudge as `look_at_folder` does."""
+    return [*notes_of(model), *suite.remarks, *_told_by(name, templates_of(model), suite)]
 
 
 def _in_folder(spec: str) -> list[str]:
@@ -40,7 +44,12 @@ def _in_folder(spec: str) -> list[str]:
     return chat_templates(folder) if folder is not None and folder.is_dir() else []
 
 
-def _refuse_told(spec: str, templates: Sequence[str], suite: Suite) -> None:
+def _told_by(spec: str, templates: Sequence[str], suite: Suite) -> list[str]:
+    """The note on chat templates that give answers away, where the suite allows it."""
     given = told_by_templates(templates, suite)
-    if given:
-        raise CannotJudge(f"{spec}: its chat template {in_words(given, suite.cases)}; take them out of it")
+    if not given:
+        return []
+    told = f"{spec}: its chat template {given_away_words(given, suite.cases)}"
+    if GUARD in suite.allowed:
+        return [f"allowed by the suite: {told}"]
+    raise CannotJudge(f"{told}; take them out of it")

@@ -9,13 +9,13 @@ from typing import Any, get_args
 
 from tunegate.cases.bank import Bank
 from tunegate.checks.check import CheckBuilder
-from tunegate.commands.check import supported_attempts
 from tunegate.commands.console import show, show_json
 from tunegate.commands.plan_plot import plot
 from tunegate.exceptions import ConfigError, nearest
 from tunegate.pipeline.pipeline_file import load_pipeline
 from tunegate.stats.plans import MAX_DRAW, RATES, CurvePoint, GatePlan, PlanKind, PlanRule, Risk, any_of, curve
 from tunegate.stats.sampling import DrawPlan, SequentialPlan, bank_acceptance_probability
+from tunegate.suites.fitting_plan import supported_attempts
 
 MAX_ATTEMPTS = 100
 SPELLED = ("plan", "draw", "accept", "confirm", "attempts", "risk")

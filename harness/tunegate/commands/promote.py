@@ -13,8 +13,9 @@ from tunegate.promotion.registry import Promotion
 from tunegate.promotion.registry import verify as find_promotion
 from tunegate.reading.spec import read_spec
 from tunegate.reading.yaml_file import load_yaml
-from tunegate.record.event_log import RunLog
-from tunegate.record.record import RunRecord, read_run, reading
+from tunegate.record.read_run import read_run, reading
+from tunegate.record.record import RunRecord
+from tunegate.record.run_log import RunLog
 from tunegate.training.pipeline_run import promote_and_record
 
 
@@ -23,7 +24,7 @@ def promote(options: Namespace) -> int:
     folder = Path(options.run)
     _check_run(read_run(folder))  # a folder that holds no run does not become one
     with RunLog.open(folder) as log:
-        record = read_run(folder)
+        record = log.record
         registry = Path(options.registry) if options.registry else _registry_of(record)
         with reading(folder):
             promotion = promote_and_record(record, log, options.to, registry, _fingerprint)
@@ -58,8 +59,13 @@ def _registry_of(record: RunRecord) -> Path:
 
 def verify(options: Namespace) -> int:
     """Say which promotion stands behind these bytes."""
-    _show(find_promotion(options.model, Path(options.registry), _fingerprint), options)
+    _show(promotion_of(options.model, Path(options.registry)), options)
     return 0
+
+
+def promotion_of(model: str, registry: Path) -> Promotion:
+    """The promotion behind a folder or an alias; raises Tampered or ConfigError where there is none."""
+    return find_promotion(model, registry, _fingerprint)
 
 
 def _fingerprint(path: Path) -> str:

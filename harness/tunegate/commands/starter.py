@@ -10,19 +10,19 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from tunegate.exceptions import CannotJudge, ConfigError, nearest
-from tunegate.pipeline.json_schema import pipeline_json_schema
+from tunegate.pipeline.json_schema import pipeline_json_schema, suite_json_schema
 from tunegate.reading.files import resolve
+from tunegate.reading.yaml_file import load_yaml
 
 STARTER = Path(__file__).parent / "starter_files"
 SHIPPED = "package:tunegate_suites/data"
+SCHEMAS = {"tunegate.schema.json": pipeline_json_schema, "suite.schema.json": suite_json_schema}
+WORKFLOW_SCHEMA = "https://json.schemastore.org/github-workflow.json"
 
 
 def write_starter(folder: Path) -> list[Path]:
-    """Write the starter project, and the JSON Schema that its pipeline file names; returns the files written."""
-    written = _copy(STARTER, folder)
-    schema = folder / "tunegate.schema.json"
-    schema.write_text(json.dumps(pipeline_json_schema(), indent=2) + "\n", encoding="utf-8")
-    return [*written, schema]
+    """Write the starter project; returns the files written."""
+    return _copy(STARTER, folder)
 
 
 def write_example(name: str, folder: Path) -> list[Path]:
@@ -75,13 +75,27 @@ def from_here(path: Path) -> Path:
 def _copy(source: Path, folder: Path) -> list[Path]:
     files = [path for path in sorted(source.rglob("*")) if path.is_file() and path.suffix not in {".py", ".pyc"}]
     targets = {path: folder / path.relative_to(source) for path in files}
-    for target in targets.values():
+    schemas = {folder / name: make for name, make in SCHEMAS.items()}
+    for target in (*targets.values(), *schemas):
         if target.exists():
             raise ConfigError(f"{target}: exists already, and nothing is overwritten; choose an empty folder")
     try:
         for path, target in targets.items():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
+            if target.suffix == ".yaml":
+                text = target.read_text(encoding="utf-8")
+                target.write_text(_schema_line(target, folder) + text, encoding="utf-8")
+        for target, make in schemas.items():
+            target.write_text(json.dumps(make(), indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise CannotJudge(f"{folder}: cannot be written: {error.strerror}") from error
-    return list(targets.values())
+    return [*targets.values(), *schemas]
+
+
+def _schema_line(file: Path, folder: Path) -> str:
+    """The comment by which an editor finds the schema of a YAML file."""
+    keys = load_yaml(file).data
+    schema = "tunegate.schema.json" if "stages" in keys else "suite.schema.json"
+    where = WORKFLOW_SCHEMA if "jobs" in keys else "../" * (len(file.relative_to(folder).parts) - 1) + schema
+    return f"# yaml-language-server: $schema={where}\n"

@@ -5,11 +5,12 @@ It shows no text of the data but answers that many rows share, and of personal d
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
+
+from tunegate.hashes import ascii_json, sha256_hex
 
 UNKNOWN = "unknown"
 """The language of rows that are too short to tell."""
@@ -89,8 +90,7 @@ class DataCard:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, and under `card_sha256` the hash of all the others."""
         values = json.loads(json.dumps(asdict(self)))
-        text = json.dumps(values, sort_keys=True, ensure_ascii=True)
-        return {**values, "card_sha256": hashlib.sha256(text.encode()).hexdigest()}
+        return {**values, "card_sha256": sha256_hex(ascii_json(values))}
 
 
 def card_from_json(values: Mapping[str, Any]) -> DataCard | None:

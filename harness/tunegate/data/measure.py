@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from tunegate.cases.bank import draw_order
@@ -13,14 +13,13 @@ from tunegate.data.languages import likeliest_language
 from tunegate.data.near_duplicates import exact_repeats
 from tunegate.data.pii import find_pii
 from tunegate.data.pii_names import name_finder
-from tunegate.data.prepare import in_words, row_pii
+from tunegate.data.prepare import left_out_words, row_pii
 from tunegate.data.spec import DataSpec
 from tunegate.data.split import group_of
 from tunegate.data.token_lengths import CountTokens, Estimate, chunks_of, is_chunked
 from tunegate.data.training_data import Example, TrainingData
 from tunegate.exceptions import MissingExtra
-
-Progress = Callable[[str, int, int], None]
+from tunegate.progress import Progress
 
 QUICK_ROWS = 2000
 """So many rows, drawn at random, are looked at closely where nobody asked for a card: before a run."""
@@ -55,7 +54,7 @@ def make_card(data: TrainingData, spec: DataSpec, method: str, measuring: Measur
         rows=data.rows_in,
         trained=len(data.examples),
         sha256=data.sha256,
-        summary=in_words(data),
+        summary=left_out_words(data),
         left_out={left.why: len(left.rows) for left in data.left_out},
         left_out_rows={left.why: _listed(left.rows, left.like) for left in data.left_out},
         lengths=_lengths(looked_at, method, measuring),

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
 from tunegate.cases.case import asked
 from tunegate.data.training_data import Example
 from tunegate.optional import optional_import
+from tunegate.progress import Progress
 from tunegate.text.grams import SHINGLE, SHORTEST_RUN, Vocabulary, runs
 from tunegate.text.minhash import NEARLY_THE_SAME, signature
 from tunegate.text.normal_form import normalised
@@ -29,7 +30,6 @@ LIKELY = 0.5
 MOST_COMPARED = 50
 """Earlier rows that one row is compared with at most: where a template proposes thousands, the closest go first."""
 
-Progress = Callable[[str, int, int], None]
 Repeats = dict[int, int]
 """The number of a row that repeats an earlier one, to the number of that."""
 

@@ -7,7 +7,7 @@ left is split. The same rows and the same settings give the same examples, on ev
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,8 +20,7 @@ from tunegate.data.split import split_by_group
 from tunegate.data.token_lengths import CountTokens, is_chunked
 from tunegate.data.training_data import Example, LeftOut, TrainingData, check_labels, digest, load_training_data
 from tunegate.exceptions import ConfigError
-
-Progress = Callable[[str, int, int], None]
+from tunegate.progress import Progress
 
 REPEATED, NEARLY, TOO_LONG, SAME = "repeats a row", "nearly repeats a row", "too long", "no preference once masked"
 """Why a row is left out; a row of another part is left out as `part: test`."""
@@ -62,12 +61,12 @@ def prepare(data: TrainingData, method: str, spec: PrepareSpec, tools: PrepareTo
         left_out = [LeftOut(f"part: {part}", _numbers(own)) for part, own in parts.items() if own]
         data = replace(data, examples=train, left_out=(*data.left_out, *left_out), held_out=parts)
     if not data.examples:
-        raise ConfigError(f"{data.path}: `prepare` left no row to train on: {in_words(data)}")
+        raise ConfigError(f"{data.path}: `prepare` left no row to train on: {left_out_words(data)}")
     check_labels(data.path, data.examples)
     return replace(data, sha256=digest(data.examples))
 
 
-def in_words(data: TrainingData) -> str:
+def left_out_words(data: TrainingData) -> str:
     """`1,080 rows, 900 usable; left out: repeats a row 80, part: test 100`."""
     return usable_words(data.rows_in, {one.why: len(one.rows) for one in data.left_out})
 

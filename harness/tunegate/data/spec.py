@@ -15,6 +15,7 @@ class CurriculumSpec(Spec):
     by: Template | Literal["loss"] = "loss"
     """A template that gives a number, say `"{difficulty}"`, or `loss`: that of the stage's input model on the row."""
     order: Literal["rising", "falling"] = "rising"
+    """Whether the number rises or falls from row to row."""
 
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -24,11 +25,15 @@ class SplitSpec(Spec):
     """Parts of the rows, of which only `train` is trained on. No group is in two parts."""
 
     train: Annotated[float, Field(gt=0, le=1)] = 0.8
+    """The share that is trained on."""
     validation: Share = 0.1
+    """The share that is kept for validation."""
     test: Share = 0.1
+    """The share that is kept for tests."""
     by: Template | None = None
     """The group of a row, `"{doc}"` for instance. Default: rows with the same prompt are a group."""
     seed: int = 1
+    """The seed of the split."""
 
     @property
     def shares(self) -> dict[str, float]:
@@ -54,6 +59,7 @@ class PrepareSpec(Spec):
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     """Leave out rows of more tokens, by the tokenizer of the pipeline's model."""
     split: SplitSpec | None = None
+    """Divide the rows into parts. Default: all rows are trained on."""
 
 
 class OwnAnswersSpec(Spec):
@@ -80,19 +86,26 @@ class DataSpec(Spec):
     """
 
     path: str
+    """A .jsonl, .json, .csv, .parquet or .txt file, or a folder saved by `datasets`, relative to this file."""
     split: str | None = None
     """The split of a `datasets` folder. Rows of a file are kept by `where`."""
     delimiter: Delimiter | None = None
     """What separates the cells of a CSV file. Default: the likeliest of comma, tab, semicolon and bar."""
     prompt: Template | None = None
+    """What the model is asked. Default: the row's `prompt`."""
     messages: str | None = None
     """The field that holds the chat messages of the prompt, instead of `prompt`. Default: `messages`, `conversations`.
     If the assistant's words end them, these are no part of the prompt, and the completion where the row has none."""
     completion: Template | None = None
+    """The right answer. Default: the row's `completion`."""
     chosen: Template | None = None
+    """The better answer of a pair. Default: the row's `chosen`."""
     rejected: Template | None = None
+    """The worse answer of a pair. Default: the row's `rejected`."""
     text: Template | None = None
+    """Plain text. Default: the row's `text`."""
     explanation: Template | None = None
+    """Why the answer is right. Default: the row's `explanation`."""
     label: str | None = None
     """The field that says whether a completion is wanted: true or false, 1 or 0, yes or no. Default: `label`."""
     tags: Annotated[list[str], BeforeValidator(listed)] = []
@@ -100,6 +113,7 @@ class DataSpec(Spec):
     system: Text | None = None
     """A system message for every row; give the suites the same one under `generate`."""
     where: dict[str, Any] = {}
+    """Keep only rows with these values in these fields."""
     own_answers: OwnAnswersSpec | None = None
     """Learn from the model's own misses on these rows, instead of from answers that are in the file."""
     prepare: PrepareSpec | None = None

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from tunegate.data.methods import METHODS
 from tunegate.data.training_data import Example
 from tunegate.models.model import as_messages
+from tunegate.progress import Progress
 
 BYTES_PER_TOKEN = 4
 """Of UTF-8, in English text: what the estimate goes by."""
 BATCH = 512
-
-Progress = Callable[[str, int, int], None]
 
 
 class CountTokens(Protocol):

@@ -68,7 +68,7 @@ class TrainingData:
     """All examples of a stage. `sha256` covers their rendered text and order.
 
     Each row that `where` selects is either among the examples or, once, in `left_out`. `held_out` are the examples of
-    the parts that are not trained on; `masked` counts, by kind, the personal data that was taken out of `masked_rows`.
+    the parts that are not trained on; `masked` counts, by kind, the personal data that was taken out of the rows.
     """
 
     path: Path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from tunegate.cases.bank import Part, draw
 from tunegate.cases.case import Case
@@ -34,6 +34,11 @@ class GatePlace:
     def label(self) -> str:
         """For a progress bar: `sft#2 facts`."""
         return self.key if self.stage is None else f"{self.stage}#{self.attempt} {self.key}"
+
+    @property
+    def named(self) -> dict[str, Any]:
+        """The same, for an event."""
+        return {"gate": self.gate, "stage": self.stage, "attempt": self.attempt, "purpose": self.purpose}
 
     @property
     def part(self) -> Part:

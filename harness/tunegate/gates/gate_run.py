@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 
 from tunegate.checks.outcome import Verdict
@@ -15,9 +16,13 @@ from tunegate.gates.draw import GatePlace, draw_fresh
 from tunegate.gates.runner import GateRunner
 from tunegate.models.model import Model, StoredResponses, answers_the_same, request_of
 from tunegate.progress import Progress
-from tunegate.record.event_log import Event, RunLog, last_event
+from tunegate.record.event_log import RawEvent, last_event
+from tunegate.record.events import GateDecided, RunStarted, event_from_json
+from tunegate.record.lucky_gate import LuckyPass, lucky_pass_alone
+from tunegate.record.read_run import read_run
 from tunegate.record.recheck import recheck
-from tunegate.record.record import GateRecord, RunRecord, read_run
+from tunegate.record.record import GateRecord, RunRecord
+from tunegate.record.run_log import RunLog
 from tunegate.stats.plans import GatePlan
 from tunegate.suites.suite import Suite
 
@@ -26,13 +31,17 @@ FOLDER = Path("tunegate-runs")
 
 @dataclass(frozen=True)
 class GateRequest:
-    """One gate to run: a suite, a plan, a seed, whoever answers, and where the record goes (None: chosen by key)."""
+    """One gate to run: a suite, a plan, a seed, whoever answers, and where the record goes (None: chosen by key).
+
+    `anew`: where the folder is chosen by key, no earlier record is gone on with: whoever answers may have changed.
+    """
 
     suite: Suite
     plan: GatePlan
     seed: int
     model: Model
     folder: str | None = None
+    anew: bool = False
 
     @cached_property
     def key(self) -> str:
@@ -45,15 +54,20 @@ class GateRequest:
 
 @dataclass(frozen=True)
 class GateRunResult:
-    """A decided gate, its confirming draw if its plan called for one, and the folder of the record.
+    """A decided gate, its confirming draw if its plan called for one, and the record that holds them.
 
     `earlier` are the verdicts of the same gate, in the same words to the same server, that was run to its end before.
     """
 
     record: GateRecord
-    folder: Path
+    run: RunRecord
     confirm: GateRecord | None = None
     earlier: Sequence[str] = ()
+
+    @property
+    def folder(self) -> Path:
+        """Where the record lies."""
+        return self.run.folder
 
     @property
     def earlier_in_words(self) -> str:
@@ -66,46 +80,51 @@ class GateRunResult:
         """The draw whose verdict is the gate's: the confirming one, if it came to that."""
         return self.confirm or self.record
 
+    @property
+    def luck(self) -> LuckyPass | None:
+        """How likely a bad model would have passed too; None unless the gate passed."""
+        return lucky_pass_alone(self.record, self.confirm)
+
 
 def run_gate(request: GateRequest, progress: Progress, versions: Mapping[str, str]) -> GateRunResult:
     """Run a gate, or go on with the same gate where it was interrupted or could not judge."""
     folder, earlier = _folder(request)
-    suite, name = request.suite, request.suite.name
+    name = request.suite.name
     with RunLog.open(folder) as log:
-        run = read_run(folder)
+        run = log.record
         if run.start and run.start.get("key") != request.key:
             raise ConfigError(
                 f"{folder}: holds another gate (suite, plan, seed, model or dtype differ); choose another"
             )
+        if not run.start and run.all_gates():
+            raise Tampered(f"{folder}: the record holds a gate and not what it was begun with")
         if not run.start:
-            log.append(
-                {
-                    "event": "run_started",
-                    "name": name,
-                    "key": request.key,
-                    "model": request.model.name,
-                    "model_sha256": request.model.sha256,
-                    **({"request": dict(fields)} if (fields := request_of(request.model)) else {}),
-                    "seed": request.seed,
-                    **({"earlier": earlier} if earlier else {}),
-                    "suites": {
-                        name: {
-                            "sha256": suite.sha256,
-                            "path": suite.path,
-                            "cases": len(suite.cases),
-                            "settings": asdict(suite.settings),
-                        }
-                    },
-                    "versions": dict(versions),
-                }
-            )
+            log.append(_started(request, earlier, versions))
         verdict = _draw(request, run, GatePlace(name), log, progress)
         if verdict is Verdict.PASS and request.plan.confirmation(attempt=1):
             _draw(request, run, GatePlace(name, purpose="confirm"), log, progress)
-        run = read_run(folder)
-        if run.digest != log.last_sha256:  # the file was replaced while the log wrote to the one it had opened
-            raise Tampered(f"{folder}: the record on disk is not the one that was written")
-    return _result(run, name)
+        return _result(log.record, name)
+
+
+def _started(request: GateRequest, earlier: Sequence[str], versions: Mapping[str, str]) -> RunStarted:
+    suite = request.suite
+    facts = {
+        "sha256": suite.sha256,
+        "path": suite.path,
+        "cases": len(suite.cases),
+        "settings": asdict(suite.settings),
+    }
+    return RunStarted(
+        name=suite.name,
+        key=request.key,
+        model=request.model.name,
+        model_sha256=request.model.sha256,
+        request=dict(fields) if (fields := request_of(request.model)) else None,
+        seed=request.seed,
+        earlier=tuple(earlier),
+        suites={suite.name: facts},
+        versions=dict(versions),
+    )
 
 
 def read_result(folder: Path, name: str) -> GateRunResult:
@@ -115,7 +134,7 @@ def read_result(folder: Path, name: str) -> GateRunResult:
 
 def _result(run: RunRecord, name: str) -> GateRunResult:
     confirm, earlier = run.gates.get(GatePlace(name, purpose="confirm").key), run.start.get("earlier", ())
-    return GateRunResult(run.gates[name], run.folder, confirm, tuple(earlier))
+    return GateRunResult(run.gates[name], run, confirm, tuple(earlier))
 
 
 def _draw(request: GateRequest, run: RunRecord, place: GatePlace, log: RunLog, progress: Progress) -> Verdict:
@@ -152,22 +171,30 @@ def _folder(request: GateRequest) -> tuple[Path, list[str]]:
     if request.folder is not None:
         return Path(request.folder), []
     earlier: list[str] = []
-    while True:
-        number = len(earlier) + 1
+    for number in count(1):
         name = f"{request.suite.name}-{request.key}" + (f"-{number}" if number > 1 else "")
         folder = FOLDER / name
         last = last_event(folder)
-        if last is None or not is_decided(last, request.plan) or last["verdict"] == Verdict.INVALID:
+        decided = _decided(last, request.plan)
+        is_open = decided is None or decided.verdict is Verdict.INVALID
+        if last is None or (is_open and not request.anew):
             return folder, [] if answers_the_same(request.model) else earlier
-        earlier.append(str(last["verdict"]))
+        earlier += [str(decided.verdict)] if decided else []
+    raise AssertionError("unreachable")
 
 
-def is_decided(last: Event | None, plan: GatePlan) -> bool:
+def is_decided(last: RawEvent | None, plan: GatePlan) -> bool:
     """Whether a record that ends with this event holds the gate's verdict, its confirming draw included."""
-    if last is None or last["event"] != "gate_decided":
-        return False
-    owes = last["purpose"] == "gate" and last["verdict"] == Verdict.PASS and plan.confirmation(attempt=1)
-    return not owes
+    return _decided(last, plan) is not None
+
+
+def _decided(last: RawEvent | None, plan: GatePlan) -> GateDecided | None:
+    """The event with which a gate got its verdict, if it is the last of its record; None where a draw is owed."""
+    event = None if last is None else event_from_json(last, "its last line")
+    if not isinstance(event, GateDecided):
+        return None
+    owes = event.purpose == "gate" and event.verdict is Verdict.PASS and plan.confirmation(attempt=1)
+    return None if owes else event
 
 
 def _answers_key(model: Model) -> str:

@@ -15,8 +15,9 @@ from pathlib import Path
 from tunegate.checks.outcome import Outcome
 from tunegate.exceptions import ConfigError, nearest
 from tunegate.record.event_log import EVENTS
+from tunegate.record.read_run import read_run
 from tunegate.record.recheck import recheck_all
-from tunegate.record.record import AttemptRecord, GateRecord, RunRecord, StageRecord, read_run
+from tunegate.record.record import AttemptRecord, GateRecord, RunRecord, StageRecord
 
 Identify = Callable[[str], str | None]
 """From what a user writes for a model to the SHA-256 of its weights."""

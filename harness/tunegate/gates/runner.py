@@ -1,4 +1,4 @@
-"""Suite x model -> outcomes -> decision: draw, ask, judge, record, decide; an interrupted gate goes on where it was."""
+"""The loop of one draw, in a pipeline or alone: ask, judge, record, decide; an interrupted one goes on."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import takewhile
-from typing import Any
 
 from tunegate.cases.case import Case
 from tunegate.checks.check import Sample, judge
-from tunegate.checks.outcome import Outcome, keep_findings
+from tunegate.checks.outcome import Outcome, keep_findings, shallow
 from tunegate.exceptions import Tampered
 from tunegate.gates.ask import ask, by_case, open_questions, questions, repeats, samples_of
 from tunegate.gates.draw import Draw, GatePlace, Reference
 from tunegate.models.model import Model, Response, answers_the_same
 from tunegate.progress import Progress, no_progress
 from tunegate.record.answer_log import AnswerLog, answers_to_json, counted
+from tunegate.record.events import Answered, Asking, GateDecided, GateStarted, OutcomeJudged
 from tunegate.record.judged_log import JudgedLog
 from tunegate.record.outcome_json import verdict_to_json
 from tunegate.record.record import GateRecord
@@ -74,10 +74,10 @@ class GateRunner:
             samples = samples_of(suite, model, left, answers.responses)
             for outcome in by_case(suite, _with_findings_of_before(judged, _judged_in_batches(suite, samples))):
                 outcomes[outcome.case_id] = outcome
-                self.append({**_at(place), "event": "outcome", "outcome": verdict_to_json(outcome)}, durable=False)
+                self.append(OutcomeJudged(**place.named, outcome=verdict_to_json(outcome)), durable=False)
                 self.progress(place.label, len(outcomes), len(cases))
         decision = conclude(terms, _in_order(cases, outcomes), before.outcomes if before else ())
-        self.append({**_at(place), "event": "gate_decided", **asdict(decision), "seconds": time.monotonic() - started})
+        self.append(GateDecided(**place.named, **shallow(decision), seconds=time.monotonic() - started))
         if decision.spared:
             self.progress(place.label, len(cases), len(cases))
         return decision
@@ -96,7 +96,7 @@ class GateRunner:
             if answers_the_same(model):
                 responses = dict(zip(names, ask(suite, model, wanted), strict=True))
             else:
-                self.append({**_at(place), "event": "asking", "questions": names}, durable=False)
+                self.append(Asking(**place.named, questions=tuple(names)), durable=False)
                 answers.begin(names)
                 responses = self._hear(place, suite, terms, model, wanted, answers)
             self._take_in(place, terms, responses, answers)
@@ -119,7 +119,7 @@ class GateRunner:
         if not responses:
             return
         kept = {name: answers.accepted(name, one, terms.ask_again) for name, one in responses.items()}
-        self.append({**_at(place), "event": "answered", "answers": answers_to_json(kept)}, durable=False)
+        self.append(Answered(**place.named, answers=answers_to_json(kept)), durable=False)
         for question, response in kept.items():
             answers.add(question, response)
 
@@ -128,30 +128,25 @@ class GateRunner:
     ) -> None:
         """Write down what will be asked and how it will be decided, before the first answer."""
         self.append(
-            {
-                **_at(place),
-                "event": "gate_started",
-                "part": place.part,
-                "suite_sha256": suite.sha256,
-                "model": model.name,
-                "model_sha256": model.sha256,
-                "dtype": model.dtype,
-                "seed": drawn.seed,
-                "terms": terms.to_json(),
-                "against": asdict(before.place) if before else None,
-                "drawn": terms.plan.draw,
-                "accept": terms.plan.accept,
-                "case_ids": [case.id for case in drawn.cases],
-                "reused": drawn.reused,
-                "bank": len(suite.bank.part(place.part)),
-                "checks": suite.check_names,
-                "settings": asdict(suite.settings),
-            }
+            GateStarted(
+                **place.named,
+                part=place.part,
+                suite_sha256=suite.sha256,
+                model=model.name,
+                model_sha256=model.sha256,
+                dtype=model.dtype,
+                seed=drawn.seed,
+                terms=terms.to_json(),
+                against=before.place.named if before else None,
+                drawn=terms.plan.draw,
+                accept=terms.plan.accept,
+                case_ids=tuple(case.id for case in drawn.cases),
+                reused=drawn.reused,
+                bank=len(suite.bank.part(place.part)),
+                checks=tuple(suite.check_names),
+                settings=asdict(suite.settings),
+            )
         )
-
-
-def _at(place: GatePlace) -> dict[str, Any]:
-    return {"gate": place.gate, "stage": place.stage, "attempt": place.attempt, "purpose": place.purpose}
 
 
 def _is_final(suite: Suite, case: Case, judged: JudgedLog, answers: AnswerLog, ask_again: int) -> bool:

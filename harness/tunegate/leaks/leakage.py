@@ -9,13 +9,13 @@ Four ways to look, the surest first; a pair of row and case is named once, by th
 - `near_duplicate`: a text is a case's prompt or context with some words changed.
 - `embedding`, where asked for: a training prompt means what a case's prompt means.
 
-What a template puts into every text counts for little (`grams`). README, "Leaked tests", has what was measured.
+What a template puts into every text counts for little (`grams`). docs/leakage.md has what was measured.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import Any
@@ -43,6 +43,7 @@ from tunegate.leaks.texts import (
 )
 from tunegate.models.sentences import Embed
 from tunegate.optional import optional_import
+from tunegate.progress import Progress
 from tunegate.suites.suite import Suite
 from tunegate.text.grams import (
     LONGEST_RUN,
@@ -59,11 +60,9 @@ from tunegate.text.normal_form import normalised, unescaped
 from tunegate.text.words import has_words_of_one_character, word_spans
 
 CONTAINED = 0.8
-"""The share of a case's runs that makes a leak; fitted on half of the gene tests (README, "Leaked tests")."""
+"""The share of a case's runs that makes a leak; fitted on half of the gene tests (docs/leakage.md)."""
 ALL_PAIRS = 1000
 """More pairs are not all named: each row then stands with the case it is most like, and each case with its row."""
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
 
 from tunegate.exceptions import CannotJudge, ConfigError
+from tunegate.hashes import sha256_of
 
-BLOCK_BYTES = 1 << 20
 ADAPTER_CONFIG = "adapter_config.json"
 
 BY_PRODUCT_FILES = (
@@ -83,15 +83,11 @@ def fingerprint(model: Path, *, base: Callable[[Path], str] | None = None) -> st
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, read in blocks of 1 MiB."""
-    digest = hashlib.sha256()
+    """SHA-256 of a file of a model; raises CannotJudge where it cannot be read."""
     try:
-        with path.open("rb", buffering=0) as stream:
-            while block := stream.read(BLOCK_BYTES):
-                digest.update(block)
+        return sha256_of(path)
     except OSError as error:
         raise CannotJudge(f"{path}: cannot be read for the model's fingerprint: {error.strerror}") from error
-    return digest.hexdigest()
 
 
 def is_by_product(relative: PurePath) -> bool:

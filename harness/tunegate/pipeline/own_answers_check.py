@@ -11,7 +11,7 @@ from tunegate.exceptions import ConfigError, nearest
 from tunegate.pipeline.stage_spec import StageSpec
 from tunegate.suites.suite import Suite
 
-FED = tuple(name for name, method in METHODS.items() if method.labelled or "rejected" in method.answers)
+LEARN_FROM_MISSES = tuple(name for name, method in METHODS.items() if method.labelled or "rejected" in method.answers)
 """The methods that learn from both good and bad answers."""
 
 
@@ -20,8 +20,8 @@ def check_own_answers(stage: StageSpec, suites: Mapping[str, Suite]) -> None:
     spec = stage.data.own_answers
     if spec is None:
         return
-    if stage.method not in FED:
-        raise ConfigError(f"own_answers: {stage.method} does not learn from misses; {', '.join(FED)} do")
+    if stage.method not in LEARN_FROM_MISSES:
+        raise ConfigError(f"own_answers: {stage.method} does not learn from misses; {', '.join(LEARN_FROM_MISSES)} do")
     for name in ("chosen", "rejected", "label"):
         if getattr(stage.data, name) is not None:
             raise ConfigError(f"{name}: comes of the model's own answers; leave it out, and give `completion`")

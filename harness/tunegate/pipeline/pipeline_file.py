@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from itertools import takewhile
@@ -18,6 +17,7 @@ from tunegate.data.spec import DataSpec
 from tunegate.data.token_lengths import local_tokens
 from tunegate.data.training_data import TrainingData, check_rows
 from tunegate.exceptions import ConfigError, NotThere, Tampered, nearest
+from tunegate.hashes import ascii_json
 from tunegate.pipeline.ladders import args_set_by, first_settings, require_optuna
 from tunegate.pipeline.launching import check_config, check_processes, config_sha256
 from tunegate.pipeline.own_answers_check import check_own_answers
@@ -29,6 +29,7 @@ from tunegate.reading.files import resolve
 from tunegate.reading.spec import read_spec
 from tunegate.reading.yaml_file import KeyPath, YamlFile, load_yaml
 from tunegate.seeds import derived_seed
+from tunegate.suites.fitting_plan import proposal
 from tunegate.suites.suite import Suite, check_bank, load_suite, make_suite
 from tunegate.suites.suite_spec import SuiteSpec
 from tunegate.verdicts.waivers import Waiver, read_waivers
@@ -187,7 +188,8 @@ class _Reading:
             try:
                 check_bank(suite.bank, suite.rule.resolve(stage.retrain.max_attempts))
             except ConfigError as error:
-                raise self.file.error((*keys, position), f"{gate}: {error}") from error
+                fitting = proposal(suite.cases, stage.retrain.max_attempts)
+                raise self.file.error((*keys, position), f"{gate}: {error}{fitting}") from error
 
     def _watched(self) -> dict[str, Watched]:
         """What each stage watches while it trains; raises ConfigError for a gate that is not there or too small."""
@@ -241,9 +243,7 @@ def _waivers(spec: PipelineSpec, file: YamlFile, today: date) -> tuple[Waiver, .
 
 def _sha256(file: YamlFile, suites: Iterable[Suite], stages: Iterable[Stage]) -> str:
     """The hash of the file, every suite, every data set, and the configuration of every launcher."""
-    digest = hashlib.sha256(
-        json.dumps(_without_waivers(file.data), sort_keys=True, default=str).encode(errors="replace")
-    )
+    digest = hashlib.sha256(ascii_json(_without_waivers(file.data)))
     stages = list(stages)
     data_sets = [data for stage in stages for data in (stage.data, stage.replay) if data is not None]
     launched = [config_sha256(stage.spec.launcher) for stage in stages]

@@ -17,7 +17,9 @@ class PromoteSpec(Spec):
     """Where a model goes that passed every gate."""
 
     to: Name = "production"
+    """The alias in the registry."""
     registry: str = "registry"
+    """The folder of the registry, relative to this file."""
 
 
 class LeakageSpec(Spec):
@@ -37,12 +39,15 @@ class PipelineSpec(Spec):
     """A pipeline: a base model, its suites, its stages, and where the result is promoted to."""
 
     name: Name
+    """Also the name of the run folder."""
     model: str
     """A model folder, a hub id, a .gguf file, or package:NAME/file.gguf."""
     seed: int = 1
+    """The seed of draws and trainings."""
     suites: Annotated[dict[Name, str | dict[str, Any]], Field(min_length=1)]
     """Name to suite: the path of a suite file, or the suite itself."""
     stages: Annotated[list[StageSpec], Field(min_length=1)]
+    """The training steps, in order; each begins with the model of the one before."""
     leakage: Annotated[LeakageSpec, BeforeValidator(_action_only)] = LeakageSpec()
     """`refuse` or `drop_from_train`, or a mapping."""
     retention: RetentionSpec = RetentionSpec()
@@ -50,6 +55,7 @@ class PipelineSpec(Spec):
     waivers: str | None = None
     """A file of waivers: named, reasoned, expiring permissions to pass a failed gate. May change during a run."""
     promote: PromoteSpec | None = None
+    """Where to promote the last stage's model. Default: nowhere."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

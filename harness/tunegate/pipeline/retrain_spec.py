@@ -30,6 +30,7 @@ class RetrainSpec(Spec):
     """
 
     max_attempts: Annotated[int, Field(ge=1, le=100)] = 3
+    """How often the stage may be trained, the first time included."""
     rows: Annotated[list[Rung], Field(min_length=1)] | None = None
     """Numbers of training rows, rising; the last may be `all`. A rung above the rows that are left when leaks and
     `prepare` have taken theirs means all of these."""

@@ -36,6 +36,7 @@ class LauncherSpec(Spec):
     """Train in several processes, started by `accelerate launch`."""
 
     num_processes: Annotated[int, Field(ge=1, le=4096)] = 1
+    """How many processes train together, one a GPU as a rule."""
     config_file: str | None = None
     """A configuration file of accelerate, for FSDP or DeepSpeed; relative to the pipeline file."""
 
@@ -46,9 +47,11 @@ class WatchSpec(Spec):
     gate: str
     """The suite; only its working cases are asked, none of those that a gate of this stage draws later."""
     every_steps: Annotated[int, Field(ge=1)] | None = None
+    """Ask after every so many training steps."""
     every_epochs: Fraction | None = None
     """In place of `every_steps`; 0.5 is twice an epoch."""
     draw: Annotated[int, Field(ge=1)] = 20
+    """How many cases are asked at each look."""
     stop_after: Annotated[int, Field(ge=1)] | None = None
     """Stop when so many looks in a row brought nothing better. Default: train to the end."""
     keep_best: bool = True
@@ -67,10 +70,13 @@ class StageSpec(Spec):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=80)]
     """Also the name of a folder in the run folder, beside files whose names have a dot."""
     method: MethodName
+    """How the stage trains."""
     options: dict[str, Any] = {}
     """Options of the method itself, such as `form` of explain or `algorithm` of rlhf."""
     data: Annotated[DataSpec, BeforeValidator(path_only)]
+    """The training data; a text is their path."""
     gates: Annotated[list[str], Field(min_length=1)]
+    """The suites that the stage must pass."""
     peft: dict[str, Any] | None = None
     """An adapter of PEFT: its `type` (default: lora), and the options of PEFT's class for it; LoRA's have short names
     too (`alpha`, `dropout`, `dora`, `rslora`). `quantize: 4` or 8 loads the base in so many bits, on a GPU. Without
@@ -80,7 +86,12 @@ class StageSpec(Spec):
     train: Trained | None = None
     """Which of the model's own weights are trained: `full`, as without `peft` anyway, or the upper layers only."""
     launcher: LauncherSpec | None = None
+    """Train in several processes. Default: in one."""
     curriculum: CurriculumSpec | None = None
+    """The order of the training rows. Default: random."""
     watch: WatchSpec | None = None
+    """Ask a gate during training."""
     save: Literal["merged", "adapter"] = "merged"
+    """`merged`: the adapter is merged into the weights. `adapter`: it is saved alone."""
     retrain: RetrainSpec = RetrainSpec()
+    """How often the stage may be tried, and what may change from try to try."""

@@ -1,4 +1,4 @@
-"""The cases that are watched while a model trains: drawn once, before anything else, and out of every gate's reach.
+"""`train.watch`, before the training: draws the cases to watch and keeps them out of every gate.
 
 Who chooses among checkpoints by how they answer a case has fitted the model to that case. So the watched cases are
 taken out of the banks of the whole pipeline: no gate, base model or retention draw of any stage is asked one of them,

@@ -33,6 +33,13 @@ def gate(
     `suite` is a path relative to the function's file, or `builtin:NAME`. `draw` and `accept` replace those of the
     suite's single plan; `draw` alone keeps the share that must pass. `seed` replaces `--tunegate-seed`. The function
     itself is returned unchanged.
+
+    Example:
+        >>> import tunegate
+        >>> @tunegate.gate("facts.yaml", draw=3)
+        ... def test_is_short(case, response):
+        ...     assert len(response) < 40
+        >>> test_is_short(None, "Paris")
     """
     if callable(suite):  # `@tunegate.gate` without its suite must not vanish without a word
         setattr(suite, MARK, GateMark(None))

@@ -1,4 +1,4 @@
-"""A gate in a pytest session: what is drawn, who answers, and how its outcomes come about once and no more."""
+"""The state of one gate in a pytest session: its draw, its model, and its outcomes, each made once."""
 
 from __future__ import annotations
 

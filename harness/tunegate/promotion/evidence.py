@@ -14,6 +14,7 @@ from typing import Any
 from tunegate import __version__
 from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import CannotJudge, Tampered
+from tunegate.record.read_run import reading
 from tunegate.record.recheck import NotPromotable, outcomes_before, recheck
 from tunegate.record.record import AttemptRecord, GateRecord, RunRecord, StageRecord, first_purpose, gate_key
 from tunegate.verdicts.terms import PAIRED
@@ -49,6 +50,11 @@ def check_gates(run: RunRecord, today: date | None = None) -> AttemptRecord:
     Each stage must have passed, on weights that began as those the step before it ended with. What lies aside of that
     chain, a scorer or a baseline, must have begun with them too.
     """
+    with reading(run.folder):
+        return _final_attempt(run, today)
+
+
+def _final_attempt(run: RunRecord, today: date | None) -> AttemptRecord:
     stages = _passed_stages(run)
     weights = run.start.get("model_sha256")
     for stage in stages:
@@ -119,7 +125,7 @@ def required_draws(run: RunRecord, stage: StageRecord, attempt: AttemptRecord) -
     """
     try:
         required: dict[str, Mapping[str, Any]] = {}
-        if stage.required_gates != list(run.start["gates"][stage.name]):
+        if stage.required_gates != tuple(run.start["gates"][stage.name]):
             raise Tampered(f"stage {stage.name!r}: began with other gates than the run registered")
         for name, gate in run.start["gates"][stage.name].items():
             if name in required:  # one gate's confirming draw under another's name
@@ -146,7 +152,7 @@ def _check_draw(run: RunRecord, stage: StageRecord, gate: GateRecord, registered
     suite = run.start.get("suites", {}).get(gate.gate, {})
     part = "sealed" if registered["purpose"] == "confirm" else "working"
     facts = [suite.get("sha256"), suite.get("checks"), part, *registered.values()]
-    if facts != [gate.suite_sha256, gate.checks, gate.part, *(gate.terms.get(name) for name in registered)]:
+    if facts != [gate.suite_sha256, list(gate.checks), gate.part, *(gate.terms.get(name) for name in registered)]:
         raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: not the suite and terms that the run registered")
     if registered["purpose"] in PAIRED:
         _check_reference(run, stage, gate)

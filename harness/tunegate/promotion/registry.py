@@ -15,24 +15,24 @@ by `os.replace`; a kill in the middle leaves the old alias.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import uuid
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
 from tunegate.exceptions import CannotJudge, ConfigError, Tampered, nearest
+from tunegate.hashes import sha256_of
 from tunegate.models.adapter_base import FILE as BASE_FILE
 from tunegate.models.adapter_base import place_of_base
 from tunegate.models.fingerprint import strangers
 from tunegate.promotion.evidence import FORMAT, Fingerprint, attest, check_gates, check_promotable
-from tunegate.reading.files import sha256_of
-from tunegate.record.event_log import EVENTS
+from tunegate.record.event_log import EVENTS, digest_of
+from tunegate.record.read_run import read_run
 from tunegate.record.recheck import NotPromotable
-from tunegate.record.record import RunRecord, read_run
+from tunegate.record.record import RunRecord
+from tunegate.whole_files import draft_of, place_folder, replace_file
 
 ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -76,6 +76,7 @@ def promote(
     pointer_file = _pointer_file(alias, registry)
     try:
         if place.exists():
+            _check_record(run, run.folder)
             attestation = _check_copy(place, fingerprint)
         else:
             attestation = attest(run, attempt)
@@ -84,27 +85,35 @@ def promote(
         pointer = {"alias": alias, "sha256": sha256, "attestation_sha256": sha256_of(place / ATTESTATION)}
         already = pointer_file.is_file() and pointer_file.read_bytes() == _as_json(pointer)
         if not already:
-            _replace(pointer_file, _as_json(pointer))
+            replace_file(pointer_file, _as_json(pointer))
     except OSError as error:
         raise CannotJudge(f"{registry}: the registry cannot be written: {error.strerror or error}") from error
     return Promotion(sha256, place, attestation, alias, _aliases_of(sha256, registry, strict=False), already)
 
 
 def _publish(run: RunRecord, folder: Path, attestation: dict[str, Any], place: Path, fingerprint: Fingerprint) -> None:
-    partial = place.with_name(f".{place.name}.{uuid.uuid4().hex}.partial")
+    partial = draft_of(place)
     try:
         shutil.copytree(folder, partial / "model")
         _remove_strangers(partial / "model")
         if fingerprint(partial / "model") != place.name:
             raise CannotJudge(f"{folder}: the copy differs from the original; is another process writing to it?")
         shutil.copy2(run.folder / EVENTS, partial / EVENTS)
-        if read_run(partial).digest != run.digest:
-            raise Tampered(f"{run.folder / EVENTS}: not the record that was judged; it changed in between")
+        _check_record(run, partial)
         (partial / ATTESTATION).write_bytes(_as_json(attestation))
-        _sync_tree(partial)
-        os.replace(partial, place)
+        place_folder(partial, place)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _check_record(run: RunRecord, folder: Path) -> None:
+    """Raise Tampered unless a folder holds the record that was judged."""
+    try:
+        digest = digest_of(folder)
+    except Tampered as error:  # of a copy: what is wrong with it is wrong with what it was made from
+        raise Tampered(str(error).replace(str(folder), str(run.folder))) from error
+    if digest != run.digest:
+        raise Tampered(f"{run.folder / EVENTS}: not the record that was judged; it changed in between")
 
 
 def _keep_base(run: RunRecord, adapter: Path, registry: Path, fingerprint: Fingerprint) -> None:
@@ -118,14 +127,13 @@ def _keep_base(run: RunRecord, adapter: Path, registry: Path, fingerprint: Finge
     if run.folder.resolve() not in base.parents:
         return
     place = registry / "bases" / fingerprint(base)
-    partial = place.with_name(f".{place.name}.{uuid.uuid4().hex}.partial")
+    partial = draft_of(place)
     if place.exists():
         return
     try:
         shutil.copytree(base, partial)
         _remove_strangers(partial)
-        _sync_tree(partial)
-        os.replace(partial, place)
+        place_folder(partial, place)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -141,29 +149,6 @@ def _remove_strangers(model: Path) -> None:
 
 def _as_json(data: dict[str, Any]) -> bytes:
     return json.dumps(data, indent=2).encode()
-
-
-def _sync_tree(folder: Path) -> None:
-    for path in folder.rglob("*"):
-        if path.is_file():
-            fd = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 # --- aliases -------------------------------------------------------------------------------------------------------

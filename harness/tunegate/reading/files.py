@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import codecs
-import contextlib
 import errno
-import hashlib
 import importlib.util
 import os
-import tempfile
 from pathlib import Path
 from typing import IO
 
@@ -95,12 +92,6 @@ def one_line(error: object) -> str:
     return " ".join(str(error).split())
 
 
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def resolve(path: str, base_dir: Path) -> Path:
     """A path from a file, relative to that file's folder. `package:NAME/rest` lies in an installed package."""
     if not path.startswith("package:"):
@@ -115,26 +106,3 @@ def resolve(path: str, base_dir: Path) -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise NotThere(f"{path}: the Python package {name!r} is not installed: pip install {name.replace('_', '-')}")
     return Path(spec.submodule_search_locations[0]) / rest
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write `text` as UTF-8 to `path`, making its folder: a reader sees the old file or the new one, never a part.
-
-    A link, and what is no ordinary file (`/dev/stdout`, a pipe, a device), is written into and stays what it is. Lone
-    surrogates, which no UTF-8 file can hold, are written as `\\udXXX`. Raises OSError.
-    """
-    if path.is_symlink() or (path.exists() and not path.is_file()):
-        with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-            file.write(text)
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-            file.write(text)
-        os.chmod(draft, 0o644)
-        os.replace(draft, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.unlink(draft)
-        raise

@@ -109,7 +109,7 @@ def read_spec(spec: type[SpecT], file: YamlFile, keys: KeyPath = (), data: Any =
         place: KeyPath = (*keys, *(part for part in first["loc"] if not _is_union_tag(part)))
         if first["type"] == "unknown_key":
             place = (*place, first["ctx"]["key"])  # pyright: ignore[reportTypedDictNotRequiredAccess]
-        raise file.error(place, _message(first) + more) from error
+        raise file.error(place, fault_in_words(first) + more) from error
 
 
 def _is_union_tag(part: str | int) -> bool:
@@ -117,7 +117,8 @@ def _is_union_tag(part: str | int) -> bool:
     return isinstance(part, str) and (part in {"str", "int", "float", "bool"} or "[" in part)
 
 
-def _message(fault: Any) -> str:
+def fault_in_words(fault: Any) -> str:
+    """A fault that pydantic found, in one line: what was expected, and what came."""
     kind, got = fault["type"], fault.get("input")
     if kind == "missing":
         return "this key is required"

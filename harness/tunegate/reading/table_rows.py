@@ -41,8 +41,12 @@ def dataset_rows(path: Path, split: str | None) -> Iterator[tuple[int, dict[str,
         data = data[split]
     elif split is not None:
         raise ConfigError(f"{path}: split: {split!r} is not there, the folder holds one data set without splits")
-    features = data.features.to_dict()
-    yield from _numbered(path, data.with_format("arrow").iter(batch_size=1000), features)
+    yield from rows_of_dataset(data, path)
+
+
+def rows_of_dataset(data: Any, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (number, row) of a `datasets.Dataset`; `path` names it in errors."""
+    yield from _numbered(path, data.with_format("arrow").iter(batch_size=1000), data.features.to_dict())
 
 
 def _numbered(path: Path, tables: Iterator[Any], features: Features) -> Iterator[tuple[int, dict[str, Any]]]:

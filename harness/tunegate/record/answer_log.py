@@ -11,12 +11,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tunegate.models.model import ChoiceScore, Fault, Response
+from tunegate.models.model import ChoiceScore, Fault, FinishReason, Response
+from tunegate.record.frozen import FrozenDict
+from tunegate.record.typed_json import read_as
 
 INTERRUPTED = Response("", error="it was interrupted while it was asked", fault=Fault.NO_REPLY)
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class AnswerLog:
     """The latest response to each question, and how often it was asked; a question goes by the id it is asked under.
 
@@ -74,6 +76,11 @@ class AnswerLog:
     def copy(self) -> AnswerLog:
         """The same answers, to go on from."""
         return AnswerLog(dict(self.responses), dict(self.times_asked), set(self.under_way), set(self.replaced))
+
+    def frozen(self) -> AnswerLog:
+        """The same answers, to which none can be added."""
+        again: Any = frozenset(self.under_way), frozenset(self.replaced)
+        return AnswerLog(FrozenDict(self.responses), FrozenDict(self.times_asked), *again)
 
     def came(self, question: str) -> bool:
         """Whether the model answered, be it with something that cannot be used."""
@@ -139,24 +146,27 @@ def _response_to_json(response: Response) -> dict[str, Any]:
     }
 
 
-def _count(tries: Any) -> int:
-    if not isinstance(tries, int) or tries < 1:
-        raise ValueError(f"tries is {tries!r}")
-    return tries
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """An answer as a record holds it. A likelihood of zero is minus infinity, which is a text there."""
+
+    id: str
+    response: str
+    finish_reason: FinishReason
+    n_tokens: int | None = None
+    choice_scores: tuple[tuple[float | str, int | None], ...] = ()
+    error: str | None = None
+    fault: Fault | None = None
+    tries: int = 1
+
+    def to_response(self) -> Response:
+        """The response that was written down."""
+        if self.tries < 1:
+            raise ValueError(f"tries is {self.tries!r}")
+        scores = tuple(ChoiceScore(float(score), n_bytes) for score, n_bytes in self.choice_scores)
+        return Response(self.response, self.finish_reason, self.n_tokens, scores, self.error, self.fault, self.tries)
 
 
 def answers_from_json(rows: Iterable[Mapping[str, Any]]) -> dict[str, Response]:
-    """The responses that a record holds; raises KeyError, TypeError or ValueError for anything else."""
-    return {
-        row["id"]: Response(
-            row["response"],
-            row["finish_reason"],
-            row.get("n_tokens"),
-            # A likelihood of zero is minus infinity, which the record holds as text.
-            tuple(ChoiceScore(float(score), n_bytes) for score, n_bytes in row.get("choice_scores", ())),
-            row.get("error"),
-            None if row.get("fault") is None else Fault(row["fault"]),
-            _count(row.get("tries", 1)),
-        )
-        for row in rows
-    }
+    """The responses that a record holds; raises ValueError for anything else."""
+    return {row.id: row.to_response() for row in (read_as(_Row, row) for row in rows)}

@@ -11,25 +11,26 @@ import json
 import math
 import os
 import time
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
-from functools import lru_cache
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
-from tunegate.exceptions import CannotJudge, ConfigError, Tampered, TunegateError, message_of, without_addresses
+from tunegate.exceptions import CannotJudge, ConfigError, Tampered, TunegateError
 from tunegate.file_lock import lock
 from tunegate.key_variables import value_without_keys
 
 EVENTS = "events.jsonl"
 SYNC_EVERY_S = 0.2
+ENVELOPE = ("event", "time", "previous_sha256", "line_sha256")
+"""What every line holds beside what happened."""
 FIRST_BYTES = b'{"event": '
 _OPEN = os.O_CREAT | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)  # each system has one
-Event = Mapping[str, Any]
+RawEvent = Mapping[str, Any]
+"""An event as a line holds it."""
 
 
-class RunLog:
-    """The open, locked event log of a run folder. Appending is durable: the line is on disk when `append` returns."""
+class EventLog:
+    """The open, locked event log of a run folder, of events as JSON. What they mean is the matter of `run_log`."""
 
     def __init__(self, folder: Path, fd: int, last_sha256: str) -> None:
         self.folder = folder
@@ -91,18 +92,23 @@ class RunLog:
             raise Tampered(f"{self.folder / EVENTS}: somebody else wrote to the record, or cut it")
         return end
 
-    def append(self, *events: Event, durable: bool = True) -> None:
-        """Write events; a `durable` one is on disk when this returns, others at most SYNC_EVERY_S later.
+    def append(self, *events: RawEvent, durable: bool = True) -> list[dict[str, Any]]:
+        """Write events; returned is what a reader of the file finds.
+
+        A `durable` one is on disk when this returns, others at most SYNC_EVERY_S later.
 
         What is written survives `kill -9` in either case; waiting for the disk guards against a power cut. A full disk
         raises CannotJudge; a line that was cut short by it is dropped at the next opening.
         """
+        written: list[dict[str, Any]] = []
         for event in events:
             line, sha256 = _sealed({**value_without_keys(event), "time": _now(), "previous_sha256": self._last_sha256})
             self._write(line)
             self._last_sha256 = sha256
+            written.append(json.loads(line))
         if durable or time.monotonic() - self._synced > SYNC_EVERY_S:
             self._sync()
+        return written
 
     def _write(self, line: bytes) -> None:
         start, rest = self._check_end(), memoryview(line)
@@ -122,21 +128,6 @@ class RunLog:
             raise CannotJudge(f"{self.folder / EVENTS}: writing the record failed: {error.strerror}") from error
         self._synced = time.monotonic()
 
-    @contextmanager
-    def faults_on_record(self) -> Generator[None]:
-        """Whatever ends the work within stands on record before it goes on up; what disk or memory did is CannotJudge.
-
-        Not what ends the process at once: of that only the missing rest tells.
-        """
-        try:
-            yield
-        except (Exception, KeyboardInterrupt, SystemExit) as error:
-            reason = _in_words(error)
-            self.append({"event": "fault", "reason": reason})
-            if isinstance(error, OSError | MemoryError) or "out of memory" in reason:  # torch's is a RuntimeError
-                raise CannotJudge(reason) from error
-            raise
-
     @property
     def last_sha256(self) -> str:
         """The hash that the last line ends with; empty before the first."""
@@ -152,21 +143,6 @@ class RunLog:
         self.close()
 
 
-def _in_words(error: BaseException) -> str:
-    said = without_addresses(" ".join(message_of(error).split()))
-    match error:
-        case TunegateError():
-            return str(error)
-        case KeyboardInterrupt():
-            return "interrupted"
-        case MemoryError():
-            return f"out of memory: {said}" if said else "out of memory"
-        case OSError(strerror=str(why), filename=str(place)):
-            return f"{place}: {why}"
-        case _:
-            return f"{type(error).__name__}: {said}"
-
-
 def _now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
@@ -174,7 +150,7 @@ def _now() -> str:
 _SEAL = b', "line_sha256": "'
 
 
-def _sealed(event: Event) -> tuple[bytes, str]:
+def _sealed(event: RawEvent) -> tuple[bytes, str]:
     """The line of an event, and the hash that it ends with."""
     try:
         text = json.dumps(event, ensure_ascii=False, allow_nan=False, default=str)
@@ -191,18 +167,16 @@ def _unsealed(line: bytes, where: str) -> dict[str, Any]:
     if seal != hashlib.sha256(body).hexdigest().encode() + b'"}\n':
         raise Tampered(f"{where}: not the line that was written: the record was changed")
     try:
-        event = _event_of(line)
-    except ValueError as error:
+        event = json.loads(line, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
         raise Tampered(f"{where}: not JSON: {error}") from error
-    if not isinstance(event, dict) or not {"event", "time", "previous_sha256"} <= event.keys():
+    if not isinstance(event, dict) or not all(isinstance(event.get(name), str) for name in ENVELOPE):  # pyright: ignore[reportUnknownMemberType]
         raise Tampered(f"{where}: not an event")
-    return {**event}  # pyright: ignore[reportUnknownVariableType]
+    return event  # pyright: ignore[reportUnknownVariableType]
 
 
-@lru_cache(2**14)
-def _event_of(line: bytes) -> object:
-    """What a line says. A run reads its record again after each step, and has read most of the lines before."""
-    return json.loads(line)
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def _finite(value: Any) -> Any:
@@ -242,6 +216,17 @@ def read_events(folder: Path) -> Iterator[dict[str, Any]]:
             raise Tampered(f"{path}:{number}: does not follow from the line before it: the record was changed")
         previous = event["line_sha256"]
         yield event
+
+
+def digest_of(folder: Path) -> str:
+    """The hash that the last line of a record ends with; raises Tampered when the chain of hashes is broken.
+
+    Two records of one digest are the same, line for line, so what was folded from one holds of the other.
+    """
+    digest = ""
+    for event in read_events(folder):
+        digest = event["line_sha256"]
+    return digest
 
 
 def is_being_written(folder: Path) -> bool:

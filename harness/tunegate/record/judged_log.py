@@ -6,18 +6,18 @@ asked: a judge that says nothing when in doubt would pass everything in the end.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 
 from tunegate.checks.outcome import Outcome, Verdict
+from tunegate.record.frozen import FrozenDict
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class JudgedLog:
     """The latest outcome of each case by its id, and how often a case was judged without a verdict coming of it."""
 
     outcomes: dict[str, Outcome] = field(default_factory=dict[str, Outcome])
-    in_vain: Counter[str] = field(default_factory=Counter[str])
+    in_vain: dict[str, int] = field(default_factory=dict[str, int])
 
     def add(self, outcome: Outcome) -> None:
         """Take in an outcome; raises ValueError where the case has its verdict already."""
@@ -25,12 +25,17 @@ class JudgedLog:
         if before is not None and before.verdict is not Verdict.INVALID:
             raise ValueError(f"{outcome.case_id!r} has a verdict and is judged again")
         self.outcomes[outcome.case_id] = outcome
-        self.in_vain[outcome.case_id] += outcome.verdict is Verdict.INVALID and not is_unanswered(outcome)
+        in_vain = outcome.verdict is Verdict.INVALID and not is_unanswered(outcome)
+        self.in_vain[outcome.case_id] = self.in_vain.get(outcome.case_id, 0) + in_vain
+
+    def frozen(self) -> JudgedLog:
+        """The same outcomes, to which none can be added."""
+        return JudgedLog(FrozenDict(self.outcomes), FrozenDict(self.in_vain))
 
     def may_be_judged(self, case_id: str, ask_again: int) -> bool:
         """Whether the case has no verdict yet, and was not judged too often."""
         outcome = self.outcomes.get(case_id)
-        return outcome is None or (outcome.verdict is Verdict.INVALID and self.in_vain[case_id] <= ask_again)
+        return outcome is None or (outcome.verdict is Verdict.INVALID and self.in_vain.get(case_id, 0) <= ask_again)
 
     @property
     def judged_again(self) -> int:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tunegate.cases.case import sample_id
-from tunegate.checks.outcome import ErrorSpan, Finding, Outcome, SampleOutcome, Verdict, shallow
+from tunegate.checks.outcome import Finding, Outcome, SampleOutcome, shallow
 from tunegate.models.model import Response
+from tunegate.record.typed_json import read_as
+
+ENDLESS = ("nan", "inf", "-inf")
+"""How a cutoff is written that is no finite number."""
 
 
 def verdict_to_json(outcome: Outcome) -> dict[str, Any]:
@@ -45,7 +50,7 @@ def _finding_to_json(finding: Finding) -> dict[str, Any]:
 def outcome_from_json(data: Mapping[str, Any], responses: Mapping[str, Response] | None = None) -> Outcome:
     """The outcome that a record holds, its answers from `responses` unless it holds them itself.
 
-    Raises KeyError, TypeError or ValueError for anything else.
+    Raises KeyError, TypeError, AttributeError or ValueError for anything else.
     """
     values = dict(data)
     samples: list[Mapping[str, Any]] = values.pop("samples", [])
@@ -56,28 +61,9 @@ def outcome_from_json(data: Mapping[str, Any], responses: Mapping[str, Response]
         shown = next((number for number, one in enumerate(samples) if one["verdict"] == values["verdict"]), None)
         if shown is not None:  # of several answers, that of the first which came out as the case did
             values |= _answer(responses[named[shown]])
-    prompt = values["prompt"]
-    values["verdict"] = Verdict(values["verdict"])
-    values["prompt"] = prompt if isinstance(prompt, str) else tuple(prompt)
-    values["references"], values["tags"] = tuple(values["references"]), tuple(values["tags"])
-    values["findings"] = tuple(_finding(finding) for finding in values["findings"])
-    return Outcome(**values, samples=tuple(map(_sample, samples)))
-
-
-_KEPT = 2**14
-_outcomes: dict[str, Outcome] = {}
-
-
-def outcome_on_line(sha256: str, data: Mapping[str, Any], responses: Mapping[str, Response]) -> Outcome:
-    """The outcome on a line, made once: the line's hash seals it and all before it, the answer too.
-
-    A run reads its record again after each step, and to make the outcomes is most of the work.
-    """
-    if sha256 not in _outcomes:
-        if len(_outcomes) >= _KEPT:
-            _outcomes.clear()
-        _outcomes[sha256] = outcome_from_json(data, responses)
-    return _outcomes[sha256]
+    findings, cutoffs = _without_endless(values["findings"])
+    outcome = read_as(Outcome, {**values, "findings": findings, "samples": []})
+    return replace(outcome, findings=_with(cutoffs, outcome.findings), samples=tuple(map(_sample, samples)))
 
 
 def _answer(response: Response) -> dict[str, str]:
@@ -85,14 +71,18 @@ def _answer(response: Response) -> dict[str, str]:
 
 
 def _sample(data: Mapping[str, Any]) -> SampleOutcome:
-    values = dict(data)
-    values["verdict"] = Verdict(values["verdict"])
-    values["findings"] = tuple(_finding(finding) for finding in values["findings"])
-    return SampleOutcome(**values)
+    findings, cutoffs = _without_endless(data["findings"])
+    sample = read_as(SampleOutcome, {**data, "findings": findings})
+    return replace(sample, findings=_with(cutoffs, sample.findings))
 
 
-def _finding(data: Mapping[str, Any]) -> Finding:
-    values = dict(data)
-    values["verdict"] = Verdict(values["verdict"])
-    values["errors"] = tuple(ErrorSpan(**error) for error in values["errors"])
-    return Finding(**values)
+def _without_endless(findings: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], dict[int, Any]]:
+    """Findings with the cutoffs taken out that JSON has no number for, and these by the place of their finding."""
+    endless = {place: one["cutoff"] for place, one in enumerate(findings) if one.get("cutoff") in ENDLESS}
+    return [{**one, "cutoff": None} if place in endless else one for place, one in enumerate(findings)], endless
+
+
+def _with(cutoffs: Mapping[int, Any], findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    if not cutoffs:
+        return findings
+    return tuple(replace(one, cutoff=cutoffs[place]) if place in cutoffs else one for place, one in enumerate(findings))

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from tunegate.checks.outcome import Outcome, SampleOutcome, Verdict, combine, vote
 from tunegate.exceptions import Tampered, TunegateError
-from tunegate.record.record import GateRecord, RunRecord, reading
+from tunegate.record.read_run import reading
+from tunegate.record.record import GateRecord, RunRecord
 from tunegate.verdicts.terms import conclude
 
 
@@ -40,7 +41,7 @@ def _recheck(gate: GateRecord, before: Sequence[Outcome]) -> None:
         _check_votes(gate, outcome)
         for judged in (outcome, *outcome.samples):
             _check_findings(gate, outcome.case_id, judged)
-    counted = [outcome.case_id for outcome in gate.outcomes]
+    counted = tuple(outcome.case_id for outcome in gate.outcomes)
     if counted != gate.case_ids[: gate.asked] or len(gate.case_ids) != gate.drawn:
         raise NotPromotable(
             f"gate {gate.key!r}: {len(set(counted) & set(gate.case_ids))} of the {gate.asked or gate.drawn} outcomes "
@@ -70,10 +71,10 @@ def _check_findings(gate: GateRecord, case_id: str, judged: Outcome | SampleOutc
     """An answer's verdict must be what its findings add up to, and these must come from the checks of the gate."""
     if combine(judged.findings)[0] is not judged.verdict:
         raise Tampered(f"gate {gate.gate!r}: case {case_id!r} is {judged.verdict}, its findings differ")
-    checks = [finding.check for finding in judged.findings]
-    unanswered = checks == ["model"] and judged.verdict is Verdict.INVALID
+    checks = tuple(finding.check for finding in judged.findings)
+    unanswered = checks == ("model",) and judged.verdict is Verdict.INVALID
     # An answer of which no part can be judged is a miss, or INVALID, before any check that reads text is asked.
-    without_part = checks[:1] == ["answer"] and judged.verdict is not Verdict.PASS and {*checks[1:]} <= {*gate.checks}
+    without_part = checks[:1] == ("answer",) and judged.verdict is not Verdict.PASS and {*checks[1:]} <= {*gate.checks}
     if checks != gate.checks and not unanswered and not without_part:
         raise Tampered(f"gate {gate.gate!r}: case {case_id!r} was not judged by the checks of the gate")
 
@@ -87,7 +88,7 @@ def _check_votes(gate: GateRecord, outcome: Outcome) -> None:
         raise Tampered(f"gate {gate.gate!r}: case {outcome.case_id!r} is {outcome.verdict}, its answers differ")
 
 
-def outcomes_before(run: RunRecord, gate: GateRecord) -> list[Outcome]:
+def outcomes_before(run: RunRecord, gate: GateRecord) -> Sequence[Outcome]:
     try:
         return run.held_against(gate)
     except (KeyError, TypeError, AttributeError) as error:

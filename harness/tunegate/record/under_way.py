@@ -7,7 +7,7 @@ from tunegate.record.record import AttemptRecord, GateRecord, RunRecord
 
 def under_way(run: RunRecord) -> str:
     """The step that began last and has not ended; of a run between two steps, the one that ended last."""
-    for stage in reversed(run.stages.values()):
+    for stage in reversed(list(run.stages.values())):
         if stage.verdict is not None:
             return f"stage {stage.name} is done: {stage.verdict}"
         if stage.attempts:

@@ -78,7 +78,7 @@ def two_way_kappa_interval(table: Table, confidence: float = 0.95) -> Interval:
 
     The asymptotic interval alone calls three cases of three the proof of a perfect judge, and its lower end lies above
     the true kappa too often: with 40 to 200 cases in 4 % to 8 % of samples where 2.5 % are promised. With half a count
-    (Haldane 1956) it is 1.6 % to 3 % (measured; `tests/test_agreement.py`). The upper end is never below kappa itself.
+    (Haldane 1956) it is 1.6 % to 3 % (`tests/stats/test_agreement.py`). The upper end is never below kappa itself.
     """
     padded = [[count + 0.5 if j < 2 else count for j, count in enumerate(row)] for row in table]
     low, high = kappa_interval(padded, confidence=confidence)

@@ -1,4 +1,4 @@
-"""A gate's plan over a whole run, retries included: who must confirm what, and how likely a lucky pass is.
+"""Several draws as statistics: which attempt needs a confirming draw, and how likely a lucky pass of a whole run is.
 
 A model that is right 85 % of the time passes one draw of 90-of-100 with probability 0.099, and one of five draws with
 0.41: whoever retrains and draws again until a gate passes, accepts bad models sooner or later. A `GatePlan` therefore

@@ -1,4 +1,4 @@
-"""One draw of a gate: when it stops, what it then says, and what that says about the model.
+"""One draw as statistics: when it may stop, its accept number, its operating characteristic and its intervals.
 
 A draw asks cases in order and counts the misses. After every case its plan names two numbers: so many misses or fewer
 accept the model, so many or more reject it, anything between asks on. `SinglePlan` and `SequentialPlan` differ in

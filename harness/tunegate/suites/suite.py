@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -27,6 +26,7 @@ from tunegate.checks.check import (
 )
 from tunegate.checks.outcome import CasePasses, shallow
 from tunegate.exceptions import ConfigError
+from tunegate.hashes import suite_json
 from tunegate.models.model import Form, GenerationSettings
 from tunegate.models.responses_spec import ResponsesSpec
 from tunegate.reading.spec import read_spec
@@ -35,8 +35,9 @@ from tunegate.reading.yaml_file import KeyPath, YamlFile, load_yaml
 from tunegate.stats.plans import GatePlan, PlanRule, Risk
 from tunegate.stats.sampling import SinglePlan
 from tunegate.suites.case_faults import unfit
+from tunegate.suites.fitting_plan import proposal
 from tunegate.suites.suite_spec import AnswerSpec, DrawSpec, GenerateSpec, PlanSpec, SuiteSpec
-from tunegate.suites.told_answers import told_beforehand
+from tunegate.suites.told_answers import GUARD, told_beforehand
 from tunegate.verdicts.corrected import admissions_of
 from tunegate.verdicts.slices import SliceRule, slices_out_of_reach, too_many_for_a_draw
 from tunegate.verdicts.terms import Answering, GapRule, Terms
@@ -72,6 +73,10 @@ class Suite:
     answer: AnswerRule = AUTO
     case_passes: CasePasses = "all"
     responses: ResponsesSpec = field(default_factory=ResponsesSpec)
+    allowed: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The guards that the file switches off, with what they found: on record and in the report."""
+    remarks: tuple[str, ...] = ()
+    """What a person should look at before the suite is trusted."""
 
     @cached_property
     def bank(self) -> Bank:
@@ -93,6 +98,7 @@ class Suite:
             self.slices,
             self.gap,
             admissions,
+            allowed=self.allowed,
             **self.answering,
         )
 
@@ -141,20 +147,20 @@ def _named_as_a_repeat(cases: Sequence[Case]) -> str | None:
     return None
 
 
-def make_suite(spec: SuiteSpec, name: str, file: YamlFile, keys: KeyPath, build_check: CheckBuilder) -> Suite:
-    """Build a suite from its validated spec, which stands at `keys` of `file`."""
+def make_suite(
+    spec: SuiteSpec,
+    name: str,
+    file: YamlFile,
+    keys: KeyPath,
+    build_check: CheckBuilder,
+    cases: tuple[Case, ...] | None = None,
+) -> Suite:
+    """Build a suite from its validated spec, which stands at `keys` of `file`; `cases` where they are in no file."""
     base_dir = file.path.parent
-    try:
-        with file.naming((*keys, "cases", "path")):
-            cases = load_cases(spec.cases, base_dir)
-    except MissingField as error:
-        raise file.error((*keys, "cases"), str(error)) from error
+    cases = _load_cases(spec, base_dir, file, keys) if cases is None else cases
     if (taken := _named_as_a_repeat(cases)) is not None:
         raise file.error((*keys, "cases"), f"{spec.cases.path}: {taken}")
-    told = told_beforehand(cases, spec.generate.system, spec.cases.prompt)
-    if told is not None:
-        place, fault = told
-        raise file.error((*keys, *place), fault)
+    allowed, remarks = _told(spec, cases, file, keys)
     checks = tuple(
         _build(build_check, entry, base_dir, file, (*keys, "checks", index)) for index, entry in enumerate(spec.checks)
     )
@@ -205,7 +211,7 @@ def make_suite(spec: SuiteSpec, name: str, file: YamlFile, keys: KeyPath, build_
     try:
         check_bank(split(cases, share), plan)
     except ConfigError as error:
-        raise file.error((*keys, "cases"), str(error)) from error
+        raise file.error((*keys, "cases"), f"{error}{proposal(cases, attempts=1)}") from error
     generate = spec.generate
     settings = GenerationSettings(
         generate.max_new_tokens,
@@ -238,6 +244,7 @@ def make_suite(spec: SuiteSpec, name: str, file: YamlFile, keys: KeyPath, build_
         spec.model_dump(include={"slices", "gap", "retention"}),
         answer.to_json(),
         case_passes,
+        *([sorted(spec.allow)] if spec.allow else []),  # hashes of suites that allow nothing are what they were
     ]
     sha256 = _sha256(cases, checks, terms, settings)
     return Suite(
@@ -255,7 +262,31 @@ def make_suite(spec: SuiteSpec, name: str, file: YamlFile, keys: KeyPath, build_
         answer=answer,
         case_passes=case_passes,
         responses=spec.responses,
+        allowed=allowed,
+        remarks=remarks,
     )
+
+
+def _load_cases(spec: SuiteSpec, base_dir: Path, file: YamlFile, keys: KeyPath) -> tuple[Case, ...]:
+    try:
+        with file.naming((*keys, "cases", "path")):
+            return load_cases(spec.cases, base_dir)
+    except MissingField as error:
+        raise file.error((*keys, "cases"), str(error)) from error
+
+
+def _told(
+    spec: SuiteSpec, cases: Sequence[Case], file: YamlFile, keys: KeyPath
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """What the suite tells of its own answers: what the file allows, and what to warn of; raises for the rest."""
+    found = list(told_beforehand(cases, spec.generate.system, spec.cases.prompt))
+    if GUARD in spec.allow:
+        words = "; ".join(f"{'.'.join(told.place)}: {told.words.partition('; ')[0]}" for told in found)
+        return {GUARD: words or "nothing was found in the suite's own texts"}, ()
+    for told in found:
+        if told.certain:
+            raise file.error((*keys, *told.place), told.words)
+    return {}, tuple(f"{'.'.join(told.place)}: {told.words}" for told in found)
 
 
 def answer_rule(spec: AnswerSpec) -> AnswerRule:
@@ -330,8 +361,10 @@ def check_bank(bank: Bank, plan: GatePlan) -> None:
     confirm = plan.confirmation(attempt=1)
     if confirm is not None and bank.distinct("sealed") < confirm.draw:
         has = bank.in_words("sealed").removesuffix(" cases")
+        missing = max(0, plan.draw + confirm.draw - bank.distinct("working") - bank.distinct("sealed"))
+        more = f"{missing} more are needed; " if missing else ""
         raise ConfigError(
-            f"every pass is confirmed by {confirm.draw} sealed cases, the bank has {has}; "
+            f"every pass is confirmed by {confirm.draw} sealed cases, the bank has {has}; {more}"
             "add cases, or set `sealed` to a larger share"
         )
 
@@ -346,12 +379,7 @@ def _build(build_check: CheckBuilder, entry: Any, base_dir: Path, file: YamlFile
 def _sha256(cases: tuple[Case, ...], checks: tuple[Check, ...], plan: object, settings: GenerationSettings) -> str:
     digest = hashlib.sha256()
     for part in (plan, settings.facts(), [check.fingerprint for check in checks]):
-        digest.update(_canonical(part))
+        digest.update(suite_json(part))
     for case in sorted(cases, key=lambda case: case.id):
-        digest.update(_canonical(shallow(case)))
+        digest.update(suite_json(shallow(case)))
     return digest.hexdigest()
-
-
-def _canonical(value: Any) -> bytes:
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
-    return text.encode(errors="backslashreplace") + b"\n"  # fields that no template uses may hold lone surrogates

@@ -22,7 +22,9 @@ class DrawSpec(Spec):
     """Draw so many cases; so many of them must pass."""
 
     draw: Annotated[int, Field(ge=1)]
+    """How many cases are drawn."""
     accept: Annotated[int, Field(ge=1)]
+    """How many of them must pass."""
 
     @model_validator(mode="after")
     def _reachable(self) -> Self:
@@ -35,9 +37,11 @@ class RiskSpec(Spec):
     consumer: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     """The chance that a model as bad as `at` is accepted by any attempt."""
     at: Annotated[float, Field(gt=0, lt=1)] = 0.85
+    """The pass rate of a bad model."""
     producer: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     """The chance that a model as good as `good` is not accepted at its first attempt."""
     good: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    """The pass rate of a good model."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -55,6 +59,7 @@ class PlanSpec(Spec):
     """
 
     kind: Literal["single", "double", "sequential"] = "single"
+    """How a pass is made sure of; see above."""
     draw: Annotated[int, Field(ge=1)] | None = None
     """Default: 100, or what `risk` calls for."""
     accept: Annotated[int, Field(ge=1)] | None = None
@@ -90,6 +95,7 @@ class SliceSpec(Spec):
     """The lowest pass rate that the cases of a tag may have."""
 
     min: Annotated[float, Field(gt=0, le=1)]
+    """The lowest pass rate."""
     at_least: Annotated[int, Field(ge=1)] = 1
     """How many such cases a draw must hold for the gate to be decided."""
 
@@ -142,11 +148,13 @@ class GenerateSpec(Spec):
     """How answers are generated; greedy by default."""
 
     max_new_tokens: Annotated[int, Field(ge=1)] = 128
+    """The longest answer, in tokens."""
     system: Text | None = None
     """A system message before every prompt that brings none. One that gives answers of cases away is refused."""
     stop: Annotated[list[Annotated[str, AfterValidator(_stop)]], BeforeValidator(listed)] = []
     """Texts that end an answer and are cut off. A line end is written in double quotes: "\\n"."""
     temperature: Annotated[float, Field(ge=0)] = 0.0
+    """0 is greedy: the likeliest token, always."""
     seed: int = 0
     """Of what is drawn at a temperature above 0."""
     samples: Annotated[int, Field(ge=1, le=100)] = 1
@@ -215,10 +223,15 @@ class SuiteSpec(Spec):
     """A suite: cases, the checks that judge them, the plan, and how answers are generated."""
 
     name: Name | None = None
+    """Default: the name of the file."""
     cases: Annotated[CasesSpec, BeforeValidator(path_only)]
+    """The test cases; a text is the path of their file."""
     checks: Annotated[list[str | dict[str, Any]], Field(min_length=1)]
+    """Every check must pass for a case to pass; docs/checks.md lists them."""
     plan: PlanSpec = PlanSpec()
+    """How many cases are drawn, and how many must pass."""
     generate: GenerateSpec = GenerateSpec()
+    """How answers are generated."""
     responses: ResponsesSpec = ResponsesSpec()
     """How the rows of `--responses FILE` are read."""
     answer: Annotated[AnswerSpec | None, BeforeValidator(_answer_in_short)] = None
@@ -235,6 +248,9 @@ class SuiteSpec(Spec):
     case_passes: CasePasses | None = None
     """With several `samples`: whether `all` answers to a case must pass for the case to pass (the default), the
     `majority`, more than half, or `any`."""
+    allow: Annotated[list[Literal["told_answers"]], BeforeValidator(listed)] = []
+    """Guards to switch off; the record and the report say so. `told_answers`: the suite or the chat template may give
+    answers away before it asks."""
 
     @model_validator(mode="after")
     def _vote_needs_samples(self) -> Self:

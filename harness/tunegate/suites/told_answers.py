@@ -1,11 +1,13 @@
 """What a model is told before every question: system messages, earlier turns, the fixed words of a prompt template.
 
-Whoever is told the answers need not know them, so a suite is refused whose standing text gives its own cases away:
+A model that is told the answers need not know them. A suite is refused when its standing text gives cases away:
 
 - `shown`: it holds a case's whole question, and an answer to it.
-- `named`: it holds the answers of many cases that no other case has. Classes, which many cases share, may be named.
 - `keyed`: its lines hold one answer each, beside most of what sets questions with this answer apart from the others.
   A class that is described by a word or two of its questions is no key.
+
+A list of answers without their questions (`named`) is a warning: a classifier is told its labels.
+`allow: told_answers` in the suite accepts all of it; the record and the report say so.
 
 What a case's own question says is no matter: a text that the model is to read for its answer belongs there.
 """
@@ -50,36 +52,54 @@ Place = tuple[str, str]
 """The keys of a suite's file."""
 
 
-def told_beforehand(cases: Sequence[Case], system: str | None, template: str | None) -> tuple[Place, str] | None:
-    """Where in a suite's file its standing text gives answers away, and what; None where it does not."""
+GUARD = "told_answers"
+"""The name that `allow` in a suite file accepts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What one text of a suite says of its answers: where it is in the file, and whether it surely gives them away."""
+
+    place: Place
+    words: str
+    certain: bool
+
+
+def told_beforehand(cases: Sequence[Case], system: str | None, template: str | None) -> Iterator[Told]:
+    """The texts of a suite that give answers away, or may."""
     for place, text, reached in _standing(cases, system, template):
-        given = told_by(text, reached)
-        if given:
-            return place, f"{in_words(given, reached)}; {REMEDY}"
+        if given := told_by(text, reached):
+            yield Told(place, f"{given_away_words(given, reached)}; {REMEDY}", True)
+        elif named := _Bank(reached).named(text):
+            yield Told(place, f"names {_counted(named, reached)}; {IF_LABELS}", False)
     ends = _common_ends([case.prompt for case in cases if isinstance(case.prompt, str)])
     shown = _Bank([_without(ends, case) for case in cases]).shown("\n".join(ends)) if ends else {}
     if shown:  # a text that all questions share may be there to be read, but one of the questions, answered, is not
-        return ("cases", "path"), f"every prompt {in_words(shown, cases)}; leave them out"
-    return None
+        yield Told(("cases", "path"), f"every prompt {given_away_words(shown, cases)}; leave them out", True)
 
 
 REMEDY = (
-    "leave them out, or, if they are classes, give each two cases; "
+    "leave them out, or say `allow: told_answers` if the model is meant to have them; "
     "what a model is to read for an answer belongs in the question of that case"
 )
+IF_LABELS = "if they are not the labels to choose from, leave them out; if they are, say `allow: told_answers`"
 
 
-def in_words(given: Mapping[str, str], cases: Sequence[Case]) -> str:
+def given_away_words(given: Mapping[str, str], cases: Sequence[Case]) -> str:
     """`gives away the answers of 40 of 100 cases ("BRCA1" of g-1, …), which any model would then pass`."""
+    return f"gives away {_counted(given, cases)}, which any model would pass"
+
+
+def _counted(given: Mapping[str, str], cases: Sequence[Case]) -> str:
     shown = ", ".join(f"{answer[:40]!r} of {case_id}" for case_id, answer in list(given.items())[:3])
     more = ", …" if len(given) > 3 else ""
-    return f"gives away the answers of {len(given)} of {len(cases)} cases ({shown}{more}), which any model would pass"
+    return f"the answers of {len(given)} of {len(cases)} cases ({shown}{more})"
 
 
 def told_by(text: str, cases: Sequence[Case]) -> dict[str, str]:
-    """The cases that a text gives away when it stands before each of them: case id to answer, in their order."""
+    """The cases that a text surely gives away when it comes before each of them: case id to answer, in their order."""
     bank = _Bank(cases)
-    given = bank.shown(text) | bank.named(text) | bank.keyed(text)
+    given = bank.shown(text) | bank.keyed(text)
     return {case.id: given[case.id] for case in cases if case.id in given}
 
 

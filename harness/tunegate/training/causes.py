@@ -1,4 +1,4 @@
-"""The causes of a miss: what shows each of them, and what helps against it. Pure.
+"""The list of possible causes of a failed attempt: for each, the evidence that shows it and its remedies. Pure.
 
 Each `_looks_…` takes the evidence and returns a Cause, or None where it does not show. The thresholds are plain shares
 of the misses, so that a reader can check a diagnosis by counting.

@@ -1,4 +1,4 @@
-"""Diagnosis of a failed attempt: its cause, from evidence, and the next action, within the declared search space. Pure.
+"""Chooses one cause for a failed attempt, and the setting that the next attempt changes. Pure.
 
 The causes are looked for in the order of `causes.CAUSES`, the surest first; the first that shows itself is the one. Its
 remedies are tried in order, and the first with a rung left is the next attempt's change. What no retraining mends is

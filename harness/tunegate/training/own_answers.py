@@ -19,22 +19,13 @@ from tunegate.data.methods import METHODS
 from tunegate.data.training_data import Example
 from tunegate.gates.ask import ask_samples
 from tunegate.models.model import Model
-from tunegate.record.record import AttemptRecord
+from tunegate.record.record import AttemptRecord, OwnAnswer
 from tunegate.suites.suite import Suite
 
 UPS_PER_DOWN = 3
 """So many thumbs up for each thumb down at most: more of them would drown the misses."""
 TOO_FEW = "too few misses"
 """Begins the reason why an attempt that has nothing to learn from is not trained."""
-
-
-@dataclass(frozen=True, slots=True)
-class OwnAnswer:
-    """What the input model said to the prompt of a training row (by its number), and what the checks make of it."""
-
-    number: int
-    response: str
-    verdict: Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +128,5 @@ def judged_before(attempts: Iterable[AttemptRecord]) -> dict[int, OwnAnswer]:
 
     What could not be judged is asked again.
     """
-    answers = [
-        OwnAnswer(one["number"], one["response"], Verdict(one["verdict"]))
-        for attempt in attempts
-        for one in attempt.own_answers
-    ]
+    answers = [answer for attempt in attempts for answer in attempt.own_answers]
     return {answer.number: answer for answer in answers if answer.verdict is not Verdict.INVALID}

@@ -20,8 +20,9 @@ from tunegate.pipeline.leak_guard import drop_leaks, in_words, leaks_of
 from tunegate.pipeline.pipeline import Pipeline, Stage
 from tunegate.promotion.evidence import Fingerprint, check_gates
 from tunegate.promotion.registry import Promotion, check_promoted, promote, state_of, verify
-from tunegate.record.event_log import RunLog
-from tunegate.record.record import RunRecord, read_run
+from tunegate.record.events import LeaksDropped, LeaksFound, Promoted, RunDecided, RunStarted, StageDecided
+from tunegate.record.record import RunRecord
+from tunegate.record.run_log import RunLog
 from tunegate.stats.plans import lucky_pass
 from tunegate.suites.suite import Suite
 from tunegate.training.stage_card import stage_card
@@ -54,17 +55,16 @@ class PipelineRun:
             if run.verdict in (None, Verdict.INVALID) or (run.verdict is Verdict.FAIL and self.pipeline.waivers):
                 verdict, reason = self._stages()
                 if (verdict, reason) != (run.verdict, run.reason):
-                    self.log.append({"event": "run_decided", "verdict": verdict, "reason": reason})
+                    self.log.append(RunDecided(verdict=verdict, reason=reason))
             if self._record().verdict is Verdict.PASS:
                 check_gates(self._record())  # a record that says so is not believed, here either
             if self.pipeline.promote_to and self._record().verdict is Verdict.PASS:
                 self._promote(self.pipeline.promote_to)
             run = self._record()
-            return replace(run, promotions=self._standing(run))
+            return replace(run, promotions=tuple(self._standing(run)))
 
     def _record(self) -> RunRecord:
-        self.log.check_in_place()
-        return read_run(self.folder)
+        return self.log.record
 
     # --- opening ---
 
@@ -74,40 +74,44 @@ class PipelineRun:
         if not run.start or (changed and not run.stages):  # nothing was trained: a leak was found, and is mended now
             base_sha256 = self.tools.fingerprint(pipeline.model)
             check_promoted(pipeline.model, base_sha256)
-            self.log.append(
-                {
-                    "event": "run_started",
-                    "name": pipeline.name,
-                    "pipeline": str(pipeline.path.resolve()),
-                    "pipeline_sha256": pipeline.sha256,
-                    "model": pipeline.model,
-                    "model_sha256": base_sha256,
-                    "seed": pipeline.seed,
-                    "stages": [stage.name for stage in pipeline.stages],
-                    "roles": {stage.name: stage.role for stage in pipeline.stages},
-                    "suites": {name: _suite_facts(suite) for name, suite in pipeline.suites.items()},
-                    "gates": {
-                        stage.name: {name: terms.to_json() for name, terms in pipeline.gates(stage).items()}
-                        for stage in pipeline.stages
-                    },
-                    **{
-                        purpose: {
-                            stage.name: {name: asdict(terms) for name, terms in pipeline.paired(stage)[purpose].items()}
-                            for stage in pipeline.stages
-                        }
-                        for purpose in PAIRED
-                    },
-                    "data": {stage.name: self._data_facts(stage) for stage in pipeline.stages},
-                    "watched": {stage: watched.to_json() for stage, watched in pipeline.watched.items()},
-                    "versions": dict(self.tools.versions()),
-                }
-            )
+            self.log.append(self._started(base_sha256))
             return self._record()
         if changed:
             raise self._files_changed()
         if run.start["model_sha256"] != self.tools.fingerprint(pipeline.model):
             raise Tampered(f"{self.folder}: the base model {pipeline.model} changed since this run began")
         return run
+
+    def _started(self, base_sha256: str) -> RunStarted:
+        """All that was registered before the first training."""
+        pipeline = self.pipeline
+        paired = {
+            purpose: {
+                stage.name: {name: asdict(terms) for name, terms in pipeline.paired(stage)[purpose].items()}
+                for stage in pipeline.stages
+            }
+            for purpose in PAIRED
+        }
+        return RunStarted(
+            name=pipeline.name,
+            pipeline=str(pipeline.path.resolve()),
+            pipeline_sha256=pipeline.sha256,
+            model=pipeline.model,
+            model_sha256=base_sha256,
+            seed=pipeline.seed,
+            stages=tuple(stage.name for stage in pipeline.stages),
+            roles={stage.name: stage.role for stage in pipeline.stages},
+            suites={name: _suite_facts(suite) for name, suite in pipeline.suites.items()},
+            gates={
+                stage.name: {name: terms.to_json() for name, terms in pipeline.gates(stage).items()}
+                for stage in pipeline.stages
+            },
+            retention=paired["retention"],
+            worth=paired["worth"],
+            data={stage.name: self._data_facts(stage) for stage in pipeline.stages},
+            watched={stage: watched.to_json() for stage, watched in pipeline.watched.items()},
+            versions=dict(self.tools.versions()),
+        )
 
     def _check_files(self) -> None:
         """What was read at the start decided; what lies there now is what people will look at."""
@@ -147,8 +151,7 @@ class PipelineRun:
             recorded = self._record().stages[stage.name]
             if (recorded.verdict, recorded.reason) != (verdict, reason):
                 luck = self._luck(stage) if verdict is Verdict.PASS else {}
-                decided = {"stage": stage.name, "verdict": verdict, "reason": reason, "luck": luck}
-                self.log.append({"event": "stage_decided", **decided})
+                self.log.append(StageDecided(stage=stage.name, verdict=verdict, reason=reason, luck=luck))
             if verdict is not Verdict.PASS:
                 return verdict, f"stage {stage.name}: {reason}"
         self._check_files()
@@ -178,16 +181,17 @@ class PipelineRun:
         if self.pipeline.leakage.action == "drop_from_train":
             self._drop(leaks)
             return ""
-        found = facts(leaks)
+        found = tuple(facts(leaks))
         if found != self._record().leaks:
-            self.log.append({"event": "leaks_found", "leaks": found})
+            self.log.append(LeaksFound(leaks=found))
         return describe(leaks)
 
     def _drop(self, leaks: Sequence[Leak]) -> None:
-        self.pipeline, dropped = drop_leaks(self.pipeline, leaks)
+        self.pipeline, left_out = drop_leaks(self.pipeline, leaks)
+        dropped = tuple(left_out)
         if dropped != self._record().dropped:
-            self.log.append({"event": "leaks_dropped", "stages": dropped})
-            self.tools.say(in_words(dropped))
+            self.log.append(LeaksDropped(stages=dropped))
+            self.tools.say(in_words(left_out))
 
     # --- promotion ---
 
@@ -210,7 +214,7 @@ class PipelineRun:
                 again = " again, because it was gone from the registry" if done else ""
                 self.tools.say(f"promoted to {alias}{again}: {promotion.folder}")
 
-    def _standing(self, run: RunRecord) -> list[dict[str, Any]]:
+    def _standing(self, run: RunRecord) -> list[Mapping[str, Any]]:
         """The promotions on record that can be found in their registry, the last one of each alias."""
 
         def registry(event: Mapping[str, Any]) -> Path:
@@ -229,16 +233,14 @@ class PipelineRun:
 def promote_and_record(run: RunRecord, log: RunLog, alias: str, registry: Path, fingerprint: Fingerprint) -> Promotion:
     """Promote the model of a run and put that on its record, once."""
     promotion = promote(run, alias, registry, fingerprint)
-    event = {
-        "event": "promoted",
-        "alias": alias,
-        "registry": str(registry.resolve()),
-        "model_sha256": promotion.sha256,
-        "folder": str(promotion.folder),
-    }
-    recorded = any(
-        all(old[key] == event[key] for key in ("alias", "registry", "model_sha256")) for old in run.promotions
+    event = Promoted(
+        alias=alias,
+        registry=str(registry.resolve()),
+        model_sha256=promotion.sha256,
+        folder=str(promotion.folder),
     )
+    same = event.alias, event.registry, event.model_sha256
+    recorded = same in [(old["alias"], old["registry"], old["model_sha256"]) for old in run.promotions]
     if not (promotion.already and recorded):
         log.append(event)
     return promotion

@@ -1,8 +1,8 @@
-"""Why an attempt of a stage missed, and what the next one does differently; on record, and asked for once."""
+"""Collects the evidence of a failed attempt in a run, asks for the diagnosis once, and puts it on record."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from tunegate.cases.case import Case
 from tunegate.checks.check import judge
@@ -11,8 +11,9 @@ from tunegate.data.training_data import Example
 from tunegate.gates.ask import ask_samples
 from tunegate.pipeline.ladders import Settings
 from tunegate.pipeline.pipeline import Pipeline, Stage
-from tunegate.record.event_log import RunLog
-from tunegate.record.record import AttemptRecord, Diagnosis, read_run
+from tunegate.record.events import Diagnosed
+from tunegate.record.record import AttemptRecord, Diagnosis
+from tunegate.record.run_log import RunLog
 from tunegate.seeds import derived_seed
 from tunegate.suites.suite import Suite
 from tunegate.training.diagnosis import Evidence, diagnose, with_no_attempt_left
@@ -35,8 +36,7 @@ class StageDiagnosis:
 
     def of(self, number: int, settings: Settings, open_model: OpenModel | None) -> Diagnosis:
         """The diagnosis of an attempt that was trained with these settings; None for a training that left no model."""
-        self.log.check_in_place()
-        attempts = read_run(self.log.folder).stages[self.stage.name].attempts
+        attempts = self.log.record.stages[self.stage.name].attempts
         attempt = attempts[number]
         if attempt.diagnosis is not None:
             return attempt.diagnosis
@@ -48,7 +48,16 @@ class StageDiagnosis:
             diagnosis = choose(diagnosis, trials_of(so_far), spec, seed)
         if number == spec.max_attempts:
             diagnosis = with_no_attempt_left(diagnosis)
-        self.log.append({"event": "diagnosed", "stage": self.stage.name, "attempt": number, **asdict(diagnosis)})
+        self.log.append(
+            Diagnosed(
+                stage=self.stage.name,
+                attempt=number,
+                cause=diagnosis.cause,
+                evidence=diagnosis.evidence,
+                action=diagnosis.action,
+                changes=diagnosis.changes,
+            )
+        )
         return diagnosis
 
     def _evidence(self, attempt: AttemptRecord, settings: Settings, open_model: OpenModel | None) -> Evidence:

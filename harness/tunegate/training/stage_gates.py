@@ -13,9 +13,10 @@ from tunegate.gates.runner import GateRunner
 from tunegate.models.model import Model
 from tunegate.pipeline.pipeline import Pipeline, Stage
 from tunegate.progress import Progress
-from tunegate.record.event_log import RunLog
+from tunegate.record.events import Waived
 from tunegate.record.recheck import recheck
-from tunegate.record.record import AttemptRecord, GateRecord, RunRecord, first_purpose, gate_key, read_run
+from tunegate.record.record import AttemptRecord, GateRecord, RunRecord, first_purpose, gate_key
+from tunegate.record.run_log import RunLog
 from tunegate.seeds import derived_seed
 from tunegate.stats.sampling import SinglePlan
 from tunegate.suites.suite import Suite
@@ -132,8 +133,7 @@ class StageGates:
         if waiver is None or place.attempt != max(attempts):
             return verdict
         if attempts[max(attempts)].waived.get(place.key) != waiver.to_json():
-            at = {"stage": place.stage, "attempt": place.attempt, "gate": place.gate, "purpose": place.purpose}
-            self.log.append({"event": "waived", **at, "waiver": waiver.to_json()})
+            self.log.append(Waived(**place.named, waiver=waiver.to_json()))
             self.say(f"{place.label}: {waiver.in_words}")
         return Verdict.PASS
 
@@ -157,8 +157,7 @@ class StageGates:
         return self._run().stages[self.stage.name].attempts[number]
 
     def _run(self) -> RunRecord:
-        self.log.check_in_place()
-        return read_run(self.log.folder)
+        return self.log.record
 
 
 def measure_base(pipeline: Pipeline, log: RunLog, progress: Progress, open_model: OpenModel) -> None:
@@ -167,7 +166,7 @@ def measure_base(pipeline: Pipeline, log: RunLog, progress: Progress, open_model
         if suite.retention is None:
             continue
         place = GatePlace(name, purpose="baseline")
-        begun = read_run(log.folder).gates.get(place.key)
+        begun = log.record.gates.get(place.key)
         if begun is None or not begun.settled:
             plan = SinglePlan(suite.plan.draw, suite.plan.accept)
             terms = Terms(plan, "baseline", **suite.answering)

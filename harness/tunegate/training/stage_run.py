@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -16,8 +16,16 @@ from tunegate.models.model import Model
 from tunegate.pipeline.ladders import Settings, apply, first_settings
 from tunegate.pipeline.launching import config_sha256
 from tunegate.pipeline.pipeline import Pipeline, Stage
-from tunegate.record.event_log import RunLog
-from tunegate.record.record import AttemptRecord, GateRecord, read_run
+from tunegate.record.events import (
+    AttemptStarted,
+    OwnAnswersJudged,
+    RowsWritten,
+    StageStarted,
+    Trained,
+    TrainingFailed,
+)
+from tunegate.record.record import AttemptRecord, GateRecord
+from tunegate.record.run_log import RunLog
 from tunegate.seeds import derived_seed
 from tunegate.training import row_numbers
 from tunegate.training.attempt_folder import prepare
@@ -44,15 +52,9 @@ class StageRun:
 
     def execute(self) -> tuple[Verdict, str, ModelOnDisk]:
         """Train and gate until the gates pass or nothing is left to try."""
-        if self.stage.name not in read_run(self.folder).stages:
-            self.log.append(
-                {
-                    "event": "stage_started",
-                    "stage": self.stage.name,
-                    "method": self.stage.spec.method,
-                    "gates": list(self.pipeline.gates(self.stage)),
-                }
-            )
+        if self.stage.name not in self.log.record.stages:
+            gates = tuple(self.pipeline.gates(self.stage))
+            self.log.append(StageStarted(stage=self.stage.name, method=self.stage.spec.method, gates=gates))
         settings = first_settings(self.stage.retrain)
         max_attempts = self.stage.retrain.max_attempts
         number = 0
@@ -95,29 +97,31 @@ class StageRun:
         attempts = self._attempts()
         if number in attempts and _is_settled(attempts[number]):
             return attempts[number]
-        at = {"stage": self.stage.name, "attempt": number}
+        stage = self.stage.name
         seed = derived_seed(self.pipeline.seed, self.stage.name, number)
         if number not in attempts:
+            reward = scorer.model_sha256 if (scorer := self._scorer()) else None
             self.log.append(
-                {
-                    **at,
-                    "event": "attempt_started",
-                    "seed": seed,
-                    "settings": asdict(settings),
-                    "input_sha256": self.start.sha256,
-                    "reward_sha256": scorer.model_sha256 if (scorer := self._scorer()) else None,
-                }
+                AttemptStarted(
+                    stage=stage,
+                    attempt=number,
+                    seed=seed,
+                    settings=asdict(settings),
+                    input_sha256=self.start.sha256,
+                    reward_sha256=reward,
+                )
             )
         self.gates.check_supply(number)
         rows = rows_of(self.pipeline, self.stage, settings)
         lesson = self._lesson(number, rows.examples)
         if lesson.fault is not None:
-            self.log.append({**at, "event": "training_failed", "error": lesson.fault, "log": []})
+            self.log.append(TrainingFailed(stage=stage, attempt=number, error=lesson.fault))
             return self._attempts()[number]
         examples = in_order(lesson.examples, self.stage.spec.curriculum)
+        rows_sha256 = written_sha256(examples)
         job = replace(
-            job_of(self.pipeline, self.stage, self.start.path, number, seed, settings, read_run(self.folder)),
-            data_sha256=written_sha256(examples),
+            job_of(self.pipeline, self.stage, self.start.path, number, seed, settings, self.log.record),
+            data_sha256=rows_sha256,
         )
         was_stopped = any(checkpoints_of(job).glob("checkpoint-*"))
         goes_on = prepare(Path(job.output).parent, job, examples, self._inputs())
@@ -126,8 +130,8 @@ class StageRun:
                 f"{self.stage.name}#{number}: the checkpoint that lay here is of another training (other rows, "
                 "settings, weights or versions): removed, and trained from the start"
             )
-        if self._attempts()[number].data_sha256 != job.data_sha256:
-            self.log.append({**at, "event": "rows_written", "rows": len(examples), "data_sha256": job.data_sha256})
+        if self._attempts()[number].data_sha256 != rows_sha256:
+            self.log.append(RowsWritten(stage=stage, attempt=number, rows=len(examples), data_sha256=rows_sha256))
         self._check_start()
         use = METHODS[self.stage.spec.method].use_of_rows
         what = "the training goes on where it was stopped, on" if goes_on else use
@@ -139,22 +143,22 @@ class StageRun:
         if error is not None:
             error = row_numbers.in_error(error, job.data, examples, self.stage)
             self.log.append(
-                {**at, "event": "training_failed", "error": error, "log": result.log, "seconds": result.seconds}
+                TrainingFailed(stage=stage, attempt=number, error=error, log=result.log, seconds=result.seconds)
             )
         else:
             summary = row_numbers.as_in_the_files(result.summary, examples)
             if told := row_numbers.left_out(summary, self.stage):
                 self.tools.say(f"{self.stage.name}#{number}: {told}")
             self.log.append(
-                {
-                    **at,
-                    "event": "trained",
-                    "model": str(Path(job.output).relative_to(self.folder)),
-                    "model_sha256": self.tools.fingerprint(job.output),
-                    "log": result.log,
-                    "summary": {**summary, "data": rows.to_json(), **lesson.to_json()},
-                    "seconds": result.seconds,
-                }
+                Trained(
+                    stage=stage,
+                    attempt=number,
+                    model=str(Path(job.output).relative_to(self.folder)),
+                    model_sha256=self.tools.fingerprint(job.output),
+                    log=result.log,
+                    summary={**summary, "data": rows.to_json(), **lesson.to_json()},
+                    seconds=result.seconds,
+                )
             )
         return self._attempts()[number]
 
@@ -187,7 +191,7 @@ class StageRun:
     @property
     def _source(self) -> str:
         """The input model as its fingerprint was taken: a GGUF file is not the folder made from it."""
-        first = self.start.sha256 == read_run(self.folder).start.get("model_sha256")
+        first = self.start.sha256 == self.log.record.start.get("model_sha256")
         return self.pipeline.model if first else self.start.path
 
     def _lesson(self, number: int, rows: Sequence[Example]) -> Lesson:
@@ -202,14 +206,16 @@ class StageRun:
             model = self._open_model(ModelOnDisk(self._source, self.start.sha256))
             label = f"{self.stage.name}#{number} own answers"
             answers = ask_rows(suite, model, new, partial(self.tools.progress, label))
-            at = {"stage": self.stage.name, "attempt": number}
-            written = [asdict(answer) for answer in answers]
-            self.log.append({**at, "event": "own_answers", "suite_sha256": suite.sha256, "answers": written})
+            self.log.append(
+                OwnAnswersJudged(
+                    stage=self.stage.name, attempt=number, suite_sha256=suite.sha256, answers=tuple(answers)
+                )
+            )
             known |= {answer.number: answer for answer in answers}
         return teach(self.stage.spec.method, rows, known, spec.at_least)
 
     def _scorer(self) -> AttemptRecord | None:
-        return scorer_of(self.stage, read_run(self.folder))
+        return scorer_of(self.stage, self.log.record)
 
     # --- gates ---
 
@@ -235,10 +241,9 @@ class StageRun:
         if sha256 != on_disk.sha256:  # a verdict is about these bytes or about nothing
             raise Tampered(f"{on_disk.path}: the weights changed while they were being gated")
 
-    def _attempts(self) -> dict[int, AttemptRecord]:
+    def _attempts(self) -> Mapping[int, AttemptRecord]:
         """The attempts on record."""
-        self.log.check_in_place()
-        return read_run(self.folder).stages[self.stage.name].attempts
+        return self.log.record.stages[self.stage.name].attempts
 
 
 _SEVERITY = {Verdict.PASS: 0, Verdict.INCONCLUSIVE: 1, Verdict.INVALID: 2, Verdict.FAIL: 3}

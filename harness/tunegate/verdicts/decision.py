@@ -1,4 +1,4 @@
-"""A gate: outcomes and a sampling plan in, a verdict out. Pure; nothing here touches a file, a model or a clock."""
+"""A draw's verdict by its plan alone: counts the outcomes and compares them with the accept number. Pure."""
 
 from __future__ import annotations
 

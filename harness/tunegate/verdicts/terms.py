@@ -1,4 +1,4 @@
-"""The terms of a draw: everything that turns its outcomes into a verdict, registered before the first answer. Pure.
+"""All rules of a draw (plan, slices, gap, judges, retention) as one record, and the verdict under all of them. Pure.
 
 One function decides every draw, whether it is being run or read back from a record years later.
 """
@@ -61,6 +61,8 @@ class Terms:
     ask_again: int = ASK_AGAIN
     samples: int = 1
     case_passes: CasePasses = "all"
+    allowed: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The guards that the suite switches off, with what they found; they decide nothing here, and are shown."""
 
     @property
     def may_stop(self) -> bool:
@@ -81,6 +83,7 @@ class Terms:
             "ask_again": self.ask_again,
             "samples": self.samples,
             "case_passes": self.case_passes,
+            **({"allowed": dict(self.allowed)} if self.allowed else {}),
         }
 
 
@@ -106,7 +109,15 @@ def terms_from_json(data: Mapping[str, Any]) -> Terms:
         ask_again,
         samples,
         case_passes,
+        _allowed(data.get("allowed", {})),
     )
+
+
+def _allowed(data: Any) -> dict[str, str]:
+    allowed = {str(guard): str(found) for guard, found in data.items()} if isinstance(data, Mapping) else None  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType]
+    if allowed is None:
+        raise TypeError(f"allowed is {data!r}")
+    return allowed
 
 
 def conclude(terms: Terms, outcomes: Sequence[Outcome], before: Sequence[Outcome] = ()) -> Decision:

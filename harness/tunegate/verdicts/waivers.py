@@ -31,25 +31,27 @@ from tunegate.exceptions import nearest
 from tunegate.reading.spec import Spec, read_spec
 from tunegate.reading.yaml_file import KeyPath, YamlFile, load_yaml
 from tunegate.text.normal_form import undisguised, visible
+from tunegate.text.words import has_words_of_one_character, length_in_words, words
 
 MAX_DAYS = 90
 """How far ahead a waiver may expire: what is needed for longer is a change of the gate."""
 
 MIN_REASON_WORDS = 5
-"""Different words of three letters or more that say something."""
+"""Different words; of scripts without spaces, some characters count as one (`length_in_words`)."""
 
-_SAYS_NOTHING = """
-    a an and as be because for in is it just later must need needed now of ok okay on so some soon that the this to
-    until urgent us we will done fail failed failing fails fix fixed fixme flaky gate hotfix ignore ignored n/a na none
-    pass passes pending please reason reasons see skip skipped tba tbd temp temporarily temporary test testing tests
-    ticket tmp todo unknown waive waived waiver wip xxx
-"""
+SHORTEST_WORD = 3
+"""Letters; shorter words do not count."""
+
+MIN_WORDS_WITH_TICKET = 3
+"""The same where the reason names a ticket or a date, in which one can read on."""
+
+_TICKET_OR_DATE = re.compile(
+    r"#\d+|\b[A-Za-z][A-Za-z0-9]*-\d+|https?://\S+|\d{3,}|\d{1,4}[-./年]\d{1,2}(?:[-./月]\d{1,4})?"
+)
+
 _IS_NOBODY = (
     "admin anon anonymous anyone everyone me n/a na nobody none owner someone tba tbd team todo unknown user xxx"
 )
-
-NO_REASON = frozenset(_SAYS_NOTHING.split())
-"""Words that say nothing about why; a reason needs others."""
 
 NO_OWNER = frozenset(_IS_NOBODY.split())
 """Who cannot be asked about it."""
@@ -116,14 +118,21 @@ def _seen(text: str) -> str:
 
 
 def _reasoned(reason: str) -> str:
-    words = re.findall(r"[^\W_]+(?:['’./:-][^\W_]+)*", undisguised(reason))
-    telling = {word for word in words if word not in NO_REASON and sum(map(str.isalpha, word)) >= 3}
-    if len(telling) < MIN_REASON_WORDS:
+    """A reason is judged by how much it says, in any language, not by its words: people review the file."""
+    said = words(undisguised(_TICKET_OR_DATE.sub(" ", reason)))
+    telling = {word for word in said if sum(map(str.isalpha, word)) >= SHORTEST_WORD or _alone(word)}
+    enough = MIN_WORDS_WITH_TICKET if _TICKET_OR_DATE.search(reason) else MIN_REASON_WORDS
+    if length_in_words(" ".join(sorted(telling))) < enough:
         raise ValueError(
             f"{reason!r} is too vague; say in {MIN_REASON_WORDS} telling words or more what is known to be wrong "
-            "and why it may pass all the same"
+            f"and why it may pass all the same, or in {MIN_WORDS_WITH_TICKET} with a ticket or a date"
         )
     return reason
+
+
+def _alone(word: str) -> bool:
+    """Whether this is a letter that counts as a word, of a script without spaces."""
+    return word[0].isalpha() and has_words_of_one_character(word)
 
 
 def _owned(owner: str) -> str:

@@ -116,9 +116,12 @@ class Contrast(CaseCheck):
         built: list[CheckBase] = []
         for index, entry in enumerate(self.checks):
             try:
-                built.append(build(entry, self._context.base_dir, self._context.models))
+                check = build(entry, self._context.base_dir, self._context.models)
             except ConfigError as error:
                 raise self.config_error(f"checks[{index}]", str(error)) from error
+            if not isinstance(check, CheckBase):
+                raise self.config_error(f"checks[{index}]", f"{check.name!r} of another package judges no groups yet")
+            built.append(check)
         return built
 
     @property

@@ -15,8 +15,9 @@ import yaml
 from tunegate.cases.from_rows import select
 from tunegate.checks.check import CheckBuilder
 from tunegate.exceptions import CannotJudge, ConfigError, nearest
+from tunegate.hashes import sha256_of
 from tunegate.pipeline.pipeline_file import suite_place
-from tunegate.reading.files import resolve, sha256_of
+from tunegate.reading.files import resolve
 from tunegate.reading.rows import Row, read_rows
 from tunegate.reading.spec import read_spec
 from tunegate.reading.yaml_file import YamlFile, load_yaml

@@ -9,7 +9,7 @@ from typing import Any
 from tunegate.checks.outcome import Outcome, Verdict
 from tunegate.exceptions import ConfigError, nearest
 from tunegate.gates.draw import place_of
-from tunegate.record.record import read_run
+from tunegate.record.read_run import read_run
 from tunegate.stats.agreement import Share
 from tunegate_suites.cues.cues import phi
 from tunegate_suites.normalise import plain

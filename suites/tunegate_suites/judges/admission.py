@@ -1,9 +1,7 @@
-"""Whether a judge may decide: its hash, and the admission record that goes with it."""
+"""Whether this judge may decide now: its hash, compared with the admission record that was found for it."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,12 +10,12 @@ from typing import Any
 
 from tunegate.checks.judge_admission import Admission, History, find_admission, read_admission
 from tunegate.exceptions import ConfigError
+from tunegate.hashes import judge_json, sha256_hex
 
 
 def judge_hash(identity: Mapping[str, Any]) -> str:
     """The hash that a judge is admitted under: of all that can change one of its verdicts."""
-    text = json.dumps(identity, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return sha256_hex(judge_json(identity))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -18,10 +18,12 @@ from tunegate.checks.check import judge as ask_checks
 from tunegate.checks.judge_admission import Agreement, default_path, write_admission
 from tunegate.checks.outcome import Finding, Outcome, Verdict
 from tunegate.exceptions import CannotJudge, ConfigError
+from tunegate.hashes import sha256_of
 from tunegate.models.sentences import default_model
-from tunegate.reading.files import sha256_of, write_whole
+from tunegate.progress import Progress
 from tunegate.reading.yaml_file import load_yaml
 from tunegate.stats.agreement import Share, correlation, kappa, kappa_interval, position_bias
+from tunegate.whole_files import write_whole
 from tunegate_suites.build import build
 from tunegate_suites.judges.admission import history_before, refusal
 from tunegate_suites.judges.compare import faults_of, numbers, question_hash
@@ -34,8 +36,6 @@ from tunegate_suites.options import LocalModels
 
 KEPT = 50
 """Misjudged answers that the record names."""
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,53 @@
+"""SHA-256 of files, and the canonical JSON that hashes are made of.
+
+New hashes are made of `canonical_json`. The other dialects stay as they are: hashes of records, cards, checks and
+pipelines on disk were made of them, and must still be found the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, the number that `sha256sum` prints. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_hex(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def canonical_json(value: Any) -> bytes:
+    """One text for equal values: sorted keys, no spaces, UTF-8; a value that JSON has no word for is an error.
+
+    Lone surrogates become `\\udXXX`, as JSON writes them. Raises ValueError or TypeError.
+    """
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.encode(errors="backslashreplace")
+
+
+def suite_json(value: Any) -> bytes:
+    """Parts of a suite: what JSON has no word for counts by its `str`, numbers that are none are let be; one a line."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
+    return text.encode(errors="backslashreplace") + b"\n"
+
+
+def judge_json(value: Any) -> bytes:
+    """The identity of a judge: lone surrogates are kept as bytes that no other text has."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "surrogatepass")
+
+
+def spaced_json(value: Any) -> str:
+    """The fingerprint of a check: canonical, but with a space behind each comma and colon."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def ascii_json(value: Any) -> bytes:
+    """Pipelines, data cards and training jobs: spaces, and every character beyond ASCII escaped."""
+    return json.dumps(value, sort_keys=True, default=str).encode()

@@ -1,0 +1,340 @@
+"""The kinds of event of a record, as values: what a run writes down, one class for each.
+
+`to_json` gives the line that the log writes, `event_from_json` is its inverse. An event of a kind that this version
+does not know is `Unknown`: the chain of hashes covers it, and nothing is made of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, ClassVar
+
+from tunegate.cases.bank import Part
+from tunegate.checks.outcome import Verdict
+from tunegate.exceptions import Tampered
+from tunegate.record.record import OwnAnswer
+from tunegate.record.typed_json import Misfit, read_as
+from tunegate.verdicts.slices import SliceRule
+from tunegate.verdicts.terms import GapRule, Purpose
+
+Json = Mapping[str, Any]
+
+
+ONLY_IF_GIVEN = {"only if given": True}
+"""Of a field that is not written where it holds its default."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened in a run."""
+
+    KIND: ClassVar[str] = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The event as a line of the log holds it; its kind stands first."""
+        values = {
+            one.name: value
+            for one in fields(self)
+            if (value := getattr(self, one.name)) != one.default or not one.metadata
+        }
+        return {"event": self.KIND, **values}
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown(Event):
+    """An event of a later version."""
+
+
+# --- a run ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted(Event):
+    """A run begins, or a gate alone: then `key` names it, and there are no stages."""
+
+    KIND: ClassVar[str] = "run_started"
+    name: str
+    key: str | None = field(default=None, metadata=ONLY_IF_GIVEN)
+    pipeline: str | None = field(default=None, metadata=ONLY_IF_GIVEN)
+    pipeline_sha256: str | None = field(default=None, metadata=ONLY_IF_GIVEN)
+    model: str = ""
+    model_sha256: str | None = None
+    request: Json | None = field(default=None, metadata=ONLY_IF_GIVEN)
+    seed: int | None = None
+    earlier: Sequence[str] = field(default=(), metadata=ONLY_IF_GIVEN)
+    stages: tuple[str, ...] | None = field(default=None, metadata=ONLY_IF_GIVEN)
+    roles: Mapping[str, str] | None = field(default=None, metadata=ONLY_IF_GIVEN)
+    suites: Json | None = field(default=None, metadata=ONLY_IF_GIVEN)
+    gates: Mapping[str, Mapping[str, Json]] | None = field(default=None, metadata=ONLY_IF_GIVEN)
+    retention: Mapping[str, Mapping[str, Json]] | None = field(default=None, metadata=ONLY_IF_GIVEN)
+    worth: Mapping[str, Mapping[str, Json]] | None = field(default=None, metadata=ONLY_IF_GIVEN)
+    data: Json | None = field(default=None, metadata=ONLY_IF_GIVEN)
+    watched: Mapping[str, Json] | None = field(default=None, metadata=ONLY_IF_GIVEN)
+    versions: Mapping[str, str] | None = field(default=None, metadata=ONLY_IF_GIVEN)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaksFound(Event):
+    """Training rows give tests away; nothing is trained."""
+
+    KIND: ClassVar[str] = "leaks_found"
+    leaks: tuple[Json, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaksDropped(Event):
+    """Training rows that give tests away are left out."""
+
+    KIND: ClassVar[str] = "leaks_dropped"
+    stages: tuple[Json, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunDecided(Event):
+    """The verdict of a run."""
+
+    KIND: ClassVar[str] = "run_decided"
+    verdict: Verdict
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promoted(Event):
+    """The model of a run was put into a registry under an alias."""
+
+    KIND: ClassVar[str] = "promoted"
+    alias: str
+    registry: str
+    model_sha256: str
+    folder: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultMet(Event):
+    """What ended the work before it was done."""
+
+    KIND: ClassVar[str] = "fault"
+    reason: str
+
+
+# --- a stage and its attempts --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageStarted(Event):
+    """A stage begins."""
+
+    KIND: ClassVar[str] = "stage_started"
+    stage: str
+    method: str
+    gates: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageDecided(Event):
+    """The verdict of a stage. `luck` says in words, by gate, how likely a bad model was to get there."""
+
+    KIND: ClassVar[str] = "stage_decided"
+    stage: str
+    verdict: Verdict
+    reason: str
+    luck: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfAttempt(Event):
+    """Something that happened in an attempt of a stage."""
+
+    stage: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptStarted(OfAttempt):
+    """An attempt begins, with these settings and from these weights."""
+
+    KIND: ClassVar[str] = "attempt_started"
+    seed: int
+    settings: Json
+    input_sha256: str
+    reward_sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowsWritten(OfAttempt):
+    """The rows that an attempt trains on are written down."""
+
+    KIND: ClassVar[str] = "rows_written"
+    rows: int = 0
+    data_sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnAnswersJudged(OfAttempt):
+    """The input model was asked training prompts, and its answers judged."""
+
+    KIND: ClassVar[str] = "own_answers"
+    suite_sha256: str = ""
+    answers: tuple[OwnAnswer, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As the log holds it."""
+        return {**super(OwnAnswersJudged, self).to_json(), "answers": [asdict(answer) for answer in self.answers]}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained(OfAttempt):
+    """A training left a model."""
+
+    KIND: ClassVar[str] = "trained"
+    model: str
+    model_sha256: str
+    log: Sequence[Json]
+    summary: Json
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingFailed(OfAttempt):
+    """A training left no model."""
+
+    KIND: ClassVar[str] = "training_failed"
+    error: str
+    log: Sequence[Json] = ()
+    seconds: float = field(default=0.0, metadata=ONLY_IF_GIVEN)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosed(OfAttempt):
+    """Why an attempt missed, and what the next one changes."""
+
+    KIND: ClassVar[str] = "diagnosed"
+    cause: str
+    evidence: Sequence[str]
+    action: str
+    changes: Mapping[str, tuple[Any, Any]]
+
+
+# --- gates ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfGate(Event):
+    """Something that happened in a draw; `stage` is None for a gate alone and for what is asked of a base model."""
+
+    gate: str
+    stage: str | None = None
+    attempt: int | None = None
+    purpose: Purpose = "gate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateStarted(OfGate):
+    """What will be asked and how it will be decided, before the first answer."""
+
+    KIND: ClassVar[str] = "gate_started"
+    part: Part = "working"
+    suite_sha256: str
+    model: str = ""
+    model_sha256: str | None
+    dtype: str | None = None
+    seed: int
+    terms: Json = field(default_factory=dict[str, Any])
+    against: Mapping[str, str | int | None] | None = None
+    drawn: int
+    accept: int
+    case_ids: tuple[str, ...]
+    reused: int = 0
+    bank: int = 0
+    checks: tuple[str, ...] = ()
+    settings: Json = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredTerms:
+    """The types of what `Terms.to_json` writes: `terms_from_json` makes terms of it."""
+
+    plan: Json
+    purpose: Purpose
+    curtail: bool
+    max_errors: Mapping[str, int]
+    slices: Mapping[str, SliceRule]
+    gap: GapRule | None
+    admissions: Mapping[str, Json]
+    max_drop: float | None
+    ask_again: int = 0
+    samples: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking(OfGate):
+    """The model is being asked; of a server that is written down before, for it may answer otherwise next time."""
+
+    KIND: ClassVar[str] = "asking"
+    questions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered(OfGate):
+    """What the model said, before any of it is judged."""
+
+    KIND: ClassVar[str] = "answered"
+    answers: Sequence[Json]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeJudged(OfGate):
+    """What the checks made of an answer: `verdict_to_json`, for the answer is on record already."""
+
+    KIND: ClassVar[str] = "outcome"
+    outcome: Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateDecided(OfGate):
+    """The verdict of a draw, with its counts."""
+
+    KIND: ClassVar[str] = "gate_decided"
+    verdict: Verdict
+    reason: str
+    drawn: int | None = None
+    accept: int | None = None
+    asked: int = 0
+    passed: int = 0
+    failed: int = 0
+    invalid: int = 0
+    spared: int = 0
+    interval: tuple[float, float]
+    error_categories: Mapping[str, int] = field(default_factory=dict[str, int])
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waived(OfGate):
+    """A waiver lets a missed draw pass."""
+
+    KIND: ClassVar[str] = "waived"
+    waiver: Json
+
+
+KINDS: tuple[type[Event], ...] = (
+    *(RunStarted, LeaksFound, LeaksDropped, RunDecided, Promoted, FaultMet),
+    *(StageStarted, StageDecided, AttemptStarted, RowsWritten, OwnAnswersJudged, Trained, TrainingFailed, Diagnosed),
+    *(GateStarted, Asking, Answered, OutcomeJudged, GateDecided, Waived),
+)
+_BY_NAME: Mapping[str, type[Event]] = {kind.KIND: kind for kind in KINDS}
+
+
+def event_from_json(data: Json, where: str) -> Event:
+    """The event of a line; raises Tampered, naming the place, the kind and the field, where one has another type."""
+    kind = _BY_NAME.get(data["event"])
+    if kind is None:
+        return Unknown()
+    try:
+        for one in fields(kind):
+            if one.metadata and one.name in data and data[one.name] is None:
+                raise Misfit(one.name, "a value, or no such key", None)
+        return read_as(kind, data)
+    except Misfit as misfit:
+        raise Tampered(f"{where}: event {kind.KIND} does not hold what it must: {misfit}") from misfit

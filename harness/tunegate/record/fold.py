@@ -1,0 +1,185 @@
+"""From events to the record: one small function for each kind of event, and a record that is made anew where asked for.
+
+What an event cannot say after those before it raises ValueError, which becomes Tampered with the line at fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import singledispatchmethod
+from pathlib import Path
+from typing import Any
+
+from tunegate.checks.outcome import Verdict
+from tunegate.exceptions import Tampered
+from tunegate.record import events
+from tunegate.record.event_log import EVENTS, read_events
+from tunegate.record.fold_parts import AttemptFold, GateFold, RunFold, StageFold, refuse
+from tunegate.record.frozen import frozen
+from tunegate.record.record import Diagnosis, RunRecord, gate_key
+from tunegate.record.typed_json import read_as
+from tunegate.verdicts.terms import terms_from_json
+
+
+def folded(folder: Path) -> Fold:
+    """The events of a run folder, folded; raises Tampered for a record that was changed."""
+    fold = Fold(folder)
+    for event in read_events(folder):
+        fold.take(event)
+    return fold
+
+
+class Fold:
+    """What the events so far have come to. `record` is a value: a later event makes another one."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lines = 0
+        self._run = RunFold(folder)
+
+    @property
+    def record(self) -> RunRecord:
+        """The record after the last event."""
+        return self._run.snapshot()
+
+    def take(self, line: Mapping[str, Any]) -> None:
+        """Take in the event of one line; raises Tampered where it does not hold what it must."""
+        self._lines += 1
+        where = f"{self._folder / EVENTS}:{self._lines}"
+        event = events.event_from_json(line, where)
+        try:
+            self._take(event, line)
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+            kind = line["event"]
+            raise Tampered(f"{where}: event {kind} does not hold what it must: {_said(error)}") from error
+        self._run.digest = line["line_sha256"]
+        self._run.touch()
+
+    @singledispatchmethod
+    def _take(self, event: events.Event, line: Mapping[str, Any]) -> None:
+        """An event of a later version: the chain of hashes covers it, and nothing is made of it."""
+
+    # --- the run ---
+
+    @_take.register
+    def _(self, event: events.RunStarted, line: Mapping[str, Any]) -> None:
+        refuse(bool(self._run.stages), "a run that has begun to train is begun anew")
+        self._run.start_anew(event.name, frozen(line))
+
+    @_take.register
+    def _(self, event: events.LeaksFound, line: Mapping[str, Any]) -> None:
+        self._run.leaks = event.leaks
+
+    @_take.register
+    def _(self, event: events.LeaksDropped, line: Mapping[str, Any]) -> None:
+        self._run.dropped = event.stages
+
+    @_take.register
+    def _(self, event: events.RunDecided, line: Mapping[str, Any]) -> None:
+        refuse(event.verdict is Verdict.PASS and not self._run.all_passed, "a run passes whose stages have not")
+        self._run.verdict, self._run.reason, self._run.finished = event.verdict, event.reason, line["time"]
+
+    @_take.register
+    def _(self, event: events.Promoted, line: Mapping[str, Any]) -> None:
+        self._run.promotions.append(frozen(line))
+
+    @_take.register
+    def _(self, event: events.FaultMet, line: Mapping[str, Any]) -> None:
+        self._run.faults.append(event.reason)
+
+    # --- stages and attempts ---
+
+    @_take.register
+    def _(self, event: events.StageStarted, line: Mapping[str, Any]) -> None:
+        refuse(event.stage in self._run.stages, "a stage begins twice")
+        self._run.stages[event.stage] = StageFold(self._run, event, self._run.role_of(event.stage))
+
+    @_take.register
+    def _(self, event: events.StageDecided, line: Mapping[str, Any]) -> None:
+        stage = self._run.stages[event.stage]
+        stage.decided = event
+        stage.touch()
+
+    @_take.register
+    def _(self, event: events.AttemptStarted, line: Mapping[str, Any]) -> None:
+        stage = self._run.stages[event.stage]
+        refuse(event.attempt in stage.attempts, "an attempt begins twice")
+        stage.attempts[event.attempt] = AttemptFold(stage, event)
+        stage.touch()
+
+    @_take.register
+    def _(self, event: events.RowsWritten, line: Mapping[str, Any]) -> None:
+        self._changed(event).rows = event
+
+    @_take.register
+    def _(self, event: events.OwnAnswersJudged, line: Mapping[str, Any]) -> None:
+        self._changed(event).own_answers += event.answers
+
+    @_take.register
+    def _(self, event: events.Trained, line: Mapping[str, Any]) -> None:
+        attempt = self._changed(event)
+        attempt.trained, attempt.log, attempt.seconds = event, tuple(event.log), event.seconds
+        attempt.error, attempt.diagnosis = None, None  # of a training that failed before, and was tried again
+
+    @_take.register
+    def _(self, event: events.TrainingFailed, line: Mapping[str, Any]) -> None:
+        attempt = self._changed(event)
+        attempt.error, attempt.log, attempt.seconds = event.error, tuple(event.log), event.seconds
+
+    @_take.register
+    def _(self, event: events.Diagnosed, line: Mapping[str, Any]) -> None:
+        self._changed(event).diagnosis = Diagnosis(event.cause, event.evidence, event.action, event.changes)
+
+    @_take.register
+    def _(self, event: events.Waived, line: Mapping[str, Any]) -> None:
+        attempt = self._run.stages[event.stage or ""].attempts[event.attempt or 0]
+        attempt.waived[gate_key(event.gate, event.purpose)] = event.waiver
+        attempt.touch()
+
+    def _changed(self, event: events.OfAttempt) -> AttemptFold:
+        attempt = self._run.stages[event.stage].attempts[event.attempt]
+        attempt.touch()
+        return attempt
+
+    # --- gates ---
+
+    @_take.register
+    def _(self, event: events.GateStarted, line: Mapping[str, Any]) -> None:
+        if event.terms:
+            read_as(events.RegisteredTerms, event.terms)
+            terms_from_json(event.terms)
+        place = self._place(event)
+        key = gate_key(event.gate, event.purpose)
+        refuse(key in place.gates, "a draw begins twice")
+        place.gates[key] = GateFold(place, event)
+        place.touch()
+
+    @_take.register
+    def _(self, event: events.Asking, line: Mapping[str, Any]) -> None:
+        self._gate(event).ask(event.questions)
+
+    @_take.register
+    def _(self, event: events.Answered, line: Mapping[str, Any]) -> None:
+        self._gate(event).answer(event.answers)
+
+    @_take.register
+    def _(self, event: events.OutcomeJudged, line: Mapping[str, Any]) -> None:
+        self._gate(event).judge(event.outcome)
+
+    @_take.register
+    def _(self, event: events.GateDecided, line: Mapping[str, Any]) -> None:
+        self._gate(event).decide(event)
+
+    def _gate(self, event: events.OfGate) -> GateFold:
+        gate = self._place(event).gates[gate_key(event.gate, event.purpose)]
+        gate.touch()
+        return gate
+
+    def _place(self, event: events.OfGate) -> RunFold | AttemptFold:
+        if event.stage is None:
+            return self._run
+        return self._run.stages[event.stage].attempts[event.attempt or 0]
+
+
+def _said(error: Exception) -> str:
+    return f"{error!r:.200}" if isinstance(error, LookupError) else str(error)

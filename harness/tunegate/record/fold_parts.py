@@ -1,0 +1,297 @@
+"""What a record is being made of: a run, its stages, attempts and gates, each of which can change and gives snapshots.
+
+A snapshot is kept until the next event that touches what it shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from tunegate.checks.outcome import Outcome, Verdict
+from tunegate.models.model import Response
+from tunegate.record.answer_log import AnswerLog, answers_from_json
+from tunegate.record.events import (
+    AttemptStarted,
+    GateDecided,
+    GateStarted,
+    RowsWritten,
+    StageDecided,
+    StageStarted,
+    Trained,
+)
+from tunegate.record.frozen import FrozenDict
+from tunegate.record.judged_log import JudgedLog, is_unanswered
+from tunegate.record.outcome_json import outcome_from_json
+from tunegate.record.record import AttemptRecord, Diagnosis, GateRecord, OwnAnswer, RunRecord, StageRecord
+
+T = TypeVar("T")
+Json = Mapping[str, Any]
+
+
+def refuse(contradicts: bool, what: str) -> None:
+    """Raise ValueError for an event that no run writes after those before it."""
+    if contradicts:
+        raise ValueError(what)
+
+
+class _Part(Generic[T]):
+    """Something that changes, within something that changes with it."""
+
+    def __init__(self, within: _Part[Any] | None) -> None:
+        self._within = within
+        self._shown: T | None = None
+
+    def touch(self) -> None:
+        """Say that it changed: what was shown of it is out of date."""
+        part: _Part[Any] | None = self
+        while part is not None:
+            part._shown = None
+            part = part._within
+
+    def snapshot(self) -> T:
+        """What it is now, as a value."""
+        if self._shown is None:
+            self._shown = self._made()
+        return self._shown
+
+    def _made(self) -> T:
+        raise NotImplementedError
+
+
+class RunFold(_Part[RunRecord]):
+    """A whole run, or a gate alone."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(None)
+        self.folder = folder
+        self.stages: dict[str, StageFold] = {}
+        self.promotions: list[Json] = []
+        self.faults: list[str] = []
+        self.digest = ""
+        self.start_anew("", FrozenDict())
+
+    def start_anew(self, name: str, start: Json) -> None:
+        """Begin, or begin once more where nothing was trained: what was found before does not count."""
+        self.name, self.start, self.started = name, start, start.get("time", "")
+        self.gates: dict[str, GateFold] = {}
+        self.leaks: tuple[Json, ...] = ()
+        self.dropped: tuple[Json, ...] = ()
+        self.verdict: Verdict | None = None
+        self.reason = ""
+        self.finished: str | None = None
+
+    def role_of(self, stage: str) -> str:
+        """What a stage is for; records of before do not say."""
+        return self.start.get("roles", {}).get(stage, "step")
+
+    @property
+    def all_passed(self) -> bool:
+        """Whether every stage that the run registered has passed."""
+        return all(name in self.stages and self.stages[name].passed for name in self.start.get("stages", ()))
+
+    def _made(self) -> RunRecord:
+        return RunRecord(
+            folder=self.folder,
+            name=self.name,
+            started=self.started,
+            finished=self.finished,
+            start=self.start,
+            stages=_shown(self.stages),
+            gates=_shown(self.gates),
+            leaks=self.leaks,
+            dropped=self.dropped,
+            verdict=self.verdict,
+            reason=self.reason,
+            promotions=tuple(self.promotions),
+            faults=tuple(self.faults),
+            digest=self.digest,
+        )
+
+
+class StageFold(_Part[StageRecord]):
+    """One stage."""
+
+    def __init__(self, within: RunFold, started: StageStarted, role: str) -> None:
+        super().__init__(within)
+        self.started = started
+        self.role = role
+        self.attempts: dict[int, AttemptFold] = {}
+        self.decided: StageDecided | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether its verdict is PASS."""
+        return self.decided is not None and self.decided.verdict is Verdict.PASS
+
+    def _made(self) -> StageRecord:
+        return StageRecord(
+            name=self.started.stage,
+            method=self.started.method,
+            required_gates=self.started.gates,
+            role=self.role,
+            attempts=_shown(self.attempts),
+            verdict=self.decided.verdict if self.decided else None,
+            reason=self.decided.reason if self.decided else "",
+            luck=self.decided.luck if self.decided else FrozenDict(),
+        )
+
+
+class AttemptFold(_Part[AttemptRecord]):
+    """One attempt of a stage."""
+
+    def __init__(self, within: StageFold, started: AttemptStarted) -> None:
+        super().__init__(within)
+        self.started = started
+        self.rows: RowsWritten | None = None
+        self.trained: Trained | None = None
+        self.error: str | None = None
+        self.log: tuple[Json, ...] = ()
+        self.seconds = 0.0
+        self.gates: dict[str, GateFold] = {}
+        self.diagnosis: Diagnosis | None = None
+        self.own_answers: tuple[OwnAnswer, ...] = ()
+        self.waived: dict[str, Json] = {}
+
+    def _made(self) -> AttemptRecord:
+        rows, trained = self.rows, self.trained
+        return AttemptRecord(
+            number=self.started.attempt,
+            seed=self.started.seed,
+            settings=self.started.settings,
+            input_sha256=self.started.input_sha256,
+            data_sha256=rows.data_sha256 if rows else "",
+            rows=rows.rows if rows else 0,
+            trained=trained is not None,
+            model=trained.model if trained else "",
+            model_sha256=trained.model_sha256 if trained else "",
+            error=self.error,
+            log=self.log,
+            summary=trained.summary if trained else FrozenDict(),
+            seconds=self.seconds,
+            gates=_shown(self.gates),
+            diagnosis=self.diagnosis,
+            own_answers=self.own_answers,
+            waived=FrozenDict(self.waived),
+        )
+
+
+class GateFold(_Part[GateRecord]):
+    """One draw."""
+
+    def __init__(self, within: RunFold | AttemptFold, started: GateStarted) -> None:
+        super().__init__(within)
+        self.started = started
+        self.judged = JudgedLog()
+        self.answers = AnswerLog()
+        self.answers_apart = False
+        self.end: GateDecided | None = None
+        self.decided = False
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is left to do: it has a verdict, other than that it could not be judged."""
+        return self.decided and self.end is not None and self.end.verdict is not Verdict.INVALID
+
+    def ask(self, questions: Sequence[str]) -> None:
+        """Take in that the model is asked; whatever becomes of it counts as once."""
+        refuse(self.settled, "a case is asked after the verdict")
+        self.answers.begin(questions)
+        self.decided, self.answers_apart = False, True
+
+    def answer(self, rows: Sequence[Json]) -> None:
+        """Take in what the model said; a question that has its answer is asked no more."""
+        refuse(self.settled, "a case is asked after the verdict")
+        for question, response in answers_from_json(rows).items():
+            self.answers.add(question, response)
+        self.decided, self.answers_apart = False, True
+
+    def judge(self, data: Json) -> None:
+        """Take in an outcome. What could not be judged may be judged again, and then the gate is open again."""
+        if "response" in data:  # a record of before, when answers were not written down before they were judged
+            outcome = outcome_from_json(data)
+            refuse(self.answers_apart, "an answer stands in an outcome of a gate that writes its answers down before")
+            self.answers.add_once_more(outcome.case_id, _answer_within(outcome))
+        else:
+            refuse(data["case_id"] not in self.answers.responses, "a case is judged before it is answered")
+            outcome = outcome_from_json(data, self.answers.responses)
+        refuse(self.settled, "a case is judged after the verdict")
+        self.judged.add(outcome)
+        self.decided = False
+
+    def decide(self, event: GateDecided) -> None:
+        """Take in the verdict."""
+        refuse(self.settled, "a gate is decided twice")
+        self.end, self.decided = event, True
+
+    def _made(self) -> GateRecord:
+        begun, end = self.started, self.end
+        registered = GateRecord(
+            gate=begun.gate,
+            stage=begun.stage,
+            attempt=begun.attempt,
+            suite_sha256=begun.suite_sha256,
+            model_sha256=begun.model_sha256,
+            seed=begun.seed,
+            drawn=begun.drawn,
+            accept=begun.accept,
+            case_ids=begun.case_ids,
+            purpose=begun.purpose,
+            part=begun.part,
+            terms=begun.terms,
+            against=begun.against,
+            reused=begun.reused,
+            bank=begun.bank,
+            model=begun.model,
+            dtype=begun.dtype,
+            checks=begun.checks,
+            settings=begun.settings,
+            outcomes=self._outcomes(),
+            judged=self.judged.frozen(),
+            answers=self.answers.frozen(),
+            answers_apart=self.answers_apart,
+        )
+        return registered if end is None else _ended(registered, end, self.decided)
+
+    def _outcomes(self) -> tuple[Outcome, ...]:
+        """The outcomes in draw order; a decided gate has those that its verdict rests on."""
+        case_ids, judged = self.started.case_ids, self.judged.outcomes
+        known = set(case_ids)
+        strangers = [outcome for case_id, outcome in judged.items() if case_id not in known]
+        outcomes = (*(judged[case_id] for case_id in case_ids if case_id in judged), *strangers)
+        if self.end is None or not self.decided or strangers:
+            return outcomes
+        return outcomes[: self.end.asked]  # a block is asked whole; what came after the verdict does not count
+
+
+def _ended(gate: GateRecord, end: GateDecided, decided: bool) -> GateRecord:
+    """A gate with its end. All else is what was registered before the first answer."""
+    return replace(
+        gate,
+        decided=decided,
+        verdict=end.verdict,
+        reason=end.reason,
+        passed=end.passed,
+        failed=end.failed,
+        invalid=end.invalid,
+        asked=end.asked,
+        spared=end.spared,
+        interval=end.interval,
+        error_categories=end.error_categories,
+        seconds=end.seconds,
+    )
+
+
+def _answer_within(outcome: Outcome) -> Response:
+    """The answer that an outcome of an older record holds."""
+    error = outcome.reason if is_unanswered(outcome) else None
+    return Response(outcome.response, outcome.finish_reason, error=error)  # pyright: ignore[reportArgumentType]
+
+
+K = TypeVar("K")
+
+
+def _shown(parts: Mapping[K, _Part[T]]) -> Mapping[K, T]:
+    return FrozenDict({key: part.snapshot() for key, part in parts.items()})

@@ -1,0 +1,58 @@
+"""JSON values that nobody can change: what a record holds is evidence.
+
+They are still dicts and lists, so that they compare, print and serialise as those do.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn, Self, TypeVar, cast
+
+K = TypeVar("K")
+V = TypeVar("V")
+T = TypeVar("T")
+
+
+def _refuse(*_: object, **__: object) -> NoReturn:
+    raise TypeError("a record cannot be changed; make a copy: dict(...), list(...)")
+
+
+class FrozenDict(dict[K, V]):
+    """A dict whose content stays as it was made."""
+
+    __setitem__ = __delitem__ = __ior__ = _refuse  # pyright: ignore[reportAssignmentType]
+    clear = pop = popitem = setdefault = update = _refuse  # pyright: ignore[reportAssignmentType]
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (dict(self),)
+
+
+class FrozenList(list[T]):
+    """A list whose content stays as it was made."""
+
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse  # pyright: ignore[reportAssignmentType]
+    append = clear = extend = insert = pop = remove = reverse = sort = _refuse  # pyright: ignore[reportAssignmentType]
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (list(self),)
+
+
+def frozen(value: Any) -> Any:
+    """The same JSON value, frozen in depth.
+
+    >>> frozen({"a": [1]}) == {"a": [1]}
+    True
+    """
+    if isinstance(value, FrozenDict | FrozenList):
+        return value  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, dict):
+        items = cast("dict[Any, Any]", value)
+        return FrozenDict({key: frozen(item) for key, item in items.items()})
+    if isinstance(value, list | tuple):
+        return FrozenList([frozen(item) for item in value])  # pyright: ignore[reportUnknownVariableType]
+    return value

@@ -1,0 +1,116 @@
+"""The log of a run under way: what is appended is on disk, and in the record that `RunLog.record` gives, at once.
+
+The file is read and checked whole when it is opened, and again before a PASS is written; in between, the record is
+folded from what was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+from tunegate.checks.outcome import Verdict
+from tunegate.exceptions import CannotJudge, Tampered, TunegateError, message_of, without_addresses
+from tunegate.record.event_log import EVENTS, EventLog, digest_of
+from tunegate.record.events import Event, FaultMet, GateDecided, RunDecided
+from tunegate.record.fold import Fold, folded
+from tunegate.record.record import RunRecord
+
+
+class RunLog:
+    """The open, locked log of a run folder. Appending is durable: the line is on disk when `append` returns."""
+
+    def __init__(self, lines: EventLog, fold: Fold) -> None:
+        self.folder = lines.folder
+        self._lines = lines
+        self._fold = fold
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Open or create the log; refuses a folder that another process is writing to (ConfigError), and a record
+        that does not hold what it must (Tampered)."""
+        lines = EventLog.open(folder)
+        try:
+            return cls(lines, folded(folder))
+        except BaseException:
+            lines.close()
+            raise
+
+    @property
+    def record(self) -> RunRecord:
+        """The record as it stands; raises unless the file that is written to is the one that a reader finds."""
+        self._lines.check_in_place()
+        return self._fold.record
+
+    def check_whole(self) -> None:
+        """Read the file anew, every line of it; raises Tampered where it is not the record that was written."""
+        self._lines.check_in_place()
+        if digest_of(self.folder) != self._lines.last_sha256:
+            raise Tampered(f"{self.folder / EVENTS}: the record on disk is not the one that was written")
+
+    def append(self, *events: Event, durable: bool = True) -> None:
+        """Write events; a `durable` one is on disk when this returns, others a fraction of a second later.
+
+        Nothing passes on a record that was changed on disk meanwhile: before a PASS it is read anew.
+        """
+        for event in events:
+            if _passes(event):
+                self.check_whole()
+            for written in self._lines.append(event.to_json(), durable=durable):
+                self._fold.take(written)
+
+    @contextmanager
+    def faults_on_record(self) -> Generator[None]:
+        """Whatever ends the work within stands on record before it goes on up; what disk or memory did is CannotJudge.
+
+        Not what ends the process at once: of that only the missing rest tells.
+        """
+        try:
+            yield
+        except (Exception, KeyboardInterrupt, SystemExit) as error:
+            reason = _in_words(error)
+            self.append(FaultMet(reason=reason))
+            if isinstance(error, OSError | MemoryError) or "out of memory" in reason:  # torch's is a RuntimeError
+                raise CannotJudge(reason) from error
+            raise
+
+    def check_in_place(self) -> None:
+        """Raise unless the file that is written to is still the one that a reader of the folder finds, and as long."""
+        self._lines.check_in_place()
+
+    def close(self) -> None:
+        self._lines.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+def _passes(event: Event) -> bool:
+    """Whether an event is the PASS of a run, or of a gate alone; the gates of a run pass with it."""
+    match event:
+        case RunDecided(verdict=Verdict.PASS):
+            return True
+        case GateDecided(verdict=Verdict.PASS, stage=None, purpose="gate" | "confirm"):
+            return True
+        case _:
+            return False
+
+
+def _in_words(error: BaseException) -> str:
+    said = without_addresses(" ".join(message_of(error).split()))
+    match error:
+        case TunegateError():
+            return str(error)
+        case KeyboardInterrupt():
+            return "interrupted"
+        case MemoryError():
+            return f"out of memory: {said}" if said else "out of memory"
+        case OSError(strerror=str(why), filename=str(place)):
+            return f"{place}: {why}"
+        case _:
+            return f"{type(error).__name__}: {said}"

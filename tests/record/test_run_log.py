@@ -1,0 +1,108 @@
+"""The record of a run under way: it says what a reader of the file would find, and nothing passes on a changed file."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import fake_pipeline
+from tunegate.checks.outcome import Verdict
+from tunegate.exceptions import Tampered
+from tunegate.record.event_log import EVENTS, EventLog, read_events
+from tunegate.record.events import KINDS, Event, RunDecided, Unknown, event_from_json
+from tunegate.record.read_run import read_run
+from tunegate.record.run_log import RunLog
+
+
+class Comparing(RunLog):
+    """Holds the record that is kept against the one on disk, after every event."""
+
+    compared = 0
+
+    def append(self, *events: Event, durable: bool = True) -> None:
+        super().append(*events, durable=durable)
+        assert self.record == read_run(self.folder)
+        self.compared += 1
+
+
+def test_the_record_that_is_kept_is_the_one_on_disk_after_every_event(tmp_path: Path) -> None:
+    logs: list[Comparing] = []
+
+    def open_log(folder: Path) -> RunLog:
+        logs.append(Comparing.open(folder))
+        return logs[-1]
+
+    run = fake_pipeline.carry_out(fake_pipeline.write_pipeline(tmp_path / "project"), open_log=open_log)
+    assert (run.verdict, len(run.promotions)) == (Verdict.PASS, 1)
+    assert logs[0].compared > 50
+
+
+def test_every_event_of_a_run_is_a_value_that_writes_the_same_line(tmp_path: Path) -> None:
+    fake_pipeline.carry_out(fake_pipeline.write_pipeline(tmp_path / "project"))
+    sealed = ("time", "previous_sha256", "line_sha256")
+    seen: set[type[Event]] = set()
+    for line in read_events(tmp_path / "project" / "run"):
+        event = event_from_json(line, "here")
+        seen.add(type(event))
+        with EventLog.open(tmp_path / "again") as log:
+            [again] = log.append(event.to_json())
+        assert {k: v for k, v in again.items() if k not in sealed} == {k: v for k, v in line.items() if k not in sealed}
+    assert len(seen) > 10
+    assert seen <= {*KINDS}
+
+
+def test_an_event_of_a_later_version_is_passed_over() -> None:
+    assert event_from_json({"event": "moved", "to": "another house"}, "here") == Unknown()
+
+
+class Reader:
+    """Opens a log that somebody edits in place, without another length, just before the run passes."""
+
+    def __init__(self, old: bytes, new: bytes) -> None:
+        self.old, self.new = old, new
+
+    def open_log(self, folder: Path) -> RunLog:
+        old, new = self.old, self.new
+
+        class Edited(RunLog):
+            def append(self, *events: Event, durable: bool = True) -> None:
+                if isinstance(events[0], RunDecided):
+                    with (folder / EVENTS).open("r+b") as file:
+                        text = file.read()
+                        file.seek(text.index(old))
+                        file.write(new)
+                super().append(*events, durable=durable)
+
+        return Edited.open(folder)
+
+
+def test_nothing_passes_on_a_record_that_was_changed_meanwhile(tmp_path: Path) -> None:
+    path = fake_pipeline.write_pipeline(tmp_path / "project")
+    with pytest.raises(Tampered, match="not the line that was written"):
+        fake_pipeline.carry_out(path, open_log=Reader(b'"verdict": "FAIL"', b'"verdict": "PASS"').open_log)
+    kinds = [line for line in (path.parent / "run" / EVENTS).read_text().splitlines() if '"run_decided"' in line]
+    assert kinds == []
+    assert not (path.parent / "registry").exists()
+
+
+def test_a_record_cannot_be_changed(tmp_path: Path) -> None:
+    run = fake_pipeline.carry_out(fake_pipeline.write_pipeline(tmp_path / "project"))
+    attempt = run.stages["sft"].attempts[1]
+    gate = attempt.gates["facts"]
+    forbidden: list[Any] = [run.stages, run.start, run.start["suites"], attempt.gates, attempt.settings, gate.terms]
+    for mapping in (*forbidden, gate.judged.outcomes, gate.answers.responses):
+        with pytest.raises(TypeError, match="cannot be changed"):
+            mapping["x"] = 1
+        with pytest.raises(TypeError, match="cannot be changed"):
+            mapping.clear()
+    with pytest.raises(TypeError, match="cannot be changed"):
+        run.start["stages"].append("more")
+    for part in (run, run.stages["sft"], attempt, gate):
+        with pytest.raises(FrozenInstanceError):
+            part.reason = "because"  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        gate.outcomes[0] = None  # type: ignore[index]
+    assert replace(gate, reason="a copy").reason == "a copy"

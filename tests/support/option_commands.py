@@ -1,0 +1,434 @@
+"""Proofs for the words of the command line: another exit code, output or file."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+import shlex
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.bank import write_jsonl
+from tests.support.fake_pipeline import PIPELINE, carry_out, tools, write_pipeline
+from tests.support.option_pipelines import ROWS, all_alike
+from tests.support.option_proofs import CASES, SUITE, Proof, Proofs, ShownBy, changed
+from tunegate.cli import build_parser, main
+from tunegate.commands.asking import asking
+from tunegate.commands.leakage import leakage
+from tunegate.exceptions import ConfigError
+from tunegate.gates.ask import asked_prompts
+from tunegate.models.openai_server import OpenAIModel
+from tunegate.suites.suite import load_suite
+from tunegate_suites import build_check
+from tunegate_suites.judges.fit import fitted_json
+
+FACTS = [
+    {
+        "id": f"f{n}", "condition": f"disease {n}", "answer": f"GENE{n}X", "name": f"the gene GENE{n}X",
+        "sort": "ab"[n % 2],
+        "context": f"Mutations in GENE{n}X cause disease {n}. The gene is long. It is known.",
+        "question": f"Which gene causes disease number {n}?",
+    }
+    for n in range(12)
+]  # fmt: skip
+FACTS_SUITE = {
+    "cases": {"path": "facts.jsonl", "prompt": "{context} {question}", "reference": "{answer}"},
+    "checks": ["exact"],
+    "plan": {"draw": 6, "accept": 5},
+}
+SWAP = {"fields": ["context", "answer"], "value": "{answer}"}
+RULES = {"rules": [{"name": "another gene", "kind": "directional", "change": [{"swap": SWAP}]}]}
+LABELS = [
+    {
+        "question": f"Which is {n}?", "asked": f"Number {n}?", "reference": f"GENE{n}X", "gold": "nothing",
+        "answer": f"It is GENE{n}X." if n % 2 else "It is not known.", "said": "so", "passage": f"passage {n}",
+        "human": bool(n % 2), "other": ["good", "bad", "skip"][0 if n % 2 else 1 if n % 4 else 2], "row": f"r{n}",
+    }
+    for n in range(60)
+]  # fmt: skip
+MORE = ("", ", and a good many others that are told of elsewhere")
+WEIGHTS = fitted_json({"weights": {"contains": 1.0}, "bias": -0.5, "cut": 0.0}, [], {})
+JUDGE = {"compare": {"features": ["contains"], "fitted": "weights.json"}}
+
+
+def write_facts(folder: Path) -> None:
+    """A suite whose cases rules change."""
+    write_jsonl(folder / "facts.jsonl", FACTS)
+    (folder / "facts.yaml").write_text(json.dumps(FACTS_SUITE))
+
+
+@cache
+def laid_out() -> Path:
+    """A folder with all that the commands are called on; made once in a process."""
+    folder = Path(tempfile.mkdtemp(prefix="tunegate-options-"))
+    with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        write_jsonl(Path("cases.jsonl"), CASES)
+        Path("suite.yaml").write_text(json.dumps(SUITE))
+        Path("other.yaml").write_text(json.dumps(changed(SUITE, {"plan.draw": 16})))
+        right = [{"id": row["id"], "response": row["reference"]} for row in CASES]
+        write_jsonl(Path("better.jsonl"), right)
+        answers = [
+            {**one, "response": one["response"] if row["known"] else "?"} for one, row in zip(right, CASES, strict=True)
+        ]
+        write_jsonl(Path("answers.jsonl"), answers)
+        twice = {**ROWS[1], "completion": "write to ada.lovelace@gmail.com"}
+        write_jsonl(Path("train.jsonl"), [*ROWS, ROWS[0], twice])
+        write_jsonl(Path("leaky.jsonl"), [{"prompt": row["prompt"], "completion": row["reference"]} for row in CASES])
+        write_facts(Path())
+        Path("few.yaml").write_text(
+            json.dumps(changed(FACTS_SUITE, {"cases.where": {"sort": "a"}, "plan": {"draw": 6, "accept": 6}}))
+        )
+        Path("rules.yaml").write_text(json.dumps(RULES))
+        Path("capitals.yaml").write_text(json.dumps(changed(RULES, {"rules.0.name": "other words"})))
+        for name, features in (("judge.yaml", ["contains"]), ("strict.yaml", ["recall"])):
+            judge = changed(JUDGE, {"compare.features": features, "compare.fitted": f"{features[0]}.json"})
+            Path(name).write_text(json.dumps(judge))
+            Path(f"{features[0]}.json").write_text(WEIGHTS.replace("contains", features[0]))
+        write_jsonl(Path("labels.jsonl"), LABELS)
+        write_jsonl(Path("fewer.jsonl"), LABELS[:40])
+        claims = [
+            {"sentence": f"The gene {a} {n} things{MORE[n % 2]}.", "text": f"The gene {b} {n} things.", "label": label}
+            for n in range(40)
+            for a, b in (("causes", "caused"), ("caused", "causes"))
+            for label in ("true", "false")
+        ]
+        write_jsonl(Path("claims.jsonl"), claims)
+        write_jsonl(Path("claims2.jsonl"), claims[:80])
+        carry_out(write_pipeline(Path("done")), run="run")
+        carry_out(write_pipeline(Path("missed")), tools({}))
+        path = write_pipeline(Path("leaking"), PIPELINE)
+        write_jsonl(path.parent / "train.jsonl", [{"prompt": "case 3?", "completion": "3!"}] * 8)
+        gate = "gate --suite suite.yaml --responses"
+        for words in (f"{gate} answers.jsonl --run rec_a", f"{gate} better.jsonl --run rec_b"):
+            main(words.split())
+        main(["suite", "expand", "facts.yaml", "--rules", "rules.yaml", "--out", "groups.yaml"])
+        ids = sorted(asked_prompts(load_suite(Path("groups.yaml"), build_check)))
+        write_jsonl(Path("lost.jsonl"), [{"id": case_id, "response": "?"} for case_id in ids])
+        main(["gate", "--suite", "groups.yaml", "--responses", "lost.jsonl", "--run", "rec_groups"])
+        main([*shlex.split(CUE), "--out", "cued"])
+        fields = {"prompt": "{sentence}", "reference": "{label}", "tags": ["cue", "has_cue"]}
+        cued = {"cases": {"path": "cued/gate.jsonl", **fields}, "checks": ["exact"], "plan": {"draw": 20, "accept": 1}}
+        Path("cued.yaml").write_text(json.dumps(cued))
+        rows = [json.loads(line) for line in Path("cued/gate.jsonl").read_text().splitlines()]
+        by_cue = {"yes": "true", "no": "false"}
+        write_jsonl(Path("follows.jsonl"), [{"id": row["id"], "response": by_cue[row["has_cue"]]} for row in rows])
+        write_jsonl(Path("reads.jsonl"), [{"id": row["id"], "response": row["label"]} for row in rows])
+        for name in ("follows", "reads"):
+            main(f"gate --suite cued.yaml --responses {name}.jsonl --run rec_{name}".split())
+    return folder
+
+
+CHANGING = re.compile(
+    r"[0-9a-f]{12,}…?|\d{4}-\d\d-\d\dT[\d:.+Z-]+|\d+(?:\.\d+)? s\b|\"(?:seconds\w*|made)\": [^,}]+|[\w-]+-[0-9a-f]{12}"
+)
+RECORDS = {"events.jsonl", "events.lock", "cost.json"}
+
+
+@cache
+def untouched() -> dict[Path, bytes]:
+    """The files that were laid out, before any command."""
+    return {path: path.read_bytes() for path in laid_out().rglob("*") if path.is_file()}
+
+
+def called(folder: Path, words: str) -> Any:
+    """What a command comes to: exit code, output and new files, without hashes and times. Raises where it refuses.
+
+    All commands are called in one place, which is put back as it was: to copy it for each takes most of the time.
+    """
+    before, lab = untouched(), laid_out()
+    out, err = io.StringIO(), io.StringIO()
+    try:
+        with contextlib.chdir(lab), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = main(shlex.split(words))
+        assert "internal error" not in err.getvalue(), err.getvalue()
+        if code == 2:
+            raise ConfigError(err.getvalue().strip())
+    finally:
+        made = _put_back(lab, before)
+    said = json.dumps([code, out.getvalue(), err.getvalue(), made])
+    return CHANGING.sub("…", said.replace(str(lab), "."))
+
+
+def _put_back(lab: Path, before: Mapping[Path, bytes]) -> dict[str, str]:
+    """Undo what a command did to files; returns those that it wrote, with what is in them if that is told."""
+    made: dict[str, str] = {}
+    there = sorted(lab.rglob("*"))
+    for path in (path for path in there if path.is_file()):
+        if before.get(path) != (content := path.read_bytes()):
+            shown = path.suffix in (".jsonl", ".json", ".yaml") and path.name not in RECORDS
+            made[str(path.relative_to(lab))] = content.decode() if shown else ""
+            path.unlink()
+    folders = {parent for path in before for parent in path.parents}
+    for path in reversed(there):
+        if path.is_dir() and path not in folders:
+            path.rmdir()
+    for path, content in before.items():
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+    return made
+
+
+def words(before: str, after: str, refused: str | None = None) -> Proof:
+    """Two command lines; an `after` that begins with a dash is put behind `before`."""
+    return Proof(called, before, f"{before} {after}" if after.startswith("-") else after, refused)
+
+
+def by_meaning(folder: Path, flag: str) -> Any:
+    """What `leakage` says where all texts mean the same, by an embedding that takes no model."""
+    options = build_parser().parse_args(shlex.split(f"leakage train.jsonl --suite suite.yaml {flag}"))
+    out = io.StringIO()
+    with contextlib.chdir(laid_out()), contextlib.redirect_stdout(out):
+        suites = [load_suite(Path(name), build_check) for name in options.suite]
+        code = leakage(options, suites, all_alike if options.embed is not None else None)
+    return code, out.getvalue()
+
+
+def server_asked(folder: Path, flags: str) -> Any:
+    """How a server is asked by these flags of `gate`."""
+    options = build_parser().parse_args(shlex.split(f"gate http://127.0.0.1:9/v1#m --suite suite.yaml {flags}"))
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("TUNEGATE_TEST_KEY", "key")
+        return asdict(OpenAIModel.from_url(options.model, **asking(options)))
+
+
+def of_server(flag: str, value: str) -> tuple[Proof | ShownBy, ...]:
+    """A flag that says how a server is asked: it is for nothing else."""
+    given = f"{flag} {value}"
+    return (
+        Proof(server_asked, "", given),
+        words(GATE, given, "nobody asks for stored responses"),
+        words(GATE, f"gate done/base --suite suite.yaml {given}", f"{flag}: for models behind a server"),
+    )
+
+
+GATE = "gate --responses answers.jsonl --suite suite.yaml --json"
+MEASURE = "judge judge.yaml --labels labels.jsonl --json"
+DATA = "data train.jsonl --method sft --json"
+PARTS = f"{DATA} --split 0.5,0.25,0.25 --out parts"
+PLAN = "plan --plan double --json"
+ADVISE = "advise --improve task --data labelled=2000 --model-kind instruct --budget cpu --licence any"
+BAKE = "bake-off nowhere.gguf --suite suite.yaml"
+SERVER = "bake-off http://127.0.0.1:9/v1#m --suite suite.yaml"
+EXPAND = "suite expand facts.yaml --rules rules.yaml --out out.yaml"
+CUE = 'suite cue claims.jsonl claims.jsonl --cue present --text "{sentence}" --label label=true'
+COMPARE = "compare rec_b rec_a --json"
+PROMOTE = "promote done/run"
+VERIFY = "verify production --registry done/registry"
+REPORT = "report done/run"
+CUE_REPORT = "suite cue-report rec_follows --positive true"
+
+AS_JSON = {
+    "init": "init new",
+    "check": "check suite.yaml",
+    "data": "data train.jsonl --method sft",
+    "plan": "plan --plan double",
+    "run": "run leaking/tunegate.yaml",
+    "gate": "gate --responses answers.jsonl --suite suite.yaml",
+    "judge": "judge judge.yaml --labels labels.jsonl",
+    "leakage": "leakage train.jsonl --suite suite.yaml",
+    "report": REPORT,
+    "promote": PROMOTE,
+    "verify": VERIFY,
+    "advise": ADVISE,
+    "bake-off": BAKE,
+    "compare": "compare rec_b rec_a",
+    "suite expand": EXPAND,
+    "suite contrast-report": "suite contrast-report rec_groups",
+    "suite cue": f"{CUE} --out made",
+    "suite cue-report": CUE_REPORT,
+}
+
+
+PROOFS: Proofs = {
+    **{f"{command} --json": words(call, "--json") for command, call in AS_JSON.items()},
+    "suite --json": words(EXPAND, f"suite --json {EXPAND.removeprefix('suite ')}"),
+    "init folder": words("init new", "init newer"),
+    "init --example": words("init new", "--example dpo-misses"),
+    "init --recipe": (
+        words("init new", "--recipe sft"),
+        words("init new --example kto", "--recipe sft", "one of the two"),
+    ),
+    "check file": words("check suite.yaml", "check other.yaml"),
+    "data file": words("data train.jsonl --method sft", "data leaky.jsonl --method sft"),
+    "data --method": words("data train.jsonl", "--method orpo"),
+    "data --prompt": (
+        words(DATA, '--prompt "{question} {question}"'),
+        words(DATA, '--prompt "{question}" --messages turns', "not both"),
+        words("data train.jsonl --method cpt", '--prompt "{question}"', "does not take it"),
+    ),
+    "data --completion": words(DATA, '--completion "{answer}"'),
+    "data --chosen": (
+        words("data train.jsonl --method dpo", '--chosen "{answer}"'),
+        words(DATA, '--chosen "{answer}"', "does not take it"),
+    ),
+    "data --rejected": words("data train.jsonl --method dpo", '--rejected "{question} {question}"'),
+    "data --text": words("data train.jsonl --method cpt", '--text "{question} {question}"'),
+    "data --explanation": (
+        words("data train.jsonl --method explain", '--explanation "{question} {question}"'),
+        words(DATA, '--explanation "{question}"', "does not take it"),
+    ),
+    "data --messages": words(DATA, "--messages turns"),
+    "data --label": words("data train.jsonl --method kto", "--label thumb"),
+    "data --system": (
+        words(DATA, '--system "Be brief."'),
+        words("data train.jsonl --method cpt", '--system "Be brief."', "does not take it"),
+    ),
+    "data --tags": words(DATA, "--tags topic"),
+    "data --model": (
+        ShownBy("test_data_command.py", '"--model", "model"'),
+        words(DATA, "--model absent", "absent"),
+    ),
+    "data --max-length": words(DATA, "--max-length 3"),
+    "data --max-tokens": (
+        ShownBy("test_data_command.py", '"--max-tokens", str('),
+        words(DATA, "--max-tokens 3", "own tokenizer"),
+    ),
+    "data --duplicates": words(DATA, "--duplicates exact"),
+    "data --pii": words(DATA, "--pii mask"),
+    "data --names": words(DATA, "--names nowhere", "spacy"),
+    "data --split": words(DATA, "--split 0.5,0.25,0.25"),
+    "data --group": (words(PARTS, "--group topic"), words(DATA, "--group topic", "nothing is split")),
+    "data --seed": (words(PARTS, "--seed 7"), words(DATA, "--seed 7", "nothing is split")),
+    "data --out": (
+        words(f"{DATA} --split 0.5,0.25,0.25", "--out parts"),
+        words(DATA, "--out parts", "nothing is split"),
+        words(DATA, "data leaking/tunegate.yaml --out parts", "says this itself"),
+    ),
+    "data --card": words(DATA, "--card card.json"),
+    "plan --file": (
+        words("plan", "--file done/tunegate.yaml"),
+        words("plan", "--file done/tunegate.yaml --draw 9", "leave out"),
+    ),
+    "plan --plan": words(PLAN, "plan --plan single --json"),
+    "plan --draw": words(PLAN, "--draw 120"),
+    "plan --accept": words(PLAN, "--accept 88"),
+    "plan --confirm": (
+        words(PLAN, "--confirm 120"),
+        words("plan --plan sequential", "--confirm 120", "leave out"),
+    ),
+    "plan --attempts": words(PLAN, "--attempts 3"),
+    "plan --risk": words(PLAN, "--risk 0.1,0.8,0.1,0.95"),
+    "plan --bank": words(PLAN, "--bank 5000"),
+    "run file": words("run leaking/tunegate.yaml", "run done/tunegate.yaml --run done/run"),
+    "run --run": words("run leaking/tunegate.yaml", "--run elsewhere"),
+    "gate model": (
+        ShownBy("test_open_model.py", '["gate", str(folder)'),
+        words(GATE, f"{GATE} base", "one of the two"),
+    ),
+    "gate --responses": words(GATE, "gate --responses better.jsonl --suite suite.yaml --json"),
+    "gate --suite": words(GATE, "gate --responses answers.jsonl --suite other.yaml --json"),
+    "gate --draw": words(GATE, "--draw 10"),
+    "gate --accept": words(GATE, "--accept 20"),
+    "gate --curtail": words(f"{GATE} --accept 20", "--curtail"),
+    "gate --seed": words(GATE, "--seed 3"),
+    "gate --dtype": (
+        ShownBy("test_open_model.py", '"run", "--dtype"]'),
+        words(GATE, "--dtype float32", "not computed here"),
+        words(GATE, "gate http://127.0.0.1:9/v1#m --suite suite.yaml --dtype float32", "leave dtype out"),
+    ),
+    "gate --batch-size": (
+        ShownBy("test_hf.py", "replace(chat_model, batch_size=batch_size)"),
+        words(GATE, "--batch-size 4", "not computed here"),
+        words(GATE, "gate http://127.0.0.1:9/v1#m --suite suite.yaml --batch-size 4", "leave the batch size out"),
+    ),
+    "gate --timeout": of_server("--timeout", "5"),
+    "gate --request": of_server("--request", "top_p=0.5"),
+    "gate --key-env": of_server("--key-env", "PATH"),
+    "gate --run": words(GATE, "--run elsewhere"),
+    "gate --junit": words(GATE, "--junit gate.xml"),
+    "gate --report": words(GATE, "--report gate.html"),
+    "gate --markdown": words(GATE, "--markdown gate.md"),
+    "judge judge": words(MEASURE, "judge strict.yaml --labels labels.jsonl --json"),
+    "judge --labels": words(MEASURE, "judge judge.yaml --labels fewer.jsonl --json"),
+    "judge --draw": words(MEASURE, "--draw 20"),
+    "judge --seed": (
+        words(f"{MEASURE} --draw 20", "--seed 4"),
+        words(MEASURE, "--seed 4", "none is drawn"),
+    ),
+    "judge --repeats": words(MEASURE, "--repeats 2"),
+    "judge --fit": words(MEASURE, "--fit"),
+    "judge --out": words(MEASURE, "--out record.json"),
+    "leakage train": words("leakage train.jsonl --suite suite.yaml", "leakage leaky.jsonl --suite suite.yaml"),
+    "leakage --suite": words("leakage leaky.jsonl --suite suite.yaml", "leakage leaky.jsonl --suite facts.yaml"),
+    "leakage --embed": (
+        Proof(by_meaning, "", "--embed 0.9"),
+        words("leakage train.jsonl --suite suite.yaml", "--embed 2", "a cosine above 0"),
+    ),
+    "report run": words(REPORT, "report rec_a"),
+    "report --html": words(REPORT, "--html page.html"),
+    "report --junit": words(REPORT, "--junit run.xml"),
+    "report --markdown": words(REPORT, "--markdown run.md"),
+    "report --recheck": words(REPORT, "--recheck"),
+    "promote run": (
+        words(PROMOTE, "promote missed/run"),
+        words(PROMOTE, "promote rec_a", "a gate, not a run"),
+    ),
+    "promote --to": words(PROMOTE, "--to staging"),
+    "promote --registry": words(PROMOTE, "--registry elsewhere"),
+    "verify model": words(VERIFY, "verify done/base --registry done/registry"),
+    "verify --registry": words(VERIFY, "verify production --registry nowhere", "nowhere"),
+    "advise --improve": words(ADVISE, ADVISE.replace("task", "behaviour")),
+    "advise --data": words(ADVISE, ADVISE.replace("2000", "2000,raw=9000000")),
+    "advise --model-kind": words(ADVISE, ADVISE.replace("instruct", "base")),
+    "advise --model": words(ADVISE, "--model some/model"),
+    "advise --budget": words(ADVISE, ADVISE.replace("cpu", "more")),
+    "advise --licence": words(ADVISE, ADVISE.replace("any", "commercial")),
+    "advise --out": words(ADVISE, "--out advised.yaml"),
+    "bake-off models": words(BAKE, "bake-off nowhere.gguf none.gguf --suite suite.yaml"),
+    "bake-off --suite": words(BAKE, "bake-off nowhere.gguf --suite other.yaml"),
+    "bake-off --draw": words(BAKE, "--draw 9"),
+    "bake-off --seed": words(BAKE, "--seed 9"),
+    "bake-off --dtype": (
+        ShownBy("test_bake_off.py", "--dtype float32 --batch-size 4"),
+        words(BAKE, f"{SERVER} --dtype float32", "local models"),
+    ),
+    "bake-off --batch-size": (
+        ShownBy("test_bake_off.py", "--dtype float32 --batch-size 4"),
+        words(BAKE, f"{SERVER} --batch-size 4", "local models"),
+    ),
+    **{
+        f"bake-off {flag}": (
+            ShownBy("test_bake_off.py", "--timeout 5.0 --key-env PATH --request top_p=0.5"),
+            words(BAKE, f"{flag} {value}", f"{flag}: for models behind a server"),
+        )
+        for flag, value in (("--timeout", "5"), ("--request", "top_p=0.5"), ("--key-env", "PATH"))
+    },
+    "bake-off --run": words(f"{BAKE} --json", "--run elsewhere"),
+    "bake-off --report": words(BAKE, "--report page.html"),
+    "compare a": words(COMPARE, "compare rec_a rec_a --json"),
+    "compare b": words(COMPARE, "compare rec_b rec_b --json"),
+    "compare --max-drop": words(COMPARE, "--max-drop 0"),
+    "compare --records": (
+        ShownBy("test_compare_command.py", '"--records", "records"'),
+        words(COMPARE, "--records elsewhere", "leave it out"),
+    ),
+    "suite expand suite": words(EXPAND, EXPAND.replace("facts.yaml", "few.yaml")),
+    "suite expand --rules": words(EXPAND, EXPAND.replace("rules.yaml", "capitals.yaml")),
+    "suite expand --out": words(EXPAND, EXPAND.replace("out.yaml", "elsewhere.yaml")),
+    "suite contrast-report runs": words(
+        "suite contrast-report rec_groups", "suite contrast-report rec_groups rec_groups"
+    ),
+    "suite cue train": words(f"{CUE} --out made", f"{CUE} --out made".replace("cue claims.", "cue claims2.")),
+    "suite cue gate": words(f"{CUE} --out made", f"{CUE} --out made".replace("claims.jsonl --", "claims2.jsonl --")),
+    "suite cue --cue": words(f"{CUE} --out made", f"{CUE} --out made".replace("present", "length")),
+    "suite cue --text": words(f"{CUE} --out made", f"{CUE} --out made".replace("{sentence}", "{text}")),
+    "suite cue --label": words(f"{CUE} --out made", f"{CUE} --out made".replace("=true", "=false")),
+    "suite cue --strength": words(f"{CUE} --out made", "--strength 0.5"),
+    "suite cue --rows": words(f"{CUE} --out made", "--rows 20"),
+    "suite cue --seed": words(f"{CUE} --rows 20 --out made", "--seed 3"),
+    "suite cue --out": words(f"{CUE} --out made", f"{CUE} --out elsewhere"),
+    "suite cue-report runs": words(CUE_REPORT, CUE_REPORT.replace("follows", "reads")),
+    "suite cue-report --positive": words(CUE_REPORT, CUE_REPORT.replace("true", "false")),
+    "pytest --tunegate-model": ShownBy("test_pytest_plugin.py", '"--tunegate-model"'),
+    "pytest --tunegate-responses": ShownBy("test_pytest_plugin.py", '"--tunegate-responses"'),
+    "pytest --tunegate-seed": ShownBy("test_pytest_plugin.py", '"--tunegate-seed"'),
+}

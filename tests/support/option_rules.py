@@ -1,0 +1,133 @@
+"""Proofs for the keys of rules files and label files, by the commands that read them."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.support.bank import write_jsonl
+from tests.support.option_commands import JUDGE, LABELS, RULES, SWAP, WEIGHTS, write_facts
+from tests.support.option_proofs import Changes, Proof, Proofs, changed
+from tunegate.cli import main
+from tunegate.exceptions import ConfigError
+
+
+def expanded(folder: Path, rules: Any) -> Any:
+    """The groups that rules make of the facts."""
+    write_facts(folder)
+    (folder / "rules.yaml").write_text(json.dumps(rules))
+    (folder / "hook.py").write_text("def shorten(row, rng):\n    return {**row, 'context': row['context'][:-12]}\n")
+    with (
+        contextlib.chdir(folder),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()) as err,
+    ):
+        if main(["suite", "expand", "facts.yaml", "--rules", "rules.yaml", "--out", "out.yaml"]) == 2:
+            raise ConfigError(err.getvalue().strip())
+    return (folder / "out.jsonl").read_text()
+
+
+def rule(changes: Changes, change: Any = None, refused: str | None = None) -> Proof:
+    """A rules file whose only rule makes `change`, with and without a key."""
+    kind = "directional" if change is None else "invariant"
+    base = changed(RULES, {"rules.0.change": [change or {"swap": SWAP}], "rules.0.kind": kind})
+    return Proof(expanded, base, changed(base, changes), refused)
+
+
+INSERT = {"insert": {"fields": ["context"], "sentences": ["It rains."]}}
+TYPOS = {"typos": {"fields": ["question"]}}
+CASING = {"casing": {"fields": ["question"]}}
+KEEP = {"keep": {"fields": ["context"], "sentence_with": "{answer}"}}
+REPLACE = {"replace": {"fields": ["question"], "find": "number", "by": "no."}}
+REORDER = {"reorder": {"fields": ["context"]}}
+SET = {"set": {"question": "Which gene is behind {condition}?"}}
+NEVER = {"replace": {"fields": ["question"], "find": "xyz", "by": "no."}}
+CHANGE = "rules.0.change.0"
+
+
+def measured(folder: Path, labels: Any) -> Any:
+    """What a judge is worth by these labels."""
+    write_jsonl(folder / "labels.jsonl", LABELS)
+    (folder / "judge.yaml").write_text(json.dumps({**JUDGE, "labels": labels}))
+    (folder / "weights.json").write_text(WEIGHTS)
+    with (
+        contextlib.chdir(folder),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()) as err,
+    ):
+        if main(["judge", "judge.yaml", "--labels", "labels.jsonl", "--out", "record.json"]) == 2:
+            raise ConfigError(err.getvalue().strip())
+    record = json.loads((folder / "record.json").read_text())
+    return record["figures"], record["misjudged"], record["labels"], record["length_bias"]
+
+
+NAMED = {"human": "{other}", "passes": ["good"], "fails": ["bad"], "skip": ["skip"]}
+
+
+def label(changes: Changes, base: Changes | None = None, refused: str | None = None) -> Proof:
+    return Proof(measured, dict(base or {}), {**(base or {}), **changes}, refused)
+
+
+PROOFS: Proofs = {
+    # rules
+    "RulesSpec.rules": rule({"rules.0.name": "other"}),
+    "RulesSpec.needs": rule({"needs": ["invariant"]}, refused="no case"),
+    "RulesSpec.seed": rule({"seed": 9}),
+    "RuleSpec.name": rule({"rules.0.name": "other"}),
+    "RuleSpec.kind": rule({"rules.0.kind": "minimum"}, CASING),
+    "RuleSpec.where": rule({"rules.0.where": {"sort": "a"}}),
+    "RuleSpec.change": rule({"rules.0.change": [CASING, INSERT]}, CASING),
+    "ChangeSpec.set": rule({CHANGE: SET}, CASING),
+    "ChangeSpec.swap": rule({CHANGE: {"swap": {**SWAP, "fields": ["name", "answer"]}}}, refused="no case"),
+    "ChangeSpec.replace": rule({CHANGE: REPLACE}, CASING),
+    "ChangeSpec.keep": rule({CHANGE: KEEP}, CASING),
+    "ChangeSpec.insert": rule({CHANGE: INSERT}, CASING),
+    "ChangeSpec.typos": rule({CHANGE: TYPOS}, CASING),
+    "ChangeSpec.casing": (
+        rule({CHANGE: CASING}, INSERT),
+        rule({f"{CHANGE}.insert": INSERT["insert"]}, CASING, "one change"),
+    ),
+    "ChangeSpec.reorder": rule({CHANGE: REORDER}, CASING),
+    "ChangeSpec.python": rule({CHANGE: {"python": "hook:shorten"}}, CASING),
+    "SwapSpec.fields": rule({f"{CHANGE}.swap.fields": ["answer"]}, refused="no case"),
+    "SwapSpec.value": rule({f"{CHANGE}.swap.value": "{condition}"}, refused="no case"),
+    "SwapSpec.by": rule({f"{CHANGE}.swap.by": ["OTHER"]}),
+    "ReplaceSpec.fields": rule(
+        {f"{CHANGE}.replace.fields": ["question", "context"], f"{CHANGE}.replace.find": "gene"}, REPLACE
+    ),
+    "ReplaceSpec.find": rule({f"{CHANGE}.replace.find": "gene"}, REPLACE),
+    "ReplaceSpec.by": rule({f"{CHANGE}.replace.by": "nr."}, REPLACE),
+    "ReplaceSpec.if_found": Proof(
+        expanded,
+        changed(RULES, {"rules.0.change": [{"swap": SWAP}, {"replace": {**NEVER["replace"], "if_found": True}}]}),
+        changed(RULES, {"rules.0.change": [{"swap": SWAP}, NEVER]}),
+        "no case",
+    ),
+    "KeepSpec.fields": rule({f"{CHANGE}.keep.fields": ["question"]}, KEEP, "no case"),
+    "KeepSpec.sentence_with": rule({f"{CHANGE}.keep.sentence_with": "long"}, KEEP),
+    "InsertSpec.fields": rule({f"{CHANGE}.insert.fields": ["question"]}, INSERT),
+    "InsertSpec.sentences": rule({f"{CHANGE}.insert.sentences": ["It snows."]}, INSERT),
+    "InsertSpec.at": rule({f"{CHANGE}.insert.at": "start"}, INSERT),
+    "TyposSpec.fields": rule({f"{CHANGE}.typos.fields": ["context"]}, TYPOS),
+    "TyposSpec.words": rule({f"{CHANGE}.typos.words": 2}, TYPOS),
+    "TyposSpec.spare": rule({f"{CHANGE}.typos.spare": ["causes disease"]}, TYPOS),
+    "CasingSpec.fields": rule({f"{CHANGE}.casing.fields": ["context"]}, CASING),
+    "CasingSpec.to": rule({f"{CHANGE}.casing.to": "upper"}, CASING),
+    "ReorderSpec.fields": rule({f"{CHANGE}.reorder.fields": ["question"]}, REORDER, "no case"),
+    # labels
+    "LabelsOptions.id": label({"id": "{row}"}, {"reference": "{gold}"}),
+    "LabelsOptions.prompt": label({"prompt": "same"}, {"reference": "{gold}"}),
+    "LabelsOptions.answer": label({"answer": "{said}"}),
+    "LabelsOptions.reference": label({"reference": "{gold}"}),
+    "LabelsOptions.context": label({"context": "{missing}"}, refused="missing"),
+    "LabelsOptions.human": label({"human": "{other}"}, refused="'good'"),
+    "LabelsOptions.passes": (
+        label({"passes": ["good", "skip"], "skip": []}, NAMED),
+        label({"passes": ["true"]}, refused="labels.fails"),
+    ),
+    "LabelsOptions.fails": label({"fails": ["bad", "skip"], "skip": []}, NAMED),
+    "LabelsOptions.skip": label({"skip": []}, NAMED, refused="'skip'"),
+}

@@ -1,0 +1,124 @@
+"""Proofs for the keys of a suite file: what is asked, or how it is decided, is another."""
+
+from __future__ import annotations
+
+from tests.support.option_proofs import Proofs, ShownBy, responses, suite
+
+ALL_KNOWN = {"cases.where": {"known": True}}
+RISK = {"plan": {"kind": "double", "draw": 20, "accept": 15, "risk": {"at": 0.5}}, "sealed": 0.5, **ALL_KNOWN}
+CONFIRMED = {"plan": {"kind": "double", "draw": 10, "confirm": {"draw": 10, "accept": 9}}, **ALL_KNOWN}
+SEQUENTIAL = {"plan": {"kind": "sequential", "draw": 40, "risk": {"at": 0.5}}}
+CHOOSES = {"cases.choices": "{options}", "checks": ["choice"]}
+THOUGHTS = {"cases.path": "thoughts.jsonl", "cases.reference": "answer {number}"}
+SAMPLED = {"generate": {"temperature": 0.7, "samples": 3}}
+PAIR = ["topic=a", "topic=b"]
+
+PROOFS: Proofs = {
+    "CasesSpec.path": suite({"cases.path": "others.jsonl"}),
+    "CasesSpec.split": suite({"cases.split": "test"}, refused="split"),
+    "CasesSpec.delimiter": (
+        suite({"cases.delimiter": ";"}, {"cases.path": "cases.csv"}, refused="no field"),
+        suite({"cases.delimiter": ","}, refused="only .csv and .tsv"),
+    ),
+    "CasesSpec.id": suite({"cases.id": "{number}"}),
+    "CasesSpec.prompt": (
+        suite({"cases.prompt": "{passage}: {prompt}"}),
+        suite({"cases.prompt": "{passage}"}, {"cases.messages": "turns"}, refused="not both"),
+    ),
+    "CasesSpec.messages": suite({"cases.messages": "turns"}),
+    "CasesSpec.reference": suite({"cases.reference": "{other}"}),
+    "CasesSpec.separator": (
+        suite({"cases.separator": ";"}, {"cases.reference": "{spelled}"}),
+        suite({"cases.separator": ";"}, refused="in no reference and no choice"),
+    ),
+    "CasesSpec.context": suite({"cases.context": "{passage}"}),
+    "CasesSpec.choices": suite({"cases.choices": "{options}"}),
+    "CasesSpec.tags": suite({"cases.tags": ["document"]}),
+    "CasesSpec.group": suite({"cases.group": "{document}"}),
+    "CasesSpec.where": suite({"cases.where": {"topic": "a"}}),
+    "DrawSpec.draw": suite({"plan.confirm.draw": 12}, CONFIRMED),
+    "DrawSpec.accept": suite({"plan.confirm.accept": 10}, CONFIRMED),
+    "RiskSpec.consumer": suite({"plan.risk.consumer": 0.001}, RISK),
+    "RiskSpec.at": suite({"plan.risk.at": 0.7}, RISK),
+    "RiskSpec.producer": suite({"plan.risk.producer": 0.001}, RISK),
+    "RiskSpec.good": suite({"plan.risk.good": 0.8}, RISK, refused="producer"),
+    "PlanSpec.kind": suite({"plan.kind": "sequential"}, {"plan": {"draw": 40, "risk": {"at": 0.5}}}),
+    "PlanSpec.draw": suite({"plan.draw": 30}),
+    "PlanSpec.accept": (suite({"plan.accept": 20}), suite({"plan.accept": 20}, SEQUENTIAL, refused="sequential")),
+    "PlanSpec.confirm": (
+        suite({"plan.confirm": {"draw": 12, "accept": 9}}, CONFIRMED),
+        suite({"plan.confirm": 10}, SEQUENTIAL, refused="sequential"),
+        suite({"plan.confirm": "never"}, CONFIRMED, refused="contradicts"),
+        suite({"plan.confirm": 10}, {"plan": {"risk": {"at": 0.5}, "draw": 20}}, refused="no `confirm`"),
+    ),
+    "PlanSpec.risk": suite({"plan": {"risk": {"at": 0.6, "good": 0.97}, "draw": 40}}),
+    "PlanSpec.curtail": (
+        suite({"plan.curtail": True}),
+        suite({"plan.curtail": False}, SEQUENTIAL, refused="curtail"),
+    ),
+    "PlanSpec.ask_again": ShownBy("test_attrition.py", "{draw: 100, accept: 90, ask_again: 0}"),
+    "SliceSpec.min": suite({"slices.topic=a.min": 0.99}, {"slices": {"topic=a": {"min": 0.1}}}),
+    "SliceSpec.at_least": suite({"slices.topic=a.at_least": 15}, {"slices": {"topic=a": {"min": 0.1}}}),
+    "GapSpec.between": suite(
+        {"gap.between": ["document=d1", "document=d2"]}, {"gap": {"between": PAIR, "at_least": 5}}, "gap"
+    ),
+    "GapSpec.max": suite({"gap.max": 0.0}, {"gap": {"between": PAIR, "at_least": 5, "max": 90.0}}),
+    "GapSpec.at_least": suite({"gap.at_least": 10}, {"gap": {"between": PAIR, "at_least": 5, "max": 90.0}}),
+    "GenerateSpec.max_new_tokens": (
+        suite({"generate.max_new_tokens": 7}),
+        suite({"generate.max_new_tokens": 7}, CHOOSES, "generate"),
+    ),
+    "GenerateSpec.system": (
+        suite({"generate.system": "Be brief."}),
+        suite({"generate.system": "Be brief."}, CHOOSES),
+    ),
+    "GenerateSpec.stop": suite({"generate.stop": "###"}),
+    "GenerateSpec.temperature": suite({"generate.temperature": 0.5}),
+    "GenerateSpec.seed": (
+        suite({"generate.seed": 5}, {"generate.temperature": 0.5}),
+        suite({"generate.seed": 5}, refused="temperature"),
+    ),
+    "GenerateSpec.samples": (
+        suite({"generate.samples": 3}, {"generate.temperature": 0.7}),
+        suite({"generate.samples": 3}, refused="temperature 0"),
+    ),
+    "GenerateSpec.form": (
+        suite({"generate.form": "raw"}),
+        suite({"generate.form": "raw"}, {"cases.messages": "turns"}, refused="raw text holds no chat"),
+        ShownBy("test_choice_form.py", '("raw", "Which gene?", ("Which gene?", " BLM"))'),
+    ),
+    "GenerateSpec.system_as": suite({"generate.system_as": "first_user"}, {"generate.system": "Be brief."}),
+    "AnswerSpec.after": (
+        suite({"answer.after": "think"}, THOUGHTS),
+        suite({"answer.after": "think"}, {"answer": {"whole": True}}, refused="cannot stand beside"),
+    ),
+    "AnswerSpec.extract": (
+        suite({"answer.extract": "last_number"}, {"checks": [{"regex": "answer"}]}),
+        suite({"answer.extract": "boxed"}, {"answer": {"whole": True}}, refused="cannot stand beside"),
+    ),
+    "AnswerSpec.whole": suite({"answer.whole": True}, THOUGHTS),
+    "ResponsesSpec.id": responses({"responses.id": "{key}"}),
+    "ResponsesSpec.response": responses({"responses.response": "{output}"}),
+    "ResponsesSpec.prompt": responses({"responses.prompt": "{asked}"}, refused="another prompt"),
+    "SuiteSpec.responses": responses({"responses": {"response": "{output}"}}),
+    "SuiteSpec.answer": (
+        suite({"answer": "think"}, THOUGHTS),
+        suite({"answer": "think"}, CHOOSES, refused="likelihoods"),
+    ),
+    "SuiteSpec.case_passes": (
+        suite({"case_passes": "any"}, SAMPLED),
+        suite({"case_passes": "any"}, refused="needs several answers"),
+    ),
+    "SuiteSpec.allow": ShownBy("test_told_answers.py", "ALLOWED: suite"),
+    "SuiteSpec.name": suite({"name": "other"}),
+    "SuiteSpec.cases": suite({"cases": "others.jsonl"}),
+    "SuiteSpec.checks": suite({"checks": [{"regex": "1"}]}),
+    "SuiteSpec.plan": suite({"plan": {"draw": 5, "accept": 5}}),
+    "SuiteSpec.generate": suite({"generate": {"max_new_tokens": 7}}),
+    "SuiteSpec.sealed": suite({"sealed": 0.6}),
+    "SuiteSpec.slices": (
+        suite({"slices": {"topic=a": 0.99}}),
+        suite({"slices": {"topic=a": 0.99}}, SEQUENTIAL, refused="sequential"),
+    ),
+    "SuiteSpec.gap": suite({"gap": {"between": PAIR, "max": 0, "at_least": 5}}),
+}

@@ -1,0 +1,270 @@
+"""Own answers: what the input model gets wrong on training prompts becomes pairs or thumbs, and is on record."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.bank import write_jsonl
+from tests.support.fake_pipeline import SUITE, attempt_of, carry_out, load, open_model, tools, trainer, write_pipeline
+from tunegate.cases.case import Case
+from tunegate.checks.outcome import Verdict
+from tunegate.cli import main
+from tunegate.data.training_data import Example
+from tunegate.exceptions import ConfigError
+from tunegate.models.model import Response, ScriptedModel
+from tunegate.pipeline.own_answers_check import check_own_answers
+from tunegate.plugin.function_check import FunctionCheck
+from tunegate.record.record import AttemptRecord, RunRecord
+from tunegate.training.own_answers import OwnAnswer, judged_before, teach
+from tunegate.training.trainer import TrainJob, TrainResult
+
+PIPELINE = f"""\
+name: small
+model: base
+suites:
+  facts: {SUITE}
+stages:
+  - name: align
+    method: dpo
+    data: {{path: train.jsonl, own_answers: {{judged_by: facts, at_least: 2}}}}
+    gates: [facts]
+    retrain: {{max_attempts: 2, rows: [8, 12]}}
+"""
+SKILLS = {"align#1": 1.0}
+LATER = {"align#2": 1.0}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A base model that answers the even training prompts right, says `wrong` to most odd ones, and nothing to 3."""
+    path = write_pipeline(tmp_path / "project", PIPELINE)
+    write_jsonl(path.parent / "train.jsonl", [{"prompt": f"train {i}?", "completion": f"{i}!"} for i in range(12)])
+    return path
+
+
+def answer(case: Case) -> str | Response:
+    if not case.prompt_text.startswith("train"):
+        return case.references[0]
+    number = int(case.prompt_text.removeprefix("train ").removesuffix("?"))
+    if number == 3:
+        return ""
+    return f"{number}!" if number % 2 == 0 else f"wrong {number}"
+
+
+def half_right(path: str, asked: list[str], say: Callable[[Case], str | Response] = answer) -> ScriptedModel:
+    def script(case: Case) -> str | Response:
+        asked.append(case.prompt_text)
+        return say(case)
+
+    return replace(open_model(path), script=script)
+
+
+def run(path: Path, asked: list[str], jobs: list[dict[str, Any]], **more: Any) -> RunRecord:
+    """Carry the pipeline out, noting which prompts were asked and what each training read."""
+    say = more.pop("say", answer)
+    skills = more.pop("skills", SKILLS)
+    train = more.pop("train", trainer(skills))
+
+    def spying(job: TrainJob) -> TrainResult:
+        rows = [json.loads(line) for line in Path(job.data).read_text().splitlines()]
+        jobs.append({"attempt": attempt_of(job), "rows": rows})
+        return train(job)
+
+    def opened(place: str) -> ScriptedModel:
+        return half_right(place, asked, say) if place.endswith("base") else open_model(place)
+
+    return carry_out(path, replace(tools(skills), open_model=opened, train=spying))
+
+
+def events(path: Path, kind: str) -> list[dict[str, Any]]:
+    lines = (path.parent / "run" / "events.jsonl").read_text().splitlines()
+    return [event for event in map(json.loads, lines) if event["event"] == kind]
+
+
+def test_misses_become_pairs_and_the_record_says_how_many(path: Path) -> None:
+    asked: list[str] = []
+    jobs: list[dict[str, Any]] = []
+    record = run(path, asked, jobs)
+    assert record.verdict is Verdict.PASS
+    (job,) = jobs
+    numbers = {int(prompt.split()[1].removesuffix("?")) for prompt in asked if prompt.startswith("train")}
+    assert len(numbers) == 8
+    missed = sorted(n for n in numbers if n % 2 and n != 3)
+    expected = [{"prompt": f"train {n}?", "chosen": f"{n}!", "rejected": f"wrong {n}"} for n in missed]
+    assert sorted(job["rows"], key=lambda row: int(row["chosen"][:-1])) == expected
+    facts = record.stages["align"].attempts[1].summary["own_answers"]
+    assert facts == {
+        "asked": 8,
+        "passed": len([n for n in numbers if n % 2 == 0]),
+        "missed": len([n for n in numbers if n % 2]),
+        "not_judged": 0,
+        "used": len(missed),
+    }
+    (event,) = events(path, "own_answers")
+    assert len(event["answers"]) == 8
+    assert event["suite_sha256"] == load(path).suites["facts"].sha256
+
+
+def test_thumbs_for_kto(path: Path) -> None:
+    path.write_text(PIPELINE.replace("method: dpo", "method: kto"))
+    jobs: list[dict[str, Any]] = []
+    run(path, [], jobs)
+    rows = jobs[0]["rows"]
+    down = {row["prompt"]: row["completion"] for row in rows if not row["label"]}
+    assert down
+    assert all(text.startswith("wrong") for text in down.values())
+    assert all(row["completion"].endswith("!") for row in rows if row["label"])
+    assert sum(row["label"] for row in rows) >= len(down)
+
+
+def test_a_killed_training_goes_on_with_the_same_rows_and_asks_nothing_again(path: Path) -> None:
+    def killed(job: TrainJob) -> TrainResult:
+        raise KeyboardInterrupt
+
+    asked: list[str] = []
+    jobs: list[dict[str, Any]] = []
+    with pytest.raises(KeyboardInterrupt):
+        run(path, asked, jobs, train=killed)
+    before = [prompt for prompt in asked if prompt.startswith("train")]
+    record = run(path, asked, jobs)
+    assert record.verdict is Verdict.PASS
+    assert [prompt for prompt in asked if prompt.startswith("train")] == before
+    assert jobs[0]["rows"] == jobs[1]["rows"]
+
+
+def test_a_later_attempt_asks_only_the_rows_that_are_new(path: Path) -> None:
+    asked: list[str] = []
+    jobs: list[dict[str, Any]] = []
+    record = run(path, asked, jobs, skills={"align#1": 0.0, "align#2": 1.0})
+    assert record.verdict is Verdict.PASS
+    prompts = [prompt for prompt in asked if prompt.startswith("train")]
+    assert sorted(prompts) == sorted(f"train {n}?" for n in range(12))  # each of them once
+    assert record.stages["align"].attempts[2].summary["own_answers"]["asked"] == 12
+    assert {row["prompt"] for row in jobs[0]["rows"]} < {row["prompt"] for row in jobs[1]["rows"]}
+
+
+def test_too_few_misses_train_nothing_and_say_so(path: Path) -> None:
+    jobs: list[dict[str, Any]] = []
+    record = run(path, [], jobs, say=lambda case: case.references[0])
+    assert record.verdict is Verdict.INVALID
+    assert not jobs
+    assert "too few misses: of 12 training prompts the input model missed 0, at least 2 are needed" in record.reason
+
+
+def test_too_few_misses_call_for_more_rows(path: Path) -> None:
+    """Of the first 8 rows none was missed, so the next attempt asks all 12."""
+    asked: list[str] = []
+    run(path, asked, [])
+    first = {prompt for prompt in asked if prompt.startswith("train")}
+    shutil.rmtree(path.parent / "run")
+    jobs: list[dict[str, Any]] = []
+    record = run(path, [], jobs, say=lambda case: "no" if new(case, first) else case.references[0], skills=LATER)
+    assert record.verdict is Verdict.PASS
+    assert [job["attempt"] for job in jobs] == ["align#2"]
+    assert len(jobs[0]["rows"]) == 4
+    diagnosis = record.stages["align"].attempts[1].diagnosis
+    assert diagnosis is not None
+    assert (diagnosis.cause, diagnosis.changes) == ("too few misses", {"rows": (8, 12)})
+
+
+def new(case: Case, known: set[str]) -> bool:
+    return case.prompt_text.startswith("train") and case.prompt_text not in known
+
+
+def test_what_could_not_be_judged_is_left_out_counted_and_asked_again(path: Path) -> None:
+    def broken(case: Case) -> str | Response:
+        return Response("", error="out of order") if case.prompt_text in ("train 1?", "train 5?") else answer(case)
+
+    jobs: list[dict[str, Any]] = []
+    path.write_text(PIPELINE.replace("rows: [8, 12]", "rows: [12]"))
+    record = run(path, [], jobs, say=broken)
+    facts = record.stages["align"].attempts[1].summary["own_answers"]
+    assert (facts["asked"], facts["not_judged"], facts["missed"], facts["used"]) == (12, 2, 4, 3)
+    assert "train 1?" not in {row["prompt"] for row in jobs[0]["rows"]}
+    attempt = record.stages["align"].attempts[1]
+    assert len(attempt.own_answers) == 12
+    assert len(judged_before([attempt])) == 10
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("judged_by: facts", "judged_by: fact", r"own_answers\.judged_by: no suite is named 'fact' \(did you mean"),
+        ("method: dpo", "method: sft", "own_answers: sft does not learn from misses; dpo, kto, orpo, reward do"),
+        ("train.jsonl,", 'train.jsonl, rejected: "{x}",', "rejected: comes of the model's own answers; leave it out"),
+        (
+            "cases: cases.jsonl, checks: [exact]",
+            'cases: {path: cases.jsonl, choices: ["{reference}", "{prompt}"]}, checks: [choice]',
+            "facts has the model choose between given answers",
+        ),
+        ("at_least: 2", "at_least: 0", r"own_answers\.at_least"),
+    ],
+)
+def test_settings_that_cannot_work_are_named(path: Path, old: str, new: str, message: str) -> None:
+    path.write_text(PIPELINE.replace(old, new))
+    with pytest.raises(ConfigError, match=message):
+        load(path)
+
+
+def test_a_contrast_suite_can_judge_no_training_row(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    members = [{"rule": "case", "kind": "invariant", "prompt": "CASE?", "references": ["yes"]}]
+    cases = [{"id": n, "prompt": f"case {n}?", "references": ["yes"], "members": members} for n in range(9)]
+    write_jsonl(path.parent / "groups.jsonl", cases)
+    groups = "{cases: groups.jsonl, checks: [{contrast: {checks: [exact]}}], plan: {draw: 5, accept: 4}}"
+    path.write_text(
+        PIPELINE.replace("judged_by: facts", "judged_by: groups").replace(SUITE, f"{SUITE}\n  groups: {groups}")
+    )
+    assert main(["check", str(path)]) == 2
+    told = capsys.readouterr().err
+    assert "own_answers.judged_by: groups cannot judge a training row" in told
+    assert "contrast: the row has no 'members'" in told
+
+
+def test_a_check_that_needs_a_context_can_judge_no_training_row(path: Path) -> None:
+    @dataclass(frozen=True)
+    class Faithful(FunctionCheck):
+        needs_context = True
+
+    loaded = load(path)
+    facts = replace(loaded.suites["facts"], checks=(Faithful("faithful", lambda case, text: True, "1"),))
+    with pytest.raises(ConfigError, match="faithful: needs a context, which a row has not; name a suite of plain"):
+        check_own_answers(loaded.stages[0].spec, {"facts": facts})
+
+
+def test_thumbs_up_are_filled_with_gold_and_do_not_drown_the_misses() -> None:
+    rows = [Example(n, f"{n}?", {"completion": f"{n}!"}) for n in range(20)]
+
+    def lesson(right: int) -> list[Example]:
+        answers = {n: OwnAnswer(n, f"{n}!" if n < right else "?", verdict(n < right)) for n in range(20)}
+        return teach("kto", rows, answers, 1).examples
+
+    mostly_wrong, mostly_right = lesson(2), lesson(18)
+    assert [sum(row.label is kind for row in mostly_wrong) for kind in (True, False)] == [18, 18]
+    assert [sum(row.label is kind for row in mostly_right) for kind in (True, False)] == [6, 2]
+
+
+def verdict(right: bool) -> Verdict:
+    return Verdict.PASS if right else Verdict.FAIL
+
+
+def test_replayed_rows_stay_as_they_are() -> None:
+    general = Example(1, "?", {"chosen": "a", "rejected": "b"})
+    raw = Example(1, "1?", {"completion": "1!"})
+    lesson = teach("dpo", [raw, general], {1: OwnAnswer(1, "?", Verdict.FAIL)}, 1)
+    assert lesson.examples == [Example(1, "1?", {"chosen": "1!", "rejected": "?"}), general]
+    assert lesson.facts["asked"] == 1
+
+
+def test_a_right_answer_that_a_check_refuses_for_another_reason_is_not_unlearnt() -> None:
+    raw = Example(1, "1?", {"completion": "1!"})
+    lesson = teach("dpo", [raw], {1: OwnAnswer(1, " 1! ", Verdict.FAIL)}, 1)
+    assert lesson.fault is not None
+    assert "missed 1 (1 with nothing to unlearn)" in lesson.fault
+    assert judged_before([AttemptRecord(1, 0, {}, "")]) == {}

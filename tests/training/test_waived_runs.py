@@ -1,0 +1,135 @@
+"""Waivers in a run: what they let pass, what they never do, and where they show."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from tests.support.fake_pipeline import PIPELINE, tools, write_pipeline
+from tunegate.checks.outcome import Verdict
+from tunegate.cli import main
+from tunegate.exceptions import ConfigError
+from tunegate.models.fingerprint import fingerprint
+from tunegate.pipeline.pipeline_file import load_pipeline
+from tunegate.promotion.evidence import check_gates
+from tunegate.promotion.registry import promote, verify
+from tunegate.record.read_run import read_run
+from tunegate.record.recheck import NotPromotable
+from tunegate.record.record import RunRecord
+from tunegate.record.run_log import RunLog
+from tunegate.training.pipeline_run import PipelineRun
+from tunegate_suites import build_check
+
+PASS, FAIL, INVALID = Verdict.PASS, Verdict.FAIL, Verdict.INVALID
+TODAY = date(2026, 11, 21)
+WAIVER = """waivers:
+  - gate: style
+    owner: ada@example.org
+    reason: the style bank mislabels carriers upstream, see the tracker
+    expires: 2026-12-31
+"""
+TEXT = PIPELINE.replace("gates: [facts]", "gates: [facts, style]") + "waivers: waivers.yaml\n"
+ONLY_STYLE_MISSES = TEXT.replace(
+    "  style: {cases: cases.jsonl, checks: [exact]", "  style: {cases: cases.jsonl, checks: [{exact: {}}, {regex: no}]"
+)
+
+
+def carried_out(folder: Path, skills: Mapping[str, float], *, today: date = TODAY) -> RunRecord:
+    path = folder / "tunegate.yaml"
+    pipeline = replace(load_pipeline(path, build_check, today=today), model=str(folder / "base"))
+    with RunLog.open(folder / "run") as log:
+        return PipelineRun(pipeline, log, replace(tools(skills), today=lambda: today)).execute()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    write_pipeline(tmp_path, ONLY_STYLE_MISSES, bank=60)
+    (tmp_path / "waivers.yaml").write_text(WAIVER)
+    return tmp_path
+
+
+GOOD = {"sft#1": 1.0, "sft#2": 1.0, "sft#3": 1.0, "align#1": 1.0, "align#2": 1.0, "align#3": 1.0}
+
+
+def test_a_waived_miss_lets_a_stage_pass_and_says_so_everywhere(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = carried_out(project, GOOD)
+    assert (run.verdict, run.reason) == (PASS, "passed, but waived: sft style, align style")
+    assert run.stages["sft"].attempts[1].gates["style"].verdict is FAIL  # the miss stays a miss
+    assert [(waiver["stage"], waiver["owner"]) for waiver in run.waivers()] == [
+        ("sft", "ada@example.org"),
+        ("align", "ada@example.org"),
+    ]
+    attestation = verify("production", project / "registry", fingerprint).attestation
+    assert [waiver["gate"] for waiver in attestation["waivers"]] == ["style", "style"]
+    style = next(gate for gate in attestation["gates"] if gate["gate"] == "style")
+    assert style["verdict"] == "FAIL"
+    capsys.readouterr()
+    assert main(["verify", "production", "--registry", str(project / "registry")]) == 0
+    assert "WAIVED: align#1 style, by ada@example.org until 2026-12-31: the style bank" in capsys.readouterr().out
+
+
+def test_without_it_the_same_run_fails(project: Path) -> None:
+    edited = (project / "tunegate.yaml").read_text().replace("waivers: waivers.yaml\n", "")
+    (project / "tunegate.yaml").write_text(edited)
+    assert carried_out(project, GOOD).verdict is FAIL
+
+
+def test_a_failed_run_goes_on_when_a_waiver_is_granted(project: Path) -> None:
+    """The file is no part of what the run locked: it comes when the run has failed."""
+    (project / "waivers.yaml").write_text(WAIVER.replace("gate: style", "gate: facts"))
+    failed = carried_out(project, GOOD)
+    assert failed.verdict is FAIL
+    (project / "waivers.yaml").write_text(WAIVER)
+    run = carried_out(project, GOOD)
+    assert run.verdict is PASS
+    assert len(run.stages["sft"].attempts) == len(failed.stages["sft"].attempts)  # nothing was trained again
+    last = max(run.stages["sft"].attempts)
+    waived = [(waiver["stage"], waiver["attempt"], waiver["gate"]) for waiver in run.waivers()]
+    assert waived == [("sft", last, "style"), ("sft", last, "style (confirm)"), ("align", 1, "style")]
+
+
+def test_a_waiver_never_excuses_what_was_not_judged(project: Path) -> None:
+    text = (project / "tunegate.yaml").read_text().replace("{regex: no}", "{python: 'metric:broken'}")
+    (project / "tunegate.yaml").write_text(text)
+    (project / "metric.py").write_text("def broken(case, response):\n    raise ValueError('no')\n")
+    run = carried_out(project, GOOD)
+    assert run.verdict is INVALID
+    assert run.waivers() == []
+
+
+def test_a_waiver_that_expired_before_promotion_supports_none(project: Path) -> None:
+    carried_out(project, GOOD)
+    run = read_run(project / "run")
+    check_gates(run, date(2026, 12, 31))
+    with pytest.raises(NotPromotable, match="no waiver in force covers it"):
+        promote(run, "staging", project / "other", fingerprint, today=date(2027, 1, 1))
+    assert not (project / "other").exists()
+
+
+def test_an_expired_waiver_stops_before_anything_is_trained(project: Path) -> None:
+    with pytest.raises(ConfigError, match=r"waivers\.yaml:\d+: waivers\[0\]\.expires: expired on 2026-12-31"):
+        carried_out(project, GOOD, today=date(2027, 1, 1))
+
+
+def test_the_json_of_a_run_names_its_waivers(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    carried_out(project, GOOD)
+    assert main(["report", str(project / "run"), "--json", "--html", str(project / "r.html")]) == 0
+    assert [waiver["gate"] for waiver in json.loads(capsys.readouterr().out)["waivers"]] == ["style", "style"]
+
+
+def test_a_withdrawn_waiver_excuses_nothing_any_more(project: Path) -> None:
+    """First style is waived and facts is missed; then the file waives facts only: style counts as missed again."""
+    failed = carried_out(project, {})
+    assert failed.verdict is FAIL
+    (project / "waivers.yaml").write_text(WAIVER.replace("gate: style", "gate: facts"))
+    run = carried_out(project, {})
+    assert run.verdict is FAIL
+    assert "style: " in run.reason
+    assert run.promotions == ()
