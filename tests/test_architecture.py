@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -73,7 +74,13 @@ MODULES = dict(modules())
 every_module = pytest.mark.parametrize("module", MODULES)
 
 
-def imports(path: Path, *, on_import: bool = False) -> set[str]:
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def imports(path: Path, *, on_import: bool = False) -> frozenset[str]:
     """What a module imports, dotted; with `on_import` only what is imported as soon as it is."""
     found: set[str] = set()
 
@@ -89,8 +96,8 @@ def imports(path: Path, *, on_import: bool = False) -> set[str]:
                 continue
             visit(child)
 
-    visit(ast.parse(path.read_text(encoding="utf-8")))
-    return found
+    visit(tree_of(path))
+    return frozenset(found)
 
 
 def known(name: str) -> str | None:
@@ -178,14 +185,14 @@ def test_files_stay_short(module: str) -> None:
 
 @every_module
 def test_nothing_is_asserted_or_done_on_import(module: str) -> None:
-    for node in ast.parse(MODULES[module].read_text(encoding="utf-8")).body:
+    for node in tree_of(MODULES[module]).body:
         assert not isinstance(node, ast.Assert)
         assert not isinstance(node, ast.For | ast.While | ast.With), f"{module}:{node.lineno} runs on import"
 
 
 @every_module
 def test_no_star_imports_and_a_docstring(module: str) -> None:
-    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    tree = tree_of(MODULES[module])
     assert ast.get_docstring(tree), f"{module} does not say what it is for"
     assert not [name for name in imports(MODULES[module]) if name.endswith(".*")]
 

@@ -15,6 +15,7 @@ import shlex
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, NoReturn
 
 from tunegate import __version__
@@ -85,6 +86,7 @@ _FLAG = re.compile(r"-(?!\d|\.\d)\S+$")
 """What argparse takes for a flag, never for a value: a number or a sentence may begin with a dash."""
 
 
+@cache
 def build_parser() -> _Parser:
     """The whole command line, without importing what the commands need."""
     parser = _Parser(

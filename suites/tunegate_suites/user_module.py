@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from tunegate.checks.sources import is_installed, local_sources, sources_sha256
@@ -56,7 +57,7 @@ class UserModule:
             return importlib.import_module(self.name)
         if self._alias in sys.modules:
             return sys.modules[self._alias]
-        spec = importlib.util.spec_from_file_location(self._alias, self.sources[self.name])
+        spec = _spec(self._alias, self.sources[self.name])
         if spec is None or spec.loader is None:
             raise ImportError(f"{self.sources[self.name]} is not a Python module")
         module = importlib.util.module_from_spec(spec)
@@ -83,13 +84,12 @@ class UserModule:
         loaded = ((name, sys.modules.get(self._hidden(name))) for name in self._neighbours)
         sys.modules.update({name: module for name, module in loaded if module is not None})
         sys.path.insert(0, str(self.folder))
-        bytecode = sys.dont_write_bytecode, sys.pycache_prefix
-        # Bytecode tells sources apart by second and length: it may be that of other sources than those of the hash.
-        sys.dont_write_bytecode, sys.pycache_prefix = True, os.devnull
+        finder = _Finder({name: self.sources[name] for name in self._neighbours})
+        sys.meta_path.insert(0, finder)
         try:
             yield
         finally:
-            sys.dont_write_bytecode, sys.pycache_prefix = bytecode
+            sys.meta_path.remove(finder)
             for name in self._neighbours:
                 if name in sys.modules:
                     sys.modules[self._hidden(name)] = sys.modules.pop(name)
@@ -109,6 +109,33 @@ class UserModule:
 
     def _hidden(self, name: str) -> str:
         return f"{self._alias}.{name}"
+
+
+class _FromSource(SourceFileLoader):
+    """Takes no bytecode for a file: that of the text before fits it too, where it was edited within the same second.
+
+    What else a module imports is of its packages and keeps its bytecode: without it pandas alone takes a second more.
+    """
+
+    def get_code(self, fullname: str) -> CodeType:
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
+@dataclass(frozen=True, eq=False)
+class _Finder(MetaPathFinder):
+    """Finds the files that were hashed, by their names."""
+
+    files: Mapping[str, Path]
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> ModuleSpec | None:
+        return _spec(fullname, self.files[fullname]) if fullname in self.files else None
+
+
+def _spec(name: str, file: Path) -> ModuleSpec | None:
+    folders = [str(file.parent)] if file.name == "__init__.py" else None
+    loader = _FromSource(name, str(file))
+    return importlib.util.spec_from_file_location(name, file, loader=loader, submodule_search_locations=folders)
 
 
 def load_function(name: str, base_dir: Path) -> tuple[Callable[..., Any], UserModule]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -148,6 +149,22 @@ def test_editing_a_helper_changes_the_suite_and_what_runs(tmp_path: Path) -> Non
     write(tmp_path, inner="WORD = 'a'")
     assert suite_sha256() == before
     assert ask({"python": "metrics:f"}, "a", base_dir=tmp_path).verdict is PASS
+
+
+@pytest.mark.parametrize("name", ["metrics", "helper"])
+def test_a_file_edited_within_a_second_is_not_run_from_the_bytecode_of_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Python takes a file of the same length and the same second for the one whose bytecode it kept."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    write(tmp_path, metrics="import helper\nWORD = 'a'\ndef f(case, text): return text == WORD == helper.WORD")
+    write(tmp_path, helper="WORD = 'a'")
+    assert ask({"python": "metrics:f"}, "a", base_dir=tmp_path).verdict is PASS
+    file = tmp_path / f"{name}.py"
+    before = file.stat()
+    file.write_text(file.read_text().replace("'a'", "'b'"))
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert ask({"python": "metrics:f"}, "a", base_dir=tmp_path).verdict is FAIL
 
 
 def test_the_named_module_counts_too_where_its_function_comes_from_another(tmp_path: Path) -> None:

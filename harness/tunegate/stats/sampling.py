@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 from tunegate.stats.binomial import binomial_tail, hypergeometric, solve_increasing
@@ -208,6 +209,7 @@ def average_sample_number(plan: DrawPlan, p: float) -> float:
 # --- the interval --------------------------------------------------------------------------------------------------
 
 
+@lru_cache(4096)
 def exact_interval(passed: int, drawn: int, confidence: float = 0.95) -> tuple[float, float]:
     """Clopper-Pearson interval for a pass rate after a fixed number of cases.
 
