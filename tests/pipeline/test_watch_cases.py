@@ -70,7 +70,9 @@ def test_a_gate_that_asked_a_watched_case_is_not_believed(pipeline: Path) -> Non
     run = read_run(pipeline.parent / "run")
     check_promotable(run, fingerprint, run_day())
     gate = run.stages["align"].attempts[1].gates["facts"]
-    run.start["watched"]["sft"]["reserved"].append(gate.case_ids[0])
+    watched = json.loads(json.dumps(run.start["watched"]))
+    watched["sft"]["reserved"].append(gate.case_ids[0])
+    run = replace(run, start={**run.start, "watched": watched})
     with pytest.raises(Tampered, match="asked cases that a training was chosen by"):
         check_promotable(run, fingerprint, run_day())
 

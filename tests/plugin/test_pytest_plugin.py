@@ -388,7 +388,7 @@ def test_function_is_one_more_check(bank: Bank) -> None:
     assert re.search(r"test_polite\.py::polite::case\[case-01\d\] MISSED \(polite: rude in case-01", result.text)
     assert f"test_polite.py::polite: FAIL: {50 - missed} of 50, 48 needed" in result.text
     gate = only_run()
-    assert (gate.seed, gate.drawn, gate.checks) == (3, 50, ["exact", "polite"])
+    assert (gate.seed, gate.drawn, gate.checks) == (3, 50, ("exact", "polite"))
 
 
 ANSWERS = [

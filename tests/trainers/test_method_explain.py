@@ -100,7 +100,7 @@ def test_an_answer_that_holds_the_separator_is_refused(make_job: MakeJob) -> Non
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, r"options\.form: field required"),
+        ({}, r"options\.form: this key is required"),
         ({"form": "systm"}, r"options\.form: should be 'system' or 'completion', got 'systm'"),
         ({"form": "system", "shown": 0.0}, r"options\.shown: should be greater than 0"),
         ({"form": "completion", "separator": ""}, r"options\.separator: string should have at least 1 character"),

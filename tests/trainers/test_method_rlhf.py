@@ -297,7 +297,7 @@ PROMPT_TUNING = {"type": "prompt_tuning", "num_virtual_tokens": 4}
     ("change", "message"),
     [
         ({"options": {**RLOO, "algorithm": "reinforce"}}, r"options\.algorithm: .*'rloo', 'grpo' or 'ppo'"),
-        ({"options": {"algorithm": "ppo"}}, r"options\.reward: field required"),
+        ({"options": {"algorithm": "ppo"}}, r"options\.reward: this key is required"),
         ({"options": {**PPO, "reward": {}}}, r"options\.reward: give one of `stage`"),
         ({"options": {**PPO, "reward": {"stage": "a", "suite": "b"}}}, r"options\.reward: give one of"),
         ({"options": {**PPO, "reward": {"stage": "a", "check": "b"}}}, "names a check of `suite`"),

@@ -74,7 +74,7 @@ def test_a_run_misses_is_diagnosed_passes_and_is_promoted(pipeline: Path) -> Non
     diagnosis = run.stages["sft"].attempts[1].diagnosis
     assert diagnosis is not None
     assert diagnosis.cause == "underfit"
-    assert diagnosis.evidence[:2] == ["gate: 0 of 2, 80% needed", "training data: 0 of 2 answered right"]
+    assert diagnosis.evidence[:2] == ("gate: 0 of 2, 80% needed", "training data: 0 of 2 answered right")
     assert diagnosis.action.endswith("train on more rows: rows 2 -> 4")
     assert [attempt.settings["rows"] for attempt in run.stages["sft"].attempts.values()] == [2, 4]
     [promoted] = run.promotions

@@ -261,16 +261,16 @@ class GateStarted(OfGate):
 
 @dataclass(frozen=True, slots=True)
 class RegisteredTerms:
-    """The types of what `Terms.to_json` writes: `terms_from_json` makes terms of it."""
+    """The types of what `Terms.to_json` writes: `terms_from_json` makes terms of it. Older records say less."""
 
     plan: Json
     purpose: Purpose
     curtail: bool
     max_errors: Mapping[str, int]
-    slices: Mapping[str, SliceRule]
-    gap: GapRule | None
-    admissions: Mapping[str, Json]
-    max_drop: float | None
+    slices: Mapping[str, SliceRule] = field(default_factory=dict[str, SliceRule])
+    gap: GapRule | None = None
+    admissions: Mapping[str, Json] = field(default_factory=dict[str, Json])
+    max_drop: float | None = None
     ask_again: int = 0
     samples: int = 1
 
