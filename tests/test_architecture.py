@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -195,6 +196,19 @@ def test_no_star_imports_and_a_docstring(module: str) -> None:
     tree = tree_of(MODULES[module])
     assert ast.get_docstring(tree), f"{module} does not say what it is for"
     assert not [name for name in imports(MODULES[module]) if name.endswith(".*")]
+
+
+READS_A_SENTENCE = re.compile(
+    r"\b(reason|action|sentence|in_words)\.(startswith|endswith|removeprefix|removesuffix|r?partition|find|index)\("
+    r"|re\.\w+\([^)]*\b(reason|action|sentence)\b|\bin [\w.]*\b(reason|sentence)\b(?! for)"
+)
+
+
+@every_module
+def test_no_code_reads_a_sentence(module: str) -> None:
+    """What a reason says is a value (`verdicts/reason.py`, `Diagnosis.spent`); its words are for people alone."""
+    lines = MODULES[module].read_text(encoding="utf-8").splitlines()
+    assert not [line for line in lines if READS_A_SENTENCE.search(line) and not line.lstrip().startswith(("#", '"'))]
 
 
 def test_tests_inject_fakes_and_patch_nothing() -> None:

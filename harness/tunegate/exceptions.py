@@ -88,6 +88,11 @@ _OF_NAMES = {
 """Errors of a system call that another name on the command line or in a file would mend."""
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out: Python's own error, or torch's, which is a RuntimeError that only its words tell apart."""
+    return isinstance(error, MemoryError) or "out of memory" in message_of(error)
+
+
 def message_of(error: BaseException) -> str:
     """What an exception says of itself; somebody else's may fail even at that."""
     try:

@@ -82,8 +82,8 @@ def test_with_no_attempt_left_the_change_is_advice() -> None:
     assert last.action == "no attempt left; raise retrain.max_attempts for the next: train on more rows: rows 10 -> 20"
     spent = with_no_attempt_left(diagnose(evidence, Settings(20), spec))
     assert spent.action == (
-        "no attempt left; the declared budget is spent (no rung left: rows, epochs, learning_rate): "
-        "raise retrain.max_attempts and add a rung"
+        "no attempt left; raise retrain.max_attempts and add a rung: "
+        "the declared budget is spent (no rung left: rows, epochs, learning_rate)"
     )
 
 

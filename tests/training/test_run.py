@@ -165,8 +165,8 @@ def test_max_attempts_end_a_stage(pipeline: Path) -> None:
     assert run.verdict.exit_code == 1
     assert run.reason == (
         "stage sft: facts: 2 of 2 missed, 1 of 5 allowed; style: 2 of 2 missed, 1 of 5 allowed; 3 of 3 attempts used; "
-        "underfit: no attempt left; the declared budget is spent (no rung left: rows, epochs, learning_rate): "
-        "raise retrain.max_attempts and add a rung"
+        "underfit: no attempt left; raise retrain.max_attempts and add a rung: "
+        "the declared budget is spent (no rung left: rows, epochs, learning_rate)"
     )
     assert list(run.stages) == ["sft"]
     assert len(run.stages["sft"].attempts) == 3

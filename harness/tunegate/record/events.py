@@ -222,6 +222,7 @@ class Diagnosed(OfAttempt):
     evidence: Sequence[str]
     action: str
     changes: Mapping[str, tuple[Any, Any]]
+    spent: bool = field(default=False, metadata=ONLY_IF_GIVEN)
 
 
 # --- gates ---------------------------------------------------------------------------------------------------------

@@ -128,7 +128,9 @@ class Fold:
 
     @_take.register
     def _(self, event: events.Diagnosed, line: Mapping[str, Any]) -> None:
-        self._changed(event).diagnosis = Diagnosis(event.cause, event.evidence, event.action, event.changes)
+        self._changed(event).diagnosis = Diagnosis(
+            event.cause, event.evidence, event.action, event.changes, event.spent
+        )
 
     @_take.register
     def _(self, event: events.Waived, line: Mapping[str, Any]) -> None:

@@ -113,14 +113,16 @@ def gate_key(gate: str, purpose: str) -> str:
 class Diagnosis:
     """Why a failed attempt missed, from evidence, and what the next attempt changes.
 
-    `changes` maps a setting to its old and new value; empty when the declared budget is spent. Then `action` is advice.
-    Records of older versions have none for the last attempt.
+    `changes` maps a setting to its old and new value; empty where nothing is left to change, and then `action` is
+    advice. `spent` says that the declared budget has no value left to try. Records of older versions have no diagnosis
+    of the last attempt.
     """
 
     cause: str
     evidence: Sequence[str]
     action: str
     changes: Mapping[str, tuple[Any, Any]] = field(default_factory=FrozenDict[str, tuple[Any, Any]])
+    spent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

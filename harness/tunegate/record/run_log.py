@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import Self
 
 from tunegate.checks.outcome import Verdict
-from tunegate.exceptions import CannotJudge, Tampered, TunegateError, message_of, without_addresses
+from tunegate.exceptions import (
+    CannotJudge,
+    Tampered,
+    TunegateError,
+    is_out_of_memory,
+    message_of,
+    without_addresses,
+)
 from tunegate.record.event_log import EVENTS, EventLog, digest_of
 from tunegate.record.events import Event, FaultMet, GateDecided, RunDecided
 from tunegate.record.fold import Fold, folded
@@ -72,7 +79,7 @@ class RunLog:
         except (Exception, KeyboardInterrupt, SystemExit) as error:
             reason = _in_words(error)
             self.append(FaultMet(reason=reason))
-            if isinstance(error, OSError | MemoryError) or "out of memory" in reason:  # torch's is a RuntimeError
+            if isinstance(error, OSError) or is_out_of_memory(error):
                 raise CannotJudge(reason) from error
             raise
 

@@ -42,7 +42,7 @@ def diagnose(evidence: Evidence, settings: Settings, spec: RetrainSpec) -> Diagn
     if not cause.remedies:
         return Diagnosis(cause.name, lines, _with_advice("no retraining mends that", cause))
     tried = ", ".join(dict.fromkeys(remedy.setting for remedy in cause.remedies))
-    return Diagnosis(cause.name, lines, _with_advice(f"{SPENT} (no rung left: {tried})", cause))
+    return Diagnosis(cause.name, lines, _with_advice(f"{SPENT} (no rung left: {tried})", cause), spent=True)
 
 
 def with_no_attempt_left(found: Diagnosis) -> Diagnosis:
@@ -50,10 +50,8 @@ def with_no_attempt_left(found: Diagnosis) -> Diagnosis:
     if found.changes:
         action = f"no attempt left; raise retrain.max_attempts for the next: {found.action}"
         return replace(found, action=action, changes={})
-    if found.action.startswith(SPENT):
-        spent, *advice = found.action.split("; ")
-        told = f"no attempt left; {spent}: raise retrain.max_attempts and add a rung"
-        return replace(found, action="; ".join([told, *advice]))
+    if found.spent:
+        return replace(found, action=f"no attempt left; raise retrain.max_attempts and add a rung: {found.action}")
     return found
 
 

@@ -66,7 +66,7 @@ def choose(found: Diagnosis, trials: Sequence[Trial], spec: RetrainSpec, seed: i
     kinds = found.changes.get("kinds", ((), ()))[1] or trials[-1].settings.kinds
     untried = [one for one in _space(spec, tuple(kinds)) if all(not _same(one, trial.settings) for trial in trials)]
     if not untried:
-        return replace(found, action=f"{SPENT} ({len(trials)} settings tried)", changes={})
+        return replace(found, action=f"{SPENT} ({len(trials)} settings tried)", changes={}, spent=True)
     old, new = trials[-1].settings, _suggested(trials, untried, spec, seed)
     before, after = asdict(old), asdict(new)
     changes = {name: (before[name], after[name]) for name in before if before[name] != after[name]}

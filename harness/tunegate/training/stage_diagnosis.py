@@ -56,6 +56,7 @@ class StageDiagnosis:
                 evidence=diagnosis.evidence,
                 action=diagnosis.action,
                 changes=diagnosis.changes,
+                spent=diagnosis.spent,
             )
         )
         return diagnosis
