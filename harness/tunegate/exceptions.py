@@ -89,7 +89,7 @@ _OF_NAMES = {
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out: Python's own error, or torch's, which is a RuntimeError that only its words tell apart."""
+    """Whether memory ran out: Python's own error, or torch's, a RuntimeError that only its words tell apart."""
     return isinstance(error, MemoryError) or "out of memory" in message_of(error)
 
 
