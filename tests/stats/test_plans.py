@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from tunegate.exceptions import ConfigError
-from tunegate.stats.plans import GatePlan, PlanRule, Risk, curve, lucky_pass, per_attempt
+from tunegate.stats.plans import GatePlan, PlanRule, Risk, curve, in_words, lucky_pass, per_attempt
 from tunegate.stats.sampling import SinglePlan, acceptance_probability
 
 PLAIN = PlanRule(confirm="never").resolve(10)
@@ -177,8 +177,10 @@ def test_the_curve_is_the_plans() -> None:
 
 
 def test_the_chance_of_a_lucky_pass_in_words() -> None:
-    assert lucky_pass(GatePlan(SinglePlan()), 1, 1) == (
+    assert in_words(lucky_pass(GatePlan(SinglePlan()), 1, 1)) == (
         "a model that is right only 85% of the time would have passed this gate within one attempt "
         "with probability 0.099"
     )
-    assert "within 2 attempts with probability 0.108, within all 3 allowed with 0.117" in lucky_pass(DEFAULT, 2, 3)
+    assert "within 2 attempts with probability 0.108, within all 3 allowed with 0.117" in in_words(
+        lucky_pass(DEFAULT, 2, 3)
+    )

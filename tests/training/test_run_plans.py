@@ -18,6 +18,7 @@ from tunegate.record.event_log import EVENTS, EventLog, read_events
 from tunegate.record.read_run import read_run
 from tunegate.record.recheck import NotPromotable, recheck_all
 from tunegate.record.record import RunRecord
+from tunegate.stats.plans import LuckyPass, in_words
 from tunegate.stats.sampling import SequentialPlan
 
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
@@ -75,7 +76,9 @@ def test_a_risk_solves_for_the_accept_number(tmp_path: Path) -> None:
     run = planned(tmp_path, "{risk: {at: 0.6, good: 0.95}}", {"sft#1": 1.0})
     assert run.verdict is PASS
     assert keys(run, 1) == ["facts", "style"]  # the risk of all attempts is in the number; nothing is owed
-    assert "right only 60% of the time" in run.stages["sft"].luck["facts"]
+    luck = run.stages["sft"].luck["facts"]
+    assert isinstance(luck, LuckyPass)
+    assert luck.at == 0.6
     assert run.start["gates"]["sft"]["facts"]["first"]["plan"]["draw"] < 60
 
 
@@ -93,7 +96,10 @@ def test_reuse_goes_on_with_a_spent_bank_and_marks_it(tmp_path: Path) -> None:
 
 def test_the_chance_of_a_lucky_pass_is_on_record(tmp_path: Path) -> None:
     run = planned(tmp_path, "{draw: 5, accept: 4}", {"sft#2": 1.0})
-    assert "within 2 attempts with probability" in run.stages["sft"].luck["facts"]
+    luck = run.stages["sft"].luck["facts"]
+    assert isinstance(luck, LuckyPass)
+    assert (luck.attempts, luck.limit) == (2, 3)
+    assert "within 2 attempts with probability" in in_words(luck)
 
 
 # --- what a promotion must show ------------------------------------------------------------------------------------

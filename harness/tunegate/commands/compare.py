@@ -19,6 +19,7 @@ from tunegate.gates.recorded_answers import Identify, Side, SuiteAnswers, names_
 from tunegate.stats.holm import SHOWN_P_VALUE, holm
 from tunegate.stats.paired import PairedCounts
 from tunegate.verdicts.comparison import Comparison, compare
+from tunegate.verdicts.reason import because
 
 SHOWN_IDS = 8
 EVERYTHING = 100.0
@@ -74,7 +75,7 @@ def _compare_suite(a: SuiteAnswers, b: SuiteAnswers, max_drop: float) -> SuiteCo
     common = [case_id for case_id in a.outcomes if case_id in b.outcomes]
     result = compare([a.outcomes[i] for i in common], [b.outcomes[i] for i in common], max_drop)
     if not common:
-        result = replace(result, reason="the two were asked no case in common; ask both with the same --seed")
+        result = replace(result, reasons=(because("none_in_common"),))
     return SuiteComparison(a, b, len(common), result)
 
 

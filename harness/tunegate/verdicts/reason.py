@@ -30,6 +30,7 @@ Kind = Literal[
     "more_cases",
     # which cannot be compared
     "nothing_to_compare",
+    "none_in_common",
     "duplicate_case",
     "other_cases",
     "other_prompts",

@@ -59,6 +59,7 @@ WORDINGS: Mapping[Kind, str | Callable[[Facts], str]] = {
     "too_close": "within by count, too close for any number of cases to show",
     "more_cases": _more_cases,
     "nothing_to_compare": "there is nothing to compare: a side has no cases",
+    "none_in_common": "the two were asked no case in common; ask both with the same --seed",
     "duplicate_case": "a case is duplicated on one side",
     "other_cases": "not the same cases: {cases} are on one side only, {example!r} for one",
     "other_prompts": "not the same cases: {cases} have another prompt now, {example!r} for one",
