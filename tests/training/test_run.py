@@ -192,7 +192,8 @@ def test_the_last_attempt_is_diagnosed_too(pipeline: Path, capsys: pytest.Captur
     folder = pipeline.parent / "run"
     assert main(["report", str(folder), "--recheck", "--json", "--markdown", str(folder / "summary.md")]) == 0
     (told,) = json.loads(capsys.readouterr().out)["diagnoses"]
-    assert told == {"stage": "sft", **{k: event[k] for k in ("attempt", "cause", "evidence", "action", "changes")}}
+    names = ("attempt", "cause", "evidence", "action", "changes")
+    assert told == {"stage": "sft", "spent": False, **{name: event[name] for name in names}}
     assert f"<strong>Next: </strong>{action.replace('>', '&gt;')}" in (folder / "report.html").read_text()
     assert "- **sft, attempt 1:** underfit. Next: no attempt left; raise retrain" in (folder / "summary.md").read_text()
     assert main(["report", str(folder)]) == 0
