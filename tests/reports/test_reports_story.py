@@ -20,6 +20,7 @@ from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import CannotJudge, Tampered
 from tunegate.record.event_log import EVENTS, EventLog, read_events
 from tunegate.record.read_run import read_run
+from tunegate.record.recheck import recheck
 from tunegate.record.record import RunRecord, StageRecord
 from tunegate.stats.plans import LuckyPass
 from tunegate.stats.sampling import SinglePlan
@@ -266,9 +267,10 @@ def test_a_record_that_is_silent_on_slices_and_judges_demanded_none(tmp_path: Pa
         kept = ("plan", "purpose", "curtail", "max_errors")
         return {**event, "terms": {k: event["terms"][k] for k in kept}} if "terms" in event else event
 
-    assert "95 of 100, 90 needed" in words(render(view(rewritten(now, tmp_path / "old", older)))).replace(
-        "95  of", "95 of"
-    )
+    old = rewritten(now, tmp_path / "old", older)
+    assert "95 of 100, 90 needed" in words(render(view(old))).replace("95  of", "95 of")
+    with pytest.raises(Tampered, match="its terms are not on record"):  # shown, and no verdict is taken from it
+        recheck(old.gates["facts"])
 
 
 def test_terms_that_are_none_are_refused(tmp_path: Path) -> None:

@@ -90,8 +90,8 @@ class Terms:
 
 def terms_from_json(data: Mapping[str, Any]) -> Terms:
     """The terms that a record holds; raises TypeError, KeyError or ValueError for anything else."""
-    rules = {tag: SliceRule(**rule) for tag, rule in data.get("slices", {}).items()}
-    groups = data.get("gap")
+    rules = {tag: SliceRule(**rule) for tag, rule in data["slices"].items()}
+    groups = data["gap"]
     gap = groups and GapRule(tuple(groups["between"]), groups["max"], groups["at_least"])
     plan = plan_from_json(data["plan"])
     ask_again, samples = data.get("ask_again", ASK_AGAIN), data.get("samples", 1)  # records of before have neither
@@ -106,8 +106,8 @@ def terms_from_json(data: Mapping[str, Any]) -> Terms:
         data["max_errors"],
         rules,
         gap,
-        data.get("admissions", {}),
-        data.get("max_drop"),
+        data["admissions"],
+        data["max_drop"],
         ask_again,
         samples,
         case_passes,
