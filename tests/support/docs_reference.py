@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from tests.support.readme_tree import ROOT, architecture
@@ -26,6 +27,7 @@ EXIT_CODES = {
 }  # fmt: skip
 
 
+@cache
 def pages() -> dict[str, str]:
     """Every generated page but docs/checks.md, which `tunegate_suites.reference` makes: path in docs/ to text."""
     return {

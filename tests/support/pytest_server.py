@@ -18,7 +18,7 @@ from pathlib import Path
 MODULES = (
     "pytest_timeout", "tunegate.plugin.entry", "tunegate.plugin.items", "tunegate.plugin.function_check",
     "tunegate_suites.build", "tunegate_suites.errors", "tunegate.gates.runner", "tunegate.gates.gate_run",
-    "importlib.metadata",
+    "importlib.metadata", "openai.resources.chat",
     "_pytest.assertion.util", "_pytest.junitxml", "_pytest.cacheprovider", "_pytest.debugging", "pdb", "difflib",
 )  # fmt: skip
 

@@ -279,7 +279,7 @@ TEMPLATE = (
 )
 
 
-@pytest.mark.parametrize("rows", [1000, 8000])
+@pytest.mark.parametrize("rows", [1000, pytest.param(8000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("prompt", "answer", "most"),
     [
