@@ -5,6 +5,7 @@ TunegateError
 │   ├── NotThere       2  no file, or none of the kind that is wanted, lies where one was named
 │   └── MissingExtra   2  an optional dependency is not installed
 ├── CannotJudge        3  no verdict can be reached (a leak, a broken model, a full disk)
+│   └── Diverged       3  a training left the finite numbers, or moved too far from where it began
 ├── Inconclusive       4  the bank has too few fresh cases left
 └── Tampered           5  bytes on disk differ from those that the record vouches for
 """
@@ -44,6 +45,10 @@ class CannotJudge(TunegateError):
     """No verdict could be reached; never counted as the model's failure, never as a pass."""
 
     exit_code = 3
+
+
+class Diverged(CannotJudge):
+    """A training was stopped because its loss, weights or distance to the input model show that it went wrong."""
 
 
 class Inconclusive(TunegateError):
@@ -89,8 +94,9 @@ _OF_NAMES = {
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out: Python's own error, or torch's, a RuntimeError that only its words tell apart."""
-    return isinstance(error, MemoryError) or "out of memory" in message_of(error)
+    """Whether memory ran out: Python's own error, or torch's, a RuntimeError that only its message identifies."""
+    said = message_of(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in said or "can't allocate memory" in said
 
 
 def message_of(error: BaseException) -> str:

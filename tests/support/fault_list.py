@@ -117,7 +117,7 @@ JUDGES = {
 
 
 def reports_a_fault(job: TrainJob) -> TrainResult:
-    return TrainResult(error="CUDA out of memory")
+    return TrainResult(error="CUDA out of memory", failure="out of memory")
 
 
 def runs_out_of_memory(job: TrainJob) -> TrainResult:

@@ -17,13 +17,13 @@ import pytest
 from tests.support.tiny_model import make_tiny_model
 from tests.support.trainer_jobs import ARGS, LORA, SFT_ROWS, MakeJob, real_training, task_of
 from tunegate.cases.case import Case
-from tunegate.exceptions import CannotJudge, ConfigError
+from tunegate.exceptions import CannotJudge, ConfigError, Diverged
 from tunegate.models.open_model import find_model, open_model
 from tunegate.models.prompting import answer_prompt
 from tunegate.training.trainer import SubprocessTrainer, checkpoints_of
 from tunegate_trainers import common, sft
 from tunegate_trainers.config_fields import fields_of
-from tunegate_trainers.process import main, one_line, run
+from tunegate_trainers.process import failure_of, main, run
 from tunegate_trainers.settings import TRAINING_ARGUMENTS, method_module, read_options, validate_args
 
 pytestmark = real_training
@@ -338,8 +338,10 @@ def test_running_out_of_memory_comes_with_its_remedy() -> None:
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."),
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
     ):
-        assert one_line(error).startswith("out of memory: lower args.per_device_train_batch_size")
-    assert one_line(ValueError("first\nsecond")) == "ValueError: first"
+        assert failure_of(error)[0] == "out of memory"
+        assert failure_of(error)[1].startswith("out of memory: lower args.per_device_train_batch_size")
+    assert failure_of(ValueError("first\nsecond")) == ("other", "ValueError: first")
+    assert failure_of(Diverged("at step 3")) == ("diverged", "at step 3")
 
 
 # The real process

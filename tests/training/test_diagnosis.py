@@ -65,13 +65,13 @@ LOSSES = [3.0, 2.5, 2.0, 1.5, 1.0, 0.8, 0.7, 0.6]
     ("evidence", "cause", "says", "changes"),
     [
         (
-            Evidence((), 1.0, training_error="diverged at step 7: loss is nan; lower args.learning_rate"),
+            Evidence((), 1.0, training_error="diverged at step 7: loss is nan", training_failure="diverged"),
             "diverged",
             "diverged at step 7: loss is nan",
             {"learning_rate": (1e-3, 3e-4)},
         ),
         (
-            Evidence((), 1.0, training_error="out of memory: 12 GiB"),
+            Evidence((), 1.0, training_error="out of memory: 12 GiB", training_failure="out of memory"),
             "out of memory",
             "out of memory: 12 GiB",
             {},

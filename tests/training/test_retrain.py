@@ -40,7 +40,7 @@ def test_the_first_attempt_takes_the_first_rungs() -> None:
         (Evidence(outcomes(60, 40), 0.9, train_passed=32, train_asked=32), "overfit", "rows"),
         (Evidence(outcomes(88, 12), 0.9, train_passed=30, train_asked=32), "near miss", "rows"),
         (Evidence(outcomes(20, 80), 0.9), "the gate was missed", "rows"),
-        (Evidence((), 1.0, training_error="the loss is nan"), "diverged", "learning_rate"),
+        (Evidence((), 1.0, training_error="the loss is nan", training_failure="diverged"), "diverged", "learning_rate"),
         (Evidence((), 1.0, training_error="killed"), "the training failed", "learning_rate"),
     ],
 )
@@ -88,7 +88,7 @@ def test_with_no_attempt_left_the_change_is_advice() -> None:
 
 
 def test_what_no_retraining_mends_needs_no_attempt() -> None:
-    found = diagnose(Evidence((), 1.0, training_error="CUDA out of memory"), Settings(), ALL)
+    found = diagnose(Evidence((), 1.0, training_error="CUDA", training_failure="out of memory"), Settings(), ALL)
     assert found.action.startswith("no retraining mends that; lower args.per_device_train_batch_size")
     assert with_no_attempt_left(found) == found
 

@@ -294,11 +294,11 @@ def test_a_training_that_fails_is_not_the_models_failure(pipeline: Path) -> None
 
     def train(job: TrainJob) -> TrainResult:
         if job.args["learning_rate"] > 5e-4:
-            return TrainResult(error="the loss is nan", log=[{"step": 1, "loss": float("nan")}])
+            return TrainResult(error="the loss is nan", failure="diverged", log=[{"step": 1, "loss": float("nan")}])
         return trainer({"sft#2": 1.0, "align#1": 1.0})(job)
 
     def diverging(job: TrainJob) -> TrainResult:
-        return TrainResult(error="the loss is nan")
+        return TrainResult(error="the loss is nan", failure="diverged")
 
     run = carry_out(pipeline, replace(tools(), train=diverging), run="diverging")
     assert run.verdict is INVALID

@@ -79,7 +79,7 @@ def test_the_hash_of_the_job_goes_where_no_file_can_be_swapped(tmp_path: Path) -
     code = (
         "import hashlib, json, sys; text = open(sys.argv[1], 'rb').read(); "
         "error = None if hashlib.sha256(text).hexdigest() == sys.argv[3] else 'other'; "
-        "json.dump({'log': [], 'summary': {}, 'error': error}, open(sys.argv[2], 'w'))"
+        "json.dump({'log': [], 'summary': {}, 'error': error, 'failure': 'other'}, open(sys.argv[2], 'w'))"
     )
     job = TrainJob("sft", "base", "data.jsonl", str(tmp_path / "model"), 7)
     assert SubprocessTrainer((sys.executable, "-c", code))(job).error is None

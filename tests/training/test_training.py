@@ -22,7 +22,7 @@ def trainer(code: str) -> SubprocessTrainer:
 def test_a_job_goes_out_and_a_result_comes_back(tmp_path: Path) -> None:
     code = (
         "job = json.load(open(sys.argv[1]))\n"
-        "result = {'log': [{'step': 1, 'loss': job['seed']}], 'summary': {'rows': 3}, 'error': None}\n"
+        "result = {'log': [{'step': 1, 'loss': job['seed']}], 'summary': {'rows': 3}, 'error': None, 'failure': 'other'}\n"
         "json.dump(result, open(sys.argv[2], 'w'))\n"
         "print('noise')"
     )
@@ -62,7 +62,7 @@ def test_a_training_that_leaves_no_result_says_how_it_died(tmp_path: Path, code:
 
 
 def test_an_old_result_is_not_taken_for_a_new_one(tmp_path: Path) -> None:
-    (tmp_path / "result.json").write_text('{"log": [], "summary": {}, "error": null}')
+    (tmp_path / "result.json").write_text('{"log": [], "summary": {}, "error": null, "failure": "other"}')
     assert trainer("sys.exit(1)")(job(tmp_path)).error is not None
 
 

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tunegate.exceptions import CannotJudge, ConfigError
+from tunegate.exceptions import ConfigError, Diverged
 from tunegate.models import adapters, loading
 from tunegate.models.adapter_base import write_base
 from tunegate.models.fewshot import FILE as EXAMPLES
@@ -189,7 +189,7 @@ def check_finite(model: Any, step: int) -> None:
     """Refuse weights that are not numbers: the last update comes after the last logged loss."""
     for name, weights in model.named_parameters():
         if weights.requires_grad and not weights.isfinite().all():
-            raise CannotJudge(f"diverged at step {step}: {name} is not finite; lower args.learning_rate")
+            raise Diverged(f"diverged at step {step}: {name} is not finite; lower args.learning_rate")
 
 
 def _finite(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from tunegate.exceptions import CannotJudge
+from tunegate.exceptions import Diverged
 from tunegate_trainers.common import Log, Summary
 
 _OUR_NAMES = {"clip_ratio/region_mean": "clip_fraction"}
@@ -28,7 +28,7 @@ class BoundedKL(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         kl = (logs or {}).get("kl")
         if kl is not None and not kl <= self.max_kl:
-            raise CannotJudge(
+            raise Diverged(
                 f"diverged at step {state.global_step}: KL {kl:.3g} to the input model is above options.max_kl "
                 f"{self.max_kl:g}; lower args.learning_rate or raise args.beta"
             )

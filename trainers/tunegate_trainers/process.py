@@ -13,8 +13,9 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from tunegate.exceptions import Tampered, TunegateError
+from tunegate.exceptions import Diverged, Tampered, TunegateError, is_out_of_memory
 from tunegate.progress import is_drawn_on
+from tunegate.record.record import FailureKind
 from tunegate.training.trainer import TrainJob, check_data
 from tunegate.whole_files import replace_file, write_first
 from tunegate_trainers import checkpoints, noise, ranks
@@ -23,22 +24,23 @@ from tunegate_trainers.task import OpenSuite, Task, no_suites
 
 
 def main(job_file: Path, result_file: Path, open_suite: OpenSuite = no_suites, job_sha256: str | None = None) -> int:
-    """Run the job; `result_file` gets {"log", "summary", "error"}. Returns the exit code: 0 when there is a model.
+    """Run the job; `result_file` gets {"log", "summary", "error", "failure"}.
 
-    Refused is a job whose file has not this SHA-256, where one is given, and rows that are not those of the job.
+    Returns the exit code: 0 when there is a model. A job file that does not have the SHA-256 given, and rows that
+    are not those of the job, are refused.
 
     Of several processes that train together the main one writes, or the first that fails.
     """
     if not ranks.is_main():
         ranks.send_output_to(result_file.parent)
-    result: dict[str, Any] = {"log": [], "summary": {}, "error": None}
+    result: dict[str, Any] = {"log": [], "summary": {}, "error": None, "failure": "other"}
     try:
         job = _read(job_file, job_sha256)
         result["log"], result["summary"] = run(job, open_suite, result["log"])
     except Exception as error:
         if not isinstance(error, TunegateError):
             traceback.print_exc()
-        result["error"] = one_line(error)
+        result["failure"], result["error"] = failure_of(error)
     if ranks.is_main() or result["error"] is not None:
         _write(result_file, result)
     return 0 if result["error"] is None else 1
@@ -80,17 +82,17 @@ def _remove_partial(job: TrainJob) -> None:
         shutil.rmtree(f"{job.output}.partial", ignore_errors=True)
 
 
-def one_line(error: Exception) -> str:
-    """The first line of what went wrong, with the remedy where it is known."""
+def failure_of(error: Exception) -> tuple[FailureKind, str]:
+    """The kind of what went wrong, and its first line, with the remedy where it is known."""
     text = str(error).strip().splitlines()[0] if str(error).strip() else ""
     if isinstance(error, TunegateError):
-        return text
-    if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text:
-        return (
+        return "diverged" if isinstance(error, Diverged) else "other", text
+    if is_out_of_memory(error):
+        return "out of memory", (
             "out of memory: lower args.per_device_train_batch_size and raise args.gradient_accumulation_steps as much, "
             f"or lower args.max_length ({text})"
         )
-    return f"{type(error).__name__}: {text}"
+    return "other", f"{type(error).__name__}: {text}"
 
 
 def _write(file: Path, result: dict[str, Any]) -> None:

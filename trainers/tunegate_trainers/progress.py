@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import ProgressCallback, TrainerCallback
 
-from tunegate.exceptions import CannotJudge
+from tunegate.exceptions import Diverged
 
 
 class QuietProgress(ProgressCallback):
@@ -25,4 +25,4 @@ class FiniteLoss(TrainerCallback):
         for name in ("loss", "grad_norm"):
             value = (logs or {}).get(name)
             if value is not None and not math.isfinite(float(value)):
-                raise CannotJudge(f"diverged at step {state.global_step}: {name} is {value}; lower args.learning_rate")
+                raise Diverged(f"diverged at step {state.global_step}: {name} is {value}; lower args.learning_rate")

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from tunegate.cases.bank import Part
 from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import Tampered
-from tunegate.record.record import OwnAnswer
+from tunegate.record.record import FailureKind, OwnAnswer
 from tunegate.record.typed_json import Misfit, read_as
 from tunegate.stats.plans import LuckyPass
 from tunegate.verdicts.reason import Reason
@@ -209,6 +209,7 @@ class TrainingFailed(OfAttempt):
 
     KIND: ClassVar[str] = "training_failed"
     error: str
+    failure: FailureKind = "other"
     log: Sequence[Json] = ()
     seconds: float = field(default=0.0, metadata=ONLY_IF_GIVEN)
 

@@ -119,12 +119,12 @@ class Fold:
     def _(self, event: events.Trained, line: Mapping[str, Any]) -> None:
         attempt = self._changed(event)
         attempt.trained, attempt.log, attempt.seconds = event, tuple(event.log), event.seconds
-        attempt.error, attempt.diagnosis = None, None  # of a training that failed before, and was tried again
+        attempt.failed, attempt.diagnosis = None, None  # of a training that failed before, and was tried again
 
     @_take.register
     def _(self, event: events.TrainingFailed, line: Mapping[str, Any]) -> None:
         attempt = self._changed(event)
-        attempt.error, attempt.log, attempt.seconds = event.error, tuple(event.log), event.seconds
+        attempt.failed, attempt.log, attempt.seconds = event, tuple(event.log), event.seconds
 
     @_take.register
     def _(self, event: events.Diagnosed, line: Mapping[str, Any]) -> None:

@@ -21,6 +21,7 @@ from tunegate.record.events import (
     StageDecided,
     StageStarted,
     Trained,
+    TrainingFailed,
 )
 from tunegate.record.frozen import FrozenDict
 from tunegate.record.judged_log import JudgedLog, is_unanswered
@@ -148,7 +149,7 @@ class AttemptFold(_Part[AttemptRecord]):
         self.started = started
         self.rows: RowsWritten | None = None
         self.trained: Trained | None = None
-        self.error: str | None = None
+        self.failed: TrainingFailed | None = None
         self.log: tuple[Json, ...] = ()
         self.seconds = 0.0
         self.gates: dict[str, GateFold] = {}
@@ -168,7 +169,8 @@ class AttemptFold(_Part[AttemptRecord]):
             trained=trained is not None,
             model=trained.model if trained else "",
             model_sha256=trained.model_sha256 if trained else "",
-            error=self.error,
+            error=self.failed.error if self.failed else None,
+            failure=self.failed.failure if self.failed else "other",
             log=self.log,
             summary=trained.summary if trained else FrozenDict(),
             seconds=self.seconds,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tunegate.checks.outcome import Outcome, Verdict
 from tunegate.exceptions import Tampered
@@ -18,6 +18,9 @@ from tunegate.record.judged_log import JudgedLog
 from tunegate.stats.plans import LuckyPass
 from tunegate.verdicts.reason import Reason
 from tunegate.verdicts.terms import Terms, terms_from_json
+
+FailureKind = Literal["out of memory", "diverged", "too few misses", "other"]
+"""Why a training left no model, as far as a diagnosis can act on it."""
 
 Json = Mapping[str, Any]
 
@@ -153,6 +156,9 @@ class AttemptRecord:
     model: str = ""
     model_sha256: str = ""
     error: str | None = None
+    """Why the training left no model."""
+    failure: FailureKind = "other"
+    """The kind of that error."""
     log: tuple[Json, ...] = ()
     summary: Json = field(default_factory=FrozenDict[str, Any])
     seconds: float = 0.0

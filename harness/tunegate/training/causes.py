@@ -16,7 +16,7 @@ from tunegate.data.conflicts import conflicts, in_conflict
 from tunegate.data.kinds import label, weak_kinds
 from tunegate.data.training_data import Example
 from tunegate.pipeline.ladders import Direction
-from tunegate.training.own_answers import TOO_FEW
+from tunegate.record.record import FailureKind
 
 GAP = 0.10
 """A pass rate on training data this much above the gate's counts as overfitting."""
@@ -32,9 +32,6 @@ NAMED = 5
 """Rows or kinds that are named, of more."""
 REPAIRED = 3
 """Kinds that a repair favours at once: more would each get little."""
-
-DIVERGED = ("diverged", "is nan", "not finite", "is inf")
-OUT_OF_MEMORY = "out of memory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +73,7 @@ class Evidence:
     train_fault: str = ""
     losses: Sequence[float] = ()
     training_error: str | None = None
+    training_failure: FailureKind = "other"
     forgotten: Sequence[str] = ()
     trained: Sequence[Example] = ()
     all_rows: Sequence[Example] = ()
@@ -125,20 +123,21 @@ def share(outcomes: Sequence[Outcome]) -> str:
 
 
 def _broken_training(evidence: Evidence) -> Cause | None:
-    error = evidence.training_error
-    if error is None:
+    if evidence.training_error is None:
         return None
-    if OUT_OF_MEMORY in error.lower():
-        advice = (
-            "lower args.per_device_train_batch_size and raise args.gradient_accumulation_steps as much, "
-            "or lower args.max_length"
-        )
-        return Cause("out of memory", (), advice=(advice,))
-    if any(word in error.lower() for word in DIVERGED):
-        return Cause("diverged", (Remedy("learning_rate", "lower"),))
-    if error.startswith(TOO_FEW):
-        return Cause(TOO_FEW, (Remedy("rows"),))
-    return Cause("the training failed", (Remedy("learning_rate"),))
+    match evidence.training_failure:
+        case "out of memory" as name:
+            advice = (
+                "lower args.per_device_train_batch_size and raise args.gradient_accumulation_steps as much, "
+                "or lower args.max_length"
+            )
+            return Cause(name, (), advice=(advice,))
+        case "diverged" as name:
+            return Cause(name, (Remedy("learning_rate", "lower"),))
+        case "too few misses" as name:
+            return Cause(name, (Remedy("rows"),))
+        case "other":
+            return Cause("the training failed", (Remedy("learning_rate"),))
 
 
 def _forgetting(evidence: Evidence) -> Cause | None:

@@ -24,12 +24,10 @@ from tunegate.suites.suite import Suite
 
 UPS_PER_DOWN = 3
 """So many thumbs up for each thumb down at most: more of them would drown the misses."""
-TOO_FEW = "too few misses"
-"""Begins the reason why an attempt that has nothing to learn from is not trained."""
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
+class RowsToLearn:
     """What an attempt is trained on. `facts` go on record; `fault` says why there is nothing to train on."""
 
     examples: list[Example]
@@ -61,7 +59,7 @@ def _case(row: Example) -> Case:
     return Case(str(row.number), row.prompt or "", (row.answers["completion"],), tags=row.tags)
 
 
-def teach(method: str, rows: Sequence[Example], answers: Mapping[int, OwnAnswer], at_least: int) -> Lesson:
+def rows_to_learn(method: str, rows: Sequence[Example], answers: Mapping[int, OwnAnswer], at_least: int) -> RowsToLearn:
     """Turn rows of prompt and completion into what the method learns from. Rows that hold that already stay.
 
     Pairs: each miss is rejected, its row's completion chosen. Thumbs: a pass is wanted, a miss is not; where passes are
@@ -81,13 +79,13 @@ def teach(method: str, rows: Sequence[Example], answers: Mapping[int, OwnAnswer]
     }
     if len(missed) < at_least:
         fault = (
-            f"{TOO_FEW}: of {facts['asked']} training prompts the input model missed {facts['missed']}"
+            f"too few misses: of {facts['asked']} training prompts the input model missed {facts['missed']}"
             f"{_said(facts['missed'] - len(missed), 'with nothing to unlearn')}"
             f"{_said(facts['not_judged'], 'could not be judged')}, at least {at_least} are needed; ask more rows, or "
             "leave the stage out: there is little for it to mend"
         )
-        return Lesson([], facts, fault)
-    return Lesson([*derived, *others], facts)
+        return RowsToLearn([], facts, fault)
+    return RowsToLearn([*derived, *others], facts)
 
 
 def is_raw(row: Example) -> bool:

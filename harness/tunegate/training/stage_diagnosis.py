@@ -63,7 +63,7 @@ class StageDiagnosis:
 
     def _evidence(self, attempt: AttemptRecord, settings: Settings, open_model: OpenModel | None) -> Evidence:
         if open_model is None:
-            return Evidence((), 1.0, training_error=attempt.error)
+            return Evidence((), 1.0, training_error=attempt.error, training_failure=attempt.failure)
         every = [gate for gate in attempt.gates.values() if gate.verdict is Verdict.FAIL]
         failed = [gate for gate in every if gate.key not in attempt.waived] or every  # a waiver may be withdrawn
         missed = [gate for gate in failed if gate.purpose not in PAIRED]

@@ -20,6 +20,7 @@ from typing import Any, Literal, Protocol
 from tunegate.exceptions import Tampered
 from tunegate.models.fingerprint import file_sha256
 from tunegate.pipeline.launching import command_of
+from tunegate.record.record import FailureKind
 
 HELD = "TUNEGATE_STDIN_IS_HELD"
 """Set for a training whose standard input ends when the process that wants it does."""
@@ -75,13 +76,15 @@ def checkpoints_of(job: TrainJob) -> Path:
 class TrainResult:
     """What a training reports: the logged steps, and a summary with at least `rows` and `rows_dropped`.
 
-    `error` says why there is no model (diverged, out of memory, killed); then the attempt is not the model's failure.
+    `error` says why there is no model (diverged, out of memory, killed), `failure` of which kind that is; then the
+    attempt is not the model's failure.
     """
 
     log: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     summary: dict[str, Any] = field(default_factory=dict[str, Any])
     seconds: float = 0.0
     error: str | None = None
+    failure: FailureKind = "other"
 
 
 class Trainer(Protocol):
@@ -112,7 +115,7 @@ class SubprocessTrainer:
         except (OSError, ValueError):
             died = f"signal {-returncode}" if returncode < 0 else f"exit code {returncode}"
             return TrainResult(seconds=seconds, error=f"the training process ended with {died} and left no result")
-        return TrainResult(result["log"], result["summary"], seconds, result["error"])
+        return TrainResult(result["log"], result["summary"], seconds, result["error"], result["failure"])
 
 
 def _run(command: list[str]) -> int:
