@@ -14,7 +14,7 @@ from tests.support.fake_pipeline import PIPELINE, carry_out, load, tools, traine
 from tests.support.fake_run import HOSTILE, gate_run, outcomes, pipeline_run
 from tests.support.report_page import CONTRASTS, Open, needs_chromium
 from tunegate.cli import main
-from tunegate.commands.check import pipeline_facts
+from tunegate.commands.check_facts import facts_of_pipeline
 from tunegate.data.card import card_from_json
 from tunegate.data.measure import QUICK_ROWS, Measuring, make_card
 from tunegate.data.prepare import load_prepared
@@ -107,7 +107,7 @@ def test_more_rows_than_preparing_leaves_mean_all_of_them(pipeline: Path) -> Non
 
 
 def test_check_tells_the_rows_that_are_trained_on(pipeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert pipeline_facts(load(pipeline), [])["stages"]["sft"]["rows"] == 32
+    assert facts_of_pipeline(pipeline, load(pipeline), []).stages["sft"].rows == 32
     assert main(["check", str(pipeline)]) == 0
     assert "`prepare` leaves out rows: repeats a row 5, part: validation 4, part: test 4" in capsys.readouterr().out
 

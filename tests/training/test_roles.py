@@ -13,7 +13,7 @@ import pytest
 from tests.support.bank import write_jsonl
 from tests.support.fake_pipeline import SUITE, attempt_of, carry_out, load, luck_of, tools, trainer, write_pipeline
 from tunegate.checks.outcome import Verdict
-from tunegate.commands.check import pipeline_facts
+from tunegate.commands.check_facts import facts_of_pipeline
 from tunegate.commands.console import print_run, run_as_json
 from tunegate.exceptions import ConfigError, Tampered
 from tunegate.promotion.evidence import attest, check_gates
@@ -87,7 +87,7 @@ def test_the_report_takes_no_gain_over_a_baseline_for_a_leak(path: Path) -> None
 
 
 def test_check_does_not_ask_for_a_scorers_gate_in_the_last_stage(path: Path) -> None:
-    assert pipeline_facts(load(path), [])["gates_not_taken_last"] == []
+    assert facts_of_pipeline(path, load(path), []).gates_not_taken_last == []
 
 
 def test_a_baseline_is_asked_whole_and_holds_nothing_up(path: Path) -> None:

@@ -22,7 +22,8 @@ def trainer(code: str) -> SubprocessTrainer:
 def test_a_job_goes_out_and_a_result_comes_back(tmp_path: Path) -> None:
     code = (
         "job = json.load(open(sys.argv[1]))\n"
-        "result = {'log': [{'step': 1, 'loss': job['seed']}], 'summary': {'rows': 3}, 'error': None, 'failure': 'other'}\n"
+        "result = {'log': [{'step': 1, 'loss': job['seed']}], 'summary': {'rows': 3}, 'error': None}\n"
+        "result['failure'] = 'other'\n"
         "json.dump(result, open(sys.argv[2], 'w'))\n"
         "print('noise')"
     )

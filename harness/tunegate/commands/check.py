@@ -1,217 +1,66 @@
-"""`tunegate check`: what a file holds, and how far its banks will reach, before anything is trained."""
+"""`tunegate check` in words: what a file holds, a line each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Iterator
 
-from tunegate.cases.case import duplicates
-from tunegate.checks.answers.part import as_judged
-from tunegate.checks.check import LooksAtBank, lacking
-from tunegate.checks.own_check import OwnCheck
+from tunegate.commands.check_facts import CheckFacts, StageFacts, SuiteFacts
 from tunegate.commands.console import show
 from tunegate.data.faults import counted
-from tunegate.data.training_data import Example
-from tunegate.leaks.leakage import Leak, describe, facts
-from tunegate.pipeline.ladders import first_settings, possible_attempts
-from tunegate.pipeline.leak_guard import drop_leaks, in_words
-from tunegate.pipeline.pipeline import Pipeline, Stage
-from tunegate.suites.case_faults import contradictions, listed_in_text
-from tunegate.suites.fitting_plan import fitting_plan, supported_attempts
-from tunegate.suites.suite import Suite
-from tunegate.training.job import rows_of
-from tunegate.verdicts.corrected import admissions_of
 
 
-def suite_facts(suite: Suite) -> dict[str, Any]:
-    """A suite and its bank."""
-    return {
-        "cases": len(suite.cases),
-        "duplicates": [list(same) for same in duplicates(suite.cases)],
-        "contradictions": [[one.id, other.id] for one, other in contradictions(suite.cases)],
-        "listed_in_text": listed_in_text(suite.cases),
-        "working": len(suite.bank.working),
-        "sealed": len(suite.bank.sealed),
-        "draw": suite.plan.draw,
-        "accept": suite.plan.accept,
-        "fresh_attempts": suite.bank.distinct("working") // suite.plan.draw,
-        "max_drop": suite.retention and suite.retention.max_drop,
-        "checks": suite.check_names,
-        "checks_from": {
-            name: check.origin
-            for name, check in zip(suite.check_names, suite.checks, strict=True)
-            if isinstance(check, OwnCheck) and check.origin
-        },
-        "lacking": {
-            name: without
-            for name, check in zip(suite.check_names, suite.checks, strict=True)
-            if (without := lacking(check, suite.cases))
-        },
-        "allowed": dict(suite.allowed),
-        "remarks": [
-            *suite.remarks,
-            *(
-                f"{name}: {remark}"
-                for name, check in zip(suite.check_names, suite.checks, strict=True)
-                if isinstance(check, LooksAtBank)
-                for remark in check.remarks([as_judged(case, suite.answer) for case in suite.cases])
-            ),
-        ],
-        "judges": admissions_of(suite.checks),
-        "sha256": suite.sha256,
-    }
-
-
-def pipeline_facts(pipeline: Pipeline, leaks: Sequence[Leak]) -> dict[str, Any]:
-    """A pipeline with its suites, stages, leaks, and the number of attempts that every bank supports."""
-    drops = pipeline.leakage.action == "drop_from_train"
-    left, dropped = drop_leaks(pipeline, leaks) if drops else (pipeline, [])
-    first = {stage.name: len(_first_rows(left, stage)) for stage in left.stages}
-    return {
-        "name": pipeline.name,
-        "model": pipeline.model,
-        "suites": {name: suite_facts(suite) for name, suite in pipeline.suites.items()},
-        "stages": {
-            stage.name: {
-                **_stage_facts(pipeline, stage, after),
-                "leaked": sum(len(one["rows"]) for one in dropped if one["stage"] == stage.name),
-                "first_attempt": first[stage.name],
-            }
-            for stage, after in zip(pipeline.stages, left.stages, strict=True)
-        },
-        "gates_not_taken_last": _gates_not_taken_last(pipeline),
-        "waivers": [waiver.in_words for waiver in pipeline.waivers],
-        "leaks": [] if drops else facts(leaks),
-        "leaks_in_words": describe(leaks) if leaks and not drops else "",
-        "dropped": dropped,
-        "dropped_in_words": in_words(dropped) if dropped else "",
-    }
-
-
-def _stage_facts(pipeline: Pipeline, stage: Stage, after: Stage) -> dict[str, Any]:
-    """`after` is the stage without the rows that leak."""
-    gates, retrain = pipeline.gates(stage), after.retrain
-    allowed, possible = retrain.max_attempts, possible_attempts(retrain)
-    if stage.role == "baseline":
-        allowed, possible = 1, 1
-    return {
-        "method": stage.spec.method,
-        "role": stage.role,
-        "rows_in": stage.data.rows_in,
-        "rows": len(stage.data.examples),
-        "left_out": {left.why: len(left.rows) for left in stage.data.left_out},
-        "retrain_rows": retrain.rows,
-        "rows_above": _rows_above(after),
-        "max_attempts": allowed,
-        "possible_attempts": min(allowed, possible),
-        "attempts_in_vain": allowed > possible and "max_attempts" in retrain.model_fields_set,
-        "gates": list(gates),
-        "plans": {name: gate.to_json() for name, gate in gates.items()},
-        "supported_attempts": {
-            name: supported_attempts(pipeline.suites[name].bank, gate.plan) for name, gate in gates.items()
-        },
-        "proposals": _proposals(pipeline, stage, min(allowed, possible)),
-        "retention": {name: asdict(terms) for name, terms in pipeline.retention(stage).items()},
-        "worth": {name: asdict(terms) for name, terms in pipeline.worth(stage).items()},
-        "watched": watched.to_json() if (watched := pipeline.watched.get(stage.name)) else None,
-    }
-
-
-def _rows_above(stage: Stage) -> list[int]:
-    """The rungs of `retrain.rows` that ask for more rows than there are."""
-    usable = len(stage.data.examples)
-    return [rung for rung in stage.spec.retrain.rows or () if rung != "all" and rung > usable]
-
-
-def _first_rows(pipeline: Pipeline, stage: Stage) -> list[Example]:
-    return rows_of(pipeline, stage, first_settings(stage.retrain)).examples
-
-
-def _proposals(pipeline: Pipeline, stage: Stage, attempts: int) -> dict[str, str]:
-    """For each gate whose bank lasts for fewer attempts than these: a plan that it can serve, in words."""
-    proposals: dict[str, str] = {}
-    for name, gate in pipeline.gates(stage).items():
-        suite = pipeline.suites[name]
-        supported = supported_attempts(suite.bank, gate.plan)
-        if supported is not None and supported < attempts and (found := fitting_plan(suite.cases, attempts)):
-            proposals[name] = found.in_words
-    return proposals
-
-
-def _gates_not_taken_last(pipeline: Pipeline) -> list[str]:
-    """Gates of earlier stages that the last stage does not list: the promoted weights only must not be worse at them.
-
-    A scorer's are left out: they ask how it ranks pairs, which is no question to the weights that it rewards.
-    """
-    *earlier, last = pipeline.stages
-    asked = (stage for stage in earlier if stage.role != "scorer")
-    return sorted({gate for stage in asked for gate in pipeline.gates(stage)} - set(pipeline.gates(last)))
-
-
-def print_check(facts: dict[str, Any]) -> None:
+def print_check(facts: CheckFacts) -> None:
     """What a file holds, a line each."""
-    for name, suite in facts["suites"].items():
-        sealed = f", {suite['sealed']} of them sealed" if suite["sealed"] else ""
-        rule = f"draws {suite['draw']}, {suite['accept']} must pass"
-        if suite["max_drop"] is not None:
-            rule = f"retention: {suite['draw']} cases, asked before and after, may lose {suite['max_drop']:g} points"
-        show(f"suite {name}: {suite['cases']} cases{sealed}, {rule}; checks: {_checks_in_words(suite)}")
-        if suite["duplicates"]:
-            first = ", ".join(suite["duplicates"][0][:3])
-            several = f"{len(suite['duplicates'])} tests stand under several ids, {first} for one"
-            show(f"note: suite {name}: {several}; each is asked once")
-        for note in _notes_on_references(suite):
+    for name, suite in facts.suites.items():
+        show(f"suite {name}: {_suite(suite)}")
+        for note in _notes_on_suite(suite):
             show(f"note: suite {name}: {note}")
-        for check, without in suite["lacking"].items():
-            for need, number in without.items():
-                some = f"{number} of {suite['cases']} cases {'has' if number == 1 else 'have'} none"
-                show(f"note: suite {name}: {check} needs a case's `{need}`, and {some}: INVALID if drawn")
-        for remark in suite["remarks"]:
-            show(f"note: suite {name}: {remark}")
-        for guard, found in suite["allowed"].items():
+        for guard, found in suite.allowed.items():
             show(f"ALLOWED: suite {name}: {guard}: {found}")
-        for judge, admission in suite["judges"].items():
-            show(f"note: suite {name}: {judge}: {admission['fault'] or 'the judge is admitted'}")
-    for name, stage in facts["stages"].items():
-        kept = f"; must not unlearn: {', '.join(stage['retention'])}" if stage["retention"] else ""
-        if stage["worth"]:
-            kept += f"; must be no worse than the baseline: {', '.join(stage['worth'])}"
-        show(
-            f"stage {name}: {stage['method']} on {_rows(stage)}, {_trained(stage)}; "
-            f"gates: {', '.join(stage['gates'])}{kept}"
-        )
-        if stage["watched"]:
-            asked, away = len(stage["watched"]["case_ids"]), len(stage["watched"]["reserved"])
-            gate = stage["watched"]["gate"]
-            show(f"note: stage {name} watches {asked} cases of {gate}; these and their groups, {away}, no gate asks")
-        if stage["left_out"]:
-            left = ", ".join(f"{why} {rows:,}" for why, rows in stage["left_out"].items())
-            show(f"note: stage {name}: `prepare` leaves out rows: {left}; `tunegate data {facts['file']}` names them")
-        if stage["rows_above"]:
-            asked, usable = ", ".join(map(str, stage["rows_above"])), counted(stage["retrain_rows"][-1], "row")
-            show(f"note: stage {name}: retrain.rows: {asked} is more than is left to train on: it means all {usable}")
-        if stage["attempts_in_vain"]:
-            show(f"note: stage {name}: {_in_vain(stage['max_attempts'], stage['possible_attempts'])}")
-        for gate, attempts in stage["supported_attempts"].items():
-            if attempts is not None and attempts < stage["possible_attempts"]:
-                show(f"note: {_shortage(name, gate, attempts, facts['suites'][gate], stage)}")
-    for note in facts.get("notes", []):
+    for name, stage in facts.stages.items():
+        show(f"stage {name}: {_stage(stage)}")
+        for note in _notes_on_stage(stage, facts):
+            show(f"note: stage {name}{note}")
+    for note in facts.notes:
         show(f"note: {note}")
-    for waiver in facts.get("waivers", []):
+    for waiver in facts.waivers:
         show(f"WAIVER: {waiver}")
-    if facts.get("gates_not_taken_last"):
-        names = ", ".join(facts["gates_not_taken_last"])
-        show(
-            f"note: the last stage does not list {names}: the weights that are promoted are only held to what they kept"
-        )
-    if facts.get("dropped_in_words"):
-        show(f"note: {facts['dropped_in_words']}")
-    show(f"INVALID: {facts['leaks_in_words']}" if facts.get("leaks") else f"{facts['file']}: ok")
+    if facts.gates_not_taken_last:
+        names = ", ".join(facts.gates_not_taken_last)
+        show(f"note: the last stage does not list {names}: no gate but retention asks these of the promoted weights")
+    if facts.dropped_in_words:
+        show(f"note: {facts.dropped_in_words}")
+    show(f"INVALID: {facts.leaks_in_words}" if facts.leaks else f"{facts.file}: ok")
 
 
-def _notes_on_references(suite: dict[str, Any]) -> Iterator[str]:
-    pairs, listed = suite["contradictions"], suite["listed_in_text"]
+# --- a suite --------------------------------------------------------------------------------------------------------
+
+
+def _suite(suite: SuiteFacts) -> str:
+    sealed = f", {suite.sealed} of them sealed" if suite.sealed else ""
+    rule = f"draws {suite.draw}, {suite.accept} must pass"
+    if suite.max_drop is not None:
+        rule = f"retention: {suite.draw} cases, asked before and after, may lose {suite.max_drop:g} points"
+    return f"{suite.cases} cases{sealed}, {rule}; checks: {_checks_in_words(suite)}"
+
+
+def _notes_on_suite(suite: SuiteFacts) -> Iterator[str]:
+    if suite.duplicates:
+        first = ", ".join(suite.duplicates[0][:3])
+        several = counted(len(suite.duplicates), "test")
+        yield f"{several} under several ids, for example {first}; each is asked once"
+    yield from _notes_on_references(suite)
+    for check, without in suite.lacking.items():
+        for need, number in without.items():
+            some = f"{number} of {suite.cases} cases {'has' if number == 1 else 'have'} none"
+            yield f"{check} needs a case's `{need}`, and {some}: INVALID if drawn"
+    yield from suite.remarks
+    for judge, admission in suite.judges.items():
+        yield f"{judge}: {admission['fault'] or 'the judge is admitted'}"
+
+
+def _notes_on_references(suite: SuiteFacts) -> Iterator[str]:
+    pairs, listed = suite.contradictions, suite.listed_in_text
     if pairs:
         shown = ", ".join(f"{one} and {other}" for one, other in pairs[:3]) + (", …" if len(pairs) > 3 else "")
         yield (
@@ -225,22 +74,51 @@ def _notes_on_references(suite: dict[str, Any]) -> Iterator[str]:
         )
 
 
-def _rows(stage: dict[str, Any]) -> str:
+# --- a stage --------------------------------------------------------------------------------------------------------
+
+
+def _stage(stage: StageFacts) -> str:
+    kept = f"; must not unlearn: {', '.join(stage.retention)}" if stage.retention else ""
+    if stage.worth:
+        kept += f"; must be no worse than the baseline: {', '.join(stage.worth)}"
+    return f"{stage.method} on {_rows(stage)}, {_trained(stage)}; gates: {', '.join(stage.gates)}{kept}"
+
+
+def _notes_on_stage(stage: StageFacts, facts: CheckFacts) -> Iterator[str]:
+    """Each goes on after the name of the stage."""
+    if stage.watched:
+        asked, away = len(stage.watched["case_ids"]), len(stage.watched["reserved"])
+        yield f" watches {asked} cases of {stage.watched['gate']}; these and their groups, {away}, no gate asks"
+    if stage.left_out:
+        left = ", ".join(f"{why} {rows:,}" for why, rows in stage.left_out.items())
+        yield f": `prepare` leaves out rows: {left}; `tunegate data {facts.file}` names them"
+    if stage.rows_above and stage.retrain_rows:
+        asked = ", ".join(map(str, stage.rows_above))
+        usable = counted(int(stage.retrain_rows[-1]), "row")
+        yield f": retrain.rows: {asked} is more than is left to train on: it means all {usable}"
+    if stage.attempts_in_vain:
+        yield f": {_in_vain(stage.max_attempts, stage.possible_attempts)}"
+    for gate, attempts in stage.supported_attempts.items():
+        if attempts is not None and attempts < stage.possible_attempts:
+            yield f": {_shortage(gate, attempts, facts.suites[gate], stage)}"
+
+
+def _rows(stage: StageFacts) -> str:
     """`320 rows, 66 left out as leaks, 16 in the first attempt`"""
-    prepared, leaked, first = stage["rows_in"] - stage["rows"], stage["leaked"], stage["first_attempt"]
+    prepared, leaked, first = stage.rows_in - stage.rows, stage.leaked, stage.first_attempt
     parts = [
-        counted(stage["rows_in"], "row"),
+        counted(stage.rows_in, "row"),
         f"{prepared:,} left out by `prepare`" if prepared else "",
         f"{leaked:,} left out as leaks" if leaked else "",
-        f"{first:,} in the first attempt" if first != stage["rows"] - leaked else "",
+        f"{first:,} in the first attempt" if first != stage.rows - leaked else "",
     ]
     return ", ".join(filter(None, parts))
 
 
-def _trained(stage: dict[str, Any]) -> str:
-    if stage["role"] == "baseline":
+def _trained(stage: StageFacts) -> str:
+    if stage.role == "baseline":
         return "nothing is trained"
-    attempts = stage["possible_attempts"]
+    attempts = stage.possible_attempts
     return "one attempt" if attempts == 1 else f"at most {attempts} attempts"
 
 
@@ -250,23 +128,23 @@ def _in_vain(allowed: int, possible: int) -> str:
     return f"max_attempts is {allowed}, but the ladders have rungs for {possible} attempts"
 
 
-def _shortage(stage: str, gate: str, attempts: int, suite: dict[str, Any], facts: dict[str, Any]) -> str:
+def _shortage(gate: str, attempts: int, suite: SuiteFacts, stage: StageFacts) -> str:
     """How far a bank lasts, how many cases are missing for all attempts, and which plan it can serve."""
-    terms, wanted = facts["plans"][gate], facts["possible_attempts"]
+    terms, wanted = stage.plans[gate], stage.possible_attempts
     confirm = terms["confirm"]["plan"]["draw"] if terms["confirm"] else 0
     after_retry = terms["confirms"] == "after_retry"
     confirming = f" and {confirm} sealed ones to confirm a pass{' after a retry' if after_retry else ''}"
-    missing = max(0, wanted * suite["draw"] - suite["working"])
-    missing += max(0, (wanted - after_retry) * confirm - suite["sealed"])
-    proposal = f"; {facts['proposals'][gate]}" if gate in facts["proposals"] else ""
+    missing = max(0, wanted * suite.draw - suite.working)
+    missing += max(0, (wanted - after_retry) * confirm - suite.sealed)
+    proposal = f"; {stage.proposals[gate]}" if gate in stage.proposals else ""
     return (
-        f"stage {stage}: the bank of {gate} surely has fresh cases for {counted(attempts, 'attempt')}; each takes "
-        f"{suite['draw']} of {suite['working']} cases{confirming if confirm else ''}, of {suite['sealed']}; beyond "
+        f"the bank of {gate} surely has fresh cases for {counted(attempts, 'attempt')}; each takes "
+        f"{suite.draw} of {suite.working} cases{confirming if confirm else ''}, of {suite.sealed}; beyond "
         f"that a run ends INCONCLUSIVE; {counted(wanted, 'attempt')} need about {missing} cases more{proposal}"
     )
 
 
-def _checks_in_words(suite: dict[str, Any]) -> str:
+def _checks_in_words(suite: SuiteFacts) -> str:
     """The checks by name, and the package of those that another one adds."""
-    packages = suite["checks_from"]
-    return ", ".join(f"{name} (from {packages[name]})" if name in packages else name for name in suite["checks"])
+    packages = suite.checks_from
+    return ", ".join(f"{name} (from {packages[name]})" if name in packages else name for name in suite.checks)

@@ -16,7 +16,8 @@ from tunegate.commands.advise import ask_on_terminal, run_advise
 from tunegate.commands.asking import asking, flags_given
 from tunegate.commands.bake_off import bake, show_bake_off
 from tunegate.commands.by_meaning import embed
-from tunegate.commands.check import pipeline_facts, print_check, suite_facts
+from tunegate.commands.check import print_check
+from tunegate.commands.check_facts import facts_of_pipeline, facts_of_suite
 from tunegate.commands.compare import compare_records
 from tunegate.commands.data import data as describe_data
 from tunegate.commands.leakage import leakage as compare_files
@@ -78,16 +79,14 @@ def check(options: Namespace) -> int:
     path = suite_place(options.file, Path())
     data = load_yaml(path).data
     if isinstance(data, dict) and "stages" not in data and "cases" in data:
-        suite = load_suite(path, _build_check())
-        facts: dict[str, Any] = {"file": str(path), "suites": {suite.name: suite_facts(suite)}, "stages": {}}
-        verdict = Verdict.PASS
+        facts = facts_of_suite(path, load_suite(path, _build_check()))
     else:
         pipeline = load_pipeline(path, _build_check(), _validate_stage())
         notes = _check_model(pipeline)
-        facts = {"file": str(path), "notes": notes, **pipeline_facts(pipeline, _leaks(pipeline))}
-        verdict = Verdict.INVALID if facts["leaks"] else Verdict.PASS
+        facts = facts_of_pipeline(path, pipeline, _leaks(pipeline), notes)
+    verdict = Verdict.INVALID if facts.leaks else Verdict.PASS
     if options.json:
-        console.show_json({"verdict": verdict, **facts})
+        console.show_json({"verdict": verdict, **facts.to_json()})
     else:
         print_check(facts)
     return verdict.exit_code

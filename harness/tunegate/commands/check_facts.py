@@ -1,0 +1,229 @@
+"""What `tunegate check` finds out about a file, as values: its suites, stages, leaks, and how far each bank lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from tunegate.cases.case import Case, duplicates
+from tunegate.checks.answers.part import as_judged
+from tunegate.checks.check import LooksAtBank, Need, lacking
+from tunegate.checks.own_check import OwnCheck
+from tunegate.data.training_data import Example
+from tunegate.leaks.leakage import Leak, describe, facts
+from tunegate.pipeline.ladders import first_settings, possible_attempts
+from tunegate.pipeline.leak_guard import drop_leaks, in_words
+from tunegate.pipeline.pipeline import GateTerms, Pipeline, RetentionTerms, Stage
+from tunegate.suites.case_faults import contradictions, listed_in_text
+from tunegate.suites.fitting_plan import fitting_plan, supported_attempts
+from tunegate.suites.suite import Suite
+from tunegate.training.job import rows_of
+from tunegate.verdicts.corrected import admissions_of
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuiteFacts:
+    """A suite and its bank. Lists of ids name cases; mappings are by the name of a check, a guard or a judge."""
+
+    cases: int
+    duplicates: list[list[str]]
+    contradictions: list[list[str]]
+    listed_in_text: list[str]
+    working: int
+    sealed: int
+    draw: int
+    accept: int
+    fresh_attempts: int
+    max_drop: float | None
+    checks: list[str]
+    checks_from: dict[str, str]
+    lacking: Mapping[str, Mapping[Need, int]]
+    allowed: dict[str, str]
+    remarks: list[str]
+    judges: Mapping[str, Json]
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageFacts:
+    """A stage: its rows, its attempts and its gates; mappings are by the name of a gate."""
+
+    method: str
+    role: str
+    rows_in: int
+    rows: int
+    left_out: dict[str, int]
+    leaked: int
+    first_attempt: int
+    retrain_rows: Sequence[int | Literal["all"]] | None
+    rows_above: list[int]
+    max_attempts: int
+    possible_attempts: int
+    attempts_in_vain: bool
+    gates: list[str]
+    plans: dict[str, Json]
+    supported_attempts: dict[str, int | None]
+    proposals: dict[str, str]
+    retention: dict[str, Json]
+    worth: dict[str, Json]
+    watched: Json | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckFacts:
+    """A pipeline file, or a suite file alone: then there are no stages."""
+
+    file: str
+    suites: dict[str, SuiteFacts]
+    stages: dict[str, StageFacts] = field(default_factory=dict[str, StageFacts])
+    name: str | None = None
+    model: str | None = None
+    notes: list[str] = field(default_factory=list[str])
+    gates_not_taken_last: list[str] = field(default_factory=list[str])
+    waivers: list[str] = field(default_factory=list[str])
+    leaks: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    leaks_in_words: str = ""
+    dropped: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    dropped_in_words: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def facts_of_suite(file: Path, suite: Suite) -> CheckFacts:
+    """Of a suite file alone."""
+    return CheckFacts(file=str(file), suites={suite.name: _suite(suite)})
+
+
+def facts_of_pipeline(file: Path, pipeline: Pipeline, leaks: Sequence[Leak], notes: Sequence[str] = ()) -> CheckFacts:
+    """Of a pipeline with its suites, stages and leaks."""
+    drops = pipeline.leakage.action == "drop_from_train"
+    left, dropped = drop_leaks(pipeline, leaks) if drops else (pipeline, [])
+    return CheckFacts(
+        file=str(file),
+        suites={name: _suite(suite) for name, suite in pipeline.suites.items()},
+        stages={
+            stage.name: _stage(
+                pipeline,
+                stage,
+                after,
+                leaked=sum(len(one["rows"]) for one in dropped if one["stage"] == stage.name),
+                first_attempt=len(_first_rows(left, after)),
+            )
+            for stage, after in zip(pipeline.stages, left.stages, strict=True)
+        },
+        name=pipeline.name,
+        model=pipeline.model,
+        notes=list(notes),
+        gates_not_taken_last=_gates_not_taken_last(pipeline),
+        waivers=[waiver.in_words for waiver in pipeline.waivers],
+        leaks=[] if drops else facts(leaks),
+        leaks_in_words=describe(leaks) if leaks and not drops else "",
+        dropped=dropped,
+        dropped_in_words=in_words(dropped) if dropped else "",
+    )
+
+
+# --- a suite --------------------------------------------------------------------------------------------------------
+
+
+def _suite(suite: Suite) -> SuiteFacts:
+    named = list(zip(suite.check_names, suite.checks, strict=True))
+    return SuiteFacts(
+        cases=len(suite.cases),
+        duplicates=[list(same) for same in duplicates(suite.cases)],
+        contradictions=[[one.id, other.id] for one, other in contradictions(suite.cases)],
+        listed_in_text=listed_in_text(suite.cases),
+        working=len(suite.bank.working),
+        sealed=len(suite.bank.sealed),
+        draw=suite.plan.draw,
+        accept=suite.plan.accept,
+        fresh_attempts=suite.bank.distinct("working") // suite.plan.draw,
+        max_drop=suite.retention and suite.retention.max_drop,
+        checks=list(suite.check_names),
+        checks_from={name: check.origin for name, check in named if isinstance(check, OwnCheck) and check.origin},
+        lacking={name: without for name, check in named if (without := lacking(check, suite.cases))},
+        allowed=dict(suite.allowed),
+        remarks=[*suite.remarks, *_remarks_on_bank(suite)],
+        judges=admissions_of(suite.checks),
+        sha256=suite.sha256,
+    )
+
+
+def _remarks_on_bank(suite: Suite) -> Iterator[str]:
+    cases: list[Case] = [as_judged(case, suite.answer) for case in suite.cases]
+    for name, check in zip(suite.check_names, suite.checks, strict=True):
+        if isinstance(check, LooksAtBank):
+            yield from (f"{name}: {remark}" for remark in check.remarks(cases))
+
+
+# --- a stage --------------------------------------------------------------------------------------------------------
+
+
+def _stage(pipeline: Pipeline, stage: Stage, after: Stage, *, leaked: int, first_attempt: int) -> StageFacts:
+    """`after` is the stage without the rows that leak."""
+    gates, retrain = pipeline.gates(stage), after.retrain
+    trains = stage.role != "baseline"
+    allowed = retrain.max_attempts if trains else 1
+    possible = possible_attempts(retrain) if trains else 1
+    attempts = min(allowed, possible)
+    supported = {name: supported_attempts(pipeline.suites[name].bank, gate.plan) for name, gate in gates.items()}
+    watched = pipeline.watched.get(stage.name)
+    return StageFacts(
+        method=stage.spec.method,
+        role=stage.role,
+        rows_in=stage.data.rows_in,
+        rows=len(stage.data.examples),
+        left_out={left.why: len(left.rows) for left in stage.data.left_out},
+        leaked=leaked,
+        first_attempt=first_attempt,
+        retrain_rows=retrain.rows,
+        rows_above=_rows_above(after),
+        max_attempts=allowed,
+        possible_attempts=attempts,
+        attempts_in_vain=allowed > possible and "max_attempts" in retrain.model_fields_set,
+        gates=list(gates),
+        plans={name: gate.to_json() for name, gate in gates.items()},
+        supported_attempts=supported,
+        proposals=_proposals(pipeline, gates, supported, attempts),
+        retention=_as_json(pipeline.retention(stage)),
+        worth=_as_json(pipeline.worth(stage)),
+        watched=watched.to_json() if watched else None,
+    )
+
+
+def _as_json(terms: Mapping[str, RetentionTerms]) -> dict[str, Json]:
+    return {name: asdict(one) for name, one in terms.items()}
+
+
+def _rows_above(stage: Stage) -> list[int]:
+    """The rungs of `retrain.rows` that ask for more rows than there are."""
+    usable = len(stage.data.examples)
+    return [rung for rung in stage.spec.retrain.rows or () if rung != "all" and rung > usable]
+
+
+def _first_rows(pipeline: Pipeline, stage: Stage) -> list[Example]:
+    return rows_of(pipeline, stage, first_settings(stage.retrain)).examples
+
+
+def _proposals(
+    pipeline: Pipeline, gates: Mapping[str, GateTerms], supported: Mapping[str, int | None], attempts: int
+) -> dict[str, str]:
+    """For each gate whose bank lasts for fewer attempts than these: a plan that it can serve, in words."""
+    short = [name for name in gates if (lasts := supported[name]) is not None and lasts < attempts]
+    plans = {name: fitting_plan(pipeline.suites[name].cases, attempts) for name in short}
+    return {name: found.in_words for name, found in plans.items() if found}
+
+
+def _gates_not_taken_last(pipeline: Pipeline) -> list[str]:
+    """Gates of earlier stages that the last stage does not list: the promoted weights only must not be worse at them.
+
+    A scorer's are left out: they ask how it ranks pairs, which is no question to the weights that it rewards.
+    """
+    *earlier, last = pipeline.stages
+    asked = (stage for stage in earlier if stage.role != "scorer")
+    return sorted({gate for stage in asked for gate in pipeline.gates(stage)} - set(pipeline.gates(last)))
