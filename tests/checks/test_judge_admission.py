@@ -77,7 +77,7 @@ def quiet(label: str, done: int, total: int) -> None:
 
 def measured(folder: Path, verdict: Callable[[str], int | None], *, repeats: int = 1, **options: Any) -> dict[str, Any]:
     request = MeasureRequest(judge_file(folder, **options), folder / "labels.jsonl", repeats=repeats)
-    return measure(request, quiet, models(verdict))
+    return measure(request, quiet, models(verdict)).to_json()
 
 
 # --- measuring ------------------------------------------------------------------------------------------------------
@@ -613,7 +613,7 @@ def test_a_suite_with_one_judge_will_do_and_rows_shown_to_the_judge_are_left_out
     (folder / "labels.yaml").write_text(RUBRIC + example)
     check = {"judge": {"rubric": "labels.yaml", "model": "m", "accept": ["yes"]}}
     (folder / "suite.yaml").write_text(json.dumps({"cases": "cases.jsonl", "checks": ["exact", check]}))
-    facts = measure(MeasureRequest(folder / "suite.yaml", labels(folder), draw=50), quiet, models(says_good))
+    facts = measure(MeasureRequest(folder / "suite.yaml", labels(folder), draw=50), quiet, models(says_good)).to_json()
     assert (facts["n"], facts["labels"]["left_out"]) == (50, 1)
     assert json.loads(Path(facts["record"]).read_text())["drawn"] == {"draw": 50, "seed": 0}
 

@@ -277,7 +277,7 @@ def test_ties_of_a_pair_are_left_out_by_name(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="the column holds"):
             measure(request, quiet, models(first_is_good))
     judge_file(tmp_path, **PAIRWISE, labels={**sides, "skip": ["tie"]})
-    facts = measure(request, quiet, models(first_is_good))
+    facts = measure(request, quiet, models(first_is_good)).to_json()
     assert (facts["n"], facts["kappa"], facts["labels"]["skipped"]) == (60, 1.0, {"tie": 1})
 
 
@@ -320,6 +320,6 @@ def test_a_number_off_the_scale_is_no_verdict(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=rf"row 51: the human label '{odd}' is none of"):
             measure(request, quiet, models(lambda question: 0))
     write_jsonl(request.labels, [{"prompt": f"q{n}", "answer": "a", "human": float(s)} for n, s in enumerate(stars)])
-    facts = measure(request, quiet, models(lambda question: 0))
+    facts = measure(request, quiet, models(lambda question: 0)).to_json()
     assert facts["labels"]["passes"] == {"4": 10, "5": 10}
     assert facts["weighted_kappa"] is not None

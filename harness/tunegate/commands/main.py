@@ -20,6 +20,7 @@ from tunegate.commands.check import print_check
 from tunegate.commands.check_facts import facts_of_pipeline, facts_of_suite
 from tunegate.commands.compare import compare_records
 from tunegate.commands.data import data as describe_data
+from tunegate.commands.judge import print_judge
 from tunegate.commands.leakage import leakage as compare_files
 from tunegate.commands.model_under_test import look_at_folder, look_at_model
 from tunegate.commands.plan import plan as describe_plans
@@ -295,12 +296,12 @@ def judge(options: Namespace) -> int:
         fit=options.fit,
     )
     with console.Bar() as bar:
-        facts = measure(request, bar.update)
+        measured = measure(request, bar.update)
     if options.json:
-        console.show_json(facts)
+        console.show_json(measured.to_json())
     else:
-        console.print_judge(facts)
-    return 0 if facts["admitted"] else 1
+        print_judge(measured)
+    return 0 if measured.admitted else 1
 
 
 # --- suite ---------------------------------------------------------------------------------------------------------

@@ -310,7 +310,7 @@ class Judge(NumericCheck):
 
     def _finding(self, opinion: Opinion) -> Finding:
         if opinion.label is None:
-            return self._no_finding(opinion.reason, opinion.raw)
+            return replace(self._no_finding(opinion.reason, opinion.raw), value=opinion.place)
         note = f": {opinion.reason}" if opinion.reason else ""
         if self.cutoff is not None:
             return self.scored(float(opinion.label), note, opinion.raw)

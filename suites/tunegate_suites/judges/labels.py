@@ -111,10 +111,6 @@ class Labels:
     skipped: Mapping[str, int]
     """rows that were left out, for their label or for want of one"""
 
-    def as_json(self) -> dict[str, dict[str, int]]:
-        """The counts, as the admission record has them."""
-        return {"passes": dict(self.passes), "fails": dict(self.fails), "skipped": dict(self.skipped)}
-
 
 def read_labels(path: Path, options: LabelsOptions, scheme: Scheme) -> Labels:
     """Every labelled row of a file. Raises ConfigError, with the line, for what is no label."""

@@ -11,7 +11,6 @@ from tunegate_suites.judges.prompt import judge_messages, pair_messages
 from tunegate_suites.judges.rubric import Rubric
 
 REPEATED = "the judge's verdict stands word for word in the answer: it was repeated"
-TORN = {place: f"the judge prefers the answer that stands {place}, whichever it is" for place in ("first", "second")}
 NO_RIVAL = "the case has no reference to compare the answer with"
 
 
@@ -71,7 +70,8 @@ def _both(forward: Opinion, backward: Opinion) -> Opinion:
         if opinion.label is None:
             return Opinion(None, opinion.reason, raw)
     if forward.label == backward.label:
-        return Opinion(None, TORN["first" if forward.label == "1" else "second"], raw)
+        place = "first" if forward.label == "1" else "second"
+        return Opinion(None, f"the judge prefers the {place} answer in either order", raw, place=place)
     better = forward.label == "1"
     reason = f"preferred in both orders: {forward.reason}" if better else f"not preferred: {forward.reason}"
     return Opinion("better" if better else "worse", reason, raw)

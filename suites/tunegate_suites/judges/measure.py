@@ -22,7 +22,7 @@ from tunegate.hashes import sha256_of
 from tunegate.models.sentences import default_model
 from tunegate.progress import Progress
 from tunegate.reading.yaml_file import load_yaml
-from tunegate.stats.agreement import Share, correlation, kappa, kappa_interval, position_bias
+from tunegate.stats.agreement import PositionBias, Share, correlation, kappa, kappa_interval, position_bias
 from tunegate.whole_files import write_whole
 from tunegate_suites.build import build
 from tunegate_suites.judges.admission import history_before, refusal
@@ -30,7 +30,7 @@ from tunegate_suites.judges.compare import faults_of, numbers, question_hash
 from tunegate_suites.judges.fit import fit, fitted_json, in_fitting_half
 from tunegate_suites.judges.judge import Judge
 from tunegate_suites.judges.labels import Labelled, LabelsOptions, distinct, read_labels
-from tunegate_suites.judges.llm import TORN
+from tunegate_suites.judges.measured import Biases, LabelCounts, LengthBias, Measured, SelfConsistency, WeightedKappa
 from tunegate_suites.judges.sides import Scheme
 from tunegate_suites.options import LocalModels
 
@@ -55,8 +55,8 @@ class MeasureRequest:
     fit: bool = False
 
 
-def measure(request: MeasureRequest, progress: Progress, models: LocalModels | None = None) -> dict[str, Any]:
-    """Measure a judge and write its admission record; returns the object that `tunegate judge --json` prints.
+def measure(request: MeasureRequest, progress: Progress, models: LocalModels | None = None) -> Measured:
+    """Measure a judge and write its admission record.
 
     Raises ConfigError for wrong files, CannotJudge when the judge gave no verdict on any answer.
     """
@@ -74,8 +74,16 @@ def measure(request: MeasureRequest, progress: Progress, models: LocalModels | N
         raise ConfigError(f"{request.labels}: the judge was fitted on, or shown, every question; bring other labels")
     drawn = _drawn(unseen, request.draw, request.seed)
     rounds = [_judged(judge, drawn, progress, turn) for turn in range(request.repeats)]
-    left_out = {"left_out": len(single) - len(unseen), "copies": len(labels.kept) - len(single)}
-    return _reported(judge, request, drawn, rounds, {**left_out, **labels.as_json()})
+    counts = LabelCounts(
+        file=request.labels.name,
+        sha256=sha256_of(request.labels),
+        left_out=len(single) - len(unseen),
+        copies=len(labels.kept) - len(single),
+        passes=dict(labels.passes),
+        fails=dict(labels.fails),
+        skipped=dict(labels.skipped),
+    )
+    return _recorded(judge, request, drawn, rounds, counts)
 
 
 def load_judge(path: Path, models: LocalModels | None = None) -> Judge:
@@ -190,51 +198,53 @@ def counted(passed: Sequence[bool], findings: Sequence[Finding]) -> Agreement:
     return Agreement(((first[0], first[1], first[2]), (second[0], second[1], second[2])))
 
 
-def _reported(
+def _recorded(
     judge: Judge,
     request: MeasureRequest,
     labels: Sequence[Labelled],
     rounds: Sequence[Sequence[Finding]],
-    counts: Mapping[str, Any],
-) -> dict[str, Any]:
+    counts: LabelCounts,
+) -> Measured:
+    """Write the admission record of what the judge said, round by round; the first round decides."""
     findings = rounds[0]
-    measured = counted([one.passed for one in labels], findings)
-    if measured.invalid == measured.n:
-        raise CannotJudge(f"the judge gave no verdict on any of {measured.n} answers; the first: {findings[0].reason}")
-    path, labels_sha256 = request.out or default_path(judge.judge_sha256), sha256_of(request.labels)
-    history = history_before(judge.judge_sha256, [path, default_path(judge.judge_sha256)], labels_sha256)
+    agreement = counted([one.passed for one in labels], findings)
+    if agreement.invalid == agreement.n:
+        raise CannotJudge(f"the judge gave no verdict on any of {agreement.n} answers; the first: {findings[0].reason}")
+    path = request.out or default_path(judge.judge_sha256)
+    history = history_before(judge.judge_sha256, [path, default_path(judge.judge_sha256)], counts.sha256)
+    biases = Biases(
+        weighted_kappa=_weighted(judge, labels, findings),
+        position_bias=_position_bias(findings) if judge.pairwise else None,
+        length_bias=_length_bias(labels, findings, pairwise=judge.pairwise),
+        self_consistency=_self_consistency(rounds),
+    )
+    misjudged = [_misjudged(one, finding) for one, finding in zip(labels, findings, strict=True)]
     further: dict[str, Any] = {
         "judge": judge.identity,
-        "labels": {"file": request.labels.name, "sha256": labels_sha256, **counts},
+        "labels": asdict(counts),
         "drawn": None if request.draw is None else {"draw": request.draw, "seed": request.seed},
-        "weighted_kappa": _weighted(judge, labels, findings),
-        "position_bias": _position_bias(findings) if judge.pairwise else None,
-        "length_bias": _length_bias(labels, findings, pairwise=judge.pairwise),
-        "self_consistency": _self_consistency(rounds),
+        **biases.to_json(),
         "tunegate": __version__,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "misjudged": [one for one in misjudged if one is not None][:KEPT],
     }
-    misjudged = [_misjudged(one, finding) for one, finding in zip(labels, findings, strict=True)]
-    named = [one for one in misjudged if one is not None][:KEPT]
-    record = write_admission(path, judge.judge_sha256, measured, {**further, "misjudged": named}, history)
-    admitted = measured.reaches(judge.admit)
-    return {
-        "judge": str(request.judge),
-        "judge_sha256": judge.judge_sha256,
-        **measured.as_json(),
-        **{name: further[name] for name in ("weighted_kappa", "position_bias", "length_bias", "self_consistency")},
-        "labels": further["labels"],
-        "measurements": asdict(record.history),
-        "admit": judge.admit,
-        "admitted": admitted,
-        "reason": "" if admitted else refusal(record, judge.admit),
-        "record": str(path),
-        "record_sha256": record.sha256,
-    }
+    record = write_admission(path, judge.judge_sha256, agreement, further, history)
+    return Measured(
+        judge=str(request.judge),
+        judge_sha256=judge.judge_sha256,
+        agreement=agreement,
+        biases=biases,
+        labels=counts,
+        measurements=record.history,
+        admit=judge.admit,
+        reason="" if agreement.reaches(judge.admit) else refusal(record, judge.admit),
+        record=str(path),
+        record_sha256=record.sha256,
+    )
 
 
-def _weighted(judge: Judge, labels: Sequence[Labelled], findings: Sequence[Finding]) -> dict[str, Any] | None:
-    """Kappa with quadratic weights on a scale, where people used the same scale."""
+def _weighted(judge: Judge, labels: Sequence[Labelled], findings: Sequence[Finding]) -> dict[str, WeightedKappa] | None:
+    """Kappa with linear and quadratic weights on a scale, where people used the same scale."""
     menu = judge.menu
     if judge.rubric is None or judge.rubric.scale is None or any(one.human not in menu for one in labels):
         return None
@@ -243,31 +253,26 @@ def _weighted(judge: Judge, labels: Sequence[Labelled], findings: Sequence[Findi
         said = f"{finding.value:g}" if isinstance(finding.value, float) else ""
         table[menu.index(one.human)][menu.index(said) if said in menu else len(menu)] += 1
     return {
-        weights: {"kappa": kappa(table, weights), "interval": list(kappa_interval(table, weights))}
+        weights: WeightedKappa(kappa(table, weights), kappa_interval(table, weights))
         for weights in ("linear", "quadratic")
     }
 
 
-def _share(share: Share) -> dict[str, Any]:
-    return {"share": share.rate, "count": share.count, "of": share.of, "interval": list(share.interval)}
-
-
-def _position_bias(findings: Sequence[Finding]) -> dict[str, Any]:
+def _position_bias(findings: Sequence[Finding]) -> PositionBias:
     places = {Verdict.PASS: (1, 2), Verdict.FAIL: (2, 1)}
-    torn = {TORN["first"]: (1, 1), TORN["second"]: (2, 2)}
-    seen = [places.get(finding.verdict) or torn.get(finding.reason) for finding in findings]
-    bias = position_bias([place for place in seen if place is not None])
-    return {"consistent": _share(bias.consistent), "first_place_when_not": _share(bias.first)}
+    same_place = {"first": (1, 1), "second": (2, 2)}
+    seen = [places.get(finding.verdict) or same_place.get(str(finding.value)) for finding in findings]
+    return position_bias([place for place in seen if place is not None])
 
 
-def _length_bias(labels: Sequence[Labelled], findings: Sequence[Finding], *, pairwise: bool) -> dict[str, Any]:
+def _length_bias(labels: Sequence[Labelled], findings: Sequence[Finding], *, pairwise: bool) -> LengthBias:
     """How an answer's length (in pairs: by how much it is the longer one) goes with the verdicts of each side."""
     judged = [(one, f) for one, f in zip(labels, findings, strict=True) if f.verdict is not Verdict.INVALID]
     lengths = [_length(one.sample, pairwise=pairwise) for one, _ in judged]
-    return {
-        "human": correlation(lengths, [one.passed for one, _ in judged]),
-        "judge": correlation(lengths, [finding.verdict is Verdict.PASS for _, finding in judged]),
-    }
+    return LengthBias(
+        human=correlation(lengths, [one.passed for one, _ in judged]),
+        judge=correlation(lengths, [finding.verdict is Verdict.PASS for _, finding in judged]),
+    )
 
 
 def _length(sample: Sample, *, pairwise: bool) -> float:
@@ -275,13 +280,13 @@ def _length(sample: Sample, *, pairwise: bool) -> float:
     return float(len(sample.response.text) - rival)
 
 
-def _self_consistency(rounds: Sequence[Sequence[Finding]]) -> dict[str, Any] | None:
+def _self_consistency(rounds: Sequence[Sequence[Finding]]) -> SelfConsistency | None:
     """The share of answers with the same verdict every time; no verdict is never the same."""
     if len(rounds) < 2:
         return None
     said = [{(finding.verdict, finding.value) for finding in turns} for turns in zip(*rounds, strict=True)]
     same = sum(len(one) == 1 and next(iter(one))[0] is not Verdict.INVALID for one in said)
-    return {"repeats": len(rounds), **_share(Share(same, len(said)))}
+    return SelfConsistency(len(rounds), Share(same, len(said)))
 
 
 def _misjudged(one: Labelled, finding: Finding) -> dict[str, Any] | None:

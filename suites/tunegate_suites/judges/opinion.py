@@ -15,12 +15,14 @@ class Opinion:
     """What a judge said: a label of the menu, or why there is none.
 
     `raw` is kept for auditors; `object` is the JSON object alone that a server's verdict was read from.
+    `place` is the place, `first` or `second`, that the judge preferred whichever answer was there.
     """
 
     label: str | None
     reason: str
     raw: str | None = None
     object: str = ""
+    place: str | None = None
 
 
 class Asker(Protocol):
