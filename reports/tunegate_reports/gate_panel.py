@@ -33,6 +33,7 @@ def gate_panel(gate: GateView, cases: Sequence[CaseView], *, opened: bool, headi
         *_in_short(gate),
         _flag(f"waived until {gate.waiver['expires']}") if gate.waiver else None,
         *(_flag(f"allowed: {guard}: {found}") for guard, found in record.terms.get("allowed", {}).items()),
+        *(_flag(f"note: {remark}") for remark in record.terms.get("remarks", ())),
         _flag("possible leak") if gate.kept and gate.kept.comparison.suspicious else None,
         _flag("no passing answer ends by itself") if never_ended(record.outcomes) else None,
         _flag(f"{record.reused} cases asked before") if record.reused else None,

@@ -115,6 +115,21 @@ def test_what_is_allowed_is_on_record_and_in_the_report(
     assert "allowed: told_answers: generate.system: gives away" in Path("r.html").read_text()
 
 
+def test_a_warning_is_told_with_stored_answers_and_is_on_record_and_in_the_report(
+    make_bank: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = "Answer with one of these: " + ", ".join(f"answer case-{n:03d}" for n in range(100))
+    bank = make_bank(generate=json.dumps({"system": named}))
+    command = ["gate", "--responses", bank.answers(95), "--suite", bank.suite, "--run", "out", "--report", "r.html"]
+    assert main(command) == 0
+    warning = "generate.system: names the answers of 100 of 100 cases"
+    assert f"tunegate gate: {warning}" in capsys.readouterr().err
+    [gate] = read_run(Path("out")).gates.values()
+    [remark] = gate.registered.remarks
+    assert remark.startswith(warning)
+    assert f"note: {warning}" in Path("r.html").read_text()
+
+
 def test_a_suite_that_allows_nothing_keeps_its_hash_and_its_terms(tmp_path: Path) -> None:
     plain = load(tmp_path, SYMBOLS)
     with (tmp_path / "s.yaml").open("a") as file:

@@ -217,7 +217,7 @@ def _open_subject(options: Namespace, suite: Suite) -> Model:
         responses, notes = load_responses(
             Path(options.responses), asked_prompts(suite), suite.responses, suite.settings.samples
         )
-        _tell("gate", notes)
+        _tell("gate", [*notes, *suite.remarks])
         return responses
     from tunegate.models.open_model import is_server, open_model
 

@@ -99,6 +99,7 @@ class Suite:
             self.gap,
             admissions,
             allowed=self.allowed,
+            remarks=self.remarks,
             **self.answering,
         )
 

@@ -64,6 +64,8 @@ class Terms:
     case_passes: CasePasses = "all"
     allowed: Mapping[str, str] = field(default_factory=dict[str, str])
     """The guards that the suite switches off, with what they found; they decide nothing here, and are shown."""
+    remarks: Sequence[str] = ()
+    """What a guard found suspicious in the suite without being certain; it decides nothing, and is shown."""
 
     @property
     def may_stop(self) -> bool:
@@ -85,6 +87,7 @@ class Terms:
             "samples": self.samples,
             "case_passes": self.case_passes,
             **({"allowed": dict(self.allowed)} if self.allowed else {}),
+            **({"remarks": list(self.remarks)} if self.remarks else {}),
         }
 
 
@@ -112,6 +115,7 @@ def terms_from_json(data: Mapping[str, Any]) -> Terms:
         samples,
         case_passes,
         _allowed(data.get("allowed", {})),
+        _remarks(data.get("remarks", ())),
     )
 
 
@@ -120,6 +124,12 @@ def _allowed(data: Any) -> dict[str, str]:
     if allowed is None:
         raise TypeError(f"allowed is {data!r}")
     return allowed
+
+
+def _remarks(data: Any) -> tuple[str, ...]:
+    if isinstance(data, str) or not isinstance(data, Sequence):
+        raise TypeError(f"remarks is {data!r}")
+    return tuple(map(str, data))  # pyright: ignore[reportUnknownArgumentType,reportUnknownVariableType]
 
 
 def conclude(terms: Terms, outcomes: Sequence[Outcome], before: Sequence[Outcome] = ()) -> Decision:
