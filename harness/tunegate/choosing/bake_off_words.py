@@ -34,6 +34,11 @@ def _standing(standing: str, against: AgainstBest | None) -> str:
     return f"{standing}, {against.points:+.3g} ({low:+.0f} to {high:+.0f}), {p_words(against.p_holm)}"
 
 
+def corrected_words(pairs: int) -> str:
+    """What was done to the p-values, and why."""
+    return f"p-values are corrected for all {pairs} pairs (Holm), because the best model was not named beforehand"
+
+
 def in_bytes(size: float | None) -> str:
     """`91 MB`, `1.2 GB`; powers of ten, as disks are sold."""
     if size is None:
