@@ -94,8 +94,8 @@ def beyond_count(gate: GateRecord) -> str:
 
 
 def waiver_words(waiver: Mapping[str, Any]) -> str:
-    """`ada@example.org answers for it until 2026-12-31: the bank mislabels carriers`"""
-    return f"{waiver['owner']} answers for it until {waiver['expires']}: {waiver['reason'].rstrip('.')}"
+    """`ada@example.org is responsible for it until 2026-12-31: the bank mislabels carriers`"""
+    return f"{waiver['owner']} is responsible for it until {waiver['expires']}: {waiver['reason'].rstrip('.')}"
 
 
 def luck_of(stage: StageRecord) -> dict[str, list[str]]:
@@ -192,6 +192,11 @@ def _promotion(run: RunRecord) -> str:
 
 def _reasons(gates: list[GateRecord]) -> str:
     return gates[0].reason if len(gates) == 1 else "; ".join(f"{gate.gate} {gate.reason}" for gate in gates)
+
+
+def capitalised(sentence: str) -> str:
+    """The sentence with a capital first letter; the rest stays as it is."""
+    return sentence[:1].upper() + sentence[1:]
 
 
 def _listed(names: list[str]) -> str:

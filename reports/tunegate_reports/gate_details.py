@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from tunegate.stats.agreement import Share
 from tunegate.verdicts.words import p_words, sentence
+from tunegate_reports.answer import capitalised
 from tunegate_reports.charts import drop_chart, rate_bar
 from tunegate_reports.gate_view import GateView, JudgeView, Kept, SliceView
 from tunegate_reports.markup import Markup, join, tag
@@ -21,7 +22,7 @@ def slices(gate: GateView) -> Markup:
     """Where the misses are, the groups that were compared with each other, and the pass rate of every other tag."""
     parts: list[Markup] = []
     if gate.where:
-        parts += [_caption("Where the misses are"), tag("p", f"{gate.where[0].upper()}{gate.where[1:]}.")]
+        parts += [_caption("Where the misses are"), tag("p", f"{capitalised(gate.where)}.")]
     groups = gate.gap.groups.keys() if gate.gap else ()
     if gate.gap:
         own = [part for part in gate.slices if part.tag in groups]
@@ -71,7 +72,8 @@ def kept(shown: Kept) -> Markup:
         ("missed before", (counts.won, "won"), (counts.neither, "never passed")),
     )
     low, high = counts.drop_interval
-    points = f"{abs(counts.drop):.3g} points {'fewer' if counts.drop >= 0 else 'more'}"
+    change = f"{abs(counts.drop):.3g}"
+    points = f"{change} point{'' if change == '1' else 's'} {'fewer' if counts.drop >= 0 else 'more'}"
     told = f"{points}, {p_words(counts.p_value)}; 95 % interval of the drop {low:.1f} to {high:.1f} (Tango's score)"
     note = sentence(comparison.reasons[1:])
     return join(

@@ -93,7 +93,7 @@ def _gate_entry(gate: GateView, classname: str) -> ET.Element:
     told = count_words(record) + (f": {more}" if more else "")
     lines = [f"gate {record.key} {gate_words(record)} in {duration(record.seconds)}: {told}"]
     lines += [f"waived: {waiver_words(gate.waiver)}"] if gate.waiver else []
-    lines += [f"where the misses are: {gate.where}"] if gate.where else []
+    lines += [gate.where] if gate.where else []
     summary = "\n".join(lines)
     if _is_green(gate):
         ET.SubElement(entry, "system-out").text = clean(summary)

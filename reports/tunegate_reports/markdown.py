@@ -15,7 +15,16 @@ from tunegate.record.record import GateRecord, RunRecord
 from tunegate.text.printable import without_commands
 from tunegate.verdicts.terms import PAIRED
 from tunegate.verdicts.words import p_words
-from tunegate_reports.answer import CASE_WORDS, DRAW_WORDS, gate_words, luck_alone, luck_of, passed_words, waiver_words
+from tunegate_reports.answer import (
+    CASE_WORDS,
+    DRAW_WORDS,
+    capitalised,
+    gate_words,
+    luck_alone,
+    luck_of,
+    passed_words,
+    waiver_words,
+)
 from tunegate_reports.data_section import data_cards, data_line
 from tunegate_reports.files import write_atomically
 from tunegate_reports.gate_view import GateView, Kept
@@ -110,8 +119,8 @@ def _misses(shown: View) -> Iterator[str]:
             yield from ("", f"**{_text(gate.label)}:** {_text(_kept(gate.kept), None)}.")
             continue
         if missed:
-            where = f". Where the misses are: {_text(gate.where, None)}." if gate.where else ""
-            yield from ("", f"**{_text(gate.label)}:** cases that did not pass{where}", "")
+            where = f" {_text(capitalised(gate.where), None)}." if gate.where else ""
+            yield from ("", f"**{_text(gate.label)}:** cases that did not pass.{where}", "")
             yield from map(_miss, missed[:MAX_MISSED])
         if len(missed) > MAX_MISSED:
             yield f"- and {len(missed) - MAX_MISSED} more"
