@@ -1,7 +1,7 @@
 """Reports: a run record as one HTML page, as JUnit XML, as a Markdown summary.
 
 `view` turns the record into what is shown; `html`, `junit` and `markdown` each turn that into one kind of file.
-`bake_off` is the page of a bake-off, `notebook` the first screen in a notebook's cell.
+`bake_off` writes the page of a bake-off. `notebook` shows the first screen of a report in a notebook cell.
 """
 
 from tunegate_reports.bake_off import write_bake_off

@@ -1,4 +1,4 @@
-"""What a run came to, in words: the one sentence that every kind of report opens with."""
+"""The result of a run as one sentence; every kind of report opens with it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STATE_WORDS = {
     "OPEN": "under way",
     "MEASURED": "measured",
 }
-"""What a draw, an attempt or a stage stands at, in words: see `state_of`."""
+"""The state of a draw, an attempt or a stage, in words: see `state_of`."""
 DRAW_WORDS = {
     "gate": "gate",
     "confirm": "confirming draw",
@@ -38,7 +38,7 @@ CASE_WORDS = {Verdict.PASS: "passed", Verdict.FAIL: "missed", Verdict.INVALID: "
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`{what}: {why}.` is the sentence; `verdict` is None while the run is under way."""
+    """The sentence is `{what}: {why}.`; `verdict` is None while the run is under way."""
 
     verdict: Verdict | None
     what: str
@@ -61,7 +61,7 @@ def answer(run: RunRecord) -> Answer:
 
 
 def state_of(verdict: Verdict | None, *, measured: bool = False) -> str:
-    """The verdict; OPEN before there is one, and MEASURED where a PASS says only that every case was judged."""
+    """The verdict; OPEN before there is one; MEASURED where a PASS only means that every case was judged."""
     return "MEASURED" if measured and verdict is Verdict.PASS else verdict or "OPEN"
 
 
@@ -76,30 +76,31 @@ def gate_words(gate: GateRecord) -> str:
 
 
 def count_words(gate: GateRecord) -> str:
-    """`89 of 100, 90 needed`; `11 of 43 missed, 57 spared` where the verdict stood early; `76 of 100` where no count
-    decides."""
+    """`89 of 100, 90 needed`; `11 of 43 missed, 57 not asked` where the verdict was certain early; `76 of 100` where no
+    count decides."""
     if gate.purpose in (*PAIRED, "baseline"):
         return passed_words(gate)
     if gate.spared:
         unjudged = f", {gate.invalid} not judged" if gate.invalid else ""
-        return f"{_missed_words(gate)}{unjudged}, {gate.spared} spared"
+        return f"{_missed_words(gate)}{unjudged}, {gate.spared} not asked"
     return f"{passed_words(gate)}, {gate.accept} needed"
 
 
 def beyond_count(gate: GateRecord) -> str:
-    """The reason of a verdict, less the count that stands beside it already."""
+    """The reason for a verdict without its count, which is shown beside it already."""
     if not gate.decided:
         return ""
     return sentence(reasons.beyond_count(gate.reasons))
 
 
 def waiver_words(waiver: Mapping[str, Any]) -> str:
-    """`ada@example.org answers for it until 2026-12-31: the bank mislabels carriers`"""
-    return f"{waiver['owner']} answers for it until {waiver['expires']}: {waiver['reason'].rstrip('.')}"
+    """`ada@example.org is responsible for it until 2026-12-31: the bank mislabels carriers`"""
+    return f"{waiver['owner']} is responsible for it until {waiver['expires']}: {waiver['reason'].rstrip('.')}"
 
 
 def luck_of(stage: StageRecord) -> dict[str, list[str]]:
-    """Sentence to the gates that it is said of, the likeliest lucky pass first; a waived gate was not passed at all."""
+    """Each sentence with the gates it describes, the most likely lucky pass first. A waived gate did not pass, so it is
+    not listed."""
     waived = stage.attempts[max(stage.attempts)].waived if stage.attempts else {}
     passed = {gate: luck for gate, luck in stage.luck.items() if gate not in waived}
     likeliest = sorted(passed, key=lambda gate: _chances(passed[gate]), reverse=True)
@@ -115,7 +116,7 @@ def _chances(luck: LuckyPass | str) -> tuple[float, float]:
 
 
 def luck_alone(gates: Sequence[GateRecord]) -> list[tuple[str, str]]:
-    """(gate, sentence) of gates that were run alone, and passed."""
+    """(gate, sentence) of gates that were run alone and passed."""
     confirming = {gate.gate: gate for gate in gates if gate.purpose == "confirm"}
     told = [(gate.gate, lucky_pass_alone(gate, confirming.get(gate.gate))) for gate in gates if gate.purpose == "gate"]
     return [(name, luck_in_words(luck)) for name, luck in told if luck is not None]
@@ -126,35 +127,35 @@ def _missed_words(gate: GateRecord) -> str:
 
 
 def passed_words(gate: GateRecord) -> str:
-    """`89 of 100`, of the cases that were asked."""
+    """`89 of 100`: of the cases that were asked."""
     return f"{gate.passed} of {asked(gate)}"
 
 
 def asked(gate: GateRecord) -> int:
-    """How many cases a gate asks: those it registered, less those that its verdict did not wait for."""
+    """How many cases a gate asks: those it registered, minus those it skipped because the verdict was certain."""
     return gate.drawn - gate.spared
 
 
 def gate_label(gate: GateRecord) -> str:
-    """`sft, attempt 2, facts, confirming draw`; the gate's name alone where there is no stage."""
+    """`sft, attempt 2, facts, confirming draw`; only the gate's name where there is no stage."""
     where = [gate.stage, f"attempt {gate.attempt}"] if gate.stage is not None else []
     kind = [DRAW_WORDS.get(gate.purpose, gate.purpose)] if gate.purpose != "gate" else []
     return ", ".join([*where, gate.gate, *kind])
 
 
 def _gates_alone(run: RunRecord) -> list[GateRecord]:
-    """The gates of a gate run alone; what a pipeline measures of its base model is none."""
+    """The gates that were run without a pipeline. A baseline, which a pipeline measures, is not one of them."""
     return [gate for gate in run.gates.values() if gate.purpose != "baseline" and not run.stages]
 
 
 def _name(run: RunRecord) -> str:
-    """The pipeline's name; a gate run alone is named after its model."""
+    """The pipeline's name, or the model's name when a gate was run alone."""
     model = run.start.get("model") if _gates_alone(run) else None
     return str(model).rstrip("/").rpartition("/")[2] if model else run.name or "The run"
 
 
 def _worst(gates: list[GateRecord]) -> Verdict | None:
-    """The verdict on several gates: all must pass, and all must be decided."""
+    """The verdict on several gates: all must be decided, and all must pass."""
     if not all(gate.decided for gate in gates):
         return None
     verdicts = {gate.verdict for gate in gates}
@@ -180,17 +181,22 @@ def _promotion(run: RunRecord) -> str:
         return f"was promoted to {run.promotions[-1].get('alias', 'the registry')}"
     match run.verdict:
         case Verdict.PASS:
-            return "passed every gate and is not promoted yet"
+            return "passed every gate and has not been promoted yet"
         case Verdict.INVALID:
             return "was not promoted, because it could not be judged"
         case Verdict.INCONCLUSIVE:
-            return "was not promoted, because the evidence ran out"
+            return "was not promoted, because there were too few fresh cases"
         case _:
             return "was not promoted"
 
 
 def _reasons(gates: list[GateRecord]) -> str:
     return gates[0].reason if len(gates) == 1 else "; ".join(f"{gate.gate} {gate.reason}" for gate in gates)
+
+
+def capitalised(sentence: str) -> str:
+    """The sentence with a capital first letter; the rest stays as it is."""
+    return sentence[:1].upper() + sentence[1:]
 
 
 def _listed(names: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""The page of a bake-off: a picture of pass rate against size, and the table behind it, in one file."""
+"""The page of a bake-off, in one file: a chart of pass rate by model size, and a table with the numbers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tunegate.choosing.bake_off import BakeOff, Ranked
-from tunegate.choosing.bake_off_words import HEAD, cells, in_bytes
+from tunegate.choosing.bake_off_words import HEAD, cells, corrected_words, in_bytes
 from tunegate_reports.files import write_atomically
 from tunegate_reports.markup import Markup, join, tag
 from tunegate_reports.page import asset, source_hash
@@ -16,7 +16,7 @@ LEFT, RIGHT, TOP, FLOOR = 40.0, 340.0, 16.0, 196.0
 WIDTH, HEIGHT = 360, 226
 
 WAYS_TO_READ = (
-    "Each dot is a model, numbered as in the table; the line through it is the 95 % interval of its pass rate. "
+    "Each dot is a model, numbered as in the table. The line through it is the 95 % interval of its pass rate. "
     "All models were asked the same cases."
 )
 
@@ -27,7 +27,7 @@ def write_bake_off(result: BakeOff, path: Path) -> None:
 
 
 def render(result: BakeOff) -> str:
-    """The page; it holds no script, and its style sheet runs by its hash only."""
+    """The page. It has no script, and its policy allows only this style sheet, by its hash."""
     style = asset("style.css")
     policy = f"default-src 'none'; style-src {source_hash(style)}; base-uri 'none'; form-action 'none'"
     title = f"Bake-off on {result.suite}: {len(result.ranked)} models, {result.draw} cases"
@@ -48,7 +48,7 @@ def render(result: BakeOff) -> str:
 def _notes(result: BakeOff) -> list[Markup]:
     notes = [f"{one.entry.model}: {one.entry.reason}" for one in result.ranked if one.standing == "INVALID"]
     if result.pairs > 1:
-        notes.append(f"p-values are adjusted for all {result.pairs} pairs (Holm): the best was chosen by looking.")
+        notes.append(f"{corrected_words(result.pairs)}.")
     notes.append(f"Suite {result.suite}, SHA-256 {result.suite_sha256}, seed {result.seed}.")
     return [tag("p", note, class_="quiet") for note in notes]
 
@@ -65,7 +65,7 @@ def _table(ranked: Sequence[Ranked]) -> Markup:
 
 
 def _picture(ranked: Sequence[Ranked]) -> list[Markup]:
-    """Nothing where no judged model says how large it is."""
+    """Empty when no judged model has a known size."""
     placed = [
         (number, one)
         for number, one in enumerate(ranked, 1)
@@ -75,7 +75,7 @@ def _picture(ranked: Sequence[Ranked]) -> list[Markup]:
 
 
 def scatter(placed: Sequence[tuple[int, Ranked]]) -> Markup:
-    """Pass rate against size on disk, a logarithmic axis; `placed` holds models of known size with their numbers."""
+    """Pass rate by size on disk, on a logarithmic axis; `placed` has the models of known size with their numbers."""
     sizes = [math.log10(one.entry.facts.size_bytes or 1) for _, one in placed]
     low, high = min(sizes) - 0.15, max(sizes) + 0.15
 
@@ -106,7 +106,7 @@ def scatter(placed: Sequence[tuple[int, Ranked]]) -> Markup:
         _text("size on disk", (LEFT + RIGHT) / 2, HEIGHT - 2, "middle"),
         viewBox=f"0 0 {WIDTH} {HEIGHT}",
         role="img",
-        aria_label="Pass rate against size: " + "; ".join(f"{n}: {one.entry.rate:.0%}" for n, one in placed),
+        aria_label="Pass rate by size: " + "; ".join(f"{n}: {one.entry.rate:.0%}" for n, one in placed),
         class_="chart",
     )
 

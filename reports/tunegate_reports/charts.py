@@ -1,6 +1,6 @@
-"""The drawings of a report, as SVG: intervals, what was kept, histograms of scores, loss curves.
+"""The charts of a report, as SVG: intervals, losses against an earlier model, histograms of scores, loss curves.
 
-All that are lettered are 360 units wide, so that their letters have one size; colours come from the style sheet.
+Every chart with text is 360 units wide, so that all text has the same size. The style sheet sets the colours.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ MAX_POINTS = 300
 
 
 def interval_chart(gate: GateRecord) -> Markup:
-    """The exact interval of the pass rate on an axis that ends at 100 %, with the accept line where a count decides."""
+    """The exact interval of the pass rate on an axis that ends at 100 %, with a line at the passes needed where a count
+    decides."""
     low, high = gate.interval
     rate = gate.passed / (asked(gate) or 1)
     line = gate.accept / gate.drawn if gate.purpose in ("gate", "confirm") else None
@@ -45,7 +46,7 @@ def interval_chart(gate: GateRecord) -> Markup:
 
 
 def drop_chart(counts: PairedCounts, max_drop: float) -> Markup:
-    """What a model lost against an earlier one, in percentage points, with its interval and what it may lose."""
+    """How much a model lost compared with an earlier one, in percentage points: estimate, interval and limit."""
     low, high = counts.drop_interval
     start, end = min(low, 0.0), max(high, max_drop)
     start, end = start - (end - start) * 0.08 - 0.5, end + (end - start) * 0.08 + 0.5
@@ -68,7 +69,7 @@ def drop_chart(counts: PairedCounts, max_drop: float) -> Markup:
 
 
 def rate_bar(share: Share, least: float | None) -> Markup:
-    """A pass rate and its exact interval on an axis from 0 to 100 %, with the minimum where there is one."""
+    """A pass rate and its exact interval on an axis from 0 to 100 %, with the minimum if there is one."""
     low, high = (100.0 * bound for bound in share.interval)
     at = 100.0 * (share.rate or 0.0)
     told = f"95 % interval {low:.1f} % to {high:.1f} %" + ("" if least is None else f", at least {least:.0%} needed")
@@ -89,7 +90,7 @@ def rate_bar(share: Share, least: float | None) -> Markup:
 
 
 def histogram_chart(scores: Histogram, check: str) -> Markup:
-    """Bars of scores, misses hatched on top of passes, and the cut-off as a line."""
+    """A histogram of scores: misses hatched on top of passes, and the cut-off as a line."""
     floor, top = 84.0, 18.0
     tallest = max(bin_.passed + bin_.missed for bin_ in scores.bins)
     width = (RIGHT - LEFT) / len(scores.bins)
@@ -120,7 +121,7 @@ def histogram_chart(scores: Histogram, check: str) -> Markup:
 
 
 def lengths_chart(bins: Sequence[tuple[int, int, int]], limit: int | None) -> Markup:
-    """Bars of rows by their number of tokens, and the limit above which they are left out or cut."""
+    """A histogram of rows by number of tokens, with the limit above which rows are left out or cut."""
     floor, top = 84.0, 18.0
     tallest = max(rows for _, _, rows in bins)
     low, high = bins[0][0], bins[-1][0] + (bins[0][1] - bins[0][0] + 1)  # the last bin is drawn as wide as the others
@@ -148,7 +149,7 @@ def lengths_chart(bins: Sequence[tuple[int, int, int]], limit: int | None) -> Ma
 
 
 def _bound(words: str, x: float, floor: float) -> tuple[Markup, Markup]:
-    """The line that a value is held against, with its words on the side that has room."""
+    """A line at a limit, with its label on the side that has room."""
     near_end = x > WIDTH / 2
     at, anchor = (x - 5, "end") if near_end else (x + 5, "start")
     return _line(x, 4, x, floor, "accept-line"), tag(
@@ -204,7 +205,7 @@ def _curve_chart(curves: Curves, title: str, lowest: float, highest: float, form
 
 
 def _thinned(curve: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """At most MAX_POINTS of the points, the last one among them."""
+    """At most MAX_POINTS of the points, always including the last."""
     stride = -(-len(curve) // MAX_POINTS)
     return [*curve[:-1:stride], curve[-1]]
 

@@ -1,4 +1,4 @@
-"""The data that each stage is trained on, by the data cards on record: lengths, answers, repeats, what is left out."""
+"""The training data of each stage, from the data cards in the record: lengths, answers, repeats, rows left out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BARS = 10
 
 
 def data_cards(run: RunRecord) -> dict[str, DataCard]:
-    """The cards on record, by stage; records of older versions have none."""
+    """The cards in the record, by stage; records of older versions have none."""
     facts = run.start.get("data")
     stages: Mapping[str, Any] = facts if isinstance(facts, Mapping) else {}  # pyright: ignore[reportUnknownVariableType]
     values = {stage: own["card"] for stage, own in stages.items() if isinstance(own, Mapping) and "card" in own}
@@ -25,7 +25,7 @@ def data_cards(run: RunRecord) -> dict[str, DataCard]:
 
 
 def data_section(run: RunRecord) -> Markup | None:
-    """One data card a stage."""
+    """One data card per stage."""
     cards = data_cards(run)
     if not cards:
         return None
@@ -46,7 +46,7 @@ def data_line(run: RunRecord, stage: str, card: DataCard) -> str:
 
 
 def rows_words(run: RunRecord, stage: str, card: DataCard) -> str:
-    """What became of the rows, the card's and after it: the leaks left out, and what each attempt was trained on."""
+    """What happened to the rows: how many are usable, how many leaks were dropped, how many each attempt used."""
     leaks = sum(len(one["rows"]) for one in run.dropped if one["stage"] == stage)
     left_out = {**card.left_out, **({"leaks": leaks} if leaks else {})}
     trained = trained_words(run.stages.get(stage))
@@ -54,12 +54,12 @@ def rows_words(run: RunRecord, stage: str, card: DataCard) -> str:
 
 
 def trained_words(stage: StageRecord | None) -> str:
-    """`trained on: 16 (attempt 1), 64 (attempt 2)`; examples in a prompt are not trained on."""
+    """`trained on: 16 (attempt 1), 64 (attempt 2)`; `examples from: …` where rows are only examples in a prompt."""
     attempts = stage.attempts.values() if stage else ()
     used = {attempt.number: attempt.summary.get("rows", attempt.rows) for attempt in attempts}
     told = ", ".join(f"{rows:,} (attempt {number})" for number, rows in used.items() if isinstance(rows, int) and rows)
     trained = any(attempt.summary.get("steps") != 0 for attempt in attempts)
-    return f"{'trained on' if trained else 'examples out of'}: {told}" if told else ""
+    return f"{'trained on' if trained else 'examples from'}: {told}" if told else ""
 
 
 def _card(stage: str, card: DataCard, rows: str, *, opened: bool) -> Markup:
@@ -69,7 +69,7 @@ def _card(stage: str, card: DataCard, rows: str, *, opened: bool) -> Markup:
     )
     lengths = tag(
         "figure",
-        tag("figcaption", f"Tokens a row, {card.lengths.how}"),
+        tag("figcaption", f"Tokens per row, {card.lengths.how}"),
         lengths_chart(card.lengths.bins, card.lengths.max_length),
     )
     pictures = [lengths] if len(card.lengths.bins) > 1 else []
@@ -105,7 +105,7 @@ def _balances(card: DataCard) -> Iterator[tuple[str, Mapping[str, int], int]]:
     if card.tags:
         yield "Tags", card.tags, card.trained
     if card.answers:
-        yield "Commonest answers", card.answers, card.trained
+        yield "Most common answers", card.answers, card.trained
 
 
 def _bars(title: str, counts: Mapping[str, int], of: int) -> Markup:

@@ -1,4 +1,4 @@
-"""Writing a report file whole or not at all."""
+"""Write a report file completely, or leave the old one in place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first screen: the answer, what was waived, how far luck could have brought it, and the pipeline as a line."""
+"""The first screen: the answer, the waivers, how likely a lucky pass was, and the pipeline as a line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tunegate_reports.view import AttemptView, StageView, View
 
 
 def answer_section(view: View) -> Markup:
-    """The sentence that answers the reader's question, what it leaves open, and the figures behind it."""
+    """The sentence that answers the reader's question, the doubts that remain, and the figures."""
     state = state_of(view.answer.verdict)
     why = view.answer.why.rstrip(".")
     sentence = tag(
@@ -54,7 +54,7 @@ def _luck(view: View) -> Iterator[Markup]:
 
 
 def _luck_of(stage: str, luck: Mapping[str, list[str]]) -> Markup:
-    """The gate that luck passes most easily; those of the same plan share its sentence, the others are folded."""
+    """The gate most likely to be passed by luck. Gates with the same plan share its sentence; the others are folded."""
     worst, *others = luck.items()
     folded = tag("details", tag("summary", "the other gates"), tag("ul", *(tag("li", *_said(*one)) for one in others)))
     return tag("li", tag("strong", f"{stage} "), *_said(*worst), folded if others else None)
@@ -77,7 +77,7 @@ def figures(view: View) -> Iterator[tuple[str, str]]:
     if len(decided) != 1:
         yield "Cases judged", f"{sum(len(gate.record.outcomes) for gate in view.gates):,}"
     if view.seconds:
-        yield "Time at work", duration(view.seconds)
+        yield "Time spent", duration(view.seconds)
     if view.run.started:
         yield "Started", view.run.started.replace("T", " ").replace("Z", " UTC")
 

@@ -1,32 +1,33 @@
-"""HTML of one draw, the part to unfold: slices and where the misses are, what was kept, how judges were admitted."""
+"""HTML of one draw, the details: slices and where the misses are, paired comparisons, how judges were admitted."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from tunegate.stats.agreement import Share
-from tunegate.verdicts.words import sentence
+from tunegate.verdicts.words import p_words, sentence
+from tunegate_reports.answer import capitalised
 from tunegate_reports.charts import drop_chart, rate_bar
 from tunegate_reports.gate_view import GateView, JudgeView, Kept, SliceView
 from tunegate_reports.markup import Markup, join, tag
 
 SHOWN_SLICES = 6
-"""Tags that nothing is demanded of, the worst first; the others are folded."""
+"""How many tags without a minimum are shown, worst first; the others are folded."""
 
 
 # --- slices --------------------------------------------------------------------------------------------------------
 
 
 def slices(gate: GateView) -> Markup:
-    """Where the misses lie, the groups that were held against one another, and the pass rate of every other tag."""
+    """Where the misses are, the groups that were compared with each other, and the pass rate of every other tag."""
     parts: list[Markup] = []
     if gate.where:
-        parts += [_caption("Where the misses lie"), tag("p", f"{gate.where[0].upper()}{gate.where[1:]}.")]
+        parts += [_caption("Where the misses are"), tag("p", f"{capitalised(gate.where)}.")]
     groups = gate.gap.groups.keys() if gate.gap else ()
     if gate.gap:
         own = [part for part in gate.slices if part.tag in groups]
         told = tag("p", gate.gap.reason, class_="quiet")
-        parts += [_caption("Between the groups"), _bars(own, gate.number), told]
+        parts += [_caption("Gap between the groups"), _bars(own, gate.number), told]
     parts += _tags([part for part in gate.slices if part.tag not in groups], gate.number)
     return join(parts)
 
@@ -55,27 +56,29 @@ def _bar(part: SliceView, gate: int) -> Markup:
     return tag("li", name, rate_bar(part.share, least), count, class_="over" if part.missed_it else None)
 
 
-# --- what was kept -------------------------------------------------------------------------------------------------
+# --- compared with an earlier model --------------------------------------------------------------------------------
 
 
 def kept(shown: Kept) -> Markup:
-    """A paired comparison: the four kinds of case, the drop with its interval, and a jump that looks like a leak."""
+    """A paired comparison: the four kinds of case, the drop with its interval, and a warning if a jump looks like a
+    leak."""
     comparison = shown.comparison
     counts = comparison.counts
     if counts is None:
-        return tag("p", f"Not comparable with {shown.before}: {comparison.reason}.", class_="notice")
+        return tag("p", f"This cannot be compared with {shown.before}: {comparison.reason}.", class_="notice")
     head = tag("tr", tag("td"), *(tag("th", name, scope="col") for name in ("passes now", "missed now")))
     rows = (
         ("passed before", (counts.both, "kept"), (counts.lost, "lost")),
-        ("missed before", (counts.won, "won"), (counts.neither, "never could")),
+        ("missed before", (counts.won, "won"), (counts.neither, "never passed")),
     )
     low, high = counts.drop_interval
-    points = f"{abs(counts.drop):.3g} points {'fewer' if counts.drop >= 0 else 'more'}"
-    told = f"{points}; 95 % interval of the drop {low:.1f} to {high:.1f}, Tango's score"
+    change = f"{abs(counts.drop):.3g}"
+    points = f"{change} point{'' if change == '1' else 's'} {'fewer' if counts.drop >= 0 else 'more'}"
+    told = f"{points}, {p_words(counts.p_value)}; 95 % interval of the drop {low:.1f} to {high:.1f} (Tango's score)"
     note = sentence(comparison.reasons[1:])
     return join(
         [
-            _caption(f"Against {shown.before}, case by case"),
+            _caption(f"Compared with {shown.before}, case by case"),
             tag("table", tag("thead", head), tag("tbody", *(_pairs(*row) for row in rows)), class_="paired"),
             drop_chart(counts, comparison.max_drop),
             tag("p", f"{told}; {note}" if note else told, class_="quiet"),
@@ -95,7 +98,7 @@ def _pairs(name: str, *cells: tuple[int, str]) -> Markup:
 
 
 def judge(shown: JudgeView) -> Markup:
-    """How a judge was held against people, and the pass rate with its known errors taken out beside the raw one."""
+    """How well a judge agrees with people, the pass rate as it judged, and the rate corrected for its known errors."""
     fault = tag("p", tag("strong", "Does not count: "), shown.fault, class_="notice") if shown.fault else None
     rows = [tag("tr", tag("th", name, scope="row"), tag("td", told)) for name, told in _figures(shown)]
     return join([fault, tag("table", tag("tbody", *rows), class_="judge") if rows else None])
@@ -114,7 +117,7 @@ def _figures(shown: JudgeView) -> Iterator[tuple[str, str]]:
             least = "" if shown.corrected_min is None else f"; at least {shown.corrected_min:.0%} needed"
             yield "corrected for its errors", f"{shown.corrected.rate:.1%} ({low:.1%} to {high:.1%}){least}"
         elif shown.sensitivity is not None:
-            yield "corrected for its errors", "cannot be: it does not tell good answers from bad"
+            yield "corrected for its errors", "not possible: the judge does not tell good answers from bad"
 
 
 def _rate(share: Share) -> str:

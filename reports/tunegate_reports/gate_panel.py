@@ -17,7 +17,7 @@ COLUMNS = ((100, 10), (400, 20), (2500, 50))
 
 
 def badge(state: str) -> Markup:
-    """A state as a sign and a word, so that colour is never the only difference."""
+    """A state as a sign and a word, so that no reader depends on colour."""
     sign = tag("span", SIGNS[state], aria_hidden="true", class_="sign")
     return tag("span", sign, STATE_WORDS[state], class_=f"badge {state}")
 
@@ -35,7 +35,7 @@ def gate_panel(gate: GateView, cases: Sequence[CaseView], *, opened: bool, headi
         *(_flag(f"allowed: {guard}: {found}") for guard, found in record.terms.get("allowed", {}).items()),
         *(_flag(f"note: {remark}") for remark in record.terms.get("remarks", ())),
         _flag("possible leak") if gate.kept and gate.kept.comparison.suspicious else None,
-        _flag("no passing answer ends by itself") if never_ended(record.outcomes) else None,
+        _flag("every passing answer was cut off") if never_ended(record.outcomes) else None,
         _flag(f"{record.reused} cases asked before") if record.reused else None,
         _flag(again) if (again := record.asked_or_judged_again) else None,
     )
@@ -49,11 +49,11 @@ def gate_panel(gate: GateView, cases: Sequence[CaseView], *, opened: bool, headi
 
 
 def _in_short(gate: GateView) -> tuple[Markup, Markup]:
-    """The count of a draw, or what was kept and lost, and of its reason what that does not say already."""
+    """The count of a draw, or the cases lost and won, and the rest of its reason."""
     words, more = count_words(gate.record), beyond_count(gate.record)
     if gate.kept and (counts := gate.kept.comparison.counts):
         words = f"{counts.lost} lost, {counts.won} won"
-        more = f"against {gate.kept.before}, {counts.n} cases"
+        more = f"compared with {gate.kept.before}, {counts.n} cases"
     first, _, rest = words.partition(" ")
     return tag("span", tag("strong", first), f" {rest}", class_="count"), tag("span", more, class_="quiet reason")
 
@@ -63,8 +63,8 @@ def _flag(words: str) -> Markup:
 
 
 def grid(gate: GateView, cases: Sequence[CaseView]) -> Markup:
-    """One cell per registered case, passes first, hollow ones for those that were not asked, with the accept line
-    drawn where the needed passes would end."""
+    """One cell per registered case, passes first, then hollow cells for cases that were not asked. A line is drawn
+    where the needed passes would end."""
     never = gate.kept.never if gate.kept else frozenset[str]()
     registered = len(cases) + len(gate.spared)
     columns = next((wide for most, wide in COLUMNS if registered <= most), 100)
@@ -82,7 +82,7 @@ def grid(gate: GateView, cases: Sequence[CaseView]) -> Markup:
     if again:
         key.append(_key("FAIL never", SIGNS[Verdict.FAIL], f"{again} missed as before"))
     if gate.spared:
-        key.append(_key("spared", "", f"{len(gate.spared)} not asked: the verdict stood"))
+        key.append(_key("spared", "", f"{len(gate.spared)} not asked: the verdict was already certain"))
     if accept:
         key.append(_key("accept-key", "", f"line: {accept} needed"))
     return join(
@@ -116,7 +116,7 @@ def _cell(case: CaseView, place: str, never: Collection[str]) -> Markup:
 
 
 def _hollow(case_id: str, place: str) -> Markup:
-    told = f"{case_id}: not asked, the verdict stood"
+    told = f"{case_id}: not asked, the verdict was already certain"
     return tag("span", class_=f"spared{place}", role="img", aria_label=told, title=told)
 
 

@@ -1,7 +1,7 @@
-"""The data that a report shows of one draw, as dataclasses: computed from the record, without HTML.
+"""What a report shows about one draw, as dataclasses: computed from the record, without HTML.
 
-What a draw was held to comes from the terms that it registered; what is shown of them is computed by the very functions
-that decided it.
+The requirements come from the terms that the draw registered. The same functions that decided the draw compute what is
+shown here.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ RANK = {Verdict.FAIL: 0, Verdict.INVALID: 1, Verdict.PASS: 2}
 
 @dataclass(frozen=True, slots=True)
 class CaseView:
-    """One case of one gate. `number` is its place in View.cases, `gate` the place of its gate in View.gates."""
+    """One case of one gate. `number` is its index in View.cases, `gate` the index of its gate in View.gates."""
 
     number: int
     gate: int
@@ -35,7 +35,7 @@ class CaseView:
 
 @dataclass(frozen=True, slots=True)
 class Category:
-    """An error category: the number of cases that show it, and the cap that the gate sets, if any."""
+    """An error category: the number of cases with this error, and the cap that the gate sets, if any."""
 
     name: str
     count: int
@@ -44,7 +44,7 @@ class Category:
 
 @dataclass(frozen=True, slots=True)
 class JudgeView:
-    """What is known of a judge among the checks: how it was held against people, and what that makes of the pass rate.
+    """What is known about a judge: how well it agrees with people, and the pass rate corrected for its errors.
 
     `fault` says why it is not admitted; without a record of its admission there are no figures.
     """
@@ -61,7 +61,7 @@ class JudgeView:
 
 @dataclass(frozen=True, slots=True)
 class CheckView:
-    """How one check of a gate judged its cases; `histogram` where it gives scores, `labels` where it gives words."""
+    """How one check of a gate judged its cases; `histogram` if it gives scores, `labels` if it gives words."""
 
     name: str
     passed: int
@@ -74,7 +74,7 @@ class CheckView:
 
 @dataclass(frozen=True, slots=True)
 class SliceView:
-    """The cases with a tag; `rule` is the minimum that the gate sets them, and `missed_it` whether they fell short."""
+    """The cases with one tag; `rule` is the minimum that the gate sets for them; `missed_it`: they fell short."""
 
     tag: str
     share: Share
@@ -84,7 +84,7 @@ class SliceView:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A retention draw: the comparison with an earlier draw on the same cases, whose that was, and what it missed."""
+    """A retention draw: which model it is compared with, the comparison, and the cases that model missed."""
 
     before: str
     comparison: Comparison
@@ -95,8 +95,8 @@ class Kept:
 class GateView:
     """One draw. `cases` holds numbers of View.cases, passes first, then misses, then cases without a verdict.
 
-    `spared` are the cases that were registered and not asked, for the verdict stood. `where` says where the misses
-    lie. `gap` and `kept` are None where the terms have none.
+    `spared` are the cases that were registered and not asked, because the verdict was already certain. `where` says
+    where the misses are. `gap` and `kept` are None if the terms have none.
     """
 
     number: int
@@ -117,7 +117,7 @@ def gate_view(run: RunRecord, gate: GateRecord, place: int, cases: list[CaseView
     """One draw of a run; its cases are added to `cases`. Raises CannotJudge for a record that cannot be shown right."""
     if gate.decided and not gate.asked:
         raise CannotJudge(
-            f"{run.folder}: gate {gate.key!r} does not say how many cases its verdict rests on; an older Tunegate "
+            f"{run.folder}: gate {gate.key!r} does not say how many cases its verdict is based on; an older Tunegate "
             "wrote this record: show it with that version, or run the gate again"
         )
     own = [CaseView(len(cases) + index, place, outcome) for index, outcome in enumerate(_all_outcomes(gate))]
@@ -150,9 +150,9 @@ def gate_view(run: RunRecord, gate: GateRecord, place: int, cases: list[CaseView
 
 
 def terms_of(gate: GateRecord) -> Terms | None:
-    """The terms that a draw registered; None where there are none. A record that is silent on one demanded nothing.
+    """The terms that a draw registered, or None. A term that is missing from the record made no demand.
 
-    Raises Tampered when they are no terms.
+    Raises Tampered if they cannot be read as terms.
     """
     if not gate.terms:
         return None
@@ -234,11 +234,11 @@ def _judges(gate: GateRecord, terms: Terms, by_check: Mapping[str, list[Finding]
     return judges
 
 
-# --- slices and what was kept --------------------------------------------------------------------------------------
+# --- slices and paired comparisons ---------------------------------------------------------------------------------
 
 
 def _slices(gate: GateRecord, terms: Terms | None) -> tuple[SliceView, ...]:
-    """The tags with a minimum first, then those that miss most; a tag that every case carries says nothing more."""
+    """The tags with a minimum first, then those that miss most. A tag that every case has is left out."""
     rules = terms.slices if terms else {}
     counted: dict[str, list[int]] = {}
     for outcome in gate.outcomes:
@@ -257,7 +257,7 @@ def _slices(gate: GateRecord, terms: Terms | None) -> tuple[SliceView, ...]:
 
 
 def _ran_to_its_end(gate: GateRecord) -> bool:
-    """Minima and gaps were only held against a draw that did."""
+    """Minima and gaps apply only to a draw in which every case was asked."""
     return gate.decided and not gate.spared
 
 
@@ -274,9 +274,9 @@ def _kept(run: RunRecord, gate: GateRecord, terms: Terms) -> Kept:
     try:
         before = run.held_against(gate)
     except (KeyError, TypeError, AttributeError):
-        before, whose = [], "what is not on record"
+        before, whose = [], "a draw that is not in the record"
     never = frozenset(outcome.case_id for outcome in before if outcome.verdict is Verdict.FAIL)
     comparison = compare(before, gate.outcomes, terms.max_drop or 0.0)
-    if terms.purpose == "worth":  # a training is meant to leave a baseline far behind
+    if terms.purpose == "worth":  # training is supposed to be far better than a baseline
         comparison = replace(comparison, suspicious="")
     return Kept(whose, comparison, never)

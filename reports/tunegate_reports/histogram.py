@@ -15,7 +15,7 @@ LARGEST = 1e15
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """The cases whose score lies in [low, high) (the last bin holds its upper end too)."""
+    """The cases with a score in [low, high); the last bin includes its upper end."""
 
     low: float
     high: float
@@ -25,7 +25,7 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """Bins of equal width, left to right, and the bounds that the scores were held against."""
+    """Bins of equal width, left to right, and the cut-offs that decided the cases."""
 
     bins: tuple[Bin, ...]
     cutoffs: tuple[float, ...]
@@ -40,9 +40,9 @@ class Histogram:
 
 
 def histogram(findings: Sequence[Finding]) -> Histogram | None:
-    """Count the numeric scores of one check; None where there are none worth a picture.
+    """Count the numeric scores of one check; None if there is nothing to draw.
 
-    Truth values and labels have no histogram, nor have counts without a cut-off.
+    True and false, labels, and counts without a cut-off have no histogram.
     """
     scored = [(score, finding.verdict) for finding in findings if (score := number(finding.value)) is not None]
     cutoffs = sorted({cutoff for finding in findings if (cutoff := number(finding.cutoff)) is not None})
@@ -59,14 +59,14 @@ def histogram(findings: Sequence[Finding]) -> Histogram | None:
 
 
 def number(value: object) -> float | None:
-    """A number that can be drawn, as float; None for anything else: truth values, NaN, what lies beyond LARGEST."""
+    """A number that can be drawn, as a float; None for anything else: true and false, NaN, numbers above LARGEST."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST:
         return None
     return float(value)
 
 
 def _edges(values: Sequence[float]) -> list[float]:
-    """Bin edges: one bin per whole number for small whole scores (a judge's 1 to 5), else twenty over a round range."""
+    """Bin edges: one bin per whole number for small whole scores (a judge's 1 to 5); otherwise 20."""
     low, high = min(values), max(values)
     if all(value.is_integer() for value in values) and high - low < MAX_WHOLE_BINS and high > 1:
         return [low - 0.5 + step for step in range(int(high - low) + 2)]

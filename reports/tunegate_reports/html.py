@@ -1,7 +1,7 @@
-"""report.html: the whole page as one file that asks for nothing from anywhere.
+"""report.html: the whole page as one file that loads nothing from elsewhere.
 
-Headings, charts and provenance are written here; the table of cases is drawn by the page's script from a JSON island,
-row by row as the reader scrolls, so that thousands of cases open at once.
+This module writes headings, charts and provenance. The page's script draws the table of cases from embedded JSON, row
+by row as the reader scrolls, so that a page with thousands of cases opens at once.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def write_html(run: RunRecord, path: Path) -> None:
 
 
 def render(shown: View) -> str:
-    """The page. The style sheet and the script run by their hashes only: nothing that a model wrote can run."""
+    """The page. Its policy allows only this style sheet and script, by hash: nothing that a model wrote can run."""
     style, script = asset("style.css"), "".join(asset(name) for name in SCRIPTS)
     sources = f"style-src {source_hash(style)}; script-src {source_hash(script)}"
     policy = f"default-src 'none'; {sources}; base-uri 'none'; form-action 'none'"
@@ -51,7 +51,7 @@ def render(shown: View) -> str:
 
 
 def island(shown: View) -> str:
-    """The cases as JSON that is safe inside a script element: no character in it can end the element."""
+    """The cases as JSON that is safe inside a script element: no character in it can close the element."""
     data = {
         "gates": [gate.label for gate in shown.gates],
         "cases": [{"gate": case.gate, **_case(case.outcome)} for case in shown.cases],
@@ -101,5 +101,5 @@ def _without_empty(**values: Any) -> dict[str, Any]:
 
 
 def _utf16(text: str, index: int) -> int:
-    """Where a character stands as JavaScript counts: characters beyond U+FFFF take two places."""
+    """The index of a character as JavaScript counts: characters above U+FFFF count twice."""
     return index + sum(sign > "\uffff" for sign in text[:index])

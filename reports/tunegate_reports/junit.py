@@ -1,9 +1,9 @@
 """JUnit XML for CI servers: one entry per case, and one entry per gate that carries the count.
 
-CI servers turn red for any failed entry, and a gate allows misses. So a missed case is a `<failure>` only where its
-gate did not pass; in a gate that passed it is an ordinary entry whose `<system-out>` says what it missed. A case
-without a verdict is an `<error>`. Nothing is `<skipped>`. Of each stage only the last gated attempt is written: earlier
-ones were retrained away, and CI compares entries by name from build to build.
+CI servers turn red for any failed entry, but a gate allows misses. So a missed case is a `<failure>` only if its gate
+did not pass. In a gate that passed, it is an ordinary entry, and `<system-out>` says what was missed. A case without a
+verdict is an `<error>`. Nothing is `<skipped>`. Only the last gated attempt of each stage is written: retraining
+replaced the earlier ones, and CI compares entries by name from build to build.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def write_junit(run: RunRecord, path: Path) -> None:
 
 
 def clean(text: str) -> str:
-    """Text without the characters that XML cannot hold; each leaves U+FFFD, so that its absence shows."""
+    """Text with U+FFFD in place of every character that XML does not allow."""
     return NOT_XML.sub("\ufffd", text)
 
 
@@ -66,7 +66,7 @@ def _suite(name: str, entries: Iterable[ET.Element], seconds: float = 0.0) -> ET
 
 
 def _is_green(gate: GateView) -> bool:
-    """Whether CI should let the gate pass: it passed, or a person answers for its miss."""
+    """Whether CI should let the gate pass: it passed, or a waiver covers its miss."""
     return gate.record.decided and (gate.record.verdict is Verdict.PASS or gate.waiver is not None)
 
 
@@ -77,8 +77,8 @@ def _case_entry(outcome: Outcome, gate: GateView, classname: str) -> ET.Element:
     if outcome.verdict is Verdict.INVALID:
         _part(entry, "error", outcome.reason, _evidence(outcome))
     elif _is_green(gate):
-        allows = "whose miss is waived" if gate.waiver else f"which gate {gate.record.gate} allows"
-        text = f"missed, {allows} ({count_words(gate.record)}): {outcome.reason}\n{_evidence(outcome)}"
+        allows = "its gate's miss is waived" if gate.waiver else f"gate {gate.record.gate} allows it"
+        text = f"missed; {allows} ({count_words(gate.record)}): {outcome.reason}\n{_evidence(outcome)}"
         ET.SubElement(entry, "system-out").text = clean(text)
     else:
         _part(entry, "failure", outcome.reason, _evidence(outcome))
@@ -86,14 +86,14 @@ def _case_entry(outcome: Outcome, gate: GateView, classname: str) -> ET.Element:
 
 
 def _gate_entry(gate: GateView, classname: str) -> ET.Element:
-    # The count is no part of the name: CI servers follow an entry from build to build by its name.
+    # The count is not part of the name: CI servers compare an entry from build to build by its name.
     record, more = gate.record, beyond_count(gate.record)
     entry = ET.Element("testcase", classname=clean(classname), name=clean(f"gate {record.key}"))
     entry.set("time", f"{record.seconds:.3f}")
     told = count_words(record) + (f": {more}" if more else "")
     lines = [f"gate {record.key} {gate_words(record)} in {duration(record.seconds)}: {told}"]
     lines += [f"waived: {waiver_words(gate.waiver)}"] if gate.waiver else []
-    lines += [f"where the misses lie: {gate.where}"] if gate.where else []
+    lines += [gate.where] if gate.where else []
     summary = "\n".join(lines)
     if _is_green(gate):
         ET.SubElement(entry, "system-out").text = clean(summary)

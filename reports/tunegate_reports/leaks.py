@@ -1,4 +1,4 @@
-"""Leaked tests: the training row and the case side by side, with the words that they share marked."""
+"""Leaked tests: the training row and the case side by side, with their shared words marked."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from tunegate.text.words import word_spans
 from tunegate_reports.markup import Markup, join, tag
 
 SHOWN = 20
-"""Pairs on the page; the record has them all."""
+"""How many pairs the page shows; the record has all of them."""
 LISTED = 60
-"""Dropped rows, and cases, that are named on the page."""
+"""How many dropped rows and cases the page lists."""
 SHARED_WORDS = 3
-"""Shorter runs of words that both texts have are chance, and are not marked."""
+"""Shorter runs of shared words may be chance, so they are not marked."""
 
 Fact = Mapping[str, Any]
 
 
 def leak_notices(run: RunRecord) -> Iterator[Markup]:
-    """A notice of the leaks that stopped the run, and one of those that were dropped from the training data."""
+    """One notice for the leaks that stopped the run, and one for each stage whose leaked rows were dropped."""
     if run.leaks:
         yield _notice(_found(run.leaks), run.leaks)
     for stage in run.dropped:
@@ -29,15 +29,15 @@ def leak_notices(run: RunRecord) -> Iterator[Markup]:
 
 
 def dropped_words(stage: Fact) -> str:
-    """`Stage sft: 2 of 10 training rows were dropped before training; they give away 4 cases`"""
+    """`Stage sft: 2 of 10 training rows were dropped before training; they reveal the answers of 4 cases`"""
     return (
         f"Stage {stage['stage']}: {len(stage['rows'])} of {stage['of']} training rows were dropped before "
-        f"training; they give away {len(stage['cases'])} cases"
+        f"training; they reveal the answers of {len(stage['cases'])} cases"
     )
 
 
 def _listed(stage: Fact) -> Markup:
-    """Which rows were dropped, and for which cases."""
+    """Which rows were dropped, and which cases they leak."""
     told = (f"{name} {', '.join(map(str, items[:LISTED]))}" for name, items in _dropped(stage))
     more = "; all are in the record" if any(len(items) > LISTED for _, items in _dropped(stage)) else ""
     return tag("p", "; ".join(told) + more, class_="quiet")
@@ -50,7 +50,8 @@ def _dropped(stage: Fact) -> Iterator[tuple[str, Sequence[Any]]]:
 
 def _found(leaks: Sequence[Fact]) -> str:
     rows = len({(leak.get("train_file"), leak.get("train_row")) for leak in leaks})
-    return f"{rows} training {'row' if rows == 1 else 'rows'} also stand in a suite; nothing was trained."
+    found = "1 training row is also" if rows == 1 else f"{rows} training rows are also"
+    return f"{found} in a suite, so nothing was trained."
 
 
 def _notice(sentence: str, leaks: Sequence[Fact], listed: Markup | None = None) -> Markup:
@@ -86,7 +87,7 @@ def _row(leak: Fact) -> Markup:
 
 
 def marked(one: str, other: str) -> tuple[Markup, Markup]:
-    """Both texts, with the runs of words marked that they share but for case and punctuation."""
+    """Both texts with their shared runs of words marked; case and punctuation are ignored."""
     left, right = (" ".join(text.split()) for text in (one, other))
     lefts, rights = list(word_spans(left)), list(word_spans(right))
     ours, theirs = ([_plain(text[a:b]) for a, b in spans] for text, spans in ((left, lefts), (right, rights)))

@@ -1,7 +1,7 @@
-"""A Markdown summary, as CI servers show it beside a build: the answer, one row per gate, the cases that missed.
+"""A Markdown summary for CI servers to show beside a build: the answer, one row per gate, the cases that missed.
 
-Names and reasons are escaped to character entities, which Markdown never reads as markup; what a model wrote stands
-in code spans, where nothing is markup, in list items only, since a code span in a table can break out of its cell.
+Names and reasons are escaped as character entities, which Markdown never reads as markup. What a model wrote goes into
+code spans, where nothing is markup, and only in list items: in a table, a code span can break out of its cell.
 """
 
 from __future__ import annotations
@@ -14,7 +14,17 @@ from tunegate.checks.outcome import Outcome, Verdict
 from tunegate.record.record import GateRecord, RunRecord
 from tunegate.text.printable import without_commands
 from tunegate.verdicts.terms import PAIRED
-from tunegate_reports.answer import CASE_WORDS, DRAW_WORDS, gate_words, luck_alone, luck_of, passed_words, waiver_words
+from tunegate.verdicts.words import p_words
+from tunegate_reports.answer import (
+    CASE_WORDS,
+    DRAW_WORDS,
+    capitalised,
+    gate_words,
+    luck_alone,
+    luck_of,
+    passed_words,
+    waiver_words,
+)
 from tunegate_reports.data_section import data_cards, data_line
 from tunegate_reports.files import write_atomically
 from tunegate_reports.gate_view import GateView, Kept
@@ -83,7 +93,7 @@ def _cells(view: GateView) -> list[str]:
 
 
 def _needed(gate: GateRecord) -> str:
-    """The passes that a count needs; what a retention draw may lose; nothing where nothing is decided."""
+    """The number of passes needed, or what a retention draw may lose, or a dash if nothing is decided."""
     if gate.purpose in PAIRED:
         return f"at most {gate.terms.get('max_drop') or 0:g} points lost"
     return "–" if gate.purpose == "baseline" else str(gate.accept)
@@ -109,24 +119,25 @@ def _misses(shown: View) -> Iterator[str]:
             yield from ("", f"**{_text(gate.label)}:** {_text(_kept(gate.kept), None)}.")
             continue
         if missed:
-            where = f". Where the misses lie: {_text(gate.where, None)}." if gate.where else ""
-            yield from ("", f"**{_text(gate.label)}:** cases that did not pass{where}", "")
+            where = f" {_text(capitalised(gate.where), None)}." if gate.where else ""
+            yield from ("", f"**{_text(gate.label)}:** cases that did not pass.{where}", "")
             yield from map(_miss, missed[:MAX_MISSED])
         if len(missed) > MAX_MISSED:
             yield f"- and {len(missed) - MAX_MISSED} more"
 
 
 def _kept(kept: Kept) -> str:
-    """What was lost is a comparison: the cases that never passed are no news."""
+    """The comparison with an earlier model, without the cases that neither of them passed."""
     comparison = kept.comparison
-    return f"against {kept.before}, {comparison.reason}" + (
+    chance = f"; {p_words(comparison.counts.p_value)}" if comparison.counts else ""
+    return f"compared with {kept.before}, {comparison.reason}{chance}" + (
         f". Possible leak: {comparison.suspicious}" if comparison.suspicious else ""
     )
 
 
 def _miss(outcome: Outcome) -> str:
     verdict = CASE_WORDS[outcome.verdict]
-    judged = "" if outcome.judged is None else f", of which {code(outcome.judged)} was judged"
+    judged = "" if outcome.judged is None else f"; the judged part is {code(outcome.judged)}"
     return f"- {code(outcome.case_id)} {verdict}: {_text(outcome.reason)}; it answered {code(outcome.response)}{judged}"
 
 
@@ -136,7 +147,7 @@ def _text(text: str, limit: int | None = MAX_TEXT) -> str:
 
 
 def code(text: str, limit: int = MAX_TEXT) -> str:
-    """Text as a code span; its fence is longer than any run of backticks inside."""
+    """Text as a code span; its fence is longer than any run of backticks in the text."""
     line = without_commands(_one_line(text, limit)) or " "
     fence = "`" * (max((len(run) for run in re.findall("`+", line)), default=0) + 1)
     return f"{fence} {line} {fence}"

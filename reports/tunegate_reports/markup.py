@@ -1,4 +1,4 @@
-"""HTML and SVG that are escaped by construction: a plain string is always text, only a `Markup` is markup."""
+"""HTML and SVG that are always escaped: a plain string is text, and only a `Markup` is markup."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import html
 import re
 
 UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff]")
-"""Characters that cannot be seen, or that reorder what is seen: shown by their code, lest they deceive the reader."""
+"""Invisible characters, and those that reorder text: shown as their code, so that they cannot deceive the reader."""
 
 VOID = frozenset({"br", "hr", "input", "link", "meta"})
 
@@ -24,8 +24,8 @@ Attribute = str | int | float | bool | None
 def tag(name: str, /, *children: Child, **attributes: Attribute) -> Markup:
     """One element: `tag("p", "a < b", class_="note")` gives `<p class="note">a &lt; b</p>`.
 
-    Attribute names lose a trailing underscore and write others as hyphens (`aria_label`). True gives a bare attribute,
-    False and None give none. Children that are None are left out.
+    An attribute name loses a trailing underscore; other underscores become hyphens (`aria_label`). True gives a bare
+    attribute; False and None give no attribute. Children that are None are left out.
     """
     written = "".join(_attribute(key, value) for key, value in attributes.items())
     if name in VOID:

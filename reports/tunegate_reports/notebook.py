@@ -1,7 +1,7 @@
-"""The first screen of a report for a notebook's cell: no script, and styles only where they are used.
+"""The first screen of a report for a notebook cell: no script, and only inline styles.
 
-Jupyter, VS Code and Colab each clean or frame what a cell shows; elements with `style` attributes survive in all three.
-Colours are those of the notebook, light or dark, but for the verdict's.
+Jupyter, VS Code and Colab each clean or frame the HTML of a cell; `style` attributes survive in all three. All colours
+are those of the notebook, light or dark, except the colour of the verdict.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CELL = "border-top:1px solid #8886;padding:4px 8px;text-align:left;vertical-alig
 
 
 def notebook_html(run: RunRecord, earlier: str = "", notes: Sequence[str] = ()) -> str:
-    """What a run or a gate came to, its figures, and the first cases that did not pass."""
+    """The result of a run or a gate, its figures, and the first cases that did not pass."""
     shown = view(run)
     state = state_of(shown.answer.verdict)
     badge = tag(

@@ -1,4 +1,4 @@
-"""What the pages of Tunegate have in common: their style sheet, and a policy that lets nothing else run."""
+"""What all pages of Tunegate share: a style sheet, and a policy that blocks everything else."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ def asset(name: str) -> str:
 
 
 def source_hash(source: str) -> str:
-    """A style sheet or script by its hash, as a Content-Security-Policy names it."""
+    """The hash of a style sheet or script, as a Content-Security-Policy writes it."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"

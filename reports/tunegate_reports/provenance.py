@@ -1,4 +1,4 @@
-"""The end of the page: every access to a bank, and the hashes, seeds and versions that hold the page to the record."""
+"""The end of the page: every access to a bank, and the hashes, seeds and versions that tie the page to the record."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def provenance_section(view: View) -> Markup:
     run = view.run
     general = {"record digest (SHA-256)": run.digest, "started": run.started}
     if run.finished or not (view.alone and all(gate.record.decided for gate in view.gates)):
-        general["finished"] = run.finished or "not yet"  # a gate run alone is over with its decision
+        general["finished"] = run.finished or "not yet"  # a gate that is run alone ends with its decision
     promoted = {f"promotion {n}": flat(_own(event)) for n, event in enumerate(run.promotions, start=1)}
     return tag(
         "section",
@@ -38,7 +38,7 @@ def provenance_section(view: View) -> Markup:
 
 
 def _ledger(gates: Sequence[GateRecord]) -> Markup:
-    """Every access to a bank: which part was opened, for what, and how many of its cases were asked before."""
+    """Every access to a bank: which part was opened, for which draw, and how many of its cases were asked before."""
     head = tag("tr", *(tag("th", name, scope="col") for name in LEDGER))
     rows = (tag("tr", *(tag("td", value) for value in _access(gate))) for gate in gates)
     table = tag("table", tag("thead", head), tag("tbody", *rows), class_="ledger")
@@ -51,7 +51,7 @@ def _access(gate: GateRecord) -> Iterator[Child]:
     yield f"{gate.stage}#{gate.attempt}" if gate.stage is not None else "–"
     yield DRAW_WORDS.get(gate.purpose, gate.purpose)
     yield tag("strong", "sealed") if gate.part == "sealed" else gate.part
-    yield gate.bank or "not on record"
+    yield gate.bank or "not recorded"
     yield gate.drawn
     yield len(gate.seen) if gate.outcomes else 0
     yield _asked_before(gate)
@@ -60,7 +60,7 @@ def _access(gate: GateRecord) -> Iterator[Child]:
 def _asked_before(gate: GateRecord) -> Child:
     if gate.purpose in PAIRED:
         return "all, on purpose"
-    return tag("strong", f"{gate.reused}: the bank was spent", class_="reused") if gate.reused else "none"
+    return tag("strong", f"{gate.reused}: no fresh cases were left", class_="reused") if gate.reused else "none"
 
 
 # --- tables of values ----------------------------------------------------------------------------------------------
@@ -71,7 +71,7 @@ def _own(event: Mapping[str, object]) -> dict[str, object]:
 
 
 def _without_cards(value: object) -> object:
-    """Data cards have a section of their own; here their hash is enough."""
+    """The value without its data cards, which have their own section; here a hash is enough."""
     if not isinstance(value, Mapping):
         return value
     items = dict[str, Any](value)  # pyright: ignore[reportUnknownArgumentType]

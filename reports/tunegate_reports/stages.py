@@ -1,4 +1,4 @@
-"""The stages on the page: what the base model could do, then each stage with its attempts and their draws."""
+"""The stages on the page: first the base model, then each stage with its attempts and their draws."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from tunegate_reports.markup import Markup, tag
 from tunegate_reports.view import AttemptView, Change, StageView, View
 
 ALL_OPEN = 3
-"""With so few draws, every panel is unfolded; else only those of each stage's last attempt."""
+"""Up to this number of draws, every panel is open; with more, only those of each stage's last attempt."""
 
 KINDS = {
-    "gate": "Gates: cases of the working part of each bank",
-    "retention": "Retention: the very cases that an earlier model was asked, asked again",
-    "worth": "Worth: the very cases that a baseline was asked, asked again",
+    "gate": "Gates: cases from the working part of each bank",
+    "retention": "Retention: the same cases that an earlier model was asked",
+    "worth": "Worth: the same cases that the baseline was asked",
     "confirm": "Confirming draws: sealed cases, opened because the gates passed",
 }
 """The kinds of draw of an attempt, in the order they are made."""
 
 
 def stages_section(view: View) -> Markup | None:
-    """Every stage with its loss curves and attempts, or the gates of a gate run alone."""
+    """Every stage with its loss curves and attempts, or the gates that were run alone."""
     alone = view.alone
     few = len(view.gates) <= ALL_OPEN
     parts = [_base_model(view)] if view.baselines else []
@@ -39,7 +39,9 @@ def stages_section(view: View) -> Markup | None:
 
 
 def _base_model(view: View) -> Markup:
-    said = tag("p", "What it could do before anything was trained: the measure of what is kept.", class_="quiet")
+    said = tag(
+        "p", "What the model could do before any training. Retention compares later models with this.", class_="quiet"
+    )
     panels = [gate_panel(gate, view.cases, opened=False, heading="h4") for gate in view.baselines]
     return tag("article", tag("header", tag("h3", "Base model"), said, class_="stage-head"), *panels, class_="stage")
 
@@ -63,7 +65,7 @@ def _stage(view: View, stage: StageView, place: int, few: bool) -> Markup:
         curves = tag("figure", caption, loss_chart(stage.losses, record.name), class_="losses")
     watched = None
     if stage.looks:
-        caption = tag("figcaption", "Pass rate of the watched gate while it trained")
+        caption = tag("figcaption", "Pass rate of the watched gate during training")
         watched = tag("figure", caption, watch_chart(stage.looks, record.name), class_="losses")
     last = len(stage.attempts) - 1
     attempts = [
@@ -86,7 +88,7 @@ def _attempt(view: View, attempt: AttemptView, anchor: str, *, opened: bool) -> 
     parts = [
         head,
         _changes(attempt.changes) if attempt.changes else None,
-        tag("p", tag("strong", "Training broke down: "), error, class_="notice") if error is not None else None,
+        tag("p", tag("strong", "Training crashed: "), error, class_="notice") if error is not None else None,
         _diagnosis(diagnosis) if diagnosis is not None else None,
         *_draws(view, attempt.gates, opened),
     ]
@@ -94,7 +96,7 @@ def _attempt(view: View, attempt: AttemptView, anchor: str, *, opened: bool) -> 
 
 
 def _draws(view: View, gates: Sequence[GateView], opened: bool) -> Iterator[Markup]:
-    """The draws of an attempt kind by kind; with only one kind nothing needs to be told apart."""
+    """The draws of an attempt, grouped by kind; a single kind gets no caption."""
     kinds = list(dict.fromkeys([*KINDS, *(gate.record.purpose for gate in gates)]))
     several = len({gate.record.purpose for gate in gates}) > 1
     for kind in kinds:
@@ -105,7 +107,7 @@ def _draws(view: View, gates: Sequence[GateView], opened: bool) -> Iterator[Mark
 
 
 def _diagnosis(diagnosis: Diagnosis) -> Markup:
-    """Why the attempt missed, on what evidence, and what comes next; the next attempt shows what it changed."""
+    """Why the attempt missed, the evidence for it, and what to do next; the next attempt shows what it changed."""
     return tag(
         "div",
         tag("p", tag("strong", "Diagnosis: "), diagnosis.cause, class_="cause"),

@@ -1,4 +1,4 @@
-"""The data that a report shows of a whole run, as dataclasses: computed from the record, without HTML."""
+"""What a report shows about a whole run, as dataclasses: computed from the record, without HTML."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DEFAULT = "default"
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A setting that differs from the attempt before."""
+    """A setting that differs from the previous attempt."""
 
     setting: str
     old: str
@@ -49,8 +49,8 @@ class AttemptView:
 
 @dataclass(frozen=True, slots=True)
 class StageView:
-    """One stage; `losses` holds (attempt, points of (step, loss)) for every attempt that logged one, `looks` the pass
-    rates of a gate that was watched, in the same way."""
+    """One stage; `losses` has (attempt, points of (step, loss)) for every attempt that logged its loss; `looks` has the
+    pass rates of a watched gate in the same form."""
 
     record: StageRecord
     attempts: tuple[AttemptView, ...]
@@ -65,7 +65,7 @@ class StageView:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """All that a report shows of a run."""
+    """Everything that a report shows about a run."""
 
     run: RunRecord
     answer: Answer
@@ -75,8 +75,8 @@ class View:
 
     @property
     def deciding_gates(self) -> tuple[GateView, ...]:
-        """The draws that the run's verdict rests on: of each stage's last gated attempt, or of a gate run alone. What a
-        baseline was measured by holds nothing up."""
+        """The draws that decide the run: those of each stage's last gated attempt, or those of a gate run alone. A
+        baseline decides nothing."""
         gated = [[attempt.gates for attempt in stage.attempts if attempt.gates] for stage in self.stages]
         last = (gate for attempts in gated if attempts for gate in attempts[-1])
         return tuple(gate for gate in last if not gate.record.measured) + self.alone
@@ -88,7 +88,7 @@ class View:
 
     @property
     def baselines(self) -> tuple[GateView, ...]:
-        """What the base model was asked before anything was trained."""
+        """The draws that measured the base model before any training."""
         return tuple(gate for gate in self.gates if gate.record.purpose == "baseline" and gate.record.stage is None)
 
     @property
@@ -100,7 +100,7 @@ class View:
 
 
 def view(run: RunRecord) -> View:
-    """Turn a record into what a report shows; raises CannotJudge or Tampered for one that cannot be shown right."""
+    """Turn a record into what a report shows; raises CannotJudge or Tampered if it cannot be shown correctly."""
     cases: list[CaseView] = []
     gates = tuple(gate_view(run, gate, place, cases) for place, gate in enumerate(run.all_gates()))
     stages = tuple(_stage(run, stage, gates) for stage in run.stages.values())
@@ -127,7 +127,7 @@ def _stage(run: RunRecord, stage: StageRecord, gates: tuple[GateView, ...]) -> S
 
 
 def _owed(run: RunRecord, stage: StageRecord, attempt: AttemptRecord) -> Collection[str]:
-    """The draws that an attempt has to pass; of a record that registered no terms, its gates."""
+    """The draws that an attempt must pass; its gates, if the record registered no terms."""
     try:
         return required_draws(run, stage, attempt).keys()
     except Tampered:
@@ -135,8 +135,7 @@ def _owed(run: RunRecord, stage: StageRecord, attempt: AttemptRecord) -> Collect
 
 
 def attempt_verdict(attempt: AttemptRecord, owed: Collection[str]) -> Verdict | None:
-    """PASS when every draw that it owes passed or is waived; a training that broke down is INVALID, not the model's
-    failure."""
+    """PASS when every required draw passed or is waived. A training that crashed is INVALID: the model did not fail."""
     if attempt.error is not None:
         return Verdict.INVALID
     verdicts = {gate.verdict for gate in attempt.unwaived.values() if gate.decided}
@@ -148,7 +147,7 @@ def attempt_verdict(attempt: AttemptRecord, owed: Collection[str]) -> Verdict | 
 
 
 def _changes(previous: AttemptRecord | None, attempt: AttemptRecord) -> tuple[Change, ...]:
-    """What this attempt does differently, read off the settings; else what the diagnosis before it announced."""
+    """The settings that this attempt changed; if none, the changes that the previous diagnosis announced."""
     if previous is None:
         return ()
     old, new = _settings(previous), _settings(attempt)
@@ -159,7 +158,7 @@ def _changes(previous: AttemptRecord | None, attempt: AttemptRecord) -> tuple[Ch
 
 
 def _settings(attempt: AttemptRecord) -> dict[str, str]:
-    """An attempt's settings in words, those that are set."""
+    """The settings of an attempt that are set, in words."""
     return flat({name: value for name, value in attempt.settings.items() if value is not None})
 
 
@@ -170,7 +169,7 @@ def announced(changes: Mapping[str, tuple[Any, Any]]) -> tuple[Change, ...]:
 
 def _facts(attempt: AttemptRecord) -> tuple[str, ...]:
     rows, dropped = attempt.summary.get("rows"), attempt.summary.get("rows_dropped")
-    use = "not trained, examples out of" if attempt.summary.get("steps") == 0 else "trained on"
+    use = "not trained, examples from" if attempt.summary.get("steps") == 0 else "trained on"
     return (
         *((f"{use} {rows:,} rows",) if isinstance(rows, int) else ()),
         *((f"{dropped:,} rows dropped{_numbered(attempt)}",) if isinstance(dropped, int) and dropped else ()),
@@ -182,29 +181,30 @@ def _facts(attempt: AttemptRecord) -> tuple[str, ...]:
 
 
 def _numbered(attempt: AttemptRecord) -> str:
-    """Which rows of the user's file did not fit."""
+    """Which rows of the user's file were too long."""
     numbers: Any = attempt.summary.get("dropped_rows")
     return f" as too long: {ranges(numbers)}" if numbers else ""
 
 
 def _prepared(attempt: AttemptRecord) -> Iterator[str]:
-    """What was done to the rows: repaired, mixed with general data."""
+    """What was done to the rows, for instance repaired or mixed with general data."""
     data = attempt.summary.get("data")
     yield from (str(note) for note in data.get("notes", ())) if isinstance(data, Mapping) else ()
 
 
 def _watched(attempt: AttemptRecord) -> Iterator[str]:
-    """What was seen of the gate in training, and which step's weights these are."""
+    """How the watched gate did during training, and which step's weights were kept."""
     seen = attempt.summary.get("watch")
     if not isinstance(seen, Mapping) or seen.get("best_step") is None:
         return
-    yield f"watched {seen['gate']}: best {seen['best_passed']} of {seen['asked']} at step {seen['best_step']}"
+    yield f"watched gate {seen['gate']}: best {seen['best_passed']} of {seen['asked']} at step {seen['best_step']}"
     if seen["kept_step"] != attempt.summary.get("steps"):
         yield f"weights of step {seen['kept_step']} kept"
     if seen.get("stopped_at") is not None:
-        yield f"stopped at step {seen['stopped_at']}, as nothing got better"
+        yield f"stopped at step {seen['stopped_at']}, because the gate did not improve"
     if seen.get("not_counted"):
-        yield f"{len(seen['not_counted'])} looks not counted"
+        looks = len(seen["not_counted"])
+        yield f"{looks} look{'' if looks == 1 else 's'} at the gate not counted"
 
 
 def _logged(attempt: AttemptRecord, name: str) -> tuple[tuple[float, float], ...]:
@@ -231,7 +231,7 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def plain(value: object) -> str:
-    """A value as a reader writes it."""
+    """A value as a person would write it."""
     if value is None:
         return "none"
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""The code blocks of docs/python.md run as they are, each in a folder of its own."""
+"""The code blocks of docs/python.md, and the check of docs/contributing.md, run as they are, each in its own folder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ def test_there_are_blocks() -> None:
     assert PAGE.count("```py\n") == 1  # the one that trains, in test_face_training
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=["function", "check"])
+CONTRIBUTING = (ROOT / "docs" / "contributing.md").read_text(encoding="utf-8")
+OWN_CHECK = re.findall(r"^```python\n(import tunegate\n.*?)^```", CONTRIBUTING, flags=re.M | re.S)
+
+
+@pytest.mark.parametrize("block", [*BLOCKS, *OWN_CHECK], ids=["function", "check", "contributing"])
 def test_a_block_runs_as_a_script(block: str, tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(block, encoding="utf-8")
     done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False)

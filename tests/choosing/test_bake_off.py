@@ -247,8 +247,8 @@ def test_a_row_for_people(suite: Suite) -> None:
     result = Oven(suite, {"a": 80, "b": 60}, {"a": 91_000_000}).bake()
     model, passed, interval, against, size, parameters, memory, _, licence = cells(result.ranked[1])
     assert (model, passed, interval) == ("b", "60 of 100", "50% to 70%")
-    assert against.startswith("-20 (")
-    assert against.endswith(": worse")
+    assert against.startswith("worse, -20 (")
+    assert against.endswith((": unlikely to be chance", ": very unlikely to be chance"))
     assert (size, parameters, licence) == ("unknown", "135 M", "apache-2.0")
     assert memory.endswith("B")
     assert cells(result.ranked[0])[4] == "91 MB"
@@ -414,7 +414,7 @@ def test_two_tiny_models_by_the_command_itself(bank: Bank, capsys: Capture) -> N
     assert rows[0]["peak_mib"] > 50
     assert (bank.folder / "page.html").exists()
     assert main(command) == 3
-    assert "p = 1: not shown worse" in capsys.readouterr().out
+    assert "p = 1: may well be chance" in capsys.readouterr().out
 
 
 def test_what_is_for_local_models_or_for_servers_goes_to_them_alone(bank: Bank, tmp_path: Path) -> None:

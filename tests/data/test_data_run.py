@@ -190,7 +190,7 @@ def test_examples_in_a_prompt_are_not_said_to_be_trained_on() -> None:
     attempt = AttemptRecord(1, 0, {}, "", summary={"rows": 8, "steps": 0})
     failed = AttemptRecord(2, 0, {}, "", rows=4)
     stage = StageRecord("shots", "fewshot", [], attempts={1: attempt})
-    assert trained_words(stage) == "examples out of: 8 (attempt 1)"
+    assert trained_words(stage) == "examples from: 8 (attempt 1)"
     attempts = {
         1: replace(attempt, summary={"rows": 7, "rows_dropped": 1}),
         2: failed,

@@ -55,7 +55,7 @@ def test_one_entry_a_case_and_one_for_the_gate(
 def test_a_miss_that_a_gate_allows_is_told_but_not_red(tmp_path: Path) -> None:
     root = junit(gate_run(tmp_path, ("facts", outcomes(99, 1, 0, seed=1))))
     told = [out.text or "" for out in root.findall(".//testcase/system-out")]
-    assert sum(text.startswith("missed, which gate facts allows (99 of 100, 90 needed)") for text in told) == 1
+    assert sum(text.startswith("missed; gate facts allows it (99 of 100, 90 needed)") for text in told) == 1
     assert root.findall(".//failure") == []
 
 

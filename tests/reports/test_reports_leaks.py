@@ -17,7 +17,7 @@ def page(run: RunRecord) -> str:
 
 def test_what_stopped_the_run_stands_side_by_side(tmp_path: Path) -> None:
     said = page(carry_out(leaky(tmp_path, PIPELINE)))
-    assert "3 training rows also stand in a suite; nothing was trained." in said
+    assert "3 training rows are also in a suite, so nothing was trained." in said
     assert "<small>train.jsonl:2</small><p><mark>CASE 7</mark></p>" in said
     assert "<small>facts/7</small><p><mark>case 7?</mark></p>" in said
     assert "exact 1.00" in said
@@ -25,7 +25,9 @@ def test_what_stopped_the_run_stands_side_by_side(tmp_path: Path) -> None:
 
 def test_what_was_dropped_is_told(tmp_path: Path) -> None:
     run = carry_out(leaky(tmp_path, DROP))
-    assert "Stage sft: 2 of 10 training rows were dropped before training; they give away 4 cases." in page(run)
+    assert "Stage sft: 2 of 10 training rows were dropped before training; they reveal the answers of 4 cases." in page(
+        run
+    )
     write_html(run, tmp_path / "report.html")
     assert "were dropped before training" in (tmp_path / "report.html").read_text(encoding="utf-8")
 

@@ -26,6 +26,7 @@ from tunegate.stats.plans import LuckyPass
 from tunegate.stats.sampling import SinglePlan
 from tunegate.verdicts.slices import SliceRule
 from tunegate.verdicts.terms import Terms
+from tunegate.verdicts.words import p_words
 from tunegate_reports import write_html, write_junit, write_markdown
 from tunegate_reports.answer import luck_of
 from tunegate_reports.html import render
@@ -64,7 +65,10 @@ def draw(shown: View, label: str) -> GateView:
 def test_under_the_answer_stand_the_waivers_and_the_luck(page: str) -> None:
     said = words(page[page.index("<main>") :])
     assert said.startswith("✓ gene-expert was promoted to production : passed, but waived: sft tone. ")
-    assert "Waived: sft, attempt 2, tone missed (11 of 73 missed, 27 spared). ada@example.org answers for it" in said
+    assert (
+        "Waived: sft, attempt 2, tone missed (11 of 73 missed, 27 not asked). ada@example.org is responsible for it"
+        in said
+    )
     assert "until 2026-12-31: the tone bank marks correct Latin names as rude, see ticket 412." in said
     assert "sft facts: a model that is right only 85% of the time would have passed this gate within 2 attempts" in said
     assert said.index("Waived:") < said.index("Could it have been luck?") < said.index("Deciding draws passed")
@@ -85,7 +89,7 @@ def test_the_luck_of_a_waived_gate_is_not_told(run: RunRecord) -> None:
 
 def test_dropped_rows_are_counted_and_named(page: str) -> None:
     said = words(page)
-    assert "Stage sft: 2 of 402 training rows were dropped before training; they give away 2 cases." in said
+    assert "Stage sft: 2 of 402 training rows were dropped before training; they reveal the answers of 2 cases." in said
     assert "cases facts/facts-0003, tone/tone-0009" in said
 
 
@@ -124,10 +128,11 @@ def test_retention_is_a_paired_comparison(shown: View, page: str) -> None:
     counts = gate.kept.comparison.counts
     assert counts is not None
     panel = words(page[page.index(f'id="gate-{gate.number}"') : page.index(f'id="gate-{gate.number + 1}"')])
-    assert f"{counts.lost} lost, {counts.won} won against the base model, 100 cases" in panel
-    table = f"passed before {counts.both} kept {counts.lost} lost missed before {counts.won} won {counts.neither} never"
-    assert table in panel
+    assert f"{counts.lost} lost, {counts.won} won compared with the base model, 100 cases" in panel
+    assert f"passed before {counts.both} kept {counts.lost} lost" in panel
+    assert f"missed before {counts.won} won {counts.neither} never passed" in panel
     assert f"{counts.neither} missed as before" in panel
+    assert f"points fewer, {p_words(counts.p_value)}; 95 % interval of the drop" in panel
     assert "90 needed" not in panel
     against = draw(shown, "align, attempt 1, facts, retention").kept
     assert against is not None
@@ -147,7 +152,7 @@ def test_a_comparison_that_is_not_on_record_is_not_shown_as_one(run: RunRecord) 
     kept = draw(view(replace(run, gates=gates)), "sft, attempt 2, general, retention").kept
     assert kept is not None
     assert kept.comparison.counts is None
-    assert "Not comparable with the base model" in render(view(replace(run, gates=gates)))
+    assert "This cannot be compared with the base model" in render(view(replace(run, gates=gates)))
 
 
 def test_cases_that_were_spared_are_hollow(shown: View, page: str) -> None:
@@ -155,7 +160,7 @@ def test_cases_that_were_spared_are_hollow(shown: View, page: str) -> None:
     assert len(gate.spared) == 27
     panel = page[page.index(f'id="gate-{gate.number}"') : page.index(f'id="gate-{gate.number + 1}"')]
     assert len(re.findall('<span class="spared', panel)) == 27
-    assert "11 of 73 missed, 27 spared" in words(panel)
+    assert "11 of 73 missed, 27 not asked" in words(panel)
     assert "10 of 100 allowed" in words(panel)
 
 
@@ -190,7 +195,7 @@ def test_a_slice_short_of_its_minimum_is_marked_and_misses_are_placed(tmp_path: 
     assert "misses are in task=gene" in gate.where
     said = words(render(view(run)))
     assert "short of 70%" in said
-    assert "Where the misses lie" in said
+    assert "Where the misses are" in said
     assert "misses are in task&#61;gene" in markdown_summary(run)
 
 
@@ -233,7 +238,7 @@ def test_the_ledger_lists_every_access_to_a_bank(shown: View, page: str) -> None
     assert len(rows) == len(shown.gates)
     cells = [[words(cell) for cell in row] for row in rows]
     assert cells[0] == ["general", "–", "baseline", "working", "160", "100", "100", "none"]
-    assert ["tone", "sft#2", "gate", "working", "115", "100", "80", "25: the bank was spent"] in cells
+    assert ["tone", "sft#2", "gate", "working", "115", "100", "80", "25: no fresh cases were left"] in cells
     assert [row[3] for row in cells if row[2] == "confirming draw"] == ["sealed"]
     assert "25 cases asked before" in words(page), "a reused bank is marked beside the verdict too"
 
@@ -255,7 +260,7 @@ def test_a_record_that_says_not_how_many_were_asked_is_refused(tmp_path: Path, w
     old = rewritten(
         now, tmp_path / "old", lambda event: {k: v for k, v in event.items() if k not in ("asked", "terms")}
     )
-    with pytest.raises(CannotJudge, match="gate 'facts' does not say how many cases its verdict rests on; an older"):
+    with pytest.raises(CannotJudge, match="gate 'facts' does not say how many cases its verdict is based on; an older"):
         write(old, tmp_path / "report")
     assert not (tmp_path / "report").exists()
 
@@ -284,12 +289,15 @@ def test_terms_that_are_none_are_refused(tmp_path: Path) -> None:
 
 def test_the_summary_tells_the_same_story(run: RunRecord) -> None:
     summary = markdown_summary(run)
-    assert "- Waived: sft, attempt 2, tone missed. ada&#64;example.org answers for it until 2026-12-31" in summary
+    assert (
+        "- Waived: sft, attempt 2, tone missed. ada&#64;example.org is responsible for it until 2026-12-31" in summary
+    )
     assert "- Luck: sft, facts: a model that is right only 85% of the time" in summary
     assert "| sft | 2 | tone | 62 of 73 (27 not asked) | 90 | ❌ failed, waived |" in summary
     assert "| sft | 2 | general, retention | 72 of 100 | at most 5 points lost | ✅ passed |" in summary
     assert "| – | – | general, baseline | 74 of 100 | – | measured |" in summary
-    assert "**sft, attempt 2, general, retention:** against the base model, from 74 to 72 of 100 cases" in summary
+    assert "**sft, attempt 2, general, retention:** compared with the base model, from 74 to 72 of 100 cases" in summary
+    assert re.search(r"; p &#61; [\d.]+: may well be chance", summary)
 
 
 def test_junit_is_green_where_a_miss_is_waived_and_names_every_draw_once(run: RunRecord, tmp_path: Path) -> None:
@@ -302,5 +310,5 @@ def test_junit_is_green_where_a_miss_is_waived_and_names_every_draw_once(run: Ru
     tone = next(suite for suite in root if suite.get("name") == "sft: tone")
     assert tone.get("failures") == "0"
     told = ET.tostring(tone, encoding="unicode")
-    assert "waived: ada@example.org answers for it until 2026-12-31" in told
+    assert "waived: ada@example.org is responsible for it until 2026-12-31" in told
     assert "gate tone (retention)" in ET.tostring(root, encoding="unicode")

@@ -25,7 +25,7 @@ def test_a_promoted_run_says_so_first(tmp_path: Path) -> None:
 
 def test_a_run_that_passed_is_not_called_promoted(tmp_path: Path) -> None:
     said = answer(pipeline_run(tmp_path, promoted=False))
-    assert said.what == "gene-expert passed every gate and is not promoted yet"
+    assert said.what == "gene-expert passed every gate and has not been promoted yet"
 
 
 def test_a_failed_run_gives_its_reason(tmp_path: Path) -> None:
@@ -79,12 +79,12 @@ def test_cases_that_were_not_asked_are_counted_and_not_called_unjudged(tmp_path:
     shown = view(run)
     assert len(shown.cases) == 38
     assert all(case.outcome.verdict is not Verdict.INVALID for case in shown.cases)
-    assert count_words(shown.gates[0].record) == "11 of 38 missed, 62 spared"
+    assert count_words(shown.gates[0].record) == "11 of 38 missed, 62 not asked"
     assert "| 27 of 38 (62 not asked) | 90 |" in markdown_summary(run)
     page = render(shown)
-    assert "62 not asked: the verdict stood" in page
+    assert "62 not asked: the verdict was already certain" in page
     assert page.count('<span class="spared') == 62
-    assert "unrun-3: not asked, the verdict stood" in page
+    assert "unrun-3: not asked, the verdict was already certain" in page
     assert "Pass rate 71.1%" in page
 
 

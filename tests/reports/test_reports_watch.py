@@ -45,7 +45,7 @@ def test_the_looks_are_a_curve_of_their_own(shown: View) -> None:
     assert sft.looks == ((1, ((10, 0.5), (20, 0.9), (40, 0.8))),)
     assert align.looks == ()
     page = render(shown)
-    assert page.count("Pass rate of the watched gate while it trained") == 1
+    assert page.count("Pass rate of the watched gate during training") == 1
     assert "Pass rate of the gate that stage sft watched: attempt 1 from 0.5 to 0.8" in page
     assert ">100%<" in page
 
@@ -53,9 +53,9 @@ def test_the_looks_are_a_curve_of_their_own(shown: View) -> None:
 def test_what_was_done_is_told_in_words(shown: View) -> None:
     facts = ", ".join(shown.stages[0].attempts[0].facts)
     assert "repaired: answer=not inherited: 5 rows, given 19 times" in facts
-    assert "watched facts: best 18 of 20 at step 20, weights of step 20 kept" in facts
-    assert "stopped at step 40, as nothing got better, 1 looks not counted" in facts
-    assert "watched facts" in re.sub(r"<[^>]+>", " ", render(shown))
+    assert "watched gate facts: best 18 of 20 at step 20, weights of step 20 kept" in facts
+    assert "stopped at step 40, because the gate did not improve, 1 look at the gate not counted" in facts
+    assert "watched gate facts" in re.sub(r"<[^>]+>", " ", render(shown))
 
 
 def test_a_run_without_any_of_it_is_as_before(tmp_path: Path) -> None:

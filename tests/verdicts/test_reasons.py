@@ -12,7 +12,7 @@ from tunegate.checks.outcome import Verdict
 from tunegate.cli import main
 from tunegate.record.events import GateDecided, event_from_json
 from tunegate.verdicts.reason import Kind, Reason, because, beyond_count, reasons_or_sentence
-from tunegate.verdicts.words import WORDINGS, sentence
+from tunegate.verdicts.words import AFTER_HOLM, WORDINGS, chance_words, p_words, sentence
 
 COUNT = because("count", passed=90, drawn=100, needed=90)
 SLICE = because("slice_missed", tag="b", passed=10, cases=20, needed=16, size=20)
@@ -20,6 +20,26 @@ SLICE = because("slice_missed", tag="b", passed=10, cases=20, needed=16, size=20
 
 def test_every_kind_has_its_wording() -> None:
     assert set(WORDINGS) == set(get_args(Kind))
+
+
+@pytest.mark.parametrize(
+    ("p_value", "words"),
+    [
+        (0.0, "very unlikely to be chance"),
+        (0.0099, "very unlikely to be chance"),
+        (0.01, "unlikely to be chance"),
+        (0.0499, "unlikely to be chance"),
+        (0.05, "may well be chance"),
+        (1.0, "may well be chance"),
+    ],
+)
+def test_a_p_value_has_its_words(p_value: float, words: str) -> None:
+    assert chance_words(p_value) == words
+
+
+def test_the_number_goes_beside_the_words() -> None:
+    assert p_words(0.41) == "p = 0.41: may well be chance"
+    assert p_words(0.0312, AFTER_HOLM) == "p = 0.031 after Holm's correction: unlikely to be chance"
 
 
 @pytest.mark.parametrize(

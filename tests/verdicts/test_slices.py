@@ -150,7 +150,8 @@ def test_a_slice_that_is_missed_wholly_is_named() -> None:
     assert kind.p_value == pytest.approx(stats.fisher_exact([[10, 10], [2, 78]], alternative="greater").pvalue)
     assert kind.adjusted == kind.p_value  # 12 of 80 could be chance: only one kind is tested
     assert found.sentence == (
-        "10 of the 12 misses are in task=function (10 of 20 missed against 2 of 80 elsewhere; p = 6e-07 after Holm)"
+        "10 of the 12 misses are in task=function (10 of 20 missed against 2 of 80 elsewhere; "
+        "p = 5.7e-07 after Holm's correction: very unlikely to be chance)"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tunegate.choosing.bake_off import AgainstBest, Ranked
 from tunegate.models.model_facts import UNKNOWN
+from tunegate.verdicts.words import p_words
 
 HEAD = ("", "model", "passed", "95 %", "against the best", "size", "parameters", "memory", "tokens/s", "licence")
 
@@ -30,7 +31,12 @@ def _standing(standing: str, against: AgainstBest | None) -> str:
     if against is None:
         return "" if standing == "INVALID" else standing
     low, high = against.interval
-    return f"{against.points:+.3g} ({low:+.0f} to {high:+.0f}), p = {against.p_holm:.2g}: {standing}"
+    return f"{standing}, {against.points:+.3g} ({low:+.0f} to {high:+.0f}), {p_words(against.p_holm)}"
+
+
+def corrected_words(pairs: int) -> str:
+    """What was done to the p-values, and why."""
+    return f"p-values are corrected for all {pairs} pairs (Holm), because the best model was not named beforehand"
 
 
 def in_bytes(size: float | None) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 from tunegate.choosing.bake_off import BakeOff, Ranked
 from tunegate.choosing.bake_off_run import GATE, GateProcess, Setup, bake_off
-from tunegate.choosing.bake_off_words import HEAD, cells
+from tunegate.choosing.bake_off_words import HEAD, cells, corrected_words
 from tunegate.commands.asking import asking, flags_given, words
 from tunegate.commands.console import show, show_json
 from tunegate.commands.plan_override import override
@@ -134,6 +134,6 @@ def _print(result: BakeOff, report: Path | None) -> None:
         if one.standing == "INVALID":
             show(f"INVALID: {one.entry.model}: {one.entry.reason}")
     if result.pairs > 1:
-        show(f"p-values are adjusted for all {result.pairs} pairs (Holm), since the best was chosen by looking")
+        show(corrected_words(result.pairs))
     if report is not None:
         show(f"report: {report}")

@@ -20,6 +20,7 @@ from tunegate.stats.holm import SHOWN_P_VALUE, holm
 from tunegate.stats.paired import PairedCounts
 from tunegate.verdicts.comparison import Comparison, compare
 from tunegate.verdicts.reason import because
+from tunegate.verdicts.words import AFTER_HOLM, p_words
 
 SHOWN_IDS = 8
 EVERYTHING = 100.0
@@ -184,11 +185,14 @@ def _in_words(one: SuiteComparison) -> list[str]:
         return [f"{one.a.gate}: {cases}; INVALID: {one.result.reason}"]
     low, high = _gain_interval(counts)
     said = {"better": "B is better", "worse": "B is worse", "none": "no difference is shown"}[one.shown]
-    adjusted = f", {one.p_holm:.3g} after Holm" if one.p_holm is not None and one.p_holm != counts.p_value else ""
+    adjusted = one.p_holm if one.p_holm != counts.p_value else None
+    chance = p_words(counts.p_value)
+    if adjusted is not None:
+        chance = f"p = {counts.p_value:.2g}, {p_words(adjusted, AFTER_HOLM)}"
     lines = [
         f"{one.a.gate}: {cases}; A passed {counts.both + counts.lost}, B {counts.both + counts.won}",
         f"  B {0.0 - counts.drop:+.3g} points (95 %: {low:+.1f} to {high:+.1f}; {counts.won} won, {counts.lost} lost, "
-        f"McNemar p = {counts.p_value:.3g}{adjusted}): {said}",
+        f"McNemar {chance}): {said}",
     ]
     if one.result.verdict is Verdict.FAIL:
         lines.append(f"  FAIL: {counts.drop:.3g} points lost, {one.result.max_drop:g} allowed")

@@ -34,7 +34,7 @@ from tunegate.checks.outcome import Outcome, Verdict
 from tunegate.stats.agreement import Share
 from tunegate.stats.paired import Interval, PairedCounts, gap_interval, is_forgotten
 from tunegate.verdicts.reason import Fact, Reason, because
-from tunegate.verdicts.words import sentence
+from tunegate.verdicts.words import p_words, sentence
 
 _TINY = 1e-9  # 0.7 * 100 is not quite 70
 
@@ -147,7 +147,7 @@ def _suspicion(counts: PairedCounts) -> str:
     if -counts.drop < JUMP_POINTS or counts.p_value > JUMP_P_VALUE:
         return ""
     return (
-        f"{-counts.drop:.3g} points more than before (p = {counts.p_value:.1g}) is a suspiciously large jump: "
+        f"{-counts.drop:.3g} points more than before ({p_words(counts.p_value)}) is a suspiciously large jump: "
         "look whether these cases, or near copies, are in the training data"
     )
 

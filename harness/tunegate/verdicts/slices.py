@@ -18,7 +18,7 @@ from tunegate.checks.outcome import Outcome, Verdict
 from tunegate.models.model import as_messages
 from tunegate.stats.agreement import Share
 from tunegate.verdicts.reason import Fact, Reason, because
-from tunegate.verdicts.words import sentence
+from tunegate.verdicts.words import AFTER_HOLM, p_words, sentence
 
 _TINY = 1e-9  # 0.7 * 10 is not quite 7
 
@@ -290,5 +290,5 @@ def _sentence(
 def _in_words(kind: Concentration, misses: int) -> str:
     return (
         f"{kind.missed} of the {misses} misses are in {kind.kind} ({kind.missed} of {kind.cases} missed "
-        f"against {kind.missed_elsewhere} of {kind.cases_elsewhere} elsewhere; p = {kind.adjusted:.1g} after Holm)"
+        f"against {kind.missed_elsewhere} of {kind.cases_elsewhere} elsewhere; {p_words(kind.adjusted, AFTER_HOLM)})"
     )

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from tunegate.stats.holm import SHOWN_P_VALUE
 from tunegate.verdicts.reason import OBJECTIONS, Fact, Kind, Reason
 
 Facts = Mapping[str, Fact]
+
+AFTER_HOLM = " after Holm's correction"
+"""The note on a p-value that was corrected for the number of comparisons."""
+VERY_UNLIKELY = 0.01
+"""Below this p-value, a difference is very unlikely to be chance; below `SHOWN_P_VALUE`, unlikely."""
 
 
 def sentence(reasons: Sequence[Reason]) -> str:
@@ -19,6 +25,24 @@ def sentence(reasons: Sequence[Reason]) -> str:
     plain = "; ".join(_of(reason) for reason in reasons if reason.kind not in OBJECTIONS)
     objections = "; ".join(_of(reason) for reason in reasons if reason.kind in OBJECTIONS)
     return f"{plain}, but {objections}" if plain and objections else plain or objections
+
+
+def chance_words(p_value: float) -> str:
+    """A p-value in words, for readers who do not know what one is.
+
+    The p-value is the chance of a difference at least as large as this one if only chance were at work.
+
+    >>> [chance_words(p) for p in (0.004, 0.03, 0.41)]
+    ['very unlikely to be chance', 'unlikely to be chance', 'may well be chance']
+    """
+    if p_value < VERY_UNLIKELY:
+        return "very unlikely to be chance"
+    return "unlikely to be chance" if p_value < SHOWN_P_VALUE else "may well be chance"
+
+
+def p_words(p_value: float, note: str = "") -> str:
+    """`p = 0.03: unlikely to be chance`: the number, a note on it, and the words. Terminal and reports all use this."""
+    return f"p = {p_value:.2g}{note}: {chance_words(p_value)}"
 
 
 def _of(reason: Reason) -> str:

@@ -1,4 +1,4 @@
-// One case, unfolded: prompt, response with its errors marked, reference with the difference, and every check's finding.
+// One case, unfolded: prompt, response with errors marked, reference with differences, and the finding of every check.
 
 function detail(item) {
   const texts = element("div", { class: "detail-texts" }, ...prompts(item), ...answers(item));
@@ -25,13 +25,13 @@ function answers(item) {
     titled(all.length > 1 ? `Reference ${n + 1}` : "Reference", compared(text, part))), ...samples(item)];
 }
 
-/** All answers to a case that was answered several times; above stands the first that came out as the case did. */
+/** All answers to a case that was asked several times. The response above is the first with the verdict of the case. */
 function samples(item) {
   return (item.samples ?? []).map(([verdict, text, reason], n, all) => titled(`Answer ${n + 1} of ${all.length}`,
     element("p", {}, badge(verdict), " ", element("span", { class: "quiet" }, ...visible(reason))), block(text)));
 }
 
-/** Text with its error spans marked; of overlapping spans the first one is drawn. */
+/** Text with its error spans marked; where spans overlap, only the first is drawn. */
 function marked(text, spans) {
   const nodes = [];
   let from = 0;

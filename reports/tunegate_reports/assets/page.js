@@ -1,4 +1,4 @@
-// Brings the page to life: the table of cases, the grids, the theme, printing.
+// The interactive parts of the page: the table of cases, the grids, the theme, printing.
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const cases = data.cases.map((item, number) => ({
@@ -119,7 +119,7 @@ toggle.addEventListener("click", () => {
 systemDark.addEventListener("change", showTheme);
 showTheme();
 
-// --- printing: folded panels open, what did not pass is unfolded, and the rest is one line a case ---
+// --- printing: open folded panels, unfold cases that did not pass, and print the rest as one line per case ---
 
 const PRINTED_DETAILS = 40;
 const PRINTED_ROWS = 400;
@@ -128,7 +128,7 @@ let foldAgain = [];
 window.addEventListener("beforeprint", () => {
   table.drawMore(Math.max(0, PRINTED_ROWS - table.drawn));
   section.querySelector(".print-note").textContent =
-    `The first ${table.drawn} of ${table.shown.length} cases, those that did not pass first; all are in the file itself.`;
+    `The first ${table.drawn} of ${table.shown.length} cases; cases that did not pass come first. The HTML file has all of them.`;
   const folded = [...document.querySelectorAll("details:not([open])")];
   const lines = [...table.body.querySelectorAll("tr.case:not(.PASS)")].filter((line) => !isOpen(line));
   const unfolded = lines.slice(0, PRINTED_DETAILS);

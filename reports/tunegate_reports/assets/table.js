@@ -22,7 +22,7 @@ class CaseTable {
     this.filter();
   }
 
-  /** Lift every filter, then set some: clear({category: "empty"}). */
+  /** Clear every filter, then set some: clear({category: "empty"}). */
   clear(wanted = {}) {
     this.form.reset();
     for (const [name, value] of Object.entries(wanted)) this.form.elements[name].value = value;
@@ -52,7 +52,7 @@ class CaseTable {
     this.body.append(...next.map(row));
     this.drawn += next.length;
     this.more.hidden = this.drawn >= this.shown.length;
-    this.observer.unobserve(this.more); // observing anew asks again, should the end still be in sight
+    this.observer.unobserve(this.more); // observing again triggers another check, in case the end is still in view
     this.observer.observe(this.more);
   }
 

@@ -1,5 +1,5 @@
 "use strict";
-// Elements and text. What a model wrote only ever becomes a text node: nothing on this page parses it as HTML.
+// Elements and text. What a model wrote always becomes a text node: nothing on this page parses it as HTML.
 
 /** An element: element("p", {class: "note"}, "text", otherElement). Properties that are null are left out. */
 function element(name, attributes = {}, ...children) {
@@ -12,7 +12,7 @@ function element(name, attributes = {}, ...children) {
   return made;
 }
 
-// Characters that cannot be seen, or that reorder what is seen: shown by their code, lest they deceive the reader.
+// Invisible characters, and those that reorder text: shown as their code, so that they cannot deceive the reader.
 const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff]/g;
 
 /** Text as nodes, with unseen characters as labelled chips. */
@@ -36,7 +36,7 @@ function snippet(text, length = 140) {
 
 const LONG = 4000;
 
-/** A block of text; a long one is cut for display, with a button that shows the rest. */
+/** A block of text; a long text is cut, with a button that shows the rest. */
 function block(text, nodes = visible) {
   const box = element("div", { class: "text", dir: "auto", tabindex: text.length > 600 ? "0" : null });
   if (text.length <= LONG) {
