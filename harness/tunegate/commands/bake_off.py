@@ -67,7 +67,7 @@ def bake(
     def gate(model: str, folder: Path) -> str:
         return absent.get(model) or (served if is_server(model) else here)(model, folder)
 
-    facts_of_it = [suite.sha256, asdict(plan), options.seed, options.dtype, *(options.request or ())]
+    facts_of_it = [suite.sha256, plan.numbers, options.seed, options.dtype, *(options.request or ())]
     key = hashlib.sha256(json.dumps(facts_of_it).encode()).hexdigest()
     folder = Path(options.run) if options.run else FOLDER / f"bake-off-{suite.name}-{key[:12]}"
     setup = Setup(gate, facts, say, options.dtype, how.get("request", {}))

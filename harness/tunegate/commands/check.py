@@ -57,6 +57,8 @@ def _notes_on_suite(suite: SuiteFacts) -> Iterator[str]:
     yield from suite.remarks
     for judge, admission in suite.judges.items():
         yield f"{judge}: {admission['fault'] or 'the judge is admitted'}"
+    if suite.judged_plan:
+        yield suite.judged_plan.in_words
 
 
 def _notes_on_references(suite: SuiteFacts) -> Iterator[str]:
@@ -98,6 +100,8 @@ def _notes_on_stage(stage: StageFacts, facts: CheckFacts) -> Iterator[str]:
         yield f": retrain.rows: {asked} is more than is left to train on: it means all {usable}"
     if stage.attempts_in_vain:
         yield f": {_in_vain(stage.max_attempts, stage.possible_attempts)}"
+    for gate, judged in stage.judged_plans.items():
+        yield f": {gate}: {judged.in_words}"
     for gate, attempts in stage.supported_attempts.items():
         if attempts is not None and attempts < stage.possible_attempts:
             yield f": {_shortage(gate, attempts, facts.suites[gate], stage)}"

@@ -18,6 +18,7 @@ from tunegate.pipeline.leak_guard import drop_leaks, in_words
 from tunegate.pipeline.pipeline import GateTerms, Pipeline, RetentionTerms, Stage
 from tunegate.suites.case_faults import contradictions, listed_in_text
 from tunegate.suites.fitting_plan import fitting_plan, supported_attempts
+from tunegate.suites.judged_plan import JudgedPlan, judged_plan
 from tunegate.suites.suite import Suite
 from tunegate.training.job import rows_of
 from tunegate.verdicts.corrected import admissions_of
@@ -45,6 +46,8 @@ class SuiteFacts:
     allowed: dict[str, str]
     remarks: list[str]
     judges: Mapping[str, Json]
+    judged_plan: JudgedPlan | None
+    """Of a suite that is checked alone; in a pipeline each stage has its own."""
     sha256: str
 
 
@@ -68,6 +71,7 @@ class StageFacts:
     plans: dict[str, Json]
     supported_attempts: dict[str, int | None]
     proposals: dict[str, str]
+    judged_plans: dict[str, JudgedPlan]
     retention: dict[str, Json]
     worth: dict[str, Json]
     watched: Json | None
@@ -96,7 +100,7 @@ class CheckFacts:
 
 def facts_of_suite(file: Path, suite: Suite) -> CheckFacts:
     """Of a suite file alone."""
-    return CheckFacts(file=str(file), suites={suite.name: _suite(suite)})
+    return CheckFacts(file=str(file), suites={suite.name: _suite(suite, judged_plan(suite, attempts=1))})
 
 
 def facts_of_pipeline(file: Path, pipeline: Pipeline, leaks: Sequence[Leak], notes: Sequence[str] = ()) -> CheckFacts:
@@ -131,7 +135,7 @@ def facts_of_pipeline(file: Path, pipeline: Pipeline, leaks: Sequence[Leak], not
 # --- a suite --------------------------------------------------------------------------------------------------------
 
 
-def _suite(suite: Suite) -> SuiteFacts:
+def _suite(suite: Suite, judged: JudgedPlan | None = None) -> SuiteFacts:
     named = list(zip(suite.check_names, suite.checks, strict=True))
     return SuiteFacts(
         cases=len(suite.cases),
@@ -150,6 +154,7 @@ def _suite(suite: Suite) -> SuiteFacts:
         allowed=dict(suite.allowed),
         remarks=[*suite.remarks, *_remarks_on_bank(suite)],
         judges=admissions_of(suite.checks),
+        judged_plan=judged,
         sha256=suite.sha256,
     )
 
@@ -190,6 +195,7 @@ def _stage(pipeline: Pipeline, stage: Stage, after: Stage, *, leaked: int, first
         plans={name: gate.to_json() for name, gate in gates.items()},
         supported_attempts=supported,
         proposals=_proposals(pipeline, gates, supported, attempts),
+        judged_plans={name: found for name in gates if (found := judged_plan(pipeline.suites[name], attempts))},
         retention=_as_json(pipeline.retention(stage)),
         worth=_as_json(pipeline.worth(stage)),
         watched=watched.to_json() if watched else None,

@@ -71,7 +71,15 @@ def gate_as_json(result: GateRunResult, report: Path | None) -> dict[str, Any]:
     """
     confirm = None if result.confirm is None else _draw_as_json(result.confirm)
     earlier = {"earlier": list(result.earlier)} if result.earlier else {}
-    luck = None if result.luck is None else {"at": result.luck.at, "probability": result.luck.so_far}
+    luck = (
+        None
+        if result.luck is None
+        else {
+            "at": result.luck.at,
+            "probability": result.luck.so_far,
+            "at_most": result.luck.at_most,
+        }
+    )
     places = {"record": str(result.folder / EVENTS), "report": None if report is None else str(report)}
     drawn = _draw_as_json(result.record)
     return {**drawn, "verdict": result.deciding.verdict, "lucky_pass": luck, "confirm": confirm, **earlier, **places}

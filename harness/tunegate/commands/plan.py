@@ -86,6 +86,7 @@ class Described:
             "attempts": self.attempts,
             "supported_attempts": self.bank and supported_attempts(self.bank, self.plan),
             "curve": [asdict(point) for point in self.curve()],
+            "judged": self.plan.judged and asdict(self.plan.judged),
             "bank": None if bank is None else {"size": bank, "curve": _in_bank(self, bank)},
             "words": self.words,
         }
@@ -101,6 +102,19 @@ class Described:
             when = "then" if self.plan.confirms == "always" else "after a retry also"
             text += f", {when} {confirm.accept} of {confirm.draw} sealed"
         return f"{self.rule.kind} plan: {text}; {_times(self.attempts)}"
+
+    @property
+    def judge(self) -> str:
+        """What the gate's judge makes of answers; empty where none decides."""
+        judged = self.plan.judged
+        if judged is None:
+            return ""
+        lenient = self.plan.on(judged.lenient).acceptance_within(self.risk.at, self.attempts)
+        return (
+            f"its judge passes {judged.point.right:.1%} of right answers and {judged.point.wrong:.1%} of wrong ones, "
+            f"and the chances below include that; a model that is right {100 * self.risk.at:g} % of the time passes "
+            f"with up to {lenient:.3f} by the judge's error rates"
+        )
 
     @property
     def words(self) -> str:
@@ -247,6 +261,8 @@ def _print(alike: list[Described], bank: int | None) -> None:
     for gate in alike:
         if gate.reach:
             show(gate.reach)
+    if described.judge:
+        show(described.judge)
     show("right    one attempt   any attempt   a run promotes   mean tests")
     for point in described.curve():
         show(

@@ -47,7 +47,7 @@ class GateRequest:
     def key(self) -> str:
         """Names this very gate: suite, plan, seed, the weights or stored answers, and the number type."""
         subject = self.model.sha256 or _answers_key(self.model)
-        facts = [self.suite.sha256, asdict(self.plan), self.seed, subject, self.model.dtype]
+        facts = [self.suite.sha256, self.plan.numbers, self.seed, subject, self.model.dtype]
         facts += [dict(request)] if (request := request_of(self.model)) else []
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
 

@@ -133,7 +133,7 @@ class Pipeline:
         return [name for name in stage.spec.gates if self.suites[name].retention is None]
 
     def _terms(self, suite: Suite, stage: Stage) -> GateTerms:
-        plan = suite.rule.resolve(stage.retrain.max_attempts)
+        plan = suite.resolve(stage.retrain.max_attempts)
         if stage.role == "baseline":  # it is measured, not accepted
             plan = replace(plan, confirm=None, confirms="never")
             return GateTerms(plan, Terms(plan.first, "baseline", **suite.answering), None)

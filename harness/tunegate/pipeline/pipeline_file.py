@@ -186,7 +186,7 @@ class _Reading:
         for position, gate in enumerate(stage.gates):
             suite = self.suites[gate]
             try:
-                check_bank(suite.bank, suite.rule.resolve(stage.retrain.max_attempts))
+                check_bank(suite.bank, suite.resolve(stage.retrain.max_attempts))
             except ConfigError as error:
                 fitting = proposal(suite.cases, stage.retrain.max_attempts)
                 raise self.file.error((*keys, position), f"{gate}: {error}{fitting}") from error

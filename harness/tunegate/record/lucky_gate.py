@@ -6,6 +6,7 @@ from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import Tampered
 from tunegate.record.record import GateRecord
 from tunegate.stats.plans import GatePlan, LuckyPass, lucky_pass
+from tunegate.verdicts.corrected import judged_by
 
 
 def lucky_pass_alone(gate: GateRecord, confirm: GateRecord | None = None) -> LuckyPass | None:
@@ -17,5 +18,6 @@ def lucky_pass_alone(gate: GateRecord, confirm: GateRecord | None = None) -> Luc
         first, second = gate.registered.plan, confirm and confirm.registered.plan
     except Tampered:  # no plan is on record, so nothing can be said; `tunegate report --recheck` says why
         return None
-    plan = GatePlan(first, second, "always" if second is not None else "never")
+    confirms = "always" if second is not None else "never"
+    plan = GatePlan(first, second, confirms, judged=judged_by(gate.registered.admissions))
     return lucky_pass(plan, 1, 1)

@@ -13,11 +13,12 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 from tunegate.exceptions import ConfigError
 from tunegate.stats.binomial import binomial_tail
+from tunegate.stats.judged import Judged, Scale
 from tunegate.stats.sampling import (
     DrawPlan,
     SequentialPlan,
@@ -55,6 +56,11 @@ class Risk:
                 f"consumer {self.consumer}, producer {self.producer}, at {self.at}, good {self.good}"
             )
 
+    def seen_by(self, scale: Scale) -> Risk:
+        """The same risks at the pass rates that judges of these error rates find; raises ValueError if they tell no
+        good model from a bad one."""
+        return replace(self, at=scale.passes(self.at), good=scale.passes(self.good))
+
 
 @dataclass(frozen=True, slots=True)
 class GatePlan:
@@ -71,6 +77,13 @@ class GatePlan:
     curtail: bool | None = None
     reuse: bool = False
     at: float = 0.85
+    judged: Judged | None = None
+    """The error rates of the judges that decide; None where the checks are the truth."""
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """The plan without what is known of its judges: two gates with these numbers ask the same."""
+        return {name: value for name, value in asdict(self).items() if name != "judged"}
 
     @property
     def draw(self) -> int:
@@ -89,7 +102,7 @@ class GatePlan:
 
     def acceptance(self, p: float, attempt: int = 1) -> float:
         """The chance that this attempt is accepted."""
-        confirm = self.confirmation(attempt)
+        confirm, p = self.confirmation(attempt), self._seen(p)
         first = acceptance_probability(self.first, p)
         return first if confirm is None else first * acceptance_probability(confirm, p)
 
@@ -103,11 +116,24 @@ class GatePlan:
 
     def mean_tests(self, p: float, attempt: int = 1) -> float:
         """The mean number of cases that this attempt asks, the confirming draw included."""
-        confirm = self.confirmation(attempt)
+        confirm, p = self.confirmation(attempt), self._seen(p)
         first = average_sample_number(self.first, p)
         if confirm is None:
             return first
         return first + acceptance_probability(self.first, p) * average_sample_number(confirm, p)
+
+    def on(self, scale: Scale) -> GatePlan:
+        """The same draws, decided by judges of exactly these error rates."""
+        return replace(self, judged=Judged(scale, scale, scale))
+
+    @property
+    def truth(self) -> GatePlan:
+        """The same draws, decided by checks that never err."""
+        return replace(self, judged=None)
+
+    def _seen(self, p: float) -> float:
+        """The pass rate that the checks find where the model is right at the rate `p`."""
+        return p if self.judged is None else self.judged.point.passes(p)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,17 +154,21 @@ class PlanRule:
     reuse: bool = False
     ask_again: int = ASK_AGAIN
 
-    def resolve(self, attempts: int) -> GatePlan:
+    def resolve(self, attempts: int, judged: Judged | None = None) -> GatePlan:
         """The gate's plan for a stage of at most so many attempts; raises ConfigError when no plan keeps the risk.
 
         single: `accept` of `draw`; a passing attempt after the first owes a confirming draw, the same once more unless
         `confirm` says otherwise. Given a risk, `accept` is solved for all attempts, and nothing is owed.
         double: every passing attempt owes the confirming draw, whose numbers are solved for its risk unless given.
         sequential: Wald's test for the risk, shared among the attempts.
+        A `risk` that the file gives is solved for on the scale of the judges, `judged`; the default one of `double` and
+        `sequential` is that of checks that never err, and what judges make of it is told.
         """
         try:
-            plan: GatePlan = getattr(self, f"_{self.kind}")(attempts)
-            return replace(plan, curtail=self.curtail, reuse=self.reuse, at=(self.risk or Risk()).at)
+            rule = self if self.risk is None or judged is None else replace(self, risk=self.risk.seen_by(judged.point))
+            plan: GatePlan = getattr(rule, f"_{self.kind}")(attempts)
+            at = (self.risk or Risk()).at
+            return replace(plan, curtail=self.curtail, reuse=self.reuse, at=at, judged=judged)
         except ValueError as error:
             raise ConfigError(str(error)) from error
 
@@ -325,19 +355,24 @@ class LuckyPass:
     so_far: float
     limit: int
     within_limit: float
+    at_most: float | None = None
+    """`so_far` where the judges err as much as their admission leaves open; None where no judge decides."""
 
 
 def lucky_pass(plan: GatePlan, attempts: int, limit: int) -> LuckyPass:
     """How likely a bad model was to get this far."""
     at = plan.at
-    return LuckyPass(at, attempts, plan.acceptance_within(at, attempts), limit, plan.acceptance_within(at, limit))
+    so_far, within_limit = (plan.acceptance_within(at, number) for number in (attempts, limit))
+    at_most = plan.judged and plan.on(plan.judged.lenient).acceptance_within(at, attempts)
+    return LuckyPass(at, attempts, so_far, limit, within_limit, at_most)
 
 
 def in_words(luck: LuckyPass) -> str:
     """A sentence for the report, without its full stop."""
     attempts = "one attempt" if luck.attempts == 1 else f"{luck.attempts} attempts"
+    judge = "" if luck.at_most is None else f" (up to {luck.at_most:.3f} by the judge's error rates)"
     of_all = f", within all {luck.limit} allowed with {luck.within_limit:.3f}" if luck.limit > luck.attempts else ""
     return (
         f"a model that is right only {100 * luck.at:g}% of the time would have passed this gate "
-        f"within {attempts} with probability {luck.so_far:.3f}{of_all}"
+        f"within {attempts} with probability {luck.so_far:.3f}{judge}{of_all}"
     )

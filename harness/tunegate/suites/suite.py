@@ -38,7 +38,7 @@ from tunegate.suites.case_faults import unfit
 from tunegate.suites.fitting_plan import proposal
 from tunegate.suites.suite_spec import AnswerSpec, DrawSpec, GenerateSpec, PlanSpec, SuiteSpec
 from tunegate.suites.told_answers import GUARD, told_beforehand
-from tunegate.verdicts.corrected import admissions_of
+from tunegate.verdicts.corrected import admissions_of, judged_by
 from tunegate.verdicts.slices import SliceRule, slices_out_of_reach, too_many_for_a_draw
 from tunegate.verdicts.terms import Answering, GapRule, Terms
 
@@ -111,7 +111,11 @@ class Suite:
     @cached_property
     def plan(self) -> GatePlan:
         """The plan of a gate that is run alone, once."""
-        return self.rule.resolve(attempts=1)
+        return self.resolve(attempts=1)
+
+    def resolve(self, attempts: int) -> GatePlan:
+        """The plan of a gate for so many attempts, on the scale of the suite's judges; raises ConfigError."""
+        return self.rule.resolve(attempts, judged_by(admissions_of(self.checks)))
 
     @property
     def max_errors(self) -> dict[str, int]:
@@ -199,7 +203,7 @@ def make_suite(
         raise file.error((*keys, "generate", key), message)
     rule = plan_rule(spec.plan)
     try:
-        plan = rule.resolve(attempts=1)
+        plan = rule.resolve(1, judged_by(admissions_of(checks)))
     except ConfigError as error:
         raise file.error((*keys, "plan"), str(error)) from error
     if not gate_can_fail(checks, plan.draw):

@@ -8,6 +8,7 @@ from typing import Any
 from tunegate.checks.check import Check, unique_names
 from tunegate.checks.outcome import Outcome, Verdict
 from tunegate.stats.agreement import CorrectedRate, Share, corrected_pass_rate
+from tunegate.stats.judged import Judged, judged_scale
 from tunegate.verdicts.reason import Reason, because
 
 Admissions = Mapping[str, Mapping[str, Any]]
@@ -20,6 +21,15 @@ def admissions_of(checks: Sequence[Check]) -> dict[str, dict[str, Any]]:
         name: getattr(check, "admission_facts", None) for check, name in zip(checks, unique_names(checks), strict=True)
     }
     return {name: found for name, found in facts.items() if found is not None}
+
+
+def judged_by(admissions: Admissions) -> Judged | None:
+    """What the judges of a gate make of a pass rate; None where none decides, or one is not admitted: then no case is
+    judged at all."""
+    judges = list(admissions.values())
+    if any(facts.get("record_sha256") is None or facts.get("fault") for facts in judges):
+        return None
+    return judged_scale([(Share(*facts["sensitivity"]), Share(*facts["specificity"])) for facts in judges])
 
 
 def corrected_rates(admissions: Admissions, outcomes: Iterable[Outcome], drawn: int) -> dict[str, CorrectedRate]:
