@@ -8,7 +8,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from tunegate.data.methods import METHODS, Role
+from tunegate.data.methods import Role, method_of
 from tunegate.data.training_data import TrainingData
 from tunegate.pipeline.pipeline_spec import LeakageSpec
 from tunegate.pipeline.retrain_spec import RetrainSpec
@@ -40,7 +40,7 @@ class Stage:
 
     @property
     def role(self) -> Role:
-        return METHODS[self.spec.method].role
+        return method_of(self.spec.method).role
 
 
 @dataclass(frozen=True)

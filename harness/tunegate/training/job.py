@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.pipeline.ladders import Settings
+from tunegate.pipeline.own_command import command_of
 from tunegate.pipeline.pipeline import Pipeline, Stage, reward_of, suite_ref
 from tunegate.reading.spec import Spec
 from tunegate.record.record import AttemptRecord, RunRecord
@@ -39,6 +40,8 @@ def job_of(
         launcher=_plain(spec.launcher),
         curriculum=_plain(spec.curriculum),
         watch={**_plain(spec.watch), "case_ids": list(watched.case_ids)} if watched else None,
+        command=_command(pipeline, stage),
+        attempt=number,
         suites={name: asdict(suite_ref(pipeline, name)) for name in sorted(asked)},
         label=f"{stage.name}#{number}",
     )
@@ -51,6 +54,14 @@ def rows_of(pipeline: Pipeline, stage: Stage, settings: Settings) -> TrainingSet
 
 def _plain(spec: Spec | str | None) -> Any:
     return spec.model_dump() if isinstance(spec, Spec) else spec
+
+
+def _command(pipeline: Pipeline, stage: Stage) -> dict[str, Any] | None:
+    command = command_of(stage.spec, pipeline.path.parent)
+    if command is None:
+        return None
+    config = None if command.config is None else str(command.config)
+    return {"words": list(command.words), "folder": str(command.folder), "config": config}
 
 
 def scorer_of(stage: Stage, run: RunRecord) -> AttemptRecord | None:

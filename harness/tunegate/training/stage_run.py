@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tunegate.checks.outcome import Verdict
 from tunegate.data.curriculum import in_order
-from tunegate.data.methods import METHODS
+from tunegate.data.methods import method_of
 from tunegate.data.training_data import Example, written_sha256
 from tunegate.exceptions import ConfigError, Tampered
 from tunegate.models.model import Model
@@ -130,16 +130,19 @@ class StageRun:
                 f"{self.stage.name}#{number}: the checkpoint that lay here is of another training (other rows, "
                 "settings, weights or versions): removed, and trained from the start"
             )
+        begun = bool(self._attempts()[number].data_sha256) and self._attempts()[number].error is None
         if self._attempts()[number].data_sha256 != rows_sha256:
             self.log.append(RowsWritten(stage=stage, attempt=number, rows=len(examples), data_sha256=rows_sha256))
         self._check_start()
-        use = METHODS[self.stage.spec.method].use_of_rows
-        what = "the training goes on where it was stopped, on" if goes_on else use
+        method = method_of(self.stage.spec.method)
+        what = "the training goes on where it was stopped, on" if goes_on else method.use_of_rows
+        if begun and not method.resumes:
+            what = "the training was stopped, and begins again, on"
         self.tools.say("; ".join([f"{self.stage.name}#{number}: {what} {len(lesson.examples)} rows", *rows.notes]))
         result = self.tools.train(job)
         self._check_start()  # what was swapped in meanwhile may be what was trained
         check_data(job)
-        error = result.error or self._what_is_wrong_with(job.output)
+        error = result.error or self._what_is_wrong_with(job.output, result.summary.get("output_sha256"))
         if error is not None:
             error = row_numbers.in_error(error, job.data, examples, self.stage)
             self.log.append(
@@ -162,12 +165,14 @@ class StageRun:
             )
         return self._attempts()[number]
 
-    def _what_is_wrong_with(self, output: str) -> str | None:
-        """Why what a training left is no model; None for a model."""
+    def _what_is_wrong_with(self, output: str, checked_sha256: str | None) -> str | None:
+        """Why what a training left is no model, or not the one that the training has looked at; None for a model."""
         try:
-            self.tools.fingerprint(output)
+            sha256 = self.tools.fingerprint(output)
         except ConfigError as error:
             return f"it left no model: {error}"
+        if checked_sha256 not in (None, sha256):
+            return f"the model in {output} changed after the training had ended: something still writes there"
         return None
 
     def _check_start(self) -> None:
