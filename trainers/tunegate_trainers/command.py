@@ -77,6 +77,7 @@ def _places(job: TrainJob, command: Mapping[str, Any], attempt: Path) -> dict[st
         "seed": job.seed,
         "attempt": job.attempt,
         "settings": str(settings.resolve()),
+        **({} if job.eval_data is None else {"eval_rows": str(Path(job.eval_data).resolve())}),
         **{f"args.{name}": value for name, value in job.args.items()},
     }
     if command["config"] is not None:

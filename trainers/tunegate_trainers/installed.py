@@ -20,6 +20,7 @@ class Training:
     """What such a method is given: the folder of the input model, a JSONL file of rows, and the folder to save to.
 
     `settings` are the `args` of the stage as this attempt has them; `seed` is of this attempt, the first of which is 1.
+    `eval_rows` are those that `data.prepare.split` keeps for validation.
     """
 
     model: Path
@@ -28,6 +29,7 @@ class Training:
     seed: int
     attempt: int
     settings: Mapping[str, Any]
+    eval_rows: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,16 @@ def train(task: Task) -> tuple[common.Log, common.Summary]:
     """Have the package train and look at what it left. Returns (log, summary)."""
     job, package = task.job, task.options.package
     place = common.partial(job)
-    task.options.made.train(Training(Path(job.model), Path(job.data), place, job.seed, job.attempt, dict(job.args)))
+    task.options.made.train(
+        Training(
+            Path(job.model),
+            Path(job.data),
+            place,
+            job.seed,
+            job.attempt,
+            dict(job.args),
+            None if job.eval_data is None else Path(job.eval_data),
+        )
+    )
     log, summary = own_trainer.settle(job, f"the package {package.in_words}")
     return log, {**summary, "package": package.origin}

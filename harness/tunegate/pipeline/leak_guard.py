@@ -35,7 +35,7 @@ def leaks_of(
     in_rows = [
         leak
         for stage in pipeline.stages
-        for data in (stage.data, stage.replay)
+        for data in (stage.seen, stage.replay)
         if data is not None
         for leak in find_leaks(stage.name, data, suites, looking)
     ]

@@ -23,7 +23,8 @@ from tunegate.pipeline.stage_spec import StageSpec
 from tunegate.reading.files import read_text, resolve
 
 PLACES = ("model", "rows", "output", "seed", "attempt", "settings")
-"""What every command may name in braces; `config` where the options name one, and `args.NAME` for each of `args`."""
+"""What every command may name in braces; `eval_rows` where the data are split, `config` where the options name one, and
+`args.NAME` for each of `args`."""
 
 MAX_BYTES = 4 * 2**20
 _PLACE = re.compile(r"(?<!\{)\{([A-Za-z_][\w.]*)\}(?!\})")
@@ -52,7 +53,8 @@ def command_of(stage: StageSpec, base_dir: Path) -> OwnCommand | None:
         return None
     words = _words(stage.command)
     config = _config(stage.options.get("config"), base_dir)
-    known = [*PLACES, *([] if config is None else ["config"]), *(f"args.{name}" for name in stage.args)]
+    sometimes = {"config": config is not None, "eval_rows": _is_split(stage)}
+    known = [*PLACES, *(name for name, there in sometimes.items() if there), *(f"args.{name}" for name in stage.args)]
     _check_places("command", " ".join(words), known)
     if config is not None:
         _check_places("options.config", _text_of(config), known, f" in {config.name}")
@@ -131,8 +133,20 @@ def _check_places(key: str, text: str, known: list[str], where: str = "") -> Non
     for name in _PLACE.findall(text):
         if name not in known:
             why = "; no shell runs the command, so it cannot read variables" if f"${{{name}}}" in text else ""
-            also = ": it is not among the stage's `args`" if name.startswith("args.") else ""
+            also = _MISSING.get(name.partition(".")[0], "")
             raise ConfigError(f"{key}: {{{name}}}{where}: no such placeholder{also}{nearest(name, known)}{why}")
+
+
+_MISSING = {
+    "args": ": the stage's `args` have no such setting",
+    "config": ": name the file in `options.config`",
+    "eval_rows": ": keep rows for it with `data.prepare.split.validation`",
+}
+
+
+def _is_split(stage: StageSpec) -> bool:
+    split = stage.data.prepare and stage.data.prepare.split
+    return bool(split and split.validation)
 
 
 def _check_program(program: str, base_dir: Path) -> None:

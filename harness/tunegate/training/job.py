@@ -42,6 +42,7 @@ def job_of(
         watch={**_plain(spec.watch), "case_ids": list(watched.case_ids)} if watched else None,
         command=_command(pipeline, stage),
         attempt=number,
+        eval_data=str(folder / "eval.jsonl") if stage.validates else None,
         suites={name: asdict(suite_ref(pipeline, name)) for name in sorted(asked)},
         label=f"{stage.name}#{number}",
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from tunegate.checks.outcome import Verdict
 from tunegate.data.curriculum import in_order
 from tunegate.data.methods import method_of
-from tunegate.data.training_data import Example, written_sha256
+from tunegate.data.training_data import Example, write_examples, written_sha256
 from tunegate.exceptions import ConfigError, Tampered
 from tunegate.models.model import Model
 from tunegate.pipeline.ladders import Settings, apply, first_settings
@@ -125,6 +125,8 @@ class StageRun:
         )
         was_stopped = any(checkpoints_of(job).glob("checkpoint-*"))
         goes_on = prepare(Path(job.output).parent, job, examples, self._inputs())
+        if job.eval_data is not None:
+            write_examples(Path(job.eval_data), self.stage.evaluation)
         if was_stopped and not goes_on:
             self.tools.say(
                 f"{self.stage.name}#{number}: the checkpoint that lay here is of another training (other rows, "

@@ -45,7 +45,7 @@ class TrainJob:
     `suites` are those that the training itself may ask (`pipeline.SuiteRef` as JSON, by name): as a reward, or to
     watch its gates. `train`, `launcher`, `curriculum` and `watch` are those of `stage_spec`, as JSON.
     `label` names the training in its log: stage and attempt. `command` is that of method command: its `words`, the
-    `folder` that it runs in, and the path of its `config`.
+    `folder` that it runs in, and the path of its `config`. `eval_data` are rows to validate by, for another's trainer.
     """
 
     method: str
@@ -65,6 +65,7 @@ class TrainJob:
     watch: Mapping[str, Any] | None = None
     label: str = "training"
     attempt: int = 1
+    eval_data: str | None = None
     command: Mapping[str, Any] | None = None
 
 
