@@ -38,8 +38,9 @@ def main(what: str, output: str, *words: str) -> int:
     shutil.copytree(model, folder)
     if what == "tell":
         tell(f"the key is {os.environ['OWN_API_KEY']}")
-    if what == "leave":
-        left = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    if what.startswith("leave"):
+        command = [sys.executable, "-c", "import time; time.sleep(600)"]
+        left = subprocess.Popen(command, start_new_session=what == "leave a session")
         (attempt / "left.txt").write_text(str(left.pid))
     if what == "half":
         (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:-100])

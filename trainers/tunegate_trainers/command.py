@@ -30,6 +30,8 @@ from tunegate_trainers.task import MethodOptions, Task
 LOG = "command.log"
 """What a command printed, in the folder of the attempt."""
 LAST_LINES = 5
+READING_S = 2.0
+"""How long its last lines may take to arrive when it has ended."""
 GRACE_S = 10.0
 """How long a command may take to end when it was told to, before it is killed."""
 
@@ -118,7 +120,7 @@ def run(words: list[str], folder: Path, variables: Mapping[str, str], log: TextI
         if code < 0:  # the guard itself was killed, and the command was not
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
-        reader.join(GRACE_S)  # a process that left the group may hold the pipe open for ever
+        reader.join(READING_S)  # what escaped the guard may hold the pipe open for ever
         if told:
             raise KeyboardInterrupt
     return code, list(last)
