@@ -37,7 +37,8 @@ def load(folder: Path, changes: dict[str, Any]) -> Pipeline:
     (folder / "train.py").write_text("")
     (folder / "plain.yaml").write_text("base: {model}\n")
     (folder / "mine.yaml").write_text("base: {model}\nlr: {args.learning_rate}\n")
-    (folder / "wrong.yaml").write_text("base: {modle}\n")
+    (folder / "wrong.yaml").write_text("format: '[INST] {instruction} {{x}}'\nbase: {modle}\n")
+    (folder / "rates.yaml").write_text("rate: {args.rate}\n")
     return load_pipeline(path, build_check, validate)
 
 
@@ -65,10 +66,15 @@ def load(folder: Path, changes: dict[str, Any]) -> Pipeline:
             "options.config: {modle} in wrong.yaml: no such placeholder (did you mean 'model'",
         ),
         (
+            {"stages.0.options": {"config": "rates.yaml"}, "stages.0.command": "python {config}"},
+            "options.config: {args.rate} in rates.yaml: no such placeholder: the stage's `args` have no such setting",
+        ),
+        (
             {"stages.0.options": {"config": "none.yaml"}, "stages.0.command": "python {config}"},
             "options.config: ",
         ),
         ({"stages.0.options": {"rows": "fewshot"}}, "options.rows: "),
+        ({"stages.0.options": {"rows": "kto", "form": "messages"}}, "options.form: 'messages' is for rows of sft"),
         ({"stages.0.options": {"row": "sft"}}, "options.row: not an option of command (did you mean 'rows'?)"),
         ({"stages.0.peft": {"r": 4}}, "peft: method command cannot heed it; leave it out, and say it to your trainer"),
         ({"stages.0.train": "full"}, "train: method command cannot heed it"),

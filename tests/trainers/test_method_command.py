@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -21,11 +22,14 @@ from tests.support import own_trainer
 from tests.support.bank import write_jsonl
 from tests.support.fake_pipeline import PIPELINE, load, open_model, tools, write_pipeline
 from tests.support.option_proofs import changed
+from tests.support.places import ROOT
 from tests.support.tiny_model import make_adapter, make_tiny_model
 from tests.support.trainer_jobs import MakeJob, real_training
 from tunegate.checks.outcome import Verdict
+from tunegate.cli import main
 from tunegate.exceptions import CannotJudge, ConfigError, TunegateError
 from tunegate.models.open_model import find_model
+from tunegate.record.read_run import read_run
 from tunegate.record.record import RunRecord
 from tunegate.record.run_log import RunLog
 from tunegate.training.pipeline_run import PipelineRun
@@ -94,6 +98,17 @@ def test_rows_to_validate_by_and_a_configuration_are_given_too(make_job: MakeJob
     assert rows == str(tmp_path / "eval.jsonl")
     assert yaml.safe_load(Path(filled).read_text()) == {"base_model": job.model, "learning_rate": 1e-5, "val": rows}
     assert seen(job)["variables"]["TUNEGATE_CONFIG"] == filled
+
+
+def test_rows_can_be_given_as_chats(make_job: MakeJob) -> None:
+    system = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Where?"}]
+    rows = [{"prompt": "Which?", "completion": "BLM"}, {"prompt": system, "completion": "liver"}]
+    job = job_of(make_job, "train", "{rows}", rows=rows, options={"form": "messages"})
+    process.run(job)
+    [place] = seen(job)["words"]
+    chats = [json.loads(line)["messages"] for line in Path(place).read_text().splitlines()]
+    answers = [{"role": "assistant", "content": text} for text in ("BLM", "liver")]
+    assert chats == [[{"role": "user", "content": "Which?"}, answers[0]], [*system, answers[1]]]
 
 
 def test_what_a_trainer_of_hugging_face_logged_is_the_log(make_job: MakeJob) -> None:
@@ -331,7 +346,7 @@ def test_a_command_that_fails_leaves_no_verdict_on_the_model_and_never_a_pass(tm
 def test_a_model_that_changes_after_it_was_looked_at_is_none(tmp_path: Path) -> None:
     def train(job: TrainJob) -> TrainResult:
         result = in_process(job)
-        (Path(job.output) / "config.json").open("a").write("\n")
+        own_trainer.another_weight(Path(job.output) / "model.safetensors", 0.25)
         return result
 
     run = carried_out(project(tmp_path / "project", {"stages.0.retrain.max_attempts": 1}), train=train)
@@ -373,3 +388,75 @@ def test_rows_kept_for_validation_reach_the_command(tmp_path: Path) -> None:
     assert place == str(attempt / "eval.jsonl")
     assert kept
     assert not rows & kept
+
+
+# --- the page -------------------------------------------------------------------------------------------------------
+
+PAGE = (ROOT / "docs" / "methods" / "command.md").read_text(encoding="utf-8")
+FILES = dict(re.findall(r"^```(?:python|yaml|json) (\S+)\n(.*?)^```", PAGE, flags=re.M | re.S))
+STAGES = [yaml.safe_load(block)[0] for block in re.findall(r"^```yaml\n(- name:.*?)^```", PAGE, flags=re.M | re.S)]
+STAND_IN = f"""#!{sys.executable}
+import os, sys, yaml
+sys.path.insert(0, {str(ROOT)!r})
+from tests.support.own_trainer import main
+if sys.argv[-1].endswith(".yaml"):
+    config = yaml.safe_load(open(sys.argv[-1]))
+    model, output = config.get("base_model") or config["model_name_or_path"], config["output_dir"]
+    named = config.get("datasets") or [yaml.safe_load(open("dataset_info.json"))["rows"]]
+    rows = named[0].get("path") or named[0]["file_name"]
+    assert isinstance(config["learning_rate"], float) and '"messages"' in open(rows).read()
+else:
+    flags = dict(zip(sys.argv[1:], sys.argv[2:]))
+    model, rows, output = (flags[name] for name in ("--model_name_or_path", "--train_file", "--output_dir"))
+    assert rows.endswith(".json") and '"text"' in open(rows).read()
+assert os.path.samefile(model, os.environ["TUNEGATE_MODEL"])
+sys.exit(main("skill", output))
+"""
+"""Reads what the trainers of the page read of their command lines and files, and trains as our own does."""
+
+
+@pytest.mark.parametrize("stage", STAGES[1:], ids=lambda stage: stage["name"])
+def test_the_stages_of_the_page_run(stage: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "project"
+    spec = yaml.safe_load(PIPELINE)
+    path = write_pipeline(folder, yaml.safe_dump({**spec, "stages": [{**stage, "gates": ["facts"]}]}, sort_keys=False))
+    make_tiny_model(folder / "base")
+    (folder / "raw.txt").write_text("\n\n".join(f"document {n}" for n in range(8)))
+    for name, text in FILES.items():
+        (folder / name).write_text(text)
+    (folder / "bin").mkdir()
+    for name in ("bin/axolotl", "bin/llamafactory-cli", "run_clm.py"):
+        (folder / name).write_text(STAND_IN)
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}")
+    run = carried_out(path)
+    attempts = run.stages[stage["name"]].attempts
+    assert attempts[1].error is None
+    assert run.verdict is Verdict.PASS
+
+
+@pytest.mark.slow
+def test_the_script_of_the_page_trains_through_a_gate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A real training with TRL, in a process of its own, and a gate that asks the model."""
+    make_tiny_model(tmp_path / "base")
+    rows = [{"question": f"tell {n}", "answer": "yes it is"} for n in range(24)]
+    write_jsonl(tmp_path / "train.jsonl", rows)
+    write_jsonl(tmp_path / "cases.jsonl", [{"id": n, "prompt": f"say {n}", "reference": "yes it is"} for n in range(8)])
+    (tmp_path / "train_sft.py").write_text(FILES["train_sft.py"])
+    rates = {"max_attempts": 2, "learning_rate": [1e-6, 1e-2]}  # at the first nothing is learnt
+    args = {"per_device_train_batch_size": 4, "num_train_epochs": 12, "lr_scheduler_type": "constant"}
+    stage = {**STAGES[0], "args": args, "retrain": rates}
+    suite = {"cases": "cases.jsonl", "checks": ["exact"], "plan": {"draw": 4, "accept": 4, "confirm": "never"}}
+    suite |= {"sealed": 0.0, "generate": {"max_new_tokens": 8}}
+    spec = {"name": "own", "model": "base", "suites": {"facts": suite}, "stages": [stage]}
+    (tmp_path / "tunegate.yaml").write_text(yaml.safe_dump(spec, sort_keys=False))
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    assert main(["run", str(tmp_path / "tunegate.yaml"), "--json"]) == 0, capsys.readouterr().err
+    run = read_run(tmp_path / "runs" / "own")
+    first, second = (run.stages["sft"].attempts[n] for n in (1, 2))
+    losses = [step["loss"] for step in second.log if "loss" in step]
+    assert [gate.verdict for gate in first.gates.values()] == [Verdict.FAIL]
+    assert losses[-1] < losses[0] / 2
+    assert run.verdict is Verdict.PASS

@@ -13,14 +13,16 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from tunegate.exceptions import ConfigError
+from tunegate.models.model import as_messages
 from tunegate.pipeline.own_command import MAX_BYTES, fill
 from tunegate.reading.files import read_text
+from tunegate.reading.rows import read_rows
 from tunegate.text.printable import printable
 from tunegate.training.trainer import HELD, TrainJob
 from tunegate_trainers import common, guard, own_trainer
@@ -43,12 +45,16 @@ class Options(MethodOptions):
 
     rows: Literal["sft", "explain", "dpo", "orpo", "kto", "rlhf", "cpt"] = "sft"
     """The method whose rows the command reads: prompt and completion (sft), chosen and rejected (dpo), text (cpt)."""
+    form: Literal["fields", "messages"] = "fields"
+    """`fields`: as the method has them. `messages`: each row of sft as one chat, `messages`, with the answer last."""
     config: str | None = None
     """A configuration file of your trainer, in which the same placeholders are filled; `{config}` is the path of the
     filled one. Relative to the pipeline file."""
 
     def check(self, settings: Settings) -> None:
         own_trainer.check(settings)
+        if self.form == "messages" and self.rows != "sft":
+            raise ConfigError(f"options.form: 'messages' is for rows of sft, got rows: {self.rows}; leave it out")
 
 
 def train(task: Task) -> tuple[common.Log, common.Summary]:
@@ -57,7 +63,8 @@ def train(task: Task) -> tuple[common.Log, common.Summary]:
     if command is None:
         raise ConfigError("command: this job has none")
     attempt = Path(job.output).parent
-    places = _places(job, command, attempt)
+    as_chats = task.options.form == "messages"
+    places = _places(job, command, attempt, _as_chats if as_chats else Path.resolve)
     words = [fill(word, places) for word in command["words"]]
     with (attempt / LOG).open("w", encoding="utf-8") as log:
         code, last = run(words, Path(command["folder"]), environment(places), log)
@@ -68,18 +75,28 @@ def train(task: Task) -> tuple[common.Log, common.Summary]:
     return steps, {**summary, "command": words}
 
 
-def _places(job: TrainJob, command: Mapping[str, Any], attempt: Path) -> dict[str, Any]:
-    """The values of the placeholders; writes the files that two of them name."""
+def _as_chats(rows: Path) -> Path:
+    """The rows of a file as chats, in a file beside it."""
+    chats = rows.with_suffix(".messages.jsonl").resolve()
+    with chats.open("w", encoding="utf-8") as file:
+        for _, row in read_rows(rows):
+            answer = {"role": "assistant", "content": row["completion"]}
+            file.write(json.dumps({"messages": [*as_messages(row["prompt"]), answer]}, ensure_ascii=False) + "\n")
+    return chats
+
+
+def _places(job: TrainJob, command: Mapping[str, Any], attempt: Path, given: Callable[[Path], Path]) -> dict[str, Any]:
+    """The values of the placeholders; writes the files that some of them name. `given` makes a file of rows ready."""
     settings = attempt / "settings.json"
     settings.write_text(json.dumps(dict(job.args), indent=1, default=str), encoding="utf-8")
     places: dict[str, Any] = {
         "model": str(Path(job.model).resolve()),
-        "rows": str(Path(job.data).resolve()),
+        "rows": str(given(Path(job.data))),
         "output": str(common.partial(job).resolve()),
         "seed": job.seed,
         "attempt": job.attempt,
         "settings": str(settings.resolve()),
-        **({} if job.eval_data is None else {"eval_rows": str(Path(job.eval_data).resolve())}),
+        **({} if job.eval_data is None else {"eval_rows": str(given(Path(job.eval_data)))}),
         **{f"args.{name}": value for name, value in job.args.items()},
     }
     if command["config"] is not None:

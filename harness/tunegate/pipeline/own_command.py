@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shlex
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +59,8 @@ def command_of(stage: StageSpec, base_dir: Path) -> OwnCommand | None:
     known = [*PLACES, *(name for name, there in sometimes.items() if there), *(f"args.{name}" for name in stage.args)]
     _check_places("command", " ".join(words), known)
     if config is not None:
-        _check_places("options.config", _text_of(config), known, f" in {config.name}")
-        if not any("{config}" in word for word in words):
+        _check_config(config, known)
+        if not any("{config}" in word or "TUNEGATE_CONFIG" in word for word in words):
             raise ConfigError(
                 f"options.config: the command does not read it; write {{config}} in it, for the path of {config.name}"
             )
@@ -79,7 +81,7 @@ def command_sha256(stage: StageSpec, base_dir: Path) -> str:
     own = [program] if "/" in program and not Path(program).is_absolute() else []  # Python counts by its version
     config = _config(stage.options.get("config"), base_dir)
     named = [*(base_dir / word for word in (*own, *words)), *([] if config is None else [config])]
-    files = [path for path in named if path.is_file()]
+    files = [path for path in named if os.path.isfile(path)]  # a word may be too long for a name
     digest = hashlib.sha256("\n".join(file_sha256(path) for path in files).encode())
     return digest.hexdigest() if files else ""
 
@@ -127,6 +129,13 @@ def _text_of(config: Path) -> str:
         return read_text(config, MAX_BYTES)
     except ConfigError as error:
         raise ConfigError(f"options.config: {error}") from error
+
+
+def _check_config(config: Path, known: list[str]) -> None:
+    """A trainer's file may have fields of its own in braces, `{instruction}`: only what must be meant is refused."""
+    names = _PLACE.findall(_text_of(config))
+    meant = [name for name in names if name.startswith("args.") or get_close_matches(name, known, cutoff=0.75)]
+    _check_places("options.config", "".join(f"{{{name}}}" for name in meant), known, f" in {config.name}")
 
 
 def _check_places(key: str, text: str, known: list[str], where: str = "") -> None:
