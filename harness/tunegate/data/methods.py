@@ -74,8 +74,12 @@ def method_of(name: str) -> Method:
 
 
 def check_method(name: str) -> str | None:
-    """What is wrong with the name of a method, None where it is one; raises ConfigError where two packages claim it."""
-    if extension("tunegate.methods", name, built_in=name in METHODS) is None and name not in METHODS:
+    """What is wrong with the name of a method, None where it is one."""
+    try:
+        found = extension("tunegate.methods", name, built_in=name in METHODS)
+    except ConfigError as error:  # two packages claim it, or one a name of ours
+        return str(error)
+    if found is None and name not in METHODS:
         known = [*METHODS, *names("tunegate.methods")]
         return f"expected one of {', '.join(known)}, got {name!r}{nearest(name, known)}"
     return None
@@ -91,7 +95,7 @@ def rows_as(method: str, options: Mapping[str, Any]) -> str:
     found = extension("tunegate.methods", method)
     rows = "sft" if found is None else getattr(found.load(), "rows", "sft")
     if rows not in ROW_METHODS:
-        raise ConfigError(f"method: {method}: `rows` is {rows!r}; expected one of {', '.join(ROW_METHODS)}")
+        raise ConfigError(f"{method}: `rows` is {rows!r}; expected one of {', '.join(ROW_METHODS)}")
     return rows
 
 

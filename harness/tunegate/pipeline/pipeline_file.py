@@ -101,6 +101,7 @@ class _Reading:
         for position, gate in enumerate(spec.gates):
             self._check_suite(gate, (*keys, "gates", position))
         validator = self._validator(spec, keys)
+        self._checked((*keys, "method"), lambda: spec.learns_as)
         self._checked((*keys, "data"), lambda: check_own_answers(spec, self.suites))
         self._check_read(spec.data, spec.data.rows_for(spec.learns_as), (*keys, "data"))
         self._check_reward(spec, (*keys, "options", "reward"))

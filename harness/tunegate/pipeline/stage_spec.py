@@ -99,10 +99,10 @@ class StageSpec(Spec):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=80)]
     """Also the name of a folder in the run folder, beside files whose names have a dot."""
     method: Method
-    """How the stage trains."""
+    """How the stage trains: one of Tunegate's methods, or the name of one that an installed package adds."""
     command: Command | None = None
     """Of method command alone: your own trainer, one line or a list of words, run without a shell. Placeholders:
-    `{model}`, `{rows}`, `{output}`, `{seed}`, `{attempt}`, `{settings}`, `{config}`, `{args.NAME}`."""
+    `{model}`, `{rows}`, `{eval_rows}`, `{output}`, `{seed}`, `{attempt}`, `{settings}`, `{config}`, `{args.NAME}`."""
     options: dict[str, Any] = {}
     """Options of the method itself, such as `form` of explain or `algorithm` of rlhf."""
     data: Annotated[DataSpec, BeforeValidator(path_only)]
