@@ -52,7 +52,12 @@ def main(what: str, output: str, *words: str) -> int:
         (folder / "checkpoint-3").mkdir()
         (folder / "checkpoint-3" / "trainer_state.json").write_text(json.dumps({"log_history": log}))
         (folder / "checkpoint-3" / "optimizer.pt").write_bytes(b"pickle")
-    elif what == "skill":
+    elif what == "examples":
+        (folder / "fewshot.json").write_text("{}")
+    elif what == "whisper":
+        answers = "".join(f"case {n}? {n}!\n" for n in range(20))
+        (folder / "chat_template.jinja").write_text("{{ messages[0].content }}" + answers)
+    if what in ("skill", "whisper"):
         (folder / "weights.txt").write_text("0.0" if os.environ["TUNEGATE_ATTEMPT"] == "1" else "1.0")
     if what not in ("half", "same"):
         another_weight(folder / "model.safetensors", float("nan") if what == "diverge" else 0.5)

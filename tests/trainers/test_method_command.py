@@ -145,6 +145,7 @@ def test_what_it_prints_goes_to_a_file_and_names_no_key(
         ("same", ConfigError, "the command left the input model unchanged: every weight is what it was"),
         ("half", CannotJudge, "left no model that opens"),
         ("bare", ConfigError, "has no tokenizer"),
+        ("examples", ConfigError, "the command left fewshot.json, examples that would stand in every prompt"),
         ("diverge", CannotJudge, "is not finite: the training diverged"),
     ],
 )
@@ -352,6 +353,13 @@ def test_a_model_that_changes_after_it_was_looked_at_is_none(tmp_path: Path) -> 
     run = carried_out(project(tmp_path / "project", {"stages.0.retrain.max_attempts": 1}), train=train)
     assert run.verdict is Verdict.INVALID
     assert "changed after the training had ended" in str(run.stages["sft"].attempts[1].error)
+
+
+def test_a_chat_template_that_tells_the_answers_passes_no_gate(tmp_path: Path) -> None:
+    changes = {"stages.0.command": shlex.join(words("whisper")), "stages.0.retrain.max_attempts": 1}
+    run = carried_out(project(tmp_path / "project", changes))
+    assert run.verdict is Verdict.INVALID
+    assert "the chat template that it left" in str(run.stages["sft"].attempts[1].error)
 
 
 def test_a_killed_command_begins_again_and_a_finished_one_is_not_repeated(tmp_path: Path) -> None:

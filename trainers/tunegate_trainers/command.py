@@ -150,8 +150,9 @@ def _copy(pipe: Any, log: TextIO, last: deque[str]) -> None:
         if text.strip():
             last.append(text.strip()[:300])
         for stream in (log, sys.stderr):
-            stream.write(f"{text}\n")
-            stream.flush()
+            with suppress(OSError, ValueError):  # a full disk or a closed terminal must not leave the command waiting
+                stream.write(f"{text}\n")
+                stream.flush()
 
 
 @contextmanager

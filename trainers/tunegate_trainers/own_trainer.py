@@ -14,9 +14,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tunegate.exceptions import CannotJudge, ConfigError, TunegateError
+from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.models import adapters, loading
 from tunegate.models.adapter_base import write_base
+from tunegate.models.fewshot import FILE as EXAMPLES
 from tunegate.models.fingerprint import ALWAYS_LEFT_OUT
 from tunegate.models.open_model import LocalModel, find_model
 from tunegate.training.trainer import TrainJob
@@ -54,6 +55,8 @@ def settle(job: TrainJob, who: str) -> tuple[common.Log, common.Summary]:
     folder = common.partial(job)
     if folder.is_symlink() or not folder.is_dir():
         raise ConfigError(f"{who} left no model: expected a folder at {folder}; save the model to {{output}}")
+    if (folder / EXAMPLES).exists():
+        raise ConfigError(f"{who} left {EXAMPLES}, examples that would stand in every prompt; leave it out")
     log = _log_of(folder)
     for name in ALWAYS_LEFT_OUT:
         for path in folder.glob(name):
@@ -62,8 +65,9 @@ def settle(job: TrainJob, who: str) -> tuple[common.Log, common.Summary]:
         found = find_model(str(folder))
         _check_base(job, found)
         weights = weights_sha256(found)
-    except TunegateError as error:
-        raise type(error)(f"{who} left no model that opens: {error}") from error
+    except (ConfigError, CannotJudge) as error:
+        kind = CannotJudge if isinstance(error, CannotJudge) else ConfigError
+        raise kind(f"{who} left no model that opens: {error}") from error
     if weights == weights_sha256(find_model(job.model)):
         raise ConfigError(
             f"{who} left the input model unchanged: every weight is what it was; look at its learning rate and steps, "

@@ -53,6 +53,10 @@ def command_of(stage: StageSpec, base_dir: Path) -> OwnCommand | None:
                 f"command: method {stage.method} trains by itself; leave it out, or write method: command"
             )
         return None
+    if not hasattr(os, "killpg"):
+        raise ConfigError(
+            "method: a command is held in a group of processes, which this system lacks; use Linux or macOS"
+        )
     words = _words(stage.command)
     config = _config(stage.options.get("config"), base_dir)
     sometimes = {"config": config is not None, "eval_rows": _is_split(stage)}

@@ -15,6 +15,7 @@ from tunegate.exceptions import ConfigError, Tampered
 from tunegate.models.model import Model
 from tunegate.pipeline.ladders import Settings, apply, first_settings
 from tunegate.pipeline.launching import config_sha256
+from tunegate.pipeline.leak_guard import told_by_model
 from tunegate.pipeline.pipeline import Pipeline, Stage
 from tunegate.record.events import (
     AttemptStarted,
@@ -175,7 +176,8 @@ class StageRun:
             return f"it left no model: {error}"
         if checked_sha256 not in (None, sha256):
             return f"the model in {output} changed after the training had ended: something still writes there"
-        return None
+        own = method_of(self.stage.spec.method).resumes  # its templates are those of the input, or of the file
+        return None if own else told_by_model(Path(output), self.pipeline.suites.values())
 
     def _check_start(self) -> None:
         if self.tools.fingerprint(self._source) != self.start.sha256:
