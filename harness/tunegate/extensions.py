@@ -1,4 +1,4 @@
-"""What other packages add by entry points: checks (`tunegate.checks`) and model backends (`tunegate.models`).
+"""What other packages add by entry points: checks (`tunegate.checks`), models (`tunegate.models`), methods.
 
 Nothing is imported before a file or a command names it, so a broken package that nobody uses does no harm.
 """
@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from tunegate.exceptions import ConfigError, message_of
 
-Group = Literal["tunegate.checks", "tunegate.models"]
+Group = Literal["tunegate.checks", "tunegate.models", "tunegate.methods"]
 
 
 @dataclass(frozen=True, slots=True)

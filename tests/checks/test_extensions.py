@@ -1,4 +1,4 @@
-"""Checks and model backends of other packages: those of docs/extending.md, installed into a folder, and broken ones."""
+"""What other packages add: the check, model and method of docs/extending.md, installed into a folder; broken ones."""
 
 from __future__ import annotations
 
@@ -6,22 +6,29 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.support.bank import write_jsonl
 from tests.support.places import ROOT
+from tests.support.tiny_model import make_tiny_model
+from tests.support.trainer_jobs import MakeJob
 from tunegate.cli import main
+from tunegate.exceptions import ConfigError
+from tunegate.pipeline.pipeline_file import load_pipeline
+from tunegate.record.read_run import read_run
 from tunegate.suites.suite import load_suite
 from tunegate_suites import build_check
+from tunegate_trainers import process, validate
 
 Capture = pytest.CaptureFixture[str]
 Install = Callable[..., None]
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"^```(?:python|yaml) (\S+)\n(.*?)^```", PAGE, flags=re.M | re.S))
 ENTRIES = dict(re.findall(r'entry-points\."(\S+)"\]\n(.*?)\n```', PAGE))
-CHECK, MODEL = ENTRIES["tunegate.checks"], ENTRIES["tunegate.models"]
+CHECK, MODEL, METHOD = (ENTRIES[f"tunegate.{group}"] for group in ("checks", "models", "methods"))
 
 
 @pytest.fixture
@@ -44,6 +51,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
         (info / "entry_points.txt").write_text(f"[{group}]\n{entry}\n")
         (site / f"{module}.py").write_text(source)
         sys.path.insert(0, str(site))
+        monkeypatch.setenv("PYTHONPATH", str(site))  # for a training, which is a process of its own
 
     yield install  # type: ignore[misc]
     for name in set(sys.modules) - before:
@@ -159,3 +167,98 @@ def test_a_broken_backend_is_one_clear_line(
     told = capsys.readouterr().err
     assert line in told
     assert told.count("\n") == 1
+
+
+# --- methods --------------------------------------------------------------------------------------------------------
+
+
+def write_project(**changes: str) -> None:
+    text = FILES["tunegate.yaml"]
+    for old, new in changes.items():
+        text = text.replace(FILES_PARTS[old], new)
+    Path("tunegate.yaml").write_text(text)
+    write_jsonl(Path("train.jsonl"), [{"prompt": f"ask {n}", "completion": f"answer {n}"} for n in range(4)])
+
+
+FILES_PARTS = {"method": "method: soup", "options": "{share: 0.2}"}
+
+
+@pytest.mark.usefixtures("training")
+def test_the_method_of_the_docs_trains(install: Install, make_job: MakeJob) -> None:
+    from safetensors.torch import load_file
+
+    install("tunegate.methods", METHOD, FILES["acme_methods.py"], "acme-methods")
+    job = make_job(peft=None, args={"anything": 1}, options={"share": 0.2})
+    _, summary = process.run(replace(job, method="soup"))
+    assert summary["package"] == {"name": "acme-methods", "version": "1.2"}
+    before, after = (load_file(Path(folder) / "model.safetensors") for folder in (job.model, job.output))
+    assert all((after[name] == before[name] * 0.8).all() for name in before)
+
+
+@pytest.mark.slow
+def test_the_pipeline_of_the_docs_runs(install: Install, tmp_path: Path) -> None:
+    install("tunegate.methods", METHOD, FILES["acme_methods.py"], "acme-methods")
+    write_project()
+    make_tiny_model(tmp_path / "base")
+    assert main(["run", "tunegate.yaml"]) == 0
+    attempt = read_run(tmp_path / "runs" / "soup").stages["soup"].attempts[1]
+    assert attempt.summary["package"] == {"name": "acme-methods", "version": "1.2"}
+    assert attempt.input_sha256 != attempt.model_sha256
+
+
+def test_the_hash_of_a_pipeline_covers_the_package_of_its_method(install: Install) -> None:
+    hashes = set()
+    for version in ("1.2", "1.3"):
+        install("tunegate.methods", METHOD, FILES["acme_methods.py"], "acme-methods", version)
+        write_project()
+        hashes.add(load_pipeline(Path("tunegate.yaml"), build_check, validate).sha256)
+        sys.path.pop(0)
+    assert len(hashes) == 2
+
+
+TRAINLESS = "class Soup: pass"
+OTHER_ROWS = FILES["acme_methods.py"].replace('rows = "sft"', 'rows = "sftt"')
+
+
+@pytest.mark.parametrize(
+    ("source", "changes", "line"),
+    [
+        (
+            BROKEN,
+            {},
+            "'soup' of the package acme-methods 1.2 (entry point tunegate.methods, acme_methods:Soup) cannot be",
+        ),
+        (TRAINLESS, {}, "a class with a method `train(self, training)` was expected"),
+        (OTHER_ROWS, {}, "method: soup: `rows` is 'sftt'; expected one of cpt, sft"),
+        (
+            None,
+            {"options": "{shar: 0.2}"},
+            "options.shar: not an option of soup, of the package acme-methods 1.2 (did you",
+        ),
+        (None, {"method": "method: sopu"}, "got 'sopu' (did you mean 'soup'"),
+        (None, {"method": "method: soup, peft: {r: 4}"}, "peft: method soup cannot heed it"),
+        (None, {"method": "method: soup, command: python"}, "command: method soup trains by itself"),
+    ],
+)
+def test_a_method_that_cannot_train_is_one_clear_line(
+    install: Install, capsys: Capture, source: str | None, changes: dict[str, str], line: str
+) -> None:
+    install("tunegate.methods", METHOD, source or FILES["acme_methods.py"], "acme-methods")
+    write_project(**changes)
+    Path("base").mkdir()
+    Path("base/config.json").write_text("{}")
+    assert main(["check", "tunegate.yaml"]) == 2
+    told = capsys.readouterr().err
+    assert line in told
+    assert "tunegate.yaml:" in told
+    assert told.count("\n") == 1
+
+
+def test_a_method_of_ours_is_not_taken_over(install: Install) -> None:
+    install("tunegate.methods", METHOD.replace("soup", "sft"), FILES["acme_methods.py"], "acme-methods")
+    write_project(method="method: sft", options="{}")
+    with pytest.raises(
+        ConfigError,
+        match=r"tunegate.yaml:5: stages\[0\]\.method: .*by Tunegate itself and by the package acme-methods 1\.2",
+    ):
+        load_pipeline(Path("tunegate.yaml"), build_check, validate)

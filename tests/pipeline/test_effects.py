@@ -19,7 +19,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "explain": {"form": "completion"},
     "rlhf": {"algorithm": "grpo", "reward": {"suite": "facts"}},
 }
-METHODS = [name for name in settings.METHODS if name != "fewshot"]
+METHODS = [name for name in settings.METHODS if name not in ("fewshot", "command")]
 
 
 def fields_of(method: str) -> dict[str, str]:

@@ -41,7 +41,7 @@ WAIVER = {"gate": "style", "owner": "ada@example.org", "expires": "2026-12-31",
 BASE = changed(yaml.safe_load(PIPELINE), {"stages.0.retrain.max_attempts": 2})
 SKILLS = {"sft#1": 0.0, "sft#2": 1.0, "align#1": 1.0}
 FORGETFUL = {"sft#1": 1.0, "sft#2": 1.0, "align#1": 0.8, "align#2": 0.8, "align#3": 0.8}
-TOLD = ("args", "curriculum", "launcher", "method", "options", "peft", "save", "seed", "train", "watch")
+TOLD = ("args", "command", "curriculum", "launcher", "method", "options", "peft", "save", "seed", "train", "watch")
 
 
 def carried_out(folder: Path, value: Any) -> Any:
@@ -56,6 +56,7 @@ def carried_out(folder: Path, value: Any) -> Any:
     )
     write_jsonl(folder / "torn.jsonl", [*ROWS, {"prompt": "train 1?", "completion": "another"}])
     (folder / "other").mkdir()
+    (folder / "own.yaml").write_text("model: {model}\n")
     (folder / "launch.yaml").write_text("compute_environment: LOCAL_MACHINE\ndistributed_type: 'NO'\n")
     for name, waiver in (("waivers.yaml", {}), ("later.yaml", {"stage": "align"}), ("facts.yaml", {"gate": "facts"})):
         (folder / name).write_text(json.dumps({"waivers": [{**WAIVER, **waiver}]}))
@@ -106,6 +107,7 @@ OWN = {
 POLICY = {"stages.1.method": "rlhf", "stages.1.data": "train.jsonl",
           "stages.1.options": {"algorithm": "ppo", "reward": {"suite": "facts"}}}  # fmt: skip
 EXPLAIN = {"stages.0.method": "explain", "stages.0.options": {"form": "system"}}
+OWN_TRAINER = {"stages.0.method": "command", "stages.0.command": "python train.py {rows}"}
 LAYERS = {"stages.0.train": {"last_n_layers": 2}}
 SEARCHES = {"stages.0.retrain.epochs": [1.0, 2.0, 3.0], "stages.0.retrain.learning_rate": [1e-3, 1e-4]}
 ONE_DRAW = {"suites.facts.plan.confirm": "never", "suites.facts.sealed": 0.0, "stages.0.gates": ["facts"]}
@@ -160,6 +162,10 @@ PROOFS: Proofs = {
     "PlanSpec.reuse": run({"suites.facts.plan.reuse": True}, ONE_DRAW, bank=6),
     "StageSpec.name": run({"stages.0.name": "first"}, skills={**SKILLS, "first#2": 1.0}),
     "StageSpec.method": run({"stages.0.method": "orpo"}),
+    "StageSpec.command": (
+        run({"stages.0.command": ["python", "train.py", "{rows}", "{model}"]}, OWN_TRAINER),
+        run({"stages.0.command": "python train.py"}, refused="trains by itself"),
+    ),
     "StageSpec.options": run({"stages.0.options": {"form": "completion"}}, EXPLAIN),
     "StageSpec.data": run({"stages.0.data": "leaky.jsonl"}),
     "StageSpec.gates": run({"stages.0.gates": ["facts"]}),
@@ -309,6 +315,14 @@ PROOFS: Proofs = {
     "method cpt.chunk_tokens": ShownBy("test_method_cpt.py", 'options={"chunk_tokens": 128}'),
     "method fewshot.k": ShownBy("test_method_fewshot.py", 'options={"k": 2}'),
     "method fewshot.similarity": ShownBy("test_method_fewshot.py", '"similarity": "embedding"'),
+    "method command.rows": run({"stages.0.options": {"rows": "dpo"}}, OWN_TRAINER),
+    "method command.form": (
+        ShownBy("test_method_command.py", '"form": "messages"'),
+        run({"stages.0.options": {"rows": "dpo", "form": "messages"}}, OWN_TRAINER, refused="is for rows of sft"),
+    ),
+    "method command.config": run(
+        {"stages.0.options": {"config": "own.yaml"}, "stages.0.command": "python train.py {config}"}, OWN_TRAINER
+    ),
     "method rlhf.algorithm": run({"stages.1.options.algorithm": "grpo"}, POLICY),
     "method rlhf.reward": run({"stages.1.options.reward": {"suite": "style"}}, POLICY),
     "method rlhf.max_kl": ShownBy("test_method_rlhf.py", "above options.max_kl 0.0001"),

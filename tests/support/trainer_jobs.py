@@ -26,6 +26,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     "reward": PAIRS,
     "rlhf": [{"prompt": row["prompt"]} for row in PAIRS],
     "fewshot": SFT_ROWS,
+    "command": SFT_ROWS,
 }
 """Rows of each method, as the engine renders them."""
 ARGS = {"per_device_train_batch_size": 2, "learning_rate": 1e-2, "max_steps": 3, "disable_tqdm": True}

@@ -49,7 +49,7 @@ def run(task: Task, build: Callable[[Task, Loaded], Built]) -> tuple[Log, Summar
         rates = [entry["learning_rate"] for entry in trainer.state.log_history if "learning_rate" in entry]
         effects.check_learned(trainer.state.global_step, rates)
     finally:
-        task.log[:] = log = [_finite(entry) for entry in trainer.state.log_history]
+        task.log[:] = log = [finite(entry) for entry in trainer.state.log_history]
     summary = {**_summary(trainer, rows, log), "dropped_rows": curriculum.rows_of(ordered.job, rows.dropped), **seen}
     weights = ranks.gathered_weights(trainer)
     if ranks.is_main():
@@ -192,7 +192,7 @@ def check_finite(model: Any, step: int) -> None:
             raise Diverged(f"diverged at step {step}: {name} is not finite; lower args.learning_rate")
 
 
-def _finite(entry: Mapping[str, Any]) -> dict[str, Any]:
+def finite(entry: Mapping[str, Any]) -> dict[str, Any]:
     """A log entry with what JSON can hold: infinite and undefined numbers become None."""
     return {
         key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in entry.items()

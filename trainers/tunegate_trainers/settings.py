@@ -9,12 +9,13 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 
 from tunegate.exceptions import ConfigError, nearest
+from tunegate.extensions import Extension, extension
 from tunegate.reading.spec import fault_in_words
 from tunegate_trainers import config_fields, curriculum, effects, freezing, peft_configs
 
 METHODS = {
     name: f"tunegate_trainers.{name}"
-    for name in ("cpt", "sft", "explain", "dpo", "kto", "orpo", "reward", "rlhf", "fewshot")
+    for name in ("cpt", "sft", "explain", "dpo", "kto", "orpo", "reward", "rlhf", "fewshot", "command")
 }
 """Method to module: each has `Options` (a `task.MethodOptions`) and `train(task)`, and imports no library on import."""
 
@@ -51,6 +52,9 @@ class Settings(Protocol):
 def validate(settings: Settings) -> Any:
     """The method's options; raises ConfigError for whatever is wrong with a stage's settings."""
     options = read_options(settings.method, settings.options)
+    if options.own_trainer:
+        options.check(settings)
+        return options
     validate_args(settings.method, settings.args, options.args_file)
     peft_configs.check(settings.peft, settings.save)
     effects.check(settings.method, settings.args, settings.peft)
@@ -62,6 +66,8 @@ def validate(settings: Settings) -> Any:
 
 def method_module(method: str) -> Any:
     """The file of a method; raises ConfigError for an unknown one."""
+    if _installed(method) is not None:
+        return importlib.import_module("tunegate_trainers.installed")
     if method not in METHODS:
         raise ConfigError(f"method: {method!r} is not a training method{nearest(method, METHODS)}")
     return importlib.import_module(METHODS[method])
@@ -69,6 +75,8 @@ def method_module(method: str) -> Any:
 
 def read_options(method: str, options: Mapping[str, Any]) -> Any:
     """The `Options` of a method; raises ConfigError for the first that is unknown or has a wrong value."""
+    if (found := _installed(method)) is not None:
+        return method_module(method).read_options(found, options)
     known = method_module(method).Options
     for name in options:
         if name not in known.model_fields:
@@ -79,6 +87,10 @@ def read_options(method: str, options: Mapping[str, Any]) -> Any:
         fault = error.errors(include_url=False)[0]
         place = ".".join(["options", *(str(part) for part in fault["loc"])])
         raise ConfigError(f"{place}: {fault_in_words(fault)}") from error
+
+
+def _installed(method: str) -> Extension | None:
+    return extension("tunegate.methods", method, built_in=method in METHODS)
 
 
 def validate_args(method: str, args: Mapping[str, Any], config_file: str | None) -> None:

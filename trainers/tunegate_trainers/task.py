@@ -34,6 +34,9 @@ class MethodOptions(BaseModel):
 
     None for a method without `args`."""
 
+    own_trainer: ClassVar[bool] = False
+    """Whether another's trainer takes `args`, which are then what that one says, and are only passed on."""
+
     @property
     def args_file(self) -> str | None:
         """The same, where it depends on the options."""

@@ -16,7 +16,7 @@ from tunegate.data.card import DataCard
 from tunegate.data.card_words import card_lines
 from tunegate.data.faults import DataFaults, ranges
 from tunegate.data.measure import Measuring, make_card
-from tunegate.data.methods import METHODS, not_read
+from tunegate.data.methods import METHODS, ROW_METHODS, not_read
 from tunegate.data.prepare import PrepareTools, load_prepared
 from tunegate.data.spec import DataSpec
 from tunegate.data.token_lengths import CountTokens, Estimate, ModelTokens, local_tokens
@@ -94,10 +94,10 @@ def _of_pipeline(path: Path, options: Namespace, bar: Bar) -> Iterator[tuple[str
     for index, stage in enumerate(spec.stages):
         tools = PrepareTools(local_tokens(model), bar.update)
         with file.naming(("stages", index, "data", "path")):
-            loaded = load_prepared(stage.data, stage.method, path.parent, tools)
+            loaded = load_prepared(stage.data, stage.learns_as, path.parent, tools)
         limit = options.max_length if options.max_length is not None else max_length(stage.args.get("max_length"))
         measuring = Measuring(counter, limit, progress=bar.update)
-        yield stage.name, make_card(loaded, stage.data, stage.method, measuring)
+        yield stage.name, make_card(loaded, stage.data, stage.learns_as, measuring)
 
 
 def _counter(model: str | None, asked_for: bool) -> CountTokens:
@@ -116,8 +116,8 @@ def _counter(model: str | None, asked_for: bool) -> CountTokens:
 def _of_file(path: Path, options: Namespace, bar: Bar) -> Iterator[tuple[str, DataCard]]:
     first = _first_row(path)
     method = options.method or method_of_flags(options) or _without_plain_text(guess_method(first), options)
-    if method not in METHODS:
-        raise ConfigError(f"--method: {method!r} is not a training method{nearest(method, METHODS)}")
+    if method not in ROW_METHODS:
+        raise ConfigError(f"--method: {method!r} is not a training method{nearest(method, ROW_METHODS)}")
     unread = not_read(method, options)
     if unread is not None:
         raise ConfigError(f"--{unread}")

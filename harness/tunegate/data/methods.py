@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-MethodName = Literal["cpt", "sft", "explain", "dpo", "kto", "orpo", "reward", "rlhf", "fewshot"]
+from tunegate.exceptions import ConfigError, nearest
+from tunegate.extensions import extension, names
+
+MethodName = Literal["cpt", "sft", "explain", "dpo", "kto", "orpo", "reward", "rlhf", "fewshot", "command"]
 
 Role = Literal["step", "scorer", "baseline"]
 """What becomes of a stage's model.
@@ -21,7 +25,8 @@ class Method:
     """`answers` are the texts of an example beside its prompt; the first is the one to imitate.
 
     `optional`: whether a row may lack them. `prompted` is False where there is only text. `labelled`: whether an
-    example says if its answer is wanted.
+    example says if its answer is wanted. `resumes` is False where a training that was killed begins again: Tunegate
+    does not know the checkpoints of a trainer that is not its own. Such a method has no `answers` (`rows_as`).
     """
 
     answers: tuple[str, ...]
@@ -29,6 +34,7 @@ class Method:
     prompted: bool = True
     labelled: bool = False
     role: Role = "step"
+    resumes: bool = True
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -42,6 +48,9 @@ class Method:
         return "examples out of" if self.role == "baseline" else "training on"
 
 
+OWN_TRAINER = Method((), prompted=False, resumes=False)
+"""A method whose trainer is the user's own, or a package's."""
+
 METHODS: dict[str, Method] = {
     "cpt": Method(("text",), prompted=False),
     "sft": Method(("completion",)),
@@ -52,7 +61,42 @@ METHODS: dict[str, Method] = {
     "reward": Method(("chosen", "rejected"), role="scorer"),
     "rlhf": Method(("completion",), optional=True),
     "fewshot": Method(("completion",), role="baseline"),
+    "command": OWN_TRAINER,
 }
+
+ROW_METHODS = tuple(name for name, method in METHODS.items() if method.answers)
+"""The methods that say what a row holds; a trainer of one's own takes rows as one of them does."""
+
+
+def method_of(name: str) -> Method:
+    """What the engine knows of a method, one that an installed package adds included."""
+    return METHODS.get(name, OWN_TRAINER)
+
+
+def check_method(name: str) -> str | None:
+    """What is wrong with the name of a method, None where it is one."""
+    try:
+        found = extension("tunegate.methods", name, built_in=name in METHODS)
+    except ConfigError as error:  # two packages claim it, or one a name of ours
+        return str(error)
+    if found is None and name not in METHODS:
+        known = [*METHODS, *names("tunegate.methods")]
+        return f"expected one of {', '.join(known)}, got {name!r}{nearest(name, known)}"
+    return None
+
+
+def rows_as(method: str, options: Mapping[str, Any]) -> str:
+    """The method whose rows a stage's data hold: its own, or for another's trainer the one that `rows` names."""
+    if method in ROW_METHODS:
+        return method
+    if method == "command":
+        rows = options.get("rows", "sft")
+        return rows if rows in ROW_METHODS else "sft"  # its options are checked elsewhere
+    found = extension("tunegate.methods", method)
+    rows = "sft" if found is None else getattr(found.load(), "rows", "sft")
+    if rows not in ROW_METHODS:
+        raise ConfigError(f"{method}: `rows` is {rows!r}; expected one of {', '.join(ROW_METHODS)}")
+    return rows
 
 
 def not_read(method: str, data: object) -> str | None:

@@ -324,4 +324,5 @@ def without(data: TrainingData, leaks: Iterable[Leak]) -> TrainingData:
     examples = tuple(example for example in data.examples if example.number not in leaked)
     if not examples:
         raise ConfigError(f"{data.path}: every row also stands in a gate's suite; `leakage: drop_from_train` left none")
-    return replace(data, examples=examples)
+    kept = {part: tuple(one for one in rows if one.number not in leaked) for part, rows in data.held_out.items()}
+    return replace(data, examples=examples, held_out=kept)

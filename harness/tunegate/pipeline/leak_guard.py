@@ -15,7 +15,7 @@ from tunegate.models.loading import read_config
 from tunegate.models.sentences import Embed
 from tunegate.pipeline.pipeline import Pipeline, Stage
 from tunegate.suites.suite import Suite
-from tunegate.suites.told_answers import GUARD, told_or_named_by
+from tunegate.suites.told_answers import GUARD, given_away_words, told_or_named_by
 from tunegate.suites.told_by_template import told
 
 
@@ -35,7 +35,7 @@ def leaks_of(
     in_rows = [
         leak
         for stage in pipeline.stages
-        for data in (stage.data, stage.replay)
+        for data in (stage.seen, stage.replay)
         if data is not None
         for leak in find_leaks(stage.name, data, suites, looking)
     ]
@@ -62,6 +62,16 @@ def told_by_templates(texts: Iterable[str], suite: Suite) -> dict[str, str]:
     for text in dict.fromkeys(texts):
         given |= told_or_named_by(text, suite.cases) | told(text, suite)
     return given
+
+
+def told_by_model(folder: Path, suites: Iterable[Suite]) -> str | None:
+    """What a model that another's trainer left gives away by its chat templates, in words: any model would pass."""
+    templates = chat_templates(folder)
+    for suite in suites:
+        if GUARD not in suite.allowed and (given := told_by_templates(templates, suite)):
+            words = given_away_words(given, suite.cases)
+            return f"the chat template that it left {words} (suite {suite.name}); take them out of it"
+    return None
 
 
 def _in_template(place: str, text: str, suites: Iterable[Suite]) -> list[Leak]:

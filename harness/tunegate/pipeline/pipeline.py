@@ -8,8 +8,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from tunegate.data.methods import METHODS, Role
-from tunegate.data.training_data import TrainingData
+from tunegate.data.methods import Role, method_of
+from tunegate.data.training_data import Example, TrainingData
 from tunegate.pipeline.pipeline_spec import LeakageSpec
 from tunegate.pipeline.retrain_spec import RetrainSpec
 from tunegate.pipeline.stage_spec import StageSpec
@@ -39,8 +39,23 @@ class Stage:
         return self.spec.retrain.within(len(self.data.examples))
 
     @property
+    def validates(self) -> bool:
+        """Whether the trainer is given the rows kept for validation: one that is not Tunegate's own."""
+        return "validation" in self.data.held_out and not method_of(self.spec.method).resumes
+
+    @property
+    def evaluation(self) -> tuple[Example, ...]:
+        """The rows that the trainer validates by."""
+        return self.data.held_out["validation"] if self.validates else ()
+
+    @property
+    def seen(self) -> TrainingData:
+        """All rows that the trainer sees: a leak among those it validates by would choose the model."""
+        return replace(self.data, examples=(*self.data.examples, *self.evaluation)) if self.evaluation else self.data
+
+    @property
     def role(self) -> Role:
-        return METHODS[self.spec.method].role
+        return method_of(self.spec.method).role
 
 
 @dataclass(frozen=True)

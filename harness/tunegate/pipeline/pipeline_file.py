@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from tunegate.checks.check import CheckBuilder
 from tunegate.data.curriculum import with_difficulty
-from tunegate.data.methods import METHODS, not_read
+from tunegate.data.methods import method_of, not_read
 from tunegate.data.prepare import PrepareTools, load_prepared
 from tunegate.data.spec import DataSpec
 from tunegate.data.token_lengths import local_tokens
@@ -21,6 +21,7 @@ from tunegate.hashes import ascii_json
 from tunegate.pipeline.ladders import args_set_by, first_settings, require_optuna
 from tunegate.pipeline.launching import check_config, check_processes, config_sha256
 from tunegate.pipeline.own_answers_check import check_own_answers
+from tunegate.pipeline.own_command import command_of, command_sha256
 from tunegate.pipeline.pipeline import Pipeline, Stage, SuiteRef, reward_of
 from tunegate.pipeline.pipeline_spec import PipelineSpec
 from tunegate.pipeline.stage_spec import StageSpec
@@ -100,19 +101,21 @@ class _Reading:
         for position, gate in enumerate(spec.gates):
             self._check_suite(gate, (*keys, "gates", position))
         validator = self._validator(spec, keys)
+        self._checked((*keys, "method"), lambda: spec.learns_as)
         self._checked((*keys, "data"), lambda: check_own_answers(spec, self.suites))
-        self._check_read(spec.data, spec.data.rows_for(spec.method), (*keys, "data"))
+        self._check_read(spec.data, spec.data.rows_for(spec.learns_as), (*keys, "data"))
         self._check_reward(spec, (*keys, "options", "reward"))
         self._checked((*keys, "launcher"), lambda: check_processes(spec.launcher))
+        self._check_command(spec, keys)
         with self.file.naming((*keys, "launcher", "config_file")):
             spec = _with_launch_file(spec, self.base_dir)
         data = self._data(spec, (*keys, "data", "path"))
         self._check_ladders(spec, data, keys)
         self._check_banks(spec, (*keys, "gates"))
         general = spec.retrain.replay_data
-        self._check_read(general, spec.method, (*keys, "retrain", "replay_data"))
+        self._check_read(general, spec.learns_as, (*keys, "retrain", "replay_data"))
         with self.file.naming((*keys, "retrain", "replay_data", "path")):
-            replay = None if general is None else load_prepared(general, spec.method, self.base_dir, self.preparing)
+            replay = None if general is None else load_prepared(general, spec.learns_as, self.base_dir, self.preparing)
         for rows in (data, replay):
             if rows is not None and validator is not None:
                 check_rows(rows, validator.check_row)
@@ -120,7 +123,7 @@ class _Reading:
 
     def _data(self, stage: StageSpec, keys: KeyPath) -> TrainingData:
         with self.file.naming(keys):
-            data = load_prepared(stage.data, stage.method, self.base_dir, self.preparing)
+            data = load_prepared(stage.data, stage.learns_as, self.base_dir, self.preparing)
         if stage.curriculum is not None and stage.curriculum.by != "loss":
             return with_difficulty(data, stage.data, stage.curriculum.by, self.base_dir)
         return data
@@ -128,6 +131,13 @@ class _Reading:
     def _validator(self, spec: StageSpec, keys: KeyPath) -> RowValidator | None:
         try:
             return self.validate_stage(_at_first_attempt(spec))
+        except ConfigError as error:
+            place, fault = _key_at_fault(str(error))
+            raise self.file.error((*keys, *place), fault) from error
+
+    def _check_command(self, spec: StageSpec, keys: KeyPath) -> None:
+        try:
+            command_of(_at_first_attempt(spec), self.base_dir)
         except ConfigError as error:
             place, fault = _key_at_fault(str(error))
             raise self.file.error((*keys, *place), fault) from error
@@ -151,7 +161,7 @@ class _Reading:
         """What `options: {reward: …}` names must be there: a suite, or an earlier stage that trains a reward model."""
         scorer, asked = reward_of(stage.options)
         earlier = takewhile(lambda other: other.name != stage.name, self.spec.stages)
-        scorers = [other.name for other in earlier if METHODS[other.method].role == "scorer"]
+        scorers = [other.name for other in earlier if method_of(other.method).role == "scorer"]
         if scorer is not None and scorer not in scorers:
             message = f"no earlier stage of method reward is named {scorer!r}{nearest(scorer, scorers)}"
             raise self.file.error((*keys, "stage"), message)
@@ -166,7 +176,7 @@ class _Reading:
         if counts and counts[-1] > data.rows_in:
             message = f"{counts[-1]} rows are asked for, {data.path.name} has {data.rows_in}; write `all` for all"
             raise self.file.error((*keys, "retrain", "rows"), message)
-        if METHODS[stage.method].role == "baseline":
+        if method_of(stage.method).role == "baseline":
             for key in {"max_attempts", "search"} & stage.retrain.model_fields_set:
                 if getattr(stage.retrain, key) not in (1, "ladders"):
                     raise self.file.error((*keys, "retrain", key), f"{stage.method} is measured once; leave it out")
@@ -199,7 +209,7 @@ class _Reading:
                 continue
             keys: KeyPath = ("stages", index, "watch")
             gate, draw = stage.watch.gate, stage.watch.draw
-            if METHODS[stage.method].role == "baseline":
+            if method_of(stage.method).role == "baseline":
                 raise self.file.error(keys, f"{stage.method} trains nothing that could be watched; leave it out")
             self._check_suite(gate, (*keys, "gate"))
             seed = derived_seed(self.spec.seed, stage.name, "watch")
@@ -242,12 +252,14 @@ def _waivers(spec: PipelineSpec, file: YamlFile, today: date) -> tuple[Waiver, .
 
 
 def _sha256(file: YamlFile, suites: Iterable[Suite], stages: Iterable[Stage]) -> str:
-    """The hash of the file, every suite, every data set, and the configuration of every launcher."""
+    """The hash of the file, every suite, every data set, every launcher's configuration, and the files of commands."""
     digest = hashlib.sha256(ascii_json(_without_waivers(file.data)))
     stages = list(stages)
     data_sets = [data for stage in stages for data in (stage.data, stage.replay) if data is not None]
     launched = [config_sha256(stage.spec.launcher) for stage in stages]
-    for sha256 in (*(suite.sha256 for suite in suites), *(data.sha256 for data in data_sets), *launched):
+    commands = [command_sha256(stage.spec, file.path.parent) for stage in stages]
+    hashes = (*(suite.sha256 for suite in suites), *(data.sha256 for data in data_sets), *launched, *commands)
+    for sha256 in hashes:
         digest.update(sha256.encode())
     return digest.hexdigest()
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from tunegate.data.methods import METHODS
+from tunegate.data.methods import method_of
 from tunegate.pipeline.stage_spec import StageSpec
 from tunegate.reading.spec import Name, Spec
 from tunegate.suites.suite_spec import RetentionSpec
@@ -64,8 +64,8 @@ class PipelineSpec(Spec):
             if names.count(name) > 1:
                 raise PydanticCustomError("twice", "two stages have the name '{name}'", {"name": name})
         last = self.stages[-1]
-        only_scores = all(METHODS[stage.method].role == "scorer" for stage in self.stages)
-        if METHODS[last.method].role != "step" and not only_scores:
+        only_scores = all(method_of(stage.method).role == "scorer" for stage in self.stages)
+        if method_of(last.method).role != "step" and not only_scores:
             message = "the last stage is '{name}', whose method {method} makes no model to go on with; end with another"
             raise PydanticCustomError("last", message, {"name": last.name, "method": last.method})
         return self

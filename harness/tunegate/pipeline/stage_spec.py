@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
 
-from tunegate.data.methods import MethodName
+from tunegate.data.methods import METHODS, check_method, rows_as
 from tunegate.data.spec import CurriculumSpec, DataSpec
 from tunegate.pipeline.retrain_spec import RetrainSpec
 from tunegate.reading.spec import Fraction, Spec, path_only
@@ -64,13 +72,37 @@ class WatchSpec(Spec):
         return self
 
 
+def _known(method: str) -> str:
+    if (fault := check_method(method)) is not None:
+        raise ValueError(fault)
+    return method
+
+
+Method = Annotated[
+    str, AfterValidator(_known), WithJsonSchema({"anyOf": [{"enum": list(METHODS)}, {"type": "string"}]})
+]
+"""One of Tunegate's, or one that an installed package adds (`tunegate.methods`)."""
+
+
+def _command_kind(value: Any) -> str:
+    return "command[words]" if isinstance(value, list) else "command[line]"
+
+
+Command = Annotated[
+    Annotated[str, Tag("command[line]")] | Annotated[list[str], Tag("command[words]")], Discriminator(_command_kind)
+]
+
+
 class StageSpec(Spec):
     """One training step and the gates that it must pass."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=80)]
     """Also the name of a folder in the run folder, beside files whose names have a dot."""
-    method: MethodName
-    """How the stage trains."""
+    method: Method
+    """How the stage trains: one of Tunegate's methods, or the name of one that an installed package adds."""
+    command: Command | None = None
+    """Of method command alone: your own trainer, one line or a list of words, run without a shell. Placeholders:
+    `{model}`, `{rows}`, `{eval_rows}`, `{output}`, `{seed}`, `{attempt}`, `{settings}`, `{config}`, `{args.NAME}`."""
     options: dict[str, Any] = {}
     """Options of the method itself, such as `form` of explain or `algorithm` of rlhf."""
     data: Annotated[DataSpec, BeforeValidator(path_only)]
@@ -95,3 +127,8 @@ class StageSpec(Spec):
     """`merged`: the adapter is merged into the weights. `adapter`: it is saved alone."""
     retrain: RetrainSpec = RetrainSpec()
     """How often the stage may be tried, and what may change from try to try."""
+
+    @property
+    def learns_as(self) -> str:
+        """The method whose rows the data hold: the stage's own, or the one that another's trainer takes rows as."""
+        return rows_as(self.method, self.options)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.pipeline.ladders import Settings
+from tunegate.pipeline.own_command import command_of
 from tunegate.pipeline.pipeline import Pipeline, Stage, reward_of, suite_ref
 from tunegate.reading.spec import Spec
 from tunegate.record.record import AttemptRecord, RunRecord
@@ -24,6 +25,7 @@ def job_of(
     folder = run.folder / stage.name / f"attempt-{number}"
     rewarding = reward_of(spec.options)[1]
     watched = pipeline.watched.get(stage.name)
+    args = {**spec.args, **settings.args()}
     asked = {*spec.gates, *([rewarding] if rewarding else []), *([watched.gate] if watched else [])}
     return TrainJob(
         method=spec.method,
@@ -31,7 +33,7 @@ def job_of(
         data=str(folder / "data.jsonl"),
         output=str(folder / "model"),
         seed=seed,
-        args={**spec.args, **settings.args()},
+        args=args,
         peft=spec.peft,
         save=spec.save,
         options=_resolved(spec.options, scorer_of(stage, run), run.folder),
@@ -39,6 +41,9 @@ def job_of(
         launcher=_plain(spec.launcher),
         curriculum=_plain(spec.curriculum),
         watch={**_plain(spec.watch), "case_ids": list(watched.case_ids)} if watched else None,
+        command=_command(pipeline, stage, args),
+        attempt=number,
+        eval_data=str(folder / "eval.jsonl") if stage.validates else None,
         suites={name: asdict(suite_ref(pipeline, name)) for name in sorted(asked)},
         label=f"{stage.name}#{number}",
     )
@@ -51,6 +56,14 @@ def rows_of(pipeline: Pipeline, stage: Stage, settings: Settings) -> TrainingSet
 
 def _plain(spec: Spec | str | None) -> Any:
     return spec.model_dump() if isinstance(spec, Spec) else spec
+
+
+def _command(pipeline: Pipeline, stage: Stage, args: Mapping[str, Any]) -> dict[str, Any] | None:
+    command = command_of(stage.spec.model_copy(update={"args": args}), pipeline.path.parent)
+    if command is None:
+        return None
+    config = None if command.config is None else str(command.config)
+    return {"words": list(command.words), "folder": str(command.folder), "config": config}
 
 
 def scorer_of(stage: Stage, run: RunRecord) -> AttemptRecord | None:

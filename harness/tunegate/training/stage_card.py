@@ -18,10 +18,10 @@ def stage_card(pipeline: Pipeline, stage: Stage, tools: Tools) -> DataCard:
     if tools.tokens is not None:
         try:
             exact = replace(quick, count_tokens=tools.tokens(pipeline.model))
-            return make_card(stage.data, spec.data, spec.method, exact)
+            return make_card(stage.data, spec.data, spec.learns_as, exact)
         except TunegateError as error:
             tools.say(f"{stage.name}: the lengths of the training rows are estimated: {error}")
-    return make_card(stage.data, spec.data, spec.method, quick)
+    return make_card(stage.data, spec.data, spec.learns_as, quick)
 
 
 def max_length(value: object) -> int | None:

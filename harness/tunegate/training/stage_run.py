@@ -9,12 +9,13 @@ from pathlib import Path
 
 from tunegate.checks.outcome import Verdict
 from tunegate.data.curriculum import in_order
-from tunegate.data.methods import METHODS
-from tunegate.data.training_data import Example, written_sha256
+from tunegate.data.methods import method_of
+from tunegate.data.training_data import Example, write_examples, written_sha256
 from tunegate.exceptions import ConfigError, Tampered
 from tunegate.models.model import Model
 from tunegate.pipeline.ladders import Settings, apply, first_settings
 from tunegate.pipeline.launching import config_sha256
+from tunegate.pipeline.leak_guard import told_by_model
 from tunegate.pipeline.pipeline import Pipeline, Stage
 from tunegate.record.events import (
     AttemptStarted,
@@ -125,21 +126,26 @@ class StageRun:
         )
         was_stopped = any(checkpoints_of(job).glob("checkpoint-*"))
         goes_on = prepare(Path(job.output).parent, job, examples, self._inputs())
+        if job.eval_data is not None:
+            write_examples(Path(job.eval_data), self.stage.evaluation)
         if was_stopped and not goes_on:
             self.tools.say(
                 f"{self.stage.name}#{number}: the checkpoint that lay here is of another training (other rows, "
                 "settings, weights or versions): removed, and trained from the start"
             )
+        begun = bool(self._attempts()[number].data_sha256) and self._attempts()[number].error is None
         if self._attempts()[number].data_sha256 != rows_sha256:
             self.log.append(RowsWritten(stage=stage, attempt=number, rows=len(examples), data_sha256=rows_sha256))
         self._check_start()
-        use = METHODS[self.stage.spec.method].use_of_rows
-        what = "the training goes on where it was stopped, on" if goes_on else use
+        method = method_of(self.stage.spec.method)
+        what = "the training goes on where it was stopped, on" if goes_on else method.use_of_rows
+        if begun and not method.resumes:
+            what = "the training was stopped, and begins again, on"
         self.tools.say("; ".join([f"{self.stage.name}#{number}: {what} {len(learn.examples)} rows", *rows.notes]))
         result = self.tools.train(job)
         self._check_start()  # what was swapped in meanwhile may be what was trained
         check_data(job)
-        error = result.error or self._what_is_wrong_with(job.output)
+        error = result.error or self._what_is_wrong_with(job.output, result.summary.get("output_sha256"))
         if error is not None:
             error = row_numbers.in_error(error, job.data, examples, self.stage)
             self.log.append(
@@ -169,13 +175,16 @@ class StageRun:
             )
         return self._attempts()[number]
 
-    def _what_is_wrong_with(self, output: str) -> str | None:
-        """Why what a training left is no model; None for a model."""
+    def _what_is_wrong_with(self, output: str, checked_sha256: str | None) -> str | None:
+        """Why what a training left is no model, or not the one that the training has looked at; None for a model."""
         try:
-            self.tools.fingerprint(output)
+            sha256 = self.tools.fingerprint(output)
         except ConfigError as error:
             return f"it left no model: {error}"
-        return None
+        if checked_sha256 not in (None, sha256):
+            return f"the model in {output} changed after the training had ended: something still writes there"
+        own = method_of(self.stage.spec.method).resumes  # its templates are those of the input, or of the file
+        return None if own else told_by_model(Path(output), self.pipeline.suites.values())
 
     def _check_start(self) -> None:
         if self.tools.fingerprint(self._source) != self.start.sha256:

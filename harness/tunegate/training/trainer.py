@@ -6,6 +6,7 @@ and the random state of one attempt cannot reach the next.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from tunegate.data.methods import method_of
 from tunegate.exceptions import Tampered
 from tunegate.models.fingerprint import file_sha256
 from tunegate.pipeline.launching import command_of
@@ -24,6 +26,9 @@ from tunegate.record.record import FailureKind
 
 HELD = "TUNEGATE_STDIN_IS_HELD"
 """Set for a training whose standard input ends when the process that wants it does."""
+
+ENDING_S = 15.0
+"""How long a training whose trainer is not Tunegate's may take to end, when it is told to."""
 
 STDERR = 2
 """What a training prints goes there, as a file descriptor: standard output is for results."""
@@ -40,7 +45,8 @@ class TrainJob:
     weights), `options` to the method. `save` says whether an adapter is merged into the weights or saved beside them.
     `suites` are those that the training itself may ask (`pipeline.SuiteRef` as JSON, by name): as a reward, or to
     watch its gates. `train`, `launcher`, `curriculum` and `watch` are those of `stage_spec`, as JSON.
-    `label` names the training in its log: stage and attempt.
+    `label` names the training in its log: stage and attempt. `command` is that of method command: its `words`, the
+    `folder` that it runs in, and the path of its `config`. `eval_data` are rows to validate by, for another's trainer.
     """
 
     method: str
@@ -59,6 +65,9 @@ class TrainJob:
     curriculum: Mapping[str, Any] | None = None
     watch: Mapping[str, Any] | None = None
     label: str = "training"
+    attempt: int = 1
+    eval_data: str | None = None
+    command: Mapping[str, Any] | None = None
 
 
 def check_data(job: TrainJob) -> None:
@@ -108,7 +117,8 @@ class SubprocessTrainer:
         result_file.unlink(missing_ok=True)
         started = time.monotonic()
         command = command_of(self.command, job.launcher, folder)
-        returncode = _run([*command, str(job_file), str(result_file), job_sha256])
+        patience_s = 0.0 if method_of(job.method).resumes else ENDING_S
+        returncode = _run([*command, str(job_file), str(result_file), job_sha256], patience_s)
         seconds = time.monotonic() - started
         try:
             result = json.loads(result_file.read_text(encoding="utf-8"))
@@ -118,17 +128,24 @@ class SubprocessTrainer:
         return TrainResult(result["log"], result["summary"], seconds, result["error"], result["failure"])
 
 
-def _run(command: list[str]) -> int:
+def _run(command: list[str], patience_s: float) -> int:
     """Wait for a training to end; returns its exit code.
 
-    It watches its standard input, which a launcher hands on: however this process ends, that ends with it.
+    It watches its standard input, which a launcher hands on: however this process ends, that ends with it. After
+    Ctrl-C it has `patience_s` seconds to pass that on and to end by itself.
     """
     environment = os.environ | {HELD: "1"}
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=STDERR, env=environment) as process:
         try:
             return process.wait()
         except BaseException:  # Ctrl-C above all: a training that nobody waits for must not go on
-            process.kill()
+            try:
+                if patience_s:
+                    process.terminate()
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        process.wait(patience_s)
+            finally:
+                process.kill()
             raise
 
 
