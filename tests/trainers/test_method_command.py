@@ -296,7 +296,8 @@ def in_process(job: TrainJob) -> TrainResult:
     try:
         return TrainResult(*process.run(job), seconds=0.1)
     except TunegateError as error:
-        return TrainResult(error=process.one_line(error))
+        failure, told = process.failure_of(error)
+        return TrainResult(error=told, failure=failure)
 
 
 def carried_out(path: Path, said: list[str] | None = None, **more: Any) -> RunRecord:
