@@ -580,7 +580,10 @@ def test_a_server_that_fails_now_and_then_pays_for_it(folder: Path, capsys: Capt
             {"question": "q", "answer": "a", "human": "yess"},
             "'yess' is none of yes, no, true, false (did you mean 'yes'",
         ),
-        ({"question": "q", "answer": None, "human": True}, "labels.jsonl:1: the field 'answer' is null"),
+        (
+            {"question": "q", "answer": None, "human": True},
+            "labels.jsonl:1: the field 'answer': a text was expected, got null",
+        ),
     ],
 )
 def test_wrong_labels_are_one_clear_line(folder: Path, capsys: Capture, row: dict[str, Any], message: str) -> None:

@@ -186,7 +186,7 @@ def test_a_record_that_was_written_anew_is_not_believed_either(bank: Bank, capsy
             log.append(kept)
     capsys.readouterr()
     assert main(["compare", a, "forged"]) == 5
-    assert "its findings differ" in capsys.readouterr().err
+    assert "its findings give another verdict" in capsys.readouterr().err
 
 
 # --- several comparisons -------------------------------------------------------------------------------------------

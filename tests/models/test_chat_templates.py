@@ -115,7 +115,7 @@ def test_a_completion_that_a_chat_shows_is_not_part_of_its_prompt(tmp_path: Path
 
 
 def test_a_chat_of_an_answer_alone_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="the chat is nothing but an answer; put the question before it"):
+    with pytest.raises(ConfigError, match="the chat has only an answer; add the question before it"):
         load(tmp_path, [{"messages": [turn("assistant", "BRCA1")]}])
 
 

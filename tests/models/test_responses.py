@@ -46,7 +46,7 @@ def test_fields_of_any_name(tmp_path: Path) -> None:
     row = {"q": {"no": 1}, "out": [{"text": "BLM"}], "asked": "Which gene?", "prompt": "of no concern"}
     found = read(tmp_path, row, id="{q.no}", response="{out.text}!", prompt="{asked}")
     assert found == {"1": Response("BLM!")}
-    with pytest.raises(ConfigError, match=r"r\.jsonl:1: the field 'out\.text' holds a list where a text"):
+    with pytest.raises(ConfigError, match=r"r\.jsonl:1: the field 'out\.text': a text was expected, got a list"):
         read(tmp_path, row, id="{q.no}", response="{out.text}", prompt="{asked}")
     with pytest.raises(ConfigError, match=r"r\.jsonl:1: the row has no field 'answer'"):
         read(tmp_path, row, response="{answer}", id="{q.no}")
@@ -124,7 +124,9 @@ def test_a_batch_of_openai_is_read_by_paths_with_numbers(tmp_path: Path) -> None
     row = {"id": "batch_1", "custom_id": "1", "response": {"status_code": 200, "body": body}, "error": None}
     found = read(tmp_path, row, id="{custom_id}", response="{response.body.choices.0.message.content}")
     assert found == {"1": Response("BLM")}
-    with pytest.raises(ConfigError, match=r"'response\.body\.choices' holds a list of 1, so there is no item 1 in it"):
+    with pytest.raises(
+        ConfigError, match=r"'response\.body\.choices' holds a list of 1 \(counted from 0\), so it has no item 1"
+    ):
         read(tmp_path, row, id="{custom_id}", response="{response.body.choices.1.message.content}")
 
 
@@ -142,7 +144,7 @@ def test_an_answer_may_be_a_message_or_a_chat(tmp_path: Path) -> None:
         assert read(tmp_path, {"id": "1", "response": answer}) == {"1": Response("BLM")}
     text = json.dumps([message])
     assert read(tmp_path, {"id": "1", "response": text}) == {"1": Response(text)}  # a text is judged as it is
-    with pytest.raises(ConfigError, match="holds a list where a text was expected"):
+    with pytest.raises(ConfigError, match="a text was expected, got a list"):
         read(tmp_path, {"id": "1", "response": [{"role": "user", "content": "BLM"}]})
     with pytest.raises(ConfigError, match="a turn uses tools"):
         read(tmp_path, {"id": "1", "response": {"role": "assistant", "content": "", "tool_calls": [{"id": 1}]}})

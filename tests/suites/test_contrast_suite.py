@@ -451,7 +451,7 @@ def test_rows_that_were_not_expanded_are_told_before_anything_is_asked(project: 
         ({"references": []}, "has no references, and the case has some"),
         ({"references": ["another"], "kind": "invariant"}, "where the answer must stay"),
         ({"kind": "directional"}, "where the change must make it another"),
-        ({"prompt": None}, "field 'prompt' is null"),
+        ({"prompt": None}, "field 'prompt': a text was expected, got null"),
         ({"prompt": "SAME"}, "asks what the case itself asks"),
         ("no member", "needs a rule, a kind"),
     ],

@@ -183,7 +183,7 @@ def test_a_case_that_an_earlier_attempt_was_asked_decides_nothing(tmp_path: Path
         ("outcome", "a case is judged after the verdict"),
         ("attempt_started", "an attempt begins twice"),
         ("stage_started", "a stage begins twice"),
-        ("run_started", "begun anew"),
+        ("run_started", "started again"),
     ],
 )
 def test_nothing_that_was_decided_is_decided_again_by_appending(tmp_path: Path, kind: str, match: str) -> None:
@@ -200,7 +200,7 @@ def test_a_failed_run_does_not_pass_because_a_line_says_so(tmp_path: Path) -> No
     assert planned(tmp_path, "{draw: 5, accept: 4}", {}).verdict is FAIL
     with EventLog.open(tmp_path / "run") as log:
         log.append({"event": "run_decided", "verdict": "PASS", "reason": "so it is"})
-    with pytest.raises(Tampered, match="a run passes whose stages have not"):
+    with pytest.raises(Tampered, match="the run passes, but not all of its stages passed"):
         read_run(tmp_path / "run")
 
 
