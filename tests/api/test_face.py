@@ -274,7 +274,7 @@ def test_a_function_that_is_asked_again_is_asked_anew_and_the_earlier_verdict_is
     assert (first.verdict, second.verdict, len(asked)) == ("FAIL", "PASS", 20)
     assert first.folder != second.folder
     assert list(second.run.earlier) == ["FAIL"]
-    assert "this is no first try" in second._repr_html_()
+    assert "this is not the first try" in second._repr_html_()
 
 
 # --- the result ----------------------------------------------------------------------------------------------------
