@@ -205,7 +205,7 @@ def test_cases_without_a_reference_are_not_judged(bank: Bank, capsys: Capture) -
         ({"id": ["case-000"], "response": "x"}, "r.jsonl:1: the field 'id': a text was expected, got a list"),
         ({"id": None, "response": "x"}, "r.jsonl:1: the field 'id': a text was expected, got null"),
         ({"id": "case-000", "response": "x", "finish_reason": 7}, "r.jsonl:1: finish_reason"),
-        ({"id": "case-0000", "response": "x"}, "none of its ids is a case's (did you mean 'case-000'"),
+        ({"id": "case-0000", "response": "x"}, "no id in this file belongs to a case (did you mean 'case-000'"),
         (["case-000", "x"], "r.jsonl:1: a JSON object was expected"),
     ],
 )
@@ -216,7 +216,7 @@ def test_rows_that_are_no_response(bank: Bank, capsys: Capture, row: object, mes
 def test_two_answers_to_one_case(bank: Bank, capsys: Capture) -> None:
     path = Path(bank.answers(0))
     path.write_text(path.read_text() + json.dumps({"id": "case-001", "response": "answer case-001"}) + "\n")
-    assert "answers.jsonl:101: a second response with id 'case-001'" in refused(capsys, *gate(bank, path))
+    assert "answers.jsonl:101: this is a second response with id 'case-001'" in refused(capsys, *gate(bank, path))
 
 
 def test_ids_of_another_bank_are_not_listed_by_the_thousand(make_bank: Callable[..., Bank], capsys: Capture) -> None:

@@ -143,14 +143,14 @@ def test_numbers_of_numpy_and_gaps_of_pandas_are_plain_values() -> None:
         (lambda: gate_of({"c": "x"}), "none of the 1 ids of the answers is a case's, first 'c'"),
         (lambda: gate_of({"c1": 3}), "the answer to case 'c1': a text was expected, got int"),
         (lambda: gate_of({"c1": ["x", "y"]}), "case 'c1' has 2 answers, and `generate.samples` of the suite is 1"),
-        (lambda: gate_of(lambda: "x"), "it is called with one prompt"),
+        (lambda: gate_of(lambda: "x"), "the function must accept one prompt"),
         (lambda: gate_of(right, batch_size=0), "batch_size: expected 1 or more, got 0"),
         (lambda: gate_of(right, dtype="float32"), "dtype: for models that are opened by path or address"),
         (lambda: gate_of("no/such/folder"), "no such file or folder"),
         (lambda: gate_of((1, 2)), "a pair must be a model of transformers and its tokenizer"),
         (
             lambda: gate_of(right, suite_of([{**ROWS[0], "choices": ["answer 0", "b"]}], ["choice"], {"draw": 1})),
-            "says",
+            "not the likelihood of a choice",
         ),
     ],
 )
@@ -240,8 +240,8 @@ def test_a_chat_is_given_as_messages_with_the_system_message_of_the_suite() -> N
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (lambda prompt: None, "the function returned nothing, a text was expected"),
-        (lambda prompt: [right(prompt)], "the function returned a list, a text was expected; for a function that"),
+        (lambda prompt: None, "the function must return a text, got nothing"),
+        (lambda prompt: [right(prompt)], "the function must return a text, got a list; if the function answers many"),
         (lambda prompt: 1 / 0, "the function raised ZeroDivisionError"),
         (lambda prompt: exit(0), "the function raised SystemExit"),
     ],

@@ -519,7 +519,7 @@ def test_a_server_that_drips_is_given_up(folder: Path) -> None:
         [finding] = ask_server(folder, server.base_url, timeout_s=1.0, max_retries=1)
     assert len(server.requests) == 2
     assert finding.verdict is INVALID
-    assert "no whole reply within 1 s" in finding.reason
+    assert "no complete reply within 1 s" in finding.reason
 
 
 def test_ctrl_c_does_not_wait_for_a_server_that_hangs(folder: Path) -> None:

@@ -436,17 +436,29 @@ COUNTED = Agreement(((50, 10, 0), (20, 20, 0))).as_json()
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"figures": {**COUNTED, "counts": [[0, 0, 0], [0, 0, 0]]}}, ConfigError, "lacks the counts"),
-        ({"figures": {**COUNTED, "counts": [[10**400, 0, 0], [0, 10**400, 0]]}}, ConfigError, "lacks the counts"),
-        ({"figures": {**COUNTED, "counts": [[60, 0, 0], [0, 40, 0]]}}, Tampered, "says of agreement what its counts"),
-        ({"figures": {**COUNTED, "kappa": 0.99}}, Tampered, "says of kappa what its counts do not"),
-        ({"figures": {**COUNTED, "kappa": 10**400}}, Tampered, "says of kappa what its counts do not"),
-        ({"figures": {**COUNTED, "n": None}}, Tampered, "says of n what its counts do not"),
-        ({"figures": {**COUNTED, "kappa_interval": [0.9]}}, Tampered, "says of kappa_interval"),
-        ({"figures": {"counts": COUNTED["counts"]}}, Tampered, "says of n what"),
+        (
+            {"figures": {**COUNTED, "counts": [[0, 0, 0], [0, 0, 0]]}},
+            ConfigError,
+            "the counts or the judge's hash are missing",
+        ),
+        (
+            {"figures": {**COUNTED, "counts": [[10**400, 0, 0], [0, 10**400, 0]]}},
+            ConfigError,
+            "the counts or the judge's hash are missing",
+        ),
+        (
+            {"figures": {**COUNTED, "counts": [[60, 0, 0], [0, 40, 0]]}},
+            Tampered,
+            "agreement in the admission record does not follow",
+        ),
+        ({"figures": {**COUNTED, "kappa": 0.99}}, Tampered, "kappa in the admission record does not follow"),
+        ({"figures": {**COUNTED, "kappa": 10**400}}, Tampered, "kappa in the admission record does not follow"),
+        ({"figures": {**COUNTED, "n": None}}, Tampered, "n in the admission record does not follow"),
+        ({"figures": {**COUNTED, "kappa_interval": [0.9]}}, Tampered, "kappa_interval in the admission record"),
+        ({"figures": {"counts": COUNTED["counts"]}}, Tampered, ": n in the admission record does not follow"),
         ({"figures": {**COUNTED, "kappa": float("nan")}}, Tampered, "changed after it was sealed"),
         ({"made": float("inf")}, Tampered, "changed after it was sealed"),
-        ({"figures": [COUNTED["counts"]]}, ConfigError, "lacks the counts"),
+        ({"figures": [COUNTED["counts"]]}, ConfigError, "the counts or the judge's hash are missing"),
         ({"measurements": {"count": 0}}, ConfigError, "not an admission record"),
         ({"measurements": {"count": 10**400}}, ConfigError, "not an admission record"),
         ({"measurements": "none"}, ConfigError, "not an admission record"),
@@ -545,7 +557,7 @@ def test_a_record_that_cannot_be_written_admits_nobody(folder: Path, capsys: Cap
     with server(folder, fair) as judge:
         out = str(labels(folder) / "record.json")  # below a file
         assert main(["judge", str(judge), "--labels", str(folder / "labels.jsonl"), "--out", out]) == 3
-        assert "the admission record cannot be written" in capsys.readouterr().err
+        assert "cannot write the admission record" in capsys.readouterr().err
         assert gate(folder) == 3
 
 

@@ -126,7 +126,7 @@ def test_stages_attempts_and_models_of_a_run(tmp_path: Path) -> None:
     for wrong, message in [
         ("@sfd", "did you mean 'sft'"),
         ("@sft#9", "has the attempts 1, 2"),
-        ("@base", "no gate is"),
+        ("@base", "has no decided gate"),
     ]:
         with pytest.raises(ConfigError, match=message):
             side(f"{run}{wrong}")

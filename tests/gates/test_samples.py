@@ -239,7 +239,7 @@ def test_stored_answers_have_as_many_rows_an_id_as_samples(tmp_path: Path, answe
 
 
 def test_more_rows_of_an_id_than_samples_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"r.jsonl:61: response 4 with id 'c0', and `generate.samples` is 3"):
+    with pytest.raises(ConfigError, match=r"r.jsonl:61: this is response 4 with id 'c0', but `generate.samples` is 3"):
         stored(tmp_path, "rrrr")
 
 

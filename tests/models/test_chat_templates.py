@@ -61,9 +61,9 @@ def test_a_gate_asks_as_was_trained(make_job: MakeJob, template: str) -> None:
         ("alpacca", r"options\.chat_template: .*expected, got 'alpacca' \(did you mean 'alpaca'"),
         ("{% for m in messages if m['role'] == 'user' %}{{ m['content'] }}{% endfor %}", "drops the answer"),
         ("{% for m in messages if m['role'] != 'user' %}{{ m['content'] }}{% endfor %}", "drops the question"),
-        ("{% for m in messages %}", "not a chat template: "),
-        ("{{ messages[7]['content'] }}", "not a chat template: "),
-        ("{{ raise_exception('no') }}", "not a chat template: no"),
+        ("{% for m in messages %}", "not a valid chat template: "),
+        ("{{ messages[7]['content'] }}", "not a valid chat template: "),
+        ("{{ raise_exception('no') }}", "not a valid chat template: no"),
     ],
 )
 def test_a_template_that_is_no_use_is_refused_before_anything_is_trained(

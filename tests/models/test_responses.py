@@ -80,23 +80,21 @@ def test_an_answer_to_the_prompt_of_the_case(tmp_path: Path, prompt: dict[str, A
 )
 def test_an_answer_to_another_prompt_is_refused(tmp_path: Path, prompt: dict[str, Any]) -> None:
     rows = [{"id": "2", "response": "x", "prompt": "Which organ?"}, {"id": "1", "response": "x", **prompt}]
-    with pytest.raises(
-        ConfigError, match=r"r\.jsonl:2: id '1': the answer was given to another prompt than the case's"
-    ):
+    with pytest.raises(ConfigError, match=r"r\.jsonl:2: id '1': this answer belongs to another prompt"):
         read(tmp_path, *rows)
 
 
 def test_a_recorded_prompt_may_begin_with_the_system_message_of_the_case(tmp_path: Path) -> None:
     for prompt in ("Which organ?", "Be brief. Which organ?"):
         assert read(tmp_path, {"id": "2", "response": "x", "prompt": prompt})
-    with pytest.raises(ConfigError, match="was given to another prompt"):
+    with pytest.raises(ConfigError, match="belongs to another prompt"):
         read(tmp_path, {"id": "2", "response": "x", "prompt": "Be kind. Which organ?"})
 
 
 def test_without_an_id_the_prompt_tells_the_case(tmp_path: Path) -> None:
     rows = [{"prompt": "Which organ?", "response": "liver"}, {"prompt": "Which gene? ", "response": "BLM"}]
     assert read(tmp_path, *rows) == {"2": Response("liver"), "1": Response("BLM")}
-    with pytest.raises(ConfigError, match=r"r\.jsonl:1: the row has no field 'id', and its prompt is not that of one"):
+    with pytest.raises(ConfigError, match=r"r\.jsonl:1: the row has no field 'id', and its prompt belongs to no case"):
         read(tmp_path, {"prompt": "Who?", "response": "x"})
     with pytest.raises(ConfigError, match=r"r\.jsonl:1: the row has no field 'id' \(known: response\), and no prompt"):
         read(tmp_path, {"response": "x"})
@@ -170,7 +168,7 @@ def test_a_rendered_prompt_must_be_the_cases_own(tmp_path: Path) -> None:
 
     assert read(tmp_path, rendered("Which gene?"))
     assert read(tmp_path, {**rendered(""), "prompt": "[INST] Be brief.\n\nWhich gene? [/INST]"})
-    with pytest.raises(ConfigError, match="given to another prompt"):
+    with pytest.raises(ConfigError, match="belongs to another prompt"):
         read(tmp_path, rendered("Which gene? No, not that one: which organ?"))
 
 
@@ -187,7 +185,5 @@ def test_a_rendered_chat_of_several_turns_is_known(tmp_path: Path) -> None:
 
 def test_a_prompt_of_two_cases_tells_neither(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "r.jsonl", [{"prompt": "Which gene?", "response": "BLM"}])
-    with pytest.raises(
-        ConfigError, match=r"no field 'id', and its prompt is not that of one case but of several: .*; add the id"
-    ):
+    with pytest.raises(ConfigError, match=r"no field 'id', and its prompt belongs to several cases: .*; add the id"):
         load_responses(tmp_path / "r.jsonl", {"1": "Which gene?", "2": "Which gene?"})
