@@ -123,7 +123,10 @@ def test_numbers_of_numpy_and_gaps_of_pandas_are_plain_values() -> None:
         (lambda: suite_of([{"prompt": "a", "x": object()}]), "cases:1: x: text, numbers, lists and dicts can be part"),
         (lambda: suite_of(ROWS[:1] * 2), "cases:2: the id 'c0' is duplicated"),
         (lambda: suite_of([{"prmpt": "a"}]), "cases:1: the row has no field 'prompt'"),
-        (lambda: suite_of(checks=["exct"]), "Suite 'suite': checks[0]: check 'exct': unknown (did you mean 'exact'?)"),
+        (
+            lambda: suite_of(checks=["exct"]),
+            "Suite 'suite': checks[0]: check 'exct': unknown check (did you mean 'exact'?)",
+        ),
         (lambda: suite_of(checks="exact"), "checks: a list was expected, got 'exact'"),
         (lambda: suite_of(checks=[]), "checks: at least 1 expected"),
         (lambda: suite_of(checks=[3]), "checks[0]: a name, a mapping or an object of a class made from tunegate.Check"),

@@ -99,7 +99,7 @@ RAISES = "def open_model(what): raise OSError('no GPU')"
     [
         (BROKEN, 2, "'words' of the package acme-gates 1.2 (entry point tunegate.checks, acme_gates:Words) cannot be"),
         ("raise SystemExit(0)", 2, "cannot be imported: SystemExit"),
-        (NO_CHECK, 2, "gives 3; a class made from tunegate.Check was expected"),
+        (NO_CHECK, 2, "must give a subclass of tunegate.Check, got 3"),
         (FILES["acme_gates.py"].replace("def judge", "def juge"), 2, "has no method `judge(self, sample)`"),
     ],
 )
@@ -117,7 +117,7 @@ def test_a_broken_check_is_one_clear_line(install: Install, capsys: Capture, sou
     [
         ("{words: {at_mst: 3}}", "words.at_mst: unknown option (did you mean 'at_most'?)"),
         ("{words: {at_most: 3, min: x}}", "min: expected a number, got 'x' (from the package acme-gates 1.2)"),
-        ("word", "check 'word': unknown (did you mean 'words'?)"),
+        ("word", "check 'word': unknown check (did you mean 'words'?)"),
     ],
 )
 def test_wrong_options_are_one_clear_line(install: Install, capsys: Capture, entry: str, line: str) -> None:

@@ -150,7 +150,7 @@ def test_answers_that_people_all_pass_show_nothing(folder: Path) -> None:
     labels(folder, 100, 0)
     facts = measured(folder, says_good)
     assert (facts["kappa"], facts["admitted"]) == (None, False)
-    assert "agreement shows nothing" in facts["reason"]
+    assert "agreement proves nothing" in facts["reason"]
     assert facts["specificity"] is None
 
 
@@ -183,7 +183,9 @@ def test_copies_that_only_look_different_are_copies(folder: Path) -> None:
 
 def test_copies_that_contradict_each_other_are_refused(folder: Path) -> None:
     copies(folder, 240, human_correct=True)
-    with pytest.raises(ConfigError, match=r"labels\.jsonl: the same answer was passed and failed, in '3' and '239'"):
+    with pytest.raises(
+        ConfigError, match=r"labels\.jsonl: the same answer has the labels pass and fail, in '3' and '239'"
+    ):
         measured(folder, says_good)
 
 
@@ -372,7 +374,7 @@ def test_without_a_record_nothing_is_asked_and_the_reason_says_what_to_do(folder
     check = build_check({"judge": "judge.yaml"}, folder, models(broken))
     [finding] = check.judge([sample("a good answer")])
     assert finding.verdict is INVALID
-    assert "the judge is not admitted, no record of" in finding.reason
+    assert "the judge is not admitted: no record of" in finding.reason
     assert f"tunegate judge {folder / 'judge.yaml'} --labels FILE" in finding.reason
 
 
@@ -390,7 +392,7 @@ def test_what_changes_the_judge_voids_its_admission(folder: Path) -> None:
     assert fault({**options, "model": "elsewhere/m", "admit": 0.8}) is None
     assert "not admitted" in (fault(options, "other weights") or "")
     assert "not admitted" in (fault({**options, "accept": ["no"]}) or "")
-    assert "kappa 0.94" in (fault({**options, "admit": 0.9}) or "")
+    assert "kappa is 0.94" in (fault({**options, "admit": 0.9}) or "")
     (folder / "labels.yaml").write_text(RUBRIC.replace("right", "nice"))
     assert "not admitted" in (fault(options) or "")
 
@@ -399,7 +401,7 @@ def test_a_named_record_must_be_of_this_judge(folder: Path) -> None:
     write_admission(folder / "mine.json", "0" * 64, AGREES)
     options: dict[str, Any] = {"rubric": "labels.yaml", "model": "m", "accept": ["yes"], "admission": "mine.json"}
     check = build_check({"judge": options}, folder, models(says_good))
-    assert "is of another judge, rubric or model" in check.judge([sample("x")])[0].reason
+    assert "is for another judge, rubric or model" in check.judge([sample("x")])[0].reason
     check = build_check({"judge": {**options, "admission": "none.json"}}, folder, models(says_good))
     assert "none.json: no such file" in check.judge([sample("x")])[0].reason
 
@@ -531,7 +533,7 @@ def test_the_command_in_words(folder: Path, capsys: Capture) -> None:
         assert main(["judge", str(judge), "--labels", str(labels(folder)), "--repeats", "2"]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) <= 12
-    assert "NOT ADMITTED: the judge is refused: kappa 0.00" in lines[-2]
+    assert "NOT ADMITTED: the judge is refused: kappa is 0.00" in lines[-2]
     assert lines[-1].startswith("record: ")
 
 

@@ -122,7 +122,7 @@ def test_where_keeps_the_rows_with_these_values(tmp_path: Path) -> None:
         ("cases: cases.jsonl\n", "checks: this key is required"),
         ("cases: cases.jsonl\nchecks: []\n", "suite.yaml:2: checks: "),
         ("cases: cases.jsonl\nchecks:\n", "suite.yaml:2: checks: "),
-        ("cases: cases.jsonl\nchecks: [exakt]\n", "suite.yaml:2: checks[0]: check 'exakt': unknown"),
+        ("cases: cases.jsonl\nchecks: [exakt]\n", "suite.yaml:2: checks[0]: check 'exakt': unknown check"),
         ("cases: cases.jsonl\nchecks: [{exact: {normalise: true}}]\n", "(did you mean 'normalize'"),
         ("cases: cases.jsonl\nchecks: [exact]\nplan: {draw: 10, accept: 11}\n", "it must not be above draw"),
         ("cases: cases.jsonl\nchecks: [exact]\nplan: {draw: 10, accept: 0}\n", "suite.yaml:3: plan.accept: "),

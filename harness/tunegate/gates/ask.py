@@ -108,19 +108,19 @@ def _wanted_beside(checks: Sequence[Check], case: Case) -> tuple[tuple[Prompt, .
 
 
 def ask(
-    suite: Suite, model: Model, cases: Sequence[Case], heard: Callable[[int, Response], None] | None = None
+    suite: Suite, model: Model, cases: Sequence[Case], on_answer: Callable[[int, Response], None] | None = None
 ) -> list[Response]:
     """One response per case, in order. A case that the model could not answer gets a response with an error.
 
-    `heard` is called with each generated answer as it arrives, and with the index of its case.
+    `on_answer` is called with each generated answer as it arrives, and with the index of its case.
     """
     responses: list[Response | None] = [None] * len(cases)
     try:
         if any(not check.needs_choices for check in suite.checks):
             for index, response in _each_once(model.generate(cases, suite.settings), len(cases)):
                 responses[index] = response
-                if heard is not None:
-                    heard(index, response)
+                if on_answer is not None:
+                    on_answer(index, response)
         if any(check.needs_choices for check in suite.checks):
             for index, scored in _each_once(model.score_choices(cases, suite.settings), len(cases)):
                 responses[index] = _with_scores(responses[index], scored)

@@ -110,12 +110,12 @@ class GateRunner:
         recorded."""
         taken: set[str] = set()
 
-        def heard(index: int, response: Response) -> None:
+        def on_answer(index: int, response: Response) -> None:
             if response.came:
                 taken.add(wanted[index].id)
                 self._take_in(place, terms, {wanted[index].id: response}, answers)
 
-        responses = counted(ask(suite, model, wanted, heard))
+        responses = counted(ask(suite, model, wanted, on_answer))
         return {one.id: said for one, said in zip(wanted, responses, strict=True) if one.id not in taken}
 
     def _take_in(self, place: GatePlace, terms: Terms, responses: Mapping[str, Response], answers: AnswerLog) -> None:

@@ -44,14 +44,14 @@ class Elsewhere(BadReply):
     """The server redirects the request to another place, where the request and its key must not be sent."""
 
 
-class TornReply(Exception):
+class IncompleteReply(Exception):
     """The cause of a connection fault: a successful reply ended before its JSON did; `str` is its text."""
 
 
-def torn_reply(error: BaseException) -> TornReply | None:
+def incomplete_reply(error: BaseException) -> IncompleteReply | None:
     """The incomplete reply of the last try, if that is why openai's client raised this error."""
     cause = error.__cause__
-    return cause if cause is None or isinstance(cause, TornReply) else torn_reply(cause)
+    return cause if cause is None or isinstance(cause, IncompleteReply) else incomplete_reply(cause)
 
 
 def guarded(base: type[Any], timeout_s: float, secrets: Sequence[str]) -> type[Any]:
@@ -77,9 +77,9 @@ def guarded(base: type[Any], timeout_s: float, secrets: Sequence[str]) -> type[A
             except TimeoutError as error:
                 _count_try()
                 raise http.ReadTimeout(f"no complete reply within {timeout_s:g} s", request=request) from error
-            if status < 300 and is_torn(body):
+            if status < 300 and is_incomplete(body):
                 what = f"a reply of {len(body)} bytes with status {status} ended before its JSON did"
-                raise http.ReadError(what, request=request) from TornReply(_text(without(secrets, body)))
+                raise http.ReadError(what, request=request) from IncompleteReply(_text(without(secrets, body)))
             body = without(secrets, body, may_alter=status >= 300)
             return http.Response(status, headers=headers, content=body, request=request)
 
@@ -140,7 +140,7 @@ async def read_body(response: Any) -> bytes:
     return bytes(body)
 
 
-def is_torn(body: bytes) -> bool:
+def is_incomplete(body: bytes) -> bool:
     """Whether a body is incomplete JSON or empty; a web page is not an answer, but it is complete."""
     text = _text(body).strip()
     if text and text[0] not in "{[":

@@ -46,7 +46,7 @@ class Server:
         """Texts that must not appear in a record or on a terminal."""
         return (*((self.api_key,) if self.api_key != NO_KEY else ()), *secrets_in(self.base_url))
 
-    def told(self, error: BaseException) -> str:
+    def describe(self, error: BaseException) -> str:
         """The error in one line without secrets; its type distinguishes time-outs, refusals and malformed answers."""
         words = [
             str(part).strip().splitlines()[0].rstrip(".")[:300]

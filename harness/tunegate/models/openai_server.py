@@ -13,7 +13,7 @@ from tunegate.addresses import check_address, check_key, without_secrets
 from tunegate.cases.case import Case
 from tunegate.exceptions import ConfigError
 from tunegate.models.completions import read_completion
-from tunegate.models.guarded import TRIES, torn_reply
+from tunegate.models.guarded import TRIES, incomplete_reply
 from tunegate.models.model import Fault, GenerationSettings, Response, as_messages
 from tunegate.models.openai_client import FIXED_FIELDS, NO_KEY, ChatRequests, Server, ask_all
 from tunegate.models.probe import CLOSED, check_access, check_server
@@ -129,7 +129,7 @@ class OpenAIModel:
             fault = _fault(error)
             if fault is Fault.REJECTED and getattr(error, "status_code", None) in CLOSED:
                 await self._access(client)  # raises if the server does not only reject this case
-            return Response("", error=f"{self.name}: {self._server.told(error)}", fault=fault)
+            return Response("", error=f"{self.name}: {self._server.describe(error)}", fault=fault)
         if reply.fault is not None:
             error = f"{self.name}: the server's reply {reply.fault}"
             return Response(reply.text, n_tokens=reply.n_tokens, error=error, fault=Fault.BAD_REPLY)
@@ -147,7 +147,9 @@ def _fault(error: Exception) -> Fault:
     if isinstance(error, APIStatusError):
         passing = error.status_code in PASSING_STATUSES or error.status_code >= 500
         return Fault.NO_REPLY if passing else Fault.REJECTED
-    return Fault.NO_REPLY if isinstance(error, APIConnectionError) and torn_reply(error) is None else Fault.BAD_REPLY
+    return (
+        Fault.NO_REPLY if isinstance(error, APIConnectionError) and incomplete_reply(error) is None else Fault.BAD_REPLY
+    )
 
 
 def _seed(settings: GenerationSettings, case: Case) -> int:

@@ -60,7 +60,7 @@ async def _status_of_models(client: AsyncOpenAI, server: Server, name: str) -> i
         ) from error
     except APIConnectionError as error:
         if type(error.__cause__).__name__ == "ConnectError":
-            raise ConfigError(f"model {name}: no server answers at this address: {server.told(error)}") from error
+            raise ConfigError(f"model {name}: no server answers at this address: {server.describe(error)}") from error
         return None
     except Elsewhere as error:
         raise ConfigError(f"model {name}: {error}") from error
@@ -85,7 +85,7 @@ async def check_access(
 
 
 def _remedy(error: APIStatusError, server: Server, key_variable: str) -> str:
-    reply = server.told(error)
+    reply = server.describe(error)
     if error.status_code == 404:
         return f"the server has no such model, or has no API at this address (most addresses end in /v1): {reply}"
     if server.api_key == NO_KEY:

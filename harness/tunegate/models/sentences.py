@@ -44,7 +44,7 @@ class SentenceModel:
     def too_long(self, texts: Sequence[str]) -> Mapping[str, int]:
         """The texts that the model would cut, each with its number of tokens."""
         window = self.window
-        # A token takes at least one byte of a text, so most texts need not be counted.
+        # A token takes at least one byte of a text, so most texts do not have to be counted.
         long = [text for text in dict.fromkeys(texts) if window is not None and len(text.encode()) + 2 > window]
         lengths = {text: self._tokens(text) for text in long}
         return {text: tokens for text, tokens in lengths.items() if window is not None and tokens > window}

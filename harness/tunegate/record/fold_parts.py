@@ -260,9 +260,9 @@ class GateFold(_Part[GateRecord]):
         """The outcomes in draw order; for a decided gate, those that its verdict is based on."""
         case_ids, judged = self.started.case_ids, self.judged.outcomes
         known = set(case_ids)
-        strangers = [outcome for case_id, outcome in judged.items() if case_id not in known]
-        outcomes = (*(judged[case_id] for case_id in case_ids if case_id in judged), *strangers)
-        if self.end is None or not self.decided or strangers:
+        unknown = [outcome for case_id, outcome in judged.items() if case_id not in known]
+        outcomes = (*(judged[case_id] for case_id in case_ids if case_id in judged), *unknown)
+        if self.end is None or not self.decided or unknown:
             return outcomes
         return outcomes[: self.end.asked]  # whole blocks are asked; answers after the verdict do not count
 

@@ -14,7 +14,7 @@ SHOWN_P_VALUE = 0.05
 def holm(p_values: Mapping[Key, float]) -> dict[Key, float]:
     """Holm's step-down adjustment: with a threshold of 0.05, the chance of any false finding is below 0.05.
 
-    The comparisons need not be independent. Source: S. Holm, Scandinavian Journal of Statistics 6 (1979) 65-70.
+    The comparisons may depend on each other. Source: S. Holm, Scandinavian Journal of Statistics 6 (1979) 65-70.
     """
     adjusted: dict[Key, float] = {}
     highest = 0.0
