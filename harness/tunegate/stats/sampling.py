@@ -155,7 +155,8 @@ def independent(p: float) -> MissChance:
 def from_bank(size: int, passing: int) -> MissChance:
     """Draws without replacement from a bank of `size` cases, `passing` of which the model would pass.
 
-    These are the chances of the hypergeometric distribution: they hold for this particular bank rather than for the domain.
+    These are the chances of the hypergeometric distribution. They hold for this particular bank rather than for the
+    domain.
     """
     return lambda asked, misses: (size - passing - misses) / (size - asked)
 
