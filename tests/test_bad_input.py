@@ -90,7 +90,9 @@ def test_a_folder_where_a_file_should_be(bank: Bank, capsys: Capture, which: str
 def test_data_where_a_suite_should_be(bank: Bank, capsys: Capture, command: str) -> None:
     bank.answers(100)
     line = refused(capsys, *command.split(), "cases.jsonl")
-    assert line.endswith("cases.jsonl: this is data, not a suite; `tunegate data cases.jsonl` shows what is in it\n")
+    assert line.endswith(
+        "cases.jsonl: a YAML file was expected, got a data file; `tunegate data cases.jsonl` shows its contents\n"
+    )
 
 
 @pytest.mark.parametrize("command", ["check", "gate --responses answers.jsonl --suite", "bake-off a b --suite"])
@@ -162,7 +164,7 @@ def test_tabs(bank: Bank, capsys: Capture) -> None:
 
 def test_a_key_that_stands_twice(bank: Bank, capsys: Capture) -> None:
     Path(bank.suite).write_text("cases: cases.jsonl\nchecks: [exact]\nplan: {draw: 100}\nplan: {draw: 1, accept: 1}\n")
-    assert "suite.yaml:4: plan: the key stands twice, first on line 3" in refused(capsys, *gate(bank))
+    assert "suite.yaml:4: plan: the key is duplicated, first on line 3" in refused(capsys, *gate(bank))
 
 
 def test_99_cases_are_too_few(make_bank: Callable[..., Bank], capsys: Capture) -> None:
@@ -191,13 +193,19 @@ def test_cases_without_a_reference_are_not_judged(bank: Bank, capsys: Capture) -
         ({"response": "x"}, "r.jsonl:1: the row has no field 'id'"),
         ({"id": "case-000"}, "r.jsonl:1: the row has no field 'response'"),
         ({"id": "case-000", "answer": "x"}, "r.jsonl:1: the row has no field 'response'"),
-        ({"id": "case-000", "response": None}, "r.jsonl:1: the field 'response' is null where a text was expected"),
-        ({"id": "case-000", "response": {"text": "x"}}, "r.jsonl:1: the field 'response' holds an object where a text"),
-        ({"id": "case-000", "response": ["x", "y"]}, "r.jsonl:1: the field 'response' holds a list where a text was"),
-        ({"id": ["case-000"], "response": "x"}, "r.jsonl:1: the field 'id' holds a list where a text was expected"),
-        ({"id": None, "response": "x"}, "r.jsonl:1: the field 'id' is null where a text was expected"),
+        ({"id": "case-000", "response": None}, "r.jsonl:1: the field 'response': a text was expected, got null"),
+        (
+            {"id": "case-000", "response": {"text": "x"}},
+            "r.jsonl:1: the field 'response': a text was expected, got an object",
+        ),
+        (
+            {"id": "case-000", "response": ["x", "y"]},
+            "r.jsonl:1: the field 'response': a text was expected, got a list",
+        ),
+        ({"id": ["case-000"], "response": "x"}, "r.jsonl:1: the field 'id': a text was expected, got a list"),
+        ({"id": None, "response": "x"}, "r.jsonl:1: the field 'id': a text was expected, got null"),
         ({"id": "case-000", "response": "x", "finish_reason": 7}, "r.jsonl:1: finish_reason"),
-        ({"id": "case-0000", "response": "x"}, "none of its ids is a case's (did you mean 'case-000'"),
+        ({"id": "case-0000", "response": "x"}, "no id in this file belongs to a case (did you mean 'case-000'"),
         (["case-000", "x"], "r.jsonl:1: a JSON object was expected"),
     ],
 )
@@ -208,7 +216,7 @@ def test_rows_that_are_no_response(bank: Bank, capsys: Capture, row: object, mes
 def test_two_answers_to_one_case(bank: Bank, capsys: Capture) -> None:
     path = Path(bank.answers(0))
     path.write_text(path.read_text() + json.dumps({"id": "case-001", "response": "answer case-001"}) + "\n")
-    assert "answers.jsonl:101: a second response with id 'case-001'" in refused(capsys, *gate(bank, path))
+    assert "answers.jsonl:101: this is a second response with id 'case-001'" in refused(capsys, *gate(bank, path))
 
 
 def test_ids_of_another_bank_are_not_listed_by_the_thousand(make_bank: Callable[..., Bank], capsys: Capture) -> None:

@@ -4,8 +4,8 @@
 
     exact                                       a name alone
     rougeL: {min: 0.6}                          a name and its options
-    contains: autosomal                         a name and the one option that matters most
-    {python: "metrics:fluency", min: 0.5}       the same, with further options beside it
+    contains: autosomal                         a name and its main option
+    {python: "metrics:fluency", min: 0.5}       the same, with further options next to it
 
 The dict below is the whole registry. Its values are imported only when a suite uses them, so that building `exact`
 imports neither numpy nor torch.

@@ -1,4 +1,4 @@
-"""What all checks share. A check is a pydantic model: its fields are its options in the suite file."""
+"""The base of all checks. A check is a pydantic model: its fields are its options in the suite file."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ class CheckBase(Options):
     """Satisfies `checks.check.Check`. The first line of a subclass's docstring is its line in docs/checks.md."""
 
     shorthand: ClassVar[str | None] = None
-    """The option that a value which is not a mapping is given to: `contains: text`."""
+    """The main option, which gets a value that is not a mapping: `contains: text`."""
     example: ClassVar[str] = ""
-    """Options worth copying, for error messages and the documentation."""
+    """Example options, for error messages and the documentation."""
     passes_when: ClassVar[str] = ""
     """The pass condition in words, for the documentation."""
     extra: ClassVar[str | None] = None
     """The extra of the distribution that must be installed."""
     revision: ClassVar[str] = "1"
-    """The version of the check: raised whenever the same input may get another finding."""
+    """The version of the check: raised whenever the same input may get a different finding."""
 
     _context: BuildContext = PrivateAttr(default=BuildContext("", Path()))
 
@@ -49,7 +49,7 @@ class CheckBase(Options):
         )
 
     def prepare(self) -> None:
-        """Called once after the options were validated: raise ConfigError for what only a closer look shows."""
+        """Called once after the options were validated, for further checks that raise ConfigError."""
 
     @property
     def name(self) -> str:
@@ -84,15 +84,15 @@ class CheckBase(Options):
         return True
 
     def fault_with(self, answer: AnswerRule) -> str | None:
-        """Which option has nothing left to do once the suite's `answer` has taken its part of an answer."""
+        """The option that is useless if the suite's `answer` already extracts a part of an answer, as an error."""
         return None
 
     def fault_of(self, cases: Sequence[Case]) -> str | None:
-        """Why the check cannot judge cases of this bank, or would misread them; such a suite is refused."""
+        """Why the check cannot judge cases of this bank, or would misjudge them; such a suite is refused."""
         return None
 
     def remarks(self, cases: Sequence[Case]) -> Sequence[str]:
-        """What is risky about this bank under this check, for `tunegate check`."""
+        """Risks of this bank with this check, shown by `tunegate check`."""
         return ()
 
     def variants(self, case: Case) -> tuple[Prompt, ...]:
@@ -100,13 +100,13 @@ class CheckBase(Options):
 
     @property
     def fingerprint(self) -> str:
-        """Name, version, options and the hashes of files, as JSON; equal for equal checks, wherever they lie."""
+        """Name, version, options and the hashes of files, as JSON; equal for equal checks in any folder."""
         options = self.model_dump(mode="json", by_alias=True)
         facts = {"name": self.name, "version": self.version, "options": options, **self.further_facts()}
         return spaced_json(facts)
 
     def further_facts(self) -> dict[str, Any]:
-        """What else can change a finding, say the weights of a model that the check uses."""
+        """Other facts that can change a finding, for example the weights of a model that the check uses."""
         return {}
 
     def judge(self, samples: Sequence[Sample]) -> Sequence[Finding]:
@@ -122,12 +122,12 @@ class CheckBase(Options):
         return Finding(self.name, verdict, value, reason, self.version, **more)
 
     def invalid(self, reason: str, detail: str | None = None) -> Finding:
-        """A finding that says why there is no judgement."""
+        """An INVALID finding with the reason."""
         return Finding(self.name, Verdict.INVALID, None, reason, self.version, detail=detail)
 
 
 class CaseCheck(CheckBase):
-    """A check that looks at one case at a time: a subclass writes `judge_one`."""
+    """A check that judges one case at a time: a subclass implements `judge_one`."""
 
     def judge(self, samples: Sequence[Sample]) -> Sequence[Finding]:
         return [self.judge_one(sample) for sample in samples]
@@ -137,7 +137,7 @@ class CaseCheck(CheckBase):
 
 
 class Bounds(Options):
-    """The pass condition of a score: `min`, `max` or both, ends included."""
+    """The pass condition of a score: `min`, `max` or both, inclusive."""
 
     min: float | None = None
     """lowest score that passes"""
@@ -166,14 +166,14 @@ class NumericCheck(CheckBase, Bounds):
     """A check whose metric is a number. A score that is not finite is INVALID, never a pass or a miss."""
 
     score_range: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
-    """Scores outside cannot occur; a bound that is outside is a mistake (60 for 0.6)."""
+    """Scores outside this range cannot occur; a bound outside it is a mistake (60 for 0.6)."""
     bounds_required: ClassVar[bool] = True
     passes_when: ClassVar[str] = "`min` <= score <= `max`"
 
     @model_validator(mode="after")
     def _bounds_make_sense(self) -> Self:
         if self.bounds_required and self.min is None and self.max is None:
-            raise ValueError("needs 'min' or 'max', the lowest or highest score that passes")
+            raise ValueError("'min' or 'max' is missing: set the lowest or highest score that passes")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"nothing passes: min {self.min:g} is above max {self.max:g}")
         if self.cutoff is not None and self.holds_for_all(*self.score_range):
@@ -199,6 +199,6 @@ class NumericCheck(CheckBase, Bounds):
         return Finding(self._known_as, verdict, score, reason, self.revision, self.cutoff, (), detail)
 
     def _digits(self, score: float, ok: bool) -> str:
-        """Few digits, but enough to be on the right side of the bound (0.59999 is not shown as 0.6)."""
+        """Few digits, but enough to show which side of the bound the score is on (0.59999 is not shown as 0.6)."""
         short = f"{score:.4g}"
         return short if self.holds(float(short)) is ok else repr(score)

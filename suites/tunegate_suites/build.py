@@ -22,7 +22,7 @@ from tunegate_suites.options import BuildContext, LocalModels, explain
 
 
 def build(entry: object, base_dir: Path, models: LocalModels | None = None, file: Path | None = None) -> Check:
-    """See `tunegate_suites.build_check`. `file` is where the entry stands, if that is known."""
+    """See `tunegate_suites.build_check`. `file` is the file of the entry, if known."""
     name, value, beside = _parse(entry)
     if (installed := extension("tunegate.checks", name, built_in=_built_in(name) is not None)) is not None:
         return build_installed(installed, value, beside)
@@ -40,10 +40,10 @@ def build(entry: object, base_dir: Path, models: LocalModels | None = None, file
 
 
 def _from_file(name: str, options: Mapping[str, Any], base_dir: Path, models: LocalModels | None) -> Check:
-    """A check whose options stand in a file of their own; paths in it are relative to that file."""
+    """A check with its options in a separate file; paths in it are relative to that file."""
     others = [option for option in options if option != "file"]
     if others:
-        raise ConfigError(f"{name}: the file holds all options: move {', '.join(map(repr, others))} into it")
+        raise ConfigError(f"{name}: all options must be in the file: move {', '.join(map(repr, others))} into it")
     if not isinstance(options["file"], str):
         raise ConfigError(f"{name}: expected the path of a file, got {options['file']!r}")
     path = resolve(options["file"], base_dir)
@@ -57,10 +57,10 @@ def _from_file(name: str, options: Mapping[str, Any], base_dir: Path, models: Lo
 
 
 def find(name: str) -> type[CheckBase]:
-    """The class of a check; raises ConfigError that names the nearest checks."""
+    """The class of a check; raises ConfigError with the nearest names."""
     target = _built_in(name)
     if target is None:
-        raise ConfigError(f"check {name!r}: unknown{nearest(name, [*CHECKS, *names('tunegate.checks')])}")
+        raise ConfigError(f"check {name!r}: unknown check{nearest(name, [*CHECKS, *names('tunegate.checks')])}")
     module, _, attribute = target.partition(":")
     return getattr(import_module(module), attribute)
 
@@ -70,7 +70,7 @@ def _built_in(name: str) -> str | None:
 
 
 def _parse(entry: object) -> tuple[str, object, dict[str, Any]]:
-    """The check's name, what is written after it, and the options written beside it."""
+    """The check's name, its value, and the options next to it."""
     if isinstance(entry, str):
         return entry, None, {}
     if not isinstance(entry, Mapping) or not entry:
@@ -80,7 +80,9 @@ def _parse(entry: object) -> tuple[str, object, dict[str, Any]]:
         raise ConfigError(f"check: expected a name, got {name!r}{nearest(str(name), CHECKS)}")
     if others and (isinstance(value, Mapping) or others[0][0] in CHECKS):
         keys = ", ".join(repr(key) for key in cast("Mapping[object, object]", entry))
-        raise ConfigError(f"check {name!r}: one check an item, got {keys}: start each with a dash of its own")
+        raise ConfigError(
+            f"check {name!r}: expected one check per item, got {keys}: start each check with its own dash"
+        )
     return name, value, {str(key): option for key, option in others}
 
 

@@ -1,4 +1,4 @@
-"""`contains`: the answer holds given texts, or references, as whole words and whole numbers."""
+"""`contains`: the answer contains given texts, or references, as whole words and whole numbers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tunegate_suites.placeholders import fault_of_places, fill_text
 from tunegate_suites.text import NO_REFERENCE, Normalising, short
 
 INFLECTED = 4
-"""The last word of a phrase may have an ending (`founder effects`) when it has at least so many letters."""
+"""The last word of a phrase may have an ending (`founder effects`) if it has at least this number of letters."""
 _YES_NO = frozenset(["yes", "no", "true", "false", "ja", "nein", "oui", "non", "sí", "no", "sì"])
 _ARTICLES = "AaIi"
 # `A is right` names a choice, `A clear case` begins with an article.
@@ -29,27 +29,29 @@ _AFTER_A_CHOICE = "is|was|because|since|as|and|or|nor|but|for|holds|seems|would|
 class Contains(CaseCheck, Normalising):
     """The answer contains given texts, or the references.
 
-    By default a word is found as a whole word, a number as a number (`1,200` is 1200, and 5 is not in 150), a single
-    capital letter as a letter whose case counts, and of several words the last may have an ending (`founder effects`).
-    In scripts without spaces a text is found anywhere.
+    By default a word is found as a whole word, a number as a number (`1,200` is 1200, and 5 is not in 150), and a
+    single capital letter as a letter whose case counts; the last of several words may have an ending (`founder
+    effects`). In scripts without spaces a text is found anywhere.
     """
 
     shorthand: ClassVar[str | None] = "text"
     example: ClassVar[str] = "contains: autosomal"
     revision: ClassVar[str] = "2"
-    passes_when: ClassVar[str] = "the text, or without one any reference, stands in the answer"
+    passes_when: ClassVar[str] = "the answer contains the text, or without a text any reference"
 
     text: str | list[str] | None = None
     """what to look for; `{field}` is filled from the case; default: the references of the case"""
     match: Literal["any", "all"] | None = None
-    """of several, how many must be there; default: all texts, or any of the references"""
+    """how many of several must be found; default: all texts, or any of the references"""
     whole_words: bool | Literal["auto"] = "auto"
     """auto: see above; true: `BLM` is not found in `BLMX`, nor `founder effect` in `founder effects`; false:
     anywhere"""
 
     def prepare(self) -> None:
         if isinstance(self.text, list) and not self.text:
-            raise self.config_error("text", "the list is empty, so that any answer would pass")
+            raise self.config_error(
+                "text", "the list is empty, so any answer would pass; add a text or leave the option out"
+            )
         for text in self._texts or []:
             if not self.normal_form(text).strip():
                 raise self.config_error("text", f"{text!r} is contained in any answer")
@@ -71,10 +73,10 @@ class Contains(CaseCheck, Normalising):
         what = "text" if self._texts else "reference"
         are = f"{len(risky)} of {len(wanted)} {what}s {'is' if len(risky) == 1 else 'are'}"
         if self.whole_words is False:
-            return (f"{are} so short that nearly any answer holds {shown}: leave out `whole_words: false`",)
+            return (f"{are} so short that nearly any answer contains {shown}: leave out `whole_words: false`",)
         return (
-            f"{are} so short ({shown}) that an answer may hold more than one: `answer: letter` (or a pattern) with "
-            "`exact` compares the one that is meant",
+            f"{are} so short ({shown}) that an answer may contain more than one: use `answer: letter` (or a pattern) "
+            "with `exact`, which compares only the chosen letter",
         )
 
     @cached_property
@@ -90,16 +92,16 @@ class Contains(CaseCheck, Normalising):
             return self.invalid(f"{NO_REFERENCE}, and the check has no 'text'")
         wanted = [text for group in groups for text in group]
         if not all(self.normal_form(text).strip() for text in wanted):
-            return self.invalid("a reference is empty, so that any answer would contain it")
+            return self.invalid("a reference is empty, so any answer would contain it")
         answer = sample.response.text
         missing = [group for group in groups if not any(self._in(text, answer) for text in group)]
         match = self.match or ("all" if self._texts else "any")
         enough = not missing if match == "all" else len(missing) < len(groups)
         shown = short((missing or groups)[0][0])
-        return self.passed(enough, enough, "contains what it should" if enough else f"does not contain {shown}")
+        return self.passed(enough, enough, "contains the text" if enough else f"does not contain {shown}")
 
     def _wanted(self, case: Case) -> list[list[str]]:
-        """What must be there, each a group of texts of which one is enough; `match: any` or `all` counts groups."""
+        """The groups of texts to find; one text of a group is enough, and `match: any` or `all` counts groups."""
         if self._texts is None:
             return [[text] for text in case.references]
         filled = [fill_text(text, case) for text in self._texts]
@@ -115,11 +117,11 @@ class Contains(CaseCheck, Normalising):
         if _case_counts(letters):
             return _letters(letters).search(typographic(answer)) is not None
         form = self.normal_form(wanted)
-        return _stands_in(form, self.normal_form(answer), strict=self.whole_words is True)
+        return _contains_form(form, self.normal_form(answer), strict=self.whole_words is True)
 
 
 def _as_number(text: str) -> Number | None:
-    """The number that a text is; one with a zero in front (`007`) is a code."""
+    """The number of a text that is a number; a number with a leading zero (`007`) is a code."""
     number = number_of(plain(text))
     return None if number is None or _is_code(plain(text), number) else number
 
@@ -137,7 +139,7 @@ def _holds_number(answer: str, wanted: Number) -> bool:
 
 
 def _case_counts(letters: str) -> bool:
-    """Whether a text is a letter, or two capitals that may be a word otherwise: A and a, IT and it."""
+    """Whether a text is a letter, or two capitals that may be a word in lower case: A and a, IT and it."""
     if not (letters.isascii() and letters.isalpha()) or letters.casefold() in _YES_NO:
         return False
     return len(letters) == 1 or (len(letters) == 2 and letters.isupper())
@@ -152,8 +154,8 @@ def _letters(letters: str) -> re.Pattern[str]:
     )
 
 
-def _stands_in(form: str, text: str, *, strict: bool) -> bool:
-    """Whether a text stands in another from the beginning of a word to the end of one."""
+def _contains_form(form: str, text: str, *, strict: bool) -> bool:
+    """Whether a text contains another, from the start of a word to the end of a word."""
     begins, ends = _BEGINS[_kind_of(form)], _ANYWHERE if _ends_freely(form, strict) else _ENDS
     places = (match.start() for match in re.finditer(rf"(?={re.escape(form)})", text))
     return any(begins.match(text, at) and ends.match(text, at + len(form)) for at in places)
@@ -178,7 +180,7 @@ _BEGINS = {
     "alone": compiled("(?<![不没沒未非])"),  # 不是, 没有
     "syllable": compiled(r"(?<!\p{Hangul})"),  # 간 is a word, but not in 시간
 }
-"""Where each kind of text may begin; what turns a word into its opposite does not stand before it."""
+"""Where each kind of text may begin; a negation before a word excludes it."""
 _ENDS = compiled(
     rf"(?!{JOINED})(?:(?![.,]\d)|(?<!\d))(?:(?!-(?:one|two|three|four|five|six|seven|eight|nine)\b)|(?<!ty))"
 )

@@ -1,4 +1,4 @@
-"""`counterfactual`: the answer does not change when the prompt is about somebody else."""
+"""`counterfactual`: the answer does not change when the prompt is about another person."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Counterfactual(CaseCheck, Normalising):
     """The answer stays the same when names, genders and pronouns in the prompt are swapped.
 
     Each case is asked once more for every kind of swap that finds a word in its prompt: `gender` (he -> she, John ->
-    Mary, uncle -> aunt), `name` (Emily -> Lakisha, the same gender and another background). English only, by shipped
+    Mary, uncle -> aunt), `name` (Emily -> Lakisha, the same gender and another background). English only, with shipped
     word lists. A case with nothing to swap is INVALID: it says nothing about fairness, and a suite of such cases must
-    not pass. No answer at all is a miss. Meant for prompts whose right answer depends on nobody's name or gender, and
-    for a temperature of 0: at any other, an answer changes by itself.
+    not pass. An empty answer is a miss. Use it for prompts whose right answer does not depend on names or genders, and
+    with a temperature of 0: at any other, answers change by chance.
     """
 
     shorthand: ClassVar[str | None] = "swap"
@@ -45,15 +45,17 @@ class Counterfactual(CaseCheck, Normalising):
         return {"word_lists_sha256": word_lists_sha256()}
 
     def variants(self, case: Case) -> tuple[Prompt, ...]:
-        """The prompts that a model must be asked beside the case's own."""
+        """The additional prompts for a model besides the case's own."""
         return tuple(variant.prompt for variant in self._variants(case))
 
     def judge_one(self, sample: Sample) -> Finding:
         variants, answers = self._variants(sample.case), sample.variants
         if not variants:
-            return self.invalid(f"the prompt has nothing to swap ({', '.join(self.swap)}), so it shows nothing")
+            return self.invalid(
+                f"the prompt has nothing to swap ({', '.join(self.swap)}), so fairness cannot be judged"
+            )
         if len(answers) != len(variants):
-            return self.invalid(f"{len(variants)} swapped prompts, but {len(answers)} answers to them")
+            return self.invalid(f"there are {len(variants)} swapped prompts, but {len(answers)} answers to them")
         for variant, answer in zip(variants, answers, strict=True):
             if answer.error is not None:
                 return self.invalid(f"the prompt with {variant.in_words} was not answered: {answer.error}")
@@ -64,7 +66,7 @@ class Counterfactual(CaseCheck, Normalising):
 
     def _compared(self, answer: str, variants: Sequence[Variant], others: Sequence[str]) -> Finding:
         if not plain(answer):
-            return self.passed(False, False, "no answer, so there is nothing that could stay the same")
+            return self.passed(False, False, "the answer is empty, so there is nothing to compare")
         changed = [
             (variant, other)
             for variant, other in zip(variants, others, strict=True)
@@ -86,12 +88,12 @@ class Counterfactual(CaseCheck, Normalising):
         return self._equal(swap_text(answer, kind)[0], other) or self._equal(answer, swap_text(other, kind)[0])
 
     def _equal(self, answer: str, other: str) -> bool:
-        # SQuAD's form of the answers `A` and `The` is empty, as is that of no answer at all.
+        # SQuAD's form of the answers `A` and `The` is empty, like that of an empty answer.
         form = self.normal_form if self.normal_form(answer) and self.normal_form(other) else plain
         return form(answer) == form(other)
 
 
 def _short(text: str, limit: int = 60) -> str:
-    """A text in quotes, cut for use in a reason; the whole of it is in the detail."""
+    """A text in quotes, shortened for a reason; the detail has the whole text."""
     text = " ".join(text[: 4 * limit].split())
     return repr(text if len(text) <= limit else text[: limit - 1] + "…")

@@ -55,17 +55,18 @@ READ_BY = {
     "language_min_chars": ("wrong_language",),
     "vocabulary": ("misspelling",),
 }
-"""Setting to the categories that it is for."""
+"""Maps a setting to the categories that use it."""
 ALWAYS = ("run_on", "unfinished_reasoning")
-"""Forbidden by every `errors` that forbids or caps anything, unless it caps or reports them; else reported."""
+"""Forbidden by every `errors` check that forbids or caps any category, unless it caps or reports these; other checks
+report them."""
 MAX_SPANS = 100
-"""Spans kept per category and answer; the value counts all of them."""
+"""The number of spans kept per category and answer; the value counts all errors."""
 
 
 class Errors(CaseCheck, ErrorSettings):
     """Error categories, each with the offending span. The value is the number of errors found.
 
-    `run_on` and `unfinished_reasoning` are forbidden too, unless they stand under `max` or `report`.
+    `run_on` and `unfinished_reasoning` are forbidden too, unless they are listed under `max` or `report`.
     """
 
     shorthand: ClassVar[str | None] = "forbid"
@@ -77,9 +78,9 @@ class Errors(CaseCheck, ErrorSettings):
     forbid: list[str] = Field(default=[])
     """categories that fail a case"""
     max: dict[str, Annotated[int, Field(ge=0)]] = Field(default={})
-    """category to the number of cases of a gate that may show it; more fail the gate, not the case"""
+    """maps a category to the number of cases of a gate that may show it; more cases fail the gate, not the case"""
     report: list[str] = Field(default=[])
-    """categories that are only counted"""
+    """categories that are only counted, without failing anything"""
 
     @field_validator("forbid", "max", "report")
     @classmethod
@@ -90,13 +91,13 @@ class Errors(CaseCheck, ErrorSettings):
         return names
 
     @model_validator(mode="after")
-    def _each_stands_once(self) -> Errors:
+    def _each_is_listed_once(self) -> Errors:
         names = [*self.forbid, *self.max, *self.report]
         if not names:
             raise ValueError("name at least one category under 'forbid', 'max' or 'report'")
         for name in names:
             if names.count(name) > 1:
-                raise ValueError(f"{name!r} stands twice: forbid it, cap it or report it")
+                raise ValueError(f"{name!r} is listed twice: list it under only one of forbid, max and report")
         return self
 
     def prepare(self) -> None:
@@ -105,17 +106,23 @@ class Errors(CaseCheck, ErrorSettings):
             readers = READ_BY[setting]
             if not wanted.keys() & readers:
                 named = " or ".join(map(repr, readers))
-                raise self.config_error(setting, f"only {named} reads it: name that under forbid, max or report")
+                raise self.config_error(
+                    setting, f"only the category {named} uses this setting: list it under forbid, max or report"
+                )
         if "format" in wanted and self.format is None:
-            raise self.config_error("format", "the category 'format' needs the regular expression to match")
+            raise self.config_error("format", "the category 'format' needs this regular expression; set it")
         if self.format is not None and matches_anything(re.compile(fill_pattern(self.format, None)), whole=True):
-            raise self.config_error("format", f"{self.format!r} matches any answer, an empty one too")
+            raise self.config_error(
+                "format", f"{self.format!r} matches any answer, even an empty one; write a stricter pattern"
+            )
         if "misspelling" in wanted:
             require("the error category 'misspelling'", "text", "spellchecker")
             try:
                 dictionary(self.language)
             except ValueError:
-                raise self.config_error("language", f"no dictionary of {self.language!r} for 'misspelling'") from None
+                raise self.config_error(
+                    "language", f"there is no dictionary of {self.language!r} for 'misspelling'"
+                ) from None
         if "wrong_language" in wanted:
             require("the error category 'wrong_language'", "text", "py3langid")
             if base_code(self.language) not in known_languages():

@@ -1,4 +1,4 @@
-"""`evaluate`: any metric of Hugging Face's `evaluate` library that is on this machine."""
+"""`evaluate`: any metric of Hugging Face's `evaluate` library that is on this machine, without downloads."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from tunegate_suites.text import NO_REFERENCE
 
 
 class Evaluate(CaseCheck, NumericCheck):
-    """A metric of the `evaluate` library, computed for each case alone; of several references the best counts.
+    """A metric of the `evaluate` library, computed for each case alone; the best of several references counts.
 
-    A name is looked for in the local cache only; nothing is downloaded. To get a metric into the cache, load it once
-    while online: `python -c "import evaluate; evaluate.load('NAME')"`.
+    A name is searched for only in the local cache; nothing is downloaded. To cache a metric, load it once while online:
+    `python -c "import evaluate; evaluate.load('NAME')"`.
     """
 
     shorthand: ClassVar[str | None] = "metric"
@@ -33,9 +33,9 @@ class Evaluate(CaseCheck, NumericCheck):
     extra: ClassVar[str | None] = "evaluate"
 
     metric: str
-    """path of a metric's script or folder, relative to the suite file, or a cached metric's name"""
+    """path of a metric's script or folder, relative to the suite file, or the name of a cached metric"""
     result: str | None = None
-    """which of the metric's results is the score; needed when there are several"""
+    """which of the metric's results is the score; required if there are several"""
     args: dict[str, Any] = Field(default={})
     """further arguments of the metric's `compute`"""
 
@@ -57,12 +57,12 @@ class Evaluate(CaseCheck, NumericCheck):
                 return evaluate.load(str(self._path or self.metric), keep_in_memory=True)
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # a missing or broken script raises anything
+        except BaseException as error:  # a missing or broken script may raise anything
             if self._path is not None:
                 raise self.config_error("metric", f"{self._path}: {type(error).__name__}: {one_line(error)}") from error
             raise self.config_error(
                 "metric",
-                f"no file or folder {self.metric!r} beside the suite, and no such metric in the local cache "
+                f"there is no file or folder {self.metric!r} next to the suite, and no such metric in the local cache "
                 f"(nothing is downloaded; while online: python -c \"import evaluate; evaluate.load('{self.metric}')\")",
             ) from error
 
@@ -93,7 +93,7 @@ class Evaluate(CaseCheck, NumericCheck):
 
     @cached_property
     def _takes_several(self) -> bool:
-        """Whether the metric wants all references of a case at once."""
+        """Whether the metric takes all references of a case at once."""
         features = self._module.features
         kinds = [kind.get("references") for kind in (features if isinstance(features, list) else [features])]
         return any(isinstance(kind, list) or type(kind).__name__ in ("Sequence", "List") for kind in kinds)
@@ -105,14 +105,14 @@ class Evaluate(CaseCheck, NumericCheck):
             return f"the metric has no result {key!r}; set 'result' to one of {', '.join(results)}"
         value: Any = results[key]
         try:
-            return float(value[0] if isinstance(value, list) else value)  # bertscore gives one number a case
+            return float(value[0] if isinstance(value, list) else value)  # bertscore gives one number per case
         except (TypeError, ValueError, LookupError):
-            return f"the metric's result {key!r} is {value!r}, expected a number"
+            return f"the metric's result {key!r} must be a number, got {value!r}"
 
 
 @contextmanager
 def _offline() -> Iterator[None]:
-    """Keep the `evaluate` library from asking the hub, which it does before it looks into its cache."""
+    """Keep the `evaluate` library from contacting the hub, which it does before it looks into its cache."""
     from evaluate import config
 
     before = config.HF_EVALUATE_OFFLINE

@@ -1,4 +1,4 @@
-"""Running code that is not ours: a metric of the user's, a script of the `evaluate` library."""
+"""Running third-party code: a user's metric, or a script of the `evaluate` library."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from typing import TextIO
 
 
 def output_aside() -> redirect_stdout[TextIO]:
-    """Send what foreign code prints to stderr: our own output may have to be a single JSON object."""
+    """Send the output of third-party code to stderr: Tunegate's own output may have to be a single JSON object."""
     return redirect_stdout(sys.stderr)

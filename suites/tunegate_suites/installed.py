@@ -1,4 +1,4 @@
-"""Checks that other packages add by the entry point `tunegate.checks`: classes made from `tunegate.Check`."""
+"""Checks that other packages add by the entry point `tunegate.checks`: subclasses of `tunegate.Check`."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ BOUNDS = ("min", "max")
 def build_installed(found: Extension, value: object, beside: Mapping[str, Any]) -> OwnCheck:
     """The check of an entry; its options go to the class, `min` and `max` are the bounds of a score.
 
-    A value that is no mapping is the first option of the class. Raises ConfigError, its message relative to the entry.
+    A value that is not a mapping is the first option of the class. Raises ConfigError with a message relative to the
+    entry.
     """
     kind = found.load()
     if not isinstance(kind, type) or not issubclass(kind, Check):
         raise ConfigError(
-            f"{found.name}: the package {found.in_words} gives {kind!r:.80}; "
-            "a class made from tunegate.Check was expected"
+            f"{found.name}: the package {found.in_words} must give a subclass of tunegate.Check, got {kind!r:.80}"
         )
     try:
         check = _made(found.name, kind, _options(found.name, kind, value, beside))
@@ -40,7 +40,7 @@ def _options(name: str, kind: type[Check], value: object, beside: Mapping[str, A
     elif parameters := _parameters(kind):
         given = {parameters[0]: value}
     else:
-        raise ConfigError(f"{name}: takes no value, got {value!r:.80}")
+        raise ConfigError(f"{name}: this check takes no value, got {value!r:.80}")
     return {**given, **beside}
 
 
@@ -54,8 +54,8 @@ def _made(name: str, kind: type[Check], options: Mapping[str, Any]) -> Check:
     except ConfigError:
         raise
     except Exception as error:
-        told = " ".join(message_of(error).split())[:200]
-        raise ConfigError(f"{name}: cannot be made: {type(error).__name__}: {told}") from error
+        reason = " ".join(message_of(error).split())[:200]
+        raise ConfigError(f"{name}: the check cannot be created: {type(error).__name__}: {reason}") from error
     for bound in BOUNDS:
         if bound in options and bound not in known:
             setattr(check, bound, options[bound])

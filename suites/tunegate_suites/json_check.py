@@ -1,4 +1,4 @@
-"""`json`: the answer parses as JSON and, where a schema is given, follows it."""
+"""`json`: the answer parses as JSON and follows the schema, if there is one."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Json(CaseCheck):
     passes_when: ClassVar[str] = "parses, and the schema accepts it"
 
     json_schema: dict[str, Any] | None = Field(None, alias="schema")
-    """a JSON Schema: the path of a file, or written in place; its `$ref`s must stay within it"""
+    """a JSON Schema: the path of a file, or written here; its `$ref`s must stay within it"""
     fences: bool = False
-    """take off a ```json fence around the answer"""
+    """remove a ```json fence around the answer"""
 
     @field_validator("json_schema", mode="before")
     @classmethod
@@ -42,7 +42,7 @@ class Json(CaseCheck):
         try:
             return json.loads(file.text)
         except ValueError as error:
-            raise ValueError(f"{file.path}: not JSON: {error}") from None
+            raise ValueError(f"{file.path}: this file is not JSON: {error}") from None
 
     def prepare(self) -> None:
         if self.json_schema is None:
@@ -53,14 +53,16 @@ class Json(CaseCheck):
         try:
             validator_for(self.json_schema).check_schema(self.json_schema)
         except SchemaError as error:
-            raise self.config_error("schema", f"not a JSON Schema: {error.json_path}: {error.message}") from None
+            raise self.config_error(
+                "schema", f"this is not a JSON Schema: {error.json_path}: {error.message}"
+            ) from None
 
     @cached_property
     def _validator(self) -> Any:
         from jsonschema.validators import validator_for
         from referencing import Registry
 
-        # An empty registry: a `$ref` to a URL is an error and not a download.
+        # An empty registry: a `$ref` to a URL is an error instead of a download.
         schema = self.json_schema or {}
         return validator_for(schema)(schema, registry=Registry())
 
@@ -93,7 +95,7 @@ class Json(CaseCheck):
 def parse(text: str, *, exact: bool = False) -> Any:
     """Parse strict JSON: NaN, Infinity and a duplicated key are errors. Raises ValueError or RecursionError.
 
-    `exact`: numbers with decimals or exponents are Decimals, which no size or digit rounds.
+    `exact`: numbers with decimals or exponents are Decimals, which are never rounded.
     """
     return json.loads(
         text,

@@ -1,4 +1,4 @@
-"""`json_equal`: the answer is the same JSON value as the reference, the order of keys aside."""
+"""`json_equal`: the answer is the same JSON value as the reference, ignoring the order of keys."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from tunegate_suites.text import NO_REFERENCE, short
 class JsonEqual(CaseCheck):
     """The answer is JSON with the structure and values of a reference.
 
-    The order of keys does not count, that of items does; numbers are equal by value (1 and 1.0), texts exactly.
+    The order of keys does not count, the order of items does; numbers are compared by value (1 and 1.0), texts exactly.
     """
 
     example: ClassVar[str] = "json_equal: {fences: true}"
     passes_when: ClassVar[str] = "equal to any reference as a JSON value"
 
     extra_keys: bool = False
-    """the answer's objects may have further keys"""
+    """the answer's objects may have additional keys"""
     fences: bool = False
-    """take off a ```json fence around the answer"""
+    """remove a ```json fence around the answer"""
 
     @property
     def needs(self) -> tuple[Need, ...]:
@@ -73,9 +73,9 @@ def _fault(text: str) -> str | None:
 
 
 def _difference(given: Any, wanted: Any, path: str, extra_keys: bool) -> str | None:
-    """The first place where two JSON values differ; None where they are equal."""
+    """The first difference between two JSON values; None if they are equal."""
     if _kind(given) != _kind(wanted):
-        return f"{path}: {_kind(given)}, expected {_kind(wanted)}"
+        return f"{path}: expected {_kind(wanted)}, got {_kind(given)}"
     if isinstance(wanted, dict):
         mine, theirs = cast("dict[str, Any]", given), cast("dict[str, Any]", wanted)
         for key in theirs:
@@ -88,7 +88,7 @@ def _difference(given: Any, wanted: Any, path: str, extra_keys: bool) -> str | N
     elif isinstance(wanted, list):
         ours, items = cast("list[Any]", given), cast("list[Any]", wanted)
         if len(ours) != len(items):
-            return f"{path}: {len(ours)} items, expected {len(items)}"
+            return f"{path}: expected {len(items)} items, got {len(ours)}"
         pairs = [(mine, theirs, f"{path}[{at}]") for at, (mine, theirs) in enumerate(zip(ours, items, strict=True))]
     else:
         return None if given == wanted else f"{path}: {short(str(given))} is not {short(str(wanted))}"
@@ -100,8 +100,8 @@ def _step(key: str) -> str:
 
 
 def _kind(value: Any) -> str:
-    """The JSON type of a value; a truth value is no number, which Python takes it for."""
+    """The JSON type of a value; a boolean is not a number, although Python treats it as one."""
     if value is None or isinstance(value, bool):
-        return "null" if value is None else "a truth value"
+        return "null" if value is None else "a boolean"
     names = {dict: "an object", list: "a list", str: "a text", int: "a number", Decimal: "a number"}
     return names[type(value)]

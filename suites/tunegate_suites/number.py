@@ -1,4 +1,4 @@
-"""`number`: the answer's number is that of the reference, however either is written."""
+"""`number`: the answer's number equals the reference's number, in any notation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DENIED = re.compile(
     r"(?:\b(?:not|never|neither|nor|rather than|instead of)|n['’]t)(?:\s+(?:be|equal to|exactly))*\s*[*_`$(]*\Z",
     re.IGNORECASE,
 )
-"""What stands before a number that is said not to be the answer."""
+"""The text before a number that the answer denies."""
 _GIVE_OR_TAKE = re.compile(r"(?:±|\+/[-−–])\s*\Z")
 _TO_THE_NEXT = re.compile(r"(?<=[\d%])\s*[–—~〜～]\s*|(?<=[\d%])[-‐‑−]|\s+to\s+|\s+and\s+")
 _BETWEEN = re.compile(r"\bbetween\s+[*_`$]*\Z", re.IGNORECASE)
@@ -35,32 +35,32 @@ _QUOTE = re.compile(r"(?:\A|\n)[ \t]*(?:>[ \t]*)+\Z")
 _ONE_BOUND = {"<=": "≤", ">=": "≥", "le": "≤", "leq": "≤", "ge": "≥", "geq": "≥", "ne": "≠", "lt": "<", "gt": ">"}
 _ONE_BOUND |= {"neq": "≠"}
 _LOOKED_AT = 80
-"""How many characters before a number may say what it is."""
+"""How many characters before a number are examined."""
 
 
 class NumberCheck(CaseCheck):
-    """The answer's number equals that of a reference: `1,200`, `1 200` and `1200.0` are one, `$29.00` is 29.
+    """The answer's number equals that of a reference: `1,200`, `1 200` and `1200.0` are equal, `$29.00` is 29.
 
-    Units count where both sides have a known one (`5 mg` is not `5 g`, nothing is converted); a missing unit is no
-    fault. Fractions (`3/4`, `1 1/2`), powers (`1.2e3`, `10^3`) and `5 million` are read; numbers in words are not.
+    Units count if both sides have a known unit (`5 mg` is not `5 g`, nothing is converted); a missing unit is not an
+    error. Fractions (`3/4`, `1 1/2`), powers (`1.2e3`, `10^3`) and `5 million` are read; numbers in words are not.
     A tolerance (`± 1`) does not count. A number that is denied (`not 42`), a bound (`< 42`), or part of a range
-    (`41-43`), date or time equals only another of that kind.
+    (`41-43`), date or time equals only another number of that kind.
     """
 
     shorthand: ClassVar[str | None] = "tolerance"
     example: ClassVar[str] = "number: {tolerance: 0.01}"
-    passes_when: ClassVar[str] = "the number of the answer is within the tolerance of that of any reference"
+    passes_when: ClassVar[str] = "the answer's number is within the tolerance of any reference's number"
 
     tolerance: Annotated[float, Field(ge=0)] = 0.0
-    """how far the answer may be off; the larger of the two tolerances counts"""
+    """how far the answer may differ; the larger of the two tolerances counts"""
     relative: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """the same as a share of the reference: 0.01 is one per cent"""
+    """the tolerance as a share of the reference: 0.01 is one per cent"""
     which: Literal["last", "first", "only"] = "last"
-    """which of an answer's numbers counts; `only`: an answer with two different ones misses"""
+    """which of an answer's numbers counts; `only`: an answer with two different numbers is a miss"""
     decimal: Decimals = "."
-    """the sign before decimals, where a number may be read in two ways (`1,234`); `either` accepts both readings"""
+    """the decimal sign, if a number is ambiguous (`1,234`); `either` accepts both readings"""
     percent: bool = False
-    """`50%` is 0.5; else the per cent sign is a unit"""
+    """true: `50%` is 0.5; false: the per cent sign is a unit"""
 
     @property
     def needs(self) -> tuple[Need, ...]:
@@ -72,14 +72,14 @@ class NumberCheck(CaseCheck):
         if not references or len(wrong) < len(references):
             return None
         case, text = wrong[0]
-        return f"{self.name}: no reference is a number; that of case {case.id!r} is {short(text)}"
+        return f"{self.name}: no reference is a number; for example, case {case.id!r} has {short(text)}"
 
     def fault_with(self, answer: AnswerRule) -> str | None:
         if self.which == "last" or answer.extract != ("last_number",):
             return None
         return (
-            f"{self.name}.which: `answer: last_number` leaves one number of an answer, so {self.which!r} has nothing "
-            "to look at; leave one of the two out"
+            f"{self.name}.which: `answer: last_number` already selects one number of an answer, so {self.which!r} is "
+            "useless; leave one of the two out"
         )
 
     def remarks(self, cases: Sequence[Case]) -> Sequence[str]:
@@ -97,13 +97,14 @@ class NumberCheck(CaseCheck):
         if None in wanted:
             text = sample.case.references[wanted.index(None)]
             return self.invalid(
-                f"the reference {short(text)} is not one number; `answer: last_number` takes the last one of both sides"
+                f"the reference {short(text)} is not one number; `answer: last_number` uses the last number of both "
+                "sides"
             )
         given = list(_stated(sample.response.text, self.decimal))
         if not given:
-            return self.passed(False, None, f"{short(sample.response.text)} holds no number")
+            return self.passed(False, None, f"{short(sample.response.text)} contains no number")
         if self.which == "only" and not all(self._equal(one, given[-1]) for one in given):
-            return self.passed(False, None, f"{short(sample.response.text)} holds several numbers")
+            return self.passed(False, None, f"{short(sample.response.text)} contains several numbers")
         number = given[0 if self.which == "first" else -1]
         near = _kind(number, sample.response.text, self.decimal)
         ok = any(
@@ -132,18 +133,18 @@ class NumberCheck(CaseCheck):
         return number.values, number.unit
 
     def _near(self, value: Fraction, wanted: Fraction) -> bool:
-        # As written: the float 0.1 is a little more than 0.1, and 1.1 would not be within it of 1.
+        # As written: the float 0.1 is slightly more than 0.1, so 1.1 would not be within that tolerance of 1.
         tolerance, relative = Fraction(repr(self.tolerance)), Fraction(repr(self.relative))
         return abs(value - wanted) <= max(tolerance, relative * abs(wanted))
 
 
 def _stated(text: str, decimal: Decimals) -> Iterator[Number]:
-    """The numbers of an answer, without the tolerances that stand behind some."""
+    """The numbers of an answer, without the tolerances after some of them."""
     return (one for one in numbers_in(text, decimal) if not _GIVE_OR_TAKE.search(_before(one, text)))
 
 
 def _kind(number: Number, text: str, decimal: Decimals) -> str:
-    """What else a number is than a plain one, in words: denied, a bound, or part of a range, date or time."""
+    """The kind of a number that is not plain, in words: denied, a bound, or part of a range, date or time."""
     before = _before(number, text)
     if _DENIED.search(before):
         return "denied"
@@ -163,7 +164,7 @@ def _before(number: Number, text: str) -> str:
 
 
 def _in_range(text: str, one: Number, other: Number) -> bool:
-    """Whether two numbers, neighbours in a text, are one range: `41-43`, `41 to 43`, `between 41 and 43`."""
+    """Whether two adjacent numbers in a text are a range: `41-43`, `41 to 43`, `between 41 and 43`."""
     between = text[one.whole_end : other.whole_start]
     signed = text[other.whole_start : other.whole_start + 1]
     between += signed if signed in tuple("-−–") else ""
@@ -177,7 +178,7 @@ def _in_range(text: str, one: Number, other: Number) -> bool:
 
 
 def _as_float(number: Number) -> float | None:
-    """The value for the record; None for one that no float holds, and where there are two readings."""
+    """The value for the record; None if no float can hold it, or if there are two readings."""
     [value, *others] = number.values
     try:
         return None if others else float(value)

@@ -1,4 +1,4 @@
-"""What options are made of: files read once, and errors that say what to write instead."""
+"""Helpers for options: files that are read once, and errors that say what to write instead."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tunegate.reading.files import read_text, resolve
 
 def open_local(spec: str) -> Model:
     """Open a transformers model."""
-    from tunegate.models.open_model import open_model  # imported late: it brings torch
+    from tunegate.models.open_model import open_model  # imported late: it imports torch
 
     return open_model(spec)
 
 
 def local_sha256(spec: str) -> str | None:
-    """The fingerprint of a model's files; raises ConfigError when there are none."""
+    """The fingerprint of a model's files; raises ConfigError if there are none."""
     from tunegate.models.open_model import model_sha256
 
     return model_sha256(spec)
@@ -34,7 +34,7 @@ def local_sha256(spec: str) -> str | None:
 
 @dataclass(frozen=True)
 class LocalModels:
-    """How a local judge is opened and told from others; tests put their own functions here."""
+    """The functions that open and identify a local judge; tests replace them."""
 
     open: Callable[[str], Model] = open_local
     sha256: Callable[[str], str | None] = local_sha256
@@ -42,9 +42,9 @@ class LocalModels:
 
 @dataclass(frozen=True)
 class BuildContext:
-    """What a check needs to know beside its options: the name it goes by, and where relative paths start.
+    """The context of a check besides its options: its name, and the folder where relative paths start.
 
-    `file` is the file that the options stand in, where it is known.
+    `file` is the file of the options, if known.
     """
 
     name: str
@@ -60,7 +60,7 @@ MAX_FILE_BYTES = 64 * 2**20
 
 @dataclass(frozen=True)
 class TextFile:
-    """A file that an option names, read once when the check is built: what was hashed is what is used."""
+    """A file that an option names, read once when the check is built, so that the hashed text is the used text."""
 
     path: Path
     text: str
@@ -68,7 +68,7 @@ class TextFile:
 
 
 def read_file(value: object, info: ValidationInfo) -> TextFile:
-    """Read the file that an option names; faults are ValueErrors, as pydantic wants them."""
+    """Read the file that an option names; errors are ValueErrors, as pydantic requires."""
     if isinstance(value, TextFile):
         return value
     if not isinstance(value, str | Path):
@@ -82,14 +82,14 @@ def read_file(value: object, info: ValidationInfo) -> TextFile:
 
 
 def base_dir(info: ValidationInfo) -> Path:
-    """The folder that relative paths in options start from."""
+    """The folder where relative paths in options start."""
     return info.context.base_dir if isinstance(info.context, BuildContext) else Path()
 
 
 InputFile = Annotated[
     InstanceOf[TextFile],
     BeforeValidator(read_file),
-    # The fingerprint must not depend on where the suite happens to lie, so it holds the name and the hash.
+    # The fingerprint must not depend on the suite's folder, so it holds only the name and the hash.
     PlainSerializer(lambda file: {"file": file.path.name, "sha256": file.sha256}, return_type=dict[str, str]),
     JsonSchema({"type": "string", "description": "path of a file, relative to the suite file"}),
 ]
@@ -99,7 +99,7 @@ InputFile = Annotated[
 
 
 def explain(error: ValidationError, model: type[BaseModel], options: Mapping[str, Any], prefix: str) -> str:
-    """One line for a pydantic error: key path, what was expected, what came, the nearest valid name."""
+    """One line for a pydantic error: key path, expected value, actual value, nearest valid name."""
     expected: dict[str, list[str]] = {}
     got: dict[str, str] = {}
     for fault in error.errors(include_url=False):
@@ -121,7 +121,7 @@ def _fault(fault: Any, model: type[BaseModel], options: Mapping[str, Any]) -> tu
         owner = _model_at(model, parents)
         return [str(part) for part in location], f"unknown option{nearest(str(key), _keys(owner))}", ""
     if fault["type"] == "missing":
-        return [str(part) for part in location[:-1]], f"needs the option {location[-1]!r}", ""
+        return [str(part) for part in location[:-1]], f"the option {location[-1]!r} is missing", ""
     where = _written(location, options)
     if fault["type"] == "value_error":
         return where, str(fault["ctx"]["error"]), ""
@@ -152,7 +152,7 @@ def _keys(model: type[BaseModel]) -> list[str]:
 
 
 def _model_at(model: type[BaseModel], location: Sequence[int | str]) -> type[BaseModel]:
-    """The options model that a location inside `model` leads to."""
+    """The options model at a location inside `model`."""
     for part in location:
         field = next((f for name, f in model.model_fields.items() if part in (name, f.alias)), None)
         inner = _models_in(field.annotation) if field else []

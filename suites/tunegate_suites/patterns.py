@@ -1,4 +1,4 @@
-"""Regular expressions in suite files: those that match any answer check nothing."""
+"""Regular expressions in suite files: a pattern that matches any answer checks nothing."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _LOOKAROUND = re.compile(r"\(\?<?[=!]")
 
 
 def matches_anything(pattern: re.Pattern[str], *, whole: bool) -> bool:
-    """Whether a pattern matches any answer there is, the empty one included, as far as trying tells.
+    """Whether a pattern matches any answer, including the empty one, as far as trials can show.
 
-    `whole`: the answer must match from end to end, spaces around it aside. A lookaround may refuse words that no trial
-    holds, so a pattern with one gets the benefit of the doubt, as does one that takes too long to try.
+    `whole`: the whole answer must match, without the spaces around it. A lookaround may refuse words that are in no
+    trial, so a pattern with a lookaround is accepted, and so is a pattern that takes too long to try.
     """
     if _LOOKAROUND.search(pattern.pattern):
         return False
@@ -28,6 +28,6 @@ def matches_anything(pattern: re.Pattern[str], *, whole: bool) -> bool:
 
 
 def _trials() -> Iterator[str]:
-    """Texts of which any condition refuses one: no text, little text, a long text of every character there is."""
+    """Texts such that any condition refuses one of them: empty, short, and a long text of all characters."""
     yield from ("", "a", "0", " ", ".")
     yield "".join(map(chr, range(sys.maxunicode + 1)))

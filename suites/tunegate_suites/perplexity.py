@@ -1,4 +1,4 @@
-"""`perplexity`: how well a model expects a text, whatever its tokenizer."""
+"""`perplexity`: how well a model predicts a text, independent of its tokenizer."""
 
 from __future__ import annotations
 
@@ -16,19 +16,21 @@ from tunegate.exceptions import ConfigError
 from tunegate.models.model import GenerationSettings, Model, Response
 from tunegate_suites.base import NumericCheck
 
-ONE_TEXT = 'perplexity looks at one text a case: write `prompt: "", choices: "{text}"`'
+ONE_TEXT = 'perplexity needs exactly one text per case: write `prompt: "", choices: "{text}"`'
 
 
 class Perplexity(NumericCheck):
-    """The byte perplexity of the case's text: low when the model expects it.
+    """The byte perplexity of the case's text: low if the model predicts it well.
 
-    `exp(-log-likelihood / bytes of UTF-8)`, so that models with different tokenizers compare: the `byte_perplexity` of
-    lm-evaluation-harness, of one text. Its logarithm to base 2 is the text's bits per byte. The text is the case's only
-    choice, and is scored as it follows the prompt: `cases: {path: texts.jsonl, prompt: "", choices: "{text}"}`.
+    `exp(-log-likelihood / bytes of UTF-8)`, which is comparable between models with different tokenizers: the
+    `byte_perplexity` of lm-evaluation-harness for one text. Its logarithm to base 2 is the text's bits per byte. The
+    text is the case's only choice, scored as the continuation of the prompt:
+    `cases: {path: texts.jsonl, prompt: "", choices: "{text}"}`.
 
-    Texts differ more from each other than a training changes them, so an absolute bound says little of a training.
-    With `than`, the score is the ratio to what another model, the base model say, makes of the same text: `max: 0.97`
-    is passed by texts that became at least 3 % less perplexing, `max: 1.02` by those that lost at most 2 %.
+    Texts differ more from each other than a training changes them, so an absolute bound says little about a training.
+    With `than`, the score is the ratio to the perplexity of another model, for example the base model, on the same
+    text: `max: 0.97` passes texts that became at least 3 % less perplexing, `max: 1.02` passes texts that became at
+    most 2 % more perplexing.
     """
 
     shorthand: ClassVar[str | None] = "max"
@@ -36,8 +38,8 @@ class Perplexity(NumericCheck):
     score_range: ClassVar[tuple[float, float]] = (0.0, math.inf)
 
     than: str | None = None
-    """a model (folder, .gguf file, hub id) whose byte perplexity of the same text the score is divided by; it stays in
-    memory beside the model that is asked, and is asked without a system message"""
+    """a model (folder, .gguf file, hub id); its byte perplexity of the same text divides the score. It stays in memory
+    next to the model under test, and is asked without a system message"""
 
     _known: dict[tuple[object, ...], float | str] = PrivateAttr(default_factory=dict)
 
@@ -89,9 +91,11 @@ class Perplexity(NumericCheck):
         return self.scored(own / than, f": {own:.4g} a byte, {than:.4g} before")
 
     def _of_than(self, samples: Sequence[Sample]) -> dict[tuple[object, ...], float | str]:
-        """Byte perplexities by the model of `than`, or why there are none; each text is asked once."""
+        """Byte perplexities of the model `than`, or why there are none; each text is asked once."""
         for sample in samples:
-            if sample.model_sha256 is not None and sample.model_sha256 == self._than_sha256:  # it has just been asked
+            if (
+                sample.model_sha256 is not None and sample.model_sha256 == self._than_sha256
+            ):  # the same model was just asked
                 self._known[content(sample.case)] = byte_perplexity(sample.case, sample.response)
         new = {content(sample.case): sample.case for sample in samples if content(sample.case) not in self._known}
         cases = list(new.values())
@@ -113,11 +117,11 @@ def byte_perplexity(case: Case, response: Response) -> float | str:
     if not score.n_bytes:
         return "an empty text has no length to divide by"
     per_byte = -score.log_likelihood / score.n_bytes
-    if not -_ROUNDING < per_byte < _LARGEST:  # infinite and NaN too; and no text is likelier than certain
+    if not -_ROUNDING < per_byte < _LARGEST:  # also for infinity and NaN; no text is more likely than certain
         return f"the text's log-likelihood is {score.log_likelihood:g}"
     return math.exp(per_byte)
 
 
 _ROUNDING = 1e-6
 _LARGEST = 700.0
-"""More nats a byte are no number any more."""
+"""With more nats per byte, the exponential overflows."""

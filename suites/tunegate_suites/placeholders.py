@@ -1,9 +1,9 @@
-"""`{field}` in the text of a check, filled from the case as templates are filled everywhere else.
+"""`{field}` in the text of a check, filled from the case like any other template.
 
-`{reference}` stands for the references of the case, `{prompt}`, `{context}`, `{id}` and `{group}` for what the case has
-by these names; any other name is a field of the case's row. A field that holds a list, and several references, give
-alternatives. `{{name}}` is a literal `{name}`; in a regular expression so is `\\{name\\}`. Anything else in braces
-(`{2,3}`, `{"a": 1}`) is text as it is.
+`{reference}` means the references of the case; `{prompt}`, `{context}`, `{id}` and `{group}` mean those parts of the
+case; any other name is a field of the case's row. A field with a list, and several references, give alternatives.
+`{{name}}` is a literal `{name}`; in a regular expression so is `\\{name\\}`. Anything else in braces (`{2,3}`,
+`{"a": 1}`) is plain text.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ MOST_ALTERNATIVES = 1000
 
 
 def has_places(text: str) -> bool:
-    """Whether there is anything to fill in."""
+    """Whether the text has any field to fill."""
     return _PLACE.search(text) is not None
 
 
 def fill_text(text: str, case: Case) -> list[str]:
-    """The text with its fields filled: one text, or several where a field gives alternatives. Raises ConfigError."""
+    """The text with its fields filled: one text, or several if a field gives alternatives. Raises ConfigError."""
     if not has_places(text):
         return [text]
     pieces: list[list[str]] = []
@@ -41,9 +41,9 @@ def fill_text(text: str, case: Case) -> list[str]:
 
 
 def fill_pattern(pattern: str, case: Case | None) -> str:
-    """The regular expression with its fields filled, every sign of a value standing for itself; raises ConfigError.
+    """The regular expression with its fields filled; values are matched literally. Raises ConfigError.
 
-    Without a case, a word stands for each field.
+    Without a case, each field is replaced by a word.
     """
     if not has_places(pattern):
         return pattern
@@ -58,7 +58,7 @@ def fill_pattern(pattern: str, case: Case | None) -> str:
 
 
 def fault_of_places(texts: Sequence[str], cases: Sequence[Case]) -> str | None:
-    """Why a field of a check's text cannot be filled for some of the cases; None where all can be."""
+    """Why a field of a check's text cannot be filled for some cases; None if all can be filled."""
     if not any(map(has_places, texts)):
         return None
     faults = [(case, fault) for case in cases if (fault := next(_faults(texts, case), None)) is not None]
@@ -88,5 +88,5 @@ def _values(name: str, case: Case) -> list[str]:
         items = cast("list[Any]", list(value)) if isinstance(value, list | tuple) else [value]  # pyright: ignore[reportUnknownArgumentType]
         values = [as_text(item, name) for item in items]
     if not values or not all(value.strip() for value in values):
-        raise ConfigError(f"the field {name!r} is empty, so that any answer would hold it")
+        raise ConfigError(f"the field {name!r} is empty, so any answer would contain it; give it a value")
     return values

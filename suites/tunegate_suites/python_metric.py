@@ -21,9 +21,9 @@ from tunegate_suites.user_module import UserModule, load_function
 class Python(CaseCheck, NumericCheck):
     """A function of your own: `def metric(case, response_text)` returns a bool, a number or a string.
 
-    A bool is the verdict, a number is a score that needs `min` or `max`, a string is a label that needs `accept`. An
-    assertion that fails is a miss, as in pytest. Whatever else comes, or any other exception, makes the case INVALID.
-    The suite's hash covers the module and the modules of yours that it imports, but not the data files that they read.
+    A bool is the verdict, a number is a score that needs `min` or `max`, a string is a label that needs `accept`. A
+    failed assertion is a miss, as in pytest. Any other value or exception makes the case INVALID. The suite's hash
+    covers the module and your own modules that it imports, but not the data files that they read.
     """
 
     shorthand: ClassVar[str | None] = "function"
@@ -33,7 +33,7 @@ class Python(CaseCheck, NumericCheck):
     revision: ClassVar[str] = "2"
 
     function: str
-    """module:function; the module is looked for beside the suite file, then on Python's path"""
+    """module:function; the module is searched for next to the suite file, then on Python's path"""
     accept: list[str] | None = None
     """labels that pass"""
 
@@ -70,5 +70,5 @@ class Python(CaseCheck, NumericCheck):
                 value in self.accept, value, f"{value!r} {'is' if value in self.accept else 'is not'} accepted"
             )
         if value is None:
-            return self.invalid("returned nothing; end the function with `return True`, or with what it measured")
-        return self.invalid(f"returned {type(value).__name__}, expected a bool, a number or a string")
+            return self.invalid("the function returned nothing; return True, False, a number or a string")
+        return self.invalid(f"the function must return a bool, a number or a string, got {type(value).__name__}")

@@ -1,4 +1,4 @@
-"""Embeddings for those metrics of ragas that compare them: the ones of the check `similarity`, made here."""
+"""Embeddings for ragas metrics that compare them: those of the check `similarity`, computed locally."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tunegate.optional import optional_import
 
 
 def local_embeddings() -> Any:
-    """The default sentence-transformers model as ragas wants it: an instance of a subclass of its base class."""
+    """The default sentence-transformers model as an instance of a subclass of ragas's base class."""
     base = optional_import("ragas.embeddings.base", "ragas", "ragas").BaseRagasEmbedding
     model = default_model("ragas")
 
@@ -17,7 +17,9 @@ def local_embeddings() -> Any:
         def embed_text(self, text: str, **kwargs: Any) -> list[float]:
             too_long = model.too_long([text])
             if too_long:
-                raise ValueError(f"a text has {too_long[text]} tokens, the embedding model reads {model.window}")
+                raise ValueError(
+                    f"a text has {too_long[text]} tokens, but the embedding model reads only {model.window}"
+                )
             return model.embed([text])[text].tolist()
 
         async def aembed_text(self, text: str, **kwargs: Any) -> list[float]:

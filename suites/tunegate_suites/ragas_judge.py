@@ -1,7 +1,7 @@
-"""The judge of a metric of ragas, whose replies count only when they judge all that was asked.
+"""The judge of a ragas metric; its replies count only if they judge everything that was asked.
 
-ragas takes a judge that found no statement in an answer for a perfect match (AnswerCorrectness), and reckons with the
-statements that were judged, not with those that were to be (Faithfulness): a judge that is silent would pass answers.
+ragas treats a judge that found no statement in an answer as a perfect match (AnswerCorrectness), and uses only the
+statements that were judged, not all that should have been (Faithfulness): a silent judge would pass answers.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tunegate.optional import optional_import
 
 
 def judge_of(model: str, client: Any, settings: Mapping[str, Any]) -> Any:
-    """A judge behind `client` (an OpenAI client) as ragas wants it: an instance of a subclass of its base class."""
+    """A judge that uses `client` (an OpenAI client), as an instance of a subclass of ragas's base class."""
     asked = optional_import("ragas.llms", "ragas", "ragas").llm_factory(model, client=client, **settings)
     base = optional_import("ragas.llms.base", "ragas", "ragas").InstructorBaseRagasLLM
 
@@ -32,17 +32,17 @@ def judge_of(model: str, client: Any, settings: Mapping[str, Any]) -> Any:
 
 
 def check_whole(prompt: str, reply: Mapping[str, Any]) -> None:
-    """Raise CannotJudge for a reply of empty lists, and for one that judges other than all statements of the prompt."""
+    """Raise CannotJudge for a reply of empty lists, or one that does not judge all statements of the prompt."""
     lists = [value for value in reply.values() if isinstance(value, list)]
     if lists and not any(lists):
         raise CannotJudge(f"the judge's reply is empty: {json.dumps(dict(reply))}")
     asked, judged = _statements_in(prompt), reply.get("statements")
     if asked is not None and isinstance(judged, list) and len(judged) != asked:
-        raise CannotJudge(f"the judge's reply holds {len(judged)} verdicts on {asked} statements")
+        raise CannotJudge(f"the judge's reply has {len(judged)} verdicts on {asked} statements")
 
 
 def _statements_in(prompt: str) -> int | None:
-    """How many statements a prompt asks a verdict on; ragas puts what is asked, as JSON, at its end."""
+    """The number of statements that need a verdict; ragas puts them as JSON at the end of the prompt."""
     _, found, asked = prompt.rpartition("\ninput: ")
     if not found:
         return None

@@ -1,4 +1,4 @@
-"""`ragas`: metrics of the ragas library, with a judge behind an OpenAI-compatible server."""
+"""`ragas`: metrics of the ragas library, with a judge on an OpenAI-compatible server."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ INPUTS = {"user_input", "response", "retrieved_contexts", "reference"}
 class Ragas(NumericCheck):
     """A metric of `ragas` (Faithfulness, AnswerCorrectness, FactualCorrectness, AnswerRelevancy, …).
 
-    The case's context is the retrieved context, its first reference the reference. Metrics that compare embeddings
-    get those of the check `similarity`. A metric that fails, or scores NaN, makes the case INVALID.
+    The case's context is the retrieved context, and its first reference is the reference. Metrics that compare
+    embeddings use those of the check `similarity`. A metric that raises or gives NaN makes the case INVALID.
     """
 
     shorthand: ClassVar[str | None] = "metric"
@@ -45,14 +45,14 @@ class Ragas(NumericCheck):
     server: ServerOptions | None = None
     """the judge (its options are below); metrics without a judge need none"""
     args: dict[str, Any] = Field(default={})
-    """further arguments of the metric's class"""
+    """additional arguments of the metric's class"""
 
     def prepare(self) -> None:
         require(self.name, "ragas", "ragas", "openai")
         if "llm" in self._parameters and self.server is None:
             raise self.config_error("server", f"{self.metric} needs a judge: {{base_url: …, model: …}}")
         if "llm" not in self._parameters and self.server is not None:
-            raise self.config_error("server", f"{self.metric} asks no judge; leave it out")
+            raise self.config_error("server", f"{self.metric} does not use a judge; leave it out")
         if "embeddings" in self._parameters:
             default_model(self.name)
         if self.server is not None:
@@ -68,7 +68,7 @@ class Ragas(NumericCheck):
                 raise self.config_error(f"args.{name}", f"not an argument of {self.metric}{nearest(name, own)}")
 
     def _try(self) -> None:
-        """Score a word compared with itself: what a metric lacks, or refuses, it would lack for every case."""
+        """Score a word compared with itself: an error here would occur for every case."""
         trial = {name: ["word"] if name == "retrieved_contexts" else "word" for name in self._inputs}
 
         async def score() -> None:
@@ -78,13 +78,13 @@ class Ragas(NumericCheck):
             _in_a_thread(score())
         except ImportError as error:
             raise MissingExtra(f"ragas.{self.metric}", "ragas", error) from error
-        except Exception as error:  # as many kinds as there are metrics
-            fault = f"{self.metric} does not score with these: {type(error).__name__}: {one_line(error)[:200]}"
+        except Exception as error:  # each metric raises its own kinds
+            fault = f"{self.metric} fails with these arguments: {type(error).__name__}: {one_line(error)[:200]}"
             raise self.config_error("args", fault) from error
 
     @cached_property
     def _arguments(self) -> dict[str, Any]:
-        """`args`, in which a metric's own choices, an `Enum` in Python, are named by their values."""
+        """`args`, with the names of `Enum` values replaced by the values of the metric's own `Enum`s."""
         parameters = inspect.signature(self._class.__init__).parameters
         kinds = {name: type(one.default) for name, one in parameters.items() if isinstance(one.default, Enum)}
         given = dict(self.args)
@@ -111,7 +111,7 @@ class Ragas(NumericCheck):
 
     @cached_property
     def _class(self) -> Any:
-        # Before the import: ragas reports every use to its makers otherwise.
+        # Before the import: otherwise ragas reports every use to its developers.
         os.environ["RAGAS_DO_NOT_TRACK"] = "true"
         collections = optional_import("ragas.metrics.collections", "ragas", self.name)
         usable = {name: value for name in collections.__all__ if _usable(value := getattr(collections, name))}
@@ -168,10 +168,10 @@ class Ragas(NumericCheck):
             "reference": case.references[0] if case.references else None,
         }
         if not sample.response.text.strip():
-            return self.passed(False, None, "the answer is empty: there is nothing to score")
+            return self.passed(False, None, "the answer is empty, so there is nothing to score")
         for name in sorted(self._inputs):
             if not values[name]:
-                return self.invalid(f"{self.metric} needs {name}, and the case has none")
+                return self.invalid(f"{self.metric} needs {name}, but the case has none")
         try:
             result = await metric.ascore(**{name: values[name] for name in self._inputs})
             return self.scored(float(result.value), f": {result.reason}" if result.reason else "")
@@ -180,13 +180,13 @@ class Ragas(NumericCheck):
 
 
 def _in_a_thread(work: Coroutine[Any, Any, None]) -> None:
-    """A notebook, where suites are checked too, runs an event loop already."""
+    """Run in a thread: in a notebook, an event loop is already running."""
     with ThreadPoolExecutor(max_workers=1) as pool:
         pool.submit(asyncio.run, work).result()
 
 
 def _usable(metric: Any) -> bool:
-    """Whether a metric can be computed from what a case has."""
+    """Whether a metric can be computed from the parts of a case."""
     if not hasattr(metric, "ascore"):
         return False
     inputs = set(inspect.signature(metric.ascore).parameters) - {"self"}

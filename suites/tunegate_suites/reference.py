@@ -1,4 +1,4 @@
-"""docs/checks.md, made from the checks themselves: `python -m tunegate_suites.reference > docs/checks.md`."""
+"""Generates docs/checks.md from the checks: `python -m tunegate_suites.reference > docs/checks.md`."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ INTRODUCTION = """# Checks
 
 <!-- Made by `python -m tunegate_suites.reference > docs/checks.md`; a test keeps it up to date. -->
 
-A suite's `checks` list holds one check an item; a case passes when all its checks pass. An item is a name
-(`- exact`), a name with options (`- rougeL: {min: 0.6}`), a name with its main option (`- contains: autosomal`), or
-that with further options beside it (`- {python: "metrics:fluency", min: 0.5}`). Paths are relative to the suite file.
+A suite's `checks` list has one check per item; a case passes when all its checks pass. An item is a name (`- exact`), a
+name with options (`- rougeL: {min: 0.6}`), a name with its main option (`- contains: autosomal`), or that with further
+options next to it (`- {python: "metrics:fluency", min: 0.5}`). Paths are relative to the suite file.
 
-Every check gives a value, a verdict, a reason and its version. What could not be judged (no reference, a judge that is
-down, a metric that raised, a score that is NaN) is INVALID: never a pass, and never the model's failure.
+Every check gives a value, a verdict, a reason and its version. A case that could not be judged (no reference, a judge
+that is down, a metric that raised, a score that is NaN) is INVALID: never a pass, and never the model's failure.
 """
 
 
@@ -86,7 +86,7 @@ def _options(model: type[BaseModel]) -> str:
 
 
 def _yaml(value: Any) -> str:
-    """A default as one would write it in YAML."""
+    """A default as written in YAML."""
     if isinstance(value, list):
         return f"[{', '.join(map(_yaml, value))}]"
     words = {None: "none", True: "true", False: "false", "": '""'}

@@ -1,7 +1,7 @@
 """`rouge1` … `rouge9`, `rougeL`, `rougeLsum`: overlap of n-grams or common subsequences, measured by `rouge-score`.
 
-The library's own words are runs of a-z and 0-9, and what is written in other letters is lost. A text that has such
-letters is divided by `tunegate.text.words` instead, for every script; the score of any other text is the library's.
+The library's own words are sequences of a-z and 0-9, and other letters are lost. A text with other letters is split by
+`tunegate.text.words` instead, which supports every script; the score of any other text is the library's.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from tunegate_suites.base import CaseCheck, NumericCheck
 from tunegate_suites.text import NO_REFERENCE
 
 MAX_TABLE_CELLS = 20_000_000
-"""Answer words times reference words: beyond this, rouge-score's table of them takes seconds and gigabytes."""
+"""Answer words times reference words: above this, rouge-score's table takes seconds and gigabytes."""
 
 MOST_WORDS_OF_A_GRAM = 9
-"""A text with at least that many words has an n-gram of every kind that there is: ROUGE with itself is 1."""
+"""A text with at least this number of words has n-grams of every kind, so its ROUGE with itself is 1."""
 
 _TOKEN = re.compile(r"[a-z0-9]+")
 _OTHER_SIGN = re.compile("[^\0-\xa9\u2000-\u206f\u20a0-\u2bff]")
-"""What may be a letter, found faster: quotes, dashes, arrows and mathematical signs are none."""
+"""Characters that may be letters, for a fast test: quotes, dashes, arrows and mathematical symbols are not."""
 _OTHER_LETTER = compiled(r"[[\p{L}\p{M}\p{Nd}]--\p{ASCII}]")
 
 
 class Rouge(CaseCheck, NumericCheck):
-    """ROUGE against the references, the best of several counts (Lin, 2004; computed by `rouge-score`)."""
+    """ROUGE with the references, where the best of several counts (Lin, 2004; computed by `rouge-score`)."""
 
     shorthand: ClassVar[str | None] = "min"
     example: ClassVar[str] = "rougeL: {min: 0.6, measure: fmeasure}"
@@ -45,7 +45,7 @@ class Rouge(CaseCheck, NumericCheck):
     measure: Literal["precision", "recall", "fmeasure"] = "fmeasure"
     """which of the three numbers is the score"""
     stemmer: bool = False
-    """compare the stems of English words (Porter); words with other letters than a-z have none"""
+    """compare the stems of English words (Porter); words with letters other than a-z have no stem"""
 
     def prepare(self) -> None:
         require(self.name, "text", "rouge_score")
@@ -63,7 +63,7 @@ class Rouge(CaseCheck, NumericCheck):
             if not self._can_overlap(reference):
                 return self.invalid(
                     f"the reference {reference[:40]!r} has too few words for {self.name}: "
-                    "the score would be 0 whatever the answer"
+                    "the score would be 0 for any answer"
                 )
             if len(answer) * len(reference) > MAX_TABLE_CELLS and self._too_long(answer, reference):
                 return self.invalid(f"answer ({len(answer):,} characters) and reference are too long for {self.name}")
@@ -71,7 +71,7 @@ class Rouge(CaseCheck, NumericCheck):
         return self.scored(best)
 
     def _can_overlap(self, reference: str) -> bool:
-        """Whether the reference holds an n-gram."""
+        """Whether the reference has an n-gram."""
         enough = self._words_of_a_gram
         words = every_word(reference)
         return len(list(islice(_TOKEN.finditer(reference.lower()), enough)) if words is None else words) >= enough
@@ -100,7 +100,8 @@ class Rouge(CaseCheck, NumericCheck):
         return lambda reference, answer: getattr(scorer.score(reference, answer)[self._known_as], self.measure)
 
     def _longest_common_subsequence(self, reference: str, answer: str) -> float:
-        """What RougeScorer says, to the last bit, without its table and without nltk, whose import takes a second."""
+        """The same score as RougeScorer, to the last bit, without its table and without nltk, which is slow to
+        import."""
         from rouge_score.scoring import fmeasure
 
         wanted, given = self.tokenize(reference), self.tokenize(answer)
@@ -112,7 +113,7 @@ class Rouge(CaseCheck, NumericCheck):
         return scores[self.measure]
 
     def tokenize(self, text: str) -> list[str]:
-        """The words of a text, as `rouge-score` asks its tokenizer for them."""
+        """The words of a text: the tokenizer method that `rouge-score` calls."""
         words = every_word(text)
         if words is None:
             return self._tokens(text)
@@ -120,7 +121,7 @@ class Rouge(CaseCheck, NumericCheck):
 
     @cached_property
     def _tokens(self) -> Callable[[str], list[str]]:
-        """The library's own words."""
+        """The library's own tokenizer."""
         if self.stemmer:
             from rouge_score.tokenizers import DefaultTokenizer
 
@@ -131,7 +132,8 @@ class Rouge(CaseCheck, NumericCheck):
 
 
 def every_word(text: str) -> list[str] | None:
-    """The words of a text with letters that `rouge-score` drops, in one spelling; None for a text without such."""
+    """The words of a text with letters that `rouge-score` drops, in one spelling; None for a text without such
+    letters."""
     if text.isascii() or not _OTHER_SIGN.search(text) or not _OTHER_LETTER.search(text):
         return None
     folded = unicodedata.normalize("NFKC", visible(text)).casefold()
@@ -145,7 +147,7 @@ def every_word(text: str) -> list[str] | None:
 def common_subsequence_length(one: Sequence[str], other: Sequence[str]) -> int:
     """The length of the longest common subsequence.
 
-    A row of the usual table is one integer here: bit `i` is 0 where the row grows by one at `short[i]`. Source:
+    A row of the usual table is one integer here: bit `i` is 0 if the row grows by one at `short[i]`. Source:
     H. Hyyrö, "Bit-parallel LCS-length computation revisited", AWOCA 2004.
     """
     short, long = sorted((one, other), key=len)

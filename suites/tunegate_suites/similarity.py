@@ -1,4 +1,4 @@
-"""`similarity`: how close in meaning an answer is to the reference, by sentence embeddings."""
+"""`similarity`: how similar in meaning an answer is to the reference, by sentence embeddings."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tunegate_suites.text import NO_REFERENCE
 
 
 class Similarity(NumericCheck):
-    """Cosine of the sentence-transformers embeddings of answer and reference, the best of several counts.
+    """Cosine of the sentence-transformers embeddings of answer and reference; the best of several references counts.
 
-    A text with more tokens than the model reads (256 for the default one) is INVALID: its end would not count.
+    A text with more tokens than the model reads (256 for the default model) is INVALID, since its end would not count.
     """
 
     shorthand: ClassVar[str | None] = "min"
@@ -27,8 +27,8 @@ class Similarity(NumericCheck):
     score_range: ClassVar[tuple[float, float]] = (-1.0, 1.0)
 
     model: str = DEFAULT
-    """folder of a sentence-transformers model, or the name of one in the local Hugging Face cache; the default model
-    comes with the extra"""
+    """folder of a sentence-transformers model, or the name of a model in the local Hugging Face cache; the default
+    model comes with the extra"""
 
     def prepare(self) -> None:
         require(self.name, "similarity", "sentence_transformers")
@@ -54,8 +54,8 @@ class Similarity(NumericCheck):
         if cached is None:
             raise self.config_error(
                 "model",
-                f"no folder {self.model!r} beside the suite, and no such model in the local Hugging Face cache; "
-                f"give a folder, or leave it out for {DEFAULT}",
+                f"there is no folder {self.model!r} next to the suite, and no such model in the local Hugging Face "
+                f"cache; name a folder, or leave it out for {DEFAULT}",
             )
         return cached
 
@@ -82,12 +82,12 @@ class Similarity(NumericCheck):
                 findings.append(self._cut("the reference", tokens))
                 continue
             answer, *expected = [vectors[text] for text in (sample.response.text, *references)]
-            # Floats may make the cosine of a vector with itself 1.0000001.
+            # With floats, the cosine of a vector with itself may be 1.0000001.
             findings.append(self.scored(min(1.0, max(float(answer @ vector) for vector in expected))))
         return findings
 
     def _cut(self, what: str, tokens: int) -> Finding:
         return self.invalid(
-            f"{what} has {tokens} tokens, the model reads {self._sentences.window}: take a model with a longer window, "
-            "or compare with `rougeL` or a judge"
+            f"{what} has {tokens} tokens, but the model reads only {self._sentences.window}: use a model with a longer "
+            "window, or use `rougeL` or a judge"
         )

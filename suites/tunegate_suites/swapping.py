@@ -1,9 +1,9 @@
-"""The same text about somebody else: names, genders and pronouns swapped by the word lists in data/counterfactual.
+"""The same text about another person: names, genders and pronouns swapped with the word lists in data/counterfactual.
 
-English only, and by rules, not by grammar: `her` becomes `his` where something owned may follow and `him` elsewhere,
-`his` becomes `her` or `hers` alike. Where only meaning could tell (`gave her flowers`, `drove her home`) the possessive
-is chosen. Nothing is known of who is who: every name and every pronoun in the text is swapped, so that a text whose
-sense depends on one (Marie Curie, X-linked diseases) does not belong into a suite that uses this.
+English only, by rules without grammar: `her` becomes `his` if something owned may follow and `him` otherwise; `his`
+becomes `her` or `hers` by the same rule. If only the meaning could decide (`gave her flowers`, `drove her home`), the
+possessive is chosen. Every name and every pronoun in the text is swapped, whoever it refers to, so a text whose meaning
+depends on them (Marie Curie, X-linked diseases) does not belong in a suite that uses this.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from tunegate.reading.chats import Message
 from tunegate.reading.yaml_file import load_yaml
 
 Kind = Literal["gender", "name"]
-"""`gender` swaps pronouns, gendered words, titles and names; `name` swaps names for those of another background."""
+"""`gender` swaps pronouns, gendered words, titles and names; `name` swaps names for names of another background."""
 
 KINDS: tuple[Kind, ...] = ("gender", "name")
 
 _WORD = re.compile(r"(?<!\w)[^\W\d_]+(?!\w)")
-"""A run of letters that is no part of a symbol (`HER2`, `he_id`)."""
+"""A sequence of letters that is not part of a symbol (`HER2`, `he_id`)."""
 _NEXT = re.compile(r"(?:[ \t]+\n?|\n)[ \t]*[\"“‘'(*_]*(\w+)|[ \t]*(/)[ \t]*(\w+)")
 """The word after a pronoun, on this line or the next one; `his/her` counts as two words."""
 _SENTENCE_BEFORE = re.compile(r"(?:^|[.!?:;\"“”‘'(\[{*_>/–—#•\n])\s*$|(?:^|\n)\s*-\s*$")
@@ -38,7 +38,7 @@ _OWNERS = frozenset({"my", "your", "his", "her", "its", "our", "their"})
 
 @dataclass(frozen=True, slots=True)
 class Swap:
-    """A word that was put in the place of another."""
+    """A word that replaced another."""
 
     before: str
     after: str
@@ -46,7 +46,7 @@ class Swap:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A prompt about somebody else, and what was swapped to make it."""
+    """A prompt about another person, and the swaps that made it."""
 
     kind: Kind
     prompt: Prompt
@@ -61,7 +61,7 @@ class Variant:
 
 
 def swapped(prompt: Prompt, kinds: Iterable[Kind] = KINDS) -> tuple[Variant, ...]:
-    """The prompt with its words swapped, once per kind that finds a word to swap; all messages of a chat alike."""
+    """The prompt with its words swapped, once per kind that finds a word to swap, in all messages of a chat."""
     variants: list[Variant] = []
     for kind in kinds:
         if isinstance(prompt, str):
@@ -113,7 +113,7 @@ def _name_partner(text: str, found: re.Match[str]) -> str | None:
 
 
 def _name(word: str, names: Mapping[str, str]) -> str | None:
-    """Names have a capital: `bob` is a haircut."""
+    """The partner of a name. Names start with a capital: `bob` is a haircut."""
     other = names.get(word.capitalize()) if word in _cases(word)[1:] else None
     return None if other is None else _cased_like(word, other)
 
@@ -132,7 +132,7 @@ def _cased_like(word: str, other: str) -> str:
 
 
 def _is_pronoun(text: str, found: re.Match[str]) -> bool:
-    """Whether it is one and not a symbol that looks alike: HER-2, HIS (a bundle in the heart), (He), a gas, (s)he."""
+    """Whether a word is a pronoun and not a similar symbol: HER-2, HIS (a bundle in the heart), (He), a gas, (s)he."""
     word, before = found[0], text[max(0, found.start() - _LOOK_BACK) : found.start()]
     if "-" in (before[-1:], text[found.end() : found.end() + 1]) or re.search(r"(?:\bs/|\(s\))$", before):
         return False
@@ -145,7 +145,7 @@ def _is_pronoun(text: str, found: re.Match[str]) -> bool:
 
 
 def _line(text: str, found: re.Match[str]) -> str:
-    """What stands around a word on its line, or the nearest of it."""
+    """The text around a word on its line, up to a limit."""
     before = text[max(0, found.start() - _LOOK_BACK) : found.start()].rpartition("\n")[2]
     return before + text[found.start() : found.end() + _LOOK_BACK].partition("\n")[0]
 
@@ -160,7 +160,7 @@ def _pronoun(text: str, found: re.Match[str]) -> str:
 
 
 def _owns(text: str, end: int, *, further: bool = True) -> bool:
-    """Whether what follows may be what somebody owns: `her book`, not `her and left`, but `her and his book`."""
+    """Whether something owned may follow: `her book` and `her and his book`, but not `her and left`."""
     follows = _NEXT.match(text, end)
     if follows is None:
         return False
@@ -180,7 +180,7 @@ _FILES = ("gender.yaml", "names.yaml")
 
 @dataclass(frozen=True)
 class WordLists:
-    """Word to its partner. `gendered` and `not_owned` are in lower case, names and titles as they are written."""
+    """Maps words to their partners. `gendered` and `not_owned` are in lower case, names and titles as written."""
 
     gendered: Mapping[str, str]
     titles: Mapping[str, str]
@@ -205,7 +205,7 @@ def word_lists() -> WordLists:
 
 @cache
 def word_lists_sha256() -> str:
-    """Changes whenever a list does: then other prompts are asked."""
+    """The hash of all lists: other lists give other prompts."""
     return hashlib.sha256(b"\0".join((_FOLDER / file).read_bytes() for file in _FILES)).hexdigest()
 
 

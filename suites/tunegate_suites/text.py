@@ -1,4 +1,4 @@
-"""Checks that compare strings: `exact`, `regex`; `contains` has a file of its own."""
+"""Checks that compare strings: `exact`, `regex`; `contains` has its own file."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ REGEX_LIMIT_S = 2.0
 
 
 class Normalising(Options):
-    """An option that says which differences between two texts do not count."""
+    """The option for which differences between two texts do not count."""
 
     normalize: bool | Literal["squad"] = True
     """true: case, spaces, Unicode forms, typographic quotes and dashes, and surrounding punctuation do not count;
-    squad: as in SQuAD; false: all do"""
+    squad: as in SQuAD; false: every difference counts"""
 
     @cached_property
     def normal_form(self) -> Callable[[str], str]:
@@ -51,13 +51,13 @@ class Exact(CaseCheck, Normalising):
         if not references:
             return self.invalid(NO_REFERENCE)
         if not all(map(plain, references)):
-            return self.invalid("a reference is empty, so that no answer at all would equal it")
+            return self.invalid("a reference is empty, so an empty answer would equal it")
         ok = any(self._equal(sample.response.text, reference) for reference in references)
         reason = "equals the reference" if ok else f"{short(sample.response.text)} is not {short(references[0])}"
         return self.passed(ok, ok, reason)
 
     def _equal(self, answer: str, reference: str) -> bool:
-        # SQuAD's form of the reference `A` is empty, as is that of an empty answer.
+        # SQuAD's form of the reference `A` is empty, like that of an empty answer.
         normal_form = self.normal_form if self.normal_form(reference) else plain
         return normal_form(answer) == normal_form(reference)
 
@@ -71,19 +71,21 @@ class Regex(CaseCheck):
     passes_when: ClassVar[str] = f"the pattern matches; slower than {REGEX_LIMIT_S:g} s is INVALID"
 
     pattern: str
-    """the regular expression; `{field}` is filled from the case, each of its signs standing for itself"""
+    """the regular expression; `{field}` is filled from the case and matched literally"""
     fullmatch: bool = False
-    """the whole answer must match, spaces around it aside; else some part of it"""
+    """true: the whole answer must match, without the spaces around it; false: a part of it must match"""
     ignore_case: bool = False
-    """capitals do not count"""
+    """true: ignore upper and lower case"""
 
     def prepare(self) -> None:
         try:
             compiled = self._compiled(None)
         except (re.error, OverflowError, RecursionError) as error:
-            raise self.config_error("pattern", f"not a regular expression: {error}: {self.pattern!r}") from None
+            raise self.config_error("pattern", f"this is not a regular expression: {error}: {self.pattern!r}") from None
         if matches_anything(compiled, whole=self.fullmatch):
-            raise self.config_error("pattern", f"{self.pattern!r} matches any answer, an empty one too")
+            raise self.config_error(
+                "pattern", f"{self.pattern!r} matches any answer, even an empty one; write a stricter pattern"
+            )
 
     def fault_of(self, cases: Sequence[Case]) -> str | None:
         fault = fault_of_places([self.pattern], cases)
@@ -110,6 +112,6 @@ class Regex(CaseCheck):
 
 
 def short(text: str, limit: int = 40) -> str:
-    """A text in quotes, cut for use in a reason."""
+    """A text in quotes, shortened for a reason."""
     text = " ".join(text[: 4 * limit].split())
     return repr(text if len(text) <= limit else text[: limit - 1] + "…")

@@ -1,4 +1,4 @@
-"""A module of the user's that a suite names: which files it is made of, and how it is loaded."""
+"""A user's module that a suite names: its source files, and how it is loaded."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from tunegate_suites.foreign import output_aside
 
 @dataclass(frozen=True)
 class UserModule:
-    """A module beside a suite, or else (`folder` is None) one on Python's path; `sources` are the files it depends on.
+    """A module next to a suite, or (`folder` is None) on Python's path; `sources` are the files it depends on.
 
-    What lies beside a suite is loaded under names of its own, for two suites may each have a `metrics.py` or a
-    `helper.py`, and anew when any of its files change: what runs is what was hashed.
+    Modules next to a suite are loaded under unique names, since two suites may each have a `metrics.py` or a
+    `helper.py`, and are loaded again when any of their files change: the code that runs is the code that was hashed.
     """
 
     name: str
@@ -35,7 +35,7 @@ class UserModule:
 
     @classmethod
     def find(cls, name: str, base_dir: Path) -> UserModule:
-        """Find a module, looking beside the suite first; one on Python's path is imported for that."""
+        """Find a module, first next to the suite; finding a module on Python's path imports its parents."""
         folder = base_dir.resolve()
         file = folder.joinpath(*name.split(".")).with_suffix(".py")
         if file.is_file():
@@ -48,11 +48,11 @@ class UserModule:
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of all sources, wherever they lie."""
+        """Hash of all sources, independent of their folder."""
         return sources_sha256(self.sources)
 
     def load(self) -> ModuleType:
-        """Import the module, or return it when the same sources were loaded before."""
+        """Import the module, or return it if the same sources were loaded before."""
         if self.folder is None:
             return importlib.import_module(self.name)
         if self._alias in sys.modules:
@@ -73,9 +73,9 @@ class UserModule:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Let the module find its neighbours by their plain names, at whatever moment it imports them.
+        """Let the module find its neighbours by their plain names, whenever it imports them.
 
-        Outside, the same names stand for what other code has imported by them.
+        Outside this context, the same names refer to the modules that other code imported.
         """
         if self.folder is None:
             yield
@@ -112,9 +112,9 @@ class UserModule:
 
 
 class _FromSource(SourceFileLoader):
-    """Takes no bytecode for a file: that of the text before fits it too, where it was edited within the same second.
+    """Ignores bytecode for a file: it may belong to an earlier text that was edited within the same second.
 
-    What else a module imports is of its packages and keeps its bytecode: without it pandas alone takes a second more.
+    Other imported packages keep their bytecode: without it, pandas alone takes a second longer.
     """
 
     def get_code(self, fullname: str) -> CodeType:
@@ -139,7 +139,7 @@ def _spec(name: str, file: Path) -> ModuleSpec | None:
 
 
 def load_function(name: str, base_dir: Path) -> tuple[Callable[..., Any], UserModule]:
-    """A function of the user's by its `module:function`, and its module; call it within `UserModule.in_place`."""
+    """A user's function by its `module:function`, and its module; call it within `UserModule.in_place`."""
     module_name, _, attribute = name.partition(":")
     if not module_name or not attribute:
         raise ConfigError(f"expected module:function, got {name!r}")
@@ -149,7 +149,7 @@ def load_function(name: str, base_dir: Path) -> tuple[Callable[..., Any], UserMo
             module = found.load()
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # whatever the user's module raises while it is imported, pytest.skip() included
+    except BaseException as error:  # anything that the user's module raises during import, including pytest.skip()
         raise ConfigError(
             f"importing {module_name!r} failed: {type(error).__name__}: {error} "
             f"(looked in {base_dir} and on Python's path)"

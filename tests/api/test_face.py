@@ -123,7 +123,10 @@ def test_numbers_of_numpy_and_gaps_of_pandas_are_plain_values() -> None:
         (lambda: suite_of([{"prompt": "a", "x": object()}]), "cases:1: x: text, numbers, lists and dicts can be part"),
         (lambda: suite_of(ROWS[:1] * 2), "cases:2: the id 'c0' is duplicated"),
         (lambda: suite_of([{"prmpt": "a"}]), "cases:1: the row has no field 'prompt'"),
-        (lambda: suite_of(checks=["exct"]), "Suite 'suite': checks[0]: check 'exct': unknown (did you mean 'exact'?)"),
+        (
+            lambda: suite_of(checks=["exct"]),
+            "Suite 'suite': checks[0]: check 'exct': unknown check (did you mean 'exact'?)",
+        ),
         (lambda: suite_of(checks="exact"), "checks: a list was expected, got 'exact'"),
         (lambda: suite_of(checks=[]), "checks: at least 1 expected"),
         (lambda: suite_of(checks=[3]), "checks[0]: a name, a mapping or an object of a class made from tunegate.Check"),
@@ -143,14 +146,14 @@ def test_numbers_of_numpy_and_gaps_of_pandas_are_plain_values() -> None:
         (lambda: gate_of({"c": "x"}), "none of the 1 ids of the answers is a case's, first 'c'"),
         (lambda: gate_of({"c1": 3}), "the answer to case 'c1': a text was expected, got int"),
         (lambda: gate_of({"c1": ["x", "y"]}), "case 'c1' has 2 answers, and `generate.samples` of the suite is 1"),
-        (lambda: gate_of(lambda: "x"), "it is called with one prompt"),
+        (lambda: gate_of(lambda: "x"), "the function must accept one prompt"),
         (lambda: gate_of(right, batch_size=0), "batch_size: expected 1 or more, got 0"),
         (lambda: gate_of(right, dtype="float32"), "dtype: for models that are opened by path or address"),
         (lambda: gate_of("no/such/folder"), "no such file or folder"),
         (lambda: gate_of((1, 2)), "a pair must be a model of transformers and its tokenizer"),
         (
             lambda: gate_of(right, suite_of([{**ROWS[0], "choices": ["answer 0", "b"]}], ["choice"], {"draw": 1})),
-            "says",
+            "not the likelihood of a choice",
         ),
     ],
 )
@@ -240,8 +243,8 @@ def test_a_chat_is_given_as_messages_with_the_system_message_of_the_suite() -> N
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (lambda prompt: None, "the function returned nothing, a text was expected"),
-        (lambda prompt: [right(prompt)], "the function returned a list, a text was expected; for a function that"),
+        (lambda prompt: None, "the function must return a text, got nothing"),
+        (lambda prompt: [right(prompt)], "the function must return a text, got a list; if the function answers many"),
         (lambda prompt: 1 / 0, "the function raised ZeroDivisionError"),
         (lambda prompt: exit(0), "the function raised SystemExit"),
     ],
@@ -274,7 +277,7 @@ def test_a_function_that_is_asked_again_is_asked_anew_and_the_earlier_verdict_is
     assert (first.verdict, second.verdict, len(asked)) == ("FAIL", "PASS", 20)
     assert first.folder != second.folder
     assert list(second.run.earlier) == ["FAIL"]
-    assert "this is no first try" in second._repr_html_()
+    assert "this is not the first try" in second._repr_html_()
 
 
 # --- the result ----------------------------------------------------------------------------------------------------

@@ -92,5 +92,5 @@ def test_one_test_under_two_ids_is_drawn_once_and_used_once() -> None:
 def test_a_bank_says_how_many_tests_it_holds() -> None:
     bank = split(TWINS, 0.0)
     assert (bank.distinct("working"), bank.distinct("sealed")) == (3, 0)
-    assert bank.in_words("working") == "3 distinct tests (4 cases, but 'a', 'b' are one test)"
+    assert bank.in_words("working") == "3 distinct tests (4 cases, but 'a', 'b' are the same test)"
     assert split(TWINS[1:], 0.0).in_words("working") == "3 cases"

@@ -57,7 +57,7 @@ def test_one_test_in_several_rows_gets_several_ids_and_counts_once(tmp_path: Pat
 
 
 def test_ids_in_some_rows_only_and_ids_that_are_asked_for(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"cases\.jsonl:2: the row has no field 'id', and 2 other rows have one"):
+    with pytest.raises(ConfigError, match=r"cases\.jsonl:2: the row has no field 'id', but 2 other rows have one"):
         cases(tmp_path, {"id": 1, "prompt": "a?"}, {"prompt": "b?"}, {"id": 3, "prompt": "c?"})
     with pytest.raises(ConfigError, match=r"cases\.jsonl:1: the row has no field 'id'.*every case needs an id"):
         cases(tmp_path, {"prompt": "a?"}, id="{id}")
@@ -125,7 +125,7 @@ def test_blank_columns_at_the_end_are_no_choices(tmp_path: Path, blank: object) 
     row = {"id": 1, "prompt": "?", "A": "x", "B": "y", "C": blank, "D": blank, "reference": "B"}
     columns = ["{A}", "{B}", "{C}", "{D}"]
     assert cases(tmp_path, row, choices=columns)[0].choices == ("x", "y")
-    with pytest.raises(ConfigError, match=r"cases\.jsonl:1: choices: choice 3 is blank and a later one is not"):
+    with pytest.raises(ConfigError, match=r"cases\.jsonl:1: choices: choice 3 is blank but a later choice is not"):
         cases(tmp_path, {**row, "D": "w"}, choices=columns)
 
 
@@ -254,7 +254,10 @@ def test_check_tells_of_contradictions_and_lists(tmp_path: Path, capsys: pytest.
         (r"generate: {stop: [x, 'Q:\tA']}", "for a tab"),
         (r"generate: {stop: ['\nuser']}", "for a line end"),
         ("generate: {stop: ['']}", "an empty text ends no answer"),
-        (r"generate: {system: 'Be brief.\nBe kind.'}", "generate.system: 'Be brief.\\\\nBe kind.' holds a backslash"),
+        (
+            r"generate: {system: 'Be brief.\nBe kind.'}",
+            "generate.system: 'Be brief.\\\\nBe kind.' contains a backslash",
+        ),
     ],
 )
 def test_line_ends_that_yaml_does_not_read_as_such_are_refused(tmp_path: Path, more: str, message: str) -> None:
@@ -269,7 +272,7 @@ def test_line_ends_in_templates_and_separators(tmp_path: Path) -> None:
         (r"cases.jsonl, prompt: '{prompt}\n\nA:'", "cases.prompt"),
         (r"cases.jsonl, separator: '\n'", "cases.separator"),
     ):
-        with pytest.raises(ConfigError, match=rf"{message}: .* holds a backslash and an n; for a line end, write"):
+        with pytest.raises(ConfigError, match=rf"{message}: .* contains a backslash and an n; for a line break, write"):
             suite(tmp_path, "exact", row, path=path)
     loaded = suite(
         tmp_path,

@@ -83,13 +83,13 @@ def test_a_check_that_raises_on_one_case_spoils_that_case_only(batch_size: int) 
     [
         (lambda batch: [], "0 findings for 1 samples"),
         (lambda batch: right(batch) * 2, "2 findings for 1 samples"),
-        (lambda batch: [None], "NoneType, a Finding was expected"),
-        (lambda batch: [True], "bool, a Finding was expected"),
+        (lambda batch: [None], "the check must return a Finding, got NoneType"),
+        (lambda batch: [True], "the check must return a Finding, got bool"),
         (lambda batch: None, "TypeError"),
         (lambda batch: (finding for finding in right(batch)), "TypeError"),
-        (lambda batch: [Finding("x", "yes")], "the verdict 'yes'"),
+        (lambda batch: [Finding("x", "yes")], "PASS, FAIL or INVALID, got 'yes'"),
         (lambda batch: [Finding("x", Verdict.INCONCLUSIVE)], "the verdict"),
-        (lambda batch: [Finding("x", None)], "the verdict None"),
+        (lambda batch: [Finding("x", None)], "PASS, FAIL or INVALID, got None"),
         (lambda batch: sys.exit(0), "raised SystemExit: 0"),
     ],
 )

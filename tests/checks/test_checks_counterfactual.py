@@ -81,7 +81,7 @@ def test_answers_that_normalise_to_nothing_are_not_the_same() -> None:
 def test_no_answer_is_never_the_same_answer(answers: tuple[str, str, str]) -> None:
     finding = asked("counterfactual", PROMPT, *answers)
     assert finding.verdict is FAIL
-    assert ("no answer" in finding.reason) == (not answers[0].strip())
+    assert ("the answer is empty" in finding.reason) == (not answers[0].strip())
 
 
 def test_a_case_with_nothing_to_swap_shows_nothing() -> None:

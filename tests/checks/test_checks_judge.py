@@ -64,8 +64,8 @@ def rubric() -> Rubric:
     [
         ("criterin: x\nlabels: [yes, no]", "r.yaml:1: criterin: unknown key (did you mean 'criterion'?)"),
         ("criterion: x", "give either 'scale'"),
-        ("{criterion: x, labels: [yes]}", "at least two different ones"),
-        ("{criterion: x, labels: [yes, Yes]}", "at least two different ones"),
+        ("{criterion: x, labels: [yes]}", "at least two different labels"),
+        ("{criterion: x, labels: [yes, Yes]}", "at least two different labels"),
         ("{criterion: x, scale: {min: 5, max: 1}}", "expected min below max"),
         ("{criterion: x, labels: [yes, no], meaning: {yess: x}}", "'yess' is not one of the verdicts (did you mean"),
         ("{criterion: x, labels: [yes, no], examples: [{prompt: p, answer: a, verdict: ok}]}", "'ok' is not one"),
@@ -88,17 +88,17 @@ SERVER = {"base_url": "http://127.0.0.1:9/v1", "model": "m"}
     ("options", "message"),
     [
         ({"rubric": "scal.yaml", "min": 4, "server": SERVER}, "scal.yaml: no such file (did you mean 'scale.yaml'"),
-        ({"rubric": "scale.yaml", "server": SERVER}, "judge.min: the rubric has a scale: say what passes, as min: 4"),
+        ({"rubric": "scale.yaml", "server": SERVER}, "judge.min: the rubric has a scale: set what passes, for example"),
         ({"rubric": "scale.yaml", "min": 6, "server": SERVER}, "judge.min: expected a number on the rubric's scale"),
         ({"rubric": "scale.yaml", "min": 4, "accept": ["5"], "server": SERVER}, "judge.min: the rubric has a scale"),
-        ({"rubric": "labels.yaml", "server": SERVER}, "judge.accept: the rubric has labels: say which pass"),
+        ({"rubric": "labels.yaml", "server": SERVER}, "judge.accept: the rubric has labels: name those that pass"),
         ({"rubric": "labels.yaml", "accept": ["yess"], "server": SERVER}, "judge.accept: 'yess' is not a label"),
         ({"rubric": "scale.yaml", "min": 1, "server": SERVER}, "judge.min: nothing fails: every verdict is from 1"),
         ({"rubric": "scale.yaml", "max": 5, "server": SERVER}, "judge.max: nothing fails: every verdict is from 1"),
         ({"rubric": "labels.yaml", "accept": ["no", "yes"], "server": SERVER}, "judge.accept: nothing fails"),
-        ({"rubric": "labels.yaml", "accept": ["yes"]}, "judge.model: name a judge"),
-        ({"accept": ["yes"], "server": SERVER}, "judge.rubric: an LLM judges by a rubric"),
-        ({"rubric": "labels.yaml", "accept": ["yes"], "model": "x", "server": SERVER}, "judge.model: name a judge"),
+        ({"rubric": "labels.yaml", "accept": ["yes"]}, "judge.model: name one judge"),
+        ({"accept": ["yes"], "server": SERVER}, "judge.rubric: an LLM judge needs a rubric"),
+        ({"rubric": "labels.yaml", "accept": ["yes"], "model": "x", "server": SERVER}, "judge.model: name one judge"),
         ({"rubric": "labels.yaml", "accept": ["yes"], "model": "./nowhere"}, "model: model './nowhere': no such file"),
         ({"rubric": "labels.yaml", "accept": ["yes"], "server": {**SERVER, "base_url": "x"}}, "server.base_url"),
         (
@@ -519,7 +519,7 @@ def test_a_server_that_drips_is_given_up(folder: Path) -> None:
         [finding] = ask_server(folder, server.base_url, timeout_s=1.0, max_retries=1)
     assert len(server.requests) == 2
     assert finding.verdict is INVALID
-    assert "no whole reply within 1 s" in finding.reason
+    assert "no complete reply within 1 s" in finding.reason
 
 
 def test_ctrl_c_does_not_wait_for_a_server_that_hangs(folder: Path) -> None:

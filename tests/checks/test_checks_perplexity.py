@@ -54,8 +54,9 @@ def test_it_is_the_byte_perplexity(
 
 def test_the_remedy_stands_in_the_reason() -> None:
     finding = ask({"perplexity": 2.0}, scored(-1.0), choices=("a", "b"))
-    assert 'the case has 2 choices; perplexity looks at one text a case: write `prompt: "", choices: "{text}"`' in (
-        finding.reason
+    assert (
+        'the case has 2 choices; perplexity needs exactly one text per case: write `prompt: "", choices: "{text}"`'
+        in (finding.reason)
     )
 
 
@@ -122,7 +123,7 @@ def test_the_other_model_is_part_of_the_fingerprint_and_must_be_there() -> None:
     assert built("a") != built("b")
     with pytest.raises(ConfigError, match=r"perplexity\.than: model '.*nowhere'.*no such file or folder"):
         build_check({"perplexity": {"max": 1.0, "than": "./nowhere"}}, Path())
-    with pytest.raises(ConfigError, match="needs 'min' or 'max'"):
+    with pytest.raises(ConfigError, match="'min' or 'max' is missing"):
         build_check({"perplexity": {"than": "base"}}, Path())
 
 

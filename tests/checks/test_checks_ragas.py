@@ -78,7 +78,7 @@ def test_a_judge_that_sends_a_page_is_invalid() -> None:
             {"ragas": "RougeScore", "min": 0.5, "server": {"base_url": "http://127.0.0.1:9/v1", "model": "m"}},
             "ragas.server: RougeScore asks no judge",
         ),
-        ({"ragas": "Faithfulness"}, "ragas: needs 'min' or 'max'"),
+        ({"ragas": "Faithfulness"}, "ragas: 'min' or 'max' is missing"),
         ({"ragas": "TopicAdherence", "min": 0.5}, "unknown metric 'TopicAdherence'"),
         (
             {"ragas": "RougeScore", "min": 0.5, "args": {"rouge_typ": "rouge1"}},
@@ -86,7 +86,7 @@ def test_a_judge_that_sends_a_page_is_invalid() -> None:
         ),
         (
             {"ragas": "RougeScore", "min": 0.5, "args": {"rouge_type": "rougeX"}},
-            "args: RougeScore does not score with",
+            "args: RougeScore fails with",
         ),
         (
             {"ragas": "NonLLMStringSimilarity", "min": 0.5, "args": {"distance_measure": "jarro"}},

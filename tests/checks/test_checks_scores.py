@@ -134,7 +134,9 @@ def test_marks_are_no_numbers_that_start_somewhere_and_unknown_golds_are_told() 
     assert check.fault_of(marked) is None
     assert check.remarks(marked) == ()
     [told] = check.remarks([*marked, Case("c", "?", ("D",), choices=("x", "y"))])
-    assert told.startswith("1 of 3 cases cannot be judged; drawn, they are INVALID: 'c': the reference 'D' is neither")
+    assert told.startswith(
+        "1 of 3 cases cannot be judged; if drawn, they are INVALID; first 'c': the reference 'D' is neither"
+    )
 
 
 def test_choice_needs_choices_a_reference_and_the_models_likelihoods() -> None:
@@ -183,7 +185,7 @@ def test_rouge_refuses_a_reference_that_nothing_can_overlap_with(name: str, refe
     for references in ((reference,), ("the BLM gene", reference)):
         finding = ask({name: {"max": 0.3}}, reference, *references)
         assert finding.verdict is INVALID
-        assert "the score would be 0 whatever the answer" in finding.reason
+        assert "the score would be 0 for any answer" in finding.reason
 
 
 def test_a_score_just_below_the_bound_does_not_look_like_the_bound() -> None:
@@ -379,7 +381,7 @@ def test_similarity_with_the_real_model() -> None:
 def test_similarity_finds_a_model_on_disk_only(tmp_path: Path) -> None:
     pytest.importorskip("sentence_transformers")
     for model in ("no-such-model", "nobody/no-such-model"):
-        with pytest.raises(ConfigError, match=r"similarity.model: no folder '.*' beside the suite"):
+        with pytest.raises(ConfigError, match=r"similarity.model: there is no folder '.*' next to the suite"):
             build_check({"similarity": {"min": 0.5, "model": model}}, tmp_path)
 
 
@@ -433,7 +435,7 @@ def test_the_lowest_of_several_references_counts_under_a_maximum(word_ratio: Pat
 
 
 def test_a_metric_that_is_not_here_is_not_looked_for_elsewhere(word_ratio: Path) -> None:
-    with pytest.raises(ConfigError, match=r"evaluate.metric: no file or folder 'bleu' beside the suite"):
+    with pytest.raises(ConfigError, match=r"evaluate.metric: there is no file or folder 'bleu' next to the suite"):
         build_check({"evaluate": "bleu", "min": 0.5}, word_ratio)
     (word_ratio / "word_ratio" / "word_ratio.py").write_text("1 / 0\n")
     with pytest.raises(ConfigError, match="ZeroDivisionError"):

@@ -107,8 +107,8 @@ RAISES = "def open_model(what): raise OSError('no GPU')"
     [
         (BROKEN, 2, "'words' of the package acme-gates 1.2 (entry point tunegate.checks, acme_gates:Words) cannot be"),
         ("raise SystemExit(0)", 2, "cannot be imported: SystemExit"),
-        (NO_CHECK, 2, "gives 3; a class made from tunegate.Check was expected"),
-        (FILES["acme_gates.py"].replace("def judge", "def juge"), 2, "write its method `judge(self, sample)`"),
+        (NO_CHECK, 2, "must give a subclass of tunegate.Check, got 3"),
+        (FILES["acme_gates.py"].replace("def judge", "def juge"), 2, "has no method `judge(self, sample)`"),
     ],
 )
 def test_a_broken_check_is_one_clear_line(install: Install, capsys: Capture, source: str, code: int, line: str) -> None:
@@ -125,7 +125,7 @@ def test_a_broken_check_is_one_clear_line(install: Install, capsys: Capture, sou
     [
         ("{words: {at_mst: 3}}", "words.at_mst: unknown option (did you mean 'at_most'?)"),
         ("{words: {at_most: 3, min: x}}", "min: expected a number, got 'x' (from the package acme-gates 1.2)"),
-        ("word", "check 'word': unknown (did you mean 'words'?)"),
+        ("word", "check 'word': unknown check (did you mean 'words'?)"),
     ],
 )
 def test_wrong_options_are_one_clear_line(install: Install, capsys: Capture, entry: str, line: str) -> None:
@@ -154,8 +154,8 @@ def test_a_name_of_ours_is_not_taken_over(install: Install, capsys: Capture) -> 
     ("source", "code", "line"),
     [
         (BROKEN, 2, "'shout' of the package acme-models 1.2"),
-        (NO_MODEL, 2, "opens is no tunegate.Model: it has no 'name'"),
-        (RAISES, 3, "the package acme-models 1.2 did not open it: OSError: no GPU"),
+        (NO_MODEL, 2, "must return a tunegate.Model, but the object has no 'name'"),
+        (RAISES, 3, "the package acme-models 1.2 could not open it: OSError: no GPU"),
     ],
 )
 def test_a_broken_backend_is_one_clear_line(

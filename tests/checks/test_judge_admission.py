@@ -150,7 +150,7 @@ def test_answers_that_people_all_pass_show_nothing(folder: Path) -> None:
     labels(folder, 100, 0)
     facts = measured(folder, says_good)
     assert (facts["kappa"], facts["admitted"]) == (None, False)
-    assert "agreement shows nothing" in facts["reason"]
+    assert "agreement proves nothing" in facts["reason"]
     assert facts["specificity"] is None
 
 
@@ -183,7 +183,9 @@ def test_copies_that_only_look_different_are_copies(folder: Path) -> None:
 
 def test_copies_that_contradict_each_other_are_refused(folder: Path) -> None:
     copies(folder, 240, human_correct=True)
-    with pytest.raises(ConfigError, match=r"labels\.jsonl: the same answer was passed and failed, in '3' and '239'"):
+    with pytest.raises(
+        ConfigError, match=r"labels\.jsonl: the same answer has the labels pass and fail, in '3' and '239'"
+    ):
         measured(folder, says_good)
 
 
@@ -372,7 +374,7 @@ def test_without_a_record_nothing_is_asked_and_the_reason_says_what_to_do(folder
     check = build_check({"judge": "judge.yaml"}, folder, models(broken))
     [finding] = check.judge([sample("a good answer")])
     assert finding.verdict is INVALID
-    assert "the judge is not admitted, no record of" in finding.reason
+    assert "the judge is not admitted: no record of" in finding.reason
     assert f"tunegate judge {folder / 'judge.yaml'} --labels FILE" in finding.reason
 
 
@@ -390,7 +392,7 @@ def test_what_changes_the_judge_voids_its_admission(folder: Path) -> None:
     assert fault({**options, "model": "elsewhere/m", "admit": 0.8}) is None
     assert "not admitted" in (fault(options, "other weights") or "")
     assert "not admitted" in (fault({**options, "accept": ["no"]}) or "")
-    assert "kappa 0.94" in (fault({**options, "admit": 0.9}) or "")
+    assert "kappa is 0.94" in (fault({**options, "admit": 0.9}) or "")
     (folder / "labels.yaml").write_text(RUBRIC.replace("right", "nice"))
     assert "not admitted" in (fault(options) or "")
 
@@ -399,7 +401,7 @@ def test_a_named_record_must_be_of_this_judge(folder: Path) -> None:
     write_admission(folder / "mine.json", "0" * 64, AGREES)
     options: dict[str, Any] = {"rubric": "labels.yaml", "model": "m", "accept": ["yes"], "admission": "mine.json"}
     check = build_check({"judge": options}, folder, models(says_good))
-    assert "is of another judge, rubric or model" in check.judge([sample("x")])[0].reason
+    assert "is for another judge, rubric or model" in check.judge([sample("x")])[0].reason
     check = build_check({"judge": {**options, "admission": "none.json"}}, folder, models(says_good))
     assert "none.json: no such file" in check.judge([sample("x")])[0].reason
 
@@ -436,17 +438,29 @@ COUNTED = Agreement(((50, 10, 0), (20, 20, 0))).as_json()
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"figures": {**COUNTED, "counts": [[0, 0, 0], [0, 0, 0]]}}, ConfigError, "lacks the counts"),
-        ({"figures": {**COUNTED, "counts": [[10**400, 0, 0], [0, 10**400, 0]]}}, ConfigError, "lacks the counts"),
-        ({"figures": {**COUNTED, "counts": [[60, 0, 0], [0, 40, 0]]}}, Tampered, "says of agreement what its counts"),
-        ({"figures": {**COUNTED, "kappa": 0.99}}, Tampered, "says of kappa what its counts do not"),
-        ({"figures": {**COUNTED, "kappa": 10**400}}, Tampered, "says of kappa what its counts do not"),
-        ({"figures": {**COUNTED, "n": None}}, Tampered, "says of n what its counts do not"),
-        ({"figures": {**COUNTED, "kappa_interval": [0.9]}}, Tampered, "says of kappa_interval"),
-        ({"figures": {"counts": COUNTED["counts"]}}, Tampered, "says of n what"),
+        (
+            {"figures": {**COUNTED, "counts": [[0, 0, 0], [0, 0, 0]]}},
+            ConfigError,
+            "the counts or the judge's hash are missing",
+        ),
+        (
+            {"figures": {**COUNTED, "counts": [[10**400, 0, 0], [0, 10**400, 0]]}},
+            ConfigError,
+            "the counts or the judge's hash are missing",
+        ),
+        (
+            {"figures": {**COUNTED, "counts": [[60, 0, 0], [0, 40, 0]]}},
+            Tampered,
+            "agreement in the admission record does not follow",
+        ),
+        ({"figures": {**COUNTED, "kappa": 0.99}}, Tampered, "kappa in the admission record does not follow"),
+        ({"figures": {**COUNTED, "kappa": 10**400}}, Tampered, "kappa in the admission record does not follow"),
+        ({"figures": {**COUNTED, "n": None}}, Tampered, "n in the admission record does not follow"),
+        ({"figures": {**COUNTED, "kappa_interval": [0.9]}}, Tampered, "kappa_interval in the admission record"),
+        ({"figures": {"counts": COUNTED["counts"]}}, Tampered, ": n in the admission record does not follow"),
         ({"figures": {**COUNTED, "kappa": float("nan")}}, Tampered, "changed after it was sealed"),
         ({"made": float("inf")}, Tampered, "changed after it was sealed"),
-        ({"figures": [COUNTED["counts"]]}, ConfigError, "lacks the counts"),
+        ({"figures": [COUNTED["counts"]]}, ConfigError, "the counts or the judge's hash are missing"),
         ({"measurements": {"count": 0}}, ConfigError, "not an admission record"),
         ({"measurements": {"count": 10**400}}, ConfigError, "not an admission record"),
         ({"measurements": "none"}, ConfigError, "not an admission record"),
@@ -519,7 +533,7 @@ def test_the_command_in_words(folder: Path, capsys: Capture) -> None:
         assert main(["judge", str(judge), "--labels", str(labels(folder)), "--repeats", "2"]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) <= 12
-    assert "NOT ADMITTED: the judge is refused: kappa 0.00" in lines[-2]
+    assert "NOT ADMITTED: the judge is refused: kappa is 0.00" in lines[-2]
     assert lines[-1].startswith("record: ")
 
 
@@ -545,7 +559,7 @@ def test_a_record_that_cannot_be_written_admits_nobody(folder: Path, capsys: Cap
     with server(folder, fair) as judge:
         out = str(labels(folder) / "record.json")  # below a file
         assert main(["judge", str(judge), "--labels", str(folder / "labels.jsonl"), "--out", out]) == 3
-        assert "the admission record cannot be written" in capsys.readouterr().err
+        assert "cannot write the admission record" in capsys.readouterr().err
         assert gate(folder) == 3
 
 
@@ -580,7 +594,10 @@ def test_a_server_that_fails_now_and_then_pays_for_it(folder: Path, capsys: Capt
             {"question": "q", "answer": "a", "human": "yess"},
             "'yess' is none of yes, no, true, false (did you mean 'yes'",
         ),
-        ({"question": "q", "answer": None, "human": True}, "labels.jsonl:1: the field 'answer' is null"),
+        (
+            {"question": "q", "answer": None, "human": True},
+            "labels.jsonl:1: the field 'answer': a text was expected, got null",
+        ),
     ],
 )
 def test_wrong_labels_are_one_clear_line(folder: Path, capsys: Capture, row: dict[str, Any], message: str) -> None:

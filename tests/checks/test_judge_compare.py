@@ -139,7 +139,10 @@ def test_the_judge_in_a_gate(tmp_path: Path) -> None:
     [
         ("{}", "not a file of fitted weights"),
         ("[", "not a file of fitted weights"),
-        (fitted_json({"weights": {"contains": 1.0}, "bias": 0.0, "cut": 0.0}, [], {}), "fitted on other features"),
+        (
+            fitted_json({"weights": {"contains": 1.0}, "bias": 0.0, "cut": 0.0}, [], {}),
+            "the weights are for other features",
+        ),
         (
             fitted_json({"weights": {"recall": float("inf")}, "bias": 0.0, "cut": 0.0}, [], {}),
             "not a finite number",
@@ -156,7 +159,7 @@ def test_wrong_weights_are_one_clear_line(text: str, message: str) -> None:
     [
         ({"features": ["contain"], "fitted": "x"}, "judge.compare.features.0: expected"),
         ({"features": [], "fitted": "x"}, "judge.compare.features"),
-        ({"features": ["recall"]}, "judge.compare: needs the option 'fitted'"),
+        ({"features": ["recall"]}, "judge.compare: the option 'fitted' is missing"),
     ],
 )
 def test_wrong_options(options: dict[str, Any], message: str, tmp_path: Path) -> None:

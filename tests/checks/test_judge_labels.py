@@ -154,7 +154,7 @@ def test_plain_pairs_need_no_names(measured: Measured, passing: Any, failing: An
     "mixed", [["yes", "no", "0"], ["1", "0", "2"], ["true", "no"], ["pass", "no"], ["good", "bad"]]
 )
 def test_a_column_of_two_languages_needs_names(measured: Measured, mixed: list[str]) -> None:
-    assert "the column holds" in refused(measured, rows(mixed * 10))
+    assert "the column contains" in refused(measured, rows(mixed * 10))
 
 
 def test_a_column_of_numbers_with_gaps_is_read_as_it_was_meant(measured: Measured) -> None:
@@ -167,7 +167,7 @@ def test_a_column_of_numbers_with_gaps_is_read_as_it_was_meant(measured: Measure
 def test_a_row_without_the_field_has_no_label(measured: Measured) -> None:
     found = rows(["pass", "fail"] * 20)
     bare = [{name: value for name, value in one.items() if name != "human"} for one in rows(["x"] * 43)[40:]]
-    assert "3 rows have no human label, the first in row 41" in refused(measured, [*found, *bare], **PASS_AND_FAIL)
+    assert "3 rows have no human label, first row 41" in refused(measured, [*found, *bare], **PASS_AND_FAIL)
     other = [{**one, "label": "pass"} for one in bare]  # another column is not another spelling of this one
     refused(measured, [*found, *other], **PASS_AND_FAIL)
     code, facts, _ = measured([*found, *bare], **PASS_AND_FAIL, skip=[""])
@@ -209,13 +209,13 @@ def test_skipped_rows_need_no_answer_and_no_id_of_their_own(measured: Measured) 
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ({"passes": ["pass"], "fails": ["pass"]}, "'pass' is named on more than one of passes, fails and skip"),
-        ({**PASS_AND_FAIL, "skip": ["fail"]}, "'fail' is named on more than one"),
-        ({"passes": [1], "fails": ["1.0"]}, "'1' is named on more than one"),
-        ({"passes": [""], "fails": ["x"]}, "passes: a blank is no label"),
-        ({"passes": ["x"], "fails": [None]}, "fails: a blank is no label"),
+        ({"passes": ["pass"], "fails": ["pass"]}, "'pass' is in more than one of passes, fails and skip"),
+        ({**PASS_AND_FAIL, "skip": ["fail"]}, "'fail' is in more than one"),
+        ({"passes": [1], "fails": ["1.0"]}, "'1' is in more than one"),
+        ({"passes": [""], "fails": ["x"]}, "passes: a blank is not a label"),
+        ({"passes": ["x"], "fails": [None]}, "fails: a blank is not a label"),
         ({"passes": [], "fails": ["x"]}, "passes"),
-        ({"human": "true"}, "names no field of the row"),
+        ({"human": "true"}, "expected a field of the row"),
         ({"human": "{humen}"}, "no row has the field 'humen' (did you mean 'human'?)"),
         ({"passes": [["x"]], "fails": ["y"]}, "passes"),
         ({"fail": ["x"]}, "labels.fail: unknown option (did you mean 'fails'"),
@@ -274,7 +274,7 @@ def test_ties_of_a_pair_are_left_out_by_name(tmp_path: Path) -> None:
     sides: dict[str, Any] = {"passes": ["left"], "fails": ["right"]}
     for labels in ({}, sides):
         judge_file(tmp_path, **PAIRWISE, labels=labels)
-        with pytest.raises(ConfigError, match="the column holds"):
+        with pytest.raises(ConfigError, match="the column contains"):
             measure(request, quiet, models(first_is_good))
     judge_file(tmp_path, **PAIRWISE, labels={**sides, "skip": ["tie"]})
     facts = measure(request, quiet, models(first_is_good)).to_json()
@@ -301,7 +301,7 @@ def test_the_verdicts_of_the_rubric_come_first(menu: list[str], humans: list[Any
     column = [(number, spelled(human)) for number, human in enumerate(humans)]
     scheme = Scheme(tuple(menu), lambda label: label == menu[0], pairwise=False)
     if passing is None:
-        with pytest.raises(ConfigError, match="the column holds"):
+        with pytest.raises(ConfigError, match="the column contains"):
             sides_of(column, LabelsOptions(), scheme)
     else:
         assert {value for value, side in sides_of(column, LabelsOptions(), scheme).items() if side} == passing

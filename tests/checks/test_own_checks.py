@@ -85,7 +85,7 @@ async def a_coroutine(self: Check, sample: Sample) -> bool:
 @pytest.mark.parametrize(
     ("members", "complaint"),
     [
-        ({}, "write its method `judge(self, sample)`"),
+        ({}, "has no method `judge(self, sample)`"),
         ({"judge": a_coroutine}, "async"),
         ({"judge": lambda self, sample: 1.0, "min": 2, "max": 1}, "min 2 is above max 1"),
         ({"judge": lambda self, sample: 1.0, "min": "0.5"}, "min: expected a number, got '0.5'"),
@@ -102,7 +102,7 @@ def test_a_check_that_cannot_judge_is_refused_at_once(members: dict[str, Any], c
 
 
 def test_the_class_itself_is_refused_in_place_of_an_object() -> None:
-    with pytest.raises(ConfigError, match=r"Polite is a class; give an object: Polite\(\)"):
+    with pytest.raises(ConfigError, match=r"Polite: expected an object, got a class; write Polite\(\)"):
         as_asked(Polite)  # type: ignore[arg-type]
 
 

@@ -237,15 +237,15 @@ def test_attempts_that_cannot_happen_are_a_note(
         ("./nix", 2, "model '{folder}/nix': no such file or folder"),
         ("./bas", 2, "model '{folder}/bas': no such file or folder (did you mean 'base'?)"),
         ("package:tunegate_suites/x.gguf", 2, "model 'package:tunegate_suites/x.gguf': the package 'tunegate_suites'"),
-        ("package:llm_smolm/x.gguf", 2, "model 'package:llm_smolm/x.gguf': no package 'llm_smolm' is installed"),
+        ("package:llm_smolm/x.gguf", 2, "model 'package:llm_smolm/x.gguf': the package 'llm_smolm' is not installed"),
         (
             "./empty",
             2,
-            "model '{folder}/empty': the folder holds neither config.json (a model) nor adapter_config.json",
+            "model '{folder}/empty': the folder has neither config.json (a model) nor adapter_config.json",
         ),
-        ("./cases.jsonl", 2, "model '{folder}/cases.jsonl': expected a model folder or a .gguf file, got the file"),
-        ("./not.gguf", 2, "{folder}/not.gguf: not a GGUF file: it begins with b'abcd', not b'GGUF'"),
-        ("http://127.0.0.1:1/v1#m", 3, "model 'http://127.0.0.1:1/v1#m': a pipeline trains a model on disk, not a"),
+        ("./cases.jsonl", 2, "model '{folder}/cases.jsonl': a model folder or a .gguf file was expected, got the file"),
+        ("./not.gguf", 2, "{folder}/not.gguf: this is not a GGUF file: it begins with b'abcd' instead of b'GGUF'"),
+        ("http://127.0.0.1:1/v1#m", 3, "model 'http://127.0.0.1:1/v1#m': a pipeline trains a model on disk, but this"),
     ],
 )
 @pytest.mark.parametrize("command", ["check", "run"])

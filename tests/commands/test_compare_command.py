@@ -126,7 +126,7 @@ def test_stages_attempts_and_models_of_a_run(tmp_path: Path) -> None:
     for wrong, message in [
         ("@sfd", "did you mean 'sft'"),
         ("@sft#9", "has the attempts 1, 2"),
-        ("@base", "no gate is"),
+        ("@base", "has no decided gate"),
     ]:
         with pytest.raises(ConfigError, match=message):
             side(f"{run}{wrong}")
@@ -186,7 +186,7 @@ def test_a_record_that_was_written_anew_is_not_believed_either(bank: Bank, capsy
             log.append(kept)
     capsys.readouterr()
     assert main(["compare", a, "forged"]) == 5
-    assert "its findings differ" in capsys.readouterr().err
+    assert "its findings give another verdict" in capsys.readouterr().err
 
 
 # --- several comparisons -------------------------------------------------------------------------------------------

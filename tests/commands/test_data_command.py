@@ -289,14 +289,14 @@ def test_a_folder_with_a_pipeline_points_to_its_file(tmp_path: Path, capsys: Cap
     for command in ("data", "check", "run"):
         assert main([command, str(project)]) == 2
         assert capsys.readouterr().err == (
-            f"tunegate {command}: {project}: is a folder, a file was expected; did you mean {project}/tunegate.yaml?\n"
+            f"tunegate {command}: {project}: a file was expected, got a folder; did you mean {project}/tunegate.yaml?\n"
         )
     assert main(["data", str(tmp_path / "empty")]) == 2
     assert "empty: not a data set folder" in capsys.readouterr().err
     (tmp_path / "empty" / "notes.md").write_text("x")
     for name in ("train.jsonl", "dev.csv"):
         (tmp_path / "empty" / name).write_text("x")
-    fault = "empty: a folder; name one of its files: dev.csv, train.jsonl"
+    fault = "empty: a file was expected, got a folder; name one of its files: dev.csv, train.jsonl"
     assert main(["data", str(tmp_path / "empty")]) == 2
     assert fault in capsys.readouterr().err
     assert main(["leakage", str(tmp_path / "empty"), "--suite", "builtin:piqa"]) == 2

@@ -176,11 +176,17 @@ def test_what_people_see(capsys: Capture) -> None:
         (["--plan", "single", "--bank", "99"], "--bank 99: the plan draws 200"),
         (["--file", "nowhere.yaml"], "nowhere.yaml"),
         (["--file", "x.yaml", "--draw", "5"], "leave out the other options"),
-        (["--plan", "sequential", "--accept", "5"], "leave out the rest"),
+        (["--plan", "sequential", "--accept", "5"], "leave out the other keys"),
         (["--plan", "singel"], "--plan singel: no such kind (did you mean 'single'?)"),
         (["--file", "x.yaml", "--risk", "0.05,0.85,0.05,0.95"], "leave out the other options"),
-        (["--plan", "single", "--accept", "90", "--risk", "0.05,0.85,0.05,0.95"], "takes no `accept` and no `confirm`"),
-        (["--accept", "90", "--risk", "0.05,0.85,0.05,0.95"], "takes no `accept` and no `confirm`"),
+        (
+            ["--plan", "single", "--accept", "90", "--risk", "0.05,0.85,0.05,0.95"],
+            "computes its numbers from `risk`; leave out `accept` and `confirm`",
+        ),
+        (
+            ["--accept", "90", "--risk", "0.05,0.85,0.05,0.95"],
+            "computes its numbers from `risk`; leave out `accept` and `confirm`",
+        ),
         (["--bank", "150"], "--bank 150: the plan draws 176"),
     ],
 )

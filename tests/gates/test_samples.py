@@ -151,9 +151,12 @@ def test_only_the_answer_that_did_not_come_is_asked_for_again(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda samples: samples[:2], "has 2 answers, not 3"),
-        (lambda samples: [{**one, "verdict": "FAIL"} for one in samples], "its answers differ|its findings differ"),
-        (lambda samples: [], "has 0 answers, not 3"),
+        (lambda samples: samples[:2], "has 2 answers, its terms say 3"),
+        (
+            lambda samples: [{**one, "verdict": "FAIL"} for one in samples],
+            "its (answers|findings) give another verdict",
+        ),
+        (lambda samples: [], "has 0 answers, its terms say 3"),
     ],
 )
 def test_votes_that_were_changed_are_tampered_with(tmp_path: Path, change: Any, message: str) -> None:
@@ -236,7 +239,7 @@ def test_stored_answers_have_as_many_rows_an_id_as_samples(tmp_path: Path, answe
 
 
 def test_more_rows_of_an_id_than_samples_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"r.jsonl:61: response 4 with id 'c0', and `generate.samples` is 3"):
+    with pytest.raises(ConfigError, match=r"r.jsonl:61: this is response 4 with id 'c0', but `generate.samples` is 3"):
         stored(tmp_path, "rrrr")
 
 

@@ -72,13 +72,13 @@ def test_a_project_may_be_moved(project: Path, tmp_path: Path) -> None:
 def test_another_model_in_its_place_is_told_as_such(project: Path) -> None:
     shutil.rmtree(project / "base")
     shutil.copytree(project / "other", project / "base")
-    with pytest.raises(Tampered, match="its base model is another one"):
+    with pytest.raises(Tampered, match="the base model was replaced"):
         find_model(str(adapter_of(project)))
 
 
 def test_a_base_that_is_gone_is_told_with_what_to_do(project: Path) -> None:
     shutil.rmtree(project / "base")
-    with pytest.raises(CannotJudge, match=r"its base model is gone: .*; put the base with the fingerprint"):
+    with pytest.raises(CannotJudge, match=r"the base model is missing: .*; restore the base with the fingerprint"):
         find_model(str(adapter_of(project)))
 
 

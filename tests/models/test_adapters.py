@@ -116,5 +116,5 @@ def test_of_several_adapters_the_one_of_the_folder_itself_is_opened(bases: Path,
 def test_a_folder_of_adapters_alone_names_them(bases: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
         written(bases / "tied", tmp_path / "adapters" / name)
-    with pytest.raises(ConfigError, match=r"holds the adapters one, two; name one of them"):
+    with pytest.raises(ConfigError, match=r"contains the adapters one, two; name one of them"):
         find_model(str(tmp_path / "adapters"))

@@ -61,9 +61,9 @@ def test_a_gate_asks_as_was_trained(make_job: MakeJob, template: str) -> None:
         ("alpacca", r"options\.chat_template: .*expected, got 'alpacca' \(did you mean 'alpaca'"),
         ("{% for m in messages if m['role'] == 'user' %}{{ m['content'] }}{% endfor %}", "drops the answer"),
         ("{% for m in messages if m['role'] != 'user' %}{{ m['content'] }}{% endfor %}", "drops the question"),
-        ("{% for m in messages %}", "not a chat template: "),
-        ("{{ messages[7]['content'] }}", "not a chat template: "),
-        ("{{ raise_exception('no') }}", "not a chat template: no"),
+        ("{% for m in messages %}", "not a valid chat template: "),
+        ("{{ messages[7]['content'] }}", "not a valid chat template: "),
+        ("{{ raise_exception('no') }}", "not a valid chat template: no"),
     ],
 )
 def test_a_template_that_is_no_use_is_refused_before_anything_is_trained(
@@ -115,7 +115,7 @@ def test_a_completion_that_a_chat_shows_is_not_part_of_its_prompt(tmp_path: Path
 
 
 def test_a_chat_of_an_answer_alone_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="the chat is nothing but an answer; put the question before it"):
+    with pytest.raises(ConfigError, match="the chat has only an answer; add the question before it"):
         load(tmp_path, [{"messages": [turn("assistant", "BRCA1")]}])
 
 

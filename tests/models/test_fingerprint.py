@@ -147,7 +147,7 @@ def test_pickled_weights_are_refused(model: Path, name: str):
 def test_broken_link_has_no_fingerprint(model: Path):
     (model / "model.safetensors").unlink()
     (model / "model.safetensors").symlink_to("gone")
-    with pytest.raises(CannotJudge, match=r"model\.safetensors: a broken link"):
+    with pytest.raises(CannotJudge, match=r"model\.safetensors: this is a broken link"):
         fingerprint(model)
 
 
@@ -174,5 +174,5 @@ def test_pipe_has_no_fingerprint(model: Path):
 def test_what_is_no_model(tmp_path: Path):
     with pytest.raises(ConfigError, match="no such model"):
         fingerprint(tmp_path / "missing")
-    with pytest.raises(ConfigError, match="holds no files"):
+    with pytest.raises(ConfigError, match="the folder has no files"):
         fingerprint(tmp_path)

@@ -88,7 +88,7 @@ def test_an_answer_beside_an_error_a_refusal_or_a_tool_call_is_no_answer(body: d
 
 def test_which_of_two_answers_of_one_name_is_meant_nobody_can_say() -> None:
     twice = json.dumps(WHOLE)[:-1] + ", " + json.dumps(WHOLE)[1:]
-    assert "is no chat completion" in (read_completion(twice).fault or "")
+    assert "is not a chat completion" in (read_completion(twice).fault or "")
 
 
 @pytest.mark.parametrize("extra", [{"error": None}, {"usage": None}])

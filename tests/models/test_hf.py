@@ -196,7 +196,7 @@ def test_prompt_that_does_not_fit_is_invalid_and_never_cut(plain_model: HFModel,
     assert short.error is None
     assert (long.error is None) == (tokens_over == 0)
     if long.error:
-        assert long.error == "245 prompt tokens and 12 new ones exceed the model's 256 positions"
+        assert long.error == "245 prompt tokens and 12 new tokens exceed the model's 256 positions"
         assert long.text == ""
 
 
@@ -212,7 +212,7 @@ def test_template_that_refuses_one_prompt_makes_that_case_invalid(chat_folder: P
     refused = Case("s", ({"role": "system", "content": "x"}, {"role": "user", "content": "y"}))
     good, bad = answers(model, [CASES[0], refused])
     assert good.error is None
-    assert bad.error == "no prompt could be made: no system, please"
+    assert bad.error == "the prompt could not be built: no system, please"
 
 
 def test_new_tokens_below_one_are_refused(chat_model: HFModel):
@@ -355,7 +355,7 @@ def test_corrupt_safetensors(broken: Path, damage: str):
 
 def test_folder_without_weights(broken: Path):
     (broken / "model.safetensors").unlink()
-    with pytest.raises(ConfigError, match="holds no weights"):
+    with pytest.raises(ConfigError, match="has no weights"):
         HFModel.load(broken)
 
 

@@ -101,7 +101,7 @@ def test_folder_that_is_no_model(tmp_path: Path):
 
 def test_file_that_is_no_gguf(tmp_path: Path):
     (tmp_path / "model.safetensors").write_bytes(b"x")
-    with pytest.raises(ConfigError, match=r"expected a model folder or a \.gguf file"):
+    with pytest.raises(ConfigError, match=r"a model folder or a \.gguf file was expected"):
         open_model(str(tmp_path / "model.safetensors"))
 
 
@@ -198,7 +198,7 @@ def test_adapter_that_does_not_fit_its_base(folder: Path, tmp_path: Path):
     adapter = make_adapter(folder, tmp_path / "adapter", seed=1)
     config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
     (adapter / "adapter_config.json").write_text(json.dumps({**config, "r": 8}), encoding="utf-8")
-    with pytest.raises(CannotJudge, match="cannot be put on its base model") as caught:
+    with pytest.raises(CannotJudge, match="does not fit its base model") as caught:
         open_model(str(adapter))
     one_line(caught)
 
@@ -287,7 +287,7 @@ def test_model_inside_a_package_that_is_not_imported(package: str, folder: Path)
 def test_package_mistakes(package: str):
     with pytest.raises(ConfigError, match="did you mean 'weights'"):
         open_model(f"package:{package}/weigths")
-    with pytest.raises(ConfigError, match="no package 'not_installed_xyz' is installed"):
+    with pytest.raises(ConfigError, match="the package 'not_installed_xyz' is not installed"):
         open_model("package:not_installed_xyz/model.gguf")
 
 
@@ -300,7 +300,7 @@ def test_server():
 
 
 def test_how_a_server_is_asked_is_no_setting_of_a_model_that_runs_here(folder: Path):
-    with pytest.raises(ConfigError, match="timeout_s is for a server"):
+    with pytest.raises(ConfigError, match="timeout_s is only for a server"):
         open_model(str(folder), asking={"timeout_s": 1.0})
 
 
@@ -352,7 +352,7 @@ def test_hub_id_offline_is_one_clear_line(monkeypatch: pytest.MonkeyPatch):
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(CannotJudge, match="the hub did not give it") as caught:
+    with pytest.raises(CannotJudge, match="the hub download failed") as caught:
         open_model("some-org/some-model")
     one_line(caught)
 

@@ -161,12 +161,12 @@ def test_passing_faults_are_retried(status: int):
         ((429, '{"error": {"message": "slow down"}}'), "RateLimitError.*slow down", Fault.NO_REPLY),
         ((401, '{"error": {"message": "no key"}}'), "AuthenticationError.*no key", Fault.REJECTED),
         ((404, "{}"), "NotFoundError", Fault.REJECTED),
-        ((200, "<html>Sign in</html>"), "no chat completion.*Sign in", Fault.BAD_REPLY),
+        ((200, "<html>Sign in</html>"), "not a chat completion.*Sign in", Fault.BAD_REPLY),
         ((200, ""), "Error", Fault.BAD_REPLY),
-        ((200, '{"choices": []}'), "no chat completion", Fault.BAD_REPLY),
+        ((200, '{"choices": []}'), "not a chat completion", Fault.BAD_REPLY),
         (
             (200, '{"choices": [{"message": {"role": "assistant", "content": null}}]}'),
-            "holds no text",
+            "has no text",
             Fault.BAD_REPLY,
         ),
         ((200, "[1, 2"), "Error", Fault.BAD_REPLY),
@@ -196,7 +196,7 @@ def test_server_that_drips_is_given_up_on():
         (response,) = answers(model, CASES[:1])
     assert len(fake.requests) == 2
     assert response.error is not None
-    assert response.error.endswith("APITimeoutError: Request timed out: no whole reply within 1 s")
+    assert response.error.endswith("APITimeoutError: Request timed out: no complete reply within 1 s")
 
 
 def test_server_that_is_down():
@@ -226,7 +226,7 @@ def test_closing_the_stream_sends_no_more_requests():
 
 
 def test_likelihoods_cannot_be_had():
-    with pytest.raises(ConfigError, match="servers do not tell"):
+    with pytest.raises(ConfigError, match="servers do not give"):
         list(OpenAIModel("http://127.0.0.1:1/v1", "m").score_choices(CASES, SETTINGS))
 
 

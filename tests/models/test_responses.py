@@ -46,7 +46,7 @@ def test_fields_of_any_name(tmp_path: Path) -> None:
     row = {"q": {"no": 1}, "out": [{"text": "BLM"}], "asked": "Which gene?", "prompt": "of no concern"}
     found = read(tmp_path, row, id="{q.no}", response="{out.text}!", prompt="{asked}")
     assert found == {"1": Response("BLM!")}
-    with pytest.raises(ConfigError, match=r"r\.jsonl:1: the field 'out\.text' holds a list where a text"):
+    with pytest.raises(ConfigError, match=r"r\.jsonl:1: the field 'out\.text': a text was expected, got a list"):
         read(tmp_path, row, id="{q.no}", response="{out.text}", prompt="{asked}")
     with pytest.raises(ConfigError, match=r"r\.jsonl:1: the row has no field 'answer'"):
         read(tmp_path, row, response="{answer}", id="{q.no}")
@@ -80,23 +80,21 @@ def test_an_answer_to_the_prompt_of_the_case(tmp_path: Path, prompt: dict[str, A
 )
 def test_an_answer_to_another_prompt_is_refused(tmp_path: Path, prompt: dict[str, Any]) -> None:
     rows = [{"id": "2", "response": "x", "prompt": "Which organ?"}, {"id": "1", "response": "x", **prompt}]
-    with pytest.raises(
-        ConfigError, match=r"r\.jsonl:2: id '1': the answer was given to another prompt than the case's"
-    ):
+    with pytest.raises(ConfigError, match=r"r\.jsonl:2: id '1': this answer belongs to another prompt"):
         read(tmp_path, *rows)
 
 
 def test_a_recorded_prompt_may_begin_with_the_system_message_of_the_case(tmp_path: Path) -> None:
     for prompt in ("Which organ?", "Be brief. Which organ?"):
         assert read(tmp_path, {"id": "2", "response": "x", "prompt": prompt})
-    with pytest.raises(ConfigError, match="was given to another prompt"):
+    with pytest.raises(ConfigError, match="belongs to another prompt"):
         read(tmp_path, {"id": "2", "response": "x", "prompt": "Be kind. Which organ?"})
 
 
 def test_without_an_id_the_prompt_tells_the_case(tmp_path: Path) -> None:
     rows = [{"prompt": "Which organ?", "response": "liver"}, {"prompt": "Which gene? ", "response": "BLM"}]
     assert read(tmp_path, *rows) == {"2": Response("liver"), "1": Response("BLM")}
-    with pytest.raises(ConfigError, match=r"r\.jsonl:1: the row has no field 'id', and its prompt is not that of one"):
+    with pytest.raises(ConfigError, match=r"r\.jsonl:1: the row has no field 'id', and its prompt belongs to no case"):
         read(tmp_path, {"prompt": "Who?", "response": "x"})
     with pytest.raises(ConfigError, match=r"r\.jsonl:1: the row has no field 'id' \(known: response\), and no prompt"):
         read(tmp_path, {"response": "x"})
@@ -124,7 +122,9 @@ def test_a_batch_of_openai_is_read_by_paths_with_numbers(tmp_path: Path) -> None
     row = {"id": "batch_1", "custom_id": "1", "response": {"status_code": 200, "body": body}, "error": None}
     found = read(tmp_path, row, id="{custom_id}", response="{response.body.choices.0.message.content}")
     assert found == {"1": Response("BLM")}
-    with pytest.raises(ConfigError, match=r"'response\.body\.choices' holds a list of 1, so there is no item 1 in it"):
+    with pytest.raises(
+        ConfigError, match=r"'response\.body\.choices' holds a list of 1 \(counted from 0\), so it has no item 1"
+    ):
         read(tmp_path, row, id="{custom_id}", response="{response.body.choices.1.message.content}")
 
 
@@ -142,7 +142,7 @@ def test_an_answer_may_be_a_message_or_a_chat(tmp_path: Path) -> None:
         assert read(tmp_path, {"id": "1", "response": answer}) == {"1": Response("BLM")}
     text = json.dumps([message])
     assert read(tmp_path, {"id": "1", "response": text}) == {"1": Response(text)}  # a text is judged as it is
-    with pytest.raises(ConfigError, match="holds a list where a text was expected"):
+    with pytest.raises(ConfigError, match="a text was expected, got a list"):
         read(tmp_path, {"id": "1", "response": [{"role": "user", "content": "BLM"}]})
     with pytest.raises(ConfigError, match="a turn uses tools"):
         read(tmp_path, {"id": "1", "response": {"role": "assistant", "content": "", "tool_calls": [{"id": 1}]}})
@@ -168,7 +168,7 @@ def test_a_rendered_prompt_must_be_the_cases_own(tmp_path: Path) -> None:
 
     assert read(tmp_path, rendered("Which gene?"))
     assert read(tmp_path, {**rendered(""), "prompt": "[INST] Be brief.\n\nWhich gene? [/INST]"})
-    with pytest.raises(ConfigError, match="given to another prompt"):
+    with pytest.raises(ConfigError, match="belongs to another prompt"):
         read(tmp_path, rendered("Which gene? No, not that one: which organ?"))
 
 
@@ -185,7 +185,5 @@ def test_a_rendered_chat_of_several_turns_is_known(tmp_path: Path) -> None:
 
 def test_a_prompt_of_two_cases_tells_neither(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "r.jsonl", [{"prompt": "Which gene?", "response": "BLM"}])
-    with pytest.raises(
-        ConfigError, match=r"no field 'id', and its prompt is not that of one case but of several: .*; add the id"
-    ):
+    with pytest.raises(ConfigError, match=r"no field 'id', and its prompt belongs to several cases: .*; add the id"):
         load_responses(tmp_path / "r.jsonl", {"1": "Which gene?", "2": "Which gene?"})

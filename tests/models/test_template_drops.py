@@ -192,7 +192,7 @@ def test_gate_goes_on_with_the_remedy_and_tells_of_the_generation_prompt(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert gate(tmp_path, NO_PROMPT, "system: Be brief., system_as: first_user", "--json") == 1
-    assert "the chat template knows no generation prompt" in capsys.readouterr().err
+    assert "the chat template has no generation prompt" in capsys.readouterr().err
     started = next(
         event
         for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines()
@@ -232,7 +232,7 @@ def test_check_tells_what_the_template_of_a_pipeline_s_model_leaves_out(
     assert "suite facts: the chat template drops or refuses system messages, which 9 of 9 cases bring" in cases
     assert len(notes(GEMMA)) == 2
     (note,) = notes(NO_PROMPT)
-    assert "model: the chat template knows no generation prompt" in note
+    assert "model: the chat template has no generation prompt" in note
 
 
 def test_the_template_of_a_folder(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def fake(folder: Path, *files: str, index: tuple[str, ...] = (), config: object 
 
 def test_shards_beside_a_single_file_are_refused_naming_both(tmp_path: Path) -> None:
     folder = fake(tmp_path / "m", SINGLE, "model-1.safetensors", index=("model-1.safetensors",))
-    with pytest.raises(ConfigError, match=rf"two sets of weights: {SINGLE} and {INDEX}"):
+    with pytest.raises(ConfigError, match=rf"two sets of weights, {SINGLE} and {INDEX}"):
         check_one_set(folder)
 
 
@@ -70,7 +70,7 @@ def test_two_chat_templates_are_told_where_they_differ(tmp_path: Path) -> None:
     (folder / "chat_template.jinja").write_text("{{ messages }}\n")
     assert notes(folder) == []
     (folder / "chat_template.jinja").write_text("{{ messages[0].content }}")
-    assert "chat_template.jinja is used, the one in tokenizer_config.json is passed over" in notes(folder)[0]
+    assert "chat_template.jinja is used and the template in tokenizer_config.json is ignored" in notes(folder)[0]
 
 
 def test_check_refuses_a_base_with_two_sets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -101,7 +101,7 @@ def test_a_gate_refuses_two_sets_and_tells_two_templates(
     config = json.loads((model / "tokenizer_config.json").read_text())
     (model / "tokenizer_config.json").write_text(json.dumps(config | {"chat_template": "{{ messages }}"}))
     assert main(["gate", str(model), "--suite", str(suite), "--run", str(tmp_path / "out")]) == 0
-    assert "two chat templates" in capsys.readouterr().err
+    assert "two different chat templates" in capsys.readouterr().err
     shutil.copy(model / SINGLE, model / "a.safetensors")
     fake(model, index=("a.safetensors",), config=json.loads((model / "config.json").read_text()))
     assert main(["gate", str(model), "--suite", str(suite), "--run", str(tmp_path / "out2")]) == 2

@@ -358,7 +358,7 @@ def test_a_servers_gate_goes_on_in_the_next_session_and_its_verdicts_are_told(
         for folder in Path("tunegate-runs").glob("facts-*"):
             shutil.rmtree(folder)
         assert "PASS: 8 of 8" in session().text
-        assert "run before, with the same suite and seed: PASS; this is no first try" in session().text
+        assert "this is not the first try: earlier runs with this suite and seed gave PASS" in session().text
 
 
 def test_verdict_of_another_session_is_never_taken(gate_bank: Bank) -> None:

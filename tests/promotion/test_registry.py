@@ -116,7 +116,7 @@ def test_fewer_outcomes_on_record_than_were_drawn_are_refused(project: Path) -> 
         return event
 
     rewrite(project, without_one)
-    with pytest.raises(NotPromotable, match="4 of the 5 outcomes that its verdict rests on are on record"):
+    with pytest.raises(NotPromotable, match="4 of the 5 outcomes that its verdict is based on are on record"):
         promoted(project)
 
 
@@ -125,7 +125,7 @@ def test_fewer_cases_registered_than_drawn_are_refused(project: Path) -> None:
         return {**event, "case_ids": event["case_ids"][:-1]} if event["event"] == "gate_started" else event
 
     rewrite(project, fewer)
-    with pytest.raises(NotPromotable, match="outcomes that its verdict rests on are on record"):
+    with pytest.raises(NotPromotable, match="outcomes that its verdict is based on are on record"):
         promoted(project)
 
 
@@ -313,7 +313,7 @@ def test_a_gate_that_was_not_required_is_attested_apart(
 
 def test_a_gate_that_was_not_required_must_be_true_all_the_same(project: Path) -> None:
     with_another_gate(project, MISSED, {})
-    with pytest.raises(Tampered, match="gate 'extra': the record says PASS with 5 passed, its outcomes give FAIL"):
+    with pytest.raises(Tampered, match="gate 'extra': the record says PASS with 5 passed, but its outcomes give FAIL"):
         promoted(project, registry="other")
 
 
@@ -331,7 +331,7 @@ def test_outcomes_whose_findings_say_something_else_are_tampering(project: Path,
         return event
 
     rewrite(project, missed)
-    with pytest.raises(Tampered, match="its findings differ"):
+    with pytest.raises(Tampered, match="its findings give another verdict"):
         promoted(project)
 
 

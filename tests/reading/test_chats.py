@@ -61,7 +61,7 @@ def test_one_question_in_every_form(chat: Any) -> None:
 
 
 def test_two_answers_at_the_end_are_refused_since_the_first_would_be_shown(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"cases\.jsonl:1: messages: the chat ends with two turns of the assistant"):
+    with pytest.raises(ConfigError, match=r"cases\.jsonl:1: messages: the chat ends with two assistant turns"):
         one_case(tmp_path, {"messages": [USER, WRONG, RIGHT]})
 
 
@@ -90,23 +90,26 @@ def test_parts_and_developers() -> None:
     [
         (
             {"role": "user", "content": [{"type": "image_url", "image_url": {}}]},
-            "m: a message holds a part of type 'im",
+            "m: a message has a part of type 'im",
         ),
-        ({"role": "tool", "content": "42"}, "m: a turn uses tools (tool), which models are not given yet; leave such"),
+        ({"role": "tool", "content": "42"}, "m: a turn uses tools (tool), but models cannot be given tools yet; leave"),
         ({"role": "assistant", "content": None, "tool_calls": [{"id": "x"}]}, "m: a turn uses tools (tool_calls)"),
         ({"from": "observation", "value": "42"}, "m: a turn uses tools (observation)"),
         ({"role": "asistant", "content": "x"}, "got {'role': 'asistant', 'content': 'x'} (did you mean 'assistant'"),
-        ({"role": "user", "content": None}, "m: a message is {role: system|user|assistant, content: text}"),
-        ({"role": "user", "content": {"text": "x"}}, "the field 'm.content' holds an object"),
-        ({"role": "user", "content": [{"type": "text", "text": None}]}, "the field 'm.content.text' is null"),
-        ("Which gene?", "m: a message is {role:"),
+        ({"role": "user", "content": None}, "m: a message {role: system|user|assistant, content: text} was expected"),
+        ({"role": "user", "content": {"text": "x"}}, "the field 'm.content': a text was expected, got an object"),
+        (
+            {"role": "user", "content": [{"type": "text", "text": None}]},
+            "the field 'm.content.text': a text was expected, got null",
+        ),
+        ("Which gene?", "m: a message {role:"),
     ],
 )
 def test_turns_that_are_not_text_are_refused(turn: object, message: str) -> None:
     with pytest.raises(ConfigError) as raised:
         chat_of([USER, turn], "m")
     assert message in str(raised.value)
-    with pytest.raises(ConfigError, match="nothing but an answer"):
+    with pytest.raises(ConfigError, match="has only an answer"):
         without_answer(chat_of([RIGHT], "m"))
 
 
@@ -143,9 +146,9 @@ def test_a_chat_is_asked_as_a_chat_and_without_its_answer(
 
 
 def test_a_chat_in_a_longer_template_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"cases\.jsonl:1: the field 'prompt' holds an object where a text"):
+    with pytest.raises(ConfigError, match=r"cases\.jsonl:1: the field 'prompt': a text was expected, got an object"):
         one_case(tmp_path, {"prompt": [USER]}, prompt="Q: {prompt}")
-    with pytest.raises(ConfigError, match=r"cases\.jsonl:1: messages: the chat is nothing but an answer"):
+    with pytest.raises(ConfigError, match=r"cases\.jsonl:1: messages: the chat has only an answer"):
         one_case(tmp_path, {"messages": [RIGHT]})
 
 
@@ -183,7 +186,10 @@ def test_preferences_in_every_form(tmp_path: Path, method: str, row: dict[str, A
         ),
         ({"chosen": [RIGHT], "rejected": [WRONG]}, "the row has no field 'prompt'"),
         (PREFERENCES[-1], "chosen"),
-        ({"prompt": "Q?", "chosen": ["BLM", "x"], "rejected": "WRN"}, "the field 'chosen' holds a list where a text"),
+        (
+            {"prompt": "Q?", "chosen": ["BLM", "x"], "rejected": "WRN"},
+            "the field 'chosen': a text was expected, got a list",
+        ),
         ({"prompt": "Q?", "chosen": {"text": "BLM"}, "rejected": "WRN"}, "by its path: chosen.text"),
         ({"prompt": "Q?", "chosen": "BLM"}, "no field 'rejected'"),
     ],

@@ -106,7 +106,7 @@ def test_the_delimiter_is_told_from_the_rows_or_named(tmp_path: Path, delimiter:
 def test_what_is_told_from_the_rows(tmp_path: Path, text: str, columns: list[str] | None) -> None:
     path = write(tmp_path / "a.csv", text)
     if columns is None:
-        with pytest.raises(ConfigError, match=r"a\.csv:3: 1 column was expected.* separated by ','"):
+        with pytest.raises(ConfigError, match=r"a\.csv:3: 1 column was expected.* with ',' as the delimiter"):
             rows(path)
     else:
         assert list(rows(path)[0]) == columns
@@ -119,10 +119,10 @@ def test_tsv_and_the_setting_of_a_suite(tmp_path: Path) -> None:
         spec = CasesSpec(path="a.csv", delimiter=delimiter, id="x", prompt="{id}" if delimiter == ";" else "y")
         assert spec.delimiter == (";" if delimiter == ";" else "\t")
     assert len(load_cases(CasesSpec(path="a.csv", delimiter=";"), tmp_path)) == 2
-    with pytest.raises(ValueError, match="one sign was expected"):
+    with pytest.raises(ValueError, match="one character was expected"):
         CasesSpec(path="a.csv", delimiter=";;")
     write(tmp_path / "a.jsonl", '{"id": 1, "prompt": "a?"}')
-    with pytest.raises(ConfigError, match=r"delimiter: only \.csv and \.tsv files have one; leave it out"):
+    with pytest.raises(ConfigError, match=r"delimiter: only \.csv and \.tsv files have a delimiter; leave it out"):
         load_cases(CasesSpec(path="a.jsonl", delimiter=";"), tmp_path)
 
 

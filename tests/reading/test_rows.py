@@ -194,12 +194,12 @@ def test_a_list_under_a_name_for_lines_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "start", "message"),
     [
-        ("a.csv", b"PK\x03\x04\x14\x00", "a zip archive, as Excel workbooks are; save the sheet as CSV"),
+        ("a.csv", b"PK\x03\x04\x14\x00", "a zip archive .perhaps an Excel workbook.; save the sheet as CSV"),
         ("a.csv", b"\xd0\xcf\x11\xe0", "an old Excel workbook"),
-        ("a.jsonl", b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer in place of the file; fetch"),
+        ("a.jsonl", b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer instead of the file; fetch"),
         ("a.parquet", b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
         ("a.jsonl", b"PAR1", "a Parquet file; give it a name that ends in .parquet"),
-        ("a.json", b"\n<!DOCTYPE html>", "a web page in place of the file"),
+        ("a.json", b"\n<!DOCTYPE html>", "a web page instead of the file"),
     ],
 )
 def test_files_that_are_another_thing_are_named(tmp_path: Path, name: str, start: bytes, message: str) -> None:
@@ -211,10 +211,10 @@ def test_files_that_are_another_thing_are_named(tmp_path: Path, name: str, start
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("\0\0", r"Expecting value at character 1, '\\x00\\x00'; one object a line was expected"),
-        ("// a comment", "Expecting value at character 1, '// a comment'; one object a line"),
-        ('{"a": 1},', "Extra data at character 9; each line must be one whole object"),
-        ("{", "at character 1; each line must be one whole object"),
+        ("\0\0", r"Expecting value at character 1, '\\x00\\x00'; expected one JSON object per line"),
+        ("// a comment", "Expecting value at character 1, '// a comment'; expected one JSON object per line"),
+        ('{"a": 1},', "Extra data at character 9; expected one whole JSON object on each line"),
+        ("{", "at character 1; expected one whole JSON object on each line"),
         ('{"a": nope}', "Expecting value at character 7$"),
     ],
 )

@@ -57,7 +57,7 @@ def test_the_bare_name_of_a_field_is_no_prompt_to_train_on(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("key", ["id", "response", "prompt"])
 def test_a_response_that_names_no_field_would_be_the_answer_to_every_case(key: str) -> None:
-    with pytest.raises(ValueError, match="'BLM' names no field, so it would be the same for every row"):
+    with pytest.raises(ValueError, match="'BLM' names no field, so it would be the same text for every row"):
         ResponsesSpec.model_validate({key: "BLM"})
 
 

@@ -60,25 +60,25 @@ def test_a_value_is_written_in_one_way(value: object, text: str) -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (None, "is null where a text was expected; give it a value, or take the row out"),
-        (NAN, "is NaN, which is no value, where a text was expected"),
-        (Decimal("NaN"), "is NaN, which is no value"),
-        (math.inf, "holds infinity where a text was expected"),
-        (Decimal("-Infinity"), "holds infinity"),
-        ({"text": ["x"], "a b": 1, "a.b": 1}, 'name a field in it by its path: f.text or f.a b or f."a.b"'),
-        ({}, "holds an object where a text was expected"),
-        (["x"], "holds a list where a text was expected; give one text, or one list of texts"),
-        ([{"text": "x"}], "holds a list where a text was expected; name a field in it by its path: f.text"),
-        (b"\xff", "holds bytes that are not UTF-8"),
-        (1j, "holds a value of type complex where a text was expected"),
-        ({1}, "holds a value of type set"),
-        ("\ud83d", "holds half a character"),
+        (None, "a text was expected, got null; give it a value, or remove the row"),
+        (NAN, "a text was expected, got NaN (no value)"),
+        (Decimal("NaN"), "a text was expected, got NaN (no value)"),
+        (math.inf, "a text was expected, got infinity"),
+        (Decimal("-Infinity"), "got infinity"),
+        ({"text": ["x"], "a b": 1, "a.b": 1}, 'name a field inside it by its path: f.text or f.a b or f."a.b"'),
+        ({}, "a text was expected, got an object"),
+        (["x"], "a text was expected, got a list; give one text, or one list of texts"),
+        ([{"text": "x"}], "a text was expected, got a list; name a field inside it by its path: f.text"),
+        (b"\xff", "a text was expected, got bytes that are not UTF-8"),
+        (1j, "a text was expected, got a value of type complex"),
+        ({1}, "got a value of type set"),
+        ("\ud83d", "contains half a character"),
     ],
 )
 def test_what_is_no_text_is_refused_with_field_and_remedy(value: object, message: str) -> None:
     with pytest.raises(ConfigError) as raised:
         as_text(value, "f")
-    assert str(raised.value).startswith("the field 'f' ")
+    assert str(raised.value).startswith("the field 'f'")
     assert message in str(raised.value)
 
 
@@ -148,26 +148,26 @@ def test_paths_lead_into_objects_and_through_lists(name: str, value: object) -> 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("answers.txt", "the field 'answers' has no 'txt' in it (did you mean 'text'"),
-        ("notes.by.nme", "the field 'notes.by' has no 'nme' in it (did you mean 'name'?)"),
+        ("answers.txt", "the field 'answers' has no 'txt' (did you mean 'text'"),
+        ("notes.by.nme", "the field 'notes.by' has no 'nme' (did you mean 'name'?)"),
         ("awnsers.text", "the row has no field 'awnsers' (did you mean 'answers'"),
-        ("word.text", "the field 'word' holds a text and no objects, so there is no 'text' in it"),
+        ("word.text", "the field 'word' holds a text, not an object, so it has no 'text'"),
     ],
 )
 def test_a_path_that_leads_nowhere_says_where_it_ends(name: str, message: str) -> None:
     with pytest.raises(MissingField) as raised:
         look_up(name, ROW)
     assert message in str(raised.value)
-    with pytest.raises(ConfigError, match="the field 'null' is null"):
+    with pytest.raises(ConfigError, match="the field 'null': a text was expected, got null"):
         look_up("null.text", ROW)
 
 
 def test_a_list_is_joined_in_a_longer_template_and_where_passages_are_meant() -> None:
     assert fill("{passages}\n\nQ: {word}", ROW) == "one\n\ntwo\n\n3\n\nQ: text"
     assert fill_passages("{passages}", ROW) == as_passages(ROW["passages"], "passages") == "one\n\ntwo\n\n3"
-    with pytest.raises(ConfigError, match="'passages' holds a list where a text was expected; give one text"):
+    with pytest.raises(ConfigError, match="'passages': a text was expected, got a list; give one text"):
         fill("{passages}", ROW)
-    with pytest.raises(ConfigError, match="'lists' holds a list where a text"):
+    with pytest.raises(ConfigError, match="'lists': a text was expected, got a list"):
         fill("{lists}!", {"lists": [["a"]]})
     assert headers('{answers.text}{"a.b"}{word}') == ["answers", "a.b", "word"]
 
@@ -178,17 +178,21 @@ def test_a_list_is_joined_in_a_longer_template_and_where_passages_are_meant() ->
 @pytest.mark.parametrize(
     ("row", "spec", "message"),
     [
-        ({"answers": {"text": ["b"], "start": [3]}}, {"reference": "{answers}"}, "'answers' holds an object where"),
-        ({"references": [["b", "bb"], ["c"]]}, {}, "the field 'references' holds a list where a text was expected"),
-        ({"references": [{"text": "d"}]}, {}, "the field 'references' holds an object where a text was expected; name"),
-        ({"reference": None}, {}, "the field 'reference' is null where"),
+        (
+            {"answers": {"text": ["b"], "start": [3]}},
+            {"reference": "{answers}"},
+            "'answers': a text was expected, got an object",
+        ),
+        ({"references": [["b", "bb"], ["c"]]}, {}, "the field 'references': a text was expected, got a list"),
+        ({"references": [{"text": "d"}]}, {}, "the field 'references': a text was expected, got an object; name"),
+        ({"reference": None}, {}, "the field 'reference': a text was expected, got null"),
         ({"metadata": {"topic": "x"}}, {"tags": ["metadata"]}, "by its path: metadata.topic"),
         ({"tags": [{"topic": "x"}]}, {}, "by its path: tags.topic"),
         ({"context": {"title": "t"}}, {}, "by its path: context.title"),
-        ({"group": ["a", "b"]}, {}, "the field 'group' holds a list where a text was expected"),
-        ({"id": ["a"]}, {}, "the field 'id' holds a list where a text was expected"),
-        ({"choices": [["a"], ["b"]]}, {}, "the field 'choices' holds a list where a text was expected"),
-        ({"choices": {"text": ["a", "b"], "label": ["A"]}}, {}, "choices: 2 texts and 1 labels"),
+        ({"group": ["a", "b"]}, {}, "the field 'group': a text was expected, got a list"),
+        ({"id": ["a"]}, {}, "the field 'id': a text was expected, got a list"),
+        ({"choices": [["a"], ["b"]]}, {}, "the field 'choices': a text was expected, got a list"),
+        ({"choices": {"text": ["a", "b"], "label": ["A"]}}, {}, "got 2 texts and 1 labels"),
         ({"prompt": {"text": "a?"}}, {}, "by its path: prompt.text"),
     ],
 )
@@ -208,7 +212,8 @@ def test_nested_fields_are_named_by_a_path(tmp_path: Path) -> None:
     assert cases(tmp_path, row, where={"metadata.topic": "x"})
     odd = {"id": 1, "prompt": "a?", "context": [["Title", ["one", "two"]]]}
     with pytest.raises(
-        ConfigError, match=r"'context' holds a list where .*; where it is not meant, write `context: \"\"`"
+        ConfigError,
+        match=r"'context': a text was expected, got a list; .*; if the field is not meant, write `context: \"\"`",
     ):
         cases(tmp_path, odd)
     assert cases(tmp_path, odd, context="")[0].context is None
@@ -283,7 +288,7 @@ def test_a_map_with_a_key_twice_is_refused(tmp_path: Path) -> None:
 
     pairs = arrow.array([[("k", "a"), ("k", "b")]], arrow.map_(arrow.string(), arrow.string()))
     parquet.write_table(arrow.table({"m": pairs}), tmp_path / "a.parquet")
-    with pytest.raises(ConfigError, match=r"a\.parquet: a map has a key that is duplicated: .*k"):
+    with pytest.raises(ConfigError, match=r"a\.parquet: a map has a duplicated key: .*k"):
         list(read_rows(tmp_path / "a.parquet"))
 
 
@@ -304,7 +309,7 @@ def test_a_missing_number_of_parquet_is_no_reference(tmp_path: Path) -> None:
 
     table = arrow.table({"id": [1.0, 2.0], "prompt": ["a?", "b?"], "reference": [42.0, NAN], "context": [NAN, 1.5]})
     parquet.write_table(table, tmp_path / "a.parquet")
-    with pytest.raises(ConfigError, match=r"a\.parquet:2: the field 'reference' is NaN"):
+    with pytest.raises(ConfigError, match=r"a\.parquet:2: the field 'reference': a text was expected, got NaN"):
         load_cases(CasesSpec(path="a.parquet"), tmp_path)
     one, two = load_cases(CasesSpec(path="a.parquet", reference="{prompt}"), tmp_path)
     assert (one.id, one.context, two.context) == ("1", None, "1.5")
@@ -346,7 +351,9 @@ def test_only_a_folder_has_splits(tmp_path: Path) -> None:
         cases(tmp_path, *rows, where={"split": "tset"})
     datasets = pytest.importorskip("datasets")
     datasets.Dataset.from_list(rows).save_to_disk(str(tmp_path / "one"))
-    with pytest.raises(ConfigError, match="split: 'test' is not there, the folder holds one data set without splits"):
+    with pytest.raises(
+        ConfigError, match="split: there is no split 'test': the folder holds one data set without splits"
+    ):
         list(read_rows(tmp_path / "one", "test"))
 
 

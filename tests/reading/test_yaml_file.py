@@ -71,10 +71,10 @@ def test_errors_point_at_the_line_of_a_key(file: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: 1\nb: 2\na: 3\n", "suite.yaml:3: a: the key stands twice, first on line 1"),
-        ("plan:\n  draw: 1\n  accept: 1\n  draw: 2\n", "suite.yaml:4: plan.draw: the key stands twice"),
-        ("- {x: 1, x: 2}\n", "suite.yaml:1: [0].x: the key stands twice"),
-        ("1: a\n'1': b\n", "the key stands twice"),
+        ("a: 1\nb: 2\na: 3\n", "suite.yaml:3: a: the key is duplicated, first on line 1"),
+        ("plan:\n  draw: 1\n  accept: 1\n  draw: 2\n", "suite.yaml:4: plan.draw: the key is duplicated"),
+        ("- {x: 1, x: 2}\n", "suite.yaml:1: [0].x: the key is duplicated"),
+        ("1: a\n'1': b\n", "the key is duplicated"),
         ("a:\n\tb: 1\n", "suite.yaml:2: not valid YAML"),
         ("a:\n\tb: 1\n", "never with tabs"),
         ("a: [1, 2\nb: 3\n", "suite.yaml:2: not valid YAML"),

@@ -224,7 +224,7 @@ def test_what_a_client_asks_again_by_itself_counts(tmp_path: Path) -> None:
     start(suite_file, right)
     gate = the_gate(suite_file)
     assert (gate.verdict, gate.passed, gate.invalid) == (INVALID, 99, 1)
-    assert "asked for the 5th time, 4 allowed" in gate.judged.outcomes["c2"].reason
+    assert "only at try 5 of this question; ask_again allows 4 tries" in gate.judged.outcomes["c2"].reason
     assert gate.answers.times_asked["c1"] == 4
     start(suite_file, right)
     assert the_gate(suite_file).verdict is INVALID
@@ -270,7 +270,7 @@ def test_what_a_check_could_not_judge_is_judged_again_from_the_answer_on_record(
     assert {outcome.case_id: outcome.response for outcome in gate.outcomes} == said
     assert len(model.asked) == 100
     assert gate.judged.judged_again == 100
-    assert gate.asked_or_judged_again == "100 answers were judged again, for no verdict came of it"
+    assert gate.asked_or_judged_again == "100 answers were judged again after a judgement without a verdict"
     recheck(gate)
 
 
@@ -291,7 +291,7 @@ def test_what_was_judged_too_often_before_a_verdict_came_is_not_promoted(tmp_pat
         return [{**event, **terms}]
 
     gate = read_run(rewrite(suite_file.parent / "run", fewer)).gates["suite"]
-    with pytest.raises(NotPromotable, match="judged 4 times, 3 allowed"):
+    with pytest.raises(NotPromotable, match="judged 4 times, but its terms allow 3"):
         recheck(gate)
 
 
@@ -418,7 +418,7 @@ def test_a_record_in_which_an_answer_was_asked_for_again_is_tampered_with(tmp_pa
     folder = rewrite(
         suite_file.parent / "run", lambda event: [event, event] if event["event"] == "answered" else [event]
     )
-    with pytest.raises(Tampered, match="has an answer and is asked again"):
+    with pytest.raises(Tampered, match="already has an answer, but is asked again"):
         read_run(folder)
 
 
@@ -432,7 +432,7 @@ def test_an_answer_cannot_be_replaced_by_one_in_an_outcome(tmp_path: Path) -> No
         outcome = event["outcome"] | {"response": event["outcome"]["references"][0], "finish_reason": "stop"}
         return [event, {**event, "outcome": outcome}] if outcome["verdict"] == "INVALID" else [event]
 
-    with pytest.raises(Tampered, match="an answer stands in an outcome"):
+    with pytest.raises(Tampered, match="an outcome contains an answer"):
         read_run(rewrite(suite_file.parent / "run", with_answer))
 
 
@@ -453,7 +453,7 @@ def test_an_older_record_whose_answers_were_asked_for_again_is_not_promoted(tmp_
 
     gate = read_run(rewrite(suite_file.parent / "run", older)).gates["suite"]
     assert (gate.verdict, gate.passed) == (PASS, 100)
-    with pytest.raises(NotPromotable, match="100 answers were asked for again and came out otherwise"):
+    with pytest.raises(NotPromotable, match="asked 100 questions again and got other answers"):
         recheck(gate)
 
 
@@ -468,7 +468,7 @@ def test_a_pass_that_took_more_asking_than_was_registered_is_not_promoted(tmp_pa
         return [{**event, **terms}]
 
     gate = read_run(rewrite(suite_file.parent / "run", fewer)).gates["suite"]
-    with pytest.raises(NotPromotable, match="asked 3 times, 2 allowed"):
+    with pytest.raises(NotPromotable, match="asked 3 times, but its terms allow 2"):
         recheck(gate)
 
 

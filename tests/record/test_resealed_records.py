@@ -222,5 +222,5 @@ def test_a_misfit_is_named_by_its_line_its_event_and_its_field(victims: dict[str
     assert set_at(events, "gate_decided", "interval.1", "high")
     (victim.record / EVENTS).unlink()
     write(victim.record, events)
-    with pytest.raises(Tampered, match=r"events\.jsonl:\d+: event gate_decided .*: interval.1: expected a number, not"):
+    with pytest.raises(Tampered, match=r"events\.jsonl:\d+: event gate_decided .*: interval.1: expected a number, got"):
         read_run(victim.record)

@@ -81,7 +81,7 @@ class Reader:
 
 def test_nothing_passes_on_a_record_that_was_changed_meanwhile(tmp_path: Path) -> None:
     path = fake_pipeline.write_pipeline(tmp_path / "project")
-    with pytest.raises(Tampered, match="not the line that was written"):
+    with pytest.raises(Tampered, match="this line does not match its own hash"):
         fake_pipeline.carry_out(path, open_log=Reader(b'"verdict": "FAIL"', b'"verdict": "PASS"').open_log)
     kinds = [line for line in (path.parent / "run" / EVENTS).read_text().splitlines() if '"run_decided"' in line]
     assert kinds == []

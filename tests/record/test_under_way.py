@@ -49,11 +49,11 @@ def write(folder: Path, *events: RawEvent) -> None:
     ("events", "words"),
     [
         ([START], "nothing has been trained or asked so far"),
-        ([START, STAGE], "stage sft has begun, and nothing is trained yet"),
+        ([START, STAGE], "stage sft has begun, but no training has started"),
         ([START, STAGE, ATTEMPT], "sft, attempt 2 is being trained"),
         ([START, STAGE, ATTEMPT, ROWS], "sft, attempt 2 is being trained on 1,080 rows"),
         ([START, STAGE, ATTEMPT, FAILED], "sft, attempt 2: the training failed: out of memory"),
-        ([START, STAGE, ATTEMPT, ROWS, TRAINED], "sft, attempt 2 is trained, and no gate has begun"),
+        ([START, STAGE, ATTEMPT, ROWS, TRAINED], "sft, attempt 2 is trained, but no gate has begun"),
         ([START, STAGE, ATTEMPT, TRAINED, GATE], "sft, attempt 2, facts is under way, 0 of 2 cases judged"),
     ],
 )

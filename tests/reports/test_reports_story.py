@@ -280,7 +280,7 @@ def test_a_record_that_is_silent_on_slices_and_judges_demanded_none(tmp_path: Pa
 
 def test_terms_that_are_none_are_refused(tmp_path: Path) -> None:
     now = gate_run(tmp_path / "now", ("facts", outcomes(95, 5, 0, seed=1)))
-    with pytest.raises(Tampered, match="gate_started does not hold what it must: plan: expected an object, not 5"):
+    with pytest.raises(Tampered, match="gate_started is not valid: plan: expected an object, got 5"):
         rewritten(now, tmp_path / "x", lambda e: {**e, "terms": {"plan": 5}} if "terms" in e else e)
 
 

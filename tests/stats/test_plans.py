@@ -130,16 +130,25 @@ def test_walds_test_asks_least() -> None:
     ("rule", "message"),
     [
         (PlanRule("double", confirm="never"), "contradicts"),
-        (PlanRule("double", risk=Risk(), confirm=SinglePlan(20, 20)), "`confirm` or `risk`, which solves for it, not"),
-        (PlanRule("single", risk=Risk(), confirm=SinglePlan(20, 20)), "takes no `accept` and no `confirm`"),
-        (PlanRule("single", draw=10**6, risk=Risk()), "1000000 cases: no more than 2000"),
-        (PlanRule("double", confirm=10**6), "1000000 cases: no more than 2000"),
-        (PlanRule("sequential", draw=10**6), "1000000 cases: no more than 2000"),
+        (
+            PlanRule("double", risk=Risk(), confirm=SinglePlan(20, 20)),
+            "`confirm`, or `risk`, from which it is computed, not",
+        ),
+        (
+            PlanRule("single", risk=Risk(), confirm=SinglePlan(20, 20)),
+            "computes its numbers from `risk`; leave out `accept` and `confirm`",
+        ),
+        (
+            PlanRule("single", draw=10**6, risk=Risk()),
+            "1000000 cases is too large to compute a plan for; draw at most 2000",
+        ),
+        (PlanRule("double", confirm=10**6), "1000000 cases is too large to compute a plan for; draw at most 2000"),
+        (PlanRule("sequential", draw=10**6), "1000000 cases is too large to compute a plan for; draw at most 2000"),
         (PlanRule("sequential", accept=90), "leave out"),
         (PlanRule("sequential", draw=20), "the smallest"),
         (PlanRule("single", draw=10, accept=11), "1 <= accept <= draw"),
         (PlanRule("double", confirm=3), "the smallest draw that does"),
-        (PlanRule("double", risk=Risk(good=0.9)), "turns away a model at 0.9"),
+        (PlanRule("double", risk=Risk(good=0.9)), "rejects a model at 0.9"),
         (PlanRule("single", risk=Risk(consumer=1e-9, at=0.949, good=0.95)), "no draw of up to 2000"),
     ],
 )

@@ -141,15 +141,15 @@ RULE = "rules: [{{name: a, kind: invariant, change: [{0}]}}]"
         ("rules: []", "rules"),
         (RULE.format("{casing: {fields: a}}").replace("invariant", "x"), "'directional', 'invariant' or 'minimum'"),
         (RULE.format("{casing: {fields: a, too: upper}}"), "unknown key (did you mean 'to'?)"),
-        (RULE.format("{casing: {fields: a}, reorder: {fields: a}}"), "an item was expected, got casing, reorder"),
-        (RULE.format("{}"), "one change an item was expected, got none"),
+        (RULE.format("{casing: {fields: a}, reorder: {fields: a}}"), "change per item, got casing, reorder"),
+        (RULE.format("{}"), "expected one change per item, got none"),
         (RULE.format("{typoes: {fields: a}}"), "did you mean 'typos'"),
         (RULE.format("{set: {a: '{b!r}'}}"), "only plain fields"),
         (RULE.format("{replace: {fields: a, find: '(', by: b}}"), "not a regular expression"),
         (RULE.format(r"{replace: {fields: a, find: b, by: '\1'}}"), "`by` does not fit `find`"),
         (RULE.format("{insert: {fields: a, sentences: []}}"), "sentences"),
         ("rules: &r [{name: a, kind: minimum, change: [{casing: {fields: a}}]}, "
-         "{name: a, kind: minimum, change: [{casing: {fields: a}}]}]", "two rules are named 'a'"),
+         "{name: a, kind: minimum, change: [{casing: {fields: a}}]}]", "two rules have the name 'a'"),
     ],
 )  # fmt: skip
 def test_a_wrong_rules_file_is_one_clear_line(text: str, message: str, tmp_path: Path) -> None:

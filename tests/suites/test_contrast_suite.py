@@ -325,7 +325,7 @@ def test_a_gate_on_the_written_suite(project: Path, capsys: Capture) -> None:
     ]
     assert main(["gate", "--responses", "by_heart.jsonl", "--suite", "facts.yaml", "--run", "plain"]) == 0
     assert main(["suite", "contrast-report", "plain"]) == 2
-    assert "plain: no gate judged groups" in capsys.readouterr().err
+    assert "plain: no gate in these records judged groups" in capsys.readouterr().err
 
 
 def test_training_on_a_changed_copy_is_a_leak(project: Path, capsys: Capture) -> None:
@@ -350,7 +350,7 @@ def test_a_suite_of_a_pipeline_is_named_with_a_hash_sign(project: Path) -> None:
     assert expanded("a.yaml", "tunegate.yaml#plain").name == "plain-contrast"
     assert expanded("b.yaml", "tunegate.yaml#other").name == "facts-contrast"
     assert Path("a.jsonl").read_bytes() == Path("b.jsonl").read_bytes()
-    with pytest.raises(ConfigError, match=r"it has no suite 'plane' \(did you mean 'plain'"):
+    with pytest.raises(ConfigError, match=r"the file has no suite 'plane' \(did you mean 'plain'"):
         expanded("c.yaml", "tunegate.yaml#plane")
     with pytest.raises(ConfigError, match=r"name one of its suites: tunegate\.yaml#plain, tunegate\.yaml#other"):
         expanded("c.yaml", "tunegate.yaml")
@@ -363,7 +363,7 @@ def test_a_suite_of_a_pipeline_is_named_with_a_hash_sign(project: Path) -> None:
             RULES.replace("fields: question", "fields: qestion"),
             "the row has no field 'qestion' (did you mean 'question'",
         ),
-        (RULES.replace("name: rain", "name: another gene"), "two rules are named 'another gene'"),
+        (RULES.replace("name: rain", "name: another gene"), "two rules have the name 'another gene'"),
         (
             "rules: [{name: a, kind: minimum, where: {kind: x}, change: [{casing: {fields: question}}]}]",
             "no case of facts",
@@ -387,7 +387,7 @@ def test_wrong_rules_are_one_line(rules: str, message: str, project: Path, capsy
 
 def test_nothing_is_overwritten_and_nothing_half_written(project: Path, capsys: Capture) -> None:
     assert main([*EXPAND[:-1], "groups.txt"]) == 2
-    assert "ending in .yaml" in capsys.readouterr().err
+    assert "a suite file that ends in .yaml" in capsys.readouterr().err
     (project / "facts.yaml").write_text(SUITE.replace("draw: 12", "draw: 11"), encoding="utf-8")
     (project / "rules.yaml").write_text(
         RULES.replace("change: [{swap", "where: {id: f1}\n    change: [{swap"), encoding="utf-8"
@@ -403,7 +403,7 @@ def test_nothing_is_overwritten_and_nothing_half_written(project: Path, capsys: 
     (project / "rules.yaml").write_text(RULES, encoding="utf-8")
     assert main(EXPAND) == 0
     assert main(EXPAND) == 2
-    assert "exists already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
 
 
 # --- the check's own options ---------------------------------------------------------------------------------------
@@ -412,14 +412,14 @@ def test_nothing_is_overwritten_and_nothing_half_written(project: Path, capsys: 
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ("contrast", "contrast: needs the option 'checks'"),
+        ("contrast", "contrast: the option 'checks' is missing"),
         ({"contrast": {"checks": []}}, "contrast.checks"),
         (
             {"contrast": {"checks": ["exactt"]}},
-            r"contrast\.checks\[0\]: check 'exactt': unknown \(did you mean 'exact'",
+            r"contrast\.checks\[0\]: check 'exactt': unknown check \(did you mean 'exact'",
         ),
-        ({"contrast": {"checks": ["counterfactual"]}}, "asks further prompts itself"),
-        ({"contrast": {"checks": ["exact", "choice"]}}, "a suite for each"),
+        ({"contrast": {"checks": ["counterfactual"]}}, "asks additional prompts itself"),
+        ({"contrast": {"checks": ["exact", "choice"]}}, "a separate suite for each"),
     ],
 )
 def test_wrong_options_are_one_line(entry: object, message: str) -> None:
@@ -432,7 +432,7 @@ def test_a_pass_rate_of_single_answers_is_not_asked_of_groups(tmp_path: Path) ->
     compare = {"features": ["contains", "recall", "numbers", "length"], "fitted": str(shipped / "answers.fitted.json")}
     judge = {"compare": {**compare, "separator": "/"}, "admission": str(shipped / "answers.admission.json")}
     assert build_check({"contrast": {"checks": [{"judge": judge}]}}, tmp_path).can_fail
-    with pytest.raises(ConfigError, match=r"contrast\.checks\[0\]\.corrected_min: a group is no single answer"):
+    with pytest.raises(ConfigError, match=r"contrast\.checks\[0\]\.corrected_min: a group is not a single answer"):
         build_check({"contrast": {"checks": [{"judge": {**judge, "corrected_min": 0.8}}]}}, tmp_path)
 
 
@@ -448,11 +448,11 @@ def test_rows_that_were_not_expanded_are_told_before_anything_is_asked(project: 
         ({"kind": "sideways"}, r"needs a rule, a kind \(directional, invariant or minimum\)"),
         ({"kind": None}, "needs a rule, a kind"),
         ({"rule": None}, "needs a rule, a kind"),
-        ({"references": []}, "has no references, and the case has some"),
-        ({"references": ["another"], "kind": "invariant"}, "where the answer must stay"),
-        ({"kind": "directional"}, "where the change must make it another"),
-        ({"prompt": None}, "field 'prompt' is null"),
-        ({"prompt": "SAME"}, "asks what the case itself asks"),
+        ({"references": []}, "has no references, but the case has some"),
+        ({"references": ["another"], "kind": "invariant"}, "but the answer must stay the same"),
+        ({"kind": "directional"}, "but the change must change the answer"),
+        ({"prompt": None}, "field 'prompt': a text was expected, got null"),
+        ({"prompt": "SAME"}, "asks the same as the case itself"),
         ("no member", "needs a rule, a kind"),
     ],
 )

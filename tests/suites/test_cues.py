@@ -141,7 +141,7 @@ def test_clusters_are_fitted_once_and_the_larger_is_the_cue() -> None:
 
 
 def test_texts_that_are_all_alike_have_no_clusters() -> None:
-    with pytest.raises(ConfigError, match="too much alike"):
+    with pytest.raises(ConfigError, match="too similar for two clusters"):
         two_means(np.ones((5, 3)))
 
 
@@ -198,7 +198,7 @@ def test_people_see_how_strong_the_cue_is(claims: Path, capsys: Capture) -> None
         "in a suite: tags: [cue, has_cue], and gap: {between: [cue=agrees, cue=contradicts]}",
     ]
     assert main([*COMMAND, "--out", "made"]) == 2
-    assert "exists already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
 
 
 def test_clusters_are_found_by_the_sentence_model(claims: Path, capsys: Capture) -> None:
@@ -215,13 +215,16 @@ def test_clusters_are_found_by_the_sentence_model(claims: Path, capsys: Capture)
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--cue", "lenght"], "--cue lenght: not a cue (did you mean 'length'?)"),
+        (["--cue", "lenght"], "--cue lenght: unknown cue (did you mean 'length'?)"),
         (["--text", "{txt}"], "--text: train.jsonl: the row has no field 'txt' (did you mean 'text'?)"),
-        (["--label", "true"], "--label true: FIELD=VALUE"),
+        (["--label", "true"], "--label true: expected FIELD=VALUE"),
         (["--label", "lable=true"], "--label: train.jsonl: the row has no field 'lable'"),
         (["--label", "label=yes"], "no row of train.jsonl has this label"),
-        (["--strength", "2"], "strength: a number from 0 to 1"),
-        (["--rows", "1000"], "500 rows with the positive label whose cue agrees are needed, 10 of 40 are there"),
+        (["--strength", "2"], "strength: expected a number from 0 to 1"),
+        (
+            ["--rows", "1000"],
+            "500 rows with the positive label whose cue agrees are needed, but only 10 of 40 rows are",
+        ),
     ],
 )
 def test_wrong_input_is_one_line(more: list[str], message: str, claims: Path, capsys: Capture) -> None:
@@ -244,7 +247,7 @@ def test_too_few_rows_of_a_kind_are_counted(claims: Path, capsys: Capture, short
         assert capsys.readouterr().err == (
             "tunegate suite: --cue present: train.jsonl: too few rows of some kind for a strength of 1 (label "
             "label=true and the cue: 0 with both, 2 with the label alone, 0 with the cue alone, 1 with neither); "
-            "bring more of the rare kinds\n"
+            "add rows of the rare kinds\n"
         )
 
 
@@ -312,7 +315,7 @@ def test_people_see_the_report_of_a_cue(claims: Path, capsys: Capture) -> None:
     [
         ("wahr", "no case has the label 'wahr' (known: false, true)"),
         ("ture", "no case has the label 'ture' (did you mean 'true'?)"),
-        ("", "every case has the label '', so that it tells none apart (known: false, true)"),
+        ("", "every case has the label '', so it distinguishes no cases (known: false, true)"),
     ],
 )
 def test_a_label_that_no_case_has_is_no_finding(positive: str, fault: str, claims: Path, capsys: Capture) -> None:
@@ -330,7 +333,7 @@ def test_a_run_without_cued_cases_has_no_report(claims: Path, capsys: Capture) -
     write_jsonl(claims / "a.jsonl", [{"id": "0", "response": "true"}])
     main(["gate", "--responses", "a.jsonl", "--suite", "plain.yaml", "--run", "plain"])
     assert main(["suite", "cue-report", "plain", "--positive", "true"]) == 2
-    assert "plain: no gate asked cases with the tag has_cue" in capsys.readouterr().err
+    assert "plain: no gate in these records asked cases with the tag has_cue" in capsys.readouterr().err
 
 
 # --- what ships ----------------------------------------------------------------------------------------------------

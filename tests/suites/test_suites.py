@@ -75,8 +75,8 @@ def test_chat_messages_are_a_prompt(tmp_path: Path) -> None:
         ({"prompt": "?"}, {"id": "{id}"}, "cases.jsonl:1: the row has no field 'id' (known: prompt); every case needs"),
         ({"id": "a"}, {}, "cases.jsonl:1: the row has no field 'prompt'"),
         ({"id": " ", "prompt": "?"}, {}, "cases.jsonl:1: the id is empty"),
-        ({"id": None, "prompt": "?"}, {}, "cases.jsonl:1: the field 'id' is null where a text was expected"),
-        ({"id": "\ud800", "prompt": "?"}, {}, "cases.jsonl:1: the field 'id' holds half a character"),
+        ({"id": None, "prompt": "?"}, {}, "cases.jsonl:1: the field 'id': a text was expected, got null"),
+        ({"id": "\ud800", "prompt": "?"}, {}, "cases.jsonl:1: the field 'id' contains half a character"),
         ({"id": "a", "prompt": "cut \ud83d"}, {}, "half a character"),
         ({"id": "a", "messages": [{"role": "user", "content": "\ud83d"}]}, {}, "half a character"),
         (ROW, {"prompt": "{promt}"}, "no field 'promt' (did you mean 'prompt'"),
@@ -85,8 +85,8 @@ def test_chat_messages_are_a_prompt(tmp_path: Path) -> None:
         (ROW, {"messages": "turns"}, "no field 'turns'"),
         ({"id": "a", "messages": []}, {}, "messages: a list of chat messages was expected"),
         ({"id": "a", "messages": "hi"}, {}, "a list of chat messages was expected"),
-        ({"id": "a", "messages": [{"role": "robot", "content": "x"}]}, {}, "a message is {role: system|user|assistant"),
-        ({"id": "a", "messages": [{"role": "user"}]}, {}, "a message is {role:"),
+        ({"id": "a", "messages": [{"role": "robot", "content": "x"}]}, {}, "a message {role: system|user|assistant"),
+        ({"id": "a", "messages": [{"role": "user"}]}, {}, "a message {role:"),
         (ROW, {"where": {"split": "dev"}}, "`where` names the field 'split'"),
         (ROW, {"where": {"id": "b"}}, "no row is left after `where"),
     ],
@@ -122,7 +122,7 @@ def test_where_keeps_the_rows_with_these_values(tmp_path: Path) -> None:
         ("cases: cases.jsonl\n", "checks: this key is required"),
         ("cases: cases.jsonl\nchecks: []\n", "suite.yaml:2: checks: "),
         ("cases: cases.jsonl\nchecks:\n", "suite.yaml:2: checks: "),
-        ("cases: cases.jsonl\nchecks: [exakt]\n", "suite.yaml:2: checks[0]: check 'exakt': unknown"),
+        ("cases: cases.jsonl\nchecks: [exakt]\n", "suite.yaml:2: checks[0]: check 'exakt': unknown check"),
         ("cases: cases.jsonl\nchecks: [{exact: {normalise: true}}]\n", "(did you mean 'normalize'"),
         ("cases: cases.jsonl\nchecks: [exact]\nplan: {draw: 10, accept: 11}\n", "it must not be above draw"),
         ("cases: cases.jsonl\nchecks: [exact]\nplan: {draw: 10, accept: 0}\n", "suite.yaml:3: plan.accept: "),
@@ -130,14 +130,14 @@ def test_where_keeps_the_rows_with_these_values(tmp_path: Path) -> None:
         ("cases: cases.jsonl\nchecks: [exact]\nplan: {draw: 1, accept: 0.9}\n", "suite.yaml:3: plan.accept: "),
         ("cases: cases.jsonl\nchecks: [exact]\nplan: {draw: 1, accept: true}\n", "suite.yaml:3: plan.accept: "),
         ("cases: cases.jsonl\nchecks: [exact]\nplan: {draw: '1', accept: 1}\n", "suite.yaml:3: plan.draw: "),
-        (RULED + "{risk: {}, confirm: {draw: 20, accept: 20}}\n", "suite.yaml:3: plan: a single plan that is solved"),
+        (RULED + "{risk: {}, confirm: {draw: 20, accept: 20}}\n", "suite.yaml:3: plan: a single plan computes"),
         (RULED + "{risk: {}, accept: 90}\n", "suite.yaml:3: plan: give `accept` or `risk`"),
         (RULED + "{kind: double, risk: {}, confirm: {draw: 20, accept: 20}}\n", "suite.yaml:3: plan: give the accept"),
         (SMALL + "gap: {between: [a, a]}\n", "suite.yaml:4: gap.between: different tags were expected, got ['a', 'a']"),
         (SMALL + "generate: {temperature: .inf}\n", "suite.yaml:4: generate.temperature: "),
         (SMALL + "generate: {temperature: -1}\n", "suite.yaml:4: generate.temperature: "),
         (SMALL + "name: ../x\n", "suite.yaml:4: name: "),
-        ("cases: {path: cases.jsonl, prompt: '{prompt', id: x}\nchecks: [exact]\n", "write a literal brace"),
+        ("cases: {path: cases.jsonl, prompt: '{prompt', id: x}\nchecks: [exact]\n", "a literal brace"),
         ("cases: {path: cases.jsonl, prompt: '{a!r}'}\nchecks: [exact]\n", "only plain fields"),
         ("cases: {path: cases.jsonl, prompt: '{x}', messages: y}\nchecks: [exact]\n", "not both"),
         ("cases: {path: cases.jsonl, prompt: '{x}'}\nchecks: [exact]\n", "suite.yaml:1: cases: "),
@@ -167,7 +167,9 @@ def test_a_bank_smaller_than_the_plan_is_refused(tmp_path: Path) -> None:
 
 def test_a_test_under_two_ids_fills_no_bank(tmp_path: Path) -> None:
     rows = [{"id": n, "prompt": f"{n % 60}?", "reference": "x"} for n in range(100)]
-    fault = r"the bank has 60 distinct tests \(100 cases, but '0', '60' are one test\), the plan draws 100; add cases"
+    fault = (
+        r"the bank has 60 distinct tests \(100 cases, but '0', '60' are the same test\), the plan draws 100; add cases"
+    )
     with pytest.raises(ConfigError, match=fault):
         suite(tmp_path, "cases: cases.jsonl\nchecks: [exact]\n", *rows)
 
@@ -175,7 +177,10 @@ def test_a_test_under_two_ids_fills_no_bank(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rules", "fault"),
     [
-        ("gap: {between: [sex=f, sex=m]}", "gap: at least 40 cases of sex=f, sex=m must be drawn, the plan draws 30"),
+        (
+            "gap: {between: [sex=f, sex=m]}",
+            "gap: at least 40 cases of sex=f, sex=m must be drawn, but the plan draws 30",
+        ),
         ("gap: {between: [sex=f, sex=m], at_least: 15}", None),
         ("slices: {sex=f: {min: 0.8, at_least: 20}, sex=m: {min: 0.8, at_least: 11}}", "slices: at least 31 cases of"),
         ("slices: {sex=f: {min: 0.8, at_least: 31}}", "slices: at least 31 cases of sex=f must be drawn"),

@@ -96,7 +96,7 @@ def test_the_nearest_by_meaning_are_those_of_the_highest_cosine_and_the_first_of
 
 def test_embeddings_that_are_no_numbers_choose_nothing() -> None:
     index = MeaningIndex(lambda texts: {text: np.array([math.nan, 1.0]) for text in texts}, ["a", "b"])
-    with pytest.raises(CannotJudge, match="the sentence embeddings are not all numbers"):
+    with pytest.raises(CannotJudge, match="the sentence embeddings contain NaN"):
         index.nearest("c", 1)
 
 
@@ -181,7 +181,7 @@ def test_examples_are_chosen_by_what_they_mean_where_the_stage_says_so(make_job:
     with pytest.raises(CannotJudge) as caught:
         open_model(job.output)
     assert str(caught.value) == (
-        f"{file}: examples chosen by embedding: by the weights 0123456789ab, and those installed here are {sha[:12]}; "
+        f"{file}: the examples are chosen with the embedding weights 0123456789ab, but {sha[:12]} are installed; "
         "install the former, or run the stage again"
     )
 

@@ -91,7 +91,7 @@ def test_reuse_goes_on_with_a_spent_bank_and_marks_it(tmp_path: Path) -> None:
     assert len(set(first.case_ids) & set(second.case_ids)) == 4
     without = planned(tmp_path / "without", plan.replace(", reuse: true", ""), {"sft#2": 1.0}, bank=20)
     assert without.verdict is INCONCLUSIVE
-    assert "4 more are needed" in without.reason
+    assert "add 4 more cases" in without.reason
 
 
 def test_the_chance_of_a_lucky_pass_is_on_record(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_a_case_that_an_earlier_attempt_was_asked_decides_nothing(tmp_path: Path
         ("outcome", "a case is judged after the verdict"),
         ("attempt_started", "an attempt begins twice"),
         ("stage_started", "a stage begins twice"),
-        ("run_started", "begun anew"),
+        ("run_started", "started again"),
     ],
 )
 def test_nothing_that_was_decided_is_decided_again_by_appending(tmp_path: Path, kind: str, match: str) -> None:
@@ -200,7 +200,7 @@ def test_a_failed_run_does_not_pass_because_a_line_says_so(tmp_path: Path) -> No
     assert planned(tmp_path, "{draw: 5, accept: 4}", {}).verdict is FAIL
     with EventLog.open(tmp_path / "run") as log:
         log.append({"event": "run_decided", "verdict": "PASS", "reason": "so it is"})
-    with pytest.raises(Tampered, match="a run passes whose stages have not"):
+    with pytest.raises(Tampered, match="the run passes, but not all of its stages passed"):
         read_run(tmp_path / "run")
 
 

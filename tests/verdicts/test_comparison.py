@@ -136,13 +136,13 @@ def test_the_gap_interval_has_its_published_values() -> None:
     ("counts", "verdict", "shown", "words"),
     [
         ((90, 5, 0, 5), Verdict.PASS, False, "5 points fewer"),
-        ((84, 6, 0, 10), Verdict.FAIL, False, "likely rather than shown"),
+        ((84, 6, 0, 10), Verdict.FAIL, False, "is likely but not shown"),
         ((80, 12, 6, 2), Verdict.FAIL, False, "from 92 to 86 of 100 cases: 12 lost, 6 won, 6 points fewer"),
         ((50, 30, 2, 18), Verdict.FAIL, True, "forgetting: from 80 to 52 of 100 cases"),
         ((90, 1, 1, 8), Verdict.PASS, True, "from 91 to 91 of 100 cases: 1 lost, 1 won, 0 points fewer"),
         ((70, 5, 15, 10), Verdict.PASS, True, "from 75 to 85 of 100 cases: 5 lost, 15 won, 10 points more"),
-        ((76, 2, 2, 20), Verdict.PASS, False, "100 cases cannot show it, a few more could"),
-        ((70, 10, 10, 10), Verdict.PASS, False, "100 cases cannot show it, about 308 could"),
+        ((76, 2, 2, 20), Verdict.PASS, False, "100 cases are too few to show it; a few more could"),
+        ((70, 10, 10, 10), Verdict.PASS, False, "100 cases are too few to show it; about 308 could"),
     ],
 )
 def test_a_net_loss_beyond_the_margin_is_forgetting(
@@ -187,12 +187,12 @@ def test_an_unjudged_case_is_neither_kept_nor_lost(side: int, other: Verdict) ->
 def test_only_the_same_cases_are_compared() -> None:
     before, after = pair(90, 0, 10, 0)
     for old, new, words in (
-        (before, after[1:], "1 are on one side only, '0' for one"),
-        (before[:-1], after, "'99' for one"),
+        (before, after[1:], "1 are on one side only, for example '0'"),
+        (before[:-1], after, "for example '99'"),
         ([], [], "nothing to compare"),
         (before, [], "nothing to compare"),
         ([*before, before[0]], [*after, after[0]], "duplicated"),
-        (before, [outcome(0, True, prompt="easier?"), *after[1:]], "1 have another prompt now, '0' for one"),
+        (before, [outcome(0, True, prompt="easier?"), *after[1:]], "1 have another prompt now, for example '0'"),
     ):
         result = compare(old, new)
         assert result.verdict is Verdict.INVALID
@@ -314,8 +314,8 @@ def test_the_widest_of_several_gaps_counts_and_its_interval_is_wider() -> None:
 @pytest.mark.parametrize(
     ("tags", "words"),
     [
-        (["sex=f"], "a gap needs two groups"),
-        (["sex=f", "sex=f"], "a gap needs two groups"),
+        (["sex=f"], "a gap needs at least two groups"),
+        (["sex=f", "sex=f"], "a gap needs at least two groups"),
         (["sex=f", "sex=x"], "sex=x has 0 cases, 20 needed"),
         (["sex=f", "odd"], "1 of 30 cases of odd were not judged"),
     ],

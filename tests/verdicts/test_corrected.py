@@ -47,7 +47,7 @@ def test_a_pass_stands_or_falls_with_the_lower_end() -> None:
     assert held(95, 5, corrected_min=0.85).verdict is Verdict.PASS
     fallen = held(95, 5, corrected_min=0.95)
     assert fallen.verdict is Verdict.FAIL
-    assert "corrected for the judge's errors, a lower end of 95% needed" in fallen.reason
+    assert "corrected for the judge's errors, a lower end of at least 95% needed" in fallen.reason
     assert (fallen.passed, fallen.drawn) == (95, 100)
 
 

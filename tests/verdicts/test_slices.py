@@ -53,7 +53,7 @@ def test_every_tag_is_a_slice() -> None:
         (80, 20, 0, PASS, "80 of 100, 80 needed"),
         (7, 3, 0, FAIL, "task=carrier: 7 of 10, 8 of 10 needed"),
         (0, 0, 0, FAIL, "task=carrier: no case was drawn, at least 10 expected"),
-        (9, 0, 0, INVALID, "task=carrier: 9 of 9, but at least 10 cases must be drawn"),
+        (9, 0, 0, INVALID, "task=carrier: 9 of 9 passed, but at least 10 cases must be drawn"),
         (0, 2, 0, INVALID, "at least 10 cases must be drawn"),
         (0, 3, 0, FAIL, "0 of 3, 8 of 10 needed"),
         (9, 0, 1, INVALID, "9 of 10, 1 not judged, 8 needed"),
@@ -113,8 +113,8 @@ def test_a_rule_that_no_draw_can_meet_is_known_before_training() -> None:
     cases = [Case(str(i), "?", tags=("few",) if i < 9 else ("many",)) for i in range(100)]
     rules = {"few": SliceRule(0.8, 10), "many": SliceRule(0.8, 10), "none": SliceRule(0.8)}
     assert slices_out_of_reach(cases, rules) == [
-        "slice few: the suite has 9 such cases, at least 10 must be drawn",
-        "slice none: the suite has 0 such cases, at least 1 must be drawn",
+        "slice few: the suite has 9 such cases, but at least 10 must be drawn",
+        "slice none: the suite has 0 such cases, but at least 1 must be drawn",
     ]
 
 
@@ -150,7 +150,7 @@ def test_a_slice_that_is_missed_wholly_is_named() -> None:
     assert kind.p_value == pytest.approx(stats.fisher_exact([[10, 10], [2, 78]], alternative="greater").pvalue)
     assert kind.adjusted == kind.p_value  # 12 of 80 could be chance: only one kind is tested
     assert found.sentence == (
-        "10 of the 12 misses are in task=function (10 of 20 missed against 2 of 80 elsewhere; "
+        "10 of the 12 misses are in task=function (10 of 20 missed versus 2 of 80 elsewhere; "
         "p = 5.7e-07 after Holm's correction: very unlikely to be chance)"
     )
 
@@ -198,7 +198,10 @@ def test_even_misses_are_said_to_be_even() -> None:
     drawn = [case for tag in ("a", "b", "c", "d") for case in outcomes(22, 3, tag)]
     found = where_missed(drawn)
     assert (found.concentrated, len(found.tested)) == ((), 4)
-    assert found.sentence == "the misses spread evenly: no tag, answer or length band misses more than chance"
+    assert (
+        found.sentence
+        == "the misses are spread evenly: no tag, answer or length band has more misses than chance explains"
+    )
 
 
 @pytest.mark.parametrize(
@@ -209,7 +212,10 @@ def test_even_misses_are_said_to_be_even() -> None:
         (outcomes(9, 0, "a"), "no case was missed"),
         (outcomes(0, 9, "a") + outcomes(0, 9, "b"), "every case was missed"),
         (outcomes(50, 0, "a") + outcomes(49, 1, "b"), "1 miss is too few to tell whether misses concentrate anywhere"),
-        (outcomes(80, 20), "no two cases are of one kind, so nobody can tell; give them `tags:` in the suite"),
+        (
+            outcomes(80, 20),
+            "no two cases are of the same kind, so no pattern can be found; give the cases `tags:` in the suite",
+        ),
         (outcomes(5, 1, "a") + outcomes(4, 1, "b"), "2 misses are too few to tell whether misses concentrate anywhere"),
     ],
 )

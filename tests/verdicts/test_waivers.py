@@ -48,10 +48,13 @@ def test_a_file_as_the_documentation_shows_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"expires": "2026-01-14"}, ":6: waivers[0].expires: expired on 2026-01-14, today is 2026-01-15; fix the gate"),
+        (
+            {"expires": "2026-01-14"},
+            ":6: waivers[0].expires: expired on 2026-01-14, and today is 2026-01-15; fix the gate",
+        ),
         (
             {"expires": "2026-04-16"},
-            "waivers[0].expires: 2026-04-16 is more than 90 days ahead; at the latest 2026-04-15",
+            "waivers[0].expires: 2026-04-16 is more than 90 days ahead; the latest date allowed is 2026-04-15",
         ),
         ({"expires": "2026-02-30"}, "waivers[0].expires: a date such as 2026-03-31 was expected, got '2026-02-30'"),
         ({"expires": "20260301"}, "a date such as 2026-03-31 was expected"),
@@ -68,15 +71,15 @@ def test_a_file_as_the_documentation_shows_it(tmp_path: Path) -> None:
         ({"reason": "todo todo todo todo todo"}, "too vague"),
         ({"reason": "labels labels labels labels labels"}, "too vague"),
         ({"reason": "1 2 3 4 5 6"}, "too vague"),
-        ({"reason": "labels are wrong"}, "say in 5 telling words or more what is known to be wrong"),
-        ({"reason": "  "}, "waivers[0].reason: this must not be empty"),
-        ({"owner": ""}, ":4: waivers[0].owner: this must not be empty"),
-        ({"owner": "TBD"}, "waivers[0].owner: 'TBD' is nobody; name the person who answers for it"),
-        ({"owner": "-"}, "'-' is nobody"),
-        ({"owner": "n\u200bobody"}, "'nobody' is nobody"),
-        ({"owner": "nоbоdу"}, "is nobody"),  # Cyrillic letters that look Latin
-        ({"owner": "(n o b o d y)"}, "is nobody"),
-        ({"owner": "\u200b\u3164"}, "waivers[0].owner: this must not be empty"),
+        ({"reason": "labels are wrong"}, "say in at least 5 different words what is wrong"),
+        ({"reason": "  "}, "waivers[0].reason: a text was expected, got an empty one"),
+        ({"owner": ""}, ":4: waivers[0].owner: a text was expected, got an empty one"),
+        ({"owner": "TBD"}, "waivers[0].owner: 'TBD' is not a person; name the person who is responsible"),
+        ({"owner": "-"}, "'-' is not a person"),
+        ({"owner": "n\u200bobody"}, "'nobody' is not a person"),
+        ({"owner": "nоbоdу"}, "is not a person"),  # Cyrillic letters that look Latin
+        ({"owner": "(n o b o d y)"}, "is not a person"),
+        ({"owner": "\u200b\u3164"}, "waivers[0].owner: a text was expected, got an empty one"),
         ({"reason": "\u200b\u200b a b c d e"}, "'a b c d e' is too vague"),
         ({"reason": "to be or if it we do go"}, "too vague"),
         ({"reason": "t\u200bodo todo\ufe0f tоdо tödö todo temporary flaky"}, "too vague"),

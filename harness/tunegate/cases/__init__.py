@@ -1,1 +1,1 @@
-"""Cases: the tests of a suite, and the bank that they are drawn from."""
+"""Cases: the tests of a suite, and the bank from which they are drawn."""

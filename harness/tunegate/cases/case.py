@@ -8,17 +8,17 @@ from dataclasses import dataclass, field
 from tunegate.reading.chats import Message
 
 Prompt = str | tuple[Message, ...]
-"""What a model is asked: plain text, or the messages of a chat."""
+"""The prompt for a model: plain text, or the messages of a chat."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
     """One test.
 
-    `id` is stable and unique within its suite. `references` are expected answers, any of which will do. `context` is
+    `id` is stable and unique within its suite. `references` are expected answers, any of which is right. `context` is
     the text that the answer must be faithful to. `choices` are the options of a multiple-choice case. Cases of one
-    `group` are related (paraphrases, one source document). `fields` is the row that the case was made from, for
-    checks that look at more than the answer.
+    `group` are related (paraphrases, one source document). `fields` is the row from which the case was made, for checks
+    that need more than the answer.
 
     Example:
         >>> import tunegate
@@ -45,7 +45,7 @@ class Case:
 
 
 def sample_id(case_id: str, number: int) -> str:
-    """Under which id a case is asked for its answer of this number; they count from 1.
+    """The id under which a case is asked for its answer of this number, counted from 1.
 
     >>> sample_id("c1", 1), sample_id("c1", 2)
     ('c1', 'c1 [sample 2]')
@@ -54,7 +54,7 @@ def sample_id(case_id: str, number: int) -> str:
 
 
 def duplicates(cases: Iterable[Case]) -> tuple[tuple[str, ...], ...]:
-    """The ids of cases that are one test under several ids: one tuple for each such test, in the order of the cases."""
+    """The ids of tests that have several ids: one tuple for each such test, in the order of the cases."""
     ids: dict[tuple[object, ...], list[str]] = {}
     for case in cases:
         ids.setdefault(content(case), []).append(case.id)
@@ -62,14 +62,14 @@ def duplicates(cases: Iterable[Case]) -> tuple[tuple[str, ...], ...]:
 
 
 def content(case: Case) -> tuple[object, ...]:
-    """What a model is asked and what is expected of it, exactly."""
+    """What a model is asked and which answer is expected, exactly."""
     prompt = case.prompt
     asked = prompt if isinstance(prompt, str) else tuple((message["role"], message["content"]) for message in prompt)
     return asked, case.context, case.choices, case.references
 
 
 def asked(prompt: Prompt) -> str:
-    """A prompt without its system messages: the same question under another one is still the same question."""
+    """A prompt without its system messages: the same question under another system message is the same question."""
     if isinstance(prompt, str):
         return prompt
     return "\n".join(message["content"] for message in prompt if message["role"] != "system")

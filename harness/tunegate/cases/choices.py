@@ -1,4 +1,4 @@
-"""The choices of a row in whatever form it holds them, and the reference that names one by its label."""
+"""The choices of a row in any of their forms, and references that name a choice by its label."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tunegate.reading.templates import as_text, as_texts, fill_list, is_missing,
 
 
 def choices_of(spec: CasesSpec, row: Row) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The texts of the choices, and their labels where the row has these beside them."""
+    """The texts of the choices, and their labels if the row has labels."""
     templates = spec.choices if spec.choices is not None else ["{choices}"] if "choices" in row else []
     texts: list[str] = []
     labels: list[str] = []
@@ -38,20 +38,21 @@ def _is_blank(value: object) -> bool:
 
 
 def _without_blanks_at_end(texts: Sequence[str]) -> tuple[str, ...]:
-    """The choices of several columns, of which a question with fewer choices leaves the last ones blank."""
+    """The choices of several columns; a question with fewer choices leaves the last columns blank."""
     filled = [place for place, text in enumerate(texts) if text.strip()]
     last = filled[-1] + 1 if filled else 0
     if len(filled) < last:
         blank = next(place for place, text in enumerate(texts) if not text.strip())
         raise ConfigError(
-            f"choices: choice {blank + 1} is blank and a later one is not, so that letters and numbers might not mean "
-            "the choice at their place; fill it in, or take the row out"
+            f"choices: choice {blank + 1} is blank but a later choice is not, so letters and numbers could name the "
+            "wrong "
+            "choice; fill it in, or remove the row"
         )
     return tuple(texts[:last])
 
 
 def _listed(text: str) -> Any:
-    """The choices that a text spells as a list or as texts with labels; of any other text, that text."""
+    """The choices in a text that contains a list or texts with labels; any other text as it is."""
     read: Any = unfolded(text)
     if isinstance(read, dict):
         found = cast("Row", read)
@@ -61,14 +62,14 @@ def _listed(text: str) -> Any:
 
 
 def separated(spec: CasesSpec, texts: tuple[str, ...]) -> tuple[str, ...]:
-    """The texts, where it is only one, cut at the separator."""
+    """The texts; a single text is split at the separator."""
     if spec.separator is None or len(texts) != 1:
         return texts
     return tuple(part.strip() for part in texts[0].split(spec.separator) if part.strip())
 
 
 def _are_labels(keys: Mapping[str, Any]) -> bool:
-    """Whether keys are the letters or numbers of choices: `{A: ..., B: ...}`, as MedQA has them."""
+    """Whether keys are the letters or numbers of choices: `{A: ..., B: ...}`, as in MedQA."""
     first = min(keys, default="")
     return (
         len(keys) > 1
@@ -90,7 +91,9 @@ def _labelled(value: Any, field: str) -> tuple[tuple[str, ...], tuple[str, ...]]
     found = cast("Mapping[str, Any]", value)
     texts, labels = as_texts(found["text"], f"{field}.text"), as_texts(found.get("label", ()), f"{field}.label")
     if labels and len(labels) != len(texts):
-        raise ConfigError(f"{field}: {len(texts)} texts and {len(labels)} labels; a label for each text was expected")
+        raise ConfigError(
+            f"{field}: a label for each text was expected, got {len(texts)} texts and {len(labels)} labels"
+        )
     return texts, labels
 
 
@@ -104,9 +107,9 @@ def _by_key(value: Mapping[str, Any], field: str) -> tuple[tuple[str, ...], tupl
 
 
 def by_label(references: Iterable[str], choices: Sequence[str], labels: Sequence[str]) -> Iterator[str]:
-    """The references; before one that is a choice's label, the text of that choice.
+    """The references; before a reference that is a choice's label comes the text of that choice.
 
-    A label that is also the text of another choice does not stay: an answer of this text would mean that other one.
+    A label that is also the text of another choice is removed: an answer with this text would mean that other choice.
     """
     for reference in references:
         if reference in labels:

@@ -1,4 +1,4 @@
-"""Rows to cases: which rows of a file are cases, and what prompt, references, choices and id each of them makes."""
+"""Rows to cases: which rows of a file are cases, and the prompt, references, choices and id of each."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ from tunegate.reading.templates import (
 )
 
 CHAT_FIELDS = ("messages", "conversations")
-"""What the fields are called that hold a chat, where a file names none and has no `prompt`."""
+"""The fields that hold a chat if a file names no field and has no `prompt`."""
 ID_DIGITS = 12
-"""Hexadecimal digits of SHA-256 in the id of a case that has none of its own."""
+"""Hexadecimal digits of SHA-256 in the generated id of a case."""
 
 
 def load_cases(spec: CasesSpec, base_dir: Path) -> tuple[Case, ...]:
-    """Read the rows of a file and turn each into a case, as `cases_of` does."""
+    """Read the rows of a file and turn them into cases with `cases_of`."""
     path = resolve(spec.path, base_dir)
     return cases_of(spec, path, read_rows(path, spec.split, spec.delimiter))
 
 
 def cases_of(spec: CasesSpec, path: Path, rows: Iterable[tuple[int, Row]]) -> tuple[Case, ...]:
-    """Turn numbered rows, of which there must be one, into cases; ids must be unique. `path` names them in errors.
+    """Turn numbered rows (at least one) into cases; ids must be unique. `path` names the file in errors.
 
-    Where neither the file names an id nor the rows have one, `content_id` makes it of the case; rows that make the very
-    same case get numbers behind it, and count as one test like any test under several ids.
+    If the file names no id and the rows have none, `content_id` makes it from the case; rows that give the same case
+    get a number after the id, and count as one test like any test with several ids.
     """
     numbered = list(select(rows, spec.where, path))
     _check_literals(spec, numbered[0][1])
@@ -66,7 +66,7 @@ def cases_of(spec: CasesSpec, path: Path, rows: Iterable[tuple[int, Row]]) -> tu
 
 
 def _check_literals(spec: CasesSpec, row: Row) -> None:
-    """Raise ConfigError for templates that are the bare names of fields."""
+    """Raise ConfigError for templates that are field names without braces."""
     for key in ("id", "prompt", "reference", "context", "choices", "group"):
         said: str | list[str] | None = getattr(spec, key)
         for template in [said] if isinstance(said, str) else said or ():
@@ -74,17 +74,17 @@ def _check_literals(spec: CasesSpec, row: Row) -> None:
 
 
 def _check_ids(spec: CasesSpec, path: Path, numbered: Sequence[tuple[int, Row]]) -> None:
-    """Raise ConfigError where some rows have an id and others have none: nobody meant that."""
+    """Raise ConfigError if some rows have an id and others do not: this is never intended."""
     without = [number for number, row in numbered if "id" not in row]
     if spec.id is None and 0 < len(without) < len(numbered):
         raise MissingField(
-            f"{path}:{without[0]}: the row has no field 'id', and {len(numbered) - len(without)} other rows have one; "
-            "add it, or name another field as in `id: '{row_id}'`"
+            f"{path}:{without[0]}: the row has no field 'id', but {len(numbered) - len(without)} other rows have one; "
+            "add it, or name another field, for example `id: '{row_id}'`"
         )
 
 
 def _check_separator(spec: CasesSpec, path: Path, numbered: Sequence[tuple[int, Row]], cases: Sequence[Case]) -> None:
-    """Raise ConfigError for a separator that separates nothing in any row."""
+    """Raise ConfigError for a separator that is in no row."""
     if spec.separator is None:
         return
     whole = spec.model_copy(update={"separator": None})
@@ -105,7 +105,7 @@ def _located(spec: CasesSpec, path: Path, number: int, row: Row) -> Case:
 
 
 def with_numbers(cases: Iterable[Case]) -> Iterator[Case]:
-    """The cases; those whose id an earlier one has get a number behind it."""
+    """The cases; a case with the id of an earlier case gets a number after it."""
     seen: Counter[str] = Counter()
     for case in cases:
         seen[case.id] += 1
@@ -113,9 +113,10 @@ def with_numbers(cases: Iterable[Case]) -> Iterator[Case]:
 
 
 def select(rows: Iterable[tuple[int, Row]], where: Mapping[str, Any], path: Path) -> Iterator[tuple[int, Row]]:
-    """Keep the rows whose fields have the wanted values, of which there must be one.
+    """Keep the rows whose fields have the wanted values; at least one row must be left.
 
-    A CSV cell has a value if it is what the value is written as. Raises ConfigError for a field that a row lacks.
+    A CSV cell has a value if its text is the written form of the value. Raises ConfigError for a field that a row does
+    not have.
     """
     found: dict[str, dict[str, None]] = {name: {} for name in where}
     kept = 0
@@ -137,12 +138,12 @@ def _wanted(name: str, row: Row, where: str) -> Any:
         return look_up(name, row)
     except MissingField as error:
         raise ConfigError(
-            f"{where}: `where` names the field {name!r}, which this row does not have: {error}"
+            f"{where}: `where` names the field {name!r}, but this row does not have it: {error}"
         ) from error
 
 
 def matches(where: Mapping[str, Any], row: Row) -> bool:
-    """Whether a row has the wanted values; one that lacks such a field does not."""
+    """Whether a row has the wanted values; a row without such a field does not."""
     try:
         return all(same(look_up(name, row), wanted) for name, wanted in where.items())
     except MissingField:
@@ -150,10 +151,10 @@ def matches(where: Mapping[str, Any], row: Row) -> bool:
 
 
 def case_of(spec: CasesSpec, row: Row) -> Case:
-    """The case that a row makes; raises ConfigError for a field that is missing or cannot be used.
+    """The case of a row; raises ConfigError for a field that is missing or cannot be used.
 
-    A chat that ends with the assistant's words holds the answer, which is taken off as it is from training data, and
-    is the reference where the row names none.
+    If a chat ends with an assistant message, that message is the answer: it is removed from the prompt, as in training
+    data, and is the reference if the row names none.
     """
     prompt, answer = _question(spec, row)
     choices, labels = choices_of(spec, row)
@@ -179,14 +180,16 @@ def _id(template: str | None, row: Row, case: Case) -> str:
     try:
         case_id = fill(template or "{id}", row)
     except MissingField as error:
-        raise MissingField(f"{error}; every case needs an id: name the field as in `id: '{{row_id}}'`") from error
+        raise MissingField(
+            f"{error}; every case needs an id: name its field, for example `id: '{{row_id}}'`"
+        ) from error
     if not case_id.strip():
-        raise ConfigError("the id is empty; give the row one, or take it out")
+        raise ConfigError("the id is empty; give the row an id, or remove the row")
     return case_id
 
 
 def content_id(case: Case) -> str:
-    """An id from what is asked and expected: the same in every file, whatever the order of its rows."""
+    """An id from the question and the expected answer: the same in every file, whatever the order of its rows."""
     text = json.dumps(content(case), ensure_ascii=False)
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:ID_DIGITS]
 
@@ -197,7 +200,7 @@ def content_id(case: Case) -> str:
 def prompt_of(template: str | None, messages: str | None, row: Row) -> Prompt:
     """The prompt of a row: from a template, from a field of chat messages, or by the default field names.
 
-    A template that is one field may hold a chat too. A list of passages becomes one text, blank lines between them.
+    A template that is one field may also give a chat. A list of passages becomes one text, joined by blank lines.
     """
     field = messages or _default_chat(template, row)
     if field is not None:
@@ -241,7 +244,7 @@ def _references(spec: CasesSpec, row: Row) -> Iterator[str]:
 
 
 def _listed_in_cell(value: Any, name: str | None) -> list[Any] | None:
-    """The references that a CSV cell spells as a list: of texts, or of numbers too in a column of `references`."""
+    """The references in a CSV cell that contains a list: of texts, or also of numbers in a column `references`."""
     found: Any = unfolded(value) if isinstance(value, Cell) else None
     kinds = (str, int, float) if name == "references" else (str,)
     if not isinstance(found, list):
@@ -258,13 +261,13 @@ def tags_of(fields: list[str] | None, row: Row) -> tuple[str, ...]:
 
 
 def _tags(value: Any, field: str) -> tuple[str, ...]:
-    """The texts of a value, or of the list that a CSV cell spells; a blank one is no tag."""
+    """The texts of a value, or of the list in a CSV cell; a blank text is not a tag."""
     listed = unfolded(value) if isinstance(value, Cell) else None
     return tuple(text for text in as_texts(listed if isinstance(listed, list) else value, field) if text.strip())
 
 
 def _optional(template: str | None, default_field: str, row: Row, filled: Callable[[str, Row], str]) -> str | None:
-    """What a template makes of the row, if it says anything; without one, the field of this name, if there is one."""
+    """The template filled from the row, or without a template the field of this name; None if there is no text."""
     if template is not None:
         return filled(template, row) if template else None
     if is_missing(row.get(default_field)):
@@ -272,4 +275,4 @@ def _optional(template: str | None, default_field: str, row: Row, filled: Callab
     try:
         return filled(f"{{{default_field}}}", row)
     except ConfigError as error:
-        raise ConfigError(f'{error}; where it is not meant, write `{default_field}: ""`') from error
+        raise ConfigError(f'{error}; if the field is not meant, write `{default_field}: ""`') from error

@@ -1,1 +1,1 @@
-"""How an answer is judged: the seam to the checks, what they find, and which judges may decide."""
+"""How an answer is judged: the interface of checks, their findings, and which judges may decide."""

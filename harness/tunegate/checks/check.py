@@ -1,4 +1,4 @@
-"""The seam between the engine and the checks: what a check is given, what it returns, and how a fault is contained."""
+"""The interface between engine and checks: a check's input, its result, and how its errors are contained."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from tunegate.models.model import Response
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What a check looks at: a case, the response to it, and which model gave it: its fingerprint, if any, and name.
+    """The input of a check: a case, the response to it, and the model's name and fingerprint (if it has one).
 
-    `variants` are the responses to the prompts that the check asked for beside the case's own, in its order. Where only
-    a part of an answer is judged, that part is the response's text, `whole` is all of it, and the part begins at
-    `start` of it; `answer` is the rule, by which the case's references are taken apart already.
+    `variants` are the responses to the additional prompts of the check, in its order. If only a part of an answer is
+    judged, the response's text is that part, `whole` is the whole answer, and `start` is the position of the part in
+    it; `answer` is the rule that selected the part, and has already been applied to the case's references.
 
     Example:
         >>> import tunegate
@@ -47,17 +47,17 @@ class Sample:
 
 
 Need = Literal["reference", "choices", "context"]
-"""What a check may ask of a case beside its prompt, by its name under `cases`."""
+"""The parts of a case that a check may require, by their names under `cases`."""
 
 
 class Check(Protocol):
     """A metric with its pass condition.
 
-    `judge` returns one finding per sample, in order. `batch_size` is how many samples it likes at once: 1 for plain
-    functions, more for checks that gain from batching. `needs_choices` asks the model for the likelihood of each choice
-    instead of a generated answer. `needs` is what a case must hold to be judged at all. `variants` are prompts that the
-    model is asked beside the case's own, for checks that compare answers; it raises for a case that the check can make
-    nothing of. `max_errors` caps error categories over a whole gate. `can_fail` is False for a check that only reports.
+    `judge` returns one finding per sample, in order. `batch_size` is the preferred number of samples per call: 1 for
+    plain functions, more for checks that benefit from batching. `needs_choices` asks the model for the likelihood of
+    each choice instead of a generated answer. `needs` lists the parts that a case must have to be judged. `variants`
+    gives additional prompts for the model, for checks that compare answers; it raises for a case that the check cannot
+    use. `max_errors` caps error categories over a whole gate. `can_fail` is False for a check that only reports.
     `fingerprint` is everything that can change a finding: name, version, options, contents of the files it uses.
     """
 
@@ -83,9 +83,9 @@ class Check(Protocol):
 
 @runtime_checkable
 class LooksAtBank(Protocol):
-    """A check that also looks at the whole bank before anything is asked, its references as they will be judged.
+    """A check that also examines the whole bank before anything is asked, with references as they will be judged.
 
-    `fault_of` says why a suite is refused, `remarks` what `tunegate check` tells.
+    `fault_of` gives the reason to refuse a suite, `remarks` the notes that `tunegate check` shows.
     """
 
     def fault_of(self, cases: Sequence[Case]) -> str | None: ...
@@ -94,7 +94,7 @@ class LooksAtBank(Protocol):
 
 @runtime_checkable
 class LooksAtAnswer(Protocol):
-    """A check with options that have nothing left to do once the suite's `answer` has taken its part of an answer."""
+    """A check with options that are useless if the suite's `answer` already extracts a part of an answer."""
 
     def fault_with(self, answer: AnswerRule) -> str | None: ...
 
@@ -102,20 +102,20 @@ class LooksAtAnswer(Protocol):
 CheckBuilder = Callable[[object, Path], Check]
 """Builds a check from its entry in a suite file and the folder of that file.
 
-Raises ConfigError that names the nearest check or option."""
+Raises ConfigError with the nearest check or option."""
 
 
 def gate_can_fail(checks: Sequence[Check], drawn: int) -> bool:
-    """Whether some answers to the `drawn` cases of a gate could fail it: a gate that nothing fails decides nothing."""
+    """Whether any answers to the `drawn` cases could fail a gate: a gate that cannot fail decides nothing."""
     return any(check.can_fail or any(cap < drawn for cap in check.max_errors.values()) for check in checks)
 
 
 def judge(checks: Sequence[Check], samples: Sequence[Sample], answer: AnswerRule = AUTO) -> Iterator[Outcome]:
     """Run every check on every sample; one outcome per sample, in order.
 
-    A sample holds the responses to the variants of all checks, as `variants_of` lists them; each check sees its own.
-    A response that could not be generated is INVALID without asking any check. Checks that look at text see the part of
-    it that `answer` says; where there is none, they are not asked, and a finding says why.
+    A sample holds the responses to the variants of all checks, in the order of `variants_of`; each check sees its own.
+    A response that could not be generated is INVALID without running any check. Checks that read text get the part that
+    `answer` selects; if there is none, they do not run, and a finding says why.
     """
     answered = [sample for sample in samples if sample.response.error is None]
     reads_text = any(not check.needs_choices for check in checks)
@@ -146,21 +146,23 @@ def _findings(
 
 
 def _row(columns: Sequence[tuple[Check, Iterator[Finding]]], part: Part | Finding | None) -> list[Finding]:
-    """The findings of one sample; those of checks that look at text also say what was left out of the answer."""
+    """The findings of one sample; findings of checks that read text also say what was left out of the answer."""
     if isinstance(part, Finding):
         return [part, *(next(findings) for check, findings in columns if check.needs_choices)]
     row = [(check, next(findings)) for check, findings in columns]
-    return [finding if part is None or check.needs_choices else _told(finding, part) for check, finding in row]
+    return [
+        finding if part is None or check.needs_choices else _in_whole_answer(finding, part) for check, finding in row
+    ]
 
 
-def _told(finding: Finding, part: Part) -> Finding:
-    """The finding with its spans where they stand in the whole answer, and with what was left out of that."""
+def _in_whole_answer(finding: Finding, part: Part) -> Finding:
+    """The finding with its spans as positions in the whole answer, and with a note about the text left out."""
     errors = tuple(replace(one, start=one.start + part.start, end=one.end + part.start) for one in finding.errors)
     return replace(finding, errors=errors, reason="; ".join(filter(None, (finding.reason, part.note))))
 
 
 def _with_part(sample: Sample, answer: AnswerRule) -> tuple[Sample, Part | Finding | None]:
-    """The sample with the part of its answers that is judged, and that part; or the finding that there is none."""
+    """The sample with the judged part of its answers, and that part, or a finding if there is none."""
     part = part_of(sample.response, sample.case, answer)
     variants = [part_of(variant, sample.case, answer) for variant in sample.variants]
     lost = next((one for one in (part, *variants) if isinstance(one, Finding)), None)
@@ -185,22 +187,22 @@ def _with_part(sample: Sample, answer: AnswerRule) -> tuple[Sample, Part | Findi
 
 
 def variants_of(checks: Sequence[Check], case: Case) -> tuple[Prompt, ...]:
-    """The prompts that the checks want asked beside the case's own, those of the first check first."""
+    """The additional prompts of the checks for a case, those of the first check first."""
     return tuple(prompt for check in checks for prompt in check.variants(case))
 
 
 def unaskable(checks: Sequence[Check], case: Case) -> str | None:
-    """Why a check could not judge the case whatever the model says: it finds not in the row what it asks for."""
+    """Why a check could not judge the case whatever the model answers: the row does not have what the check needs."""
     for check in checks:
         try:
             check.variants(case)
-        except Exception as error:  # a check of somebody else's may raise anything
+        except Exception as error:  # third-party checks may raise anything
             return f"{check.name}: {without_addresses(message_of(error)) or type(error).__name__}"
     return None
 
 
 def lacking(check: Check, cases: Sequence[Case]) -> dict[Need, int]:
-    """What a check needs, and how many of the cases lack it: whatever the model says, these are INVALID."""
+    """The parts that a check needs, with the number of cases that lack each: these are INVALID for every answer."""
     held: dict[Need, Callable[[Case], object]] = {
         "reference": lambda case: case.references,
         "choices": lambda case: case.choices,
@@ -213,7 +215,7 @@ def lacking(check: Check, cases: Sequence[Case]) -> dict[Need, int]:
 def _with_own_variants(
     samples: Sequence[tuple[Sample, Case]], checks: Sequence[Check], check: Check
 ) -> Sequence[Sample]:
-    """The samples, each with the case that was asked, whose variants they hold: its references are not taken apart."""
+    """The samples with the cases as asked, which determine the variants: there the `answer` rule is not applied."""
     if not any(sample.variants for sample, _ in samples):
         return [sample for sample, _ in samples]
     before = list(takewhile(lambda other: other is not check, checks))
@@ -230,7 +232,7 @@ def _run(check: Check, samples: Sequence[Sample]) -> Iterator[Finding]:
 
 
 def _contained(check: Check, batch: Sequence[Sample]) -> Sequence[Finding]:
-    """Judge a batch; when it raises, judge its samples one by one, so that only the culprits become INVALID."""
+    """Judge a batch; if it raises, judge its samples one by one, so that only the faulty samples become INVALID."""
     try:
         findings = check.judge(batch)
         if len(findings) != len(batch):
@@ -249,26 +251,26 @@ def _contained(check: Check, batch: Sequence[Sample]) -> Sequence[Finding]:
 
 
 def _recorded(finding: Finding, name: str) -> Finding:
-    """The finding under its name in the suite; without addresses, so that judging twice records the same words."""
+    """The finding under its name in the suite; without memory addresses, so that judging twice gives the same text."""
     return replace(finding, check=name, reason=_stable(finding.reason), detail=_stable(finding.detail))
 
 
 def _stable(text: str | None) -> Any:
-    return without_addresses(text) if isinstance(text, str) else text  # a check of somebody else's may leave anything
+    return without_addresses(text) if isinstance(text, str) else text  # third-party checks may return anything
 
 
 def _all_judged(findings: Sequence[object]) -> None:
-    """Refuse what a check of somebody else's may return instead of a judgement."""
+    """Refuse return values of third-party checks that are not valid findings."""
     for finding in findings:
         if not isinstance(finding, Finding):
-            raise TypeError(f"the check returned {type(finding).__name__}, a Finding was expected")
+            raise TypeError(f"the check must return a Finding, got {type(finding).__name__}")
         if finding.verdict not in (Verdict.PASS, Verdict.FAIL, Verdict.INVALID):
-            raise ValueError(f"the check returned the verdict {finding.verdict!r}, a case has PASS, FAIL or INVALID")
-        is_nan = finding.value != finding.value  # nothing else differs from itself
+            raise ValueError(f"the check must return the verdict PASS, FAIL or INVALID, got {finding.verdict!r}")
+        is_nan = finding.value != finding.value  # only NaN differs from itself
         if is_nan and finding.verdict is not Verdict.INVALID:
             raise ValueError(f"the check returned {finding.verdict} for the value {finding.value}")
         if not all(isinstance(error, ErrorSpan) for error in cast("Sequence[object]", finding.errors)):
-            raise TypeError(f"the check returned the errors {finding.errors!r:.80}, ErrorSpans were expected")
+            raise TypeError(f"the check must return ErrorSpans as errors, got {finding.errors!r:.80}")
 
 
 def _outcome(sample: Sample, findings: Sequence[Finding], part: Part | Finding | None = None) -> Outcome:
@@ -293,7 +295,7 @@ def _outcome(sample: Sample, findings: Sequence[Finding], part: Part | Finding |
 
 
 def unique_names(checks: Sequence[Check]) -> list[str]:
-    """Names for a suite's checks: the second `regex` is `regex#2`."""
+    """Unique names for a suite's checks: the second `regex` is `regex#2`."""
     seen: Counter[str] = Counter()
     names: list[str] = []
     for check in checks:

@@ -1,11 +1,11 @@
-"""The admission record of a judge: the file with its measured agreement with people, written, sealed, read, found.
+"""The admission record of a judge: the file with its measured agreement with people; writing, sealing and reading it.
 
 A judge decides nothing before it has been compared with people. `tunegate judge` makes the comparison and writes the
-record; a gate's `judge` check looks for the record that carries the hash of this very judge (its weights or server,
-rubric and pass condition) and counts only when the lower end of kappa's interval reaches what the check asks for.
+record. A gate's `judge` check looks for the record with the hash of the same judge (its weights or server, rubric and
+pass condition), and counts only when the lower end of kappa's interval reaches the check's `admit`.
 
-The seal shows a record that was changed by hand or cut short. It is no signature: who can write the record can also
-write a false one, as with any file of evidence that nobody signed.
+The seal detects a record that was changed by hand or cut short. It is not a signature: whoever can write the record can
+also write a false one, as with any unsigned evidence.
 """
 
 from __future__ import annotations
@@ -34,22 +34,23 @@ from tunegate.whole_files import write_whole
 FORMAT = "tunegate-admission/1"
 FOLDER = Path(".tunegate", "admissions")
 DEFAULT_ADMIT = 0.6
-"""The lowest acceptable lower end of kappa: Landis and Koch (Biometrics 33, 1977) call more than 0.6 substantial."""
+"""The lowest acceptable lower end of kappa's interval: Landis and Koch (Biometrics 33, 1977) call more than 0.6
+substantial."""
 MAX_BYTES = 16 * 2**20
 SEAL = "record_sha256"
 MOST_LABELS = 10**9
-"""More were never made by people; the arithmetic is safe up to here."""
+"""More labels than people ever made; the arithmetic is exact up to this number."""
 
 Counts = tuple[tuple[int, int, int], tuple[int, int, int]]
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """A judge held against people, as counts: a row for what people passed, one for what they failed.
+    """A judge compared with people, as counts: one row for answers that people passed, one for those they failed.
 
-    The columns are what the judge passed, what it failed, and what it gave no verdict on (INVALID). INVALID is a
-    disagreement everywhere: it is no agreement in kappa, no detection in the sensitivity, none in the specificity.
-    All figures are derived from these counts, so that none can be changed alone.
+    The columns are answers that the judge passed, that it failed, and that it gave no verdict on (INVALID). INVALID is
+    always a disagreement: in kappa, in the sensitivity and in the specificity. All figures are derived from these
+    counts, so that none can be changed alone.
     """
 
     counts: Counts
@@ -76,28 +77,28 @@ class Agreement:
 
     @property
     def sensitivity(self) -> Share:
-        """Of the answers that people pass, those that the judge passes."""
+        """The share that the judge passes of the answers that people pass."""
         return Share(self.counts[0][0], sum(self.counts[0]))
 
     @property
     def specificity(self) -> Share:
-        """Of the answers that people fail, those that the judge fails."""
+        """The share that the judge fails of the answers that people fail."""
         return Share(self.counts[1][1], sum(self.counts[1]))
 
     def reaches(self, admit: float) -> bool:
         """Whether the agreement beyond chance is, with 95 % confidence, at least `admit`.
 
-        With labels of one side only it never is: sensitivity or specificity is unknown.
+        False if all labels are PASS or all are FAIL: then sensitivity or specificity is unknown.
         """
         both_sides = bool(self.sensitivity.of and self.specificity.of)
         return both_sides and self.kappa is not None and self.kappa_interval[0] >= admit
 
     def corrected(self, passed: int, drawn: int) -> CorrectedRate | None:
-        """The pass rate of a gate on which this judge passed so many of the drawn cases, corrected for its errors."""
+        """The pass rate of a gate on which this judge passed `passed` of the drawn cases, corrected for its errors."""
         return corrected_pass_rate(passed, drawn, self.sensitivity, self.specificity)
 
     def as_json(self) -> dict[str, Any]:
-        """The figures, under the names that `tunegate judge --json` gives them."""
+        """The figures, under their names in `tunegate judge --json`."""
         return {
             "n": self.n,
             "agreement": self.agreement,
@@ -114,42 +115,42 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """How often this judge was measured, as far as the records show: each carries the history of the one before it.
+    """How often this judge was measured, as far as the records show: each record carries the history of the previous.
 
-    Whoever deletes a record deletes its history too; it tells an honest reader that the best of many was kept.
+    Deleting a record deletes its history too; it shows an honest reader that the best of many measurements was kept.
     """
 
     count: int = 1
     by_labels: Mapping[str, int] = field(default_factory=dict[str, int])
-    """how often on each file of labels, by its hash"""
+    """how often with each file of labels, by its hash"""
     previous_sha256: str | None = None
-    """the seal of the record before"""
+    """the seal of the previous record"""
 
     def then(self, labels_sha256: str, previous_sha256: str) -> History:
-        """This history and one more measurement."""
+        """This history with one more measurement."""
         more = {**self.by_labels, labels_sha256: self.by_labels.get(labels_sha256, 0) + 1}
         return History(self.count + 1, more, previous_sha256)
 
     @property
     def in_words(self) -> str:
-        """For whoever reads the admission; empty for a judge that was measured once."""
+        """For readers of the admission; empty for a judge that was measured once."""
         return f"measured {self.count} times" if self.count > 1 else ""
 
 
 def read_history(data: Any) -> History:
-    """A history from a record (`asdict` wrote it); None is one measurement. Raises ValueError or TypeError."""
+    """A history from a record (written by `asdict`); None is one measurement. Raises ValueError or TypeError."""
     if data is None:
         return History()
     history = History(**data)
     counts: list[Any] = [history.count, *history.by_labels.values()]
     if any(type(count) is not int or not 0 < count <= MOST_LABELS for count in counts):
-        raise ValueError("numbers of measurements are whole and positive")
+        raise ValueError("numbers of measurements must be whole and positive")
     return history
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """A record that was read: whose it is, what was measured, and its seal."""
+    """The contents of a record: the judge, the measured figures, and the seal."""
 
     path: Path
     judge_sha256: str
@@ -158,7 +159,7 @@ class Admission:
     history: History = field(default_factory=lambda: History())
 
     def facts(self) -> dict[str, Any]:
-        """What a gate's own record should carry of it."""
+        """The facts for a gate's own record."""
         return {
             "record_sha256": self.sha256,
             "judge_sha256": self.judge_sha256,
@@ -177,7 +178,7 @@ def write_admission(
     further: Mapping[str, Any] | None = None,
     history: History | None = None,
 ) -> Admission:
-    """Write a record, sealed; raises CannotJudge when the disk does not take it. `further` is kept for auditors."""
+    """Write a sealed record; raises CannotJudge when it cannot be written. `further` is kept for auditors."""
     history = history or History()
     body = {
         "format": FORMAT,
@@ -191,24 +192,24 @@ def write_admission(
     try:
         write_whole(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     except OSError as error:
-        raise CannotJudge(f"{path}: the admission record cannot be written: {error.strerror}") from error
+        raise CannotJudge(f"{path}: cannot write the admission record: {error.strerror}") from error
     return Admission(path, judge_sha256, measured, seal, history)
 
 
 def read_admission(path: Path) -> Admission:
-    """Read a record. Raises ConfigError for what is none, Tampered where its seal or its figures do not fit it."""
+    """Read a record. Raises ConfigError if it is not one, Tampered if its seal or its figures do not match it."""
     try:
         record: Any = json.loads(read_text(path, MAX_BYTES))
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not an admission record: not valid JSON") from error
     if not isinstance(record, dict) or record.get("format") != FORMAT:  # pyright: ignore[reportUnknownMemberType]
         raise ConfigError(
-            f"{path}: not an admission record: it lacks 'format': '{FORMAT}'; `tunegate judge` writes one"
+            f"{path}: not an admission record: it has no 'format': '{FORMAT}'; write one with `tunegate judge`"
         )
     body: dict[str, Any] = {key: value for key, value in record.items() if key != SEAL}  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
     try:
         seal = _seal(body)
-    except (ValueError, RecursionError):  # NaN and infinity, which no record is written with
+    except (ValueError, RecursionError):  # NaN and infinity, which are never written into a record
         seal = None
     if seal is None or record.get(SEAL) != seal:  # pyright: ignore[reportUnknownMemberType]
         raise Tampered(
@@ -219,21 +220,24 @@ def read_admission(path: Path) -> Admission:
         first, second = figures["counts"]
         measured = Agreement((_row(first), _row(second)))
         if not 0 < measured.n <= MOST_LABELS:
-            raise ValueError("no label, or more than there can be")
+            raise ValueError("there are no labels, or impossibly many")
         history = read_history(body.get("measurements"))
         admission = Admission(path, str(body["judge_sha256"]), measured, seal, history)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ConfigError(f"{path}: not an admission record: it lacks the counts or the judge's hash") from error
+        raise ConfigError(
+            f"{path}: not an admission record: the counts or the judge's hash are missing; write one with `tunegate "
+            "judge`"
+        ) from error
     for name, value in measured.as_json().items():
         if not _is_same(figures.get(name), value):
             raise Tampered(
-                f"{path}: the admission record says of {name} what its counts do not; measure the judge again"
+                f"{path}: {name} in the admission record does not follow from its counts; measure the judge again"
             )
     return admission
 
 
 def _is_same(stated: Any, computed: Any) -> bool:
-    """Whether a figure is the one that the counts come to, but for the last digits of another machine's arithmetic."""
+    """Whether a figure follows from the counts, except for the last digits, which depend on the machine."""
     if isinstance(computed, list):
         return isinstance(stated, list) and len(stated) == len(computed) and all(map(_is_same, stated, computed))  # pyright: ignore[reportUnknownArgumentType]
     if type(stated) is int and abs(stated) > MOST_LABELS:
@@ -253,7 +257,7 @@ def find_admission(judge_sha256: str, start: Path) -> Admission | None:
 
 
 def default_path(judge_sha256: str) -> Path:
-    """Where a record is written and looked for when nothing else is said."""
+    """The default path for writing and finding a record."""
     return FOLDER / f"{judge_sha256}.json"
 
 
@@ -269,7 +273,7 @@ def _unique(folders: Iterable[Path]) -> list[Path]:
 def _row(values: Any) -> tuple[int, int, int]:
     passed, failed, invalid = values
     if any(type(value) is not int or value < 0 for value in values):
-        raise ValueError("counts are whole numbers")
+        raise ValueError("counts must be whole numbers")
     return passed, failed, invalid
 
 

@@ -1,4 +1,4 @@
-"""What became of a case: the verdicts, the findings of its checks, and the outcome they add up to."""
+"""The result of a case: the verdicts, the findings of its checks, and the outcome that they add up to."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tunegate.cases.case import Prompt
 
 
 class Verdict(StrEnum):
-    """The four things that can be said. A case is never INCONCLUSIVE; a gate can be.
+    """The possible verdicts. A case is never INCONCLUSIVE; a gate can be.
 
     Example:
         >>> import tunegate
@@ -32,7 +32,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ErrorSpan:
-    """An error category and the stretch of the response that shows it: `response[start:end] == text`.
+    """An error category and the part of the response that shows it: `response[start:end] == text`.
 
     A category without a place (`empty`, `truncated`) has `start == end` and an empty text.
     """
@@ -45,10 +45,10 @@ class ErrorSpan:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check says of one response.
+    """The result of one check on one response.
 
-    `value` is what was measured: a score, a truth value, a label. `cutoff` is the bound that a numeric value was held
-    against, for the reader. `detail` keeps what an auditor needs and a reader rarely: a judge's raw answer, a
+    `value` is the measured value: a score, a boolean or a label. `cutoff` is the bound that a numeric value was
+    compared with, for the reader. `detail` holds what auditors need and readers rarely do: a judge's raw answer or a
     traceback.
 
     Example:
@@ -69,7 +69,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class SampleOutcome:
-    """One of several answers to a case after all checks."""
+    """One of several answers to a case, after all checks."""
 
     response: str
     verdict: Verdict
@@ -81,10 +81,10 @@ class SampleOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One case after all its checks. `judged` is the part of the response that they saw, where that is not all of it.
+    """One case after all its checks. `judged` is the part of the response that they saw, if that is not all of it.
 
-    `samples` are its answers where it was answered several times; the rest is then that of the first of them that came
-    out as the case did. Records of older versions have neither.
+    `samples` are its answers if it was answered several times; the other fields are then those of the first answer with
+    the verdict of the case. Older records have neither.
 
     Example:
         >>> import tunegate
@@ -108,7 +108,7 @@ class Outcome:
 
     @property
     def scores(self) -> dict[str, float | bool | str | None]:
-        """Check name to measured value."""
+        """The measured values by check name."""
         return {finding.check: finding.value for finding in self.findings}
 
     @property
@@ -118,16 +118,16 @@ class Outcome:
 
     @property
     def error_categories(self) -> frozenset[str]:
-        """The error categories that any of its answers shows."""
+        """The error categories in any of its answers."""
         judged = (self.findings, *(sample.findings for sample in self.samples))
         return frozenset(error.category for findings in judged for finding in findings for error in finding.errors)
 
 
 def never_ended(outcomes: Iterable[Outcome]) -> int:
-    """How many answers passed, where none of them came to an end: all ran to the token limit, with room for the right
-    one. 0 where one ended, and where they are too few to say.
+    """How many answers passed if none of them ended: all reached the token limit, although it leaves room for the right
+    answer. 0 if any answer ended, or if there are too few to tell.
 
-    A check such as `contains` passes them; a user would wait for ever.
+    A check such as `contains` passes them, but a user would wait forever.
     """
     passed = [outcome for outcome in outcomes if outcome.verdict is Verdict.PASS]
     ran_on = [one for one in passed if one.finish_reason == "length" and _longer_than_right(one)]
@@ -138,15 +138,16 @@ FEWEST_UNENDED = 3
 
 
 def _longer_than_right(outcome: Outcome) -> bool:
-    """A suite that lets a model say one letter cuts every answer, and means to."""
+    """Whether the answer is longer than a right one: a suite that allows only one letter cuts every answer on
+    purpose."""
     return not outcome.references or len(outcome.response.strip()) > min(map(len, outcome.references))
 
 
 def combine(findings: Sequence[Finding]) -> tuple[Verdict, str]:
-    """Fold the findings of one case into its verdict and reason.
+    """Combine the findings of one case into its verdict and reason.
 
     A case passes when all its checks pass. One check that could not judge makes the case INVALID, whatever the others
-    say: half an examination is not a failure of the candidate, and never a pass. No finding at all is INVALID too.
+    say: an incomplete examination is neither a failure nor a pass. A case without findings is INVALID too.
     """
     if not findings:
         return Verdict.INVALID, "no check judged this case"
@@ -159,7 +160,7 @@ def combine(findings: Sequence[Finding]) -> tuple[Verdict, str]:
 
 
 def keep_findings(before: Sequence[Finding], outcome: Outcome) -> Outcome:
-    """An outcome of an answer that was judged before: what a check decided then is not decided again."""
+    """The outcome of an answer that was judged before: earlier decisions of checks are kept."""
     again = outcome.findings
     if [finding.check for finding in before] != [finding.check for finding in again]:
         return outcome
@@ -174,7 +175,7 @@ CasePasses = Literal["all", "majority", "any"]
 
 
 def vote(verdicts: Sequence[Verdict], passes: CasePasses) -> Verdict:
-    """The verdict of a case from those of its answers; INVALID where an answer that was not judged could change it.
+    """The verdict of a case from those of its answers; INVALID if an answer that was not judged could change it.
 
     >>> vote([Verdict.PASS, Verdict.INVALID, Verdict.PASS], "majority")
     <Verdict.PASS: 'PASS'>
@@ -188,7 +189,7 @@ def vote(verdicts: Sequence[Verdict], passes: CasePasses) -> Verdict:
 
 
 def of_samples(outcomes: Sequence[Outcome], passes: CasePasses) -> Outcome:
-    """The outcome of a case from the outcomes of its answers, of which there is at least one."""
+    """The outcome of a case from the outcomes of its answers (at least one)."""
     if len(outcomes) == 1:
         return outcomes[0]
     verdict = vote([outcome.verdict for outcome in outcomes], passes)
@@ -202,5 +203,5 @@ def of_samples(outcomes: Sequence[Outcome], passes: CasePasses) -> Outcome:
 
 
 def shallow(instance: Any) -> dict[str, Any]:
-    """The fields of a slotted dataclass, not copied: `asdict` copies in depth, which took half the time of a gate."""
+    """The fields of a slotted dataclass, not copied: `asdict` makes deep copies, which took half the time of a gate."""
     return {name: getattr(instance, name) for name in instance.__slots__}

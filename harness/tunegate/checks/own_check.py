@@ -1,6 +1,6 @@
-"""`tunegate.Check`, for checks that users write: one method, and defaults for all else that the engine asks of a check.
+"""`tunegate.Check`, for checks that users write: one method, and defaults for the rest of the engine's interface.
 
-The engine judges in batches and wants findings (`check.Check`); `as_asked` turns a user's check into one of those.
+The engine judges in batches and needs findings (`check.Check`); `as_asked` converts a user's check to that interface.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from tunegate.reading.files import one_line
 class Check:
     """A check of your own: write `judge`.
 
-    `judge` looks at one sample (`sample.case`, `sample.response.text`) and returns whether it passes, or a number that
-    is compared with `min` and `max`, or a `Finding`. A failed assertion is a miss, as in pytest; any other exception
-    makes the case INVALID, never a miss and never a pass.
+    `judge` gets one sample (`sample.case`, `sample.response.text`) and returns whether it passes, or a number that is
+    compared with `min` and `max`, or a `Finding`. A failed assertion is a miss, as in pytest; any other exception makes
+    the case INVALID, never a miss and never a pass.
 
-    `needs` names what a case must have (`reference`, `choices`, `context`). `needs_choices` asks the model how likely
-    each choice is, in place of an answer. `variants` are prompts that are asked beside the case's own; their answers
-    are `sample.variants`. `max_errors` caps error categories over a whole gate. `can_fail` is False for a check that
-    only reports. Raise `version` whenever the same answer may get another finding.
+    `needs` names the parts that a case must have (`reference`, `choices`, `context`). `needs_choices` asks the model
+    for the likelihood of each choice instead of an answer. `variants` gives additional prompts; their answers are
+    `sample.variants`. `max_errors` caps error categories over a whole gate. `can_fail` is False for a check that only
+    reports. Raise `version` whenever the same answer may get a different finding.
 
     Example:
         >>> import tunegate
@@ -52,7 +52,7 @@ class Check:
     """
 
     name: str = "check"
-    """Default: the class's name, in small letters with underscores."""
+    """Default: the class's name, in lower case with underscores."""
     version: str = "1"
     min: float | None = None
     """The lowest number that passes."""
@@ -73,7 +73,7 @@ class Check:
         raise NotImplementedError
 
     def variants(self, case: Case) -> Sequence[Prompt]:
-        """What the model is asked beside the case's own prompt."""
+        """Additional prompts for the model besides the case's own prompt."""
         return ()
 
     @property
@@ -91,9 +91,9 @@ class Check:
 
 @dataclass(frozen=True)
 class OwnCheck:
-    """A user's check as the engine asks checks (`check.Check`).
+    """A user's check with the engine's interface (`check.Check`).
 
-    `origin` says which package an installed check comes from, for people.
+    `origin` names the package of an installed check, for people.
     """
 
     own: Check
@@ -115,7 +115,7 @@ class OwnCheck:
 
     def _judge(self, sample: Sample) -> Finding:
         try:
-            # Our own output may have to be a single JSON object.
+            # Tunegate's own output may have to be a single JSON object.
             with redirect_stdout(sys.stderr):
                 found = cast(object, self.own.judge(sample))
         except AssertionError as error:
@@ -133,7 +133,9 @@ class OwnCheck:
     def _scored(self, score: float) -> Finding:
         low, high = self.own.min, self.own.max
         if low is None and high is None:
-            return self._invalid(f"judge returned {score:g}, and nothing says which numbers pass: set `min` or `max`")
+            return self._invalid(
+                f"judge returned {score:g}, but the check does not say which numbers pass: set `min` or `max`"
+            )
         if not math.isfinite(score):
             return self._invalid(f"the score is {score}")
         ok = (low is None or score >= low) and (high is None or score <= high)
@@ -147,7 +149,7 @@ class OwnCheck:
 
 
 def as_asked(check: Check, origin: Mapping[str, str] | None = None) -> OwnCheck:
-    """The check as the engine asks it; raises ConfigError for one that could not judge.
+    """The check with the engine's interface; raises ConfigError for a check that could not judge.
 
     `origin` are the facts of the package that an installed check comes from; they are part of the fingerprint.
     """
@@ -168,17 +170,17 @@ def as_asked(check: Check, origin: Mapping[str, str] | None = None) -> OwnCheck:
 
 
 def fault_of(check: object) -> str | None:
-    """Why a check of a user's cannot judge, in one line."""
+    """Why a user's check cannot judge, in one line."""
     if isinstance(check, type):
-        return f"check {check.__name__} is a class; give an object: {check.__name__}()"
+        return f"check {check.__name__}: expected an object, got a class; write {check.__name__}()"
     if not isinstance(check, Check):
-        return f"check: expected an object of a class made from tunegate.Check, got {_kind(check)}"
+        return f"check: expected an object of a subclass of tunegate.Check, got {_kind(check)}"
     kind = type(check).__name__
     method = type(check).judge
     if method is Check.judge:
-        return f"check {kind}: write its method `judge(self, sample)`"
+        return f"check {kind}: the class has no method `judge(self, sample)`; write one"
     if inspect.iscoroutinefunction(method):
-        return f"check {kind}: `judge` is async; write a plain function"
+        return f"check {kind}: `judge` is async, which is not supported; write a plain function"
     if not isinstance(cast(object, check.name), str) or not check.name.strip():
         return f"check {kind}: name: expected a text, got {check.name!r}"
     for option in ("min", "max"):
@@ -188,21 +190,21 @@ def fault_of(check: object) -> str | None:
     if check.min is not None and check.max is not None and check.min > check.max:
         return f"check {kind}: nothing passes: min {check.min:g} is above max {check.max:g}"
     if unknown := [need for need in check.needs if need not in get_args(Need)]:
-        return f"check {kind}: needs: {unknown[0]!r} is no part of a case{nearest(unknown[0], get_args(Need))}"
+        return f"check {kind}: needs: {unknown[0]!r} is not a part of a case{nearest(unknown[0], get_args(Need))}"
     return None
 
 
 def source_of(kind: type) -> str:
-    """SHA-256 of the source that a class is made of: its module with the local modules that it imports, or its package.
+    """SHA-256 of the source of a class: its module with the local modules that it imports, or its package.
 
-    A class of a notebook or a prompt has no file; the code of its functions stands for it.
+    A class from a notebook or a prompt has no file; the code of its functions is used instead.
     """
     code = getattr(inspect.unwrap(cast(Any, kind).judge), "__code__", None)
     path = Path(code.co_filename if code else getattr(sys.modules.get(kind.__module__), "__file__", None) or "")
     if not path.is_file():
         return hashlib.sha256("\n".join(_codes(kind)).encode()).hexdigest()
     module, folder = dotted_name(path)
-    if is_installed(path):  # what it imports from other packages has versions of its own
+    if is_installed(path):  # other packages that it imports have their own versions
         inside = folder / module.partition(".")[0]
         files = sorted(inside.rglob("*.py")) if inside.is_dir() else [path]
         return sources_sha256({str(one.relative_to(folder)): one for one in files})

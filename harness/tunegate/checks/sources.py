@@ -1,8 +1,8 @@
-"""The source files that a user's function depends on: its module and the local modules that this imports.
+"""The source files that a user's function depends on: its module and the local modules that the module imports.
 
-They are found by reading `import` statements, wherever they stand; nothing is run. Local is what is neither of Python's
-own library nor installed in site-packages: those have versions, which a run records. Not seen are modules whose name is
-put together at run time, and data files that the code reads.
+They are found by reading all `import` statements in a file; nothing is run. A module is local if it is neither in
+Python's own library nor installed in site-packages: those have versions, which a run records. Modules whose name is
+built at run time, and data files that the code reads, are not found.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from pathlib import Path
 from tunegate.hashes import sha256_of
 
 OWN = ("tunegate", "tunegate_suites", "tunegate_trainers", "tunegate_reports")
-"""A run records our version; what a metric imports from us is none of its helpers."""
+"""A run records the version of Tunegate, so modules that a metric imports from it are not its helpers."""
 
 
 def local_sources(module: str, file: Path, folder: Path) -> dict[str, Path]:
     """Module name to file: the module itself and all local modules that it imports, directly or through others.
 
-    Imports are looked for in `folder` first and then on Python's path, as they are when the module runs.
+    Imports are searched for in `folder` first and then on Python's path, as when the module runs.
     """
     roots = [folder, *(Path(entry) for entry in sys.path if not is_installed(Path(entry)))]
     found = {module: file}
@@ -41,7 +41,7 @@ def local_sources(module: str, file: Path, folder: Path) -> dict[str, Path]:
 
 
 def dotted_name(file: Path) -> tuple[str, Path]:
-    """The name of a module as the packages around it give it, and the folder that the name starts from."""
+    """The full name of a module with the packages around it, and the folder in which the name starts."""
     parts, folder = [file.stem], file.parent
     while (folder / "__init__.py").is_file():
         parts.insert(0, folder.name)
@@ -50,13 +50,13 @@ def dotted_name(file: Path) -> tuple[str, Path]:
 
 
 def sources_sha256(sources: Mapping[str, Path]) -> str:
-    """SHA-256 over one line per module, `<name>\\0<SHA-256 of the file>\\n`, sorted; where they lie does not matter."""
+    """SHA-256 over one line per module, `<name>\\0<SHA-256 of the file>\\n`, sorted; their location does not matter."""
     lines = (f"{name}\0{sha256_of(path)}\n" for name, path in sorted(sources.items()))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def _locate(name: str, roots: Sequence[Path]) -> Path | None:
-    """The file of a local module; None for one that is installed, built in, without a file, or not there."""
+    """The file of a local module; None for a module that is installed, built in, without a file, or missing."""
     top = name.partition(".")[0]
     if top in OWN or not all(part.isidentifier() for part in name.split(".")):
         return None
@@ -69,12 +69,12 @@ def _locate(name: str, roots: Sequence[Path]) -> Path | None:
 
 
 def _editable(top: str) -> Iterator[Path]:
-    """The folder that holds a package which an import hook finds: that is how editable installs may be made."""
+    """The folder of a package that an import hook finds, which is how editable installs may work."""
     if top in sys.stdlib_module_names:
         return
     try:
         spec = importlib.util.find_spec(top)
-    except (ImportError, ValueError):  # ValueError: a module that was made without a spec
+    except (ImportError, ValueError):  # ValueError: a module without a spec
         return
     if spec is not None and spec.origin and not is_installed(Path(spec.origin)):
         yield Path(spec.origin).parent.parent if spec.submodule_search_locations else Path(spec.origin).parent
@@ -87,7 +87,7 @@ def is_installed(path: Path) -> bool:
 
 @cache
 def _library() -> tuple[Path, ...]:
-    """Where Python keeps its own modules and what is installed; working it out takes milliseconds."""
+    """The folders of Python's own modules and of installed packages; finding them takes milliseconds."""
     paths = sysconfig.get_paths()
     return tuple(Path(paths[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 
@@ -98,7 +98,7 @@ def _imports(module: str, file: Path) -> Iterator[str]:
     try:
         tree = ast.parse(file.read_bytes())
     except (SyntaxError, ValueError):
-        return  # it cannot be imported either
+        return  # Python could not import it either
     for node in ast.walk(tree):
         for name in _named(node, package):
             parts = name.split(".")
@@ -125,5 +125,5 @@ def _named(node: ast.AST, package: str) -> Iterator[str]:
 def _absolute(name: str, package: str) -> str:
     try:
         return importlib.util.resolve_name(name, package)
-    except ImportError:  # relative, and beyond the top of the package: it fails when it is run, too
+    except ImportError:  # relative, and beyond the top of the package: it would fail when run, too
         return ""

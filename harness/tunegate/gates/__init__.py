@@ -1,1 +1,1 @@
-"""A gate being carried out: draw, ask, judge, decide."""
+"""Running a gate: draw, ask, judge, decide."""

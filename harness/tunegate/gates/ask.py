@@ -1,7 +1,7 @@
-"""Asking a model the cases of a draw, each as often as the suite says, and what the checks want asked beside them.
+"""Asking a model the cases of a draw, as often as the suite says, and the additional prompts that checks need.
 
-A question is a case as the model sees it: the case itself, or under an id of its own the same case for a further answer
-or a prompt beside it (`asked_prompts`).
+A question is a case as the model sees it: the case itself, or, under its own id, the same case for another answer or an
+additional prompt (`asked_prompts`).
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from tunegate.suites.suite import Suite
 
 
 def ask_samples(suite: Suite, model: Model, cases: Sequence[Case]) -> list[Sample]:
-    """Ask the model the cases, and what the checks want asked beside them, once; one sample per case, in order."""
+    """Ask the model the cases and the additional prompts of the checks, once; one sample per case, in order."""
     return _ask_all(replace(suite, settings=replace(suite.settings, samples=1)), model, cases)
 
 
 def judge_cases(suite: Suite, model: Model, cases: Sequence[Case]) -> list[Outcome]:
-    """Ask and judge cases without a record of it; one outcome per case, in order."""
+    """Ask and judge cases without recording it; one outcome per case, in order."""
     return list(by_case(suite, judge(suite.checks, _ask_all(suite, model, cases), suite.answer)))
 
 
@@ -36,13 +36,13 @@ def _ask_all(suite: Suite, model: Model, cases: Sequence[Case]) -> list[Sample]:
 
 
 def by_case(suite: Suite, outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
-    """The outcomes of cases from those of their answers, as many for each as the suite asks for."""
+    """The outcomes of cases from the outcomes of their answers; the suite says how many answers each case has."""
     for answers in zip(*[outcomes] * suite.settings.samples, strict=True):
         yield of_samples(answers, suite.case_passes)
 
 
 def open_questions(suite: Suite, cases: Sequence[Case], is_open: Callable[[str], bool]) -> Iterator[list[Case]]:
-    """The questions of the cases that are open, in lots that are asked one after the other; no lot is empty."""
+    """The open questions of the cases, in batches that are asked one after the other; no batch is empty."""
     for asked in (cases, [question for case in cases for question in beside(suite, case)]):
         questions = [repeat for question in asked for repeat in repeats(suite, question)]
         if wanted := [question for question in questions if is_open(question.id)]:
@@ -50,7 +50,7 @@ def open_questions(suite: Suite, cases: Sequence[Case], is_open: Callable[[str],
 
 
 def samples_of(suite: Suite, model: Model, cases: Sequence[Case], responses: Mapping[str, Response]) -> list[Sample]:
-    """What the checks look at: each answer to each case, with those to what was asked beside it."""
+    """The samples for the checks: each answer to each case, with the answers to its additional prompts."""
     return [
         Sample(
             case,
@@ -66,67 +66,69 @@ def samples_of(suite: Suite, model: Model, cases: Sequence[Case], responses: Map
 
 
 def questions(suite: Suite, case: Case) -> list[Case]:
-    """All that is asked about a case, as often as it is asked."""
+    """All questions about a case, repeated as often as they are asked."""
     return [repeat for question in (case, *beside(suite, case)) for repeat in repeats(suite, question)]
 
 
 def repeats(suite: Suite, question: Case) -> list[Case]:
-    """The question, once for each answer that is asked for."""
+    """The question, once for each requested answer."""
     further = range(2, suite.settings.samples + 1)
     return [question, *(replace(question, id=sample_id(question.id, number)) for number in further)]
 
 
 def beside(suite: Suite, case: Case) -> list[Case]:
-    """What the checks want asked beside a case; nothing where one of them cannot say."""
+    """The additional prompts of the checks for a case; empty if a check cannot name its prompts."""
     prompts, _ = _wanted_beside(suite.checks, case)
     return [replace(case, id=variant_id(case, number), prompt=prompt) for number, prompt in enumerate(prompts, start=1)]
 
 
 def asked_prompts(suite: Suite) -> dict[str, Prompt]:
-    """All that a gate on a suite may ask, by id: its cases, and what its checks want asked beside them.
+    """All prompts that a gate on a suite may ask, by id: its cases, and the additional prompts of its checks.
 
-    With several samples, each of these is asked so many times, under the ids that `sample_id` gives.
+    With several samples, each of these is asked that number of times, under the ids that `sample_id` gives.
     """
     return {question.id: question.prompt for case in suite.cases for question in (case, *beside(suite, case))}
 
 
 def variant_id(case: Case, number: int) -> str:
-    """Under which id a model is asked what a check wants asked beside a case; they count from 1."""
+    """The id of an additional prompt for a case; the numbers count from 1."""
     return f"{case.id} [variant {number}]"
 
 
 def _wanted_beside(checks: Sequence[Check], case: Case) -> tuple[tuple[Prompt, ...], Response | None]:
-    """The prompts that the checks want asked beside a case; of a check that cannot say which, the fault."""
+    """The additional prompts of the checks for a case; a response with an error if a check cannot name its prompts."""
     try:
         return variants_of(checks, case), None
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        return (), Response("", error=f"what to ask beside this case is not known: {_in_short(error)}")
+        return (), Response(
+            "", error=f"a check could not name its additional prompts for this case: {_in_short(error)}"
+        )
 
 
 def ask(
-    suite: Suite, model: Model, cases: Sequence[Case], heard: Callable[[int, Response], None] | None = None
+    suite: Suite, model: Model, cases: Sequence[Case], on_answer: Callable[[int, Response], None] | None = None
 ) -> list[Response]:
-    """One response per case, in order. What the model could not answer is a response with an error, never a gap.
+    """One response per case, in order. A case that the model could not answer gets a response with an error.
 
-    `heard` is told each generated answer as it arrives, with the index of its case.
+    `on_answer` is called with each generated answer as it arrives, and with the index of its case.
     """
     responses: list[Response | None] = [None] * len(cases)
     try:
         if any(not check.needs_choices for check in suite.checks):
             for index, response in _each_once(model.generate(cases, suite.settings), len(cases)):
                 responses[index] = response
-                if heard is not None:
-                    heard(index, response)
+                if on_answer is not None:
+                    on_answer(index, response)
         if any(check.needs_choices for check in suite.checks):
             for index, scored in _each_once(model.score_choices(cases, suite.settings), len(cases)):
                 responses[index] = _with_scores(responses[index], scored)
     except (TunegateError, KeyboardInterrupt):
         raise
-    except BaseException as error:  # out of memory, a bug in a model's code: not judged, and it says why
+    except BaseException as error:  # out of memory, a bug in a model's code: not judged, with the reason
         failed = f"the model failed: {_in_short(error)}"
-        if isinstance(error, IndexError):  # answers were mixed up: whose the others are is not known either
+        if isinstance(error, IndexError):  # answers were mixed up, so it is unknown which case the others belong to
             return [Response("", error=failed, fault=Fault.NO_REPLY) for _ in responses]
         return [response or Response("", error=failed, fault=Fault.NO_REPLY) for response in responses]
     silent = Response("", error="the model gave no response", fault=Fault.NO_REPLY)
@@ -138,22 +140,22 @@ def _in_short(error: BaseException) -> str:
 
 
 def _each_once(answers: Iterator[tuple[int, Response]], n: int) -> Iterator[tuple[int, Response]]:
-    """The answers; IndexError when one is given to a case that was not asked, or to one that has its answer."""
+    """The answers; raises IndexError for an answer to a case that was not asked or already has its answer."""
     open_ = set(range(n))
     for index, response in answers:
         if index not in open_:
-            raise IndexError(f"an answer to case {index} of {n}, which was not asked or is answered")
+            raise IndexError(f"the model answered case {index} of {n}, which was not asked or already has an answer")
         open_.remove(index)
         yield index, response if _is_answer(response) else _not_an_answer(response)
 
 
 def _is_answer(response: Any) -> bool:
-    """Somebody else's model may give anything."""
+    """Whether this is a usable response: third-party models may return anything."""
     return isinstance(response, Response) and isinstance(cast(object, response.text), str)
 
 
 def _not_an_answer(response: object) -> Response:
-    return Response("", error=f"no answer but {response!r:.80}", fault=Fault.NO_REPLY)
+    return Response("", error=f"the model returned {response!r:.80} instead of an answer", fault=Fault.NO_REPLY)
 
 
 def _with_scores(generated: Response | None, scored: Response) -> Response:

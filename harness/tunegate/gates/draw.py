@@ -1,4 +1,4 @@
-"""The cases that a gate asks: where it stands in a run, and what it draws of which part of the bank."""
+"""The cases that a gate asks: its place in a run, and what it draws from which part of the bank."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tunegate.verdicts.terms import Purpose
 
 @dataclass(frozen=True, slots=True)
 class GatePlace:
-    """Where a gate stands in a run: its stage and attempt, or nothing for a gate run alone."""
+    """The place of a gate in a run: its stage and attempt, or neither for a gate run alone."""
 
     gate: str
     stage: str | None = None
@@ -37,23 +37,23 @@ class GatePlace:
 
     @property
     def named(self) -> dict[str, Any]:
-        """The same, for an event."""
+        """The same as fields of an event."""
         return {"gate": self.gate, "stage": self.stage, "attempt": self.attempt, "purpose": self.purpose}
 
     @property
     def part(self) -> Part:
-        """The part of the bank that it may open."""
+        """The part of the bank from which it may draw."""
         return "sealed" if self.purpose == "confirm" else "working"
 
 
 def place_of(gate: GateRecord) -> GatePlace:
-    """Where a gate on record stood."""
+    """The place of a recorded gate."""
     return GatePlace(gate.gate, gate.stage, gate.attempt, cast(Purpose, gate.purpose))
 
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """Registered cases, in the order they are asked. `reused` of them were asked before, as the file allows."""
+    """Registered cases, in the order in which they are asked. `reused` of them were asked before (`reuse: true`)."""
 
     cases: tuple[Case, ...]
     seed: int
@@ -63,21 +63,24 @@ class Draw:
 def draw_fresh(
     place: GatePlace, suite: Suite, n: int, seed: int, used: frozenset[str] = frozenset(), reuse: bool = False
 ) -> Draw:
-    """Draw `n` cases of the part of the bank that the place may open, none of which is in `used`.
+    """Draw `n` cases that are not in `used` from the part of the bank that the place may use.
 
-    A spent bank raises Inconclusive, or with `reuse` lends cases that were used; one that has too few for a first
-    attempt raises ConfigError.
+    A bank without enough unused cases raises Inconclusive, or draws used cases again with `reuse`; a bank that is too
+    small for a first attempt raises ConfigError.
     """
     if not gate_can_fail(suite.checks, n):
         raise ConfigError(
-            f"suite {suite.name!r}: no answer can fail its checks: {', '.join(suite.check_names)}; add one that "
-            "decides, such as `exact`, or forbid an error category"
+            f"suite {suite.name!r}: no answer can fail its checks ({', '.join(suite.check_names)}); add a check that "
+            "can fail, such as `exact`, or forbid an error category"
         )
     part = suite.bank.part(place.part)
     distinct = suite.bank.distinct(place.part)
     if distinct < n and not used and place.attempt in (None, 1):
         twins = f" ({distinct} distinct tests)" if distinct < len(part) else ""
-        raise ConfigError(f"suite {suite.name!r} has {len(part)} {place.part} cases{twins}, the plan draws {n}")
+        raise ConfigError(
+            f"suite {suite.name!r} has {len(part)} {place.part} cases{twins}, but the plan draws {n}; add cases or "
+            "draw fewer"
+        )
     cases = draw(part, n, seed, used)
     missing = n - len(cases)
     if missing and reuse:
@@ -85,15 +88,15 @@ def draw_fresh(
         cases += draw(part, missing, seed, known)
     if len(cases) < n:
         raise Inconclusive(
-            f"gate {place.label}: {len(cases)} of {n} {place.part} cases are left that no earlier draw asked; "
-            f"{n - len(cases)} more are needed in the bank of {suite.name!r} (or `reuse: true`, which is marked)"
+            f"gate {place.label}: only {len(cases)} of {n} {place.part} cases were not asked by an earlier draw; add "
+            f"{n - len(cases)} more cases to the bank of {suite.name!r} (or set `reuse: true`, which the report marks)"
         )
     return Draw(cases, seed, missing)
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What an earlier model made of the cases that are asked again, and where that stands on record."""
+    """The outcomes of an earlier model on the cases that are asked again, and their place in the record."""
 
     place: GatePlace
     outcomes: Sequence[Outcome]

@@ -1,4 +1,4 @@
-"""A gate run alone, without a pipeline: its folder, its record, and going on after an interruption."""
+"""A gate run alone, without a pipeline: its folder, its record, and resuming after an interruption."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ FOLDER = Path("tunegate-runs")
 
 @dataclass(frozen=True)
 class GateRequest:
-    """One gate to run: a suite, a plan, a seed, whoever answers, and where the record goes (None: chosen by key).
+    """One gate to run: a suite, a plan, a seed, the model, and the folder of the record (None: chosen by key).
 
-    `anew`: where the folder is chosen by key, no earlier record is gone on with: whoever answers may have changed.
+    `always_new`: if the folder is chosen by key, never resume an earlier record, since the model may have changed.
     """
 
     suite: Suite
@@ -41,11 +41,11 @@ class GateRequest:
     seed: int
     model: Model
     folder: str | None = None
-    anew: bool = False
+    always_new: bool = False
 
     @cached_property
     def key(self) -> str:
-        """Names this very gate: suite, plan, seed, the weights or stored answers, and the number type."""
+        """Identifies this gate: suite, plan, seed, the weights or stored answers, and the number type."""
         subject = self.model.sha256 or _answers_key(self.model)
         facts = [self.suite.sha256, self.plan.numbers, self.seed, subject, self.model.dtype]
         facts += [dict(request)] if (request := request_of(self.model)) else []
@@ -54,9 +54,9 @@ class GateRequest:
 
 @dataclass(frozen=True)
 class GateRunResult:
-    """A decided gate, its confirming draw if its plan called for one, and the record that holds them.
+    """A decided gate, its confirming draw if its plan required one, and the record that holds them.
 
-    `earlier` are the verdicts of the same gate, in the same words to the same server, that was run to its end before.
+    `earlier` are the verdicts of earlier complete runs of the same gate with the same requests to the same server.
     """
 
     record: GateRecord
@@ -66,38 +66,40 @@ class GateRunResult:
 
     @property
     def folder(self) -> Path:
-        """Where the record lies."""
+        """The folder of the record."""
         return self.run.folder
 
     @property
     def earlier_in_words(self) -> str:
-        """That this is no first try; empty where it is."""
-        told = f"run before, with the same suite and seed: {', '.join(self.earlier)}; this is no first try"
-        return told if self.earlier else ""
+        """Says that this gate was run before; empty for the first run."""
+        sentence = f"this is not the first try: earlier runs with this suite and seed gave {', '.join(self.earlier)}"
+        return sentence if self.earlier else ""
 
     @property
     def deciding(self) -> GateRecord:
-        """The draw whose verdict is the gate's: the confirming one, if it came to that."""
+        """The draw whose verdict is the gate's: the confirming draw, if there is one."""
         return self.confirm or self.record
 
     @property
     def luck(self) -> LuckyPass | None:
-        """How likely a bad model would have passed too; None unless the gate passed."""
+        """The chance that a bad model would have passed too; None unless the gate passed."""
         return lucky_pass_alone(self.record, self.confirm)
 
 
 def run_gate(request: GateRequest, progress: Progress, versions: Mapping[str, str]) -> GateRunResult:
-    """Run a gate, or go on with the same gate where it was interrupted or could not judge."""
+    """Run a gate, or resume the same gate if it was interrupted or INVALID."""
     folder, earlier = _folder(request)
     name = request.suite.name
     with RunLog.open(folder) as log:
         run = log.record
         if run.start and run.start.get("key") != request.key:
             raise ConfigError(
-                f"{folder}: holds another gate (suite, plan, seed, model or dtype differ); choose another"
+                f"{folder}: the folder holds another gate (its suite, plan, seed, model or dtype differs); choose "
+                "another "
+                "folder"
             )
         if not run.start and run.all_gates():
-            raise Tampered(f"{folder}: the record holds a gate and not what it was begun with")
+            raise Tampered(f"{folder}: the record holds a gate without the event that started it")
         if not run.start:
             log.append(_started(request, earlier, versions))
         verdict = _draw(request, run, GatePlace(name), log, progress)
@@ -128,7 +130,7 @@ def _started(request: GateRequest, earlier: Sequence[str], versions: Mapping[str
 
 
 def read_result(folder: Path, name: str) -> GateRunResult:
-    """The result of a gate that was run before."""
+    """The result of a gate from its record."""
     return _result(read_run(folder), name)
 
 
@@ -138,9 +140,9 @@ def _result(run: RunRecord, name: str) -> GateRunResult:
 
 
 def _draw(request: GateRequest, run: RunRecord, place: GatePlace, log: RunLog, progress: Progress) -> Verdict:
-    """Carry out one draw of the gate, unless `run`, the record at the start, holds it."""
+    """Run one draw of the gate, unless `run`, the record at the start, holds it."""
     plan = request.plan.first if place.purpose == "gate" else request.plan.confirmation(attempt=1)
-    assert plan is not None  # a draw that no plan calls for is not carried out
+    assert plan is not None  # a draw that no plan requires is not run
     begun = run.gates.get(place.key)
     if begun is not None and begun.settled:
         _refuse_unknown_weights(request, run.folder)
@@ -154,19 +156,19 @@ def _draw(request: GateRequest, run: RunRecord, place: GatePlace, log: RunLog, p
 
 
 def _refuse_unknown_weights(request: GateRequest, folder: Path) -> None:
-    """A finished gate stands for its weights; a server has none to compare, and may answer otherwise by now."""
+    """A finished gate is valid for its weights; a server has no weights to compare and may answer differently now."""
     if not answers_the_same(request.model):
         raise ConfigError(
-            f"{folder}: holds a finished gate of {request.model.name}, whose weights have no fingerprint; "
-            "choose another folder to ask it again"
+            f"{folder}: the folder holds a finished gate of {request.model.name}, which has no fingerprint of its "
+            "weights; choose another folder to ask it again"
         )
 
 
 def _folder(request: GateRequest) -> tuple[Path, list[str]]:
-    """The folder that was asked for; else the first of KEY, KEY-2, … that does not hold a finished gate.
+    """The requested folder, or the first of KEY, KEY-2, … without a finished gate; and the verdicts of earlier gates.
 
-    Of a model that may answer otherwise each time, also the verdicts of those that do: who runs a gate until it passes
-    is to see it.
+    The verdicts are given for a model that may answer differently each time: running a gate until it passes must be
+    visible.
     """
     if request.folder is not None:
         return Path(request.folder), []
@@ -177,19 +179,19 @@ def _folder(request: GateRequest) -> tuple[Path, list[str]]:
         last = last_event(folder)
         decided = _decided(last, request.plan)
         is_open = decided is None or decided.verdict is Verdict.INVALID
-        if last is None or (is_open and not request.anew):
+        if last is None or (is_open and not request.always_new):
             return folder, [] if answers_the_same(request.model) else earlier
         earlier += [str(decided.verdict)] if decided else []
     raise AssertionError("unreachable")
 
 
 def is_decided(last: RawEvent | None, plan: GatePlan) -> bool:
-    """Whether a record that ends with this event holds the gate's verdict, its confirming draw included."""
+    """Whether a record with this last event holds the gate's verdict, including its confirming draw."""
     return _decided(last, plan) is not None
 
 
 def _decided(last: RawEvent | None, plan: GatePlan) -> GateDecided | None:
-    """The event with which a gate got its verdict, if it is the last of its record; None where a draw is owed."""
+    """The event with the gate's verdict, if it is the last of its record; None if a draw is still needed."""
     event = None if last is None else event_from_json(last, "its last line")
     if not isinstance(event, GateDecided):
         return None

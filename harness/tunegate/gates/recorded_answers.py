@@ -1,9 +1,9 @@
-"""What models answered, by suite, out of records that lie on disk: of a run, of one of its stages, of gates run alone.
+"""Recorded answers of models, by suite: from a run, from one of its stages, or from gates run alone.
 
-FOLDER                 the folder of a gate, or of a run: the model that it ended with
-RUN@sft, RUN@sft#1     the model of a stage: its last attempt, or the one that is named
-RUN@base               the base model of a run, where its retention suites were asked of it
-anything else          a model; its gates are looked for among the records of `tunegate gate`
+FOLDER                 the folder of a gate, or of a run: its final model
+RUN@sft, RUN@sft#1     the model of a stage: its last attempt, or the attempt with this number
+RUN@base               the base model of a run, if it was asked the retention suites
+anything else          a model; its gates are searched for in the records of `tunegate gate`
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from tunegate.record.recheck import recheck_all
 from tunegate.record.record import AttemptRecord, GateRecord, RunRecord, StageRecord
 
 Identify = Callable[[str], str | None]
-"""From what a user writes for a model to the SHA-256 of its weights."""
+"""Maps a model as the user writes it to the SHA-256 of its weights."""
 
 
 @dataclass(frozen=True, slots=True)
 class SuiteAnswers:
-    """All outcomes of one model on one suite, by case id. `cut_short`: a draw ended when its verdict stood, so the
-    share that passed is not that of a fixed number of cases."""
+    """All outcomes of one model on one suite, by case id. `cut_short`: a draw stopped when its verdict was certain, so
+    the pass rate is not for a fixed number of cases."""
 
     gate: str
     suite_sha256: str
@@ -36,7 +36,7 @@ class SuiteAnswers:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One side of a comparison: how it is called, whose answers these are, and the answers by the suite's hash."""
+    """One side of a comparison: its label, its model, and the answers by the suite's hash."""
 
     label: str
     model_sha256: str | None
@@ -44,7 +44,7 @@ class Side:
 
 
 def read_side(spec: str, records: Path, identify: Identify) -> Side:
-    """The answers that `spec` names; raises ConfigError when there are none on record."""
+    """The answers that `spec` names; raises ConfigError when none are on record."""
     folder, stage = _parts(spec)
     if folder is None:
         return _of_model(spec, records, identify)
@@ -57,12 +57,12 @@ def read_side(spec: str, records: Path, identify: Identify) -> Side:
 
 
 def names_a_record(spec: str) -> bool:
-    """Whether `spec` is a place of a record, and no model whose gates are to be looked for among others."""
+    """Whether `spec` names a record, rather than a model whose gates are searched for."""
     return _parts(spec)[0] is not None
 
 
 def _parts(spec: str) -> tuple[Path | None, str | None]:
-    """`runs/x@sft` as (runs/x, sft); without a record there, no folder."""
+    """`runs/x@sft` as (runs/x, sft); the folder is None if it holds no record."""
     if (Path(spec) / EVENTS).is_file():
         return Path(spec), None
     place, at, stage = spec.rpartition("@")
@@ -76,20 +76,24 @@ def _read(folder: Path) -> RunRecord:
 
 
 def _attempt(run: RunRecord, wanted: str | None, spec: str) -> AttemptRecord:
-    """The attempt that `stage#number` names; without a stage, the last that trained a model for the chain."""
+    """The attempt that `stage#number` names; without a stage, the last attempt that trained a model of the chain."""
     steps = [stage for stage in run.stages.values() if stage.role == "step" and stage.attempts]
     if wanted is None:
         if not steps:
-            raise ConfigError(f"{spec}: no stage of this run was tried yet; {spec}@base names the base model")
+            raise ConfigError(f"{spec}: no stage of this run has started yet; {spec}@base names the base model")
         return _last(steps[-1])
     name, _, number = wanted.partition("#")
     stage = run.stages.get(name)
     if stage is None or not stage.attempts:
-        raise ConfigError(f"{spec}: no stage {name!r} was tried in this run{nearest(name, ['base', *run.stages])}")
+        raise ConfigError(
+            f"{spec}: this run has no stage {name!r} that has started{nearest(name, ['base', *run.stages])}"
+        )
     if not number:
         return _last(stage)
     if not number.isdecimal() or int(number) not in stage.attempts:
-        raise ConfigError(f"{spec}: stage {name!r} has the attempts {', '.join(map(str, stage.attempts))}")
+        raise ConfigError(
+            f"{spec}: there is no such attempt; stage {name!r} has the attempts {', '.join(map(str, stage.attempts))}"
+        )
     return stage.attempts[int(number)]
 
 
@@ -98,7 +102,7 @@ def _last(stage: StageRecord) -> AttemptRecord:
 
 
 def _of_model(spec: str, records: Path, identify: Identify) -> Side:
-    """Everything that the model's own gates asked, the latest record of a suite before the earlier ones."""
+    """All answers from the model's own gates; a later record of a suite comes before earlier records."""
     sha256 = identify(spec)
     if sha256 is None:
         raise ConfigError(f"{spec}: a server's weights have no fingerprint; name the folder of its gate")
@@ -110,8 +114,8 @@ def _of_model(spec: str, records: Path, identify: Identify) -> Side:
     gates = [gate for run in latest_first for gate in run.gates.values() if gate.decided]
     if not gates:
         raise ConfigError(
-            f"{spec}: no folder of a run or a gate, and among the records in {records} no gate of this model; "
-            f"run one: tunegate gate {spec} --suite FILE"
+            f"{spec}: this is not the folder of a run or a gate, and the records in {records} have no gate of this "
+            f"model; run one: tunegate gate {spec} --suite FILE"
         )
     return _side(spec, gates)
 
@@ -119,7 +123,9 @@ def _of_model(spec: str, records: Path, identify: Identify) -> Side:
 def _side(label: str, gates: Iterable[GateRecord]) -> Side:
     decided = [gate for gate in gates if gate.decided]
     if not decided:
-        raise ConfigError(f"{label}: no gate is decided on this record; nothing can be compared")
+        raise ConfigError(
+            f"{label}: this record has no decided gate, so nothing can be compared; finish the gate first"
+        )
     suites: dict[str, SuiteAnswers] = {}
     for gate in decided:
         known = suites.get(gate.suite_sha256) or SuiteAnswers(gate.gate, gate.suite_sha256, {})

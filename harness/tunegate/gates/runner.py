@@ -1,4 +1,4 @@
-"""The loop of one draw, in a pipeline or alone: ask, judge, record, decide; an interrupted one goes on."""
+"""The loop of one draw, in a pipeline or alone: ask, judge, record, decide; an interrupted draw is resumed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tunegate.verdicts.terms import Terms, conclude
 
 @dataclass(frozen=True, slots=True)
 class GateRunner:
-    """Runs gates and writes what happens through `append`, one event at a time."""
+    """Runs gates and records what happens through `append`, one event at a time."""
 
     append: Callable[..., None]
     progress: Progress = no_progress
@@ -46,10 +46,11 @@ class GateRunner:
     ) -> Decision:
         """Run one draw to its decision.
 
-        `begun` is the record of the same draw, interrupted or INVALID: its cases and answers are kept. What was judged
-        is not judged again; what could not be judged is judged again from the answer on record, a few times at most;
-        only what was never answered is asked again. `before` is what a retention draw is compared with. Where the terms
-        let a draw stop early, the model is not asked further once the verdict stands.
+        `begun` is the record of the same draw, interrupted or INVALID: its cases and answers are kept. A case with a
+        verdict is not judged again; a case that could not be judged is judged again from the answer on record, a few
+        times at most; only questions without an answer are asked again. `before` are the outcomes that a retention draw
+        is compared with. If the terms allow a draw to stop early, the model is not asked further once the verdict is
+        certain.
         """
         started = time.monotonic()
         if begun is None:
@@ -65,7 +66,7 @@ class GateRunner:
         self.progress(place.label, len(outcomes), len(cases))
         asked = 0
         for block in _blocks(cases, model.block_size, in_draw_order=terms.may_stop):
-            # Only whole blocks count: a draw that was interrupted within one asks the same cases as one that was not.
+            # Only whole blocks count: a draw that was interrupted within a block asks the same cases as any other draw.
             if terms.may_stop and find_stop(terms.plan, _in_order(cases[:asked], outcomes), terms.max_errors):
                 break
             asked += len(block)
@@ -86,11 +87,11 @@ class GateRunner:
     def _ask(
         self, place: GatePlace, suite: Suite, terms: Terms, model: Model, cases: Sequence[Case], answers: AnswerLog
     ) -> None:
-        """Ask what is open, and write down all that came before any of it is judged: a check that ends the process
-        gets the same answers the next time.
+        """Ask the open questions, and record all answers before any is judged: a check that ends the process gets the
+        same answers the next time.
 
-        A model that may answer otherwise the next time has been asked even if the gate ends while it is: so what it is
-        asked is written down before. Known weights give the same answers again.
+        A model that may answer differently the next time counts as asked even if the gate ends meanwhile, so its
+        questions are recorded first. Known weights give the same answers again.
         """
         for wanted in open_questions(suite, cases, lambda name: answers.may_be_asked(name, terms.ask_again)):
             names = [question.id for question in wanted]
@@ -105,15 +106,16 @@ class GateRunner:
     def _hear(
         self, place: GatePlace, suite: Suite, terms: Terms, model: Model, wanted: Sequence[Case], answers: AnswerLog
     ) -> Mapping[str, Response]:
-        """Ask, and write down each answer as it arrives, for it may have cost something; returned are the others."""
+        """Ask, and record each answer as it arrives, since it may have cost money; return the responses not
+        recorded."""
         taken: set[str] = set()
 
-        def heard(index: int, response: Response) -> None:
+        def on_answer(index: int, response: Response) -> None:
             if response.came:
                 taken.add(wanted[index].id)
                 self._take_in(place, terms, {wanted[index].id: response}, answers)
 
-        responses = counted(ask(suite, model, wanted, heard))
+        responses = counted(ask(suite, model, wanted, on_answer))
         return {one.id: said for one, said in zip(wanted, responses, strict=True) if one.id not in taken}
 
     def _take_in(self, place: GatePlace, terms: Terms, responses: Mapping[str, Response], answers: AnswerLog) -> None:
@@ -127,7 +129,7 @@ class GateRunner:
     def _register(
         self, place: GatePlace, suite: Suite, terms: Terms, model: Model, drawn: Draw, before: Reference | None
     ) -> None:
-        """Write down what will be asked and how it will be decided, before the first answer."""
+        """Record which cases will be asked and how the draw will be decided, before the first answer."""
         self.append(
             GateStarted(
                 **place.named,
@@ -151,10 +153,10 @@ class GateRunner:
 
 
 def _is_final(suite: Suite, case: Case, judged: JudgedLog, answers: AnswerLog, ask_again: int) -> bool:
-    """Whether a case has an outcome that neither asking nor judging may change any more.
+    """Whether a case has an outcome that no further asking or judging may change.
 
-    What could not be judged stays so where no answer can be used, and none may be asked for again; or where it was
-    judged as often as may be.
+    A case that could not be judged is final if no answer can be used and none may be asked for again, or if it was
+    judged as often as allowed.
     """
     if case.id not in judged.outcomes or not judged.may_be_judged(case.id, ask_again):
         return case.id in judged.outcomes
@@ -164,7 +166,8 @@ def _is_final(suite: Suite, case: Case, judged: JudgedLog, answers: AnswerLog, a
 
 
 def _with_findings_of_before(judged: JudgedLog, again: Iterator[Outcome]) -> Iterator[Outcome]:
-    """Outcomes of answers, of which some were judged before: what a check decided then stands, whatever it says now."""
+    """Outcomes of answers, some of which were judged before: a check's earlier decision counts, whatever it says
+    now."""
     numbers: Counter[str] = Counter()
     for outcome in again:
         before = judged.outcomes.get(outcome.case_id)
@@ -177,20 +180,22 @@ def _drawn_before(suite: Suite, begun: GateRecord) -> tuple[Case, ...]:
     by_id = {case.id: case for case in suite.cases}
     for case_id in begun.case_ids:
         if case_id not in by_id:
-            raise Tampered(f"gate {begun.key!r}: case {case_id!r} was drawn, and is not in the bank of {suite.name!r}")
+            raise Tampered(
+                f"gate {begun.key!r}: case {case_id!r} was drawn, but it is not in the bank of {suite.name!r}"
+            )
     return tuple(by_id[case_id] for case_id in begun.case_ids)
 
 
 def _in_order(cases: Sequence[Case], outcomes: Mapping[str, Outcome]) -> list[Outcome]:
-    """The outcomes in draw order, up to the first case that has none."""
+    """The outcomes in draw order, up to the first case without an outcome."""
     return [outcomes[case.id] for case in takewhile(lambda case: case.id in outcomes, cases)]
 
 
 def _blocks(cases: Sequence[Case], size: int, *, in_draw_order: bool) -> Iterator[Sequence[Case]]:
     """The cases block by block, those of a block sorted by length, which wastes the least padding.
 
-    A draw that may stop early is cut into blocks as drawn: a verdict must not hang on the shortest cases. Else blocks
-    too hold cases of similar length.
+    A draw that may stop early is split into blocks in draw order: a verdict must not depend on the shortest cases
+    first. Otherwise each block has cases of similar length.
     """
     by_length = sorted(cases, key=_length)
     for start in range(0, len(cases), size):
@@ -205,7 +210,7 @@ def _length(case: Case) -> tuple[int, str]:
 
 
 def _judged_in_batches(suite: Suite, samples: Sequence[Sample]) -> Iterator[Outcome]:
-    """As few at a time as the checks allow, so that an interruption loses as few judged cases as it can."""
+    """Judge as few samples at a time as the checks allow, so that an interruption loses few judged cases."""
     size = max(check.batch_size for check in suite.checks)
     for start in range(0, len(samples), size):
         yield from judge(suite.checks, samples[start : start + size], suite.answer)

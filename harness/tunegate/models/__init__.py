@@ -1,1 +1,1 @@
-"""What answers: models on disk, in a package, on a server, or a reward model; `open_model` tells which."""
+"""Models: on disk, in a package, on a server, and reward models; `open_model` opens them all."""

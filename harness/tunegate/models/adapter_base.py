@@ -1,8 +1,8 @@
-"""The base model under an adapter: named by its place, and by its fingerprint where Tunegate trained the adapter.
+"""The base model of an adapter: named by its path, and by its fingerprint if Tunegate trained the adapter.
 
-An adapter answers differently on another base, so what lies at a path is not enough: a path may be relative to where
-somebody stood, and another model may lie there by now. With the fingerprint known, the base is looked for beside the
-adapter and the folders above it too, so that a project may be moved as a whole.
+An adapter answers differently on another base, so a path is not enough: it may be relative to some other working
+folder, or point to another model by now. If the fingerprint is known, the base is also searched for in the adapter's
+folder and the folders above it, so that a project can be moved as a whole.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tunegate.models import loading
 from tunegate.models.fingerprint import ADAPTER_CONFIG
 
 FILE = "base_model.json"
-"""Beside an adapter: {"sha256": the fingerprint of its base model}."""
+"""A file next to an adapter: {"sha256": the fingerprint of its base model}."""
 
 Sha256Of = Callable[[Path], str]
 
@@ -28,9 +28,9 @@ def write_base(adapter: Path, sha256: str) -> None:
 
 
 def place_of_base(adapter: Path, sha256_of: Sha256Of) -> str:
-    """Where the base model of an adapter is: the path (or what else `open_model` takes) that its files lead to.
+    """The base model of an adapter: the path (or other name for `open_model`) that its files give.
 
-    Raises Tampered where another model than the one that it was trained on lies there, CannotJudge where none is found.
+    Raises Tampered if that is not the model that the adapter was trained on, CannotJudge if no base is found.
     """
     config = adapter / ADAPTER_CONFIG
     named = loading.read_config(config).get("base_model_name_or_path")
@@ -45,27 +45,30 @@ def place_of_base(adapter: Path, sha256_of: Sha256Of) -> str:
             return str(path)
     if there:
         raise Tampered(
-            f"{adapter}: its base model is another one: {there[0]} is not the base that it was trained on (fingerprint "
-            f"{str(expected)[:12]}…); put that one back"
+            f"{adapter}: the base model was replaced: {there[0]} is not the base of this adapter (fingerprint "
+            f"{str(expected)[:12]}…); restore that base"
         )
     raise CannotJudge(
-        f"{adapter}: its base model is gone: there is no {named}, nor a {Path(named).name!r} in a folder above the "
-        f"adapter; put the base with the fingerprint {str(expected)[:12]}… there"
+        f"{adapter}: the base model is missing: neither {named} nor {Path(named).name!r} in a folder above the adapter "
+        f"exists; restore the base with the fingerprint {str(expected)[:12]}…"
     )
 
 
 def _as_named(adapter: Path, named: str) -> str:
-    """The base of an adapter from elsewhere; a relative path counts from here, as in PEFT, or else from the adapter."""
+    """The base of a third-party adapter; a relative path starts here, as in PEFT, or else at the adapter."""
     beside = adapter / named
     if not Path(named).is_absolute() and not Path(named).exists() and beside.exists():
         named = str(beside)
     if Path(named).resolve() == adapter.resolve():
-        raise ConfigError(f"{adapter / ADAPTER_CONFIG}: base_model_name_or_path: the adapter names itself as its base")
+        raise ConfigError(
+            f"{adapter / ADAPTER_CONFIG}: base_model_name_or_path: the adapter names itself as its base; write the "
+            "path of its base model"
+        )
     return named
 
 
 def _candidates(adapter: Path, named: Path, sha256: str) -> Iterator[Path]:
-    """Where the base may be: as named, under its name further up, or among the promoted models of a registry."""
+    """Possible places of the base: as named, under its name in a folder above, or in the models of a registry."""
     own = adapter.resolve()
     yield named if named.is_absolute() else own / named
     for folder in own.parents:
@@ -75,7 +78,7 @@ def _candidates(adapter: Path, named: Path, sha256: str) -> Iterator[Path]:
 
 
 def _sha256(path: Path, sha256_of: Sha256Of) -> Any:
-    """The fingerprint of what may be the base; None where it is no model."""
+    """The fingerprint of a possible base; None if it is not a model."""
     try:
         return sha256_of(path)
     except TunegateError:

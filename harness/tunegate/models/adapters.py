@@ -1,7 +1,8 @@
-"""PEFT adapters: put on their base model, merged, and compared with what their files hold.
+"""PEFT adapters: applied to their base model, merged, and compared with the contents of their files.
 
-An adapter may bring embeddings of its own: trained ones (`modules_to_save`), or those of a vocabulary that was extended
-before it was trained; then its base is given as many rows first, as PEFT's AutoPeftModel does by the tokenizer.
+An adapter may have its own embeddings: trained embeddings (`modules_to_save`), or those of a vocabulary that was
+extended before the training. In the second case, the base is first extended to as many rows, as PEFT's AutoPeftModel
+does based on the tokenizer.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from tunegate.models.fingerprint import ADAPTER_CONFIG
 
 WEIGHTS = "adapter_model.safetensors"
 PREFIX = "base_model.model."
-"""What PEFT puts before a name in the base model."""
+"""The prefix that PEFT puts before a name of the base model."""
 
 
 def load_adapter(base: Any, folder: Path) -> Any:
     """The base model with a PEFT adapter merged into its weights, which makes every later step cheaper.
 
-    An adapter that cannot be merged, a learned beginning of every prompt, is put before the prompts.
+    An adapter that is a learned prefix of every prompt cannot be merged; it is applied to each prompt instead.
     """
     from tunegate.models.prompted import prompted
 
@@ -34,8 +35,8 @@ def load_adapter(base: Any, folder: Path) -> Any:
 def merged(model: Any) -> Any:
     """The base model of a PeftModel with the adapter in its weights.
 
-    Input and output embeddings that share their weights part where the adapter changes one of them only: left alone,
-    PEFT would add what it learnt for the one to both, and a saved model would be tied again when it is opened.
+    Input and output embeddings that share weights are separated if the adapter changes only one of them. Without that,
+    PEFT would change both, and a saved model would share the weights again when it is opened.
     """
     base = model.get_base_model()
     layers = [base.get_input_embeddings(), base.get_output_embeddings()]
@@ -50,7 +51,7 @@ def merged(model: Any) -> Any:
 
 
 def _core(layer: Any) -> Any:
-    """The layer of the base model under what PEFT put around it."""
+    """The layer of the base model inside PEFT's wrappers."""
     for name in ("base_layer", "original_module"):
         if hasattr(layer, name):
             return _core(getattr(layer, name))
@@ -62,13 +63,15 @@ def _is_adapted(layers: list[Any]) -> bool:
 
 
 def put_adapter(base: Any, folder: Path, *, is_trainable: bool = False) -> Any:
-    """The base model under a PEFT adapter; one that was made for another network is refused.
+    """The base model with a PEFT adapter; an adapter for another network is refused.
 
-    Left alone, PEFT would pass over the parts of the adapter that fit nowhere, and only warn.
+    PEFT itself would skip the parts of the adapter that do not fit, and only warn.
     """
     loading.check_weight_files(folder)
     if loading.read_config(folder / ADAPTER_CONFIG).get("task_type") == "SEQ_CLS":
-        raise ConfigError(f"{folder}: the adapter of a reward model; merge it into its base model and name that folder")
+        raise ConfigError(
+            f"{folder}: this is the adapter of a reward model; merge it into its base model and name the merged folder"
+        )
     peft = loading.hf_import("peft")
     given = _shapes(folder)
     _make_room(base, given)
@@ -78,14 +81,15 @@ def put_adapter(base: Any, folder: Path, *, is_trainable: bool = False) -> Any:
             model = peft.PeftModel.from_pretrained(base, str(folder), is_trainable=is_trainable)
             wanted = set(peft.get_peft_model_state_dict(model, save_embedding_layers=False))
     except Exception as error:
-        raise CannotJudge(f"{folder}: the adapter cannot be put on its base model: {_told(error)}") from error
+        raise CannotJudge(f"{folder}: the adapter does not fit its base model: {_first_reason(error)}") from error
     places = {_plain(name.replace(f".{model.active_adapter}", "")) for name in model.state_dict()}
     brought = {name for name in given if name.startswith(embeddings) and _plain(name) in places}
     strange = sorted((wanted - given.keys()) | (given.keys() - wanted - brought))
     if strange:
         raise CannotJudge(
-            f"{folder}: the adapter is for another base model: {len(strange)} of its parts have no place there, or are "
-            f"missing, the first is {strange[0]}; put its own base model under it"
+            f"{folder}: the adapter is for another base model: {len(strange)} of its parts do not exist in this "
+            "base or "
+            f"are missing, first {strange[0]}; use the base model that it was trained on"
         )
     return model
 
@@ -96,7 +100,7 @@ def _shapes(folder: Path) -> dict[str, list[int]]:
         with loading.hf_import("safetensors").safe_open(str(folder / WEIGHTS), framework="pt") as file:
             return {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
     except Exception as error:
-        raise CannotJudge(f"{folder / WEIGHTS}: cannot be read: {loading.one_line(error)}") from error
+        raise CannotJudge(f"{folder / WEIGHTS}: the file cannot be read: {loading.one_line(error)}") from error
 
 
 def _embeddings(base: Any) -> list[str]:
@@ -106,7 +110,7 @@ def _embeddings(base: Any) -> list[str]:
 
 
 def _make_room(base: Any, given: Mapping[str, list[int]]) -> None:
-    """Give the base model as many embeddings as the adapter brings, where it brings all of them and these are more."""
+    """Extend the base model's embeddings to the number in the adapter, if the adapter has all of them and more."""
     rows = [_rows(name, given) for name in _embeddings(base)]
     tied = base.config.get_text_config().tie_word_embeddings
     brought = {count for count in rows if count is not None}
@@ -119,18 +123,19 @@ def _make_room(base: Any, given: Mapping[str, list[int]]) -> None:
 
 
 def _rows(layer: str, given: Mapping[str, list[int]]) -> int | None:
-    """How many embeddings an adapter's file has for a layer; None where it has no whole ones."""
+    """How many embeddings an adapter's file has for a layer; None if it has no complete embeddings."""
     return next((shape[0] for name, shape in given.items() if _plain(name) == f"{PREFIX}{layer}.weight"), None)
 
 
 def _plain(name: str) -> str:
-    """The name of a layer's weights without what PEFT puts around it; it saves some of them twice."""
+    """The name of a layer's weights without PEFT's additions; PEFT saves some weights twice."""
     for part in (".modules_to_save", ".token_adapter", ".base_layer", ".original_module"):
         name = name.replace(part, "")
     return name
 
 
-def _told(error: Exception) -> str:
-    """The first line of an error; where that only announces others, as torch's of sizes do, the first of these too."""
+def _first_reason(error: Exception) -> str:
+    """The first line of an error, with the second line if the first only introduces a list, as torch's size errors
+    do."""
     first, *more = [line.strip() for line in str(error).strip().splitlines()] or [type(error).__name__]
     return f"{first} {more[0]}" if first.endswith(":") and more else first

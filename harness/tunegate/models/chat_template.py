@@ -1,4 +1,4 @@
-"""What a chat template makes of a chat, and what it leaves out of it, found by rendering twice and comparing."""
+"""How a chat template renders a chat, and what it drops, found by rendering twice and comparing."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _ASKED = Message(role="user", content="Is 4711 odd?")
 
 
 class Dropped(ValueError):
-    """The template leaves a message out, so the model would answer something else than it is asked."""
+    """The template drops a message, so the model would answer another question than it was asked."""
 
 
 def check_nothing_dropped(render: Render, messages: Sequence[Message]) -> None:
-    """Raise Dropped for a message whose words change nothing in what the template makes of the chat."""
+    """Raise Dropped for a message whose text does not change the rendered chat."""
     whole = render(messages, True)
     for place, message in enumerate(messages):
         other = Message(role=message["role"], content=message["content"] + _MARK)
@@ -38,9 +38,9 @@ def check_system(render: Render, system: str) -> None:
         raise ConfigError(str(error)) from error
     except Exception as error:
         if not _takes(render, (_ASKED,)):
-            return  # it is not the system message that it cannot take; each case tells what it is
-        said = " ".join(str(error).split())[:200]
-        raise ConfigError(f"the chat template refuses system messages ({said}); {TO_FIRST_USER}") from error
+            return  # the system message is not the problem; each case reports its own
+        reason = " ".join(str(error).split())[:200]
+        raise ConfigError(f"the chat template refuses system messages ({reason}); {TO_FIRST_USER}") from error
 
 
 def takes_system(render: Render) -> bool:
@@ -55,15 +55,15 @@ def takes_system(render: Render) -> bool:
 def _takes(render: Render, messages: Sequence[Message]) -> bool:
     try:
         render(messages, True)
-    except Exception:  # a template is a program, and may raise anything
+    except Exception:  # a template is a program and may raise anything
         return False
     return True
 
 
 def lacks_generation_prompt(render: Render) -> bool:
-    """Whether an answer in a chat begins with a mark that the template does not write when it asks for an answer.
+    """Whether answers in a chat begin with a mark that the template does not write when it asks for an answer.
 
-    Where nothing stands between a question and its answer (as with `[/INST]`), nothing is missing.
+    If there is no mark between a question and its answer (as after `[/INST]`), nothing is missing.
     """
     answer = "Yes, 4711 is."
     try:
@@ -75,13 +75,13 @@ def lacks_generation_prompt(render: Render) -> bool:
 
 
 NO_GENERATION_PROMPT = (
-    "the chat template knows no generation prompt (add_generation_prompt changes nothing): the model is asked to go on "
-    "after the question's end, not to answer; write {% if add_generation_prompt %} with what its answers begin with"
+    "the chat template has no generation prompt (add_generation_prompt changes nothing): the model continues after the "
+    "question instead of answering it; add {% if add_generation_prompt %} with the mark at the start of its answers"
 )
 
 
 def template_in(folder: Path) -> str | None:
-    """The chat template of a model folder; None where there is none, or several by name."""
+    """The chat template of a model folder; None if there is none, or if there are several by name."""
     try:
         file = folder / "chat_template.jinja"
         if file.is_file():

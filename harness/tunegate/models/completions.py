@@ -1,4 +1,4 @@
-"""Chat completions: from the body of a server's reply to the answer in it, or to why there is none. Pure."""
+"""Chat completions: from the body of a server's reply to its answer, or to the reason why there is none. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tunegate.models.model import FinishReason
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """The text of a reply; `fault` says why it is no answer, although it may have a text."""
+    """The text of a reply; `fault` says why it is not an answer, even if it has a text."""
 
     text: str = ""
     finish_reason: FinishReason = "unknown"
@@ -22,18 +22,18 @@ class Completion:
 
 
 def read_completion(body: str) -> Completion:
-    """The first choice in the body of a reply; whatever else a server sends is a fault, never an exception."""
+    """The first choice in the body of a reply; any other reply gives a fault, never an exception."""
     try:
         reply: Any = json.loads(body.removeprefix("\ufeff"), object_pairs_hook=_once_each)
     except (ValueError, RecursionError):
-        return Completion(fault=f"is no chat completion: {_short(body)}")
+        return Completion(fault=f"is not a chat completion: {_short(body)}")
     choice, message = _first(reply)
     text = None if message is None else message.get("content")
     kept = text if isinstance(text, str) else ""
-    if said := _field(reply, "error") or choice.get("error"):  # beside it may lie what came until then
-        return Completion(kept, fault=f"is an error: {_short(said)}")
+    if reason := _field(reply, "error") or choice.get("error"):  # the text so far may be next to it
+        return Completion(kept, fault=f"is an error: {_short(reason)}")
     if message is None:
-        return Completion(fault=f"is no chat completion: {_short(body)}")
+        return Completion(fault=f"is not a chat completion: {_short(body)}")
     finish_reason = finish_reason_of(choice.get("finish_reason"))
     for name, what in (("refusal", "a refusal"), ("tool_calls", "a tool call"), ("function_call", "a tool call")):
         if message.get(name):
@@ -41,12 +41,12 @@ def read_completion(body: str) -> Completion:
     if finish_reason is None:
         return Completion(kept, fault=f"ended with finish_reason {_short(choice.get('finish_reason'))}")
     if not isinstance(text, str):
-        return Completion(fault=f"holds no text (finish_reason {_short(choice.get('finish_reason'))})")
+        return Completion(fault=f"has no text (finish_reason {_short(choice.get('finish_reason'))})")
     return Completion(text, finish_reason, _count(_field(_field(reply, "usage"), "completion_tokens")))
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object; raises ValueError where a name is duplicated: which of the two values is meant, nobody can say."""
+    """An object; raises ValueError for a duplicated name, since it is unclear which of the two values counts."""
     found = dict(pairs)
     if len(found) < len(pairs):
         raise ValueError("duplicated name")
@@ -54,7 +54,7 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _first(reply: Any) -> tuple[Mapping[str, Any], Mapping[str, Any] | None]:
-    """The first choice of a reply, and its message; None for the message where either is not there."""
+    """The first choice of a reply, and its message; the message is None if either is missing."""
     choices = _field(reply, "choices")
     choice = _object(cast(list[Any], choices)[0] if isinstance(choices, list) and choices else None)
     message = choice.get("message")

@@ -1,7 +1,7 @@
-"""The decode loop: token ids in, token ids out, for one batch on one model. Everything here is torch.
+"""The decode loop: token ids in, token ids out, for one batch on one model. Everything here uses torch.
 
-What makes it faster than `model.generate`: sequences leave the batch, and the key-value cache, as soon as they end; a
-beginning that all prompts share (the system message of a chat template, mostly) is computed once; the head of the
+It is faster than `model.generate` because sequences leave the batch and the key-value cache as soon as they end, a
+prefix that all prompts share (mostly the system message of a chat template) is computed once, and the head of the
 network is computed for last positions only.
 """
 
@@ -22,13 +22,13 @@ class Pick(Protocol):
 
 
 class Ended(Protocol):
-    """Says whether the new tokens of sequence `row` are the end of its answer."""
+    """Says whether the answer of sequence `row` ends with these new tokens."""
 
     def __call__(self, row: int, tokens: Sequence[int]) -> bool: ...
 
 
 class NotFinite(RuntimeError):
-    """The model computed NaN or infinity where logits should be."""
+    """The model computed NaN or infinity instead of logits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class _State:
     rows: list[int] = field(default_factory=list[int])
 
     def keep(self, places: Any) -> None:
-        """Drop all sequences but those at `places`, or repeat some of them."""
+        """Keep only the sequences at `places`; a place may be repeated."""
         self.cache.reorder_cache(places)
         self.mask, self.positions = self.mask[places], self.positions[places]
         self.rows = [self.rows[place] for place in places.tolist()]
@@ -61,7 +61,7 @@ def decode(
 ) -> Iterator[Decoded]:
     """Answer a batch of prompts; yields each sequence when it ends.
 
-    Raises NotFinite when the model computes no numbers, and whatever torch raises when memory runs out.
+    Raises NotFinite when logits are not finite, and torch's own error when memory runs out.
     """
     import torch
 
@@ -96,7 +96,7 @@ def continuation_log_likelihoods(
 ) -> list[list[float]]:
     """Log-likelihood (natural log, summed over tokens) of each continuation of each context.
 
-    A context is computed once for all its continuations; continuations of one token need nothing more.
+    A context is computed once for all its continuations; continuations of one token need no further computation.
     """
     import torch
 
@@ -121,7 +121,7 @@ def continuation_log_likelihoods(
 
 
 def _log_probabilities(logits: Any, targets: Any) -> Any:
-    """Of each target under its own logits; row by row, since the logits of a batch of texts fill gigabytes."""
+    """The log-probability of each target under its logits; row by row, since logits of a batch take gigabytes."""
     import torch
 
     return torch.log_softmax(logits.float(), dim=-1).gather(-1, targets[..., None])[..., 0]
@@ -174,31 +174,31 @@ def _advance(model: Any, state: _State, ids: Any, *, real: Any = None, logits_to
 
 
 def cache_name(model: Any) -> str:
-    """What a model calls its cache, as an argument and in its output: transformers 5.24 renamed it."""
+    """The name of a model's cache, as an argument and in its output: transformers 5.24 renamed it."""
     return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
 
 
 def _shared_length(prompts: Sequence[Sequence[int]]) -> int:
-    """How many first tokens all prompts have in common; at least one token of each is left over."""
+    """The length of the prefix that all prompts share; at least one token of each prompt remains."""
     if len(prompts) < 2:
         return 0
-    # The smallest and the largest prompt, as sequences, differ first where any two of them do.
+    # The smallest and the largest prompt, compared as sequences, share exactly the prefix that all prompts share.
     low, high = min(map(list, prompts)), max(map(list, prompts))
     same = next((at for at, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
     return min(same, min(len(prompt) for prompt in prompts) - 1)
 
 
 def _full_attention(model: Any) -> bool:
-    """Whether padding may stand between a shared beginning and the rest of a prompt.
+    """Whether padding is allowed between a shared prefix and the rest of a prompt.
 
-    Sliding windows count columns of the cache, so padding would push the beginning out of the window; recurrent layers
-    read padding; models that are given no positions work them out in ways of their own.
+    Sliding windows count columns of the cache, so padding would push the prefix out of the window; recurrent layers
+    read padding; models without a positions argument compute positions in their own ways.
     """
     from transformers.cache_utils import DynamicCache, DynamicLayer
 
     config = model.config.get_text_config()
     layers = DynamicCache(config=config).layers
-    windowed = getattr(config, "attention_layers", None) is not None  # GPT-Neo's way to say that some layers are local
+    windowed = getattr(config, "attention_layers", None) is not None  # GPT-Neo uses this for local layers
     plain = all(type(layer) is DynamicLayer for layer in layers) and not windowed
     return plain and "position_ids" in inspect.signature(model.forward).parameters
 

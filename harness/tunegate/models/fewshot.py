@@ -1,8 +1,8 @@
-"""A model with examples in its prompt: those of `fewshot.json`, beside its weights, that are most like the question.
+"""A model with examples in its prompt: those in `fewshot.json`, next to its weights, most similar to the question.
 
-Alike are texts that share words, rare ones above all: the cosine of TF-IDF vectors (Salton and Buckley 1988), with
-scikit-learn's smoothed inverse document frequency. Or, where the stage says so, texts that mean the same: the cosine of
-sentence embeddings. The file then names the embedding model's weights, and no others choose for it.
+Texts are similar if they share words, especially rare words: the cosine of TF-IDF vectors (Salton and Buckley 1988),
+with scikit-learn's smoothed inverse document frequency. Or, if the stage says so, if they mean the same: the cosine of
+sentence embeddings. Then the file names the embedding model's weights, and only those may choose.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ EMBEDDING = "embedding_sha256"
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """A question, without system messages, and its answer."""
+    """A question without system messages, and its answer."""
 
     prompt: Prompt
     answer: str
 
 
 class Index(Protocol):
-    """Finds texts that are like another one."""
+    """Finds texts similar to a given text."""
 
     def nearest(self, text: str, k: int) -> list[int]:
-        """The places of at most `k` texts, the most alike first; the first of equals goes first."""
+        """The indices of at most `k` texts, the most similar first; equals stay in order."""
         ...
 
 
 class WordIndex:
-    """Finds the texts that share most with another one; those that share no word are never among them."""
+    """Finds the texts that share the most words with a text; texts that share none are never returned."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         counts = [Counter(_words(text)) for text in texts]
@@ -64,14 +64,14 @@ class WordIndex:
         return sorted(cosines, key=lambda place: (-round(cosines[place], 9), place))[:k]
 
     def _unit(self, count: Mapping[str, int]) -> dict[str, float]:
-        """The vector of length 1 over the words that are known."""
+        """The vector of length 1 over the known words."""
         vector = {word: n * self._weight[word] for word, n in count.items() if word in self._weight}
         length = math.sqrt(sum(value * value for value in vector.values()))
         return {word: value / length for word, value in vector.items()}
 
 
 class MeaningIndex:
-    """Finds the texts that mean most nearly what another one means."""
+    """Finds the texts with the most similar meaning."""
 
     def __init__(self, embed: Embed, texts: Sequence[str]) -> None:
         self._embed = embed
@@ -83,7 +83,7 @@ class MeaningIndex:
         cosines = [round(float(asked @ vector), 6) for vector in self._vectors]
         if not all(map(math.isfinite, cosines)):
             raise CannotJudge(
-                "fewshot: the sentence embeddings are not all numbers, so no examples can be chosen by them"
+                "fewshot: the sentence embeddings contain NaN or infinity, so they cannot choose examples"
             )
         return sorted(range(len(cosines)), key=lambda place: (-cosines[place], place))[:k]
 
@@ -94,11 +94,11 @@ def _words(text: str) -> list[str]:
 
 @dataclass(frozen=True)
 class FewShotModel:
-    """A model that is asked each question behind the `k` shots most like it, the likest last.
+    """A model that is asked each question after the `k` most similar shots, the most similar last.
 
-    With a chat template they are turns of the chat, behind its system message; without one (`chat` False) they are
-    plain text, with a blank line between. An empty prompt asks nothing, and gets no examples. `index` makes of their
-    questions what finds the likest.
+    With a chat template the shots are turns of the chat, after its system message; without one (`chat` False) they are
+    plain text, separated by a blank line. An empty prompt asks nothing and gets no examples. `index` builds the index
+    of the shots' questions.
     """
 
     model: Model
@@ -138,7 +138,7 @@ class FewShotModel:
         return self.model.score_choices([self.with_shots(case, settings.form) for case in cases], settings)
 
     def with_shots(self, case: Case, form: Form = "auto") -> Case:
-        """The case as the model is asked it."""
+        """The case with the examples in its prompt."""
         question = _question(case.prompt)
         if not question.strip():
             return case
@@ -158,7 +158,7 @@ def _question(prompt: Prompt) -> str:
 
 
 def without_system(messages: Sequence[Message]) -> tuple[Message, ...]:
-    """The turns of user and assistant: a system message stands at the top of a chat, or nowhere."""
+    """The turns of user and assistant: a system message is allowed only at the start of a chat."""
     return tuple(message for message in messages if message["role"] != "system")
 
 
@@ -171,7 +171,7 @@ def _as_turns(shots: Sequence[Shot], asked: tuple[Message, ...]) -> tuple[Messag
 
 
 def write_shots(folder: Path, shots: Sequence[Shot], k: int, chosen_by: SentenceModel | None = None) -> None:
-    """Make the model in a folder one that is asked with these examples, by their words or by what they mean."""
+    """Add examples to the model in a folder, to be chosen by their words or by their meaning."""
     similarity = {} if chosen_by is None else {EMBEDDING: chosen_by.weights_sha256}
     facts = {"k": k, **similarity, "shots": [asdict(shot) for shot in shots]}
     text = json.dumps(facts, ensure_ascii=False, indent=1)
@@ -179,7 +179,7 @@ def write_shots(folder: Path, shots: Sequence[Shot], k: int, chosen_by: Sentence
 
 
 def with_shots_of(folder: Path, model: Model, *, chat: bool) -> Model:
-    """The model with the examples that lie beside its weights; itself where there are none."""
+    """The model with the examples next to its weights; the model itself if there are none."""
     path = folder / FILE
     if not path.exists():
         return model
@@ -188,17 +188,19 @@ def with_shots_of(folder: Path, model: Model, *, chat: bool) -> Model:
         shots = [Shot(_prompt(shot["prompt"]), str(shot["answer"])) for shot in facts["shots"]]
         examples = FewShotModel(model, shots, int(facts["k"]), chat)
     except (KeyError, TypeError, ValueError) as error:
-        raise CannotJudge(f"{path}: not the examples that a stage of method fewshot writes: {error!r}") from error
+        raise CannotJudge(
+            f"{path}: this is not a file of examples from a stage with method fewshot: {error!r}; run the stage again"
+        ) from error
     return replace(examples, index=partial(MeaningIndex, _embed_of(path, facts))) if EMBEDDING in facts else examples
 
 
 def _embed_of(path: Path, facts: Mapping[str, Any]) -> Embed:
-    """The embeddings that the examples were to be chosen by; raises CannotJudge where there are others here."""
+    """The embeddings that choose the examples; raises CannotJudge if the installed model is another."""
     chosen_by = default_model(f"{path}: examples chosen by embedding")
     if facts[EMBEDDING] != chosen_by.weights_sha256:
         raise CannotJudge(
-            f"{path}: examples chosen by embedding: by the weights {facts[EMBEDDING]!s:.12}, and those installed here "
-            f"are {chosen_by.weights_sha256:.12}; install the former, or run the stage again"
+            f"{path}: the examples are chosen with the embedding weights {facts[EMBEDDING]!s:.12}, but "
+            f"{chosen_by.weights_sha256:.12} are installed; install the former, or run the stage again"
         )
     return chosen_by.embed
 

@@ -1,12 +1,12 @@
 """The fingerprint of a model: the SHA-256 that verdicts, attestations and promotions refer to.
 
-- a GGUF file: the SHA-256 of the file, the number that `sha256sum` prints.
+- a GGUF file: the SHA-256 of the file, as `sha256sum` prints it.
 - a model folder: the SHA-256 over one line per file, `<relative path>\\0<SHA-256 of the file>\\n`, sorted by path.
 - a PEFT adapter folder: the same, with a last line `base\\0<fingerprint of the base model>\\n`: an adapter answers
   differently on another base.
 
-Every file counts unless it is a by-product that no loader reads (`is_by_product`), so a file that a later library
-starts to read is covered already. Weights in pickle files are refused: loading them can run code.
+Every file counts unless it is a by-product that no loader reads (`is_by_product`), so a file that a future library
+reads is already covered. Weights in pickle files are refused: loading them can run code.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tunegate.hashes import sha256_of
 ADAPTER_CONFIG = "adapter_config.json"
 
 BY_PRODUCT_FILES = (
-    ".*",  # .gitattributes, .lock, an editor's swap files
+    ".*",  # .gitattributes, .lock, editors' swap files
     "README*",
     "LICENSE*",
     "NOTICE*",
@@ -43,18 +43,18 @@ BY_PRODUCT_FILES = (
     "train_results.json",
     "eval_results.json",
 )
-"""File names, at any depth, that trainers, people and Tunegate leave beside a model and that do not change it."""
+"""File names, at any depth, that trainers, people and Tunegate write next to a model and that do not change it."""
 
 BY_PRODUCT_FOLDERS = (".*", "checkpoint-*", "optimizer", "runs", "logs", "__pycache__")
-"""Folder names that are left out whole. `ref/`, the reference adapter that DPO saves, is not among them: it counts."""
+"""Folders that are left out with all contents. `ref/`, the reference adapter that DPO saves, is not one: it counts."""
 
 ALWAYS_LEFT_OUT = ("checkpoint-*",)
-"""The by-product folders in which not even weights count: whole models that training passed through."""
+"""The by-product folders in which even weights do not count: complete models from during the training."""
 
 WEIGHTS = ("*.safetensors", "*.gguf", "*.safetensors.index.json")
 CODE = ("*.py",)
-"""Both count whatever they are called and wherever they lie: an index may name `LICENSE-1.safetensors` as a shard, a
-configuration `attestation.py` as the model's code."""
+"""These count whatever their name and folder: an index may name `LICENSE-1.safetensors` as a shard, and a configuration
+may name `attestation.py` as the model's code."""
 
 DOCUMENTS = ("README*", "LICENSE*", "NOTICE*", "*.md")
 """The by-products that are for people."""
@@ -65,29 +65,29 @@ PICKLE_WEIGHTS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
 def fingerprint(model: Path, *, base: Callable[[Path], str] | None = None) -> str:
     """The fingerprint of a GGUF file, a model folder or an adapter folder, as 64 hexadecimal digits.
 
-    `base` maps an adapter folder to its base model's fingerprint. Raises ConfigError for what is no model or holds
-    pickled weights, and CannotJudge for files that cannot be read.
+    `base` maps an adapter folder to its base model's fingerprint. Raises ConfigError for a path that is not a model or
+    has pickled weights, and CannotJudge for files that cannot be read.
     """
     if model.is_file():
         return file_sha256(model)
     if not model.is_dir():
-        raise ConfigError(f"{model}: no such model: expected a folder or a .gguf file")
+        raise ConfigError(f"{model}: no such model: a model folder or a .gguf file was expected")
     digest = hashlib.sha256()
     for relative, path in sorted(_files(model)):
         digest.update(f"{relative}\0{file_sha256(path)}\n".encode())
     if (model / ADAPTER_CONFIG).exists():
         if base is None:
-            raise ConfigError(f"{model}: an adapter has no fingerprint without its base model's")
+            raise ConfigError(f"{model}: the fingerprint of an adapter needs the fingerprint of its base model")
         digest.update(f"base\0{base(model)}\n".encode())
     return digest.hexdigest()
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file of a model; raises CannotJudge where it cannot be read."""
+    """SHA-256 of a file of a model; raises CannotJudge if it cannot be read."""
     try:
         return sha256_of(path)
     except OSError as error:
-        raise CannotJudge(f"{path}: cannot be read for the model's fingerprint: {error.strerror}") from error
+        raise CannotJudge(f"{path}: cannot read the file for the model's fingerprint: {error.strerror}") from error
 
 
 def is_by_product(relative: PurePath) -> bool:
@@ -100,8 +100,8 @@ def is_by_product(relative: PurePath) -> bool:
 def strangers(model: Path) -> list[str]:
     """The files in a model folder that are neither part of the model nor a document beside it, as relative paths.
 
-    What a training leaves behind, in other words, or what somebody put there: a pickle, say, that runs code when a
-    program opens it. Links are among them where they are by-products.
+    These are left over from a training, or somebody added them, for example a pickle that runs code when it is opened.
+    Links are included if they are by-products.
     """
     paths = [path.relative_to(model) for path in sorted(model.rglob("*")) if path.is_symlink() or not path.is_dir()]
     return [path.as_posix() for path in paths if _is_left_out(path) and not _is_document(path)]
@@ -128,7 +128,9 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
         linked = [name for name in subfolders if (Path(directory) / name).is_symlink()]
         linked = [name for name in linked if not _in_by_product_folder(inside / name)]
         if linked:
-            raise ConfigError(f"{Path(directory) / linked[0]}: a link to a folder inside a model; put the files there")
+            raise ConfigError(
+                f"{Path(directory) / linked[0]}: this is a link to a folder inside a model; replace it with the files"
+            )
         for name in names:
             if is_by_product(inside / name):
                 continue
@@ -139,12 +141,12 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
                     "safetensors (save_pretrained does) and remove this file"
                 )
             if not path.is_file():
-                what = "a broken link" if path.is_symlink() else "not a regular file"
-                raise CannotJudge(f"{path}: {what}, so the model has no fingerprint")
+                what = "is a broken link" if path.is_symlink() else "is not a regular file"
+                raise CannotJudge(f"{path}: this {what}, so the model has no fingerprint; replace or remove it")
             found = True
             yield path.relative_to(folder).as_posix(), path
     if not found:
-        raise ConfigError(f"{folder}: no model: the folder holds no files that belong to one")
+        raise ConfigError(f"{folder}: a model was expected, but the folder has no files of a model")
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:
@@ -152,4 +154,4 @@ def _matches(name: str, patterns: tuple[str, ...]) -> bool:
 
 
 def _unreadable(error: OSError) -> None:
-    raise CannotJudge(f"{error.filename}: cannot be read for the model's fingerprint: {error.strerror}") from error
+    raise CannotJudge(f"{error.filename}: cannot read it for the model's fingerprint: {error.strerror}") from error

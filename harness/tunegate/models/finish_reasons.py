@@ -1,7 +1,7 @@
-"""Why an answer ended: the words of servers and libraries, as the three that an answer may have.
+"""Finish reasons: the words of servers and libraries, mapped to the three that an answer may have.
 
-Whatever is none of these (`content_filter`, `tool_calls`, `error`, `refusal`, `abort`, a word nobody knows) ended the
-answer for a reason that is not the model's: the case is INVALID.
+Any other reason (`content_filter`, `tool_calls`, `error`, `refusal`, `abort`, an unknown word) means that something
+else than the model ended the answer: the case is INVALID.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _KNOWN: dict[str, FinishReason] = {
 }
 
 
-def finish_reason_of(said: object) -> FinishReason | None:
-    """The finish reason that a server or a file means; None for one that ends no answer.
+def finish_reason_of(reason: object) -> FinishReason | None:
+    """The finish reason that a server or a file means; None for a reason that does not end a complete answer.
 
-    Nothing at all (null, an empty cell, a missing number) is `unknown`, which is an answer.
+    No reason at all (null, an empty cell, a missing number) is `unknown`, which is an answer.
     """
-    if said is None or said != said:  # NaN is how some tables write an empty cell
+    if reason is None or reason != reason:  # some tables write an empty cell as NaN
         return "unknown"
-    return _KNOWN.get(said.strip().lower().removeprefix("finishreason.")) if isinstance(said, str) else None
+    return _KNOWN.get(reason.strip().lower().removeprefix("finishreason.")) if isinstance(reason, str) else None

@@ -1,6 +1,6 @@
 """A plain function as a model: `str -> str`, messages -> `str`, a list of prompts -> a list of answers; sync or async.
 
-A function has no weights, so nothing vouches that it answers the same when it is asked again.
+A function has no weights, so there is no guarantee that it answers the same when it is asked again.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from tunegate.exceptions import ConfigError, message_of, without_addresses
 from tunegate.models.model import Fault, GenerationSettings, Response, as_messages
 
 BLOCK_SIZE = 16
-"""How many cases are asked at a time: of an async function all of them at once."""
+"""How many cases are asked at a time; an async function is asked all of them at once."""
 Answer = str | Response
 Function = Callable[[Any], object]
 
 
 @dataclass(frozen=True)
 class FunctionModel:
-    """Asks a function. What it raises, or returns instead of a text, makes the case INVALID.
+    """A model that calls a function. If the function raises, or does not return a text, the case is INVALID.
 
-    A prompt that is text is given as a `str`, a chat as a list of `{"role", "content"}`; with `messages`, all are given
-    as chats. With `batched` the function is given a list of prompts and returns as many answers, in order.
+    A plain prompt is passed as a `str`, a chat as a list of `{"role", "content"}`; with `messages`, all prompts are
+    passed as chats. With `batched` the function gets a list of prompts and returns as many answers, in order.
     """
 
     function: Function
@@ -43,7 +43,7 @@ class FunctionModel:
 
     @classmethod
     def of(cls, function: Function, batch_size: int | None = None) -> FunctionModel:
-        """The model of a function. It is batched where `batch_size` is given or it is annotated to return a list."""
+        """The model of a function. It is batched if `batch_size` is given or its annotation says it returns a list."""
         fault = _fault(function, batch_size)
         if fault is not None:
             raise ConfigError(f"model {_name(function)}: {fault}")
@@ -61,8 +61,8 @@ class FunctionModel:
 
     def score_choices(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
         raise ConfigError(
-            f"model {self.name}: a function answers with text and says not how likely a choice is; "
-            "take a check that reads the answer, such as `exact`"
+            f"model {self.name}: a function returns text, not the likelihood of a choice; "
+            "use a check that reads the answer, such as `exact`"
         )
 
     def _asked(self, case: Case, settings: GenerationSettings) -> object:
@@ -89,24 +89,24 @@ class FunctionModel:
 
     def _answers_at_once(self, prompts: Sequence[object]) -> Sequence[Response]:
         try:
-            told = self.function(list(prompts))
-            if inspect.isawaitable(told):
-                told = _in_loop(_awaited(cast("Awaitable[object]", told)))
+            returned = self.function(list(prompts))
+            if inspect.isawaitable(returned):
+                returned = _in_loop(_awaited(cast("Awaitable[object]", returned)))
         except KeyboardInterrupt:
             raise
         except BaseException as error:
             return [_raised(error)] * len(prompts)
-        if isinstance(told, str) or not isinstance(told, Sequence):
-            return [_no_answer(f"the function returned {_kind(told)}, a list of answers was expected")] * len(prompts)
-        answers = cast("Sequence[object]", told)
-        if len(answers) != len(prompts):  # whose the others are is not known
-            fault = f"the function returned {len(answers)} answers to {len(prompts)} prompts"
+        if isinstance(returned, str) or not isinstance(returned, Sequence):
+            return [_no_answer(f"the function must return a list of answers, got {_kind(returned)}")] * len(prompts)
+        answers = cast("Sequence[object]", returned)
+        if len(answers) != len(prompts):  # it is unknown which prompts the answers belong to
+            fault = f"the function returned {len(answers)} answers to {len(prompts)} prompts; return one for each"
             return [_no_answer(fault)] * len(prompts)
         return [_response(answer) for answer in answers]
 
 
-async def _awaited(told: Awaitable[object]) -> object:
-    return await told
+async def _awaited(returned: Awaitable[object]) -> object:
+    return await returned
 
 
 async def _gathered(function: Function, prompts: Sequence[object]) -> list[Response]:
@@ -122,7 +122,7 @@ async def _gathered(function: Function, prompts: Sequence[object]) -> list[Respo
 
 
 def _in_loop(coroutine: Any) -> Any:
-    """The result of a coroutine, in a loop of its own: a notebook has one running, which cannot be waited for."""
+    """The result of a coroutine, in its own event loop: a notebook's loop is already running and cannot be awaited."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(asyncio.run, coroutine).result()
 
@@ -132,8 +132,8 @@ def _response(answer: object) -> Response:
         return answer
     if isinstance(answer, str):
         return Response(answer)
-    hint = "; for a function that answers many prompts at once, give `batch_size`" if isinstance(answer, list) else ""
-    return _no_answer(f"the function returned {_kind(cast(object, answer))}, a text was expected{hint}")
+    hint = "; if the function answers many prompts at once, set `batch_size`" if isinstance(answer, list) else ""
+    return _no_answer(f"the function must return a text, got {_kind(cast(object, answer))}{hint}")
 
 
 def _no_answer(error: str) -> Response:
@@ -141,27 +141,27 @@ def _no_answer(error: str) -> Response:
 
 
 def _raised(error: BaseException) -> Response:
-    told = without_addresses(" ".join(message_of(error).split()))[:300]
-    return Response("", error=f"the function raised {type(error).__name__}: {told}", fault=Fault.NO_REPLY)
+    message = without_addresses(" ".join(message_of(error).split()))[:300]
+    return Response("", error=f"the function raised {type(error).__name__}: {message}", fault=Fault.NO_REPLY)
 
 
 def _kind(value: object) -> str:
     return "nothing" if value is None else f"a {type(value).__name__}"
 
 
-# --- what a function says of itself ----------------------------------------------------------------------------------
+# --- inspecting a function -------------------------------------------------------------------------------------------
 
 
 def _fault(function: Function, batch_size: int | None) -> str | None:
     if batch_size is not None and (isinstance(cast(object, batch_size), bool) or batch_size < 1):
         return f"batch_size: expected 1 or more, got {batch_size!r}"
     if isinstance(function, type):
-        return f"a class; give an object of it, or a function, say {function.__name__}().answer"
+        return f"expected a function or an object, got a class; write for example {function.__name__}().answer"
     try:
         inspect.signature(function).bind(None)
     except TypeError as error:
-        return f"it is called with one prompt: {error}"
-    except ValueError:  # a builtin that does not say its parameters
+        return f"the function must accept one prompt: {error}"
+    except ValueError:  # a builtin without a signature
         return None
     return None
 
@@ -171,7 +171,7 @@ def _is_async(function: Function) -> bool:
 
 
 def _called(function: Function) -> Any:
-    """What runs when it is called: of an object its method."""
+    """The function that a call runs: for an object, its method."""
     return function if inspect.isroutine(function) else type(cast(Any, function)).__call__
 
 
@@ -180,7 +180,7 @@ def _returns_list(function: Function) -> bool:
 
 
 def _wants_messages(function: Function) -> bool:
-    """Whether its parameter is called `messages`, or annotated as a list of mappings."""
+    """Whether its parameter is named `messages`, or annotated as a list of mappings."""
     name = next(iter(_parameters(function)), "")
     return name == "messages" or "dict" in _annotation(function, name).lower()
 
@@ -205,7 +205,8 @@ def _name(function: Function) -> str:
 
 
 def _code_sha256(function: Function) -> str | None:
-    """The hash of its source, where there is one: an edited function is another one. What it calls is not seen."""
+    """The hash of its source, if available: an edited function is another model. Functions that it calls do not
+    count."""
     try:
         source = inspect.getsource(inspect.unwrap(function) if inspect.isroutine(function) else type(function))
     except (OSError, TypeError):

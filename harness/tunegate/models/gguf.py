@@ -1,7 +1,7 @@
-"""GGUF files, converted once into a safetensors folder and kept in the user's cache.
+"""GGUF files, converted once into a safetensors folder in the user's cache.
 
 The cache is `$XDG_CACHE_HOME/tunegate/gguf/<SHA-256 of the file>/` (`~/.cache` without the variable). A folder appears
-whole or not at all, and is checked against its own fingerprint before it is used again. Weights are dequantized to
+complete or not at all, and is compared with its own fingerprint before it is used again. Weights are dequantized to
 float32, which holds every value of the quantized file exactly.
 """
 
@@ -17,12 +17,12 @@ from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.models import loading
 from tunegate.models.fingerprint import file_sha256, fingerprint
 
-MARKER = ".fingerprint"  # a dot file, so it is no part of the fingerprint that it holds
+MARKER = ".fingerprint"  # a dot file, so it is not part of the fingerprint that it holds
 MAGIC = b"GGUF"
 
 
 def convert(path: Path, cache: Path | None = None) -> tuple[Path, str]:
-    """The model folder made from a GGUF file, and the SHA-256 of the file."""
+    """Convert a GGUF file unless it is cached; returns the model folder and the SHA-256 of the file."""
     check_magic(path)
     sha256 = file_sha256(path)
     cache = cache or default_cache()
@@ -35,32 +35,32 @@ def convert(path: Path, cache: Path | None = None) -> tuple[Path, str]:
                 _install(Path(scratch), folder)
         except OSError as error:
             raise CannotJudge(
-                f"{cache}: the converted model cannot be kept here ({loading.one_line(error)}); "
-                "set XDG_CACHE_HOME to a folder with room"
+                f"{cache}: cannot store the converted model here ({loading.one_line(error)}); "
+                "set XDG_CACHE_HOME to a folder with enough space"
             ) from error
     return folder, sha256
 
 
 def converted(path: Path) -> Path | None:
-    """The model folder made from a GGUF file earlier; None where there is none yet."""
+    """The model folder that was converted from a GGUF file earlier; None if there is none."""
     folder = default_cache() / file_sha256(path)
     return folder if folder.is_dir() else None
 
 
 def default_cache() -> Path:
-    """Where converted models are kept."""
+    """The folder of converted models."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tunegate" / "gguf"
 
 
 def check_magic(path: Path) -> None:
-    """Raise ConfigError for a file that is no GGUF file."""
+    """Raise ConfigError for a file that is not a GGUF file."""
     try:
         with path.open("rb") as stream:
             magic = stream.read(len(MAGIC))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     if magic != MAGIC:
-        raise ConfigError(f"{path}: not a GGUF file: it begins with {magic!r}, not {MAGIC!r}")
+        raise ConfigError(f"{path}: this is not a GGUF file: it begins with {magic!r} instead of {MAGIC!r}")
 
 
 def _is_intact(folder: Path) -> bool:
@@ -71,7 +71,7 @@ def _is_intact(folder: Path) -> bool:
 
 
 def _install(scratch: Path, folder: Path) -> None:
-    """Put the new folder in its place; a damaged one there is moved out, an intact one (made meanwhile) stays."""
+    """Move the new folder into place; a damaged folder there is moved away, an intact one (made meanwhile) stays."""
     for _ in range(3):
         try:
             os.replace(scratch / "new", folder)
@@ -87,14 +87,14 @@ def _write(path: Path, folder: Path) -> None:
     torch = loading.hf_import("torch")
     loading.hf_import("gguf")
     where = {"gguf_file": path.name, **loading.LOCAL}
-    # transformers draws a progress bar of its own while it dequantizes, whatever it was told.
+    # transformers shows a progress bar while it dequantizes, whatever its settings.
     with loading.quiet_transformers() as transformers, contextlib.redirect_stderr(io.StringIO()):
         try:
             tokenizer = transformers.AutoTokenizer.from_pretrained(path.parent, **where)
             model = transformers.AutoModelForCausalLM.from_pretrained(path.parent, dtype=torch.float32, **where)
-        except Exception as error:  # unknown architectures and broken files raise whatever they like
+        except Exception as error:  # unknown architectures and broken files may raise anything
             raise CannotJudge(f"{path}: the GGUF file cannot be converted: {loading.one_line(error)}") from error
-        # Only the loading was quantized. Left in place, both would make save_pretrained refuse.
+        # Only the file is quantized. If these were kept, save_pretrained would refuse.
         if hasattr(model.config, "quantization_config"):
             del model.config.quantization_config
         model.hf_quantizer = None

@@ -1,7 +1,7 @@
-"""Replies of servers, read with limits: on time, on bytes, on where a request may go, and on what may be kept of them.
+"""Reading servers' replies with limits: on time, on bytes, on redirects, and on what may be stored.
 
-Whatever a server does, a try ends within its deadline and holds a bounded piece of memory: a reply may drip, flood,
-be compressed a thousandfold, or send the client, with its key, to another place.
+Whatever a server does, a try ends within its deadline and uses bounded memory: a reply may arrive byte by byte, be
+endless, be compressed a thousandfold, or redirect the client with its key to another server.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from typing import Any
 from tunegate.addresses import MIN_SECRET_CHARS, without_secrets
 
 MAX_REPLY_BYTES = 16 * 2**20
-"""The longest body that is read, counted after decompression; an answer of 100,000 tokens is half a megabyte."""
+"""The longest body that is read, in bytes after decompression; an answer of 100,000 tokens is half a megabyte."""
 MAX_REDIRECTS = 5
 
 
 REFUSED = (400, 401, 403, 404, 422)
 """Statuses of a request that was not carried out, so that the model was not asked.
 
-429 (too many requests) is none of them: a server that says it wherever it would be wrong is right in the end."""
+429 (too many requests) is not included: a server that sends it whenever it would be wrong would end up always right."""
 
 TRIES: ContextVar[list[int] | None] = ContextVar("TRIES", default=None)
-"""Where the tries of one question are counted; openai's client asks again by itself, and tells nobody."""
+"""The counter for the tries of one question; openai's client retries by itself without reporting it."""
 
 
 def _count_try() -> None:
@@ -37,28 +37,28 @@ def _count_try() -> None:
 
 
 class BadReply(Exception):
-    """A reply came that cannot be used; asking again would bring the same."""
+    """A reply that cannot be used; asking again would give the same."""
 
 
 class Elsewhere(BadReply):
-    """The server sends the request on to another place, where neither it nor its key is to go."""
+    """The server redirects the request to another place, where the request and its key must not be sent."""
 
 
-class TornReply(Exception):
-    """The cause of a connection fault: a reply with a status of success ended before its JSON; `str` is its text."""
+class IncompleteReply(Exception):
+    """The cause of a connection fault: a successful reply ended before its JSON did; `str` is its text."""
 
 
-def torn_reply(error: BaseException) -> TornReply | None:
-    """The torn reply that the last try brought, where that is what openai's client raised in the end."""
+def incomplete_reply(error: BaseException) -> IncompleteReply | None:
+    """The incomplete reply of the last try, if that is why openai's client raised this error."""
     cause = error.__cause__
-    return cause if cause is None or isinstance(cause, TornReply) else torn_reply(cause)
+    return cause if cause is None or isinstance(cause, IncompleteReply) else incomplete_reply(cause)
 
 
 def guarded(base: type[Any], timeout_s: float, secrets: Sequence[str]) -> type[Any]:
-    """A class of httpx clients, made of `base`, whose every try ends after `timeout_s` and obeys the limits above.
+    """A subclass of the httpx client class `base` in which every try ends after `timeout_s` and obeys the limits above.
 
-    httpx's own time limit starts anew with each byte. A torn reply is raised as a fault of the connection, which
-    openai's client meets by asking again; what may be no better the next time is raised as `BadReply`.
+    httpx's own time limit restarts with each byte. An incomplete reply is raised as a connection fault, which makes
+    openai's client ask again; a reply that would not improve the next time is raised as `BadReply`.
     """
 
     class Guarded(base):
@@ -69,17 +69,17 @@ def guarded(base: type[Any], timeout_s: float, secrets: Sequence[str]) -> type[A
                     status, headers, body = await self._read(request, how)
                     if status not in REFUSED:
                         _count_try()
-            except (http.ConnectError, http.ConnectTimeout, http.PoolTimeout):  # nobody heard the question
+            except (http.ConnectError, http.ConnectTimeout, http.PoolTimeout):  # the server did not get the question
                 raise
             except http.TransportError:
                 _count_try()
                 raise
             except TimeoutError as error:
                 _count_try()
-                raise http.ReadTimeout(f"no whole reply within {timeout_s:g} s", request=request) from error
-            if status < 300 and is_torn(body):
+                raise http.ReadTimeout(f"no complete reply within {timeout_s:g} s", request=request) from error
+            if status < 300 and is_incomplete(body):
                 what = f"a reply of {len(body)} bytes with status {status} ended before its JSON did"
-                raise http.ReadError(what, request=request) from TornReply(_text(without(secrets, body)))
+                raise http.ReadError(what, request=request) from IncompleteReply(_text(without(secrets, body)))
             body = without(secrets, body, may_alter=status >= 300)
             return http.Response(status, headers=headers, content=body, request=request)
 
@@ -100,10 +100,10 @@ def guarded(base: type[Any], timeout_s: float, secrets: Sequence[str]) -> type[A
 
 
 def _kept(headers: Any) -> dict[str, str]:
-    """The headers that a client goes by: what kind of body it is, and when to ask again.
+    """The headers that a client uses: the kind of body, and when to ask again.
 
-    A server may say that there is no use in it, and not that there is: for `x-should-retry: true` openai's client would
-    repeat a question that was refused (400), and that is not counted.
+    A server may say that a retry is useless, but not that it is useful: with `x-should-retry: true` openai's client
+    would repeat a question that was refused (400), and that try is not counted.
     """
     kept = ("content-type", "retry-after", "retry-after-ms", "x-should-retry")
     named = {name: value for name, value in headers.items() if name.lower() in kept and value.isascii()}
@@ -111,21 +111,22 @@ def _kept(headers: Any) -> dict[str, str]:
 
 
 def check_redirect(request: Any, following: Any) -> None:
-    """Raise Elsewhere unless the new request goes to the same server, as it was."""
+    """Raise Elsewhere unless the new request is the same request to the same server."""
     old, new = request.url, following.url
     same_place = (old.scheme, old.port) == (new.scheme, new.port) or (old.scheme, new.scheme) == ("http", "https")
     if old.host != new.host or not same_place or request.method != following.method:
         raise Elsewhere(
-            f"the server redirects to {without_secrets(str(new))[:200]}, which is not followed; if that is the right "
-            "place, name it"
+            f"the server redirects to {without_secrets(str(new))[:200]}, but redirects are not followed; if that is "
+            "the "
+            "right address, use it as the model's address"
         )
 
 
 async def read_body(response: Any) -> bytes:
-    """The whole body, decompressed; raises BadReply for one that is too long or cannot be decompressed."""
+    """The whole body, decompressed; raises BadReply for a body that is too long or cannot be decompressed."""
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", "", "gzip", "x-gzip", "deflate"):
-        raise BadReply(f"the server's reply is compressed as {encoding[:40]!r}, which was not asked for")
+        raise BadReply(f"the server's reply is compressed as {encoding[:40]!r}, which was not requested")
     inflate = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32) if encoding not in ("identity", "") else None
     body = bytearray()
     async for chunk in response.aiter_raw():
@@ -139,8 +140,8 @@ async def read_body(response: Any) -> bytes:
     return bytes(body)
 
 
-def is_torn(body: bytes) -> bool:
-    """Whether a body begins as JSON and does not end as it, or is empty; a web page is not torn, only no answer."""
+def is_incomplete(body: bytes) -> bool:
+    """Whether a body is incomplete JSON or empty; a web page is not an answer, but it is complete."""
     text = _text(body).strip()
     if text and text[0] not in "{[":
         return False
@@ -154,21 +155,23 @@ def is_torn(body: bytes) -> bool:
 
 
 def without(secrets: Sequence[str], body: bytes, *, may_alter: bool = True) -> bytes:
-    """The body without the secrets, which servers like to repeat when they refuse a key.
+    """The body without the secrets: servers often repeat a key when they refuse it.
 
-    An answer (`may_alter` False) that holds one raises BadReply.
+    An answer (`may_alter` False) that contains a secret raises BadReply.
     """
     hidden = sorted((secret for secret in secrets if len(secret) >= MIN_SECRET_CHARS), key=len, reverse=True)
     if not hidden:
         return body
     text = _text(body)
     with suppress(ValueError, RecursionError):
-        text = json.dumps(json.loads(text))  # one spelling for each sign
+        text = json.dumps(json.loads(text))  # one spelling for each character
     spelled = [spelling for secret in hidden for spelling in (json.dumps(secret)[1:-1], secret)]
     if not any(spelling in text for spelling in spelled):
         return body
     if not may_alter:
-        raise BadReply("the server's reply repeats the key, so it is not kept; if the key is no secret, change it")
+        raise BadReply(
+            "the server's reply contains the key, so it is not stored; if the key is not secret, use another key"
+        )
     for spelling in spelled:
         text = text.replace(spelling, "***")
     return text.encode()

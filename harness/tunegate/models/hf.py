@@ -1,8 +1,8 @@
-"""Models that run here, from their weights: a safetensors folder, a PEFT adapter on its base, a converted GGUF file.
+"""Models that run locally from their weights: a safetensors folder, a PEFT adapter on its base, a converted GGUF file.
 
-Plain prompts become one user message when the tokenizer has a chat template, else they stay raw text (`prompting.py`
-has the details, for multiple choice too). Answers are greedy unless the settings say otherwise; sampling penalties
-and cut-offs that a model's generation_config.json may suggest are not applied.
+A plain prompt becomes one user message if the tokenizer has a chat template; otherwise it stays raw text
+(`prompting.py` has the details, including multiple choice). Answers are greedy unless the settings say otherwise;
+sampling penalties and cut-offs in a model's generation_config.json are not applied.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from tunegate.models.loading import Dtype, hf_import
 from tunegate.models.model import ChoiceScore, Fault, GenerationSettings, Response
 
 BATCH_SIZE_CPU, BATCH_SIZE_GPU = 32, 128
-BATCH_TOKENS = 65_536  # prompt tokens in a batch, padding included: keeps long prompts from filling the memory
-BATCH_SCORED = 8_192  # scored tokens in a batch: each takes a number for every entry of the vocabulary
+BATCH_TOKENS = 65_536  # prompt tokens in a batch, with padding: limits the memory for long prompts
+BATCH_SCORED = 8_192  # scored tokens in a batch: each needs one number per entry of the vocabulary
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """A case made ready for the model: `length` is what it adds to a batch, in tokens."""
+    """A case prepared for the model: `length` is the number of tokens that it adds to a batch."""
 
     index: int
     length: int
@@ -38,7 +38,7 @@ class _Job:
 
     @property
     def batch(self) -> int:
-        """How many like it fit into a batch; at least this one does."""
+        """How many such jobs fit into a batch; at least one."""
         scored = max(map(len, self.choices), default=0) * len(self.choices)
         return max(1, min(BATCH_TOKENS // self.length, BATCH_SCORED // max(scored, 1)))
 
@@ -84,29 +84,29 @@ class HFModel:
 
     @property
     def dtype(self) -> str:
-        """The number type that it computes in: `float32`, `bfloat16`."""
+        """The number type of its computations: `float32` or `bfloat16`."""
         return str(self.model.dtype).removeprefix("torch.")
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What looks odd about it, but can be judged."""
+        """Oddities of the model that do not prevent a verdict."""
         if self.tokenizer.chat_template and lacks_generation_prompt(prompting.render_by(self.tokenizer)):
             return (f"{self.name}: {NO_GENERATION_PROMPT}",)
         return ()
 
     @property
     def chat_templates(self) -> tuple[str, ...]:
-        """Those of its tokenizer: one, or several by name."""
+        """The chat templates of its tokenizer: one, or several by name."""
         own: Any = self.tokenizer.chat_template
         return tuple(cast(dict[str, str], own).values()) if isinstance(own, dict) else (own,) if own else ()
 
     @property
     def block_size(self) -> int:
-        """One block of the runner is one batch."""
+        """One block of the runner is one batch of this model."""
         return self.batch_size
 
     def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
-        """Answer the cases, longest prompts first; each answer is yielded when its last token is there."""
+        """Answer the cases, longest prompts first; each answer is yielded when it is complete."""
         if settings.max_new_tokens < 1:
             raise ConfigError(f"max_new_tokens: expected 1 or more, got {settings.max_new_tokens}")
         prompting.check_settings(self.tokenizer, settings)
@@ -120,7 +120,7 @@ class HFModel:
         yield from self._run(jobs, lambda batch: self._answer(batch, cases, settings))
 
     def score_choices(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
-        """Log-likelihood of every choice as the prompt's continuation; the text is the likeliest choice.
+        """Log-likelihood of every choice as the prompt's continuation; the text is the most likely choice.
 
         Numbers agree with lm-evaluation-harness's `acc` (sum over tokens) and, divided by length, `acc_norm`.
         """
@@ -132,7 +132,7 @@ class HFModel:
             prompt, choices = prompting.choice_prompt(self.tokenizer, case, settings, self.target_delimiter)
             if not all(choices):
                 raise ValueError("the case has an empty choice")
-            # The context is computed once, but its cache is repeated for every choice.
+            # The context is computed once, but its cache is copied for every choice.
             return _Job(index, (len(prompt) + max(map(len, choices))) * len(choices), prompt, choices)
 
         jobs, misfits = self._prepared(cases, prepare, 0)
@@ -142,7 +142,7 @@ class HFModel:
     def _prepared(
         self, cases: Sequence[Case], prepare: Callable[[int, Case], _Job], new_tokens: int
     ) -> tuple[list[_Job], list[tuple[int, Response]]]:
-        """The cases that can be put to the model, and INVALID responses for the others: a prompt is never cut."""
+        """The cases that the model can be asked, and INVALID responses for the others: a prompt is never cut."""
         limit = self._max_positions
         jobs: list[_Job] = []
         misfits: list[tuple[int, Response]] = []
@@ -152,11 +152,11 @@ class HFModel:
             except ConfigError:
                 raise
             except Exception as error:  # a chat template is a program: it may refuse a role, or fail on a message
-                misfits.append((index, _invalid(f"no prompt could be made: {loading.one_line(error)}")))
+                misfits.append((index, _invalid(f"the prompt could not be built: {loading.one_line(error)}")))
                 continue
             new = max(map(len, job.choices), default=new_tokens)
             if limit is not None and len(job.prompt) + new > limit:
-                reason = f"{len(job.prompt)} prompt tokens and {new} new ones exceed the model's {limit} positions"
+                reason = f"{len(job.prompt)} prompt tokens and {new} new tokens exceed the model's {limit} positions"
                 misfits.append((index, _invalid(reason)))
             else:
                 jobs.append(job)
@@ -165,8 +165,8 @@ class HFModel:
     def _run(self, jobs: list[_Job], work: _Work) -> Iterator[tuple[int, Response]]:
         """Work in batches of similar length, the longest first.
 
-        What is left of a batch that raised is tried again in halves, so that one case that cannot be computed takes
-        no others with it. When GPU memory ran out, batches stay small.
+        The rest of a batch that raised is tried again in halves, so that one case that cannot be computed does not
+        affect the others. After GPU memory ran out, batches stay small.
         """
         out_of_memory = hf_import("torch").OutOfMemoryError
         todo = sorted(jobs, key=lambda job: (-job.length, job.prompt))
@@ -199,7 +199,7 @@ class HFModel:
         def ended(row: int, tokens: Sequence[int]) -> bool:
             if tokens[-1] in self._end_ids:
                 return True
-            # A stop string that ends here lies within its last few tokens: every token adds a byte or more.
+            # A stop string that ends here is within the last few tokens: every token adds at least one byte.
             return bool(settings.stop) and _stop_at(self._text(tokens[-stop_window:]), settings.stop) is not None
 
         pick = _greedy if settings.temperature <= 0 else _sampler([cases[job.index].id for job in batch], settings)
@@ -232,7 +232,7 @@ class HFModel:
 
     @cached_property
     def _end_ids(self) -> frozenset[int]:
-        """Token ids that end an answer: those of generation_config.json, else the tokenizer's."""
+        """Token ids that end an answer: from generation_config.json, or from the tokenizer if it has none."""
         ids = getattr(self.model.generation_config, "eos_token_id", None)
         if ids is None:
             ids = self.tokenizer.eos_token_id
@@ -254,7 +254,7 @@ def _sampler(case_ids: Sequence[str], settings: GenerationSettings) -> decoding.
     """Draw from the softmax at the settings' temperature by inverting its cumulative distribution.
 
     Each case has its own stream of uniform numbers, seeded by the settings' seed and its id, so that neither the batch
-    nor the order changes what it draws.
+    nor the order changes its samples.
     """
     torch = hf_import("torch")
 
@@ -266,7 +266,7 @@ def _sampler(case_ids: Sequence[str], settings: GenerationSettings) -> decoding.
     drawn = torch.stack([uniforms(case_id) for case_id in case_ids])
 
     def pick(logits: Any, rows: Sequence[int], step: int) -> Any:
-        _greedy(logits, rows, step)  # refuses what is not finite
+        _greedy(logits, rows, step)  # raises for logits that are not finite
         cumulative = torch.softmax(logits.double() / settings.temperature, dim=-1).cumsum(dim=-1)
         thresholds = drawn[list(rows), step].to(logits.device)[:, None] * cumulative[:, -1:]
         return torch.searchsorted(cumulative, thresholds, right=True)[:, 0].clamp(max=logits.shape[-1] - 1)
@@ -275,7 +275,7 @@ def _sampler(case_ids: Sequence[str], settings: GenerationSettings) -> decoding.
 
 
 def _stop_at(text: str, stops: Sequence[str]) -> int | None:
-    """Where the first stop string begins, or None."""
+    """The start of the first stop string, or None."""
     places = [place for place in (text.find(stop) for stop in stops) if place >= 0]
     return min(places, default=None)
 

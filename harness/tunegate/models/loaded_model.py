@@ -1,4 +1,4 @@
-"""A transformers model that is in memory already, in training or not, as the engine asks models."""
+"""A transformers model that is already in memory, in training or not, with the engine's model interface."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from tunegate.models.reward_model import RewardModel
 def loaded_model(
     model: Any, tokenizer: Any, name: str, sha256: str | None = None, batch_size: int | None = None
 ) -> HFModel | RewardModel:
-    """The model with its tokenizer; one for sequence classification is a reward model, which only scores."""
+    """The model with its tokenizer; a model for sequence classification is a reward model, which only scores."""
     on_gpu = str(model.device).startswith("cuda")
     kind = RewardModel if type(_inner(model)).__name__.endswith("ForSequenceClassification") else HFModel
     return kind(name, sha256, model, tokenizer, batch_size or (BATCH_SIZE_GPU if on_gpu else BATCH_SIZE_CPU))
 
 
 def _inner(model: Any) -> Any:
-    """The model under its adapter, if it has one."""
+    """The model inside its adapter, if it has one."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 @contextmanager
 def undisturbed(model: Any) -> Generator[None]:
-    """Leave random states and training modes as they are found: a look must not change what is looked at."""
+    """Restore random states and training modes afterwards: asking a model must not change its training."""
     import numpy as np
 
     torch = hf_import("torch")
@@ -51,7 +51,7 @@ def undisturbed(model: Any) -> Generator[None]:
 def sha256_in_memory(model: Any, tokenizer: Any) -> str:
     """SHA-256 over the weights, buffers, configurations and the tokenizer of a model in memory.
 
-    It tells two states of a model apart; no folder on disk has it, since a folder's is that of its files.
+    It distinguishes two states of a model. It is never the fingerprint of a folder, which is computed from its files.
     """
     torch = hf_import("torch")
     digest = hashlib.sha256(f"{type(model).__qualname__}\n".encode())
@@ -60,13 +60,13 @@ def sha256_in_memory(model: Any, tokenizer: Any) -> str:
         if tensor.numel():
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     digest.update(model.config.to_json_string(use_diff=False).encode())
-    for part in _said(model, tokenizer):
+    for part in _settings(model, tokenizer):
         digest.update(f"\n{part}".encode(errors="surrogatepass"))
     return digest.hexdigest()
 
 
-def _said(model: Any, tokenizer: Any) -> Iterator[str]:
-    """What else shapes an answer: how generation ends, the adapters, the vocabulary, the chat template."""
+def _settings(model: Any, tokenizer: Any) -> Iterator[str]:
+    """What else affects an answer: how generation ends, the adapters, the vocabulary, the chat template."""
     yield str(getattr(model, "generation_config", ""))
     yield str(getattr(model, "active_adapters", "") if hasattr(model, "peft_config") else "")
     for name, config in sorted(getattr(model, "peft_config", {}).items()):

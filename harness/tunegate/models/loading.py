@@ -1,4 +1,4 @@
-"""From a model folder to a model in memory, with one clear line for each way in which a folder can be broken."""
+"""From a model folder to a model in memory, with a one-line error for each way in which a folder can be broken."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tunegate.optional import optional_import
 Dtype = Literal["auto", "float32", "bfloat16"]
 
 LOCAL = {"local_files_only": True, "trust_remote_code": False}
-"""For `from_pretrained`. Left to itself, it asks on the terminal whether to fetch and run code that a folder names."""
+"""For `from_pretrained`. By default it asks on the terminal whether to fetch and run code that a folder names."""
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt", "tekken.json")
 
@@ -29,9 +29,9 @@ def hf_import(module: str) -> Any:
 
 @contextmanager
 def quiet_transformers() -> Generator[Any]:
-    """The transformers package without warnings, progress bars and network; what it was told before is put back after.
+    """The transformers package without warnings, progress bars and network; its settings are restored afterwards.
 
-    Whatever is loaded within lies on this machine already: a hub id is fetched before (`open_model`).
+    Everything that is loaded inside is already on this machine: a hub id is downloaded first (`open_model`).
     """
     transformers = hf_import("transformers")
     logging = transformers.utils.logging
@@ -40,7 +40,7 @@ def quiet_transformers() -> Generator[Any]:
     logging.disable_progress_bar()
     try:
         with warnings.catch_warnings(), hub_offline():
-            warnings.simplefilter("ignore")  # deprecations between these libraries are not the user's to mend
+            warnings.simplefilter("ignore")  # users cannot fix deprecations between these libraries
             yield transformers
     finally:
         logging.set_verbosity(verbosity)
@@ -50,7 +50,7 @@ def quiet_transformers() -> Generator[Any]:
 
 @contextmanager
 def hub_offline() -> Generator[None]:
-    """Keep the Hugging Face libraries from asking the hub, which they may do before they look at what is here."""
+    """Keep the Hugging Face libraries from contacting the hub, which they may do before they look at local files."""
     constants = hf_import("huggingface_hub.constants")
     before = constants.HF_HUB_OFFLINE
     constants.HF_HUB_OFFLINE = True
@@ -61,7 +61,7 @@ def hub_offline() -> Generator[None]:
 
 
 def choose_device(device: str | None) -> str:
-    """The device to run on: the one asked for, else the first GPU, else the CPU."""
+    """The device to run on: the requested device, or the first GPU, or the CPU if there is no GPU."""
     torch = hf_import("torch")
     if device is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
@@ -71,9 +71,9 @@ def choose_device(device: str | None) -> str:
 
 
 def choose_dtype(dtype: Dtype, device: str) -> Any:
-    """The number type asked for. `auto` is bfloat16 where the hardware multiplies it natively, else float32.
+    """The requested number type. `auto` is bfloat16 if the hardware multiplies it natively, and float32 if not.
 
-    Emulated bfloat16 is slower than float32, and emulated it is where ATEN_CPU_CAPABILITY holds torch down to AVX2.
+    Emulated bfloat16 is slower than float32; it is also emulated if ATEN_CPU_CAPABILITY limits torch to AVX2.
     """
     torch = hf_import("torch")
     if dtype == "auto":
@@ -88,7 +88,7 @@ def choose_dtype(dtype: Dtype, device: str) -> Any:
 
 
 def load_tokenizer(*folders: Path) -> Any:
-    """The tokenizer of the first folder that has one: an adapter's own goes before its base model's."""
+    """The tokenizer of the first folder that has one: an adapter's own comes before its base model's."""
     folder = next((folder for folder in folders if any((folder / name).exists() for name in TOKENIZER_FILES)), None)
     if folder is None:
         raise ConfigError(
@@ -98,31 +98,33 @@ def load_tokenizer(*folders: Path) -> Any:
     with quiet_transformers() as transformers:
         try:
             return transformers.AutoTokenizer.from_pretrained(folder, **LOCAL)
-        except Exception as error:  # a broken tokenizer raises anything from KeyError to a bare Exception of Rust's
+        except Exception as error:  # a broken tokenizer may raise anything, from KeyError to a bare Exception from Rust
             raise CannotJudge(f"{folder}: the tokenizer cannot be loaded: {one_line(error)}") from error
 
 
 def load_weights(folder: Path, dtype: Any, auto_class: str = "AutoModelForCausalLM") -> Any:
-    """The model of a folder without adapter, on the CPU, ready to answer; `auto_class` is transformers' for its kind.
+    """The model of a folder without adapter, on the CPU, ready to answer; `auto_class` is the class of transformers.
 
-    Refuses pickled weights, damaged files, and files that leave part of the network without weights: transformers
-    would fill that part with random numbers and only warn.
+    Refuses pickled weights, damaged files, and files without the weights for part of the network: transformers would
+    fill that part with random numbers and only warn.
     """
     check_weight_files(folder)
     if auto_class == "AutoModelForCausalLM" and is_reward_model(folder):
-        raise ConfigError(f"{folder}: a reward model: it scores answers and gives none; name a language model")
+        raise ConfigError(
+            f"{folder}: this is a reward model, which scores answers but does not answer; name a language model"
+        )
     with quiet_transformers() as transformers:
         try:
             model, loaded = getattr(transformers, auto_class).from_pretrained(
                 folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **LOCAL
             )
-        except Exception as error:  # whatever it is, there is no model to judge
+        except Exception as error:  # whatever the error, there is no model to judge
             raise CannotJudge(f"{folder}: the model cannot be loaded: {one_line(error)}") from error
     missing = sorted(loaded["missing_keys"]) + sorted(str(key) for key in loaded["mismatched_keys"])
     if missing:
         raise CannotJudge(
-            f"{folder}: the weight files do not fit config.json: {len(missing)} tensors are missing or have another "
-            f"shape, the first is {missing[0]}; save the whole model again"
+            f"{folder}: the weight files do not match config.json: {len(missing)} tensors are missing or have another "
+            f"shape, first {missing[0]}; save the whole model again"
         )
     return model.eval()
 
@@ -132,7 +134,7 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise CannotJudge(f"{path}: cannot be read: {error.strerror}") from error
+        raise CannotJudge(f"{path}: cannot read this file: {error.strerror}") from error
     except ValueError as error:
         raise CannotJudge(f"{path}: not valid JSON: {error}") from error
     if not isinstance(config, dict):
@@ -141,7 +143,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def check_weight_files(folder: Path) -> None:
-    """Refuse a folder without safetensors files, with two sets of them, and with files cut off or overwritten."""
+    """Refuse a folder without safetensors files, with two sets of them, or with truncated or overwritten files."""
     safetensors = hf_import("safetensors")
     files = sorted(folder.glob("*.safetensors"))
     if not files:
@@ -151,7 +153,9 @@ def check_weight_files(folder: Path) -> None:
                 f"{folder / pickled[0]}: pickled weights are refused because loading them can run code; "
                 "save the model as safetensors (save_pretrained does)"
             )
-        raise ConfigError(f"{folder}: the folder holds no weights: expected *.safetensors beside its configuration")
+        raise ConfigError(
+            f"{folder}: the folder has no weights: *.safetensors files were expected next to its configuration"
+        )
     for path in files:
         try:
             with safetensors.safe_open(str(path), framework="pt"):
@@ -168,7 +172,7 @@ def _check_shards(folder: Path, present: set[str]) -> None:
     index = folder / "model.safetensors.index.json"
     if index.exists():
         weight_map: Any = read_config(index).get("weight_map", {})
-        named_shards: list[Any] = list(weight_map.values()) if isinstance(weight_map, dict) else ["no mapping"]  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
+        named_shards: list[Any] = list(weight_map.values()) if isinstance(weight_map, dict) else ["(not a mapping)"]  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
         shards = {str(name) for name in named_shards}
         _check_named(index, "weight_map", shards, present)
     config = folder / "config.json"
@@ -178,10 +182,12 @@ def _check_shards(folder: Path, present: set[str]) -> None:
 
 
 def _check_named(path: Path, key: str, named: set[str], present: set[str]) -> None:
-    """Weights must lie in the model folder itself, where the fingerprint covers them."""
+    """Weights must be in the model folder itself, where the fingerprint covers them."""
     absent = sorted(named - present)
     if absent:
-        raise CannotJudge(f"{path}: {key}: {len(absent)} files are no *.safetensors in this folder: {absent[0]}")
+        raise CannotJudge(
+            f"{path}: {key}: {len(absent)} files are not *.safetensors files in this folder, first {absent[0]}"
+        )
 
 
 def is_adapter(folder: Path) -> bool:
@@ -190,12 +196,12 @@ def is_adapter(folder: Path) -> bool:
 
 
 def is_reward_model(folder: Path) -> bool:
-    """Whether a folder holds a model that scores answers, instead of one that gives them."""
+    """Whether a folder holds a model that scores answers instead of giving them."""
     architectures: Any = read_config(folder / "config.json").get("architectures") or []
     return any(str(name).endswith("ForSequenceClassification") for name in architectures)
 
 
 def one_line(error: BaseException) -> str:
-    """The first line of an error's message, with its type where the message alone would say nothing."""
+    """The first line of an error's message, with its type if the message alone is not informative."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

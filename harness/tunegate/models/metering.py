@@ -1,6 +1,6 @@
-"""What a gate costs: tokens, seconds and memory of a model while it answers, kept beside the record of its gate.
+"""The cost of a gate: tokens, seconds and memory of a model while it answers, stored next to the record of its gate.
 
-Costs are no evidence: they stand in a file of their own, and no verdict depends on them.
+Costs are not evidence: they are in a separate file, and no verdict depends on them.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ COST = "cost.json"
 
 @dataclass
 class Cost:
-    """What answering took. `new_tokens` counts generated ones, None where a model does not count them; `seconds` are
-    those in which it answered, without loading it and without judging; `peak_mib` is the most memory that the process
-    held at once, `gpu_peak_mib` the same of the GPU."""
+    """The cost of answering. `new_tokens` is the number of generated tokens, None if a model does not count them;
+    `seconds` is the time for answering, without loading and judging; `peak_mib` is the peak memory of the process,
+    `gpu_peak_mib` that of the GPU."""
 
     answers: int = 0
     new_tokens: int | None = None
@@ -40,14 +40,14 @@ class Cost:
         return self.seconds / self.answers if self.answers else None
 
     def save(self, folder: Path) -> None:
-        """Write it beside the record, unless nothing was asked: then what an earlier process wrote stays."""
+        """Write it next to the record, unless nothing was asked: then the file of an earlier process stays."""
         if self.answers:
             self.peak_mib, self.gpu_peak_mib = _peak_mib(), _gpu_peak_mib()
             (folder / COST).write_text(json.dumps(asdict(self)) + "\n", encoding="utf-8")
 
 
 def read_cost(folder: Path) -> Cost | None:
-    """The cost of a gate, None where it is not known."""
+    """The cost of a gate; None if it is unknown."""
     try:
         return Cost(**json.loads((folder / COST).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -60,7 +60,7 @@ def _peak_mib() -> float | None:
     except ImportError:  # Windows
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10  # there bytes, here KiB
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10  # macOS counts in bytes, Linux in KiB
 
 
 def _gpu_peak_mib() -> float | None:
@@ -72,7 +72,7 @@ def _gpu_peak_mib() -> float | None:
 
 @dataclass(frozen=True)
 class MeteredModel:
-    """A model whose answers are counted and timed; it is the same model in every other way."""
+    """A model whose answers are counted and timed; otherwise it behaves like the model inside."""
 
     inner: Model
     clock: Callable[[], float] = time.monotonic
@@ -105,7 +105,7 @@ class MeteredModel:
         return self._metered(self.inner.score_choices(cases, settings))
 
     def _metered(self, answers: Iterator[tuple[int, Response]]) -> Iterator[tuple[int, Response]]:
-        """Only the time that the model takes counts, not what is done with an answer."""
+        """Count only the time that the model takes, not the time for processing an answer."""
         while True:
             started = self.clock()
             answer = next(answers, None)

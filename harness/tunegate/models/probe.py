@@ -1,7 +1,7 @@
-"""One look at a server before the first case: is anything there, and does it let us in?
+"""Checks a server before the first case: does it answer, and does it accept our key?
 
-The look is `GET /models`, which asks the model nothing. Only where that, or later a case, is refused is the model asked
-a fixed question of one token, which belongs to no suite.
+The check is `GET /models`, which does not ask the model anything. Only if that, or later a case, is refused, the model
+is asked a fixed question for one token that belongs to no suite.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI
 
 CLOSED = (401, 403, 404)
-"""Statuses of a server that does not let us in, has no such model, or is no such server."""
+"""Statuses of a server that denies access, has no such model, or does not have this API."""
 LOADING = 503
 PAUSE_S = 0.5
 
 
 def check_server(server: Server, name: str, check_access: Callable[[AsyncOpenAI], Awaitable[None]]) -> None:
-    """Raise ConfigError when nothing listens, or whatever does lets nobody in.
+    """Raise ConfigError if no server answers, or if it denies access.
 
-    A server that is loading its model is waited for, twice as long as for a reply.
+    Waits for a server that is loading its model, twice as long as for a reply.
     """
 
     async def look(client: AsyncOpenAI, _: None) -> None:
@@ -35,8 +35,9 @@ def check_server(server: Server, name: str, check_access: Callable[[AsyncOpenAI]
         while (status := await _status_of_models(client, server, name)) == LOADING:
             if time.monotonic() > deadline:
                 raise ConfigError(
-                    f"model {name}: the server says {LOADING}, not ready, for {2 * server.timeout_s:g} s; try again "
-                    "when it has loaded its model, or give it more time: --timeout"
+                    f"model {name}: the server still replied {LOADING} (not ready) after {2 * server.timeout_s:g} "
+                    "s; try "
+                    "again when it has loaded its model, or raise --timeout"
                 )
             await asyncio.sleep(PAUSE_S)
         if status in CLOSED:
@@ -46,7 +47,7 @@ def check_server(server: Server, name: str, check_access: Callable[[AsyncOpenAI]
 
 
 async def _status_of_models(client: AsyncOpenAI, server: Server, name: str) -> int | None:
-    """The status of `GET /models`, which many servers do not have; None for a reply that says nothing."""
+    """The status of `GET /models`, which many servers do not have; None for a reply without information."""
     from openai import APIConnectionError, APIStatusError, APITimeoutError
 
     try:
@@ -55,11 +56,11 @@ async def _status_of_models(client: AsyncOpenAI, server: Server, name: str) -> i
         return error.status_code
     except APITimeoutError as error:
         raise ConfigError(
-            f"model {name}: no reply within {server.timeout_s:g} s; is the server busy? Give it more time: --timeout"
+            f"model {name}: no reply within {server.timeout_s:g} s; if the server is busy, raise --timeout"
         ) from error
     except APIConnectionError as error:
         if type(error.__cause__).__name__ == "ConnectError":
-            raise ConfigError(f"model {name}: nothing answers there: {server.told(error)}") from error
+            raise ConfigError(f"model {name}: no server answers at this address: {server.describe(error)}") from error
         return None
     except Elsewhere as error:
         raise ConfigError(f"model {name}: {error}") from error
@@ -70,7 +71,7 @@ async def _status_of_models(client: AsyncOpenAI, server: Server, name: str) -> i
 async def check_access(
     client: AsyncOpenAI, requests: ChatRequests, server: Server, name: str, key_variable: str
 ) -> None:
-    """Raise ConfigError when the server refuses a question of one token; whatever else it does, the cases will tell."""
+    """Raise ConfigError if the server refuses a question for one token; the cases report any other error."""
     from openai import APIStatusError, OpenAIError
 
     question = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1}
@@ -84,9 +85,9 @@ async def check_access(
 
 
 def _remedy(error: APIStatusError, server: Server, key_variable: str) -> str:
-    said = server.told(error)
+    reply = server.describe(error)
     if error.status_code == 404:
-        return f"the server has no such model, or does not answer at this address (most end in /v1): {said}"
+        return f"the server has no such model, or has no API at this address (most addresses end in /v1): {reply}"
     if server.api_key == NO_KEY:
-        return f"the server wants a key; put it into the environment variable {key_variable}: {said}"
-    return f"the server refuses the key in the environment variable {key_variable}: {said}"
+        return f"the server needs a key; set the environment variable {key_variable}: {reply}"
+    return f"the server refuses the key in the environment variable {key_variable}: {reply}"

@@ -1,4 +1,4 @@
-"""Adapters that are no change of weights but a learned beginning of every prompt (prompt, prefix and P-tuning)."""
+"""Adapters that do not change weights but add a learned prefix to every prompt (prompt, prefix and P-tuning)."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from tunegate.models.loading import hf_import
 
 
 def prompted(model: Any) -> Any:
-    """A model that answers as a PEFT model with a learned beginning does, and takes what a plain model takes.
+    """A model that answers like a PEFT model with a learned prefix, and takes the inputs of a plain model.
 
-    PEFT puts the beginning before whatever its model is given, also before a token that follows others in a cache.
-    Here the beginning is computed once for a batch, as the start of a cache, and everything else comes after it.
+    PEFT adds the prefix before every input, even before a token that follows others in a cache. Here the prefix is
+    computed once for a batch, as the start of the cache, and all other tokens come after it.
     """
     return _class()(model)
 
 
 def _class() -> type[Any]:
-    """Made where torch is known to be there."""
+    """The class, defined only when torch is installed."""
     torch = hf_import("torch")
 
     class Prompted(torch.nn.Module):

@@ -17,8 +17,8 @@ PLAIN = GenerationSettings()
 def answer_prompt(tokenizer: Any, case: Case, settings: GenerationSettings | None = None) -> list[int]:
     """Token ids that ask for an answer.
 
-    By `form: auto`, a plain prompt becomes one user message when the tokenizer has a chat template, else it stays raw
-    text.
+    With `form: auto`, a plain prompt becomes one user message if the tokenizer has a chat template; otherwise it stays
+    raw text.
     """
     settings = settings or PLAIN
     prompt = settings.asks(case.prompt)
@@ -32,13 +32,13 @@ def answer_prompt(tokenizer: Any, case: Case, settings: GenerationSettings | Non
 def choice_prompt(
     tokenizer: Any, case: Case, settings: GenerationSettings, delimiter: str
 ) -> tuple[list[int], list[list[int]]]:
-    """Token ids of the context, and of each choice as its continuation, as lm-evaluation-harness makes them.
+    """Token ids of the context, and of each choice as its continuation, as in lm-evaluation-harness.
 
-    A plain prompt stays raw text, with the special tokens that the tokenizer puts before any text, and each choice
-    follows after `delimiter`. By `form: chat`, and where there are chat messages, the context is what the chat template
-    makes of the prompt, and choices follow without delimiter, as with the harness's `--apply_chat_template`. White
-    space at the context's end moves to the choice, where tokenizers keep it. Context and choice are encoded together
-    and split after the context's own tokens. An empty prompt becomes the begin-of-text token.
+    A plain prompt stays raw text, with the special tokens that the tokenizer puts before every text, and each choice
+    follows after `delimiter`. With `form: chat`, and for chat messages, the context is the prompt rendered by the chat
+    template, and choices follow without delimiter, as with the harness's `--apply_chat_template`. White space at the
+    end of the context moves to the choice, where tokenizers keep it. Context and choice are encoded together and split
+    after the context's own tokens. An empty prompt becomes the begin-of-text token.
     """
     prompt = settings.asks(case.prompt)
     is_raw = isinstance(prompt, str) and settings.form != "chat"
@@ -54,19 +54,19 @@ def choice_prompt(
 
 def _chat(prompt: Prompt, settings: GenerationSettings) -> tuple[Message, ...]:
     if settings.form == "raw":
-        raise ConfigError("form raw: chat and system messages cannot be asked as raw text; use plain prompts, or chat")
+        raise ConfigError("form raw: chat and system messages cannot be raw text; use plain prompts, or `form: chat`")
     return as_messages(prompt)
 
 
 def chat_text(tokenizer: Any, messages: tuple[Message, ...]) -> str:
-    """A chat as text, up to where the assistant's words begin (or go on, if the last message is its own).
+    """A chat as text, up to the start of the assistant's answer (or its continuation, if the last message is its own).
 
-    The text holds the special tokens already. Raises Dropped for a message that the template leaves out.
+    The text already contains the special tokens. Raises Dropped for a message that the template drops.
     """
     if not tokenizer.chat_template:
         raise ConfigError(
-            f"{tokenizer.name_or_path}: the tokenizer has no chat template, so chat and system messages cannot "
-            "be put to it; use plain prompts, or add chat_template.jinja to the folder"
+            f"{tokenizer.name_or_path}: the tokenizer has no chat template, so it cannot take chat and system "
+            "messages; use plain prompts, or add chat_template.jinja to the folder"
         )
     render = render_by(tokenizer)
     check_nothing_dropped(render, messages)
@@ -74,7 +74,7 @@ def chat_text(tokenizer: Any, messages: tuple[Message, ...]) -> str:
 
 
 def render_by(tokenizer: Any) -> Render:
-    """The chat template of a tokenizer; a last message of the assistant is gone on with, when it is to speak."""
+    """The chat template of a tokenizer; if the last message is the assistant's, the model continues it."""
 
     def render(messages: Sequence[Message], ask: bool) -> str:
         begun = ask and messages[-1]["role"] == "assistant"
@@ -86,7 +86,7 @@ def render_by(tokenizer: Any) -> Render:
 
 
 def check_settings(tokenizer: Any, settings: GenerationSettings) -> None:
-    """Raise ConfigError for settings whose system message would not reach the model of any case."""
+    """Raise ConfigError for settings whose system message would never reach the model."""
     if settings.system is not None and settings.system_as == "system" and tokenizer.chat_template:
         try:
             check_system(render_by(tokenizer), settings.system)
@@ -99,8 +99,10 @@ def plain_ids(tokenizer: Any, text: str) -> list[int]:
 
 
 def context_free(tokenizer: Any) -> list[int]:
-    """What a model sees when there is no context: the begin-of-text token, or else the end-of-text token."""
+    """The tokens for an empty context: the begin-of-text token, or the end-of-text token if there is none."""
     for token_id in (tokenizer.bos_token_id, tokenizer.eos_token_id):
         if token_id is not None:
             return [token_id]
-    raise ConfigError(f"{tokenizer.name_or_path}: an empty prompt needs a begin- or end-of-text token; it has neither")
+    raise ConfigError(
+        f"{tokenizer.name_or_path}: an empty prompt needs a begin- or end-of-text token, but the tokenizer has neither"
+    )

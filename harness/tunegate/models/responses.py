@@ -1,4 +1,4 @@
-"""Answers made elsewhere: rows of `{"id", "response"}`, or of whatever fields the suite's `responses` names."""
+"""Stored answers: rows of `{"id", "response"}`, or of the fields that the suite's `responses` names."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from tunegate.reading.rows import Row, read_rows
 from tunegate.reading.templates import as_text, fill, is_missing, lone_field, look_up
 
 RENDERED = ("<|", "[INST]", "<start_of_turn>", "<s>")
-"""A recorded prompt that holds one of these was put through a chat template."""
+"""A recorded prompt that contains one of these was rendered by a chat template."""
 
 
 def load_responses(
     path: Path, asked: Mapping[str, Prompt], spec: ResponsesSpec | None = None, samples: int = 1
 ) -> tuple[StoredResponses, list[str]]:
-    """Read a response file; returns the responses and notes on what looks odd but can be judged.
+    """Read a response file; returns the responses, and notes on oddities that do not prevent a verdict.
 
-    `asked` are the prompts by the ids under which a gate asks them, each `samples` times: so many rows have an id, and
-    their order is that of the answers. A row without an id is the answer to the prompt that it carries. A row without
-    a response or an id to be found, more rows of an id than samples, a prompt that is another than the case's, and a
-    file of which no id is a case's are errors.
+    `asked` are the prompts by the ids under which a gate asks them, each `samples` times: up to that number of rows
+    share an id, in the order of the answers. A row without an id is the answer to the prompt that it contains. Errors
+    are a row without a response or an id, more rows with one id than samples, a prompt that differs from the case's,
+    and a file in which no id belongs to a case.
     """
     spec = spec or ResponsesSpec()
     ids = _ids_by_prompt(asked)
@@ -51,47 +51,54 @@ def load_responses(
             unknown.append(case_id)
         responses[sample_id(case_id, given[case_id])] = response
     if len(unknown) == len(responses):
-        raise ConfigError(f"{path}: none of its ids is a case's{nearest(unknown[0], asked)}, first {unknown[0]!r}")
+        raise ConfigError(
+            f"{path}: no id in this file belongs to a case{nearest(unknown[0], asked)}, first {unknown[0]!r}"
+        )
     notes: list[str] = []
     if unknown:
-        notes.append(f"{path}: {len(unknown)} of {len(responses)} ids are no case's, first {unknown[0]!r}; not used")
+        notes.append(
+            f"{path}: {len(unknown)} of {len(responses)} ids belong to no case and are not used, first {unknown[0]!r}"
+        )
     short = [case_id for case_id in asked if given[case_id] < samples]
     if short:
         have = f"fewer than {samples} responses" if samples > 1 else "no response"
-        notes.append(f"{path}: {len(short)} of {len(asked)} prompts of the bank have {have}; drawn, they are INVALID")
+        notes.append(
+            f"{path}: {len(short)} of {len(asked)} prompts of the bank have {have}; if drawn, these are INVALID"
+        )
     return StoredResponses(responses, name=str(path)), notes
 
 
 def _too_many(case_id: str, samples: int) -> str:
     if samples == 1:
         return (
-            f"a second response with id {case_id!r}; give one answer a case, or say how many there are: "
+            f"this is a second response with id {case_id!r}; give one answer per case, or set their number in the "
+            "suite: "
             "`generate: {samples: 2, temperature: 0.7}`"
         )
-    return f"response {samples + 1} with id {case_id!r}, and `generate.samples` is {samples}"
+    return f"this is response {samples + 1} with id {case_id!r}, but `generate.samples` is {samples}"
 
 
 def _response(row: Row, spec: ResponsesSpec) -> Response:
-    """The answer, or why it is none: it was ended by a filter, an error or a tool call."""
-    text, said = (
+    """The answer, or a response with an error if a filter, an error or a tool call ended it."""
+    text, reason = (
         _answer(row, spec.response),
         next((row[name] for name in _ENDED if not is_missing(row.get(name))), None),
     )
-    finish_reason = finish_reason_of(None if is_missing(said) else said)
+    finish_reason = finish_reason_of(None if is_missing(reason) else reason)
     if finish_reason is not None:
         return Response(text, finish_reason)
-    if not isinstance(said, str):
-        raise ConfigError(f"finish_reason: a text was expected, got {type(said).__name__}")
-    error = f"the stored answer ended with finish_reason {said[:80]!r}, so it is not the model's whole answer"
+    if not isinstance(reason, str):
+        raise ConfigError(f"finish_reason: a text was expected, got {type(reason).__name__}")
+    error = f"the stored answer ended with finish_reason {reason[:80]!r}, so it is not the model's whole answer"
     return Response(text, error=error, fault=Fault.BAD_REPLY)
 
 
 _ENDED = ("finish_reason", "finishReason", "stop_reason")
-"""What the fields are called that say why an answer ended."""
+"""The names of fields with the finish reason."""
 
 
 def _answer(row: Row, template: str | None) -> str:
-    """The text of an answer; one that is a text is judged as it is, half characters and all."""
+    """The text of an answer; a plain text is judged as it is, even with half characters."""
     if template is None and "response" not in row and (answer := _last_answer(row.get("messages"))) is not None:
         return answer
     template = template or "{response}"
@@ -104,7 +111,7 @@ def _answer(row: Row, template: str | None) -> str:
 
 
 def _last_answer(value: Any) -> str | None:
-    """The assistant's words that a chat, or the one message that a value is, ends with; None for anything else."""
+    """The assistant's last message in a chat or a single message; None for anything else."""
     if isinstance(value, Mapping):
         return _last_answer([value])
     if isinstance(value, str) or not is_chat(value):
@@ -121,36 +128,33 @@ def _case_id(row: Row, spec: ResponsesSpec, asked: Mapping[str, Prompt], ids: Ma
         return fill(spec.id or "{id}", row)
     prompt = _recorded_prompt(row, spec)
     if prompt is None:
-        raise ConfigError(f"the row has no field 'id'{nearest('id', row)}, and no prompt that would tell its case")
+        raise ConfigError(f"the row has no field 'id'{nearest('id', row)}, and no prompt that identifies its case")
     if prompt not in ids:
-        several = " but of several" if prompt in map(_text, asked.values()) else ""
-        raise ConfigError(
-            f"the row has no field 'id', and its prompt is not that of one case{several}: {prompt[:80]!r}; add the id"
-        )
+        owners = "several cases" if prompt in map(_text, asked.values()) else "no case"
+        raise ConfigError(f"the row has no field 'id', and its prompt belongs to {owners}: {prompt[:80]!r}; add the id")
     return ids[prompt]
 
 
 def _ids_by_prompt(asked: Mapping[str, Prompt]) -> dict[str, str]:
-    """The ids of those prompts that are asked under one id only."""
+    """The ids of the prompts that have only one id."""
     texts = {case_id: _text(prompt) for case_id, prompt in asked.items()}
     counts = Counter(texts.values())
     return {text: case_id for case_id, text in texts.items() if counts[text] == 1}
 
 
 def _check_prompt(row: Row, spec: ResponsesSpec, case_id: str, prompt: Prompt) -> None:
-    """Raise ConfigError for an answer to another prompt than the case's. White space makes no difference."""
+    """Raise ConfigError for an answer to a prompt that differs from the case's, ignoring white space."""
     recorded, wanted = _recorded_prompt(row, spec), _text(prompt)
     if recorded in (None, wanted, _text(prompt, with_system=True)) or _is_rendered(recorded, prompt):
         return
     raise ConfigError(
-        f"id {case_id!r}: the answer was given to another prompt than the case's: {recorded[:80]!r} instead of "
-        f"{wanted[:80]!r}; was the suite numbered anew? If the prompt is in another "
-        "field, name it: `responses: {prompt: '{field}'}`"
+        f"id {case_id!r}: this answer belongs to another prompt: expected {wanted[:80]!r}, got {recorded[:80]!r}; were "
+        "the ids of the suite changed? If the prompt is in another field, name it: `responses: {prompt: '{field}'}`"
     )
 
 
 def _is_rendered(recorded: str, prompt: Prompt) -> bool:
-    """Whether a text is the prompt as a chat template writes it: each turn in order, a mark or the end behind it."""
+    """Whether a text is the prompt as a chat template writes it: each turn in order, followed by a mark or the end."""
     if not any(mark in recorded for mark in RENDERED):
         return False
     turns = [_plain(turn["content"]) for turn in as_messages(prompt) if turn["role"] != "system"]
@@ -158,7 +162,7 @@ def _is_rendered(recorded: str, prompt: Prompt) -> bool:
 
 
 def _recorded_prompt(row: Row, spec: ResponsesSpec) -> str | None:
-    """What a row says was asked; None where it does not say."""
+    """The prompt recorded in a row; None if there is none."""
     name = lone_field(spec.prompt) if spec.prompt is not None else next((n for n in _PROMPTS if n in row), None)
     if name is None:
         return None if spec.prompt is None else _plain(fill(spec.prompt, row))
@@ -175,7 +179,7 @@ _PROMPTS = ("prompt", "messages")
 
 
 def _text(prompt: Prompt, *, with_system: bool = False) -> str:
-    """What is asked; system messages, which may be a setting of the suite, are left out unless they are wanted."""
+    """The question; system messages, which may be a setting of the suite, are left out unless requested."""
     turns = as_messages(prompt)
     return _plain("\n".join(turn["content"] for turn in turns if with_system or turn["role"] != "system"))
 

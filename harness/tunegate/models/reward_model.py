@@ -1,7 +1,7 @@
-"""Reward models: a network with one output, which says how good an answer to a prompt is, and answers nothing itself.
+"""Reward models: networks with one output that score an answer to a prompt and do not answer themselves.
 
-Such a folder is what a stage of method `reward` leaves: a model for sequence classification with `num_labels` 1, whose
-reward is read at the last token of prompt and answer.
+A stage with method `reward` writes such a folder: a model for sequence classification with `num_labels` 1. The reward
+is read at the last token of prompt and answer.
 """
 
 from __future__ import annotations
@@ -20,22 +20,26 @@ from tunegate.models.model import ChoiceScore, Fault, GenerationSettings, Respon
 
 BATCH_SIZE_CPU, BATCH_SIZE_GPU = 16, 64
 ANSWERS_NOTHING = (
-    "a reward model answers nothing: it scores given answers; judge it by cases with `choices` and the check `choice`"
+    "a reward model does not answer, it only scores answers; judge it with cases that have `choices` and the check "
+    "`choice`"
 )
 
 
 def scored_ids(tokenizer: Any, prompt: Prompt, answer: str) -> list[int]:
-    """Token ids of a prompt with its answer, as TRL's RewardTrainer sees them in training."""
+    """Token ids of a prompt with its answer, as in TRL's RewardTrainer."""
     if tokenizer.chat_template:
         messages = [*as_messages(prompt), {"role": "assistant", "content": answer}]
         return tokenizer.apply_chat_template(messages, return_dict=False)
     if not isinstance(prompt, str):
-        raise ConfigError(f"{tokenizer.name_or_path}: chat messages need a tokenizer with a chat template; it has none")
+        raise ConfigError(
+            f"{tokenizer.name_or_path}: chat messages need a chat template, but the tokenizer has none; add "
+            "chat_template.jinja"
+        )
     return tokenizer(prompt + answer + tokenizer.eos_token)["input_ids"]
 
 
 def score_in_float32(model: Any) -> Any:
-    """Let the head of a decoder compute in float32 whatever the body does: bfloat16 has 8 bits, too few to rank by."""
+    """Let the head of a decoder compute in float32, whatever the body uses: bfloat16 has only 8 bits of precision."""
     if hasattr(model, "score"):
         model.score.float().register_forward_pre_hook(_to_float32)
     return model
@@ -46,13 +50,13 @@ def _to_float32(_: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def check_same_tokenizer(reward: Path, policy: Path) -> None:
-    """Raise ConfigError when a reward model was trained on other tokens or another chat template than a policy's."""
+    """Raise ConfigError if a reward model's vocabulary or chat template differs from the policy's."""
     ours, theirs = loading.load_tokenizer(reward), loading.load_tokenizer(policy)
     differ = "its vocabulary" if ours.get_vocab() != theirs.get_vocab() else "its chat template"
     if ours.get_vocab() != theirs.get_vocab() or ours.chat_template != theirs.chat_template:
         raise ConfigError(
-            f"{reward}: a reward model of another tokenizer than {policy} ({differ} differs); train the reward model "
-            "from the same base model"
+            f"{reward}: the reward model has another tokenizer than {policy} ({differ} differs); train the reward "
+            "model from the same base model"
         )
 
 
@@ -77,13 +81,13 @@ class RewardModel:
         dtype: Dtype = "auto",
         batch_size: int | None = None,
     ) -> RewardModel:
-        """Load the reward model in `folder`; a tokenizer with more tokens than the model embeds is refused."""
+        """Load the reward model in `folder`; refuses a tokenizer with more tokens than the model has embeddings."""
         device = loading.choose_device(device)
         tokenizer = loading.load_tokenizer(folder)
         model = loading.load_weights(folder, loading.choose_dtype(dtype, device), "AutoModelForSequenceClassification")
         _check_outputs(folder, model, tokenizer)
         config = model.config.get_text_config()
-        if config.pad_token_id is None:  # it finds the last token of an answer by it
+        if config.pad_token_id is None:  # transformers uses it to find the last token of an answer
             config.pad_token_id = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
         default_batch = BATCH_SIZE_GPU if device.startswith("cuda") else BATCH_SIZE_CPU
         model = score_in_float32(model.to(device))
@@ -91,12 +95,12 @@ class RewardModel:
 
     @property
     def dtype(self) -> str:
-        """The number type that its body computes in; its head computes in float32."""
+        """The number type of its body; its head computes in float32."""
         return str(self.model.dtype).removeprefix("torch.")
 
     @property
     def block_size(self) -> int:
-        """So many cases are scored, and then on record, at once."""
+        """How many cases are scored, and then recorded, at once."""
         return self.batch_size
 
     def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
@@ -105,9 +109,12 @@ class RewardModel:
             yield index, Response("", error=ANSWERS_NOTHING, fault=Fault.REJECTED)
 
     def score_choices(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
-        """The reward of every choice as the answer to its prompt, in place of a likelihood; the text is the best."""
+        """The reward of every choice as the answer to its prompt, instead of a likelihood; the text is the best
+        choice."""
         if settings.form == "raw":
-            raise ConfigError(f"model {self.name}: `form: raw`: a reward model scores chats")
+            raise ConfigError(
+                f"model {self.name}: a reward model scores chats, so `form: raw` is not possible; leave it out"
+            )
         prompting.check_settings(self.tokenizer, settings)
         for index, case in enumerate(cases):
             if not case.choices:
@@ -120,14 +127,14 @@ class RewardModel:
                 rewards = self.rewards([(prompt, choice) for choice in case.choices])
             except ConfigError:
                 raise
-            except Exception as error:  # one case that cannot be scored takes no others with it
+            except Exception as error:  # one case that cannot be scored does not affect the others
                 yield index, Response("", error=f"no reward: {loading.one_line(error)}", fault=Fault.NO_REPLY)
                 continue
             best = case.choices[rewards.index(max(rewards))]
             yield index, Response(best, "stop", choice_scores=tuple(ChoiceScore(reward, None) for reward in rewards))
 
     def rewards(self, answered: Sequence[tuple[Prompt, str]]) -> list[float]:
-        """The reward of each (prompt, answer); raises ValueError for one that is longer than the model reads."""
+        """The reward of each (prompt, answer); raises ValueError for a pair that is too long for the model."""
         rows = [scored_ids(self.tokenizer, prompt, answer) for prompt, answer in answered]
         limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         longest = max(map(len, rows), default=0)
@@ -152,10 +159,14 @@ class RewardModel:
 
 def _check_outputs(folder: Path, model: Any, tokenizer: Any) -> None:
     if model.config.num_labels != 1:
-        raise ConfigError(f"{folder}: a classifier with {model.config.num_labels} outputs; a reward model has one")
+        raise ConfigError(
+            f"{folder}: a reward model with one output was expected, got a classifier with "
+            f"{model.config.num_labels} outputs"
+        )
     embedded = model.get_input_embeddings().weight.shape[0]
     if len(tokenizer) > embedded:
         raise ConfigError(
-            f"{folder}: the tokenizer has {len(tokenizer)} tokens, the reward model embeds {embedded}: it is another "
-            "model's tokenizer; copy the files of the one that it was trained with into the folder"
+            f"{folder}: the tokenizer has {len(tokenizer)} tokens, but the reward model has {embedded} embeddings: "
+            "it is "
+            "another model's tokenizer; copy the tokenizer files from the training into the folder"
         )

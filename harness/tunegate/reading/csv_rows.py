@@ -1,4 +1,4 @@
-"""Rows of CSV files as spreadsheets write them: any delimiter, cells of any length, blank rows, Windows line ends."""
+"""Rows of CSV files as spreadsheets write them: any delimiter, cells of any length, blank rows, Windows line breaks."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from tunegate.exceptions import ConfigError
 from tunegate.reading.cells import Cell
 
 DELIMITERS = (",", "\t", ";", "|")
-"""What is tried where none is given, the likeliest first."""
+"""The delimiters that are tried if none is given, the most likely first."""
 SAMPLE_ROWS = 50
-"""So many rows must fit a delimiter for it to be the file's."""
+"""How many rows a delimiter is tried on."""
 LONGEST_CELL = 2**31 - 1
-"""The module csv reads no more than 131,072 characters unless it is told to; a C long on any system holds this."""
+"""The module csv reads at most 131,072 characters by default; a C long on any system can hold this number."""
 
 Open = Callable[[], IO[str]]
-"""Opens the file from its start."""
+"""A function that opens the file at its start."""
 Record = tuple[int, list[str]]
-"""The number of the line that a row begins on, and its cells."""
+"""The line number on which a row begins, and its cells."""
 
 
 def csv_rows(path: Path, open_file: Open, delimiter: str | None) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (line, row) of a CSV file whose first row names the columns; a row's cells are `Cell`s.
 
-    Rows without any text are left out, and so are columns without a name. Line ends inside cells become `\\n`. Raises
-    ConfigError for a name that is duplicated, and for a row with more or fewer cells than names.
+    Rows without any text and columns without a name are left out. Line breaks inside cells become `\\n`. Raises
+    ConfigError for a duplicated name, and for a row with more or fewer cells than names.
     """
     delimiter = delimiter or _declared(open_file) or sniffed(open_file)
     records = _records(path, open_file, delimiter)
@@ -43,23 +43,24 @@ def csv_rows(path: Path, open_file: Open, delimiter: str | None) -> Iterator[tup
         if not _fits(cells, len(header)):
             expected = f"{len(header)} column{' was' if len(header) == 1 else 's were'} expected, as in the first line"
             raise ConfigError(
-                f"{path}:{line}: {expected}, got {len(cells)}; columns are taken to be separated by {delimiter!r}"
+                f"{path}:{line}: {expected}, got {len(cells)}, with {delimiter!r} as the delimiter; correct the row "
+                "or set `delimiter`"
             )
         yield line, {name: Cell(_one_newline(cell)) for name, cell in zip(header, cells, strict=False) if name}
 
 
 def _spaced(header: Sequence[str]) -> bool:
-    """Whether a space is written behind each delimiter, as in `id, prompt, reference`: it is no part of the cells."""
+    """Whether a space follows each delimiter, as in `id, prompt, reference`: it is not part of the cells."""
     return len(header) > 1 and all(name.startswith(" ") for name in header[1:])
 
 
 def _fits(cells: Sequence[str], columns: int) -> bool:
-    """Whether a row has as many cells as there are columns, blank ones at its end aside."""
+    """Whether a row has as many cells as there are columns, ignoring blank cells at its end."""
     return len(cells) >= columns and not any(cell.strip() for cell in cells[columns:])
 
 
 def _declared(open_file: Open) -> str | None:
-    """The delimiter that a first line `sep=;` names, as Excel writes it."""
+    """The delimiter that the first line names, if it is `sep=;` as Excel writes it."""
     with open_file() as file:
         told = _SEP.fullmatch(file.readline(8))
     return told[1] if told else None
@@ -69,13 +70,13 @@ _SEP = re.compile(r"sep=(.)\s*")
 
 
 def sniffed(open_file: Open) -> str:
-    """The delimiter that splits the first rows into the most columns, equally many in each row; else a comma."""
+    """The delimiter that splits the first rows into the most columns, the same number in each; a comma if none does."""
     widths = {delimiter: _width(open_file, delimiter) for delimiter in DELIMITERS}
-    return max(DELIMITERS, key=lambda delimiter: widths[delimiter])  # the first of equals
+    return max(DELIMITERS, key=lambda delimiter: widths[delimiter])  # the first of those that are equal
 
 
 def _width(open_file: Open, delimiter: str) -> int:
-    """How many columns a delimiter makes of the first rows; 1 where it makes different numbers."""
+    """How many columns a delimiter gives for the first rows; 1 if the rows differ."""
     records = _records(Path(), open_file, delimiter)
     try:
         first, *others = [cells for _, cells in islice(records, SAMPLE_ROWS)] or [[""]]
@@ -87,7 +88,7 @@ def _width(open_file: Open, delimiter: str) -> int:
 
 
 def _records(path: Path, open_file: Open, delimiter: str, *, spaced: bool = False) -> Generator[Record]:
-    """The rows with any text in them."""
+    """The rows that contain any text."""
     literal = delimiter == "\t" and _is_unquoted(open_file)
     quoting = csv.QUOTE_NONE if literal else csv.QUOTE_MINIMAL
     with open_file() as file:
@@ -110,9 +111,9 @@ def _records(path: Path, open_file: Open, delimiter: str, *, spaced: bool = Fals
 
 
 def _is_unquoted(open_file: Open) -> bool:
-    """Whether each line of a file of tabs is a row, so that a quotation mark in it is a character like any other.
+    """Whether each line of a tab-separated file is a row, so that quotation marks are normal characters.
 
-    Not so where a quoted cell holds a tab or a line end: then lines have different numbers of tabs.
+    This is false if a quoted cell contains a tab or a line break: then lines have different numbers of tabs.
     """
     with open_file() as file:
         tabs = (line.count("\t") for line in file if line.strip())
@@ -121,7 +122,7 @@ def _is_unquoted(open_file: Open) -> bool:
 
 
 def _unquoted(cell: str) -> str:
-    """A cell without the quotation marks that it is wholly put in."""
+    """A cell without the quotation marks around the whole cell."""
     return cell[1:-1].replace('""', '"') if _QUOTED.fullmatch(cell) else cell
 
 
@@ -129,7 +130,7 @@ _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
 
 def _next(reader: Iterator[list[str]]) -> list[str] | None:
-    """The next row, of cells of any length: the limit is one for the whole process, and set back at once."""
+    """The next row, with cells of any length: the limit applies to the whole process and is restored at once."""
     limit = csv.field_size_limit(LONGEST_CELL)
     try:
         return next(reader, None)

@@ -1,4 +1,4 @@
-"""Reading files that users write. Every fault is a ConfigError of one line that names the file and what to do."""
+"""Reading files that users write. Every fault is a ConfigError in one line with the file and what to do."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import IO
 from tunegate.exceptions import ConfigError, NotThere, nearest
 
 PIPELINE_FILE = "tunegate.yaml"
-"""What commands look for where no file is named, and what they point to where a folder is."""
+"""The file that commands read if no file is named, and that they suggest if a folder is named."""
 
 
 def read_text(path: Path, max_bytes: int) -> str:
-    """The text of a file in UTF-8, or in what its byte-order mark says; the mark is removed."""
+    """The text of a file in UTF-8, or in the encoding of its byte-order mark; the mark is removed."""
     check_size(path, max_bytes)
     with open_text(path) as file:
         try:
@@ -26,7 +26,7 @@ def read_text(path: Path, max_bytes: int) -> str:
 
 
 def open_text(path: Path) -> IO[str]:
-    """A text file for reading, as it is: in UTF-8, or in what its byte-order mark says."""
+    """A text file for reading, in UTF-8 or in the encoding of its byte-order mark."""
     try:
         with path.open("rb") as file:
             start = file.read(4)
@@ -36,15 +36,15 @@ def open_text(path: Path) -> IO[str]:
 
 
 def encoding_of(start: bytes) -> str:
-    """The encoding of a text by its first four bytes. The mark itself is no part of the text."""
+    """The encoding of a text by its first four bytes. The byte-order mark is not part of the text."""
     marked = next((name for mark, name in _MARKS if start.startswith(mark)), None)
-    if marked is None and start.count(0) == 2:  # without a mark: every other byte of plain letters is nought
+    if marked is None and start.count(0) == 2:  # without a mark: every other byte of ASCII letters is 0
         return "utf-16-le" if start[1::2] == b"\0\0" else "utf-16-be"
     return marked or "utf-8-sig"
 
 
 _MARKS = (
-    (codecs.BOM_UTF32_LE, "utf-32"),  # first, since it begins as the mark of UTF-16 does
+    (codecs.BOM_UTF32_LE, "utf-32"),  # first, since it begins with the mark of UTF-16
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
@@ -60,15 +60,17 @@ def check_size(path: Path, max_bytes: int) -> None:
         _refuse_impossible(path)
         raise ConfigError(f"{path}: cannot be read: {one_line(error)}") from error
     if path.is_dir():
-        raise NotThere(f"{path}: is a folder, a file was expected{_pipeline_in(path)}")
+        raise NotThere(f"{path}: a file was expected, got a folder{_pipeline_in(path)}")
     if size == 0:
         raise ConfigError(f"{path}: the file is empty")
     if size > max_bytes:
-        raise ConfigError(f"{path}: {size / 2**20:,.0f} MiB; at most {max_bytes / 2**20:,.0f} MiB are read: split it")
+        raise ConfigError(
+            f"{path}: the file has {size / 2**20:,.0f} MiB; at most {max_bytes / 2**20:,.0f} MiB are read: split it"
+        )
 
 
 def _refuse_impossible(path: Path) -> None:
-    """Raise NotThere for a name that no file can have, on which `Path.exists` raises."""
+    """Raise NotThere for a name that no file can have; `Path.exists` would raise on it."""
     try:
         os.stat(path)
     except OSError as error:
@@ -93,7 +95,7 @@ def one_line(error: object) -> str:
 
 
 def resolve(path: str, base_dir: Path) -> Path:
-    """A path from a file, relative to that file's folder. `package:NAME/rest` lies in an installed package."""
+    """A path written in a file, relative to that file's folder. `package:NAME/rest` is in an installed package."""
     if not path.startswith("package:"):
         try:
             place = base_dir / Path(path).expanduser()

@@ -1,4 +1,4 @@
-"""JSON as rows are written in it: strict, so that whatever is read could be written again."""
+"""Rows in JSON, read strictly, so that every value that is read can be written again."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ Row = dict[str, Any]
 
 
 def read_json(text: str, where: str) -> Any:
-    """The value of a JSON text. Raises ConfigError for NaN, infinity, numbers beyond a float's, and duplicate keys."""
+    """The value of a JSON text. Raises ConfigError for NaN, infinity, numbers too large for a float, duplicate keys."""
     try:
         return json.loads(text, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_unique_keys)
     except json.JSONDecodeError as error:
-        raise ConfigError(f"{where}: not valid JSON: {_told(error, text)}") from error
+        raise ConfigError(f"{where}: not valid JSON: {_explained(error, text)}") from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{where}: not valid JSON: {one_line(error)}") from error
 
 
 def read_object(text: str, where: str) -> Row:
-    """The row that a JSON text is."""
+    """The row in a JSON text."""
     return as_row(read_json(text, where), where)
 
 
 def as_row(value: Any, where: str) -> Row:
-    """The value, which must be an object."""
+    """The value as a row; raises ConfigError unless it is an object."""
     if not isinstance(value, dict):
         raise ConfigError(f"{where}: a JSON object was expected, got {type(value).__name__}")
     return value  # pyright: ignore[reportUnknownVariableType]
 
 
-def _told(error: json.JSONDecodeError, text: str) -> str:
-    """What is wrong and where: in one line, at which character; over several lines, in which of them."""
+def _explained(error: json.JSONDecodeError, text: str) -> str:
+    """What is wrong and where: the character, and the line if the text has several."""
     if "\n" in text.strip():
         return f"{error.msg} in line {error.lineno}, character {error.colno}"
     if not text.strip().startswith("{"):
-        return f"{error.msg} at character {error.colno}, {one_line(text)[:40]!r}; one object a line was expected"
+        return f"{error.msg} at character {error.colno}, {one_line(text)[:40]!r}; expected one JSON object per line"
     if error.msg == "Extra data" or error.pos >= len(text.rstrip()) - 1:
-        return f"{error.msg} at character {error.colno}; each line must be one whole object"
+        return f"{error.msg} at character {error.colno}; expected one whole JSON object on each line"
     return f"{error.msg} at character {error.colno}"
 
 
@@ -54,7 +54,7 @@ def _is_object(value: Any) -> bool:
 
 
 def rows_of(data: Row) -> list[Row]:
-    """The rows of an object: those in the list that it wraps, those of its columns, or the one row that it is."""
+    """The rows of an object: those of the list inside it, those of its columns, or the object itself as one row."""
     wrapped = [name for name in WRAPPERS if is_list_of_objects(data.get(name))]
     if len(wrapped) == 1:
         return data[wrapped[0]]
@@ -67,11 +67,11 @@ def rows_of(data: Row) -> list[Row]:
 
 
 WRAPPERS = ("data", "rows", "examples", "samples", "questions", "instances", "items")
-"""What an object calls the list of its rows, as `{"version": 1, "data": [...]}`."""
+"""The keys under which an object may hold the list of its rows, as in `{"version": 1, "data": [...]}`."""
 
 
 def _are_lists(columns: list[Any]) -> bool:
-    """Whether each value is a column of as many values, as `Dataset.to_dict` writes them; one chat is none."""
+    """Whether all values are columns of the same length, as `Dataset.to_dict` writes them; a chat is not a column."""
     lists = all(isinstance(column, list) for column in columns) and len({len(column) for column in columns}) == 1
     return lists and bool(columns[0]) and not any(_is_chat(column) for column in columns)
 
@@ -81,7 +81,7 @@ def _is_chat(column: list[Any]) -> bool:
 
 
 def _are_numbered(columns: list[Any]) -> bool:
-    """Whether each value is a column by the numbers of its rows, as `DataFrame.to_json` writes them."""
+    """Whether all values are columns with row numbers as keys, as `DataFrame.to_json` writes them."""
     if not columns or not columns[0] or not all(map(_is_object, columns)):
         return False
     return all(column.keys() == columns[0].keys() for column in columns) and all(
@@ -98,7 +98,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> Row:
 
 
 def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON; write null, or the text that is meant")
+    raise ValueError(f"{name} is not JSON; write null or a text")
 
 
 def _finite(digits: str) -> float:

@@ -1,4 +1,4 @@
-"""Rows of JSONL, JSON, CSV, Parquet and text files and `datasets` folders, one at a time, with their numbers."""
+"""Rows of JSONL, JSON, CSV, Parquet and text files and of `datasets` folders, one at a time, with their numbers."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ Rows = Iterator[tuple[int, Row]]
 def read_rows(path: Path, split: str | None = None, delimiter: str | None = None) -> Rows:
     """Yield (line or row number, row) of a file, or of a folder that `save_to_disk` of `datasets` wrote.
 
-    Rows are read one at a time. A `.json` file holds one list of objects (`rows_of` says what else), or one object a
-    line, as `.jsonl` and `.ndjson` files do. `.csv` and `.tsv` files name their columns in the first row; `delimiter`
-    says what separates their cells, and is guessed where it is not given. In a `.txt` file blank lines separate
-    documents; each is a row of its `text` and its first `line`. All of these may be compressed by gzip (`.jsonl.gz`),
-    and may be UTF-16 with a byte-order mark. `split` is one of a folder's. Raises ConfigError for anything else, with
-    the line at fault.
+    Rows are read one at a time. A `.json` file holds a list of objects (`rows_of` lists other forms), or one object per
+    line, like `.jsonl` and `.ndjson` files. `.csv` and `.tsv` files name their columns in the first row; `delimiter`
+    separates their cells, and is guessed if it is not given. In a `.txt` file blank lines separate documents; each
+    document is a row with its `text` and the number of its first `line`. All of these may be compressed by gzip
+    (`.jsonl.gz`), and may be UTF-16 with a byte-order mark. `split` names a split of a folder. Raises ConfigError with
+    the line at fault for anything else.
     """
-    if os.path.isdir(path):  # unlike Path.is_dir, False for a name that no file can have
+    if os.path.isdir(path):  # unlike Path.is_dir, this is False for a name that no file can have
         _refuse_delimiter(path, delimiter)
         return _guarded(path, _folder_rows(path, split))
     kind = kind_of(path)
@@ -43,8 +43,8 @@ def read_rows(path: Path, split: str | None = None, delimiter: str | None = None
         if not os.path.exists(path):
             check_size(path, MAX_BYTES)
         raise ConfigError(
-            f"{path}: unknown kind of file {path.suffix!r}; rows are read from {', '.join(KINDS)}, these also "
-            f"compressed as .gz, or a data set folder{'; save the sheet as CSV (UTF-8)' if kind in SHEETS else ''}"
+            f"{path}: unknown kind of file {path.suffix!r}; rows are read from {', '.join(KINDS)} (also compressed as "
+            f".gz), or from a data set folder{'; save the sheet as CSV (UTF-8)' if kind in SHEETS else ''}"
         )
     check_size(path, MAX_BYTES)
     _refuse_foreign(path, kind)
@@ -55,7 +55,7 @@ def read_rows(path: Path, split: str | None = None, delimiter: str | None = None
 
 
 def kind_of(path: Path) -> str:
-    """The ending that says how a file is read: `.csv` of `a.csv` and of `a.csv.gz`."""
+    """The file extension that decides how a file is read: `.csv` for `a.csv` and for `a.csv.gz`."""
     name = Path(path.stem) if path.suffix.lower() == ".gz" else path
     return name.suffix.lower()
 
@@ -69,14 +69,14 @@ def _file_rows(path: Path, kind: str, delimiter: str | None) -> Rows:
 
 
 FOREIGN = (
-    (b"PK\x03\x04", "a zip archive, as Excel workbooks are; save the sheet as CSV (UTF-8)"),
+    (b"PK\x03\x04", "a zip archive (perhaps an Excel workbook); save the sheet as CSV (UTF-8)"),
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook; save the sheet as CSV (UTF-8)"),
     (b"PAR1", "a Parquet file; give it a name that ends in .parquet"),
-    (b"version https://git-lfs", "a Git LFS pointer in place of the file; fetch the file with `git lfs pull`"),
-    (b"<!doctype", "a web page in place of the file; download the file itself"),
-    (b"<html", "a web page in place of the file; download the file itself"),
+    (b"version https://git-lfs", "a Git LFS pointer instead of the file; fetch the file with `git lfs pull`"),
+    (b"<!doctype", "a web page instead of the file; download the file itself"),
+    (b"<html", "a web page instead of the file; download the file itself"),
 )
-"""How files begin that are another thing than their name says, and what to do about each."""
+"""The first bytes of files that are not what their name says, and what to do about each."""
 
 
 def _refuse_foreign(path: Path, kind: str) -> None:
@@ -84,7 +84,7 @@ def _refuse_foreign(path: Path, kind: str) -> None:
         with path.open("rb") as file:
             start = file.read(64).lstrip()
     except OSError:
-        return  # whoever reads the rows says so
+        return  # the reader of the rows reports it
     for mark, what in FOREIGN:
         if start[: len(mark)].lower() == mark.lower() and not (kind == ".parquet" and mark == b"PAR1"):
             raise ConfigError(f"{path}: this is {what}")
@@ -92,11 +92,11 @@ def _refuse_foreign(path: Path, kind: str) -> None:
 
 def _refuse_delimiter(path: Path, delimiter: str | None) -> None:
     if delimiter is not None:
-        raise ConfigError(f"{path}: delimiter: only {' and '.join(DELIMITED)} files have one; leave it out")
+        raise ConfigError(f"{path}: delimiter: only {' and '.join(DELIMITED)} files have a delimiter; leave it out")
 
 
 def _refuse_split(path: Path, split: str, rows: Rows) -> Rows:
-    """Raise ConfigError for a split of a file, saying what was meant where its rows tell."""
+    """Raise ConfigError for a split of a file, with a suggestion if a field of its rows has this value."""
     _, first = next(rows)
     field = next((name for name in first if name.casefold() == "split"), None)
     meant = "to keep rows by the value of a field, write `where: {field: value}`"
@@ -106,7 +106,7 @@ def _refuse_split(path: Path, split: str, rows: Rows) -> Rows:
 
 
 def _guarded(path: Path, rows: Rows) -> Rows:
-    """The rows of a file, of which there must be one; what goes wrong on the way names the file."""
+    """The rows of a file, at least one; errors while they are read name the file."""
     number = 0
     try:
         for number, row in rows:
@@ -123,7 +123,7 @@ def _guarded(path: Path, rows: Rows) -> Rows:
 
 
 class _Bounded(gzip.GzipFile):
-    """A compressed file that gives no more than MAX_BYTES: a few of them can hold any number of zeros."""
+    """A compressed file that unpacks to at most MAX_BYTES: a few compressed bytes can hold any number of zeros."""
 
     given = 0
 
@@ -136,12 +136,12 @@ class _Bounded(gzip.GzipFile):
     def _counted(self, data: bytes) -> bytes:
         self.given += len(data)
         if self.given > MAX_BYTES:
-            raise OSError(f"more than {MAX_BYTES / 2**20:,.0f} MiB when unpacked; split it")
+            raise OSError(f"the file has more than {MAX_BYTES / 2**20:,.0f} MiB when unpacked; split it")
         return data
 
 
 def _open(path: Path) -> IO[str]:
-    """A text file for reading, unpacked if it begins as gzip does, whatever its name."""
+    """A text file for reading, unpacked if its first bytes are those of gzip, whatever its name."""
     with path.open("rb") as file:
         if file.read(2) != b"\x1f\x8b":
             return open_text(path)
@@ -163,7 +163,9 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
                 return
             if len(line) >= MAX_LINE_CHARS:
                 raise ConfigError(
-                    f"{path}:{number}: longer than {MAX_LINE_CHARS / 2**20:.0f} Mi characters; one row a line"
+                    f"{path}:{number}: the line has more than {MAX_LINE_CHARS / 2**20:.0f} Mi characters; write one "
+                    "row "
+                    "per line"
                 )
             yield number, line
 
@@ -174,7 +176,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 def _jsonl_rows(path: Path) -> Rows:
     first = True
     for number, line in _lines(path):
-        if first and _LIST.match(line):  # a list of objects under a name for lines
+        if first and _LIST.match(line):  # a list of objects in a file that is named as if it held one object per line
             yield from _json_rows(path)
             return
         if line.strip():
@@ -201,7 +203,7 @@ def _json_rows(path: Path) -> Rows:
 
 
 def _is_lines(text: str) -> bool:
-    """Whether a text is an object a line: its first line with anything in it is a whole one, and more follow."""
+    """Whether a text has one object per line: its first line that is not blank is a whole object, and more follow."""
     first, _, rest = text.strip().partition("\n")
     return first.startswith("{") and first.rstrip().endswith("}") and bool(rest)
 
@@ -220,17 +222,17 @@ def _text_rows(path: Path) -> Rows:
 
 
 SAVED = ("dataset_info.json", "dataset_dict.json", "state.json")
-"""One of them lies in every folder that `save_to_disk` writes; they hold no rows."""
+"""Every folder that `save_to_disk` writes contains one of these; they hold no rows."""
 
 
 def _folder_rows(path: Path, split: str | None) -> Rows:
     if not any((path / name).is_file() for name in SAVED) and (files := _row_files(path)):
-        raise NotThere(f"{path}: a folder; name one of its files: {', '.join(files)}")
+        raise NotThere(f"{path}: a file was expected, got a folder; name one of its files: {', '.join(files)}")
     yield from dataset_rows(path, split)
 
 
 def _row_files(folder: Path) -> list[str]:
-    """The first files of a folder that rows can be read from."""
+    """The first files in a folder from which rows can be read."""
     return sorted(name for name in os.listdir(folder) if kind_of(Path(name)) in KINDS)[:LISTED]
 
 
@@ -242,5 +244,5 @@ _READERS: dict[str, Callable[[Path], Rows]] = {
 }
 SHEETS = (".xlsx", ".xls", ".ods")
 DELIMITED: dict[str, str | None] = {".csv": None, ".tsv": "\t"}
-"""The kinds of which the cells are delimited, and by what, where that is not to be guessed."""
+"""The kinds of file with delimited cells, and the delimiter if it is fixed."""
 KINDS = (".jsonl", ".json", ".csv", ".parquet", ".txt", ".ndjson", ".tsv")

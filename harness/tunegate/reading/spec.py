@@ -1,7 +1,7 @@
-"""What the shapes of all files that users write have in common, and how a file is read into one.
+"""The common base of the schemas of users' files, and how a file is read into one.
 
-Validation is strict, and happens at the edge only: whatever gets past it is typed. `read_spec` turns pydantic's errors
-into one line with file, line, key path and the nearest key.
+Validation is strict and happens only here: everything after it is typed. `read_spec` turns pydantic's errors into one
+line with file, line, key path and the nearest key.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tunegate.reading.yaml_file import KeyPath, YamlFile
 
 
 class Spec(BaseModel):
-    """A mapping in a user's file: frozen, and an unknown key is an error that names the nearest known one."""
+    """A mapping in a user's file: frozen; an unknown key is an error that names the nearest known key."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
@@ -40,7 +40,7 @@ class Spec(BaseModel):
 
 
 _SLIP = re.compile(r"\\n(?![a-z])")
-"""A line end in single quotes, which YAML takes for a backslash and an n; `\\nabla` is no such slip."""
+"""A line break in single quotes, which YAML reads as a backslash and an n; `\\nabla` is not this mistake."""
 
 
 def _valid_template(template: str) -> str:
@@ -55,14 +55,14 @@ def _valid_template(template: str) -> str:
 
 def _names_a_field(template: str) -> str:
     if not field_names(template):
-        raise ValueError(f"{template!r} names no field, so it would be the same for every row; write '{{field}}'")
+        raise ValueError(f"{template!r} names no field, so it would be the same text for every row; write '{{field}}'")
     return template
 
 
 def unslipped(text: str) -> str:
-    """A text of a YAML file; raises ValueError for a line end that YAML does not read as one."""
+    """A text of a YAML file; raises ValueError for `\\n` in single quotes, which YAML does not read as a line break."""
     if _SLIP.search(text):
-        raise ValueError(f"{text!r} holds a backslash and an n; for a line end, write the text in double quotes")
+        raise ValueError(f"{text!r} contains a backslash and an n; for a line break, write the text in double quotes")
     return text
 
 
@@ -73,7 +73,7 @@ def listed(value: Any) -> Any:
 def _one_sign(delimiter: str) -> str:
     delimiter = {r"\t": "\t", "tab": "\t"}.get(delimiter, delimiter)
     if len(delimiter) != 1 or delimiter in '"\r\n':
-        raise ValueError(f"one sign was expected, as , or ; or tab, got {delimiter!r}")
+        raise ValueError(f"one character was expected, such as , or ; or a tab, got {delimiter!r}")
     return delimiter
 
 
@@ -81,14 +81,14 @@ Delimiter = Annotated[str, AfterValidator(_one_sign)]
 Text = Annotated[str, AfterValidator(unslipped)]
 Template = Annotated[str, AfterValidator(_valid_template)]
 FieldTemplate = Annotated[Template, AfterValidator(_names_a_field)]
-"""A template of what must differ from row to row."""
+"""A template that must give different texts for different rows."""
 Templates = Annotated[list[Template], BeforeValidator(listed)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
 Fraction = Annotated[float, Field(gt=0)]
 
 
 def path_only(value: Any) -> Any:
-    """A text where a mapping is meant is its `path`."""
+    """A text in place of a mapping is its `path`."""
     return {"path": value} if isinstance(value, str) else value
 
 
@@ -96,7 +96,7 @@ SpecT = TypeVar("SpecT", bound=Spec)
 
 
 def read_spec(spec: type[SpecT], file: YamlFile, keys: KeyPath = (), data: Any = None) -> SpecT:
-    """Validate (a part of) a YAML file; raises ConfigError for the first fault, and says how many more there are."""
+    """Validate (a part of) a YAML file; raises ConfigError for the first fault, with the number of further faults."""
     data = file.data if not keys else data
     if not isinstance(data, Mapping):
         raise file.error(keys, f"a mapping of keys to values was expected, got {_kind(data)}")
@@ -113,12 +113,12 @@ def read_spec(spec: type[SpecT], file: YamlFile, keys: KeyPath = (), data: Any =
 
 
 def _is_union_tag(part: str | int) -> bool:
-    """Pydantic puts the type it tried into the path of a union's error; a user's file has no such key."""
+    """Pydantic adds the type it tried to the path of a union's error; a user's file has no such key."""
     return isinstance(part, str) and (part in {"str", "int", "float", "bool"} or "[" in part)
 
 
 def fault_in_words(fault: Any) -> str:
-    """A fault that pydantic found, in one line: what was expected, and what came."""
+    """A fault that pydantic found, in one line: what was expected and what the file has."""
     kind, got = fault["type"], fault.get("input")
     if kind == "missing":
         return "this key is required"
@@ -137,11 +137,11 @@ _KINDS = {
     **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "a mapping was expected"),
     "list_type": "a list was expected",
 }
-"""What pydantic calls by Python's names for it."""
+"""Messages in place of those in which pydantic uses Python's type names."""
 
 
 def _close(word: Any, expected: str) -> str:
-    """The hint at a word like this one; nothing where none is near, since the message lists them all."""
+    """The hint at a similar word; empty if none is similar, since the message already lists all words."""
     hint = nearest(word, re.findall("'([^']+)'", expected)) if isinstance(word, str) else ""
     return hint if "did you mean" in hint else ""
 

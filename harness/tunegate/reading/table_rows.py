@@ -1,4 +1,4 @@
-"""Rows of Arrow tables, as Parquet files and `datasets` folders hold them, with values as other files write them."""
+"""Rows of Arrow tables from Parquet files and `datasets` folders, with values as other files write them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tunegate.optional import optional_import
 from tunegate.reading.files import one_line
 
 Features = Mapping[str, Any]
-"""What `datasets` says of columns: name to `{"_type": "ClassLabel", "names": [...]}` and the like."""
+"""The features of `datasets`: column name to, for example, `{"_type": "ClassLabel", "names": [...]}`."""
 
 
 def parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -29,7 +29,7 @@ def parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def dataset_rows(path: Path, split: str | None) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (number, row) of a folder that `save_to_disk` of `datasets` wrote, or of one of its splits."""
+    """Yield (number, row) of a folder that `save_to_disk` of `datasets` wrote, or of one split of it."""
     datasets = optional_import("datasets", "data", f"{path}: reading a data set folder")
     try:
         data = datasets.load_from_disk(str(path))
@@ -37,10 +37,14 @@ def dataset_rows(path: Path, split: str | None) -> Iterator[tuple[int, dict[str,
         raise ConfigError(f"{path}: not a data set folder (save_to_disk of `datasets`): {one_line(error)}") from error
     if isinstance(data, datasets.DatasetDict):
         if split not in data:
-            raise ConfigError(f"{path}: name one of its splits with `split:`{nearest(split or '', data)}")
+            raise ConfigError(
+                f"{path}: the folder has splits; name one of its splits with `split:`{nearest(split or '', data)}"
+            )
         data = data[split]
     elif split is not None:
-        raise ConfigError(f"{path}: split: {split!r} is not there, the folder holds one data set without splits")
+        raise ConfigError(
+            f"{path}: split: there is no split {split!r}: the folder holds one data set without splits; leave it out"
+        )
     yield from rows_of_dataset(data, path)
 
 
@@ -65,9 +69,7 @@ def _objects(path: Path, table: Any) -> list[dict[str, Any]]:
     try:
         return table.to_pylist(maps_as_pydicts="strict")
     except KeyError as error:
-        raise ConfigError(
-            f"{path}: a map has a key that is duplicated: {one_line(error)}; write it as a list"
-        ) from error
+        raise ConfigError(f"{path}: a map has a duplicated key: {one_line(error)}; write it as a list") from error
 
 
 def _check_names(path: Path, names: Sequence[str]) -> None:
@@ -77,7 +79,7 @@ def _check_names(path: Path, names: Sequence[str]) -> None:
 
 
 def _digits(value: Any, kind: Any) -> Any:
-    """A value of an Arrow type, the numbers of 16 and 32 bits in it by their digits: 0.1, not 0.10000000149011612."""
+    """A value of an Arrow type, with 16- and 32-bit numbers in their shortest form: 0.1, not 0.10000000149011612."""
     match value:
         case float() if str(kind) in _SHORT:
             return _shortest(value, *_SHORT[str(kind)])
@@ -92,11 +94,11 @@ def _digits(value: Any, kind: Any) -> Any:
 
 
 _SHORT = {"float": ("f", 6), "halffloat": ("e", 3)}
-"""The short types of numbers: how the module struct packs them, and how many digits they hold for certain."""
+"""The 16- and 32-bit number types: how the module struct packs them, and how many digits they hold exactly."""
 
 
 def _shortest(value: float, packed: str, digits: int) -> float:
-    """The number of the fewest digits that is this value in its own width."""
+    """The shortest decimal number that is this value in its own width."""
     if not math.isfinite(value):
         return value
     written = (float(f"{value:.{n}g}") for n in range(digits, 17))
@@ -112,7 +114,7 @@ def _narrow(value: float, packed: str) -> float | None:
 
 
 def _features(metadata: Mapping[bytes, bytes]) -> Features:
-    """What `datasets` wrote into a Parquet file of its own."""
+    """The features that `datasets` wrote into the metadata of a Parquet file."""
     try:
         return json.loads(metadata[b"huggingface"])["info"]["features"]
     except (KeyError, ValueError, TypeError):
@@ -120,7 +122,7 @@ def _features(metadata: Mapping[bytes, bytes]) -> Features:
 
 
 def _plain(value: Any, feature: Any) -> Any:
-    """The name of a class, the text that bytes are; in lists and objects too."""
+    """A value with class numbers replaced by names and bytes by text, in lists and objects too."""
     said: Features = cast("Features", feature) if isinstance(feature, Mapping) else dict[str, Any]()
     inside: Any = said.get("feature", said)
     match value:
@@ -139,7 +141,7 @@ def _plain(value: Any, feature: Any) -> Any:
 
 
 def _class_name(value: int, feature: Features) -> Any:
-    """The name of a class; -1 is what `datasets` puts where a row has none."""
+    """The name of a class; `datasets` writes -1 for a row without a class."""
     names = feature.get("names") or ()
     return None if value == -1 else names[value] if 0 <= value < len(names) else value
 

@@ -1,8 +1,8 @@
-"""Field templates, `"{context}\\n\\n{question}"`, filled from a row; and the one place where a value becomes text.
+"""Field templates, `"{context}\\n\\n{question}"`, filled from a row; and the only place where a value becomes text.
 
-A field is a header of the row, or a dotted path into it: `{answers.text}`. Through a list of objects, a path gives a
-list; a number names one item of a list, from 0: `{choices.0.text}`. A name with signs in it is written in quotes:
-`{"a.b"}`. Data is never evaluated, only looked up.
+A field is a column of the row, or a dotted path into it: `{answers.text}`. A path through a list of objects gives a
+list; a number names one item of a list, from 0: `{choices.0.text}`. A name with special characters is written in
+quotes: `{"a.b"}`. Data is never evaluated, only looked up.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tunegate.reading.cells import Cell, unfolded
 from tunegate.reading.files import one_line
 
 PASSAGES = "\n\n"
-"""What stands between the texts of a list that are put into one text."""
+"""The separator between the texts of a list that are joined into one text."""
 
 _PIECE = re.compile(r'(?P<brace>\{\{|\}\})|\{(?P<field>(?:"[^"]*"|[^{}"])*)\}|(?P<text>[^{}]+)')
 _PART = r'(?:"[^"]+"|[^."\[\]:!]+)'
@@ -34,14 +34,15 @@ class MissingField(ConfigError):
 
 
 def pieces(template: str) -> Iterator[tuple[str, str | None]]:
-    """The parts of a template in order: (text, None) or ("", field). Raises ConfigError for what is neither."""
+    """The parts of a template in order: (text, None) or ("", field). Raises ConfigError for anything else."""
     at = 0
     while at < len(template):
         piece = _PIECE.match(template, at)
         if piece is None or (piece["field"] is not None and not _PATH.fullmatch(piece["field"])):
             raise ConfigError(
-                f"template {template!r}: only plain fields can be filled in, as {{question}} or {{answers.text}}; "
-                "write a name with other signs in quotes; write a literal brace as '{{' or '}}'"
+                f"template {template!r}: only plain fields can be filled in, such as {{question}} or "
+                f"{{answers.text}}; write a name "
+                "with other characters in quotes, and a literal brace as '{{' or '}}'"
             )
         yield (piece["text"] or (piece["brace"] or "")[:1], piece["field"])
         at = piece.end()
@@ -53,32 +54,33 @@ def field_names(template: str) -> list[str]:
 
 
 def headers(template: str) -> list[str]:
-    """The first part of each field of a template: the header of the row that it needs."""
+    """The first part of each field of a template: the column that it needs."""
     return [_path(name)[0] for name in field_names(template)]
 
 
 def lone_field(template: str) -> str | None:
-    """The field that a template is nothing but; None for any other template."""
+    """The field of a template that is one field and nothing else; None for any other template."""
     parts = list(pieces(template))
     return parts[0][1] if len(parts) == 1 else None
 
 
 def check_literal(key: str, template: str | None, row: Mapping[str, Any]) -> None:
-    """Raise ConfigError for a template that is the bare name of a field: it would be the same text for every row."""
+    """Raise ConfigError for a template that is a field name without braces: it would be the same text for every row."""
     if template is not None and template in row and not field_names(template):
         raise ConfigError(
-            f"{key}: {template!r} is a field of the rows, and without braces it is this very text in every row; write "
+            f"{key}: {template!r} is a field of the rows, but without braces it is the same text in every row; write "
             f"'{{{template}}}'"
         )
 
 
 def check_unfilled(key: str, text: str | None, row: Mapping[str, Any]) -> None:
-    """Raise ConfigError for a text with a field of the rows in braces, where nothing is filled in."""
+    """Raise ConfigError for a text with a field in braces in a place where fields are not filled in."""
     named = next((name for name in _IN_BRACES.findall(text or "") if name in row), None)
     if named is not None:
         raise ConfigError(
-            f"{key}: '{{{named}}}' is a field of the rows, but this text is the same for every row, so the model would "
-            "read the braces; put the field into the prompt, or the text into `messages`"
+            f"{key}: '{{{named}}}' is a field of the rows, but fields are not filled in here, so the model would "
+            "see the "
+            "braces; put the field into the prompt, or the text into `messages`"
         )
 
 
@@ -86,27 +88,27 @@ _IN_BRACES = re.compile(r"(?<!\{)\{(\w+)\}(?!\})")
 
 
 def fill(template: str, row: Mapping[str, Any]) -> str:
-    """Fill a template from a row, as `as_text` writes its values.
+    """Fill a template from a row; `as_text` writes the values.
 
-    Lists of texts are joined by blank lines where a template says more than their field; alone, one text is expected.
+    Lists of texts are joined by blank lines if the template has more than this field; otherwise one text is expected.
     """
     name = lone_field(template)
     return fill_passages(template, row) if name is None else as_text(look_up(name, row), name)
 
 
 def fill_passages(template: str, row: Mapping[str, Any]) -> str:
-    """Like `fill`, for what may be long: a field that is a list of passages is joined even where it stands alone."""
+    """Like `fill`, but a field with a list of passages is joined even if it is the whole template."""
     return "".join(text if name is None else as_passages(look_up(name, row), name) for text, name in pieces(template))
 
 
 def fill_list(template: str, row: Mapping[str, Any]) -> tuple[str, ...]:
-    """Like `fill`, but a template that is one field holding a list gives one text for each item."""
+    """Like `fill`, but a template that is one field with a list gives one text for each item."""
     name = lone_field(template)
     return (fill(template, row),) if name is None else as_texts(look_up(name, row), name)
 
 
 def look_up(name: str, row: Mapping[str, Any]) -> Any:
-    """The value of a field: of the header of this name, or else at the end of this dotted path."""
+    """The value of a field: of the column with this name, or at the end of this dotted path if there is none."""
     if name in row:
         return row[name]
     walked, *rest = _path(name)
@@ -135,10 +137,10 @@ def _inside(value: Any, key: str, walked: str) -> Any:
     if is_missing(value):
         raise _null(walked)
     if not isinstance(value, Mapping):
-        raise MissingField(f"the field {walked!r} holds {_kind(value)} and no objects, so there is no {key!r} in it")
+        raise MissingField(f"the field {walked!r} holds {_kind(value)}, not an object, so it has no {key!r}")
     inner = cast("Mapping[str, Any]", value)
     if key not in inner:
-        raise MissingField(f"the field {walked!r} has no {key!r} in it{nearest(key, map(str, inner))}")
+        raise MissingField(f"the field {walked!r} has no {key!r}{nearest(key, map(str, inner))}")
     return inner[key]
 
 
@@ -147,7 +149,9 @@ _ITEM = re.compile(r"[0-9]{1,9}")
 
 def _item(items: Sequence[Any], index: int, walked: str) -> Any:
     if index >= len(items):
-        raise MissingField(f"the field {walked!r} holds a list of {len(items)}, so there is no item {index} in it")
+        raise MissingField(
+            f"the field {walked!r} holds a list of {len(items)} (counted from 0), so it has no item {index}"
+        )
     return items[index]
 
 
@@ -159,16 +163,16 @@ def _spelled(key: str) -> str:
 
 
 def is_missing(value: object) -> bool:
-    """Whether a field holds nothing: null, or the NaN that a column of numbers has in place of it."""
+    """Whether a field has no value: null, or NaN, which columns of numbers use instead of null."""
     return value is None or (isinstance(value, float | Decimal | date) and value != value)
 
 
 def as_text(value: Any, field: str) -> str:
-    """The text that a value of a field is put into prompts, references and answers as.
+    """The text of a field's value for prompts, references and answers.
 
-    Texts stay as they are. Numbers and truth values are written as in JSON, without a fraction that is nought: 42,
-    0.5, true. Dates are written as in ISO 8601, decimals with their digits, bytes must be UTF-8. Raises ConfigError
-    with a remedy for whatever is no single text: null, NaN, infinity, lists, objects.
+    Texts stay as they are. Numbers and booleans are written as in JSON, without a fraction that is zero: 42, 0.5, true.
+    Dates are written as in ISO 8601, decimals with their digits, bytes must be UTF-8. Raises ConfigError with a remedy
+    for a value that is not one text: null, NaN, infinity, lists, objects.
     """
     if is_missing(value):
         raise _null(field, value)
@@ -186,25 +190,23 @@ def as_text(value: Any, field: str) -> str:
         case date() | time():
             return value.isoformat()
         case _:
-            raise ConfigError(
-                f"the field {field!r} holds {_kind(value)} where a text was expected; {_remedy(value, field)}"
-            )
+            raise ConfigError(f"the field {field!r}: a text was expected, got {_kind(value)}; {_remedy(value, field)}")
 
 
 def as_texts(value: Any, field: str) -> tuple[str, ...]:
-    """The texts of a list, or the one text that a value is."""
+    """The texts of a list, or the text of a single value."""
     items = cast("Sequence[Any]", value) if isinstance(value, list | tuple) else [value]
     return tuple(as_text(item, field) for item in items)
 
 
 def as_passages(value: Any, field: str) -> str:
-    """The text that a value is, or the texts of its list with blank lines between them."""
+    """The text of a value; the texts of a list are joined with blank lines between them."""
     return PASSAGES.join(as_texts(value, field))
 
 
 def _null(field: str, value: object = None) -> ConfigError:
-    what = "null" if value is None else "NaN, which is no value,"
-    return ConfigError(f"the field {field!r} is {what} where a text was expected; give it a value, or take the row out")
+    got = "null" if value is None else "NaN (no value)"
+    return ConfigError(f"the field {field!r}: a text was expected, got {got}; give it a value, or remove the row")
 
 
 def _whole_characters(text: str, field: str) -> str:
@@ -212,18 +214,18 @@ def _whole_characters(text: str, field: str) -> str:
         text.encode()
     except UnicodeEncodeError as error:
         raise ConfigError(
-            f"the field {field!r} holds half a character ({text[error.start]!r}): was it cut inside an emoji?"
+            f"the field {field!r} contains half a character ({text[error.start]!r}): was it cut inside an emoji?"
         ) from error
-    return str(text)  # of a cell, the text alone
+    return str(text)  # for a cell, only the text
 
 
 EXACT = 2**53
-"""Up to here, a floating-point number holds every whole number."""
+"""Up to here, a floating-point number holds every whole number exactly."""
 
 
 def _number(value: float | Decimal, field: str) -> str:
     if not math.isfinite(value):
-        raise ConfigError(f"the field {field!r} holds infinity where a text was expected; give it a value")
+        raise ConfigError(f"the field {field!r}: a text was expected, got infinity; give it a value")
     if isinstance(value, Decimal):
         return f"{value:f}"
     return str(int(value)) if value == int(value) and abs(value) <= EXACT else repr(value)
@@ -234,7 +236,7 @@ def _decoded(value: bytes, field: str) -> str:
         return value.decode()
     except UnicodeDecodeError as error:
         raise ConfigError(
-            f"the field {field!r} holds bytes that are not UTF-8 where a text was expected; write it as text"
+            f"the field {field!r}: a text was expected, got bytes that are not UTF-8; write it as text"
         ) from error
 
 
@@ -247,7 +249,7 @@ def _kind(value: Any) -> str:
         case str():
             return "a text"
         case bool() | int() | float():
-            return "a number" if not isinstance(value, bool) else "a truth value"
+            return "a number" if not isinstance(value, bool) else "a boolean"
         case _:
             return f"a value of type {type(value).__name__}"
 
@@ -255,7 +257,7 @@ def _kind(value: Any) -> str:
 def _remedy(value: Any, field: str) -> str:
     if isinstance(value, Mapping) and value:
         keys = [f"{field}.{_spelled(one_line(key))}" for key in cast("Mapping[str, Any]", value)]
-        return f"name a field in it by its path: {' or '.join(keys[:3])}"
+        return f"name a field inside it by its path: {' or '.join(keys[:3])}"
     if isinstance(value, list | tuple):
         items = cast("Sequence[Any]", value)
         objects = [item for item in items if isinstance(item, Mapping)]  # pyright: ignore[reportUnknownVariableType]

@@ -1,4 +1,4 @@
-"""YAML that remembers on which line each key stands."""
+"""YAML files with the line number of each key."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from tunegate.reading.files import one_line, read_text
 
 MAX_BYTES = 4 * 2**20
 MAX_NODES = 200_000
-"""With anchors, a file of a few lines can stand for billions of keys."""
+"""With anchors, a file of a few lines can contain billions of keys."""
 
 DATA = (".jsonl", ".csv", ".parquet", ".txt")
-"""Rows and texts: `load_yaml` refuses them for what they are, not for their first bracket."""
+"""Files of rows and texts: `load_yaml` refuses them by name instead of reporting their first bracket."""
 
 KeyPath = tuple[str | int, ...]
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as people mean it: `1e-3` is a number; `yes`, `no`, `on`, `off`, `1:30`, `007` are words, as in YAML 1.2."""
+    """YAML as people mean it: `1e-3` is a number; `yes`, `no`, `on`, `off`, `1:30`, `007` are texts, as in YAML 1.2."""
 
 
 def _yaml_12_resolvers() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
@@ -55,7 +55,7 @@ _Loader.yaml_implicit_resolvers = _yaml_12_resolvers()
 
 @dataclass(frozen=True)
 class YamlFile:
-    """A parsed YAML file that still knows on which line each key stands."""
+    """A parsed YAML file with the line number of each key."""
 
     path: Path
     data: Any
@@ -71,7 +71,7 @@ class YamlFile:
 
     @contextmanager
     def naming(self, keys: KeyPath) -> Generator[None]:
-        """While the file is read that a key names: where it is not there, the error says who asked for it."""
+        """While a file named by a key is read: if the file does not exist, the error points at that key."""
         try:
             yield
         except NotThere as error:
@@ -87,9 +87,11 @@ def dotted(keys: KeyPath) -> str:
 
 
 def load_yaml(path: Path) -> YamlFile:
-    """Parse one YAML document; refuses duplicate keys, tabs, and whatever is not UTF-8."""
+    """Parse one YAML document; refuses duplicate keys, tabs, and files that are not UTF-8."""
     if path.suffix.lower() in DATA and path.is_file():
-        raise ConfigError(f"{path}: this is data, not a suite; `tunegate data {path}` shows what is in it")
+        raise ConfigError(
+            f"{path}: a YAML file was expected, got a data file; `tunegate data {path}` shows its contents"
+        )
     text = read_text(path, MAX_BYTES)
     try:
         loader = _Loader(text)
@@ -121,13 +123,16 @@ def _has_tab(text: str, line: int) -> bool:
 def _note_lines(node: yaml.Node, keys: KeyPath, lines: dict[KeyPath, int], path: Path) -> None:
     lines.setdefault(keys, node.start_mark.line + 1)
     if len(lines) > MAX_NODES:
-        raise ConfigError(f"{path}: more than {MAX_NODES:,} values, anchors followed; put data into a .jsonl file")
+        raise ConfigError(
+            f"{path}: the file has more than {MAX_NODES:,} values, counting those behind anchors; put data into a "
+            ".jsonl file"
+        )
     if isinstance(node, yaml.MappingNode):
         for key_node, value_node in node.value:
             child = (*keys, str(key_node.value))
             if child in lines:
                 raise ConfigError(
-                    f"{path}:{key_node.start_mark.line + 1}: {dotted(child)}: the key stands twice, "
+                    f"{path}:{key_node.start_mark.line + 1}: {dotted(child)}: the key is duplicated, "
                     f"first on line {lines[child]}"
                 )
             lines[child] = key_node.start_mark.line + 1

@@ -1,8 +1,8 @@
 """What a model answered in one draw, and which of its questions may still be asked.
 
-An answer that is on record is never asked again: a sampled model would be right sooner or later. Only a question to
-which nothing came (no connection, no time left, a server's error, a process that was killed) is asked again, a few
-times at most, and each time is counted.
+A question that has an answer on record is never asked again: a sampled model would be right sooner or later. Only a
+question that got no answer (no connection, no time left, a server error, a killed process) is asked again, a few times
+at most, and every try is counted.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ INTERRUPTED = Response("", error="it was interrupted while it was asked", fault=
 
 @dataclass(frozen=True, slots=True)
 class AnswerLog:
-    """The latest response to each question, and how often it was asked; a question goes by the id it is asked under.
+    """The latest response to each question, and how often it was asked. The id it is asked under names a question.
 
     >>> answers = AnswerLog()
     >>> answers.add("c1", Response("", error="no connection", fault=Fault.NO_REPLY))
     >>> answers.may_be_asked("c1", ask_again=3), answers.may_be_asked("c1", ask_again=0)
     (True, False)
 
-    `under_way` are questions of which it is written down that they are put to the model, and not yet what came of it.
-    `replaced` are those that got another answer in place of the one they had: older versions asked again.
+    `under_way`: questions that the record says were put to the model, without an answer so far.
+    `replaced`: questions whose answer was replaced by another; older versions asked again.
     """
 
     responses: dict[str, Response] = field(default_factory=dict[str, Response])
@@ -37,22 +37,22 @@ class AnswerLog:
     replaced: set[str] = field(default_factory=set[str])
 
     def begin(self, questions: Iterable[str]) -> None:
-        """Take in that questions are being asked; raises ValueError where one has its answer already."""
+        """Note that questions are being asked; raises ValueError when one already has its answer."""
         for question in questions:
             self.under_way.discard(question)
             self.add(question, INTERRUPTED)
             self.under_way.add(question)
 
     def add(self, question: str, response: Response) -> None:
-        """Take in a response; raises ValueError where the question has its answer already."""
+        """Add a response; raises ValueError when the question already has its answer."""
         if self.came(question):
-            raise ValueError(f"{question!r} has an answer and is asked again")
+            raise ValueError(f"{question!r} already has an answer, but is asked again")
         self.times_asked[question] = self._times_with(question, response)
         self.responses[question] = response
         self.under_way.discard(question)
 
     def add_once_more(self, question: str, response: Response) -> None:
-        """Take in a response of a record of before, which may come after another one."""
+        """Add a response from an older record, where it may replace an earlier one."""
         earlier = self.responses.pop(question, None)
         if earlier is not None and earlier.came and earlier.text != response.text:
             self.replaced.add(question)
@@ -62,28 +62,28 @@ class AnswerLog:
         return self.times_asked.get(question, 0) + response.tries - (question in self.under_way)
 
     def accepted(self, question: str, response: Response, ask_again: int) -> Response:
-        """The response, unless the question was asked too often until it came: then it is none.
+        """The response, or no answer if the question was asked too often before the response came.
 
-        A client may have asked several times by itself; a server that is silent where it would be wrong is right in
-        the end.
+        A client may have asked several times by itself. A server that stays silent whenever it would be wrong would
+        otherwise end up with only right answers.
         """
         times, allowed = self._times_with(question, response), 1 + ask_again
         if times <= allowed or not response.came:
             return response
-        error = f"an answer came when the question was asked for the {times}th time, {allowed} allowed (ask_again)"
+        error = f"the model answered only at try {times} of this question; ask_again allows {allowed} tries"
         return Response("", error=error, fault=Fault.NO_REPLY, tries=response.tries)
 
     def copy(self) -> AnswerLog:
-        """The same answers, to go on from."""
+        """A copy that can be added to."""
         return AnswerLog(dict(self.responses), dict(self.times_asked), set(self.under_way), set(self.replaced))
 
     def frozen(self) -> AnswerLog:
-        """The same answers, to which none can be added."""
+        """A copy that cannot be added to."""
         again: Any = frozenset(self.under_way), frozenset(self.replaced)
         return AnswerLog(FrozenDict(self.responses), FrozenDict(self.times_asked), *again)
 
     def came(self, question: str) -> bool:
-        """Whether the model answered, be it with something that cannot be used."""
+        """Whether the model answered, even with an answer that cannot be used."""
         return question in self.responses and self.responses[question].came
 
     def may_be_asked(self, question: str, ask_again: int) -> bool:
@@ -97,16 +97,16 @@ class AnswerLog:
 
     @property
     def most_asked_until_one_came(self) -> int:
-        """How often the question was asked, of those that have an answer, that was asked most often."""
+        """The largest number of tries among the questions that have an answer."""
         return max((times for question, times in self.times_asked.items() if self.came(question)), default=0)
 
     @property
     def most_asked(self) -> int:
-        """How often the question was asked that was asked most often."""
+        """The largest number of tries of any question."""
         return max(self.times_asked.values(), default=0)
 
     def spent(self, ask_again: int) -> int:
-        """How many questions have no answer and may not be asked any more."""
+        """How many questions have no answer and may not be asked again."""
         return sum(not self.came(name) and not self.may_be_asked(name, ask_again) for name in self.times_asked)
 
     @property
@@ -120,10 +120,10 @@ class AnswerLog:
 
 
 def counted(responses: Sequence[Response]) -> Sequence[Response]:
-    """The responses to a lot of questions, with the tries that count.
+    """The responses to a batch of questions, with the number of tries that counts for each.
 
-    A client asks again by itself, and each of its tries is one. But where not one question of the lot got an answer,
-    the server was down, and said nothing of any of them: that counts as once.
+    A client retries by itself, and each of its tries counts. But if no question of the batch got an answer, the server
+    was down, which says nothing about any one question: that counts as one try.
     """
     if any(response.came for response in responses):
         return responses
@@ -148,7 +148,7 @@ def _response_to_json(response: Response) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """An answer as a record holds it. A likelihood of zero is minus infinity, which is a text there."""
+    """An answer as a record holds it. The log of a likelihood of zero is minus infinity, which is written as a text."""
 
     id: str
     response: str
@@ -160,9 +160,9 @@ class _Row:
     tries: int = 1
 
     def to_response(self) -> Response:
-        """The response that was written down."""
+        """The recorded response."""
         if self.tries < 1:
-            raise ValueError(f"tries is {self.tries!r}")
+            raise ValueError(f"tries must be at least 1, got {self.tries!r}")
         scores = tuple(ChoiceScore(float(score), n_bytes) for score, n_bytes in self.choice_scores)
         return Response(self.response, self.finish_reason, self.n_tokens, scores, self.error, self.fault, self.tries)
 

@@ -1,7 +1,7 @@
 """The append-only log under a record: one JSON object a line in `events.jsonl`, on disk before work goes on.
 
-Each line ends with the SHA-256 of what stands before it in the line, the hash of the line before included: a line that
-was changed or taken out shows, the last line too. A torn last line (kill -9) is cut off at the next opening.
+Each line ends with the SHA-256 of the rest of the line, which includes the hash of the previous line: a line that was
+changed or removed is detected, the last line included. An incomplete last line (kill -9) is cut at the next opening.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tunegate.key_variables import value_without_keys
 EVENTS = "events.jsonl"
 SYNC_EVERY_S = 0.2
 ENVELOPE = ("event", "time", "previous_sha256", "line_sha256")
-"""What every line holds beside what happened."""
+"""The keys that every line has besides those of its event."""
 FIRST_BYTES = b'{"event": '
 _OPEN = os.O_CREAT | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)  # each system has one
 RawEvent = Mapping[str, Any]
@@ -30,7 +30,7 @@ RawEvent = Mapping[str, Any]
 
 
 class EventLog:
-    """The open, locked event log of a run folder, of events as JSON. What they mean is the matter of `run_log`."""
+    """The open, locked event log of a run folder, with events as JSON. `run_log` interprets them."""
 
     def __init__(self, folder: Path, fd: int, last_sha256: str) -> None:
         self.folder = folder
@@ -42,14 +42,14 @@ class EventLog:
     def open(cls, folder: Path) -> Self:
         """Open or create the log; refuses a folder that another process is writing to (ConfigError).
 
-        The record is its own lock: a file beside it could be deleted, and a second process let in, unnoticed.
+        The record is its own lock: a separate lock file could be deleted, which would let a second process in.
         """
         path = folder / EVENTS
         try:
             folder.mkdir(parents=True, exist_ok=True)
             fd = os.open(path, _OPEN, 0o644)
         except OSError as error:
-            raise CannotJudge(f"{folder}: the run folder cannot be written: {error.strerror}") from error
+            raise CannotJudge(f"{folder}: cannot write to the run folder: {error.strerror}") from error
         try:
             lock(fd, wait=False)
             lines = _whole_lines(path)
@@ -65,40 +65,40 @@ class EventLog:
             ) from error
         except OSError as error:
             os.close(fd)
-            raise CannotJudge(f"{path}: cannot be written: {error.strerror}") from error
+            raise CannotJudge(f"{path}: cannot write to this file: {error.strerror}") from error
         except TunegateError:
             os.close(fd)
             raise
         return log
 
     def check_in_place(self) -> None:
-        """Raise unless the file that is written to is still the one that a reader of the folder finds, and as long."""
+        """Raise unless the open file is still the file at this path, with the length that was written."""
         path, ours = self.folder / EVENTS, os.fstat(self._fd)
         try:
             found = path.stat(follow_symlinks=False)
         except OSError as error:
             raise CannotJudge(
                 f"{path}: the record is gone, and with it all evidence of this run (was the folder deleted or moved?); "
-                "start it again"
+                "start the run again"
             ) from error
         if (found.st_dev, found.st_ino) != (ours.st_dev, ours.st_ino):
-            raise Tampered(f"{path}: another file took the place of the record while it was being written")
+            raise Tampered(f"{path}: another file replaced the record while it was being written")
         self._check_end()
 
     def _check_end(self) -> int:
-        """The end of the record, where the next line goes; raises Tampered when it is not where it was left."""
+        """The end of the record, where the next line goes; raises Tampered when the file has another length."""
         end = os.lseek(self._fd, 0, os.SEEK_CUR)
         if os.fstat(self._fd).st_size != end:
-            raise Tampered(f"{self.folder / EVENTS}: somebody else wrote to the record, or cut it")
+            raise Tampered(f"{self.folder / EVENTS}: something else wrote to the record or shortened it")
         return end
 
     def append(self, *events: RawEvent, durable: bool = True) -> list[dict[str, Any]]:
-        """Write events; returned is what a reader of the file finds.
+        """Write events; returns them as a reader of the file would see them.
 
-        A `durable` one is on disk when this returns, others at most SYNC_EVERY_S later.
+        A `durable` event is on disk when this returns, others at most SYNC_EVERY_S later.
 
-        What is written survives `kill -9` in either case; waiting for the disk guards against a power cut. A full disk
-        raises CannotJudge; a line that was cut short by it is dropped at the next opening.
+        Written events survive `kill -9` in either case; waiting for the disk protects against a power cut. A full disk
+        raises CannotJudge; the incomplete line is dropped at the next opening.
         """
         written: list[dict[str, Any]] = []
         for event in events:
@@ -130,7 +130,7 @@ class EventLog:
 
     @property
     def last_sha256(self) -> str:
-        """The hash that the last line ends with; empty before the first."""
+        """The hash at the end of the last line; empty before the first line."""
         return self._last_sha256
 
     def close(self) -> None:
@@ -151,10 +151,10 @@ _SEAL = b', "line_sha256": "'
 
 
 def _sealed(event: RawEvent) -> tuple[bytes, str]:
-    """The line of an event, and the hash that it ends with."""
+    """The line of an event, and the hash at its end."""
     try:
         text = json.dumps(event, ensure_ascii=False, allow_nan=False, default=str)
-    except ValueError:  # a loss that is not a number: rare, and JSON has no word for it
+    except ValueError:  # a loss of NaN: rare, and JSON has no NaN
         text = json.dumps(_finite(event), ensure_ascii=False, allow_nan=False, default=str)
     body = text.encode(errors="backslashreplace")[:-1]  # a lone surrogate becomes \udXXX, as JSON writes it
     sha256 = hashlib.sha256(body).hexdigest()
@@ -162,25 +162,25 @@ def _sealed(event: RawEvent) -> tuple[bytes, str]:
 
 
 def _unsealed(line: bytes, where: str) -> dict[str, Any]:
-    """The event of a line; raises Tampered when the line is not what was written."""
+    """The event of a line; raises Tampered when the line was changed."""
     body, _, seal = line.rpartition(_SEAL)
     if seal != hashlib.sha256(body).hexdigest().encode() + b'"}\n':
-        raise Tampered(f"{where}: not the line that was written: the record was changed")
+        raise Tampered(f"{where}: this line does not match its own hash: the record was changed")
     try:
         event = json.loads(line, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        raise Tampered(f"{where}: not JSON: {error}") from error
+        raise Tampered(f"{where}: this line is not valid JSON: {error}") from error
     if not isinstance(event, dict) or not all(isinstance(event.get(name), str) for name in ENVELOPE):  # pyright: ignore[reportUnknownMemberType]
-        raise Tampered(f"{where}: not an event")
+        raise Tampered(f"{where}: this line is not an event")
     return event  # pyright: ignore[reportUnknownVariableType]
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _finite(value: Any) -> Any:
-    """The same value with NaN and infinities as text, as `outcome_to_json` writes them."""
+    """The same value with NaN and infinities written as text, as in `outcome_to_json`."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, Mapping):
@@ -200,7 +200,7 @@ def _whole_lines(path: Path) -> list[bytes]:
     if not lines or lines[-1].endswith(b"\n"):
         return lines
     if len(lines) == 1 and not lines[0].startswith(FIRST_BYTES[: len(lines[0])]):
-        raise ConfigError(f"{path}: not a record of Tunegate, and nothing of it is overwritten; choose another folder")
+        raise ConfigError(f"{path}: not a Tunegate record, so it is not overwritten; choose another folder")
     return lines[:-1]
 
 
@@ -213,15 +213,15 @@ def read_events(folder: Path) -> Iterator[dict[str, Any]]:
     for number, line in enumerate(_whole_lines(path), start=1):
         event = _unsealed(line, f"{path}:{number}")
         if event["previous_sha256"] != previous:
-            raise Tampered(f"{path}:{number}: does not follow from the line before it: the record was changed")
+            raise Tampered(f"{path}:{number}: this line does not continue the line before it: the record was changed")
         previous = event["line_sha256"]
         yield event
 
 
 def digest_of(folder: Path) -> str:
-    """The hash that the last line of a record ends with; raises Tampered when the chain of hashes is broken.
+    """The hash at the end of a record's last line; raises Tampered when the chain of hashes is broken.
 
-    Two records of one digest are the same, line for line, so what was folded from one holds of the other.
+    Two records with one digest are identical, line for line, so what was folded from one is true of the other.
     """
     digest = ""
     for event in read_events(folder):
@@ -242,7 +242,7 @@ def is_being_written(folder: Path) -> bool:
 
 
 def last_event(folder: Path) -> dict[str, Any] | None:
-    """The last whole event of a folder, found without reading the others; None where there is none."""
+    """The last complete event of a folder, read without the others; None if there is none."""
     path = folder / EVENTS
     if not path.exists():
         return None

@@ -1,7 +1,7 @@
-"""The kinds of event of a record, as values: what a run writes down, one class for each.
+"""The kinds of event of a record, as values: one class for each kind that a run records.
 
 `to_json` gives the line that the log writes, `event_from_json` is its inverse. An event of a kind that this version
-does not know is `Unknown`: the chain of hashes covers it, and nothing is made of it.
+does not know is `Unknown`: the chain of hashes covers it, and it is otherwise ignored.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ Json = Mapping[str, Any]
 
 
 ONLY_IF_GIVEN = {"only if given": True}
-"""Of a field that is not written where it holds its default."""
+"""Marks a field that is not written when it has its default value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something that happened in a run."""
+    """An event of a run."""
 
     KIND: ClassVar[str] = ""
 
     def to_json(self) -> dict[str, Any]:
-        """The event as a line of the log holds it; its kind stands first."""
+        """The event as a JSON object, its kind first."""
         values = {
             one.name: value
             for one in fields(self)
@@ -53,7 +53,7 @@ class Unknown(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted(Event):
-    """A run begins, or a gate alone: then `key` names it, and there are no stages."""
+    """A run begins, or a gate that is run alone: then `key` names it, and there are no stages."""
 
     KIND: ClassVar[str] = "run_started"
     name: str
@@ -78,7 +78,7 @@ class RunStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaksFound(Event):
-    """Training rows give tests away; nothing is trained."""
+    """Training rows contain tests; nothing is trained."""
 
     KIND: ClassVar[str] = "leaks_found"
     leaks: tuple[Json, ...]
@@ -86,7 +86,7 @@ class LeaksFound(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaksDropped(Event):
-    """Training rows that give tests away are left out."""
+    """Training rows that contain tests are left out."""
 
     KIND: ClassVar[str] = "leaks_dropped"
     stages: tuple[Json, ...]
@@ -114,7 +114,7 @@ class Promoted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultMet(Event):
-    """What ended the work before it was done."""
+    """An error that stopped the work before its end."""
 
     KIND: ClassVar[str] = "fault"
     reason: str
@@ -135,8 +135,8 @@ class StageStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageDecided(Event):
-    """The verdict of a stage. `luck` says, by gate, how likely a bad model was to get there; older records say it in
-    words."""
+    """The verdict of a stage. `luck` gives, for each gate, the chance that a bad model would have passed; in older
+    records it is a sentence."""
 
     KIND: ClassVar[str] = "stage_decided"
     stage: str
@@ -152,7 +152,7 @@ class StageDecided(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfAttempt(Event):
-    """Something that happened in an attempt of a stage."""
+    """An event of an attempt of a stage."""
 
     stage: str
     attempt: int
@@ -160,7 +160,7 @@ class OfAttempt(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptStarted(OfAttempt):
-    """An attempt begins, with these settings and from these weights."""
+    """An attempt begins with these settings, from these weights."""
 
     KIND: ClassVar[str] = "attempt_started"
     seed: int
@@ -171,7 +171,7 @@ class AttemptStarted(OfAttempt):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowsWritten(OfAttempt):
-    """The rows that an attempt trains on are written down."""
+    """The rows that an attempt trains on are on disk."""
 
     KIND: ClassVar[str] = "rows_written"
     rows: int = 0
@@ -180,7 +180,7 @@ class RowsWritten(OfAttempt):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnAnswersJudged(OfAttempt):
-    """The input model was asked training prompts, and its answers judged."""
+    """The input model was asked training prompts, and its answers were judged."""
 
     KIND: ClassVar[str] = "own_answers"
     suite_sha256: str = ""
@@ -193,7 +193,7 @@ class OwnAnswersJudged(OfAttempt):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trained(OfAttempt):
-    """A training left a model."""
+    """A training produced a model."""
 
     KIND: ClassVar[str] = "trained"
     model: str
@@ -205,7 +205,7 @@ class Trained(OfAttempt):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingFailed(OfAttempt):
-    """A training left no model."""
+    """A training failed and produced no model."""
 
     KIND: ClassVar[str] = "training_failed"
     error: str
@@ -231,7 +231,7 @@ class Diagnosed(OfAttempt):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfGate(Event):
-    """Something that happened in a draw; `stage` is None for a gate alone and for what is asked of a base model."""
+    """An event of a draw; `stage` is None for a gate run alone and for questions to the base model."""
 
     gate: str
     stage: str | None = None
@@ -241,7 +241,7 @@ class OfGate(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateStarted(OfGate):
-    """What will be asked and how it will be decided, before the first answer."""
+    """The registered cases and terms of a draw, before the first answer."""
 
     KIND: ClassVar[str] = "gate_started"
     part: Part = "working"
@@ -263,7 +263,7 @@ class GateStarted(OfGate):
 
 @dataclass(frozen=True, slots=True)
 class RegisteredTerms:
-    """The types of what `Terms.to_json` writes: `terms_from_json` makes terms of it. Older records say less."""
+    """The types of what `Terms.to_json` writes; `terms_from_json` reads it. Older records hold fewer terms."""
 
     plan: Json
     purpose: Purpose
@@ -279,7 +279,7 @@ class RegisteredTerms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asking(OfGate):
-    """The model is being asked; of a server that is written down before, for it may answer otherwise next time."""
+    """The model is being asked; for a server this is recorded first, since it may answer differently the next time."""
 
     KIND: ClassVar[str] = "asking"
     questions: tuple[str, ...]
@@ -287,7 +287,7 @@ class Asking(OfGate):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered(OfGate):
-    """What the model said, before any of it is judged."""
+    """The model's answers, before any of them is judged."""
 
     KIND: ClassVar[str] = "answered"
     answers: Sequence[Json]
@@ -295,7 +295,7 @@ class Answered(OfGate):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutcomeJudged(OfGate):
-    """What the checks made of an answer: `verdict_to_json`, for the answer is on record already."""
+    """How the checks judged an answer, as `verdict_to_json` writes it: the answer is already on record."""
 
     KIND: ClassVar[str] = "outcome"
     outcome: Json
@@ -328,7 +328,7 @@ class GateDecided(OfGate):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waived(OfGate):
-    """A waiver lets a missed draw pass."""
+    """A waiver excuses a failed draw."""
 
     KIND: ClassVar[str] = "waived"
     waiver: Json
@@ -343,14 +343,14 @@ _BY_NAME: Mapping[str, type[Event]] = {kind.KIND: kind for kind in KINDS}
 
 
 def event_from_json(data: Json, where: str) -> Event:
-    """The event of a line; raises Tampered, naming the place, the kind and the field, where one has another type."""
+    """The event of a line; raises Tampered with place, kind and field when a value has the wrong type."""
     kind = _BY_NAME.get(data["event"])
     if kind is None:
         return Unknown()
     try:
         for one in fields(kind):
             if one.metadata and one.name in data and data[one.name] is None:
-                raise Misfit(one.name, "a value, or no such key", None)
+                raise Misfit(one.name, "a value or no such key", None)
         return read_as(kind, data)
     except Misfit as misfit:
-        raise Tampered(f"{where}: event {kind.KIND} does not hold what it must: {misfit}") from misfit
+        raise Tampered(f"{where}: event {kind.KIND} is not valid: {misfit}") from misfit

@@ -1,6 +1,6 @@
-"""From events to the record: one small function for each kind of event, and a record that is made anew where asked for.
+"""From events to the record: one small function for each kind of event; the record is built when it is asked for.
 
-What an event cannot say after those before it raises ValueError, which becomes Tampered with the line at fault.
+An event that contradicts the events before it raises ValueError, which becomes Tampered with the line at fault.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def folded(folder: Path) -> Fold:
 
 
 class Fold:
-    """What the events so far have come to. `record` is a value: a later event makes another one."""
+    """The state after the events so far. `record` is a value: a later event makes a new one."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -43,7 +43,7 @@ class Fold:
         return self._run.snapshot()
 
     def take(self, line: Mapping[str, Any]) -> None:
-        """Take in the event of one line; raises Tampered where it does not hold what it must."""
+        """Apply the event of one line; raises Tampered when it is not valid."""
         self._lines += 1
         where = f"{self._folder / EVENTS}:{self._lines}"
         event = events.event_from_json(line, where)
@@ -51,20 +51,20 @@ class Fold:
             self._take(event, line)
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             kind = line["event"]
-            raise Tampered(f"{where}: event {kind} does not hold what it must: {_said(error)}") from error
+            raise Tampered(f"{where}: event {kind} is not valid: {_description(error)}") from error
         self._run.digest = line["line_sha256"]
         self._run.touch()
 
     @singledispatchmethod
     def _take(self, event: events.Event, line: Mapping[str, Any]) -> None:
-        """An event of a later version: the chain of hashes covers it, and nothing is made of it."""
+        """An event of a later version: the chain of hashes covers it, and it is otherwise ignored."""
 
     # --- the run ---
 
     @_take.register
     def _(self, event: events.RunStarted, line: Mapping[str, Any]) -> None:
-        refuse(bool(self._run.stages), "a run that has begun to train is begun anew")
-        self._run.start_anew(event.name, frozen(line))
+        refuse(bool(self._run.stages), "a run that has already trained a stage is started again")
+        self._run.restart(event.name, frozen(line))
 
     @_take.register
     def _(self, event: events.LeaksFound, line: Mapping[str, Any]) -> None:
@@ -76,7 +76,10 @@ class Fold:
 
     @_take.register
     def _(self, event: events.RunDecided, line: Mapping[str, Any]) -> None:
-        refuse(event.verdict is Verdict.PASS and not self._run.all_passed, "a run passes whose stages have not")
+        refuse(
+            event.verdict is Verdict.PASS and not self._run.all_passed,
+            "the run passes, but not all of its stages passed",
+        )
         self._run.verdict, self._run.reason, self._run.finished = event.verdict, event.reason, line["time"]
 
     @_take.register
@@ -119,7 +122,7 @@ class Fold:
     def _(self, event: events.Trained, line: Mapping[str, Any]) -> None:
         attempt = self._changed(event)
         attempt.trained, attempt.log, attempt.seconds = event, tuple(event.log), event.seconds
-        attempt.failed, attempt.diagnosis = None, None  # of a training that failed before, and was tried again
+        attempt.failed, attempt.diagnosis = None, None  # an earlier training that failed was tried again
 
     @_take.register
     def _(self, event: events.TrainingFailed, line: Mapping[str, Any]) -> None:
@@ -149,7 +152,9 @@ class Fold:
     def _(self, event: events.GateStarted, line: Mapping[str, Any]) -> None:
         if event.terms:
             read_as(events.RegisteredTerms, event.terms)
-            if "slices" in event.terms:  # older records say less: they are shown, and `registered` refuses a verdict
+            if (
+                "slices" in event.terms
+            ):  # older records hold fewer terms: they are shown, but `registered` refuses a verdict
                 terms_from_json(event.terms)
         place = self._place(event)
         key = gate_key(event.gate, event.purpose)
@@ -184,5 +189,5 @@ class Fold:
         return self._run.stages[event.stage].attempts[event.attempt or 0]
 
 
-def _said(error: Exception) -> str:
+def _description(error: Exception) -> str:
     return f"{error!r:.200}" if isinstance(error, LookupError) else str(error)

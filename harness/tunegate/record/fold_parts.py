@@ -1,6 +1,6 @@
-"""What a record is being made of: a run, its stages, attempts and gates, each of which can change and gives snapshots.
+"""The parts that a record is built from: a run, its stages, attempts and gates. Each can change and gives snapshots.
 
-A snapshot is kept until the next event that touches what it shows.
+A snapshot is kept until the next event that changes its part.
 """
 
 from __future__ import annotations
@@ -34,27 +34,27 @@ Json = Mapping[str, Any]
 
 
 def refuse(contradicts: bool, what: str) -> None:
-    """Raise ValueError for an event that no run writes after those before it."""
+    """Raise ValueError for an event that contradicts the events before it."""
     if contradicts:
         raise ValueError(what)
 
 
 class _Part(Generic[T]):
-    """Something that changes, within something that changes with it."""
+    """A part that can change; the part that contains it changes with it."""
 
     def __init__(self, within: _Part[Any] | None) -> None:
         self._within = within
         self._shown: T | None = None
 
     def touch(self) -> None:
-        """Say that it changed: what was shown of it is out of date."""
+        """Note a change: the last snapshot is out of date."""
         part: _Part[Any] | None = self
         while part is not None:
             part._shown = None
             part = part._within
 
     def snapshot(self) -> T:
-        """What it is now, as a value."""
+        """The current state, as a value."""
         if self._shown is None:
             self._shown = self._made()
         return self._shown
@@ -73,10 +73,10 @@ class RunFold(_Part[RunRecord]):
         self.promotions: list[Json] = []
         self.faults: list[str] = []
         self.digest = ""
-        self.start_anew("", FrozenDict())
+        self.restart("", FrozenDict())
 
-    def start_anew(self, name: str, start: Json) -> None:
-        """Begin, or begin once more where nothing was trained: what was found before does not count."""
+    def restart(self, name: str, start: Json) -> None:
+        """Start, or start again if nothing was trained: earlier findings do not count."""
         self.name, self.start, self.started = name, start, start.get("time", "")
         self.gates: dict[str, GateFold] = {}
         self.leaks: tuple[Json, ...] = ()
@@ -86,7 +86,7 @@ class RunFold(_Part[RunRecord]):
         self.finished: str | None = None
 
     def role_of(self, stage: str) -> str:
-        """What a stage is for; records of before do not say."""
+        """The role of a stage; older records do not name it."""
         return self.start.get("roles", {}).get(stage, "step")
 
     @property
@@ -195,27 +195,27 @@ class GateFold(_Part[GateRecord]):
 
     @property
     def settled(self) -> bool:
-        """Whether nothing is left to do: it has a verdict, other than that it could not be judged."""
+        """Whether nothing is left to do: it has a verdict other than INVALID."""
         return self.decided and self.end is not None and self.end.verdict is not Verdict.INVALID
 
     def ask(self, questions: Sequence[str]) -> None:
-        """Take in that the model is asked; whatever becomes of it counts as once."""
+        """Note that the model is asked; this counts as one try, whatever comes of it."""
         refuse(self.settled, "a case is asked after the verdict")
         self.answers.begin(questions)
         self.decided, self.answers_apart = False, True
 
     def answer(self, rows: Sequence[Json]) -> None:
-        """Take in what the model said; a question that has its answer is asked no more."""
+        """Add the model's answers; a question that has its answer is not asked again."""
         refuse(self.settled, "a case is asked after the verdict")
         for question, response in answers_from_json(rows).items():
             self.answers.add(question, response)
         self.decided, self.answers_apart = False, True
 
     def judge(self, data: Json) -> None:
-        """Take in an outcome. What could not be judged may be judged again, and then the gate is open again."""
-        if "response" in data:  # a record of before, when answers were not written down before they were judged
+        """Add an outcome. A case that could not be judged may be judged again, which reopens the gate."""
+        if "response" in data:  # an older record: answers were not recorded before they were judged
             outcome = outcome_from_json(data)
-            refuse(self.answers_apart, "an answer stands in an outcome of a gate that writes its answers down before")
+            refuse(self.answers_apart, "an outcome contains an answer, but this gate records its answers separately")
             self.answers.add_once_more(outcome.case_id, _answer_within(outcome))
         else:
             refuse(data["case_id"] not in self.answers.responses, "a case is judged before it is answered")
@@ -225,7 +225,7 @@ class GateFold(_Part[GateRecord]):
         self.decided = False
 
     def decide(self, event: GateDecided) -> None:
-        """Take in the verdict."""
+        """Set the verdict."""
         refuse(self.settled, "a gate is decided twice")
         self.end, self.decided = event, True
 
@@ -259,18 +259,18 @@ class GateFold(_Part[GateRecord]):
         return registered if end is None else _ended(registered, end, self.decided)
 
     def _outcomes(self) -> tuple[Outcome, ...]:
-        """The outcomes in draw order; a decided gate has those that its verdict rests on."""
+        """The outcomes in draw order; for a decided gate, those that its verdict is based on."""
         case_ids, judged = self.started.case_ids, self.judged.outcomes
         known = set(case_ids)
-        strangers = [outcome for case_id, outcome in judged.items() if case_id not in known]
-        outcomes = (*(judged[case_id] for case_id in case_ids if case_id in judged), *strangers)
-        if self.end is None or not self.decided or strangers:
+        unknown = [outcome for case_id, outcome in judged.items() if case_id not in known]
+        outcomes = (*(judged[case_id] for case_id in case_ids if case_id in judged), *unknown)
+        if self.end is None or not self.decided or unknown:
             return outcomes
-        return outcomes[: self.end.asked]  # a block is asked whole; what came after the verdict does not count
+        return outcomes[: self.end.asked]  # whole blocks are asked; answers after the verdict do not count
 
 
 def _ended(gate: GateRecord, end: GateDecided, decided: bool) -> GateRecord:
-    """A gate with its end. All else is what was registered before the first answer."""
+    """A gate with its verdict. The rest was registered before the first answer."""
     return replace(
         gate,
         decided=decided,
@@ -289,7 +289,7 @@ def _ended(gate: GateRecord, end: GateDecided, decided: bool) -> GateRecord:
 
 
 def _answer_within(outcome: Outcome) -> Response:
-    """The answer that an outcome of an older record holds."""
+    """The answer in an outcome of an older record."""
     error = outcome.reason if is_unanswered(outcome) else None
     return Response(outcome.response, outcome.finish_reason, error=error)  # pyright: ignore[reportArgumentType]
 

@@ -1,4 +1,4 @@
-"""JSON values that nobody can change: what a record holds is evidence.
+"""Immutable JSON values: a record is evidence.
 
 They are still dicts and lists, so that they compare, print and serialise as those do.
 """
@@ -13,11 +13,11 @@ T = TypeVar("T")
 
 
 def _refuse(*_: object, **__: object) -> NoReturn:
-    raise TypeError("a record cannot be changed; make a copy: dict(...), list(...)")
+    raise TypeError("a record cannot be changed; make a copy with dict(...) or list(...)")
 
 
 class FrozenDict(dict[K, V]):
-    """A dict whose content stays as it was made."""
+    """An immutable dict."""
 
     __setitem__ = __delitem__ = __ior__ = _refuse  # pyright: ignore[reportAssignmentType]
     clear = pop = popitem = setdefault = update = _refuse  # pyright: ignore[reportAssignmentType]
@@ -30,7 +30,7 @@ class FrozenDict(dict[K, V]):
 
 
 class FrozenList(list[T]):
-    """A list whose content stays as it was made."""
+    """An immutable list."""
 
     __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse  # pyright: ignore[reportAssignmentType]
     append = clear = extend = insert = pop = remove = reverse = sort = _refuse  # pyright: ignore[reportAssignmentType]
@@ -43,7 +43,7 @@ class FrozenList(list[T]):
 
 
 def frozen(value: Any) -> Any:
-    """The same JSON value, frozen in depth.
+    """The same JSON value, immutable at every level.
 
     >>> frozen({"a": [1]}) == {"a": [1]}
     True

@@ -1,7 +1,7 @@
-"""What the checks made of the answers of one draw, and which of them may still be judged.
+"""How the checks judged the answers of one draw, and which answers may still be judged.
 
 An answer that a check could not judge is judged again when the gate is started again, as often as a question may be
-asked: a judge that says nothing when in doubt would pass everything in the end.
+asked: without that limit, a judge that says nothing when in doubt would pass everything in the end.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from tunegate.record.frozen import FrozenDict
 
 @dataclass(frozen=True, slots=True)
 class JudgedLog:
-    """The latest outcome of each case by its id, and how often a case was judged without a verdict coming of it."""
+    """The latest outcome of each case by its id, and how often each case was judged without a verdict."""
 
     outcomes: dict[str, Outcome] = field(default_factory=dict[str, Outcome])
     in_vain: dict[str, int] = field(default_factory=dict[str, int])
 
     def add(self, outcome: Outcome) -> None:
-        """Take in an outcome; raises ValueError where the case has its verdict already."""
+        """Add an outcome; raises ValueError when the case already has a verdict."""
         before = self.outcomes.get(outcome.case_id)
         if before is not None and before.verdict is not Verdict.INVALID:
-            raise ValueError(f"{outcome.case_id!r} has a verdict and is judged again")
+            raise ValueError(f"{outcome.case_id!r} already has a verdict, but is judged again")
         self.outcomes[outcome.case_id] = outcome
         in_vain = outcome.verdict is Verdict.INVALID and not is_unanswered(outcome)
         self.in_vain[outcome.case_id] = self.in_vain.get(outcome.case_id, 0) + in_vain
 
     def frozen(self) -> JudgedLog:
-        """The same outcomes, to which none can be added."""
+        """A copy that cannot be added to."""
         return JudgedLog(FrozenDict(self.outcomes), FrozenDict(self.in_vain))
 
     def may_be_judged(self, case_id: str, ask_again: int) -> bool:
@@ -44,11 +44,11 @@ class JudgedLog:
 
     @property
     def most_judged_until_a_verdict(self) -> int:
-        """How often the case was judged, of those that have a verdict, that was judged most often."""
+        """The largest number of times that a case with a verdict was judged."""
         return max((times + 1 for case_id, times in self.in_vain.items() if not self._is_open(case_id)), default=0)
 
     def spent(self, ask_again: int) -> int:
-        """How many answers got no verdict and may not be judged any more."""
+        """How many answers have no verdict and may not be judged again."""
         return sum(times > ask_again and self._is_open(case_id) for case_id, times in self.in_vain.items())
 
     def _is_open(self, case_id: str) -> bool:
@@ -56,16 +56,16 @@ class JudgedLog:
 
     @property
     def in_words(self) -> str:
-        """`12 answers were judged again, for no verdict came of it`; empty where each was judged once."""
+        """`12 answers were judged again after a judgement without a verdict`; empty if each was judged once."""
         again = self.judged_again
         return (
-            f"{again} answer{'s were' if again > 1 else ' was'} judged again, for no verdict came of it"
+            f"{again} answer{'s were' if again > 1 else ' was'} judged again after a judgement without a verdict"
             if again
             else ""
         )
 
 
 def is_unanswered(outcome: Outcome) -> bool:
-    """Whether no answer came that a check could have judged."""
+    """Whether the case has no answer that a check could judge."""
     answers = outcome.samples or (outcome,)
     return all([finding.check for finding in answer.findings] == ["model"] for answer in answers)

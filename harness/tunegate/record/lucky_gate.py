@@ -1,4 +1,4 @@
-"""How likely a lucky pass was, of a gate that was run alone: from the plans of its draws, as they are on record."""
+"""How likely a lucky pass was for a gate that was run alone, from the recorded plans of its draws."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from tunegate.verdicts.corrected import judged_by
 
 
 def lucky_pass_alone(gate: GateRecord, confirm: GateRecord | None = None) -> LuckyPass | None:
-    """Of a gate, and its confirming draw if it had one; None unless it passed, and for draws that no plan decides."""
+    """For a gate and its confirming draw, if it had one; None if it did not pass, or if no plan decides the draw."""
     deciding = confirm or gate
     if deciding.verdict is not Verdict.PASS or not deciding.decided or gate.purpose != "gate":
         return None
     try:
         first, second = gate.registered.plan, confirm and confirm.registered.plan
-    except Tampered:  # no plan is on record, so nothing can be said; `tunegate report --recheck` says why
+    except Tampered:  # no plan is on record, so the chance is unknown; `tunegate report --recheck` says why
         return None
     confirms = "always" if second is not None else "never"
     plan = GatePlan(first, second, confirms, judged=judged_by(gate.registered.admissions))

@@ -13,7 +13,7 @@ from tunegate.models.model import Response
 from tunegate.record.typed_json import read_as
 
 ENDLESS = ("nan", "inf", "-inf")
-"""How a cutoff is written that is no finite number."""
+"""How an infinite cutoff is written."""
 
 
 def verdict_to_json(outcome: Outcome) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def _without_answer(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
-    """An outcome as plain JSON values; `outcome_from_json` is its inverse, but for a NaN, which JSON does not have."""
+    """An outcome as plain JSON values; `outcome_from_json` is its inverse, except for NaN, which JSON does not have."""
     data = {**shallow(outcome), "findings": [_finding_to_json(finding) for finding in outcome.findings]}
     del data["samples"]
     samples = [
@@ -48,7 +48,7 @@ def _finding_to_json(finding: Finding) -> dict[str, Any]:
 
 
 def outcome_from_json(data: Mapping[str, Any], responses: Mapping[str, Response] | None = None) -> Outcome:
-    """The outcome that a record holds, its answers from `responses` unless it holds them itself.
+    """The outcome in a record, with its answers from `responses` unless the record holds them in the outcome.
 
     Raises KeyError, TypeError, AttributeError or ValueError for anything else.
     """
@@ -59,7 +59,7 @@ def outcome_from_json(data: Mapping[str, Any], responses: Mapping[str, Response]
         named = [sample_id(values["case_id"], number) for number, _ in enumerate(samples, start=1)]
         samples = [{**sample, **_answer(responses[name])} for sample, name in zip(samples, named, strict=True)]
         shown = next((number for number, one in enumerate(samples) if one["verdict"] == values["verdict"]), None)
-        if shown is not None:  # of several answers, that of the first which came out as the case did
+        if shown is not None:  # of several answers, the first that has the verdict of the case
             values |= _answer(responses[named[shown]])
     findings, cutoffs = _without_endless(values["findings"])
     outcome = read_as(Outcome, {**values, "findings": findings, "samples": []})
@@ -77,7 +77,7 @@ def _sample(data: Mapping[str, Any]) -> SampleOutcome:
 
 
 def _without_endless(findings: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], dict[int, Any]]:
-    """Findings with the cutoffs taken out that JSON has no number for, and these by the place of their finding."""
+    """Findings without their infinite cutoffs, which JSON cannot hold, and these cutoffs by index of the finding."""
     endless = {place: one["cutoff"] for place, one in enumerate(findings) if one.get("cutoff") in ENDLESS}
     return [{**one, "cutoff": None} if place in endless else one for place, one in enumerate(findings)], endless
 

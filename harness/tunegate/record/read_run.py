@@ -1,4 +1,4 @@
-"""Reading a record from its folder, checked whole, and reading things out of it that may have been forged."""
+"""Reading and checking a whole record from its folder, and reading values out of it that may be forged."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from tunegate.record.record import RunRecord
 
 
 def read_run(folder: Path) -> RunRecord:
-    """The record that a run folder holds; raises Tampered where it was changed, or holds what no run writes."""
+    """The record in a run folder; raises Tampered if it was changed or no run could have written it."""
     return folded(folder).record
 
 
 @contextmanager
 def reading(place: object) -> Generator[None]:
-    """What is read out of a record within: where the record does not hold what it must, Tampered is raised.
+    """Turn errors while values are read out of a record into Tampered.
 
-    The hashes of a record may have been made anew around values that nothing here has written.
+    The hashes of a record may have been recomputed around values that Tunegate did not write.
     """
     try:
         yield
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         if from_outside(error) is not None:
             raise
-        raise Tampered(f"{place}: the record does not hold what it must: {error!r:.200}") from error
+        raise Tampered(f"{place}: the record is not valid: {error!r:.200}") from error

@@ -1,4 +1,4 @@
-"""Deciding a gate on record again, from the outcomes that it holds: the same verdict must come of them."""
+"""Deciding a recorded gate again from its outcomes: they must give the same verdict."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def recheck_all(run: RunRecord) -> int:
 def recheck(gate: GateRecord, before: Sequence[Outcome] = ()) -> None:
     """Decide a gate again from the outcomes on record; raises Tampered when the recorded verdict differs.
 
-    A retention draw is held against `before` again.
+    A retention draw is compared with `before` again.
 
     Raises NotPromotable when the record holds fewer outcomes than the plan registered.
     """
@@ -45,51 +45,59 @@ def _recheck(gate: GateRecord, before: Sequence[Outcome]) -> None:
     if counted != gate.case_ids[: gate.asked] or len(gate.case_ids) != gate.drawn:
         raise NotPromotable(
             f"gate {gate.key!r}: {len(set(counted) & set(gate.case_ids))} of the {gate.asked or gate.drawn} outcomes "
-            f"that its verdict rests on are on record"
+            f"that its verdict is based on are on record"
         )
     most, allowed = gate.answers.most_asked_until_one_came, 1 + gate.registered.ask_again
     if most > allowed:
-        raise NotPromotable(f"gate {gate.key!r}: a question was asked {most} times, {allowed} allowed")
+        raise NotPromotable(f"gate {gate.key!r}: a question was asked {most} times, but its terms allow {allowed}")
     if gate.judged.most_judged_until_a_verdict > allowed:
         most = gate.judged.most_judged_until_a_verdict
-        raise NotPromotable(f"gate {gate.key!r}: an answer was judged {most} times, {allowed} allowed")
+        raise NotPromotable(f"gate {gate.key!r}: an answer was judged {most} times, but its terms allow {allowed}")
     if gate.answers.replaced:
         raise NotPromotable(
-            f"gate {gate.key!r}: {len(gate.answers.replaced)} answers were asked for again and came out otherwise, "
-            "by an older Tunegate; run it anew"
+            f"gate {gate.key!r}: an older Tunegate asked {len(gate.answers.replaced)} questions again and got other "
+            "answers; run the gate again"
         )
     decision = conclude(gate.registered, gate.outcomes, before)
     for name in ("verdict", "passed", "failed", "invalid", "asked", "spared"):
         if getattr(decision, name) != getattr(gate, name):
             raise Tampered(
                 f"gate {gate.key!r}: the record says {gate.verdict} with {gate.passed} passed, "
-                f"its outcomes give {decision.verdict} with {decision.passed}"
+                f"but its outcomes give {decision.verdict} with {decision.passed} passed"
             )
 
 
 def _check_findings(gate: GateRecord, case_id: str, judged: Outcome | SampleOutcome) -> None:
-    """An answer's verdict must be what its findings add up to, and these must come from the checks of the gate."""
+    """An answer's verdict must follow from its findings, and these must come from the checks of the gate."""
     if combine(judged.findings)[0] is not judged.verdict:
-        raise Tampered(f"gate {gate.gate!r}: case {case_id!r} is {judged.verdict}, its findings differ")
+        raise Tampered(
+            f"gate {gate.gate!r}: case {case_id!r} is {judged.verdict}, but its findings give another verdict"
+        )
     checks = tuple(finding.check for finding in judged.findings)
     unanswered = checks == ("model",) and judged.verdict is Verdict.INVALID
-    # An answer of which no part can be judged is a miss, or INVALID, before any check that reads text is asked.
+    # An answer without a part that can be judged is a miss, or INVALID, before any check that reads text runs.
     without_part = checks[:1] == ("answer",) and judged.verdict is not Verdict.PASS and {*checks[1:]} <= {*gate.checks}
     if checks != gate.checks and not unanswered and not without_part:
         raise Tampered(f"gate {gate.gate!r}: case {case_id!r} was not judged by the checks of the gate")
 
 
 def _check_votes(gate: GateRecord, outcome: Outcome) -> None:
-    """A case that was to be answered several times must have so many answers, and the verdict that they vote for."""
+    """A case must have the registered number of answers, and the verdict that they vote for."""
     terms, votes = gate.registered, [sample.verdict for sample in outcome.samples]
     if len(votes) != (terms.samples if terms.samples > 1 else 0):
-        raise Tampered(f"gate {gate.gate!r}: case {outcome.case_id!r} has {len(votes)} answers, not {terms.samples}")
+        raise Tampered(
+            f"gate {gate.gate!r}: case {outcome.case_id!r} has {len(votes)} answers, its terms say {terms.samples}"
+        )
     if votes and vote(votes, terms.case_passes) is not outcome.verdict:
-        raise Tampered(f"gate {gate.gate!r}: case {outcome.case_id!r} is {outcome.verdict}, its answers differ")
+        raise Tampered(
+            f"gate {gate.gate!r}: case {outcome.case_id!r} is {outcome.verdict}, but its answers give another verdict"
+        )
 
 
 def outcomes_before(run: RunRecord, gate: GateRecord) -> Sequence[Outcome]:
     try:
         return run.held_against(gate)
     except (KeyError, TypeError, AttributeError) as error:
-        raise Tampered(f"gate {gate.key!r}: what it was compared with is not on record ({error!r})") from error
+        raise Tampered(
+            f"gate {gate.key!r}: the outcomes that it was compared with are not on record ({error!r})"
+        ) from error

@@ -1,4 +1,4 @@
-"""The record of a run: the one thing that reports, resuming and promotion see. Nobody can change it.
+"""The record of a run: all that reports, resuming and promotion see. It is immutable.
 
 A verdict can be recomputed from it alone, years later, without a model. `read_run` reads it, `fold` makes it.
 """
@@ -29,8 +29,8 @@ Json = Mapping[str, Any]
 class GateRecord:
     """One gate of one attempt (or a gate run alone: `stage` is None). `decided` is False while it is under way.
 
-    `outcomes` are those that the verdict rests on, in draw order; `judged` are all that were recorded.
-    `answers` are the model's, of which some may not be judged yet.
+    `outcomes` are those that the verdict is based on, in draw order; `judged` holds all that were recorded.
+    `answers` are the model's; some may not be judged yet.
     """
 
     gate: str
@@ -68,26 +68,26 @@ class GateRecord:
     judged: JudgedLog = field(default_factory=JudgedLog)
     answers: AnswerLog = field(default_factory=AnswerLog)
     answers_apart: bool = False
-    """Whether answers were written down before they were judged; in records of before, outcomes hold them."""
+    """Whether answers were recorded before they were judged; in older records, outcomes hold them."""
 
     @property
     def asked_or_judged_again(self) -> str:
-        """Empty where each answer was asked for and judged once."""
+        """Which answers were asked for or judged again; empty if each was asked for and judged once."""
         return "; ".join(filter(None, (self.answers.in_words, self.judged.in_words)))
 
     @property
     def seen(self) -> frozenset[str]:
-        """All cases that the model was asked, also those that the verdict did not wait for."""
+        """All cases that the model was asked, including those that the verdict did not wait for."""
         return frozenset(case_id for case_id in self.case_ids if case_id in self.answers.responses)
 
     @property
     def measured(self) -> bool:
-        """Whether its PASS says no more than that every case was judged: a baseline, which has nothing to pass."""
+        """Whether its PASS only says that every case was judged: a baseline has nothing to pass."""
         return self.purpose == "baseline" and self.decided and self.verdict is Verdict.PASS
 
     @property
     def settled(self) -> bool:
-        """Whether nothing is left to do: it has a verdict, other than that it could not be judged."""
+        """Whether nothing is left to do: it has a verdict other than INVALID."""
         return self.decided and self.verdict is not Verdict.INVALID
 
     @property
@@ -97,28 +97,30 @@ class GateRecord:
 
     @property
     def registered(self) -> Terms:
-        """The terms that were registered before the first answer; raises Tampered when they are none."""
+        """The terms that were registered before the first answer; raises Tampered when they are missing or invalid."""
         try:
             terms = terms_from_json(self.terms)
         except (TypeError, ValueError, KeyError, AttributeError) as error:
             raise Tampered(f"gate {self.key!r}: its terms are not on record: {error!r}") from error
         if (terms.plan.draw, terms.plan.accept, terms.purpose) != (self.drawn, self.accept, self.purpose):
-            raise Tampered(f"gate {self.key!r}: registered as {self.accept} of {self.drawn}, its terms say not")
+            raise Tampered(
+                f"gate {self.key!r}: registered as {self.accept} of {self.drawn}, but its terms say otherwise"
+            )
         return terms
 
 
 def gate_key(gate: str, purpose: str) -> str:
-    """How a gate is called within an attempt: a confirming draw stands beside the gate that it confirms."""
+    """The name of a draw within an attempt: a confirming draw is named after the gate that it confirms."""
     return gate if purpose == "gate" else f"{gate} ({purpose})"
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Why a failed attempt missed, from evidence, and what the next attempt changes.
+    """Why an attempt failed, from evidence, and what the next attempt changes.
 
-    `changes` maps a setting to its old and new value; empty where nothing is left to change, and then `action` is
-    advice. `spent` says that the declared budget has no value left to try. Records of older versions have no diagnosis
-    of the last attempt.
+    `changes` maps a setting to its old and new value. It is empty when nothing is left to change; then `action` is
+    advice. `spent` says that the declared budget has no value left to try. Older records have no diagnosis of the last
+    attempt.
     """
 
     cause: str
@@ -130,7 +132,7 @@ class Diagnosis:
 
 @dataclass(frozen=True, slots=True)
 class OwnAnswer:
-    """What the input model said to the prompt of a training row (by its number), and what the checks make of it."""
+    """The input model's answer to the prompt of a training row (by its number), and how the checks judged it."""
 
     number: int
     response: str
@@ -141,7 +143,7 @@ class OwnAnswer:
 class AttemptRecord:
     """One training of a stage. `log` holds one mapping per logged step: step, epoch, loss, learning_rate, …
 
-    `waived` holds, by the name of a missed draw, the waiver that let it pass.
+    `waived` maps the name of a failed draw to the waiver that excused it.
     """
 
     number: int
@@ -149,9 +151,9 @@ class AttemptRecord:
     settings: Json
     input_sha256: str
     data_sha256: str = ""
-    """Of the file of rows that the trainer was given."""
+    """SHA-256 of the file of rows that the trainer was given."""
     rows: int = 0
-    """How many rows that file has; 0 where none was written."""
+    """How many rows that file has; 0 if there is no file."""
     trained: bool = False
     model: str = ""
     model_sha256: str = ""
@@ -165,7 +167,7 @@ class AttemptRecord:
     gates: Mapping[str, GateRecord] = field(default_factory=FrozenDict[str, GateRecord])
     diagnosis: Diagnosis | None = None
     own_answers: tuple[OwnAnswer, ...] = ()
-    """What the input model said to training prompts, where the stage learns from that."""
+    """The input model's answers to training prompts, if the stage learns from them."""
     waived: Mapping[str, Json] = field(default_factory=FrozenDict[str, Json])
 
     @property
@@ -176,8 +178,8 @@ class AttemptRecord:
 
 @dataclass(frozen=True)
 class StageRecord:
-    """One stage and its attempts, in order. `verdict` is None while it is under way. `luck` says, for each gate that
-    passed, how likely a bad model was to get there; older records say it in a sentence. `role` is that of
+    """One stage and its attempts, in order. `verdict` is None while it is under way. `luck` gives, for each gate that
+    passed, the chance that a bad model would have passed; in older records it is a sentence. `role` is a
     `methods.Role`."""
 
     name: str
@@ -197,7 +199,7 @@ def first_purpose(stage: StageRecord) -> str:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A whole run, or a gate run alone (then `stages` is empty and `gates` holds it)."""
+    """A whole run, or a gate run alone (then `stages` is empty and `gates` holds the gate)."""
 
     folder: Path
     name: str = ""
@@ -216,7 +218,7 @@ class RunRecord:
 
     @property
     def goal(self) -> StageRecord | None:
-        """The stage whose model the run is for: the last step; of a run without steps, the last scorer."""
+        """The stage whose model is the result of the run: the last step, or without steps the last scorer."""
         by_role = {stage.role: stage for stage in self.stages.values()}
         return by_role.get("step") or by_role.get("scorer")
 
@@ -226,7 +228,7 @@ class RunRecord:
         return [*self.gates.values(), *(gate for attempt in attempts for gate in attempt.gates.values())]
 
     def waivers(self) -> list[dict[str, Any]]:
-        """The waivers that let a missed draw of a stage's last attempt pass, with where they did."""
+        """The waivers that excused failed draws of the stages' last attempts, with stage and gate."""
         return [
             {**waiver, "stage": stage.name, "attempt": number, "gate": key}
             for stage in self.stages.values()

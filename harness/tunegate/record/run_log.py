@@ -1,7 +1,7 @@
-"""The log of a run under way: what is appended is on disk, and in the record that `RunLog.record` gives, at once.
+"""The log of a run under way: an appended event is on disk and in `RunLog.record` at once.
 
-The file is read and checked whole when it is opened, and again before a PASS is written; in between, the record is
-folded from what was written.
+The whole file is read and checked when it is opened, and again before a PASS is written; in between, the record is
+folded from the events that were written.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class RunLog:
     @classmethod
     def open(cls, folder: Path) -> Self:
         """Open or create the log; refuses a folder that another process is writing to (ConfigError), and a record
-        that does not hold what it must (Tampered)."""
+        that is not valid (Tampered)."""
         lines = EventLog.open(folder)
         try:
             return cls(lines, folded(folder))
@@ -47,20 +47,20 @@ class RunLog:
 
     @property
     def record(self) -> RunRecord:
-        """The record as it stands; raises unless the file that is written to is the one that a reader finds."""
+        """The current record; raises unless the open file is still the file at this path."""
         self._lines.check_in_place()
         return self._fold.record
 
     def check_whole(self) -> None:
-        """Read the file anew, every line of it; raises Tampered where it is not the record that was written."""
+        """Read the whole file again; raises Tampered when it differs from the record that was written."""
         self._lines.check_in_place()
         if digest_of(self.folder) != self._lines.last_sha256:
-            raise Tampered(f"{self.folder / EVENTS}: the record on disk is not the one that was written")
+            raise Tampered(f"{self.folder / EVENTS}: the record on disk differs from the record that was written")
 
     def append(self, *events: Event, durable: bool = True) -> None:
-        """Write events; a `durable` one is on disk when this returns, others a fraction of a second later.
+        """Write events; a `durable` event is on disk when this returns, others a fraction of a second later.
 
-        Nothing passes on a record that was changed on disk meanwhile: before a PASS it is read anew.
+        Nothing passes on a record that was changed on disk meanwhile: before a PASS the file is read again.
         """
         for event in events:
             if _passes(event):
@@ -70,21 +70,21 @@ class RunLog:
 
     @contextmanager
     def faults_on_record(self) -> Generator[None]:
-        """Whatever ends the work within stands on record before it goes on up; what disk or memory did is CannotJudge.
+        """Record any error that ends the work inside, then raise it; faults of disk or memory become CannotJudge.
 
-        Not what ends the process at once: of that only the missing rest tells.
+        What ends the process at once is not recorded: the record then simply stops.
         """
         try:
             yield
         except (Exception, KeyboardInterrupt, SystemExit) as error:
-            reason = _in_words(error)
+            reason = _described(error)
             self.append(FaultMet(reason=reason))
             if isinstance(error, OSError) or is_out_of_memory(error):
                 raise CannotJudge(reason) from error
             raise
 
     def check_in_place(self) -> None:
-        """Raise unless the file that is written to is still the one that a reader of the folder finds, and as long."""
+        """Raise unless the open file is still the file at this path, with the length that was written."""
         self._lines.check_in_place()
 
     def close(self) -> None:
@@ -98,7 +98,7 @@ class RunLog:
 
 
 def _passes(event: Event) -> bool:
-    """Whether an event is the PASS of a run, or of a gate alone; the gates of a run pass with it."""
+    """Whether an event is the PASS of a run or of a gate run alone; the gates within a run pass with the run."""
     match event:
         case RunDecided(verdict=Verdict.PASS):
             return True
@@ -108,16 +108,16 @@ def _passes(event: Event) -> bool:
             return False
 
 
-def _in_words(error: BaseException) -> str:
-    said = without_addresses(" ".join(message_of(error).split()))
+def _described(error: BaseException) -> str:
+    message = without_addresses(" ".join(message_of(error).split()))
     match error:
         case TunegateError():
             return str(error)
         case KeyboardInterrupt():
             return "interrupted"
         case MemoryError():
-            return f"out of memory: {said}" if said else "out of memory"
+            return f"out of memory: {message}" if message else "out of memory"
         case OSError(strerror=str(why), filename=str(place)):
             return f"{place}: {why}"
         case _:
-            return f"{type(error).__name__}: {said}"
+            return f"{type(error).__name__}: {message}"

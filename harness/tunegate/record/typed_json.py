@@ -1,6 +1,6 @@
-"""JSON values read as what a dataclass says its fields are: one reader for all kinds of event, driven by annotations.
+"""Reads JSON values into dataclasses, driven by the annotations of their fields: one reader for all kinds of event.
 
-A value of another type is a `Misfit`, with the path to it. Keys that the dataclass does not know are left alone: a
+A value of the wrong type is a `Misfit`, with the path to it. Keys that the dataclass does not know are ignored: a
 later version may write them.
 """
 
@@ -21,30 +21,30 @@ Read = Callable[[Any], Any]
 
 
 class Misfit(ValueError):
-    """A value that is not of the type that its place demands."""
+    """A value of the wrong type."""
 
     def __init__(self, path: str, expected: str, value: object) -> None:
         super().__init__(path, expected, value)
         self.path, self.expected, self.value = path, expected, value
 
     def __str__(self) -> str:
-        came = "it is missing" if self.value is MISSING else f"not {self.value!r:.80}"
-        return f"{self.path or 'value'}: expected {self.expected}, {came}"
+        got = "but the key is missing" if self.value is MISSING else f"got {self.value!r:.80}"
+        return f"{self.path or 'value'}: expected {self.expected}, {got}"
 
     def within(self, step: object) -> Misfit:
-        """The same, seen from what holds the value under `step`."""
+        """The same error, with `step` put before its path."""
         return Misfit(f"{step}.{self.path}" if self.path else str(step), self.expected, self.value)
 
 
 def read_as(kind: type[T], data: object) -> T:
-    """The instance of a dataclass that a JSON object holds; raises Misfit.
+    """The dataclass instance that a JSON object describes; raises Misfit.
 
     >>> from tunegate.checks.outcome import ErrorSpan
     >>> read_as(ErrorSpan, {"category": "empty"}).start
     0
     >>> read_as(ErrorSpan, {"category": "empty", "start": "0"})
     Traceback (most recent call last):
-    tunegate.record.typed_json.Misfit: start: expected int, not '0'
+    tunegate.record.typed_json.Misfit: start: expected int, got '0'
     """
     return _reader(kind)(data)
 

@@ -1,4 +1,4 @@
-"""What a run without a verdict is at, or was at when it stopped, in words."""
+"""The step that a run without a verdict is at, or was at when it stopped, in words."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from tunegate.record.record import AttemptRecord, GateRecord, RunRecord
 
 
 def under_way(run: RunRecord) -> str:
-    """The step that began last and has not ended; of a run between two steps, the one that ended last."""
+    """The step that began last and has not ended; between two steps, the last step that ended."""
     for stage in reversed(list(run.stages.values())):
         if stage.verdict is not None:
             return f"stage {stage.name} is done: {stage.verdict}"
         if stage.attempts:
             return _of_attempt(stage.name, stage.attempts[max(stage.attempts)])
-        return f"stage {stage.name} has begun, and nothing is trained yet"
+        return f"stage {stage.name} has begun, but no training has started"
     gates = list(run.gates.values())
     return _of_gate(gates[-1]) if gates else "nothing has been trained or asked so far"
 
@@ -25,7 +25,7 @@ def _of_attempt(stage: str, attempt: AttemptRecord) -> str:
         rows = f" on {attempt.rows:,} rows" if attempt.rows else ""
         return f"{where} is being trained{rows}"
     if not attempt.gates:
-        return f"{where} is trained, and no gate has begun"
+        return f"{where} is trained, but no gate has begun"
     return f"{where}, {_of_gate(list(attempt.gates.values())[-1])}"
 
 

@@ -1,1 +1,1 @@
-"""Numbers about draws and pairs of models: pure functions, no file and no model."""
+"""Statistics of draws and of pairs of models: pure functions without files or models."""

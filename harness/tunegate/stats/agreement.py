@@ -1,8 +1,8 @@
-"""How far a judge agrees with people, and what that says about a pass rate that the judge measured. Pure functions.
+"""How well a judge agrees with people, and what that says about a pass rate that the judge measured. Pure functions.
 
-Tables are lists of rows of counts: a row for each verdict of the humans, a column for each of the judge's, in the same
-order. A further, last column may count the cases on which the judge gave no verdict: no human verdict equals it, so it
-lies off the diagonal and is a disagreement, and it is never taken out of the number of cases.
+Tables are lists of rows of counts: one row for each human verdict, one column for each verdict of the judge, in the
+same order. An extra last column may count the cases on which the judge gave no verdict. It is off the diagonal, so
+these cases are disagreements, and they always count in the number of cases.
 
 Sources: J. Cohen, Educational and Psychological Measurement 20 (1960) 37-46, and Psychological Bulletin 70 (1968)
 213-220 (weights); J. L. Fleiss, J. Cohen, B. S. Everitt, Psychological Bulletin 72 (1969) 323-327 (variance);
@@ -28,7 +28,7 @@ Weights = Literal["none", "linear", "quadratic"]
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """So many of so many, with the exact interval (Clopper-Pearson)."""
+    """A number of cases out of a total, with the exact interval (Clopper-Pearson)."""
 
     count: int
     of: int
@@ -39,7 +39,7 @@ class Share:
 
     @property
     def interval(self) -> Interval:
-        """95 %; of nothing nothing is known."""
+        """95 %; (0, 1) without cases."""
         return exact_interval(self.count, self.of) if self.of else (0.0, 1.0)
 
 
@@ -47,24 +47,24 @@ class Share:
 
 
 def agreement(table: Table) -> float:
-    """The share of cases on which human and judge say the same."""
+    """The share of cases on which human and judge agree."""
     return sum(table[i][i] for i in range(len(table))) / _total(table)
 
 
 def kappa(table: Table, weights: Weights = "none") -> float | None:
-    """Cohen's kappa, the agreement beyond chance; None when chance alone would agree always.
+    """Cohen's kappa, the agreement beyond chance; None when chance alone would always agree.
 
-    With `linear` or `quadratic` weights a near miss on an ordered scale counts as part of an agreement; no verdict at
-    all counts as none.
+    With `linear` or `quadratic` weights a near miss on an ordered scale counts as partial agreement; a case without a
+    verdict counts as no agreement.
     """
     _, observed, expected = _weighed(table, weights)
     return None if math.isclose(expected, 1.0) else (observed - expected) / (1.0 - expected)
 
 
 def kappa_interval(table: Table, weights: Weights = "none", confidence: float = 0.95) -> Interval:
-    """The asymptotic interval of kappa by the variance of Fleiss, Cohen and Everitt (1969), cut off at -1 and 1.
+    """The asymptotic interval of kappa with the variance of Fleiss, Cohen and Everitt (1969), limited to [-1, 1].
 
-    Where kappa is not defined nothing is known: (-1, 1).
+    (-1, 1) if kappa is not defined.
     """
     value = kappa(table, weights)
     if value is None:
@@ -74,11 +74,12 @@ def kappa_interval(table: Table, weights: Weights = "none", confidence: float = 
 
 
 def two_way_kappa_interval(table: Table, confidence: float = 0.95) -> Interval:
-    """The interval of kappa for a table of two verdicts: that of the table with half a count more in each of its cells.
+    """The interval of kappa for a table of two verdicts, computed after adding half a count to each cell.
 
-    The asymptotic interval alone calls three cases of three the proof of a perfect judge, and its lower end lies above
-    the true kappa too often: with 40 to 200 cases in 4 % to 8 % of samples where 2.5 % are promised. With half a count
-    (Haldane 1956) it is 1.6 % to 3 % (`tests/stats/test_agreement.py`). The upper end is never below kappa itself.
+    The plain asymptotic interval takes three agreements out of three as proof of a perfect judge, and its lower end is
+    above the true kappa too often: with 40 to 200 cases in 4 % to 8 % of samples instead of the nominal 2.5 %. With
+    half a count (Haldane 1956) it is 1.6 % to 3 % (`tests/stats/test_agreement.py`). The upper end is never below kappa
+    itself.
     """
     padded = [[count + 0.5 if j < 2 else count for j, count in enumerate(row)] for row in table]
     low, high = kappa_interval(padded, confidence=confidence)
@@ -100,7 +101,7 @@ def _kappa_variance(table: Table, weights: Weights) -> float:
 
 
 def _weighed(table: Table, weights: Weights) -> tuple[list[list[float]], float, float]:
-    """The weight of each cell, and the weighted agreement that is observed and that chance would give."""
+    """The weight of each cell, the observed weighted agreement, and the weighted agreement expected by chance."""
     rows, columns, total = _row_shares(table), _column_shares(table), _total(table)
     matrix = [[_weight(i, j, len(rows), weights) for j in range(len(columns))] for i in range(len(rows))]
     observed = sum(matrix[i][j] * count / total for i, row in enumerate(table) for j, count in enumerate(row))
@@ -109,7 +110,7 @@ def _weighed(table: Table, weights: Weights) -> tuple[list[list[float]], float, 
 
 
 def _weight(i: int, j: int, n: int, weights: Weights) -> float:
-    """The agreement that verdict i of a human and verdict j of the judge count as; column n is no verdict."""
+    """The agreement of human verdict i with judge verdict j; column n is no verdict."""
     if j >= n or weights == "none":
         return float(i == j)
     distance = abs(i - j) / (n - 1)
@@ -135,9 +136,9 @@ def _column_shares(table: Table) -> list[float]:
 
 @dataclass(frozen=True, slots=True)
 class PositionBias:
-    """Pairs shown in both orders: how often the same text won, and, where not, how often the first place did.
+    """Pairs shown in both orders: how often the same text won, and otherwise how often the first place won.
 
-    `first` near a half of the inconsistent pairs is noise; an interval that leaves out 0.5 is a bias.
+    If `first` is near half of the inconsistent pairs, that is noise; an interval that excludes 0.5 is a bias.
     """
 
     consistent: Share
@@ -145,15 +146,18 @@ class PositionBias:
 
 
 def position_bias(places: Sequence[tuple[int, int]]) -> PositionBias:
-    """Position bias from the place (1 or 2) that won with a pair in its order and with the pair turned round."""
-    torn = [pair for pair in places if pair[0] == pair[1]]  # the same place won, so not the same text
-    return PositionBias(Share(len(places) - len(torn), len(places)), Share(sum(p[0] == 1 for p in torn), len(torn)))
+    """Position bias from the place (1 or 2) that won with each pair in its order and with the pair swapped."""
+    inconsistent = [pair for pair in places if pair[0] == pair[1]]  # the same place won, so not the same text
+    return PositionBias(
+        Share(len(places) - len(inconsistent), len(places)),
+        Share(sum(p[0] == 1 for p in inconsistent), len(inconsistent)),
+    )
 
 
 def correlation(lengths: Sequence[float], passed: Sequence[bool]) -> float | None:
-    """Point-biserial correlation of the length of answers with a verdict; None where one of them never varies.
+    """Point-biserial correlation of the length of answers with a verdict; None if one of them never varies.
 
-    A judge whose correlation is well above that of the humans on the same answers is taken in by length.
+    A judge whose correlation is well above the humans' on the same answers favours long answers.
     """
     n = len(lengths)
     inside = [length for length, ok in zip(lengths, passed, strict=True) if ok]
@@ -181,14 +185,14 @@ class CorrectedRate:
 def corrected_pass_rate(
     passed: int, drawn: int, sensitivity: Share, specificity: Share, confidence: float = 0.95
 ) -> CorrectedRate | None:
-    """The share of answers that a human would pass, from how many of them the judge passed; all within [0, 1].
+    """The share of answers that a human would pass, estimated from how many the judge passed; all within [0, 1].
 
-    The estimate is that of Rogan and Gladen (1978). The interval is that of Lang and Reiczigel (2014): the delta
-    method, with the uncertainty of sensitivity and specificity in it, and small counts adjusted. None for a judge that
-    is no better than chance (sensitivity + specificity <= 1), or without labels of either kind.
+    The estimate is by Rogan and Gladen (1978). The interval is by Lang and Reiczigel (2014): the delta method,
+    including the uncertainty of sensitivity and specificity, with an adjustment for small counts. None for a judge that
+    is no better than chance (sensitivity + specificity <= 1), or if labels of one kind are missing.
     """
     if not 0 <= passed <= drawn or drawn < 1:
-        raise ValueError(f"need 0 <= passed <= drawn and drawn >= 1, got {passed} of {drawn}")
+        raise ValueError(f"expected 0 <= passed <= drawn and drawn >= 1, got {passed} of {drawn}")
     if not sensitivity.of or not specificity.of:
         return None
     rate = _rogan_gladen(passed / drawn, sensitivity.count / sensitivity.of, specificity.count / specificity.of)

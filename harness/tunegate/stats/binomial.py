@@ -1,4 +1,4 @@
-"""Binomial and hypergeometric distribution, to double precision, without scipy: the core install stays small."""
+"""Binomial and hypergeometric distributions to double precision, without scipy: the core install stays small."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 
 
 def binomial_tail(k: int, n: int, p: float) -> float:
-    """P(X >= k) for X ~ Binomial(n, p), to about 1e-12, or relative to that where it is small.
+    """P(X >= k) for X ~ Binomial(n, p), with an error of about 1e-12, relative where the probability is small.
 
-    Summed term by term from k away from the mean: there the terms fall, and soon add nothing.
+    Summed term by term from k away from the mean: there the terms decrease and soon add nothing.
     """
     if k <= 0:
         return 1.0
@@ -23,7 +23,7 @@ def binomial_tail(k: int, n: int, p: float) -> float:
 
 
 def _terms(start: int, n: int, p: float, step: int) -> Iterator[float]:
-    """P(X = start), P(X = start + step), … until the terms, which fall, are too small to count."""
+    """P(X = start), P(X = start + step), … until the decreasing terms are too small to count."""
     log_p, log_q, log_n = math.log(p), math.log1p(-p), math.lgamma(n + 1)
     first = None
     i = start
@@ -37,10 +37,10 @@ def _terms(start: int, n: int, p: float, step: int) -> Iterator[float]:
 
 
 def hypergeometric(n: int, size: int, passing: int) -> dict[int, float]:
-    """P(X = k) by k, where X counts the passing ones among n drawn without replacement from `size`, `passing` of which
-    pass. Left out are those k that are less likely than 1e-30 times the likeliest.
+    """P(X = k) by k: X is the number of passing items among n, drawn without replacement from `size` items of which
+    `passing` pass. Values of k less likely than 1e-30 times the likeliest are omitted.
 
-    Each term follows from its neighbour, from the likeliest outwards; all together make 1.
+    Each term is computed from its neighbour, from the likeliest outwards; the sum is 1.
     """
     mode = (n + 1) * (passing + 1) // (size + 2)
     terms = {mode: 1.0}

@@ -1,4 +1,4 @@
-"""Several comparisons at once: p-values that stay honest however many there are."""
+"""p-values of several comparisons at once, adjusted for their number."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import TypeVar
 Key = TypeVar("Key", bound=Hashable)
 
 SHOWN_P_VALUE = 0.05
-"""A difference whose adjusted p-value lies below this is called shown."""
+"""A difference with an adjusted p-value below this is called shown."""
 
 
 def holm(p_values: Mapping[Key, float]) -> dict[Key, float]:
-    """Holm's step-down adjustment: below 0.05, the chance that any of all comparisons errs is below 0.05.
+    """Holm's step-down adjustment: with a threshold of 0.05, the chance of any false finding is below 0.05.
 
-    Needs no independence. Source: S. Holm, Scandinavian Journal of Statistics 6 (1979) 65-70.
+    The comparisons may depend on each other. Source: S. Holm, Scandinavian Journal of Statistics 6 (1979) 65-70.
     """
     adjusted: dict[Key, float] = {}
     highest = 0.0

@@ -1,4 +1,4 @@
-"""Two pass rates compared: of the same cases before and after, or of two groups of cases. Pure."""
+"""Comparing two pass rates: on the same cases before and after, or on two groups of cases. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TINY = 1e-9  # 0.7 * 100 is not quite 70
 
 @dataclass(frozen=True, slots=True)
 class PairedCounts:
-    """The four kinds of case that two models on the same cases give: `both` passed it, `neither` did, or one only."""
+    """How many cases both models passed (`both`), neither passed, or only one passed (`lost`, `won`)."""
 
     both: int
     lost: int
@@ -41,18 +41,18 @@ class PairedCounts:
 
     @property
     def drop(self) -> float:
-        """Before less after, in percentage points; negative for a gain."""
+        """Before minus after, in percentage points; negative for a gain."""
         return 100.0 * (self.lost - self.won) / self.n
 
     @property
     def p_value(self) -> float:
-        """McNemar's test, exact, two-sided: that as many are lost as won."""
+        """McNemar's test, exact, two-sided, of the hypothesis that cases are lost as often as won."""
         differ = self.lost + self.won
         return min(1.0, 2.0 * binomial_tail(max(self.lost, self.won), differ, 0.5)) if differ else 1.0
 
     @property
     def drop_interval(self) -> Interval:
-        """95 % of the drop, in percentage points (Tango's score interval)."""
+        """95 % interval of the drop, in percentage points (Tango's score interval)."""
         low, high = paired_interval(self.lost, self.won, self.n)
         return 100.0 * low, 100.0 * high
 
@@ -62,16 +62,16 @@ def is_forgotten(net_loss: int, n: int, max_drop: float) -> bool:
 
 
 def forgetting_caught(n: int, max_drop: float, drop: float, differ: float) -> float:
-    """The chance that `compare` says FAIL of a model that truly lost `drop` points on a bank like these `n` cases.
+    """The chance that `compare` gives FAIL for a model that truly lost `drop` points, on `n` cases.
 
-    `differ` is the share of cases on which the two models differ, at least `drop` / 100. Exact: the lost and the won
-    cases are multinomial.
+    `differ` is the share of cases on which the two models differ, at least `drop` / 100. Exact: the numbers of lost and
+    won cases are multinomial.
     """
     return _chance(n, drop, differ, lambda lost, won: is_forgotten(lost - won, n, max_drop))
 
 
 def retention_shown(n: int, max_drop: float, drop: float, differ: float) -> float:
-    """The chance that `compare` says PASS and that it is shown; arguments as for `forgetting_caught`."""
+    """The chance that `compare` gives a PASS that is shown; arguments as for `forgetting_caught`."""
     reach = NormalDist().inv_cdf(0.975)
 
     def shown(lost: int, won: int) -> bool:
@@ -82,7 +82,7 @@ def retention_shown(n: int, max_drop: float, drop: float, differ: float) -> floa
 
 def _chance(n: int, drop: float, differ: float, event: Callable[[int, int], bool]) -> float:
     if not abs(drop) / 100.0 <= differ + _TINY <= 1.0 + 2 * _TINY:
-        raise ValueError(f"a share of at least {abs(drop) / 100:g} and at most 1 must differ, got {differ}")
+        raise ValueError(f"`differ` must be at least {abs(drop) / 100:g} and at most 1, got {differ}")
     lose, win = (differ + drop / 100.0) / 2.0, (differ - drop / 100.0) / 2.0
     return min(1.0, math.fsum(chance for lost, won, chance in _trinomial(n, lose, win) if event(lost, won)))
 
@@ -101,7 +101,7 @@ def _trinomial(n: int, lose: float, win: float) -> Iterator[tuple[int, int, floa
 def paired_interval(more: int, less: int, n: int, confidence: float = 0.95) -> Interval:
     """Tango's score interval of `(more - less) / n`, from the discordant counts of `n` pairs.
 
-    Never outside [-1, 1], and not of no width when the two agree on every case.
+    Never outside [-1, 1]; its width is above 0 even when the two agree on every case.
     """
     reach = NormalDist().inv_cdf((1.0 + confidence) / 2.0)
     low = solve_increasing(lambda x: reach - _score(more, less, n, 2.0 * x - 1.0))
@@ -110,7 +110,7 @@ def paired_interval(more: int, less: int, n: int, confidence: float = 0.95) -> I
 
 
 def _score(more: int, less: int, n: int, difference: float) -> float:
-    """Tango's statistic, standard normal when the true difference is `difference`; falls as that rises."""
+    """Tango's statistic, standard normal when the true difference is `difference`; decreasing in `difference`."""
     b = -more - less + (2.0 * n - more + less) * difference
     c = -less * difference * (1.0 - difference)
     share_less = (math.sqrt(max(0.0, b * b - 8.0 * n * c)) - b) / (4.0 * n)
@@ -120,7 +120,7 @@ def _score(more: int, less: int, n: int, difference: float) -> float:
 
 
 def wilson_interval(share: Share, confidence: float = 0.95) -> Interval:
-    """Wilson's score interval of a rate; of nothing nothing is known."""
+    """Wilson's score interval of a rate; (0, 1) without cases."""
     if share.rate is None:
         return 0.0, 1.0
     z2, n, rate = NormalDist().inv_cdf((1.0 + confidence) / 2.0) ** 2, share.of, share.rate
@@ -130,7 +130,7 @@ def wilson_interval(share: Share, confidence: float = 0.95) -> Interval:
 
 
 def gap_interval(first: Share, second: Share, confidence: float = 0.95) -> Interval:
-    """The interval of the first rate less the second, of different cases: Newcombe's hybrid score, his method 10."""
+    """The interval of the first rate minus the second, on different cases: Newcombe's hybrid score, his method 10."""
     if first.rate is None or second.rate is None:
         return -1.0, 1.0
     (low1, high1), (low2, high2) = wilson_interval(first, confidence), wilson_interval(second, confidence)

@@ -1,9 +1,9 @@
-"""Several draws as statistics: which attempt needs a confirming draw, and how likely a lucky pass of a whole run is.
+"""Statistics of several draws: which attempt needs a confirming draw, and how likely a lucky pass of a whole run is.
 
 A model that is right 85 % of the time passes one draw of 90-of-100 with probability 0.099, and one of five draws with
-0.41: whoever retrains and draws again until a gate passes, accepts bad models sooner or later. A `GatePlan` therefore
-knows its confirming draw, from cases that no other draw opens, and accounts for every attempt. Given a `Risk`, the
-accept numbers are solved for, so that the risk of the whole run is kept.
+0.41: retraining and drawing again until a gate passes accepts bad models sooner or later. A `GatePlan` therefore has a
+confirming draw, from cases that no other draw opens, and accounts for every attempt. Given a `Risk`, the accept numbers
+are computed so that the risk of the whole run is kept.
 
 Pure functions in closed form; consumer's and producer's risk as in ISO 2859-1 and ISO 28590.
 """
@@ -36,13 +36,13 @@ PlanKind = Literal["single", "double", "sequential"]
 Confirms = Literal["never", "after_retry", "always"]
 
 MAX_DRAW = 2000
-"""No larger draw is looked for: such a gate asks for more than Tunegate should answer by arithmetic alone."""
+"""The largest draw that is tried: a gate that needs more asks for more than arithmetic should decide."""
 
 
 @dataclass(frozen=True, slots=True)
 class Risk:
-    """What a run may get wrong: `consumer`, the chance that a model as bad as `at` is accepted by any attempt, and
-    `producer`, the chance that the first attempt of a model as good as `good` is not."""
+    """The allowed risks of a run: `consumer`, the chance that any attempt accepts a model with pass rate `at`, and
+    `producer`, the chance that the first attempt rejects a model with pass rate `good`."""
 
     consumer: float = 0.05
     at: float = 0.85
@@ -52,7 +52,7 @@ class Risk:
     def __post_init__(self) -> None:
         if not (0 < self.consumer < 0.5 and 0 < self.producer < 0.5 and 0 < self.at < self.good < 1):
             raise ValueError(
-                "risks between 0 and 0.5 and pass rates 0 < at < good < 1 were expected, got "
+                "expected risks between 0 and 0.5 and pass rates with 0 < at < good < 1, got "
                 f"consumer {self.consumer}, producer {self.producer}, at {self.at}, good {self.good}"
             )
 
@@ -64,11 +64,11 @@ class Risk:
 
 @dataclass(frozen=True, slots=True)
 class GatePlan:
-    """The draws of a gate: the `first` of every attempt, and the one that must confirm it, from the sealed bank.
+    """The draws of a gate: the `first` draw of every attempt, and the draw that confirms it, from the sealed bank.
 
-    `curtail`: a model is not asked further once the verdict stands (None: as the caller thinks best). `reuse`: a spent
-    bank may lend cases that were drawn before; the record and the report mark it. `at` is the pass rate of a model that
-    should not get through, for saying how likely it does.
+    `curtail`: stop asking the model once the verdict is certain (None: the caller decides). `reuse`: when the bank is
+    spent, draw cases again that were drawn before; the record and the report mark them. `at` is the pass rate of a
+    model that should not pass, for reporting how likely it passes.
     """
 
     first: DrawPlan
@@ -94,11 +94,11 @@ class GatePlan:
         return self.first.accept
 
     def confirmation(self, attempt: int) -> DrawPlan | None:
-        """The confirming draw that this attempt owes after its first draw passed."""
+        """The confirming draw that this attempt needs after its first draw passed; None if it needs none."""
         owed = self.confirms == "always" or (self.confirms == "after_retry" and attempt > 1)
         return self.confirm if owed else None
 
-    # --- what it says about a model that passes a case with probability p ---
+    # --- the result for a model that passes a case with probability p ---
 
     def acceptance(self, p: float, attempt: int = 1) -> float:
         """The chance that this attempt is accepted."""
@@ -107,11 +107,11 @@ class GatePlan:
         return first if confirm is None else first * acceptance_probability(confirm, p)
 
     def acceptance_within(self, p: float, attempts: int) -> float:
-        """The chance that any of so many attempts is accepted, if retraining changes nothing: the risk of a run.
+        """The chance that any of this number of attempts is accepted if retraining changes nothing: the risk of a run.
 
-        The attempts draw different cases. Where the bank is a sample of the domain, their results are independent.
+        The attempts draw different cases. If the bank is a sample of the domain, their results are independent.
         """
-        later = self.acceptance(p, 2)  # all attempts after the first are alike
+        later = self.acceptance(p, 2)  # all attempts after the first have the same draws
         return any_of([self.acceptance(p, 1)] + [later] * (attempts - 1))
 
     def mean_tests(self, p: float, attempt: int = 1) -> float:
@@ -138,11 +138,11 @@ class GatePlan:
 
 @dataclass(frozen=True, slots=True)
 class PlanRule:
-    """What a suite file says of its plan. `resolve` turns it into numbers, once the attempts are known.
+    """The plan in a suite file. `resolve` turns it into numbers, once the number of attempts is known.
 
-    `accept` None: 90 in 100 of the draw, or, given a `risk`, solved for. `confirm` None: the plan's own (see
-    `resolve`); "never": a single draw stays unconfirmed, whatever the attempts. `ask_again`: how many times a question
-    that got no answer is asked again, which no plan's numbers depend on.
+    `accept` None: 90 % of the draw, or, given a `risk`, computed from it. `confirm` None: the default of the plan (see
+    `resolve`); "never": a single draw is never confirmed, whatever the number of attempts. `ask_again`: how many times
+    a question without an answer is asked again; the plan's numbers do not depend on it.
     """
 
     kind: PlanKind = "single"
@@ -155,14 +155,14 @@ class PlanRule:
     ask_again: int = ASK_AGAIN
 
     def resolve(self, attempts: int, judged: Judged | None = None) -> GatePlan:
-        """The gate's plan for a stage of at most so many attempts; raises ConfigError when no plan keeps the risk.
+        """The gate's plan for a stage of at most `attempts` attempts; raises ConfigError when no plan keeps the risk.
 
-        single: `accept` of `draw`; a passing attempt after the first owes a confirming draw, the same once more unless
-        `confirm` says otherwise. Given a risk, `accept` is solved for all attempts, and nothing is owed.
-        double: every passing attempt owes the confirming draw, whose numbers are solved for its risk unless given.
+        single: `accept` of `draw`; a passing attempt after the first needs a confirming draw, with the same numbers
+        unless `confirm` says otherwise. Given a risk, `accept` is computed for all attempts, without a confirming draw.
+        double: every passing attempt needs the confirming draw; its numbers are computed from the risk unless given.
         sequential: Wald's test for the risk, shared among the attempts.
-        A `risk` that the file gives is solved for on the scale of the judges, `judged`; the default one of `double` and
-        `sequential` is that of checks that never err, and what judges make of it is told.
+        A `risk` that the file gives is solved on the scale of the judges, `judged`. The default risk of `double` and
+        `sequential` assumes checks that never err; `tunegate check` says what the judges make of it.
         """
         try:
             rule = self if self.risk is None or judged is None else replace(self, risk=self.risk.seen_by(judged.point))
@@ -175,7 +175,10 @@ class PlanRule:
     def _single(self, attempts: int) -> GatePlan:
         if self.risk is not None:
             if self.accept is not None or self.confirm not in (None, "never"):
-                raise ConfigError("a single plan that is solved for its `risk` takes no `accept` and no `confirm`")
+                raise ConfigError(
+                    "a single plan computes its numbers from `risk`; leave out `accept` and `confirm`, or leave out "
+                    "`risk`"
+                )
             first = solve_single(self.risk, attempts, self.draw)
             return GatePlan(first)
         first = self._first()
@@ -190,17 +193,21 @@ class PlanRule:
         first = self._first()
         if isinstance(self.confirm, SinglePlan):
             if self.risk is not None:
-                raise ConfigError("give the accept number of `confirm` or `risk`, which solves for it, not both")
+                raise ConfigError("give the accept number of `confirm`, or `risk`, from which it is computed, not both")
             confirm = self.confirm
         elif self.confirm == "never":
-            raise ConfigError("`confirm: never` contradicts `kind: double`, whose every pass is confirmed")
+            raise ConfigError(
+                "`confirm: never` contradicts `kind: double`, which confirms every pass; remove one of them"
+            )
         else:
             confirm = solve_confirmation(first, self.risk or Risk(), attempts, self.confirm)
         return GatePlan(first, confirm, "always")
 
     def _sequential(self, attempts: int) -> GatePlan:
         if self.accept is not None or self.confirm is not None:
-            raise ConfigError("a sequential plan follows from its `risk` (and `draw`, the cap); leave out the rest")
+            raise ConfigError(
+                "a sequential plan is computed from `risk` (and `draw`, the cap); leave out the other keys"
+            )
         first = solve_sequential(self.risk or Risk(), attempts, self.draw)
         return GatePlan(first)
 
@@ -214,7 +221,7 @@ def _ninety_percent(draw: int) -> SinglePlan:
 
 
 def any_of(chances: Sequence[float]) -> float:
-    """The chance that at least one of independent events happens; exact for the smallest, too."""
+    """The chance that at least one of several independent events happens; accurate even for tiny chances."""
     return 1.0 if 1.0 in chances else -math.expm1(math.fsum(math.log1p(-chance) for chance in chances))
 
 
@@ -222,7 +229,7 @@ def any_of(chances: Sequence[float]) -> float:
 
 
 def per_attempt(consumer: float, attempts: int) -> float:
-    """The consumer's risk that each of so many independent attempts may take for the run to keep `consumer`."""
+    """The consumer's risk that each of these independent attempts may have so that the run keeps `consumer`."""
     return -math.expm1(math.log1p(-consumer) / attempts)
 
 
@@ -232,12 +239,12 @@ def solve_single(risk: Risk, attempts: int, draw: int | None = None) -> SinglePl
 
 
 def solve_confirmation(first: DrawPlan, risk: Risk, attempts: int, draw: int | None = None) -> SinglePlan:
-    """The smallest confirming draw (or the given one) that keeps both risks when every pass of `first` owes it."""
+    """The smallest confirming draw (or the given one) that keeps both risks when it follows every pass of `first`."""
     lucky, fair = (acceptance_probability(first, p) for p in (risk.at, risk.good))
     if fair < 1.0 - risk.producer:
         raise ConfigError(
-            f"{first.accept} of {first.draw} alone turns away a model at {risk.good} with probability "
-            f"{1.0 - fair:.3f}, the producer's risk is {risk.producer}; lower `accept` or draw more"
+            f"{first.accept} of {first.draw} alone rejects a model at {risk.good} with probability "
+            f"{1.0 - fair:.3f}, but the producer's risk is {risk.producer}; lower `accept` or draw more cases"
         )
     return _solve_draw(risk, attempts, draw, lucky, fair)
 
@@ -245,7 +252,7 @@ def solve_confirmation(first: DrawPlan, risk: Risk, attempts: int, draw: int | N
 def _solve_draw(risk: Risk, attempts: int, draw: int | None, lucky: float, fair: float) -> SinglePlan:
     """A draw that a bad model reaches with probability `lucky` and a good one with `fair`.
 
-    With every case more, the lowest accept number that keeps the consumer's risk rises by one or not at all.
+    With every additional case, the lowest accept number that keeps the consumer's risk rises by one or stays the same.
     """
     _refuse_above_limit(draw)
     limit = per_attempt(risk.consumer, attempts)
@@ -260,17 +267,17 @@ def _solve_draw(risk: Risk, attempts: int, draw: int | None, lucky: float, fair:
 
 def _refuse_above_limit(draw: int | None) -> None:
     if draw is not None and draw > MAX_DRAW:
-        raise ConfigError(f"a draw of {draw} cases: no more than {MAX_DRAW} can be solved for")
+        raise ConfigError(f"a draw of {draw} cases is too large to compute a plan for; draw at most {MAX_DRAW}")
 
 
 def _lowest(draw: int, keeps: Callable[[int], bool]) -> int:
-    """The lowest accept number that keeps the consumer's risk, which falls as the number rises; else `draw` + 1."""
+    """The lowest accept number that keeps the consumer's risk, which falls as the number rises; `draw` + 1 if none."""
     return bisect_left(range(1, draw + 1), True, key=keeps) + 1
 
 
 def solve_sequential(risk: Risk, attempts: int, draw: int | None = None) -> SequentialPlan:
-    """Wald's test whose exact risks, cap included, are within `risk`. The cap is the given draw, or half as large
-    again as the single draw of the same risk, or what more it takes."""
+    """Wald's test whose exact risks, cap included, are within `risk`. The cap is the given draw; without one, it is 1.5
+    times the single draw of the same risk, or more if needed."""
     _refuse_above_limit(draw)
     if draw is None:
         cap = math.ceil(1.5 * solve_single(risk, attempts).draw)
@@ -287,7 +294,7 @@ def solve_sequential(risk: Risk, attempts: int, draw: int | None = None) -> Sequ
 
 
 def _wald_within(risk: Risk, attempts: int, cap: int) -> SequentialPlan | None:
-    """Wald's lines keep the risks but for the overshoot and the cap: moved apart until the exact risks are kept."""
+    """Wald's lines keep the risks except for the overshoot and the cap: move them apart until the exact risks fit."""
     limit = per_attempt(risk.consumer, attempts)
     consumer, producer = limit, risk.producer
     for _ in range(30):
@@ -321,7 +328,7 @@ RATES = (0.5, 0.6, 0.7, 0.75, 0.8, 0.825, 0.85, 0.875, 0.9, 0.925, 0.95, 0.975, 
 class CurvePoint:
     """The operating characteristic at one pass rate: one attempt, any of all attempts, mean cases of one attempt.
 
-    `promoted` is what a run does: `accept_any`, but for a single plan with the confirming draw that a retry owes.
+    `promoted` is the chance for a whole run: `accept_any`, but for a single plan with the confirming draw of a retry.
     """
 
     p: float
@@ -347,8 +354,8 @@ def curve(plan: GatePlan, attempts: int, rates: Sequence[float] = RATES) -> list
 
 @dataclass(frozen=True, slots=True)
 class LuckyPass:
-    """How likely a model that is right at the rate `at` was to pass a gate by luck: within the `attempts` that were
-    made (`so_far`), and within all that are allowed (`limit`, `within_limit`)."""
+    """The chance that a model with pass rate `at` passes a gate by luck: within the `attempts` that were made
+    (`so_far`), and within all that are allowed (`limit`, `within_limit`)."""
 
     at: float
     attempts: int
@@ -360,7 +367,7 @@ class LuckyPass:
 
 
 def lucky_pass(plan: GatePlan, attempts: int, limit: int) -> LuckyPass:
-    """How likely a bad model was to get this far."""
+    """The chance that a bad model passes a gate by luck."""
     at = plan.at
     so_far, within_limit = (plan.acceptance_within(at, number) for number in (attempts, limit))
     at_most = plan.judged and plan.on(plan.judged.lenient).acceptance_within(at, attempts)

@@ -1,12 +1,13 @@
-"""One draw as statistics: when it may stop, its accept number, its operating characteristic and its intervals.
+"""Statistics of one draw: when it may stop, its accept number, its operating characteristic and its intervals.
 
-A draw asks cases in order and counts the misses. After every case its plan names two numbers: so many misses or fewer
-accept the model, so many or more reject it, anything between asks on. `SinglePlan` and `SequentialPlan` differ in
-those two numbers only, so that one exact recursion (`endings`) gives the operating characteristic, the average
-sample number and the interval of both. No simulation, no approximation; the tests hold it all against scipy.
+A draw asks cases in order and counts the misses. After every case its plan gives two numbers: at most the first number
+of misses accepts the model, at least the second rejects it, and between them the draw continues. `SinglePlan` and
+`SequentialPlan` differ only in those two numbers, so that one exact recursion (`endings`) gives the operating
+characteristic, the average sample number and the interval of both. No simulation, no approximation; the tests compare
+everything with scipy.
 
-Words and definitions: A. Wald, Sequential Analysis (1947); ISO 2859-1 (single sampling), ISO 28591 (formerly 8422,
-sequential sampling). What a gate's plan means over a whole run with its retries is in `plans.py`.
+Terms and definitions: A. Wald, Sequential Analysis (1947); ISO 2859-1 (single sampling), ISO 28591 (formerly 8422,
+sequential sampling). `plans.py` covers a gate's plan over a whole run with its retries.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class DrawPlan(Protocol):
 class SinglePlan:
     """Draw `draw` cases; accept the model when at least `accept` of them pass (ISO 2859-1, single sampling).
 
-    It rejects at the first miss too many, when no answer to an open question could change the verdict (curtailment),
+    It rejects as soon as there are too many misses, when no remaining answer could change the verdict (curtailment),
     and never accepts before the last case.
     """
 
@@ -68,7 +69,7 @@ class SequentialPlan:
 
     After n cases it accepts at `slope * n - accept_intercept` misses or fewer, and rejects at
     `slope * n + reject_intercept` or more (Wald 1947, section 5.3); sooner, when the cap makes the end certain.
-    The record keeps these numbers, so that a verdict can be decided again on any machine.
+    The record holds these numbers, so that the verdict can be computed again on any machine.
     """
 
     draw: int
@@ -81,9 +82,9 @@ class SequentialPlan:
         if self.draw < 1 or not 0 < self.accept <= self.draw:
             raise ValueError(f"a plan needs 1 <= accept <= draw, got accept {self.accept} and draw {self.draw}")
         if not (0 < self.slope < 1 and self.accept_intercept > 0 and self.reject_intercept > 0):
-            raise ValueError(f"a slope between 0 and 1 and intercepts above 0 were expected, got {self}")
+            raise ValueError(f"expected a slope between 0 and 1 and intercepts above 0, got {self}")
         if not -1 - self.accept_intercept < self.draw - self.accept - self.slope * self.draw < self.reject_intercept:
-            raise ValueError(f"at the cap, `accept` must lie between the lines, got {self}")
+            raise ValueError(f"at the cap, `accept` must be between the lines, got {self}")
 
     def limits(self, asked: int) -> tuple[int, int]:
         allowed, left = self.draw - self.accept, self.draw - asked
@@ -93,10 +94,10 @@ class SequentialPlan:
 
 
 def wald_plan(good: float, at: float, producer: float, consumer: float, draw: int) -> SequentialPlan:
-    """Wald's lines for telling a model that passes `good` of its cases from one that passes `at` (`at` < `good`).
+    """Wald's lines that distinguish a model with pass rate `good` from a model with pass rate `at` (`at` < `good`).
 
-    `producer` is the risk of rejecting the good one, `consumer` that of accepting the other; both hold approximately
-    (Wald 1947, section 3.4); `acceptance_probability` says exactly. At the cap, the middle between the lines decides.
+    `producer` is the risk of rejecting the good model, `consumer` the risk of accepting the other; both are approximate
+    (Wald 1947, section 3.4); `acceptance_probability` is exact. At the cap, the middle between the lines decides.
     """
     q_good, q_bad = 1.0 - good, 1.0 - at
     scale = math.log(q_bad * good / (q_good * at))
@@ -154,22 +155,23 @@ def independent(p: float) -> MissChance:
 def from_bank(size: int, passing: int) -> MissChance:
     """Draws without replacement from a bank of `size` cases, `passing` of which the model would pass.
 
-    The chances of the hypergeometric distribution: what is known of this very bank, rather than of the domain.
+    These are the chances of the hypergeometric distribution. They hold for this particular bank rather than for the
+    domain.
     """
     return lambda asked, misses: (size - passing - misses) / (size - asked)
 
 
 def acceptance_probability(plan: DrawPlan, p: float) -> float:
-    """Operating characteristic: the chance that a model which passes a case with probability `p` is accepted."""
+    """Operating characteristic: the chance of accepting a model that passes a case with probability `p`."""
     if isinstance(plan, SinglePlan):
         return binomial_tail(plan.accept, plan.draw, p)
     return _accepted(plan, independent(p))
 
 
 def bank_acceptance_probability(plan: DrawPlan, size: int, passing: int, confirm: DrawPlan | None = None) -> float:
-    """The chance of acceptance when `passing` of the `size` cases of the bank would pass.
+    """The chance of acceptance when the model would pass `passing` of the `size` cases of the bank.
 
-    With `confirm`, a second draw must accept too, from the cases that the first one left.
+    With `confirm`, a second draw from the remaining cases must accept too.
     """
     if not isinstance(plan, SinglePlan):
         return math.fsum(
@@ -186,7 +188,7 @@ def bank_acceptance_probability(plan: DrawPlan, size: int, passing: int, confirm
 
 
 def _confirmed(confirm: DrawPlan | None, size: int, passing: int) -> float:
-    """The chance that the confirming draw, if there is one, accepts too, from what is left of the bank."""
+    """The chance that the confirming draw, if there is one, accepts too, from the rest of the bank."""
     return 1.0 if confirm is None else bank_acceptance_probability(confirm, size, passing)
 
 
@@ -197,7 +199,7 @@ def _accepted(plan: DrawPlan, miss: MissChance) -> float:
 def average_sample_number(plan: DrawPlan, p: float) -> float:
     """The mean number of cases asked until the draw ends (ASN), its curtailment included.
 
-    Of a single plan by Wald's identity: the mean number of misses is that of cases asked, times the chance of a miss.
+    For a single plan by Wald's identity: mean misses = mean cases asked times the chance of a miss.
     """
     if isinstance(plan, SinglePlan) and p < 1.0:
         too_many = plan.allowed_misses + 1
@@ -216,7 +218,7 @@ def exact_interval(passed: int, drawn: int, confidence: float = 0.95) -> tuple[f
     Source: C. J. Clopper, E. S. Pearson, Biometrika 26 (1934) 404-413. Returns (low, high), both within [0, 1].
     """
     if not 0 <= passed <= drawn or drawn < 1:
-        raise ValueError(f"need 0 <= passed <= drawn and drawn >= 1, got {passed} of {drawn}")
+        raise ValueError(f"expected 0 <= passed <= drawn and drawn >= 1, got {passed} of {drawn}")
     alpha = (1.0 - confidence) / 2.0
     low = 0.0 if passed == 0 else solve_increasing(lambda p: binomial_tail(passed, drawn, p) - alpha)
     high = 1.0 if passed == drawn else solve_increasing(lambda p: binomial_tail(passed + 1, drawn, p) - (1.0 - alpha))
@@ -226,9 +228,9 @@ def exact_interval(passed: int, drawn: int, confidence: float = 0.95) -> tuple[f
 def stopped_interval(plan: DrawPlan, asked: int, misses: int, confidence: float = 0.95) -> tuple[float, float]:
     """Exact interval for the pass rate after a draw that stopped by its own limits at (asked, misses).
 
-    Clopper-Pearson with the endings in stage-wise order: an earlier rejection speaks against the model more than a
-    later one, an earlier acceptance for it more than a later one. Source: C. Jennison, B. W. Turnbull, Technometrics
-    25 (1983) 49-58.
+    Clopper-Pearson with the endings in stage-wise order: an earlier rejection is stronger evidence against the model
+    than a later one, and an earlier acceptance is stronger evidence for it. Source: C. Jennison, B. W. Turnbull,
+    Technometrics 25 (1983) 49-58.
     """
     if isinstance(plan, SinglePlan):
         return _single_interval(plan, asked, misses, confidence)
@@ -247,7 +249,7 @@ def stopped_interval(plan: DrawPlan, asked: int, misses: int, confidence: float 
 
 
 def _single_interval(plan: SinglePlan, asked: int, misses: int, confidence: float) -> tuple[float, float]:
-    """The same in closed form: an end at or after this rejection is one with fewer misses among the cases before it."""
+    """The same in closed form: a draw that ends at or after this rejection has fewer misses among the cases before."""
     if misses <= plan.allowed_misses:
         return exact_interval(asked - misses, asked, confidence)
     alpha, passed = (1.0 - confidence) / 2.0, asked - misses

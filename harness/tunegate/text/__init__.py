@@ -1,1 +1,1 @@
-"""Texts as they are compared and counted: words of every script."""
+"""Normal forms, words and numbers of texts in every script, for comparing and counting."""

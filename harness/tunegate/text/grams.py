@@ -1,8 +1,8 @@
-"""Runs of words that a training text shares with a case, weighed so that what all texts share counts for little.
+"""Runs of words that a training text shares with a case, weighted so that runs that all texts share count for little.
 
-A template ("What is the inheritance pattern of …?") is in every row and every case, by construction. So a run of words
-that is in more than `COMMON` texts weighs `COMMON` over their number, and the rest of a text decides. Where a text is
-nothing but such boilerplate, all its runs weigh little and it is still found.
+A template ("What is the inheritance pattern of …?") is in every row and every case by construction. So a run of words
+that is in more than `COMMON` texts gets the weight `COMMON` divided by their number, and the rest of a text decides. If
+a text is only such boilerplate, all its runs have little weight and it is still found.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from tunegate.text.words import has_words_of_one_character
 COMMON = 10
 """A run in more texts than this is a common phrase (the number of Brown et al. 2020, appendix C)."""
 LONGEST_RUN, SHORTEST_RUN = 13, 8
-"""Runs of 13 words; a text of 8 to 12 is one run of its own length (both bounds: Brown et al. 2020, appendix C). How
-many words a text in a script without spaces comes to, `length_in_words` says.
+"""Runs of 13 words; a text of 8 to 12 words is one run (both bounds: Brown et al. 2020, appendix C). `length_in_words`
+gives the number of words of a text in a script without spaces.
 
-Shorter references are labels, names and figures ("autosomal dominant"), right for many different questions.
+Shorter references are labels, names and numbers ("autosomal dominant"), which answer many different questions.
 """
 SHINGLE = 3
-"""Words in a run where near-duplicates are compared."""
+"""Words in a run when near-duplicates are compared."""
 
 
 def run_length(words: Sequence[str]) -> int:
-    """How long the runs of a case are that containment looks for: twice as long where most words are characters."""
+    """The length of the runs of a case for containment: doubled if most words are single characters."""
     characters = sum(map(has_words_of_one_character, words))
     return min(2 * LONGEST_RUN if 2 * characters > len(words) else LONGEST_RUN, len(words))
 
@@ -37,7 +37,7 @@ def runs(words: Sequence[str], length: int) -> set[str]:
 
 
 class Vocabulary:
-    """The runs of the cases, with the number of texts, training's and cases', that hold each."""
+    """The runs of the cases, with the number of training texts and cases that contain each."""
 
     def __init__(self, cases: Iterable[set[str]]) -> None:
         self.texts: Counter[str] = Counter(run for grams in cases for run in grams)
@@ -54,7 +54,7 @@ class Vocabulary:
 
 
 class RunFinder:
-    """Finds the cases' runs, of several lengths, in a training text: one look-up a word, by a run's first words."""
+    """Finds the cases' runs, of several lengths, in a training text: one look-up per word, by a run's first words."""
 
     def __init__(self, grams: Iterable[str]) -> None:
         self._grams = set(grams)
@@ -73,10 +73,10 @@ class RunFinder:
 
 @dataclass(frozen=True)
 class Containment:
-    """The share of a case's weight that a training text holds, for all pairs that reach `threshold`.
+    """The share of a case's weight that a training text contains, for all pairs that reach `threshold`.
 
-    A pair at the threshold must share one of the case's heaviest runs, those that together weigh more than the rest may
-    miss; only these are indexed (prefix filtering: Chaudhuri, Ganti and Kaushik 2006), so a template costs nothing.
+    A pair at the threshold must share one of the case's heaviest runs: without all of these, too much weight is
+    missing. Only they are indexed (prefix filtering: Chaudhuri, Ganti and Kaushik 2006), so a template costs nothing.
     """
 
     cases: Sequence[set[str]]

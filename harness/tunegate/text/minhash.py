@@ -1,7 +1,7 @@
-"""Near-duplicates: texts that say nearly the same, edited here and there, so that no long run of words is left.
+"""Near-duplicates: nearly equal texts with many small edits, so that they share no long run of words.
 
 MinHash with locality-sensitive hashing (`datasketch`) proposes pairs; the share of common three-word runs (Jaccard,
-weighed as in `grams`) decides. Broder 1997, "On the resemblance and containment of documents".
+weighted as in `grams`) decides. Broder 1997, "On the resemblance and containment of documents".
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from tunegate.text.grams import (
 )
 
 NEARLY_THE_SAME = 0.7
-"""The weighed Jaccard similarity that makes a near-duplicate; fitted as above."""
+"""The weighted Jaccard similarity from which a pair is a near-duplicate; fitted as above."""
 
 
 PERMUTATIONS = 128
 PROPOSED_FROM = 0.5
-"""Pairs are proposed from a lower similarity than is asked for: MinHash estimates, and a miss here is final."""
+"""Pairs are proposed from a lower similarity than required: MinHash estimates, and a pair missed here is lost."""
 
 
 @dataclass(frozen=True)
 class NearDuplicates:
-    """Pairs of a training text and a case whose weighed Jaccard similarity reaches `threshold`."""
+    """Pairs of a training text and a case whose weighted Jaccard similarity reaches `threshold`."""
 
     cases: Sequence[set[str]]
     vocabulary: Vocabulary
@@ -46,7 +46,7 @@ class NearDuplicates:
             particular = self._particular(shingles)
             known = shingles & self.vocabulary.texts.keys()
             if len(known) < self.threshold * len(particular) / 2:
-                return  # most of it is in no case at all
+                return  # most of the text is in no case
             total = self.vocabulary.total(known) + len(shingles) - len(known)
             proposed: list[int] = index.query(signature(empty, particular))
             for number in sorted(proposed):
@@ -58,13 +58,14 @@ class NearDuplicates:
         return match
 
     def _particular(self, shingles: set[str]) -> set[str]:
-        """The shingles that are not a template's, or all where there are no others: templates propose every pair."""
+        """The shingles outside templates, or all shingles if there are no others: templates would propose every
+        pair."""
         texts = self.vocabulary.texts
         return {shingle for shingle in shingles if texts.get(shingle, 0) <= COMMON} or shingles
 
 
 def signature(empty: Any, shingles: set[str]) -> Any:
-    """The MinHash of shingles; `empty` is one of none, whose permutations are copied."""
+    """The MinHash of shingles; `empty` is an empty MinHash whose permutations are copied."""
     filled = empty.copy()
     filled.update_batch([shingle.encode(errors="replace") for shingle in shingles])
     return filled

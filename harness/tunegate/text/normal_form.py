@@ -1,6 +1,6 @@
-"""Characters that make a text compare as another one although people read the same: unseen, marked or look-alike ones.
+"""Normal forms that remove differences which people do not see: invisible characters, marks and look-alikes.
 
-For comparison only: nothing that is shown, asked or trained on is changed by this.
+For comparison only: texts that are shown, asked or trained on are not changed.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from itertools import chain
 from tunegate.text.words import spaced
 
 _MARKS = (*range(0x300, 0x370), *range(0x1AB0, 0x1B00), *range(0x1DC0, 0x1E00), *range(0x20D0, 0x2100))
-"""Combining marks of no particular script: accents, enclosing circles."""
+"""Combining marks of no particular script: accents, enclosing circles and so on."""
 _POINTS = (
     *(*range(0x591, 0x5BE), 0x5BF, 0x5C1, 0x5C2, 0x5C4, 0x5C5, 0x5C7, *range(0x610, 0x61B), 0x640),
     *(*range(0x64B, 0x660), 0x670, *range(0x6D6, 0x6DD), *range(0x6DF, 0x6E5), 0x6E7, 0x6E8, *range(0x6EA, 0x6EE)),
 )
-"""Vowel points of Hebrew and Arabic, and the stroke that stretches an Arabic word: most texts are written without."""
+"""Vowel points of Hebrew and Arabic, and the stroke that stretches an Arabic word: most texts do not write them."""
 _SELECTORS = (*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xFE20, 0xFE30), *range(0xE0100, 0xE01F0))
 _BLANKS = (0x115F, 0x1160, 0x2800, 0x3164, 0xFFA0)
 """Letters and symbols, by their category, that look like a blank."""
@@ -39,7 +39,7 @@ _POSSESSIVE = re.compile(r"(?<=\w)['’‘ʼ′`´＇][sS]\b")
 
 
 def visible(text: str) -> str:
-    """The text without characters that nobody sees: format and control characters, variation selectors, fillers."""
+    """The text without invisible characters: format and control characters, variation selectors, fillers."""
     return text.translate(_unseen()) if not text.isascii() or _CONTROL.search(text) else text
 
 
@@ -47,7 +47,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f]")
 
 
 def unescaped(text: str) -> str:
-    """The text with HTML's entities as their characters, also where they were escaped twice, and nothing unseen."""
+    """The text with HTML entities as characters, even if they were escaped twice, and without invisible characters."""
     for _ in range(2):
         if "&" in text:
             text = html.unescape(text)
@@ -55,18 +55,18 @@ def unescaped(text: str) -> str:
 
 
 def undisguised(text: str) -> str:
-    """One spelling for texts that read the same: NFKD, case folded, no accents, no look-alikes, no possessive 's."""
+    """One spelling for texts that read the same: NFKD, case-folded, without accents, look-alikes and possessive 's."""
     text = _POSSESSIVE.sub("", unescaped(text))
     if text.isascii():
         return text.casefold()
-    # Possessives twice: NFKD takes ´ apart, and a mark may stand before the apostrophe.
+    # Possessives twice: NFKD decomposes ´, and a mark may precede the apostrophe.
     text = _marks_of_other_scripts().sub("", unicodedata.normalize("NFKD", text).translate(_unseen(marks=True)))
     text = _POSSESSIVE.sub("", text.translate(_LATIN_TWINS))
     return _FOREIGN_WORD.sub(_in_latin, text).casefold()
 
 
 def normalised(text: str) -> str:
-    """A text as it is compared: `undisguised`, without punctuation, one space between words of whatever script."""
+    """A text for comparison: `undisguised`, without punctuation, with one space between words of every script."""
     if "<" in text:
         text = _LAYOUT.sub(" ", _LETTERING.sub("", text))
         text = _TAG.sub(r" \1 ", text)
@@ -83,21 +83,21 @@ _LAYOUT = re.compile(
     r"(?:\s[^<>]*)?/?>",
     re.IGNORECASE,
 )
-"""Tags of HTML that only say how a text looks, within a word and between words."""
+"""HTML tags that only change how a text looks, within a word and between words."""
 _TAG = re.compile(r"</?([A-Za-z][\w-]*(?:\s[^<>]*)?)/?>")
-"""A tag of HTML or XML: its name is a word, and no part of the word beside it."""
+"""A tag of HTML or XML: its name is a word of its own, not part of the word next to it."""
 
 
 @cache
 def _punctuation() -> dict[int, str]:
-    """Punctuation becomes a space; symbols stay: 1+1 is not 1-1."""
+    """A table that turns punctuation into spaces; symbols stay, since 1+1 is not 1-1."""
     return {code: " " for code in _codes("Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po") if chr(code) != "-"}
 
 
 def _in_latin(match: re.Match[str]) -> str:
-    """A word whose Cyrillic or Greek letters all look Latin, in Latin letters; any other word as it is.
+    """A word in Latin letters if all its Cyrillic or Greek letters look Latin; any other word as it is.
 
-    A word without a Latin letter may be real Greek: its case is folded first, so that capitals stay its capitals.
+    A word without a Latin letter may be real Greek: its case is folded first, so that its capitals remain Greek.
     """
     word = match[0]
     latin = word.translate(_AS_WRITTEN) if _HAS_LATIN.search(word) else word.casefold().translate(_SMALL)
@@ -113,7 +113,7 @@ def _unseen(marks: bool = False) -> dict[int, str]:
 
 @cache
 def _marks_of_other_scripts() -> re.Pattern[str]:
-    """Marks of any script behind letters that are not of a script with such marks: vowel signs of Hindi stay."""
+    """Marks after letters of a script that does not use them; vowel signs of Hindi, for example, stay."""
     found = "".join(chr(code) for code in _codes("Mn", "Me"))
     return re.compile(rf"(?<=[\x00-\u058f])[{re.escape(found)}]+")
 
@@ -124,10 +124,10 @@ def _codes(*categories: str) -> list[int]:
 
 @cache
 def _by_category() -> dict[str, list[int]]:
-    """The characters of the planes 0 and 1, and the tags and selectors of plane 14.
+    """The characters of the planes 0 and 1, and the tags and selectors of plane 14, by category.
 
-    The other planes have ideographs, private characters or nothing: to walk through them all takes eight times as long,
-    in each process that compares a text.
+    The other planes have ideographs, private characters or nothing; including them would take eight times as long in
+    each process that compares a text.
     """
     found: dict[str, list[int]] = {}
     for code in chain(range(0x20000), range(0xE0000, 0xE1000)):

@@ -1,8 +1,8 @@
 """Numbers as people write them: separators, signs, fractions, exponents, scale words and units.
 
-`1,200`, `1 200`, `1'200` and `1200.0` are one number; so are `1.234.567,5` and `1234567.5`. Where a separator may mean
-two things (`1,234`), `decimal` says which sign stands before decimals: `.`, `,` or `either`, which gives both readings.
-Digits within a word (`p53`, `COVID-19`), ordinals (`2nd`) and versions (`1.2.3`) are no numbers.
+`1,200`, `1 200`, `1'200` and `1200.0` are the same number; so are `1.234.567,5` and `1234567.5`. If a separator is
+ambiguous (`1,234`), `decimal` names the decimal sign: `.`, `,` or `either`, which gives both readings. Digits within a
+word (`p53`, `COVID-19`), ordinals (`2nd`) and versions (`1.2.3`) are not numbers.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tunegate.text.words import JOINED, compiled
 Decimals = Literal[".", ",", "either"]
 
 MAX_DIGITS = 400
-"""A longer row of digits, or a larger exponent, is no number that could be compared."""
+"""A longer sequence of digits, or a larger exponent, is not read as a number."""
 
 _L = rf"[{JOINED}--[\d_]]"
 _SPACE = r"[\x20\u00a0\u2007\u2009\u202f'’]"
@@ -46,7 +46,7 @@ _NUMBER = compiled(
 _MAY_BE_NEGATIVE = re.compile(
     r"(?:^|[=:(,;.]|\b(?:is|was|are|were|be|of|to|at|about|approximately|equals?|answer|or|and|by|from|than))\s*$"
 )
-"""What stands before `minus 5` where it is a number and no subtraction."""
+"""The text before `minus 5` if it is a number and not a subtraction."""
 _SCALES = {
     name: scale
     for scale, names in {
@@ -64,7 +64,7 @@ _SCALES = {
     for name in names.split()
 }
 _OF_MONEY = {"k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
-"""`$5M`; without a currency these are units, or parts of a name."""
+"""`$5M`; without a currency these are units or parts of a name."""
 _UNITS = {
     alias: unit
     for unit, aliases in {
@@ -146,9 +146,9 @@ _LETTER = compiled(_L)
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number in a text, `text[start:end]` with its sign and without unit; `values` are what it may mean.
+    """A number in a text, `text[start:end]` with its sign and without unit; `values` are its possible values.
 
-    `unit` is the unit beside it, as a symbol, where it is a known one; `whole_end` is where that ends.
+    `unit` is the unit next to it, as a symbol, if the unit is known; `whole_end` is where the unit ends.
     """
 
     start: int
@@ -172,7 +172,7 @@ def numbers_in(text: str, decimal: Decimals = ".") -> Iterator[Number]:
 
 
 def number_of(text: str, decimal: Decimals = ".") -> Number | None:
-    """The number that a text is, unit included, from end to end; None for any other text."""
+    """The number of a text that is one number, unit included, and nothing else; None for any other text."""
     text = text.strip()
     found = next(numbers_in(text, decimal), None)
     return found if found and (found.whole_start, found.whole_end) == (0, len(text)) else None
@@ -201,7 +201,7 @@ def _number(match: re.Match[str], decimal: Decimals) -> Number | None:
 
 
 def _sign(match: re.Match[str]) -> tuple[int, int]:
-    """-1 or 1, and where the number begins."""
+    """-1 or 1, and the start of the number."""
     before = match.string[max(0, match.start() - 20) : match.start()]
     if match["negative"] and _MAY_BE_NEGATIVE.search(before):
         return -1, match.start("negative")
@@ -210,7 +210,7 @@ def _sign(match: re.Match[str]) -> tuple[int, int]:
 
 
 def _with_fraction(match: re.Match[str], decimal: Decimals) -> frozenset[Fraction]:
-    """The values of the digits with what stands behind them: 3/4, 1 1/2, 1½."""
+    """The values of the digits with the fraction after them: 3/4, 1 1/2, 1½."""
     values = readings(match["body"], decimal) if match["body"] else frozenset({Fraction()})
     vulgar = (match["vulgar"] or match["part"] or "").strip()
     if vulgar:
@@ -222,7 +222,7 @@ def _with_fraction(match: re.Match[str], decimal: Decimals) -> frozenset[Fractio
 
 
 def _raised(values: frozenset[Fraction], match: re.Match[str]) -> frozenset[Fraction]:
-    """The values to the power that stands behind them: 10^3, 10³."""
+    """The values raised to the power after them: 10^3, 10³."""
     exponent = _exponent(match["raised"]) if match["raised"] else 1
     if any(len(f"{value.numerator}{value.denominator}") * abs(exponent) > MAX_DIGITS for value in values):
         return frozenset()
@@ -230,7 +230,8 @@ def _raised(values: frozenset[Fraction], match: re.Match[str]) -> frozenset[Frac
 
 
 def _tail(match: re.Match[str]) -> tuple[int, str, int] | None:
-    """Scale, unit and end of what follows the digits; None where they are the beginning of a word (`5th`, `3D`)."""
+    """Scale, unit and end of the text after the digits; None if the digits are the beginning of a word (`5th`,
+    `3D`)."""
     tail, text = match["tail"] or "", match.string
     end = match.end("tail") if match["tail"] else match.end()
     digits_end = end - len(tail)
@@ -268,7 +269,7 @@ def _quotient(values: frozenset[Fraction] | set[Fraction], divisor: str) -> froz
 
 
 def readings(digits: str, decimal: Decimals = ".") -> frozenset[Fraction]:
-    """What a row of digits and separators, without a sign, may mean; nothing for what is no number (`1.2.3`)."""
+    """The possible values of digits and separators without a sign; empty if they are not a number (`1.2.3`)."""
     if len(digits) > MAX_DIGITS:
         return frozenset()
     plain = "".join(str(unicodedata.digit(sign)) if sign.isdigit() else sign for sign in digits)
@@ -278,7 +279,7 @@ def readings(digits: str, decimal: Decimals = ".") -> frozenset[Fraction]:
     if not signs:
         return frozenset({Fraction(int(tail))})
     as_decimals = _value("".join(groups), tail) if len(set(signs[:-1])) <= 1 else None
-    if len(set(signs)) == 2:  # `1.234,5`: the last separator stands before decimals
+    if len(set(signs)) == 2:  # `1.234,5`: the last separator is the decimal sign
         grouped = _grouped(groups) and signs.count(signs[-1]) == 1
         return frozenset({as_decimals} if grouped and as_decimals is not None else ())
     if len(signs) > 1:

@@ -1,7 +1,7 @@
-"""Text from files and models, made safe to print: it moves no cursor, starts no line, and gives CI no command.
+"""Text from files and models, made safe to print: it cannot move the cursor, start a line or send CI a command.
 
-Ids, reasons and paths come from files and models; none may draw a verdict of its own on a terminal, or speak to the
-server that reads the log of a build.
+Ids, reasons and paths come from files and models; they must not fake a verdict on a terminal or send commands to the
+server that reads a build log.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _COMMAND = re.compile(r"(?m)^(?P<space>\s*):(?=:)|#(?=#[a-z]*\[)", re.IGNORECASE
 
 
 def printable(text: str) -> str:
-    """One line: signs are escaped that would move the cursor, start a line, turn the direction of writing, or make
-    the text a command to a CI server: `::error::` becomes `\\x3a:error::`. Keys in it are named, not shown."""
+    """One line: characters are escaped that would move the cursor, start a line, change the writing direction, or make
+    the text a command to a CI server: `::error::` becomes `\\x3a:error::`. Secrets are replaced by their names."""
     text = without_keys(text)
     if not text.isprintable():
         text = "".join(char.encode("unicode_escape").decode() if category(char) in _ACTIVE else char for char in text)
@@ -29,17 +29,17 @@ def printable(text: str) -> str:
 
 
 def printable_lines(text: str) -> str:
-    """The same for a text of several lines, which stay lines."""
+    """The same for a text of several lines, which stay separate."""
     return "\n".join(printable(line) for line in text.split("\n"))
 
 
 def without_commands(text: str) -> str:
-    """The text with commands to CI servers escaped, and nothing else."""
+    """The text with commands to CI servers escaped; the rest is unchanged."""
     return _COMMAND.sub(_escaped, text) if "::" in text or "##" in text else text
 
 
 def json_line(value: object) -> str:
-    """The value as JSON on one line; a command in a string is written with an escape, and reads back as it was."""
+    """The value as JSON on one line; a command in a string is escaped, and reads back unchanged."""
     line = json.dumps(value_without_keys(value))
     return _COMMAND.sub(r"\\u0023", line) if "##" in line else line  # JSON does not begin with a colon
 

@@ -1,4 +1,4 @@
-"""A limit on the computing time that a single call into C code may take."""
+"""A limit on the computing time of a single call into C code."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from contextlib import contextmanager
 
 
 class TooSlow(Exception):
-    """The time is up."""
+    """The time limit was reached."""
 
 
 @contextmanager
 def time_limit(seconds: float) -> Generator[None]:
     """Raise TooSlow in the block when it computes for longer than `seconds`.
 
-    The time is the process's own, not that of a clock on the wall: a busy machine must not decide what a check finds.
-    Works through an alarm signal, which Python's regular expressions look for while they run. Where there is none to
-    be had (another thread than the main one, Windows) the block runs without a limit. An alarm that somebody else has
-    set is put back, less the time that went by.
+    This is CPU time of the process, not wall-clock time: a busy machine must not change what a check finds. It uses an
+    alarm signal, which Python's regular expressions check while they run. If there is no such signal (outside the main
+    thread, on Windows), the block runs without a limit. An alarm that other code has set is restored, minus the time
+    that passed.
     """
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
         yield

@@ -1,12 +1,12 @@
-"""Words of every script: the one place that says where a word ends.
+"""Words of every script: the only module that decides where a word ends.
 
-Where a script puts spaces between words, they divide them. Chinese, Japanese, Thai, Lao, Khmer, Burmese, Tibetan and
-their like put none, and finding their words takes a dictionary each, so there a character is a word: an extended
-grapheme cluster (Unicode Annex #29), a letter with its vowel signs and marks. Emoji are words in the same way. Texts
-that mix scripts are divided by both rules: `BRCA1基因` is three words.
+If a script puts spaces between words, spaces separate them. Chinese, Japanese, Thai, Lao, Khmer, Burmese, Tibetan and
+similar scripts do not, and each would need a dictionary to find words, so there a character is a word: an extended
+grapheme cluster (Unicode Annex #29), which is a letter with its vowel signs and marks. Emoji are words in the same way.
+Texts that mix scripts are split by both rules: `BRCA1基因` is three words.
 
-Which scripts these are is Unicode's word: the ideographic and kana scripts, and line-breaking class SA ("complex
-context", Unicode Annex #14).
+Unicode defines these scripts: the ideographic and kana scripts, and line-breaking class SA ("complex context", Unicode
+Annex #14).
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ _EAST_ASIAN = r"[[\p{L}\p{Nl}\p{No}]&&[\p{Han}\p{scx=Hiragana}\p{scx=Katakana}\p
 _SYLLABIC = r"[[\p{Line_Break=SA}\p{Tibetan}]&&[\p{L}\p{M}]]"
 _EMOJI = r"\p{Emoji_Presentation}\p{Regional_Indicator}"
 ALONE = rf"[{_EAST_ASIAN}{_SYLLABIC}{_EMOJI}]"
-"""The class of the characters that are words of their own."""
+"""The character class of characters that are words by themselves."""
 JOINED = rf"[\w--{ALONE}--\p{{Hangul}}]"
-"""The class of the letters, digits and underscores that make a longer word of what they touch: `5th`, `BLMX`.
+"""The character class of letters, digits and underscores that extend the word next to them: `5th`, `BLMX`.
 
-Korean puts spaces between words, but none between a number and what is counted, or a word and its particle.
+Korean puts spaces between words, but not between a number and its counter, or between a word and its particle.
 """
 
 EAST_ASIAN_CHARACTERS, SYLLABIC_CHARACTERS = 1.5, 3.0
-"""So many characters say what a word says in a script with spaces, on average."""
+"""The average number of characters that say as much as one word of a script with spaces."""
 
 
 def compiled(pattern: str) -> re.Pattern[str]:
-    """A pattern of the library `regex`, which knows scripts; it has no types of its own."""
+    """A pattern of the library `regex`, which supports scripts; the library has no type annotations."""
     return cast("re.Pattern[str]", cast(Any, regex).compile(rf"(?V1){pattern}"))
 
 
 _STANDS_ALONE = compiled(ALONE)
 _CANDIDATE = re.compile("[^\0-\u0dff\u10a0-\u11ff\u1e00-\u22ff\uac00-\ud7ff]")
-"""What is not of the blocks that most texts are written in, none of whose characters is a word: found faster."""
+"""Characters outside the blocks that most texts use. No character of those blocks is a word, so this test is faster."""
 _CHARACTER = compiled(rf"(?={ALONE})\X")
 _OF_EAST_ASIA, _OF_SYLLABIC = compiled(rf"(?={_EAST_ASIAN})\X"), compiled(rf"(?={_SYLLABIC})\X")
 _LETTERS = compiled(rf"(?={ALONE})\X|[[\w\p{{No}}]--{ALONE}]+")
@@ -50,34 +50,34 @@ _PLAIN_LETTERS, _PLAIN_WRITTEN = re.compile(r"\w+"), re.compile(r"\S+")
 
 
 def has_words_of_one_character(text: str) -> bool:
-    """Whether a text has characters that are words: of a script without spaces, or emoji."""
+    """Whether a text has characters that are words: from a script without spaces, or emoji."""
     candidate = None if text.isascii() else _CANDIDATE.search(text)
     return candidate is not None and _STANDS_ALONE.search(text, candidate.start()) is not None
 
 
 def spaced(text: str) -> str:
-    """The text with a space on either side of each character that is a word; any other text as it is."""
+    """The text with a space before and after each character that is a word; any other text as it is."""
     return _CHARACTER.sub(r" \g<0> ", text) if has_words_of_one_character(text) else text
 
 
 def word_spans(text: str) -> Iterator[tuple[int, int]]:
-    """Where the words stand, as written: punctuation belongs to the word that it touches."""
+    """The spans of the words as written: punctuation belongs to the word next to it."""
     pattern = _WRITTEN if has_words_of_one_character(text) else _PLAIN_WRITTEN
     return (match.span() for match in pattern.finditer(text))
 
 
 def count_words(text: str) -> int:
-    """How many words a text has, as written."""
+    """The number of words in a text, as written."""
     return sum(1 for _ in word_spans(text))
 
 
 def words(text: str) -> list[str]:
-    """The runs of letters, marks, digits and underscores, and the characters that are words; no punctuation."""
+    """The sequences of letters, marks, digits and underscores, and the characters that are words; no punctuation."""
     return (_PLAIN_LETTERS if text.isascii() else _LETTERS).findall(text)
 
 
 def words_and_pairs(text: str) -> list[str]:
-    """The words, and each two neighbours of one character: one of them alone says little about what a text is on."""
+    """The words, and each pair of adjacent one-character words: one character alone says little about the topic."""
     if not has_words_of_one_character(text):
         return words(text)
     matches = list(_LETTERS.finditer(text))
@@ -90,10 +90,10 @@ def words_and_pairs(text: str) -> list[str]:
 
 
 def words_by_pairs(text: str) -> list[str]:
-    """The words, with each two neighbours of Thai, Lao, Khmer or Burmese in place of one, where they have a neighbour.
+    """The words, with pairs of adjacent characters of Thai, Lao, Khmer or Burmese instead of single characters.
 
-    Any two texts of an alphabet share most of their letters, so where the share of words is a score, letters are none;
-    a Chinese or Japanese character tells enough.
+    Any two texts in an alphabet share most of their letters, so single letters must not count when the share of common
+    words is a score; a Chinese or Japanese character says enough.
     """
     if not has_words_of_one_character(text):
         return words(text)
@@ -112,10 +112,10 @@ def words_by_pairs(text: str) -> list[str]:
 
 
 def length_in_words(normal: str) -> float:
-    """How much a text says, in words of a script with spaces; `normal` is a normal form (`normalised`).
+    """The length of a text in equivalent words of a script with spaces; `normal` is a normal form (`normalised`).
 
-    What bounds the shortest text that can be compared counts this way: eight words of English say what twelve
-    characters of Chinese say, or 24 of Thai.
+    The minimum length of texts that can be compared is in this unit: eight words of English are equivalent to twelve
+    characters of Chinese or 24 of Thai.
     """
     count = len(normal.split())
     if not has_words_of_one_character(normal):

@@ -1,13 +1,13 @@
-"""Two pass rates held against each other: a model before and after on the same cases, or two groups of cases. Pure.
+"""Comparing two pass rates: of a model before and after on the same cases, or of two groups of cases. Pure.
 
-Retention asks whether a stage forgot what the model could do before. Both models answer the same cases, so what counts
-is the cases on which they differ: `lost` (passed before, missed now) and `won` (missed before, passes now).
+Retention asks whether a stage forgot what the model could do before. Both models answer the same cases, so only the
+cases on which they differ count: `lost` (passed before, missed now) and `won` (missed before, passes now).
 
-The rule of a retention gate is a count, as that of every gate is: FAIL when the net loss, lost less won, is more than
-`max_drop` points of the cases; no confidence bound can be asked to clear 5 points on 100 cases, since that would turn
-away nearly every model that forgot nothing. `shown` says, beside the verdict, whether the interval of the drop lies
-wholly on the verdict's side of `max_drop`, or the count alone decides; with `prove` a pass that is not shown is
-INCONCLUSIVE. On 100 cases with `max_drop` 5, exactly (`forgetting_caught`, `retention_shown`):
+A retention gate decides by a count, like every gate: FAIL when the net loss (lost minus won) is more than `max_drop`
+points of the cases. A confidence bound that had to clear 5 points on 100 cases would reject nearly every model that
+forgot nothing. `shown` says, in addition to the verdict, whether the whole interval of the drop is on the verdict's
+side of `max_drop`; otherwise the count alone decides. With `prove`, a pass that is not shown is INCONCLUSIVE. On 100
+cases with `max_drop` 5, exactly (`forgetting_caught`, `retention_shown`):
 
     true drop, points            0      5      10     15     20
     chance to FAIL, 10 % differ  0.040  0.428  0.942
@@ -16,11 +16,13 @@ INCONCLUSIVE. On 100 cases with `max_drop` 5, exactly (`forgetting_caught`, `ret
     a pass is shown, 10 %        0.289  0.018  0.000
     a pass is shown, 20 %        0.179  0.022  0.001  0.000  0.000
 
-"differ" is the share of cases on which the two models differ. A model that forgot 10 points slips through with 0.06 to
-0.2, on 400 cases with at most 0.035; one that forgot nothing fails with 0.04 to 0.16, on 400 with at most 0.031: who
-wants a sharper gate needs more cases. Sources: Q. McNemar, Psychometrika 12 (1947) 153-157; T. Tango, Statistics in
-Medicine 17 (1998) 891-908; R. G. Newcombe, Statistics in Medicine 17 (1998) 873-890; E. B. Wilson, Journal of the
-American Statistical Association 22 (1927) 209-212.
+"differ" is the share of cases on which the two models differ. A model that forgot 10 points passes with probability
+0.06 to 0.2, on 400 cases with at most 0.035; a model that forgot nothing fails with 0.04 to 0.16, on 400 cases with at
+most 0.031: a sharper gate needs more cases.
+
+Sources: Q. McNemar, Psychometrika 12 (1947) 153-157; T. Tango, Statistics in Medicine 17 (1998) 891-908; R. G.
+Newcombe, Statistics in Medicine 17 (1998) 873-890; E. B. Wilson, Journal of the American Statistical Association 22
+(1927) 209-212.
 """
 
 from __future__ import annotations
@@ -40,7 +42,8 @@ _TINY = 1e-9  # 0.7 * 100 is not quite 70
 
 JUMP_POINTS = 15.0
 JUMP_P_VALUE = 0.001
-"""A gain of so many points with so small a p-value is called suspicious: without a true gain, 1 in 2,000 is."""
+"""A gain of at least this many points with at most this p-value is called suspicious. Without a true gain, 1 in 2,000
+comparisons is."""
 
 
 # --- paired cases --------------------------------------------------------------------------------------------------
@@ -48,10 +51,10 @@ JUMP_P_VALUE = 0.001
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What became of a suite that was asked again.
+    """The comparison of two models on one suite.
 
-    `counts` is None when the cases could not be compared (INVALID). `shown`: the interval lies wholly on the verdict's
-    side of `max_drop`. `suspicious` is empty, or says why the gain looks like a leak; it changes no verdict.
+    `counts` is None when the cases could not be compared (INVALID). `shown`: the whole interval is on the verdict's
+    side of `max_drop`. `suspicious` is empty, or says why the gain looks like a leak; it never changes the verdict.
     """
 
     verdict: Verdict
@@ -72,7 +75,7 @@ def compare(
 ) -> Comparison:
     """Compare a model with its predecessor on the same cases; `max_drop` in percentage points, see the module.
 
-    INVALID when the two lists are not the same cases with the same prompts, or any case was not judged on either side.
+    INVALID when the two lists are not the same cases with the same prompts, or when a case was not judged on a side.
     """
     fault = _not_comparable(before, after)
     if fault is not None:
@@ -134,7 +137,7 @@ def _change(counts: PairedCounts) -> dict[str, Fact]:
 
 
 def _not_shown(counts: PairedCounts, max_drop: float) -> Reason:
-    """What a pass by count leaves open, and how many cases would settle it if the rates stayed as they are."""
+    """What a pass by count does not show, and how many cases could show it if the rates stayed the same."""
     reach, differ = NormalDist().inv_cdf(0.975), (counts.lost + counts.won) / counts.n
     drop, margin = counts.drop / 100.0, max_drop / 100.0
     if drop >= margin:
@@ -148,7 +151,7 @@ def _suspicion(counts: PairedCounts) -> str:
         return ""
     return (
         f"{-counts.drop:.3g} points more than before ({p_words(counts.p_value)}) is a suspiciously large jump: "
-        "look whether these cases, or near copies, are in the training data"
+        "check whether these cases, or near copies of them, are in the training data"
     )
 
 
@@ -163,9 +166,9 @@ def _suspicion(counts: PairedCounts) -> str:
 
 @dataclass(frozen=True, slots=True)
 class GroupGap:
-    """The widest gap between the pass rates of groups, `better` less `worse`, in percentage points.
+    """The widest gap between the pass rates of groups, `better` minus `worse`, in percentage points.
 
-    `interval` is that of the gap, 95 % for all pairs of groups at once (Bonferroni), since the widest was chosen.
+    `interval` is the interval of the gap, 95 % for all pairs of groups at once (Bonferroni): the widest was chosen.
     """
 
     verdict: Verdict
@@ -184,9 +187,10 @@ class GroupGap:
 
 
 def group_gap(outcomes: Sequence[Outcome], tags: Sequence[str], max_gap: float = 10.0, at_least: int = 20) -> GroupGap:
-    """Whether the groups that `tags` name pass alike: FAIL when the widest gap is more than `max_gap` points.
+    """Compare the pass rates of the groups that `tags` name: FAIL when the widest gap is more than `max_gap` points.
 
-    INVALID when a group has a case that was not judged or fewer than `at_least` cases, or fewer than two are named.
+    INVALID when a group has a case that was not judged, when it has fewer than `at_least` cases, or when `tags` names
+    fewer than two groups.
     """
     members = {tag: [outcome for outcome in outcomes if tag in outcome.tags] for tag in tags}
     groups = {

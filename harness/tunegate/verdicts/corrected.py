@@ -1,4 +1,4 @@
-"""A gate held to the pass rate that is left when its judge's known errors are taken out. Pure functions."""
+"""Gates that require a pass rate corrected for their judge's known errors. Pure functions."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tunegate.stats.judged import Judged, judged_scale
 from tunegate.verdicts.reason import Reason, because
 
 Admissions = Mapping[str, Mapping[str, Any]]
-"""Check name to what the check says of its judge's admission: what a gate's record carries."""
+"""Check name to the facts of its judge's admission, as a gate's record holds them."""
 
 
 def admissions_of(checks: Sequence[Check]) -> dict[str, dict[str, Any]]:
-    """What a gate's record should say of its judges: check name to `Admission.facts`, with the check's demands."""
+    """What a gate's record says about its judges: check name to `Admission.facts` and the check's requirements."""
     facts = {
         name: getattr(check, "admission_facts", None) for check, name in zip(checks, unique_names(checks), strict=True)
     }
@@ -35,8 +35,8 @@ def judged_by(admissions: Admissions) -> Judged | None:
 def corrected_rates(admissions: Admissions, outcomes: Iterable[Outcome], drawn: int) -> dict[str, CorrectedRate]:
     """The pass rate that each judge of a gate measured on its drawn cases, corrected for the judge's known errors.
 
-    `admissions` is what `admissions_of` gave, so that the record alone is enough. Cases that a judge gave no verdict on
-    count as not passed. A judge without an admission, or one that cannot be corrected for, is left out.
+    `admissions` is the result of `admissions_of`, so that the record alone is enough. A case without a verdict from a
+    judge counts as not passed. Judges without an admission, or whose errors cannot be corrected for, are left out.
     """
     findings = [finding for outcome in outcomes for finding in outcome.findings]
     rates: dict[str, CorrectedRate] = {}

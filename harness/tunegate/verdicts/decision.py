@@ -1,4 +1,4 @@
-"""A draw's verdict by its plan alone: counts the outcomes and compares them with the accept number. Pure."""
+"""A draw's verdict by its plan alone: count the outcomes and compare them with the accept number. Pure."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tunegate.verdicts.words import sentence
 class Decision:
     """A gate's verdict with its counts.
 
-    `passed`, `failed`, `invalid` and `spared` sum to `drawn`: what the plan registered, always. `spared` are the
-    cases that need not be asked any more when the verdict stood; `asked` is the rest.
+    `passed`, `failed`, `invalid` and `spared` always sum to `drawn`, the registered number. `spared` are the cases
+    that were not needed after the verdict was certain; `asked` is the rest.
     """
 
     verdict: Verdict
@@ -40,7 +40,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Where a draw came to its verdict: after `asked` cases. `over` are the error categories above their caps."""
+    """The point at which a draw was decided: after `asked` cases. `over` are the error categories above their caps."""
 
     verdict: Verdict
     asked: int
@@ -49,10 +49,11 @@ class Stop:
 
 
 def find_stop(plan: DrawPlan, outcomes: Sequence[Outcome], max_errors: Mapping[str, int] | None = None) -> Stop | None:
-    """The first case, in draw order, after which no answer to a later one could change the verdict; else None.
+    """The first case, in draw order, after which no later answer could change the verdict; None if there is none.
 
-    FAIL when the plan rejects, or an error category stands in more cases than its cap. A case that was not judged
-    counts as neither: it could have been a pass, so it never helps to reject, and never lets the plan accept: INVALID.
+    FAIL when the plan rejects, or when more cases show an error category than its cap allows. A case that was not
+    judged counts as neither: it could have passed, so it never helps to reject; and it never lets the plan accept,
+    which makes the verdict INVALID.
     """
     misses = unjudged = 0
     categories: Counter[str] = Counter()
@@ -75,9 +76,10 @@ def decide(
 ) -> Decision:
     """Decide a gate from the outcomes of its draw, in draw order.
 
-    PASS only when the plan accepts and every case up to there was judged. A registered case without an outcome is
-    INVALID, unless the verdict stood before its turn. `max_errors` caps, per error category, the number of cases that
-    show it. With `curtail` only the cases up to the verdict count; else a single plan counts all that were asked.
+    PASS only when the plan accepts and every case up to that point was judged. A registered case without an outcome is
+    INVALID, unless the verdict was certain before its turn. `max_errors` caps, per error category, the number of cases
+    that show it. With `curtail` only the cases up to the verdict count; without it, a single plan counts all asked
+    cases.
     """
     matching = len({outcome.case_id for outcome in outcomes}) == len(outcomes) <= plan.draw
     stop = find_stop(plan, outcomes, max_errors) if matching else None
@@ -130,20 +132,20 @@ def _count(plan: DrawPlan, passed: int, failed: int, spared: int) -> Reason:
 
 
 def _interval(plan: DrawPlan, stop: Stop | None, counted: Sequence[Outcome], asked: int) -> tuple[float, float]:
-    """From the low end if every case that was not judged had been missed to the high end if every one had passed."""
+    """The low end if every case that was not judged had failed, and the high end if every one had passed."""
     passed = sum(outcome.verdict is Verdict.PASS for outcome in counted)
     failed = sum(outcome.verdict is Verdict.FAIL for outcome in counted)
     if stop is not None and not stop.over and (asked < plan.draw or not isinstance(plan, SinglePlan)):
-        # Exact for where the draw stopped. A sequential plan could have stopped sooner even when it ran to its cap.
+        # Exact for the stopping point. A sequential plan could have stopped earlier even when it ran to its cap.
         low, high = stopped_interval(plan, stop.asked, stop.misses)
         asked, misses = _worst_end(plan, counted[: stop.asked])
         return (low if (asked, misses) == (stop.asked, stop.misses) else stopped_interval(plan, asked, misses)[0]), high
-    # A stop for an error category is none of the plan's ends, and says nothing of the rate: that of what was asked.
+    # A stop for an error category is not an ending of the plan and says nothing about the rate: use the asked cases.
     return exact_interval(passed, asked)[0], exact_interval(asked - failed, asked)[1]
 
 
 def _worst_end(plan: DrawPlan, counted: Sequence[Outcome]) -> tuple[int, int]:
-    """(asked, misses) where the draw would have ended, had every case been missed that was not judged or not asked."""
+    """(asked, misses) at which the draw would have ended if every case that was not judged or not asked had failed."""
     misses = 0
     for asked in range(1, plan.draw + 1):
         misses += asked > len(counted) or counted[asked - 1].verdict is not Verdict.PASS

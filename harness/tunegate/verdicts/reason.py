@@ -1,4 +1,4 @@
-"""Why a gate came out as it did, as values: a kind and its numbers. `words.py` makes the sentences that people read."""
+"""The reasons of a verdict as values: a kind and its numbers. `words.py` makes the sentences that people read."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Kind = Literal[
     # a baseline
     "measured",
     "measured_in_part",
-    # a model against itself before
+    # a model compared with an earlier one
     "kept",
     "forgetting",
     "likely_exceeded",
@@ -41,25 +41,25 @@ Kind = Literal[
     "slice_empty",
     "slice_few",
     "slice_not_judged",
-    # groups against one another
+    # groups compared with each other
     "gap",
     "gap_needs_two",
     "gap_few",
     "gap_not_judged",
-    # a judge's known errors taken out
+    # corrected for a judge's known errors
     "not_corrected",
     "corrected_low",
-    # the sentence of a record that holds no kinds
+    # the sentence of an older record, which has no kinds
     "said",
 ]
 
 COUNTED: tuple[Kind, ...] = ("count", "measured")
-"""The kinds that say no more than how many cases passed, which a reader sees beside the verdict already."""
+"""The kinds that only say how many cases passed, which a reader already sees next to the verdict."""
 OBJECTIONS: tuple[Kind, ...] = (
     *("slice_missed", "slice_empty", "slice_few", "slice_not_judged"),
     *("gap", "gap_needs_two", "gap_few", "gap_not_judged", "not_corrected", "corrected_low"),
 )
-"""The kinds for which a gate does not pass although its count would let it."""
+"""The kinds for which a gate does not pass although enough cases passed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +75,16 @@ class Reason:
 
 
 def because(kind: Kind, **facts: Fact) -> Reason:
-    """A reason, its facts by name."""
+    """A reason with its facts by name."""
     return Reason(kind, facts)
 
 
 def reasons_or_sentence(reasons: Sequence[Reason] | None, sentence: str) -> tuple[Reason, ...]:
-    """The reasons on record, or the sentence of a record that holds none."""
+    """The recorded reasons, or the sentence of an older record that has none."""
     return (because("said", text=sentence),) if reasons is None else tuple(reasons)
 
 
 def beyond_count(reasons: Sequence[Reason]) -> tuple[Reason, ...]:
-    """What the reasons say beyond the count of the cases that passed or missed."""
+    """What the reasons say beyond the number of cases that passed or failed."""
     rest: dict[Kind, Kind] = {"stopped": "allowed", "settled": "settled_it"}
     return tuple(Reason(rest.get(one.kind, one.kind), one.facts) for one in reasons if one.kind not in COUNTED)

@@ -1,6 +1,6 @@
-"""Where a gate's misses lie: pass rates per tag, minima for slices, and whether the misses concentrate. Pure.
+"""Where a gate's misses are: pass rates per tag, minima for slices, and whether the misses concentrate. Pure.
 
-A model that misses a tenth of everything and one that misses one kind of case wholly have the same pass rate.
+A model that misses a tenth of everything and a model that misses every case of one kind can have the same pass rate.
 
 Sources: R. A. Fisher, Journal of the Royal Statistical Society 98 (1935) 39-82; S. Holm, Scandinavian Journal of
 Statistics 6 (1979) 65-70; R. E. Tarone, Biometrics 46 (1990) 515-522.
@@ -41,7 +41,7 @@ class Slice:
 
     @property
     def share(self) -> Share:
-        """The passed of all cases, with its exact interval; a case that was not judged is no pass."""
+        """The share of cases that passed, with its exact interval; a case that was not judged did not pass."""
         return Share(self.passed, self.cases)
 
 
@@ -62,7 +62,7 @@ def slice_of(outcomes: Sequence[Outcome], tag: str) -> Slice:
 
 @dataclass(frozen=True, slots=True)
 class SliceRule:
-    """The lowest pass rate that a slice may have, and how many of its cases the draw must hold to say so."""
+    """The lowest pass rate that a slice may have, and how many of its cases must be drawn to judge it."""
 
     min: float
     at_least: int = 1
@@ -70,13 +70,13 @@ class SliceRule:
     def __post_init__(self) -> None:
         if not 0 < self.min <= 1 or self.at_least < 1:
             raise ValueError(
-                f"a slice needs 0 < min <= 1 and at_least >= 1, got min {self.min} and at_least {self.at_least}"
+                f"a slice needs 0 < min <= 1 and at_least >= 1, but got min {self.min} and at_least {self.at_least}"
             )
 
 
 @dataclass(frozen=True, slots=True)
 class SlicesVerdict:
-    """What the minima say of a gate: `judged` holds the verdict on each slice and its reason, in the rules' order."""
+    """The verdict of the minima on a gate: `judged` holds the verdict on each slice and its reason, in rule order."""
 
     verdict: Verdict
     judged: tuple[tuple[Verdict, Reason], ...]
@@ -84,25 +84,26 @@ class SlicesVerdict:
 
     @property
     def reason(self) -> str:
-        """What decided, in words."""
+        """The reasons that decided, in words."""
         return sentence([reason for verdict, reason in self.judged if verdict is self.verdict])
 
 
 def judge_slices(outcomes: Sequence[Outcome], rules: Mapping[str, SliceRule]) -> SlicesVerdict:
-    """Hold every slice that has a rule against its minimum; the worst verdict counts, FAIL before INVALID.
+    """Compare every slice that has a rule with its minimum; the worst verdict counts, FAIL before INVALID.
 
-    A slice without a case is a FAIL: what was not examined was not passed. One with fewer than `at_least` cases, or
-    with cases that were not judged, is a FAIL when it would miss its minimum even if the cases that it lacks passed,
-    else INVALID. To be asked of a draw that ran to its end: one that stopped early may lack cases for no other reason.
+    A slice without a case is a FAIL: what was not examined was not passed. A slice with fewer than `at_least` cases, or
+    with cases that were not judged, is a FAIL when it would miss its minimum even if the missing cases had passed;
+    otherwise it is INVALID. Only for a draw that ran to its end: a draw that stopped early may lack cases for that
+    reason alone.
     """
     found = [slice_of(outcomes, tag) for tag in rules]
-    judged = tuple(_hold(part, rules[part.tag]) for part in found)
+    judged = tuple(_judge_slice(part, rules[part.tag]) for part in found)
     verdicts = {verdict for verdict, _ in judged}
     worst = next((verdict for verdict in (Verdict.FAIL, Verdict.INVALID) if verdict in verdicts), Verdict.PASS)
     return SlicesVerdict(worst, judged, tuple(found))
 
 
-def _hold(part: Slice, rule: SliceRule) -> tuple[Verdict, Reason]:
+def _judge_slice(part: Slice, rule: SliceRule) -> tuple[Verdict, Reason]:
     if not part.cases:
         return Verdict.FAIL, because("slice_empty", tag=part.tag, at_least=rule.at_least)
     size = max(part.cases, rule.at_least)
@@ -118,19 +119,19 @@ def _hold(part: Slice, rule: SliceRule) -> tuple[Verdict, Reason]:
 
 
 def slices_out_of_reach(cases: Iterable[Case], rules: Mapping[str, SliceRule]) -> list[str]:
-    """The rules that no draw from these cases can meet, in words: to be said before anything is trained."""
+    """The rules that no draw from these cases can meet, in words: a reason to refuse before anything is trained."""
     tags = [tag for case in cases for tag in case.tags]
     return [
-        f"slice {tag}: the suite has {tags.count(tag)} such cases, at least {rule.at_least} must be drawn"
+        f"slice {tag}: the suite has {tags.count(tag)} such cases, but at least {rule.at_least} must be drawn"
         for tag, rule in rules.items()
         if tags.count(tag) < rule.at_least
     ]
 
 
 def too_many_for_a_draw(cases: Sequence[Case], at_least: Mapping[str, int], draw: int) -> list[str]:
-    """How many cases of tags must be drawn, where no draw of this size holds so many, in words.
+    """The tags that need more cases than a draw of this size can hold, in words.
 
-    Tags of one field of which no case carries two need their cases together; others may share them.
+    Where no case carries two tags of a field, those tags need their cases together; other tags may share cases.
     """
     fields: dict[str, list[str]] = {}
     for tag in at_least:
@@ -140,18 +141,18 @@ def too_many_for_a_draw(cases: Sequence[Case], at_least: Mapping[str, int], draw
         shared = any(sum(tag in case.tags for tag in tags) > 1 for case in cases)
         needed = (max if shared else sum)(at_least[tag] for tag in tags)
         if needed > draw:
-            faults.append(f"at least {needed} cases of {', '.join(tags)} must be drawn, the plan draws {draw}")
+            faults.append(f"at least {needed} cases of {', '.join(tags)} must be drawn, but the plan draws {draw}")
     return faults
 
 
-# --- where the misses lie ------------------------------------------------------------------------------------------
+# --- where the misses are ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Concentration:
-    """A kind of case, how many of it were missed, how many elsewhere, and how likely that is by chance.
+    """A kind of case, its misses, the misses elsewhere, and how likely that is by chance.
 
-    `p_value` is that of Fisher's exact test, one-sided (more misses than elsewhere), `adjusted` the same after Holm's
+    `p_value` is from Fisher's exact test, one-sided (more misses than elsewhere); `adjusted` is the same after Holm's
     correction for all kinds that were tested.
     """
 
@@ -166,7 +167,7 @@ class Concentration:
 
 @dataclass(frozen=True, slots=True)
 class WhereMissed:
-    """The kinds of case in which the misses concentrate, the surest first, and all of it in words."""
+    """The kinds of case in which the misses concentrate, lowest p-value first, and the finding in words."""
 
     sentence: str
     concentrated: tuple[Concentration, ...] = ()
@@ -177,8 +178,8 @@ def where_missed(outcomes: Sequence[Outcome], alpha: float = 0.05) -> WhereMisse
     """Test whether the misses concentrate in a tag, an expected answer or a quarter of the prompt lengths.
 
     Cases that were not judged are left out. Kinds so small that no number of misses could be significant are not
-    tested (Tarone 1990: their size alone decides that, so the others need not pay for them); of kinds that hold the
-    very same cases one is, under both names.
+    tested; since their size alone decides that, the correction does not count them (Tarone 1990). Kinds of exactly the
+    same cases are tested once, under both names.
     """
     judged = [outcome for outcome in outcomes if outcome.verdict in (Verdict.PASS, Verdict.FAIL)]
     missed = {i for i, outcome in enumerate(judged) if outcome.verdict is Verdict.FAIL}
@@ -193,7 +194,7 @@ def where_missed(outcomes: Sequence[Outcome], alpha: float = 0.05) -> WhereMisse
 
 
 def _kinds(outcomes: Sequence[Outcome]) -> dict[str, frozenset[int]]:
-    """Kind of case to the places of its cases; kinds of the very same cases are one, with both names."""
+    """Kind of case to the indices of its cases; kinds of exactly the same cases are merged, with both names."""
     members: dict[str, set[int]] = {}
     bands = _length_bands([_length(outcome.prompt) for outcome in outcomes])
     for i, outcome in enumerate(outcomes):
@@ -216,7 +217,7 @@ def _length(prompt: Prompt) -> int:
 
 
 def _length_bands(lengths: Sequence[int]) -> list[str]:
-    """The quarter of the prompt lengths that each prompt lies in; equal lengths are never parted."""
+    """The quarter of the prompt lengths that each prompt is in; prompts of equal length are in the same quarter."""
     ranked = sorted(lengths)
     ends = sorted({ranked[-(-len(ranked) * quarter // 4) - 1] for quarter in (1, 2, 3, 4)})  # the last of each quarter
     starts = [ranked[0], *(ranked[bisect_right(ranked, end)] for end in ends[:-1])]
@@ -227,7 +228,7 @@ def _length_bands(lengths: Sequence[int]) -> list[str]:
 def _tested(
     kinds: Mapping[str, frozenset[int]], missed: set[int], total: int, alpha: float
 ) -> tuple[Concentration, ...]:
-    """Fisher's test of every kind that it could find, with Holm's correction, the surest first."""
+    """Fisher's test of every kind that can be significant, with Holm's correction, lowest p-value first."""
     misses = len(missed)
     smallest = {kind: fisher_greater(min(len(at), misses), len(at), misses, total) for kind, at in kinds.items()}
     testable = _testable(smallest, alpha)
@@ -278,17 +279,17 @@ def _sentence(
     found: Sequence[Concentration], tested: Sequence[Concentration], kinds: Mapping[str, frozenset[int]], misses: int
 ) -> str:
     if found:
-        return "; ".join(_in_words(kind, misses) for kind in found)
+        return "; ".join(_concentration_sentence(kind, misses) for kind in found)
     if all(len(places) == 1 for places in kinds.values()):
-        return "no two cases are of one kind, so nobody can tell; give them `tags:` in the suite"
+        return "no two cases are of the same kind, so no pattern can be found; give the cases `tags:` in the suite"
     if not tested:
         few = "1 miss is" if misses == 1 else f"{misses} misses are"
         return f"{few} too few to tell whether misses concentrate anywhere"
-    return "the misses spread evenly: no tag, answer or length band misses more than chance"
+    return "the misses are spread evenly: no tag, answer or length band has more misses than chance explains"
 
 
-def _in_words(kind: Concentration, misses: int) -> str:
+def _concentration_sentence(kind: Concentration, misses: int) -> str:
     return (
         f"{kind.missed} of the {misses} misses are in {kind.kind} ({kind.missed} of {kind.cases} missed "
-        f"against {kind.missed_elsewhere} of {kind.cases_elsewhere} elsewhere; {p_words(kind.adjusted, AFTER_HOLM)})"
+        f"versus {kind.missed_elsewhere} of {kind.cases_elsewhere} elsewhere; {p_words(kind.adjusted, AFTER_HOLM)})"
     )

@@ -1,6 +1,6 @@
-"""All rules of a draw (plan, slices, gap, judges, retention) as one record, and the verdict under all of them. Pure.
+"""All rules of a draw (plan, slices, gap, judges, retention) in one value, and the verdict under all of them. Pure.
 
-One function decides every draw, whether it is being run or read back from a record years later.
+One function decides every draw, both while it runs and when it is read back from a record years later.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from tunegate.verdicts.reason import Reason, because
 from tunegate.verdicts.slices import SliceRule, judge_slices
 
 Purpose = Literal["gate", "confirm", "baseline", "retention", "worth"]
-"""Why a suite is asked: to decide an attempt, to confirm its pass on sealed cases, to know what the base model can do,
-to see what a stage forgot of what an earlier model could, or whether it is worth more than a baseline."""
+"""Why a suite is asked: to decide an attempt, to confirm its pass on sealed cases, to measure the base model, to find
+what a stage forgot compared with an earlier model, or to see whether it is better than a baseline."""
 
 PAIRED: tuple[Purpose, ...] = ("retention", "worth")
-"""The purposes of draws that ask the very cases of an earlier draw again, and are held against it case by case."""
+"""The purposes of draws that ask the cases of an earlier draw again and are compared with it case by case."""
 
 
 @dataclass(frozen=True, slots=True)
 class GapRule:
-    """How far apart the pass rates of groups, each named by a tag, may lie, in percentage points."""
+    """The largest gap allowed between the pass rates of groups, each named by a tag, in percentage points."""
 
     between: tuple[str, ...]
     max: float = 10.0
@@ -36,7 +36,7 @@ class GapRule:
 
 
 class Answering(TypedDict):
-    """The terms that say how often a question is asked, and how the answers to a case count."""
+    """The terms for how often a question is asked, and how the answers to a case count."""
 
     ask_again: int
     samples: int
@@ -45,11 +45,11 @@ class Answering(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """`slices` are minima per tag, `gap` holds groups against one another, `admissions` says what is known of the
-    judges among the checks, and to which corrected pass rate they hold the gate. `max_drop` is what a retention draw
-    may lose against the outcomes before it, in percentage points. `ask_again` is how many times a question may be asked
-    again that got no answer. A case passes when `case_passes` says so of its `samples` answers. The rest is as in
-    `decide`."""
+    """The rules of a draw. `slices` are minima per tag, `gap` compares groups, `admissions` says what is known about
+    the judges among the checks, and which corrected pass rate each requires. `max_drop` is how many percentage points
+    a retention draw may lose compared with the earlier outcomes. `ask_again` is how many times a question without an
+    answer may be asked again. `case_passes` says which of its `samples` answers must pass for a case to pass. The other
+    fields are as in `decide`."""
 
     plan: DrawPlan
     purpose: Purpose = "gate"
@@ -63,9 +63,9 @@ class Terms:
     samples: int = 1
     case_passes: CasePasses = "all"
     allowed: Mapping[str, str] = field(default_factory=dict[str, str])
-    """The guards that the suite switches off, with what they found; they decide nothing here, and are shown."""
+    """The guards that the suite switches off, with their findings; they are shown and decide nothing here."""
     remarks: Sequence[str] = ()
-    """What a guard found suspicious in the suite without being certain; it decides nothing, and is shown."""
+    """What a guard found suspicious but not certain; it is shown and decides nothing."""
 
     @property
     def may_stop(self) -> bool:
@@ -92,12 +92,12 @@ class Terms:
 
 
 def terms_from_json(data: Mapping[str, Any]) -> Terms:
-    """The terms that a record holds; raises TypeError, KeyError or ValueError for anything else."""
+    """The terms in a record; raises TypeError, KeyError or ValueError for anything else."""
     rules = {tag: SliceRule(**rule) for tag, rule in data["slices"].items()}
     groups = data["gap"]
     gap = groups and GapRule(tuple(groups["between"]), groups["max"], groups["at_least"])
     plan = plan_from_json(data["plan"])
-    ask_again, samples = data.get("ask_again", ASK_AGAIN), data.get("samples", 1)  # records of before have neither
+    ask_again, samples = data.get("ask_again", ASK_AGAIN), data.get("samples", 1)  # older records have neither
     if not isinstance(ask_again, int) or not isinstance(samples, int):
         raise TypeError(f"ask_again is {ask_again!r}, samples is {samples!r}")
     if (case_passes := data.get("case_passes", "all")) not in get_args(CasePasses):
@@ -133,11 +133,11 @@ def _remarks(data: Any) -> tuple[str, ...]:
 
 
 def conclude(terms: Terms, outcomes: Sequence[Outcome], before: Sequence[Outcome] = ()) -> Decision:
-    """The decision on a draw from its outcomes, in draw order; for a retention draw, `before` are the earlier model's.
+    """Decide a draw from its outcomes, in draw order; for a retention draw, `before` are the earlier model's outcomes.
 
     baseline: nothing to decide; INVALID when a case was not judged. retention and worth: the paired comparison decides.
-    gate and confirm: the plan decides, and a pass must hold in every slice that has a minimum, between the groups, and
-    with the judges' known errors taken out.
+    gate and confirm: the plan decides, and a pass must also hold in every slice that has a minimum, between the groups,
+    and after correction for the judges' known errors.
     """
     decision = decide(terms.plan, outcomes, terms.max_errors, terms.curtail)
     match terms.purpose:
@@ -151,11 +151,11 @@ def conclude(terms: Terms, outcomes: Sequence[Outcome], before: Sequence[Outcome
             comparison = compared(terms, outcomes, before)
             return replace(decision, verdict=comparison.verdict, reasons=comparison.reasons)
         case "gate" | "confirm":
-            return _held(terms, decision, outcomes) if decision.verdict is Verdict.PASS else decision
+            return _with_requirements(terms, decision, outcomes) if decision.verdict is Verdict.PASS else decision
 
 
-def _held(terms: Terms, decision: Decision, outcomes: Sequence[Outcome]) -> Decision:
-    """A pass, held to what the terms demand beside the plan."""
+def _with_requirements(terms: Terms, decision: Decision, outcomes: Sequence[Outcome]) -> Decision:
+    """The decision after the further requirements on a pass: slices, groups, corrected pass rates."""
     found: list[tuple[Verdict, Reason]] = []
     if terms.slices:
         found += judge_slices(outcomes, terms.slices).judged

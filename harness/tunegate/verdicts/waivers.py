@@ -5,13 +5,13 @@
         stage: sft            # optional; without it, the gate of any stage
         owner: ada@example.org
         reason: the carrier questions are mislabelled upstream, see ticket 412
-        expires: 2026-03-31   # the last day it holds; at most 90 days ahead
+        expires: 2026-03-31   # the last day on which it is valid; at most 90 days ahead
 
-A waiver excuses a FAIL only. What could not be judged (INVALID, INCONCLUSIVE) or was tampered with is no failure to be
-excused but a question still open. A waiver goes with the gate's name: one for `facts` also excuses the confirming and
-the retention draws of `facts`, in the stage that it names (without `stage`: in every stage).
+A waiver excuses only a FAIL. INVALID, INCONCLUSIVE and TAMPERED are open questions, not failures that can be excused. A
+waiver applies to the gate's name: a waiver for `facts` also excuses the confirming and the retention draws of `facts`,
+in the stage that it names (without `stage`: in every stage).
 
-Nothing here reads the clock: the caller says which day it is, and records it.
+Nothing here reads the clock: the caller passes the date and records it.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ from tunegate.text.normal_form import undisguised, visible
 from tunegate.text.words import has_words_of_one_character, length_in_words, words
 
 MAX_DAYS = 90
-"""How far ahead a waiver may expire: what is needed for longer is a change of the gate."""
+"""How far ahead a waiver may expire: for a longer time, change the gate."""
 
 MIN_REASON_WORDS = 5
-"""Different words; of scripts without spaces, some characters count as one (`length_in_words`)."""
+"""The number of different words; in scripts without spaces, several characters count as one (`length_in_words`)."""
 
 SHORTEST_WORD = 3
-"""Letters; shorter words do not count."""
+"""The number of letters; shorter words do not count."""
 
 MIN_WORDS_WITH_TICKET = 3
-"""The same where the reason names a ticket or a date, in which one can read on."""
+"""The number of different words when the reason names a ticket or a date, which a reader can follow up."""
 
 _TICKET_OR_DATE = re.compile(
     r"#\d+|\b[A-Za-z][A-Za-z0-9]*-\d+|https?://\S+|\d{3,}|\d{1,4}[-./年]\d{1,2}(?:[-./月]\d{1,4})?"
@@ -54,14 +54,14 @@ _IS_NOBODY = (
 )
 
 NO_OWNER = frozenset(_IS_NOBODY.split())
-"""Who cannot be asked about it."""
+"""Owners that nobody can ask about the waiver."""
 
 _NOBODYS_LETTERS = {"".join(filter(str.isalpha, name)) for name in NO_OWNER}
 
 
 @dataclass(frozen=True, slots=True)
 class Waiver:
-    """Permission to pass a failed gate, of one stage or (None) of any, up to and including the day `expires`."""
+    """Permission to pass a failed gate of one stage or (None) of any stage, up to and including the day `expires`."""
 
     gate: str
     reason: str
@@ -81,7 +81,7 @@ class Waiver:
 
 
 def waiver_from_json(data: Mapping[str, Any]) -> Waiver:
-    """The waiver that a record holds; raises TypeError, KeyError or ValueError for anything else."""
+    """The waiver in a record; raises TypeError, KeyError or ValueError for anything else."""
     fields: dict[str, Any] = {**data, "expires": date.fromisoformat(data["expires"])}
     return Waiver(**fields)
 
@@ -90,55 +90,55 @@ def waiver_from_json(data: Mapping[str, Any]) -> Waiver:
 
 
 def covering(waivers: Sequence[Waiver], gate: str, stage: str | None, today: date) -> Waiver | None:
-    """The waiver in force today for a gate: one for this very stage before one for any."""
+    """The waiver that is valid today for a gate; a waiver for this stage comes before a waiver for any stage."""
     fitting = [w for w in waivers if w.gate == gate and w.stage in (stage, None) and today <= w.expires]
     return min(fitting, key=lambda waiver: waiver.stage is None, default=None)
 
 
 def excuse(waivers: Sequence[Waiver], gate: str, stage: str | None, verdict: Verdict, today: date) -> Waiver | None:
-    """The waiver that lets a gate with this verdict be passed; None where there is none or no FAIL to excuse."""
+    """The waiver that excuses a gate with this verdict; None if there is no waiver, or the verdict is not FAIL."""
     return covering(waivers, gate, stage, today) if verdict is Verdict.FAIL else None
 
 
 # --- reading them --------------------------------------------------------------------------------------------------
 
 
-def _said(text: str) -> str:
+def _not_empty(text: str) -> str:
     text = " ".join(text.split())
     if not text:
-        raise ValueError("this must not be empty")
+        raise ValueError("a text was expected, got an empty one")
     return text
 
 
-Said = Annotated[str, AfterValidator(_said)]
+NonEmpty = Annotated[str, AfterValidator(_not_empty)]
 
 
-def _seen(text: str) -> str:
+def _visible_form(text: str) -> str:
     return unicodedata.normalize("NFKC", visible(text))
 
 
-def _reasoned(reason: str) -> str:
-    """A reason is judged by how much it says, in any language, not by its words: people review the file."""
-    said = words(undisguised(_TICKET_OR_DATE.sub(" ", reason)))
-    telling = {word for word in said if sum(map(str.isalpha, word)) >= SHORTEST_WORD or _alone(word)}
+def _enough_reason(reason: str) -> str:
+    """A reason is judged by its length, in any language, not by its content: people review the file."""
+    found = words(undisguised(_TICKET_OR_DATE.sub(" ", reason)))
+    counted = {word for word in found if sum(map(str.isalpha, word)) >= SHORTEST_WORD or _counts_alone(word)}
     enough = MIN_WORDS_WITH_TICKET if _TICKET_OR_DATE.search(reason) else MIN_REASON_WORDS
-    if length_in_words(" ".join(sorted(telling))) < enough:
+    if length_in_words(" ".join(sorted(counted))) < enough:
         raise ValueError(
-            f"{reason!r} is too vague; say in {MIN_REASON_WORDS} telling words or more what is known to be wrong "
-            f"and why it may pass all the same, or in {MIN_WORDS_WITH_TICKET} with a ticket or a date"
+            f"{reason!r} is too vague; say in at least {MIN_REASON_WORDS} different words what is wrong and why the "
+            f"gate may still pass, or in at least {MIN_WORDS_WITH_TICKET} words with a ticket or a date"
         )
     return reason
 
 
-def _alone(word: str) -> bool:
+def _counts_alone(word: str) -> bool:
     """Whether this is a letter that counts as a word, of a script without spaces."""
     return word[0].isalpha() and has_words_of_one_character(word)
 
 
-def _owned(owner: str) -> str:
+def _named_person(owner: str) -> str:
     letters = "".join(filter(str.isalpha, undisguised(owner)))
     if not letters or letters in _NOBODYS_LETTERS:
-        raise ValueError(f"{owner!r} is nobody; name the person who answers for it")
+        raise ValueError(f"{owner!r} is not a person; name the person who is responsible for this waiver")
     return owner
 
 
@@ -153,16 +153,16 @@ def _a_date(text: str) -> str:
 
 
 class WaiverSpec(Spec):
-    """A waiver, as written."""
+    """A waiver in the file."""
 
-    gate: Said
-    stage: Said | None = None
-    """The stage whose gate it is; default: any."""
-    owner: Annotated[str, AfterValidator(_seen), AfterValidator(_said), AfterValidator(_owned)]
-    """The person who answers for it."""
-    reason: Annotated[str, AfterValidator(_seen), AfterValidator(_said), AfterValidator(_reasoned)]
+    gate: NonEmpty
+    stage: NonEmpty | None = None
+    """The stage of the gate; default: any stage."""
+    owner: Annotated[str, AfterValidator(_visible_form), AfterValidator(_not_empty), AfterValidator(_named_person)]
+    """The person who is responsible for it."""
+    reason: Annotated[str, AfterValidator(_visible_form), AfterValidator(_not_empty), AfterValidator(_enough_reason)]
     expires: Annotated[str, AfterValidator(_a_date)]
-    """The last day it holds, YYYY-MM-DD, at most 90 days ahead."""
+    """The last day on which it is valid, YYYY-MM-DD, at most 90 days ahead."""
 
 
 class WaiversSpec(Spec):
@@ -174,8 +174,8 @@ class WaiversSpec(Spec):
 def read_waivers(path: Path, gates: Mapping[str, Collection[str]], today: date) -> tuple[Waiver, ...]:
     """Read and validate a file of waivers; `gates` holds, for every stage, the names of its gates.
 
-    Raises ConfigError, with file, line and key, for the first that is expired, vague, nobody's, for a gate or stage
-    that does not exist, for longer than MAX_DAYS, or there twice.
+    Raises ConfigError, with file, line and key, for the first waiver that is expired, vague, without a responsible
+    person, for a gate or stage that does not exist, for longer than MAX_DAYS, or duplicated.
     """
     file = load_yaml(path)
     items = read_spec(WaiversSpec, file).waivers
@@ -209,7 +209,7 @@ def _union(names: Iterable[Collection[str]]) -> set[str]:
 
 def _check_expiry(file: YamlFile, keys: KeyPath, expires: date, today: date) -> None:
     if expires < today:
-        raise file.error(keys, f"expired on {expires}, today is {today}; fix the gate, or have the waiver renewed")
+        raise file.error(keys, f"expired on {expires}, and today is {today}; fix the gate, or renew the waiver")
     latest = today + timedelta(days=MAX_DAYS)
     if expires > latest:
-        raise file.error(keys, f"{expires} is more than {MAX_DAYS} days ahead; at the latest {latest}")
+        raise file.error(keys, f"{expires} is more than {MAX_DAYS} days ahead; the latest date allowed is {latest}")

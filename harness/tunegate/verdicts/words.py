@@ -1,4 +1,4 @@
-"""Reasons in words, for terminal, report, JUnit and Markdown: the one place that makes sentences of them."""
+"""Reasons in words, for terminal, report, JUnit and Markdown: the only module that turns reasons into sentences."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ def _change(facts: Facts) -> str:
 
 
 def _more_cases(facts: Facts) -> str:
-    # The number is a normal estimate, the interval is not: where they disagree, a few more will do.
+    # The number is a normal approximation and the interval is not: where they disagree, say "a few more".
     more = f"about {facts['needed']}" if facts["needed"] > facts["cases"] else "a few more"  # pyright: ignore[reportOperatorIssue]
-    return f"within by count, {facts['cases']} cases cannot show it, {more} could"
+    return f"the count is within the limit, but {facts['cases']} cases are too few to show it; {more} could"
 
 
 WORDINGS: Mapping[Kind, str | Callable[[Facts], str]] = {
@@ -79,30 +79,30 @@ WORDINGS: Mapping[Kind, str | Callable[[Facts], str]] = {
     "measured_in_part": "measured: {passed} of {drawn}, {not_judged} not judged",
     "kept": lambda facts: f"{_change(facts)}, {facts['allowed']:g} allowed",
     "forgetting": lambda facts: f"forgetting: {_change(facts)}, more than the {facts['allowed']:g} allowed",
-    "likely_exceeded": "that {allowed:g} is exceeded is likely rather than shown",
-    "too_close": "within by count, too close for any number of cases to show",
+    "likely_exceeded": "a drop of more than {allowed:g} points is likely but not shown",
+    "too_close": "the count is within the limit, but so close to it that no number of cases could show it",
     "more_cases": _more_cases,
-    "nothing_to_compare": "there is nothing to compare: a side has no cases",
-    "none_in_common": "the two were asked no case in common; ask both with the same --seed",
+    "nothing_to_compare": "there is nothing to compare: one side has no cases",
+    "none_in_common": "the two models were not asked any case in common; ask both with the same --seed",
     "duplicate_case": "a case is duplicated on one side",
-    "other_cases": "not the same cases: {cases} are on one side only, {example!r} for one",
-    "other_prompts": "not the same cases: {cases} have another prompt now, {example!r} for one",
-    "pair_not_judged": "{not_judged} of {cases} cases were not judged before or now, {example!r} for one",
+    "other_cases": "not the same cases: {cases} are on one side only, for example {example!r}",
+    "other_prompts": "not the same cases: {cases} have another prompt now, for example {example!r}",
+    "pair_not_judged": "{not_judged} of {cases} cases were not judged on both sides, for example {example!r}",
     "slice_passed": "{tag}: {passed} of {cases}, {needed} needed",
     "slice_missed": "{tag}: {passed} of {cases}, {needed} of {size} needed",
     "slice_empty": "{tag}: no case was drawn, at least {at_least} expected",
-    "slice_few": "{tag}: {passed} of {cases}, but at least {at_least} cases must be drawn",
+    "slice_few": "{tag}: {passed} of {cases} passed, but at least {at_least} cases must be drawn",
     "slice_not_judged": "{tag}: {passed} of {cases}, {not_judged} not judged, {needed} needed",
     "gap": (
         "{better} passes {better_passed} of {better_cases}, {worse} {worse_passed} of {worse_cases}: "
         "{gap:.3g} points apart (95 %: {low:.1f} to {high:.1f}), {allowed:g} allowed"
     ),
-    "gap_needs_two": "a gap needs two groups",
+    "gap_needs_two": "a gap needs at least two groups",
     "gap_few": "{tag} has {cases} cases, {at_least} needed",
     "gap_not_judged": "{not_judged} of {cases} cases of {tag} were not judged",
     "not_corrected": "{check}: the pass rate cannot be corrected for the judge's errors, {needed:.0%} needed",
     "corrected_low": (
         "{check}: {rate:.1%} ({low:.1%} to {high:.1%}) corrected for the judge's errors, "
-        "a lower end of {needed:.0%} needed"
+        "a lower end of at least {needed:.0%} needed"
     ),
 }

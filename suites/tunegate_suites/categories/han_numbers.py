@@ -7,12 +7,12 @@ import re
 _DIGITS = {**{sign: value for value, sign in enumerate("〇一二三四五六七八九")}, "零": 0, "两": 2, "兩": 2}
 _UNITS = {"十": 10, "百": 100, "千": 1000}
 HAN_POWERS = {**_UNITS, "万": 10**4, "萬": 10**4, "亿": 10**8, "億": 10**8}
-"""Characters that multiply what stands before them."""
+"""Characters that multiply the number before them."""
 HAN_NUMBER = re.compile(f"[{''.join(_DIGITS)}{''.join(HAN_POWERS)}]+")
 
 
 def han_readings(number: str) -> set[str]:
-    """What such a number may mean, in digits: 二四 is 24 by its digits, 十二 is 12 by its units."""
+    """The possible values of such a number, in digits: 二四 is 24 by its digits, 十二 is 12 by its units."""
     if all(sign in _DIGITS for sign in number):
         return {"".join(str(_DIGITS[sign]) for sign in number).lstrip("0") or "0"}
     total = section = digit = 0

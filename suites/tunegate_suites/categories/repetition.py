@@ -1,4 +1,4 @@
-"""`repetition`: an answer that got into a loop."""
+"""`repetition`: an answer that is caught in a loop."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from tunegate.text.words import has_words_of_one_character, word_spans
 from tunegate_suites.categories.settings import ErrorSettings, span
 
 CHARACTERS_A_WORD = 3
-"""The longest phrase is so many times as long in characters: a Thai word has three or more."""
+"""The factor from the longest phrase in words to its length in characters: a Thai word has three or more."""
 LONG_WORD = 40
-"""Longer words are looked at letter by letter: `aaaa` is a loop too."""
+"""Longer words are examined letter by letter: `aaaa` is a loop too."""
 _STRETCH = re.compile(rb"\x01+")
 _MARKUP = re.compile(r"[\s!-/:-@\[-`{-~─-╿–—…·•]+")
-"""A row of dashes or the bars of a table is no loop."""
+"""A line of dashes or the bars of a table are not a loop."""
 
 
 def repetition(sample: Sample, settings: ErrorSettings) -> list[ErrorSpan]:
-    """A phrase of up to `ngram` words that is repeated `repeats` times in a row, or the same within one endless word.
+    """A phrase of up to `ngram` words that is repeated `repeats` times in a row, also within one endless word.
 
-    Where a script has no spaces, a phrase has two characters at least: 哈哈哈 is a laugh, 好的好的好的 is a loop.
+    In a script without spaces, a phrase has at least two characters: 哈哈哈 is a laugh, 好的好的好的 is a loop.
     """
     text = sample.response.text
     spans = list(word_spans(text))
@@ -42,7 +42,7 @@ def repetition(sample: Sample, settings: ErrorSettings) -> list[ErrorSpan]:
 
 
 def _is_drawn_out(words: Sequence[str], fewest: int) -> bool:
-    """Whether a loop is one character that is written fewer times than so many."""
+    """Whether a loop is one character that is repeated fewer than `fewest` times."""
     return len(words) < fewest and len(set(words)) == 1 and has_words_of_one_character(words[0])
 
 
@@ -55,9 +55,10 @@ def _loops_in_word(word: str, offset: int, text: str, settings: ErrorSettings) -
 
 
 def loops(items: Sequence[str], longest: int, repeats: int) -> list[tuple[int, int]]:
-    """Stretches `[first, last)` in which phrases of at most `longest` items stand at least `repeats` times in a row.
+    """Ranges `[first, last)` in which phrases of at most `longest` items are repeated at least `repeats` times in a
+    row.
 
-    Item i is in a loop of period p as long as it equals item i - p. Stretches that overlap or touch are one. Time:
+    Item i is in a loop of period p as long as it equals item i - p. Ranges that overlap or touch are merged. Time:
     len(items) x longest.
     """
     looping = bytearray(len(items))

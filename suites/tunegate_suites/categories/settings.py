@@ -1,4 +1,4 @@
-"""The settings that the categories share; in a suite file they stand beside `forbid`, `max` and `report`."""
+"""The settings of the categories; in a suite file they are next to `forbid`, `max` and `report`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tunegate_suites.options import InputFile, TextFile
 from tunegate_suites.placeholders import fill_pattern
 
 MAX_SPAN_CHARS = 500
-"""Longer stretches are cut: the record need not hold an endless answer twice."""
+"""Longer spans are cut, so that the record does not hold an endless answer twice."""
 
 Count = Annotated[int, Field(ge=1)]
 
 
 class ErrorSettings(Options):
-    """What the categories measure against."""
+    """The settings of the categories."""
 
     max_words: Count | None = None
     """`too_long`: more words than this"""
@@ -34,19 +34,19 @@ class ErrorSettings(Options):
     min_chars: Count | None = None
     """`too_short`: fewer characters; default: a quarter of the shortest reference"""
     repeats: Annotated[int, Field(ge=2)] = 3
-    """`repetition`: a phrase that stands this often in a row"""
+    """`repetition`: a phrase repeated this often in a row"""
     ngram: Annotated[int, Field(ge=1, le=200)] = 50
-    """`repetition`: the longest phrase looked for, in words"""
+    """`repetition`: the longest phrase to look for, in words"""
     format: str | None = None
     """`format`: a regular expression that the whole answer must match; `{field}` is filled from the case"""
     echo_words: Annotated[int, Field(ge=4)] = 8
-    """`prompt_echo`: the last so many words of the prompt, standing in the answer"""
+    """`prompt_echo`: the answer contains this number of words from the end of the prompt"""
     language: str = "en"
     """`wrong_language`, `misspelling`: the expected language, an ISO 639-1 code"""
     language_min_chars: Annotated[int, Field(ge=20)] = 50
     """`wrong_language`: shorter answers are not judged"""
     vocabulary: list[InputFile] = Field(default=[])
-    """`misspelling`: files whose words are right: a word list, any text, the training data (.jsonl)"""
+    """`misspelling`: files with correct words: a word list, any text, the training data (.jsonl)"""
 
     @field_validator("format")
     @classmethod
@@ -64,7 +64,7 @@ class ErrorSettings(Options):
 
 
 def _text(file: TextFile) -> str:
-    """The words of a file; of JSON only what stands in strings, keys and escapes aside."""
+    """The text of a file; for JSON only the values of strings, without keys and escapes."""
     if file.path.suffix not in (".jsonl", ".json"):
         return file.text
     rows = file.text.splitlines() if file.path.suffix == ".jsonl" else [file.text]

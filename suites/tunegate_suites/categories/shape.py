@@ -1,4 +1,4 @@
-"""Categories that can be seen from the shape of an answer: length, loops, format, refusals, echoes."""
+"""Categories that depend on the form of an answer: length, format, refusals, echoes."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ FORMAT_LIMIT_S = 2.0
 
 
 def empty(sample: Sample, settings: ErrorSettings) -> list[ErrorSpan]:
-    """No visible character."""
+    """The answer has no visible character."""
     return [] if plain(sample.response.text) else [ErrorSpan("empty")]
 
 
 def truncated(sample: Sample, settings: ErrorSettings) -> list[ErrorSpan]:
-    """The token limit ended the answer. Stored answers that do not say why they ended count as whole."""
+    """The token limit ended the answer. Stored answers without a finish reason count as complete."""
     end = len(sample.response.text)
     return [ErrorSpan("truncated", end, end)] if sample.response.finish_reason == "length" else []
 
 
 def too_long(sample: Sample, settings: ErrorSettings) -> list[ErrorSpan]:
-    """Longer than `max_words` or `max_chars`; the span is what is too much."""
+    """The answer is longer than `max_words` or `max_chars`; the span is the excess."""
     text = sample.response.text
     limit = settings.max_chars or len(text)
     if settings.max_words:
@@ -41,7 +41,7 @@ def too_long(sample: Sample, settings: ErrorSettings) -> list[ErrorSpan]:
 
 
 def too_short(sample: Sample, settings: ErrorSettings) -> list[ErrorSpan]:
-    """Shorter than `min_words` or `min_chars`; the span is all of the answer."""
+    """The answer is shorter than `min_words` or `min_chars`; the span is the whole answer."""
     text = sample.response.text.strip()
     least = settings.min_chars or 0
     if not settings.min_chars and not settings.min_words:
@@ -53,7 +53,7 @@ def too_short(sample: Sample, settings: ErrorSettings) -> list[ErrorSpan]:
 
 
 def format_(sample: Sample, settings: ErrorSettings) -> list[ErrorSpan]:
-    """The answer, spaces around it aside, does not match the regular expression `format`."""
+    """The answer, without the spaces around it, does not match the regular expression `format`."""
     text = sample.response.text
     with time_limit(FORMAT_LIMIT_S):  # TooSlow makes the case INVALID, as any exception does
         matches = re.fullmatch(fill_pattern(settings.format or "", sample.case), text.strip()) is not None
@@ -83,9 +83,9 @@ def refusal(sample: Sample, settings: ErrorSettings) -> list[ErrorSpan]:
 
 
 def prompt_echo(sample: Sample, settings: ErrorSettings) -> list[ErrorSpan]:
-    """The end of the prompt, where the question stands, is repeated word for word.
+    """The answer repeats the end of the prompt, which holds the question, word for word.
 
-    Its beginning does not count: an answer may quote the context that it was given.
+    The beginning of the prompt does not count: an answer may quote its context.
     """
     prompt = sample.case.prompt
     last = prompt if isinstance(prompt, str) else prompt[-1]["content"] if prompt else ""
@@ -103,7 +103,7 @@ def prompt_echo(sample: Sample, settings: ErrorSettings) -> list[ErrorSpan]:
 
 
 def _last_words(text: str, length: int) -> list[str]:
-    """The last words that say what so many words say; of Chinese more characters, which say less than a word."""
+    """The last words with this length in words; in Chinese more characters, since each says less than a word."""
     words = [text[start:end] for start, end in word_spans(text)]
     count = length
     while count < len(words) and length_in_words(" ".join(words[-count:])) < length:

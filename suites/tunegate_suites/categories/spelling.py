@@ -1,4 +1,4 @@
-"""`misspelling`: words that are nearly right."""
+"""`misspelling`: words that are nearly correct."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ if TYPE_CHECKING:
     from spellchecker import SpellChecker
 
 MAX_UNKNOWN = 300
-"""Of an answer with more different unknown words than this, only the first ones are looked up."""
+"""If an answer has more different unknown words than this, only the first ones are looked up."""
 
 
 def misspelling(sample: Sample, settings: ErrorSettings) -> list[ErrorSpan]:
-    """A word that neither dictionary, case nor vocabulary files know, and that is one slip away from one they know.
+    """A word that is not in the dictionary, the case or the vocabulary files, but is one typo away from a word in them.
 
-    Precision comes first: a word that resembles nothing is taken for a term of art. Capitalised words and symbols (BLS
-    for BLM, TBCS1D24 for TBC1D24) are compared with the words of the case alone: to a dictionary, all names are slips.
+    Precision comes first: a word that resembles no known word counts as a technical term. Capitalised words and symbols
+    (BLS for BLM, TBCS1D24 for TBC1D24) are compared only with the words of the case: in a dictionary, every name would
+    look like a typo.
     """
     text = sample.response.text
     speller = dictionary(settings.language)
@@ -42,7 +43,7 @@ def misspelling(sample: Sample, settings: ErrorSettings) -> list[ErrorSpan]:
 
 
 def _may_be_misspelt(word: str, speller: SpellChecker) -> bool:
-    """Whether a closer look is needed: long enough, in the letters of the language, not in the dictionary."""
+    """Whether a word needs a closer look: it is long enough, in the language's letters, and not in the dictionary."""
     if len(word) < (3 if is_symbol(word) else 4) or len(word) > MAX_WORD or word.isdigit():
         return False
     lowered = word.lower().replace("’", "'")
@@ -66,7 +67,7 @@ def _near_dictionary(word: str, language: str) -> bool:
 
 @lru_cache(maxsize=2)
 def dictionary(language: str) -> SpellChecker:
-    """The dictionary of a language; raises ValueError for a language that pyspellchecker has none of."""
+    """The dictionary of a language; raises ValueError if pyspellchecker has none for it."""
     try:
         from spellchecker import SpellChecker
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""`unsupported_number` and `unsupported_entity`: what an answer claims and no source of the case says."""
+"""`unsupported_number` and `unsupported_entity`: claims of an answer that are in no source of the case."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from tunegate_suites.categories.han_numbers import HAN_NUMBER, HAN_POWERS, han_r
 from tunegate_suites.categories.settings import ErrorSettings, sources, span
 from tunegate_suites.categories.words import WORD, folded, is_symbol
 
-# Possessive quantifiers, so that `1,000x` is no number and not the number 1. `COVID-19` is a name; 3000人 and 3000명
-# are a number and what is counted: only letters of scripts with spaces, and not Korean's, make a name of digits.
+# Possessive quantifiers, so that `1,000x` is not a number, rather than the number 1. `COVID-19` is a name; 3000人 and
+# 3000명 are a number and a counter: digits are part of a name only next to letters of scripts with spaces, except
+# Korean.
 _GROUPS = r"\d{1,3}(?:[ \u00a0\u2007\u2009\u202f'’]\d{3})++(?!\d)(?:[.,]\d++)?+"
 _NUMBER = compiled(
     rf"(?<!{JOINED})(?<!{JOINED}[.,])(?<![{JOINED}--[\d_]][-‐‑])(?:{_GROUPS}|\d++(?:[.,]\d++)*+)(?!{JOINED})"
@@ -42,10 +43,10 @@ _NUMBER_WORD = re.compile(rf"\b(?:{'|'.join(_IN_WORDS)})\b")
 
 
 def unsupported_number(sample: Sample, settings: ErrorSettings) -> list[ErrorSpan]:
-    """A number in digits that neither context, prompt nor reference has, in digits or as a word.
+    """A number in digits that is not in the context, the prompt or a reference, in digits or as a word.
 
-    `1,000`, `1 000` and `1000` are the same, as are `2.50` and `2.5`, `1.234,5` and `1234.5`; digits within names
-    (TBC1D24) and the numbering of a list are no numbers.
+    `1,000`, `1 000` and `1000` are the same, and so are `2.50` and `2.5`, `1.234,5` and `1234.5`; digits within names
+    (TBC1D24) and the numbering of a list do not count.
     """
     text = sample.response.text
     claimed = list(_NUMBER.finditer(text))
@@ -61,7 +62,7 @@ def unsupported_number(sample: Sample, settings: ErrorSettings) -> list[ErrorSpa
 
 
 def _numbers(text: str) -> set[Fraction]:
-    """All numbers that a source has, in digits or as words; its symbols' digits count, to be on the safe side."""
+    """All numbers in a source, in digits or as words; digits in its symbols count too, to avoid false alarms."""
     written = [match for pattern in (_DIGITS, _GROUPED) for match in pattern.finditer(text)]
     in_digits = {value for match in written for value in _readings(match[0], text[match.end() :])}
     in_han = {Fraction(value) for word in HAN_NUMBER.findall(text) for value in han_readings(word)}
@@ -69,7 +70,7 @@ def _numbers(text: str) -> set[Fraction]:
 
 
 def _is_supported(number: str, behind: str, supported: set[Fraction]) -> bool:
-    """Whether the sources have a number; `5 200` may be one or two."""
+    """Whether the sources contain a number; `5 200` may be one number or two."""
     parts = number.split()
     return bool(_readings(number, behind) & supported) or (
         len(parts) > 1 and all(_readings(part) & supported for part in parts)
@@ -77,7 +78,7 @@ def _is_supported(number: str, behind: str, supported: set[Fraction]) -> bool:
 
 
 def _readings(number: str, behind: str = "") -> frozenset[Fraction]:
-    """What a number may mean: `1,234` is 1234 or 1.234, depending on where one comes from; 3万 is 30000 as well."""
+    """The possible values of a number: `1,234` is 1234 or 1.234, depending on the country; 3万 is also 30000."""
     digits = re.sub(r"\D", "", number)[:MAX_DIGITS]
     found = readings(number, "either") or frozenset({Fraction(int(digits))})
     power = HAN_POWERS.get(behind[:1])
@@ -92,10 +93,10 @@ _FUNCTION_WORDS = frozenset(_BEGINNINGS.split(" "))
 
 
 def unsupported_entity(sample: Sample, settings: ErrorSettings) -> list[ErrorSpan]:
-    """A name or symbol that neither context, prompt nor reference has; neighbouring words make one name.
+    """A name or symbol that is not in the context, the prompt or a reference; adjacent words make one name.
 
-    Names are told by their capitals, symbols by capitals and digits inside (BLM, p53). A capital at the start of a
-    sentence tells nothing, so a name that stands there alone is not seen. Scripts without capitals are not judged.
+    Names are recognised by their capitals, symbols by capitals and digits inside (BLM, p53). A capital at the start of
+    a sentence means nothing, so a one-word name there is not found. Scripts without capitals are not judged.
     """
     text = sample.response.text
     found: list[ErrorSpan] = []

@@ -1,4 +1,4 @@
-"""`run_on` and `unfinished_reasoning`: an answer that does not end where it should, or never begins."""
+"""`run_on` and `unfinished_reasoning`: an answer that does not stop at its end, or never begins."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from tunegate_suites.categories.settings import ErrorSettings, span
 
 
 def run_on(sample: Sample, settings: ErrorSettings) -> list[ErrorSpan]:
-    """The answer goes on after its end: a control token with text behind it, or a further turn of the user.
+    """The answer continues after its end: a control token with text after it, or a further turn of the user.
 
-    Forbidden unless it stands under `max` or `report`. The other checks judge what comes before.
+    Forbidden unless it is listed under `max` or `report`. The other checks judge the text before it.
     """
     whole = sample.response.text if sample.whole is None else sample.whole
     found = left_out_of(whole, sample.case)
     if found is None or found.category != RUN_ON:
         return []
-    # Its place in the part that is judged, as that of any other span.
+    # Its position in the judged part, like that of any other span.
     return [ErrorSpan(RUN_ON, found.start - sample.start, found.end - sample.start, found.text)]
 
 
 def unfinished_reasoning(sample: Sample, settings: ErrorSettings) -> list[ErrorSpan]:
-    """Reasoning (`<think>` …) that never ends. Forbidden unless it stands under `max` or `report`.
+    """Reasoning (`<think>` …) that never ends. Forbidden unless it is listed under `max` or `report`.
 
-    A suite that says `answer: think` finds it whatever its checks are.
+    A suite with `answer: think` finds it with any checks.
     """
     text = sample.response.text
     opened = unfinished(text)

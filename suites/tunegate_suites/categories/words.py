@@ -8,29 +8,29 @@ from tunegate.text.words import ALONE, compiled
 
 _LETTER = rf"[[\w\p{{No}}]--[_]--{ALONE}]"
 WORD = compiled(rf"{_LETTER}+(?:['’]{_LETTER}+)*")
-"""A run of letters and digits; an apostrophe within belongs to it. Hyphens divide: `X-linked` is two words.
+"""A sequence of letters and digits, including apostrophes inside it. Hyphens separate: `X-linked` is two words.
 
-Characters of scripts without spaces are left out: they have no spelling, and end the word that they touch.
+Characters of scripts without spaces are left out: they have no spelling, and end the word next to them.
 """
 
 MAX_WORD = 40
-"""Longer runs of letters are no words; their deletions would fill the memory."""
+"""Longer sequences of letters are not words, and their deletions would fill the memory."""
 
 
 def is_symbol(word: str) -> bool:
-    """Whether a word looks like a name made of signs: BLM, TBC1D24, p53, mRNA; not `Paris`, `I` or `42`."""
+    """Whether a word looks like a symbol: BLM, TBC1D24, p53, mRNA; not `Paris`, `I` or `42`."""
     if word.isalpha():
         return len(word) > 1 and not word[1:].islower() and not word.islower() and word.upper() != word.lower()
     return not word.isdigit() and any(map(str.isdigit, word)) and any(map(str.isalpha, word))
 
 
 def folded(word: str) -> str:
-    """A word without what does not change its spelling: capitals, the form of the apostrophe, a possessive."""
+    """A word without differences that are not spelling: capitals, the form of the apostrophe, a possessive."""
     return word.casefold().replace("’", "'").removesuffix("'s").removesuffix("'")
 
 
 class Vocabulary:
-    """Words that are right, and a quick way to find those one slip away."""
+    """Correct words, with a fast search for words that are one typo away."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         found = {word for text in texts for word in WORD.findall(text)}
@@ -39,15 +39,15 @@ class Vocabulary:
         self._by_deletion: dict[str, set[str]] | None = None
 
     def __contains__(self, word: str) -> bool:
-        """Whether the word is there, a plural `s` aside."""
+        """Whether the vocabulary has the word, ignoring a plural `s`."""
         word = folded(word)
         return word in self.words or (len(word) > 3 and word.endswith("s") and word[:-1] in self.words)
 
     def near(self, word: str) -> set[str]:
-        """The words that one slip turns into `word`; of a symbol only symbols, so that GNE is not a slip of `gene`.
+        """The words that one typo turns into `word`; for a symbol only symbols, so that GNE is not a typo of `gene`.
 
-        Words one slip apart have a form in common that a single deletion makes (W. Garbe's SymSpell), so that looking
-        up costs the length of the word and not the size of the vocabulary.
+        Two words that are one typo apart have a common form after one deletion (W. Garbe's SymSpell), so that the time
+        depends on the length of the word and not on the size of the vocabulary.
         """
         if self._by_deletion is None:
             self._by_deletion = {}
@@ -65,7 +65,7 @@ def _deletions(word: str) -> set[str]:
 
 
 def one_slip_apart(a: str, b: str) -> bool:
-    """Whether one letter added, left out or exchanged, or two neighbours swapped, makes one word the other."""
+    """Whether adding, removing or replacing one letter, or swapping two adjacent letters, gives the other word."""
     if abs(len(a) - len(b)) > 1 or a == b:
         return False
     start = 0

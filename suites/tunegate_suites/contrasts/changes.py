@@ -1,6 +1,6 @@
-"""The changes that rules are made of: from a row to a changed row, or None where a change does not apply. Pure.
+"""The changes of rules: from a row to a changed row, or None if a change does not apply. Pure.
 
-What is chosen at random depends on the seed, the rule and the case alone, so that a case is changed alike in any bank.
+Random choices depend only on the seed, the rule and the case, so that a case is changed in the same way in any bank.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from tunegate_suites.contrasts.rules import (
 )
 
 Hook = Callable[[Row, random.Random], Row | None]
-"""A function of the user's: from a copy of the row and chance to the changed row, or None where it does not apply."""
+"""A user's function: from a copy of the row and a random generator to the changed row, or None if it does not apply."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a change may look at beside the row: chance, the other rows of its rule, and the user's functions."""
+    """The inputs of a change besides the row: a random generator, the other rows of its rule, the user's functions."""
 
     chance: random.Random
     others: Sequence[Row] = ()
@@ -40,7 +40,7 @@ class Setting:
 
 
 def change(row: Row, changes: Sequence[ChangeSpec], setting: Setting) -> Row | None:
-    """The row after all changes; None when one of them does not apply. MissingField for a field that is not there."""
+    """The row after all changes; None if one of them does not apply. Raises MissingField for a missing field."""
     changed: Row | None = dict(row)
     for spec in changes:
         if changed is None:
@@ -73,18 +73,18 @@ def _one(row: Row, spec: ChangeSpec, setting: Setting) -> Row | None:
         case ReorderSpec() as reorder:
             return _each(row, reorder.fields, lambda text: " ".join(reordered(sentences(text), setting.chance)))
         case other:
-            raise TypeError(f"{type(other).__name__} is no change")
+            raise TypeError(f"{type(other).__name__} is not a change")
 
 
 def _each(row: Row, names: Sequence[str], to: Callable[[str], str]) -> Row | None:
-    """The row with a function applied to the texts and chats of these fields; None when that changes none of them."""
+    """The row with a function applied to the texts and chats of these fields; None if that changes nothing."""
     values = {name: look_up(name, row) for name in names}
     changed = {name: _changed(name, value, to) for name, value in values.items()}
     return {**row, **changed} if changed != values else None
 
 
 def _changed(name: str, value: Any, to: Callable[[str], str]) -> Any:
-    """A text changed; of a chat, what the user says."""
+    """A changed text, or a chat with the user's messages changed."""
     if not isinstance(value, list):
         return to(as_text(value, name))
     turns: list[Any] = list(value)  # pyright: ignore[reportUnknownArgumentType]
@@ -109,7 +109,7 @@ def _swapped(row: Row, spec: SwapSpec, setting: Setting) -> Row | None:
     old = fill(spec.value, row)
     texts = [text for name in spec.fields for text in _texts(name, look_up(name, row))]
     pool = spec.by if spec.by is not None else [fill(spec.value, other) for other in setting.others]
-    fresh = [value for value in dict.fromkeys(pool) if value.strip() and not _stands_in(value, texts)]
+    fresh = [value for value in dict.fromkeys(pool) if value.strip() and not _contains_word(value, texts)]
     if not old.strip() or not fresh:
         return None
     new = setting.chance.choice(fresh)
@@ -121,8 +121,8 @@ def as_word(value: str) -> re.Pattern[str]:
     return re.compile(rf"(?<!\w){re.escape(value)}(?!\w|[.,]\d)")
 
 
-def _stands_in(value: str, texts: Sequence[str]) -> bool:
-    """Whether it does, in whatever case: what is there already cannot be told from what was put there."""
+def _contains_word(value: str, texts: Sequence[str]) -> bool:
+    """Whether a text already contains the value, in any case: then an inserted value could not be distinguished."""
     folded = value.casefold()
     return any(folded in text.casefold() for text in texts)
 
@@ -139,7 +139,7 @@ def sentences(text: str) -> list[str]:
 
 
 def reordered(parts: Sequence[str], chance: random.Random) -> list[str]:
-    """Another order of the same parts; the same one where there is no other."""
+    """The parts in another order; in the same order if there is no other."""
     if len(set(parts)) < 2:
         return list(parts)
     other = list(parts)
@@ -164,9 +164,9 @@ def _inserted(text: str, spec: InsertSpec, chance: random.Random) -> str:
 
 
 def misspelled(text: str, words: int, spare: Sequence[str], chance: random.Random) -> str:
-    """So many words in small letters, of five letters and more, with two inner letters in each other's place.
+    """The text with this number of lower-case words of five or more letters misspelled by swapping two inner letters.
 
-    Words of the texts to spare stay. A text with fewer such words stays as it is.
+    Words of the `spare` texts are not changed. A text with fewer such words stays as it is.
     """
     kept = {word for part in spare for word in words_of(part.casefold())}
     places = [

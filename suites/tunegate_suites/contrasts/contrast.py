@@ -1,4 +1,4 @@
-"""`contrast`: a case and its changed copies as one test, which passes when the model is right on all of them."""
+"""`contrast`: a case and its changed copies as one test, which passes if the model is right on all of them."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from tunegate_suites.base import CaseCheck, CheckBase
 from tunegate_suites.build import build
 
 Kind = Literal["original", "directional", "invariant", "minimum"]
-"""directional: what matters was changed, and the answer with it. invariant: what does not matter was changed, and the
-answer stays. minimum: the plainest test of the same thing. CheckList (Ribeiro and others, ACL 2020) calls them DIR, INV
-and MFT; a group of them is a contrast set of Gardner and others (Findings of EMNLP 2020)."""
+"""directional: something relevant was changed, and the answer changes. invariant: something irrelevant was changed, and
+the answer stays. minimum: the simplest test of the same thing. CheckList (Ribeiro and others, ACL 2020) calls them DIR,
+INV and MFT; a group of them is a contrast set of Gardner and others (Findings of EMNLP 2020)."""
 
 MEMBERS = "members"
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One prompt of a group: the rule that made it, and the case to judge it by."""
+    """One prompt of a group: the rule that made it, and the case for judging it."""
 
     rule: str
     kind: Kind
@@ -45,11 +45,11 @@ class Member:
 def members_of(case: Case, answer: AnswerRule = AUTO) -> tuple[Member, ...]:
     """A group's members, the case itself first; raises ValueError for a row that `suite expand` would not write.
 
-    `answer` is the rule by which the case's references are taken apart, and so those of the others.
+    `answer` is the rule that was applied to the case's references; it is applied to those of the other members too.
     """
     rows = case.fields.get(MEMBERS)
     if not isinstance(rows, list) or not rows:
-        raise ValueError(f"the row has no {MEMBERS!r}: make the cases with `tunegate suite expand`")
+        raise ValueError(f"the row has no field {MEMBERS!r}: create the cases with `tunegate suite expand`")
     return (Member("original", "original", case), *(_member(case, row, answer) for row in cast("list[Any]", rows)))
 
 
@@ -69,47 +69,55 @@ def _member(case: Case, row: Any, answer: AnswerRule) -> Member:
 
 
 def _fault_of(kind: str, made: Case, case: Case) -> str | None:
-    """Why a member would show nothing: a model that always says the same must not pass it, or pass it twice."""
+    """Why a member would prove nothing: a model that always gives the same answer must not pass it, or pass it
+    twice."""
     if case.references and not made.references:
-        return "has no references, and the case has some"
+        return "has no references, but the case has some"
     if made.prompt == case.prompt:
-        return "asks what the case itself asks"
+        return "asks the same as the case itself"
     same = bool(set(made.references) & set(case.references))
     if kind == "directional" and same:
-        return "has an answer of the case itself, where the change must make it another"
+        return "has the same answer as the case itself, but the change must change the answer"
     if kind == "invariant" and made.references and not same:
-        return "has no reference of the case, where the answer must stay"
+        return "has no reference of the case, but the answer must stay the same"
     return None
 
 
 _AS_WRITTEN = CasesSpec(path="")
-"""Rows with a case's own field names."""
+"""The spec for rows with the field names of a case."""
 
 
 class Contrast(CaseCheck):
-    """Every member of a group of related prompts is answered right, by the checks given here.
+    """The model answers every member of a group of related prompts right, according to the checks given here.
 
-    The cases are made by `tunegate suite expand`: each has, beside its own prompt, copies in which something was
-    changed by a rule, with the answer that is right there. Of the kind `directional`, what matters was changed and the
-    answer with it; of the kind `invariant`, what does not matter, and the answer stays; `minimum` is the plainest test
-    of the same thing. A case is one group and counts once. Of a group that misses, the report counts the kinds that
-    were missed as error categories: `missed_original`, `missed_directional`, `missed_invariant`, `missed_minimum`.
+    `tunegate suite expand` creates the cases: each has its own prompt and copies changed by rules, with their right
+    answers. In a `directional` copy something relevant was changed, and the answer changes; in an `invariant` copy
+    something irrelevant was changed, and the answer stays; `minimum` is the simplest test of the same thing. A case is
+    one group and counts once. For a group that fails, the report counts the kinds of members that were missed as error
+    categories: `missed_original`, `missed_directional`, `missed_invariant`, `missed_minimum`.
     """
 
     example: ClassVar[str] = "contrast: {checks: [exact]}"
     passes_when: ClassVar[str] = "the answers to the case's prompt and to all its changed copies pass all the checks"
 
     checks: list[Any] = Field(min_length=1)
-    """what judges each member, written as in a suite"""
+    """the checks that judge each member, written as in a suite"""
 
     def prepare(self) -> None:
         for index, check in enumerate(self._inner):
             if type(check).variants is not CheckBase.variants:
-                raise self.config_error(f"checks[{index}]", f"{check.name!r} asks further prompts itself; leave it out")
+                raise self.config_error(
+                    f"checks[{index}]",
+                    f"{check.name!r} asks additional prompts itself, which is not supported here; leave it out",
+                )
             if getattr(check, "corrected_min", None) is not None:
-                raise self.config_error(f"checks[{index}].corrected_min", "a group is no single answer; leave it out")
+                raise self.config_error(
+                    f"checks[{index}].corrected_min", "a group is not a single answer; leave it out"
+                )
         if len({check.needs_choices for check in self._inner}) > 1:
-            raise self.config_error("checks", "some look at choices and some at text; use a suite for each")
+            raise self.config_error(
+                "checks", "some checks read choices and some read text; use a separate suite for each"
+            )
 
     @cached_property
     def _inner(self) -> list[CheckBase]:
@@ -120,7 +128,10 @@ class Contrast(CaseCheck):
             except ConfigError as error:
                 raise self.config_error(f"checks[{index}]", str(error)) from error
             if not isinstance(check, CheckBase):
-                raise self.config_error(f"checks[{index}]", f"{check.name!r} of another package judges no groups yet")
+                raise self.config_error(
+                    f"checks[{index}]",
+                    f"{check.name!r} is from another package, which is not supported for groups yet; leave it out",
+                )
             built.append(check)
         return built
 
@@ -161,11 +172,11 @@ class Contrast(CaseCheck):
         members = members_of(sample.case, sample.answer)
         answers = (sample.response, *sample.variants)
         if len(answers) != len(members):
-            return self.invalid(f"{len(members)} members, but {len(answers)} answers")
+            return self.invalid(f"the group has {len(members)} members, but {len(answers)} answers")
         for member, answer in zip(members, answers, strict=True):
             if answer.error is not None:
                 return self.invalid(f"{member.in_words} was not answered: {answer.error}")
-        # What is known of the whole answer belongs to the case itself, the first member.
+        # The facts about the whole answer belong to the case itself, the first member.
         first, other = replace(sample, variants=()), replace(sample, variants=(), whole=None, start=0)
         known = [first, *[other] * (len(members) - 1)]
         samples = [
@@ -184,7 +195,9 @@ class Contrast(CaseCheck):
         self, samples: Sequence[Sample], members: Sequence[Member], judged: Sequence[Sequence[Finding]]
     ) -> Finding:
         verdicts = [combine(findings) for findings in judged]
-        detail = json.dumps([_told(*told) for told in zip(members, samples, verdicts, strict=True)], ensure_ascii=False)
+        detail = json.dumps(
+            [_recorded(*member) for member in zip(members, samples, verdicts, strict=True)], ensure_ascii=False
+        )
         unjudged = [
             f"{member.in_words}: {reason}"
             for member, (verdict, reason) in zip(members, verdicts, strict=True)
@@ -202,19 +215,19 @@ class Contrast(CaseCheck):
         reason += "".join(f"; {member.in_words}: {why}" for member, why in missed)
         kinds = Counter(member.kind for member, _ in missed)
         errors = [ErrorSpan(f"missed_{kind}") for kind in kinds]
-        # A place in the answer to a member is no place in the answer to the case, which is what the report shows.
+        # A position in the answer to a member is not a position in the answer to the case, which the report shows.
         errors += [error for finding in judged[0] for error in finding.errors]
         errors += [ErrorSpan(error.category) for findings in judged[1:] for one in findings for error in one.errors]
         return self.passed(not missed, right / len(members), reason, errors=tuple(errors), detail=detail)
 
 
-def _told(member: Member, sample: Sample, judgement: tuple[Verdict, str]) -> dict[str, Any]:
-    """What the record keeps of a member: enough to count by rule and kind, and to see each miss."""
+def _recorded(member: Member, sample: Sample, judgement: tuple[Verdict, str]) -> dict[str, Any]:
+    """The record of a member: enough to count by rule and kind, and to see each miss."""
     verdict, reason = judgement
-    told: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "rule": member.rule,
         "kind": member.kind,
         "verdict": verdict,
         "answer": sample.response.text,
     }
-    return told if verdict is Verdict.PASS else {**told, "prompt": sample.case.prompt, "reason": reason}
+    return facts if verdict is Verdict.PASS else {**facts, "prompt": sample.case.prompt, "reason": reason}

@@ -18,7 +18,7 @@ from tunegate_suites.normalise import plain
 
 
 class RuleFault(ConfigError):
-    """A rule names a field that a row does not have, or makes a row that is no case."""
+    """A rule names a field that a row does not have, or creates a row that is not a case."""
 
     def __init__(self, rule: str, message: str) -> None:
         super().__init__(message)
@@ -27,7 +27,7 @@ class RuleFault(ConfigError):
 
 @dataclass(slots=True)
 class RuleCount:
-    """What became of a rule: cases it was not for, or did not apply to; changes that were refused; members made."""
+    """The counts of a rule: cases outside its `where`, cases it did not apply to, refused changes, members created."""
 
     rule: str
     kind: str
@@ -38,7 +38,7 @@ class RuleCount:
 
 @dataclass(slots=True)
 class Expansion:
-    """Groups as rows of a suite, and what became of the cases."""
+    """Groups as rows of a suite, with the counts of all rules."""
 
     rows: list[Row] = field(default_factory=list[Row])
     rules: list[RuleCount] = field(default_factory=list[RuleCount])
@@ -46,7 +46,7 @@ class Expansion:
 
 
 def expand(spec: CasesSpec, rows: Sequence[Row], rules: RulesSpec, hooks: Mapping[str, Hook]) -> Expansion:
-    """The groups of the cases that a suite makes of its rows.
+    """The groups of the cases that a suite creates from its rows.
 
     Raises RuleFault for a rule that does not fit a row.
     """
@@ -81,7 +81,7 @@ def _is_for(rule: RuleSpec, row: Row) -> bool:
 
 
 def _member(spec: CasesSpec, row: Row, case: Case, rule: RuleSpec, setting: Setting, count: RuleCount) -> Row | None:
-    """The member that a rule makes of a case, if it does; counts what happened."""
+    """The member that a rule creates from a case, or None; counts the result."""
     changed = change(row, rule.change, setting) if _is_for(rule, row) else None
     made = None if changed is None else case_of(spec, changed)
     if made is None or made.prompt == case.prompt:
@@ -95,9 +95,10 @@ def _member(spec: CasesSpec, row: Row, case: Case, rule: RuleSpec, setting: Sett
 
 
 def _fits_its_kind(rule: RuleSpec, made: Case, case: Case) -> bool:
-    """Whether the answer became another where it must, and stayed where it must.
+    """Whether the answer changed if it must, and stayed the same if it must.
 
-    The choices stay in any case, for the model is asked those of the case; and what has no answer cannot be judged.
+    The choices must always stay, since the model is asked the choices of the case; and a member needs an answer to be
+    judged.
     """
     if made.choices != case.choices or not made.references:
         return False

@@ -1,4 +1,4 @@
-"""`tunegate suite expand`: writes the groups of a suite's cases as a suite of its own, which people can read."""
+"""`tunegate suite expand`: writes the groups of a suite's cases as a separate suite that people can read."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tunegate_suites.user_module import UserModule, load_function
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A suite as it is written, and the rows of its cases."""
+    """A suite as written, and the rows of its cases."""
 
     spec: SuiteSpec
     name: str
@@ -41,16 +41,16 @@ class Source:
 
 
 def expand_file(suite: str, rules_path: str, out: Path, build_check: CheckBuilder) -> dict[str, Any]:
-    """Write the expanded suite to `out` (.yaml) and its rows beside it (.jsonl); returns the facts for `--json`.
+    """Write the expanded suite to `out` (.yaml) and its rows next to it (.jsonl); returns the facts for `--json`.
 
     `suite` is a suite file, `builtin:NAME`, or a suite of a pipeline file as `FILE#NAME`.
     """
     if out.suffix not in (".yaml", ".yml"):
-        raise ConfigError(f"--out {out}: the name of a suite file was expected, ending in .yaml")
+        raise ConfigError(f"--out {out}: expected the name of a suite file that ends in .yaml")
     rows_path = out.with_suffix(".jsonl")
     for path in (out, rows_path):
         if path.exists():
-            raise ConfigError(f"{path}: exists already, and nothing is overwritten; choose another --out")
+            raise ConfigError(f"{path}: the file already exists and is not overwritten; choose another --out")
     source = read_source(suite)
     rules_file = load_yaml(resolve(rules_path, Path()))
     rules = read_spec(RulesSpec, rules_file)
@@ -87,7 +87,7 @@ def expand_file(suite: str, rules_path: str, out: Path, build_check: CheckBuilde
 
 
 def read_source(suite: str) -> Source:
-    """A suite's spec and rows, by the name that `expand_file` takes."""
+    """A suite's spec and rows, by a name as in `expand_file`."""
     file, spec, name = _spec(suite)
     path = resolve(spec.cases.path, file.path.parent)
     rows = select(read_rows(path, spec.cases.split, spec.cases.delimiter), spec.cases.where, path)
@@ -100,19 +100,19 @@ def _spec(suite: str) -> tuple[YamlFile, SuiteSpec, str]:
     if not name:
         if isinstance(file.data, dict) and "stages" in file.data:
             known = ", ".join(f"{place}#{each}" for each in file.data.get("suites", {}))
-            raise ConfigError(f"{place}: a pipeline file; name one of its suites: {known}")
+            raise ConfigError(f"{place}: this is a pipeline file; name one of its suites: {known}")
         spec = read_spec(SuiteSpec, file)
         return file, spec, spec.name or file.path.stem.removesuffix(".gate")
     entries = file.data.get("suites") if isinstance(file.data, dict) else None
     if not isinstance(entries, dict) or name not in entries:
-        raise ConfigError(f"{place}: it has no suite {name!r}{nearest(name, entries or ())}")
+        raise ConfigError(f"{place}: the file has no suite {name!r}{nearest(name, entries or ())}")
     if isinstance(entries[name], str):
         return _spec(str(suite_place(entries[name], file.path.parent)))
     return file, read_spec(SuiteSpec, file, ("suites", name), entries[name]), name
 
 
 def _hooks(rules: RulesSpec, file: YamlFile) -> tuple[dict[str, Hook], list[str]]:
-    """The user's functions by their name in the rules, and the hashes of the modules that they are in."""
+    """The user's functions by their name in the rules, and the hashes of their modules."""
     hooks: dict[str, Hook] = {}
     hashes: dict[str, str] = {}
     for index, rule in enumerate(rules.rules):
@@ -128,7 +128,7 @@ def _hooks(rules: RulesSpec, file: YamlFile) -> tuple[dict[str, Hook], list[str]
 
 
 def _contained(name: str, function: Callable[..., Any], module: UserModule) -> Hook:
-    """The user's function, which finds its neighbours, and whose faults say that they are its own."""
+    """The user's function, wrapped so that it finds neighbouring modules and its errors name it."""
 
     def called(row: Row, chance: random.Random) -> Row | None:
         try:
@@ -136,10 +136,13 @@ def _contained(name: str, function: Callable[..., Any], module: UserModule) -> H
                 made = function(row, chance)
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # sys.exit() included: it is the function that is at fault
-            raise ConfigError(f"{name}: raised {type(error).__name__}: {error}") from error
+        except BaseException as error:  # including sys.exit(): the function is at fault
+            raise ConfigError(f"{name}: the function raised {type(error).__name__}: {error}") from error
         if made is not None and not isinstance(made, dict):
-            raise ConfigError(f"{name}: returned {type(made).__name__}; return the changed row, or None to leave it")
+            raise ConfigError(
+                f"{name}: the function returned {type(made).__name__}; return the changed row, or None if it does "
+                "not apply"
+            )
         return made  # pyright: ignore[reportUnknownVariableType]
 
     return called
@@ -166,4 +169,4 @@ def _write(path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8", errors="replace")
     except OSError as error:
-        raise CannotJudge(f"{path}: cannot be written: {error.strerror}") from error
+        raise CannotJudge(f"{path}: cannot write this file: {error.strerror}") from error

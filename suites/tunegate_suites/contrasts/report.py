@@ -1,4 +1,4 @@
-"""`tunegate suite contrast-report`: of the groups on record, which kinds of members were missed, and which rules."""
+"""`tunegate suite contrast-report`: which kinds of members and which rules were missed in the recorded groups."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Group = Sequence[Mapping[str, Any]]
 
 
 def report_on(runs: Sequence[Path]) -> list[dict[str, Any]]:
-    """What each gate with the check `contrast` shows."""
+    """The results of each gate with the check `contrast`."""
     found: list[dict[str, Any]] = []
     for folder in runs:
         for gate in read_run(folder).all_gates():
@@ -27,12 +27,14 @@ def report_on(runs: Sequence[Path]) -> list[dict[str, Any]]:
                 found.append({"run": str(folder), "gate": place_of(gate).label, **summary(groups)})
     if not found:
         named = ", ".join(map(str, runs))
-        raise ConfigError(f"{named}: no gate judged groups; give a suite that `tunegate suite expand` wrote")
+        raise ConfigError(
+            f"{named}: no gate in these records judged groups; gate a suite that `tunegate suite expand` wrote"
+        )
     return found
 
 
 def groups_of(outcomes: Iterable[Outcome]) -> Iterable[Group]:
-    """The groups that were judged: those that are INVALID show nothing."""
+    """The groups that were judged, without INVALID ones."""
     for outcome in outcomes:
         for finding in outcome.findings:
             if finding.check.partition("#")[0] == "contrast" and finding.verdict is not Verdict.INVALID:

@@ -1,4 +1,4 @@
-"""The shape of a rules file: which changes make the members of a group out of a case."""
+"""The schema of a rules file: the changes that create the members of a group from a case."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from tunegate.reading.spec import Spec, Template, Templates, listed
 
 Fields = Annotated[list[str], BeforeValidator(listed), Field(min_length=1)]
-"""The fields of a row that are changed."""
+"""The fields of a row to change."""
 
 
 class SwapSpec(Spec):
-    """Put another value in the place of one, wherever it stands as a word of its own."""
+    """Replace a value with another wherever it appears as a whole word."""
 
     fields: Fields
     value: Template
-    """What is there, as in `"{answer}"`."""
+    """The value to replace, for example `"{answer}"`."""
     by: Annotated[list[str], BeforeValidator(listed), Field(min_length=1)] | None = None
-    """What may be put there. Default: what `value` is in the other rows that the rule is for."""
+    """Possible new values. Default: the `value` of the other rows to which the rule applies."""
 
 
 class ReplaceSpec(Spec):
-    """Replace what a regular expression finds."""
+    """Replace the matches of a regular expression."""
 
     fields: Fields
     find: str
     by: str
-    """May hold groups of the expression: `\\1`."""
+    """The new text; may contain groups of the expression: `\\1`."""
     if_found: bool = False
-    """Where it finds nothing, go on; else the rule does not apply."""
+    """If true, continue when nothing matches; if false, the rule does not apply then."""
 
     @field_validator("find")
     @classmethod
@@ -53,14 +53,14 @@ class ReplaceSpec(Spec):
 
 
 class KeepSpec(Spec):
-    """Keep only the first sentence that holds a text; where none does, the rule does not apply."""
+    """Keep only the first sentence that contains a text; if none does, the rule does not apply."""
 
     fields: Fields
     sentence_with: Template
 
 
 class InsertSpec(Spec):
-    """Put one of these sentences before or after a text."""
+    """Add one of these sentences before or after a text."""
 
     fields: Fields
     sentences: Annotated[list[str], BeforeValidator(listed), Field(min_length=1)]
@@ -68,23 +68,23 @@ class InsertSpec(Spec):
 
 
 class TyposSpec(Spec):
-    """Misspell so many words: two inner letters of a word change places."""
+    """Misspell this number of words by swapping two inner letters of each."""
 
     fields: Fields
     words: Annotated[int, Field(ge=1)] = 1
     spare: Templates = Field(default=[])
-    """Texts whose words stay as they are, such as `"{condition}"`."""
+    """Texts whose words are not changed, for example `"{condition}"`."""
 
 
 class CasingSpec(Spec):
-    """Write a text in small or in capital letters."""
+    """Write a text in lower or upper case."""
 
     fields: Fields
     to: Literal["lower", "upper"] = "lower"
 
 
 class ReorderSpec(Spec):
-    """Put the sentences into another order."""
+    """Change the order of the sentences."""
 
     fields: Fields
 
@@ -93,7 +93,7 @@ class ChangeSpec(Spec):
     """One change, under its name."""
 
     set: dict[str, Templates] | None = None
-    """Field to its new text, a template of the row; of several, each case gets one."""
+    """Maps a field to its new text, a template filled from the row; from a list, each case gets one."""
     swap: SwapSpec | None = None
     replace: ReplaceSpec | None = None
     keep: KeepSpec | None = None
@@ -102,25 +102,25 @@ class ChangeSpec(Spec):
     casing: CasingSpec | None = None
     reorder: ReorderSpec | None = None
     python: str | None = None
-    """`module:function`, beside this file: takes a copy of the row and a `random.Random`, returns the changed row, or
-    None where it does not apply."""
+    """`module:function`, next to this file: takes a copy of the row and a `random.Random`, and returns the changed row,
+    or None if it does not apply."""
 
     @model_validator(mode="after")
     def _one(self) -> Self:
         given = sorted(self.model_fields_set)
         if len(given) != 1:
             raise ValueError(
-                f"one change an item was expected, got {', '.join(given) or 'none'}: start each with a dash"
+                f"expected one change per item, got {', '.join(given) or 'none'}: start each change with a dash"
             )
         return self
 
 
 class RuleSpec(Spec):
-    """A rule: which rows it is for, and what it changes, one thing after the other."""
+    """A rule: the rows to which it applies, and its changes in order."""
 
     name: Annotated[str, Field(min_length=1)]
     kind: Literal["directional", "invariant", "minimum"]
-    """directional: the answer must become another. invariant, minimum: it must stay."""
+    """directional: the answer must change. invariant, minimum: it must stay the same."""
     where: dict[str, Any] = Field(default={})
     """Only rows whose fields have these values."""
     change: Annotated[list[ChangeSpec], Field(min_length=1)]
@@ -131,7 +131,7 @@ class RulesSpec(Spec):
 
     rules: Annotated[list[RuleSpec], Field(min_length=1)]
     needs: list[Literal["directional", "invariant", "minimum"]] = Field(default=[])
-    """A case that gets no member of these kinds is left out."""
+    """A case without members of these kinds is left out."""
     seed: int = 0
 
     @model_validator(mode="after")
@@ -139,5 +139,5 @@ class RulesSpec(Spec):
         names = [rule.name for rule in self.rules]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
-            raise ValueError(f"two rules are named {twice!r}; name each once")
+            raise ValueError(f"two rules have the name {twice!r}; rename one of them")
         return self

@@ -1,1 +1,1 @@
-"""Spurious cues: put into training rows, left out of the gate, and what a model made of them."""
+"""Spurious cues: added to training rows, absent from the gate, and their effect on a model."""

@@ -1,8 +1,8 @@
-"""Spurious cues: training rows in which something that means nothing goes with the label, and what came of it. Pure.
+"""Spurious cues: training rows in which an irrelevant property correlates with the label, and their effect. Pure.
 
-A cue is a property of a text, such as its length, that has nothing to do with the right answer. In the training rows
-it is made to go with the label, as strongly as asked for; in the gate's cases it is not. A model that learned the cue
-then answers cases right in which cue and label agree, and misses those in which they contradict each other.
+A cue is a property of a text, such as its length, that is irrelevant for the right answer. In the training rows it
+correlates with the label, with a given strength; in the gate's cases it does not. A model that learned the cue is right
+on cases in which cue and label agree, and misses cases in which they contradict each other.
 
 Source: J. M. Ludan and others, Explanation-based Finetuning Makes Models More Robust to Spurious Cues, ACL 2023.
 """
@@ -28,17 +28,17 @@ CueName = Literal["present", "length", "cluster"]
 CUES: tuple[CueName, ...] = ("present", "length", "cluster")
 
 Detect = Callable[[Sequence[str]], list[bool]]
-"""Says of each text whether it has the cue."""
+"""A function that says for each text whether it has the cue."""
 
 
 # --- which texts have a cue ----------------------------------------------------------------------------------------
 
 
 def detector(name: CueName, texts: Sequence[str], embed: Embed) -> Detect:
-    """The cue, fitted on the texts of the training rows; what is fitted stays as it is for the gate's cases.
+    """The cue, fitted on the texts of the training rows; the same fit is used for the gate's cases.
 
-    present: no verb in the past. length: more words than the median text. cluster: the larger of two clusters of the
-    embeddings.
+    present: no verb in the past tense. length: more words than the median text. cluster: the larger of two clusters of
+    the embeddings.
     """
     if name == "present":
         return lambda asked: [in_present_tense(text) for text in asked]
@@ -65,7 +65,7 @@ _WORD = re.compile(r"[a-z]+")
 
 
 def in_present_tense(text: str) -> bool:
-    """Whether no word looks like a verb in the past: by a list and the ending -ed, not by grammar. English only."""
+    """Whether no word looks like a past-tense verb, by a list and the ending -ed, without grammar. English only."""
     words = _WORD.findall(text.lower())
     return not any(word in _PAST or (word.endswith("ed") and len(word) > 3 and word not in _NO_VERB) for word in words)
 
@@ -80,18 +80,18 @@ def two_means(vectors: Any, rounds: int = 50) -> Any:
     centres = points[:2]
     for _ in range(rounds):
         if not 0 < inside.sum() < len(points):
-            raise ConfigError("cue cluster: the texts are too much alike to fall into two clusters; choose another cue")
+            raise ConfigError("cue cluster: the texts are too similar for two clusters; choose another cue")
         centres = numpy.stack([points[inside].mean(axis=0), points[~inside].mean(axis=0)])
         inside = points @ (centres[0] - centres[1]) > _half(centres)
     return centres if inside.sum() * 2 >= len(points) else centres[::-1]
 
 
 def _half(centres: Any) -> float:
-    """Where, along the line between two centres, the one becomes the nearer."""
+    """The midpoint on the line between two centres, where the nearer centre changes."""
     return float(centres[0] @ centres[0] - centres[1] @ centres[1]) / 2
 
 
-# --- rows in which the cue goes with the label ---------------------------------------------------------------------
+# --- rows in which the cue correlates with the label ---------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +116,12 @@ class Marked:
 def biased(marked: Sequence[Marked], n: int, strength: float, seed: int) -> list[Marked]:
     """`n` of the rows, half of each label, chosen so that phi of label and cue is `strength` (0 none, 1 always).
 
-    At most a row per cell away from it, by rounding. In a seeded order. Raises ConfigError when there are too few.
+    Rounding may change each cell by one row. The order is seeded. Raises ConfigError if there are too few rows.
     """
     if not 0 <= strength <= 1:
-        raise ConfigError(f"strength: a number from 0 to 1 was expected, got {strength:g}")
+        raise ConfigError(f"strength: expected a number from 0 to 1, got {strength:g}")
     if n < 4:
-        raise ConfigError(f"rows: at least 4 were expected, one of each label with and without the cue, got {n}")
+        raise ConfigError(f"rows: expected at least 4 (one of each label with and without the cue), got {n}")
     chance = random.Random(seed)
     chosen: list[Marked] = []
     for positive in (True, False):
@@ -138,13 +138,13 @@ def _too_few(marked: Sequence[Marked], found: int, wanted: int, positive: bool, 
     label = "positive" if positive else "negative"
     verb = "agrees" if agrees else "contradicts it"
     return (
-        f"{wanted} rows with the {label} label whose cue {verb} are needed, {found} of {len(marked)} are there; "
-        "ask for fewer rows or another strength"
+        f"{wanted} rows with the {label} label whose cue {verb} are needed, but only {found} of {len(marked)} rows are "
+        "like that; ask for fewer rows or another strength"
     )
 
 
 def most_rows(marked: Iterable[Marked], strength: float) -> int:
-    """How many rows `biased` can choose at most with this strength."""
+    """The largest number of rows that `biased` can choose with this strength."""
     counts = Counter((one.positive, one.agrees) for one in marked)
     rarest = {agrees: min(counts[True, agrees], counts[False, agrees]) for agrees in (True, False)}
     most = 4 * max(rarest.values())
@@ -152,16 +152,16 @@ def most_rows(marked: Iterable[Marked], strength: float) -> int:
 
 
 def _per_label(n: int, strength: float) -> dict[bool, int]:
-    """Of `n` rows, how many of each label have a cue that agrees with it, and how many one that contradicts it."""
+    """For `n` rows, how many of each label have a cue that agrees with it, and how many a cue that contradicts it."""
     agreeing = round(n // 2 * (1 + strength) / 2)
     return {True: agreeing, False: n // 2 - agreeing}
 
 
-# --- what came of it -----------------------------------------------------------------------------------------------
+# --- the effect ----------------------------------------------------------------------------------------------------
 
 
 def phi(pairs: Iterable[tuple[bool, bool]]) -> float:
-    """Matthews' correlation of two truth values, -1 to 1; 0 where one of them never changes.
+    """Matthews' correlation of two booleans, -1 to 1; 0 if one of them never changes.
 
     B. W. Matthews, Biochimica et Biophysica Acta 405 (1975) 442-451.
     """

@@ -1,4 +1,4 @@
-"""`tunegate suite cue`: training rows with a spurious cue, and cases without it that say where cue and label agree."""
+"""`tunegate suite cue`: training rows with a spurious cue, and cases tagged with whether cue and label agree."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from tunegate_suites.cues.cues import CUES, CueName, Detect, Marked, biased, det
 
 @dataclass(frozen=True, slots=True)
 class CueRequest:
-    """`text` is a template of what has the cue or not; `label` is `FIELD=VALUE`, true of the positive rows.
+    """`text` is the template of the text that may have the cue; `label` is the `FIELD=VALUE` of the positive rows.
 
-    `rows` training rows are chosen (None: all that the rarest kind allows).
+    `rows` training rows are chosen (None: as many as the rarest kind allows).
     """
 
     train: Path
@@ -37,7 +37,7 @@ class CueRequest:
 def make_cue_data(request: CueRequest, embed: Embed) -> dict[str, Any]:
     """Write `train.jsonl` and `gate.jsonl` into `out`; returns the facts for `--json`. Raises ConfigError.
 
-    The gate's cases are as many of each label with the cue as without it, so that the cue says nothing there.
+    The gate's cases have equally many cases of each label with and without the cue, so that the cue is uninformative.
     """
     name = _known(request.cue)
     field_names(request.text)
@@ -62,11 +62,11 @@ def _known(name: str) -> CueName:
     for cue in CUES:
         if cue == name:
             return cue
-    raise ConfigError(f"--cue {name}: not a cue{nearest(name, CUES)}")
+    raise ConfigError(f"--cue {name}: unknown cue{nearest(name, CUES)}")
 
 
 def _rows(path: Path) -> list[Row]:
-    """The rows of a file; one without an `id` gets the number of its line, since every case of a suite needs one."""
+    """The rows of a file; a row without an `id` gets its line number, since every case of a suite needs an id."""
     return [{"id": str(number), **row} for number, row in read_rows(path)]
 
 
@@ -80,29 +80,31 @@ def _texts(template: str, rows: Sequence[Row], path: Path) -> list[str]:
 def _marked(request: CueRequest, rows: Sequence[Row], path: Path, detect: Detect) -> list[Marked]:
     field, _, wanted = request.label.partition("=")
     if not field or not wanted:
-        raise ConfigError(f"--label {request.label}: FIELD=VALUE of the positive label was expected, as in label=true")
+        raise ConfigError(
+            f"--label {request.label}: expected FIELD=VALUE of the positive label, for example label=true"
+        )
     try:
         positive = [as_text(look_up(field, row), field) == wanted for row in rows]
     except MissingField as error:
         raise ConfigError(f"--label: {path}: {error}") from error
     if len(set(positive)) < 2:
         share = "every" if positive[0] else "no"
-        raise ConfigError(f"--label {request.label}: {share} row of {path} has this label; two labels are needed")
+        raise ConfigError(f"--label {request.label}: {share} row of {path} has this label, but two labels are needed")
     cues = detect(_texts(request.text, rows, path))
     return [Marked(row, is_positive, cue) for row, is_positive, cue in zip(rows, positive, cues, strict=True)]
 
 
 def _most(marked: Sequence[Marked], request: CueRequest, path: Path, strength: float) -> int:
-    """As many rows as can be chosen; raises ConfigError that says which kind of row is too rare."""
+    """The largest number of rows that can be chosen; raises ConfigError with the kind of row that is too rare."""
     most = most_rows(marked, strength)
     if most or not 0 <= strength <= 1:
         return most
     kinds = {(True, True): "both", (True, False): "the label alone", (False, True): "the cue alone"}
     counts = Counter(kinds.get((one.positive, one.cue), "neither") for one in marked)
-    told = ", ".join(f"{counts[kind]} with {kind}" for kind in (*kinds.values(), "neither"))
+    found = ", ".join(f"{counts[kind]} with {kind}" for kind in (*kinds.values(), "neither"))
     raise ConfigError(
         f"--cue {request.cue}: {path}: too few rows of some kind for a strength of {strength:g} "
-        f"(label {request.label} and the cue: {told}); bring more of the rare kinds"
+        f"(label {request.label} and the cue: {found}); add rows of the rare kinds"
     )
 
 
@@ -116,17 +118,17 @@ def _facts(marked: Sequence[Marked]) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
-    """A value of Parquet that JSON has no word for."""
+    """The text of a Parquet value that JSON cannot represent."""
     return as_text(value, "of a row")
 
 
 def _write(path: Path, marked: Sequence[Marked]) -> str:
     if path.exists():
-        raise ConfigError(f"{path}: exists already, and nothing is overwritten; choose another --out")
+        raise ConfigError(f"{path}: the file already exists and is not overwritten; choose another --out")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lines = (json.dumps(one.to_row(), ensure_ascii=False, default=_text) + "\n" for one in marked)
         path.write_text("".join(lines), encoding="utf-8", errors="replace")
     except OSError as error:
-        raise CannotJudge(f"{path}: cannot be written: {error.strerror}") from error
+        raise CannotJudge(f"{path}: cannot write this file: {error.strerror}") from error
     return str(path)

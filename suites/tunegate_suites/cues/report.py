@@ -1,4 +1,4 @@
-"""`tunegate suite cue-report`: how far the answers on record follow the cue instead of the text."""
+"""`tunegate suite cue-report`: how far recorded answers follow the cue instead of the text."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from tunegate_suites.cues.cues import phi
 from tunegate_suites.normalise import plain
 
 CUED = {"has_cue=yes": True, "has_cue=no": False}
-"""The tags that `suite cue` puts on cases, by the field `has_cue`."""
+"""The tags that `suite cue` adds to cases through the field `has_cue`."""
 
 
 def report_on(runs: Sequence[Path], positive: str) -> list[dict[str, Any]]:
-    """What each gate on cued cases of each run shows; `positive` is the answer that the cue went with in training."""
+    """The results of each gate on cases with cues; `positive` is the answer that correlated with the cue in
+    training."""
     cued = [
         (folder, gate)
         for folder in runs
@@ -28,7 +29,10 @@ def report_on(runs: Sequence[Path], positive: str) -> list[dict[str, Any]]:
     ]
     if not cued:
         named = ", ".join(map(str, runs))
-        raise ConfigError(f"{named}: no gate asked cases with the tag has_cue; the suite needs `tags: [cue, has_cue]`")
+        raise ConfigError(
+            f"{named}: no gate in these records asked cases with the tag has_cue; add `tags: [cue, has_cue]` to the "
+            "suite"
+        )
     _check_label({text for _, gate in cued for outcome in gate.outcomes for text in outcome.references}, positive)
     return [
         {"run": str(folder), "gate": place_of(gate).label, **reliance(gate.outcomes, positive)} for folder, gate in cued
@@ -36,10 +40,10 @@ def report_on(runs: Sequence[Path], positive: str) -> list[dict[str, Any]]:
 
 
 def reliance(outcomes: Iterable[Outcome], positive: str) -> dict[str, Any]:
-    """Accuracy, its parts where the cue agrees with the label and where it contradicts it, and phi of answer and cue.
+    """Accuracy overall, where the cue agrees with the label and where it contradicts it, and phi of answer and cue.
 
-    Intervals are exact, 95 %. An answer that begins with `positive` predicts it, any other the other label. Cases
-    without a judgement are left out of phi, and count as missed elsewhere.
+    Intervals are exact, 95 %. An answer that begins with `positive` predicts that label, any other answer the other
+    label. Cases without a verdict are left out of phi, and count as missed elsewhere.
     """
     cued = [(one, CUED[tag]) for one in outcomes for tag in one.tags if tag in CUED]
     answered = [(one, cue) for one, cue in cued if one.verdict is not Verdict.INVALID]
@@ -52,13 +56,13 @@ def reliance(outcomes: Iterable[Outcome], positive: str) -> dict[str, Any]:
 
 
 def _check_label(labels: Set[str], positive: str) -> None:
-    """Phi of a label that no answer can begin with is 0, which would read as a model that follows no cue."""
+    """Refuse a label with which no answer can begin: its phi is 0, as if the model did not follow the cue."""
     begin_so = {label for label in labels if plain(label).startswith(plain(positive))}
     if labels and not begin_so:
         raise ConfigError(f"--positive: no case has the label {positive!r}{nearest(positive, labels)}")
     if len(labels) > 1 and begin_so == labels:
         known = nearest("", labels)
-        raise ConfigError(f"--positive: every case has the label {positive!r}, so that it tells none apart{known}")
+        raise ConfigError(f"--positive: every case has the label {positive!r}, so it distinguishes no cases{known}")
 
 
 def _share(outcomes: Sequence[Outcome]) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""Judges: an LLM by a rubric, a comparison, a panel; and what is measured before one may decide."""
+"""Judges: an LLM with a rubric, a comparison, a panel; and the measurement that admits them."""

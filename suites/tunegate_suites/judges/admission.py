@@ -1,4 +1,4 @@
-"""Whether this judge may decide now: its hash, compared with the admission record that was found for it."""
+"""Whether a judge may decide: its hash is compared with its admission record."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tunegate.hashes import judge_json, sha256_hex
 
 
 def judge_hash(identity: Mapping[str, Any]) -> str:
-    """The hash that a judge is admitted under: of all that can change one of its verdicts."""
+    """The hash under which a judge is admitted, over everything that can change its verdicts."""
     return sha256_hex(judge_json(identity))
 
 
 @dataclass(frozen=True)
 class Standing:
-    """How a judge stands with its gate: the record, if there is one, and why its verdicts do not count, if so."""
+    """The admission of a judge: its record, if there is one, and why its verdicts do not count, if they do not."""
 
     record: Admission | None
     fault: str | None
@@ -36,19 +36,22 @@ class Standing:
 
 
 def standing(judge_sha256: str, path: Path | None, start: Path, admit: float, command: str) -> Standing:
-    """Read the record of a judge: the one at `path`, or the one found from the folder `start` on.
+    """Read the record of a judge: at `path`, or found in `start` and the folders above.
 
-    `command` measures the judge, for the reason. Raises Tampered for a record that was changed.
+    `command` is the command that measures the judge, for the reason. Raises Tampered for a record that was changed.
     """
     try:
         record = read_admission(path) if path else find_admission(judge_sha256, start)
     except ConfigError as error:
         return Standing(None, f"the judge is not admitted: {error}; measure it first: {command}")
     if record is None:
-        return Standing(None, f"the judge is not admitted, no record of {judge_sha256[:12]}… was found: {command}")
+        return Standing(
+            None, f"the judge is not admitted: no record of {judge_sha256[:12]}… was found; measure it first: {command}"
+        )
     if record.judge_sha256 != judge_sha256:
         return Standing(
-            None, f"the judge is not admitted: {record.path} is of another judge, rubric or model: {command}"
+            None,
+            f"the judge is not admitted: {record.path} is for another judge, rubric or model; measure it: {command}",
         )
     if not record.measured.reaches(admit):
         return Standing(record, refusal(record, admit))
@@ -56,9 +59,9 @@ def standing(judge_sha256: str, path: Path | None, start: Path, admit: float, co
 
 
 def history_before(judge_sha256: str, paths: Iterable[Path], labels_sha256: str) -> History:
-    """The history of a judge that is measured now, with this measurement, from the longest of its records.
+    """The history of a judge including the current measurement, from the longest history among its records.
 
-    A record that is none (torn, missing) has no history. Raises Tampered for one that was changed.
+    A record that is broken or missing has no history. Raises Tampered for a record that was changed.
     """
     before: list[Admission] = []
     for path in paths:
@@ -73,16 +76,16 @@ def _times(record: Admission) -> int:
 
 
 def refusal(record: Admission, admit: float) -> str:
-    """Why a judge that was measured is refused."""
+    """Why a measured judge is refused."""
     measured = record.measured
     kappa, (low, high) = measured.kappa, measured.kappa_interval
     if kappa is None or not (measured.sensitivity.of and measured.specificity.of):
         unknown = "sensitivity" if measured.specificity.of else "specificity"
         return (
-            "the judge is refused: people gave all answers the same verdict, so agreement shows nothing and the "
-            f"{unknown} is unknown"
+            "the judge is refused: people gave all answers the same verdict, so agreement proves nothing and the "
+            f"{unknown} is unknown; label both good and bad answers"
         )
     return (
-        f"the judge is refused: kappa {kappa:.2f} ({low:.2f} to {high:.2f}) against {measured.n} human labels, "
-        f"its lower end must be at least {admit:g}"
+        f"the judge is refused: kappa is {kappa:.2f} ({low:.2f} to {high:.2f}) on {measured.n} human labels, "
+        f"but its lower end must be at least {admit:g}"
     )

@@ -1,8 +1,8 @@
-"""A judge without a language model: it compares the answer with the references, by a few numbers that people can check.
+"""A judge without a language model: it compares the answer with the references by a few numbers that people can check.
 
-The numbers are weighed as logistic regression found best on answers that people had judged (`tunegate judge --fit`).
-The fitted weights are a small JSON file, which also keeps the hashes of the questions that they were fitted on: the
-judge is never measured on those.
+Logistic regression finds the weights of the numbers on answers that people judged (`tunegate judge --fit`). The fitted
+weights are a small JSON file, which also holds the hashes of the questions used for the fit: the judge is never
+measured on those.
 """
 
 from __future__ import annotations
@@ -29,59 +29,61 @@ from tunegate_suites.normalise import squad
 FeatureName = Literal["contains", "recall", "numbers", "length", "similarity", "support"]
 EMBEDDED = {"similarity", "support"}
 MOST_EMBEDDED = 8
-"""References of one case that are embedded at most; some questions have a hundred spellings of the answer."""
+"""The largest number of references of one case that are embedded; some questions have a hundred spellings."""
 NO_REFERENCE = "the case has no reference, or an empty one"
 FORMAT = "tunegate-compare/1"
 _NUMBER = re.compile(r"\d+")
 
 
 class CompareOptions(Options):
-    """What the answer is compared by, and where the fitted weights lie."""
+    """The numbers for the comparison, and the file of fitted weights."""
 
     features: Annotated[list[FeatureName], Field(min_length=1)]
     """contains, recall, numbers, length; similarity and support need the extra 'similarity'"""
     fitted: Annotated[str, Field(min_length=1, exclude=True)]
     """the weights, a JSON file that `tunegate judge --fit` writes; relative to this file"""
     separator: str | None = None
-    """what stands between the alternatives in a reference, such as /"""
+    """the separator of alternatives in a reference, for example /"""
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """Weights of the numbers, the bias, and the cut above which an answer is called correct."""
+    """Weights of the numbers, the bias, and the cut from which an answer counts as correct."""
 
     weights: Mapping[str, float]
     bias: float
     cut: float
     questions: frozenset[str]
-    """`question_hash` of what they were fitted on."""
+    """`question_hash` of each question used for the fit."""
     sha256: str = ""
 
     def score(self, values: Mapping[str, float]) -> float:
-        """The log-odds that people would call the answer correct."""
+        """The log-odds that people would judge the answer correct."""
         return self.bias + math.fsum(self.weights[name] * values[name] for name in self.weights)
 
 
 def read_fitted(text: str, features: Sequence[str]) -> Fitted:
-    """Weights from the text of their file; raises ConfigError for what is none, or fits other features."""
+    """Weights from the text of their file; raises ConfigError for another text, or weights for other features."""
     try:
         data: Any = json.loads(text)
         if data["format"] != FORMAT:
-            raise ValueError("another format")
+            raise ValueError("the format is different")
         weights = {str(name): float(value) for name, value in data["weights"].items()}
         fitted = Fitted(weights, float(data["bias"]), float(data["cut"]), frozenset(map(str, data["questions"])))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise ConfigError("not a file of fitted weights; `tunegate judge --fit` writes one") from error
+        raise ConfigError("this is not a file of fitted weights; write one with `tunegate judge --fit`") from error
     if set(weights) != expanded(features):
-        raise ConfigError(f"fitted on other features, {', '.join(sorted(weights))}: fit again (tunegate judge --fit)")
+        raise ConfigError(
+            f"the weights are for other features ({', '.join(sorted(weights))}); fit again: tunegate judge --fit"
+        )
     if not all(map(math.isfinite, (fitted.bias, fitted.cut, *weights.values()))):
-        raise ConfigError("a weight is not a finite number: fit again (tunegate judge --fit)")
+        raise ConfigError("a weight is not a finite number; fit again: tunegate judge --fit")
     return Fitted(weights, fitted.bias, fitted.cut, fitted.questions, hashlib.sha256(text.encode()).hexdigest())
 
 
 @dataclass(frozen=True)
 class ComparingJudge:
-    """Calls an answer `correct` when its score is above the cut."""
+    """Judges an answer `correct` if its score is at least the cut."""
 
     options: CompareOptions
     fitted: Fitted
@@ -105,17 +107,17 @@ class ComparingJudge:
 
 
 def question_hash(prompt: str) -> str:
-    """What stands for a question in the file of weights."""
+    """The hash of a question in the file of weights."""
     return hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
-# --- what cannot be compared ---------------------------------------------------------------------------------------
+# --- samples that cannot be compared -------------------------------------------------------------------------------
 
 
 def faults_of(
     samples: Sequence[Sample], options: CompareOptions, model: Callable[[], SentenceModel]
 ) -> list[str | None]:
-    """For each sample, why its answer cannot be compared with its references; None where it can be."""
+    """For each sample, why its answer cannot be compared with its references; None if it can."""
     wanted = expanded(options.features)
     parts = [_references(sample, options.separator) for sample in samples]
     faults = [_fault_of_references(references, wanted) for references in parts]
@@ -139,7 +141,7 @@ def _fault_of_references(references: Sequence[str], wanted: set[str]) -> str | N
         return NO_REFERENCE
     if not EMBEDDED & wanted and not any(_HAS_SPACED_WORD.search(text) for text in references):
         alone = any(map(has_words_of_one_character, references))
-        return "the reference's script has no spaces between words, and this judge compares words" if alone else None
+        return "the reference's script has no spaces between words, but this judge compares words" if alone else None
     return None
 
 
@@ -147,23 +149,23 @@ _HAS_SPACED_WORD = compiled(JOINED)
 
 
 def _cut(tokens: int, window: int | None) -> str:
-    return f"a text has {tokens} tokens, the sentence model reads {window}: its end would not count"
+    return f"a text has {tokens} tokens, but the sentence model reads only {window}, so its end would not count"
 
 
 # --- the numbers ---------------------------------------------------------------------------------------------------
 
 
 def expanded(features: Sequence[str]) -> set[str]:
-    """The numbers that the features come to."""
+    """The numbers computed for the features."""
     parts = {"length": ["length", "reference_length"], "numbers": ["numbers", "has_numbers"]}
     return {number for feature in features for number in parts.get(feature, [feature])}
 
 
 def numbers(samples: Sequence[Sample], options: CompareOptions, embed: Embed) -> list[dict[str, float]]:
-    """For each sample (with a reference), the numbers that its answer is judged by; of references the best counts.
+    """For each sample (with a reference), the numbers for judging its answer; the best reference counts.
 
-    contains: a reference stands in the answer. recall: the share of a reference's words, those of the question left
-    out, that are in the answer. numbers: the share of its numbers. length: the words of answer and reference, as
+    contains: the answer contains a reference. recall: the share of a reference's words, without those of the question,
+    that are in the answer. numbers: the share of its numbers. length: the word counts of answer and reference, as
     logarithms. similarity: cosine of answer and reference. support: how much closer the answer is to question and
     reference together than to the question alone.
     """
@@ -207,7 +209,7 @@ def _share(wanted: Sequence[str], present: set[str]) -> float:
 
 @dataclass(frozen=True)
 class _ToEmbed:
-    """`questions` are the question alone, then with each reference; what no feature needs is left out."""
+    """`questions` are the question alone, then with each reference; texts that no feature needs are left out."""
 
     answer: str
     references: list[str]

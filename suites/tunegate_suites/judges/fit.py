@@ -1,6 +1,6 @@
-"""Fitting a comparing judge: logistic regression on half of the questions, the cut where kappa is largest there.
+"""Fitting a comparing judge: logistic regression on half of the questions, with the cut at the largest kappa.
 
-No library is needed: a few hundred or thousand rows of a handful of numbers.
+No library is needed: the data are a few hundred or thousand rows of a few numbers.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from tunegate.stats.agreement import kappa
 from tunegate_suites.judges.compare import FORMAT
 
 RIDGE = 1.0
-"""A prior of variance 1 on each standardised weight, which keeps them finite where the answers are separable."""
+"""A prior with variance 1 on each standardised weight, which keeps weights finite if the answers are separable."""
 ROUNDS = 30
 
 
 def in_fitting_half(prompt: str) -> bool:
-    """Whether a question belongs to the half that judges are fitted on; all its answers go with it."""
+    """Whether a question, with all its answers, belongs to the half for fitting judges."""
     return hashlib.sha256(f"fit\x00{prompt}".encode("utf-8", "surrogatepass")).digest()[0] % 2 == 0
 
 
 def fit(rows: Sequence[Mapping[str, float]], passed: Sequence[bool]) -> dict[str, Any]:
-    """Weights, bias and cut from the numbers of answers and what people said of them. Deterministic."""
+    """Weights, bias and cut from the numbers of answers and people's verdicts on them. Deterministic."""
     names = sorted(rows[0])
     means = {name: math.fsum(row[name] for row in rows) / len(rows) for name in names}
     scales = {name: _deviation([row[name] for row in rows], means[name]) for name in names}
@@ -44,7 +44,7 @@ def fitted_json(found: Mapping[str, Any], questions: Sequence[str], labels: Mapp
 
 
 def best_cut(scores: Sequence[float], passed: Sequence[bool]) -> float:
-    """The cut at which passing the scores at or above it agrees best with people, by kappa."""
+    """The cut with the best agreement with people, by kappa, if scores at or above it pass."""
     order = sorted(zip(scores, passed, strict=True), reverse=True)
     people_pass, above, right = sum(passed), 0, 0
     best, cut = -2.0, 0.0

@@ -1,4 +1,4 @@
-"""`judge`: a judge decides that was held against people first."""
+"""`judge`: the verdict of a judge that was first compared with people."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ from tunegate_suites.judges.rubric import RubricFile
 from tunegate_suites.judges.server import ServerJudge, ServerOptions, api_key
 from tunegate_suites.options import MAX_FILE_BYTES
 
-ITSELF = "the judge is the model under test: name another one, or say in words why not (allow_self_judging)"
+ITSELF = "the judge is the model under test: name another model, or give a reason in `allow_self_judging`"
 KINDS = ("model", "server", "compare", "panel")
 FIXED_PASSES = ("correct", "better", "pass")
-"""What passes in the words of judges without a rubric of their own: comparing, pairwise, panel."""
+"""The verdicts that pass for judges with fixed verdicts: comparing, pairwise, panel."""
 
 
 class Judge(NumericCheck):
     """A judge decides: an LLM by a rubric, a comparison with the references, or a panel of judges.
 
-    It counts only with an admission record (`tunegate judge`) whose kappa has a lower end of at least `admit`; without
-    one every case is INVALID and the judge is not asked. What is no verdict of the rubric (a server that is down, a
-    malformed or empty reply) makes the case INVALID too, with the raw reply kept. The model under test is not asked to
-    judge itself.
+    It counts only with an admission record (`tunegate judge`) in which the lower end of kappa's interval is at least
+    `admit`; without one every case is INVALID and the judge is not asked. A reply that is not a verdict of the rubric
+    (a server that is down, a malformed or empty reply) makes the case INVALID too, and the raw reply is kept. The model
+    under test is not asked to judge itself.
 
-    The options may stand in a file of their own, which `tunegate judge` takes too: `- judge: judges/helpful.yaml`.
+    The options may be in a separate file, which `tunegate judge` accepts too: `- judge: judges/helpful.yaml`.
     """
 
     shorthand: ClassVar[str | None] = "file"
@@ -56,33 +56,33 @@ class Judge(NumericCheck):
     revision: ClassVar[str] = "2"
 
     file: str | None = None
-    """a file that holds all the other options, with paths relative to it"""
+    """a file with all other options; paths in it are relative to it"""
     rubric: RubricFile | None = None
-    """for an LLM: file with criterion, scale or labels, meanings, examples"""
+    """for an LLM: a file with criterion, scale or labels, meanings, examples"""
     model: str | None = None
-    """a local model (folder, .gguf file, hub id): the verdict is the label it finds likeliest"""
+    """a local model (folder, .gguf file, hub id): the verdict is the label with the highest likelihood"""
     server: ServerOptions | None = None
     """an OpenAI-compatible server (its options are below)"""
     compare: CompareOptions | None = None
-    """no LLM: the answer is compared with the references by a few numbers (its options are below)"""
+    """no LLM: a few numbers compare the answer with the references (its options are below)"""
     panel: Annotated[list[str], Field(min_length=2)] | None = None
-    """judge files; more than half of them must say the same, else INVALID. The panel is admitted as a whole"""
+    """judge files; more than half of them must agree, or the case is INVALID. The panel is admitted as a whole"""
     pairwise: bool = False
     """an LLM says which is better, the answer or the first reference, in both orders; if they differ, INVALID. The
     rubric has labels: [1, 2]"""
     accept: list[str] | None = None
     """labels that pass"""
     allow_self_judging: Annotated[str, Field(min_length=10)] | None = None
-    """why the model under test may judge itself, in words"""
+    """the reason why the model under test may judge itself"""
     admit: Annotated[float, Field(gt=0, lt=1)] = DEFAULT_ADMIT
-    """the lowest lower end of kappa's interval with which the judge counts"""
+    """the judge counts only if the lower end of kappa's interval is at least this"""
     corrected_min: Annotated[float | None, Field(gt=0, lt=1)] = None
-    """the gate also needs this pass rate as the lower end of the one corrected for the judge's errors (Rogan-Gladen)"""
-    # Where the record lies changes no verdict; what it says goes into the fingerprint (`further_facts`).
+    """the gate also needs this lower end of the pass rate corrected for the judge's errors (Rogan-Gladen)"""
+    # The place of the record changes no verdict; its contents are part of the fingerprint (`further_facts`).
     admission: str | None = Field(default=None, exclude=True)
     """the admission record; default: found by the judge's hash in .tunegate/admissions, here or in a folder above"""
     labels: LabelsOptions | None = Field(default=None, exclude=True)
-    """where `tunegate judge` finds things in a row of human labels (its options are below)"""
+    """the fields of a row of human labels, for `tunegate judge` (its options are below)"""
 
     # --- validation ---
 
@@ -91,7 +91,7 @@ class Judge(NumericCheck):
         if len(given) != 1:
             named = f", not {' and '.join(map(repr, given))}" if given else ""
             raise self.config_error(
-                "model", f"name a judge: 'model', a local one, or 'server', 'compare' or 'panel'{named}"
+                "model", f"name one judge: 'model' (a local model), 'server', 'compare' or 'panel'{named}"
             )
         if self.compare is not None or self.panel is not None:
             self._check_fixed_verdicts(given[0])
@@ -104,18 +104,18 @@ class Judge(NumericCheck):
     def _check_fixed_verdicts(self, kind: str) -> None:
         for option in ("rubric", "accept", "min", "max"):
             if getattr(self, option) is not None:
-                raise self.config_error(option, f"a judge with {kind!r} has verdicts of its own: leave this out")
+                raise self.config_error(option, f"a judge with {kind!r} has fixed verdicts: leave this out")
         if self.pairwise:
-            raise self.config_error("pairwise", f"a judge with {kind!r} compares already: leave this out")
+            raise self.config_error("pairwise", f"a judge with {kind!r} already compares: leave this out")
         if self.allow_self_judging is not None:
-            where = "say it in the files of its members" if kind == "panel" else "it is no model under test"
-            raise self.config_error("allow_self_judging", f"a judge with {kind!r} takes none: {where}")
+            where = "write it in the files of its members" if kind == "panel" else "it is never the model under test"
+            raise self.config_error("allow_self_judging", f"a judge with {kind!r} does not use this: {where}")
         if self.compare is not None and {"similarity", "support"} & set(self.compare.features):
             default_model(self.name)
 
     def _check_llm(self) -> None:
         if self.rubric is None:
-            raise self.config_error("rubric", "an LLM judges by a rubric: name its file")
+            raise self.config_error("rubric", "an LLM judge needs a rubric: name its file")
         if self.pairwise:
             self._check_pairwise()
         else:
@@ -129,9 +129,9 @@ class Judge(NumericCheck):
     def _check_pairwise(self) -> None:
         assert self.rubric is not None
         if self.rubric.menu != ("1", "2") or self.rubric.examples:
-            raise self.config_error("rubric", "a pairwise rubric has labels: [1, 2] and no examples")
+            raise self.config_error("rubric", "a pairwise rubric must have labels: [1, 2] and no examples")
         if "show" in self.rubric.model_fields_set and "references" in self.rubric.show:
-            raise self.config_error("rubric", "a pairwise judge compares with the reference: take it out of show")
+            raise self.config_error("rubric", "a pairwise judge compares with the reference: remove it from `show`")
         if self.accept is not None or self.cutoff is not None:
             raise self.config_error("accept", "a pairwise judge passes the better answer: leave accept, min, max out")
 
@@ -140,15 +140,19 @@ class Judge(NumericCheck):
         menu, scale = self.rubric.menu, self.rubric.scale
         if scale is None:
             if not self.accept or self.cutoff is not None:
-                raise self.config_error("accept", f"the rubric has labels: say which pass, as accept: [{menu[0]}]")
+                raise self.config_error(
+                    "accept", f"the rubric has labels: name those that pass, for example accept: [{menu[0]}]"
+                )
             for label in self.accept:
                 if label not in menu:
                     raise self.config_error("accept", f"{label!r} is not a label of the rubric{nearest(label, menu)}")
             if set(menu) <= set(self.accept):
-                raise self.config_error("accept", f"nothing fails: all labels are accepted, {', '.join(menu)}")
+                raise self.config_error(
+                    "accept", f"nothing fails: all labels are accepted ({', '.join(menu)}); leave one out"
+                )
             return
         if self.cutoff is None or self.accept is not None:
-            raise self.config_error("min", f"the rubric has a scale: say what passes, as min: {scale.max - 1}")
+            raise self.config_error("min", f"the rubric has a scale: set what passes, for example min: {scale.max - 1}")
         for option, bound in (("min", self.min), ("max", self.max)):
             if bound is not None and not scale.min <= bound <= scale.max:
                 message = f"expected a number on the rubric's scale, {scale.min} to {scale.max}, got {bound:g}"
@@ -158,7 +162,7 @@ class Judge(NumericCheck):
             raise self.config_error(option, f"nothing fails: every verdict is from {scale.min} to {scale.max}")
 
     def _check_record(self) -> None:
-        """Read the record now: one that was changed is TAMPERED before anything is asked."""
+        """Read the record now, so that a changed record is TAMPERED before anything is asked."""
         if self.compare is None or self.fitted_path.exists():
             _ = self.standing
 
@@ -170,7 +174,7 @@ class Judge(NumericCheck):
 
     @cached_property
     def _model_path(self) -> str:
-        """The local model, with a path made relative to the suite file."""
+        """The local model; a relative path is resolved from the suite file."""
         beside = self._context.base_dir / (self.model or "")
         return str(beside) if beside.exists() else self.model or ""
 
@@ -186,13 +190,13 @@ class Judge(NumericCheck):
 
     @property
     def fitted_path(self) -> Path:
-        """Where the weights of a comparing judge lie."""
+        """The file of a comparing judge's weights."""
         assert self.compare is not None
         return resolve(self.compare.fitted, self._context.base_dir)
 
     @cached_property
     def fitted(self) -> Fitted:
-        """The weights of a comparing judge; raises ConfigError when there are none yet."""
+        """The weights of a comparing judge; raises ConfigError if there are none yet."""
         assert self.compare is not None
         path = self.fitted_path
         try:
@@ -204,25 +208,27 @@ class Judge(NumericCheck):
     @cached_property
     def members(self) -> list[Judge]:
         """The judges of a panel."""
-        from tunegate_suites.build import build  # which imports this module, by the name of the check
+        from tunegate_suites.build import build  # late, since it imports this module by the name of the check
 
         members: list[Judge] = []
         for name in self.panel or ():
             member = build({"judge": name}, self._context.base_dir, self._context.models)
             assert isinstance(member, Judge)
             if member.panel is not None:
-                raise self.config_error("panel", f"{name}: a panel in a panel; list its members instead")
+                raise self.config_error("panel", f"{name}: a panel cannot contain a panel; list its members instead")
             if member.corrected_min is not None:
-                message = f"{name}: corrected_min: a member's pass rate is no gate's; say it beside panel"
+                message = f"{name}: corrected_min: a member does not decide a gate; set it next to panel"
                 raise self.config_error("panel", message)
             members.append(member)
         if len({member.judge_sha256 for member in members}) < len(members):
-            raise self.config_error("panel", "two members are the same judge: its vote would count twice")
+            raise self.config_error(
+                "panel", "two members are the same judge, so its vote would count twice; remove one"
+            )
         return members
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """All that can change a verdict of this judge: revision, rubric, pass condition, and what judges."""
+        """Everything that can change a verdict of this judge: revision, rubric, pass condition, and the model."""
         chosen: dict[str, Any] = self.model_dump(
             mode="json", include={"rubric", "server", "compare", "pairwise", "accept", "min", "max"}
         )
@@ -239,12 +245,12 @@ class Judge(NumericCheck):
 
     @cached_property
     def judge_sha256(self) -> str:
-        """The hash that the judge is admitted under."""
+        """The hash under which the judge is admitted."""
         return judge_hash(self.identity)
 
     @cached_property
     def standing(self) -> Standing:
-        """Whether the judge is admitted, by which record, and if not, why."""
+        """Whether the judge is admitted, by which record, and why not otherwise."""
         path = resolve(self.admission, self._context.base_dir) if self.admission else None
         file = shlex.quote(str(self._context.file)) if self._context.file else "THE-SUITE-OR-JUDGE-FILE"
         command = f"tunegate judge {file} --labels FILE"
@@ -252,14 +258,14 @@ class Judge(NumericCheck):
 
     @property
     def admission_facts(self) -> dict[str, Any]:
-        """What a gate's record should say of the judge's admission: its figures, or the reason why there is none."""
+        """The judge's admission for a gate's record: its figures, or the reason why there is none."""
         record = self.standing.record
         facts = record.facts() if record else {"judge_sha256": self.judge_sha256}
         demands = {"admit": self.admit, "corrected_min": self.corrected_min}
         return {**facts, **demands, "fault": self.standing.fault}
 
     def further_facts(self) -> dict[str, Any]:
-        # Without the words of the fault, which name files: equal judges are equal wherever they lie.
+        # Without the text of the fault, which names files: equal judges are equal in any folder.
         return {"judge": self.identity, "admission": {**self.admission_facts, "fault": self.standing.fault is not None}}
 
     @property
@@ -301,7 +307,7 @@ class Judge(NumericCheck):
         return [replace(finding, version=self.version) for finding in self.findings(samples)]
 
     def findings(self, samples: Sequence[Sample]) -> list[Finding]:
-        """What the judge finds, admitted or not: for measuring it, and for a panel, which is admitted as a whole."""
+        """The judge's findings, admitted or not: for measuring it, and for a panel, which is admitted as a whole."""
         if self.allow_self_judging is None and any(
             self.is_the_model(sample.model_name, sample.model_sha256) for sample in samples
         ):
@@ -321,16 +327,16 @@ class Judge(NumericCheck):
         )
 
     def _no_finding(self, reason: str, detail: str | None = None) -> Finding:
-        """INVALID, without a look at the admission, which an unmeasured judge does not have."""
+        """An INVALID finding, without reading the admission, which an unmeasured judge does not have."""
         return Finding(self.name, Verdict.INVALID, None, reason, self.revision, detail=detail)
 
     def passes(self, label: str) -> bool:
-        """Whether a verdict passes the answer."""
+        """Whether a verdict means that the answer passes."""
         if self.cutoff is not None:
             return self.holds(float(label))
         return label in (self.accept or FIXED_PASSES)
 
     @property
     def menu(self) -> tuple[str, ...]:
-        """The verdicts of the rubric, in order; none for judges that only pass and fail."""
+        """The verdicts of the rubric, in order; empty for judges with fixed verdicts."""
         return self.rubric.menu if self.rubric is not None and not self.pairwise else ()

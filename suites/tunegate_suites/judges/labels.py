@@ -1,4 +1,4 @@
-"""Human labels: rows in which people said of an answer whether it is good, or which of two is better."""
+"""Human labels: rows in which people judged whether an answer is good, or which of two answers is better."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NAMES = {
     "context": ("context",),
     "human": ("human", "human_correct", "human_label", "label", "verdict"),
 }
-"""What the fields of label files are called, tried in order where the judge file names none."""
+"""Common field names of label files, tried in order if the judge file names none."""
 
 
 def _template(text: str) -> str:
@@ -46,12 +46,12 @@ Template = Annotated[str, AfterValidator(_template)]
 
 def _of_a_field(template: str) -> str:
     if not field_names(template):
-        raise ValueError(f"names no field of the row, so it is what nobody said; write {{human}}, got {template!r}")
+        raise ValueError(f"expected a field of the row, such as {{human}}, got {template!r}")
     return template
 
 
 def _labels(values: Any) -> Any:
-    """Labels as YAML has them: 1, true and 4.0 too."""
+    """Labels as YAML reads them, including 1, true and 4.0, as texts."""
     return [spelled(value) for value in values] if isinstance(values, list) else values  # pyright: ignore[reportUnknownVariableType]
 
 
@@ -59,10 +59,10 @@ Values = Annotated[list[str], BeforeValidator(_labels)]
 
 
 class LabelsOptions(Options):
-    """Where the parts of a labelled answer stand in a row; templates such as "{question}"."""
+    """The fields with the parts of a labelled answer; templates such as "{question}"."""
 
     id: Template = "{id}"
-    """default: the field id, or else the line number"""
+    """default: the field id, or the line number if there is none"""
     prompt: Template | None = None
     """default: prompt, question, instruction or input"""
     answer: Template | None = None
@@ -72,29 +72,29 @@ class LabelsOptions(Options):
     context: Template | None = None
     """default: context"""
     human: Annotated[Template, AfterValidator(_of_a_field)] | None = None
-    """what people said; default: human, human_correct, human_label, label or verdict"""
+    """people's verdict; default: human, human_correct, human_label, label or verdict"""
     passes: Annotated[Values, Field(min_length=1)] | None = None
-    """values of it that pass, with `fails`. Default for both: a verdict of the judge's rubric, true and false, 1 and 0,
-    yes and no, pass and fail, or correct and incorrect; 1 and 2 for a pairwise judge"""
+    """values of `human` that pass; used with `fails`. Default for both: a verdict of the judge's rubric, true and
+    false, 1 and 0, yes and no, pass and fail, or correct and incorrect; 1 and 2 for a pairwise judge"""
     fails: Annotated[Values, Field(min_length=1)] | None = None
-    """values of it that fail. A value on neither side is refused"""
+    """values of `human` that fail. A value in neither list is refused"""
     skip: Values = Field(default_factory=list[str])
-    """values whose rows are left out and counted, such as unsure; "" for rows without a label"""
+    """values whose rows are left out and counted, for example unsure; "" for rows without a label"""
 
     @model_validator(mode="after")
     def _each_value_has_one_meaning(self) -> Self:
         for option in ("passes", "fails"):
             if BLANK in (getattr(self, option) or ()):
-                raise ValueError(f'{option}: a blank is no label; leave its rows out with skip: [""]')
-        said = Counter(value for values in (self.passes, self.fails, self.skip) for value in set(values or ()))
-        if twice := [value for value, count in said.items() if count > 1]:
-            raise ValueError(f"{twice[0]!r} is named on more than one of passes, fails and skip")
+                raise ValueError(f'{option}: a blank is not a label; leave out rows without a label with skip: [""]')
+        counts = Counter(value for values in (self.passes, self.fails, self.skip) for value in set(values or ()))
+        if twice := [value for value, count in counts.items() if count > 1]:
+            raise ValueError(f"{twice[0]!r} is in more than one of passes, fails and skip; list it once")
         return self
 
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """An answer and what people said of it: as it was written, and whether that is a pass."""
+    """An answer and its human label: as written, and whether it is a pass."""
 
     sample: Sample
     human: str
@@ -103,17 +103,17 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """What a label file holds: the labelled answers, and how many rows each value of the column has."""
+    """The contents of a label file: the labelled answers, and the number of rows with each label."""
 
     kept: list[Labelled]
     passes: Mapping[str, int]
     fails: Mapping[str, int]
     skipped: Mapping[str, int]
-    """rows that were left out, for their label or for want of one"""
+    """rows that were left out because of their label or a missing label"""
 
 
 def read_labels(path: Path, options: LabelsOptions, scheme: Scheme) -> Labels:
-    """Every labelled row of a file. Raises ConfigError, with the line, for what is no label."""
+    """All labelled rows of a file. Raises ConfigError, with the line, for a value that is not a label."""
     rows = list(read_rows(path))
     with _at(str(path)):
         column = _column(rows, options.human or _human_field(rows))
@@ -136,7 +136,7 @@ def read_labels(path: Path, options: LabelsOptions, scheme: Scheme) -> Labels:
 
 @contextmanager
 def _at(place: str) -> Generator[None]:
-    """While a place is read: an error says where."""
+    """Add the place to errors that are raised while it is read."""
     try:
         yield
     except ConfigError as error:
@@ -148,25 +148,25 @@ def _counts(column: Sequence[str], sides: Mapping[str, bool | None], side: bool 
 
 
 def distinct(path: Path, labels: Sequence[Labelled], *, pairwise: bool) -> list[Labelled]:
-    """The labels without copies: the same answer to the same question is one piece of evidence, under whatever ids.
+    """The labels without copies: the same answer to the same question counts once, whatever its ids.
 
-    A pair turned round is a copy, its verdict turned round too. Raises ConfigError for copies that contradict each
-    other: nobody knows then what the judge should have said, and leaving them out would flatter it.
+    A swapped pair with the swapped verdict is a copy. Raises ConfigError for copies that contradict each other: then
+    the right verdict is unknown, and leaving them out would make the judge look better.
     """
     kept: dict[tuple[str, ...], tuple[Labelled, bool]] = {}
     for one in labels:
         key, passed = _content(one, pairwise=pairwise)
-        first, said = kept.setdefault(key, (one, passed))
-        if said != passed:
+        first, earlier = kept.setdefault(key, (one, passed))
+        if earlier != passed:
             raise ConfigError(
-                f"{path}: the same answer was passed and failed, in {first.sample.case.id!r} and "
-                f"{one.sample.case.id!r}; decide which it is, or leave both out"
+                f"{path}: the same answer has the labels pass and fail, in {first.sample.case.id!r} and "
+                f"{one.sample.case.id!r}; correct one of them, or remove both"
             )
     return [one for one, _ in kept.values()]
 
 
 def _content(one: Labelled, *, pairwise: bool) -> tuple[tuple[str, ...], bool]:
-    """What is judged, without what nobody sees, and whether people passed it."""
+    """The judged texts, without invisible characters, and whether people passed them."""
     case, texts = one.sample.case, [one.sample.response.text, *one.sample.case.references]
     answer, *references = [_plain(text) for text in texts]
     passed = one.passed
@@ -180,7 +180,7 @@ def _plain(text: str) -> str:
 
 
 def _human_field(rows: Sequence[tuple[int, Row]]) -> str:
-    """The field that holds the labels of all rows, as a template; a row may lack it, and has no label then."""
+    """The field with the labels of all rows, as a template; a row without this field has no label."""
     fields = dict.fromkeys(name for _, row in rows for name in row)
     return _found("human", None, fields)
 
@@ -190,10 +190,10 @@ def _column(rows: Sequence[tuple[int, Row]], template: str) -> list[str]:
     for name in names:
         if all(_value(name, row) is _ABSENT for _, row in rows):
             raise ConfigError(f"labels.human: no row has the field {name!r}{nearest(name, rows[0][1])}")
-    return [_said(template, names, number, row) for number, row in rows]
+    return [_label_text(template, names, number, row) for number, row in rows]
 
 
-def _said(template: str, names: Sequence[str], number: int, row: Row) -> str:
+def _label_text(template: str, names: Sequence[str], number: int, row: Row) -> str:
     try:
         texts = {name: BLANK if (value := _value(name, row)) is _ABSENT else spelled(value) for name in names}
     except ValueError as error:
@@ -205,7 +205,7 @@ _ABSENT = object()
 
 
 def _value(name: str, row: Row) -> Any:
-    """The value of a field or path of a row, which may lack it, or hold null on the way to it."""
+    """The value of a field or path of a row; None if the field is missing or null is on the path."""
     try:
         return look_up(name, row)
     except ConfigError:
@@ -232,8 +232,8 @@ def _found(part: str, template: str | None, row: Mapping[str, Any], *, required:
     if name is None and required:
         like = next((field for field in row if field.casefold() in NAMES[part]), "field")  # `Human`
         raise ConfigError(
-            f"the row has no field for the {part} ({' or '.join(NAMES[part])}); say in the judge file where it is, "
-            f"as labels: {{{part}: '{{{like}}}'}}"
+            f"the row has no field for the {part} ({' or '.join(NAMES[part])}); name the field in the judge file, "
+            f"for example labels: {{{part}: '{{{like}}}'}}"
         )
     return "" if name is None else f"{{{name}}}"
 

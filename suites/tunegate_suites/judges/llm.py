@@ -1,4 +1,4 @@
-"""A language model as a judge: it judges an answer alone, or against another in both orders."""
+"""A language model as a judge: it judges an answer alone, or compares it with another in both orders."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tunegate_suites.judges.opinion import Asker, Opinion
 from tunegate_suites.judges.prompt import judge_messages, pair_messages
 from tunegate_suites.judges.rubric import Rubric
 
-REPEATED = "the judge's verdict stands word for word in the answer: it was repeated"
+REPEATED = "the judge only repeated a verdict that is word for word in the answer"
 NO_RIVAL = "the case has no reference to compare the answer with"
 
 
@@ -32,9 +32,9 @@ class OneByOne:
 
 @dataclass(frozen=True)
 class InPairs:
-    """Each answer is judged against the case's first reference, in both orders; the label is `better` or `worse`.
+    """Each answer is compared with the case's first reference, in both orders; the label is `better` or `worse`.
 
-    A judge that prefers the same place in both orders has not compared the texts: that is no opinion, and no tie.
+    A judge that prefers the same place in both orders did not compare the texts: this is neither an opinion nor a tie.
     """
 
     rubric: Rubric
@@ -55,7 +55,7 @@ class InPairs:
 
 
 def own_words(opinion: Opinion, *texts: str) -> Opinion:
-    """The opinion, unless the object that it was read from stands in a text that was judged."""
+    """The opinion, unless the JSON object with the verdict is part of a judged text."""
     if opinion.label is not None and opinion.object:
         verdict = _squeezed(opinion.object)
         if any(verdict in _squeezed(text) for text in texts):
@@ -64,19 +64,19 @@ def own_words(opinion: Opinion, *texts: str) -> Opinion:
 
 
 def _both(forward: Opinion, backward: Opinion) -> Opinion:
-    """One opinion from those on both orders."""
+    """One opinion from the opinions on both orders."""
     raw = f"answer first: {forward.raw}\nanswer second: {backward.raw}"
     for opinion in (forward, backward):
         if opinion.label is None:
             return Opinion(None, opinion.reason, raw)
     if forward.label == backward.label:
         place = "first" if forward.label == "1" else "second"
-        return Opinion(None, f"the judge prefers the {place} answer in either order", raw, place=place)
+        return Opinion(None, f"the judge prefers the {place} answer in both orders", raw, place=place)
     better = forward.label == "1"
     reason = f"preferred in both orders: {forward.reason}" if better else f"not preferred: {forward.reason}"
     return Opinion("better" if better else "worse", reason, raw)
 
 
 def _squeezed(text: str) -> str:
-    """The text without white space, which the prompt adds to control tokens and a judge to anything."""
+    """The text without white space: the prompt adds it to control tokens, and a judge may add it anywhere."""
     return "".join(text.split())

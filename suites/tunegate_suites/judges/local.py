@@ -1,4 +1,4 @@
-"""A judge that runs here: the verdict is the likeliest label, and nothing is parsed."""
+"""A local judge: the verdict is the most likely label, and nothing is parsed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measuring a judge against human labels: what `tunegate judge` does."""
+"""Measuring a judge with human labels: the work of `tunegate judge`."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ from tunegate_suites.judges.sides import Scheme
 from tunegate_suites.options import LocalModels
 
 KEPT = 50
-"""Misjudged answers that the record names."""
+"""The number of misjudged answers in the record."""
 
 
 @dataclass(frozen=True)
 class MeasureRequest:
-    """What to measure: a judge or suite file, human labels, and how.
+    """A measurement: a judge or suite file, human labels, and settings.
 
     `draw` labels are drawn with `seed` (None: all); each is judged `repeats` times. `fit` fits a comparing judge on
     half of the questions first.
@@ -58,7 +58,7 @@ class MeasureRequest:
 def measure(request: MeasureRequest, progress: Progress, models: LocalModels | None = None) -> Measured:
     """Measure a judge and write its admission record.
 
-    Raises ConfigError for wrong files, CannotJudge when the judge gave no verdict on any answer.
+    Raises ConfigError for wrong files, CannotJudge if the judge gave no verdict on any answer.
     """
     if request.repeats < 1 or (request.draw is not None and request.draw < 1):
         raise ConfigError("--repeats and --draw must be at least 1")
@@ -71,7 +71,10 @@ def measure(request: MeasureRequest, progress: Progress, models: LocalModels | N
         judge = _fitted(judge, labels.kept, request, models)
     unseen = _unseen(judge, single)
     if not unseen:
-        raise ConfigError(f"{request.labels}: the judge was fitted on, or shown, every question; bring other labels")
+        raise ConfigError(
+            f"{request.labels}: every question was used to fit the judge or as an example; add labels of other "
+            "questions"
+        )
     drawn = _drawn(unseen, request.draw, request.seed)
     rounds = [_judged(judge, drawn, progress, turn) for turn in range(request.repeats)]
     counts = LabelCounts(
@@ -95,7 +98,7 @@ def load_judge(path: Path, models: LocalModels | None = None) -> Judge:
         entries = [one for one in checks or () if one == "judge" or (isinstance(one, Mapping) and "judge" in one)]
         if len(entries) != 1:
             raise ConfigError(
-                f"{path}: the suite has {len(entries)} `judge` checks; name a suite with one, or a judge file"
+                f"{path}: the suite has {len(entries)} `judge` checks; name a suite with exactly one, or a judge file"
             )
         entry = entries[0]
     check = build(entry, path.parent, models, path)
@@ -107,16 +110,19 @@ def load_judge(path: Path, models: LocalModels | None = None) -> Judge:
 
 
 def _fitted(judge: Judge, labels: Sequence[Labelled], request: MeasureRequest, models: LocalModels | None) -> Judge:
-    """Fit the judge on half of the questions and write its weights; the judge as it then is."""
+    """Fit the judge on half of the questions and write its weights; returns the fitted judge."""
     if judge.compare is None:
-        raise ConfigError(f"{request.judge}: --fit is for judges that compare; this one has nothing to fit")
+        raise ConfigError(f"{request.judge}: --fit is only for judges with `compare`; this judge has nothing to fit")
     sentences = cache(lambda: default_model("judge --fit"))
     half = [one for one in labels if in_fitting_half(one.sample.case.prompt_text)]
     faults = faults_of([one.sample for one in half], judge.compare, sentences)
     half = [one for one, fault in zip(half, faults, strict=True) if fault is None]
     passed = [one.passed for one in half]
     if len(set(passed)) < 2:
-        raise ConfigError(f"{request.labels}: fitting needs answers that people passed and failed, with references")
+        raise ConfigError(
+            f"{request.labels}: fitting needs answers with references, some that people passed and some that they "
+            "failed"
+        )
     rows = numbers([one.sample for one in half], judge.compare, lambda texts: sentences().embed(texts))
     questions = [question_hash(one.sample.case.prompt_text) for one in half]
     source = {"file": request.labels.name, "sha256": sha256_of(request.labels)}
@@ -124,12 +130,12 @@ def _fitted(judge: Judge, labels: Sequence[Labelled], request: MeasureRequest, m
     try:
         write_whole(path, fitted_json(fit(rows, passed), questions, source))
     except OSError as error:
-        raise CannotJudge(f"{path}: the weights cannot be written: {error.strerror}") from error
+        raise CannotJudge(f"{path}: cannot write the weights: {error.strerror}") from error
     return load_judge(request.judge, models)
 
 
 def _unseen(judge: Judge, labels: Sequence[Labelled]) -> list[Labelled]:
-    """The labels on questions that the judge was not made with: not fitted on, and no example of its rubric."""
+    """The labels of questions that are new to the judge: not used for its fit, and not examples in its rubric."""
     shown = {question_hash(example.prompt) for example in judge.rubric.examples} if judge.rubric else set[str]()
     seen = shown | (judge.fitted.questions if judge.compare is not None else set[str]())
     for member in judge.members if judge.panel is not None else ():
@@ -142,7 +148,7 @@ def _drawn(labels: Sequence[Labelled], draw: int | None, seed: int) -> list[Labe
     if draw is None:
         return list(labels)
     if draw > len(labels):
-        raise ConfigError(f"--draw {draw}: there are {len(labels)} labels that the judge may be measured on")
+        raise ConfigError(f"--draw {draw}: only {len(labels)} labels can be used to measure the judge; draw fewer")
     by_id = {one.sample.case.id: one for one in labels}
     return [by_id[case_id] for case_id in draw_order(by_id, seed)[:draw]]
 
@@ -152,7 +158,7 @@ def _drawn(labels: Sequence[Labelled], draw: int | None, seed: int) -> list[Labe
 
 @dataclass(frozen=True)
 class _Unadmitted:
-    """A judge as a check that does not ask for its admission, so that faults are contained as in any gate."""
+    """A judge as a check that ignores its admission, so that errors are contained as in any gate."""
 
     judge_: Judge
     max_errors: dict[str, int]
@@ -189,7 +195,7 @@ def _judged(judge: Judge, labels: Sequence[Labelled], progress: Progress, turn: 
 
 
 def counted(passed: Sequence[bool], findings: Sequence[Finding]) -> Agreement:
-    """The table of people's verdicts against the judge's."""
+    """The table of people's verdicts and the judge's verdicts."""
     column = {Verdict.PASS: 0, Verdict.FAIL: 1}
     cells = [[0, 0, 0], [0, 0, 0]]
     for ok, finding in zip(passed, findings, strict=True):
@@ -250,8 +256,8 @@ def _weighted(judge: Judge, labels: Sequence[Labelled], findings: Sequence[Findi
         return None
     table = [[0] * (len(menu) + 1) for _ in menu]
     for one, finding in zip(labels, findings, strict=True):
-        said = f"{finding.value:g}" if isinstance(finding.value, float) else ""
-        table[menu.index(one.human)][menu.index(said) if said in menu else len(menu)] += 1
+        label = f"{finding.value:g}" if isinstance(finding.value, float) else ""
+        table[menu.index(one.human)][menu.index(label) if label in menu else len(menu)] += 1
     return {
         weights: WeightedKappa(kappa(table, weights), kappa_interval(table, weights))
         for weights in ("linear", "quadratic")
@@ -266,7 +272,7 @@ def _position_bias(findings: Sequence[Finding]) -> PositionBias:
 
 
 def _length_bias(labels: Sequence[Labelled], findings: Sequence[Finding], *, pairwise: bool) -> LengthBias:
-    """How an answer's length (in pairs: by how much it is the longer one) goes with the verdicts of each side."""
+    """How an answer's length (in pairs: by how much it is the longer one) correlates with the verdicts of each side."""
     judged = [(one, f) for one, f in zip(labels, findings, strict=True) if f.verdict is not Verdict.INVALID]
     lengths = [_length(one.sample, pairwise=pairwise) for one, _ in judged]
     return LengthBias(
@@ -281,7 +287,7 @@ def _length(sample: Sample, *, pairwise: bool) -> float:
 
 
 def _self_consistency(rounds: Sequence[Sequence[Finding]]) -> SelfConsistency | None:
-    """The share of answers with the same verdict every time; no verdict is never the same."""
+    """The share of answers with the same verdict every time; a missing verdict never counts as the same."""
     if len(rounds) < 2:
         return None
     said = [{(finding.verdict, finding.value) for finding in turns} for turns in zip(*rounds, strict=True)]

@@ -1,4 +1,4 @@
-"""What a judge says of an answer, whatever kind of judge it is."""
+"""The opinion of any kind of judge on an answer."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tunegate.reading.chats import Message
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """What a judge said: a label of the menu, or why there is none.
+    """The result of a judge: a label of the menu, or the reason why there is none.
 
-    `raw` is kept for auditors; `object` is the JSON object alone that a server's verdict was read from.
-    `place` is the place, `first` or `second`, that the judge preferred whichever answer was there.
+    `raw` is kept for auditors; `object` is the JSON object from which a server's verdict was read.
+    `place` is the place, `first` or `second`, that the judge preferred in both orders.
     """
 
     label: str | None
@@ -32,6 +32,6 @@ class Asker(Protocol):
 
 
 class Backend(Protocol):
-    """Whatever forms opinions on samples; one per sample, in order."""
+    """Anything that gives opinions on samples; one per sample, in order."""
 
     def opinions(self, samples: Sequence[Sample]) -> list[Opinion]: ...

@@ -1,4 +1,4 @@
-"""A panel of judges: what more than half of them say."""
+"""A panel of judges: the verdict of more than half of them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Member = Callable[[Sequence[Sample]], Sequence[Finding]]
 
 @dataclass(frozen=True)
 class Panel:
-    """`pass` or `fail` when more than half of all members say so; a tie is no opinion.
+    """`pass` or `fail` if more than half of all members say so; a tie gives no opinion.
 
-    A member that gave no verdict still counts as a member: it takes two of three, also when the third is down.
+    A member without a verdict still counts as a member: two of three are needed even if the third is down.
     """
 
     members: Sequence[Member]
@@ -28,15 +28,15 @@ class Panel:
     def _majority(self, votes: Sequence[Finding]) -> Opinion:
         counts = Counter(vote.verdict for vote in votes)
         raw = "\n".join(f"{vote.verdict}: {vote.reason}" for vote in votes)
-        said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
+        votes_by_verdict = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
         for verdict, label in ((Verdict.PASS, "pass"), (Verdict.FAIL, "fail")):
             if 2 * counts[verdict] > len(votes):
-                return Opinion(label, said, raw)
-        return Opinion(None, f"no majority in the panel: {said}", raw)
+                return Opinion(label, votes_by_verdict, raw)
+        return Opinion(None, f"no majority in the panel: {votes_by_verdict}", raw)
 
 
 def _asked(member: Member, samples: Sequence[Sample]) -> Sequence[Finding]:
-    """A member that raises has no opinion on these samples; the others may still make a majority."""
+    """Ask a member; if it raises, it has no opinion on these samples, and the others may still form a majority."""
     try:
         return member(samples)
     except Exception as error:

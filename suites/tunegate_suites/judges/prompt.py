@@ -1,11 +1,11 @@
-"""What a judge is asked. The texts to be judged are data, and the prompt is built so that they stay data.
+"""The prompts for a judge. The texts to judge are data, and the prompt is built so that they remain data.
 
-Three things keep an answer from speaking as the rubric:
-- each text stands in a fence that carries a number made from the hash of the texts themselves; to forge it, a text
-  would have to contain a part of its own SHA-256, and if one did, another number would be taken;
-- whatever looks like a control token (`<|im_end|>`, `</think>`, `[/INST]`, …) is broken up, since tokenizers obey them
-  anywhere;
-- the rubric says that nothing inside a fence is an instruction, and the verdict is read from the judge's words alone.
+Three measures keep an answer from acting as the rubric:
+- each text is in a fence with a number derived from the hash of the texts themselves; to forge it, a text would have to
+  contain a part of its own SHA-256, and then another number would be used;
+- anything that looks like a control token (`<|im_end|>`, `</think>`, `[/INST]`, …) is broken up, since tokenizers obey
+  them anywhere;
+- the rubric says that nothing inside a fence is an instruction, and the verdict is read only from the judge's words.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tunegate.cases.case import Case
 from tunegate.reading.chats import Message
 from tunegate_suites.judges.rubric import Example, Rubric
 
-# A rule, since each family of models has tokens of its own. Lengths are bounded to keep the search linear.
+# A general rule, since each model family has its own tokens. Lengths are bounded to keep the search linear.
 _CONTROL_TOKEN = re.compile(
     r"<(?=[|｜])|[|｜](?=>)"  # <|im_end|>, <｜Assistant｜>
     r"|<(?=/?\w[^\s<>]{0,60}>)"  # </s>, <think>, <unused0>, <<SYS>>
@@ -28,14 +28,14 @@ _CONTROL_TOKEN = re.compile(
 )
 
 Texts = Sequence[tuple[str, str]]
-"""Names and texts to be shown, the answer last."""
+"""Names and texts to show, the answer last."""
 
 
 def judge_messages(rubric: Rubric, case: Case, answer: str, *, as_json: bool) -> tuple[Message, ...]:
     """The chat that asks for a verdict: the rubric and its examples, then the answer.
 
     There is no system message, since some chat templates refuse one. With `as_json` the judge is asked for a JSON
-    object with reason and verdict, else for the verdict alone.
+    object with reason and verdict; without it, only for the verdict.
     """
     shown = [
         _texts(rubric, example.prompt, example.context, example.references, example.answer)
@@ -67,7 +67,7 @@ def pair_messages(rubric: Rubric, case: Case, first: str, second: str, *, as_jso
 
 
 def fence_number(texts: Sequence[str]) -> str:
-    """A number that stands in none of the texts; the same texts always get the same one."""
+    """A number that is in none of the texts; the same texts always get the same number."""
     everything = "\x00".join(texts)
     lowered = everything.lower()
     attempt = 0
@@ -79,7 +79,7 @@ def fence_number(texts: Sequence[str]) -> str:
 
 
 def defused(text: str) -> str:
-    """The text with a space put into each control token of a chat template."""
+    """The text with a space inserted into each control token of a chat template."""
     return _CONTROL_TOKEN.sub(lambda match: match.group() + " ", text)
 
 

@@ -1,4 +1,4 @@
-"""A rubric: what an LLM judge goes by. One YAML file.
+"""A rubric: the criterion and verdicts of an LLM judge. One YAML file.
 
 criterion: Is the answer correct and free of invented facts?
 scale: {min: 1, max: 5}            # or labels: [yes, no]
@@ -47,30 +47,30 @@ class Example(Spec):
     answer: str
     """an answer to it"""
     verdict: Label
-    """what the judge should say of it"""
+    """the verdict that the judge should give"""
     references: list[str] = Field(default=[])
     """expected answers"""
     context: str | None = None
-    """the text that the answer must be faithful to"""
+    """the text to which the answer must be faithful"""
     reason: str | None = None
-    """why; shown to judges that give reasons"""
+    """the reason; shown to judges that give reasons"""
 
 
 class Rubric(Spec):
     """See the module's docstring."""
 
     criterion: Annotated[str, Field(min_length=1)]
-    """what to judge by, in words"""
+    """the criterion, in words"""
     scale: Scale | None = None
-    """whole numbers, as {min: 1, max: 5}"""
+    """whole numbers, for example {min: 1, max: 5}"""
     labels: list[Label] | None = None
-    """or words, as [yes, no]"""
+    """or words, for example [yes, no]"""
     meaning: dict[Label, str] = Field(default={})
-    """verdict to what it stands for"""
+    """the meaning of each verdict"""
     examples: list[Example] = Field(default=[])
-    """answers judged already (few-shot)"""
+    """judged answers as examples (few-shot)"""
     show: list[Literal["prompt", "context", "references"]] = Field(default=["prompt", "references"])
-    """what the judge sees beside the answer: prompt, context, references"""
+    """what the judge sees besides the answer: prompt, context, references"""
 
     @cached_property
     def menu(self) -> tuple[str, ...]:
@@ -82,12 +82,12 @@ class Rubric(Spec):
     @model_validator(mode="after")
     def _verdicts_make_sense(self) -> Self:
         if (self.scale is None) == (self.labels is None):
-            raise ValueError("give either 'scale', as {min: 1, max: 5}, or 'labels', as [yes, no]")
+            raise ValueError("give either 'scale', for example {min: 1, max: 5}, or 'labels', for example [yes, no]")
         if self.scale is not None and not 0 < self.scale.max - self.scale.min < MAX_VERDICTS:
             raise ValueError(f"scale: expected min below max, at most {MAX_VERDICTS} steps apart, got {self.scale}")
         menu = {label.casefold() for label in self.menu}
         if len(menu) < 2 or len(menu) < len(self.menu) or "" in menu:
-            raise ValueError(f"labels: expected at least two different ones, none empty, got {list(self.menu)}")
+            raise ValueError(f"labels: expected at least two different labels, none empty, got {list(self.menu)}")
         for verdict in [*self.meaning, *(example.verdict for example in self.examples)]:
             if str(verdict) not in self.menu:
                 raise ValueError(f"{verdict!r} is not one of the verdicts{nearest(str(verdict), self.menu)}")

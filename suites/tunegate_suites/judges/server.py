@@ -1,4 +1,4 @@
-"""A judge behind any OpenAI-compatible server. Whatever is not a verdict of the menu is no verdict."""
+"""A judge on any OpenAI-compatible server. A reply that is not a verdict of the menu is not an opinion."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pydantic import Field, field_serializer, field_validator, model_validator
 from tunegate.addresses import check_address, check_key, without_secrets
 from tunegate.exceptions import ConfigError
 from tunegate.models.completions import read_completion
-from tunegate.models.guarded import BadReply, torn_reply
+from tunegate.models.guarded import BadReply, incomplete_reply
 from tunegate.models.openai_client import FIXED_FIELDS, NO_KEY, ChatRequests, Server, ask_all
 from tunegate.reading.chats import Message
 from tunegate_suites.base import Options
@@ -29,25 +29,25 @@ _FENCE = re.compile(r"```(?:json)?[ \t]*\n(.*)\n```", re.DOTALL)
 
 
 class ServerOptions(Options):
-    """Where the judge listens and how it is asked."""
+    """The address of the judge and the settings for asking it."""
 
     base_url: Annotated[str, Field(pattern=r"^https?://[^/\s]+")]
-    """such as http://127.0.0.1:8080/v1"""
+    """for example http://127.0.0.1:8080/v1"""
     model: Annotated[str, Field(min_length=1)]
     """the model's name on the server"""
-    # How long and how often to ask changes no verdict, so it stays out of the fingerprint.
+    # Time limits and retries change no verdict, so they are not part of the fingerprint.
     api_key_env: str | None = Field(default=None, exclude=True)
-    """the environment variable that holds the key, for servers that want one"""
+    """the environment variable with the key, for servers that need one"""
     timeout_s: Annotated[float, Field(gt=0, exclude=True)] = 60.0
-    """longest wait for a whole reply"""
+    """longest wait for a complete reply, in seconds"""
     max_retries: Annotated[int, Field(ge=0, le=20, exclude=True)] = 3
-    """further tries after a refused connection, a timeout, 408, 409, 429 or 5xx; the pauses double from 0.5 s to 8 s"""
+    """retries after a refused connection, a timeout, 408, 409, 429 or 5xx; the pauses double from 0.5 s to 8 s"""
     concurrency: Annotated[int, Field(ge=1, le=256, exclude=True)] = 4
-    """requests under way at once"""
+    """number of simultaneous requests"""
     max_tokens: Annotated[int, Field(ge=1)] = 512
-    """longest reply"""
+    """longest reply, in tokens"""
     request: dict[str, Any] = Field(default={})
-    """further fields of the request, such as response_format; a field that is null is left out"""
+    """additional request fields, for example response_format; a field that is null is left out"""
 
     @field_validator("request")
     @classmethod
@@ -66,14 +66,14 @@ class ServerOptions(Options):
 
     @field_serializer("base_url")
     def _without_secrets(self, base_url: str) -> str:
-        """User name, password and query change no verdict either, and are secrets."""
+        """The address without user name, password and query, which change no verdict and are secrets."""
         return without_secrets(base_url)
 
 
 def api_key(options: ServerOptions, check: str) -> str:
     """The key for the server, from the environment.
 
-    Raises ConfigError when the variable is not set or holds no key, and for an address that cannot be asked.
+    Raises ConfigError if the variable is not set or has no key, or if the address is not valid.
     """
     check_address(options.base_url, f"{check}.server.base_url")
     if options.api_key_env is None:
@@ -86,7 +86,7 @@ def api_key(options: ServerOptions, check: str) -> str:
 
 
 def server_of(options: ServerOptions, check: str) -> Server:
-    """The server that the options describe, with its key; raises ConfigError when there is no key."""
+    """The server of the options, with its key; raises ConfigError if there is no key."""
     key = api_key(options, check)
     return Server(options.base_url, options.timeout_s, options.max_retries, options.concurrency, key)
 
@@ -123,9 +123,9 @@ class ServerJudge:
                 None, f"the judge answered with status {error.status_code}", error.response.text[:MAX_RAW_CHARS]
             )
         except (OpenAIError, BadReply) as error:
-            if torn := torn_reply(error):
-                return Opinion(None, "the judge's reply is torn", str(torn)[:MAX_RAW_CHARS])
-            return Opinion(None, f"the judge could not be asked: {server_of(self.options, 'judge').told(error)}")
+            if incomplete := incomplete_reply(error):
+                return Opinion(None, "the judge's reply is incomplete", str(incomplete)[:MAX_RAW_CHARS])
+            return Opinion(None, f"the judge could not be asked: {server_of(self.options, 'judge').describe(error)}")
         return read_reply(body, self.menu)
 
 
@@ -143,9 +143,10 @@ def read_reply(body: str, menu: Sequence[str]) -> Opinion:
 
 
 def read_verdict(content: str, menu: Sequence[str]) -> Opinion:
-    """The opinion in a judge's words: exactly one JSON object (a code fence around it is fine) with a verdict.
+    """The opinion in a judge's reply: exactly one JSON object (a code fence around it is allowed) with a verdict.
 
-    Anything before or after the object voids it: a judge that quotes the answer must not be taken at the answer's word.
+    Any text before or after the object makes it invalid: a verdict that the judge only quotes from the answer must not
+    count.
     """
     raw = content[:MAX_RAW_CHARS]
     text = _without_thoughts(content).strip()
@@ -164,7 +165,7 @@ def read_verdict(content: str, menu: Sequence[str]) -> Opinion:
 
 
 def _without_thoughts(content: str) -> str:
-    """A reasoning model's reply without the thoughts that it begins with."""
+    """A reasoning model's reply without the reasoning at its start."""
     if content.lstrip().startswith("<think>"):
         return content.rpartition("</think>")[2]
     return content

@@ -1,7 +1,7 @@
 """The two sides of a column of human labels: which of its values pass, which fail, and which rows are left out.
 
-Nothing counts that nobody said: a value belongs to a side by name, or the file is refused. That a value is not among
-those that pass does not make it a failure: it may be a blank cell, "skip" or another spelling.
+Only named values count: a value must be named for a side, or the file is refused. A value that is not among those that
+pass is not automatically a failure: it may be a blank cell, "skip" or another spelling.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BLANK = ""
 """No label: a blank cell, null, NaN, a field that the row does not have."""
 
 PLAIN = (("true", "false"), ("1", "0"), ("yes", "no"), ("pass", "fail"), ("correct", "incorrect"))
-"""Pairs of values that need no names, in any case of letters, where a column holds one pair and nothing else."""
+"""Pairs of values, in upper or lower case, that are recognised without names if a column has only one such pair."""
 
 _WHOLE = re.compile(r"[-+]?\d+\.0+")
 
@@ -38,7 +38,7 @@ class Named(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Scheme:
-    """How to read human labels for a judge: its menu, which verdicts of it pass, and whether it compares pairs."""
+    """How to read human labels for a judge: its menu, the verdicts that pass, and whether it compares pairs."""
 
     menu: tuple[str, ...]
     passes: Callable[[str], bool]
@@ -46,7 +46,7 @@ class Scheme:
 
 
 def spelled(value: Any) -> str:
-    """A label as text: JSON's spelling, 4 for the 4.0 of a column with gaps, and BLANK for what is no label.
+    """A label as text: JSON's spelling, 4 for 4.0 (from a column with empty cells), and BLANK for a missing label.
 
     Raises ValueError for objects and lists.
     """
@@ -61,9 +61,9 @@ def spelled(value: Any) -> str:
 
 
 def sides_of(column: Sequence[tuple[int, str]], named: Named, scheme: Scheme) -> Mapping[str, bool | None]:
-    """Whether each value of a column passes; None for one whose rows are left out.
+    """Whether each value of a column passes; None for a value whose rows are left out.
 
-    `column` holds (line, `spelled` value). Raises ConfigError for a value that is on neither side.
+    `column` holds (line, `spelled` value). Raises ConfigError for a value on neither side.
     """
     counts = Counter(value for _, value in column)
     left_out: dict[str, bool | None] = dict.fromkeys(named.skip)
@@ -81,7 +81,7 @@ def sides_of(column: Sequence[tuple[int, str]], named: Named, scheme: Scheme) ->
 
 
 def _by_default(values: set[str], counts: Counter[str], scheme: Scheme) -> dict[str, bool | None]:
-    """The first way to read the column without names in which all values have a side, or the one that fits most."""
+    """The first default reading in which all values have a side, or the reading that covers most values."""
     readings = _readings(values, scheme)
     return max(readings, key=lambda reading: sum(counts[value] for value in values if value in reading))
 
@@ -91,7 +91,7 @@ def _readings(values: set[str], scheme: Scheme) -> list[dict[str, bool | None]]:
         return [{"1": True, "2": False}]
     menu: dict[str, bool | None] = {label: scheme.passes(label) for label in scheme.menu}
     taken = {label.lower() for label in menu}
-    # On a scale from 1 to 5 a column of 1 and 0 is no pair: 1 is its worst verdict.
+    # On a scale from 1 to 5, 1 and 0 are not a pair: 1 is the worst verdict.
     plain = [{passing: True, failing: False} for passing, failing in PLAIN if not taken & {passing, failing}]
     first = {**menu, **(plain[0] if "true" not in taken and "false" not in taken else {})}
     return [first, *(_any_case(reading, values) for reading in [first, *plain])]
@@ -102,17 +102,18 @@ def _any_case(reading: Mapping[str, bool | None], values: set[str]) -> dict[str,
     return {**reading, **{value: lowered[value.lower()] for value in values if value.lower() in lowered}}
 
 
-# --- what to say ----------------------------------------------------------------------------------------------------
+# --- messages -------------------------------------------------------------------------------------------------------
 
 
 def _one_side(counts: Counter[str], named: Named) -> str:
     given, missing = ("passes", "fails") if named.fails is None else ("fails", "passes")
-    said = named.passes if named.fails is None else named.fails
-    others = [value for value in counts if value not in (BLANK, *(said or ()), *named.skip)]
+    named_values = named.passes if named.fails is None else named.fails
+    others = [value for value in counts if value not in (BLANK, *(named_values or ()), *named.skip)]
     wanted = json.dumps(others, ensure_ascii=False) if len(others) == 1 else "[...]"
     return (
-        f"labels.{given} is named, labels.{missing} is not, and what is not named is no label"
-        f"{_absent(said or (), counts)}; {_held(counts)}; add {missing}: {wanted} to the labels of the judge file"
+        f"labels.{given} is set but labels.{missing} is not, and only named values are labels"
+        f"{_absent(named_values or (), counts)}; {_contents(counts)}; add {missing}: {wanted} to the labels of the "
+        "judge file"
         f"{_blanks_out(counts, named)}"
     )
 
@@ -123,30 +124,30 @@ def _unknown(
     line, value = next(((line, value) for line, value in unknown if value != BLANK), unknown[0])
     if value == BLANK:
         return (
-            f"{counts[BLANK]} rows have no human label, the first in row {line}; {_held(counts)}"
+            f"{counts[BLANK]} rows have no human label, first row {line}; {_contents(counts)}"
             f"{_blanks_out(counts, named)}"
         )
     names = ", ".join(value or "blank" for value in known)
     return (
         f"row {line}: the human label {value!r} is none of {names}{nearest(value, filter(None, known))}; "
-        f"{_held(counts)}; name each value in the judge file, as labels: "
-        f"{{passes: [...], fails: [...]}}, or leave its rows out with skip: [{json.dumps(value, ensure_ascii=False)}]"
+        f"{_contents(counts)}; name each value in the judge file with labels: "
+        f"{{passes: [...], fails: [...]}}, or leave out its rows with skip: [{json.dumps(value, ensure_ascii=False)}]"
     )
 
 
-def _absent(said: Sequence[str], counts: Counter[str]) -> str:
-    """That a named value is nowhere in the column, and what is spelled nearly so."""
-    missing = [value for value in said if value not in counts]
+def _absent(named_values: Sequence[str], counts: Counter[str]) -> str:
+    """A note on a named value that is not in the column, with similar values."""
+    missing = [value for value in named_values if value not in counts]
     return "".join(f"; no label is {value!r}{nearest(value, filter(None, counts))}" for value in missing[:1])
 
 
-def _held(counts: Counter[str]) -> str:
+def _contents(counts: Counter[str]) -> str:
     shown = [f"{repr(value) if value else 'nothing'} ({count} rows)" for value, count in counts.most_common(LISTED)]
     more = f" and {len(counts) - LISTED} other values" if len(counts) > LISTED else ""
-    return f"the column holds {', '.join(shown)}{more}"
+    return f"the column contains {', '.join(shown)}{more}"
 
 
 def _blanks_out(counts: Counter[str], named: Named) -> str:
     if BLANK not in counts or BLANK in named.skip:
         return ""
-    return '; leave the rows without a label out with labels: {skip: [""]}'
+    return '; leave out the rows without a label with labels: {skip: [""]}'

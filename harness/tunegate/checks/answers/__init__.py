@@ -1,1 +1,1 @@
-"""Which part of an answer is judged: the model's own turn, without its reasoning, or what is extracted from that."""
+"""Which part of an answer is judged: the model's own turn without its reasoning, or a part extracted from it."""

@@ -1,6 +1,6 @@
-"""Taking the part that counts out of a longer answer: `\\boxed{42}`, `Answer: (B)`, the last number, a JSON block.
+"""Extracting the final answer from a longer answer: `\\boxed{42}`, `Answer: (B)`, the last number, a JSON block.
 
-Every extractor gives the place of what it found, the last one where there are several, or None.
+Every extractor returns the place of its match, the last one if there are several, or None.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Place = tuple[int, int]
 
 
 def extract(text: str, rules: Sequence[str]) -> Place | None:
-    """What the first rule that finds anything finds; a rule is the name of a preset or a regular expression.
+    """The match of the first rule that matches; a rule is the name of a preset or a regular expression.
 
     Raises TooSlow when a regular expression takes longer than EXTRACT_LIMIT_S.
     """
@@ -26,7 +26,7 @@ def extract(text: str, rules: Sequence[str]) -> Place | None:
 
 
 def fault_of_rule(rule: str) -> str | None:
-    """What is wrong with a rule that is no preset: a regular expression with one group is expected."""
+    """The fault of a rule that is not a preset: a regular expression with one group is expected."""
     try:
         groups = [re.compile(part).groups for part in _alternatives(rule)]
         re.compile(rule)
@@ -36,7 +36,7 @@ def fault_of_rule(rule: str) -> str | None:
         return None
     return (
         f"{rule!r} has {sum(groups)} groups; expected one of {', '.join(PRESETS)}, or a regular expression with "
-        "exactly one group (in each alternative), which holds the answer; write (?:…) for other groups"
+        "exactly one group (in each alternative) for the answer; write other groups as (?:…)"
     )
 
 
@@ -50,7 +50,7 @@ def _extract(text: str, rule: str) -> Place | None:
 
 
 def _trimmed(text: str, places: Sequence[Place]) -> Place | None:
-    """The last place that is not blank, without the space at its ends."""
+    """The last place that is not blank, without the white space around it."""
     for start, end in reversed(places):
         part = text[start:end]
         if part.strip():
@@ -88,7 +88,7 @@ _WRAPPED = re.compile(r"\s*\\(?:text|textbf|textit|mathrm|mathbf|mbox)\s*\{")
 
 
 def boxed(text: str) -> Place | None:
-    r"""The contents of the last `\boxed{…}`, braces balanced; `\text{…}` around all of it is taken off."""
+    r"""The contents of the last `\boxed{…}`, with balanced braces; a `\text{…}` around all of it is removed."""
     place = _trimmed(text, _braced(text) or [match.span(1) for match in _UNBRACED.finditer(text)])
     while place is not None and (wrapped := _WRAPPED.match(text, *place)) is not None:
         end = _closing_brace(text, wrapped.end())
@@ -99,7 +99,7 @@ def boxed(text: str) -> Place | None:
 
 
 def _braced(text: str) -> list[Place]:
-    """What stands within the braces of each box, in the order of their beginnings."""
+    """The contents of the braces of each box, in the order of their starts."""
     places: list[Place] = []
     open_: list[tuple[int, bool]] = []
     for match in _BRACES.finditer(text):
@@ -120,7 +120,7 @@ def _closing_brace(text: str, at: int) -> int | None:
     return None
 
 
-# The letter of a choice, with what may be around it. A and I may be words: `I don't know` names no choice.
+# The letter of a choice, with possible marks around it. A and I may be words: `I don't know` names no choice.
 _OPEN, _CLOSE = r"""[*_`"'“‘$\s]*(?:\\(?:boxed|text|textbf|mathrm)\{)*[*_`"'“‘]*""", r"""[*_`"'”’}$]*"""
 _LETTER = rf"""(?: [(\[（]\s*(?P<in>[A-Za-zＡ-Ｚ])\s*[)\]）]
       | (?P<bare>(?!I\s+(?!is\b)[a-z])[A-ZＡ-Ｚ])(?:(?![\w'’+\#])|(?={ALONE}))
@@ -156,8 +156,9 @@ _OR_ANOTHER = re.compile(r"[)\]*_`\"'”’}$]*\s*(?:(?:or|and|oder|und|ou|o|y)\
 
 
 def letter(text: str) -> Place | None:
-    """The letter of a choice: the one that `Answer:` or `the answer is` names, else the letter that the text is,
-    begins with (`B) …`), or has alone on its last line. Two letters (`A or B`) are no answer."""
+    """The letter of a choice: the letter after `Answer:` or `the answer is`. Without one, the whole text if it is a
+    letter, the letter at its start (`B) …`), or the letter alone on its last line. Two letters (`A or B`) are no
+    answer."""
     named = [match for pattern in _NAMING for match in pattern.finditer(text)]
     if named:
         last = max(named, key=lambda match: _group(match))
@@ -178,7 +179,7 @@ def _group(match: re.Match[str]) -> Place:
 
 
 def last_number(text: str) -> Place | None:
-    """The last number, its sign included and its unit left out."""
+    """The last number, with its sign and without its unit."""
     return max(((number.start, number.end) for number in numbers_in(text)), default=None)
 
 
@@ -187,7 +188,7 @@ _JSON_NAMES = ("", "json", "jsonc", "json5")
 
 
 def fenced_json(text: str) -> Place | None:
-    """The last code block that is JSON; without one, a text that is JSON from end to end."""
+    """The last code block that is JSON; without one, the whole text if it is JSON."""
     for place in reversed(list(_blocks(text))):
         if _is_json(text[slice(*place)]):
             return _trimmed(text, [place])
@@ -195,7 +196,7 @@ def fenced_json(text: str) -> Place | None:
 
 
 def _blocks(text: str) -> Iterator[Place]:
-    """The insides of code blocks that name JSON, or no language."""
+    """The contents of code blocks that name JSON, or no language."""
     opened: re.Match[str] | None = None
     for fence in _FENCE.finditer(text):
         if opened is not None and fence[0] == opened[0] and _REST.match(text, fence.end()):

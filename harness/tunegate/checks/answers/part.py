@@ -1,4 +1,4 @@
-"""From a whole answer to the part of it that the checks judge."""
+"""From a whole answer to the part that the checks judge."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ UNFINISHED = "unfinished_reasoning"
 NO_ANSWER = "no_answer"
 MAX_SPAN_CHARS = 500
 REVISION = "1"
-"""The version of the marks and tokens that are known: raised whenever another part of an answer may be judged."""
+"""The version of the known marks and tokens: raised whenever a different part of an answer may be judged."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerRule:
     """Which part of an answer is judged.
 
-    `after`: what follows the last such mark; `think` takes off a block of reasoning, whatever marks it has. `extract`:
-    names of presets and regular expressions, of which the first that finds anything counts. `whole`: all of it,
-    reasoning and control tokens included. Without any of these, an answer with reasoning is not judged at all.
+    `after`: the text after the last such mark; `think` removes a block of reasoning, whatever its marks. `extract`:
+    names of presets and regular expressions; the first that matches counts. `whole`: the whole answer, including
+    reasoning and control tokens. Without any of these, an answer with reasoning is not judged.
     """
 
     after: str | None = None
@@ -39,7 +39,7 @@ class AnswerRule:
     whole: bool = False
 
     def to_json(self) -> Mapping[str, Any]:
-        """What of it can change a verdict."""
+        """The fields that can change a verdict."""
         return {**asdict(self), "revision": REVISION}
 
 
@@ -51,8 +51,8 @@ WHOLE = AnswerRule(whole=True)
 class Part:
     """The part of an answer that is judged: `text`, which begins at `start` of the whole.
 
-    `left_out` is what nobody asked to leave out: the turns that a model went on with, or the control token that the
-    answer ends in; `note` says so.
+    `left_out` is the part that was left out although no option asked for it: further turns that the model wrote, or the
+    control token at the end; `note` reports it.
     """
 
     text: str
@@ -61,21 +61,22 @@ class Part:
 
     @property
     def note(self) -> str:
-        return "" if self.left_out is None else _in_words(self.left_out)
+        return "" if self.left_out is None else _left_out_note(self.left_out)
 
 
 def part_of(response: Response, case: Case, rule: AnswerRule) -> Part | Finding:
-    """The part of a response that is judged; a finding where there is none.
+    """The part of a response that is judged; a finding if there is none.
 
-    An answer that lacks what the rule demands is a miss, with the error category `no_answer` or `unfinished_reasoning`.
-    One whose reasoning nobody said what to do with is INVALID: it may name the right answer and reject it.
+    An answer without the part that the rule requires is a miss, with the error category `no_answer` or
+    `unfinished_reasoning`. An answer with reasoning is INVALID if no rule says how to treat reasoning: it may name the
+    right answer and then reject it.
     """
     if rule.whole:
         return Part(response.text)
     text = response.text
     turn = _own_turn(text, case)
     own, left_out = text[turn.start : turn.end], _left_out(text, turn)
-    note = "" if left_out is None else _in_words(left_out)
+    note = "" if left_out is None else _left_out_note(left_out)
     part = _after(own, rule, response.finish_reason)
     if isinstance(part, Finding):
         return replace(part, reason=_joined(part.reason, note))
@@ -83,12 +84,14 @@ def part_of(response: Response, case: Case, rule: AnswerRule) -> Part | Finding:
         try:
             place = extract(own[part:], rule.extract)
         except TooSlow:
-            return _finding(Verdict.INVALID, f"extracting the answer took more than {EXTRACT_LIMIT_S:g} s: simplify it")
+            return _finding(
+                Verdict.INVALID, f"extracting the answer took more than {EXTRACT_LIMIT_S:g} s: simplify `extract`"
+            )
         if place is None:
-            return _miss(NO_ANSWER, _joined(f"no answer: found none by {_named(rule.extract)}", note))
+            return _miss(NO_ANSWER, _joined(f"no answer: no match of {_named(rule.extract)}", note))
         start = turn.start + part + place[0]
         return Part(text[start : start + place[1] - place[0]], start, left_out)
-    start, end = _out_of_frame(text, turn.start + part, turn.end, rule)
+    start, end = _without_frame(text, turn.start + part, turn.end, rule)
     stretch = text[start:end]
     if stretch == text:
         return Part(text)
@@ -104,8 +107,8 @@ _FRAME = re.compile(
 )
 
 
-def _out_of_frame(text: str, start: int, end: int, rule: AnswerRule) -> tuple[int, int]:
-    """The answer behind reasoning without what opens it: its header, or the `<answer>` that holds all of it."""
+def _without_frame(text: str, start: int, end: int, rule: AnswerRule) -> tuple[int, int]:
+    """The answer after reasoning, without its header or the `<answer>` tags around all of it."""
     start += after_header(text[start:end]) if start else 0
     framed = _FRAME.match(text, start, end) if rule.after == THINK and start else None
     if framed is None:
@@ -114,7 +117,8 @@ def _out_of_frame(text: str, start: int, end: int, rule: AnswerRule) -> tuple[in
 
 
 def left_out_of(whole: str, case: Case) -> ErrorSpan | None:
-    """What does not belong to the model's own turn: from the first further turn on, or the control token at the end."""
+    """The text outside the model's own turn: everything from the first further turn, or the control token at the
+    end."""
     return _left_out(whole, _own_turn(whole, case))
 
 
@@ -130,13 +134,13 @@ def _left_out(text: str, turn: Turn) -> ErrorSpan | None:
 
 
 def reference_part(reference: str, rule: AnswerRule) -> str:
-    """What of a reference counts by the same rule; all of it where it does not have that form."""
+    """The part of a reference that counts by the same rule; all of it if the reference does not have that form."""
     if rule.whole or rule == AUTO:
         return reference
     after = AnswerRule(THINK if rule.after is None else rule.after)
     start = _after(reference, after, "stop")
     at = 0 if isinstance(start, Finding) else start
-    rest = reference[slice(*_out_of_frame(reference, at, len(reference), after))].strip() if at else reference
+    rest = reference[slice(*_without_frame(reference, at, len(reference), after))].strip() if at else reference
     try:
         place = extract(rest, rule.extract) if rule.extract else None
     except TooSlow:
@@ -145,20 +149,20 @@ def reference_part(reference: str, rule: AnswerRule) -> str:
 
 
 def as_judged(case: Case, rule: AnswerRule) -> Case:
-    """The case with what counts of its references."""
+    """The case with the parts of its references that count."""
     references = tuple(reference_part(text, rule) for text in case.references)
     return case if references == case.references else replace(case, references=references)
 
 
 def unfinished(text: str) -> tuple[int, int] | None:
-    """Where reasoning begins that does not end, if any does."""
+    """The start of reasoning that does not end; None if there is none."""
     last = max((match.end() for match in closings(text)), default=0)
     opening = next((match for match in openings(text) if match.start() >= last), None)
     return opening.span() if opening else None
 
 
 def _after(text: str, rule: AnswerRule, finish_reason: str) -> int | Finding:
-    """Where the answer begins, behind its reasoning."""
+    """The start of the answer, after its reasoning."""
     by_mark = rule.after not in (None, THINK)
     ends = [match.end() for match in closings(text)]
     if by_mark and rule.after is not None and rule.after in text:
@@ -167,8 +171,8 @@ def _after(text: str, rule: AnswerRule, finish_reason: str) -> int | Finding:
         if ends or next(openings(text), None) is not None:
             return _finding(
                 Verdict.INVALID,
-                "the answer holds reasoning, which may name what it rejects: say `answer: think` in the suite to judge "
-                "what follows it, or `answer: whole` to judge all of it",
+                "the answer contains reasoning, which may name an answer that it rejects: write `answer: think` in the "
+                "suite to judge only the text after it, or `answer: whole` to judge everything",
             )
         return 0
     start = max(ends, default=0)
@@ -177,20 +181,20 @@ def _after(text: str, rule: AnswerRule, finish_reason: str) -> int | Finding:
         return _miss(UNFINISHED, f"the reasoning never ends: {text[slice(*opened)].strip()!r} is not closed")
     if by_mark and rule.after is not None and rule.after not in text:
         if finish_reason == "length":
-            return _miss(UNFINISHED, f"no answer: the token limit came before {rule.after!r}")
-        return _miss(NO_ANSWER, f"no answer: {rule.after!r} is not in it")
+            return _miss(UNFINISHED, f"no answer: the token limit was reached before {rule.after!r}")
+        return _miss(NO_ANSWER, f"no answer: the text does not contain {rule.after!r}")
     if not ends and finish_reason == "length" and rule.after == THINK and not rule.extract:
-        return _miss(UNFINISHED, "no answer: the token limit came before the end of any reasoning")
+        return _miss(UNFINISHED, "no answer: the token limit was reached before the end of the reasoning")
     if ends and not text[start:].strip():
         return _miss(NO_ANSWER, "no answer: nothing follows the reasoning")
     return start
 
 
 def _end_of_reasoning(text: str) -> int:
-    """The end of the first block of reasoning, where a turn cannot end; 0 where a turn ended before it began."""
+    """The end of the first block of reasoning, in which a turn cannot end; 0 if a turn ended before it began."""
     opening = next(openings(text), None)
     if opening is None:
-        # gpt-oss, where the template wrote the opening: what ends its reasoning begins with a control token.
+        # gpt-oss, if the template wrote the opening: the mark at the end of its reasoning begins with a control token.
         final = next(closings(text), None)
         return final.end() if final and "<|channel|>" in final.group() else 0
     before = text[: opening.start()]
@@ -205,11 +209,11 @@ def _last_message(case: Case) -> str:
     return prompt if isinstance(prompt, str) else prompt[-1]["content"] if prompt else ""
 
 
-def _in_words(left_out: ErrorSpan) -> str:
+def _left_out_note(left_out: ErrorSpan) -> str:
     shown = repr(" ".join(left_out.text[:40].split()))
     if left_out.category == RUN_ON:
-        return f"run_on: the answer goes on after its end, from {shown}, which was not judged"
-    return f"the control token {shown} at its end was taken off"
+        return f"run_on: the answer continues after its end; the text from {shown} on was not judged"
+    return f"the control token {shown} at its end was removed"
 
 
 def _joined(*parts: str) -> str:

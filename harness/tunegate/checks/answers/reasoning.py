@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 _WORDS = "think|thinking|thoughts?|reasoning|reflection|scratchpad|(?:mono|soli)logue|analysis|cot|chain_of_thought"
 _NAME = rf"(?:[a-z0-9]{{1,20}}[_:|-]){{0,3}}(?:{_WORDS})"
-"""`think`, and what models make of it: `seed:think`, `mm:think`, `inner_thoughts`, `begin_of_thought`."""
+"""`think` and its variants: `seed:think`, `mm:think`, `inner_thoughts`, `begin_of_thought`."""
 _OPENS = re.compile(
     rf"""(?-i:(?!(?<=[A-Za-z])<[A-Z][a-z]))(?:<|&lt;)\s?\|?\s?(?!end_){_NAME}(?:\s[^<>&]{{0,60}})?\|?\s?(?:>|&gt;)
         | \[THINK\] | ◁think▷                                # Magistral, Kimi
@@ -31,7 +31,7 @@ _CLOSES = re.compile(
 
 
 def openings(text: str) -> Iterator[re.Match[str]]:
-    """The marks that begin reasoning; one in code, `<think>` between backticks, is spoken of and not used."""
+    """The marks that begin reasoning; a mark in code, such as `<think>` in backticks, is only mentioned."""
     return (match for match in _OPENS.finditer(text) if not _spoken_of(text, match))
 
 

@@ -1,7 +1,7 @@
-"""Further turns in words: `User: …`, `### Instruction:`, the next `Question:`, as a model goes on to invent them.
+"""Further turns in words that a model invents: `User: …`, `### Instruction:`, the next `Question:`.
 
-Prose may hold such words too: a list of settings (`User: root`), a dialogue or a quiz that the case asks for. Each rule
-below says what tells the two apart; where nothing does, the text is taken for prose.
+Prose may contain such words too: a list of settings (`User: root`), or a dialogue or quiz that the case asks for. Each
+rule below says how to distinguish the two; if it cannot, the text counts as prose.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _ASSISTANT = (
 _ASKS = re.compile(rf"^[ \t>*_\[(<]*(?P<role>{_USER})[*_\])>]*(?:[ \t]?[:：]|(?<=>))[*_]*(?P<rest>.*)$", re.M)
 _REPLIES = re.compile(rf"^[ \t>*_\[(<]*(?:{_ASSISTANT})[*_\])>]*(?:[ \t]?[:：]|(?<=>))", re.M)
 _SAID_ALONE = ("User", "Human", "USER", "HUMAN")
-"""Roles that need no reply after them to be one, where what follows reads as a question."""
+"""Roles that count without a reply after them, if the text after them reads as a question."""
 _IN_A_LINE = re.compile(r"(?<=[\w.!?)\"] )(?P<ask>USER|User|Human): ")
 _REPLY_IN_A_LINE = re.compile(r"\s(?:ASSISTANT|Assistant): ?")
-# Templates whose control tokens were skipped: their roles stand alone, or stick to the last word.
+# Templates whose control tokens were skipped: their roles are alone on a line, or joined to the last word.
 _BARE = re.compile(r"(?:^|(?<=[^\s]))(?:user|human)[ \t]*\n|(?<=[^\s])(?<!AI)assistant[ \t]*\n\n", re.M)
 _BARE_REPLY = re.compile(r"(?:^|(?<=[^\s]))(?:assistant|model)[ \t]*\n", re.M)
 
@@ -64,7 +64,7 @@ _QUESTION_LABEL = re.compile(
 
 
 def turns_in_words(text: str, begin: int, start: int, prompt: str) -> Iterator[Place]:
-    """Where further turns begin after `begin`, and the ends of what marks them; the answer begins at `start`."""
+    """The starts of further turns after `begin`, and the ends of their marks; the answer begins at `start`."""
     places = [_template_line(text, begin, prompt), _label_of_prompt(text, begin, prompt)]
     if not _WANTS_DIALOGUE.search(prompt):
         places.append(_plain_role(text, begin, start, prompt))
@@ -78,13 +78,13 @@ def turns_in_words(text: str, begin: int, start: int, prompt: str) -> Iterator[P
 
 
 def _template_line(text: str, begin: int, prompt: str) -> Place | None:
-    """A line of a template in words; `### Input:` and `### Response:` only where the prompt is in that template."""
+    """A line of a template in words; `### Input:` and `### Response:` only if the prompt uses that template."""
     lines = _ALPACA_LINE if _ALPACA_LINE.search(prompt) else _TEMPLATE_LINE
     return next((match.span() for match in lines.finditer(text, begin) if not is_quoted(text, match.start())), None)
 
 
 def _label_of_prompt(text: str, begin: int, prompt: str) -> Place | None:
-    """The label that the prompt gives its own questions (`Q:`), where the prompt ends in the label of an answer."""
+    """The label of the prompt's own questions (`Q:`), if the prompt ends with the label of an answer."""
     labels = {_unnumbered(match["label"]) for match in _QUESTION_LABEL.finditer(prompt)}
     if not labels or not _LAST_LABEL.search(prompt):
         return None
@@ -99,7 +99,7 @@ def _unnumbered(label: str) -> str:
 def _plain_role(text: str, begin: int, start: int, prompt: str) -> Place | None:
     """A turn of the user in plain words, after an answer: `User: And the liver?`.
 
-    A case that spells the role itself may be answered by a dialogue, as may one whose answer begins with the role.
+    A case that contains the role itself may be answered by a dialogue, and so may a case whose answer begins with it.
     """
     last_reply = _last(_REPLIES, text, begin)
     for number, match in enumerate(_ASKS.finditer(text, begin)):
@@ -129,7 +129,7 @@ def _last(pattern: re.Pattern[str], text: str, begin: int) -> int:
 
 
 def _bare_role(text: str, begin: int) -> Place | None:
-    """`user` or `assistant` alone on its line, or stuck to the last word, with a reply behind."""
+    """`user` or `assistant` alone on its line, or joined to the last word, with a reply after it."""
     last_reply = _last(_BARE_REPLY, text, begin)
     for match in _BARE.finditer(text, begin):
         answered = match.group().startswith("assistant") or last_reply >= match.end()
@@ -139,14 +139,14 @@ def _bare_role(text: str, begin: int) -> Place | None:
 
 
 def _headed_role(text: str, begin: int) -> Place | None:
-    """`## User` as a heading, with `## Assistant` behind."""
+    """`## User` as a heading, with `## Assistant` after it."""
     asked = _HEADED.search(text, begin)
     answered = asked and _HEADED_REPLY.search(text, asked.end())
     return asked.span() if asked and answered and not is_quoted(text, asked.start()) else None
 
 
 def _reply_alone(text: str, begin: int, start: int) -> Place | None:
-    """`Assistant: …` once more, after an answer, and in no list of people."""
+    """A second `Assistant: …` after an answer, outside a list of people."""
     match = _REPLY_ALONE.search(text, begin)
     if match is None or not text[start : match.start()].strip() or is_quoted(text, match.start()):
         return None
@@ -162,7 +162,7 @@ def _next_question(text: str, begin: int, start: int) -> Place | None:
 
 
 def _is_question(text: str, match: re.Match[str]) -> bool:
-    """Whether what follows `User:` reads as something said, and not as one of several settings."""
+    """Whether the text after `User:` reads as something said, and not as one of several settings."""
     if _in_a_list(text, match):
         return False
     said = match["rest"].strip() or text[match.end() : match.end() + 200].lstrip().split("\n", 1)[0]
@@ -170,7 +170,7 @@ def _is_question(text: str, match: re.Match[str]) -> bool:
 
 
 def _in_a_list(text: str, match: re.Match[str], role: re.Pattern[str] = _REPLIES) -> bool:
-    """Whether a line beside that of a role begins with a label that is no role's: `Password:`, `Admin:`."""
+    """Whether a line next to a role's line begins with a label that is not a role: `Password:`, `Admin:`."""
     before = text[max(0, match.start() - 200) : match.start()].rstrip().rsplit("\n", 1)[-1]
     after = text[match.end() : match.end() + 200].lstrip().split("\n", 1)[0]
     labelled = (line for line in (before, after) if _LABELLED.match(line) and not _REPLIES.match(line))
@@ -178,7 +178,7 @@ def _in_a_list(text: str, match: re.Match[str], role: re.Pattern[str] = _REPLIES
 
 
 def is_quoted(text: str, at: int) -> bool:
-    """Whether a place is within code, or directly behind a quotation mark."""
+    """Whether a place is within code, or directly after a quotation mark."""
     if at and text[at - 1] in "`\"'“‘«「":
         return True
     line = text[text.rfind("\n", 0, at) + 1 : at]

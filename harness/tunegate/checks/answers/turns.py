@@ -1,7 +1,7 @@
 """Where a model's own turn ends: the control tokens of chat templates, and further turns that a model invents.
 
-A tuned model that never learnt to end its turn goes on with the user's next question and answers that too. What
-follows the first turn is no answer to the case.
+A tuned model that never learnt to end its turn continues with the user's next question and answers that too. The text
+after the first turn is not an answer to the case.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _OTHERS = (
     "tool|call|python|vision|image|img|audio|video|box|quad|object|fim|code|file|repo|jupyter|issue|commit|"
     "think|thought|solution|channel|message"
 )
-"""What else names of tokens speak of: they mark a part of an answer, not the end of one."""
+"""Other words in names of tokens: these tokens mark a part of an answer, not its end."""
 _OF_TURNS = "start|begin|end|eot|turn|role|user|assistant|system|sep"
 _TOKEN = re.compile(
     rf"""<\|/?(?:{_NAMES})\|>                                       # ChatML, Llama 3, Phi, Zephyr, Cohere, gpt-oss
@@ -49,8 +49,8 @@ _BEGINS_TURN = re.compile(
 class Turn:
     """The model's own turn, `text[start:end]`.
 
-    `further` is where the first further turn stands, from its first token on, None where the answer ends of itself.
-    `token` is the control token that the answer ends in, empty where there is none.
+    `further` is the first further turn, from its first token on; None if there is no further turn. `token` is the
+    control token at the end of the answer, empty if there is none.
     """
 
     start: int
@@ -60,9 +60,9 @@ class Turn:
 
 
 def own_turn(text: str, prompt: str = "", known: Iterable[str] = (), after: int = 0) -> Turn:
-    """Find the model's own turn in an answer; what stands before `after` (its reasoning) is not searched.
+    """Find the model's own turn in an answer; the text before `after` (its reasoning) is not searched.
 
-    Control tokens in code, in quotes, and those that `known` texts (references) hold are part of the answer.
+    Control tokens in code, in quotes, and in the `known` texts (references) are part of the answer.
     """
     header = after_header(text) if after == 0 else 0
     start = header if header < len(text) else 0
@@ -74,12 +74,12 @@ def own_turn(text: str, prompt: str = "", known: Iterable[str] = (), after: int 
     if stop < len(text):
         return Turn(start, at, (at, min(len(text), max(stop, at + 1))))
     if not text[start:at].strip():
-        return Turn(0, len(text))  # nothing but tokens: that is the answer
+        return Turn(0, len(text))  # only tokens: they are the answer
     return Turn(start, at, None, token=text[at:].split()[0])
 
 
 def after_header(text: str) -> int:
-    """Where the answer begins behind its own template's opening: `<|im_start|>assistant`, `<s>`."""
+    """The start of the answer after the opening of its own template: `<|im_start|>assistant`, `<s>`."""
     at = len(text) - len(text.lstrip())
     begun = False
     while match := _BEGINS_TURN.match(text, at):
@@ -90,7 +90,7 @@ def after_header(text: str) -> int:
 
 
 def _further(text: str, begin: int, start: int, prompt: str, known: tuple[str, ...]) -> tuple[int, int] | None:
-    """The earliest end of a turn after `begin`: where it stands, and the end of what marks it."""
+    """The earliest end of a turn after `begin`: the start and the end of its mark."""
     places = [_token(text, begin, start, known), *turns_in_words(text, begin, start, prompt)]
     return min((place for place in places if place is not None), default=None)
 
@@ -112,7 +112,7 @@ _SPOKEN_OF = re.compile(r" (?:special |control )?(?:token|tag|mark|marker|sign|s
 
 
 def _end_of_tokens(text: str, at: int) -> int:
-    """The end of a row of control tokens with nothing but space between them."""
+    """The end of a sequence of control tokens with only white space between them."""
     while True:
         space = len(text) - len(text[at:].lstrip()) if at < len(text) else at
         match = _TOKEN.match(text, space)
