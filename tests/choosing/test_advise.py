@@ -252,7 +252,7 @@ def test_the_help_says_which_model_is_taken(capsys: Capture) -> None:
     with pytest.raises(SystemExit):
         main(["advise", "--help"])
     said = " ".join(capsys.readouterr().out.split())
-    assert "the base model (default: one of a size for the budget, Apache-2.0)" in said
+    assert "the base model (default: an Apache-2.0 model that fits the budget)" in said
 
 
 def test_where_nobody_can_be_asked_the_missing_flags_are_named(capsys: Capture) -> None:
