@@ -135,7 +135,11 @@ def test_a_long_name_is_told_with_its_line(project: Path, capsys: Capture) -> No
         (OSError(errno.ENAMETOOLONG, "File name too long", "x"), ConfigError, "x: File name too long"),
         (OSError(errno.ENOSPC, "No space left on device", "x"), CannotJudge, "x: No space left on device"),
         (OSError(errno.EIO, "Input/output error"), CannotJudge, "Input/output error"),
-        (ValueError("embedded null byte"), ConfigError, "a file name contains the NUL character, which is not allowed; remove it"),
+        (
+            ValueError("embedded null byte"),
+            ConfigError,
+            "a file name contains the NUL character, which is not allowed; remove it",
+        ),
         (RuntimeError("Could not determine home directory."), ConfigError, "`~`: Could not determine home directory."),
         (MemoryError(), CannotJudge, "out of memory"),
         (RecursionError(), CannotJudge, "a value is nested too deeply to be read"),
@@ -178,7 +182,7 @@ def test_what_is_not_told_raises(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(sys, "stdout", Full())
     console.show("x")
-    with pytest.raises(CannotJudge, match="standard output cannot be written: No space left on device"):
+    with pytest.raises(CannotJudge, match="cannot write to standard output: No space left on device"):
         console.flush()
 
 

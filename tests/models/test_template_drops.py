@@ -228,8 +228,8 @@ def test_check_tells_what_the_template_of_a_pipeline_s_model_leaves_out(
 
     assert notes(CHAT_TEMPLATE) == []
     rows, cases = notes(DROPS_SYSTEM)
-    assert "stage sft: the chat template drops or refuses system messages, which 9 of 9 rows bring" in rows
-    assert "suite facts: the chat template drops or refuses system messages, which 9 of 9 cases bring" in cases
+    assert "stage sft: the chat template drops or refuses system messages, but 9 of 9 rows have one" in rows
+    assert "suite facts: the chat template drops or refuses system messages, but 9 of 9 cases have one" in cases
     assert len(notes(GEMMA)) == 2
     (note,) = notes(NO_PROMPT)
     assert "model: the chat template knows no generation prompt" in note

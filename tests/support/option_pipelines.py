@@ -256,14 +256,14 @@ PROOFS: Proofs = {
     "DataSpec.prompt": (
         data({"prompt": "{question}"}),
         data({"prompt": "{question}"}, base={"messages": "turns"}, refused="not both"),
-        data({"prompt": "{question}"}, "cpt", refused="cpt does not take it"),
+        data({"prompt": "{question}"}, "cpt", refused="cpt does not use it"),
     ),
-    "DataSpec.messages": (data({"messages": "turns"}), data({"messages": "turns"}, "cpt", refused="does not take it")),
+    "DataSpec.messages": (data({"messages": "turns"}), data({"messages": "turns"}, "cpt", refused="does not use it")),
     "DataSpec.completion": (
         data({"completion": "{answer}"}),
-        data({"completion": "{answer}"}, "dpo", refused="dpo does not take it"),
+        data({"completion": "{answer}"}, "dpo", refused="dpo does not use it"),
     ),
-    "DataSpec.chosen": (data({"chosen": "{answer}"}, "dpo"), data({"chosen": "{answer}"}, refused="does not take it")),
+    "DataSpec.chosen": (data({"chosen": "{answer}"}, "dpo"), data({"chosen": "{answer}"}, refused="does not use it")),
     "DataSpec.rejected": (
         data({"rejected": "{answer}"}, "dpo"),
         data({"rejected": "{answer}"}, "kto", refused="not take"),
@@ -277,7 +277,7 @@ PROOFS: Proofs = {
     "DataSpec.tags": data({"tags": "topic"}),
     "DataSpec.system": (
         data({"system": "Be brief."}),
-        data({"system": "Be brief."}, "cpt", refused="does not take it"),
+        data({"system": "Be brief."}, "cpt", refused="does not use it"),
     ),
     "DataSpec.where": data({"where": {"topic": "a"}}),
     "DataSpec.prepare": data({"prepare": {"duplicates": "exact"}}, base=TWICE),
@@ -321,7 +321,7 @@ PROOFS: Proofs = {
     ),
     "Reward.stage": (
         ShownBy("test_roles.py", "options: {{reward: {{stage: taste}}}}"),
-        run({"stages.1.options.reward": {"stage": "sft"}}, POLICY, refused="no earlier stage of method reward"),
+        run({"stages.1.options.reward": {"stage": "sft"}}, POLICY, refused="no earlier stage with method reward"),
     ),
     "Reward.model": run({"stages.1.options.reward": {"model": "other"}}, POLICY, refused="name the stage"),
 }

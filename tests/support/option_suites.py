@@ -84,7 +84,7 @@ PROOFS: Proofs = {
     ),
     "GenerateSpec.form": (
         suite({"generate.form": "raw"}),
-        suite({"generate.form": "raw"}, {"cases.messages": "turns"}, refused="raw text holds no chat"),
+        suite({"generate.form": "raw"}, {"cases.messages": "turns"}, refused="raw text cannot express chats"),
         ShownBy("test_choice_form.py", '("raw", "Which gene?", ("Which gene?", " BLM"))'),
     ),
     "GenerateSpec.system_as": suite({"generate.system_as": "first_user"}, {"generate.system": "Be brief."}),

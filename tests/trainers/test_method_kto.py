@@ -94,8 +94,8 @@ def test_a_batch_of_one_is_refused_before_training(make_job: MakeJob) -> None:
 @pytest.mark.parametrize(
     ("label", "message"),
     [
-        (True, "the label is true in all 6 rows.*: add unwanted"),
-        (False, "the label is false in all 6 rows.*: add wanted"),
+        (True, "the label is true in all 6 rows.*: add bad"),
+        (False, "the label is false in all 6 rows.*: add good"),
     ],
 )
 def test_thumbs_of_one_kind_only_are_refused(make_job: MakeJob, label: bool, message: str) -> None:
@@ -108,7 +108,7 @@ def test_thumbs_of_one_kind_only_are_refused(make_job: MakeJob, label: bool, mes
 
 def test_an_empty_completion_is_refused(make_job: MakeJob) -> None:
     job = make_job("kto", rows=[*THUMBS, {"prompt": "Which gene?", "completion": " ", "label": True}])
-    with pytest.raises(ConfigError, match="the completion is empty; a model can't learn from it"):
+    with pytest.raises(ConfigError, match="the completion is empty; a model cannot learn from it"):
         load_training_data(DataSpec(path=job.data), "kto", Path(job.data).parent)
 
 

@@ -197,12 +197,16 @@ def test_what_could_not_be_judged_is_left_out_counted_and_asked_again(path: Path
     ("old", "new", "message"),
     [
         ("judged_by: facts", "judged_by: fact", r"own_answers\.judged_by: no suite is named 'fact' \(did you mean"),
-        ("method: dpo", "method: sft", "own_answers: sft does not learn from misses; dpo, kto, orpo, reward do"),
-        ("train.jsonl,", 'train.jsonl, rejected: "{x}",', "rejected: comes of the model's own answers; leave it out"),
+        ("method: dpo", "method: sft", "own_answers: sft cannot learn from misses; dpo, kto, orpo, reward can"),
+        (
+            "train.jsonl,",
+            'train.jsonl, rejected: "{x}",',
+            "rejected: is made from the model's own answers; leave it out",
+        ),
         (
             "cases: cases.jsonl, checks: [exact]",
             'cases: {path: cases.jsonl, choices: ["{reference}", "{prompt}"]}, checks: [choice]',
-            "facts has the model choose between given answers",
+            "facts lets the model choose between given answers",
         ),
         ("at_least: 2", "at_least: 0", r"own_answers\.at_least"),
     ],
@@ -234,7 +238,9 @@ def test_a_check_that_needs_a_context_can_judge_no_training_row(path: Path) -> N
 
     loaded = load(path)
     facts = replace(loaded.suites["facts"], checks=(Faithful("faithful", lambda case, text: True, "1"),))
-    with pytest.raises(ConfigError, match="faithful: needs a context, which a row has not; name a suite of plain"):
+    with pytest.raises(
+        ConfigError, match="faithful: needs a context, which training rows do not have; name a suite of plain"
+    ):
         check_own_answers(loaded.stages[0].spec, {"facts": facts})
 
 
@@ -266,5 +272,5 @@ def test_a_right_answer_that_a_check_refuses_for_another_reason_is_not_unlearnt(
     raw = Example(1, "1?", {"completion": "1!"})
     lesson = teach("dpo", [raw], {1: OwnAnswer(1, " 1! ", Verdict.FAIL)}, 1)
     assert lesson.fault is not None
-    assert "missed 1 (1 with nothing to unlearn)" in lesson.fault
+    assert "missed 1 (1 not usable)" in lesson.fault
     assert judged_before([AttemptRecord(1, 0, {}, "")]) == {}

@@ -1,4 +1,4 @@
-"""`tunegate check`: what a file holds, and how far its banks will reach, before anything is trained."""
+"""`tunegate check`: what a file contains, and how many attempts its banks support, before any training."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def _stage_facts(pipeline: Pipeline, stage: Stage, after: Stage) -> dict[str, An
 
 
 def _rows_above(stage: Stage) -> list[int]:
-    """The rungs of `retrain.rows` that ask for more rows than there are."""
+    """The values of `retrain.rows` that exceed the number of rows."""
     usable = len(stage.data.examples)
     return [rung for rung in stage.spec.retrain.rows or () if rung != "all" and rung > usable]
 
@@ -129,7 +129,7 @@ def _first_rows(pipeline: Pipeline, stage: Stage) -> list[Example]:
 
 
 def _proposals(pipeline: Pipeline, stage: Stage, attempts: int) -> dict[str, str]:
-    """For each gate whose bank lasts for fewer attempts than these: a plan that it can serve, in words."""
+    """For each gate whose bank supports fewer attempts: a plan that the bank can support, in words."""
     proposals: dict[str, str] = {}
     for name, gate in pipeline.gates(stage).items():
         suite = pipeline.suites[name]
@@ -140,9 +140,9 @@ def _proposals(pipeline: Pipeline, stage: Stage, attempts: int) -> dict[str, str
 
 
 def _gates_not_taken_last(pipeline: Pipeline) -> list[str]:
-    """Gates of earlier stages that the last stage does not list: the promoted weights only must not be worse at them.
+    """Gates of earlier stages that the last stage does not list: the promoted weights must only not get worse at them.
 
-    A scorer's are left out: they ask how it ranks pairs, which is no question to the weights that it rewards.
+    Gates of a reward model are left out: they test how it ranks pairs, which the weights it rewards are not asked.
     """
     *earlier, last = pipeline.stages
     asked = (stage for stage in earlier if stage.role != "scorer")
@@ -150,23 +150,23 @@ def _gates_not_taken_last(pipeline: Pipeline) -> list[str]:
 
 
 def print_check(facts: dict[str, Any]) -> None:
-    """What a file holds, a line each."""
+    """What a file contains, one line for each suite and stage."""
     for name, suite in facts["suites"].items():
         sealed = f", {suite['sealed']} of them sealed" if suite["sealed"] else ""
         rule = f"draws {suite['draw']}, {suite['accept']} must pass"
         if suite["max_drop"] is not None:
-            rule = f"retention: {suite['draw']} cases, asked before and after, may lose {suite['max_drop']:g} points"
+            rule = f"retention: {suite['draw']} cases, before and after, at most {suite['max_drop']:g} points lost"
         show(f"suite {name}: {suite['cases']} cases{sealed}, {rule}; checks: {_checks_in_words(suite)}")
         if suite["duplicates"]:
             first = ", ".join(suite["duplicates"][0][:3])
-            several = f"{len(suite['duplicates'])} tests stand under several ids, {first} for one"
+            several = f"{len(suite['duplicates'])} tests have several ids, for example {first}"
             show(f"note: suite {name}: {several}; each is asked once")
         for note in _notes_on_references(suite):
             show(f"note: suite {name}: {note}")
         for check, without in suite["lacking"].items():
             for need, number in without.items():
                 some = f"{number} of {suite['cases']} cases {'has' if number == 1 else 'have'} none"
-                show(f"note: suite {name}: {check} needs a case's `{need}`, and {some}: INVALID if drawn")
+                show(f"note: suite {name}: {check} needs `{need}` in each case, but {some}: INVALID if drawn")
         for remark in suite["remarks"]:
             show(f"note: suite {name}: {remark}")
         for guard, found in suite["allowed"].items():
@@ -174,7 +174,7 @@ def print_check(facts: dict[str, Any]) -> None:
         for judge, admission in suite["judges"].items():
             show(f"note: suite {name}: {judge}: {admission['fault'] or 'the judge is admitted'}")
     for name, stage in facts["stages"].items():
-        kept = f"; must not unlearn: {', '.join(stage['retention'])}" if stage["retention"] else ""
+        kept = f"; must retain: {', '.join(stage['retention'])}" if stage["retention"] else ""
         if stage["worth"]:
             kept += f"; must be no worse than the baseline: {', '.join(stage['worth'])}"
         show(
@@ -184,13 +184,13 @@ def print_check(facts: dict[str, Any]) -> None:
         if stage["watched"]:
             asked, away = len(stage["watched"]["case_ids"]), len(stage["watched"]["reserved"])
             gate = stage["watched"]["gate"]
-            show(f"note: stage {name} watches {asked} cases of {gate}; these and their groups, {away}, no gate asks")
+            show(f"note: stage {name} watches {asked} cases of {gate}; no gate draws these and their groups ({away})")
         if stage["left_out"]:
             left = ", ".join(f"{why} {rows:,}" for why, rows in stage["left_out"].items())
             show(f"note: stage {name}: `prepare` leaves out rows: {left}; `tunegate data {facts['file']}` names them")
         if stage["rows_above"]:
             asked, usable = ", ".join(map(str, stage["rows_above"])), counted(stage["retrain_rows"][-1], "row")
-            show(f"note: stage {name}: retrain.rows: {asked} is more than is left to train on: it means all {usable}")
+            show(f"note: stage {name}: retrain.rows: {asked} exceeds the rows left to train on: all {usable} are used")
         if stage["attempts_in_vain"]:
             show(f"note: stage {name}: {_in_vain(stage['max_attempts'], stage['possible_attempts'])}")
         for gate, attempts in stage["supported_attempts"].items():
@@ -202,9 +202,7 @@ def print_check(facts: dict[str, Any]) -> None:
         show(f"WAIVER: {waiver}")
     if facts.get("gates_not_taken_last"):
         names = ", ".join(facts["gates_not_taken_last"])
-        show(
-            f"note: the last stage does not list {names}: the weights that are promoted are only held to what they kept"
-        )
+        show(f"note: the last stage does not list {names}: the promoted weights are only checked for losses there")
     if facts.get("dropped_in_words"):
         show(f"note: {facts['dropped_in_words']}")
     show(f"INVALID: {facts['leaks_in_words']}" if facts.get("leaks") else f"{facts['file']}: ok")
@@ -215,13 +213,13 @@ def _notes_on_references(suite: dict[str, Any]) -> Iterator[str]:
     if pairs:
         shown = ", ".join(f"{one} and {other}" for one, other in pairs[:3]) + (", …" if len(pairs) > 3 else "")
         yield (
-            f"{counted(len(pairs), 'pair')} of cases with one question and no answer in common, of which no model can "
+            f"{counted(len(pairs), 'pair')} of cases ask the same question but share no reference, so no model can "
             f"pass both: {shown}"
         )
     if listed:
         yield (
-            f"{counted(len(listed), 'reference')} may be several in one text, that of {listed[0]} for one; if so, say "
-            'what separates them: `cases: {separator: ";"}`'
+            f"{counted(len(listed), 'reference')} may be several answers in one text, for example that of {listed[0]}; "
+            'if so, name the separator: `cases: {separator: ";"}`'
         )
 
 
@@ -246,12 +244,12 @@ def _trained(stage: dict[str, Any]) -> str:
 
 def _in_vain(allowed: int, possible: int) -> str:
     if possible == 1:
-        return f"max_attempts is {allowed}, but no ladder has a second rung: one attempt is all that there can be"
-    return f"max_attempts is {allowed}, but the ladders have rungs for {possible} attempts"
+        return f"max_attempts is {allowed}, but no `retrain` list has a second value: only one attempt is possible"
+    return f"max_attempts is {allowed}, but the `retrain` lists have values for {possible} attempts"
 
 
 def _shortage(stage: str, gate: str, attempts: int, suite: dict[str, Any], facts: dict[str, Any]) -> str:
-    """How far a bank lasts, how many cases are missing for all attempts, and which plan it can serve."""
+    """How many attempts a bank supports, how many cases are missing, and which plan fits it."""
     terms, wanted = facts["plans"][gate], facts["possible_attempts"]
     confirm = terms["confirm"]["plan"]["draw"] if terms["confirm"] else 0
     after_retry = terms["confirms"] == "after_retry"
@@ -260,13 +258,13 @@ def _shortage(stage: str, gate: str, attempts: int, suite: dict[str, Any], facts
     missing += max(0, (wanted - after_retry) * confirm - suite["sealed"])
     proposal = f"; {facts['proposals'][gate]}" if gate in facts["proposals"] else ""
     return (
-        f"stage {stage}: the bank of {gate} surely has fresh cases for {counted(attempts, 'attempt')}; each takes "
+        f"stage {stage}: the bank of {gate} has fresh cases for at least {counted(attempts, 'attempt')}; each uses "
         f"{suite['draw']} of {suite['working']} cases{confirming if confirm else ''}, of {suite['sealed']}; beyond "
-        f"that a run ends INCONCLUSIVE; {counted(wanted, 'attempt')} need about {missing} cases more{proposal}"
+        f"that a run ends INCONCLUSIVE; {counted(wanted, 'attempt')} need about {missing} more cases{proposal}"
     )
 
 
 def _checks_in_words(suite: dict[str, Any]) -> str:
-    """The checks by name, and the package of those that another one adds."""
+    """The checks by name, with the package of those that another package adds."""
     packages = suite["checks_from"]
     return ", ".join(f"{name} (from {packages[name]})" if name in packages else name for name in suite["checks"])

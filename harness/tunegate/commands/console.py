@@ -1,4 +1,4 @@
-"""What people and scripts see: short text and JSON on standard output, progress on standard error."""
+"""Output for people and scripts: short text and JSON on standard output, progress on standard error."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def show_json(value: object) -> None:
 
 
 def _write(line: str) -> None:
-    """A result that nobody can read was not told: raises CannotJudge, and BrokenPipeError when the reader left."""
+    """Raises CannotJudge if the result cannot be written, BrokenPipeError if the reader closed the pipe."""
     try:
         print(line)
     except OSError as error:
@@ -47,7 +47,7 @@ def _write(line: str) -> None:
 
 
 def flush() -> None:
-    """See that what was printed arrives; raises as `show` does."""
+    """Flush the output, so that write errors show; raises like `show`."""
     try:
         sys.stdout.flush()
     except OSError as error:
@@ -57,17 +57,16 @@ def flush() -> None:
 def _not_told(error: OSError) -> Exception:
     if isinstance(error, BrokenPipeError):
         return error
-    return CannotJudge(f"standard output cannot be written: {error.strerror}")
+    return CannotJudge(f"cannot write to standard output: {error.strerror}")
 
 
 # --- a gate --------------------------------------------------------------------------------------------------------
 
 
 def gate_as_json(result: GateRunResult, report: Path | None) -> dict[str, Any]:
-    """The contract of `tunegate gate --json`; holds no time, so that a resumed gate prints the very same bytes.
+    """The contract of `tunegate gate --json`; contains no time, so that a resumed gate prints exactly the same bytes.
 
-    The counts are those of the first draw. The verdict is the gate's: a confirming draw, under `confirm`, has the last
-    word.
+    The counts are those of the first draw. The verdict is the gate's: with `confirm`, the confirming draw decides.
     """
     confirm = None if result.confirm is None else _draw_as_json(result.confirm)
     earlier = {"earlier": list(result.earlier)} if result.earlier else {}
@@ -101,7 +100,7 @@ def _draw_as_json(gate: GateRecord) -> dict[str, Any]:
 
 
 def case_as_json(outcome: Outcome) -> dict[str, Any]:
-    """A case of a gate: what was asked, answered and expected, and what became of it."""
+    """A case of a gate: what was asked, answered and expected, and the verdict."""
     return {
         "id": outcome.case_id,
         "prompt": outcome.prompt if isinstance(outcome.prompt, str) else [dict(one) for one in outcome.prompt],
@@ -126,7 +125,7 @@ def print_gate(result: GateRunResult, report: Path | None) -> None:
     """At most ten lines; the last are the verdict, the count, the report and the missed ids."""
     gate = result.deciding
     if result.confirm is not None:
-        show(f"first draw: {result.record.reason}; confirmed by sealed cases:")
+        show(f"first draw: {result.record.reason}; confirming draw of sealed cases:")
     show(f"gate {gate.key}: {gate.drawn} cases drawn with seed {gate.seed}, answered by {gate.model}")
     if gate.error_categories:
         show("errors: " + ", ".join(f"{name} {count}" for name, count in gate.error_categories.items()))
@@ -135,9 +134,11 @@ def print_gate(result: GateRunResult, report: Path | None) -> None:
     if again := gate.asked_or_judged_again:
         show(again)
     if spent := gate.answers.spent(gate.registered.ask_again):
-        show(f"{spent} questions got no answer and are not asked again; `--run FOLDER` begins the gate anew")
+        show(f"{spent} questions got no answer and are not asked again; `--run FOLDER` with a new folder starts over")
     if given_up := gate.judged.spent(gate.registered.ask_again):
-        show(f"{given_up} answers got no verdict and are not judged again; `--run FOLDER` begins the gate anew")
+        show(
+            f"{given_up} answers got no verdict and are not judged again; `--run FOLDER` with a new folder starts over"
+        )
     faults = [outcome for outcome in gate.outcomes if outcome.verdict is Verdict.INVALID]
     if faults:
         show(f"not judged: {_ids(gate, Verdict.INVALID)}; {faults[0].case_id}: {_short(faults[0].reason)}")
@@ -154,12 +155,12 @@ def print_gate(result: GateRunResult, report: Path | None) -> None:
 
 
 def show_unended(gate: GateRecord, of: str = "") -> None:
-    """A note where no answer that passed came to an end."""
+    """A note if every answer that passed ran to the token limit."""
     count = never_ended(gate.outcomes)
     if count:
         show(
             f"note: {of}all {count} answers that passed run to the token limit: the model may not know how to end one; "
-            "give the suite `generate.stop`, or see where the chat template ends a turn"
+            "set `generate.stop` in the suite, or check where the chat template ends a turn"
         )
 
 
@@ -179,7 +180,7 @@ def _short(text: str, limit: int = 200) -> str:
 
 
 def run_as_json(run: RunRecord, report: Path | None) -> dict[str, Any]:
-    """A run for scripts. Of a gate that is `measured`, the verdict says only that every case was judged."""
+    """A run for scripts. The verdict of a `measured` gate says only that every case was judged."""
     return {
         "run": str(run.folder),
         "name": run.name,
@@ -242,8 +243,8 @@ def print_run(run: RunRecord, report: Path | None) -> None:
 
 def _who_works(run: RunRecord) -> str:
     if is_being_written(run.folder):
-        return "a process is at work on it"
-    return f"no process is at work on it: {run.faults[-1]}" if run.faults else "no process is at work on it"
+        return "a process is working on it"
+    return f"no process is working on it: {run.faults[-1]}" if run.faults else "no process is working on it"
 
 
 def _attempt_rows(stage: StageRecord, attempt: AttemptRecord) -> list[tuple[str, ...]]:
@@ -278,7 +279,7 @@ def print_written(files: Sequence[Path], commands: Sequence[Sequence[str]]) -> N
 
 
 def promotion_as_json(promotion: Promotion) -> dict[str, Any]:
-    """A promotion for scripts: `alias` is null where a folder was asked about; `aliases` point at these bytes now."""
+    """A promotion for scripts: `alias` is null if the query was a folder; `aliases` point to these bytes now."""
     return {
         "promoted": True,
         "alias": promotion.alias,
@@ -289,7 +290,7 @@ def promotion_as_json(promotion: Promotion) -> dict[str, Any]:
 
 
 def print_promotion(promotion: Promotion) -> None:
-    """Which bytes are promoted, on what evidence, and which aliases point at them."""
+    """Which bytes are promoted, on what evidence, and which aliases point to them."""
     show(f"{promotion.alias or 'promoted'}: {promotion.sha256}")
     for gate in promotion.attestation["gates"]:
         show(f"  {_attested(gate)}")
@@ -297,9 +298,9 @@ def print_promotion(promotion: Promotion) -> None:
         show(f"  not required: {_attested(gate)}, {gate['verdict']}")
     for waiver in promotion.attestation["waivers"]:
         show(f"  {_waived(waiver)}")
-    show(f"aliases of these bytes: {', '.join(promotion.aliases) or 'none; no alias points here any more'}")
+    show(f"aliases of these bytes: {', '.join(promotion.aliases) or 'none; no alias points to them now'}")
     if promotion.already:
-        show(f"{promotion.alias} points at them already; nothing was changed")
+        show(f"{promotion.alias} already points to them; nothing was changed")
     show(f"registry entry: {promotion.folder}")
 
 
@@ -316,14 +317,16 @@ def _attested(gate: dict[str, Any]) -> str:
 
 
 def print_judge(facts: dict[str, Any]) -> None:
-    """At most eleven lines: the figures, the biases that were measured, the verdict, and where the record lies."""
+    """At most eleven lines: the figures, the measured biases, the verdict, and the path of the record."""
     labels, bias = facts["labels"], facts["length_bias"]
     made_with = [f"{labels['left_out']} left out: the judge was made with them"] if labels["left_out"] else []
     copies = [f"{labels['copies']} left out: copies of others"] if labels["copies"] else []
     skipped = [f"{count} left out: {label or 'no label'}" for label, count in labels["skipped"].items()]
     left_out = f" ({'; '.join(found)})" if (found := [*skipped, *made_with, *copies]) else ""
     show(f"judge {facts['judge']} against {facts['n']} human labels of {labels['file']}{left_out}")
-    show(f"agreement: {facts['agreement']:.1%}; without a verdict, counted as disagreement: {facts['invalid']}")
+    show(
+        f"agreement: {facts['agreement']:.1%}; answers without a verdict (counted as disagreement): {facts['invalid']}"
+    )
     for name, what in (("sensitivity", "passed by people and the judge"), ("specificity", "failed by both")):
         show(f"{name} ({what}): {_rate(facts[name])} ({_span(facts[f'{name}_interval'])})")
     if facts["weighted_kappa"]:
@@ -331,7 +334,9 @@ def print_judge(facts: dict[str, Any]) -> None:
         show(f"kappa on the scale, quadratic weights: {_number(weighted['kappa'])}")
     if facts["position_bias"]:
         same, first = facts["position_bias"]["consistent"], facts["position_bias"]["first_place_when_not"]
-        show(f"same verdict in both orders: {_rate(same['share'])}; else the first place won {_rate(first['share'])}")
+        show(
+            f"same verdict in both orders: {_rate(same['share'])}; if not, the first place won {_rate(first['share'])}"
+        )
     show(
         f"longer answers pass more often (correlation): people {_number(bias['human'])}, judge {_number(bias['judge'])}"
     )
@@ -341,7 +346,7 @@ def print_judge(facts: dict[str, Any]) -> None:
     low, high = facts["kappa_interval"]
     show(f"kappa: {_number(facts['kappa'])} (95 % interval {low:.2f} to {high:.2f}), {facts['admit']:g} needed below")
     times = facts["measurements"]["count"]
-    often = f" (this judge was measured {times} times; the last counts)" if times > 1 else ""
+    often = f" (this judge was measured {times} times; the last measurement counts)" if times > 1 else ""
     show(("ADMITTED" if facts["admitted"] else f"NOT ADMITTED: {facts['reason']}") + often)
     show(f"record: {facts['record']}")
 

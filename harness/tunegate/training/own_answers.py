@@ -1,8 +1,8 @@
-"""Learning from what a model gets wrong: its own answers to training prompts, judged, become pairs or thumbs.
+"""Learning from a model's mistakes: its judged answers to training prompts become pairs or good/bad labels.
 
-The stage's input model is asked its training prompts, never a gate's cases; a suite lends its checks. What it misses is
-what dpo is to make less likely, beside the row's own answer; kto gets a thumb for every answer. An answer that could
-not be judged says nothing, and is left out and counted.
+The stage's input model answers its training prompts, never a gate's cases, and a suite's checks judge the answers. Dpo
+learns to prefer the row's own answer to a miss; kto gets a true or false label for every answer. An answer that could
+not be judged is left out and counted.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ from tunegate.record.record import AttemptRecord, OwnAnswer
 from tunegate.suites.suite import Suite
 
 UPS_PER_DOWN = 3
-"""So many thumbs up for each thumb down at most: more of them would drown the misses."""
+"""At most this number of good answers for each bad answer: more would outweigh the misses."""
 TOO_FEW = "too few misses"
-"""Begins the reason why an attempt that has nothing to learn from is not trained."""
+"""The beginning of the error of an attempt without enough misses to train on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """What an attempt is trained on. `facts` go on record; `fault` says why there is nothing to train on."""
+    """The rows that an attempt is trained on. `facts` go on record; `fault` says why there are none."""
 
     examples: list[Example]
     facts: Mapping[str, int] = field(default_factory=dict[str, int])
     fault: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """For the summary of a training; nothing where no model was asked."""
+        """For the summary of a training; empty if no model was asked."""
         return {"own_answers": dict(self.facts)} if self.facts else {}
 
 
 def ask_rows(
     suite: Suite, model: Model, rows: Sequence[Example], progress: Callable[[int, int], None]
 ) -> list[OwnAnswer]:
-    """Have the model answer the prompts of rows and the suite's checks judge it; in the order of the row numbers."""
+    """Have the model answer the prompts of rows and the suite's checks judge it; ordered by row number."""
     once = {row.number: row for row in rows}.values()
     by_length = sorted(map(_case, once), key=lambda case: (len(case.prompt_text), int(case.id)))
     answers: list[OwnAnswer] = []
@@ -62,10 +62,10 @@ def _case(row: Example) -> Case:
 
 
 def teach(method: str, rows: Sequence[Example], answers: Mapping[int, OwnAnswer], at_least: int) -> Lesson:
-    """Turn rows of prompt and completion into what the method learns from. Rows that hold that already stay.
+    """Turn rows of prompt and completion into rows of the method's format. Rows that already have it stay.
 
-    Pairs: each miss is rejected, its row's completion chosen. Thumbs: a pass is wanted, a miss is not; where passes are
-    fewer than misses, the completions of missed rows are wanted too.
+    Pairs: each miss is rejected, its row's completion chosen. Labels: a passed answer is good, a miss is bad; if there
+    are fewer passes than misses, the completions of missed rows are added as good answers.
     """
     own = [row for row in rows if is_raw(row)]
     others = [row for row in rows if not is_raw(row)]
@@ -82,16 +82,16 @@ def teach(method: str, rows: Sequence[Example], answers: Mapping[int, OwnAnswer]
     if len(missed) < at_least:
         fault = (
             f"{TOO_FEW}: of {facts['asked']} training prompts the input model missed {facts['missed']}"
-            f"{_said(facts['missed'] - len(missed), 'with nothing to unlearn')}"
-            f"{_said(facts['not_judged'], 'could not be judged')}, at least {at_least} are needed; ask more rows, or "
-            "leave the stage out: there is little for it to mend"
+            f"{_said(facts['missed'] - len(missed), 'not usable')}"
+            f"{_said(facts['not_judged'], 'could not be judged')}, at least {at_least} are needed; add rows, or remove "
+            "the stage: the model has little to learn from it"
         )
         return Lesson([], facts, fault)
     return Lesson([*derived, *others], facts)
 
 
 def is_raw(row: Example) -> bool:
-    """Whether a row is one to ask: replayed rows of general data are in the method's own format already."""
+    """Whether the model is asked this row: replayed rows of general data already have the method's format."""
     return set(row.answers) == {"completion"} and row.label is None
 
 
@@ -100,7 +100,7 @@ def _said(count: int, what: str) -> str:
 
 
 def _teaches(row: Example, answer: OwnAnswer) -> bool:
-    """Whether an answer is a miss that can be unlearnt: not empty, and not the very text that is to be learnt."""
+    """Whether an answer is a usable miss: not empty, and not the text that the model should learn."""
     text = answer.response.strip()
     return answer.verdict is Verdict.FAIL and text not in ("", row.answers["completion"].strip())
 
@@ -124,9 +124,9 @@ def _thumb(row: Example, completion: str, label: bool) -> Example:
 
 
 def judged_before(attempts: Iterable[AttemptRecord]) -> dict[int, OwnAnswer]:
-    """The answers on record by row number: all attempts of a stage begin with one model, which is asked once.
+    """The answers on record by row number: all attempts of a stage start from one model, which is asked once.
 
-    What could not be judged is asked again.
+    Answers that could not be judged are asked for again.
     """
     answers = [answer for attempt in attempts for answer in attempt.own_answers]
     return {answer.number: answer for answer in answers if answer.verdict is not Verdict.INVALID}
