@@ -163,7 +163,7 @@ class TestByLoss:
     @pytest.mark.parametrize(
         ("method", "args", "message"),
         [
-            ("cpt", {}, "curriculum: cpt has no order of rows; it is for sft"),
+            ("cpt", {}, "curriculum: cpt has no order of rows; use sft"),
             ("sft", {"packing": True}, "args.packing: leave it out; it would undo the order"),
             ("sft", {"train_sampling_strategy": "random"}, "args.train_sampling_strategy: leave it out"),
         ],

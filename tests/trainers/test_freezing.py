@@ -94,8 +94,8 @@ def test_full_is_what_happens_without_peft(make_job: MakeJob) -> None:
 @pytest.mark.parametrize(
     ("train", "peft", "message"),
     [
-        ("full", LORA, "train: full: trains the model's own weights, `peft` an adapter beside them"),
-        (LAST_LAYER, LORA, r"train\.last_n_layers: trains the model's own weights, `peft` an adapter"),
+        ("full", LORA, "train: full: trains the model's own weights, but `peft` an adapter"),
+        (LAST_LAYER, LORA, r"train\.last_n_layers: trains the model's own weights, but `peft` an adapter"),
         ({"last_n_layers": 3}, None, r"train\.last_n_layers: expected at most 2, the model's layers, got 3"),
         (
             LAST_LAYER | {"unfreeze_every": 1},

@@ -170,7 +170,7 @@ def test_weights_are_gathered_where_they_are_spread(make_job: MakeJob) -> None:
     assert ranks.gathered_weights(Trainer("FSDP")) == {"all of": "the wrapped model"}
     ranks.check(Trainer("MULTI_CPU"), make_job())
     ranks.check(Trainer("FSDP"), make_job(save="adapter"))
-    with pytest.raises(ConfigError, match="spread over processes are not merged; write `save: adapter`"):
+    with pytest.raises(ConfigError, match="split over processes cannot be merged; write `save: adapter`"):
         ranks.check(Trainer("DEEPSPEED"), make_job())
 
 

@@ -41,7 +41,7 @@ def test_label_smoothing_passes_through(make_job: MakeJob) -> None:
 
 
 def test_label_smoothing_that_a_loss_would_ignore_is_refused(make_job: MakeJob) -> None:
-    with pytest.raises(ConfigError, match=r"args\.label_smoothing: TRL's loss sigmoid takes no notice of it; use"):
+    with pytest.raises(ConfigError, match=r"args\.label_smoothing: TRL's loss sigmoid ignores it; use"):
         validate(make_job("dpo", args={"label_smoothing": 0.1}))
     validate(make_job("dpo", args={"label_smoothing": 0.1, "loss_type": ["robust", "sft"]}))
 

@@ -102,7 +102,7 @@ def test_thumbs_of_one_kind_only_are_refused(make_job: MakeJob, label: bool, mes
     job = make_job("kto", rows=[{**row, "label": label} for row in THUMBS])
     with pytest.raises(ConfigError, match=message):
         load_training_data(DataSpec(path=job.data), "kto", Path(job.data).parent)
-    with pytest.raises(ConfigError, match="thumbs of one kind only"):
+    with pytest.raises(ConfigError, match="all labels are the same"):
         run(job)
 
 

@@ -22,7 +22,7 @@ from tunegate.models.model import Response, ScriptedModel
 from tunegate.pipeline.own_answers_check import check_own_answers
 from tunegate.plugin.function_check import FunctionCheck
 from tunegate.record.record import AttemptRecord, RunRecord
-from tunegate.training.own_answers import OwnAnswer, judged_before, teach
+from tunegate.training.own_answers import OwnAnswer, judged_before, preference_rows
 from tunegate.training.trainer import TrainJob, TrainResult
 
 PIPELINE = f"""\
@@ -249,7 +249,7 @@ def test_thumbs_up_are_filled_with_gold_and_do_not_drown_the_misses() -> None:
 
     def lesson(right: int) -> list[Example]:
         answers = {n: OwnAnswer(n, f"{n}!" if n < right else "?", verdict(n < right)) for n in range(20)}
-        return teach("kto", rows, answers, 1).examples
+        return preference_rows("kto", rows, answers, 1).examples
 
     mostly_wrong, mostly_right = lesson(2), lesson(18)
     assert [sum(row.label is kind for row in mostly_wrong) for kind in (True, False)] == [18, 18]
@@ -263,14 +263,14 @@ def verdict(right: bool) -> Verdict:
 def test_replayed_rows_stay_as_they_are() -> None:
     general = Example(1, "?", {"chosen": "a", "rejected": "b"})
     raw = Example(1, "1?", {"completion": "1!"})
-    lesson = teach("dpo", [raw, general], {1: OwnAnswer(1, "?", Verdict.FAIL)}, 1)
+    lesson = preference_rows("dpo", [raw, general], {1: OwnAnswer(1, "?", Verdict.FAIL)}, 1)
     assert lesson.examples == [Example(1, "1?", {"chosen": "1!", "rejected": "?"}), general]
     assert lesson.facts["asked"] == 1
 
 
 def test_a_right_answer_that_a_check_refuses_for_another_reason_is_not_unlearnt() -> None:
     raw = Example(1, "1?", {"completion": "1!"})
-    lesson = teach("dpo", [raw], {1: OwnAnswer(1, " 1! ", Verdict.FAIL)}, 1)
+    lesson = preference_rows("dpo", [raw], {1: OwnAnswer(1, " 1! ", Verdict.FAIL)}, 1)
     assert lesson.fault is not None
     assert "missed 1 (1 not usable)" in lesson.fault
     assert judged_before([AttemptRecord(1, 0, {}, "")]) == {}

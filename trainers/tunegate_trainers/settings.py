@@ -1,4 +1,4 @@
-"""Which settings a training method knows, and whether those of a stage are among them."""
+"""Checks that a training method knows the settings of a stage."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ METHODS = {
 
 TRAINING_ARGUMENTS = (("transformers", "training_args.py"), ("trl", "trainer/base_config.py"))
 _SET_BY_TUNEGATE = {
-    "output_dir": "the folder of an attempt is Tunegate's to choose",
+    "output_dir": "Tunegate chooses the folder of an attempt",
     "seed": "every attempt has its own seed, set by Tunegate",
 }
 
 
 class Settings(Protocol):
-    """What a stage of a pipeline and a job have in common."""
+    """The common settings of a pipeline's stage and a job."""
 
     @property
     def method(self) -> str: ...
@@ -49,7 +49,7 @@ class Settings(Protocol):
 
 
 def validate(settings: Settings) -> Any:
-    """The method's options; raises ConfigError for whatever is wrong with a stage's settings."""
+    """The method's options; raises ConfigError for any fault of a stage's settings."""
     options = read_options(settings.method, settings.options)
     validate_args(settings.method, settings.args, options.args_file)
     peft_configs.check(settings.peft, settings.save)
@@ -61,14 +61,14 @@ def validate(settings: Settings) -> Any:
 
 
 def method_module(method: str) -> Any:
-    """The file of a method; raises ConfigError for an unknown one."""
+    """The module of a method; raises ConfigError for an unknown method."""
     if method not in METHODS:
         raise ConfigError(f"method: {method!r} is not a training method{nearest(method, METHODS)}")
     return importlib.import_module(METHODS[method])
 
 
 def read_options(method: str, options: Mapping[str, Any]) -> Any:
-    """The `Options` of a method; raises ConfigError for the first that is unknown or has a wrong value."""
+    """The `Options` of a method; raises ConfigError for the first option that is unknown or has a wrong value."""
     known = method_module(method).Options
     for name in options:
         if name not in known.model_fields:
@@ -82,9 +82,9 @@ def read_options(method: str, options: Mapping[str, Any]) -> Any:
 
 
 def validate_args(method: str, args: Mapping[str, Any], config_file: str | None) -> None:
-    """Raise ConfigError when one of a method's `args` is unknown or has the wrong type.
+    """Raise ConfigError if one of a method's `args` is unknown or has the wrong type.
 
-    `config_file` is the source of the config class for it, as `MethodOptions.config_file` names it.
+    `config_file` is the source of the config class for it, as in `MethodOptions.config_file`.
     """
     if config_file is None:
         if args:

@@ -65,7 +65,7 @@ def told_by_templates(texts: Iterable[str], suite: Suite) -> dict[str, str]:
 
 
 def _in_template(place: str, text: str, suites: Iterable[Suite]) -> list[Leak]:
-    """A chat template is part of every prompt, also in a gate: the model need not know what the template says."""
+    """A chat template is part of every prompt, also in a gate: the model does not have to know what it says."""
     suites = [suite for suite in suites if GUARD not in suite.allowed]
     leaks = compare([TrainRow(place, 1, (), (text,))], suites)
     known = {(leak.suite, leak.case_id) for leak in leaks}

@@ -39,7 +39,7 @@ class GateFile(pytest.File):
     def collect(self) -> Iterator[pytest.Item]:
         """Load the suite, draw, and yield the items of the gate."""
         skip_unasked(self.config, self.nodeid)
-        with _told_by(self):
+        with _one_line_errors(self):
             gate = load_gate(self.config, _short_path(self.path), self.nodeid)
         yield from _items(self, gate)
 
@@ -57,7 +57,7 @@ class GateFunction(pytest.Collector):
         mark = mark_of(self.function)
         assert mark is not None
         skip_unasked(self.config, self.nodeid)
-        with _told_by(self):
+        with _one_line_errors(self):
             if not isinstance(self.parent, pytest.Module):
                 raise self.CollectError(f"{self.name}: expected a gate function at the top level of its module")
             path = _short_path(self.path)
@@ -66,7 +66,7 @@ class GateFunction(pytest.Collector):
 
 
 @contextmanager
-def _told_by(collector: pytest.Collector) -> Generator[None]:
+def _one_line_errors(collector: pytest.Collector) -> Generator[None]:
     """Turn errors of files, names and the disk into a collection error of one line."""
     try:
         yield

@@ -19,24 +19,24 @@ def unfit(cases: Sequence[Case], checks: Sequence[Check]) -> str | None:
         blank = [case.id for case in cases if _is_blank(case)]
         if blank:
             return (
-                f"{_so_many(blank, cases)} a blank prompt, which asks the model nothing; fill it in, or "
+                f"{_share(blank, cases)} a blank prompt, which asks the model nothing; fill it in, or "
                 "leave these rows out with `where`"
             )
     for check in checks:
         holey = [case.id for case in cases if any(not choice.strip() for choice in case.choices)]
         if holey and check.needs_choices and "reference" in check.needs:
-            return f"{_so_many(holey, cases)} a blank choice; fill it in, or remove it from the list"
+            return f"{_share(holey, cases)} a blank choice; fill it in, or remove it from the list"
         single = [case for case in cases if len(case.choices) == 1] if "choices" in check.needs else []
         if single:
             return (
-                f"{_so_many([case.id for case in single], cases)} only 1 choice, {single[0].choices[0][:80]!r}, but "
+                f"{_share([case.id for case in single], cases)} only 1 choice, {single[0].choices[0][:80]!r}, but "
                 f"{check.name} needs two or more; write them as a list of strings, or name the separator: "
                 '`cases: {separator: ";"}`'
             )
     return None
 
 
-def _so_many(ids: Sequence[str], cases: Sequence[Case]) -> str:
+def _share(ids: Sequence[str], cases: Sequence[Case]) -> str:
     return f"{len(ids)} of {len(cases)} cases (first {ids[0]!r}) {'has' if len(ids) == 1 else 'have'}"
 
 

@@ -160,7 +160,7 @@ def make_suite(
     cases = _load_cases(spec, base_dir, file, keys) if cases is None else cases
     if (taken := _named_as_a_repeat(cases)) is not None:
         raise file.error((*keys, "cases"), f"{spec.cases.path}: {taken}")
-    allowed, remarks = _told(spec, cases, file, keys)
+    allowed, remarks = _findings(spec, cases, file, keys)
     checks = tuple(
         _build(build_check, entry, base_dir, file, (*keys, "checks", index)) for index, entry in enumerate(spec.checks)
     )
@@ -275,7 +275,7 @@ def _load_cases(spec: SuiteSpec, base_dir: Path, file: YamlFile, keys: KeyPath) 
         raise file.error((*keys, "cases"), str(error)) from error
 
 
-def _told(
+def _findings(
     spec: SuiteSpec, cases: Sequence[Case], file: YamlFile, keys: KeyPath
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """Texts of the suite that reveal answers: findings that the file allows, and warnings; raises for the rest."""

@@ -1,6 +1,6 @@
 """Finds answers in the text before every question: system messages, earlier turns, fixed words of a template.
 
-A model that is told the answers need not know them. A suite is refused if its fixed text reveals answers:
+A model that is told the answers does not have to know them. A suite is refused if its fixed text reveals answers:
 
 - `shown`: the text contains the whole question of a case, and an answer to it.
 - `keyed`: its lines contain one answer each, with most of the words that separate questions with this answer from the

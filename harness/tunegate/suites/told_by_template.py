@@ -1,7 +1,7 @@
 """Chat templates that add text to certain questions: a table of answers, plain, reversed or encoded.
 
 A template is a program around every prompt. It is run on each case, and on the same chat with other words: the model
-need not know any text that the template adds only to the case.
+does not have to know any text that the template adds only to the case.
 """
 
 from __future__ import annotations

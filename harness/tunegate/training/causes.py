@@ -130,7 +130,7 @@ def _broken_training(evidence: Evidence) -> Cause | None:
         return None
     if OUT_OF_MEMORY in error.lower():
         advice = (
-            "lower args.per_device_train_batch_size and raise args.gradient_accumulation_steps to match, "
+            "lower args.per_device_train_batch_size and raise args.gradient_accumulation_steps as much, "
             "or lower args.max_length"
         )
         return Cause("out of memory", (), advice=(advice,))

@@ -22,14 +22,14 @@ from tunegate.models.model import Model
 from tunegate.record.record import AttemptRecord, OwnAnswer
 from tunegate.suites.suite import Suite
 
-UPS_PER_DOWN = 3
+GOOD_PER_BAD = 3
 """At most this number of good answers for each bad answer: more would outweigh the misses."""
 TOO_FEW = "too few misses"
 """The beginning of the error of an attempt without enough misses to train on."""
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
+class RowsToTrain:
     """The rows that an attempt is trained on. `facts` go on record; `fault` says why there are none."""
 
     examples: list[Example]
@@ -61,7 +61,9 @@ def _case(row: Example) -> Case:
     return Case(str(row.number), row.prompt or "", (row.answers["completion"],), tags=row.tags)
 
 
-def teach(method: str, rows: Sequence[Example], answers: Mapping[int, OwnAnswer], at_least: int) -> Lesson:
+def preference_rows(
+    method: str, rows: Sequence[Example], answers: Mapping[int, OwnAnswer], at_least: int
+) -> RowsToTrain:
     """Turn rows of prompt and completion into rows of the method's format. Rows that already have it stay.
 
     Pairs: each miss is rejected, its row's completion chosen. Labels: a passed answer is good, a miss is bad; if there
@@ -70,8 +72,8 @@ def teach(method: str, rows: Sequence[Example], answers: Mapping[int, OwnAnswer]
     own = [row for row in rows if is_raw(row)]
     others = [row for row in rows if not is_raw(row)]
     verdicts = Counter(answers[row.number].verdict for row in own)
-    missed = [row for row in own if _teaches(row, answers[row.number])]
-    derived = (_thumbs if METHODS[method].labelled else _pairs)(own, missed, answers)
+    missed = [row for row in own if _is_usable_miss(row, answers[row.number])]
+    derived = (_labelled if METHODS[method].labelled else _pairs)(own, missed, answers)
     facts = {
         "asked": len(own),
         "passed": verdicts[Verdict.PASS],
@@ -82,12 +84,12 @@ def teach(method: str, rows: Sequence[Example], answers: Mapping[int, OwnAnswer]
     if len(missed) < at_least:
         fault = (
             f"{TOO_FEW}: of {facts['asked']} training prompts the input model missed {facts['missed']}"
-            f"{_said(facts['missed'] - len(missed), 'not usable')}"
-            f"{_said(facts['not_judged'], 'could not be judged')}, at least {at_least} are needed; add rows, or remove "
-            "the stage: the model has little to learn from it"
+            f"{_in_brackets(facts['missed'] - len(missed), 'not usable')}"
+            f"{_in_brackets(facts['not_judged'], 'could not be judged')}, at least {at_least} are needed; add rows, or "
+            "remove the stage: the model has little to learn from it"
         )
-        return Lesson([], facts, fault)
-    return Lesson([*derived, *others], facts)
+        return RowsToTrain([], facts, fault)
+    return RowsToTrain([*derived, *others], facts)
 
 
 def is_raw(row: Example) -> bool:
@@ -95,11 +97,11 @@ def is_raw(row: Example) -> bool:
     return set(row.answers) == {"completion"} and row.label is None
 
 
-def _said(count: int, what: str) -> str:
+def _in_brackets(count: int, what: str) -> str:
     return f" ({count} {what})" if count else ""
 
 
-def _teaches(row: Example, answer: OwnAnswer) -> bool:
+def _is_usable_miss(row: Example, answer: OwnAnswer) -> bool:
     """Whether an answer is a usable miss: not empty, and not the text that the model should learn."""
     text = answer.response.strip()
     return answer.verdict is Verdict.FAIL and text not in ("", row.answers["completion"].strip())
@@ -112,14 +114,14 @@ def _pairs(own: Sequence[Example], missed: Sequence[Example], answers: Mapping[i
     ]
 
 
-def _thumbs(own: Sequence[Example], missed: Sequence[Example], answers: Mapping[int, OwnAnswer]) -> list[Example]:
+def _labelled(own: Sequence[Example], missed: Sequence[Example], answers: Mapping[int, OwnAnswer]) -> list[Example]:
     passed = [row for row in own if answers[row.number].verdict is Verdict.PASS]
-    ups = [_thumb(row, answers[row.number].response, True) for row in passed[: UPS_PER_DOWN * len(missed)]]
-    gold = [_thumb(row, row.answers["completion"], True) for row in missed[: max(0, len(missed) - len(ups))]]
-    return [*ups, *gold, *(_thumb(row, answers[row.number].response, False) for row in missed)]
+    good = [_labelled_row(row, answers[row.number].response, True) for row in passed[: GOOD_PER_BAD * len(missed)]]
+    gold = [_labelled_row(row, row.answers["completion"], True) for row in missed[: max(0, len(missed) - len(good))]]
+    return [*good, *gold, *(_labelled_row(row, answers[row.number].response, False) for row in missed)]
 
 
-def _thumb(row: Example, completion: str, label: bool) -> Example:
+def _labelled_row(row: Example, completion: str, label: bool) -> Example:
     return replace(row, answers={"completion": completion}, label=label)
 
 

@@ -47,7 +47,7 @@ def training_set(data: TrainingData, replay: TrainingData | None, settings: Sett
     if settings.repair and settings.kinds:
         pool = data.take(None, seed)
         base = repaired(base, pool, settings.kinds, settings.repair, seed)
-        notes.append(_told(base, pool, settings.kinds))
+        notes.append(_note(base, pool, settings.kinds))
     if settings.replay and replay is not None:
         general = replayed(base, replay, settings.replay, seed)
         base = [*base, *general]
@@ -106,7 +106,7 @@ def _filled(rows: Iterator[Example], budget: float) -> list[Example]:
     return taken
 
 
-def _told(rows: Sequence[Example], pool: Sequence[Example], kinds: Sequence[str]) -> str:
+def _note(rows: Sequence[Example], pool: Sequence[Example], kinds: Sequence[str]) -> str:
     known = classes(pool)
     times = Counter(example.number for example in rows)
     distinct = {example.number: example for example in rows}.values()

@@ -30,7 +30,7 @@ from tunegate.seeds import derived_seed
 from tunegate.training import row_numbers
 from tunegate.training.attempt_folder import prepare
 from tunegate.training.job import job_of, rows_of, scorer_of
-from tunegate.training.own_answers import Lesson, ask_rows, is_raw, judged_before, teach
+from tunegate.training.own_answers import RowsToTrain, ask_rows, is_raw, judged_before, preference_rows
 from tunegate.training.stage_diagnosis import StageDiagnosis
 from tunegate.training.stage_gates import StageGates
 from tunegate.training.tools import ModelOnDisk, Tools
@@ -113,11 +113,11 @@ class StageRun:
             )
         self.gates.check_supply(number)
         rows = rows_of(self.pipeline, self.stage, settings)
-        lesson = self._lesson(number, rows.examples)
-        if lesson.fault is not None:
-            self.log.append(TrainingFailed(stage=stage, attempt=number, error=lesson.fault))
+        to_train = self._rows_to_train(number, rows.examples)
+        if to_train.fault is not None:
+            self.log.append(TrainingFailed(stage=stage, attempt=number, error=to_train.fault))
             return self._attempts()[number]
-        examples = in_order(lesson.examples, self.stage.spec.curriculum)
+        examples = in_order(to_train.examples, self.stage.spec.curriculum)
         rows_sha256 = written_sha256(examples)
         job = replace(
             job_of(self.pipeline, self.stage, self.start.path, number, seed, settings, self.log.record),
@@ -135,7 +135,7 @@ class StageRun:
         self._check_start()
         use = METHODS[self.stage.spec.method].use_of_rows
         what = "resuming the training from its checkpoint, on" if goes_on else use
-        self.tools.say("; ".join([f"{self.stage.name}#{number}: {what} {len(lesson.examples)} rows", *rows.notes]))
+        self.tools.say("; ".join([f"{self.stage.name}#{number}: {what} {len(to_train.examples)} rows", *rows.notes]))
         result = self.tools.train(job)
         self._check_start()  # files replaced during the training may have been trained on
         check_data(job)
@@ -156,7 +156,7 @@ class StageRun:
                     model=str(Path(job.output).relative_to(self.folder)),
                     model_sha256=self.tools.fingerprint(job.output),
                     log=result.log,
-                    summary={**summary, "data": rows.to_json(), **lesson.to_json()},
+                    summary={**summary, "data": rows.to_json(), **to_train.to_json()},
                     seconds=result.seconds,
                 )
             )
@@ -194,11 +194,11 @@ class StageRun:
         first = self.start.sha256 == self.log.record.start.get("model_sha256")
         return self.pipeline.model if first else self.start.path
 
-    def _lesson(self, number: int, rows: Sequence[Example]) -> Lesson:
+    def _rows_to_train(self, number: int, rows: Sequence[Example]) -> RowsToTrain:
         """The rows to train on: unchanged, or made from the input model's own answers."""
         spec = self.stage.spec.data.own_answers
         if spec is None:
-            return Lesson(list(rows))
+            return RowsToTrain(list(rows))
         suite = self.pipeline.suites[spec.judged_by]
         known = judged_before(self._attempts().values())
         new = [row for row in rows if is_raw(row) and row.number not in known]
@@ -212,7 +212,7 @@ class StageRun:
                 )
             )
             known |= {answer.number: answer for answer in answers}
-        return teach(self.stage.spec.method, rows, known, spec.at_least)
+        return preference_rows(self.stage.spec.method, rows, known, spec.at_least)
 
     def _scorer(self) -> AttemptRecord | None:
         return scorer_of(self.stage, self.log.record)
