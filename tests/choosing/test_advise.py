@@ -193,7 +193,7 @@ def test_the_baseline_comes_first_and_the_last_stage_makes_a_model() -> None:
 
 def test_too_little_says_so_plainly_and_what_to_do() -> None:
     text = advise(Situation("task", {"labelled": 20}, "instruct", "cpu")).too_little
-    assert text.startswith("There is too little data (labelled 20) for task.")
+    assert text.startswith("There is too little data (labelled 20) to train for task.")
     assert "50 labelled" in text
     assert "few-shot" in text
     alone = advise(Situation("knowledge", {"raw": 10**6}, "instruct", "cpu")).too_little

@@ -760,7 +760,7 @@ def test_a_promoted_model_that_changed_since_starts_no_run(project: Path, regist
     with RunLog.open(project / "next") as log:
         assert PipelineRun(start, log, tools()).execute().start["model_sha256"] == promotion.sha256
     (model / "weights.txt").write_text("0.5")
-    with RunLog.open(project / "other") as log, pytest.raises(Tampered, match="promoted, and changed since"):
+    with RunLog.open(project / "other") as log, pytest.raises(Tampered, match="changed after its promotion"):
         PipelineRun(start, log, tools()).execute()
 
 

@@ -86,7 +86,7 @@ def test_check_names_the_rows_whose_answers_hold_the_separator(
     assert main(["check", str(path)]) == 2
     told = capsys.readouterr().err
     assert "train.jsonl:3: the completion 'a\\nb' contains the separator '\\n'" in told
-    assert "3 of 8 rows have faults; so in rows 3, 6-7" in told
+    assert "3 of 8 rows have faults; the same in rows 3, 6-7" in told
     path.write_text(path.read_text().replace("form: completion", "form: completion, separator: ' # '"))
     assert main(["check", str(path)]) == 0
 

@@ -299,7 +299,7 @@ PROMPT_TUNING = {"type": "prompt_tuning", "num_virtual_tokens": 4}
         ({"options": {**RLOO, "algorithm": "reinforce"}}, r"options\.algorithm: .*'rloo', 'grpo' or 'ppo'"),
         ({"options": {"algorithm": "ppo"}}, r"options\.reward: this key is required"),
         ({"options": {**PPO, "reward": {}}}, r"options\.reward: give either `stage`"),
-        ({"options": {**PPO, "reward": {"stage": "a", "suite": "b"}}}, r"options\.reward: give one of"),
+        ({"options": {**PPO, "reward": {"stage": "a", "suite": "b"}}}, r"options\.reward: give either"),
         ({"options": {**PPO, "reward": {"stage": "a", "check": "b"}}}, "names a check of `suite`"),
         ({"options": {**PPO, "max_kl": 0}}, r"options\.max_kl: .*greater than 0"),
         ({"args": {"num_generations": 3}}, "3 does not divide the 8 answers that are generated at once"),
@@ -375,5 +375,5 @@ def test_a_pipeline_hands_over_what_the_method_takes(tmp_path: Path) -> None:
 
 def test_a_reward_model_without_a_gate_is_not_taken(tmp_path: Path) -> None:
     path = write_pipeline(tmp_path / "project", PIPELINE.replace("stage: taste", "model: somewhere"))
-    with pytest.raises(ConfigError, match=r"options\.reward\.model: name the stage that trains it"):
+    with pytest.raises(ConfigError, match=r"options\.reward\.model: name the stage that trains the reward model"):
         load(path)

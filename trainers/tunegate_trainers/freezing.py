@@ -20,7 +20,7 @@ def check(train: Any, peft: Mapping[str, Any] | None) -> None:
     """Raise ConfigError for a `train` that contradicts `peft`: an adapter is trained, or the weights themselves."""
     if train is not None and peft is not None:
         key = "train: full" if train == "full" else "train.last_n_layers"
-        raise ConfigError(f"{key}: trains the model's own weights, but `peft` an adapter; give only one of the two")
+        raise ConfigError(f"{key}: trains the model's own weights, but `peft` trains an adapter; give one of them")
 
 
 def freeze(trainer: Any, train: Any) -> None:
