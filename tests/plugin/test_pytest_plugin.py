@@ -456,7 +456,7 @@ def test_marks_of_a_function_select_it_and_others_tests_run_as_ever(bank: Bank) 
         (["facts.gate.yaml"], 2, "a gate needs a model: give --tunegate-model MODEL or --tunegate-responses FILE"),
         (["--tunegate-model", "./no-such"], 4, "ERROR: model './no-such': no such file or folder"),
         (["--tunegate-responses", "answer.jsonl"], 4, "did you mean 'answers.jsonl'"),
-        (["--tunegate-model", "m", "--tunegate-responses", "answers.jsonl"], 4, "one of the two"),
+        (["--tunegate-model", "m", "--tunegate-responses", "answers.jsonl"], 4, "give only one of them"),
         (["facts.gate.yaml", "-n", "1"], 1, "a gate needs a model"),
         (["./facts.gate.yaml::gate"], 4, "a gate needs a model"),
         (["--tunegate-model", "x" * 300], 4, "File name too long"),
@@ -509,7 +509,7 @@ WRONG = {
         "expected a function of (case, response), without fixtures",
     ),
     "test_g.py": ("@tunegate.gate('suite.yaml', draw=5, accept=6)\ndef f(case, response): ...", "draw 5, accept 6"),
-    "test_h.py": ("@tunegate.gate('suite.yaml', draw=500)\ndef f(case, response): ...", "'suite' has 100 cases"),
+    "test_h.py": ("@tunegate.gate('suite.yaml', draw=500)\ndef f(case, response): ...", "'suite' has only 100 cases"),
     "test_i.py": ("@tunegate.gate('suite.yaml')\nasync def f(case, response): ...", "cannot be async"),
     "test_j.py": ("class TestX:\n  @tunegate.gate('suite.yaml')\n  def f(self, case): ...", "top level of its module"),
 }

@@ -778,7 +778,7 @@ def test_a_file_that_no_promotion_put_beside_the_weights_shows(project: Path, re
     model = promoted(project).folder / "model"
     (model / name).parent.mkdir(exist_ok=True)
     (model / name).write_text("x")
-    with pytest.raises(Tampered, match=f"{Path(name).name}|the bytes are not those"):  # code is part of the model
+    with pytest.raises(Tampered, match=f"{Path(name).name}|the bytes differ from those"):  # code is part of the model
         verify("production", registry, fingerprint)
 
 
