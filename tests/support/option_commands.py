@@ -206,7 +206,7 @@ def of_server(flag: str, value: str) -> tuple[Proof | ShownBy, ...]:
     return (
         Proof(server_asked, "", given),
         words(GATE, given, "stored responses are not requested from a server"),
-        words(GATE, f"gate done/base --suite suite.yaml {given}", f"{flag}: for models behind a server"),
+        words(GATE, f"gate done/base --suite suite.yaml {given}", f"{flag}: only for models behind a server"),
     )
 
 
@@ -290,7 +290,7 @@ PROOFS: Proofs = {
     "data --max-length": words(DATA, "--max-length 3"),
     "data --max-tokens": (
         ShownBy("test_data_command.py", '"--max-tokens", str('),
-        words(DATA, "--max-tokens 3", "own tokenizer"),
+        words(DATA, "--max-tokens 3", "tokenizer is needed"),
     ),
     "data --duplicates": words(DATA, "--duplicates exact"),
     "data --pii": words(DATA, "--pii mask"),
@@ -301,7 +301,7 @@ PROOFS: Proofs = {
     "data --out": (
         words(f"{DATA} --split 0.5,0.25,0.25", "--out parts"),
         words(DATA, "--out parts", "needs --split"),
-        words(DATA, "data leaking/tunegate.yaml --out parts", "says this itself"),
+        words(DATA, "data leaking/tunegate.yaml --out parts", "sets this itself"),
     ),
     "data --card": words(DATA, "--card card.json"),
     "plan --file": (
@@ -332,12 +332,12 @@ PROOFS: Proofs = {
     "gate --seed": words(GATE, "--seed 3"),
     "gate --dtype": (
         ShownBy("test_open_model.py", '"run", "--dtype"]'),
-        words(GATE, "--dtype float32", "not computed here"),
+        words(GATE, "--dtype float32", "has no effect on stored responses"),
         words(GATE, "gate http://127.0.0.1:9/v1#m --suite suite.yaml --dtype float32", "leave dtype out"),
     ),
     "gate --batch-size": (
         ShownBy("test_hf.py", "replace(chat_model, batch_size=batch_size)"),
-        words(GATE, "--batch-size 4", "not computed here"),
+        words(GATE, "--batch-size 4", "has no effect on stored responses"),
         words(GATE, "gate http://127.0.0.1:9/v1#m --suite suite.yaml --batch-size 4", "leave the batch size out"),
     ),
     "gate --timeout": of_server("--timeout", "5"),
@@ -352,7 +352,7 @@ PROOFS: Proofs = {
     "judge --draw": words(MEASURE, "--draw 20"),
     "judge --seed": (
         words(f"{MEASURE} --draw 20", "--seed 4"),
-        words(MEASURE, "--seed 4", "none is drawn"),
+        words(MEASURE, "--seed 4", "has no effect without --draw"),
     ),
     "judge --repeats": words(MEASURE, "--repeats 2"),
     "judge --fit": words(MEASURE, "--fit"),
@@ -398,7 +398,7 @@ PROOFS: Proofs = {
     **{
         f"bake-off {flag}": (
             ShownBy("test_bake_off.py", "--timeout 5.0 --key-env PATH --request top_p=0.5"),
-            words(BAKE, f"{flag} {value}", f"{flag}: for models behind a server"),
+            words(BAKE, f"{flag} {value}", f"{flag}: only for models behind a server"),
         )
         for flag, value in (("--timeout", "5"), ("--request", "top_p=0.5"), ("--key-env", "PATH"))
     },

@@ -196,7 +196,7 @@ PROOFS: Proofs = {
     "WatchSpec.every_steps": run({"stages.0.watch.every_steps": 2}, WATCH),
     "WatchSpec.every_epochs": (
         run({"stages.0.watch": {"gate": "facts", "every_epochs": 0.5, "draw": 3}}, WATCH),
-        run({"stages.0.watch.every_epochs": 0.5}, WATCH, refused="one of the two"),
+        run({"stages.0.watch.every_epochs": 0.5}, WATCH, refused="give either every_steps"),
     ),
     "WatchSpec.draw": run({"stages.0.watch.draw": 4}, WATCH),
     "WatchSpec.stop_after": run({"stages.0.watch.stop_after": 2}, WATCH),
@@ -266,7 +266,7 @@ PROOFS: Proofs = {
     "DataSpec.chosen": (data({"chosen": "{answer}"}, "dpo"), data({"chosen": "{answer}"}, refused="does not use it")),
     "DataSpec.rejected": (
         data({"rejected": "{answer}"}, "dpo"),
-        data({"rejected": "{answer}"}, "kto", refused="not take"),
+        data({"rejected": "{answer}"}, "kto", refused="not use"),
     ),
     "DataSpec.text": (data({"text": "{answer}"}, "cpt"), data({"text": "{answer}"}, refused="cpt does")),
     "DataSpec.explanation": (
