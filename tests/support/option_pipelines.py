@@ -203,7 +203,11 @@ PROOFS: Proofs = {
     "WatchSpec.keep_best": run({"stages.0.watch.keep_best": False}, WATCH),
     "RetrainSpec.max_attempts": (
         run({"stages.0.retrain.max_attempts": 1}),
-        run({"stages.0.retrain.max_attempts": 4}, {"stages.0.method": "fewshot", "stages.0.retrain": {}}, "once"),
+        run(
+            {"stages.0.retrain.max_attempts": 4},
+            {"stages.0.method": "fewshot", "stages.0.retrain": {}},
+            "is not retrained",
+        ),
     ),
     "RetrainSpec.rows": run({"stages.0.retrain.rows": [3, 5]}),
     "RetrainSpec.epochs": run({"stages.0.retrain.epochs": [1.0, 2.0]}),
