@@ -269,7 +269,7 @@ def test_line_ends_in_templates_and_separators(tmp_path: Path) -> None:
         (r"cases.jsonl, prompt: '{prompt}\n\nA:'", "cases.prompt"),
         (r"cases.jsonl, separator: '\n'", "cases.separator"),
     ):
-        with pytest.raises(ConfigError, match=rf"{message}: .* holds a backslash and an n; for a line break, write"):
+        with pytest.raises(ConfigError, match=rf"{message}: .* holds a backslash and an n; for a line end, write"):
             suite(tmp_path, "exact", row, path=path)
     loaded = suite(
         tmp_path,

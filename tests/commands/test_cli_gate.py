@@ -174,7 +174,7 @@ def test_fewer_answers_than_cases_are_not_judged(bank: Bank, capsys: Capture) ->
     captured = capsys.readouterr()
     result = json.loads(captured.out)
     assert (code, result["verdict"], result["drawn"], result["passed"], result["invalid"]) == (3, "INVALID", 100, 95, 5)
-    assert "1 of 96 ids belong to no case, first 'stranger'" in captured.err
+    assert "1 of 96 ids are no case's, first 'stranger'" in captured.err
     assert "5 of 100 prompts of the bank have no response" in captured.err
 
 

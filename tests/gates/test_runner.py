@@ -360,7 +360,7 @@ def test_stored_answers_say_what_is_missing_and_what_is_extra(bank: Bank) -> Non
     assert stored.responses["case-001"] == Response("a", "length")
     assert stored.sha256 is None
     assert len(notes) == 2
-    assert "1 of 2 ids belong to no case, first 'stranger'" in notes[0]
+    assert "1 of 2 ids are no case's, first 'stranger'" in notes[0]
     assert "99 of 100 prompts of the bank have no response" in notes[1]
 
 

@@ -72,7 +72,7 @@ def test_a_training_refuses_another_job_than_was_written(make_job: MakeJob) -> N
     folder, job = written(make_job())
     sha256 = file_sha256(folder / "job.json")
     (folder / "job.json").write_text(json.dumps(asdict(replace(job, data_sha256=None))))
-    assert "job.json: not the job that was written for this training" in refused(folder, sha256)
+    assert "job.json: the file changed: it is not the job that was written for this training" in refused(folder, sha256)
 
 
 def test_the_hash_of_the_job_goes_where_no_file_can_be_swapped(tmp_path: Path) -> None:
