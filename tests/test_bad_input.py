@@ -99,9 +99,7 @@ def test_data_where_a_suite_should_be(bank: Bank, capsys: Capture, command: str)
 def test_a_builtin_suite_that_there_is_not(bank: Bank, capsys: Capture, command: str) -> None:
     bank.answers(100)
     line = refused(capsys, *command.split(), "builtin:facts")
-    assert line.endswith(
-        ": builtin:facts: no suite of this name comes with Tunegate (known: blimp, dolly, mmlu, piqa)\n"
-    )
+    assert line.endswith(": builtin:facts: Tunegate ships no suite with this name (known: blimp, dolly, mmlu, piqa)\n")
     assert "(did you mean 'blimp'?)" in refused(capsys, *command.split(), "builtin:blmp")
 
 
@@ -169,7 +167,7 @@ def test_a_key_that_stands_twice(bank: Bank, capsys: Capture) -> None:
 
 def test_99_cases_are_too_few(make_bank: Callable[..., Bank], capsys: Capture) -> None:
     bank = make_bank(99)
-    assert "the bank has 99 cases, the plan draws 100" in refused(capsys, *gate(bank))
+    assert "the bank has 99 cases, but the plan draws 100" in refused(capsys, *gate(bank))
     assert "99 cases" in refused(capsys, "check", bank.suite)
     assert not (bank.folder / "tunegate-runs").exists()
 
@@ -181,7 +179,7 @@ def test_cases_without_a_reference_are_not_judged(bank: Bank, capsys: Capture) -
     assert "INVALID: 0 of 100" in capsys.readouterr().out
     write_jsonl(bank.folder / "cases.jsonl", rows)
     assert main(gate(bank)) == 2
-    assert f"none of the {len(rows)} cases of cases.jsonl has any: each would be INVALID" in capsys.readouterr().err
+    assert f"none of the {len(rows)} cases of cases.jsonl has it: all would be INVALID" in capsys.readouterr().err
 
 
 # --- responses -----------------------------------------------------------------------------------------------------

@@ -38,18 +38,18 @@ What a run makes of faults that are injected into it, one at a time. The pipelin
 again, passes its first draw, the retention draw and the confirming draw, and is promoted; without a fault it ends with
 PASS, exit 0. For every line the tests hold that
 
-- a fault that touches what the verdict rests on never ends in PASS, and nothing is promoted;
-- the cases that a draw registered are those of the run without the fault, and passed + failed + INVALID + spared is
+- a fault that affects the basis of the verdict never ends in PASS, and nothing is promoted;
+- the cases that a draw registered are those of the run without the fault, and passed + failed + INVALID + not asked is
   their number;
-- the fault stands on record, unless the fault is that there is no record to write;
+- the fault is on record, unless the fault is that no record can be written;
 - once the fault is gone, the same command ends as in the last column, and where that is PASS, with the very verdicts
   and counts of the run without a fault.
 
 At the step `diagnosis` nothing is decided: what cannot be judged there is left out of the evidence, which says so. A
-clock that runs backwards decides nothing. Files that change while a run goes on are read no more: what was read at the
-start, and hashed, decides; before the run passes and before it promotes they are held against that. Refused: exit 2,
+clock that runs backwards decides nothing. Files that change during a run are not read again: what was read and hashed
+at the start decides, and they are compared with that before the run passes and before it promotes. Refused: exit 2,
 before anything was decided. A full disk is the kernel's limit on the size of files, reached within the next line that
-is written; another test fills a real one.
+is written; another test fills a real disk.
 
 """
 KILLED = "process is killed (kill -9)"

@@ -1,4 +1,4 @@
-"""Systems without the modules of POSIX: every command starts, and what cannot be had is told in one line."""
+"""Systems without the modules of POSIX: every command starts, and one line says what is not available."""
 
 from __future__ import annotations
 

@@ -1,16 +1,16 @@
 """Tunegate: acceptance sampling for fine-tuned language models.
 
 A gate draws cases from the bank of a suite, asks the model, judges the answers, and decides by the terms that were
-registered before the first answer. What a plan lets through, retries included, is arithmetic. A pipeline trains a stage
-until its gates pass, without unlearning what the model could do. Everything is kept in an append-only record, and only
-what passed on that evidence is promoted.
+registered before the first answer. The chance that a bad model gets through, retries included, is computed beforehand.
+A pipeline trains a stage until its gates pass, and checks that the model keeps what it could do before. Everything is
+kept in an append-only record, and only models that passed on that evidence are promoted.
 
-Each folder is a room, and imports the rooms below it only. From the ground up: `stats` (numbers), `reading` (users'
-files), `text` (words); `cases`; `models` (who answers); `checks` (how an answer is judged); `verdicts` (what outcomes
-add up to), `data` (training data); `record` (what happened), `suites`; `gates` (draw, ask, judge, decide), `leaks`
-(tests that training gives away); `promotion`, `choosing` (which model, which way); `pipeline` (what a pipeline file
-says); `training` (a run being carried out); `commands`; and the three doors, `cli`, `plugin` (pytest) and `api`
-(Python), whose names are those of this package.
+Each folder imports only the folders below it. From the bottom up: `stats` (numbers), `reading` (users' files), `text`
+(words); `cases`; `models` (who answers); `checks` (how an answer is judged); `verdicts` (from outcomes to a verdict),
+`data` (training data); `record` (what happened), `suites`; `gates` (draw, ask, judge, decide), `leaks` (tests that the
+training data contain); `promotion`, `choosing` (which model, which method); `pipeline` (what a pipeline file says);
+`training` (carries out a run); `commands`; and three entry points: `cli`, `plugin` (pytest) and `api` (Python), whose
+names this package exports.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _PLACES = {
     "run_pipeline": "tunegate.api.pipeline",
     "verify": "tunegate.api.evidence",
 }
-"""Name to module. Each is imported when it is first asked for: `import tunegate` stays free of charge."""
+"""Name to module. Each is imported on first use, so that `import tunegate` stays fast."""
 
 __all__ = list(_PLACES)  # pyright: ignore[reportUnsupportedDunderAll]
 

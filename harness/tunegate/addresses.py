@@ -1,4 +1,4 @@
-"""Addresses of servers: which parts of them are secrets, and how they are shown without these."""
+"""Addresses of servers: which parts are secrets, and how to show an address without them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _URL = re.compile(r"(?P<scheme>https?://)(?:[^\s/?#'\"]*@)?(?P<place>[^\s?#'\"<>
 _SECRET_FIELD = re.compile(r"key|token|secret|sig|pass|auth|credential|^code$", re.IGNORECASE)
 
 MIN_SECRET_CHARS = 6
-"""Shorter keys are words that any text may hold, and keep nobody out."""
+"""Shorter keys may be ordinary words of a text, and protect nothing."""
 
 
 def without_secrets(text: str) -> str:
-    """The text with every URL in it freed of user name, password and query.
+    """The text, with user name, password and query removed from every URL in it.
 
     >>> without_secrets("http://me:pw@127.0.0.1:80/v1?key=1#name: no such model")
     'http://127.0.0.1:80/v1#name: no such model'
@@ -25,27 +25,27 @@ def without_secrets(text: str) -> str:
 
 
 def check_address(url: str, where: str) -> None:
-    """Raise ConfigError for an address that no request can be sent to; `where` says who named it."""
+    """Raise ConfigError if no request can be sent to the address; `where` names its source."""
     try:
         parts = urlsplit(url)
         fault = "" if parts.hostname and (parts.port is None or parts.port > 0) else "it has no host"
-    except ValueError as error:  # a port of 99999, a bracket that is open
+    except ValueError as error:  # a port of 99999, an unclosed bracket
         fault = str(error)
     if fault:
-        raise ConfigError(f"{where}: not an address that can be asked: {fault}; it looks like http://HOST:PORT/v1")
+        raise ConfigError(f"{where}: not a usable address: {fault}; expected http://HOST:PORT/v1")
 
 
 def check_key(key: str, variable: str) -> None:
-    """Raise ConfigError for a key that no header can hold, without showing it."""
+    """Raise ConfigError if an HTTP header cannot carry the key; the error does not show the key."""
     if not key.isascii() or not key.isprintable():
         raise ConfigError(
-            f"the environment variable {variable}: its key holds a character that no key has (a letter outside of "
-            "ASCII, a line end); set it again"
+            f"the environment variable {variable}: its key contains a character that is not allowed in a key (a letter "
+            "outside ASCII, or a line break); set it again"
         )
 
 
 def secrets_in(url: str) -> tuple[str, ...]:
-    """The secrets that an address holds, in the forms in which a server may repeat them."""
+    """The secrets in an address, in every form in which a server may repeat them."""
     parts = urlsplit(url)
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
     given = [password or user, parts.password or parts.username or ""]

@@ -1,4 +1,4 @@
-"""What other packages add by entry points: checks (`tunegate.checks`), models (`tunegate.models`), methods.
+"""What other packages add through entry points: checks (`tunegate.checks`), models (`tunegate.models`), methods.
 
 Nothing is imported before a file or a command names it, so a broken package that nobody uses does no harm.
 """
@@ -19,7 +19,7 @@ Group = Literal["tunegate.checks", "tunegate.models", "tunegate.methods"]
 
 @dataclass(frozen=True, slots=True)
 class Extension:
-    """Something that an installed package adds under a name."""
+    """A check or a model backend that an installed package adds."""
 
     group: Group
     name: str
@@ -37,12 +37,12 @@ class Extension:
         return f"{self.package} {self.version}"
 
     def load(self) -> Any:
-        """What the entry point names; raises ConfigError where its package is broken."""
+        """The object that the entry point names; raises ConfigError if its package is broken."""
         try:
             return self.place.load()
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # a module may do anything when it is imported, sys.exit(0) too
+        except BaseException as error:  # importing a module may do anything, even sys.exit(0)
             told = " ".join(message_of(error).split())[:200]
             raise ConfigError(
                 f"{self.name!r} of the package {self.in_words} (entry point {self.group}, {self.place.value}) cannot "
@@ -51,24 +51,25 @@ class Extension:
 
 
 def extension(group: Group, name: str, built_in: bool = False) -> Extension | None:
-    """What an installed package adds under a name; raises ConfigError where two claim it, Tunegate included."""
+    """The extension of this name; raises ConfigError if two packages, or Tunegate itself, define it."""
     found = [one for one in _installed(group, tuple(sys.path)) if one.name == name]
     claims = [f"the package {one.in_words}" for one in found] + (["Tunegate itself"] if built_in else [])
     if found and len(claims) > 1:
         raise ConfigError(
-            f"{name!r}: defined by {' and by '.join(sorted(claims))} (entry point {group}); uninstall one, or rename it"
+            f"{name!r}: defined by {' and by '.join(sorted(claims))} (entry point {group}); uninstall one of the "
+            "packages, or rename its entry point"
         )
     return found[0] if found else None
 
 
 def names(group: Group) -> list[str]:
-    """All names that installed packages add."""
+    """The names of all extensions that are installed."""
     return sorted({one.name for one in _installed(group, tuple(sys.path))})
 
 
 @cache
 def _installed(group: Group, path: Sequence[str]) -> tuple[Extension, ...]:
-    """Looked up once for each state of Python's path; a package that lies on it twice counts once."""
+    """Cached for each value of Python's path; a package that is on the path twice counts once."""
     found: dict[tuple[str, str, str], Extension] = {}
     for place in entry_points(group=group):
         package = place.dist.name if place.dist else "?"

@@ -1,4 +1,4 @@
-"""An exclusive lock on an open file, which ends with the process that holds it: `flock`, or on Windows `msvcrt`."""
+"""An exclusive lock on an open file, released when its process ends: `flock`, or on Windows `msvcrt`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 from tunegate.exceptions import ConfigError
 
 _FAR_BYTE = 2**31 - 2
-"""Windows locks bytes, not files, and nobody may read these meanwhile: one that lies beyond the end of any record."""
+"""Windows locks bytes, not files, and a locked byte cannot be read: this byte is beyond the end of any record."""
 
 
 def lock(fd: int, *, wait: bool) -> None:
-    """Take the lock; with `wait` as soon as it is free, else at once.
+    """Take the lock; with `wait` as soon as it is free, otherwise at once.
 
-    Raises BlockingIOError where another process holds it, ConfigError on a system that has no such locks.
+    Raises BlockingIOError if another process has the lock, ConfigError on a system without such locks.
     """
     for name, take in (("fcntl", _flock), ("msvcrt", _lock_byte)):
         try:
@@ -25,9 +25,7 @@ def lock(fd: int, *, wait: bool) -> None:
             continue
         take(module, fd, wait)
         return
-    raise ConfigError(
-        "records need file locks, and this Python can import neither fcntl (Linux, macOS) nor msvcrt (Windows)"
-    )
+    raise ConfigError("records need file locks, but this Python has neither fcntl (Linux, macOS) nor msvcrt (Windows)")
 
 
 def _flock(fcntl: Any, fd: int, wait: bool) -> None:
@@ -35,7 +33,7 @@ def _flock(fcntl: Any, fd: int, wait: bool) -> None:
 
 
 def _lock_byte(msvcrt: Any, fd: int, wait: bool) -> None:
-    """`LK_LOCK` gives up after ten seconds: asked again for as long as it takes."""
+    """Retry for as long as it takes: `LK_LOCK` gives up after ten seconds."""
     while True:
         try:
             _at(fd, _FAR_BYTE, lambda: msvcrt.locking(fd, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1))
@@ -47,7 +45,7 @@ def _lock_byte(msvcrt: Any, fd: int, wait: bool) -> None:
 
 
 def _at(fd: int, offset: int, work: Callable[[], object]) -> None:
-    """Do something at another place of the file, and come back."""
+    """Run `work` at another position of the file, then restore the position."""
     before = os.lseek(fd, 0, os.SEEK_CUR)
     os.lseek(fd, offset, os.SEEK_SET)
     try:

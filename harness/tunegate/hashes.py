@@ -1,7 +1,7 @@
-"""SHA-256 of files, and the canonical JSON that hashes are made of.
+"""SHA-256 of files, and the canonical JSON from which hashes are computed.
 
-New hashes are made of `canonical_json`. The other dialects stay as they are: hashes of records, cards, checks and
-pipelines on disk were made of them, and must still be found the same.
+New hashes use `canonical_json`. The other formats stay unchanged, because hashes of records, cards, checks and
+pipelines on disk were computed from them and must be reproducible.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes, the number that `sha256sum` prints. Raises OSError."""
+    """SHA-256 of a file's bytes, as `sha256sum` prints it. Raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -23,7 +23,7 @@ def sha256_hex(content: bytes) -> str:
 
 
 def canonical_json(value: Any) -> bytes:
-    """One text for equal values: sorted keys, no spaces, UTF-8; a value that JSON has no word for is an error.
+    """The same bytes for equal values: sorted keys, no spaces, UTF-8; other types than those of JSON are an error.
 
     Lone surrogates become `\\udXXX`, as JSON writes them. Raises ValueError or TypeError.
     """
@@ -32,13 +32,13 @@ def canonical_json(value: Any) -> bytes:
 
 
 def suite_json(value: Any) -> bytes:
-    """Parts of a suite: what JSON has no word for counts by its `str`, numbers that are none are let be; one a line."""
+    """Parts of a suite, one per line: other types than those of JSON are written as their `str`; NaN is allowed."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
     return text.encode(errors="backslashreplace") + b"\n"
 
 
 def judge_json(value: Any) -> bytes:
-    """The identity of a judge: lone surrogates are kept as bytes that no other text has."""
+    """The identity of a judge: lone surrogates are kept, as bytes that no other text has."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return text.encode("utf-8", "surrogatepass")
 
@@ -49,5 +49,5 @@ def spaced_json(value: Any) -> str:
 
 
 def ascii_json(value: Any) -> bytes:
-    """Pipelines, data cards and training jobs: spaces, and every character beyond ASCII escaped."""
+    """Pipelines, data cards and training jobs: with spaces, and with every non-ASCII character escaped."""
     return json.dumps(value, sort_keys=True, default=str).encode()

@@ -1,6 +1,6 @@
-"""Keys and passwords in environment variables: their values reach no record, no report and no terminal.
+"""Keys and passwords in environment variables: keeps their values out of records, reports and terminals.
 
-A metric that prints its request, or a server that repeats the key it was sent, would otherwise leave them there.
+Otherwise a metric that prints its request, or a server that repeats the key it was sent, would leak them.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 MIN_CHARS = 12
-"""Shorter values are words that any text may hold, and keep nobody out."""
+"""Shorter values may be ordinary words of a text, and protect nothing."""
 
 _KEY = re.compile(r"(?:^|_)(?:API)?(?:KEYS?|TOKENS?|SECRETS?|PASS|PASSWORD|PASSWD|PW|AUTH|CREDENTIALS?)(?:_|$)", re.I)
 _PLACE = ("/", "./", "../", "~")
 
 
 def without_keys(text: str, environment: Mapping[str, str] = os.environ) -> str:
-    """The text with the name of the variable, in brackets, in place of its value.
+    """The text, with each key replaced by the name of its variable in brackets.
 
     >>> without_keys("401 for sk-1234567890", {"OPENAI_API_KEY": "sk-1234567890"})
     '401 for [OPENAI_API_KEY]'
@@ -27,7 +27,7 @@ def without_keys(text: str, environment: Mapping[str, str] = os.environ) -> str:
 
 
 def value_without_keys(value: Any, environment: Mapping[str, str] = os.environ) -> Any:
-    """The same for every text in a JSON value; keys of objects stay."""
+    """The same for every string in a JSON value; object keys are unchanged."""
     keys = _keys(environment)
     return _mask(value, keys) if keys else value
 
@@ -44,12 +44,12 @@ def _mask(value: Any, keys: Sequence[tuple[str, str]]) -> Any:
 
 def _named(text: str, keys: Sequence[tuple[str, str]]) -> str:
     for value, name in keys:
-        if value in text:  # else a text of another class, such as a verdict, stays what it is
+        if value in text:  # so that a subclass of str, such as a verdict, is not turned into str
             text = text.replace(value, f"[{name}]")
     return text
 
 
 def _keys(environment: Mapping[str, str]) -> list[tuple[str, str]]:
-    """(value, name) of each variable that holds a key, the longest first: one may be a part of another."""
+    """(value, name) of each variable with a key, longest first: one key may be part of another."""
     named = ((value, name) for name, value in environment.items() if len(value) >= MIN_CHARS and _KEY.search(name))
     return sorted((pair for pair in named if not pair[0].startswith(_PLACE)), key=lambda pair: (-len(pair[0]), pair[1]))

@@ -10,7 +10,7 @@ from tunegate.exceptions import MissingExtra
 
 
 def optional_import(module: str, extra: str, what: str) -> Any:
-    """Import a module of an optional extra; raises MissingExtra that says which extra to install, and for what."""
+    """Import a module of an optional extra; raises MissingExtra, which says which extra to install, and for what."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -18,7 +18,7 @@ def optional_import(module: str, extra: str, what: str) -> Any:
 
 
 def require(what: str, extra: str, *modules: str) -> None:
-    """Raise MissingExtra unless all modules are installed; none is imported, so that checking stays fast."""
+    """Raise MissingExtra unless all modules are installed; imports none of them, so that checking stays fast."""
     for module in modules:
         try:
             found = find_spec(module) is not None

@@ -1,4 +1,4 @@
-"""The progress bar of a gate on standard error, the line in a log that replaces it, and durations in words."""
+"""The progress bar of a gate on standard error, its replacement in a log, and durations in words."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tunegate.text.printable import printable
 
 
 class Progress(Protocol):
-    """Told after each judged case; the fake is `no_progress`."""
+    """Called after each judged case; the fake is `no_progress`."""
 
     def __call__(self, label: str, done: int, total: int, /) -> None: ...
 
@@ -23,30 +23,30 @@ def no_progress(label: str, done: int, total: int) -> None:
 
 _BAR = "{desc}: |{bar}| {n_fmt} of {total_fmt} [{elapsed}]"
 _BAR_AND_REST = _BAR.replace("{elapsed}", "{elapsed}, {remaining} left, {rate_fmt}")
-"""No percentage: how far a gate has come is easily taken for what the model has reached."""
+"""No percentage: readers would mistake the progress of the gate for the pass rate of the model."""
 
 FIRST_MINUTE_S, LATER_S = 10.0, 60.0
-"""Seconds between two lines in a log: often at first, so that a slow gate shows at once, then once a minute."""
+"""Seconds between two lines in a log: often at first, so that a slow gate is noticed soon, then once a minute."""
 
 KNOWN_FROM, KNOWN_FROM_S = 2, 3.0
-"""Before so many are done, and so many seconds over, nobody can tell how long the others take."""
+"""Cases done, and seconds passed, before the remaining time can be estimated."""
 
 
 def rate_of(done: int, elapsed_s: float) -> float | None:
-    """How many are done a second; None while too little is known to promise anything from it."""
+    """Cases per second; None while there is too little data to estimate it."""
     return done / elapsed_s if done >= KNOWN_FROM and elapsed_s >= KNOWN_FROM_S else None
 
 
 def is_drawn_on(stream: TextIO) -> bool:
-    """Whether a bar can be drawn there: a terminal that is larger than nothing.
+    """Whether a bar can be drawn there: on a terminal with at least one row and column.
 
-    `script`, containers and some CI servers give out terminals of 0 rows, on which a bar never shows: they are logs.
+    `script`, containers and some CI servers provide terminals of 0 rows, which show no bar; they are treated as logs.
     """
     if not stream.isatty():
         return False
     try:
         size = os.get_terminal_size(stream.fileno())
-    except OSError:  # not a device of this system, which says nothing of its size
+    except OSError:  # not a terminal device of this system: its size is unknown
         return True
     return size.lines > 0 and size.columns > 0
 
@@ -57,7 +57,7 @@ class _Shown(Protocol):
 
 
 class Bar:
-    """Cases done and left, cases per second, and the time that is left, for one gate after another."""
+    """Cases done and left, cases per second, and remaining time, for one gate after another."""
 
     def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream or sys.stderr
@@ -85,7 +85,7 @@ class Bar:
 
 
 class _Drawn:
-    """A bar that is drawn over and over in one place, and goes when its gate is done."""
+    """A bar that is redrawn in place and removed when its gate is done."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float]) -> None:
         self._stream = stream
@@ -116,7 +116,7 @@ class _Drawn:
 
 
 class _Logged:
-    """Lines, for nobody may be watching: none for a gate that is done within ten seconds, one a minute in the end."""
+    """Lines for a log: none for a gate that takes less than ten seconds, later one a minute."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float]) -> None:
         self._stream = stream
@@ -144,7 +144,7 @@ class _Logged:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words, to be read: `8.3 s`, `41 s`, `3 min 10 s`, `1 h 10 min`."""
+    """Seconds in words: `8.3 s`, `41 s`, `3 min 10 s`, `1 h 10 min`."""
     if seconds < 9.95:
         return f"{seconds:.1f} s".replace(".0 s", " s")
     minutes, rest = divmod(round(seconds), 60)

@@ -1,4 +1,4 @@
-"""Seeds: one for each purpose, all from the pipeline's one."""
+"""Seeds: one for each purpose, all derived from the pipeline's seed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ import hashlib
 
 
 def derived_seed(*parts: object) -> int:
-    """A seed for one purpose, fixed by the pipeline's seed and the purpose: 31 bits of SHA-256."""
+    """A seed for one purpose, derived from the pipeline's seed and the purpose: 31 bits of SHA-256."""
     text = "\x00".join(str(part) for part in parts)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4]) >> 1

@@ -1,4 +1,4 @@
-"""How a process of ours begins and ends: its three streams, the signal that ends it, and what arrives of its output."""
+"""How Tunegate's processes begin and end: standard streams, SIGTERM, and output that cannot be written."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import NoReturn, TextIO
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came: what Ctrl-C ends, it ends too, and what Ctrl-C leaves on record stays."""
+    """SIGTERM arrived: it ends the process as Ctrl-C does, with the same record on disk."""
 
 
 def terminate_as_interrupted() -> None:
@@ -26,9 +26,9 @@ def _terminate(*_: object) -> NoReturn:
 
 @contextlib.contextmanager
 def no_exit_but_ours() -> Generator[None]:
-    """Let `os._exit` end this process with 3, whatever code it is given: a metric that ends with 0 has passed no gate.
+    """Make `os._exit` end this process with 3 for every code: a metric that exits with 0 has not passed a gate.
 
-    Processes that are forked within end as they like.
+    Forked processes keep their own exit codes.
     """
     leave, ours = os._exit, os.getpid()
 
@@ -48,10 +48,10 @@ def no_exit_but_ours() -> Generator[None]:
 
 
 def open_streams() -> None:
-    """Make three streams that can be used.
+    """Make sure that all three standard streams can be used.
 
-    One that was closed would be the next file that is opened: a record, say, into which results are printed. Nothing
-    can be written to what standard output becomes then, so that no result is lost unnoticed.
+    The number of a closed stream would be reused by the next opened file: results could be printed into a record.
+    A closed standard output is replaced by a stream that refuses writes, so that no result is lost unnoticed.
     """
     for name, direction, mode in (
         ("stdin", os.O_RDONLY, "r"),
@@ -62,11 +62,11 @@ def open_streams() -> None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, direction), mode, closefd=False))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal that has no emoji is no reason to fail
+            stream.reconfigure(errors="backslashreplace")  # do not fail on a terminal that cannot show emoji
 
 
 def flushed(exit_code: int) -> int:
-    """The exit code, or 3 instead of 0 where output does not arrive: Python finds that out later, and ends with 120."""
+    """The exit code, or 3 instead of 0 if output cannot be written: Python would notice later, and exit with 120."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -77,6 +77,6 @@ def flushed(exit_code: int) -> int:
 
 
 def give_up(stream: TextIO) -> None:
-    """Let what is still to be written there go nowhere, so that nothing is said of it at exit either."""
+    """Discard what is still buffered for the stream, so that Python reports no error at exit either."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,4 +1,4 @@
-"""Versions of what a verdict was made with."""
+"""Versions of the software that produced a verdict."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PACKAGES = (
 
 
 def installed_versions() -> dict[str, str]:
-    """Python's version, the platform, and the versions of those packages that are installed."""
+    """Python's version, the platform, and the versions of the listed packages that are installed."""
     found = {"python": platform.python_version(), "platform": platform.platform()}
     for package in PACKAGES:
         try:

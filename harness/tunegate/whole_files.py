@@ -1,4 +1,4 @@
-"""Files and folders written whole: a reader finds the old one or the new one, never a part, even after a power cut."""
+"""Files and folders written whole: readers find the old or the new content, never a part, even after a power cut."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write `text` as UTF-8 to `path`, making its folder.
+    """Write `text` as UTF-8 to `path`, creating its folder.
 
-    A link, and what is no ordinary file (`/dev/stdout`, a pipe, a device), is written into and stays what it is. Lone
-    surrogates, which no UTF-8 file can hold, are written as `\\udXXX`. Raises OSError.
+    A link, or anything that is not a regular file (`/dev/stdout`, a pipe, a device), is written into, not replaced.
+    Lone surrogates, which are not valid UTF-8, are written as `\\udXXX`. Raises OSError.
     """
     content = text.encode("utf-8", "backslashreplace")
     if path.is_symlink() or (path.exists() and not path.is_file()):
@@ -22,7 +22,7 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Put a file with this content at `path`, making its folder; a link there is replaced. Raises OSError."""
+    """Put a file with this content at `path`, creating its folder; a link there is replaced. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = _drafted(path, content)
     try:
@@ -33,7 +33,7 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def write_first(path: Path, content: bytes) -> None:
-    """The same where several processes write one file: the first counts, the others change nothing."""
+    """The same where several processes write one file: the first write wins, later writes change nothing."""
     draft = _drafted(path, content)
     with contextlib.suppress(FileExistsError):
         os.link(draft, path)
@@ -52,17 +52,17 @@ def place_folder(draft: Path, place: Path) -> None:
 
 
 def draft_of(path: Path) -> Path:
-    """A name beside `path` that nobody else uses, for what is written before it takes its place."""
+    """A unique name beside `path`, for a draft that later replaces `path`."""
     return path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex}.partial")
 
 
 def sync(path: Path) -> None:
-    """Wait until the disk has a file's content, or the names in a folder; a system that syncs no folders is let be."""
+    """Wait until a file's content, or a folder's names, are on disk; does nothing for folders that cannot be synced."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except OSError:
         if path.is_dir():
-            return  # Windows opens no folder
+            return  # Windows cannot open a folder
         raise
     try:
         os.fsync(descriptor)

@@ -117,40 +117,46 @@ def test_numbers_of_numpy_and_gaps_of_pandas_are_plain_values() -> None:
 @pytest.mark.parametrize(
     ("make", "line"),
     [
-        (lambda: suite_of([]), "cases: there are none"),
-        (lambda: suite_of([1]), "cases:1: a dict was expected, got int"),
-        (lambda: suite_of({"a": 1}), "cases: a list of dicts, a DataFrame, a datasets.Dataset or the path of a file"),
-        (lambda: suite_of([{"prompt": "a", "x": object()}]), "cases:1: x: text, numbers, lists and dicts can be part"),
+        (lambda: suite_of([]), "cases: expected at least one case, got none"),
+        (lambda: suite_of([1]), "cases:1: expected a dict, got int"),
+        (lambda: suite_of({"a": 1}), "cases: expected a list of dicts, a DataFrame, a datasets.Dataset or the path of"),
+        (lambda: suite_of([{"prompt": "a", "x": object()}]), "cases:1: x: expected text, numbers, lists or dicts"),
         (lambda: suite_of(ROWS[:1] * 2), "cases:2: the id 'c0' is duplicated"),
         (lambda: suite_of([{"prmpt": "a"}]), "cases:1: the row has no field 'prompt'"),
-        (
-            lambda: suite_of(checks=["exct"]),
-            "Suite 'suite': checks[0]: check 'exct': unknown check (did you mean 'exact'?)",
-        ),
-        (lambda: suite_of(checks="exact"), "checks: a list was expected, got 'exact'"),
+        (lambda: suite_of(checks=["exct"]), "Suite 'suite': checks[0]: check 'exct': unknown (did you mean 'exact'?)"),
+        (lambda: suite_of(checks="exact"), "checks: expected a list, got 'exact'"),
         (lambda: suite_of(checks=[]), "checks: at least 1 expected"),
-        (lambda: suite_of(checks=[3]), "checks[0]: a name, a mapping or an object of a class made from tunegate.Check"),
+        (
+            lambda: suite_of(checks=[3]),
+            "checks[0]: expected a name, a mapping or an object of a subclass of tunegate.",
+        ),
         (lambda: suite_of(plan={"drw": 3}), "Suite 'suite': plan.drw: unknown key (did you mean 'draw'?)"),
         (lambda: suite_of(plan=100), "write Plan(draw=100, accept=90)"),
-        (lambda: suite_of(plan=None), "the bank has 10 cases, the plan draws 100"),
+        (lambda: suite_of(plan=None), "the bank has 10 cases, but the plan draws 100"),
         (lambda: suite_of(generat={}), "Suite: generat: unknown keyword (did you mean 'generate'?)"),
-        (lambda: suite_of([tunegate.Case("a", "?", "x")]), "cases:1: references: a tuple of texts was expected"),  # type: ignore[arg-type]
-        (lambda: suite_of([tunegate.Case("a", "?"), {"prompt": "b"}]), "cases:2: a Case was expected, as before it"),
+        (lambda: suite_of([tunegate.Case("a", "?", "x")]), "cases:1: references: expected a tuple of strings"),  # type: ignore[arg-type]
+        (
+            lambda: suite_of([tunegate.Case("a", "?"), {"prompt": "b"}]),
+            "cases:2: expected a Case, like the cases before it",
+        ),
         (lambda: suite_of([tunegate.Case("a", "?")] * 2), "cases:2: the id 'a' is duplicated, first in case 1"),
-        (lambda: gate_of(right, 3), "suite: a Suite or the path of a suite file was expected, got int"),
-        (lambda: gate_of(right, plan={"draw": 20}), "plan: suite 'suite': the bank has 10 cases, the plan draws 20"),
-        (lambda: gate_of(right, plan=tunegate.Plan(5, 6)), "plan: accept is 6, but only 5 are drawn"),
-        (lambda: gate_of(right, seed="1"), "seed: a whole number was expected, got '1'"),
-        (lambda: gate_of(3), "or a mapping from case id to answer was expected, got int"),
-        (lambda: gate_of({}), "none of the 0 ids of the answers is a case's"),
-        (lambda: gate_of({"c": "x"}), "none of the 1 ids of the answers is a case's, first 'c'"),
-        (lambda: gate_of({"c1": 3}), "the answer to case 'c1': a text was expected, got int"),
-        (lambda: gate_of({"c1": ["x", "y"]}), "case 'c1' has 2 answers, and `generate.samples` of the suite is 1"),
-        (lambda: gate_of(lambda: "x"), "the function must accept one prompt"),
+        (lambda: gate_of(right, 3), "suite: expected a Suite or the path of a suite file, got int"),
+        (
+            lambda: gate_of(right, plan={"draw": 20}),
+            "plan: suite 'suite': the bank has 10 cases, but the plan draws",
+        ),
+        (lambda: gate_of(right, plan=tunegate.Plan(5, 6)), "plan: expected accept to be at most draw (5), got 6"),
+        (lambda: gate_of(right, seed="1"), "seed: expected a whole number, got '1'"),
+        (lambda: gate_of(3), "or a mapping from case id to answer, got int"),
+        (lambda: gate_of({}), "none of the 0 ids of the answers is the id of a case"),
+        (lambda: gate_of({"c": "x"}), "none of the 1 ids of the answers is the id of a case, first 'c'"),
+        (lambda: gate_of({"c1": 3}), "the answer to case 'c1': expected a string, got int"),
+        (lambda: gate_of({"c1": ["x", "y"]}), "case 'c1': expected 1 answers (`generate.samples`), got 2"),
+        (lambda: gate_of(lambda: "x"), "it is called with one prompt"),
         (lambda: gate_of(right, batch_size=0), "batch_size: expected 1 or more, got 0"),
-        (lambda: gate_of(right, dtype="float32"), "dtype: for models that are opened by path or address"),
+        (lambda: gate_of(right, dtype="float32"), "dtype: only for models that are opened by path or address"),
         (lambda: gate_of("no/such/folder"), "no such file or folder"),
-        (lambda: gate_of((1, 2)), "a pair must be a model of transformers and its tokenizer"),
+        (lambda: gate_of((1, 2)), "expected a pair of a transformers model and its tokenizer"),
         (
             lambda: gate_of(right, suite_of([{**ROWS[0], "choices": ["answer 0", "b"]}], ["choice"], {"draw": 1})),
             "not the likelihood of a choice",
@@ -263,7 +269,7 @@ def test_a_batch_of_too_few_answers_is_invalid() -> None:
 def test_a_case_without_a_stored_answer_is_invalid() -> None:
     result = gate_of({"c0": "answer 0", "zz": "?"})
     assert (result.verdict, result.passed, result.invalid) == ("INVALID", 1, 9)
-    assert result.notes == ["1 of 2 ids are no case's, first 'zz'; not used"]
+    assert result.notes == ["1 of 2 ids belong to no case, first 'zz'; not used"]
 
 
 def test_a_function_that_is_asked_again_is_asked_anew_and_the_earlier_verdict_is_told() -> None:
@@ -297,7 +303,7 @@ def test_the_result_tells_every_case() -> None:
 
 
 def test_a_result_is_neither_true_nor_false() -> None:
-    with pytest.raises(TypeError, match=r"use `\.passed_gate`, or `\.verdict`"):
+    with pytest.raises(TypeError, match=r"use `\.passed_gate` or `\.verdict`"):
         assert gate_of(right)
 
 

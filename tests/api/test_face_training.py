@@ -135,8 +135,8 @@ def test_a_look_that_cannot_be_judged_has_no_rate(make_trainer: MakeTrainer) -> 
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        ({"every": 0}, "every: a number from 1 was expected, got 0"),
-        ({"draw": "3"}, "draw: a number from 1 was expected, got '3'"),
+        ({"every": 0}, "every: expected a number of at least 1, got 0"),
+        ({"draw": "3"}, "draw: expected a number of at least 1, got '3'"),
         ({"draw": 4}, "draw 4: the bank of suite 'facts' has 3 working cases"),
     ],
 )

@@ -166,7 +166,7 @@ def test_a_single_choice_is_refused_where_one_is_chosen(tmp_path: Path, choices:
     rows = [{"id": n, "prompt": f"{n}?", "choices": choices, "reference": "x"} for n in range(2)]
     rows.append({"id": 2, "prompt": "c?", "choices": ["x", "y"], "reference": "x"})
     with pytest.raises(
-        ConfigError, match=r"s\.yaml:1: cases: .*2 of 3 cases \(first '0'\) have 1 choice, .*choice needs"
+        ConfigError, match=r"s\.yaml:1: cases: .*2 of 3 cases \(first '0'\) have only 1 choice, .*choice needs"
     ):
         suite(tmp_path, "choice", *rows)
     suite(tmp_path, "exact", *rows)
@@ -235,9 +235,9 @@ def test_check_tells_of_contradictions_and_lists(tmp_path: Path, capsys: pytest.
     suite(tmp_path, "exact", *rows, {"id": 3, "prompt": "How?", "reference": "a; b"})
     assert main(["check", str(tmp_path / "s.yaml")]) == 0
     shown = capsys.readouterr().out
-    assert "note: suite s: 1 pair of cases with one question and no answer in common, of which no model" in shown
+    assert "note: suite s: 1 pair of cases ask the same question but share no reference, so no model" in shown
     assert "pass both: 1 and 2" in shown
-    assert "note: suite s: 1 reference may be several in one text, that of 3 for one" in shown
+    assert "note: suite s: 1 reference may be several answers in one text, for example that of 3" in shown
     assert main(["check", "--json", str(tmp_path / "s.yaml")]) == 0
     facts = json.loads(capsys.readouterr().out)["suites"]["s"]
     assert (facts["contradictions"], facts["listed_in_text"]) == ([["1", "2"]], ["3"])
@@ -249,15 +249,12 @@ def test_check_tells_of_contradictions_and_lists(tmp_path: Path, capsys: pytest.
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (r"generate: {stop: ['\n']}", r"s.yaml:4: generate.stop[0]: '\\n' holds a backslash and the letter n"),
-        (r"generate: {stop: '\n'}", "for a line end"),
+        (r"generate: {stop: ['\n']}", r"s.yaml:4: generate.stop[0]: '\\n' contains a backslash and the letter n"),
+        (r"generate: {stop: '\n'}", "for a line break"),
         (r"generate: {stop: [x, 'Q:\tA']}", "for a tab"),
-        (r"generate: {stop: ['\nuser']}", "for a line end"),
-        ("generate: {stop: ['']}", "an empty text ends no answer"),
-        (
-            r"generate: {system: 'Be brief.\nBe kind.'}",
-            "generate.system: 'Be brief.\\\\nBe kind.' contains a backslash",
-        ),
+        (r"generate: {stop: ['\nuser']}", "for a line break"),
+        ("generate: {stop: ['']}", "an empty string cannot end an answer"),
+        (r"generate: {system: 'Be brief.\nBe kind.'}", "generate.system: 'Be brief.\\\\nBe kind.' holds a backslash"),
     ],
 )
 def test_line_ends_that_yaml_does_not_read_as_such_are_refused(tmp_path: Path, more: str, message: str) -> None:

@@ -216,7 +216,7 @@ def test_the_record_says_how_often_the_judge_was_measured(folder: Path, capsys: 
         assert "measured 7 times" in check.judge([sample("a good answer")])[0].version
         labels(folder, 61)
         assert main([*command, "--out", "elsewhere.json"]) == 0
-    assert "ADMITTED (this judge was measured 8 times; the last counts)" in capsys.readouterr().out
+    assert "ADMITTED (this judge was measured 8 times; the last measurement counts)" in capsys.readouterr().out
     assert sorted(read_admission(Path("elsewhere.json")).history.by_labels.values()) == [1, 7]
 
 

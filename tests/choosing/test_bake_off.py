@@ -175,7 +175,7 @@ def test_a_model_that_does_not_open_has_its_own_row(suite: Suite) -> None:
 
 def test_models_that_are_not_there_are_named_before_the_first_is_gated(bank: Bank, capsys: Capture) -> None:
     (bank.folder / "good.gguf").touch()
-    invalid = "its row will say INVALID, the others are gated"
+    invalid = "its row will show INVALID, the other models are gated"
     assert main(["bake-off", "goood.gguf", "nowhere/x.gguf", "--suite", bank.suite, "--run", "run"]) == 3
     assert capsys.readouterr().err.splitlines()[:3] == [
         f"model 'goood.gguf': no such file or folder (did you mean 'good.gguf'?); {invalid}",
@@ -188,7 +188,7 @@ def test_the_folder_is_listed_once_for_a_model_that_is_not_there(bank: Bank, cap
     assert main(["bake-off", "xyzzy.gguf", "--suite", bank.suite, "--run", "run"]) == 3
     captured = capfd.readouterr()
     assert captured.err.splitlines() == [
-        "model 'xyzzy.gguf': no such file or folder; its row will say INVALID, the others are gated",
+        "model 'xyzzy.gguf': no such file or folder; its row will show INVALID, the other models are gated",
         "model 1 of 1: xyzzy.gguf",
     ]
     assert "no such file or folder (known: cases.jsonl, suite.yaml)" in captured.out

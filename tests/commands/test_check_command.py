@@ -58,11 +58,11 @@ def test_check_says_how_far_the_banks_reach(tmp_path: Path, capsys: pytest.Captu
     }
     assert main(["check", str(path)]) == 0
     out = capsys.readouterr().out
-    assert "must not unlearn: facts, style" in out
-    assert "surely has fresh cases for 2 attempts" in out
+    assert "must retain: facts, style" in out
+    assert "has fresh cases for at least 2 attempts" in out
     path.write_text(PIPELINE.replace("draw: 5, accept: 4", "draw: 9, accept: 8"))
     assert main(["check", str(path)]) == 0
-    assert "surely has fresh cases for 1 attempt; each takes 9 of" in capsys.readouterr().out
+    assert "has fresh cases for at least 1 attempt; each uses 9 of" in capsys.readouterr().out
 
 
 def test_a_baseline_is_measured_once_and_nothing_is_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -79,15 +79,15 @@ def test_a_baseline_is_measured_once_and_nothing_is_trained(tmp_path: Path, caps
 @pytest.mark.parametrize(
     ("plan", "message"),
     [
-        ("{draw: 5, accept: 6}", "accept is 6, but only 5 are drawn"),
-        ("{draw: 21}", "the bank has 20 cases, the plan draws 21"),
+        ("{draw: 5, accept: 6}", "expected accept to be at most draw (5), got 6"),
+        ("{draw: 21}", "the bank has 20 cases, but the plan draws 21"),
         ("{kind: double, draw: 10, accept: 9, confirm: {draw: 12, accept: 11}}", "confirmed by 12 sealed cases"),
         ("{draw: 5, risk: {}}", "5 cases cannot keep a consumer's risk of 0.05"),
         ("{kind: triple}", "plan.kind: "),
         ("{kind: double, confirm: never}", "contradicts"),
         ("{draw: 5, accept: 4, risk: {}}", "not both"),
-        ("{risk: {at: 0.95, good: 0.9}}", "at must lie below good"),
-        ("{draw: 5, confirm: {draw: 3, accept: 4}}", "accept is 4, but only 3 are drawn"),
+        ("{risk: {at: 0.95, good: 0.9}}", "expected `at` below `good`"),
+        ("{draw: 5, confirm: {draw: 3, accept: 4}}", "expected accept to be at most draw (3), got 4"),
     ],
 )
 def test_a_plan_that_cannot_be_is_one_clear_line(
@@ -110,7 +110,7 @@ def test_a_double_plan_needs_sealed_cases_for_all_its_attempts(
     error = capsys.readouterr().err
     assert "every pass is confirmed by 101 sealed cases" in error
     assert " 1 more " in error, "of 100 + 101 there are 200"
-    assert "this bank can serve one attempt of `plan: {kind: double, draw: " in error
+    assert "this bank has enough cases for one attempt of `plan: {kind: double, draw: " in error
 
 
 def cases(number: int) -> tuple[Case, ...]:
@@ -146,11 +146,13 @@ def test_a_shortage_is_counted_and_a_plan_is_proposed(tmp_path: Path, capsys: py
     text = PIPELINE.replace("draw: 5, accept: 4", "draw: 90, accept: 81")
     path = write_pipeline(tmp_path / "project", text, bank=200)
     assert main(["check", str(path)]) == 0
-    [note] = [line for line in capsys.readouterr().out.splitlines() if "the bank of facts surely" in line]
+    [note] = [line for line in capsys.readouterr().out.splitlines() if "the bank of facts has fresh cases" in line]
     assert "3 attempts need about" in note
-    assert "this bank can serve" in note
+    assert "this bank has enough cases for" in note
     assert main(["check", str(path), "--json"]) == 0
-    assert "this bank can serve" in json.loads(capsys.readouterr().out)["stages"]["sft"]["proposals"]["facts"]
+    assert (
+        "this bank has enough cases for" in json.loads(capsys.readouterr().out)["stages"]["sft"]["proposals"]["facts"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -179,8 +181,8 @@ def test_cases_without_what_a_check_compares_with_are_refused(
     assert main(["check", str(path)]) == 2
     name = check.strip("{").partition(":")[0]
     assert capsys.readouterr().err == (
-        f"tunegate check: {path}:4: checks[1]: {name} needs a case's `{missing}`, and none of the 10 cases of "
-        f"cases.jsonl has any: each would be INVALID; add `{missing}` to the rows, or say which field holds it: "
+        f"tunegate check: {path}:4: checks[1]: {name} needs `{missing}` in each case, but none of the 10 cases of "
+        f"cases.jsonl has it: all would be INVALID; add `{missing}` to the rows, or name the field: "
         f'`cases: {{{missing}: "{{field}}"}}`\n'
     )
 
@@ -193,7 +195,8 @@ def test_a_few_cases_without_a_reference_are_a_note(tmp_path: Path, capsys: pyte
     assert main(["check", str(path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert (
-        lines[1] == "note: suite facts: exact needs a case's `reference`, and 1 of 10 cases has none: INVALID if drawn"
+        lines[1]
+        == "note: suite facts: exact needs `reference` in each case, but 1 of 10 cases has none: INVALID if drawn"
     )
 
 
@@ -204,12 +207,12 @@ def test_a_few_cases_without_a_reference_are_a_note(tmp_path: Path, capsys: pyte
     ("retrain", "attempts", "note"),
     [
         ("{max_attempts: 3, rows: [2, 4, 8]}", "at most 3 attempts", ""),
-        ("{max_attempts: 3}", "one attempt", "max_attempts is 3, but no ladder has a second rung: one attempt is all"),
-        ("{max_attempts: 2, rows: [8]}", "one attempt", "max_attempts is 2, but no ladder has a second rung: one"),
+        ("{max_attempts: 3}", "one attempt", "max_attempts is 3, but no `retrain` list has a second value: only one"),
+        ("{max_attempts: 2, rows: [8]}", "one attempt", "max_attempts is 2, but no `retrain` list has a second value"),
         (
             "{max_attempts: 9, rows: [4, 8], epochs: [1.0, 2.0]}",
             "at most 3 attempts",
-            "max_attempts is 9, but the ladders have rungs for 3 attempts",
+            "max_attempts is 9, but the `retrain` lists have values for 3 attempts",
         ),
         ("{max_attempts: 4, rows: [4, 8], epochs: [1.0, 2.0], search: optuna}", "at most 4 attempts", ""),
         ("{rows: [2]}", "one attempt", ""),
@@ -289,7 +292,7 @@ def test_layers_that_the_model_does_not_have_are_refused(
     beyond = layers.strip("[]").removeprefix("0, ")
     assert capsys.readouterr().err == (
         f"tunegate {command}: {path}: stage sft: peft.layers_to_transform: "
-        f"the model has 2 layers, 0 to 1, got {beyond}\n"
+        f"expected layers from 0 to 1 (the model's), got {beyond}\n"
     )
     assert not (path.parent / "runs").exists()
 
@@ -303,6 +306,6 @@ def test_names_that_no_weight_has_are_a_note(tmp_path: Path, capsys: pytest.Capt
     assert main(["check", str(path)]) == 0
     notes = [line for line in capsys.readouterr().out.splitlines() if "peft" in line]
     assert notes == [
-        "note: stage sft: peft.target_modules: no weight of the model is named 'k_prj' "
+        "note: stage sft: peft.target_modules: the model has no weight named 'k_prj' "
         "(did you mean 'k_proj' or 'v_proj' or 'q_proj'?)"
     ]

@@ -199,7 +199,7 @@ def test_plans_that_cannot_be_are_usage_errors(bank: Bank, capsys: Capture, argu
 @pytest.mark.parametrize("arguments", [[], ["model", "--responses", "r.jsonl"]])
 def test_one_of_model_and_responses(bank: Bank, capsys: Capture, arguments: list[str]) -> None:
     assert main(["gate", *arguments, "--suite", bank.suite]) == 2
-    assert "one of the two" in capsys.readouterr().err
+    assert "give either a model or --responses FILE" in capsys.readouterr().err
 
 
 def test_an_unknown_option_names_the_nearest(capsys: Capture) -> None:
@@ -220,11 +220,11 @@ def test_an_unknown_option_names_the_nearest(capsys: Capture) -> None:
         ("suite expnd", "suite: no command is named 'expnd' (did you mean 'expand'?); try `tunegate suite --help`"),
         ("suite --json cue-report x", "suite cue-report: the following arguments are required: --positive"),
         ("gate --json", "gate: the following arguments are required: --suite; try `tunegate gate --help`"),
-        ("plan --draw -5", "plan: --draw -5: a number from 1"),
-        ("init --recipe nope", "init: --recipe nope: no such recipe; there are generalize, journey, "),
+        ("plan --draw -5", "plan: --draw: expected a number from 1"),
+        ("init --recipe nope", "init: --recipe nope: no such recipe; known: generalize, journey, "),
         (
             "init --example orpoo",
-            "init: --example orpoo: no such example (did you mean 'orpo'?); there are cpt, dpo-misses",
+            "init: --example orpoo: no such example (did you mean 'orpo'?); known: cpt, dpo-misses",
         ),
     ],
 )
@@ -247,8 +247,8 @@ def test_a_gate_is_no_run_that_could_be_promoted(bank: Bank, capsys: Capture) ->
     capsys.readouterr()
     assert main(["promote", "alone"]) == 2
     assert capsys.readouterr().err == (
-        "tunegate promote: alone: a gate, not a run: what is promoted is the model that `tunegate run` trained and "
-        "gated; name its run folder\n"
+        "tunegate promote: alone: a gate, not a run; only a model that `tunegate run` trained and gated can be "
+        "promoted; name its run folder\n"
     )
 
 
@@ -518,7 +518,7 @@ def test_recheck_asks_whether_the_record_agrees_and_not_for_the_verdict(bank: Ba
     assert main(["gate", "--responses", bank.answers(89), "--suite", bank.suite, "--run", "r"]) == 1
     assert main(["report", "r", "--recheck"]) == 0
     said = capsys.readouterr()
-    assert "give the same verdict for all 1 gates" in said.err
+    assert "give the recorded verdicts for all 1 gates" in said.err
     with pytest.raises(SystemExit):
         main(["report", "--help"])
     told = " ".join(capsys.readouterr().out.split())
@@ -585,5 +585,5 @@ def test_a_record_that_is_replaced_while_it_is_written_is_not_believed(held: Ban
 def test_no_report_is_written_over_a_record(bank: Bank, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["gate", "--responses", bank.answers(93), "--suite", bank.suite, "--run", str(tmp_path / "run")]
     assert main([*arguments, "--junit", str(tmp_path / "run" / EVENTS)]) == 2
-    assert "not written over a record" in capsys.readouterr().err
+    assert "a report must not overwrite" in capsys.readouterr().err
     assert main(["report", str(tmp_path / "run")]) == 0

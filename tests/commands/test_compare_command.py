@@ -78,7 +78,10 @@ def test_only_common_cases_are_compared_and_both_numbers_are_shown(
     assert 0 < one["common"] < 90
     assert one["passed_a"] == one["passed_b"] == one["common"]
     main(["compare", a, b])
-    assert f"{one['common']} common cases (A was asked 120, B 90; the others are left out)" in capsys.readouterr().out
+    assert (
+        f"{one['common']} common cases (A was asked 120, B 90; only common cases are compared)"
+        in capsys.readouterr().out
+    )
 
 
 def test_what_was_lost_beyond_max_drop_fails(bank: Bank, capsys: Capture) -> None:

@@ -89,7 +89,7 @@ def test_people_see_a_histogram_and_what_a_max_length_cuts(capsys: Capture) -> N
     said = "\n".join(lines)
     assert "max_length 100: 92 rows are longer and would be left out: 5, 28, 30" in said
     assert "tags     task=inheritance 527 (49%), task=gene 413 (38%), task=prevalence 140 (13%)" in said
-    assert "language en 200 (100%) of 200 rows looked at" in said
+    assert "language en 200 (100%) of 200 rows checked" in said
     assert "personal none found in 1,080 rows" in said
 
 
@@ -102,16 +102,16 @@ def test_of_one_thing_the_card_speaks_in_the_singular(small: Path, capsys: Captu
         "  tokens   4 in 1 row: 4 to 4, half up to 4, 99 % up to 4; estimated at 4 bytes a token",
     ]  # no histogram: all rows are of one length
     assert "  personal 1 e-mail address in 1 row, kept: row 1" in said
-    assert "  language too short to tell 1 (100%) of 1 row looked at" in said
+    assert "  language too short to recognise 1 (100%) of 1 row checked" in said
     assert "  parts    train 1 row in 1 group, validation 1 row in 1 group, test 0 rows in 0 groups" in said
     write_jsonl(small, pairs(("a", "b"), ("a", "c"), ("c " * 100, "b"), ("c " * 100, "b")))
     assert main(["data", "small.jsonl", "--max-length", "20", "--duplicates", "exact"]) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[1] == "  left out repeats a row: row 4 (as 3)"
     assert "           max_length 20: 1 row is longer and would be left out: 3" in said
-    assert "  repeats  no row twice; 1 prompt has more than one answer" in said
+    assert "  repeats  no repeated rows; 1 prompt has more than one answer" in said
     assert main(["data", "small.jsonl"]) == 0
-    assert "  repeats  1 row repeats an earlier one word for word: 4; 1 prompt has more than one answer" in (
+    assert "  repeats  1 row repeats an earlier row word for word: 4; 1 prompt has more than one answer" in (
         capsys.readouterr().out.splitlines()
     )
 
@@ -139,7 +139,7 @@ def test_raw_text_is_cut_into_chunks_and_nothing_is_left_out(tmp_path: Path, cap
     assert (card["method"], card["lengths"]["chunks"]) == ("cpt", chunks_of([500, 1], 100))
     assert chunks_of([500, 1], 100) == 7
     assert main(["data", str(tmp_path / "raw.jsonl"), "--max-length", "100"]) == 0
-    assert "max_length 100: cut into 7 chunks, none of it left out" in capsys.readouterr().out
+    assert "max_length 100: cut into 7 chunks, nothing left out" in capsys.readouterr().out
 
 
 def test_without_a_detector_the_card_says_what_to_install(
@@ -182,10 +182,10 @@ def test_a_flag_that_one_method_takes_says_which_method_it_is(
 @pytest.mark.parametrize(
     ("flags", "fault"),
     [
-        (["--method", "sft", "--label", "liked"], "--label: method sft does not take it, kto does"),
-        (["--method", "kto", "--rejected", "{a}"], "--rejected: method kto does not take it, dpo, orpo, reward do"),
-        (["--label", "liked", "--text", "{a}"], "--text: method kto does not take it, cpt does"),
-        (["--method", "cpt", "--prompt", "{a}"], "--prompt: method cpt does not take it, sft, explain, dpo, kto"),
+        (["--method", "sft", "--label", "liked"], "--label: method sft does not use it, kto does"),
+        (["--method", "kto", "--rejected", "{a}"], "--rejected: method kto does not use it, dpo, orpo, reward do"),
+        (["--label", "liked", "--text", "{a}"], "--text: method kto does not use it, cpt does"),
+        (["--method", "cpt", "--prompt", "{a}"], "--prompt: method cpt does not use it, sft, explain, dpo, kto"),
     ],
 )
 def test_a_flag_that_the_method_does_not_take_is_refused(
@@ -198,8 +198,8 @@ def test_a_flag_that_the_method_does_not_take_is_refused(
 @pytest.mark.parametrize(
     ("row", "flags", "note"),
     [
-        ({"label": "good"}, [], "field `label` is not used, --method kto would use it (true or false)"),
-        ({"explanation": "so"}, [], "field `explanation` is not used, --method explain would use it"),
+        ({"label": "good"}, [], "field `label` is not used; --method kto would use it (true or false)"),
+        ({"explanation": "so"}, [], "field `explanation` is not used; --method explain would use it"),
         ({"label": "good"}, ["--completion", "{label}"], ""),
         ({"label": "good"}, ["--tags", "label"], ""),
         ({"label": "good"}, ["--method", "sft"], ""),
@@ -255,7 +255,7 @@ def test_the_parts_are_written_rendered_and_masked(small: Path, tmp_path: Path, 
     groups = [{row["group"] for row in own} for own in rows.values()]
     assert sum(map(len, groups)) == 10
     assert main(["data", *arguments]) == 2
-    assert "exists already, and nothing is overwritten" in capsys.readouterr().err
+    assert "already exists and is not overwritten" in capsys.readouterr().err
     assert card_of(capsys, "parts/train.jsonl")["trained"] == 32, "what was written is data again"
 
 
@@ -318,7 +318,7 @@ def test_a_pipeline_shows_the_cards_of_its_stages(tmp_path: Path, capsys: Captur
         "stage align",
     ]
     assert main(["data", str(path), "--pii", "mask"]) == 2
-    assert "--pii: a pipeline file says this itself, under `data` of a stage" in capsys.readouterr().err
+    assert "--pii: a pipeline file sets this itself, under `data` of a stage" in capsys.readouterr().err
     path.write_text(PIPELINE.replace("model: base", "model: org/x").replace("pairs.jsonl", "pears.jsonl"))
     assert main(["data", str(path)]) == 2
     assert "tunegate.yaml:14: stages[1].data.path: " in capsys.readouterr().err
@@ -337,13 +337,13 @@ def test_rows_that_do_not_fit_are_all_named(small: Path, capsys: Capture) -> Non
     assert main(["data", "small.jsonl"]) == 2
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "small.jsonl: 6 of 7 rows do not fit"
-    assert lines[2] == "  chosen and rejected are the same text; there is no preference to learn: rows 2, 4, 6"
+    assert lines[2] == "  chosen and rejected are the same text; they must differ: rows 2, 4, 6"
 
 
 def test_rows_with_fields_of_other_names_are_told_how_to_say_so(small: Path, capsys: Capture) -> None:
     write_jsonl(small, [{"question": "How many?", "answer": "Two."}])
     assert main(["data", "small.jsonl"]) == 2
-    assert "as in --prompt '{question}' --completion '{answer}'" in capsys.readouterr().out
+    assert "for example --prompt '{question}' --completion '{answer}'" in capsys.readouterr().out
     assert main(["data", "small.jsonl", "--prompt", "{question}"]) == 2
     assert "other names" not in capsys.readouterr().out
 
@@ -355,11 +355,11 @@ def test_rows_with_fields_of_other_names_are_told_how_to_say_so(small: Path, cap
         (["small.jsonl", "--method", "stf"], "'stf' is not a training method (did you mean 'sft'"),
         (["small.jsonl", "--prompt", "{promt}"], "the row has no field 'promt' (did you mean 'prompt'?)"),
         (["small.jsonl", "--prompt", "{a!r}"], "only plain fields"),
-        (["small.jsonl", "--split", "80,20"], "the shares of train, validation and test were expected"),
-        (["small.jsonl", "--split", "0.8,0.1,0.2"], "the shares must add up to 1, got 1.1"),
-        (["small.jsonl", "--group", "doc"], "--group: nothing is split"),
-        (["small.jsonl", "--pii", "refuse"], "personal data: email in rows 1; take it out, or write `--pii mask`"),
-        (["small.jsonl", "--max-tokens", "10"], "--max-tokens: tokens are counted by a model's own tokenizer; name "),
+        (["small.jsonl", "--split", "80,20"], "--split: expected the shares of train, validation and test"),
+        (["small.jsonl", "--split", "0.8,0.1,0.2"], "expected shares that add up to 1, got 1.1"),
+        (["small.jsonl", "--group", "doc"], "--group: needs --split"),
+        (["small.jsonl", "--pii", "refuse"], "personal data: email in rows 1; remove it, or write `--pii mask`"),
+        (["small.jsonl", "--max-tokens", "10"], "--max-tokens: the model's tokenizer is needed to count tokens; name "),
         (["small.jsonl", "--model", "absent", "--max-length", "9"], "model 'absent': no such file"),
         (["small.jsonl", "--names", "en_core_web_sm"], "finding the names of people needs the extra 'names'"),
     ],

@@ -135,10 +135,14 @@ def test_a_long_name_is_told_with_its_line(project: Path, capsys: Capture) -> No
         (OSError(errno.ENAMETOOLONG, "File name too long", "x"), ConfigError, "x: File name too long"),
         (OSError(errno.ENOSPC, "No space left on device", "x"), CannotJudge, "x: No space left on device"),
         (OSError(errno.EIO, "Input/output error"), CannotJudge, "Input/output error"),
-        (ValueError("embedded null byte"), ConfigError, "a name holds the character NUL, which no file name can hold"),
+        (
+            ValueError("embedded null byte"),
+            ConfigError,
+            "a file name contains the NUL character, which is not allowed; remove it",
+        ),
         (RuntimeError("Could not determine home directory."), ConfigError, "`~`: Could not determine home directory."),
         (MemoryError(), CannotJudge, "out of memory"),
-        (RecursionError(), CannotJudge, "something here is nested too deeply to be read"),
+        (RecursionError(), CannotJudge, "a value is nested too deeply to be read"),
     ],
 )
 def test_what_names_disk_and_memory_do_is_one_line(error: Exception, kind: type[Exception], words: str) -> None:
@@ -178,7 +182,7 @@ def test_what_is_not_told_raises(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(sys, "stdout", Full())
     console.show("x")
-    with pytest.raises(CannotJudge, match="standard output cannot be written: No space left on device"):
+    with pytest.raises(CannotJudge, match="cannot write to standard output: No space left on device"):
         console.flush()
 
 
@@ -240,7 +244,7 @@ def test_an_exception_that_cannot_say_what_it_is_leaves_the_case_invalid(project
     with_metric(project, body + "def m(case, text):\n    raise Mute\n")
     assert main(["gate", "--responses", "r.jsonl", "--suite", "m.yaml"]) == 3
     captured = capsys.readouterr()
-    assert "raised Mute: a message that cannot be told (ValueError)" in captured.out
+    assert "raised Mute: a message that cannot be printed (ValueError)" in captured.out
     assert "Traceback" not in captured.err
 
 

@@ -43,7 +43,7 @@ def test_the_json(train: Path, bank: Bank, capsys: Capture) -> None:
 
 def test_without_leaks(train: Path, bank: Bank, capsys: Capture) -> None:
     assert main(["leakage", "clean.jsonl", "--suite", bank.suite]) == 0
-    assert capsys.readouterr().out == "no leaks: 1 training rows against 100 cases\n"
+    assert capsys.readouterr().out == "no leaks: compared 1 training rows with 100 cases\n"
     assert main(["leakage", "clean.jsonl", "--suite", bank.suite, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["leaks"] == []
 
@@ -55,8 +55,8 @@ def test_people_see_at_most_twelve_lines(bank: Bank, capsys: Capture) -> None:
     write_jsonl(bank.folder / "train.jsonl", rows)
     assert main(["leakage", "train.jsonl", "--suite", bank.suite]) == 3
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "INVALID: 100 of 100 training rows give away 100 of 100 cases"
-    assert lines[1] == "pairs named: containment 100"
+    assert lines[0] == "INVALID: 100 of 100 training rows leak 100 of 100 cases"
+    assert lines[1] == "pairs found: containment 100"
     assert lines[2] == "train.jsonl:1 = suite/long-0 (containment 1.00)"
     assert len(lines) <= 12
     assert max(map(len, lines)) <= 180
@@ -66,7 +66,7 @@ def test_people_see_at_most_twelve_lines(bank: Bank, capsys: Capture) -> None:
     ("arguments", "said"),
     [
         (["nowhere.jsonl"], "no such file"),
-        (["train.jsonl", "--embed", "2"], "--embed 2: a cosine above 0 and at most 1"),
+        (["train.jsonl", "--embed", "2"], "--embed: expected a cosine above 0 and at most 1"),
         (["train.jsonl", "--suite", "suite.yaml"], "two suites are named 'suite'"),
     ],
 )
@@ -90,4 +90,4 @@ def test_by_meaning_texts_that_are_cut_are_told_once(bank: Bank, capsys: Capture
     write_jsonl(bank.folder / "train.jsonl", [{"prompt": f"{n} " + "word " * 300, "completion": "x"} for n in (1, 2)])
     assert main(["leakage", "train.jsonl", "--suite", bank.suite, "--embed", "0.99"]) == 0
     told = capsys.readouterr().err
-    assert told.count("texts of more than 256 tokens are compared by their beginning only") == 1
+    assert told.count("only the first 256 tokens of a text are compared") == 1

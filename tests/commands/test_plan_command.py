@@ -122,9 +122,9 @@ def test_gates_with_the_same_plan_share_a_table(tmp_path: Path, capsys: Capture)
     assert main(["plan", "--file", str(write_pipeline(tmp_path / "project"))]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[:3] == [
-        "single plan: 4 of 5, after a retry also 4 of 5 sealed; 3 attempts",
-        "sft facts: 13 cases and 7 sealed, surely fresh for 2 attempts",
-        "sft style: 13 cases and 7 sealed, surely fresh for 2 attempts",
+        "single plan: 4 of 5, and after a retry 4 of 5 sealed; 3 attempts",
+        "sft facts: 13 cases and 7 sealed, enough fresh cases for 2 attempts",
+        "sft style: 13 cases and 7 sealed, enough fresh cases for 2 attempts",
     ]
     assert sum(line.startswith("right") for line in lines) == 1
 
@@ -143,7 +143,10 @@ def test_a_gate_too_large_to_tabulate_is_one_line(tmp_path: Path, capsys: Captur
     assert main(["plan", "--file", str(path)]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert "1801 of 2001; 3 attempts: draws of more than 2000 cases are not tabulated" in captured.err
+    assert (
+        "1801 of 2001; 3 attempts: draws of more than 2000 cases cannot be tabulated; choose a smaller draw"
+        in captured.err
+    )
 
 
 def test_what_people_see(capsys: Capture) -> None:
@@ -156,38 +159,32 @@ def test_what_people_see(capsys: Capture) -> None:
     assert lines[26][35] == "x"  # at `at` any of 10 has 0.05, less than half a row
     assert lines[27].index("at┴") + 2 == 35
     assert lines[27].index("good┴") + 4 == 55
-    assert "passes one attempt with probability 0.005, any of 10 with 0.050" in lines[-2]
+    assert "passes one attempt with probability 0.005, at least one of 10 with 0.050" in lines[-2]
     assert lines[-1] == "this is the recommended plan; in a suite file: `plan: {kind: double}`"
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--draw", "0"], "--draw 0: a number from 1 to 2000"),
-        (["--draw", "1000000"], "--draw 1000000: a number from 1 to 2000 was expected"),
-        (["--confirm", "2001"], "--confirm 2001: a number from 1 to 2000 was expected"),
-        (["--bank", "0"], "--bank 0: at least 1 was expected"),
-        (["--bank", "-3"], "--bank -3: at least 1 was expected"),
+        (["--draw", "0"], "--draw: expected a number from 1 to 2000, got 0"),
+        (["--draw", "1000000"], "--draw: expected a number from 1 to 2000, got 1000000"),
+        (["--confirm", "2001"], "--confirm: expected a number from 1 to 2000, got 2001"),
+        (["--bank", "0"], "--bank: expected at least 1, got 0"),
+        (["--bank", "-3"], "--bank: expected at least 1, got -3"),
         (["--draw", "10", "--accept", "11"], "1 <= accept <= draw"),
         (["--attempts", "0"], "from 1 to 100"),
         (["--attempts", "101"], "from 1 to 100"),
         (["--plan", "single", "--draw", "20", "--risk", "0.05,0.85,0.05,0.95"], "the smallest draw that does"),
         (["--risk", "1,2"], "CONSUMER,AT,PRODUCER,GOOD"),
-        (["--plan", "single", "--bank", "99"], "--bank 99: the plan draws 200"),
+        (["--plan", "single", "--bank", "99"], "--bank: expected at least 200"),
         (["--file", "nowhere.yaml"], "nowhere.yaml"),
-        (["--file", "x.yaml", "--draw", "5"], "leave out the other options"),
-        (["--plan", "sequential", "--accept", "5"], "leave out the other keys"),
-        (["--plan", "singel"], "--plan singel: no such kind (did you mean 'single'?)"),
-        (["--file", "x.yaml", "--risk", "0.05,0.85,0.05,0.95"], "leave out the other options"),
-        (
-            ["--plan", "single", "--accept", "90", "--risk", "0.05,0.85,0.05,0.95"],
-            "computes its numbers from `risk`; leave out `accept` and `confirm`",
-        ),
-        (
-            ["--accept", "90", "--risk", "0.05,0.85,0.05,0.95"],
-            "computes its numbers from `risk`; leave out `accept` and `confirm`",
-        ),
-        (["--bank", "150"], "--bank 150: the plan draws 176"),
+        (["--file", "x.yaml", "--draw", "5"], "leave out the options that define a plan"),
+        (["--plan", "sequential", "--accept", "5"], "leave out the rest"),
+        (["--plan", "singel"], "--plan singel: not a kind of plan (did you mean 'single'?)"),
+        (["--file", "x.yaml", "--risk", "0.05,0.85,0.05,0.95"], "leave out the options that define a plan"),
+        (["--plan", "single", "--accept", "90", "--risk", "0.05,0.85,0.05,0.95"], "takes no `accept` and no `confirm`"),
+        (["--accept", "90", "--risk", "0.05,0.85,0.05,0.95"], "takes no `accept` and no `confirm`"),
+        (["--bank", "150"], "--bank: expected at least 176"),
     ],
 )
 def test_wrong_usage_is_one_line(capsys: Capture, options: list[str], message: str) -> None:

@@ -72,7 +72,7 @@ def test_an_unknown_recipe_names_the_nearest(tmp_path: Path, capsys: Capture) ->
     assert main(["init", str(tmp_path), "--recipe", "jorney"]) == 2
     assert "--recipe jorney: no such recipe (did you mean 'journey'?)" in capsys.readouterr().err
     assert main(["init", str(tmp_path), "--recipe", "sft", "--example", "gene-expert"]) == 2
-    assert "one of the two" in capsys.readouterr().err
+    assert "--example and --recipe: give only one of them" in capsys.readouterr().err
 
 
 def test_thumbs_are_the_pairs_taken_apart(tmp_path: Path) -> None:

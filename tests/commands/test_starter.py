@@ -1,4 +1,4 @@
-"""`tunegate init`: what it writes is accepted by `tunegate check`, and nothing that exists is overwritten."""
+"""`tunegate init`: what it writes is accepted by `tunegate check`, and never overwrites a file."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_the_workflow_and_the_readme_agree() -> None:
 def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "tunegate.yaml").write_text("mine")
     assert main(["init", str(tmp_path)]) == 2
-    assert "tunegate.yaml: exists already" in capsys.readouterr().err
+    assert "tunegate.yaml: already exists" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["tunegate.yaml"]
     assert (tmp_path / "tunegate.yaml").read_text() == "mine"
 

@@ -85,7 +85,7 @@ class TestByAField:
         assert [len(levels) for levels in seen] == [2, 4, 0]
         assert all(levels == sorted(levels, reverse=True) for levels in seen)
         write_jsonl(tmp_path / "train.jsonl", [{"prompt": "?", "completion": "x", "level": "?"}] * 8)
-        with pytest.raises(ConfigError, match="a number was expected"):
+        with pytest.raises(ConfigError, match="expected a number"):
             load(path)
 
 
@@ -163,7 +163,7 @@ class TestByLoss:
     @pytest.mark.parametrize(
         ("method", "args", "message"),
         [
-            ("cpt", {}, "curriculum: cpt has no order of rows; it is for sft"),
+            ("cpt", {}, "curriculum: cpt has no order of rows; use sft"),
             ("sft", {"packing": True}, "args.packing: leave it out; it would undo the order"),
             ("sft", {"train_sampling_strategy": "random"}, "args.train_sampling_strategy: leave it out"),
         ],

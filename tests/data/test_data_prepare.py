@@ -66,7 +66,7 @@ def test_every_row_is_trained_on_or_named_once(
     try:
         data = load_prepared(spec, "sft", tmp_path, PrepareTools(_Characters()))
     except ConfigError as error:
-        reject = "left no row to train on" in str(error)
+        reject = "left out every row" in str(error)
         assume(not reject)
         raise
     named = [row for left in data.left_out for row in left.rows]
@@ -200,7 +200,7 @@ def test_personal_data_are_refused_by_row_and_never_shown(tmp_path: Path) -> Non
     with pytest.raises(ConfigError) as refused:
         prepared(rows, tmp_path, pii="refuse")
     message = str(refused.value)
-    assert "personal data: email in rows 1, 3; phone in rows 4; take it out, or write `pii: mask`" in message
+    assert "personal data: email in rows 1, 3; phone in rows 4; remove it, or write `pii: mask`" in message
     assert "mail.org" not in message
 
 
@@ -252,9 +252,9 @@ def faults(rows: Sequence[dict[str, Any]], folder: Path, method: str) -> DataFau
 def test_all_pairs_without_a_preference_are_named(tmp_path: Path) -> None:
     rows = [{"prompt": "p", "chosen": "a", "rejected": "a" if n in (2, 3, 4, 9) else "b"} for n in range(1, 11)]
     found = faults(rows, tmp_path, "dpo")
-    same = "chosen and rejected are the same text; there is no preference to learn"
+    same = "chosen and rejected are the same text; they must differ"
     assert found.faults == {same: [2, 3, 4, 9]}
-    assert str(found) == f"{tmp_path}/rows.jsonl:2: {same} [4 of 10 rows have faults; so in rows 2-4, 9]"
+    assert str(found) == f"{tmp_path}/rows.jsonl:2: {same} [4 of 10 rows have faults; the same in rows 2-4, 9]"
 
 
 def test_faults_of_several_kinds_are_counted_and_the_first_kinds_shown(tmp_path: Path) -> None:
@@ -262,19 +262,19 @@ def test_faults_of_several_kinds_are_counted_and_the_first_kinds_shown(tmp_path:
     rows += [{"prompt": None, "completion": "x"}, {"prompt": "ok", "completion": "ok"}]
     found = faults(rows, tmp_path, "sft")
     assert (found.count, found.fitting) == (6, 2)
-    assert "6 of 8 rows have faults; so in rows 2-4; rows 5: the row has no field 'completion'" in str(found)
-    assert "and 1 more kinds of fault" in str(found)
+    assert "6 of 8 rows have faults; the same in rows 2-4; rows 5: the row has no field 'completion'" in str(found)
+    assert "and 1 other kind of fault" in str(found)
 
 
 def test_one_fault_is_told_as_it_always_was(tmp_path: Path) -> None:
     found = faults(pairs(("a", "b"), ("a", "")), tmp_path, "sft")
-    assert str(found) == f"{tmp_path}/rows.jsonl:2: the completion is empty; a model can't learn from it"
+    assert str(found) == f"{tmp_path}/rows.jsonl:2: the completion is empty; a model cannot learn from it"
 
 
-@pytest.mark.parametrize(("label", "kind"), [(True, "unwanted"), (False, "wanted")])
+@pytest.mark.parametrize(("label", "kind"), [(True, "bad"), (False, "good")])
 def test_thumbs_of_one_kind_only_are_refused(label: bool, kind: str, tmp_path: Path) -> None:
     rows = [{**row, "label": label} for row in pairs(("a", "1"), ("b", "2"))]
-    with pytest.raises(ConfigError, match=rf"in all 2 rows; .* add {kind} completions"):
+    with pytest.raises(ConfigError, match=rf"in all 2 rows, .* add {kind} completions"):
         prepared(rows, tmp_path, "kto")
     both = [*rows, {"prompt": "c", "completion": "3", "label": not label}]
     assert len(prepared(both, tmp_path, "kto").examples) == 3
@@ -282,14 +282,14 @@ def test_thumbs_of_one_kind_only_are_refused(label: bool, kind: str, tmp_path: P
 
 def test_a_preparation_that_leaves_nothing_says_why(tmp_path: Path) -> None:
     tools = PrepareTools(_Characters())
-    with pytest.raises(ConfigError, match=r"left no row to train on: 2 rows, 0 usable; left out: too long 2"):
+    with pytest.raises(ConfigError, match=r"left out every row: 2 rows, 0 usable; left out: too long 2"):
         prepared(pairs(("a" * 99, "b"), ("c" * 99, "d")), tmp_path, max_tokens=5, tools=tools)
 
 
 @pytest.mark.parametrize(
     ("settings_", "message"),
     [
-        ({"split": {"train": 0.9}}, "the shares must add up to 1, got 1.1"),
+        ({"split": {"train": 0.9}}, "expected shares that add up to 1, got 1.1"),
         ({"split": {"train": 0.0, "validation": 0.5, "test": 0.5}}, "greater than 0"),
         ({"duplicates": "fuzzy"}, "'keep', 'exact' or 'near'"),
         ({"max_tokens": 0}, "greater than or equal to 1"),

@@ -102,7 +102,9 @@ def test_more_rows_than_preparing_leaves_mean_all_of_them(pipeline: Path) -> Non
     pipeline.write_text(text.replace("rows: [2, 4, 8]", "rows: [2, 40]"))
     assert load(pipeline).stages[0].retrain.rows == [2, 32]
     pipeline.write_text(text.replace("rows: [2, 4, 8]", "rows: [2, 4000]"))
-    with pytest.raises(ConfigError, match=r"retrain\.rows: 4000 rows are asked for, train\.jsonl has 4\d; write `all`"):
+    with pytest.raises(
+        ConfigError, match=r"retrain\.rows: expected at most 4\d \(rows of train\.jsonl\), got 4000; write `all`"
+    ):
         load(pipeline)
 
 

@@ -1,4 +1,4 @@
-"""Which language a text is in: one text each of languages that are told apart, and what is too little to tell."""
+"""Which language a text is in: one text each of the known languages, and texts that are too short."""
 
 from __future__ import annotations
 

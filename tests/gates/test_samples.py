@@ -183,11 +183,11 @@ def test_the_rule_is_part_of_the_suite(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("generate", "more", "check", "message"),
     [
-        ("{samples: 3}", "", "exact", "generate: 3 samples at temperature 0 are one answer"),
+        ("{samples: 3}", "", "exact", "generate: 3 samples at temperature 0 are identical"),
         ("{temperature: 0.7}", "case_passes: any", "exact", "`case_passes` needs several answers to a case"),
         ("{samples: 0, temperature: 0.7}", "", "exact", "samples: should be greater than or equal to 1"),
         ("{samples: 3, temperature: 0.7}", "case_passes: most", "exact", "'all', 'majority' or 'any', got 'most'"),
-        ("{samples: 3, temperature: 0.7}", "", "exact, choice", "the likelihood of a choice is the same each time"),
+        ("{samples: 3, temperature: 0.7}", "", "exact, choice", "the likelihood of a choice is always the same"),
     ],
 )
 def test_samples_that_cannot_work_are_refused(
@@ -247,7 +247,7 @@ def test_more_rows_of_an_id_than_samples_are_refused(tmp_path: Path) -> None:
 def test_an_id_that_is_kept_for_a_further_answer_is_refused(tmp_path: Path, name: str) -> None:
     write_jsonl(tmp_path / "cases.jsonl", [{"id": n, "prompt": n, "reference": "a"} for n in ("c1", name)])
     (tmp_path / "s.yaml").write_text("cases: cases.jsonl\nchecks: [exact]\nplan: {draw: 2, accept: 2}\n")
-    with pytest.raises(ConfigError, match="is kept for a further answer to case 'c1'"):
+    with pytest.raises(ConfigError, match="is reserved for repeated answers to case 'c1'"):
         load_suite(tmp_path / "s.yaml", build_check)
 
 

@@ -66,7 +66,7 @@ def test_a_base_models_chat_template_that_holds_the_answers_is_a_leak(path: Path
         assert "the base model's chat template:1 = facts/0" in run.reason
         assert main(["check", str(path)]) == 3
         return
-    with pytest.raises(ConfigError, match="the base model's chat template gives cases away"):
+    with pytest.raises(ConfigError, match="the base model's chat template contains cases of a suite"):
         carry_out(path, tools({"sft#1": 1.0}))
 
 
@@ -92,5 +92,5 @@ def test_a_chat_template_that_holds_a_case_is_a_leak(path: Path, action: str) ->
         assert run.verdict is Verdict.INVALID
         assert "options.chat_template:1 = facts/3" in run.reason
         return
-    with pytest.raises(ConfigError, match=r"options\.chat_template gives cases away"):
+    with pytest.raises(ConfigError, match=r"options\.chat_template contains cases of a suite"):
         carry_out(path, tools({"sft#1": 1.0}))

@@ -60,7 +60,7 @@ def test_every_row_and_every_case_is_named() -> None:
         (3, "c2", "exact", 1.0),
         (2, "c1", "exact", 1.0),
     ]
-    assert describe(leaks, shown=2).startswith("3 training rows also stand in a gate's suite: train.jsonl:1 = facts/c2")
+    assert describe(leaks, shown=2).startswith("3 training rows are also in a gate's suite: train.jsonl:1 = facts/c2")
     assert "and 1 more" in describe(leaks, shown=2)
 
 

@@ -139,9 +139,7 @@ def test_a_row_with_nothing_to_learn_is_refused_with_the_remedy(tmp_path: Path, 
         load(tmp_path, [row], method=method)
     message = str(error.value)
     assert f"train.jsonl:1: the row has no field '{missing}'" in message
-    assert f"{method} learns nothing from a row without one; add it to the row, or name the field that holds it: " in (
-        message
-    )
+    assert f"{method} needs one in every row; add it to the row, or name the field that contains it: " in (message)
     assert f'`data: {{{missing}: "{{field}}"}}`' in message
     assert "\n" not in message
 

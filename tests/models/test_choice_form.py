@@ -94,7 +94,12 @@ def suite(folder: Path, checks: str, generate: str = "{}", **row: Any) -> Path:
         ("[choice, exact]", "{system: Be brief.}", {}, None),  # a system message makes chats of both
         ("[choice]", "{}", {}, None),
         ("[exact]", "{}", {}, None),
-        ("[exact]", "{form: raw, system: Be brief.}", {}, "generate.form: raw text holds no chat, and 2 of 2 cases"),
+        (
+            "[exact]",
+            "{form: raw, system: Be brief.}",
+            {},
+            "generate.form: raw text cannot express chats, but 2 of 2 cases",
+        ),
         ("[exact]", "{form: raw, system: Be brief., system_as: first_user}", {}, None),
         ("[exact]", "{form: plain}", {}, "generate.form: .*'auto', 'chat' or 'raw'"),
         ("[exact]", "{system_as: user}", {}, "generate.system_as: .*'system' or 'first_user'"),
@@ -116,7 +121,7 @@ def test_a_suite_of_chats_has_one_form_and_no_raw_one(tmp_path: Path) -> None:
         {"id": str(n), "messages": [{"role": "user", "content": f"{n}?"}], "reference": "BLM", "choices": ["BLM", "x"]}
         for n in range(2)
     ]
-    for generate, said in (("{}", None), ("{form: raw}", "raw text holds no chat")):
+    for generate, said in (("{}", None), ("{form: raw}", "raw text cannot express chats")):
         path = suite(tmp_path, "[choice, exact]", generate)
         write_jsonl(tmp_path / "q.jsonl", rows)
         if said is None:

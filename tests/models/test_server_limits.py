@@ -472,10 +472,10 @@ def test_a_gate_on_a_server_that_is_not_there_is_one_line_and_no_record(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--timeout", "0"], "--timeout: more than 0"),
-        (["--request", "top_p"], "FIELD=VALUE was expected"),
+        (["--timeout", "0"], "--timeout: expected a number of seconds above 0"),
+        (["--request", "top_p"], "expected FIELD=VALUE"),
         (["--request", "a=1", "--request", "a=2"], "'a' is given twice"),
-        (["--request", "a=NaN"], "NaN is no JSON"),
+        (["--request", "a=NaN"], "expected a JSON number, got NaN"),
         (["--request", "model=other"], "the field 'model' is set by the gate"),
         (["--key-env", "NO_SUCH_VARIABLE"], "'NO_SUCH_VARIABLE' is not set"),
     ],
@@ -513,7 +513,7 @@ def test_an_address_that_cannot_be_asked_is_one_line(
     suite = write_suite(tmp_path)
     assert main(["gate", f"{address}#m", "--suite", str(suite)]) == 2
     captured = capsys.readouterr()
-    assert "not an address that can be asked" in captured.err
+    assert "not a usable address" in captured.err
     assert captured.err.count("\n") == 1
     judged = "{judge: {server: {base_url: '" + address + "', model: m}, rubric: r, menu: [yes, no], accept: [yes]}}"
     (tmp_path / "j.yaml").write_text(f"cases: cases.jsonl\nchecks: [{judged}]\n")
@@ -528,5 +528,5 @@ def test_a_key_that_no_header_can_hold_is_not_shown(
     with serving(lambda asked: Reply(whole())) as (address, _):
         assert main(["gate", f"{address}#m", "--suite", str(write_suite(tmp_path))]) == 2
     captured = capsys.readouterr()
-    assert "OPENAI_API_KEY: its key holds a character that no key has" in captured.err
+    assert "OPENAI_API_KEY: its key contains a character that is not allowed in a key" in captured.err
     assert not any(part in captured.err for part in key.split())

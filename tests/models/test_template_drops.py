@@ -224,12 +224,12 @@ def test_check_tells_what_the_template_of_a_pipeline_s_model_leaves_out(
         (model / "chat_template.jinja").write_text(template)
         assert main(["check", str(tmp_path / "tunegate.yaml"), "--json"]) == 0
         told = json.loads(capsys.readouterr().out)["notes"]
-        return [note for note in told if "a turn ends in" not in note]  # turn_ends has tests of its own
+        return [note for note in told if "a turn ends with" not in note]  # turn_ends has tests of its own
 
     assert notes(CHAT_TEMPLATE) == []
     rows, cases = notes(DROPS_SYSTEM)
-    assert "stage sft: the chat template drops or refuses system messages, which 9 of 9 rows bring" in rows
-    assert "suite facts: the chat template drops or refuses system messages, which 9 of 9 cases bring" in cases
+    assert "stage sft: the chat template drops or refuses system messages, but 9 of 9 rows have one" in rows
+    assert "suite facts: the chat template drops or refuses system messages, but 9 of 9 cases have one" in cases
     assert len(notes(GEMMA)) == 2
     (note,) = notes(NO_PROMPT)
     assert "model: the chat template has no generation prompt" in note

@@ -81,7 +81,7 @@ def test_a_stop_that_the_template_never_writes_is_none(tmp_path: Path) -> None:
 def test_of_the_models_own_template_it_is_told(tmp_path: Path) -> None:
     path = project(tmp_path, None, "<|endoftext|>", own=PLAIN)
     (note,) = noted(path)
-    assert note.startswith(f"stage sft: the chat template of {tmp_path / 'base'}: a turn ends in")
+    assert note.startswith(f"stage sft: the chat template of {tmp_path / 'base'}: a turn ends with")
     assert noted(project(tmp_path / "two", None, "<|endoftext|>", own=CHAT_TEMPLATE)) == []
 
 
@@ -127,7 +127,7 @@ def test_a_training_says_where_no_token_ends_a_turn(base: tuple[Any, Any], capsy
     model, tokenizer = base
     tokenizer.chat_template = PLAIN
     turn_ends.settle(model, tokenizer)
-    assert "a turn ends in '\\n', which holds no end-of-text token" in capsys.readouterr().err
+    assert "a turn ends with '\\n', which has no end-of-text token" in capsys.readouterr().err
 
 
 # --- passes that never end --------------------------------------------------------------------------------------------

@@ -105,7 +105,7 @@ def test_what_takes_effect_or_asks_for_nothing_is_taken(args: dict[str, Any]) ->
 
 def test_a_ladder_of_epochs_that_max_steps_would_cut_is_refused(tmp_path: Any) -> None:
     text = PIPELINE.replace("    retrain: {", "    args: {max_steps: 3}\n    retrain: {epochs: [1, 2], ", 1)
-    with pytest.raises(ConfigError, match=r"args\.max_steps: max_steps ends the training"):
+    with pytest.raises(ConfigError, match=r"args\.max_steps: max_steps overrides `retrain\.epochs`"):
         load(write_pipeline(tmp_path, text))
 
 

@@ -67,7 +67,7 @@ def test_a_rung_above_the_rows_that_leaks_leave_means_all_of_them(tmp_path: Path
     pipeline = load(leaky(tmp_path, DROP, rows=6))
     left, dropped = drop_leaks(pipeline, leaks_of(pipeline))
     assert left.stages[0].retrain.rows == [2, 4, 6]
-    assert "the last rung of retrain.rows is now 6" in in_words(dropped)
+    assert "the last value of retrain.rows is now 6" in in_words(dropped)
 
 
 def test_all_rows_are_a_rung(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_two_rungs_that_mean_all_rows_are_one(tmp_path: Path) -> None:
 def test_a_run_goes_on_with_the_rows_that_are_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = leaky(tmp_path, DROP, rows=6)
     assert main(["check", str(path)]) == 0
-    assert "retrain.rows: 8 is more than is left to train on: it means all 6 rows" in capsys.readouterr().out
+    assert "retrain.rows: 8 exceeds the rows left to train on: all 6 rows" in capsys.readouterr().out
     run = carry_out(path)
     assert run.verdict is not Verdict.INVALID
 

@@ -44,13 +44,13 @@ def test_a_pipeline_is_loaded_whole(path: Path) -> None:
         ("method: sft", "method: sft\n    args: 16", "tunegate.yaml:9: stages[0].args: a mapping was expected, got 16"),
         ("name: align", "name: sft", "two stages have the name 'sft'"),
         ("name: align", "name: ../align", "stages[1].name: "),
-        ("rows: [2, 4, 8]", "rows: [2, 4, 9]", "stages[0].retrain.rows: 9 rows are asked for, train.jsonl has 8"),
-        ("rows: [2, 4, 8]", "rows: [4, 2]", "rows must rise from rung to rung"),
-        ("rows: [2, 4, 8]", "rows: [all, 8]", "stages[0].retrain: rows must rise from rung to rung"),
+        ("rows: [2, 4, 8]", "rows: [2, 4, 9]", "retrain.rows: expected at most 8 (rows of train.jsonl), got 9"),
+        ("rows: [2, 4, 8]", "rows: [4, 2]", "rows: expected rising values"),
+        ("rows: [2, 4, 8]", "rows: [all, 8]", "stages[0].retrain: rows: expected rising values"),
         ("rows: [2, 4, 8]", "rows: [2, most]", "stages[0].retrain.rows"),
         ("rows: [2, 4, 8]", "rows: []", "stages[0].retrain.rows: "),
-        ("rows: [2, 4, 8]", "epochs: [1, 1]", "epochs must rise"),
-        ("rows: [2, 4, 8]", "learning_rate: [1e-3, 1e-3]", "learning_rate holds a rate twice"),
+        ("rows: [2, 4, 8]", "epochs: [1, 1]", "epochs: expected rising values"),
+        ("rows: [2, 4, 8]", "learning_rate: [1e-3, 1e-3]", "learning_rate: expected different values"),
         ("rows: [2, 4, 8]", "learning_rate: [.nan]", "learning_rate"),
         ("rows: [2, 4, 8]", "learning_rate: [.inf]", "learning_rate"),
         ("max_attempts: 3", "max_attempts: 0", "stages[0].retrain.max_attempts: "),
@@ -63,7 +63,7 @@ def test_a_pipeline_is_loaded_whole(path: Path) -> None:
         ("max_attempts: 3", "max_attempts: 3, replay: [0.5], replay_data: n.jsonl", "retrain.replay_data.path: "),
         ("stages:", "waivers: no.yaml\nstages:", "tunegate.yaml:6: waivers: "),
         ("  facts:", "  other: no.yaml\n  facts:", "tunegate.yaml:4: suites.other: "),
-        ("  facts:", "  other: builtin:facts\n  facts:", "tunegate.yaml:4: suites.other: builtin:facts: no suite"),
+        ("  facts:", "  other: builtin:facts\n  facts:", "suites.other: builtin:facts: Tunegate ships no suite"),
         ("data: pairs.jsonl", "data: train.jsonl", "train.jsonl:1: the row has no field 'chosen'"),
         ("plan: {draw: 5, accept: 4}", "plan: {draw: 21, accept: 4}", "suites.facts.cases: the bank has 20 cases"),
         ("checks: [exact]", "checks: [exakt]", "tunegate.yaml:4: suites.facts.checks[0]: check 'exakt': unknown"),
@@ -144,7 +144,7 @@ def test_training_rows_that_do_not_fit_are_named(path: Path, row: object, messag
 
 def test_a_pair_without_a_difference_is_refused(path: Path) -> None:
     write_jsonl(path.parent / "pairs.jsonl", [{"prompt": "?", "chosen": "x", "rejected": "x"}])
-    with pytest.raises(ConfigError, match="there is no preference to learn"):
+    with pytest.raises(ConfigError, match="they must differ"):
         load_pipeline(path, build_check)
 
 

@@ -73,7 +73,7 @@ def test_a_gate_that_asked_a_watched_case_is_not_believed(pipeline: Path) -> Non
     watched = json.loads(json.dumps(run.start["watched"]))
     watched["sft"]["reserved"].append(gate.case_ids[0])
     run = replace(run, start={**run.start, "watched": watched})
-    with pytest.raises(Tampered, match="asked cases that a training was chosen by"):
+    with pytest.raises(Tampered, match="asked cases by which a training was chosen"):
         check_promotable(run, fingerprint, run_day())
 
 
@@ -88,7 +88,7 @@ def run_day() -> Any:
     [
         ("gate: fact, every_steps: 5", r"stages\[0\]\.watch\.gate: no suite is named 'fact' .did you mean 'facts'"),
         ("gate: facts, every_steps: 0", r"watch\.every_steps"),
-        ("gate: facts, every_steps: 2, every_epochs: 1.0", r"watch: say how often: every_steps or every_epochs"),
+        ("gate: facts, every_steps: 2, every_epochs: 1.0", r"watch: give either every_steps or every_epochs"),
     ],
 )
 def test_a_watch_that_cannot_be_is_refused_before_training(pipeline: Path, watch: str, message: str) -> None:
@@ -102,8 +102,8 @@ def test_a_draw_that_leaves_a_gate_too_few_cases_says_how_many_it_may_be(pipelin
     with pytest.raises(ConfigError) as caught:
         load(pipeline)
     assert str(caught.value).partition(": ")[2] == (
-        "stages[0].watch.draw: facts: 30 watched cases leave its gates too few: the bank has 0 cases "
-        "(13 more are sealed), the plan draws 5; add cases or lower `plan.draw`, or watch at most 22"
+        "stages[0].watch.draw: facts: 30 watched cases leave too few for its gates: the bank has 0 cases "
+        "(13 more are sealed), but the plan draws 5; add cases or lower `plan.draw`, or watch at most 22"
     )
     edit(pipeline, "draw: 30", "draw: 22")
     assert load(pipeline).suites["facts"].bank.distinct("working") == 5
@@ -116,14 +116,14 @@ def test_a_bank_of_one_group_can_not_be_watched(pipeline: Path) -> None:
     rows = [{"id": i, "prompt": f"case {i}?", "reference": f"{i}!", "group": "all"} for i in range(40)]
     write_jsonl(pipeline.parent / "cases.jsonl", rows)
     edit(pipeline, "cases: cases.jsonl", "sealed: 0, cases: cases.jsonl")
-    with pytest.raises(ConfigError, match=r"the bank has 0 cases, the plan draws 5; .*, or watch another suite"):
+    with pytest.raises(ConfigError, match=r"the bank has 0 cases, but the plan draws 5; .*, or watch another suite"):
         load(pipeline)
 
 
 def test_check_says_what_no_gate_asks(pipeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(pipeline)]) == 0
     assert (
-        "note: stage sft watches 4 cases of facts; these and their groups, 4, no gate asks" in capsys.readouterr().out
+        "note: stage sft watches 4 cases of facts; no gate draws these and their groups (4)" in capsys.readouterr().out
     )
 
 

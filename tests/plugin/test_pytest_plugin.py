@@ -174,12 +174,12 @@ def test_same_outcomes_as_tunegate_gate(gate_bank: Bank, capsys: pytest.CaptureF
 @pytest.mark.parametrize(
     ("selection", "says"),
     [
-        (["-k", "case-00"], "INVALID: no verdict, for its deciding item did not run"),
-        (["--deselect", "facts.gate.yaml::gate"], "INVALID: no verdict, for its deciding item did not run"),
-        (["facts.gate.yaml::case[case-003]"], "INVALID: no verdict, for its deciding item did not run"),
+        (["-k", "case-00"], "INVALID: no verdict, because its deciding item did not run"),
+        (["--deselect", "facts.gate.yaml::gate"], "INVALID: no verdict, because its deciding item did not run"),
+        (["facts.gate.yaml::case[case-003]"], "INVALID: no verdict, because its deciding item did not run"),
         (["--deselect", "facts.gate.yaml::case[case-003]"], "INVALID: only 99 of 100 cases are selected: no verdict"),
         (["facts.gate.yaml::gate"], "INVALID: only 0 of 100 cases are selected: no verdict"),
-        (["-n", "1", "-k", "case-00"], "INVALID: no verdict, for its deciding item did not run"),
+        (["-n", "1", "-k", "case-00"], "INVALID: no verdict, because its deciding item did not run"),
     ],
 )
 def test_part_of_a_gate_cannot_pass(gate_bank: Bank, selection: list[str], says: str) -> None:
@@ -261,7 +261,7 @@ def test_marks_cannot_soften_a_verdict(bank: Bank, mark: str, place: str) -> Non
     result = stored()
     assert "failed" not in result.counts
     assert result.code == 1
-    says = "FAIL: 89 of 100" if mark == "xfail" else "INVALID: no verdict, for its deciding item did not run"
+    says = "FAIL: 89 of 100" if mark == "xfail" else "INVALID: no verdict, because its deciding item did not run"
     assert f"test_facts.py::facts: {says}" in result.text
     assert "exit code 1: 1 of 1 gates without PASS" in result.text
 
@@ -273,7 +273,7 @@ def test_who_answers_was_named_but_no_gate_was_run(gate_bank: Bank, workers: Seq
     result = stored("-k", "mine", *workers)
     assert result.counts["passed"] == 1
     assert result.code == 1
-    assert "exit code 1: --tunegate-responses was given, but no gate was run" in result.text
+    assert "exit code 1: --tunegate-responses was given, but no gate ran" in result.text
     assert run_pytest("-k", "mine", "test_mine.py", *workers).code == 0
 
 
@@ -398,10 +398,10 @@ ANSWERS = [
     ("return False", Verdict.FAIL, "returned False"),
     ("assert len(response) == 1", Verdict.FAIL, "assert 15 == 1"),
     ("pytest.fail('no')", Verdict.FAIL, "f5: no"),
-    ("return 0.7", Verdict.INVALID, "returned 0.7; return None, True or False"),
+    ("return 0.7", Verdict.INVALID, "expected None, True or False from the function, got 0.7"),
     ("return case.nonsense", Verdict.INVALID, "raised AttributeError"),
-    ("pytest.skip('not today')", Verdict.INVALID, "a case cannot be skipped: not today"),
-    ("pytest.xfail('known')", Verdict.INVALID, "a case cannot be skipped: known"),
+    ("pytest.skip('not today')", Verdict.INVALID, "a gate function cannot skip a case: not today"),
+    ("pytest.xfail('known')", Verdict.INVALID, "a gate function cannot skip a case: known"),
     ("sys.exit(0)", Verdict.INVALID, "SystemExit"),
 ]
 """Body of a gate function, the verdict that it leads to, and what is said of its cases."""
@@ -456,7 +456,7 @@ def test_marks_of_a_function_select_it_and_others_tests_run_as_ever(bank: Bank) 
         (["facts.gate.yaml"], 2, "a gate needs a model: give --tunegate-model MODEL or --tunegate-responses FILE"),
         (["--tunegate-model", "./no-such"], 4, "ERROR: model './no-such': no such file or folder"),
         (["--tunegate-responses", "answer.jsonl"], 4, "did you mean 'answers.jsonl'"),
-        (["--tunegate-model", "m", "--tunegate-responses", "answers.jsonl"], 4, "one of the two"),
+        (["--tunegate-model", "m", "--tunegate-responses", "answers.jsonl"], 4, "give only one of them"),
         (["facts.gate.yaml", "-n", "1"], 1, "a gate needs a model"),
         (["./facts.gate.yaml::gate"], 4, "a gate needs a model"),
         (["--tunegate-model", "x" * 300], 4, "File name too long"),
@@ -501,12 +501,15 @@ def test_a_broken_test_still_fails_beside_skipped_gates(gate_bank: Bank) -> None
 WRONG = {
     "a.gate.yaml": ("cases: cases.jsonl\nchekcs: [exact]\n", ":2: chekcs: unknown key (did you mean 'checks'?)"),
     "b.gate.yml": ("", ": the file is empty"),
-    "c.gate.yaml": ("cases: cases.jsonl\nchecks: [exact]\nplan: {draw: 101}\n", "100 cases, the plan draws 101"),
+    "c.gate.yaml": ("cases: cases.jsonl\nchecks: [exact]\nplan: {draw: 101}\n", "100 cases, but the plan draws 101"),
     "test_d.py": ("@tunegate.gate\ndef f(case, response): ...", ": f: the decorator needs a suite file"),
     "test_e.py": ("@tunegate.gate('none.yaml')\ndef f(case, response): ...", "none.yaml: no such file"),
-    "test_f.py": ("@tunegate.gate('suite.yaml')\ndef f(case): ...", "called with (case, response), no fixtures"),
+    "test_f.py": (
+        "@tunegate.gate('suite.yaml')\ndef f(case): ...",
+        "expected a function of (case, response), without fixtures",
+    ),
     "test_g.py": ("@tunegate.gate('suite.yaml', draw=5, accept=6)\ndef f(case, response): ...", "draw 5, accept 6"),
-    "test_h.py": ("@tunegate.gate('suite.yaml', draw=500)\ndef f(case, response): ...", "'suite' has 100 cases"),
+    "test_h.py": ("@tunegate.gate('suite.yaml', draw=500)\ndef f(case, response): ...", "'suite' has only 100 cases"),
     "test_i.py": ("@tunegate.gate('suite.yaml')\nasync def f(case, response): ...", "cannot be async"),
     "test_j.py": ("class TestX:\n  @tunegate.gate('suite.yaml')\n  def f(self, case): ...", "top level of its module"),
 }

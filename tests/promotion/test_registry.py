@@ -176,7 +176,7 @@ def test_a_stage_without_an_attempt_is_refused(project: Path) -> None:
     def never_tried(event: dict[str, Any]) -> dict[str, Any] | None:
         return None if event.get("attempt") and event["stage"] == "align" else event
 
-    refuses(project, never_tried, CannotJudge, "no attempt or no required gate is on record")
+    refuses(project, never_tried, CannotJudge, "the record has no attempt or no required gate")
 
 
 @pytest.mark.parametrize("verdict", ["FAIL", "INVALID", "INCONCLUSIVE", None])
@@ -195,11 +195,11 @@ def test_a_run_whose_verdict_is_not_pass_is_refused_whatever_its_stages_say(proj
         ("gate_decided", {"passed": 4, "failed": 1}, Tampered, "its outcomes give PASS with 5"),
         ("gate_decided", {"verdict": "FAIL"}, Tampered, "its outcomes give PASS"),
         ("gate_decided", None, NotPromotable, "was not decided"),
-        ("gate_started", {"model_sha256": "0" * 64}, Tampered, "was run on other weights"),
-        ("gate_started", {"suite_sha256": "0" * 64}, Tampered, "not the suite and terms"),
-        ("gate_started", {"part": "sealed"}, Tampered, "not the suite and terms"),
-        ("trained", {"model_sha256": "0" * 64}, Tampered, "was run on other weights"),
-        ("attempt_started", {"input_sha256": "0" * 64}, Tampered, "'sft' did not begin with the weights"),
+        ("gate_started", {"model_sha256": "0" * 64}, Tampered, "was run on different weights"),
+        ("gate_started", {"suite_sha256": "0" * 64}, Tampered, "its suite or terms differ"),
+        ("gate_started", {"part": "sealed"}, Tampered, "its suite or terms differ"),
+        ("trained", {"model_sha256": "0" * 64}, Tampered, "was run on different weights"),
+        ("attempt_started", {"input_sha256": "0" * 64}, Tampered, "'sft' did not start from the weights"),
     ],
 )
 def test_the_gates_of_an_earlier_stage_count_too(
@@ -221,14 +221,14 @@ def test_a_stage_begins_with_the_weights_that_were_gated_before(project: Path) -
         mine = event.get("stage") == "sft" and event.get("attempt") == 2
         return {**event, "model_sha256": other} if mine and "model_sha256" in event else event
 
-    refuses(project, swapped, Tampered, "stage 'align' did not begin with the weights")
+    refuses(project, swapped, Tampered, "stage 'align' did not start from the weights")
 
 
 def test_a_stage_that_was_not_registered_is_refused(project: Path) -> None:
     def fewer(event: dict[str, Any]) -> dict[str, Any]:
         return {**event, "stages": ["align"]} if event["event"] == "run_started" else event
 
-    refuses(project, fewer, Tampered, "stages sft: on record, but the run did not register them")
+    refuses(project, fewer, Tampered, "stages sft: these are on record, but the run did not register them")
 
 
 @pytest.mark.parametrize("stage", ["sft", "align"])
@@ -272,7 +272,7 @@ def test_caps_other_than_the_registered_ones_are_refused(
         event["gates"]["align"]["facts"]["first"]["max_errors"] = caps
         return event
 
-    refuses(path.parent, uncapped, Tampered, "not the suite and terms that the run registered")
+    refuses(path.parent, uncapped, Tampered, "its suite or terms differ from the registered ones")
 
 
 # --- gates that the pipeline did not require -----------------------------------------------------------------------
@@ -345,7 +345,7 @@ def test_an_edited_record_is_tampering(project: Path, capsys: pytest.CaptureFixt
 
 def test_weights_that_changed_after_their_gates_are_tampering(project: Path) -> None:
     (final_model(project) / "weights.txt").write_text("1.0 and a little more")
-    with pytest.raises(Tampered, match="they changed after their gates"):
+    with pytest.raises(Tampered, match="the weights changed after they passed their gates"):
         promoted(project)
 
 
@@ -357,7 +357,7 @@ def test_a_file_added_to_the_model_is_a_change_too(project: Path) -> None:
 
 def test_a_model_that_is_gone_cannot_be_promoted(project: Path) -> None:
     shutil.rmtree(final_model(project))
-    with pytest.raises(NotPromotable, match="is not there any more"):
+    with pytest.raises(NotPromotable, match="no longer exists"):
         promoted(project)
 
 
@@ -365,7 +365,7 @@ def test_a_model_folder_that_leads_out_of_the_run_is_refused(project: Path, tmp_
     """The same bytes, but in a place that others can write to between this look and the next."""
     shutil.move(final_model(project), tmp_path / "elsewhere")
     final_model(project).symlink_to(tmp_path / "elsewhere", target_is_directory=True)
-    with pytest.raises(Tampered, match="lies outside the folder of the run"):
+    with pytest.raises(Tampered, match="this model folder is outside the run folder"):
         promoted(project, "staging")
 
 
@@ -406,7 +406,7 @@ def test_promoting_once_more_says_so_and_changes_nothing(project: Path, capsys: 
     before = record.read_bytes(), pointer.stat().st_ino
     for _ in range(2):
         assert main(command) == 0
-        assert capsys.readouterr().out.count("production points at them already; nothing was changed\n") == 1
+        assert capsys.readouterr().out.count("production already points to them; nothing was changed\n") == 1
     assert main([*command, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["already"] is True
     assert (record.read_bytes(), pointer.stat().st_ino) == before
@@ -438,7 +438,7 @@ def test_all_aliases_of_the_bytes_are_named_and_no_others(
     assert main(["verify", model, "--registry", str(registry)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"promoted: {fingerprint(final_model(project))}"
-    assert "aliases of these bytes: none; no alias points here any more" in lines
+    assert "aliases of these bytes: none; no alias points to them now" in lines
     assert main(["verify", "staging", "--registry", str(registry), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["alias"], told["aliases"]) == ("staging", ["production", "staging"])
@@ -458,7 +458,7 @@ def test_a_pointer_put_under_another_name_is_tampering(
     production = registry / "aliases" / "production.json"
     production.unlink()
     put(registry / "aliases" / "staging.json", production)
-    with pytest.raises(Tampered, match="is the pointer of the alias 'staging' under another name"):
+    with pytest.raises(Tampered, match="the pointer of the alias 'staging' under another name"):
         verify("production", registry, fingerprint)
     assert main(["verify", "production", "--registry", str(registry)]) == 5
     assert "production.json" in capsys.readouterr().err
@@ -473,7 +473,7 @@ def test_an_alias_stands_for_the_attestation_that_it_was_set_on(project: Path, r
     shutil.rmtree(place)
     shutil.copytree(later, place)
     assert verify(str(final_model(project)), project / "later", fingerprint).aliases == ("production",)
-    with pytest.raises(Tampered, match="is not the attestation that this alias was set on"):
+    with pytest.raises(Tampered, match="changed after this alias was set"):
         verify("production", registry, fingerprint)
 
 
@@ -564,7 +564,7 @@ def test_a_record_that_grew_after_it_was_judged_is_not_put_beside_the_model(proj
     run = read_run(project / "run")
     with EventLog.open(project / "run") as log:
         log.append({"event": "run_decided", "verdict": "FAIL", "reason": "after all"})
-    with pytest.raises(Tampered, match="not the record that was judged"):
+    with pytest.raises(Tampered, match="the record changed after it was judged"):
         promote(run, "production", project / "other", fingerprint)
     assert list((project / "other" / "models").iterdir()) == []
 
@@ -624,16 +624,16 @@ def test_a_gate_that_was_never_run_cannot_be_attested(registry: Path) -> None:
     attestation = json.loads((place / "attestation.json").read_text())
     attestation["gates"].append({**attestation["gates"][0], "gate": "safety", "passed": 100, "drawn": 100})
     (place / "attestation.json").write_text(json.dumps(attestation))
-    with pytest.raises(Tampered, match="not the attestation that this alias was set on"):
+    with pytest.raises(Tampered, match="changed after this alias was set"):
         verify("production", registry, fingerprint)
-    with pytest.raises(Tampered, match="says something else than the record"):
+    with pytest.raises(Tampered, match="contradicts the record"):
         verify(str(place / "model"), registry, fingerprint)
 
 
 def test_a_record_swapped_for_another_runs_is_tampering(project: Path, registry: Path) -> None:
     [place] = (registry / "models").iterdir()
     shutil.copy(project / "run" / EVENTS, place / EVENTS)  # the same run, one event later
-    with pytest.raises(Tampered, match="not the record that the attestation vouches for"):
+    with pytest.raises(Tampered, match="the record differs from the hash in the attestation"):
         verify("production", registry, fingerprint)
 
 
@@ -698,7 +698,7 @@ def test_an_attestation_put_into_a_folder_does_not_lead_away_from_its_weights(
 def test_a_model_that_is_gone_from_the_registry_is_tampering(project: Path, registry: Path, name: str) -> None:
     [place] = (registry / "models").iterdir()
     shutil.rmtree(place / "model")
-    with pytest.raises(Tampered, match="model is gone from the registry"):
+    with pytest.raises(Tampered, match="model is missing from the registry"):
         verify(name if name == "production" else str(final_model(project)), registry, fingerprint)
 
 
@@ -760,7 +760,7 @@ def test_a_promoted_model_that_changed_since_starts_no_run(project: Path, regist
     with RunLog.open(project / "next") as log:
         assert PipelineRun(start, log, tools()).execute().start["model_sha256"] == promotion.sha256
     (model / "weights.txt").write_text("0.5")
-    with RunLog.open(project / "other") as log, pytest.raises(Tampered, match="promoted, and changed since"):
+    with RunLog.open(project / "other") as log, pytest.raises(Tampered, match="changed after its promotion"):
         PipelineRun(start, log, tools()).execute()
 
 
@@ -778,7 +778,7 @@ def test_a_file_that_no_promotion_put_beside_the_weights_shows(project: Path, re
     model = promoted(project).folder / "model"
     (model / name).parent.mkdir(exist_ok=True)
     (model / name).write_text("x")
-    with pytest.raises(Tampered, match=f"{Path(name).name}|the bytes are not those"):  # code is part of the model
+    with pytest.raises(Tampered, match=f"{Path(name).name}|the bytes differ from those"):  # code is part of the model
         verify("production", registry, fingerprint)
 
 

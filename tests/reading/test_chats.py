@@ -182,7 +182,7 @@ def test_preferences_in_every_form(tmp_path: Path, method: str, row: dict[str, A
         ({"prompt": "Another?", "chosen": [USER, RIGHT], "rejected": [USER, WRONG]}, "chosen: the turns before its an"),
         (
             {"prompt": "Which gene?", "chosen": [RIGHT, USER], "rejected": "x"},
-            "chosen: the chat ends with the words of",
+            "chosen: expected the chat to end with a turn of the assistant",
         ),
         ({"chosen": [RIGHT], "rejected": [WRONG]}, "the row has no field 'prompt'"),
         (PREFERENCES[-1], "chosen"),
@@ -246,12 +246,12 @@ def test_what_a_prompt_holds_never_reaches_a_trainer_as_python_prints_it(tmp_pat
         (
             "sft",
             {"chosen": "{a}"},
-            r"data\.chosen: method sft does not take it, dpo, orpo, reward do; leave it out",
+            r"data\.chosen: method sft does not use it, dpo, orpo, reward do; leave it out",
         ),
-        ("dpo", {"completion": "{a}"}, r"data\.completion: method dpo does not take it"),
-        ("cpt", {"system": "Be brief."}, r"data\.system: method cpt does not take it"),
-        ("sft", {"label": "a"}, r"data\.label: method sft does not take it, kto does"),
-        ("dpo", {"text": "{a}"}, r"data\.text: method dpo does not take it, cpt does"),
+        ("dpo", {"completion": "{a}"}, r"data\.completion: method dpo does not use it"),
+        ("cpt", {"system": "Be brief."}, r"data\.system: method cpt does not use it"),
+        ("sft", {"label": "a"}, r"data\.label: method sft does not use it, kto does"),
+        ("dpo", {"text": "{a}"}, r"data\.text: method dpo does not use it, cpt does"),
     ],
 )
 def test_a_part_that_the_method_would_pass_over_is_refused(
@@ -270,9 +270,7 @@ def test_thumbs_of_a_csv_file(tmp_path: Path, up: str, down: str) -> None:
     data = load_training_data(DataSpec(path=str(path)), "kto", tmp_path)
     assert [example.label for example in data.examples] == [True, False]
     path.write_text("prompt,completion,label\nQ1?,A1,maybe\n")
-    with pytest.raises(
-        ConfigError, match="label: true or false was expected, whether the completion is wanted, got 'm"
-    ):
+    with pytest.raises(ConfigError, match="label: expected true for a good completion or false for a bad one, got 'm"):
         load_training_data(DataSpec(path=str(path)), "kto", tmp_path)
 
 

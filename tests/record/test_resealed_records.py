@@ -1,4 +1,4 @@
-"""Records that were edited and sealed anew: never a traceback, and never a PASS or a promotion that was not earned.
+"""Records that were edited and sealed again: never a traceback, and never a PASS or a promotion that was not earned.
 
 `data/resealed_edits.json` are edits that once ended in a traceback; the rest are drawn at random.
 """

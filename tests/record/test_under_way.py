@@ -65,7 +65,7 @@ def test_what_is_under_way(
     assert under_way(run) == words
     assert answer(run).sentence == f"demo is not finished: {words}."
     assert main(["report", str(tmp_path)]) == 0
-    assert f"not finished: {words}; no process is at work on it\n" in capsys.readouterr().out
+    assert f"not finished: {words}; no process is working on it\n" in capsys.readouterr().out
 
 
 def test_whether_a_process_is_at_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -73,8 +73,8 @@ def test_whether_a_process_is_at_work(tmp_path: Path, capsys: pytest.CaptureFixt
     with EventLog.open(tmp_path) as log:
         assert is_being_written(tmp_path)
         assert main(["report", str(tmp_path)]) == 0
-        assert "is being trained; a process is at work on it" in capsys.readouterr().out
+        assert "is being trained; a process is working on it" in capsys.readouterr().out
         log.append({"event": "fault", "reason": "interrupted"})
     assert not is_being_written(tmp_path)
     assert main(["report", str(tmp_path)]) == 0
-    assert "is being trained; no process is at work on it: interrupted" in capsys.readouterr().out
+    assert "is being trained; no process is working on it: interrupted" in capsys.readouterr().out

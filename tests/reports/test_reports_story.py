@@ -1,4 +1,4 @@
-"""What a report tells of a pass that deserves trust: luck, waivers, retention, sealed draws, slices, judges, banks.
+"""What a report says about a pass that deserves trust: luck, waivers, retention, sealed draws, slices, judges, banks.
 
 The runs are carried out by the real pipeline with a scripted model (fake_story.py).
 """

@@ -124,7 +124,10 @@ def test_where_keeps_the_rows_with_these_values(tmp_path: Path) -> None:
         ("cases: cases.jsonl\nchecks:\n", "suite.yaml:2: checks: "),
         ("cases: cases.jsonl\nchecks: [exakt]\n", "suite.yaml:2: checks[0]: check 'exakt': unknown check"),
         ("cases: cases.jsonl\nchecks: [{exact: {normalise: true}}]\n", "(did you mean 'normalize'"),
-        ("cases: cases.jsonl\nchecks: [exact]\nplan: {draw: 10, accept: 11}\n", "it must not be above draw"),
+        (
+            "cases: cases.jsonl\nchecks: [exact]\nplan: {draw: 10, accept: 11}\n",
+            "expected accept to be at most draw (10), got 11",
+        ),
         ("cases: cases.jsonl\nchecks: [exact]\nplan: {draw: 10, accept: 0}\n", "suite.yaml:3: plan.accept: "),
         ("cases: cases.jsonl\nchecks: [exact]\nplan: {draw: 0, accept: 0}\n", "suite.yaml:3: plan.draw: "),
         ("cases: cases.jsonl\nchecks: [exact]\nplan: {draw: 1, accept: 0.9}\n", "suite.yaml:3: plan.accept: "),
@@ -133,7 +136,7 @@ def test_where_keeps_the_rows_with_these_values(tmp_path: Path) -> None:
         (RULED + "{risk: {}, confirm: {draw: 20, accept: 20}}\n", "suite.yaml:3: plan: a single plan computes"),
         (RULED + "{risk: {}, accept: 90}\n", "suite.yaml:3: plan: give `accept` or `risk`"),
         (RULED + "{kind: double, risk: {}, confirm: {draw: 20, accept: 20}}\n", "suite.yaml:3: plan: give the accept"),
-        (SMALL + "gap: {between: [a, a]}\n", "suite.yaml:4: gap.between: different tags were expected, got ['a', 'a']"),
+        (SMALL + "gap: {between: [a, a]}\n", "suite.yaml:4: gap.between: expected different tags, got ['a', 'a']"),
         (SMALL + "generate: {temperature: .inf}\n", "suite.yaml:4: generate.temperature: "),
         (SMALL + "generate: {temperature: -1}\n", "suite.yaml:4: generate.temperature: "),
         (SMALL + "name: ../x\n", "suite.yaml:4: name: "),
@@ -161,14 +164,14 @@ def test_faults_of_a_suite_file(tmp_path: Path, text: str, message: str) -> None
 
 def test_a_bank_smaller_than_the_plan_is_refused(tmp_path: Path) -> None:
     rows = [{"id": n, "prompt": f"{n}?", "reference": "x"} for n in range(99)]
-    with pytest.raises(ConfigError, match=r"suite\.yaml:1: cases: the bank has 99 cases, the plan draws 100"):
+    with pytest.raises(ConfigError, match=r"suite\.yaml:1: cases: the bank has 99 cases, but the plan draws 100"):
         suite(tmp_path, "cases: cases.jsonl\nchecks: [exact]\n", *rows)
 
 
 def test_a_test_under_two_ids_fills_no_bank(tmp_path: Path) -> None:
     rows = [{"id": n, "prompt": f"{n % 60}?", "reference": "x"} for n in range(100)]
     fault = (
-        r"the bank has 60 distinct tests \(100 cases, but '0', '60' are the same test\), the plan draws 100; add cases"
+        r"the bank has 60 distinct tests \(100 cases, but '0', '60' are one test\), but the plan draws 100; add cases"
     )
     with pytest.raises(ConfigError, match=fault):
         suite(tmp_path, "cases: cases.jsonl\nchecks: [exact]\n", *rows)

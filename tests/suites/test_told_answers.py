@@ -83,7 +83,7 @@ def test_a_list_of_answers_without_their_questions_is_a_warning(told: str, tmp_p
     rows, system = LISTS[told]
     [remark] = load(tmp_path, rows, system).remarks
     assert remark.startswith("generate.system: names the answers of 40 of 40 cases ('GENE0' of c0, ")
-    assert "if they are not the labels to choose from, leave them out; if they are, say `allow: told_answers`" in remark
+    assert "if they are not the labels to choose from, remove them; if they are, write `allow: told_answers`" in remark
     [remark] = load(tmp_path, chats(rows, turn("system", system))).remarks
     assert remark.startswith("cases.messages: names")
 
@@ -102,17 +102,17 @@ def test_what_is_allowed_is_on_record_and_in_the_report(
     key = "".join(f"What is case-{n:03d}?\nanswer case-{n:03d}\n" for n in range(100))
     bank = make_bank(generate=json.dumps({"system": key}))
     assert main(["check", bank.suite]) == 2
-    assert "generate.system: gives away the answers of 100 of 100 cases" in capsys.readouterr().err
+    assert "generate.system: reveals the answers of 100 of 100 cases" in capsys.readouterr().err
     Path(bank.suite).write_text(Path(bank.suite).read_text() + "allow: told_answers\n")
     assert main(["check", bank.suite]) == 0
-    found = "told_answers: generate.system: gives away the answers of 100 of 100 cases ('answer case-000' of case-000"
+    found = "told_answers: generate.system: reveals the answers of 100 of 100 cases ('answer case-000' of case-000"
     assert f"ALLOWED: suite suite: {found}" in capsys.readouterr().out
     command = ["gate", "--responses", bank.answers(95), "--suite", bank.suite, "--run", "out", "--report", "r.html"]
     assert main(command) == 0
     [gate] = read_run(Path("out")).gates.values()
-    assert gate.terms["allowed"]["told_answers"].startswith("generate.system: gives away the answers of 100 of 100")
+    assert gate.terms["allowed"]["told_answers"].startswith("generate.system: reveals the answers of 100 of 100")
     assert gate.registered.allowed == gate.terms["allowed"]
-    assert "allowed: told_answers: generate.system: gives away" in Path("r.html").read_text()
+    assert "allowed: told_answers: generate.system: reveals" in Path("r.html").read_text()
 
 
 def test_a_warning_is_told_with_stored_answers_and_is_on_record_and_in_the_report(
@@ -135,7 +135,7 @@ def test_a_suite_that_allows_nothing_keeps_its_hash_and_its_terms(tmp_path: Path
     with (tmp_path / "s.yaml").open("a") as file:
         file.write("allow: [told_answers]\n")
     allowing = load_suite(tmp_path / "s.yaml", build_check)
-    assert allowing.allowed == {"told_answers": "nothing was found in the suite's own texts"}
+    assert allowing.allowed == {"told_answers": "no findings in the suite's own texts"}
     assert allowing.sha256 != plain.sha256
     assert "allowed" not in plain.terms(plain.plan, curtail=False).to_json()
 
@@ -143,13 +143,13 @@ def test_a_suite_that_allows_nothing_keeps_its_hash_and_its_terms(tmp_path: Path
 @pytest.mark.parametrize("told", KEYS)
 def test_a_system_message_that_tells_the_answers_is_refused(told: str, tmp_path: Path) -> None:
     rows, system = KEYS[told]
-    with pytest.raises(ConfigError, match=r"s\.yaml:4: generate\.system: gives away the answers of \d+ of 40 cases"):
+    with pytest.raises(ConfigError, match=r"s\.yaml:4: generate\.system: reveals the answers of \d+ of 40 cases"):
         load(tmp_path, rows, system)
     before = chats(rows, turn("system", system))
-    with pytest.raises(ConfigError, match=r"cases\.messages: gives away"):
+    with pytest.raises(ConfigError, match=r"cases\.messages: reveals"):
         load(tmp_path, before)
     template = json.dumps(system.replace("{", "").replace("}", "") + "\n{prompt}")
-    with pytest.raises(ConfigError, match=r"cases\.prompt: gives away"):
+    with pytest.raises(ConfigError, match=r"cases\.prompt: reveals"):
         load(tmp_path, rows, cases=f"{{path: cases.jsonl, prompt: {template}}}")
 
 
@@ -159,10 +159,10 @@ def test_turns_before_the_question_that_answer_it_are_refused(tmp_path: Path) ->
         {**row, "messages": [ask, turn("assistant", row["reference"]), ask]}
         for ask, row in zip(asked, PATTERNS, strict=True)
     ]
-    with pytest.raises(ConfigError, match=r"cases\.messages: gives away the answers of 1 of 1 cases"):
+    with pytest.raises(ConfigError, match=r"cases\.messages: reveals the answers of 1 of 1 cases"):
         load(tmp_path, shown)
     shots = [turn(*pair) for row in SYMBOLS[:8] for pair in (("user", row["prompt"]), ("assistant", row["reference"]))]
-    with pytest.raises(ConfigError, match=r"cases\.messages: gives away the answers of 8 of 40 cases"):
+    with pytest.raises(ConfigError, match=r"cases\.messages: reveals the answers of 8 of 40 cases"):
         load(tmp_path, chats(SYMBOLS, *shots))
 
 
@@ -176,7 +176,7 @@ def test_questions_that_all_prompts_answer_are_refused(place: str, tmp_path: Pat
         }
         for row in PATTERNS
     ]
-    with pytest.raises(ConfigError, match=r"cases.*: every prompt gives away the answers of 3 of 40 cases"):
+    with pytest.raises(ConfigError, match=r"cases.*: every prompt reveals the answers of 3 of 40 cases"):
         load(tmp_path, told)
     others = [{**row, "prompt": f"How is OTHER passed on?\ndominant\n\n{row['prompt']}"} for row in PATTERNS]
     load(tmp_path, others)
@@ -265,9 +265,7 @@ def test_check_says_where_it_stands(tmp_path: Path, capsys: pytest.CaptureFixtur
         key = " ".join(f"{row['prompt']} {row['reference']}" for row in SYMBOLS)
         file.write(f"generate: {{system: '{key}'}}\n")
     assert main(["check", str(tmp_path / "s.yaml")]) == 2
-    assert (
-        "generate.system: gives away the answers of 40 of 40 cases ('GENE0' of c0, 'GENE1'" in capsys.readouterr().err
-    )
+    assert "generate.system: reveals the answers of 40 of 40 cases ('GENE0' of c0, 'GENE1'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["gate", "run"])

@@ -1,4 +1,4 @@
-"""A chat template that looks answers up gives cases away, however it writes them; those that people use do not."""
+"""A chat template that looks answers up reveals them, however it writes them; those that people use do not."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_gate_refuses_a_model_with_such_a_template(
     suite = asked.parent / "facts.yaml"
     suite.write_text("cases: cases.jsonl\nchecks: [exact]\nplan: {draw: 5, accept: 4}\n")
     assert main(["gate", str(asked.parent / "base"), "--suite", str(suite), "--run", str(asked.parent / "out")]) == 3
-    assert "its chat template gives away the answers of 20 of 20 cases" in capsys.readouterr().err
+    assert "its chat template reveals the answers of 20 of 20 cases" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kind", ENCODED)
@@ -80,7 +80,7 @@ def test_a_suite_may_allow_it(asked: Path, kind: str) -> None:
     suite.write_text("cases: cases.jsonl\nchecks: [exact]\nplan: {draw: 5, accept: 4}\nallow: told_answers\n")
     notes = look_at_folder(str(asked.parent / "base"), load_suite(suite, build_check))
     assert any(
-        note.startswith("allowed by the suite: ") and "its chat template gives away the answers of 20 of 20" in note
+        note.startswith("allowed by the suite: ") and "its chat template reveals the answers of 20 of 20" in note
         for note in notes
     )
 

@@ -205,8 +205,8 @@ def of_server(flag: str, value: str) -> tuple[Proof | ShownBy, ...]:
     given = f"{flag} {value}"
     return (
         Proof(server_asked, "", given),
-        words(GATE, given, "nobody asks for stored responses"),
-        words(GATE, f"gate done/base --suite suite.yaml {given}", f"{flag}: for models behind a server"),
+        words(GATE, given, "stored responses are not requested from a server"),
+        words(GATE, f"gate done/base --suite suite.yaml {given}", f"{flag}: only for models behind a server"),
     )
 
 
@@ -255,7 +255,7 @@ PROOFS: Proofs = {
     "init --example": words("init new", "--example dpo-misses"),
     "init --recipe": (
         words("init new", "--recipe sft"),
-        words("init new --example kto", "--recipe sft", "one of the two"),
+        words("init new --example kto", "--recipe sft", "give only one of them"),
     ),
     "check file": words("check suite.yaml", "check other.yaml"),
     "data file": words("data train.jsonl --method sft", "data leaky.jsonl --method sft"),
@@ -263,24 +263,24 @@ PROOFS: Proofs = {
     "data --prompt": (
         words(DATA, '--prompt "{question} {question}"'),
         words(DATA, '--prompt "{question}" --messages turns', "not both"),
-        words("data train.jsonl --method cpt", '--prompt "{question}"', "does not take it"),
+        words("data train.jsonl --method cpt", '--prompt "{question}"', "does not use it"),
     ),
     "data --completion": words(DATA, '--completion "{answer}"'),
     "data --chosen": (
         words("data train.jsonl --method dpo", '--chosen "{answer}"'),
-        words(DATA, '--chosen "{answer}"', "does not take it"),
+        words(DATA, '--chosen "{answer}"', "does not use it"),
     ),
     "data --rejected": words("data train.jsonl --method dpo", '--rejected "{question} {question}"'),
     "data --text": words("data train.jsonl --method cpt", '--text "{question} {question}"'),
     "data --explanation": (
         words("data train.jsonl --method explain", '--explanation "{question} {question}"'),
-        words(DATA, '--explanation "{question}"', "does not take it"),
+        words(DATA, '--explanation "{question}"', "does not use it"),
     ),
     "data --messages": words(DATA, "--messages turns"),
     "data --label": words("data train.jsonl --method kto", "--label thumb"),
     "data --system": (
         words(DATA, '--system "Be brief."'),
-        words("data train.jsonl --method cpt", '--system "Be brief."', "does not take it"),
+        words("data train.jsonl --method cpt", '--system "Be brief."', "does not use it"),
     ),
     "data --tags": words(DATA, "--tags topic"),
     "data --model": (
@@ -290,18 +290,18 @@ PROOFS: Proofs = {
     "data --max-length": words(DATA, "--max-length 3"),
     "data --max-tokens": (
         ShownBy("test_data_command.py", '"--max-tokens", str('),
-        words(DATA, "--max-tokens 3", "own tokenizer"),
+        words(DATA, "--max-tokens 3", "tokenizer is needed"),
     ),
     "data --duplicates": words(DATA, "--duplicates exact"),
     "data --pii": words(DATA, "--pii mask"),
     "data --names": words(DATA, "--names nowhere", "spacy"),
     "data --split": words(DATA, "--split 0.5,0.25,0.25"),
-    "data --group": (words(PARTS, "--group topic"), words(DATA, "--group topic", "nothing is split")),
-    "data --seed": (words(PARTS, "--seed 7"), words(DATA, "--seed 7", "nothing is split")),
+    "data --group": (words(PARTS, "--group topic"), words(DATA, "--group topic", "needs --split")),
+    "data --seed": (words(PARTS, "--seed 7"), words(DATA, "--seed 7", "needs --split")),
     "data --out": (
         words(f"{DATA} --split 0.5,0.25,0.25", "--out parts"),
-        words(DATA, "--out parts", "nothing is split"),
-        words(DATA, "data leaking/tunegate.yaml --out parts", "says this itself"),
+        words(DATA, "--out parts", "needs --split"),
+        words(DATA, "data leaking/tunegate.yaml --out parts", "sets this itself"),
     ),
     "data --card": words(DATA, "--card card.json"),
     "plan --file": (
@@ -322,7 +322,7 @@ PROOFS: Proofs = {
     "run --run": words("run leaking/tunegate.yaml", "--run elsewhere"),
     "gate model": (
         ShownBy("test_open_model.py", '["gate", str(folder)'),
-        words(GATE, f"{GATE} base", "one of the two"),
+        words(GATE, f"{GATE} base", "give either a model or"),
     ),
     "gate --responses": words(GATE, "gate --responses better.jsonl --suite suite.yaml --json"),
     "gate --suite": words(GATE, "gate --responses answers.jsonl --suite other.yaml --json"),
@@ -332,12 +332,12 @@ PROOFS: Proofs = {
     "gate --seed": words(GATE, "--seed 3"),
     "gate --dtype": (
         ShownBy("test_open_model.py", '"run", "--dtype"]'),
-        words(GATE, "--dtype float32", "not computed here"),
+        words(GATE, "--dtype float32", "has no effect on stored responses"),
         words(GATE, "gate http://127.0.0.1:9/v1#m --suite suite.yaml --dtype float32", "leave dtype out"),
     ),
     "gate --batch-size": (
         ShownBy("test_hf.py", "replace(chat_model, batch_size=batch_size)"),
-        words(GATE, "--batch-size 4", "not computed here"),
+        words(GATE, "--batch-size 4", "has no effect on stored responses"),
         words(GATE, "gate http://127.0.0.1:9/v1#m --suite suite.yaml --batch-size 4", "leave the batch size out"),
     ),
     "gate --timeout": of_server("--timeout", "5"),
@@ -352,7 +352,7 @@ PROOFS: Proofs = {
     "judge --draw": words(MEASURE, "--draw 20"),
     "judge --seed": (
         words(f"{MEASURE} --draw 20", "--seed 4"),
-        words(MEASURE, "--seed 4", "none is drawn"),
+        words(MEASURE, "--seed 4", "has no effect without --draw"),
     ),
     "judge --repeats": words(MEASURE, "--repeats 2"),
     "judge --fit": words(MEASURE, "--fit"),
@@ -398,7 +398,7 @@ PROOFS: Proofs = {
     **{
         f"bake-off {flag}": (
             ShownBy("test_bake_off.py", "--timeout 5.0 --key-env PATH --request top_p=0.5"),
-            words(BAKE, f"{flag} {value}", f"{flag}: for models behind a server"),
+            words(BAKE, f"{flag} {value}", f"{flag}: only for models behind a server"),
         )
         for flag, value in (("--timeout", "5"), ("--request", "top_p=0.5"), ("--key-env", "PATH"))
     },

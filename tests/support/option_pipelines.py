@@ -202,14 +202,18 @@ PROOFS: Proofs = {
     "WatchSpec.every_steps": run({"stages.0.watch.every_steps": 2}, WATCH),
     "WatchSpec.every_epochs": (
         run({"stages.0.watch": {"gate": "facts", "every_epochs": 0.5, "draw": 3}}, WATCH),
-        run({"stages.0.watch.every_epochs": 0.5}, WATCH, refused="one of the two"),
+        run({"stages.0.watch.every_epochs": 0.5}, WATCH, refused="give either every_steps"),
     ),
     "WatchSpec.draw": run({"stages.0.watch.draw": 4}, WATCH),
     "WatchSpec.stop_after": run({"stages.0.watch.stop_after": 2}, WATCH),
     "WatchSpec.keep_best": run({"stages.0.watch.keep_best": False}, WATCH),
     "RetrainSpec.max_attempts": (
         run({"stages.0.retrain.max_attempts": 1}),
-        run({"stages.0.retrain.max_attempts": 4}, {"stages.0.method": "fewshot", "stages.0.retrain": {}}, "once"),
+        run(
+            {"stages.0.retrain.max_attempts": 4},
+            {"stages.0.method": "fewshot", "stages.0.retrain": {}},
+            "is not retrained",
+        ),
     ),
     "RetrainSpec.rows": run({"stages.0.retrain.rows": [3, 5]}),
     "RetrainSpec.epochs": run({"stages.0.retrain.epochs": [1.0, 2.0]}),
@@ -262,17 +266,17 @@ PROOFS: Proofs = {
     "DataSpec.prompt": (
         data({"prompt": "{question}"}),
         data({"prompt": "{question}"}, base={"messages": "turns"}, refused="not both"),
-        data({"prompt": "{question}"}, "cpt", refused="cpt does not take it"),
+        data({"prompt": "{question}"}, "cpt", refused="cpt does not use it"),
     ),
-    "DataSpec.messages": (data({"messages": "turns"}), data({"messages": "turns"}, "cpt", refused="does not take it")),
+    "DataSpec.messages": (data({"messages": "turns"}), data({"messages": "turns"}, "cpt", refused="does not use it")),
     "DataSpec.completion": (
         data({"completion": "{answer}"}),
-        data({"completion": "{answer}"}, "dpo", refused="dpo does not take it"),
+        data({"completion": "{answer}"}, "dpo", refused="dpo does not use it"),
     ),
-    "DataSpec.chosen": (data({"chosen": "{answer}"}, "dpo"), data({"chosen": "{answer}"}, refused="does not take it")),
+    "DataSpec.chosen": (data({"chosen": "{answer}"}, "dpo"), data({"chosen": "{answer}"}, refused="does not use it")),
     "DataSpec.rejected": (
         data({"rejected": "{answer}"}, "dpo"),
-        data({"rejected": "{answer}"}, "kto", refused="not take"),
+        data({"rejected": "{answer}"}, "kto", refused="not use"),
     ),
     "DataSpec.text": (data({"text": "{answer}"}, "cpt"), data({"text": "{answer}"}, refused="cpt does")),
     "DataSpec.explanation": (
@@ -283,7 +287,7 @@ PROOFS: Proofs = {
     "DataSpec.tags": data({"tags": "topic"}),
     "DataSpec.system": (
         data({"system": "Be brief."}),
-        data({"system": "Be brief."}, "cpt", refused="does not take it"),
+        data({"system": "Be brief."}, "cpt", refused="does not use it"),
     ),
     "DataSpec.where": data({"where": {"topic": "a"}}),
     "DataSpec.prepare": data({"prepare": {"duplicates": "exact"}}, base=TWICE),
@@ -335,7 +339,7 @@ PROOFS: Proofs = {
     ),
     "Reward.stage": (
         ShownBy("test_roles.py", "options: {{reward: {{stage: taste}}}}"),
-        run({"stages.1.options.reward": {"stage": "sft"}}, POLICY, refused="no earlier stage of method reward"),
+        run({"stages.1.options.reward": {"stage": "sft"}}, POLICY, refused="no earlier stage with method reward"),
     ),
     "Reward.model": run({"stages.1.options.reward": {"model": "other"}}, POLICY, refused="name the stage"),
 }

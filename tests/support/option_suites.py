@@ -84,17 +84,17 @@ PROOFS: Proofs = {
     ),
     "GenerateSpec.form": (
         suite({"generate.form": "raw"}),
-        suite({"generate.form": "raw"}, {"cases.messages": "turns"}, refused="raw text holds no chat"),
+        suite({"generate.form": "raw"}, {"cases.messages": "turns"}, refused="raw text cannot express chats"),
         ShownBy("test_choice_form.py", '("raw", "Which gene?", ("Which gene?", " BLM"))'),
     ),
     "GenerateSpec.system_as": suite({"generate.system_as": "first_user"}, {"generate.system": "Be brief."}),
     "AnswerSpec.after": (
         suite({"answer.after": "think"}, THOUGHTS),
-        suite({"answer.after": "think"}, {"answer": {"whole": True}}, refused="cannot stand beside"),
+        suite({"answer.after": "think"}, {"answer": {"whole": True}}, refused="judges the whole answer"),
     ),
     "AnswerSpec.extract": (
         suite({"answer.extract": "last_number"}, {"checks": [{"regex": "answer"}]}),
-        suite({"answer.extract": "boxed"}, {"answer": {"whole": True}}, refused="cannot stand beside"),
+        suite({"answer.extract": "boxed"}, {"answer": {"whole": True}}, refused="judges the whole answer"),
     ),
     "AnswerSpec.whole": suite({"answer.whole": True}, THOUGHTS),
     "ResponsesSpec.id": responses({"responses.id": "{key}"}),

@@ -1,4 +1,4 @@
-"""A trainer of somebody's own, for method command: it needs nothing but Python, and is done in a moment.
+"""An external trainer for method command: it needs only Python, and takes a moment.
 
 `python own_trainer.py WHAT OUTPUT [WORDS]` copies the input model to OUTPUT with another last weight, and writes the
 words and the variables that it was given to `seen.json` in the folder of the attempt. WHAT it does besides:

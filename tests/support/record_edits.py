@@ -1,4 +1,4 @@
-"""Records edited by somebody who makes the chain of hashes anew: what they write, at random or as was tried before."""
+"""Records edited by somebody who recomputes the chain of hashes: random edits, and those that were tried before."""
 
 from __future__ import annotations
 

@@ -94,8 +94,8 @@ def test_full_is_what_happens_without_peft(make_job: MakeJob) -> None:
 @pytest.mark.parametrize(
     ("train", "peft", "message"),
     [
-        ("full", LORA, "train: full: trains the model's own weights, `peft` an adapter beside them"),
-        (LAST_LAYER, LORA, r"train\.last_n_layers: trains the model's own weights, `peft` an adapter"),
+        ("full", LORA, "train: full: trains the model's own weights, but `peft` trains an adapter"),
+        (LAST_LAYER, LORA, r"train\.last_n_layers: trains the model's own weights, but `peft` trains an adapter"),
         ({"last_n_layers": 3}, None, r"train\.last_n_layers: expected at most 2, the model's layers, got 3"),
         (
             LAST_LAYER | {"unfreeze_every": 1},
@@ -110,7 +110,7 @@ def test_what_cannot_be_is_one_line(make_job: MakeJob, train: Any, peft: Any, me
 
 
 def test_the_contradiction_is_told_before_anything_is_trained(make_job: MakeJob) -> None:
-    with pytest.raises(ConfigError, match="give one of the two"):
+    with pytest.raises(ConfigError, match="give one of them"):
         validate(make_job(train="full"))
 
 

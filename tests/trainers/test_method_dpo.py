@@ -41,7 +41,7 @@ def test_label_smoothing_passes_through(make_job: MakeJob) -> None:
 
 
 def test_label_smoothing_that_a_loss_would_ignore_is_refused(make_job: MakeJob) -> None:
-    with pytest.raises(ConfigError, match=r"args\.label_smoothing: TRL's loss sigmoid takes no notice of it; use"):
+    with pytest.raises(ConfigError, match=r"args\.label_smoothing: TRL's loss sigmoid ignores it; use"):
         validate(make_job("dpo", args={"label_smoothing": 0.1}))
     validate(make_job("dpo", args={"label_smoothing": 0.1, "loss_type": ["robust", "sft"]}))
 
@@ -54,5 +54,5 @@ def test_a_wrong_type_of_an_argument_is_told_before_training(make_job: MakeJob) 
 @pytest.mark.parametrize("method", ["dpo", "orpo", "reward"])
 def test_a_pair_of_two_equal_answers_is_refused(make_job: MakeJob, method: str) -> None:
     job = make_job(method, rows=[*PAIRS, {"prompt": "?", "chosen": "BRCA1", "rejected": "BRCA1"}])
-    with pytest.raises(ConfigError, match="chosen and rejected are the same text; there is no preference to learn"):
+    with pytest.raises(ConfigError, match="chosen and rejected are the same text; they must differ"):
         load_training_data(DataSpec(path=job.data), method, Path(job.data).parent)

@@ -85,15 +85,15 @@ def test_check_names_the_rows_whose_answers_hold_the_separator(
     write_jsonl(path.parent / "train.jsonl", rows)
     assert main(["check", str(path)]) == 2
     told = capsys.readouterr().err
-    assert "train.jsonl:3: the completion 'a\\nb' holds the separator '\\n'" in told
-    assert "3 of 8 rows have faults; so in rows 3, 6-7" in told
+    assert "train.jsonl:3: the completion 'a\\nb' contains the separator '\\n'" in told
+    assert "3 of 8 rows have faults; the same in rows 3, 6-7" in told
     path.write_text(path.read_text().replace("form: completion", "form: completion, separator: ' # '"))
     assert main(["check", str(path)]) == 0
 
 
 def test_an_answer_that_holds_the_separator_is_refused(make_job: MakeJob) -> None:
     rows = [ROW, {**ROW, "completion": "BRCA1\nBRCA2"}]
-    with pytest.raises(ConfigError, match=r":2: the completion 'BRCA1\\nBRCA2' holds the separator '\\n'"):
+    with pytest.raises(ConfigError, match=r":2: the completion 'BRCA1\\nBRCA2' contains the separator '\\n'"):
         texts(make_job, rows, form="completion")
 
 

@@ -282,5 +282,5 @@ def test_no_stage_trains_a_model_that_is_asked_with_examples(make_job: MakeJob) 
     """An adapter on it would be gated with them, and no leakage guard has seen them."""
     shots = make_job("fewshot", name="shots", **UNTOUCHED)
     run(shots)
-    with pytest.raises(ConfigError, match=r"fewshot\.json: a model with examples in its prompt"):
+    with pytest.raises(ConfigError, match=r"fewshot\.json: this model has examples in its prompt"):
         common.load(make_job("sft", model=shots.output, save="adapter"))

@@ -1,4 +1,4 @@
-"""Method kto: thumbs up and down, shuffled, held against the stage's input model."""
+"""Method kto: thumbs up and down, shuffled, compared with the stage's input model."""
 
 from __future__ import annotations
 
@@ -94,21 +94,21 @@ def test_a_batch_of_one_is_refused_before_training(make_job: MakeJob) -> None:
 @pytest.mark.parametrize(
     ("label", "message"),
     [
-        (True, "the label is true in all 6 rows.*: add unwanted"),
-        (False, "the label is false in all 6 rows.*: add wanted"),
+        (True, "the label is true in all 6 rows.*: add bad"),
+        (False, "the label is false in all 6 rows.*: add good"),
     ],
 )
 def test_thumbs_of_one_kind_only_are_refused(make_job: MakeJob, label: bool, message: str) -> None:
     job = make_job("kto", rows=[{**row, "label": label} for row in THUMBS])
     with pytest.raises(ConfigError, match=message):
         load_training_data(DataSpec(path=job.data), "kto", Path(job.data).parent)
-    with pytest.raises(ConfigError, match="thumbs of one kind only"):
+    with pytest.raises(ConfigError, match="all labels are the same"):
         run(job)
 
 
 def test_an_empty_completion_is_refused(make_job: MakeJob) -> None:
     job = make_job("kto", rows=[*THUMBS, {"prompt": "Which gene?", "completion": " ", "label": True}])
-    with pytest.raises(ConfigError, match="the completion is empty; a model can't learn from it"):
+    with pytest.raises(ConfigError, match="the completion is empty; a model cannot learn from it"):
         load_training_data(DataSpec(path=job.data), "kto", Path(job.data).parent)
 
 

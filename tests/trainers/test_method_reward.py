@@ -171,7 +171,7 @@ def other_base(base: Path, folder: Path, change: dict[str, Any]) -> Path:
 
 
 def test_the_adapter_of_a_reward_model_is_neither_saved_nor_opened(make_job: MakeJob, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="save: a reward model is saved merged"):
+    with pytest.raises(ConfigError, match="save: a reward model is always saved merged"):
         validate(make_job("reward", save="adapter"))
     adapter = make_adapter(Path(make_job("reward").model), tmp_path / "adapter")
     config = json.loads((adapter / "adapter_config.json").read_text())

@@ -257,7 +257,7 @@ def test_a_reward_model_rewards(make_job: MakeJob, tmp_path: Path, algorithm: st
 
 
 def test_a_reward_that_is_no_number_ends_the_training(make_job: MakeJob, tmp_path: Path) -> None:
-    with pytest.raises(CannotJudge, match=r"no reward for any of the 16 answers.*the reward is no number"):
+    with pytest.raises(CannotJudge, match=r"no reward for any of the 16 answers.*the reward is not a number"):
         trained(by_model(make_job, reward_model(tmp_path, nan=True)))
 
 
@@ -276,13 +276,13 @@ def test_prompts_that_are_too_long_are_left_out_and_told(make_job: MakeJob) -> N
     assert (summary["rows"], summary["dropped_rows"]) == (16, [17])
     short = policy_job(make_job, "ppo", 1, options={"max_prompt_tokens": 3})
     with pytest.raises(
-        ConfigError, match=r"16 prompts are answered at once, and there are 0 \(16 more are longer than 3"
+        ConfigError, match=r"expected at least 16 prompts, a batch of answers, got 0 \(16 more are longer than 3"
     ):
         trained(short)
 
 
 def test_too_few_prompts_are_told_instead_of_training_nothing(make_job: MakeJob) -> None:
-    with pytest.raises(ConfigError, match="4 prompts are answered at once, and there are 2; give more rows, or lower"):
+    with pytest.raises(ConfigError, match="expected at least 4 prompts, a batch of answers, got 2; add rows, or lower"):
         trained(policy_job(make_job, "grpo", 1, rows=PROMPTS[:2]))
 
 
@@ -298,18 +298,18 @@ PROMPT_TUNING = {"type": "prompt_tuning", "num_virtual_tokens": 4}
     [
         ({"options": {**RLOO, "algorithm": "reinforce"}}, r"options\.algorithm: .*'rloo', 'grpo' or 'ppo'"),
         ({"options": {"algorithm": "ppo"}}, r"options\.reward: this key is required"),
-        ({"options": {**PPO, "reward": {}}}, r"options\.reward: give one of `stage`"),
-        ({"options": {**PPO, "reward": {"stage": "a", "suite": "b"}}}, r"options\.reward: give one of"),
+        ({"options": {**PPO, "reward": {}}}, r"options\.reward: give either `stage`"),
+        ({"options": {**PPO, "reward": {"stage": "a", "suite": "b"}}}, r"options\.reward: give either"),
         ({"options": {**PPO, "reward": {"stage": "a", "check": "b"}}}, "names a check of `suite`"),
         ({"options": {**PPO, "max_kl": 0}}, r"options\.max_kl: .*greater than 0"),
-        ({"args": {"num_generations": 3}}, "3 does not divide the 8 answers that are made at once"),
+        ({"args": {"num_generations": 3}}, "3 does not divide the 8 answers that are generated at once"),
         ({"args": {"num_generations": 1}}, "expected 2 or more answers to compare, got 1"),
-        ({"args": {"beta": 0.0}}, r"args\.beta: with 0, how far the policy drifts is not even measured"),
+        ({"args": {"beta": 0.0}}, r"args\.beta: expected 1e-6 or more, got 0"),
         ({"args": {"num_generation": 2}}, r"args\.num_generation: not an argument of TRL's.*did you mean 'num_gen"),
         ({"options": PPO, "args": {"num_generations": 2}}, "not an argument of the config class for rlhf"),
-        ({"options": PPO, "launcher": TWO}, "launcher: ppo trains in one process, not in 2"),
+        ({"options": PPO, "launcher": TWO}, "launcher: ppo trains in one process, got 2"),
         ({"launcher": TWO, "args": {"num_generations": 3, "per_device_train_batch_size": 4}}, "divide the 8 answers"),
-        ({"peft": PROMPT_TUNING, "save": "adapter"}, "prompt_tuning learns prompts, and rlhf trains weights"),
+        ({"peft": PROMPT_TUNING, "save": "adapter"}, "prompt_tuning learns prompts, but rlhf trains weights"),
     ],
 )
 def test_settings_that_cannot_be_are_told(make_job: MakeJob, change: dict[str, Any], message: str) -> None:
@@ -327,7 +327,7 @@ def test_args_reach_the_config_of_the_algorithm(make_job: MakeJob, algorithm: st
 def test_a_reward_stage_is_for_the_engine_to_find(make_job: MakeJob) -> None:
     job = policy_job(make_job, "ppo", 1)
     job = TrainJob(**{**vars_of(job), "options": {"algorithm": "ppo", "reward": {"stage": "taste"}}})
-    with pytest.raises(ConfigError, match="is for `tunegate run` to find"):
+    with pytest.raises(ConfigError, match="only `tunegate run` can find"):
         rewards.rewards_of(task_of(job))
 
 
@@ -375,5 +375,5 @@ def test_a_pipeline_hands_over_what_the_method_takes(tmp_path: Path) -> None:
 
 def test_a_reward_model_without_a_gate_is_not_taken(tmp_path: Path) -> None:
     path = write_pipeline(tmp_path / "project", PIPELINE.replace("stage: taste", "model: somewhere"))
-    with pytest.raises(ConfigError, match=r"options\.reward\.model: name the stage that trains it"):
+    with pytest.raises(ConfigError, match=r"options\.reward\.model: name the stage that trains the reward model"):
         load(path)

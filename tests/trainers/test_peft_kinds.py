@@ -43,13 +43,16 @@ def test_the_names_read_from_the_sources_are_those_of_the_classes() -> None:
 @pytest.mark.parametrize(
     ("peft", "message"),
     [
-        ({"type": "lorra"}, "peft.type: no adapter is called 'lorra' (did you mean 'lora'"),
+        ({"type": "lorra"}, "peft.type: no adapter is named 'lorra' (did you mean 'lora'"),
         ({"rank": 8}, "peft.rank: not an argument of peft.LoraConfig"),
         ({"r": "8"}, "peft.r: expected int, got '8'"),
         ({"alpha": "8"}, "peft.alpha: expected int, got '8'"),
-        ({"alpha": 8, "lora_alpha": 8}, "peft.alpha: short for lora_alpha, which is given as well"),
+        ({"alpha": 8, "lora_alpha": 8}, "peft.alpha: short for lora_alpha, which is also given"),
         ({"type": "ia3", "r": 8}, "peft.r: not an argument of peft.IA3Config"),
-        ({"type": "prompt_tuning"}, "peft.num_virtual_tokens: missing; prompt_tuning learns so many tokens"),
+        (
+            {"type": "prompt_tuning"},
+            "peft.num_virtual_tokens: missing; give the number of tokens that prompt_tuning learns",
+        ),
         (PROMPT, "save: what prompt_tuning learns cannot be merged into the weights; write `save: adapter`"),
         ({"quantize": 3}, "peft.quantize: expected 4 or 8, the bits of a weight, got 3"),
     ],
@@ -79,7 +82,7 @@ def test_short_names_become_those_of_peft() -> None:
 
 
 def test_few_bits_need_a_gpu() -> None:
-    with pytest.raises(ConfigError, match=r"weights of 4 bits need a GPU, and there is none here; leave it out"):
+    with pytest.raises(ConfigError, match=r"weights of 4 bits need a GPU, but this machine has none; leave it out"):
         quantized.check(4, gpu=False)
     if not quantized.importlib.util.find_spec("bitsandbytes"):
         with pytest.raises(ConfigError, match=r"need a GPU and the package bitsandbytes, which is not installed"):
@@ -115,9 +118,9 @@ def test_an_adapter_of_another_kind_or_shape_is_not_gone_on_with(make_job: MakeJ
     first = make_job(name="first", save="adapter", args=ARGS | {"max_steps": 1})
     run(first)
     for peft, message in (
-        ({"type": "ia3"}, "peft.type: 'ia3' differs from 'lora' of the input adapter"),
-        ({"r": 8}, "peft.r: 8 differs from 4 of the input adapter"),
-        ({"r": 4, "alpha": 3}, "peft.lora_alpha: 3 differs from 8 of the input adapter"),
+        ({"type": "ia3"}, "peft.type: expected 'lora', as in the continued input adapter"),
+        ({"r": 8}, "peft.r: expected 4, as in the continued input adapter"),
+        ({"r": 4, "alpha": 3}, "peft.lora_alpha: expected 8, as in the continued input adapter"),
     ):
         with pytest.raises(ConfigError) as error:
             run(make_job(name="again", model=first.output, peft=peft))
@@ -146,7 +149,7 @@ def test_an_adapter_for_another_base_is_told(make_job: MakeJob, tmp_path: Path) 
 def test_nothing_is_trained_on_top_of_learned_prompts(make_job: MakeJob) -> None:
     first = make_job(name="first", peft=PROMPT, save="adapter", args=ARGS | {"max_steps": 1})
     run(first)
-    with pytest.raises(ConfigError, match="nothing can be trained on top of what prompt_tuning learned"):
+    with pytest.raises(ConfigError, match="no stage can train on top of a prompt_tuning adapter"):
         run(make_job(name="full", model=first.output, peft=None))
 
 

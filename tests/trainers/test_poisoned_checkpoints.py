@@ -1,4 +1,4 @@
-"""Checkpoints that are not what the training saved: it begins anew or refuses, and runs nothing that lies in them."""
+"""Checkpoints that are not what the training saved: it starts again or refuses, and runs nothing from them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def with_a_pickle(checkpoint: Path, make_job: MakeJob) -> None:
         pickle.dump(Bomb(checkpoint.parents[1] / "mark"), file, protocol=2)  # that of torch
 
 
-POISONS = {of_another_job: "of another training", with_a_pickle: "optimizer.pt is not what was saved"}
+POISONS = {of_another_job: "it is of another training", with_a_pickle: "optimizer.pt changed after it was saved"}
 
 
 @pytest.mark.parametrize(("poison", "told"), POISONS.items(), ids=[poison.__name__ for poison in POISONS])
@@ -68,7 +68,7 @@ def test_a_poisoned_checkpoint_is_told_and_removed_and_the_training_begins_anew(
     capsys.readouterr()
     log, _ = run(job)
     said = capsys.readouterr().err
-    assert f"checkpoint-4 of {checkpoints_of(job)}: {told}: not gone on from, and removed" in said
+    assert f"checkpoint-4 of {checkpoints_of(job)}: {told}: not used, and removed" in said
     assert [entry["step"] for entry in log if "loss" in entry] == [1, 2, 3, 4, 5, 6]
     run(whole)
     assert weights(job) == weights(whole)
@@ -101,23 +101,27 @@ def fake(folder: Path) -> TrainJob:
 
 FAULTS = {
     "nothing": (lambda folder: None, {}, None),
-    "cut short": (lambda folder: (folder / "weights").write_text("the weigh"), {}, "weights is not what was saved"),
-    "one file more": (lambda folder: (folder / "a.pt").write_text("x"), {}, "a.pt is not what was saved"),
-    "one file less": (lambda folder: (folder / "ref/weights").unlink(), {}, "ref/weights is not what was saved"),
+    "cut short": (
+        lambda folder: (folder / "weights").write_text("the weigh"),
+        {},
+        "weights changed after it was saved",
+    ),
+    "one file more": (lambda folder: (folder / "a.pt").write_text("x"), {}, "a.pt changed after it was saved"),
+    "one file less": (lambda folder: (folder / "ref/weights").unlink(), {}, "ref/weights changed after it was saved"),
     "a link to the same": (
         lambda folder: (
             (folder / "weights").rename(folder.with_name("w")),
             (folder / "weights").symlink_to(folder.with_name("w")),
         ),
         {},
-        "weights is not what was saved",
+        "weights changed after it was saved",
     ),
     "no seal": (lambda folder: (folder / checkpoints.SEAL).unlink(), {}, "not finished"),
     "half a seal": (lambda folder: (folder / checkpoints.SEAL).write_text('{"job'), {}, "its seal cannot be read"),
     "another seal": (lambda folder: (folder / checkpoints.SEAL).write_text("[]"), {}, "its seal cannot be read"),
-    "another seed": (lambda folder: None, {"seed": 2}, "of another training"),
-    "other rows": (lambda folder: None, {"data_sha256": "1" * 64}, "of another training"),
-    "another attempt": (lambda folder: None, {"output": "attempt-2/model"}, "of another training"),
+    "another seed": (lambda folder: None, {"seed": 2}, "it is of another training"),
+    "other rows": (lambda folder: None, {"data_sha256": "1" * 64}, "it is of another training"),
+    "another attempt": (lambda folder: None, {"output": "attempt-2/model"}, "it is of another training"),
 }
 
 
@@ -134,7 +138,7 @@ def test_a_link_is_removed_and_not_what_it_points_at(tmp_path: Path) -> None:
     job = fake(tmp_path / "theirs")
     link = tmp_path / "checkpoint-1"
     link.symlink_to(tmp_path / "theirs")
-    assert checkpoints.fault_of(link, job) == "a link, where the training made a folder"
+    assert checkpoints.fault_of(link, job) == "a link in the place of the training's folder"
     checkpoints.discard(link)
     assert not link.is_symlink()
     assert checkpoints.fault_of(tmp_path / "theirs", job) is None

@@ -231,5 +231,5 @@ class TestRun:
             identity.write_text("that of an older version")
         carry_out(path, given)
         assert found[:3] == [False, same, False]
-        assert any("goes on where it was stopped" in line for line in said) == same
+        assert any("resuming the training from its checkpoint" in line for line in said) == same
         assert any("is of another training" in line for line in said) != same

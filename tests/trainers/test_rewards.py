@@ -32,7 +32,7 @@ def test_checks_that_cannot_reward_are_refused() -> None:
     exact = build_check("exact", Path())
     with pytest.raises(ConfigError, match=r"reward\.check: 'facts' has no check 'exat' \(did you mean 'exact'"):
         rewards.by_checks([exact], "exat", "facts")
-    with pytest.raises(ConfigError, match="choice of 'facts' judges choices; a policy gives answers"):
+    with pytest.raises(ConfigError, match="choice of 'facts' judges choices; a policy generates answers"):
         rewards.by_checks([build_check("choice", Path())], None, "facts")
     with pytest.raises(ConfigError, match="no check of 'facts' can fail"):
         rewards.by_checks([build_check({"errors": {"report": ["empty"]}}, Path())], None, "facts")
@@ -49,7 +49,7 @@ def test_what_cannot_be_rewarded_is_no_zero() -> None:
 
 def test_too_many_without_reward_end_the_training() -> None:
     never = Rewards(scoring(None, math.nan), max_invalid=0.5)
-    with pytest.raises(CannotJudge, match=r"no reward for any of the 2 answers of a step: the reward is no number"):
+    with pytest.raises(CannotJudge, match=r"no reward for any of the 2 answers of a step: the reward is not a number"):
         never([answer("")] * 2)
     often = Rewards(scoring(1.0, None), max_invalid=0.4)
     for _ in range(9):

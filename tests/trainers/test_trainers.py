@@ -179,7 +179,7 @@ def test_rows_that_do_not_fit_are_reported_and_not_cut(make_job: MakeJob) -> Non
     assert summary["rows"] == 2
     assert summary["rows_dropped"] == 2
     assert summary["dropped_rows"] == [3, 4]
-    with pytest.raises(ConfigError, match="none of 4 rows fits max_length 10"):
+    with pytest.raises(ConfigError, match="all 4 rows are longer than max_length 10"):
         run(make_job(rows=rows, args=ARGS | {"max_length": 10}))
 
 
@@ -187,7 +187,7 @@ def test_rows_that_do_not_fit_are_reported_and_not_cut(make_job: MakeJob) -> Non
     ("row", "message"),
     [
         ({"prompt": "?"}, "'completion' is missing"),
-        ({"prompt": "?", "completion": 3}, "'completion' must be text, got int"),
+        ({"prompt": "?", "completion": 3}, "'completion': expected text, got int"),
     ],
 )
 def test_a_wrong_row_is_named(make_job: MakeJob, row: dict[str, Any], message: str) -> None:
@@ -276,7 +276,7 @@ def test_a_merged_model_is_gated_as_its_adapter(make_job: MakeJob) -> None:
 def test_an_adapter_keeps_its_shape(make_job: MakeJob) -> None:
     first = make_job(name="sft", save="adapter")
     run(first)
-    with pytest.raises(ConfigError, match=r"peft\.r: 8 differs from 4 of the input adapter"):
+    with pytest.raises(ConfigError, match=r"peft\.r: expected 4, as in the continued input adapter"):
         run(make_job(name="again", model=first.output, peft={"r": 8}))
 
 

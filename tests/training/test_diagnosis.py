@@ -97,13 +97,13 @@ LOSSES = [3.0, 2.5, 2.0, 1.5, 1.0, 0.8, 0.7, 0.6]
         (
             replace(gate(misses(30, "right and on and on", "right", "length"), passed=0), train_cut=32),
             "never stops",
-            "30 of the 30 misses hold the right answer and run on",
+            "30 of the 30 misses contain the right answer and go on",
             {"max_length": (64, 128)},
         ),
         (
             replace(gate(misses(2, "right and on", "right", "length"), passed=0), train_asked=8, train_cut=8),
             "never stops",
-            "never stops: all 10 answers end at the token limit, in the gate and out of it",
+            "never stops: all 10 answers end at the token limit, in the gate and in training",
             {"max_length": (64, 128)},
         ),
         (
@@ -127,25 +127,25 @@ LOSSES = [3.0, 2.5, 2.0, 1.5, 1.0, 0.8, 0.7, 0.6]
         (
             gate(misses(30, "so and so and so", "right", "length", "repetition")),
             "repetition",
-            "repetition: 30 of 30 misses go round",
+            "repetition: 30 of 30 misses loop",
             {"learning_rate": (1e-3, 3e-4)},
         ),
         (
             gate(misses(30, "The answer is right ", "right")),
             "format",
-            "format: 30 of 30 misses hold the right answer among other words",
+            "format: 30 of 30 misses contain the right answer among other words",
             {"epochs": (1.0, 2.0)},
         ),
         (
             gate(misses(30, "", "right", "stop", "empty")),
             "format",
-            "30 are empty, repeat the prompt, or have not the form that was asked for",
+            "30 are empty, repeat the prompt, or do not have the requested form",
             {"epochs": (1.0, 2.0)},
         ),
         (
             gate(misses(30, "wordy " * 10, "right", "stop", "too_long")),
             "length",
-            "length: 30 of 30 misses are too long, 60 characters where the shortest right answers have 5",
+            "length: 30 of 30 misses are too long, 60 characters; the shortest right answers have 5",
             {"rows": (10, 20)},
         ),
         (
@@ -154,10 +154,10 @@ LOSSES = [3.0, 2.5, 2.0, 1.5, 1.0, 0.8, 0.7, 0.6]
                 trained=rows(*["yes", "no"] * 10, prompt="Is this condition ever inherited from a parent?"),
             ),
             "label noise",
-            "label noise: 20 of 20 training rows answer nearly the same question otherwise",
+            "label noise: 20 of 20 training rows answer nearly the same question differently",
             {"conflicts": ("keep", "drop")},
         ),
-        (gate(misses(30)), "underfit", "training data: 22 of 32 answered right", {"rows": (10, 20)}),
+        (gate(misses(30)), "underfit", "training data: 22 of 32 answered correctly", {"rows": (10, 20)}),
         (replace(gate(misses(30)), train_passed=31), "overfit", "gate: 70 of 100, 90% needed", {"rows": (10, 20)}),
         (
             replace(gate(misses(12), 88), train_passed=30),

@@ -22,7 +22,7 @@ from tunegate.models.model import Response, ScriptedModel
 from tunegate.pipeline.own_answers_check import check_own_answers
 from tunegate.plugin.function_check import FunctionCheck
 from tunegate.record.record import AttemptRecord, RunRecord
-from tunegate.training.own_answers import OwnAnswer, judged_before, rows_to_learn
+from tunegate.training.own_answers import OwnAnswer, judged_before, preference_rows
 from tunegate.training.trainer import TrainJob, TrainResult
 
 PIPELINE = f"""\
@@ -197,12 +197,16 @@ def test_what_could_not_be_judged_is_left_out_counted_and_asked_again(path: Path
     ("old", "new", "message"),
     [
         ("judged_by: facts", "judged_by: fact", r"own_answers\.judged_by: no suite is named 'fact' \(did you mean"),
-        ("method: dpo", "method: sft", "own_answers: sft does not learn from misses; dpo, kto, orpo, reward do"),
-        ("train.jsonl,", 'train.jsonl, rejected: "{x}",', "rejected: comes of the model's own answers; leave it out"),
+        ("method: dpo", "method: sft", "own_answers: sft cannot learn from misses; dpo, kto, orpo, reward can"),
+        (
+            "train.jsonl,",
+            'train.jsonl, rejected: "{x}",',
+            "rejected: is made from the model's own answers; leave it out",
+        ),
         (
             "cases: cases.jsonl, checks: [exact]",
             'cases: {path: cases.jsonl, choices: ["{reference}", "{prompt}"]}, checks: [choice]',
-            "facts has the model choose between given answers",
+            "facts lets the model choose between given answers",
         ),
         ("at_least: 2", "at_least: 0", r"own_answers\.at_least"),
     ],
@@ -234,18 +238,20 @@ def test_a_check_that_needs_a_context_can_judge_no_training_row(path: Path) -> N
 
     loaded = load(path)
     facts = replace(loaded.suites["facts"], checks=(Faithful("faithful", lambda case, text: True, "1"),))
-    with pytest.raises(ConfigError, match="faithful: needs a context, which a row has not; name a suite of plain"):
+    with pytest.raises(
+        ConfigError, match="faithful: needs a context, which training rows do not have; name a suite of plain"
+    ):
         check_own_answers(loaded.stages[0].spec, {"facts": facts})
 
 
 def test_thumbs_up_are_filled_with_gold_and_do_not_drown_the_misses() -> None:
     rows = [Example(n, f"{n}?", {"completion": f"{n}!"}) for n in range(20)]
 
-    def learn(right: int) -> list[Example]:
+    def lesson(right: int) -> list[Example]:
         answers = {n: OwnAnswer(n, f"{n}!" if n < right else "?", verdict(n < right)) for n in range(20)}
-        return rows_to_learn("kto", rows, answers, 1).examples
+        return preference_rows("kto", rows, answers, 1).examples
 
-    mostly_wrong, mostly_right = learn(2), learn(18)
+    mostly_wrong, mostly_right = lesson(2), lesson(18)
     assert [sum(row.label is kind for row in mostly_wrong) for kind in (True, False)] == [18, 18]
     assert [sum(row.label is kind for row in mostly_right) for kind in (True, False)] == [6, 2]
 
@@ -257,14 +263,14 @@ def verdict(right: bool) -> Verdict:
 def test_replayed_rows_stay_as_they_are() -> None:
     general = Example(1, "?", {"chosen": "a", "rejected": "b"})
     raw = Example(1, "1?", {"completion": "1!"})
-    learn = rows_to_learn("dpo", [raw, general], {1: OwnAnswer(1, "?", Verdict.FAIL)}, 1)
-    assert learn.examples == [Example(1, "1?", {"chosen": "1!", "rejected": "?"}), general]
-    assert learn.facts["asked"] == 1
+    lesson = preference_rows("dpo", [raw, general], {1: OwnAnswer(1, "?", Verdict.FAIL)}, 1)
+    assert lesson.examples == [Example(1, "1?", {"chosen": "1!", "rejected": "?"}), general]
+    assert lesson.facts["asked"] == 1
 
 
 def test_a_right_answer_that_a_check_refuses_for_another_reason_is_not_unlearnt() -> None:
     raw = Example(1, "1?", {"completion": "1!"})
-    learn = rows_to_learn("dpo", [raw], {1: OwnAnswer(1, " 1! ", Verdict.FAIL)}, 1)
-    assert learn.fault is not None
-    assert "missed 1 (1 with nothing to unlearn)" in learn.fault
+    lesson = preference_rows("dpo", [raw], {1: OwnAnswer(1, " 1! ", Verdict.FAIL)}, 1)
+    assert lesson.fault is not None
+    assert "missed 1 (1 not usable)" in lesson.fault
     assert judged_before([AttemptRecord(1, 0, {}, "")]) == {}

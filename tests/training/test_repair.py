@@ -87,7 +87,7 @@ def test_any_repair_keeps_the_budget_and_follows_from_its_seed(common: int, rare
 
 def test_what_was_done_is_told_and_on_record() -> None:
     lesson = training_set(data(95, 5), None, Settings(repair=0.2, kinds=(RARE,)), seed=1)
-    assert lesson.notes == [f"repaired: {RARE}: 5 rows, given 19 times"]
+    assert lesson.notes == [f"repaired: {RARE}: 5 rows, used 19 times"]
     facts = lesson.to_json()
     assert (facts["rows"], facts["notes"]) == (len(lesson.examples), lesson.notes)
     assert facts["sha256"] != training_set(data(95, 5), None, Settings(), seed=1).to_json()["sha256"]
@@ -172,12 +172,12 @@ def test_a_killed_repair_goes_on_with_the_same_rows(pipeline: Path) -> None:
 @pytest.mark.parametrize(
     ("ladder", "message"),
     [
-        ("repair: [0.2, 0.4]", "repair must begin with 0"),
+        ("repair: [0.2, 0.4]", "repair: expected 0 first"),
         ("repair: [0.0, 1.0]", r"retrain\.repair\[1\]: .*less than 1"),
-        ("repair: [0.0, 0.3, 0.2]", "repair must rise from rung to rung"),
+        ("repair: [0.0, 0.3, 0.2]", "repair: expected rising values"),
         ("replay: [0.0, 0.2]", "replay needs `replay_data`"),
-        ("replay_data: train.jsonl", "replay_data is not used without `replay`"),
-        ("conflicts: [keep, keep]", "conflicts holds a rung twice"),
+        ("replay_data: train.jsonl", "replay_data has no effect without `replay`"),
+        ("conflicts: [keep, keep]", "conflicts: expected different values"),
         ("max_length: [64], epochs: [0]", r"retrain\.epochs"),
         ("search: optunna", r"retrain\.search"),
     ],

@@ -125,5 +125,5 @@ def test_nobody_is_asked_general_data(pipeline: Path) -> None:
         "method: dpo, data: {path: train.jsonl, own_answers: {judged_by: facts}},",
     )
     edit(pipeline, "replay_data: general.jsonl", "replay_data: {path: general.jsonl, own_answers: {judged_by: facts}}")
-    with pytest.raises(ConfigError, match=r"replay_data\.own_answers: general data are mixed in as they are"):
+    with pytest.raises(ConfigError, match=r"replay_data\.own_answers: general data are used unchanged"):
         load(pipeline)

@@ -77,7 +77,7 @@ def test_a_run_that_is_resumed_asks_no_retention_case_twice(tmp_path: Path) -> N
 
 
 def test_retention_suites_alone_are_no_gate(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="retention suites alone decide nothing"):
+    with pytest.raises(ConfigError, match="only retention suites are listed"):
         retained(tmp_path, {}, text=TEXT.replace("[facts, style, general]", "[general]"))
 
 
@@ -109,7 +109,7 @@ def is_retention(event: dict[str, Any]) -> bool:
                 else e
             ),
             Tampered,
-            "not the suite and terms",
+            "its suite or terms differ",
         ),
         (
             lambda e: (
@@ -127,7 +127,7 @@ def is_retention(event: dict[str, Any]) -> bool:
                 else e
             ),
             Tampered,
-            "not asked of the base model",
+            "was not asked of the base model",
         ),
     ],
 )

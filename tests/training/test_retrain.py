@@ -55,7 +55,7 @@ def test_an_overfit_model_is_not_trained_for_longer() -> None:
     assert diagnosis.changes == {"learning_rate": (1e-3, 3e-4)}
     spent = diagnose(evidence, Settings(40, 1.0, 3e-4), ALL)
     assert spent.changes == {}
-    assert "the declared budget is spent" in spent.action
+    assert "the declared budget is used up" in spent.action
 
 
 def test_ladders_are_climbed_rung_by_rung_until_the_budget_is_spent() -> None:
@@ -79,17 +79,17 @@ def test_with_no_attempt_left_the_change_is_advice() -> None:
     found = diagnose(evidence, first_settings(spec), spec)
     last = with_no_attempt_left(found)
     assert (last.cause, last.evidence, last.changes) == ("underfit", found.evidence, {})
-    assert last.action == "no attempt left; raise retrain.max_attempts for the next: train on more rows: rows 10 -> 20"
+    assert last.action == "no attempt left; raise retrain.max_attempts to try next: train on more rows: rows 10 -> 20"
     spent = with_no_attempt_left(diagnose(evidence, Settings(20), spec))
     assert spent.action == (
-        "no attempt left; raise retrain.max_attempts and add a rung: "
-        "the declared budget is spent (no rung left: rows, epochs, learning_rate)"
+        "no attempt left; raise retrain.max_attempts and add a value: "
+        "the declared budget is used up (no rung left: rows, epochs, learning_rate)"
     )
 
 
 def test_what_no_retraining_mends_needs_no_attempt() -> None:
     found = diagnose(Evidence((), 1.0, training_error="CUDA", training_failure="out of memory"), Settings(), ALL)
-    assert found.action.startswith("no retraining mends that; lower args.per_device_train_batch_size")
+    assert found.action.startswith("retraining cannot fix this; lower args.per_device_train_batch_size")
     assert with_no_attempt_left(found) == found
 
 
@@ -97,11 +97,11 @@ def test_the_evidence_is_told_in_words() -> None:
     evidence = Evidence(outcomes(50, 50, "repetition", "empty"), 0.9, 16, 32, losses=(2.5, 1.0, 0.125))
     assert diagnose(evidence, Settings(), RetrainSpec()).evidence == [
         "gate: 50 of 100, 90% needed",
-        "training data: 16 of 32 answered right",
+        "training data: 16 of 32 answered correctly",
         "training loss: 2.5 at the first logged step, 0.125 at the last",
         "error categories: empty 50, repetition 50",
         "missed by tag: t=0 25 of 50, t=1 25 of 50",
-        "repetition: 50 of 50 misses go round",
+        "repetition: 50 of 50 misses loop",
     ]
 
 

@@ -220,15 +220,15 @@ def test_a_reward_model_that_changed_since_its_gate_rewards_nobody(path: Path) -
             (Path(job.options["reward"]["model"]) / "weights.txt").write_text("0.9")
         return real(job)
 
-    with pytest.raises(Tampered, match="the reward model changed since its gates"):
+    with pytest.raises(Tampered, match="the reward model changed after its gates"):
         carry_out(path, replace(tools(SKILLS), train=train))
 
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("stage: taste", "stage: tast", r"options\.reward\.stage: no earlier stage of method reward is named 'tast'"),
-        ("stage: taste", "stage: sft", "no earlier stage of method reward is named 'sft'"),
+        ("stage: taste", "stage: tast", r"options\.reward\.stage: no earlier stage with method reward is named 'tast'"),
+        ("stage: taste", "stage: sft", "no earlier stage with method reward is named 'sft'"),
         ("stage: taste", "suite: fact", r"options\.reward\.suite: no suite is named 'fact' \(did you mean 'facts'"),
     ],
 )
@@ -241,7 +241,7 @@ def test_a_reward_that_is_not_there_is_named(path: Path, old: str, new: str, mes
 def test_a_pipeline_ends_with_a_model_to_go_on_with(path: Path) -> None:
     lines = PIPELINE.splitlines(keepends=True)
     path.write_text("".join(line for line in lines if "name: align" not in line))
-    with pytest.raises(ConfigError, match="'taste', whose method reward makes no model to go on with"):
+    with pytest.raises(ConfigError, match="method reward of the last stage 'taste' makes no model to promote"):
         load(path)
 
 

@@ -132,7 +132,7 @@ def _never_confirmed(event: dict[str, Any]) -> dict[str, Any] | None:
     [
         (_without_confirmation, NotPromotable, r"'facts \(confirm\)' of stage 'sft' was not decided"),
         (_never_confirmed, NotPromotable, r"'style \(confirm\)' of stage 'sft' was not decided"),
-        (_from_the_working_part, Tampered, "not the suite and terms"),
+        (_from_the_working_part, Tampered, "its suite or terms differ"),
     ],
 )
 def test_a_pass_after_a_retry_needs_its_confirming_draws(
@@ -218,7 +218,7 @@ def test_reused_cases_are_believed_only_where_the_file_allows_them(tmp_path: Pat
     def reused(event: dict[str, Any]) -> dict[str, Any]:
         return {**event, "reused": 5} if event["event"] == "gate_started" else event
 
-    with pytest.raises(Tampered, match="reuses cases, which the run did not register"):
+    with pytest.raises(Tampered, match="reuses cases, but the run did not register this"):
         check_gates(rewritten(tmp_path, reused))
 
 

@@ -49,7 +49,7 @@ def test_it_never_tries_the_same_twice_and_ends_when_all_is_tried() -> None:
     assert len(trials) == SPACE
     assert len({trial.settings for trial in trials}) == SPACE
     spent = choose(MISS, trials, SPEC, seed=1)
-    assert (spent.changes, spent.action) == ({}, f"the declared budget is spent ({SPACE} settings tried)")
+    assert (spent.changes, spent.action) == ({}, f"the declared budget is used up ({SPACE} settings tried)")
 
 
 @given(st.integers(0, 2**63))
@@ -124,7 +124,7 @@ def test_every_trial_is_an_attempt_and_the_attempts_end_the_search(pipeline: Pat
     run = carry_out(pipeline, tools(skills={}))
     attempts = run.stages["sft"].attempts
     assert (run.verdict, len(attempts)) == (Verdict.FAIL, 5)
-    assert "5 of 5 attempts used; underfit: no attempt left; raise retrain.max_attempts for the next: " in (run.reason)
+    assert "5 of 5 attempts used; underfit: no attempt left; raise retrain.max_attempts to try next: " in (run.reason)
     last = attempts[5].diagnosis
     assert last is not None
     assert (last.changes, "Optuna's TPE (5 tried, best -0.80): " in last.action) == ({}, True)

@@ -32,7 +32,7 @@ def test_rows_that_were_swapped_while_it_trained_end_the_run(tmp_path: Path) -> 
         return result
 
     path = write_pipeline(tmp_path / "project")
-    with pytest.raises(Tampered, match=r"sft/attempt-1/data\.jsonl: not the rows that were written"):
+    with pytest.raises(Tampered, match=r"sft/attempt-1/data\.jsonl: the file changed: it does not have the rows"):
         carry_out(path, replace(tools(), train=swapped))
     run = read_run(path.parent / "run")
     assert not run.stages["sft"].attempts[1].trained
@@ -64,7 +64,7 @@ def test_a_training_refuses_other_rows_than_its_job_names(make_job: MakeJob) -> 
     folder, job = written(make_job())
     with Path(job.data).open("a") as data:
         data.write(OTHER_ROW)
-    assert "out.jsonl: not the rows that were written for this training" in refused(folder)
+    assert "out.jsonl: the file changed: it does not have the rows" in refused(folder)
     assert not Path(job.output).exists()
 
 
@@ -72,7 +72,7 @@ def test_a_training_refuses_another_job_than_was_written(make_job: MakeJob) -> N
     folder, job = written(make_job())
     sha256 = file_sha256(folder / "job.json")
     (folder / "job.json").write_text(json.dumps(asdict(replace(job, data_sha256=None))))
-    assert "job.json: not the job that was written for this training" in refused(folder, sha256)
+    assert "job.json: the file changed: it is not the job that was written for this training" in refused(folder, sha256)
 
 
 def test_the_hash_of_the_job_goes_where_no_file_can_be_swapped(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_nothing_is_deleted_behind_a_link_that_stands_for_a_folder(link: str, tm
     place = path.parent / "run" / link
     place.parent.mkdir(parents=True)
     place.symlink_to(theirs)
-    with pytest.raises(Tampered, match=rf"run/{link}: a link stands where the run made a folder"):
+    with pytest.raises(Tampered, match=rf"run/{link}: a link replaced the run's folder"):
         carry_out(path)
     assert sorted(file.name for file in theirs.rglob("*")) == ["attempt-1", "thesis.txt", "thesis.txt"]
 

@@ -59,7 +59,7 @@ def test_what_a_training_prints_does_not_reach_standard_output(
 )
 def test_a_training_that_leaves_no_result_says_how_it_died(tmp_path: Path, code: str, died: str) -> None:
     result = trainer(code)(job(tmp_path))
-    assert result.error == f"the training process ended with {died} and left no result"
+    assert result.error == f"the training process ended with {died} without a result"
 
 
 def test_an_old_result_is_not_taken_for_a_new_one(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def test_a_waiver_that_expired_before_promotion_supports_none(project: Path) -> 
     carried_out(project, GOOD)
     run = read_run(project / "run")
     check_gates(run, date(2026, 12, 31))
-    with pytest.raises(NotPromotable, match="no waiver in force covers it"):
+    with pytest.raises(NotPromotable, match="its waiver is not in force"):
         promote(run, "staging", project / "other", fingerprint, today=date(2027, 1, 1))
     assert not (project / "other").exists()
 

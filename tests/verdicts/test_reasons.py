@@ -1,4 +1,4 @@
-"""Reasons: each kind has one wording, a record gives them back, and what goes beyond a count is told apart by kind."""
+"""Reasons: each kind has one wording, a record gives them back, and the kind says what goes beyond a count."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Training methods: one thin file per method on top of TRL and PEFT. Importing this package imports neither.
 
-`validate` says what is wrong with a stage's settings before anything is trained; `process.main` runs one training.
+`validate` checks a stage's settings before any training; `process.main` runs one training.
 """
 
 from tunegate_trainers.settings import METHODS, validate

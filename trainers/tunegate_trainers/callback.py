@@ -1,7 +1,7 @@
-"""`tunegate.TrainerCallback`: a gate's pass rate among the metrics of any Trainer of Hugging Face.
+"""`tunegate.TrainerCallback`: adds a gate's pass rate to the metrics of any Hugging Face Trainer.
 
-Own scripts, TRL, Axolotl, LLaMA-Factory and Unsloth all train with such a Trainer. A look leaves the training as it
-was: its losses are the same with and without.
+Custom scripts, TRL, Axolotl, LLaMA-Factory and Unsloth all train with such a Trainer. An evaluation does not affect the
+training: its losses are the same with and without the callback.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from tunegate_trainers.watch import METRIC, Look, entry_of, look_live
 
 
 class TrainerCallback(transformers.TrainerCallback):
-    """Asks cases of a suite while a model trains: every so many steps, or at each evaluation of the Trainer.
+    """Asks cases of a suite during training: at regular steps, or at each evaluation of the Trainer.
 
-    `eval_gate`, the pass rate, and `eval_gate_passed`, the count, are put into the metrics of an evaluation, where
-    `metric_for_best_model="eval_gate"` and early stopping find them, and into the log. A look at which a case could not
-    be judged has no rate. `draw` cases of the working part are asked, always the same ones; the sealed part is left to
-    the gates that decide. This is no gate: a model is accepted by one that asks cases which it was not chosen by.
+    `eval_gate`, the pass rate, and `eval_gate_passed`, the count, are added to the metrics of an evaluation, where
+    `metric_for_best_model="eval_gate"` and early stopping find them, and to the log. An evaluation with a case that
+    could not be judged has no rate. `draw` cases of the working part are asked, always the same ones; the sealed part
+    is kept for the gates. This is not a gate: only a gate with cases that did not choose the model can accept it.
 
-    `every` is a number of steps; without it, each evaluation is a look. Under `metric_for_best_model`, leave it out.
+    `every` is a number of steps; default: at each evaluation. With `metric_for_best_model`, leave it out.
 
     Example:
         >>> import tunegate
@@ -46,7 +46,7 @@ class TrainerCallback(transformers.TrainerCallback):
         self.suite = _engine(suite)
         for name, number in (("every", every), ("draw", draw)):
             if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
-                raise ConfigError(f"TrainerCallback: {name}: a number from 1 was expected, got {number!r}")
+                raise ConfigError(f"TrainerCallback: {name}: expected a number of at least 1, got {number!r}")
         self.every = every
         self.cases = _drawn(self.suite, draw, seed)
         self.looks: list[Look] = []
@@ -73,7 +73,7 @@ class TrainerCallback(transformers.TrainerCallback):
         told = {key: value for key, value in entry.items() if key.startswith(METRIC) and value is not None}
         if metrics is not None:
             metrics.update(told)
-        # The Trainer has logged its own metrics by now; its entry of this step gets ours too.
+        # The Trainer has already logged its own metrics; add ours to its entry of this step.
         last: dict[str, Any] = state.log_history[-1] if state.log_history else {}
         if last.get("step") == state.global_step and any(key.startswith("eval_") for key in last):
             last.update(told)
@@ -82,9 +82,9 @@ class TrainerCallback(transformers.TrainerCallback):
 
     def _look(self, args: Any, state: Any, model: Any, tokenizer: Any) -> Look:
         if model is None or tokenizer is None:
-            raise ConfigError("TrainerCallback: the Trainer has no tokenizer; give it one: processing_class=tokenizer")
+            raise ConfigError("TrainerCallback: the Trainer has no tokenizer; pass processing_class=tokenizer to it")
         if getattr(args, "fsdp", None) or getattr(args, "deepspeed", None):
-            raise ConfigError("TrainerCallback: no process holds the whole model under FSDP or DeepSpeed")
+            raise ConfigError("TrainerCallback: not possible with FSDP or DeepSpeed: no process has the whole model")
         look = look_live(self.suite, self.cases, model, tokenizer, state.global_step)
         self.looks.append(look)
         if state.is_world_process_zero:
@@ -97,12 +97,12 @@ def _engine(suite: Any) -> EngineSuite:
         return load_suite(suite).engine
     if isinstance(suite, Suite | EngineSuite):
         return suite.engine if isinstance(suite, Suite) else suite
-    raise ConfigError(f"TrainerCallback: a Suite or the path of a suite file was expected, got {type(suite).__name__}")
+    raise ConfigError(f"TrainerCallback: expected a Suite or the path of a suite file, got {type(suite).__name__}")
 
 
 def _drawn(suite: EngineSuite, n: int, seed: int) -> Sequence[Case]:
-    """Cases of the working part alone; the order of a draw, so that more cases hold fewer."""
+    """Cases of the working part, in the order of a draw, so that a larger draw contains a smaller one."""
     working = suite.bank.distinct("working")
     if n > working:
-        raise ConfigError(f"TrainerCallback: draw {n}: the bank of suite {suite.name!r} has {working} working cases")
+        raise ConfigError(f"TrainerCallback: draw: suite {suite.name!r} has only {working} working cases, got {n}")
     return draw(suite.bank.working, n, seed)

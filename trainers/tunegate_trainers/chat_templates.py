@@ -1,4 +1,4 @@
-"""Chat templates as a setting: the form in which a model is trained, saved with it, so that gates ask in it too."""
+"""Chat templates as a setting: the prompt format of a training, saved with the model, so that gates use it too."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tunegate.models.prompting import render_by
 from tunegate.reading.chats import Message
 
 TEMPLATES = {
-    # Taori et al. 2023 (Stanford Alpaca), without its opening sentence; give that as `system` if you want it.
+    # Taori et al. 2023 (Stanford Alpaca), without its opening sentence; write it as `system` if you want it.
     "alpaca": (
         "{% for message in messages %}"
         "{% if message['role'] == 'system' %}{{ message['content'] + '\n\n' }}"
@@ -33,17 +33,17 @@ QUESTION, ANSWER = "Is 4711 odd?", "Yes, 4711 is."
 
 
 def template_of(setting: str) -> str:
-    """The template that a setting names, or that it is; raises ConfigError for an unknown name."""
+    """The template with this name, or the setting itself if it is a template; raises ConfigError for unknown names."""
     if "{" in setting:
         return setting
     if setting not in TEMPLATES:
-        known = f"a template's name or a Jinja template was expected, got {setting!r}{nearest(setting, TEMPLATES)}"
+        known = f"expected a template's name or a Jinja template, got {setting!r}{nearest(setting, TEMPLATES)}"
         raise ConfigError(known)
     return TEMPLATES[setting]
 
 
 def check_setting(setting: str) -> str:
-    """The setting itself; raises ValueError, as pydantic wants it, for one that is no use."""
+    """The setting itself; raises ValueError, for pydantic, if it is not usable."""
     try:
         check(rendering(template_of(setting)))
     except ConfigError as error:
@@ -57,11 +57,11 @@ def check(render: Render) -> None:
     asked, taught = render([question], True), render([question, answer], False)
     if ANSWER not in taught:
         raise ConfigError(
-            "the chat template drops the answer: the assistant's words are not in what it makes of a chat, so there "
-            "would be nothing to learn; write {{ message['content'] }} for the role assistant too"
+            "the chat template drops the answer: its output does not contain the assistant's words, so there would be "
+            "nothing to learn; write {{ message['content'] }} for the role assistant too"
         )
     if QUESTION not in asked:
-        raise ConfigError("the chat template drops the question: the user's words are not in what it makes of a chat")
+        raise ConfigError("the chat template drops the question: its output does not contain the user's words")
 
 
 def check_tokenizer(tokenizer: Any) -> None:

@@ -1,7 +1,7 @@
-"""Checkpoints inside an attempt: a training that was killed goes on where it last stood, to the same weights.
+"""Checkpoints inside an attempt: a killed training resumes from its last checkpoint and reaches the same weights.
 
-Each is sealed when it is whole: with the hashes of its files, and of the job that it is of. What has no such seal, or
-another one, is removed unread: half a checkpoint, one of another training, one that somebody changed.
+Each complete checkpoint is sealed with the hashes of its files and of its job. Checkpoints without this seal are
+removed unread: incomplete ones, those of another training, and those that somebody changed.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from tunegate_trainers import noise, ranks
 
 SAVE_STEPS = 50
 SAVE_EVERY_S = 120.0
-"""A step may take minutes: what a kill costs is bounded in time, too."""
+"""Also save by time: a step may take minutes, and a kill should not lose many."""
 
 DEFAULTS = {"save_strategy": "steps", "save_steps": SAVE_STEPS, "save_total_limit": 1}
-"""For TRL's config class: one checkpoint is enough to go on from."""
+"""For TRL's config class: one checkpoint is enough to resume."""
 
 
 def resume(trainer: Any, job: TrainJob) -> None:
-    """Train, from the last checkpoint that a killed training of this very job left, else from the start."""
+    """Train, from the last checkpoint of a killed training of the same job, otherwise from the start."""
     last = _last_sound(trainer, job)
     trainer.add_callback(_sealing(trainer, job))
     if trainer.args.save_strategy == "steps":
@@ -45,25 +45,25 @@ def resume(trainer: Any, job: TrainJob) -> None:
 
 
 def remove(job: TrainJob) -> None:
-    """For a job that ended, one way or the other."""
+    """Remove the checkpoints of a job that ended, with or without a model."""
     shutil.rmtree(checkpoints_of(job), ignore_errors=True)
 
 
 def _last_sound(trainer: Any, job: TrainJob) -> Path | None:
-    """The newest checkpoint that bears the seal of this job; those that do not are removed, and told."""
+    """The newest checkpoint with the seal of this job; others are removed, with a message."""
     found = {path: fault_of(path, job) for path in checkpoints_of(job).glob("checkpoint-*")}
-    trainer.accelerator.wait_for_everyone()  # all have looked before the first process removes
+    trainer.accelerator.wait_for_everyone()  # all processes have read before the first one removes
     if ranks.is_main():
         for path, fault in found.items():
             if fault is not None:
-                sys.stderr.write(f"{path.name} of {path.parent}: {fault}: not gone on from, and removed\n")
+                sys.stderr.write(f"{path.name} of {path.parent}: {fault}: not used, and removed\n")
                 discard(path)
     sound = [path for path, fault in found.items() if fault is None]
     return max(sound, key=lambda path: int(path.name.removeprefix("checkpoint-")), default=None)
 
 
 def discard(path: Path) -> None:
-    """Remove a folder; of a link the link alone."""
+    """Remove a folder; if it is a link, only the link."""
     if path.is_symlink() or path.is_file():
         path.unlink()
     else:
@@ -76,16 +76,16 @@ SEAL = "tunegate.json"
 
 
 def seal(folder: Path, job: TrainJob) -> None:
-    """Say of a folder that it is whole, what is in it, and of which job it is."""
-    for left in folder.glob(f".{SEAL}.*"):  # by a kill within the next lines
+    """Write the seal of a complete folder: the hashes of its files, and its job."""
+    for left in folder.glob(f".{SEAL}.*"):  # from a kill during the next lines
         left.unlink()
     replace_file(folder / SEAL, json.dumps({"job": _identity(job), "files": _hashes(folder)}, indent=1).encode())
 
 
 def fault_of(folder: Path, job: TrainJob) -> str | None:
-    """Why a folder is not what this job sealed; None where it is."""
+    """Why a folder is not what this job sealed; None if it is."""
     if folder.is_symlink():
-        return "a link, where the training made a folder"
+        return "a link in the place of the training's folder"
     try:
         said = json.loads((folder / SEAL).read_text(encoding="utf-8"))
         whose, files = said["job"], dict[str, str](said["files"])
@@ -95,9 +95,9 @@ def fault_of(folder: Path, job: TrainJob) -> str | None:
     except (OSError, ValueError, KeyError, TypeError, CannotJudge) as error:
         return f"its seal cannot be read ({type(error).__name__})"
     if whose != _identity(job):
-        return "of another training"
+        return "it is of another training"
     changed = sorted(name for name in {*now, *files} if now.get(name) != files.get(name))
-    return f"{changed[0]} is not what was saved" if changed else None
+    return f"{changed[0]} changed after it was saved" if changed else None
 
 
 def _identity(job: TrainJob) -> str:
@@ -105,7 +105,7 @@ def _identity(job: TrainJob) -> str:
 
 
 def _hashes(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file by its path; a link is none of ours, and counts by what it says."""
+    """SHA-256 of every file by its path; a link is not from the training, and is represented by its target."""
     return {
         path.relative_to(folder).as_posix(): f"link to {path.readlink()}" if path.is_symlink() else file_sha256(path)
         for path in sorted(folder.rglob("*"))
@@ -127,9 +127,9 @@ def _sealing(trainer: Any, job: TrainJob) -> Any:
 
 
 def saving_by_time(every_s: float = SAVE_EVERY_S, clock: Callable[[], float] = time.monotonic) -> Any:
-    """The callback that asks for a checkpoint after so many seconds without one; saving draws no random numbers.
+    """The callback that requests a checkpoint after `every_s` seconds without one; saving uses no random numbers.
 
-    Of several processes the main one's clock decides, for they save together or not at all.
+    With several processes the clock of the main one decides, because they must save together.
     """
     from transformers import TrainerCallback
 
@@ -151,7 +151,7 @@ def saving_by_time(every_s: float = SAVE_EVERY_S, clock: Callable[[], float] = t
 
 
 def _count_tokens_on(trainer: Any, checkpoint: Path) -> None:
-    """TRL counts tokens from the start of its process; the log goes on from the checkpoint."""
+    """TRL counts tokens from the start of its process; add the count of the checkpoint."""
     history = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))["log_history"]
     counted = [entry["num_tokens"] for entry in history if "num_tokens" in entry]
     if counted and hasattr(trainer, "_total_train_tokens"):

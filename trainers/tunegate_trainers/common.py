@@ -1,4 +1,4 @@
-"""What all training methods share: load the input model, fit the rows, train, save, and report."""
+"""Shared by all training methods: load the input model, fit the rows, train, save, and report."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ Built = tuple[Any, "Rows"]
 
 
 def run(task: Task, build: Callable[[Task, Loaded], Built]) -> tuple[Log, Summary]:
-    """Train as the job says and put the model at `job.output`; returns (log, summary). Raises if there is none."""
+    """Train a job and write the model to `job.output`; returns (log, summary). Raises if there is no model."""
     job = task.job
     score_completions_only()
     loaded = load(job)
     ordered = replace(task, job=curriculum.arrange(job, loaded))
-    if job.method in turn_ends.CHATS and not hasattr(task.options, "chat_template"):  # those that set one settle it
+    if job.method in turn_ends.CHATS and not hasattr(task.options, "chat_template"):  # others do it themselves
         turn_ends.settle(loaded.model, loaded.tokenizer)
     trainer, rows = build(ordered, loaded)
     ranks.check(trainer, job)
@@ -60,9 +60,9 @@ def run(task: Task, build: Callable[[Task, Loaded], Built]) -> tuple[Log, Summar
 def score_completions_only() -> None:
     """On a CPU, let TRL's fused LM head score the completion tokens only, as it does on a GPU.
 
-    Off the GPU, TRL 1.16 projects every position onto the vocabulary and throws away what the loss does not need (a
-    rule made for accelerators that compile per shape). Losses are the same to the last bit; with prompts of 90 tokens
-    and answers of 6, a step takes 1.4 s instead of 3.3 s.
+    On a CPU, TRL 1.16 projects every position onto the vocabulary and discards what the loss does not need (a rule for
+    accelerators that compile per shape). Losses are the same to the last bit; with prompts of 90 tokens and answers of
+    6, a step takes 1.4 s instead of 3.3 s.
     """
     from trl.trainer import utils
 
@@ -70,16 +70,16 @@ def score_completions_only() -> None:
 
 
 def load(job: TrainJob) -> Loaded:
-    """The model folder of the job (full weights or adapter), in the precision that this machine trains best in.
+    """The model folder of the job (full weights or adapter), in the best precision for training on this machine.
 
-    All weights train in float32: a step of 1e-5 is lost in the 8 bits of bfloat16. Under an adapter, whose own weights
+    Full training uses float32: a step of 1e-5 is lost in the 8 bits of bfloat16. With an adapter, whose own weights
     PEFT keeps in float32, the base may be bfloat16.
     """
     peft_configs.check_save(job.peft, job.save)
     source = find_model(job.model)
-    if (source.folder / EXAMPLES).exists():  # an adapter on it would be asked with them, and they are no stage's data
+    if (source.folder / EXAMPLES).exists():  # an adapter on it would be asked with these examples
         raise ConfigError(
-            f"{source.folder}: {EXAMPLES}: a model with examples in its prompt; train the one it was made of"
+            f"{source.folder}: {EXAMPLES}: this model has examples in its prompt; train the model that it was made from"
         )
     peft_configs.check_input(source.adapters)
     tokenizer = loading.load_tokenizer(*reversed(source.adapters), source.folder)
@@ -96,16 +96,16 @@ def load(job: TrainJob) -> Loaded:
 
 
 def _continued(base: Any, folder: Path, peft: Mapping[str, Any]) -> Any:
-    """The adapter of the stage before, trainable; its shape is what it is, so `peft` must not ask for another."""
+    """The adapter of the previous stage, trainable; its shape is fixed, so `peft` must not give another."""
     model = adapters.put_adapter(base, folder, is_trainable=True)
     peft_configs.check_continued(model.peft_config["default"], peft, folder)
     return model
 
 
 def watch(trainer: Any, job: TrainJob) -> None:
-    """Show one progress bar in place of a line for each step, and stop when the loss is no longer a number.
+    """Show one progress bar instead of a line for each step, and stop when the loss is no longer a number.
 
-    Where standard error is no terminal a bar would fill it: there it gets a line now and then.
+    If standard error is not a terminal, a bar would fill it: print a line now and then instead.
     """
     from transformers import PrinterCallback, ProgressCallback
 
@@ -120,7 +120,7 @@ def watch(trainer: Any, job: TrainJob) -> None:
 
 
 def watch_gate(task: Task, trainer: Any, tokenizer: Any) -> Any | None:
-    """Have a trainer ask a gate while it trains, where the job says so; its `finish` puts the best weights back."""
+    """Make a trainer watch a gate, if the job sets `watch`; its `finish` restores the best weights."""
     if task.job.watch is None:
         return None
     from tunegate_trainers.watch import GateWatch
@@ -131,7 +131,7 @@ def watch_gate(task: Task, trainer: Any, tokenizer: Any) -> Any | None:
 
 
 def arguments(job: TrainJob) -> dict[str, Any]:
-    """The arguments for TRL's config class: what a CPU and an honest log need, then the job's own `args`."""
+    """The arguments for TRL's config class: what a CPU and a complete log need, then the job's own `args`."""
     import torch
 
     on_gpu = torch.cuda.is_available()
@@ -153,9 +153,9 @@ def arguments(job: TrainJob) -> dict[str, Any]:
 
 
 def save(model: Any, tokenizer: Any, job: TrainJob, weights: Mapping[str, Any] | None = None) -> None:
-    """Write model, tokenizer and generation settings to `job.output`, which appears whole or not at all.
+    """Write model, tokenizer and generation settings to `job.output`, which appears complete or not at all.
 
-    `weights` are those of the model where it does not hold them itself.
+    `weights` are those of the model if it does not have them itself.
     """
     folder = partial(job)
     if hasattr(model, "merge_and_unload"):
@@ -175,13 +175,13 @@ def save(model: Any, tokenizer: Any, job: TrainJob, weights: Mapping[str, Any] |
 
 
 def _base_of(job: TrainJob) -> Path:
-    """The folder of the model that the adapter of a job is on: of an adapter that is trained on, what is under it."""
+    """The folder of an adapter's base model; if the job continues an adapter, that adapter's base."""
     source = find_model(job.model)
     return [source.folder, *source.adapters[:-1]][-1].resolve()
 
 
 def partial(job: TrainJob) -> Path:
-    """Where the model is written before it is complete."""
+    """The folder to which the model is written before it is complete."""
     return Path(f"{job.output}.partial")
 
 
@@ -193,7 +193,7 @@ def check_finite(model: Any, step: int) -> None:
 
 
 def finite(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """A log entry with what JSON can hold: infinite and undefined numbers become None."""
+    """A log entry for JSON: infinite and undefined numbers become None."""
     return {
         key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in entry.items()
     }

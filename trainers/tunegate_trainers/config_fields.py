@@ -1,6 +1,6 @@
 """The fields of a library's config classes, read from its sources without importing them.
 
-Importing TRL's config classes takes seconds and torch; a typo in a pipeline file should be told in milliseconds.
+Importing TRL's config classes takes seconds and torch; a typo in a pipeline file should be found in milliseconds.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from pathlib import Path
 from tunegate.exceptions import ConfigError, MissingExtra, nearest
 
 Source = tuple[str, str] | tuple[str, str, str]
-"""A package, a file in it, and a class in that; without a class all of the file's count."""
+"""A package, a file in it, and a class in this file; without a class, all classes of the file."""
 
 _NUMBERS = {"int": (int,), "float": (int, float)}
 
 
 def check(given: Mapping[str, object], known: Mapping[str, str], where: str, what: str) -> None:
-    """Raise ConfigError for a setting that `known`, name to annotation, does not hold or that does not fit."""
+    """Raise ConfigError for a setting that is not in `known` (name to annotation), or whose value does not fit."""
     for name, value in given.items():
         if name not in known:
             raise ConfigError(f"{where}.{name}: not {what}{nearest(name, known)}")
@@ -29,7 +29,7 @@ def check(given: Mapping[str, object], known: Mapping[str, str], where: str, wha
 
 
 def _fits(value: object, annotation: str) -> bool:
-    """Whether a value fits an annotation such as `float | None`; what is not plainly a number, bool or text passes."""
+    """Whether a value fits an annotation such as `float | None`; all but plain numbers, bools and strings passes."""
     options = {option.strip() for option in annotation.split("|")}
     if not options <= {"int", "float", "bool", "str", "None"}:
         return True

@@ -1,8 +1,8 @@
 """Continued pre-training: the model reads plain text of its new domain (TRL's SFTTrainer, packed).
 
-A document is trained as `perplexity` asks for it: after the begin-of-text token, with the end-of-text token behind it.
-Several are packed into one row of `max_length` tokens, each with positions of its own from 0; from these transformers
-makes an attention mask, on CPUs too, so that no token sees another document (measured by
+A document is trained in the form that `perplexity` uses: after the begin-of-text token, followed by the end-of-text
+token. Several documents are packed into one row of `max_length` tokens, each with its own positions from 0; from these
+transformers makes an attention mask, also on CPUs, so that no token sees another document (measured by
 tests/trainers/test_method_cpt.py).
 """
 
@@ -29,17 +29,19 @@ class Options(MethodOptions):
     config_file = "trainer/sft_config.py"
 
     chunk_tokens: Annotated[int, Field(ge=2)] | None = None
-    """Documents of more tokens are cut into chunks of so many, and nothing is left out. Default: `args.max_length`."""
+    """Longer documents are cut into chunks of this number of tokens; none is left out. Default: `args.max_length`."""
 
     def check(self, settings: Settings) -> None:
         args = settings.args
         length = args.get("max_length", 1024)
         if length is None:
             raise ConfigError(
-                "args.max_length: a number was expected: documents are packed into rows of so many tokens"
+                "args.max_length: expected a number, because documents are packed into rows of this length"
             )
         if self.chunk_tokens is not None and self.chunk_tokens > length:
-            raise ConfigError(f"options.chunk_tokens: {self.chunk_tokens} is more than args.max_length, {length}")
+            raise ConfigError(
+                f"options.chunk_tokens: expected at most {length} (args.max_length), got {self.chunk_tokens}"
+            )
 
 
 PACKED = {
@@ -49,7 +51,7 @@ PACKED = {
     "per_device_train_batch_size": 1,
     "gradient_accumulation_steps": 8,
 }
-"""Where the stage's `args` say nothing else; eight rows a step is TRL's own default."""
+"""The defaults for `args`; eight rows per step is TRL's own default."""
 
 
 def train(task: Task) -> tuple[common.Log, common.Summary]:
@@ -95,7 +97,7 @@ def document_ids(tokenizer: Any, text: str) -> list[int]:
 def chunks(ids: list[int], size: int) -> list[list[int]]:
     """Cut into chunks of at most `size` tokens.
 
-    Each begins with the last token of the one before, whose loss does not count: so every token but the first of a
+    Each begins with the last token of the previous chunk, whose loss does not count: so every token but the first of a
     document is predicted exactly once.
     """
     return [ids[start : start + size] for start in range(0, max(len(ids) - 1, 1), size - 1)]

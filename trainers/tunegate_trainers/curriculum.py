@@ -1,4 +1,4 @@
-"""Rows trained on in a declared order: as they come, where the engine ordered them, or by the input model's loss."""
+"""Trains on rows in a declared order: the order of the file, from the engine, or the input model's loss."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ ANSWER = {
     "sft": "completion", "explain": "completion", "kto": "completion",
     "dpo": "chosen", "orpo": "chosen", "reward": "chosen",
 }  # fmt: skip
-"""The methods that train rows one by one, and the answer of a row whose loss says how hard it is."""
+"""The methods that train rows one by one, and the answer whose loss is the difficulty of a row."""
 
 ARGS = {"train_sampling_strategy": "sequential"}
-"""For TRL's config class, which shuffles unless told not to."""
+"""For TRL's config class, which shuffles by default."""
 
 
 def check(settings: Settings) -> None:
-    """Raise ConfigError for a curriculum that a method cannot keep to."""
+    """Raise ConfigError for a curriculum that a method cannot follow."""
     if settings.curriculum is None:
         return
     if settings.method not in ANSWER:
-        raise ConfigError(f"curriculum: {settings.method} has no order of rows; it is for {', '.join(ANSWER)}")
+        raise ConfigError(f"curriculum: {settings.method} has no order of rows; use {', '.join(ANSWER)}")
     for name, value in settings.args.items():
         if name == "train_sampling_strategy" or (name == "packing" and value):
             raise ConfigError(f"args.{name}: leave it out; it would undo the order that `curriculum` asks for")
 
 
 def arrange(job: TrainJob, loaded: Loaded) -> TrainJob:
-    """The job with its rows in the order of the input model's loss on them, where that is asked for.
+    """The job with its rows in the order of the input model's loss, if the job asks for it.
 
-    They go to a file of their own beside the data, each with its `loss` (mean over the answer's tokens, natural log)
-    and its `row`, the line that it stood on.
+    They are written to their own file beside the data, each with its `loss` (mean over the answer's tokens, natural
+    log) and its `row`, the number of its original line.
     """
     if not _by_own_loss(job):
         return job
@@ -56,7 +56,7 @@ def arrange(job: TrainJob, loaded: Loaded) -> TrainJob:
 
 
 def rows_of(job: TrainJob, dropped: Sequence[int]) -> list[int]:
-    """The lines of the data as it came, of lines of the job's file, which may be an ordered one."""
+    """The original line numbers for lines of the job's file, which may have been reordered."""
     if not _by_own_loss(job):
         return list(dropped)
     original = {number: row["row"] for number, row in read_rows(Path(job.data))}
@@ -68,7 +68,7 @@ def _by_own_loss(job: TrainJob) -> bool:
 
 
 def _main_process_first() -> Any:
-    """All processes train on the very same order, so one makes it."""
+    """All processes must train in the same order, so the main process makes it."""
     if ranks.processes() == 1:
         return contextlib.nullcontext()
     import torch
@@ -85,7 +85,7 @@ def _by_loss(job: TrainJob, loaded: Loaded) -> list[Row]:
 
 
 def _ids(row: Row, answer: str, tokenizer: Any) -> tuple[list[int], int]:
-    """The tokens of prompt and answer, and how many of them are the prompt."""
+    """The tokens of prompt and answer, and how many of them belong to the prompt."""
     from tunegate_trainers.training_rows import to_trl
 
     formatted = to_trl(row, (answer,), tokenizer)
@@ -98,7 +98,7 @@ def _ids(row: Row, answer: str, tokenizer: Any) -> tuple[list[int], int]:
 
 
 def losses(model: Any, rows: Sequence[tuple[list[int], int]]) -> list[float]:
-    """The mean loss of each row's tokens behind its prompt, one row at a time: no padding, no random state touched."""
+    """The mean loss of each row's tokens after its prompt, one row at a time: no padding, no use of random state."""
     import torch
 
     was_training = model.training

@@ -1,8 +1,8 @@
-"""Direct preference optimisation: chosen answers become likelier than rejected ones (TRL's DPOTrainer).
+"""Direct preference optimisation: chosen answers become more likely than rejected ones (TRL's DPOTrainer).
 
-The reference, against which the margin is measured, is the stage's input model: the adapter switched off, TRL's frozen
-copy of a continued adapter, or, where all weights train, a second copy loaded here. (Left alone, TRL would load that
-copy by the name in the model's config, which may be an older model.) So the margin of the first step is 0.
+The reference, with which the margin is measured, is the stage's input model: the model with the adapter switched off,
+TRL's frozen copy of a continued adapter, or, in full training, a second copy loaded here. (By default, TRL would load
+that copy by the name in the model's config, which may be an older model.) So the margin of the first step is 0.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SMOOTHED = {"robust", "exo_pair", "aot", "aot_unpaired"}
 
 
 class Options(MethodOptions):
-    """None of its own."""
+    """No options."""
 
     config_file = "trainer/dpo_config.py"
 
@@ -27,7 +27,7 @@ class Options(MethodOptions):
         asked = {losses} if isinstance(losses, str) else set(losses)
         if settings.args.get("label_smoothing") and not asked & SMOOTHED:
             raise ConfigError(
-                f"args.label_smoothing: TRL's loss {', '.join(sorted(asked))} takes no notice of it; use loss_type "
+                f"args.label_smoothing: TRL's loss {', '.join(sorted(asked))} ignores it; use loss_type "
                 f"{', '.join(sorted(SMOOTHED))}"
             )
 

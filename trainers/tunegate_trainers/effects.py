@@ -1,7 +1,7 @@
-"""Arguments that can't take effect: a training that learns nothing, and settings of what does not happen here.
+"""Arguments that cannot take effect: trainings that learn nothing, and settings of unused features.
 
-Each is refused before anything is trained, with the reason. A gate of a model that was not trained would be a gate of
-the one before it.
+Each is refused before any training, with the reason. A gate of a model that was not trained would be a gate of the
+previous model.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ POSITIVE = {
     "num_train_epochs": "without a pass over the rows nothing is learned",
     "per_device_train_batch_size": "a step takes at least one row",
     "gradient_accumulation_steps": "a step takes at least one batch",
-    "max_length": "no row has so few tokens",
+    "max_length": "every row has more tokens",
     "logging_steps": "the loss curve is evidence; leave it out for every step",
     "save_steps": "leave it out for a checkpoint every 50 steps",
-    "beta": "nothing holds the model to what it is to prefer, or to where it began",
+    "beta": "nothing would keep the model near its preferences or its start",
     "max_completion_length": "an answer has at least one token",
     "num_iterations": "each batch of answers is trained on at least once",
     "num_ppo_epochs": "each batch of answers is trained on at least once",
-    "temperature": "answers that are all alike cannot be compared",
-    "ref_model_sync_steps": "the reference is brought up to date every so many steps",
+    "temperature": "identical answers cannot be compared",
+    "ref_model_sync_steps": "the reference is updated after this number of steps",
 }
 """Numbers that must be above 0, by the name of the argument, and why."""
 
@@ -50,7 +50,7 @@ EVALUATION = (
     "generate_during_eval",
 )  # fmt: skip
 OFF = (None, False, "no")
-"""Values that ask for nothing, so that a configuration that is copied whole may hold them."""
+"""Values without an effect, which are accepted so that a complete configuration can be copied."""
 
 HUB = (
     "push_to_hub", "hub_token", "hub_model_id", "hub_strategy", "hub_always_push", "hub_private_repo", "hub_revision",
@@ -60,15 +60,15 @@ HUB = (
 ELSEWHERE = {
     **dict.fromkeys(EVALUATION, "there are no evaluation data here: gates judge, and `watch` chooses the checkpoint"),
     **dict.fromkeys(HUB, "no model leaves this machine before its gates; publish what was promoted"),
-    "resume_from_checkpoint": "`tunegate run` goes on from its own checkpoints",
-    "do_train": "a stage trains anyway",
+    "resume_from_checkpoint": "`tunegate run` resumes from its own checkpoints",
+    "do_train": "a stage always trains",
     "model_init_kwargs": "the model is loaded by Tunegate",
     "chat_template_path": "write the template into `options.chat_template`",
     "dataset_text_field": 'name the field in `data` (`data: {text: "{field}"}`)',
     "dataset_kwargs": "rows are prepared by Tunegate",
-    "trust_remote_code": "code that lies with a model is never run",
+    "trust_remote_code": "code in a model folder is never run",
 }
-"""Arguments that nothing here looks at, and what to do in their stead."""
+"""Arguments that are not used here, and what to do instead."""
 
 NEEDS = {
     **dict.fromkeys(("ref_model_mixup_alpha", "ref_model_sync_steps"), "sync_ref_model"),
@@ -87,7 +87,7 @@ ADAPTER_LISTS = ("target_modules", "layers_to_transform", "modules_to_save", "tr
 
 
 def check(method: str, args: Args, peft: Mapping[str, Any] | None) -> None:
-    """Raise ConfigError for the first argument that can't take effect, its key path first."""
+    """Raise ConfigError for the first argument without an effect; the message begins with its key path."""
     for fault in (*_faults(method, args), *_adapter_faults(peft or {})):
         raise ConfigError(fault)
 
@@ -97,7 +97,7 @@ def _faults(method: str, args: Args) -> Iterator[str]:
         if name in args and args[name] not in OFF:
             yield f"args.{name}: leave it out; {reason}"
     for name, reason in POSITIVE.items():
-        drifts = (name, method, args.get(name)) == ("beta", "rlhf", 0)  # rlhf has words of its own for that
+        drifts = (name, method, args.get(name)) == ("beta", "rlhf", 0)  # rlhf has its own message for this
         if _is_number(args.get(name)) and not _above(args[name]) and not drifts:
             yield f"args.{name}: expected a number above 0, got {args[name]}: {reason}"
     for name in SHARES:
@@ -108,7 +108,7 @@ def _faults(method: str, args: Args) -> Iterator[str]:
             yield f"args.{name}: expected a number of 0 or more, got {args[name]}"
     for name, other in NEEDS.items():
         if args.get(name) not in OFF and args.get(other) in OFF:
-            yield f"args.{name}: changes nothing without args.{other}; give that too, or leave it out"
+            yield f"args.{name}: has no effect without args.{other}; give both, or leave it out"
     yield from _steps(args)
     yield from _packing(method, args)
 
@@ -118,7 +118,7 @@ def _steps(args: Args) -> Iterator[str]:
     if _is_number(steps) and steps != -1 and steps < 1:
         yield f"args.max_steps: expected 1 or more, got {steps}; leave it out to train for num_train_epochs"
     if _is_number(steps) and steps > 0 and "num_train_epochs" in args:
-        yield f"args.num_train_epochs: max_steps, {steps}, is what counts where both are given; give one of the two"
+        yield f"args.num_train_epochs: max_steps ({steps}) overrides it; give only one of the two"
     if _is_number(steps) and _is_number(warmup) and 0 < steps <= warmup and warmup >= 1:
         yield f"args.warmup_steps: {warmup} of {steps} steps (max_steps): the learning rate would never be reached"
     if _is_number(warmup) and warmup and args.get("lr_scheduler_type") == "constant":
@@ -131,7 +131,7 @@ def _packing(method: str, args: Args) -> Iterator[str]:
     if strategy == "wrapped":
         yield "args.packing_strategy: 'wrapped' lets a document see the one before it, and cuts rows; leave it out"
     if strategy is not None and not packs:
-        yield "args.packing_strategy: nothing is packed; write `packing: true` too, or leave it out"
+        yield "args.packing_strategy: has no effect without packing; write `packing: true` too, or leave it out"
 
 
 def _adapter_faults(peft: Mapping[str, Any]) -> Iterator[str]:
@@ -143,7 +143,7 @@ def _adapter_faults(peft: Mapping[str, Any]) -> Iterator[str]:
             yield f"peft.{name}: expected a number from 0 up to 1, got {peft[name]}"
     for name in ADAPTER_LISTS:
         if isinstance(peft.get(name), list) and not peft[name]:
-            yield f"peft.{name}: an empty list; name what is to be adapted, or leave it out"
+            yield f"peft.{name}: expected at least one name, got an empty list; name what to adapt, or leave it out"
     if peft.get("inference_mode"):
         yield "peft.inference_mode: nothing would be trained; leave it out"
 
@@ -160,7 +160,7 @@ def check_learned(steps: int, rates: list[float]) -> None:
     """Raise ConfigError for a training that took no step, or none at a learning rate above 0."""
     if steps == 0:
         raise ConfigError(
-            "the training took no step: there are fewer rows than one batch takes; lower "
+            "the training took no step: there are fewer rows than one batch needs; lower "
             "args.per_device_train_batch_size, or leave args.dataloader_drop_last out"
         )
     if rates and not any(rates):

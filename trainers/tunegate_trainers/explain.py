@@ -1,7 +1,7 @@
-"""Explanation tuning: supervised fine-tuning that shows, for each row, why its answer is the right one.
+"""Explanation tuning: supervised fine-tuning that explains, for each row, why its answer is right.
 
-`form: system` puts the row's explanation into a system message of that row. `form: completion` has the model say the
-answer, then the explanation (Ludan et al. 2023, "Explanation-based Finetuning Makes Models More Robust to Spurious
+`form: system` puts the row's explanation into a system message of that row. `form: completion` trains the model to give
+the answer, then the explanation (Ludan et al. 2023, "Explanation-based Finetuning Makes Models More Robust to Spurious
 Cues"). The answer then ends at the separator: a suite whose `generate.stop` is the separator judges the answer alone.
 """
 
@@ -26,11 +26,11 @@ class Options(sft.Options):
     """Where the explanation goes."""
 
     form: Literal["system", "completion"]
-    """system: into a system message of the row. completion: behind the answer."""
+    """system: into a system message of the row. completion: after the answer."""
     separator: Annotated[str, Field(min_length=1)] = "\n"
-    """Form completion: what stands between answer and explanation; no answer may hold it."""
+    """Form completion: the separator between answer and explanation; no answer may contain it."""
     shown: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Form system: the share of rows that show their explanation. The others are asked as a gate asks, without."""
+    """Form system: the share of rows that show their explanation. The others have none, like the prompts of a gate."""
 
     @model_validator(mode="after")
     def _of_the_form(self) -> Self:
@@ -61,18 +61,18 @@ def build(task: Task, loaded: training_rows.Loaded) -> common.Built:
 
 
 def behind_the_answer(row: Row, separator: str) -> Row:
-    """The row with its explanation behind the completion."""
+    """The row with its explanation after the completion."""
     answer: str = row["completion"].strip()
     if separator in answer:
         raise ConfigError(
-            f"the completion {answer[:40]!r} holds the separator {separator!r}, so that nothing tells where it ends "
-            "and the explanation begins; set options.separator to what no completion holds"
+            f"the completion {answer[:40]!r} contains the separator {separator!r}, so the beginning of the explanation "
+            "is not clear; set options.separator to a text that no completion contains"
         )
     return {**row, "completion": f"{answer}{separator}{row['explanation'].strip()}"}
 
 
 def in_a_system_message(row: Row) -> Row:
-    """The row with its explanation in a system message, behind what that says already."""
+    """The row with its explanation in a system message, after its existing text."""
     messages: list[Any] = list(as_messages(row["prompt"]))
     said = ""
     if messages[0]["role"] == "system":
@@ -81,6 +81,6 @@ def in_a_system_message(row: Row) -> Row:
 
 
 def _is_shown(row: Row, share: float) -> bool:
-    """By the row's own text: the same in every attempt, whatever rows are beside it."""
+    """Decided by the row's own text: the same in every attempt, whatever the other rows."""
     digest = hashlib.sha256(repr([row[key] for key in ROW]).encode(errors="replace")).digest()
     return int.from_bytes(digest[:4], "big") < share * 2**32

@@ -1,6 +1,6 @@
 """Few-shot prompting: nothing is trained; the input model is asked with the most similar rows in its prompt.
 
-The baseline that a fine-tune must beat. What it leaves is a folder with the weights it was given (hard links, where
+The baseline that a fine-tune must beat. Its output is a folder with the unchanged weights (hard links, where
 that is possible) and `fewshot.json` (`tunegate.models.fewshot`).
 """
 
@@ -32,9 +32,9 @@ class Options(MethodOptions):
     """How many examples, and which."""
 
     k: Annotated[int, Field(ge=1)] = 4
-    """How many rows stand in front of a question."""
+    """How many rows to put before a question."""
     similarity: Literal["words", "embedding"] = "words"
-    """Those that share most words with it, rare ones above all; or those that mean most nearly the same."""
+    """Choose rows that share most words with the question, rare words above all, or rows most similar in meaning."""
 
     def check(self, settings: Settings) -> None:
         for name in ("peft", "train", "launcher", "curriculum", "watch"):
@@ -43,12 +43,12 @@ class Options(MethodOptions):
         self.sentences()
 
     def sentences(self) -> SentenceModel | None:
-        """What the rows are compared by, None for their words; raises MissingExtra."""
+        """The model that compares rows by meaning, None to compare words; raises MissingExtra."""
         return default_model("options.similarity: embedding") if self.similarity == "embedding" else None
 
 
 def train(task: Task) -> tuple[common.Log, common.Summary]:
-    """Put the rows beside the weights; nothing is learned. Returns an empty log and the summary."""
+    """Save the rows with the weights; nothing is learned. Returns an empty log and the summary."""
     job, folder = task.job, common.partial(task.job)
     shots = [_shot(row, f"{job.data}:{number}") for number, row in read_rows(Path(job.data))]
     source, sentences = find_model(job.model), task.options.sentences()

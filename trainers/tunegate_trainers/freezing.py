@@ -1,10 +1,10 @@
-"""`train.last_n_layers`: which parameters train when only the upper layers do.
+"""`train.last_n_layers`: selects the parameters if only the upper layers are trained.
 
-Trained are the last N transformer layers and what comes after them, the final norm and an output head of its own. A
-head that shares its weights with the input embeddings stays frozen: to train it would be to train the bottom of the
-network as well, and the backward pass would have to go all the way down.
+The last N transformer layers are trained, and everything after them: the final norm and a separate output head. A head
+that shares its weights with the input embeddings stays frozen: training it would also train the bottom of the network,
+and the backward pass would have to go all the way down.
 
-Gradual unfreezing begins with the last layer alone and adds one every S steps (J. Howard and S. Ruder, ACL 2018,
+Gradual unfreezing begins with the last layer and adds one layer every S steps (J. Howard and S. Ruder, ACL 2018,
 328-339).
 """
 
@@ -20,13 +20,13 @@ def check(train: Any, peft: Mapping[str, Any] | None) -> None:
     """Raise ConfigError for a `train` that contradicts `peft`: an adapter is trained, or the weights themselves."""
     if train is not None and peft is not None:
         key = "train: full" if train == "full" else "train.last_n_layers"
-        raise ConfigError(f"{key}: trains the model's own weights, `peft` an adapter beside them; give one of the two")
+        raise ConfigError(f"{key}: trains the model's own weights, but `peft` trains an adapter; give one of them")
 
 
 def freeze(trainer: Any, train: Any) -> None:
-    """Have a trainer that is not yet started train as `train` (`TrainJob.train`) says; `full` and None change nothing.
+    """Freeze the weights of a trainer before it starts, by `train` (`TrainJob.train`); `full` and None change nothing.
 
-    Raises ConfigError where the model has fewer layers than that.
+    Raises ConfigError if the model has fewer layers.
     """
     if not isinstance(train, Mapping):
         return
@@ -47,9 +47,9 @@ def freeze(trainer: Any, train: Any) -> None:
 
 
 def leaves_out(train: Any) -> bool:
-    """Whether weights that begin as trainable get no gradient in a step: several processes must look for them then.
+    """Whether trainable weights may get no gradient in a step, for which several processes must then search.
 
-    In all other trainings each has one, and to look for the others takes a pass through the graph in every step.
+    In other trainings all weights get one, and the search would cost a pass through the graph in every step.
     """
     return isinstance(train, Mapping) and train.get("unfreeze_every") is not None  # pyright: ignore[reportUnknownMemberType]
 
@@ -66,7 +66,7 @@ def layers_of(model: Any) -> list[Any]:
 
 
 def _above(model: Any, layers: list[Any]) -> list[Any]:
-    """The weights that a model lists after its layers. Shared ones are listed where they come first, which is below."""
+    """The weights that a model lists after its layers. Shared weights are listed where they come first, below."""
     inside = {id(weights) for layer in layers for weights in layer.parameters()}
     listed = list(model.parameters())
     last = max(position for position, weights in enumerate(listed) if id(weights) in inside)

@@ -3,8 +3,8 @@
 Both sample several answers to a prompt and compare each with the others; neither needs a value function.
 RLOO: A. Ahmadian et al., ACL 2024, 12248-12267. GRPO: Z. Shao et al., arXiv:2402.03300.
 
-The reference is the stage's input model: the adapter switched off, TRL's frozen copy of a continued adapter, or, where
-all weights train, a second copy. (TRL loads that copy by the name in the model's config, which knows nothing of an
+The reference is the stage's input model: the model with the adapter switched off, TRL's frozen copy of a continued
+adapter, or, in full training, a second copy. (TRL loads that copy by the name in the model's config, which ignores an
 adapter that was merged into the weights, so it gets the policy's weights here.)
 """
 
@@ -92,8 +92,8 @@ def _with_ratio(trainer_class: Any) -> Any:
 
 
 def _mean_ratio(logps: Any, inputs: Any) -> Any:
-    """Mean ratio: of answers in rloo, of their tokens in grpo, which keeps no old probabilities where it takes one step
-    for each batch of answers, because the ratio is 1 then."""
+    """Mean ratio: of answers in rloo, of their tokens in grpo. With one step per batch of answers, grpo keeps no old
+    probabilities, because the ratio is then 1."""
     mask = inputs["completion_mask"]
     if "old_logps" in inputs:
         return ((logps * mask).sum(1) - inputs["old_logps"]).exp().mean()

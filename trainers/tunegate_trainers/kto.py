@@ -1,6 +1,6 @@
-"""Kahneman-Tversky optimisation: wanted answers become likelier, unwanted ones less likely (TRL's KTOTrainer).
+"""Kahneman-Tversky optimisation: good answers become more likely, bad ones less likely (TRL's KTOTrainer).
 
-No pairs are needed, only thumbs up and down. The reference is the stage's input model, as in dpo, so the rewards and
+It needs only answers labelled good or bad. The reference is the stage's input model, as in dpo, so the rewards and
 the divergence from it are 0 at the first step.
 """
 
@@ -18,7 +18,7 @@ LABEL = "label"
 
 
 class Options(MethodOptions):
-    """None of its own."""
+    """No options."""
 
     config_file = "trainer/kto_config.py"
 
@@ -31,7 +31,7 @@ class Options(MethodOptions):
 
 
 def train(task: Task) -> tuple[common.Log, common.Summary]:
-    """Train on rows of prompt, completion and label (true: wanted). Returns (log, summary)."""
+    """Train on rows of prompt, completion and label (true: good). Returns (log, summary)."""
     return common.run(task, build)
 
 
@@ -43,11 +43,9 @@ def build(task: Task, loaded: training_rows.Loaded) -> common.Built:
     config = KTOConfig(**common.arguments(task.job))
     rows = training_rows.fit_rows(task.job, loaded.tokenizer, config.max_length, ROW, carried=(LABEL,))
     if len({row[LABEL] for row in rows.kept}) == 1:
-        raise ConfigError(
-            f"{task.job.data}: thumbs of one kind only: a label must be true in some rows, false in others"
-        )
+        raise ConfigError(f"{task.job.data}: all labels are the same; expected true in some rows and false in others")
     if task.job.curriculum is None:
-        random.Random(task.job.seed).shuffle(rows.kept)  # TRL takes kto's rows as they come
+        random.Random(task.job.seed).shuffle(rows.kept)  # TRL does not shuffle kto's rows
     trainer = KTOTrainer(
         model=loaded.model,
         ref_model=common.load(task.job).model if task.job.peft is None else None,

@@ -1,6 +1,6 @@
 """Odds-ratio preference optimisation: imitates chosen answers and makes rejected ones less likely (TRL's ORPOTrainer).
 
-It needs no reference model, which takes the memory of one model less than dpo, and no stage of sft before it.
+It needs no reference model, and so less memory than dpo, and no sft stage before it.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from tunegate_trainers.task import MethodOptions, Task
 
 ROW = ("prompt", "chosen", "rejected")
 SURE = -1e-3
-"""A mean log-likelihood above this counts as this one: at 0 the odds are infinite, and their gradient no number."""
+"""The maximum mean log-likelihood: at 0 the odds are infinite, and their gradient is not a number."""
 
 
 class Options(MethodOptions):
-    """None of its own."""
+    """No options."""
 
     config_file = "experimental/orpo/orpo_config.py"
 
@@ -32,13 +32,13 @@ def build(task: Task, loaded: training_rows.Loaded) -> common.Built:
     from datasets import Dataset
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that trl.experimental may change; our tests will tell
+        warnings.simplefilter("ignore")  # that trl.experimental may change; our tests will find out
         from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
     class ExactTrainer(ORPOTrainer):
-        """Trains on the very tokens that a gate asks, and survives an answer that the model is sure of.
+        """Trains on exactly the tokens of a gate, and handles answers with probability 1.
 
-        Left alone, TRL adds tokens before and after a chat template.
+        By default, TRL adds tokens before and after a chat template.
         """
 
         def tokenize_row(self, feature: Any, model: Any = None) -> dict[str, list[int]]:
@@ -61,7 +61,7 @@ def build(task: Task, loaded: training_rows.Loaded) -> common.Built:
 
 
 def tokens_of(row: dict[str, str], tokenizer: Any) -> dict[str, list[int]]:
-    """What ORPOTrainer trains on, of a row whose texts have gone through the chat template where there is one."""
+    """The tokens for ORPOTrainer, from a row whose texts went through the chat template, if there is one."""
     chat = tokenizer.chat_template is not None
     prompt = tokenizer(row["prompt"], add_special_tokens=not chat)["input_ids"]
     columns = {"prompt_input_ids": prompt, "prompt_attention_mask": [1] * len(prompt)}

@@ -37,7 +37,7 @@ STATE = "trainer_state.json"
 
 
 def check(settings: Settings) -> None:
-    """Raise ConfigError for a key of the stage that no trainer but Tunegate's own would heed."""
+    """Raise ConfigError for a key of the stage that only Tunegate's own trainers follow."""
     for name, remedy in REFUSED.items():
         if getattr(settings, name) is not None:
             raise ConfigError(f"{name}: method {settings.method} cannot heed it; leave it out, and {remedy}")
@@ -56,7 +56,7 @@ def settle(job: TrainJob, who: str) -> tuple[common.Log, common.Summary]:
     if folder.is_symlink() or not folder.is_dir():
         raise ConfigError(f"{who} left no model: expected a folder at {folder}; save the model to {{output}}")
     if (folder / EXAMPLES).exists():
-        raise ConfigError(f"{who} left {EXAMPLES}, examples that would stand in every prompt; leave it out")
+        raise ConfigError(f"{who} left {EXAMPLES}, examples that would be in every prompt; leave it out")
     log = _log_of(folder)
     for name in ALWAYS_LEFT_OUT:
         for path in folder.glob(name):

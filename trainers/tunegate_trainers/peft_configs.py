@@ -1,7 +1,7 @@
-"""Adapters: `peft: {type: lora, r: 16, alpha: 32, dora: true, …}` to the configuration class of PEFT that takes it.
+"""Adapters: `peft: {type: lora, r: 16, alpha: 32, dora: true, …}` to PEFT's configuration class for it.
 
-Every key but `type` and `quantize` is PEFT's own; LoRA's `alpha`, `dropout`, `dora` and `rslora` are short for the
-names that PEFT gives them.
+Every key but `type` and `quantize` is PEFT's own; LoRA's `alpha`, `dropout`, `dora` and `rslora` are short names for
+PEFT's keys.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ Peft = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """An adapter of PEFT: its configuration class, and the file of it inside the package.
+    """An adapter of PEFT: its configuration class, and the file of the class in the package.
 
-    `merges`: whether it can be computed into the weights. `layers` is what it sits on unless told otherwise; None
-    leaves that to PEFT. `short` are the names that Tunegate has for PEFT's.
+    `merges`: whether it can be merged into the weights. `layers` are the default target layers; None leaves them to
+    PEFT. `short` are Tunegate's short names for PEFT's keys.
     """
 
     config: str
@@ -48,19 +48,19 @@ KINDS = {
     "p_tuning": Kind("PromptEncoderConfig", "tuners/p_tuning/config.py", _PROMPT, merges=False, layers=None),
     "prefix_tuning": Kind("PrefixTuningConfig", "tuners/prefix_tuning/config.py", _PROMPT, merges=False, layers=None),
 }
-"""`type` to what PEFT has for it."""
+"""`type` to PEFT's adapter."""
 
 _OWN = {"type", "quantize"}
 
 
 def check_save(peft: Peft | None, save: str) -> None:
-    """Raise ConfigError for an adapter that is to be saved and is not trained."""
+    """Raise ConfigError if an adapter should be saved but none is trained."""
     if peft is None and save == "adapter":
         raise ConfigError("save: 'adapter' needs `peft`: without it no adapter is trained")
 
 
 def check(peft: Peft | None, save: str) -> None:
-    """Raise ConfigError when `peft` holds what PEFT's class for it does not know, or `save` cannot be."""
+    """Raise ConfigError if PEFT's class does not know a key of `peft`, or if `save` is not possible."""
     check_save(peft, save)
     if peft is None:
         return
@@ -74,9 +74,9 @@ def check(peft: Peft | None, save: str) -> None:
     config_fields.check(given, known, "peft", f"an argument of peft.{kind.config}")
     for short, long in kind.short:
         if short in peft and long in peft:
-            raise ConfigError(f"peft.{short}: short for {long}, which is given as well; give one of the two")
+            raise ConfigError(f"peft.{short}: short for {long}, which is also given; give only one of the two")
     if "num_virtual_tokens" in known and "num_virtual_tokens" not in peft:
-        raise ConfigError(f"peft.num_virtual_tokens: missing; {name} learns so many tokens in front of every prompt")
+        raise ConfigError(f"peft.num_virtual_tokens: missing; give the number of tokens that {name} learns per prompt")
     if save == "merged" and not kind.merges:
         raise ConfigError(f"save: what {name} learns cannot be merged into the weights; write `save: adapter`")
 
@@ -91,13 +91,13 @@ def config_of(peft: Peft) -> Any:
 
 
 def settings_of(peft: Peft) -> dict[str, Any]:
-    """What goes to PEFT, under PEFT's names."""
+    """The arguments for PEFT, with PEFT's names."""
     long = dict(_kind(peft)[1].short)
     return {long.get(key, key): value for key, value in peft.items() if key not in _OWN}
 
 
 def check_continued(config: Any, peft: Peft, folder: object) -> None:
-    """Raise ConfigError when an input adapter, whose training goes on, is not what `peft` asks for.
+    """Raise ConfigError if a continued input adapter differs from `peft`.
 
     `config` is the adapter's configuration in PEFT.
     """
@@ -112,16 +112,16 @@ def check_continued(config: Any, peft: Peft, folder: object) -> None:
 
 
 def check_input(adapters: Sequence[Path]) -> None:
-    """Raise ConfigError for an input adapter that neither merges nor, in PEFT, goes on training."""
+    """Raise ConfigError for an input adapter that can be neither merged nor, in PEFT, trained further."""
     for folder in adapters:
         kind = str(loading.read_config(folder / loading.ADAPTER_CONFIG).get("peft_type")).lower()
         if kind in KINDS and not KINDS[kind].merges:
-            raise ConfigError(f"{folder}: nothing can be trained on top of what {kind} learned; make it the last stage")
+            raise ConfigError(f"{folder}: no stage can train on top of a {kind} adapter; make it the last stage")
 
 
 def _differs(key: str, asked: object, has: object, folder: object) -> str:
     return (
-        f"peft.{key}: {asked!r} differs from {has!r} of the input adapter {folder}, whose training goes on; "
+        f"peft.{key}: expected {has!r}, as in the continued input adapter {folder}, got {asked!r}; "
         "use the same value, or `save: merged` in the stage before"
     )
 
@@ -129,7 +129,7 @@ def _differs(key: str, asked: object, has: object, folder: object) -> str:
 def _kind(peft: Peft) -> tuple[str, Kind]:
     name = peft.get("type", "lora")
     if name not in KINDS:
-        raise ConfigError(f"peft.type: no adapter is called {name!r}{nearest(str(name), KINDS)}")
+        raise ConfigError(f"peft.type: no adapter is named {name!r}{nearest(str(name), KINDS)}")
     return name, KINDS[name]
 
 

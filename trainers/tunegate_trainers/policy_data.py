@@ -1,4 +1,4 @@
-"""Method rlhf, data: the prompts that the policy answers, and its answers as the rewards see them."""
+"""Method rlhf, data: the prompts for the policy, and its answers in the form for rewards."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from tunegate_trainers.task import Task
 
 
 def prompt_rows(task: Task, loaded: training_rows.Loaded, max_new_tokens: int, at_once: int) -> training_rows.Rows:
-    """Rows of prompt and reference; those whose prompt is too long to be answered are left out, and reported.
+    """Rows of prompt and reference; rows with a prompt that is too long are left out, and reported.
 
-    `at_once` prompts are answered before the policy changes; raises ConfigError when there are fewer.
+    `at_once` prompts are answered before the policy changes; raises ConfigError if there are fewer.
     """
     limit = _longest_prompt(task, loaded.model, max_new_tokens)
     kept: list[training_rows.Row] = []
@@ -35,8 +35,8 @@ def prompt_rows(task: Task, loaded: training_rows.Loaded, max_new_tokens: int, a
     if len(kept) < at_once:
         left_out = f" ({len(dropped)} more are longer than {limit} tokens)" if dropped else ""
         raise ConfigError(
-            f"{task.job.data}: {at_once} prompts are answered at once, and there are {len(kept)}{left_out}; give more "
-            "rows, or lower args.per_device_train_batch_size"
+            f"{task.job.data}: expected at least {at_once} prompts, a batch of answers, got {len(kept)}{left_out}; "
+            "add rows, or lower args.per_device_train_batch_size"
         )
     facts: dict[str, Any] = {"row_limit": ["max_prompt_tokens", limit]} if dropped else {}
     return training_rows.Rows(kept, dropped, {"prompts_at_once": at_once, **facts})
@@ -50,12 +50,12 @@ def _longest_prompt(task: Task, model: Any, max_new_tokens: int) -> int | None:
 
 
 def prompt_ids(tokenizer: Any, prompt: Any) -> list[int]:
-    """The token ids that ask for an answer, exactly as a gate asks for it."""
+    """The token ids that ask for an answer, exactly as in a gate."""
     return answer_prompt(tokenizer, Case("row", as_prompt(prompt)), None)
 
 
 def as_prompt(prompt: Any) -> Prompt:
-    """The prompt of a row as a case has it."""
+    """The prompt of a row, in the form of a case's prompt."""
     return prompt if isinstance(prompt, str) else tuple(prompt)
 
 

@@ -1,8 +1,8 @@
 """Method rlhf, log: reward, KL and the rest under the same names for every algorithm, and when training must stop.
 
 reward: mean over the answers of a step, without any penalty. kl: to the reference, nats per token. ratio: of the
-probabilities of answers (tokens, in ppo) under the policy and under the one that gave them. clip_fraction: the share
-of these whose ratio was clipped. entropy: nats per token.
+probabilities of answers (tokens, in ppo) under the policy and under the policy that sampled them. clip_fraction: the
+share of these with a clipped ratio. entropy: nats per token.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _OUR_NAMES = {"clip_ratio/region_mean": "clip_fraction"}
 
 
 class BoundedKL(TrainerCallback):
-    """Stops a training whose policy has left the reference behind: what the reward says there is worth nothing."""
+    """Stops a training whose policy is too far from the reference, where the reward has no meaning."""
 
     def __init__(self, max_kl: float) -> None:
         self.max_kl = max_kl
@@ -35,12 +35,12 @@ class BoundedKL(TrainerCallback):
 
 
 def named_alike(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """A log entry of any algorithm under our names."""
+    """A log entry of any algorithm with the names of this module."""
     return {_OUR_NAMES.get(key, key): value for key, value in entry.items()}
 
 
 def summary_of(log: Log) -> Summary:
-    """What the summary says beside that of every method."""
+    """The additional facts for the summary."""
     rewards = [entry["reward"] for entry in log if _is_number(entry.get("reward"))]
     kls = [entry["kl"] for entry in log if _is_number(entry.get("kl"))]
     return {

@@ -1,8 +1,8 @@
 """Method rlhf, algorithm `ppo`: a small trainer on transformers' Trainer; the arithmetic is in `ppo_loss.py`.
 
-TRL dropped its PPOTrainer after 1.12, and what else is maintained (OpenRLHF, verl) wants Ray, vLLM and GPUs. The value
-of a state is read by one linear layer from the policy's own last hidden state. That layer begins as zeros, is trained
-beside the policy, and is no part of the model that is saved.
+TRL dropped its PPOTrainer after 1.12, and the other maintained libraries (OpenRLHF, verl) need Ray, vLLM and GPUs. One
+linear layer reads the value of a state from the policy's last hidden state. That layer starts with zeros, is trained
+with the policy, and is not part of the saved model.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from tunegate_trainers.rewards import rewards_of
 from tunegate_trainers.task import Task
 
 NO_CHECKPOINTS: dict[str, Any] = {"save_strategy": "no"}
-"""A training that was killed begins anew: a checkpoint would lack the value head, and the answers under way."""
+"""A killed training starts over: a checkpoint would lack the value head and the current answers."""
 
 RewardAnswers = Callable[[Sequence[training_rows.Row], Sequence[list[int]]], list[float | None]]
-"""From rows and the token ids of their answers to rewards; None where there is none."""
+"""From rows and the token ids of their answers to rewards; None without a reward."""
 
 
 def build(task: Task, loaded: training_rows.Loaded) -> common.Built:
@@ -38,7 +38,7 @@ def build(task: Task, loaded: training_rows.Loaded) -> common.Built:
     config = PPOConfig(**common.arguments(task.job) | NO_CHECKPOINTS)
     at_once = config.per_device_train_batch_size * config.gradient_accumulation_steps
     rows = policy_data.prompt_rows(task, loaded, config.max_completion_length, at_once)
-    set_seed(config.seed)  # an adapter begins as random numbers
+    set_seed(config.seed)  # an adapter starts with random numbers
     policy = _policy(loaded)
     if policy.generation_config.pad_token_id is None:
         policy.generation_config.pad_token_id = policy_data.end_ids(policy, loaded.tokenizer)[0]
@@ -61,7 +61,7 @@ def build(task: Task, loaded: training_rows.Loaded) -> common.Built:
 
 
 def _policy(loaded: training_rows.Loaded) -> Any:
-    """The model to train: all weights, a new adapter, or one to go on with, whose frozen copy is named `ref`."""
+    """The model to train: all weights, a new adapter, or a continued adapter, whose frozen copy is named `ref`."""
     if loaded.peft_config is not None:
         from peft import get_peft_model
 
@@ -80,10 +80,10 @@ def _as_they_are(rows: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """Answers of the policy and what it thought of them. Shapes: (answers, tokens), `ids` with the prompt in front.
+    """Answers of the policy, with its probabilities and values. Shapes: (answers, tokens), `ids` with the prompt first.
 
-    `mask` leaves out what pads an answer, and answers without reward. `reward` and `kl` are means, the latter per token
-    to the reference: measured where the answers are the policy's own, not after steps that make them another's.
+    `mask` excludes padding, and answers without reward. `reward` and `kl` are means, `kl` per token to the reference:
+    measured when the policy has just sampled the answers, before any step changes it.
     """
 
     ids: Tensor
@@ -98,7 +98,7 @@ class Rollout:
 
 
 class PPOTrainer(Trainer):
-    """Samples a batch of answers, then takes `num_ppo_epochs` steps on it, and so on."""
+    """Samples a batch of answers, takes `num_ppo_epochs` steps on it, and repeats."""
 
     def __init__(
         self, policy: Any, reference: Any, args: PPOConfig, dataset: Any, tokenizer: Any, reward: RewardAnswers
@@ -122,10 +122,10 @@ class PPOTrainer(Trainer):
         self._rollouts: list[Rollout] = []
         self._metrics: dict[str, list[float]] = defaultdict(list)
 
-    # --- what the Trainer of transformers asks for ---
+    # --- methods of the Trainer of transformers ---
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        """Every batch of prompts `num_ppo_epochs` times in a row; a last one that is not full is left for later."""
+        """Every batch of prompts `num_ppo_epochs` times in a row; an incomplete last batch is dropped."""
         args = self.settings
         at_once = args.per_device_train_batch_size * args.gradient_accumulation_steps
         return RepeatSampler(self.train_dataset, 1, at_once, args.num_ppo_epochs, seed=args.seed)  # pyright: ignore[reportArgumentType]
@@ -137,10 +137,10 @@ class PPOTrainer(Trainer):
         return optimizer
 
     def floating_point_ops(self, inputs: Any) -> int:
-        return 0  # not counted: a rollout is no batch of tokens
+        return 0  # not counted: a rollout is not a batch of tokens
 
     def _prepare_inputs(self, inputs: Any) -> Any:
-        """The rollout of these rows: sampled when they come first, the same again in the epochs that follow."""
+        """The rollout of these rows: sampled the first time, and reused in the following epochs."""
         slots = self.settings.gradient_accumulation_steps
         place = self._batches % (slots * self.settings.num_ppo_epochs)
         self._batches += 1
@@ -184,7 +184,7 @@ class PPOTrainer(Trainer):
 
     @torch.no_grad()
     def roll_out(self, rows: Sequence[training_rows.Row]) -> Rollout:
-        """Answer the rows, have the answers rewarded, and work out what each token was worth."""
+        """Answer the rows, get the rewards, and compute the advantage of each token."""
         args, policy = self.settings, self.model
         ids, attention, mask, completions = self._sample(rows)
         given = self.reward(rows, completions)
@@ -214,7 +214,7 @@ class PPOTrainer(Trainer):
         )
 
     def _sample(self, rows: Sequence[training_rows.Row]) -> tuple[Tensor, Tensor, Tensor, list[list[int]]]:
-        """Token ids of prompts and answers, where the attention may look, which tokens are answers, and these alone."""
+        """Token ids of prompts and answers, the attention mask, the answer mask, and the answers alone."""
         policy: Any = self.model
         prompts = [policy_data.prompt_ids(self.tokenizer, row["prompt"]) for row in rows]
         width, pad = max(map(len, prompts)), policy.generation_config.pad_token_id
@@ -231,7 +231,7 @@ class PPOTrainer(Trainer):
         return whole, torch.cat([real, mask.long()], dim=1), mask, completions
 
     def _sampling(self, pad: int) -> GenerationConfig:
-        """Plain sampling, whatever the model's own settings are: what is trained is the distribution itself."""
+        """Plain sampling, whatever the model's own settings: the distribution itself is trained."""
         args = self.settings
         return GenerationConfig(
             do_sample=True,
@@ -246,7 +246,7 @@ class PPOTrainer(Trainer):
 
     @contextmanager
     def _reference(self) -> Generator[Any]:
-        """The reference: a second copy, or the policy without its adapter or with the frozen one."""
+        """The reference: a second copy, or the policy without its adapter, or with the frozen adapter."""
         if self.reference is not None:
             yield self.reference
             return
@@ -257,7 +257,7 @@ class PPOTrainer(Trainer):
     def evaluate_answers(
         self, model: Any, ids: Tensor, attention: Tensor, tokens: int
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Log-probability, value and entropy at each of the last `tokens` tokens, as seen from the one before it."""
+        """Log-probability, value and entropy at each of the last `tokens` tokens, predicted from the previous token."""
         positions = (attention.cumsum(1) - 1).clamp(min=0)
         seen = model(
             input_ids=ids,

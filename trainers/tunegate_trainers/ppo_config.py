@@ -1,4 +1,4 @@
-"""Method rlhf, algorithm `ppo`: what `args` may hold; `settings` reads this file without importing it."""
+"""Method rlhf, algorithm `ppo`: the keys of `args`; `settings` reads this file without importing it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class PPOConfig(TrainingArguments):
     """
 
     learning_rate: float = 3e-6
-    remove_unused_columns: bool = False  # the reference of a check is such a column
+    remove_unused_columns: bool = False  # a check's reference is such a column
     max_completion_length: int = 53
     temperature: float = 1.0
     num_ppo_epochs: int = 4

@@ -1,4 +1,4 @@
-"""One training in a process of its own: read the job, train, write the result."""
+"""One training in its own process: read the job, train, write the result."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from tunegate_trainers.task import OpenSuite, Task, no_suites
 def main(job_file: Path, result_file: Path, open_suite: OpenSuite = no_suites, job_sha256: str | None = None) -> int:
     """Run the job; `result_file` gets {"log", "summary", "error", "failure"}.
 
-    Returns the exit code: 0 when there is a model. A job file that does not have the SHA-256 given, and rows that
-    are not those of the job, are refused.
+    Returns the exit code: 0 with a model. Refuses a job file with another SHA-256 than `job_sha256`, if given, and rows
+    that are not those of the job.
 
-    Of several processes that train together the main one writes, or the first that fails.
+    If several processes train together, the main process writes the result, or the first one that fails.
     """
     if not ranks.is_main():
         ranks.send_output_to(result_file.parent)
@@ -49,18 +49,18 @@ def main(job_file: Path, result_file: Path, open_suite: OpenSuite = no_suites, j
 def _read(job_file: Path, sha256: str | None) -> TrainJob:
     text = job_file.read_bytes()
     if sha256 is not None and hashlib.sha256(text).hexdigest() != sha256:
-        raise Tampered(f"{job_file}: not the job that was written for this training: the file was changed since")
+        raise Tampered(f"{job_file}: the file changed: it is not the job that was written for this training")
     return TrainJob(**json.loads(text))
 
 
 def run(
     job: TrainJob, open_suite: OpenSuite = no_suites, log: list[dict[str, Any]] | None = None
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Check the settings, then hand the job to its method; nothing half-written is left behind.
+    """Check the settings, then pass the job to its method; leaves no half-written model behind.
 
-    Where it fails, `log` has what it logged until then.
+    If it fails, `log` has the entries logged until then.
 
-    Checkpoints stay when the process is killed or interrupted, for the same job to go on from.
+    If the process is killed or interrupted, checkpoints stay, so that the same job can resume.
     """
     options = validate(job)
     check_data(job)
@@ -78,12 +78,12 @@ def run(
 
 
 def _remove_partial(job: TrainJob) -> None:
-    if ranks.is_main():  # the others are done while it still writes
+    if ranks.is_main():  # the others finish while the main process still writes
         shutil.rmtree(f"{job.output}.partial", ignore_errors=True)
 
 
 def failure_of(error: Exception) -> tuple[FailureKind, str]:
-    """The kind of what went wrong, and its first line, with the remedy where it is known."""
+    """The kind of an error, and its first line, with the remedy if it is known."""
     text = str(error).strip().splitlines()[0] if str(error).strip() else ""
     if isinstance(error, TunegateError):
         return "diverged" if isinstance(error, Diverged) else "other", text
@@ -96,16 +96,16 @@ def failure_of(error: Exception) -> tuple[FailureKind, str]:
 
 
 def _write(file: Path, result: dict[str, Any]) -> None:
-    """Whole or not at all, so that a killed training is never taken for a finished one.
+    """Write the result completely or not at all, so that a killed training never looks finished.
 
-    Of several processes the first counts: what fails in the others is that they miss it.
+    With several processes the first result counts: the others fail because they miss the first.
     """
     write = replace_file if ranks.processes() == 1 else write_first
     write(file, json.dumps(result, indent=1, allow_nan=False).encode())
 
 
 def set_environment() -> None:
-    """Before anything of Hugging Face is imported: fetch nothing, report nothing, chat only about the training."""
+    """Before importing Hugging Face packages: fetch nothing, report nothing, print only messages about the training."""
     for name in ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY"):
         os.environ.setdefault(name, "1")
     noise.hush(on_terminal=is_drawn_on(sys.stderr))
@@ -114,10 +114,10 @@ def set_environment() -> None:
 
 
 def die_with_standard_input() -> None:
-    """End this process when its standard input ends, whose other end is held by whoever wants the training.
+    """End this process when its standard input ends, whose other end belongs to the parent process.
 
-    A training that outlived `kill -9` would race the one that resumes. Asking for the parent's id would come too late
-    where it was killed first, and would find a launcher between alive.
+    A training that outlived `kill -9` of its parent would race with the resumed one. Checking the parent's id would be
+    too late if the parent was killed first, and would find a launcher in between alive.
     """
 
     def watch() -> None:

@@ -11,7 +11,7 @@ from tunegate.exceptions import Diverged
 
 
 class QuietProgress(ProgressCallback):
-    """One progress bar that shows the loss, where transformers prints a line for every logged step."""
+    """One progress bar that shows the loss, instead of transformers' line for every logged step."""
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         if self.training_bar is not None and logs and "loss" in logs:
@@ -19,7 +19,7 @@ class QuietProgress(ProgressCallback):
 
 
 class FiniteLoss(TrainerCallback):
-    """Stops a training whose loss or gradient is no longer a number: no later step would bring it back."""
+    """Stops a training whose loss or gradient is no longer a number: no later step can repair it."""
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         for name in ("loss", "grad_norm"):

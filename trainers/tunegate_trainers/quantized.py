@@ -1,6 +1,6 @@
-"""`peft: {quantize: 4}`: the frozen base in 4 or 8 bits under an adapter that trains in full (QLoRA).
+"""`peft: {quantize: 4}`: the frozen base in 4 or 8 bits, with an adapter in full precision (QLoRA).
 
-T. Dettmers, A. Pagnoni, A. Holtzman and L. Zettlemoyer, NeurIPS 36 (2023). bitsandbytes does it, on a GPU.
+T. Dettmers, A. Pagnoni, A. Holtzman and L. Zettlemoyer, NeurIPS 36 (2023). Needs bitsandbytes and a GPU.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from tunegate.models import loading
 
 
 def check(bits: object, *, gpu: bool = True) -> None:
-    """Raise ConfigError where weights of so many bits cannot be had: without bitsandbytes, or without a GPU."""
+    """Raise ConfigError if the number of bits is not possible, or without bitsandbytes or a GPU."""
     if bits not in (4, 8) or isinstance(bits, bool):
         raise ConfigError(f"peft.quantize: expected 4 or 8, the bits of a weight, got {bits!r}")
     if not gpu:
-        raise ConfigError(f"peft.quantize: weights of {bits} bits need a GPU, and there is none here; leave it out")
+        raise ConfigError(f"peft.quantize: weights of {bits} bits need a GPU, but this machine has none; leave it out")
     if importlib.util.find_spec("bitsandbytes") is None:
         raise ConfigError(
             f"peft.quantize: weights of {bits} bits need a GPU and the package bitsandbytes, which is not installed; "
@@ -27,7 +27,7 @@ def check(bits: object, *, gpu: bool = True) -> None:
 
 
 def load(folder: Path, bits: int, dtype: Any) -> Any:
-    """The model of a folder with its weights in so many bits, ready to put an adapter on."""
+    """The model of a folder with its weights in `bits` bits, ready for an adapter."""
     import peft
     import torch
 

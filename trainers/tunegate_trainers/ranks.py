@@ -1,4 +1,4 @@
-"""Which of the processes of one training this is; `accelerate launch` says so in the environment."""
+"""The rank of this process in its training, which `accelerate launch` sets in the environment."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tunegate.training.trainer import TrainJob
 
 
 def rank() -> int:
-    """0 for the main process, which alone writes what there is to write."""
+    """0 for the main process, the only one that writes files."""
     return int(os.environ.get("RANK", "0"))
 
 
 def processes() -> int:
-    """How many train together."""
+    """How many processes train together."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
@@ -27,7 +27,7 @@ def is_main() -> bool:
 
 
 def agreed(said: bool) -> bool:
-    """What the main process says, in all of them; where it trains alone, the same."""
+    """The main process's value, in all processes; with one process, its own value."""
     if processes() == 1:
         return said
     from accelerate.utils import broadcast_object_list
@@ -36,7 +36,7 @@ def agreed(said: bool) -> bool:
 
 
 def send_output_to(folder: Path) -> None:
-    """What another process than the main one prints goes to a file, `rank-1.log`: one log is enough to read."""
+    """Redirect the output of other processes than the main one to a file, `rank-1.log`: one log is enough to read."""
     sys.stdout.flush()
     sys.stderr.flush()
     file = os.open(folder / f"rank-{rank()}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
@@ -45,13 +45,13 @@ def send_output_to(folder: Path) -> None:
 
 
 def check(trainer: Any, job: TrainJob) -> None:
-    """Raise ConfigError for a model that cannot be saved as the job says, before it is trained."""
+    """Raise ConfigError for a model that cannot be saved in the job's way, before training."""
     if _is_spread(trainer) and job.peft is not None and job.save == "merged":
-        raise ConfigError("save: weights that are spread over processes are not merged; write `save: adapter`")
+        raise ConfigError("save: weights that are split over processes cannot be merged; write `save: adapter`")
 
 
 def gathered_weights(trainer: Any) -> dict[str, Any] | None:
-    """All weights, where FSDP or DeepSpeed spread them over the processes, which all must ask; else None."""
+    """All weights, if FSDP or DeepSpeed split them, otherwise None; all processes must call this."""
     return trainer.accelerator.get_state_dict(trainer.model_wrapped) if _is_spread(trainer) else None
 
 

@@ -1,7 +1,7 @@
 """Reward modelling: a network with one output learns to score chosen answers above rejected ones (TRL's RewardTrainer).
 
-It begins as the stage's input model with a head of zeros in place of the vocabulary's, so that all rewards are 0 before
-the first step. (Left to transformers, the head would be random, and seeded only by whoever remembers to.)
+It starts as the stage's input model with a head of zeros instead of the vocabulary head, so that all rewards are 0
+before the first step. (In transformers, the head would be random, and its seed easy to forget.)
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ ROW = ("prompt", "chosen", "rejected")
 
 
 class Options(MethodOptions):
-    """None of its own."""
+    """No options."""
 
     config_file = "trainer/reward_config.py"
 
     def check(self, settings: Settings) -> None:
         if settings.save == "adapter":
-            raise ConfigError("save: a reward model is saved merged, head and all; leave `save` out")
+            raise ConfigError("save: a reward model is always saved merged, with its head; leave `save` out")
 
 
 def train(task: Task) -> tuple[common.Log, common.Summary]:
@@ -51,24 +51,24 @@ def build(task: Task, loaded: training_rows.Loaded) -> common.Built:
 
 
 def _adapter(peft: Any) -> Any:
-    """The adapter's configuration, with the head trained as a whole beside it."""
+    """The adapter's configuration, with the head fully trained in addition."""
     return peft_configs.config_of({**peft, "task_type": "SEQ_CLS", "modules_to_save": ["score"]})
 
 
 def _with_head(language_model: Any) -> Any:
-    """The body of a language model under a new head with one output, the weights not copied."""
+    """The body of a language model with a new head of one output; the weights are not copied."""
     import torch
     from transformers import AutoModelForSequenceClassification
 
     if hasattr(language_model, "merge_and_unload"):
-        language_model = adapters.merged(language_model)  # what was an adapter to go on with
+        language_model = adapters.merged(language_model)  # a continued adapter
     config = language_model.config
     config.num_labels = 1
     with torch.device("meta"):  # its own body is not needed, so it takes no memory
         model = AutoModelForSequenceClassification.from_config(config)
     body = model.base_model_prefix
     if not hasattr(model, "score") or not hasattr(language_model, body):
-        raise ConfigError(f"reward: no reward model can be made of {config.model_type!r}; use a decoder such as Llama")
+        raise ConfigError(f"reward: {config.model_type!r} cannot become a reward model; use a decoder such as Llama")
     setattr(model, body, getattr(language_model, body))
     model.score = torch.nn.Linear(*reversed(model.score.weight.shape), bias=False, device=language_model.device)
     torch.nn.init.zeros_(model.score.weight)

@@ -1,7 +1,7 @@
-"""Method rlhf, rewards: what an answer is worth, by a reward model or by a suite's checks.
+"""Method rlhf, rewards: the value of an answer, from a reward model or from a suite's checks.
 
-An answer that cannot be rewarded (a check that is INVALID, a reward that is no number) gets None: it does not move the
-policy. Too many of them, and there is nothing to train on.
+An answer that cannot be rewarded (a check is INVALID, a reward is not a number) gets None and does not change the
+policy. With too many of them, the training stops.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from tunegate_trainers.policy_options import Reward
 from tunegate_trainers.task import Task
 
 SEEN_BEFORE_GIVING_UP = 20
-"""Answers before the share of those without reward means anything."""
+"""The minimum number of answers for a meaningful share without reward."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a policy answered to the prompt of a case, whose reference, if any, is the row's completion."""
+    """A policy's answer to the prompt of a case, whose reference, if any, is the row's completion."""
 
     case: Case
     text: str
@@ -37,7 +37,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A reward, or why there is none."""
+    """A reward, or the reason why there is none."""
 
     reward: float | None
     reason: str = ""
@@ -57,7 +57,7 @@ class Rewards:
         self.last_fault = ""
 
     def __call__(self, answers: Sequence[Answer]) -> list[float | None]:
-        """One reward per answer, None where there is none; raises CannotJudge when these are too many."""
+        """One reward per answer, or None; raises CannotJudge if too many have none."""
         scored = [_finite(one) for one in self.score(answers)]
         faults = [one.reason for one in scored if one.reward is None]
         self.seen += len(scored)
@@ -74,7 +74,7 @@ class Rewards:
 
 
 def rewards_of(task: Task) -> Rewards:
-    """The reward of a job, ready to be asked; raises ConfigError for one that cannot reward its answers."""
+    """The reward of a job; raises ConfigError if it cannot reward the job's answers."""
     reward: Reward = task.options.reward
     if reward.suite is not None:
         suite = task.suite(reward.suite)
@@ -82,7 +82,7 @@ def rewards_of(task: Task) -> Rewards:
     elif reward.model is not None:
         score = by_model(Path(reward.model), Path(task.job.model))
     else:
-        raise ConfigError(f"options.reward.stage: {reward.stage!r} is for `tunegate run` to find; here, name a `model`")
+        raise ConfigError(f"options.reward.stage: only `tunegate run` can find {reward.stage!r}; give `model` instead")
     return Rewards(score, task.options.max_invalid)
 
 
@@ -94,7 +94,7 @@ def by_model(folder: Path, policy: Path) -> Score:
     def one(answer: Answer) -> Scored:
         try:
             return Scored(model.rewards([(answer.case.prompt, answer.text)])[0])
-        except ValueError as error:  # longer than the model reads
+        except ValueError as error:  # longer than the model's context
             return Scored(None, f"{folder}: {error}")
 
     def score(answers: Sequence[Answer]) -> Sequence[Scored]:
@@ -107,7 +107,7 @@ def by_model(folder: Path, policy: Path) -> Score:
 
 
 def by_checks(judges: Sequence[Check], name: str | None, suite: str, answer: AnswerRule = AUTO) -> Score:
-    """The share of the checks that pass, or the value of the one that is named; they see what `answer` says."""
+    """The share of the checks that pass, or the value of the check `name`; checks see what `answer` selects."""
     names = checks.unique_names(judges)
     if name is not None and name not in names:
         raise ConfigError(f"options.reward.check: {suite!r} has no check {name!r}{nearest(name, names)}")
@@ -116,7 +116,9 @@ def by_checks(judges: Sequence[Check], name: str | None, suite: str, answer: Ans
         raise ConfigError(f"options.reward.suite: no check of {suite!r} can fail, so all answers would be equally good")
     for check in asked:
         if check.needs_choices:
-            raise ConfigError(f"options.reward.suite: {check.name} of {suite!r} judges choices; a policy gives answers")
+            raise ConfigError(
+                f"options.reward.suite: {check.name} of {suite!r} judges choices; a policy generates answers"
+            )
 
     def score(answers: Sequence[Answer]) -> Sequence[Scored]:
         samples = [Sample(one.case, Response(one.text, one.finish_reason)) for one in answers]
@@ -133,11 +135,11 @@ def _of_findings(findings: Sequence[Finding], name: str | None) -> Scored:
         return Scored(sum(finding.verdict is Verdict.PASS for finding in findings) / len(findings))
     value = findings[0].value
     if not isinstance(value, bool | int | float):
-        return Scored(None, f"{name}: its value {value!r} is no number")
+        return Scored(None, f"{name}: its value {value!r} is not a number")
     return Scored(float(value))
 
 
 def _finite(scored: Scored) -> Scored:
     if scored.reward is None or math.isfinite(scored.reward):
         return scored
-    return Scored(None, "the reward is no number")
+    return Scored(None, "the reward is not a number")

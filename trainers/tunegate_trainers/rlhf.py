@@ -1,7 +1,7 @@
-"""Method rlhf, entry: the model answers prompts, a reward rates each answer, and good ones become likelier.
+"""Method rlhf, entry: the model answers prompts, a reward rates each answer, and good ones become more likely.
 
-The reward is a reward model that a stage before has trained, or what a suite's checks say of the answer. The policy is
-held near the stage's input model by a penalty on the KL divergence. `rloo` and `grpo` are TRL's trainers
+The reward comes from a reward model that an earlier stage trained, or from a suite's checks. A penalty on the KL
+divergence keeps the policy near the stage's input model. `rloo` and `grpo` are TRL's trainers
 (`group_policy.py`); `ppo`, which TRL no longer has, is in `ppo.py`.
 """
 
@@ -13,7 +13,7 @@ from tunegate_trainers.task import Task
 
 
 def train(task: Task) -> tuple[common.Log, common.Summary]:
-    """Train on rows of a prompt and, perhaps, a completion. Returns (log, summary)."""
+    """Train on rows with a prompt and optionally a completion. Returns (log, summary)."""
     if task.options.algorithm == "ppo":
         from tunegate_trainers.ppo import build
     else:

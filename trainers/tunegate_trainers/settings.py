@@ -1,4 +1,4 @@
-"""Which settings a training method knows, and whether those of a stage are among them."""
+"""Checks that a training method knows the settings of a stage."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ METHODS = {
 
 TRAINING_ARGUMENTS = (("transformers", "training_args.py"), ("trl", "trainer/base_config.py"))
 _SET_BY_TUNEGATE = {
-    "output_dir": "the folder of an attempt is Tunegate's to choose",
+    "output_dir": "Tunegate chooses the folder of an attempt",
     "seed": "every attempt has its own seed, set by Tunegate",
 }
 
 
 class Settings(Protocol):
-    """What a stage of a pipeline and a job have in common."""
+    """The common settings of a pipeline's stage and a job."""
 
     @property
     def method(self) -> str: ...
@@ -50,7 +50,7 @@ class Settings(Protocol):
 
 
 def validate(settings: Settings) -> Any:
-    """The method's options; raises ConfigError for whatever is wrong with a stage's settings."""
+    """The method's options; raises ConfigError for any fault of a stage's settings."""
     options = read_options(settings.method, settings.options)
     if options.own_trainer:
         options.check(settings)
@@ -65,7 +65,7 @@ def validate(settings: Settings) -> Any:
 
 
 def method_module(method: str) -> Any:
-    """The file of a method; raises ConfigError for an unknown one."""
+    """The module of a method; raises ConfigError for an unknown method."""
     if _installed(method) is not None:
         return importlib.import_module("tunegate_trainers.installed")
     if method not in METHODS:
@@ -74,7 +74,7 @@ def method_module(method: str) -> Any:
 
 
 def read_options(method: str, options: Mapping[str, Any]) -> Any:
-    """The `Options` of a method; raises ConfigError for the first that is unknown or has a wrong value."""
+    """The `Options` of a method; raises ConfigError for the first option that is unknown or has a wrong value."""
     if (found := _installed(method)) is not None:
         return method_module(method).read_options(found, options)
     known = method_module(method).Options
@@ -94,9 +94,9 @@ def _installed(method: str) -> Extension | None:
 
 
 def validate_args(method: str, args: Mapping[str, Any], config_file: str | None) -> None:
-    """Raise ConfigError when one of a method's `args` is unknown or has the wrong type.
+    """Raise ConfigError if one of a method's `args` is unknown or has the wrong type.
 
-    `config_file` is the source of the config class for it, as `MethodOptions.config_file` names it.
+    `config_file` is the source of the config class for it, as in `MethodOptions.config_file`.
     """
     if config_file is None:
         if args:

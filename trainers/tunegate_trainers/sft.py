@@ -15,13 +15,13 @@ ROW = ("prompt", "completion")
 
 
 class Options(MethodOptions):
-    """In which form prompts and answers are put to the model."""
+    """The format of prompts and answers."""
 
     config_file = "trainer/sft_config.py"
 
     chat_template: Annotated[str, AfterValidator(check_setting)] | None = None
-    """`alpaca`, `chatml`, or a Jinja template. It is saved with the model, so that gates, later stages and servers ask
-    in the same form. Default: the one that the model came with."""
+    """`alpaca`, `chatml`, or a Jinja template. It is saved with the model, so that gates, later stages and servers use
+    the same format. Default: the model's own template."""
 
 
 def train(task: Task) -> tuple[common.Log, common.Summary]:
@@ -40,7 +40,7 @@ def on_completions(
     keys: Sequence[str],
     shape: Callable[[training_rows.Row], training_rows.Row] | None = None,
 ) -> common.Built:
-    """A trainer on the completions of rows that have these fields, or of what `shape` makes of them."""
+    """A trainer on the completions of rows with these fields, after `shape`, if given."""
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer  # pyright: ignore[reportPrivateImportUsage]
 

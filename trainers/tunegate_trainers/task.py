@@ -1,4 +1,4 @@
-"""What a training method is given: the job, its own options, and the way to the suites that it may ask."""
+"""The input of a training method: the job, its own options, and access to the suites that it may ask."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ OpenSuite = Callable[[Mapping[str, Any]], Suite]
 
 
 def no_suites(ref: Mapping[str, Any]) -> Suite:
-    """For trainings that ask none."""
-    raise ConfigError(f"suite {ref.get('name')!r}: nothing here opens suites; train through `tunegate run`")
+    """For trainings without suites."""
+    raise ConfigError(f"suite {ref.get('name')!r}: suites cannot be opened here; train through `tunegate run`")
 
 
 class MethodOptions(BaseModel):
-    """The `options` of a method: none, unless its file says otherwise. Unknown keys and wrong types are errors."""
+    """The `options` of a method: none by default. Unknown keys and wrong types are errors."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
 
     config_file: ClassVar[str | None] = None
-    """The source of the config class that takes `args`, inside the package trl, or inside another (`package:file`).
+    """The source of the config class for `args`, in the package trl, or in another (`package:file`).
 
     None for a method without `args`."""
 
@@ -39,20 +39,20 @@ class MethodOptions(BaseModel):
 
     @property
     def args_file(self) -> str | None:
-        """The same, where it depends on the options."""
+        """The same, if it depends on the options."""
         return self.config_file
 
     def check(self, settings: Settings) -> None:
-        """Raise ConfigError when the method cannot train with what else the stage says."""
+        """Raise ConfigError if the method cannot train with the stage's other settings."""
 
     def check_row(self, row: Mapping[str, Any]) -> None:
-        """Raise ConfigError for a row that the method cannot learn from as these options say."""
+        """Raise ConfigError for a row from which the method cannot learn with these options."""
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One training to do. `options` are those of the method's own class. `log` is what was logged so far, and all that
-    is left of a training that fails."""
+    """One training to do. `options` are those of the method's own class. `log` has the entries logged so far; if the
+    training fails, only they remain."""
 
     job: TrainJob
     options: Any

@@ -1,4 +1,4 @@
-"""The progress of a training in a log file: a plain line now and then, in place of a bar."""
+"""The progress of a training in a log file: a plain line now and then, instead of a bar."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tunegate.progress import duration, rate_of
 from tunegate.text.printable import printable
 
 EVERY_S = 30.0
-"""Seconds between two lines, at the least."""
+"""The minimum seconds between two lines."""
 
 
 class LoggedProgress(TrainerCallback):
-    """The first step, the last, and one about every half minute: how far it is, what it reached, and what is left."""
+    """Prints the first step, the last, and one about every half minute: progress, loss or reward, and time left."""
 
     def __init__(self, label: str, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._label = printable(label)
@@ -57,6 +57,6 @@ class LoggedProgress(TrainerCallback):
 
 
 def _figure(logs: Mapping[str, Any]) -> str:
-    """What a step reached. A policy is told by its reward: its loss is about zero, however it does."""
+    """The loss or reward of a step. A policy shows its reward, because its loss is always about zero."""
     name = next((name for name in ("reward", "loss") if name in logs), None)
     return "" if name is None else f"{name} {float(logs[name]):.3g}"

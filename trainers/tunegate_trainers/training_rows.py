@@ -1,4 +1,4 @@
-"""The rows that a training reads: checked, fitted to the model's window, and given to TRL in its form."""
+"""The rows that a training reads: checked, fitted to the model's window, and converted for TRL."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tunegate.training.trainer import TrainJob
 class Loaded:
     """The stage's input: model and tokenizer, and the new adapter to train on top (None if there is none).
 
-    `model` is a PeftModel where the input was an adapter folder, whose training goes on.
+    `model` is a PeftModel if the input is an adapter folder, whose training continues.
     """
 
     model: Any
@@ -28,7 +28,7 @@ class Loaded:
 class Rows:
     """Rows ready for TRL, and the line numbers of those that do not fit `max_length`.
 
-    `facts` is what else the summary tells of them.
+    `facts` are further facts about them for the summary.
     """
 
     kept: list[Row]
@@ -46,9 +46,9 @@ def fit_rows(
 ) -> Rows:
     """Read the job's rows, put them into TRL's format, and leave out those longer than `max_length` tokens.
 
-    TRL would cut such rows without a word. `keys` names the fields of a row, the first being the prompt. `shape` makes
-    of such a row the prompt and completion that are trained on, where they are not these fields as they stand. What is
-    `carried` is no text and goes along as it is.
+    TRL would cut such rows silently. `keys` are the fields of a row, the first being the prompt. `shape` makes the
+    prompt and completion to train on, if they are not these fields unchanged. Fields in `carried` are not text and are
+    passed on unchanged.
     """
     completions = keys[1:] if shape is None else ("completion",)
     kept: list[Row] = []
@@ -65,22 +65,22 @@ def fit_rows(
             kept.append({**formatted, **{key: row[key] for key in carried}})
     if not kept:
         raise ConfigError(
-            f"{job.data}: none of {len(dropped)} rows fits max_length {max_length}; raise args.max_length"
+            f"{job.data}: all {len(dropped)} rows are longer than max_length {max_length}; raise args.max_length"
         )
     return Rows(kept, dropped, {"row_limit": ["max_length", max_length]} if dropped else {})
 
 
 def check_row(row: Row, keys: Sequence[str], where: str) -> None:
-    """Raise ConfigError for a row that lacks one of its fields, or holds something else than text there."""
+    """Raise ConfigError for a row in which a field is missing or is not text."""
     for key in keys:
         if key not in row:
-            raise ConfigError(f"{where}: {key!r} is missing; a row has {', '.join(keys)}")
+            raise ConfigError(f"{where}: {key!r} is missing; a row needs {', '.join(keys)}")
         if not isinstance(row[key], str) and not (key == "prompt" and isinstance(row[key], list)):
-            raise ConfigError(f"{where}: {key!r} must be text, got {type(row[key]).__name__}")
+            raise ConfigError(f"{where}: {key!r}: expected text, got {type(row[key]).__name__}")
 
 
 def to_trl(row: Row, completions: Sequence[str], tokenizer: Any) -> Row:
-    """A row as TRL takes it: a conversation where the tokenizer has a chat template, exactly as the gate will ask."""
+    """A row for TRL: a conversation if the tokenizer has a chat template, exactly as in a gate."""
     prompt = row["prompt"]
     if tokenizer.chat_template is None:
         if not isinstance(prompt, str):

@@ -1,8 +1,8 @@
-"""Where a turn of a chat ends: a model learns to write what its template puts behind an answer, and must stop there.
+"""The end of a chat turn: a model learns to write the text after an answer in its template, and must stop there.
 
-A template may end a turn in a token that the model does not take for the end of a text: chatml on a base whose
-`eos_token` is `<|endoftext|>`. Where that token is in the vocabulary, training makes it one (`settle`); where it is
-not, the model would be taught letters that nothing stops at, and `check` refuses (`fault_of`).
+A template may end a turn with a token that the model does not treat as the end of a text: chatml on a base whose
+`eos_token` is `<|endoftext|>`. If that token is in the vocabulary, training makes it an end (`settle`); if it is not,
+the model would learn to write letters at which nothing stops, so `check` refuses (`fault_of`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CHATS = ("sft", "explain", "dpo", "kto", "orpo", "rlhf")
 
 
 def tail_of(render: Render) -> str:
-    """What a template puts behind the last answer of a chat."""
+    """The text of a template after the last answer of a chat."""
     chat = [Message(role="user", content=QUESTION), Message(role="assistant", content=ANSWER)]
     return render(chat, False).rpartition(ANSWER)[2]
 
@@ -35,9 +35,9 @@ def tail_of(render: Render) -> str:
 
 
 def settle(model: Any, tokenizer: Any) -> None:
-    """Have the model stop where its chat template ends a turn: tokenizer and generation settings in step with it.
+    """Make the model stop where its chat template ends a turn: adapts tokenizer and generation settings.
 
-    Says on standard error where the template ends a turn in no token of its own.
+    Prints a note on standard error if the template does not end a turn with a token of its own.
     """
     if tokenizer.chat_template is None:
         return
@@ -66,8 +66,8 @@ def _end_ids(model: Any) -> list[int]:
 
 
 def _never_stops(tail: str, eos: str | None) -> str:
-    ends = f"a turn ends in {tail!r}, which" if tail else "nothing ends a turn, so it"
-    return f"{ends} holds no end-of-text token of the model (its eos is {eos!r}): a model trained on it never stops"
+    ends = f"a turn ends with {tail!r}, which" if tail else "nothing ends a turn, so it"
+    return f"{ends} has no end-of-text token of the model (its eos is {eos!r}): a model trained on it never stops"
 
 
 # --- before anything is trained --------------------------------------------------------------------------------------
@@ -75,7 +75,7 @@ def _never_stops(tail: str, eos: str | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """What the files of a tokenizer say: the special tokens by name, the tokens that are never cut up, and those that
+    """A tokenizer, read from its files: the special tokens by name, the tokens that are never split, and those that
     end a text."""
 
     special: Mapping[str, str]
@@ -84,8 +84,8 @@ class Vocabulary:
 
 
 def check(pipeline: Pipeline) -> list[str]:
-    """Raise ConfigError for a stage whose chat template would teach a model that never stops; returned is what is told
-    of the base model's own template. Nothing is known of a base that is not on this machine."""
+    """Raise ConfigError for a stage whose chat template would train a model that never stops. Returns notes on the base
+    model's own template. Nothing is known of a base model that is not on this machine."""
     folder = BaseModel(pipeline.model).folder
     known = None if folder is None else vocabulary(folder)
     if folder is None or known is None:
@@ -102,16 +102,16 @@ def check(pipeline: Pipeline) -> list[str]:
         if fault:
             notes.append(f"stage {stage.name}: the chat template of {pipeline.model}: {fault}")
         if setting is not None or fault:
-            own = None  # what comes later has this one, of which all is said
+            own = None  # later stages have this template, which is now checked
     return notes
 
 
 def fault_of(template: str, known: Vocabulary, stops: Sequence[str] = ()) -> str:
-    """Why a model that is trained on a template never stops; empty where it does. `stops` are the strings at which all
+    """Why a model that is trained on a template never stops; empty if it does. `stops` are the strings at which all
     gates cut an answer."""
     try:
         tail = tail_of(rendering(template, known.special))
-    except ConfigError:  # one that cannot be rendered here; a training says so
+    except ConfigError:  # the template cannot be rendered here; a training reports it
         return ""
     if any(end in tail for end in (*known.ends, *known.whole, *stops) if end):
         return ""
@@ -128,7 +128,7 @@ def _stops(pipeline: Pipeline, stage: Stage) -> Sequence[str]:
 
 
 def vocabulary(folder: Path) -> Vocabulary | None:
-    """What a model's folder says of its tokens, without loading them; None where its tokenizer has no such files."""
+    """The vocabulary of a model's folder, without loading the tokenizer; None if it has no such files."""
     if not (folder / "tokenizer.json").is_file():
         return None
     config = _json(folder / "tokenizer_config.json")
@@ -145,7 +145,7 @@ def vocabulary(folder: Path) -> Vocabulary | None:
 
 
 def _own_template(folder: Path) -> str | None:
-    """The chat template of a model's folder, as transformers takes it."""
+    """The chat template of a model's folder, as transformers reads it."""
     file = folder / "chat_template.jinja"
     if file.is_file():
         return file.read_text(encoding="utf-8", errors="replace")
@@ -161,7 +161,7 @@ def _added(folder: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def _text(token: Any) -> str:
-    """A special token, which is a text or an object with one."""
+    """A special token, which is a string or an object with a string."""
     text = cast("dict[str, Any]", token).get("content") if isinstance(token, dict) else token
     return text if isinstance(text, str) else ""
 

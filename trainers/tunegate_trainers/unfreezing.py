@@ -1,4 +1,4 @@
-"""`train.unfreeze_every`: the callback that unfreezes one more layer every so many steps."""
+"""`train.unfreeze_every`: a callback that unfreezes one more layer at regular steps."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from transformers import TrainerCallback
 
 
 class GradualUnfreezing(TrainerCallback):
-    """Trains the last of `layers` at first and one more every `every` steps.
+    """Trains the last of `layers` first, and one more layer after every `every` steps.
 
-    All of them must be trainable when the trainer makes its optimizer, which takes up none that come later. What is
-    frozen here has no gradient, and an optimizer leaves weights without gradient as they are. The schedule follows from
-    the step alone, so a training that is resumed goes on with the layers that it had.
+    All of them must be trainable when the trainer creates its optimizer, which does not add later ones. Frozen layers
+    have no gradient, and an optimizer does not change weights without gradient. The schedule depends only on the step,
+    so a resumed training continues with the same layers.
     """
 
     def __init__(self, layers: Sequence[Any], every: int) -> None:

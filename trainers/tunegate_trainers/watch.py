@@ -1,8 +1,8 @@
-"""`train.watch`, during the training: asks a gate's watched cases every so many steps and keeps the best weights.
+"""`train.watch`, during the training: asks a gate's watched cases at regular steps and keeps the best weights.
 
-The pass rate stands in the log as `eval_gate`, chooses the weights that are kept, and stops a training that brings
-nothing better. The training itself takes no notice: random states and modes are as they were, so its losses are the
-same with and without.
+The pass rate is in the log as `eval_gate`, chooses the weights to keep, and stops a training without improvement. It
+does not affect the training itself: random states and modes are restored, so its losses are the same with and without
+watching.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from tunegate_trainers.task import Task
 
 WEIGHTS = "weights.safetensors"
 METRIC = "eval_gate"
-"""The pass rate of a look, in the log of the training, beside its step."""
+"""The pass rate of an evaluation, in the log of the training, with its step."""
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One look: `passed` of `asked` at a step; a `fault` says why it is not counted."""
+    """One evaluation: `passed` of `asked` at a step; `fault` says why it is not counted."""
 
     step: int
     passed: int
@@ -48,15 +48,15 @@ class Look:
 
 
 class GateWatch(TrainerCallback):
-    """Asks cases of a suite every so many steps, or parts of an epoch, and at the end, as `TrainJob.watch` says.
+    """Asks cases of a suite at regular steps, or parts of an epoch, and at the end, by `TrainJob.watch`.
 
-    The looks are read from the trainer's own log, so that a training which was killed goes on with those it had.
+    The evaluations are read from the trainer's own log, so that a killed training resumes with them.
     """
 
     def __init__(self, task: Task, trainer: Any, tokenizer: Any) -> None:
         if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
             raise ConfigError(
-                "watch: no process holds the whole model under FSDP or DeepSpeed; leave one of the two out"
+                "watch: not possible with FSDP or DeepSpeed, where no process has the whole model; leave one out"
             )
         spec = task.job.watch or {}
         self.suite = task.suite(spec["gate"])
@@ -93,14 +93,14 @@ class GateWatch(TrainerCallback):
                 self.best.keep(look.step)
 
     def _nothing_better(self, looks: Sequence[Look]) -> bool:
-        """Whether the last `stop_after` counted looks are no better than the best before them."""
+        """Whether the last `stop_after` counted evaluations are not better than the best before them."""
         rates = [look.rate for look in looks if not look.fault]
         if self.stop_after is None or not any(rates):
             return False
         return len(rates) - rates.index(max(rates)) > self.stop_after
 
     def finish(self, trainer: Any) -> dict[str, Any]:
-        """Put the weights of the best look back, where they are to be kept; returns what was seen, for the summary."""
+        """Restore the weights of the best evaluation, if they should be kept; returns the facts for the summary."""
         trainer.accelerator.wait_for_everyone()  # the first process writes those weights
         state = trainer.state
         looks = looks_of(state.log_history)
@@ -124,14 +124,14 @@ class GateWatch(TrainerCallback):
 
 
 def look_live(suite: Suite, cases: Sequence[Any], model: Any, tokenizer: Any, step: int) -> Look:
-    """A look at the model in training, which takes no notice of it."""
+    """Evaluate the model in training, without affecting it."""
     asked = loaded_model(model, tokenizer, "in training")
     with undisturbed(model):
         return look_at(suite, cases, asked, step)
 
 
 def look_at(suite: Suite, cases: Sequence[Any], model: Any, step: int) -> Look:
-    """Ask and judge; what could not be judged is no miss, so a look with any such case does not count."""
+    """Ask and judge; a case that could not be judged is not a miss, so the evaluation does not count."""
     try:
         outcomes = judge_cases(suite, model, cases)
     except TunegateError as error:
@@ -146,13 +146,13 @@ def look_at(suite: Suite, cases: Sequence[Any], model: Any, step: int) -> Look:
 
 
 def entry_of(look: Look, epoch: Any) -> dict[str, Any]:
-    """A look as an entry of the trainer's log, which survives a kill in its checkpoint."""
+    """An evaluation as an entry of the trainer's log, which survives a kill in its checkpoint."""
     rate = {METRIC: None, "eval_gate_fault": look.fault} if look.fault else {METRIC: look.rate}
     return {"step": look.step, "epoch": epoch, **rate, "eval_gate_passed": look.passed, "eval_gate_asked": look.asked}
 
 
 def looks_of(log: Sequence[Mapping[str, Any]]) -> list[Look]:
-    """The looks of a training's log, in order."""
+    """The evaluations in a training's log, in order."""
     return [
         Look(entry["step"], entry["eval_gate_passed"], entry["eval_gate_asked"], entry.get("eval_gate_fault", ""))
         for entry in log
@@ -161,9 +161,9 @@ def looks_of(log: Sequence[Mapping[str, Any]]) -> list[Look]:
 
 
 def best_of(looks: Sequence[Look]) -> Look | None:
-    """The last of the best looks that count: it has seen most rows, and the first of several equals owes most to luck.
+    """The last of the best counted evaluations: it has seen most rows, and the first of equals may be best by chance.
 
-    A look at which nothing passed is no best: it tells a model that has learnt nothing yet from none.
+    An evaluation without any pass is not a best: it does not distinguish a model that has learned nothing yet.
     """
     return max(
         (look for look in looks if not look.fault and look.passed),
@@ -173,12 +173,12 @@ def best_of(looks: Sequence[Look]) -> Look | None:
 
 
 class _BestWeights:
-    """The trainable weights of the best look, in a sealed folder: only those, so an adapter's are a few megabytes."""
+    """The trainable weights of the best evaluation, in a sealed folder: for an adapter, a few megabytes."""
 
     def __init__(self, job: TrainJob, model: Any) -> None:
         self.job = job
         self.model = model
-        # Named now: a gradual unfreezing freezes layers again before the first step, and trains them later.
+        # Names are taken now: gradual unfreezing freezes layers again before the first step, and trains them later.
         self.names = [name for name, weights in model.named_parameters() if weights.requires_grad]
 
     def keep(self, step: int) -> None:
@@ -190,11 +190,11 @@ class _BestWeights:
         weights = {name: one.detach().cpu().contiguous() for name, one in self._weights().items()}
         save_file(weights, folder / WEIGHTS)
         checkpoints.seal(folder, self.job)
-        for older in set(folder.parent.glob(self._folder("*").name)) - {folder}:  # only now, should it be killed here
+        for older in set(folder.parent.glob(self._folder("*").name)) - {folder}:  # only now, in case of a kill
             checkpoints.discard(older)
 
     def put_back(self, step: int) -> bool:
-        """Whether the weights of that step were there, as they were kept."""
+        """Restore the weights of that step; returns whether they were there, unchanged."""
         import torch
         from safetensors import safe_open
 

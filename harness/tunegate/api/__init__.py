@@ -1,1 +1,1 @@
-"""The Python face: gates, suites and runs for scripts and notebooks; `tunegate` itself exports its names."""
+"""The Python API: gates, suites and runs for scripts and notebooks; `tunegate` exports its names."""

@@ -1,4 +1,4 @@
-"""`compare` and `verify`: what records and the registry say, from Python."""
+"""`compare` and `verify`: query records and the registry from Python."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Named = GateResult | RunResult | str | Path
 def compare(
     a: Named, b: Named, *, max_drop: float | None = None, records: str | Path | None = None
 ) -> list[SuiteComparison]:
-    """Compare two models on the cases that both were asked, suite by suite, as `tunegate compare`.
+    """Compare two models on the cases that both were asked, suite by suite, like `tunegate compare`.
 
-    `a` and `b` are results, folders of records (`runs/x@sft` for a stage), or models of which gates are on record.
+    `a` and `b` are results, folders of records (`runs/x@sft` for a stage), or models with gates on record.
 
     Example:
         >>> import tunegate
@@ -34,7 +34,7 @@ def compare(
     """
     allowed = EVERYTHING if max_drop is None else max_drop
     if not 0 <= allowed <= 100:
-        raise ConfigError(f"max_drop {allowed:g}: percentage points from 0 to 100 were expected")
+        raise ConfigError(f"max_drop: expected percentage points from 0 to 100, got {allowed:g}")
     place = FOLDER if records is None else Path(records)
     before, after = (read_side(_named(side), place, _sha256) for side in (a, b))
     return compare_sides(before, after, allowed)
@@ -51,9 +51,9 @@ def _sha256(model: str) -> str | None:
 
 
 def verify(model: str | Path, registry: str | Path = "registry") -> Promotion:
-    """The promotion that stands behind the bytes of a folder, or behind an alias. As `tunegate verify`.
+    """The promotion of the bytes of a folder, or of an alias, like `tunegate verify`.
 
-    Raises ConfigError where nothing was promoted, Tampered where bytes differ from those that were.
+    Raises ConfigError if nothing was promoted, Tampered if the bytes differ from those that were promoted.
 
     Example:
         >>> import tunegate

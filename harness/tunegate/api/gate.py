@@ -1,4 +1,4 @@
-"""`run_gate`: one gate from Python, by the same engine and on the same record as `tunegate gate`; and its result."""
+"""`run_gate`: one gate from Python, with the engine and the record of `tunegate gate`; and its result."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tunegate.versions import installed_versions
 class GateResult:
     """A decided gate. Counts, interval and cases are those of the draw that decided.
 
-    Its truth value is an error: a `FAIL` that counts as true would let any model through.
+    `if result:` raises an error: a `FAIL` that counts as true would let any model through.
 
     Example:
         >>> import tunegate
@@ -48,7 +48,7 @@ class GateResult:
 
     run: GateRunResult
     notes: Sequence[str] = ()
-    """What looked odd, but could be judged."""
+    """Warnings about the model or the suite that did not prevent a verdict."""
 
     @property
     def _gate(self) -> GateRecord:
@@ -65,7 +65,7 @@ class GateResult:
 
     @property
     def reason(self) -> str:
-        """Why, in words."""
+        """The reason for the verdict, in words."""
         return self._gate.reason
 
     @property
@@ -99,7 +99,7 @@ class GateResult:
 
     @property
     def outcomes(self) -> list[Outcome]:
-        """What became of the cases, in the order of the draw."""
+        """The outcomes of the cases, in the order of the draw."""
         by_id = {outcome.case_id: outcome for outcome in self._gate.outcomes}
         return [by_id[case_id] for case_id in self._gate.case_ids if case_id in by_id]
 
@@ -114,11 +114,11 @@ class GateResult:
 
     @property
     def record(self) -> Path:
-        """The file that all of this is read from; `tunegate report FOLDER --recheck` decides anew from it."""
+        """The file from which all of this is read; `tunegate report FOLDER --recheck` decides again from it."""
         return self.folder / EVENTS
 
     def to_pandas(self) -> Any:
-        """The cases as a DataFrame, each score in a column of its own (`score.exact`)."""
+        """The cases as a DataFrame, each score in its own column (`score.exact`)."""
         pandas = optional_import("pandas", "data", "GateResult.to_pandas")
         rows = [
             {**{key: value for key, value in case.items() if key != "scores"}, **_columns(case["scores"])}
@@ -127,12 +127,12 @@ class GateResult:
         return pandas.DataFrame(rows)
 
     def report(self, path: str | Path | None = None) -> Path:
-        """Write the report, one HTML file that asks for nothing from anywhere; default: `report.html` in the folder."""
+        """Write the report, one self-contained HTML file; default: `report.html` in the folder."""
         import tunegate_reports as reports
 
         place = self.folder / "report.html" if path is None else Path(path)
         if place.name == EVENTS:
-            raise ConfigError(f"{place}: a report is not written over a record; choose another name")
+            raise ConfigError(f"{place}: this is a record, which a report must not overwrite; choose another name")
         reports.write_html(read_run(self.folder), place)
         return place
 
@@ -145,7 +145,7 @@ class GateResult:
         return f"GateResult({self.verdict}: {self.passed} of {self.drawn}, {self.accept} needed; record: {self.record})"
 
     def __bool__(self) -> NoReturn:
-        raise TypeError("a GateResult is neither true nor false; use `.passed_gate`, or `.verdict`")
+        raise TypeError("a GateResult has no truth value; use `.passed_gate` or `.verdict`")
 
 
 def _columns(scores: Mapping[str, Any]) -> dict[str, Any]:
@@ -163,13 +163,13 @@ def run_gate(
     progress: bool = True,
     **options: Any,
 ) -> GateResult:
-    """Run a gate; returns its result, whatever the verdict. Raises TunegateError where no verdict can be reached.
+    """Run a gate; returns its result, whatever the verdict. Raises TunegateError if no verdict can be reached.
 
     `model` is a path, a hub id, a URL (`http://…/v1#name`), a model of transformers in memory with its tokenizer
     (a tuple, or an object that has both), a pipeline, a function from prompt to answer (sync or async; with
     `batch_size`, from a list of prompts to a list of answers), or a mapping from case id to answer. `suite` is a file
-    or a `Suite`. `plan` replaces the suite's. `options` are those of a model that is opened here: `dtype`, `device`.
-    The record goes to `folder`, by default to one below `tunegate-runs`.
+    or a `Suite`. `plan` replaces the suite's. `options` are for a model that is opened here: `dtype`, `device`.
+    The record is written to `folder`, by default to a folder in `tunegate-runs`.
 
     Example:
         >>> import tunegate
@@ -182,7 +182,7 @@ def run_gate(
     engine = _suite(suite)
     chosen = engine.plan if plan is None else _plan(plan, engine)
     if isinstance(seed, bool) or not isinstance(seed, int):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ConfigError(f"seed: a whole number was expected, got {seed!r}")
+        raise ConfigError(f"seed: expected a whole number, got {seed!r}")
     subject = subject_of(model, engine, batch_size, options)
     return GateResult(_run(subject, engine, chosen, seed, folder, progress), subject.notes)
 
@@ -192,13 +192,13 @@ def _suite(suite: Any) -> EngineSuite:
         return suite.engine if isinstance(suite, Suite) else suite
     if isinstance(suite, str | Path):
         return load_suite(suite).engine
-    raise ConfigError(f"suite: a Suite or the path of a suite file was expected, got {type(suite).__name__}")
+    raise ConfigError(f"suite: expected a Suite or the path of a suite file, got {type(suite).__name__}")
 
 
 def _plan(plan: Plan | Mapping[str, Any], suite: EngineSuite) -> GatePlan:
     found = resolved(plan)
     if (suite.slices or suite.gap) and isinstance(found.first, SequentialPlan):
-        raise ConfigError("plan: a sequential plan stops before the slices and groups of this suite are judged")
+        raise ConfigError("plan: a sequential plan may stop before this suite's slices and groups can be judged")
     try:
         check_bank(suite.bank, found)
     except ConfigError as error:
@@ -215,7 +215,7 @@ def _run(
     place = None if folder is None else str(folder)
     anew = isinstance(
         subject.model, FunctionModel
-    )  # its code may have changed since: no half of a gate is gone on with
+    )  # its code may have changed since: an unfinished gate is not resumed
     request = GateRequest(suite, plan, seed, asked, place, anew)
     with no_exit_but_ours(), subject.during():
         if progress:

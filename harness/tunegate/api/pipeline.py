@@ -1,4 +1,4 @@
-"""`load_pipeline` and `run_pipeline`: pipelines from Python, read and run as by `tunegate check` and `tunegate run`."""
+"""`load_pipeline` and `run_pipeline`: pipelines from Python, read and run like `tunegate check` and `tunegate run`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tunegate.record.record import RunRecord
 
 @dataclass(frozen=True, eq=False)
 class RunResult:
-    """A run of a pipeline as its record tells it.
+    """A run of a pipeline, read from its record.
 
     Example:
         >>> import tunegate
@@ -35,12 +35,12 @@ class RunResult:
 
     @property
     def record(self) -> Path:
-        """The file that all of this is read from."""
+        """The file from which all of this is read."""
         return self.folder / EVENTS
 
     @property
     def verdict(self) -> Verdict | None:
-        """None where the run is not finished."""
+        """The verdict; None if the run is not finished."""
         return self._run.verdict
 
     @property
@@ -59,7 +59,7 @@ class RunResult:
 
     @property
     def promoted(self) -> list[dict[str, Any]]:
-        """The aliases that point at the run's model, each with its folder."""
+        """The aliases that point to the run's model, each with its folder."""
         return run_as_json(self._run, None)["promoted"]
 
     def report(self, path: str | Path | None = None) -> Path:
@@ -80,11 +80,11 @@ class RunResult:
         return f"RunResult({run.verdict or 'not finished'}: {run.reason}; record: {self.record})"
 
     def __bool__(self) -> NoReturn:
-        raise TypeError("a RunResult is neither true nor false; use `.passed_gates`, or `.verdict`")
+        raise TypeError("a RunResult has no truth value; use `.passed_gates` or `.verdict`")
 
 
 def load_pipeline(path: str | Path) -> Pipeline:
-    """Load and validate a pipeline file with all that it names; nothing is trained. Raises ConfigError.
+    """Load and validate a pipeline file and everything it names, without training. Raises ConfigError.
 
     Example:
         >>> import tunegate
@@ -99,9 +99,9 @@ def load_pipeline(path: str | Path) -> Pipeline:
 
 
 def run_pipeline(path: str | Path, *, folder: str | Path | None = None) -> RunResult:
-    """Carry out a pipeline file, or what is left of it: train each stage until its gates pass. As `tunegate run`.
+    """Run a pipeline file, or resume it: train each stage until its gates pass. Like `tunegate run`.
 
-    The record goes to `folder`, by default `runs/NAME` beside the file. Raises TunegateError where no verdict can be
+    The record is written to `folder`, by default `runs/NAME` beside the file. Raises TunegateError if no verdict can be
     reached.
 
     Example:

@@ -1,4 +1,4 @@
-"""Whatever a user gives for a model, as a model: a path, an id, a URL, one in memory, a function, stored answers."""
+"""Turns the user's argument into a model: a path, an id, a URL, a model in memory, a function, stored answers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EXPECTED = (
 
 @dataclass(frozen=True)
 class Subject:
-    """Who answers. `during` keeps a model in memory as it was; `notes` tell what looks odd."""
+    """The model to gate. `during` restores the state of a model in memory; `notes` are warnings about it."""
 
     model: Model
     notes: Sequence[str] = ()
@@ -32,14 +32,14 @@ class Subject:
 
 
 def subject_of(given: Any, suite: Suite, batch_size: int | None, options: Mapping[str, Any]) -> Subject:
-    """The subject that a user gives; raises ConfigError for what is none, CannotJudge for one that is told answers.
+    """The subject from the user's argument; raises ConfigError if it is invalid, CannotJudge if it reveals answers.
 
-    `options` are those of `open_model`, for models that are opened here.
+    `options` are passed to `open_model`, for models that are opened here.
     """
     if isinstance(given, str | Path):
         return _opened(str(given), suite, batch_size, options)
     if options:
-        raise ConfigError(f"{', '.join(options)}: for models that are opened by path or address; leave it out")
+        raise ConfigError(f"{', '.join(options)}: only for models that are opened by path or address; leave it out")
     if hasattr(given, "score_choices") and hasattr(given, "generate"):
         return Subject(given, look_at_loaded(given.name, given, suite))
     if isinstance(given, Mapping):
@@ -54,7 +54,7 @@ def subject_of(given: Any, suite: Suite, batch_size: int | None, options: Mappin
         raise ConfigError("model: a model in memory needs its tokenizer; give (model, tokenizer)")
     if callable(given):
         return Subject(FunctionModel.of(given, batch_size))
-    raise ConfigError(f"model: {EXPECTED} was expected, got {type(given).__name__}")
+    raise ConfigError(f"model: expected {EXPECTED}, got {type(given).__name__}")
 
 
 def _opened(spec: str, suite: Suite, batch_size: int | None, options: Mapping[str, Any]) -> Subject:
@@ -73,7 +73,7 @@ def _in_memory(given: Any) -> tuple[Any, Any] | None:
     if isinstance(given, tuple | list):
         pair = tuple(cast("Sequence[Any]", given))
         if len(pair) != 2 or not hasattr(pair[0], "state_dict") or not hasattr(pair[1], "chat_template"):
-            raise ConfigError("model: a pair must be a model of transformers and its tokenizer, in this order")
+            raise ConfigError("model: expected a pair of a transformers model and its tokenizer, in this order")
         return pair
     tokenizer = getattr(given, "tokenizer", None) or getattr(given, "processing_class", None)
     model = getattr(given, "model", None)
@@ -84,8 +84,8 @@ def _in_memory(given: Any) -> tuple[Any, Any] | None:
         return None
     if task != "text-generation":
         raise ConfigError(
-            f"model: a pipeline for text-generation or text-classification was expected, got {task!r}; "
-            "give a function that calls it and returns the text"
+            f"model: expected a pipeline for text-generation or text-classification, got {task!r}; "
+            "give a function that calls the pipeline and returns the text"
         )
     return model, tokenizer
 
@@ -100,29 +100,29 @@ def _loaded(model: Any, tokenizer: Any, suite: Suite, batch_size: int | None) ->
 
 
 def _label(told: Any) -> object:
-    """The label of the likeliest class, of what a pipeline for classification returns."""
+    """The label of the most likely class in the output of a classification pipeline."""
     while isinstance(told, list) and told:
         told = cast("list[Any]", told)[0]
     return cast("dict[str, Any]", told).get("label") if isinstance(told, dict) else None
 
 
 def _stored(given: Mapping[object, object], suite: Suite) -> Subject:
-    """Answers by case id: a text, or a list of as many texts as the suite asks samples."""
+    """Answers by case id: a string, or a list with one string per sample of the suite."""
     asked, samples = asked_prompts(suite), suite.settings.samples
     responses: dict[str, Response] = {}
     for case_id, answer in given.items():
         answers = cast("Sequence[object]", answer) if isinstance(answer, list | tuple) else [answer]
         if len(answers) > samples:
             raise ConfigError(
-                f"model: case {case_id!r} has {len(answers)} answers, and `generate.samples` of the suite is {samples}"
+                f"model: case {case_id!r}: expected {samples} answers (`generate.samples`), got {len(answers)}"
             )
         for number, one in enumerate(answers, start=1):
             responses[sample_id(str(case_id), number)] = _stored_answer(case_id, one)
     unknown = [case_id for case_id in map(str, given) if case_id not in asked]
     if len(unknown) == len(given):
         first = f", first {unknown[0]!r}{nearest(unknown[0], asked)}" if unknown else ""
-        raise ConfigError(f"model: none of the {len(given)} ids of the answers is a case's{first}")
-    notes = [f"{len(unknown)} of {len(given)} ids are no case's, first {unknown[0]!r}; not used"] if unknown else []
+        raise ConfigError(f"model: none of the {len(given)} ids of the answers is the id of a case{first}")
+    notes = [f"{len(unknown)} of {len(given)} ids belong to no case, first {unknown[0]!r}; not used"] if unknown else []
     return Subject(StoredResponses(responses, name="stored answers"), notes)
 
 
@@ -133,4 +133,4 @@ def _stored_answer(case_id: object, answer: object) -> Response:
         return Response(answer)
     if answer is None:
         return Response("", error=f"the stored answer to {case_id!r} is None", fault=Fault.NO_REPLY)
-    raise ConfigError(f"model: the answer to case {case_id!r}: a text was expected, got {type(answer).__name__}")
+    raise ConfigError(f"model: the answer to case {case_id!r}: expected a string, got {type(answer).__name__}")

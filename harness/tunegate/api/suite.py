@@ -1,6 +1,6 @@
-"""Suites and plans made in Python: from lists of dicts, DataFrames and `datasets`, with checks as objects or entries.
+"""Suites and plans in Python: from lists of dicts, DataFrames and `datasets`, with checks as objects or entries.
 
-What is made goes through the same validation as a suite file (`suites.suite.make_suite`).
+They go through the same validation as a suite file (`suites.suite.make_suite`).
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ class Plan:
     curtail: bool | None = None
 
     def acceptance(self, p: float, attempts: int = 1) -> float:
-        """The chance that a model passes, which is right with probability `p`, within so many attempts."""
+        """The chance that a model that is right with probability `p` passes within `attempts` attempts."""
         return resolved(self, attempts).acceptance_within(p, attempts)
 
 
 def resolved(plan: Plan | Mapping[str, Any], attempts: int = 1) -> GatePlan:
-    """The plan in numbers; raises ConfigError for one that cannot be."""
+    """The plan in numbers; raises ConfigError for an impossible plan."""
     source = InPython(Path("plan"), _said(plan), {})
     rule = plan_rule(read_spec(PlanSpec, source))
     try:
@@ -68,7 +68,7 @@ def _said(plan: object) -> dict[str, Any]:
     if isinstance(plan, Plan):
         return {name: _listed(value) for name, value in asdict(plan).items() if value is not None}
     if not isinstance(plan, Mapping):
-        raise ConfigError(f"plan: a Plan or a mapping was expected, got {plan!r:.80}; write Plan(draw=100, accept=90)")
+        raise ConfigError(f"plan: expected a Plan or a mapping, got {plan!r:.80}; write Plan(draw=100, accept=90)")
     return {str(key): _listed(value) for key, value in cast("Mapping[object, object]", plan).items()}
 
 
@@ -76,10 +76,10 @@ class Suite:
     """A bank of cases with the checks that judge them.
 
     `cases` are dicts or `Case`s in a list, a pandas DataFrame, a `datasets.Dataset`, or the path of a file. `fields`
-    says what of a row is which part of a case, as `cases` in a suite file does: `{"prompt": "{question}"}`. `checks`
-    are objects made from `tunegate.Check`, or what a suite file holds: `"exact"`, `{"rougeL": {"min": 0.6}}`. Further
+    maps parts of a case to fields of a row, like `cases` in a suite file: `{"prompt": "{question}"}`. `checks` are
+    objects made from `tunegate.Check`, or entries of a suite file: `"exact"`, `{"rougeL": {"min": 0.6}}`. Further
     keywords are the other keys of a suite file: `generate`, `answer`, `slices`, `sealed`, … Paths are relative to the
-    working folder. Raises ConfigError, in one line, for whatever is wrong.
+    working folder. Raises ConfigError with one line for any fault.
 
     Example:
         >>> import tunegate
@@ -127,7 +127,7 @@ class Suite:
 
     @property
     def sha256(self) -> str:
-        """Covers everything that can change a verdict but the model."""
+        """Covers everything that can change a verdict, except the model."""
         return self.engine.sha256
 
     def __repr__(self) -> str:
@@ -135,7 +135,7 @@ class Suite:
 
 
 def load_suite(path: str | Path) -> Suite:
-    """Load a suite file; `builtin:NAME` is one that ships with Tunegate. Raises ConfigError for whatever is wrong.
+    """Load a suite file; `builtin:NAME` is a suite that ships with Tunegate. Raises ConfigError for any fault.
 
     Example:
         >>> import tunegate
@@ -146,7 +146,7 @@ def load_suite(path: str | Path) -> Suite:
 
 
 def build_check(entry: object, base_dir: Path) -> Any:
-    """The check of an object, or of an entry as in a suite file."""
+    """The check for an object, or for an entry as in a suite file."""
     from tunegate_suites import build_check as build_entry
 
     if isinstance(entry, Check | type):
@@ -154,17 +154,15 @@ def build_check(entry: object, base_dir: Path) -> Any:
     if isinstance(entry, str | Mapping):
         return build_entry(cast(object, entry), base_dir)
     if all(hasattr(entry, member) for member in ("judge", "fingerprint", "batch_size", "variants")):
-        return entry  # a check of the engine's own kind, built before
-    raise ConfigError(
-        f"a name, a mapping or an object of a class made from tunegate.Check was expected, got {entry!r:.80}"
-    )
+        return entry  # already a check of the engine
+    raise ConfigError(f"expected a name, a mapping or an object of a subclass of tunegate.Check, got {entry!r:.80}")
 
 
 # --- making ----------------------------------------------------------------------------------------------------------
 
 
 class InPython(YamlFile):
-    """What Python code says in place of a file: its errors name a key, and no line."""
+    """A suite from Python code instead of a file: its errors name a key, but no line."""
 
     def error(self, keys: KeyPath, message: str) -> ConfigError:
         return ConfigError(": ".join(filter(None, (str(self.path), dotted(keys), message))))
@@ -182,13 +180,13 @@ def _made(
         known = ["fields", *SuiteSpec.model_fields]
         raise ConfigError(f"Suite: {unknown[0]}: unknown keyword{nearest(unknown[0], known)}")
     if isinstance(checks, str | Mapping | Check) or not isinstance(checks, Iterable):
-        raise ConfigError(f"Suite {name!r}: checks: a list was expected, got {checks!r:.80}")
+        raise ConfigError(f"Suite {name!r}: checks: expected a list, got {checks!r:.80}")
     entries = list(cast("Iterable[object]", checks))
     in_file = isinstance(rows, str | Path)
     data = {
         "name": name,
         "cases": {"path": str(rows) if in_file else "cases", **_listed(fields)},
-        "checks": ["exact"] * len(entries),  # objects are no part of a file; `build_check` is given the entries
+        "checks": ["exact"] * len(entries),  # placeholders: `build_check` gets the entries
         **({} if plan is None else {"plan": _said(plan)}),
         **{key: _listed(value) for key, value in further.items()},
     }
@@ -203,16 +201,16 @@ def _cases(rows: Rows, spec: CasesSpec, says_fields: bool) -> tuple[Case, ...]:
     where = Path("cases")
     numbered = list(_numbered(rows, where))
     if not numbered:
-        raise ConfigError("cases: there are none")
+        raise ConfigError("cases: expected at least one case, got none")
     if not isinstance(numbered[0][1], Case):
         return cases_of(spec, where, cast("list[tuple[int, dict[str, Any]]]", numbered))
     if says_fields:
-        raise ConfigError("cases: Case objects have their parts already; leave `fields` out")
+        raise ConfigError("cases: `fields` has no effect on Case objects; leave it out")
     return _given_cases([case for _, case in numbered])
 
 
 def _given_cases(cases: Sequence[object]) -> tuple[Case, ...]:
-    """Cases that were made in Python, each with the types that a case has."""
+    """Cases made in Python, after checking the types of their fields."""
     ids: dict[str, int] = {}
     for number, case in enumerate(cases, start=1):
         fault = _fault_of_case(case)
@@ -225,28 +223,28 @@ def _given_cases(cases: Sequence[object]) -> tuple[Case, ...]:
 
 def _fault_of_case(case: object) -> str | None:
     if not isinstance(case, Case):
-        return f"a Case was expected, as before it, got {type(case).__name__}"
+        return f"expected a Case, like the cases before it, got {type(case).__name__}"
     if not isinstance(cast(object, case.id), str) or not case.id.strip():
-        return f"id: a text was expected, got {case.id!r}"
+        return f"id: expected a string, got {case.id!r}"
     if not isinstance(cast(object, case.prompt), str | tuple):
-        return f"prompt: a text or a tuple of chat messages was expected, got {type(case.prompt).__name__}"
+        return f"prompt: expected a string or a tuple of chat messages, got {type(case.prompt).__name__}"
     for name in ("references", "choices", "tags"):
         texts: Any = getattr(case, name)
         if not isinstance(texts, tuple) or not all(isinstance(one, str) for one in cast("tuple[object, ...]", texts)):
-            return f"{name}: a tuple of texts was expected, got {texts!r:.80}"
+            return f"{name}: expected a tuple of strings, got {texts!r:.80}"
     return None
 
 
 def _numbered(rows: Rows, where: Path) -> Iterator[tuple[int, dict[str, Any] | Case]]:
-    if hasattr(rows, "to_dict") and hasattr(rows, "columns"):  # a DataFrame; pandas need not be imported to know
+    if hasattr(rows, "to_dict") and hasattr(rows, "columns"):  # a DataFrame, recognised without importing pandas
         rows = rows.to_dict("records")
     elif hasattr(rows, "with_format") and hasattr(rows, "features"):
         yield from rows_of_dataset(rows, where)
         return
     if isinstance(rows, Mapping) or not isinstance(rows, Iterable):
-        held = f"; take one of its splits: {', '.join(map(str, rows))}" if hasattr(rows, "num_rows") else ""  # pyright: ignore
+        held = f"; use one split: {', '.join(map(str, rows))}" if hasattr(rows, "num_rows") else ""  # pyright: ignore
         raise ConfigError(
-            "cases: a list of dicts, a DataFrame, a datasets.Dataset or the path of a file was expected, "
+            "cases: expected a list of dicts, a DataFrame, a datasets.Dataset or the path of a file, "
             f"got {type(cast(object, rows)).__name__}{held}"
         )
     for number, row in enumerate(cast("Iterable[object]", rows), start=1):
@@ -256,11 +254,11 @@ def _numbered(rows: Rows, where: Path) -> Iterator[tuple[int, dict[str, Any] | C
             items = cast("Mapping[object, object]", row).items()
             yield number, {str(name): _plain(value, f"{where}:{number}: {name}") for name, value in items}
         else:
-            raise ConfigError(f"{where}:{number}: a dict was expected, got {type(row).__name__}")
+            raise ConfigError(f"{where}:{number}: expected a dict, got {type(row).__name__}")
 
 
 def _plain(value: Any, where: str) -> Any:
-    """A value as files hold them: numpy's and pandas' as Python's own. Anything else has no stable hash."""
+    """A value as in files: values of numpy and pandas become Python's own. Other types have no stable hash."""
     if hasattr(value, "dtype") and hasattr(value, "tolist"):  # a number or an array of numpy
         return _plain(value.tolist(), where)
     if value is None or isinstance(value, str | int | float | bytes | date | Decimal):
@@ -271,11 +269,11 @@ def _plain(value: Any, where: str) -> Any:
         return [_plain(one, where) for one in cast("Sequence[Any]", value)]
     if type(value).__name__ in ("NAType", "NaTType"):
         return None
-    raise ConfigError(f"{where}: text, numbers, lists and dicts can be part of a case, got {type(value).__name__}")
+    raise ConfigError(f"{where}: expected text, numbers, lists or dicts, got {type(value).__name__}")
 
 
 def _listed(value: Any) -> Any:
-    """The value with lists for tuples and dicts for other mappings, as a file holds them."""
+    """The value with lists for tuples and dicts for other mappings, as in files."""
     if isinstance(value, Mapping):
         return {str(key): _listed(one) for key, one in cast("Mapping[object, Any]", value).items()}
     return [_listed(one) for one in cast("Sequence[Any]", value)] if isinstance(value, list | tuple) else value

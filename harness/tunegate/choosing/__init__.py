@@ -1,1 +1,1 @@
-"""Which model, and which way to fine-tune it."""
+"""Which model to use, and how to fine-tune it."""

@@ -1,7 +1,7 @@
-"""Which way to go: from what must improve and what there is, to the stages, why, and what to leave alone. Pure.
+"""Recommends stages for a goal and the available data, with reasons, and says what to avoid. Pure functions.
 
-The rules are the tables below, read from top to bottom; the first rule of a stage's name that applies is taken. The
-least numbers of rows are rules of thumb, not of nature: a gate says whether they were enough.
+The rules are the tables below, read from top to bottom; the first rule of a stage's name that applies is used. The
+minimum numbers of rows are only rules of thumb: a gate shows whether they were enough.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ LEAST: Mapping[Data, int] = {
     "thumbs": 100,
     "prompts": 200,
 }
-"""Below this, a kind of data trains nothing worth a gate."""
+"""With fewer rows (words, for raw text), a kind of data is not worth a training."""
 MANNERS: tuple[Improve, ...] = ("task", "behaviour")
-"""What preferences can improve: which answer is given, not what is known."""
+"""What preferences can improve: which answer the model gives, not what it knows."""
 
 USEFUL: Mapping[Improve, tuple[Data, ...]] = {
     "language": ("raw", "labelled"),
@@ -44,12 +44,12 @@ USEFUL: Mapping[Improve, tuple[Data, ...]] = {
     "task": ("labelled", "explained", "pairs"),
     "behaviour": ("pairs", "thumbs", "labelled"),
 }
-"""What to collect for it, where there is too little of everything."""
+"""The data to collect for each goal, if there is too little of everything."""
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What must improve, and what there is. `data` counts rows, of raw text words; what is absent is not there."""
+    """The goal and the available data. `data` counts rows, or words of raw text; missing kinds count as 0."""
 
     improve: Improve
     data: Mapping[Data, int]
@@ -109,23 +109,23 @@ class Caution:
 STAGES: tuple[StageRule, ...] = (
     StageRule(
         "fewshot", "fewshot", "labelled", lambda s: s.has("labelled", 8),
-        "A few examples in the prompt cost no training; a fine-tune that does no better is not worth having.",
+        "A few examples in the prompt cost no training; a fine-tune that is not better is not worth its cost.",
         "Brown and others 2020, Language Models are Few-Shot Learners",
     ),
     StageRule(
         "fewshot", "fewshot", "explained", lambda s: s.has("explained", 8),
-        "A few examples in the prompt cost no training; a fine-tune that does no better is not worth having.",
+        "A few examples in the prompt cost no training; a fine-tune that is not better is not worth its cost.",
         "Brown and others 2020, Language Models are Few-Shot Learners",
     ),
     StageRule(
         "cpt", "cpt", "raw",
         lambda s: s.has("raw") and s.improve in ("language", "knowledge") and (s.answered or s.model_kind == "base"),
-        "Words and facts come from reading: the model goes on with its pre-training on your text, first of all.",
+        "Words and facts are learned from text: first continue the model's pre-training on your text.",
         "Gururangan and others 2020, Don't Stop Pretraining",
     ),
     StageRule(
         "sft", "sft", "labelled", lambda s: s.has("labelled"),
-        "Right answers show the form and the task; few good rows go a long way.",
+        "Right answers show the form and the task; a few good rows are often enough.",
         "Ouyang and others 2022, InstructGPT; Zhou and others 2023, LIMA",
     ),
     StageRule(
@@ -136,22 +136,22 @@ STAGES: tuple[StageRule, ...] = (
     StageRule(
         "sft", "sft", "thumbs",
         lambda s: s.model_kind == "base" and s.has("thumbs", 200) and not s.has("pairs") and s.improve in MANNERS,
-        "A base model must come to answer at all before its answers can be weighed: it imitates those that were liked.",
+        "A base model must learn to answer before its answers can be compared: it imitates those that were liked.",
         "Rafailov and others 2023, section 4 (the preferred answers are imitated first)",
     ),
     StageRule(
         "explain", "explain", "explained", lambda s: s.has("explained"),
-        "Why an answer is right keeps the model from cues that only happen to go with it.",
+        "Explanations keep the model from relying on cues that only coincide with the right answer.",
         "Ludan and others 2023, Explanation-based Finetuning Makes Models More Robust to Spurious Cues",
     ),
     StageRule(
         "reward", "reward", "pairs", lambda s: s.rewards,
-        "So many pairs train a model that scores answers, also those that nobody has compared.",
+        "This number of pairs can train a model that scores all answers, also those that nobody has compared.",
         "Ouyang and others 2022, InstructGPT",
     ),
     StageRule(
         "rlhf", "rlhf", "prompts", lambda s: s.rewards,
-        "The model is scored on what it says itself, which fixed pairs cannot do.",
+        "The model is scored on its own answers, which is impossible with fixed pairs.",
         "Ahmadian and others 2024, Back to Basics (RLOO)",
     ),
     StageRule(
@@ -162,23 +162,23 @@ STAGES: tuple[StageRule, ...] = (
     ),
     StageRule(
         "preference", "dpo", "pairs", lambda s: s.has("pairs") and s.improve in MANNERS and not s.rewards,
-        "Pairs say which of two answers is better, without a reward model and without sampling.",
+        "Learns directly from pairs which of two answers is better, without a reward model and without sampling.",
         "Rafailov and others 2023, Direct Preference Optimization",
     ),
     StageRule(
         "thumbs", "kto", "thumbs",
         lambda s: s.has("thumbs") and s.improve in MANNERS and (s.can_answer or s.has("pairs") or s.has("thumbs", 200)),
-        "Thumbs say of single answers whether they are wanted; they need no partner.",
+        "Learns from single answers with thumbs up or down; pairs are not needed.",
         "Ethayarajh and others 2024, KTO",
     ),
     StageRule(
         "rlhf", "rlhf", "labelled",
         lambda s: s.improve == "task" and s.has("labelled", 200) and s.budget == "more",
-        "Where a check can tell a right answer, it can be the reward: no reward model, no preferences.",
+        "A check that recognises right answers can be the reward: no reward model, no preferences.",
         "Lambert and others 2024, Tülu 3 (verifiable rewards)",
     ),
 )  # fmt: skip
-"""What is trained, in this order."""
+"""The rules for stages, in training order."""
 
 CAUTIONS: tuple[Caution, ...] = (
     Caution(
@@ -188,39 +188,39 @@ CAUTIONS: tuple[Caution, ...] = (
     ),
     Caution(
         lambda s: True,
-        "Do not retrain and draw again until a gate passes: five draws pass a bad model with 0.41 (`tunegate plan`).",
+        "Do not retrain and draw again until a gate passes: five draws pass a bad model at 0.41 (`tunegate plan`).",
         "docs/plans.md",
     ),
     Caution(
         lambda s: s.improve == "knowledge" and not s.has("raw"),
-        "Do not expect question and answer rows to teach new facts: these are learned slowly and raise hallucination; "
+        "Do not expect question and answer rows to teach new facts: these are learned slowly and cause hallucination; "
         "collect text, or look facts up at answer time.",
         "Gekhman and others 2024, Does Fine-Tuning LLMs on New Knowledge Encourage Hallucinations?",
     ),
     Caution(
         lambda s: s.improve in ("language", "knowledge") and (s.has("pairs") or s.has("thumbs")),
-        "Do not train preferences for this: they change which answer is given, not what the model knows.",
+        "Do not train preferences for this: they change which answer the model gives, not what it knows.",
         "Zhou and others 2023, LIMA (the superficial alignment hypothesis)",
     ),
     Caution(
         lambda s: s.has("raw") and s.improve in ("language", "knowledge") and s.model_kind == "instruct",
-        "Do not stop after continued pre-training: plain text wears an instruct model's manners off, sft brings them "
-        "back.",
+        "Do not stop after continued pre-training: plain text weakens an instruct model's habit of answering, and sft "
+        "restores it.",
         "Cheng and others 2024, Adapting Large Language Models via Reading Comprehension",
     ),
     Caution(
         lambda s: s.model_kind == "base" and s.has("pairs") and s.answered and s.improve in MANNERS,
-        "Do not run dpo before sft on a base model: its pairs then compare answers that it would never give.",
+        "Do not run dpo before sft on a base model: it would then compare answers that it would never give.",
         "Rafailov and others 2023, section 4",
     ),
     Caution(
         lambda s: s.has("thumbs") and s.improve in MANNERS,
-        "Do not pair thumbs of different prompts to have pairs: keep them single.",
+        "Do not combine thumbs of different prompts into pairs: keep them single.",
         "Ethayarajh and others 2024, KTO",
     ),
     Caution(
         lambda s: s.budget == "cpu" and s.has("prompts"),
-        "Do not sample rewards on a CPU: most of the time goes into generating; pairs and thumbs need none.",
+        "Do not sample rewards on a CPU: most of the time is spent on generating; pairs and thumbs do not need it.",
         "",
     ),
     Caution(
@@ -237,7 +237,7 @@ CAUTIONS: tuple[Caution, ...] = (
     ),
     Caution(
         lambda s: s.licence == "open",
-        "Do not mix in data that cannot be passed on: open weights want an open base (Apache-2.0, MIT) and data.",
+        "Do not mix in data that may not be redistributed: open weights need an open base (Apache-2.0, MIT) and data.",
         "the licence of each model and data set",
     ),
 )  # fmt: skip
@@ -245,7 +245,7 @@ CAUTIONS: tuple[Caution, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """The stages in order, what not to do, and, where nothing can be trained, why in plain words."""
+    """The stages in order, what to avoid, and, if nothing can be trained, the reason."""
 
     situation: Situation
     stages: tuple[StageRule, ...]
@@ -254,7 +254,7 @@ class Advice:
 
 
 def advise(situation: Situation) -> Advice:
-    """Read the tables for a situation."""
+    """Apply the tables to a situation."""
     stages: dict[str, StageRule] = {}
     for rule in STAGES:
         if rule.name not in stages and rule.when(situation):
@@ -268,23 +268,23 @@ def advise(situation: Situation) -> Advice:
 
 
 def _too_little(situation: Situation) -> str:
-    """What is missing, and what to do meanwhile."""
+    """A text on what is missing, and what to do meanwhile."""
     has = ", ".join(f"{kind} {n}" for kind, n in situation.data.items() if n) or "no data"
     missing: list[Data] = [kind for kind in USEFUL[situation.improve] if not situation.has(kind)]
     wanted = ", or ".join(f"{LEAST[kind]:,} {kind} ({DATA[kind]})" for kind in missing)
     text_alone = situation.improve in ("language", "knowledge") and situation.has("raw")
-    alone = "Text alone would wear an instruct model's manners off. " if text_alone else ""
+    alone = "Text alone would weaken an instruct model's habit of answering. " if text_alone else ""
     meanwhile = (
         "Meanwhile put the examples you have into the prompt (few-shot)"
         if situation.data.get("labelled", 0) + situation.data.get("explained", 0) > 0
-        else "Meanwhile write a good prompt, with a few examples that you make by hand (few-shot)"
+        else "Meanwhile write a good prompt with a few handmade examples (few-shot)"
     )
     return (
-        f"There is too little to train on ({has}) for {situation.improve}. {alone}Collect more first: {wanted}. "
-        f"{meanwhile}, and gate the model as it comes: tunegate gate MODEL --suite FILE."
+        f"There is too little data ({has}) to train for {situation.improve}. {alone}Collect more first: {wanted}. "
+        f"{meanwhile}, and gate the untrained model: tunegate gate MODEL --suite FILE."
     )
 
 
 def kinds_of_data() -> tuple[Data, ...]:
-    """The names that `--data` takes."""
+    """The names that `--data` accepts."""
     return get_args(Data)

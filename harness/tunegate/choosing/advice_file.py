@@ -1,4 +1,4 @@
-"""The pipeline file that advice is written down in: every stage with its reason, every gate, every file to bring."""
+"""Writes advice as a pipeline file: every stage with its reason, every gate, every file to provide."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MODELS: Mapping[Budget, str] = {
     "gpu": "HuggingFaceTB/SmolLM2-1.7B",
     "more": "Qwen/Qwen2.5-7B",
 }
-"""A base model to begin with, of a size that the budget trains; all are Apache-2.0, and have an `-Instruct` twin."""
+"""A base model of a size that fits the budget; all are Apache-2.0, and have an `-Instruct` version."""
 
 FILES: Mapping[Data, tuple[str, str]] = {
     "raw": ("data/raw.txt", "documents, blank lines between them"),
@@ -26,12 +26,12 @@ FILES: Mapping[Data, tuple[str, str]] = {
     "thumbs": ("data/thumbs.jsonl", '{"prompt": …, "completion": …, "label": true or false}, both kinds'),
     "prompts": ("data/prompts.jsonl", '{"prompt": …}'),
 }
-"""Where each kind of data is to lie, and what a row holds."""
+"""The path for each kind of data, and the content of a row."""
 
 
 @dataclass(frozen=True, slots=True)
 class SuiteFile:
-    """A suite of the file: what it asks, where its cases are to lie, what a row holds, and the rest of its YAML."""
+    """A suite of the file: its question, the path for its cases, the content of a row, and the rest of its YAML."""
 
     asks: str
     path: str
@@ -91,10 +91,10 @@ LEARNING_RATES: Mapping[MethodName, tuple[str, str]] = {
     "reward": ("1e-4", "1e-5"),
     "rlhf": ("1e-5", "1e-6"),
 }
-"""To begin with, of an adapter and of all weights; the ladder under `retrain` has the next."""
+"""The first learning rate of an adapter and of all weights; `retrain` has further rates."""
 
 WHY = '"\\nBecause: "'
-"""What stands between an answer and its explanation; a gate's answers end there."""
+"""The separator between an answer and its explanation; a gate's answers end there."""
 
 ADAPTERS: Mapping[Budget, str | None] = {
     "cpu": "{r: 16, lora_alpha: 32}",
@@ -111,14 +111,14 @@ def gates_of(situation: Situation, rule: StageRule) -> list[str]:
 
 
 def files_of(advice: Advice) -> dict[str, str]:
-    """Every file that the pipeline names: its path, and what it must hold."""
+    """Every file that the pipeline names: its path, and what it must contain."""
     files: dict[str, str] = {}
     for rule in advice.stages:
         path, row = FILES[rule.data]
         files[path] = f"{DATA[rule.data]}: {row}; at least {LEAST[rule.data]:,}"
     for gate in _gates(advice):
         suite = SUITES[gate]
-        files[suite.path] = f"tests that no training row gives away: {suite.row}; at least 100, better 300"
+        files[suite.path] = f"tests that are not in the training data: {suite.row}; at least 100, better 300"
     return files
 
 
@@ -127,14 +127,14 @@ def _gates(advice: Advice) -> list[str]:
 
 
 def pipeline_text(advice: Advice, model: str | None = None) -> str:
-    """The pipeline file of an advice that has stages; `tunegate check` accepts it as soon as its files are there."""
+    """The pipeline file of an advice with stages; `tunegate check` accepts it as soon as its files exist."""
     situation = advice.situation
     suffix = "-Instruct" if situation.model_kind == "instruct" else ""
     name = _quoted(model or MODELS[situation.budget] + suffix)
     anchor = "&base " if any(rule.method == "cpt" for rule in advice.stages) else ""
     lines = [
         *_comment(f"Written by `tunegate advise`: to improve {situation.improve}, from {_data_in_words(situation)}."),
-        "# Bring these files, then: tunegate check, tunegate run.",
+        "# Provide these files, then: tunegate check, tunegate run.",
         *(line for path, holds in files_of(advice).items() for line in _comment(f"  {path}: {holds}", "    ")),
         f"name: better-{situation.improve}",
         f"model: {anchor}{name}",
@@ -154,7 +154,7 @@ def pipeline_text(advice: Advice, model: str | None = None) -> str:
 
 
 def _quoted(name: str) -> str:
-    """A name as YAML, quoted where it is more than a plain word."""
+    """A name as YAML, quoted unless it is a plain word."""
     return name if re.fullmatch(r"[A-Za-z~./][\w./:@~+-]*", name) and not name.endswith(":") else json.dumps(name)
 
 
@@ -211,8 +211,8 @@ def _training(situation: Situation, rule: StageRule) -> list[str]:
 
 
 def _options(situation: Situation, rule: StageRule) -> list[str]:
-    """Of explain: the explanation stands behind the answer. Of rlhf: the reward is the model of the stage before, or
-    the gate's own checks where these can tell."""
+    """explain: the explanation follows the answer. rlhf: the reward is the model of the stage before, or the gate's own
+    checks if they can judge the answers."""
     if rule.method == "explain":
         return [f"    options: {{form: completion, separator: {WHY}}}"]
     if rule.method != "rlhf":

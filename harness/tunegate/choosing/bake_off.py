@@ -1,7 +1,7 @@
-"""A bake-off: several models on the same cases, each in an ordinary gate, held against each other case by case.
+"""A bake-off: several models on the same cases, each in an ordinary gate, compared with each other case by case.
 
-The best is found by looking, so every pair of models counts as a comparison when p-values are adjusted (Holm), also
-those that are not shown; an interval holds for all pairs at once (Bonferroni).
+The best model is chosen from the same results, so every pair of models counts as a comparison when p-values are
+adjusted (Holm), also pairs that are not shown; an interval is valid for all pairs at once (Bonferroni).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Standing = Literal["best", "worse", "not shown worse", "not compared", "INVALID"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One model. `gate` is None, and `fault` says why, where it could not be asked; `folder` is that of its record."""
+    """One model. If it could not be gated, `gate` is None and `fault` says why; `folder` is that of its record."""
 
     model: str
     folder: Path
@@ -41,7 +41,7 @@ class Entry:
 
     @property
     def reason(self) -> str:
-        """Why there is no pass rate; empty where there is one."""
+        """Why there is no pass rate; empty if there is one."""
         if self.verdict is not Verdict.INVALID:
             return ""
         return self.fault or (self.gate.reason if self.gate else "")
@@ -53,7 +53,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class AgainstBest:
-    """A model compared with the best. `points` and `interval` are what it passes more, in percentage points."""
+    """A model compared with the best. `points` and `interval`: its pass rate minus the best's, in percentage points."""
 
     counts: PairedCounts
     points: float
@@ -64,7 +64,7 @@ class AgainstBest:
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """An entry in its place. `against` is None for the best, and where there is nothing to compare."""
+    """An entry in its place. `against` is None for the best, and if there is nothing to compare."""
 
     entry: Entry
     standing: Standing
@@ -84,13 +84,13 @@ class BakeOff:
 
     @property
     def verdict(self) -> Verdict:
-        """INVALID when a model has no verdict; whether a base model passes the gate is not the question."""
+        """INVALID if a model has no verdict; whether a base model passes the gate does not matter."""
         faulty = any(one.standing == "INVALID" for one in self.ranked)
         return Verdict.INVALID if faulty else Verdict.PASS
 
 
 def rank(entries: Sequence[Entry]) -> tuple[Ranked, ...]:
-    """Sort by pass rate, the smaller model first where two are equal, and compare each with the best."""
+    """Sort by pass rate, the smaller model first if two are equal, and compare each with the best."""
     judged = sorted((one for one in entries if one.verdict is not Verdict.INVALID), key=_order)
     counts = {(i, j): _paired(judged[i], judged[j]) for i, j in combinations(range(len(judged)), 2)}
     compared = {pair: count for pair, count in counts.items() if count is not None}
@@ -106,7 +106,7 @@ def _order(entry: Entry) -> tuple[float, float]:
 
 
 def _paired(better: Entry, worse: Entry) -> PairedCounts | None:
-    """The counts on the cases that both were asked: `lost` are those that only the better one passes."""
+    """The counts on the cases that both were asked: `lost` are those that only the better model passes."""
     first, second = _outcomes(better), _outcomes(worse)
     common = [case_id for case_id in first if case_id in second]
     return compare([first[i] for i in common], [second[i] for i in common]).counts

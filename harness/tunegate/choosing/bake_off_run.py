@@ -1,4 +1,4 @@
-"""A bake-off being carried out: one gate a model, each in a folder and a process of its own."""
+"""Runs a bake-off: one gate per model, each with its own folder and process."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ GATE = (sys.executable, "-c", "from tunegate.cli import console_main; console_ma
 
 
 class GateModel(Protocol):
-    """Gates one model into a folder; returns why there is no verdict, or nothing. Raises only when interrupted."""
+    """Gates one model into a folder; returns why there is no verdict, or "" with one. Raises only if interrupted."""
 
     def __call__(self, model: str, folder: Path) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
 class GateProcess:
-    """`tunegate gate` in a process of its own, whose memory is its model's; it shows its own progress."""
+    """`tunegate gate` in its own process, so that memory is freed; it shows its own progress."""
 
     options: Sequence[str]
     command: Sequence[str] = GATE
@@ -47,14 +47,14 @@ class GateProcess:
             return str(json.loads(done.stdout).get("error") or "")
         except ValueError:
             died = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
-            return f"the process of its gate ended with {died} and said nothing (out of memory?)"
+            return f"the process of its gate ended with {died} without a message (out of memory?)"
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a bake-off works with: who gates a model, who knows its files, and who is told how far it has come.
+    """What a bake-off needs from outside: who gates a model, who reads its files, and a callback for progress.
 
-    `dtype` (None, auto: any) is what local models are computed in, `request` the further fields that servers are sent.
+    `dtype` (None, auto: any) is the number type of local models, `request` are additional fields for servers.
     """
 
     gate: GateModel
@@ -76,7 +76,7 @@ def bake_off(models: Sequence[str], suite: Suite, draw: int, seed: int, folder: 
 
 
 def _entry(model: str, suite: Suite, asked: tuple[int, int], folder: Path, setup: Setup) -> Entry:
-    """The entry of one model. Whatever goes wrong with it is its own fault, on its own row."""
+    """The entry of one model. Any failure is reported as the fault of this model, on its row."""
     fault, facts = "", ModelFacts()
     try:
         gate = _settled(folder, suite, asked, setup)
@@ -85,21 +85,21 @@ def _entry(model: str, suite: Suite, asked: tuple[int, int], folder: Path, setup
             gate = None if fault else read_run(folder).gates.get(suite.name)
         facts = setup.facts(model)
         if gate is not None and gate.model_sha256 != facts.sha256:
-            fault = f"{folder}: holds a gate of other weights; the model changed since, choose another --run"
+            fault = f"{folder}: has a gate of other weights: the model changed since; choose another --run"
     except TunegateError as error:
         return Entry(without_secrets(model), folder, None, fault or str(error))
     return Entry(without_secrets(model), folder, gate, fault, facts, read_cost(folder))
 
 
 def _settled(folder: Path, suite: Suite, asked: tuple[int, int], setup: Setup) -> GateRecord | None:
-    """The gate that an earlier call carried out, on the same cases (those of a draw and a seed) and in the same way."""
+    """The gate from an earlier call, on the same cases (of the same draw and seed) with the same settings."""
     if not (folder / EVENTS).exists():
         return None
     run = read_run(folder)
     gate = run.gates.get(suite.name)
     if gate is None or not gate.settled or (gate.suite_sha256, gate.drawn, gate.seed) != (suite.sha256, *asked):
         return None
-    if gate.model_sha256 is None:  # a server's
+    if gate.model_sha256 is None:  # a model on a server
         alike = run.start.get("request", {}) == setup.request
     else:
         alike = setup.dtype in (None, "auto", gate.dtype)

@@ -1,1 +1,1 @@
-"""What the commands of the command line do, one file each; `main` has those of a line or two."""
+"""The commands of the command line, one file each; `main` has the short ones."""

@@ -1,4 +1,4 @@
-"""`tunegate advise`: asks what is not said on the command line, answers, and writes the pipeline file."""
+"""`tunegate advise`: asks for what the command line does not give, recommends stages, and writes the pipeline file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tunegate.commands.console import show, show_json
 from tunegate.exceptions import CannotJudge, ConfigError, nearest
 
 Ask = Callable[[str], str]
-"""Puts a question to a person and returns the answer."""
+"""Asks a person a question and returns the answer."""
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "improve": get_args(Improve),
@@ -35,23 +35,23 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 }
 QUESTIONS: Mapping[str, str] = {
     "improve": "What must improve?\n"
-    "  language: it should write as your field does\n  knowledge: it should know your facts\n"
-    "  task: it should do one thing right\n  behaviour: its answers should please more",
-    "data": "What data is there, and how much?\n"
+    "  language: it should write like your field\n  knowledge: it should know your facts\n"
+    "  task: it should do one thing right\n  behaviour: people should prefer its answers",
+    "data": "What data do you have, and how much?\n"
     + "".join(f"  {kind}: {holds}\n" for kind, holds in DATA.items())
-    + "  as in: labelled=800,pairs=120 (or: none)",
-    "model_kind": "Which kind of model is it to start from?\n"
-    "  base: it continues text\n  instruct: it answers questions already",
-    "budget": "What can be spent?\n  cpu: minutes on this machine\n  gpu: one GPU\n  more: several, or days",
-    "licence": "What must the result allow?\n"
-    "  any: nothing in particular\n  commercial: use in business\n  open: to be passed on by anybody",
+    + "  for example: labelled=800,pairs=120 (or: none)",
+    "model_kind": "Which kind of model do you start from?\n"
+    "  base: it continues text\n  instruct: it already answers questions",
+    "budget": "What can you spend?\n  cpu: minutes on this machine\n  gpu: one GPU\n  more: several, or days",
+    "licence": "What must the licence of the result allow?\n"
+    "  any: nothing in particular\n  commercial: use in business\n  open: redistribution by anybody",
 }
 
 
 def run_advise(options: Namespace, ask: Ask | None) -> int:
-    """Advise; `ask` is None where nobody can be asked.
+    """Advise; `ask` is None if nobody can be asked.
 
-    Exit code 0, whether or not there is enough to train on; 1 where a file was asked for, and there is not.
+    Exit code 0, whether or not there are enough data to train on; 1 if a file was requested and there are not enough.
     """
     situation = _situation(options, ask)
     advice = advise(situation)
@@ -60,7 +60,7 @@ def run_advise(options: Namespace, ask: Ask | None) -> int:
     unwritten = bool(options.out) and not text
     if unwritten:
         print(
-            f"tunegate advise: --out {options.out}: nothing is written, since nothing can be trained", file=sys.stderr
+            f"tunegate advise: --out {options.out}: no file is written, because nothing can be trained", file=sys.stderr
         )
     if options.json:
         show_json({**_as_json(advice), "pipeline": text, "written": str(written) if written else None})
@@ -70,12 +70,12 @@ def run_advise(options: Namespace, ask: Ask | None) -> int:
 
 
 def ask_on_terminal(question: str) -> str:
-    """Ask on standard error, so that standard output holds the answer alone."""
+    """Ask on standard error, so that standard output contains only the result."""
     sys.stderr.write(f"{question}\n> ")
     sys.stderr.flush()
     answer = sys.stdin.readline()
     if not answer:
-        raise ConfigError("no answer was given; give the flags instead, see `tunegate advise --help`")
+        raise ConfigError("no answer was given; give the options instead, see `tunegate advise --help`")
     return answer.strip()
 
 
@@ -88,13 +88,13 @@ def _situation(options: Namespace, ask: Ask | None) -> Situation:
     missing = [name for name in QUESTIONS if name not in answers]
     if missing and ask is None:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in missing)
-        raise ConfigError(f"nobody can be asked here: give {flags}; see `tunegate advise --help`")
+        raise ConfigError(f"cannot ask, standard input is not a terminal: give {flags}; see `tunegate advise --help`")
     return Situation(**answers, **{name: _ask(name, ask) for name in missing})
 
 
 def _ask(name: str, ask: Ask | None) -> Any:
-    """Ask until the answer is one."""
-    assert ask is not None  # else it would have been refused
+    """Ask until the answer is valid."""
+    assert ask is not None  # otherwise _situation has raised
     fault = ""
     while True:
         try:
@@ -104,7 +104,7 @@ def _ask(name: str, ask: Ask | None) -> Any:
 
 
 class _Misread(ConfigError):
-    """An answer that is none of those that can be given."""
+    """An answer that is not one of the choices."""
 
 
 def _read(name: str, answer: str) -> Any:
@@ -112,12 +112,12 @@ def _read(name: str, answer: str) -> Any:
         return read_data(answer)
     choices, word = CHOICES[name], answer.strip().lower()
     if word not in choices:
-        raise _Misread(f"--{name.replace('_', '-')} {answer!r}: not one of the answers{nearest(word, choices)}")
+        raise _Misread(f"--{name.replace('_', '-')} {answer!r}: not a valid answer{nearest(word, choices)}")
     return word
 
 
 def read_data(text: str) -> dict[Data, int]:
-    """`labelled=800,raw=200000` as numbers by kind; `none` is nothing."""
+    """`labelled=800,raw=200000` as a number per kind; `none` as no data."""
     data: dict[Data, int] = {}
     parts = [part.strip() for part in text.split(",") if part.strip()]
     for part in [] if parts == ["none"] else parts:
@@ -125,9 +125,9 @@ def read_data(text: str) -> dict[Data, int]:
         if kind not in kinds_of_data():
             raise _Misread(f"--data {part}: {kind!r} is not a kind of data{nearest(kind, kinds_of_data())}")
         if not count.replace("_", "").isdecimal():
-            raise _Misread(f"--data {part}: how much? As in {kind}=800")
+            raise _Misread(f"--data {part}: the number of rows is missing; write {kind}=800")
         if kind in data:
-            raise _Misread(f"--data {part}: {kind} stands twice")
+            raise _Misread(f"--data {part}: {kind} is given twice; give each kind once")
         data[kind] = int(count)
     return data
 
@@ -141,7 +141,7 @@ def _write(path: Path, text: str) -> Path:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError as error:
-        raise ConfigError(f"{path}: exists already, and nothing is overwritten; choose another name") from error
+        raise ConfigError(f"{path}: already exists and is not overwritten; choose another name") from error
     except OSError as error:
         raise CannotJudge(f"{path}: cannot be written: {error.strerror}") from error
     return path
@@ -179,13 +179,13 @@ def _print(advice: Advice, text: str | None, written: Path | None, *, model_chos
         show(f"   {rule.why} [{rule.source}]")
     gates = dict.fromkeys(gate for rule in advice.stages for gate in gates_of(advice.situation, rule))
     for gate in gates:
-        show(f"gate {gate}, 90 of 100: {SUITES[gate].asks}; cases in {SUITES[gate].path}")
+        show(f"gate {gate}, 90 of 100: {SUITES[gate].asks}; cases: {SUITES[gate].path}")
     for caution in advice.cautions:
-        show(f"not: {caution.text}{f' [{caution.source}]' if caution.source else ''}")
+        show(f"note: {caution.text}{f' [{caution.source}]' if caution.source else ''}")
     if advice.stages and not model_chosen:
-        show("first of all: tunegate bake-off MODEL MODEL… --suite FILE says which base model to start from")
+        show("first: tunegate bake-off MODEL MODEL… --suite FILE shows which base model to start from")
     if written is not None:
-        show(f"wrote {written}; it names the files to bring. Next: tunegate check {written}")
+        show(f"wrote {written}; it lists the files to provide. Next: tunegate check {written}")
     elif text is not None:
         show("the pipeline file (--out FILE writes it):")
         for line in text.splitlines():

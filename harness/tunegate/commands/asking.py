@@ -1,4 +1,4 @@
-"""`--timeout`, `--request` and `--key-env`: how a model behind a server is asked."""
+"""`--timeout`, `--request` and `--key-env`: options for a model behind a server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FLAGS = {"timeout": "--timeout", "request": "--request", "key_env": "--key-env"}
 
 
 def flags_given(options: Namespace) -> list[str]:
-    """Those of the flags that the command line has."""
+    """The server options that are on the command line."""
     return [flag for name, flag in FLAGS.items() if getattr(options, name) is not None]
 
 
@@ -23,26 +23,30 @@ def asking(options: Namespace) -> dict[str, Any]:
     how: dict[str, Any] = {}
     if options.timeout is not None:
         if not 0 < options.timeout <= 86_400:
-            raise ConfigError(f"--timeout: more than 0 and at most 86400 seconds were expected, got {options.timeout}")
+            raise ConfigError(
+                f"--timeout: expected a number of seconds above 0 and at most 86400, got {options.timeout}"
+            )
         how["timeout_s"] = options.timeout
     if options.request:
         how["request"] = fields_of(options.request)
     if options.key_env is not None:
         if not os.environ.get(options.key_env):
-            raise ConfigError(f"--key-env: the environment variable {options.key_env!r} is not set")
+            raise ConfigError(
+                f"--key-env: the environment variable {options.key_env!r} is not set; set it to the server's key"
+            )
         how["key_variable"] = options.key_env
     return how
 
 
 def fields_of(entries: Sequence[str]) -> dict[str, Any]:
-    """`temperature=null` and `reasoning_effort=low` as fields; a value that is no JSON is a text."""
+    """`temperature=null` and `reasoning_effort=low` as fields; a value that is not JSON is a string."""
     fields: dict[str, Any] = {}
     for entry in entries:
         name, equals, value = entry.partition("=")
         if not name or not equals:
-            raise ConfigError(f"--request: FIELD=VALUE was expected, such as temperature=null, got {entry!r}")
+            raise ConfigError(f"--request: expected FIELD=VALUE, such as temperature=null, got {entry!r}")
         if name in fields:
-            raise ConfigError(f"--request: the field {name!r} is given twice")
+            raise ConfigError(f"--request: the field {name!r} is given twice; give it once")
         fields[name] = _value(value)
     return fields
 
@@ -55,11 +59,11 @@ def _value(text: str) -> Any:
 
 
 def _refuse(constant: str) -> Any:
-    raise ConfigError(f"--request: {constant} is no JSON; a number was expected")
+    raise ConfigError(f"--request: expected a JSON number, got {constant}")
 
 
 def words(options: Namespace) -> list[str]:
-    """The same options as words of a command line."""
+    """The same options as command-line arguments."""
     flags = [("--timeout", options.timeout), ("--key-env", options.key_env)]
     flags += [("--request", entry) for entry in options.request or ()]
     return [word for flag, value in flags if value is not None for word in (flag, str(value))]

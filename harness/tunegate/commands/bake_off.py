@@ -1,7 +1,7 @@
 """`tunegate bake-off MODEL… --suite FILE`: gate several models on the same cases, one process each, and rank them.
 
-Each gate is an ordinary `tunegate gate` in a folder of its own: what was interrupted goes on, what is done stays done,
-and a model that does not open, or dies of its memory, takes no other with it.
+Each gate is an ordinary `tunegate gate` with its own folder: an interrupted gate resumes, a finished gate is kept, and
+a model that cannot be opened, or runs out of memory, does not affect the others.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ def bake(
     say: Callable[[str], None],
     command: Sequence[str] = GATE,
 ) -> BakeOff:
-    """Carry out the command, gating by `command`; raises ConfigError before anything is asked when it cannot be.
+    """Carry out the command, gating by `command`; raises ConfigError before any model is asked.
 
-    Models that are not there are told before the long work begins.
+    Missing models are reported before the long work begins.
     """
     from tunegate.models.open_model import check_place, is_server
 
     twice = [model for model in options.models if options.models.count(model) > 1]
     if twice:
-        raise ConfigError(f"MODEL: {twice[0]} stands twice; name each once")
+        raise ConfigError(f"MODEL: {twice[0]} is given twice; name each model once")
     plan = override(suite, options.draw, None)
     absent: dict[str, str] = {}
     for model in options.models:
@@ -51,16 +51,18 @@ def bake(
             check_place(model)
         except ConfigError as error:
             absent[model] = str(error)
-            say(f"{_shortly(absent[model])}; its row will say INVALID, the others are gated")
+            say(f"{_shortly(absent[model])}; its row will show INVALID, the other models are gated")
     all_take = {"--suite": options.suite, "--seed": options.seed, "--draw": options.draw}
     local = {"--dtype": options.dtype, "--batch-size": options.batch_size}
     servers = [model for model in options.models if is_server(model)]
     unread = [flag for flag, value in local.items() if value is not None]
     if unread and len(servers) == len(options.models):
-        raise ConfigError(f"{', '.join(unread)}: for local models, and all of these are servers; leave it out")
+        raise ConfigError(f"{', '.join(unread)}: only for local models, but all given models are servers; leave it out")
     if (unread := flags_given(options)) and not servers:
-        raise ConfigError(f"{', '.join(unread)}: for models behind a server, and all of these run here; leave it out")
-    how = asking(options)  # raises for what no gate could use
+        raise ConfigError(
+            f"{', '.join(unread)}: only for models behind a server, but all given models run here; leave it out"
+        )
+    how = asking(options)  # raises for values that no gate can use
     here = GateProcess(_words(all_take | local), command)
     served = GateProcess([*_words(all_take), *words(options)], command)
 
@@ -79,7 +81,7 @@ def _words(flags: Mapping[str, Any]) -> list[str]:
 
 
 def _shortly(fault: str) -> str:
-    """Without the list of what is there instead: it stands under the table."""
+    """The fault without the list of known names: the full reason is below the table."""
     return fault.partition(" (known: ")[0]
 
 

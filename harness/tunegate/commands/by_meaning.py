@@ -1,4 +1,4 @@
-"""Comparing texts by meaning on a terminal: one sentence model for a command, which says when it cuts texts."""
+"""Comparing texts by meaning on a terminal: one sentence model per command, with a note when it truncates texts."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from tunegate.models.sentences import SentenceModel, default_model
 
 
 def embed(texts: Sequence[str]) -> Mapping[str, Any]:
-    """Texts to unit vectors; the model is looked for when the first are asked, and loaded once."""
+    """Texts to unit vectors; the model is loaded once, on the first call."""
     sentences = _sentences()
     if sentences.too_long(texts):
-        say_once(f"by meaning, texts of more than {sentences.window} tokens are compared by their beginning only")
+        say_once(f"by meaning, only the first {sentences.window} tokens of a text are compared")
     return sentences.embed(texts)
 
 
 @cache
 def say_once(note: str) -> None:
-    """Tell the terminal, once in the life of the process."""
+    """Print a note on standard error, once per process."""
     print(f"tunegate: {note}", file=sys.stderr)
 
 

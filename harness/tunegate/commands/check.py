@@ -1,4 +1,4 @@
-"""`tunegate check` in words: what a file holds, a line each."""
+"""`tunegate check` in words: what a file contains, one line for each suite and stage."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tunegate.data.faults import counted
 
 
 def print_check(facts: CheckFacts) -> None:
-    """What a file holds, a line each."""
+    """What a file contains, one line for each suite and stage."""
     for name, suite in facts.suites.items():
         show(f"suite {name}: {_suite(suite)}")
         for note in _notes_on_suite(suite):
@@ -27,7 +27,7 @@ def print_check(facts: CheckFacts) -> None:
         show(f"WAIVER: {waiver}")
     if facts.gates_not_taken_last:
         names = ", ".join(facts.gates_not_taken_last)
-        show(f"note: the last stage does not list {names}: no gate but retention asks these of the promoted weights")
+        show(f"note: the last stage does not list {names}: the promoted weights are only checked for losses there")
     if facts.dropped_in_words:
         show(f"note: {facts.dropped_in_words}")
     show(f"INVALID: {facts.leaks_in_words}" if facts.leaks else f"{facts.file}: ok")
@@ -40,7 +40,7 @@ def _suite(suite: SuiteFacts) -> str:
     sealed = f", {suite.sealed} of them sealed" if suite.sealed else ""
     rule = f"draws {suite.draw}, {suite.accept} must pass"
     if suite.max_drop is not None:
-        rule = f"retention: {suite.draw} cases, asked before and after, may lose {suite.max_drop:g} points"
+        rule = f"retention: {suite.draw} cases, before and after, at most {suite.max_drop:g} points lost"
     return f"{suite.cases} cases{sealed}, {rule}; checks: {_checks_in_words(suite)}"
 
 
@@ -48,12 +48,12 @@ def _notes_on_suite(suite: SuiteFacts) -> Iterator[str]:
     if suite.duplicates:
         first = ", ".join(suite.duplicates[0][:3])
         several = counted(len(suite.duplicates), "test")
-        yield f"{several} under several ids, for example {first}; each is asked once"
+        yield f"{several} have several ids, for example {first}; each is asked once"
     yield from _notes_on_references(suite)
     for check, without in suite.lacking.items():
         for need, number in without.items():
             some = f"{number} of {suite.cases} cases {'has' if number == 1 else 'have'} none"
-            yield f"{check} needs a case's `{need}`, and {some}: INVALID if drawn"
+            yield f"{check} needs `{need}` in each case, but {some}: INVALID if drawn"
     yield from suite.remarks
     for judge, admission in suite.judges.items():
         yield f"{judge}: {admission['fault'] or 'the judge is admitted'}"
@@ -66,13 +66,13 @@ def _notes_on_references(suite: SuiteFacts) -> Iterator[str]:
     if pairs:
         shown = ", ".join(f"{one} and {other}" for one, other in pairs[:3]) + (", …" if len(pairs) > 3 else "")
         yield (
-            f"{counted(len(pairs), 'pair')} of cases with one question and no answer in common, of which no model can "
+            f"{counted(len(pairs), 'pair')} of cases ask the same question but share no reference, so no model can "
             f"pass both: {shown}"
         )
     if listed:
         yield (
-            f"{counted(len(listed), 'reference')} may be several in one text, that of {listed[0]} for one; if so, say "
-            'what separates them: `cases: {separator: ";"}`'
+            f"{counted(len(listed), 'reference')} may be several answers in one text, for example that of {listed[0]}; "
+            'if so, name the separator: `cases: {separator: ";"}`'
         )
 
 
@@ -80,7 +80,7 @@ def _notes_on_references(suite: SuiteFacts) -> Iterator[str]:
 
 
 def _stage(stage: StageFacts) -> str:
-    kept = f"; must not unlearn: {', '.join(stage.retention)}" if stage.retention else ""
+    kept = f"; must retain: {', '.join(stage.retention)}" if stage.retention else ""
     if stage.worth:
         kept += f"; must be no worse than the baseline: {', '.join(stage.worth)}"
     return f"{stage.method} on {_rows(stage)}, {_trained(stage)}; gates: {', '.join(stage.gates)}{kept}"
@@ -90,14 +90,14 @@ def _notes_on_stage(stage: StageFacts, facts: CheckFacts) -> Iterator[str]:
     """Each goes on after the name of the stage."""
     if stage.watched:
         asked, away = len(stage.watched["case_ids"]), len(stage.watched["reserved"])
-        yield f" watches {asked} cases of {stage.watched['gate']}; these and their groups, {away}, no gate asks"
+        yield f" watches {asked} cases of {stage.watched['gate']}; no gate draws these and their groups ({away})"
     if stage.left_out:
         left = ", ".join(f"{why} {rows:,}" for why, rows in stage.left_out.items())
         yield f": `prepare` leaves out rows: {left}; `tunegate data {facts.file}` names them"
     if stage.rows_above and stage.retrain_rows:
         asked = ", ".join(map(str, stage.rows_above))
         usable = counted(int(stage.retrain_rows[-1]), "row")
-        yield f": retrain.rows: {asked} is more than is left to train on: it means all {usable}"
+        yield f": retrain.rows: {asked} exceeds the rows left to train on: all {usable} are used"
     if stage.attempts_in_vain:
         yield f": {_in_vain(stage.max_attempts, stage.possible_attempts)}"
     for gate, judged in stage.judged_plans.items():
@@ -128,12 +128,12 @@ def _trained(stage: StageFacts) -> str:
 
 def _in_vain(allowed: int, possible: int) -> str:
     if possible == 1:
-        return f"max_attempts is {allowed}, but no ladder has a second rung: one attempt is all that there can be"
-    return f"max_attempts is {allowed}, but the ladders have rungs for {possible} attempts"
+        return f"max_attempts is {allowed}, but no `retrain` list has a second value: only one attempt is possible"
+    return f"max_attempts is {allowed}, but the `retrain` lists have values for {possible} attempts"
 
 
 def _shortage(gate: str, attempts: int, suite: SuiteFacts, stage: StageFacts) -> str:
-    """How far a bank lasts, how many cases are missing for all attempts, and which plan it can serve."""
+    """How many attempts a bank supports, how many cases are missing, and which plan fits it."""
     terms, wanted = stage.plans[gate], stage.possible_attempts
     confirm = terms["confirm"]["plan"]["draw"] if terms["confirm"] else 0
     after_retry = terms["confirms"] == "after_retry"
@@ -142,13 +142,13 @@ def _shortage(gate: str, attempts: int, suite: SuiteFacts, stage: StageFacts) ->
     missing += max(0, (wanted - after_retry) * confirm - suite.sealed)
     proposal = f"; {stage.proposals[gate]}" if gate in stage.proposals else ""
     return (
-        f"the bank of {gate} surely has fresh cases for {counted(attempts, 'attempt')}; each takes "
+        f"the bank of {gate} has fresh cases for at least {counted(attempts, 'attempt')}; each uses "
         f"{suite.draw} of {suite.working} cases{confirming if confirm else ''}, of {suite.sealed}; beyond "
-        f"that a run ends INCONCLUSIVE; {counted(wanted, 'attempt')} need about {missing} cases more{proposal}"
+        f"that a run ends INCONCLUSIVE; {counted(wanted, 'attempt')} need about {missing} more cases{proposal}"
     )
 
 
 def _checks_in_words(suite: SuiteFacts) -> str:
-    """The checks by name, and the package of those that another one adds."""
+    """The checks by name, with the package of those that another package adds."""
     packages = suite.checks_from
     return ", ".join(f"{name} (from {packages[name]})" if name in packages else name for name in suite.checks)

@@ -1,7 +1,7 @@
 """`tunegate compare A B`: the answers of two models to the same cases of the same suites, case by case.
 
-Only cases that both were asked count. A difference is called shown when its p-value (McNemar's exact test), adjusted
-for the number of suites (Holm), lies below 0.05; else it may be chance.
+Only cases that both models were asked count. A difference counts as shown if its p-value (McNemar's exact test),
+adjusted for the number of suites (Holm), is below 0.05; otherwise it may be chance.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tunegate.verdicts.words import AFTER_HOLM, p_words
 
 SHOWN_IDS = 8
 EVERYTHING = 100.0
-"""Points that may be lost where no `--max-drop` says otherwise."""
+"""Points that may be lost without `--max-drop`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class SuiteComparison:
 
     @property
     def shown(self) -> Literal["better", "worse", "none"]:
-        """What B is shown to be, compared with A."""
+        """Whether B is shown to be better or worse than A."""
         counts = self.result.counts
         if counts is None or self.p_holm is None or self.p_holm >= SHOWN_P_VALUE:
             return "none"
@@ -47,7 +47,7 @@ class SuiteComparison:
 
 
 def compare_sides(a: Side, b: Side, max_drop: float = EVERYTHING) -> list[SuiteComparison]:
-    """Compare two sides on every suite that both were asked; raises ConfigError when suites of one name differ."""
+    """Compare two sides on every suite that both were asked; raises ConfigError if suites with the same name differ."""
     _refuse_other_suites(a, b)
     found = [_compare_suite(a.suites[sha256], b.suites[sha256], max_drop) for sha256 in a.suites if sha256 in b.suites]
     p_values = {index: one.result.counts.p_value for index, one in enumerate(found) if one.result.counts}
@@ -58,13 +58,13 @@ def compare_sides(a: Side, b: Side, max_drop: float = EVERYTHING) -> list[SuiteC
 def _refuse_other_suites(a: Side, b: Side) -> None:
     if not a.suites.keys() & b.suites.keys():
         held = "; ".join(f"{side.label} was asked {_names(side)}" for side in (a, b))
-        raise ConfigError(f"the two were asked no suite in common: {held}")
+        raise ConfigError(f"A and B have no suite in common: {held}; gate both models on the same suite")
     hashes = {suite.gate: sha256 for sha256, suite in a.suites.items() if sha256 not in b.suites}
     for sha256, suite in b.suites.items():
         if sha256 not in a.suites and suite.gate in hashes:
             raise ConfigError(
                 f"suite {suite.gate!r} is not the same: {hashes[suite.gate][:12]}… in {a.label}, {sha256[:12]}… in "
-                f"{b.label} (cases, checks or plan differ); ask both the same suite"
+                f"{b.label} (cases, checks or plan differ); gate both models on the same suite"
             )
 
 
@@ -87,9 +87,9 @@ def compare_records(options: Namespace, identify: Identify) -> int:
     """Compare two records; exit code 0, 1 when B lost more than `--max-drop`, 3 when a suite could not be compared."""
     max_drop = EVERYTHING if options.max_drop is None else options.max_drop
     if not 0 <= max_drop <= 100:
-        raise ConfigError(f"--max-drop {max_drop:g}: percentage points from 0 to 100 were expected")
+        raise ConfigError(f"--max-drop: expected percentage points from 0 to 100, got {max_drop:g}")
     if options.records is not None and all(names_a_record(side) for side in (options.a, options.b)):
-        raise ConfigError("--records: A and B name their records themselves; leave it out")
+        raise ConfigError("--records: A and B are folders of records, so this option has no use; leave it out")
     records = FOLDER if options.records is None else Path(options.records)
     a, b = read_side(options.a, records, identify), read_side(options.b, records, identify)
     found = compare_sides(a, b, max_drop)
@@ -148,13 +148,13 @@ def _gate_as_json(one: SuiteComparison) -> dict[str, Any]:
 
 
 def _gain_interval(counts: PairedCounts) -> tuple[float, float]:
-    """95 % of what B has more than A, in percentage points."""
+    """The 95 % interval of B minus A, in percentage points."""
     low, high = counts.drop_interval
     return -high, -low
 
 
 def _changed(one: SuiteComparison, before: Verdict) -> list[str]:
-    """The common cases of which A made `before` and B something else."""
+    """The common cases with the outcome `before` in A and another outcome in B."""
 
     def differs(outcome: Outcome) -> bool:
         other = one.b.outcomes.get(outcome.case_id)
@@ -164,7 +164,7 @@ def _changed(one: SuiteComparison, before: Verdict) -> list[str]:
 
 
 def _print(a: Side, b: Side, found: list[SuiteComparison]) -> None:
-    """Two lines a suite, and what could not be compared."""
+    """Two lines per suite, and what could not be compared."""
     show(f"A: {a.label}")
     show(f"B: {b.label}")
     for one in found:
@@ -173,13 +173,13 @@ def _print(a: Side, b: Side, found: list[SuiteComparison]) -> None:
     for name, side, other in (("A", a, b), ("B", b, a)):
         alone = _alone(side, other)
         if alone:
-            show(f"note: only {name} was asked {', '.join(alone)}")
+            show(f"note: only {name} was gated on {', '.join(alone)}")
 
 
 def _in_words(one: SuiteComparison) -> list[str]:
     cases = f"{one.common} common cases"
     if {len(one.a.outcomes), len(one.b.outcomes)} != {one.common}:
-        cases += f" (A was asked {len(one.a.outcomes)}, B {len(one.b.outcomes)}; the others are left out)"
+        cases += f" (A was asked {len(one.a.outcomes)}, B {len(one.b.outcomes)}; only common cases are compared)"
     counts = one.result.counts
     if counts is None:
         return [f"{one.a.gate}: {cases}; INVALID: {one.result.reason}"]
@@ -201,5 +201,7 @@ def _in_words(one: SuiteComparison) -> list[str]:
         more = f" and {len(lost) - SHOWN_IDS} more" if len(lost) > SHOWN_IDS else ""
         lines.append(f"  lost: {', '.join(lost[:SHOWN_IDS])}{more}")
     if one.a.cut_short or one.b.cut_short:
-        lines.append("  note: a draw stopped when its verdict stood, so these rates are not those of a fixed draw")
+        lines.append(
+            "  note: a draw stopped early, when its verdict was certain, so these rates are not those of a fixed draw"
+        )
     return lines

@@ -1,4 +1,4 @@
-"""What people and scripts see: short text and JSON on standard output, progress on standard error."""
+"""Output for people and scripts: short text and JSON on standard output, progress on standard error."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def show_json(value: object) -> None:
 
 
 def _write(line: str) -> None:
-    """A result that nobody can read was not told: raises CannotJudge, and BrokenPipeError when the reader left."""
+    """Raises CannotJudge if the result cannot be written, BrokenPipeError if the reader closed the pipe."""
     try:
         print(line)
     except OSError as error:
@@ -47,7 +47,7 @@ def _write(line: str) -> None:
 
 
 def flush() -> None:
-    """See that what was printed arrives; raises as `show` does."""
+    """Flush the output, so that write errors show; raises like `show`."""
     try:
         sys.stdout.flush()
     except OSError as error:
@@ -57,17 +57,16 @@ def flush() -> None:
 def _not_told(error: OSError) -> Exception:
     if isinstance(error, BrokenPipeError):
         return error
-    return CannotJudge(f"standard output cannot be written: {error.strerror}")
+    return CannotJudge(f"cannot write to standard output: {error.strerror}")
 
 
 # --- a gate --------------------------------------------------------------------------------------------------------
 
 
 def gate_as_json(result: GateRunResult, report: Path | None) -> dict[str, Any]:
-    """The contract of `tunegate gate --json`; holds no time, so that a resumed gate prints the very same bytes.
+    """The contract of `tunegate gate --json`; contains no time, so that a resumed gate prints exactly the same bytes.
 
-    The counts are those of the first draw. The verdict is the gate's: a confirming draw, under `confirm`, has the last
-    word.
+    The counts are those of the first draw. The verdict is the gate's: with `confirm`, the confirming draw decides.
     """
     confirm = None if result.confirm is None else _draw_as_json(result.confirm)
     earlier = {"earlier": list(result.earlier)} if result.earlier else {}
@@ -109,7 +108,7 @@ def _draw_as_json(gate: GateRecord) -> dict[str, Any]:
 
 
 def case_as_json(outcome: Outcome) -> dict[str, Any]:
-    """A case of a gate: what was asked, answered and expected, and what became of it."""
+    """A case of a gate: what was asked, answered and expected, and the verdict."""
     return {
         "id": outcome.case_id,
         "prompt": outcome.prompt if isinstance(outcome.prompt, str) else [dict(one) for one in outcome.prompt],
@@ -134,7 +133,7 @@ def print_gate(result: GateRunResult, report: Path | None) -> None:
     """At most ten lines; the last are the verdict, the count, the report and the missed ids."""
     gate = result.deciding
     if result.confirm is not None:
-        show(f"first draw: {result.record.reason}; confirmed by sealed cases:")
+        show(f"first draw: {result.record.reason}; confirming draw of sealed cases:")
     show(f"gate {gate.key}: {gate.drawn} cases drawn with seed {gate.seed}, answered by {gate.model}")
     if gate.error_categories:
         show("errors: " + ", ".join(f"{name} {count}" for name, count in gate.error_categories.items()))
@@ -143,9 +142,11 @@ def print_gate(result: GateRunResult, report: Path | None) -> None:
     if again := gate.asked_or_judged_again:
         show(again)
     if spent := gate.answers.spent(gate.registered.ask_again):
-        show(f"{spent} questions got no answer and are not asked again; `--run FOLDER` begins the gate anew")
+        show(f"{spent} questions got no answer and are not asked again; `--run FOLDER` with a new folder starts over")
     if given_up := gate.judged.spent(gate.registered.ask_again):
-        show(f"{given_up} answers got no verdict and are not judged again; `--run FOLDER` begins the gate anew")
+        show(
+            f"{given_up} answers got no verdict and are not judged again; `--run FOLDER` with a new folder starts over"
+        )
     faults = [outcome for outcome in gate.outcomes if outcome.verdict is Verdict.INVALID]
     if faults:
         show(f"not judged: {_ids(gate, Verdict.INVALID)}; {faults[0].case_id}: {_short(faults[0].reason)}")
@@ -162,12 +163,12 @@ def print_gate(result: GateRunResult, report: Path | None) -> None:
 
 
 def show_unended(gate: GateRecord, of: str = "") -> None:
-    """A note where no answer that passed came to an end."""
+    """A note if every answer that passed ran to the token limit."""
     count = never_ended(gate.outcomes)
     if count:
         show(
             f"note: {of}all {count} answers that passed run to the token limit: the model may not know how to end one; "
-            "give the suite `generate.stop`, or see where the chat template ends a turn"
+            "set `generate.stop` in the suite, or check where the chat template ends a turn"
         )
 
 
@@ -187,7 +188,7 @@ def _short(text: str, limit: int = 200) -> str:
 
 
 def run_as_json(run: RunRecord, report: Path | None) -> dict[str, Any]:
-    """A run for scripts. Of a gate that is `measured`, the verdict says only that every case was judged."""
+    """A run for scripts. The verdict of a `measured` gate says only that every case was judged."""
     return {
         "run": str(run.folder),
         "name": run.name,
@@ -250,8 +251,8 @@ def print_run(run: RunRecord, report: Path | None) -> None:
 
 def _who_works(run: RunRecord) -> str:
     if is_being_written(run.folder):
-        return "a process is at work on it"
-    return f"no process is at work on it: {run.faults[-1]}" if run.faults else "no process is at work on it"
+        return "a process is working on it"
+    return f"no process is working on it: {run.faults[-1]}" if run.faults else "no process is working on it"
 
 
 def _attempt_rows(stage: StageRecord, attempt: AttemptRecord) -> list[tuple[str, ...]]:
@@ -286,7 +287,7 @@ def print_written(files: Sequence[Path], commands: Sequence[Sequence[str]]) -> N
 
 
 def promotion_as_json(promotion: Promotion) -> dict[str, Any]:
-    """A promotion for scripts: `alias` is null where a folder was asked about; `aliases` point at these bytes now."""
+    """A promotion for scripts: `alias` is null if the query was a folder; `aliases` point to these bytes now."""
     return {
         "promoted": True,
         "alias": promotion.alias,
@@ -297,7 +298,7 @@ def promotion_as_json(promotion: Promotion) -> dict[str, Any]:
 
 
 def print_promotion(promotion: Promotion) -> None:
-    """Which bytes are promoted, on what evidence, and which aliases point at them."""
+    """Which bytes are promoted, on what evidence, and which aliases point to them."""
     show(f"{promotion.alias or 'promoted'}: {promotion.sha256}")
     for gate in promotion.attestation["gates"]:
         show(f"  {_attested(gate)}")
@@ -305,9 +306,9 @@ def print_promotion(promotion: Promotion) -> None:
         show(f"  not required: {_attested(gate)}, {gate['verdict']}")
     for waiver in promotion.attestation["waivers"]:
         show(f"  {_waived(waiver)}")
-    show(f"aliases of these bytes: {', '.join(promotion.aliases) or 'none; no alias points here any more'}")
+    show(f"aliases of these bytes: {', '.join(promotion.aliases) or 'none; no alias points to them now'}")
     if promotion.already:
-        show(f"{promotion.alias} points at them already; nothing was changed")
+        show(f"{promotion.alias} already points to them; nothing was changed")
     show(f"registry entry: {promotion.folder}")
 
 

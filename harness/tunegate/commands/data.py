@@ -36,11 +36,11 @@ OF_A_FILE = (
     *(*TEMPLATES, "method", "messages", "label", "system", "tags", "duplicates", "pii", "names", "max_tokens"),
     *("split", "group", "seed", "out"),
 )
-"""Options that a pipeline file says for itself, under `data` of a stage."""
+"""Options that a pipeline file sets itself, under `data` of a stage."""
 
 
 def data(options: Namespace) -> int:
-    """Show the card of a data file, or those of a pipeline's stages; exit code 0, or 2 where rows do not fit."""
+    """Show the card of a data file, or those of a pipeline's stages; exit code 0, or 2 if rows do not fit."""
     path = Path(options.file)
     is_pipeline = path.suffix.lower() in (".yaml", ".yml") or (path / PIPELINE_FILE).is_file()
     try:
@@ -64,7 +64,7 @@ def data(options: Namespace) -> int:
 
 
 def _refuse(faults: DataFaults, options: Namespace) -> int:
-    """Every kind of fault with its rows."""
+    """Print every kind of fault with its rows."""
     if options.json:
         show_json(
             {"error": str(faults), "exit_code": faults.exit_code, "rows": faults.count + faults.fitting}
@@ -75,7 +75,7 @@ def _refuse(faults: DataFaults, options: Namespace) -> int:
     for message, rows in faults.faults.items():
         show(f"  {message}: {'row' if len(rows) == 1 else 'rows'} {ranges(rows)}")
     if options.method is None and all(getattr(options, name) is None for name in (*TEMPLATES, "messages")):
-        show("  if the fields have other names, say which, as in --prompt '{question}' --completion '{answer}'")
+        show("  if the fields have other names, give them, for example --prompt '{question}' --completion '{answer}'")
     return faults.exit_code
 
 
@@ -87,7 +87,9 @@ def _of_pipeline(path: Path, options: Namespace, bar: Bar) -> Iterator[tuple[str
     given = [name for name in OF_A_FILE if getattr(options, name) is not None]
     if given:
         option = given[0].replace("_", "-")
-        raise ConfigError(f"--{option}: a pipeline file says this itself, under `data` of a stage; leave it out")
+        raise ConfigError(
+            f"--{option}: a pipeline file sets this itself, under `data` of a stage; leave the option out"
+        )
     spec = read_spec(PipelineSpec, file)
     model = options.model or model_place(spec.model, path.parent)
     counter = _counter(model, asked_for=options.model is not None)
@@ -101,7 +103,7 @@ def _of_pipeline(path: Path, options: Namespace, bar: Bar) -> Iterator[tuple[str
 
 
 def _counter(model: str | None, asked_for: bool) -> CountTokens:
-    """The model's own tokenizer where it was asked for, or where it can be had; else an estimate."""
+    """The model's tokenizer if it was requested or is on this machine, otherwise an estimate."""
     if model is None:
         return Estimate()
     if asked_for:
@@ -122,7 +124,7 @@ def _of_file(path: Path, options: Namespace, bar: Bar) -> Iterator[tuple[str, Da
     if unread is not None:
         raise ConfigError(f"--{unread}")
     if options.max_tokens is not None and options.model is None:
-        raise ConfigError("--max-tokens: tokens are counted by a model's own tokenizer; name the model with --model")
+        raise ConfigError("--max-tokens: the model's tokenizer is needed to count tokens; name the model with --model")
     spec = _spec(path, options)
     if options.method is None:
         _tell_unused(method, first, spec)
@@ -146,32 +148,32 @@ TOLD_BY: Mapping[str, str] = {
     "rejected": "dpo",
     "text": "cpt",
 }
-"""The method that a flag, or a field of this name, is for."""
+"""The method to which an option, or a field of this name, belongs."""
 
 
 def method_of_flags(options: Namespace) -> str | None:
-    """The method that the flags were written for; None where they fit several."""
+    """The method to which the options belong; None if they fit several methods."""
     return next((method for flag, method in TOLD_BY.items() if getattr(options, flag) is not None), None)
 
 
 def _without_plain_text(method: str, options: Namespace) -> str:
-    """The method told by a row, unless the flags say that the row holds a question and an answer beside its text."""
+    """The method inferred from a row, unless the options name a question and an answer beside its text."""
     asked = any(getattr(options, flag) is not None for flag in ("prompt", "messages", "completion", "system"))
     return "sft" if method == "cpt" and asked else method
 
 
 def _tell_unused(method: str, row: Row, spec: DataSpec) -> None:
-    """Say, beside the card, which field of the rows another method would have read."""
+    """Print a note on a field of the rows that only another method reads."""
     templates = (getattr(spec, name) for name in TEMPLATES)
     used = {name for template in templates if template is not None for name in headers(template)}
     for field in sorted({"label", "explanation"} & row.keys() - used - {*METHODS[method].reads, *spec.tags}):
         kind = " (true or false)" if field == "label" else ""
-        message = f"field `{field}` is not used, --method {TOLD_BY[field]} would use it{kind}"
+        message = f"field `{field}` is not used; --method {TOLD_BY[field]} would use it{kind}"
         print(f"tunegate data: {message}", file=sys.stderr)
 
 
 def guess_method(row: Row) -> str:
-    """The method that a row was made for, by the names of its fields; sft where nothing tells."""
+    """The method inferred from the field names of a row; sft if they fit no other method."""
     if {"chosen", "rejected"} <= row.keys():
         return "dpo"
     if "completion" in row and _is_thumb(row.get("label")):
@@ -180,7 +182,7 @@ def guess_method(row: Row) -> str:
 
 
 def _is_thumb(value: object) -> bool:
-    """Whether a label can only be a truth value: 0 and 1 may number classes."""
+    """Whether a label can only be a truth value: 0 and 1 may be class numbers."""
     return isinstance(value, bool) or (isinstance(value, str) and value.strip().casefold() in ("true", "false"))
 
 
@@ -202,14 +204,14 @@ def _split(options: Namespace) -> Mapping[str, Any] | None:
     if options.split is None:
         for name in ("group", "seed", "out"):
             if getattr(options, name) is not None:
-                raise ConfigError(f"--{name}: nothing is split; give --split 0.8,0.1,0.1 too")
+                raise ConfigError(f"--{name}: needs --split; add, for example, --split 0.8,0.1,0.1")
         return None
     try:
         shares = [float(share) for share in options.split.split(",")]
         train, validation, test = shares
     except ValueError:
         raise ConfigError(
-            f"--split {options.split}: the shares of train, validation and test were expected, as in 0.8,0.1,0.1"
+            f"--split: expected the shares of train, validation and test, such as 0.8,0.1,0.1, got {options.split!r}"
         ) from None
     group = options.group
     by = None if group is None else group if "{" in group else f"{{{group}}}"
@@ -218,18 +220,18 @@ def _split(options: Namespace) -> Mapping[str, Any] | None:
 
 
 def write_parts(data: TrainingData, folder: Path) -> None:
-    """Write train.jsonl, validation.jsonl, test.jsonl, as rendered and masked; nothing that exists is overwritten."""
+    """Write train.jsonl, validation.jsonl, test.jsonl, as rendered and masked; never overwrites a file."""
     parts = {"train": data.examples, **data.held_out}
     files = {folder / f"{part}.jsonl": examples for part, examples in parts.items() if examples}
     for file in files:
         if file.exists():
-            raise ConfigError(f"{file}: exists already, and nothing is overwritten; choose an empty folder with --out")
+            raise ConfigError(f"{file}: already exists and is not overwritten; choose an empty folder with --out")
     for file, examples in files.items():
         _write(file, "".join(f"{_row(example)}\n" for example in examples))
 
 
 def _row(example: Example) -> str:
-    """An example under the names that `data` and suites look for, with the number of its row."""
+    """An example with the default field names of `data` and suites, and the number of its row."""
     row: dict[str, Any] = json.loads(example.to_json())
     if isinstance(example.prompt, tuple):
         row["messages"] = row.pop("prompt")

@@ -1,4 +1,4 @@
-"""`tunegate leakage`: training files against suites, without a pipeline."""
+"""`tunegate leakage`: compares training files with suites, without a pipeline."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ WORST, WIDTH = 4, 160
 
 
 def leakage(options: Namespace, suites: Sequence[Suite], embed: Embed | None) -> int:
-    """Compare the training files with the suites; exit code 0 without leaks, 3 with."""
+    """Compare the training files with the suites; exit code 0 without leaks, 3 with leaks."""
     names = [suite.name for suite in suites]
     if len(set(names)) < len(names):
-        raise ConfigError(f"--suite: two suites are named {Counter(names).most_common(1)[0][0]!r}; name each once")
+        raise ConfigError(
+            f"--suite: two suites are named {Counter(names).most_common(1)[0][0]!r}; give each suite once"
+        )
     if options.embed is not None and not 0 < options.embed <= 1:
-        raise ConfigError(f"--embed {options.embed:g}: a cosine above 0 and at most 1 was expected, 0.95 for instance")
+        raise ConfigError(f"--embed: expected a cosine above 0 and at most 1, such as 0.95, got {options.embed:g}")
     rows = list(_rows(list(dict.fromkeys(options.train))))
     with Bar() as bar:
         leaks = compare(rows, suites, Looking(embed, options.embed or 1.0, bar.update))
@@ -47,15 +49,15 @@ def _rows(files: Sequence[str]) -> Iterator[TrainRow]:
 
 
 def _show(leaks: Sequence[Leak], rows: int, cases: int) -> None:
-    """At most 12 lines: how many, of which kinds, and the worst pairs side by side."""
+    """At most 12 lines: the number of leaks, their kinds, and the worst pairs."""
     if not leaks:
-        show(f"no leaks: {rows} training rows against {cases} cases")
+        show(f"no leaks: compared {rows} training rows with {cases} cases")
         return
     leaked_rows = len({(leak.train_file, leak.train_row) for leak in leaks})
     leaked_cases = len({(leak.suite, leak.case_id) for leak in leaks})
-    show(f"INVALID: {leaked_rows} of {rows} training rows give away {leaked_cases} of {cases} cases")
+    show(f"INVALID: {leaked_rows} of {rows} training rows leak {leaked_cases} of {cases} cases")
     kinds = Counter(leak.kind for leak in leaks)
-    show("pairs named: " + ", ".join(f"{kind} {count}" for kind, count in kinds.items()))
+    show("pairs found: " + ", ".join(f"{kind} {count}" for kind, count in kinds.items()))
     for leak in _worst(leaks):
         show(f"{leak.train_file}:{leak.train_row} = {leak.suite}/{leak.case_id} ({leak.kind} {leak.similarity:.2f})")
         if leak.kind == "exact":
@@ -66,7 +68,7 @@ def _show(leaks: Sequence[Leak], rows: int, cases: int) -> None:
 
 
 def _worst(leaks: Sequence[Leak]) -> list[Leak]:
-    """The most alike of each kind first, then the most alike of all; each case once; as many as twelve lines hold."""
+    """The most similar pair of each kind, then the most similar of all; each case once; as many as fit in 12 lines."""
     ranked = sorted(leaks, key=lambda leak: -leak.similarity)
     by_kind: dict[str, Leak] = {}
     by_case: dict[tuple[str, str], Leak] = {}

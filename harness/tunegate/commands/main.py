@@ -1,4 +1,4 @@
-"""What each command does: the composition root, where engine, suites, trainers and reports meet (imported lazily)."""
+"""The composition root: connects each command with engine, suites, trainers and reports (imported lazily)."""
 
 from __future__ import annotations
 
@@ -53,17 +53,17 @@ from tunegate.training.trainer import SubprocessTrainer
 from tunegate.versions import installed_versions
 
 MAX_REPORT_CASES = 5000
-"""Gates of more cases get a report only when one is asked for: the page would be slow, and 100 MB large."""
+"""Gates with more cases get a report only on request: the page would be slow, and 100 MB large."""
 
 
 # --- init, check ---------------------------------------------------------------------------------------------------
 
 
 def init(options: Namespace) -> int:
-    """Write a starter project, or copy a shipped example or recipe; nothing that exists is overwritten."""
+    """Write a starter project, or copy a shipped example or recipe; never overwrites a file."""
     folder = starter.from_here(Path(options.folder))
     if options.example and options.recipe:
-        raise ConfigError("give --example or --recipe, one of the two")
+        raise ConfigError("--example and --recipe: give only one of them")
     if options.recipe:
         written = starter.write_recipe(options.recipe, folder)
     else:
@@ -76,7 +76,7 @@ def init(options: Namespace) -> int:
 
 
 def check(options: Namespace) -> int:
-    """Validate a file with all it names, and look for leaks."""
+    """Validate a file and every file it names, and search for leaks."""
     path = suite_place(options.file, Path())
     data = load_yaml(path).data
     if isinstance(data, dict) and "stages" not in data and "cases" in data:
@@ -94,7 +94,7 @@ def check(options: Namespace) -> int:
 
 
 def _check_model(pipeline: Pipeline) -> list[str]:
-    """Raise for a model that no run could start from; returned is what a run would pass over."""
+    """Raise if no run could start from the model; returns notes on what a run would ignore."""
     from tunegate.models.open_model import check_trainable, folder_notes
     from tunegate.pipeline.adapter_targets import check_adapters
     from tunegate.pipeline.template_notes import template_notes
@@ -124,7 +124,7 @@ def data(options: Namespace) -> int:
 
 
 def plan(options: Namespace) -> int:
-    """Show what a plan lets through."""
+    """Show how likely a plan is to pass a good or a bad model."""
     return describe_plans(options, _build_check())
 
 
@@ -132,7 +132,7 @@ def plan(options: Namespace) -> int:
 
 
 def leakage(options: Namespace) -> int:
-    """Find training rows that give tests away."""
+    """Find training rows that leak tests."""
     suites = [load_suite(suite_place(file, Path()), _build_check()) for file in options.suite]
     return compare_files(options, suites, embed if options.embed is not None else None)
 
@@ -141,7 +141,7 @@ def leakage(options: Namespace) -> int:
 
 
 def run(options: Namespace) -> int:
-    """Carry out a pipeline, or what is left of it."""
+    """Run a pipeline, or resume it."""
     record = carry_out(Path(options.file), Path(options.run) if options.run else None)
     folder = record.folder
     report = _write_reports(record, html=folder / "report.html", markdown=folder / "summary.md", junit=None)
@@ -153,7 +153,7 @@ def run(options: Namespace) -> int:
 
 
 def carry_out(path: Path, folder: Path | None) -> RunRecord:
-    """Carry out a pipeline file, in `runs/NAME` beside it unless another folder is given."""
+    """Run a pipeline file, in `runs/NAME` beside it unless another folder is given."""
     pipeline = load_pipeline(path, _build_check(), _validate_stage())
     _tell("run", _check_model(pipeline))
     with RunLog.open(folder or path.parent / "runs" / pipeline.name) as log, console.Bar() as bar:
@@ -183,7 +183,7 @@ def _tools(bar: console.Bar) -> Tools:
 def gate(options: Namespace) -> int:
     """Run one gate on a model or on stored responses."""
     if (options.model is None) == (options.responses is None):
-        raise ConfigError("give a model or --responses FILE, one of the two")
+        raise ConfigError("give either a model or --responses FILE")
     suite = load_suite(suite_place(options.suite, Path()), _build_check())
     plan = _plan(suite, options)
     model = _open_subject(options, suite)
@@ -211,9 +211,9 @@ def _open_subject(options: Namespace, suite: Suite) -> Model:
     if options.responses is not None:
         for flag, given in {"--dtype": options.dtype, "--batch-size": options.batch_size}.items():
             if given is not None:
-                raise ConfigError(f"{flag}: stored responses are not computed here; leave it out")
+                raise ConfigError(f"{flag}: has no effect on stored responses; leave it out")
         if flags := flags_given(options):
-            raise ConfigError(f"{', '.join(flags)}: nobody asks for stored responses; leave it out")
+            raise ConfigError(f"{', '.join(flags)}: stored responses are not requested from a server; leave it out")
         responses, notes = load_responses(
             Path(options.responses), asked_prompts(suite), suite.responses, suite.settings.samples
         )
@@ -222,7 +222,9 @@ def _open_subject(options: Namespace, suite: Suite) -> Model:
     from tunegate.models.open_model import is_server, open_model
 
     if (flags := flags_given(options)) and not is_server(options.model):
-        raise ConfigError(f"{', '.join(flags)}: for models behind a server, and this one runs here; leave it out")
+        raise ConfigError(
+            f"{', '.join(flags)}: only for models behind a server, but this model runs here; leave it out"
+        )
     _tell("gate", look_at_folder(options.model, suite))
     dtype = options.dtype or "auto"
     model = open_model(options.model, dtype=dtype, batch_size=options.batch_size, asking=asking(options))
@@ -250,7 +252,7 @@ def _gate_reports(options: Namespace, result: GateRunResult, plan: GatePlan) -> 
 
 
 def compare(options: Namespace) -> int:
-    """Hold two models' answers against each other."""
+    """Compare two models' answers to the same cases."""
     from tunegate.models.open_model import model_sha256
 
     return compare_records(options, model_sha256)
@@ -273,7 +275,7 @@ def bake_off(options: Namespace) -> int:
 
 
 def advise(options: Namespace) -> int:
-    """Say which stages to train, and write the pipeline file."""
+    """Recommend stages to train, and write the pipeline file."""
     return run_advise(options, ask_on_terminal if sys.stdin.isatty() else None)
 
 
@@ -285,7 +287,9 @@ def judge(options: Namespace) -> int:
     from tunegate_suites.judges.measure import MeasureRequest, measure
 
     if options.seed is not None and options.draw is None:
-        raise ConfigError("--seed: all labels are measured on, none is drawn; give --draw N too, or leave it out")
+        raise ConfigError(
+            "--seed: has no effect without --draw, because all labels are used; add --draw N, or leave --seed out"
+        )
     request = MeasureRequest(
         judge=resolve(options.judge, Path()),
         labels=Path(options.labels),
@@ -325,7 +329,9 @@ def report(options: Namespace) -> int:
     with reading(folder):
         if options.recheck:
             decided = recheck_all(record)
-            print(f"rechecked: the outcomes on record give the same verdict for all {decided} gates", file=sys.stderr)
+            print(
+                f"rechecked: the outcomes on record give the recorded verdicts for all {decided} gates", file=sys.stderr
+            )
         _write_reports(record, html, junit, markdown)
         if options.json:
             console.show_json(console.run_as_json(record, html))
@@ -339,7 +345,7 @@ def _write_reports(record: RunRecord, html: Path | None, junit: Path | None, mar
 
     for path in (html, junit, markdown):
         if path is not None and path.name == EVENTS:
-            raise ConfigError(f"{path}: a report is not written over a record; choose another name")
+            raise ConfigError(f"{path}: this is a record, which a report must not overwrite; choose another name")
     try:
         if html is not None:
             reports.write_html(record, html)
@@ -358,7 +364,7 @@ def promote(options: Namespace) -> int:
 
 
 def verify(options: Namespace) -> int:
-    """Say which promotion stands behind these bytes."""
+    """Find the promotion of these bytes, and print it."""
     return verify_model(options)
 
 

@@ -1,4 +1,4 @@
-"""What is looked at before a model is gated, by `tunegate gate` and by pytest: its chat templates and its notes."""
+"""Inspects a model before `tunegate gate` or pytest gates it: its chat templates and its notes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tunegate.suites.told_answers import GUARD, given_away_words
 
 
 def look_at_folder(spec: str, suite: Suite) -> list[str]:
-    """The notes on a model's folder, before anything of it is loaded.
+    """The notes on a model's folder, before the model is loaded.
 
-    Raises CannotJudge for a chat template that gives answers away: any model would pass.
+    Raises CannotJudge for a chat template that reveals answers: any model would pass.
     """
     from tunegate.models.open_model import folder_notes
 
@@ -25,7 +25,7 @@ def look_at_folder(spec: str, suite: Suite) -> list[str]:
 def look_at_model(spec: str, model: Model, suite: Suite) -> list[str]:
     """The notes on an opened model, whose chat template may come from a base model, a GGUF file or the hub.
 
-    Raises CannotJudge as `look_at_folder` does.
+    Raises CannotJudge like `look_at_folder`.
     """
     known = _in_folder(spec)
     told = _told_by(spec, [text for text in templates_of(model) if text not in known], suite)
@@ -33,7 +33,7 @@ def look_at_model(spec: str, model: Model, suite: Suite) -> list[str]:
 
 
 def look_at_loaded(name: str, model: Model, suite: Suite) -> list[str]:
-    """The notes on a model that has no place on disk. Raises CannotJudge as `look_at_folder` does."""
+    """The notes on a model that is not on disk. Raises CannotJudge like `look_at_folder`."""
     return [*notes_of(model), *suite.remarks, *_told_by(name, templates_of(model), suite)]
 
 
@@ -45,11 +45,11 @@ def _in_folder(spec: str) -> list[str]:
 
 
 def _told_by(spec: str, templates: Sequence[str], suite: Suite) -> list[str]:
-    """The note on chat templates that give answers away, where the suite allows it."""
+    """The note on chat templates that reveal answers, if the suite allows this."""
     given = told_by_templates(templates, suite)
     if not given:
         return []
     told = f"{spec}: its chat template {given_away_words(given, suite.cases)}"
     if GUARD in suite.allowed:
         return [f"allowed by the suite: {told}"]
-    raise CannotJudge(f"{told}; take them out of it")
+    raise CannotJudge(f"{told}; remove them from the template")

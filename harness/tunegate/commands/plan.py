@@ -1,4 +1,4 @@
-"""`tunegate plan`: what a gate lets through, retries included, before it is trusted and before anything is trained."""
+"""`tunegate plan`: how likely a gate is to pass a good or a bad model, retries included, before any training."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from tunegate.suites.fitting_plan import supported_attempts
 
 MAX_ATTEMPTS = 100
 SPELLED = ("plan", "draw", "accept", "confirm", "attempts", "risk")
-"""The options that spell out a plan; without any, the pipeline that lies here is described."""
+"""The options that define a plan; without them, the pipeline in this folder is described."""
 
 
 def plan(options: Namespace, build_check: CheckBuilder) -> int:
     """Print the operating characteristic of one plan, or of every gate of a pipeline."""
     file = _pipeline_file(options)
     if options.bank is not None and options.bank < 1:
-        raise ConfigError(f"--bank {options.bank}: at least 1 was expected")
+        raise ConfigError(f"--bank: expected at least 1, got {options.bank}")
     described = _of_file(file, build_check) if file else [_of_options(options)]
     for gate in described:
         _refuse_what_cannot_be_told(gate, options.bank)
@@ -42,11 +42,11 @@ def plan(options: Namespace, build_check: CheckBuilder) -> int:
 
 
 def _pipeline_file(options: Namespace) -> Path | None:
-    """The pipeline to describe: the named one, or the one here unless the options spell out a plan."""
+    """The pipeline to describe: the named file, or the file in this folder unless the options define a plan."""
     spelled = any(getattr(options, name) is not None for name in SPELLED)
     if options.file is not None:
         if spelled:
-            raise ConfigError("--file describes the plans that stand in the file; leave out the other options")
+            raise ConfigError("--file shows the plans of the file; leave out the options that define a plan")
         return Path(options.file)
     here = Path("tunegate.yaml")
     return here if here.is_file() and not spelled else None
@@ -54,7 +54,7 @@ def _pipeline_file(options: Namespace) -> Path | None:
 
 @dataclass(frozen=True)
 class Described:
-    """A plan over so many attempts, the rule that it was made by, and the gate that it stands in, if any."""
+    """A plan over a number of attempts, the rule it was made by, and the gate it belongs to, if any."""
 
     rule: PlanRule
     plan: GatePlan
@@ -64,15 +64,15 @@ class Described:
 
     @property
     def risk(self) -> Risk:
-        """Which pass rates are meant by bad and by good."""
+        """The pass rates of a bad and of a good model."""
         return self.rule.risk or Risk()
 
     def curve(self) -> list[CurvePoint]:
-        """The operating characteristic, at the two pass rates of the risk too."""
+        """The operating characteristic, including the two pass rates of the risk."""
         return curve(self.plan, self.attempts, sorted({*RATES, self.risk.at, self.risk.good}))
 
     def facts(self, bank: int | None) -> dict[str, Any]:
-        """What there is to say, for scripts."""
+        """The plan and its risks, for scripts."""
         stage, gate = self.gate or (None, None)
         return {
             "stage": stage,
@@ -99,7 +99,7 @@ class Described:
         if isinstance(first, SequentialPlan):
             text = f"Wald's test, at most {first.draw} tests"
         if confirm is not None:
-            when = "then" if self.plan.confirms == "always" else "after a retry also"
+            when = "then" if self.plan.confirms == "always" else "and after a retry"
             text += f", {when} {confirm.accept} of {confirm.draw} sealed"
         return f"{self.rule.kind} plan: {text}; {_times(self.attempts)}"
 
@@ -118,27 +118,29 @@ class Described:
 
     @property
     def words(self) -> str:
-        """The consumer's and the producer's side in a sentence each."""
+        """The consumer's and the producer's risk in one sentence each."""
         at, good = self.risk.at, self.risk.good
         once = self.plan.acceptance(at)
         sentence = f"A model that is right {100 * at:g} % of the time passes one attempt with probability {once:.3f}"
         if self.attempts > 1:
-            sentence += f", any of {self.attempts} with {any_of([once] * self.attempts):.3f}"
+            sentence += f", at least one of {self.attempts} with {any_of([once] * self.attempts):.3f}"
         if self.attempts > 1 and self.plan.confirms == "after_retry":
             promoted = self.plan.acceptance_within(at, self.attempts)
-            sentence += f"; a run, where a pass after a retry must be confirmed, promotes it with {promoted:.3f}"
+            sentence += f"; a run, which confirms a pass after a retry, promotes it with {promoted:.3f}"
         fair = self.plan.acceptance(good)
-        return f"{sentence}. One that is right {100 * good:g} % of the time passes its first attempt with {fair:.3f}."
+        return (
+            f"{sentence}. A model that is right {100 * good:g} % of the time passes its first attempt with {fair:.3f}."
+        )
 
     @property
     def reach(self) -> str:
-        """The gate, and how far its bank reaches."""
+        """The gate, and how many attempts its bank supports."""
         if self.gate is None or self.bank is None:
             return ""
         supported = supported_attempts(self.bank, self.plan)
         enough = "any number of attempts" if supported is None else _times(supported)
         sealed = f" and {len(self.bank.sealed)} sealed" if self.bank.sealed else ""
-        return f"{' '.join(self.gate)}: {len(self.bank.working)} cases{sealed}, surely fresh for {enough}"
+        return f"{' '.join(self.gate)}: {len(self.bank.working)} cases{sealed}, enough fresh cases for {enough}"
 
 
 def _of_file(file: Path, build_check: CheckBuilder) -> list[Described]:
@@ -157,33 +159,35 @@ def _of_file(file: Path, build_check: CheckBuilder) -> list[Described]:
 
 
 def _refuse_what_cannot_be_told(described: Described, bank: int | None) -> None:
-    """Before anything is printed: a plan that is not tabulated, and a bank that it cannot draw from."""
+    """Raise for a plan too large to tabulate, or a bank too small for it, before anything is printed."""
     largest = max(described.plan.draw, described.plan.confirm.draw if described.plan.confirm else 0)
     if largest > MAX_DRAW:
-        raise ConfigError(f"{described.title}: draws of more than {MAX_DRAW} cases are not tabulated")
+        raise ConfigError(
+            f"{described.title}: draws of more than {MAX_DRAW} cases cannot be tabulated; choose a smaller draw"
+        )
     needed = _needed(described)
     if bank is not None and bank < needed:
-        raise ConfigError(f"--bank {bank}: the plan draws {needed}")
+        raise ConfigError(f"--bank: expected at least {needed}, the cases that the plan draws, got {bank}")
 
 
 def _of_options(options: Namespace) -> Described:
     attempts = 5 if options.attempts is None else options.attempts
     if not 1 <= attempts <= MAX_ATTEMPTS:
-        raise ConfigError(f"--attempts {attempts}: a number from 1 to {MAX_ATTEMPTS} was expected")
+        raise ConfigError(f"--attempts: expected a number from 1 to {MAX_ATTEMPTS}, got {attempts}")
     for name in ("draw", "accept", "confirm"):
         value = getattr(options, name)
         if value is not None and not 1 <= value <= MAX_DRAW:
-            raise ConfigError(f"--{name} {value}: a number from 1 to {MAX_DRAW} was expected")
+            raise ConfigError(f"--{name}: expected a number from 1 to {MAX_DRAW}, got {value}")
     rule = PlanRule(_kind(options), options.draw, options.accept, options.confirm, _risk(options.risk))
     return Described(rule, rule.resolve(attempts), attempts)
 
 
 def _kind(options: Namespace) -> PlanKind:
-    """The kind that was asked for; else the recommended one, or a single draw when its numbers are given."""
+    """The requested kind; otherwise the recommended kind, or a single draw if its numbers are given."""
     if options.plan is None:
         return "double" if options.draw is None and options.accept is None else "single"
     if options.plan not in get_args(PlanKind):
-        raise ConfigError(f"--plan {options.plan}: no such kind{nearest(options.plan, get_args(PlanKind))}")
+        raise ConfigError(f"--plan {options.plan}: not a kind of plan{nearest(options.plan, get_args(PlanKind))}")
     return options.plan
 
 
@@ -195,13 +199,13 @@ def _risk(text: str | None) -> Risk | None:
         return Risk(consumer, at, producer, good)
     except ValueError as error:
         raise ConfigError(
-            f"--risk {text}: CONSUMER,AT,PRODUCER,GOOD was expected, such as 0.05,0.85,0.05,0.95 (risks below 0.5, "
-            "AT below GOOD)"
+            f"--risk: expected CONSUMER,AT,PRODUCER,GOOD, such as 0.05,0.85,0.05,0.95 (risks below 0.5, AT below "
+            f"GOOD), got {text}"
         ) from error
 
 
 def _numbers(plan: DrawPlan) -> dict[str, Any]:
-    """The numbers of one draw; of a sequential one also its lines."""
+    """The numbers of one draw; for a sequential draw also its lines."""
     numbers: dict[str, Any] = {"draw": plan.draw, "accept": plan.accept}
     if isinstance(plan, SequentialPlan):
         numbers["lines"] = {
@@ -221,7 +225,7 @@ def _needed(described: Described) -> int:
 def _in_bank(described: Described, size: int) -> list[dict[str, float]]:
     """For a bank of this size, both parts: one attempt exactly, drawn without replacement, and Boole's bound for all.
 
-    The attempts share a bank, and are not independent given what it holds.
+    The attempts share a bank, so they are not independent given its content.
     """
     plan, attempts = described.plan, described.attempts
     first, later = plan.confirmation(1), plan.confirmation(attempts)
@@ -248,7 +252,7 @@ def _times(attempts: int) -> str:
 
 
 def _grouped(described: list[Described]) -> list[list[Described]]:
-    """Gates with the same plan and attempts together: they share a table."""
+    """Gates grouped by plan and attempts: each group shares a table."""
     groups: dict[Any, list[Described]] = {}
     for gate in described:
         groups.setdefault((gate.rule, gate.plan, gate.attempts), []).append(gate)
@@ -273,7 +277,7 @@ def _print(alike: list[Described], bank: int | None) -> None:
         show(line)
     show(described.words)
     if bank is not None:
-        show(f"drawn from a bank of {bank} without replacement; one attempt exactly, all at most (Boole's bound)")
+        show(f"drawn from a bank of {bank} without replacement; one attempt: exact; all attempts: upper bound (Boole)")
         show("right    one attempt   any attempt   a run promotes")
         for inside in _in_bank(described, bank):
             show(
@@ -283,7 +287,7 @@ def _print(alike: list[Described], bank: int | None) -> None:
 
 
 def _how_to_write_it(options: Namespace) -> str:
-    """The plan as a suite file says it."""
+    """The plan as it is written in a suite file."""
     spelled = {"kind": _kind(options)} | {
         name: getattr(options, name) for name in ("draw", "accept", "confirm") if getattr(options, name) is not None
     }

@@ -1,4 +1,4 @@
-"""The operating characteristic of a plan as a plot of characters, 80 columns wide at most."""
+"""The operating characteristic of a plan as a text plot, at most 80 columns wide."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LEFT_ENDS = (0.7, 0.4, 0.0)
 
 
 def plot(plan: GatePlan, attempts: int, risk: Risk) -> list[str]:
-    """One attempt, any of all attempts and, where it differs, what a run promotes; with the two rates of the risk."""
+    """One attempt, at least one of all attempts and, if different, promotion by a run; with the two risk rates."""
     low = next((end for end in LEFT_ENDS if risk.at >= end + (1 - end) / 10), 0.0)
     rates = [low + (1 - low) * column / (WIDTH - 1) for column in range(WIDTH)]
     marks = {"at": _column(risk.at, low), "good": _column(risk.good, low)}
@@ -31,14 +31,14 @@ def _curves(plan: GatePlan, attempts: int) -> list[tuple[str, str, Callable[[flo
     """(sign, name, chance of acceptance by pass rate)"""
     curves: list[tuple[str, str, Callable[[float], float]]] = [("o", "one attempt", plan.acceptance)]
     if attempts > 1:
-        curves.append(("x", f"any of {attempts}", lambda p: any_of([plan.acceptance(p)] * attempts)))
+        curves.append(("x", f"at least one of {attempts}", lambda p: any_of([plan.acceptance(p)] * attempts)))
     if attempts > 1 and plan.confirms == "after_retry":
-        curves.append(("*", "as a run promotes", lambda p: plan.acceptance_within(p, attempts)))
+        curves.append(("*", "promoted by a run", lambda p: plan.acceptance_within(p, attempts)))
     return curves
 
 
 def _draw(cells: list[list[str]], sign: str, chances: list[float]) -> None:
-    """Draw a curve; where it is steeper than a row a column, the rows between are filled."""
+    """Draw a curve; where it jumps more than one row between columns, fill the rows between."""
     before = None
     for column, chance in enumerate(chances):
         row = round((1.0 - chance) * (HEIGHT - 1))

@@ -22,7 +22,7 @@ from tunegate.training.pipeline_run import promote_and_record
 def promote(options: Namespace) -> int:
     """Promote a run's model, if the evidence supports it."""
     folder = Path(options.run)
-    _check_run(read_run(folder))  # a folder that holds no run does not become one
+    _check_run(read_run(folder))  # do not create a run in a folder without one
     with RunLog.open(folder) as log:
         record = log.record
         registry = Path(options.registry) if options.registry else _registry_of(record)
@@ -35,7 +35,7 @@ def promote(options: Namespace) -> int:
 def _check_run(record: RunRecord) -> None:
     if "stages" not in record.start and record.gates:
         raise ConfigError(
-            f"{record.folder}: a gate, not a run: what is promoted is the model that `tunegate run` trained and gated; "
+            f"{record.folder}: a gate, not a run; only a model that `tunegate run` trained and gated can be promoted; "
             "name its run folder"
         )
 
@@ -58,13 +58,13 @@ def _registry_of(record: RunRecord) -> Path:
 
 
 def verify(options: Namespace) -> int:
-    """Say which promotion stands behind these bytes."""
+    """Find the promotion of these bytes, and print it."""
     _show(promotion_of(options.model, Path(options.registry)), options)
     return 0
 
 
 def promotion_of(model: str, registry: Path) -> Promotion:
-    """The promotion behind a folder or an alias; raises Tampered or ConfigError where there is none."""
+    """The promotion of a folder or an alias; raises Tampered or ConfigError if there is none."""
     return find_promotion(model, registry, _fingerprint)
 
 

@@ -31,7 +31,7 @@ def write_example(name: str, folder: Path) -> list[Path]:
 
 
 def write_recipe(name: str, folder: Path) -> list[Path]:
-    """Copy a recipe, a pipeline file whose comments teach; returns the files written."""
+    """Copy a recipe, a commented pipeline file; returns the files written."""
     return _copy_named(recipes(), "recipe", name, folder)
 
 
@@ -46,7 +46,7 @@ def recipes() -> dict[str, Path]:
 
 
 def _pipelines(folder: str) -> dict[str, Path]:
-    """Most are a pipeline file alone, whose data lie in the package."""
+    """Most are a single pipeline file, whose data are in the package."""
     files = sorted(resolve(SHIPPED, Path()).glob(f"{folder}/*/tunegate.yaml"))
     return {path.parent.name: path.parent for path in files}
 
@@ -54,12 +54,12 @@ def _pipelines(folder: str) -> dict[str, Path]:
 def _copy_named(known: Mapping[str, Path], kind: str, name: str, folder: Path) -> list[Path]:
     if name not in known:
         near = nearest(name, known) if get_close_matches(name, known) else ""
-        raise ConfigError(f"--{kind} {name}: no such {kind}{near}; there are {', '.join(sorted(known))}")
+        raise ConfigError(f"--{kind} {name}: no such {kind}{near}; known: {', '.join(sorted(known))}")
     return _copy(known[name], folder)
 
 
 def next_commands(written: Sequence[Path]) -> list[list[str]]:
-    """What to type next, from the folder where the user is: gate the answers that came with it, check, run."""
+    """The commands to type next, from the user's folder: gate the answers that came with it, check, run."""
     places = {path.name: str(path) for path in written}
     gate = ["tunegate", "gate", "--responses", places.get("answers.jsonl", ""), "--suite", places.get("facts.yaml", "")]
     pipeline = places["tunegate.yaml"]
@@ -78,7 +78,7 @@ def _copy(source: Path, folder: Path) -> list[Path]:
     schemas = {folder / name: make for name, make in SCHEMAS.items()}
     for target in (*targets.values(), *schemas):
         if target.exists():
-            raise ConfigError(f"{target}: exists already, and nothing is overwritten; choose an empty folder")
+            raise ConfigError(f"{target}: already exists and is not overwritten; choose an empty folder")
     try:
         for path, target in targets.items():
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -94,7 +94,7 @@ def _copy(source: Path, folder: Path) -> list[Path]:
 
 
 def _schema_line(file: Path, folder: Path) -> str:
-    """The comment by which an editor finds the schema of a YAML file."""
+    """The comment that tells an editor the schema of a YAML file."""
     keys = load_yaml(file).data
     schema = "tunegate.schema.json" if "stages" in keys else "suite.schema.json"
     where = WORKFLOW_SCHEMA if "jobs" in keys else "../" * (len(file.relative_to(folder).parts) - 1) + schema

@@ -1,4 +1,4 @@
-"""`tunegate suite`: groups of cases, rows with a spurious cue, and what came of them; joins command line and suites."""
+"""`tunegate suite`: groups of cases, rows with a spurious cue, and reports; connects command line and suites."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tunegate.reading.files import resolve
 
 
 def carry_out(options: Namespace, build_check: CheckBuilder, embed: Embed) -> int:
-    """Do what the action says, and show what came of it."""
+    """Carry out the action, and show its result."""
     facts, show_facts = _ACTIONS[options.action](options, build_check, embed)
     if options.json:
         show_json(facts)
@@ -73,7 +73,7 @@ _ACTIONS = {"expand": _expand, "contrast-report": _contrast_report, "cue": _cue,
 
 
 def print_expansion(facts: Facts) -> None:
-    """How many groups there are, what became of each rule, and what to type next."""
+    """How many groups there are, the result of each rule, and the next command."""
     left_out = len(facts["left_out"])
     out = f"; {left_out} left out" if left_out else ""
     show(f"{facts['cases']} cases of {facts['suite']}, rules of {facts['rules']}: {facts['groups']} groups{out}")
@@ -115,7 +115,7 @@ def _share(what: str, share: Facts) -> None:
 
 
 def print_cue_report(facts: Facts) -> None:
-    """One block a gate: accuracy in all and by what the cue says, and phi."""
+    """One block per gate: accuracy overall and by whether the cue agrees with the label, and phi."""
     for gate in facts["gates"]:
         show(f"{gate['run']}: {gate['gate']}")
         _share("right", gate["right"])

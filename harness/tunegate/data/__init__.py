@@ -1,1 +1,1 @@
-"""Training data before any training: what they hold (`card`, `measure`), and what is done to them (`prepare`)."""
+"""Training data before any training: their content (`card`, `measure`) and their preparation (`prepare`)."""

@@ -1,6 +1,6 @@
-"""A data card: what a data set holds, measured before anything is trained on it; JSON, with a hash of its own.
+"""A data card: measures of a data set, taken before any training; JSON, with its own hash.
 
-It shows no text of the data but answers that many rows share, and of personal data only kinds and row numbers.
+The only text it shows are answers that many rows share; of personal data it shows kinds and row numbers only.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Any
 from tunegate.hashes import ascii_json, sha256_hex
 
 UNKNOWN = "unknown"
-"""The language of rows that are too short to tell."""
+"""The language of rows that are too short to recognise."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """Tokens a row. `bins` are (first, last, rows); the last bin also holds all that is longer.
+    """Tokens per row. `bins` are (first, last, rows); the last bin also contains all longer rows.
 
     `longer` counts the rows above `max_length`, of which `longer_rows` are the first; for text that is cut instead,
-    `chunks` says into how many pieces.
+    `chunks` is the number of pieces.
     """
 
     how: str
@@ -42,7 +42,7 @@ class Lengths:
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """Rows that say the same as an earlier one; `contradictions` are prompts that have more than one answer."""
+    """Rows that repeat an earlier row; `contradictions` are prompts with more than one answer."""
 
     exact: int
     rows: tuple[int, ...]
@@ -51,7 +51,7 @@ class Repeated:
 
 @dataclass(frozen=True, slots=True)
 class Pii:
-    """Personal data by kind. `of` rows were looked at; `rows` are the first that hold some. `done`: kept or masked."""
+    """Personal data by kind. `of` rows were checked; `rows` are the first rows with some. `done`: kept or masked."""
 
     done: str
     of: int
@@ -61,10 +61,10 @@ class Pii:
 
 @dataclass(frozen=True, slots=True)
 class DataCard:
-    """What a data set holds. `sha256` is that of the examples trained on, as on the record of a run.
+    """The measures of a data set. `sha256` is that of the examples trained on, as in the record of a run.
 
     `rows` were selected from the file, `trained` of them are trained on, `left_out` says why the others are not: the
-    numbers add up. `of` in a part says how many rows it was measured on.
+    numbers add up. `of` in a part is the number of rows it was measured on.
     """
 
     file: str
@@ -88,13 +88,13 @@ class DataCard:
     parts: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values, and under `card_sha256` the hash of all the others."""
+        """Plain JSON values; `card_sha256` is the hash of all the others."""
         values = json.loads(json.dumps(asdict(self)))
         return {**values, "card_sha256": sha256_hex(ascii_json(values))}
 
 
 def card_from_json(values: Mapping[str, Any]) -> DataCard | None:
-    """The card that `to_json` wrote; None for what another version wrote."""
+    """The card that `to_json` wrote; None if another version wrote it."""
     own: dict[str, Any] = {name: value for name, value in values.items() if name != "card_sha256"}
     try:
         lengths = Lengths(**own["lengths"])

@@ -17,11 +17,11 @@ KINDS = {
     "national_id": ("national id",),
     "name": ("name",),
 }
-"""What each kind of personal data is called, and several of it, where an `s` does not do."""
+"""The name of each kind of personal data, and its plural if that is irregular."""
 
 
 def card_lines(card: DataCard) -> Iterator[str]:
-    """What `tunegate data` prints of one data set."""
+    """The lines that `tunegate data` prints for one data set."""
     yield f"{card.file}: {card.summary} (method {card.method})"
     yield from (_line(name, text) for name, text in _left_out(card))
     yield _line("tokens", tokens_words(card.lengths))
@@ -50,12 +50,12 @@ def _line(name: str, text: str) -> str:
 def _left_out(card: DataCard) -> Iterator[tuple[str, str]]:
     for why, listed in card.left_out_rows.items():
         if why.startswith("part: "):
-            continue  # those have a line of their own
+            continue  # these have their own line
         yield "left out", f"{why}: {left_out_words(listed[:NAMED], card.left_out[why])}"
 
 
 def left_out_words(rows: Sequence[Sequence[int]], of: int) -> str:
-    """`rows 5, 149 (as 12) and 11 more`: the first of the rows that are left out for one reason."""
+    """`rows 5, 149 (as 12) and 11 more`: the first rows that are left out for a reason."""
     listed = ", ".join(f"{row[0]} (as {row[1]})" if len(row) > 1 else str(row[0]) for row in rows)
     more = of - len(rows)
     return f"{'row' if of == 1 else 'rows'} {listed}" + (f" and {more:,} more" if more else "")
@@ -70,10 +70,10 @@ def tokens_words(lengths: Lengths) -> str:
 
 
 def cut_words(lengths: Lengths) -> str:
-    """What a `max_length` would do."""
+    """The effect of a `max_length`."""
     limit = f"max_length {lengths.max_length:,}"
     if lengths.chunks is not None:
-        return f"{limit}: cut into {counted(lengths.chunks, 'chunk')}, none of it left out"
+        return f"{limit}: cut into {counted(lengths.chunks, 'chunk')}, nothing left out"
     if not lengths.longer:
         return f"{limit}: every row fits"
     rows = ranges(lengths.longer_rows[:NAMED])
@@ -84,24 +84,24 @@ def cut_words(lengths: Lengths) -> str:
 
 
 def answers_words(card: DataCard) -> str:
-    """How many different answers there are, and the commonest."""
-    common = f"; commonest: {shares(card.answers, card.trained)}" if card.answers else ""
+    """How many different answers there are, and the most common."""
+    common = f"; most common: {shares(card.answers, card.trained)}" if card.answers else ""
     return f"{card.different_answers:,} different{common}"
 
 
 def repeats_words(card: DataCard) -> str:
-    """What is still repeated, and what is contradicted."""
-    told = "no row twice"
+    """The remaining repeated and contradictory rows."""
+    told = "no repeated rows"
     if card.repeated.exact:
         repeating = counted(card.repeated.exact, "row repeats", "rows repeat")
-        told = f"{repeating} an earlier one word for word: {ranges(card.repeated.rows[:NAMED])}"
+        told = f"{repeating} an earlier row word for word: {ranges(card.repeated.rows[:NAMED])}"
     if card.repeated.contradictions:
         told += f"; {counted(card.repeated.contradictions, 'prompt has', 'prompts have')} more than one answer"
     return told
 
 
 def pii_words(card: DataCard) -> str:
-    """Which personal data were found, and what became of them; never the data."""
+    """Which kinds of personal data were found, and what was done with them; never the data."""
     found = ", ".join(counted(count, *KINDS[kind]) for kind, count in card.pii.kinds.items())
     of = f"in {counted(card.pii.of, 'row')}"
     if not found:
@@ -119,11 +119,11 @@ def parts_words(card: DataCard) -> str:
 
 
 def language_words(card: DataCard) -> str:
-    """The languages of the rows that were looked at."""
+    """The languages of the rows that were checked."""
     if card.language_fault:
         return card.language_fault
-    told = {"too short to tell" if code == UNKNOWN else code: n for code, n in card.languages.items()}
-    return f"{shares(told)} of {counted(sum(told.values()), 'row')} looked at"
+    told = {"too short to recognise" if code == UNKNOWN else code: n for code, n in card.languages.items()}
+    return f"{shares(told)} of {counted(sum(told.values()), 'row')} checked"
 
 
 def shares(counts: Mapping[str, int], of: int | None = None) -> str:
@@ -134,7 +134,7 @@ def shares(counts: Mapping[str, int], of: int | None = None) -> str:
 
 def _bars(lengths: Lengths) -> Iterator[str]:
     if len(lengths.bins) == 1:
-        return  # the numbers say it
+        return  # the numbers are enough
     highest = max(rows for _, _, rows in lengths.bins)
     labels = [f"{low:,}-{high:,}" for low, high, _ in lengths.bins]
     width = max(map(len, labels))

@@ -1,12 +1,12 @@
-"""Label noise that shows in the training data themselves: nearly the same question with two answers. Pure.
+"""Label noise that is visible in the training data: nearly the same question with two answers. Pure functions.
 
-Two rows disagree when their prompts share NEARLY of their words, their answers differ, and no word of either answer is
-among the words in which the prompts differ. The last is what tells noise from a contrast: of two paragraphs that differ
-only in "dominant" and "recessive", the answers should differ, and do so in that word.
+Two rows conflict when their prompts share NEARLY of their words, their answers differ, and no word of either answer is
+among the words in which the prompts differ. The last condition separates noise from a contrast: two paragraphs that
+differ only in "dominant" and "recessive" should have answers that differ in that word.
 
-Rows with the same words are one prompt, whatever their number. Two prompts that share so many words share one of their
-rarest (prefix filter; S. Chaudhuri, V. Ganti and R. Kaushik, ICDE 2006): each is compared with the `MOST_COMPARED` that
-share the rarest ones with it. More share none but the words of a template.
+Rows with the same words are one prompt, however many there are. Two prompts that share this share of their words also
+share one of their rarest words (prefix filter; S. Chaudhuri, V. Ganti and R. Kaushik, ICDE 2006): each is compared with
+the `MOST_COMPARED` prompts that share its rarest words. Further prompts share only the words of a template.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from tunegate.data.training_data import Example
 from tunegate.text.words import words_and_pairs
 
 NEARLY = 0.85
-"""The share of distinct words, of all that two prompts have, that both have (Jaccard)."""
+"""The share of the distinct words of two prompts that both have (Jaccard)."""
 FEWEST_WORDS = 4
 MOST_PROMPTS, MOST_COMPARED = 5000, 100
-"""So many distinct prompts are looked at, each beside so many: a diagnosis must not take longer than a training."""
+"""At most this number of prompts, and of comparisons for each: a diagnosis must not take longer than a training."""
 MOST_PAIRS = 1000
-"""So many pairs are named at most; the rows that disagree are all told by `in_conflict`."""
+"""At most this number of pairs are listed; `in_conflict` returns all rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def nearly_the_same(one: Words, other: Words) -> bool:
 
 
 def conflicts(examples: Sequence[Example], near: Near = nearly_the_same) -> list[Conflict]:
-    """The pairs of rows that disagree, in the order of their rows, `MOST_PAIRS` at most; a row given twice is one."""
+    """The pairs of rows in conflict, in the order of their rows, at most `MOST_PAIRS`; a repeated row counts once."""
     found = (
         _conflict(a, b)
         for ones, others in _disagreeing(examples, near)
@@ -79,7 +79,7 @@ def conflicts(examples: Sequence[Example], near: Near = nearly_the_same) -> list
 
 
 def in_conflict(examples: Sequence[Example], near: Near = nearly_the_same) -> frozenset[int]:
-    """The numbers of all rows that disagree with another: which of the two is wrong, no count can say."""
+    """The numbers of all rows in conflict with another: counting cannot tell which of the two is wrong."""
     found: set[int] = set()
     for pair in _disagreeing(examples, near):
         for ones, others in (pair, pair[::-1]):
@@ -95,25 +95,25 @@ def _conflict(a: Example, b: Example) -> Conflict:
 
 
 def _disagreeing(examples: Sequence[Example], near: Near) -> Iterator[tuple[Answers, Answers]]:
-    """Pairs of prompts, or twice the same, by those answers of each that any other answer of the other contradicts."""
+    """Pairs of prompts (or a prompt with itself), each with its answers that an answer of the other contradicts."""
     prompts = _prompts(examples)
     for prompt in prompts:
         if len(prompt.answers) > 1:
             yield prompt.answers, prompt.answers
     for one, other in _near(prompts, near):
         apart = one.words ^ other.words
-        ones, others = _not_told_by(apart, one.answers), _not_told_by(apart, other.answers)
+        ones, others = _without(apart, one.answers), _without(apart, other.answers)
         if len({*ones, *others}) > 1 and ones and others:
             yield ones, others
 
 
-def _not_told_by(apart: Words, answers: Answers) -> Answers:
-    """The answers that hold no word in which the prompts differ."""
+def _without(apart: Words, answers: Answers) -> Answers:
+    """The answers without any word in which the prompts differ."""
     return {answer: rows for answer, rows in answers.items() if apart.isdisjoint(_words(answer))}
 
 
 def _prompts(examples: Sequence[Example]) -> list[_Prompt]:
-    """The first so many distinct prompts, with all their rows."""
+    """The first distinct prompts, up to the limit, with all their rows."""
     prompts: dict[Words, _Prompt] = {}
     for example in {example.number: example for example in examples}.values():
         if example.prompt is None or example.wanted is None:

@@ -1,4 +1,4 @@
-"""The question and the answers of a training row, in whatever form of text or chat the row holds them.
+"""The question and the answers of a training row, from every supported form of text or chat.
 
 Texts; chats that end with the answer (`messages`, `conversations`); and TRL's conversational forms, in which prompt,
 completion, chosen and rejected are lists of messages, and chosen and rejected may both begin with the prompt's turns.
@@ -22,9 +22,9 @@ Chat = tuple[Message, ...]
 
 
 def question_and_answers(spec: DataSpec, method: str, row: Row) -> tuple[Prompt | None, dict[str, str]]:
-    """What a row asks (None where the method takes plain text), and its answers by name.
+    """The prompt of a row (None if the method takes plain text), and its answers by name.
 
-    An answer that is a chat gives its last turn; the turns before it are the prompt, or must be equal to it. Raises
+    If an answer is a chat, its last turn is the answer; the turns before are the prompt, or must equal it. Raises
     ConfigError for a field that is missing or does not fit.
     """
     kind = METHODS[method]
@@ -38,7 +38,7 @@ def question_and_answers(spec: DataSpec, method: str, row: Row) -> tuple[Prompt 
     prompt = _question(spec, row, before) if kind.prompted else None
     if isinstance(prompt, tuple):
         question, last = without_answer(prompt, spec.messages or "prompt")
-        if not answers or last in answers.values():  # else it is how the answer begins, which the row's own goes on
+        if not answers or last in answers.values():  # otherwise it is the beginning of the answer in the row
             prompt = question
         if last is not None and "completion" in kind.answers:
             answers.setdefault("completion", last)
@@ -60,19 +60,19 @@ def _answer(method: str, name: str, template: str | None, row: Row) -> tuple[Cha
         if field is None or not is_chat(value):
             return (), fill(f"{{{name}}}" if template is None else template, row)
     except MissingField as error:
-        remedy = f'add it to the row, or name the field that holds it: `data: {{{name}: "{{field}}"}}`'
-        raise MissingField(f"{error}, and {method} learns nothing from a row without one; {remedy}") from error
+        remedy = f'add it to the row, or name the field that contains it: `data: {{{name}: "{{field}}"}}`'
+        raise MissingField(f"{error}, and {method} needs one in every row; {remedy}") from error
     turns = chat_of(value, field)
     if turns[-1]["role"] != "assistant":
         raise ConfigError(
-            f"{field}: the chat ends with the words of the {turns[-1]['role']}; an answer was expected, a turn of the "
-            "assistant"
+            f"{field}: expected the chat to end with a turn of the assistant, the answer; it ends with a turn of the "
+            f"{turns[-1]['role']}"
         )
     return turns[:-1], turns[-1]["content"]
 
 
 def _question(spec: DataSpec, row: Row, before: Mapping[str, Chat]) -> Prompt:
-    """The prompt of the row, and of the turns before its answers; all that say it must say the same."""
+    """The prompt of the row, from its fields and the turns before its answers, which must all agree."""
     named = spec.prompt is not None or spec.messages is not None
     implied = not named and "prompt" not in row and not any(name in row for name in CHAT_FIELDS)
     if implied and before:
@@ -83,8 +83,8 @@ def _question(spec: DataSpec, row: Row, before: Mapping[str, Chat]) -> Prompt:
     for other, history in before.items():
         if _said(history) != _said(question):
             raise ConfigError(
-                f"{other}: the turns before its answer differ from {'those of ' if implied else 'the '}{name}; an "
-                "answer to the same prompt was expected, in one last turn"
+                f"{other}: the turns before its answer differ from {'those of ' if implied else 'the '}{name}; both "
+                "answers must have the same prompt and one last turn"
             )
     with_system = (history for history in before.values() if history[0]["role"] == "system")
     return prompt if _has_system(prompt) else next(with_system, prompt)
@@ -95,7 +95,7 @@ def _has_system(prompt: Prompt) -> bool:
 
 
 def _said(prompt: Prompt) -> list[tuple[str, str]]:
-    """What is said, without system messages; white space makes no difference."""
+    """The text of each turn, without system messages and differences in white space."""
     return [
         (turn["role"], " ".join(turn["content"].split())) for turn in as_messages(prompt) if turn["role"] != "system"
     ]

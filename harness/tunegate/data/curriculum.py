@@ -1,6 +1,6 @@
-"""The order in which rows are trained on, where a field of theirs says how hard they are.
+"""The order of training rows by difficulty, if a field gives the difficulty.
 
-An order by the model's own loss is the trainer's to make, which has the model.
+The trainer makes the order by the model's own loss, because it has the model.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from tunegate.reading.templates import fill
 
 
 def with_difficulty(data: TrainingData, spec: DataSpec, by: str, base_dir: Path) -> TrainingData:
-    """The data with each row's difficulty, which is the number that the template `by` gives.
+    """The data with each row's difficulty, the number that the template `by` yields.
 
-    Raises ConfigError with the number of a row that it gives none. The hash covers the difficulties too.
+    Raises ConfigError with the number of a row without one. The hash also covers the difficulties.
     """
     path = resolve(spec.path, base_dir)
     wanted = {example.number for example in data.examples}
@@ -41,9 +41,9 @@ def with_difficulty(data: TrainingData, spec: DataSpec, by: str, base_dir: Path)
 
 
 def in_order(examples: Sequence[Example], curriculum: CurriculumSpec | None) -> list[Example]:
-    """The examples with those of known difficulty in their order.
+    """The examples, with those of known difficulty in their order.
 
-    The others, replayed against forgetting, stay at the places among them that the draw gave them.
+    The others, replayed against forgetting, stay at the positions that the draw gave them.
     """
     if curriculum is None or curriculum.by == "loss":
         return list(examples)
@@ -56,7 +56,7 @@ def _number(text: str) -> float:
     try:
         number = float(text)
     except ValueError:
-        raise ConfigError(f"a number was expected, got {text!r}") from None
+        raise ConfigError(f"expected a number, got {text!r}") from None
     if not math.isfinite(number):
-        raise ConfigError(f"a finite number was expected, got {text!r}")
+        raise ConfigError(f"expected a finite number, got {text!r}")
     return number

@@ -1,7 +1,7 @@
-"""Kinds of row and case: by tag, and by the answer where it is one of a few. Pure.
+"""Kinds of rows and cases: by tag, and by the answer if it is a class. Pure functions.
 
-A miss is mapped to training rows of its kind, never to its text: what a retraining learns from a gate is no more than
-`answer=not inherited` or `task=prevalence`.
+A miss is mapped to training rows of its kind, never to its text: a retraining learns no more from a gate than a kind,
+such as `answer=not inherited` or `task=prevalence`.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from tunegate.checks.outcome import Outcome, Verdict
 from tunegate.data.training_data import Example
 
 COMMON_ENOUGH = 2
-"""So many training rows give an answer before it counts as a class of its own."""
+"""An answer counts as a class if at least this number of training rows have it."""
 LONGEST_LABEL = 60
-"""Characters; longer answers are texts, not classes."""
+"""Maximum characters; longer answers are texts, not classes."""
 SIGNIFICANT = 0.01
-"""How likely luck alone may be to gather so many misses in any of the kinds for them to be called weak."""
+"""Significance level for weak kinds: the accepted chance that any kind looks weak by chance."""
 FEWEST_MISSES = 3
 RARE = 1 / 3
-"""A kind with less than this share of the rows of the commonest of its family (the classes, the values of one tag)."""
+"""A kind is rare with less than this share of the rows of the most common kind of its family (classes, or one tag)."""
 
 
 @dataclass(frozen=True, slots=True)
 class WeakKind:
-    """A kind in which misses gather: `missed` of `asked` cases, and `rows` of `of_rows` training rows are of it.
+    """A kind in which misses concentrate: `missed` of `asked` cases, and `rows` of `of_rows` training rows.
 
-    `rare`: few of the rows are, measured by the commonest kind of its family.
+    `rare`: the kind has few training rows, compared with the most common kind of its family.
     """
 
     name: str
@@ -46,12 +46,12 @@ class WeakKind:
 
 
 def label(text: str) -> str:
-    """An answer as a class: letters as they are compared, without a full stop at the end."""
+    """An answer as a class: normalised for comparison, without a final full stop."""
     return " ".join(text.split()).rstrip(".").casefold()
 
 
 def classes(examples: Iterable[Example]) -> frozenset[str]:
-    """The answers that are classes."""
+    """The answers that count as classes."""
     counts = Counter(label(example.wanted) for example in examples if example.wanted is not None)
     return frozenset(
         text for text, count in counts.items() if count >= COMMON_ENOUGH and 0 < len(text) <= LONGEST_LABEL
@@ -59,7 +59,7 @@ def classes(examples: Iterable[Example]) -> frozenset[str]:
 
 
 def kinds_of_example(example: Example, known: frozenset[str]) -> list[str]:
-    """The kinds of a training row, whose class counts where it is one of the `known`."""
+    """The kinds of a training row, with its class if it is one of the `known`."""
     return _kinds(example.tags, () if example.wanted is None else (example.wanted,), known)
 
 
@@ -74,8 +74,8 @@ def _kinds(tags: Sequence[str], answers: Sequence[str], known: frozenset[str]) -
 
 
 def weak_kinds(outcomes: Sequence[Outcome], trained: Sequence[Example], pool: Sequence[Example]) -> list[WeakKind]:
-    """The kinds in which misses gather more than luck would have it, the worst first. Which answers are classes, the
-    whole `pool` of rows says.
+    """The kinds with more misses than chance explains, the worst first. The whole `pool` of rows decides which answers
+    are classes.
 
     One-sided hypergeometric test of each kind, Bonferroni over the kinds.
     """
@@ -95,7 +95,7 @@ def weak_kinds(outcomes: Sequence[Outcome], trained: Sequence[Example], pool: Se
 
 
 def by_luck(missed: int, asked: int, misses: int, judged: int) -> float:
-    """The chance that `asked` cases drawn from `judged`, `misses` of which are missed, hold `missed` or more."""
+    """The chance that `asked` cases drawn from `judged`, `misses` of which are missed, contain `missed` or more."""
     ways = sum(
         comb(misses, hit) * comb(judged - misses, asked - hit)
         for hit in range(missed, min(asked, misses) + 1)
@@ -105,7 +105,7 @@ def by_luck(missed: int, asked: int, misses: int, judged: int) -> float:
 
 
 def is_rare(kind: str, rows: Mapping[str, int]) -> bool:
-    """Whether few training rows are of a kind; always so where there are none."""
+    """Whether a kind has few training rows; true if it has none."""
     family = kind.partition("=")[0]
     commonest = max((count for other, count in rows.items() if other.partition("=")[0] == family), default=0)
     return rows.get(kind, 0) < RARE * commonest or rows.get(kind, 0) == 0

@@ -1,4 +1,4 @@
-"""Which language a text is in, by `py3langid`: it needs no network, and gives the same answer every time."""
+"""Which language a text is in, by `py3langid`: it needs no network, and always gives the same answer."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from tunegate.optional import optional_import
 MODULE = "py3langid.langid"
 
 MAX_CHARS = 3000
-"""What a language is told from; more makes no difference but takes longer."""
+"""Characters used to recognise a language; more take longer without changing the result."""
 
 MIN_LETTERS = 10
-"""Different letters that a text needs; `x x x x` is no language."""
+"""Minimum number of different letters; `x x x x` is not a language."""
 
 NO_LANGUAGE = "zxx"
-"""ISO 639-2's code for what is no language: numbers, markup, program code."""
+"""ISO 639-2's code for text without a language: numbers, markup, program code."""
 
 _SPELLED_OTHERWISE = {"nb": "no", "iw": "he", "in": "id", "fil": "tl"}
-"""Codes that people use for a language which the detector knows by another one."""
+"""Common codes of languages for which the detector uses another code."""
 
 
 def likeliest_language(text: str, min_letters: int = 20) -> tuple[str, float] | None:
-    """The code (`en`, `zh`) and probability of the likeliest language; None for a text of fewer letters.
+    """The code (`en`, `zh`) and probability of the likeliest language; None for a text with fewer letters.
 
     `NO_LANGUAGE` is among the answers. Raises MissingExtra.
     """
@@ -36,7 +36,7 @@ def likeliest_language(text: str, min_letters: int = 20) -> tuple[str, float] | 
 
 
 def known_languages() -> frozenset[str]:
-    """The codes of all languages that can be told; raises MissingExtra."""
+    """The codes of all recognised languages; raises MissingExtra."""
     return frozenset({*_identifier().labels, *_SPELLED_OTHERWISE} - {NO_LANGUAGE})
 
 
@@ -48,6 +48,6 @@ def base_code(code: str) -> str:
 
 @lru_cache(maxsize=1)
 def _identifier() -> Any:
-    """The detector with the model that it brings along; loading takes a second."""
-    module = optional_import(MODULE, "text", "telling the language of a text")
+    """The detector with its built-in model; loading takes a second."""
+    module = optional_import(MODULE, "text", "recognising the language of a text")
     return module.LanguageIdentifier.from_model_file(module.MODEL_FILE, norm_probs=True)

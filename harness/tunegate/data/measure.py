@@ -1,4 +1,4 @@
-"""Measuring what a data card says. The same data and the same tokenizer give the same card, on every machine."""
+"""Measures a data set for its data card. The same data and tokenizer give the same card on every machine."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from tunegate.exceptions import MissingExtra
 from tunegate.progress import Progress
 
 QUICK_ROWS = 2000
-"""So many rows, drawn at random, are looked at closely where nobody asked for a card: before a run."""
+"""The number of random rows that are checked in detail before a run, when nobody asked for a card."""
 LANGUAGE_ROWS = 200
-"""So many rows, drawn at random, are asked for their language."""
+"""The number of random rows whose language is recognised."""
 SURE = 0.6
-"""The probability that a row's language needs. Of 1,196 short texts in 35 languages, one was misread at it."""
+"""The minimum probability of a row's language. With it, one of 1,196 short texts in 35 languages was misread."""
 BINS, COMMONEST, TAGS_SHOWN, ROWS_SHOWN, ANSWER_CHARS = 12, 10, 40, 20, 60
 
 
 @dataclass(frozen=True, slots=True)
 class Measuring:
-    """How to make a card. `quick` looks closely at `QUICK_ROWS` rows only; `max_length` is what a training cuts at."""
+    """How to make a card. `quick` checks only `QUICK_ROWS` rows in detail; `max_length` is the training's limit."""
 
     count_tokens: CountTokens = field(default_factory=Estimate)
     max_length: int | None = None
@@ -41,7 +41,7 @@ class Measuring:
 
 
 def make_card(data: TrainingData, spec: DataSpec, method: str, measuring: Measuring) -> DataCard:
-    """Measure the examples that are trained on; the same data give the same card."""
+    """Measure the examples to train on; the same data give the same card."""
     looked_at = _drawn(data.examples, QUICK_ROWS) if measuring.quick else data.examples
     answers = Counter(
         " ".join(text.split()) for e in data.examples if (text := e.wanted) is not None and len(text) < 200
@@ -79,7 +79,7 @@ def _drawn(examples: Sequence[Example], most: int) -> Sequence[Example]:
 
 
 def _listed(rows: Sequence[int], like: Sequence[int]) -> list[list[int]]:
-    """The first rows; of one that repeats another, both."""
+    """The first rows; for a repetition, the row and the row that it repeats."""
     pairs = zip(rows, like, strict=True) if like else ((row,) for row in rows)
     return [list(pair) for pair, _ in zip(pairs, range(ROWS_SHOWN), strict=False)]
 
@@ -127,12 +127,12 @@ def _lengths(examples: Sequence[Example], method: str, measuring: Measuring) -> 
 
 
 def _quantile(ranked: Sequence[int], share: float) -> int:
-    """The smallest length that so many rows do not exceed."""
+    """The smallest length that this share of the rows does not exceed."""
     return ranked[max(0, -(-int(share * 1000) * len(ranked) // 1000) - 1)]
 
 
 def _bins(ranked: Sequence[int]) -> tuple[tuple[int, int, int], ...]:
-    """At most `BINS` bins of one round width, up to the 99th percentile; what is longer joins the last."""
+    """At most `BINS` bins of a round width, up to the 99th percentile; longer rows are in the last bin."""
     low, high = ranked[0], _quantile(ranked, 0.99)
     steps = (scale * 10**power for power in range(9) for scale in (1, 2, 5))
     width = next(step for step in steps if high // step - low // step < BINS)
@@ -161,7 +161,7 @@ def _repeated(examples: Sequence[Example]) -> Repeated:
 
 
 def _pii(data: TrainingData, looked_at: Sequence[Example], spec: DataSpec, progress: Progress | None) -> Pii:
-    """What was masked, where that was asked for; else what is there."""
+    """The personal data that were masked, if the file asks for it; otherwise those in the rows."""
     if spec.prepare is not None and spec.prepare.pii != "keep":
         done = "masked" if spec.prepare.pii == "mask" else "refused"
         return Pii(done, data.rows_in, dict(data.masked))
@@ -181,7 +181,7 @@ def _pii(data: TrainingData, looked_at: Sequence[Example], spec: DataSpec, progr
 
 
 def _languages(examples: Sequence[Example], progress: Progress | None) -> tuple[dict[str, int], str]:
-    """How many rows are in which language, or why that is not known."""
+    """The number of rows by language, or why it is unknown."""
     found: Counter[str] = Counter()
     for done, example in enumerate(examples):
         if progress is not None and done % 20 == 0:

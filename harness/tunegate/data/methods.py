@@ -1,4 +1,4 @@
-"""The training methods, as the engine knows them: what an example of each holds, and what its model is for."""
+"""The training methods: the parts of an example of each, and the use of its model."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from tunegate.extensions import extension, names
 MethodName = Literal["cpt", "sft", "explain", "dpo", "kto", "orpo", "reward", "rlhf", "fewshot", "command"]
 
 Role = Literal["step", "scorer", "baseline"]
-"""What becomes of a stage's model.
+"""The use of a stage's model.
 
-step: the next stage starts from it, and the last one's is promoted. scorer: it scores answers for a later stage, and
-the chain goes on from where it was. baseline: it is measured, what comes later must not fall behind it, and no verdict
-on it holds a run up.
+step: the next stage starts from it, and the model of the last stage is promoted. scorer: it scores answers for a later
+stage, and the next stage starts from the scorer's input model. baseline: it is only measured; later stages must not be
+worse than it, and its verdict does not stop a run.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """`answers` are the texts of an example beside its prompt; the first is the one to imitate.
+    """`answers` are the texts of an example in addition to its prompt; the first is the one to imitate.
 
-    `optional`: whether a row may lack them. `prompted` is False where there is only text. `labelled`: whether an
-    example says if its answer is wanted. `resumes` is False where a training that was killed begins again: Tunegate
-    does not know the checkpoints of a trainer that is not its own. Such a method has no `answers` (`rows_as`).
+    `optional`: whether a row may omit them. `prompted` is False if there is only text. `labelled`: whether an
+    example says if its answer is good. `resumes` is False if a killed training begins again: Tunegate does not know the
+    checkpoints of an external trainer. Such a method has no `answers` (`rows_as`).
     """
 
     answers: tuple[str, ...]
@@ -38,13 +38,13 @@ class Method:
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """The keys of a stage's `data` that say where in a row its parts are."""
+        """The keys of a stage's `data` that locate the parts of a row."""
         prompt = ("prompt", "messages", "system") if self.prompted else ()
         return (*prompt, *self.answers, *(("label",) if self.labelled else ()))
 
     @property
     def use_of_rows(self) -> str:
-        """What is done to the rows, for a line that goes on with how many they are: a baseline is not trained."""
+        """The beginning of a line that ends with the number of rows: a baseline is not trained."""
         return "examples out of" if self.role == "baseline" else "training on"
 
 
@@ -86,7 +86,7 @@ def check_method(name: str) -> str | None:
 
 
 def rows_as(method: str, options: Mapping[str, Any]) -> str:
-    """The method whose rows a stage's data hold: its own, or for another's trainer the one that `rows` names."""
+    """The method whose rows a stage's data hold: its own, or the format that `rows` names for an external trainer."""
     if method in ROW_METHODS:
         return method
     if method == "command":
@@ -100,11 +100,9 @@ def rows_as(method: str, options: Mapping[str, Any]) -> str:
 
 
 def not_read(method: str, data: object) -> str | None:
-    """The first key of a `DataSpec` (or of options of the same names) that the method passes over, in words."""
+    """The first key of a `DataSpec` (or of options of the same names) that the method ignores, in words."""
     for key in dict.fromkeys(key for known in METHODS.values() for key in known.reads):
         if getattr(data, key) is not None and key not in METHODS[method].reads:
             takers = [name for name, known in METHODS.items() if key in known.reads]
-            return (
-                f"{key}: method {method} does not take it, {', '.join(takers)} {'does' if len(takers) == 1 else 'do'}"
-            )
+            return f"{key}: method {method} does not use it, {', '.join(takers)} {'does' if len(takers) == 1 else 'do'}"
     return None

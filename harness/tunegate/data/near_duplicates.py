@@ -1,8 +1,8 @@
 """Rows of training data that repeat earlier ones: word for word, or nearly.
 
-Nearly: MinHash proposes pairs, as for leaks (`minhash`), and the weighed Jaccard similarity of their three-word
-runs decides (`grams`): a template that many rows share weighs little, so rows that differ in what is filled in
-stay. A short answer must be the same: "yes" and "no" to the same question are no repetition but a contradiction.
+Nearly: MinHash proposes pairs, as for leaks (`minhash`), and the weighted Jaccard similarity of their three-word
+sequences decides (`grams`): a template that many rows share has little weight, so rows that differ in its fields stay.
+Short answers must be the same: "yes" and "no" to the same question are a contradiction, not a repetition.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from tunegate.text.normal_form import normalised
 from tunegate.text.words import length_in_words
 
 BANDS, ROWS_PER_BAND = 16, 4
-"""Signatures of 64 numbers in bands of 4: a pair of similarity 0.7 is proposed with probability 0.99, one of 0.3
-with 0.12 (1 - (1 - s^4)^16; Leskovec, Rajaraman and Ullman, "Mining of Massive Datasets", section 3.4)."""
+"""Signatures of 64 numbers in bands of 4: a pair with similarity 0.7 is proposed with probability 0.99, with 0.3
+with probability 0.12 (1 - (1 - s^4)^16; Leskovec, Rajaraman and Ullman, "Mining of Massive Datasets", section 3.4)."""
 LIKELY = 0.5
-"""The share of two signatures that must agree before texts are compared: three deviations below what is looked for."""
+"""The share of two signatures that must agree before texts are compared: three deviations below the threshold."""
 MOST_COMPARED = 50
-"""Earlier rows that one row is compared with at most: where a template proposes thousands, the closest go first."""
+"""Maximum earlier rows to compare a row with: if a template proposes thousands, the closest come first."""
 
 Repeats = dict[int, int]
-"""The number of a row that repeats an earlier one, to the number of that."""
+"""The number of a repeating row to the number of the earlier row."""
 
 
 def exact_repeats(examples: Iterable[Example]) -> Repeats:
-    """The examples that are the same, letter for letter, as an earlier one."""
+    """The examples that equal an earlier one, letter for letter."""
     first: dict[bytes, int] = {}
     found: Repeats = {}
     for example in examples:
@@ -47,7 +47,7 @@ def exact_repeats(examples: Iterable[Example]) -> Repeats:
 
 
 def near_repeats(examples: Sequence[Example], progress: Progress | None = None) -> Repeats:
-    """The examples that say nearly the same as an earlier one, which itself repeats none; raises MissingExtra."""
+    """The examples that are nearly the same as an earlier one that repeats no other; raises MissingExtra."""
     texts = [whole_text(example) for example in examples]
     signatures = _signatures(texts, progress)
     keys = _shared_keys(signatures)
@@ -83,13 +83,13 @@ def near_repeats(examples: Sequence[Example], progress: Progress | None = None) 
 
 
 def whole_text(example: Example) -> str:
-    """All that an example says, as it is compared."""
+    """The whole text of an example, for the comparison."""
     prompt = [] if example.prompt is None else [asked(example.prompt)]
     return "\n".join(normalised(text) for text in (*prompt, *example.answers.values()))
 
 
 def _likely(signatures: Any, at: int, proposed: Sequence[int]) -> list[int]:
-    """The proposed rows whose signatures agree enough, the most alike first; of equals the earliest."""
+    """The proposed rows whose signatures agree enough, the most similar first, then the earliest."""
     if not proposed:
         return []
     agreeing = (signatures[proposed] == signatures[at]).mean(axis=1).tolist()
@@ -98,7 +98,7 @@ def _likely(signatures: Any, at: int, proposed: Sequence[int]) -> list[int]:
 
 
 def _answers_agree(one: Example, other: Example) -> bool:
-    """Short answers must be the same; longer ones are compared with the whole."""
+    """Short answers must be the same; longer answers are compared as part of the whole text."""
     if one.label != other.label:
         return False
     for name, text in one.answers.items():
@@ -113,11 +113,13 @@ def _shingles(text: str) -> set[str]:
 
 
 def _signatures(texts: Sequence[str], progress: Progress | None) -> Any:
-    """An array of one MinHash signature a text."""
+    """An array with one MinHash signature per text."""
     sketch = optional_import("datasketch", "leakage", "looking for near-duplicates")
     numpy = optional_import("numpy", "leakage", "looking for near-duplicates")
     empty: Any = sketch.MinHash(num_perm=BANDS * ROWS_PER_BAND, seed=1)
-    signatures = numpy.empty((len(texts), BANDS * ROWS_PER_BAND), dtype=numpy.uint32)  # its hashes have 32 bits
+    signatures = numpy.empty(
+        (len(texts), BANDS * ROWS_PER_BAND), dtype=numpy.uint32
+    )  # datasketch's hashes have 32 bits
     for at, text in enumerate(texts):
         if progress is not None and at % 1000 == 0:
             progress("MinHash", at, len(texts))
@@ -128,7 +130,7 @@ def _signatures(texts: Sequence[str], progress: Progress | None) -> Any:
 
 
 def _shared_keys(signatures: Any) -> list[list[int]]:
-    """For each text the keys of its bands, those only that another text has too."""
+    """For each text the keys of its bands that at least one other text has too."""
     numpy = optional_import("numpy", "leakage", "looking for near-duplicates")
     factors = numpy.random.default_rng(1).integers(1, 2**63, size=(BANDS, ROWS_PER_BAND), dtype=numpy.uint64)
     bands = (signatures.reshape(-1, BANDS, ROWS_PER_BAND) * factors).sum(axis=2)  # wraps around, as a hash may

@@ -1,8 +1,8 @@
-"""Personal data in a text: found by form and check digits, and masked. What is found is never shown, only its kind.
+"""Personal data in a text: found by form and check digits, and masked. Only the kind is shown, never the data.
 
-Made to leave alone what is no person's: a number counts only in a form that says what it is (a check digit, `+` and a
-country code, a word such as "phone" before it). So it misses what has no form; names of people need a
-model (`pii_names`).
+It prefers to miss data rather than to report what is not personal: a number counts only in a form that identifies it (a
+check digit, `+` and a country code, a word such as "phone" before it). So it misses data without such a form; names of
+people need a model (`pii_names`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tunegate.data.pii_numbers import (
 Kind = Literal["email", "phone", "iban", "card", "national_id", "name"]
 
 FindNames = Callable[[str], Sequence[tuple[int, int]]]
-"""From a text to where the names of people stand in it."""
+"""From a text to the positions of people's names in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Found:
 
 
 def find_pii(text: str, find_names: FindNames | None = None) -> list[Found]:
-    """The personal data in a text, in its order and without overlaps; where two overlap, the first of `Kind` stays."""
+    """The personal data in a text, in order and without overlaps; of two that overlap, the first in `Kind` stays."""
     found: list[Found] = []
     for one in _all(text, find_names):
         at = bisect_left(found, one.start, key=lambda other: other.end)
@@ -52,7 +52,7 @@ def find_pii(text: str, find_names: FindNames | None = None) -> list[Found]:
 
 
 def mask(text: str, found: Sequence[Found]) -> str:
-    """The text with its kind in brackets in place of everything found: `write to [EMAIL]`."""
+    """The text with everything found replaced by its kind in brackets: `write to [EMAIL]`."""
     for one in reversed(found):
         text = f"{text[: one.start]}[{one.kind.upper()}]{text[one.end :]}"
     return text
@@ -72,9 +72,9 @@ def _all(text: str, find_names: FindNames | None) -> Iterator[Found]:
 
 
 _HAS_CHECK_DIGITS = re.compile(r"\d\d")
-"""What every account below holds, and most texts do not: it spares them the closer look."""
+"""Every account below matches this, and most texts do not: they need no closer check."""
 _HAS_A_NUMBER = re.compile(r"\d(?:\D{0,3}\d){6}")
-"""The same for cards, national ids and phone numbers, whose eight forms take thirty times as long as this look."""
+"""The same for cards, national ids and phone numbers, whose eight patterns take thirty times as long as this one."""
 
 # --- e-mail --------------------------------------------------------------------------------------------------------
 
@@ -104,7 +104,7 @@ def _ibans(text: str) -> Iterator[Found]:
 
 
 def _end_after(text: str, start: int, count: int) -> int | None:
-    """Where so many letters and digits end that follow each other, blanks and hyphens not counted."""
+    """The end of the next `count` letters and digits, not counting blanks and hyphens."""
     for at in range(start, min(len(text), start + 2 * count)):
         if text[at] not in " -":
             count -= 1
@@ -132,7 +132,7 @@ _NATIONAL_IDS: tuple[tuple[re.Pattern[str], Callable[[str], bool]], ...] = (
     (re.compile(r"(?<![\w.,+-])[12] ?\d\d ?(?:0[1-9]|1[0-2]) ?(?:\d\d|2[AB]) ?\d{3} ?\d{3} ?\d\d(?![\w.,-])"), is_nir),
     (re.compile(r"(?<![\w.-])\d{3}\.\d{3}\.\d{3}-\d{2}(?![\w-])"), is_cpf),
 )
-"""USA, Spain, Italy, France, Brazil: the form in which each is written, and its check."""
+"""USA, Spain, Italy, France, Brazil: the written form of each, and its check."""
 
 
 def _national_ids(text: str) -> Iterator[Found]:

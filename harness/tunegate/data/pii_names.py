@@ -1,4 +1,4 @@
-"""Names of people, found by a spaCy model: only where a model is named, since no form tells a name."""
+"""Names of people, found by a spaCy model: only if the user gives a model, because no pattern identifies a name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tunegate.optional import optional_import
 from tunegate.reading.files import one_line
 
 MAX_CHARS = 100_000
-"""What is read at once; a longer text is read in pieces, since spaCy's memory grows with the length."""
+"""Longer texts are read in pieces of this size, because spaCy's memory use grows with the length."""
 
 
 def name_finder(model: str) -> FindNames:

@@ -1,4 +1,4 @@
-"""Check digits: what tells a card, an account or a national id from any other number."""
+"""Check digits, which distinguish a card, an account or a national id from other numbers."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _IBAN_COUNTRIES = {
     32: "LC",
     33: "RU",
 }
-"""By the characters of an IBAN: all countries of the SWIFT IBAN registry, release 101 (2026)."""
+"""Number of characters of an IBAN to the countries with it: all of the SWIFT IBAN registry, release 101 (2026)."""
 _USED_UNREGISTERED = {
     25: "AO CV GW MZ",
     26: "DZ IR",
     27: "CF CG CM GA GQ KM MG TD",
     28: "BF BJ CI MA ML NE SN TG",
 }
-"""Countries whose banks write IBANs though the registry has none of them."""
+"""Countries whose banks use IBANs although they are not in the registry."""
 IBAN_LENGTHS = {
     country: length
     for table in (_IBAN_COUNTRIES, _USED_UNREGISTERED)
@@ -40,7 +40,7 @@ IBAN_LENGTHS = {
 
 _DNI_LETTERS = "TRWAGMYFPDXBNJZSQVHLCKE"
 _CF_ODD = "BAKPLCQDREVOSFTGUHMINJWZYX"
-"""Where a letter stands here is what it counts for at an odd place; a digit counts as the letter of its value."""
+"""A letter's position in this string is its value at an odd place; a digit counts as the letter of its number."""
 
 
 def luhn(digits: str) -> bool:
@@ -75,7 +75,7 @@ def is_iban(text: str) -> bool:
 
 
 def is_ssn(digits: str) -> bool:
-    """Whether nine digits can be a US social security number; it has no check digit, only numbers never given out."""
+    """Whether nine digits can be a US social security number; it has no check digit, but unissued numbers."""
     area, group, serial = digits[:3], digits[3:5], digits[5:]
     return area not in ("000", "666") and area[0] != "9" and group != "00" and serial != "0000"
 
@@ -87,7 +87,7 @@ def is_dni(text: str) -> bool:
 
 
 def is_codice_fiscale(text: str) -> bool:
-    """Whether the last of 16 letters and digits is an Italian tax code's check letter (D.M. 12/03/1974)."""
+    """Whether the last of 16 letters and digits is the check letter of an Italian tax code (D.M. 12/03/1974)."""
     letters = [chr(ord("A") + int(char)) if char.isdigit() else char for char in text[:15]]
     odd = sum(_CF_ODD.index(letter) for letter in letters[0::2])
     even = sum(ord(letter) - ord("A") for letter in letters[1::2])
@@ -95,13 +95,13 @@ def is_codice_fiscale(text: str) -> bool:
 
 
 def is_nir(text: str) -> bool:
-    """Whether 15 characters are a French social security number, whose last two digits are 97 less the rest."""
+    """Whether 15 characters are a French social security number, whose last two digits are 97 minus the remainder."""
     number = text[:13].replace("2A", "19").replace("2B", "18")
     return number.isdigit() and 97 - int(number) % 97 == int(text[13:])
 
 
 def is_cpf(digits: str) -> bool:
-    """Whether eleven digits are a Brazilian CPF: two check digits modulo 11, and not one digit all through."""
+    """Whether eleven digits are a Brazilian CPF: two check digits modulo 11, and not a single repeated digit."""
     if len(set(digits)) == 1:
         return False
     for length in (9, 10):

@@ -1,7 +1,7 @@
-"""`prepare`: what is done to training rows before they are trained on. No row goes without being named.
+"""`prepare`: prepares training rows before training, and lists every row that it leaves out.
 
-In this order: personal data is refused or masked, repeated rows are left out, then rows that are too long, and what is
-left is split. The same rows and the same settings give the same examples, on every machine.
+In this order: personal data is refused or masked, repeated rows are left out, then rows that are too long, and the rest
+is split. The same rows and the same settings give the same examples, on every machine.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from tunegate.exceptions import ConfigError
 from tunegate.progress import Progress
 
 REPEATED, NEARLY, TOO_LONG, SAME = "repeats a row", "nearly repeats a row", "too long", "no preference once masked"
-"""Why a row is left out; a row of another part is left out as `part: test`."""
+"""Why a row is left out; a row of another part has the reason `part: test`."""
 
 
 @dataclass(frozen=True, slots=True)
 class PrepareTools:
-    """What preparing needs from outside: a counter of tokens for `max_tokens`, and whom to tell how far it is.
+    """What preparing needs from outside: a counter of tokens for `max_tokens`, and a callback for progress.
 
-    `masking` is what a user writes, there where `prepare` stands, to have personal data masked.
+    `masking` is what a user must write, in the place of `prepare`, to have personal data masked.
     """
 
     count_tokens: CountTokens | None = None
@@ -39,14 +39,14 @@ class PrepareTools:
 
 
 def load_prepared(spec: DataSpec, method: str, base_dir: Path, tools: PrepareTools | None = None) -> TrainingData:
-    """A stage's training data, prepared as its file says; raises ConfigError, DataFaults among them."""
+    """A stage's training data, prepared as in the pipeline file; raises ConfigError, including DataFaults."""
     method = spec.rows_for(method)
     data = load_training_data(spec, method, base_dir)
     return data if spec.prepare is None else prepare(data, method, spec.prepare, tools or PrepareTools())
 
 
 def prepare(data: TrainingData, method: str, spec: PrepareSpec, tools: PrepareTools) -> TrainingData:
-    """The rows that are trained on, with those that are not in `left_out`; raises ConfigError where none is left."""
+    """The rows to train on, with the others in `left_out`; raises ConfigError if none are left."""
     if spec.pii != "keep":
         data = _without_pii(data, spec, tools)
     if spec.duplicates != "keep":
@@ -61,7 +61,7 @@ def prepare(data: TrainingData, method: str, spec: PrepareSpec, tools: PrepareTo
         left_out = [LeftOut(f"part: {part}", _numbers(own)) for part, own in parts.items() if own]
         data = replace(data, examples=train, left_out=(*data.left_out, *left_out), held_out=parts)
     if not data.examples:
-        raise ConfigError(f"{data.path}: `prepare` left no row to train on: {left_out_words(data)}")
+        raise ConfigError(f"{data.path}: `prepare` left out every row: {left_out_words(data)}")
     check_labels(data.path, data.examples)
     return replace(data, sha256=digest(data.examples))
 
@@ -90,13 +90,13 @@ def _leave_out_repeats(data: TrainingData, why: str, repeats: Repeats) -> Traini
 def _leave_out_long(data: TrainingData, method: str, max_tokens: int, tools: PrepareTools) -> TrainingData:
     if is_chunked(method):
         raise ConfigError(
-            f"{data.path}: prepare.max_tokens: method {method} cuts long texts into chunks and leaves none out; "
+            f"{data.path}: prepare.max_tokens: method {method} cuts long texts into chunks and leaves no row out; "
             "write options.chunk_tokens instead"
         )
     if tools.count_tokens is None:
         raise ConfigError(
-            f"{data.path}: prepare.max_tokens: tokens are counted by the model's own tokenizer, and the model is not "
-            "on this machine; name a model folder or file"
+            f"{data.path}: prepare.max_tokens: the model's tokenizer must count the tokens, but the model is not on "
+            "this machine; name a model folder or file"
         )
     counts = tools.count_tokens(data.examples, tools.progress)
     long = [example.number for example, count in zip(data.examples, counts, strict=True) if count > max_tokens]
@@ -108,14 +108,14 @@ def _leave_out_long(data: TrainingData, method: str, max_tokens: int, tools: Pre
 
 @dataclass(frozen=True, slots=True)
 class RowPii:
-    """Personal data in one row: how often each kind, and the example without it."""
+    """Personal data in one row: the count of each kind, and the example with it masked."""
 
     kinds: Counter[str]
     masked: Example
 
 
 def row_pii(example: Example, find_names: FindNames | None = None) -> RowPii:
-    """Look through the prompt and the answers of an example."""
+    """Find personal data in the prompt and the answers of an example."""
     kinds: Counter[str] = Counter()
 
     def clean(text: str) -> str:
@@ -147,7 +147,7 @@ def _without_pii(data: TrainingData, spec: PrepareSpec, tools: PrepareTools) -> 
             rows_of.setdefault(kind, []).append(example.number)
     if rows_of and spec.pii == "refuse":
         told = "; ".join(f"{kind} in rows {ranges(rows)}" for kind, rows in rows_of.items())
-        raise ConfigError(f"{data.path}: personal data: {told}; take it out, or write `{tools.masking}`")
+        raise ConfigError(f"{data.path}: personal data: {told}; remove it, or write `{tools.masking}`")
     same = [e.number for e in examples if "rejected" in e.answers and e.answers["chosen"] == e.answers["rejected"]]
     masked = replace(data, examples=tuple(examples), masked=dict(counts))
     return _leave_out(masked, LeftOut(SAME, tuple(same)))

@@ -10,10 +10,10 @@ from tunegate.reading.spec import Delimiter, Spec, Template, Text, listed
 
 
 class CurriculumSpec(Spec):
-    """The order in which rows are trained on, instead of a random one."""
+    """The order of the training rows, instead of a random order."""
 
     by: Template | Literal["loss"] = "loss"
-    """A template that gives a number, say `"{difficulty}"`, or `loss`: that of the stage's input model on the row."""
+    """A template that yields a number, for example `"{difficulty}"`, or `loss`: the loss of the stage's input model."""
     order: Literal["rising", "falling"] = "rising"
     """Whether the number rises or falls from row to row."""
 
@@ -22,16 +22,16 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class SplitSpec(Spec):
-    """Parts of the rows, of which only `train` is trained on. No group is in two parts."""
+    """Split the rows into parts; only `train` is trained on. No group is in two parts."""
 
     train: Annotated[float, Field(gt=0, le=1)] = 0.8
-    """The share that is trained on."""
+    """The share to train on."""
     validation: Share = 0.1
-    """The share that is kept for validation."""
+    """The share to keep for validation."""
     test: Share = 0.1
-    """The share that is kept for tests."""
+    """The share to keep for tests."""
     by: Template | None = None
-    """The group of a row, `"{doc}"` for instance. Default: rows with the same prompt are a group."""
+    """A template for the group of a row, for example `"{doc}"`. Default: rows with the same prompt are a group."""
     seed: int = 1
     """The seed of the split."""
 
@@ -43,59 +43,60 @@ class SplitSpec(Spec):
     def _whole(self) -> Self:
         total = sum(self.shares.values())
         if abs(total - 1) > 1e-6:
-            raise ValueError(f"the shares must add up to 1, got {total:g}")
+            raise ValueError(f"expected shares that add up to 1, got {total:g}")
         return self
 
 
 class PrepareSpec(Spec):
-    """What is done to the rows before they are trained on. Every row that is left out is on the data card."""
+    """Preparation of the rows before training. The data card lists every row that is left out."""
 
     duplicates: Literal["keep", "exact", "near"] = "keep"
-    """Leave out rows that repeat an earlier one: word for word, or nearly."""
+    """Leave out rows that repeat an earlier row: word for word (`exact`), or nearly (`near`)."""
     pii: Literal["keep", "refuse", "mask"] = "keep"
-    """Personal data (e-mail, phone, IBAN, card, national id): refuse the file, or put `[EMAIL]` and the like there."""
+    """Personal data (e-mail, phone, IBAN, card, national id): refuse the file, or mask it, as `[EMAIL]`."""
     names: str | None = None
-    """A spaCy model that finds the names of people too, `en_core_web_sm` for instance."""
+    """A spaCy model that also finds the names of people, for example `en_core_web_sm`."""
     max_tokens: Annotated[int, Field(ge=1)] | None = None
-    """Leave out rows of more tokens, by the tokenizer of the pipeline's model."""
+    """Leave out rows with more tokens than this, counted by the tokenizer of the pipeline's model."""
     split: SplitSpec | None = None
     """Divide the rows into parts. Default: all rows are trained on."""
 
 
 class OwnAnswersSpec(Spec):
-    """Ask the stage's input model its training prompts: its misses, judged by a suite's checks, are to be unlearnt.
+    """Ask the stage's input model its training prompts, and learn from its misses, which a suite's checks find.
 
-    A row then holds `prompt` and `completion`, for dpo, orpo, reward and kto alike.
+    The rows then need `prompt` and `completion`, for each of dpo, orpo, reward and kto.
     """
 
     judged_by: str
-    """The suite that lends its checks and its way of asking; none of its cases is asked."""
+    """The suite whose checks and generation settings are used; none of its cases is asked."""
     at_least: Annotated[int, Field(ge=1)] = 8
-    """With fewer misses than this, the stage is not trained, and says so."""
+    """With fewer misses than this, the stage is not trained, and the run says so."""
 
 
 class DataSpec(Spec):
-    """Training data, and how a row becomes an example: which of the templates count, the stage's method says.
+    """Training data, and the templates that turn a row into an example; the stage's method decides which it uses.
 
-    A row may hold texts or chats, as TRL's conversational forms do: `prompt`, `completion`, `chosen` and `rejected` may
-    be lists of messages, and the last two may both begin with the prompt's turns.
+    A row may contain texts or chats, as in TRL's conversational forms: `prompt`, `completion`, `chosen` and `rejected`
+    may be lists of messages, and the last two may both begin with the prompt's turns.
 
     cpt: `text`. sft, fewshot: `prompt`, `completion`. explain: also `explanation`. dpo, orpo, reward: `prompt`,
-    `chosen`, `rejected`. kto: `prompt`, `completion`, `label`. rlhf: `prompt`, and `completion` where a check is
+    `chosen`, `rejected`. kto: `prompt`, `completion`, `label`. rlhf: `prompt`, and `completion` if a check is
     the reward.
     """
 
     path: str
     """A .jsonl, .json, .csv, .parquet or .txt file, or a folder saved by `datasets`, relative to this file."""
     split: str | None = None
-    """The split of a `datasets` folder. Rows of a file are kept by `where`."""
+    """The split of a `datasets` folder. For other files, select rows with `where`."""
     delimiter: Delimiter | None = None
-    """What separates the cells of a CSV file. Default: the likeliest of comma, tab, semicolon and bar."""
+    """The separator of a CSV file. Default: the most likely of comma, tab, semicolon and bar."""
     prompt: Template | None = None
-    """What the model is asked. Default: the row's `prompt`."""
+    """The question to the model. Default: the row's `prompt`."""
     messages: str | None = None
-    """The field that holds the chat messages of the prompt, instead of `prompt`. Default: `messages`, `conversations`.
-    If the assistant's words end them, these are no part of the prompt, and the completion where the row has none."""
+    """The field with the chat messages of the prompt, instead of `prompt`. Default: `messages`, `conversations`.
+    If the chat ends with the assistant, this last turn is not part of the prompt; it is the completion of rows without
+    one."""
     completion: Template | None = None
     """The right answer. Default: the row's `completion`."""
     chosen: Template | None = None
@@ -107,17 +108,17 @@ class DataSpec(Spec):
     explanation: Template | None = None
     """Why the answer is right. Default: the row's `explanation`."""
     label: str | None = None
-    """The field that says whether a completion is wanted: true or false, 1 or 0, yes or no. Default: `label`."""
+    """The field that says whether a completion is good: true or false, 1 or 0, yes or no. Default: `label`."""
     tags: Annotated[list[str], BeforeValidator(listed)] = []
-    """Fields whose values become tags, written `field=value`, as those of the suites."""
+    """Fields whose values become tags, written `field=value`, as in the suites."""
     system: Text | None = None
-    """A system message for every row; give the suites the same one under `generate`."""
+    """A system message for every row; give the suites the same message under `generate`."""
     where: dict[str, Any] = {}
     """Keep only rows with these values in these fields."""
     own_answers: OwnAnswersSpec | None = None
-    """Learn from the model's own misses on these rows, instead of from answers that are in the file."""
+    """Learn from the model's own misses on these rows, instead of from answers in the file."""
     prepare: PrepareSpec | None = None
-    """Duplicates, personal data, length and held-out parts. Default: all rows as they are."""
+    """Duplicates, personal data, length and held-out parts. Default: all rows, unchanged."""
 
     @model_validator(mode="after")
     def _one_prompt(self) -> Self:
@@ -126,5 +127,5 @@ class DataSpec(Spec):
         return self
 
     def rows_for(self, method: str) -> str:
-        """The method whose rows the file holds: those of sft, where the model's own answers make the rest of them."""
+        """The method whose format the file has: that of sft if the model's own answers complete the rows."""
         return method if self.own_answers is None else "sft"

@@ -1,4 +1,4 @@
-"""Train, validation and test parts of training data: drawn by a seed, and no group in two of them."""
+"""Train, validation and test parts of training data: drawn with a seed; no group is in two parts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tunegate.text.normal_form import normalised
 
 
 def group_of(example: Example) -> str:
-    """What must stay together: the declared group, else all rows with the same prompt, or the same text."""
+    """The group that must stay together: the declared group, otherwise the rows with the same prompt or text."""
     if example.group is not None:
         return example.group
     text = next(iter(example.answers.values())) if example.prompt is None else asked(example.prompt)
@@ -23,8 +23,8 @@ def split_by_group(
 ) -> dict[str, tuple[Example, ...]]:
     """The examples of each part, in their order.
 
-    Groups are laid in a row, in an order that the seed gives, and the row is cut at the shares: so a part has its share
-    of the rows but for half a group, and a group goes where its middle lies.
+    The groups are put in a seeded order, and this order is cut at the shares: the size of a part differs from its share
+    by at most half a group, and the middle of a group decides its part.
     """
     members: dict[str, list[Example]] = {}
     for example in examples:

@@ -1,4 +1,4 @@
-"""How many tokens training examples have: counted by the model's own tokenizer, or estimated where there is none."""
+"""How many tokens training examples have: counted by the model's own tokenizer, or estimated without one."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tunegate.models.model import as_messages
 from tunegate.progress import Progress
 
 BYTES_PER_TOKEN = 4
-"""Of UTF-8, in English text: what the estimate goes by."""
+"""UTF-8 bytes per token in English text, for the estimate."""
 BATCH = 512
 
 
 class CountTokens(Protocol):
-    """Counts the tokens of examples as the trainer lays them out: the prompt with its longest answer.
+    """Counts the tokens of examples in the trainer's format: the prompt with its longest answer.
 
-    `exact` is False for an estimate; `how` says in words how it was counted.
+    `exact` is False for an estimate; `how` describes how tokens are counted.
     """
 
     @property
@@ -30,7 +30,7 @@ class CountTokens(Protocol):
 
 
 class Estimate:
-    """A token for every four bytes: no tokenizer, no extra, a tenth to a third wrong."""
+    """One token for every four bytes: needs no tokenizer and no extra; its error is 10 to 30 %."""
 
     exact = False
     how = f"estimated at {BYTES_PER_TOKEN} bytes a token"
@@ -40,7 +40,7 @@ class Estimate:
 
 
 class ModelTokens:
-    """Counts with the tokenizer of a model on this machine, chat template included; loads it when first asked."""
+    """Counts with the tokenizer of a model on this machine, chat template included; loads it on first use."""
 
     exact = True
 
@@ -86,13 +86,13 @@ class ModelTokens:
 
 
 def local_tokens(model: str) -> ModelTokens | None:
-    """A counter by the model's tokenizer, if the model lies on this machine; None for a hub id or a server."""
+    """A counter by the model's tokenizer, if the model is on this machine; None for a hub id or a server."""
     local = model.startswith("package:") or Path(model).expanduser().exists()
     return ModelTokens(model) if local else None
 
 
 def answers_of(example: Example) -> list[str]:
-    """The texts that follow the prompt, each in a sequence of its own; an explanation stands with its answer."""
+    """The texts that follow the prompt, each in its own sequence; an explanation is in its answer's sequence."""
     if "chosen" in example.answers:
         return list(example.answers.values())
     return ["\n".join(example.answers.values())] if example.answers else []
@@ -104,10 +104,10 @@ def _plain(example: Example) -> list[str]:
 
 
 def is_chunked(method: str) -> bool:
-    """Whether a method cuts long texts into chunks, and so leaves none out for its length."""
+    """Whether a method cuts long texts into chunks, and so leaves no row out for its length."""
     return not METHODS[method].prompted
 
 
 def chunks_of(lengths: Sequence[int], size: int) -> int:
-    """How many chunks of at most `size` tokens documents make; each begins with the last token of the one before."""
+    """How many chunks of at most `size` tokens documents make; each begins with the last token of the previous one."""
     return sum(max(1, -(-(length - 1) // max(1, size - 1))) for length in lengths)

@@ -28,9 +28,9 @@ from tunegate.reading.templates import check_literal, check_unfilled, field_name
 class Example:
     """One training example: the number of its row, its prompt (None for plain text), and its answers by name.
 
-    `label` says whether the answer is wanted, where the method asks; `tags` are those of the row. `group` is what
-    `prepare.split.by` makes of the row, `difficulty` what `curriculum.by` does. `general`: a row of `replay_data`, not
-    of the stage's own.
+    `label` says whether the answer is good, if the method needs it; `tags` are those of the row. `group` is the result
+    of `prepare.split.by` for the row, `difficulty` that of `curriculum.by`. `general`: a row of `replay_data`, not of
+    the stage's own data.
     """
 
     number: int
@@ -44,7 +44,7 @@ class Example:
 
     @property
     def wanted(self) -> str | None:
-        """The answer that the model is to learn; None where there is none, or one to unlearn."""
+        """The answer that the model should learn; None without an answer, or for a bad answer."""
         return None if self.label is False else next(iter(self.answers.values()), None)
 
     def to_json(self) -> str:
@@ -56,7 +56,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Rows that are not trained on. `like` names, for each row that repeats another one, that other one."""
+    """Rows that are not trained on. `like` gives, for each repeating row, the row that it repeats."""
 
     why: str
     rows: tuple[int, ...]
@@ -68,7 +68,7 @@ class TrainingData:
     """All examples of a stage. `sha256` covers their rendered text and order.
 
     Each row that `where` selects is either among the examples or, once, in `left_out`. `held_out` are the examples of
-    the parts that are not trained on; `masked` counts, by kind, the personal data that was taken out of the rows.
+    the other parts; `masked` counts, by kind, the personal data that were removed from the rows.
     """
 
     path: Path
@@ -79,7 +79,7 @@ class TrainingData:
     masked: Mapping[str, int] = field(default_factory=dict[str, int])
 
     def take(self, n: int | None, seed: int) -> list[Example]:
-        """The first `n` examples of a seeded order; a larger `n` takes the same ones and more."""
+        """The first `n` examples of a seeded order; a larger `n` takes the same examples and more."""
         by_number = {str(example.number): example for example in self.examples}
         order = draw_order(by_number, seed)
         return [by_number[number] for number in order[: n or len(order)]]
@@ -91,13 +91,13 @@ class TrainingData:
 
 
 PARTS = ("prompt", "messages", "system", "completion", "chosen", "rejected", "text", "explanation", "label")
-"""The settings of `data` of which each method takes some."""
+"""The settings of `data` for the parts of a row; each method uses some of them."""
 
 
 def load_training_data(spec: DataSpec, method: str, base_dir: Path) -> TrainingData:
-    """Read and render a stage's rows as they are (`data/prepare.py` changes them).
+    """Read and render a stage's rows without changing them (`data/prepare.py` does that).
 
-    Raises DataFaults that names every row that does not fit the method, or ConfigError for a file that cannot be read.
+    Raises DataFaults with every row that does not fit the method, or ConfigError for a file that cannot be read.
     """
     _check_templates(spec, method)
     path = resolve(spec.path, base_dir)
@@ -117,7 +117,7 @@ def load_training_data(spec: DataSpec, method: str, base_dir: Path) -> TrainingD
 
 
 def check_rows(data: TrainingData, check: Callable[[Mapping[str, Any]], None]) -> None:
-    """Have every row, as the trainer reads it, looked at; raises DataFaults that names each of those refused."""
+    """Check every row, as the trainer reads it; raises DataFaults with all rows that `check` refuses."""
     faults: dict[str, list[int]] = {}
     for example in data.examples:
         try:
@@ -129,7 +129,7 @@ def check_rows(data: TrainingData, check: Callable[[Mapping[str, Any]], None]) -
 
 
 def digest(examples: Iterable[Example]) -> str:
-    """SHA-256 of rendered examples, in their order."""
+    """SHA-256 of rendered examples, in order."""
     sha256 = hashlib.sha256()
     for example in examples:
         sha256.update(json.dumps([example.to_json(), example.tags]).encode(errors="replace") + b"\n")
@@ -137,14 +137,14 @@ def digest(examples: Iterable[Example]) -> str:
 
 
 def check_labels(path: Path, examples: Sequence[Example]) -> None:
-    """Raise ConfigError where all thumbs point one way: there is nothing to tell apart."""
+    """Raise ConfigError if all labels are the same: the model could not learn a difference."""
     labels = {example.label for example in examples}
     if len(labels) == 1 and None not in labels:
         (label,) = labels
-        say = ("true", "unwanted", "false") if label else ("false", "wanted", "true")
+        say = ("true", "bad", "false") if label else ("false", "good", "true")
         remedy = "; or use method sft" if label else ""
         raise ConfigError(
-            f"{path}: the label is {say[0]} in all {len(examples)} rows; learning from thumbs takes both kinds: "
+            f"{path}: the label is {say[0]} in all {len(examples)} rows, but the method needs good and bad answers: "
             f"add {say[1]} completions (label {say[2]}){remedy}"
         )
 
@@ -155,15 +155,15 @@ def _example(spec: DataSpec, method: str, number: int, row: Row) -> Example:
     prompt = None if prompt is None else chat(prompt, spec.system)
     for name, text in answers.items():
         if not text.strip():
-            raise ConfigError(f"the {name} is empty; a model can't learn from it")
+            raise ConfigError(f"the {name} is empty; a model cannot learn from it")
     if "rejected" in answers and answers["chosen"] == answers["rejected"]:
-        raise ConfigError("chosen and rejected are the same text; there is no preference to learn")
+        raise ConfigError("chosen and rejected are the same text; they must differ")
     label = _label(spec.label or "label", row) if kind.labelled else None
     return Example(number, prompt, answers, label, tags_of(spec.tags, row), _group(spec, row))
 
 
 def _check_templates(spec: DataSpec, method: str) -> None:
-    """A template that drops what is to be learned would teach every row the same; one that is not read, nothing."""
+    """Refuse a template that the method ignores, or that drops the answer: every row would teach the same text."""
     unread = not_read(method, spec)
     if unread is not None:
         raise ConfigError(f"data.{unread}; leave it out")
@@ -171,8 +171,8 @@ def _check_templates(spec: DataSpec, method: str) -> None:
     template: str | None = getattr(spec, learned)
     if template is not None and not field_names(template):
         raise ConfigError(
-            f"data.{learned}: the template {template!r} drops the answer: it names no field, so that every row would "
-            f'teach the same; write `{learned}: "{{field}}"`'
+            f"data.{learned}: the template {template!r} drops the answer: it names no field: all rows would have the "
+            f'same answer; write `{learned}: "{{field}}"`'
         )
 
 
@@ -180,7 +180,7 @@ def _label(field: str, row: Row) -> bool:
     value = look_up(field, row)
     label = truth(value)
     if label is None:
-        raise ConfigError(f"{field}: true or false was expected, whether the completion is wanted, got {value!r}")
+        raise ConfigError(f"{field}: expected true for a good completion or false for a bad one, got {value!r}")
     return label
 
 
@@ -195,7 +195,7 @@ def write_examples(path: Path, examples: Sequence[Example]) -> None:
 
 
 def written_sha256(examples: Sequence[Example]) -> str:
-    """SHA-256 of the file that `write_examples` makes of them."""
+    """SHA-256 of the file that `write_examples` writes."""
     return hashlib.sha256(_jsonl(examples)).hexdigest()
 
 

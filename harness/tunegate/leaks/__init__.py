@@ -1,1 +1,1 @@
-"""Leaked tests: training data that also stand in a gate's suite, whatever they are disguised as."""
+"""Leaked tests: training data that are also in a gate's suite, even in disguise."""

@@ -1,4 +1,4 @@
-"""Leaks by question: rows that ask what a case asks, in another frame, with other options or with none."""
+"""Leaks by question: rows with a case's question in another frame, with other options or without options."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tunegate.text.words import length_in_words
 Match = tuple[TrainText, CaseText, float]
 
 COVERED = 0.5
-"""A row's question is a case's where it is so much of it: a vignette's last sentence is in many a vignette."""
+"""A row's question matches a case's if it is this share of it: many vignettes have the same last sentence."""
 OWN = 2
-"""What more cases hold is no one case's question."""
+"""A text in more cases than this is not the question of one case."""
 
 
 def question_texts(suites: Iterable[Suite]) -> list[CaseText]:
-    """The questions of prompts that hold more than their question, and the long options that one case alone has."""
+    """The questions of prompts with more text than the question, and the long options that only one case has."""
     found: dict[tuple[str, str], CaseText] = {}
     for suite in suites:
         prompts = [
@@ -56,7 +56,7 @@ def _long_options(choices: Sequence[str], parts: Sequence[Segment]) -> set[str]:
 
 
 def _units(question: Question) -> Iterator[tuple[Question, str]]:
-    """The question as a whole, with its line that asks; that line; and its sentence, if it is most of the line."""
+    """The whole question, with its interrogative line; that line; and its sentence, if it is most of the line."""
     lines = question.lines()
     long = [line for line in lines if line.length >= SHORTEST_RUN]
     main = [line for line in lines if line.asks][-1:] or (long if len(long) == 1 else [])
@@ -73,7 +73,7 @@ def _units(question: Question) -> Iterator[tuple[Question, str]]:
 
 
 def same_questions(train: Sequence[TrainText], cases: Sequence[CaseText]) -> Iterator[Match]:
-    """Rows that ask the question of a case and nothing else."""
+    """Rows that contain only the question of a case."""
     wanted = {case.normal: case for case in cases if case.part == "question" and case.length >= FEWEST_WORDS}
     for text in train:
         if text.is_question and text.normal in wanted:
@@ -81,7 +81,7 @@ def same_questions(train: Sequence[TrainText], cases: Sequence[CaseText]) -> Ite
 
 
 def framed_questions(train: Sequence[TrainText], cases: Sequence[CaseText]) -> Iterator[Match]:
-    """Rows whose question, apart from what stands around it, is one that is too short for runs of words."""
+    """Rows whose question, without its frame, is a case's question that is too short for runs of words."""
     wanted: dict[str, list[CaseText]] = defaultdict(list)
     for case in cases:
         if case.part in ("prompt", "question") and FEWEST_WORDS <= case.length < SHORTEST_RUN:
@@ -93,7 +93,7 @@ def framed_questions(train: Sequence[TrainText], cases: Sequence[CaseText]) -> I
 
 
 def _asked_in(text: str) -> Iterator[str]:
-    """What a row's text asks, in its normal form: the question, its first sentence, or what a colon leads to."""
+    """The question in a row's text, in its normal form: the question, its first sentence, or the text after a colon."""
     for question in questions(segments(text)):
         yield question.normal
         first = question.segments[0]
@@ -104,11 +104,11 @@ def _asked_in(text: str) -> Iterator[str]:
 
 _COLON = re.compile("[:：]")
 _PARTED = re.compile(r"[\n:：①<*]|^\W*\d{1,4}\s?[.)）．、]|(?:^|\s)[(（]?[AaＡａ1１][.)）．、]|[?？]\s*\S")
-"""What may be a prompt in parts."""
+"""The kinds of text that may be a prompt with parts."""
 
 
 def inner_questions(train: Sequence[TrainText], cases: Sequence[CaseText]) -> Iterator[Match]:
-    """Rows whose question stands within a case's, and is most of it."""
+    """Rows whose question is contained in a case's, and is most of it."""
     index: dict[str, set[int]] = defaultdict(set)
     compared = [case for case in cases if case.part in ("prompt", "question") and not case.needs_passage]
     for number, case in enumerate(compared):
@@ -131,9 +131,9 @@ def inner_questions(train: Sequence[TrainText], cases: Sequence[CaseText]) -> It
 
 
 def taught_options(matches: Iterable[Match]) -> Iterator[Match]:
-    """Matches without those of options that a text has by the way: a fact in a long text is no case's secret.
+    """Matches without options that a long text only mentions: a fact in a long text is not the secret of one case.
 
-    An option is taught by a text that it is most of, and by one that has another option of its case.
+    A text teaches an option if the option is most of the text, or if the text also has another option of its case.
     """
     matches = list(matches)
     held = Counter((id(text), key) for text, case, _ in matches if case.part == "option" for key in case.cases)
@@ -148,7 +148,7 @@ def _is_most(case: CaseText, text: TrainText) -> bool:
 
 
 def asked_without_a_passage(train: Sequence[TrainText]) -> Callable[[Match], bool]:
-    """Whether a match may count: what a case asks about a passage is another question beside another passage."""
+    """Whether a match may count: a question about a passage is a different question about another passage."""
     beside: dict[tuple[str, int], list[str]] = {}
 
     def long_texts() -> dict[tuple[str, int], list[str]]:
@@ -170,6 +170,6 @@ def asked_without_a_passage(train: Sequence[TrainText]) -> Callable[[Match], boo
 
 
 def _alone(text: TrainText, case: CaseText) -> bool:
-    """Whether the text has no other long sentence beside the case's question."""
+    """Whether the text has no other long sentence than the case's question."""
     beside = [part.normal for part in segments(text.text) if not part.is_option and case.normal not in part.normal]
     return length_in_words(" ".join(beside)) < SHORTEST_RUN

@@ -1,4 +1,4 @@
-"""Prompts written in JSON: their texts as lines, so that the question in `{"question": …, "options": […]}` is seen."""
+"""Prompts written in JSON: their texts as lines, so that the question in `{"question": …, "options": […]}` is found."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any, cast
 _BEGINS = re.compile(r"""[{\[]\s*(?:"|\{)""")
 _DECODER = json.JSONDecoder()
 MOST_TRIES = 100
-"""So many places are looked at for a beginning of JSON."""
+"""The maximum number of places to check for the beginning of JSON."""
 
 
 def laid_out(text: str) -> str:
-    """The text with each JSON object and list in it as lines: texts without their names, the items of a list as such.
+    """The text with each JSON object and list in it as lines: texts without their keys, the items of a list as items.
 
-    Escapes are resolved. A text without JSON comes back as it is.
+    Escapes are resolved. A text without JSON is returned unchanged.
     """
     pieces: list[str] = []
     at = tries = 0

@@ -1,15 +1,15 @@
-"""Leakage: training data that also stands in a gate's suite. A model can't be examined on what it was taught.
+"""Leakage: training data that are also in a gate's suite. A model cannot be tested on what it was taught.
 
-Four ways to look, the surest first; a pair of row and case is named once, by the first that finds it:
+Four comparisons, the most certain first; a pair of row and case is reported once, by the first that finds it:
 
-- `exact`: a training prompt is a case's prompt, but for case, punctuation, white space and disguises (`disguises`), or
-  asks its question in another frame (`by_question`).
-- `containment`: a training text holds a case's prompt, question, context or long reference, or `CONTAINED` of its
+- `exact`: a training prompt is a case's prompt, ignoring letter case, punctuation, white space and disguises
+  (`disguises`), or has its question in another frame (`by_question`).
+- `containment`: a training text contains a case's prompt, question, context or long reference, or `CONTAINED` of its
   13-word runs; or a training prompt is most of a case's question.
 - `near_duplicate`: a text is a case's prompt or context with some words changed.
-- `embedding`, where asked for: a training prompt means what a case's prompt means.
+- `embedding`, on request: a training prompt has the same meaning as a case's prompt.
 
-What a template puts into every text counts for little (`grams`). docs/leakage.md has what was measured.
+Text that a template puts into every prompt has little weight (`grams`). docs/leakage.md has the measurements.
 """
 
 from __future__ import annotations
@@ -62,12 +62,12 @@ from tunegate.text.words import has_words_of_one_character, word_spans
 CONTAINED = 0.8
 """The share of a case's runs that makes a leak; fitted on half of the gene tests (docs/leakage.md)."""
 ALL_PAIRS = 1000
-"""More pairs are not all named: each row then stands with the case it is most like, and each case with its row."""
+"""Above this number of pairs, only the most similar case of each row, and row of each case, are reported."""
 
 
 @dataclass(frozen=True, slots=True)
 class Looking:
-    """How to look: with `embed`, prompts are compared by meaning too, and a cosine of `at_least` is a leak."""
+    """How to compare: with `embed`, prompts are also compared by meaning, and a cosine of `at_least` is a leak."""
 
     embed: Embed | None = None
     at_least: float = 1.0
@@ -76,7 +76,7 @@ class Looking:
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """A training row and the case that it gives away. `similarity` is between 0 and 1, and 1.0 for an exact match."""
+    """A training row and the case that it leaks. `similarity` is between 0 and 1, and 1.0 for an exact match."""
 
     stage: str
     train_file: str
@@ -90,14 +90,14 @@ class Leak:
 
 
 def find_leaks(stage: str, data: TrainingData, suites: Iterable[Suite], looking: Looking | None = None) -> list[Leak]:
-    """Find the rows of a stage's training data that give a case of the suites away; raises MissingExtra."""
+    """Find the rows of a stage's training data that leak a case of the suites; raises MissingExtra."""
     return [replace(leak, stage=stage) for leak in compare(rows_of(data), suites, looking)]
 
 
 def compare(rows: Iterable[TrainRow], suites: Iterable[Suite], looking: Looking | None = None) -> list[Leak]:
-    """Find the training rows that give a case away, in the order of the cases; raises MissingExtra.
+    """Find the training rows that leak a case, in the order of the cases; raises MissingExtra.
 
-    Every such row and every such case is named; all their pairs are, if there are no more than `ALL_PAIRS`.
+    Every such row and every such case is reported, and all their pairs if there are at most `ALL_PAIRS`.
     """
     suites, looking = list(suites), looking or Looking()
     train, cases, parts = list(train_texts(rows).values()), case_texts(suites), question_texts(suites)
@@ -119,7 +119,7 @@ def compare(rows: Iterable[TrainRow], suites: Iterable[Suite], looking: Looking 
 
 
 class _Pairs:
-    """The pairs found so far: all of them while they are few, and the best of each row and each case for ever."""
+    """The pairs found so far: all of them while they are few, and always the best of each row and each case."""
 
     def __init__(self) -> None:
         self._all: dict[tuple[str, int, str, str], Leak] = {}
@@ -153,7 +153,7 @@ def _exact(train: Sequence[TrainText], cases: Sequence[CaseText]) -> Iterator[Ma
 
 
 def _sentences(train: Sequence[TrainText], cases: Sequence[CaseText]) -> Iterator[Match]:
-    """Prompts too short for runs of words, where they are a whole sentence or line of a training text."""
+    """Prompts too short for runs of words, if they are a whole sentence or line of a training text."""
     short = {
         case.normal: case
         for case in reversed(cases)
@@ -168,7 +168,7 @@ def _sentences(train: Sequence[TrainText], cases: Sequence[CaseText]) -> Iterato
 
 
 def sentences(text: str) -> set[str]:
-    """The sentences and lines of a text in their normal form; where words have no spaces, a space ends a phrase."""
+    """The sentences and lines of a text in their normal form; in scripts without word spaces, a space ends a phrase."""
     text = unescaped(text)
     parts = _ENDS.split(text)
     if has_words_of_one_character(text):
@@ -182,7 +182,7 @@ _ENDS = re.compile('[\n"“”„«»「」『』:;?!。｡？！：；।॥؟�
 def _contained(
     train: Sequence[TrainText], cases: Sequence[CaseText], parts: Sequence[CaseText], progress: Progress | None
 ) -> Iterator[Match]:
-    """Whole texts and their parts are weighed apart: what a text has in common with its own part is no template."""
+    """Whole texts and their parts are weighted separately: what a text shares with its own part is no template."""
     groups = [_Runs(cases), _Runs(parts)]
     finder = RunFinder(run for group in groups for run in group.vocabulary.texts)
     found = [finder.find(text.normal.split()) for text in _counted("runs of words", train, progress)]
@@ -191,7 +191,7 @@ def _contained(
 
 
 class _Runs:
-    """Texts of cases by their runs of words."""
+    """Texts of cases, by their runs of words."""
 
     def __init__(self, cases: Sequence[CaseText]) -> None:
         self._cases = [case for case in cases if case.length >= SHORTEST_RUN]
@@ -199,7 +199,7 @@ class _Runs:
         self.vocabulary = Vocabulary(self._grams)
 
     def matches(self, train: Sequence[TrainText], found: Sequence[set[str]]) -> list[Match]:
-        """The pairs of training texts, by the runs found in each, and cases that they contain."""
+        """The pairs of a training text and a case that it contains, by the runs found in each text."""
         own = [shared & self.vocabulary.texts.keys() for shared in found]
         for shared in own:
             self.vocabulary.add(shared)
@@ -224,7 +224,7 @@ def _without_stock_answers(matches: Sequence[Match]) -> Iterator[Match]:
 def _near_duplicates(
     train: Sequence[TrainText], cases: Sequence[CaseText], progress: Progress | None
 ) -> Iterator[Match]:
-    """Not of shorter cases: "I want help to see my order" and "I need help to see my order" are two requests."""
+    """Ignores shorter cases: "I want help to see my order" and "I need help to see my order" are two requests."""
     compared = [case for case in cases if case.part != "reference" and case.length >= LONGEST_RUN]
     if not compared:
         return
@@ -254,8 +254,10 @@ def _alike(train: Sequence[TrainText], cases: Sequence[CaseText], looking: Looki
             looking.progress("meaning", start, len(taught))
         vectors = looking.embed([text.text for text in chunk])
         cosines = numpy.stack([vectors[text.text] for text in chunk]) @ matrix.T
-        if not numpy.isfinite(cosines).all():  # NaN is above no bound, and so would pass for no leak
-            raise CannotJudge("leakage: embed: the embeddings are not all numbers, so leaks by meaning may be there")
+        if not numpy.isfinite(cosines).all():  # NaN compares as below every bound, and would count as no leak
+            raise CannotJudge(
+                "leakage: embed: some embeddings are not finite numbers: leaks by meaning cannot be excluded"
+            )
         for row, column in zip(*(cosines >= looking.at_least).nonzero(), strict=True):
             yield chunk[row], asked[column], min(1.0, float(cosines[row, column]))
     if looking.progress is not None:
@@ -278,18 +280,18 @@ def _counted(label: str, texts: Sequence[TrainText], progress: Progress | None) 
 
 
 def describe(leaks: Sequence[Leak], shown: int = 5) -> str:
-    """One line that names the leaked rows."""
+    """One line with the leaked rows."""
     rows = ", ".join(f"{leak.train_file}:{leak.train_row} = {leak.suite}/{leak.case_id}" for leak in leaks[:shown])
     more = f" and {len(leaks) - shown} more" if len(leaks) > shown else ""
     count = len({(leak.train_file, leak.train_row) for leak in leaks})
     return (
-        f"{count} training rows also stand in a gate's suite: {rows}{more}; take them out of the training data, "
-        "or write `leakage: drop_from_train`"
+        f"{count} training rows are also in a gate's suite: {rows}{more}; remove them from the training data, or write "
+        "`leakage: drop_from_train`"
     )
 
 
 def facts(leaks: Sequence[Leak]) -> list[dict[str, Any]]:
-    """The leaks for a record: all of them, the texts of the first pair of each of the first cases only."""
+    """The leaks for a record: all of them, but texts only for the first pair of each of the first cases."""
     shown: set[tuple[str, str]] = set()
     listed: list[dict[str, Any]] = []
     for leak in leaks:
@@ -304,11 +306,11 @@ def facts(leaks: Sequence[Leak]) -> list[dict[str, Any]]:
 
 
 SHOWN_SIDE_BY_SIDE, EXCERPT = 100, 1000
-"""How many leaked cases a record shows with both texts, and how many characters of each."""
+"""How many leaked cases a record shows with both texts, and the maximum characters of each text."""
 
 
 def excerpt(text: str, about: str, limit: int = EXCERPT) -> str:
-    """The part of a long text that has `about`'s words, as far as they stand in it as they are."""
+    """The part of a long text with the words of `about`, as far as it contains them literally."""
     if len(text) <= limit:
         return text
     spans = list(word_spans(about))
@@ -323,6 +325,6 @@ def without(data: TrainingData, leaks: Iterable[Leak]) -> TrainingData:
     leaked = {leak.train_row for leak in leaks if leak.train_file == str(data.path)}
     examples = tuple(example for example in data.examples if example.number not in leaked)
     if not examples:
-        raise ConfigError(f"{data.path}: every row also stands in a gate's suite; `leakage: drop_from_train` left none")
+        raise ConfigError(f"{data.path}: every row is also in a gate's suite; `leakage: drop_from_train` left none")
     kept = {part: tuple(one for one in rows if one.number not in leaked) for part, rows in data.held_out.items()}
     return replace(data, examples=examples, held_out=kept)

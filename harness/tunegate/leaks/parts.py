@@ -1,7 +1,7 @@
-"""The parts of a prompt: the question, apart from its options, its labels, and the lines that all prompts share.
+"""The parts of a prompt: the question, separated from its options, its labels, and the lines that all prompts share.
 
-A case of multiple choice asks `Question: … A. … B. … Answer:` where a training row has the question alone, with options
-1 to 4, or with the same options in another order. The question gives the case away, so it is compared by itself.
+A multiple-choice case asks `Question: … A. … B. … Answer:`, while a training row has only the question, with options
+1 to 4, or with the same options in another order. The question reveals the case, so it is compared separately.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from tunegate.text.normal_form import normalised, unescaped
 from tunegate.text.words import ALONE, compiled, length_in_words
 
 FEWEST_WORDS = 2
-"""A shorter stretch ("Answer") asks nothing."""
+"""A shorter stretch ("Answer") is not a question."""
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A sentence or an option of a prompt, and its normal form without the label before it.
+    """A sentence or an option of a prompt, with its normal form without the label before it.
 
-    `line` is a number that the sentences of one line share; `is_labelled` is the first one of `Question: …`.
+    `line` is the number of its line; `is_labelled` is true for the first sentence of `Question: …`.
     """
 
     text: str
@@ -44,7 +44,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a prompt asks: the segments of one stretch, with nothing of the prompt's frame between them."""
+    """The question of a prompt: the segments of one stretch, without any part of the prompt's frame between them."""
 
     segments: tuple[Segment, ...]
 
@@ -66,11 +66,11 @@ class Question:
         return any(segment.asks for segment in self.segments)
 
     def lines(self) -> list[Question]:
-        """The same by lines."""
+        """The question split into lines."""
         return [Question(tuple(line)) for _, line in groupby(self.segments, key=lambda segment: segment.line)]
 
     def sentences(self) -> list[Question]:
-        """The same by sentences."""
+        """The question split into sentences."""
         return [Question((segment,)) for segment in self.segments]
 
 
@@ -80,7 +80,7 @@ def segments(text: str) -> list[Segment]:
     found: list[Segment] = []
     at = 0
     for start, end in _options(text):
-        if not _ASKS.search(text[start:end]):  # or it is a question with a number
+        if not _ASKS.search(text[start:end]):  # otherwise it is a question with a number
             option = normalised(_MARKED.sub("", text[start:end], count=1)) or "-"
             found += [*_sentences(text[at:start], at), Segment(text[start:end], option, start, is_option=True)]
             at = end
@@ -103,9 +103,9 @@ def frame(prompts: Iterable[Sequence[Segment]]) -> frozenset[str]:
 
 
 def questions(prompt: Sequence[Segment], frame: frozenset[str] = frozenset()) -> list[Question]:
-    """What a prompt asks: the last stretch before options, and the last one with a question mark; else the last one.
+    """The question of a prompt: the last stretch before options, and the last with a question mark; or the last one.
 
-    Earlier ones are examples. Where nothing but the frame is left, the frame is what is asked.
+    Earlier stretches are examples. If only the frame is left, the frame is the question.
     """
     stretches = _stretches(prompt, frame) or _stretches(prompt, frozenset())
     before_options = [question for question, then in stretches if then]
@@ -115,14 +115,14 @@ def questions(prompt: Sequence[Segment], frame: frozenset[str] = frozenset()) ->
 
 
 def length_beside(prompt: Sequence[Segment], frame: frozenset[str], question: Question) -> float:
-    """How many words there are to read for a question: beside it, and before the last option."""
+    """How many words of reading material a question has: words around it, before the last option."""
     last = max((at for at, segment in enumerate(prompt) if segment.is_option), default=len(prompt))
     beside = [one.normal for one in prompt[:last] if _kind(one, frame) == "text" and one not in question.segments]
     return length_in_words(" ".join(beside))
 
 
 def _stretches(prompt: Sequence[Segment], frame: frozenset[str]) -> list[tuple[Question, bool]]:
-    """The stretches of text between what is no question and from label to label, and whether options follow."""
+    """The stretches of text between other parts and from label to label, and whether options follow."""
     starts = accumulate(segment.is_labelled for segment in prompt)
     numbered = list(zip(prompt, starts, strict=True))
     groups = [
@@ -149,7 +149,7 @@ _HEADING_WORDS = """a q question questions answer response output explanation so
 
 @cache
 def _headings() -> frozenset[str]:
-    """Lines that only say what comes next."""
+    """Lines that only announce the next part."""
     return frozenset(map(normalised, [*_HEADING_WORDS.split(), "your answer", "the answer", "answer choices"]))
 
 
@@ -205,7 +205,7 @@ _MARKED = compiled(rf"^\s*(?:{_MARK_FORM}|[{_FAMILIES[1]}]|[-*•·‣–—][ \
 
 
 def _options(text: str) -> list[tuple[int, int]]:
-    """Where the options stand: each from its mark to the next one, or to the end of the line."""
+    """The positions of the options: each from its mark to the next mark, or to the end of the line."""
     marks = _marks(text)
     ends = [*marks[1:], len(text)][: len(marks)]
     lines = (text.find("\n", start) for start in marks)
@@ -213,7 +213,7 @@ def _options(text: str) -> list[tuple[int, int]]:
 
 
 def _marks(text: str) -> list[int]:
-    """The places of marks that belong together: A, B, C or 1, 2, 3, in any order, or lines with bullets."""
+    """The positions of marks that form a series: A, B, C or 1, 2, 3, in any order, or lines with bullets."""
     labels: dict[tuple[str, str], list[tuple[int, int]]] = {}
     for match in _MARK.finditer(text):
         sign = match["round"] or unicodedata.normalize("NFKC", match["within"] or match["closed"]).casefold()

@@ -1,4 +1,4 @@
-"""The texts that the leakage check compares: what training rows say, what cases say, and their normal form."""
+"""The texts that the leakage check compares: the texts of training rows and of cases, and their normal form."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tunegate.text.normal_form import normalised
 from tunegate.text.words import length_in_words, spaced
 
 SHORTEST_COMPARED = 5
-"""Cases of fewer words leak only when a whole training prompt is the same: "add item to order" is in many a request."""
+"""Cases with fewer words leak only if a whole training prompt is the same: "add item to order" is common."""
 STOCK_ANSWER_ROWS = 10
-"""A reference that more training texts hold is a stock answer: taught on purpose, and no one case's secret."""
+"""A reference in more training texts than this is a stock answer: taught on purpose, and not one case's secret."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainRow:
-    """A row of training data. `questions` are prompts or raw text, `answers` what the model is taught to say."""
+    """A row of training data. `questions` are prompts or raw text, `answers` are what the model is taught to say."""
 
     file: str
     number: int
@@ -33,7 +33,7 @@ class TrainRow:
 
 @dataclass(slots=True)
 class TrainText:
-    """A text of the training data, in its normal form, with all rows that hold it. `text` is as the first wrote it."""
+    """A text of the training data, in its normal form, with all rows that contain it. `text` is the first row's."""
 
     normal: str
     text: str
@@ -43,16 +43,16 @@ class TrainText:
 
 @dataclass(slots=True)
 class CaseText:
-    """A text of the suites, in its normal form, with all cases (suite, id) that hold it, in order."""
+    """A text of the suites, in its normal form, with all cases (suite, id) that contain it, in order."""
 
     normal: str
     text: str
     part: str
-    """prompt, context or reference; of a prompt in parts: question, or option"""
+    """prompt, context or reference; for a prompt with parts: question, or option"""
     asked: str = ""
-    """The line of it that asks, in its normal form: what is read for a question is no question without it"""
+    """Its interrogative line, in its normal form: without it, the reading material is not the question"""
     needs_passage: bool = False
-    """Whether it asks about a passage beside it: the same words beside another passage are another question."""
+    """Whether it asks about a passage: the same words about another passage are another question."""
     cases: dict[tuple[str, str], None] = field(default_factory=dict[tuple[str, str], None])
 
     @property
@@ -62,7 +62,7 @@ class CaseText:
 
 
 def told(prompt: Prompt) -> tuple[str, ...]:
-    """The system messages of a prompt: no question, but a text of the training like any other."""
+    """The system messages of a prompt: not questions, but training texts like any other."""
     turns = () if isinstance(prompt, str) else prompt
     return tuple(message["content"] for message in turns if message["role"] == "system")
 
@@ -78,9 +78,9 @@ def rows_of(data: TrainingData) -> Iterator[TrainRow]:
 
 
 def row_as_it_is(file: str, number: int, row: Mapping[str, Any]) -> TrainRow:
-    """A row that no template was named for: each text in it, and each chat in it as a whole and without its end.
+    """A row without templates: each text in it, and each chat in it, both whole and without its end.
 
-    Where it has a `prompt`, `messages` or `text`, the rest are answers; a text of a single word is a label.
+    If it has a `prompt`, `messages` or `text`, the rest are answers; a text of a single word is a label.
     """
     questions: list[str] = []
     answers: list[str] = []
@@ -129,7 +129,7 @@ def train_texts(rows: Iterable[TrainRow]) -> dict[str, TrainText]:
 
 
 def case_texts(suites: Iterable[Suite]) -> list[CaseText]:
-    """The distinct texts of cases: prompts, contexts, and those references that belong to one case alone."""
+    """The distinct texts of cases: prompts, contexts, and the references that belong to only one case."""
     found: dict[tuple[str, str], CaseText] = {}
     for suite in suites:
         answers = Counter(normal for case in suite.cases for normal in {normalised(text) for text in case.references})
@@ -147,14 +147,14 @@ def _texts_of(case: Case) -> Iterator[tuple[str, str]]:
     yield "prompt", asked(case.prompt)
     if case.context is not None:
         yield "context", case.context
-    if len(case.choices) == 1:  # no choice at all, but a text to be scored (`perplexity`)
+    if len(case.choices) == 1:  # not a choice, but a text to be scored (`perplexity`)
         yield "context", case.choices[0]
     for reference in case.references:
         yield "reference", reference
 
 
 def asked_beside(suite: Suite, case: Case) -> tuple[Prompt, ...]:
-    """What the checks have a model asked beside the case; of a check that cannot say, nothing: its case is INVALID."""
+    """The additional prompts of the checks for a case; none for a check that cannot tell: its case is INVALID."""
     try:
         return variants_of(suite.checks, case)
     except Exception:

@@ -1,1 +1,1 @@
-"""What a pipeline file says, read and checked."""
+"""The pipeline file: read and checked."""

@@ -1,4 +1,4 @@
-"""Whether what `peft` names is there in the base model, read off its files: no weights are loaded, and no torch."""
+"""Checks that the layers and modules in `peft` exist in the base model; reads its files without weights or torch."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tunegate.models.open_model import local_path
 from tunegate.pipeline.pipeline import Pipeline
 
 UNLISTED = ("lm_head",)
-"""Weights that a file may lack, since they are others' too (tied embeddings)."""
+"""Weights that a file may omit, because they are shared with others (tied embeddings)."""
 
 
 class BaseModel:
-    """The base model of a pipeline as its files show it; of a hub model, a server or an adapter nothing is known."""
+    """The base model of a pipeline, read from its files; nothing is known of a hub model, a server or an adapter."""
 
     def __init__(self, spec: str) -> None:
         self.spec = spec
@@ -38,17 +38,17 @@ class BaseModel:
 
     @cached_property
     def modules(self) -> frozenset[str]:
-        """The names of the modules that have weights, without the modules that they are in: `q_proj`."""
+        """The names of the modules that have weights, without their parent modules: `q_proj`."""
         files: Iterable[Path] = sorted(self.folder.glob("*.safetensors")) if self.folder else ()
         try:
             return frozenset(name.split(".")[-2] for file in files for name in tensors_of(file) if "." in name)
         except (OSError, ValueError, AttributeError):
-            return frozenset()  # a training says what is wrong with the file
+            return frozenset()  # the training reports what is wrong with the file
 
 
 def check_adapters(pipeline: Pipeline) -> list[str]:
-    """Raise ConfigError for a layer that the model does not have; returned are names that no weight has: PEFT passes
-    over them without a word, if another name of the list is there."""
+    """Raise ConfigError for a layer that the model does not have. Returns the module names that match no weight: PEFT
+    ignores them silently if another name in the list matches."""
     base = BaseModel(pipeline.model)
     notes: list[str] = []
     for stage in pipeline.stages:
@@ -62,12 +62,12 @@ def check_adapters(pipeline: Pipeline) -> list[str]:
 def _check_layers(asked: object, base: BaseModel, where: str) -> None:
     given: list[object] = cast("list[object]", asked) if isinstance(asked, list) else [asked]
     wanted = [layer for layer in given if isinstance(layer, int)]
-    if not wanted or base.layers is None:  # nothing is read where nothing is asked
+    if not wanted or base.layers is None:  # do not read files if no layers are given
         return
     beyond = [layer for layer in wanted if not 0 <= layer < base.layers]
     if beyond:
         raise ConfigError(
-            f"{where}: the model has {base.layers} layers, 0 to {base.layers - 1}, got {', '.join(map(str, beyond))}"
+            f"{where}: expected layers from 0 to {base.layers - 1} (the model's), got {', '.join(map(str, beyond))}"
         )
 
 
@@ -78,4 +78,4 @@ def _unknown(asked: object, base: BaseModel) -> Iterator[str]:
     for name in names:
         last = str(name).rsplit(".", 1)[-1]
         if last not in base.modules and last not in UNLISTED:
-            yield f"no weight of the model is named {name!r}{nearest(last, base.modules)}"
+            yield f"the model has no weight named {name!r}{nearest(last, base.modules)}"

@@ -1,4 +1,4 @@
-"""The JSON Schemas of pipeline and suite files, from their specs: editors complete and check as people type."""
+"""The JSON Schemas of pipeline and suite files, from their specs: editors complete and check the file with them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def pipeline_json_schema() -> dict[str, Any]:
-    """The schema of `tunegate.yaml`; a suite may stand in the file or be the path of one."""
+    """The schema of `tunegate.yaml`; a suite may be written in the file, or be the path of a suite file."""
     schema = PipelineSpec.model_json_schema()
     suite = _suite()
     schema["$defs"] |= suite.pop("$defs", {}) | {"SuiteSpec": suite}
@@ -40,10 +40,10 @@ def _whole(schema: dict[str, Any], title: str) -> dict[str, Any]:
 
 
 _SHORT_FORMS = ("cases", "data", "tags", "stop", "reference", "choices", "leakage", "answer", "extract", "replay_data")
-"""Keys that also take one text where the long form is a list or a mapping."""
+"""Keys that take a single string as well as a list or a mapping."""
 
 
 def _or_text(form: dict[str, Any]) -> dict[str, Any]:
-    """The long form or a text; what is said about the key stays where editors look for it."""
+    """The long form or a string; the description of the key stays where editors look for it."""
     about = {name: form[name] for name in ("title", "description", "default") if name in form}
     return about | {"anyOf": [{"type": "string"}, {name: form[name] for name in form if name not in about}]}

@@ -1,8 +1,8 @@
-"""Retraining: what a stage may change from attempt to attempt, within the search space that its file declares.
+"""Retraining: what a stage may change between attempts, within the search space declared in the file.
 
-Pure functions. The space is declared as ladders (`retrain:`). A diagnosis climbs one rung of one of them, and says why
-(`diagnosis.py`). When no ladder has a rung left, the stage has failed: trying only another seed would be fishing for
-luck.
+Pure functions. The file declares the space as ladders (`retrain:`), lists of values. A diagnosis moves one ladder to
+another rung, and says why (`diagnosis.py`). When no ladder has a rung left, the stage has failed: to try another seed
+only would be to hope for chance.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from tunegate.pipeline.retrain_spec import RetrainSpec
 from tunegate.record.record import Diagnosis
 
 LADDERS = ("rows", "epochs", "learning_rate", "max_length", "repair", "replay", "conflicts")
-"""The settings that may be declared, by their names in `Settings` and in the file."""
+"""The settings that may have a ladder, by their names in `Settings` and in the file."""
 
 _ARGS = {"epochs": "num_train_epochs", "learning_rate": "learning_rate", "max_length": "max_length"}
-"""Settings under the names of TRL's config classes; the others change the data."""
+"""Settings that are arguments of TRL's config classes; the others change the data."""
 
 Direction = Literal["next", "lower", "higher"]
-"""Which rung is meant: the next one, or the first after this one that is lower or higher."""
+"""Which rung to take: the next one, or the first later rung with a lower or a higher value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a retraining may change. None means: as the file says elsewhere.
+    """What a retraining may change. None means: the value elsewhere in the file.
 
     `kinds` are the kinds of row (`kinds.py`) to which `repair` gives its share of the training text.
     """
@@ -42,7 +42,7 @@ class Settings:
     conflicts: str | None = None
 
     def args(self) -> dict[str, Any]:
-        """These settings under the names of TRL's config classes."""
+        """These settings as arguments of TRL's config classes."""
         named = {arg: getattr(self, name) for name, arg in _ARGS.items()}
         return {name: value for name, value in named.items() if value is not None}
 
@@ -53,13 +53,13 @@ def first_settings(spec: RetrainSpec) -> Settings:
 
 
 def apply(diagnosis: Diagnosis, settings: Settings) -> Settings:
-    """The settings of the next attempt; `diagnosis` may have been read from a record, where a tuple is a list."""
+    """The settings of the next attempt; `diagnosis` may have been read from a record, in which tuples are lists."""
     changes = {name: tuple(new) if name == "kinds" else new for name, (_, new) in diagnosis.changes.items()}
     return replace(settings, **changes)
 
 
 def next_rung(setting: str, settings: Settings, spec: RetrainSpec, direction: Direction = "next") -> Any:
-    """The rung of a setting's ladder to climb to; None where there is none left."""
+    """The next value on a setting's ladder; None if no rung is left."""
     ladder, current = spec.ladder(setting), getattr(settings, setting)
     if current not in ladder:
         return None
@@ -72,16 +72,16 @@ def next_rung(setting: str, settings: Settings, spec: RetrainSpec, direction: Di
 
 
 def possible_attempts(spec: RetrainSpec) -> int:
-    """For how many attempts the ladders have settings: each is climbed rung by rung, or a search tries all of them."""
+    """How many attempts the ladders have settings for: one rung per attempt, or all combinations in a search."""
     rungs = [len(ladder) for name in LADDERS if (ladder := spec.ladder(name))]
     return prod(rungs) if spec.search == "optuna" else 1 + sum(rungs) - len(rungs)
 
 
 def args_set_by(spec: RetrainSpec) -> dict[str, str]:
-    """The names of TRL's arguments that ladders set, each with its ladder: `args` must not set them too."""
+    """The names of TRL's arguments that ladders set, each with its ladder: `args` must not set them as well."""
     return {arg: name for name, arg in _ARGS.items() if spec.ladder(name)}
 
 
 def require_optuna() -> Any:
-    """Optuna; raises MissingExtra."""
+    """Import Optuna; raises MissingExtra."""
     return optional_import("optuna", "search", "`search: optuna`")

@@ -15,50 +15,52 @@ from tunegate.reading.yaml_file import load_yaml
 
 ON_ONE_MACHINE = {
     "compute_environment": "LOCAL_MACHINE",
-    "distributed_type": "MULTI_GPU",  # plain data parallelism; on a CPU too, by gloo
+    "distributed_type": "MULTI_GPU",  # plain data parallelism; on CPUs with gloo
     "mixed_precision": "no",
     "num_machines": 1,
     "machine_rank": 0,
     "use_cpu": False,
 }
-"""What a user's own default configuration of accelerate must not replace unseen."""
+"""Settings that a user's default configuration of accelerate must not replace silently."""
 
 
 ON_ANY_MACHINE, PER_CORE = 16, 4
-"""How many processes are never too many (a file may be checked on a smaller machine than it trains on), and on a core.
+"""The number of processes that is always allowed (the file may be checked on a smaller machine), and per CPU core.
 
-More than one on a core gains nothing; tests do it."""
+More than one per core brings nothing; tests use it."""
 
 
 def check_processes(launcher: LauncherSpec | None, cores: int | None = None) -> None:
-    """Raise ConfigError for more processes than a machine of so many CPU cores (default: this one) can carry."""
+    """Raise ConfigError for more processes than a machine with `cores` CPU cores (default: this machine) can run."""
     cores = cores or os.cpu_count() or 1
     most = max(ON_ANY_MACHINE, PER_CORE * cores)
     if launcher is not None and launcher.config_file is None and launcher.num_processes > most:
         raise ConfigError(
-            f"num_processes: {launcher.num_processes} processes, each with the model in its memory, were asked for; "
-            f"this machine has {cores} CPU cores, and more than {most} will not run on it: one for each GPU, or for "
-            "each few cores, is right (several machines are named by a config_file)"
+            f"num_processes: at most {most} are possible on this machine with {cores} CPU cores, got "
+            f"{launcher.num_processes}; every process loads the model: use one for each GPU, or for every few CPU "
+            "cores (for several machines, give a config_file)"
         )
 
 
 def check_config(path: Path) -> None:
-    """Raise ConfigError for a file that is no configuration of accelerate."""
+    """Raise ConfigError for a file that is not a configuration of accelerate."""
     data: Any = load_yaml(path).data
     for key in ("compute_environment", "distributed_type"):
         if not isinstance(data, Mapping) or key not in data:
-            raise ConfigError(f"{path}: {key}: missing; `accelerate config --config_file {path.name}` writes it")
+            raise ConfigError(
+                f"{path}: {key}: missing; run `accelerate config --config_file {path.name}` to write the file"
+            )
 
 
 def config_sha256(launcher: LauncherSpec | None) -> str:
-    """The hash of a launcher's configuration; empty where there is none."""
+    """The hash of a launcher's configuration; empty if there is none."""
     return "" if launcher is None or launcher.config_file is None else file_sha256(Path(launcher.config_file))
 
 
 def command_of(command: Sequence[str], launcher: Mapping[str, Any] | None, folder: Path) -> list[str]:
-    """The command that starts `command` (Python, `-m`, a module) as `launcher` says.
+    """The command that starts `command` (Python, `-m`, a module) with the settings of `launcher`.
 
-    `launcher` is `TrainJob.launcher`; a configuration that is needed is written to `folder`.
+    `launcher` is `TrainJob.launcher`; a configuration file, if needed, is written to `folder`.
     """
     processes, config = (launcher or {}).get("num_processes", 1), (launcher or {}).get("config_file")
     if processes == 1 and config is None:
@@ -72,7 +74,7 @@ def command_of(command: Sequence[str], launcher: Mapping[str, Any] | None, folde
         "config_file": config,
         "num_processes": processes,
         "num_cpu_threads_per_process": threads,
-        "main_process_port": 0,  # any that is free: two trainings may run on a machine
+        "main_process_port": 0,  # any free port: two trainings may run on one machine
     }
     flags = [part for name, value in options.items() for part in (f"--{name}", str(value))]
     return [python, "-m", "accelerate.commands.launch", *flags, *module]

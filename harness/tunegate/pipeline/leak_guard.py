@@ -22,14 +22,14 @@ from tunegate.suites.told_by_template import told
 def leaks_of(
     pipeline: Pipeline, embed: Embed | None = None, progress: Progress | None = None, base: Path | None = None
 ) -> list[Leak]:
-    """The leaks of all stages; `embed` is used where the file asks for `embed`. Raises MissingExtra.
+    """The leaks of all stages; `embed` is used if the file sets `embed`. Raises MissingExtra.
 
-    `base` is the base model's folder, whose chat template is looked at too; default: the one that the file names, if
-    it is a folder.
+    `base` is the base model's folder, whose chat template is checked too; default: the model in the file, if it is a
+    folder.
     """
     at_least = pipeline.leakage.embed
     if at_least is not None and embed is None:
-        raise ConfigError(f"{pipeline.path}: leakage: embed: nothing here compares texts by meaning; leave it out")
+        raise ConfigError(f"{pipeline.path}: leakage: embed: comparing by meaning is not available here; leave it out")
     looking = Looking(embed if at_least is not None else None, at_least or 1.0, progress)
     suites = pipeline.suites.values()
     in_rows = [
@@ -57,7 +57,7 @@ TEMPLATE, BASE_TEMPLATE = "options.chat_template", "the base model's chat templa
 
 
 def told_by_templates(texts: Iterable[str], suite: Suite) -> dict[str, str]:
-    """The cases that a model's chat templates give away: case id to what they say of them."""
+    """The cases whose answers a model's chat templates contain: case id to the text in the template."""
     given: dict[str, str] = {}
     for text in dict.fromkeys(texts):
         given |= told_or_named_by(text, suite.cases) | told(text, suite)
@@ -65,7 +65,7 @@ def told_by_templates(texts: Iterable[str], suite: Suite) -> dict[str, str]:
 
 
 def told_by_model(folder: Path, suites: Iterable[Suite]) -> str | None:
-    """What a model that another's trainer left gives away by its chat templates, in words: any model would pass."""
+    """What the chat templates of an external trainer's model reveal of the answers, in words; any model would pass."""
     templates = chat_templates(folder)
     for suite in suites:
         if GUARD not in suite.allowed and (given := told_by_templates(templates, suite)):
@@ -75,7 +75,7 @@ def told_by_model(folder: Path, suites: Iterable[Suite]) -> str | None:
 
 
 def _in_template(place: str, text: str, suites: Iterable[Suite]) -> list[Leak]:
-    """A chat template stands around every prompt, a gate's too: what it says, the model need not know."""
+    """A chat template is part of every prompt, also in a gate: the model does not have to know what it says."""
     suites = [suite for suite in suites if GUARD not in suite.allowed]
     leaks = compare([TrainRow(place, 1, (), (text,))], suites)
     known = {(leak.suite, leak.case_id) for leak in leaks}
@@ -98,7 +98,7 @@ def chat_templates(folder: Path) -> list[str]:
 
 
 def _strings(value: Any) -> list[str]:
-    """One template, or several with names."""
+    """One template, or several named templates."""
     if isinstance(value, list):
         return [text for item in value for text in _strings(item)]  # pyright: ignore[reportUnknownVariableType]
     if isinstance(value, Mapping):
@@ -107,9 +107,9 @@ def _strings(value: Any) -> list[str]:
 
 
 def drop_leaks(pipeline: Pipeline, leaks: Sequence[Leak]) -> tuple[Pipeline, list[dict[str, Any]]]:
-    """The pipeline without the rows that leak, and for each stage what was dropped; the record's facts.
+    """The pipeline without the rows that leak, and what was dropped from each stage, for the record.
 
-    Raises ConfigError for a stage that is left with no row at all.
+    Raises ConfigError for a stage without any rows left.
     """
     stages: list[Stage] = []
     dropped: list[dict[str, Any]] = []
@@ -118,7 +118,7 @@ def drop_leaks(pipeline: Pipeline, leaks: Sequence[Leak]) -> tuple[Pipeline, lis
         for place in (TEMPLATE, BASE_TEMPLATE):
             if any(leak.train_file == place for leak in of_stage):
                 raise ConfigError(
-                    f"{pipeline.path}: stage {stage.name!r}: {place} gives cases away; leave them out of it"
+                    f"{pipeline.path}: stage {stage.name!r}: {place} contains cases of a suite; remove them"
                 )
         replay = None if stage.replay is None else without(stage.replay, of_stage)
         kept = replace(stage, data=without(stage.data, of_stage), replay=replay)
@@ -144,9 +144,9 @@ def _rows(leaks: Sequence[Leak], data: TrainingData) -> list[int]:
 
 
 def in_words(dropped: Sequence[dict[str, Any]]) -> str:
-    """What was dropped, in a sentence."""
+    """A sentence that says what was dropped."""
     parts = [
-        f"{len(stage['rows'])} of {stage['of']} training rows of stage {stage['stage']} (they give away "
+        f"{len(stage['rows'])} of {stage['of']} training rows of stage {stage['stage']} (they leak "
         f"{len(stage['cases'])} cases{_last_rung(stage)})"
         for stage in dropped
     ]
@@ -155,5 +155,7 @@ def in_words(dropped: Sequence[dict[str, Any]]) -> str:
 
 def _last_rung(stage: Mapping[str, Any]) -> str:
     return (
-        f"; the last rung of retrain.rows is now {stage['ladder'][-1]}, all that are left" if "ladder" in stage else ""
+        f"; the last value of retrain.rows is now {stage['ladder'][-1]}, all remaining rows"
+        if "ladder" in stage
+        else ""
     )

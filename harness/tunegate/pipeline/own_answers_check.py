@@ -1,4 +1,4 @@
-"""Whether a stage can learn from its own answers: what `own_answers` asks of method, suite and rows."""
+"""Checks that a stage can learn from its own answers: what `own_answers` requires of method, suite and rows."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ LEARN_FROM_MISSES = tuple(name for name, method in METHODS.items() if method.lab
 
 
 def check_own_answers(stage: StageSpec, suites: Mapping[str, Suite]) -> None:
-    """Raise ConfigError when a stage's `own_answers` cannot work; the message begins with the key it is about."""
+    """Raise ConfigError if a stage's `own_answers` cannot work; the message begins with the key at fault."""
     spec = stage.data.own_answers
     if spec is None:
         return
     if stage.method not in LEARN_FROM_MISSES:
-        raise ConfigError(f"own_answers: {stage.method} does not learn from misses; {', '.join(LEARN_FROM_MISSES)} do")
+        raise ConfigError(f"own_answers: {stage.method} cannot learn from misses; {', '.join(LEARN_FROM_MISSES)} can")
     for name in ("chosen", "rejected", "label"):
         if getattr(stage.data, name) is not None:
-            raise ConfigError(f"{name}: comes of the model's own answers; leave it out, and give `completion`")
+            raise ConfigError(f"{name}: is made from the model's own answers; leave it out, and give `completion`")
     if spec.judged_by not in suites:
         raise ConfigError(
             f"own_answers.judged_by: no suite is named {spec.judged_by!r}{nearest(spec.judged_by, suites)}"
         )
     if any(check.needs_choices for check in suites[spec.judged_by].checks):
         raise ConfigError(
-            f"own_answers.judged_by: {spec.judged_by} has the model choose between given answers, of which a training "
-            "row has none; name a suite that judges what it writes"
+            f"own_answers.judged_by: {spec.judged_by} lets the model choose between given answers, but training rows "
+            "have no such answers; name a suite that judges written answers"
         )
     fault = unaskable(suites[spec.judged_by].checks, ANY_ROW) or _without_context(suites[spec.judged_by])
     if fault is not None:
@@ -46,6 +46,6 @@ ANY_ROW = Case("1", "A prompt?", ("A completion.",))
 
 
 def _without_context(suite: Suite) -> str | None:
-    """Which check needs a context beside the prompt, and so can judge no training row."""
+    """The check that needs a context, which a training row does not have; None if there is none."""
     names = [check.name for check in suite.checks if getattr(check, "needs_context", False)]
-    return f"{names[0]}: needs a context, which a row has not" if names else None
+    return f"{names[0]}: needs a context, which training rows do not have" if names else None

@@ -100,7 +100,7 @@ def fill(text: str, values: Mapping[str, Any]) -> str:
 
 
 def as_word(value: Any) -> str:
-    """A setting as a word of a command or a value in its config: a number that YAML, too, reads as one, else JSON."""
+    """A setting as a word of a command or a value in its config: numbers as YAML reads them, otherwise JSON."""
     if isinstance(value, str):
         return value
     if isinstance(value, float) and "e" in (text := repr(value)):
@@ -167,5 +167,5 @@ def _check_program(program: str, base_dir: Path) -> None:
     if shutil.which(str(base_dir / program) if "/" in program else program) is not None:
         return
     if "/" in program:
-        raise ConfigError(f"command: {program!r}: no program lies there; a path counts from the folder of this file")
+        raise ConfigError(f"command: {program!r}: no such program; paths start from the folder of this file")
     raise ConfigError(f"command: {program!r} is not on PATH; install it in this environment, or write its whole path")

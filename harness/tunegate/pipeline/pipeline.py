@@ -1,4 +1,4 @@
-"""A pipeline: a base model, its suites, its stages and its registry, with what each stage must pass and not unlearn."""
+"""A pipeline: a base model, its suites, its stages and its registry, with what each stage must pass and retain."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Stage:
 
     @property
     def retrain(self) -> RetrainSpec:
-        """What a retraining may change, with no rung of more rows than there are."""
+        """What a retraining may change; no rung asks for more rows than there are."""
         return self.spec.retrain.within(len(self.data.examples))
 
     @property
@@ -60,18 +60,18 @@ class Stage:
 
 @dataclass(frozen=True)
 class GateTerms:
-    """The terms of a gate of a stage: of every attempt's first draw, and of the draw that must confirm a pass."""
+    """The terms of a stage's gate: for the first draw of every attempt, and for the draw that must confirm a pass."""
 
     plan: GatePlan
     first: Terms
     confirm: Terms | None
 
     def confirmation(self, attempt: int) -> Terms | None:
-        """The terms of the confirming draw that this attempt owes."""
+        """The terms of the confirming draw that this attempt requires."""
         return self.confirm if self.plan.confirmation(attempt) else None
 
     def to_json(self) -> dict[str, Any]:
-        """For the record, which must be checkable without the pipeline file."""
+        """The facts for the record, which must be verifiable without the pipeline file."""
         return {
             "first": self.first.to_json(),
             "confirm": self.confirm.to_json() if self.confirm else None,
@@ -82,14 +82,14 @@ class GateTerms:
 
 @dataclass(frozen=True)
 class RetentionTerms:
-    """A suite that a stage is asked again, on the cases that the base model (`since` None) or a stage was asked."""
+    """A suite that is asked again after a stage, with the cases of the base model (`since` None) or of a stage."""
 
     max_drop: float
     since: str | None
 
 
 NOT_WORSE = 0.0
-"""Points that a trained model may lie behind a baseline: it must be worth its training."""
+"""Points that a trained model may be below a baseline: training must not be worse than no training."""
 
 
 @dataclass(frozen=True)
@@ -109,14 +109,14 @@ class Pipeline:
     max_drop: float = 5.0
     waivers: tuple[Waiver, ...] = ()
     watched: Mapping[str, Watched] = field(default_factory=dict[str, Watched])
-    """The cases that a stage asks while it trains, by its name; no draw asks them."""
+    """The cases that a stage watches during training, by stage name; no draw contains them."""
 
     def gates(self, stage: Stage) -> dict[str, GateTerms]:
-        """What a stage must pass, by gate name, under the plan for all attempts that it has."""
+        """What a stage must pass, by gate name, under the plan for all its attempts."""
         return {name: self._terms(self.suites[name], stage) for name in self._own_gates(stage)}
 
     def retention(self, stage: Stage) -> dict[str, RetentionTerms]:
-        """What a stage must not unlearn: the retention suites, and the gates of every earlier step."""
+        """What a stage must retain: the retention suites, and the gates of every earlier training stage."""
         if stage.role != "step":
             return {}
         kept = {
@@ -127,15 +127,15 @@ class Pipeline:
         return kept | self._gates_before(stage, "step", self.max_drop)
 
     def worth(self, stage: Stage) -> dict[str, RetentionTerms]:
-        """What a stage must be no worse at than a baseline before it: beside its retention, not in place of it."""
+        """The gates at which a stage must not be worse than an earlier baseline, in addition to its retention."""
         return self._gates_before(stage, "baseline", NOT_WORSE) if stage.role == "step" else {}
 
     def paired(self, stage: Stage) -> dict[str, dict[str, RetentionTerms]]:
-        """What a stage is held against case by case, by the purpose of the draw (`terms.PAIRED`)."""
+        """What a stage is compared with case by case, by the purpose of the draw (`terms.PAIRED`)."""
         return {"retention": self.retention(stage), "worth": self.worth(stage)}
 
     def _gates_before(self, stage: Stage, role: Role, max_drop: float) -> dict[str, RetentionTerms]:
-        """The gates of the stages of a role before this one, each as the last of them was asked it."""
+        """The gates of earlier stages with this role, each as the latest of these stages was asked it."""
         before = takewhile(lambda other: other.name != stage.name, self.stages)
         return {
             name: RetentionTerms(max_drop, earlier.name)
@@ -149,7 +149,7 @@ class Pipeline:
 
     def _terms(self, suite: Suite, stage: Stage) -> GateTerms:
         plan = suite.resolve(stage.retrain.max_attempts)
-        if stage.role == "baseline":  # it is measured, not accepted
+        if stage.role == "baseline":  # a baseline is measured, not accepted
             plan = replace(plan, confirm=None, confirms="never")
             return GateTerms(plan, Terms(plan.first, "baseline", **suite.answering), None)
         first = suite.terms(plan, curtail=plan.curtail is not False)
@@ -159,7 +159,7 @@ class Pipeline:
 
 @dataclass(frozen=True, slots=True)
 class SuiteRef:
-    """Where a suite stands, for another process to open it: a pipeline file, its name there, and its hash."""
+    """A reference by which another process opens a suite: the pipeline file, the suite's name in it, and its hash."""
 
     pipeline: str
     name: str
@@ -172,7 +172,7 @@ def suite_ref(pipeline: Pipeline, name: str) -> SuiteRef:
 
 
 def reward_of(options: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """What `reward: {stage: NAME}` and `reward: {suite: NAME}` name in a stage's options."""
+    """The names in `reward: {stage: NAME}` and `reward: {suite: NAME}` in a stage's options."""
     reward = options.get("reward")
     named = dict[str, Any](reward) if isinstance(reward, dict) else {}  # pyright: ignore[reportUnknownArgumentType]
     stage, suite = named.get("stage"), named.get("suite")

@@ -1,4 +1,4 @@
-"""The pipeline file read: everything that it names is loaded, validated and hashed before anything is trained."""
+"""Reads the pipeline file: loads, validates and hashes everything that it names, before any training."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ from tunegate.verdicts.waivers import Waiver, read_waivers
 
 
 class RowValidator(Protocol):
-    """What a method, with its options, asks of single rows."""
+    """What a method, with its options, requires of single rows."""
 
     def check_row(self, row: Mapping[str, Any]) -> None:
-        """Raise ConfigError for a row, as the trainer reads it, that cannot be learnt from."""
+        """Raise ConfigError for a row, as the trainer reads it, from which the model cannot learn."""
 
 
 StageValidator = Callable[[StageSpec], RowValidator | None]
-"""Checks what a stage says of its training before anything is trained; raises ConfigError."""
+"""Checks the training settings of a stage before any training; raises ConfigError."""
 
 Checked = TypeVar("Checked")
 
@@ -58,9 +58,9 @@ def accept_any_stage(stage: StageSpec) -> None:
 def load_pipeline(
     path: Path, build_check: CheckBuilder, validate_stage: StageValidator = accept_any_stage, today: date | None = None
 ) -> Pipeline:
-    """Load a pipeline file with all it names; raises ConfigError before anything is trained.
+    """Load a pipeline file and everything it names; raises ConfigError before any training.
 
-    Waivers are held against `today`. They are no part of the pipeline's hash: they come when a run has failed.
+    Waivers are checked for `today`. They are not part of the pipeline's hash: people add them after a failed run.
     """
     reading = _Reading(path, build_check, validate_stage)
     spec, base_dir = reading.spec, path.parent
@@ -83,7 +83,7 @@ def load_pipeline(
 
 
 class _Reading:
-    """A pipeline file being read; every error names the file, the line and the key at fault."""
+    """Reads one pipeline file; every error names the file, the line and the key at fault."""
 
     def __init__(self, path: Path, build_check: CheckBuilder, validate_stage: StageValidator) -> None:
         self.file = load_yaml(path)
@@ -96,7 +96,7 @@ class _Reading:
         self.suites = reserve(self.suites, self.watched.values())
 
     def stage(self, index: int, spec: StageSpec) -> Stage:
-        """A stage with its data, all that it says checked."""
+        """A stage with its data, after all checks."""
         keys: KeyPath = ("stages", index)
         for position, gate in enumerate(spec.gates):
             self._check_suite(gate, (*keys, "gates", position))
@@ -158,41 +158,43 @@ class _Reading:
             raise self.file.error(keys, f"no suite is named {name!r}{nearest(name, self.suites)}")
 
     def _check_reward(self, stage: StageSpec, keys: KeyPath) -> None:
-        """What `options: {reward: …}` names must be there: a suite, or an earlier stage that trains a reward model."""
+        """What `options: {reward: …}` names must exist: a suite, or an earlier stage that trains a reward model."""
         scorer, asked = reward_of(stage.options)
         earlier = takewhile(lambda other: other.name != stage.name, self.spec.stages)
         scorers = [other.name for other in earlier if method_of(other.method).role == "scorer"]
         if scorer is not None and scorer not in scorers:
-            message = f"no earlier stage of method reward is named {scorer!r}{nearest(scorer, scorers)}"
+            message = f"no earlier stage with method reward is named {scorer!r}{nearest(scorer, scorers)}"
             raise self.file.error((*keys, "stage"), message)
         if asked is not None:
             self._check_suite(asked, (*keys, "suite"))
         if "model" in (stage.options.get("reward") or ()):
-            message = "name the stage that trains it: a reward model must pass its own gate first, and be on the record"
+            message = "name the stage that trains the reward model: it must pass its own gate first, and be on record"
             raise self.file.error((*keys, "model"), message)
 
     def _check_ladders(self, stage: StageSpec, data: TrainingData, keys: KeyPath) -> None:
         counts = [rung for rung in stage.retrain.rows or () if rung != "all"]
         if counts and counts[-1] > data.rows_in:
-            message = f"{counts[-1]} rows are asked for, {data.path.name} has {data.rows_in}; write `all` for all"
+            message = (
+                f"expected at most {data.rows_in} (rows of {data.path.name}), got {counts[-1]}; write `all` for all"
+            )
             raise self.file.error((*keys, "retrain", "rows"), message)
         if method_of(stage.method).role == "baseline":
             for key in {"max_attempts", "search"} & stage.retrain.model_fields_set:
                 if getattr(stage.retrain, key) not in (1, "ladders"):
-                    raise self.file.error((*keys, "retrain", key), f"{stage.method} is measured once; leave it out")
+                    raise self.file.error((*keys, "retrain", key), f"{stage.method} is not retrained; leave it out")
         if stage.retrain.search == "optuna":
             require_optuna()
         if stage.retrain.epochs is not None and "max_steps" in stage.args:
-            message = "max_steps ends the training whatever the ladder `retrain.epochs` says; give one of the two"
+            message = "max_steps overrides `retrain.epochs`; give only one of the two"
             raise self.file.error((*keys, "args", "max_steps"), message)
         for setting, ladder in args_set_by(stage.retrain).items():
             if setting in stage.args:
                 raise self.file.error((*keys, "args", setting), f"also set by `retrain.{ladder}`; give one of the two")
 
     def _check_banks(self, stage: StageSpec, keys: KeyPath) -> None:
-        """Every gate must be able to judge a first attempt, under the plan that all attempts call for."""
+        """Every bank must have enough cases for a first attempt, under the plan for all attempts."""
         if all(self.suites[gate].retention is not None for gate in stage.gates):
-            raise self.file.error(keys, "retention suites alone decide nothing; name a suite that is to be passed")
+            raise self.file.error(keys, "only retention suites are listed; add a suite that the stage must pass")
         for position, gate in enumerate(stage.gates):
             suite = self.suites[gate]
             try:
@@ -202,7 +204,7 @@ class _Reading:
                 raise self.file.error((*keys, position), f"{gate}: {error}{fitting}") from error
 
     def _watched(self) -> dict[str, Watched]:
-        """What each stage watches while it trains; raises ConfigError for a gate that is not there or too small."""
+        """What each stage watches during training; raises ConfigError for a gate that is unknown or too small."""
         watched: dict[str, Watched] = {}
         for index, stage in enumerate(self.spec.stages):
             if stage.watch is None:
@@ -210,7 +212,7 @@ class _Reading:
             keys: KeyPath = ("stages", index, "watch")
             gate, draw = stage.watch.gate, stage.watch.draw
             if method_of(stage.method).role == "baseline":
-                raise self.file.error(keys, f"{stage.method} trains nothing that could be watched; leave it out")
+                raise self.file.error(keys, f"{stage.method} does not train: there is nothing to watch; leave it out")
             self._check_suite(gate, (*keys, "gate"))
             seed = derived_seed(self.spec.seed, stage.name, "watch")
             fault = too_many(gate, reserve(self.suites, watched.values()), draw, seed)
@@ -221,12 +223,12 @@ class _Reading:
 
 
 def _at_first_attempt(stage: StageSpec) -> StageSpec:
-    """The stage with what its ladders set, so that these settings are checked as its own are."""
+    """The stage with the first settings of its ladders, so that they are checked like its other settings."""
     return stage.model_copy(update={"args": {**stage.args, **first_settings(stage.retrain).args()}})
 
 
 def _key_at_fault(message: str) -> tuple[KeyPath, str]:
-    """`args.max_lenght: unknown` as the key below a stage, whose line is to be named, and what is wrong with it."""
+    """`args.max_lenght: unknown` split into the key path below the stage, to find its line, and the fault."""
     place, _, fault = message.partition(": ")
     first, *rest = place.split(".")
     if not fault or " " in place or first not in StageSpec.model_fields:
@@ -235,7 +237,7 @@ def _key_at_fault(message: str) -> tuple[KeyPath, str]:
 
 
 def _with_launch_file(stage: StageSpec, base_dir: Path) -> StageSpec:
-    """The stage with the configuration of its launcher found and looked at."""
+    """The stage with its launcher's configuration file located and checked."""
     if stage.launcher is None or stage.launcher.config_file is None:
         return stage
     path = resolve(stage.launcher.config_file, base_dir)
@@ -278,7 +280,7 @@ def _suite(name: str, entry: str | dict[str, Any], file: YamlFile, build_check: 
 
 
 def open_suite_ref(ref: SuiteRef, build_check: CheckBuilder) -> Suite:
-    """The suite that is referred to; raises Tampered when another lies there by now."""
+    """Open the referenced suite; raises Tampered if it has changed."""
     file = load_yaml(Path(ref.pipeline))
     suite = _suite(ref.name, read_spec(PipelineSpec, file).suites[ref.name], file, build_check)
     if suite.sha256 != ref.sha256:
@@ -287,14 +289,14 @@ def open_suite_ref(ref: SuiteRef, build_check: CheckBuilder) -> Suite:
 
 
 def suite_place(entry: str, base_dir: Path) -> Path:
-    """The path of a suite file; `builtin:NAME` is one that ships with Tunegate. Raises NotThere for an unknown NAME."""
+    """The path of a suite file; `builtin:NAME` ships with Tunegate. Raises NotThere for an unknown NAME."""
     if not entry.startswith("builtin:"):
         return resolve(entry, base_dir)
     name, shipped = entry.removeprefix("builtin:"), resolve(BUILTIN, base_dir)
     path = shipped / f"{name}.yaml"
     if not path.is_file():
         known = nearest(name, (suite.stem for suite in shipped.glob("*.yaml")))
-        raise NotThere(f"{entry}: no suite of this name comes with Tunegate{known}")
+        raise NotThere(f"{entry}: Tunegate ships no suite with this name{known}")
     return path
 
 

@@ -14,7 +14,7 @@ from tunegate.suites.suite_spec import RetentionSpec
 
 
 class PromoteSpec(Spec):
-    """Where a model goes that passed every gate."""
+    """Where a model that passed every gate is promoted to."""
 
     to: Name = "production"
     """The alias in the registry."""
@@ -23,12 +23,12 @@ class PromoteSpec(Spec):
 
 
 class LeakageSpec(Spec):
-    """What is done about training rows that also stand in a suite; a word alone is the action."""
+    """What to do with training rows that are also in a suite; a single word is the action."""
 
     action: Literal["refuse", "drop_from_train"] = "refuse"
-    """`refuse`: the run is INVALID and the rows are named. `drop_from_train`: they are left out, and it goes on."""
+    """`refuse`: the run is INVALID and names the rows. `drop_from_train`: the run leaves the rows out and goes on."""
     embed: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Compare prompts by meaning too: a cosine of all-MiniLM-L6-v2 from here on is a leak, 0.95 for instance."""
+    """Also compare prompts by meaning: the smallest cosine of all-MiniLM-L6-v2 that is a leak, for example 0.95."""
 
 
 def _action_only(value: Any) -> Any:
@@ -36,22 +36,22 @@ def _action_only(value: Any) -> Any:
 
 
 class PipelineSpec(Spec):
-    """A pipeline: a base model, its suites, its stages, and where the result is promoted to."""
+    """A pipeline: a base model, its suites, its stages, and where to promote the result."""
 
     name: Name
     """Also the name of the run folder."""
     model: str
     """A model folder, a hub id, a .gguf file, or package:NAME/file.gguf."""
     seed: int = 1
-    """The seed of draws and trainings."""
+    """The seed of all draws and trainings."""
     suites: Annotated[dict[Name, str | dict[str, Any]], Field(min_length=1)]
     """Name to suite: the path of a suite file, or the suite itself."""
     stages: Annotated[list[StageSpec], Field(min_length=1)]
-    """The training steps, in order; each begins with the model of the one before."""
+    """The training steps, in order; each starts from the model of the stage before."""
     leakage: Annotated[LeakageSpec, BeforeValidator(_action_only)] = LeakageSpec()
     """`refuse` or `drop_from_train`, or a mapping."""
     retention: RetentionSpec = RetentionSpec()
-    """How much a later stage may lose of what an earlier stage's gates asked."""
+    """How much a later stage may lose on the gates of earlier stages."""
     waivers: str | None = None
     """A file of waivers: named, reasoned, expiring permissions to pass a failed gate. May change during a run."""
     promote: PromoteSpec | None = None
@@ -66,6 +66,6 @@ class PipelineSpec(Spec):
         last = self.stages[-1]
         only_scores = all(method_of(stage.method).role == "scorer" for stage in self.stages)
         if method_of(last.method).role != "step" and not only_scores:
-            message = "the last stage is '{name}', whose method {method} makes no model to go on with; end with another"
+            message = "the method {method} of the last stage '{name}' makes no model to promote; end with another stage"
             raise PydanticCustomError("last", message, {"name": last.name, "method": last.method})
         return self

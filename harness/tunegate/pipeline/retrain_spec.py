@@ -17,48 +17,48 @@ Count = Annotated[int, Field(ge=1)]
 Rung = Count | Literal["all"]
 
 RISING = ("rows", "epochs", "max_length", "repair", "replay")
-"""The ladders of which every rung is more than the one before: more rows, more room, more of what was missed."""
+"""The ladders whose values must increase."""
 
 
 SEARCHED = (*RISING, "learning_rate", "conflicts")
 
 
 class RetrainSpec(Spec):
-    """How often a stage may be retrained, and what a retraining may change: ladders, climbed as the diagnosis says.
+    """How often a stage may be retrained, and what a retraining may change: ladders, on which the diagnosis chooses.
 
-    The first attempt uses the first rung of each ladder. A ladder that is not given has one rung: what `args` says.
+    The first attempt uses the first rung of each ladder. A missing ladder has one rung: the value in `args`.
     """
 
     max_attempts: Annotated[int, Field(ge=1, le=100)] = 3
-    """How often the stage may be trained, the first time included."""
+    """How often the stage may be trained, including the first attempt."""
     rows: Annotated[list[Rung], Field(min_length=1)] | None = None
-    """Numbers of training rows, rising; the last may be `all`. A rung above the rows that are left when leaks and
-    `prepare` have taken theirs means all of these."""
+    """Numbers of training rows, rising; the last may be `all`. A number larger than the rows that remain without leaks
+    and without those that `prepare` leaves out means all remaining rows."""
     epochs: Annotated[list[Fraction], Field(min_length=1)] | None = None
-    """Numbers of epochs, rising."""
+    """Numbers of epochs, in rising order."""
     learning_rate: Annotated[list[Fraction], Field(min_length=1)] | None = None
     """Learning rates, in the order to try them."""
     max_length: Annotated[list[Count], Field(min_length=1)] | None = None
-    """Tokens that a training row may have, rising; for data whose long rows do not fit."""
+    """Maximum tokens of a training row, in rising order; for data with long rows."""
     repair: Annotated[list[Share], Field(min_length=1)] | None = None
-    """Shares of the training text that go to rows of the kinds that were missed, rising, the first 0: at first nothing
-    was missed."""
+    """Shares of the training text for rows of the kinds that were missed, in rising order; the first must be 0, because
+    nothing was missed yet."""
     replay: Annotated[list[Share], Field(min_length=1)] | None = None
-    """Shares of the training text that are general data from `replay_data`, rising: against forgetting."""
+    """Shares of the training text for general data from `replay_data`, in rising order; prevents forgetting."""
     replay_data: Annotated[DataSpec, BeforeValidator(path_only)] | None = None
-    """The general data, of the stage's method, such as `package:tunegate_suites/data/general/dolly.jsonl`."""
+    """The general data, in the format of the method, such as `package:tunegate_suites/data/general/dolly.jsonl`."""
     conflicts: Annotated[list[Literal["keep", "drop"]], Field(min_length=1)] | None = None
-    """`[keep, drop]`: leave out training rows that answer the same question differently, where they are the cause."""
+    """`[keep, drop]`: leave out training rows that answer the same question differently, if they are the cause."""
     search: Literal["ladders", "optuna"] = "ladders"
-    """`ladders`: the diagnosis climbs one rung. `optuna`: Optuna's TPE chooses among all rungs of all ladders, with the
-    gates of the attempts so far as its objective."""
+    """`ladders`: the diagnosis moves one ladder by one rung. `optuna`: Optuna's TPE chooses among all rungs of all
+    ladders; its objective is the result of the gates so far."""
 
     def ladder(self, setting: str) -> list[Any]:
-        """The rungs of a setting; empty where it is not declared."""
+        """The rungs of a setting; empty if it has no ladder."""
         return getattr(self, setting) or []
 
     def within(self, usable: int) -> RetrainSpec:
-        """The same with rungs of at most so many rows: `all`, and what is more, is all of them, once."""
+        """The same with at most `usable` rows per rung: `all` and larger numbers become `usable`, once."""
         if self.rows is None:
             return self
         rows = dict.fromkeys(usable if rung == "all" else min(rung, usable) for rung in self.rows)
@@ -70,26 +70,28 @@ class RetrainSpec(Spec):
             ladder = self.ladder(name)
             heights = [inf if rung == "all" else rung for rung in ladder]
             if any(low >= high for low, high in pairwise(heights)):
-                raise ValueError(f"{name} must rise from rung to rung, got {ladder}")
+                raise ValueError(f"{name}: expected rising values, got {ladder}")
         for name in ("learning_rate", "conflicts"):
             ladder = self.ladder(name)
             if len(set(ladder)) < len(ladder):
                 noun = "a rate" if name == "learning_rate" else "a rung"
-                raise ValueError(f"{name} holds {noun} twice, got {ladder}: that would be a second throw")
+                raise ValueError(f"{name}: expected different values, got {noun} twice: {ladder}")
         return self
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
         if self.repair is not None and self.repair[0] != 0:
-            raise ValueError(f"repair must begin with 0, got {self.repair}: before the first gate nothing was missed")
+            raise ValueError(
+                f"repair: expected 0 first, because nothing is missed before the first gate, got {self.repair}"
+            )
         if self.search == "optuna" and all(len(getattr(self, name) or ()) < 2 for name in SEARCHED):
             raise ValueError(
-                f"search: optuna has nothing to choose from; give two rungs or more of {', '.join(SEARCHED)}"
+                f"search: optuna has nothing to choose from; give two or more values for one of {', '.join(SEARCHED)}"
             )
         if self.replay is not None and self.replay_data is None:
-            raise ValueError("replay needs `replay_data`, the file that holds the general data")
+            raise ValueError("replay needs `replay_data`, the file with the general data")
         if self.replay_data is not None and self.replay is None:
-            raise ValueError("replay_data is not used without `replay`, the shares of it to mix in, say [0.0, 0.2]")
+            raise ValueError("replay_data has no effect without `replay`; add, for example, replay: [0.0, 0.2]")
         if self.replay_data is not None and self.replay_data.own_answers is not None:
-            raise ValueError("replay_data.own_answers: general data are mixed in as they are; leave it out")
+            raise ValueError("replay_data.own_answers: general data are used unchanged; leave it out")
         return self

@@ -24,9 +24,9 @@ class LastLayersSpec(Spec):
     """Train the upper layers only."""
 
     last_n_layers: Annotated[int, Field(ge=1)]
-    """So many transformer layers, counted from the output; what lies above them is trained too."""
+    """The number of transformer layers to train, counted from the output; everything above them is trained too."""
     unfreeze_every: Annotated[int, Field(ge=1)] | None = None
-    """Gradual unfreezing: begin with the last layer alone and add one every so many steps."""
+    """Gradual unfreezing: begin with the last layer and add one layer each time this number of steps has passed."""
 
 
 def _trained_kind(value: Any) -> str:
@@ -37,38 +37,38 @@ Trained = Annotated[
     Annotated[Literal["full"], Tag("train[full]")] | Annotated[LastLayersSpec, Tag("train[layers]")],
     Discriminator(_trained_kind),
 ]
-"""Told apart by their form, so that an error is about the one that was meant; `read_spec` hides tags with brackets."""
+"""Distinguished by their form, so that errors describe the intended form; `read_spec` hides tags with brackets."""
 
 
 class LauncherSpec(Spec):
     """Train in several processes, started by `accelerate launch`."""
 
     num_processes: Annotated[int, Field(ge=1, le=4096)] = 1
-    """How many processes train together, one a GPU as a rule."""
+    """How many processes train together, usually one per GPU."""
     config_file: str | None = None
     """A configuration file of accelerate, for FSDP or DeepSpeed; relative to the pipeline file."""
 
 
 class WatchSpec(Spec):
-    """Ask a small draw of a gate while the model trains, and let its pass rate choose the checkpoint."""
+    """Ask a small draw of a gate's cases during training, and choose the checkpoint by its pass rate."""
 
     gate: str
-    """The suite; only its working cases are asked, none of those that a gate of this stage draws later."""
+    """The suite; only working cases are asked, and gates never draw these cases."""
     every_steps: Annotated[int, Field(ge=1)] | None = None
-    """Ask after every so many training steps."""
+    """Number of training steps between two evaluations."""
     every_epochs: Fraction | None = None
-    """In place of `every_steps`; 0.5 is twice an epoch."""
+    """Instead of `every_steps`: epochs between two evaluations; 0.5 is twice per epoch."""
     draw: Annotated[int, Field(ge=1)] = 20
-    """How many cases are asked at each look."""
+    """How many cases are asked at each evaluation."""
     stop_after: Annotated[int, Field(ge=1)] | None = None
-    """Stop when so many looks in a row brought nothing better. Default: train to the end."""
+    """Stop after this number of evaluations in a row without improvement. Default: train to the end."""
     keep_best: bool = True
-    """The model of the best look is the attempt's, not the last one."""
+    """Keep the model of the best evaluation, not the last model."""
 
     @model_validator(mode="after")
     def _paced(self) -> Self:
         if (self.every_steps is None) == (self.every_epochs is None):
-            raise ValueError("say how often: every_steps or every_epochs, one of the two")
+            raise ValueError("give either every_steps or every_epochs")
         return self
 
 
@@ -97,7 +97,7 @@ class StageSpec(Spec):
     """One training step and the gates that it must pass."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=80)]
-    """Also the name of a folder in the run folder, beside files whose names have a dot."""
+    """Also the name of a folder in the run folder, next to files whose names contain a dot."""
     method: Method
     """How the stage trains: one of Tunegate's methods, or the name of one that an installed package adds."""
     command: Command | None = None
@@ -106,29 +106,29 @@ class StageSpec(Spec):
     options: dict[str, Any] = {}
     """Options of the method itself, such as `form` of explain or `algorithm` of rlhf."""
     data: Annotated[DataSpec, BeforeValidator(path_only)]
-    """The training data; a text is their path."""
+    """The training data; a single string is the path."""
     gates: Annotated[list[str], Field(min_length=1)]
     """The suites that the stage must pass."""
     peft: dict[str, Any] | None = None
-    """An adapter of PEFT: its `type` (default: lora), and the options of PEFT's class for it; LoRA's have short names
-    too (`alpha`, `dropout`, `dora`, `rslora`). `quantize: 4` or 8 loads the base in so many bits, on a GPU. Without
-    `peft` the weights themselves are trained."""
+    """A PEFT adapter: its `type` (default: lora), and the options of PEFT's class for it; LoRA's options also have
+    short names (`alpha`, `dropout`, `dora`, `rslora`). `quantize: 4` or 8 loads the base model in 4 or 8 bits, on a
+    GPU. Without `peft` the weights themselves are trained."""
     args: dict[str, Any] = {}
     """Options of TRL's config class, passed on unchanged."""
     train: Trained | None = None
-    """Which of the model's own weights are trained: `full`, as without `peft` anyway, or the upper layers only."""
+    """Which of the model's own weights are trained: `full` (the default without `peft`), or only the upper layers."""
     launcher: LauncherSpec | None = None
     """Train in several processes. Default: in one."""
     curriculum: CurriculumSpec | None = None
     """The order of the training rows. Default: random."""
     watch: WatchSpec | None = None
-    """Ask a gate during training."""
+    """Ask cases of a gate during training."""
     save: Literal["merged", "adapter"] = "merged"
-    """`merged`: the adapter is merged into the weights. `adapter`: it is saved alone."""
+    """`merged`: the adapter is merged into the weights. `adapter`: only the adapter is saved."""
     retrain: RetrainSpec = RetrainSpec()
-    """How often the stage may be tried, and what may change from try to try."""
+    """How often the stage may be trained, and what may change between attempts."""
 
     @property
     def learns_as(self) -> str:
-        """The method whose rows the data hold: the stage's own, or the one that another's trainer takes rows as."""
+        """The method whose row format the data have: the stage's own, or the one named for an external trainer."""
         return rows_as(self.method, self.options)

@@ -1,4 +1,4 @@
-"""What the chat template of a pipeline's model will leave out, said by `tunegate check` before anything is trained."""
+"""What the chat template of a pipeline's model leaves out; `tunegate check` reports it before any training."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from tunegate.suites.suite import Suite
 
 
 def template_notes(pipeline: Pipeline) -> list[str]:
-    """A note for each thing that a template of the model, or one that a stage sets, leaves out of what it is given.
+    """A note for everything that a template, of the model or set by a stage, leaves out of its input.
 
-    Read off the files: there is none for a hub model, and none where jinja2 is not installed.
+    Read from the files: there are no notes for a hub model, or if jinja2 is not installed.
     """
     if find_spec("jinja2") is None:
         return []
@@ -33,7 +33,7 @@ def template_notes(pipeline: Pipeline) -> list[str]:
     for stage in pipeline.stages:
         own: Any = stage.spec.options.get("chat_template")
         if isinstance(own, str):
-            template = own if "{" in own else None  # those that have a name leave nothing out
+            template = own if "{" in own else None  # named templates leave nothing out
             notes += _of_template(template, f"stage {stage.name}: chat_template")
         if template is not None and not takes_system(rendering(template)):
             notes += _of_stage(stage, [pipeline.suites[name] for name in stage.spec.gates])
@@ -56,15 +56,15 @@ def _of_stage(stage: Stage, suites: Sequence[Suite]) -> Iterator[str]:
     rows = sum(_has_system(example.prompt) for example in stage.data.examples)
     if rows:
         yield (
-            f"stage {stage.name}: the chat template drops or refuses system messages, which {rows} of "
-            f"{len(stage.data.examples)} rows bring: the model will not learn from them; put the words into the prompts"
+            f"stage {stage.name}: the chat template drops or refuses system messages, but {rows} of "
+            f"{len(stage.data.examples)} rows have one: the model will not learn from it; move its text to the prompts"
         )
     for suite in suites:
         cases = sum(_has_system(suite.settings.asks(case.prompt)) for case in suite.cases)
         if cases:
             yield (
-                f"suite {suite.name}: the chat template drops or refuses system messages, which {cases} of "
-                f"{len(suite.cases)} cases bring: no gate will judge them; {TO_FIRST_USER}"
+                f"suite {suite.name}: the chat template drops or refuses system messages, but {cases} of "
+                f"{len(suite.cases)} cases have one: no gate will judge them; {TO_FIRST_USER}"
             )
 
 

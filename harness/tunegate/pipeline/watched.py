@@ -1,9 +1,9 @@
-"""`train.watch`, before the training: draws the cases to watch and keeps them out of every gate.
+"""`train.watch`, before training: draws the cases to watch and keeps them out of every gate.
 
-Who chooses among checkpoints by how they answer a case has fitted the model to that case. So the watched cases are
-taken out of the banks of the whole pipeline: no gate, base model or retention draw of any stage is asked one of them,
-nor another case of the same group, nor the same prompt in another suite, be it one that a check asks beside the case.
-The sealed part is never watched.
+Choosing a checkpoint by its answers to a case fits the model to that case. So the watched cases are removed from the
+banks of the whole pipeline: no gate, base model or retention draw of any stage contains a watched case, another case of
+its group, or the same prompt in another suite, also if a check asks that prompt in addition to the case. The sealed
+part is never watched.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from tunegate.text.normal_form import normalised
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """The cases of a suite that a stage asks while it trains, in order; `reserved` are all that this takes from it."""
+    """The cases of a suite that a stage watches, in order; `reserved` are all cases that this takes from the suite."""
 
     gate: str
     case_ids: tuple[str, ...]
     reserved: tuple[str, ...]
 
     def to_json(self) -> dict[str, object]:
-        """For the record, which holds every gate against it."""
+        """The facts for the record, with which every gate is compared."""
         return {"gate": self.gate, "case_ids": list(self.case_ids), "reserved": list(self.reserved)}
 
 
 def draw_watched(name: str, suite: Suite, n: int, seed: int) -> Watched:
-    """`n` cases of the working part, group by group in a seeded order, so that few are lost to the gates."""
+    """`n` cases of the working part, group by group in a seeded order, so that the gates lose few cases."""
     working = suite.bank.working
     by_id = {case.id: case for case in working}
     groups = _by_group(working)
@@ -51,7 +51,7 @@ def draw_watched(name: str, suite: Suite, n: int, seed: int) -> Watched:
 
 
 def reserve(suites: Mapping[str, Suite], watched: Iterable[Watched]) -> dict[str, Suite]:
-    """The suites with what is watched taken out of their banks."""
+    """The suites without the watched cases in their banks."""
     kept = dict(suites)
     for one in watched:
         gate = suites[one.gate]
@@ -64,7 +64,7 @@ def reserve(suites: Mapping[str, Suite], watched: Iterable[Watched]) -> dict[str
 
 
 def too_many(gate: str, suites: Mapping[str, Suite], n: int, seed: int) -> str:
-    """Why the draws of a gate cannot do without `n` watched cases, and without how many they can; else nothing."""
+    """Why `n` watched cases leave too few for the gates, and how many would be possible; empty if `n` is possible."""
 
     def fault(n: int) -> str:
         left = reserve(suites, [draw_watched(gate, suites[gate], n, seed)])[gate]
@@ -78,11 +78,11 @@ def too_many(gate: str, suites: Mapping[str, Suite], n: int, seed: int) -> str:
         return ""
     most = bisect_left(range(1, n), True, key=lambda fewer: bool(fault(fewer)))
     remedy = f"watch at most {most}" if most else "watch another suite"
-    return f"{n} watched cases leave its gates too few: {why}, or {remedy}"
+    return f"{n} watched cases leave too few for its gates: {why}, or {remedy}"
 
 
 def _texts(suite: Suite, case: Case) -> frozenset[str]:
-    """All that a model is asked for a case, as the leakage check compares it; of an empty prompt, what is scored."""
+    """All prompts of a case, as the leakage check compares them; for an empty prompt, the text that is scored."""
     prompts = (case.prompt, *asked_beside(suite, case))
     texts = frozenset(normalised(asked(prompt)) for prompt in prompts) - {""}
     return texts or frozenset(map(normalised, case.choices))
@@ -101,5 +101,5 @@ def _by_group(cases: Sequence[Case]) -> dict[object, list[Case]]:
 
 
 def _group(case: Case) -> object:
-    """Cases of one group are related; a case without one is its own group, and equal cases under two ids are one."""
+    """Cases of a group are related; a case without a group is its own group, as are equal cases with two ids."""
     return content(case) if case.group is None else case.group

@@ -1,1 +1,1 @@
-"""Gates in pytest: what is collected (`items`), asked once (`gates`), and said at the end (`ledger`)."""
+"""Gates in pytest: collection (`items`), running each gate once (`gates`), and the summary (`ledger`)."""

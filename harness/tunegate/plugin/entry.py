@@ -1,22 +1,22 @@
 """The pytest plugin: `pytest --tunegate-model ./ckpt gates/`. This file holds hooks only.
 
-Collected are `*.gate.yaml` files (each a suite file) and functions decorated with `@tunegate.gate("suite.yaml")`. A
-gate gives one item per drawn case and one deciding item, `gate`, which passes or fails for all of them. The model is
-asked once per gate, in batches, and the record is written to `tunegate-runs/` as by `tunegate gate`.
+It collects `*.gate.yaml` files (each a suite file) and functions decorated with `@tunegate.gate("suite.yaml")`. A gate
+has one item per drawn case and one deciding item, `gate`, which passes or fails for all of them. The model is asked
+once per gate, in batches, and the record is written to `tunegate-runs/` as by `tunegate gate`.
 
-- A missed case is shown as MISSED (`m`), one that could not be judged as INVALID (`i`). Neither fails; both reach JUnit
-  XML as skipped, with the reason. The deciding item fails, unless the gate's verdict is PASS.
+- A missed case is shown as MISSED (`m`), a case that could not be judged as INVALID (`i`). Neither fails; JUnit XML
+  shows both as skipped, with the reason. The deciding item fails, unless the gate's verdict is PASS.
 - A session that selects only some items of a gate (-k, node ids, --deselect) cannot pass. Its selected cases are asked
-  and shown without a record; the deciding item fails as INVALID; where the deciding item is not selected either, the
+  and shown without a record; the deciding item fails as INVALID; if the deciding item is not selected either, the
   session ends with exit code 1 and says so.
-- `--lf` after a gate that did not pass runs the whole gate: 100 cases and one verdict are one examination.
-- The exit code is the gates' and not that of pytest's outcomes: xfail, skip or a conftest.py that rewrites reports can
-  change how items are shown; the session still fails, unless each selected gate passed. So does one that names a model
-  (or answers) and runs no gate.
-- Where nobody is named who answers, gates are skipped with the reason, and everyone else's tests run; a session of
-  nothing but gates then ends with pytest's exit code 5. A gate that the command line names is an error instead.
+- `--lf` after a gate that did not pass runs the whole gate: its cases and its verdict belong together.
+- The exit code is decided by the gates, not by pytest's outcomes: xfail, skip or a conftest.py that rewrites reports
+  can change how items are shown; the session still fails, unless each selected gate passed. A session with a model (or
+  answers) that runs no gate fails too.
+- Without a model or answers, gates are skipped with the reason, and all other tests run; a session of gates only then
+  ends with pytest's exit code 5. A gate that the command line names is an error instead.
 - With pytest-xdist the first worker that needs a gate runs it; the others wait, and read its record.
-- A model or a suite that does not exist is one line: exit code 4 (the command line) or 2 (a collected file;
+- A model or a suite that does not exist is reported in one line: exit code 4 (the command line) or 2 (a collected file;
   pytest-xdist ends with 1). A model that cannot be opened makes the gate INVALID.
 """
 
@@ -37,14 +37,16 @@ ONLY_LISTS = ("collectonly", "showfixtures", "show_fixtures_per_test")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("tunegate", "acceptance gates for language models")
-    group.addoption("--tunegate-model", metavar="MODEL", help="the model that gates examine, as `tunegate gate MODEL`")
-    group.addoption("--tunegate-responses", metavar="FILE", help='instead: answers made elsewhere: {"id", "response"}')
+    group.addoption("--tunegate-model", metavar="MODEL", help="the model under test, as in `tunegate gate MODEL`")
+    group.addoption(
+        "--tunegate-responses", metavar="FILE", help='instead of a model: stored answers {"id", "response"}'
+    )
     group.addoption("--tunegate-seed", metavar="N", type=int, default=0, help="seed of the draws (default: 0)")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[LEDGER] = Ledger()
-    config.pluginmanager.register(config.stash[LEDGER])  # without a name, which `-p no:NAME` could take away
+    config.pluginmanager.register(config.stash[LEDGER])  # without a name, so that `-p no:NAME` cannot remove it
     if any(config.getoption(name) is not None for name in WHO_ANSWERS):
         from tunegate.plugin.gates import check_options
 

@@ -1,4 +1,4 @@
-"""The check that a `@tunegate.gate` function is."""
+"""The check made from a `@tunegate.gate` function."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tunegate.reading.files import one_line
 
 MAX_REASON = 300
 TIMED_OUT = ("Timeout (>", "Timeout >")
-"""How pytest-timeout begins what it fails a test with; a function that was cut off did not judge."""
+"""The beginning of pytest-timeout's failure message; a function that timed out did not judge."""
 
 
 @dataclass(frozen=True)
 class FunctionCheck:
-    """Asks a function: None or True passes, False or an AssertionError is a miss, anything else is INVALID."""
+    """Calls a function: None or True passes, False or an AssertionError is a miss, anything else is INVALID."""
 
     name: str
     function: Callable[[Case, str], object]
@@ -37,14 +37,14 @@ class FunctionCheck:
 
     @classmethod
     def of(cls, function: Callable[..., object], name: str, path: Path) -> FunctionCheck:
-        """The check of a function; the hash of its file and of the local modules that it imports stands for it."""
+        """The check of a function; identified by the hash of its file and of the local modules that it imports."""
         if inspect.iscoroutinefunction(function):
-            raise ConfigError(f"{path}: {name}: a gate function cannot be async")
+            raise ConfigError(f"{path}: {name}: a gate function cannot be async; use a plain function")
         try:
             inspect.signature(function).bind(None, None)
         except TypeError as error:
             raise ConfigError(
-                f"{path}: {name}: a gate function is called with (case, response), no fixtures: {error}"
+                f"{path}: {name}: expected a function of (case, response), without fixtures: {error}"
             ) from error
         module, folder = dotted_name(path)
         return cls(name, function, f"{name}@{sources_sha256(local_sources(module, path, folder))}")
@@ -59,8 +59,8 @@ class FunctionCheck:
         try:
             answer = self.function(sample.case, sample.response.text)
         except (pytest.skip.Exception, pytest.xfail.Exception) as error:
-            # Neither is an Exception: let through, it would skip the gate, and a skipped gate ends with exit code 0.
-            raise RuntimeError(f"a case cannot be skipped: {error}") from error
+            # Neither is an Exception: it would skip the gate, and a skipped gate ends with exit code 0.
+            raise RuntimeError(f"a gate function cannot skip a case: {error}") from error
         except (AssertionError, pytest.fail.Exception) as error:
             if str(error).startswith(TIMED_OUT):
                 raise RuntimeError(one_line(error)) from error
@@ -69,7 +69,7 @@ class FunctionCheck:
             return Finding(self.name, Verdict.PASS, True, "no objection")
         if _is_bool(answer):
             return Finding(self.name, Verdict.FAIL, False, "returned False")
-        raise TypeError(f"returned {answer!r:.80}; return None, True or False")
+        raise TypeError(f"expected None, True or False from the function, got {answer!r:.80}")
 
 
 def _is_bool(answer: object) -> bool:

@@ -1,4 +1,4 @@
-"""The state of one gate in a pytest session: its draw, its model, and its outcomes, each made once."""
+"""The state of one gate in a pytest session: its draw, its model, and its outcomes, each computed once."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ NO_MODEL = "a gate needs a model: give --tunegate-model MODEL or --tunegate-resp
 
 @dataclass(frozen=True)
 class Subject:
-    """Who answers in this session. `worker_of` is the session's id in a worker of pytest-xdist."""
+    """The model or the stored answers of a session. In a worker of pytest-xdist, `worker_of` is the session's id."""
 
     model: str | None
     responses: Path | None
@@ -66,7 +66,7 @@ SUBJECT = pytest.StashKey[Subject]()
 
 
 def subject_of(config: pytest.Config) -> Subject:
-    """The session's one subject."""
+    """The session's subject, created once."""
     if SUBJECT not in config.stash:
         responses: str | None = config.getoption("tunegate_responses")
         worker: dict[str, str] = getattr(config, "workerinput", {})
@@ -80,14 +80,14 @@ def subject_of(config: pytest.Config) -> Subject:
 
 
 def check_options(config: pytest.Config) -> None:
-    """Raise UsageError for a model or an answer file that is not there, before anything is collected."""
+    """Raise UsageError if the model or the answer file does not exist, before anything is collected."""
     model: str | None = config.getoption("tunegate_model")
     responses: str | None = config.getoption("tunegate_responses")
     if model and responses:
-        raise pytest.UsageError("give --tunegate-model or --tunegate-responses, one of the two")
+        raise pytest.UsageError("--tunegate-model and --tunegate-responses: give only one of them")
     for name, value in (("model", model), ("responses", responses)):
-        if value == "":  # of an unset variable, say: without one its gates would be skipped
-            raise pytest.UsageError(f"--tunegate-{name} is empty")
+        if value == "":  # from an unset variable, for example: without the check its gates would be skipped
+            raise pytest.UsageError(f"--tunegate-{name} is empty; give a value, or leave the option out")
     try:
         if model:
             from tunegate.models.open_model import check_place
@@ -105,9 +105,9 @@ def check_options(config: pytest.Config) -> None:
 
 
 def skip_unasked(config: pytest.Config, node_id: str) -> None:
-    """Skip a gate where the session names nobody who answers, so that everyone else's tests run.
+    """Skip a gate if the session has neither a model nor answers, so that all other tests run.
 
-    A gate that the command line names is asked for: there it stays an error.
+    If the command line names the gate, it stays an error.
     """
     subject = subject_of(config)
     if subject.model is not None or subject.responses is not None or config.getoption("collectonly"):
@@ -123,7 +123,7 @@ def skip_unasked(config: pytest.Config, node_id: str) -> None:
 
 @dataclass
 class Gate:
-    """A collected gate. `stored` are answers made elsewhere; without them the session's model is asked."""
+    """A collected gate. `stored` are answers produced elsewhere; without them the session's model is asked."""
 
     suite: Suite
     plan: GatePlan
@@ -141,23 +141,23 @@ class Gate:
         return draw(self.suite.bank.working, self.plan.draw, self.seed)
 
     def outcome(self, case: Case) -> Outcome | None:
-        """The outcome of a case of a gate that was selected as a whole; None when the verdict stood before its turn.
+        """The outcome of a case of a gate that was selected as a whole; None if the verdict came before its turn.
 
-        Raises TunegateError when the gate came to no verdict.
+        Raises TunegateError if the gate reached no verdict.
         """
         return self._outcomes.get(case.id)
 
     def outcome_of_some(self, case: Case, selected: Sequence[Case]) -> Outcome:
-        """The outcome of one of a few selected cases; they are asked at once, decide nothing and leave no record."""
+        """The outcome of one of a few selected cases; they are asked together, decide nothing and leave no record."""
         if case.id not in self._judged:
-            cases = [case] if self.subject.worker_of else selected  # the other workers ask for their own
+            cases = [case] if self.subject.worker_of else selected  # the other workers ask their own
             outcomes = self._once(lambda: judge_cases(self.suite, self._model, cases))
             self._judged.update((outcome.case_id, outcome) for outcome in outcomes)
         return self._judged[case.id]
 
     @cached_property
     def result(self) -> GateRunResult:
-        """The decided gate; the first to ask runs it. Raises TunegateError when no verdict could be reached."""
+        """The decided gate; the first call runs it. Raises TunegateError if no verdict could be reached."""
         return self._once(self._shared if self.subject.worker_of else lambda: self._run(folder=None))
 
     @cached_property
@@ -166,7 +166,7 @@ class Gate:
 
     @cached_property
     def _model(self) -> Model:
-        """Who answers; a model is looked at as by `tunegate gate`."""
+        """The model or stored answers; a model is inspected as by `tunegate gate`."""
         if self.stored is not None:
             return self.stored
         spec = self.subject.model
@@ -183,7 +183,7 @@ class Gate:
         return run_gate(self._request(folder), no_progress, installed_versions())
 
     def _shared(self) -> GateRunResult:
-        """Run the gate, or read the record of the worker that did."""
+        """Run the gate, or read the record of the worker that ran it."""
         from tunegate.models.open_model import is_server
 
         identity = f"{self.subject.worker_of}\n{self.node_id}".encode(errors="surrogatepass")
@@ -197,11 +197,11 @@ class Gate:
             return read_result(folder, self.suite.name)
 
     def _shared_with_earlier_sessions(self, key: str) -> GateRunResult:
-        """The same of a server, which may answer otherwise each time: as without workers, what an earlier session left
-        open is gone on with and counted, and its verdicts are told."""
+        """The same for a server, whose answers may vary: as without workers, a gate that an earlier session left open
+        is resumed and counted, and its verdicts are reported."""
         place = FOLDER / f".pytest-{self.suite.name}-{self._request(None).key}"
         with _alone_in(place):
-            ours = place / key  # the folder that this session's gate went to
+            ours = place / key  # the folder of this session's gate
             if ours.exists():
                 return read_result(Path(ours.read_text(encoding="utf-8")), self.suite.name)
             result = self._run(folder=None)
@@ -209,7 +209,7 @@ class Gate:
             return result
 
     def _once(self, work: Callable[[], ResultT]) -> ResultT:
-        """Do the work; a fault is kept, so that a broken model is not loaded again for each of 100 cases."""
+        """Do the work once; a fault is kept, so that a broken model is not loaded again for each of 100 cases."""
         if self._fault is None:
             try:
                 with calm_warnings(), no_exit_but_ours():
@@ -224,19 +224,19 @@ class Gate:
 
 @contextmanager
 def _alone_in(folder: Path) -> Generator[None]:
-    """Wait until no other process is in here with this folder; the lock ends with the process that holds it."""
+    """Wait until no other process works on this folder; the lock is released when its process ends."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / ".pytest-lock").open("w") as file:
             lock(file.fileno(), wait=True)
             yield
     except OSError as error:
-        raise CannotJudge(f"{folder}: the record folder cannot be written: {error.strerror}") from error
+        raise CannotJudge(f"{folder}: cannot write to the record folder: {error.strerror}") from error
 
 
 @contextmanager
 def calm_warnings() -> Generator[None]:
-    """Under `-W error` a deprecation in somebody's library would otherwise decide whether a model can be judged."""
+    """Ignore warnings: with `-W error`, a deprecation in a library would otherwise make a gate INVALID."""
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         yield

@@ -1,4 +1,4 @@
-"""The nodes that pytest collects: a gate's file or function, its cases, and the item that decides it."""
+"""The nodes that pytest collects: a gate's file or function, its cases, and its deciding item."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MAX_REASON = 200
 
 
 class GateVerdict(pytest.fail.Exception):
-    """A verdict other than PASS, as a deciding item ends with it."""
+    """A verdict other than PASS, raised by a deciding item."""
 
     __module__ = "builtins"  # so that pytest's summary says `GateVerdict: FAIL: 89 of 100`
 
@@ -39,7 +39,7 @@ class GateFile(pytest.File):
     def collect(self) -> Iterator[pytest.Item]:
         """Load the suite, draw, and yield the items of the gate."""
         skip_unasked(self.config, self.nodeid)
-        with _told_by(self):
+        with _one_line_errors(self):
             gate = load_gate(self.config, _short_path(self.path), self.nodeid)
         yield from _items(self, gate)
 
@@ -57,17 +57,17 @@ class GateFunction(pytest.Collector):
         mark = mark_of(self.function)
         assert mark is not None
         skip_unasked(self.config, self.nodeid)
-        with _told_by(self):
+        with _one_line_errors(self):
             if not isinstance(self.parent, pytest.Module):
-                raise self.CollectError(f"{self.name}: a gate function stands at the top level of its module")
+                raise self.CollectError(f"{self.name}: expected a gate function at the top level of its module")
             path = _short_path(self.path)
             gate = load_function_gate(self.config, self.function, mark, self.name, path, self.nodeid)
         yield from _items(self, gate)
 
 
 @contextmanager
-def _told_by(collector: pytest.Collector) -> Generator[None]:
-    """What files, names and the disk did, as a collector tells it: in one line."""
+def _one_line_errors(collector: pytest.Collector) -> Generator[None]:
+    """Turn errors of files, names and the disk into a collection error of one line."""
     try:
         yield
     except Exception as error:
@@ -90,7 +90,7 @@ def _items(parent: pytest.Collector, gate: Gate) -> Iterator[pytest.Item]:
 
 
 def _node(kind: Any, parent: pytest.Collector, name: str, **facts: Any) -> pytest.Item:
-    # The id is given in full: pytest 9.2 reads brackets in an id, but not in the name of a child, and `--lf` compares.
+    # The full id is passed: pytest 9.2 reads brackets in an id, but not in the name of a child, and `--lf` compares.
     return kind.from_parent(parent, name=name, nodeid=f"{parent.nodeid}::{name}", **facts)
 
 
@@ -98,7 +98,7 @@ def _node(kind: Any, parent: pytest.Collector, name: str, **facts: Any) -> pytes
 
 
 class GateItem(pytest.Item):
-    """What the items of a gate have in common."""
+    """The common part of a gate's items."""
 
     def __init__(self, *, gate: Gate, **kwargs: Any) -> None:
         super().__init__(**kwargs)  # pyright: ignore[reportUnknownMemberType]
@@ -127,7 +127,7 @@ class GateItem(pytest.Item):
 
 
 class CaseItem(GateItem):
-    """One drawn case. It never fails: what it says, the deciding item weighs."""
+    """One drawn case. It never fails: only the deciding item can fail."""
 
     def __init__(self, *, case: Case, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -142,7 +142,7 @@ class CaseItem(GateItem):
             self.reason = str(error)
         else:
             if outcome is None:
-                pytest.skip("not asked: the verdict stood before its turn")
+                pytest.skip("not asked: the verdict was certain before its turn")
             self.verdict, self.reason = outcome.verdict, outcome.reason
         self.user_properties.append(("verdict", self.verdict.value))
 
@@ -154,14 +154,14 @@ class CaseItem(GateItem):
 
     def complete(self, report: pytest.TestReport) -> None:
         if not report.passed:
-            return  # not our doing: a timeout, say
+            return  # not from the gate: a timeout, for example
         attach(report, {"gate": self.gate.node_id, "verdict": self.verdict.value})
         if self.verdict is not Verdict.PASS:
             show_missed(report, self.verdict.value, _short(self.reason))
 
 
 class DecidingItem(GateItem):
-    """The item that passes when its gate does."""
+    """The item that passes if its gate passes."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)

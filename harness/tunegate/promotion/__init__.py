@@ -1,1 +1,1 @@
-"""What is promoted: the evidence for it, and the registry that keeps it."""
+"""Promotion: the evidence for it, and the registry of promoted models."""

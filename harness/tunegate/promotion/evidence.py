@@ -1,7 +1,7 @@
-"""The evidence for a promotion: does the record of a run support it, and what may be attested?
+"""The evidence for a promotion: whether the record of a run supports it, and what is attested.
 
-Nothing that a record says of itself is believed: every gate is decided again from its outcomes, and each stage must
-have begun with the very weights that the stage before it ended with.
+Verdicts on record are not trusted: every gate is decided again from its outcomes, and each stage must have started from
+exactly the weights with which the stage before it ended.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ from tunegate.verdicts.terms import PAIRED
 from tunegate.verdicts.waivers import excuse, waiver_from_json
 
 FORMAT = 2
-"""Of attestations: raised whenever they say other things, so that an older one is not taken for a forged one."""
+"""The format of attestations: raised whenever their content changes, so that older ones do not look forged."""
 
 Fingerprint = Callable[[Path], str]
 """SHA-256 of a model on disk."""
 
 
 def check_promotable(run: RunRecord, fingerprint: Fingerprint, today: date) -> tuple[AttemptRecord, Path]:
-    """Hold a run's final model against its evidence: every required gate passed, on exactly these bytes.
+    """Compare a run's final model with its evidence: every required gate passed, on exactly these bytes.
 
     A missed gate needs a waiver that is in force `today`.
     """
     attempt = check_gates(run, today)
     folder = run.folder / attempt.model
     if not folder.is_dir():
-        raise NotPromotable(f"{folder}: the model that passed is not there any more")
+        raise NotPromotable(f"{folder}: the model that passed no longer exists")
     if run.folder.resolve() not in folder.resolve().parents:
-        raise Tampered(f"{folder}: lies outside the folder of the run")
+        raise Tampered(f"{folder}: this model folder is outside the run folder")
     if fingerprint(folder) != attempt.model_sha256:
-        raise Tampered(f"{folder}: these are not the weights that passed; they changed after their gates")
+        raise Tampered(f"{folder}: the weights changed after they passed their gates")
     return attempt, folder
 
 
 def check_gates(run: RunRecord, today: date | None = None) -> AttemptRecord:
-    """The final attempt of a run, every required gate of which passed when decided again from the record, or was
-    missed and waived. Without `today`, a waiver may have expired since.
+    """The final attempt of a run. Every required gate passed when decided again from the record, or was missed and
+    waived. Without `today`, a waiver may have expired since.
 
-    Each stage must have passed, on weights that began as those the step before it ended with. What lies aside of that
-    chain, a scorer or a baseline, must have begun with them too.
+    Each stage must have passed, on weights that started as those with which the step before it ended. A scorer or a
+    baseline, which is not part of this chain, must have started from them too.
     """
     with reading(run.folder):
         return _final_attempt(run, today)
@@ -59,15 +59,15 @@ def _final_attempt(run: RunRecord, today: date | None) -> AttemptRecord:
     weights = run.start.get("model_sha256")
     for stage in stages:
         if not stage.attempts or not stage.required_gates:
-            raise CannotJudge(f"stage {stage.name!r}: no attempt or no required gate is on record")
+            raise CannotJudge(f"stage {stage.name!r}: the record has no attempt or no required gate")
         attempt = stage.attempts[max(stage.attempts)]
         if attempt.input_sha256 != weights:
-            raise Tampered(f"stage {stage.name!r} did not begin with the weights that the step before it ended with")
+            raise Tampered(f"stage {stage.name!r} did not start from the weights with which the previous step ended")
         _check_attempt(run, stage, attempt, today)
         if stage.role == "step":
             weights = attempt.model_sha256
     if run.goal is None:
-        raise NotPromotable("the run has no stage; only a model that a pipeline trained and gated can be promoted")
+        raise NotPromotable("the run has no stages; only a model that a pipeline trained and gated can be promoted")
     return run.goal.attempts[max(run.goal.attempts)]
 
 
@@ -83,7 +83,7 @@ def _passed_stages(run: RunRecord) -> list[StageRecord]:
         raise NotPromotable(f"the run has not passed: {run.reason or 'it is not decided'}")
     unplanned = run.stages.keys() - set(planned)
     if unplanned:
-        raise Tampered(f"stages {', '.join(sorted(unplanned))}: on record, but the run did not register them")
+        raise Tampered(f"stages {', '.join(sorted(unplanned))}: these are on record, but the run did not register them")
     return [run.stages[name] for name in planned]
 
 
@@ -92,10 +92,10 @@ def _check_attempt(run: RunRecord, stage: StageRecord, attempt: AttemptRecord, t
         key = gate_key(name, first_purpose(stage))
         if key not in attempt.gates or not attempt.gates[key].decided:
             raise NotPromotable(f"gate {name!r} of stage {stage.name!r} was not decided")
-    for gate in _decided(attempt):  # one that is not required may miss, but what is attested of it must be so
+    for gate in _decided(attempt):  # other gates may miss, but their attestation must be true
         recheck(gate, outcomes_before(run, gate))
         if gate.model_sha256 != attempt.model_sha256:
-            raise Tampered(f"gate {gate.key!r} was run on other weights ({gate.model_sha256})")
+            raise Tampered(f"gate {gate.key!r} was run on different weights ({gate.model_sha256})")
         _check_fresh(run, stage, gate)
     for key, registered in required_draws(run, stage, attempt).items():
         gate = attempt.gates.get(key)
@@ -114,22 +114,22 @@ def _is_waived(gate: GateRecord, attempt: AttemptRecord, today: date | None) -> 
     except (TypeError, ValueError, KeyError) as error:
         raise Tampered(f"gate {gate.key!r}: its waiver is not on record: {error!r}") from error
     if excuse([waiver], gate.gate, gate.stage, gate.verdict, today or waiver.expires) is None:
-        raise NotPromotable(f"gate {gate.key!r}: {gate.verdict}, and no waiver in force covers it: {waiver.in_words}")
+        raise NotPromotable(f"gate {gate.key!r}: {gate.verdict}, and its waiver is not in force: {waiver.in_words}")
     return True
 
 
 def required_draws(run: RunRecord, stage: StageRecord, attempt: AttemptRecord) -> dict[str, Mapping[str, Any]]:
-    """What an attempt had to pass: every draw's name, and its terms as the run registered them at its start.
+    """The draws that an attempt had to pass: their names, and their terms as the run registered them at its start.
 
-    Of a paired draw only `purpose` and `max_drop` could be registered: its cases are those of an earlier draw.
+    For a paired draw, only `purpose` and `max_drop` could be registered: its cases are those of an earlier draw.
     """
     try:
         required: dict[str, Mapping[str, Any]] = {}
         if stage.required_gates != tuple(run.start["gates"][stage.name]):
-            raise Tampered(f"stage {stage.name!r}: began with other gates than the run registered")
+            raise Tampered(f"stage {stage.name!r}: started with different gates than the run registered")
         for name, gate in run.start["gates"][stage.name].items():
-            if name in required:  # one gate's confirming draw under another's name
-                raise Tampered(f"stage {stage.name!r}: two draws are called {name!r}")
+            if name in required:  # a gate has the name of another gate's confirming draw
+                raise Tampered(f"stage {stage.name!r}: two draws are named {name!r}")
             required[gate_key(name, first_purpose(stage))] = gate["first"]
             if gate["confirms"] == "always" or (gate["confirms"] == "after_retry" and attempt.number > 1):
                 required[gate_key(name, "confirm")] = gate["confirm"]
@@ -142,24 +142,24 @@ def required_draws(run: RunRecord, stage: StageRecord, attempt: AttemptRecord) -
 
 
 def _paired(run: RunRecord, stage: StageRecord, purpose: str) -> Mapping[str, Any]:
-    """What the run registered a stage to be held against; records from before there was `worth` have none of it."""
+    """What the run registered to compare a stage with; older records have no `worth`."""
     registered: Mapping[str, Any] = run.start["retention"] if purpose == "retention" else run.start.get(purpose, {})
     return registered[stage.name] if registered else {}
 
 
 def _check_draw(run: RunRecord, stage: StageRecord, gate: GateRecord, registered: Mapping[str, Any]) -> None:
-    """Hold one draw against what the run registered before its first training."""
+    """Compare one draw with the terms that the run registered before its first training."""
     suite = run.start.get("suites", {}).get(gate.gate, {})
     part = "sealed" if registered["purpose"] == "confirm" else "working"
     facts = [suite.get("sha256"), suite.get("checks"), part, *registered.values()]
     if facts != [gate.suite_sha256, list(gate.checks), gate.part, *(gate.terms.get(name) for name in registered)]:
-        raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: not the suite and terms that the run registered")
+        raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: its suite or terms differ from the registered ones")
     if registered["purpose"] in PAIRED:
         _check_reference(run, stage, gate)
 
 
 def _check_reference(run: RunRecord, stage: StageRecord, gate: GateRecord) -> None:
-    """A paired draw must be held against the very draw that the run registered: the base model's, or that of the
+    """A paired draw must be compared with exactly the draw that the run registered: the base model's, or that of the
     last attempt of an earlier stage."""
     since = _paired(run, stage, gate.purpose)[gate.gate]["since"]
     attempt = None if since is None else max(run.stages[since].attempts)
@@ -170,36 +170,36 @@ def _check_reference(run: RunRecord, stage: StageRecord, gate: GateRecord) -> No
         base = run.gates[gate_key(gate.gate, "baseline")]
         recheck(base)
         if base.model_sha256 != run.start.get("model_sha256"):
-            raise Tampered(f"gate {base.key!r}: not asked of the base model")
+            raise Tampered(f"gate {base.key!r}: was not asked of the base model")
         if [base.suite_sha256, base.checks, base.part] != [gate.suite_sha256, gate.checks, gate.part]:
             raise Tampered(f"gate {base.key!r}: not the suite that stage {stage.name!r} was asked again")
 
 
 def _check_fresh(run: RunRecord, stage: StageRecord, gate: GateRecord) -> None:
-    """No case may have been asked by an earlier attempt, nor by a draw of the other part of the bank, but for those
-    that the record itself marks as reused. A paired draw asks every attempt what an earlier model was asked."""
+    """No case may have been asked by an earlier attempt, or by a draw of the other part of the bank, except for cases
+    that the record marks as reused. A paired draw asks every attempt the cases that an earlier model was asked."""
     others = [other for attempt in stage.attempts.values() for other in attempt.gates.values()]
     same_gate = [other for other in others if other.gate == gate.gate]
     earlier = [other for other in same_gate if other.key == gate.key and (other.attempt or 0) < (gate.attempt or 0)]
     seen = frozenset[str]().union(*(other.seen for other in earlier if other.purpose not in PAIRED))
     reused = len(seen & set(gate.case_ids))
     if gate.reused and not run.start["gates"][stage.name].get(gate.gate, {}).get("reuse"):
-        raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: reuses cases, which the run did not register")
+        raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: reuses cases, but the run did not register this")
     if reused > gate.reused:
         raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: {reused} of its cases were asked before")
     watched = [one for one in run.start.get("watched", {}).values() if one["gate"] == gate.gate]
     if any(gate.seen.intersection(one["reserved"]) for one in watched):
-        raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: asked cases that a training was chosen by")
+        raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: asked cases by which a training was chosen")
     across = frozenset[str]().union(*(other.seen for other in same_gate if other.part != gate.part))
     if across & gate.seen:
-        raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: opened cases of the other part of the bank")
+        raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: asked cases of the other part of the bank")
 
 
 def attest(run: RunRecord, attempt: AttemptRecord) -> dict[str, Any]:
-    """What is attested of the weights of a run's final attempt, which `check_gates` returned.
+    """The attestation of the weights of a run's final attempt, which `check_gates` returned.
 
-    `gates` holds the gates that the pipeline required of these weights; `other_gates` what else they were asked, with
-    its verdict, which nothing depended on.
+    `gates` has the gates that the pipeline required of these weights; `other_gates` the gates that they were also
+    asked, with their verdicts, on which nothing depended.
     """
     required = required_draws(run, run.goal, attempt) if run.goal else {}
     decided = _decided(attempt)

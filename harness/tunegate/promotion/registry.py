@@ -1,15 +1,15 @@
-"""The registry: promoted models, each with its attestation and its evidence, and aliases that point at them.
+"""The registry: promoted models, each with its attestation and its evidence, and aliases that point to them.
 
     registry/
         models/<sha256>/model/             the promoted bytes
         models/<sha256>/attestation.json   which gates they passed
-        models/<sha256>/events.jsonl       the record of the run, so that anyone can check
-        bases/<sha256>/                    the base of a promoted adapter, where the run trained it
+        models/<sha256>/events.jsonl       the record of the run, so that anyone can verify it
+        bases/<sha256>/                    the base of a promoted adapter, if the run trained it
         aliases/production.json            {"alias", "sha256", "attestation_sha256"}, replaced in one step
 
-An alias names itself and pins the attestation that it was set on, so a pointer that is copied to another name, or an
-attestation that is swapped under it, shows. Promotion is atomic: everything is written beside its place and moved there
-by `os.replace`; a kill in the middle leaves the old alias.
+An alias contains its own name and the hash of the attestation it was set on, so a pointer that is copied to another
+name, or an attestation that is replaced, is detected. Promotion is atomic: everything is written to a draft and moved
+to its place by `os.replace`; if the process is killed, the old alias remains.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 ATTESTATION = "attestation.json"
 PARTS = ("model", EVENTS, ATTESTATION)
-"""What lies in a model's place in the registry; beside it, at most what people read (`READABLE`)."""
+"""The contents of a registry entry; the only other files allowed are for people to read (`READABLE`)."""
 READABLE = (".html", ".json", ".md", ".txt", ".xml")
 
 
@@ -46,8 +46,8 @@ READABLE = (".html", ".json", ".md", ".txt", ".xml")
 class Promotion:
     """A promoted model.
 
-    `alias` is the one that was asked for, None for a folder; `aliases` are all that point at these bytes now. `already`
-    says that `promote` found the alias as it was to be, and changed nothing.
+    `alias` is the requested alias, None for a folder; `aliases` are all that point to these bytes now. `already` says
+    that the alias already pointed to them, so that `promote` changed nothing.
     """
 
     sha256: str
@@ -64,12 +64,12 @@ class Promotion:
 def promote(
     run: RunRecord, alias: str, registry: Path, fingerprint: Fingerprint, today: date | None = None
 ) -> Promotion:
-    """Copy a run's final model into the registry and point the alias at it.
+    """Copy a run's final model into the registry and point the alias to it.
 
-    A model that is there already keeps the evidence of its first promotion. Waivers must be in force `today`.
+    A model that is already in the registry keeps the evidence of its first promotion. Waivers must be in force `today`.
     """
     if not ALIAS.fullmatch(alias):
-        raise ConfigError(f"alias {alias!r}: letters, digits, '.', '_' and '-' were expected, the first no sign")
+        raise ConfigError(f"alias {alias!r}: expected letters, digits, '.', '_' and '-', the first a letter or digit")
     attempt, folder = check_promotable(run, fingerprint, today or date.today())
     sha256 = attempt.model_sha256
     place = registry / "models" / sha256
@@ -87,7 +87,7 @@ def promote(
         if not already:
             replace_file(pointer_file, _as_json(pointer))
     except OSError as error:
-        raise CannotJudge(f"{registry}: the registry cannot be written: {error.strerror or error}") from error
+        raise CannotJudge(f"{registry}: cannot write to the registry: {error.strerror or error}") from error
     return Promotion(sha256, place, attestation, alias, _aliases_of(sha256, registry, strict=False), already)
 
 
@@ -107,19 +107,19 @@ def _publish(run: RunRecord, folder: Path, attestation: dict[str, Any], place: P
 
 
 def _check_record(run: RunRecord, folder: Path) -> None:
-    """Raise Tampered unless a folder holds the record that was judged."""
+    """Raise Tampered unless a folder contains the record that was judged."""
     try:
         digest = digest_of(folder)
-    except Tampered as error:  # of a copy: what is wrong with it is wrong with what it was made from
+    except Tampered as error:  # the fault is in the original of the copy
         raise Tampered(str(error).replace(str(folder), str(run.folder))) from error
     if digest != run.digest:
-        raise Tampered(f"{run.folder / EVENTS}: not the record that was judged; it changed in between")
+        raise Tampered(f"{run.folder / EVENTS}: the record changed after it was judged")
 
 
 def _keep_base(run: RunRecord, adapter: Path, registry: Path, fingerprint: Fingerprint) -> None:
-    """Put the base of an adapter into the registry where the run made it: who clears the run folder keeps the model.
+    """Copy the base of an adapter into the registry if the run made it, so that clearing the run folder loses nothing.
 
-    A base of the user's own, which may have gigabytes and serve many adapters, stays where it is.
+    The user's own base, which may have gigabytes and serve many adapters, stays in its place.
     """
     if not (adapter / BASE_FILE).exists():
         return
@@ -139,7 +139,7 @@ def _keep_base(run: RunRecord, adapter: Path, registry: Path, fingerprint: Finge
 
 
 def _remove_strangers(model: Path) -> None:
-    """Promoted is the model, with its documents: nothing that a training left beside it."""
+    """Remove files that a training left in the model folder: only the model and its documents are promoted."""
     for name in strangers(model):
         (model / name).unlink()
     for folder in sorted((path for path in model.rglob("*") if path.is_dir()), reverse=True):
@@ -155,9 +155,9 @@ def _as_json(data: dict[str, Any]) -> bytes:
 
 
 def state_of(alias: str, sha256: str, registry: Path) -> Literal["there", "gone", "replaced"]:
-    """What became of the promotion of a model to an alias; its bytes are not looked at, `verify` does that.
+    """The state of the promotion of a model to an alias; does not check the bytes, as `verify` does.
 
-    `gone`: the alias or the model is not in the registry any more. `replaced`: the alias points at another model.
+    `gone`: the alias or the model is no longer in the registry. `replaced`: the alias points to another model.
     """
     path = _pointer_file(alias, registry)
     if not path.is_file():
@@ -176,7 +176,7 @@ def _pointer_file(alias: str, registry: Path) -> Path:
 
 
 def _aliases_of(sha256: str, registry: Path, *, strict: bool) -> tuple[str, ...]:
-    """The aliases that point at a model; a pointer that is not sound raises Tampered if `strict`, else is left out."""
+    """The aliases that point to a model; an invalid pointer raises Tampered if `strict`, otherwise it is ignored."""
     found: list[str] = []
     for path in sorted((registry / "aliases").glob("*.json")):
         try:
@@ -191,40 +191,40 @@ def _aliases_of(sha256: str, registry: Path, *, strict: bool) -> tuple[str, ...]
 
 
 def _read_pointer(path: Path) -> dict[str, str]:
-    """What an alias file says; raises Tampered unless it is the pointer that was written under this very name."""
+    """The content of an alias file; raises Tampered unless it is a pointer that was written under this name."""
     pointer = _read_json(path)
     if pointer.keys() != {"alias", "sha256", "attestation_sha256"} or not SHA256.fullmatch(str(pointer["sha256"])):
-        raise Tampered(f"{path}: not the pointer that `tunegate promote` writes; promote to this alias again")
+        raise Tampered(f"{path}: not a pointer that `tunegate promote` wrote; promote to this alias again")
     if pointer["alias"] != path.stem:
         raise Tampered(
-            f"{path}: is the pointer of the alias {pointer['alias']!r} under another name; no promotion put it there"
+            f"{path}: the pointer of the alias {pointer['alias']!r} under another name; no promotion wrote it here"
         )
     return pointer
 
 
 def _check_pin(pointer: dict[str, str], path: Path) -> None:
-    """Raise Tampered unless the model that an alias points at is there with the attestation that it was set on."""
+    """Raise Tampered unless the alias's model is in the registry with the attestation that the alias was set on."""
     attestation = path.parent.parent / "models" / pointer["sha256"] / ATTESTATION
     if not attestation.is_file():
-        raise Tampered(f"{path}: points at {pointer['sha256']}, which is not in the registry with its attestation")
+        raise Tampered(f"{path}: points to {pointer['sha256']}, which the registry does not have with its attestation")
     if sha256_of(attestation) != pointer["attestation_sha256"]:
-        raise Tampered(f"{path}: {attestation} is not the attestation that this alias was set on")
+        raise Tampered(f"{path}: {attestation} changed after this alias was set")
 
 
 # --- verifying -----------------------------------------------------------------------------------------------------
 
 
 def verify(model: str, registry: Path, fingerprint: Fingerprint) -> Promotion:
-    """Say which promotion stands behind a model folder or an alias; its bytes and its evidence are checked.
+    """Find the promotion of a model folder or an alias, and check its bytes and its evidence.
 
-    Raises NotPromotable for bytes that were never promoted, Tampered when the registry's own copy or evidence changed.
+    Raises NotPromotable for bytes that were never promoted, Tampered if the registry's copy or evidence changed.
     """
     if not registry.is_dir():
-        raise ConfigError(f"{registry}: no such registry; name it with --registry")
+        raise ConfigError(f"{registry}: no such registry; give its folder with --registry")
     pointer_file = _pointer_file(model, registry)
     alias = model if ALIAS.fullmatch(model) and pointer_file.is_file() else None
     if alias and Path(model).exists():
-        raise ConfigError(f"{model}: an alias in {registry}, and a folder here; write ./{model} for the folder")
+        raise ConfigError(f"{model}: both an alias in {registry} and a folder here; write ./{model} for the folder")
     if alias:
         pointer = _read_pointer(pointer_file)
         _check_pin(pointer, pointer_file)
@@ -234,7 +234,7 @@ def verify(model: str, registry: Path, fingerprint: Fingerprint) -> Promotion:
         sha256 = fingerprint(folder)
         if not (registry / "models" / sha256 / ATTESTATION).is_file():
             if _lies_in(folder, registry / "models"):
-                raise Tampered(f"{folder}: lies in the registry, but its bytes are not those that were promoted")
+                raise Tampered(f"{folder}: it is in the registry, but its bytes are not those that were promoted")
             raise NotPromotable(f"{model}: these bytes ({sha256[:12]}…) were never promoted in {registry}")
     place = registry / "models" / sha256
     attestation = _check_copy(place, fingerprint)
@@ -242,21 +242,21 @@ def verify(model: str, registry: Path, fingerprint: Fingerprint) -> Promotion:
 
 
 def check_promoted(model: str, sha256: str) -> None:
-    """Raise Tampered for a model that a registry holds as another one: `sha256` is what it is now."""
+    """Raise Tampered for a model in a registry with another hash than `sha256`, its present hash."""
     folder = Path(model).resolve()
     place = folder.parent if folder.name == "model" else folder
     held = SHA256.fullmatch(place.name) is not None and (place / ATTESTATION).exists()
     if held and place.name != sha256:
-        raise Tampered(f"{folder}: promoted, and changed since; start from a model that `tunegate verify` accepts")
+        raise Tampered(f"{folder}: changed after its promotion; start from a model that `tunegate verify` accepts")
 
 
 def _model_folder(model: str, registry: Path) -> Path:
-    """The folder whose bytes count: the one that was named, or the model in the registry entry that was named."""
+    """The folder to fingerprint: the given folder, or the model in the given registry entry."""
     folder = Path(model)
     if not folder.exists():
         aliases = [path.stem for path in (registry / "aliases").glob("*.json")]
         raise ConfigError(f"{model}: neither a model folder nor an alias in {registry}{nearest(model, aliases)}")
-    # Only an entry of this registry: elsewhere, other weights may lie beside a folder named `model`.
+    # Only for an entry of this registry: elsewhere, a folder may contain other weights next to a folder `model`.
     is_entry = folder.resolve().parent == (registry / "models").resolve()
     return folder / "model" if is_entry else folder
 
@@ -266,41 +266,41 @@ def _lies_in(folder: Path, place: Path) -> bool:
 
 
 def _check_copy(place: Path, fingerprint: Fingerprint) -> dict[str, Any]:
-    """The attestation of a model in the registry; its bytes, its record and what is attested must agree."""
+    """The attestation of a model in the registry; its bytes, its record and its attestation must agree."""
     for name in PARTS:
         if not (place / name).exists():
-            raise Tampered(f"{place}: {name} is gone from the registry; remove the rest and promote the run again")
+            raise Tampered(f"{place}: {name} is missing from the registry; remove the rest and promote the run again")
     _check_strangers(place)
     if fingerprint(place / "model") != place.name:
-        raise Tampered(f"{place / 'model'}: the bytes are not those that were promoted")
+        raise Tampered(f"{place / 'model'}: the bytes differ from those that were promoted")
     attestation = _read_json(place / ATTESTATION)
     if attestation.get("format") != FORMAT:
         raise ConfigError(
             f"{place / ATTESTATION}: written by another version of Tunegate (format {attestation.get('format')!r}, "
-            f"this one reads {FORMAT}); remove {place} and promote the run again"
+            f"this version reads {FORMAT}); remove {place} and promote the run again"
         )
     run = read_run(place)
     if run.digest != attestation.get("record_sha256"):
-        raise Tampered(f"{place / EVENTS}: not the record that the attestation vouches for")
+        raise Tampered(f"{place / EVENTS}: the record differs from the hash in the attestation")
     expected = attest(run, check_gates(run))
-    # Attestations from before the base was named lack it; what they attest of an adapter covers its base all the same.
+    # Older attestations do not name the base; the hash of an adapter covers its base anyway.
     free = {"tunegate": None, **({} if "base_model_sha256" in attestation else {"base_model_sha256": None})}
     if {**attestation, **free} != {**expected, **free} or expected["model_sha256"] != place.name:
-        raise Tampered(f"{place / ATTESTATION}: says something else than the record of the run")
+        raise Tampered(f"{place / ATTESTATION}: the attestation contradicts the record of the run")
     return attestation
 
 
 def _check_strangers(place: Path) -> None:
-    """Raise Tampered for a file beside the promoted ones that a program could run or open in their stead."""
+    """Raise Tampered for an additional file that a program could run or open instead of the promoted files."""
     odd = [f"model/{name}" for name in strangers(place / "model")]
     odd += [path.name for path in place.iterdir() if path.name not in PARTS and path.suffix not in READABLE]
     odd = [name for name in odd if not _left_by_the_system(name)]
     if odd:
-        raise Tampered(f"{place / odd[0]}: no promotion put this there; remove it")
+        raise Tampered(f"{place / odd[0]}: no promotion wrote this file; remove it")
 
 
 def _left_by_the_system(name: str) -> bool:
-    """Files that file systems and file managers leave anywhere."""
+    """Whether a file system or a file manager creates such files."""
     return Path(name).name in (".DS_Store", "Thumbs.db") or Path(name).name.startswith(".nfs")
 
 
@@ -310,5 +310,5 @@ def _read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise Tampered(f"{path}: cannot be read as JSON: {error}") from error
     if not isinstance(data, dict):
-        raise Tampered(f"{path}: a JSON object was expected")
+        raise Tampered(f"{path}: expected a JSON object")
     return data  # pyright: ignore[reportUnknownVariableType]

@@ -31,7 +31,7 @@ def beta_quantile(probability: float, a: float, b: float) -> float:
 
 @lru_cache(256)
 def t_quantile(probability: float, freedom: float) -> float:
-    """The quantile of Student's t with so many degrees of freedom, for a probability of at least 0.5.
+    """The quantile of Student's t with `freedom` degrees of freedom, for a probability of at least 0.5.
 
     Example:
         >>> from tunegate.stats.beta import t_quantile

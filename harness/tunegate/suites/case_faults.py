@@ -1,4 +1,4 @@
-"""What is wrong with cases before any model is asked: blank prompts, single choices, answers that contradict."""
+"""Faults of cases that are found before any model is asked: blank prompts, single choices, contradictory answers."""
 
 from __future__ import annotations
 
@@ -10,47 +10,47 @@ from tunegate.checks.check import Check
 from tunegate.models.model import as_messages
 
 LONGEST_PART = 5
-"""Words; longer parts between two semicolons are more likely sentences than several answers."""
+"""Maximum words; longer parts between semicolons are more likely sentences than separate answers."""
 
 
 def unfit(cases: Sequence[Case], checks: Sequence[Check]) -> str | None:
-    """Why some of the cases cannot be judged by these checks whatever a model says; None where all can."""
+    """Why these checks cannot judge some of the cases, whatever the model answers; None if they can judge all."""
     if any(not check.needs_choices for check in checks):
         blank = [case.id for case in cases if _is_blank(case)]
         if blank:
             return (
-                f"{_so_many(blank, cases)} a blank prompt, so that the model would be asked nothing; fill it in, or "
-                "leave such rows out by `where`"
+                f"{_share(blank, cases)} a blank prompt, which asks the model nothing; fill it in, or "
+                "leave these rows out with `where`"
             )
     for check in checks:
         holey = [case.id for case in cases if any(not choice.strip() for choice in case.choices)]
         if holey and check.needs_choices and "reference" in check.needs:
-            return f"{_so_many(holey, cases)} a blank choice; fill it in, or take it out of the list"
+            return f"{_share(holey, cases)} a blank choice; fill it in, or remove it from the list"
         single = [case for case in cases if len(case.choices) == 1] if "choices" in check.needs else []
         if single:
             return (
-                f"{_so_many([case.id for case in single], cases)} 1 choice, {single[0].choices[0][:80]!r}, and "
-                f"{check.name} needs two or more; write them as a list of texts, or say what separates them: "
+                f"{_share([case.id for case in single], cases)} only 1 choice, {single[0].choices[0][:80]!r}, but "
+                f"{check.name} needs two or more; write them as a list of strings, or name the separator: "
                 '`cases: {separator: ";"}`'
             )
     return None
 
 
-def _so_many(ids: Sequence[str], cases: Sequence[Case]) -> str:
+def _share(ids: Sequence[str], cases: Sequence[Case]) -> str:
     return f"{len(ids)} of {len(cases)} cases (first {ids[0]!r}) {'has' if len(ids) == 1 else 'have'}"
 
 
 def _is_blank(case: Case) -> bool:
-    """Whether nothing is asked: of a chat, whether the user says nothing."""
+    """Whether the prompt is blank; for a chat, whether all turns of the user are blank."""
     if isinstance(case.prompt, str):
         return not case.prompt.strip()
     return not any(turn["content"].strip() for turn in case.prompt if turn["role"] != "system")
 
 
 def contradictions(cases: Sequence[Case]) -> Iterator[tuple[Case, Case]]:
-    """Pairs that ask the same and have no answer in common: no model can pass both.
+    """Pairs with the same question but without a common answer: no model can pass both.
 
-    Letter case and white space make no difference. Each case is named in one pair at most.
+    Letter case and white space are ignored. Each case is in one pair at most.
     """
     asked: dict[object, list[Case]] = {}
     for case in cases:
@@ -75,7 +75,7 @@ def _plain(text: str) -> str:
 
 
 def listed_in_text(cases: Sequence[Case]) -> list[str]:
-    """The ids of cases whose one reference looks like several: short parts between semicolons, bars or brackets."""
+    """The ids of cases whose single reference looks like several: short parts between semicolons, bars or brackets."""
     return [case.id for case in cases if len(case.references) == 1 and _looks_like_a_list(case.references[0])]
 
 

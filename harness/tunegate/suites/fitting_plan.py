@@ -1,4 +1,4 @@
-"""A plan that a small bank can serve: for how many attempts a bank has cases, and which plan fits it."""
+"""A plan for a small bank: how many attempts a bank has cases for, and which plan fits it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tunegate.exceptions import ConfigError
 from tunegate.stats.plans import GatePlan, PlanRule
 
 DRAWS = (100, 90, 80, 70, 60, 50, 40, 30, 20, 10)
-"""The first draws that are tried, the largest first."""
+"""The sizes of the first draw to try, the largest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class FittingPlan:
-    """Keys of a suite file, as YAML, and the plan that they make; the bank has cases for so many attempts of it."""
+    """Keys of a suite file, as YAML, their plan, and the number of attempts that the bank has cases for."""
 
     keys: str
     plan: GatePlan
@@ -25,7 +25,7 @@ class FittingPlan:
 
     @property
     def in_words(self) -> str:
-        """What to write, and what it lets through."""
+        """What to write, and how likely it is to pass a bad model."""
         draws = f"{self.plan.accept} of {self.plan.draw}"
         if self.plan.confirm is not None:
             when = "" if self.plan.confirms == "always" else "after a retry "
@@ -33,15 +33,15 @@ class FittingPlan:
         number = "one attempt" if self.attempts == 1 else f"{self.attempts} attempts"
         lucky = self.plan.acceptance_within(self.plan.at, self.attempts)
         return (
-            f"this bank can serve {number} of `{self.keys}` ({draws}; a model that is right "
+            f"this bank has enough cases for {number} of `{self.keys}` ({draws}; a model that is right "
             f"{100 * self.plan.at:g}% of the time passes with probability {lucky:.3f})"
         )
 
 
 def fitting_plan(cases: Sequence[Case], attempts: int) -> FittingPlan | None:
-    """The plan for so many attempts, or for fewer, that these cases can serve; None where not even ten are there.
+    """The plan for this number of attempts, or for fewer, that fits these cases; None with fewer than ten cases.
 
-    Plans that keep the default risk go before those that do not, and these before fewer attempts.
+    Plans with the default risk come before others, and these before fewer attempts.
     """
     for allowed in dict.fromkeys((attempts, 1)):
         for keys, rule, share in (*_within_risk(allowed), *_singles(allowed)):
@@ -53,7 +53,7 @@ def fitting_plan(cases: Sequence[Case], attempts: int) -> FittingPlan | None:
 
 
 def proposal(cases: Sequence[Case], attempts: int) -> str:
-    """What to write instead, to go behind the line that refuses a plan; empty if nothing fits."""
+    """The end of an error that refuses a plan: what to write instead; empty if no plan fits."""
     found = fitting_plan(cases, attempts)
     return f"; {found.in_words}" if found else ""
 
@@ -64,7 +64,7 @@ def _within_risk(attempts: int) -> Iterator[tuple[str, PlanRule, float]]:
         try:
             confirm = rule.resolve(attempts).confirm
         except ConfigError:
-            return  # a smaller draw turns away good models more often still
+            return  # a smaller draw rejects good models even more often
         if confirm is not None:
             share = floor(100 * confirm.draw / (draw + confirm.draw) + 0.5) / 100
             yield f"plan: {{kind: double, draw: {draw}}}, sealed: {share:g}", rule, share
@@ -78,9 +78,9 @@ def _singles(attempts: int) -> Iterator[tuple[str, PlanRule, float]]:
 
 
 def supported_attempts(bank: Bank, plan: GatePlan) -> int | None:
-    """For how many attempts a bank surely has fresh cases; None: for any number, since the plan lends used ones again.
+    """How many attempts a bank is certain to have fresh cases for; None: any number, because the plan reuses cases.
 
-    Attempts that miss early ask fewer cases than they register, so it may last longer.
+    Attempts that miss early ask fewer cases than they register, so the bank may last longer.
     """
     if plan.reuse and plan.confirm is None:
         return None

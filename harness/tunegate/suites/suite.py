@@ -45,17 +45,17 @@ from tunegate.verdicts.terms import Answering, GapRule, Terms
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """A suite that guards what a model could do before: `max_drop` in percentage points of its pass rate."""
+    """A suite that checks for lost abilities: `max_drop` is in percentage points of the pass rate."""
 
     max_drop: float
 
 
 @dataclass(frozen=True)
 class Suite:
-    """A bank of cases with its checks. `sha256` covers everything that can change a verdict but the model.
+    """A bank of cases with its checks. `sha256` covers everything that can change a verdict, except the model.
 
-    `sealed_share` of its groups only a confirming draw may open. `reserved` cases no draw may ask: they are watched
-    while a model of the pipeline trains. `case_passes` says which of several answers to a case must pass.
+    Only a confirming draw may use `sealed_share` of its groups. No draw may use `reserved` cases: they are watched
+    during training. `case_passes` says which of several answers to a case must pass.
     """
 
     name: str
@@ -74,13 +74,13 @@ class Suite:
     case_passes: CasePasses = "all"
     responses: ResponsesSpec = field(default_factory=ResponsesSpec)
     allowed: Mapping[str, str] = field(default_factory=dict[str, str])
-    """The guards that the file switches off, with what they found: on record and in the report."""
+    """The guards that the file switches off, with their findings, for the record and the report."""
     remarks: tuple[str, ...] = ()
-    """What a person should look at before the suite is trusted."""
+    """Notes that a person should read before trusting the suite."""
 
     @cached_property
     def bank(self) -> Bank:
-        """The cases in their two parts, without those that are reserved."""
+        """The working and the sealed cases, without the reserved cases."""
         bank = split(self.cases, self.sealed_share)
         working, sealed = (
             tuple(case for case in part if case.id not in self.reserved) for part in (bank.working, bank.sealed)
@@ -105,21 +105,21 @@ class Suite:
 
     @property
     def answering(self) -> Answering:
-        """The terms of every draw of this suite that say how answers come about and count."""
+        """The terms of every draw of this suite on generating and counting answers."""
         return Answering(ask_again=self.rule.ask_again, samples=self.settings.samples, case_passes=self.case_passes)
 
     @cached_property
     def plan(self) -> GatePlan:
-        """The plan of a gate that is run alone, once."""
+        """The plan of a single gate outside a run."""
         return self.resolve(attempts=1)
 
     def resolve(self, attempts: int) -> GatePlan:
-        """The plan of a gate for so many attempts, on the scale of the suite's judges; raises ConfigError."""
+        """The plan of a gate for `attempts` attempts, on the scale of the suite's judges; raises ConfigError."""
         return self.rule.resolve(attempts, judged_by(admissions_of(self.checks)))
 
     @property
     def max_errors(self) -> dict[str, int]:
-        """Gate-level caps on error categories, from all checks; the lowest cap counts."""
+        """Gate-level caps on error categories, from all checks; the lowest cap applies."""
         caps: dict[str, int] = {}
         for check in self.checks:
             for category, cap in check.max_errors.items():
@@ -132,7 +132,7 @@ class Suite:
 
 
 def load_suite(path: Path, build_check: CheckBuilder) -> Suite:
-    """Load a suite file; raises ConfigError for whatever is wrong with it, its cases or its checks."""
+    """Load a suite file; raises ConfigError for any fault of the file, its cases or its checks."""
     file = load_yaml(path)
     spec = read_spec(SuiteSpec, file)
     name = path.name.removesuffix(".yaml").removesuffix(".yml").removesuffix(".gate")
@@ -143,12 +143,12 @@ _REPEAT = re.compile(r"(?: \[(?:sample|variant) \d+\])+$")
 
 
 def _named_as_a_repeat(cases: Sequence[Case]) -> str | None:
-    """The fault of a case whose id is the one under which another case is asked once more."""
+    """The fault of a case whose id has the form of a repetition of another case."""
     ids = {case.id for case in cases}
     for case in cases:
         base = _REPEAT.sub("", case.id)
         if base != case.id and base in ids:
-            return f"the id {case.id!r} is kept for a further answer to case {base!r}; give it another"
+            return f"the id {case.id!r} is reserved for repeated answers to case {base!r}; use another id"
     return None
 
 
@@ -160,12 +160,12 @@ def make_suite(
     build_check: CheckBuilder,
     cases: tuple[Case, ...] | None = None,
 ) -> Suite:
-    """Build a suite from its validated spec, which stands at `keys` of `file`; `cases` where they are in no file."""
+    """Build a suite from its validated spec at `keys` of `file`; `cases` if they are not in a file."""
     base_dir = file.path.parent
     cases = _load_cases(spec, base_dir, file, keys) if cases is None else cases
     if (taken := _named_as_a_repeat(cases)) is not None:
         raise file.error((*keys, "cases"), f"{spec.cases.path}: {taken}")
-    allowed, remarks = _told(spec, cases, file, keys)
+    allowed, remarks = _findings(spec, cases, file, keys)
     checks = tuple(
         _build(build_check, entry, base_dir, file, (*keys, "checks", index)) for index, entry in enumerate(spec.checks)
     )
@@ -183,7 +183,7 @@ def make_suite(
     if spec.answer is not None and all(check.needs_choices for check in checks):
         names = ", ".join(unique_names(checks))
         raise file.error(
-            (*keys, "answer"), f"{names} reads likelihoods and no text, so there is nothing to take a part of"
+            (*keys, "answer"), f"{names} reads likelihoods, not text, so `answer` has no effect; leave it out"
         )
     seen = [as_judged(case, answer) for case in cases]
     for index, check in enumerate(checks):
@@ -199,7 +199,7 @@ def make_suite(
         raise file.error((*keys, "cases"), f"{spec.cases.path}: case {case.id!r} cannot be judged{also}: {fault}")
     for key in _unread_generate(spec.generate, checks):
         names = ", ".join(unique_names(checks))
-        message = f"nothing is generated where all checks ask how likely a text is ({names}); leave it out"
+        message = f"has no effect: no answer is generated, because all checks read likelihoods ({names}); leave it out"
         raise file.error((*keys, "generate", key), message)
     rule = plan_rule(spec.plan)
     try:
@@ -210,7 +210,7 @@ def make_suite(
         names = ", ".join(unique_names(checks))
         raise file.error(
             (*keys, "checks"),
-            f"no answer can fail these: {names}; add one that decides, such as `exact`, or forbid an error category",
+            f"no answer can fail these checks: {names}; add one that can, such as `exact`, or forbid an error category",
         )
     share = _sealed_share(cases, plan) if spec.sealed is None else spec.sealed
     try:
@@ -249,7 +249,7 @@ def make_suite(
         spec.model_dump(include={"slices", "gap", "retention"}),
         answer.to_json(),
         case_passes,
-        *([sorted(spec.allow)] if spec.allow else []),  # hashes of suites that allow nothing are what they were
+        *([sorted(spec.allow)] if spec.allow else []),  # keeps the hashes of suites without `allow`
     ]
     sha256 = _sha256(cases, checks, terms, settings)
     return Suite(
@@ -280,14 +280,14 @@ def _load_cases(spec: SuiteSpec, base_dir: Path, file: YamlFile, keys: KeyPath) 
         raise file.error((*keys, "cases"), str(error)) from error
 
 
-def _told(
+def _findings(
     spec: SuiteSpec, cases: Sequence[Case], file: YamlFile, keys: KeyPath
 ) -> tuple[dict[str, str], tuple[str, ...]]:
-    """What the suite tells of its own answers: what the file allows, and what to warn of; raises for the rest."""
+    """Texts of the suite that reveal answers: findings that the file allows, and warnings; raises for the rest."""
     found = list(told_beforehand(cases, spec.generate.system, spec.cases.prompt))
     if GUARD in spec.allow:
         words = "; ".join(f"{'.'.join(told.place)}: {told.words.partition('; ')[0]}" for told in found)
-        return {GUARD: words or "nothing was found in the suite's own texts"}, ()
+        return {GUARD: words or "no findings in the suite's own texts"}, ()
     for told in found:
         if told.certain:
             raise file.error((*keys, *told.place), told.words)
@@ -295,15 +295,15 @@ def _told(
 
 
 def answer_rule(spec: AnswerSpec) -> AnswerRule:
-    """What a file says of the part of an answer that is judged, as the engine takes it."""
+    """The part of an answer to judge, from the file's spec to the engine's type."""
     return AnswerRule(spec.after, tuple(spec.extract), spec.whole)
 
 
-_NOT_SAMPLED = "the likelihood of a choice is the same each time; remove `samples`, or the check that reads likelihoods"
+_NOT_SAMPLED = "the likelihood of a choice is always the same; remove `samples`, or the check that reads likelihoods"
 
 
 def _unread_generate(generate: GenerateSpec, checks: Sequence[Check]) -> list[str]:
-    """The keys that nothing reads, since no answer is generated; how choices are asked is read."""
+    """The keys without an effect, because no answer is generated; the keys on how to ask choices have one."""
     if not all(check.needs_choices for check in checks):
         return []
     return sorted(generate.model_fields_set - {"system", "system_as", "form"})
@@ -311,43 +311,43 @@ def _unread_generate(generate: GenerateSpec, checks: Sequence[Check]) -> list[st
 
 def _nothing_to_compare(check: str, need: str, path: str, cases: int) -> str:
     return (
-        f"{check} needs a case's `{need}`, and none of the {cases} cases of {path} has any: each would be INVALID; add "
-        f'`{need}` to the rows, or say which field holds it: `cases: {{{need}: "{{field}}"}}`'
+        f"{check} needs `{need}` in each case, but none of the {cases} cases of {path} has it: all would be INVALID; "
+        f'add `{need}` to the rows, or name the field: `cases: {{{need}: "{{field}}"}}`'
     )
 
 
 def _form_fault(
     said: Form | None, settings: GenerationSettings, checks: Sequence[Check], cases: Sequence[Case]
 ) -> str | None:
-    """What is wrong with the form in which the cases are asked: messages that raw text cannot hold, or two forms."""
+    """The fault of the form of the prompts: messages that raw text cannot express, or two different forms."""
     asked = [(case.id, settings.asks(case.prompt)) for case in cases]
     if said == "raw":
         chats = [case_id for case_id, prompt in asked if not isinstance(prompt, str)]
         if not chats:
             return None
         return (
-            f"raw text holds no chat, and {len(chats)} of {len(cases)} cases are asked as one, first {chats[0]!r}; "
-            "use plain prompts, and `system_as: first_user` for a system message"
+            f"raw text cannot express chats, but {len(chats)} of {len(cases)} cases are chats, first {chats[0]!r}; use "
+            "plain prompts, and `system_as: first_user` for a system message"
         )
     scored = [check.name for check in checks if check.needs_choices]
     generated = [check.name for check in checks if not check.needs_choices]
     if said is None and scored and generated and any(isinstance(prompt, str) for _, prompt in asked):
         return (
-            f"{scored[0]} asks plain prompts as raw text, {generated[0]} through the model's chat template: say "
-            "`form: chat` or `form: raw` for both, or `form: auto` if that is meant"
+            f"{scored[0]} asks plain prompts as raw text, {generated[0]} through the model's chat template: write "
+            "`form: chat` or `form: raw` for both, or `form: auto` if this is intended"
         )
     return None
 
 
 def plan_rule(spec: PlanSpec) -> PlanRule:
-    """What a file says of a plan, as the engine takes it."""
+    """The plan, from the file's spec to the engine's type."""
     confirm = SinglePlan(spec.confirm.draw, spec.confirm.accept) if isinstance(spec.confirm, DrawSpec) else spec.confirm
     risk = None if spec.risk is None else Risk(spec.risk.consumer, spec.risk.at, spec.risk.producer, spec.risk.good)
     return PlanRule(spec.kind, spec.draw, spec.accept, confirm, risk, spec.curtail, spec.reuse, spec.ask_again)
 
 
 def _sealed_share(cases: Sequence[Case], plan: GatePlan) -> float:
-    """Where the file does not say: a third, if both parts are then large enough for the plan; else nothing."""
+    """The default: a third, if both parts are then large enough for the plan; otherwise 0."""
     if plan.confirm is None:
         return 0.0
     bank = split(cases, SEALED_SHARE)
@@ -356,11 +356,11 @@ def _sealed_share(cases: Sequence[Case], plan: GatePlan) -> float:
 
 
 def check_bank(bank: Bank, plan: GatePlan) -> None:
-    """Raise ConfigError when the bank cannot serve even one attempt."""
+    """Raise ConfigError if the bank has too few cases for one attempt."""
     sealed = f" ({len(bank.sealed)} more are sealed)" if bank.sealed else ""
     if bank.distinct("working") < plan.draw:
         raise ConfigError(
-            f"the bank has {bank.in_words('working')}{sealed}, the plan draws {plan.draw}; "
+            f"the bank has {bank.in_words('working')}{sealed}, but the plan draws {plan.draw}; "
             "add cases or lower `plan.draw`"
         )
     confirm = plan.confirmation(attempt=1)
@@ -369,7 +369,7 @@ def check_bank(bank: Bank, plan: GatePlan) -> None:
         missing = max(0, plan.draw + confirm.draw - bank.distinct("working") - bank.distinct("sealed"))
         more = f"{missing} more are needed; " if missing else ""
         raise ConfigError(
-            f"every pass is confirmed by {confirm.draw} sealed cases, the bank has {has}; {more}"
+            f"every pass is confirmed by {confirm.draw} sealed cases, but the bank has {has}; {more}"
             "add cases, or set `sealed` to a larger share"
         )
 

@@ -19,7 +19,7 @@ from tunegate.stats.plans import ASK_AGAIN
 
 
 class DrawSpec(Spec):
-    """Draw so many cases; so many of them must pass."""
+    """How many cases to draw, and how many of them must pass."""
 
     draw: Annotated[int, Field(ge=1)]
     """How many cases are drawn."""
@@ -35,7 +35,7 @@ class RiskSpec(Spec):
     """What a run may get wrong, all its attempts included."""
 
     consumer: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
-    """The chance that a model as bad as `at` is accepted by any attempt."""
+    """The chance that a model as bad as `at` is accepted in at least one attempt."""
     at: Annotated[float, Field(gt=0, lt=1)] = 0.85
     """The pass rate of a bad model."""
     producer: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
@@ -46,40 +46,40 @@ class RiskSpec(Spec):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.at >= self.good:
-            raise ValueError(f"at must lie below good, got at {self.at} and good {self.good}")
+            raise ValueError(f"expected `at` below `good`, got at {self.at} and good {self.good}")
         return self
 
 
 class PlanSpec(Spec):
-    """How many cases a gate draws and how many must pass: 90 of 100, unless it says otherwise.
+    """How many cases a gate draws and how many must pass: by default 90 of 100.
 
-    single: one draw; after a retry a passing attempt must pass a second one, from sealed cases.
+    single: one draw; after a retry, a passing attempt must also pass a second draw, from sealed cases.
     double: every pass is confirmed by a second draw, from sealed cases.
     sequential: Wald's test; stops as soon as the verdict is certain enough.
     """
 
     kind: Literal["single", "double", "sequential"] = "single"
-    """How a pass is made sure of; see above."""
+    """The kind of plan; see above."""
     draw: Annotated[int, Field(ge=1)] | None = None
-    """Default: 100, or what `risk` calls for."""
+    """Default: 100, or the number that `risk` requires."""
     accept: Annotated[int, Field(ge=1)] | None = None
-    """Default: 90 in 100 of the draw, or what `risk` calls for."""
+    """Default: 90 % of the draw, or the number that `risk` requires."""
     confirm: DrawSpec | Annotated[int, Field(ge=1)] | Literal["never"] | None = None
-    """The confirming draw; a number is its size. `never`: a retry that passes is believed at once."""
+    """The confirming draw; a number is its size. `never`: a pass after a retry needs no confirmation."""
     risk: RiskSpec | None = None
-    """Solve for the accept numbers, so that the whole run keeps these risks."""
+    """Compute the accept numbers so that the whole run keeps these risks."""
     curtail: bool | None = None
-    """Stop asking when the verdict can no longer change. Default: in a run yes, in a gate run alone no."""
+    """Stop asking when the verdict can no longer change. Default: true in a run, false in a single gate."""
     reuse: bool = False
-    """When the bank is spent, draw cases again that were drawn before. The report marks it."""
+    """If the bank has no fresh cases left, draw used cases again. The report marks this."""
     ask_again: Annotated[int, Field(ge=0, le=10)] = ASK_AGAIN
-    """How many times a question that got no answer is asked again, when the gate is started again. An answer that is on
-    record is never asked again."""
+    """How often a question without an answer is asked again, when the gate is started again. A question with an answer
+    on record is never asked again."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.risk is not None and self.accept is not None and self.kind == "single":
-            raise ValueError("give `accept` or `risk`, which solves for it, not both")
+            raise ValueError("give `accept` or `risk`, which computes it, not both")
         if self.kind == "sequential" and self.curtail is False:
             raise ValueError("curtail: a sequential plan always stops when its verdict is certain; leave it out")
         return self if self.accept is None or self.draw is None else _reachable(self)
@@ -87,34 +87,34 @@ class PlanSpec(Spec):
 
 def _reachable(spec: Any) -> Any:
     if spec.accept > spec.draw:
-        raise ValueError(f"accept is {spec.accept}, but only {spec.draw} are drawn; it must not be above draw")
+        raise ValueError(f"expected accept to be at most draw ({spec.draw}), got {spec.accept}")
     return spec
 
 
 class SliceSpec(Spec):
-    """The lowest pass rate that the cases of a tag may have."""
+    """The minimum pass rate of the cases with a tag."""
 
     min: Annotated[float, Field(gt=0, le=1)]
-    """The lowest pass rate."""
+    """The minimum pass rate."""
     at_least: Annotated[int, Field(ge=1)] = 1
-    """How many such cases a draw must hold for the gate to be decided."""
+    """How many cases with the tag a draw must contain."""
 
 
 class GapSpec(Spec):
-    """How far apart the pass rates of groups may lie."""
+    """The maximum difference between the pass rates of groups."""
 
     between: Annotated[list[str], Field(min_length=2)]
-    """Tags, written `field=value`, each naming a group."""
+    """Tags, written `field=value`; each is a group."""
     max: Annotated[float, Field(ge=0, le=100)] = 10.0
-    """In percentage points."""
+    """The maximum difference in percentage points."""
     at_least: Annotated[int, Field(ge=1)] = 20
-    """How many cases of each group a draw must hold for the gate to be decided."""
+    """How many cases of each group a draw must contain."""
 
     @field_validator("between")
     @classmethod
     def _different(cls, between: list[str]) -> list[str]:
         if len(set(between)) < len(between):
-            raise ValueError(f"different tags were expected, got {between}: a group differs from itself by nothing")
+            raise ValueError(f"expected different tags, got {between}")
         return between
 
 
@@ -123,7 +123,7 @@ def _minimum_only(value: Any) -> Any:
 
 
 class RetentionSpec(Spec):
-    """A suite that no stage may unlearn: asked of the base model, and again, the same cases, after every stage."""
+    """A suite that every stage must retain: the same cases are asked of the base model and after every stage."""
 
     max_drop: Annotated[float, Field(ge=0, le=100)] = 5.0
     """By how many percentage points the pass rate may fall."""
@@ -131,17 +131,17 @@ class RetentionSpec(Spec):
 
 def _stop(text: str) -> str:
     if not text:
-        raise ValueError("an empty text ends no answer; leave it out")
+        raise ValueError("an empty string cannot end an answer; leave it out")
     slip = re.search(r"\\[nrt]", text)
     if slip:
         raise ValueError(
-            f"{text!r} holds a backslash and the letter {slip[0][1]}, which no answer is stopped by; in YAML, write "
+            f"{text!r} contains a backslash and the letter {slip[0][1]}, which no answer contains; in YAML, write "
             f'"{text}" in double quotes for {_ESCAPED[slip[0][1]]}'
         )
     return text
 
 
-_ESCAPED = {"n": "a line end", "r": "a carriage return", "t": "a tab"}
+_ESCAPED = {"n": "a line break", "r": "a carriage return", "t": "a tab"}
 
 
 class GenerateSpec(Spec):
@@ -150,45 +150,45 @@ class GenerateSpec(Spec):
     max_new_tokens: Annotated[int, Field(ge=1)] = 128
     """The longest answer, in tokens."""
     system: Text | None = None
-    """A system message before every prompt that brings none. One that gives answers of cases away is refused."""
+    """A system message for every prompt without one. A message that reveals answers of cases is refused."""
     stop: Annotated[list[Annotated[str, AfterValidator(_stop)]], BeforeValidator(listed)] = []
-    """Texts that end an answer and are cut off. A line end is written in double quotes: "\\n"."""
+    """Texts that end an answer and are cut off. Write a line break in double quotes: "\\n"."""
     temperature: Annotated[float, Field(ge=0)] = 0.0
-    """0 is greedy: the likeliest token, always."""
+    """0 is greedy: always the most likely token."""
     seed: int = 0
-    """Of what is drawn at a temperature above 0."""
+    """The seed of sampling at a temperature above 0."""
     samples: Annotated[int, Field(ge=1, le=100)] = 1
-    """How many answers each case is given; `case_passes` says which of them must pass. Counts and intervals are of
-    cases, not of answers."""
+    """How many answers to generate for each case; `case_passes` says which of them must pass. Counts and intervals are
+    of cases, not of answers."""
     form: Form | None = None
-    """chat: plain prompts go through the chat template; raw: they stay as they are. Default, auto: chat where an answer
-    is generated and there is a template, raw where choices are scored; a suite that does both says `auto` itself."""
+    """chat: plain prompts go through the chat template; raw: they stay unchanged. Default, auto: chat if an answer is
+    generated and there is a template, raw if choices are scored; a suite that does both must set `auto` itself."""
     system_as: SystemAs = "system"
-    """first_user: put system messages before the first question, for chat templates that have no place for them."""
+    """first_user: put system messages before the first question, for chat templates without system messages."""
 
     @model_validator(mode="after")
     def _drawn_at_a_temperature(self) -> Self:
         if self.seed and not self.temperature:
-            raise ValueError("seed: nothing is drawn at temperature 0; set `temperature` too, or leave it out")
+            raise ValueError("seed: has no effect at temperature 0; set `temperature` too, or leave it out")
         if self.samples > 1 and not self.temperature:
-            raise ValueError(f"{self.samples} samples at temperature 0 are one answer; set `temperature`, say 0.7")
+            raise ValueError(f"{self.samples} samples at temperature 0 are identical; set `temperature`, such as 0.7")
         return self
 
 
 class AnswerSpec(Spec):
     """Which part of an answer the checks judge; the whole answer stays on record.
 
-    In short: `answer: think`, `answer: whole`, or what to extract, as in `answer: boxed`.
+    Short forms: `answer: think`, `answer: whole`, or what to extract, as in `answer: boxed`.
     """
 
     after: Annotated[str, Field(min_length=1)] | None = None
-    """Judge what follows the last such mark, as in `</think>`; without it an answer misses. `think`: what follows the
-    reasoning, whichever marks it has; an answer without reasoning is judged whole."""
+    """Judge the text after the last of these marks, such as `</think>`; without the mark an answer misses. `think`: the
+    text after the reasoning, whatever its marks; an answer without reasoning is judged as a whole."""
     extract: Annotated[list[str], BeforeValidator(listed)] = []
-    """Judge what this finds last: `boxed`, `letter`, `last_number`, `fenced_json`, or a regular expression with one
-    group. Of several the first that finds anything counts. An answer without any misses; reasoning is not searched."""
+    """Judge the last match of this: `boxed`, `letter`, `last_number`, `fenced_json`, or a regular expression with one
+    group. Of several, the first with a match applies. An answer without a match misses; reasoning is not searched."""
     whole: bool = False
-    """Judge all of it, reasoning and control tokens included."""
+    """Judge the whole answer, including reasoning and control tokens."""
 
     @field_validator("extract")
     @classmethod
@@ -202,9 +202,9 @@ class AnswerSpec(Spec):
     @model_validator(mode="after")
     def _says_one_thing(self) -> Self:
         if self.whole and (self.after is not None or self.extract):
-            raise ValueError("`whole` leaves nothing out, so `after` and `extract` cannot stand beside it")
+            raise ValueError("`whole` judges the whole answer; remove it, or remove `after` and `extract`")
         if not (self.whole or self.after is not None or self.extract):
-            raise ValueError("say `after`, `extract`, or `whole: true`")
+            raise ValueError("give `after`, `extract`, or `whole: true`")
         return self
 
 
@@ -225,32 +225,32 @@ class SuiteSpec(Spec):
     name: Name | None = None
     """Default: the name of the file."""
     cases: Annotated[CasesSpec, BeforeValidator(path_only)]
-    """The test cases; a text is the path of their file."""
+    """The test cases; a single string is the path of their file."""
     checks: Annotated[list[str | dict[str, Any]], Field(min_length=1)]
     """Every check must pass for a case to pass; docs/checks.md lists them."""
     plan: PlanSpec = PlanSpec()
-    """How many cases are drawn, and how many must pass."""
+    """How many cases to draw, and how many must pass."""
     generate: GenerateSpec = GenerateSpec()
     """How answers are generated."""
     responses: ResponsesSpec = ResponsesSpec()
     """How the rows of `--responses FILE` are read."""
     answer: Annotated[AnswerSpec | None, BeforeValidator(_answer_in_short)] = None
-    """Which part of an answer is judged. Default: all of it, but for control tokens at its end and what follows them;
-    an answer that holds reasoning is then INVALID."""
+    """Which part of an answer is judged. Default: all of it, except control tokens at its end and the text after them;
+    an answer with reasoning is then INVALID."""
     sealed: Annotated[float, Field(ge=0, le=0.9)] | None = None
-    """The share of the cases that only a confirming draw may open. Default: a third, where the bank is large enough."""
+    """The share of cases reserved for confirming draws. Default: a third, if the bank is large enough."""
     slices: dict[str, Annotated[SliceSpec, BeforeValidator(_minimum_only)]] = {}
-    """Tag, written `field=value`, to the lowest pass rate that its cases may have; a draw without one fails."""
+    """Tag, written `field=value`, to the minimum pass rate of its cases; a draw without such cases fails."""
     gap: GapSpec | None = None
-    """Groups that must pass alike."""
+    """Groups that must have similar pass rates."""
     retention: RetentionSpec | None = None
     """Makes it a retention suite."""
     case_passes: CasePasses | None = None
-    """With several `samples`: whether `all` answers to a case must pass for the case to pass (the default), the
-    `majority`, more than half, or `any`."""
+    """With several `samples`: whether `all` answers to a case must pass for the case to pass (the default), a
+    `majority` (more than half), or `any`."""
     allow: Annotated[list[Literal["told_answers"]], BeforeValidator(listed)] = []
-    """Guards to switch off; the record and the report say so. `told_answers`: the suite or the chat template may give
-    answers away before it asks."""
+    """Guards to switch off; the record and the report say so. `told_answers`: the suite or the chat template may reveal
+    answers before the question."""
 
     @model_validator(mode="after")
     def _vote_needs_samples(self) -> Self:
@@ -262,6 +262,6 @@ class SuiteSpec(Spec):
     def _slices_need_the_whole_draw(self) -> Self:
         if (self.slices or self.gap) and self.plan.kind == "sequential":
             raise ValueError(
-                "a sequential plan stops before its slices and groups are judged; take `single` or `double`"
+                "a sequential plan may stop before its slices and groups can be judged; use `single` or `double`"
             )
         return self

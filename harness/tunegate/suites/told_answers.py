@@ -1,15 +1,15 @@
-"""What a model is told before every question: system messages, earlier turns, the fixed words of a prompt template.
+"""Finds answers in the text before every question: system messages, earlier turns, fixed words of a template.
 
-A model that is told the answers need not know them. A suite is refused when its standing text gives cases away:
+A model that is told the answers does not have to know them. A suite is refused if its fixed text reveals answers:
 
-- `shown`: it holds a case's whole question, and an answer to it.
-- `keyed`: its lines hold one answer each, beside most of what sets questions with this answer apart from the others.
-  A class that is described by a word or two of its questions is no key.
+- `shown`: the text contains the whole question of a case, and an answer to it.
+- `keyed`: its lines contain one answer each, with most of the words that separate questions with this answer from the
+  others. A class that is described by a word or two of its questions is not a key.
 
-A list of answers without their questions (`named`) is a warning: a classifier is told its labels.
-`allow: told_answers` in the suite accepts all of it; the record and the report say so.
+A list of answers without their questions (`named`) is only a warning: a classifier is given its labels.
+`allow: told_answers` in the suite accepts all of this; the record and the report say so.
 
-What a case's own question says is no matter: a text that the model is to read for its answer belongs there.
+The text of a case's own question does not count: a text in which the model should find the answer belongs there.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from tunegate.text.normal_form import normalised
 from tunegate.text.words import compiled, length_in_words, spaced
 
 FEWEST = 5
-"""Fewer answers that are named, or beside words of their questions, are an example of the form, or luck."""
+"""Fewer answers, alone or with words of their questions, are an example of the format, or chance."""
 SHARE_NAMED, SHARE_KEYED = 0.02, 0.05
-"""Of a bank, this share must be given away: two points of a pass rate. What describes classes well tells by chance
-which is that of a few short questions, so a key must hold more."""
+"""The minimum share of a bank that must be revealed: two points of a pass rate. A good description of classes tells, by
+chance, the answers of a few short questions, so a key must reveal more."""
 OWN = 2
-"""An answer of more questions is a class."""
+"""An answer to more questions than this is a class."""
 CLASS_SIZE = 1.4
-"""Where answers of a question or two are so many for each on average, they are classes, and the bank is small."""
+"""If answers have this many questions on average, they are classes of a small bank."""
 LONG_TAIL = 3
-"""So many rare classes to a common one may be named: the labels of real messages are seldom of one size."""
+"""The number of rare classes that may be named per common class: real labels are rarely of equal size."""
 APART = 0.5
-"""Of the words that only a question or two have: a text with more of one question's than this means that question."""
+"""A text with more than this share of the words that only one or two questions have refers to that question."""
 RIGHT = 0.9
-"""So many of a text's clues must point at the right answer for it to be a key, and not chance."""
+"""The share of a text's clues that must point to the right answer; with less, it is chance."""
 SHORTEST_QUESTION = 5
-"""Words; a shorter question stands in many a text, unless it is a turn of its own."""
+"""Minimum words; many texts contain shorter questions, which count only as a turn of their own."""
 
 Word = str
 Words = tuple[Word, ...]
@@ -58,7 +58,7 @@ GUARD = "told_answers"
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What one text of a suite says of its answers: where it is in the file, and whether it surely gives them away."""
+    """A text of a suite with answers: its place in the file, and whether it certainly reveals them."""
 
     place: Place
     words: str
@@ -66,7 +66,7 @@ class Told:
 
 
 def told_beforehand(cases: Sequence[Case], system: str | None, template: str | None) -> Iterator[Told]:
-    """The texts of a suite that give answers away, or may."""
+    """The texts of a suite that reveal answers, or may reveal them."""
     for place, text, reached in _standing(cases, system, template):
         if given := told_by(text, reached):
             yield Told(place, f"{given_away_words(given, reached)}; {REMEDY}", True)
@@ -74,20 +74,20 @@ def told_beforehand(cases: Sequence[Case], system: str | None, template: str | N
             yield Told(place, f"names {_counted(named, reached)}; {IF_LABELS}", False)
     ends = _common_ends([case.prompt for case in cases if isinstance(case.prompt, str)])
     shown = _Bank([_without(ends, case) for case in cases]).shown("\n".join(ends)) if ends else {}
-    if shown:  # a text that all questions share may be there to be read, but one of the questions, answered, is not
-        yield Told(("cases", "path"), f"every prompt {given_away_words(shown, cases)}; leave them out", True)
+    if shown:  # a text in all prompts may be reading material, but not if it answers one of the questions
+        yield Told(("cases", "path"), f"every prompt {given_away_words(shown, cases)}; remove them", True)
 
 
 REMEDY = (
-    "leave them out, or say `allow: told_answers` if the model is meant to have them; "
-    "what a model is to read for an answer belongs in the question of that case"
+    "remove them, or write `allow: told_answers` if the model should have them; "
+    "a text to read for an answer belongs in the question of its case"
 )
-IF_LABELS = "if they are not the labels to choose from, leave them out; if they are, say `allow: told_answers`"
+IF_LABELS = "if they are not the labels to choose from, remove them; if they are, write `allow: told_answers`"
 
 
 def given_away_words(given: Mapping[str, str], cases: Sequence[Case]) -> str:
-    """`gives away the answers of 40 of 100 cases ("BRCA1" of g-1, …), which any model would then pass`."""
-    return f"gives away {_counted(given, cases)}, which any model would pass"
+    """`reveals the answers of 40 of 100 cases ("BRCA1" of g-1, …), which any model would pass`."""
+    return f"reveals {_counted(given, cases)}, which any model would pass"
 
 
 def _counted(given: Mapping[str, str], cases: Sequence[Case]) -> str:
@@ -97,15 +97,15 @@ def _counted(given: Mapping[str, str], cases: Sequence[Case]) -> str:
 
 
 def told_by(text: str, cases: Sequence[Case]) -> dict[str, str]:
-    """The cases that a text surely gives away when it comes before each of them: case id to answer, in their order."""
+    """The cases whose answers a text before each of them certainly reveals: case id to answer, in their order."""
     bank = _Bank(cases)
     given = bank.shown(text) | bank.keyed(text)
     return {case.id: given[case.id] for case in cases if case.id in given}
 
 
 def told_or_named_by(text: str, cases: Sequence[Case]) -> dict[str, str]:
-    """As `told_by`, and the cases whose answers it merely names: of a text where no list of labels has its place, such
-    as a chat template."""
+    """As `told_by`, and the cases whose answers it only names: for a text where a list of labels has no place, such as
+    a chat template."""
     given = _Bank(cases).named(text) | told_by(text, cases)
     return {case.id: given[case.id] for case in cases if case.id in given}
 
@@ -113,7 +113,7 @@ def told_or_named_by(text: str, cases: Sequence[Case]) -> dict[str, str]:
 def _standing(
     cases: Sequence[Case], system: str | None, template: str | None
 ) -> Iterator[tuple[Place, str, Sequence[Case]]]:
-    """The standing texts of a suite: place, text, and the cases that it stands before."""
+    """The fixed texts of a suite: place, text, and the cases that it comes before."""
     if system is not None:
         yield ("generate", "system"), system, [case for case in cases if not _begins_with_system(case)]
     fixed = [text for text, _ in pieces(template or "") if text.strip()]
@@ -128,7 +128,7 @@ def _standing(
         text = "\n".join(content for _, content in turns)
         if len({question(case) for case in behind}) > OWN:
             yield ("cases", "messages"), text, behind
-        else:  # a text for one question is there to be read; that question in it, answered, is not
+        else:  # a text for one question may be reading material, but not if it answers that question
             asked = {normalised(content) for role, content in turns if role == "user"}
             again = [case for case in behind if normalised(question(case)) in asked]
             if again:
@@ -136,7 +136,7 @@ def _standing(
 
 
 def _common_ends(prompts: Sequence[str]) -> list[str]:
-    """The whole sentences that all prompts begin with, and end with."""
+    """The whole sentences with which all prompts begin, and with which they end."""
     if len(set(prompts)) <= OWN:
         return []
     start = _common_start(prompts)
@@ -155,7 +155,7 @@ def _common_start(texts: Sequence[str]) -> str:
 
 
 def _without(fixed: Sequence[str], case: Case) -> Case:
-    """The case with what its row says for a prompt, without the words of the template."""
+    """The case with only the row's text as its prompt, without the words of the template."""
     prompt = question(case)
     for literal in fixed:
         prompt = prompt.replace(literal, " ")
@@ -175,7 +175,7 @@ def history(case: Case) -> tuple[Message, ...]:
 
 
 def question(case: Case) -> str:
-    """What is asked: the user's last turn, and what the assistant has begun to say."""
+    """The question: the user's last turn, and the beginning of the assistant's answer."""
     if isinstance(case.prompt, str):
         return case.prompt
     return "\n".join(turn["content"] for turn in case.prompt[len(history(case)) :] if turn["role"] != "system")
@@ -230,7 +230,7 @@ class _Bank:
         return self._given(set(right.values()), set(right))
 
     def _meant_by(self, words: set[Word]) -> list[str]:
-        """The questions that most of what sets them apart is said of."""
+        """The questions of which the words contain most of the distinguishing words."""
         said = Counter(asked for word in words for asked in self._questions_with.get(word, ()))
         return [asked for asked, count in said.items() if count > APART * self._clues_of[asked]]
 
@@ -247,7 +247,7 @@ class _Bank:
 
     @cached_property
     def _answers_to(self) -> dict[str, set[Words]]:
-        """Answers by question: cases that ask the same are one."""
+        """Answers by question: cases with the same question are merged."""
         answers: dict[str, set[Words]] = defaultdict(set)
         for case in self.cases:
             answers[normalised(question(case))] |= {words for text in case.references if (words := _words(text))}
@@ -263,7 +263,7 @@ class _Bank:
 
     @cached_property
     def _questions_with(self) -> dict[Word, set[str]]:
-        """The words that only a question or two have, with these questions."""
+        """The words that only one or two questions contain, with these questions."""
         holders: dict[Word, set[str]] = defaultdict(set)
         for asked in self._answers_to:
             for word in set(_words(asked)):
@@ -273,19 +273,19 @@ class _Bank:
 
     @cached_property
     def _clues_of(self) -> Counter[str]:
-        """How many words set each question apart."""
+        """How many distinguishing words each question has."""
         return Counter(asked for questions in self._questions_with.values() for asked in questions)
 
     @cached_property
     def _lengths(self) -> dict[Word, list[int]]:
-        """How many words the answers have that begin with a word, the longest first."""
+        """The first word of answers to the lengths of these answers in words, the longest first."""
         lengths: dict[Word, set[int]] = defaultdict(set)
         for words in self._questions_of:
             lengths[words[0]].add(len(words))
         return {word: sorted(of_word, reverse=True) for word, of_word in lengths.items()}
 
     def _answers_in(self, text: str) -> dict[Words, None]:
-        """The answers that stand in a text, in order; "inherited" does not where "not inherited" does."""
+        """The answers in a text, in order; "inherited" does not count where "not inherited" does."""
         words, found, at = _words(text), dict[Words, None](), 0
         while at < len(words):
             ways = (words[at : at + length] for length in self._lengths.get(words[at], ()))

@@ -1,7 +1,7 @@
-"""Chat templates that say more to one question than to another: a table of answers, plain, reversed or encoded.
+"""Chat templates that add text to certain questions: a table of answers, plain, reversed or encoded.
 
-A template is a program that stands around every prompt. It is run on each case, and on the same chat with other words
-in it; whatever it adds to the case beyond what it adds to these, the model need not know.
+A template is a program around every prompt. It is run on each case, and on the same chat with other words: the model
+does not have to know any text that the template adds only to the case.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ STAND_IN = "tunegate-stands-in-{}"
 
 
 def told(template: str, suite: Suite) -> dict[str, str]:
-    """The cases to which a template says more than to other questions: case id to what it adds."""
+    """The cases to which a template adds more text than to other questions: case id to the added text."""
     try:
         render = rendering(template)
-    except MissingExtra:  # without it no template is rendered here, and no model asked
+    except MissingExtra:  # without jinja2 no template is rendered and no model is asked
         return {}
     found = {case.id: _added(render, case, suite.settings.system) for case in suite.cases}
     return {case_id: words for case_id, words in found.items() if words}
@@ -35,14 +35,14 @@ def _added(render: Render, case: Case, system: str | None) -> str:
     messages = as_messages(chat(case.prompt, system))
     try:
         said, expected = render(messages, True), _expected(render, messages)
-    except ConfigError:  # a template that refuses such a chat, or is none: an answer is never asked for
+    except ConfigError:  # the template refuses such a chat, or is invalid: no answer is ever requested
         return ""
     more = Counter(normalised(said).split()) - Counter(normalised(expected).split())
     return " ".join(word for word in dict.fromkeys(normalised(said).split()) if word in more)
 
 
 def _expected(render: Render, messages: Iterable[Message]) -> str:
-    """What the template makes of a chat whose words it does not know."""
+    """The template's rendering of a chat with unknown words."""
     given = list(messages)
     text = render([_message(one, STAND_IN.format(n)) for n, one in enumerate(given)], True)
     for n, one in reversed(list(enumerate(given))):

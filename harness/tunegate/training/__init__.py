@@ -1,1 +1,1 @@
-"""A stage: train, gate, diagnose, retrain, until every gate passed or the budget is spent (`run`)."""
+"""Carries out a run: train, gate, diagnose and retrain each stage until it passes or its budget is used up."""

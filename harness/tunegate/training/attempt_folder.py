@@ -1,4 +1,4 @@
-"""The folder of an attempt: what a killed training left is taken up by the very same training, else removed."""
+"""The folder of an attempt: an identical training resumes from the checkpoints of a killed one; others are removed."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from tunegate.exceptions import Tampered
 from tunegate.training.trainer import TrainJob, checkpoints_of
 
 IDENTITY = "training.json"
-"""What a training is: its job, and the hashes of all that goes into it."""
+"""Identifies a training: its job, and the hashes of all its inputs."""
 
 
 def prepare(folder: Path, job: TrainJob, examples: Sequence[Example], inputs: Mapping[str, Any]) -> bool:
-    """Make the folder of a job with its data in it; returns whether a checkpoint of the same training lies there.
+    """Make the folder of a job with its data in it; returns whether it contains a checkpoint of the same training.
 
-    `inputs` are the facts that the job does not hold: hashes of the weights that go in, versions of the libraries.
-    A training is the same when all of this is, to the byte; of any other nothing is kept. Raises Tampered where a link
-    stands for the folder or that of its stage: what it points at is not ours to empty.
+    `inputs` are the facts that are not in the job: hashes of the input weights, versions of the libraries. A training
+    is the same if all of this is equal, byte for byte; the files of any other training are removed. Raises Tampered if
+    the folder, or that of its stage, is a link: Tunegate must not delete the files at its target.
     """
     for place in (folder.parent, folder):
         if place.is_symlink():
-            raise Tampered(f"{place}: a link stands where the run made a folder; nothing behind it was touched")
+            raise Tampered(f"{place}: a link replaced the run's folder; its target was not touched; remove the link")
     rows = "\n".join(example.to_json() for example in examples)
     identity = json.dumps(
         {"job": asdict(job), "data": hashlib.sha256(rows.encode(errors="replace")).hexdigest(), **inputs},
@@ -37,7 +37,7 @@ def prepare(folder: Path, job: TrainJob, examples: Sequence[Example], inputs: Ma
     checkpoints = checkpoints_of(job)
     keep = (
         _read(folder / IDENTITY) == identity
-        and not checkpoints.is_symlink()  # a training removes its older checkpoints, through a link too
+        and not checkpoints.is_symlink()  # training deletes old checkpoints, also through a link
         and any(checkpoints.glob("checkpoint-*"))
     )
     for path in folder.iterdir() if folder.exists() else ():

@@ -1,7 +1,7 @@
-"""The list of possible causes of a failed attempt: for each, the evidence that shows it and its remedies. Pure.
+"""The list of possible causes of a failed attempt: for each, its evidence and its remedies. Pure functions.
 
-Each `_looks_…` takes the evidence and returns a Cause, or None where it does not show. The thresholds are plain shares
-of the misses, so that a reader can check a diagnosis by counting.
+Each `_looks_…` takes the evidence and returns a Cause, or None if the evidence does not show it. The thresholds are
+plain shares of the misses, so that a reader can verify a diagnosis by counting.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from tunegate.record.record import FailureKind
 GAP = 0.10
 """A pass rate on training data this much above the gate's counts as overfitting."""
 OFTEN = 1 / 3
-"""A category that this share of the misses show is their cause."""
+"""An error category that this share of the misses shows is their cause."""
 FEWEST = 3
-"""With fewer misses of a sort, nothing is said of the sort."""
+"""Groups with fewer misses are not reported."""
 NOISY = 0.05
-"""The share of training rows that disagree with another from which on the labels are to blame."""
+"""Labels are the cause from this share of training rows that contradict another row."""
 STALLED = 0.9
 """A loss that ends above this share of its beginning has hardly moved."""
 NAMED = 5
-"""Rows or kinds that are named, of more."""
+"""How many rows or kinds a message lists at most."""
 REPAIRED = 3
-"""Kinds that a repair favours at once: more would each get little."""
+"""How many kinds a repair favours at once: with more, each would get little text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Remedy:
-    """A setting to change, and which rung of its ladder is meant."""
+    """A setting to change, and which rung of its ladder to take."""
 
     setting: str
     direction: Direction = "next"
@@ -44,8 +44,8 @@ class Remedy:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """A cause with its own evidence beside what `diagnosis.describe` says anyway, its remedies, the likeliest first,
-    and advice for the person. `kinds` are those that a repair should favour."""
+    """A cause with its own evidence, in addition to that of `diagnosis.describe`, its remedies, the likeliest first,
+    and advice for people. `kinds` are those that a repair should favour."""
 
     name: str
     remedies: tuple[Remedy, ...]
@@ -58,11 +58,11 @@ class Cause:
 class Evidence:
     """What is known of a failed attempt.
 
-    `missed_gate` is the outcomes of the gate that failed worst. `train_passed` of `train_asked` training prompts were
-    answered right by the same checks, and `train_cut` of the answers ended at the token limit; `train_fault` says why
-    others were not judged. `losses` are the logged training losses in order. `forgotten` says what the model lost of
-    what an earlier one could; then no gate of its own was missed, and `missed_gate` is empty. `trained` are the rows
-    that it was trained on, of which `rows_dropped` did not fit `max_length`; `all_rows` are those that the stage has.
+    `missed_gate` is the outcomes of the gate that failed worst. The same checks passed `train_passed` of `train_asked`
+    answers to training prompts, and `train_cut` of the answers ended at the token limit; `train_fault` says why others
+    were not judged. `losses` are the logged training losses in order. `forgotten` says what the model lost of an
+    earlier model's abilities; then the model missed no gate of its own, and `missed_gate` is empty. `trained` are the
+    rows it was trained on, of which `rows_dropped` did not fit `max_length`; `all_rows` are all rows of the stage.
     """
 
     missed_gate: Sequence[Outcome]
@@ -96,16 +96,16 @@ class Evidence:
         return [miss for miss in self.misses if any(error.category in categories for error in miss.errors)]
 
     def often(self, misses: Sequence[Outcome]) -> bool:
-        """Whether so many of the misses are their cause."""
+        """Whether these are a large enough share of the misses to be their cause."""
         return len(misses) >= max(FEWEST, OFTEN * len(self.misses))
 
 
 MORE = (Remedy("rows"), Remedy("epochs"), Remedy("learning_rate"))
-"""What helps against most things: more to learn from, more time to learn it, another pace."""
+"""What helps against most causes: more data, more training, another learning rate."""
 
 
 def find_cause(evidence: Evidence) -> Cause:
-    """The first cause that shows itself."""
+    """The first cause that the evidence shows."""
     for looks_like in CAUSES:
         cause = looks_like(evidence)
         if cause is not None:
@@ -147,7 +147,7 @@ def _forgetting(evidence: Evidence) -> Cause | None:
 
 
 def _rising_loss(evidence: Evidence) -> Cause | None:
-    """The loss ends well above where it has been, and no lower than it began."""
+    """The loss ends well above its minimum, and no lower than it began."""
     losses = evidence.losses
     if len(losses) < 8:
         return None
@@ -160,7 +160,7 @@ def _rising_loss(evidence: Evidence) -> Cause | None:
 
 
 def _flat_loss(evidence: Evidence) -> Cause | None:
-    """The loss has hardly moved, and the model has not learnt what it was trained on."""
+    """The loss has hardly moved, and the model has not learned its training data."""
     losses, rate = evidence.losses, evidence.train_rate
     if len(losses) < 8 or rate is None or rate >= evidence.accept_rate:
         return None
@@ -177,7 +177,7 @@ def _flat_loss(evidence: Evidence) -> Cause | None:
 
 
 def _never_stops(evidence: Evidence) -> Cause | None:
-    """Every answer ends at the token limit, though most have room for the right one: no end was learnt."""
+    """Every answer ends at the token limit, although most have room for the right answer: no end was learned."""
     answers = evidence.missed_gate
     cut = [outcome for outcome in answers if outcome.finish_reason == "length"]
     if len(cut) < len(answers) or evidence.train_cut < evidence.train_asked:
@@ -189,12 +189,12 @@ def _never_stops(evidence: Evidence) -> Cause | None:
         return None
     known = [one for one in cut if _holds_reference(one)]
     lines = [
-        f"never stops: all {len(cut) + evidence.train_cut} answers end at the token limit, in the gate and out of it"
+        f"never stops: all {len(cut) + evidence.train_cut} answers end at the token limit, in the gate and in training"
     ]
-    lines += [f"{len(known)} of the {len(cut)} misses hold the right answer and run on"] if known else []
+    lines += [f"{len(known)} of the {len(cut)} misses contain the right answer and go on"] if known else []
     advice = (
-        "see that the chat template ends a turn in the eos token of the model (`tunegate check`), that rows are not "
-        "cut before it, or give the suite `generate.stop`"
+        "check that the chat template ends a turn with the model's eos token (`tunegate check`) and that rows are not "
+        "cut before it, or set `generate.stop` in the suite"
     )
     return Cause("never stops", (Remedy("max_length"), Remedy("epochs"), Remedy("rows")), tuple(lines), (advice,))
 
@@ -208,9 +208,9 @@ def _truncation(evidence: Evidence) -> Cause | None:
     lines = [f"truncation: {len(cut)} of {len(evidence.misses)} misses end at the token limit"]
     if 2 * len(too_long) > len(cut):
         lines.append(f"{len(too_long)} of them are shorter than the shortest right answer")
-        return Cause("truncation", (), tuple(lines), ("raise generate.max_new_tokens of the suite",))
+        return Cause("truncation", (), tuple(lines), ("raise generate.max_new_tokens in the suite",))
     if evidence.rows_dropped:
-        lines.append(f"{evidence.rows_dropped} training rows did not fit max_length, and were not trained on")
+        lines.append(f"{evidence.rows_dropped} training rows were left out, because they exceed max_length")
     return Cause("truncation", (Remedy("max_length"), *MORE), tuple(lines))
 
 
@@ -219,18 +219,18 @@ def _repetition(evidence: Evidence) -> Cause | None:
     if not evidence.often(loops):
         return None
     remedies = (Remedy("learning_rate", "lower"), Remedy("rows"), Remedy("epochs"))
-    return Cause("repetition", remedies, (f"repetition: {len(loops)} of {len(evidence.misses)} misses go round",))
+    return Cause("repetition", remedies, (f"repetition: {len(loops)} of {len(evidence.misses)} misses loop",))
 
 
 def _format(evidence: Evidence) -> Cause | None:
-    """The right answer is there, in the wrong form: in other words around it, or in no form that a check can read."""
+    """The answer has the wrong form: other words around the right answer, or a form that a check cannot read."""
     unread = evidence.showing("format", "empty", "prompt_echo", "no_answer")
     held = [miss for miss in evidence.misses if _holds_reference(miss)]
     wrong = {miss.case_id: miss for miss in (*unread, *held)}
     if not evidence.often(list(wrong.values())):
         return None
-    line = f"format: {len(held)} of {len(evidence.misses)} misses hold the right answer among other words"
-    odd = f"{len(unread)} are empty, repeat the prompt, or have not the form that was asked for"
+    line = f"format: {len(held)} of {len(evidence.misses)} misses contain the right answer among other words"
+    odd = f"{len(unread)} are empty, repeat the prompt, or do not have the requested form"
     lines = [text for text, some in ((line, held), (odd, unread)) if some]
     return Cause("format", (Remedy("epochs"), Remedy("rows"), Remedy("learning_rate")), tuple(lines))
 
@@ -248,7 +248,7 @@ def _length(evidence: Evidence) -> Cause | None:
             line = f"length: {len(odd)} of {len(evidence.misses)} misses are {name.replace('_', ' ')}"
             if right:
                 given = fmean(len(miss.response) for miss in odd)
-                line += f", {given:.0f} characters where the shortest right answers have {fmean(right):.0f}"
+                line += f", {given:.0f} characters; the shortest right answers have {fmean(right):.0f}"
             advice = _trained_lengths(evidence)
             return Cause("length", (Remedy("rows"), Remedy("epochs")), (line,), advice)
     return None
@@ -258,7 +258,7 @@ def _trained_lengths(evidence: Evidence) -> tuple[str, ...]:
     lengths = [len(example.wanted) for example in evidence.trained if example.wanted is not None]
     if not lengths:
         return ()
-    return (f"see whether the training answers have the length that the suite wants: {fmean(lengths):.0f} characters",)
+    return (f"check that training answers have the length that the suite wants: {fmean(lengths):.0f} characters now",)
 
 
 # --- the data -------------------------------------------------------------------------------------------------------
@@ -269,15 +269,15 @@ def _label_noise(evidence: Evidence) -> Cause | None:
     if len(rows) < max(FEWEST, NOISY * len({example.number for example in evidence.trained})):
         return None
     line = (
-        f"label noise: {len(rows)} of {len(evidence.trained)} training rows answer nearly the same question otherwise"
+        f"label noise: {len(rows)} of {len(evidence.trained)} training rows answer nearly the same question differently"
     )
     named = "; ".join(one.in_words for one in conflicts(evidence.trained)[:NAMED])
     remedies = (Remedy("conflicts"), Remedy("rows"))
-    return Cause("label noise", remedies, (line,), (f"mend or remove one of each: {named}",))
+    return Cause("label noise", remedies, (line,), (f"correct or remove one of each: {named}",))
 
 
 def _class_imbalance(evidence: Evidence) -> Cause | None:
-    """Misses gather in kinds of which the training data hold few."""
+    """Misses concentrate in kinds that are rare in the training data."""
     weak = weak_kinds(evidence.missed_gate, evidence.trained, evidence.all_rows)
     if not weak:
         return None
@@ -316,4 +316,4 @@ CAUSES: tuple[Callable[[Evidence], Cause | None], ...] = (
     _flat_loss,
     _fit,
 )
-"""In the order they are looked for: what was seen to happen goes before what is inferred."""
+"""In the order of the search: observed causes come before inferred ones."""

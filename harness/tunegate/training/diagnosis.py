@@ -1,8 +1,8 @@
-"""Chooses one cause for a failed attempt, and the setting that the next attempt changes. Pure.
+"""Chooses one cause for a failed attempt, and the setting that the next attempt changes. Pure functions.
 
-The causes are looked for in the order of `causes.CAUSES`, the surest first; the first that shows itself is the one. Its
-remedies are tried in order, and the first with a rung left is the next attempt's change. What no retraining mends is
-advice for the person.
+The causes are tried in the order of `causes.CAUSES`, the surest first; the first that the evidence shows is chosen. Its
+remedies are tried in order, and the first with a rung left is the change for the next attempt. What retraining cannot
+fix becomes advice for people.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from tunegate.training.causes import Cause, Evidence, Remedy, find_cause, share
 
 __all__ = ["Evidence", "describe", "diagnose", "with_no_attempt_left"]
 
-SPENT = "the declared budget is spent"
+SPENT = "the declared budget is used up"
 
 _WHY = {
     "rows": "train on more rows",
     "epochs": "train for longer",
-    "learning_rate": "take another learning rate",
-    "max_length": "let longer rows in",
-    "repair": "give more of the training text to the kinds that were missed",
+    "learning_rate": "use another learning rate",
+    "max_length": "allow longer rows",
+    "repair": "give more of the training text to the missed kinds",
     "replay": "mix in general data",
-    "conflicts": "leave out the rows that disagree",
+    "conflicts": "leave out rows that contradict each other",
 }
 
 
@@ -40,18 +40,18 @@ def diagnose(evidence: Evidence, settings: Settings, spec: RetrainSpec) -> Diagn
             old, new = changes[remedy.setting]
             return Diagnosis(cause.name, lines, _action(remedy, old, new, cause), changes)
     if not cause.remedies:
-        return Diagnosis(cause.name, lines, _with_advice("no retraining mends that", cause))
+        return Diagnosis(cause.name, lines, _with_advice("retraining cannot fix this", cause))
     tried = ", ".join(dict.fromkeys(remedy.setting for remedy in cause.remedies))
     return Diagnosis(cause.name, lines, _with_advice(f"{SPENT} (no rung left: {tried})", cause), spent=True)
 
 
 def with_no_attempt_left(found: Diagnosis) -> Diagnosis:
-    """The diagnosis of a stage's last attempt: what would come next is advice, and nothing changes any more."""
+    """The diagnosis of a stage's last attempt: its action becomes advice, and no setting changes."""
     if found.changes:
-        action = f"no attempt left; raise retrain.max_attempts for the next: {found.action}"
+        action = f"no attempt left; raise retrain.max_attempts to try next: {found.action}"
         return replace(found, action=action, changes={})
     if found.spent:
-        return replace(found, action=f"no attempt left; raise retrain.max_attempts and add a rung: {found.action}")
+        return replace(found, action=f"no attempt left; raise retrain.max_attempts and add a value: {found.action}")
     return found
 
 
@@ -74,14 +74,14 @@ def _with_advice(action: str, cause: Cause) -> str:
 
 
 def describe(evidence: Evidence) -> list[str]:
-    """The evidence in words, one fact a line."""
+    """The evidence in words, one fact per line."""
     if evidence.training_error is not None:
         return [evidence.training_error]
     if evidence.forgotten:
         return list(evidence.forgotten)
     lines = [f"gate: {share(evidence.missed_gate)}, {evidence.accept_rate:.0%} needed"]
     if evidence.train_asked:
-        lines.append(f"training data: {evidence.train_passed} of {evidence.train_asked} answered right")
+        lines.append(f"training data: {evidence.train_passed} of {evidence.train_asked} answered correctly")
     if evidence.train_fault:
         lines.append(f"training data: {evidence.train_fault}")
     if len(evidence.losses) > 1:

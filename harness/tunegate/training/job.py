@@ -1,4 +1,4 @@
-"""From a stage to the job of its trainer: paths, settings, and what its options name elsewhere in the pipeline."""
+"""From a stage to the job of its trainer: paths, settings, and the parts of the pipeline that its options refer to."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tunegate.training.trainer import TrainJob
 def job_of(
     pipeline: Pipeline, stage: Stage, start: str, number: int, seed: int, settings: Settings, run: RunRecord
 ) -> TrainJob:
-    """The job of an attempt, whose folder holds its data and gets its model; `start` is the input model."""
+    """The job of an attempt, whose folder contains its data and, later, its model; `start` is the input model."""
     spec = stage.spec
     folder = run.folder / stage.name / f"attempt-{number}"
     rewarding = reward_of(spec.options)[1]
@@ -67,7 +67,7 @@ def _command(pipeline: Pipeline, stage: Stage, args: Mapping[str, Any]) -> dict[
 
 
 def scorer_of(stage: Stage, run: RunRecord) -> AttemptRecord | None:
-    """The attempt whose model is a stage's reward: the last one of the stage that `reward: {stage: NAME}` names."""
+    """The attempt whose model is a stage's reward: the last attempt of the stage in `reward: {stage: NAME}`."""
     name = reward_of(stage.spec.options)[0]
     if name is None:
         return None
@@ -76,6 +76,6 @@ def scorer_of(stage: Stage, run: RunRecord) -> AttemptRecord | None:
 
 
 def _resolved(options: Mapping[str, Any], scorer: AttemptRecord | None, run_folder: Path) -> dict[str, Any]:
-    """The options, with the stage that trained the reward model replaced by the place of that model."""
+    """The options, with the name of the reward model's stage replaced by the path of that model."""
     reward = {} if scorer is None else {"reward": {"model": str(run_folder / scorer.model)}}
     return {**options, **reward}

@@ -1,7 +1,7 @@
-"""A run: carry out a pipeline, stage by stage, and promote what passed every gate.
+"""A run: carries out a pipeline, stage by stage, and promotes the model that passed every gate.
 
-Every step first asks the record whether it was done already, so starting a run and resuming it are the same code: a
-killed run loses at most the step under way, and finishes with the same verdicts.
+Every step first checks whether the record contains its result, so starting and resuming a run are the same code: a
+killed run loses at most the current step, and ends with the same verdicts.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tunegate.verdicts.terms import PAIRED
 
 
 class PipelineRun:
-    """One pipeline being carried out in one run folder."""
+    """Carries out one pipeline in one run folder."""
 
     def __init__(self, pipeline: Pipeline, log: RunLog, tools: Tools) -> None:
         self.pipeline = pipeline
@@ -42,14 +42,14 @@ class PipelineRun:
         self.tools = tools
 
     def execute(self) -> RunRecord:
-        """Carry out what is left to do and return the record. An INVALID run that is started again goes on; so does
-        a failed one that has waivers.
+        """Carry out the remaining steps and return the record. An INVALID run continues when it is started again; so
+        does a failed run with waivers.
 
-        Of the promotions on record, those are returned that still stand.
+        The returned promotions are those on record that are still valid.
         """
         begun = self._record()
         if begun.start and "pipeline_sha256" not in begun.start:
-            raise ConfigError(f"{self.folder}: holds the record of a gate, not of a run; choose another folder")
+            raise ConfigError(f"{self.folder}: has the record of a gate, not of a run; choose another folder")
         with self.log.faults_on_record():
             run = self._open(begun)
             if run.verdict in (None, Verdict.INVALID) or (run.verdict is Verdict.FAIL and self.pipeline.waivers):
@@ -57,7 +57,7 @@ class PipelineRun:
                 if (verdict, reason) != (run.verdict, run.reason):
                     self.log.append(RunDecided(verdict=verdict, reason=reason))
             if self._record().verdict is Verdict.PASS:
-                check_gates(self._record())  # a record that says so is not believed, here either
+                check_gates(self._record())  # do not trust the recorded verdicts here either
             if self.pipeline.promote_to and self._record().verdict is Verdict.PASS:
                 self._promote(self.pipeline.promote_to)
             run = self._record()
@@ -71,7 +71,7 @@ class PipelineRun:
     def _open(self, run: RunRecord) -> RunRecord:
         pipeline = self.pipeline
         changed = run.start.get("pipeline_sha256") != pipeline.sha256
-        if not run.start or (changed and not run.stages):  # nothing was trained: a leak was found, and is mended now
+        if not run.start or (changed and not run.stages):  # nothing was trained yet: the user removed a leak
             base_sha256 = self.tools.fingerprint(pipeline.model)
             check_promoted(pipeline.model, base_sha256)
             self.log.append(self._started(base_sha256))
@@ -79,11 +79,14 @@ class PipelineRun:
         if changed:
             raise self._files_changed()
         if run.start["model_sha256"] != self.tools.fingerprint(pipeline.model):
-            raise Tampered(f"{self.folder}: the base model {pipeline.model} changed since this run began")
+            raise Tampered(
+                f"{self.folder}: the base model {pipeline.model} changed since this run began; "
+                "restore it, or use a new --run"
+            )
         return run
 
     def _started(self, base_sha256: str) -> RunStarted:
-        """All that was registered before the first training."""
+        """Everything that is registered before the first training."""
         pipeline = self.pipeline
         paired = {
             purpose: {
@@ -114,7 +117,7 @@ class PipelineRun:
         )
 
     def _check_files(self) -> None:
-        """What was read at the start decided; what lies there now is what people will look at."""
+        """Compare the files with those read at the start, which decided: people will read the present files."""
         now = self.tools.pipeline_sha256
         if now is not None and now() != self.pipeline.sha256:
             raise self._files_changed()
@@ -159,7 +162,7 @@ class PipelineRun:
         return Verdict.PASS, f"passed, but waived: {waived}" if waived else "every gate of every stage passed"
 
     def _luck(self, stage: Stage) -> dict[str, LuckyPass | str]:
-        """How likely a bad model was to pass each gate of a stage that has passed, its attempts included."""
+        """How likely a bad model was to pass each gate of a passed stage, all attempts included."""
         attempts = max(self._record().stages[stage.name].attempts)
         return {
             name: lucky_pass(gate.plan, attempts, stage.retrain.max_attempts)
@@ -170,7 +173,9 @@ class PipelineRun:
     def _open_base(self) -> Model:
         model = self.tools.open_model(self.pipeline.model)
         if model.sha256 != self._record().start["model_sha256"]:
-            raise Tampered(f"{self.pipeline.model}: the base model changed since this run began")
+            raise Tampered(
+                f"{self.pipeline.model}: the base model changed since this run began; restore it, or use a new --run"
+            )
         return model
 
     def _leaks(self) -> str:
@@ -196,17 +201,17 @@ class PipelineRun:
     # --- promotion ---
 
     def _promote(self, alias: str) -> None:
-        """Promote, unless that was done and stands, or another model has taken the alias over since."""
+        """Promote, unless the promotion is already valid, or the alias was moved to another model since."""
         run, registry = self._record(), self.pipeline.registry
-        assert registry is not None  # a pipeline that promotes names a registry
+        assert registry is not None  # a pipeline with `promote` has a registry
         done = [event["model_sha256"] for event in run.promotions if event["alias"] == alias]
         match state_of(alias, done[-1], registry) if done else "gone":
             case "there":
                 verify(str(registry / "models" / done[-1]), registry, self._fingerprint)
             case "replaced":
                 self.tools.say(
-                    f"not promoted: by now, {alias} in {registry} points at another model; "
-                    f"to point it at this one: tunegate promote {self.folder} --to {alias}"
+                    f"not promoted: {alias} in {registry} now points to another model; "
+                    f"to point it to this model: tunegate promote {self.folder} --to {alias}"
                 )
             case "gone":
                 self._check_files()
@@ -215,11 +220,11 @@ class PipelineRun:
                 self.tools.say(f"promoted to {alias}{again}: {promotion.folder}")
 
     def _standing(self, run: RunRecord) -> list[Mapping[str, Any]]:
-        """The promotions on record that can be found in their registry, the last one of each alias."""
+        """The promotions on record that are still in their registry, the last one of each alias."""
 
         def registry(event: Mapping[str, Any]) -> Path:
             own = event["alias"] == self.pipeline.promote_to and self.pipeline.registry
-            return own or Path(event["registry"])  # the project may have been moved since
+            return own or Path(event["registry"])  # the project folder may have moved
 
         last = {(registry(event), event["alias"]): event for event in run.promotions}
         return [
@@ -231,7 +236,7 @@ class PipelineRun:
 
 
 def promote_and_record(run: RunRecord, log: RunLog, alias: str, registry: Path, fingerprint: Fingerprint) -> Promotion:
-    """Promote the model of a run and put that on its record, once."""
+    """Promote the model of a run and record the promotion, once."""
     promotion = promote(run, alias, registry, fingerprint)
     event = Promoted(
         alias=alias,

@@ -1,7 +1,7 @@
-"""Which rows an attempt is trained on: the first of a seeded order, repaired and mixed as its settings say. Pure.
+"""The rows of an attempt: the first of a seeded order, repaired and mixed by its settings. Pure functions.
 
-Everything follows from data, settings and seed, which are on record: an attempt that was killed goes on with the very
-same rows.
+The rows depend only on data, settings and seed, which are on record: a killed attempt resumes with exactly the same
+rows.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from tunegate.data.training_data import Example, TrainingData
 from tunegate.pipeline.ladders import Settings
 
 MOST_REPEATS = 4
-"""A row is given so often at most: a few rows learnt by heart teach nothing about their kind."""
+"""A row is repeated at most this often: a few memorised rows teach nothing about their kind."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingSet:
-    """The rows of an attempt, in order, and in words what was done to them."""
+    """The rows of an attempt, in order, and notes on how they were chosen."""
 
     examples: list[Example]
     notes: list[str] = field(default_factory=list[str])
 
     def to_json(self) -> dict[str, Any]:
-        """For the record: which rows these were."""
+        """The facts for the record: which rows these are."""
         digest = hashlib.sha256("\n".join(example.to_json() for example in self.examples).encode(errors="replace"))
         return {"rows": len(self.examples), "sha256": digest.hexdigest(), "notes": self.notes}
 
@@ -47,7 +47,7 @@ def training_set(data: TrainingData, replay: TrainingData | None, settings: Sett
     if settings.repair and settings.kinds:
         pool = data.take(None, seed)
         base = repaired(base, pool, settings.kinds, settings.repair, seed)
-        notes.append(_told(base, pool, settings.kinds))
+        notes.append(_note(base, pool, settings.kinds))
     if settings.replay and replay is not None:
         general = replayed(base, replay, settings.replay, seed)
         base = [*base, *general]
@@ -58,10 +58,10 @@ def training_set(data: TrainingData, replay: TrainingData | None, settings: Sett
 def repaired(
     base: Sequence[Example], pool: Sequence[Example], kinds: Sequence[str], share: float, seed: int
 ) -> list[Example]:
-    """As much text as `base`, of which `share` is rows of these kinds: those of `base`, others of the `pool`, then the
-    same again, each at most MOST_REPEATS times. The rest are the other rows of `base`, in their order.
+    """As much text as `base`, with `share` of it from rows of these kinds: those of `base`, others of the `pool`, then
+    the same again, each at most MOST_REPEATS times. The rest are the other rows of `base`, in their order.
 
-    Where there are too few rows of the kinds, `base`'s other rows take up what is left of the text.
+    If there are too few rows of the kinds, other rows of `base` fill the remaining text.
     """
     known = classes(pool)
     budget = sum(map(size, base))
@@ -77,25 +77,25 @@ def repaired(
 
 
 def replayed(base: Sequence[Example], replay: TrainingData, share: float, seed: int) -> list[Example]:
-    """General rows that make up `share` of the text when they are added to `base`: the first of a seeded order."""
+    """General rows that are `share` of the text after they are added to `base`: the first of a seeded order."""
     wanted = share / (1.0 - share) * sum(map(size, base))
     return [replace(row, general=True) for row in _filled(iter(replay.take(None, seed)), wanted)]
 
 
 def size(example: Example) -> int:
-    """Characters of a row as it is trained on; tokens would need the model's tokenizer."""
+    """Characters of a training row; to count tokens would need the model's tokenizer."""
     return len(example.to_json())
 
 
 def _again(rows: Sequence[Example], seed: int) -> Iterator[Example]:
-    """The rows as they come, then again in another order, MOST_REPEATS times in all."""
+    """The rows in their order, then again in other orders, MOST_REPEATS times in total."""
     by_number = {str(example.number): example for example in rows}
     rounds = (draw_order(by_number, seed + turn) for turn in range(1, MOST_REPEATS))
     return chain(rows, (by_number[number] for order in rounds for number in order))
 
 
 def _filled(rows: Iterator[Example], budget: float) -> list[Example]:
-    """Rows until the budget of text is spent: the last one is taken if more than half of it fits."""
+    """Rows until the budget of text is used up: the last row is included if more than half of it fits."""
     taken: list[Example] = []
     left = budget
     for example in rows:
@@ -106,12 +106,12 @@ def _filled(rows: Iterator[Example], budget: float) -> list[Example]:
     return taken
 
 
-def _told(rows: Sequence[Example], pool: Sequence[Example], kinds: Sequence[str]) -> str:
+def _note(rows: Sequence[Example], pool: Sequence[Example], kinds: Sequence[str]) -> str:
     known = classes(pool)
     times = Counter(example.number for example in rows)
     distinct = {example.number: example for example in rows}.values()
     parts: list[str] = []
     for kind in kinds:
         own = [example for example in distinct if kind in kinds_of_example(example, known)]
-        parts.append(f"{kind}: {len(own)} rows, given {sum(times[example.number] for example in own)} times")
+        parts.append(f"{kind}: {len(own)} rows, used {sum(times[example.number] for example in own)} times")
     return f"repaired: {'; '.join(parts)}"

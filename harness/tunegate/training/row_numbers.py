@@ -1,6 +1,6 @@
-"""Rows as the user's files number them.
+"""Row numbers of the user's files.
 
-A trainer counts the lines of the file that the run wrote for it: shuffled, repaired, with general data mixed in.
+A trainer counts the lines of the file that the run wrote: shuffled, repaired, with general data mixed in.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from tunegate.pipeline.pipeline import Stage
 
 
 def as_in_the_files(summary: Mapping[str, Any], examples: Sequence[Example]) -> dict[str, Any]:
-    """A training's summary with `dropped_rows` numbered as in the stage's data, and `dropped_replay_rows` as in its
-    general data; `examples` are the lines of the file that it read."""
+    """A training's summary with `dropped_rows` as row numbers of the stage's data, and `dropped_replay_rows` as those
+    of its general data; `examples` are the lines of the file that the training read."""
     lines: Sequence[int] = summary.get("dropped_rows") or ()
     dropped = [examples[line - 1] for line in lines]
     general = _numbers(example for example in dropped if example.general)
@@ -28,7 +28,7 @@ def as_in_the_files(summary: Mapping[str, Any], examples: Sequence[Example]) -> 
 
 
 def in_error(error: str, data: str, examples: Sequence[Example], stage: Stage) -> str:
-    """A training's error with the user's file and row in place of the line of `data` that it names."""
+    """A training's error with the line number in `data` replaced by the user's file and row."""
 
     def place(found: re.Match[str]) -> str:
         line = int(found[1])
@@ -41,7 +41,7 @@ def in_error(error: str, data: str, examples: Sequence[Example], stage: Stage) -
 
 
 def left_out(summary: Mapping[str, Any], stage: Stage) -> str:
-    """What was too long to be trained on, in words; empty where nothing was.
+    """A sentence about the rows that were too long; empty if there were none.
 
     `2 rows of pairs.jsonl left out (longer than max_length 100): rows 3, 6`
     """
@@ -55,7 +55,7 @@ def left_out(summary: Mapping[str, Any], stage: Stage) -> str:
 
 
 def _limit(summary: Mapping[str, Any]) -> str:
-    """What the rows were too long for: `max_length 100`."""
+    """The limit that the rows exceed: `max_length 100`."""
     name, tokens = summary.get("row_limit") or ("max_length", None)
     return name if tokens is None else f"{name} {tokens}"
 

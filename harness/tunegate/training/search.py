@@ -1,9 +1,9 @@
-"""`search: optuna`: which settings the next attempt tries, chosen by Optuna's TPE among all rungs of all ladders.
+"""`search: optuna`: Optuna's TPE chooses the settings of the next attempt among all rungs of all ladders.
 
-Its trials are the attempts of the stage, and its objective is what their gates said: nothing is trained or asked beside
-what is on record, so every trial counts towards the stage's attempts, and the plans' corrections for them hold. There
-is no database: the study is made anew from the record each time, with a seed of the run's, so a resumed run asks for
-the same settings.
+Its trials are the attempts of the stage, and its objective is the result of their gates. The search trains and asks
+nothing itself, so every trial is an attempt of the stage, and the plans' corrections for attempts apply. There is no
+database: the study is rebuilt from the record each time, with a seed of the run, so a resumed run gets the same
+settings.
 
 TPE: J. Bergstra et al., NeurIPS 2011; T. Akiba et al., KDD 2019.
 """
@@ -22,21 +22,21 @@ from tunegate.record.record import AttemptRecord, Diagnosis
 from tunegate.training.diagnosis import SPENT
 
 FAILED_TRAINING = -1.0
-"""The objective of an attempt that left no model: worse than the worst gate, which is -1 at most."""
+"""The objective of an attempt without a model: worse than the worst possible gate, which is -1."""
 RANDOM_TRIALS = 3
-"""So many attempts are chosen at random before TPE has something to go by."""
+"""The number of attempts with random settings before TPE has enough data."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """An attempt as the search sees it: its settings, and how far its worst draw was from what it needed."""
+    """An attempt as the search sees it: its settings, and how far its worst draw was from the needed pass rate."""
 
     settings: Settings
     objective: float
 
 
 def objective(attempt: AttemptRecord) -> float:
-    """Pass rate less the rate that was needed, of the worst draw that decides; at most 0 where one failed."""
+    """Pass rate minus the needed rate, of the worst deciding draw; at most 0 if a draw failed."""
     if attempt.error is not None or not attempt.gates:
         return FAILED_TRAINING
     draws = [gate for gate in attempt.unwaived.values() if gate.decided]
@@ -53,15 +53,15 @@ def trials_of(attempts: Iterable[AttemptRecord]) -> list[Trial]:
 
 
 def settings_from(recorded: Mapping[str, Any]) -> Settings:
-    """The settings that a record holds, where a tuple is a list."""
+    """The settings on record, in which tuples are lists."""
     values: dict[str, Any] = {**recorded, "kinds": tuple(recorded.get("kinds", ()))}
     return Settings(**values)
 
 
 def choose(found: Diagnosis, trials: Sequence[Trial], spec: RetrainSpec, seed: int) -> Diagnosis:
-    """The diagnosis with the change that the search proposes in place of its own; raises MissingExtra.
+    """The diagnosis with the change that the search proposes instead of its own; raises MissingExtra.
 
-    Settings that were tried are not tried again: with none left, the declared budget is spent.
+    Settings are not tried twice: if none is left, the declared budget is used up.
     """
     kinds = found.changes.get("kinds", ((), ()))[1] or trials[-1].settings.kinds
     untried = [one for one in _space(spec, tuple(kinds)) if all(not _same(one, trial.settings) for trial in trials)]
@@ -76,7 +76,7 @@ def choose(found: Diagnosis, trials: Sequence[Trial], spec: RetrainSpec, seed: i
 
 
 def _space(spec: RetrainSpec, kinds: tuple[str, ...]) -> list[Settings]:
-    """All settings that the ladders allow; there is nothing to repair while no kind is known to be weak."""
+    """All settings that the ladders allow; without a weak kind, there are no settings of `repair`."""
     declared = {name: rungs for name in LADDERS if (rungs := spec.ladder(name))}
     if "repair" in declared and not kinds:
         declared["repair"] = declared["repair"][:1]
@@ -89,7 +89,7 @@ def _same(one: Settings, other: Settings) -> bool:
 
 
 def _suggested(trials: Sequence[Trial], untried: Sequence[Settings], spec: RetrainSpec, seed: int) -> Settings:
-    """TPE's proposal; where that was tried already, what it proposes next, and at last the first untried."""
+    """TPE's proposal; if it was tried before, its next proposals, and finally the first untried settings."""
     optuna = require_optuna()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     ladders = {name: rungs for name in LADDERS if (rungs := spec.ladder(name))}

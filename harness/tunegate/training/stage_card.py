@@ -1,4 +1,4 @@
-"""The data card of a stage, as a run puts it on record before anything is trained: quick, whatever the data."""
+"""The data card of a stage, which a run records before any training: fast, whatever the size of the data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tunegate.training.tools import Tools
 
 
 def stage_card(pipeline: Pipeline, stage: Stage, tools: Tools) -> DataCard:
-    """Looks closely at a part of the rows only; where the model's tokenizer cannot be had, lengths are estimated."""
+    """Inspects only a sample of the rows in detail; without the model's tokenizer, lengths are estimated."""
     spec = stage.spec
     quick = Measuring(max_length=max_length(spec.args.get("max_length")), quick=True, progress=tools.progress)
     if tools.tokens is not None:
@@ -25,5 +25,5 @@ def stage_card(pipeline: Pipeline, stage: Stage, tools: Tools) -> DataCard:
 
 
 def max_length(value: object) -> int | None:
-    """The setting `args.max_length`, where it is a number."""
+    """The setting `args.max_length`, if it is a number."""
     return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -1,4 +1,4 @@
-"""Collects the evidence of a failed attempt in a run, asks for the diagnosis once, and puts it on record."""
+"""Collects the evidence of a failed attempt in a run, diagnoses it once, and records the diagnosis."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tunegate.training.stage_gates import OpenModel
 from tunegate.verdicts.terms import PAIRED
 
 PROBE_ROWS = 32
-"""How many training rows a failed attempt is asked again, to tell underfitting from overfitting."""
+"""How many training rows a failed model is asked, to distinguish underfitting from overfitting."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class StageDiagnosis:
     log: RunLog
 
     def of(self, number: int, settings: Settings, open_model: OpenModel | None) -> Diagnosis:
-        """The diagnosis of an attempt that was trained with these settings; None for a training that left no model."""
+        """The diagnosis of an attempt with these settings; `open_model` is None for a training without a model."""
         attempts = self.log.record.stages[self.stage.name].attempts
         attempt = attempts[number]
         if attempt.diagnosis is not None:
@@ -65,7 +65,7 @@ class StageDiagnosis:
         if open_model is None:
             return Evidence((), 1.0, training_error=attempt.error, training_failure=attempt.failure)
         every = [gate for gate in attempt.gates.values() if gate.verdict is Verdict.FAIL]
-        failed = [gate for gate in every if gate.key not in attempt.waived] or every  # a waiver may be withdrawn
+        failed = [gate for gate in every if gate.key not in attempt.waived] or every  # a waiver may have been withdrawn
         missed = [gate for gate in failed if gate.purpose not in PAIRED]
         if not missed:
             return Evidence((), 1.0, forgotten=[f"{gate.key}: {gate.reason}" for gate in failed])
@@ -88,7 +88,7 @@ class StageDiagnosis:
 
 @dataclass(frozen=True, slots=True)
 class _Probe:
-    """What became of training prompts: how many were passed, judged, and cut at the token limit; why not more."""
+    """The result on training prompts: how many passed, were judged, and were cut at the token limit; why not more."""
 
     passed: int = 0
     judged: int = 0
@@ -97,16 +97,16 @@ class _Probe:
 
 
 def _probe(suite: Suite, examples: list[Example], open_model: OpenModel) -> _Probe:
-    """Ask the model what it was trained on, judged by the missed gate's checks."""
+    """Ask the model its training prompts, and judge the answers by the missed gate's checks."""
     if any(check.needs_choices for check in suite.checks):
-        return _Probe()  # training rows have no choices to choose from
+        return _Probe()  # training rows have no choices
     cases = [
         Case(f"train-{example.number}", example.prompt, (example.wanted,))
         for example in examples
         if example.prompt is not None and example.wanted is not None
     ]
     if not cases:
-        return _Probe()  # plain text asks nothing
+        return _Probe()  # plain text has no prompts
     outcomes = list(judge(suite.checks, ask_samples(suite, open_model(), cases), suite.answer))
     judged = [outcome for outcome in outcomes if outcome.verdict is not Verdict.INVALID]
     unjudged = [outcome.reason for outcome in outcomes if outcome.verdict is Verdict.INVALID]

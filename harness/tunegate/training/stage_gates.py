@@ -1,4 +1,4 @@
-"""The gates of a stage: first draws, confirming draws, retention; each on record, and none run twice."""
+"""The gates of a stage: first draws, confirming draws, retention; each is recorded, and none is run twice."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OpenModel = Callable[[], Model]
 
 @dataclass(frozen=True)
 class StageGates:
-    """What an attempt of one stage has to pass. A waiver in force `today` lets a missed gate count as passed."""
+    """The gates that an attempt of one stage must pass. A waiver in force `today` counts a missed gate as passed."""
 
     pipeline: Pipeline
     stage: Stage
@@ -39,17 +39,17 @@ class StageGates:
     today: Callable[[], date]
 
     def check_supply(self, number: int) -> None:
-        """Raise Inconclusive when the banks cannot judge this attempt: before it is trained, not after."""
+        """Raise Inconclusive if the banks have too few cases for this attempt: before it is trained, not after."""
         for place, terms in (*self._first(number), *self._confirming(number)):
             if place.key not in self._attempt(number).gates:
                 self._fresh(place, terms)
 
     def decide(self, number: int, open_model: OpenModel) -> dict[str, GateRecord]:
-        """Every first draw of the stage, also after one failed: a diagnosis needs them all. If all passed, what the
-        stage must not have unlearned; if that holds, the confirming draws that the attempt owes, which open sealed
-        cases. The model is opened when the first of them is not on record.
+        """Every first draw of the stage, even after one failed, because a diagnosis needs them all. If all passed, the
+        retention draws; if these passed too, the confirming draws that the attempt requires, which use sealed cases.
+        The model is opened for the first draw that is not on record.
 
-        Returned are the draws whose verdicts count: all but those that a waiver excuses now."""
+        Returns the draws whose verdicts count: all but those that a waiver excuses now."""
         steps: list[Callable[[], dict[str, Verdict]]] = [
             lambda: {place.key: self._decide(place, terms, open_model) for place, terms in self._first(number)},
             lambda: {
@@ -63,7 +63,9 @@ class StageGates:
             if any(verdict is not Verdict.PASS for verdict in said.values()):
                 break
         gates = self._attempt(number).gates
-        return {key: gates[key] for key, verdict in said.items() if gates[key].verdict is verdict}  # else it is waived
+        return {
+            key: gates[key] for key, verdict in said.items() if gates[key].verdict is verdict
+        }  # otherwise it is waived
 
     def _first(self, number: int) -> Iterator[tuple[GatePlace, Terms]]:
         for name, gate in self.pipeline.gates(self.stage).items():
@@ -119,15 +121,15 @@ class StageGates:
         return self._excused(place, decision.verdict)
 
     def _tell(self, place: GatePlace, decision: Decision) -> None:
-        measured = place.purpose == "baseline" and decision.verdict is Verdict.PASS  # nothing that it could have failed
+        measured = place.purpose == "baseline" and decision.verdict is Verdict.PASS  # a measurement cannot fail
         self.say(f"{place.label}: {'' if measured else f'{decision.verdict}, '}{decision.reason}")
         gate = self._begun(place)
         if gate is not None and (again := gate.asked_or_judged_again):
             self.say(f"{place.label}: {again}")
 
     def _excused(self, place: GatePlace, verdict: Verdict) -> Verdict:
-        """The verdict, or PASS where a waiver covers the miss; only of the latest attempt: what was diagnosed and
-        trained again needs no excuse any more."""
+        """The verdict, or PASS if a waiver covers the miss; only for the latest attempt: an attempt that was diagnosed
+        and trained again needs no waiver any more."""
         attempts = self._run().stages[self.stage.name].attempts
         waiver = excuse(self.pipeline.waivers, place.gate, self.stage.name, verdict, self.today())
         if waiver is None or place.attempt != max(attempts):
@@ -145,7 +147,7 @@ class StageGates:
         return self._attempt(place.attempt).gates.get(place.key)
 
     def _fresh(self, place: GatePlace, terms: Terms) -> Draw:
-        """The registered draw of a place: cases that no earlier attempt of this stage was asked there."""
+        """The registered draw of a place: cases that no earlier attempt of this stage was asked in this gate."""
         assert place.attempt is not None
         purpose = () if place.purpose == "gate" else (place.purpose,)
         seed = derived_seed(self.pipeline.seed, self.stage.name, place.gate, *purpose)
@@ -161,7 +163,7 @@ class StageGates:
 
 
 def measure_base(pipeline: Pipeline, log: RunLog, progress: Progress, open_model: OpenModel) -> None:
-    """Ask the base model the retention suites, before anything is trained."""
+    """Ask the base model the retention suites, before any training."""
     for name, suite in pipeline.suites.items():
         if suite.retention is None:
             continue
@@ -175,12 +177,12 @@ def measure_base(pipeline: Pipeline, log: RunLog, progress: Progress, open_model
 
 
 def baseline(run: RunRecord, suite: str) -> GateRecord:
-    """What the base model made of a retention suite; raises KeyError when that is not on record."""
+    """The base model's draw of a retention suite; raises KeyError if it is not on record."""
     return run.gates[GatePlace(suite, purpose="baseline").key]
 
 
 def final_draw(run: RunRecord, stage: str, gate: str) -> GateRecord:
-    """The draw with which a stage passed a gate, or was measured; raises KeyError when that is not on record."""
+    """The draw with which a stage passed a gate, or was measured; raises KeyError if it is not on record."""
     attempts = run.stages[stage].attempts
     return attempts[max(attempts)].gates[gate_key(gate, first_purpose(run.stages[stage]))]
 
@@ -191,6 +193,6 @@ def _same_cases(suite: Suite, since: GateRecord) -> tuple[Case, ...]:
 
 
 def _used(attempts: Mapping[int, AttemptRecord], key: str, *, before: int) -> frozenset[str]:
-    """The cases that earlier attempts were asked under this key."""
+    """The cases that earlier attempts were asked in the gate with this key."""
     earlier = [attempt.gates[key] for number, attempt in attempts.items() if number < before and key in attempt.gates]
     return frozenset(case_id for gate in earlier for case_id in gate.seen)

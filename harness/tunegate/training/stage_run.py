@@ -1,4 +1,4 @@
-"""A stage being carried out: train, gate, diagnose, retrain, until every gate passed or the budget is spent."""
+"""Carries out a stage: train, gate, diagnose, retrain, until every gate passes or the budget is used up."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tunegate.seeds import derived_seed
 from tunegate.training import row_numbers
 from tunegate.training.attempt_folder import prepare
 from tunegate.training.job import job_of, rows_of, scorer_of
-from tunegate.training.own_answers import RowsToLearn, ask_rows, is_raw, judged_before, rows_to_learn
+from tunegate.training.own_answers import RowsToTrain, ask_rows, is_raw, judged_before, preference_rows
 from tunegate.training.stage_diagnosis import StageDiagnosis
 from tunegate.training.stage_gates import StageGates
 from tunegate.training.tools import ModelOnDisk, Tools
@@ -39,7 +39,7 @@ from tunegate.training.trainer import check_data, checkpoints_of
 
 
 class StageRun:
-    """One stage of a pipeline, from the model that it starts with."""
+    """One stage of a pipeline, with the model from which it starts."""
 
     def __init__(self, pipeline: Pipeline, stage: Stage, start: ModelOnDisk, log: RunLog, tools: Tools) -> None:
         self.pipeline = pipeline
@@ -52,7 +52,7 @@ class StageRun:
         self.diagnoses = StageDiagnosis(pipeline, stage, log)
 
     def execute(self) -> tuple[Verdict, str, ModelOnDisk]:
-        """Train and gate until the gates pass or nothing is left to try."""
+        """Train and gate until the gates pass or there is nothing left to try."""
         if self.stage.name not in self.log.record.stages:
             gates = tuple(self.pipeline.gates(self.stage))
             self.log.append(StageStarted(stage=self.stage.name, method=self.stage.spec.method, gates=gates))
@@ -66,7 +66,7 @@ class StageRun:
                 return verdict, reason, model
             used = f"{reason}; {number} of {max_attempts} attempts used"
             if number == max_attempts and verdict is not Verdict.FAIL:
-                return verdict, used, self.start  # a training that failed: the same command tries it again
+                return verdict, used, self.start  # the training failed: the same command tries again
             open_model = None if model is None else partial(self._open_model, model)
             diagnosis = self.diagnoses.of(number, settings, open_model)
             if number == max_attempts:
@@ -79,13 +79,13 @@ class StageRun:
     # --- one attempt ---
 
     def _attempt(self, number: int, settings: Settings) -> tuple[Verdict, str, ModelOnDisk | None]:
-        """Train once and run every gate; a training that left no model is INVALID, with None for the model."""
+        """Train once and run every gate; a training without a model is INVALID, with None for the model."""
         attempt = self._trained(number, settings)
         if attempt.error is not None:
             return Verdict.INVALID, f"attempt {number}: the training failed: {attempt.error}", None
         path = self.folder / attempt.model
         if not path.is_dir() or self.tools.model_sha256(str(path)) != attempt.model_sha256:
-            raise Tampered(f"{path}: not the weights that attempt {number} of stage {self.stage.name!r} trained")
+            raise Tampered(f"{path}: not the weights of attempt {number} of stage {self.stage.name!r}")
         model = ModelOnDisk(str(path), attempt.model_sha256)
         decisions = self._gates(number, model)
         if not decisions:
@@ -114,11 +114,11 @@ class StageRun:
             )
         self.gates.check_supply(number)
         rows = rows_of(self.pipeline, self.stage, settings)
-        learn = self._rows_to_learn(number, rows.examples)
-        if learn.fault is not None:
-            self.log.append(TrainingFailed(stage=stage, attempt=number, error=learn.fault, failure="too few misses"))
+        to_train = self._rows_to_train(number, rows.examples)
+        if to_train.fault is not None:
+            self.log.append(TrainingFailed(stage=stage, attempt=number, error=to_train.fault, failure="too few misses"))
             return self._attempts()[number]
-        examples = in_order(learn.examples, self.stage.spec.curriculum)
+        examples = in_order(to_train.examples, self.stage.spec.curriculum)
         rows_sha256 = written_sha256(examples)
         job = replace(
             job_of(self.pipeline, self.stage, self.start.path, number, seed, settings, self.log.record),
@@ -130,20 +130,20 @@ class StageRun:
             write_examples(Path(job.eval_data), self.stage.evaluation)
         if was_stopped and not goes_on:
             self.tools.say(
-                f"{self.stage.name}#{number}: the checkpoint that lay here is of another training (other rows, "
-                "settings, weights or versions): removed, and trained from the start"
+                f"{self.stage.name}#{number}: the checkpoint here is of another training (other rows, settings, "
+                "weights or versions): removed it, and training from the start"
             )
         begun = bool(self._attempts()[number].data_sha256) and self._attempts()[number].error is None
         if self._attempts()[number].data_sha256 != rows_sha256:
             self.log.append(RowsWritten(stage=stage, attempt=number, rows=len(examples), data_sha256=rows_sha256))
         self._check_start()
         method = method_of(self.stage.spec.method)
-        what = "the training goes on where it was stopped, on" if goes_on else method.use_of_rows
+        what = "resuming the training from its checkpoint, on" if goes_on else method.use_of_rows
         if begun and not method.resumes:
             what = "the training was stopped, and begins again, on"
-        self.tools.say("; ".join([f"{self.stage.name}#{number}: {what} {len(learn.examples)} rows", *rows.notes]))
+        self.tools.say("; ".join([f"{self.stage.name}#{number}: {what} {len(to_train.examples)} rows", *rows.notes]))
         result = self.tools.train(job)
-        self._check_start()  # what was swapped in meanwhile may be what was trained
+        self._check_start()  # files replaced during the training may have been trained on
         check_data(job)
         error = result.error or self._what_is_wrong_with(job.output, result.summary.get("output_sha256"))
         if error is not None:
@@ -169,18 +169,18 @@ class StageRun:
                     model=str(Path(job.output).relative_to(self.folder)),
                     model_sha256=self.tools.fingerprint(job.output),
                     log=result.log,
-                    summary={**summary, "data": rows.to_json(), **learn.to_json()},
+                    summary={**summary, "data": rows.to_json(), **to_train.to_json()},
                     seconds=result.seconds,
                 )
             )
         return self._attempts()[number]
 
     def _what_is_wrong_with(self, output: str, checked_sha256: str | None) -> str | None:
-        """Why what a training left is no model, or not the one that the training has looked at; None for a model."""
+        """Why the output of a training is not a model, or differs from what the training checked; None for a model."""
         try:
             sha256 = self.tools.fingerprint(output)
         except ConfigError as error:
-            return f"it left no model: {error}"
+            return f"the training left no model: {error}"
         if checked_sha256 not in (None, sha256):
             return f"the model in {output} changed after the training had ended: something still writes there"
         own = method_of(self.stage.spec.method).resumes  # its templates are those of the input, or of the file
@@ -188,13 +188,13 @@ class StageRun:
 
     def _check_start(self) -> None:
         if self.tools.fingerprint(self._source) != self.start.sha256:
-            raise Tampered(f"{self._source}: the weights that stage {self.stage.name!r} starts from changed")
+            raise Tampered(f"{self._source}: the input weights of stage {self.stage.name!r} changed")
         scorer = self._scorer()
         if scorer is not None and self.tools.fingerprint(str(self.folder / scorer.model)) != scorer.model_sha256:
-            raise Tampered(f"{self.folder / scorer.model}: the reward model changed since its gates")
+            raise Tampered(f"{self.folder / scorer.model}: the reward model changed after its gates")
 
     def _inputs(self) -> dict[str, object]:
-        """What goes into a training beside its job: if any of it is another, so is the training."""
+        """The inputs of a training in addition to its job: if any differs, it is another training."""
         scorer = self._scorer()
         reward = scorer.model_sha256 if scorer is not None else None
         return {
@@ -206,15 +206,15 @@ class StageRun:
 
     @property
     def _source(self) -> str:
-        """The input model as its fingerprint was taken: a GGUF file is not the folder made from it."""
+        """The path whose fingerprint was taken: for a GGUF file, not the folder converted from it."""
         first = self.start.sha256 == self.log.record.start.get("model_sha256")
         return self.pipeline.model if first else self.start.path
 
-    def _rows_to_learn(self, number: int, rows: Sequence[Example]) -> RowsToLearn:
-        """What the rows teach: as they are, or by way of the input model's own answers to them."""
+    def _rows_to_train(self, number: int, rows: Sequence[Example]) -> RowsToTrain:
+        """The rows to train on: unchanged, or made from the input model's own answers."""
         spec = self.stage.spec.data.own_answers
         if spec is None:
-            return RowsToLearn(list(rows))
+            return RowsToTrain(list(rows))
         suite = self.pipeline.suites[spec.judged_by]
         known = judged_before(self._attempts().values())
         new = [row for row in rows if is_raw(row) and row.number not in known]
@@ -228,7 +228,7 @@ class StageRun:
                 )
             )
             known |= {answer.number: answer for answer in answers}
-        return rows_to_learn(self.stage.spec.method, rows, known, spec.at_least)
+        return preference_rows(self.stage.spec.method, rows, known, spec.at_least)
 
     def _scorer(self) -> AttemptRecord | None:
         return scorer_of(self.stage, self.log.record)
@@ -236,7 +236,7 @@ class StageRun:
     # --- gates ---
 
     def _gates(self, number: int, on_disk: ModelOnDisk) -> dict[str, GateRecord]:
-        opened: list[Model] = []  # one for all gates, and none when all are on record
+        opened: list[Model] = []  # one model for all gates, none if all are on record
 
         def open_model() -> Model:
             if not opened:
@@ -254,7 +254,7 @@ class StageRun:
         return model
 
     def _check_unchanged(self, on_disk: ModelOnDisk, sha256: str | None) -> None:
-        if sha256 != on_disk.sha256:  # a verdict is about these bytes or about nothing
+        if sha256 != on_disk.sha256:  # a verdict is only about these bytes
             raise Tampered(f"{on_disk.path}: the weights changed while they were being gated")
 
     def _attempts(self) -> Mapping[int, AttemptRecord]:
@@ -263,9 +263,9 @@ class StageRun:
 
 
 _SEVERITY = {Verdict.PASS: 0, Verdict.INCONCLUSIVE: 1, Verdict.INVALID: 2, Verdict.FAIL: 3}
-"""Which gate decides an attempt: a sure FAIL calls for retraining, whatever another gate could not judge."""
+"""Which gate decides an attempt: a FAIL leads to retraining, even if another gate could not judge."""
 
 
 def _is_settled(attempt: AttemptRecord) -> bool:
-    """Whether a training need not be done again: it left a model, or it failed and the next attempt builds on that."""
+    """Whether a training is final: it left a model, or it failed and there is a next attempt."""
     return attempt.trained or (attempt.diagnosis is not None and bool(attempt.diagnosis.changes))

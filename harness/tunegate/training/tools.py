@@ -1,4 +1,4 @@
-"""What a run works with: the trainer, models from disk, and the clock. Tests give others."""
+"""What a run needs from outside: the trainer, models from disk, and the clock."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Tools:
     say: Callable[[str], None] = lambda line: None
     today: Callable[[], date] = date.today
     embed: Embed | None = None
-    """For leaks by meaning, where a pipeline asks for them."""
+    """Finds leaks by meaning, if a pipeline sets `embed`."""
     pipeline_sha256: Callable[[], str] | None = None
-    """The hash of the pipeline as its files are now; without it they are looked at only when a run starts."""
+    """The hash of the pipeline's present files; without it, they are checked only when a run starts."""
     tokens: Callable[[str], CountTokens] | None = None
     """A counter of tokens by a model's tokenizer, for the data cards; without it lengths are estimated."""
 
@@ -38,13 +38,13 @@ class Tools:
         """The fingerprint of a model on disk; raises CannotJudge for a server, which has none."""
         sha256 = self.model_sha256(model)
         if sha256 is None:
-            raise CannotJudge(f"model {model!r}: a pipeline trains a model on disk, not a server")
+            raise CannotJudge(f"model {model!r}: a pipeline cannot train a model on a server; name a model on disk")
         return sha256
 
 
 @dataclass(frozen=True)
 class ModelOnDisk:
-    """A model that a stage starts from or ends with."""
+    """The input or output model of a stage."""
 
     path: str
     sha256: str

@@ -1,7 +1,7 @@
 """The seam between the engine and training: a model on disk and data in, a model on disk out.
 
-Every training runs in a process of its own (`training_process.py`), so that memory is given back, a crash is contained,
-and the random state of one attempt cannot reach the next.
+Every training runs in its own process (`training_process.py`), so that its memory is freed, a crash does not end the
+run, and the random state of one attempt cannot affect the next.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from tunegate.pipeline.launching import command_of
 from tunegate.record.record import FailureKind
 
 HELD = "TUNEGATE_STDIN_IS_HELD"
-"""Set for a training whose standard input ends when the process that wants it does."""
+"""Set for a training whose standard input closes when its parent process ends."""
 
 ENDING_S = 15.0
 """How long a training whose trainer is not Tunegate's may take to end, when it is told to."""
 
 STDERR = 2
-"""What a training prints goes there, as a file descriptor: standard output is for results."""
+"""The file descriptor for a training's output: standard output is for results."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +40,14 @@ class TrainJob:
 
     `model` is a model folder (a PEFT adapter folder included). `data` is a JSONL file whose rows are already rendered
     (`training_data.Example.to_json`): a prompt is a string or a list of chat messages, the answers of the method
-    (`methods.METHODS`) are strings; a file whose SHA-256 is not `data_sha256` is refused. `output` is the folder to
-    create; it appears whole or not at all. `args` go to TRL's config class, `peft` to PEFT's (None trains all
-    weights), `options` to the method. `save` says whether an adapter is merged into the weights or saved beside them.
+    (`methods.METHODS`) are strings; a file with another SHA-256 than `data_sha256` is refused. `output` is the folder
+    to create; it appears complete or not at all. `args` go to TRL's config class, `peft` to PEFT's (None trains all
+    weights), `options` to the method. `save` says whether an adapter is merged into the weights or saved alone.
     `suites` are those that the training itself may ask (`pipeline.SuiteRef` as JSON, by name): as a reward, or to
     watch its gates. `train`, `launcher`, `curriculum` and `watch` are those of `stage_spec`, as JSON.
-    `label` names the training in its log: stage and attempt. `command` is that of method command: its `words`, the
-    `folder` that it runs in, and the path of its `config`. `eval_data` are rows to validate by, for another's trainer.
+    `label` is the name of the training in its log: stage and attempt. `command` is that of method command: its
+    `words`, the `folder` that it runs in, and the path of its `config`. `eval_data` are validation rows, for an
+    external trainer.
     """
 
     method: str
@@ -71,13 +72,13 @@ class TrainJob:
 
 
 def check_data(job: TrainJob) -> None:
-    """Raise Tampered where other rows lie in the job's data file than were written for it."""
+    """Raise Tampered if the job's data file no longer has the rows that were written for it."""
     if job.data_sha256 is not None and file_sha256(Path(job.data)) != job.data_sha256:
-        raise Tampered(f"{job.data}: not the rows that were written for this training: the file was changed since")
+        raise Tampered(f"{job.data}: the file changed: it does not have the rows that were written for this training")
 
 
 def checkpoints_of(job: TrainJob) -> Path:
-    """Where a training keeps what it can go on from after a kill; gone when it has ended."""
+    """The folder of the checkpoints from which a killed training resumes; removed when the training ends."""
     return Path(f"{job.output}.checkpoints")
 
 
@@ -85,8 +86,8 @@ def checkpoints_of(job: TrainJob) -> Path:
 class TrainResult:
     """What a training reports: the logged steps, and a summary with at least `rows` and `rows_dropped`.
 
-    `error` says why there is no model (diverged, out of memory, killed), `failure` of which kind that is; then the
-    attempt is not the model's failure.
+    `error` says why there is no model (diverged, out of memory, killed), `failure` names its kind; neither is the
+    model's failure.
     """
 
     log: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
@@ -97,14 +98,14 @@ class TrainResult:
 
 
 class Trainer(Protocol):
-    """Trains; returns when the model is on disk, or with `error` set. Never raises for what the training did."""
+    """Trains; returns when the model is on disk, or with `error` set. Never raises for an error of the training."""
 
     def __call__(self, job: TrainJob) -> TrainResult: ...
 
 
 @dataclass(frozen=True, slots=True)
 class SubprocessTrainer:
-    """Runs each job in a fresh Python process; what it prints goes to standard error."""
+    """Runs each job in a fresh Python process; its output goes to standard error."""
 
     command: tuple[str, ...] = (sys.executable, "-m", "tunegate.training.training_process")
 
@@ -113,7 +114,9 @@ class SubprocessTrainer:
         job_file, result_file = folder / "job.json", folder / "result.json"
         written = json.dumps(asdict(job), indent=2, default=str).encode(errors="backslashreplace")
         job_file.write_bytes(written)
-        job_sha256 = hashlib.sha256(written).hexdigest()  # said on the command line, where no file can be swapped
+        job_sha256 = hashlib.sha256(
+            written
+        ).hexdigest()  # on the command line, so that the file cannot be replaced unnoticed
         result_file.unlink(missing_ok=True)
         started = time.monotonic()
         command = command_of(self.command, job.launcher, folder)
@@ -124,21 +127,21 @@ class SubprocessTrainer:
             result = json.loads(result_file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             died = f"signal {-returncode}" if returncode < 0 else f"exit code {returncode}"
-            return TrainResult(seconds=seconds, error=f"the training process ended with {died} and left no result")
+            return TrainResult(seconds=seconds, error=f"the training process ended with {died} without a result")
         return TrainResult(result["log"], result["summary"], seconds, result["error"], result["failure"])
 
 
 def _run(command: list[str], patience_s: float) -> int:
     """Wait for a training to end; returns its exit code.
 
-    It watches its standard input, which a launcher hands on: however this process ends, that ends with it. After
-    Ctrl-C it has `patience_s` seconds to pass that on and to end by itself.
+    The training watches its standard input, which a launcher passes on: if this process ends, the training ends too.
+    After Ctrl-C it has `patience_s` seconds to pass that on and to end by itself.
     """
     environment = os.environ | {HELD: "1"}
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=STDERR, env=environment) as process:
         try:
             return process.wait()
-        except BaseException:  # Ctrl-C above all: a training that nobody waits for must not go on
+        except BaseException:  # mainly Ctrl-C: a training must not outlive its parent
             try:
                 if patience_s:
                     process.terminate()
@@ -151,7 +154,7 @@ def _run(command: list[str], patience_s: float) -> int:
 
 @dataclass(frozen=True, slots=True)
 class ScriptedTrainer:
-    """The fake for tests: writes a model folder holding what the script returns, as `weights.txt`."""
+    """The fake for tests: writes a model folder with what the script returns, as `weights.txt`."""
 
     script: Callable[[TrainJob], str]
 

@@ -1,6 +1,6 @@
 """`python -m tunegate.training.training_process job.json result.json [SHA-256 of job.json]`: one training, one process.
 
-It joins trainers and suites, which do not know each other: a training may ask a suite's checks for its reward, or
+It connects trainers and suites, which do not import each other: a training may use a suite's checks as its reward, or
 watch a small draw of its gates.
 """
 
@@ -16,7 +16,7 @@ from tunegate.training.trainer import HELD
 
 
 def open_suite(ref: Mapping[str, Any]) -> Any:
-    """The `Suite` that a job refers to (`pipeline.SuiteRef` as JSON); raises Tampered when it is no longer that."""
+    """The `Suite` that a job refers to (`pipeline.SuiteRef` as JSON); raises Tampered if it changed."""
     from tunegate.pipeline.pipeline import SuiteRef
     from tunegate.pipeline.pipeline_file import open_suite_ref
     from tunegate_suites import build_check
@@ -25,7 +25,7 @@ def open_suite(ref: Mapping[str, Any]) -> Any:
 
 
 def main(arguments: list[str]) -> int:
-    """Returns the exit code: 0 when there is a model, 1 when there is none, 130 when interrupted."""
+    """Returns the exit code: 0 with a model, 1 without a model, 130 when interrupted."""
     if len(arguments) not in (2, 3):
         print(
             "usage: python -m tunegate.training.training_process job.json result.json [SHA-256 of job.json]",
