@@ -123,7 +123,10 @@ def test_numbers_of_numpy_and_gaps_of_pandas_are_plain_values() -> None:
         (lambda: suite_of([{"prompt": "a", "x": object()}]), "cases:1: x: expected text, numbers, lists or dicts"),
         (lambda: suite_of(ROWS[:1] * 2), "cases:2: the id 'c0' is duplicated"),
         (lambda: suite_of([{"prmpt": "a"}]), "cases:1: the row has no field 'prompt'"),
-        (lambda: suite_of(checks=["exct"]), "Suite 'suite': checks[0]: check 'exct': unknown (did you mean 'exact'?)"),
+        (
+            lambda: suite_of(checks=["exct"]),
+            "Suite 'suite': checks[0]: check 'exct': unknown check (did you mean 'exact'?)",
+        ),
         (lambda: suite_of(checks="exact"), "checks: expected a list, got 'exact'"),
         (lambda: suite_of(checks=[]), "checks: at least 1 expected"),
         (
@@ -152,7 +155,7 @@ def test_numbers_of_numpy_and_gaps_of_pandas_are_plain_values() -> None:
         (lambda: gate_of({"c": "x"}), "none of the 1 ids of the answers is the id of a case, first 'c'"),
         (lambda: gate_of({"c1": 3}), "the answer to case 'c1': expected a string, got int"),
         (lambda: gate_of({"c1": ["x", "y"]}), "case 'c1': expected 1 answers (`generate.samples`), got 2"),
-        (lambda: gate_of(lambda: "x"), "it is called with one prompt"),
+        (lambda: gate_of(lambda: "x"), "the function must accept one prompt"),
         (lambda: gate_of(right, batch_size=0), "batch_size: expected 1 or more, got 0"),
         (lambda: gate_of(right, dtype="float32"), "dtype: only for models that are opened by path or address"),
         (lambda: gate_of("no/such/folder"), "no such file or folder"),

@@ -113,7 +113,7 @@ def test_the_sealed_part_of_the_bank_is_never_asked(make_trainer: MakeTrainer) -
     working = {case.id for case in suite.engine.bank.working}
     make_trainer([tunegate.TrainerCallback(suite, every=4, draw=len(working))]).train()
     assert asked == working
-    with pytest.raises(ConfigError, match=f"has {len(working)} working cases"):
+    with pytest.raises(ConfigError, match=f"has only {len(working)} working cases"):
         tunegate.TrainerCallback(suite, draw=len(working) + 1)
 
 
@@ -137,7 +137,7 @@ def test_a_look_that_cannot_be_judged_has_no_rate(make_trainer: MakeTrainer) -> 
     [
         ({"every": 0}, "every: expected a number of at least 1, got 0"),
         ({"draw": "3"}, "draw: expected a number of at least 1, got '3'"),
-        ({"draw": 4}, "draw 4: the bank of suite 'facts' has 3 working cases"),
+        ({"draw": 4}, "draw: suite 'facts' has only 3 working cases, got 4"),
     ],
 )
 def test_wrong_options_are_refused_before_training(make_trainer: MakeTrainer, options: Any, line: str) -> None:
@@ -180,7 +180,7 @@ def test_a_run_from_python_is_that_of_the_command_line(make_trainer: MakeTrainer
     assert json.dumps(result.gates)
     assert result.report().is_file()
     assert "record" in result._repr_html_()
-    with pytest.raises(TypeError, match="neither true nor false"):
+    with pytest.raises(TypeError, match="has no truth value"):
         bool(result)
     result.folder.rename("runs/finished")
     run_example("RunResult")

@@ -254,7 +254,10 @@ def test_check_tells_of_contradictions_and_lists(tmp_path: Path, capsys: pytest.
         (r"generate: {stop: [x, 'Q:\tA']}", "for a tab"),
         (r"generate: {stop: ['\nuser']}", "for a line break"),
         ("generate: {stop: ['']}", "an empty string cannot end an answer"),
-        (r"generate: {system: 'Be brief.\nBe kind.'}", "generate.system: 'Be brief.\\\\nBe kind.' holds a backslash"),
+        (
+            r"generate: {system: 'Be brief.\nBe kind.'}",
+            "generate.system: 'Be brief.\\\\nBe kind.' contains a backslash",
+        ),
     ],
 )
 def test_line_ends_that_yaml_does_not_read_as_such_are_refused(tmp_path: Path, more: str, message: str) -> None:

@@ -140,7 +140,7 @@ def test_each_kind_at_the_command_line(
         ("{extract: '(a)(b)'}", "exactly one group"),
         ("{extract: '(a'}", "not a regular expression"),
         ("{whole: true, after: x}", "whole"),
-        ("{}", "say `after`"),
+        ("{}", "give `after`"),
         ("{aftr: x}", "did you mean 'after'"),
         ("{after: ''}", "after"),
         ("[]", "mapping"),

@@ -50,7 +50,7 @@ def load(folder: Path, changes: dict[str, Any]) -> Pipeline:
         ({"stages.0.command": []}, "stages[0].command: a program and its arguments were expected, got []"),
         ({"stages.0.command": "python 'train"}, 'stages[0].command: "python \'train": cannot be split into words'),
         ({"stages.0.command": "no-such-trainer {rows}"}, "command: 'no-such-trainer' is not on PATH; install it"),
-        ({"stages.0.command": "./no-such.sh {rows}"}, "command: './no-such.sh': no program lies there; a path counts"),
+        ({"stages.0.command": "./no-such.sh {rows}"}, "command: './no-such.sh': no such program; paths start from"),
         ({"stages.0.command": "python {modle}"}, "command: {modle}: no such placeholder (did you mean 'model'"),
         ({"stages.0.command": "python ${HOME}/t.py"}, "so it cannot read variables"),
         ({"stages.0.command": "python {args.lr}"}, "{args.lr}: no such placeholder: the stage's `args` have no such"),
@@ -84,7 +84,7 @@ def load(folder: Path, changes: dict[str, Any]) -> Pipeline:
         ({"stages.0.save": "adapter"}, "save: method command keeps what its trainer leaves"),
         ({"stages.1.command": "python x"}, "stages[1].command: method dpo trains by itself; leave it out"),
         ({"stages.0.method": "comand"}, "got 'comand' (did you mean 'command'?)"),
-        ({"stages.0.data": {"path": "train.jsonl", "chosen": "{completion}"}}, "chosen: method sft does not take it"),
+        ({"stages.0.data": {"path": "train.jsonl", "chosen": "{completion}"}}, "chosen: method sft does not use it"),
     ],
 )
 def test_what_cannot_be_run_is_one_line(tmp_path: Path, changes: dict[str, Any], line: str) -> None:

@@ -170,9 +170,7 @@ def test_a_bank_smaller_than_the_plan_is_refused(tmp_path: Path) -> None:
 
 def test_a_test_under_two_ids_fills_no_bank(tmp_path: Path) -> None:
     rows = [{"id": n, "prompt": f"{n % 60}?", "reference": "x"} for n in range(100)]
-    fault = (
-        r"the bank has 60 distinct tests \(100 cases, but '0', '60' are one test\), but the plan draws 100; add cases"
-    )
+    fault = r"60 distinct tests \(100 cases, but '0', '60' are the same test\), but the plan draws 100; add cases"
     with pytest.raises(ConfigError, match=fault):
         suite(tmp_path, "cases: cases.jsonl\nchecks: [exact]\n", *rows)
 

@@ -100,7 +100,7 @@ def error(
     one = sample(answer, "BLM", **case)
     return (
         check("errors", {setting: value}, one, base={"forbid": [category], **(base or {})}),
-        check("errors", {setting: value}, one, base={"forbid": ["empty"]}, refused=f"only '{category}'"),
+        check("errors", {setting: value}, one, base={"forbid": ["empty"]}, refused=f"only the category '{category}'"),
     )
 
 
@@ -297,7 +297,11 @@ PROOFS: Proofs = {
     "errors.language": (
         check("errors", {"language": "de"}, sample(GERMAN), base={"forbid": ["wrong_language"]}),
         check(
-            "errors", {"language": "de"}, sample(GERMAN), base={"forbid": ["empty"]}, refused="only 'wrong_language'"
+            "errors",
+            {"language": "de"},
+            sample(GERMAN),
+            base={"forbid": ["empty"]},
+            refused="only the category 'wrong_language'",
         ),
     ),
     "errors.language_min_chars": error("language_min_chars", 200, "wrong_language", GERMAN),
@@ -311,31 +315,35 @@ PROOFS: Proofs = {
     ),
     "judge.compare": (
         judge({"compare": COMPARES["compare"], "rubric": None, "model": None, "accept": None}),
-        judge({"compare": COMPARES["compare"]}, refused="name a judge"),
+        judge({"compare": COMPARES["compare"]}, refused="name one judge"),
     ),
     "judge.panel": judge(
         {"panel": ["judge.yaml", "strict.yaml"], "rubric": None, "model": None, "accept": None}, LOCAL
     ),
     "judge.pairwise": (
         judge({"pairwise": True, "rubric": "pairs.yaml", "accept": None}),
-        judge({"pairwise": True}, COMPARES, refused="compares already"),
+        judge({"pairwise": True}, COMPARES, refused="already compares"),
         judge({"rubric": "shown.yaml"}, {"rubric": "pairs.yaml", "model": "m", "pairwise": True}, refused="show"),
     ),
-    "judge.accept": (judge({"accept": ["no"]}), judge({"accept": ["no"]}, COMPARES, refused="of its own")),
+    "judge.accept": (judge({"accept": ["no"]}), judge({"accept": ["no"]}, COMPARES, refused="has fixed verdicts")),
     "judge.min": (
         judge({"min": 5}, SCALED | {"min": 1, "max": 4}, refused="nothing passes"),
-        judge({"min": 2}, COMPARES, refused="own"),
+        judge({"min": 2}, COMPARES, refused="has fixed verdicts"),
     ),
     "judge.max": judge({"max": 4, "min": None}, SCALED),
     "judge.allow_self_judging": (
         judge({"allow_self_judging": REASON}, samples=ITSELF),
-        judge({"allow_self_judging": REASON}, COMPARES, refused="takes none"),
+        judge({"allow_self_judging": REASON}, COMPARES, refused="does not use this"),
         judge({"allow_self_judging": REASON}, {"panel": ["judge.yaml", "strict.yaml"]}, refused="its members"),
     ),
     "judge.admit": judge({"admit": 0.95}),
     "judge.corrected_min": (
         judge({"corrected_min": 0.99}),
-        judge({"panel": ["judge.yaml", "corrected.yaml"]}, {"panel": ["judge.yaml", "strict.yaml"]}, refused="beside"),
+        judge(
+            {"panel": ["judge.yaml", "corrected.yaml"]},
+            {"panel": ["judge.yaml", "strict.yaml"]},
+            refused="next to panel",
+        ),
     ),
     "judge.admission": judge({"admission": "poor.json"}),
     "judge.labels": ShownBy("test_judge_labels.py", '"labels": labels'),

@@ -253,7 +253,7 @@ PROOFS: Proofs = {
     "WaiversSpec.waivers": run({"waivers": "waivers.yaml"}, WAIVED, skills=UNWAIVED),
     "WaiverSpec.gate": run({"waivers": "facts.yaml"}, {**WAIVED, "waivers": "waivers.yaml"}, skills=UNWAIVED),
     "WaiverSpec.stage": run({"waivers": "later.yaml"}, {**WAIVED, "waivers": "waivers.yaml"}, skills=UNWAIVED),
-    "WaiverSpec.owner": ShownBy("test_waivers.py", "is nobody"),
+    "WaiverSpec.owner": ShownBy("test_waivers.py", "is not a person"),
     "WaiverSpec.reason": ShownBy("test_waivers.py", "too vague"),
     "WaiverSpec.expires": ShownBy("test_waivers.py", "expired on"),
     # data

@@ -49,7 +49,11 @@ PROOFS: Proofs = {
         suite({"plan.confirm": {"draw": 12, "accept": 9}}, CONFIRMED),
         suite({"plan.confirm": 10}, SEQUENTIAL, refused="sequential"),
         suite({"plan.confirm": "never"}, CONFIRMED, refused="contradicts"),
-        suite({"plan.confirm": 10}, {"plan": {"risk": {"at": 0.5}, "draw": 20}}, refused="no `confirm`"),
+        suite(
+            {"plan.confirm": 10},
+            {"plan": {"risk": {"at": 0.5}, "draw": 20}},
+            refused="leave out `accept` and `confirm`",
+        ),
     ),
     "PlanSpec.risk": suite({"plan": {"risk": {"at": 0.6, "good": 0.97}, "draw": 40}}),
     "PlanSpec.curtail": (

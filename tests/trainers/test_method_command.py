@@ -145,7 +145,7 @@ def test_what_it_prints_goes_to_a_file_and_names_no_key(
         ("same", ConfigError, "the command left the input model unchanged: every weight is what it was"),
         ("half", CannotJudge, "left no model that opens"),
         ("bare", ConfigError, "has no tokenizer"),
-        ("examples", ConfigError, "the command left fewshot.json, examples that would stand in every prompt"),
+        ("examples", ConfigError, "the command left fewshot.json, examples that would be in every prompt"),
         ("diverge", CannotJudge, "is not finite: the training diverged"),
     ],
 )

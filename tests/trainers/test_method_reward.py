@@ -105,8 +105,10 @@ def test_a_reward_model_answers_nothing(make_job: MakeJob) -> None:
     model, _, folder = trained(make_job)
     responses = dict(model.generate(HELD_OUT, GenerationSettings()))
     assert len(responses) == len(HELD_OUT)
-    assert all("a reward model answers nothing" in (response.error or "") for response in responses.values())
-    with pytest.raises(ConfigError, match="a reward model: it scores answers and gives none; name a language model"):
+    assert all("a reward model does not answer" in (response.error or "") for response in responses.values())
+    with pytest.raises(
+        ConfigError, match="a reward model, which scores answers but does not answer; name a language model"
+    ):
         common.load(make_job("sft", model=str(folder)))
 
 
@@ -148,8 +150,8 @@ def test_an_adapter_for_another_base_is_refused(make_job: MakeJob, tmp_path: Pat
     base = Path(make_job("reward").model)
     adapter = make_adapter(base, tmp_path / "adapter")
     for change, message in (
-        ({"num_hidden_layers": 1}, "is for another base model: 4 of its parts have no place there"),
-        ({"num_attention_heads": 8, "head_dim": 16}, "cannot be put on its base model: "),
+        ({"num_hidden_layers": 1}, "is for another base model: 4 of its parts do not exist"),
+        ({"num_attention_heads": 8, "head_dim": 16}, "does not fit its base model: "),
     ):
         other = other_base(base, tmp_path / f"other-{len(change)}", change)
         config = json.loads((adapter / "adapter_config.json").read_text())

@@ -263,7 +263,7 @@ def test_a_reward_that_is_no_number_ends_the_training(make_job: MakeJob, tmp_pat
 
 def test_a_reward_model_of_another_tokenizer_is_refused(make_job: MakeJob, tmp_path: Path) -> None:
     other = make_tiny_model(tmp_path / "other", chat_template=False)
-    with pytest.raises(ConfigError, match="a reward model of another tokenizer"):
+    with pytest.raises(ConfigError, match="the reward model has another tokenizer"):
         trained(by_model(make_job, reward_model(tmp_path, tokenizer=other)))
 
 

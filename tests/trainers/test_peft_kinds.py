@@ -139,7 +139,7 @@ def test_an_adapter_for_another_base_is_told(make_job: MakeJob, tmp_path: Path) 
     (other / "config.json").write_text(json.dumps(config))
     adapter = Path(first.output, "adapter_config.json")
     adapter.write_text(json.dumps(json.loads(adapter.read_text()) | {"base_model_name_or_path": str(other)}))
-    with pytest.raises(Tampered, match="its base model is another one"):
+    with pytest.raises(Tampered, match="the base model was replaced"):
         run(make_job(name="again", model=first.output))
     Path(first.output, "base_model.json").unlink()  # as of an adapter from elsewhere, whose base has no fingerprint
     with pytest.raises((CannotJudge, ConfigError), match="another base model"):

@@ -228,7 +228,7 @@ def test_a_contrast_suite_can_judge_no_training_row(path: Path, capsys: pytest.C
     assert main(["check", str(path)]) == 2
     told = capsys.readouterr().err
     assert "own_answers.judged_by: groups cannot judge a training row" in told
-    assert "contrast: the row has no 'members'" in told
+    assert "contrast: the row has no field 'members'" in told
 
 
 def test_a_check_that_needs_a_context_can_judge_no_training_row(path: Path) -> None:

@@ -34,7 +34,7 @@ def print_judge(measured: Measured) -> None:
     kappa = f"{_number(agreement.kappa)} (95 % interval {low:.2f} to {high:.2f})"
     show(f"kappa: {kappa}; the lower end must be at least {measured.admit:g}")
     times = measured.measurements.count
-    often = f" (this judge was measured {times} times; the last counts)" if times > 1 else ""
+    often = f" (this judge was measured {times} times; the last measurement counts)" if times > 1 else ""
     show(("ADMITTED" if measured.admitted else f"NOT ADMITTED: {measured.reason}") + often)
     show(f"record: {measured.record}")
 
