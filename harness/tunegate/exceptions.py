@@ -2,6 +2,7 @@
 
 TunegateError
 ├── ConfigError        2  the files or the command line are wrong; nothing was run
+│   ├── SettingError   2  a setting of a stage is wrong; the error knows its key
 │   ├── NotThere       2  a named file does not exist, or is not of the expected kind
 │   └── MissingExtra   2  an optional dependency is not installed
 ├── CannotJudge        3  no verdict can be reached (a leak, a broken model, a full disk)
@@ -28,6 +29,19 @@ class ConfigError(TunegateError):
     """Wrong input from the user: a file, a key, an option."""
 
     exit_code = 2
+
+
+class SettingError(ConfigError):
+    """A wrong setting of a stage: its dotted key below the stage (`args.max_length`), and what is wrong with it."""
+
+    def __init__(self, key: str, fault: str) -> None:
+        super().__init__(f"{key}: {fault}")
+        self.key, self.fault = key, fault
+
+    @property
+    def path(self) -> tuple[str | int, ...]:
+        """The key as a path: `options.rewards.0` as `("options", "rewards", 0)`."""
+        return tuple(int(part) if part.isdecimal() else part for part in self.key.split("."))
 
 
 class NotThere(ConfigError):

@@ -10,7 +10,7 @@ import pytest
 from tests.support.bank import write_jsonl
 from tests.support.fake_pipeline import PIPELINE, write_pipeline
 from tunegate.cli import main
-from tunegate.exceptions import ConfigError
+from tunegate.exceptions import ConfigError, SettingError
 from tunegate.pipeline.pipeline_file import load_pipeline, model_place, suite_place
 from tunegate.pipeline.stage_spec import StageSpec
 from tunegate_suites import build_check
@@ -97,7 +97,7 @@ def test_arguments_are_validated_by_the_trainers_and_point_at_the_stage(path: Pa
     def validate(stage: StageSpec) -> None:
         seen.append(stage.method)
         if stage.method == "dpo":
-            raise ConfigError("args.bta: unknown")
+            raise SettingError("args.bta", "unknown")
 
     with pytest.raises(ConfigError, match=r"tunegate\.yaml:12: stages\[1\]\.args\.bta: unknown"):
         load_pipeline(path, build_check, validate)
@@ -107,18 +107,20 @@ def test_arguments_are_validated_by_the_trainers_and_point_at_the_stage(path: Pa
 @pytest.mark.parametrize(
     ("fault", "line"),
     [
-        ("args.bta: unknown", "16: stages[1].args.bta: unknown"),
-        ("peft.r: too large", "18: stages[1].peft.r: too large"),
-        ("peft.type: missing", "17: stages[1].peft.type: missing"),
-        ("args.betas.1: not a number", "15: stages[1].args.betas[1]: not a number"),
-        ("reward: {stage: x} is wanted", "12: stages[1]: reward: {stage: x} is wanted"),
-        ("no key: at all", "12: stages[1]: no key: at all"),
+        (SettingError("args.bta", "unknown"), "16: stages[1].args.bta: unknown"),
+        (SettingError("peft.r", "too large"), "18: stages[1].peft.r: too large"),
+        (SettingError("peft.type", "missing"), "17: stages[1].peft.type: missing"),
+        (SettingError("args.betas.1", "not a number"), "15: stages[1].args.betas[1]: not a number"),
+        (ConfigError("args.bta: is a sentence"), "12: stages[1]: args.bta: is a sentence"),
+        (ConfigError("no key: at all"), "12: stages[1]: no key: at all"),
     ],
 )
-def test_what_the_trainers_refuse_is_pointed_at_by_the_line_of_its_key(path: Path, fault: str, line: str) -> None:
+def test_what_the_trainers_refuse_is_pointed_at_by_the_line_of_its_key(
+    path: Path, fault: ConfigError, line: str
+) -> None:
     def validate(stage: StageSpec) -> None:
         if stage.method == "dpo":
-            raise ConfigError(fault)
+            raise fault
 
     settings = "    args:\n      betas: [1, x]\n      bta: 1\n    peft:\n      r: 9\n"
     path.write_text(PIPELINE.replace("    data: pairs.jsonl\n", settings + "    data: pairs.jsonl\n"))

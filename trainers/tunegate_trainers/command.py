@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
-from tunegate.exceptions import ConfigError
+from tunegate.exceptions import ConfigError, SettingError
 from tunegate.models.model import as_messages
 from tunegate.pipeline.own_command import MAX_BYTES, fill
 from tunegate.reading.files import read_text
@@ -54,14 +54,14 @@ class Options(MethodOptions):
     def check(self, settings: Settings) -> None:
         own_trainer.check(settings)
         if self.form == "messages" and self.rows != "sft":
-            raise ConfigError(f"options.form: 'messages' is for rows of sft, got rows: {self.rows}; leave it out")
+            raise SettingError("options.form", f"'messages' is for rows of sft, got rows: {self.rows}; leave it out")
 
 
 def train(task: Task) -> tuple[common.Log, common.Summary]:
     """Run the command and look at what it left. Returns (log, summary)."""
     job, command = task.job, task.job.command
     if command is None:
-        raise ConfigError("command: this job has none")
+        raise SettingError("command", "this job has none")
     attempt = Path(job.output).parent
     as_chats = task.options.form == "messages"
     places = _places(job, command, attempt, _as_chats if as_chats else Path.resolve)

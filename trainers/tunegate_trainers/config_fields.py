@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from tunegate.exceptions import ConfigError, MissingExtra, nearest
+from tunegate.exceptions import MissingExtra, SettingError, nearest
 
 Source = tuple[str, str] | tuple[str, str, str]
 """A package, a file in it, and a class in this file; without a class, all classes of the file."""
@@ -23,9 +23,9 @@ def check(given: Mapping[str, object], known: Mapping[str, str], where: str, wha
     """Raise ConfigError for a setting that is not in `known` (name to annotation), or whose value does not fit."""
     for name, value in given.items():
         if name not in known:
-            raise ConfigError(f"{where}.{name}: not {what}{nearest(name, known)}")
+            raise SettingError(f"{where}.{name}", f"not {what}{nearest(name, known)}")
         if not _fits(value, known[name]):
-            raise ConfigError(f"{where}.{name}: expected {known[name]}, got {value!r}")
+            raise SettingError(f"{where}.{name}", f"expected {known[name]}, got {value!r}")
 
 
 def _fits(value: object, annotation: str) -> bool:

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from tunegate.exceptions import ConfigError
+from tunegate.exceptions import SettingError
 from tunegate.models.prompting import context_free, plain_ids
 from tunegate.reading.rows import read_rows
 from tunegate_trainers import common, training_rows
@@ -35,12 +35,12 @@ class Options(MethodOptions):
         args = settings.args
         length = args.get("max_length", 1024)
         if length is None:
-            raise ConfigError(
-                "args.max_length: expected a number, because documents are packed into rows of this length"
+            raise SettingError(
+                "args.max_length", "expected a number, because documents are packed into rows of this length"
             )
         if self.chunk_tokens is not None and self.chunk_tokens > length:
-            raise ConfigError(
-                f"options.chunk_tokens: expected at most {length} (args.max_length), got {self.chunk_tokens}"
+            raise SettingError(
+                "options.chunk_tokens", f"expected at most {length} (args.max_length), got {self.chunk_tokens}"
             )
 
 

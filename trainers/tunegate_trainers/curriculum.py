@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunegate.exceptions import ConfigError
+from tunegate.exceptions import SettingError
 from tunegate.reading.rows import Row, read_rows
 from tunegate.training.trainer import TrainJob
 from tunegate.whole_files import write_whole
@@ -34,10 +34,10 @@ def check(settings: Settings) -> None:
     if settings.curriculum is None:
         return
     if settings.method not in ANSWER:
-        raise ConfigError(f"curriculum: {settings.method} has no order of rows; use {', '.join(ANSWER)}")
+        raise SettingError("curriculum", f"{settings.method} has no order of rows; use {', '.join(ANSWER)}")
     for name, value in settings.args.items():
         if name == "train_sampling_strategy" or (name == "packing" and value):
-            raise ConfigError(f"args.{name}: leave it out; it would undo the order that `curriculum` asks for")
+            raise SettingError(f"args.{name}", "leave it out; it would undo the order that `curriculum` asks for")
 
 
 def arrange(job: TrainJob, loaded: Loaded) -> TrainJob:

@@ -7,7 +7,7 @@ that copy by the name in the model's config, which may be an older model.) So th
 
 from __future__ import annotations
 
-from tunegate.exceptions import ConfigError
+from tunegate.exceptions import SettingError
 from tunegate_trainers import common, training_rows
 from tunegate_trainers.settings import Settings
 from tunegate_trainers.task import MethodOptions, Task
@@ -26,9 +26,9 @@ class Options(MethodOptions):
         losses = settings.args.get("loss_type", "sigmoid")
         asked = {losses} if isinstance(losses, str) else set(losses)
         if settings.args.get("label_smoothing") and not asked & SMOOTHED:
-            raise ConfigError(
-                f"args.label_smoothing: TRL's loss {', '.join(sorted(asked))} ignores it; use loss_type "
-                f"{', '.join(sorted(SMOOTHED))}"
+            raise SettingError(
+                "args.label_smoothing",
+                f"TRL's loss {', '.join(sorted(asked))} ignores it; use loss_type {', '.join(sorted(SMOOTHED))}",
             )
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from tunegate.exceptions import ConfigError
+from tunegate.exceptions import SettingError
 from tunegate.models.fewshot import FILE, Shot, without_system, write_shots
 from tunegate.models.fingerprint import ALWAYS_LEFT_OUT
 from tunegate.models.open_model import find_model
@@ -39,7 +39,7 @@ class Options(MethodOptions):
     def check(self, settings: Settings) -> None:
         for name in ("peft", "train", "launcher", "curriculum", "watch"):
             if getattr(settings, name) is not None:
-                raise ConfigError(f"{name}: remove it; fewshot trains no weights")
+                raise SettingError(f"{name}", "remove it; fewshot trains no weights")
         self.sentences()
 
     def sentences(self) -> SentenceModel | None:

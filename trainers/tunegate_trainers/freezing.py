@@ -13,14 +13,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tunegate.exceptions import ConfigError
+from tunegate.exceptions import SettingError
 
 
 def check(train: Any, peft: Mapping[str, Any] | None) -> None:
     """Raise ConfigError for a `train` that contradicts `peft`: an adapter is trained, or the weights themselves."""
     if train is not None and peft is not None:
         key = "train: full" if train == "full" else "train.last_n_layers"
-        raise ConfigError(f"{key}: trains the model's own weights, but `peft` trains an adapter; give one of them")
+        raise SettingError(f"{key}", "trains the model's own weights, but `peft` trains an adapter; give one of them")
 
 
 def freeze(trainer: Any, train: Any) -> None:
@@ -33,9 +33,9 @@ def freeze(trainer: Any, train: Any) -> None:
     count, every = train["last_n_layers"], train.get("unfreeze_every")  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
     layers = layers_of(trainer.model)
     if count > len(layers):
-        raise ConfigError(f"train.last_n_layers: expected at most {len(layers)}, the model's layers, got {count}")
+        raise SettingError("train.last_n_layers", f"expected at most {len(layers)}, the model's layers, got {count}")
     if every is not None and count == 1:
-        raise ConfigError("train.unfreeze_every: with one layer there is nothing to unfreeze; raise last_n_layers")
+        raise SettingError("train.unfreeze_every", "with one layer there is nothing to unfreeze; raise last_n_layers")
     trained = [*layers[-count:], *_above(trainer.model, layers)]
     trainer.model.requires_grad_(False)
     for part in trained:
@@ -61,7 +61,7 @@ def layers_of(model: Any) -> list[Any]:
     lists = [list(module) for module in model.modules() if isinstance(module, ModuleList)]
     alike = [layers for layers in lists if len({type(layer) for layer in layers}) == 1]
     if not alike:
-        raise ConfigError(f"train.last_n_layers: a {type(model).__name__} has no list of layers; use `train: full`")
+        raise SettingError("train.last_n_layers", f"a {type(model).__name__} has no list of layers; use `train: full`")
     return max(alike, key=len)
 
 

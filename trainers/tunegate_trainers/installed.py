@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunegate.exceptions import ConfigError, message_of, nearest
+from tunegate.exceptions import SettingError, message_of, nearest
 from tunegate.extensions import Extension
 from tunegate_trainers import common, own_trainer
 from tunegate_trainers.settings import Settings
@@ -53,22 +53,25 @@ def read_options(found: Extension, options: Mapping[str, Any]) -> Installed:
     """The method, made with a stage's `options`; raises ConfigError where it is none, or knows no such option."""
     kind = found.load()
     if not isinstance(kind, type) or not callable(getattr(kind, "train", None)):
-        raise ConfigError(
-            f"method: {found.name}: the package {found.in_words} gives {kind!r:.80}; a class with a method "
-            "`train(self, training)` was expected"
+        raise SettingError(
+            "method",
+            f"{found.name}: the package {found.in_words} gives {kind!r:.80}; a class with a method "
+            "`train(self, training)` was expected",
         )
     known = _parameters(kind)
     for name in options:
         if name not in known:
-            raise ConfigError(
-                f"options.{name}: not an option of {found.name}, of the package {found.in_words}{nearest(name, known)}"
+            raise SettingError(
+                f"options.{name}",
+                f"not an option of {found.name}, of the package {found.in_words}{nearest(name, known)}",
             )
     try:
         return Installed(kind(**options), found)
     except Exception as error:
         told = " ".join(message_of(error).split())[:200]
-        raise ConfigError(
-            f"options: {found.name} cannot be made: {type(error).__name__}: {told} (from the package {found.in_words})"
+        raise SettingError(
+            "options",
+            f"{found.name} cannot be made: {type(error).__name__}: {told} (from the package {found.in_words})",
         ) from error
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 
-from tunegate.exceptions import ConfigError
+from tunegate.exceptions import ConfigError, SettingError
 from tunegate_trainers import common, training_rows
 from tunegate_trainers.settings import Settings
 from tunegate_trainers.task import MethodOptions, Task
@@ -24,9 +24,9 @@ class Options(MethodOptions):
 
     def check(self, settings: Settings) -> None:
         if settings.args.get("per_device_train_batch_size", 8) < 2:
-            raise ConfigError(
-                "args.per_device_train_batch_size: kto needs 2 or more, got 1: it compares each prompt with the "
-                "completion of another row of the batch"
+            raise SettingError(
+                "args.per_device_train_batch_size",
+                "kto needs 2 or more, got 1: it compares each prompt with the completion of another row of the batch",
             )
 
 

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tunegate.exceptions import CannotJudge, ConfigError
+from tunegate.exceptions import CannotJudge, ConfigError, SettingError
 from tunegate.models import adapters, loading
 from tunegate.models.adapter_base import write_base
 from tunegate.models.fewshot import FILE as EXAMPLES
@@ -40,10 +40,10 @@ def check(settings: Settings) -> None:
     """Raise ConfigError for a key of the stage that only Tunegate's own trainers follow."""
     for name, remedy in REFUSED.items():
         if getattr(settings, name) is not None:
-            raise ConfigError(f"{name}: method {settings.method} cannot heed it; leave it out, and {remedy}")
+            raise SettingError(f"{name}", f"method {settings.method} cannot heed it; leave it out, and {remedy}")
     if settings.save != "merged":
-        raise ConfigError(
-            f"save: method {settings.method} keeps what its trainer leaves, a whole model or an adapter; leave it out"
+        raise SettingError(
+            "save", f"method {settings.method} keeps what its trainer leaves, a whole model or an adapter; leave it out"
         )
 
 

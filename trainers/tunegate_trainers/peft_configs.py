@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunegate.exceptions import ConfigError, nearest
+from tunegate.exceptions import ConfigError, SettingError, nearest
 from tunegate.models import loading
 from tunegate_trainers import config_fields, quantized
 
@@ -56,7 +56,7 @@ _OWN = {"type", "quantize"}
 def check_save(peft: Peft | None, save: str) -> None:
     """Raise ConfigError if an adapter should be saved but none is trained."""
     if peft is None and save == "adapter":
-        raise ConfigError("save: 'adapter' needs `peft`: without it no adapter is trained")
+        raise SettingError("save", "'adapter' needs `peft`: without it no adapter is trained")
 
 
 def check(peft: Peft | None, save: str) -> None:
@@ -68,17 +68,19 @@ def check(peft: Peft | None, save: str) -> None:
     if "quantize" in peft:
         quantized.check(peft["quantize"])
         if save == "merged":
-            raise ConfigError("save: merging would round the weights to peft.quantize bits; write `save: adapter`")
+            raise SettingError("save", "merging would round the weights to peft.quantize bits; write `save: adapter`")
     known = _fields(kind)
     given = {key: value for key, value in peft.items() if key not in _OWN}
     config_fields.check(given, known, "peft", f"an argument of peft.{kind.config}")
     for short, long in kind.short:
         if short in peft and long in peft:
-            raise ConfigError(f"peft.{short}: short for {long}, which is also given; give only one of the two")
+            raise SettingError(f"peft.{short}", f"short for {long}, which is also given; give only one of the two")
     if "num_virtual_tokens" in known and "num_virtual_tokens" not in peft:
-        raise ConfigError(f"peft.num_virtual_tokens: missing; give the number of tokens that {name} learns per prompt")
+        raise SettingError(
+            "peft.num_virtual_tokens", f"missing; give the number of tokens that {name} learns per prompt"
+        )
     if save == "merged" and not kind.merges:
-        raise ConfigError(f"save: what {name} learns cannot be merged into the weights; write `save: adapter`")
+        raise SettingError("save", f"what {name} learns cannot be merged into the weights; write `save: adapter`")
 
 
 def config_of(peft: Peft) -> Any:
@@ -129,7 +131,7 @@ def _differs(key: str, asked: object, has: object, folder: object) -> str:
 def _kind(peft: Peft) -> tuple[str, Kind]:
     name = peft.get("type", "lora")
     if name not in KINDS:
-        raise ConfigError(f"peft.type: no adapter is named {name!r}{nearest(str(name), KINDS)}")
+        raise SettingError("peft.type", f"no adapter is named {name!r}{nearest(str(name), KINDS)}")
     return name, KINDS[name]
 
 

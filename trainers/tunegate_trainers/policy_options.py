@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from tunegate.exceptions import ConfigError
+from tunegate.exceptions import SettingError
 from tunegate_trainers import peft_configs
 from tunegate_trainers.settings import Settings
 from tunegate_trainers.task import MethodOptions
@@ -66,20 +66,23 @@ class Options(MethodOptions):
     def check(self, settings: Settings) -> None:
         processes = _processes(getattr(settings, "launcher", None))
         if settings.peft is not None and not peft_configs.KINDS[settings.peft.get("type", "lora")].merges:
-            raise ConfigError(f"peft.type: {settings.peft['type']} learns prompts, but rlhf trains weights; use lora")
+            raise SettingError(
+                "peft.type", f"{settings.peft['type']} learns prompts, but rlhf trains weights; use lora"
+            )
         if self.algorithm == "ppo":
             if processes > 1:
-                raise ConfigError(f"launcher: ppo trains in one process, got {processes}; use rloo or grpo")
+                raise SettingError("launcher", f"ppo trains in one process, got {processes}; use rloo or grpo")
             return
         if settings.args.get("beta") == 0:
-            raise ConfigError("args.beta: expected 1e-6 or more, got 0, which leaves the drift unmeasured")
+            raise SettingError("args.beta", "expected 1e-6 or more, got 0, which leaves the drift unmeasured")
         size, batch = group_size(self.algorithm, settings.args), answers_at_once(settings.args, processes)
         if size < 2:
-            raise ConfigError(f"args.num_generations: expected 2 or more answers to compare, got {size}")
+            raise SettingError("args.num_generations", f"expected 2 or more answers to compare, got {size}")
         if batch % size:
-            raise ConfigError(
-                f"args.num_generations: {size} does not divide the {batch} answers that are generated at once "
-                "(per_device_train_batch_size x gradient_accumulation_steps x processes); change one of them"
+            raise SettingError(
+                "args.num_generations",
+                f"{size} does not divide the {batch} answers that are generated at once "
+                "(per_device_train_batch_size x gradient_accumulation_steps x processes); change one of them",
             )
 
 

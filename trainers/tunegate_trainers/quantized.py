@@ -9,20 +9,23 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from tunegate.exceptions import ConfigError
+from tunegate.exceptions import SettingError
 from tunegate.models import loading
 
 
 def check(bits: object, *, gpu: bool = True) -> None:
     """Raise ConfigError if the number of bits is not possible, or without bitsandbytes or a GPU."""
     if bits not in (4, 8) or isinstance(bits, bool):
-        raise ConfigError(f"peft.quantize: expected 4 or 8, the bits of a weight, got {bits!r}")
+        raise SettingError("peft.quantize", f"expected 4 or 8, the bits of a weight, got {bits!r}")
     if not gpu:
-        raise ConfigError(f"peft.quantize: weights of {bits} bits need a GPU, but this machine has none; leave it out")
+        raise SettingError(
+            "peft.quantize", f"weights of {bits} bits need a GPU, but this machine has none; leave it out"
+        )
     if importlib.util.find_spec("bitsandbytes") is None:
-        raise ConfigError(
-            f"peft.quantize: weights of {bits} bits need a GPU and the package bitsandbytes, which is not installed; "
-            "pip install bitsandbytes, or leave it out"
+        raise SettingError(
+            "peft.quantize",
+            f"weights of {bits} bits need a GPU and the package bitsandbytes, which is not installed; "
+            "pip install bitsandbytes, or leave it out",
         )
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tunegate.exceptions import ConfigError
+from tunegate.exceptions import SettingError
 from tunegate.training.trainer import TrainJob
 
 
@@ -47,7 +47,7 @@ def send_output_to(folder: Path) -> None:
 def check(trainer: Any, job: TrainJob) -> None:
     """Raise ConfigError for a model that cannot be saved in the job's way, before training."""
     if _is_spread(trainer) and job.peft is not None and job.save == "merged":
-        raise ConfigError("save: weights that are split over processes cannot be merged; write `save: adapter`")
+        raise SettingError("save", "weights that are split over processes cannot be merged; write `save: adapter`")
 
 
 def gathered_weights(trainer: Any) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tunegate.exceptions import ConfigError
+from tunegate.exceptions import ConfigError, SettingError
 from tunegate.models import adapters
 from tunegate.models.reward_model import score_in_float32
 from tunegate_trainers import common, peft_configs, training_rows
@@ -25,7 +25,7 @@ class Options(MethodOptions):
 
     def check(self, settings: Settings) -> None:
         if settings.save == "adapter":
-            raise ConfigError("save: a reward model is always saved merged, with its head; leave `save` out")
+            raise SettingError("save", "a reward model is always saved merged, with its head; leave `save` out")
 
 
 def train(task: Task) -> tuple[common.Log, common.Summary]:

@@ -16,7 +16,7 @@ from tunegate.checks import check as checks
 from tunegate.checks.answers.part import AUTO, AnswerRule
 from tunegate.checks.check import Check, Sample
 from tunegate.checks.outcome import Finding, Verdict
-from tunegate.exceptions import CannotJudge, ConfigError, nearest
+from tunegate.exceptions import CannotJudge, SettingError, nearest
 from tunegate.models.model import FinishReason, Response
 from tunegate.models.reward_model import RewardModel, check_same_tokenizer
 from tunegate_trainers.policy_options import Reward
@@ -82,7 +82,9 @@ def rewards_of(task: Task) -> Rewards:
     elif reward.model is not None:
         score = by_model(Path(reward.model), Path(task.job.model))
     else:
-        raise ConfigError(f"options.reward.stage: only `tunegate run` can find {reward.stage!r}; give `model` instead")
+        raise SettingError(
+            "options.reward.stage", f"only `tunegate run` can find {reward.stage!r}; give `model` instead"
+        )
     return Rewards(score, task.options.max_invalid)
 
 
@@ -110,14 +112,16 @@ def by_checks(judges: Sequence[Check], name: str | None, suite: str, answer: Ans
     """The share of the checks that pass, or the value of the check `name`; checks see what `answer` selects."""
     names = checks.unique_names(judges)
     if name is not None and name not in names:
-        raise ConfigError(f"options.reward.check: {suite!r} has no check {name!r}{nearest(name, names)}")
+        raise SettingError("options.reward.check", f"{suite!r} has no check {name!r}{nearest(name, names)}")
     asked = [check for check in judges if check.can_fail] if name is None else [judges[names.index(name)]]
     if not asked:
-        raise ConfigError(f"options.reward.suite: no check of {suite!r} can fail, so all answers would be equally good")
+        raise SettingError(
+            "options.reward.suite", f"no check of {suite!r} can fail, so all answers would be equally good"
+        )
     for check in asked:
         if check.needs_choices:
-            raise ConfigError(
-                f"options.reward.suite: {check.name} of {suite!r} judges choices; a policy generates answers"
+            raise SettingError(
+                "options.reward.suite", f"{check.name} of {suite!r} judges choices; a policy generates answers"
             )
 
     def score(answers: Sequence[Answer]) -> Sequence[Scored]:

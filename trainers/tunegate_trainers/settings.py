@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from pydantic import ValidationError
 
-from tunegate.exceptions import ConfigError, nearest
+from tunegate.exceptions import SettingError, nearest
 from tunegate.extensions import Extension, extension
 from tunegate.reading.spec import fault_in_words
 from tunegate_trainers import config_fields, curriculum, effects, freezing, peft_configs
@@ -69,7 +69,7 @@ def method_module(method: str) -> Any:
     if _installed(method) is not None:
         return importlib.import_module("tunegate_trainers.installed")
     if method not in METHODS:
-        raise ConfigError(f"method: {method!r} is not a training method{nearest(method, METHODS)}")
+        raise SettingError("method", f"{method!r} is not a training method{nearest(method, METHODS)}")
     return importlib.import_module(METHODS[method])
 
 
@@ -80,13 +80,13 @@ def read_options(method: str, options: Mapping[str, Any]) -> Any:
     known = method_module(method).Options
     for name in options:
         if name not in known.model_fields:
-            raise ConfigError(f"options.{name}: not an option of {method}{nearest(name, known.model_fields)}")
+            raise SettingError(f"options.{name}", f"not an option of {method}{nearest(name, known.model_fields)}")
     try:
         return known.model_validate(dict(options))
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         place = ".".join(["options", *(str(part) for part in fault["loc"])])
-        raise ConfigError(f"{place}: {fault_in_words(fault)}") from error
+        raise SettingError(f"{place}", f"{fault_in_words(fault)}") from error
 
 
 def _installed(method: str) -> Extension | None:
@@ -100,11 +100,11 @@ def validate_args(method: str, args: Mapping[str, Any], config_file: str | None)
     """
     if config_file is None:
         if args:
-            raise ConfigError(f"args: {method} takes none; remove {', '.join(args)}")
+            raise SettingError("args", f"{method} takes none; remove {', '.join(args)}")
         return
     for name, reason in _SET_BY_TUNEGATE.items():
         if name in args:
-            raise ConfigError(f"args.{name}: remove it; {reason}")
+            raise SettingError(f"args.{name}", f"remove it; {reason}")
     package, _, file = config_file.rpartition(":")
     known = config_fields.fields_of(*TRAINING_ARGUMENTS, (package or "trl", file))
     owner = "the" if package else "TRL's"

@@ -16,7 +16,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from tunegate.checks.outcome import Verdict
-from tunegate.exceptions import ConfigError, TunegateError
+from tunegate.exceptions import SettingError, TunegateError
 from tunegate.gates.ask import judge_cases
 from tunegate.models.loaded_model import loaded_model, undisturbed
 from tunegate.suites.suite import Suite
@@ -55,8 +55,8 @@ class GateWatch(TrainerCallback):
 
     def __init__(self, task: Task, trainer: Any, tokenizer: Any) -> None:
         if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
-            raise ConfigError(
-                "watch: not possible with FSDP or DeepSpeed, where no process has the whole model; leave one out"
+            raise SettingError(
+                "watch", "not possible with FSDP or DeepSpeed, where no process has the whole model; leave one out"
             )
         spec = task.job.watch or {}
         self.suite = task.suite(spec["gate"])

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.data.methods import METHODS
-from tunegate.exceptions import ConfigError, nearest
+from tunegate.exceptions import ConfigError, SettingError, nearest
 from tunegate.extensions import extension
 from tunegate.models.fingerprint import file_sha256
 from tunegate.pipeline.stage_spec import StageSpec
@@ -49,13 +49,13 @@ def command_of(stage: StageSpec, base_dir: Path) -> OwnCommand | None:
     """
     if stage.method != "command":
         if stage.command is not None:
-            raise ConfigError(
-                f"command: method {stage.method} trains by itself; leave it out, or write method: command"
+            raise SettingError(
+                "command", f"method {stage.method} trains by itself; leave it out, or write method: command"
             )
         return None
     if not hasattr(os, "killpg"):
-        raise ConfigError(
-            "method: a command is held in a group of processes, which this system lacks; use Linux or macOS"
+        raise SettingError(
+            "method", "a command is held in a group of processes, which this system lacks; use Linux or macOS"
         )
     words = _words(stage.command)
     config = _config(stage.options.get("config"), base_dir)
@@ -65,8 +65,8 @@ def command_of(stage: StageSpec, base_dir: Path) -> OwnCommand | None:
     if config is not None:
         _check_config(config, known)
         if not any("{config}" in word or "TUNEGATE_CONFIG" in word for word in words):
-            raise ConfigError(
-                f"options.config: the command does not read it; write {{config}} in it, for the path of {config.name}"
+            raise SettingError(
+                "options.config", f"the command does not read it; write {{config}} in it, for the path of {config.name}"
             )
     _check_program(words[0], base_dir)
     return OwnCommand(tuple(words), base_dir.resolve(), config)
@@ -112,15 +112,17 @@ def as_word(value: Any) -> str:
 def _words(command: str | list[str] | None) -> list[str]:
     """The words of a command, as a shell would split them."""
     if command is None:
-        raise ConfigError('command: this key is required; write how your trainer is started: "python train.py {rows}"')
+        raise SettingError(
+            "command", 'this key is required; write how your trainer is started: "python train.py {rows}"'
+        )
     try:
         words = shlex.split(command) if isinstance(command, str) else command
     except ValueError as error:
-        raise ConfigError(f"command: {command!r}: cannot be split into words: {error}") from error
+        raise SettingError("command", f"{command!r}: cannot be split into words: {error}") from error
     if not words or not words[0].strip():
-        raise ConfigError(f"command: a program and its arguments were expected, got {command!r}; name your trainer")
+        raise SettingError("command", f"a program and its arguments were expected, got {command!r}; name your trainer")
     if any("\0" in word for word in words):
-        raise ConfigError("command: a word holds the character NUL, which no program can be given")
+        raise SettingError("command", "a word holds the character NUL, which no program can be given")
     return words
 
 
@@ -132,7 +134,7 @@ def _text_of(config: Path) -> str:
     try:
         return read_text(config, MAX_BYTES)
     except ConfigError as error:
-        raise ConfigError(f"options.config: {error}") from error
+        raise SettingError("options.config", f"{error}") from error
 
 
 def _check_config(config: Path, known: list[str]) -> None:
@@ -147,7 +149,7 @@ def _check_places(key: str, text: str, known: list[str], where: str = "") -> Non
         if name not in known:
             why = "; no shell runs the command, so it cannot read variables" if f"${{{name}}}" in text else ""
             also = _MISSING.get(name.partition(".")[0], "")
-            raise ConfigError(f"{key}: {{{name}}}{where}: no such placeholder{also}{nearest(name, known)}{why}")
+            raise SettingError(key, f"{{{name}}}{where}: no such placeholder{also}{nearest(name, known)}{why}")
 
 
 _MISSING = {
@@ -167,5 +169,7 @@ def _check_program(program: str, base_dir: Path) -> None:
     if shutil.which(str(base_dir / program) if "/" in program else program) is not None:
         return
     if "/" in program:
-        raise ConfigError(f"command: {program!r}: no such program; paths start from the folder of this file")
-    raise ConfigError(f"command: {program!r} is not on PATH; install it in this environment, or write its whole path")
+        raise SettingError("command", f"{program!r}: no such program; paths start from the folder of this file")
+    raise SettingError(
+        "command", f"{program!r} is not on PATH; install it in this environment, or write its whole path"
+    )

@@ -16,7 +16,7 @@ from tunegate.data.prepare import PrepareTools, load_prepared
 from tunegate.data.spec import DataSpec
 from tunegate.data.token_lengths import local_tokens
 from tunegate.data.training_data import TrainingData, check_rows
-from tunegate.exceptions import ConfigError, NotThere, Tampered, nearest
+from tunegate.exceptions import ConfigError, NotThere, SettingError, Tampered, nearest
 from tunegate.hashes import ascii_json
 from tunegate.pipeline.ladders import args_set_by, first_settings, require_optuna
 from tunegate.pipeline.launching import check_config, check_processes, config_sha256
@@ -131,16 +131,16 @@ class _Reading:
     def _validator(self, spec: StageSpec, keys: KeyPath) -> RowValidator | None:
         try:
             return self.validate_stage(_at_first_attempt(spec))
+        except SettingError as error:
+            raise self.file.error((*keys, *error.path), error.fault) from error
         except ConfigError as error:
-            place, fault = _key_at_fault(str(error))
-            raise self.file.error((*keys, *place), fault) from error
+            raise self.file.error(keys, str(error)) from error
 
     def _check_command(self, spec: StageSpec, keys: KeyPath) -> None:
         try:
             command_of(_at_first_attempt(spec), self.base_dir)
-        except ConfigError as error:
-            place, fault = _key_at_fault(str(error))
-            raise self.file.error((*keys, *place), fault) from error
+        except SettingError as error:
+            raise self.file.error((*keys, *error.path), error.fault) from error
 
     def _checked(self, keys: KeyPath, check: Callable[[], Checked]) -> Checked:
         try:
@@ -225,15 +225,6 @@ class _Reading:
 def _at_first_attempt(stage: StageSpec) -> StageSpec:
     """The stage with the first settings of its ladders, so that they are checked like its other settings."""
     return stage.model_copy(update={"args": {**stage.args, **first_settings(stage.retrain).args()}})
-
-
-def _key_at_fault(message: str) -> tuple[KeyPath, str]:
-    """`args.max_lenght: unknown` split into the key path below the stage, to find its line, and the fault."""
-    place, _, fault = message.partition(": ")
-    first, *rest = place.split(".")
-    if not fault or " " in place or first not in StageSpec.model_fields:
-        return (), message
-    return (first, *(int(part) if part.isdecimal() else part for part in rest)), fault
 
 
 def _with_launch_file(stage: StageSpec, base_dir: Path) -> StageSpec:
