@@ -1,4 +1,4 @@
-"""The state of one gate in a pytest session: its draw, its model, and its outcomes, each computed once."""
+"""The state of one gate in a pytest session or worker: its draw, its model, its outcomes, and how it is resumed."""
 
 from __future__ import annotations
 

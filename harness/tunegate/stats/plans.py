@@ -1,4 +1,4 @@
-"""Statistics of several draws: which attempt needs a confirming draw, and how likely a lucky pass of a whole run is.
+"""Plans of several draws: solves draw sizes and accept numbers for a risk, and computes the chance of a lucky pass.
 
 A model that is right 85 % of the time passes one draw of 90-of-100 with probability 0.099, and one of five draws with
 0.41: retraining and drawing again until a gate passes accepts bad models sooner or later. A `GatePlan` therefore has a

@@ -1,4 +1,4 @@
-"""Statistics of one draw: when it may stop, its accept number, its operating characteristic and its intervals.
+"""Statistics of one draw: when it may stop, its operating characteristic and its intervals.
 
 A draw asks cases in order and counts the misses. After every case its plan gives two numbers: at most the first number
 of misses accepts the model, at least the second rejects it, and between them the draw continues. `SinglePlan` and
