@@ -7,21 +7,27 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
+from tests.bench.generation import MODEL
 from tests.support.places import ROOT
+from tunegate.models.loading import Dtype, choose_dtype
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_float32_answers_do_not_depend_on_the_batch_size():
+@pytest.mark.parametrize(("dtype", "most"), [("float32", 1), ("bfloat16", 15)])
+def test_answers_hardly_depend_on_the_batch_size(dtype: Dtype, most: int) -> None:
     """docs/determinism.md states these numbers; in bfloat16 some answers may differ, in float32 hardly any."""
+    if dtype == "bfloat16" and choose_dtype("auto", "cpu") is not torch.bfloat16:
+        pytest.skip("bfloat16 is emulated on this machine: it takes an hour, and is no answer of a real machine")
     done = subprocess.run(
-        [sys.executable, "-m", "tests.bench.determinism"],
+        [sys.executable, "-m", "tests.bench.determinism", MODEL, "30", dtype],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
         check=True,
     )
-    shares = {row["dtype"]: row for row in map(json.loads, done.stdout.splitlines())}
-    assert max(shares["float32"]["differ_from_batch_32"].values()) <= 1
-    assert max(shares["bfloat16"]["differ_from_batch_32"].values()) <= 50
+    [row] = map(json.loads, done.stdout.splitlines())
+    assert (row["dtype"], row["answers"]) == (dtype, 30)
+    assert max(row["differ_from_batch_32"].values()) <= most
