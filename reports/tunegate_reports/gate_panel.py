@@ -42,10 +42,18 @@ def gate_panel(gate: GateView, cases: Sequence[CaseView], *, opened: bool, headi
     columns = (
         tag("div", grid(gate, [cases[number] for number in gate.cases]), class_="panel-grid"),
         tag("div", kept(gate.kept) if gate.kept else _interval(gate), _categories(gate), class_="panel-numbers"),
-        tag("div", slices(gate), _checks(gate.checks), class_="panel-checks"),
+        tag("div", slices(gate), _checks(gate.checks), _people(gate), class_="panel-checks"),
     )
     body = tag("div", join(columns), class_="panel-body")
     return tag("details", summary, body, class_="gate", id=f"gate-{gate.number}", open=opened)
+
+
+def _people(gate: GateView) -> Markup | None:
+    """The pass rate that people's labels lead to."""
+    if gate.people is None:
+        return None
+    words = gate.people.in_words
+    return tag("p", f"{words[:1].upper()}{words[1:]}.", class_="notice")
 
 
 def _in_short(gate: GateView) -> tuple[Markup, Markup]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from tunegate.checks.outcome import Finding, Outcome, Verdict
 from tunegate.exceptions import CannotJudge
+from tunegate.gates.people import PeopleRate
 from tunegate.record.record import GateRecord, RunRecord
 from tunegate.stats.agreement import CorrectedRate, Share
 from tunegate.verdicts.comparison import Comparison, GroupGap, compare, group_gap
@@ -111,9 +112,13 @@ class GateView:
     gap: GroupGap | None
     kept: Kept | None
     waiver: Mapping[str, str] | None
+    people: PeopleRate | None = None
+    """The pass rate by people's labels, if some were given."""
 
 
-def gate_view(run: RunRecord, gate: GateRecord, place: int, cases: list[CaseView]) -> GateView:
+def gate_view(
+    run: RunRecord, gate: GateRecord, place: int, cases: list[CaseView], people: PeopleRate | None = None
+) -> GateView:
     """One draw of a run; its cases are added to `cases`. Raises CannotJudge for a record that cannot be shown right."""
     if gate.decided and not gate.asked:
         raise CannotJudge(
@@ -146,6 +151,7 @@ def gate_view(run: RunRecord, gate: GateRecord, place: int, cases: list[CaseView
         else None,
         kept=kept,
         waiver=_waiver(run, gate),
+        people=people,
     )
 
 

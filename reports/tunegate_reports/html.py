@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 from typing import Any
 
 from tunegate.checks.outcome import Finding, Outcome
+from tunegate.gates.people import NOBODY, PeopleRate
 from tunegate.record.record import RunRecord
 from tunegate_reports.data_section import data_section
 from tunegate_reports.files import write_atomically
@@ -27,9 +29,9 @@ SCRIPTS = ("text.js", "diff.js", "detail.js", "table.js", "page.js")
 BREAKS_OUT = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
 
 
-def write_html(run: RunRecord, path: Path) -> None:
-    """Write the report of a run to `path`; raises CannotJudge when the disk is full."""
-    write_atomically(path, render(view(run)))
+def write_html(run: RunRecord, path: Path, people: Mapping[int, PeopleRate] = NOBODY) -> None:
+    """Write the report of a run to `path`, with rates by people's labels; raises CannotJudge when the disk is full."""
+    write_atomically(path, render(view(run, people)))
 
 
 def render(shown: View) -> str:

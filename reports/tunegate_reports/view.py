@@ -10,6 +10,7 @@ from typing import Any
 from tunegate.checks.outcome import Verdict
 from tunegate.data.faults import ranges
 from tunegate.exceptions import Tampered
+from tunegate.gates.people import NOBODY, PeopleRate
 from tunegate.progress import duration
 from tunegate.promotion.evidence import required_draws
 from tunegate.record.record import AttemptRecord, RunRecord, StageRecord
@@ -99,10 +100,10 @@ class View:
         )
 
 
-def view(run: RunRecord) -> View:
+def view(run: RunRecord, people: Mapping[int, PeopleRate] = NOBODY) -> View:
     """Turn a record into what a report shows; raises CannotJudge or Tampered if it cannot be shown correctly."""
     cases: list[CaseView] = []
-    gates = tuple(gate_view(run, gate, place, cases) for place, gate in enumerate(run.all_gates()))
+    gates = tuple(gate_view(run, gate, place, cases, people.get(place)) for place, gate in enumerate(run.all_gates()))
     stages = tuple(_stage(run, stage, gates) for stage in run.stages.values())
     return View(run, answer(run), stages, gates, tuple(cases))
 

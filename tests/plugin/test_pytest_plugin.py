@@ -652,4 +652,4 @@ def test_a_chat_template_that_tells_answers_decides_nothing_and_notes_are_shown(
     Path("ckpt/chat_template.jinja").write_text(lookup)
     result = run_pytest("--tunegate-model", "./ckpt")
     assert result.code == 1
-    assert "INVALID: ./ckpt: its chat template gives away the answers of 100 of 100 cases" in result.text
+    assert "INVALID: ./ckpt: its chat template reveals the answers of 100 of 100 cases" in result.text

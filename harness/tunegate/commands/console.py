@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tunegate.checks.outcome import Outcome, Verdict, never_ended
 from tunegate.exceptions import CannotJudge
+from tunegate.gates.draw import place_of
 from tunegate.gates.gate_run import GateRunResult
+from tunegate.gates.people import NOBODY, PeopleRate
 from tunegate.progress import Bar as Bar
 from tunegate.progress import duration
 from tunegate.promotion.registry import Promotion
@@ -187,8 +189,11 @@ def _short(text: str, limit: int = 200) -> str:
 # --- a run ---------------------------------------------------------------------------------------------------------
 
 
-def run_as_json(run: RunRecord, report: Path | None) -> dict[str, Any]:
-    """A run for scripts. The verdict of a `measured` gate says only that every case was judged."""
+def run_as_json(run: RunRecord, report: Path | None, people: Mapping[int, PeopleRate] = NOBODY) -> dict[str, Any]:
+    """A run for scripts. The verdict of a `measured` gate says only that every case was judged.
+
+    `people` are the pass rates by people's labels, by the place of a gate.
+    """
     return {
         "run": str(run.folder),
         "name": run.name,
@@ -210,8 +215,9 @@ def run_as_json(run: RunRecord, report: Path | None) -> dict[str, Any]:
                 "asked_again": gate.answers.asked_again,
                 "judged_again": gate.judged.judged_again,
                 "seconds": round(gate.seconds, 1),
+                **({"people": asdict(people[place])} if place in people else {}),
             }
-            for gate in run.all_gates()
+            for place, gate in enumerate(run.all_gates())
         ],
         "diagnoses": [
             {"stage": stage.name, "attempt": attempt.number, **asdict(attempt.diagnosis)}
@@ -224,7 +230,7 @@ def run_as_json(run: RunRecord, report: Path | None) -> dict[str, Any]:
     }
 
 
-def print_run(run: RunRecord, report: Path | None) -> None:
+def print_run(run: RunRecord, report: Path | None, people: Mapping[int, PeopleRate] = NOBODY) -> None:
     """One table (stage, attempt, gate, passed/drawn, verdict, time), the verdict, and where to look."""
     rows: list[tuple[str, ...]] = [("stage", "attempt", "gate", "passed", "verdict", "time")]
     base = "base" if run.stages else ""
@@ -238,6 +244,9 @@ def print_run(run: RunRecord, report: Path | None) -> None:
     for stage in run.stages.values():
         for gate in stage.attempts[max(stage.attempts)].gates.values() if stage.attempts else ():
             show_unended(gate, f"{stage.name} {gate.key}: ")
+    for place, gate in enumerate(run.all_gates()):
+        if place in people:
+            show(f"{place_of(gate).label}: {people[place].in_words}")
     for waiver in run.waivers():
         show(_waived(waiver))
     if run.verdict is None and not any(gate.decided for gate in run.gates.values() if not run.stages):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from tunegate.data.token_lengths import Estimate, local_tokens
 from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.gates.ask import asked_prompts
 from tunegate.gates.gate_run import GateRequest, GateRunResult, run_gate
+from tunegate.gates.people import NOBODY, PeopleRate, rates_of
 from tunegate.leaks.leakage import Leak
 from tunegate.models.metering import MeteredModel
 from tunegate.models.model import Model
@@ -332,15 +333,22 @@ def report(options: Namespace) -> int:
             print(
                 f"rechecked: the outcomes on record give the recorded verdicts for all {decided} gates", file=sys.stderr
             )
-        _write_reports(record, html, junit, markdown)
+        people = rates_of(record.all_gates(), Path(options.labels)) if options.labels else {}
+        _write_reports(record, html, junit, markdown, people)
         if options.json:
-            console.show_json(console.run_as_json(record, html))
+            console.show_json(console.run_as_json(record, html, people))
         else:
-            console.print_run(record, html)
+            console.print_run(record, html, people)
     return 0
 
 
-def _write_reports(record: RunRecord, html: Path | None, junit: Path | None, markdown: Path | None) -> Path | None:
+def _write_reports(
+    record: RunRecord,
+    html: Path | None,
+    junit: Path | None,
+    markdown: Path | None,
+    people: Mapping[int, PeopleRate] = NOBODY,
+) -> Path | None:
     import tunegate_reports as reports
 
     for path in (html, junit, markdown):
@@ -348,7 +356,7 @@ def _write_reports(record: RunRecord, html: Path | None, junit: Path | None, mar
             raise ConfigError(f"{path}: this is a record, which a report must not overwrite; choose another name")
     try:
         if html is not None:
-            reports.write_html(record, html)
+            reports.write_html(record, html, people)
         if junit is not None:
             reports.write_junit(record, junit)
         if markdown is not None:

@@ -1,0 +1,152 @@
+"""People's labels of a gate's answers: which answers they are of, and the pass rate that people would find."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tunegate.checks.outcome import Outcome, Verdict
+from tunegate.exceptions import ConfigError
+from tunegate.reading.rows import read_rows
+from tunegate.record.record import GateRecord
+from tunegate.stats.labelled import LabelledAnswers, LabelledRate, labelled_rate
+
+PASSES = frozenset({"true", "1", "yes", "right", "correct", "pass"})
+FAILS = frozenset({"false", "0", "no", "wrong", "incorrect", "fail"})
+UNDECIDED = frozenset({"", "none", "can't tell", "cannot tell", "skip"})
+"""The values of `label`, in any letter case."""
+FEWEST = 20
+"""With fewer labels no rate is estimated: its interval would say nothing."""
+
+Answer = tuple[str, str]
+"""The id of a case, and the SHA-256 of the answer's text in UTF-8."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeopleLabels:
+    """Of each labelled answer whether people pass it. `undecided` answers have no label, or as many for as against."""
+
+    passes: Mapping[Answer, bool]
+    undecided: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PeopleRate:
+    """The pass rate of a gate by people's labels, its interval, and what it comes from.
+
+    `answers` is how many answers the gate judged, `other` how many labels are of other answers to its cases: of another
+    model, or of an earlier version.
+    """
+
+    rate: LabelledRate
+    answers: int
+    other: int = field(default=0)
+
+    @property
+    def in_words(self) -> str:
+        """The rate, its interval and the number of labels."""
+        low, high = self.rate.interval
+        other = f"; {self.other} labels are of other answers to these cases, and do not count" if self.other else ""
+        return (
+            f"people would pass {self.rate.rate:.1%} of the answers (95 % interval {low:.1%} to {high:.1%}), from "
+            f"{self.rate.labels} labels of {self.answers} answers{other}"
+        )
+
+
+NOBODY: Mapping[int, PeopleRate] = {}
+"""No labels were given."""
+
+
+def read_people(path: Path) -> PeopleLabels:
+    """The labels of a file with `case_id`, `label`, and `response_sha256` or `response`; raises ConfigError.
+
+    Several people may label an answer: the majority counts. A row with `repeat_of` measures a person, not an answer.
+    """
+    votes: dict[Answer, Counter[bool]] = {}
+    unlabelled: set[Answer] = set()
+    for number, row in read_rows(path):
+        if row.get("repeat_of"):
+            continue
+        answer = _answer(path, number, row)
+        label = _label(path, number, row)
+        if label is None:
+            unlabelled.add(answer)
+        else:
+            votes.setdefault(answer, Counter())[label] += 1
+    if not votes:
+        raise ConfigError(f"{path}: no row has a label; write true or false, right or wrong, pass or fail")
+    decided = {answer: count[True] > count[False] for answer, count in votes.items() if count[True] != count[False]}
+    return PeopleLabels(decided, len((unlabelled | votes.keys()) - decided.keys()))
+
+
+def people_rate(gate: GateRecord, labels: PeopleLabels) -> PeopleRate | None:
+    """The pass rate of a gate by these labels; None for fewer than 20 of its answers.
+
+    It holds if which answers are labelled does not depend on the answers: label a random part, not the misses.
+    """
+    cells = Counter[tuple[bool, bool]]()
+    others = Counter[bool]()
+    for outcome in gate.outcomes:
+        passed = outcome.verdict is Verdict.PASS
+        by_people = labels.passes.get(_of_outcome(outcome))
+        if by_people is None:
+            others[passed] += 1
+        else:
+            cells[by_people, passed] += 1
+    if cells.total() < FEWEST:
+        return None
+    found = LabelledAnswers(
+        both_pass=cells[True, True],
+        people_only=cells[True, False],
+        judge_only=cells[False, True],
+        neither=cells[False, False],
+        others=others.total(),
+        others_passed=others[True],
+    )
+    asked = {outcome.case_id for outcome in gate.outcomes}
+    of_its_cases = sum(case_id in asked for case_id, _ in labels.passes)
+    return PeopleRate(labelled_rate(found), len(gate.outcomes), of_its_cases - found.labels)
+
+
+def rates_of(gates: Iterable[GateRecord], path: Path) -> dict[int, PeopleRate]:
+    """The rates of a run's gates, by their place in it; raises ConfigError if the labels are of no gate's answers."""
+    labels = read_people(path)
+    rates = {place: rate for place, gate in enumerate(gates) if (rate := people_rate(gate, labels)) is not None}
+    if not rates:
+        raise ConfigError(
+            f"{path}: no gate of this run has {FEWEST} labelled answers; a label belongs to an answer by `case_id` and "
+            "`response_sha256` (or `response`)"
+        )
+    return rates
+
+
+def _of_outcome(outcome: Outcome) -> Answer:
+    return outcome.case_id, _sha256(outcome.response)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _answer(path: Path, number: int, row: Mapping[str, Any]) -> Answer:
+    case_id, sha256, response = (row.get(name) for name in ("case_id", "response_sha256", "response"))
+    if case_id is None or (sha256 is None and not isinstance(response, str)):
+        raise ConfigError(f"{path}:{number}: expected `case_id`, `response_sha256` or `response`, got {sorted(row)}")
+    return str(case_id), str(sha256) if sha256 is not None else _sha256(str(response))
+
+
+def _label(path: Path, number: int, row: Mapping[str, Any]) -> bool | None:
+    if "label" not in row:
+        raise ConfigError(f"{path}:{number}: `label` is missing; write true or false, right or wrong, pass or fail")
+    value = str(row["label"]).strip().casefold().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+    if value in PASSES | FAILS:
+        return value in PASSES
+    if value in UNDECIDED:
+        return None
+    raise ConfigError(
+        f"{path}:{number}: label: expected one of {', '.join(sorted(PASSES | FAILS))} or can't tell, got {value!r:.60}"
+    )
