@@ -15,6 +15,7 @@ from tunegate.checks.check import Check, Sample, judge, variants_of
 from tunegate.checks.outcome import Outcome, of_samples
 from tunegate.exceptions import TunegateError, message_of, without_addresses
 from tunegate.models.model import Fault, Model, Response
+from tunegate.models.shared_answers import Question, question_of
 from tunegate.suites.suite import Suite
 
 
@@ -74,6 +75,21 @@ def repeats(suite: Suite, question: Case) -> list[Case]:
     """The question, once for each requested answer."""
     further = range(2, suite.settings.samples + 1)
     return [question, *(replace(question, id=sample_id(question.id, number)) for number in further)]
+
+
+def known_answers(suite: Suite, case: Case, responses: Mapping[str, Response]) -> dict[Question, Response]:
+    """The answers to a case among these, by question, as a model that shares its answers keeps them."""
+    known: dict[Question, Response] = {}
+    for one in questions(suite, case):
+        response = responses.get(one.id)
+        if response is None or response.error is not None:
+            continue
+        scored = any(check.needs_choices for check in suite.checks)
+        if any(not check.needs_choices for check in suite.checks):
+            known[question_of("generate", one, suite.settings)] = replace(response, choice_scores=())
+        if scored and response.choice_scores:
+            known[question_of("score_choices", one, suite.settings)] = response
+    return known
 
 
 def beside(suite: Suite, case: Case) -> list[Case]:

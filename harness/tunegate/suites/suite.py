@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.cases.bank import SEALED_SHARE, Bank, split
-from tunegate.cases.case import Case
+from tunegate.cases.case import Case, content
 from tunegate.cases.from_rows import load_cases
 from tunegate.checks.answers.part import AUTO, AnswerRule, as_judged
 from tunegate.checks.check import (
@@ -116,6 +117,15 @@ class Suite:
     def resolve(self, attempts: int) -> GatePlan:
         """The plan of a gate for `attempts` attempts, on the scale of the suite's judges; raises ConfigError."""
         return self.rule.resolve(attempts, judged_by(admissions_of(self.checks)))
+
+    @cached_property
+    def asks(self) -> str:
+        """A hash of what a model is asked: two suites with the same one draw the same cases and share the answers."""
+        parts = [
+            sorted((case.id, *map(str, content(case)[:3])) for case in part)
+            for part in (self.bank.working, self.bank.sealed)
+        ]
+        return hashlib.sha256(json.dumps([parts, self.settings.facts()]).encode()).hexdigest()
 
     @property
     def max_errors(self) -> dict[str, int]:

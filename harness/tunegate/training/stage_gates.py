@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
 from tunegate.cases.case import Case
 from tunegate.checks.outcome import Verdict
+from tunegate.gates.ask import known_answers
 from tunegate.gates.draw import Draw, GatePlace, Reference, draw_fresh
 from tunegate.gates.runner import GateRunner
-from tunegate.models.model import Model
+from tunegate.models.model import Model, Response
+from tunegate.models.shared_answers import Question
 from tunegate.pipeline.pipeline import Pipeline, Stage
 from tunegate.progress import Progress
 from tunegate.record.events import Waived
@@ -66,6 +68,16 @@ class StageGates:
         return {
             key: gates[key] for key, verdict in said.items() if gates[key].verdict is verdict
         }  # otherwise it is waived
+
+    def answers_on_record(self, number: int) -> dict[Question, Response]:
+        """What the model of an attempt answered before the run was interrupted: it is not asked that again."""
+        known: dict[Question, Response] = {}
+        for gate in self._attempt(number).gates.values():
+            suite, asked = self.pipeline.suites[gate.gate], frozenset(gate.case_ids)
+            for case in suite.cases if gate.answers.responses else ():
+                if case.id in asked:
+                    known |= known_answers(suite, case, gate.answers.responses)
+        return known
 
     def _first(self, number: int) -> Iterator[tuple[GatePlace, Terms]]:
         for name, gate in self.pipeline.gates(self.stage).items():
@@ -147,13 +159,21 @@ class StageGates:
         return self._attempt(place.attempt).gates.get(place.key)
 
     def _fresh(self, place: GatePlace, terms: Terms) -> Draw:
-        """The registered draw of a place: cases that no earlier attempt of this stage was asked in this gate."""
+        """The registered draw of a place: cases that no earlier attempt of this stage was asked in this gate, or in
+        another gate that asks the same. These draw the same cases."""
         assert place.attempt is not None
+        alike = self._asking_the_same(place.gate)
         purpose = () if place.purpose == "gate" else (place.purpose,)
-        seed = derived_seed(self.pipeline.seed, self.stage.name, place.gate, *purpose)
-        used = _used(self._run().stages[self.stage.name].attempts, place.key, before=place.attempt)
+        seed = derived_seed(self.pipeline.seed, self.stage.name, alike[0], *purpose)
+        keys = [gate_key(name, place.purpose) for name in alike]
+        used = _used(self._run().stages[self.stage.name].attempts, keys, before=place.attempt)
         reuse = self.pipeline.gates(self.stage)[place.gate].plan.reuse
         return draw_fresh(place, self.pipeline.suites[place.gate], terms.plan.draw, seed, used, reuse)
+
+    def _asking_the_same(self, gate: str) -> list[str]:
+        """The gates of this stage, in its order, that ask the same bank with the same settings: this one at least."""
+        suites = self.pipeline.suites
+        return [name for name in self.pipeline.gates(self.stage) if suites[name].asks == suites[gate].asks]
 
     def _attempt(self, number: int) -> AttemptRecord:
         return self._run().stages[self.stage.name].attempts[number]
@@ -192,7 +212,13 @@ def _same_cases(suite: Suite, since: GateRecord) -> tuple[Case, ...]:
     return tuple(by_id[outcome.case_id] for outcome in since.outcomes)
 
 
-def _used(attempts: Mapping[int, AttemptRecord], key: str, *, before: int) -> frozenset[str]:
-    """The cases that earlier attempts were asked in the gate with this key."""
-    earlier = [attempt.gates[key] for number, attempt in attempts.items() if number < before and key in attempt.gates]
+def _used(attempts: Mapping[int, AttemptRecord], keys: Sequence[str], *, before: int) -> frozenset[str]:
+    """The cases that earlier attempts were asked in the gates with these keys."""
+    earlier = [
+        attempt.gates[key]
+        for number, attempt in attempts.items()
+        if number < before
+        for key in keys
+        if key in attempt.gates
+    ]
     return frozenset(case_id for gate in earlier for case_id in gate.seen)

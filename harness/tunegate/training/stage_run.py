@@ -13,6 +13,7 @@ from tunegate.data.methods import method_of
 from tunegate.data.training_data import Example, write_examples, written_sha256
 from tunegate.exceptions import ConfigError, Tampered
 from tunegate.models.model import Model
+from tunegate.models.shared_answers import SharedAnswers
 from tunegate.pipeline.ladders import Settings, apply, first_settings
 from tunegate.pipeline.launching import config_sha256
 from tunegate.pipeline.leak_guard import told_by_model
@@ -240,7 +241,7 @@ class StageRun:
 
         def open_model() -> Model:
             if not opened:
-                opened.append(self._open_model(on_disk))
+                opened.append(SharedAnswers(self._open_model(on_disk), self.gates.answers_on_record(number)))
             return opened[0]
 
         decided = self.gates.decide(number, open_model)
