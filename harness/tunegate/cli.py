@@ -205,9 +205,7 @@ def build_parser() -> _Parser:
     report.add_argument("--junit", metavar="FILE", help="also write JUnit XML")
     report.add_argument("--markdown", metavar="FILE", help="also write a Markdown summary")
     report.add_argument("--labels", metavar="FILE", help="people's labels of answers: estimate the pass rate by people")
-    report.add_argument(
-        "--recheck", action="store_true", help="decide every gate again from the record and compare the verdicts"
-    )
+    report.add_argument("--recheck", action="store_true", help="decide every gate again and compare the verdicts")
     report.epilog = (
         "The exit code is not the run's verdict: 0 says that the report is written and, with --recheck, that the "
         "outcomes on record give the recorded verdicts, passed or failed; 5 says that they do not."

@@ -91,6 +91,8 @@ def _notes_on_stage(stage: StageFacts, facts: CheckFacts) -> Iterator[str]:
     if stage.watched:
         asked, away = len(stage.watched["case_ids"]), len(stage.watched["reserved"])
         yield f" watches {asked} cases of {stage.watched['gate']}; no gate draws these and their groups ({away})"
+    for gates in stage.sharing_a_draw:
+        yield f": {' and '.join(gates)} ask the same cases: one draw, and one set of answers that each of them judges"
     if stage.left_out:
         left = ", ".join(f"{why} {rows:,}" for why, rows in stage.left_out.items())
         yield f": `prepare` leaves out rows: {left}; `tunegate data {facts.file}` names them"

@@ -68,6 +68,8 @@ class StageFacts:
     possible_attempts: int
     attempts_in_vain: bool
     gates: list[str]
+    sharing_a_draw: list[list[str]]
+    """Gates that ask the same cases in the same way: they judge one set of answers."""
     plans: dict[str, Json]
     supported_attempts: dict[str, int | None]
     proposals: dict[str, str]
@@ -192,6 +194,9 @@ def _stage(pipeline: Pipeline, stage: Stage, after: Stage, *, leaked: int, first
         possible_attempts=attempts,
         attempts_in_vain=allowed > possible and "max_attempts" in retrain.model_fields_set,
         gates=list(gates),
+        sharing_a_draw=[
+            alike for name in gates if (alike := pipeline.sharing_a_draw(stage, name))[0] == name and len(alike) > 1
+        ],
         plans={name: gate.to_json() for name, gate in gates.items()},
         supported_attempts=supported,
         proposals=_proposals(pipeline, gates, supported, attempts),

@@ -115,6 +115,10 @@ class Pipeline:
         """What a stage must pass, by gate name, under the plan for all its attempts."""
         return {name: self._terms(self.suites[name], stage) for name in self._own_gates(stage)}
 
+    def sharing_a_draw(self, stage: Stage, gate: str) -> list[str]:
+        """The gates of a stage, in its order, that ask the same bank with the same settings: this one at least."""
+        return [name for name in self._own_gates(stage) if self.suites[name].asks == self.suites[gate].asks]
+
     def retention(self, stage: Stage) -> dict[str, RetentionTerms]:
         """What a stage must retain: the retention suites, and the gates of every earlier training stage."""
         if stage.role != "step":

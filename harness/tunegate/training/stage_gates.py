@@ -162,18 +162,13 @@ class StageGates:
         """The registered draw of a place: cases that no earlier attempt of this stage was asked in this gate, or in
         another gate that asks the same. These draw the same cases."""
         assert place.attempt is not None
-        alike = self._asking_the_same(place.gate)
+        alike = self.pipeline.sharing_a_draw(self.stage, place.gate)
         purpose = () if place.purpose == "gate" else (place.purpose,)
         seed = derived_seed(self.pipeline.seed, self.stage.name, alike[0], *purpose)
         keys = [gate_key(name, place.purpose) for name in alike]
         used = _used(self._run().stages[self.stage.name].attempts, keys, before=place.attempt)
         reuse = self.pipeline.gates(self.stage)[place.gate].plan.reuse
         return draw_fresh(place, self.pipeline.suites[place.gate], terms.plan.draw, seed, used, reuse)
-
-    def _asking_the_same(self, gate: str) -> list[str]:
-        """The gates of this stage, in its order, that ask the same bank with the same settings: this one at least."""
-        suites = self.pipeline.suites
-        return [name for name in self.pipeline.gates(self.stage) if suites[name].asks == suites[gate].asks]
 
     def _attempt(self, number: int) -> AttemptRecord:
         return self._run().stages[self.stage.name].attempts[number]
