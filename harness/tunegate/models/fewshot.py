@@ -19,8 +19,9 @@ from typing import Any, Protocol
 from tunegate.cases.case import Case, Prompt
 from tunegate.exceptions import CannotJudge
 from tunegate.models.loading import read_config
-from tunegate.models.model import Form, GenerationSettings, Model, Response, as_messages, notes_of, templates_of
+from tunegate.models.model import Form, GenerationSettings, Model, Response, as_messages
 from tunegate.models.sentences import Embed, SentenceModel, default_model
+from tunegate.models.wrapped import WrappedModel
 from tunegate.reading.chats import Message
 from tunegate.text.words import words_and_pairs
 
@@ -93,7 +94,7 @@ def _words(text: str) -> list[str]:
 
 
 @dataclass(frozen=True)
-class FewShotModel:
+class FewShotModel(WrappedModel):
     """A model that is asked each question after the `k` most similar shots, the most similar last.
 
     With a chat template the shots are turns of the chat, after its system message; without one (`chat` False) they are
@@ -101,41 +102,16 @@ class FewShotModel:
     of the shots' questions.
     """
 
-    model: Model
     shots: Sequence[Shot]
     k: int
     chat: bool = True
     index: Callable[[Sequence[str]], Index] = WordIndex
 
-    @property
-    def name(self) -> str:
-        return self.model.name
-
-    @property
-    def sha256(self) -> str | None:
-        return self.model.sha256
-
-    @property
-    def dtype(self) -> str | None:
-        return self.model.dtype
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        return notes_of(self.model)
-
-    @property
-    def chat_templates(self) -> tuple[str, ...]:
-        return templates_of(self.model)
-
-    @property
-    def block_size(self) -> int:
-        return self.model.block_size
-
     def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
-        return self.model.generate([self.with_shots(case, settings.form) for case in cases], settings)
+        return self.inner.generate([self.with_shots(case, settings.form) for case in cases], settings)
 
     def score_choices(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
-        return self.model.score_choices([self.with_shots(case, settings.form) for case in cases], settings)
+        return self.inner.score_choices([self.with_shots(case, settings.form) for case in cases], settings)
 
     def with_shots(self, case: Case, form: Form = "auto") -> Case:
         """The case with the examples in its prompt."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tunegate.cases.case import Case
-from tunegate.models.model import GenerationSettings, Model, Response, request_of
+from tunegate.models.model import GenerationSettings, Response
+from tunegate.models.wrapped import WrappedModel
 
 COST = "cost.json"
 
@@ -71,32 +72,11 @@ def _gpu_peak_mib() -> float | None:
 
 
 @dataclass(frozen=True)
-class MeteredModel:
+class MeteredModel(WrappedModel):
     """A model whose answers are counted and timed; otherwise it behaves like the model inside."""
 
-    inner: Model
     clock: Callable[[], float] = time.monotonic
     cost: Cost = field(default_factory=Cost)
-
-    @property
-    def name(self) -> str:
-        return self.inner.name
-
-    @property
-    def sha256(self) -> str | None:
-        return self.inner.sha256
-
-    @property
-    def dtype(self) -> str | None:
-        return self.inner.dtype
-
-    @property
-    def block_size(self) -> int:
-        return self.inner.block_size
-
-    @property
-    def request(self) -> Mapping[str, Any]:
-        return request_of(self.inner)
 
     def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
         return self._metered(self.inner.generate(cases, settings))

@@ -6,12 +6,12 @@ Gates that ask the same cases with the same settings then judge the same answers
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from tunegate.cases.case import Case
-from tunegate.models.model import GenerationSettings, Model, Response, notes_of, request_of, templates_of
+from tunegate.models.model import GenerationSettings, Response
+from tunegate.models.wrapped import WrappedModel
 
 Question = tuple[str, str, str]
 """How it is asked (`generate` or `score_choices`), the id of the case, and everything that the model sees of it."""
@@ -22,43 +22,14 @@ def question_of(method: str, case: Case, settings: GenerationSettings) -> Questi
     return method, case.id, json.dumps([case.prompt, case.context, case.choices, settings.facts()])
 
 
-@dataclass
-class SharedAnswers:
+@dataclass(frozen=True)
+class SharedAnswers(WrappedModel):
     """A model with known weights that keeps its answers; otherwise it behaves like the model inside.
 
     `kept` may hold answers on record, so that a run that was interrupted shares the same answers as one that was not.
     """
 
-    inner: Model
     kept: dict[Question, Response] = field(default_factory=dict[Question, Response])
-
-    @property
-    def name(self) -> str:
-        return self.inner.name
-
-    @property
-    def sha256(self) -> str | None:
-        return self.inner.sha256
-
-    @property
-    def dtype(self) -> str | None:
-        return self.inner.dtype
-
-    @property
-    def block_size(self) -> int:
-        return self.inner.block_size
-
-    @property
-    def request(self) -> Mapping[str, Any]:
-        return request_of(self.inner)
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        return notes_of(self.inner)
-
-    @property
-    def chat_templates(self) -> tuple[str, ...]:
-        return templates_of(self.inner)
 
     def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
         return self._shared("generate", cases, settings)

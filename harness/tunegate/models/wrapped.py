@@ -1,0 +1,44 @@
+"""A model around another model: in everything that it says of itself, it is the model inside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tunegate.models.model import Model, notes_of, request_of, templates_of
+
+
+@dataclass(frozen=True)
+class WrappedModel:
+    """The properties of the model inside; a subclass says how its answers come about."""
+
+    inner: Model
+
+    @property
+    def name(self) -> str:
+        return self.inner.name
+
+    @property
+    def sha256(self) -> str | None:
+        return self.inner.sha256
+
+    @property
+    def dtype(self) -> str | None:
+        return self.inner.dtype
+
+    @property
+    def block_size(self) -> int:
+        return self.inner.block_size
+
+    @property
+    def request(self) -> Mapping[str, Any]:
+        return request_of(self.inner)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return notes_of(self.inner)
+
+    @property
+    def chat_templates(self) -> tuple[str, ...]:
+        return templates_of(self.inner)
