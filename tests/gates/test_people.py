@@ -80,10 +80,11 @@ def test_an_answer_may_be_given_by_its_text_and_judged_by_several(run: Path, tmp
     tie = {"case_id": gate.outcomes[50].case_id, "response": gate.outcomes[50].response}
     rows += [{**tie, "label": "pass"}, {**tie, "label": "fail"}, {**tie, "label": "can’t tell"}]
     found = read_people(write_jsonl(tmp_path / "labels.jsonl", rows))
-    assert (len(found.passes), set(found.passes.values()), found.undecided) == (40, {True}, 1)
+    assert (len(found.passes), set(found.passes.values()), len(found.undecided)) == (40, {True}, 1)
     rate = people_rate(gate, found)
     assert rate is not None
-    assert rate.rate.labels == 40
+    assert (rate.rate.labels, rate.undecided) == (40, 1)
+    assert "people did not decide 1 of them" in rate.in_words
 
 
 def test_labels_of_another_models_answers_do_not_count(run: Path, tmp_path: Path) -> None:
@@ -95,15 +96,19 @@ def test_labels_of_another_models_answers_do_not_count(run: Path, tmp_path: Path
     assert found is not None
     assert (found.rate.labels, found.other) == (30, 30)
     assert "30 labels are of other answers to these cases, and do not count" in found.in_words
-    with pytest.raises(ConfigError, match="no gate of this run has 20 labelled answers"):
+    with pytest.raises(
+        ConfigError,
+        match="and at most 0 are here: of 30 answers with a label, 0 have",
+    ):
         rates_of([gate], write_jsonl(path, stale))
 
 
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"response": "x", "label": True}, ":1: expected `case_id`, `response_sha256` or `response`"),
-        ({"case_id": "c", "label": True}, ":1: expected `case_id`, `response_sha256` or `response`"),
+        ({"response": "x", "label": True}, ":1: `case_id` is missing or empty"),
+        ({"case_id": "c", "label": True}, ":1: expected the answer as `response`"),
+        ({"case_id": "c", "response": 4, "label": True}, ":1: expected the answer as `response` .text. .* got 4"),
         ({"case_id": "c", "response": "x"}, ":1: `label` is missing"),
         ({"case_id": "c", "response": "x", "label": "perhaps"}, ":1: label: expected one of .* got 'perhaps'"),
         ({"case_id": "c", "response": "x", "label": None}, "no row has a label"),

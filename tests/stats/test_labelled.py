@@ -64,8 +64,7 @@ def test_without_others_it_is_what_people_said() -> None:
     found = labelled_rate(LabelledAnswers(85, 5, 3, 7))
     exact = binomtest(90, 100).proportion_ci(method="exact")
     assert (found.rate, found.weight) == (0.9, 0.0)
-    assert found.interval[0] <= exact.low
-    assert found.interval[1] >= exact.high - 5e-3
+    assert found.interval == pytest.approx((exact.low, exact.high), abs=1e-9)
 
 
 def test_a_judge_that_agreed_with_every_label_is_not_taken_for_perfect() -> None:
@@ -83,6 +82,21 @@ def test_any_counts_have_a_rate_within_its_interval(cells: tuple[int, ...], othe
     found = labelled_rate(LabelledAnswers(*cells, max(others), min(others)))
     low, high = found.interval
     assert 0.0 <= low <= found.rate <= high <= 1.0
+
+
+@pytest.mark.parametrize("labels", [22, 30, 90])
+@pytest.mark.parametrize("right", [True, False])
+def test_labels_that_all_agree_say_as_much_as_by_themselves(labels: int, right: bool) -> None:
+    """A person who found every answer right or wrong; the others, some of which the judge failed, widen it a little."""
+    found = labelled_rate(LabelledAnswers(labels if right else 0, 0, 0, 0 if right else labels, 30, 25 if right else 5))
+    alone = binomtest(labels if right else 0, labels).proportion_ci(method="exact")
+    assert _width(found) < 2.2 * (alone.high - alone.low)
+
+
+@pytest.mark.parametrize("wrong", [0, 1, 2, 3])
+def test_one_more_wrong_answer_never_raises_the_lower_end(wrong: int) -> None:
+    lower = [labelled_rate(LabelledAnswers(30 - bad, 0, bad, 0, 70, 65)).interval[0] for bad in (wrong, wrong + 1)]
+    assert lower[1] < lower[0]
 
 
 def test_one_label_is_too_few() -> None:

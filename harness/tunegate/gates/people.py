@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ class PeopleLabels:
     """Of each labelled answer whether people pass it. `undecided` answers have no label, or as many for as against."""
 
     passes: Mapping[Answer, bool]
-    undecided: int = 0
+    undecided: frozenset[Answer] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +39,24 @@ class PeopleRate:
     """The pass rate of a gate by people's labels, its interval, and what it comes from.
 
     `answers` is how many answers the gate judged, `other` how many labels are of other answers to its cases: of another
-    model, or of an earlier version.
+    model, or of an earlier version. `undecided` are answers of the gate that have no label, or as many for as against.
     """
 
     rate: LabelledRate
     answers: int
-    other: int = field(default=0)
+    other: int = 0
+    undecided: int = 0
 
     @property
     def in_words(self) -> str:
         """The rate, its interval and the number of labels."""
         low, high = self.rate.interval
-        other = f"; {self.other} labels are of other answers to these cases, and do not count" if self.other else ""
+        labels = "1 label is" if self.other == 1 else f"{self.other} labels are"
+        other = f"; {labels} of other answers to these cases, and do not count" if self.other else ""
+        undecided = f"; people did not decide {self.undecided} of them" if self.undecided else ""
         return (
             f"people would pass {self.rate.rate:.1%} of the answers (95 % interval {low:.1%} to {high:.1%}), from "
-            f"{self.rate.labels} labels of {self.answers} answers{other}"
+            f"{self.rate.labels} labels of {self.answers} answers{undecided}{other}"
         )
 
 
@@ -80,7 +83,7 @@ def read_people(path: Path) -> PeopleLabels:
     if not votes:
         raise ConfigError(f"{path}: no row has a label; write true or false, right or wrong, pass or fail")
     decided = {answer: count[True] > count[False] for answer, count in votes.items() if count[True] != count[False]}
-    return PeopleLabels(decided, len((unlabelled | votes.keys()) - decided.keys()))
+    return PeopleLabels(decided, frozenset((unlabelled | votes.keys()) - decided.keys()))
 
 
 def people_rate(gate: GateRecord, labels: PeopleLabels) -> PeopleRate | None:
@@ -109,17 +112,23 @@ def people_rate(gate: GateRecord, labels: PeopleLabels) -> PeopleRate | None:
     )
     asked = {outcome.case_id for outcome in gate.outcomes}
     of_its_cases = sum(case_id in asked for case_id, _ in labels.passes)
-    return PeopleRate(labelled_rate(found), len(gate.outcomes), of_its_cases - found.labels)
+    undecided = sum(_of_outcome(outcome) in labels.undecided for outcome in gate.outcomes)
+    return PeopleRate(labelled_rate(found), len(gate.outcomes), of_its_cases - found.labels, undecided)
 
 
 def rates_of(gates: Iterable[GateRecord], path: Path) -> dict[int, PeopleRate]:
     """The rates of a run's gates, by their place in it; raises ConfigError if the labels are of no gate's answers."""
     labels = read_people(path)
-    rates = {place: rate for place, gate in enumerate(gates) if (rate := people_rate(gate, labels)) is not None}
+    all_gates = list(gates)
+    rates = {place: rate for place, gate in enumerate(all_gates) if (rate := people_rate(gate, labels)) is not None}
     if not rates:
+        found = [sum(_of_outcome(outcome) in labels.passes for outcome in gate.outcomes) for gate in all_gates]
+        asked = {outcome.case_id for gate in all_gates for outcome in gate.outcomes}
+        strange = sum(case_id not in asked for case_id, _ in labels.passes)
         raise ConfigError(
-            f"{path}: no gate of this run has {FEWEST} labelled answers; a label belongs to an answer by `case_id` and "
-            "`response_sha256` (or `response`)"
+            f"{path}: {FEWEST} labelled answers of one gate are needed, and at most {max(found, default=0)} are here: "
+            f"of {len(labels.passes)} answers with a label, {strange} have a case_id that no gate asked; the others "
+            "must be the very answers on record (`response_sha256`, or the text as `response`)"
         )
     return rates
 
@@ -134,8 +143,12 @@ def _sha256(text: str) -> str:
 
 def _answer(path: Path, number: int, row: Mapping[str, Any]) -> Answer:
     case_id, sha256, response = (row.get(name) for name in ("case_id", "response_sha256", "response"))
-    if case_id is None or (sha256 is None and not isinstance(response, str)):
-        raise ConfigError(f"{path}:{number}: expected `case_id`, `response_sha256` or `response`, got {sorted(row)}")
+    if case_id in (None, ""):
+        raise ConfigError(f"{path}:{number}: `case_id` is missing or empty; write the id of the case")
+    if sha256 is None and not isinstance(response, str):
+        raise ConfigError(
+            f"{path}:{number}: expected the answer as `response` (text) or `response_sha256`, got {response!r:.60}"
+        )
     return str(case_id), str(sha256) if sha256 is not None else _sha256(str(response))
 
 

@@ -59,20 +59,23 @@ def labelled_rate(found: LabelledAnswers, confidence: float = 0.95) -> LabelledR
     n, others = found.labels, found.others
     if n < 2:
         raise ValueError(f"at least two labels are needed, got {n}")
-    weight, variance = _weight_and_variance(found)
+    weight, variance, spread = _weight_variance_spread(found)
     people = (found.both_pass + found.people_only) / n
     judge = (found.both_pass + found.judge_only) / n
-    rate = people if others == 0 else people + weight * (found.others_passed / others - judge)
-    rate = min(1.0, max(0.0, rate))
-    spread = rate * (1.0 - rate)
-    size = min(float(n + others), spread / variance) if spread > 0.0 else float(n)
+    if others == 0:
+        return LabelledRate(people, effective_interval(people, n, confidence), 0.0, n)
+    rate = min(1.0, max(0.0, people + weight * (found.others_passed / others - judge)))
     tail = (1.0 + confidence) / 2.0
+    size = min(float(n + others), spread / variance)
     size *= (NormalDist().inv_cdf(tail) / t_quantile(tail, n - 1)) ** 2
     return LabelledRate(rate, effective_interval(rate, max(size, 1.0), confidence), weight, n)
 
 
-def _weight_and_variance(found: LabelledAnswers) -> tuple[float, float]:
-    """Lambda, and the variance of the estimate: that of the labels' residuals, and that of the judge on the others."""
+def _weight_variance_spread(found: LabelledAnswers) -> tuple[float, float, float]:
+    """Lambda, the variance of the estimate (the labels' residuals, and the judge on the others), that of one label.
+
+    All have the half counts, so that the ratio of the last two is a number of labels even if all labels agree.
+    """
     cells = (found.both_pass, found.people_only, found.judge_only, found.neither)
     both, people_only, judge_only, _ = (count + HALF for count in cells)
     n = found.labels + 4 * HALF
@@ -86,4 +89,4 @@ def _weight_and_variance(found: LabelledAnswers) -> tuple[float, float]:
     residual = (square - mean * mean) * n / (n - 1.0)
     passed = (found.others_passed + both + judge_only) / (found.others + n)
     on_others = weight**2 * passed * (1.0 - passed) / found.others if found.others else 0.0
-    return weight, (residual / n + on_others) * n / found.labels
+    return weight, (residual / n + on_others) * n / found.labels, people * (1.0 - people)
