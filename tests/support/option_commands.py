@@ -368,7 +368,7 @@ PROOFS: Proofs = {
     "report --junit": words(REPORT, "--junit run.xml"),
     "report --markdown": words(REPORT, "--markdown run.md"),
     "report --recheck": words(REPORT, "--recheck"),
-    "report --labels": words(REPORT, "--labels train.jsonl", refused="expected `case_id`"),
+    "report --labels": words(REPORT, "--labels train.jsonl", refused="`case_id` is missing"),
     "promote run": (
         words(PROMOTE, "promote missed/run"),
         words(PROMOTE, "promote rec_a", "a gate, not a run"),
