@@ -76,7 +76,7 @@ def test_a_judge_that_sends_a_page_is_invalid() -> None:
         ({"ragas": "Faithfulness", "min": 0.5}, "ragas.server: Faithfulness needs a judge"),
         (
             {"ragas": "RougeScore", "min": 0.5, "server": {"base_url": "http://127.0.0.1:9/v1", "model": "m"}},
-            "ragas.server: RougeScore asks no judge",
+            "ragas.server: RougeScore does not use a judge",
         ),
         ({"ragas": "Faithfulness"}, "ragas: 'min' or 'max' is missing"),
         ({"ragas": "TopicAdherence", "min": 0.5}, "unknown metric 'TopicAdherence'"),
