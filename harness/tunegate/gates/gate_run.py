@@ -95,8 +95,7 @@ def run_gate(request: GateRequest, progress: Progress, versions: Mapping[str, st
         if run.start and run.start.get("key") != request.key:
             raise ConfigError(
                 f"{folder}: the folder holds another gate (its suite, plan, seed, model or dtype differs); choose "
-                "another "
-                "folder"
+                "another folder"
             )
         if not run.start and run.all_gates():
             raise Tampered(f"{folder}: the record holds a gate without the event that started it")

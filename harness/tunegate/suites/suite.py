@@ -296,12 +296,12 @@ def _findings(
     """Texts of the suite that reveal answers: findings that the file allows, and warnings; raises for the rest."""
     found = list(told_beforehand(cases, spec.generate.system, spec.cases.prompt))
     if GUARD in spec.allow:
-        words = "; ".join(f"{'.'.join(told.place)}: {told.words.partition('; ')[0]}" for told in found)
+        words = "; ".join(told.in_place for told in found)
         return {GUARD: words or "no findings in the suite's own texts"}, ()
     for told in found:
         if told.certain:
             raise file.error((*keys, *told.place), told.words)
-    return {}, tuple(f"{'.'.join(told.place)}: {told.words}" for told in found)
+    return {}, tuple(f"{told.in_place}; {told.remedy}" for told in found)
 
 
 def answer_rule(spec: AnswerSpec) -> AnswerRule:

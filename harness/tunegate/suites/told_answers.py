@@ -58,24 +58,34 @@ GUARD = "told_answers"
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A text of a suite with answers: its place in the file, and whether it certainly reveals them."""
+    """A text of a suite with answers: its place in the file, what it reveals, the remedy, and whether it is certain."""
 
     place: Place
-    words: str
+    finding: str
+    remedy: str
     certain: bool
+
+    @property
+    def words(self) -> str:
+        return f"{self.finding}; {self.remedy}"
+
+    @property
+    def in_place(self) -> str:
+        """The finding after the keys of its text."""
+        return f"{'.'.join(self.place)}: {self.finding}"
 
 
 def told_beforehand(cases: Sequence[Case], system: str | None, template: str | None) -> Iterator[Told]:
     """The texts of a suite that reveal answers, or may reveal them."""
     for place, text, reached in _standing(cases, system, template):
         if given := told_by(text, reached):
-            yield Told(place, f"{given_away_words(given, reached)}; {REMEDY}", True)
+            yield Told(place, given_away_words(given, reached), REMEDY, True)
         elif named := _Bank(reached).named(text):
-            yield Told(place, f"names {_counted(named, reached)}; {IF_LABELS}", False)
+            yield Told(place, f"names {_counted(named, reached)}", IF_LABELS, False)
     ends = _common_ends([case.prompt for case in cases if isinstance(case.prompt, str)])
     shown = _Bank([_without(ends, case) for case in cases]).shown("\n".join(ends)) if ends else {}
     if shown:  # a text in all prompts may be reading material, but not if it answers one of the questions
-        yield Told(("cases", "path"), f"every prompt {given_away_words(shown, cases)}; remove them", True)
+        yield Told(("cases", "path"), f"every prompt {given_away_words(shown, cases)}", "remove them", True)
 
 
 REMEDY = (
