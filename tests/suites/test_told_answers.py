@@ -115,6 +115,17 @@ def test_what_is_allowed_is_on_record_and_in_the_report(
     assert "allowed: told_answers: generate.system: reveals" in Path("r.html").read_text()
 
 
+def test_an_answer_with_a_semicolon_is_on_record_whole(tmp_path: Path) -> None:
+    rows = [{"id": n, "prompt": f"Which sign has case {n}?", "reference": f"sign {n}; rare"} for n in range(30)]
+    with pytest.raises(ConfigError, match="'sign 1; rare' of 1"):
+        load(tmp_path, rows, "\n".join(f"Q: {row['prompt']}\nA: {row['reference']}" for row in rows[1:]))
+    with (tmp_path / "s.yaml").open("a") as file:
+        file.write("allow: [told_answers]\n")
+    [found] = load_suite(tmp_path / "s.yaml", build_check).allowed.values()
+    assert "'sign 1; rare' of 1" in found
+    assert found.endswith("which any model would pass")
+
+
 def test_a_warning_is_told_with_stored_answers_and_is_on_record_and_in_the_report(
     make_bank: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

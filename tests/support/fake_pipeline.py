@@ -127,19 +127,45 @@ def carry_out(
         return PipelineRun(load(path), log, given or tools()).execute()
 
 
-class HeldLog(RunLog):
-    """Says so when it has written so many events, and waits to be killed."""
+class Killed(BaseException):
+    """What kill -9 is to a test in the same process: nothing catches it."""
+
+
+class KilledLog(RunLog):
+    """Dies at its n-th event: just before that is written, or just after."""
 
     left = 0
+    before = False
 
     def append(self, *given: Event, durable: bool = True) -> None:
         for event in given:
-            super().append(event, durable=durable)
             self.left -= 1
+            if self.left == 0 and self.before:
+                self.end()
+            super().append(event, durable=durable)
             if self.left == 0:
-                sys.stdout.write("held\n")
-                sys.stdout.flush()
-                signal.pause()
+                self.end()
+
+    def end(self) -> None:
+        raise Killed
+
+
+def killed_after(n: int, before: bool = False) -> Callable[[Path], RunLog]:
+    def open_log(folder: Path) -> RunLog:
+        log = KilledLog.open(folder)
+        log.left, log.before = n, before
+        return log
+
+    return open_log
+
+
+class HeldLog(KilledLog):
+    """Says so when it has written so many events, and waits to be killed."""
+
+    def end(self) -> None:
+        sys.stdout.write("held\n")
+        sys.stdout.flush()
+        signal.pause()
 
 
 def held_after(events: int) -> Callable[[Path], RunLog]:

@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,17 @@ import pytest
 
 from tests.support import fake_pipeline
 from tests.support.bank import write_jsonl
-from tests.support.fake_pipeline import PIPELINE, attempt_of, carry_out, open_model, tools, trainer, write_pipeline
+from tests.support.fake_pipeline import (
+    PIPELINE,
+    Killed,
+    attempt_of,
+    carry_out,
+    killed_after,
+    open_model,
+    tools,
+    trainer,
+    write_pipeline,
+)  # fmt: skip
 from tunegate.cases.case import Case
 from tunegate.checks.outcome import Verdict
 from tunegate.cli import main
@@ -26,7 +36,6 @@ from tunegate.models.fingerprint import fingerprint
 from tunegate.models.model import Response, ScriptedModel
 from tunegate.promotion.registry import verify
 from tunegate.record.event_log import EVENTS, EventLog, read_events
-from tunegate.record.events import Event
 from tunegate.record.outcome_json import outcome_to_json
 from tunegate.record.read_run import read_run
 from tunegate.record.recheck import NotPromotable
@@ -616,35 +625,6 @@ def test_the_command_line_ends_with_3_when_the_record_goes_away(
 
 
 # --- kills ---------------------------------------------------------------------------------------------------------
-
-
-class Killed(BaseException):
-    """What kill -9 is to a test in the same process: nothing catches it."""
-
-
-class KilledLog(RunLog):
-    """Dies at its n-th event: just before that is written, or just after."""
-
-    left = 0
-    before = False
-
-    def append(self, *given: Event, durable: bool = True) -> None:
-        for event in given:
-            self.left -= 1
-            if self.left == 0 and self.before:
-                raise Killed
-            super().append(event, durable=durable)
-            if self.left == 0:
-                raise Killed
-
-
-def killed_after(n: int, before: bool = False) -> Callable[[Path], RunLog]:
-    def open_log(folder: Path) -> RunLog:
-        log = KilledLog.open(folder)
-        log.left, log.before = n, before
-        return log
-
-    return open_log
 
 
 def essence(run: RunRecord) -> Mapping[str, Any]:

@@ -8,14 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fake_pipeline import PIPELINE, carry_out, open_model, tools, write_pipeline
+from tests.support.fake_pipeline import PIPELINE, Killed, carry_out, killed_after, open_model, tools, write_pipeline
 from tunegate.cases.case import Case
 from tunegate.checks.outcome import Verdict
 from tunegate.models.model import GenerationSettings, Response, ScriptedModel
 from tunegate.models.shared_answers import SharedAnswers
-from tunegate.record.events import Event
 from tunegate.record.recheck import recheck_all
-from tunegate.record.run_log import RunLog
 from tunegate.training.tools import Tools
 
 OTHER_BANK = PIPELINE.replace("style: {cases: cases.jsonl", 'style: {cases: {path: cases.jsonl, id: "s{id}"}', 1)
@@ -75,36 +73,14 @@ def test_others_draw_for_themselves(tmp_path: Path, text: str) -> None:
     assert gates["facts"].seed != gates["style"].seed
 
 
-class Stopped(Exception):
-    pass
-
-
-class StoppingLog(RunLog):
-    """Ends the process, as it were, after so many events."""
-
-    left = 0
-
-    def append(self, *given: Event, durable: bool = True) -> None:
-        for event in given:
-            super().append(event, durable=durable)
-            self.left -= 1
-            if self.left == 0:
-                raise Stopped
-
-
 def test_a_run_that_is_interrupted_asks_nothing_again_and_shares_what_is_on_record(tmp_path: Path) -> None:
     """A model that would answer otherwise after the interruption: both gates judge the answers of before."""
     path = write_pipeline(tmp_path / "project")
     whole = carry_out(path, run="whole")
     style = next(n for n, gate in enumerate(whole.all_gates()) if gate.key == "style" and gate.attempt == 2)
 
-    def stop_before_style(folder: Path) -> RunLog:
-        log = StoppingLog.open(folder)
-        log.left = _events_before(path.parent / "whole", "style", 2)
-        return log
-
-    with pytest.raises(Stopped):
-        carry_out(path, open_log=stop_before_style)
+    with pytest.raises(Killed):
+        carry_out(path, open_log=killed_after(_events_before(path.parent / "whole", "style", 2)))
     silent = replace(tools(), open_model=lambda place: replace(open_model(place), script=lambda case: "other"))
     run = carry_out(path, silent)
     gate = run.all_gates()[style]
