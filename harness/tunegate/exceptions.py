@@ -3,6 +3,7 @@
 TunegateError
 ├── ConfigError        2  the files or the command line are wrong; nothing was run
 │   ├── SettingError   2  a setting of a stage is wrong; the error knows its key
+│   ├── OutOfMemory    2  a training does not fit into memory
 │   ├── NotThere       2  a named file does not exist, or is not of the expected kind
 │   └── MissingExtra   2  an optional dependency is not installed
 ├── CannotJudge        3  no verdict can be reached (a leak, a broken model, a full disk)
@@ -42,6 +43,10 @@ class SettingError(ConfigError):
     def path(self) -> tuple[str | int, ...]:
         """The key as a path: `options.rewards.0` as `("options", "rewards", 0)`."""
         return tuple(int(part) if part.isdecimal() else part for part in self.key.split("."))
+
+
+class OutOfMemory(ConfigError):
+    """A training does not fit into memory: its settings are too large."""
 
 
 class NotThere(ConfigError):

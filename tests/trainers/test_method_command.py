@@ -341,8 +341,15 @@ def test_a_command_that_fails_leaves_no_verdict_on_the_model_and_never_a_pass(tm
     attempts = run.stages["sft"].attempts
     assert run.verdict is Verdict.INVALID
     assert "the command ended with exit code 3; its last lines: training, attempt" in str(attempts[1].error)
+    assert attempts[1].failure == "out of memory"  # its last line says so: another learning rate would not help
     assert not any(attempt.trained for attempt in attempts.values())
     assert not run.promotions
+
+
+def test_weights_that_are_no_numbers_are_a_training_that_diverged(tmp_path: Path) -> None:
+    path = project(tmp_path / "project", {"stages.0.command": shlex.join(words("diverge"))})
+    first = carried_out(path).stages["sft"].attempts[1]
+    assert (first.trained, first.failure) == (False, "diverged")
 
 
 def test_a_model_that_changes_after_it_was_looked_at_is_none(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
-from tunegate.exceptions import ConfigError, SettingError
+from tunegate.exceptions import ConfigError, OutOfMemory, SettingError
 from tunegate.models.model import as_messages
 from tunegate.pipeline.own_command import MAX_BYTES, fill
 from tunegate.reading.files import read_text
@@ -70,7 +70,8 @@ def train(task: Task) -> tuple[common.Log, common.Summary]:
         code, last = run(words, Path(command["folder"]), environment(places), log)
     if code != 0:
         told = f"; its last lines: {' | '.join(last)}" if last else "; it printed nothing"
-        raise ConfigError(f"the command ended with {_ended(code)}{told} (all of it: {attempt / LOG})")
+        kind = OutOfMemory if any("out of memory" in line.lower() for line in last) else ConfigError
+        raise kind(f"the command ended with {_ended(code)}{told} (all of it: {attempt / LOG})")
     steps, summary = own_trainer.settle(job, "the command")
     return steps, {**summary, "command": words}
 

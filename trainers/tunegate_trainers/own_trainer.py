@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tunegate.exceptions import CannotJudge, ConfigError, SettingError
+from tunegate.exceptions import CannotJudge, ConfigError, Diverged, SettingError
 from tunegate.models import adapters, loading
 from tunegate.models.adapter_base import write_base
 from tunegate.models.fewshot import FILE as EXAMPLES
@@ -40,7 +40,7 @@ def check(settings: Settings) -> None:
     """Raise ConfigError for a key of the stage that only Tunegate's own trainers follow."""
     for name, remedy in REFUSED.items():
         if getattr(settings, name) is not None:
-            raise SettingError(f"{name}", f"method {settings.method} cannot heed it; leave it out, and {remedy}")
+            raise SettingError(name, f"method {settings.method} cannot heed it; leave it out, and {remedy}")
     if settings.save != "merged":
         raise SettingError(
             "save", f"method {settings.method} keeps what its trainer leaves, a whole model or an adapter; leave it out"
@@ -66,7 +66,7 @@ def settle(job: TrainJob, who: str) -> tuple[common.Log, common.Summary]:
         _check_base(job, found)
         weights = weights_sha256(found)
     except (ConfigError, CannotJudge) as error:
-        kind = CannotJudge if isinstance(error, CannotJudge) else ConfigError
+        kind = next(one for one in (Diverged, CannotJudge, ConfigError) if isinstance(error, one))
         raise kind(f"{who} left no model that opens: {error}") from error
     if weights == weights_sha256(find_model(job.model)):
         raise ConfigError(
@@ -121,7 +121,7 @@ def weights_sha256(found: LocalModel) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(weights.items()):
         if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise CannotJudge(f"{found.folder}: {name} is not finite: the training diverged; lower its learning rate")
+            raise Diverged(f"{found.folder}: {name} is not finite: the training diverged; lower its learning rate")
         digest.update(f"{name} {tuple(tensor.shape)}".encode())
         digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()

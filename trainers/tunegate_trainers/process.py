@@ -13,7 +13,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from tunegate.exceptions import Diverged, Tampered, TunegateError, is_out_of_memory
+from tunegate.exceptions import Diverged, OutOfMemory, Tampered, TunegateError, is_out_of_memory
 from tunegate.progress import is_drawn_on
 from tunegate.record.record import FailureKind
 from tunegate.training.trainer import TrainJob, check_data
@@ -86,7 +86,8 @@ def failure_of(error: Exception) -> tuple[FailureKind, str]:
     """The kind of an error, and its first line, with the remedy if it is known."""
     text = str(error).strip().splitlines()[0] if str(error).strip() else ""
     if isinstance(error, TunegateError):
-        return "diverged" if isinstance(error, Diverged) else "other", text
+        kinds: dict[type, FailureKind] = {Diverged: "diverged", OutOfMemory: "out of memory"}
+        return kinds.get(type(error), "other"), text
     if is_out_of_memory(error):
         return "out of memory", (
             "out of memory: lower args.per_device_train_batch_size and raise args.gradient_accumulation_steps as much, "

@@ -134,7 +134,7 @@ def _text_of(config: Path) -> str:
     try:
         return read_text(config, MAX_BYTES)
     except ConfigError as error:
-        raise SettingError("options.config", f"{error}") from error
+        raise SettingError("options.config", str(error)) from error
 
 
 def _check_config(config: Path, known: list[str]) -> None:
