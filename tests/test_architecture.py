@@ -44,6 +44,7 @@ FLOORS = (
     ("checks",),
     ("verdicts", "data"),
     ("record", "suites"),
+    ("ledger",),
     ("gates", "leaks"),
     ("promotion", "choosing"),
     ("pipeline",),

@@ -161,6 +161,7 @@ def build_parser() -> _Parser:
     run = command("run", "run a pipeline; the same command resumes it")
     run.add_argument("file", nargs="?", default="tunegate.yaml", help="default: tunegate.yaml")
     run.add_argument("--run", metavar="FOLDER", help="run folder (default: runs/NAME beside the file)")
+    _ledger(run)
 
     gate = command("gate", "run one gate on a model or on stored responses; train nothing")
     gate.add_argument("model", nargs="?", help="a model folder, .gguf file, hub id, package:… or http://…/v1#name")
@@ -174,6 +175,8 @@ def build_parser() -> _Parser:
     gate.add_argument("--batch-size", type=int, metavar="N", help="cases per batch of a local model")
     _asking(gate)
     gate.add_argument("--run", metavar="FOLDER", help="record folder (default: tunegate-runs/SUITE-KEY)")
+    _ledger(gate)
+    gate.add_argument("--together", metavar="ID", help="id of a bake-off: its gates ask the same cases")
     gate.add_argument("--junit", metavar="FILE", help="also write JUnit XML")
     gate.add_argument("--report", metavar="FILE", help="write the HTML report here")
     gate.add_argument("--markdown", metavar="FILE", help="also write a Markdown summary")
@@ -241,6 +244,7 @@ def _choosing(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
     bake.add_argument(
         "--run", metavar="FOLDER", help="folder for the gates' records (default: tunegate-runs/bake-off-…)"
     )
+    _ledger(bake)
     bake.add_argument("--report", metavar="FILE", help="also write a page with a chart of pass rate by model size")
 
     compare = command("compare", "compare two models' answers to the same cases")
@@ -251,6 +255,12 @@ def _choosing(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
         "--max-drop", type=float, metavar="POINTS", help="exit with 1 if B's pass rate drops by more than this"
     )
     compare.add_argument("--records", metavar="FOLDER", help="records of a model's gates (default: tunegate-runs)")
+
+
+def _ledger(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--ledger", metavar="FOLDER", help="ledger of asked cases, or none (default: the project's tunegate-ledger)"
+    )
 
 
 def _asking(parser: argparse.ArgumentParser) -> None:

@@ -12,7 +12,7 @@ import pytest
 from tests.checks.test_checks import Scripted
 from tests.support.bank import Bank, write_jsonl
 from tunegate.cases.bank import draw
-from tunegate.cases.case import Case, Prompt
+from tunegate.cases.case import Case, Prompt, question_of
 from tunegate.checks.outcome import Finding, Verdict
 from tunegate.exceptions import CannotJudge, ConfigError, Inconclusive
 from tunegate.gates.ask import ask
@@ -110,21 +110,25 @@ def test_a_bank_that_is_too_small_is_refused_before_anything_is_asked(tmp_path: 
     assert model.blocks == []
 
 
+def questions(n: int) -> frozenset[str]:
+    return frozenset(map(question_of, make_suite(n).cases))
+
+
 def test_used_cases_are_not_drawn_and_too_few_fresh_ones_are_no_verdict(tmp_path: Path) -> None:
     suite = make_suite(20)
     first = run(tmp_path / "1", suite, echo())
-    used = frozenset(first.case_ids)
+    used = frozenset(first.questions)
     second = run(tmp_path / "2", suite, echo(), used=used)
-    assert not used & set(second.case_ids)
+    assert not used & set(second.questions)
     with pytest.raises(
         Inconclusive, match="only 1 of 10 working cases were not asked by an earlier draw; add 9 more cases"
     ):
-        run(tmp_path / "3", make_suite(11), echo(), used=frozenset(f"c{n:02d}" for n in range(10)))
+        run(tmp_path / "3", make_suite(11), echo(), used=questions(10))
 
 
 def test_a_spent_bank_lends_cases_again_only_when_told_and_says_how_many() -> None:
     suite, place = make_suite(11), GatePlace("facts")
-    used = frozenset(f"c{n:02d}" for n in range(10))
+    used = questions(10)
     drawn = draw_fresh(place, suite, 10, 1, used, reuse=True)
     assert (len({case.id for case in drawn.cases}), drawn.reused, drawn.cases[0].id) == (10, 9, "c10")
 

@@ -122,7 +122,9 @@ def test_fewer_outcomes_on_record_than_were_drawn_are_refused(project: Path) -> 
 
 def test_fewer_cases_registered_than_drawn_are_refused(project: Path) -> None:
     def fewer(event: dict[str, Any]) -> dict[str, Any]:
-        return {**event, "case_ids": event["case_ids"][:-1]} if event["event"] == "gate_started" else event
+        if event["event"] != "gate_started":
+            return event
+        return {**event, "case_ids": event["case_ids"][:-1], "questions": event["questions"][:-1]}
 
     rewrite(project, fewer)
     with pytest.raises(NotPromotable, match="outcomes that its verdict is based on are on record"):

@@ -52,7 +52,7 @@ SKILLS = {"shots#1": 0.3, "sft#1": 1.0, "taste#1": 1.0, "align#1": 1.0}
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return write_pipeline(tmp_path / "project", PIPELINE)
+    return write_pipeline(tmp_path / "project", PIPELINE, bank=60)
 
 
 def weights(run: RunRecord, stage: str) -> str:

@@ -12,8 +12,10 @@ from tunegate.api.suite import Plan, Suite, load_suite, resolved
 from tunegate.checks.outcome import Outcome, Verdict
 from tunegate.commands.console import Bar, case_as_json
 from tunegate.exceptions import ConfigError
+from tunegate.gates.book import NOT_ASKED_FOR
 from tunegate.gates.gate_run import GateRequest, GateRunResult
 from tunegate.gates.gate_run import run_gate as run_request
+from tunegate.ledger.ledger import Ledger
 from tunegate.models.function_model import FunctionModel
 from tunegate.models.metering import MeteredModel
 from tunegate.models.model import StoredResponses
@@ -160,6 +162,7 @@ def run_gate(
     seed: int = 0,
     folder: str | Path | None = None,
     batch_size: int | None = None,
+    ledger: str | Path | None = None,
     progress: bool = True,
     **options: Any,
 ) -> GateResult:
@@ -169,7 +172,8 @@ def run_gate(
     (a tuple, or an object that has both), a pipeline, a function from prompt to answer (sync or async; with
     `batch_size`, from a list of prompts to a list of answers), or a mapping from case id to answer. `suite` is a file
     or a `Suite`. `plan` replaces the suite's. `options` are for a model that is opened here: `dtype`, `device`.
-    The record is written to `folder`, by default to a folder in `tunegate-runs`.
+    The record is written to `folder`, by default to a folder in `tunegate-runs`. `ledger` is the folder of a ledger;
+    without it, earlier gates on the same cases are neither known nor counted, and the result says so.
 
     Example:
         >>> import tunegate
@@ -184,7 +188,7 @@ def run_gate(
     if isinstance(seed, bool) or not isinstance(seed, int):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigError(f"seed: expected a whole number, got {seed!r}")
     subject = subject_of(model, engine, batch_size, options)
-    return GateResult(_run(subject, engine, chosen, seed, folder, progress), subject.notes)
+    return GateResult(_run(subject, engine, chosen, seed, folder, ledger, progress), subject.notes)
 
 
 def _suite(suite: Any) -> EngineSuite:
@@ -207,7 +211,13 @@ def _plan(plan: Plan | Mapping[str, Any], suite: EngineSuite) -> GatePlan:
 
 
 def _run(
-    subject: Subject, suite: EngineSuite, plan: GatePlan, seed: int, folder: str | Path | None, progress: bool
+    subject: Subject,
+    suite: EngineSuite,
+    plan: GatePlan,
+    seed: int,
+    folder: str | Path | None,
+    ledger: str | Path | None,
+    progress: bool,
 ) -> GateRunResult:
     from tunegate.standard_streams import no_exit_but_ours
 
@@ -216,7 +226,8 @@ def _run(
     anew = isinstance(
         subject.model, FunctionModel
     )  # its code may have changed since: an unfinished gate is not resumed
-    request = GateRequest(suite, plan, seed, asked, place, anew)
+    written = NOT_ASKED_FOR if ledger is None else Ledger(Path(ledger))
+    request = GateRequest(suite, plan, seed, asked, place, anew, ledger=written)
     with no_exit_but_ours(), subject.during():
         if progress:
             with Bar() as bar:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tunegate.cases.case import Case, content, duplicates
+from tunegate.cases.case import Case, content, duplicates, question_of
 
 Part = Literal["working", "sealed"]
 
@@ -66,16 +66,17 @@ def draw_order(ids: Iterable[str], seed: int) -> list[str]:
 
 
 def draw(cases: Sequence[Case], n: int, seed: int, used: frozenset[str] = frozenset()) -> tuple[Case, ...]:
-    """Draw up to `n` cases that are not in `used`: the next cases in the order that the seed gives.
+    """Draw up to `n` cases whose questions (`question_of`) are not in `used`, in the order that the seed gives.
 
-    A test with several ids is drawn once, and counts as used if any of its ids is used.
+    A test with several ids is drawn once.
     """
     by_id = {case.id: case for case in cases}
-    order = draw_order(by_id, seed)
-    known = {content(by_id[case_id]) for case_id in order if case_id in used}
+    known: set[tuple[object, ...]] = set()
     drawn: list[Case] = []
-    for case in (by_id[case_id] for case_id in order):
-        if len(drawn) < n and content(case) not in known:
+    for case in (by_id[case_id] for case_id in draw_order(by_id, seed)):
+        if len(drawn) == n:
+            break
+        if content(case) not in known and question_of(case) not in used:
             known.add(content(case))
             drawn.append(case)
     return tuple(drawn)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from tunegate.hashes import canonical_json, sha256_hex
 from tunegate.reading.chats import Message
 
 Prompt = str | tuple[Message, ...]
@@ -66,6 +67,21 @@ def content(case: Case) -> tuple[object, ...]:
     prompt = case.prompt
     asked = prompt if isinstance(prompt, str) else tuple((message["role"], message["content"]) for message in prompt)
     return asked, case.context, case.choices, case.references
+
+
+def question_of(case: Case) -> str:
+    """The identity of a question: 16 hex digits of the SHA-256 of its prompt, context and choices.
+
+    Spaces and the order of choices do not count, nor do id, references, tags and checks: a question stays the same
+    question in another suite, under another id, and with another answer expected.
+
+    >>> question_of(Case("a", "Capital of  France?")) == question_of(Case("b", "Capital of France?", ("Paris",)))
+    True
+    """
+    prompt = case.prompt
+    texts = [prompt] if isinstance(prompt, str) else [text for one in prompt for text in (one["role"], one["content"])]
+    parts = [texts, [case.context or ""], sorted(case.choices)]
+    return sha256_hex(canonical_json([[" ".join(text.split()) for text in part] for part in parts]))[:16]
 
 
 def asked(prompt: Prompt) -> str:

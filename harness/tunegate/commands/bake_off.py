@@ -52,7 +52,7 @@ def bake(
         except ConfigError as error:
             absent[model] = str(error)
             say(f"{_shortly(absent[model])}; its row will show INVALID, the other models are gated")
-    all_take = {"--suite": options.suite, "--seed": options.seed, "--draw": options.draw}
+    all_take = {"--suite": options.suite, "--seed": options.seed, "--draw": options.draw, "--ledger": options.ledger}
     local = {"--dtype": options.dtype, "--batch-size": options.batch_size}
     servers = [model for model in options.models if is_server(model)]
     unread = [flag for flag, value in local.items() if value is not None]
@@ -63,15 +63,16 @@ def bake(
             f"{', '.join(unread)}: only for models behind a server, but all given models run here; leave it out"
         )
     how = asking(options)  # raises for values that no gate can use
+    facts_of_it = [suite.sha256, plan.numbers, options.seed, options.dtype, *(options.request or ())]
+    key = hashlib.sha256(json.dumps(facts_of_it).encode()).hexdigest()
+    folder = Path(options.run) if options.run else FOLDER / f"bake-off-{suite.name}-{key[:12]}"
+    all_take["--together"] = hashlib.sha256(f"{key} {folder.resolve()}".encode()).hexdigest()[:32]
     here = GateProcess(_words(all_take | local), command)
     served = GateProcess([*_words(all_take), *words(options)], command)
 
     def gate(model: str, folder: Path) -> str:
         return absent.get(model) or (served if is_server(model) else here)(model, folder)
 
-    facts_of_it = [suite.sha256, plan.numbers, options.seed, options.dtype, *(options.request or ())]
-    key = hashlib.sha256(json.dumps(facts_of_it).encode()).hexdigest()
-    folder = Path(options.run) if options.run else FOLDER / f"bake-off-{suite.name}-{key[:12]}"
     setup = Setup(gate, facts, say, options.dtype, how.get("request", {}))
     return bake_off(options.models, suite, plan.draw, options.seed, folder, setup)
 

@@ -22,6 +22,7 @@ from tunegate.commands.compare import compare_records
 from tunegate.commands.data import data as describe_data
 from tunegate.commands.judge import print_judge
 from tunegate.commands.leakage import leakage as compare_files
+from tunegate.commands.ledger import ledger_of, ledger_of_suite
 from tunegate.commands.model_under_test import look_at_folder, look_at_model
 from tunegate.commands.plan import plan as describe_plans
 from tunegate.commands.plan_override import override
@@ -143,7 +144,7 @@ def leakage(options: Namespace) -> int:
 
 def run(options: Namespace) -> int:
     """Run a pipeline, or resume it."""
-    record = carry_out(Path(options.file), Path(options.run) if options.run else None)
+    record = carry_out(Path(options.file), Path(options.run) if options.run else None, options.ledger)
     folder = record.folder
     report = _write_reports(record, html=folder / "report.html", markdown=folder / "summary.md", junit=None)
     if options.json:
@@ -153,12 +154,16 @@ def run(options: Namespace) -> int:
     return (record.verdict or Verdict.INVALID).exit_code
 
 
-def carry_out(path: Path, folder: Path | None) -> RunRecord:
-    """Run a pipeline file, in `runs/NAME` beside it unless another folder is given."""
+def carry_out(path: Path, folder: Path | None, ledger: str | None = None) -> RunRecord:
+    """Run a pipeline file, in `runs/NAME` beside it unless another folder is given; `ledger` replaces the file's."""
     pipeline = load_pipeline(path, _build_check(), _validate_stage())
     _tell("run", _check_model(pipeline))
     with RunLog.open(folder or path.parent / "runs" / pipeline.name) as log, console.Bar() as bar:
-        tools = replace(_tools(bar), pipeline_sha256=lambda: load_pipeline(path, _build_check()).sha256)
+        tools = replace(
+            _tools(bar),
+            pipeline_sha256=lambda: load_pipeline(path, _build_check()).sha256,
+            ledger=ledger_of(ledger or pipeline.ledger, path.parent),
+        )
         return PipelineRun(pipeline, log, tools).execute()
 
 
@@ -189,7 +194,10 @@ def gate(options: Namespace) -> int:
     plan = _plan(suite, options)
     model = _open_subject(options, suite)
     subject = MeteredModel(model) if options.responses is None else model
-    request = GateRequest(suite, plan, options.seed, subject, options.run)
+    ledger = ledger_of_suite(options.ledger, suite, options.suite)
+    request = GateRequest(
+        suite, plan, options.seed, subject, options.run, ledger=ledger, together=options.together or ""
+    )
     with console.Bar() as bar:
         result = run_gate(request, bar.update, installed_versions())
     if isinstance(subject, MeteredModel):

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from tunegate.cases.bank import Part, draw
-from tunegate.cases.case import Case
+from tunegate.cases.case import Case, question_of
 from tunegate.checks.check import gate_can_fail
 from tunegate.checks.outcome import Outcome
 from tunegate.exceptions import ConfigError, Inconclusive
-from tunegate.record.record import GateRecord, gate_key
+from tunegate.record.record import GateRecord, LedgerPlace, gate_key
 from tunegate.suites.suite import Suite
 from tunegate.verdicts.terms import Purpose
 
@@ -53,20 +53,38 @@ def place_of(gate: GateRecord) -> GatePlace:
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """Registered cases, in the order in which they are asked. `reused` of them were asked before (`reuse: true`)."""
+    """Registered cases, in the order in which they are asked. `reused` of them were asked before (`reuse: true`).
+
+    `repeats` is the ledger's entry of the same draw, which the same weights were asked before; `ledger` says where the
+    draw stands in the ledger, once it is written there.
+    """
 
     cases: tuple[Case, ...]
     seed: int
     reused: int = 0
+    repeats: str = ""
+    ledger: LedgerPlace | None = None
+
+    @property
+    def questions(self) -> tuple[str, ...]:
+        """The identities of its questions."""
+        return tuple(map(question_of, self.cases))
 
 
 def draw_fresh(
-    place: GatePlace, suite: Suite, n: int, seed: int, used: frozenset[str] = frozenset(), reuse: bool = False
+    place: GatePlace,
+    suite: Suite,
+    n: int,
+    seed: int,
+    used: frozenset[str] = frozenset(),
+    reuse: bool = False,
+    begin: Sequence[Case] = (),
 ) -> Draw:
-    """Draw `n` cases that are not in `used` from the part of the bank that the place may use.
+    """Draw `n` cases whose questions are not in `used` from the part of the bank that the place may use.
 
-    A bank without enough unused cases raises Inconclusive, or draws used cases again with `reuse`; a bank that is too
-    small for a first attempt raises ConfigError.
+    The draw begins with the cases `begin`, whatever is used: those that another gate of this attempt asks. A bank
+    without enough unused cases raises Inconclusive, or draws used cases again with `reuse`; a bank that is too small
+    for a first attempt raises ConfigError.
     """
     if not gate_can_fail(suite.checks, n):
         raise ConfigError(
@@ -81,17 +99,28 @@ def draw_fresh(
             f"suite {suite.name!r} has {len(part)} {place.part} cases{twins}, but the plan draws {n}; add cases or "
             "draw fewer"
         )
-    cases = draw(part, n, seed, used)
+    cases = tuple(begin[:n])
+    cases += draw(part, n - len(cases), seed, used | _questions(cases))
     missing = n - len(cases)
     if missing and reuse:
-        known = frozenset(case.id for case in cases)
-        cases += draw(part, missing, seed, known)
+        cases += draw(part, missing, seed, _questions(cases))
     if len(cases) < n:
         raise Inconclusive(
             f"gate {place.label}: only {len(cases)} of {n} {place.part} cases were not asked by an earlier draw; add "
             f"{n - len(cases)} more cases to the bank of {suite.name!r} (or set `reuse: true`, which the report marks)"
         )
-    return Draw(cases, seed, missing)
+    return Draw(cases, seed, sum(question_of(case) in used for case in cases))
+
+
+def _questions(cases: Sequence[Case]) -> frozenset[str]:
+    return frozenset(map(question_of, cases))
+
+
+def cases_with(suite: Suite, questions: Sequence[str]) -> tuple[Case, ...] | None:
+    """The cases of a suite with these questions, in this order; None if the suite lacks one of them."""
+    by_question = {question_of(case): case for case in suite.cases}
+    found = [by_question.get(question) for question in questions]
+    return None if None in found else tuple(case for case in found if case is not None)
 
 
 @dataclass(frozen=True, slots=True)

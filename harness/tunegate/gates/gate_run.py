@@ -6,17 +6,21 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import count
 from pathlib import Path
+from uuid import uuid4
 
+from tunegate.cases.case import Case
 from tunegate.checks.outcome import Verdict
-from tunegate.exceptions import ConfigError, Tampered
-from tunegate.gates.draw import GatePlace, draw_fresh
+from tunegate.exceptions import ConfigError, Inconclusive, Tampered
+from tunegate.gates.book import NOT_ASKED_FOR, Book, Draft, NoLedger
+from tunegate.gates.draw import Draw, GatePlace, draw_fresh
 from tunegate.gates.runner import GateRunner
+from tunegate.ledger.ledger import Ledger
 from tunegate.models.model import Model, StoredResponses, answers_the_same, request_of
 from tunegate.progress import Progress
-from tunegate.record.event_log import RawEvent, last_event
+from tunegate.record.event_log import last_event
 from tunegate.record.events import GateDecided, RunStarted, event_from_json
 from tunegate.record.lucky_gate import LuckyPass, lucky_pass_alone
 from tunegate.record.read_run import read_run
@@ -24,6 +28,7 @@ from tunegate.record.recheck import recheck
 from tunegate.record.record import GateRecord, RunRecord
 from tunegate.record.run_log import RunLog
 from tunegate.stats.plans import GatePlan
+from tunegate.stats.sampling import DrawPlan
 from tunegate.suites.suite import Suite
 
 FOLDER = Path("tunegate-runs")
@@ -34,6 +39,8 @@ class GateRequest:
     """One gate to run: a suite, a plan, a seed, the model, and the folder of the record (None: chosen by key).
 
     `always_new`: if the folder is chosen by key, never resume an earlier record, since the model may have changed.
+    `ledger` is where the draw is written, and what it must not repeat. `together`: the id of a bake-off or a pytest
+    session, whose gates are one attempt. `planned`, if given, are the cases that the first draw must turn out to have.
     """
 
     suite: Suite
@@ -42,11 +49,19 @@ class GateRequest:
     model: Model
     folder: str | None = None
     always_new: bool = False
+    ledger: Ledger | NoLedger = NOT_ASKED_FOR
+    together: str = ""
+    planned: tuple[Case, ...] | None = None
+
+    @property
+    def subject(self) -> str | None:
+        """The SHA-256 of the weights or of the stored answers; None for a model that may answer differently."""
+        return self.model.sha256 or answers_key(self.model)
 
     @cached_property
     def key(self) -> str:
         """Identifies this gate: suite, plan, seed, the weights or stored answers, and the number type."""
-        subject = self.model.sha256 or _answers_key(self.model)
+        subject = self.subject or self.model.name
         facts = [self.suite.sha256, self.plan.numbers, self.seed, subject, self.model.dtype]
         facts += [dict(request)] if (request := request_of(self.model)) else []
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
@@ -101,10 +116,30 @@ def run_gate(request: GateRequest, progress: Progress, versions: Mapping[str, st
             raise Tampered(f"{folder}: the record holds a gate without the event that started it")
         if not run.start:
             log.append(_started(request, earlier, versions))
-        verdict = _draw(request, run, GatePlace(name), log, progress)
-        if verdict is Verdict.PASS and request.plan.confirmation(attempt=1):
-            _draw(request, run, GatePlace(name, purpose="confirm"), log, progress)
+        gate = _GateAlone(request, log, progress, _book(request, log.record))
+        if not run.gates:
+            gate.check_supply()
+        verdict = gate.draw(GatePlace(name), request.plan.first)
+        confirm = _confirmation(request.plan, log.record.gates[name])
+        if verdict is Verdict.PASS and confirm is not None:
+            gate.draw(GatePlace(name, purpose="confirm"), confirm)
         return _result(log.record, name)
+
+
+def _book(request: GateRequest, run: RunRecord) -> Book:
+    """The ledger, as this gate writes it. Of a model that may answer differently each time, the name is the lineage."""
+    own = request.together or run.start.get("id") or request.key
+    known = Book(own, request.ledger).history().lineage_of(request.subject)
+    return Book(own, request.ledger, known if request.subject else request.model.name)
+
+
+def _confirmation(plan: GatePlan, gate: GateRecord) -> DrawPlan | None:
+    """The confirming draw that a pass of this draw requires: attempts of the same lineage count, whoever made them.
+
+    If the plan asks cases again, the chance of luck is unknown anyway, and no confirming draw could tell it.
+    """
+    lineage = 0 if gate.ledger is None or plan.reuse else gate.ledger.lineage
+    return plan.confirmation(1 + lineage)
 
 
 def _started(request: GateRequest, earlier: Sequence[str], versions: Mapping[str, str]) -> RunStarted:
@@ -121,6 +156,7 @@ def _started(request: GateRequest, earlier: Sequence[str], versions: Mapping[str
         model=request.model.name,
         model_sha256=request.model.sha256,
         request=dict(fields) if (fields := request_of(request.model)) else None,
+        id=uuid4().hex,
         seed=request.seed,
         earlier=tuple(earlier),
         suites={suite.name: facts},
@@ -138,20 +174,57 @@ def _result(run: RunRecord, name: str) -> GateRunResult:
     return GateRunResult(run.gates[name], run, confirm, tuple(earlier))
 
 
-def _draw(request: GateRequest, run: RunRecord, place: GatePlace, log: RunLog, progress: Progress) -> Verdict:
-    """Run one draw of the gate, unless `run`, the record at the start, holds it."""
-    plan = request.plan.first if place.purpose == "gate" else request.plan.confirmation(attempt=1)
-    assert plan is not None  # a draw that no plan requires is not run
-    begun = run.gates.get(place.key)
-    if begun is not None and begun.settled:
-        _refuse_unknown_weights(request, run.folder)
-        recheck(begun)
-        return begun.verdict
-    suite = request.suite
-    drawn = draw_fresh(place, suite, plan.draw, request.seed)
-    terms = replace(suite.terms(request.plan, curtail=bool(request.plan.curtail)), plan=plan, purpose=place.purpose)
-    with log.faults_on_record():
-        return GateRunner(log.append, progress).run(place, suite, terms, request.model, drawn, begun=begun).verdict
+@dataclass(frozen=True)
+class _GateAlone:
+    """The draws of a gate that is run alone."""
+
+    request: GateRequest
+    log: RunLog
+    progress: Progress
+    book: Book
+
+    def check_supply(self) -> None:
+        """Raise Inconclusive, before the model is asked, if the bank has too few fresh cases for all draws that a pass
+        needs."""
+        plan, history, place = self.request.plan, self.book.history(), GatePlace(self.request.suite.name)
+        drawn = self.book.chosen(self._draft(place, plan.first), history, partial(self._fresh, place, plan.first))
+        if drawn.repeats:
+            return  # its confirming draw, if it had one, is repeated too
+        lineage = 0 if plan.reuse else self.book.attempts_before(self.request.suite)
+        if (confirm := plan.confirmation(1 + lineage)) is not None:
+            place = replace(place, purpose="confirm")
+            self.book.chosen(self._draft(place, confirm), history, partial(self._fresh, place, confirm))
+
+    def draw(self, place: GatePlace, plan: DrawPlan) -> Verdict:
+        """Run one draw of the gate, unless the record holds it."""
+        request, begun = self.request, self.log.record.gates.get(place.key)
+        if begun is not None and begun.settled:
+            _refuse_unknown_weights(request, self.log.folder)
+            recheck(begun)
+            self.book.decide(begun)
+            return begun.verdict
+        suite = request.suite
+        fresh = partial(self._fresh, place, plan)
+        drawn = Draw((), request.seed) if begun else self.book.register(self._draft(place, plan), fresh)
+        terms = replace(suite.terms(request.plan, curtail=bool(request.plan.curtail)), plan=plan, purpose=place.purpose)
+        with self.log.faults_on_record():
+            runner = GateRunner(self.log.append, self.progress)
+            verdict = runner.run(place, suite, terms, request.model, drawn, begun=begun).verdict
+        self.book.decide(self.log.record.gates[place.key])
+        return verdict
+
+    def _draft(self, place: GatePlace, plan: DrawPlan) -> Draft:
+        request = self.request
+        return Draft(place, request.suite, plan, request.seed, request.model.name, request.subject)
+
+    def _fresh(self, place: GatePlace, plan: DrawPlan, used: frozenset[str]) -> Draw:
+        request = self.request
+        drawn = draw_fresh(place, request.suite, plan.draw, request.seed, used, request.plan.reuse)
+        if place.purpose == "gate" and request.planned not in (None, drawn.cases):
+            raise Inconclusive(
+                f"gate {place.label}: another gate asked some of these cases after they were collected; run it again"
+            )
+        return drawn
 
 
 def _refuse_unknown_weights(request: GateRequest, folder: Path) -> None:
@@ -176,7 +249,7 @@ def _folder(request: GateRequest) -> tuple[Path, list[str]]:
         name = f"{request.suite.name}-{request.key}" + (f"-{number}" if number > 1 else "")
         folder = FOLDER / name
         last = last_event(folder)
-        decided = _decided(last, request.plan)
+        decided = _decided(folder, request.plan)
         is_open = decided is None or decided.verdict is Verdict.INVALID
         if last is None or (is_open and not request.always_new):
             return folder, [] if answers_the_same(request.model) else earlier
@@ -184,23 +257,27 @@ def _folder(request: GateRequest) -> tuple[Path, list[str]]:
     raise AssertionError("unreachable")
 
 
-def is_decided(last: RawEvent | None, plan: GatePlan) -> bool:
-    """Whether a record with this last event holds the gate's verdict, including its confirming draw."""
-    return _decided(last, plan) is not None
+def is_decided(folder: Path, plan: GatePlan) -> bool:
+    """Whether the record of a folder holds the gate's verdict, including its confirming draw."""
+    return _decided(folder, plan) is not None
 
 
-def _decided(last: RawEvent | None, plan: GatePlan) -> GateDecided | None:
+def _decided(folder: Path, plan: GatePlan) -> GateDecided | None:
     """The event with the gate's verdict, if it is the last of its record; None if a draw is still needed."""
+    last = last_event(folder)
     event = None if last is None else event_from_json(last, "its last line")
     if not isinstance(event, GateDecided):
         return None
-    owes = event.purpose == "gate" and event.verdict is Verdict.PASS and plan.confirmation(attempt=1)
-    return None if owes else event
+    if event.purpose == "gate" and event.verdict is Verdict.PASS and plan.confirm is not None:
+        owed = _confirmation(plan, read_run(folder).gates[event.gate])
+        return None if owed else event
+    return event
 
 
-def _answers_key(model: Model) -> str:
+def answers_key(model: Model) -> str | None:
+    """The SHA-256 of stored answers; None for a model."""
     if not isinstance(model, StoredResponses):
-        return model.name
+        return None
     digest = hashlib.sha256()
     for case_id, response in sorted(model.responses.items()):
         digest.update(json.dumps([case_id, asdict(response)]).encode())

@@ -145,6 +145,8 @@ class GateRunner:
                 accept=terms.plan.accept,
                 case_ids=tuple(case.id for case in drawn.cases),
                 reused=drawn.reused,
+                questions=drawn.questions,
+                ledger=drawn.ledger,
                 bank=len(suite.bank.part(place.part)),
                 checks=tuple(suite.check_names),
                 settings=asdict(suite.settings),

@@ -110,10 +110,14 @@ class Pipeline:
     waivers: tuple[Waiver, ...] = ()
     watched: Mapping[str, Watched] = field(default_factory=dict[str, Watched])
     """The cases that a stage watches during training, by stage name; no draw contains them."""
+    ledger: str | None = None
+    """The folder of the ledger, or `none`, if the file names one."""
+    attempts_before: Mapping[str, int] = field(default_factory=dict[str, int])
+    """How many attempts other runs from the same base made on each suite's bank: the plans' risks count them."""
 
     def gates(self, stage: Stage) -> dict[str, GateTerms]:
         """What a stage must pass, by gate name, under the plan for all its attempts."""
-        return {name: self._terms(self.suites[name], stage) for name in self._own_gates(stage)}
+        return {name: self._terms(name, stage) for name in self._own_gates(stage)}
 
     def sharing_a_draw(self, stage: Stage, gate: str) -> list[str]:
         """The gates of a stage, in its order, that ask the same bank with the same settings: this one at least."""
@@ -151,8 +155,9 @@ class Pipeline:
     def _own_gates(self, stage: Stage) -> list[str]:
         return [name for name in stage.spec.gates if self.suites[name].retention is None]
 
-    def _terms(self, suite: Suite, stage: Stage) -> GateTerms:
-        plan = suite.resolve(stage.retrain.max_attempts)
+    def _terms(self, name: str, stage: Stage) -> GateTerms:
+        suite = self.suites[name]
+        plan = suite.resolve(stage.retrain.max_attempts + self.attempts_before.get(name, 0))
         if stage.role == "baseline":  # a baseline is measured, not accepted
             plan = replace(plan, confirm=None, confirms="never")
             return GateTerms(plan, Terms(plan.first, "baseline", **suite.answering), None)

@@ -30,6 +30,7 @@ from tunegate.reading.files import resolve
 from tunegate.reading.spec import read_spec
 from tunegate.reading.yaml_file import KeyPath, YamlFile, load_yaml
 from tunegate.seeds import derived_seed
+from tunegate.suites.common_seal import sealed_together
 from tunegate.suites.fitting_plan import proposal
 from tunegate.suites.suite import Suite, check_bank, load_suite, make_suite
 from tunegate.suites.suite_spec import SuiteSpec
@@ -77,6 +78,7 @@ def load_pipeline(
         sha256=_sha256(reading.file, reading.suites.values(), stages),
         leakage=spec.leakage,
         max_drop=spec.retention.max_drop,
+        ledger=spec.ledger if spec.ledger in (None, "none") else str(resolve(spec.ledger, base_dir)),
         waivers=_waivers(spec, reading.file, today or date.today()),
         watched=reading.watched,
     )
@@ -91,7 +93,8 @@ class _Reading:
         self.base_dir = path.parent
         self.validate_stage = validate_stage
         self.preparing = PrepareTools(local_tokens(model_place(self.spec.model, self.base_dir)))
-        self.suites = {name: _suite(name, entry, self.file, build_check) for name, entry in self.spec.suites.items()}
+        read = {name: _suite(name, entry, self.file, build_check) for name, entry in self.spec.suites.items()}
+        self.suites = sealed_together(read)
         self.watched = self._watched()
         self.suites = reserve(self.suites, self.watched.values())
 

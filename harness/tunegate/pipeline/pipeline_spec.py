@@ -52,6 +52,9 @@ class PipelineSpec(Spec):
     """`refuse` or `drop_from_train`, or a mapping."""
     retention: RetentionSpec = RetentionSpec()
     """How much a later stage may lose on the gates of earlier stages."""
+    ledger: str | None = None
+    """The folder of the ledger of asked cases, relative to this file, or `none`. Default: `tunegate-ledger` in the
+    project."""
     waivers: str | None = None
     """A file of waivers: named, reasoned, expiring permissions to pass a failed gate. May change during a run."""
     promote: PromoteSpec | None = None

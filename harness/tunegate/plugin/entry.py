@@ -29,7 +29,7 @@ from typing import Any
 import pytest
 
 from tunegate.plugin.gate_function import mark_of
-from tunegate.plugin.ledger import COMPLETE, LEDGER, SELECTED_GATES, SESSION, Ledger, status
+from tunegate.plugin.tally import COMPLETE, SELECTED_GATES, SESSION, TALLY, Tally, status
 
 WHO_ANSWERS = ("tunegate_model", "tunegate_responses")
 ONLY_LISTS = ("collectonly", "showfixtures", "show_fixtures_per_test")
@@ -41,12 +41,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--tunegate-responses", metavar="FILE", help='instead of a model: stored answers {"id", "response"}'
     )
+    group.addoption(
+        "--tunegate-ledger", metavar="FOLDER", help="ledger of asked cases, or none (default: the project's)"
+    )
     group.addoption("--tunegate-seed", metavar="N", type=int, default=0, help="seed of the draws (default: 0)")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[LEDGER] = Ledger()
-    config.pluginmanager.register(config.stash[LEDGER])  # without a name, so that `-p no:NAME` cannot remove it
+    config.stash[TALLY] = Tally()
+    config.pluginmanager.register(config.stash[TALLY])  # without a name, so that `-p no:NAME` cannot remove it
     if any(config.getoption(name) is not None for name in WHO_ANSWERS):
         from tunegate.plugin.gates import check_options
 
@@ -72,7 +75,7 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: objec
 def pytest_collection_finish(session: pytest.Session) -> None:
     if not _only_lists(session.config):
         gates = [item.parent.nodeid for item in session.items if COMPLETE in item.stash and item.parent]
-        session.config.stash[LEDGER].select(gates)
+        session.config.stash[TALLY].select(gates)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -95,16 +98,16 @@ def pytest_report_teststatus(
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    ledger = session.config.stash[LEDGER]
+    tally = session.config.stash[TALLY]
     if hasattr(session.config, "workerinput"):  # a worker of pytest-xdist sees all items, the controller all reports
-        vars(session.config)["workeroutput"][SELECTED_GATES] = ledger.selected
+        vars(session.config)["workeroutput"][SELECTED_GATES] = tally.selected
         return
     cache: pytest.Cache | None = getattr(session.config, "cache", None)
     if cache is not None:
-        ledger.remember_failed(cache)
+        tally.remember_failed(cache)
     if session.exitstatus == pytest.ExitCode.OK and not _only_lists(session.config):
         named = [f"--{name.replace('_', '-')}" for name in WHO_ANSWERS if session.config.getoption(name)]
-        if not ledger.accepts(named):
+        if not tally.accepts(named):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
@@ -114,17 +117,17 @@ def _only_lists(config: pytest.Config) -> bool:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    node.workerinput[SESSION] = node.config.stash[LEDGER].session
+    node.workerinput[SESSION] = node.config.stash[TALLY].session
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     output: dict[str, list[str]] = getattr(node, "workeroutput", {})
-    node.config.stash[LEDGER].select(output.get(SELECTED_GATES, []))
+    node.config.stash[TALLY].select(output.get(SELECTED_GATES, []))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    lines = config.stash[LEDGER].lines()
+    lines = config.stash[TALLY].lines()
     if lines:
         terminalreporter.section("gates")
     for line, good in lines:

@@ -18,20 +18,23 @@ import pytest
 from tunegate.cases.bank import draw
 from tunegate.cases.case import Case
 from tunegate.checks.outcome import Outcome
+from tunegate.commands.ledger import ledger_of
 from tunegate.commands.model_under_test import look_at_folder, look_at_model
 from tunegate.commands.plan_override import override
 from tunegate.exceptions import CannotJudge, ConfigError, TunegateError, from_outside
 from tunegate.file_lock import lock
 from tunegate.gates.ask import asked_prompts, judge_cases
+from tunegate.gates.book import NOT_ASKED_FOR, NoLedger
 from tunegate.gates.gate_run import FOLDER, GateRequest, GateRunResult, is_decided, read_result, run_gate
+from tunegate.ledger.ledger import Ledger
 from tunegate.models.model import Model
 from tunegate.models.responses import load_responses
 from tunegate.pipeline.pipeline_file import suite_place
 from tunegate.plugin.function_check import FunctionCheck
 from tunegate.plugin.gate_function import GateMark
-from tunegate.plugin.ledger import SESSION
+from tunegate.plugin.planned import planned
+from tunegate.plugin.tally import SESSION, TALLY
 from tunegate.progress import no_progress
-from tunegate.record.event_log import last_event
 from tunegate.standard_streams import no_exit_but_ours
 from tunegate.stats.plans import GatePlan
 from tunegate.suites.suite import Suite, load_suite
@@ -46,12 +49,16 @@ NO_MODEL = "a gate needs a model: give --tunegate-model MODEL or --tunegate-resp
 
 @dataclass(frozen=True)
 class Subject:
-    """The model or the stored answers of a session. In a worker of pytest-xdist, `worker_of` is the session's id."""
+    """The model or the stored answers of a session. In a worker of pytest-xdist, `worker_of` is the session's id.
+
+    `session` is it in any process: all gates of a session are one attempt, and may ask the same cases.
+    """
 
     model: str | None
     responses: Path | None
     seed: int = 0
     worker_of: str | None = None
+    session: str = ""
 
     @cached_property
     def opened(self) -> Model:
@@ -75,6 +82,7 @@ def subject_of(config: pytest.Config) -> Subject:
             responses=Path(responses) if responses else None,
             seed=config.getoption("tunegate_seed") or 0,
             worker_of=worker.get(SESSION),
+            session=worker.get(SESSION) or config.stash[TALLY].session,
         )
     return config.stash[SUBJECT]
 
@@ -131,14 +139,18 @@ class Gate:
     subject: Subject
     node_id: str
     stored: Model | None = None
+    ledger: Ledger | NoLedger = NOT_ASKED_FOR
     notes: Sequence[str] = ()
     _judged: dict[str, Outcome] = field(default_factory=dict[str, Outcome])
     _fault: TunegateError | None = None
 
     @cached_property
     def cases(self) -> tuple[Case, ...]:
-        """The drawn cases, in the order of the draw."""
-        return draw(self.suite.bank.working, self.plan.draw, self.seed)
+        """The drawn cases, in the order of the draw; those that the gate will register, if the ledger stays as it is.
+
+        Without enough fresh cases the gate will say so; its items are then those of a first draw.
+        """
+        return planned(self) or draw(self.suite.bank.working, self.plan.draw, self.seed)
 
     def outcome(self, case: Case) -> Outcome | None:
         """The outcome of a case of a gate that was selected as a whole; None if the verdict came before its turn.
@@ -177,7 +189,16 @@ class Gate:
         return model
 
     def _request(self, folder: str | None) -> GateRequest:
-        return GateRequest(self.suite, self.plan, self.seed, self._model, folder)
+        return GateRequest(
+            self.suite,
+            self.plan,
+            self.seed,
+            self._model,
+            folder,
+            ledger=self.ledger,
+            together=self.subject.session,
+            planned=self.cases,
+        )
 
     def _run(self, folder: str | None) -> GateRunResult:
         return run_gate(self._request(folder), no_progress, installed_versions())
@@ -192,7 +213,7 @@ class Gate:
             return self._shared_with_earlier_sessions(key)
         folder = FOLDER / f"{self.suite.name}-{key}"
         with _alone_in(folder):
-            if not is_decided(last_event(folder), self.plan):
+            if not is_decided(folder, self.plan):
                 return self._run(str(folder))
             return read_result(folder, self.suite.name)
 
@@ -282,6 +303,7 @@ def _load_suite(path: Path) -> Suite:
 def _gate(config: pytest.Config, suite: Suite, plan: GatePlan, seed: int | None, node_id: str) -> Gate:
     subject = subject_of(config)
     gate = Gate(suite, plan, subject.seed if seed is None else seed, subject, node_id)
+    gate.ledger = ledger_of(config.getoption("tunegate_ledger"), Path(suite.path).parent)
     if config.getoption("collectonly"):
         return gate
     if subject.responses is not None:

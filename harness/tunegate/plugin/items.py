@@ -11,10 +11,10 @@ import pytest
 
 from tunegate.cases.case import Case
 from tunegate.checks.outcome import Outcome, Verdict
-from tunegate.exceptions import TunegateError, from_outside
+from tunegate.exceptions import Inconclusive, TunegateError, from_outside
 from tunegate.plugin.gate_function import mark_of
 from tunegate.plugin.gates import Gate, load_function_gate, load_gate, skip_unasked
-from tunegate.plugin.ledger import COMPLETE, DECIDING, attach, show_missed
+from tunegate.plugin.tally import COMPLETE, DECIDING, attach, show_missed
 from tunegate.record.record import GateRecord
 from tunegate.text.printable import printable, printable_lines
 from tunegate.verdicts.reason import beyond_count
@@ -176,6 +176,7 @@ class DecidingItem(GateItem):
         try:
             result = self.gate.result
         except TunegateError as error:
+            self.verdict = Verdict.INCONCLUSIVE if isinstance(error, Inconclusive) else Verdict.INVALID
             return self._end("\n".join([str(error), *getattr(error, "__notes__", [])]))
         record = result.deciding
         counts = {"passed": record.passed, "failed": record.failed, "invalid": record.invalid}

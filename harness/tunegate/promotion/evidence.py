@@ -6,14 +6,18 @@ exactly the weights with which the stage before it ended.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from datetime import date
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from tunegate import __version__
 from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import CannotJudge, Tampered
+from tunegate.ledger.entries import GATED
+from tunegate.record.lucky_gate import attempts_before
 from tunegate.record.read_run import reading
 from tunegate.record.recheck import NotPromotable, outcomes_before, recheck
 from tunegate.record.record import AttemptRecord, GateRecord, RunRecord, StageRecord, first_purpose, gate_key
@@ -131,7 +135,9 @@ def required_draws(run: RunRecord, stage: StageRecord, attempt: AttemptRecord) -
             if name in required:  # a gate has the name of another gate's confirming draw
                 raise Tampered(f"stage {stage.name!r}: two draws are named {name!r}")
             required[gate_key(name, first_purpose(stage))] = gate["first"]
-            if gate["confirms"] == "always" or (gate["confirms"] == "after_retry" and attempt.number > 1):
+            first = attempt.gates.get(gate_key(name, first_purpose(stage)))
+            earlier = 0 if first is None or gate["reuse"] else attempts_before(first)
+            if gate["confirms"] == "always" or (gate["confirms"] == "after_retry" and attempt.number + earlier > 1):
                 required[gate_key(name, "confirm")] = gate["confirm"]
         for purpose in PAIRED:
             for name, kept in _paired(run, stage, purpose).items():
@@ -176,23 +182,50 @@ def _check_reference(run: RunRecord, stage: StageRecord, gate: GateRecord) -> No
 
 
 def _check_fresh(run: RunRecord, stage: StageRecord, gate: GateRecord) -> None:
-    """No case may have been asked by an earlier attempt, or by a draw of the other part of the bank, except for cases
-    that the record marks as reused. A paired draw asks every attempt the cases that an earlier model was asked."""
-    others = [other for attempt in stage.attempts.values() for other in attempt.gates.values()]
-    same_gate = [other for other in others if other.gate == gate.gate]
-    earlier = [other for other in same_gate if other.key == gate.key and (other.attempt or 0) < (gate.attempt or 0)]
-    seen = frozenset[str]().union(*(other.seen for other in earlier if other.purpose not in PAIRED))
-    reused = len(seen & set(gate.case_ids))
+    """No case may have been asked by an earlier draw of the run, of whatever suite, stage and attempt, except for cases
+    that the record marks as reused. Gates of one attempt may share a draw. A paired draw compares two models, and may
+    ask again."""
     if gate.reused and not run.start["gates"][stage.name].get(gate.gate, {}).get("reuse"):
         raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: reuses cases, but the run did not register this")
+    others = [other for other in _draws_before(run, stage, gate) if not _shares(other, gate)]
+    seen = frozenset[str]().union(*(_asked_as_in(gate, other) for other in others))
+    reused = len(seen.intersection(gate.questions or gate.case_ids)) if gate.purpose in GATED else 0
     if reused > gate.reused:
         raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: {reused} of its cases were asked before")
     watched = [one for one in run.start.get("watched", {}).values() if one["gate"] == gate.gate]
     if any(gate.seen.intersection(one["reserved"]) for one in watched):
         raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: asked cases by which a training was chosen")
+    same_gate = [o for attempt in stage.attempts.values() for o in attempt.gates.values() if o.gate == gate.gate]
     across = frozenset[str]().union(*(other.seen for other in same_gate if other.part != gate.part))
     if across & gate.seen:
         raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: asked cases of the other part of the bank")
+
+
+def _draws_before(run: RunRecord, stage: StageRecord, gate: GateRecord) -> Iterator[GateRecord]:
+    """The draws of the run that came before a draw of the final attempt of a stage."""
+    yield from run.gates.values()
+    for other in takewhile(lambda one: one.name != stage.name, run.stages.values()):
+        yield from (draw for attempt in other.attempts.values() for draw in attempt.gates.values())
+    for number, attempt in stage.attempts.items():
+        if number < (gate.attempt or 0):
+            yield from attempt.gates.values()
+        elif number == gate.attempt:
+            yield from takewhile(lambda draw: draw.key != gate.key, attempt.gates.values())
+
+
+def _shares(other: GateRecord, gate: GateRecord) -> bool:
+    """Whether two draws of one attempt are one draw for two gates: the shorter is the beginning of the longer."""
+    same = (other.stage, other.attempt, other.purpose) == (gate.stage, gate.attempt, gate.purpose)
+    shorter = min(len(other.case_ids), len(gate.case_ids))
+    return same and other.case_ids[:shorter] == gate.case_ids[:shorter]
+
+
+def _asked_as_in(gate: GateRecord, other: GateRecord) -> frozenset[str]:
+    """What another draw asked, named as in this one: older records name cases of their own suite only."""
+    if gate.questions:
+        return other.asked_questions
+    older = other.purpose in PAIRED or other.key != gate.key or other.stage != gate.stage
+    return frozenset() if older else other.seen
 
 
 def attest(run: RunRecord, attempt: AttemptRecord) -> dict[str, Any]:
@@ -235,6 +268,7 @@ def _facts(gate: GateRecord) -> dict[str, Any]:
         "accept": gate.accept,
         "asked": gate.asked,
         "reused": gate.reused,
+        **({"ledger": asdict(gate.ledger)} if gate.ledger else {}),
         **({"asked_again": gate.answers.asked_again} if gate.answers.asked_again else {}),
         **({"judged_again": gate.judged.judged_again} if gate.judged.judged_again else {}),
         "terms": gate.terms,

@@ -53,7 +53,7 @@ class EventLog:
         try:
             lock(fd, wait=False)
             lines = _whole_lines(path)
-            last_sha256 = _unsealed(lines[-1], f"{path}:{len(lines)}")["line_sha256"] if lines else ""
+            last_sha256 = event_of_line(lines[-1], f"{path}:{len(lines)}")["line_sha256"] if lines else ""
             log = cls(folder, fd, last_sha256)
             os.ftruncate(fd, sum(len(line) for line in lines))
             os.lseek(fd, 0, os.SEEK_END)
@@ -102,7 +102,8 @@ class EventLog:
         """
         written: list[dict[str, Any]] = []
         for event in events:
-            line, sha256 = _sealed({**value_without_keys(event), "time": _now(), "previous_sha256": self._last_sha256})
+            body = {**value_without_keys(event), "time": now(), "previous_sha256": self._last_sha256}
+            line, sha256 = sealed_line(body)
             self._write(line)
             self._last_sha256 = sha256
             written.append(json.loads(line))
@@ -143,14 +144,14 @@ class EventLog:
         self.close()
 
 
-def _now() -> str:
+def now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 _SEAL = b', "line_sha256": "'
 
 
-def _sealed(event: RawEvent) -> tuple[bytes, str]:
+def sealed_line(event: RawEvent) -> tuple[bytes, str]:
     """The line of an event, and the hash at its end."""
     try:
         text = json.dumps(event, ensure_ascii=False, allow_nan=False, default=str)
@@ -161,7 +162,7 @@ def _sealed(event: RawEvent) -> tuple[bytes, str]:
     return body + _SEAL + sha256.encode() + b'"}\n', sha256
 
 
-def _unsealed(line: bytes, where: str) -> dict[str, Any]:
+def event_of_line(line: bytes, where: str) -> dict[str, Any]:
     """The event of a line; raises Tampered when the line was changed."""
     body, _, seal = line.rpartition(_SEAL)
     if seal != hashlib.sha256(body).hexdigest().encode() + b'"}\n':
@@ -211,7 +212,7 @@ def read_events(folder: Path) -> Iterator[dict[str, Any]]:
         raise ConfigError(f"{folder}: not a run folder: it has no {EVENTS}")
     previous = ""
     for number, line in enumerate(_whole_lines(path), start=1):
-        event = _unsealed(line, f"{path}:{number}")
+        event = event_of_line(line, f"{path}:{number}")
         if event["previous_sha256"] != previous:
             raise Tampered(f"{path}:{number}: this line does not continue the line before it: the record was changed")
         previous = event["line_sha256"]
@@ -252,5 +253,5 @@ def last_event(folder: Path) -> dict[str, Any] | None:
             file.seek(max(0, size - block))
             lines = file.read().rpartition(b"\n")[0].splitlines()
             if len(lines) > 1 or block >= size:
-                return _unsealed(lines[-1] + b"\n", str(path)) if lines else None
+                return event_of_line(lines[-1] + b"\n", str(path)) if lines else None
             block *= 2

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from tunegate.cases.bank import Part
 from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import Tampered
-from tunegate.record.record import FailureKind, OwnAnswer
+from tunegate.record.record import FailureKind, LedgerPlace, OwnAnswer
 from tunegate.record.typed_json import Misfit, read_as
 from tunegate.stats.plans import LuckyPass
 from tunegate.verdicts.reason import Reason
@@ -57,6 +57,8 @@ class RunStarted(Event):
 
     KIND: ClassVar[str] = "run_started"
     name: str
+    id: str | None = field(default=None, metadata=ONLY_IF_GIVEN)
+    attempts_before: Mapping[str, int] | None = field(default=None, metadata=ONLY_IF_GIVEN)
     key: str | None = field(default=None, metadata=ONLY_IF_GIVEN)
     pipeline: str | None = field(default=None, metadata=ONLY_IF_GIVEN)
     pipeline_sha256: str | None = field(default=None, metadata=ONLY_IF_GIVEN)
@@ -256,9 +258,16 @@ class GateStarted(OfGate):
     accept: int
     case_ids: tuple[str, ...]
     reused: int = 0
+    questions: tuple[str, ...] = field(default=(), metadata=ONLY_IF_GIVEN)
+    ledger: LedgerPlace | None = field(default=None, metadata=ONLY_IF_GIVEN)
     bank: int = 0
     checks: tuple[str, ...] = ()
     settings: Json = field(default_factory=dict[str, Any])
+
+    def to_json(self) -> dict[str, Any]:
+        """As the log holds it."""
+        ledger = {} if self.ledger is None else {"ledger": asdict(self.ledger)}
+        return {**super(GateStarted, self).to_json(), **ledger}
 
 
 @dataclass(frozen=True, slots=True)

@@ -186,6 +186,7 @@ class GateFold(_Part[GateRecord]):
 
     def __init__(self, within: RunFold | AttemptFold, started: GateStarted) -> None:
         super().__init__(within)
+        refuse(len(started.questions) not in (0, len(started.case_ids)), "not one question for each case")
         self.started = started
         self.judged = JudgedLog()
         self.answers = AnswerLog()
@@ -246,6 +247,8 @@ class GateFold(_Part[GateRecord]):
             terms=begun.terms,
             against=begun.against,
             reused=begun.reused,
+            questions=begun.questions,
+            ledger=begun.ledger,
             bank=begun.bank,
             model=begun.model,
             dtype=begun.dtype,

@@ -1,4 +1,4 @@
-"""How likely a lucky pass was for a gate that was run alone, from the recorded plans of its draws."""
+"""How likely a lucky pass was, from the recorded draws of a gate: of a run, or run alone."""
 
 from __future__ import annotations
 
@@ -10,14 +10,41 @@ from tunegate.verdicts.corrected import judged_by
 
 
 def lucky_pass_alone(gate: GateRecord, confirm: GateRecord | None = None) -> LuckyPass | None:
-    """For a gate and its confirming draw, if it had one; None if it did not pass, or if no plan decides the draw."""
+    """For a gate and its confirming draw, if it had one, over all attempts of the same lineage.
+
+    None if it did not pass, if no plan decides the draw, or if cases were asked before: then nobody can tell.
+    """
     deciding = confirm or gate
     if deciding.verdict is not Verdict.PASS or not deciding.decided or gate.purpose != "gate":
+        return None
+    if gate.reused or (confirm is not None and confirm.reused):
         return None
     try:
         first, second = gate.registered.plan, confirm and confirm.registered.plan
     except Tampered:  # no plan is on record, so the chance is unknown; `tunegate report --recheck` says why
         return None
-    confirms = "always" if second is not None else "never"
+    attempts = 1 + attempts_before(gate)
+    confirms = "never" if second is None else "after_retry" if attempts > 1 else "always"
     plan = GatePlan(first, second, confirms, judged=judged_by(gate.registered.admissions))
-    return lucky_pass(plan, 1, 1)
+    return lucky_pass(plan, attempts, attempts)
+
+
+def luck_in_run(plan: GatePlan, gate: GateRecord, attempts: int, limit: int) -> LuckyPass | str:
+    """For a gate that an attempt of a run passed, over the run's attempts and those of other runs from the same base.
+
+    A sentence instead if cases were asked before.
+    """
+    if gate.reused:
+        return unknown_luck(gate)
+    before = attempts_before(gate)
+    return lucky_pass(plan, attempts + before, limit + before)
+
+
+def unknown_luck(gate: GateRecord) -> str:
+    """Why no chance is given for a gate that asked cases again."""
+    return f"unknown: {gate.reused} of {gate.drawn} cases were asked before"
+
+
+def attempts_before(gate: GateRecord) -> int:
+    """The attempts of other runs of the same lineage on the bank of a gate."""
+    return 0 if gate.ledger is None else gate.ledger.lineage

@@ -25,6 +25,25 @@ FailureKind = Literal["out of memory", "diverged", "too few misses", "other"]
 Json = Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class LedgerPlace:
+    """Where a draw stands among all attempts on its bank, of any run, when it was registered.
+
+    `entry` is the hash of its line in the ledger; it is empty without a ledger, and `why_not` says why there is none.
+    `before` attempts were made earlier, `failed` of them failed, `undecided` of them have no verdict. `lineage` of
+    them, in other runs, began with the same base model. `repeats` is the entry of an earlier draw of the same suite on
+    the same weights: this draw asks its cases again, and is no new attempt.
+    """
+
+    entry: str = ""
+    before: int = 0
+    failed: int = 0
+    undecided: int = 0
+    lineage: int = 0
+    repeats: str = ""
+    why_not: str = ""
+
+
 @dataclass(frozen=True)
 class GateRecord:
     """One gate of one attempt (or a gate run alone: `stage` is None). `decided` is False while it is under way.
@@ -47,6 +66,9 @@ class GateRecord:
     terms: Json = field(default_factory=FrozenDict[str, Any])
     against: Mapping[str, Any] | None = None
     reused: int = 0
+    questions: tuple[str, ...] = ()
+    """The identities of the questions asked (`cases.question_of`), one for each case; older records have none."""
+    ledger: LedgerPlace | None = None
     bank: int = 0
     model: str = ""
     dtype: str | None = None
@@ -79,6 +101,17 @@ class GateRecord:
     def seen(self) -> frozenset[str]:
         """All cases that the model was asked, including those that the verdict did not wait for."""
         return frozenset(case_id for case_id in self.case_ids if case_id in self.answers.responses)
+
+    @property
+    def unasked(self) -> tuple[int, ...]:
+        """The places in the draw of the cases that the model was not asked."""
+        return tuple(place for place, case_id in enumerate(self.case_ids) if case_id not in self.answers.responses)
+
+    @property
+    def asked_questions(self) -> frozenset[str]:
+        """The identities of the questions that the model was asked."""
+        asked = self.answers.responses
+        return frozenset(one for place, one in enumerate(self.questions) if self.case_ids[place] in asked)
 
     @property
     def measured(self) -> bool:

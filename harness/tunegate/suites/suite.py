@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.cases.bank import SEALED_SHARE, Bank, split
-from tunegate.cases.case import Case, content
+from tunegate.cases.case import Case, content, question_of
 from tunegate.cases.from_rows import load_cases
 from tunegate.checks.answers.part import AUTO, AnswerRule, as_judged
 from tunegate.checks.check import (
@@ -78,14 +78,20 @@ class Suite:
     """The guards that the file switches off, with their findings, for the record and the report."""
     remarks: tuple[str, ...] = ()
     """Notes that a person should read before trusting the suite."""
+    seal: frozenset[str] = frozenset()
+    """Questions that another suite seals: no working draw asks them."""
 
     @cached_property
     def bank(self) -> Bank:
-        """The working and the sealed cases, without the reserved cases."""
+        """The working and the sealed cases, without the reserved cases.
+
+        What another suite seals is sealed here too; a suite without a sealed part does not ask it at all.
+        """
         bank = split(self.cases, self.sealed_share)
-        working, sealed = (
-            tuple(case for case in part if case.id not in self.reserved) for part in (bank.working, bank.sealed)
-        )
+        open_, shut = [case for case in bank.working if question_of(case) not in self.seal], list(bank.sealed)
+        if bank.sealed:
+            shut += [case for case in bank.working if question_of(case) in self.seal]
+        working, sealed = (tuple(case for case in part if case.id not in self.reserved) for part in (open_, shut))
         return Bank(working, sealed)
 
     def terms(self, plan: GatePlan, *, curtail: bool) -> Terms:
@@ -121,11 +127,8 @@ class Suite:
     @cached_property
     def asks(self) -> str:
         """A hash of what a model is asked: two suites with the same one draw the same cases and share the answers."""
-        parts = [
-            sorted((case.id, *map(str, content(case)[:3])) for case in part)
-            for part in (self.bank.working, self.bank.sealed)
-        ]
-        return hashlib.sha256(json.dumps([parts, self.settings.facts()]).encode()).hexdigest()
+        cases = sorted((case.id, *map(str, content(case)[:3])) for case in self.bank.working)
+        return hashlib.sha256(json.dumps([cases, self.settings.facts()]).encode()).hexdigest()
 
     @property
     def max_errors(self) -> dict[str, int]:

@@ -10,10 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from tunegate.checks.outcome import Verdict
 from tunegate.data.training_data import TrainingData
 from tunegate.exceptions import ConfigError, Inconclusive, Tampered
+from tunegate.gates.book import Book
 from tunegate.leaks.leakage import Leak, describe, facts
 from tunegate.models.model import Model
 from tunegate.pipeline.leak_guard import drop_leaks, in_words, leaks_of
@@ -21,9 +23,10 @@ from tunegate.pipeline.pipeline import Pipeline, Stage
 from tunegate.promotion.evidence import Fingerprint, check_gates
 from tunegate.promotion.registry import Promotion, check_promoted, promote, state_of, verify
 from tunegate.record.events import LeaksDropped, LeaksFound, Promoted, RunDecided, RunStarted, StageDecided
+from tunegate.record.lucky_gate import luck_in_run
 from tunegate.record.record import RunRecord
 from tunegate.record.run_log import RunLog
-from tunegate.stats.plans import LuckyPass, lucky_pass
+from tunegate.stats.plans import LuckyPass
 from tunegate.suites.suite import Suite
 from tunegate.training.stage_card import stage_card
 from tunegate.training.stage_gates import measure_base
@@ -74,7 +77,10 @@ class PipelineRun:
         if not run.start or (changed and not run.stages):  # nothing was trained yet: the user removed a leak
             base_sha256 = self.tools.fingerprint(pipeline.model)
             check_promoted(pipeline.model, base_sha256)
-            self.log.append(self._started(base_sha256))
+            book = Book(run.start.get("id") or uuid4().hex, self.tools.ledger, base_sha256)
+            before = {name: book.attempts_before(suite) for name, suite in pipeline.suites.items()}
+            self.pipeline = replace(pipeline, attempts_before=before)
+            self.log.append(self._started(book.run, base_sha256))
             return self._record()
         if changed:
             raise self._files_changed()
@@ -83,9 +89,16 @@ class PipelineRun:
                 f"{self.folder}: the base model {pipeline.model} changed since this run began; "
                 "restore it, or use a new --run"
             )
+        self.pipeline = replace(pipeline, attempts_before=run.start.get("attempts_before") or {})
         return run
 
-    def _started(self, base_sha256: str) -> RunStarted:
+    @property
+    def _book(self) -> Book:
+        """The ledger as this run writes it; older records have no id."""
+        start = self._record().start
+        return Book(start.get("id") or start["line_sha256"], self.tools.ledger, start["model_sha256"])
+
+    def _started(self, run_id: str, base_sha256: str) -> RunStarted:
         """Everything that is registered before the first training."""
         pipeline = self.pipeline
         paired = {
@@ -97,6 +110,8 @@ class PipelineRun:
         }
         return RunStarted(
             name=pipeline.name,
+            id=run_id,
+            attempts_before=dict(pipeline.attempts_before),
             pipeline=str(pipeline.path.resolve()),
             pipeline_sha256=pipeline.sha256,
             model=pipeline.model,
@@ -139,7 +154,7 @@ class PipelineRun:
         leaked = self._leaks()
         if leaked:
             return Verdict.INVALID, leaked
-        measure_base(self.pipeline, self.log, self.tools.progress, self._open_base)
+        measure_base(self.pipeline, self.log, self._book, self.tools.progress, self._open_base)
         if any(gate.verdict is Verdict.INVALID for gate in self._record().gates.values()):
             return Verdict.INVALID, "the base model could not be measured: " + "; ".join(
                 f"{gate.key}: {gate.reason}" for gate in self._record().gates.values() if gate.invalid
@@ -147,7 +162,9 @@ class PipelineRun:
         model = ModelOnDisk(str(self.tools.model_folder(self.pipeline.model)), self._record().start["model_sha256"])
         for stage in self.pipeline.stages:
             try:
-                verdict, reason, ended = StageRun(self.pipeline, stage, model, self.log, self.tools).execute()
+                verdict, reason, ended = StageRun(
+                    self.pipeline, stage, model, self.log, self._book, self.tools
+                ).execute()
                 model = ended if stage.role == "step" else model
             except Inconclusive as error:
                 verdict, reason = Verdict.INCONCLUSIVE, str(error)
@@ -163,9 +180,10 @@ class PipelineRun:
 
     def _luck(self, stage: Stage) -> dict[str, LuckyPass | str]:
         """How likely a bad model was to pass each gate of a passed stage, all attempts included."""
-        attempts = max(self._record().stages[stage.name].attempts)
+        attempts = self._record().stages[stage.name].attempts
+        last = attempts[max(attempts)]
         return {
-            name: lucky_pass(gate.plan, attempts, stage.retrain.max_attempts)
+            name: luck_in_run(gate.plan, last.gates[name], max(attempts), stage.retrain.max_attempts)
             for name, gate in self.pipeline.gates(stage).items()
             if gate.first.purpose == "gate"
         }

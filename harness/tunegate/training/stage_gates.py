@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 
-from tunegate.cases.case import Case
+from tunegate.cases.case import Case, question_of
 from tunegate.checks.outcome import Verdict
 from tunegate.gates.ask import known_answers
-from tunegate.gates.draw import Draw, GatePlace, Reference, draw_fresh
+from tunegate.gates.book import Book, Draft
+from tunegate.gates.draw import Draw, GatePlace, Reference, cases_with, draw_fresh
 from tunegate.gates.runner import GateRunner
 from tunegate.models.model import Model, Response
 from tunegate.models.shared_answers import Question
@@ -36,15 +38,19 @@ class StageGates:
     pipeline: Pipeline
     stage: Stage
     log: RunLog
+    book: Book
     progress: Progress
     say: Callable[[str], None]
     today: Callable[[], date]
 
     def check_supply(self, number: int) -> None:
         """Raise Inconclusive if the banks have too few cases for this attempt: before it is trained, not after."""
+        history, known = self.book.history(), self._attempt(number).gates
+        planned: dict[GatePlace, Draw] = {}
         for place, terms in (*self._first(number), *self._confirming(number)):
-            if place.key not in self._attempt(number).gates:
-                self._fresh(place, terms)
+            if place.key not in known:
+                others = history.asked(but_not_by=self.book.run, nor_as=self._draft(place, terms).key)
+                planned[place] = self._fresh(place, terms, planned, others)
 
     def decide(self, number: int, open_model: OpenModel) -> dict[str, GateRecord]:
         """Every first draw of the stage, even after one failed, because a diagnosis needs them all. If all passed, the
@@ -84,10 +90,20 @@ class StageGates:
             yield self._place(name, number, gate.first.purpose), gate.first
 
     def _confirming(self, number: int) -> Iterator[tuple[GatePlace, Terms]]:
+        """The confirming draws that an attempt requires; attempts of other runs from the same base count."""
         for name, gate in self.pipeline.gates(self.stage).items():
-            terms = gate.confirmation(number)
+            terms = gate.confirmation(number + self._attempts_before(name, number))
             if terms is not None:
                 yield self._place(name, number, "confirm"), terms
+
+    def _attempts_before(self, name: str, number: int) -> int:
+        """The attempts of other runs from the same base on a gate's bank, as its first draw registered them."""
+        first = self._attempt(number).gates.get(name)
+        if self.pipeline.suites[name].rule.reuse:
+            return 0  # the chance of luck is unknown anyway
+        if first is None or first.ledger is None:
+            return self.book.attempts_before(self.pipeline.suites[name])
+        return first.ledger.lineage
 
     def _kept(self, number: int) -> Iterator[tuple[GatePlace, float, GateRecord]]:
         run = self._run()
@@ -102,13 +118,17 @@ class StageGates:
     # --- one draw ---
 
     def _decide(self, place: GatePlace, terms: Terms, open_model: OpenModel) -> Verdict:
+        number = place.attempt or 0
         begun = self._begun(place)
         if begun is not None and begun.settled:
             recheck(begun)
+            self.book.decide(begun)
             return self._excused(place, begun.verdict)
-        drawn = self._fresh(place, terms) if begun is None else Draw((), begun.seed)
         suite = self.pipeline.suites[place.gate]
+        fresh = partial(self._fresh, place, terms, {})
+        drawn = self.book.register(self._draft(place, terms), fresh) if begun is None else Draw((), begun.seed)
         decision = self._runner().run(place, suite, terms, open_model(), drawn, begun=begun)
+        self.book.decide(self._attempt(number).gates[place.key])
         self._tell(place, decision)
         return self._excused(place, decision.verdict)
 
@@ -158,17 +178,29 @@ class StageGates:
         assert place.attempt is not None
         return self._attempt(place.attempt).gates.get(place.key)
 
-    def _fresh(self, place: GatePlace, terms: Terms) -> Draw:
-        """The registered draw of a place: cases that no earlier attempt of this stage was asked in this gate, or in
-        another gate that asks the same. These draw the same cases."""
-        assert place.attempt is not None
+    def _draft(self, place: GatePlace, terms: Terms) -> Draft:
+        weights = self._attempt(place.attempt or 0).model_sha256
+        suite = self.pipeline.suites[place.gate]
+        return Draft(place, suite, terms.plan, self._seed(place), f"{self.stage.name}#{place.attempt}", weights or None)
+
+    def _seed(self, place: GatePlace) -> int:
         alike = self.pipeline.sharing_a_draw(self.stage, place.gate)
         purpose = () if place.purpose == "gate" else (place.purpose,)
-        seed = derived_seed(self.pipeline.seed, self.stage.name, alike[0], *purpose)
-        keys = [gate_key(name, place.purpose) for name in alike]
-        used = _used(self._run().stages[self.stage.name].attempts, keys, before=place.attempt)
-        reuse = self.pipeline.gates(self.stage)[place.gate].plan.reuse
-        return draw_fresh(place, self.pipeline.suites[place.gate], terms.plan.draw, seed, used, reuse)
+        return derived_seed(self.pipeline.seed, self.stage.name, alike[0], *purpose)
+
+    def _fresh(self, place: GatePlace, terms: Terms, planned: Mapping[GatePlace, Draw], others: frozenset[str]) -> Draw:
+        """The draw of a place: cases that neither `others` nor any draw of this run asked or, by `planned`, will ask;
+        but those of a gate of the same attempt that asks the same."""
+        suite, number = self.pipeline.suites[place.gate], place.attempt or 0
+        alike = [replace(place, gate=name) for name in self.pipeline.sharing_a_draw(self.stage, place.gate)]
+        drawn = [cases_with(suite, known.questions) for one in alike if (known := self._begun(one)) is not None]
+        drawn += [planned[one].cases for one in alike if one in planned]
+        shared = max((cases for cases in drawn if cases is not None), key=len, default=())
+        siblings = [one.key for one in alike]
+        used = others | asked_in_run(self.pipeline, self._run(), (self.stage.name, number), siblings)
+        used |= frozenset(q for one, draw in planned.items() if one not in alike for q in draw.questions)
+        reuse = terms.purpose == "baseline" or suite.rule.reuse
+        return draw_fresh(place, suite, terms.plan.draw, self._seed(place), used, reuse, shared)
 
     def _attempt(self, number: int) -> AttemptRecord:
         return self._run().stages[self.stage.name].attempts[number]
@@ -177,8 +209,8 @@ class StageGates:
         return self.log.record
 
 
-def measure_base(pipeline: Pipeline, log: RunLog, progress: Progress, open_model: OpenModel) -> None:
-    """Ask the base model the retention suites, before any training."""
+def measure_base(pipeline: Pipeline, log: RunLog, book: Book, progress: Progress, open_model: OpenModel) -> None:
+    """Ask the base model the retention suites, before any training. A measurement may ask cases again."""
     for name, suite in pipeline.suites.items():
         if suite.retention is None:
             continue
@@ -187,8 +219,13 @@ def measure_base(pipeline: Pipeline, log: RunLog, progress: Progress, open_model
         if begun is None or not begun.settled:
             plan = SinglePlan(suite.plan.draw, suite.plan.accept)
             terms = Terms(plan, "baseline", **suite.answering)
-            drawn = draw_fresh(place, suite, terms.plan.draw, derived_seed(pipeline.seed, name, place.purpose))
-            GateRunner(log.append, progress).run(place, suite, terms, open_model(), drawn, begun=begun)
+            seed = derived_seed(pipeline.seed, name, place.purpose)
+            model = open_model()
+            draft = Draft(place, suite, plan, seed, pipeline.model, model.sha256)
+            fresh = partial(draw_fresh, place, suite, plan.draw, seed, reuse=True)
+            drawn = book.register(draft, fresh) if begun is None else Draw((), begun.seed)
+            GateRunner(log.append, progress).run(place, suite, terms, model, drawn, begun=begun)
+        book.decide(log.record.gates[place.key])
 
 
 def baseline(run: RunRecord, suite: str) -> GateRecord:
@@ -207,13 +244,15 @@ def _same_cases(suite: Suite, since: GateRecord) -> tuple[Case, ...]:
     return tuple(by_id[outcome.case_id] for outcome in since.outcomes)
 
 
-def _used(attempts: Mapping[int, AttemptRecord], keys: Sequence[str], *, before: int) -> frozenset[str]:
-    """The cases that earlier attempts were asked in the gates with these keys."""
-    earlier = [
-        attempt.gates[key]
-        for number, attempt in attempts.items()
-        if number < before
-        for key in keys
-        if key in attempt.gates
-    ]
-    return frozenset(case_id for gate in earlier for case_id in gate.seen)
+def asked_in_run(
+    pipeline: Pipeline, run: RunRecord, attempt: tuple[str, int], but_not: Sequence[str]
+) -> frozenset[str]:
+    """The questions that the draws of a run asked, of any suite, stage and attempt; but not those of the draws
+    `but_not` of this attempt."""
+    asked = frozenset[str]()
+    for gate in run.all_gates():
+        if (gate.stage, gate.attempt) == attempt and gate.key in but_not:
+            continue
+        cases = pipeline.suites[gate.gate].cases if not gate.questions else ()  # an older record names only the cases
+        asked |= gate.asked_questions | frozenset(question_of(case) for case in cases if case.id in gate.seen)
+    return asked

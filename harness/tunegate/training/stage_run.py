@@ -12,6 +12,7 @@ from tunegate.data.curriculum import in_order
 from tunegate.data.methods import method_of
 from tunegate.data.training_data import Example, write_examples, written_sha256
 from tunegate.exceptions import ConfigError, Tampered
+from tunegate.gates.book import Book
 from tunegate.models.model import Model
 from tunegate.models.shared_answers import SharedAnswers
 from tunegate.pipeline.ladders import Settings, apply, first_settings
@@ -42,14 +43,16 @@ from tunegate.training.trainer import check_data, checkpoints_of
 class StageRun:
     """One stage of a pipeline, with the model from which it starts."""
 
-    def __init__(self, pipeline: Pipeline, stage: Stage, start: ModelOnDisk, log: RunLog, tools: Tools) -> None:
+    def __init__(
+        self, pipeline: Pipeline, stage: Stage, start: ModelOnDisk, log: RunLog, book: Book, tools: Tools
+    ) -> None:
         self.pipeline = pipeline
         self.stage = stage
         self.start = start
         self.folder = log.folder
         self.log = log
         self.tools = tools
-        self.gates = StageGates(pipeline, stage, log, tools.progress, tools.say, tools.today)
+        self.gates = StageGates(pipeline, stage, log, book, tools.progress, tools.say, tools.today)
         self.diagnoses = StageDiagnosis(pipeline, stage, log)
 
     def execute(self) -> tuple[Verdict, str, ModelOnDisk]:

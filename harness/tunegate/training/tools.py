@@ -9,6 +9,8 @@ from pathlib import Path
 
 from tunegate.data.token_lengths import CountTokens
 from tunegate.exceptions import CannotJudge
+from tunegate.gates.book import NOT_ASKED_FOR, NoLedger
+from tunegate.ledger.ledger import Ledger
 from tunegate.models.model import Model
 from tunegate.models.sentences import Embed
 from tunegate.progress import Progress, no_progress
@@ -33,6 +35,9 @@ class Tools:
     """The hash of the pipeline's present files; without it, they are checked only when a run starts."""
     tokens: Callable[[str], CountTokens] | None = None
     """A counter of tokens by a model's tokenizer, for the data cards; without it lengths are estimated."""
+
+    ledger: Ledger | NoLedger = NOT_ASKED_FOR
+    """Where the draws of all runs are written."""
 
     def fingerprint(self, model: str) -> str:
         """The fingerprint of a model on disk; raises CannotJudge for a server, which has none."""

@@ -51,7 +51,7 @@ def status(report: pytest.TestReport | pytest.CollectReport) -> tuple[str, str, 
     return category, letter, (word, {"yellow": True})
 
 
-class Ledger:
+class Tally:
     """The gates of a session, from its reports. A separate plugin, because its hook does not get the session.
 
     `session` is a unique id; pytest-xdist's `--testrunuid` may be reused.
@@ -117,6 +117,6 @@ class Ledger:
             cache.set(LAST_FAILED, {**last_failed, **dict.fromkeys(items, True)})
 
 
-LEDGER = pytest.StashKey[Ledger]()
+TALLY = pytest.StashKey[Tally]()
 COMPLETE = pytest.StashKey[Callable[[pytest.TestReport], None]]()
 """The stash key of the function that completes the report of a gate's item."""

@@ -1,0 +1,26 @@
+"""Which ledger a command writes: the one that the user names, or the project's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tunegate.gates.book import NoLedger
+from tunegate.ledger.ledger import FILE, Ledger, ledger_folder
+from tunegate.suites.suite import Suite
+
+
+def ledger_of(named: str | None, near: Path) -> Ledger | NoLedger:
+    """The ledger in the named folder, or in the project around `near`; `none` is no ledger.
+
+    A ledger that cannot be written is none either: the command goes on, and every report says why there is none.
+    """
+    if named == "none":
+        return NoLedger("the user asked for none")
+    ledger = Ledger(Path(named).expanduser() if named else ledger_folder(near))
+    return ledger if ledger.can_be_written else NoLedger(f"{ledger.folder / FILE} cannot be written")
+
+
+def ledger_of_suite(named: str | None, suite: Suite, given: str) -> Ledger | NoLedger:
+    """The same for a suite that is gated alone, `given` as a path or as `builtin:NAME`, which belongs to no project:
+    its ledger is that of the working folder."""
+    return ledger_of(named, Path() if given.startswith("builtin:") else Path(suite.path).parent)

@@ -1,0 +1,149 @@
+"""A run's side of the ledger: which questions other runs asked, and how a draw is written there and decided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from itertools import takewhile
+
+from tunegate.cases.case import question_of
+from tunegate.checks.outcome import Verdict
+from tunegate.exceptions import Inconclusive
+from tunegate.gates.draw import Draw, GatePlace, cases_with
+from tunegate.hashes import canonical_json, sha256_hex
+from tunegate.ledger.entries import Decided, Drawn, History, Standing
+from tunegate.ledger.ledger import Ledger
+from tunegate.record.record import GateRecord, LedgerPlace
+from tunegate.stats.sampling import DrawPlan
+from tunegate.suites.suite import Suite
+
+
+@dataclass(frozen=True, slots=True)
+class NoLedger:
+    """Why there is no ledger; every report of the run says it."""
+
+    why: str
+
+
+NOT_ASKED_FOR = NoLedger("no ledger was asked for")
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A draw to be made: its place, its suite and plan, and the model that it will be asked of.
+
+    `weights` is the SHA-256 of the model or of stored answers; None for a model that may answer differently each time.
+    """
+
+    place: GatePlace
+    suite: Suite
+    plan: DrawPlan
+    seed: int
+    model: str
+    weights: str | None
+
+    @property
+    def key(self) -> str:
+        """Identifies suite, draw and seed: with the same weights, the same try."""
+        place = self.place
+        facts = [self.suite.sha256, place.stage, place.attempt, self.plan.draw, self.plan.accept, self.seed]
+        return sha256_hex(canonical_json(facts))[:16]
+
+
+Choose = Callable[[frozenset[str]], Draw]
+"""Makes a draw, given the questions that other runs asked. Raises Inconclusive if too few others are left."""
+
+
+@dataclass(frozen=True)
+class Book:
+    """The ledger as one run writes it. `run` is the run's id; `lineage` is the hash of its base model, or None."""
+
+    run: str
+    ledger: Ledger | NoLedger
+    lineage: str | None = None
+
+    def history(self) -> History:
+        """What the ledger holds now; nothing without a ledger."""
+        return History() if isinstance(self.ledger, NoLedger) else self.ledger.read()
+
+    def standing(self, suite: Suite, history: History) -> Standing:
+        """The attempts on this suite's bank in this history."""
+        return history.standing(bank_of(suite), self.lineage, self.run)
+
+    def attempts_before(self, suite: Suite) -> int:
+        """The attempts of other runs from the same base on this suite's bank."""
+        return self.standing(suite, self.history()).lineage
+
+    def register(self, draft: Draft, choose: Choose) -> Draw:
+        """Make the draw and write it to the ledger, while no other run can: two runs never draw the same case."""
+        if isinstance(self.ledger, NoLedger):
+            return replace(choose(frozenset()), ledger=LedgerPlace(why_not=self.ledger.why))
+        with self.ledger.session() as session:
+            history = session.history
+            own = history.at(self._drawn(draft, Draw((), draft.seed)), by_model=True)
+            drawn = self.chosen(draft, history, choose)
+            entry = session.add(self._drawn(draft, drawn)) if own is None else own.sha256
+        known = drawn.repeats or (own.sha256 if own else "")
+        standing = self.standing(draft.suite, History(list(takewhile(lambda e: e.sha256 != known, history.entries))))
+        return replace(drawn, ledger=LedgerPlace(entry, **asdict(standing), repeats=drawn.repeats))
+
+    def chosen(self, draft: Draft, history: History, choose: Choose) -> Draw:
+        """The draw, given what the ledger holds.
+
+        A draw that this run wrote before it was stopped is kept. A gate run alone takes the cases of the other models
+        of its bake-off. The same suite and seed on the same weights is the same try: it asks the same cases again. Any
+        other draw is new, of cases that no other run asked.
+        """
+        own = history.at(self._drawn(draft, Draw((), draft.seed)), by_model=draft.place.stage is not None)
+        known = own or history.same_try(draft.key, draft.weights, draft.place.purpose)
+        cases = None if known is None else cases_with(draft.suite, known.drawn.questions)
+        if known is None or cases is None:
+            return choose(history.asked(but_not_by=self.run))
+        repeats = known.drawn.repeats if own else known.sha256
+        return Draw(cases, draft.seed, known.drawn.reused, repeats)
+
+    def _drawn(self, draft: Draft, drawn: Draw) -> Drawn:
+        place = draft.place
+        return Drawn(
+            run=self.run,
+            suite=draft.suite.name,
+            stage=place.stage,
+            attempt=place.attempt,
+            purpose=place.purpose,
+            part=place.part,
+            draw=draft.plan.draw,
+            accept=draft.plan.accept,
+            model=draft.model,
+            weights=draft.weights,
+            lineage=self.lineage,
+            key=draft.key,
+            questions=drawn.questions,
+            reused=drawn.reused,
+            repeats=drawn.repeats,
+        )
+
+    def decide(self, gate: GateRecord) -> None:
+        """Write the verdict of a draw to the ledger, unless the ledger has it.
+
+        Raises Inconclusive when the same weights failed the same draw before, and pass it now: then the answers or the
+        judge change from time to time, and one of two verdicts would be chosen.
+        """
+        place = gate.ledger
+        if place is None or not place.entry or isinstance(self.ledger, NoLedger) or not gate.decided:
+            return
+        decided = Decided(of=place.entry, verdict=Verdict(gate.verdict), passed=gate.passed, unasked=gate.unasked)
+        with self.ledger.session() as session:
+            known = {entry.sha256: entry.decided for entry in session.history.entries}
+            if place.entry in known and known[place.entry] != decided:
+                session.add(decided)
+        before = known.get(place.repeats)
+        if before is not None and before.verdict is Verdict.FAIL and gate.verdict is Verdict.PASS:
+            raise Inconclusive(
+                f"gate {gate.key!r}: PASS, but the same weights failed the same cases before; its answers or its judge "
+                "change from time to time, so it must be asked fresh cases (another --seed)"
+            )
+
+
+def bank_of(suite: Suite) -> frozenset[str]:
+    """The identities of a suite's questions."""
+    return frozenset(map(question_of, suite.cases))

@@ -1,0 +1,144 @@
+"""The entries of a ledger, and what they say of a bank: which questions were asked, how often it was tried. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from tunegate.checks.outcome import Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """A draw, written before its first answer.
+
+    `questions` are `cases.question_of` of the cases, in draw order. `run` is the run or the gate run alone. `lineage`
+    is the SHA-256 of the base model of a run, or the name of a model without weights to compare; None: the origin is
+    unknown. `weights` is the SHA-256 of the model, or of stored answers. `key` identifies suite, plan and seed: with
+    the same weights the draw is the same try again. `repeats` is then the hash of the earlier entry.
+    """
+
+    run: str
+    suite: str
+    purpose: str
+    part: str
+    draw: int
+    accept: int
+    model: str
+    weights: str | None
+    lineage: str | None
+    key: str
+    questions: tuple[str, ...]
+    stage: str | None = None
+    attempt: int | None = None
+    reused: int = 0
+    repeats: str = ""
+
+    @property
+    def place(self) -> tuple[object, ...]:
+        """The place of the draw in its run."""
+        return self.run, self.suite, self.stage, self.attempt, self.purpose
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """The verdict on a draw, by the hash of its entry. `unasked` are the places in its draw that were not asked."""
+
+    of: str
+    verdict: Verdict
+    passed: int
+    unasked: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A draw with its hash, and its verdict, if it has one."""
+
+    sha256: str
+    drawn: Drawn
+    decided: Decided | None = None
+
+    @property
+    def asked(self) -> frozenset[str]:
+        """The questions that were asked: all of them, as long as there is no verdict that says otherwise."""
+        unasked = frozenset(self.decided.unasked if self.decided else ())
+        return frozenset(one for place, one in enumerate(self.drawn.questions) if place not in unasked)
+
+    @property
+    def try_of(self) -> tuple[object, ...]:
+        """What counts as one attempt on a bank: all gates of an attempt together, or one gate run alone."""
+        drawn = self.drawn
+        return drawn.run, drawn.stage, drawn.attempt, drawn.model if drawn.stage is None else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The attempts on a bank before this one, over all runs: how many, how many of them failed, and how many have no
+    verdict. `lineage` counts those of other runs from the same base."""
+
+    before: int = 0
+    failed: int = 0
+    undecided: int = 0
+    lineage: int = 0
+
+
+GATED = ("gate", "confirm")
+"""The purposes of draws by which a model is accepted; the others measure or compare."""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """All entries of a ledger, in the order in which they were written."""
+
+    entries: Sequence[Entry] = ()
+
+    def asked(self, *, but_not_by: str, nor_as: str = "") -> frozenset[str]:
+        """Every question that any other run asked; with `nor_as`, not those of draws with this key."""
+        others = (e for e in self.entries if e.drawn.run != but_not_by and e.drawn.key != nor_as)
+        return frozenset[str]().union(*(entry.asked for entry in others))
+
+    def same_try(self, key: str, weights: str | None, purpose: str) -> Entry | None:
+        """The first draw of this purpose with the same key and the same weights: to ask it again is no new try."""
+        if weights is None:
+            return None
+        same = (key, weights, purpose)
+        for entry in self.entries:
+            if (entry.drawn.key, entry.drawn.weights, entry.drawn.purpose) == same and not entry.drawn.repeats:
+                return entry
+        return None
+
+    def at(self, drawn: Drawn, *, by_model: bool) -> Entry | None:
+        """The first draw of the same suite and seed at the same place of the same run; `by_model`: of this model."""
+        for entry in self.entries:
+            same = (entry.drawn.place, entry.drawn.key) == (drawn.place, drawn.key)
+            if same and (not by_model or entry.drawn.model == drawn.model):
+                return entry
+        return None
+
+    def lineage_of(self, weights: str | None) -> str | None:
+        """The base of these weights, if a run that is in the ledger trained them."""
+        return next((e.drawn.lineage for e in self.entries if weights and e.drawn.weights == weights), None)
+
+    def standing(self, bank: AbstractSet[str], lineage: str | None, run: str) -> Standing:
+        """The attempts so far on a bank, given as its questions: those that asked one of them at least.
+
+        The models of unknown origin are taken as one lineage: they may all be one model, retrained until it passes.
+        """
+        tries: dict[tuple[object, ...], list[Entry]] = {}
+        for entry in self._on(bank):
+            tries.setdefault(entry.try_of, []).append(entry)
+        verdicts = [[entry.decided and entry.decided.verdict for entry in one] for one in tries.values()]
+        others = [one[0].drawn for one in tries.values() if one[0].drawn.run != run]
+        return Standing(
+            before=len(tries),
+            failed=sum(Verdict.FAIL in one for one in verdicts),
+            undecided=sum(Verdict.FAIL not in one and (None in one or Verdict.INVALID in one) for one in verdicts),
+            lineage=sum(drawn.lineage == lineage for drawn in others),
+        )
+
+    def _on(self, bank: AbstractSet[str]) -> Iterator[Entry]:
+        for entry in self.entries:
+            drawn = entry.drawn
+            if drawn.purpose in GATED and not drawn.repeats and not bank.isdisjoint(drawn.questions):
+                yield entry

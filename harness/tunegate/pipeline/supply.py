@@ -1,0 +1,64 @@
+"""How long the banks of a pipeline last: no question is asked twice in a run, by whichever suite, stage or attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from tunegate.cases.bank import Part, draw
+from tunegate.cases.case import question_of
+from tunegate.pipeline.pipeline import Pipeline, Stage
+from tunegate.stats.sampling import DrawPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """For how many attempts of a stage fresh cases are left, at most those that it may make: if every stage before it
+    passes at its first attempt (`at_best`), and if each uses all its attempts (`at_worst`)."""
+
+    at_best: int
+    at_worst: int
+
+
+def supply_of(pipeline: Pipeline) -> dict[str, Supply]:
+    """The supply of every stage, if every draw asks all its cases; draws that stop early leave more."""
+    best, worst = frozenset[str](), frozenset[str]()
+    found: dict[str, Supply] = {}
+    for stage in pipeline.stages:
+        most = stage.retrain.max_attempts if stage.role != "baseline" else 1
+        at_best, _ = _attempts(pipeline, stage, best, most)
+        at_worst, worst = _attempts(pipeline, stage, worst, most)
+        _, best = _attempts(pipeline, stage, best, 1)
+        found[stage.name] = Supply(at_best, at_worst)
+    return found
+
+
+def _attempts(pipeline: Pipeline, stage: Stage, used: frozenset[str], most: int) -> tuple[int, frozenset[str]]:
+    """How many attempts of a stage find fresh cases, up to `most`, and what is used then."""
+    for number in range(1, most + 1):
+        after = used
+        for gate, part, plan in _draws(pipeline, stage, number):
+            suite = pipeline.suites[gate]
+            fresh = draw(suite.bank.part(part), plan.draw, pipeline.seed, after)
+            if len(fresh) < plan.draw and not suite.rule.reuse:
+                return number - 1, used
+            after |= frozenset(map(question_of, fresh))
+        used = after
+    return most, used
+
+
+def _draws(pipeline: Pipeline, stage: Stage, number: int) -> Iterator[tuple[str, Part, DrawPlan]]:
+    """The draws of an attempt: of gates that share one, the largest."""
+    gates = pipeline.gates(stage)
+    for name in gates:
+        alike = pipeline.sharing_a_draw(stage, name)
+        if alike[0] != name:
+            continue
+        yield name, "working", _largest([gates[one].first.plan for one in alike])
+        confirms = [terms.plan for one in alike if (terms := gates[one].confirmation(number)) is not None]
+        if confirms:
+            yield name, "sealed", _largest(confirms)
+
+
+def _largest(plans: Sequence[DrawPlan]) -> DrawPlan:
+    return max(plans, key=lambda plan: plan.draw)
