@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tunegate.checks.outcome import Verdict
-from tunegate.record.lucky_gate import lucky_pass_alone
+from tunegate.record.ledger_words import told_of
+from tunegate.record.lucky_gate import lucky_pass_alone, unknown_luck
 from tunegate.record.record import GateRecord, RunRecord, StageRecord
 from tunegate.record.under_way import under_way
 from tunegate.stats.plans import LuckyPass
@@ -118,8 +119,14 @@ def _chances(luck: LuckyPass | str) -> tuple[float, float]:
 def luck_alone(gates: Sequence[GateRecord]) -> list[tuple[str, str]]:
     """(gate, sentence) of gates that were run alone and passed."""
     confirming = {gate.gate: gate for gate in gates if gate.purpose == "confirm"}
-    told = [(gate.gate, lucky_pass_alone(gate, confirming.get(gate.gate))) for gate in gates if gate.purpose == "gate"]
-    return [(name, luck_in_words(luck)) for name, luck in told if luck is not None]
+    told = [(gate, lucky_pass_alone(gate, confirming.get(gate.gate))) for gate in gates if gate.purpose == "gate"]
+    unknown = [(gate.gate, why) for gate, _ in told if gate.verdict is Verdict.PASS and (why := unknown_luck(gate))]
+    return [*unknown, *((gate.gate, luck_in_words(luck)) for gate, luck in told if luck is not None)]
+
+
+def ledger_of(stage: StageRecord) -> dict[str, list[str]]:
+    """Where the last attempt of a stage stands in the ledger: each sentence with its gates."""
+    return told_of(stage.attempts[max(stage.attempts)].gates.values()) if stage.attempts else {}
 
 
 def _missed_words(gate: GateRecord) -> str:

@@ -7,8 +7,18 @@ from itertools import starmap
 
 from tunegate.checks.outcome import Verdict
 from tunegate.progress import duration
+from tunegate.record.ledger_words import told_of
 from tunegate.record.record import GateRecord
-from tunegate_reports.answer import STATE_WORDS, count_words, luck_alone, luck_of, passed_words, state_of, waiver_words
+from tunegate_reports.answer import (
+    STATE_WORDS,
+    count_words,
+    ledger_of,
+    luck_alone,
+    luck_of,
+    passed_words,
+    state_of,
+    waiver_words,
+)
 from tunegate_reports.gate_panel import SIGNS
 from tunegate_reports.gate_view import GateView
 from tunegate_reports.leaks import leak_notices
@@ -49,6 +59,12 @@ def _luck(view: View) -> Iterator[Markup]:
     told = [(stage.record.name, luck) for stage in view.stages if (luck := luck_of(stage.record))]
     lines = list(starmap(_luck_of, told))
     lines += [tag("li", *_said(text, [gate])) for gate, text in luck_alone([gate.record for gate in view.alone])]
+    lines += [
+        tag("li", tag("strong", f"{stage.record.name} "), *_said(words, gates))
+        for stage in view.stages
+        for words, gates in ledger_of(stage.record).items()
+    ]
+    lines += [tag("li", *_said(*told)) for told in told_of(gate.record for gate in view.alone).items()]
     if lines:
         yield tag("div", tag("h2", "Could it have been luck?"), tag("ul", *lines), class_="luck")
 

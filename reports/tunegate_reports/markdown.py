@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tunegate.checks.outcome import Outcome, Verdict
+from tunegate.record.ledger_words import told_of
 from tunegate.record.record import GateRecord, RunRecord
 from tunegate.text.printable import without_commands
 from tunegate.verdicts.terms import PAIRED
@@ -20,6 +21,7 @@ from tunegate_reports.answer import (
     DRAW_WORDS,
     capitalised,
     gate_words,
+    ledger_of,
     luck_alone,
     luck_of,
     passed_words,
@@ -62,6 +64,13 @@ def markdown_summary(run: RunRecord) -> str:
     lines += [f"- {_text(data_line(run, stage, card), None)}." for stage, card in data_cards(run).items()]
     lines += [f"- Luck: {_luck(stage)}" for stage in shown.stages if luck_of(stage.record)]
     lines += [f"- Luck: {_text(gate)}: {told}." for gate, told in luck_alone([gate.record for gate in shown.alone])]
+    lines += [
+        f"- Ledger: {_text(stage.record.name)}, {_text(', '.join(gates))}: {_text(words, None)}."
+        for stage in shown.stages
+        for words, gates in ledger_of(stage.record).items()
+    ]
+    alone = told_of(gate.record for gate in shown.alone)
+    lines += [f"- Ledger: {_text(', '.join(gates))}: {_text(words, None)}." for words, gates in alone.items()]
     lines += ["", *_table(shown.gates)] if shown.gates else []
     for stage in shown.stages:
         lines += ["", *_diagnoses(stage)] if any(attempt.record.diagnosis for attempt in stage.attempts) else []

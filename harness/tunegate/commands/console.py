@@ -18,6 +18,7 @@ from tunegate.progress import Bar as Bar
 from tunegate.progress import duration
 from tunegate.promotion.registry import Promotion
 from tunegate.record.event_log import EVENTS, is_being_written
+from tunegate.record.ledger_words import told_of
 from tunegate.record.record import AttemptRecord, GateRecord, RunRecord, StageRecord
 from tunegate.record.under_way import under_way
 from tunegate.stats.plans import in_words as luck_in_words
@@ -103,6 +104,8 @@ def _draw_as_json(gate: GateRecord) -> dict[str, Any]:
         "suite_sha256": gate.suite_sha256,
         "model_sha256": gate.model_sha256,
         "error_categories": gate.error_categories,
+        "reused": gate.reused,
+        "ledger": gate.ledger and asdict(gate.ledger),
         "asked_again": gate.answers.asked_again,
         "judged_again": gate.judged.judged_again,
         "cases": [case_as_json(by_id[case_id]) for case_id in gate.case_ids if case_id in by_id],
@@ -152,6 +155,10 @@ def print_gate(result: GateRunResult, report: Path | None) -> None:
     faults = [outcome for outcome in gate.outcomes if outcome.verdict is Verdict.INVALID]
     if faults:
         show(f"not judged: {_ids(gate, Verdict.INVALID)}; {faults[0].case_id}: {_short(faults[0].reason)}")
+    for words in told_of([result.record]):
+        show(f"ledger: {words}")
+    if result.unknown_luck:
+        show(f"luck: {result.unknown_luck}")
     if result.luck is not None:
         show(f"luck: {luck_in_words(result.luck)}")
     low, high = gate.interval
@@ -189,6 +196,11 @@ def _short(text: str, limit: int = 200) -> str:
 # --- a run ---------------------------------------------------------------------------------------------------------
 
 
+def _last_gates(stage: StageRecord) -> list[GateRecord]:
+    """The gates of a stage's last attempt."""
+    return list(stage.attempts[max(stage.attempts)].gates.values()) if stage.attempts else []
+
+
 def run_as_json(run: RunRecord, report: Path | None, people: Mapping[int, PeopleRate] = NOBODY) -> dict[str, Any]:
     """A run for scripts. The verdict of a `measured` gate says only that every case was judged.
 
@@ -212,6 +224,8 @@ def run_as_json(run: RunRecord, report: Path | None, people: Mapping[int, People
                 "passed": gate.passed,
                 "drawn": gate.drawn,
                 "accept": gate.accept,
+                "reused": gate.reused,
+                "ledger": gate.ledger and asdict(gate.ledger),
                 "asked_again": gate.answers.asked_again,
                 "judged_again": gate.judged.judged_again,
                 "seconds": round(gate.seconds, 1),
@@ -242,8 +256,10 @@ def print_run(run: RunRecord, report: Path | None, people: Mapping[int, PeopleRa
     for row in rows if len(rows) > 1 else []:
         show("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     for stage in run.stages.values():
-        for gate in stage.attempts[max(stage.attempts)].gates.values() if stage.attempts else ():
+        for gate in _last_gates(stage):
             show_unended(gate, f"{stage.name} {gate.key}: ")
+        for words, gates in told_of(_last_gates(stage)).items():
+            show(f"ledger: {stage.name} {', '.join(gates)}: {words}")
     for place, gate in enumerate(run.all_gates()):
         if place in people:
             show(f"{place_of(gate).label}: {people[place].in_words}")

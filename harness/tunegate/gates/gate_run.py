@@ -22,7 +22,7 @@ from tunegate.models.model import Model, StoredResponses, answers_the_same, requ
 from tunegate.progress import Progress
 from tunegate.record.event_log import last_event
 from tunegate.record.events import GateDecided, RunStarted, event_from_json
-from tunegate.record.lucky_gate import LuckyPass, lucky_pass_alone
+from tunegate.record.lucky_gate import LuckyPass, lucky_pass_alone, unknown_luck
 from tunegate.record.read_run import read_run
 from tunegate.record.recheck import recheck
 from tunegate.record.record import GateRecord, RunRecord
@@ -99,6 +99,11 @@ class GateRunResult:
     def luck(self) -> LuckyPass | None:
         """The chance that a bad model would have passed too; None unless the gate passed."""
         return lucky_pass_alone(self.record, self.confirm)
+
+    @property
+    def unknown_luck(self) -> str:
+        """Why no chance is known, for a gate that passed on cases asked before; otherwise empty."""
+        return unknown_luck(self.deciding) if self.deciding.verdict is Verdict.PASS else ""
 
 
 def run_gate(request: GateRequest, progress: Progress, versions: Mapping[str, str]) -> GateRunResult:

@@ -34,15 +34,15 @@ def luck_in_run(plan: GatePlan, gate: GateRecord, attempts: int, limit: int) -> 
 
     A sentence instead if cases were asked before.
     """
-    if gate.reused:
-        return unknown_luck(gate)
+    if why := unknown_luck(gate):
+        return why
     before = attempts_before(gate)
     return lucky_pass(plan, attempts + before, limit + before)
 
 
 def unknown_luck(gate: GateRecord) -> str:
-    """Why no chance is given for a gate that asked cases again."""
-    return f"unknown: {gate.reused} of {gate.drawn} cases were asked before"
+    """Why no chance is known for a gate that asked cases again; empty for a gate that did not."""
+    return f"unknown: {gate.reused} of {gate.drawn} cases were asked before" if gate.reused else ""
 
 
 def attempts_before(gate: GateRecord) -> int:

@@ -1,0 +1,139 @@
+"""What a user sees of the ledger: gates from the command line, one after another, on one bank."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.bank import Bank
+from tunegate.cli import main
+from tunegate.ledger.ledger import FILE, FOLDER
+
+PLAN = "{draw: 10, accept: 9}"
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def bank(make_bank: Callable[..., Bank]) -> Bank:
+    return make_bank(60, plan=PLAN)
+
+
+def gate(bank: Bank, capsys: pytest.CaptureFixture[str], *arguments: str, answers: str = "") -> dict[str, Any]:
+    capsys.readouterr()
+    code = main(["gate", "--responses", answers or bank.answers(60), "--suite", bank.suite, *arguments, "--json"])
+    return {**json.loads(capsys.readouterr().out), "code": code}
+
+
+def asked(result: dict[str, Any]) -> set[str]:
+    return {case["id"] for case in result["cases"]}
+
+
+def test_a_second_gate_asks_other_cases_and_says_that_it_is_the_second(
+    bank: Bank, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = gate(bank, capsys, answers=bank.answers(0))
+    second = gate(bank, capsys, answers=bank.answers(1, "other.jsonl"))
+    assert (first["code"], second["code"]) == (1, 1)
+    assert not asked(first) & asked(second)
+    assert (first["ledger"]["before"], second["ledger"]["before"], second["ledger"]["failed"]) == (0, 1, 1)
+
+
+def test_seeds_cannot_be_tried_until_one_passes(bank: Bank, capsys: pytest.CaptureFixture[str]) -> None:
+    """The audit's way: `--seed 0..11` gave 12 FAILs, `--seed 50` a PASS and exit code 0, and nothing said so."""
+    answers = bank.answers(0)
+    codes = [gate(bank, capsys, "--seed", str(seed), answers=answers)["code"] for seed in range(8)]
+    assert codes == [1, 1, 1, 1, 4, 4, 4, 4]  # 40 working cases: four draws, then none is fresh
+
+
+def test_a_pass_after_failures_needs_sealed_cases_and_tells_its_chance_over_all_attempts(
+    bank: Bank, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gate(bank, capsys, answers=bank.answers(0))
+    gate(bank, capsys, answers=bank.answers(1, "other.jsonl"))
+    third = gate(bank, capsys, answers=bank.answers(60, "good.jsonl"))
+    assert (third["verdict"], third["confirm"]["verdict"], third["ledger"]["lineage"]) == ("PASS", "PASS", 2)
+    alone = 0.5443  # 9 or 10 of 10 at .85
+    assert third["lucky_pass"]["probability"] == pytest.approx(1 - (1 - alone) * (1 - alone**2) ** 2, abs=2e-3)
+
+
+def test_the_same_answers_again_are_no_new_attempt(bank: Bank, capsys: pytest.CaptureFixture[str]) -> None:
+    first = gate(bank, capsys)
+    again = gate(bank, capsys, "--run", "elsewhere")
+    assert asked(first) == asked(again)
+    assert (again["ledger"]["repeats"], again["ledger"]["before"]) == (first["ledger"]["entry"], 0)
+    later = gate(bank, capsys, answers=bank.answers(0, "other.jsonl"))
+    assert later["ledger"]["before"] == 1
+
+
+def test_a_rule_that_was_reworded_after_the_answers_asks_other_cases(
+    bank: Bank, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = gate(bank, capsys, answers=bank.answers(0))
+    suite = Path(bank.suite)
+    suite.write_text(re.sub("checks:.*", "checks: [{rougeL: {min: 0.5}}]", suite.read_text()))
+    second = gate(bank, capsys, answers=bank.answers(0))
+    assert first["suite_sha256"] != second["suite_sha256"]
+    assert not asked(first) & asked(second)
+    assert second["ledger"]["failed"] == 1
+
+
+def test_reuse_asks_again_is_marked_and_gives_no_figure_of_luck(
+    make_bank: Callable[..., Bank], capsys: pytest.CaptureFixture[str]
+) -> None:
+    bank = make_bank(16, plan="{draw: 10, accept: 9, reuse: true, confirm: never}")
+    gate(bank, capsys, answers=bank.answers(0))
+    main(["gate", "--responses", bank.answers(16, "good.jsonl"), "--suite", bank.suite])
+    told = capsys.readouterr().out
+    assert "luck: unknown: 4 of 10 cases were asked before" in told
+    assert "with probability" not in told
+    assert "ledger: the 2nd attempt on this bank; of the 1 before, 1 failed" in told
+    [report] = re.findall("report: (.*report.html)", told)
+    page = Path(report).read_text()
+    assert "unknown: 4 of 10 cases were asked before" in page
+    assert "the 2nd attempt on this bank" in page
+
+
+def test_without_a_ledger_every_report_says_so(bank: Bank, capsys: pytest.CaptureFixture[str]) -> None:
+    answers = bank.answers(60)
+    assert main(["gate", "--responses", answers, "--suite", bank.suite, "--ledger", "none", "--markdown", "m.md"]) == 0
+    said = "no ledger: attempts of other runs on this bank are not counted (the user asked for none)"
+    assert said in capsys.readouterr().out
+    assert said in Path("m.md").read_text()
+    assert not (bank.folder / FOLDER).exists()
+
+
+def test_a_ledger_that_cannot_be_written_is_named(bank: Bank, capsys: pytest.CaptureFixture[str]) -> None:
+    result = gate(bank, capsys, "--ledger", "/proc/1/nothing")
+    assert result["ledger"]["why_not"] == f"/proc/1/nothing/{FILE} cannot be written"
+
+
+def test_teams_share_a_folder(make_bank: Callable[..., Bank], capsys: pytest.CaptureFixture[str]) -> None:
+    bank = make_bank(60, plan=PLAN)
+    first = gate(bank, capsys, "--ledger", "shared", answers=bank.answers(0))
+    Path("copy.jsonl").write_text((bank.folder / "cases.jsonl").read_text())
+    Path("copy.yaml").write_text(Path(bank.suite).read_text().replace("cases.jsonl", "copy.jsonl"))
+    main(["gate", "--responses", bank.answers(1, "o.jsonl"), "--suite", "copy.yaml", "--ledger", "shared", "--json"])
+    second = json.loads(capsys.readouterr().out)
+    assert not asked(first) & asked(second)
+    assert second["ledger"]["before"] == 1
+
+
+def test_a_bake_off_asks_every_model_the_same_cases(bank: Bank, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its gates are processes of their own; here as they are started, one after another."""
+    one, two = (
+        gate(bank, capsys, "--together", "b1", "--run", name, answers=bank.answers(n, f"{name}.jsonl"))
+        for name, n in (("one", 60), ("two", 50))
+    )
+    assert asked(one) == asked(two)
+    assert (two["ledger"]["repeats"], two["ledger"]["lineage"]) == ("", 0)
+    other = gate(bank, capsys, answers=bank.answers(0, "later.jsonl"))
+    assert not asked(one) & asked(other)
