@@ -26,6 +26,9 @@ settings.load_profile("fast")
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# A test that gates one bank twice would get fresh cases, or none; tests/ledger takes this back.
+os.environ["TUNEGATE_LEDGER"] = "none"
+
 # Where each core has a worker, threads that wait for each other cost more than they give.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")

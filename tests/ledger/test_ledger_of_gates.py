@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.bank import Bank
 from tunegate.cli import main
+from tunegate.commands.ledger import VARIABLE
 from tunegate.ledger.ledger import FILE, FOLDER
 
 PLAN = "{draw: 10, accept: 9}"
@@ -20,6 +21,7 @@ PLAN = "{draw: 10, accept: 9}"
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(VARIABLE)
 
 
 @pytest.fixture
@@ -114,6 +116,16 @@ def test_without_a_ledger_every_report_says_so(bank: Bank, capsys: pytest.Captur
 def test_a_ledger_that_cannot_be_written_is_named(bank: Bank, capsys: pytest.CaptureFixture[str]) -> None:
     result = gate(bank, capsys, "--ledger", "/proc/1/nothing")
     assert result["ledger"]["why_not"] == f"/proc/1/nothing/{FILE} cannot be written"
+
+
+def test_the_environment_names_a_ledger_for_commands_that_name_none(
+    bank: Bank, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, "elsewhere")
+    gate(bank, capsys)
+    assert (Path("elsewhere") / FILE).is_file()
+    monkeypatch.setenv(VARIABLE, "none")
+    assert gate(bank, capsys, answers=bank.answers(3))["ledger"]["why_not"] == f"{VARIABLE} is none"
 
 
 def test_teams_share_a_folder(make_bank: Callable[..., Bank], capsys: pytest.CaptureFixture[str]) -> None:

@@ -77,8 +77,7 @@ def _in_a_new_process(arguments: Sequence[str], environment: dict[str, str]) -> 
 
 
 def stored(*arguments: str, anew: bool = False) -> Result:
-    """Without a ledger, each session is the first: with one, other answers would need other cases."""
-    return run_pytest("--tunegate-responses", "answers.jsonl", "--tunegate-ledger", "none", *arguments, anew=anew)
+    return run_pytest("--tunegate-responses", "answers.jsonl", *arguments, anew=anew)
 
 
 @pytest.fixture

@@ -107,6 +107,8 @@ def _notes_on_stage(stage: StageFacts, facts: CheckFacts) -> Iterator[str]:
     for gate, attempts in stage.supported_attempts.items():
         if attempts is not None and attempts < stage.possible_attempts:
             yield f": {_shortage(gate, attempts, facts.suites[gate], stage)}"
+    if stage.supply.at_worst < min([stage.possible_attempts, *_supported(stage)]):
+        yield f": {_supply(stage)}"
 
 
 def _rows(stage: StageFacts) -> str:
@@ -147,6 +149,22 @@ def _shortage(gate: str, attempts: int, suite: SuiteFacts, stage: StageFacts) ->
         f"the bank of {gate} has fresh cases for at least {counted(attempts, 'attempt')}; each uses "
         f"{suite.draw} of {suite.working} cases{confirming if confirm else ''}, of {suite.sealed}; beyond "
         f"that a run ends INCONCLUSIVE; {counted(wanted, 'attempt')} need about {missing} more cases{proposal}"
+    )
+
+
+def _supported(stage: StageFacts) -> Iterator[int]:
+    return (attempts for attempts in stage.supported_attempts.values() if attempts is not None)
+
+
+def _supply(stage: StageFacts) -> str:
+    """How many attempts the stages before this one leave fresh cases for: no question is asked twice in a run."""
+    best, worst = stage.supply.at_best, stage.supply.at_worst
+    if best == worst:
+        return f"the stages before it leave fresh cases for {counted(best, 'attempt')}; then a run is INCONCLUSIVE"
+    left = counted(worst, "attempt") if worst else "none"
+    return (
+        f"the stages before it leave fresh cases for {counted(best, 'attempt')} if they pass at once, for {left} if "
+        "they use all their attempts; then a run is INCONCLUSIVE"
     )
 
 

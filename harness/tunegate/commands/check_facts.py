@@ -16,6 +16,7 @@ from tunegate.leaks.leakage import Leak, describe, facts
 from tunegate.pipeline.ladders import first_settings, possible_attempts
 from tunegate.pipeline.leak_guard import drop_leaks, in_words
 from tunegate.pipeline.pipeline import GateTerms, Pipeline, RetentionTerms, Stage
+from tunegate.pipeline.supply import Supply, supply_of
 from tunegate.suites.case_faults import contradictions, listed_in_text
 from tunegate.suites.fitting_plan import fitting_plan, supported_attempts
 from tunegate.suites.judged_plan import JudgedPlan, judged_plan
@@ -72,6 +73,9 @@ class StageFacts:
     """Gates that ask the same cases in the same way: they judge one set of answers."""
     plans: dict[str, Json]
     supported_attempts: dict[str, int | None]
+    """For how many attempts each bank has fresh cases; None: for any number, because the plan reuses cases."""
+    supply: Supply
+    """The same for all gates together, after the stages before this one."""
     proposals: dict[str, str]
     judged_plans: dict[str, JudgedPlan]
     retention: dict[str, Json]
@@ -109,6 +113,7 @@ def facts_of_pipeline(file: Path, pipeline: Pipeline, leaks: Sequence[Leak], not
     """Of a pipeline with its suites, stages and leaks."""
     drops = pipeline.leakage.action == "drop_from_train"
     left, dropped = drop_leaks(pipeline, leaks) if drops else (pipeline, [])
+    supply = supply_of(pipeline)
     return CheckFacts(
         file=str(file),
         suites={name: _suite(suite) for name, suite in pipeline.suites.items()},
@@ -117,6 +122,7 @@ def facts_of_pipeline(file: Path, pipeline: Pipeline, leaks: Sequence[Leak], not
                 pipeline,
                 stage,
                 after,
+                supply[stage.name],
                 leaked=sum(len(one["rows"]) for one in dropped if one["stage"] == stage.name),
                 first_attempt=len(_first_rows(left, after)),
             )
@@ -171,7 +177,9 @@ def _remarks_on_bank(suite: Suite) -> Iterator[str]:
 # --- a stage --------------------------------------------------------------------------------------------------------
 
 
-def _stage(pipeline: Pipeline, stage: Stage, after: Stage, *, leaked: int, first_attempt: int) -> StageFacts:
+def _stage(
+    pipeline: Pipeline, stage: Stage, after: Stage, supply: Supply, *, leaked: int, first_attempt: int
+) -> StageFacts:
     """`after` is the stage without the rows that leak."""
     gates, retrain = pipeline.gates(stage), after.retrain
     trains = stage.role != "baseline"
@@ -199,6 +207,7 @@ def _stage(pipeline: Pipeline, stage: Stage, after: Stage, *, leaked: int, first
         ],
         plans={name: gate.to_json() for name, gate in gates.items()},
         supported_attempts=supported,
+        supply=supply,
         proposals=_proposals(pipeline, gates, supported, attempts),
         judged_plans={name: found for name in gates if (found := judged_plan(pipeline.suites[name], attempts))},
         retention=_as_json(pipeline.retention(stage)),

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from tunegate.gates.book import NoLedger
 from tunegate.ledger.ledger import FILE, Ledger, ledger_folder
 from tunegate.suites.suite import Suite
 
+VARIABLE = "TUNEGATE_LEDGER"
+"""The environment variable that names the ledger for every command that names none."""
+
 
 def ledger_of(named: str | None, near: Path) -> Ledger | NoLedger:
-    """The ledger in the named folder, or in the project around `near`; `none` is no ledger.
+    """The ledger in the named folder, or in that of `TUNEGATE_LEDGER`, or in the project around `near`; `none` is none.
 
     A ledger that cannot be written is none either: the command goes on, and every report says why there is none.
     """
+    if named is None and (given := os.environ.get(VARIABLE)):
+        return NoLedger(f"{VARIABLE} is none") if given == "none" else ledger_of(given, near)
     if named == "none":
         return NoLedger("the user asked for none")
     ledger = Ledger(Path(named).expanduser() if named else ledger_folder(near))

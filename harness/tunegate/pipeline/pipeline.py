@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,8 @@ class GateTerms:
 
     def confirmation(self, attempt: int) -> Terms | None:
         """The terms of the confirming draw that this attempt requires."""
-        return self.confirm if self.plan.confirmation(attempt) else None
+        plan = self.plan.confirmation(attempt)
+        return None if self.confirm is None or plan is None else replace(self.confirm, plan=plan)
 
     def to_json(self) -> dict[str, Any]:
         """The facts for the record, which must be verifiable without the pipeline file."""
@@ -77,6 +78,7 @@ class GateTerms:
             "confirm": self.confirm.to_json() if self.confirm else None,
             "confirms": self.plan.confirms,
             "reuse": self.plan.reuse,
+            **({"spending": asdict(self.plan.spending)} if self.plan.spending else {}),
         }
 
 

@@ -25,6 +25,7 @@ from tunegate.pipeline.own_command import command_of, command_sha256
 from tunegate.pipeline.pipeline import Pipeline, Stage, SuiteRef, reward_of
 from tunegate.pipeline.pipeline_spec import PipelineSpec
 from tunegate.pipeline.stage_spec import StageSpec
+from tunegate.pipeline.supply import supply_of
 from tunegate.pipeline.watched import Watched, draw_watched, reserve, too_many
 from tunegate.reading.files import resolve
 from tunegate.reading.spec import read_spec
@@ -66,7 +67,7 @@ def load_pipeline(
     reading = _Reading(path, build_check, validate_stage)
     spec, base_dir = reading.spec, path.parent
     stages = tuple(reading.stage(index, stage) for index, stage in enumerate(spec.stages))
-    return Pipeline(
+    pipeline = Pipeline(
         name=spec.name,
         path=path,
         model=model_place(spec.model, base_dir),
@@ -81,6 +82,17 @@ def load_pipeline(
         ledger=spec.ledger if spec.ledger in (None, "none") else str(resolve(spec.ledger, base_dir)),
         waivers=_waivers(spec, reading.file, today or date.today()),
         watched=reading.watched,
+    )
+    for index, (name, supply) in enumerate(supply_of(pipeline).items()):
+        if not supply.at_best:
+            raise reading.file.error(("stages", index, "gates"), _no_case_left(name))
+    return pipeline
+
+
+def _no_case_left(stage: str) -> str:
+    return (
+        f"no fresh cases are left for the first attempt of {stage!r}, even if every stage before it passes at once: no "
+        "question is asked twice in a run; add cases, draw fewer, or set `plan.reuse: true`, which the report marks"
     )
 
 

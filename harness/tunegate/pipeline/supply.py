@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
-from tunegate.cases.bank import Part, draw
+from tunegate.cases.bank import Part
 from tunegate.cases.case import question_of
 from tunegate.pipeline.pipeline import Pipeline, Stage
 from tunegate.stats.sampling import DrawPlan
+
+PARTS: tuple[Part, ...] = get_args(Part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,29 +23,40 @@ class Supply:
     at_worst: int
 
 
+Questions = Mapping[tuple[str, Part], Sequence[str]]
+"""The questions of each part of each suite's bank."""
+
+
 def supply_of(pipeline: Pipeline) -> dict[str, Supply]:
     """The supply of every stage, if every draw asks all its cases; draws that stop early leave more."""
+    questions = {
+        (name, part): list(dict.fromkeys(map(question_of, suite.bank.part(part))))
+        for name, suite in pipeline.suites.items()
+        for part in PARTS
+    }
     best, worst = frozenset[str](), frozenset[str]()
     found: dict[str, Supply] = {}
     for stage in pipeline.stages:
         most = stage.retrain.max_attempts if stage.role != "baseline" else 1
-        at_best, _ = _attempts(pipeline, stage, best, most)
-        at_worst, worst = _attempts(pipeline, stage, worst, most)
-        _, best = _attempts(pipeline, stage, best, 1)
+        at_best, _ = _attempts(pipeline, stage, questions, best, most)
+        at_worst, worst = _attempts(pipeline, stage, questions, worst, most)
+        _, best = _attempts(pipeline, stage, questions, best, 1)
         found[stage.name] = Supply(at_best, at_worst)
     return found
 
 
-def _attempts(pipeline: Pipeline, stage: Stage, used: frozenset[str], most: int) -> tuple[int, frozenset[str]]:
+def _attempts(
+    pipeline: Pipeline, stage: Stage, questions: Questions, used: frozenset[str], most: int
+) -> tuple[int, frozenset[str]]:
     """How many attempts of a stage find fresh cases, up to `most`, and what is used then."""
     for number in range(1, most + 1):
         after = used
         for gate, part, plan in _draws(pipeline, stage, number):
-            suite = pipeline.suites[gate]
-            fresh = draw(suite.bank.part(part), plan.draw, pipeline.seed, after)
-            if len(fresh) < plan.draw and not suite.rule.reuse:
+            fresh = [one for one in questions[gate, part] if one not in after][: plan.draw]
+            measured = stage.role == "baseline" or pipeline.suites[gate].rule.reuse
+            if len(fresh) < plan.draw and not measured:
                 return number - 1, used
-            after |= frozenset(map(question_of, fresh))
+            after |= frozenset(fresh)
         used = after
     return most, used
 

@@ -21,6 +21,8 @@ from tunegate.record.lucky_gate import attempts_before
 from tunegate.record.read_run import reading
 from tunegate.record.recheck import NotPromotable, outcomes_before, recheck
 from tunegate.record.record import AttemptRecord, GateRecord, RunRecord, StageRecord, first_purpose, gate_key
+from tunegate.stats.plans import Risk, solve_confirmation_of
+from tunegate.stats.sampling import plan_from_json
 from tunegate.verdicts.terms import PAIRED
 from tunegate.verdicts.waivers import excuse, waiver_from_json
 
@@ -138,13 +140,21 @@ def required_draws(run: RunRecord, stage: StageRecord, attempt: AttemptRecord) -
             first = attempt.gates.get(gate_key(name, first_purpose(stage)))
             earlier = 0 if first is None or gate["reuse"] else attempts_before(first)
             if gate["confirms"] == "always" or (gate["confirms"] == "after_retry" and attempt.number + earlier > 1):
-                required[gate_key(name, "confirm")] = gate["confirm"]
+                required[gate_key(name, "confirm")] = _confirm(gate, attempt.number + earlier)
         for purpose in PAIRED:
             for name, kept in _paired(run, stage, purpose).items():
                 required[gate_key(name, purpose)] = {"purpose": purpose, "max_drop": kept["max_drop"]}
     except (KeyError, TypeError, AttributeError) as error:
         raise Tampered(f"stage {stage.name!r}: the run registered no terms for its gates ({error!r})") from error
     return required
+
+
+def _confirm(gate: Mapping[str, Any], attempt: int) -> Mapping[str, Any]:
+    """The registered terms of the confirming draw of an attempt; a plan that spends its risk has one for each."""
+    if "spending" not in gate:
+        return gate["confirm"]
+    plan = solve_confirmation_of(plan_from_json(gate["first"]["plan"]), Risk(**gate["spending"]), attempt)
+    return {**gate["confirm"], "plan": asdict(plan)}
 
 
 def _paired(run: RunRecord, stage: StageRecord, purpose: str) -> Mapping[str, Any]:

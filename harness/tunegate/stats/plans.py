@@ -14,6 +14,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from typing import Any, Literal
 
 from tunegate.exceptions import ConfigError
@@ -79,6 +80,9 @@ class GatePlan:
     at: float = 0.85
     judged: Judged | None = None
     """The error rates of the judges that decide; None where the checks are the truth."""
+    spending: Risk | None = None
+    """If given, each attempt has a confirming draw of its own, so that all attempts together keep this risk, however
+    many there are (`spent`). `confirm` is then that of the first attempt."""
 
     @property
     def numbers(self) -> dict[str, Any]:
@@ -95,6 +99,8 @@ class GatePlan:
 
     def confirmation(self, attempt: int) -> DrawPlan | None:
         """The confirming draw that this attempt needs after its first draw passed; None if it needs none."""
+        if self.spending is not None:
+            return solve_confirmation_of(self.first, self.spending, attempt)
         owed = self.confirms == "always" or (self.confirms == "after_retry" and attempt > 1)
         return self.confirm if owed else None
 
@@ -111,6 +117,8 @@ class GatePlan:
 
         The attempts draw different cases. If the bank is a sample of the domain, their results are independent.
         """
+        if self.spending is not None:
+            return any_of([self.acceptance(p, number) for number in range(1, attempts + 1)])
         later = self.acceptance(p, 2)  # all attempts after the first have the same draws
         return any_of([self.acceptance(p, 1)] + [later] * (attempts - 1))
 
@@ -142,7 +150,8 @@ class PlanRule:
 
     `accept` None: 90 % of the draw, or, given a `risk`, computed from it. `confirm` None: the default of the plan (see
     `resolve`); "never": a single draw is never confirmed, whatever the number of attempts. `ask_again`: how many times
-    a question without an answer is asked again; the plan's numbers do not depend on it.
+    a question without an answer is asked again; the plan's numbers do not depend on it. `spending`: the consumer's risk
+    holds for any number of attempts.
     """
 
     kind: PlanKind = "single"
@@ -153,6 +162,7 @@ class PlanRule:
     curtail: bool | None = None
     reuse: bool = False
     ask_again: int = ASK_AGAIN
+    spending: bool = False
 
     def resolve(self, attempts: int, judged: Judged | None = None) -> GatePlan:
         """The gate's plan for a stage of at most `attempts` attempts; raises ConfigError when no plan keeps the risk.
@@ -199,6 +209,9 @@ class PlanRule:
             raise ConfigError(
                 "`confirm: never` contradicts `kind: double`, which confirms every pass; remove one of them"
             )
+        elif self.spending:
+            risk = self.risk or Risk()
+            return GatePlan(first, solve_confirmation_of(first, risk, 1), "always", spending=risk)
         else:
             confirm = solve_confirmation(first, self.risk or Risk(), attempts, self.confirm)
         return GatePlan(first, confirm, "always")
@@ -231,6 +244,22 @@ def any_of(chances: Sequence[float]) -> float:
 def per_attempt(consumer: float, attempts: int) -> float:
     """The consumer's risk that each of these independent attempts may have so that the run keeps `consumer`."""
     return -math.expm1(math.log1p(-consumer) / attempts)
+
+
+def spent(risk: Risk, attempt: int) -> Risk:
+    """The part of the consumer's risk that this attempt, counted from 1, may spend: 6 / (pi t)^2 of it.
+
+    The parts of all attempts, however many, add up to the whole (Euler's series): nobody must promise a number of
+    attempts before the first. Alpha spending for an unlimited number of looks: K. K. G. Lan, D. L. DeMets, Biometrika
+    70 (1983) 659-663.
+    """
+    return replace(risk, consumer=risk.consumer * 6 / (math.pi * attempt) ** 2)
+
+
+@lru_cache
+def solve_confirmation_of(first: DrawPlan, risk: Risk, attempt: int) -> SinglePlan:
+    """The confirming draw of an attempt whose plan spends its risk."""
+    return solve_confirmation(first, spent(risk, attempt), attempts=1)
 
 
 def solve_single(risk: Risk, attempts: int, draw: int | None = None) -> SinglePlan:

@@ -86,7 +86,15 @@ def supported_attempts(bank: Bank, plan: GatePlan) -> int | None:
         return None
     attempts = [bank.distinct("working") // plan.draw] if not plan.reuse else []
     if plan.confirm is not None and plan.confirms != "never":
-        unconfirmed = 1 if plan.confirms == "after_retry" else 0
-        confirmed = bank.distinct("sealed") // plan.confirm.draw
-        attempts += [unconfirmed + confirmed] if not (plan.reuse and confirmed) else []
+        confirmed = _confirmed(bank.distinct("sealed"), plan)
+        attempts += [confirmed] if not (plan.reuse and bank.distinct("sealed") >= plan.confirm.draw) else []
     return min(attempts, default=None)
+
+
+def _confirmed(sealed: int, plan: GatePlan) -> int:
+    """How many attempts this number of sealed cases can confirm."""
+    left, attempts = sealed, 0
+    while (confirm := plan.confirmation(attempts + 1)) is None or confirm.draw <= left:
+        left -= 0 if confirm is None else confirm.draw
+        attempts += 1
+    return attempts

@@ -356,7 +356,9 @@ def plan_rule(spec: PlanSpec) -> PlanRule:
     """The plan, from the file's spec to the engine's type."""
     confirm = SinglePlan(spec.confirm.draw, spec.confirm.accept) if isinstance(spec.confirm, DrawSpec) else spec.confirm
     risk = None if spec.risk is None else Risk(spec.risk.consumer, spec.risk.at, spec.risk.producer, spec.risk.good)
-    return PlanRule(spec.kind, spec.draw, spec.accept, confirm, risk, spec.curtail, spec.reuse, spec.ask_again)
+    return PlanRule(
+        spec.kind, spec.draw, spec.accept, confirm, risk, spec.curtail, spec.reuse, spec.ask_again, spec.spending
+    )
 
 
 def _sealed_share(cases: Sequence[Case], plan: GatePlan) -> float:

@@ -68,6 +68,9 @@ class PlanSpec(Spec):
     """The confirming draw; a number is its size. `never`: a pass after a retry needs no confirmation."""
     risk: RiskSpec | None = None
     """Compute the accept numbers so that the whole run keeps these risks."""
+    spending: bool = False
+    """Only `double`: keep the consumer's risk for any number of attempts, of all runs in the ledger: each attempt is
+    confirmed by a larger draw than the one before."""
     curtail: bool | None = None
     """Stop asking when the verdict can no longer change. Default: true in a run, false in a single gate."""
     reuse: bool = False
@@ -80,6 +83,8 @@ class PlanSpec(Spec):
     def _consistent(self) -> Self:
         if self.risk is not None and self.accept is not None and self.kind == "single":
             raise ValueError("give `accept` or `risk`, which computes it, not both")
+        if self.spending and (self.kind != "double" or self.confirm is not None):
+            raise ValueError("spending: computes the confirming draws of `kind: double`; leave out `confirm`")
         if self.kind == "sequential" and self.curtail is False:
             raise ValueError("curtail: a sequential plan always stops when its verdict is certain; leave it out")
         return self if self.accept is None or self.draw is None else _reachable(self)
