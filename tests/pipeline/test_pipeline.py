@@ -18,7 +18,7 @@ from tunegate_suites import build_check
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return write_pipeline(tmp_path / "project")
+    return write_pipeline(tmp_path / "project", bank=20)
 
 
 def test_a_pipeline_is_loaded_whole(path: Path) -> None:
@@ -151,7 +151,7 @@ def test_a_pair_without_a_difference_is_refused(path: Path) -> None:
 
 
 def test_the_hash_covers_file_suites_and_data_and_not_the_place(path: Path, tmp_path: Path) -> None:
-    other = write_pipeline(tmp_path / "elsewhere")
+    other = write_pipeline(tmp_path / "elsewhere", bank=20)
     base = load_pipeline(path, build_check).sha256
     assert load_pipeline(other, build_check).sha256 == base
     for name in ("cases.jsonl", "train.jsonl", "pairs.jsonl"):

@@ -98,6 +98,7 @@ def test_a_watch_that_cannot_be_is_refused_before_training(pipeline: Path, watch
 
 
 def test_a_draw_that_leaves_a_gate_too_few_cases_says_how_many_it_may_be(pipeline: Path) -> None:
+    edit(pipeline, "accept: 4}", "accept: 4, reuse: true}")  # for the next stage, which finds no fresh case
     edit(pipeline, "draw: 4", "draw: 30")
     with pytest.raises(ConfigError) as caught:
         load(pipeline)
@@ -144,7 +145,7 @@ stages:
 
 @pytest.fixture
 def understanding(tmp_path: Path) -> Path:
-    path = write_pipeline(tmp_path / "project", UNDERSTANDING)
+    path = write_pipeline(tmp_path / "project", UNDERSTANDING, bank=20)
     variants = [{"rule": "plain", "kind": "minimum", "prompt": f"Case {i}", "references": [f"{i}!"]} for i in range(20)]
     groups = [
         {"id": f"g{i}", "prompt": f"so, {i}?", "references": [f"{i}!"], "members": [variants[i]]} for i in range(20)
