@@ -10,9 +10,9 @@ from tunegate.checks.outcome import Verdict
 from tunegate.record.lucky_gate import lucky_pass_alone
 from tunegate.record.record import GateRecord, RunRecord, StageRecord
 from tunegate.record.under_way import under_way
-from tunegate.stats.plans import LuckyPass
-from tunegate.stats.plans import in_words as luck_in_words
+from tunegate.stats.luck import LuckyPass
 from tunegate.verdicts import reason as reasons
+from tunegate.verdicts.luck_words import in_words as luck_in_words
 from tunegate.verdicts.terms import PAIRED
 from tunegate.verdicts.words import sentence
 

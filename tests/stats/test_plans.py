@@ -1,4 +1,4 @@
-"""A gate's plan over a whole run: the chance of a lucky pass, attempts included, and plans solved for a risk."""
+"""A gate's plan over a whole run: the chance of passing, attempts included, and plans solved for a risk."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from tunegate.exceptions import ConfigError
-from tunegate.stats.plans import GatePlan, PlanRule, Risk, curve, in_words, lucky_pass, per_attempt
+from tunegate.stats.plans import PlanRule, Risk, curve, per_attempt
 from tunegate.stats.sampling import SinglePlan, acceptance_probability
 
 PLAIN = PlanRule(confirm="never").resolve(10)
@@ -183,13 +183,3 @@ def test_the_curve_is_the_plans() -> None:
     assert points[0.85].promoted < points[0.85].accept_any
     assert points[0.5].mean_tests == pytest.approx(22, abs=0.01)
     assert [point.accept for point in curve(DEFAULT, 5)] == sorted(point.accept for point in points.values())
-
-
-def test_the_chance_of_a_lucky_pass_in_words() -> None:
-    assert in_words(lucky_pass(GatePlan(SinglePlan()), 1, 1)) == (
-        "a model that is right only 85% of the time would have passed this gate within one attempt "
-        "with probability 0.099"
-    )
-    assert "within 2 attempts with probability 0.108, within all 3 allowed with 0.117" in in_words(
-        lucky_pass(DEFAULT, 2, 3)
-    )

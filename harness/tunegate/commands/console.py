@@ -20,8 +20,8 @@ from tunegate.promotion.registry import Promotion
 from tunegate.record.event_log import EVENTS, is_being_written
 from tunegate.record.record import AttemptRecord, GateRecord, RunRecord, StageRecord
 from tunegate.record.under_way import under_way
-from tunegate.stats.plans import in_words as luck_in_words
 from tunegate.text.printable import json_line, printable
+from tunegate.verdicts.luck_words import in_words as luck_in_words
 from tunegate.verdicts.reason import beyond_count
 from tunegate.verdicts.words import sentence
 
@@ -79,6 +79,8 @@ def gate_as_json(result: GateRunResult, report: Path | None) -> dict[str, Any]:
             "at": result.luck.at,
             "probability": result.luck.so_far,
             "at_most": result.luck.at_most,
+            "shows": result.luck.shows,
+            "shows_at_least": result.luck.shows_at_least,
         }
     )
     places = {"record": str(result.folder / EVENTS), "report": None if report is None else str(report)}

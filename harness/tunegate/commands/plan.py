@@ -16,6 +16,7 @@ from tunegate.pipeline.pipeline_file import load_pipeline
 from tunegate.stats.plans import MAX_DRAW, RATES, CurvePoint, GatePlan, PlanKind, PlanRule, Risk, any_of, curve
 from tunegate.stats.sampling import DrawPlan, SequentialPlan, bank_acceptance_probability
 from tunegate.suites.fitting_plan import supported_attempts
+from tunegate.verdicts.words import probability
 
 MAX_ATTEMPTS = 100
 SPELLED = ("plan", "draw", "accept", "confirm", "attempts", "risk")
@@ -113,7 +114,7 @@ class Described:
         return (
             f"its judge passes {judged.point.right:.1%} of right answers and {judged.point.wrong:.1%} of wrong ones, "
             f"and the chances below include that; a model that is right {100 * self.risk.at:g} % of the time passes "
-            f"with up to {lenient:.3f} by the judge's error rates"
+            f"with up to {probability(lenient)} by the judge's error rates"
         )
 
     @property
@@ -121,16 +122,16 @@ class Described:
         """The consumer's and the producer's risk in one sentence each."""
         at, good = self.risk.at, self.risk.good
         once = self.plan.acceptance(at)
-        sentence = f"A model that is right {100 * at:g} % of the time passes one attempt with probability {once:.3f}"
+        sentence = (
+            f"A model that is right {100 * at:g} % of the time passes one attempt with probability {probability(once)}"
+        )
         if self.attempts > 1:
-            sentence += f", at least one of {self.attempts} with {any_of([once] * self.attempts):.3f}"
+            sentence += f", at least one of {self.attempts} with {probability(any_of([once] * self.attempts))}"
         if self.attempts > 1 and self.plan.confirms == "after_retry":
             promoted = self.plan.acceptance_within(at, self.attempts)
-            sentence += f"; a run, which confirms a pass after a retry, promotes it with {promoted:.3f}"
-        fair = self.plan.acceptance(good)
-        return (
-            f"{sentence}. A model that is right {100 * good:g} % of the time passes its first attempt with {fair:.3f}."
-        )
+            sentence += f"; a run, which confirms a pass after a retry, promotes it with {probability(promoted)}"
+        fair = probability(self.plan.acceptance(good))
+        return f"{sentence}. A model that is right {100 * good:g} % of the time passes its first attempt with {fair}."
 
     @property
     def reach(self) -> str:
@@ -270,8 +271,8 @@ def _print(alike: list[Described], bank: int | None) -> None:
     show("right    one attempt   any attempt   a run promotes   mean tests")
     for point in described.curve():
         show(
-            f"{point.p:<6.3g}   {point.accept:<11.3f}   {point.accept_any:<11.3f}   "
-            f"{point.promoted:<14.3f}   {point.mean_tests:.1f}"
+            f"{point.p:<6.3g}   {probability(point.accept):<11}   {probability(point.accept_any):<11}   "
+            f"{probability(point.promoted):<14}   {point.mean_tests:.1f}"
         )
     for line in plot(described.plan, described.attempts, described.risk):
         show(line)
@@ -281,9 +282,15 @@ def _print(alike: list[Described], bank: int | None) -> None:
         show("right    one attempt   any attempt   a run promotes")
         for inside in _in_bank(described, bank):
             show(
-                f"{inside['p']:<6.3g}   {inside['accept']:<11.3f}   ≤ {inside['accept_any_at_most']:<9.3f}   "
-                f"≤ {inside['promoted_at_most']:.3f}"
+                f"{inside['p']:<6.3g}   {probability(inside['accept']):<11}   "
+                f"{_at_most(inside['accept_any_at_most']):<11}   {_at_most(inside['promoted_at_most'])}"
             )
+
+
+def _at_most(chance: float) -> str:
+    """`≤ 0.177`, or `< 0.001`."""
+    words = probability(chance)
+    return words if words.startswith("<") else f"≤ {words}"
 
 
 def _how_to_write_it(options: Namespace) -> str:

@@ -15,7 +15,7 @@ from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import Tampered
 from tunegate.record.record import FailureKind, OwnAnswer
 from tunegate.record.typed_json import Misfit, read_as
-from tunegate.stats.plans import LuckyPass
+from tunegate.stats.luck import LuckyPass
 from tunegate.verdicts.reason import Reason
 from tunegate.verdicts.slices import SliceRule
 from tunegate.verdicts.terms import GapRule, Purpose

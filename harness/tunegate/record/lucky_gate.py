@@ -5,7 +5,8 @@ from __future__ import annotations
 from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import Tampered
 from tunegate.record.record import GateRecord
-from tunegate.stats.plans import GatePlan, LuckyPass, lucky_pass
+from tunegate.stats.luck import LuckyPass, lucky_pass
+from tunegate.stats.plans import GatePlan
 from tunegate.verdicts.corrected import judged_by
 
 

@@ -15,7 +15,7 @@ from tunegate.exceptions import Tampered
 from tunegate.record.answer_log import AnswerLog
 from tunegate.record.frozen import FrozenDict
 from tunegate.record.judged_log import JudgedLog
-from tunegate.stats.plans import LuckyPass
+from tunegate.stats.luck import LuckyPass
 from tunegate.verdicts.reason import Reason
 from tunegate.verdicts.terms import Terms, terms_from_json
 

@@ -1,4 +1,4 @@
-"""Plans of several draws: solves draw sizes and accept numbers for a risk, and computes the chance of a lucky pass.
+"""Plans of several draws: solves draw sizes and accept numbers for a risk, and computes the chances of a whole run.
 
 A model that is right 85 % of the time passes one draw of 90-of-100 with probability 0.099, and one of five draws with
 0.41: retraining and drawing again until a gate passes accepts bad models sooner or later. A `GatePlan` therefore has a
@@ -244,7 +244,7 @@ def solve_confirmation(first: DrawPlan, risk: Risk, attempts: int, draw: int | N
     if fair < 1.0 - risk.producer:
         raise ConfigError(
             f"{first.accept} of {first.draw} alone rejects a model at {risk.good} with probability "
-            f"{1.0 - fair:.3f}, but the producer's risk is {risk.producer}; lower `accept` or draw more cases"
+            f"{1.0 - fair:.2g}, but the producer's risk is {risk.producer}; lower `accept` or draw more cases"
         )
     return _solve_draw(risk, attempts, draw, lucky, fair)
 
@@ -350,36 +350,3 @@ def curve(plan: GatePlan, attempts: int, rates: Sequence[float] = RATES) -> list
         )
         for p in rates
     ]
-
-
-@dataclass(frozen=True, slots=True)
-class LuckyPass:
-    """The chance that a model with pass rate `at` passes a gate by luck: within the `attempts` that were made
-    (`so_far`), and within all that are allowed (`limit`, `within_limit`)."""
-
-    at: float
-    attempts: int
-    so_far: float
-    limit: int
-    within_limit: float
-    at_most: float | None = None
-    """`so_far` where the judges err as much as their admission leaves open; None where no judge decides."""
-
-
-def lucky_pass(plan: GatePlan, attempts: int, limit: int) -> LuckyPass:
-    """The chance that a bad model passes a gate by luck."""
-    at = plan.at
-    so_far, within_limit = (plan.acceptance_within(at, number) for number in (attempts, limit))
-    at_most = plan.judged and plan.on(plan.judged.lenient).acceptance_within(at, attempts)
-    return LuckyPass(at, attempts, so_far, limit, within_limit, at_most)
-
-
-def in_words(luck: LuckyPass) -> str:
-    """A sentence for the report, without its full stop."""
-    attempts = "one attempt" if luck.attempts == 1 else f"{luck.attempts} attempts"
-    judge = "" if luck.at_most is None else f" (up to {luck.at_most:.3f} by the judge's error rates)"
-    of_all = f", within all {luck.limit} allowed with {luck.within_limit:.3f}" if luck.limit > luck.attempts else ""
-    return (
-        f"a model that is right only {100 * luck.at:g}% of the time would have passed this gate "
-        f"within {attempts} with probability {luck.so_far:.3f}{judge}{of_all}"
-    )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from tunegate.exceptions import ConfigError
 from tunegate.stats.plans import PlanRule, Risk, SinglePlan
 from tunegate.suites.suite import Suite
+from tunegate.verdicts.words import probability
 
 TOLERATED = 2.0
 """A bad model may pass this many times as often as the plan claims before `tunegate check` warns."""
@@ -38,11 +39,11 @@ class JudgedPlan:
     def in_words(self) -> str:
         """One line: both chances, and the plan that mends it."""
         within = "in one attempt" if self.attempts == 1 else f"within {self.attempts} attempts"
+        lucky, at_most, claimed, fair = map(probability, (self.lucky, self.lucky_at_most, self.claimed, self.fair))
         return (
             f"its judge errs: a model that is right {100 * self.at:g}% of the time passes {within} with probability "
-            f"{self.lucky:.3f}, up to {self.lucky_at_most:.3f} by the judge's error rates ({self.claimed:.3f} if it "
-            f"never erred); one that is right {100 * self.good:g}% of the time passes its first attempt with "
-            f"{self.fair:.3f}; {self._remedy}"
+            f"{lucky}, up to {at_most} by the judge's error rates ({claimed} if it never erred); one that is right "
+            f"{100 * self.good:g}% of the time passes its first attempt with {fair}; {self._remedy}"
         )
 
     @property

@@ -23,7 +23,7 @@ from tunegate.promotion.registry import Promotion, check_promoted, promote, stat
 from tunegate.record.events import LeaksDropped, LeaksFound, Promoted, RunDecided, RunStarted, StageDecided
 from tunegate.record.record import RunRecord
 from tunegate.record.run_log import RunLog
-from tunegate.stats.plans import LuckyPass, lucky_pass
+from tunegate.stats.luck import LuckyPass, lucky_pass
 from tunegate.suites.suite import Suite
 from tunegate.training.stage_card import stage_card
 from tunegate.training.stage_gates import measure_base

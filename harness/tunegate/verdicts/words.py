@@ -45,6 +45,15 @@ def p_words(p_value: float, note: str = "") -> str:
     return f"p = {p_value:.2g}{note}: {chance_words(p_value)}"
 
 
+def probability(value: float) -> str:
+    """A probability with three digits; what is not 0 is not printed as 0.
+
+    >>> probability(0.0987), probability(1e-7)
+    ('0.099', '< 0.001')
+    """
+    return "< 0.001" if value < 0.0005 else f"{value:.3f}"
+
+
 def _of(reason: Reason) -> str:
     wording = WORDINGS[reason.kind]
     return wording.format(**reason.facts) if isinstance(wording, str) else wording(reason.facts)
