@@ -16,6 +16,7 @@ from tunegate.pipeline.pipeline_file import load_pipeline
 from tunegate.stats.plans import MAX_DRAW, RATES, CurvePoint, GatePlan, PlanKind, PlanRule, Risk, any_of, curve
 from tunegate.stats.sampling import DrawPlan, SequentialPlan, bank_acceptance_probability
 from tunegate.suites.fitting_plan import supported_attempts
+from tunegate.suites.low_plan import low_plans
 from tunegate.verdicts.words import probability
 
 MAX_ATTEMPTS = 100
@@ -90,6 +91,7 @@ class Described:
             "judged": self.plan.judged and asdict(self.plan.judged),
             "bank": None if bank is None else {"size": bank, "curve": _in_bank(self, bank)},
             "words": self.words,
+            "low": [asdict(low) for low in low_plans(self.plan)],
         }
 
     @property
@@ -268,6 +270,8 @@ def _print(alike: list[Described], bank: int | None) -> None:
             show(gate.reach)
     if described.judge:
         show(described.judge)
+    for low in low_plans(described.plan):
+        show(f"WARNING: {low.in_words}")
     show("right    one attempt   any attempt   a run promotes   mean tests")
     for point in described.curve():
         show(

@@ -35,6 +35,8 @@ ASK_AGAIN = 3
 PlanKind = Literal["single", "double", "sequential"]
 Confirms = Literal["never", "after_retry", "always"]
 
+SMALLEST_CONFIRMATION = 0.25
+"""A solved confirming draw has at least this share of the first draw's cases: a few cases confirm nothing."""
 MAX_DRAW = 2000
 """The largest draw that is tried: a gate that needs more asks for more than arithmetic should decide."""
 
@@ -102,7 +104,7 @@ class GatePlan:
 
     def acceptance(self, p: float, attempt: int = 1) -> float:
         """The chance that this attempt is accepted."""
-        confirm, p = self.confirmation(attempt), self._seen(p)
+        confirm, p = self.confirmation(attempt), self.seen(p)
         first = acceptance_probability(self.first, p)
         return first if confirm is None else first * acceptance_probability(confirm, p)
 
@@ -116,7 +118,7 @@ class GatePlan:
 
     def mean_tests(self, p: float, attempt: int = 1) -> float:
         """The mean number of cases that this attempt asks, the confirming draw included."""
-        confirm, p = self.confirmation(attempt), self._seen(p)
+        confirm, p = self.confirmation(attempt), self.seen(p)
         first = average_sample_number(self.first, p)
         if confirm is None:
             return first
@@ -131,7 +133,7 @@ class GatePlan:
         """The same draws, decided by checks that never err."""
         return replace(self, judged=None)
 
-    def _seen(self, p: float) -> float:
+    def seen(self, p: float) -> float:
         """The pass rate that the checks find where the model is right at the rate `p`."""
         return p if self.judged is None else self.judged.point.passes(p)
 
@@ -239,30 +241,46 @@ def solve_single(risk: Risk, attempts: int, draw: int | None = None) -> SinglePl
 
 
 def solve_confirmation(first: DrawPlan, risk: Risk, attempts: int, draw: int | None = None) -> SinglePlan:
-    """The smallest confirming draw (or the given one) that keeps both risks when it follows every pass of `first`."""
+    """The smallest confirming draw (or the given one) that keeps both risks when it follows every pass of `first`.
+
+    It has at least a quarter of the cases of `first`, and accepts only a share above `risk.at`, even where the first
+    draw alone nearly keeps the risk: a confirming draw that a bad model would mostly pass too confirms nothing.
+    """
     lucky, fair = (acceptance_probability(first, p) for p in (risk.at, risk.good))
     if fair < 1.0 - risk.producer:
         raise ConfigError(
             f"{first.accept} of {first.draw} alone rejects a model at {risk.good} with probability "
             f"{1.0 - fair:.2g}, but the producer's risk is {risk.producer}; lower `accept` or draw more cases"
         )
-    return _solve_draw(risk, attempts, draw, lucky, fair)
+    smallest = math.ceil(SMALLEST_CONFIRMATION * first.draw)
+    return _solve_draw(risk, attempts, draw, lucky, fair, smallest, above=risk.at)
 
 
-def _solve_draw(risk: Risk, attempts: int, draw: int | None, lucky: float, fair: float) -> SinglePlan:
-    """A draw that a bad model reaches with probability `lucky` and a good one with `fair`.
+def _solve_draw(
+    risk: Risk, attempts: int, draw: int | None, lucky: float, fair: float, smallest: int = 1, above: float = 0.0
+) -> SinglePlan:
+    """A draw of at least `smallest` cases that a bad model reaches with probability `lucky` and a good one with `fair`;
+    more than the share `above` must pass.
 
     With every additional case, the lowest accept number that keeps the consumer's risk rises by one or stays the same.
     """
     _refuse_above_limit(draw)
     limit = per_attempt(risk.consumer, attempts)
     accept = 1 if draw is None else _lowest(draw, lambda k: lucky * binomial_tail(k, draw, risk.at) <= limit)
-    for size in range(1, MAX_DRAW + 1) if draw is None else (draw,):
+    for size in range(smallest, MAX_DRAW + 1) if draw is None else (draw,):
+        accept = max(accept, lowest_above(above, size))
         while accept <= size and lucky * binomial_tail(accept, size, risk.at) > limit:
             accept += 1
         if accept <= size and fair * binomial_tail(accept, size, risk.good) >= 1.0 - risk.producer:
             return SinglePlan(size, accept)
-    raise _impossible(risk, attempts, draw, lambda: _solve_draw(risk, attempts, None, lucky, fair).draw)
+    raise _impossible(
+        risk, attempts, draw, lambda: _solve_draw(risk, attempts, None, lucky, fair, smallest, above).draw
+    )
+
+
+def lowest_above(share: float, draw: int) -> int:
+    """The lowest number of passes that is more than this share of a draw."""
+    return math.floor(share * draw + 1e-9) + 1
 
 
 def _refuse_above_limit(draw: int | None) -> None:
