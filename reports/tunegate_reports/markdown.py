@@ -14,7 +14,7 @@ from tunegate.checks.outcome import Outcome, Verdict
 from tunegate.record.record import GateRecord, RunRecord
 from tunegate.text.printable import without_commands
 from tunegate.verdicts.terms import PAIRED
-from tunegate.verdicts.words import p_words
+from tunegate.verdicts.words import SELECTED, p_words
 from tunegate_reports.answer import (
     CASE_WORDS,
     DRAW_WORDS,
@@ -33,6 +33,8 @@ from tunegate_reports.view import StageView, View, view
 
 MAX_MISSED = 20
 MAX_TEXT = 160
+NOTE = "¹"
+"""The mark of an interval that is too optimistic."""
 SIGNS = {Verdict.PASS: "✅", Verdict.FAIL: "❌", Verdict.INVALID: "⚠️", Verdict.INCONCLUSIVE: "⚠️", None: "⏳"}
 ACTIVE = re.compile(r"[\\`*_{}\[\]<>#|~&@$=]|:(?=/)|(?<=www)\.", re.IGNORECASE)
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -74,12 +76,13 @@ def _table(gates: tuple[GateView, ...]) -> Iterator[str]:
     yield "|---|---:|---|---:|---:|---|---|"
     for gate in gates:
         yield f"| {' | '.join(_cells(gate))} |"
+    if any(NOTE in _interval(gate) for gate in gates):
+        yield from ("", f"{NOTE} {capitalised(SELECTED)}.")
 
 
 def _cells(view: GateView) -> list[str]:
     gate = view.record
     sign = "" if gate.measured else f"{SIGNS[gate.verdict if gate.decided else None]} "
-    low, high = gate.interval
     kind = "" if gate.purpose == "gate" else f", {DRAW_WORDS.get(gate.purpose, gate.purpose)}"
     return [
         _text(gate.stage or "–"),
@@ -88,8 +91,17 @@ def _cells(view: GateView) -> list[str]:
         passed_words(gate) + (f" ({gate.spared} not asked)" if gate.spared else ""),
         _needed(gate),
         f"{sign}{gate_words(gate)}{', waived' if view.waiver else ''}",
-        f"{low:.1%} to {high:.1%}" if gate.decided else "–",
+        _interval(view),
     ]
+
+
+def _interval(view: GateView) -> str:
+    """A dash if nothing is decided; a confirmed draw points to its confirming draw; `NOTE` if it is too optimistic."""
+    gate = view.record
+    if not gate.decided:
+        return "–"
+    low, high = gate.interval
+    return "see the confirming draw" if view.confirmed else f"{low:.1%} to {high:.1%}{NOTE if gate.selected else ''}"
 
 
 def _needed(gate: GateRecord) -> str:

@@ -23,7 +23,7 @@ from tunegate.record.under_way import under_way
 from tunegate.text.printable import json_line, printable
 from tunegate.verdicts.luck_words import in_words as luck_in_words
 from tunegate.verdicts.reason import beyond_count
-from tunegate.verdicts.words import sentence
+from tunegate.verdicts.words import interval_words, sentence
 
 SHOWN_IDS = 12
 
@@ -68,7 +68,8 @@ def _not_told(error: OSError) -> Exception:
 def gate_as_json(result: GateRunResult, report: Path | None) -> dict[str, Any]:
     """The contract of `tunegate gate --json`; contains no time, so that a resumed gate prints exactly the same bytes.
 
-    The counts are those of the first draw. The verdict is the gate's: with `confirm`, the confirming draw decides.
+    The counts are those of the first draw. The verdict and `gate_interval` are the gate's: with `confirm`, those of the
+    confirming draw, which decides.
     """
     confirm = None if result.confirm is None else _draw_as_json(result.confirm)
     earlier = {"earlier": list(result.earlier)} if result.earlier else {}
@@ -85,7 +86,8 @@ def gate_as_json(result: GateRunResult, report: Path | None) -> dict[str, Any]:
     )
     places = {"record": str(result.folder / EVENTS), "report": None if report is None else str(report)}
     drawn = _draw_as_json(result.record)
-    return {**drawn, "verdict": result.deciding.verdict, "lucky_pass": luck, "confirm": confirm, **earlier, **places}
+    decided = {"verdict": result.deciding.verdict, "gate_interval": list(result.deciding.interval)}
+    return {**drawn, **decided, "lucky_pass": luck, "confirm": confirm, **earlier, **places}
 
 
 def _draw_as_json(gate: GateRecord) -> dict[str, Any]:
@@ -101,6 +103,7 @@ def _draw_as_json(gate: GateRecord) -> dict[str, Any]:
         "spared": gate.spared,
         "accept": gate.accept,
         "interval": list(gate.interval),
+        "interval_selected": gate.selected,
         "seed": gate.seed,
         "suite_sha256": gate.suite_sha256,
         "model_sha256": gate.model_sha256,
@@ -156,9 +159,8 @@ def print_gate(result: GateRunResult, report: Path | None) -> None:
         show(f"not judged: {_ids(gate, Verdict.INVALID)}; {faults[0].case_id}: {_short(faults[0].reason)}")
     if result.luck is not None:
         show(f"luck: {luck_in_words(result.luck)}")
-    low, high = gate.interval
     count = f"{gate.passed} of {gate.drawn}, {gate.accept} needed" if not gate.spared else gate.reason
-    show(f"{gate.verdict}: {count} (95 % interval {low:.1%} to {high:.1%})")
+    show(f"{gate.verdict}: {count} ({interval_words(gate.interval, selected=gate.selected)})")
     if gate.verdict is not Verdict.PASS and (more := sentence(beyond_count(gate.reasons))):
         show(f"reason: {_short(more)}")
     show_unended(gate)

@@ -86,6 +86,11 @@ class GateRecord:
         return self.purpose == "baseline" and self.decided and self.verdict is Verdict.PASS
 
     @property
+    def selected(self) -> bool:
+        """Whether its interval is that of a draw that was chosen for passing, and therefore too optimistic."""
+        return self.purpose in ("gate", "confirm") and self.decided and self.verdict is Verdict.PASS
+
+    @property
     def settled(self) -> bool:
         """Whether nothing is left to do: it has a verdict other than INVALID."""
         return self.decided and self.verdict is not Verdict.INVALID
