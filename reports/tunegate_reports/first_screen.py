@@ -8,7 +8,18 @@ from itertools import starmap
 from tunegate.checks.outcome import Verdict
 from tunegate.progress import duration
 from tunegate.record.record import GateRecord
-from tunegate_reports.answer import STATE_WORDS, count_words, luck_alone, luck_of, passed_words, state_of, waiver_words
+from tunegate.record.registered_risk import registered_risk
+from tunegate.verdicts.pipeline_words import assumed_words, cost_words, promotion_words
+from tunegate_reports.answer import (
+    STATE_WORDS,
+    capitalised,
+    count_words,
+    luck_alone,
+    luck_of,
+    passed_words,
+    state_of,
+    waiver_words,
+)
 from tunegate_reports.gate_panel import SIGNS
 from tunegate_reports.gate_view import GateView
 from tunegate_reports.leaks import leak_notices
@@ -49,6 +60,11 @@ def _luck(view: View) -> Iterator[Markup]:
     told = [(stage.record.name, luck) for stage in view.stages if (luck := luck_of(stage.record))]
     lines = list(starmap(_luck_of, told))
     lines += [tag("li", *_said(text, [gate])) for gate, text in luck_alone([gate.record for gate in view.alone])]
+    risk = registered_risk(view.run)
+    if risk is not None and risk.decides:
+        words = f"{capitalised(promotion_words(risk))}. {capitalised(cost_words(risk))}. "
+        assumed = tag("span", f"Assumed: {assumed_words(risk)}.", class_="quiet")
+        lines.append(tag("li", tag("strong", "the whole pipeline "), words, assumed))
     if lines:
         yield tag("div", tag("h2", "Could it have been luck?"), tag("ul", *lines), class_="luck")
 

@@ -12,7 +12,9 @@ from pathlib import Path
 
 from tunegate.checks.outcome import Outcome, Verdict
 from tunegate.record.record import GateRecord, RunRecord
+from tunegate.record.registered_risk import registered_risk
 from tunegate.text.printable import without_commands
+from tunegate.verdicts.pipeline_words import cost_words, promotion_words
 from tunegate.verdicts.terms import PAIRED
 from tunegate.verdicts.words import SELECTED, p_words
 from tunegate_reports.answer import (
@@ -64,6 +66,8 @@ def markdown_summary(run: RunRecord) -> str:
     lines += [f"- {_text(data_line(run, stage, card), None)}." for stage, card in data_cards(run).items()]
     lines += [f"- Luck: {_luck(stage)}" for stage in shown.stages if luck_of(stage.record)]
     lines += [f"- Luck: {_text(gate)}: {told}." for gate, told in luck_alone([gate.record for gate in shown.alone])]
+    if (risk := registered_risk(run)) is not None and risk.decides:
+        lines.append(f"- Pipeline: {_text(promotion_words(risk), None)}. {_text(capitalised(cost_words(risk)), None)}.")
     lines += ["", *_table(shown.gates)] if shown.gates else []
     for stage in shown.stages:
         lines += ["", *_diagnoses(stage)] if any(attempt.record.diagnosis for attempt in stage.attempts) else []

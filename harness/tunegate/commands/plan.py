@@ -10,8 +10,11 @@ from typing import Any, get_args
 from tunegate.cases.bank import Bank
 from tunegate.checks.check import CheckBuilder
 from tunegate.commands.console import show, show_json
-from tunegate.commands.plan_plot import plot
+from tunegate.commands.plan_pipeline import pipeline_facts, pipeline_lines
+from tunegate.commands.plan_plot import curves_of, plot
 from tunegate.exceptions import ConfigError, nearest
+from tunegate.pipeline.odds import pipeline_risk
+from tunegate.pipeline.pipeline import Pipeline
 from tunegate.pipeline.pipeline_file import load_pipeline
 from tunegate.stats.plans import MAX_DRAW, RATES, CurvePoint, GatePlan, PlanKind, PlanRule, Risk, any_of, curve
 from tunegate.stats.sampling import DrawPlan, SequentialPlan, bank_acceptance_probability
@@ -29,15 +32,21 @@ def plan(options: Namespace, build_check: CheckBuilder) -> int:
     file = _pipeline_file(options)
     if options.bank is not None and options.bank < 1:
         raise ConfigError(f"--bank: expected at least 1, got {options.bank}")
-    described = _of_file(file, build_check) if file else [_of_options(options)]
+    pipeline = load_pipeline(file, build_check) if file else None
+    described = _of_pipeline(pipeline) if pipeline else [_of_options(options)]
     for gate in described:
         _refuse_what_cannot_be_told(gate, options.bank)
+    risk = pipeline and pipeline_risk(pipeline)
+    risk = risk if risk and risk.decides else None
     if options.json:
         facts = [gate.facts(options.bank) for gate in described]
-        show_json({**facts[0], "gates": facts if file else []})
+        whole = pipeline_facts(risk) if risk else None
+        show_json({**facts[0], "gates": facts if file else [], "pipeline": whole})
         return 0
     for alike in _grouped(described):
         _print(alike, options.bank)
+    for line in pipeline_lines(risk) if risk else ():
+        show(line)
     if file is None:
         show(_how_to_write_it(options))
     return 0
@@ -146,8 +155,7 @@ class Described:
         return f"{' '.join(self.gate)}: {len(self.bank.working)} cases{sealed}, enough fresh cases for {enough}"
 
 
-def _of_file(file: Path, build_check: CheckBuilder) -> list[Described]:
-    pipeline = load_pipeline(file, build_check)
+def _of_pipeline(pipeline: Pipeline) -> list[Described]:
     return [
         Described(
             pipeline.suites[name].rule,
@@ -278,7 +286,7 @@ def _print(alike: list[Described], bank: int | None) -> None:
             f"{point.p:<6.3g}   {probability(point.accept):<11}   {probability(point.accept_any):<11}   "
             f"{probability(point.promoted):<14}   {point.mean_tests:.1f}"
         )
-    for line in plot(described.plan, described.attempts, described.risk):
+    for line in plot(curves_of(described.plan, described.attempts), described.risk):
         show(line)
     show(described.words)
     if bank is not None:

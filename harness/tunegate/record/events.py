@@ -53,7 +53,8 @@ class Unknown(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted(Event):
-    """A run begins, or a gate that is run alone: then `key` names it, and there are no stages."""
+    """A run begins, or a gate that is run alone: then `key` names it, and there are no stages. `budget` is how many
+    attempts each stage can make, `shared_draws` the gates of a stage that ask the same cases, in groups."""
 
     KIND: ClassVar[str] = "run_started"
     name: str
@@ -71,6 +72,8 @@ class RunStarted(Event):
     gates: Mapping[str, Mapping[str, Json]] | None = field(default=None, metadata=ONLY_IF_GIVEN)
     retention: Mapping[str, Mapping[str, Json]] | None = field(default=None, metadata=ONLY_IF_GIVEN)
     worth: Mapping[str, Mapping[str, Json]] | None = field(default=None, metadata=ONLY_IF_GIVEN)
+    budget: Mapping[str, int] | None = field(default=None, metadata=ONLY_IF_GIVEN)
+    shared_draws: Mapping[str, Sequence[Sequence[str]]] | None = field(default=None, metadata=ONLY_IF_GIVEN)
     data: Json | None = field(default=None, metadata=ONLY_IF_GIVEN)
     watched: Mapping[str, Json] | None = field(default=None, metadata=ONLY_IF_GIVEN)
     versions: Mapping[str, str] | None = field(default=None, metadata=ONLY_IF_GIVEN)

@@ -17,6 +17,7 @@ from tunegate.exceptions import ConfigError, Inconclusive, Tampered
 from tunegate.leaks.leakage import Leak, describe, facts
 from tunegate.models.model import Model
 from tunegate.pipeline.leak_guard import drop_leaks, in_words, leaks_of
+from tunegate.pipeline.odds import budget, shared_draws
 from tunegate.pipeline.pipeline import Pipeline, Stage
 from tunegate.promotion.evidence import Fingerprint, check_gates
 from tunegate.promotion.registry import Promotion, check_promoted, promote, state_of, verify
@@ -111,6 +112,8 @@ class PipelineRun:
             },
             retention=paired["retention"],
             worth=paired["worth"],
+            budget={stage.name: budget(stage) for stage in pipeline.stages},
+            shared_draws={stage.name: shared_draws(pipeline, stage) for stage in pipeline.stages},
             data={stage.name: self._data_facts(stage) for stage in pipeline.stages},
             watched={stage: watched.to_json() for stage, watched in pipeline.watched.items()},
             versions=dict(self.tools.versions()),
@@ -257,6 +260,7 @@ def _suite_facts(suite: Suite) -> dict[str, Any]:
         "cases": len(suite.cases),
         "working": len(suite.bank.working),
         "sealed": len(suite.bank.sealed),
+        "draw": suite.plan.draw,
         "checks": suite.check_names,
         "settings": asdict(suite.settings),
     }
