@@ -204,7 +204,11 @@ def _stage(pipeline: Pipeline, stage: Stage, after: Stage, *, leaked: int, first
         plans={name: gate.to_json() for name, gate in gates.items()},
         supported_attempts=supported,
         proposals=_proposals(pipeline, gates, supported, attempts),
-        judged_plans={name: found for name in gates if (found := judged_plan(pipeline.suites[name], attempts))},
+        judged_plans={
+            name: found
+            for name in gates
+            if (found := judged_plan(pipeline.suites[name], attempts, pipeline.independent_draws))
+        },
         retention=_as_json(pipeline.retention(stage)),
         worth=_as_json(pipeline.worth(stage)),
         watched=watched.to_json() if watched else None,

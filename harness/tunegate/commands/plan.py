@@ -312,7 +312,8 @@ def _how_to_write_it(options: Namespace) -> str:
     }
     risk = _risk(options.risk)
     if risk is not None:
-        spelled["risk"] = "{" + ", ".join(f"{name}: {value:g}" for name, value in asdict(risk).items()) + "}"
+        numbers = {name: value for name, value in asdict(risk).items() if name != "pipeline"}
+        spelled["risk"] = "{" + ", ".join(f"{name}: {value:g}" for name, value in numbers.items()) + "}"
     yaml = ", ".join(f"{name}: {value}" for name, value in spelled.items())
     recommended = "this is the recommended plan; " if spelled == {"kind": "double"} else ""
     return f"{recommended}in a suite file: `plan: {{{yaml}}}`"

@@ -50,6 +50,8 @@ class Risk:
     at: float = 0.85
     producer: float = 0.05
     good: float = 0.95
+    pipeline: bool = False
+    """Whether `producer` is that of the whole pipeline, which its independent draws share."""
 
     def __post_init__(self) -> None:
         if not (0 < self.consumer < 0.5 and 0 < self.producer < 0.5 and 0 < self.at < self.good < 1):
@@ -57,6 +59,10 @@ class Risk:
                 "expected risks between 0 and 0.5 and pass rates with 0 < at < good < 1, got "
                 f"consumer {self.consumer}, producer {self.producer}, at {self.at}, good {self.good}"
             )
+
+    def shared_by(self, draws: int) -> Risk:
+        """The risk that each of these independent draws may have, if they share the producer's risk."""
+        return replace(self, producer=per_attempt(self.producer, draws)) if self.pipeline else self
 
     def seen_by(self, scale: Scale) -> Risk:
         """The same risks at the pass rates that judges of these error rates find; raises ValueError if they tell no
@@ -156,7 +162,15 @@ class PlanRule:
     reuse: bool = False
     ask_again: int = ASK_AGAIN
 
-    def resolve(self, attempts: int, judged: Judged | None = None) -> GatePlan:
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The rule for a hash, without a key that was added later and is not given: this keeps the hashes of suites."""
+        facts = asdict(self)
+        if self.risk is not None and not self.risk.pipeline:
+            del facts["risk"]["pipeline"]
+        return facts
+
+    def resolve(self, attempts: int, judged: Judged | None = None, draws: int = 1) -> GatePlan:
         """The gate's plan for a stage of at most `attempts` attempts; raises ConfigError when no plan keeps the risk.
 
         single: `accept` of `draw`; a passing attempt after the first needs a confirming draw, with the same numbers
@@ -165,9 +179,11 @@ class PlanRule:
         sequential: Wald's test for the risk, shared among the attempts.
         A `risk` that the file gives is solved on the scale of the judges, `judged`. The default risk of `double` and
         `sequential` assumes checks that never err; `tunegate check` says what the judges make of it.
+        `draws` is the number of independent draws in the pipeline, which share a risk with `pipeline`.
         """
         try:
-            rule = self if self.risk is None or judged is None else replace(self, risk=self.risk.seen_by(judged.point))
+            risk = self.risk and self.risk.shared_by(draws)
+            rule = replace(self, risk=risk.seen_by(judged.point) if risk and judged else risk)
             plan: GatePlan = getattr(rule, f"_{self.kind}")(attempts)
             at = (self.risk or Risk()).at
             return replace(plan, curtail=self.curtail, reuse=self.reuse, at=at, judged=judged)
@@ -231,7 +247,7 @@ def any_of(chances: Sequence[float]) -> float:
 
 
 def per_attempt(consumer: float, attempts: int) -> float:
-    """The consumer's risk that each of these independent attempts may have so that the run keeps `consumer`."""
+    """The risk that each of these independent attempts may have so that the run keeps `consumer`."""
     return -math.expm1(math.log1p(-consumer) / attempts)
 
 
