@@ -8,9 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.fake_pipeline import PIPELINE, carry_out, load, write_pipeline
+from tunegate.commands.console import run_as_json
 from tunegate.pipeline.odds import pipeline_risk
 from tunegate.record.record import RunRecord
 from tunegate.record.registered_risk import registered_risk
+from tunegate.stats.luck import shown_rate
+from tunegate.stats.pipeline_risk import PipelineRisk
+from tunegate.stats.plans import PlanRule
 from tunegate.verdicts.pipeline_words import cost_words, promotion_words
 from tunegate_reports.html import render
 from tunegate_reports.markdown import markdown_summary
@@ -49,6 +53,15 @@ def test_the_report_says_it(run: RunRecord) -> None:
     for sentence in (promotion_words(risk), cost_words(risk)):
         assert sentence[1:] in page
     assert "- Pipeline: a model that is right 95% of the time in every gate and forgets nothing" in summary
+
+
+def test_the_json_says_it_and_what_the_passes_show(run: RunRecord) -> None:
+    told = run_as_json(run, None)
+    assert told["pipeline"]["words"] == promotion_words(registered_risk(run) or PipelineRisk(()))
+    assert set(told["luck"]) == {"sft", "align"}
+    assert told["luck"]["align"]["facts"]["shows"] == pytest.approx(
+        shown_rate(PlanRule(draw=5, accept=4).resolve(3), 1)
+    )
 
 
 @pytest.mark.parametrize("key", ["budget", "shared_draws", "suites", "gates"])

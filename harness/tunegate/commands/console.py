@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.checks.outcome import Outcome, Verdict, never_ended
+from tunegate.commands.plan_pipeline import pipeline_facts
 from tunegate.exceptions import CannotJudge
 from tunegate.gates.draw import place_of
 from tunegate.gates.gate_run import GateRunResult
@@ -19,6 +20,7 @@ from tunegate.progress import duration
 from tunegate.promotion.registry import Promotion
 from tunegate.record.event_log import EVENTS, is_being_written
 from tunegate.record.record import AttemptRecord, GateRecord, RunRecord, StageRecord
+from tunegate.record.registered_risk import registered_risk
 from tunegate.record.under_way import under_way
 from tunegate.text.printable import json_line, printable
 from tunegate.verdicts.luck_words import in_words as luck_in_words
@@ -229,6 +231,12 @@ def run_as_json(run: RunRecord, report: Path | None, people: Mapping[int, People
             for attempt in stage.attempts.values()
             if attempt.diagnosis is not None
         ],
+        "luck": {
+            stage.name: {gate: one if isinstance(one, str) else asdict(one) for gate, one in stage.luck.items()}
+            for stage in run.stages.values()
+            if stage.luck
+        },
+        "pipeline": pipeline_facts(risk) if (risk := registered_risk(run)) and risk.decides else None,
         "promoted": [{"alias": event["alias"], "folder": event["folder"]} for event in run.promotions],
         "report": str(report) if report else None,
     }
