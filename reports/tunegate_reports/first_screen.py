@@ -9,7 +9,7 @@ from tunegate.checks.outcome import Verdict
 from tunegate.progress import duration
 from tunegate.record.record import GateRecord
 from tunegate.record.registered_risk import registered_risk
-from tunegate.verdicts.pipeline_words import assumed_words, cost_words, promotion_words
+from tunegate.verdicts.pipeline_words import assumed_words, cost_words, promotion_words, summary_words
 from tunegate_reports.answer import (
     STATE_WORDS,
     capitalised,
@@ -62,9 +62,9 @@ def _luck(view: View) -> Iterator[Markup]:
     lines += [tag("li", *_said(text, [gate])) for gate, text in luck_alone([gate.record for gate in view.alone])]
     risk = registered_risk(view.run)
     if risk is not None and risk.decides:
-        words = f"{capitalised(promotion_words(risk))}. {capitalised(cost_words(risk))}. "
-        assumed = tag("span", f"Assumed: {assumed_words(risk)}.", class_="quiet")
-        lines.append(tag("li", tag("strong", "the whole pipeline "), words, assumed))
+        told = (promotion_words(risk), cost_words(risk), f"assumed: {assumed_words(risk)}")
+        inside = tag("ul", *(tag("li", f"{capitalised(one)}.") for one in told))
+        lines.append(tag("li", tag("details", tag("summary", summary_words(risk)), inside)))
     if lines:
         yield tag("div", tag("h2", "Could it have been luck?"), tag("ul", *lines), class_="luck")
 

@@ -15,7 +15,7 @@ from tunegate.record.registered_risk import registered_risk
 from tunegate.stats.luck import shown_rate
 from tunegate.stats.pipeline_risk import PipelineRisk
 from tunegate.stats.plans import PlanRule
-from tunegate.verdicts.pipeline_words import cost_words, promotion_words
+from tunegate.verdicts.pipeline_words import cost_words, promotion_words, summary_words
 from tunegate_reports.html import render
 from tunegate_reports.markdown import markdown_summary
 from tunegate_reports.view import view
@@ -50,7 +50,7 @@ def test_the_report_says_it(run: RunRecord) -> None:
     risk = registered_risk(run)
     assert risk is not None
     page, summary = render(view(run)), markdown_summary(run)
-    for sentence in (promotion_words(risk), cost_words(risk)):
+    for sentence in (summary_words(risk), promotion_words(risk), cost_words(risk)):
         assert sentence[1:] in page
     assert "- Pipeline: a model that is right 95% of the time in every gate and forgets nothing" in summary
 

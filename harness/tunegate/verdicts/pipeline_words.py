@@ -23,6 +23,13 @@ def promotion_words(risk: PipelineRisk) -> str:
     return f"a model that {good}; one that {bad}"
 
 
+def summary_words(risk: PipelineRisk) -> str:
+    """The chance of a good model in a few words."""
+    good = Risk().good
+    chance = at_most(risk, risk.at_first(good))
+    return f"the whole pipeline promotes a model that is right {100 * good:g}% of the time at first attempts: {chance}"
+
+
 def cost_words(risk: PipelineRisk) -> str:
     """Which draw costs a good model most."""
     good = Risk().good
