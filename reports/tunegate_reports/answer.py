@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,9 @@ from tunegate.record.ledger_words import told_of
 from tunegate.record.lucky_gate import lucky_pass_alone, unknown_luck
 from tunegate.record.record import GateRecord, RunRecord, StageRecord
 from tunegate.record.under_way import under_way
-from tunegate.stats.plans import LuckyPass
-from tunegate.stats.plans import in_words as luck_in_words
+from tunegate.stats.luck import LuckyPass
 from tunegate.verdicts import reason as reasons
+from tunegate.verdicts.luck_words import in_words as luck_in_words
 from tunegate.verdicts.terms import PAIRED
 from tunegate.verdicts.words import sentence
 
@@ -116,10 +116,14 @@ def _chances(luck: LuckyPass | str) -> tuple[float, float]:
     return (0.0, 0.0) if isinstance(luck, str) else (luck.within_limit, luck.so_far)
 
 
-def luck_alone(gates: Sequence[GateRecord]) -> list[tuple[str, str]]:
+def luck_alone(run: RunRecord) -> list[tuple[str, str]]:
     """(gate, sentence) of gates that were run alone and passed."""
+    gates = () if run.stages else tuple(run.gates.values())
+    policy = run.start.get("policy")
     confirming = {gate.gate: gate for gate in gates if gate.purpose == "confirm"}
-    told = [(gate, lucky_pass_alone(gate, confirming.get(gate.gate))) for gate in gates if gate.purpose == "gate"]
+    told = [
+        (gate, lucky_pass_alone(gate, confirming.get(gate.gate), policy)) for gate in gates if gate.purpose == "gate"
+    ]
     unknown = [(gate.gate, why) for gate, _ in told if gate.verdict is Verdict.PASS and (why := unknown_luck(gate))]
     return [*unknown, *((gate.gate, luck_in_words(luck)) for gate, luck in told if luck is not None)]
 

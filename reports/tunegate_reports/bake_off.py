@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tunegate.choosing.bake_off import BakeOff, Ranked
-from tunegate.choosing.bake_off_words import HEAD, cells, corrected_words, in_bytes
+from tunegate.choosing.bake_off_words import HEAD, cells, corrected_words, in_bytes, winner_words
+from tunegate_reports.answer import capitalised
 from tunegate_reports.files import write_atomically
 from tunegate_reports.markup import Markup, join, tag
 from tunegate_reports.page import asset, source_hash
@@ -49,6 +50,8 @@ def _notes(result: BakeOff) -> list[Markup]:
     notes = [f"{one.entry.model}: {one.entry.reason}" for one in result.ranked if one.standing == "INVALID"]
     if result.pairs > 1:
         notes.append(f"{corrected_words(result.pairs)}.")
+    if chosen := winner_words(result.ranked):
+        notes.append(f"{capitalised(chosen)}.")
     notes.append(f"Suite {result.suite}, SHA-256 {result.suite_sha256}, seed {result.seed}.")
     return [tag("p", note, class_="quiet") for note in notes]
 

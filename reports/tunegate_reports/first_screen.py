@@ -9,8 +9,11 @@ from tunegate.checks.outcome import Verdict
 from tunegate.progress import duration
 from tunegate.record.ledger_words import told_of
 from tunegate.record.record import GateRecord
+from tunegate.record.registered_risk import registered_risk
+from tunegate.verdicts.pipeline_words import assumed_words, cost_words, promotion_words, summary_words
 from tunegate_reports.answer import (
     STATE_WORDS,
+    capitalised,
     count_words,
     ledger_of,
     luck_alone,
@@ -58,13 +61,18 @@ def _waivers(view: View) -> Iterator[Markup]:
 def _luck(view: View) -> Iterator[Markup]:
     told = [(stage.record.name, luck) for stage in view.stages if (luck := luck_of(stage.record))]
     lines = list(starmap(_luck_of, told))
-    lines += [tag("li", *_said(text, [gate])) for gate, text in luck_alone([gate.record for gate in view.alone])]
+    lines += [tag("li", *_said(text, [gate])) for gate, text in luck_alone(view.run)]
     lines += [
         tag("li", tag("strong", f"{stage.record.name} "), *_said(words, gates))
         for stage in view.stages
         for words, gates in ledger_of(stage.record).items()
     ]
     lines += [tag("li", *_said(*told)) for told in told_of(gate.record for gate in view.alone).items()]
+    risk = registered_risk(view.run)
+    if risk is not None and risk.decides:
+        told = (promotion_words(risk), cost_words(risk), f"assumed: {assumed_words(risk)}")
+        inside = tag("ul", *(tag("li", f"{capitalised(one)}.") for one in told))
+        lines.append(tag("li", tag("details", tag("summary", summary_words(risk)), inside)))
     if lines:
         yield tag("div", tag("h2", "Could it have been luck?"), tag("ul", *lines), class_="luck")
 

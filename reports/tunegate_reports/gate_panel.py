@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 from tunegate.checks.outcome import Verdict, never_ended
 from tunegate.progress import duration
+from tunegate.verdicts.words import interval_words
 from tunegate_reports.answer import CASE_WORDS, DRAW_WORDS, STATE_WORDS, beyond_count, count_words, gate_state
 from tunegate_reports.charts import histogram_chart, interval_chart
 from tunegate_reports.gate_details import judge, kept, slices
@@ -132,9 +133,10 @@ def _interval(gate: GateView) -> Markup:
     record = gate.record
     if not record.decided:
         return tag("p", "No interval yet: this gate is under way.", class_="quiet")
-    low, high = record.interval
     took = duration(record.seconds).replace(" ", "\u00a0")
-    words = tag("p", f"95 % interval {low:.1%} to {high:.1%}, exact; {took}", class_="quiet")
+    if gate.confirmed:
+        return tag("p", f"The interval of this gate is that of its confirming draw; {took}", class_="quiet")
+    words = tag("p", f"{interval_words(record.interval, selected=record.selected)}; exact; {took}", class_="quiet")
     return join([tag("p", "Pass rate", class_="caption"), interval_chart(record), words])
 
 

@@ -114,6 +114,8 @@ class GateView:
     waiver: Mapping[str, str] | None
     people: PeopleRate | None = None
     """The pass rate by people's labels, if some were given."""
+    confirmed: bool = False
+    """Whether a confirming draw was decided too: then its interval is the gate's, and not that of this draw."""
 
 
 def gate_view(
@@ -152,7 +154,16 @@ def gate_view(
         kept=kept,
         waiver=_waiver(run, gate),
         people=people,
+        confirmed=any(_confirms(other, gate) for other in run.all_gates()),
     )
+
+
+def _confirms(other: GateRecord, gate: GateRecord) -> bool:
+    return (gate.purpose, other.purpose, other.decided) == ("gate", "confirm", True) and (
+        other.stage,
+        other.attempt,
+        other.gate,
+    ) == (gate.stage, gate.attempt, gate.gate)
 
 
 def terms_of(gate: GateRecord) -> Terms | None:

@@ -13,9 +13,11 @@ from pathlib import Path
 from tunegate.checks.outcome import Outcome, Verdict
 from tunegate.record.ledger_words import told_of
 from tunegate.record.record import GateRecord, RunRecord
+from tunegate.record.registered_risk import registered_risk
 from tunegate.text.printable import without_commands
+from tunegate.verdicts.pipeline_words import cost_words, promotion_words
 from tunegate.verdicts.terms import PAIRED
-from tunegate.verdicts.words import p_words
+from tunegate.verdicts.words import SELECTED, p_words
 from tunegate_reports.answer import (
     CASE_WORDS,
     DRAW_WORDS,
@@ -35,6 +37,8 @@ from tunegate_reports.view import StageView, View, view
 
 MAX_MISSED = 20
 MAX_TEXT = 160
+NOTE = "¹"
+"""The mark of an interval that is too optimistic."""
 SIGNS = {Verdict.PASS: "✅", Verdict.FAIL: "❌", Verdict.INVALID: "⚠️", Verdict.INCONCLUSIVE: "⚠️", None: "⏳"}
 ACTIVE = re.compile(r"[\\`*_{}\[\]<>#|~&@$=]|:(?=/)|(?<=www)\.", re.IGNORECASE)
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -63,7 +67,7 @@ def markdown_summary(run: RunRecord) -> str:
     lines += [f"- {_text(dropped_words(stage), None)}." for stage in run.dropped]
     lines += [f"- {_text(data_line(run, stage, card), None)}." for stage, card in data_cards(run).items()]
     lines += [f"- Luck: {_luck(stage)}" for stage in shown.stages if luck_of(stage.record)]
-    lines += [f"- Luck: {_text(gate)}: {told}." for gate, told in luck_alone([gate.record for gate in shown.alone])]
+    lines += [f"- Luck: {_text(gate)}: {told}." for gate, told in luck_alone(run)]
     lines += [
         f"- Ledger: {_text(stage.record.name)}, {_text(', '.join(gates))}: {_text(words, None)}."
         for stage in shown.stages
@@ -71,6 +75,8 @@ def markdown_summary(run: RunRecord) -> str:
     ]
     alone = told_of(gate.record for gate in shown.alone)
     lines += [f"- Ledger: {_text(', '.join(gates))}: {_text(words, None)}." for words, gates in alone.items()]
+    if (risk := registered_risk(run)) is not None and risk.decides:
+        lines.append(f"- Pipeline: {_text(promotion_words(risk), None)}. {_text(capitalised(cost_words(risk)), None)}.")
     lines += ["", *_table(shown.gates)] if shown.gates else []
     for stage in shown.stages:
         lines += ["", *_diagnoses(stage)] if any(attempt.record.diagnosis for attempt in stage.attempts) else []
@@ -83,12 +89,13 @@ def _table(gates: tuple[GateView, ...]) -> Iterator[str]:
     yield "|---|---:|---|---:|---:|---|---|"
     for gate in gates:
         yield f"| {' | '.join(_cells(gate))} |"
+    if any(NOTE in _interval(gate) for gate in gates):
+        yield from ("", f"{NOTE} {capitalised(SELECTED)}.")
 
 
 def _cells(view: GateView) -> list[str]:
     gate = view.record
     sign = "" if gate.measured else f"{SIGNS[gate.verdict if gate.decided else None]} "
-    low, high = gate.interval
     kind = "" if gate.purpose == "gate" else f", {DRAW_WORDS.get(gate.purpose, gate.purpose)}"
     return [
         _text(gate.stage or "–"),
@@ -97,8 +104,17 @@ def _cells(view: GateView) -> list[str]:
         passed_words(gate) + (f" ({gate.spared} not asked)" if gate.spared else ""),
         _needed(gate),
         f"{sign}{gate_words(gate)}{', waived' if view.waiver else ''}",
-        f"{low:.1%} to {high:.1%}" if gate.decided else "–",
+        _interval(view),
     ]
+
+
+def _interval(view: GateView) -> str:
+    """A dash if nothing is decided; a confirmed draw points to its confirming draw; `NOTE` if it is too optimistic."""
+    gate = view.record
+    if not gate.decided:
+        return "–"
+    low, high = gate.interval
+    return "see the confirming draw" if view.confirmed else f"{low:.1%} to {high:.1%}{NOTE if gate.selected else ''}"
 
 
 def _needed(gate: GateRecord) -> str:

@@ -20,9 +20,9 @@ from tunegate.cases.case import Case
 from tunegate.checks.outcome import Verdict
 from tunegate.choosing.bake_off import BakeOff, Entry, rank
 from tunegate.choosing.bake_off_run import GateModel, GateProcess, Setup, bake_off
-from tunegate.choosing.bake_off_words import cells, in_bytes, in_millions
+from tunegate.choosing.bake_off_words import cells, in_bytes, in_millions, winner_words
 from tunegate.cli import build_parser, main
-from tunegate.commands.bake_off import bake
+from tunegate.commands.bake_off import bake, show_bake_off
 from tunegate.exceptions import CannotJudge
 from tunegate.gates.gate_run import GateRequest, run_gate
 from tunegate.models.metering import COST, Cost, MeteredModel, read_cost
@@ -97,6 +97,23 @@ def test_the_best_comes_first_and_each_is_held_against_it_case_by_case(suite: Su
     assert against
     assert (against.counts.lost, against.counts.won, against.points) == (20, 0, -20.0)
     assert result.verdict is Verdict.PASS, "that none passes the gate is no fault of the bake-off"
+
+
+def test_the_interval_of_the_best_was_selected(suite: Suite, capsys: Capture) -> None:
+    result = Oven(suite, {"small": 60, "best": 80, "lost": 0}).bake()
+    told = "the 95 % interval of best is too optimistic: it was chosen because it passed the most cases"
+    show_bake_off(result, None, as_json=False)
+    assert told in capsys.readouterr().out
+    assert f"T{told[1:]}" in render(result)
+    show_bake_off(result, None, as_json=True)
+    rows = json.loads(capsys.readouterr().out)["models"]
+    assert [(row["model"], row["interval_selected"]) for row in rows] == [
+        ("best", True),
+        ("small", False),
+        ("lost", False),
+    ]
+    alone = Oven(suite, {"only": 60}).bake("alone")
+    assert winner_words(alone.ranked) == ""
 
 
 def test_p_values_are_adjusted_for_all_pairs(suite: Suite) -> None:

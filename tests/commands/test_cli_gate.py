@@ -46,6 +46,7 @@ def test_a_gate_says_how_likely_a_lucky_pass_was(bank: Bank, capsys: Capture, tm
     for right, said in ((95, True), (89, False)):
         main(["gate", "--responses", bank.answers(right), "--suite", bank.suite, *reports])
         sentence = "right only 85% of the time would have passed this gate within one attempt with probability 0.099"
+        sentence += "; this PASS shows a pass rate above 83.6 %: a model below would have passed with at most 5 %"
         assert (sentence in capsys.readouterr().out) is said
         for file in (html, markdown):
             assert (sentence in file.read_text(encoding="utf-8")) is said, file
@@ -67,6 +68,7 @@ def test_the_json_of_a_gate(bank: Bank, capsys: Capture) -> None:
         "spared",
         "accept",
         "interval",
+        "interval_selected",
         "seed",
         "suite_sha256",
         "model_sha256",
@@ -74,6 +76,7 @@ def test_the_json_of_a_gate(bank: Bank, capsys: Capture) -> None:
         "asked_again",
         "judged_again",
         "cases",
+        "gate_interval",
         "lucky_pass",
         "confirm",
         "record",
@@ -83,7 +86,14 @@ def test_the_json_of_a_gate(bank: Bank, capsys: Capture) -> None:
     assert Path(result["record"]).is_file()
     assert Path(result["report"]).read_text().startswith("<!doctype html>")
     luck = pytest.approx(binom.sf(89, 100, 0.85), abs=1e-9)
-    assert result["lucky_pass"] == {"at": 0.85, "probability": luck, "at_most": None}
+    shows = pytest.approx(0.8363, abs=5e-5)
+    assert result["lucky_pass"] == {
+        "at": 0.85,
+        "probability": luck,
+        "at_most": None,
+        "shows": shows,
+        "shows_at_least": None,
+    }
     expected = binomtest(95, 100).proportion_ci(method="exact")
     assert result["interval"] == pytest.approx([expected.low, expected.high], abs=1e-9)
     counts = {name: result[name] for name in ("verdict", "drawn", "passed", "failed", "invalid", "accept", "seed")}

@@ -126,7 +126,42 @@ def test_gates_with_the_same_plan_share_a_table(tmp_path: Path, capsys: Capture)
         "sft facts: 13 cases and 7 sealed, enough fresh cases for 2 attempts",
         "sft style: 13 cases and 7 sealed, enough fresh cases for 2 attempts",
     ]
-    assert sum(line.startswith("right") for line in lines) == 1
+    pipeline = next(number for number, line in enumerate(lines) if line.startswith("the whole pipeline: "))
+    assert sum(line.startswith("right") for line in lines[:pipeline]) == 1
+
+
+def test_the_whole_pipeline(tmp_path: Path, capsys: Capture) -> None:
+    """`facts` and `style` ask the same bank, so they share a draw: their joint chance is at most the smaller."""
+    path = write_pipeline(tmp_path / "project")
+    whole = facts(capsys, "--file", str(path))["pipeline"]
+    assert [(one["stage"], one["attempts"], one["gates"]) for one in whole["stages"]] == [
+        ("sft", 3, [["facts", "style"]]),
+        ("align", 1, [["facts"]]),
+    ]
+    kept = sum(binom.pmf(d, 5, 0.1) * binom.cdf(d // 2, d, 0.5) for d in range(6))
+    assert whole["stages"][1]["retained_by_equal"] == {name: pytest.approx(kept) for name in ("facts", "style")}
+    assert whole["upper_limit"] is True
+    for point in whole["curve"]:
+        once = binom.sf(3, 5, point["p"])
+        align = once * kept**2
+        assert point["at_first"] == pytest.approx(once * align)
+        assert point["within_budget"] == pytest.approx((1 - (1 - once) * (1 - once**2) ** 2) * align)
+    assert main(["plan", "--file", str(path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    lines = lines[lines.index("the whole pipeline: sft (3 attempts), then align (1 attempt)") :]
+    point = next(one for one in whole["curve"] if one["p"] == 0.95)
+    assert f"0.95     {point['at_first']:.3f}            {point['within_budget']:.3f}" in lines
+    assert "promoted by share right:   o at first attempts   x within all attempts" in lines
+    said = f"A{whole['words'][1:]}."
+    assert said in lines
+    assert f"promoted at first attempts with probability at most {point['at_first']:.3f}" in said
+    assert whole["costliest"] == {"stage": "align", "gate": "facts", "fails": pytest.approx(1 - kept), "paired": True}
+    assert lines[-2].startswith("note: facts in stage align costs a model that is right 95% of the time most")
+    assert lines[-1].startswith("assumed: gates that share a draw are not independent, so the chances are upper")
+
+
+def test_a_plan_of_its_own_has_no_pipeline(capsys: Capture) -> None:
+    assert facts(capsys, "--draw", "100")["pipeline"] is None
 
 
 def test_the_pipeline_that_lies_here_is_described(tmp_path: Path, capsys: Capture) -> None:

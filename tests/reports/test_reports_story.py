@@ -22,7 +22,7 @@ from tunegate.record.event_log import EVENTS, EventLog, read_events
 from tunegate.record.read_run import read_run
 from tunegate.record.recheck import recheck
 from tunegate.record.record import RunRecord, StageRecord
-from tunegate.stats.plans import LuckyPass
+from tunegate.stats.luck import LuckyPass
 from tunegate.stats.sampling import SinglePlan
 from tunegate.verdicts.slices import SliceRule
 from tunegate.verdicts.terms import Terms

@@ -11,7 +11,8 @@ from scipy.stats import binom, binomtest
 from tunegate.exceptions import ConfigError
 from tunegate.stats.agreement import Share
 from tunegate.stats.judged import Judged, Scale, judged_scale
-from tunegate.stats.plans import GatePlan, PlanRule, Risk, SinglePlan, lucky_pass, solve_single
+from tunegate.stats.luck import lucky_pass
+from tunegate.stats.plans import GatePlan, PlanRule, Risk, SinglePlan, solve_single
 
 SHIPPED = Scale(right=0.931, wrong=1 - 0.849)
 LENIENT = judged_scale([(Share(500, 500), Share(330, 500))])

@@ -1,4 +1,4 @@
-"""A gate's plan over a whole run: the chance of a lucky pass, attempts included, and plans solved for a risk."""
+"""A gate's plan over a whole run: the chance of passing, attempts included, and plans solved for a risk."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from tunegate.exceptions import ConfigError
-from tunegate.stats.plans import GatePlan, PlanRule, Risk, curve, in_words, lucky_pass, per_attempt
+from tunegate.stats.plans import PlanRule, Risk, curve, lowest_above, per_attempt, solve_confirmation
 from tunegate.stats.sampling import SinglePlan, acceptance_probability
 
+Draw = tuple[int, int]
 PLAIN = PlanRule(confirm="never").resolve(10)
 DEFAULT = PlanRule().resolve(10)
 RECOMMENDED = PlanRule("double").resolve(10)
@@ -157,6 +158,36 @@ def test_a_rule_that_cannot_be_kept_says_so(rule: PlanRule, message: str) -> Non
         rule.resolve(10)
 
 
+@pytest.mark.parametrize(
+    ("first", "attempts", "confirm"),
+    [
+        ((2000, 1800), 1, (500, 426)),
+        ((2000, 1800), 10, (500, 426)),
+        ((200, 180), 1, (50, 43)),
+        ((200, 180), 10, (52, 47)),
+        # what was published before there was a least size, unchanged
+        ((100, 90), 1, (25, 22)),
+        ((100, 90), 3, (62, 56)),
+        ((100, 90), 5, (76, 69)),
+        ((100, 90), 10, (101, 92)),
+        ((50, 45), 1, (73, 65)),
+    ],
+)
+def test_a_solved_confirming_draw_confirms(first: Draw, attempts: int, confirm: Draw) -> None:
+    """Its size is at least a quarter of the first draw's, and it accepts only above `at`; it was `1 of 1`."""
+    found = solve_confirmation(SinglePlan(*first), Risk(), attempts)
+    assert found == SinglePlan(*confirm)
+    assert found.draw >= first[0] / 4
+    assert found.accept > 0.85 * found.draw
+    good = binom.sf(first[1] - 1, first[0], 0.95) * binom.sf(found.accept - 1, found.draw, 0.95)
+    assert good >= 0.95
+
+
+def test_more_than_a_share() -> None:
+    assert [lowest_above(0.85, n) for n in (1, 20, 100)] == [1, 18, 86]
+    assert lowest_above(0.29, 100) == 30  # 0.29 * 100 is 28.999999999999996
+
+
 @pytest.mark.parametrize("wrong", [{"consumer": 0.0}, {"at": 0.95}, {"good": 1.0}, {"producer": 0.5}])
 def test_a_risk_that_is_none_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="expected"):
@@ -183,13 +214,3 @@ def test_the_curve_is_the_plans() -> None:
     assert points[0.85].promoted < points[0.85].accept_any
     assert points[0.5].mean_tests == pytest.approx(22, abs=0.01)
     assert [point.accept for point in curve(DEFAULT, 5)] == sorted(point.accept for point in points.values())
-
-
-def test_the_chance_of_a_lucky_pass_in_words() -> None:
-    assert in_words(lucky_pass(GatePlan(SinglePlan()), 1, 1)) == (
-        "a model that is right only 85% of the time would have passed this gate within one attempt "
-        "with probability 0.099"
-    )
-    assert "within 2 attempts with probability 0.108, within all 3 allowed with 0.117" in in_words(
-        lucky_pass(DEFAULT, 2, 3)
-    )

@@ -42,6 +42,7 @@ PROOFS: Proofs = {
     "RiskSpec.at": suite({"plan.risk.at": 0.7}, RISK),
     "RiskSpec.producer": suite({"plan.risk.producer": 0.001}, RISK),
     "RiskSpec.good": suite({"plan.risk.good": 0.8}, RISK, refused="producer"),
+    "RiskSpec.pipeline": ShownBy("test_pipeline_share.py", "pipeline: true"),
     "PlanSpec.kind": suite({"plan.kind": "sequential"}, {"plan": {"draw": 40, "risk": {"at": 0.5}}}),
     "PlanSpec.draw": suite({"plan.draw": 30}),
     "PlanSpec.accept": (suite({"plan.accept": 20}), suite({"plan.accept": 20}, SEQUENTIAL, refused="sequential")),

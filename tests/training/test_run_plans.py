@@ -18,8 +18,10 @@ from tunegate.record.event_log import EVENTS, EventLog, read_events
 from tunegate.record.read_run import read_run
 from tunegate.record.recheck import NotPromotable, recheck_all
 from tunegate.record.record import RunRecord
-from tunegate.stats.plans import LuckyPass, in_words
+from tunegate.stats.luck import LuckyPass, shown_rate
+from tunegate.stats.plans import PlanRule
 from tunegate.stats.sampling import SequentialPlan
+from tunegate.verdicts.luck_words import in_words
 
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
 ONE_STAGE = PIPELINE[: PIPELINE.index("  - name: align")] + "promote: {to: production, registry: registry}\n"
@@ -99,6 +101,7 @@ def test_the_chance_of_a_lucky_pass_is_on_record(tmp_path: Path) -> None:
     luck = run.stages["sft"].luck["facts"]
     assert isinstance(luck, LuckyPass)
     assert (luck.attempts, luck.limit) == (2, 3)
+    assert luck.shows == pytest.approx(shown_rate(PlanRule(draw=5, accept=4).resolve(3), 2))
     assert "within 2 attempts with probability" in in_words(luck)
 
 

@@ -96,7 +96,7 @@ class GateResult:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % interval of the pass rate."""
+        """The 95 % interval of the pass rate; too optimistic after a PASS, which shows only draws that passed."""
         return self._gate.interval
 
     @property

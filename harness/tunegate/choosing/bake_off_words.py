@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tunegate.choosing.bake_off import AgainstBest, Ranked
 from tunegate.models.model_facts import UNKNOWN
 from tunegate.verdicts.words import p_words
@@ -37,6 +39,17 @@ def _standing(standing: str, against: AgainstBest | None) -> str:
 def corrected_words(pairs: int) -> str:
     """What was done to the p-values, and why."""
     return f"p-values are corrected for all {pairs} pairs (Holm), because the best model was not named beforehand"
+
+
+def winner_words(ranked: Sequence[Ranked]) -> str:
+    """A note on the interval of the best model; empty with fewer than two judged models, which are no choice."""
+    judged = [one for one in ranked if one.standing != "INVALID"]
+    if len(judged) < 2:
+        return ""
+    return (
+        f"the 95 % interval of {judged[0].entry.model} is too optimistic: it was chosen because it passed the most "
+        "cases; a gate on other cases shows its pass rate"
+    )
 
 
 def in_bytes(size: float | None) -> str:

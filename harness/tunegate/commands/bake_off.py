@@ -16,7 +16,7 @@ from typing import Any
 
 from tunegate.choosing.bake_off import BakeOff, Ranked
 from tunegate.choosing.bake_off_run import GATE, GateProcess, Setup, bake_off
-from tunegate.choosing.bake_off_words import HEAD, cells, corrected_words
+from tunegate.choosing.bake_off_words import HEAD, cells, corrected_words, winner_words
 from tunegate.commands.asking import asking, flags_given, words
 from tunegate.commands.console import show, show_json
 from tunegate.commands.plan_override import override
@@ -102,11 +102,11 @@ def _as_json(result: BakeOff) -> dict[str, Any]:
         "draw": result.draw,
         "seed": result.seed,
         "pairs_compared": result.pairs,
-        "models": [_row_as_json(one) for one in result.ranked],
+        "models": [_row_as_json(one, result) for one in result.ranked],
     }
 
 
-def _row_as_json(one: Ranked) -> dict[str, Any]:
+def _row_as_json(one: Ranked, result: BakeOff) -> dict[str, Any]:
     entry, gate, cost = one.entry, one.entry.gate, one.entry.cost
     return {
         "model": entry.model,
@@ -116,6 +116,7 @@ def _row_as_json(one: Ranked) -> dict[str, Any]:
         "passed": gate and gate.passed,
         "asked": gate and (gate.asked or gate.drawn),
         "interval": list(gate.interval) if gate else None,
+        "interval_selected": one.standing == "best" and result.pairs > 0,
         "against_best": one.against and asdict(one.against),
         **asdict(entry.facts),
         "dtype": gate and gate.dtype,
@@ -138,5 +139,7 @@ def _print(result: BakeOff, report: Path | None) -> None:
             show(f"INVALID: {one.entry.model}: {one.entry.reason}")
     if result.pairs > 1:
         show(corrected_words(result.pairs))
+    if chosen := winner_words(result.ranked):
+        show(chosen)
     if report is not None:
         show(f"report: {report}")

@@ -57,6 +57,8 @@ def _notes_on_suite(suite: SuiteFacts) -> Iterator[str]:
     yield from suite.remarks
     for judge, admission in suite.judges.items():
         yield f"{judge}: {admission['fault'] or 'the judge is admitted'}"
+    for low in suite.low_plans:
+        yield low.in_words
     if suite.judged_plan:
         yield suite.judged_plan.in_words
 

@@ -20,6 +20,7 @@ from tunegate.pipeline.supply import Supply, supply_of
 from tunegate.suites.case_faults import contradictions, listed_in_text
 from tunegate.suites.fitting_plan import fitting_plan, supported_attempts
 from tunegate.suites.judged_plan import JudgedPlan, judged_plan
+from tunegate.suites.low_plan import LowPlan, low_plans
 from tunegate.suites.suite import Suite
 from tunegate.training.job import rows_of
 from tunegate.verdicts.corrected import admissions_of
@@ -47,6 +48,8 @@ class SuiteFacts:
     allowed: dict[str, str]
     remarks: list[str]
     judges: Mapping[str, Json]
+    low_plans: tuple[LowPlan, ...]
+    """The draws of its plan that accept too few passes."""
     judged_plan: JudgedPlan | None
     """Of a suite that is checked alone; in a pipeline each stage has its own."""
     sha256: str
@@ -162,6 +165,7 @@ def _suite(suite: Suite, judged: JudgedPlan | None = None) -> SuiteFacts:
         allowed=dict(suite.allowed),
         remarks=[*suite.remarks, *_remarks_on_bank(suite)],
         judges=admissions_of(suite.checks),
+        low_plans=() if suite.retention else low_plans(suite.plan),
         judged_plan=judged,
         sha256=suite.sha256,
     )
@@ -209,7 +213,11 @@ def _stage(
         supported_attempts=supported,
         supply=supply,
         proposals=_proposals(pipeline, gates, supported, attempts),
-        judged_plans={name: found for name in gates if (found := judged_plan(pipeline.suites[name], attempts))},
+        judged_plans={
+            name: found
+            for name in gates
+            if (found := judged_plan(pipeline.suites[name], attempts, pipeline.independent_draws))
+        },
         retention=_as_json(pipeline.retention(stage)),
         worth=_as_json(pipeline.worth(stage)),
         watched=watched.to_json() if watched else None,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.checks.outcome import Outcome, Verdict, never_ended
+from tunegate.commands.plan_pipeline import pipeline_facts
 from tunegate.exceptions import CannotJudge
 from tunegate.gates.draw import place_of
 from tunegate.gates.gate_run import GateRunResult
@@ -20,11 +21,12 @@ from tunegate.promotion.registry import Promotion
 from tunegate.record.event_log import EVENTS, is_being_written
 from tunegate.record.ledger_words import told_of
 from tunegate.record.record import AttemptRecord, GateRecord, RunRecord, StageRecord
+from tunegate.record.registered_risk import registered_risk
 from tunegate.record.under_way import under_way
-from tunegate.stats.plans import in_words as luck_in_words
 from tunegate.text.printable import json_line, printable
+from tunegate.verdicts.luck_words import in_words as luck_in_words
 from tunegate.verdicts.reason import beyond_count
-from tunegate.verdicts.words import sentence
+from tunegate.verdicts.words import interval_words, sentence
 
 SHOWN_IDS = 12
 
@@ -69,7 +71,8 @@ def _not_told(error: OSError) -> Exception:
 def gate_as_json(result: GateRunResult, report: Path | None) -> dict[str, Any]:
     """The contract of `tunegate gate --json`; contains no time, so that a resumed gate prints exactly the same bytes.
 
-    The counts are those of the first draw. The verdict is the gate's: with `confirm`, the confirming draw decides.
+    The counts are those of the first draw. The verdict and `gate_interval` are the gate's: with `confirm`, those of the
+    confirming draw, which decides.
     """
     confirm = None if result.confirm is None else _draw_as_json(result.confirm)
     earlier = {"earlier": list(result.earlier)} if result.earlier else {}
@@ -80,11 +83,14 @@ def gate_as_json(result: GateRunResult, report: Path | None) -> dict[str, Any]:
             "at": result.luck.at,
             "probability": result.luck.so_far,
             "at_most": result.luck.at_most,
+            "shows": result.luck.shows,
+            "shows_at_least": result.luck.shows_at_least,
         }
     )
     places = {"record": str(result.folder / EVENTS), "report": None if report is None else str(report)}
     drawn = _draw_as_json(result.record)
-    return {**drawn, "verdict": result.deciding.verdict, "lucky_pass": luck, "confirm": confirm, **earlier, **places}
+    decided = {"verdict": result.deciding.verdict, "gate_interval": list(result.deciding.interval)}
+    return {**drawn, **decided, "lucky_pass": luck, "confirm": confirm, **earlier, **places}
 
 
 def _draw_as_json(gate: GateRecord) -> dict[str, Any]:
@@ -100,6 +106,7 @@ def _draw_as_json(gate: GateRecord) -> dict[str, Any]:
         "spared": gate.spared,
         "accept": gate.accept,
         "interval": list(gate.interval),
+        "interval_selected": gate.selected,
         "seed": gate.seed,
         "suite_sha256": gate.suite_sha256,
         "model_sha256": gate.model_sha256,
@@ -161,9 +168,8 @@ def print_gate(result: GateRunResult, report: Path | None) -> None:
         show(f"luck: {result.unknown_luck}")
     if result.luck is not None:
         show(f"luck: {luck_in_words(result.luck)}")
-    low, high = gate.interval
     count = f"{gate.passed} of {gate.drawn}, {gate.accept} needed" if not gate.spared else gate.reason
-    show(f"{gate.verdict}: {count} (95 % interval {low:.1%} to {high:.1%})")
+    show(f"{gate.verdict}: {count} ({interval_words(gate.interval, selected=gate.selected)})")
     if gate.verdict is not Verdict.PASS and (more := sentence(beyond_count(gate.reasons))):
         show(f"reason: {_short(more)}")
     show_unended(gate)
@@ -239,6 +245,12 @@ def run_as_json(run: RunRecord, report: Path | None, people: Mapping[int, People
             for attempt in stage.attempts.values()
             if attempt.diagnosis is not None
         ],
+        "luck": {
+            stage.name: {gate: one if isinstance(one, str) else asdict(one) for gate, one in stage.luck.items()}
+            for stage in run.stages.values()
+            if stage.luck
+        },
+        "pipeline": pipeline_facts(risk) if (risk := registered_risk(run)) and risk.decides else None,
         "promoted": [{"alias": event["alias"], "folder": event["folder"]} for event in run.promotions],
         "report": str(report) if report else None,
     }

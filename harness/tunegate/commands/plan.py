@@ -10,12 +10,17 @@ from typing import Any, get_args
 from tunegate.cases.bank import Bank
 from tunegate.checks.check import CheckBuilder
 from tunegate.commands.console import show, show_json
-from tunegate.commands.plan_plot import plot
+from tunegate.commands.plan_pipeline import pipeline_facts, pipeline_lines
+from tunegate.commands.plan_plot import curves_of, plot
 from tunegate.exceptions import ConfigError, nearest
+from tunegate.pipeline.odds import pipeline_risk
+from tunegate.pipeline.pipeline import Pipeline
 from tunegate.pipeline.pipeline_file import load_pipeline
 from tunegate.stats.plans import MAX_DRAW, RATES, CurvePoint, GatePlan, PlanKind, PlanRule, Risk, any_of, curve
 from tunegate.stats.sampling import DrawPlan, SequentialPlan, bank_acceptance_probability
 from tunegate.suites.fitting_plan import supported_attempts
+from tunegate.suites.low_plan import low_plans
+from tunegate.verdicts.words import probability
 
 MAX_ATTEMPTS = 100
 SPELLED = ("plan", "draw", "accept", "confirm", "attempts", "risk")
@@ -27,15 +32,21 @@ def plan(options: Namespace, build_check: CheckBuilder) -> int:
     file = _pipeline_file(options)
     if options.bank is not None and options.bank < 1:
         raise ConfigError(f"--bank: expected at least 1, got {options.bank}")
-    described = _of_file(file, build_check) if file else [_of_options(options)]
+    pipeline = load_pipeline(file, build_check) if file else None
+    described = _of_pipeline(pipeline) if pipeline else [_of_options(options)]
     for gate in described:
         _refuse_what_cannot_be_told(gate, options.bank)
+    risk = pipeline and pipeline_risk(pipeline)
+    risk = risk if risk and risk.decides else None
     if options.json:
         facts = [gate.facts(options.bank) for gate in described]
-        show_json({**facts[0], "gates": facts if file else []})
+        whole = pipeline_facts(risk) if risk else None
+        show_json({**facts[0], "gates": facts if file else [], "pipeline": whole})
         return 0
     for alike in _grouped(described):
         _print(alike, options.bank)
+    for line in pipeline_lines(risk) if risk else ():
+        show(line)
     if file is None:
         show(_how_to_write_it(options))
     return 0
@@ -89,6 +100,7 @@ class Described:
             "judged": self.plan.judged and asdict(self.plan.judged),
             "bank": None if bank is None else {"size": bank, "curve": _in_bank(self, bank)},
             "words": self.words,
+            "low": [asdict(low) for low in low_plans(self.plan)],
         }
 
     @property
@@ -113,7 +125,7 @@ class Described:
         return (
             f"its judge passes {judged.point.right:.1%} of right answers and {judged.point.wrong:.1%} of wrong ones, "
             f"and the chances below include that; a model that is right {100 * self.risk.at:g} % of the time passes "
-            f"with up to {lenient:.3f} by the judge's error rates"
+            f"with up to {probability(lenient)} by the judge's error rates"
         )
 
     @property
@@ -121,16 +133,16 @@ class Described:
         """The consumer's and the producer's risk in one sentence each."""
         at, good = self.risk.at, self.risk.good
         once = self.plan.acceptance(at)
-        sentence = f"A model that is right {100 * at:g} % of the time passes one attempt with probability {once:.3f}"
+        sentence = (
+            f"A model that is right {100 * at:g} % of the time passes one attempt with probability {probability(once)}"
+        )
         if self.attempts > 1:
-            sentence += f", at least one of {self.attempts} with {any_of([once] * self.attempts):.3f}"
+            sentence += f", at least one of {self.attempts} with {probability(any_of([once] * self.attempts))}"
         if self.attempts > 1 and self.plan.confirms == "after_retry":
             promoted = self.plan.acceptance_within(at, self.attempts)
-            sentence += f"; a run, which confirms a pass after a retry, promotes it with {promoted:.3f}"
-        fair = self.plan.acceptance(good)
-        return (
-            f"{sentence}. A model that is right {100 * good:g} % of the time passes its first attempt with {fair:.3f}."
-        )
+            sentence += f"; a run, which confirms a pass after a retry, promotes it with {probability(promoted)}"
+        fair = probability(self.plan.acceptance(good))
+        return f"{sentence}. A model that is right {100 * good:g} % of the time passes its first attempt with {fair}."
 
     @property
     def reach(self) -> str:
@@ -143,8 +155,7 @@ class Described:
         return f"{' '.join(self.gate)}: {len(self.bank.working)} cases{sealed}, enough fresh cases for {enough}"
 
 
-def _of_file(file: Path, build_check: CheckBuilder) -> list[Described]:
-    pipeline = load_pipeline(file, build_check)
+def _of_pipeline(pipeline: Pipeline) -> list[Described]:
     return [
         Described(
             pipeline.suites[name].rule,
@@ -267,13 +278,15 @@ def _print(alike: list[Described], bank: int | None) -> None:
             show(gate.reach)
     if described.judge:
         show(described.judge)
+    for low in low_plans(described.plan):
+        show(f"WARNING: {low.in_words}")
     show("right    one attempt   any attempt   a run promotes   mean tests")
     for point in described.curve():
         show(
-            f"{point.p:<6.3g}   {point.accept:<11.3f}   {point.accept_any:<11.3f}   "
-            f"{point.promoted:<14.3f}   {point.mean_tests:.1f}"
+            f"{point.p:<6.3g}   {probability(point.accept):<11}   {probability(point.accept_any):<11}   "
+            f"{probability(point.promoted):<14}   {point.mean_tests:.1f}"
         )
-    for line in plot(described.plan, described.attempts, described.risk):
+    for line in plot(curves_of(described.plan, described.attempts), described.risk):
         show(line)
     show(described.words)
     if bank is not None:
@@ -281,9 +294,15 @@ def _print(alike: list[Described], bank: int | None) -> None:
         show("right    one attempt   any attempt   a run promotes")
         for inside in _in_bank(described, bank):
             show(
-                f"{inside['p']:<6.3g}   {inside['accept']:<11.3f}   ≤ {inside['accept_any_at_most']:<9.3f}   "
-                f"≤ {inside['promoted_at_most']:.3f}"
+                f"{inside['p']:<6.3g}   {probability(inside['accept']):<11}   "
+                f"{_at_most(inside['accept_any_at_most']):<11}   {_at_most(inside['promoted_at_most'])}"
             )
+
+
+def _at_most(chance: float) -> str:
+    """`≤ 0.177`, or `< 0.001`."""
+    words = probability(chance)
+    return words if words.startswith("<") else f"≤ {words}"
 
 
 def _how_to_write_it(options: Namespace) -> str:
@@ -293,7 +312,8 @@ def _how_to_write_it(options: Namespace) -> str:
     }
     risk = _risk(options.risk)
     if risk is not None:
-        spelled["risk"] = "{" + ", ".join(f"{name}: {value:g}" for name, value in asdict(risk).items()) + "}"
+        numbers = {name: value for name, value in asdict(risk).items() if name != "pipeline"}
+        spelled["risk"] = "{" + ", ".join(f"{name}: {value:g}" for name, value in numbers.items()) + "}"
     yaml = ", ".join(f"{name}: {value}" for name, value in spelled.items())
     recommended = "this is the recommended plan; " if spelled == {"kind": "double"} else ""
     return f"{recommended}in a suite file: `plan: {{{yaml}}}`"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tunegate.stats.plans import GatePlan, Risk, any_of
 
@@ -12,24 +12,27 @@ WIDTH, HEIGHT = 61, 11
 LEFT_ENDS = (0.7, 0.4, 0.0)
 
 
-def plot(plan: GatePlan, attempts: int, risk: Risk) -> list[str]:
-    """One attempt, at least one of all attempts and, if different, promotion by a run; with the two risk rates."""
+Curve = tuple[str, str, Callable[[float], float]]
+"""(sign, name, chance by pass rate)"""
+
+
+def plot(curves: Sequence[Curve], risk: Risk, what: str = "accepted") -> list[str]:
+    """The curves, with marks at the two pass rates of the risk."""
     low = next((end for end in LEFT_ENDS if risk.at >= end + (1 - end) / 10), 0.0)
     rates = [low + (1 - low) * column / (WIDTH - 1) for column in range(WIDTH)]
     marks = {"at": _column(risk.at, low), "good": _column(risk.good, low)}
-    curves = _curves(plan, attempts)
     cells = [["┊" if column in marks.values() else " " for column in range(WIDTH)] for _ in range(HEIGHT)]
     for sign, _, chance in curves:
         _draw(cells, sign, [chance(p) for p in rates])
     legend = "   ".join(f"{sign} {name}" for sign, name, _ in curves)
     rows = [f"{1.0 - number / (HEIGHT - 1):.1f} │{''.join(row).rstrip()}" for number, row in enumerate(cells)]
     scale = "".join(f"{low + (1 - low) * tick / 6:<10.2f}" for tick in range(7)).rstrip()
-    return [f"accepted by share right:   {legend}", *rows, f"    └{_axis(marks)}", f"     {scale}"]
+    return [f"{what} by share right:   {legend}", *rows, f"    └{_axis(marks)}", f"     {scale}"]
 
 
-def _curves(plan: GatePlan, attempts: int) -> list[tuple[str, str, Callable[[float], float]]]:
-    """(sign, name, chance of acceptance by pass rate)"""
-    curves: list[tuple[str, str, Callable[[float], float]]] = [("o", "one attempt", plan.acceptance)]
+def curves_of(plan: GatePlan, attempts: int) -> list[Curve]:
+    """One attempt, at least one of all attempts and, if different, promotion by a run."""
+    curves: list[Curve] = [("o", "one attempt", plan.acceptance)]
     if attempts > 1:
         curves.append(("x", f"at least one of {attempts}", lambda p: any_of([plan.acceptance(p)] * attempts)))
     if attempts > 1 and plan.confirms == "after_retry":

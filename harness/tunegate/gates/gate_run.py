@@ -98,7 +98,7 @@ class GateRunResult:
     @property
     def luck(self) -> LuckyPass | None:
         """The chance that a bad model would have passed too; None unless the gate passed."""
-        return lucky_pass_alone(self.record, self.confirm)
+        return lucky_pass_alone(self.record, self.confirm, self.run.start.get("policy"))
 
     @property
     def unknown_luck(self) -> str:
@@ -155,8 +155,10 @@ def _started(request: GateRequest, earlier: Sequence[str], versions: Mapping[str
         "cases": len(suite.cases),
         "settings": asdict(suite.settings),
     }
+    spending = request.plan.spending and asdict(request.plan.spending)
     return RunStarted(
         name=suite.name,
+        policy={"confirms": request.plan.confirms, "spending": spending},
         key=request.key,
         model=request.model.name,
         model_sha256=request.model.sha256,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
@@ -125,6 +125,11 @@ class Pipeline:
         """The gates of a stage, in its order, that ask the same bank with the same settings: this one at least."""
         return [name for name in self._own_gates(stage) if self.suites[name].asks == self.suites[gate].asks]
 
+    @property
+    def independent_draws(self) -> int:
+        """How many draws share a risk that a suite gives for the whole pipeline."""
+        return independent_draws((stage.spec for stage in self.stages), self.suites)
+
     def retention(self, stage: Stage) -> dict[str, RetentionTerms]:
         """What a stage must retain: the retention suites, and the gates of every earlier training stage."""
         if stage.role != "step":
@@ -159,13 +164,25 @@ class Pipeline:
 
     def _terms(self, name: str, stage: Stage) -> GateTerms:
         suite = self.suites[name]
-        plan = suite.resolve(stage.retrain.max_attempts + self.attempts_before.get(name, 0))
+        attempts = stage.retrain.max_attempts + self.attempts_before.get(name, 0)
+        plan = suite.resolve(attempts, self.independent_draws)
         if stage.role == "baseline":  # a baseline is measured, not accepted
             plan = replace(plan, confirm=None, confirms="never")
             return GateTerms(plan, Terms(plan.first, "baseline", **suite.answering), None)
         first = suite.terms(plan, curtail=plan.curtail is not False)
         confirm = None if plan.confirm is None else replace(first, plan=plan.confirm, purpose="confirm")
         return GateTerms(plan, first, confirm)
+
+
+def independent_draws(stages: Iterable[StageSpec], suites: Mapping[str, Suite]) -> int:
+    """How many draws decide by a plan, at least 1; names of no suite are left out.
+
+    Gates of a stage that share a draw count once. A baseline is measured, and a retention suite is compared with an
+    earlier draw: no plan decides them.
+    """
+    deciding = (stage for stage in stages if method_of(stage.method).role != "baseline")
+    gates = ([suites[name] for name in stage.gates if name in suites] for stage in deciding)
+    return max(1, sum(len({suite.asks for suite in one if suite.retention is None}) for one in gates))
 
 
 @dataclass(frozen=True, slots=True)

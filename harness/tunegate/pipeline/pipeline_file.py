@@ -22,7 +22,7 @@ from tunegate.pipeline.ladders import args_set_by, first_settings, require_optun
 from tunegate.pipeline.launching import check_config, check_processes, config_sha256
 from tunegate.pipeline.own_answers_check import check_own_answers
 from tunegate.pipeline.own_command import command_of, command_sha256
-from tunegate.pipeline.pipeline import Pipeline, Stage, SuiteRef, reward_of
+from tunegate.pipeline.pipeline import Pipeline, Stage, SuiteRef, independent_draws, reward_of
 from tunegate.pipeline.pipeline_spec import PipelineSpec
 from tunegate.pipeline.stage_spec import StageSpec
 from tunegate.pipeline.supply import supply_of
@@ -210,10 +210,11 @@ class _Reading:
         """Every bank must have enough cases for a first attempt, under the plan for all attempts."""
         if all(self.suites[gate].retention is not None for gate in stage.gates):
             raise self.file.error(keys, "only retention suites are listed; add a suite that the stage must pass")
+        draws = independent_draws(self.spec.stages, self.suites)
         for position, gate in enumerate(stage.gates):
             suite = self.suites[gate]
             try:
-                check_bank(suite.bank, suite.resolve(stage.retrain.max_attempts))
+                check_bank(suite.bank, suite.resolve(stage.retrain.max_attempts, draws))
             except ConfigError as error:
                 fitting = proposal(suite.cases, stage.retrain.max_attempts)
                 raise self.file.error((*keys, position), f"{gate}: {error}{fitting}") from error

@@ -18,7 +18,7 @@ from tunegate.plugin.tally import COMPLETE, DECIDING, attach, show_missed
 from tunegate.record.record import GateRecord
 from tunegate.text.printable import printable, printable_lines
 from tunegate.verdicts.reason import beyond_count
-from tunegate.verdicts.words import sentence
+from tunegate.verdicts.words import interval_words, sentence
 
 SHOWN_CASES = 20
 MAX_REASON = 200
@@ -207,10 +207,9 @@ SELECTED = pytest.StashKey[list[GateItem]]()
 
 
 def _count(record: GateRecord) -> str:
-    low, high = record.interval
     count = f"{record.passed} of {record.drawn}, {record.accept} needed"
     more = "" if record.verdict is Verdict.PASS else sentence(beyond_count(record.reasons))
-    return f"{count}{f': {_short(more)}' if more else ''} (95 % interval {low:.1%} to {high:.1%})"
+    return f"{count}{f': {_short(more)}' if more else ''} ({interval_words(record.interval, selected=record.selected)})"
 
 
 def _details(record: GateRecord) -> list[str]:

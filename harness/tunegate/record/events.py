@@ -15,7 +15,7 @@ from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import Tampered
 from tunegate.record.record import FailureKind, LedgerPlace, OwnAnswer
 from tunegate.record.typed_json import Misfit, read_as
-from tunegate.stats.plans import LuckyPass
+from tunegate.stats.luck import LuckyPass
 from tunegate.verdicts.reason import Reason
 from tunegate.verdicts.slices import SliceRule
 from tunegate.verdicts.terms import GapRule, Purpose
@@ -53,13 +53,16 @@ class Unknown(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted(Event):
-    """A run begins, or a gate that is run alone: then `key` names it, and there are no stages."""
+    """A run begins, or a gate that is run alone: then `key` names it, and there are no stages. `budget` is how many
+    attempts each stage can make, `shared_draws` the gates of a stage that ask the same cases, in groups."""
 
     KIND: ClassVar[str] = "run_started"
     name: str
     id: str | None = field(default=None, metadata=ONLY_IF_GIVEN)
     attempts_before: Mapping[str, int] | None = field(default=None, metadata=ONLY_IF_GIVEN)
     key: str | None = field(default=None, metadata=ONLY_IF_GIVEN)
+    policy: Json | None = field(default=None, metadata=ONLY_IF_GIVEN)
+    """For a gate run alone: which attempts its plan confirms, and the risk that it spends over them."""
     pipeline: str | None = field(default=None, metadata=ONLY_IF_GIVEN)
     pipeline_sha256: str | None = field(default=None, metadata=ONLY_IF_GIVEN)
     model: str = ""
@@ -73,6 +76,8 @@ class RunStarted(Event):
     gates: Mapping[str, Mapping[str, Json]] | None = field(default=None, metadata=ONLY_IF_GIVEN)
     retention: Mapping[str, Mapping[str, Json]] | None = field(default=None, metadata=ONLY_IF_GIVEN)
     worth: Mapping[str, Mapping[str, Json]] | None = field(default=None, metadata=ONLY_IF_GIVEN)
+    budget: Mapping[str, int] | None = field(default=None, metadata=ONLY_IF_GIVEN)
+    shared_draws: Mapping[str, Sequence[Sequence[str]]] | None = field(default=None, metadata=ONLY_IF_GIVEN)
     data: Json | None = field(default=None, metadata=ONLY_IF_GIVEN)
     watched: Mapping[str, Json] | None = field(default=None, metadata=ONLY_IF_GIVEN)
     versions: Mapping[str, str] | None = field(default=None, metadata=ONLY_IF_GIVEN)

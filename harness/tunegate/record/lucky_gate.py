@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import Tampered
 from tunegate.record.record import GateRecord
-from tunegate.stats.plans import GatePlan, LuckyPass, lucky_pass
+from tunegate.stats.luck import LuckyPass, lucky_pass
+from tunegate.stats.plans import GatePlan, Risk
 from tunegate.verdicts.corrected import judged_by
 
 
-def lucky_pass_alone(gate: GateRecord, confirm: GateRecord | None = None) -> LuckyPass | None:
+def lucky_pass_alone(
+    gate: GateRecord, confirm: GateRecord | None = None, policy: Mapping[str, Any] | None = None
+) -> LuckyPass | None:
     """For a gate and its confirming draw, if it had one, over all attempts of the same lineage.
 
+    `policy` says which attempts the plan confirms, as `RunStarted.policy` holds it; older records hold none.
     None if it did not pass, if no plan decides the draw, or if cases were asked before: then nobody can tell.
     """
     deciding = confirm or gate
@@ -24,8 +31,9 @@ def lucky_pass_alone(gate: GateRecord, confirm: GateRecord | None = None) -> Luc
     except Tampered:  # no plan is on record, so the chance is unknown; `tunegate report --recheck` says why
         return None
     attempts = 1 + attempts_before(gate)
-    confirms = "never" if second is None else "after_retry" if attempts > 1 else "always"
-    plan = GatePlan(first, second, confirms, judged=judged_by(gate.registered.admissions))
+    confirms = "never" if second is None else (policy or {}).get("confirms", "always")
+    judged = judged_by(gate.registered.admissions)
+    plan = GatePlan(first, second, confirms, judged=judged, spending=spending_of(policy or {}))
     return lucky_pass(plan, attempts, attempts)
 
 
@@ -38,6 +46,11 @@ def luck_in_run(plan: GatePlan, gate: GateRecord, attempts: int, limit: int) -> 
         return why
     before = attempts_before(gate)
     return lucky_pass(plan, attempts + before, limit + before)
+
+
+def spending_of(registered: Mapping[str, Any]) -> Risk | None:
+    """The risk that a registered plan spends over its attempts, if it does."""
+    return Risk(**registered["spending"]) if registered.get("spending") else None
 
 
 def unknown_luck(gate: GateRecord) -> str:

@@ -15,7 +15,7 @@ from tunegate.exceptions import Tampered
 from tunegate.record.answer_log import AnswerLog
 from tunegate.record.frozen import FrozenDict
 from tunegate.record.judged_log import JudgedLog
-from tunegate.stats.plans import LuckyPass
+from tunegate.stats.luck import LuckyPass
 from tunegate.verdicts.reason import Reason
 from tunegate.verdicts.terms import Terms, terms_from_json
 
@@ -117,6 +117,11 @@ class GateRecord:
     def measured(self) -> bool:
         """Whether its PASS only says that every case was judged: a baseline has nothing to pass."""
         return self.purpose == "baseline" and self.decided and self.verdict is Verdict.PASS
+
+    @property
+    def selected(self) -> bool:
+        """Whether its interval is that of a draw that was chosen for passing, and therefore too optimistic."""
+        return self.purpose in ("gate", "confirm") and self.decided and self.verdict is Verdict.PASS
 
     @property
     def settled(self) -> bool:

@@ -1,4 +1,4 @@
-"""Plans of several draws: solves draw sizes and accept numbers for a risk, and computes the chance of a lucky pass.
+"""Plans of several draws: solves draw sizes and accept numbers for a risk, and computes the chances of a whole run.
 
 A model that is right 85 % of the time passes one draw of 90-of-100 with probability 0.099, and one of five draws with
 0.41: retraining and drawing again until a gate passes accepts bad models sooner or later. A `GatePlan` therefore has a
@@ -36,6 +36,8 @@ ASK_AGAIN = 3
 PlanKind = Literal["single", "double", "sequential"]
 Confirms = Literal["never", "after_retry", "always"]
 
+SMALLEST_CONFIRMATION = 0.25
+"""A solved confirming draw has at least this share of the first draw's cases: a few cases confirm nothing."""
 MAX_DRAW = 2000
 """The largest draw that is tried: a gate that needs more asks for more than arithmetic should decide."""
 
@@ -49,6 +51,8 @@ class Risk:
     at: float = 0.85
     producer: float = 0.05
     good: float = 0.95
+    pipeline: bool = False
+    """Whether `producer` is that of the whole pipeline, which its independent draws share."""
 
     def __post_init__(self) -> None:
         if not (0 < self.consumer < 0.5 and 0 < self.producer < 0.5 and 0 < self.at < self.good < 1):
@@ -56,6 +60,10 @@ class Risk:
                 "expected risks between 0 and 0.5 and pass rates with 0 < at < good < 1, got "
                 f"consumer {self.consumer}, producer {self.producer}, at {self.at}, good {self.good}"
             )
+
+    def shared_by(self, draws: int) -> Risk:
+        """The risk that each of these independent draws may have, if they share the producer's risk."""
+        return replace(self, producer=per_attempt(self.producer, draws)) if self.pipeline else self
 
     def seen_by(self, scale: Scale) -> Risk:
         """The same risks at the pass rates that judges of these error rates find; raises ValueError if they tell no
@@ -108,7 +116,7 @@ class GatePlan:
 
     def acceptance(self, p: float, attempt: int = 1) -> float:
         """The chance that this attempt is accepted."""
-        confirm, p = self.confirmation(attempt), self._seen(p)
+        confirm, p = self.confirmation(attempt), self.seen(p)
         first = acceptance_probability(self.first, p)
         return first if confirm is None else first * acceptance_probability(confirm, p)
 
@@ -124,7 +132,7 @@ class GatePlan:
 
     def mean_tests(self, p: float, attempt: int = 1) -> float:
         """The mean number of cases that this attempt asks, the confirming draw included."""
-        confirm, p = self.confirmation(attempt), self._seen(p)
+        confirm, p = self.confirmation(attempt), self.seen(p)
         first = average_sample_number(self.first, p)
         if confirm is None:
             return first
@@ -139,7 +147,7 @@ class GatePlan:
         """The same draws, decided by checks that never err."""
         return replace(self, judged=None)
 
-    def _seen(self, p: float) -> float:
+    def seen(self, p: float) -> float:
         """The pass rate that the checks find where the model is right at the rate `p`."""
         return p if self.judged is None else self.judged.point.passes(p)
 
@@ -164,7 +172,15 @@ class PlanRule:
     ask_again: int = ASK_AGAIN
     spending: bool = False
 
-    def resolve(self, attempts: int, judged: Judged | None = None) -> GatePlan:
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The rule for a hash, without a key that was added later and is not given: this keeps the hashes of suites."""
+        facts = asdict(self)
+        if self.risk is not None and not self.risk.pipeline:
+            del facts["risk"]["pipeline"]
+        return facts
+
+    def resolve(self, attempts: int, judged: Judged | None = None, draws: int = 1) -> GatePlan:
         """The gate's plan for a stage of at most `attempts` attempts; raises ConfigError when no plan keeps the risk.
 
         single: `accept` of `draw`; a passing attempt after the first needs a confirming draw, with the same numbers
@@ -173,9 +189,11 @@ class PlanRule:
         sequential: Wald's test for the risk, shared among the attempts.
         A `risk` that the file gives is solved on the scale of the judges, `judged`. The default risk of `double` and
         `sequential` assumes checks that never err; `tunegate check` says what the judges make of it.
+        `draws` is the number of independent draws in the pipeline, which share a risk with `pipeline`.
         """
         try:
-            rule = self if self.risk is None or judged is None else replace(self, risk=self.risk.seen_by(judged.point))
+            risk = self.risk and self.risk.shared_by(draws)
+            rule = replace(self, risk=risk.seen_by(judged.point) if risk and judged else risk)
             plan: GatePlan = getattr(rule, f"_{self.kind}")(attempts)
             at = (self.risk or Risk()).at
             return replace(plan, curtail=self.curtail, reuse=self.reuse, at=at, judged=judged)
@@ -242,7 +260,7 @@ def any_of(chances: Sequence[float]) -> float:
 
 
 def per_attempt(consumer: float, attempts: int) -> float:
-    """The consumer's risk that each of these independent attempts may have so that the run keeps `consumer`."""
+    """The risk that each of these independent attempts may have so that the run keeps `consumer`."""
     return -math.expm1(math.log1p(-consumer) / attempts)
 
 
@@ -268,30 +286,46 @@ def solve_single(risk: Risk, attempts: int, draw: int | None = None) -> SinglePl
 
 
 def solve_confirmation(first: DrawPlan, risk: Risk, attempts: int, draw: int | None = None) -> SinglePlan:
-    """The smallest confirming draw (or the given one) that keeps both risks when it follows every pass of `first`."""
+    """The smallest confirming draw (or the given one) that keeps both risks when it follows every pass of `first`.
+
+    It has at least a quarter of the cases of `first`, and accepts only a share above `risk.at`, even where the first
+    draw alone nearly keeps the risk: a confirming draw that a bad model would mostly pass too confirms nothing.
+    """
     lucky, fair = (acceptance_probability(first, p) for p in (risk.at, risk.good))
     if fair < 1.0 - risk.producer:
         raise ConfigError(
             f"{first.accept} of {first.draw} alone rejects a model at {risk.good} with probability "
-            f"{1.0 - fair:.3f}, but the producer's risk is {risk.producer}; lower `accept` or draw more cases"
+            f"{1.0 - fair:.2g}, but the producer's risk is {risk.producer}; lower `accept` or draw more cases"
         )
-    return _solve_draw(risk, attempts, draw, lucky, fair)
+    smallest = math.ceil(SMALLEST_CONFIRMATION * first.draw)
+    return _solve_draw(risk, attempts, draw, lucky, fair, smallest, above=risk.at)
 
 
-def _solve_draw(risk: Risk, attempts: int, draw: int | None, lucky: float, fair: float) -> SinglePlan:
-    """A draw that a bad model reaches with probability `lucky` and a good one with `fair`.
+def _solve_draw(
+    risk: Risk, attempts: int, draw: int | None, lucky: float, fair: float, smallest: int = 1, above: float = 0.0
+) -> SinglePlan:
+    """A draw of at least `smallest` cases that a bad model reaches with probability `lucky` and a good one with `fair`;
+    more than the share `above` must pass.
 
     With every additional case, the lowest accept number that keeps the consumer's risk rises by one or stays the same.
     """
     _refuse_above_limit(draw)
     limit = per_attempt(risk.consumer, attempts)
     accept = 1 if draw is None else _lowest(draw, lambda k: lucky * binomial_tail(k, draw, risk.at) <= limit)
-    for size in range(1, MAX_DRAW + 1) if draw is None else (draw,):
+    for size in range(smallest, MAX_DRAW + 1) if draw is None else (draw,):
+        accept = max(accept, lowest_above(above, size))
         while accept <= size and lucky * binomial_tail(accept, size, risk.at) > limit:
             accept += 1
         if accept <= size and fair * binomial_tail(accept, size, risk.good) >= 1.0 - risk.producer:
             return SinglePlan(size, accept)
-    raise _impossible(risk, attempts, draw, lambda: _solve_draw(risk, attempts, None, lucky, fair).draw)
+    raise _impossible(
+        risk, attempts, draw, lambda: _solve_draw(risk, attempts, None, lucky, fair, smallest, above).draw
+    )
+
+
+def lowest_above(share: float, draw: int) -> int:
+    """The lowest number of passes that is more than this share of a draw."""
+    return math.floor(share * draw + 1e-9) + 1
 
 
 def _refuse_above_limit(draw: int | None) -> None:
@@ -379,36 +413,3 @@ def curve(plan: GatePlan, attempts: int, rates: Sequence[float] = RATES) -> list
         )
         for p in rates
     ]
-
-
-@dataclass(frozen=True, slots=True)
-class LuckyPass:
-    """The chance that a model with pass rate `at` passes a gate by luck: within the `attempts` that were made
-    (`so_far`), and within all that are allowed (`limit`, `within_limit`)."""
-
-    at: float
-    attempts: int
-    so_far: float
-    limit: int
-    within_limit: float
-    at_most: float | None = None
-    """`so_far` where the judges err as much as their admission leaves open; None where no judge decides."""
-
-
-def lucky_pass(plan: GatePlan, attempts: int, limit: int) -> LuckyPass:
-    """The chance that a bad model passes a gate by luck."""
-    at = plan.at
-    so_far, within_limit = (plan.acceptance_within(at, number) for number in (attempts, limit))
-    at_most = plan.judged and plan.on(plan.judged.lenient).acceptance_within(at, attempts)
-    return LuckyPass(at, attempts, so_far, limit, within_limit, at_most)
-
-
-def in_words(luck: LuckyPass) -> str:
-    """A sentence for the report, without its full stop."""
-    attempts = "one attempt" if luck.attempts == 1 else f"{luck.attempts} attempts"
-    judge = "" if luck.at_most is None else f" (up to {luck.at_most:.3f} by the judge's error rates)"
-    of_all = f", within all {luck.limit} allowed with {luck.within_limit:.3f}" if luck.limit > luck.attempts else ""
-    return (
-        f"a model that is right only {100 * luck.at:g}% of the time would have passed this gate "
-        f"within {attempts} with probability {luck.so_far:.3f}{judge}{of_all}"
-    )

@@ -10,6 +10,7 @@ from tunegate.cases.bank import SEALED_SHARE, Bank, split
 from tunegate.cases.case import Case
 from tunegate.exceptions import ConfigError
 from tunegate.stats.plans import GatePlan, PlanRule
+from tunegate.verdicts.words import probability
 
 DRAWS = (100, 90, 80, 70, 60, 50, 40, 30, 20, 10)
 """The sizes of the first draw to try, the largest first."""
@@ -34,7 +35,7 @@ class FittingPlan:
         lucky = self.plan.acceptance_within(self.plan.at, self.attempts)
         return (
             f"this bank has enough cases for {number} of `{self.keys}` ({draws}; a model that is right "
-            f"{100 * self.plan.at:g}% of the time passes with probability {lucky:.3f})"
+            f"{100 * self.plan.at:g}% of the time passes with probability {probability(lucky)})"
         )
 
 

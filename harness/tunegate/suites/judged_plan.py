@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from tunegate.exceptions import ConfigError
 from tunegate.stats.plans import PlanRule, Risk, SinglePlan
 from tunegate.suites.suite import Suite
+from tunegate.verdicts.words import probability
 
 TOLERATED = 2.0
 """A bad model may pass this many times as often as the plan claims before `tunegate check` warns."""
@@ -38,17 +39,18 @@ class JudgedPlan:
     def in_words(self) -> str:
         """One line: both chances, and the plan that mends it."""
         within = "in one attempt" if self.attempts == 1 else f"within {self.attempts} attempts"
+        lucky, at_most, claimed, fair = map(probability, (self.lucky, self.lucky_at_most, self.claimed, self.fair))
         return (
             f"its judge errs: a model that is right {100 * self.at:g}% of the time passes {within} with probability "
-            f"{self.lucky:.3f}, up to {self.lucky_at_most:.3f} by the judge's error rates ({self.claimed:.3f} if it "
-            f"never erred); one that is right {100 * self.good:g}% of the time passes its first attempt with "
-            f"{self.fair:.3f}; {self._remedy}"
+            f"{lucky}, up to {at_most} by the judge's error rates ({claimed} if it never erred); one that is right "
+            f"{100 * self.good:g}% of the time passes its first attempt with {fair}; {self._remedy}"
         )
 
     @property
     def _remedy(self) -> str:
         risk = self.risk
         keys = f"consumer: {risk.consumer:g}, at: {risk.at:g}, producer: {risk.producer:g}, good: {risk.good:g}"
+        keys += ", pipeline: true" if risk.pipeline else ""
         if self.mended is None:
             return "no draw of up to 2,000 cases mends that; use a judge that agrees with people more often"
         more = f"; the bank has {self.cases}" if self.cases < self.mended.draw * self.attempts else ""
@@ -58,18 +60,22 @@ class JudgedPlan:
         )
 
 
-def judged_plan(suite: Suite, attempts: int) -> JudgedPlan | None:
-    """None without a judge, and where a suite's judges leave its plan near what it claims."""
-    plan = suite.resolve(attempts)
+def judged_plan(suite: Suite, attempts: int, draws: int = 1) -> JudgedPlan | None:
+    """None without a judge, and where a suite's judges leave its plan near what it claims.
+
+    `draws`: how many independent draws the pipeline has; one for a gate alone.
+    """
+    plan = suite.resolve(attempts, draws)
     if plan.judged is None:
         return None
     asked, risk = suite.rule.risk, suite.rule.risk or Risk()
     claimed = asked.consumer if asked else plan.truth.acceptance_within(risk.at, attempts)
     lucky, fair = plan.acceptance_within(risk.at, attempts), plan.acceptance(risk.good)
-    if lucky <= TOLERATED * claimed and fair >= 1.0 - risk.producer:
+    fair_wanted = 1.0 - risk.shared_by(draws).producer
+    if lucky <= TOLERATED * claimed and fair >= fair_wanted:
         return None
     try:
-        mended = PlanRule("single", risk=risk).resolve(attempts, plan.judged).first
+        mended = PlanRule("single", risk=risk).resolve(attempts, plan.judged, draws).first
     except ConfigError:
         mended = None
     return JudgedPlan(
@@ -80,7 +86,7 @@ def judged_plan(suite: Suite, attempts: int) -> JudgedPlan | None:
         claimed=claimed,
         good=risk.good,
         fair=fair,
-        fair_wanted=1.0 - risk.producer,
+        fair_wanted=fair_wanted,
         risk=risk,
         mended=mended if isinstance(mended, SinglePlan) else None,
         cases=suite.bank.distinct("working"),

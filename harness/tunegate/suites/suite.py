@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -120,9 +120,9 @@ class Suite:
         """The plan of a single gate outside a run."""
         return self.resolve(attempts=1)
 
-    def resolve(self, attempts: int) -> GatePlan:
-        """The plan of a gate for `attempts` attempts, on the scale of the suite's judges; raises ConfigError."""
-        return self.rule.resolve(attempts, judged_by(admissions_of(self.checks)))
+    def resolve(self, attempts: int, draws: int = 1) -> GatePlan:
+        """The plan of a gate for `attempts` attempts, on the scale of its judges (`PlanRule.resolve`)."""
+        return self.rule.resolve(attempts, judged_by(admissions_of(self.checks)), draws)
 
     @cached_property
     def asks(self) -> str:
@@ -257,7 +257,7 @@ def make_suite(
             raise file.error((*keys, key), fault)
     retention = None if spec.retention is None else Retention(spec.retention.max_drop)
     terms = [
-        asdict(rule),
+        rule.facts,
         share,
         spec.model_dump(include={"slices", "gap", "retention"}),
         answer.to_json(),
@@ -355,7 +355,7 @@ def _form_fault(
 def plan_rule(spec: PlanSpec) -> PlanRule:
     """The plan, from the file's spec to the engine's type."""
     confirm = SinglePlan(spec.confirm.draw, spec.confirm.accept) if isinstance(spec.confirm, DrawSpec) else spec.confirm
-    risk = None if spec.risk is None else Risk(spec.risk.consumer, spec.risk.at, spec.risk.producer, spec.risk.good)
+    risk = None if spec.risk is None else Risk(**spec.risk.model_dump())
     return PlanRule(
         spec.kind, spec.draw, spec.accept, confirm, risk, spec.curtail, spec.reuse, spec.ask_again, spec.spending
     )

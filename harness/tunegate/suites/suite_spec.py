@@ -42,6 +42,8 @@ class RiskSpec(Spec):
     """The chance that a model as good as `good` is not accepted at its first attempt."""
     good: Annotated[float, Field(gt=0, lt=1)] = 0.95
     """The pass rate of a good model."""
+    pipeline: bool = False
+    """`producer` is the risk of the whole pipeline: its independent draws share it. A gate alone takes all of it."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

@@ -19,6 +19,7 @@ from tunegate.gates.book import Book
 from tunegate.leaks.leakage import Leak, describe, facts
 from tunegate.models.model import Model
 from tunegate.pipeline.leak_guard import drop_leaks, in_words, leaks_of
+from tunegate.pipeline.odds import budget, shared_draws
 from tunegate.pipeline.pipeline import Pipeline, Stage
 from tunegate.promotion.evidence import Fingerprint, check_gates
 from tunegate.promotion.registry import Promotion, check_promoted, promote, state_of, verify
@@ -26,7 +27,7 @@ from tunegate.record.events import LeaksDropped, LeaksFound, Promoted, RunDecide
 from tunegate.record.lucky_gate import luck_in_run
 from tunegate.record.record import RunRecord
 from tunegate.record.run_log import RunLog
-from tunegate.stats.plans import LuckyPass
+from tunegate.stats.luck import LuckyPass
 from tunegate.suites.suite import Suite
 from tunegate.training.stage_card import stage_card
 from tunegate.training.stage_gates import measure_base
@@ -126,6 +127,8 @@ class PipelineRun:
             },
             retention=paired["retention"],
             worth=paired["worth"],
+            budget={stage.name: budget(stage) for stage in pipeline.stages},
+            shared_draws={stage.name: shared_draws(pipeline, stage) for stage in pipeline.stages},
             data={stage.name: self._data_facts(stage) for stage in pipeline.stages},
             watched={stage: watched.to_json() for stage, watched in pipeline.watched.items()},
             versions=dict(self.tools.versions()),
@@ -275,6 +278,7 @@ def _suite_facts(suite: Suite) -> dict[str, Any]:
         "cases": len(suite.cases),
         "working": len(suite.bank.working),
         "sealed": len(suite.bank.sealed),
+        "draw": suite.plan.draw,
         "checks": suite.check_names,
         "settings": asdict(suite.settings),
     }

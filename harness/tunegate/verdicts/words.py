@@ -11,6 +11,8 @@ Facts = Mapping[str, Fact]
 
 AFTER_HOLM = " after Holm's correction"
 """The note on a p-value that was corrected for the number of comparisons."""
+SELECTED = "too optimistic: a PASS shows only draws that passed"
+"""The note on the interval of a draw that passed: of the draws that pass with 90 of 100, .878 cover a rate of 85 %."""
 VERY_UNLIKELY = 0.01
 """Below this p-value, a difference is very unlikely to be chance; below `SHOWN_P_VALUE`, unlikely."""
 
@@ -43,6 +45,21 @@ def chance_words(p_value: float) -> str:
 def p_words(p_value: float, note: str = "") -> str:
     """`p = 0.03: unlikely to be chance`: the number, a note on it, and the words. Terminal and reports all use this."""
     return f"p = {p_value:.2g}{note}: {chance_words(p_value)}"
+
+
+def interval_words(interval: tuple[float, float], *, selected: bool) -> str:
+    """`95 % interval 82.4% to 95.1%`; with `SELECTED` if only because the draw passed its interval counts."""
+    low, high = interval
+    return f"95 % interval {low:.1%} to {high:.1%}{f', {SELECTED}' if selected else ''}"
+
+
+def probability(value: float) -> str:
+    """A probability with three digits; what is not 0 is not printed as 0.
+
+    >>> probability(0.0987), probability(1e-7)
+    ('0.099', '< 0.001')
+    """
+    return "< 0.001" if value < 0.0005 else f"{value:.3f}"
 
 
 def _of(reason: Reason) -> str:
