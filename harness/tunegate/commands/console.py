@@ -244,6 +244,8 @@ def print_run(run: RunRecord, report: Path | None, people: Mapping[int, PeopleRa
     for stage in run.stages.values():
         for gate in stage.attempts[max(stage.attempts)].gates.values() if stage.attempts else ():
             show_unended(gate, f"{stage.name} {gate.key}: ")
+        for told in _noise_of_last(stage):
+            show(f"{stage.name}: {told}")
     for place, gate in enumerate(run.all_gates()):
         if place in people:
             show(f"{place_of(gate).label}: {people[place].in_words}")
@@ -256,6 +258,13 @@ def print_run(run: RunRecord, report: Path | None, people: Mapping[int, PeopleRa
     show(f"report: {report}")
     for event in run.promotions:
         show(f"promoted to {event['alias']}: {event['folder']}")
+
+
+def _noise_of_last(stage: StageRecord) -> tuple[str, ...]:
+    """How likely a good model misses as badly as the last attempt of a stage, if this was diagnosed."""
+    last = stage.attempts[max(stage.attempts)] if stage.attempts else None
+    noise = None if last is None or last.diagnosis is None else last.diagnosis.noise
+    return () if noise is None else noise.in_words
 
 
 def _who_works(run: RunRecord) -> str:

@@ -15,6 +15,7 @@ from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import Tampered
 from tunegate.record.record import FailureKind, OwnAnswer
 from tunegate.record.typed_json import Misfit, read_as
+from tunegate.stats.noise import Noise
 from tunegate.stats.plans import LuckyPass
 from tunegate.verdicts.reason import Reason
 from tunegate.verdicts.slices import SliceRule
@@ -224,6 +225,12 @@ class Diagnosed(OfAttempt):
     action: str
     changes: Mapping[str, tuple[Any, Any]]
     spent: bool = field(default=False, metadata=ONLY_IF_GIVEN)
+    noise: Noise | None = field(default=None, metadata=ONLY_IF_GIVEN)
+
+    def to_json(self) -> dict[str, Any]:
+        """As the log holds it."""
+        noise = {} if self.noise is None else {"noise": asdict(self.noise)}
+        return {**super(Diagnosed, self).to_json(), **noise}
 
 
 # --- gates ---------------------------------------------------------------------------------------------------------

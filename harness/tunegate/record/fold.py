@@ -132,7 +132,7 @@ class Fold:
     @_take.register
     def _(self, event: events.Diagnosed, line: Mapping[str, Any]) -> None:
         self._changed(event).diagnosis = Diagnosis(
-            event.cause, event.evidence, event.action, event.changes, event.spent
+            event.cause, event.evidence, event.action, event.changes, event.spent, event.noise
         )
 
     @_take.register

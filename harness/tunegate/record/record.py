@@ -15,6 +15,7 @@ from tunegate.exceptions import Tampered
 from tunegate.record.answer_log import AnswerLog
 from tunegate.record.frozen import FrozenDict
 from tunegate.record.judged_log import JudgedLog
+from tunegate.stats.noise import Noise
 from tunegate.stats.plans import LuckyPass
 from tunegate.verdicts.reason import Reason
 from tunegate.verdicts.terms import Terms, terms_from_json
@@ -119,8 +120,8 @@ class Diagnosis:
     """Why an attempt failed, from evidence, and what the next attempt changes.
 
     `changes` maps a setting to its old and new value. It is empty when nothing is left to change; then `action` is
-    advice. `spent` says that the declared budget has no value left to try. Older records have no diagnosis of the last
-    attempt.
+    advice. `spent` says that the declared budget has no value left to try. `noise` says how likely a good model misses
+    as badly; None for a training without a model. Older records have no `noise`, and no diagnosis of the last attempt.
     """
 
     cause: str
@@ -128,6 +129,7 @@ class Diagnosis:
     action: str
     changes: Mapping[str, tuple[Any, Any]] = field(default_factory=FrozenDict[str, tuple[Any, Any]])
     spent: bool = False
+    noise: Noise | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ plain shares of the misses, so that a reader can verify a diagnosis by counting.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean
 
@@ -17,6 +17,7 @@ from tunegate.data.kinds import label, weak_kinds
 from tunegate.data.training_data import Example
 from tunegate.pipeline.ladders import Direction
 from tunegate.record.record import FailureKind
+from tunegate.stats.noise import Noise
 
 GAP = 0.10
 """A pass rate on training data this much above the gate's counts as overfitting."""
@@ -63,6 +64,7 @@ class Evidence:
     were not judged. `losses` are the logged training losses in order. `forgotten` says what the model lost of an
     earlier model's abilities; then the model missed no gate of its own, and `missed_gate` is empty. `trained` are the
     rows it was trained on, of which `rows_dropped` did not fit `max_length`; `all_rows` are all rows of the stage.
+    `noise` says how likely a good model misses as badly.
     """
 
     missed_gate: Sequence[Outcome]
@@ -78,6 +80,7 @@ class Evidence:
     trained: Sequence[Example] = ()
     all_rows: Sequence[Example] = ()
     rows_dropped: int = 0
+    noise: Noise | None = None
 
     @cached_property
     def misses(self) -> list[Outcome]:
@@ -100,12 +103,25 @@ class Evidence:
         return len(misses) >= max(FEWEST, OFTEN * len(self.misses))
 
 
+NOISE = "noise"
+"""The cause of a miss that is as likely for a good model."""
 MORE = (Remedy("rows"), Remedy("epochs"), Remedy("learning_rate"))
 """What helps against most causes: more data, more training, another learning rate."""
 
 
 def find_cause(evidence: Evidence) -> Cause:
-    """The first cause that the evidence shows."""
+    """Noise where the miss can't be told from it; otherwise the first cause that the evidence shows.
+
+    What else the evidence shows chooses the remedies of noise too: the next training should change what helps if the
+    miss was none.
+    """
+    cause = _first_shown(evidence)
+    if evidence.noise is None or not evidence.noise.likely:
+        return cause
+    return replace(cause, name=NOISE, evidence=(*cause.evidence, f"if it is not noise: {cause.name}"))
+
+
+def _first_shown(evidence: Evidence) -> Cause:
     for looks_like in CAUSES:
         cause = looks_like(evidence)
         if cause is not None:

@@ -32,6 +32,10 @@ _WHY = {
 
 def diagnose(evidence: Evidence, settings: Settings, spec: RetrainSpec) -> Diagnosis:
     """Name the cause of a miss, with its evidence, and the change of the next attempt within the declared ladders."""
+    return replace(_diagnosed(evidence, settings, spec), noise=evidence.noise)
+
+
+def _diagnosed(evidence: Evidence, settings: Settings, spec: RetrainSpec) -> Diagnosis:
     cause = find_cause(evidence)
     lines = [*describe(evidence), *cause.evidence]
     for remedy in cause.remedies:

@@ -12,9 +12,11 @@ from tunegate.gates.ask import ask_samples
 from tunegate.pipeline.ladders import Settings
 from tunegate.pipeline.pipeline import Pipeline, Stage
 from tunegate.record.events import Diagnosed
+from tunegate.record.noise import missed_gates, noise_of
 from tunegate.record.record import AttemptRecord, Diagnosis
 from tunegate.record.run_log import RunLog
 from tunegate.seeds import derived_seed
+from tunegate.stats.plans import Risk
 from tunegate.suites.suite import Suite
 from tunegate.training.diagnosis import Evidence, diagnose, with_no_attempt_left
 from tunegate.training.job import rows_of
@@ -57,6 +59,7 @@ class StageDiagnosis:
                 action=diagnosis.action,
                 changes=diagnosis.changes,
                 spent=diagnosis.spent,
+                noise=diagnosis.noise,
             )
         )
         return diagnosis
@@ -64,11 +67,11 @@ class StageDiagnosis:
     def _evidence(self, attempt: AttemptRecord, settings: Settings, open_model: OpenModel | None) -> Evidence:
         if open_model is None:
             return Evidence((), 1.0, training_error=attempt.error, training_failure=attempt.failure)
-        every = [gate for gate in attempt.gates.values() if gate.verdict is Verdict.FAIL]
-        failed = [gate for gate in every if gate.key not in attempt.waived] or every  # a waiver may have been withdrawn
+        failed = missed_gates(attempt)
+        noise = noise_of([attempt], good_rates(self.pipeline, self.stage))
         missed = [gate for gate in failed if gate.purpose not in PAIRED]
         if not missed:
-            return Evidence((), 1.0, forgotten=[f"{gate.key}: {gate.reason}" for gate in failed])
+            return Evidence((), 1.0, forgotten=[f"{gate.key}: {gate.reason}" for gate in failed], noise=noise)
         worst = min(missed, key=lambda gate: gate.passed / max(gate.asked, 1))
         trained = rows_of(self.pipeline, self.stage, settings).examples
         probe = _probe(self.pipeline.suites[worst.gate], trained[:PROBE_ROWS], open_model)
@@ -83,7 +86,13 @@ class StageDiagnosis:
             trained=trained,
             all_rows=self.stage.data.examples,
             rows_dropped=attempt.summary.get("rows_dropped", 0),
+            noise=noise,
         )
+
+
+def good_rates(pipeline: Pipeline, stage: Stage) -> dict[str, float]:
+    """The pass rate of a model that is good enough, by gate: that of the gate's risk, or of the default risk."""
+    return {name: (pipeline.suites[name].rule.risk or Risk()).good for name in pipeline.gates(stage)}
 
 
 @dataclass(frozen=True, slots=True)

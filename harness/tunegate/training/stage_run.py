@@ -75,6 +75,8 @@ class StageRun:
             if not diagnosis.changes:
                 return verdict, f"{reason}; {diagnosis.cause}, but {diagnosis.action}", self.start
             self.tools.say(f"{self.stage.name}#{number} missed ({diagnosis.cause}): {diagnosis.action}")
+            for told in () if diagnosis.noise is None else diagnosis.noise.in_words:
+                self.tools.say(f"{self.stage.name}#{number}: {told}")
             settings = apply(diagnosis, settings)
 
     # --- one attempt ---
