@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from scipy.stats import binom
 
-from tests.support.fake_pipeline import carry_out, open_model, tools, trainer, write_pipeline
+from tests.support.fake_pipeline import Killed, carry_out, killed_after, open_model, tools, trainer, write_pipeline
 from tests.support.record_edits import Events, events_of, write
+from tests.training.test_run import essence
 from tunegate.cases.case import Case
 from tunegate.checks.outcome import Verdict
+from tunegate.cli import main
+from tunegate.exceptions import Tampered
 from tunegate.models.model import ScriptedModel
+from tunegate.promotion.evidence import check_gates
+from tunegate.record.event_log import EVENTS
 from tunegate.record.noise import noise_of
 from tunegate.record.read_run import read_run
+from tunegate.record.recheck import recheck_all
 from tunegate.record.record import AttemptRecord, GateRecord
 from tunegate.stats.noise import MissedDraw, Noise
+from tunegate.stats.plans import PlanRule
 from tunegate.stats.sampling import SinglePlan
 from tunegate.training.tools import Tools
 from tunegate.verdicts.reason import Reason, because
@@ -106,6 +114,154 @@ def test_older_records_have_no_noise(tmp_path: Path) -> None:
 
 def without_noise(events: Events) -> Events:
     return [{key: value for key, value in event.items() if key != "noise"} for event in events]
+
+
+# --- the redraw ------------------------------------------------------------------------------------------------------
+
+REDRAWS = NOISY.replace("max_attempts: 3,", "max_attempts: 3, on_noise: redraw,")
+
+
+def redrawn(folder: Path, text: str = REDRAWS) -> tuple[Path, Tools]:
+    path = noisy(folder / "project", text)
+    return path, missing(late_misses(path))
+
+
+def test_the_same_weights_are_asked_fresh_cases_and_nothing_is_trained(tmp_path: Path) -> None:
+    path, given = redrawn(tmp_path)
+    run = carry_out(path, given)
+    assert run.verdict is Verdict.PASS
+    first, second = run.stages["sft"].attempts.values()
+    assert first.diagnosis is not None
+    assert (first.diagnosis.cause, first.diagnosis.changes, first.diagnosis.redraw) == ("noise", {}, True)
+    assert first.diagnosis.action == "ask the same weights fresh cases before another training"
+    assert (second.redraw_of, second.model, second.model_sha256) == (1, first.model, first.model_sha256)
+    assert (second.seed, second.settings, second.seconds, second.log) == (first.seed, first.settings, 0.0, ())
+    kinds = [event["event"] for event in events_of(run.folder) if event.get("attempt") == 2]
+    assert not {"rows_written", "trained", "training_failed"} & set(kinds)
+    assert not (run.folder / "sft" / "attempt-2").exists()
+    assert not second.gates["facts"].seen & first.gates["facts"].seen
+    assert recheck_all(run) == len(run.all_gates())
+    assert check_gates(run) == second
+
+
+def test_a_redraw_is_an_attempt_in_every_risk(tmp_path: Path) -> None:
+    """Its pass needs the confirming draw of a retry, and the luck of the stage counts both attempts."""
+    path, given = redrawn(tmp_path)
+    run = carry_out(path, given)
+    stage = run.stages["sft"]
+    assert list(stage.attempts[2].gates) == ["facts", "facts (confirm)"]
+    luck = stage.luck["facts"]
+    assert not isinstance(luck, str)
+    assert (luck.attempts, luck.so_far) == (
+        2,
+        pytest.approx(PlanRule(draw=20, accept=19).resolve(3).acceptance_within(0.85, 2)),
+    )
+    assert run.start["redraws"] == {"sft": {"facts": 0.95}}
+
+
+def test_weights_are_redrawn_once_and_then_trained(tmp_path: Path) -> None:
+    path, given = redrawn(tmp_path)
+    second = carry_out(path, given, run="once").stages["sft"].attempts[2].gates["facts"].case_ids
+    run = carry_out(path, missing([*late_misses(path), second[4], second[17]]), run="twice")
+    stage = run.stages["sft"].attempts
+    assert [attempt.redraw_of for attempt in stage.values()] == [None, 1, None]
+    found = stage[2].diagnosis
+    assert found is not None
+    assert (found.redraw, found.changes) == (False, {"rows": (2, 4)})
+    assert found.noise is not None  # two draws of the same weights are two pieces of evidence
+    assert found.noise.draws == 2
+    assert found.noise.chance == pytest.approx(binom.sf(1, 2, binom.sf(1, 19, 0.05)), rel=0.2)
+    assert run.verdict is Verdict.PASS
+
+
+def test_what_is_more_than_noise_is_trained_again(tmp_path: Path) -> None:
+    path = noisy(tmp_path / "project", REDRAWS)
+    run = carry_out(path, missing(first_draw(path)[3:5]))
+    assert [attempt.redraw_of for attempt in run.stages["sft"].attempts.values()] == [None, None]
+
+
+def test_with_no_attempt_left_a_redraw_is_advice(tmp_path: Path) -> None:
+    path, given = redrawn(tmp_path, REDRAWS.replace("max_attempts: 3", "max_attempts: 1"))
+    run = carry_out(path, given)
+    assert run.verdict is Verdict.FAIL
+    assert run.reason.endswith(
+        "noise: no attempt left; raise retrain.max_attempts to try next: "
+        "ask the same weights fresh cases before another training"
+    )
+
+
+def test_a_gate_that_reuses_cases_is_not_redrawn(tmp_path: Path) -> None:
+    path, given = redrawn(tmp_path, REDRAWS.replace("accept: 19", "accept: 19, reuse: true"))
+    assert carry_out(path, given).stages["sft"].attempts[2].redraw_of is None
+
+
+def test_a_killed_redraw_goes_on_and_trains_nothing(tmp_path: Path) -> None:
+    path, given = redrawn(tmp_path)
+    whole = carry_out(path, given, run="whole")
+    total = len(events_of(whole.folder))
+    begins = next(n for n, event in enumerate(events_of(whole.folder), 1) if event.get("redraw_of") == 1)
+    for n in (begins - 1, begins, begins + 1, total - 1):
+        with pytest.raises(Killed):
+            carry_out(path, given, run=f"run-{n}", open_log=killed_after(n))
+        assert essence(carry_out(path, given, run=f"run-{n}")) == essence(whole)
+
+
+def test_reports_say_that_nothing_was_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, given = redrawn(tmp_path)
+    run = carry_out(path, given)
+    assert main(["report", str(run.folder), "--recheck"]) == 0
+    assert "(weights of attempt 1)" in capsys.readouterr().out
+    told = "nothing trained: the weights of attempt 1, asked fresh cases"
+    assert told in (run.folder / "report.html").read_text(encoding="utf-8")
+
+
+def of(kind: str, attempt: int = 2) -> Callable[[dict[str, Any]], bool]:
+    return lambda event: event["event"] == kind and event.get("attempt") == attempt
+
+
+STARTED, MISSED = of("attempt_started"), of("diagnosed", 1)
+
+
+@pytest.mark.parametrize(
+    ("where", "change", "match"),
+    [
+        (STARTED, {"redraw_of": None}, "an attempt trains, although the diagnosis before it asks for a redraw"),
+        (STARTED, {"redraw_of": 2}, "a redraw that no diagnosis asks for"),
+        (STARTED, {"settings": {"rows": 4}}, "a redraw with another settings"),
+        (STARTED, {"seed": 7}, "a redraw with another seed"),
+        (STARTED, {"input_sha256": "0" * 64}, "a redraw with another input_sha256"),
+        (MISSED, {"redraw": False}, "a redraw that no diagnosis asks for"),
+        (MISSED, {"changes": {"rows": [2, 4]}}, "a redraw changes no setting"),
+        (of("run_started", None), {"redraws": {}}, "the run did not register redraws"),  # type: ignore[arg-type]
+        (of("run_started", None), {"redraws": {"sft": {"facts": 0.999}}}, "the miss before it was not noise"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_record_with_another_redraw_is_refused(
+    tmp_path: Path, where: Callable[[dict[str, Any]], bool], change: dict[str, Any], match: str
+) -> None:
+    path, given = redrawn(tmp_path)
+    folder = carry_out(path, given).folder
+    changed = [{**event, **change} if where(event) else event for event in events_of(folder)]
+    assert changed != events_of(folder)
+    (folder / EVENTS).unlink()
+    write(folder, changed)
+    for check in (check_gates, recheck_all):
+        with pytest.raises(Tampered, match=match):
+            check(read_run(folder))
+
+
+def test_a_redraw_with_other_weights_is_refused(tmp_path: Path) -> None:
+    """Training in a redraw, and training the weights again after it."""
+    path, given = redrawn(tmp_path)
+    folder = carry_out(path, given).folder
+    events = events_of(folder)
+    trained = next(event for event in events if event["event"] == "trained")
+    for attempt, match in ((2, "a redraw trains nothing"), (1, "weights are trained after their redraw")):
+        place = next(n for n, event in enumerate(events) if event.get("redraw_of") == 1) + 1
+        other = [*events[:place], {**trained, "attempt": attempt, "model_sha256": "0" * 64}, *events[place:]]
+        write(tmp_path / f"other-{attempt}", other)
+        with pytest.raises(Tampered, match=match):
+            read_run(tmp_path / f"other-{attempt}")
 
 
 # --- what is known of a draw -----------------------------------------------------------------------------------------

@@ -275,9 +275,10 @@ def _who_works(run: RunRecord) -> str:
 
 def _attempt_rows(stage: StageRecord, attempt: AttemptRecord) -> list[tuple[str, ...]]:
     head = (stage.name, str(attempt.number))
-    rows: list[tuple[str, ...]] = [
-        (*head, "(training)", "", "" if attempt.error is None else "failed", duration(attempt.seconds))
-    ]
+    failed = "" if attempt.error is None else "failed"
+    rows: list[tuple[str, ...]] = [(*head, "(training)", "", failed, duration(attempt.seconds))]
+    if attempt.redraw_of is not None:
+        rows = [(*head, f"(weights of attempt {attempt.redraw_of})", "", "", "")]
     rows.extend((*head, *_gate_cells(gate)) for gate in attempt.gates.values())
     return rows
 

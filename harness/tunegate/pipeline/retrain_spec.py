@@ -49,6 +49,9 @@ class RetrainSpec(Spec):
     """The general data, in the format of the method, such as `package:tunegate_suites/data/general/dolly.jsonl`."""
     conflicts: Annotated[list[Literal["keep", "drop"]], Field(min_length=1)] | None = None
     """`[keep, drop]`: leave out training rows that answer the same question differently, if they are the cause."""
+    on_noise: Literal["retrain", "redraw"] = "retrain"
+    """After a miss that a good model meets as often. `retrain`: train again, as after any miss. `redraw`: ask the same
+    weights fresh cases first, once; this counts as an attempt, so the risks stay as they are."""
     search: Literal["ladders", "optuna"] = "ladders"
     """`ladders`: the diagnosis moves one ladder by one rung. `optuna`: Optuna's TPE chooses among all rungs of all
     ladders; its objective is the result of the gates so far."""

@@ -15,7 +15,7 @@ from tunegate import __version__
 from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import CannotJudge, Tampered
 from tunegate.record.read_run import reading
-from tunegate.record.recheck import NotPromotable, outcomes_before, recheck
+from tunegate.record.recheck import NotPromotable, outcomes_before, recheck, recheck_redraws
 from tunegate.record.record import AttemptRecord, GateRecord, RunRecord, StageRecord, first_purpose, gate_key
 from tunegate.verdicts.terms import PAIRED
 from tunegate.verdicts.waivers import excuse, waiver_from_json
@@ -56,6 +56,7 @@ def check_gates(run: RunRecord, today: date | None = None) -> AttemptRecord:
 
 def _final_attempt(run: RunRecord, today: date | None) -> AttemptRecord:
     stages = _passed_stages(run)
+    recheck_redraws(run)
     weights = run.start.get("model_sha256")
     for stage in stages:
         if not stage.attempts or not stage.required_gates:

@@ -72,6 +72,8 @@ class RunStarted(Event):
     gates: Mapping[str, Mapping[str, Json]] | None = field(default=None, metadata=ONLY_IF_GIVEN)
     retention: Mapping[str, Mapping[str, Json]] | None = field(default=None, metadata=ONLY_IF_GIVEN)
     worth: Mapping[str, Mapping[str, Json]] | None = field(default=None, metadata=ONLY_IF_GIVEN)
+    redraws: Mapping[str, Mapping[str, float]] | None = field(default=None, metadata=ONLY_IF_GIVEN)
+    """The stages that may ask the same weights again after a miss by noise, with the pass rate that is good by gate."""
     data: Json | None = field(default=None, metadata=ONLY_IF_GIVEN)
     watched: Mapping[str, Json] | None = field(default=None, metadata=ONLY_IF_GIVEN)
     versions: Mapping[str, str] | None = field(default=None, metadata=ONLY_IF_GIVEN)
@@ -168,6 +170,8 @@ class AttemptStarted(OfAttempt):
     settings: Json
     input_sha256: str
     reward_sha256: str | None = None
+    redraw_of: int | None = field(default=None, metadata=ONLY_IF_GIVEN)
+    """The attempt whose weights are asked fresh cases; nothing is trained."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,6 +229,7 @@ class Diagnosed(OfAttempt):
     action: str
     changes: Mapping[str, tuple[Any, Any]]
     spent: bool = field(default=False, metadata=ONLY_IF_GIVEN)
+    redraw: bool = field(default=False, metadata=ONLY_IF_GIVEN)
     noise: Noise | None = field(default=None, metadata=ONLY_IF_GIVEN)
 
     def to_json(self) -> dict[str, Any]:

@@ -38,6 +38,12 @@ def noise_of(attempts: Sequence[AttemptRecord], good: Mapping[str, float]) -> No
     return Noise(tuple(told.values()), len(draws), together(smallest, len(draws)))
 
 
+def asks_fresh_cases(attempt: AttemptRecord) -> bool:
+    """Whether a redraw of an attempt can come out otherwise: a draw that is compared with an earlier model asks the
+    same cases every time."""
+    return all(gate.purpose not in PAIRED for gate in missed_gates(attempt))
+
+
 def missed_gates(attempt: AttemptRecord) -> list[GateRecord]:
     """The draws that an attempt missed: those that no waiver excuses, or all of them, as a waiver may be withdrawn."""
     every = [gate for gate in attempt.gates.values() if gate.verdict is Verdict.FAIL]

@@ -129,6 +129,8 @@ class Diagnosis:
     action: str
     changes: Mapping[str, tuple[Any, Any]] = field(default_factory=FrozenDict[str, tuple[Any, Any]])
     spent: bool = False
+    redraw: bool = False
+    """Whether the next attempt asks the same weights fresh cases, instead of a change of settings."""
     noise: Noise | None = None
 
 
@@ -143,8 +145,9 @@ class OwnAnswer:
 
 @dataclass(frozen=True)
 class AttemptRecord:
-    """One training of a stage. `log` holds one mapping per logged step: step, epoch, loss, learning_rate, …
+    """One training of a stage, or a redraw. `log` holds one mapping per logged step: step, epoch, loss, …
 
+    A redraw trains nothing: it has the weights of the attempt `redraw_of`, and no log, rows or summary.
     `waived` maps the name of a failed draw to the waiver that excused it.
     """
 
@@ -152,11 +155,13 @@ class AttemptRecord:
     seed: int
     settings: Json
     input_sha256: str
+    redraw_of: int | None = None
     data_sha256: str = ""
     """SHA-256 of the file of rows that the trainer was given."""
     rows: int = 0
     """How many rows that file has; 0 if there is no file."""
     trained: bool = False
+    """Whether it has a model."""
     model: str = ""
     model_sha256: str = ""
     error: str | None = None

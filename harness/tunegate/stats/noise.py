@@ -54,8 +54,8 @@ class MissedDraw:
 class Noise:
     """How likely the misses of one model were for a good model: each alone, and all `draws` of the model together.
 
-    `chance` is that of a model that is good at every gate, to miss so many of its draws so badly; None where the chance
-    of a missed draw can't be known.
+    `chance` is that of a model that is good at every gate, to miss that many of its draws so badly; None where the
+    chance of a missed draw can't be known.
     """
 
     misses: tuple[MissedDraw, ...]

@@ -212,7 +212,7 @@ def as_bad_or_worse(plan: DrawPlan, asked: int, misses: int, p: float) -> float:
     """The chance that a model with pass rate `p` ends a draw as it ended here, at (asked, misses), or worse.
 
     Worse is what `stopped_interval` orders lower: an earlier rejection. For a single plan, stopped early or not, this
-    is the binomial tail of so many misses among the cases asked.
+    is the binomial tail of that many misses among the cases asked.
     """
     if isinstance(plan, SinglePlan):
         return binomial_tail(misses, asked, 1.0 - p)

@@ -64,7 +64,8 @@ class Evidence:
     were not judged. `losses` are the logged training losses in order. `forgotten` says what the model lost of an
     earlier model's abilities; then the model missed no gate of its own, and `missed_gate` is empty. `trained` are the
     rows it was trained on, of which `rows_dropped` did not fit `max_length`; `all_rows` are all rows of the stage.
-    `noise` says how likely a good model misses as badly.
+    `noise` says how likely a good model misses as badly; `may_redraw`, that a redraw of these weights asks fresh cases,
+    and is their first.
     """
 
     missed_gate: Sequence[Outcome]
@@ -81,6 +82,7 @@ class Evidence:
     all_rows: Sequence[Example] = ()
     rows_dropped: int = 0
     noise: Noise | None = None
+    may_redraw: bool = False
 
     @cached_property
     def misses(self) -> list[Outcome]:

@@ -13,11 +13,13 @@ from dataclasses import asdict, replace
 from tunegate.pipeline.ladders import Settings, next_rung
 from tunegate.pipeline.retrain_spec import RetrainSpec
 from tunegate.record.record import Diagnosis
-from tunegate.training.causes import Cause, Evidence, Remedy, find_cause, share
+from tunegate.training.causes import NOISE, Cause, Evidence, Remedy, find_cause, share
 
 __all__ = ["Evidence", "describe", "diagnose", "with_no_attempt_left"]
 
 SPENT = "the declared budget is used up"
+
+REDRAW = "ask the same weights fresh cases before another training"
 
 _WHY = {
     "rows": "train on more rows",
@@ -38,6 +40,8 @@ def diagnose(evidence: Evidence, settings: Settings, spec: RetrainSpec) -> Diagn
 def _diagnosed(evidence: Evidence, settings: Settings, spec: RetrainSpec) -> Diagnosis:
     cause = find_cause(evidence)
     lines = [*describe(evidence), *cause.evidence]
+    if cause.name == NOISE and spec.on_noise == "redraw" and evidence.may_redraw:
+        return Diagnosis(cause.name, lines, REDRAW, redraw=True)
     for remedy in cause.remedies:
         changes = _changes(remedy, cause, settings, spec)
         if changes:
@@ -51,9 +55,9 @@ def _diagnosed(evidence: Evidence, settings: Settings, spec: RetrainSpec) -> Dia
 
 def with_no_attempt_left(found: Diagnosis) -> Diagnosis:
     """The diagnosis of a stage's last attempt: its action becomes advice, and no setting changes."""
-    if found.changes:
+    if found.changes or found.redraw:
         action = f"no attempt left; raise retrain.max_attempts to try next: {found.action}"
-        return replace(found, action=action, changes={})
+        return replace(found, action=action, changes={}, redraw=False)
     if found.spent:
         return replace(found, action=f"no attempt left; raise retrain.max_attempts and add a value: {found.action}")
     return found

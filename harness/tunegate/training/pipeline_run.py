@@ -26,6 +26,7 @@ from tunegate.record.run_log import RunLog
 from tunegate.stats.plans import LuckyPass, lucky_pass
 from tunegate.suites.suite import Suite
 from tunegate.training.stage_card import stage_card
+from tunegate.training.stage_diagnosis import good_rates
 from tunegate.training.stage_gates import measure_base
 from tunegate.training.stage_run import StageRun
 from tunegate.training.tools import ModelOnDisk, Tools
@@ -111,6 +112,12 @@ class PipelineRun:
             },
             retention=paired["retention"],
             worth=paired["worth"],
+            redraws={
+                stage.name: good_rates(pipeline, stage)
+                for stage in pipeline.stages
+                if stage.retrain.on_noise == "redraw"
+            }
+            or None,
             data={stage.name: self._data_facts(stage) for stage in pipeline.stages},
             watched={stage: watched.to_json() for stage, watched in pipeline.watched.items()},
             versions=dict(self.tools.versions()),
