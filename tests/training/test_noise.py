@@ -152,10 +152,8 @@ def test_a_redraw_is_an_attempt_in_every_risk(tmp_path: Path) -> None:
     assert list(stage.attempts[2].gates) == ["facts", "facts (confirm)"]
     luck = stage.luck["facts"]
     assert not isinstance(luck, str)
-    assert (luck.attempts, luck.so_far) == (
-        2,
-        pytest.approx(PlanRule(draw=20, accept=19).resolve(3).acceptance_within(0.85, 2)),
-    )
+    plan = PlanRule(draw=20, accept=19).resolve(3)
+    assert (luck.attempts, luck.so_far) == (2, pytest.approx(plan.acceptance_within(0.85, 2)))
     assert run.start["redraws"] == {"sft": {"facts": 0.95}}
 
 
@@ -170,7 +168,8 @@ def test_weights_are_redrawn_once_and_then_trained(tmp_path: Path) -> None:
     assert (found.redraw, found.changes) == (False, {"rows": (2, 4)})
     assert found.noise is not None  # two draws of the same weights are two pieces of evidence
     assert found.noise.draws == 2
-    assert found.noise.chance == pytest.approx(binom.sf(1, 2, binom.sf(1, 19, 0.05)), rel=0.2)
+    small, large = sorted(binom.sf(1, gate.asked, 0.05) for gate in (stage[n].gates["facts"] for n in (1, 2)))
+    assert found.noise.chance == pytest.approx(min(binom.sf(0, 2, small), binom.sf(1, 2, large)))
     assert run.verdict is Verdict.PASS
 
 
@@ -241,13 +240,17 @@ def test_a_record_with_another_redraw_is_refused(
 ) -> None:
     path, given = redrawn(tmp_path)
     folder = carry_out(path, given).folder
-    changed = [{**event, **change} if where(event) else event for event in events_of(folder)]
+    changed = [_without_none({**event, **change}) if where(event) else event for event in events_of(folder)]
     assert changed != events_of(folder)
     (folder / EVENTS).unlink()
     write(folder, changed)
     for check in (check_gates, recheck_all):
         with pytest.raises(Tampered, match=match):
             check(read_run(folder))
+
+
+def _without_none(event: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in event.items() if key != "redraw_of" or value is not None}
 
 
 def test_a_redraw_with_other_weights_is_refused(tmp_path: Path) -> None:
