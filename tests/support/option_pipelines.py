@@ -240,6 +240,14 @@ PROOFS: Proofs = {
     "RetrainSpec.conflicts": run(
         {"stages.0.retrain.conflicts": ["drop"]}, {"stages.0.data": "torn.jsonl", "stages.0.retrain.rows": None}
     ),
+    "RetrainSpec.auto": (
+        run({"stages.0.retrain.auto": True}, {"stages.0.retrain": {"max_attempts": 2, "rows": [2]}}),
+        run(
+            {"stages.0.retrain.auto": True},
+            {"stages.0.method": "fewshot", "stages.0.retrain": {}},
+            "is not retrained",
+        ),
+    ),
     "RetrainSpec.on_noise": run({"stages.0.retrain.on_noise": "redraw"}, NOISY, skills={**SKILLS, "sft#1": 0.9}),
     "RetrainSpec.search": (
         run({"stages.0.retrain.search": "optuna"}, SEARCHES),

@@ -88,7 +88,7 @@ def probability(chance: float) -> str:
 
 
 def lost_by_chance(lost: int, won: int) -> float:
-    """The chance that a model that passes no fewer cases than an earlier one loses so many of those that differ.
+    """The chance that a model that passes no fewer cases than an earlier one loses that many of those that differ.
 
     McNemar's test, exact and one-sided (Q. McNemar, Psychometrika 12 (1947) 153-157).
     """

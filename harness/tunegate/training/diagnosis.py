@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict, replace
 
+from tunegate.pipeline.default_ladders import FILLED
 from tunegate.pipeline.ladders import Settings, next_rung
 from tunegate.pipeline.retrain_spec import RetrainSpec
 from tunegate.record.record import Diagnosis
-from tunegate.training.causes import NOISE, Cause, Evidence, Remedy, find_cause, share
+from tunegate.training.causes import NOISE, Cause, Evidence, find_cause, share
+from tunegate.training.remedies import Remedy
 
 __all__ = ["Evidence", "describe", "diagnose", "with_no_attempt_left"]
 
@@ -49,8 +51,12 @@ def _diagnosed(evidence: Evidence, settings: Settings, spec: RetrainSpec) -> Dia
             return Diagnosis(cause.name, lines, _action(remedy, old, new, cause), changes)
     if not cause.remedies:
         return Diagnosis(cause.name, lines, _with_advice("retraining cannot fix this", cause))
-    tried = ", ".join(dict.fromkeys(remedy.setting for remedy in cause.remedies))
-    return Diagnosis(cause.name, lines, _with_advice(f"{SPENT} (no rung left: {tried})", cause), spent=True)
+    tried = list(dict.fromkeys(remedy.setting for remedy in cause.remedies))
+    spent = f"{SPENT} (no rung left: {', '.join(tried)})"
+    undeclared = [setting for setting in tried if setting in FILLED and not spec.ladder(setting)]
+    if undeclared and not spec.auto:
+        spent += f"; `auto: true` under `retrain` has default values for {', '.join(undeclared)}"
+    return Diagnosis(cause.name, lines, _with_advice(spent, cause), spent=True)
 
 
 def with_no_attempt_left(found: Diagnosis) -> Diagnosis:

@@ -16,7 +16,7 @@ from tunegate.data.training_data import TrainingData
 from tunegate.exceptions import ConfigError, Inconclusive, Tampered
 from tunegate.leaks.leakage import Leak, describe, facts
 from tunegate.models.model import Model
-from tunegate.pipeline.leak_guard import drop_leaks, in_words, leaks_of
+from tunegate.pipeline.leak_guard import drop_leaks, dropped_and_refused, in_words, leaks_of
 from tunegate.pipeline.pipeline import Pipeline, Stage
 from tunegate.promotion.evidence import Fingerprint, check_gates
 from tunegate.promotion.registry import Promotion, check_promoted, promote, state_of, verify
@@ -190,13 +190,15 @@ class PipelineRun:
         leaks = leaks_of(self.pipeline, self.tools.embed, self.tools.progress, base)
         if not leaks:
             return ""
-        if self.pipeline.leakage.action == "drop_from_train":
-            self._drop(leaks)
+        dropped, refused = dropped_and_refused(self.pipeline, leaks)
+        if dropped:
+            self._drop(dropped)
+        if not refused:
             return ""
-        found = tuple(facts(leaks))
+        found = tuple(facts(refused))
         if found != self._record().leaks:
             self.log.append(LeaksFound(leaks=found))
-        return describe(leaks)
+        return describe(refused)
 
     def _drop(self, leaks: Sequence[Leak]) -> None:
         self.pipeline, left_out = drop_leaks(self.pipeline, leaks)
