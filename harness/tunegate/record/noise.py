@@ -15,6 +15,8 @@ from tunegate.verdicts.terms import PAIRED
 BY_COUNT: frozenset[Kind] = frozenset({"count", "stopped", "settled"})
 """The reasons of a gate that was missed by its count, whose chance the plan gives."""
 
+_JUDGED = (Verdict.PASS, Verdict.FAIL)
+
 
 def noise_of(attempts: Sequence[AttemptRecord], good: Mapping[str, float]) -> Noise | None:
     """How likely the misses of one model are for a good one; None without a miss.
@@ -22,11 +24,11 @@ def noise_of(attempts: Sequence[AttemptRecord], good: Mapping[str, float]) -> No
     `attempts` are those with these weights: one, and its redraw if there is one. `good` is the pass rate of a model
     that is good enough for a gate, by its name.
     """
-    decided = [gate for attempt in attempts for gate in attempt.gates.values() if gate.decided]
+    decided = [gate for attempt in attempts for gate in attempt.gates.values() if gate.verdict in _JUDGED]
     missed = [gate for attempt in attempts for gate in missed_gates(attempt)]
     if not missed:
         return None
-    draws = _by_cases(gate for gate in decided if gate.purpose != "baseline")
+    draws = _by_cases(decided)
     told = {id(gate): _missed_draw(gate, good) for gate in missed}
     if any(one.chance is None for one in told.values()):
         return Noise(tuple(told.values()), len(draws), None)
