@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import Any
 
+from tunegate.data.card_words import which_rows
 from tunegate.record.record import RunRecord
 from tunegate.text.words import word_spans
 from tunegate_reports.markup import Markup, join, tag
@@ -31,7 +32,7 @@ def leak_notices(run: RunRecord) -> Iterator[Markup]:
 def dropped_words(stage: Fact) -> str:
     """`Stage sft: 2 of 10 training rows were dropped before training; they reveal the answers of 4 cases`"""
     return (
-        f"Stage {stage['stage']}: {len(stage['rows'])} of {stage['of']} training rows were dropped before "
+        f"Stage {stage['stage']}: {which_rows(stage)} were dropped before "
         f"training; they reveal the answers of {len(stage['cases'])} cases"
     )
 

@@ -133,7 +133,9 @@ def _diagnoses(stage: StageView) -> Iterator[str]:
     for attempt in stage.attempts:
         if (diagnosis := attempt.record.diagnosis) is not None:
             where = f"{_text(stage.record.name)}, attempt {attempt.number}"
-            yield f"- **{where}:** {_text(diagnosis.cause)}. Next: {_text(diagnosis.action, None)}."
+            told = "; ".join(() if diagnosis.noise is None else diagnosis.noise.in_words)
+            noise = f" {_text(capitalised(told), None)}." if told else ""
+            yield f"- **{where}:** {_text(diagnosis.cause)}.{noise} Next: {_text(diagnosis.action, None)}."
 
 
 def _misses(shown: View) -> Iterator[str]:

@@ -111,10 +111,15 @@ def _diagnosis(diagnosis: Diagnosis) -> Markup:
     return tag(
         "div",
         tag("p", tag("strong", "Diagnosis: "), diagnosis.cause, class_="cause"),
-        tag("ul", *(tag("li", line) for line in diagnosis.evidence)),
+        tag("ul", *(tag("li", line) for line in (*diagnosis.evidence, *_noise(diagnosis)))),
         tag("p", tag("strong", "Next: "), diagnosis.action) if diagnosis.action else None,
         class_="diagnosis",
     )
+
+
+def _noise(diagnosis: Diagnosis) -> tuple[str, ...]:
+    """How likely a good model misses as badly."""
+    return () if diagnosis.noise is None else diagnosis.noise.in_words
 
 
 def _changes(changes: Sequence[Change]) -> Markup:

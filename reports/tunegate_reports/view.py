@@ -169,6 +169,8 @@ def announced(changes: Mapping[str, tuple[Any, Any]]) -> tuple[Change, ...]:
 
 
 def _facts(attempt: AttemptRecord) -> tuple[str, ...]:
+    if attempt.redraw_of is not None:
+        return (f"nothing trained: the weights of attempt {attempt.redraw_of}, asked fresh cases",)
     rows, dropped = attempt.summary.get("rows"), attempt.summary.get("rows_dropped")
     use = "not trained, examples from" if attempt.summary.get("steps") == 0 else "trained on"
     return (

@@ -207,7 +207,14 @@ def test_a_few_cases_without_a_reference_are_a_note(tmp_path: Path, capsys: pyte
     ("retrain", "attempts", "note"),
     [
         ("{max_attempts: 3, rows: [2, 4, 8]}", "at most 3 attempts", ""),
-        ("{max_attempts: 3}", "one attempt", "max_attempts is 3, but no `retrain` list has a second value: only one"),
+        (
+            "{auto: false, max_attempts: 3}",
+            "one attempt",
+            "max_attempts is 3, but no `retrain` list has a second value: only one",
+        ),
+        ("{max_attempts: 3}", "at most 3 attempts", ""),
+        ("auto", "at most 3 attempts", ""),
+        ("{auto: true, max_attempts: 9}", "at most 6 attempts", "max_attempts is 9, but the `retrain` lists have"),
         ("{max_attempts: 2, rows: [8]}", "one attempt", "max_attempts is 2, but no `retrain` list has a second value"),
         (
             "{max_attempts: 9, rows: [4, 8], epochs: [1.0, 2.0]}",
@@ -225,10 +232,48 @@ def test_attempts_that_cannot_happen_are_a_note(
     path = write_pipeline(tmp_path / "project", PIPELINE.replace("{max_attempts: 3, rows: [2, 4, 8]}", retrain))
     assert main(["check", str(path)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    (stage,) = [line for line in lines if line.startswith("stage sft: ")]
+    stage = next(line for line in lines if line.startswith("stage sft: "))
     assert f", {attempts}; gates" in stage
     notes = [line for line in lines if line.startswith("note: stage sft: max_attempts")]
     assert [one.startswith(f"note: stage sft: {note}") for one in notes] == ([True] if note else [])
+
+
+AUTO = """\
+stage sft: at most 3 trainings; after a miss by noise, the same weights are asked fresh cases first
+stage sft: values to try: epochs 3, 6 (default); learning_rate 2e-05, 1e-05 (default); replay 0, 0.1, 0.25 (default)
+stage sft: after diverged, the training failed, learning rate too high, overfit: learning_rate
+stage sft: after out of memory, label noise: nothing to try
+stage sft: after forgetting: replay, then learning_rate
+stage sft: after learning rate too low, never stops, length: epochs
+stage sft: after truncation, format, class imbalance, weak kinds, underfit, the gate was missed, near miss: epochs, \
+then learning_rate
+stage sft: after repetition: learning_rate, then epochs
+"""
+RETAINED = (
+    "  general: {cases: cases.jsonl, checks: [exact], plan: {draw: 5, accept: 4}, retention: {max_drop: 5}}\nstages:"
+)
+
+
+def test_the_values_to_try_are_told_with_their_causes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = PIPELINE.replace("{max_attempts: 3, rows: [2, 4, 8]}", "auto").replace("stages:", RETAINED)
+    path = write_pipeline(tmp_path / "project", text)
+    assert main(["check", str(path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    told = [line for line in lines if line.startswith("stage sft: ")][1:]
+    assert told == AUTO.splitlines()
+    assert main(["check", str(path), "--json"]) == 0
+    stage = json.loads(capsys.readouterr().out)["stages"]["sft"]
+    assert (stage["possible_trainings"], stage["redraws"]) == (3, True)
+    assert stage["default_ladders"] == ["epochs", "learning_rate", "replay"]
+    assert stage["ways"]["forgetting"] == ["replay", "learning_rate"]
+
+
+def test_a_stage_with_one_training_has_no_values_to_try(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_pipeline(tmp_path / "project", PIPELINE)
+    assert main(["check", str(path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "stage sft: values to try: rows 2, 4, 8" in lines
+    assert [line.partition(":")[0] for line in lines].count("stage align") == 1
 
 
 # --- the model -----------------------------------------------------------------------------------------------------

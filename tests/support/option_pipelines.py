@@ -111,6 +111,7 @@ OWN_TRAINER = {"stages.0.method": "command", "stages.0.command": "python train.p
 LAYERS = {"stages.0.train": {"last_n_layers": 2}}
 SEARCHES = {"stages.0.retrain.epochs": [1.0, 2.0, 3.0], "stages.0.retrain.learning_rate": [1e-3, 1e-4]}
 ONE_DRAW = {"suites.facts.plan.confirm": "never", "suites.facts.sealed": 0.0, "stages.0.gates": ["facts"]}
+NOISY = {**ONE_DRAW, "suites.facts.plan": {"draw": 15, "accept": 15, "confirm": "never"}}
 UNWAIVED = {**SKILLS, "sft#1": 1.0, "sft#2": 1.0}
 
 
@@ -239,6 +240,15 @@ PROOFS: Proofs = {
     "RetrainSpec.conflicts": run(
         {"stages.0.retrain.conflicts": ["drop"]}, {"stages.0.data": "torn.jsonl", "stages.0.retrain.rows": None}
     ),
+    "RetrainSpec.auto": (
+        run({"stages.0.retrain.auto": True}, {"stages.0.retrain": {"max_attempts": 2, "rows": [2]}}),
+        run(
+            {"stages.0.retrain.auto": True},
+            {"stages.0.method": "fewshot", "stages.0.retrain": {}},
+            "is not retrained",
+        ),
+    ),
+    "RetrainSpec.on_noise": run({"stages.0.retrain.on_noise": "redraw"}, NOISY, skills={**SKILLS, "sft#1": 0.9}),
     "RetrainSpec.search": (
         run({"stages.0.retrain.search": "optuna"}, SEARCHES),
         run({"stages.0.retrain.search": "optuna", "stages.0.retrain.rows": [8]}, refused="nothing to choose"),

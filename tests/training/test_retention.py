@@ -47,7 +47,7 @@ def test_the_base_model_is_measured_first_and_every_stage_is_held_against_it(tmp
 
 def test_a_stage_that_forgets_what_the_base_model_could_do_fails(tmp_path: Path) -> None:
     text = TEXT.replace("plan: {draw: 5, accept: 4}", "plan: {draw: 5, accept: 2}")
-    run = retained(tmp_path, {"sft#1": 0.7, "sft#2": 0.7}, base="1.0", text=text)
+    run = retained(tmp_path, {"sft#1": 0.5, "sft#2": 0.5}, base="1.0", text=text)
     assert run.verdict is FAIL
     assert "general (retention): forgetting: " in run.reason
     diagnosis = run.stages["sft"].attempts[1].diagnosis

@@ -83,7 +83,8 @@ def test_with_no_attempt_left_the_change_is_advice() -> None:
     spent = with_no_attempt_left(diagnose(evidence, Settings(20), spec))
     assert spent.action == (
         "no attempt left; raise retrain.max_attempts and add a value: "
-        "the declared budget is used up (no rung left: rows, epochs, learning_rate)"
+        "the declared budget is used up (no rung left: rows, epochs, learning_rate); "
+        "`auto: true` under `retrain` has default values for epochs, learning_rate"
     )
 
 

@@ -175,7 +175,8 @@ def test_max_attempts_end_a_stage(pipeline: Path) -> None:
     assert run.reason == (
         "stage sft: facts: 2 of 2 missed, 1 of 5 allowed; style: 2 of 2 missed, 1 of 5 allowed; 3 of 3 attempts used; "
         "underfit: no attempt left; raise retrain.max_attempts and add a value: "
-        "the declared budget is used up (no rung left: rows, epochs, learning_rate)"
+        "the declared budget is used up (no rung left: rows, epochs, learning_rate); "
+        "`auto: true` under `retrain` has default values for epochs, learning_rate"
     )
     assert list(run.stages) == ["sft"]
     assert len(run.stages["sft"].attempts) == 3
@@ -201,12 +202,17 @@ def test_the_last_attempt_is_diagnosed_too(pipeline: Path, capsys: pytest.Captur
     folder = pipeline.parent / "run"
     assert main(["report", str(folder), "--recheck", "--json", "--markdown", str(folder / "summary.md")]) == 0
     (told,) = json.loads(capsys.readouterr().out)["diagnoses"]
-    names = ("attempt", "cause", "evidence", "action", "changes")
-    assert told == {"stage": "sft", "spent": False, **{name: event[name] for name in names}}
+    names = ("attempt", "cause", "evidence", "action", "changes", "noise")
+    assert told == {"stage": "sft", "spent": False, "redraw": False, **{name: event[name] for name in names}}
     assert f"<strong>Next: </strong>{action.replace('>', '&gt;')}" in (folder / "report.html").read_text()
-    assert "- **sft, attempt 1:** underfit. Next: no attempt left; raise retrain" in (folder / "summary.md").read_text()
+    noise = "a model that is right 95% of the time misses 2 of 2 or more with probability 0.003"
+    assert f"<li>facts: {noise}</li>" in (folder / "report.html").read_text()
+    summary = (folder / "summary.md").read_text()
+    assert f"- **sft, attempt 1:** underfit. Facts: {noise}; style: {noise}; this is more than noise. Next: " in summary
     assert main(["report", str(folder)]) == 0
-    assert action in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert action in printed
+    assert f"sft: facts: {noise}" in printed
 
 
 def test_an_attempt_that_could_not_be_judged_is_not_diagnosed(pipeline: Path) -> None:

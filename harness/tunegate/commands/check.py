@@ -19,6 +19,8 @@ def print_check(facts: CheckFacts) -> None:
             show(f"ALLOWED: suite {name}: {guard}: {found}")
     for name, stage in facts.stages.items():
         show(f"stage {name}: {_stage(stage)}")
+        for line in _retraining(stage):
+            show(f"stage {name}: {line}")
         for note in _notes_on_stage(stage, facts):
             show(f"note: stage {name}{note}")
     for note in facts.notes:
@@ -86,6 +88,25 @@ def _stage(stage: StageFacts) -> str:
     if stage.worth:
         kept += f"; must be no worse than the baseline: {', '.join(stage.worth)}"
     return f"{stage.method} on {_rows(stage)}, {_trained(stage)}; gates: {', '.join(stage.gates)}{kept}"
+
+
+def _retraining(stage: StageFacts) -> Iterator[str]:
+    """What a miss may lead to: how many trainings at most, the values to try, and which of them each cause uses."""
+    if not stage.ladders:
+        return
+    first = "; after a miss by noise, the same weights are asked fresh cases first" if stage.redraws else ""
+    yield f"at most {counted(stage.possible_trainings, 'training')}{first}"
+    told = [
+        f"{name} {', '.join(f'{rung:g}' if isinstance(rung, float) else str(rung) for rung in rungs)}"
+        + (" (default)" if name in stage.default_ladders else "")
+        for name, rungs in stage.ladders.items()
+    ]
+    yield f"values to try: {'; '.join(told)}"
+    causes: dict[tuple[str, ...], list[str]] = {}
+    for cause, ladders in stage.ways.items():
+        causes.setdefault(tuple(ladders), []).append(cause)
+    for ladders, names in causes.items():
+        yield f"after {', '.join(names)}: {', then '.join(ladders) or 'nothing to try'}"
 
 
 def _notes_on_stage(stage: StageFacts, facts: CheckFacts) -> Iterator[str]:

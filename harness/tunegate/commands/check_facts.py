@@ -13,8 +13,8 @@ from tunegate.checks.check import LooksAtBank, Need, lacking
 from tunegate.checks.own_check import OwnCheck
 from tunegate.data.training_data import Example
 from tunegate.leaks.leakage import Leak, describe, facts
-from tunegate.pipeline.ladders import first_settings, possible_attempts
-from tunegate.pipeline.leak_guard import drop_leaks, in_words
+from tunegate.pipeline.ladders import LADDERS, first_settings, possible_attempts, possible_trainings
+from tunegate.pipeline.leak_guard import drop_leaks, dropped_and_refused, in_words
 from tunegate.pipeline.pipeline import GateTerms, Pipeline, RetentionTerms, Stage
 from tunegate.pipeline.supply import Supply, supply_of
 from tunegate.suites.case_faults import contradictions, listed_in_text
@@ -23,6 +23,7 @@ from tunegate.suites.judged_plan import JudgedPlan, judged_plan
 from tunegate.suites.low_plan import LowPlan, low_plans
 from tunegate.suites.suite import Suite
 from tunegate.training.job import rows_of
+from tunegate.training.remedies import TOO_FEW, ways
 from tunegate.verdicts.corrected import admissions_of
 
 Json = Mapping[str, Any]
@@ -71,6 +72,13 @@ class StageFacts:
     max_attempts: int
     possible_attempts: int
     attempts_in_vain: bool
+    possible_trainings: int
+    redraws: bool
+    ladders: dict[str, list[Any]]
+    default_ladders: list[str]
+    """Those of `ladders` that `retrain: auto` gives."""
+    ways: dict[str, list[str]]
+    """The ladders that a miss uses, in their order, by its cause; empty for a search."""
     gates: list[str]
     sharing_a_draw: list[list[str]]
     """Gates that ask the same cases in the same way: they judge one set of answers."""
@@ -114,8 +122,8 @@ def facts_of_suite(file: Path, suite: Suite) -> CheckFacts:
 
 def facts_of_pipeline(file: Path, pipeline: Pipeline, leaks: Sequence[Leak], notes: Sequence[str] = ()) -> CheckFacts:
     """Of a pipeline with its suites, stages and leaks."""
-    drops = pipeline.leakage.action == "drop_from_train"
-    left, dropped = drop_leaks(pipeline, leaks) if drops else (pipeline, [])
+    drops, refused = dropped_and_refused(pipeline, leaks)
+    left, dropped = drop_leaks(pipeline, drops) if drops else (pipeline, [])
     supply = supply_of(pipeline)
     return CheckFacts(
         file=str(file),
@@ -136,8 +144,8 @@ def facts_of_pipeline(file: Path, pipeline: Pipeline, leaks: Sequence[Leak], not
         notes=list(notes),
         gates_not_taken_last=_gates_not_taken_last(pipeline),
         waivers=[waiver.in_words for waiver in pipeline.waivers],
-        leaks=[] if drops else facts(leaks),
-        leaks_in_words=describe(leaks) if leaks and not drops else "",
+        leaks=facts(refused),
+        leaks_in_words=describe(refused) if refused else "",
         dropped=dropped,
         dropped_in_words=in_words(dropped) if dropped else "",
     )
@@ -190,6 +198,7 @@ def _stage(
     allowed = retrain.max_attempts if trains else 1
     possible = possible_attempts(retrain) if trains else 1
     attempts = min(allowed, possible)
+    ladders = {name: rungs for name in LADDERS if len(rungs := retrain.ladder(name)) > 1} if trains else {}
     supported = {name: supported_attempts(pipeline.suites[name].bank, gate.plan) for name, gate in gates.items()}
     watched = pipeline.watched.get(stage.name)
     return StageFacts(
@@ -205,6 +214,11 @@ def _stage(
         max_attempts=allowed,
         possible_attempts=attempts,
         attempts_in_vain=allowed > possible and "max_attempts" in retrain.model_fields_set,
+        possible_trainings=min(allowed, possible_trainings(retrain)) if trains else 0,
+        redraws=trains and retrain.on_noise == "redraw" and allowed > 1,
+        ladders=ladders,
+        default_ladders=[name for name in ladders if name in after.filled],
+        ways={} if retrain.search == "optuna" or not ladders else _ways(after),
         gates=list(gates),
         sharing_a_draw=[
             alike for name in gates if (alike := pipeline.sharing_a_draw(stage, name))[0] == name and len(alike) > 1
@@ -222,6 +236,12 @@ def _stage(
         worth=_as_json(pipeline.worth(stage)),
         watched=watched.to_json() if watched else None,
     )
+
+
+def _ways(stage: Stage) -> dict[str, list[str]]:
+    """Too few misses of its own are a cause only for a stage that learns from these."""
+    asks = stage.spec.data.own_answers is not None
+    return {cause: list(ladders) for cause, ladders in ways(stage.retrain).items() if asks or cause != TOO_FEW}
 
 
 def _as_json(terms: Mapping[str, RetentionTerms]) -> dict[str, Json]:

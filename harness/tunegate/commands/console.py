@@ -272,6 +272,8 @@ def print_run(run: RunRecord, report: Path | None, people: Mapping[int, PeopleRa
             show_unended(gate, f"{stage.name} {gate.key}: ")
         for words, gates in told_of(_last_gates(stage)).items():
             show(f"ledger: {stage.name} {', '.join(gates)}: {words}")
+        for told in _noise_of_last(stage):
+            show(f"{stage.name}: {told}")
     for place, gate in enumerate(run.all_gates()):
         if place in people:
             show(f"{place_of(gate).label}: {people[place].in_words}")
@@ -286,6 +288,13 @@ def print_run(run: RunRecord, report: Path | None, people: Mapping[int, PeopleRa
         show(f"promoted to {event['alias']}: {event['folder']}")
 
 
+def _noise_of_last(stage: StageRecord) -> tuple[str, ...]:
+    """How likely a good model misses as badly as the last attempt of a stage, if this was diagnosed."""
+    last = stage.attempts[max(stage.attempts)] if stage.attempts else None
+    noise = None if last is None or last.diagnosis is None else last.diagnosis.noise
+    return () if noise is None else noise.in_words
+
+
 def _who_works(run: RunRecord) -> str:
     if is_being_written(run.folder):
         return "a process is working on it"
@@ -294,9 +303,10 @@ def _who_works(run: RunRecord) -> str:
 
 def _attempt_rows(stage: StageRecord, attempt: AttemptRecord) -> list[tuple[str, ...]]:
     head = (stage.name, str(attempt.number))
-    rows: list[tuple[str, ...]] = [
-        (*head, "(training)", "", "" if attempt.error is None else "failed", duration(attempt.seconds))
-    ]
+    failed = "" if attempt.error is None else "failed"
+    rows: list[tuple[str, ...]] = [(*head, "(training)", "", failed, duration(attempt.seconds))]
+    if attempt.redraw_of is not None:
+        rows = [(*head, f"(weights of attempt {attempt.redraw_of})", "", "", "")]
     rows.extend((*head, *_gate_cells(gate)) for gate in attempt.gates.values())
     return rows
 

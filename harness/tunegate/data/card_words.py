@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from tunegate.data.card import UNKNOWN, DataCard, Lengths
 from tunegate.data.faults import counted, ranges
@@ -142,3 +143,10 @@ def _bars(lengths: Lengths) -> Iterator[str]:
         eighths = -(-8 * BAR * rows // highest)
         bar = "█" * (eighths // 8) + (" ▏▎▍▌▋▊▉"[eighths % 8] if eighths % 8 else "")
         yield f"{label:>{width}} {bar} {rows:,}" if rows else f"{label:>{width}} 0"
+
+
+def which_rows(stage: Mapping[str, Any]) -> str:
+    """Which rows of a stage were dropped, by its record: `3 of 320 training rows and 2 general rows`"""
+    own, general = len(stage["rows"]), len(stage.get("replay_rows", ()))
+    rows = f"{own} of {stage['of']} training rows"
+    return rows if not general else f"{rows} and {general} general rows" if own else f"{general} general rows"

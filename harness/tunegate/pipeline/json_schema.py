@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from tunegate.pipeline.pipeline_spec import PipelineSpec
@@ -35,15 +36,19 @@ def _suite() -> dict[str, Any]:
 def _whole(schema: dict[str, Any], title: str) -> dict[str, Any]:
     for place in (schema, *schema["$defs"].values()):
         for name in set(_SHORT_FORMS) & set(place.get("properties", {})):
-            place["properties"][name] = _or_text(place["properties"][name])
+            place["properties"][name] = _or_short(place["properties"][name], _SHORT_FORMS[name])
     return {"$schema": DIALECT, **schema, "title": title}
 
 
-_SHORT_FORMS = ("cases", "data", "tags", "stop", "reference", "choices", "leakage", "answer", "extract", "replay_data")
-"""Keys that take a single string as well as a list or a mapping."""
+_TEXT = ("cases", "data", "tags", "stop", "reference", "choices", "leakage", "answer", "extract", "replay_data")
+_SHORT_FORMS: Mapping[str, Mapping[str, str]] = {
+    **{key: {"type": "string"} for key in _TEXT},
+    "retrain": {"const": "auto"},
+}
+"""Keys that take a single string as well as a list or a mapping, with the schema of this string."""
 
 
-def _or_text(form: dict[str, Any]) -> dict[str, Any]:
+def _or_short(form: dict[str, Any], short: Mapping[str, str]) -> dict[str, Any]:
     """The long form or a string; the description of the key stays where editors look for it."""
     about = {name: form[name] for name in ("title", "description", "default") if name in form}
-    return about | {"anyOf": [{"type": "string"}, {name: form[name] for name in form if name not in about}]}
+    return about | {"anyOf": [dict(short), {name: form[name] for name in form if name not in about}]}

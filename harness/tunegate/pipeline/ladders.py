@@ -72,7 +72,12 @@ def next_rung(setting: str, settings: Settings, spec: RetrainSpec, direction: Di
 
 
 def possible_attempts(spec: RetrainSpec) -> int:
-    """How many attempts the ladders have settings for: one rung per attempt, or all combinations in a search."""
+    """How many attempts are possible: each training may be followed by one redraw."""
+    return possible_trainings(spec) * (2 if spec.on_noise == "redraw" else 1)
+
+
+def possible_trainings(spec: RetrainSpec) -> int:
+    """How many trainings the ladders have settings for: one rung per training, or all combinations in a search."""
     rungs = [len(ladder) for name in LADDERS if (ladder := spec.ladder(name))]
     return prod(rungs) if spec.search == "optuna" else 1 + sum(rungs) - len(rungs)
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tunegate.data.card_words import which_rows
 from tunegate.data.training_data import TrainingData
 from tunegate.exceptions import ConfigError
 from tunegate.leaks.leakage import Leak, Looking, Progress, compare, facts, find_leaks, without
@@ -106,6 +107,18 @@ def _strings(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else []
 
 
+def dropped_and_refused(pipeline: Pipeline, leaks: Sequence[Leak]) -> tuple[list[Leak], list[Leak]]:
+    """The leaks whose rows are left out, and those for which the run is refused, as the pipeline wants it.
+
+    General rows that ship with Tunegate are always left out: nobody chose them.
+    """
+    if pipeline.leakage.action == "drop_from_train":
+        return list(leaks), []
+    shipped = {stage.name: str(stage.replay.path) for stage in pipeline.stages if stage.replay_ships and stage.replay}
+    dropped = [leak for leak in leaks if leak.train_file == shipped.get(leak.stage)]
+    return dropped, [leak for leak in leaks if leak.train_file != shipped.get(leak.stage)]
+
+
 def drop_leaks(pipeline: Pipeline, leaks: Sequence[Leak]) -> tuple[Pipeline, list[dict[str, Any]]]:
     """The pipeline without the rows that leak, and what was dropped from each stage, for the record.
 
@@ -146,8 +159,7 @@ def _rows(leaks: Sequence[Leak], data: TrainingData) -> list[int]:
 def in_words(dropped: Sequence[dict[str, Any]]) -> str:
     """A sentence that says what was dropped."""
     parts = [
-        f"{len(stage['rows'])} of {stage['of']} training rows of stage {stage['stage']} (they leak "
-        f"{len(stage['cases'])} cases{_last_rung(stage)})"
+        f"{which_rows(stage)} of stage {stage['stage']} (they leak {len(stage['cases'])} cases{_last_rung(stage)})"
         for stage in dropped
     ]
     return f"dropped as leaks: {'; '.join(parts)}"

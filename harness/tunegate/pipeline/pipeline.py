@@ -10,6 +10,7 @@ from typing import Any
 
 from tunegate.data.methods import Role, method_of
 from tunegate.data.training_data import Example, TrainingData
+from tunegate.pipeline.default_ladders import uses_shipped_rows
 from tunegate.pipeline.pipeline_spec import LeakageSpec
 from tunegate.pipeline.retrain_spec import RetrainSpec
 from tunegate.pipeline.stage_spec import StageSpec
@@ -28,6 +29,8 @@ class Stage:
     data: TrainingData
     replay: TrainingData | None = None
     """General data that a retraining may mix in."""
+    filled: tuple[str, ...] = ()
+    """The settings whose values to try are those of `retrain: auto`."""
 
     @property
     def name(self) -> str:
@@ -37,6 +40,11 @@ class Stage:
     def retrain(self) -> RetrainSpec:
         """What a retraining may change; no rung asks for more rows than there are."""
         return self.spec.retrain.within(len(self.data.examples))
+
+    @property
+    def replay_ships(self) -> bool:
+        """Whether its general data are rows that ship with Tunegate, chosen by `retrain: auto`."""
+        return "replay" in self.filled and uses_shipped_rows(self.spec.retrain)
 
     @property
     def validates(self) -> bool:

@@ -18,6 +18,7 @@ from tunegate.data.token_lengths import local_tokens
 from tunegate.data.training_data import TrainingData, check_rows
 from tunegate.exceptions import ConfigError, NotThere, SettingError, Tampered, nearest
 from tunegate.hashes import ascii_json
+from tunegate.pipeline.default_ladders import completed
 from tunegate.pipeline.ladders import args_set_by, first_settings, require_optuna
 from tunegate.pipeline.launching import check_config, check_processes, config_sha256
 from tunegate.pipeline.own_answers_check import check_own_answers
@@ -126,6 +127,8 @@ class _Reading:
             spec = _with_launch_file(spec, self.base_dir)
         data = self._data(spec, (*keys, "data", "path"))
         self._check_ladders(spec, data, keys)
+        text = sum(len(example.to_json()) for example in data.examples)
+        spec, filled = completed(spec, len(data.examples), text, retains=self._retains(index))
         self._check_banks(spec, (*keys, "gates"))
         general = spec.retrain.replay_data
         self._check_read(general, spec.learns_as, (*keys, "retrain", "replay_data"))
@@ -134,7 +137,14 @@ class _Reading:
         for rows in (data, replay):
             if rows is not None and validator is not None:
                 check_rows(rows, validator.check_row)
-        return Stage(spec, data, replay)
+        return Stage(spec, data, replay, filled)
+
+    def _retains(self, index: int) -> bool:
+        """Whether a stage is compared with an earlier model, so that it can be found to have forgotten something."""
+        earlier = self.spec.stages[:index]
+        return any(suite.retention is not None for suite in self.suites.values()) or any(
+            method_of(stage.method).role == "step" for stage in earlier
+        )
 
     def _data(self, stage: StageSpec, keys: KeyPath) -> TrainingData:
         with self.file.naming(keys):
@@ -194,8 +204,9 @@ class _Reading:
             )
             raise self.file.error((*keys, "retrain", "rows"), message)
         if method_of(stage.method).role == "baseline":
-            for key in {"max_attempts", "search"} & stage.retrain.model_fields_set:
-                if getattr(stage.retrain, key) not in (1, "ladders"):
+            without_effect = {"max_attempts": 1, "search": "ladders", "auto": False, "on_noise": "retrain"}
+            for key in without_effect.keys() & stage.retrain.model_fields_set:
+                if getattr(stage.retrain, key) != without_effect[key]:
                     raise self.file.error((*keys, "retrain", key), f"{stage.method} is not retrained; leave it out")
         if stage.retrain.search == "optuna":
             require_optuna()

@@ -16,7 +16,7 @@ from pydantic import (
 
 from tunegate.data.methods import METHODS, check_method, rows_as
 from tunegate.data.spec import CurriculumSpec, DataSpec
-from tunegate.pipeline.retrain_spec import RetrainSpec
+from tunegate.pipeline.retrain_spec import RetrainSpec, auto_only
 from tunegate.reading.spec import Fraction, Spec, path_only
 
 
@@ -125,8 +125,8 @@ class StageSpec(Spec):
     """Ask cases of a gate during training."""
     save: Literal["merged", "adapter"] = "merged"
     """`merged`: the adapter is merged into the weights. `adapter`: only the adapter is saved."""
-    retrain: RetrainSpec = RetrainSpec()
-    """How often the stage may be trained, and what may change between attempts."""
+    retrain: Annotated[RetrainSpec, BeforeValidator(auto_only)] = RetrainSpec()
+    """How often the stage may be trained, and what may change between attempts; `auto` for default values."""
 
     @property
     def learns_as(self) -> str:

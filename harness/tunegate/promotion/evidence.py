@@ -19,7 +19,7 @@ from tunegate.exceptions import CannotJudge, Tampered
 from tunegate.ledger.entries import GATED
 from tunegate.record.lucky_gate import attempts_before
 from tunegate.record.read_run import reading
-from tunegate.record.recheck import NotPromotable, outcomes_before, recheck
+from tunegate.record.recheck import NotPromotable, outcomes_before, recheck, recheck_redraws
 from tunegate.record.record import AttemptRecord, GateRecord, RunRecord, StageRecord, first_purpose, gate_key
 from tunegate.stats.plans import Risk, solve_confirmation_of
 from tunegate.stats.sampling import plan_from_json
@@ -62,6 +62,7 @@ def check_gates(run: RunRecord, today: date | None = None) -> AttemptRecord:
 
 def _final_attempt(run: RunRecord, today: date | None) -> AttemptRecord:
     stages = _passed_stages(run)
+    recheck_redraws(run)
     weights = run.start.get("model_sha256")
     for stage in stages:
         if not stage.attempts or not stage.required_gates:

@@ -16,6 +16,7 @@ from tunegate.exceptions import Tampered
 from tunegate.record.record import FailureKind, LedgerPlace, OwnAnswer
 from tunegate.record.typed_json import Misfit, read_as
 from tunegate.stats.luck import LuckyPass
+from tunegate.stats.noise import Noise
 from tunegate.verdicts.reason import Reason
 from tunegate.verdicts.slices import SliceRule
 from tunegate.verdicts.terms import GapRule, Purpose
@@ -78,6 +79,8 @@ class RunStarted(Event):
     worth: Mapping[str, Mapping[str, Json]] | None = field(default=None, metadata=ONLY_IF_GIVEN)
     budget: Mapping[str, int] | None = field(default=None, metadata=ONLY_IF_GIVEN)
     shared_draws: Mapping[str, Sequence[Sequence[str]]] | None = field(default=None, metadata=ONLY_IF_GIVEN)
+    redraws: Mapping[str, Mapping[str, float]] | None = field(default=None, metadata=ONLY_IF_GIVEN)
+    """The stages that may ask the same weights again after a miss by noise, with the pass rate that is good by gate."""
     data: Json | None = field(default=None, metadata=ONLY_IF_GIVEN)
     watched: Mapping[str, Json] | None = field(default=None, metadata=ONLY_IF_GIVEN)
     versions: Mapping[str, str] | None = field(default=None, metadata=ONLY_IF_GIVEN)
@@ -174,6 +177,8 @@ class AttemptStarted(OfAttempt):
     settings: Json
     input_sha256: str
     reward_sha256: str | None = None
+    redraw_of: int | None = field(default=None, metadata=ONLY_IF_GIVEN)
+    """The attempt whose weights are asked fresh cases; nothing is trained."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,6 +236,13 @@ class Diagnosed(OfAttempt):
     action: str
     changes: Mapping[str, tuple[Any, Any]]
     spent: bool = field(default=False, metadata=ONLY_IF_GIVEN)
+    redraw: bool = field(default=False, metadata=ONLY_IF_GIVEN)
+    noise: Noise | None = field(default=None, metadata=ONLY_IF_GIVEN)
+
+    def to_json(self) -> dict[str, Any]:
+        """As the log holds it."""
+        noise = {} if self.noise is None else {"noise": asdict(self.noise)}
+        return {**super(Diagnosed, self).to_json(), **noise}
 
 
 # --- gates ---------------------------------------------------------------------------------------------------------

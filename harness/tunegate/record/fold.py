@@ -107,32 +107,33 @@ class Fold:
     def _(self, event: events.AttemptStarted, line: Mapping[str, Any]) -> None:
         stage = self._run.stages[event.stage]
         refuse(event.attempt in stage.attempts, "an attempt begins twice")
-        stage.attempts[event.attempt] = AttemptFold(stage, event)
+        stage.attempts[event.attempt] = AttemptFold(stage, event, stage.redrawn_by(event))
         stage.touch()
 
     @_take.register
     def _(self, event: events.RowsWritten, line: Mapping[str, Any]) -> None:
-        self._changed(event).rows = event
+        self._in_training(event).rows = event
 
     @_take.register
     def _(self, event: events.OwnAnswersJudged, line: Mapping[str, Any]) -> None:
-        self._changed(event).own_answers += event.answers
+        self._in_training(event).own_answers += event.answers
 
     @_take.register
     def _(self, event: events.Trained, line: Mapping[str, Any]) -> None:
-        attempt = self._changed(event)
+        attempt = self._in_training(event)
         attempt.trained, attempt.log, attempt.seconds = event, tuple(event.log), event.seconds
         attempt.failed, attempt.diagnosis = None, None  # an earlier training that failed was tried again
 
     @_take.register
     def _(self, event: events.TrainingFailed, line: Mapping[str, Any]) -> None:
-        attempt = self._changed(event)
+        attempt = self._in_training(event)
         attempt.failed, attempt.log, attempt.seconds = event, tuple(event.log), event.seconds
 
     @_take.register
     def _(self, event: events.Diagnosed, line: Mapping[str, Any]) -> None:
+        refuse(event.redraw and bool(event.changes), "a redraw changes no setting")
         self._changed(event).diagnosis = Diagnosis(
-            event.cause, event.evidence, event.action, event.changes, event.spent
+            event.cause, event.evidence, event.action, event.changes, event.spent, event.redraw, event.noise
         )
 
     @_take.register
@@ -144,6 +145,13 @@ class Fold:
     def _changed(self, event: events.OfAttempt) -> AttemptFold:
         attempt = self._run.stages[event.stage].attempts[event.attempt]
         attempt.touch()
+        return attempt
+
+    def _in_training(self, event: events.OfAttempt) -> AttemptFold:
+        attempt = self._changed(event)
+        after = self._run.stages[event.stage].attempts.get(event.attempt + 1)
+        refuse(attempt.started.redraw_of is not None, "a redraw trains nothing")
+        refuse(after is not None and after.started.redraw_of is not None, "weights are trained after their redraw")
         return attempt
 
     # --- gates ---

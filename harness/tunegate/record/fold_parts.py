@@ -128,6 +128,23 @@ class StageFold(_Part[StageRecord]):
         """Whether its verdict is PASS."""
         return self.decided is not None and self.decided.verdict is Verdict.PASS
 
+    def redrawn_by(self, event: AttemptStarted) -> Trained | None:
+        """The weights that a redraw asks again: those of the attempt before, whose diagnosis asks for just that. None
+        for an attempt that trains; raises ValueError where the diagnosis says otherwise."""
+        before = self.attempts.get(event.attempt - 1)
+        asked = before is not None and before.diagnosis is not None and before.diagnosis.redraw
+        if event.redraw_of is None:
+            refuse(asked, "an attempt trains, although the diagnosis before it asks for a redraw")
+            return None
+        same = before is not None and event.redraw_of == before.started.attempt and before.trained is not None
+        refuse(not asked or not same, "a redraw that no diagnosis asks for")
+        if before is None or before.trained is None:
+            return None
+        for name in ("seed", "settings", "input_sha256", "reward_sha256"):
+            refuse(getattr(event, name) != getattr(before.started, name), f"a redraw with another {name}")
+        refuse(before.started.redraw_of is not None, "a redraw of a redraw")
+        return before.trained
+
     def _made(self) -> StageRecord:
         return StageRecord(
             name=self.started.stage,
@@ -144,9 +161,10 @@ class StageFold(_Part[StageRecord]):
 class AttemptFold(_Part[AttemptRecord]):
     """One attempt of a stage."""
 
-    def __init__(self, within: StageFold, started: AttemptStarted) -> None:
+    def __init__(self, within: StageFold, started: AttemptStarted, redrawn: Trained | None = None) -> None:
         super().__init__(within)
         self.started = started
+        self.redrawn = redrawn
         self.rows: RowsWritten | None = None
         self.trained: Trained | None = None
         self.failed: TrainingFailed | None = None
@@ -159,16 +177,18 @@ class AttemptFold(_Part[AttemptRecord]):
 
     def _made(self) -> AttemptRecord:
         rows, trained = self.rows, self.trained
+        weights = self.redrawn or trained
         return AttemptRecord(
             number=self.started.attempt,
             seed=self.started.seed,
             settings=self.started.settings,
             input_sha256=self.started.input_sha256,
+            redraw_of=self.started.redraw_of,
             data_sha256=rows.data_sha256 if rows else "",
             rows=rows.rows if rows else 0,
-            trained=trained is not None,
-            model=trained.model if trained else "",
-            model_sha256=trained.model_sha256 if trained else "",
+            trained=weights is not None,
+            model=weights.model if weights else "",
+            model_sha256=weights.model_sha256 if weights else "",
             error=self.failed.error if self.failed else None,
             failure=self.failed.failure if self.failed else "other",
             log=self.log,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from tunegate.checks.outcome import Outcome, SampleOutcome, Verdict, combine, vote
 from tunegate.exceptions import Tampered, TunegateError
+from tunegate.record.noise import asks_fresh_cases, noise_of
 from tunegate.record.read_run import reading
 from tunegate.record.record import GateRecord, RunRecord
 from tunegate.verdicts.terms import conclude
@@ -18,11 +19,29 @@ class NotPromotable(TunegateError):
 
 
 def recheck_all(run: RunRecord) -> int:
-    """Decide every decided gate of a run again; returns how many there are."""
+    """Decide every decided gate of a run again; returns how many there are. Redraws must follow from the gates."""
     decided = [gate for gate in run.all_gates() if gate.decided]
     for gate in decided:
         recheck(gate, outcomes_before(run, gate))
+    with reading(run.folder):
+        recheck_redraws(run)
     return len(decided)
+
+
+def recheck_redraws(run: RunRecord) -> None:
+    """Raise Tampered for a redraw that the run did not register, or whose miss, computed again, was not noise."""
+    for stage in run.stages.values():
+        for number, attempt in stage.attempts.items():
+            if attempt.redraw_of is None:
+                continue
+            before = stage.attempts[attempt.redraw_of]
+            good = (run.start.get("redraws") or {}).get(stage.name)
+            noise = None if good is None else noise_of([before], good)
+            if any(gate.reused for gate in attempt.gates.values()):
+                raise Tampered(f"stage {stage.name!r}: attempt {number} asks the same weights the same cases again")
+            if noise is None or not noise.likely or not asks_fresh_cases(before):
+                why = "the run did not register redraws" if good is None else "the miss before it was not noise"
+                raise Tampered(f"stage {stage.name!r}: attempt {number} asks the same weights again, but {why}")
 
 
 def recheck(gate: GateRecord, before: Sequence[Outcome] = ()) -> None:

@@ -16,6 +16,7 @@ from tunegate.record.answer_log import AnswerLog
 from tunegate.record.frozen import FrozenDict
 from tunegate.record.judged_log import JudgedLog
 from tunegate.stats.luck import LuckyPass
+from tunegate.stats.noise import Noise
 from tunegate.verdicts.reason import Reason
 from tunegate.verdicts.terms import Terms, terms_from_json
 
@@ -157,8 +158,8 @@ class Diagnosis:
     """Why an attempt failed, from evidence, and what the next attempt changes.
 
     `changes` maps a setting to its old and new value. It is empty when nothing is left to change; then `action` is
-    advice. `spent` says that the declared budget has no value left to try. Older records have no diagnosis of the last
-    attempt.
+    advice. `spent` says that the declared budget has no value left to try. `noise` says how likely a good model misses
+    as badly; None for a training without a model. Older records have no `noise`, and no diagnosis of the last attempt.
     """
 
     cause: str
@@ -166,6 +167,9 @@ class Diagnosis:
     action: str
     changes: Mapping[str, tuple[Any, Any]] = field(default_factory=FrozenDict[str, tuple[Any, Any]])
     spent: bool = False
+    redraw: bool = False
+    """Whether the next attempt asks the same weights fresh cases, instead of a change of settings."""
+    noise: Noise | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +183,9 @@ class OwnAnswer:
 
 @dataclass(frozen=True)
 class AttemptRecord:
-    """One training of a stage. `log` holds one mapping per logged step: step, epoch, loss, learning_rate, …
+    """One training of a stage, or a redraw. `log` holds one mapping per logged step: step, epoch, loss, …
 
+    A redraw trains nothing: it has the weights of the attempt `redraw_of`, and no log, rows or summary.
     `waived` maps the name of a failed draw to the waiver that excused it.
     """
 
@@ -188,11 +193,13 @@ class AttemptRecord:
     seed: int
     settings: Json
     input_sha256: str
+    redraw_of: int | None = None
     data_sha256: str = ""
     """SHA-256 of the file of rows that the trainer was given."""
     rows: int = 0
     """How many rows that file has; 0 if there is no file."""
     trained: bool = False
+    """Whether it has a model."""
     model: str = ""
     model_sha256: str = ""
     error: str | None = None

@@ -208,6 +208,18 @@ def average_sample_number(plan: DrawPlan, p: float) -> float:
     return math.fsum(ending.asked * ending.probability for ending in endings(plan, independent(p)))
 
 
+def as_bad_or_worse(plan: DrawPlan, asked: int, misses: int, p: float) -> float:
+    """The chance that a model with pass rate `p` ends a draw as it ended here, at (asked, misses), or worse.
+
+    Worse is what `stopped_interval` orders lower: an earlier rejection. For a single plan, stopped early or not, this
+    is the binomial tail of that many misses among the cases asked.
+    """
+    if isinstance(plan, SinglePlan):
+        return binomial_tail(misses, asked, 1.0 - p)
+    observed = _stagewise(asked, misses, misses <= plan.limits(asked)[0])
+    return min(1.0, math.fsum(e.probability for e in endings(plan, independent(p)) if _rank(e) <= observed))
+
+
 # --- the interval --------------------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ plain shares of the misses, so that a reader can verify a diagnosis by counting.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean
 
@@ -15,8 +15,9 @@ from tunegate.checks.outcome import Outcome, Verdict
 from tunegate.data.conflicts import conflicts, in_conflict
 from tunegate.data.kinds import label, weak_kinds
 from tunegate.data.training_data import Example
-from tunegate.pipeline.ladders import Direction
 from tunegate.record.record import FailureKind
+from tunegate.stats.noise import Noise
+from tunegate.training.remedies import REMEDIES, Remedy
 
 GAP = 0.10
 """A pass rate on training data this much above the gate's counts as overfitting."""
@@ -32,14 +33,6 @@ NAMED = 5
 """How many rows or kinds a message lists at most."""
 REPAIRED = 3
 """How many kinds a repair favours at once: with more, each would get little text."""
-
-
-@dataclass(frozen=True, slots=True)
-class Remedy:
-    """A setting to change, and which rung of its ladder to take."""
-
-    setting: str
-    direction: Direction = "next"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +56,8 @@ class Evidence:
     were not judged. `losses` are the logged training losses in order. `forgotten` says what the model lost of an
     earlier model's abilities; then the model missed no gate of its own, and `missed_gate` is empty. `trained` are the
     rows it was trained on, of which `rows_dropped` did not fit `max_length`; `all_rows` are all rows of the stage.
+    `noise` says how likely a good model misses as badly; `may_redraw`, that a redraw of these weights asks fresh cases,
+    and is their first.
     """
 
     missed_gate: Sequence[Outcome]
@@ -78,6 +73,8 @@ class Evidence:
     trained: Sequence[Example] = ()
     all_rows: Sequence[Example] = ()
     rows_dropped: int = 0
+    noise: Noise | None = None
+    may_redraw: bool = False
 
     @cached_property
     def misses(self) -> list[Outcome]:
@@ -100,17 +97,34 @@ class Evidence:
         return len(misses) >= max(FEWEST, OFTEN * len(self.misses))
 
 
-MORE = (Remedy("rows"), Remedy("epochs"), Remedy("learning_rate"))
-"""What helps against most causes: more data, more training, another learning rate."""
+NOISE = "noise"
+"""The cause of a miss that is as likely for a good model."""
 
 
 def find_cause(evidence: Evidence) -> Cause:
-    """The first cause that the evidence shows."""
+    """Noise where the miss can't be told from it; otherwise the first cause that the evidence shows.
+
+    What else the evidence shows chooses the remedies of noise too: the next training should change what helps if the
+    miss was none.
+    """
+    cause = _first_shown(evidence)
+    if evidence.noise is None or not evidence.noise.likely:
+        return cause
+    return replace(cause, name=NOISE, evidence=(*cause.evidence, f"if it is not noise: {cause.name}"))
+
+
+def _first_shown(evidence: Evidence) -> Cause:
     for looks_like in CAUSES:
         cause = looks_like(evidence)
         if cause is not None:
             return cause
-    return Cause("near miss", MORE)
+    return _cause("near miss")
+
+
+def _cause(
+    name: str, evidence: tuple[str, ...] = (), advice: tuple[str, ...] = (), kinds: tuple[str, ...] = ()
+) -> Cause:
+    return Cause(name, REMEDIES[name], evidence, advice, kinds)
 
 
 def share(outcomes: Sequence[Outcome]) -> str:
@@ -131,19 +145,19 @@ def _broken_training(evidence: Evidence) -> Cause | None:
                 "lower args.per_device_train_batch_size and raise args.gradient_accumulation_steps as much, "
                 "or lower args.max_length"
             )
-            return Cause(name, (), advice=(advice,))
+            return _cause(name, advice=(advice,))
         case "diverged" as name:
-            return Cause(name, (Remedy("learning_rate", "lower"),))
+            return _cause(name)
         case "too few misses" as name:
-            return Cause(name, (Remedy("rows"),))
+            return _cause(name)
         case "other":
-            return Cause("the training failed", (Remedy("learning_rate"),))
+            return _cause("the training failed")
 
 
 def _forgetting(evidence: Evidence) -> Cause | None:
     if not evidence.forgotten:
         return None
-    return Cause("forgetting", (Remedy("replay"), Remedy("learning_rate", "lower")))
+    return _cause("forgetting")
 
 
 def _rising_loss(evidence: Evidence) -> Cause | None:
@@ -156,7 +170,7 @@ def _rising_loss(evidence: Evidence) -> Cause | None:
         return None
     at = losses.index(lowest) + 1
     line = f"the loss rose from {lowest:.3g} at logged step {at} to {end:.3g} over the last quarter"
-    return Cause("learning rate too high", (Remedy("learning_rate", "lower"),), (line,))
+    return _cause("learning rate too high", (line,))
 
 
 def _flat_loss(evidence: Evidence) -> Cause | None:
@@ -168,9 +182,7 @@ def _flat_loss(evidence: Evidence) -> Cause | None:
     if end < STALLED * start or start <= 0:
         return None
     line = f"the loss hardly moved: {start:.3g} over the first quarter of the steps, {end:.3g} over the last"
-    return Cause(
-        "learning rate too low", (Remedy("learning_rate", "higher"), Remedy("epochs"), Remedy("rows")), (line,)
-    )
+    return _cause("learning rate too low", (line,))
 
 
 # --- the answers ----------------------------------------------------------------------------------------------------
@@ -196,7 +208,7 @@ def _never_stops(evidence: Evidence) -> Cause | None:
         "check that the chat template ends a turn with the model's eos token (`tunegate check`) and that rows are not "
         "cut before it, or set `generate.stop` in the suite"
     )
-    return Cause("never stops", (Remedy("max_length"), Remedy("epochs"), Remedy("rows")), tuple(lines), (advice,))
+    return _cause("never stops", tuple(lines), (advice,))
 
 
 def _truncation(evidence: Evidence) -> Cause | None:
@@ -211,15 +223,14 @@ def _truncation(evidence: Evidence) -> Cause | None:
         return Cause("truncation", (), tuple(lines), ("raise generate.max_new_tokens in the suite",))
     if evidence.rows_dropped:
         lines.append(f"{evidence.rows_dropped} training rows were left out, because they exceed max_length")
-    return Cause("truncation", (Remedy("max_length"), *MORE), tuple(lines))
+    return _cause("truncation", tuple(lines))
 
 
 def _repetition(evidence: Evidence) -> Cause | None:
     loops = evidence.showing("repetition")
     if not evidence.often(loops):
         return None
-    remedies = (Remedy("learning_rate", "lower"), Remedy("rows"), Remedy("epochs"))
-    return Cause("repetition", remedies, (f"repetition: {len(loops)} of {len(evidence.misses)} misses loop",))
+    return _cause("repetition", (f"repetition: {len(loops)} of {len(evidence.misses)} misses loop",))
 
 
 def _format(evidence: Evidence) -> Cause | None:
@@ -232,7 +243,7 @@ def _format(evidence: Evidence) -> Cause | None:
     line = f"format: {len(held)} of {len(evidence.misses)} misses contain the right answer among other words"
     odd = f"{len(unread)} are empty, repeat the prompt, or do not have the requested form"
     lines = [text for text, some in ((line, held), (odd, unread)) if some]
-    return Cause("format", (Remedy("epochs"), Remedy("rows"), Remedy("learning_rate")), tuple(lines))
+    return _cause("format", tuple(lines))
 
 
 def _holds_reference(miss: Outcome) -> bool:
@@ -250,7 +261,7 @@ def _length(evidence: Evidence) -> Cause | None:
                 given = fmean(len(miss.response) for miss in odd)
                 line += f", {given:.0f} characters; the shortest right answers have {fmean(right):.0f}"
             advice = _trained_lengths(evidence)
-            return Cause("length", (Remedy("rows"), Remedy("epochs")), (line,), advice)
+            return _cause("length", (line,), advice)
     return None
 
 
@@ -272,8 +283,7 @@ def _label_noise(evidence: Evidence) -> Cause | None:
         f"label noise: {len(rows)} of {len(evidence.trained)} training rows answer nearly the same question differently"
     )
     named = "; ".join(one.in_words for one in conflicts(evidence.trained)[:NAMED])
-    remedies = (Remedy("conflicts"), Remedy("rows"))
-    return Cause("label noise", remedies, (line,), (f"correct or remove one of each: {named}",))
+    return _cause("label noise", (line,), (f"correct or remove one of each: {named}",))
 
 
 def _class_imbalance(evidence: Evidence) -> Cause | None:
@@ -285,7 +295,7 @@ def _class_imbalance(evidence: Evidence) -> Cause | None:
     collect = tuple(f"collect more rows of {kind.name}" for kind in weak if kind.rare)
     lines = tuple(kind.in_words for kind in weak[:NAMED])
     kinds = tuple(kind.name for kind in weak if kind.rare or not rare)[:REPAIRED]
-    return Cause("class imbalance" if rare else "weak kinds", (Remedy("repair"), *MORE), lines, collect, kinds)
+    return _cause("class imbalance" if rare else "weak kinds", lines, collect, kinds)
 
 
 # --- how much was learnt --------------------------------------------------------------------------------------------
@@ -294,11 +304,11 @@ def _class_imbalance(evidence: Evidence) -> Cause | None:
 def _fit(evidence: Evidence) -> Cause | None:
     rate = evidence.train_rate
     if rate is None:
-        return Cause("the gate was missed", MORE)
+        return _cause("the gate was missed")
     if rate - evidence.gate_rate > GAP:
-        return Cause("overfit", (Remedy("rows"), Remedy("learning_rate")))
+        return _cause("overfit")
     if rate < evidence.accept_rate:
-        return Cause("underfit", MORE)
+        return _cause("underfit")
     return None
 
 

@@ -10,14 +10,18 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict, replace
 
+from tunegate.pipeline.default_ladders import FILLED
 from tunegate.pipeline.ladders import Settings, next_rung
 from tunegate.pipeline.retrain_spec import RetrainSpec
 from tunegate.record.record import Diagnosis
-from tunegate.training.causes import Cause, Evidence, Remedy, find_cause, share
+from tunegate.training.causes import NOISE, Cause, Evidence, find_cause, share
+from tunegate.training.remedies import Remedy
 
 __all__ = ["Evidence", "describe", "diagnose", "with_no_attempt_left"]
 
 SPENT = "the declared budget is used up"
+
+REDRAW = "ask the same weights fresh cases before another training"
 
 _WHY = {
     "rows": "train on more rows",
@@ -32,8 +36,14 @@ _WHY = {
 
 def diagnose(evidence: Evidence, settings: Settings, spec: RetrainSpec) -> Diagnosis:
     """Name the cause of a miss, with its evidence, and the change of the next attempt within the declared ladders."""
+    return replace(_diagnosed(evidence, settings, spec), noise=evidence.noise)
+
+
+def _diagnosed(evidence: Evidence, settings: Settings, spec: RetrainSpec) -> Diagnosis:
     cause = find_cause(evidence)
     lines = [*describe(evidence), *cause.evidence]
+    if cause.name == NOISE and spec.on_noise == "redraw" and evidence.may_redraw:
+        return Diagnosis(cause.name, lines, REDRAW, redraw=True)
     for remedy in cause.remedies:
         changes = _changes(remedy, cause, settings, spec)
         if changes:
@@ -41,15 +51,19 @@ def diagnose(evidence: Evidence, settings: Settings, spec: RetrainSpec) -> Diagn
             return Diagnosis(cause.name, lines, _action(remedy, old, new, cause), changes)
     if not cause.remedies:
         return Diagnosis(cause.name, lines, _with_advice("retraining cannot fix this", cause))
-    tried = ", ".join(dict.fromkeys(remedy.setting for remedy in cause.remedies))
-    return Diagnosis(cause.name, lines, _with_advice(f"{SPENT} (no rung left: {tried})", cause), spent=True)
+    tried = list(dict.fromkeys(remedy.setting for remedy in cause.remedies))
+    spent = f"{SPENT} (no rung left: {', '.join(tried)})"
+    undeclared = [setting for setting in tried if setting in FILLED and not spec.ladder(setting)]
+    if undeclared and not spec.auto:
+        spent += f"; `auto: true` under `retrain` has default values for {', '.join(undeclared)}"
+    return Diagnosis(cause.name, lines, _with_advice(spent, cause), spent=True)
 
 
 def with_no_attempt_left(found: Diagnosis) -> Diagnosis:
     """The diagnosis of a stage's last attempt: its action becomes advice, and no setting changes."""
-    if found.changes:
+    if found.changes or found.redraw:
         action = f"no attempt left; raise retrain.max_attempts to try next: {found.action}"
-        return replace(found, action=action, changes={})
+        return replace(found, action=action, changes={}, redraw=False)
     if found.spent:
         return replace(found, action=f"no attempt left; raise retrain.max_attempts and add a value: {found.action}")
     return found

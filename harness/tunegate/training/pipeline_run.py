@@ -18,7 +18,7 @@ from tunegate.exceptions import ConfigError, Inconclusive, Tampered
 from tunegate.gates.book import Book
 from tunegate.leaks.leakage import Leak, describe, facts
 from tunegate.models.model import Model
-from tunegate.pipeline.leak_guard import drop_leaks, in_words, leaks_of
+from tunegate.pipeline.leak_guard import drop_leaks, dropped_and_refused, in_words, leaks_of
 from tunegate.pipeline.odds import budget, shared_draws
 from tunegate.pipeline.pipeline import Pipeline, Stage
 from tunegate.promotion.evidence import Fingerprint, check_gates
@@ -30,6 +30,7 @@ from tunegate.record.run_log import RunLog
 from tunegate.stats.luck import LuckyPass
 from tunegate.suites.suite import Suite
 from tunegate.training.stage_card import stage_card
+from tunegate.training.stage_diagnosis import good_rates
 from tunegate.training.stage_gates import measure_base
 from tunegate.training.stage_run import StageRun
 from tunegate.training.tools import ModelOnDisk, Tools
@@ -129,6 +130,12 @@ class PipelineRun:
             worth=paired["worth"],
             budget={stage.name: budget(stage) for stage in pipeline.stages},
             shared_draws={stage.name: shared_draws(pipeline, stage) for stage in pipeline.stages},
+            redraws={
+                stage.name: good_rates(pipeline, stage)
+                for stage in pipeline.stages
+                if stage.retrain.on_noise == "redraw"
+            }
+            or None,
             data={stage.name: self._data_facts(stage) for stage in pipeline.stages},
             watched={stage: watched.to_json() for stage, watched in pipeline.watched.items()},
             versions=dict(self.tools.versions()),
@@ -204,13 +211,15 @@ class PipelineRun:
         leaks = leaks_of(self.pipeline, self.tools.embed, self.tools.progress, base)
         if not leaks:
             return ""
-        if self.pipeline.leakage.action == "drop_from_train":
-            self._drop(leaks)
+        dropped, refused = dropped_and_refused(self.pipeline, leaks)
+        if dropped:
+            self._drop(dropped)
+        if not refused:
             return ""
-        found = tuple(facts(leaks))
+        found = tuple(facts(refused))
         if found != self._record().leaks:
             self.log.append(LeaksFound(leaks=found))
-        return describe(leaks)
+        return describe(refused)
 
     def _drop(self, leaks: Sequence[Leak]) -> None:
         self.pipeline, left_out = drop_leaks(self.pipeline, leaks)

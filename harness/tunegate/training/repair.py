@@ -50,8 +50,8 @@ def training_set(data: TrainingData, replay: TrainingData | None, settings: Sett
         notes.append(_note(base, pool, settings.kinds))
     if settings.replay and replay is not None:
         general = replayed(base, replay, settings.replay, seed)
+        notes.append(_mixed_in(general, base, replay, settings.replay))
         base = [*base, *general]
-        notes.append(f"{len(general)} rows of general data mixed in ({settings.replay:.0%} of the text)")
     return TrainingSet(base, notes)
 
 
@@ -80,6 +80,14 @@ def replayed(base: Sequence[Example], replay: TrainingData, share: float, seed: 
     """General rows that are `share` of the text after they are added to `base`: the first of a seeded order."""
     wanted = share / (1.0 - share) * sum(map(size, base))
     return [replace(row, general=True) for row in _filled(iter(replay.take(None, seed)), wanted)]
+
+
+def _mixed_in(general: Sequence[Example], base: Sequence[Example], replay: TrainingData, wanted: float) -> str:
+    if len(general) < len(replay.examples):
+        return f"{len(general)} rows of general data mixed in ({wanted:.0%} of the text)"
+    added = sum(map(size, general))
+    share = added / (added + sum(map(size, base)))
+    return f"all {len(general)} rows of general data mixed in ({share:.0%} of the text, {wanted:.0%} wanted)"
 
 
 def size(example: Example) -> int:

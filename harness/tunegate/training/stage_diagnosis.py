@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tunegate.cases.case import Case
@@ -12,9 +13,11 @@ from tunegate.gates.ask import ask_samples
 from tunegate.pipeline.ladders import Settings
 from tunegate.pipeline.pipeline import Pipeline, Stage
 from tunegate.record.events import Diagnosed
+from tunegate.record.noise import asks_fresh_cases, missed_gates, noise_of
 from tunegate.record.record import AttemptRecord, Diagnosis
 from tunegate.record.run_log import RunLog
 from tunegate.seeds import derived_seed
+from tunegate.stats.plans import Risk
 from tunegate.suites.suite import Suite
 from tunegate.training.diagnosis import Evidence, diagnose, with_no_attempt_left
 from tunegate.training.job import rows_of
@@ -36,13 +39,13 @@ class StageDiagnosis:
 
     def of(self, number: int, settings: Settings, open_model: OpenModel | None) -> Diagnosis:
         """The diagnosis of an attempt with these settings; `open_model` is None for a training without a model."""
-        attempts = self.log.record.stages[self.stage.name].attempts
+        attempts = self._attempts()
         attempt = attempts[number]
         if attempt.diagnosis is not None:
             return attempt.diagnosis
         spec = self.stage.retrain
         diagnosis = diagnose(self._evidence(attempt, settings, open_model), settings, spec)
-        if spec.search == "optuna":
+        if spec.search == "optuna" and not diagnosis.redraw:
             seed = derived_seed(self.pipeline.seed, self.stage.name, number, "search")
             so_far = [one for before, one in attempts.items() if before <= number]
             diagnosis = choose(diagnosis, trials_of(so_far), spec, seed)
@@ -57,18 +60,25 @@ class StageDiagnosis:
                 action=diagnosis.action,
                 changes=diagnosis.changes,
                 spent=diagnosis.spent,
+                redraw=diagnosis.redraw,
+                noise=diagnosis.noise,
             )
         )
         return diagnosis
 
+    def _attempts(self) -> Mapping[int, AttemptRecord]:
+        return self.log.record.stages[self.stage.name].attempts
+
     def _evidence(self, attempt: AttemptRecord, settings: Settings, open_model: OpenModel | None) -> Evidence:
         if open_model is None:
             return Evidence((), 1.0, training_error=attempt.error, training_failure=attempt.failure)
-        every = [gate for gate in attempt.gates.values() if gate.verdict is Verdict.FAIL]
-        failed = [gate for gate in every if gate.key not in attempt.waived] or every  # a waiver may have been withdrawn
+        failed = missed_gates(attempt)
+        training = attempt if attempt.redraw_of is None else self._attempts()[attempt.redraw_of]
+        same_weights = [training] if training is attempt else [training, attempt]
+        noise = noise_of(same_weights, good_rates(self.pipeline, self.stage))
         missed = [gate for gate in failed if gate.purpose not in PAIRED]
         if not missed:
-            return Evidence((), 1.0, forgotten=[f"{gate.key}: {gate.reason}" for gate in failed])
+            return Evidence((), 1.0, forgotten=[f"{gate.key}: {gate.reason}" for gate in failed], noise=noise)
         worst = min(missed, key=lambda gate: gate.passed / max(gate.asked, 1))
         trained = rows_of(self.pipeline, self.stage, settings).examples
         probe = _probe(self.pipeline.suites[worst.gate], trained[:PROBE_ROWS], open_model)
@@ -79,11 +89,22 @@ class StageDiagnosis:
             train_asked=probe.judged,
             train_cut=probe.cut,
             train_fault=probe.fault,
-            losses=[step["loss"] for step in attempt.log if isinstance(step.get("loss"), int | float)],
+            losses=[step["loss"] for step in training.log if isinstance(step.get("loss"), int | float)],
             trained=trained,
             all_rows=self.stage.data.examples,
-            rows_dropped=attempt.summary.get("rows_dropped", 0),
+            rows_dropped=training.summary.get("rows_dropped", 0),
+            noise=noise,
+            may_redraw=training is attempt and asks_fresh_cases(attempt) and not self._reuses(),
         )
+
+    def _reuses(self) -> bool:
+        """Whether a gate may ask cases again: then the same weights would give the same answers."""
+        return any(gate.plan.reuse for gate in self.pipeline.gates(self.stage).values())
+
+
+def good_rates(pipeline: Pipeline, stage: Stage) -> dict[str, float]:
+    """The pass rate of a model that is good enough, by gate: that of the gate's risk, or of the default risk."""
+    return {name: (pipeline.suites[name].rule.risk or Risk()).good for name in pipeline.gates(stage)}
 
 
 @dataclass(frozen=True, slots=True)

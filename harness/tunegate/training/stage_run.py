@@ -75,9 +75,11 @@ class StageRun:
             diagnosis = self.diagnoses.of(number, settings, open_model)
             if number == max_attempts:
                 return verdict, f"{used}; {diagnosis.cause}: {diagnosis.action}", self.start
-            if not diagnosis.changes:
+            if not diagnosis.changes and not diagnosis.redraw:
                 return verdict, f"{reason}; {diagnosis.cause}, but {diagnosis.action}", self.start
             self.tools.say(f"{self.stage.name}#{number} missed ({diagnosis.cause}): {diagnosis.action}")
+            for told in () if diagnosis.noise is None else diagnosis.noise.in_words:
+                self.tools.say(f"{self.stage.name}#{number}: {told}")
             settings = apply(diagnosis, settings)
 
     # --- one attempt ---
@@ -102,6 +104,9 @@ class StageRun:
         attempts = self._attempts()
         if number in attempts and _is_settled(attempts[number]):
             return attempts[number]
+        before = attempts.get(number - 1)
+        if before is not None and before.diagnosis is not None and before.diagnosis.redraw:
+            return self._redrawn(number, before)
         stage = self.stage.name
         seed = derived_seed(self.pipeline.seed, self.stage.name, number)
         if number not in attempts:
@@ -177,6 +182,22 @@ class StageRun:
                     seconds=result.seconds,
                 )
             )
+        return self._attempts()[number]
+
+    def _redrawn(self, number: int, before: AttemptRecord) -> AttemptRecord:
+        """Begin an attempt that trains nothing: its gates ask the weights of the attempt before fresh cases."""
+        self.log.append(
+            AttemptStarted(
+                stage=self.stage.name,
+                attempt=number,
+                seed=before.seed,
+                settings=before.settings,
+                input_sha256=before.input_sha256,
+                reward_sha256=scorer.model_sha256 if (scorer := self._scorer()) else None,
+                redraw_of=before.number,
+            )
+        )
+        self.gates.check_supply(number)
         return self._attempts()[number]
 
     def _what_is_wrong_with(self, output: str, checked_sha256: str | None) -> str | None:
