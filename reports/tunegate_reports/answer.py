@@ -13,7 +13,7 @@ from tunegate.record.under_way import under_way
 from tunegate.stats.plans import LuckyPass
 from tunegate.stats.plans import in_words as luck_in_words
 from tunegate.verdicts import reason as reasons
-from tunegate.verdicts.terms import PAIRED
+from tunegate.verdicts.terms import MEASURED, PAIRED
 from tunegate.verdicts.words import sentence
 
 STATE_WORDS = {
@@ -31,6 +31,8 @@ DRAW_WORDS = {
     "retention": "retention",
     "worth": "worth",
     "baseline": "baseline",
+    "reference": "reference",
+    "worth reference": "reference of worth",
 }
 """What a draw is for, in a word or two."""
 CASE_WORDS = {Verdict.PASS: "passed", Verdict.FAIL: "missed", Verdict.INVALID: "not judged"}
@@ -78,7 +80,7 @@ def gate_words(gate: GateRecord) -> str:
 def count_words(gate: GateRecord) -> str:
     """`89 of 100, 90 needed`; `11 of 43 missed, 57 not asked` where the verdict was certain early; `76 of 100` where no
     count decides."""
-    if gate.purpose in (*PAIRED, "baseline"):
+    if gate.purpose in (*PAIRED, *MEASURED):
         return passed_words(gate)
     if gate.spared:
         unjudged = f", {gate.invalid} not judged" if gate.invalid else ""

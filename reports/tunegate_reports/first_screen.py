@@ -8,6 +8,7 @@ from itertools import starmap
 from tunegate.checks.outcome import Verdict
 from tunegate.progress import duration
 from tunegate.record.record import GateRecord
+from tunegate.verdicts.terms import REFERENCES
 from tunegate_reports.answer import STATE_WORDS, count_words, luck_alone, luck_of, passed_words, state_of, waiver_words
 from tunegate_reports.gate_panel import SIGNS
 from tunegate_reports.gate_view import GateView
@@ -110,13 +111,18 @@ def _line(view: View) -> Markup:
     return tag("nav", tag("ol", *stops, class_="line"), aria_label="Stages and attempts")
 
 
+def _is_shown(gate: GateView) -> bool:
+    """A reference is part of the draw that is compared with it."""
+    return gate.record.decided and gate.record.purpose not in REFERENCES
+
+
 def _stop(stage: StageView, attempt: AttemptView, place: int) -> Markup:
     link = tag(
         "a",
         _stop_name(stage.record.name, f"attempt {attempt.number}"),
         _node(SIGNS[attempt.state], attempt.state),
         tag("span", f"{STATE_WORDS[attempt.state]}. ", class_="unseen-words"),
-        *(_note(_draw_note(gate)) for gate in attempt.gates if gate.record.decided),
+        *(_note(_draw_note(gate)) for gate in attempt.gates if _is_shown(gate)),
         href=f"#attempt-{place}-{attempt.number}",
     )
     diagnosis, error = attempt.record.diagnosis, attempt.record.error
@@ -138,7 +144,7 @@ def _draw_note(gate: GateView) -> str:
     record: GateRecord = gate.record
     waived = ", waived" if gate.waiver else ""
     if gate.kept and (counts := gate.kept.comparison.counts):
-        against = f" against {(record.against or {}).get('stage')}" if record.purpose == "worth" else ""
+        against = f" against {gate.kept.before}" if record.purpose == "worth" else ""
         return f"{record.gate}{against}: {counts.lost} lost, {counts.won} won{waived}"
     if record.purpose == "confirm":
         said = "confirmed" if record.verdict is Verdict.PASS else "not confirmed"

@@ -13,7 +13,7 @@ from pathlib import Path
 from tunegate.checks.outcome import Outcome, Verdict
 from tunegate.record.record import GateRecord, RunRecord
 from tunegate.text.printable import without_commands
-from tunegate.verdicts.terms import PAIRED
+from tunegate.verdicts.terms import MEASURED, PAIRED
 from tunegate.verdicts.words import p_words
 from tunegate_reports.answer import (
     CASE_WORDS,
@@ -96,7 +96,7 @@ def _needed(gate: GateRecord) -> str:
     """The number of passes needed, or what a retention draw may lose, or a dash if nothing is decided."""
     if gate.purpose in PAIRED:
         return f"at most {gate.terms.get('max_drop') or 0:g} points lost"
-    return "–" if gate.purpose == "baseline" else str(gate.accept)
+    return "–" if gate.purpose in MEASURED else str(gate.accept)
 
 
 def _luck(stage: StageView) -> str:

@@ -51,7 +51,7 @@ SKILLS: Mapping[str, float] = {"sft#1": 0.0, "sft#2": 1.0, "align#1": 1.0}
 """Stage and attempt to the share of questions that the trained model answers right; 0 where nothing is said."""
 
 
-def write_pipeline(folder: Path, text: str = PIPELINE, bank: int = 20) -> Path:
+def write_pipeline(folder: Path, text: str = PIPELINE, bank: int = 40) -> Path:
     """Write a pipeline file with all it names; returns its path."""
     (folder / "base").mkdir(parents=True)
     (folder / "base" / "weights.txt").write_text("0.0")

@@ -269,7 +269,7 @@ def _attempt_rows(stage: StageRecord, attempt: AttemptRecord) -> list[tuple[str,
     rows: list[tuple[str, ...]] = [
         (*head, "(training)", "", "" if attempt.error is None else "failed", duration(attempt.seconds))
     ]
-    rows.extend((*head, *_gate_cells(gate)) for gate in attempt.gates.values())
+    rows.extend((*head, *_gate_cells(gate)) for gate in attempt.draws)
     return rows
 
 

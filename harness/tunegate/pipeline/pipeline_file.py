@@ -22,6 +22,7 @@ from tunegate.pipeline.ladders import args_set_by, first_settings, require_optun
 from tunegate.pipeline.launching import check_config, check_processes, config_sha256
 from tunegate.pipeline.own_answers_check import check_own_answers
 from tunegate.pipeline.own_command import command_of, command_sha256
+from tunegate.pipeline.paired_banks import check_paired_banks
 from tunegate.pipeline.pipeline import Pipeline, Stage, SuiteRef, reward_of
 from tunegate.pipeline.pipeline_spec import PipelineSpec
 from tunegate.pipeline.stage_spec import StageSpec
@@ -31,6 +32,7 @@ from tunegate.reading.spec import read_spec
 from tunegate.reading.yaml_file import KeyPath, YamlFile, load_yaml
 from tunegate.seeds import derived_seed
 from tunegate.suites.fitting_plan import proposal
+from tunegate.suites.retained import retention_of
 from tunegate.suites.suite import Suite, check_bank, load_suite, make_suite
 from tunegate.suites.suite_spec import SuiteSpec
 from tunegate.verdicts.waivers import Waiver, read_waivers
@@ -65,7 +67,7 @@ def load_pipeline(
     reading = _Reading(path, build_check, validate_stage)
     spec, base_dir = reading.spec, path.parent
     stages = tuple(reading.stage(index, stage) for index, stage in enumerate(spec.stages))
-    return Pipeline(
+    pipeline = Pipeline(
         name=spec.name,
         path=path,
         model=model_place(spec.model, base_dir),
@@ -76,10 +78,12 @@ def load_pipeline(
         registry=resolve(spec.promote.registry, base_dir) if spec.promote else None,
         sha256=_sha256(reading.file, reading.suites.values(), stages),
         leakage=spec.leakage,
-        max_drop=spec.retention.max_drop,
+        kept=retention_of(spec.retention),
         waivers=_waivers(spec, reading.file, today or date.today()),
         watched=reading.watched,
     )
+    reading.check_retention(pipeline)
+    return pipeline
 
 
 class _Reading:
@@ -202,6 +206,11 @@ class _Reading:
             except ConfigError as error:
                 fitting = proposal(suite.cases, stage.retrain.max_attempts)
                 raise self.file.error((*keys, position), f"{gate}: {error}{fitting}") from error
+
+    def check_retention(self, pipeline: Pipeline) -> None:
+        """Every comparison with an earlier model must have enough fresh cases for a first attempt."""
+        for index, stage in enumerate(pipeline.stages):
+            self._checked(("stages", index, "gates"), lambda stage=stage: check_paired_banks(pipeline, stage))
 
     def _watched(self) -> dict[str, Watched]:
         """What each stage watches during training; raises ConfigError for a gate that is unknown or too small."""

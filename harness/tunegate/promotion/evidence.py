@@ -14,6 +14,7 @@ from typing import Any
 from tunegate import __version__
 from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import CannotJudge, Tampered
+from tunegate.promotion.paired_evidence import check_pair, check_references, required_pairs
 from tunegate.record.read_run import reading
 from tunegate.record.recheck import NotPromotable, outcomes_before, recheck
 from tunegate.record.record import AttemptRecord, GateRecord, RunRecord, StageRecord, first_purpose, gate_key
@@ -97,6 +98,7 @@ def _check_attempt(run: RunRecord, stage: StageRecord, attempt: AttemptRecord, t
         if gate.model_sha256 != attempt.model_sha256:
             raise Tampered(f"gate {gate.key!r} was run on different weights ({gate.model_sha256})")
         _check_fresh(run, stage, gate)
+    check_references(run, stage, attempt)
     for key, registered in required_draws(run, stage, attempt).items():
         gate = attempt.gates.get(key)
         if gate is None or not gate.decided:
@@ -121,7 +123,7 @@ def _is_waived(gate: GateRecord, attempt: AttemptRecord, today: date | None) -> 
 def required_draws(run: RunRecord, stage: StageRecord, attempt: AttemptRecord) -> dict[str, Mapping[str, Any]]:
     """The draws that an attempt had to pass: their names, and their terms as the run registered them at its start.
 
-    For a paired draw, only `purpose` and `max_drop` could be registered: its cases are those of an earlier draw.
+    For a paired draw these are its largest loss; its size and its reference are compared on their own.
     """
     try:
         required: dict[str, Mapping[str, Any]] = {}
@@ -133,18 +135,10 @@ def required_draws(run: RunRecord, stage: StageRecord, attempt: AttemptRecord) -
             required[gate_key(name, first_purpose(stage))] = gate["first"]
             if gate["confirms"] == "always" or (gate["confirms"] == "after_retry" and attempt.number > 1):
                 required[gate_key(name, "confirm")] = gate["confirm"]
-        for purpose in PAIRED:
-            for name, kept in _paired(run, stage, purpose).items():
-                required[gate_key(name, purpose)] = {"purpose": purpose, "max_drop": kept["max_drop"]}
+        required |= required_pairs(run, stage)
     except (KeyError, TypeError, AttributeError) as error:
         raise Tampered(f"stage {stage.name!r}: the run registered no terms for its gates ({error!r})") from error
     return required
-
-
-def _paired(run: RunRecord, stage: StageRecord, purpose: str) -> Mapping[str, Any]:
-    """What the run registered to compare a stage with; older records have no `worth`."""
-    registered: Mapping[str, Any] = run.start["retention"] if purpose == "retention" else run.start.get(purpose, {})
-    return registered[stage.name] if registered else {}
 
 
 def _check_draw(run: RunRecord, stage: StageRecord, gate: GateRecord, registered: Mapping[str, Any]) -> None:
@@ -155,35 +149,19 @@ def _check_draw(run: RunRecord, stage: StageRecord, gate: GateRecord, registered
     if facts != [gate.suite_sha256, list(gate.checks), gate.part, *(gate.terms.get(name) for name in registered)]:
         raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: its suite or terms differ from the registered ones")
     if registered["purpose"] in PAIRED:
-        _check_reference(run, stage, gate)
-
-
-def _check_reference(run: RunRecord, stage: StageRecord, gate: GateRecord) -> None:
-    """A paired draw must be compared with exactly the draw that the run registered: the base model's, or that of the
-    last attempt of an earlier stage."""
-    since = _paired(run, stage, gate.purpose)[gate.gate]["since"]
-    attempt = None if since is None else max(run.stages[since].attempts)
-    purpose = "baseline" if since is None else first_purpose(run.stages[since])
-    if gate.against != {"gate": gate.gate, "stage": since, "attempt": attempt, "purpose": purpose}:
-        raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: compared with {gate.against}, not as registered")
-    if since is None:
-        base = run.gates[gate_key(gate.gate, "baseline")]
-        recheck(base)
-        if base.model_sha256 != run.start.get("model_sha256"):
-            raise Tampered(f"gate {base.key!r}: was not asked of the base model")
-        if [base.suite_sha256, base.checks, base.part] != [gate.suite_sha256, gate.checks, gate.part]:
-            raise Tampered(f"gate {base.key!r}: not the suite that stage {stage.name!r} was asked again")
+        check_pair(run, stage, gate)
 
 
 def _check_fresh(run: RunRecord, stage: StageRecord, gate: GateRecord) -> None:
     """No case may have been asked by an earlier attempt, or by a draw of the other part of the bank, except for cases
-    that the record marks as reused. A paired draw asks every attempt the cases that an earlier model was asked."""
+    that the record marks as reused. For the cases of a paired draw, see `check_pair`."""
     others = [other for attempt in stage.attempts.values() for other in attempt.gates.values()]
     same_gate = [other for other in others if other.gate == gate.gate]
     earlier = [other for other in same_gate if other.key == gate.key and (other.attempt or 0) < (gate.attempt or 0)]
-    seen = frozenset[str]().union(*(other.seen for other in earlier if other.purpose not in PAIRED))
+    paired = gate.purpose in PAIRED
+    seen = frozenset[str]().union(*(other.seen for other in earlier if not paired))
     reused = len(seen & set(gate.case_ids))
-    if gate.reused and not run.start["gates"][stage.name].get(gate.gate, {}).get("reuse"):
+    if gate.reused and not paired and not run.start["gates"][stage.name].get(gate.gate, {}).get("reuse"):
         raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: reuses cases, but the run did not register this")
     if reused > gate.reused:
         raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: {reused} of its cases were asked before")

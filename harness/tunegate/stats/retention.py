@@ -11,6 +11,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate
 
 from tunegate.exceptions import ConfigError
@@ -39,6 +40,71 @@ class RetentionRisk:
     consumer: float = 0.05
     producer: float = 0.05
     differ: float = DIFFER
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRule:
+    """How a paired draw decides: at most `net_loss` more cases lost than won, on fresh cases in each of `attempts`.
+
+    `differ` is the assumed share of differing cases; `risk` is None where the number was not solved from a risk.
+    """
+
+    net_loss: int
+    differ: float
+    attempts: int
+    risk: RetentionRisk | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Slips:
+    """What a rule lets through: by true drop, in points, the chance of getting through any attempt; and the chance that
+    a model that lost nothing fails an attempt."""
+
+    lost: dict[float, float]
+    equal: float
+    differ: float
+    attempts: int
+
+    @property
+    def in_words(self) -> str:
+        """A sentence for terminal and report, without its full stop."""
+        attempts = "one attempt" if self.attempts == 1 else f"{self.attempts} attempts"
+        (drop, chance), *others = self.lost.items()
+        first = f"a model that lost {drop:g} points gets through {attempts} with probability {_chance(chance)}"
+        more = "".join(f", one that lost {lost:g} points with {_chance(other)}" for lost, other in others)
+        equal = f"an equal model fails an attempt with {_chance(self.equal)}"
+        return f"{first}{more}; {equal} (if the two models differ on {100 * self.differ:.3g} % of all cases)"
+
+
+def _chance(chance: float) -> str:
+    return "< 0.001" if 0.0 < chance < 0.0005 else f"{chance:.3f}"
+
+
+def kept_rule(max_drop: float, cases: int, attempts: int, risk: RetentionRisk | None) -> tuple[int, KeptRule]:
+    """The draw and the rule of a paired comparison: solved from its risk, or `max_drop` points of these cases.
+
+    Without a risk, twice `max_drop` is assumed as the share of differing cases, and 10 % at least.
+    """
+    if risk is None:
+        differ = min(1.0, max(DIFFER, 2.0 * max_drop / 100.0))
+        return cases, KeptRule(largest_allowed(cases, max_drop), differ, attempts)
+    draw, net_loss = solve_retention(max_drop, risk, attempts)
+    return draw, KeptRule(net_loss, risk.differ, attempts, risk)
+
+
+NOTABLE = 5.0
+"""Points: the drop that is shown where a rule allows none."""
+
+
+@lru_cache(maxsize=64)
+def slips(cases: int, max_drop: float, rule: KeptRule) -> Slips:
+    """What a rule lets through at `max_drop` and at twice that, as far as the assumed share of differing cases
+    allows."""
+    drop = max_drop or NOTABLE
+    differ = max(rule.differ, drop / 100.0)
+    drops = [lost for lost in (drop, 2.0 * drop) if lost <= 100.0 * differ + _TINY]
+    through = {lost: gets_through(cases, rule.net_loss, lost, differ, rule.attempts) for lost in drops}
+    return Slips(through, fails_although_equal(cases, rule.net_loss, differ), differ, rule.attempts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +156,8 @@ def solve_retention(margin: float, risk: RetentionRisk, attempts: int) -> tuple[
     """
     if not 0.0 < margin <= 100.0 * risk.differ + _TINY:
         raise ConfigError(
-            f"`differ` ({risk.differ:g}) must be at least `max_drop` / 100 ({margin / 100.0:g}), and `max_drop` above "
-            "0: a model that lost so much differs on at least as many cases; set `differ` higher"
+            f"expected `max_drop` above 0 and `differ` at least `max_drop` / 100, got max_drop {margin:g} and differ "
+            f"{risk.differ:g}; a model that lost {margin:g} points differs on at least {margin:g} % of the cases"
         )
     limit = per_attempt(risk.consumer, attempts)
     bad, equal = (_growing(*_shares(drop, risk.differ), STEP) for drop in (margin, 0.0))

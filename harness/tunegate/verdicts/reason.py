@@ -27,6 +27,9 @@ Kind = Literal[
     "forgetting",
     "likely_exceeded",
     "too_close",
+    "kept_by_plan",
+    "lost_by_plan",
+    "more_differ",
     "more_cases",
     # which cannot be compared
     "nothing_to_compare",

@@ -59,6 +59,11 @@ def _change(facts: Facts) -> str:
     return f"{passed}: {facts['lost']} lost, {facts['won']} won, {points} ({bounds})"
 
 
+def _by_plan(facts: Facts) -> str:
+    """`a net loss of 11 cases is allowed, so that a loss of 5 points is found`"""
+    return f"a net loss of at most {facts['net_loss']} cases is allowed, which finds a loss of {facts['most']:g} points"
+
+
 def _more_cases(facts: Facts) -> str:
     # The number is a normal approximation and the interval is not: where they disagree, say "a few more".
     more = f"about {facts['needed']}" if facts["needed"] > facts["cases"] else "a few more"  # pyright: ignore[reportOperatorIssue]
@@ -79,6 +84,12 @@ WORDINGS: Mapping[Kind, str | Callable[[Facts], str]] = {
     "measured_in_part": "measured: {passed} of {drawn}, {not_judged} not judged",
     "kept": lambda facts: f"{_change(facts)}, {facts['allowed']:g} allowed",
     "forgetting": lambda facts: f"forgetting: {_change(facts)}, more than the {facts['allowed']:g} allowed",
+    "kept_by_plan": lambda facts: f"{_change(facts)}; {_by_plan(facts)}",
+    "lost_by_plan": lambda facts: f"forgetting: {_change(facts)}; {_by_plan(facts)}",
+    "more_differ": (
+        "the models differ on {differ:.3g} % of the cases, the plan expected at most {planned:.3g} %: at this share a "
+        "model that lost {drop:g} points gets through with probability {through:.2g}"
+    ),
     "likely_exceeded": "a drop of more than {allowed:g} points is likely but not shown",
     "too_close": "the count is within the limit, but so close to it that no number of cases could show it",
     "more_cases": _more_cases,
