@@ -14,6 +14,7 @@ from tunegate.exceptions import CannotJudge
 from tunegate.gates.people import PeopleRate
 from tunegate.record.record import GateRecord, RunRecord
 from tunegate.stats.agreement import CorrectedRate, Share
+from tunegate.stats.retention import slips
 from tunegate.verdicts.comparison import Comparison, GroupGap, group_gap
 from tunegate.verdicts.corrected import corrected_rates
 from tunegate.verdicts.slices import SliceRule, judge_slices, slice_of, where_missed
@@ -85,11 +86,13 @@ class SliceView:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A retention draw: which model it is compared with, the comparison, and the cases that model missed."""
+    """A retention draw: which model it is compared with, the comparison, the cases that model missed, and what its rule
+    lets through, in words; empty in older records."""
 
     before: str
     comparison: Comparison
     never: frozenset[str]
+    slips: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +285,8 @@ def _kept(run: RunRecord, gate: GateRecord, terms: Terms) -> Kept:
     comparison = compared(terms, gate.outcomes, before)
     if terms.purpose == "worth":  # training is supposed to be far better than a baseline
         comparison = replace(comparison, suspicious="")
-    return Kept(whose, comparison, never)
+    let_through = slips(gate.drawn, terms.max_drop or 0.0, terms.kept).in_words if terms.kept else ""
+    return Kept(whose, comparison, never, let_through)
 
 
 def _earlier_model(run: RunRecord, gate: GateRecord) -> str:

@@ -14,7 +14,7 @@ from tunegate.checks.outcome import Outcome, Verdict
 from tunegate.record.record import GateRecord, RunRecord
 from tunegate.text.printable import without_commands
 from tunegate.verdicts.terms import MEASURED, PAIRED
-from tunegate.verdicts.words import p_words
+from tunegate.verdicts.words import chance_words
 from tunegate_reports.answer import (
     CASE_WORDS,
     DRAW_WORDS,
@@ -129,7 +129,7 @@ def _misses(shown: View) -> Iterator[str]:
 def _kept(kept: Kept) -> str:
     """The comparison with an earlier model, without the cases that neither of them passed."""
     comparison = kept.comparison
-    chance = f"; {p_words(comparison.counts.p_value)}" if comparison.counts else ""
+    chance = f"; {chance_words(comparison.counts.mid_p)}" if comparison.counts else ""
     return f"compared with {kept.before}, {comparison.reason}{chance}" + (
         f". Possible leak: {comparison.suspicious}" if comparison.suspicious else ""
     )

@@ -24,6 +24,8 @@ from tunegate.record.event_log import EVENTS, EventLog, read_events
 from tunegate.record.read_run import read_run
 from tunegate.record.recheck import NotPromotable
 from tunegate.record.record import RunRecord
+from tunegate_reports.html import render
+from tunegate_reports.view import view
 
 PASS, FAIL = Verdict.PASS, Verdict.FAIL
 GENERAL = "  general: {cases: cases.jsonl, checks: [exact], plan: {draw: 10, accept: 9}, retention: {max_drop: 10}}\n"
@@ -106,22 +108,33 @@ def test_two_models_are_never_loaded_at_once(tmp_path: Path) -> None:
     ]
 
 
-def test_cases_of_other_attempts_are_reused_last_and_marked(tmp_path: Path) -> None:
-    """Fifteen cases: ten for the first stage's retention, five of which went into no choice of the second's."""
-    text = TEXT.replace("{cases: cases.jsonl, checks: [exact], plan: {draw: 10", FEW)
-    path = write_pipeline(tmp_path, text, bank=60)
+def test_cases_of_earlier_comparisons_are_asked_again_last_and_marked(tmp_path: Path) -> None:
+    """Fifteen cases: ten for the first stage's comparison, so that five of the second one's were asked before."""
+    path = write_pipeline(tmp_path, TEXT.replace("{cases: cases.jsonl, checks: [exact], plan: {draw: 10", FEW), bank=60)
     rows = [{"id": f"f{i}", "prompt": f"few {i}?", "reference": f"{i}!"} for i in range(15)]
     write_jsonl(tmp_path / "few.jsonl", rows)
-    (tmp_path / "base" / "weights.txt").write_text("1.0")
-    skills = {"sft#1": 1.0, "align#1": 1.0}
-    run = carry_out(path, tools(skills))
-    assert (run.verdict, run.stages["align"].attempts[1].trained) == (Verdict.INCONCLUSIVE, False)
-    assert "must be asked 10 cases that chose neither of them, but the bank of 'general' has 5" in run.reason
-    path.write_text(text.replace("accept: 9}, retention", "accept: 9, reuse: true}, retention"))
-    again = carry_out(path, tools(skills), run="reusing")
+    run = carry_out(path, tools({"sft#1": 1.0, "align#1": 1.0}))
+    assert run.verdict is PASS
+    reused = [run.stages[stage].attempts[1].gates["general (retention)"].reused for stage in ("sft", "align")]
+    assert reused == [0, 5]
+    assert "5: no fresh cases were left" in render(view(run))
+    check_gates(run)
+    forged = _rewrite(tmp_path, lambda e: {**e, "reused": 0} if e["event"] == "gate_started" else e)
+    with pytest.raises(Tampered, match="more of its cases were asked before than it says"):
+        check_gates(forged)
+
+
+def test_a_bank_of_cases_that_chose_the_models_compares_nothing(tmp_path: Path) -> None:
+    """Five cases passed `sft`, five passed `align`, and four of the working cases are left for a draw of five."""
+    path = write_pipeline(tmp_path, bank=20)
+    run = carry_out(path)
+    assert run.verdict is Verdict.INCONCLUSIVE
+    assert "must be asked 5 cases that chose neither of them, but the bank of 'facts' has 4" in run.reason
+    assert not run.stages["align"].attempts[1].trained  # known before the training, not after
+    write_pipeline(tmp_path / "reusing", PIPELINE.replace("accept: 4}", "accept: 4, reuse: true}"), bank=20)
+    again = carry_out(tmp_path / "reusing" / "tunegate.yaml")
     assert again.verdict is PASS
-    assert again.stages["align"].attempts[1].gates["general (retention)"].reused == 5
-    check_gates(again)
+    assert again.stages["align"].attempts[1].gates["facts (retention)"].reused >= 1
 
 
 def test_a_stage_that_forgets_what_the_base_model_could_do_fails(tmp_path: Path) -> None:

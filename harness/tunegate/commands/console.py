@@ -21,8 +21,10 @@ from tunegate.record.event_log import EVENTS, is_being_written
 from tunegate.record.record import AttemptRecord, GateRecord, RunRecord, StageRecord
 from tunegate.record.under_way import under_way
 from tunegate.stats.plans import in_words as luck_in_words
+from tunegate.stats.retention import slips
 from tunegate.text.printable import json_line, printable
 from tunegate.verdicts.reason import beyond_count
+from tunegate.verdicts.terms import PAIRED
 from tunegate.verdicts.words import sentence
 
 SHOWN_IDS = 12
@@ -244,6 +246,8 @@ def print_run(run: RunRecord, report: Path | None, people: Mapping[int, PeopleRa
     for stage in run.stages.values():
         for gate in stage.attempts[max(stage.attempts)].gates.values() if stage.attempts else ():
             show_unended(gate, f"{stage.name} {gate.key}: ")
+    for line, draws in _slips(run).items():
+        show(f"{', '.join(draws)}: {line}")
     for place, gate in enumerate(run.all_gates()):
         if place in people:
             show(f"{place_of(gate).label}: {people[place].in_words}")
@@ -256,6 +260,18 @@ def print_run(run: RunRecord, report: Path | None, people: Mapping[int, PeopleRa
     show(f"report: {report}")
     for event in run.promotions:
         show(f"promoted to {event['alias']}: {event['folder']}")
+
+
+def _slips(run: RunRecord) -> dict[str, list[str]]:
+    """What the comparisons of each stage's last attempt let through, with the draws that share a rule."""
+    lines: dict[str, list[str]] = {}
+    for stage in run.stages.values():
+        last = stage.attempts[max(stage.attempts)].gates.values() if stage.attempts else ()
+        for gate in last:
+            if gate.decided and gate.purpose in PAIRED and (kept := gate.registered.kept):
+                words = slips(gate.drawn, gate.registered.max_drop or 0.0, kept).in_words
+                lines.setdefault(words, []).append(f"{stage.name} {gate.key}")
+    return lines
 
 
 def _who_works(run: RunRecord) -> str:

@@ -11,7 +11,7 @@ from tunegate.verdicts.terms import PAIRED, REFERENCES
 
 @dataclass(frozen=True, slots=True)
 class AskedBefore:
-    """Working cases by id. `chose`: a stage before, or this attempt, went on because of the answers to them."""
+    """Working cases by id. `chose`: a stage before, or this attempt, passed a gate by the answers to them."""
 
     asked: frozenset[str]
     chose: frozenset[str]
@@ -28,8 +28,8 @@ def asked_before(run: RunRecord, gates: Set[str], stage: str, attempt: int) -> A
 
 
 def _draws_before(run: RunRecord, stage: str, attempt: int) -> Iterator[tuple[GateRecord, bool]]:
-    """The draws, and whether a model went on because of them: those of the attempt with which a stage ended. A baseline
-    is only measured."""
+    """The draws, and whether a model went on because its own answers passed: the gates of the attempt with which a
+    stage ended. A baseline is only measured; a comparison is only between models."""
     yield from ((gate, False) for gate in run.gates.values())
     for name, one in run.stages.items():
         last = attempt if name == stage else max(one.attempts, default=0)
@@ -38,7 +38,8 @@ def _draws_before(run: RunRecord, stage: str, attempt: int) -> Iterator[tuple[Ga
                 continue
             ours = (name, number) == (stage, attempt)
             for gate in (*other.gates.values(), *other.references.values()):
-                if not (ours and gate.purpose in (*PAIRED, *REFERENCES)):
-                    yield gate, number == last and one.role != "baseline"
+                paired = gate.purpose in (*PAIRED, *REFERENCES)
+                if not (ours and paired):
+                    yield gate, number == last and not paired and one.role != "baseline"
         if name == stage:
             return

@@ -43,8 +43,8 @@ def paired_terms(suite: Suite, purpose: Purpose, terms: RetentionTerms) -> Terms
 def fresh_pairs(
     pipeline: Pipeline, run: RunRecord, place: GatePlace, n: int, about_to: Sequence[tuple[GatePlace, Draw]] = ()
 ) -> Draw:
-    """The cases of a paired draw. Never those that chose one of the two models: with which a stage that led to them
-    passed, or this attempt; and, while the others last, no case of another attempt. Otherwise `reused` counts those.
+    """The cases of a paired draw. Never those that chose one of the two models: with which a stage that led to them, or
+    this attempt, passed a gate. While others last, none that an earlier draw asked; otherwise `reused` counts those.
 
     `about_to` are draws of this attempt that are not on record yet. Gates that ask the same bank with the same settings
     draw the same cases. Raises Inconclusive if the bank has too few cases.

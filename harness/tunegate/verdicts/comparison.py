@@ -163,7 +163,7 @@ def _change(counts: PairedCounts) -> dict[str, Fact]:
     low, high = counts.drop_interval
     before, now = counts.both + counts.lost, counts.both + counts.won
     pairs: dict[str, Fact] = {"before": before, "now": now, "cases": counts.n, "lost": counts.lost, "won": counts.won}
-    return {**pairs, "drop": counts.drop, "low": low, "high": high}
+    return {**pairs, "drop": counts.drop, "low": low, "high": high, "mid_p": counts.mid_p}
 
 
 def _not_shown(counts: PairedCounts, max_drop: float) -> Reason:

@@ -51,12 +51,13 @@ def _of(reason: Reason) -> str:
 
 
 def _change(facts: Facts) -> str:
-    """`from 90 to 84 of 100 cases: 10 lost, 4 won, 6 points fewer (95 %: -1.2 to 13.6)`."""
+    """`from 90 to 84 of 100 cases: 10 lost, 4 won, 6 points fewer (95 %: -1.2 to 13.6; McNemar mid-p 0.12)`."""
     drop, low, high = (float(facts[name]) for name in ("drop", "low", "high"))
     points = f"{abs(drop):.3g} points {'fewer' if drop >= 0 else 'more'}"
     bounds = f"95 %: {low:.1f} to {high:.1f}" if drop >= 0 else f"95 %: {-high:.1f} to {-low:.1f}"
     passed = f"from {facts['before']} to {facts['now']} of {facts['cases']} cases"
-    return f"{passed}: {facts['lost']} lost, {facts['won']} won, {points} ({bounds})"
+    mid_p = f"; McNemar mid-p {facts['mid_p']:.2g}" if "mid_p" in facts else ""  # older records have none
+    return f"{passed}: {facts['lost']} lost, {facts['won']} won, {points} ({bounds}{mid_p})"
 
 
 def _by_plan(facts: Facts) -> str:
