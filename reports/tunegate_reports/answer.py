@@ -147,7 +147,7 @@ def gate_label(gate: GateRecord) -> str:
 
 def _gates_alone(run: RunRecord) -> list[GateRecord]:
     """The gates that were run without a pipeline. A baseline, which a pipeline measures, is not one of them."""
-    return [gate for gate in run.gates.values() if gate.purpose != "baseline" and not run.stages]
+    return [gate for gate in run.gates.values() if gate.purpose not in MEASURED and not run.stages]
 
 
 def _name(run: RunRecord) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from tunegate.checks.outcome import Finding, Outcome, Verdict
 from tunegate.exceptions import CannotJudge
 from tunegate.gates.people import PeopleRate
-from tunegate.record.record import GateRecord, RunRecord
+from tunegate.record.record import GateRecord, RunRecord, gate_key
 from tunegate.stats.agreement import CorrectedRate, Share
 from tunegate.stats.retention import slips
 from tunegate.verdicts.comparison import Comparison, GroupGap, group_gap
@@ -293,6 +293,9 @@ def _earlier_model(run: RunRecord, gate: GateRecord) -> str:
     """The model that a paired draw is compared with, in words."""
     against = gate.against or {}
     stage, attempt = against.get("stage"), against.get("attempt")
+    if gate.stage is None and against:
+        reference = run.gates.get(gate_key(gate.gate, str(against.get("purpose"))))
+        return f"the baseline {reference.model if reference else ''}".rstrip()
     if against.get("purpose") in REFERENCES:
         kept = (run.start.get(gate.purpose) or {}).get(gate.stage, {}).get(gate.gate, {})
         stage = kept.get("since")

@@ -46,7 +46,7 @@ class GateRequest:
     @cached_property
     def key(self) -> str:
         """Identifies this gate: suite, plan, seed, the weights or stored answers, and the number type."""
-        subject = self.model.sha256 or _answers_key(self.model)
+        subject = self.model.sha256 or answers_key(self.model)
         facts = [self.suite.sha256, self.plan.numbers, self.seed, subject, self.model.dtype]
         facts += [dict(request)] if (request := request_of(self.model)) else []
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
@@ -100,15 +100,20 @@ def run_gate(request: GateRequest, progress: Progress, versions: Mapping[str, st
         if not run.start and run.all_gates():
             raise Tampered(f"{folder}: the record holds a gate without the event that started it")
         if not run.start:
-            log.append(_started(request, earlier, versions))
+            model, seed = request.model, request.seed
+            begun = started(request.suite, request.key, model.name, model.sha256, seed, versions)
+            asked = dict(fields) if (fields := request_of(model)) else None
+            log.append(replace(begun, request=asked, earlier=tuple(earlier)))
         verdict = _draw(request, run, GatePlace(name), log, progress)
         if verdict is Verdict.PASS and request.plan.confirmation(attempt=1):
             _draw(request, run, GatePlace(name, purpose="confirm"), log, progress)
         return _result(log.record, name)
 
 
-def _started(request: GateRequest, earlier: Sequence[str], versions: Mapping[str, str]) -> RunStarted:
-    suite = request.suite
+def started(
+    suite: Suite, key: str, model: str, model_sha256: str | None, seed: int, versions: Mapping[str, str]
+) -> RunStarted:
+    """The first event of a gate that is run alone."""
     facts = {
         "sha256": suite.sha256,
         "path": suite.path,
@@ -117,12 +122,10 @@ def _started(request: GateRequest, earlier: Sequence[str], versions: Mapping[str
     }
     return RunStarted(
         name=suite.name,
-        key=request.key,
-        model=request.model.name,
-        model_sha256=request.model.sha256,
-        request=dict(fields) if (fields := request_of(request.model)) else None,
-        seed=request.seed,
-        earlier=tuple(earlier),
+        key=key,
+        model=model,
+        model_sha256=model_sha256,
+        seed=seed,
         suites={suite.name: facts},
         versions=dict(versions),
     )
@@ -198,7 +201,8 @@ def _decided(last: RawEvent | None, plan: GatePlan) -> GateDecided | None:
     return None if owes else event
 
 
-def _answers_key(model: Model) -> str:
+def answers_key(model: Model) -> str:
+    """A hash of the stored answers; the name of any other model."""
     if not isinstance(model, StoredResponses):
         return model.name
     digest = hashlib.sha256()

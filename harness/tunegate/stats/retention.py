@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
+from typing import Literal
 
 from tunegate.exceptions import ConfigError
 from tunegate.stats.plans import any_of, per_attempt
@@ -27,6 +28,11 @@ DIFFER = 0.1
 _TINY = 1e-9  # 0.7 * 100 is not quite 70
 _NOTHING = 1e-20
 """Chances below this are dropped from the ends of a distribution."""
+
+
+Tier = Literal["critical", "supporting", "advisory"]
+"""How strict a comparison of a candidate with a baseline is. critical: a pass must be shown by the cases. supporting:
+the count decides. advisory: the count is reported, and ends nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +52,15 @@ class RetentionRisk:
 class KeptRule:
     """How a paired draw decides: at most `net_loss` more cases lost than won, on fresh cases in each of `attempts`.
 
-    `differ` is the assumed share of differing cases; `risk` is None where the number was not solved from a risk.
+    `differ` is the assumed share of differing cases; `risk` is None where the number was not solved from a risk. `tier`
+    is that of a candidate compared with a baseline, outside a run.
     """
 
     net_loss: int
     differ: float
     attempts: int
     risk: RetentionRisk | None = None
+    tier: Tier | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ from statistics import NormalDist
 from tunegate.checks.outcome import Outcome, Verdict
 from tunegate.stats.agreement import Share
 from tunegate.stats.binomial import binomial_tail
+from tunegate.stats.not_worse import LEVEL, cases_to_show, p_not_worse
 from tunegate.stats.paired import Interval, PairedCounts, gap_interval, is_forgotten
 from tunegate.stats.retention import KeptRule, RetentionRisk, gets_through
 from tunegate.verdicts.reason import Fact, Reason, because
@@ -93,6 +94,8 @@ def compare(
     counts = _paired(before, after)
     if kept is not None and kept.risk is not None:
         return _by_plan(counts, max_drop, kept, kept.risk)
+    if kept is not None and kept.tier == "critical":
+        return _if_shown(counts, max_drop)
     low, high = counts.drop_interval
     if is_forgotten(counts.lost - counts.won, counts.n, max_drop):
         shown = low > max_drop
@@ -105,6 +108,21 @@ def compare(
         note = None if shown else _not_shown(counts, max_drop)
     reasons = (reason,) if note is None else (reason, note)
     return Comparison(verdict, reasons, max_drop, counts, shown, _suspicion(counts))
+
+
+def _if_shown(counts: PairedCounts, max_drop: float) -> Comparison:
+    """FAIL by the count; PASS only where the cases rule out, exactly, that more was lost; otherwise INCONCLUSIVE."""
+    if is_forgotten(counts.lost - counts.won, counts.n, max_drop):
+        reason = because("forgetting", **_change(counts), allowed=max_drop)
+        return Comparison(Verdict.FAIL, (reason,), max_drop, counts, counts.drop_interval[0] > max_drop)
+    p_value = p_not_worse(counts.lost, counts.won, counts.n, max_drop / 100.0)
+    reason = because("kept", **_change(counts), allowed=max_drop)
+    if p_value <= LEVEL:
+        shown = because("shown_not_worse", p_value=p_value, allowed=max_drop)
+        return Comparison(Verdict.PASS, (reason, shown), max_drop, counts, True, _suspicion(counts))
+    needed = cases_to_show(max_drop / 100.0)
+    facts: dict[str, Fact] = {"p_value": p_value, "allowed": max_drop, "cases": counts.n, "needed": needed or 0}
+    return Comparison(Verdict.INCONCLUSIVE, (reason, because("not_shown_not_worse", **facts)), max_drop, counts)
 
 
 def _by_plan(counts: PairedCounts, max_drop: float, kept: KeptRule, risk: RetentionRisk) -> Comparison:

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypedDict, get_args
 
 from tunegate.checks.outcome import CasePasses, Outcome, Verdict
 from tunegate.stats.plans import ASK_AGAIN
-from tunegate.stats.retention import KeptRule, RetentionRisk
+from tunegate.stats.retention import KeptRule, RetentionRisk, Tier
 from tunegate.stats.sampling import DrawPlan, SinglePlan, plan_from_json
 from tunegate.verdicts.comparison import Comparison, compare, group_gap
 from tunegate.verdicts.corrected import Admissions, short_of_corrected_min
@@ -134,7 +134,11 @@ def _kept(data: Any) -> KeptRule | None:
     if data is None:
         return None
     risk = data["risk"]
-    return KeptRule(data["net_loss"], data["differ"], data["attempts"], None if risk is None else RetentionRisk(**risk))
+    tier = data.get("tier")
+    if tier not in (None, *get_args(Tier)):
+        raise ValueError(f"tier is {tier!r}")
+    known = None if risk is None else RetentionRisk(**risk)
+    return KeptRule(data["net_loss"], data["differ"], data["attempts"], known, tier)
 
 
 def _allowed(data: Any) -> dict[str, str]:

@@ -65,6 +65,13 @@ def _by_plan(facts: Facts) -> str:
     return f"a net loss of at most {facts['net_loss']} cases is allowed, which finds a loss of {facts['most']:g} points"
 
 
+def _not_shown(facts: Facts) -> str:
+    """Why a candidate is not shown to be as good as its baseline, and how many cases could show it at best."""
+    exact = f"exact p = {facts['p_value']:.2g}"
+    said = f"{facts['cases']} cases do not rule out a loss of {facts['allowed']:g} points ({exact})"
+    return f"{said}; at least {facts['needed']} are needed, if none differs" if facts["needed"] else said
+
+
 def _more_cases(facts: Facts) -> str:
     # The number is a normal approximation and the interval is not: where they disagree, say "a few more".
     more = f"about {facts['needed']}" if facts["needed"] > facts["cases"] else "a few more"  # pyright: ignore[reportOperatorIssue]
@@ -91,6 +98,8 @@ WORDINGS: Mapping[Kind, str | Callable[[Facts], str]] = {
         "the models differ on {differ:.3g} % of the cases, the plan expected at most {planned:.3g} %: at this share a "
         "model that lost {drop:g} points gets through with probability {through:.2g}"
     ),
+    "shown_not_worse": "the cases rule out a loss of {allowed:g} points (exact p = {p_value:.2g})",
+    "not_shown_not_worse": lambda facts: _not_shown(facts),
     "likely_exceeded": "a drop of more than {allowed:g} points is likely but not shown",
     "too_close": "the count is within the limit, but so close to it that no number of cases could show it",
     "more_cases": _more_cases,
