@@ -113,6 +113,10 @@ OWN_TRAINER = {"stages.0.method": "command", "stages.0.command": "python train.p
 LAYERS = {"stages.0.train": {"last_n_layers": 2}}
 SEARCHES = {"stages.0.retrain.epochs": [1.0, 2.0, 3.0], "stages.0.retrain.learning_rate": [1e-3, 1e-4]}
 ONE_DRAW = {"suites.facts.plan.confirm": "never", "suites.facts.sealed": 0.0, "stages.0.gates": ["facts"]}
+ALONE = {
+    **{key: value for key, value in ONE_DRAW.items() if not key.startswith("stages")},
+    "stages": [{**BASE["stages"][0], "gates": ["facts"]}],
+}
 UNWAIVED = {**SKILLS, "sft#1": 1.0, "sft#2": 1.0}
 
 
@@ -168,7 +172,7 @@ PROOFS: Proofs = {
         run({"suites.general.retention.risk.differ": 0.1}, SOLVED, refused="`risk.differ` at least `max_drop` / 100"),
     ),
     "SuiteSpec.retention": run({"suites.general.retention": None}, GENERAL, skills=FORGETFUL),
-    "PlanSpec.reuse": run({"suites.facts.plan.reuse": True}, {"stages": BASE["stages"][:1], **ONE_DRAW}, bank=6),
+    "PlanSpec.reuse": run({"suites.facts.plan.reuse": True}, ALONE, bank=6),
     "StageSpec.name": run({"stages.0.name": "first"}, skills={**SKILLS, "first#2": 1.0}),
     "StageSpec.method": run({"stages.0.method": "orpo"}),
     "StageSpec.command": (

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import gc
 import weakref
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +93,7 @@ def test_two_models_are_never_loaded_at_once(tmp_path: Path) -> None:
         gc.collect()
         assert not list(alive), "the model before is still loaded"
         model = fake_pipeline.open_model(path)
-        loaded = Loaded(**{one.name: getattr(model, one.name) for one in dataclasses.fields(model)})
+        loaded = Loaded(**{one.name: getattr(model, one.name) for one in fields(model)})
         alive.add(loaded)
         opened.append("/".join(Path(path).parts[-3:-1]) if Path(path).name == "model" else Path(path).name)
         return loaded
