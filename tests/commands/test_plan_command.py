@@ -109,7 +109,7 @@ def _both(bank: int, passing: int, first: tuple[int, int], second: tuple[int, in
 
 
 def test_every_gate_of_a_pipeline(tmp_path: Path, capsys: Capture) -> None:
-    path = write_pipeline(tmp_path / "project")
+    path = write_pipeline(tmp_path / "project", bank=20)
     told = facts(capsys, "--file", str(path))
     assert told["plan"] == told["gates"][0]["plan"]
     where = [(gate["stage"], gate["gate"], gate["attempts"]) for gate in told["gates"]]
@@ -119,7 +119,7 @@ def test_every_gate_of_a_pipeline(tmp_path: Path, capsys: Capture) -> None:
 
 
 def test_gates_with_the_same_plan_share_a_table(tmp_path: Path, capsys: Capture) -> None:
-    assert main(["plan", "--file", str(write_pipeline(tmp_path / "project"))]) == 0
+    assert main(["plan", "--file", str(write_pipeline(tmp_path / "project", bank=20))]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[:3] == [
         "single plan: 4 of 5, and after a retry 4 of 5 sealed; 3 attempts",
@@ -138,7 +138,7 @@ def test_the_pipeline_that_lies_here_is_described(tmp_path: Path, capsys: Captur
 
 
 def test_a_gate_too_large_to_tabulate_is_one_line(tmp_path: Path, capsys: Capture) -> None:
-    path = write_pipeline(tmp_path / "project", bank=2100)
+    path = write_pipeline(tmp_path / "project", bank=4100)
     path.write_text(path.read_text().replace("{draw: 5, accept: 4}", "{draw: 2001, confirm: never}"))
     assert main(["plan", "--file", str(path)]) == 2
     captured = capsys.readouterr()
