@@ -18,7 +18,7 @@ from tunegate_suites import build_check
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return write_pipeline(tmp_path / "project")
+    return write_pipeline(tmp_path / "project", bank=20)
 
 
 def test_a_pipeline_is_loaded_whole(path: Path) -> None:
