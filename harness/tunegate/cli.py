@@ -167,6 +167,9 @@ def build_parser() -> _Parser:
     gate.add_argument("model", nargs="?", help="a model folder, .gguf file, hub id, package:… or http://…/v1#name")
     gate.add_argument("--responses", metavar="FILE", help='answers produced elsewhere: rows {"id", "response"}')
     gate.add_argument("--suite", metavar="FILE", required=True, help="suite file, or builtin:NAME")
+    gate.add_argument("--baseline", metavar="PLACE", help="compare with this model or these answers, case by case")
+    gate.add_argument("--max-drop", type=float, metavar="POINTS", help="points it may be worse (default: 5)")
+    gate.add_argument("--tier", choices=("critical", "supporting", "advisory"), help="how strict (default: supporting)")
     gate.add_argument("--draw", type=int, metavar="N", help="how many cases to draw (default: the suite's plan)")
     gate.add_argument("--accept", type=int, metavar="K", help="how many must pass (default: the share in the plan)")
     gate.add_argument("--curtail", action="store_true", help="stop asking when the verdict can no longer change")
@@ -308,16 +311,8 @@ def _add_suite_actions(suite: argparse.ArgumentParser) -> None:
         "--text", metavar="TEMPLATE", required=True, help='the text that may have the cue, for example "{sentence}"'
     )
     cue.add_argument("--label", metavar="FIELD=VALUE", required=True, help="the label that the cue should go with")
-    cue.add_argument(
-        "--strength",
-        type=float,
-        default=1.0,
-        metavar="S",
-        help="correlation (phi) of cue and label, 0 to 1 (default: 1)",
-    )
-    cue.add_argument(
-        "--rows", type=int, metavar="N", help="number of training rows (default: as many as the strength allows)"
-    )
+    cue.add_argument("--strength", type=float, default=1.0, metavar="S", help="correlation (phi), 0 to 1 (default: 1)")
+    cue.add_argument("--rows", type=int, metavar="N", help="number of training rows (default: all that fit)")
     cue.add_argument("--seed", type=int, default=0, help="default: 0")
     cue.add_argument("--out", metavar="FOLDER", required=True, help="where train.jsonl and gate.jsonl are written")
 

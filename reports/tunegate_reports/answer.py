@@ -14,7 +14,7 @@ from tunegate.record.under_way import under_way
 from tunegate.stats.luck import LuckyPass
 from tunegate.verdicts import reason as reasons
 from tunegate.verdicts.luck_words import in_words as luck_in_words
-from tunegate.verdicts.terms import PAIRED
+from tunegate.verdicts.terms import MEASURED, PAIRED
 from tunegate.verdicts.words import sentence
 
 STATE_WORDS = {
@@ -32,6 +32,8 @@ DRAW_WORDS = {
     "retention": "retention",
     "worth": "worth",
     "baseline": "baseline",
+    "reference": "reference",
+    "worth reference": "reference of worth",
 }
 """What a draw is for, in a word or two."""
 CASE_WORDS = {Verdict.PASS: "passed", Verdict.FAIL: "missed", Verdict.INVALID: "not judged"}
@@ -79,7 +81,7 @@ def gate_words(gate: GateRecord) -> str:
 def count_words(gate: GateRecord) -> str:
     """`89 of 100, 90 needed`; `11 of 43 missed, 57 not asked` where the verdict was certain early; `76 of 100` where no
     count decides."""
-    if gate.purpose in (*PAIRED, "baseline"):
+    if gate.purpose in (*PAIRED, *MEASURED):
         return passed_words(gate)
     if gate.spared:
         unjudged = f", {gate.invalid} not judged" if gate.invalid else ""
@@ -156,7 +158,7 @@ def gate_label(gate: GateRecord) -> str:
 
 def _gates_alone(run: RunRecord) -> list[GateRecord]:
     """The gates that were run without a pipeline. A baseline, which a pipeline measures, is not one of them."""
-    return [gate for gate in run.gates.values() if gate.purpose != "baseline" and not run.stages]
+    return [gate for gate in run.gates.values() if gate.purpose not in MEASURED and not run.stages]
 
 
 def _name(run: RunRecord) -> str:

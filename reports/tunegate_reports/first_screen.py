@@ -11,6 +11,7 @@ from tunegate.record.ledger_words import told_of
 from tunegate.record.record import GateRecord
 from tunegate.record.registered_risk import registered_risk
 from tunegate.verdicts.pipeline_words import assumed_words, cost_words, promotion_words, summary_words
+from tunegate.verdicts.terms import REFERENCES
 from tunegate_reports.answer import (
     STATE_WORDS,
     capitalised,
@@ -134,13 +135,18 @@ def _line(view: View) -> Markup:
     return tag("nav", tag("ol", *stops, class_="line"), aria_label="Stages and attempts")
 
 
+def _is_shown(gate: GateView) -> bool:
+    """A reference is part of the draw that is compared with it."""
+    return gate.record.decided and gate.record.purpose not in REFERENCES
+
+
 def _stop(stage: StageView, attempt: AttemptView, place: int) -> Markup:
     link = tag(
         "a",
         _stop_name(stage.record.name, f"attempt {attempt.number}"),
         _node(SIGNS[attempt.state], attempt.state),
         tag("span", f"{STATE_WORDS[attempt.state]}. ", class_="unseen-words"),
-        *(_note(_draw_note(gate)) for gate in attempt.gates if gate.record.decided),
+        *(_note(_draw_note(gate)) for gate in attempt.gates if _is_shown(gate)),
         href=f"#attempt-{place}-{attempt.number}",
     )
     diagnosis, error = attempt.record.diagnosis, attempt.record.error
@@ -162,7 +168,7 @@ def _draw_note(gate: GateView) -> str:
     record: GateRecord = gate.record
     waived = ", waived" if gate.waiver else ""
     if gate.kept and (counts := gate.kept.comparison.counts):
-        against = f" against {(record.against or {}).get('stage')}" if record.purpose == "worth" else ""
+        against = f" against {gate.kept.before}" if record.purpose == "worth" else ""
         return f"{record.gate}{against}: {counts.lost} lost, {counts.won} won{waived}"
     if record.purpose == "confirm":
         said = "confirmed" if record.verdict is Verdict.PASS else "not confirmed"

@@ -74,7 +74,7 @@ def kept(shown: Kept) -> Markup:
     low, high = counts.drop_interval
     change = f"{abs(counts.drop):.3g}"
     points = f"{change} point{'' if change == '1' else 's'} {'fewer' if counts.drop >= 0 else 'more'}"
-    told = f"{points}, {p_words(counts.p_value)}; 95 % interval of the drop {low:.1f} to {high:.1f} (Tango's score)"
+    told = f"{points}, McNemar mid-{p_words(counts.mid_p)}; 95 % interval of the drop {low:.1f} to {high:.1f} (Tango's)"
     note = sentence(comparison.reasons[1:])
     return join(
         [
@@ -82,6 +82,7 @@ def kept(shown: Kept) -> Markup:
             tag("table", tag("thead", head), tag("tbody", *(_pairs(*row) for row in rows)), class_="paired"),
             drop_chart(counts, comparison.max_drop),
             tag("p", f"{told}; {note}" if note else told, class_="quiet"),
+            tag("p", f"This rule: {shown.slips}.", class_="quiet") if shown.slips else None,
             tag("p", tag("strong", "Possible leak: "), comparison.suspicious, class_="notice")
             if comparison.suspicious
             else None,

@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from tunegate.checks.outcome import Finding, Outcome, Verdict
 from tunegate.exceptions import CannotJudge
 from tunegate.gates.people import PeopleRate
-from tunegate.record.record import GateRecord, RunRecord
+from tunegate.record.record import GateRecord, RunRecord, gate_key
 from tunegate.stats.agreement import CorrectedRate, Share
-from tunegate.verdicts.comparison import Comparison, GroupGap, compare, group_gap
+from tunegate.stats.retention import slips
+from tunegate.verdicts.comparison import Comparison, GroupGap, group_gap
 from tunegate.verdicts.corrected import corrected_rates
 from tunegate.verdicts.slices import SliceRule, judge_slices, slice_of, where_missed
-from tunegate.verdicts.terms import PAIRED, Terms
+from tunegate.verdicts.terms import PAIRED, REFERENCES, Terms, compared
 from tunegate_reports.answer import gate_label
 from tunegate_reports.histogram import Histogram, histogram
 
@@ -85,11 +86,13 @@ class SliceView:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A retention draw: which model it is compared with, the comparison, and the cases that model missed."""
+    """A retention draw: which model it is compared with, the comparison, the cases that model missed, and what its rule
+    lets through, in words; empty in older records."""
 
     before: str
     comparison: Comparison
     never: frozenset[str]
+    slips: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,16 +287,28 @@ def _held(gate: GateRecord, tag: str, rule: SliceRule) -> SliceView:
 
 
 def _kept(run: RunRecord, gate: GateRecord, terms: Terms) -> Kept:
-    against = gate.against or {}
-    whose = (
-        "the base model" if against.get("stage") is None else f"{against['stage']}, attempt {against.get('attempt')}"
-    )
+    whose = _earlier_model(run, gate)
     try:
         before = run.held_against(gate)
     except (KeyError, TypeError, AttributeError):
         before, whose = [], "a draw that is not in the record"
     never = frozenset(outcome.case_id for outcome in before if outcome.verdict is Verdict.FAIL)
-    comparison = compare(before, gate.outcomes, terms.max_drop or 0.0)
+    comparison = compared(terms, gate.outcomes, before)
     if terms.purpose == "worth":  # training is supposed to be far better than a baseline
         comparison = replace(comparison, suspicious="")
-    return Kept(whose, comparison, never)
+    let_through = slips(gate.drawn, terms.max_drop or 0.0, terms.kept).in_words if terms.kept else ""
+    return Kept(whose, comparison, never, let_through)
+
+
+def _earlier_model(run: RunRecord, gate: GateRecord) -> str:
+    """The model that a paired draw is compared with, in words."""
+    against = gate.against or {}
+    stage, attempt = against.get("stage"), against.get("attempt")
+    if gate.stage is None and against:
+        reference = run.gates.get(gate_key(gate.gate, str(against.get("purpose"))))
+        return f"the baseline {reference.model if reference else ''}".rstrip()
+    if against.get("purpose") in REFERENCES:
+        kept = (run.start.get(gate.purpose) or {}).get(gate.stage, {}).get(gate.gate, {})
+        stage = kept.get("since")
+        attempt = max(run.stages[stage].attempts, default=None) if stage in run.stages else None
+    return "the base model" if stage is None else f"{stage}, attempt {attempt}"

@@ -16,8 +16,8 @@ from tunegate.record.record import GateRecord, RunRecord
 from tunegate.record.registered_risk import registered_risk
 from tunegate.text.printable import without_commands
 from tunegate.verdicts.pipeline_words import cost_words, promotion_words
-from tunegate.verdicts.terms import PAIRED
-from tunegate.verdicts.words import SELECTED, p_words
+from tunegate.verdicts.terms import MEASURED, PAIRED
+from tunegate.verdicts.words import SELECTED, chance_words
 from tunegate_reports.answer import (
     CASE_WORDS,
     DRAW_WORDS,
@@ -121,7 +121,7 @@ def _needed(gate: GateRecord) -> str:
     """The number of passes needed, or what a retention draw may lose, or a dash if nothing is decided."""
     if gate.purpose in PAIRED:
         return f"at most {gate.terms.get('max_drop') or 0:g} points lost"
-    return "–" if gate.purpose == "baseline" else str(gate.accept)
+    return "–" if gate.purpose in MEASURED else str(gate.accept)
 
 
 def _luck(stage: StageView) -> str:
@@ -156,7 +156,7 @@ def _misses(shown: View) -> Iterator[str]:
 def _kept(kept: Kept) -> str:
     """The comparison with an earlier model, without the cases that neither of them passed."""
     comparison = kept.comparison
-    chance = f"; {p_words(comparison.counts.p_value)}" if comparison.counts else ""
+    chance = f"; {chance_words(comparison.counts.mid_p)}" if comparison.counts else ""
     return f"compared with {kept.before}, {comparison.reason}{chance}" + (
         f". Possible leak: {comparison.suspicious}" if comparison.suspicious else ""
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tunegate.record.record import GateRecord
-from tunegate.verdicts.terms import PAIRED
+from tunegate.verdicts.terms import PAIRED, REFERENCES
 from tunegate_reports.answer import DRAW_WORDS
 from tunegate_reports.markup import Child, Markup, tag
 from tunegate_reports.view import View, flat
@@ -58,8 +58,8 @@ def _access(gate: GateRecord) -> Iterator[Child]:
 
 
 def _asked_before(gate: GateRecord) -> Child:
-    if gate.purpose in PAIRED:
-        return "all, on purpose"
+    if gate.purpose in PAIRED and (gate.against or {}).get("purpose") not in REFERENCES:
+        return "all, on purpose"  # an older record: the cases of an earlier draw
     return tag("strong", f"{gate.reused}: no fresh cases were left", class_="reused") if gate.reused else "none"
 
 

@@ -17,7 +17,9 @@ ALL_OPEN = 3
 
 KINDS = {
     "gate": "Gates: cases from the working part of each bank",
+    "reference": "Reference: what the earlier model answers to the cases of the retention draws",
     "retention": "Retention: the same cases that an earlier model was asked",
+    "worth reference": "Reference: what the baseline answers to the cases of the worth draws",
     "worth": "Worth: the same cases that the baseline was asked",
     "confirm": "Confirming draws: sealed cases, opened because the gates passed",
 }

@@ -115,7 +115,7 @@ def _stage(run: RunRecord, stage: StageRecord, gates: tuple[GateView, ...]) -> S
     attempts: list[AttemptView] = []
     previous: AttemptRecord | None = None
     for attempt in stage.attempts.values():
-        own = tuple(gate for gate in gates if any(gate.record is record for record in attempt.gates.values()))
+        own = tuple(gate for gate in gates if any(gate.record is record for record in attempt.draws))
         changes = _changes(previous, attempt)
         verdict = attempt_verdict(attempt, _owed(run, stage, attempt))
         attempts.append(AttemptView(attempt.number, attempt, verdict, changes, _facts(attempt), own))

@@ -46,16 +46,15 @@ def test_a_bank_supports_so_many_attempts(working: int, sealed: int, plan: GateP
 
 
 def test_check_says_how_far_the_banks_reach(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = write_pipeline(tmp_path / "project")
+    path = write_pipeline(tmp_path / "project", bank=20)
     assert main(["check", str(path), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     suite, stage = facts["suites"]["facts"], facts["stages"]["sft"]
     assert suite["working"] + suite["sealed"] == 20
     assert stage["supported_attempts"]["facts"] == min(suite["working"] // 5, 1 + suite["sealed"] // 5)
-    assert facts["stages"]["align"]["retention"] == {
-        "facts": {"max_drop": 5.0, "since": "sft"},
-        "style": {"max_drop": 5.0, "since": "sft"},
-    }
+    rule = {"net_loss": 0, "differ": 0.1, "attempts": 3, "risk": None}
+    kept = {"max_drop": 5.0, "since": "sft", "draw": 5, "kept": rule, "reuse": False}
+    assert facts["stages"]["align"]["retention"] == {"facts": kept, "style": kept}
     assert main(["check", str(path)]) == 0
     out = capsys.readouterr().out
     assert "must retain: facts, style" in out
@@ -93,7 +92,7 @@ def test_a_baseline_is_measured_once_and_nothing_is_trained(tmp_path: Path, caps
 def test_a_plan_that_cannot_be_is_one_clear_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], plan: str, message: str
 ) -> None:
-    path = write_pipeline(tmp_path / "project", PIPELINE.replace("{draw: 5, accept: 4}", plan))
+    path = write_pipeline(tmp_path / "project", PIPELINE.replace("{draw: 5, accept: 4}", plan), bank=20)
     assert main(["check", str(path)]) == 2
     error = capsys.readouterr().err
     assert message in error

@@ -732,7 +732,7 @@ def test_the_command_line_promotes_and_verifies(project: Path, capsys: pytest.Ca
 
 def test_every_gate_of_an_honest_run_is_decided_alike_again(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = read_run(project / "run")
-    assert len(run.all_gates()) == 9
+    assert len(run.all_gates()) == 11
     for gate in run.all_gates():
         recheck(gate, run.held_against(gate))
     assert main(["report", str(project / "run"), "--recheck", "--html", str(project / "r.html")]) == 0

@@ -64,15 +64,8 @@ def test_the_json_says_it_and_what_the_passes_show(run: RunRecord) -> None:
     )
 
 
-@pytest.mark.parametrize("key", ["budget", "shared_draws", "suites", "gates"])
+@pytest.mark.parametrize("key", ["budget", "shared_draws", "gates"])
 def test_of_an_older_record_nothing_is_said(run: RunRecord, key: str) -> None:
-    """One that does not say how many attempts there were, what was shared, or how many cases a suite draws."""
+    """One that does not say how many attempts there were, or what was shared."""
     older = replace(run, start={name: value for name, value in run.start.items() if name != key})
     assert registered_risk(older) is None
-
-
-def test_another_rule_of_retention_gives_its_own_chance(path: Path, run: RunRecord) -> None:
-    risk = registered_risk(run, lambda terms, cases: 0.5)
-    assert risk is not None
-    assert set(risk.stages[1].paired.values()) == {0.5}
-    assert set(pipeline_risk(load(path), lambda terms, cases: 0.5).stages[1].paired.values()) == {0.5}

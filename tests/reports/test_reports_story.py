@@ -98,16 +98,16 @@ def test_dropped_rows_are_counted_and_named(page: str) -> None:
 
 def test_draws_are_told_apart_by_words_and_order(shown: View, page: str) -> None:
     assert [gate.label for gate in shown.gates][:7] == [
-        "general, baseline",
         "sft, attempt 1, facts",
         "sft, attempt 1, tone",
         "sft, attempt 2, facts",
         "sft, attempt 2, tone",
+        "sft, attempt 2, general, reference",
         "sft, attempt 2, general, retention",
         "sft, attempt 2, facts, confirming draw",
     ]
     second = words(page[page.index('id="attempt-0-2"') : page.index('id="attempt-1-1"')])
-    places = [second.index(title) for title in ("Gates: ", "Retention: ", "Confirming draws: sealed")]
+    places = [second.index(title) for title in ("Gates: ", "Reference: ", "Retention: ", "Confirming draws: sealed")]
     assert places == sorted(places)
     assert page.count('id="gate-') == len(shown.gates)
 
@@ -132,7 +132,9 @@ def test_retention_is_a_paired_comparison(shown: View, page: str) -> None:
     assert f"passed before {counts.both} kept {counts.lost} lost" in panel
     assert f"missed before {counts.won} won {counts.neither} never passed" in panel
     assert f"{counts.neither} missed as before" in panel
-    assert f"points fewer, {p_words(counts.p_value)}; 95 % interval of the drop" in panel
+    assert f"fewer, McNemar mid-{p_words(counts.mid_p)}; 95 % interval of the drop" in panel
+    assert "This rule: a model that lost 5 points gets through 3 attempts with probability 0.922" in panel
+    assert "one that lost 10 points with 0.163; an equal model fails an attempt with 0.040" in panel
     assert "90 needed" not in panel
     against = draw(shown, "align, attempt 1, facts, retention").kept
     assert against is not None
@@ -148,11 +150,16 @@ def test_a_suspicious_jump_is_flagged(tmp_path: Path) -> None:
 
 
 def test_a_comparison_that_is_not_on_record_is_not_shown_as_one(run: RunRecord) -> None:
-    gates = {key: replace(gate, case_ids=(), outcomes=gate.outcomes[1:]) for key, gate in run.gates.items()}
-    kept = draw(view(replace(run, gates=gates)), "sft, attempt 2, general, retention").kept
+    sft = run.stages["sft"]
+    cut = {
+        key: replace(gate, case_ids=(), outcomes=gate.outcomes[1:]) for key, gate in sft.attempts[2].references.items()
+    }
+    attempts = {**sft.attempts, 2: replace(sft.attempts[2], references=cut)}
+    without = replace(run, stages={**run.stages, "sft": replace(sft, attempts=attempts)})
+    kept = draw(view(without), "sft, attempt 2, general, retention").kept
     assert kept is not None
     assert kept.comparison.counts is None
-    assert "This cannot be compared with the base model" in render(view(replace(run, gates=gates)))
+    assert "This cannot be compared with the base model" in render(view(without))
 
 
 def test_cases_that_were_spared_are_hollow(shown: View, page: str) -> None:
@@ -165,13 +172,14 @@ def test_cases_that_were_spared_are_hollow(shown: View, page: str) -> None:
 
 
 def test_a_base_model_alone_is_no_gate_that_passed(tmp_path: Path) -> None:
-    """A pipeline that is killed after it measured its base model has passed nothing."""
+    """An attempt that is killed after its base model was asked has passed nothing."""
     story_run(tmp_path / "project")
-    begun = takewhile(lambda event: event["event"] != "stage_started", read_events(tmp_path / "project" / "run"))
+    events = read_events(tmp_path / "project" / "run")
+    begun = takewhile(lambda event: event.get("purpose") != "retention", events)
     with EventLog.open(tmp_path / "cut") as log:
         log.append(*map(dict, begun))
     said = view(read_run(tmp_path / "cut")).answer
-    assert said.sentence == "gene-expert is not finished: general (baseline) is measured: 74 of 100."
+    assert said.sentence == ("gene-expert is not finished: sft, attempt 2, general (reference) is measured: 71 of 100.")
 
 
 # --- slices and groups ---------------------------------------------------------------------------------------------
@@ -237,7 +245,8 @@ def test_the_ledger_lists_every_access_to_a_bank(shown: View, page: str) -> None
     rows = [re.findall(r"<td>(.*?)</td>", row) for row in ledger.split("<tr>")[2:]]
     assert len(rows) == len(shown.gates)
     cells = [[words(cell) for cell in row] for row in rows]
-    assert cells[0] == ["general", "–", "baseline", "working", "160", "100", "100", "none"]
+    assert ["general", "sft#2", "reference", "working", "160", "100", "100", "none"] in cells
+    assert ["general", "align#1", "retention", "working", "160", "100", "100", "40: no fresh cases were left"] in cells
     assert ["tone", "sft#2", "gate", "working", "115", "100", "80", "25: no fresh cases were left"] in cells
     assert [row[3] for row in cells if row[2] == "confirming draw"] == ["sealed"]
     assert "25 cases asked before" in words(page), "a reused bank is marked beside the verdict too"
@@ -294,10 +303,10 @@ def test_the_summary_tells_the_same_story(run: RunRecord) -> None:
     )
     assert "- Luck: sft, facts: a model that is right only 85% of the time" in summary
     assert "| sft | 2 | tone | 62 of 73 (27 not asked) | 90 | ❌ failed, waived |" in summary
-    assert "| sft | 2 | general, retention | 72 of 100 | at most 5 points lost | ✅ passed |" in summary
-    assert "| – | – | general, baseline | 74 of 100 | – | measured |" in summary
-    assert "**sft, attempt 2, general, retention:** compared with the base model, from 74 to 72 of 100 cases" in summary
-    assert re.search(r"; p &#61; [\d.]+: may well be chance", summary)
+    assert "| sft | 2 | general, retention | 70 of 100 | at most 5 points lost | ✅ passed |" in summary
+    assert "| sft | 2 | general, reference | 71 of 100 | – | measured |" in summary
+    assert "**sft, attempt 2, general, retention:** compared with the base model, from 71 to 70 of 100 cases" in summary
+    assert re.search(r"McNemar mid-p [\d.]+\), 5 allowed; .*; may well be chance", summary)
 
 
 def test_junit_is_green_where_a_miss_is_waived_and_names_every_draw_once(run: RunRecord, tmp_path: Path) -> None:

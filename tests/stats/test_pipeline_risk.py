@@ -20,7 +20,7 @@ def two_stages(kind: PlanKind, gates: int, solved_for: int, budgets: tuple[int, 
     the cases, is kept in both; the second keeps the gates of the first too, where they differ in 4 %."""
     plan = PlanRule(kind).resolve(solved_for)
     names = [f"gate-{number}" for number in range(gates)]
-    general, kept = retained_by_equal(100, 5.0, 0.1), retained_by_equal(100, 5.0, 0.04)
+    general, kept = retained_by_equal(100, 5, 0.1), retained_by_equal(100, 5, 0.04)
     draws = grouped(dict.fromkeys(names, plan), [])
     return PipelineRisk(
         (
@@ -42,7 +42,7 @@ def test_a_good_model_at_first_attempts(kind: PlanKind, gates: int, solved_for: 
 def test_the_same_by_hand() -> None:
     """With the numbers of attempts that the demo allows, 3 and 2, its double plans give .76."""
     once = binom.sf(89, 100, GOOD)
-    kept = retained_by_equal(100, 5.0, 0.1) ** 2 * retained_by_equal(100, 5.0, 0.04) ** 2
+    kept = retained_by_equal(100, 5, 0.1) ** 2 * retained_by_equal(100, 5, 0.04) ** 2
     assert two_stages("single", 2, 3).at_first(GOOD) == pytest.approx(once**4 * kept)
     three, two = (once * binom.sf(k - 1, n, GOOD) for n, k in ((62, 56), (48, 43)))
     assert three**2 * two**2 * kept == pytest.approx(0.762, abs=5e-4)
@@ -52,7 +52,7 @@ def test_retention_by_net_loss() -> None:
     """The chance that lost - won is at most 5 of 100, summed over how many cases differ."""
     for differ in (0.04, 0.1, 0.2):
         expected = sum(binom.pmf(d, 100, differ) * binom.cdf(math.floor((d + 5) / 2), d, 0.5) for d in range(101))
-        assert retained_by_equal(100, 5.0, differ) == pytest.approx(expected, abs=1e-9)
+        assert retained_by_equal(100, 5, differ) == pytest.approx(expected, abs=1e-9)
 
 
 def test_within_the_budget_a_bad_model_gains_most() -> None:

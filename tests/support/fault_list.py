@@ -275,7 +275,11 @@ FAULTS: tuple[Fault, ...] = (
     *(Fault(name, ASKING, metric=code) for name, code in METRICS.items()),
     *(Fault(name, ASKING, finding=finding) for name, finding in FINDINGS.items()),
     *(Fault(name, ASKING, answers=answers) for name, answers in MODELS.items()),
-    Fault("model cannot be opened, out of memory", ("baseline", "first draw", "diagnosis"), opens=OUT_OF_MEMORY),
+    Fault(
+        "model cannot be opened, out of memory",
+        ("first draw", "reference draw", "retention draw", "diagnosis"),
+        opens=OUT_OF_MEMORY,
+    ),
     *(Fault(name, ASKING, judge=reply) for name, reply in JUDGES.items()),
     *(Fault(name, ("training",), trains=train) for name, train in TRAININGS.items()),
     Fault("training changes the base model", ("training",), trains=changes_the_base, again="TAMPERED"),
@@ -295,9 +299,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("suite file changes", BEGUN, enter=change_a_case, again="TAMPERED"),
     Fault("metric's source changes", BEGUN, enter=change_the_metric, again="TAMPERED"),
     Fault("training data changes", BEGUN, enter=change_the_training_data, again="TAMPERED"),
-    Fault(
-        "base model changes", ("leakage comparison", "baseline", "training"), enter=change_the_base, again="TAMPERED"
-    ),
+    Fault("base model changes", ("leakage comparison", "training"), enter=change_the_base, again="TAMPERED"),
     Fault(
         "trained model changes",
         ("first draw", "retention draw", "confirming draw", "promotion"),

@@ -38,15 +38,15 @@ from tunegate.training.trainer import TrainJob, TrainResult
 STEPS = (
     "opening",
     "leakage comparison",
-    "baseline",
     "training",
     "first draw",
+    "reference draw",
     "retention draw",
     "confirming draw",
     "diagnosis",
     "promotion",
 )
-DRAWS = ("baseline", "first draw", "retention draw", "confirming draw")
+DRAWS = ("first draw", "reference draw", "retention draw", "confirming draw")
 ASKING = (*DRAWS, "diagnosis")
 
 PIPELINE = """\
@@ -189,8 +189,8 @@ class Lab:
             case "attempt_started" if attempt == 2:
                 self.enter("training")
             case "gate_started" if attempt != 1:
-                names = {"gate": "first draw", "confirm": "confirming draw", "retention": "retention draw"}
-                self.enter(names.get(event["purpose"], "baseline"))
+                names = {"gate": "first draw", "confirm": "confirming draw"}
+                self.enter(names.get(event["purpose"], f"{event['purpose']} draw"))
             case "gate_decided" if event["verdict"] == "FAIL":
                 self.enter("diagnosis")
             case "run_decided":
@@ -232,7 +232,8 @@ class Lab:
 
     def _open(self, path: str) -> Model:
         self.opened.append(path)
-        owner = {1: "baseline", 3: "diagnosis", 4: "first draw"}.get(len(self.opened))  # 2: attempt 1
+        owners = {2: "diagnosis", 3: "first draw", 4: "reference draw", 5: "retention draw"}  # 1: attempt 1
+        owner = owners.get(len(self.opened))
         if self.fault is not None and self.fault.opens is not None and owner == self.step:
             raise self.fault.opens
         return Breakable(fake_pipeline.open_model(path), self)

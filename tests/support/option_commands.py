@@ -326,6 +326,15 @@ PROOFS: Proofs = {
     ),
     "gate --responses": words(GATE, "gate --responses better.jsonl --suite suite.yaml --json"),
     "gate --suite": words(GATE, "gate --responses answers.jsonl --suite other.yaml --json"),
+    "gate --baseline": words(GATE, "--baseline better.jsonl"),
+    "gate --max-drop": (
+        words(f"{GATE} --baseline better.jsonl", "--max-drop 100"),
+        words(GATE, "--max-drop 2", "--max-drop: has no effect without --baseline"),
+    ),
+    "gate --tier": (
+        words(f"{GATE} --baseline better.jsonl --max-drop 100", "--tier advisory"),
+        words(GATE, "--tier critical", "--tier: has no effect without --baseline"),
+    ),
     "gate --draw": words(GATE, "--draw 10"),
     "gate --accept": words(GATE, "--accept 20"),
     "gate --curtail": words(f"{GATE} --accept 20", "--curtail"),

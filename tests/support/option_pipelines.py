@@ -99,6 +99,8 @@ GENERAL = {
     "suites.general": {**BASE["suites"]["facts"], "retention": {"max_drop": 5.0}},
     "stages.1.gates": ["facts", "general"],
 }
+RISKY = {**GENERAL, "suites.general.retention": {"max_drop": 30.0}, "suites.general.sealed": 0.0}
+SOLVED = {**RISKY, "suites.general.retention": {"max_drop": 30.0, "risk": {"differ": 0.3}}}
 WAIVED = {"stages.1.gates": ["facts", "style"], "suites.style.checks": [{"regex": "no"}], "stages.0.gates": ["facts"]}
 OWN = {
     "stages.1.data": {"path": "train.jsonl", "own_answers": {"judged_by": "facts", "at_least": 1}},
@@ -112,6 +114,10 @@ LAYERS = {"stages.0.train": {"last_n_layers": 2}}
 SEARCHES = {"stages.0.retrain.epochs": [1.0, 2.0, 3.0], "stages.0.retrain.learning_rate": [1e-3, 1e-4]}
 ONE_DRAW = {"suites.facts.plan.confirm": "never", "suites.facts.sealed": 0.0, "stages.0.gates": ["facts"]}
 NOISY = {**ONE_DRAW, "suites.facts.plan": {"draw": 15, "accept": 15, "confirm": "never"}}
+ALONE = {
+    **{key: value for key, value in ONE_DRAW.items() if not key.startswith("stages")},
+    "stages": [{**BASE["stages"][0], "gates": ["facts"]}],
+}
 UNWAIVED = {**SKILLS, "sft#1": 1.0, "sft#2": 1.0}
 
 
@@ -159,8 +165,15 @@ PROOFS: Proofs = {
     "LeakageSpec.action": run({"leakage": {"action": "drop_from_train"}}, {"stages.0.data": "leaky.jsonl"}),
     "LeakageSpec.embed": run({"leakage": {"embed": 0.9}}),
     "RetentionSpec.max_drop": run({"suites.general.retention.max_drop": 100.0}, GENERAL, skills=FORGETFUL),
+    "RetentionSpec.risk": run({"suites.general.retention.risk": {"differ": 0.4}}, RISKY, skills=UNWAIVED),
+    "RetentionRiskSpec.consumer": run({"suites.general.retention.risk.consumer": 0.2}, SOLVED, skills=UNWAIVED),
+    "RetentionRiskSpec.producer": run({"suites.general.retention.risk.producer": 0.2}, SOLVED, skills=UNWAIVED),
+    "RetentionRiskSpec.differ": (
+        run({"suites.general.retention.risk.differ": 0.4}, SOLVED, skills=UNWAIVED),
+        run({"suites.general.retention.risk.differ": 0.1}, SOLVED, refused="`risk.differ` at least `max_drop` / 100"),
+    ),
     "SuiteSpec.retention": run({"suites.general.retention": None}, GENERAL, skills=FORGETFUL),
-    "PlanSpec.reuse": run({"suites.facts.plan.reuse": True}, ONE_DRAW, bank=6),
+    "PlanSpec.reuse": run({"suites.facts.plan.reuse": True}, ALONE, bank=6),
     "StageSpec.name": run({"stages.0.name": "first"}, skills={**SKILLS, "first#2": 1.0}),
     "StageSpec.method": run({"stages.0.method": "orpo"}),
     "StageSpec.command": (

@@ -1,22 +1,30 @@
-"""Retention in a run: what the base model and earlier stages could do is asked again, and forgetting fails a stage."""
+"""Retention in a run: every attempt and an earlier model are asked the same fresh cases, and forgetting fails it."""
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support import fake_pipeline
+from tests.support.bank import write_jsonl
 from tests.support.fake_pipeline import PIPELINE, carry_out, tools, write_pipeline
 from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import ConfigError, Tampered
+from tunegate.gates.recorded_answers import read_side
+from tunegate.models.model import ScriptedModel
 from tunegate.promotion.evidence import check_gates
 from tunegate.record.event_log import EVENTS, EventLog, read_events
 from tunegate.record.read_run import read_run
 from tunegate.record.recheck import NotPromotable
 from tunegate.record.record import RunRecord
+from tunegate_reports.html import render
+from tunegate_reports.view import view
 
 PASS, FAIL = Verdict.PASS, Verdict.FAIL
 GENERAL = "  general: {cases: cases.jsonl, checks: [exact], plan: {draw: 10, accept: 9}, retention: {max_drop: 10}}\n"
@@ -25,29 +33,110 @@ TEXT = PIPELINE.replace("stages:", GENERAL + "stages:").replace(
 )
 
 
-def retained(folder: Path, skills: Mapping[str, float], base: str = "0.0", text: str = TEXT) -> RunRecord:
-    path = write_pipeline(folder, text, bank=60)
+EASY = "  easy: {cases: easy.jsonl, checks: [exact], plan: {draw: 5, accept: 1, confirm: never}}\n"
+EASY_AT_LAST = PIPELINE.replace(
+    "    gates: [facts]\n", "    gates: [easy]\n    retrain: {max_attempts: 3, learning_rate: [1.0e-3, 5.0e-4]}\n"
+).replace("stages:", EASY + "stages:")
+FEW = "{cases: few.jsonl, sealed: 0, checks: [exact], plan: {draw: 10"
+SFTS_OWN = {"gate": "facts", "stage": "sft", "attempt": 1, "purpose": "gate"}
+
+
+def retained(
+    folder: Path, skills: Mapping[str, float], base: str = "0.0", text: str = TEXT, bank: int = 60
+) -> RunRecord:
+    path = write_pipeline(folder, text, bank=bank)
+    write_jsonl(folder / "easy.jsonl", [{"id": f"e{i}", "prompt": f"e {i}?", "reference": f"{i}!"} for i in range(40)])
     (folder / "base" / "weights.txt").write_text(base)
     return carry_out(path, tools(skills))
 
 
-def test_the_base_model_is_measured_first_and_every_stage_is_held_against_it(tmp_path: Path) -> None:
+def test_every_attempt_asks_both_models_the_same_fresh_cases(tmp_path: Path) -> None:
     run = retained(tmp_path, {"sft#1": 1.0, "align#1": 1.0}, base="1.0")
     assert run.verdict is PASS
-    base = run.gates["general (baseline)"]
-    assert (base.model_sha256, base.passed, base.verdict) == (run.start["model_sha256"], 10, PASS)
-    kinds = [event["event"] for event in read_events(tmp_path / "run")]
-    assert kinds.index("gate_decided") < kinds.index("attempt_started")
+    base, sft = run.start["model_sha256"], run.stages["sft"].attempts[1].model_sha256
+    asked: list[str] = []
     for stage in ("sft", "align"):
-        again = run.stages[stage].attempts[1].gates["general (retention)"]
-        assert again.case_ids == tuple(outcome.case_id for outcome in base.outcomes)
-        assert again.verdict is PASS
+        attempt = run.stages[stage].attempts[1]
+        before, again = attempt.references["general (reference)"], attempt.gates["general (retention)"]
+        assert (before.model_sha256, before.passed, before.measured) == (base, 10, True)
+        assert (again.model_sha256, again.verdict) == (attempt.model_sha256, PASS)
+        assert before.case_ids == again.case_ids
+        asked += again.case_ids
+    assert len(set(asked)) == 20  # the second stage's are others
+    assert run.stages["align"].attempts[1].references["facts (reference)"].model_sha256 == sft
     assert "general" not in run.stages["sft"].attempts[1].gates  # no absolute gate: the base model is the measure
+    assert run.gates == {}  # nothing is asked before it is needed
+
+
+def test_no_comparison_asks_a_case_that_chose_one_of_its_models(tmp_path: Path) -> None:
+    run = retained(tmp_path, {"sft#2": 1.0, "align#1": 0.5, "align#2": 1.0}, text=EASY_AT_LAST, bank=90)
+    assert run.verdict is PASS
+    align, sft = run.stages["align"].attempts, run.stages["sft"].attempts
+    assert len(align) == 2  # a comparison failed, and the next attempt was compared on cases of its own
+    earlier: set[str] = set()
+    for attempt in align.values():
+        pair = attempt.gates["facts (retention)"]
+        assert not pair.seen & sft[2].gates["facts"].seen
+        assert not pair.seen & earlier
+        assert pair.reused == 0
+        earlier |= pair.seen
+
+
+def test_two_models_are_never_loaded_at_once(tmp_path: Path) -> None:
+    alive: weakref.WeakSet[Any] = weakref.WeakSet()
+    opened: list[str] = []
+
+    class Loaded(ScriptedModel):
+        """A model whose life can be watched."""
+
+    def opening(path: str) -> Any:
+        gc.collect()
+        assert not list(alive), "the model before is still loaded"
+        model = fake_pipeline.open_model(path)
+        loaded = Loaded(**{one.name: getattr(model, one.name) for one in fields(model)})
+        alive.add(loaded)
+        opened.append("/".join(Path(path).parts[-3:-1]) if Path(path).name == "model" else Path(path).name)
+        return loaded
+
+    path = write_pipeline(tmp_path, TEXT, bank=60)
+    run = carry_out(path, replace(tools({"sft#1": 1.0, "align#1": 1.0}), open_model=opening))
+    assert run.verdict is PASS
+    assert opened == [
+        *("sft/attempt-1", "base", "sft/attempt-1"),  # its gates, the reference, its retention
+        *("align/attempt-1", "base", "sft/attempt-1", "align/attempt-1"),
+    ]
+
+
+def test_cases_of_earlier_comparisons_are_asked_again_last_and_marked(tmp_path: Path) -> None:
+    """Fifteen cases: ten for the first stage's comparison, so that five of the second one's were asked before."""
+    path = write_pipeline(tmp_path, TEXT.replace("{cases: cases.jsonl, checks: [exact], plan: {draw: 10", FEW), bank=60)
+    rows = [{"id": f"f{i}", "prompt": f"few {i}?", "reference": f"{i}!"} for i in range(15)]
+    write_jsonl(tmp_path / "few.jsonl", rows)
+    run = carry_out(path, tools({"sft#1": 1.0, "align#1": 1.0}))
+    assert run.verdict is PASS
+    reused = [run.stages[stage].attempts[1].gates["general (retention)"].reused for stage in ("sft", "align")]
+    assert reused == [0, 5]
+    assert "5: no fresh cases were left" in render(view(run))
+    check_gates(run)
+    forged = _rewrite(tmp_path, lambda e: {**e, "reused": 0} if e["event"] == "gate_started" else e)
+    with pytest.raises(Tampered, match="more of its cases were asked before than it says"):
+        check_gates(forged)
+
+
+def test_a_comparison_asks_the_cases_of_the_attempts_own_gate(tmp_path: Path) -> None:
+    """The new model must pass both, so neither is easier for it; the earlier model was not chosen by these cases."""
+    run = carry_out(write_pipeline(tmp_path, bank=20))
+    assert run.verdict is PASS
+    sft, align = run.stages["sft"].attempts[2], run.stages["align"].attempts[1]
+    pair = align.gates["facts (retention)"]
+    assert set(pair.case_ids) == set(align.gates["facts"].case_ids)
+    assert not set(pair.questions) & sft.gates["facts"].asked_questions
+    assert pair.reused == 0
 
 
 def test_a_stage_that_forgets_what_the_base_model_could_do_fails(tmp_path: Path) -> None:
-    text = TEXT.replace("plan: {draw: 5, accept: 4}", "plan: {draw: 5, accept: 2}")
-    run = retained(tmp_path, {"sft#1": 0.5, "sft#2": 0.5}, base="1.0", text=text)
+    text = TEXT.replace("plan: {draw: 5, accept: 4}", "plan: {draw: 5, accept: 1}")
+    run = retained(tmp_path, {"sft#1": 0.2, "sft#2": 0.2}, base="1.0", text=text)
     assert run.verdict is FAIL
     assert "general (retention): forgetting: " in run.reason
     diagnosis = run.stages["sft"].attempts[1].diagnosis
@@ -89,6 +178,11 @@ def _rewrite(folder: Path, change: Any) -> RunRecord:
     return read_run(folder / "run")
 
 
+def is_reference(event: dict[str, Any], gate: str) -> bool:
+    begins = event["event"] == "gate_started" and event["stage"] == "align"
+    return begins and event["purpose"] == "reference" and event["gate"] == gate
+
+
 def is_retention(event: dict[str, Any]) -> bool:
     return event.get("purpose") == "retention" and event.get("gate") == "general" and event["stage"] == "align"
 
@@ -121,13 +215,38 @@ def is_retention(event: dict[str, Any]) -> bool:
             "its outcomes give INVALID",
         ),
         (
+            lambda e: {**e, "model_sha256": "0" * 64} if is_reference(e, "general") else e,
+            Tampered,
+            "was not asked of the base model",
+        ),
+        (
+            lambda e: {**e, "model_sha256": "0" * 64} if is_reference(e, "style") else e,
+            Tampered,
+            "was not asked of the model of stage 'sft'",
+        ),
+        (
             lambda e: (
-                {**e, "model_sha256": "0" * 64}
-                if e.get("purpose") == "baseline" and e["event"] == "gate_started"
+                {**e, "terms": {**e["terms"], "kept": {**e["terms"]["kept"], "net_loss": 9}}}
+                if is_retention(e) and e["event"] == "gate_started"
                 else e
             ),
             Tampered,
-            "was not asked of the base model",
+            "its suite or terms differ",
+        ),
+        (
+            lambda e: {**e, "against": SFTS_OWN} if is_retention(e) and e["event"] == "gate_started" else e,
+            Tampered,
+            "its outcomes give INVALID",
+        ),
+        (
+            lambda e: {**e, "seed": 7} if is_reference(e, "general") else e,
+            Tampered,
+            "the earlier model was asked something else",
+        ),
+        (
+            lambda e: {**e, "dtype": "float16", "settings": {}} if is_reference(e, "general") else e,
+            Tampered,
+            "the earlier model was asked something else",
         ),
     ],
 )
@@ -140,25 +259,47 @@ def test_promotion_holds_every_retention_draw_against_what_was_registered(
         check_gates(_rewrite(tmp_path, change))
 
 
-def test_a_baseline_does_not_survive_a_change_of_what_it_measured(tmp_path: Path) -> None:
-    """Nothing was trained yet, so the file may be mended; what was measured by the old one is measured again."""
-    path = write_pipeline(tmp_path, TEXT, bank=60)
-    (tmp_path / "base" / "weights.txt").write_text("1.0")
+def test_a_reference_that_nothing_registered_is_tampering(tmp_path: Path) -> None:
+    retained(tmp_path, {"sft#1": 1.0, "align#1": 1.0}, base="1.0")
 
-    def stop(job: Any) -> Any:
-        raise KeyboardInterrupt
+    def unregistered(event: dict[str, Any]) -> dict[str, Any]:
+        return {**event, "retention": {"sft": {}, "align": {}}} if event["event"] == "run_started" else event
 
-    with pytest.raises(KeyboardInterrupt):
-        carry_out(path, replace(tools({}), train=stop))
-    assert read_run(tmp_path / "run").gates["general (baseline)"].passed == 10
-    events = [dict(event) for event in read_events(tmp_path / "run")]
-    later = ("stage_started", "attempt_started", "rows_written", "fault")
-    kept = [event for event in events if event["event"] not in later]
-    (tmp_path / "run" / EVENTS).unlink()
-    with EventLog.open(tmp_path / "run") as log:
-        log.append(*kept)
-    path.write_text(TEXT.replace("{max_drop: 10}", "{max_drop: 20}"))
-    (tmp_path / "base" / "weights.txt").write_text("0.0")
-    run = carry_out(path, tools({"sft#1": 1.0, "align#1": 1.0}))
-    assert run.gates["general (baseline)"].passed == 0
-    assert run.gates["general (baseline)"].model_sha256 == run.start["model_sha256"]
+    with pytest.raises(Tampered, match="registered no comparison"):
+        check_gates(_rewrite(tmp_path, unregistered))
+
+
+def test_a_comparison_on_cases_that_chose_a_model_is_tampering(tmp_path: Path) -> None:
+    """The cases of the comparison get the names of those with which `sft` had passed."""
+    run = retained(tmp_path, {"sft#1": 1.0, "align#1": 1.0}, base="1.0")
+    attempt = run.stages["align"].attempts[1]
+    pair, chose = attempt.gates["facts (retention)"].case_ids, run.stages["sft"].attempts[1].gates["facts"].case_ids
+    names = dict(zip(pair, chose, strict=True))
+
+    def swapped(event: dict[str, Any]) -> dict[str, Any]:
+        paired = event.get("stage") == "align" and event.get("purpose") in ("reference", "retention")
+        if not paired or event["gate"] != "facts":
+            return event
+        match event["event"]:
+            case "gate_started":
+                return {**event, "case_ids": [names[one] for one in event["case_ids"]]}
+            case "answered":
+                return {**event, "answers": [{**one, "id": names[one["id"]]} for one in event["answers"]]}
+            case "outcome":
+                return {**event, "outcome": {**event["outcome"], "case_id": names[event["outcome"]["case_id"]]}}
+            case _:
+                return event
+
+    with pytest.raises(Tampered, match="is another question than in an earlier draw"):
+        check_gates(_rewrite(tmp_path, swapped))
+
+
+def test_the_base_models_answers_can_be_compared_with(tmp_path: Path) -> None:
+    retained(tmp_path, {"sft#1": 1.0, "align#1": 1.0}, base="1.0")
+    folder = str(tmp_path / "run")
+    side = read_side(f"{folder}@base", tmp_path, lambda spec: None)
+    [suite] = side.suites.values()
+    assert (suite.gate, len(suite.outcomes)) == ("general", 20)
+    final = read_side(folder, tmp_path, lambda spec: None)
+    assert final.model_sha256 == read_run(tmp_path / "run").stages["align"].attempts[1].model_sha256
+    assert {one.gate for one in final.suites.values()} == {"facts", "general"}  # `style` is the same suite as `facts`

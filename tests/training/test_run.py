@@ -77,7 +77,9 @@ def test_a_run_misses_is_diagnosed_passes_and_is_promoted(pipeline: Path) -> Non
         ("sft", 2, "facts (confirm)", PASS, 5, 5, 5),  # it needed a second attempt
         ("sft", 2, "style (confirm)", PASS, 5, 5, 5),
         ("align", 1, "facts", PASS, 5, 5, 5),
+        ("align", 1, "facts (reference)", PASS, 5, 5, 5),  # the same fresh cases, asked of sft
         ("align", 1, "facts (retention)", PASS, 5, 5, 5),  # what sft could do, align must not unlearn
+        ("align", 1, "style (reference)", PASS, 5, 5, 5),
         ("align", 1, "style (retention)", PASS, 5, 5, 5),
     ]
     diagnosis = run.stages["sft"].attempts[1].diagnosis
@@ -129,8 +131,9 @@ def test_the_record_holds_what_an_auditor_needs(pipeline: Path) -> None:
     assert set(start["suites"]) == {"facts", "style"}
     assert set(start["data"]) == {"sft", "align"}
     for gate in run.all_gates():
+        asked = ("sft", 2) if gate.purpose == "reference" else (gate.stage or "", gate.attempt or 0)
         assert gate.suite_sha256 == start["suites"][gate.gate]["sha256"]
-        assert gate.model_sha256 == run.stages[gate.stage or ""].attempts[gate.attempt or 0].model_sha256
+        assert gate.model_sha256 == run.stages[asked[0]].attempts[asked[1]].model_sha256
 
 
 def test_the_command_line_shows_a_table_and_the_verdict(pipeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -138,11 +141,12 @@ def test_the_command_line_shows_a_table_and_the_verdict(pipeline: Path, capsys: 
     assert main(["run", str(pipeline), "--run", str(pipeline.parent / "run")]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["stage", "attempt", "gate", "passed", "verdict", "time"]
-    assert [line.split()[:5] for line in lines if " facts " in line] == [
+    assert [line.split()[:5] for line in lines if " facts " in line and ": " not in line] == [
         ["sft", "1", "facts", "0/2", "FAIL"],
         ["sft", "2", "facts", "5/5", "PASS"],
         ["sft", "2", "facts", "(confirm)", "5/5"],
         ["align", "1", "facts", "5/5", "PASS"],
+        ["align", "1", "facts", "(reference)", "5/5"],
         ["align", "1", "facts", "(retention)", "5/5"],
     ]
     assert lines[-3] == "PASS: every gate of every stage passed"
@@ -250,8 +254,11 @@ def test_a_spent_budget_ends_a_stage_rather_than_another_throw(pipeline: Path) -
     assert "the declared budget is used up" in run.reason
 
 
+SFT_ALONE = PIPELINE.partition("  - name: align")[0] + "promote: {to: production, registry: registry}\n"
+
+
 def test_a_bank_without_fresh_cases_is_inconclusive(tmp_path: Path) -> None:
-    path = write_pipeline(tmp_path / "project", bank=9)
+    path = write_pipeline(tmp_path / "project", SFT_ALONE, bank=9)
     run = carry_out(path)
     assert run.verdict is INCONCLUSIVE
     assert run.verdict.exit_code == 4
@@ -261,8 +268,8 @@ def test_a_bank_without_fresh_cases_is_inconclusive(tmp_path: Path) -> None:
 
 
 def test_a_working_bank_is_spent_by_what_was_asked_not_by_what_was_registered(tmp_path: Path) -> None:
-    """Three draws of five are more than thirteen cases, but the first was decided before all of them were asked."""
-    path = write_pipeline(tmp_path / "project", PIPELINE.replace("accept: 4}", "accept: 4, confirm: never}"), bank=13)
+    """Nine cases, five drawn, two asked before the verdict stood: seven are fresh for the second attempt."""
+    path = write_pipeline(tmp_path / "project", SFT_ALONE.replace("accept: 4}", "accept: 4, confirm: never}"), bank=9)
     run = carry_out(path)
     assert run.verdict is PASS, run.reason
     assert [gate.key for gate in run.stages["sft"].attempts[2].gates.values()] == ["facts", "style"]
@@ -706,7 +713,7 @@ def test_no_finished_case_is_asked_again(pipeline: Path) -> None:
         (event["stage"], event["attempt"], event["gate"], event["purpose"], event["outcome"]["case_id"])
         for event in events(pipeline, "outcome")
     ]
-    assert len(asked) == len(set(asked)) == 41  # 2 x 3 of the miss, 7 x 5 after it
+    assert len(asked) == len(set(asked)) == 51  # 2 x 3 of the miss, 9 x 5 after it
 
 
 def test_kill_9_at_any_time_changes_nothing(pipeline: Path) -> None:

@@ -56,6 +56,21 @@ def test_mcnemar_is_the_binomial_test(lost: int, won: int) -> None:
     assert PairedCounts(0, lost, won, 0).p_value == pytest.approx(binomtest(lost, lost + won).pvalue, abs=1e-12)
 
 
+@given(FEW, FEW)
+def test_the_mid_p_value_counts_half_of_what_was_observed(lost: int, won: int) -> None:
+    counts = PairedCounts(3, lost, won, 4)
+    differ, more = lost + won, max(lost, won)
+    by_scipy = 2 * stats.binom.sf(more, differ, 0.5) + stats.binom.pmf(more, differ, 0.5) if differ else 1.0
+    assert counts.mid_p == pytest.approx(min(1.0, by_scipy), abs=1e-12)
+    assert counts.mid_p <= counts.p_value + 1e-12
+
+
+def test_the_mid_p_value_has_its_published_value() -> None:
+    """Airway hyper-responsiveness, 1 against 7: Fagerland et al. 2013, exact 0.0703, mid-p 0.0391."""
+    counts = PairedCounts(1, 7, 1, 12)
+    assert (round(counts.p_value, 4), round(counts.mid_p, 4)) == (0.0703, 0.0391)
+
+
 def test_the_paired_interval_has_its_published_values() -> None:
     """Airway hyper-responsiveness before and after transplantation (Bentur et al. 2009), n = 21, 1 against 7.
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from tunegate.commands.check_facts import CheckFacts, StageFacts, SuiteFacts
+from tunegate.commands.check_facts import CheckFacts, Json, StageFacts, SuiteFacts
 from tunegate.commands.console import show
 from tunegate.data.faults import counted
 
@@ -15,6 +15,8 @@ def print_check(facts: CheckFacts) -> None:
         show(f"suite {name}: {_suite(suite)}")
         for note in _notes_on_suite(suite):
             show(f"note: suite {name}: {note}")
+        if suite.retention is not None and not facts.stages:
+            show(f"note: suite {name}: for one attempt: {next(_comparisons({name: suite.retention}))}")
         for guard, found in suite.allowed.items():
             show(f"ALLOWED: suite {name}: {guard}: {found}")
     for name, stage in facts.stages.items():
@@ -41,8 +43,8 @@ def print_check(facts: CheckFacts) -> None:
 def _suite(suite: SuiteFacts) -> str:
     sealed = f", {suite.sealed} of them sealed" if suite.sealed else ""
     rule = f"draws {suite.draw}, {suite.accept} must pass"
-    if suite.max_drop is not None:
-        rule = f"retention: {suite.draw} cases, before and after, at most {suite.max_drop:g} points lost"
+    if suite.retention is not None:
+        rule = f"retention: at most {suite.retention['max_drop']:g} points lost"
     return f"{suite.cases} cases{sealed}, {rule}; checks: {_checks_in_words(suite)}"
 
 
@@ -125,6 +127,8 @@ def _notes_on_stage(stage: StageFacts, facts: CheckFacts) -> Iterator[str]:
         yield f": retrain.rows: {asked} exceeds the rows left to train on: all {usable} are used"
     if stage.attempts_in_vain:
         yield f": {_in_vain(stage.max_attempts, stage.possible_attempts)}"
+    for kind, compared in (("retention", stage.retention), ("worth", stage.worth)):
+        yield from (f": {kind}: {line}" for line in _comparisons(compared))
     for gate, judged in stage.judged_plans.items():
         yield f": {gate}: {judged.in_words}"
     for gate, attempts in stage.supported_attempts.items():
@@ -132,6 +136,15 @@ def _notes_on_stage(stage: StageFacts, facts: CheckFacts) -> Iterator[str]:
             yield f": {_shortage(gate, attempts, facts.suites[gate], stage)}"
     if stage.supply.at_worst < min([stage.possible_attempts, *_supported(stage)]):
         yield f": {_supply(stage)}"
+
+
+def _comparisons(compared: Mapping[str, Json]) -> Iterator[str]:
+    """What each rule asks and lets through; gates with the same rule share a line."""
+    lines: dict[str, list[str]] = {}
+    for gate, facts in compared.items():
+        cases = f"{facts['draw']} fresh cases, net loss of at most {facts['kept']['net_loss']}"
+        lines.setdefault(f"{cases}; {facts['slips']['in_words']}", []).append(gate)
+    yield from (f"{', '.join(gates)}: {line}" for line, gates in lines.items())
 
 
 def _rows(stage: StageFacts) -> str:

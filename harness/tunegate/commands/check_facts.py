@@ -17,6 +17,7 @@ from tunegate.pipeline.ladders import LADDERS, first_settings, possible_attempts
 from tunegate.pipeline.leak_guard import drop_leaks, dropped_and_refused, in_words
 from tunegate.pipeline.pipeline import GateTerms, Pipeline, RetentionTerms, Stage
 from tunegate.pipeline.supply import Supply, supply_of
+from tunegate.stats.retention import KeptRule, slips
 from tunegate.suites.case_faults import contradictions, listed_in_text
 from tunegate.suites.fitting_plan import fitting_plan, supported_attempts
 from tunegate.suites.judged_plan import JudgedPlan, judged_plan
@@ -42,7 +43,8 @@ class SuiteFacts:
     draw: int
     accept: int
     fresh_attempts: int
-    max_drop: float | None
+    retention: Json | None
+    """Of a retention suite, for one attempt: `max_drop`, the cases that both models are asked, and the rule."""
     checks: list[str]
     checks_from: dict[str, str]
     lacking: Mapping[str, Mapping[Need, int]]
@@ -166,7 +168,7 @@ def _suite(suite: Suite, judged: JudgedPlan | None = None) -> SuiteFacts:
         draw=suite.plan.draw,
         accept=suite.plan.accept,
         fresh_attempts=suite.bank.distinct("working") // suite.plan.draw,
-        max_drop=suite.retention and suite.retention.max_drop,
+        retention=_retention(suite),
         checks=list(suite.check_names),
         checks_from={name: check.origin for name, check in named if isinstance(check, OwnCheck) and check.origin},
         lacking={name: without for name, check in named if (without := lacking(check, suite.cases))},
@@ -177,6 +179,24 @@ def _suite(suite: Suite, judged: JudgedPlan | None = None) -> SuiteFacts:
         judged_plan=judged,
         sha256=suite.sha256,
     )
+
+
+def _retention(suite: Suite) -> Json | None:
+    if suite.retention is None:
+        return None
+    draw, kept = suite.retention.rule(suite.plan.draw, attempts=1)
+    return _compared(suite.retention.max_drop, draw, kept)
+
+
+def _compared(max_drop: float, draw: int, kept: KeptRule) -> Json:
+    """The rule of a comparison, and what it lets through."""
+    let_through = slips(draw, max_drop, kept)
+    return {
+        "max_drop": max_drop,
+        "draw": draw,
+        "kept": asdict(kept),
+        "slips": {**asdict(let_through), "in_words": let_through.in_words},
+    }
 
 
 def _remarks_on_bank(suite: Suite) -> Iterator[str]:
@@ -245,7 +265,7 @@ def _ways(stage: Stage) -> dict[str, list[str]]:
 
 
 def _as_json(terms: Mapping[str, RetentionTerms]) -> dict[str, Json]:
-    return {name: asdict(one) for name, one in terms.items()}
+    return {name: {**asdict(one), **_compared(one.max_drop, one.draw, one.kept)} for name, one in terms.items()}
 
 
 def _rows_above(stage: Stage) -> list[int]:

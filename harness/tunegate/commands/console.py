@@ -23,9 +23,11 @@ from tunegate.record.ledger_words import told_of
 from tunegate.record.record import AttemptRecord, GateRecord, RunRecord, StageRecord
 from tunegate.record.registered_risk import registered_risk
 from tunegate.record.under_way import under_way
+from tunegate.stats.retention import slips
 from tunegate.text.printable import json_line, printable
 from tunegate.verdicts.luck_words import in_words as luck_in_words
 from tunegate.verdicts.reason import beyond_count
+from tunegate.verdicts.terms import PAIRED
 from tunegate.verdicts.words import interval_words, sentence
 
 SHOWN_IDS = 12
@@ -274,6 +276,8 @@ def print_run(run: RunRecord, report: Path | None, people: Mapping[int, PeopleRa
             show(f"ledger: {stage.name} {', '.join(gates)}: {words}")
         for told in _noise_of_last(stage):
             show(f"{stage.name}: {told}")
+    for line, draws in _slips(run).items():
+        show(f"{', '.join(draws)}: {line}")
     for place, gate in enumerate(run.all_gates()):
         if place in people:
             show(f"{place_of(gate).label}: {people[place].in_words}")
@@ -295,6 +299,17 @@ def _noise_of_last(stage: StageRecord) -> tuple[str, ...]:
     return () if noise is None else noise.in_words
 
 
+def _slips(run: RunRecord) -> dict[str, list[str]]:
+    """What the comparisons of each stage's last attempt let through, with the draws that share a rule."""
+    lines: dict[str, list[str]] = {}
+    for stage in run.stages.values():
+        for gate in _last_gates(stage):
+            if gate.decided and gate.purpose in PAIRED and (kept := gate.registered.kept):
+                words = slips(gate.drawn, gate.registered.max_drop or 0.0, kept).in_words
+                lines.setdefault(words, []).append(f"{stage.name} {gate.key}")
+    return lines
+
+
 def _who_works(run: RunRecord) -> str:
     if is_being_written(run.folder):
         return "a process is working on it"
@@ -307,7 +322,7 @@ def _attempt_rows(stage: StageRecord, attempt: AttemptRecord) -> list[tuple[str,
     rows: list[tuple[str, ...]] = [(*head, "(training)", "", failed, duration(attempt.seconds))]
     if attempt.redraw_of is not None:
         rows = [(*head, f"(weights of attempt {attempt.redraw_of})", "", "", "")]
-    rows.extend((*head, *_gate_cells(gate)) for gate in attempt.gates.values())
+    rows.extend((*head, *_gate_cells(gate)) for gate in attempt.draws)
     return rows
 
 

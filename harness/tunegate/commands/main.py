@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.checks.outcome import Verdict
-from tunegate.commands import console, starter
+from tunegate.commands import candidate, console, starter
 from tunegate.commands import suite as suite_command
 from tunegate.commands.advise import ask_on_terminal, run_advise
 from tunegate.commands.asking import asking, flags_given
@@ -31,7 +31,7 @@ from tunegate.commands.promote import verify as verify_model
 from tunegate.data.token_lengths import Estimate, local_tokens
 from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.gates.ask import asked_prompts
-from tunegate.gates.gate_run import GateRequest, GateRunResult, run_gate
+from tunegate.gates.gate_run import GateRequest, run_gate
 from tunegate.gates.people import NOBODY, PeopleRate, rates_of
 from tunegate.leaks.leakage import Leak
 from tunegate.models.metering import MeteredModel
@@ -190,7 +190,10 @@ def gate(options: Namespace) -> int:
     """Run one gate on a model or on stored responses."""
     if (options.model is None) == (options.responses is None):
         raise ConfigError("give either a model or --responses FILE")
+    candidate.check_options(options)
     suite = load_suite(suite_place(options.suite, Path()), _build_check())
+    if options.baseline is not None:
+        return candidate.against(options, suite, _open_subject, _gate_reports)
     plan = _plan(suite, options)
     model = _open_subject(options, suite)
     subject = MeteredModel(model) if options.responses is None else model
@@ -202,7 +205,7 @@ def gate(options: Namespace) -> int:
         result = run_gate(request, bar.update, installed_versions())
     if isinstance(subject, MeteredModel):
         subject.cost.save(result.folder)
-    report = _gate_reports(options, result, plan)
+    report = _gate_reports(options, result.run, plan.draw)
     if options.json:
         console.show_json(console.gate_as_json(result, report))
     else:
@@ -246,15 +249,15 @@ def _tell(command: str, notes: Sequence[str]) -> None:
         print(console.printable(f"tunegate {command}: {note}"), file=sys.stderr)
 
 
-def _gate_reports(options: Namespace, result: GateRunResult, plan: GatePlan) -> Path | None:
+def _gate_reports(options: Namespace, run: RunRecord, draw: int) -> Path | None:
     html = Path(options.report) if options.report else None
-    if html is None and plan.draw <= MAX_REPORT_CASES:
-        html = result.folder / "report.html"
+    if html is None and draw <= MAX_REPORT_CASES:
+        html = run.folder / "report.html"
     junit = Path(options.junit) if options.junit else None
     markdown = Path(options.markdown) if options.markdown else None
     if html is None and junit is None and markdown is None:
         return None
-    return _write_reports(result.run, html, junit, markdown)
+    return _write_reports(run, html, junit, markdown)
 
 
 # --- compare, bake-off, advise -------------------------------------------------------------------------------------

@@ -148,24 +148,32 @@ def _confirmation(plan: GatePlan, gate: GateRecord) -> DrawPlan | None:
 
 
 def _started(request: GateRequest, earlier: Sequence[str], versions: Mapping[str, str]) -> RunStarted:
-    suite = request.suite
+    model, plan = request.model, request.plan
+    return replace(
+        started(request.suite, request.key, model.name, model.sha256, request.seed, versions),
+        policy={"confirms": plan.confirms, "spending": plan.spending and asdict(plan.spending)},
+        request=dict(fields) if (fields := request_of(model)) else None,
+        earlier=tuple(earlier),
+    )
+
+
+def started(
+    suite: Suite, key: str, model: str, model_sha256: str | None, seed: int, versions: Mapping[str, str]
+) -> RunStarted:
+    """The first event of a gate that is run alone."""
     facts = {
         "sha256": suite.sha256,
         "path": suite.path,
         "cases": len(suite.cases),
         "settings": asdict(suite.settings),
     }
-    spending = request.plan.spending and asdict(request.plan.spending)
     return RunStarted(
         name=suite.name,
-        policy={"confirms": request.plan.confirms, "spending": spending},
-        key=request.key,
-        model=request.model.name,
-        model_sha256=request.model.sha256,
-        request=dict(fields) if (fields := request_of(request.model)) else None,
         id=uuid4().hex,
-        seed=request.seed,
-        earlier=tuple(earlier),
+        key=key,
+        model=model,
+        model_sha256=model_sha256,
+        seed=seed,
         suites={suite.name: facts},
         versions=dict(versions),
     )

@@ -52,8 +52,16 @@ def read_side(spec: str, records: Path, identify: Identify) -> Side:
     if stage is None and not run.stages:
         return _side(spec, run.gates.values())
     if stage == "base":
-        return _side(spec, run.gates.values())
+        return _side(spec, _of_base(run))
     return _side(spec, _attempt(run, stage, spec).gates.values())
+
+
+def _of_base(run: RunRecord) -> list[GateRecord]:
+    """What the base model was asked: beside a stage's model, or, in an older record, before any training."""
+    base = run.start.get("model_sha256")
+    attempts = [attempt for stage in run.stages.values() for attempt in stage.attempts.values()]
+    references = [one for attempt in attempts for one in attempt.references.values() if one.model_sha256 == base]
+    return [*run.gates.values(), *references]
 
 
 def names_a_record(spec: str) -> bool:

@@ -47,6 +47,9 @@ class SharedAnswers(WrappedModel):
         left = [index for index, question in enumerate(questions) if question not in self.kept]
         ask = self.inner.generate if method == "generate" else self.inner.score_choices
         for place, response in ask([cases[index] for index in left], settings) if left else ():
+            if not (0 <= place < len(left) and isinstance(response, Response)):  # pyright: ignore[reportUnnecessaryIsInstance]
+                yield (left[place] if 0 <= place < len(left) else len(cases)), response  # whoever asked refuses it
+                continue
             if response.error is None:
                 self.kept[questions[left[place]]] = response
             yield left[place], response

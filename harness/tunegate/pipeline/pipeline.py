@@ -16,6 +16,8 @@ from tunegate.pipeline.retrain_spec import RetrainSpec
 from tunegate.pipeline.stage_spec import StageSpec
 from tunegate.pipeline.watched import Watched
 from tunegate.stats.plans import GatePlan
+from tunegate.stats.retention import KeptRule
+from tunegate.suites.retained import Retention
 from tunegate.suites.suite import Suite
 from tunegate.verdicts.terms import Terms
 from tunegate.verdicts.waivers import Waiver
@@ -92,14 +94,19 @@ class GateTerms:
 
 @dataclass(frozen=True)
 class RetentionTerms:
-    """A suite that is asked again after a stage, with the cases of the base model (`since` None) or of a stage."""
+    """A comparison of a stage's model with the base model (`since` None) or with the model of an earlier stage, on
+    `draw` fresh cases that both are asked."""
 
     max_drop: float
     since: str | None
+    draw: int
+    kept: KeptRule
+    reuse: bool
+    """Whether the suite's plan allows cases that chose one of the two models, when the bank has no others."""
 
 
-NOT_WORSE = 0.0
-"""Points that a trained model may be below a baseline: training must not be worse than no training."""
+NOT_WORSE = Retention(0.0)
+"""A trained model may not be below a baseline: training must not be worse than no training."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +123,8 @@ class Pipeline:
     registry: Path | None
     sha256: str
     leakage: LeakageSpec = field(default_factory=LeakageSpec)
-    max_drop: float = 5.0
+    kept: Retention = field(default_factory=Retention)
+    """What a later stage may lose on the gates of earlier stages."""
     waivers: tuple[Waiver, ...] = ()
     watched: Mapping[str, Watched] = field(default_factory=dict[str, Watched])
     """The cases that a stage watches during training, by stage name; no draw contains them."""
@@ -143,11 +151,11 @@ class Pipeline:
         if stage.role != "step":
             return {}
         kept = {
-            name: RetentionTerms(suite.retention.max_drop, None)
+            name: self._compared(stage, suite.retention, None, suite.plan)
             for name, suite in self.suites.items()
             if suite.retention is not None
         }
-        return kept | self._gates_before(stage, "step", self.max_drop)
+        return kept | self._gates_before(stage, "step", self.kept)
 
     def worth(self, stage: Stage) -> dict[str, RetentionTerms]:
         """The gates at which a stage must not be worse than an earlier baseline, in addition to its retention."""
@@ -157,15 +165,22 @@ class Pipeline:
         """What a stage is compared with case by case, by the purpose of the draw (`terms.PAIRED`)."""
         return {"retention": self.retention(stage), "worth": self.worth(stage)}
 
-    def _gates_before(self, stage: Stage, role: Role, max_drop: float) -> dict[str, RetentionTerms]:
+    def _gates_before(self, stage: Stage, role: Role, allowed: Retention) -> dict[str, RetentionTerms]:
         """The gates of earlier stages with this role, each as the latest of these stages was asked it."""
-        before = takewhile(lambda other: other.name != stage.name, self.stages)
         return {
-            name: RetentionTerms(max_drop, earlier.name)
-            for earlier in before
+            name: self._compared(stage, allowed, earlier.name, gate.plan)
+            for earlier in self.before(stage)
             if earlier.role == role
-            for name in self._own_gates(earlier)
+            for name, gate in self.gates(earlier).items()
         }
+
+    def before(self, stage: Stage) -> list[Stage]:
+        """The stages before this one."""
+        return list(takewhile(lambda other: other.name != stage.name, self.stages))
+
+    def _compared(self, stage: Stage, allowed: Retention, since: str | None, plan: GatePlan) -> RetentionTerms:
+        draw, kept = allowed.rule(plan.draw, stage.retrain.max_attempts)
+        return RetentionTerms(allowed.max_drop, since, draw, kept, plan.reuse)
 
     def _own_gates(self, stage: Stage) -> list[str]:
         return [name for name in stage.spec.gates if self.suites[name].retention is None]

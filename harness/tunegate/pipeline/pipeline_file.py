@@ -23,6 +23,7 @@ from tunegate.pipeline.ladders import args_set_by, first_settings, require_optun
 from tunegate.pipeline.launching import check_config, check_processes, config_sha256
 from tunegate.pipeline.own_answers_check import check_own_answers
 from tunegate.pipeline.own_command import command_of, command_sha256
+from tunegate.pipeline.paired_banks import check_paired_banks
 from tunegate.pipeline.pipeline import Pipeline, Stage, SuiteRef, independent_draws, reward_of
 from tunegate.pipeline.pipeline_spec import PipelineSpec
 from tunegate.pipeline.stage_spec import StageSpec
@@ -34,6 +35,7 @@ from tunegate.reading.yaml_file import KeyPath, YamlFile, load_yaml
 from tunegate.seeds import derived_seed
 from tunegate.suites.common_seal import sealed_together
 from tunegate.suites.fitting_plan import proposal
+from tunegate.suites.retained import retention_of
 from tunegate.suites.suite import Suite, check_bank, load_suite, make_suite
 from tunegate.suites.suite_spec import SuiteSpec
 from tunegate.verdicts.waivers import Waiver, read_waivers
@@ -79,14 +81,13 @@ def load_pipeline(
         registry=resolve(spec.promote.registry, base_dir) if spec.promote else None,
         sha256=_sha256(reading.file, reading.suites.values(), stages),
         leakage=spec.leakage,
-        max_drop=spec.retention.max_drop,
+        kept=retention_of(spec.retention),
         ledger=spec.ledger if spec.ledger in (None, "none") else str(resolve(spec.ledger, base_dir)),
         waivers=_waivers(spec, reading.file, today or date.today()),
         watched=reading.watched,
     )
-    for index, (name, supply) in enumerate(supply_of(pipeline).items()):
-        if not supply.at_best:
-            raise reading.file.error(("stages", index, "gates"), _no_case_left(name))
+    reading.check_supply(pipeline)
+    reading.check_retention(pipeline)
     return pipeline
 
 
@@ -229,6 +230,17 @@ class _Reading:
             except ConfigError as error:
                 fitting = proposal(suite.cases, stage.retrain.max_attempts)
                 raise self.file.error((*keys, position), f"{gate}: {error}{fitting}") from error
+
+    def check_supply(self, pipeline: Pipeline) -> None:
+        """Every stage must find fresh cases for its first attempt."""
+        for index, (name, supply) in enumerate(supply_of(pipeline).items()):
+            if not supply.at_best:
+                raise self.file.error(("stages", index, "gates"), _no_case_left(name))
+
+    def check_retention(self, pipeline: Pipeline) -> None:
+        """Every comparison with an earlier model must have enough fresh cases for a first attempt."""
+        for index, stage in enumerate(pipeline.stages):
+            self._checked(("stages", index, "gates"), lambda stage=stage: check_paired_banks(pipeline, stage))
 
     def _watched(self) -> dict[str, Watched]:
         """What each stage watches during training; raises ConfigError for a gate that is unknown or too small."""

@@ -17,6 +17,7 @@ from tunegate import __version__
 from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import CannotJudge, Tampered
 from tunegate.ledger.entries import GATED
+from tunegate.promotion.paired_evidence import check_pair, check_references, required_pairs
 from tunegate.record.lucky_gate import attempts_before
 from tunegate.record.read_run import reading
 from tunegate.record.recheck import NotPromotable, outcomes_before, recheck, recheck_redraws
@@ -63,6 +64,7 @@ def check_gates(run: RunRecord, today: date | None = None) -> AttemptRecord:
 def _final_attempt(run: RunRecord, today: date | None) -> AttemptRecord:
     stages = _passed_stages(run)
     recheck_redraws(run)
+    _check_questions(run)
     weights = run.start.get("model_sha256")
     for stage in stages:
         if not stage.attempts or not stage.required_gates:
@@ -104,6 +106,7 @@ def _check_attempt(run: RunRecord, stage: StageRecord, attempt: AttemptRecord, t
         if gate.model_sha256 != attempt.model_sha256:
             raise Tampered(f"gate {gate.key!r} was run on different weights ({gate.model_sha256})")
         _check_fresh(run, stage, gate)
+    check_references(run, stage, attempt)
     for key, registered in required_draws(run, stage, attempt).items():
         gate = attempt.gates.get(key)
         if gate is None or not gate.decided:
@@ -111,6 +114,15 @@ def _check_attempt(run: RunRecord, stage: StageRecord, attempt: AttemptRecord, t
         if gate.verdict is not Verdict.PASS and not _is_waived(gate, attempt, today):
             raise NotPromotable(f"gate {key!r} of stage {stage.name!r}: {gate.verdict}: {gate.reason}")
         _check_draw(run, stage, gate, registered)
+
+
+def _check_questions(run: RunRecord) -> None:
+    """A case of a suite is one question, in every draw: what was asked before is told by the questions."""
+    known: dict[tuple[str, str], str] = {}
+    for gate in run.all_gates():
+        for case_id, question in zip(gate.case_ids, gate.questions, strict=False):
+            if known.setdefault((gate.suite_sha256, case_id), question) != question:
+                raise Tampered(f"gate {gate.key!r}: case {case_id!r} is another question than in an earlier draw")
 
 
 def _is_waived(gate: GateRecord, attempt: AttemptRecord, today: date | None) -> bool:
@@ -128,7 +140,7 @@ def _is_waived(gate: GateRecord, attempt: AttemptRecord, today: date | None) -> 
 def required_draws(run: RunRecord, stage: StageRecord, attempt: AttemptRecord) -> dict[str, Mapping[str, Any]]:
     """The draws that an attempt had to pass: their names, and their terms as the run registered them at its start.
 
-    For a paired draw, only `purpose` and `max_drop` could be registered: its cases are those of an earlier draw.
+    For a paired draw these are its largest loss; its size and its reference are compared on their own.
     """
     try:
         required: dict[str, Mapping[str, Any]] = {}
@@ -142,9 +154,7 @@ def required_draws(run: RunRecord, stage: StageRecord, attempt: AttemptRecord) -
             earlier = 0 if first is None or gate["reuse"] else attempts_before(first)
             if gate["confirms"] == "always" or (gate["confirms"] == "after_retry" and attempt.number + earlier > 1):
                 required[gate_key(name, "confirm")] = _confirm(gate, attempt.number + earlier)
-        for purpose in PAIRED:
-            for name, kept in _paired(run, stage, purpose).items():
-                required[gate_key(name, purpose)] = {"purpose": purpose, "max_drop": kept["max_drop"]}
+        required |= required_pairs(run, stage)
     except (KeyError, TypeError, AttributeError) as error:
         raise Tampered(f"stage {stage.name!r}: the run registered no terms for its gates ({error!r})") from error
     return required
@@ -158,12 +168,6 @@ def _confirm(gate: Mapping[str, Any], attempt: int) -> Mapping[str, Any]:
     return {**gate["confirm"], "plan": asdict(plan)}
 
 
-def _paired(run: RunRecord, stage: StageRecord, purpose: str) -> Mapping[str, Any]:
-    """What the run registered to compare a stage with; older records have no `worth`."""
-    registered: Mapping[str, Any] = run.start["retention"] if purpose == "retention" else run.start.get(purpose, {})
-    return registered[stage.name] if registered else {}
-
-
 def _check_draw(run: RunRecord, stage: StageRecord, gate: GateRecord, registered: Mapping[str, Any]) -> None:
     """Compare one draw with the terms that the run registered before its first training."""
     suite = run.start.get("suites", {}).get(gate.gate, {})
@@ -172,31 +176,15 @@ def _check_draw(run: RunRecord, stage: StageRecord, gate: GateRecord, registered
     if facts != [gate.suite_sha256, list(gate.checks), gate.part, *(gate.terms.get(name) for name in registered)]:
         raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: its suite or terms differ from the registered ones")
     if registered["purpose"] in PAIRED:
-        _check_reference(run, stage, gate)
-
-
-def _check_reference(run: RunRecord, stage: StageRecord, gate: GateRecord) -> None:
-    """A paired draw must be compared with exactly the draw that the run registered: the base model's, or that of the
-    last attempt of an earlier stage."""
-    since = _paired(run, stage, gate.purpose)[gate.gate]["since"]
-    attempt = None if since is None else max(run.stages[since].attempts)
-    purpose = "baseline" if since is None else first_purpose(run.stages[since])
-    if gate.against != {"gate": gate.gate, "stage": since, "attempt": attempt, "purpose": purpose}:
-        raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: compared with {gate.against}, not as registered")
-    if since is None:
-        base = run.gates[gate_key(gate.gate, "baseline")]
-        recheck(base)
-        if base.model_sha256 != run.start.get("model_sha256"):
-            raise Tampered(f"gate {base.key!r}: was not asked of the base model")
-        if [base.suite_sha256, base.checks, base.part] != [gate.suite_sha256, gate.checks, gate.part]:
-            raise Tampered(f"gate {base.key!r}: not the suite that stage {stage.name!r} was asked again")
+        check_pair(run, stage, gate)
 
 
 def _check_fresh(run: RunRecord, stage: StageRecord, gate: GateRecord) -> None:
     """No case may have been asked by an earlier draw of the run, of whatever suite, stage and attempt, except for cases
-    that the record marks as reused. Gates of one attempt may share a draw. A paired draw compares two models, and may
-    ask again."""
-    if gate.reused and not run.start["gates"][stage.name].get(gate.gate, {}).get("reuse"):
+    that the record marks as reused. Gates of one attempt may share a draw. For the cases of a paired draw, see
+    `check_pair`."""
+    paired = gate.purpose in PAIRED
+    if gate.reused and not paired and not run.start["gates"][stage.name].get(gate.gate, {}).get("reuse"):
         raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: reuses cases, but the run did not register this")
     others = [other for other in _draws_before(run, stage, gate) if not _shares(other, gate)]
     seen = frozenset[str]().union(*(_asked_as_in(gate, other) for other in others))
@@ -216,10 +204,10 @@ def _draws_before(run: RunRecord, stage: StageRecord, gate: GateRecord) -> Itera
     """The draws of the run that came before a draw of the final attempt of a stage."""
     yield from run.gates.values()
     for other in takewhile(lambda one: one.name != stage.name, run.stages.values()):
-        yield from (draw for attempt in other.attempts.values() for draw in attempt.gates.values())
+        yield from (draw for attempt in other.attempts.values() for draw in attempt.draws)
     for number, attempt in stage.attempts.items():
         if number < (gate.attempt or 0):
-            yield from attempt.gates.values()
+            yield from attempt.draws
         elif number == gate.attempt:
             yield from takewhile(lambda draw: draw.key != gate.key, attempt.gates.values())
 

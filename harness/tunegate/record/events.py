@@ -17,6 +17,7 @@ from tunegate.record.record import FailureKind, LedgerPlace, OwnAnswer
 from tunegate.record.typed_json import Misfit, read_as
 from tunegate.stats.luck import LuckyPass
 from tunegate.stats.noise import Noise
+from tunegate.stats.retention import KeptRule
 from tunegate.verdicts.reason import Reason
 from tunegate.verdicts.slices import SliceRule
 from tunegate.verdicts.terms import GapRule, Purpose
@@ -299,6 +300,7 @@ class RegisteredTerms:
     gap: GapRule | None = None
     admissions: Mapping[str, Json] = field(default_factory=dict[str, Json])
     max_drop: float | None = None
+    kept: KeptRule | None = None
     ask_again: int = 0
     samples: int = 1
 

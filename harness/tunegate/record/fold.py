@@ -18,7 +18,7 @@ from tunegate.record.fold_parts import AttemptFold, GateFold, RunFold, StageFold
 from tunegate.record.frozen import frozen
 from tunegate.record.record import Diagnosis, RunRecord, gate_key
 from tunegate.record.typed_json import read_as
-from tunegate.verdicts.terms import terms_from_json
+from tunegate.verdicts.terms import REFERENCES, Purpose, terms_from_json
 
 
 def folded(folder: Path) -> Fold:
@@ -165,9 +165,9 @@ class Fold:
             ):  # older records hold fewer terms: they are shown, but `registered` refuses a verdict
                 terms_from_json(event.terms)
         place = self._place(event)
-        key = gate_key(event.gate, event.purpose)
-        refuse(key in place.gates, "a draw begins twice")
-        place.gates[key] = GateFold(place, event)
+        key, gates = gate_key(event.gate, event.purpose), _draws_of(place, event.purpose)
+        refuse(key in gates, "a draw begins twice")
+        gates[key] = GateFold(place, event)
         place.touch()
 
     @_take.register
@@ -187,7 +187,7 @@ class Fold:
         self._gate(event).decide(event)
 
     def _gate(self, event: events.OfGate) -> GateFold:
-        gate = self._place(event).gates[gate_key(event.gate, event.purpose)]
+        gate = _draws_of(self._place(event), event.purpose)[gate_key(event.gate, event.purpose)]
         gate.touch()
         return gate
 
@@ -195,6 +195,11 @@ class Fold:
         if event.stage is None:
             return self._run
         return self._run.stages[event.stage].attempts[event.attempt or 0]
+
+
+def _draws_of(place: RunFold | AttemptFold, purpose: Purpose) -> dict[str, GateFold]:
+    """Where a draw belongs: an attempt keeps what earlier models answered apart from the draws of its own model."""
+    return place.references if isinstance(place, AttemptFold) and purpose in REFERENCES else place.gates
 
 
 def _description(error: Exception) -> str:

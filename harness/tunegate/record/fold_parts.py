@@ -171,6 +171,7 @@ class AttemptFold(_Part[AttemptRecord]):
         self.log: tuple[Json, ...] = ()
         self.seconds = 0.0
         self.gates: dict[str, GateFold] = {}
+        self.references: dict[str, GateFold] = {}
         self.diagnosis: Diagnosis | None = None
         self.own_answers: tuple[OwnAnswer, ...] = ()
         self.waived: dict[str, Json] = {}
@@ -195,6 +196,7 @@ class AttemptFold(_Part[AttemptRecord]):
             summary=trained.summary if trained else FrozenDict(),
             seconds=self.seconds,
             gates=_shown(self.gates),
+            references=_shown(self.references),
             diagnosis=self.diagnosis,
             own_answers=self.own_answers,
             waived=FrozenDict(self.waived),

@@ -18,7 +18,7 @@ from tunegate.record.judged_log import JudgedLog
 from tunegate.stats.luck import LuckyPass
 from tunegate.stats.noise import Noise
 from tunegate.verdicts.reason import Reason
-from tunegate.verdicts.terms import Terms, terms_from_json
+from tunegate.verdicts.terms import MEASURED, REFERENCE, REFERENCES, Terms, terms_from_json
 
 FailureKind = Literal["out of memory", "diverged", "too few misses", "other"]
 """Why a training left no model, as far as a diagnosis can act on it."""
@@ -116,8 +116,8 @@ class GateRecord:
 
     @property
     def measured(self) -> bool:
-        """Whether its PASS only says that every case was judged: a baseline has nothing to pass."""
-        return self.purpose == "baseline" and self.decided and self.verdict is Verdict.PASS
+        """Whether its PASS only says that every case was judged: a baseline or a reference has nothing to pass."""
+        return self.purpose in MEASURED and self.decided and self.verdict is Verdict.PASS
 
     @property
     def selected(self) -> bool:
@@ -210,10 +210,23 @@ class AttemptRecord:
     summary: Json = field(default_factory=FrozenDict[str, Any])
     seconds: float = 0.0
     gates: Mapping[str, GateRecord] = field(default_factory=FrozenDict[str, GateRecord])
+    references: Mapping[str, GateRecord] = field(default_factory=FrozenDict[str, GateRecord])
+    """What earlier models answered to the cases of this attempt's paired draws: no draw of this attempt's model."""
     diagnosis: Diagnosis | None = None
     own_answers: tuple[OwnAnswer, ...] = ()
     """The input model's answers to training prompts, if the stage learns from them."""
     waived: Mapping[str, Json] = field(default_factory=FrozenDict[str, Json])
+
+    @property
+    def draws(self) -> tuple[GateRecord, ...]:
+        """Its draws and their references, each before the draw that is compared with it."""
+        left = dict(self.references)
+        found: list[GateRecord] = []
+        for gate in self.gates.values():
+            key = gate_key(gate.gate, REFERENCE.get(gate.purpose, ""))
+            found += [left.pop(key)] if key in left else []
+            found.append(gate)
+        return (*found, *left.values())
 
     @property
     def unwaived(self) -> dict[str, GateRecord]:
@@ -268,9 +281,9 @@ class RunRecord:
         return by_role.get("step") or by_role.get("scorer")
 
     def all_gates(self) -> list[GateRecord]:
-        """Every gate of every attempt, in order; or the gates of a gate run alone."""
+        """Every gate of every attempt and its references, in order; or the gates of a gate run alone."""
         attempts = [attempt for stage in self.stages.values() for attempt in stage.attempts.values()]
-        return [*self.gates.values(), *(gate for attempt in attempts for gate in attempt.gates.values())]
+        return [*self.gates.values(), *(gate for attempt in attempts for gate in attempt.draws)]
 
     def waivers(self) -> list[dict[str, Any]]:
         """The waivers that excused failed draws of the stages' last attempts, with stage and gate."""
@@ -285,6 +298,7 @@ class RunRecord:
         """The outcomes that a retention draw was compared with; empty for any other draw."""
         if gate.against is None:
             return ()
-        stage, attempt = gate.against.get("stage"), gate.against.get("attempt")
-        gates = self.gates if stage is None else self.stages[stage].attempts[attempt or 0].gates
+        stage, number, purpose = (gate.against.get(name) for name in ("stage", "attempt", "purpose"))
+        attempt = None if stage is None else self.stages[stage].attempts[number or 0]
+        gates = self.gates if attempt is None else attempt.references if purpose in REFERENCES else attempt.gates
         return gates[gate_key(gate.against["gate"], gate.against["purpose"])].outcomes

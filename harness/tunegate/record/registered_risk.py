@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from tunegate.record.lucky_gate import spending_of
@@ -13,32 +13,25 @@ from tunegate.verdicts.corrected import judged_by
 from tunegate.verdicts.terms import terms_from_json
 
 Json = Mapping[str, Any]
-Retains = Callable[[Json, int], float]
-"""The chance that an equal model passes a paired draw, from its registered terms and its number of cases."""
 
 
-def by_net_loss(terms: Json, cases: int) -> float:
-    """For the rule that decides by the net loss alone."""
-    return retained_by_equal(cases, terms["max_drop"])
-
-
-def registered_risk(run: RunRecord, retains: Retains = by_net_loss) -> PipelineRisk | None:
+def registered_risk(run: RunRecord) -> PipelineRisk | None:
     """The stages that must pass something; None for a gate run alone, and for an older record, which does not say how
     many attempts a stage had or which gates shared a draw."""
     start = run.start
     if not start.get("budget") or start.get("shared_draws") is None:
         return None
     try:
-        stages = tuple(_stage(start, stage, retains) for stage, role in start["roles"].items() if role != "baseline")
+        stages = tuple(_stage(start, stage) for stage, role in start["roles"].items() if role != "baseline")
     except (KeyError, TypeError, ValueError, AttributeError):  # `tunegate report --recheck` says what is wrong with it
         return None
     return PipelineRisk(stages)
 
 
-def _stage(start: Json, stage: str, retains: Retains) -> StageRisk:
+def _stage(start: Json, stage: str) -> StageRisk:
     plans = {name: _plan(gate) for name, gate in start["gates"][stage].items()}
     paired = {
-        name: retains(terms, start["suites"][name]["draw"])
+        name: retained_by_equal(terms["draw"], terms["kept"]["net_loss"])
         for name, terms in ((start.get("retention") or {}).get(stage) or {}).items()
     }
     return StageRisk(stage, start["budget"][stage], grouped(plans, start["shared_draws"].get(stage, ())), paired)

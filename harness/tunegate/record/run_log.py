@@ -102,7 +102,7 @@ def _passes(event: Event) -> bool:
     match event:
         case RunDecided(verdict=Verdict.PASS):
             return True
-        case GateDecided(verdict=Verdict.PASS, stage=None, purpose="gate" | "confirm"):
+        case GateDecided(verdict=Verdict.PASS, stage=None, purpose="gate" | "confirm" | "retention"):
             return True
         case _:
             return False

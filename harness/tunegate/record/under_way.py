@@ -26,7 +26,7 @@ def _of_attempt(stage: str, attempt: AttemptRecord) -> str:
         return f"{where} is being trained{rows}"
     if not attempt.gates:
         return f"{where} is trained, but no gate has begun"
-    return f"{where}, {_of_gate(list(attempt.gates.values())[-1])}"
+    return f"{where}, {_of_gate(attempt.draws[-1])}"
 
 
 def _of_gate(gate: GateRecord) -> str:

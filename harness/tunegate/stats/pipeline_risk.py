@@ -18,8 +18,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from tunegate.stats.paired import forgetting_caught
 from tunegate.stats.plans import GatePlan, any_of
+from tunegate.stats.retention import fails_although_equal
 
 DIFFER = 0.1
 """The share of cases on which an equal model is assumed to differ from an earlier one."""
@@ -107,15 +107,15 @@ class PipelineRisk:
 
 
 @lru_cache(256)
-def retained_by_equal(cases: int, max_drop: float, differ: float = DIFFER) -> float:
-    """The chance that a model that forgot nothing passes a retention draw that decides by the net loss alone.
+def retained_by_equal(cases: int, net_loss: int, differ: float = DIFFER) -> float:
+    """The chance that a model that forgot nothing passes a retention draw of at most this net loss.
 
     Example:
         >>> from tunegate.stats.pipeline_risk import retained_by_equal
-        >>> round(retained_by_equal(100, 5.0), 3)
+        >>> round(retained_by_equal(100, 5), 3)
         0.96
     """
-    return 1.0 - forgetting_caught(cases, max_drop, 0.0, differ)
+    return 1.0 - fails_although_equal(cases, net_loss, differ)
 
 
 def grouped(plans: Mapping[str, GatePlan], sharing: Sequence[Sequence[str]]) -> tuple[Mapping[str, GatePlan], ...]:

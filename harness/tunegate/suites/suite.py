@@ -37,18 +37,12 @@ from tunegate.stats.plans import GatePlan, PlanRule, Risk
 from tunegate.stats.sampling import SinglePlan
 from tunegate.suites.case_faults import unfit
 from tunegate.suites.fitting_plan import proposal
+from tunegate.suites.retained import Retention, check_paired_bank, dumped_rules, retention_of
 from tunegate.suites.suite_spec import AnswerSpec, DrawSpec, GenerateSpec, PlanSpec, SuiteSpec
 from tunegate.suites.told_answers import GUARD, told_beforehand
 from tunegate.verdicts.corrected import admissions_of, judged_by
 from tunegate.verdicts.slices import SliceRule, slices_out_of_reach, too_many_for_a_draw
 from tunegate.verdicts.terms import Answering, GapRule, Terms
-
-
-@dataclass(frozen=True, slots=True)
-class Retention:
-    """A suite that checks for lost abilities: `max_drop` is in percentage points of the pass rate."""
-
-    max_drop: float
 
 
 @dataclass(frozen=True)
@@ -255,11 +249,16 @@ def make_suite(
         wanted = {tag: part.at_least for tag, part in rules.items()}
         for fault in (*slices_out_of_reach(cases, rules), *too_many_for_a_draw(cases, wanted, smallest)):
             raise file.error((*keys, key), fault)
-    retention = None if spec.retention is None else Retention(spec.retention.max_drop)
+    retention = None if spec.retention is None else retention_of(spec.retention)
+    if retention is not None:
+        try:
+            check_paired_bank(split(cases, share), *retention.rule(plan.draw, attempts=1), reuse=rule.reuse)
+        except ConfigError as error:
+            raise file.error((*keys, "retention"), str(error)) from error
     terms = [
         rule.facts,
         share,
-        spec.model_dump(include={"slices", "gap", "retention"}),
+        dumped_rules(spec),
         answer.to_json(),
         case_passes,
         *([sorted(spec.allow)] if spec.allow else []),  # keeps the hashes of suites without `allow`

@@ -129,11 +129,34 @@ def _minimum_only(value: Any) -> Any:
     return {"min": value} if isinstance(value, int | float) else value
 
 
+class RetentionRiskSpec(Spec):
+    """What a retention test may get wrong; the number of cases and the largest net loss are computed from it."""
+
+    consumer: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    """The chance that a model that lost `max_drop` points gets through in at least one attempt."""
+    producer: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    """The chance that a model that lost nothing fails an attempt."""
+    differ: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """The largest share of cases on which the two models are expected to differ; more needs more cases."""
+
+
 class RetentionSpec(Spec):
-    """A suite that every stage must retain: the same cases are asked of the base model and after every stage."""
+    """What every stage must retain: the new and the earlier model are asked the same fresh cases in every attempt."""
 
     max_drop: Annotated[float, Field(ge=0, le=100)] = 5.0
     """By how many percentage points the pass rate may fall."""
+    risk: RetentionRiskSpec | None = None
+    """Compute how many cases are asked, and how many more may be lost than won, so that the run keeps these risks."""
+
+    @model_validator(mode="after")
+    def _solvable(self) -> Self:
+        if self.risk is not None and not 0 < self.max_drop <= 100 * self.risk.differ + 1e-9:
+            raise ValueError(
+                f"expected `max_drop` above 0 and `risk.differ` at least `max_drop` / 100, got max_drop "
+                f"{self.max_drop:g} and differ {self.risk.differ:g}; a model that lost {self.max_drop:g} points "
+                f"differs on at least {self.max_drop:g} % of the cases"
+            )
+        return self
 
 
 def _stop(text: str) -> str:

@@ -17,7 +17,6 @@ from tunegate.data.training_data import TrainingData
 from tunegate.exceptions import ConfigError, Inconclusive, Tampered
 from tunegate.gates.book import Book
 from tunegate.leaks.leakage import Leak, describe, facts
-from tunegate.models.model import Model
 from tunegate.pipeline.leak_guard import drop_leaks, dropped_and_refused, in_words, leaks_of
 from tunegate.pipeline.odds import budget, shared_draws
 from tunegate.pipeline.pipeline import Pipeline, Stage
@@ -31,7 +30,6 @@ from tunegate.stats.luck import LuckyPass
 from tunegate.suites.suite import Suite
 from tunegate.training.stage_card import stage_card
 from tunegate.training.stage_diagnosis import good_rates
-from tunegate.training.stage_gates import measure_base
 from tunegate.training.stage_run import StageRun
 from tunegate.training.tools import ModelOnDisk, Tools
 from tunegate.verdicts.terms import PAIRED
@@ -164,11 +162,6 @@ class PipelineRun:
         leaked = self._leaks()
         if leaked:
             return Verdict.INVALID, leaked
-        measure_base(self.pipeline, self.log, self._book, self.tools.progress, self._open_base)
-        if any(gate.verdict is Verdict.INVALID for gate in self._record().gates.values()):
-            return Verdict.INVALID, "the base model could not be measured: " + "; ".join(
-                f"{gate.key}: {gate.reason}" for gate in self._record().gates.values() if gate.invalid
-            )
         model = ModelOnDisk(str(self.tools.model_folder(self.pipeline.model)), self._record().start["model_sha256"])
         for stage in self.pipeline.stages:
             try:
@@ -197,14 +190,6 @@ class PipelineRun:
             for name, gate in self.pipeline.gates(stage).items()
             if gate.first.purpose == "gate"
         }
-
-    def _open_base(self) -> Model:
-        model = self.tools.open_model(self.pipeline.model)
-        if model.sha256 != self._record().start["model_sha256"]:
-            raise Tampered(
-                f"{self.pipeline.model}: the base model changed since this run began; restore it, or use a new --run"
-            )
-        return model
 
     def _leaks(self) -> str:
         base = self.tools.model_folder(self.pipeline.model)

@@ -7,23 +7,30 @@ from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 
-from tunegate.cases.case import Case, question_of
+from tunegate.cases.case import question_of
 from tunegate.checks.outcome import Verdict
-from tunegate.gates.ask import known_answers
 from tunegate.gates.book import Book, Draft
-from tunegate.gates.draw import Draw, GatePlace, Reference, cases_with, draw_fresh
+from tunegate.gates.draw import Draw, GatePlace, Reference, cases_with, draw_fresh, place_of
 from tunegate.gates.runner import GateRunner
 from tunegate.models.model import Model, Response
 from tunegate.models.shared_answers import Question
-from tunegate.pipeline.pipeline import Pipeline, Stage
+from tunegate.pipeline.pipeline import Pipeline, RetentionTerms, Stage
 from tunegate.progress import Progress
 from tunegate.record.events import Waived
 from tunegate.record.recheck import recheck
-from tunegate.record.record import AttemptRecord, GateRecord, RunRecord, first_purpose, gate_key
+from tunegate.record.record import AttemptRecord, GateRecord, RunRecord
 from tunegate.record.run_log import RunLog
 from tunegate.seeds import derived_seed
-from tunegate.stats.sampling import SinglePlan
-from tunegate.suites.suite import Suite
+from tunegate.training.pairs import (
+    answers_of,
+    ask_references,
+    fresh_pairs,
+    paired_terms,
+    reference_of,
+    same_cases,
+    wants_reference,
+)
+from tunegate.training.tools import ModelOnDisk, ModelUnderTest
 from tunegate.verdicts.decision import Decision
 from tunegate.verdicts.terms import PAIRED, Purpose, Terms
 from tunegate.verdicts.waivers import excuse
@@ -42,6 +49,7 @@ class StageGates:
     progress: Progress
     say: Callable[[str], None]
     today: Callable[[], date]
+    open_earlier: Callable[[ModelOnDisk], Model]
 
     def check_supply(self, number: int) -> None:
         """Raise Inconclusive if the banks have too few cases for this attempt: before it is trained, not after."""
@@ -52,7 +60,14 @@ class StageGates:
                 others = history.asked(but_not_by=self.book.run, nor_as=self._draft(place, terms).key)
                 planned[place] = self._fresh(place, terms, planned, others)
 
-    def decide(self, number: int, open_model: OpenModel) -> dict[str, GateRecord]:
+    def check_pairs(self, number: int) -> None:
+        """Raise Inconclusive if a bank has too few fresh cases to compare this attempt with an earlier model."""
+        others = self.book.history().asked(but_not_by=self.book.run)
+        for place, terms in self._kept(number):
+            if place.key not in self._attempt(number).gates:
+                fresh_pairs(self.pipeline, self._run(), place, terms.draw, others)
+
+    def decide(self, number: int, open_model: ModelUnderTest) -> dict[str, GateRecord]:
         """Every first draw of the stage, even after one failed, because a diagnosis needs them all. If all passed, the
         retention draws; if these passed too, the confirming draws that the attempt requires, which use sealed cases.
         The model is opened for the first draw that is not on record.
@@ -60,9 +75,7 @@ class StageGates:
         Returns the draws whose verdicts count: all but those that a waiver excuses now."""
         steps: list[Callable[[], dict[str, Verdict]]] = [
             lambda: {place.key: self._decide(place, terms, open_model) for place, terms in self._first(number)},
-            lambda: {
-                place.key: self._retain(place, drop, since, open_model) for place, drop, since in self._kept(number)
-            },
+            lambda: self._compared(number, open_model),
             lambda: {place.key: self._decide(place, terms, open_model) for place, terms in self._confirming(number)},
         ]
         said: dict[str, Verdict] = {}
@@ -79,10 +92,7 @@ class StageGates:
         """What the model of an attempt answered before the run was interrupted: it is not asked that again."""
         known: dict[Question, Response] = {}
         for gate in self._attempt(number).gates.values():
-            suite, asked = self.pipeline.suites[gate.gate], frozenset(gate.case_ids)
-            for case in suite.cases if gate.answers.responses else ():
-                if case.id in asked:
-                    known |= known_answers(suite, case, gate.answers.responses)
+            known |= answers_of(self.pipeline.suites[gate.gate], gate)
         return known
 
     def _first(self, number: int) -> Iterator[tuple[GatePlace, Terms]]:
@@ -105,12 +115,10 @@ class StageGates:
             return self.book.attempts_before(self.pipeline.suites[name])
         return first.ledger.lineage
 
-    def _kept(self, number: int) -> Iterator[tuple[GatePlace, float, GateRecord]]:
-        run = self._run()
+    def _kept(self, number: int) -> Iterator[tuple[GatePlace, RetentionTerms]]:
         for purpose in PAIRED:
-            for name, kept in self.pipeline.paired(self.stage)[purpose].items():
-                since = baseline(run, name) if kept.since is None else final_draw(run, kept.since, name)
-                yield self._place(name, number, purpose), kept.max_drop, since
+            for name, terms in self.pipeline.paired(self.stage)[purpose].items():
+                yield self._place(name, number, purpose), terms
 
     def _place(self, name: str, number: int, purpose: Purpose) -> GatePlace:
         return GatePlace(name, self.stage.name, number, purpose)
@@ -132,23 +140,30 @@ class StageGates:
         self._tell(place, decision)
         return self._excused(place, decision.verdict)
 
-    def _retain(self, place: GatePlace, max_drop: float, since: GateRecord, open_model: OpenModel) -> Verdict:
+    def _compared(self, number: int, open_model: ModelUnderTest) -> dict[str, Verdict]:
+        """The draws that are compared with earlier models. These are asked first, so that one model at a time is
+        loaded."""
+        kept, begun = list(self._kept(number)), self._attempt(number).gates
+        open_ = [(place, terms) for place, terms in kept if place.key not in begun or wants_reference(begun[place.key])]
+        ask_references(
+            self.pipeline, self.log, self._runner(), self.open_earlier, open_, free=open_model.close, book=self.book
+        )
+        return {place.key: self._retain(place, terms, open_model) for place, terms in kept}
+
+    def _retain(self, place: GatePlace, terms: RetentionTerms, open_model: OpenModel) -> Verdict:
         begun = self._begun(place)
         if begun is not None and begun.settled:
-            recheck(begun, since.outcomes)
+            recheck(begun, self._run().held_against(begun))
             return self._excused(place, begun.verdict)
-        suite = self.pipeline.suites[place.gate]
-        plan = SinglePlan(len(since.outcomes), min(since.accept, len(since.outcomes)))
-        reference = GatePlace(since.gate, since.stage, since.attempt, since.registered.purpose)
-        decision = self._runner().run(
-            place,
-            suite,
-            Terms(plan, place.purpose, max_drop=max_drop, **suite.answering),
-            open_model(),
-            Draw(_same_cases(suite, since), since.seed),
-            begun=begun,
-            before=Reference(reference, since.outcomes),
-        )
+        suite, run = self.pipeline.suites[place.gate], self._run()
+        if begun is None:
+            since = reference_of(run, place)
+            registered, drawn = paired_terms(suite, place.purpose, terms), same_cases(suite, since)
+            before = Reference(place_of(since), since.outcomes)
+        else:
+            registered, drawn = begun.registered, Draw((), begun.seed)
+            before = Reference(place, run.held_against(begun))  # its place is on record already
+        decision = self._runner().run(place, suite, registered, open_model(), drawn, begun=begun, before=before)
         self._tell(place, decision)
         return self._excused(place, decision.verdict)
 
@@ -207,41 +222,6 @@ class StageGates:
 
     def _run(self) -> RunRecord:
         return self.log.record
-
-
-def measure_base(pipeline: Pipeline, log: RunLog, book: Book, progress: Progress, open_model: OpenModel) -> None:
-    """Ask the base model the retention suites, before any training. A measurement may ask cases again."""
-    for name, suite in pipeline.suites.items():
-        if suite.retention is None:
-            continue
-        place = GatePlace(name, purpose="baseline")
-        begun = log.record.gates.get(place.key)
-        if begun is None or not begun.settled:
-            plan = SinglePlan(suite.plan.draw, suite.plan.accept)
-            terms = Terms(plan, "baseline", **suite.answering)
-            seed = derived_seed(pipeline.seed, name, place.purpose)
-            model = open_model()
-            draft = Draft(place, suite, plan, seed, pipeline.model, model.sha256)
-            fresh = partial(draw_fresh, place, suite, plan.draw, seed, reuse=True)
-            drawn = book.register(draft, fresh) if begun is None else Draw((), begun.seed)
-            GateRunner(log.append, progress).run(place, suite, terms, model, drawn, begun=begun)
-        book.decide(log.record.gates[place.key])
-
-
-def baseline(run: RunRecord, suite: str) -> GateRecord:
-    """The base model's draw of a retention suite; raises KeyError if it is not on record."""
-    return run.gates[GatePlace(suite, purpose="baseline").key]
-
-
-def final_draw(run: RunRecord, stage: str, gate: str) -> GateRecord:
-    """The draw with which a stage passed a gate, or was measured; raises KeyError if it is not on record."""
-    attempts = run.stages[stage].attempts
-    return attempts[max(attempts)].gates[gate_key(gate, first_purpose(run.stages[stage]))]
-
-
-def _same_cases(suite: Suite, since: GateRecord) -> tuple[Case, ...]:
-    by_id = {case.id: case for case in suite.cases}
-    return tuple(by_id[outcome.case_id] for outcome in since.outcomes)
 
 
 def asked_in_run(

@@ -36,7 +36,7 @@ from tunegate.training.job import job_of, rows_of, scorer_of
 from tunegate.training.own_answers import RowsToTrain, ask_rows, is_raw, judged_before, preference_rows
 from tunegate.training.stage_diagnosis import StageDiagnosis
 from tunegate.training.stage_gates import StageGates
-from tunegate.training.tools import ModelOnDisk, Tools
+from tunegate.training.tools import ModelOnDisk, ModelUnderTest, Tools
 from tunegate.training.trainer import check_data, checkpoints_of
 
 
@@ -52,7 +52,7 @@ class StageRun:
         self.folder = log.folder
         self.log = log
         self.tools = tools
-        self.gates = StageGates(pipeline, stage, log, book, tools.progress, tools.say, tools.today)
+        self.gates = StageGates(pipeline, stage, log, book, tools.progress, tools.say, tools.today, self._open_model)
         self.diagnoses = StageDiagnosis(pipeline, stage, log)
 
     def execute(self) -> tuple[Verdict, str, ModelOnDisk]:
@@ -122,6 +122,7 @@ class StageRun:
                 )
             )
         self.gates.check_supply(number)
+        self.gates.check_pairs(number)
         rows = rows_of(self.pipeline, self.stage, settings)
         to_train = self._rows_to_train(number, rows.examples)
         if to_train.fault is not None:
@@ -261,15 +262,12 @@ class StageRun:
     # --- gates ---
 
     def _gates(self, number: int, on_disk: ModelOnDisk) -> dict[str, GateRecord]:
-        opened: list[Model] = []  # one model for all gates, none if all are on record
-
         def open_model() -> Model:
-            if not opened:
-                opened.append(SharedAnswers(self._open_model(on_disk), self.gates.answers_on_record(number)))
-            return opened[0]
+            return SharedAnswers(self._open_model(on_disk), self.gates.answers_on_record(number))
 
-        decided = self.gates.decide(number, open_model)
-        if opened:
+        model = ModelUnderTest(open_model)  # one model for all gates, none if all are on record
+        decided = self.gates.decide(number, model)
+        if model.was_opened:
             self._check_unchanged(on_disk, self.tools.fingerprint(on_disk.path))
         return decided
 

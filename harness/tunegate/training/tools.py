@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -53,3 +54,23 @@ class ModelOnDisk:
 
     path: str
     sha256: str
+
+
+class ModelUnderTest:
+    """The model of an attempt: opened when it is first asked, and again after it was closed."""
+
+    def __init__(self, open_model: Callable[[], Model]) -> None:
+        self._open = open_model
+        self._model: Model | None = None
+        self.was_opened = False
+
+    def __call__(self) -> Model:
+        if self._model is None:
+            self._model, self.was_opened = self._open(), True
+        return self._model
+
+    def close(self) -> None:
+        """Free its memory for another model."""
+        if self._model is not None:
+            self._model = None
+            gc.collect()  # a model may be part of a circle of references

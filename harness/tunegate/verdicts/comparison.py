@@ -34,7 +34,10 @@ from statistics import NormalDist
 
 from tunegate.checks.outcome import Outcome, Verdict
 from tunegate.stats.agreement import Share
+from tunegate.stats.binomial import binomial_tail
+from tunegate.stats.not_worse import LEVEL, cases_to_show, p_not_worse
 from tunegate.stats.paired import Interval, PairedCounts, gap_interval, is_forgotten
+from tunegate.stats.retention import KeptRule, RetentionRisk, gets_through
 from tunegate.verdicts.reason import Fact, Reason, because
 from tunegate.verdicts.words import p_words, sentence
 
@@ -44,6 +47,8 @@ JUMP_POINTS = 15.0
 JUMP_P_VALUE = 0.001
 """A gain of at least this many points with at most this p-value is called suspicious. Without a true gain, 1 in 2,000
 comparisons is."""
+SURPRISING = 0.05
+"""Below this chance, a number of differing cases is more than the planned share explains."""
 
 
 # --- paired cases --------------------------------------------------------------------------------------------------
@@ -71,16 +76,26 @@ class Comparison:
 
 
 def compare(
-    before: Sequence[Outcome], after: Sequence[Outcome], max_drop: float = 5.0, *, prove: bool = False
+    before: Sequence[Outcome],
+    after: Sequence[Outcome],
+    max_drop: float = 5.0,
+    *,
+    prove: bool = False,
+    kept: KeptRule | None = None,
 ) -> Comparison:
     """Compare a model with its predecessor on the same cases; `max_drop` in percentage points, see the module.
 
+    The largest net loss is that of `kept` where it was solved from a risk, otherwise `max_drop` points of the cases.
     INVALID when the two lists are not the same cases with the same prompts, or when a case was not judged on a side.
     """
     fault = _not_comparable(before, after)
     if fault is not None:
         return Comparison(Verdict.INVALID, (fault,), max_drop)
     counts = _paired(before, after)
+    if kept is not None and kept.risk is not None:
+        return _by_plan(counts, max_drop, kept, kept.risk)
+    if kept is not None and kept.tier == "critical":
+        return _if_shown(counts, max_drop)
     low, high = counts.drop_interval
     if is_forgotten(counts.lost - counts.won, counts.n, max_drop):
         shown = low > max_drop
@@ -93,6 +108,39 @@ def compare(
         note = None if shown else _not_shown(counts, max_drop)
     reasons = (reason,) if note is None else (reason, note)
     return Comparison(verdict, reasons, max_drop, counts, shown, _suspicion(counts))
+
+
+def _if_shown(counts: PairedCounts, max_drop: float) -> Comparison:
+    """FAIL by the count; PASS only where the cases rule out, exactly, that more was lost; otherwise INCONCLUSIVE."""
+    if is_forgotten(counts.lost - counts.won, counts.n, max_drop):
+        reason = because("forgetting", **_change(counts), allowed=max_drop)
+        return Comparison(Verdict.FAIL, (reason,), max_drop, counts, counts.drop_interval[0] > max_drop)
+    p_value = p_not_worse(counts.lost, counts.won, counts.n, max_drop / 100.0)
+    reason = because("kept", **_change(counts), allowed=max_drop)
+    if p_value <= LEVEL:
+        shown = because("shown_not_worse", p_value=p_value, allowed=max_drop)
+        return Comparison(Verdict.PASS, (reason, shown), max_drop, counts, True, _suspicion(counts))
+    needed = cases_to_show(max_drop / 100.0)
+    facts: dict[str, Fact] = {"p_value": p_value, "allowed": max_drop, "cases": counts.n, "needed": needed or 0}
+    return Comparison(Verdict.INCONCLUSIVE, (reason, because("not_shown_not_worse", **facts)), max_drop, counts)
+
+
+def _by_plan(counts: PairedCounts, max_drop: float, kept: KeptRule, risk: RetentionRisk) -> Comparison:
+    """The verdict by a largest net loss that was solved from a risk; a note where more cases differ than chance
+    explains at the planned share."""
+    low, high = counts.drop_interval
+    lost, facts = counts.lost - counts.won, {**_change(counts), "net_loss": kept.net_loss}
+    if lost > kept.net_loss:
+        verdict, shown, reason = Verdict.FAIL, low > max_drop, because("lost_by_plan", **facts, most=max_drop)
+    else:
+        verdict, shown, reason = Verdict.PASS, high <= max_drop, because("kept_by_plan", **facts, most=max_drop)
+    differ = (counts.lost + counts.won) / counts.n
+    expected = binomial_tail(counts.lost + counts.won, counts.n, risk.differ) >= SURPRISING
+    if expected or verdict is Verdict.FAIL:
+        return Comparison(verdict, (reason,), max_drop, counts, shown, _suspicion(counts))
+    through = gets_through(counts.n, kept.net_loss, max_drop, max(differ, max_drop / 100.0), kept.attempts)
+    note = because("more_differ", differ=100.0 * differ, planned=100.0 * risk.differ, drop=max_drop, through=through)
+    return Comparison(verdict, (reason, note), max_drop, counts, shown, _suspicion(counts))
 
 
 def _not_comparable(before: Sequence[Outcome], after: Sequence[Outcome]) -> Reason | None:
@@ -133,7 +181,7 @@ def _change(counts: PairedCounts) -> dict[str, Fact]:
     low, high = counts.drop_interval
     before, now = counts.both + counts.lost, counts.both + counts.won
     pairs: dict[str, Fact] = {"before": before, "now": now, "cases": counts.n, "lost": counts.lost, "won": counts.won}
-    return {**pairs, "drop": counts.drop, "low": low, "high": high}
+    return {**pairs, "drop": counts.drop, "low": low, "high": high, "mid_p": counts.mid_p}
 
 
 def _not_shown(counts: PairedCounts, max_drop: float) -> Reason:

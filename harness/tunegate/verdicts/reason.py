@@ -27,6 +27,11 @@ Kind = Literal[
     "forgetting",
     "likely_exceeded",
     "too_close",
+    "kept_by_plan",
+    "lost_by_plan",
+    "more_differ",
+    "shown_not_worse",
+    "not_shown_not_worse",
     "more_cases",
     # which cannot be compared
     "nothing_to_compare",

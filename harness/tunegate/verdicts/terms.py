@@ -11,6 +11,7 @@ from typing import Any, Literal, TypedDict, get_args
 
 from tunegate.checks.outcome import CasePasses, Outcome, Verdict
 from tunegate.stats.plans import ASK_AGAIN
+from tunegate.stats.retention import KeptRule, RetentionRisk, Tier
 from tunegate.stats.sampling import DrawPlan, SinglePlan, plan_from_json
 from tunegate.verdicts.comparison import Comparison, compare, group_gap
 from tunegate.verdicts.corrected import Admissions, short_of_corrected_min
@@ -18,12 +19,18 @@ from tunegate.verdicts.decision import Decision, decide
 from tunegate.verdicts.reason import Reason, because
 from tunegate.verdicts.slices import SliceRule, judge_slices
 
-Purpose = Literal["gate", "confirm", "baseline", "retention", "worth"]
+Purpose = Literal["gate", "confirm", "baseline", "retention", "worth", "reference", "worth reference"]
 """Why a suite is asked: to decide an attempt, to confirm its pass on sealed cases, to measure the base model, to find
-what a stage forgot compared with an earlier model, or to see whether it is better than a baseline."""
+what a stage forgot compared with an earlier model, or to see whether it is better than a baseline; or to hear what that
+earlier model or baseline answers to the same cases."""
 
 PAIRED: tuple[Purpose, ...] = ("retention", "worth")
-"""The purposes of draws that ask the cases of an earlier draw again and are compared with it case by case."""
+"""The purposes of draws that ask the cases of another draw and are compared with it case by case."""
+REFERENCE: Mapping[str, Purpose] = {"retention": "reference", "worth": "worth reference"}
+"""The purpose of the draw with which a paired draw is compared: the same fresh cases, asked of the earlier model."""
+REFERENCES: tuple[Purpose, ...] = tuple(REFERENCE.values())
+MEASURED: tuple[Purpose, ...] = ("baseline", *REFERENCES)
+"""The purposes of draws that have nothing to pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,8 @@ class Terms:
     ask_again: int = ASK_AGAIN
     samples: int = 1
     case_passes: CasePasses = "all"
+    kept: KeptRule | None = None
+    """The largest net loss of a paired draw, and its risks; None in older records, where `max_drop` alone decides."""
     allowed: Mapping[str, str] = field(default_factory=dict[str, str])
     """The guards that the suite switches off, with their findings; they are shown and decide nothing here."""
     remarks: Sequence[str] = ()
@@ -86,6 +95,7 @@ class Terms:
             "ask_again": self.ask_again,
             "samples": self.samples,
             "case_passes": self.case_passes,
+            **({"kept": asdict(self.kept)} if self.kept else {}),
             **({"allowed": dict(self.allowed)} if self.allowed else {}),
             **({"remarks": list(self.remarks)} if self.remarks else {}),
         }
@@ -114,9 +124,21 @@ def terms_from_json(data: Mapping[str, Any]) -> Terms:
         ask_again,
         samples,
         case_passes,
+        _kept(data.get("kept")),
         _allowed(data.get("allowed", {})),
         _remarks(data.get("remarks", ())),
     )
+
+
+def _kept(data: Any) -> KeptRule | None:
+    if data is None:
+        return None
+    risk = data["risk"]
+    tier = data.get("tier")
+    if tier not in (None, *get_args(Tier)):
+        raise ValueError(f"tier is {tier!r}")
+    known = None if risk is None else RetentionRisk(**risk)
+    return KeptRule(data["net_loss"], data["differ"], data["attempts"], known, tier)
 
 
 def _allowed(data: Any) -> dict[str, str]:
@@ -135,13 +157,14 @@ def _remarks(data: Any) -> tuple[str, ...]:
 def conclude(terms: Terms, outcomes: Sequence[Outcome], before: Sequence[Outcome] = ()) -> Decision:
     """Decide a draw from its outcomes, in draw order; for a retention draw, `before` are the earlier model's outcomes.
 
-    baseline: nothing to decide; INVALID when a case was not judged. retention and worth: the paired comparison decides.
+    baseline, reference: nothing to decide; INVALID when a case was not judged. retention and worth: the paired
+    comparison decides.
     gate and confirm: the plan decides, and a pass must also hold in every slice that has a minimum, between the groups,
     and after correction for the judges' known errors.
     """
     decision = decide(terms.plan, outcomes, terms.max_errors, terms.curtail)
     match terms.purpose:
-        case "baseline":
+        case "baseline" | "reference" | "worth reference":
             measured = {"passed": decision.passed, "drawn": decision.drawn}
             if decision.invalid:
                 in_part = because("measured_in_part", **measured, not_judged=decision.invalid)
@@ -172,4 +195,4 @@ def _with_requirements(terms: Terms, decision: Decision, outcomes: Sequence[Outc
 
 def compared(terms: Terms, outcomes: Sequence[Outcome], before: Sequence[Outcome]) -> Comparison:
     """The paired comparison of a retention draw."""
-    return compare(before, outcomes, 0.0 if terms.max_drop is None else terms.max_drop)
+    return compare(before, outcomes, 0.0 if terms.max_drop is None else terms.max_drop, kept=terms.kept)

@@ -68,12 +68,25 @@ def _of(reason: Reason) -> str:
 
 
 def _change(facts: Facts) -> str:
-    """`from 90 to 84 of 100 cases: 10 lost, 4 won, 6 points fewer (95 %: -1.2 to 13.6)`."""
+    """`from 90 to 84 of 100 cases: 10 lost, 4 won, 6 points fewer (95 %: -1.2 to 13.6; McNemar mid-p 0.12)`."""
     drop, low, high = (float(facts[name]) for name in ("drop", "low", "high"))
     points = f"{abs(drop):.3g} points {'fewer' if drop >= 0 else 'more'}"
     bounds = f"95 %: {low:.1f} to {high:.1f}" if drop >= 0 else f"95 %: {-high:.1f} to {-low:.1f}"
     passed = f"from {facts['before']} to {facts['now']} of {facts['cases']} cases"
-    return f"{passed}: {facts['lost']} lost, {facts['won']} won, {points} ({bounds})"
+    mid_p = f"; McNemar mid-p {facts['mid_p']:.2g}" if "mid_p" in facts else ""  # older records have none
+    return f"{passed}: {facts['lost']} lost, {facts['won']} won, {points} ({bounds}{mid_p})"
+
+
+def _by_plan(facts: Facts) -> str:
+    """`a net loss of 11 cases is allowed, so that a loss of 5 points is found`"""
+    return f"a net loss of at most {facts['net_loss']} cases is allowed, which finds a loss of {facts['most']:g} points"
+
+
+def _not_shown(facts: Facts) -> str:
+    """Why a candidate is not shown to be as good as its baseline, and how many cases could show it at best."""
+    exact = f"exact p = {facts['p_value']:.2g}"
+    said = f"{facts['cases']} cases do not rule out a loss of {facts['allowed']:g} points ({exact})"
+    return f"{said}; at least {facts['needed']} are needed, if none differs" if facts["needed"] else said
 
 
 def _more_cases(facts: Facts) -> str:
@@ -96,6 +109,14 @@ WORDINGS: Mapping[Kind, str | Callable[[Facts], str]] = {
     "measured_in_part": "measured: {passed} of {drawn}, {not_judged} not judged",
     "kept": lambda facts: f"{_change(facts)}, {facts['allowed']:g} allowed",
     "forgetting": lambda facts: f"forgetting: {_change(facts)}, more than the {facts['allowed']:g} allowed",
+    "kept_by_plan": lambda facts: f"{_change(facts)}; {_by_plan(facts)}",
+    "lost_by_plan": lambda facts: f"forgetting: {_change(facts)}; {_by_plan(facts)}",
+    "more_differ": (
+        "the models differ on {differ:.3g} % of the cases, the plan expected at most {planned:.3g} %: at this share a "
+        "model that lost {drop:g} points gets through with probability {through:.2g}"
+    ),
+    "shown_not_worse": "the cases rule out a loss of {allowed:g} points (exact p = {p_value:.2g})",
+    "not_shown_not_worse": lambda facts: _not_shown(facts),
     "likely_exceeded": "a drop of more than {allowed:g} points is likely but not shown",
     "too_close": "the count is within the limit, but so close to it that no number of cases could show it",
     "more_cases": _more_cases,

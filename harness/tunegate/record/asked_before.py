@@ -1,0 +1,44 @@
+"""Which questions a run had asked before a paired draw, and which of them chose the earlier model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tunegate.record.record import GateRecord, RunRecord
+from tunegate.verdicts.terms import PAIRED, REFERENCES
+
+
+@dataclass(frozen=True, slots=True)
+class AskedBefore:
+    """Questions by identity. `chose`: a stage before passed a gate by the answers to them."""
+
+    asked: frozenset[str]
+    chose: frozenset[str]
+
+
+def asked_before(run: RunRecord, stage: str, attempt: int) -> AskedBefore:
+    """What the draws of a run asked before this attempt, of any suite.
+
+    The attempt's own gates do not count: it must pass them and its comparisons, so a model that passes the one by luck
+    still gets through both no more often than through the other alone.
+    """
+    asked, chose = set[str](), set[str]()
+    for gate, is_last in _draws_before(run, stage, attempt):
+        asked |= gate.asked_questions
+        chose |= gate.asked_questions if is_last else set()
+    return AskedBefore(frozenset(asked), frozenset(chose))
+
+
+def _draws_before(run: RunRecord, stage: str, attempt: int) -> Iterator[tuple[GateRecord, bool]]:
+    """The draws, and whether a model went on because its own answers passed: the gates of the attempt with which a
+    stage ended. A baseline is only measured; a comparison is only between models."""
+    yield from ((gate, False) for gate in run.gates.values())
+    for name, one in run.stages.items():
+        last = attempt - 1 if name == stage else max(one.attempts, default=0)
+        for number, other in one.attempts.items():
+            for gate in other.draws if number <= last else ():
+                decides = gate.purpose not in (*PAIRED, *REFERENCES) and one.role != "baseline"
+                yield gate, name != stage and number == last and decides
+        if name == stage:
+            return

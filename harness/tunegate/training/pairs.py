@@ -1,0 +1,187 @@
+"""Paired draws: fresh cases that a stage's model and an earlier model are both asked, and the earlier model's answers.
+
+An earlier model was chosen by the cases with which it passed. Asked these again, the new model looks worse than it is
+(regression to the mean), so each comparison asks both models cases that did not choose the earlier one.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from tunegate.cases.bank import draw
+from tunegate.cases.case import Case, question_of
+from tunegate.exceptions import Inconclusive
+from tunegate.gates.ask import known_answers
+from tunegate.gates.book import Book, Draft
+from tunegate.gates.draw import Draw, GatePlace, cases_with
+from tunegate.gates.runner import GateRunner
+from tunegate.models.model import Model, Response
+from tunegate.models.shared_answers import Question, SharedAnswers
+from tunegate.pipeline.paired_banks import alike
+from tunegate.pipeline.pipeline import Pipeline, RetentionTerms
+from tunegate.record.asked_before import asked_before
+from tunegate.record.record import AttemptRecord, GateRecord, RunRecord
+from tunegate.record.run_log import RunLog
+from tunegate.seeds import derived_seed
+from tunegate.stats.sampling import SinglePlan
+from tunegate.suites.suite import Suite
+from tunegate.training.tools import ModelOnDisk
+from tunegate.verdicts.terms import REFERENCE, REFERENCES, Purpose, Terms
+
+Paired = tuple[GatePlace, RetentionTerms]
+
+
+def paired_terms(suite: Suite, purpose: Purpose, terms: RetentionTerms) -> Terms:
+    """The terms of a paired draw; its accept number is the suite's share of passes, and decides nothing."""
+    accept = -(-suite.plan.accept * terms.draw // suite.plan.draw)
+    plan = SinglePlan(terms.draw, accept)
+    return Terms(plan, purpose, max_drop=terms.max_drop, kept=terms.kept, **suite.answering)
+
+
+# --- the cases -----------------------------------------------------------------------------------------------------
+
+
+def fresh_pairs(
+    pipeline: Pipeline, run: RunRecord, place: GatePlace, n: int, others: frozenset[str] = frozenset()
+) -> Draw:
+    """The cases of a paired draw: first those that this attempt's own gate asks on the same bank, then fresh ones.
+
+    Never those that chose the earlier model: with which a stage before passed a gate. While other cases last, none that
+    an earlier draw of this run or, by `others`, of another run asked; `reused` counts those that were. Comparisons on
+    the same bank with the same settings ask the same cases. Raises Inconclusive if the bank has too few.
+    """
+    assert place.stage is not None  # a paired draw is of an attempt
+    assert place.attempt is not None
+    suite, names = pipeline.suites[place.gate], alike(pipeline, place.gate)
+    before = asked_before(run, place.stage, place.attempt)
+    seed = derived_seed(pipeline.seed, place.stage, names[0], "pairs", place.attempt)
+    asked = before.asked | others
+    part, cases = suite.bank.part("working"), _own(run, place, suite, names, before.chose)[:n]
+    for used in (asked, before.chose, *((frozenset[str](),) if suite.rule.reuse else ())):
+        cases += draw(part, n - len(cases), seed, used | frozenset(map(question_of, cases)))
+    if len(cases) < n:
+        raise Inconclusive(
+            f"gate {place.label}: both models must be asked {n} cases that did not choose the earlier one, but the "
+            f"bank of {suite.name!r} has {len(cases)}; add {n - len(cases)} cases (or set `reuse: true`, which the "
+            "report marks)"
+        )
+    return Draw(cases, seed, sum(question_of(case) in asked for case in cases))
+
+
+def _own(
+    run: RunRecord, place: GatePlace, suite: Suite, names: Sequence[str], chose: frozenset[str]
+) -> tuple[Case, ...]:
+    """The cases that a gate of this attempt was asked of the same bank in the same way."""
+    gates = [gate for name in names if (gate := _attempt(run, place).gates.get(name)) is not None]
+    drawn = [cases_with(suite, gate.questions) for gate in gates]
+    longest = max((cases for cases in drawn if cases is not None), key=len, default=())
+    return tuple(case for case in longest if question_of(case) not in chose)
+
+
+def same_cases(suite: Suite, since: GateRecord) -> Draw:
+    """The draw of a reference, to be asked again."""
+    by_id = {case.id: case for case in suite.cases}
+    return Draw(tuple(by_id[case_id] for case_id in since.case_ids), since.seed, since.reused)
+
+
+# --- the earlier model ---------------------------------------------------------------------------------------------
+
+
+def reference_place(place: GatePlace) -> GatePlace:
+    """Where the earlier model's answers for a paired draw are recorded."""
+    return GatePlace(place.gate, place.stage, place.attempt, REFERENCE[place.purpose])
+
+
+def reference_of(run: RunRecord, place: GatePlace) -> GateRecord:
+    """The earlier model's answers for a paired draw; raises KeyError if they are not on record."""
+    return _attempt(run, place).references[reference_place(place).key]
+
+
+def wants_reference(gate: GateRecord) -> bool:
+    """Whether a paired draw that was begun still depends on its reference; one of an older Tunegate has none."""
+    return not gate.settled and (gate.against or {}).get("purpose") in REFERENCES
+
+
+def earlier_model(pipeline: Pipeline, run: RunRecord, since: str | None) -> ModelOnDisk:
+    """The model that a stage is compared with: the base model, or that with which an earlier stage ended."""
+    if since is None:
+        return ModelOnDisk(pipeline.model, run.start["model_sha256"])
+    attempts = run.stages[since].attempts
+    ended = attempts[max(attempts)]
+    return ModelOnDisk(str(run.folder / ended.model), ended.model_sha256)
+
+
+def ask_references(
+    pipeline: Pipeline,
+    log: RunLog,
+    runner: GateRunner,
+    open_model: Callable[[ModelOnDisk], Model],
+    paired: Sequence[Paired],
+    *,
+    free: Callable[[], None],
+    book: Book,
+) -> None:
+    """Ask the earlier models the cases of these paired draws, one model after the other. Before a model is opened,
+    `free` closes the model of the attempt, so that two are never in memory."""
+    by_model: dict[ModelOnDisk, list[Paired]] = {}
+    for place, terms in paired:
+        begun = _attempt(log.record, place).references.get(reference_place(place).key)
+        if begun is None or not begun.settled:
+            by_model.setdefault(earlier_model(pipeline, log.record, terms.since), []).append((place, terms))
+    for on_disk, places in by_model.items():
+        free()
+        model = SharedAnswers(open_model(on_disk), _answers_on_record(pipeline, log.record, places[0][0], on_disk))
+        for place, terms in places:
+            _ask_reference(pipeline, log, runner, model, place, terms, book)
+        del model
+        gc.collect()  # a model may be part of a circle of references
+
+
+def _ask_reference(
+    pipeline: Pipeline,
+    log: RunLog,
+    runner: GateRunner,
+    model: Model,
+    place: GatePlace,
+    terms: RetentionTerms,
+    book: Book,
+) -> None:
+    suite, reference = pipeline.suites[place.gate], reference_place(place)
+    begun = _attempt(log.record, place).references.get(reference.key)
+    registered = paired_terms(suite, reference.purpose, terms)
+    if begun is None:
+        fresh = partial(fresh_pairs, pipeline, log.record, place, terms.draw)
+        seed = derived_seed(pipeline.seed, reference.label)
+        drawn = book.register(Draft(reference, suite, registered.plan, seed, reference.label, None), fresh)
+    else:
+        drawn = Draw((), begun.seed)
+    runner.run(reference, suite, registered, model, drawn, begun=begun)
+
+
+def _answers_on_record(
+    pipeline: Pipeline, run: RunRecord, place: GatePlace, on_disk: ModelOnDisk
+) -> dict[Question, Response]:
+    """What this model answered to the references of this attempt already."""
+    known: dict[Question, Response] = {}
+    for gate in _attempt(run, place).references.values():
+        if gate.model_sha256 == on_disk.sha256:
+            known |= answers_of(pipeline.suites[gate.gate], gate)
+    return known
+
+
+def answers_of(suite: Suite, gate: GateRecord) -> Mapping[Question, Response]:
+    """The answers of a draw on record, by question, as a model that shares its answers keeps them."""
+    known: dict[Question, Response] = {}
+    asked = frozenset(gate.case_ids)
+    for case in suite.cases if gate.answers.responses else ():
+        if case.id in asked:
+            known |= known_answers(suite, case, gate.answers.responses)
+    return known
+
+
+def _attempt(run: RunRecord, place: GatePlace) -> AttemptRecord:
+    assert place.stage is not None  # a paired draw is of an attempt
+    assert place.attempt is not None
+    return run.stages[place.stage].attempts[place.attempt]
