@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tunegate.cases.case import Case, content, duplicates
+from tunegate.cases.case import Case, content, duplicates, group_of
 
 Part = Literal["working", "sealed"]
 
@@ -66,16 +67,32 @@ def draw_order(ids: Iterable[str], seed: int) -> list[str]:
 
 
 def draw(cases: Sequence[Case], n: int, seed: int, used: frozenset[str] = frozenset()) -> tuple[Case, ...]:
-    """Draw up to `n` cases that are not in `used`: the next cases in the order that the seed gives.
+    """Draw up to `n` cases that are not in `used`: one case of each group while groups last, in the seed's order.
 
     A test with several ids is drawn once, and counts as used if any of its ids is used.
     """
     by_id = {case.id: case for case in cases}
     order = draw_order(by_id, seed)
     known = {content(by_id[case_id]) for case_id in order if case_id in used}
-    drawn: list[Case] = []
+    asked = {content(case): case for case in cases if content(case) in known}
+    fresh: list[Case] = []
     for case in (by_id[case_id] for case_id in order):
-        if len(drawn) < n and content(case) not in known:
+        if content(case) not in known:
             known.add(content(case))
-            drawn.append(case)
-    return tuple(drawn)
+            fresh.append(case)
+    return tuple(by_turns(fresh, asked.values())[:n])
+
+
+def by_turns(fresh: Sequence[Case], asked: Iterable[Case] = ()) -> list[Case]:
+    """The cases in rounds of one case of each group; in a round, groups that `asked` holds fewest cases of come first.
+
+    Related cases tell less about a model than unrelated ones. Within these rounds the order stays.
+    """
+    before = Counter(map(group_of, asked))
+    turns: Counter[object] = Counter()
+    ranked: list[tuple[int, int, Case]] = []
+    for case in fresh:
+        group = group_of(case)
+        ranked.append((turns[group], before[group], case))
+        turns[group] += 1
+    return [case for _, _, case in sorted(ranked, key=lambda rank: rank[:2])]
