@@ -275,6 +275,7 @@ class RegisteredTerms:
     max_drop: float | None = None
     ask_again: int = 0
     samples: int = 1
+    at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from tunegate.stats.sampling import DrawPlan, SinglePlan, plan_from_json
 from tunegate.verdicts.comparison import Comparison, compare, group_gap
 from tunegate.verdicts.corrected import Admissions, short_of_corrected_min
 from tunegate.verdicts.decision import Decision, decide
+from tunegate.verdicts.grouped import Independent, independent, widened
 from tunegate.verdicts.reason import Reason, because
 from tunegate.verdicts.slices import SliceRule, judge_slices
 
@@ -66,6 +67,9 @@ class Terms:
     """The guards that the suite switches off, with their findings; they are shown and decide nothing here."""
     remarks: Sequence[str] = ()
     """What a guard found suspicious but not certain; it is shown and decides nothing."""
+    at: float | None = None
+    """The rate at which a bad model passes the checks. Given, a draw with several cases of a group is decided on the
+    independent cases that it is worth; older records, and suites without groups, do not have it."""
 
     @property
     def may_stop(self) -> bool:
@@ -88,6 +92,7 @@ class Terms:
             "case_passes": self.case_passes,
             **({"allowed": dict(self.allowed)} if self.allowed else {}),
             **({"remarks": list(self.remarks)} if self.remarks else {}),
+            **({} if self.at is None else {"at": self.at}),
         }
 
 
@@ -116,6 +121,7 @@ def terms_from_json(data: Mapping[str, Any]) -> Terms:
         case_passes,
         _allowed(data.get("allowed", {})),
         _remarks(data.get("remarks", ())),
+        None if data.get("at") is None else float(data["at"]),
     )
 
 
@@ -151,19 +157,35 @@ def conclude(terms: Terms, outcomes: Sequence[Outcome], before: Sequence[Outcome
             comparison = compared(terms, outcomes, before)
             return replace(decision, verdict=comparison.verdict, reasons=comparison.reasons)
         case "gate" | "confirm":
-            return _with_requirements(terms, decision, outcomes) if decision.verdict is Verdict.PASS else decision
+            return _with_groups(terms, decision, outcomes[: decision.asked])
 
 
-def _with_requirements(terms: Terms, decision: Decision, outcomes: Sequence[Outcome]) -> Decision:
+def _with_groups(terms: Terms, decision: Decision, outcomes: Sequence[Outcome]) -> Decision:
+    """The decision after the further requirements on a pass, with the interval for the independent cases."""
+    if decision.verdict is not Verdict.PASS:
+        return decision if terms.at is None else replace(decision, interval=widened(decision.interval, None, outcomes))
+    worth = independent(terms.plan, terms.at, outcomes)
+    judged = _with_requirements(terms, decision, outcomes, worth)
+    if worth is None:
+        return judged
+    reasons = judged.reasons if worth.reason in judged.reasons else (*judged.reasons, worth.reason)
+    return replace(judged, reasons=reasons, interval=widened(decision.interval, worth, outcomes))
+
+
+def _with_requirements(
+    terms: Terms, decision: Decision, outcomes: Sequence[Outcome], worth: Independent | None
+) -> Decision:
     """The decision after the further requirements on a pass: slices, groups, corrected pass rates."""
     found: list[tuple[Verdict, Reason]] = []
+    if worth is not None and not worth.enough:
+        found.append((Verdict.INCONCLUSIVE, worth.reason))
     if terms.slices:
         found += judge_slices(outcomes, terms.slices).judged
     if terms.gap:
         gap = group_gap(outcomes, terms.gap.between, terms.gap.max, terms.gap.at_least)
         found += [(gap.verdict, reason) for reason in gap.reasons]
     found += [(Verdict.FAIL, reason) for reason in short_of_corrected_min(terms.admissions, outcomes, decision.asked)]
-    for verdict in (Verdict.FAIL, Verdict.INVALID):
+    for verdict in (Verdict.FAIL, Verdict.INVALID, Verdict.INCONCLUSIVE):
         objections = [reason for said, reason in found if said is verdict]
         if objections:
             return replace(decision, verdict=verdict, reasons=(*decision.reasons, *objections))
