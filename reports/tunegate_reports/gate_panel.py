@@ -134,7 +134,8 @@ def _interval(gate: GateView) -> Markup:
         return tag("p", "No interval yet: this gate is under way.", class_="quiet")
     low, high = record.interval
     took = duration(record.seconds).replace(" ", "\u00a0")
-    words = tag("p", f"95 % interval {low:.1%} to {high:.1%}, exact; {took}", class_="quiet")
+    kind = "for its independent cases" if record.grouped else "exact"
+    words = tag("p", f"95 % interval {low:.1%} to {high:.1%}, {kind}; {took}", class_="quiet")
     return join([tag("p", "Pass rate", class_="caption"), interval_chart(record), words])
 
 

@@ -83,7 +83,7 @@ def test_the_json_of_a_gate(bank: Bank, capsys: Capture) -> None:
     assert Path(result["record"]).is_file()
     assert Path(result["report"]).read_text().startswith("<!doctype html>")
     luck = pytest.approx(binom.sf(89, 100, 0.85), abs=1e-9)
-    assert result["lucky_pass"] == {"at": 0.85, "probability": luck, "at_most": None}
+    assert result["lucky_pass"] == {"at": 0.85, "probability": luck, "at_most": None, "independent": None}
     expected = binomtest(95, 100).proportion_ci(method="exact")
     assert result["interval"] == pytest.approx([expected.low, expected.high], abs=1e-9)
     counts = {name: result[name] for name in ("verdict", "drawn", "passed", "failed", "invalid", "accept", "seed")}

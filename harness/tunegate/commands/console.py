@@ -79,6 +79,7 @@ def gate_as_json(result: GateRunResult, report: Path | None) -> dict[str, Any]:
             "at": result.luck.at,
             "probability": result.luck.so_far,
             "at_most": result.luck.at_most,
+            "independent": result.luck.independent,
         }
     )
     places = {"record": str(result.folder / EVENTS), "report": None if report is None else str(report)}

@@ -86,6 +86,12 @@ class GateRecord:
         return self.purpose == "baseline" and self.decided and self.verdict is Verdict.PASS
 
     @property
+    def grouped(self) -> bool:
+        """Whether the verdict rests on several cases of a group: the interval is wider than that of its count."""
+        groups = [outcome.group for outcome in self.outcomes if outcome.group is not None]
+        return len(set(groups)) < len(groups) and self.terms.get("at") is not None
+
+    @property
     def settled(self) -> bool:
         """Whether nothing is left to do: it has a verdict other than INVALID."""
         return self.decided and self.verdict is not Verdict.INVALID

@@ -98,6 +98,11 @@ class GatePlan:
         owed = self.confirms == "always" or (self.confirms == "after_retry" and attempt > 1)
         return self.confirm if owed else None
 
+    @property
+    def at_seen(self) -> float:
+        """The rate at which a model of pass rate `at` passes the checks, judges included."""
+        return self._seen(self.at)
+
     # --- the result for a model that passes a case with probability p ---
 
     def acceptance(self, p: float, attempt: int = 1) -> float:
@@ -364,22 +369,25 @@ class LuckyPass:
     within_limit: float
     at_most: float | None = None
     """`so_far` where the judges err as much as their admission leaves open; None where no judge decides."""
+    independent: float | None = None
+    """The independent cases that the draw with the fewest of them is worth; None if no two cases are of one group."""
 
 
-def lucky_pass(plan: GatePlan, attempts: int, limit: int) -> LuckyPass:
+def lucky_pass(plan: GatePlan, attempts: int, limit: int, independent: float | None = None) -> LuckyPass:
     """The chance that a bad model passes a gate by luck."""
     at = plan.at
     so_far, within_limit = (plan.acceptance_within(at, number) for number in (attempts, limit))
     at_most = plan.judged and plan.on(plan.judged.lenient).acceptance_within(at, attempts)
-    return LuckyPass(at, attempts, so_far, limit, within_limit, at_most)
+    return LuckyPass(at, attempts, so_far, limit, within_limit, at_most, independent)
 
 
 def in_words(luck: LuckyPass) -> str:
     """A sentence for the report, without its full stop."""
     attempts = "one attempt" if luck.attempts == 1 else f"{luck.attempts} attempts"
     judge = "" if luck.at_most is None else f" (up to {luck.at_most:.3f} by the judge's error rates)"
+    worth = "" if luck.independent is None else f"; its cases count as {luck.independent:.1f} independent ones"
     of_all = f", within all {luck.limit} allowed with {luck.within_limit:.3f}" if luck.limit > luck.attempts else ""
     return (
         f"a model that is right only {100 * luck.at:g}% of the time would have passed this gate "
-        f"within {attempts} with probability {luck.so_far:.3f}{judge}{of_all}"
+        f"within {attempts} with probability {luck.so_far:.3f}{judge}{of_all}{worth}"
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.cases.bank import SEALED_SHARE, Bank, split
-from tunegate.cases.case import Case, content
+from tunegate.cases.case import Case, content, group_of
 from tunegate.cases.from_rows import load_cases
 from tunegate.checks.answers.part import AUTO, AnswerRule, as_judged
 from tunegate.checks.check import (
@@ -28,14 +27,14 @@ from tunegate.checks.check import (
 from tunegate.checks.outcome import CasePasses, shallow
 from tunegate.exceptions import ConfigError
 from tunegate.hashes import suite_json
-from tunegate.models.model import Form, GenerationSettings
+from tunegate.models.model import GenerationSettings
 from tunegate.models.responses_spec import ResponsesSpec
 from tunegate.reading.spec import read_spec
 from tunegate.reading.templates import MissingField, check_unfilled
 from tunegate.reading.yaml_file import KeyPath, YamlFile, load_yaml
 from tunegate.stats.plans import GatePlan, PlanRule, Risk
 from tunegate.stats.sampling import SinglePlan
-from tunegate.suites.case_faults import unfit
+from tunegate.suites.case_faults import form_fault, named_as_a_repeat, unfit
 from tunegate.suites.fitting_plan import proposal
 from tunegate.suites.suite_spec import AnswerSpec, DrawSpec, GenerateSpec, PlanSpec, SuiteSpec
 from tunegate.suites.told_answers import GUARD, told_beforehand
@@ -88,6 +87,12 @@ class Suite:
         )
         return Bank(working, sealed)
 
+    @cached_property
+    def has_groups(self) -> bool:
+        """Whether some group of the bank holds several distinct tests."""
+        tests = {content(case): group_of(case) for case in self.cases}
+        return len(set(tests.values())) < len(tests)
+
     def terms(self, plan: GatePlan, *, curtail: bool) -> Terms:
         """The terms of a gate's first draw under a plan."""
         admissions = admissions_of(self.checks)
@@ -101,6 +106,7 @@ class Suite:
             admissions,
             allowed=self.allowed,
             remarks=self.remarks,
+            at=plan.at_seen if self.has_groups else None,
             **self.answering,
         )
 
@@ -149,19 +155,6 @@ def load_suite(path: Path, build_check: CheckBuilder) -> Suite:
     return make_suite(spec, spec.name or name, file, (), build_check)
 
 
-_REPEAT = re.compile(r"(?: \[(?:sample|variant) \d+\])+$")
-
-
-def _named_as_a_repeat(cases: Sequence[Case]) -> str | None:
-    """The fault of a case whose id has the form of a repetition of another case."""
-    ids = {case.id for case in cases}
-    for case in cases:
-        base = _REPEAT.sub("", case.id)
-        if base != case.id and base in ids:
-            return f"the id {case.id!r} is reserved for repeated answers to case {base!r}; use another id"
-    return None
-
-
 def make_suite(
     spec: SuiteSpec,
     name: str,
@@ -173,7 +166,7 @@ def make_suite(
     """Build a suite from its validated spec at `keys` of `file`; `cases` if they are not in a file."""
     base_dir = file.path.parent
     cases = _load_cases(spec, base_dir, file, keys) if cases is None else cases
-    if (taken := _named_as_a_repeat(cases)) is not None:
+    if (taken := named_as_a_repeat(cases)) is not None:
         raise file.error((*keys, "cases"), f"{spec.cases.path}: {taken}")
     allowed, remarks = _findings(spec, cases, file, keys)
     checks = tuple(
@@ -241,7 +234,7 @@ def make_suite(
     case_passes = spec.case_passes or "all"
     if settings.samples > 1 and any(check.needs_choices for check in checks):
         raise file.error((*keys, "generate", "samples"), _NOT_SAMPLED)
-    fault = _form_fault(generate.form, settings, checks, cases)
+    fault = form_fault(generate.form, settings, checks, cases)
     if fault is not None:
         raise file.error((*keys, "generate", *(("form",) if generate.form else ())), fault)
     slices = {tag: SliceRule(minimum.min, minimum.at_least) for tag, minimum in spec.slices.items()}
@@ -324,29 +317,6 @@ def _nothing_to_compare(check: str, need: str, path: str, cases: int) -> str:
         f"{check} needs `{need}` in each case, but none of the {cases} cases of {path} has it: all would be INVALID; "
         f'add `{need}` to the rows, or name the field: `cases: {{{need}: "{{field}}"}}`'
     )
-
-
-def _form_fault(
-    said: Form | None, settings: GenerationSettings, checks: Sequence[Check], cases: Sequence[Case]
-) -> str | None:
-    """The fault of the form of the prompts: messages that raw text cannot express, or two different forms."""
-    asked = [(case.id, settings.asks(case.prompt)) for case in cases]
-    if said == "raw":
-        chats = [case_id for case_id, prompt in asked if not isinstance(prompt, str)]
-        if not chats:
-            return None
-        return (
-            f"raw text cannot express chats, but {len(chats)} of {len(cases)} cases are chats, first {chats[0]!r}; use "
-            "plain prompts, and `system_as: first_user` for a system message"
-        )
-    scored = [check.name for check in checks if check.needs_choices]
-    generated = [check.name for check in checks if not check.needs_choices]
-    if said is None and scored and generated and any(isinstance(prompt, str) for _, prompt in asked):
-        return (
-            f"{scored[0]} asks plain prompts as raw text, {generated[0]} through the model's chat template: write "
-            "`form: chat` or `form: raw` for both, or `form: auto` if this is intended"
-        )
-    return None
 
 
 def plan_rule(spec: PlanSpec) -> PlanRule:

@@ -21,7 +21,8 @@ from tunegate.pipeline.pipeline import Pipeline, Stage
 from tunegate.promotion.evidence import Fingerprint, check_gates
 from tunegate.promotion.registry import Promotion, check_promoted, promote, state_of, verify
 from tunegate.record.events import LeaksDropped, LeaksFound, Promoted, RunDecided, RunStarted, StageDecided
-from tunegate.record.record import RunRecord
+from tunegate.record.lucky_gate import fewest_independent
+from tunegate.record.record import RunRecord, gate_key
 from tunegate.record.run_log import RunLog
 from tunegate.stats.plans import LuckyPass, lucky_pass
 from tunegate.suites.suite import Suite
@@ -163,9 +164,14 @@ class PipelineRun:
 
     def _luck(self, stage: Stage) -> dict[str, LuckyPass | str]:
         """How likely a bad model was to pass each gate of a passed stage, all attempts included."""
-        attempts = max(self._record().stages[stage.name].attempts)
+        made = self._record().stages[stage.name].attempts
+        attempts, draws = max(made), made[max(made)].gates
+
+        def independent(gate: str) -> float | None:
+            return fewest_independent(draws[key] for key in (gate, gate_key(gate, "confirm")) if key in draws)
+
         return {
-            name: lucky_pass(gate.plan, attempts, stage.retrain.max_attempts)
+            name: lucky_pass(gate.plan, attempts, stage.retrain.max_attempts, independent(name))
             for name, gate in self.pipeline.gates(stage).items()
             if gate.first.purpose == "gate"
         }

@@ -102,9 +102,8 @@ WORDINGS: Mapping[Kind, str | Callable[[Facts], str]] = {
     "gap_not_judged": "{not_judged} of {cases} cases of {tag} were not judged",
     "grouped": "{cases} cases of {groups} groups count as {independent:g} independent ones",
     "grouped_luck": (
-        "{cases} cases of {groups} groups count as {independent:g} independent ones: on so few, a model that is right "
-        "{at:.1%} of the time reaches this rate with probability {luck:.3f}, where the plan allows {allowed:.3f}; about "
-        "{needed} independent cases are needed: add groups"
+        "{cases} cases of {groups} groups count as {independent:g} independent ones, {needed} are needed: add groups "
+        "(a model that passes {at:.1%} of cases reaches this rate with probability {luck:.3f}, {allowed:.3f} is allowed)"
     ),
     "not_corrected": "{check}: the pass rate cannot be corrected for the judge's errors, {needed:.0%} needed",
     "corrected_low": (

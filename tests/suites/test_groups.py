@@ -1,0 +1,66 @@
+"""Cases that are related, from the file to the verdict: groups, spellings of one question, quotas, weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.bank import write_jsonl
+from tunegate.cli import main
+from tunegate.record.read_run import read_run
+from tunegate.record.recheck import recheck_all
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def spelled(folder: Path, known: int, questions: int = 20, each: int = 5, keys: str = "") -> None:
+    """A suite of questions in several spellings, and the answers of a model that knows some questions."""
+    ids = [(q, f"{q}-{s}") for q in range(questions) for s in range(each)]
+    rows = [{"id": name, "prompt": f"question {name}?", "reference": "yes", "group": f"q{q}"} for q, name in ids]
+    write_jsonl(folder / "cases.jsonl", rows)
+    answers = [{"id": name, "response": "yes" if q < known else "no"} for q, name in ids]
+    write_jsonl(folder / "answers.jsonl", answers)
+    text = f"cases: cases.jsonl\nchecks: [exact]\nplan: {{draw: 100, accept: 90}}\nsealed: 0\n{keys}"
+    (folder / "suite.yaml").write_text(text)
+
+
+def gate(*more: str) -> int:
+    return main(["gate", "--responses", "answers.jsonl", "--suite", "suite.yaml", "--run", "gate", *more])
+
+
+def test_eighteen_known_questions_of_twenty_are_inconclusive(folder: Path, capsys: Capture) -> None:
+    spelled(folder, 18)
+    assert gate() == 4
+    said = capsys.readouterr().out
+    assert "INCONCLUSIVE: 90 of 100, 90 needed (95 % interval 68.3% to 98.8%)" in said
+    assert "100 cases of 20 groups count as 20 independent ones, 100 are needed: add groups (a model that pass" in said
+    assert "luck" not in said
+    assert recheck_all(read_run(Path("gate"))) == 1
+
+
+def test_a_pass_says_how_many_cases_it_rests_on(folder: Path, capsys: Capture) -> None:
+    spelled(folder, 20)
+    assert gate() == 0
+    assert "; its cases count as 20.0 independent ones" in capsys.readouterr().out
+    assert gate("--json") == 0
+    told: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert told["lucky_pass"]["independent"] == pytest.approx(20.0)
+    assert told["reasons"][-1] == {"kind": "grouped", "facts": {"cases": 100, "groups": 20, "independent": 20.0}}
+
+
+def test_one_case_of_each_group_is_an_ordinary_gate(folder: Path, capsys: Capture) -> None:
+    spelled(folder, 120, questions=120)
+    assert gate("--json") == 0
+    told: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert len({case["id"].split("-")[0] for case in told["cases"]}) == 100
+    assert told["lucky_pass"]["independent"] is None
+    assert [reason["kind"] for reason in told["reasons"]] == ["count"]
