@@ -103,7 +103,8 @@ WORDINGS: Mapping[Kind, str | Callable[[Facts], str]] = {
     "grouped": "{cases} cases of {groups} groups count as {independent:g} independent ones",
     "grouped_luck": (
         "{cases} cases of {groups} groups count as {independent:g} independent ones, {needed} are needed: add groups "
-        "(a model that passes {at:.1%} of cases reaches this rate with probability {luck:.3f}, {allowed:.3f} is allowed)"
+        "(a model that passes {at:.1%} of cases reaches this rate with probability {luck:.3f}, "
+        "{allowed:.3f} is allowed)"
     ),
     "not_corrected": "{check}: the pass rate cannot be corrected for the judge's errors, {needed:.0%} needed",
     "corrected_low": (
