@@ -64,3 +64,25 @@ def test_one_case_of_each_group_is_an_ordinary_gate(folder: Path, capsys: Captur
     assert len({case["id"].split("-")[0] for case in told["cases"]}) == 100
     assert told["lucky_pass"]["independent"] is None
     assert [reason["kind"] for reason in told["reasons"]] == ["count"]
+
+
+# --- spellings ------------------------------------------------------------------------------------------------------
+
+WAYS = ("What is {}?", "what is  {}", "{}!", "Please, what is the {}?", "{}, which is what?")
+
+
+def test_spellings_without_a_group_are_found_drawn_apart_and_counted_as_one(folder: Path, capsys: Capture) -> None:
+    ids = [(q, f"{q}-{s}") for q in range(20) for s in range(5)]
+    rows = [{"id": name, "prompt": WAYS[int(name[-1])].format(f"word{q}"), "reference": "yes"} for q, name in ids]
+    write_jsonl(folder / "cases.jsonl", rows)
+    write_jsonl(folder / "answers.jsonl", [{"id": name, "response": "yes" if q < 18 else "no"} for q, name in ids])
+    (folder / "suite.yaml").write_text("cases: cases.jsonl\nchecks: [exact]\nsealed: 0\n")
+    assert main(["check", "suite.yaml"]) == 0
+    assert (
+        "note: suite suite: 100 cases are spellings of 20 questions, for example 0-0, 0-1, 0-2; those of one question "
+        "count as one group"
+    ) in capsys.readouterr().out
+    assert gate("--json") == 4
+    told: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert told["reasons"][-1]["facts"]["groups"] == 20
+    assert len({case["id"].split("-")[0] for case in told["cases"][:20]}) == 20

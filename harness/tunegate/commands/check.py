@@ -49,6 +49,11 @@ def _notes_on_suite(suite: SuiteFacts) -> Iterator[str]:
         first = ", ".join(suite.duplicates[0][:3])
         several = counted(len(suite.duplicates), "test")
         yield f"{several} have several ids, for example {first}; each is asked once"
+    if suite.spellings:
+        asks, questions = sum(map(len, suite.spellings)), counted(len(suite.spellings), "question")
+        first = ", ".join(suite.spellings[0][:3])
+        what = "they count as one group" if len(suite.spellings) == 1 else "those of one question count as one group"
+        yield f"{asks} cases are spellings of {questions}, for example {first}; {what}"
     yield from _notes_on_references(suite)
     for check, without in suite.lacking.items():
         for need, number in without.items():

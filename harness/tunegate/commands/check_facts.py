@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tunegate.cases.case import Case, duplicates
+from tunegate.cases.spellings import spellings
 from tunegate.checks.answers.part import as_judged
 from tunegate.checks.check import LooksAtBank, Need, lacking
 from tunegate.checks.own_check import OwnCheck
@@ -33,6 +34,8 @@ class SuiteFacts:
     cases: int
     duplicates: list[list[str]]
     contradictions: list[list[str]]
+    spellings: list[list[str]]
+    """Cases that ask one question in several spellings."""
     listed_in_text: list[str]
     working: int
     sealed: int
@@ -143,6 +146,7 @@ def _suite(suite: Suite, judged: JudgedPlan | None = None) -> SuiteFacts:
         cases=len(suite.cases),
         duplicates=[list(same) for same in duplicates(suite.cases)],
         contradictions=[[one.id, other.id] for one, other in contradictions(suite.cases)],
+        spellings=[[case.id for case in alike] for alike in spellings(suite.cases)],
         listed_in_text=listed_in_text(suite.cases),
         working=len(suite.bank.working),
         sealed=len(suite.bank.sealed),

@@ -13,6 +13,7 @@ from typing import Any
 from tunegate.cases.bank import SEALED_SHARE, Bank, split
 from tunegate.cases.case import Case, content, group_of
 from tunegate.cases.from_rows import load_cases
+from tunegate.cases.spellings import in_groups
 from tunegate.checks.answers.part import AUTO, AnswerRule, as_judged
 from tunegate.checks.check import (
     Check,
@@ -166,6 +167,7 @@ def make_suite(
     """Build a suite from its validated spec at `keys` of `file`; `cases` if they are not in a file."""
     base_dir = file.path.parent
     cases = _load_cases(spec, base_dir, file, keys) if cases is None else cases
+    as_written, cases = cases, in_groups(cases)
     if (taken := named_as_a_repeat(cases)) is not None:
         raise file.error((*keys, "cases"), f"{spec.cases.path}: {taken}")
     allowed, remarks = _findings(spec, cases, file, keys)
@@ -254,7 +256,7 @@ def make_suite(
         case_passes,
         *([sorted(spec.allow)] if spec.allow else []),  # keeps the hashes of suites without `allow`
     ]
-    sha256 = _sha256(cases, checks, terms, settings)
+    sha256 = _sha256(as_written, checks, terms, settings)
     return Suite(
         name,
         cases,
