@@ -86,3 +86,43 @@ def test_spellings_without_a_group_are_found_drawn_apart_and_counted_as_one(fold
     told: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert told["reasons"][-1]["facts"]["groups"] == 20
     assert len({case["id"].split("-")[0] for case in told["cases"][:20]}) == 20
+
+
+# --- quotas ---------------------------------------------------------------------------------------------------------
+
+
+def sliced(folder: Path, rare: int = 12, more: str = "", of: int = 300) -> None:
+    """A bank in which few cases carry `kind=rare`, all answered right."""
+    rows = [
+        {"id": str(n), "prompt": f"{n}?", "reference": "yes", "kind": "rare" if n < rare else "plain"}
+        for n in range(of)
+    ]
+    write_jsonl(folder / "cases.jsonl", rows)
+    write_jsonl(folder / "answers.jsonl", [{"id": row["id"], "response": "yes"} for row in rows])
+    text = "cases: {path: cases.jsonl, tags: [kind]}\nchecks: [exact]\nplan: {draw: 100, accept: 90}\nsealed: 0\n"
+    (folder / "suite.yaml").write_text(text + "slices: {kind=rare: {min: 0.9, at_least: 10}}\n" + more)
+
+
+def test_a_slice_is_drawn_to_its_quota(folder: Path, capsys: Capture) -> None:
+    sliced(folder)
+    assert gate("--json") == 0
+    told: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert sum("kind=rare" in case["tags"] for case in told["cases"]) == 10
+    assert len(told["cases"]) == 100
+
+
+def test_the_groups_of_a_gap_are_drawn_to_their_quota(folder: Path, capsys: Capture) -> None:
+    sliced(folder, rare=25, more="gap: {between: [kind=rare, kind=plain], at_least: 20}\n")
+    assert gate("--json") == 0
+    told: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert sum("kind=rare" in case["tags"] for case in told["cases"]) == 20
+
+
+def test_a_working_part_without_enough_cases_for_a_slice_is_refused(folder: Path, capsys: Capture) -> None:
+    sliced(folder)
+    path = folder / "suite.yaml"
+    path.write_text(path.read_text().replace("sealed: 0", "sealed: 0.5"))
+    assert main(["check", "suite.yaml"]) == 2
+    said = capsys.readouterr().err
+    assert "slice kind=rare: its working part has " in said
+    assert "such cases, but at least 10 must be drawn" in said

@@ -43,7 +43,23 @@ def test_groups_must_pass_alike() -> None:
     apart = conclude(terms, outcomes(("a", 50, 0), ("b", 40, 10)))
     assert apart.verdict is FAIL
     assert "20 points apart" in apart.reason
-    assert conclude(terms, outcomes(("a", 90, 0), ("b", 10, 0))).verdict is INVALID
+    assert conclude(terms, outcomes(("a", 90, 0), ("b", 10, 0))).verdict is Verdict.INCONCLUSIVE
+
+
+def test_older_records_call_an_undersized_slice_invalid() -> None:
+    terms = Terms(SinglePlan(100, 90), slices={"b": SliceRule(0.8, 20)})
+    older = terms.to_json()
+    assert older.pop("undersized") == "INCONCLUSIVE"
+    few = outcomes(("a", 90, 0), ("b", 10, 0))
+    assert conclude(terms, few).verdict is Verdict.INCONCLUSIVE
+    assert conclude(terms_from_json(older), few).verdict is INVALID
+    assert "undersized" not in Terms(SinglePlan(100, 90)).to_json()
+
+
+@pytest.mark.parametrize(("draw", "cap"), [(100, 3), (50, 1), (41, 1), (33, 0), (200, 6), (199, 5)])
+def test_error_caps_scale_with_the_confirming_draw_rounded_down(draw: int, cap: int) -> None:
+    confirming = Terms(SinglePlan(100, 90), max_errors={"too_long": 3}).confirming(SinglePlan(draw, draw))
+    assert (confirming.max_errors, confirming.purpose) == ({"too_long": cap}, "confirm")
 
 
 def test_a_slice_does_not_rescue_what_the_plan_rejects() -> None:

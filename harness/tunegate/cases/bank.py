@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -66,10 +66,17 @@ def draw_order(ids: Iterable[str], seed: int) -> list[str]:
     return sorted(ids, key=lambda case_id: hashlib.sha256(f"{seed}\x00{case_id}".encode()).digest())
 
 
-def draw(cases: Sequence[Case], n: int, seed: int, used: frozenset[str] = frozenset()) -> tuple[Case, ...]:
+def draw(
+    cases: Sequence[Case],
+    n: int,
+    seed: int,
+    used: frozenset[str] = frozenset(),
+    quotas: Mapping[str, int] | None = None,
+) -> tuple[Case, ...]:
     """Draw up to `n` cases that are not in `used`: one case of each group while groups last, in the seed's order.
 
-    A test with several ids is drawn once, and counts as used if any of its ids is used.
+    A test with several ids is drawn once, and counts as used if any of its ids is used. `quotas` says how many cases
+    with a tag to draw at least: the first of the order with the tag, and the first of the order for the rest.
     """
     by_id = {case.id: case for case in cases}
     order = draw_order(by_id, seed)
@@ -80,7 +87,29 @@ def draw(cases: Sequence[Case], n: int, seed: int, used: frozenset[str] = frozen
         if content(case) not in known:
             known.add(content(case))
             fresh.append(case)
-    return tuple(by_turns(fresh, asked.values())[:n])
+    return tuple(by_quotas(by_turns(fresh, asked.values()), n, quotas or {}))
+
+
+def by_quotas(order: Sequence[Case], n: int, quotas: Mapping[str, int]) -> list[Case]:
+    """The first `n` cases with at least this many of each tag, as far as there are so many; the order stays.
+
+    Cases with a tag that is short take the places of the last cases that no quota needs.
+    """
+    wanted: set[str] = set()
+    for tag, at_least in quotas.items():
+        having = [case.id for case in order if tag in case.tags]
+        chosen = sum(case_id in wanted for case_id in having)
+        missing = [case_id for case_id in having if case_id not in wanted][: max(0, at_least - chosen)]
+        wanted |= set(missing[: max(0, n - len(wanted))])
+    rest = [case.id for case in order if case.id not in wanted][: n - len(wanted)]
+    drawn = wanted | set(rest)
+    return [case for case in order if case.id in drawn]
+
+
+def short_of(cases: Sequence[Case], quotas: Mapping[str, int]) -> dict[str, int]:
+    """The tags that fewer cases carry than their quota, with the number that is missing."""
+    have = Counter(tag for case in cases for tag in set(case.tags))
+    return {tag: at_least - have[tag] for tag, at_least in quotas.items() if have[tag] < at_least}
 
 
 def by_turns(fresh: Sequence[Case], asked: Iterable[Case] = ()) -> list[Case]:

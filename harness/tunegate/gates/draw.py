@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from tunegate.cases.bank import Part, draw
+from tunegate.cases.bank import Part, draw, short_of
 from tunegate.cases.case import Case
 from tunegate.checks.check import gate_can_fail
 from tunegate.checks.outcome import Outcome
@@ -81,15 +81,21 @@ def draw_fresh(
             f"suite {suite.name!r} has {len(part)} {place.part} cases{twins}, but the plan draws {n}; add cases or "
             "draw fewer"
         )
-    cases = draw(part, n, seed, used)
+    cases = draw(part, n, seed, used, suite.quotas)
     missing = n - len(cases)
     if missing and reuse:
         known = frozenset(case.id for case in cases)
-        cases += draw(part, missing, seed, known)
+        cases += draw(part, missing, seed, known, short_of(cases, suite.quotas))
     if len(cases) < n:
         raise Inconclusive(
             f"gate {place.label}: only {len(cases)} of {n} {place.part} cases were not asked by an earlier draw; add "
             f"{n - len(cases)} more cases to the bank of {suite.name!r} (or set `reuse: true`, which the report marks)"
+        )
+    for tag, short in short_of(cases, suite.quotas).items():
+        raise Inconclusive(
+            f"gate {place.label}: the draw must hold {suite.quotas[tag]} cases of {tag}, but only "
+            f"{suite.quotas[tag] - short} {place.part} ones were not asked by an earlier draw; add {short} more such "
+            f"cases to the bank of {suite.name!r}"
         )
     return Draw(cases, seed, missing)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import count
 from pathlib import Path
@@ -149,7 +149,8 @@ def _draw(request: GateRequest, run: RunRecord, place: GatePlace, log: RunLog, p
         return begun.verdict
     suite = request.suite
     drawn = draw_fresh(place, suite, plan.draw, request.seed)
-    terms = replace(suite.terms(request.plan, curtail=bool(request.plan.curtail)), plan=plan, purpose=place.purpose)
+    terms = suite.terms(request.plan, curtail=bool(request.plan.curtail))
+    terms = terms if place.purpose == "gate" else terms.confirming(plan)
     with log.faults_on_record():
         return GateRunner(log.append, progress).run(place, suite, terms, request.model, drawn, begun=begun).verdict
 

@@ -157,7 +157,7 @@ class Pipeline:
             plan = replace(plan, confirm=None, confirms="never")
             return GateTerms(plan, Terms(plan.first, "baseline", **suite.answering), None)
         first = suite.terms(plan, curtail=plan.curtail is not False)
-        confirm = None if plan.confirm is None else replace(first, plan=plan.confirm, purpose="confirm")
+        confirm = None if plan.confirm is None else first.confirming(plan.confirm)
         return GateTerms(plan, first, confirm)
 
 

@@ -138,7 +138,7 @@ class Gate:
     @cached_property
     def cases(self) -> tuple[Case, ...]:
         """The drawn cases, in the order of the draw."""
-        return draw(self.suite.bank.working, self.plan.draw, self.seed)
+        return draw(self.suite.bank.working, self.plan.draw, self.seed, quotas=self.suite.quotas)
 
     def outcome(self, case: Case) -> Outcome | None:
         """The outcome of a case of a gate that was selected as a whole; None if the verdict came before its turn.

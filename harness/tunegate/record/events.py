@@ -17,7 +17,7 @@ from tunegate.record.record import FailureKind, OwnAnswer
 from tunegate.record.typed_json import Misfit, read_as
 from tunegate.stats.plans import LuckyPass
 from tunegate.verdicts.reason import Reason
-from tunegate.verdicts.slices import SliceRule
+from tunegate.verdicts.slices import SliceRule, Undersized
 from tunegate.verdicts.terms import GapRule, Purpose
 
 Json = Mapping[str, Any]
@@ -275,6 +275,7 @@ class RegisteredTerms:
     max_drop: float | None = None
     ask_again: int = 0
     samples: int = 1
+    undersized: Undersized = "INVALID"
     at: float | None = None
 
 

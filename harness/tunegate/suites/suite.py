@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ from tunegate.suites.suite_spec import AnswerSpec, DrawSpec, GenerateSpec, PlanS
 from tunegate.suites.told_answers import GUARD, told_beforehand
 from tunegate.verdicts.corrected import admissions_of, judged_by
 from tunegate.verdicts.slices import SliceRule, slices_out_of_reach, too_many_for_a_draw
-from tunegate.verdicts.terms import Answering, GapRule, Terms
+from tunegate.verdicts.terms import Answering, GapRule, Terms, scaled
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,13 @@ class Suite:
         )
         return Bank(working, sealed)
 
+    @property
+    def quotas(self) -> dict[str, int]:
+        """How many cases with a tag a draw must hold: of its slices, and of the groups that it compares."""
+        groups = dict.fromkeys(self.gap.between, self.gap.at_least) if self.gap else {}
+        slices = {tag: rule.at_least for tag, rule in self.slices.items()}
+        return {tag: max(slices.get(tag, 0), groups.get(tag, 0)) for tag in sorted({*slices, *groups})}
+
     @cached_property
     def has_groups(self) -> bool:
         """Whether some group of the bank holds several distinct tests."""
@@ -101,7 +109,7 @@ class Suite:
             plan.first,
             "gate",
             curtail,
-            self.max_errors,
+            scaled(self.max_errors, self.plan.draw, plan.draw),
             self.slices,
             self.gap,
             admissions,
@@ -127,16 +135,17 @@ class Suite:
 
     @cached_property
     def asks(self) -> str:
-        """A hash of what a model is asked: two suites with the same one draw the same cases and share the answers."""
+        """A hash of what a model is asked, and of what decides which cases are drawn: two suites with the same one draw
+        the same cases and share the answers."""
         parts = [
-            sorted((case.id, *map(str, content(case)[:3])) for case in part)
+            sorted((case.id, *map(str, (*content(case)[:3], case.group))) for case in part)
             for part in (self.bank.working, self.bank.sealed)
         ]
-        return hashlib.sha256(json.dumps([parts, self.settings.facts()]).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([parts, self.settings.facts(), self.quotas]).encode()).hexdigest()
 
     @property
     def max_errors(self) -> dict[str, int]:
-        """Gate-level caps on error categories, from all checks; the lowest cap applies."""
+        """Caps on error categories in a draw of the suite's size, from all checks; the lowest cap applies."""
         caps: dict[str, int] = {}
         for check in self.checks:
             for category, cap in check.max_errors.items():
@@ -245,7 +254,9 @@ def make_suite(
     smallest = min([plan.draw] + ([plan.confirm.draw] if plan.confirm and rule.confirm is not None else []))
     for key, rules in (("slices", slices), ("gap", groups)):
         wanted = {tag: part.at_least for tag, part in rules.items()}
-        for fault in (*slices_out_of_reach(cases, rules), *too_many_for_a_draw(cases, wanted, smallest)):
+        drawn_from = {"the suite": cases, "its working part": split(cases, share).working}
+        out_of_reach = [slices_out_of_reach(part, rules, where) for where, part in drawn_from.items()]
+        for fault in (*chain(*out_of_reach), *too_many_for_a_draw(cases, wanted, smallest)):
             raise file.error((*keys, key), fault)
     retention = None if spec.retention is None else Retention(spec.retention.max_drop)
     terms = [

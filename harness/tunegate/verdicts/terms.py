@@ -17,7 +17,7 @@ from tunegate.verdicts.corrected import Admissions, short_of_corrected_min
 from tunegate.verdicts.decision import Decision, decide
 from tunegate.verdicts.grouped import Independent, independent, widened
 from tunegate.verdicts.reason import Reason, because
-from tunegate.verdicts.slices import SliceRule, judge_slices
+from tunegate.verdicts.slices import WORST, SliceRule, Undersized, judge_slices
 
 Purpose = Literal["gate", "confirm", "baseline", "retention", "worth"]
 """Why a suite is asked: to decide an attempt, to confirm its pass on sealed cases, to measure the base model, to find
@@ -67,9 +67,15 @@ class Terms:
     """The guards that the suite switches off, with their findings; they are shown and decide nothing here."""
     remarks: Sequence[str] = ()
     """What a guard found suspicious but not certain; it is shown and decides nothing."""
+    undersized: Undersized = "INCONCLUSIVE"
     at: float | None = None
     """The rate at which a bad model passes the checks. Given, a draw with several cases of a group is decided on the
     independent cases that it is worth; older records, and suites without groups, do not have it."""
+
+    def confirming(self, plan: DrawPlan) -> Terms:
+        """The terms of the draw that confirms a pass: error caps in proportion to its size, rounded down."""
+        caps = scaled(self.max_errors, self.plan.draw, plan.draw)
+        return replace(self, plan=plan, purpose="confirm", max_errors=caps)
 
     @property
     def may_stop(self) -> bool:
@@ -92,8 +98,18 @@ class Terms:
             "case_passes": self.case_passes,
             **({"allowed": dict(self.allowed)} if self.allowed else {}),
             **({"remarks": list(self.remarks)} if self.remarks else {}),
+            **({"undersized": self.undersized} if self.slices or self.gap else {}),
             **({} if self.at is None else {"at": self.at}),
         }
+
+
+def scaled(caps: Mapping[str, int], drawn: int, draw: int) -> dict[str, int]:
+    """Caps on error categories that were given for `drawn` cases, for another draw: in proportion, rounded down.
+
+    >>> scaled({"too_long": 3}, 100, 50)
+    {'too_long': 1}
+    """
+    return {category: cap * draw // drawn for category, cap in caps.items()}
 
 
 def terms_from_json(data: Mapping[str, Any]) -> Terms:
@@ -121,6 +137,7 @@ def terms_from_json(data: Mapping[str, Any]) -> Terms:
         case_passes,
         _allowed(data.get("allowed", {})),
         _remarks(data.get("remarks", ())),
+        _undersized(data.get("undersized", "INVALID") if rules or gap else "INCONCLUSIVE"),
         None if data.get("at") is None else float(data["at"]),
     )
 
@@ -130,6 +147,12 @@ def _allowed(data: Any) -> dict[str, str]:
     if allowed is None:
         raise TypeError(f"allowed is {data!r}")
     return allowed
+
+
+def _undersized(data: Any) -> Undersized:
+    if data not in get_args(Undersized):
+        raise ValueError(f"undersized is {data!r}")
+    return data
 
 
 def _remarks(data: Any) -> tuple[str, ...]:
@@ -180,12 +203,12 @@ def _with_requirements(
     if worth is not None and not worth.enough:
         found.append((Verdict.INCONCLUSIVE, worth.reason))
     if terms.slices:
-        found += judge_slices(outcomes, terms.slices).judged
+        found += judge_slices(outcomes, terms.slices, terms.undersized).judged
     if terms.gap:
-        gap = group_gap(outcomes, terms.gap.between, terms.gap.max, terms.gap.at_least)
+        gap = group_gap(outcomes, terms.gap.between, terms.gap.max, terms.gap.at_least, terms.undersized)
         found += [(gap.verdict, reason) for reason in gap.reasons]
     found += [(Verdict.FAIL, reason) for reason in short_of_corrected_min(terms.admissions, outcomes, decision.asked)]
-    for verdict in (Verdict.FAIL, Verdict.INVALID, Verdict.INCONCLUSIVE):
+    for verdict in WORST:
         objections = [reason for said, reason in found if said is verdict]
         if objections:
             return replace(decision, verdict=verdict, reasons=(*decision.reasons, *objections))
