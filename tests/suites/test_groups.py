@@ -7,11 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scipy.stats import binom
 
 from tests.support.bank import write_jsonl
 from tunegate.cli import main
+from tunegate.exceptions import Inconclusive
+from tunegate.gates.draw import GatePlace, draw_fresh
 from tunegate.record.read_run import read_run
 from tunegate.record.recheck import recheck_all
+from tunegate.suites.suite import load_suite
+from tunegate_suites import build_check
 
 Capture = pytest.CaptureFixture[str]
 
@@ -93,10 +98,8 @@ def test_spellings_without_a_group_are_found_drawn_apart_and_counted_as_one(fold
 
 def sliced(folder: Path, rare: int = 12, more: str = "", of: int = 300) -> None:
     """A bank in which few cases carry `kind=rare`, all answered right."""
-    rows = [
-        {"id": str(n), "prompt": f"{n}?", "reference": "yes", "kind": "rare" if n < rare else "plain"}
-        for n in range(of)
-    ]
+    kinds = ["rare"] * rare + ["plain"] * (of - rare)
+    rows = [{"id": str(n), "prompt": f"{n}?", "reference": "yes", "kind": kind} for n, kind in enumerate(kinds)]
     write_jsonl(folder / "cases.jsonl", rows)
     write_jsonl(folder / "answers.jsonl", [{"id": row["id"], "response": "yes"} for row in rows])
     text = "cases: {path: cases.jsonl, tags: [kind]}\nchecks: [exact]\nplan: {draw: 100, accept: 90}\nsealed: 0\n"
@@ -126,3 +129,37 @@ def test_a_working_part_without_enough_cases_for_a_slice_is_refused(folder: Path
     said = capsys.readouterr().err
     assert "slice kind=rare: its working part has " in said
     assert "such cases, but at least 10 must be drawn" in said
+
+
+def test_a_draw_without_enough_fresh_cases_for_a_slice_is_refused_before_anything_is_asked(folder: Path) -> None:
+    sliced(folder)
+    suite = load_suite(folder / "suite.yaml", build_check)
+    used = frozenset(case.id for case in draw_fresh(GatePlace("g", "s", 1), suite, 100, seed=0).cases)
+    with pytest.raises(Inconclusive, match="must hold 10 cases of kind=rare, but only 2 working ones"):
+        draw_fresh(GatePlace("g", "s", 2), suite, 100, 0, used)
+
+
+def test_check_says_what_slices_and_gaps_cost_a_good_model(folder: Path, capsys: Capture) -> None:
+    """Five slices at .9 of 10 fail a model that is right .95 everywhere with .36."""
+    kinds = [f"k{n % 10}" for n in range(300)]
+    write_jsonl(
+        folder / "cases.jsonl",
+        [{"id": str(n), "prompt": f"{n}?", "reference": "x", "kind": kind} for n, kind in enumerate(kinds)],
+    )
+    text = "cases: {path: cases.jsonl, tags: [kind]}\nchecks: [exact]\nsealed: 0\n"
+    slices = ", ".join(f"kind=k{n}: {{min: 0.9, at_least: 10}}" for n in range(5))
+    gap = "gap: {between: [kind=k0, kind=k1], max: 10, at_least: 20}"
+    (folder / "suite.yaml").write_text(f"{text}slices: {{{slices}}}\n{gap}\n")
+    assert main(["check", "suite.yaml", "--json"]) == 0
+    cost = json.loads(capsys.readouterr().out)["suites"]["suite"]["requirements"]
+    one = binom.pmf(range(21), 20, 0.95)
+    apart = sum(one[a] * one[b] for a in range(21) for b in range(21) if abs(a - b) > 2)
+    slices_fail = 1 - binom.sf(8, 10, 0.95) ** 5
+    wanted = {"good": 0.95, "slices": 5, "slices_fail": pytest.approx(slices_fail), "gap_fails": pytest.approx(apart)}
+    assert cost == wanted
+    assert round(slices_fail, 2) == 0.36
+    assert main(["check", "suite.yaml"]) == 0
+    assert (
+        "note: suite suite: a model that is right 95% of the time on every kind of case fails at least one of its 5 "
+        "slices with probability 0.363 and its gap with probability 0.0"
+    ) in capsys.readouterr().out

@@ -62,6 +62,8 @@ def _notes_on_suite(suite: SuiteFacts) -> Iterator[str]:
     yield from suite.remarks
     for judge, admission in suite.judges.items():
         yield f"{judge}: {admission['fault'] or 'the judge is admitted'}"
+    if suite.requirements:
+        yield suite.requirements.in_words
     if suite.judged_plan:
         yield suite.judged_plan.in_words
 

@@ -20,6 +20,7 @@ from tunegate.pipeline.pipeline import GateTerms, Pipeline, RetentionTerms, Stag
 from tunegate.suites.case_faults import contradictions, listed_in_text
 from tunegate.suites.fitting_plan import fitting_plan, supported_attempts
 from tunegate.suites.judged_plan import JudgedPlan, judged_plan
+from tunegate.suites.requirements_cost import RequirementsCost, requirements_cost
 from tunegate.suites.suite import Suite
 from tunegate.training.job import rows_of
 from tunegate.verdicts.corrected import admissions_of
@@ -51,6 +52,8 @@ class SuiteFacts:
     judges: Mapping[str, Json]
     judged_plan: JudgedPlan | None
     """Of a suite that is checked alone; in a pipeline each stage has its own."""
+    requirements: RequirementsCost | None
+    """What its slices and its gap cost a good model."""
     sha256: str
 
 
@@ -161,6 +164,7 @@ def _suite(suite: Suite, judged: JudgedPlan | None = None) -> SuiteFacts:
         remarks=[*suite.remarks, *_remarks_on_bank(suite)],
         judges=admissions_of(suite.checks),
         judged_plan=judged,
+        requirements=requirements_cost(suite),
         sha256=suite.sha256,
     )
 

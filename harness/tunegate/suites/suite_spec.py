@@ -97,7 +97,7 @@ class SliceSpec(Spec):
     min: Annotated[float, Field(gt=0, le=1)]
     """The minimum pass rate."""
     at_least: Annotated[int, Field(ge=1)] = 1
-    """How many cases with the tag a draw must contain."""
+    """How many cases with the tag a draw contains at least; with fewer, a pass is INCONCLUSIVE."""
 
 
 class GapSpec(Spec):
@@ -108,7 +108,7 @@ class GapSpec(Spec):
     max: Annotated[float, Field(ge=0, le=100)] = 10.0
     """The maximum difference in percentage points."""
     at_least: Annotated[int, Field(ge=1)] = 20
-    """How many cases of each group a draw must contain."""
+    """How many cases of each group a draw contains at least; with fewer, a pass is INCONCLUSIVE."""
 
     @field_validator("between")
     @classmethod
@@ -240,7 +240,7 @@ class SuiteSpec(Spec):
     sealed: Annotated[float, Field(ge=0, le=0.9)] | None = None
     """The share of cases reserved for confirming draws. Default: a third, if the bank is large enough."""
     slices: dict[str, Annotated[SliceSpec, BeforeValidator(_minimum_only)]] = {}
-    """Tag, written `field=value`, to the minimum pass rate of its cases; a draw without such cases fails."""
+    """Tag, written `field=value`, to the minimum pass rate of its cases."""
     gap: GapSpec | None = None
     """Groups that must have similar pass rates."""
     retention: RetentionSpec | None = None
