@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 from tunegate.checks.outcome import Verdict, never_ended
 from tunegate.progress import duration
+from tunegate.verdicts.words import weighted_in_words
 from tunegate_reports.answer import CASE_WORDS, DRAW_WORDS, STATE_WORDS, beyond_count, count_words, gate_state
 from tunegate_reports.charts import histogram_chart, interval_chart
 from tunegate_reports.gate_details import judge, kept, slices
@@ -136,7 +137,8 @@ def _interval(gate: GateView) -> Markup:
     took = duration(record.seconds).replace(" ", "\u00a0")
     kind = "for its independent cases" if record.grouped else "exact"
     words = tag("p", f"95 % interval {low:.1%} to {high:.1%}, {kind}; {took}", class_="quiet")
-    return join([tag("p", "Pass rate", class_="caption"), interval_chart(record), words])
+    weighted = [] if record.weighted is None else [tag("p", weighted_in_words(record.weighted), class_="quiet")]
+    return join([tag("p", "Pass rate", class_="caption"), interval_chart(record), words, *weighted])
 
 
 def _categories(gate: GateView) -> Markup:

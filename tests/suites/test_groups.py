@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tunegate.exceptions import Inconclusive
 from tunegate.gates.draw import GatePlace, draw_fresh
 from tunegate.record.read_run import read_run
 from tunegate.record.recheck import recheck_all
+from tunegate.stats.stratified import Stratum, stratified_rate
 from tunegate.suites.suite import load_suite
 from tunegate_suites import build_check
 
@@ -163,3 +165,63 @@ def test_check_says_what_slices_and_gaps_cost_a_good_model(folder: Path, capsys:
         "note: suite suite: a model that is right 95% of the time on every kind of case fails at least one of its 5 "
         "slices with probability 0.363 and its gap with probability 0.0"
     ) in capsys.readouterr().out
+
+
+# --- weights --------------------------------------------------------------------------------------------------------
+
+
+def weighed(folder: Path, weight: str, misses: int = 8) -> None:
+    """Half of the bank is `hard`; the model misses some of the hard cases."""
+    kinds = ["hard", "easy"] * 50
+    rows = [{"id": str(n), "prompt": f"{n}?", "reference": "yes", "kind": kind} for n, kind in enumerate(kinds)]
+    write_jsonl(folder / "cases.jsonl", rows)
+    missed = [str(n) for n in range(0, 2 * misses, 2)]
+    answers = [{"id": str(n), "response": "no" if str(n) in missed else "yes"} for n in range(100)]
+    write_jsonl(folder / "answers.jsonl", answers)
+    text = "cases: {path: cases.jsonl, tags: [kind]}\nchecks: [exact]\nplan: {draw: 100, accept: 90}\nsealed: 0\n"
+    (folder / "suite.yaml").write_text(f"{text}weight: {weight}\n")
+
+
+def test_a_weighted_pass_rate_is_shown_and_decides_nothing(folder: Path, capsys: Capture) -> None:
+    weighed(folder, "{kind=hard: 0.9, kind=easy: 0.1}")
+    assert gate("--json") == 0
+    told: dict[str, Any] = json.loads(capsys.readouterr().out)
+    wanted = stratified_rate([Stratum(42, 50, 0.9), Stratum(50, 50, 0.1)])
+    assert wanted is not None
+    assert wanted.rate == pytest.approx(0.9 * 0.84 + 0.1)
+    assert told["weighted"] == {"rate": pytest.approx(wanted.rate), "interval": pytest.approx(list(wanted.interval))}
+    assert told["passed"] == 92
+    assert gate() == 0
+    low, high = wanted.interval
+    said = f"weighted by the suite's shares: 85.6% (95 % interval {low:.1%} to {high:.1%}); it decides nothing"
+    assert said in capsys.readouterr().out
+    assert said in html.unescape((folder / "gate" / "report.html").read_text())
+
+
+def test_a_draw_that_stopped_has_no_weighted_rate(folder: Path, capsys: Capture) -> None:
+    weighed(folder, "{kind=hard: 0.9, kind=easy: 0.1}", misses=40)
+    assert gate("--json", "--curtail") == 1
+    assert json.loads(capsys.readouterr().out)["weighted"] is None
+
+
+@pytest.mark.parametrize(
+    ("weight", "said"),
+    [
+        ("{kind=hard: 0.9, kind=easy: 0.2}", "weight: the shares must sum to 1, got 1.1"),
+        (
+            "{kind=hard: 1.0}",
+            "weight: every case needs exactly one of the tags kind=hard, but case '1' has 0; its tags",
+        ),
+        (
+            "{kind=hard: 0.5, kind=easy: 0.3, kind=odd: 0.2}",
+            "weight: no case has the tag kind=odd; leave it out, or add",
+        ),
+        ("{kind=hard: 0, kind=easy: 1}", "greater than 0"),
+    ],
+)
+def test_wrong_shares_get_one_line(folder: Path, capsys: Capture, weight: str, said: str) -> None:
+    weighed(folder, weight)
+    assert main(["check", "suite.yaml"]) == 2
+    told = capsys.readouterr().err
+    assert said in told
+    assert len(told.splitlines()) == 1

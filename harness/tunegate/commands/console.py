@@ -23,7 +23,7 @@ from tunegate.record.under_way import under_way
 from tunegate.stats.plans import in_words as luck_in_words
 from tunegate.text.printable import json_line, printable
 from tunegate.verdicts.reason import beyond_count
-from tunegate.verdicts.words import sentence
+from tunegate.verdicts.words import sentence, weighted_in_words
 
 SHOWN_IDS = 12
 
@@ -89,6 +89,7 @@ def gate_as_json(result: GateRunResult, report: Path | None) -> dict[str, Any]:
 
 def _draw_as_json(gate: GateRecord) -> dict[str, Any]:
     by_id = {outcome.case_id: outcome for outcome in gate.outcomes}
+    weighted = {"weighted": gate.weighted and asdict(gate.weighted)} if gate.terms.get("weight") else {}
     return {
         "verdict": gate.verdict,
         "reasons": [asdict(reason) for reason in gate.reasons],
@@ -100,6 +101,7 @@ def _draw_as_json(gate: GateRecord) -> dict[str, Any]:
         "spared": gate.spared,
         "accept": gate.accept,
         "interval": list(gate.interval),
+        **weighted,
         "seed": gate.seed,
         "suite_sha256": gate.suite_sha256,
         "model_sha256": gate.model_sha256,
@@ -158,6 +160,8 @@ def print_gate(result: GateRunResult, report: Path | None) -> None:
     low, high = gate.interval
     count = f"{gate.passed} of {gate.drawn}, {gate.accept} needed" if not gate.spared else gate.reason
     show(f"{gate.verdict}: {count} (95 % interval {low:.1%} to {high:.1%})")
+    if gate.weighted is not None:
+        show(weighted_in_words(gate.weighted))
     if gate.verdict is not Verdict.PASS and (more := sentence(beyond_count(gate.reasons))):
         show(f"reason: {_short(more)}")
     show_unended(gate)

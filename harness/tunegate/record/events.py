@@ -276,6 +276,7 @@ class RegisteredTerms:
     ask_again: int = 0
     samples: int = 1
     undersized: Undersized = "INVALID"
+    weight: Mapping[str, float] = field(default_factory=dict[str, float])
     at: float | None = None
 
 

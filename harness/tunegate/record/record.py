@@ -16,8 +16,10 @@ from tunegate.record.answer_log import AnswerLog
 from tunegate.record.frozen import FrozenDict
 from tunegate.record.judged_log import JudgedLog
 from tunegate.stats.plans import LuckyPass
+from tunegate.stats.stratified import StratifiedRate
 from tunegate.verdicts.reason import Reason
 from tunegate.verdicts.terms import Terms, terms_from_json
+from tunegate.verdicts.weighted import weighted_rate
 
 FailureKind = Literal["out of memory", "diverged", "too few misses", "other"]
 """Why a training left no model, as far as a diagnosis can act on it."""
@@ -90,6 +92,14 @@ class GateRecord:
         """Whether the verdict rests on several cases of a group: the interval is wider than that of its count."""
         groups = [outcome.group for outcome in self.outcomes if outcome.group is not None]
         return len(set(groups)) < len(groups) and self.terms.get("at") is not None
+
+    @property
+    def weighted(self) -> StratifiedRate | None:
+        """The pass rate with the shares that the suite gives its tags; None without shares, or if it is not known: a
+        draw that stopped early has no pass rate for a fixed number of cases."""
+        if not self.decided or self.spared or not self.terms.get("weight"):
+            return None
+        return weighted_rate(self.registered.weight, self.outcomes)
 
     @property
     def settled(self) -> bool:

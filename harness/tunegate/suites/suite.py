@@ -43,6 +43,7 @@ from tunegate.suites.told_answers import GUARD, told_beforehand
 from tunegate.verdicts.corrected import admissions_of, judged_by
 from tunegate.verdicts.slices import SliceRule, slices_out_of_reach, too_many_for_a_draw
 from tunegate.verdicts.terms import Answering, GapRule, Terms, scaled
+from tunegate.verdicts.weighted import fault_of_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ class Suite:
     answer: AnswerRule = AUTO
     case_passes: CasePasses = "all"
     responses: ResponsesSpec = field(default_factory=ResponsesSpec)
+    weight: Mapping[str, float] = field(default_factory=dict[str, float])
     allowed: Mapping[str, str] = field(default_factory=dict[str, str])
     """The guards that the file switches off, with their findings, for the record and the report."""
     remarks: tuple[str, ...] = ()
@@ -91,10 +93,11 @@ class Suite:
 
     @property
     def quotas(self) -> dict[str, int]:
-        """How many cases with a tag a draw must hold: of its slices, and of the groups that it compares."""
+        """How many cases with a tag a draw must hold: of its slices, of the groups that it compares, of each weight."""
         groups = dict.fromkeys(self.gap.between, self.gap.at_least) if self.gap else {}
         slices = {tag: rule.at_least for tag, rule in self.slices.items()}
-        return {tag: max(slices.get(tag, 0), groups.get(tag, 0)) for tag in sorted({*slices, *groups})}
+        every = (slices, groups, dict.fromkeys(self.weight, 1))
+        return {tag: max(quota.get(tag, 0) for quota in every) for tag in sorted({*chain(*every)})}
 
     @cached_property
     def has_groups(self) -> bool:
@@ -115,6 +118,7 @@ class Suite:
             admissions,
             allowed=self.allowed,
             remarks=self.remarks,
+            weight=self.weight,
             at=plan.at_seen if self.has_groups else None,
             **self.answering,
         )
@@ -258,6 +262,8 @@ def make_suite(
         out_of_reach = [slices_out_of_reach(part, rules, where) for where, part in drawn_from.items()]
         for fault in (*chain(*out_of_reach), *too_many_for_a_draw(cases, wanted, smallest)):
             raise file.error((*keys, key), fault)
+    if (fault := fault_of_weights(spec.weight, cases)) is not None:
+        raise file.error((*keys, "weight"), fault)
     retention = None if spec.retention is None else Retention(spec.retention.max_drop)
     terms = [
         asdict(rule),
@@ -265,6 +271,7 @@ def make_suite(
         spec.model_dump(include={"slices", "gap", "retention"}),
         answer.to_json(),
         case_passes,
+        *([sorted(spec.weight.items())] if spec.weight else []),
         *([sorted(spec.allow)] if spec.allow else []),  # keeps the hashes of suites without `allow`
     ]
     sha256 = _sha256(as_written, checks, terms, settings)
@@ -283,6 +290,7 @@ def make_suite(
         answer=answer,
         case_passes=case_passes,
         responses=spec.responses,
+        weight=spec.weight,
         allowed=allowed,
         remarks=remarks,
     )

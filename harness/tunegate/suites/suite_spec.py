@@ -243,6 +243,9 @@ class SuiteSpec(Spec):
     """Tag, written `field=value`, to the minimum pass rate of its cases."""
     gap: GapSpec | None = None
     """Groups that must have similar pass rates."""
+    weight: dict[str, Annotated[float, Field(gt=0, le=1)]] = {}
+    """Tag to its share in production, if the bank has other shares: a weighted pass rate is shown beside the verdict.
+    Every case has exactly one of the tags."""
     retention: RetentionSpec | None = None
     """Makes it a retention suite."""
     case_passes: CasePasses | None = None

@@ -58,7 +58,7 @@ def independent(plan: DrawPlan, at: float | None, outcomes: Sequence[Outcome]) -
     What the plan allows is the chance of its least passing count after so many cases: for a single draw, of its accept
     number. The less it allows, the surer the correlation must be.
     """
-    groups = _groups(outcomes, Verdict.PASS)
+    groups = by_group(outcomes, Verdict.PASS)
     if at is None or len(groups) == len(outcomes):
         return None
     cases = len(outcomes)
@@ -78,7 +78,7 @@ def widened(interval: Interval, found: Independent | None, outcomes: Sequence[Ou
     if found is not None:
         low, high = effective_interval(found.rate, found.size)
         return min(interval[0], low), max(interval[1], high)
-    at_worst, at_best = _groups(outcomes, Verdict.PASS), _groups(outcomes, Verdict.PASS, Verdict.INVALID)
+    at_worst, at_best = by_group(outcomes, Verdict.PASS), by_group(outcomes, Verdict.PASS, Verdict.INVALID)
     if len(at_worst) == len(outcomes):
         return interval
     return min(interval[0], _interval(at_worst)[0]), max(interval[1], _interval(at_best)[1])
@@ -89,7 +89,7 @@ def _interval(groups: Sequence[Group]) -> Interval:
     return effective_interval(passed / cases, effective_size(groups))
 
 
-def _groups(outcomes: Sequence[Outcome], *passing: Verdict) -> list[Group]:
+def by_group(outcomes: Sequence[Outcome], *passing: Verdict) -> list[Group]:
     """The outcomes by group; an outcome without a group is its own."""
     names = [outcome.group if outcome.group is not None else (outcome.case_id,) for outcome in outcomes]
     return grouped(names, lambda at: outcomes[at].verdict in passing)

@@ -68,6 +68,8 @@ class Terms:
     remarks: Sequence[str] = ()
     """What a guard found suspicious but not certain; it is shown and decides nothing."""
     undersized: Undersized = "INCONCLUSIVE"
+    weight: Mapping[str, float] = field(default_factory=dict[str, float])
+    """The shares of tags for a weighted pass rate, which is shown and decides nothing."""
     at: float | None = None
     """The rate at which a bad model passes the checks. Given, a draw with several cases of a group is decided on the
     independent cases that it is worth; older records, and suites without groups, do not have it."""
@@ -99,6 +101,7 @@ class Terms:
             **({"allowed": dict(self.allowed)} if self.allowed else {}),
             **({"remarks": list(self.remarks)} if self.remarks else {}),
             **({"undersized": self.undersized} if self.slices or self.gap else {}),
+            **({"weight": dict(self.weight)} if self.weight else {}),
             **({} if self.at is None else {"at": self.at}),
         }
 
@@ -138,6 +141,7 @@ def terms_from_json(data: Mapping[str, Any]) -> Terms:
         _allowed(data.get("allowed", {})),
         _remarks(data.get("remarks", ())),
         _undersized(data.get("undersized", "INVALID") if rules or gap else "INCONCLUSIVE"),
+        {str(tag): float(share) for tag, share in data.get("weight", {}).items()},
         None if data.get("at") is None else float(data["at"]),
     )
 

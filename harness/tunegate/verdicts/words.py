@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from tunegate.stats.holm import SHOWN_P_VALUE
+from tunegate.stats.stratified import StratifiedRate
 from tunegate.verdicts.reason import OBJECTIONS, Fact, Kind, Reason
 
 Facts = Mapping[str, Fact]
@@ -43,6 +44,14 @@ def chance_words(p_value: float) -> str:
 def p_words(p_value: float, note: str = "") -> str:
     """`p = 0.03: unlikely to be chance`: the number, a note on it, and the words. Terminal and reports all use this."""
     return f"p = {p_value:.2g}{note}: {chance_words(p_value)}"
+
+
+def weighted_in_words(found: StratifiedRate) -> str:
+    """A weighted pass rate, for terminal and report."""
+    low, high = found.interval
+    return (
+        f"weighted by the suite's shares: {found.rate:.1%} (95 % interval {low:.1%} to {high:.1%}); it decides nothing"
+    )
 
 
 def _of(reason: Reason) -> str:
