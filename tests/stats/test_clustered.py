@@ -70,7 +70,7 @@ def test_where_nothing_can_be_estimated_the_worst_is_assumed(groups: list[tuple[
 
 
 def test_misses_in_one_group_say_nothing_of_the_others() -> None:
-    assert correlation([(4, 5)] + [(5, 5)] * 19) == 0.0
+    assert correlation([(4, 5)] + [(5, 5)] * 19) == pytest.approx(0.0)
     assert correlation_at_most([(4, 5)] + [(5, 5)] * 19) == 1.0
     assert correlation_at_most([(4, 5)] * 2 + [(5, 5)] * 18) < 1.0
 

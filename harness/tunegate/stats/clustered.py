@@ -18,6 +18,8 @@ from tunegate.stats.beta import beta_cdf, beta_quantile
 
 Group = tuple[int, int]
 """The cases of a group that passed, and all its cases."""
+Values = tuple[float, float, int]
+"""The sum and the sum of squares of the numbers in a group, and how many they are."""
 
 FEWEST_WITH_MISSES = 2
 """With misses in fewer groups than this, the correlation is not estimated but taken as 1: a model may miss one whole
@@ -52,8 +54,14 @@ def correlation(groups: Sequence[Group]) -> float | None:
         >>> correlation([(5, 5)] * 18 + [(0, 5)] * 2)
         1.0
     """
-    found = _variances(groups)
+    found = _variances([(passed, passed, size) for passed, size in groups])
     return None if found is None else found.correlation(_ratio(found))
+
+
+def correlation_of_values_at_most(groups: Sequence[Values], risk: float = RISK) -> float:
+    """The same for numbers instead of 0/1 outcomes; 1 where nothing can be estimated."""
+    found = _variances(groups)
+    return 1.0 if found is None else _at_most(found, risk)
 
 
 def correlation_at_most(groups: Sequence[Group], risk: float = RISK) -> float:
@@ -61,11 +69,10 @@ def correlation_at_most(groups: Sequence[Group], risk: float = RISK) -> float:
 
     Exact for normal outcomes. `tests/stats/test_clustered.py` shows what it does to the risk of a plan.
     """
-    found = _variances(groups)
+    found = _variances([(passed, passed, size) for passed, size in groups])
     if found is None or sum(passed < size for passed, size in groups) < FEWEST_WITH_MISSES:
         return 1.0
-    least = f_quantile(risk, found.groups - 1, found.cases - found.groups)
-    return found.correlation(math.inf if least == 0.0 else _ratio(found) / least)
+    return _at_most(found, risk)
 
 
 def design_effect(correlation: float, mates: float) -> float:
@@ -134,13 +141,22 @@ def _ratio(found: _Variances) -> float:
     return found.between / found.within if found.within > 0.0 else math.inf
 
 
-def _variances(groups: Sequence[Group]) -> _Variances | None:
-    """None where the groups say nothing of the correlation."""
-    number, cases, passed = len(groups), sum(size for _, size in groups), sum(good for good, _ in groups)
-    if number < 2 or number == cases or passed in (0, cases):
+def _at_most(found: _Variances, risk: float) -> float:
+    least = f_quantile(risk, found.groups - 1, found.cases - found.groups)
+    return found.correlation(math.inf if least == 0.0 else _ratio(found) / least)
+
+
+def _variances(groups: Sequence[Values]) -> _Variances | None:
+    """None where the groups say nothing of the correlation: two are needed, one of two cases, and values that vary."""
+    number, cases = len(groups), sum(size for *_, size in groups)
+    if number < 2 or number == cases:
         return None
-    rate = passed / cases
-    between = math.fsum(size * (good / size - rate) ** 2 for good, size in groups) / (number - 1)
-    within = math.fsum(good * (size - good) / size for good, size in groups) / (cases - number)
-    size = (cases - sum(size**2 for _, size in groups) / cases) / (number - 1)
-    return _Variances(between, within, size, number, cases)
+    mean = math.fsum(total for total, *_ in groups) / cases
+    squares = math.fsum(square for _, square, _ in groups)
+    between = math.fsum(size * (total / size - mean) ** 2 for total, _, size in groups)
+    within = max(0.0, squares - math.fsum(total * total / size for total, _, size in groups))
+    if between + within <= 1e-12 * max(1.0, squares):
+        return None
+    size = (cases - sum(size**2 for *_, size in groups) / cases) / (number - 1)
+    rest = within if within > 1e-12 * squares else 0.0
+    return _Variances(between / (number - 1), rest / (cases - number), size, number, cases)
