@@ -91,7 +91,7 @@ def draw(
 
 
 def by_quotas(order: Sequence[Case], n: int, quotas: Mapping[str, int]) -> list[Case]:
-    """The first `n` cases with at least this many of each tag, as far as there are so many; the order stays.
+    """The first `n` cases with at least this many of each tag, as far as the order has them; the order stays.
 
     Cases with a tag that is short take the places of the last cases that no quota needs.
     """

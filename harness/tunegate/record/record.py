@@ -89,7 +89,7 @@ class GateRecord:
 
     @property
     def grouped(self) -> bool:
-        """Whether the verdict rests on several cases of a group: the interval is wider than that of its count."""
+        """Whether the verdict is based on several cases of a group: the interval is wider than that of its count."""
         groups = [outcome.group for outcome in self.outcomes if outcome.group is not None]
         return len(set(groups)) < len(groups) and self.terms.get("at") is not None
 

@@ -111,7 +111,7 @@ def judge_slices(
 
 
 WORST = (Verdict.FAIL, Verdict.INVALID, Verdict.INCONCLUSIVE)
-"""The verdicts other than PASS, the one that counts first."""
+"""The verdicts other than PASS; the first that is there counts."""
 
 
 def _judge_slice(part: Slice, rule: SliceRule, undersized: Undersized) -> tuple[Verdict, Reason]:
