@@ -1,7 +1,7 @@
 """What a draw shows that holds several cases of a group: fewer independent cases than it has. Pure.
 
-A draw that passes by count passes only if a bad model reaches this rate on that many independent cases no oftener than on the
-cases of the plan; `stats/clustered.py` has the formulas.
+A draw that passes by count passes only if a bad model reaches this rate on that many independent cases no oftener than
+on the cases of the plan; `stats/clustered.py` has the formulas.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ TINY = 1e-12  # two ways to compute the same chance
 class Independent:
     """The independent cases, `size`, that the `cases` of a draw are worth at least; they are of `groups` groups.
 
-    `luck` is the chance that a model with pass rate `at` reaches the rate of the draw on this number of cases, `allowed` what the
-    plan leaves it at this point of the draw.
+    `luck` is the chance that a model with pass rate `at` reaches the rate of the draw on this number of cases,
+    `allowed` what the plan leaves it at this point of the draw.
     """
 
     cases: int
@@ -55,8 +55,8 @@ class Independent:
 def independent(plan: DrawPlan, at: float | None, outcomes: Sequence[Outcome]) -> Independent | None:
     """What asked cases are worth; None without `at` (older records), and if no two of them are of one group.
 
-    What the plan allows is the chance of its least passing count after this number of cases: for a single draw, of its accept
-    number. The less it allows, the surer the correlation must be.
+    What the plan allows is the chance of its least passing count after this number of cases: for a single draw, of its
+    accept number. The less it allows, the surer the correlation must be.
     """
     groups = by_group(outcomes, Verdict.PASS)
     if at is None or len(groups) == len(outcomes):
