@@ -198,7 +198,7 @@ def _promotion(run: RunRecord) -> str:
         case Verdict.INVALID:
             return "was not promoted, because it could not be judged"
         case Verdict.INCONCLUSIVE:
-            return "was not promoted, because there were too few fresh cases"
+            return "was not promoted, because there were too few fresh cases or groups"
         case _:
             return "was not promoted"
 

@@ -51,7 +51,9 @@ def _bar(part: SliceView, gate: int) -> Markup:
     least = part.rule.min if part.rule else None
     told = f"{part.share.count} of {part.share.of}"
     if part.rule:
-        told += f", {'short of' if part.missed_it else 'at least'} {part.rule.min:.0%}"
+        few = part.share.of < part.rule.at_least and not part.missed_it
+        needed = f"too few: {part.rule.at_least} needed" if few else f"at least {part.rule.min:.0%}"
+        told += f", short of {part.rule.min:.0%}" if part.missed_it else f", {needed}"
     count = tag("span", told, class_="number")
     return tag("li", name, rate_bar(part.share, least), count, class_="over" if part.missed_it else None)
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from tunegate.checks.outcome import Verdict, never_ended
 from tunegate.progress import duration
-from tunegate.verdicts.words import interval_words
+from tunegate.verdicts.words import interval_words, weighted_in_words
 from tunegate_reports.answer import CASE_WORDS, DRAW_WORDS, STATE_WORDS, beyond_count, count_words, gate_state
 from tunegate_reports.charts import histogram_chart, interval_chart
 from tunegate_reports.gate_details import judge, kept, slices
@@ -134,10 +134,14 @@ def _interval(gate: GateView) -> Markup:
     if not record.decided:
         return tag("p", "No interval yet: this gate is under way.", class_="quiet")
     took = duration(record.seconds).replace(" ", "\u00a0")
+    weighted = [] if record.weighted is None else [tag("p", weighted_in_words(record.weighted), class_="quiet")]
     if gate.confirmed:
-        return tag("p", f"The interval of this gate is that of its confirming draw; {took}", class_="quiet")
-    words = tag("p", f"{interval_words(record.interval, selected=record.selected)}; exact; {took}", class_="quiet")
-    return join([tag("p", "Pass rate", class_="caption"), interval_chart(record), words])
+        took = f"The interval of this gate is that of its confirming draw; {took}"
+        return join([tag("p", took, class_="quiet"), *weighted])
+    kind = "for its independent cases" if record.grouped else "exact"
+    words = f"{interval_words(record.interval, selected=record.selected)}; {kind}; {took}"
+    caption = tag("p", "Pass rate", class_="caption")
+    return join([caption, interval_chart(record), tag("p", words, class_="quiet"), *weighted])
 
 
 def _categories(gate: GateView) -> Markup:

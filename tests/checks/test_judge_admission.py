@@ -20,6 +20,7 @@ from tunegate.checks.judge_admission import Agreement, default_path, find_admiss
 from tunegate.cli import main
 from tunegate.exceptions import CannotJudge, ConfigError, Tampered
 from tunegate.models.model import ChoiceScore, Response, ScriptedModel
+from tunegate.stats.agreement import two_way_kappa_interval
 from tunegate_suites import build_check
 from tunegate_suites.judges.judge import Judge
 from tunegate_suites.judges.measure import MeasureRequest, measure
@@ -195,6 +196,42 @@ def test_a_pair_turned_round_is_a_copy(folder: Path) -> None:
     rows = [pair, {**pair, "output_1": bad, "output_2": good, "label": 2}]
     write_jsonl(folder / "labels.jsonl", [*rows, {**pair, "input": "r"}])
     assert measured(folder, first_is_good, **PAIRWISE)["n"] == 2
+
+
+def test_labels_of_one_group_do_not_count_as_independent(folder: Path, capsys: Capture) -> None:
+    """100 answers to 20 questions, and a judge that errs on two questions as a whole."""
+    rows = [
+        {"question": f"q{n}?", "response": f"answer {n}", "human_correct": n < 50, "group": n // 5} for n in range(100)
+    ]
+    write_jsonl(folder / "labels.jsonl", rows)
+    turn = iter(range(100))
+
+    def errs(question: str) -> int:
+        n = next(turn)
+        return 0 if (n < 50) != (n // 5 in (3, 15)) else 1
+
+    facts = measured(folder, errs)
+    assert facts["counts"] == [[45, 5, 0], [5, 45, 0]]
+    assert facts["groups"] == [
+        [9, [[0, 0, 0], [0, 5, 0]]],
+        [1, [[0, 0, 0], [5, 0, 0]]],
+        [1, [[0, 5, 0], [0, 0, 0]]],
+        [9, [[5, 0, 0], [0, 0, 0]]],
+    ]
+    assert two_way_kappa_interval(facts["counts"])[0] > 0.65
+    assert facts["kappa_interval"][0] < 0.45
+    assert facts["admitted"] is False
+    record = find_admission(facts["judge_sha256"], folder)
+    assert record is not None
+    assert list(record.measured.kappa_interval) == facts["kappa_interval"]
+
+
+def test_another_field_may_be_the_group_and_labels_that_are_alone_need_none(folder: Path) -> None:
+    labels(folder)
+    assert "groups" not in measured(folder, says_good)
+    facts = measured(folder, says_good, labels={"group": "{human_correct}"})
+    assert facts["groups"] == [[1, [[0, 0, 0], [0, 40, 0]]], [1, [[60, 0, 0], [0, 0, 0]]]]
+    assert facts["admitted"] is False
 
 
 def test_the_record_says_how_often_the_judge_was_measured(folder: Path, capsys: Capture) -> None:
@@ -459,6 +496,11 @@ COUNTED = Agreement(((50, 10, 0), (20, 20, 0))).as_json()
         ({"figures": {**COUNTED, "kappa_interval": [0.9]}}, Tampered, "kappa_interval in the admission record"),
         ({"figures": {"counts": COUNTED["counts"]}}, Tampered, ": n in the admission record does not follow"),
         ({"figures": {**COUNTED, "kappa": float("nan")}}, Tampered, "changed after it was sealed"),
+        ({"figures": {**COUNTED, "groups": [[1, [[50, 10, 0], [20, 20, 0]]]]}}, Tampered, "kappa_interval in the adm"),
+        ({"figures": {**COUNTED, "groups": [[1, [[50, 10, 0], [20, 19, 0]]]]}}, ConfigError, "not an admission record"),
+        ({"figures": {**COUNTED, "groups": [[10**9, [[50, 10, 0], [0, 0, 0]]]]}}, ConfigError, "not an admission"),
+        ({"figures": {**COUNTED, "groups": [[0, [[50, 10, 0], [20, 20, 0]]]]}}, ConfigError, "not an admission record"),
+        ({"figures": {**COUNTED, "groups": 3}}, ConfigError, "not an admission record"),
         ({"made": float("inf")}, Tampered, "changed after it was sealed"),
         ({"figures": [COUNTED["counts"]]}, ConfigError, "the counts or the judge's hash are missing"),
         ({"measurements": {"count": 0}}, ConfigError, "not an admission record"),

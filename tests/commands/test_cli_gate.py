@@ -91,6 +91,7 @@ def test_the_json_of_a_gate(bank: Bank, capsys: Capture) -> None:
         "at": 0.85,
         "probability": luck,
         "at_most": None,
+        "independent": None,
         "shows": shows,
         "shows_at_least": None,
     }

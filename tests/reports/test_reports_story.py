@@ -213,8 +213,10 @@ TOLERANT = "checks: [exact]\n    plan: {draw: 100, accept: 75}\n"
 def test_a_slice_without_a_case_is_shown(tmp_path: Path) -> None:
     terms = Terms(SinglePlan(100, 90), slices={"rare": SliceRule(0.5)})
     run = gate_run(tmp_path, ("facts", outcomes(95, 5, 0, seed=1)), terms=terms)
-    assert run.gates["facts"].verdict is FAIL
-    assert "rare 95 % interval 0.0 % to 100.0 %, at least 50% needed 0 of 0, short of 50%" in words(render(view(run)))
+    assert run.gates["facts"].verdict is Verdict.INCONCLUSIVE
+    assert "rare 95 % interval 0.0 % to 100.0 %, at least 50% needed 0 of 0, too few: 1 needed" in words(
+        render(view(run))
+    )
 
 
 # --- judges --------------------------------------------------------------------------------------------------------

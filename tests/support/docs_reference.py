@@ -20,7 +20,7 @@ EXIT_CODES = {
     1: ("failed", "A gate failed, and the attempts are used up."),
     2: ("wrong usage", "The files or the command line are wrong. One line says what to do. Nothing was run."),
     3: ("invalid", "No verdict: a check raised, a judge did not answer, a case leaked, the disk is full."),
-    4: ("inconclusive", "The bank has too few fresh cases for the next draw."),
+    4: ("inconclusive", "The bank has too few fresh cases for a draw, or the draw too few groups."),
     5: ("tampered", "Bytes on disk differ from those that the record vouches for."),
     130: ("interrupted", "Ctrl-C. The command that goes on is printed."),
     143: ("terminated", "SIGTERM. The command that goes on is printed."),

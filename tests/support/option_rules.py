@@ -123,6 +123,7 @@ PROOFS: Proofs = {
     "LabelsOptions.answer": label({"answer": "{said}"}),
     "LabelsOptions.reference": label({"reference": "{gold}"}),
     "LabelsOptions.context": label({"context": "{missing}"}, refused="missing"),
+    "LabelsOptions.group": label({"group": "{human}"}),
     "LabelsOptions.human": label({"human": "{other}"}, refused="'good'"),
     "LabelsOptions.passes": (
         label({"passes": ["good", "skip"], "skip": []}, NAMED),

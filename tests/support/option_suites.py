@@ -125,5 +125,6 @@ PROOFS: Proofs = {
         suite({"slices": {"topic=a": 0.99}}),
         suite({"slices": {"topic=a": 0.99}}, SEQUENTIAL, refused="sequential"),
     ),
+    "SuiteSpec.weight": ShownBy("test_groups.py", "test_a_weighted_pass_rate_is_shown_and_decides_nothing"),
     "SuiteSpec.gap": suite({"gap": {"between": PAIR, "max": 0, "at_least": 5}}),
 }

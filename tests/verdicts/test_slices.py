@@ -25,7 +25,7 @@ from tunegate.verdicts.slices import (
     where_missed,
 )
 
-PASS, FAIL, INVALID = Verdict.PASS, Verdict.FAIL, Verdict.INVALID
+PASS, FAIL, INVALID, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INVALID, Verdict.INCONCLUSIVE
 
 
 def outcomes(passed: int, failed: int, *tags: str, invalid: int = 0, **more: object) -> list[Outcome]:
@@ -52,9 +52,9 @@ def test_every_tag_is_a_slice() -> None:
         (8, 2, 0, PASS, "task=carrier: 8 of 10, 8 needed"),
         (80, 20, 0, PASS, "80 of 100, 80 needed"),
         (7, 3, 0, FAIL, "task=carrier: 7 of 10, 8 of 10 needed"),
-        (0, 0, 0, FAIL, "task=carrier: no case was drawn, at least 10 expected"),
-        (9, 0, 0, INVALID, "task=carrier: 9 of 9 passed, but at least 10 cases must be drawn"),
-        (0, 2, 0, INVALID, "at least 10 cases must be drawn"),
+        (0, 0, 0, INCONCLUSIVE, "task=carrier: no case was drawn, at least 10 expected"),
+        (9, 0, 0, INCONCLUSIVE, "task=carrier: 9 of 9 passed, but at least 10 cases must be drawn"),
+        (0, 2, 0, INCONCLUSIVE, "at least 10 cases must be drawn"),
         (0, 3, 0, FAIL, "0 of 3, 8 of 10 needed"),
         (9, 0, 1, INVALID, "9 of 10, 1 not judged, 8 needed"),
         (6, 2, 2, INVALID, "6 of 10, 2 not judged, 8 needed"),
@@ -77,7 +77,10 @@ def test_the_worst_slice_counts() -> None:
     result = judge_slices(drawn, rules)
     assert (result.verdict, result.reason) == (FAIL, "bad: 1 of 10, 8 of 10 needed")
     del rules["bad"]
-    assert judge_slices(drawn, rules).verdict is INVALID
+    assert judge_slices(drawn, rules).verdict is INCONCLUSIVE
+    assert judge_slices(drawn, rules, "INVALID").verdict is INVALID
+    assert judge_slices(drawn, {"none": SliceRule(0.8)}).verdict is INCONCLUSIVE
+    assert judge_slices(drawn, {"none": SliceRule(0.8)}, "INVALID").verdict is FAIL, "as older records were decided"
     del rules["few"]
     assert judge_slices(drawn, rules).verdict is PASS
     assert judge_slices(drawn, {}).verdict is PASS

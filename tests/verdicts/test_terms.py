@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binom
 
 from tunegate.checks.outcome import Finding, Outcome, Verdict
-from tunegate.stats.sampling import SinglePlan, wald_plan
+from tunegate.stats.sampling import SinglePlan, exact_interval, wald_plan
 from tunegate.verdicts.slices import SliceRule
 from tunegate.verdicts.terms import GapRule, Terms, conclude, terms_from_json
 
@@ -41,7 +43,23 @@ def test_groups_must_pass_alike() -> None:
     apart = conclude(terms, outcomes(("a", 50, 0), ("b", 40, 10)))
     assert apart.verdict is FAIL
     assert "20 points apart" in apart.reason
-    assert conclude(terms, outcomes(("a", 90, 0), ("b", 10, 0))).verdict is INVALID
+    assert conclude(terms, outcomes(("a", 90, 0), ("b", 10, 0))).verdict is Verdict.INCONCLUSIVE
+
+
+def test_older_records_call_an_undersized_slice_invalid() -> None:
+    terms = Terms(SinglePlan(100, 90), slices={"b": SliceRule(0.8, 20)})
+    older = terms.to_json()
+    assert older.pop("undersized") == "INCONCLUSIVE"
+    few = outcomes(("a", 90, 0), ("b", 10, 0))
+    assert conclude(terms, few).verdict is Verdict.INCONCLUSIVE
+    assert conclude(terms_from_json(older), few).verdict is INVALID
+    assert "undersized" not in Terms(SinglePlan(100, 90)).to_json()
+
+
+@pytest.mark.parametrize(("draw", "cap"), [(100, 3), (50, 1), (41, 1), (33, 0), (200, 6), (199, 5)])
+def test_error_caps_scale_with_the_confirming_draw_rounded_down(draw: int, cap: int) -> None:
+    confirming = Terms(SinglePlan(100, 90), max_errors={"too_long": 3}).confirming(SinglePlan(draw, draw))
+    assert (confirming.max_errors, confirming.purpose) == ({"too_long": cap}, "confirm")
 
 
 def test_a_slice_does_not_rescue_what_the_plan_rejects() -> None:
@@ -82,3 +100,73 @@ terms = st.builds(
 @given(terms=terms)
 def test_terms_survive_the_record(terms: Terms) -> None:
     assert terms_from_json(json.loads(json.dumps(terms.to_json()))) == terms
+
+
+# --- several cases of a group ---------------------------------------------------------------------------------------
+
+
+def spellings(known: int, missed: int, each: int = 5) -> list[Outcome]:
+    """Questions in `each` spellings, all right or all wrong, asked one spelling of each after the other."""
+    verdicts = ([PASS] * known + [FAIL] * missed) * each
+    return [
+        Outcome(str(at), verdict, "", (Finding("x", verdict),), "?", "!", group=str(at % (known + missed)))
+        for at, verdict in enumerate(verdicts)
+    ]
+
+
+def test_twenty_questions_in_five_spellings_do_not_pass_as_a_hundred() -> None:
+    """18 known of 20: 90 of 100 by count, but a model that is right .85 does that with .405, not .099."""
+    terms = Terms(SinglePlan(100, 90), at=0.85)
+    found = conclude(terms, spellings(18, 2))
+    assert (found.verdict, found.passed, found.drawn) == (Verdict.INCONCLUSIVE, 90, 100)
+    assert found.interval == pytest.approx(exact_interval(18, 20))
+    assert dict(found.reasons[-1].facts) == {
+        "cases": 100,
+        "groups": 20,
+        "independent": 20.0,
+        "at": 0.85,
+        "luck": pytest.approx(binom.sf(17, 20, 0.85)),
+        "allowed": pytest.approx(binom.sf(89, 100, 0.85)),
+        "needed": 100,
+    }
+    assert found.reason == (
+        "90 of 100, 90 needed, but 100 cases of 20 groups count as 20 independent ones, 100 are needed: add groups (a "
+        "model that passes 85.0% of cases reaches this rate with probability 0.405, 0.099 is allowed)"
+    )
+
+
+def test_all_twenty_known_is_enough() -> None:
+    found = conclude(Terms(SinglePlan(100, 90), at=0.85), spellings(20, 0))
+    assert found.verdict is PASS
+    assert found.interval == pytest.approx((0.025 ** (1 / 20), 1.0))
+    assert found.reason == "100 of 100, 90 needed; 100 cases of 20 groups count as 20 independent ones"
+
+
+def test_what_misses_its_count_fails_with_the_wider_interval() -> None:
+    found = conclude(Terms(SinglePlan(100, 90), at=0.85), spellings(17, 3))
+    assert found.verdict is FAIL
+    assert found.interval == pytest.approx(exact_interval(17, 20))
+
+
+def test_a_slice_below_its_minimum_still_fails_before_that() -> None:
+    tagged = [replace(one, tags=("t",)) for one in spellings(18, 2)]
+    held = Terms(SinglePlan(100, 90), slices={"t": SliceRule(0.95)}, at=0.85)
+    assert conclude(held, tagged).verdict is FAIL
+
+
+def test_a_sequential_draw_of_few_groups_stops_and_is_not_believed() -> None:
+    plan = wald_plan(0.95, 0.85, 0.05, 0.05, 200)
+    one_question = [replace(one, group="g") for one in spellings(20, 0)]
+    assert conclude(Terms(plan), one_question).verdict is PASS
+    assert conclude(Terms(plan, at=0.85), one_question).verdict is Verdict.INCONCLUSIVE
+
+
+def test_older_records_and_cases_of_different_groups_are_decided_as_before() -> None:
+    terms = Terms(SinglePlan(100, 90), at=0.85)
+    assert conclude(replace(terms, at=None), spellings(18, 2)).verdict is PASS
+    different = [replace(one, group=one.case_id) for one in spellings(18, 2)]
+    found = conclude(terms, different)
+    assert (found.verdict, found.reason) == (PASS, "90 of 100, 90 needed")
+    assert found.interval == exact_interval(90, 100)
+    assert terms_from_json(json.loads(json.dumps(terms.to_json()))) == terms
+    assert "at" not in replace(terms, at=None).to_json()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tunegate.cases.case import Case, content, duplicates, question_of
+from tunegate.cases.case import Case, content, duplicates, group_of, question_of
 
 Part = Literal["working", "sealed"]
 
@@ -65,18 +66,63 @@ def draw_order(ids: Iterable[str], seed: int) -> list[str]:
     return sorted(ids, key=lambda case_id: hashlib.sha256(f"{seed}\x00{case_id}".encode()).digest())
 
 
-def draw(cases: Sequence[Case], n: int, seed: int, used: frozenset[str] = frozenset()) -> tuple[Case, ...]:
-    """Draw up to `n` cases whose questions (`question_of`) are not in `used`, in the order that the seed gives.
+def draw(
+    cases: Sequence[Case],
+    n: int,
+    seed: int,
+    used: frozenset[str] = frozenset(),
+    quotas: Mapping[str, int] | None = None,
+) -> tuple[Case, ...]:
+    """Draw up to `n` cases whose questions (`question_of`) are not in `used`: one case of each group while groups last,
+    in the order that the seed gives.
 
-    A test with several ids is drawn once.
+    A test with several ids is drawn once. `quotas` says how many cases with a tag to draw at least: the first of the
+    order with the tag, and the first of the order for the rest.
     """
     by_id = {case.id: case for case in cases}
-    known: set[tuple[object, ...]] = set()
-    drawn: list[Case] = []
+    asked = [case for case in cases if question_of(case) in used] if used else []
+    known = set(map(content, asked))
+    asked = list({content(case): case for case in asked}.values())
+    fresh: list[Case] = []
     for case in (by_id[case_id] for case_id in draw_order(by_id, seed)):
-        if len(drawn) == n:
-            break
         if content(case) not in known and question_of(case) not in used:
             known.add(content(case))
-            drawn.append(case)
-    return tuple(drawn)
+            fresh.append(case)
+    return tuple(by_quotas(by_turns(fresh, asked), n, quotas or {}))
+
+
+def by_quotas(order: Sequence[Case], n: int, quotas: Mapping[str, int]) -> list[Case]:
+    """The first `n` cases with at least this many of each tag, as far as the order has them; the order stays.
+
+    Cases with a tag that is short take the places of the last cases that no quota needs.
+    """
+    wanted: set[str] = set()
+    for tag, at_least in quotas.items():
+        having = [case.id for case in order if tag in case.tags]
+        chosen = sum(case_id in wanted for case_id in having)
+        missing = [case_id for case_id in having if case_id not in wanted][: max(0, at_least - chosen)]
+        wanted |= set(missing[: max(0, n - len(wanted))])
+    rest = [case.id for case in order if case.id not in wanted][: n - len(wanted)]
+    drawn = wanted | set(rest)
+    return [case for case in order if case.id in drawn]
+
+
+def short_of(cases: Sequence[Case], quotas: Mapping[str, int]) -> dict[str, int]:
+    """The tags that fewer cases carry than their quota, with the number that is missing."""
+    have = Counter(tag for case in cases for tag in set(case.tags))
+    return {tag: at_least - have[tag] for tag, at_least in quotas.items() if have[tag] < at_least}
+
+
+def by_turns(fresh: Sequence[Case], asked: Iterable[Case] = ()) -> list[Case]:
+    """The cases in rounds of one case of each group; in a round, groups that `asked` holds fewest cases of come first.
+
+    Related cases tell less about a model than unrelated ones. Within these rounds the order stays.
+    """
+    before = Counter(map(group_of, asked))
+    turns: Counter[object] = Counter()
+    ranked: list[tuple[int, int, Case]] = []
+    for case in fresh:
+        group = group_of(case)
+        ranked.append((turns[group], before[group], case))
+        turns[group] += 1
+    return [case for _, _, case in sorted(ranked, key=lambda rank: rank[:2])]

@@ -84,6 +84,11 @@ def question_of(case: Case) -> str:
     return sha256_hex(canonical_json([[" ".join(text.split()) for text in part] for part in parts]))[:16]
 
 
+def group_of(case: Case) -> object:
+    """Cases of a group are related; a case without a group is its own group, as are equal cases under two ids."""
+    return content(case) if case.group is None else case.group
+
+
 def asked(prompt: Prompt) -> str:
     """A prompt without its system messages: the same question under another system message is the same question."""
     if isinstance(prompt, str):

@@ -26,6 +26,7 @@ from tunegate.stats.agreement import (
     Share,
     agreement,
     corrected_pass_rate,
+    grouped_kappa_interval,
     kappa,
     two_way_kappa_interval,
 )
@@ -41,6 +42,9 @@ SEAL = "record_sha256"
 MOST_LABELS = 10**9
 """More labels than people ever made; the arithmetic is exact up to this number."""
 
+MOST_GROUPS = 10**6
+"""More groups of labels than a record can list."""
+
 Counts = tuple[tuple[int, int, int], tuple[int, int, int]]
 
 
@@ -54,6 +58,9 @@ class Agreement:
     """
 
     counts: Counts
+    groups: tuple[tuple[int, Counts], ...] = ()
+    """If some labels are of one group: the counts of the groups, each with the number of groups that have them. They
+    sum to `counts`, and kappa's interval is for the groups."""
 
     @property
     def n(self) -> int:
@@ -73,7 +80,7 @@ class Agreement:
 
     @property
     def kappa_interval(self) -> Interval:
-        return two_way_kappa_interval(self.counts)
+        return grouped_kappa_interval(self.counts, self.groups) if self.groups else two_way_kappa_interval(self.counts)
 
     @property
     def sensitivity(self) -> Share:
@@ -110,6 +117,9 @@ class Agreement:
             "specificity_interval": list(self.specificity.interval),
             "invalid": self.invalid,
             "counts": [list(row) for row in self.counts],
+            **(
+                {"groups": [[number, [list(row) for row in one]] for number, one in self.groups]} if self.groups else {}
+            ),
         }
 
 
@@ -218,7 +228,7 @@ def read_admission(path: Path) -> Admission:
     try:
         figures = body["figures"]
         first, second = figures["counts"]
-        measured = Agreement((_row(first), _row(second)))
+        measured = Agreement((_row(first), _row(second)), _groups(figures.get("groups", []), figures["counts"]))
         if not 0 < measured.n <= MOST_LABELS:
             raise ValueError("there are no labels, or impossibly many")
         history = read_history(body.get("measurements"))
@@ -268,6 +278,19 @@ def _upwards(start: Path) -> list[Path]:
 
 def _unique(folders: Iterable[Path]) -> list[Path]:
     return list(dict.fromkeys(folders))
+
+
+def _groups(data: Any, counts: Any) -> tuple[tuple[int, Counts], ...]:
+    """The counts of groups in a record; they must sum to all counts."""
+    groups = tuple((number, (_row(first), _row(second))) for number, (first, second) in data)
+    if any(type(number) is not int or number < 1 for number, _ in groups) or sum(n for n, _ in groups) > MOST_GROUPS:
+        raise ValueError("numbers of groups must be whole and positive")
+    if any(not any(map(any, one)) for _, one in groups):
+        raise ValueError("a group has labels")
+    summed = [[sum(number * one[i][j] for number, one in groups) for j in range(3)] for i in range(2)]
+    if groups and summed != [list(row) for row in counts]:
+        raise ValueError("the groups do not sum to the counts")
+    return groups
 
 
 def _row(values: Any) -> tuple[int, int, int]:

@@ -53,6 +53,11 @@ def _notes_on_suite(suite: SuiteFacts) -> Iterator[str]:
         first = ", ".join(suite.duplicates[0][:3])
         several = counted(len(suite.duplicates), "test")
         yield f"{several} have several ids, for example {first}; each is asked once"
+    if suite.spellings:
+        asks, questions = sum(map(len, suite.spellings)), counted(len(suite.spellings), "question")
+        first = ", ".join(suite.spellings[0][:3])
+        what = "they count as one group" if len(suite.spellings) == 1 else "those of one question count as one group"
+        yield f"{asks} cases are spellings of {questions}, for example {first}; {what}"
     yield from _notes_on_references(suite)
     for check, without in suite.lacking.items():
         for need, number in without.items():
@@ -63,6 +68,8 @@ def _notes_on_suite(suite: SuiteFacts) -> Iterator[str]:
         yield f"{judge}: {admission['fault'] or 'the judge is admitted'}"
     for low in suite.low_plans:
         yield low.in_words
+    if suite.requirements:
+        yield suite.requirements.in_words
     if suite.judged_plan:
         yield suite.judged_plan.in_words
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tunegate.cases.case import Case, duplicates
+from tunegate.cases.spellings import spellings
 from tunegate.checks.answers.part import as_judged
 from tunegate.checks.check import LooksAtBank, Need, lacking
 from tunegate.checks.own_check import OwnCheck
@@ -22,6 +23,7 @@ from tunegate.suites.case_faults import contradictions, listed_in_text
 from tunegate.suites.fitting_plan import fitting_plan, supported_attempts
 from tunegate.suites.judged_plan import JudgedPlan, judged_plan
 from tunegate.suites.low_plan import LowPlan, low_plans
+from tunegate.suites.requirements_cost import RequirementsCost, requirements_cost
 from tunegate.suites.suite import Suite
 from tunegate.training.job import rows_of
 from tunegate.training.remedies import TOO_FEW, ways
@@ -37,6 +39,8 @@ class SuiteFacts:
     cases: int
     duplicates: list[list[str]]
     contradictions: list[list[str]]
+    spellings: list[list[str]]
+    """Cases that ask one question in several spellings."""
     listed_in_text: list[str]
     working: int
     sealed: int
@@ -55,6 +59,8 @@ class SuiteFacts:
     """The draws of its plan that accept too few passes."""
     judged_plan: JudgedPlan | None
     """Of a suite that is checked alone; in a pipeline each stage has its own."""
+    requirements: RequirementsCost | None
+    """What its slices and its gap cost a good model."""
     sha256: str
 
 
@@ -162,6 +168,7 @@ def _suite(suite: Suite, judged: JudgedPlan | None = None) -> SuiteFacts:
         cases=len(suite.cases),
         duplicates=[list(same) for same in duplicates(suite.cases)],
         contradictions=[[one.id, other.id] for one, other in contradictions(suite.cases)],
+        spellings=[[case.id for case in alike] for alike in spellings(suite.cases)],
         listed_in_text=listed_in_text(suite.cases),
         working=len(suite.bank.working),
         sealed=len(suite.bank.sealed),
@@ -177,6 +184,7 @@ def _suite(suite: Suite, judged: JudgedPlan | None = None) -> SuiteFacts:
         judges=admissions_of(suite.checks),
         low_plans=() if suite.retention else low_plans(suite.plan),
         judged_plan=judged,
+        requirements=requirements_cost(suite),
         sha256=suite.sha256,
     )
 

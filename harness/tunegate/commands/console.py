@@ -28,7 +28,7 @@ from tunegate.text.printable import json_line, printable
 from tunegate.verdicts.luck_words import in_words as luck_in_words
 from tunegate.verdicts.reason import beyond_count
 from tunegate.verdicts.terms import PAIRED
-from tunegate.verdicts.words import interval_words, sentence
+from tunegate.verdicts.words import interval_words, sentence, weighted_in_words
 
 SHOWN_IDS = 12
 
@@ -87,6 +87,7 @@ def gate_as_json(result: GateRunResult, report: Path | None) -> dict[str, Any]:
             "at_most": result.luck.at_most,
             "shows": result.luck.shows,
             "shows_at_least": result.luck.shows_at_least,
+            "independent": result.luck.independent,
         }
     )
     places = {"record": str(result.folder / EVENTS), "report": None if report is None else str(report)}
@@ -97,6 +98,7 @@ def gate_as_json(result: GateRunResult, report: Path | None) -> dict[str, Any]:
 
 def _draw_as_json(gate: GateRecord) -> dict[str, Any]:
     by_id = {outcome.case_id: outcome for outcome in gate.outcomes}
+    weighted = {"weighted": gate.weighted and asdict(gate.weighted)} if gate.terms.get("weight") else {}
     return {
         "verdict": gate.verdict,
         "reasons": [asdict(reason) for reason in gate.reasons],
@@ -109,6 +111,7 @@ def _draw_as_json(gate: GateRecord) -> dict[str, Any]:
         "accept": gate.accept,
         "interval": list(gate.interval),
         "interval_selected": gate.selected,
+        **weighted,
         "seed": gate.seed,
         "suite_sha256": gate.suite_sha256,
         "model_sha256": gate.model_sha256,
@@ -172,6 +175,8 @@ def print_gate(result: GateRunResult, report: Path | None) -> None:
         show(f"luck: {luck_in_words(result.luck)}")
     count = f"{gate.passed} of {gate.drawn}, {gate.accept} needed" if not gate.spared else gate.reason
     show(f"{gate.verdict}: {count} ({interval_words(gate.interval, selected=gate.selected)})")
+    if gate.weighted is not None:
+        show(weighted_in_words(gate.weighted))
     if gate.verdict is not Verdict.PASS and (more := sentence(beyond_count(gate.reasons))):
         show(f"reason: {_short(more)}")
     show_unended(gate)

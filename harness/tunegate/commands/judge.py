@@ -31,7 +31,9 @@ def print_judge(measured: Measured) -> None:
     if again := biases.self_consistency:
         show(f"the same verdict in all {again.repeats} rounds: {_share(again.same)}")
     low, high = agreement.kappa_interval
-    kappa = f"{_number(agreement.kappa)} (95 % interval {low:.2f} to {high:.2f})"
+    groups = sum(number for number, _ in agreement.groups)
+    kind = f"95 % interval for {groups} groups of labels" if groups else "95 % interval"
+    kappa = f"{_number(agreement.kappa)} ({kind} {low:.2f} to {high:.2f})"
     show(f"kappa: {kappa}; the lower end must be at least {measured.admit:g}")
     times = measured.measurements.count
     often = f" (this judge was measured {times} times; the last measurement counts)" if times > 1 else ""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from tunegate.cases.bank import Part, draw
+from tunegate.cases.bank import Part, draw, short_of
 from tunegate.cases.case import Case, question_of
 from tunegate.checks.check import gate_can_fail
 from tunegate.checks.outcome import Outcome
@@ -100,14 +100,20 @@ def draw_fresh(
             "draw fewer"
         )
     cases = tuple(begin[:n])
-    cases += draw(part, n - len(cases), seed, used | _questions(cases))
+    cases += draw(part, n - len(cases), seed, used | _questions(cases), short_of(cases, suite.quotas))
     missing = n - len(cases)
     if missing and reuse:
-        cases += draw(part, missing, seed, _questions(cases))
+        cases += draw(part, missing, seed, _questions(cases), short_of(cases, suite.quotas))
     if len(cases) < n:
         raise Inconclusive(
             f"gate {place.label}: only {len(cases)} of {n} {place.part} cases were not asked by an earlier draw; add "
             f"{n - len(cases)} more cases to the bank of {suite.name!r} (or set `reuse: true`, which the report marks)"
+        )
+    for tag, short in short_of(cases, suite.quotas).items():
+        raise Inconclusive(
+            f"gate {place.label}: the draw must hold {suite.quotas[tag]} cases of {tag}, but only "
+            f"{suite.quotas[tag] - short} {place.part} ones were not asked by an earlier draw; add {short} more such "
+            f"cases to the bank of {suite.name!r}"
         )
     return Draw(cases, seed, sum(question_of(case) in used for case in cases))
 

@@ -221,7 +221,8 @@ class _GateAlone:
         suite = request.suite
         fresh = partial(self._fresh, place, plan)
         drawn = Draw((), request.seed) if begun else self.book.register(self._draft(place, plan), fresh)
-        terms = replace(suite.terms(request.plan, curtail=bool(request.plan.curtail)), plan=plan, purpose=place.purpose)
+        terms = suite.terms(request.plan, curtail=bool(request.plan.curtail))
+        terms = terms if place.purpose == "gate" else terms.confirming(plan)
         with self.log.faults_on_record():
             runner = GateRunner(self.log.append, self.progress)
             verdict = runner.run(place, suite, terms, request.model, drawn, begun=begun).verdict

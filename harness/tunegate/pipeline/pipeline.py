@@ -79,7 +79,7 @@ class GateTerms:
     def confirmation(self, attempt: int) -> Terms | None:
         """The terms of the confirming draw that this attempt requires."""
         plan = self.plan.confirmation(attempt)
-        return None if self.confirm is None or plan is None else replace(self.confirm, plan=plan)
+        return None if plan is None else self.first.confirming(plan)
 
     def to_json(self) -> dict[str, Any]:
         """The facts for the record, which must be verifiable without the pipeline file."""
@@ -193,7 +193,7 @@ class Pipeline:
             plan = replace(plan, confirm=None, confirms="never")
             return GateTerms(plan, Terms(plan.first, "baseline", **suite.answering), None)
         first = suite.terms(plan, curtail=plan.curtail is not False)
-        confirm = None if plan.confirm is None else replace(first, plan=plan.confirm, purpose="confirm")
+        confirm = None if plan.confirm is None else first.confirming(plan.confirm)
         return GateTerms(plan, first, confirm)
 
 

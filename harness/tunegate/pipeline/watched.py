@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tunegate.cases.bank import draw_order
-from tunegate.cases.case import Case, asked, content
+from tunegate.cases.case import Case, asked, content, group_of
 from tunegate.exceptions import ConfigError
 from tunegate.leaks.texts import asked_beside
 from tunegate.suites.suite import Suite, check_bank
@@ -43,7 +43,7 @@ def draw_watched(name: str, suite: Suite, n: int, seed: int) -> Watched:
     for case_id in draw_order(by_id, seed):
         if case_id in taken or len(asked) >= n:
             continue
-        for case in groups[_group(by_id[case_id])]:
+        for case in groups[group_of(by_id[case_id])]:
             taken[case.id] = None
             if len(asked) < n:
                 asked.setdefault(content(case), case.id)
@@ -89,17 +89,12 @@ def _texts(suite: Suite, case: Case) -> frozenset[str]:
 
 
 def _with_their_groups(suite: Suite, ids: set[str]) -> frozenset[str]:
-    groups = {_group(case) for case in suite.cases if case.id in ids}
-    return frozenset(case.id for case in suite.cases if _group(case) in groups)
+    groups = {group_of(case) for case in suite.cases if case.id in ids}
+    return frozenset(case.id for case in suite.cases if group_of(case) in groups)
 
 
 def _by_group(cases: Sequence[Case]) -> dict[object, list[Case]]:
     groups: dict[object, list[Case]] = {}
     for case in cases:
-        groups.setdefault(_group(case), []).append(case)
+        groups.setdefault(group_of(case), []).append(case)
     return groups
-
-
-def _group(case: Case) -> object:
-    """Cases of a group are related; a case without a group is its own group, as are equal cases with two ids."""
-    return content(case) if case.group is None else case.group

@@ -150,7 +150,7 @@ class Gate:
 
         Without enough fresh cases the gate will say so; its items are then those of a first draw.
         """
-        return planned(self) or draw(self.suite.bank.working, self.plan.draw, self.seed)
+        return planned(self) or draw(self.suite.bank.working, self.plan.draw, self.seed, quotas=self.suite.quotas)
 
     def outcome(self, case: Case) -> Outcome | None:
         """The outcome of a case of a gate that was selected as a whole; None if the verdict came before its turn.

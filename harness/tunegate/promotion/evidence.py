@@ -23,8 +23,7 @@ from tunegate.record.read_run import reading
 from tunegate.record.recheck import NotPromotable, outcomes_before, recheck, recheck_redraws
 from tunegate.record.record import AttemptRecord, GateRecord, RunRecord, StageRecord, first_purpose, gate_key
 from tunegate.stats.plans import Risk, solve_confirmation_of
-from tunegate.stats.sampling import plan_from_json
-from tunegate.verdicts.terms import PAIRED
+from tunegate.verdicts.terms import PAIRED, terms_from_json
 from tunegate.verdicts.waivers import excuse, waiver_from_json
 
 FORMAT = 2
@@ -164,8 +163,8 @@ def _confirm(gate: Mapping[str, Any], attempt: int) -> Mapping[str, Any]:
     """The registered terms of the confirming draw of an attempt; a plan that spends its risk has one for each."""
     if "spending" not in gate:
         return gate["confirm"]
-    plan = solve_confirmation_of(plan_from_json(gate["first"]["plan"]), Risk(**gate["spending"]), attempt)
-    return {**gate["confirm"], "plan": asdict(plan)}
+    first = terms_from_json(gate["first"])
+    return first.confirming(solve_confirmation_of(first.plan, Risk(**gate["spending"]), attempt)).to_json()
 
 
 def _check_draw(run: RunRecord, stage: StageRecord, gate: GateRecord, registered: Mapping[str, Any]) -> None:

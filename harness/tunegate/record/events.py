@@ -19,7 +19,7 @@ from tunegate.stats.luck import LuckyPass
 from tunegate.stats.noise import Noise
 from tunegate.stats.retention import KeptRule
 from tunegate.verdicts.reason import Reason
-from tunegate.verdicts.slices import SliceRule
+from tunegate.verdicts.slices import SliceRule, Undersized
 from tunegate.verdicts.terms import GapRule, Purpose
 
 Json = Mapping[str, Any]
@@ -303,6 +303,9 @@ class RegisteredTerms:
     kept: KeptRule | None = None
     ask_again: int = 0
     samples: int = 1
+    undersized: Undersized = "INVALID"
+    weight: Mapping[str, float] = field(default_factory=dict[str, float])
+    at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tunegate.checks.outcome import Verdict
@@ -11,6 +11,7 @@ from tunegate.record.record import GateRecord
 from tunegate.stats.luck import LuckyPass, lucky_pass
 from tunegate.stats.plans import GatePlan, Risk
 from tunegate.verdicts.corrected import judged_by
+from tunegate.verdicts.grouped import independent
 
 
 def lucky_pass_alone(
@@ -34,18 +35,22 @@ def lucky_pass_alone(
     confirms = "never" if second is None else (policy or {}).get("confirms", "always")
     judged = judged_by(gate.registered.admissions)
     plan = GatePlan(first, second, confirms, judged=judged, spending=spending_of(policy or {}))
-    return lucky_pass(plan, attempts, attempts)
+    return lucky_pass(plan, attempts, attempts, fewest_independent([gate] if confirm is None else [gate, confirm]))
 
 
-def luck_in_run(plan: GatePlan, gate: GateRecord, attempts: int, limit: int) -> LuckyPass | str:
+def luck_in_run(
+    plan: GatePlan, gate: GateRecord, confirm: GateRecord | None, attempts: int, limit: int
+) -> LuckyPass | str:
     """For a gate that an attempt of a run passed, over the run's attempts and those of other runs from the same base.
 
     A sentence instead if cases were asked before.
     """
-    if why := unknown_luck(gate):
-        return why
+    draws = [gate] if confirm is None else [gate, confirm]
+    for one in draws:
+        if why := unknown_luck(one):
+            return why
     before = attempts_before(gate)
-    return lucky_pass(plan, attempts + before, limit + before)
+    return lucky_pass(plan, attempts + before, limit + before, fewest_independent(draws))
 
 
 def spending_of(registered: Mapping[str, Any]) -> Risk | None:
@@ -61,3 +66,13 @@ def unknown_luck(gate: GateRecord) -> str:
 def attempts_before(gate: GateRecord) -> int:
     """The attempts of other runs of the same lineage on the bank of a gate."""
     return 0 if gate.ledger is None else gate.ledger.lineage
+
+
+def fewest_independent(gates: Iterable[GateRecord]) -> float | None:
+    """The independent cases that the draw with the fewest of them is worth; None if no draw has two of one group."""
+    found = [
+        independent(gate.registered.plan, gate.registered.at, gate.outcomes)
+        for gate in gates
+        if gate.decided and gate.verdict is Verdict.PASS
+    ]
+    return min((one.size for one in found if one is not None), default=None)

@@ -17,8 +17,10 @@ from tunegate.record.frozen import FrozenDict
 from tunegate.record.judged_log import JudgedLog
 from tunegate.stats.luck import LuckyPass
 from tunegate.stats.noise import Noise
+from tunegate.stats.stratified import StratifiedRate
 from tunegate.verdicts.reason import Reason
 from tunegate.verdicts.terms import MEASURED, REFERENCE, REFERENCES, Terms, terms_from_json
+from tunegate.verdicts.weighted import weighted_rate
 
 FailureKind = Literal["out of memory", "diverged", "too few misses", "other"]
 """Why a training left no model, as far as a diagnosis can act on it."""
@@ -123,6 +125,20 @@ class GateRecord:
     def selected(self) -> bool:
         """Whether its interval is that of a draw that was chosen for passing, and therefore too optimistic."""
         return self.purpose in ("gate", "confirm") and self.decided and self.verdict is Verdict.PASS
+
+    @property
+    def grouped(self) -> bool:
+        """Whether the verdict is based on several cases of a group: the interval is wider than that of its count."""
+        groups = [outcome.group for outcome in self.outcomes if outcome.group is not None]
+        return len(set(groups)) < len(groups) and self.terms.get("at") is not None
+
+    @property
+    def weighted(self) -> StratifiedRate | None:
+        """The pass rate with the shares that the suite gives its tags; None without shares, or if it is not known: a
+        draw that stopped early has no pass rate for a fixed number of cases."""
+        if not self.decided or self.spared or not self.terms.get("weight"):
+            return None
+        return weighted_rate(self.registered.weight, self.outcomes)
 
     @property
     def settled(self) -> bool:

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal
 
+from tunegate.stats.beta import t_quantile
+from tunegate.stats.clustered import correlation_of_values_at_most, design_effect, mates
 from tunegate.stats.sampling import exact_interval
 
 Table = Sequence[Sequence[float]]
@@ -86,18 +88,52 @@ def two_way_kappa_interval(table: Table, confidence: float = 0.95) -> Interval:
     return low, max(high, kappa(table) or -1.0)
 
 
-def _kappa_variance(table: Table, weights: Weights) -> float:
+def grouped_kappa_interval(table: Table, groups: Sequence[tuple[int, Table]], confidence: float = 0.95) -> Interval:
+    """The interval of kappa for a table of two verdicts whose cases are of groups, such as answers to one question.
+
+    `groups` are the tables of the groups, each with the number of groups that have it; they sum to `table`. The counts
+    are divided by the design effect of the cases' influence on kappa, with the upper limit of its correlation within
+    groups (`clustered`) and Student's t for the number of groups. With labels in 40 groups of 5 it is above the true
+    kappa in at most 3 % of samples, where the plain interval is in up to 20 % (`tests/stats/test_grouped_kappa.py`).
+    """
+    sizes = [int(_total(one)) for number, one in groups for _ in range(number)]
+    if len(sizes) < 2:
+        return -1.0, 1.0
+    padded = [[count + 0.5 if j < 2 else count for j, count in enumerate(row)] for row in table]
+    influence = _influence(padded, "none")
+    values = [(_sum(influence, one, 1), _sum(influence, one, 2), int(_total(one)), number) for number, one in groups]
+    within = correlation_of_values_at_most([one[:3] for one in values for _ in range(one[3])])
+    tail = (1.0 + confidence) / 2.0
+    few = (t_quantile(tail, len(sizes) - 1) / NormalDist().inv_cdf(tail)) ** 2
+    effect = design_effect(within, mates(sizes)) * few
+    low, high = two_way_kappa_interval([[count / effect for count in row] for row in table], confidence)
+    return low, max(high, kappa(table) or -1.0)
+
+
+def _sum(influence: Sequence[Sequence[float]], table: Table, power: int) -> float:
+    cells = zip(influence, table, strict=True)
+    return math.fsum(n * u**power for row, counts in cells for u, n in zip(row, counts, strict=True))
+
+
+def _influence(table: Table, weights: Weights) -> list[list[float]]:
+    """How a case in each cell moves kappa; over the cases the mean is 0, and the variance is that of kappa times n."""
     matrix, observed, expected = _weighed(table, weights)
-    total, rows, columns = _total(table), _row_shares(table), _column_shares(table)
-    mean_of_row = [sum(matrix[i][j] * columns[j] for j in range(len(columns))) for i in range(len(rows))]
-    mean_of_column = [sum(matrix[i][j] * rows[i] for i in range(len(rows))) for j in range(len(columns))]
-    spread = sum(
-        count / total * (matrix[i][j] * (1.0 - expected) - (mean_of_row[i] + mean_of_column[j]) * (1.0 - observed)) ** 2
-        for i, row in enumerate(table)
-        for j, count in enumerate(row)
-    )
-    centre = (observed * expected - 2.0 * expected + observed) ** 2
-    return max(0.0, spread - centre) / (total * (1.0 - expected) ** 4)
+    rows, columns = _row_shares(table), _column_shares(table)
+    of_row = [sum(matrix[i][j] * columns[j] for j in range(len(columns))) for i in range(len(rows))]
+    of_column = [sum(matrix[i][j] * rows[i] for i in range(len(rows))) for j in range(len(columns))]
+    centre = observed * expected - 2.0 * expected + observed
+    return [
+        [
+            (matrix[i][j] * (1.0 - expected) - (of_row[i] + of_column[j]) * (1.0 - observed) - centre)
+            / (1.0 - expected) ** 2
+            for j in range(len(columns))
+        ]
+        for i in range(len(rows))
+    ]
+
+
+def _kappa_variance(table: Table, weights: Weights) -> float:
+    return _sum(_influence(table, weights), table, 2) / _total(table) ** 2
 
 
 def _weighed(table: Table, weights: Weights) -> tuple[list[list[float]], float, float]:

@@ -27,9 +27,11 @@ class LuckyPass:
     """The pass rate that the PASS shows after `attempts` (`shown_rate`); None in older records."""
     shows_at_least: float | None = None
     """`shows` where the judges err as much as their admission leaves open; None where no judge decides."""
+    independent: float | None = None
+    """The independent cases that the draw with the fewest of them is worth; None if no two cases are of one group."""
 
 
-def lucky_pass(plan: GatePlan, attempts: int, limit: int) -> LuckyPass:
+def lucky_pass(plan: GatePlan, attempts: int, limit: int, independent: float | None = None) -> LuckyPass:
     """The chance that a bad model passes a gate by luck, and what a PASS shows instead."""
     at = plan.at
     so_far, within_limit = (plan.acceptance_within(at, number) for number in (attempts, limit))
@@ -43,6 +45,7 @@ def lucky_pass(plan: GatePlan, attempts: int, limit: int) -> LuckyPass:
         at_most=worst and worst.acceptance_within(at, attempts),
         shows=shown_rate(plan, attempts),
         shows_at_least=worst and shown_rate(worst, attempts),
+        independent=independent,
     )
 
 

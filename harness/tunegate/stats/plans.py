@@ -112,6 +112,11 @@ class GatePlan:
         owed = self.confirms == "always" or (self.confirms == "after_retry" and attempt > 1)
         return self.confirm if owed else None
 
+    @property
+    def at_seen(self) -> float:
+        """The rate at which a model of pass rate `at` passes the checks, judges included."""
+        return self._seen(self.at)
+
     # --- the result for a model that passes a case with probability p ---
 
     def acceptance(self, p: float, attempt: int = 1) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from tunegate.cases.case import Case
 from tunegate.checks.check import Check
-from tunegate.models.model import as_messages
+from tunegate.models.model import Form, GenerationSettings, as_messages
 
 LONGEST_PART = 5
 """Maximum words; longer parts between semicolons are more likely sentences than separate answers."""
@@ -83,3 +83,39 @@ def _looks_like_a_list(text: str) -> bool:
     parts = [part for part in re.split(r"[;|]", text) if part.strip()]
     several = len(parts) > 1 and all(len(part.split()) <= LONGEST_PART for part in parts)
     return several or bool(re.fullmatch(r"\[\s*(['\"]).*\1\s*\]", text.strip()))
+
+
+_REPEAT = re.compile(r"(?: \[(?:sample|variant) \d+\])+$")
+
+
+def named_as_a_repeat(cases: Sequence[Case]) -> str | None:
+    """The fault of a case whose id has the form of a repetition of another case."""
+    ids = {case.id for case in cases}
+    for case in cases:
+        base = _REPEAT.sub("", case.id)
+        if base != case.id and base in ids:
+            return f"the id {case.id!r} is reserved for repeated answers to case {base!r}; use another id"
+    return None
+
+
+def form_fault(
+    said: Form | None, settings: GenerationSettings, checks: Sequence[Check], cases: Sequence[Case]
+) -> str | None:
+    """The fault of the form of the prompts: messages that raw text cannot express, or two different forms."""
+    asked = [(case.id, settings.asks(case.prompt)) for case in cases]
+    if said == "raw":
+        chats = [case_id for case_id, prompt in asked if not isinstance(prompt, str)]
+        if not chats:
+            return None
+        return (
+            f"raw text cannot express chats, but {len(chats)} of {len(cases)} cases are chats, first {chats[0]!r}; use "
+            "plain prompts, and `system_as: first_user` for a system message"
+        )
+    scored = [check.name for check in checks if check.needs_choices]
+    generated = [check.name for check in checks if not check.needs_choices]
+    if said is None and scored and generated and any(isinstance(prompt, str) for _, prompt in asked):
+        return (
+            f"{scored[0]} asks plain prompts as raw text, {generated[0]} through the model's chat template: write "
+            "`form: chat` or `form: raw` for both, or `form: auto` if this is intended"
+        )
+    return None

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from tunegate.cases.bank import SEALED_SHARE, Bank, split
-from tunegate.cases.case import Case, content, question_of
+from tunegate.cases.case import Case, content, group_of, question_of
 from tunegate.cases.from_rows import load_cases
+from tunegate.cases.spellings import in_groups
 from tunegate.checks.answers.part import AUTO, AnswerRule, as_judged
 from tunegate.checks.check import (
     Check,
@@ -28,21 +29,22 @@ from tunegate.checks.check import (
 from tunegate.checks.outcome import CasePasses, shallow
 from tunegate.exceptions import ConfigError
 from tunegate.hashes import suite_json
-from tunegate.models.model import Form, GenerationSettings
+from tunegate.models.model import GenerationSettings
 from tunegate.models.responses_spec import ResponsesSpec
 from tunegate.reading.spec import read_spec
 from tunegate.reading.templates import MissingField, check_unfilled
 from tunegate.reading.yaml_file import KeyPath, YamlFile, load_yaml
 from tunegate.stats.plans import GatePlan, PlanRule, Risk
 from tunegate.stats.sampling import SinglePlan
-from tunegate.suites.case_faults import unfit
+from tunegate.suites.case_faults import form_fault, named_as_a_repeat, unfit
 from tunegate.suites.fitting_plan import proposal
 from tunegate.suites.retained import Retention, check_paired_bank, dumped_rules, retention_of
 from tunegate.suites.suite_spec import AnswerSpec, DrawSpec, GenerateSpec, PlanSpec, SuiteSpec
 from tunegate.suites.told_answers import GUARD, told_beforehand
 from tunegate.verdicts.corrected import admissions_of, judged_by
 from tunegate.verdicts.slices import SliceRule, slices_out_of_reach, too_many_for_a_draw
-from tunegate.verdicts.terms import Answering, GapRule, Terms
+from tunegate.verdicts.terms import Answering, GapRule, Terms, scaled
+from tunegate.verdicts.weighted import fault_of_weights
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Suite:
     answer: AnswerRule = AUTO
     case_passes: CasePasses = "all"
     responses: ResponsesSpec = field(default_factory=ResponsesSpec)
+    weight: Mapping[str, float] = field(default_factory=dict[str, float])
     allowed: Mapping[str, str] = field(default_factory=dict[str, str])
     """The guards that the file switches off, with their findings, for the record and the report."""
     remarks: tuple[str, ...] = ()
@@ -88,6 +91,20 @@ class Suite:
         working, sealed = (tuple(case for case in part if case.id not in self.reserved) for part in (open_, shut))
         return Bank(working, sealed)
 
+    @property
+    def quotas(self) -> dict[str, int]:
+        """How many cases with a tag a draw must hold: of its slices, of the groups that it compares, of each weight."""
+        groups = dict.fromkeys(self.gap.between, self.gap.at_least) if self.gap else {}
+        slices = {tag: rule.at_least for tag, rule in self.slices.items()}
+        every = (slices, groups, dict.fromkeys(self.weight, 1))
+        return {tag: max(quota.get(tag, 0) for quota in every) for tag in sorted({*chain(*every)})}
+
+    @cached_property
+    def has_groups(self) -> bool:
+        """Whether some group of the bank holds several distinct tests."""
+        tests = {content(case): group_of(case) for case in self.cases}
+        return len(set(tests.values())) < len(tests)
+
     def terms(self, plan: GatePlan, *, curtail: bool) -> Terms:
         """The terms of a gate's first draw under a plan."""
         admissions = admissions_of(self.checks)
@@ -95,12 +112,14 @@ class Suite:
             plan.first,
             "gate",
             curtail,
-            self.max_errors,
+            scaled(self.max_errors, self.plan.draw, plan.draw),
             self.slices,
             self.gap,
             admissions,
             allowed=self.allowed,
             remarks=self.remarks,
+            weight=self.weight,
+            at=plan.at_seen if self.has_groups else None,
             **self.answering,
         )
 
@@ -120,13 +139,14 @@ class Suite:
 
     @cached_property
     def asks(self) -> str:
-        """A hash of what a model is asked: two suites with the same one draw the same cases and share the answers."""
-        cases = sorted((case.id, *map(str, content(case)[:3])) for case in self.bank.working)
-        return hashlib.sha256(json.dumps([cases, self.settings.facts()]).encode()).hexdigest()
+        """A hash of what a model is asked, and of what decides which cases are drawn: two suites with the same one draw
+        the same cases and share the answers."""
+        cases = sorted((case.id, *map(str, (*content(case)[:3], case.group))) for case in self.bank.working)
+        return hashlib.sha256(json.dumps([cases, self.settings.facts(), self.quotas]).encode()).hexdigest()
 
     @property
     def max_errors(self) -> dict[str, int]:
-        """Gate-level caps on error categories, from all checks; the lowest cap applies."""
+        """Caps on error categories in a draw of the suite's size, from all checks; the lowest cap applies."""
         caps: dict[str, int] = {}
         for check in self.checks:
             for category, cap in check.max_errors.items():
@@ -146,19 +166,6 @@ def load_suite(path: Path, build_check: CheckBuilder) -> Suite:
     return make_suite(spec, spec.name or name, file, (), build_check)
 
 
-_REPEAT = re.compile(r"(?: \[(?:sample|variant) \d+\])+$")
-
-
-def _named_as_a_repeat(cases: Sequence[Case]) -> str | None:
-    """The fault of a case whose id has the form of a repetition of another case."""
-    ids = {case.id for case in cases}
-    for case in cases:
-        base = _REPEAT.sub("", case.id)
-        if base != case.id and base in ids:
-            return f"the id {case.id!r} is reserved for repeated answers to case {base!r}; use another id"
-    return None
-
-
 def make_suite(
     spec: SuiteSpec,
     name: str,
@@ -170,7 +177,8 @@ def make_suite(
     """Build a suite from its validated spec at `keys` of `file`; `cases` if they are not in a file."""
     base_dir = file.path.parent
     cases = _load_cases(spec, base_dir, file, keys) if cases is None else cases
-    if (taken := _named_as_a_repeat(cases)) is not None:
+    as_written, cases = cases, in_groups(cases)
+    if (taken := named_as_a_repeat(cases)) is not None:
         raise file.error((*keys, "cases"), f"{spec.cases.path}: {taken}")
     allowed, remarks = _findings(spec, cases, file, keys)
     checks = tuple(
@@ -238,7 +246,7 @@ def make_suite(
     case_passes = spec.case_passes or "all"
     if settings.samples > 1 and any(check.needs_choices for check in checks):
         raise file.error((*keys, "generate", "samples"), _NOT_SAMPLED)
-    fault = _form_fault(generate.form, settings, checks, cases)
+    fault = form_fault(generate.form, settings, checks, cases)
     if fault is not None:
         raise file.error((*keys, "generate", *(("form",) if generate.form else ())), fault)
     slices = {tag: SliceRule(minimum.min, minimum.at_least) for tag, minimum in spec.slices.items()}
@@ -247,8 +255,12 @@ def make_suite(
     smallest = min([plan.draw] + ([plan.confirm.draw] if plan.confirm and rule.confirm is not None else []))
     for key, rules in (("slices", slices), ("gap", groups)):
         wanted = {tag: part.at_least for tag, part in rules.items()}
-        for fault in (*slices_out_of_reach(cases, rules), *too_many_for_a_draw(cases, wanted, smallest)):
+        drawn_from = {"the suite": cases, "its working part": split(cases, share).working}
+        out_of_reach = [slices_out_of_reach(part, rules, where) for where, part in drawn_from.items()]
+        for fault in (*chain(*out_of_reach), *too_many_for_a_draw(cases, wanted, smallest)):
             raise file.error((*keys, key), fault)
+    if (fault := fault_of_weights(spec.weight, cases)) is not None:
+        raise file.error((*keys, "weight"), fault)
     retention = None if spec.retention is None else retention_of(spec.retention)
     if retention is not None:
         try:
@@ -261,9 +273,10 @@ def make_suite(
         dumped_rules(spec),
         answer.to_json(),
         case_passes,
+        *([sorted(spec.weight.items())] if spec.weight else []),
         *([sorted(spec.allow)] if spec.allow else []),  # keeps the hashes of suites without `allow`
     ]
-    sha256 = _sha256(cases, checks, terms, settings)
+    sha256 = _sha256(as_written, checks, terms, settings)
     return Suite(
         name,
         cases,
@@ -279,6 +292,7 @@ def make_suite(
         answer=answer,
         case_passes=case_passes,
         responses=spec.responses,
+        weight=spec.weight,
         allowed=allowed,
         remarks=remarks,
     )
@@ -326,29 +340,6 @@ def _nothing_to_compare(check: str, need: str, path: str, cases: int) -> str:
         f"{check} needs `{need}` in each case, but none of the {cases} cases of {path} has it: all would be INVALID; "
         f'add `{need}` to the rows, or name the field: `cases: {{{need}: "{{field}}"}}`'
     )
-
-
-def _form_fault(
-    said: Form | None, settings: GenerationSettings, checks: Sequence[Check], cases: Sequence[Case]
-) -> str | None:
-    """The fault of the form of the prompts: messages that raw text cannot express, or two different forms."""
-    asked = [(case.id, settings.asks(case.prompt)) for case in cases]
-    if said == "raw":
-        chats = [case_id for case_id, prompt in asked if not isinstance(prompt, str)]
-        if not chats:
-            return None
-        return (
-            f"raw text cannot express chats, but {len(chats)} of {len(cases)} cases are chats, first {chats[0]!r}; use "
-            "plain prompts, and `system_as: first_user` for a system message"
-        )
-    scored = [check.name for check in checks if check.needs_choices]
-    generated = [check.name for check in checks if not check.needs_choices]
-    if said is None and scored and generated and any(isinstance(prompt, str) for _, prompt in asked):
-        return (
-            f"{scored[0]} asks plain prompts as raw text, {generated[0]} through the model's chat template: write "
-            "`form: chat` or `form: raw` for both, or `form: auto` if this is intended"
-        )
-    return None
 
 
 def plan_rule(spec: PlanSpec) -> PlanRule:

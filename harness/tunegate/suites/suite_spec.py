@@ -104,7 +104,7 @@ class SliceSpec(Spec):
     min: Annotated[float, Field(gt=0, le=1)]
     """The minimum pass rate."""
     at_least: Annotated[int, Field(ge=1)] = 1
-    """How many cases with the tag a draw must contain."""
+    """How many cases with the tag a draw contains at least; with fewer, a pass is INCONCLUSIVE."""
 
 
 class GapSpec(Spec):
@@ -115,7 +115,7 @@ class GapSpec(Spec):
     max: Annotated[float, Field(ge=0, le=100)] = 10.0
     """The maximum difference in percentage points."""
     at_least: Annotated[int, Field(ge=1)] = 20
-    """How many cases of each group a draw must contain."""
+    """How many cases of each group a draw contains at least; with fewer, a pass is INCONCLUSIVE."""
 
     @field_validator("between")
     @classmethod
@@ -270,9 +270,12 @@ class SuiteSpec(Spec):
     sealed: Annotated[float, Field(ge=0, le=0.9)] | None = None
     """The share of cases reserved for confirming draws. Default: a third, if the bank is large enough."""
     slices: dict[str, Annotated[SliceSpec, BeforeValidator(_minimum_only)]] = {}
-    """Tag, written `field=value`, to the minimum pass rate of its cases; a draw without such cases fails."""
+    """Tag, written `field=value`, to the minimum pass rate of its cases."""
     gap: GapSpec | None = None
     """Groups that must have similar pass rates."""
+    weight: dict[str, Annotated[float, Field(gt=0, le=1)]] = {}
+    """Tag to its share in production, if the bank has other shares: a weighted pass rate is shown beside the verdict.
+    Every case has exactly one of the tags."""
     retention: RetentionSpec | None = None
     """Makes it a retention suite."""
     case_passes: CasePasses | None = None

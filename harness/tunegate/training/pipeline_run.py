@@ -24,7 +24,7 @@ from tunegate.promotion.evidence import Fingerprint, check_gates
 from tunegate.promotion.registry import Promotion, check_promoted, promote, state_of, verify
 from tunegate.record.events import LeaksDropped, LeaksFound, Promoted, RunDecided, RunStarted, StageDecided
 from tunegate.record.lucky_gate import luck_in_run
-from tunegate.record.record import RunRecord
+from tunegate.record.record import RunRecord, gate_key
 from tunegate.record.run_log import RunLog
 from tunegate.stats.luck import LuckyPass
 from tunegate.suites.suite import Suite
@@ -184,9 +184,9 @@ class PipelineRun:
     def _luck(self, stage: Stage) -> dict[str, LuckyPass | str]:
         """How likely a bad model was to pass each gate of a passed stage, all attempts included."""
         attempts = self._record().stages[stage.name].attempts
-        last = attempts[max(attempts)]
+        draws, made, limit = attempts[max(attempts)].gates, max(attempts), stage.retrain.max_attempts
         return {
-            name: luck_in_run(gate.plan, last.gates[name], max(attempts), stage.retrain.max_attempts)
+            name: luck_in_run(gate.plan, draws[name], draws.get(gate_key(name, "confirm")), made, limit)
             for name, gate in self.pipeline.gates(stage).items()
             if gate.first.purpose == "gate"
         }

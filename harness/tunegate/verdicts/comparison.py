@@ -39,6 +39,7 @@ from tunegate.stats.not_worse import LEVEL, cases_to_show, p_not_worse
 from tunegate.stats.paired import Interval, PairedCounts, gap_interval, is_forgotten
 from tunegate.stats.retention import KeptRule, RetentionRisk, gets_through
 from tunegate.verdicts.reason import Fact, Reason, because
+from tunegate.verdicts.slices import Undersized
 from tunegate.verdicts.words import p_words, sentence
 
 _TINY = 1e-9  # 0.7 * 100 is not quite 70
@@ -234,11 +235,17 @@ class GroupGap:
         return sentence(self.reasons)
 
 
-def group_gap(outcomes: Sequence[Outcome], tags: Sequence[str], max_gap: float = 10.0, at_least: int = 20) -> GroupGap:
+def group_gap(
+    outcomes: Sequence[Outcome],
+    tags: Sequence[str],
+    max_gap: float = 10.0,
+    at_least: int = 20,
+    undersized: Undersized = "INCONCLUSIVE",
+) -> GroupGap:
     """Compare the pass rates of the groups that `tags` name: FAIL when the widest gap is more than `max_gap` points.
 
-    INVALID when a group has a case that was not judged, when it has fewer than `at_least` cases, or when `tags` names
-    fewer than two groups.
+    INVALID when a group has a case that was not judged, or when `tags` names fewer than two groups; otherwise
+    INCONCLUSIVE when a group has fewer than `at_least` cases.
     """
     members = {tag: [outcome for outcome in outcomes if tag in outcome.tags] for tag in tags}
     groups = {
@@ -246,14 +253,16 @@ def group_gap(outcomes: Sequence[Outcome], tags: Sequence[str], max_gap: float =
         for tag, group in members.items()
     }
     faults = [because("gap_needs_two")] if len(groups) < 2 else []
+    few: list[Reason] = []
     for tag, group in members.items():
         unjudged = sum(not _judged(outcome) for outcome in group)
         if len(group) < max(1, at_least):
-            faults.append(because("gap_few", tag=tag, cases=len(group), at_least=at_least))
-        elif unjudged:
+            few.append(because("gap_few", tag=tag, cases=len(group), at_least=at_least))
+        if unjudged:
             faults.append(because("gap_not_judged", tag=tag, not_judged=unjudged, cases=len(group)))
-    if faults:
-        return GroupGap(Verdict.INVALID, tuple(faults), max_gap, groups)
+    if faults or few:
+        verdict = Verdict.INVALID if faults else Verdict(undersized)
+        return GroupGap(verdict, (*faults, *few), max_gap, groups)
     worse, *_, better = sorted(groups, key=lambda tag: _rate(groups[tag]))
     pairs = math.comb(len(groups), 2)
     gap = 100.0 * (_rate(groups[better]) - _rate(groups[worse]))

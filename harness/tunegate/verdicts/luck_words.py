@@ -15,10 +15,11 @@ def in_words(luck: LuckyPass) -> str:
     of_all = ""
     if luck.limit > luck.attempts:
         of_all = f", within all {luck.limit} allowed with {probability(luck.within_limit)}"
+    worth = "" if luck.independent is None else f"; its cases count as {luck.independent:.1f} independent ones"
     shows = "" if luck.shows is None else f"; {_shows(luck.shows, luck.shows_at_least)}"
     return (
         f"a model that is right only {100 * luck.at:g}% of the time would have passed this gate "
-        f"within {attempts} with probability {probability(luck.so_far)}{judge}{of_all}{shows}"
+        f"within {attempts} with probability {probability(luck.so_far)}{judge}{of_all}{worth}{shows}"
     )
 
 

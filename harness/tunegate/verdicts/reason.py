@@ -51,6 +51,9 @@ Kind = Literal[
     "gap_needs_two",
     "gap_few",
     "gap_not_judged",
+    # several cases of a group
+    "grouped",
+    "grouped_luck",
     # corrected for a judge's known errors
     "not_corrected",
     "corrected_low",
@@ -63,6 +66,7 @@ COUNTED: tuple[Kind, ...] = ("count", "measured")
 OBJECTIONS: tuple[Kind, ...] = (
     *("slice_missed", "slice_empty", "slice_few", "slice_not_judged"),
     *("gap", "gap_needs_two", "gap_few", "gap_not_judged", "not_corrected", "corrected_low"),
+    "grouped_luck",
 )
 """The kinds for which a gate does not pass although enough cases passed."""
 

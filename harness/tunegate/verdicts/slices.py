@@ -12,6 +12,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from tunegate.cases.case import Case, Prompt
 from tunegate.checks.outcome import Outcome, Verdict
@@ -88,41 +89,52 @@ class SlicesVerdict:
         return sentence([reason for verdict, reason in self.judged if verdict is self.verdict])
 
 
-def judge_slices(outcomes: Sequence[Outcome], rules: Mapping[str, SliceRule]) -> SlicesVerdict:
-    """Compare every slice that has a rule with its minimum; the worst verdict counts, FAIL before INVALID.
+Undersized = Literal["INCONCLUSIVE", "INVALID"]
+"""The verdict on a slice or group with fewer cases than its rule asks for; INVALID in older records."""
 
-    A slice without a case is a FAIL: what was not examined was not passed. A slice with fewer than `at_least` cases, or
-    with cases that were not judged, is a FAIL when it would miss its minimum even if the missing cases had passed;
-    otherwise it is INVALID. Only for a draw that ran to its end: a draw that stopped early may lack cases for that
-    reason alone.
+
+def judge_slices(
+    outcomes: Sequence[Outcome], rules: Mapping[str, SliceRule], undersized: Undersized = "INCONCLUSIVE"
+) -> SlicesVerdict:
+    """Compare every slice that has a rule with its minimum; the worst verdict counts: FAIL, INVALID, INCONCLUSIVE.
+
+    A slice with fewer than `at_least` cases, or with cases that were not judged, is a FAIL when it would miss its
+    minimum even if the missing cases had passed. Otherwise it is INCONCLUSIVE if it has too few cases, and INVALID if
+    some were not judged. Only for a draw that ran to its end: a draw that stopped early may lack cases for that reason
+    alone.
     """
     found = [slice_of(outcomes, tag) for tag in rules]
-    judged = tuple(_judge_slice(part, rules[part.tag]) for part in found)
+    judged = tuple(_judge_slice(part, rules[part.tag], undersized) for part in found)
     verdicts = {verdict for verdict, _ in judged}
-    worst = next((verdict for verdict in (Verdict.FAIL, Verdict.INVALID) if verdict in verdicts), Verdict.PASS)
+    worst = next((verdict for verdict in WORST if verdict in verdicts), Verdict.PASS)
     return SlicesVerdict(worst, judged, tuple(found))
 
 
-def _judge_slice(part: Slice, rule: SliceRule) -> tuple[Verdict, Reason]:
-    if not part.cases:
-        return Verdict.FAIL, because("slice_empty", tag=part.tag, at_least=rule.at_least)
+WORST = (Verdict.FAIL, Verdict.INVALID, Verdict.INCONCLUSIVE)
+"""The verdicts other than PASS; the first that is there counts."""
+
+
+def _judge_slice(part: Slice, rule: SliceRule, undersized: Undersized) -> tuple[Verdict, Reason]:
+    if not part.cases:  # an older record failed the model for it
+        verdict = Verdict.FAIL if undersized == "INVALID" else Verdict(undersized)
+        return verdict, because("slice_empty", tag=part.tag, at_least=rule.at_least)
     size = max(part.cases, rule.at_least)
     needed = math.ceil(rule.min * size - _TINY)
     counted: dict[str, Fact] = {"tag": part.tag, "passed": part.passed, "cases": part.cases}
     if size - part.failed < needed:
         return Verdict.FAIL, because("slice_missed", **counted, needed=needed, size=size)
     if part.cases < rule.at_least:
-        return Verdict.INVALID, because("slice_few", **counted, at_least=rule.at_least)
+        return Verdict(undersized), because("slice_few", **counted, at_least=rule.at_least)
     if part.invalid:
         return Verdict.INVALID, because("slice_not_judged", **counted, not_judged=part.invalid, needed=needed)
     return Verdict.PASS, because("slice_passed", **counted, needed=needed)
 
 
-def slices_out_of_reach(cases: Iterable[Case], rules: Mapping[str, SliceRule]) -> list[str]:
+def slices_out_of_reach(cases: Iterable[Case], rules: Mapping[str, SliceRule], where: str = "the suite") -> list[str]:
     """The rules that no draw from these cases can meet, in words: a reason to refuse before anything is trained."""
     tags = [tag for case in cases for tag in case.tags]
     return [
-        f"slice {tag}: the suite has {tags.count(tag)} such cases, but at least {rule.at_least} must be drawn"
+        f"slice {tag}: {where} has {tags.count(tag)} such cases, but at least {rule.at_least} must be drawn"
         for tag, rule in rules.items()
         if tags.count(tag) < rule.at_least
     ]

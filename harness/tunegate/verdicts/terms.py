@@ -16,8 +16,9 @@ from tunegate.stats.sampling import DrawPlan, SinglePlan, plan_from_json
 from tunegate.verdicts.comparison import Comparison, compare, group_gap
 from tunegate.verdicts.corrected import Admissions, short_of_corrected_min
 from tunegate.verdicts.decision import Decision, decide
+from tunegate.verdicts.grouped import Independent, independent, widened
 from tunegate.verdicts.reason import Reason, because
-from tunegate.verdicts.slices import SliceRule, judge_slices
+from tunegate.verdicts.slices import WORST, SliceRule, Undersized, judge_slices
 
 Purpose = Literal["gate", "confirm", "baseline", "retention", "worth", "reference", "worth reference"]
 """Why a suite is asked: to decide an attempt, to confirm its pass on sealed cases, to measure the base model, to find
@@ -75,6 +76,17 @@ class Terms:
     """The guards that the suite switches off, with their findings; they are shown and decide nothing here."""
     remarks: Sequence[str] = ()
     """What a guard found suspicious but not certain; it is shown and decides nothing."""
+    undersized: Undersized = "INCONCLUSIVE"
+    weight: Mapping[str, float] = field(default_factory=dict[str, float])
+    """The shares of tags for a weighted pass rate, which is shown and decides nothing."""
+    at: float | None = None
+    """The rate at which a bad model passes the checks. Given, a draw with several cases of a group is decided on the
+    independent cases that it is worth; older records, and suites without groups, do not have it."""
+
+    def confirming(self, plan: DrawPlan) -> Terms:
+        """The terms of the draw that confirms a pass: error caps in proportion to its size, rounded down."""
+        caps = scaled(self.max_errors, self.plan.draw, plan.draw)
+        return replace(self, plan=plan, purpose="confirm", max_errors=caps)
 
     @property
     def may_stop(self) -> bool:
@@ -98,7 +110,19 @@ class Terms:
             **({"kept": asdict(self.kept)} if self.kept else {}),
             **({"allowed": dict(self.allowed)} if self.allowed else {}),
             **({"remarks": list(self.remarks)} if self.remarks else {}),
+            **({"undersized": self.undersized} if self.slices or self.gap else {}),
+            **({"weight": dict(self.weight)} if self.weight else {}),
+            **({} if self.at is None else {"at": self.at}),
         }
+
+
+def scaled(caps: Mapping[str, int], drawn: int, draw: int) -> dict[str, int]:
+    """Caps on error categories that were given for `drawn` cases, for another draw: in proportion, rounded down.
+
+    >>> scaled({"too_long": 3}, 100, 50)
+    {'too_long': 1}
+    """
+    return {category: cap * draw // drawn for category, cap in caps.items()}
 
 
 def terms_from_json(data: Mapping[str, Any]) -> Terms:
@@ -127,6 +151,9 @@ def terms_from_json(data: Mapping[str, Any]) -> Terms:
         _kept(data.get("kept")),
         _allowed(data.get("allowed", {})),
         _remarks(data.get("remarks", ())),
+        _undersized(data.get("undersized", "INVALID") if rules or gap else "INCONCLUSIVE"),
+        {str(tag): float(share) for tag, share in data.get("weight", {}).items()},
+        None if data.get("at") is None else float(data["at"]),
     )
 
 
@@ -146,6 +173,12 @@ def _allowed(data: Any) -> dict[str, str]:
     if allowed is None:
         raise TypeError(f"allowed is {data!r}")
     return allowed
+
+
+def _undersized(data: Any) -> Undersized:
+    if data not in get_args(Undersized):
+        raise ValueError(f"undersized is {data!r}")
+    return data
 
 
 def _remarks(data: Any) -> tuple[str, ...]:
@@ -174,19 +207,35 @@ def conclude(terms: Terms, outcomes: Sequence[Outcome], before: Sequence[Outcome
             comparison = compared(terms, outcomes, before)
             return replace(decision, verdict=comparison.verdict, reasons=comparison.reasons)
         case "gate" | "confirm":
-            return _with_requirements(terms, decision, outcomes) if decision.verdict is Verdict.PASS else decision
+            return _with_groups(terms, decision, outcomes[: decision.asked])
 
 
-def _with_requirements(terms: Terms, decision: Decision, outcomes: Sequence[Outcome]) -> Decision:
+def _with_groups(terms: Terms, decision: Decision, outcomes: Sequence[Outcome]) -> Decision:
+    """The decision after the further requirements on a pass, with the interval for the independent cases."""
+    if decision.verdict is not Verdict.PASS:
+        return decision if terms.at is None else replace(decision, interval=widened(decision.interval, None, outcomes))
+    worth = independent(terms.plan, terms.at, outcomes)
+    judged = _with_requirements(terms, decision, outcomes, worth)
+    if worth is None:
+        return judged
+    reasons = judged.reasons if worth.reason in judged.reasons else (*judged.reasons, worth.reason)
+    return replace(judged, reasons=reasons, interval=widened(decision.interval, worth, outcomes))
+
+
+def _with_requirements(
+    terms: Terms, decision: Decision, outcomes: Sequence[Outcome], worth: Independent | None
+) -> Decision:
     """The decision after the further requirements on a pass: slices, groups, corrected pass rates."""
     found: list[tuple[Verdict, Reason]] = []
+    if worth is not None and not worth.enough:
+        found.append((Verdict.INCONCLUSIVE, worth.reason))
     if terms.slices:
-        found += judge_slices(outcomes, terms.slices).judged
+        found += judge_slices(outcomes, terms.slices, terms.undersized).judged
     if terms.gap:
-        gap = group_gap(outcomes, terms.gap.between, terms.gap.max, terms.gap.at_least)
+        gap = group_gap(outcomes, terms.gap.between, terms.gap.max, terms.gap.at_least, terms.undersized)
         found += [(gap.verdict, reason) for reason in gap.reasons]
     found += [(Verdict.FAIL, reason) for reason in short_of_corrected_min(terms.admissions, outcomes, decision.asked)]
-    for verdict in (Verdict.FAIL, Verdict.INVALID):
+    for verdict in WORST:
         objections = [reason for said, reason in found if said is verdict]
         if objections:
             return replace(decision, verdict=verdict, reasons=(*decision.reasons, *objections))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from tunegate.stats.holm import SHOWN_P_VALUE
+from tunegate.stats.stratified import StratifiedRate
 from tunegate.verdicts.reason import OBJECTIONS, Fact, Kind, Reason
 
 Facts = Mapping[str, Fact]
@@ -60,6 +61,14 @@ def probability(value: float) -> str:
     ('0.099', '< 0.001')
     """
     return "< 0.001" if value < 0.0005 else f"{value:.3f}"
+
+
+def weighted_in_words(found: StratifiedRate) -> str:
+    """A weighted pass rate, for terminal and report."""
+    low, high = found.interval
+    return (
+        f"weighted by the suite's shares: {found.rate:.1%} (95 % interval {low:.1%} to {high:.1%}); it decides nothing"
+    )
 
 
 def _of(reason: Reason) -> str:
@@ -138,6 +147,12 @@ WORDINGS: Mapping[Kind, str | Callable[[Facts], str]] = {
     "gap_needs_two": "a gap needs at least two groups",
     "gap_few": "{tag} has {cases} cases, {at_least} needed",
     "gap_not_judged": "{not_judged} of {cases} cases of {tag} were not judged",
+    "grouped": "{cases} cases of {groups} groups count as {independent:g} independent ones",
+    "grouped_luck": (
+        "{cases} cases of {groups} groups count as {independent:g} independent ones, {needed} are needed: add groups "
+        "(a model that passes {at:.1%} of cases reaches this rate with probability {luck:.3f}, "
+        "{allowed:.3f} is allowed)"
+    ),
     "not_corrected": "{check}: the pass rate cannot be corrected for the judge's errors, {needed:.0%} needed",
     "corrected_low": (
         "{check}: {rate:.1%} ({low:.1%} to {high:.1%}) corrected for the judge's errors, "

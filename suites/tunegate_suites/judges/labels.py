@@ -28,6 +28,7 @@ NAMES = {
     "answer": ("answer", "response", "output", "output_1"),
     "reference": ("references", "reference", "output_2"),
     "context": ("context",),
+    "group": ("group",),
     "human": ("human", "human_correct", "human_label", "label", "verdict"),
 }
 """Common field names of label files, tried in order if the judge file names none."""
@@ -71,6 +72,8 @@ class LabelsOptions(Options):
     """default: references, reference or output_2; a pairwise judge compares the answer with it"""
     context: Template | None = None
     """default: context"""
+    group: Template | None = None
+    """related answers, such as those to one question, so that they do not count as independent; default: group"""
     human: Annotated[Template, AfterValidator(_of_a_field)] | None = None
     """people's verdict; default: human, human_correct, human_label, label or verdict"""
     passes: Annotated[Values, Field(min_length=1)] | None = None
@@ -215,11 +218,13 @@ def _value(name: str, row: Row) -> Any:
 def _sample(row: Row, number: int, options: LabelsOptions) -> Sample:
     reference = _found("reference", options.reference, row, required=False)
     context = _found("context", options.context, row, required=False)
+    group = _found("group", options.group, row, required=False)
     case = Case(
         id=str(number) if options.id == "{id}" and "id" not in row else fill(options.id, row),
         prompt=prompt_of(_found("prompt", options.prompt, row), None, row),
         references=fill_list(reference, row) if reference and _has_value(reference, row) else (),
         context=fill_passages(context, row) if context and _has_value(context, row) else None,
+        group=fill(group, row) if group and _has_value(group, row) else None,
         fields=row,
     )
     return Sample(case, Response(fill(_found("answer", options.answer, row), row), "stop"))

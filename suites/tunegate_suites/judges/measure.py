@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from tunegate.cases.case import Case, Prompt
 from tunegate.checks.answers.part import WHOLE
 from tunegate.checks.check import Need, Sample
 from tunegate.checks.check import judge as ask_checks
-from tunegate.checks.judge_admission import Agreement, default_path, write_admission
+from tunegate.checks.judge_admission import Agreement, Counts, default_path, write_admission
 from tunegate.checks.outcome import Finding, Outcome, Verdict
 from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.hashes import sha256_of
@@ -194,14 +195,22 @@ def _judged(judge: Judge, labels: Sequence[Labelled], progress: Progress, turn: 
 # --- figures --------------------------------------------------------------------------------------------------------
 
 
-def counted(passed: Sequence[bool], findings: Sequence[Finding]) -> Agreement:
-    """The table of people's verdicts and the judge's verdicts."""
+def counted(passed: Sequence[bool], findings: Sequence[Finding], groups: Sequence[str | None] = ()) -> Agreement:
+    """The table of people's verdicts and the judge's verdicts; with `groups`, those of the labels, also by group."""
     column = {Verdict.PASS: 0, Verdict.FAIL: 1}
-    cells = [[0, 0, 0], [0, 0, 0]]
-    for ok, finding in zip(passed, findings, strict=True):
-        cells[0 if ok else 1][column.get(finding.verdict, 2)] += 1
-    first, second = cells
-    return Agreement(((first[0], first[1], first[2]), (second[0], second[1], second[2])))
+    cells = [(0 if ok else 1, column.get(one.verdict, 2)) for ok, one in zip(passed, findings, strict=True)]
+    if len(set(groups) - {None}) == sum(group is not None for group in groups):  # every label is alone
+        return Agreement(_table(cells))
+    members: dict[object, list[tuple[int, int]]] = {}
+    for at, (group, cell) in enumerate(zip(groups, cells, strict=True)):
+        members.setdefault((at,) if group is None else group, []).append(cell)
+    tables = Counter(map(_table, members.values()))
+    return Agreement(_table(cells), tuple((number, table) for table, number in sorted(tables.items())))
+
+
+def _table(cells: Sequence[tuple[int, int]]) -> Counts:
+    first, second = ((cells.count((row, 0)), cells.count((row, 1)), cells.count((row, 2))) for row in (0, 1))
+    return first, second
 
 
 def _recorded(
@@ -213,7 +222,7 @@ def _recorded(
 ) -> Measured:
     """Write the admission record of what the judge said, round by round; the first round decides."""
     findings = rounds[0]
-    agreement = counted([one.passed for one in labels], findings)
+    agreement = counted([one.passed for one in labels], findings, [one.sample.case.group for one in labels])
     if agreement.invalid == agreement.n:
         raise CannotJudge(f"the judge gave no verdict on any of {agreement.n} answers; the first: {findings[0].reason}")
     path = request.out or default_path(judge.judge_sha256)
