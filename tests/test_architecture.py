@@ -24,6 +24,7 @@ PACKAGES = {
 SIBLINGS = set(PACKAGES) - {"tunegate"}
 JOINTS = {
     "tunegate.commands.main",
+    "tunegate.commands.report",
     "tunegate.commands.suite",
     "tunegate.plugin.gates",
     "tunegate.api.suite",
@@ -50,6 +51,7 @@ FLOORS = (
     ("pipeline",),
     ("training",),
     ("commands",),
+    ("command_line",),
     ("cli", "plugin", "api"),
     ("",),
 )
@@ -61,7 +63,7 @@ HEAVY = {
     "torch", "transformers", "trl", "peft", "datasets", "ragas", "numpy", "pandas", "scipy", "pyarrow", "evaluate",
     "sentence_transformers", "rouge_score", "spellchecker", "py3langid", "openai", "huggingface_hub", "accelerate",
 }  # fmt: skip
-LIGHT = {"tunegate.cli", "tunegate.exceptions", "tunegate.standard_streams"}
+LIGHT = {"tunegate.cli", "tunegate.command_line", "tunegate.exceptions", "tunegate.standard_streams"}
 MAX_LINES = 400
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tunegate.cli import EXAMPLES
+from tunegate.command_line import EXAMPLES
 from tunegate.commands.starter import examples
 from tunegate.pipeline.leak_guard import drop_leaks, leaks_of
 from tunegate.pipeline.pipeline_file import load_pipeline

@@ -9,7 +9,8 @@ import pytest
 
 from tests.support.readme_curve import SVG, draw
 from tests.support.readme_tree import README
-from tunegate.cli import build_parser, main
+from tunegate.cli import main
+from tunegate.command_line import build_parser
 
 TEXT = README.read_text(encoding="utf-8")
 

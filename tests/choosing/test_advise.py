@@ -25,7 +25,8 @@ from tunegate.choosing.advice import (
     advise,
 )
 from tunegate.choosing.advice_file import FILES, files_of, pipeline_text
-from tunegate.cli import build_parser, main
+from tunegate.cli import main
+from tunegate.command_line import build_parser
 from tunegate.commands.advise import read_data, run_advise
 from tunegate.data.methods import METHODS
 from tunegate.exceptions import ConfigError

@@ -21,7 +21,8 @@ from tunegate.checks.outcome import Verdict
 from tunegate.choosing.bake_off import BakeOff, Entry, rank
 from tunegate.choosing.bake_off_run import GateModel, GateProcess, Setup, bake_off
 from tunegate.choosing.bake_off_words import cells, in_bytes, in_millions, winner_words
-from tunegate.cli import build_parser, main
+from tunegate.cli import main
+from tunegate.command_line import build_parser
 from tunegate.commands.bake_off import bake, show_bake_off
 from tunegate.exceptions import CannotJudge
 from tunegate.gates.gate_run import GateRequest, run_gate

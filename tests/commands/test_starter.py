@@ -12,7 +12,8 @@ import pytest
 
 from tests.support.places import ROOT
 from tests.support.readme_tree import README
-from tunegate.cli import build_parser, main
+from tunegate.cli import main
+from tunegate.command_line import build_parser
 from tunegate.commands.starter import STARTER
 from tunegate.pipeline.json_schema import pipeline_json_schema, suite_json_schema
 from tunegate.reading.yaml_file import load_yaml

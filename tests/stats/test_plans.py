@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from tunegate.exceptions import ConfigError
-from tunegate.stats.plans import PlanRule, Risk, curve, lowest_above, per_attempt, solve_confirmation
+from tunegate.stats.curve import curve
+from tunegate.stats.plans import PlanRule, Risk, lowest_above, per_attempt, solve_confirmation
 from tunegate.stats.sampling import SinglePlan, acceptance_probability
 
 Draw = tuple[int, int]

@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.support.readme_tree import ROOT, architecture
 from tunegate import exceptions
-from tunegate.cli import build_parser
+from tunegate.command_line import build_parser
 from tunegate.pipeline.json_schema import pipeline_json_schema, suite_json_schema
 
 DOCS = ROOT / "docs"

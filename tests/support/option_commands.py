@@ -20,7 +20,8 @@ from tests.support.bank import write_jsonl
 from tests.support.fake_pipeline import PIPELINE, carry_out, tools, write_pipeline
 from tests.support.option_pipelines import ROWS, all_alike
 from tests.support.option_proofs import CASES, SUITE, Proof, Proofs, ShownBy, changed
-from tunegate.cli import build_parser, main
+from tunegate.cli import main
+from tunegate.command_line import build_parser
 from tunegate.commands.asking import asking
 from tunegate.commands.leakage import leakage
 from tunegate.exceptions import ConfigError

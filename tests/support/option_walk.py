@@ -18,7 +18,7 @@ from pydantic import BaseModel
 import tunegate
 import tunegate_suites
 import tunegate_trainers
-from tunegate.cli import build_parser
+from tunegate.command_line import build_parser
 from tunegate.plugin.entry import pytest_addoption
 from tunegate_suites import CHECKS
 from tunegate_suites.build import find

@@ -9,6 +9,7 @@ from typing import Any
 
 from tunegate.checks.outcome import Verdict
 from tunegate.commands.console import Bar, show, show_json
+from tunegate.commands.ledger import ledger_of_suite
 from tunegate.exceptions import ConfigError
 from tunegate.gates.candidate import ComparisonRequest, ComparisonResult, Side, compare_with_baseline
 from tunegate.gates.gate_run import answers_key
@@ -73,6 +74,7 @@ def comparison_of(options: Namespace, suite: Suite, draw: int, open_subject: Ope
         max_drop=MAX_DROP if options.max_drop is None else options.max_drop,
         tier=options.tier or "supporting",
         folder=options.run,
+        ledger=ledger_of_suite(options.ledger, suite, options.suite),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,11 @@ from tunegate.commands.plan import plan as describe_plans
 from tunegate.commands.plan_override import override
 from tunegate.commands.promote import promote as promote_run
 from tunegate.commands.promote import verify as verify_model
+from tunegate.commands.report import gate_reports, write_report, write_reports
 from tunegate.data.token_lengths import Estimate, local_tokens
-from tunegate.exceptions import CannotJudge, ConfigError
+from tunegate.exceptions import ConfigError
 from tunegate.gates.ask import asked_prompts
 from tunegate.gates.gate_run import GateRequest, run_gate
-from tunegate.gates.people import NOBODY, PeopleRate, rates_of
 from tunegate.leaks.leakage import Leak
 from tunegate.models.metering import MeteredModel
 from tunegate.models.model import Model
@@ -42,9 +42,6 @@ from tunegate.pipeline.pipeline import Pipeline
 from tunegate.pipeline.pipeline_file import load_pipeline, suite_place
 from tunegate.reading.files import resolve
 from tunegate.reading.yaml_file import load_yaml
-from tunegate.record.event_log import EVENTS
-from tunegate.record.read_run import read_run, reading
-from tunegate.record.recheck import recheck_all
 from tunegate.record.record import RunRecord
 from tunegate.record.run_log import RunLog
 from tunegate.stats.plans import GatePlan
@@ -53,10 +50,6 @@ from tunegate.training.pipeline_run import PipelineRun
 from tunegate.training.tools import Tools
 from tunegate.training.trainer import SubprocessTrainer
 from tunegate.versions import installed_versions
-
-MAX_REPORT_CASES = 5000
-"""Gates with more cases get a report only on request: the page would be slow, and 100 MB large."""
-
 
 # --- init, check ---------------------------------------------------------------------------------------------------
 
@@ -146,7 +139,7 @@ def run(options: Namespace) -> int:
     """Run a pipeline, or resume it."""
     record = carry_out(Path(options.file), Path(options.run) if options.run else None, options.ledger)
     folder = record.folder
-    report = _write_reports(record, html=folder / "report.html", markdown=folder / "summary.md", junit=None)
+    report = write_reports(record, html=folder / "report.html", markdown=folder / "summary.md", junit=None)
     if options.json:
         console.show_json(console.run_as_json(record, report))
     else:
@@ -193,7 +186,7 @@ def gate(options: Namespace) -> int:
     candidate.check_options(options)
     suite = load_suite(suite_place(options.suite, Path()), _build_check())
     if options.baseline is not None:
-        return candidate.against(options, suite, _open_subject, _gate_reports)
+        return candidate.against(options, suite, _open_subject, gate_reports)
     plan = _plan(suite, options)
     model = _open_subject(options, suite)
     subject = MeteredModel(model) if options.responses is None else model
@@ -205,7 +198,7 @@ def gate(options: Namespace) -> int:
         result = run_gate(request, bar.update, installed_versions())
     if isinstance(subject, MeteredModel):
         subject.cost.save(result.folder)
-    report = _gate_reports(options, result.run, plan.draw)
+    report = gate_reports(options, result.run, plan.draw)
     if options.json:
         console.show_json(console.gate_as_json(result, report))
     else:
@@ -247,17 +240,6 @@ def _open_subject(options: Namespace, suite: Suite) -> Model:
 def _tell(command: str, notes: Sequence[str]) -> None:
     for note in notes:
         print(console.printable(f"tunegate {command}: {note}"), file=sys.stderr)
-
-
-def _gate_reports(options: Namespace, run: RunRecord, draw: int) -> Path | None:
-    html = Path(options.report) if options.report else None
-    if html is None and draw <= MAX_REPORT_CASES:
-        html = run.folder / "report.html"
-    junit = Path(options.junit) if options.junit else None
-    markdown = Path(options.markdown) if options.markdown else None
-    if html is None and junit is None and markdown is None:
-        return None
-    return _write_reports(run, html, junit, markdown)
 
 
 # --- compare, bake-off, advise -------------------------------------------------------------------------------------
@@ -333,48 +315,7 @@ def suite(options: Namespace) -> int:
 
 def report(options: Namespace) -> int:
     """Write the report of a run; with --recheck, decide its gates again first."""
-    folder = Path(options.run)
-    record = read_run(folder)
-    html = Path(options.html) if options.html else folder / "report.html"
-    junit = Path(options.junit) if options.junit else None
-    markdown = Path(options.markdown) if options.markdown else None
-    with reading(folder):
-        if options.recheck:
-            decided = recheck_all(record)
-            print(
-                f"rechecked: the outcomes on record give the recorded verdicts for all {decided} gates", file=sys.stderr
-            )
-        people = rates_of(record.all_gates(), Path(options.labels)) if options.labels else {}
-        _write_reports(record, html, junit, markdown, people)
-        if options.json:
-            console.show_json(console.run_as_json(record, html, people))
-        else:
-            console.print_run(record, html, people)
-    return 0
-
-
-def _write_reports(
-    record: RunRecord,
-    html: Path | None,
-    junit: Path | None,
-    markdown: Path | None,
-    people: Mapping[int, PeopleRate] = NOBODY,
-) -> Path | None:
-    import tunegate_reports as reports
-
-    for path in (html, junit, markdown):
-        if path is not None and path.name == EVENTS:
-            raise ConfigError(f"{path}: this is a record, which a report must not overwrite; choose another name")
-    try:
-        if html is not None:
-            reports.write_html(record, html, people)
-        if junit is not None:
-            reports.write_junit(record, junit)
-        if markdown is not None:
-            reports.write_markdown(record, markdown)
-    except OSError as error:
-        raise CannotJudge(f"{error.filename}: the report cannot be written: {error.strerror}") from error
-    return html
+    return write_report(options)
 
 
 def promote(options: Namespace) -> int:

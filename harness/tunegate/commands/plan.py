@@ -16,7 +16,8 @@ from tunegate.exceptions import ConfigError, nearest
 from tunegate.pipeline.odds import pipeline_risk
 from tunegate.pipeline.pipeline import Pipeline
 from tunegate.pipeline.pipeline_file import load_pipeline
-from tunegate.stats.plans import MAX_DRAW, RATES, CurvePoint, GatePlan, PlanKind, PlanRule, Risk, any_of, curve
+from tunegate.stats.curve import RATES, CurvePoint, curve
+from tunegate.stats.plans import MAX_DRAW, GatePlan, PlanKind, PlanRule, Risk, any_of
 from tunegate.stats.sampling import DrawPlan, SequentialPlan, bank_acceptance_probability
 from tunegate.suites.fitting_plan import supported_attempts
 from tunegate.suites.low_plan import low_plans

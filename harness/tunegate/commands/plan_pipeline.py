@@ -7,8 +7,9 @@ from dataclasses import asdict
 from typing import Any
 
 from tunegate.commands.plan_plot import plot
+from tunegate.stats.curve import RATES
 from tunegate.stats.pipeline_risk import PipelineRisk
-from tunegate.stats.plans import RATES, Risk
+from tunegate.stats.plans import Risk
 from tunegate.verdicts.pipeline_words import assumed_words, cost_words, promotion_words
 from tunegate.verdicts.words import probability
 

@@ -11,9 +11,12 @@ from functools import cached_property
 from pathlib import Path
 
 from tunegate.exceptions import ConfigError
+from tunegate.gates.book import NOT_ASKED_FOR, Book, Draft, NoLedger
 from tunegate.gates.draw import Draw, GatePlace, Reference, draw_fresh, place_of
 from tunegate.gates.gate_run import FOLDER, started
 from tunegate.gates.runner import GateRunner
+from tunegate.hashes import canonical_json, sha256_hex
+from tunegate.ledger.ledger import Ledger
 from tunegate.models.model import Model
 from tunegate.progress import Progress
 from tunegate.record.recheck import recheck_all
@@ -38,7 +41,7 @@ class Side:
 @dataclass(frozen=True)
 class ComparisonRequest:
     """A candidate and its baseline on `draw` cases of a suite. `max_drop` in percentage points. `folder` is that of the
-    record; None: chosen by what is compared."""
+    record; None: chosen by what is compared. `ledger` is where the draw is written, and what it must not repeat."""
 
     suite: Suite
     draw: int
@@ -48,6 +51,7 @@ class ComparisonRequest:
     max_drop: float = 5.0
     tier: Tier = "supporting"
     folder: str | None = None
+    ledger: Ledger | NoLedger = NOT_ASKED_FOR
 
     def terms(self, purpose: Purpose) -> Terms:
         """The terms of one of the two draws; the accept number decides nothing."""
@@ -89,7 +93,7 @@ def compare_with_baseline(
         with log.faults_on_record():
             runner = GateRunner(log.append, progress)
             if not _settled(log.record, reference):
-                drawn = draw_fresh(reference, suite, request.draw, request.seed)
+                drawn = _drawn(request, reference, log.record)
                 _ask(runner, log.record, request, reference, request.baseline, drawn)
             before = log.record.gates[reference.key]
             if not _settled(log.record, place):
@@ -99,6 +103,18 @@ def compare_with_baseline(
                 _ask(runner, log.record, request, place, request.candidate, drawn, held)
         recheck_all(log.record)
         return ComparisonResult(log.record.gates[reference.key], log.record.gates[place.key], log.record)
+
+
+def _drawn(request: ComparisonRequest, place: GatePlace, run: RunRecord) -> Draw:
+    """Cases that no gate asked before: a candidate may have been trained until it is not worse on those."""
+    suite, sides = request.suite, (request.baseline.identity, request.candidate.identity)
+    both = None if None in sides else sha256_hex(canonical_json(sides))
+    plan = request.terms("reference").plan
+    draft = Draft(place, suite, plan, request.seed, f"{request.candidate.name} against {request.baseline.name}", both)
+    book = Book(run.start.get("id") or request.key, request.ledger)
+    return book.register(
+        draft, lambda used: draw_fresh(place, suite, request.draw, request.seed, used, suite.rule.reuse)
+    )
 
 
 def _check_folder(run: RunRecord, request: ComparisonRequest, place: GatePlace) -> None:

@@ -58,7 +58,7 @@ def completed(stage: StageSpec, rows: int, text: int, *, retains: bool) -> tuple
     new: dict[str, Any] = {name: rungs for name, rungs in values.items() if rungs and not spec.ladder(name)}
     data = {}
     if "replay" in new and spec.replay_data is None:
-        data["replay_data"] = DataSpec(path=GENERAL_ROWS, **GENERAL_FORMATS[stage.learns_as])
+        data["replay_data"] = DataSpec.model_validate({"path": GENERAL_ROWS, **GENERAL_FORMATS[stage.learns_as]})
     redraw = {} if "on_noise" in spec.model_fields_set else {"on_noise": "redraw"}
     filled = spec.model_copy(update={**new, **data, **redraw, "auto": True})
     return stage.model_copy(update={"retrain": filled}), tuple(new)

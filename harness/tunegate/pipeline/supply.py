@@ -29,7 +29,7 @@ Questions = Mapping[tuple[str, Part], Sequence[str]]
 
 def supply_of(pipeline: Pipeline) -> dict[str, Supply]:
     """The supply of every stage, if every draw asks all its cases; draws that stop early leave more."""
-    questions = {
+    questions: Questions = {
         (name, part): list(dict.fromkeys(map(question_of, suite.bank.part(part))))
         for name, suite in pipeline.suites.items()
         for part in PARTS

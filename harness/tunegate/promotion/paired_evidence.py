@@ -61,9 +61,8 @@ def check_references(run: RunRecord, stage: StageRecord, attempt: AttemptRecord)
 
 def _check_draws(run: RunRecord, stage: StageRecord, gate: GateRecord, kept: Json) -> None:
     """Both draws: the registered size, the same fresh cases of the same suite, asked and judged in the same way."""
-    reference = (
-        run.stages[stage.name].attempts[gate.attempt or 0].references[gate_key(gate.gate, gate.against["purpose"])]
-    )  # pyright: ignore[reportOptionalSubscript]
+    references = run.stages[stage.name].attempts[gate.attempt or 0].references
+    reference = references[gate_key(gate.gate, REFERENCE[gate.purpose])]
     if "draw" in kept and gate.drawn != kept["draw"]:
         raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: its suite or terms differ from the registered ones")
     if _what_was_asked(gate) != _what_was_asked(reference):

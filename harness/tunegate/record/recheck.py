@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tunegate.checks.outcome import Outcome, SampleOutcome, Verdict, combine, vote
 from tunegate.exceptions import Tampered, TunegateError
@@ -35,7 +35,8 @@ def recheck_redraws(run: RunRecord) -> None:
             if attempt.redraw_of is None:
                 continue
             before = stage.attempts[attempt.redraw_of]
-            good = (run.start.get("redraws") or {}).get(stage.name)
+            redraws: Mapping[str, Mapping[str, float]] = run.start.get("redraws") or {}
+            good = redraws.get(stage.name)
             noise = None if good is None else noise_of([before], good)
             if any(gate.reused for gate in attempt.gates.values()):
                 raise Tampered(f"stage {stage.name!r}: attempt {number} asks the same weights the same cases again")

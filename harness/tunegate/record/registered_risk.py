@@ -30,9 +30,10 @@ def registered_risk(run: RunRecord) -> PipelineRisk | None:
 
 def _stage(start: Json, stage: str) -> StageRisk:
     plans = {name: _plan(gate) for name, gate in start["gates"][stage].items()}
+    retained: Mapping[str, Mapping[str, Json]] = start.get("retention") or {}
     paired = {
         name: retained_by_equal(terms["draw"], terms["kept"]["net_loss"])
-        for name, terms in ((start.get("retention") or {}).get(stage) or {}).items()
+        for name, terms in (retained.get(stage) or {}).items()
     }
     return StageRisk(stage, start["budget"][stage], grouped(plans, start["shared_draws"].get(stage, ())), paired)
 

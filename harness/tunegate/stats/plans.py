@@ -115,7 +115,7 @@ class GatePlan:
     @property
     def at_seen(self) -> float:
         """The rate at which a model of pass rate `at` passes the checks, judges included."""
-        return self._seen(self.at)
+        return self.seen(self.at)
 
     # --- the result for a model that passes a case with probability p ---
 
@@ -384,37 +384,3 @@ def _impossible(risk: Risk, attempts: int, draw: int | None, smallest: Callable[
     if draw is None:
         return ConfigError(f"no draw of up to {MAX_DRAW} cases keeps {wanted}; allow more risk or fewer attempts")
     return ConfigError(f"{draw} cases cannot keep {wanted}; the smallest draw that does has {smallest()}")
-
-
-# --- the operating characteristic, for people ----------------------------------------------------------------------
-
-RATES = (0.5, 0.6, 0.7, 0.75, 0.8, 0.825, 0.85, 0.875, 0.9, 0.925, 0.95, 0.975, 0.99)
-"""The pass rates that `tunegate plan` tabulates."""
-
-
-@dataclass(frozen=True, slots=True)
-class CurvePoint:
-    """The operating characteristic at one pass rate: one attempt, any of all attempts, mean cases of one attempt.
-
-    `promoted` is the chance for a whole run: `accept_any`, but for a single plan with the confirming draw of a retry.
-    """
-
-    p: float
-    accept: float
-    accept_any: float
-    mean_tests: float
-    promoted: float
-
-
-def curve(plan: GatePlan, attempts: int, rates: Sequence[float] = RATES) -> list[CurvePoint]:
-    """The operating characteristic of a plan over a run, at these pass rates."""
-    return [
-        CurvePoint(
-            p,
-            accept=plan.acceptance(p),
-            accept_any=any_of([plan.acceptance(p)] * attempts),
-            mean_tests=plan.mean_tests(p),
-            promoted=plan.acceptance_within(p, attempts),
-        )
-        for p in rates
-    ]

@@ -39,7 +39,7 @@ class PipelineRun:
     """Carries out one pipeline in one run folder."""
 
     def __init__(self, pipeline: Pipeline, log: RunLog, tools: Tools) -> None:
-        self.pipeline = pipeline
+        self.pipeline: Pipeline = pipeline
         self.folder = log.folder
         self.log = log
         self.tools = tools
@@ -89,7 +89,8 @@ class PipelineRun:
                 f"{self.folder}: the base model {pipeline.model} changed since this run began; "
                 "restore it, or use a new --run"
             )
-        self.pipeline = replace(pipeline, attempts_before=run.start.get("attempts_before") or {})
+        before: Mapping[str, int] | None = run.start.get("attempts_before")
+        self.pipeline = replace(pipeline, attempts_before=before or {})
         return run
 
     @property

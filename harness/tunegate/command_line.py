@@ -1,0 +1,303 @@
+"""Every command and its options, built without importing what the commands need."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import NoReturn
+
+from tunegate import __version__
+from tunegate.exceptions import nearest
+
+DTYPES = ("auto", "float32", "bfloat16")
+EXAMPLES = (
+    *("gene-expert", "cpt", "dpo-misses", "explain", "fewshot", "kto", "kto-oasst", "orpo", "repair"),
+    *("reward", "reward-oasst", "rlhf", "spurious-cue", "watch"),
+)
+"""The folders of shipped examples, named here so that `--help` stays fast."""
+ADVISE_FLAGS = {
+    "--improve": ("WHAT", "language, knowledge, task or behaviour"),
+    "--data": ("KIND=ROWS,…", "what data you have, for example labelled=800,raw=200000 (raw text in words)"),
+    "--model-kind": ("KIND", "base or instruct"),
+    "--model": ("MODEL", "the base model (default: an Apache-2.0 model that fits the budget)"),
+    "--budget": ("BUDGET", "cpu, gpu or more"),
+    "--licence": ("NEED", "any, commercial or open: what the licence of the result must allow"),
+}
+"""The questions of `tunegate advise`; it asks for those that no option answers."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Argparse with one-line errors that name the nearest known word."""
+
+    def error(self, message: str) -> NoReturn:
+        raise WrongUsage(f"{self.prog}: {message}; try `{self.prog} --help`")
+
+    def refuse_unknown(self, words: Sequence[str]) -> None:
+        """Refuse the first word that is not a command or option known at its position.
+
+        Argparse would first report what is missing, and would blame the program, not the command, for an unknown flag.
+        """
+        choices = next((action.choices for action in self._actions if action.nargs == argparse.PARSER), None)
+        commands = dict[str, Parser](choices or {})  # pyright: ignore[reportArgumentType, reportCallIssue]
+        for place, word in enumerate(words):
+            if word == "--":
+                return
+            if _FLAG.match(word):
+                self._refuse_unknown_flag(word)
+            elif commands and word not in commands:
+                self.error(f"no command is named {word!r}{nearest(word, commands)}")
+            elif commands:
+                commands[word].refuse_unknown(words[place + 1 :])
+                return
+
+    def _refuse_unknown_flag(self, word: str) -> None:
+        """A flag may be abbreviated, and `-hx` is `-h` with `x` attached."""
+        known = [option for action in self._actions for option in action.option_strings]
+        name = word.split("=")[0] if word.startswith("--") else word[:2]
+        if not any(option.startswith(name) for option in known):
+            self.error(f"unknown argument {word}{nearest(name, known)}")
+
+
+class WrongUsage(Exception):
+    """The command line is wrong; the message is one line that says what to try."""
+
+
+_FLAG = re.compile(r"-(?!\d|\.\d)\S+$")
+"""What argparse reads as a flag, not a value: values such as numbers and sentences may begin with a dash."""
+
+
+@cache
+def build_parser() -> Parser:
+    """The whole command line, built without importing what the commands need."""
+    parser = Parser(
+        prog="tunegate",
+        description="Acceptance sampling for fine-tuned language models.",
+        epilog="Exit codes: 0 passed, 1 a gate failed, 2 wrong usage, 3 invalid, 4 inconclusive, 5 tampered.",
+    )
+    parser.add_argument("--version", action="version", version=f"tunegate {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def command(name: str, summary: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=summary, description=summary[:1].upper() + summary[1:] + ".")
+        sub.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+        return sub
+
+    init = command("init", "write a starter project")
+    init.add_argument("folder", nargs="?", default=".", help="where to write it (default: here)")
+    init.add_argument("--example", metavar="NAME", help=f"copy a shipped example instead: {', '.join(EXAMPLES)}")
+    init.add_argument(
+        "--recipe", metavar="NAME", help="write a commented pipeline: journey, generalize, sft or preference"
+    )
+
+    check = command("check", "validate a pipeline or suite file and every file it names; train nothing")
+    check.add_argument("file", nargs="?", default="tunegate.yaml", help="default: tunegate.yaml")
+
+    data = command("data", "inspect training data before training: data card, duplicates, personal data, splits")
+    data.add_argument(
+        "file",
+        help=".jsonl, .json, .csv, .parquet, .txt, a folder, or a pipeline file (checks the data of all its stages)",
+    )
+    data.add_argument("--method", metavar="NAME", help="the training method (default: inferred from the fields)")
+    for field in ("prompt", "completion", "chosen", "rejected", "text", "explanation"):
+        data.add_argument(f"--{field}", metavar="TEMPLATE", help=f"the {field} of a row (default: '{{{field}}}')")
+    data.add_argument("--messages", metavar="FIELD", help="the field with the chat messages of the prompt")
+    data.add_argument(
+        "--label", metavar="FIELD", help="the field that says whether a completion is good (true or false)"
+    )
+    data.add_argument("--system", metavar="TEXT", help="a system message for every row")
+    data.add_argument("--tags", metavar="FIELD", action="append", help="a field whose values are tags; may be repeated")
+    data.add_argument("--model", metavar="MODEL", help="count tokens by this model's tokenizer (default: estimated)")
+    data.add_argument("--max-length", type=int, metavar="N", help="report what a max_length of N tokens would cut off")
+    data.add_argument(
+        "--max-tokens", type=int, metavar="N", help="leave out rows with more than N tokens; needs --model"
+    )
+    data.add_argument(
+        "--duplicates", choices=("keep", "exact", "near"), help="leave out rows that repeat an earlier row"
+    )
+    data.add_argument("--pii", choices=("keep", "refuse", "mask"), help="what to do with personal data (default: keep)")
+    data.add_argument("--names", metavar="MODEL", help="also find people's names, with a spaCy model")
+    data.add_argument("--split", metavar="A,B,C", help="shares of train, validation and test, for example 0.8,0.1,0.1")
+    data.add_argument("--group", metavar="FIELD", help="keep rows with the same value in the same part")
+    data.add_argument("--seed", type=int, help="seed of the split (default: 1)")
+    data.add_argument("--out", metavar="FOLDER", help="write the parts to this folder")
+    data.add_argument("--card", metavar="FILE", help="write the data card to this file, as JSON")
+
+    plan = command("plan", "show how likely a plan is to pass a good or a bad model, retries included")
+    plan.add_argument(
+        "--file", metavar="FILE", help="show the plans of this pipeline (default: tunegate.yaml, if it exists)"
+    )
+    plan.add_argument("--plan", metavar="KIND", help="single, double or sequential (default: double, recommended)")
+    plan.add_argument("--draw", type=int, metavar="N", help="cases per draw (default: 100, or computed from --risk)")
+    plan.add_argument("--accept", type=int, metavar="K", help="how many must pass (default: 90 of 100)")
+    plan.add_argument("--confirm", type=int, metavar="N", help="size of the confirming draw (default: computed)")
+    plan.add_argument("--attempts", type=int, metavar="N", help="attempts per stage (default: 5)")
+    plan.add_argument(
+        "--risk", metavar="A,B,C,D", help="find a plan with consumer's risk A at pass rate B, producer's risk C at D"
+    )
+    plan.add_argument(
+        "--bank", type=int, metavar="N", help="also show the result for a bank of N cases, drawn without replacement"
+    )
+
+    run = command("run", "run a pipeline; the same command resumes it")
+    run.add_argument("file", nargs="?", default="tunegate.yaml", help="default: tunegate.yaml")
+    run.add_argument("--run", metavar="FOLDER", help="run folder (default: runs/NAME beside the file)")
+    _ledger(run)
+
+    gate = command("gate", "run one gate on a model or on stored responses; train nothing")
+    gate.add_argument("model", nargs="?", help="a model folder, .gguf file, hub id, package:… or http://…/v1#name")
+    gate.add_argument("--responses", metavar="FILE", help='answers produced elsewhere: rows {"id", "response"}')
+    gate.add_argument("--suite", metavar="FILE", required=True, help="suite file, or builtin:NAME")
+    gate.add_argument("--baseline", metavar="PLACE", help="compare with this model or these answers, case by case")
+    gate.add_argument("--max-drop", type=float, metavar="POINTS", help="points it may be worse (default: 5)")
+    gate.add_argument("--tier", choices=("critical", "supporting", "advisory"), help="how strict (default: supporting)")
+    gate.add_argument("--draw", type=int, metavar="N", help="how many cases to draw (default: the suite's plan)")
+    gate.add_argument("--accept", type=int, metavar="K", help="how many must pass (default: the share in the plan)")
+    gate.add_argument("--curtail", action="store_true", help="stop asking when the verdict can no longer change")
+    gate.add_argument("--seed", type=int, default=0, help="seed of the draw (default: 0)")
+    gate.add_argument("--dtype", choices=DTYPES, help="number type of a local model (default: auto)")
+    gate.add_argument("--batch-size", type=int, metavar="N", help="cases per batch of a local model")
+    _asking(gate)
+    gate.add_argument("--run", metavar="FOLDER", help="record folder (default: tunegate-runs/SUITE-KEY)")
+    _ledger(gate)
+    gate.add_argument("--together", metavar="ID", help="id of a bake-off: its gates ask the same cases")
+    gate.add_argument("--junit", metavar="FILE", help="also write JUnit XML")
+    gate.add_argument("--report", metavar="FILE", help="write the HTML report here")
+    gate.add_argument("--markdown", metavar="FILE", help="also write a Markdown summary")
+
+    judge = command(
+        "judge", "measure a judge against human labels; a gate accepts only judges that this command admitted"
+    )
+    judge.add_argument("judge", help="judge file, or a suite file with one judge check")
+    judge.add_argument("--labels", metavar="FILE", required=True, help="file with answers and people's labels for them")
+    judge.add_argument("--draw", type=int, metavar="N", help="measure on N labels, drawn at random (default: all)")
+    judge.add_argument("--seed", type=int, help="seed of the draw (default: 0)")
+    judge.add_argument("--repeats", type=int, default=1, metavar="N", help="judge each answer N times (default: 1)")
+    judge.add_argument("--fit", action="store_true", help="first fit a pairwise judge on half of the questions")
+    judge.add_argument("--out", metavar="FILE", help="admission record (default: .tunegate/admissions/HASH.json)")
+
+    leakage = command("leakage", "find training rows that contain or reveal tests of a suite")
+    leakage.add_argument(
+        "train", nargs="+", metavar="TRAIN_FILE", help=".jsonl, .json, .csv, .parquet or .txt, or a folder"
+    )
+    leakage.add_argument("--suite", metavar="FILE", required=True, action="append", help="suite file, or builtin:NAME")
+    leakage.add_argument("--embed", type=float, metavar="COSINE", help="also compare by meaning, for example from 0.95")
+
+    suite = command("suite", "make suites that test whether a model understands")
+    _add_suite_actions(suite)
+
+    report = command("report", "write the report of a run")
+    report.add_argument("run", help="run folder")
+    report.add_argument("--html", metavar="FILE", help="default: report.html in the run folder")
+    report.add_argument("--junit", metavar="FILE", help="also write JUnit XML")
+    report.add_argument("--markdown", metavar="FILE", help="also write a Markdown summary")
+    report.add_argument("--labels", metavar="FILE", help="people's labels of answers: estimate the pass rate by people")
+    report.add_argument("--recheck", action="store_true", help="decide every gate again and compare the verdicts")
+    report.epilog = (
+        "The exit code is not the run's verdict: 0 says that the report is written and, with --recheck, that the "
+        "outcomes on record give the recorded verdicts, passed or failed; 5 says that they do not."
+    )
+
+    promote = command("promote", "copy a run's model into the registry, if these weights passed every gate")
+    promote.add_argument("run", help="run folder")
+    promote.add_argument("--to", metavar="ALIAS", default="production", help="default: production")
+    promote.add_argument("--registry", metavar="FOLDER", help="default: the pipeline's registry")
+
+    verify = command("verify", "say whether a model is promoted, and which gates it passed")
+    verify.add_argument("model", help="model folder, or an alias such as production")
+    verify.add_argument("--registry", metavar="FOLDER", default="registry", help="default: registry")
+    _choosing(command)
+    return parser
+
+
+def _choosing(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
+    """The commands that help to choose: what to train, from which base model, and which of two results is better."""
+    advise = command("advise", "recommend stages for your goal and your data, and write the pipeline file")
+    for flag, (metavar, summary) in ADVISE_FLAGS.items():
+        advise.add_argument(flag, metavar=metavar, help=summary)
+    advise.add_argument("--out", metavar="FILE", help="write the pipeline file here (never overwrites a file)")
+
+    bake = command("bake-off", "gate several base models on the same cases, before anything is trained")
+    bake.add_argument("models", nargs="+", metavar="MODEL", help="models, as for `tunegate gate`")
+    bake.add_argument("--suite", metavar="FILE", required=True, help="suite file, or builtin:NAME")
+    bake.add_argument("--draw", type=int, metavar="N", help="how many cases to draw (default: the suite's plan)")
+    bake.add_argument("--seed", type=int, default=0, help="seed of the draw (default: 0)")
+    bake.add_argument("--dtype", choices=DTYPES, help="number type of local models (default: auto)")
+    bake.add_argument("--batch-size", type=int, metavar="N", help="cases per batch of a local model")
+    _asking(bake)
+    bake.add_argument(
+        "--run", metavar="FOLDER", help="folder for the gates' records (default: tunegate-runs/bake-off-…)"
+    )
+    _ledger(bake)
+    bake.add_argument("--report", metavar="FILE", help="also write a page with a chart of pass rate by model size")
+
+    compare = command("compare", "compare two models' answers to the same cases")
+    place = "folder of a run or gate, RUN@STAGE, RUN@STAGE#ATTEMPT, RUN@base, or a model whose gates are on record"
+    compare.add_argument("a", metavar="A", help=place)
+    compare.add_argument("b", metavar="B", help="the same; differences are B minus A")
+    compare.add_argument(
+        "--max-drop", type=float, metavar="POINTS", help="exit with 1 if B's pass rate drops by more than this"
+    )
+    compare.add_argument("--records", metavar="FOLDER", help="records of a model's gates (default: tunegate-runs)")
+
+
+def _ledger(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--ledger", metavar="FOLDER", help="ledger of asked cases, or none (default: the project's tunegate-ledger)"
+    )
+
+
+def _asking(parser: argparse.ArgumentParser) -> None:
+    """Options for a model behind a server."""
+    parser.add_argument(
+        "--timeout", type=float, metavar="S", help="server model: longest wait in seconds (default: 60)"
+    )
+    parser.add_argument(
+        "--request",
+        metavar="FIELD=VALUE",
+        action="append",
+        help="server model: a field of each request, as JSON",
+    )
+    parser.add_argument(
+        "--key-env", metavar="NAME", help="server model: environment variable with the key (default: OPENAI_API_KEY)"
+    )
+
+
+def _add_suite_actions(suite: argparse.ArgumentParser) -> None:
+    actions = suite.add_subparsers(dest="action", metavar="ACTION", required=True)
+
+    def action(name: str, summary: str) -> argparse.ArgumentParser:
+        sub = actions.add_parser(name, help=summary, description=summary[:1].upper() + summary[1:] + ".")
+        # No default of its own: it would undo a --json given before the action.
+        sub.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print one JSON object")
+        return sub
+
+    expand = action("expand", "write groups: each case with copies changed by rules")
+    expand.add_argument("suite", help="suite file, builtin:NAME, or a suite of a pipeline file as FILE#NAME")
+    expand.add_argument(
+        "--rules", metavar="FILE", required=True, help="rules file; package:NAME/… for a file in a package"
+    )
+    expand.add_argument(
+        "--out", metavar="FILE", required=True, help="suite file to write; its cases are written beside it"
+    )
+
+    groups = action("contrast-report", "report which kinds of group members the model missed")
+    groups.add_argument("runs", nargs="+", metavar="RUN", help="run folders of gates that asked groups")
+
+    cue = action("cue", "write training rows with a spurious cue, and cases that show whether a model learned the cue")
+    cue.add_argument("train", metavar="TRAIN_FILE", help="file to choose training rows from")
+    cue.add_argument("gate", metavar="GATE_FILE", help="file to choose cases from")
+    cue.add_argument("--cue", metavar="NAME", required=True, help="present, length or cluster")
+    cue.add_argument(
+        "--text", metavar="TEMPLATE", required=True, help='the text that may have the cue, for example "{sentence}"'
+    )
+    cue.add_argument("--label", metavar="FIELD=VALUE", required=True, help="the label that the cue should go with")
+    cue.add_argument("--strength", type=float, default=1.0, metavar="S", help="correlation (phi), 0 to 1 (default: 1)")
+    cue.add_argument("--rows", type=int, metavar="N", help="number of training rows (default: all that fit)")
+    cue.add_argument("--seed", type=int, default=0, help="default: 0")
+    cue.add_argument("--out", metavar="FOLDER", required=True, help="where train.jsonl and gate.jsonl are written")
+
+    reliance = action("cue-report", "report how far the recorded answers follow the cue instead of the text")
+    reliance.add_argument("runs", nargs="+", metavar="RUN", help="run folders of gates that asked cases of `suite cue`")
+    reliance.add_argument("--positive", metavar="TEXT", required=True, help="the label that went with the cue")

@@ -1,0 +1,78 @@
+"""`tunegate report`, and the reports that `run` and `gate` write."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+
+from tunegate.commands import console
+from tunegate.exceptions import CannotJudge, ConfigError
+from tunegate.gates.people import NOBODY, PeopleRate, rates_of
+from tunegate.record.event_log import EVENTS
+from tunegate.record.read_run import read_run, reading
+from tunegate.record.recheck import recheck_all
+from tunegate.record.record import RunRecord
+
+MAX_REPORT_CASES = 5000
+"""Gates with more cases get a report only on request: the page would be slow, and 100 MB large."""
+
+
+def write_report(options: Namespace) -> int:
+    """Write the report of a run; with --recheck, decide its gates again first."""
+    folder = Path(options.run)
+    record = read_run(folder)
+    html = Path(options.html) if options.html else folder / "report.html"
+    junit = Path(options.junit) if options.junit else None
+    markdown = Path(options.markdown) if options.markdown else None
+    with reading(folder):
+        if options.recheck:
+            decided = recheck_all(record)
+            print(
+                f"rechecked: the outcomes on record give the recorded verdicts for all {decided} gates", file=sys.stderr
+            )
+        people = rates_of(record.all_gates(), Path(options.labels)) if options.labels else {}
+        write_reports(record, html, junit, markdown, people)
+        if options.json:
+            console.show_json(console.run_as_json(record, html, people))
+        else:
+            console.print_run(record, html, people)
+    return 0
+
+
+def gate_reports(options: Namespace, run: RunRecord, draw: int) -> Path | None:
+    """Write the reports of a gate that the options ask for; returns the page, if one is written."""
+    html = Path(options.report) if options.report else None
+    if html is None and draw <= MAX_REPORT_CASES:
+        html = run.folder / "report.html"
+    junit = Path(options.junit) if options.junit else None
+    markdown = Path(options.markdown) if options.markdown else None
+    if html is None and junit is None and markdown is None:
+        return None
+    return write_reports(run, html, junit, markdown)
+
+
+def write_reports(
+    record: RunRecord,
+    html: Path | None,
+    junit: Path | None,
+    markdown: Path | None,
+    people: Mapping[int, PeopleRate] = NOBODY,
+) -> Path | None:
+    """Write these reports of a record; returns the page, if one is written. Raises CannotJudge."""
+    import tunegate_reports as reports
+
+    for path in (html, junit, markdown):
+        if path is not None and path.name == EVENTS:
+            raise ConfigError(f"{path}: this is a record, which a report must not overwrite; choose another name")
+    try:
+        if html is not None:
+            reports.write_html(record, html, people)
+        if junit is not None:
+            reports.write_junit(record, junit)
+        if markdown is not None:
+            reports.write_markdown(record, markdown)
+    except OSError as error:
+        raise CannotJudge(f"{error.filename}: the report cannot be written: {error.strerror}") from error
+    return html
