@@ -32,6 +32,10 @@ def write(ledger: Ledger, *entries: Drawn | Decided) -> list[str]:
         return [session.add(entry) for entry in entries]
 
 
+NEW = drawn("new", stage="sft", attempt=1)
+"""A draw of a run that is not in the ledger yet."""
+
+
 def decided(of: str, verdict: Verdict, *unasked: int) -> Decided:
     return Decided(of=of, verdict=verdict, passed=0, unasked=unasked)
 
@@ -162,15 +166,15 @@ def test_the_attempts_on_a_bank_are_counted_over_all_runs(tmp_path: Path) -> Non
     )
     write(ledger, decided(failed, Verdict.FAIL), decided(passed, Verdict.PASS), drawn("d", "elsewhere", lineage="base"))
     bank = {"q1", "q2", "q3", "q4"}
-    assert ledger.read().standing(bank, "base", "new") == Standing(before=3, failed=1, undecided=1, lineage=2)
-    assert ledger.read().standing(bank, None, "new").lineage == 0
+    assert ledger.read().standing(bank, "base", NEW) == Standing(before=3, failed=1, undecided=1, lineage=2)
+    assert ledger.read().standing(bank, None, drawn("new")).lineage == 0
 
 
 def test_models_of_unknown_origin_are_one_lineage(tmp_path: Path) -> None:
     """They may all be one model, retrained until it passes."""
     ledger = Ledger(tmp_path)
     write(ledger, *(drawn(name, name) for name in "abc"))
-    assert ledger.read().standing({"a", "b", "c"}, None, "new").lineage == 3
+    assert ledger.read().standing({"a", "b", "c"}, None, drawn("new")).lineage == 3
 
 
 def test_the_gates_of_one_attempt_and_a_repeated_draw_count_once(tmp_path: Path) -> None:
@@ -185,8 +189,8 @@ def test_the_gates_of_one_attempt_and_a_repeated_draw_count_once(tmp_path: Path)
         drawn("a", "q5", stage="sft", attempt=2, lineage="base"),
     )
     bank = {f"q{n}" for n in range(1, 9)}
-    assert ledger.read().standing(bank, "base", "new") == Standing(before=2, undecided=2, lineage=2)
-    assert ledger.read().standing(bank, "base", "a").lineage == 0
+    assert ledger.read().standing(bank, "base", NEW) == Standing(before=2, undecided=2, lineage=2)
+    assert ledger.read().standing(bank, "base", drawn("a", stage="sft", attempt=3)).lineage == 0
 
 
 def test_the_lineage_of_weights_that_a_run_trained_is_known(tmp_path: Path) -> None:

@@ -142,10 +142,17 @@ def test_teams_share_a_folder(make_bank: Callable[..., Bank], capsys: pytest.Cap
 def test_a_bake_off_asks_every_model_the_same_cases(bank: Bank, capsys: pytest.CaptureFixture[str]) -> None:
     """Its gates are processes of their own; here as they are started, one after another."""
     one, two = (
-        gate(bank, capsys, "--together", "b1", "--run", name, answers=bank.answers(n, f"{name}.jsonl"))
+        gate(bank, capsys, "--together", "b1", "--draw", "10", "--run", name, answers=bank.answers(n, f"{name}.jsonl"))
         for name, n in (("one", 60), ("two", 50))
     )
     assert asked(one) == asked(two)
-    assert (two["ledger"]["repeats"], two["ledger"]["lineage"]) == ("", 0)
+    assert (two["ledger"]["repeats"], two["ledger"]["lineage"]) == ("", 1)  # the best of two is chosen: each counts
     other = gate(bank, capsys, answers=bank.answers(0, "later.jsonl"))
     assert not asked(one) & asked(other)
+
+
+def test_an_id_of_a_bake_off_gives_no_free_tries(bank: Bank, capsys: pytest.CaptureFixture[str]) -> None:
+    answers = bank.answers(0)
+    tries = [gate(bank, capsys, "--together", "b1", "--seed", str(seed), answers=answers) for seed in range(3)]
+    assert [one["ledger"]["lineage"] for one in tries] == [0, 1, 2]
+    assert len(set().union(*map(asked, tries))) == 30

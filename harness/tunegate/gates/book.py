@@ -66,13 +66,12 @@ class Book:
         """What the ledger holds now; nothing without a ledger."""
         return History() if isinstance(self.ledger, NoLedger) else self.ledger.read()
 
-    def standing(self, suite: Suite, history: History) -> Standing:
-        """The attempts on this suite's bank in this history."""
-        return history.standing(bank_of(suite), self.lineage, self.run)
+    def attempts_before(self, draft: Draft) -> int:
+        """The attempts of other runs of the same lineage on the bank of this draw, if it is new."""
+        return self._standing(draft, self._drawn(draft, Draw((), draft.seed)), self.history()).lineage
 
-    def attempts_before(self, suite: Suite) -> int:
-        """The attempts of other runs from the same base on this suite's bank."""
-        return self.standing(suite, self.history()).lineage
+    def _standing(self, draft: Draft, own: Drawn, history: History) -> Standing:
+        return history.standing(bank_of(draft.suite), self.lineage, own)
 
     def register(self, draft: Draft, choose: Choose) -> Draw:
         """Make the draw and write it to the ledger, while no other run can: two runs never draw the same case."""
@@ -82,9 +81,11 @@ class Book:
             history = session.history
             own = history.at(self._drawn(draft, Draw((), draft.seed)), by_model=True)
             drawn = self.chosen(draft, history, choose)
-            entry = session.add(self._drawn(draft, drawn)) if own is None else own.sha256
+            written = self._drawn(draft, drawn)
+            entry = session.add(written) if own is None else own.sha256
         known = drawn.repeats or (own.sha256 if own else "")
-        standing = self.standing(draft.suite, History(list(takewhile(lambda e: e.sha256 != known, history.entries))))
+        before = History(list(takewhile(lambda one: one.sha256 != known, history.entries)))
+        standing = self._standing(draft, written, before)
         return replace(drawn, ledger=LedgerPlace(entry, **asdict(standing), repeats=drawn.repeats))
 
     def chosen(self, draft: Draft, history: History, choose: Choose) -> Draw:
@@ -98,7 +99,10 @@ class Book:
         known = own or history.same_try(draft.key, draft.weights, draft.place.purpose)
         cases = None if known is None else cases_with(draft.suite, known.drawn.questions)
         if known is None or cases is None:
-            return choose(history.asked(but_not_by=self.run))
+            others = history.asked(but_not_by=self.run)
+            drawn = choose(others)
+            clashes = history.clashes(self._drawn(draft, drawn)) if draft.place.stage is None else frozenset[str]()
+            return choose(others | clashes) if clashes.intersection(drawn.questions) else drawn
         repeats = known.drawn.repeats if own else known.sha256
         return Draw(cases, draft.seed, known.drawn.reused, repeats)
 

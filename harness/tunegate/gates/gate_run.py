@@ -205,7 +205,7 @@ class _GateAlone:
         drawn = self.book.chosen(self._draft(place, plan.first), history, partial(self._fresh, place, plan.first))
         if drawn.repeats:
             return  # its confirming draw, if it had one, is repeated too
-        lineage = 0 if plan.reuse else self.book.attempts_before(self.request.suite)
+        lineage = 0 if plan.reuse else self.book.attempts_before(self._draft(place, plan.first))
         if (confirm := plan.confirmation(1 + lineage)) is not None:
             place = replace(place, purpose="confirm")
             self.book.chosen(self._draft(place, confirm), history, partial(self._fresh, place, confirm))

@@ -67,9 +67,11 @@ class Entry:
 
     @property
     def try_of(self) -> tuple[object, ...]:
-        """What counts as one attempt on a bank: all gates of an attempt together, or one gate run alone."""
+        """What counts as one attempt on a bank: all gates of an attempt of a run; or, of gates run alone, those of one
+        session that ask one model the same cases, which begin with the same one."""
         drawn = self.drawn
-        return drawn.run, drawn.stage, drawn.attempt, drawn.model if drawn.stage is None else ""
+        alone = () if drawn.stage is not None else (drawn.model, *drawn.questions[:1])
+        return drawn.run, drawn.stage, drawn.attempt, *alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +122,19 @@ class History:
         """The base of these weights, if a run that is in the ledger trained them."""
         return next((e.drawn.lineage for e in self.entries if weights and e.drawn.weights == weights), None)
 
-    def standing(self, bank: AbstractSet[str], lineage: str | None, run: str) -> Standing:
-        """The attempts so far on a bank, given as its questions: those that asked one of them at least.
+    def clashes(self, drawn: Drawn) -> frozenset[str]:
+        """The questions that the same session asked the same model in another draw."""
+        others = (
+            entry.asked
+            for entry in self.entries
+            if (entry.drawn.run, entry.drawn.model) == (drawn.run, drawn.model)
+            and entry.drawn.questions[:1] != drawn.questions[:1]
+        )
+        return frozenset[str]().union(*others)
+
+    def standing(self, bank: AbstractSet[str], lineage: str | None, own: Drawn) -> Standing:
+        """The attempts on a bank before `own`: those that asked one of its questions at least. The bank is given as its
+        questions.
 
         The models of unknown origin are taken as one lineage: they may all be one model, retrained until it passes.
         """
@@ -129,7 +142,8 @@ class History:
         for entry in self._on(bank):
             tries.setdefault(entry.try_of, []).append(entry)
         verdicts = [[entry.decided and entry.decided.verdict for entry in one] for one in tries.values()]
-        others = [one[0].drawn for one in tries.values() if one[0].drawn.run != run]
+        ours = Entry("", own)
+        others = [e[0].drawn for name, e in tries.items() if name != ours.try_of and not _same_run(e[0].drawn, own)]
         return Standing(
             before=len(tries),
             failed=sum(Verdict.FAIL in one for one in verdicts),
@@ -142,3 +156,8 @@ class History:
             drawn = entry.drawn
             if drawn.purpose in GATED and not drawn.repeats and not bank.isdisjoint(drawn.questions):
                 yield entry
+
+
+def _same_run(one: Drawn, own: Drawn) -> bool:
+    """Whether two draws are of one pipeline run, whose own attempts its plans count themselves."""
+    return own.stage is not None and one.run == own.run

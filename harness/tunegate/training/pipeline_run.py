@@ -15,7 +15,8 @@ from uuid import uuid4
 from tunegate.checks.outcome import Verdict
 from tunegate.data.training_data import TrainingData
 from tunegate.exceptions import ConfigError, Inconclusive, Tampered
-from tunegate.gates.book import Book
+from tunegate.gates.book import Book, Draft
+from tunegate.gates.draw import GatePlace
 from tunegate.leaks.leakage import Leak, describe, facts
 from tunegate.pipeline.leak_guard import drop_leaks, dropped_and_refused, in_words, leaks_of
 from tunegate.pipeline.odds import budget, shared_draws
@@ -78,7 +79,7 @@ class PipelineRun:
             base_sha256 = self.tools.fingerprint(pipeline.model)
             check_promoted(pipeline.model, base_sha256)
             book = Book(run.start.get("id") or uuid4().hex, self.tools.ledger, base_sha256)
-            before = {name: book.attempts_before(suite) for name, suite in pipeline.suites.items()}
+            before = attempts_before(pipeline, book)
             self.pipeline = replace(pipeline, attempts_before=before)
             self.log.append(self._started(book.run, base_sha256))
             return self._record()
@@ -281,3 +282,11 @@ def _suite_facts(suite: Suite) -> dict[str, Any]:
 
 def _facts_of(data: TrainingData) -> dict[str, Any]:
     return {"path": str(data.path), "rows": len(data.examples), "sha256": data.sha256}
+
+
+def attempts_before(pipeline: Pipeline, book: Book) -> dict[str, int]:
+    """The attempts that other runs from the same base made on the bank of each suite."""
+    return {
+        name: book.attempts_before(Draft(GatePlace(name, "", 0), suite, suite.plan.first, pipeline.seed, "", None))
+        for name, suite in pipeline.suites.items()
+    }

@@ -112,7 +112,8 @@ class StageGates:
         if self.pipeline.suites[name].rule.reuse:
             return 0  # the chance of luck is unknown anyway
         if first is None or first.ledger is None:
-            return self.book.attempts_before(self.pipeline.suites[name])
+            place = self._place(name, number, "gate")
+            return self.book.attempts_before(self._draft(place, self.pipeline.gates(self.stage)[name].first))
         return first.ledger.lineage
 
     def _kept(self, number: int) -> Iterator[tuple[GatePlace, RetentionTerms]]:
