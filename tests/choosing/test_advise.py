@@ -99,7 +99,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         else:
             write_jsonl(folder / path, [row(kind, n) for n in range(20)])
     for name in ("heldout", "ranking", *get_args(Improve)):
-        write_jsonl(folder / "suites" / f"{name}.jsonl", [case(n) for n in range(100)])
+        write_jsonl(folder / "suites" / f"{name}.jsonl", [case(n) for n in range(800)])
     return folder
 
 

@@ -117,9 +117,15 @@ def files_of(advice: Advice) -> dict[str, str]:
         path, row = FILES[rule.data]
         files[path] = f"{DATA[rule.data]}: {row}; at least {LEAST[rule.data]:,}"
     for gate in _gates(advice):
-        suite = SUITES[gate]
-        files[suite.path] = f"tests that are not in the training data: {suite.row}; at least 100, better 300"
+        suite, least = SUITES[gate], _least(advice, gate)
+        wanted = f"at least {least}, better {2 * least}"
+        files[suite.path] = f"tests that are not in the training data: {suite.row}; {wanted}"
     return files
+
+
+def _least(advice: Advice, gate: str) -> int:
+    """How many cases a bank needs: 100 for each stage that asks it, none twice, and half as many to seal."""
+    return 150 * sum(gate in gates_of(advice.situation, rule) for rule in advice.stages)
 
 
 def _gates(advice: Advice) -> list[str]:
