@@ -131,7 +131,7 @@ def luck_alone(run: RunRecord) -> list[tuple[str, str]]:
 
 
 def ledger_of(stage: StageRecord) -> dict[str, list[str]]:
-    """Where the last attempt of a stage stands in the ledger: each sentence with its gates."""
+    """The place of a stage's last attempt in the ledger: each sentence with its gates."""
     return told_of(stage.attempts[max(stage.attempts)].gates.values()) if stage.attempts else {}
 
 

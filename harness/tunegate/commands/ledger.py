@@ -1,4 +1,4 @@
-"""Which ledger a command writes: the one that the user names, or the project's."""
+"""Which ledger a command writes: the one given by the user, or the project's."""
 
 from __future__ import annotations
 

@@ -55,8 +55,8 @@ def place_of(gate: GateRecord) -> GatePlace:
 class Draw:
     """Registered cases, in the order in which they are asked. `reused` of them were asked before (`reuse: true`).
 
-    `repeats` is the ledger's entry of the same draw, which the same weights were asked before; `ledger` says where the
-    draw stands in the ledger, once it is written there.
+    `repeats` is the ledger's entry of the same draw, which the same weights were asked before; `ledger` is the place of
+    the draw in the ledger, once it is written there.
     """
 
     cases: tuple[Case, ...]

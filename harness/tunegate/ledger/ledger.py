@@ -1,4 +1,4 @@
-"""The file of a ledger: append-only, chained by hashes, safe for several writers; and the folder where it lies.
+"""The file of a ledger: append-only, chained by hashes, safe for several writers; and its folder.
 
 Each line ends with its own hash and names the hash of an earlier line. Two branches of a repository that both added
 lines can be merged by keeping the lines of both: each line still follows an earlier one.

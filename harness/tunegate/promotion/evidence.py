@@ -116,7 +116,7 @@ def _check_attempt(run: RunRecord, stage: StageRecord, attempt: AttemptRecord, t
 
 
 def _check_questions(run: RunRecord) -> None:
-    """A case of a suite is one question, in every draw: what was asked before is told by the questions."""
+    """A case of a suite is one question, in every draw, so that a draw shows what was asked before."""
     known: dict[tuple[str, str], str] = {}
     for gate in run.all_gates():
         for case_id, question in zip(gate.case_ids, gate.questions, strict=False):

@@ -1,4 +1,4 @@
-"""Where an attempt stands among all attempts on its bank, in words, for terminal and reports."""
+"""The number of an attempt among all attempts on its bank, in words, for terminal and reports."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class LedgerPlace:
-    """Where a draw stands among all attempts on its bank, of any run, when it was registered.
+    """The place of a draw among all attempts on its bank, of any run, when it was registered.
 
     `entry` is the hash of its line in the ledger; it is empty without a ledger, and `why_not` says why there is none.
     `before` attempts were made earlier, `failed` of them failed, `undecided` of them have no verdict. `lineage` of
