@@ -57,7 +57,7 @@ model: model
 seed: 1
 suites:
   facts: {cases: cases.jsonl, checks: [{exact: {normalize: true}}], plan: {draw: 4, accept: 3}}
-  short: {cases: cases.csv, checks: [{regex: {pattern: "^[A-Za-z]+$"}}], plan: {draw: 2, accept: 1}}
+  short: {cases: cases.csv, sealed: 0, checks: [{regex: {pattern: "^[A-Za-z]+$"}}], plan: {draw: 2, accept: 1}}
 stages:
   - name: sft
     method: sft

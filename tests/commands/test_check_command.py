@@ -52,7 +52,7 @@ def test_check_says_how_far_the_banks_reach(tmp_path: Path, capsys: pytest.Captu
     suite, stage = facts["suites"]["facts"], facts["stages"]["sft"]
     assert suite["working"] + suite["sealed"] == 20
     assert stage["supported_attempts"]["facts"] == min(suite["working"] // 5, 1 + suite["sealed"] // 5)
-    rule = {"net_loss": 0, "differ": 0.1, "attempts": 3, "risk": None}
+    rule = {"net_loss": 0, "differ": 0.1, "attempts": 3, "risk": None, "tier": None}
     kept = {"max_drop": 5.0, "since": "sft", "draw": 5, "kept": rule, "reuse": False}
     assert facts["stages"]["align"]["retention"] == {"facts": kept, "style": kept}
     assert main(["check", str(path)]) == 0

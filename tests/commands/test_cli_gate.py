@@ -73,6 +73,8 @@ def test_the_json_of_a_gate(bank: Bank, capsys: Capture) -> None:
         "suite_sha256",
         "model_sha256",
         "error_categories",
+        "reused",
+        "ledger",
         "asked_again",
         "judged_again",
         "cases",

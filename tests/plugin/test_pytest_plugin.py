@@ -541,7 +541,7 @@ def test_model_that_breaks_when_it_is_opened_is_invalid(gate_bank: Bank) -> None
 def test_ids_of_every_kind(gate_bank: Bank) -> None:
     odd = ["gate", "a::b", "[x]", "x]", "ta\tb\nline", "שלום", "🧬", "a/b.py::c", "@group", "\x1b[31mred"]
     ids = odd + [f"n{number}" for number in range(90)]
-    write_jsonl(Path("cases.jsonl"), [{"id": i, "prompt": f"{i}?", "reference": "yes"} for i in ids])
+    write_jsonl(Path("cases.jsonl"), [{"id": i, "prompt": f"{n}: {i}?", "reference": "yes"} for n, i in enumerate(ids)])
     write_jsonl(Path("answers.jsonl"), [{"id": i, "response": "no" if i in odd else "yes"} for i in ids])
     assert stored().counts == {"passed": 91, "missed": 10}
     selected = [f"facts.gate.yaml::case[{case_id}]" for case_id in ("a::b", "[x]", "a/b.py::c")]

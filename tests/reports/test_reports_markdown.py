@@ -29,7 +29,7 @@ def parsed(markdown: str) -> list[tuple[str, str]]:
 def test_the_summary_of_a_passed_gate(tmp_path: Path) -> None:
     summary = markdown_summary(gate_run(tmp_path, ("facts", outcomes(93, 7, 0, seed=1))))
     assert summary.startswith("**✅ answers.jsonl passed gate facts: 93 of 100, 90 needed.**\n")
-    assert "| – | – | facts | 93 of 100 | 90 | ✅ passed | 86.1% to 97.1% |" in summary
+    assert "| – | – | facts | 93 of 100 | 90 | ✅ passed | 86.1% to 97.1%¹ |" in summary
     assert summary.count(" missed: ") == 7
 
 

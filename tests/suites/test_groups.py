@@ -136,7 +136,7 @@ def test_a_working_part_without_enough_cases_for_a_slice_is_refused(folder: Path
 def test_a_draw_without_enough_fresh_cases_for_a_slice_is_refused_before_anything_is_asked(folder: Path) -> None:
     sliced(folder)
     suite = load_suite(folder / "suite.yaml", build_check)
-    used = frozenset(case.id for case in draw_fresh(GatePlace("g", "s", 1), suite, 100, seed=0).cases)
+    used = frozenset(draw_fresh(GatePlace("g", "s", 1), suite, 100, seed=0).questions)
     with pytest.raises(Inconclusive, match="must hold 10 cases of kind=rare, but only 2 working ones"):
         draw_fresh(GatePlace("g", "s", 2), suite, 100, 0, used)
 

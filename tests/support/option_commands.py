@@ -320,6 +320,7 @@ PROOFS: Proofs = {
     "plan --risk": words(PLAN, "--risk 0.1,0.8,0.1,0.95"),
     "plan --bank": words(PLAN, "--bank 5000"),
     "run file": words("run leaking/tunegate.yaml", "run done/tunegate.yaml --run done/run"),
+    "run --ledger": ShownBy("test_ledger_of_runs.py", '"--ledger"'),
     "run --run": words("run leaking/tunegate.yaml", "--run elsewhere"),
     "gate model": (
         ShownBy("test_open_model.py", '["gate", str(folder)'),
@@ -353,6 +354,8 @@ PROOFS: Proofs = {
     "gate --timeout": of_server("--timeout", "5"),
     "gate --request": of_server("--request", "top_p=0.5"),
     "gate --key-env": of_server("--key-env", "PATH"),
+    "gate --ledger": ShownBy("test_ledger_of_gates.py", '"--ledger"'),
+    "gate --together": ShownBy("test_ledger_of_gates.py", '"--together"'),
     "gate --run": words(GATE, "--run elsewhere"),
     "gate --junit": words(GATE, "--junit gate.xml"),
     "gate --report": words(GATE, "--report gate.html"),
@@ -413,6 +416,7 @@ PROOFS: Proofs = {
         )
         for flag, value in (("--timeout", "5"), ("--request", "top_p=0.5"), ("--key-env", "PATH"))
     },
+    "bake-off --ledger": ShownBy("test_ledger_of_gates.py", '"bake-off"'),
     "bake-off --run": words(f"{BAKE} --json", "--run elsewhere"),
     "bake-off --report": words(BAKE, "--report page.html"),
     "compare a": words(COMPARE, "compare rec_a rec_a --json"),
@@ -441,5 +445,6 @@ PROOFS: Proofs = {
     "suite cue-report --positive": words(CUE_REPORT, CUE_REPORT.replace("true", "false")),
     "pytest --tunegate-model": ShownBy("test_pytest_plugin.py", '"--tunegate-model"'),
     "pytest --tunegate-responses": ShownBy("test_pytest_plugin.py", '"--tunegate-responses"'),
+    "pytest --tunegate-ledger": ShownBy("test_pytest_plugin.py", '"--tunegate-ledger"'),
     "pytest --tunegate-seed": ShownBy("test_pytest_plugin.py", '"--tunegate-seed"'),
 }

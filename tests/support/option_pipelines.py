@@ -158,6 +158,7 @@ PROOFS: Proofs = {
     "PipelineSpec.stages": run({"stages": BASE["stages"][:1]}),
     "PipelineSpec.leakage": run({"leakage": "drop_from_train"}, {"stages.0.data": "leaky.jsonl"}),
     "PipelineSpec.retention": run({"retention": {"max_drop": 90.0}}, skills=FORGETFUL),
+    "PipelineSpec.ledger": ShownBy("test_ledger_of_runs.py", "ledger: shared"),
     "PipelineSpec.waivers": run({"waivers": "waivers.yaml"}, WAIVED, skills=UNWAIVED),
     "PipelineSpec.promote": run({"promote": None}),
     "PromoteSpec.to": run({"promote.to": "staging"}),

@@ -36,23 +36,24 @@ DECLARED, AUTO = f"{{max_attempts: 4, {ROWS}}}", f"{{auto: true, max_attempts: 4
 def project(folder: Path, retrain: str) -> Path:
     path = write_pipeline(folder, BANK77.replace("RETRAIN", retrain), bank=1200)
     write_jsonl(path.parent / "train.jsonl", [{"prompt": f"request {n}?", "completion": f"{n}!"} for n in range(1471)])
-    cases = [{"id": f"g{n}", "prompt": f"what is thing {n}?", "reference": f"thing {n}!"} for n in range(300)]
+    cases = [{"id": f"g{n}", "prompt": f"what is thing {n}?", "reference": f"thing {n}!"} for n in range(1500)]
     write_jsonl(path.parent / "general_cases.jsonl", cases)
     return path
 
 
-def scripted(drawn: Sequence[str], missed: Mapping[str, int], forgets: Sequence[str]) -> Tools:
-    """A model by attempt: it misses the first `missed` questions of its gate. Of the general cases `drawn`, the base
-    model misses 21; the attempts that forget lost 11 of the others and won 5 of the 21."""
+def scripted(missed: Mapping[str, int], forgets: Sequence[str]) -> Tools:
+    """A model by attempt: it misses the first `missed` questions of its gate. Of the 100 general cases that each
+    comparison asks, the base model misses 21; the attempts that forget lost 11 of the others and won 5 of the 21."""
     asked: Counter[str] = Counter()
+    compared: dict[str, int] = {}
 
     def opened(path: str) -> ScriptedModel:
         name = Path(path).parent.name if Path(path).name == "model" else "base"
 
         def wrong(case: Case) -> bool:
             if case.id.startswith("g"):
-                own = drawn[:21] if name == "base" else drawn[5:32] if name in forgets else ()
-                return case.id in own
+                place = compared.setdefault(case.id, len(compared)) % 100
+                return place < 21 if name == "base" else name in forgets and 5 <= place < 32
             if case.id.startswith("train-"):
                 return False
             asked[name] += 1
@@ -64,10 +65,8 @@ def scripted(drawn: Sequence[str], missed: Mapping[str, int], forgets: Sequence[
 
 
 def the_issues_run(path: Path, forgets: Sequence[str] = ("attempt-3",)) -> RunRecord:
-    rehearsal = carry_out(path, scripted((), {}, ()), run="rehearsal")
-    drawn = rehearsal.gates["general (baseline)"].case_ids
     missed = {"attempt-1": 40, "attempt-2": 15, "attempt-3": 9}
-    return carry_out(path, scripted(drawn, missed, forgets))
+    return carry_out(path, scripted(missed, forgets))
 
 
 def told(run: RunRecord, number: int) -> Any:
@@ -85,8 +84,8 @@ def test_the_issues_run_gave_up_with_an_attempt_unused(tmp_path: Path) -> None:
     assert (third["facts"].passed, third["facts"].verdict) == (91, Verdict.PASS)
     kept = third["general (retention)"]
     assert kept.reason.startswith(
-        "forgetting: from 79 to 73 of 100 cases: 11 lost, 5 won, 6 points fewer (95 %: -2.0 to 14.6), "
-        "more than the 5 allowed"
+        "forgetting: from 79 to 73 of 100 cases: 11 lost, 5 won, 6 points fewer (95 %: -2.0 to 14.6; McNemar "
+        "mid-p 0.14), more than the 5 allowed"
     )
     assert "(no rung left: replay, learning_rate)" in run.reason
     assert "`auto: true` under `retrain` has default values for replay, learning_rate" in run.reason
@@ -141,6 +140,6 @@ def test_rows_of_the_user_that_leak_still_stop_the_run(tmp_path: Path) -> None:
     path = project(tmp_path / "project", AUTO)
     train = path.parent / "train.jsonl"
     train.write_text(train.read_text() + '{"prompt": "case 3?", "completion": "3!"}\n')
-    run = carry_out(path, scripted((), {}, ()))
+    run = carry_out(path, scripted({}, ()))
     assert run.verdict is Verdict.INVALID
     assert "train.jsonl:1472" in run.reason

@@ -229,7 +229,8 @@ class _Reading:
                 check_bank(suite.bank, suite.resolve(stage.retrain.max_attempts, draws))
             except ConfigError as error:
                 fitting = proposal(suite.cases, stage.retrain.max_attempts)
-                raise self.file.error((*keys, position), f"{gate}: {error}{fitting}") from error
+                elsewhere = f"; other suites seal {suite.sealed_elsewhere} of its cases" if suite.seal else ""
+                raise self.file.error((*keys, position), f"{gate}: {error}{elsewhere}{fitting}") from error
 
     def check_supply(self, pipeline: Pipeline) -> None:
         """Every stage must find fresh cases for its first attempt."""

@@ -8,6 +8,7 @@ from typing import get_args
 
 from tunegate.cases.bank import Part
 from tunegate.cases.case import question_of
+from tunegate.pipeline.odds import budget
 from tunegate.pipeline.pipeline import Pipeline, Stage
 from tunegate.stats.sampling import DrawPlan
 
@@ -37,7 +38,7 @@ def supply_of(pipeline: Pipeline) -> dict[str, Supply]:
     best, worst = frozenset[str](), frozenset[str]()
     found: dict[str, Supply] = {}
     for stage in pipeline.stages:
-        most = stage.retrain.max_attempts if stage.role != "baseline" else 1
+        most = budget(stage)
         at_best, _ = _attempts(pipeline, stage, questions, best, most)
         at_worst, worst = _attempts(pipeline, stage, questions, worst, most)
         _, best = _attempts(pipeline, stage, questions, best, 1)

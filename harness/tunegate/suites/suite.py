@@ -105,6 +105,11 @@ class Suite:
         tests = {content(case): group_of(case) for case in self.cases}
         return len(set(tests.values())) < len(tests)
 
+    @property
+    def sealed_elsewhere(self) -> int:
+        """How many cases that this suite would ask in working draws are sealed by other suites."""
+        return sum(question_of(case) in self.seal for case in split(self.cases, self.sealed_share).working)
+
     def terms(self, plan: GatePlan, *, curtail: bool) -> Terms:
         """The terms of a gate's first draw under a plan."""
         admissions = admissions_of(self.checks)
