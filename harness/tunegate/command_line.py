@@ -128,7 +128,7 @@ def build_parser() -> Parser:
     plan.add_argument(
         "--file", metavar="FILE", help="show the plans of this pipeline (default: tunegate.yaml, if it exists)"
     )
-    plan.add_argument("--plan", metavar="KIND", help="single, double or sequential (default: double, recommended)")
+    plan.add_argument("--plan", metavar="KIND", help="single, sequential, anytime or (default, recommended) double")
     plan.add_argument("--draw", type=int, metavar="N", help="cases per draw (default: 100, or computed from --risk)")
     plan.add_argument("--accept", type=int, metavar="K", help="how many must pass (default: 90 of 100)")
     plan.add_argument("--confirm", type=int, metavar="N", help="size of the confirming draw (default: computed)")
