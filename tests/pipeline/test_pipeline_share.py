@@ -41,7 +41,7 @@ def written(folder: Path, plan: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("kind", ["single", "double", "sequential", "anytime"])
+@pytest.mark.parametrize("kind", ["single", "double", "sequential"])
 def test_the_gates_keep_the_producers_risk_together(tmp_path: Path, kind: str) -> None:
     pipeline = load(written(tmp_path, f"{{kind: {kind}, draw: 200, risk: {{pipeline: true}}}}"))
     assert pipeline.independent_draws == DRAWS
