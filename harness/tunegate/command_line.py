@@ -154,6 +154,9 @@ def build_parser() -> Parser:
     gate.add_argument("--tier", choices=("critical", "supporting", "advisory"), help="how strict (default: supporting)")
     gate.add_argument("--draw", type=int, metavar="N", help="how many cases to draw (default: the suite's plan)")
     gate.add_argument("--accept", type=int, metavar="K", help="how many must pass (default: the share in the plan)")
+    gate.add_argument(
+        "--continue", dest="more", type=int, metavar="N", help="add N cases to a gate whose anytime plan could not tell"
+    )
     gate.add_argument("--curtail", action="store_true", help="stop asking when the verdict can no longer change")
     gate.add_argument("--seed", type=int, default=0, help="seed of the draw (default: 0)")
     gate.add_argument("--dtype", choices=DTYPES, help="number type of a local model (default: auto)")

@@ -47,6 +47,21 @@ class LedgerPlace:
     why_not: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A verdict after which a gate was continued: with its terms, and its counts among the first `drawn` cases.
+
+    `ledger` is where the cases that were added then stand in the ledger.
+    """
+
+    verdict: Verdict
+    drawn: int
+    passed: int
+    failed: int
+    terms: Json
+    ledger: LedgerPlace | None = None
+
+
 @dataclass(frozen=True)
 class GateRecord:
     """One gate of one attempt (or a gate run alone: `stage` is None). `decided` is False while it is under way.
@@ -72,6 +87,8 @@ class GateRecord:
     questions: tuple[str, ...] = ()
     """The identities of the questions asked (`cases.question_of`), one for each case; older records have none."""
     ledger: LedgerPlace | None = None
+    looks: tuple[Look, ...] = ()
+    """The verdicts after which it was continued, in order; its terms are then those of all its cases."""
     bank: int = 0
     model: str = ""
     dtype: str | None = None
@@ -99,6 +116,15 @@ class GateRecord:
     def asked_or_judged_again(self) -> str:
         """Which answers were asked for or judged again; empty if each was asked for and judged once."""
         return "; ".join(filter(None, (self.answers.in_words, self.judged.in_words)))
+
+    @property
+    def looks_in_words(self) -> tuple[str, ...]:
+        """`INCONCLUSIVE with 54 of 60, then 30 cases were added`, for each time that it was continued."""
+        totals = [look.drawn for look in self.looks] + [self.drawn]
+        return tuple(
+            f"{look.verdict} with {look.passed} of {look.drawn}, then {after - look.drawn} cases were added"
+            for look, after in zip(self.looks, totals[1:], strict=False)
+        )
 
     @property
     def seen(self) -> frozenset[str]:
