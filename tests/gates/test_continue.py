@@ -72,11 +72,12 @@ def test_it_can_be_continued_again_and_says_so(bank: Bank, capsys: pytest.Captur
     second = gate(bank, capsys, answers, "--continue", "20")
     assert second["verdict"] == "INCONCLUSIVE"
     capsys.readouterr()
-    main(["gate", "--responses", answers, "--suite", bank.suite, "--continue", "10"])
-    told = capsys.readouterr().out
-    assert f"continued: INCONCLUSIVE with {first['passed']} of 30, then 20 cases were added" in told
-    assert f"continued: INCONCLUSIVE with {second['passed']} of 50, then 10 cases were added" in told
-    run = read_run(Path(first["record"]).parent)
+    main(["gate", "--responses", answers, "--suite", bank.suite, "--continue", "10", "--markdown", "m.md"])
+    folder = Path(first["record"]).parent
+    for told in (capsys.readouterr().out, Path("m.md").read_text(), (folder / "report.html").read_text()):
+        assert f"continued: INCONCLUSIVE with {first['passed']} of 30, then 20 cases were added" in told
+        assert f"continued: INCONCLUSIVE with {second['passed']} of 50, then 10 cases were added" in told
+    run = read_run(folder)
     [record] = run.gates.values()
     assert [look.drawn for look in record.looks] == [30, 50]
     assert record.drawn == 60 == len(set(record.questions))

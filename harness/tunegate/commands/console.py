@@ -20,7 +20,7 @@ from tunegate.progress import duration
 from tunegate.promotion.registry import Promotion
 from tunegate.record.event_log import EVENTS, is_being_written
 from tunegate.record.ledger_words import told_of
-from tunegate.record.record import AttemptRecord, GateRecord, Look, RunRecord, StageRecord
+from tunegate.record.record import AttemptRecord, GateRecord, RunRecord, StageRecord
 from tunegate.record.registered_risk import registered_risk
 from tunegate.record.under_way import under_way
 from tunegate.stats.retention import slips
@@ -96,17 +96,6 @@ def gate_as_json(result: GateRunResult, report: Path | None) -> dict[str, Any]:
     return {**drawn, **decided, "lucky_pass": luck, "confirm": confirm, **earlier, **places}
 
 
-def _look_as_json(look: Look) -> dict[str, Any]:
-    ledger = look.ledger and asdict(look.ledger)
-    return {
-        "verdict": look.verdict,
-        "drawn": look.drawn,
-        "passed": look.passed,
-        "failed": look.failed,
-        "ledger": ledger,
-    }
-
-
 def _draw_as_json(gate: GateRecord) -> dict[str, Any]:
     by_id = {outcome.case_id: outcome for outcome in gate.outcomes}
     weighted = {"weighted": gate.weighted and asdict(gate.weighted)} if gate.terms.get("weight") else {}
@@ -128,7 +117,7 @@ def _draw_as_json(gate: GateRecord) -> dict[str, Any]:
         "model_sha256": gate.model_sha256,
         "error_categories": gate.error_categories,
         "reused": gate.reused,
-        **({"continued": [_look_as_json(look) for look in gate.looks]} if gate.looks else {}),
+        **({"continued": [look.facts for look in gate.looks]} if gate.looks else {}),
         "ledger": gate.ledger and asdict(gate.ledger),
         "asked_again": gate.answers.asked_again,
         "judged_again": gate.judged.judged_again,

@@ -6,7 +6,7 @@ A verdict can be recomputed from it alone, years later, without a model. `read_r
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,7 +51,7 @@ class LedgerPlace:
 class Look:
     """A verdict after which a gate was continued: with its terms, and its counts among the first `drawn` cases.
 
-    `ledger` is where the cases that were added then stand in the ledger.
+    `ledger` names the entry of the cases that were added then.
     """
 
     verdict: Verdict
@@ -60,6 +60,11 @@ class Look:
     failed: int
     terms: Json
     ledger: LedgerPlace | None = None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """For scripts: all but its terms."""
+        return {name: value for name, value in asdict(self).items() if name != "terms"}
 
 
 @dataclass(frozen=True)

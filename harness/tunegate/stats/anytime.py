@@ -74,7 +74,7 @@ class AnytimePlan:
         return asked - _most(self.weight, 1.0 - self.at, 1.0 - self.good, self.reject_at, asked)
 
     def extended(self, cases: int) -> AnytimePlan:
-        """The same plan with so many cases more."""
+        """The same plan with a cap that is this number of cases higher."""
         return replace(self, draw=self.draw + cases)
 
     def evidence(self, asked: int, misses: int) -> float:

@@ -95,9 +95,10 @@ class Terms:
         return replace(self, plan=plan, purpose="confirm", max_errors=caps)
 
     def continued(self, cases: int) -> Terms:
-        """The terms of a draw with so many cases more, for a plan that may be continued; raises TypeError for another.
+        """The terms with this number of cases added, for a plan that may be continued; raises TypeError for another.
 
-        Error caps grow in proportion, rounded down."""
+        Error caps grow in proportion, rounded down.
+        """
         if not isinstance(self.plan, AnytimePlan):
             raise TypeError(NOT_ANYTIME)
         longer = self.plan.extended(cases)
