@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,16 @@ import pytest
 
 from tests.support.bank import Bank, write_jsonl
 from tests.support.record_edits import events_of, write
+from tunegate.checks.outcome import Verdict
 from tunegate.cli import main
 from tunegate.commands.ledger import VARIABLE
+from tunegate.exceptions import ConfigError
+from tunegate.gates.gate_run import GateRequest, run_gate
+from tunegate.models.model import ScriptedModel
+from tunegate.progress import no_progress
 from tunegate.record.read_run import read_run
+from tunegate.suites.suite import load_suite
+from tunegate_suites import build_check
 
 PLAN = "{kind: anytime, draw: 30, risk: {consumer: 0.05, at: 0.85, producer: 0.05, good: 0.95}}"
 
@@ -74,7 +82,8 @@ def test_it_can_be_continued_again_and_says_so(bank: Bank, capsys: pytest.Captur
     capsys.readouterr()
     main(["gate", "--responses", answers, "--suite", bank.suite, "--continue", "10", "--markdown", "m.md"])
     folder = Path(first["record"]).parent
-    for told in (capsys.readouterr().out, Path("m.md").read_text(), (folder / "report.html").read_text()):
+    shown = capsys.readouterr().out
+    for told in (shown, Path("m.md").read_text(), (folder / "report.html").read_text()):
         assert f"continued: INCONCLUSIVE with {first['passed']} of 30, then 20 cases were added" in told
         assert f"continued: INCONCLUSIVE with {second['passed']} of 50, then 10 cases were added" in told
     run = read_run(folder)
@@ -104,6 +113,13 @@ def test_the_same_try_cannot_be_continued_twice_with_other_cases(
     again = gate(bank, capsys, answers, "--run", "elsewhere", "--continue", "30")
     assert asked(again)[:50] == asked(second)
     assert again["drawn"] == 60
+
+
+def test_a_gate_that_could_not_tell_says_how_to_go_on(bank: Bank, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["gate", "--responses", answered(bank, 10), "--suite", bank.suite]) == 4
+    told = capsys.readouterr().out
+    assert "continue: the same command with `--continue N` adds N fresh cases" in told
+    assert "more cases may decide it" in told
 
 
 def test_a_bank_without_fresh_cases_leaves_the_verdict(bank: Bank, capsys: pytest.CaptureFixture[str]) -> None:
@@ -145,6 +161,16 @@ def test_a_gate_that_is_decided_or_missing_is_not_continued(bank: Bank, capsys: 
     assert gate(bank, capsys, answers)["verdict"] == "PASS"
     assert "the gate is PASS, so there is nothing to continue" in refused(bank, capsys, answers, "--continue", "20")
     assert "expected at least 1" in refused(bank, capsys, answers, "--continue", "0")
+
+
+def test_a_model_without_a_fingerprint_is_not_continued(bank: Bank) -> None:
+    suite = load_suite(Path(bank.suite), build_check)
+    wrong = set(bank.ids[::10])
+    model = ScriptedModel(lambda case: "?" if case.id in wrong else case.references[0], sha256=None, name="served")
+    request = GateRequest(suite, suite.plan, 0, model, "served")
+    assert run_gate(request, no_progress, {}).record.verdict is Verdict.INCONCLUSIVE
+    with pytest.raises(ConfigError, match="served: it cannot be continued: served has no fingerprint"):
+        run_gate(replace(request, more=20), no_progress, {})
 
 
 def forged(folder: Path, copy: Path, edit: Callable[[list[dict[str, Any]]], None]) -> int:

@@ -276,7 +276,7 @@ def test_an_anytime_plan_accepts_rejects_or_cannot_tell() -> None:
     assert (undecided.verdict, undecided.asked, undecided.passed, undecided.spared) == (INCONCLUSIVE, 60, 54, 0)
     assert undecided.reason == (
         "6 of 60 missed: the evidence against a model that passes 0.85 of cases is 0.615, 20 is needed; "
-        "`--continue N` asks N more cases"
+        "more cases may decide it"
     )
     assert undecided.interval == anytime_interval(54, 6)
 

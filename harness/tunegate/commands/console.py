@@ -182,6 +182,8 @@ def print_gate(result: GateRunResult, report: Path | None) -> None:
         show(weighted_in_words(gate.weighted))
     if gate.verdict is not Verdict.PASS and (more := sentence(beyond_count(gate.reasons))):
         show(f"reason: {_short(more)}")
+    if gate.can_be_continued:
+        show("continue: the same command with `--continue N` adds N fresh cases, and keeps the risk of the plan")
     show_unended(gate)
     missed = _ids(gate, Verdict.FAIL)
     show(f"report: {report or 'not written; see --report'}" + (f"; missed: {missed}" if missed else ""))

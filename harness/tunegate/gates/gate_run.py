@@ -228,7 +228,11 @@ class _GateAlone:
             raise ConfigError(f"{self.log.folder}: the gate is not finished; {RUN_IT_FIRST}")
         if why := why_not_continued(begun.registered, begun.verdict, begun.passed, begun.failed):
             raise ConfigError(f"{self.log.folder}: it cannot be continued: {why}")
-        _refuse_unknown_weights(request, self.log.folder)
+        if not answers_the_same(request.model):
+            raise ConfigError(
+                f"{self.log.folder}: it cannot be continued: {request.model.name} has no fingerprint of its weights, "
+                "so it may be another model now; run the gate again, with a larger `plan.draw`"
+            )
         recheck(begun)
         self.book.decide(begun)
 

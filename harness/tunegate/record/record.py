@@ -19,7 +19,7 @@ from tunegate.stats.luck import LuckyPass
 from tunegate.stats.noise import Noise
 from tunegate.stats.stratified import StratifiedRate
 from tunegate.verdicts.reason import Reason
-from tunegate.verdicts.terms import MEASURED, REFERENCE, REFERENCES, Terms, terms_from_json
+from tunegate.verdicts.terms import MEASURED, REFERENCE, REFERENCES, Terms, terms_from_json, why_not_continued
 from tunegate.verdicts.weighted import weighted_rate
 
 FailureKind = Literal["out of memory", "diverged", "too few misses", "other"]
@@ -121,6 +121,13 @@ class GateRecord:
     def asked_or_judged_again(self) -> str:
         """Which answers were asked for or judged again; empty if each was asked for and judged once."""
         return "; ".join(filter(None, (self.answers.in_words, self.judged.in_words)))
+
+    @property
+    def can_be_continued(self) -> bool:
+        """Whether cases may be added: it is run alone, could not tell, and its plan allows it."""
+        if not self.decided or self.stage is not None or not self.terms:
+            return False
+        return not why_not_continued(self.registered, self.verdict, self.passed, self.failed)
 
     @property
     def looks_in_words(self) -> tuple[str, ...]:

@@ -111,7 +111,7 @@ WORDINGS: Mapping[Kind, str | Callable[[Facts], str]] = {
     "settled": "{missed} of {asked} missed, which settled it; at most {drawn} would have been asked",
     "undecided": (
         "{missed} of {asked} missed: the evidence against a model that passes {at:.3g} of cases is {evidence:g}, "
-        "{needed:g} is needed; `--continue N` asks N more cases"
+        "{needed:g} is needed; more cases may decide it"
     ),
     "allowed": "{allowed} of {drawn} allowed",
     "settled_it": "which settled it; at most {drawn} would have been asked",
