@@ -11,15 +11,16 @@ from typing import Any
 import pytest
 
 from tests.support.bank import Bank, write_jsonl
-from tests.support.record_edits import events_of, write
+from tests.support.record_edits import VALUES, events_of, write
 from tunegate.checks.outcome import Verdict
 from tunegate.cli import main
 from tunegate.commands.ledger import VARIABLE
-from tunegate.exceptions import ConfigError
+from tunegate.exceptions import ConfigError, TunegateError
 from tunegate.gates.gate_run import GateRequest, run_gate
 from tunegate.models.model import ScriptedModel
 from tunegate.progress import no_progress
 from tunegate.record.read_run import read_run
+from tunegate.record.recheck import recheck_all
 from tunegate.suites.suite import load_suite
 from tunegate_suites import build_check
 
@@ -199,3 +200,22 @@ def test_a_recheck_accepts_only_what_the_plan_allows(bank: Bank, capsys: pytest.
     for edit in (another_first_look, case_asked_twice, after_a_pass):
         assert forged(folder, Path(edit.__name__), edit) == 5, edit.__name__
     assert forged(folder, Path("unchanged"), lambda events: None) == 0
+
+
+def test_no_value_in_a_continuation_breaks_the_reader(
+    bank: Bank, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Whatever somebody writes there: the record is refused in one line, or the verdict follows from it."""
+    answers = answered(bank, 10)
+    gate(bank, capsys, answers)
+    events = events_of(Path(gate(bank, capsys, answers, "--continue", "20")["record"]).parent)
+    [place] = [number for number, event in enumerate(events) if event["event"] == "gate_continued"]
+    for key in events[place]:
+        for number, value in enumerate(value for value in VALUES[::3] if value != events[place][key]):
+            folder = tmp_path / f"{key}-{number}"
+            try:
+                write(folder, [*events[:place], {**events[place], key: value}, *events[place + 1 :]])
+                recheck_all(read_run(folder))
+            except TunegateError:
+                continue
+            assert key in ("reused", "ledger", "attempt", "gate"), (key, value)
