@@ -128,7 +128,7 @@ def build_parser() -> Parser:
     plan.add_argument(
         "--file", metavar="FILE", help="show the plans of this pipeline (default: tunegate.yaml, if it exists)"
     )
-    plan.add_argument("--plan", metavar="KIND", help="single, double or sequential (default: double, recommended)")
+    plan.add_argument("--plan", metavar="KIND", help="single, sequential, anytime or (default, recommended) double")
     plan.add_argument("--draw", type=int, metavar="N", help="cases per draw (default: 100, or computed from --risk)")
     plan.add_argument("--accept", type=int, metavar="K", help="how many must pass (default: 90 of 100)")
     plan.add_argument("--confirm", type=int, metavar="N", help="size of the confirming draw (default: computed)")
@@ -154,6 +154,9 @@ def build_parser() -> Parser:
     gate.add_argument("--tier", choices=("critical", "supporting", "advisory"), help="how strict (default: supporting)")
     gate.add_argument("--draw", type=int, metavar="N", help="how many cases to draw (default: the suite's plan)")
     gate.add_argument("--accept", type=int, metavar="K", help="how many must pass (default: the share in the plan)")
+    gate.add_argument(
+        "--continue", dest="more", type=int, metavar="N", help="add N cases to a gate whose anytime plan could not tell"
+    )
     gate.add_argument("--curtail", action="store_true", help="stop asking when the verdict can no longer change")
     gate.add_argument("--seed", type=int, default=0, help="seed of the draw (default: 0)")
     gate.add_argument("--dtype", choices=DTYPES, help="number type of a local model (default: auto)")

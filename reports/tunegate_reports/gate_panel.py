@@ -38,6 +38,7 @@ def gate_panel(gate: GateView, cases: Sequence[CaseView], *, opened: bool, headi
         _flag("possible leak") if gate.kept and gate.kept.comparison.suspicious else None,
         _flag("every passing answer was cut off") if never_ended(record.outcomes) else None,
         _flag(f"{record.reused} cases asked before") if record.reused else None,
+        *(_flag(f"continued: {look}") for look in record.looks_in_words),
         _flag(again) if (again := record.asked_or_judged_again) else None,
     )
     columns = (

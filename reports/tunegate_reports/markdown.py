@@ -64,6 +64,11 @@ def markdown_summary(run: RunRecord) -> str:
         for gate in shown.gates
         if (again := gate.record.asked_or_judged_again)
     ]
+    lines += [
+        f"- {_text(gate.label)}: continued: {_text(look, None)}."
+        for gate in shown.gates
+        for look in gate.record.looks_in_words
+    ]
     lines += [f"- {_text(dropped_words(stage), None)}." for stage in run.dropped]
     lines += [f"- {_text(data_line(run, stage, card), None)}." for stage, card in data_cards(run).items()]
     lines += [f"- Luck: {_luck(stage)}" for stage in shown.stages if luck_of(stage.record)]

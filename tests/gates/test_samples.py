@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from tunegate.checks.outcome import CasePasses, Verdict, vote
 from tunegate.exceptions import ConfigError, Tampered
 from tunegate.gates.ask import asked_prompts
 from tunegate.gates.gate_run import GateRequest, run_gate
+from tunegate.gates.people import PeopleLabels, people_rate
 from tunegate.models.model import Fault, GenerationSettings, Response
 from tunegate.models.responses import load_responses
 from tunegate.progress import no_progress
@@ -255,3 +257,26 @@ def test_an_id_that_only_looks_so_is_fine(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "cases.jsonl", [{"id": n, "prompt": n, "reference": "a"} for n in ("c1", "c2 [sample 2]")])
     (tmp_path / "s.yaml").write_text("cases: cases.jsonl\nchecks: [exact]\nplan: {draw: 2, accept: 2}\n")
     assert len(load_suite(tmp_path / "s.yaml", build_check).cases) == 2
+
+
+def test_peoples_labels_count_cases_and_only_those_with_a_label_for_each_answer(tmp_path: Path) -> None:
+    """Of the answers right, wrong, right the one that is shown was chosen by the check's verdict: it is no sample."""
+    suite = suite_of(tmp_path, "{samples: 3, temperature: 0.7}", "case_passes: majority")
+    gate = gate_of(tmp_path, suite, Cycling("rwr"))
+
+    def labels(passed: Sequence[bool | None]) -> PeopleLabels:
+        answers = [
+            ((outcome.case_id, hashlib.sha256(answer.response.encode()).hexdigest()), one)
+            for outcome in gate.outcomes
+            for answer, one in zip(outcome.samples, passed, strict=True)
+        ]
+        return PeopleLabels({answer: one for answer, one in answers if one is not None})
+
+    by_majority = people_rate(gate, labels([True, False, True]))
+    assert by_majority is not None
+    assert (by_majority.rate.labels, by_majority.answers, by_majority.other) == (20, 20, 0)
+    assert by_majority.rate.rate == 1.0
+    assert people_rate(gate, labels([True, None, True])) is None
+    none = people_rate(gate, labels([False, True, False]))
+    assert none is not None
+    assert none.rate.rate == 0.0

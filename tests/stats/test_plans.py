@@ -98,7 +98,7 @@ risks = st.builds(
 )
 
 
-@pytest.mark.parametrize("kind", ["single", "double", "sequential"])
+@pytest.mark.parametrize("kind", ["single", "double", "sequential", "anytime"])
 @settings(max_examples=25)
 @given(risk=risks, attempts=st.integers(1, 20))
 def test_a_solved_plan_keeps_the_risk_of_the_whole_run(kind: str, risk: Risk, attempts: int) -> None:

@@ -37,7 +37,7 @@ def test_the_confirming_draw_too_and_equal_draws_once() -> None:
     assert len(low_plans(GatePlan(confirm, confirm, "after_retry"))) == 1
 
 
-@pytest.mark.parametrize("kind", ["single", "double", "sequential"])
+@pytest.mark.parametrize("kind", ["single", "double", "sequential", "anytime"])
 @pytest.mark.parametrize("attempts", [1, 10])
 def test_no_plan_of_ours_is(kind: PlanKind, attempts: int) -> None:
     assert low_plans(PlanRule(kind).resolve(attempts)) == ()

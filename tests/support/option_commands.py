@@ -339,6 +339,11 @@ PROOFS: Proofs = {
     ),
     "gate --draw": words(GATE, "--draw 10"),
     "gate --accept": words(GATE, "--accept 20"),
+    "gate --continue": (
+        ShownBy("test_continue.py", '"--continue", "100"'),
+        words(GATE, "--continue 5", "set `plan: {kind: anytime}` in the suite"),
+        words(f"{GATE} --baseline better.jsonl", "--continue 5", "has no effect with --baseline"),
+    ),
     "gate --curtail": words(f"{GATE} --accept 20", "--curtail"),
     "gate --seed": words(GATE, "--seed 3"),
     "gate --dtype": (

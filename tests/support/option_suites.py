@@ -7,6 +7,7 @@ from tests.support.option_proofs import Proofs, ShownBy, responses, suite
 ALL_KNOWN = {"cases.where": {"known": True}}
 RISK = {"plan": {"kind": "double", "draw": 20, "accept": 15, "risk": {"at": 0.5}}, "sealed": 0.5, **ALL_KNOWN}
 CONFIRMED = {"plan": {"kind": "double", "draw": 10, "confirm": {"draw": 10, "accept": 9}}, **ALL_KNOWN}
+ANYTIME = {"plan": {"kind": "anytime", "draw": 40, "risk": {"at": 0.5}}}
 SEQUENTIAL = {"plan": {"kind": "sequential", "draw": 40, "risk": {"at": 0.5}}}
 CHOOSES = {"cases.choices": "{options}", "checks": ["choice"]}
 THOUGHTS = {"cases.path": "thoughts.jsonl", "cases.reference": "answer {number}"}
@@ -43,7 +44,10 @@ PROOFS: Proofs = {
     "RiskSpec.producer": suite({"plan.risk.producer": 0.001}, RISK),
     "RiskSpec.good": suite({"plan.risk.good": 0.8}, RISK, refused="producer"),
     "RiskSpec.pipeline": ShownBy("test_pipeline_share.py", "pipeline: true"),
-    "PlanSpec.kind": suite({"plan.kind": "sequential"}, {"plan": {"draw": 40, "risk": {"at": 0.5}}}),
+    "PlanSpec.kind": (
+        suite({"plan.kind": "sequential"}, {"plan": {"draw": 40, "risk": {"at": 0.5}}}),
+        suite({"plan.kind": "anytime"}, {"plan": {"draw": 40, "risk": {"at": 0.5}}}),
+    ),
     "PlanSpec.draw": suite({"plan.draw": 30}),
     "PlanSpec.accept": (suite({"plan.accept": 20}), suite({"plan.accept": 20}, SEQUENTIAL, refused="sequential")),
     "PlanSpec.confirm": (
@@ -60,6 +64,7 @@ PROOFS: Proofs = {
     "PlanSpec.curtail": (
         suite({"plan.curtail": True}),
         suite({"plan.curtail": False}, SEQUENTIAL, refused="curtail"),
+        suite({"plan.curtail": False}, ANYTIME, refused="curtail"),
     ),
     "PlanSpec.ask_again": ShownBy("test_attrition.py", "{draw: 100, accept: 90, ask_again: 0}"),
     "SliceSpec.min": suite({"slices.topic=a.min": 0.99}, {"slices": {"topic=a": {"min": 0.1}}}),
@@ -124,6 +129,7 @@ PROOFS: Proofs = {
     "SuiteSpec.slices": (
         suite({"slices": {"topic=a": 0.99}}),
         suite({"slices": {"topic=a": 0.99}}, SEQUENTIAL, refused="sequential"),
+        suite({"slices": {"topic=a": 0.99}}, ANYTIME, refused="anytime"),
     ),
     "SuiteSpec.weight": ShownBy("test_groups.py", "test_a_weighted_pass_rate_is_shown_and_decides_nothing"),
     "SuiteSpec.gap": suite({"gap": {"between": PAIR, "max": 0, "at_least": 5}}),

@@ -18,6 +18,7 @@ from tunegate.record.event_log import EVENTS, EventLog, read_events
 from tunegate.record.read_run import read_run
 from tunegate.record.recheck import NotPromotable, recheck_all
 from tunegate.record.record import RunRecord
+from tunegate.stats.anytime import AnytimePlan
 from tunegate.stats.luck import LuckyPass, shown_rate
 from tunegate.stats.plans import PlanRule
 from tunegate.stats.sampling import SequentialPlan
@@ -72,6 +73,24 @@ def test_sequential_a_good_model_is_asked_less(tmp_path: Path) -> None:
     assert gate.asked < 60 < gate.drawn
     assert gate.spared == gate.drawn - gate.asked
     check_gates(read_run(tmp_path / "run"))
+
+
+def test_anytime_stops_as_soon_as_it_can_and_a_promotion_takes_it(tmp_path: Path) -> None:
+    run = planned(tmp_path, "{kind: anytime}", {"sft#1": 1.0}, bank=700)
+    gate = run.stages["sft"].attempts[1].gates["facts"]
+    assert (run.verdict, gate.verdict, gate.asked) == (PASS, PASS, 33)
+    assert isinstance(gate.registered.plan, AnytimePlan)
+    luck = run.stages["sft"].luck["facts"]
+    assert isinstance(luck, LuckyPass)
+    assert luck.within_limit <= 0.05
+    check_gates(read_run(tmp_path / "run"))
+
+
+def test_anytime_that_cannot_tell_ends_the_run_inconclusive(tmp_path: Path) -> None:
+    run = planned(tmp_path, "{kind: anytime, draw: 40}", {"sft#1": 0.9, "sft#2": 0.9, "sft#3": 0.9}, bank=700)
+    gate = run.stages["sft"].attempts[1].gates["facts"]
+    assert gate.verdict is INCONCLUSIVE
+    assert run.verdict is INCONCLUSIVE
 
 
 def test_a_risk_solves_for_the_accept_number(tmp_path: Path) -> None:

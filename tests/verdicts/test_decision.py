@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunegate.checks.outcome import ErrorSpan, Finding, Outcome, Verdict, combine
+from tunegate.stats.anytime import AnytimePlan, anytime_interval
 from tunegate.stats.sampling import DrawPlan, SequentialPlan, SinglePlan, exact_interval, stopped_interval, wald_plan
 from tunegate.verdicts.decision import decide, find_stop
 
@@ -112,6 +113,7 @@ def test_outcomes_that_are_not_the_drawn_cases_decide_nothing(judged: list[Outco
 
 # --- stopping early ------------------------------------------------------------------------------------------------
 
+anytime = st.just(AnytimePlan(40, 0.7, 0.95, 8.0, 8.0))
 sequential = st.builds(wald_plan, st.just(0.95), st.sampled_from([0.7, 0.8]), st.just(0.1), st.just(0.1), st.just(40))
 
 
@@ -125,7 +127,7 @@ def test_a_curtailed_verdict_is_the_uncurtailed_one(
     assert curtailed.asked <= whole.asked
 
 
-@given(plan=plans | sequential, judged=any_outcomes)
+@given(plan=plans | sequential | anytime, judged=any_outcomes)
 def test_once_a_draw_has_stopped_no_later_answer_changes_its_verdict(plan: DrawPlan, judged: list[Outcome]) -> None:
     drawn = list({one.case_id: one for one in judged}.values())[: plan.draw]
     stop = find_stop(plan, drawn)
@@ -145,7 +147,7 @@ def test_the_eleventh_miss_ends_a_gate_of_90() -> None:
     assert decision.reason == "11 of 31 missed, 10 of 100 allowed"
 
 
-@given(plan=sequential, judged=any_outcomes, spoilt=st.integers(0, 39))
+@given(plan=sequential | anytime, judged=any_outcomes, spoilt=st.integers(0, 39))
 def test_a_sequential_plan_never_passes_what_was_not_judged(
     plan: SequentialPlan, judged: list[Outcome], spoilt: int
 ) -> None:
@@ -259,3 +261,30 @@ def test_reasons_name_their_checks() -> None:
 
 def test_exit_codes() -> None:
     assert [verdict.exit_code for verdict in (PASS, FAIL, INVALID, INCONCLUSIVE)] == [0, 1, 3, 4]
+
+
+ANYTIME = AnytimePlan(60, 0.85, 0.95, 20.0, 40.0)
+NINE_OF_TEN = [outcome(number, FAIL if number % 10 == 9 else PASS) for number in range(60)]
+
+
+def test_an_anytime_plan_accepts_rejects_or_cannot_tell() -> None:
+    accepted = decide(ANYTIME, outcomes(60))
+    assert (accepted.verdict, accepted.asked, accepted.spared) == (PASS, 25, 35)
+    rejected = decide(ANYTIME, outcomes(0, 60))
+    assert (rejected.verdict, rejected.asked) == (FAIL, 4)
+    undecided = decide(ANYTIME, NINE_OF_TEN)
+    assert (undecided.verdict, undecided.asked, undecided.passed, undecided.spared) == (INCONCLUSIVE, 60, 54, 0)
+    assert undecided.reason == (
+        "6 of 60 missed: the evidence against a model that passes 0.85 of cases is 0.615, 20 is needed; "
+        "more cases may decide it"
+    )
+    assert undecided.interval == anytime_interval(54, 6)
+
+
+def test_an_anytime_plan_at_its_cap_is_invalid_if_a_case_was_not_judged() -> None:
+    assert decide(ANYTIME, [outcome("open", INVALID), *NINE_OF_TEN[1:]]).verdict is INVALID
+
+
+def test_error_caps_fail_an_anytime_plan_that_cannot_tell() -> None:
+    marked = [outcome(one.case_id, one.verdict, *["too_long"] * (one.verdict is FAIL)) for one in NINE_OF_TEN]
+    assert decide(ANYTIME, marked, {"too_long": 5}).verdict is FAIL

@@ -24,6 +24,7 @@ from tunegate.progress import no_progress
 from tunegate.record.event_log import EVENTS
 from tunegate.record.read_run import read_run
 from tunegate.record.record import GateRecord
+from tunegate.stats.anytime import AnytimePlan
 from tunegate.stats.plans import GatePlan
 from tunegate.stats.sampling import SequentialPlan
 from tunegate.suites.suite import Suite as EngineSuite
@@ -201,8 +202,8 @@ def _suite(suite: Any) -> EngineSuite:
 
 def _plan(plan: Plan | Mapping[str, Any], suite: EngineSuite) -> GatePlan:
     found = resolved(plan)
-    if (suite.slices or suite.gap) and isinstance(found.first, SequentialPlan):
-        raise ConfigError("plan: a sequential plan may stop before this suite's slices and groups can be judged")
+    if (suite.slices or suite.gap) and isinstance(found.first, SequentialPlan | AnytimePlan):
+        raise ConfigError("plan: such a plan may stop before this suite's slices and groups can be judged")
     try:
         check_bank(suite.bank, found)
     except ConfigError as error:

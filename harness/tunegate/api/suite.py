@@ -44,7 +44,7 @@ class Plan:
 
     draw: int | None = None
     accept: int | None = None
-    kind: Literal["single", "double", "sequential"] = "single"
+    kind: Literal["single", "double", "sequential", "anytime"] = "single"
     confirm: Mapping[str, int] | int | Literal["never"] | None = None
     risk: Mapping[str, float] | None = None
     curtail: bool | None = None

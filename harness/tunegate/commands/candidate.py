@@ -33,7 +33,8 @@ def check_options(options: Namespace) -> None:
         if unused := [flag for flag, value in given.items() if value is not None]:
             raise ConfigError(f"{unused[0]}: has no effect without --baseline; leave it out")
         return
-    unused = [flag for flag, value in (("--accept", options.accept), ("--curtail", options.curtail)) if value]
+    given = {"--accept": options.accept, "--curtail": options.curtail, "--continue": options.more}
+    unused = [flag for flag, value in given.items() if value]
     if unused:
         raise ConfigError(f"{unused[0]}: has no effect with --baseline, because the comparison decides; leave it out")
     if options.max_drop is not None and not 0 <= options.max_drop <= 100:

@@ -117,6 +117,7 @@ def _draw_as_json(gate: GateRecord) -> dict[str, Any]:
         "model_sha256": gate.model_sha256,
         "error_categories": gate.error_categories,
         "reused": gate.reused,
+        **({"continued": [look.facts for look in gate.looks]} if gate.looks else {}),
         "ledger": gate.ledger and asdict(gate.ledger),
         "asked_again": gate.answers.asked_again,
         "judged_again": gate.judged.judged_again,
@@ -167,6 +168,8 @@ def print_gate(result: GateRunResult, report: Path | None) -> None:
     faults = [outcome for outcome in gate.outcomes if outcome.verdict is Verdict.INVALID]
     if faults:
         show(f"not judged: {_ids(gate, Verdict.INVALID)}; {faults[0].case_id}: {_short(faults[0].reason)}")
+    for words in result.record.looks_in_words:
+        show(f"continued: {words}")
     for words in told_of([result.record]):
         show(f"ledger: {words}")
     if result.unknown_luck:
@@ -179,6 +182,8 @@ def print_gate(result: GateRunResult, report: Path | None) -> None:
         show(weighted_in_words(gate.weighted))
     if gate.verdict is not Verdict.PASS and (more := sentence(beyond_count(gate.reasons))):
         show(f"reason: {_short(more)}")
+    if gate.can_be_continued:
+        show("continue: the same command with `--continue N` adds N fresh cases, and keeps the risk of the plan")
     show_unended(gate)
     missed = _ids(gate, Verdict.FAIL)
     show(f"report: {report or 'not written; see --report'}" + (f"; missed: {missed}" if missed else ""))

@@ -25,7 +25,7 @@ from tunegate.commands.leakage import leakage as compare_files
 from tunegate.commands.ledger import ledger_of, ledger_of_suite
 from tunegate.commands.model_under_test import look_at_folder, look_at_model
 from tunegate.commands.plan import plan as describe_plans
-from tunegate.commands.plan_override import override
+from tunegate.commands.plan_override import check_more, override
 from tunegate.commands.promote import promote as promote_run
 from tunegate.commands.promote import verify as verify_model
 from tunegate.commands.report import gate_reports, write_report, write_reports
@@ -188,17 +188,25 @@ def gate(options: Namespace) -> int:
     if options.baseline is not None:
         return candidate.against(options, suite, _open_subject, gate_reports)
     plan = _plan(suite, options)
+    check_more(options, suite.name, plan)
     model = _open_subject(options, suite)
     subject = MeteredModel(model) if options.responses is None else model
     ledger = ledger_of_suite(options.ledger, suite, options.suite)
     request = GateRequest(
-        suite, plan, options.seed, subject, options.run, ledger=ledger, together=options.together or ""
+        suite,
+        plan,
+        options.seed,
+        subject,
+        options.run,
+        ledger=ledger,
+        together=options.together or "",
+        more=options.more or 0,
     )
     with console.Bar() as bar:
         result = run_gate(request, bar.update, installed_versions())
     if isinstance(subject, MeteredModel):
         subject.cost.save(result.folder)
-    report = gate_reports(options, result.run, plan.draw)
+    report = gate_reports(options, result.run, result.record.drawn)
     if options.json:
         console.show_json(console.gate_as_json(result, report))
     else:

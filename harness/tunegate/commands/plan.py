@@ -16,6 +16,7 @@ from tunegate.exceptions import ConfigError, nearest
 from tunegate.pipeline.odds import pipeline_risk
 from tunegate.pipeline.pipeline import Pipeline
 from tunegate.pipeline.pipeline_file import load_pipeline
+from tunegate.stats.anytime import AnytimePlan
 from tunegate.stats.curve import RATES, CurvePoint, curve
 from tunegate.stats.plans import MAX_DRAW, GatePlan, PlanKind, PlanRule, Risk, any_of
 from tunegate.stats.sampling import DrawPlan, SequentialPlan, bank_acceptance_probability
@@ -111,6 +112,8 @@ class Described:
         text = f"{first.accept} of {first.draw}"
         if isinstance(first, SequentialPlan):
             text = f"Wald's test, at most {first.draw} tests"
+        if isinstance(first, AnytimePlan):
+            text = f"a test that may be continued after {first.draw} tests"
         if confirm is not None:
             when = "then" if self.plan.confirms == "always" else "and after a retry"
             text += f", {when} {confirm.accept} of {confirm.draw} sealed"
@@ -219,6 +222,8 @@ def _risk(text: str | None) -> Risk | None:
 def _numbers(plan: DrawPlan) -> dict[str, Any]:
     """The numbers of one draw; for a sequential draw also its lines."""
     numbers: dict[str, Any] = {"draw": plan.draw, "accept": plan.accept}
+    if isinstance(plan, AnytimePlan):
+        numbers["evidence"] = {"accept_at": plan.accept_at, "reject_at": plan.reject_at}
     if isinstance(plan, SequentialPlan):
         numbers["lines"] = {
             "slope": plan.slope,

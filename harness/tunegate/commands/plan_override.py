@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from dataclasses import replace
 
 from tunegate.exceptions import ConfigError
+from tunegate.stats.anytime import AnytimePlan
 from tunegate.stats.plans import GatePlan
 from tunegate.stats.sampling import SinglePlan
 from tunegate.suites.suite import Suite
+from tunegate.verdicts.terms import NOT_ANYTIME
 
 
 def override(suite: Suite, draw: int | None, accept: int | None) -> GatePlan:
@@ -31,3 +34,13 @@ def override(suite: Suite, draw: int | None, accept: int | None) -> GatePlan:
     if drawn > suite.bank.distinct("working"):
         raise ConfigError(f"draw {drawn}: the bank of suite {suite.name!r} has only {suite.bank.in_words('working')}")
     return replace(plan, first=SinglePlan(drawn, needed), confirm=None, confirms="never")
+
+
+def check_more(options: Namespace, suite: str, plan: GatePlan) -> None:
+    """Raise ConfigError if the options ask to continue a gate whose plan does not allow it."""
+    if options.more is None:
+        return
+    if options.more < 1:
+        raise ConfigError(f"--continue: expected at least 1 case to add, got {options.more}")
+    if not isinstance(plan.first, AnytimePlan):
+        raise ConfigError(f"--continue: suite {suite!r}: {NOT_ANYTIME}")

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import takewhile
 
-from tunegate.cases.case import question_of
+from tunegate.cases.case import Case, question_of
 from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import Inconclusive
 from tunegate.gates.draw import Draw, GatePlace, cases_with
 from tunegate.hashes import canonical_json, sha256_hex
-from tunegate.ledger.entries import Decided, Drawn, History, Standing
+from tunegate.ledger.entries import CONTINUES, Decided, Drawn, History, Standing
 from tunegate.ledger.ledger import Ledger
 from tunegate.record.record import GateRecord, LedgerPlace
 from tunegate.stats.sampling import DrawPlan
@@ -54,6 +54,10 @@ Choose = Callable[[frozenset[str]], Draw]
 """Makes a draw, given the questions that other runs asked. Raises Inconclusive if too few others are left."""
 
 
+ChooseMore = Callable[[frozenset[str], Sequence[Case]], Draw]
+"""Makes a draw that begins with these cases, given the questions that other runs asked. Raises Inconclusive as well."""
+
+
 @dataclass(frozen=True)
 class Book:
     """The ledger as one run writes it. `run` is the run's id; `lineage` is the hash of its base model, or None."""
@@ -87,6 +91,29 @@ class Book:
         before = History(list(takewhile(lambda one: one.sha256 != known, history.entries)))
         standing = self._standing(draft, written, before)
         return replace(drawn, ledger=LedgerPlace(entry, **asdict(standing), repeats=drawn.repeats))
+
+    def go_on(self, draft: Draft, gate: GateRecord, choose: ChooseMore) -> Draw:
+        """Make the draw that adds cases to a gate, and write it to the ledger. `draft` is that of the gate's own draw.
+
+        The same try that any run continued before is continued with the same cases first: nobody can continue it twice
+        and keep what he likes better.
+        """
+        if isinstance(self.ledger, NoLedger):
+            return replace(choose(frozenset(), ()), ledger=LedgerPlace(why_not=self.ledger.why))
+        with self.ledger.session() as session:
+            history = session.history
+            known = [one for one in history.continued(draft.key, draft.weights or "") if one not in gate.questions]
+            begin = cases_with(draft.suite, known) or ()
+            drawn = choose(history.asked(but_not_by=self.run), begin)
+            entry = replace(
+                self._drawn(draft, drawn),
+                purpose=CONTINUES,
+                draw=gate.drawn + len(drawn.cases),
+                accept=gate.registered.continued(len(drawn.cases)).plan.accept,
+            )
+            same = [e.sha256 for e in history.entries if e.drawn == entry]
+            sha256 = same[0] if same else session.add(entry)
+        return replace(drawn, ledger=replace(gate.ledger or LedgerPlace(), entry=sha256))  # it is no new attempt
 
     def chosen(self, draft: Draft, history: History, choose: Choose) -> Draw:
         """The draw, given what the ledger holds.
@@ -132,10 +159,12 @@ class Book:
         Raises Inconclusive when the same weights failed the same draw before, and pass it now: then the answers or the
         judge change from time to time, and one of two verdicts would be chosen.
         """
-        place = gate.ledger
+        last = gate.looks[-1] if gate.looks else None
+        place, begins = (last.ledger, last.drawn) if last else (gate.ledger, 0)
         if place is None or not place.entry or isinstance(self.ledger, NoLedger) or not gate.decided:
             return
-        decided = Decided(of=place.entry, verdict=Verdict(gate.verdict), passed=gate.passed, unasked=gate.unasked)
+        unasked = tuple(number - begins for number in gate.unasked if number >= begins)
+        decided = Decided(of=place.entry, verdict=Verdict(gate.verdict), passed=gate.passed, unasked=unasked)
         with self.ledger.session() as session:
             known = {entry.sha256: entry.decided for entry in session.history.entries}
             if place.entry in known and known[place.entry] != decided:

@@ -21,7 +21,7 @@ from tunegate.ledger.ledger import Ledger
 from tunegate.models.model import Model, StoredResponses, answers_the_same, request_of
 from tunegate.progress import Progress
 from tunegate.record.event_log import last_event
-from tunegate.record.events import GateDecided, RunStarted, event_from_json
+from tunegate.record.events import GateContinued, GateDecided, RunStarted, event_from_json
 from tunegate.record.lucky_gate import LuckyPass, lucky_pass_alone, unknown_luck
 from tunegate.record.read_run import read_run
 from tunegate.record.recheck import recheck
@@ -30,8 +30,10 @@ from tunegate.record.run_log import RunLog
 from tunegate.stats.plans import GatePlan
 from tunegate.stats.sampling import DrawPlan
 from tunegate.suites.suite import Suite
+from tunegate.verdicts.terms import why_not_continued
 
 FOLDER = Path("tunegate-runs")
+RUN_IT_FIRST = "run the same command without --continue first"
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class GateRequest:
     `always_new`: if the folder is chosen by key, never resume an earlier record, since the model may have changed.
     `ledger` is where the draw is written, and what it must not repeat. `together`: the id of a bake-off or a pytest
     session, whose gates are one attempt. `planned`, if given, are the cases that the first draw must turn out to have.
+    `more` is how many cases to add to a finished gate, which it then continues; 0 runs or resumes a gate.
     """
 
     suite: Suite
@@ -52,6 +55,7 @@ class GateRequest:
     ledger: Ledger | NoLedger = NOT_ASKED_FOR
     together: str = ""
     planned: tuple[Case, ...] | None = None
+    more: int = 0
 
     @property
     def subject(self) -> str | None:
@@ -110,6 +114,8 @@ def run_gate(request: GateRequest, progress: Progress, versions: Mapping[str, st
     """Run a gate, or resume the same gate if it was interrupted or INVALID."""
     folder, earlier = _folder(request)
     name = request.suite.name
+    if request.more and last_event(folder) is None:
+        raise ConfigError(f"{folder}: no gate is here to continue; {RUN_IT_FIRST}")
     with RunLog.open(folder) as log:
         run = log.record
         if run.start and run.start.get("key") != request.key:
@@ -122,7 +128,9 @@ def run_gate(request: GateRequest, progress: Progress, versions: Mapping[str, st
         if not run.start:
             log.append(_started(request, earlier, versions))
         gate = _GateAlone(request, log, progress, _book(request, log.record))
-        if not run.gates:
+        if request.more:
+            gate.go_on(GatePlace(name))
+        elif not run.gates:
             gate.check_supply()
         verdict = gate.draw(GatePlace(name), request.plan.first)
         confirm = _confirmation(request.plan, log.record.gates[name])
@@ -210,6 +218,32 @@ class _GateAlone:
             place = replace(place, purpose="confirm")
             self.book.chosen(self._draft(place, confirm), history, partial(self._fresh, place, confirm))
 
+    def go_on(self, place: GatePlace) -> None:
+        """Add fresh cases to a finished gate that could not tell; raises ConfigError for any other gate.
+
+        The verdict so far stays on record, and `draw` then asks the added cases.
+        """
+        request, begun = self.request, self.log.record.gates.get(place.key)
+        if begun is None or not begun.settled:
+            raise ConfigError(f"{self.log.folder}: the gate is not finished; {RUN_IT_FIRST}")
+        if why := why_not_continued(begun.registered, begun.verdict, begun.passed, begun.failed):
+            raise ConfigError(f"{self.log.folder}: it cannot be continued: {why}")
+        if not answers_the_same(request.model):
+            raise ConfigError(
+                f"{self.log.folder}: it cannot be continued: {request.model.name} has no fingerprint of its weights, "
+                "so it may be another model now; run the gate again, with a larger `plan.draw`"
+            )
+        recheck(begun)
+        self.book.decide(begun)
+
+        def further(used: frozenset[str], begin: Sequence[Case]) -> Draw:
+            asked = used | frozenset(begun.questions)
+            return replace(draw_fresh(place, request.suite, request.more, request.seed, asked, begin=begin), reused=0)
+
+        drawn = self.book.go_on(self._draft(place, request.plan.first), begun, further)
+        ids = tuple(case.id for case in drawn.cases)
+        self.log.append(GateContinued(**place.named, case_ids=ids, questions=drawn.questions, ledger=drawn.ledger))
+
     def draw(self, place: GatePlace, plan: DrawPlan) -> Verdict:
         """Run one draw of the gate, unless the record holds it."""
         request, begun = self.request, self.log.record.gates.get(place.key)
@@ -223,6 +257,7 @@ class _GateAlone:
         drawn = Draw((), request.seed) if begun else self.book.register(self._draft(place, plan), fresh)
         terms = suite.terms(request.plan, curtail=bool(request.plan.curtail))
         terms = terms if place.purpose == "gate" else terms.confirming(plan)
+        terms = begun.registered if begun and begun.looks else terms
         with self.log.faults_on_record():
             runner = GateRunner(self.log.append, self.progress)
             verdict = runner.run(place, suite, terms, request.model, drawn, begun=begun).verdict
@@ -261,13 +296,17 @@ def _folder(request: GateRequest) -> tuple[Path, list[str]]:
     if request.folder is not None:
         return Path(request.folder), []
     earlier: list[str] = []
+    found = FOLDER / f"{request.suite.name}-{request.key}"
     for number in count(1):
         name = f"{request.suite.name}-{request.key}" + (f"-{number}" if number > 1 else "")
         folder = FOLDER / name
         last = last_event(folder)
         decided = _decided(folder, request.plan)
+        if request.more and last is None:
+            return found, []
+        found = folder
         is_open = decided is None or decided.verdict is Verdict.INVALID
-        if last is None or (is_open and not request.always_new):
+        if last is None or (is_open and not request.always_new and not request.more):
             return folder, [] if answers_the_same(request.model) else earlier
         earlier += [str(decided.verdict)] if decided else []
     raise AssertionError("unreachable")

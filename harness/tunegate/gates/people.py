@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunegate.checks.outcome import Outcome, Verdict
+from tunegate.checks.outcome import CasePasses, Outcome, Verdict, vote
 from tunegate.exceptions import ConfigError
 from tunegate.reading.rows import read_rows
 from tunegate.record.record import GateRecord
@@ -89,13 +89,14 @@ def read_people(path: Path) -> PeopleLabels:
 def people_rate(gate: GateRecord, labels: PeopleLabels) -> PeopleRate | None:
     """The pass rate of a gate by these labels; None for fewer than 20 of its answers.
 
-    It holds if which answers are labelled does not depend on the answers: label a random part, not the misses.
+    It holds if which answers are labelled does not depend on the answers: label a random part, not the misses. A case
+    with several answers counts once, as in the gate: by the vote of its labels, once all of its answers have one.
     """
     cells = Counter[tuple[bool, bool]]()
     others = Counter[bool]()
     for outcome in gate.outcomes:
         passed = outcome.verdict is Verdict.PASS
-        by_people = labels.passes.get(_of_outcome(outcome))
+        by_people = _by_people(gate, outcome, labels)
         if by_people is None:
             others[passed] += 1
         else:
@@ -111,9 +112,19 @@ def people_rate(gate: GateRecord, labels: PeopleLabels) -> PeopleRate | None:
         others_passed=others[True],
     )
     asked = {outcome.case_id for outcome in gate.outcomes}
-    of_its_cases = sum(case_id in asked for case_id, _ in labels.passes)
-    undecided = sum(_of_outcome(outcome) in labels.undecided for outcome in gate.outcomes)
-    return PeopleRate(labelled_rate(found), len(gate.outcomes), of_its_cases - found.labels, undecided)
+    own = {answer for outcome in gate.outcomes for answer in _answers(outcome)}
+    other = sum(answer[0] in asked and answer not in own for answer in labels.passes)
+    undecided = sum(not labels.undecided.isdisjoint(_answers(outcome)) for outcome in gate.outcomes)
+    return PeopleRate(labelled_rate(found), len(gate.outcomes), other, undecided)
+
+
+def _by_people(gate: GateRecord, outcome: Outcome, labels: PeopleLabels) -> bool | None:
+    """Whether people pass a case; None unless all of its answers have a label."""
+    said = [labels.passes.get(answer) for answer in _answers(outcome)]
+    if None in said:
+        return None
+    passes: CasePasses = gate.terms.get("case_passes", "all")
+    return vote([Verdict.PASS if one else Verdict.FAIL for one in said], passes) is Verdict.PASS
 
 
 def rates_of(gates: Iterable[GateRecord], path: Path) -> dict[int, PeopleRate]:
@@ -122,7 +133,7 @@ def rates_of(gates: Iterable[GateRecord], path: Path) -> dict[int, PeopleRate]:
     all_gates = list(gates)
     rates = {place: rate for place, gate in enumerate(all_gates) if (rate := people_rate(gate, labels)) is not None}
     if not rates:
-        found = [sum(_of_outcome(outcome) in labels.passes for outcome in gate.outcomes) for gate in all_gates]
+        found = [sum(_by_people(gate, outcome, labels) is not None for outcome in gate.outcomes) for gate in all_gates]
         asked = {outcome.case_id for gate in all_gates for outcome in gate.outcomes}
         strange = sum(case_id not in asked for case_id, _ in labels.passes)
         raise ConfigError(
@@ -133,8 +144,9 @@ def rates_of(gates: Iterable[GateRecord], path: Path) -> dict[int, PeopleRate]:
     return rates
 
 
-def _of_outcome(outcome: Outcome) -> Answer:
-    return outcome.case_id, _sha256(outcome.response)
+def _answers(outcome: Outcome) -> list[Answer]:
+    """The answers to a case: one, or as many as the suite asks for."""
+    return [(outcome.case_id, _sha256(answer.response)) for answer in outcome.samples or (outcome,)]
 
 
 def _sha256(text: str) -> str:

@@ -85,7 +85,9 @@ class Standing:
     lineage: int = 0
 
 
-GATED = ("gate", "confirm")
+CONTINUES = "continue"
+"""The purpose of a draw that adds cases to a gate that could not tell."""
+GATED = ("gate", "confirm", CONTINUES)
 """The purposes of draws by which a model is accepted; the others measure or compare."""
 
 
@@ -109,6 +111,12 @@ class History:
             if (entry.drawn.key, entry.drawn.weights, entry.drawn.purpose) == same and not entry.drawn.repeats:
                 return entry
         return None
+
+    def continued(self, key: str, weights: str) -> tuple[str, ...]:
+        """The questions by which the same try was continued so far, by any run, in order and each once."""
+        same = (CONTINUES, key, weights)
+        drawn = [e.drawn for e in self.entries if (e.drawn.purpose, e.drawn.key, e.drawn.weights) == same]
+        return tuple(dict.fromkeys(one for draw in drawn for one in draw.questions))
 
     def at(self, drawn: Drawn, *, by_model: bool) -> Entry | None:
         """The first draw of the same suite and seed at the same place of the same run; `by_model`: of this model."""

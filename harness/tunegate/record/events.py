@@ -38,7 +38,7 @@ class Event:
     def to_json(self) -> dict[str, Any]:
         """The event as a JSON object, its kind first."""
         values = {
-            one.name: value
+            one.name: asdict(value) if isinstance(value, LedgerPlace | Noise) else value
             for one in fields(self)
             if (value := getattr(self, one.name)) != one.default or not one.metadata
         }
@@ -240,11 +240,6 @@ class Diagnosed(OfAttempt):
     redraw: bool = field(default=False, metadata=ONLY_IF_GIVEN)
     noise: Noise | None = field(default=None, metadata=ONLY_IF_GIVEN)
 
-    def to_json(self) -> dict[str, Any]:
-        """As the log holds it."""
-        noise = {} if self.noise is None else {"noise": asdict(self.noise)}
-        return {**super(Diagnosed, self).to_json(), **noise}
-
 
 # --- gates ---------------------------------------------------------------------------------------------------------
 
@@ -282,10 +277,17 @@ class GateStarted(OfGate):
     checks: tuple[str, ...] = ()
     settings: Json = field(default_factory=dict[str, Any])
 
-    def to_json(self) -> dict[str, Any]:
-        """As the log holds it."""
-        ledger = {} if self.ledger is None else {"ledger": asdict(self.ledger)}
-        return {**super(GateStarted, self).to_json(), **ledger}
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateContinued(OfGate):
+    """More cases are asked after a verdict that could not tell, by a plan that may be continued; the verdict stays on
+    record (`GateRecord.looks`)."""
+
+    KIND: ClassVar[str] = "gate_continued"
+    case_ids: tuple[str, ...]
+    questions: tuple[str, ...]
+    reused: int = field(default=0, metadata=ONLY_IF_GIVEN)
+    ledger: LedgerPlace | None = field(default=None, metadata=ONLY_IF_GIVEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,7 +370,7 @@ class Waived(OfGate):
 KINDS: tuple[type[Event], ...] = (
     *(RunStarted, LeaksFound, LeaksDropped, RunDecided, Promoted, FaultMet),
     *(StageStarted, StageDecided, AttemptStarted, RowsWritten, OwnAnswersJudged, Trained, TrainingFailed, Diagnosed),
-    *(GateStarted, Asking, Answered, OutcomeJudged, GateDecided, Waived),
+    *(GateStarted, GateContinued, Asking, Answered, OutcomeJudged, GateDecided, Waived),
 )
 _BY_NAME: Mapping[str, type[Event]] = {kind.KIND: kind for kind in KINDS}
 

@@ -171,6 +171,11 @@ class Fold:
         place.touch()
 
     @_take.register
+    def _(self, event: events.GateContinued, line: Mapping[str, Any]) -> None:
+        refuse(event.stage is not None, "only a gate that is run alone can be continued")
+        self._gate(event).go_on(event)
+
+    @_take.register
     def _(self, event: events.Asking, line: Mapping[str, Any]) -> None:
         self._gate(event).ask(event.questions)
 

@@ -15,6 +15,7 @@ from tunegate.models.model import Response
 from tunegate.record.answer_log import AnswerLog, answers_from_json
 from tunegate.record.events import (
     AttemptStarted,
+    GateContinued,
     GateDecided,
     GateStarted,
     RowsWritten,
@@ -23,11 +24,12 @@ from tunegate.record.events import (
     Trained,
     TrainingFailed,
 )
-from tunegate.record.frozen import FrozenDict
+from tunegate.record.frozen import FrozenDict, frozen
 from tunegate.record.judged_log import JudgedLog, is_unanswered
 from tunegate.record.outcome_json import outcome_from_json
-from tunegate.record.record import AttemptRecord, Diagnosis, GateRecord, OwnAnswer, RunRecord, StageRecord
+from tunegate.record.record import AttemptRecord, Diagnosis, GateRecord, Look, OwnAnswer, RunRecord, StageRecord
 from tunegate.verdicts.reason import reasons_or_sentence
+from tunegate.verdicts.terms import terms_from_json, why_not_continued
 
 T = TypeVar("T")
 Json = Mapping[str, Any]
@@ -210,6 +212,7 @@ class GateFold(_Part[GateRecord]):
         super().__init__(within)
         refuse(len(started.questions) not in (0, len(started.case_ids)), "not one question for each case")
         self.started = started
+        self.looks: tuple[Look, ...] = ()
         self.judged = JudgedLog()
         self.answers = AnswerLog()
         self.answers_apart = False
@@ -220,6 +223,30 @@ class GateFold(_Part[GateRecord]):
     def settled(self) -> bool:
         """Whether nothing is left to do: it has a verdict other than INVALID."""
         return self.decided and self.end is not None and self.end.verdict is not Verdict.INVALID
+
+    def go_on(self, event: GateContinued) -> None:
+        """Add cases after a verdict that could not tell."""
+        begun, end = self.started, self.end
+        if end is None or not self.decided:
+            raise ValueError("a gate without a verdict is continued")
+        if why := why_not_continued(terms_from_json(begun.terms), end.verdict, end.passed, end.failed):
+            raise ValueError(why)
+        refuse(not event.case_ids or len(event.questions) != len(event.case_ids), "not one question for each case")
+        ids, questions = (*begun.case_ids, *event.case_ids), (*begun.questions, *event.questions)
+        refuse(len(set(ids)) < len(ids) or len(set(questions)) < len(questions), "a case is added that was asked")
+        first = terms_from_json(self.looks[0].terms if self.looks else begun.terms)
+        terms = first.continued(len(ids) - first.plan.draw)
+        self.looks += (Look(end.verdict, begun.drawn, end.passed, end.failed, begun.terms, event.ledger),)
+        self.started = replace(
+            begun,
+            case_ids=ids,
+            questions=questions,
+            drawn=terms.plan.draw,
+            accept=terms.plan.accept,
+            terms=frozen(terms.to_json()),
+            reused=begun.reused + event.reused,
+        )
+        self.end, self.decided = None, False
 
     def ask(self, questions: Sequence[str]) -> None:
         """Note that the model is asked; this counts as one try, whatever comes of it."""
@@ -271,6 +298,7 @@ class GateFold(_Part[GateRecord]):
             reused=begun.reused,
             questions=begun.questions,
             ledger=begun.ledger,
+            looks=self.looks,
             bank=begun.bank,
             model=begun.model,
             dtype=begun.dtype,

@@ -8,8 +8,8 @@ from tunegate.checks.outcome import Outcome, SampleOutcome, Verdict, combine, vo
 from tunegate.exceptions import Tampered, TunegateError
 from tunegate.record.noise import asks_fresh_cases, noise_of
 from tunegate.record.read_run import reading
-from tunegate.record.record import GateRecord, RunRecord
-from tunegate.verdicts.terms import conclude
+from tunegate.record.record import GateRecord, Look, RunRecord
+from tunegate.verdicts.terms import conclude, terms_from_json
 
 
 class NotPromotable(TunegateError):
@@ -78,6 +78,8 @@ def _recheck(gate: GateRecord, before: Sequence[Outcome]) -> None:
             f"gate {gate.key!r}: an older Tunegate asked {len(gate.answers.replaced)} questions again and got other "
             "answers; run the gate again"
         )
+    for look in gate.looks:
+        _recheck_look(gate, look)
     decision = conclude(gate.registered, gate.outcomes, before)
     for name in ("verdict", "passed", "failed", "invalid", "asked", "spared"):
         if getattr(decision, name) != getattr(gate, name):
@@ -85,6 +87,16 @@ def _recheck(gate: GateRecord, before: Sequence[Outcome]) -> None:
                 f"gate {gate.key!r}: the record says {gate.verdict} with {gate.passed} passed, "
                 f"but its outcomes give {decision.verdict} with {decision.passed} passed"
             )
+
+
+def _recheck_look(gate: GateRecord, look: Look) -> None:
+    """A verdict after which the gate was continued must follow from the cases that were drawn until then."""
+    decision = conclude(terms_from_json(look.terms), gate.outcomes[: look.drawn])
+    if (decision.verdict, decision.passed, decision.failed) != (look.verdict, look.passed, look.failed):
+        raise Tampered(
+            f"gate {gate.key!r}: it was continued after {look.verdict} with {look.passed} passed, but its outcomes "
+            f"give {decision.verdict} with {decision.passed} passed"
+        )
 
 
 def _check_findings(gate: GateRecord, case_id: str, judged: Outcome | SampleOutcome) -> None:

@@ -6,7 +6,7 @@ A verdict can be recomputed from it alone, years later, without a model. `read_r
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ from tunegate.stats.luck import LuckyPass
 from tunegate.stats.noise import Noise
 from tunegate.stats.stratified import StratifiedRate
 from tunegate.verdicts.reason import Reason
-from tunegate.verdicts.terms import MEASURED, REFERENCE, REFERENCES, Terms, terms_from_json
+from tunegate.verdicts.terms import MEASURED, REFERENCE, REFERENCES, Terms, terms_from_json, why_not_continued
 from tunegate.verdicts.weighted import weighted_rate
 
 FailureKind = Literal["out of memory", "diverged", "too few misses", "other"]
@@ -47,6 +47,26 @@ class LedgerPlace:
     why_not: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A verdict after which a gate was continued: with its terms, and its counts among the first `drawn` cases.
+
+    `ledger` names the entry of the cases that were added then.
+    """
+
+    verdict: Verdict
+    drawn: int
+    passed: int
+    failed: int
+    terms: Json
+    ledger: LedgerPlace | None = None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """For scripts: all but its terms."""
+        return {name: value for name, value in asdict(self).items() if name != "terms"}
+
+
 @dataclass(frozen=True)
 class GateRecord:
     """One gate of one attempt (or a gate run alone: `stage` is None). `decided` is False while it is under way.
@@ -72,6 +92,8 @@ class GateRecord:
     questions: tuple[str, ...] = ()
     """The identities of the questions asked (`cases.question_of`), one for each case; older records have none."""
     ledger: LedgerPlace | None = None
+    looks: tuple[Look, ...] = ()
+    """The verdicts after which it was continued, in order; its terms are then those of all its cases."""
     bank: int = 0
     model: str = ""
     dtype: str | None = None
@@ -99,6 +121,22 @@ class GateRecord:
     def asked_or_judged_again(self) -> str:
         """Which answers were asked for or judged again; empty if each was asked for and judged once."""
         return "; ".join(filter(None, (self.answers.in_words, self.judged.in_words)))
+
+    @property
+    def can_be_continued(self) -> bool:
+        """Whether cases may be added: it is run alone, could not tell, and its plan allows it."""
+        if not self.decided or self.stage is not None or not self.terms:
+            return False
+        return not why_not_continued(self.registered, self.verdict, self.passed, self.failed)
+
+    @property
+    def looks_in_words(self) -> tuple[str, ...]:
+        """`INCONCLUSIVE with 54 of 60, then 30 cases were added`, for each time that it was continued."""
+        totals = [look.drawn for look in self.looks] + [self.drawn]
+        return tuple(
+            f"{look.verdict} with {look.passed} of {look.drawn}, then {after - look.drawn} cases were added"
+            for look, after in zip(self.looks, totals[1:], strict=False)
+        )
 
     @property
     def seen(self) -> frozenset[str]:

@@ -18,6 +18,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from tunegate.exceptions import ConfigError
+from tunegate.stats.anytime_solving import solve_anytime
 from tunegate.stats.binomial import binomial_tail
 from tunegate.stats.judged import Judged, Scale
 from tunegate.stats.sampling import (
@@ -33,7 +34,7 @@ ASK_AGAIN = 3
 """How many times a question without an answer is asked again, unless the plan says otherwise."""
 
 
-PlanKind = Literal["single", "double", "sequential"]
+PlanKind = Literal["single", "double", "sequential", "anytime"]
 Confirms = Literal["never", "after_retry", "always"]
 
 SMALLEST_CONFIRMATION = 0.25
@@ -192,6 +193,7 @@ class PlanRule:
         unless `confirm` says otherwise. Given a risk, `accept` is computed for all attempts, without a confirming draw.
         double: every passing attempt needs the confirming draw; its numbers are computed from the risk unless given.
         sequential: Wald's test for the risk, shared among the attempts.
+        anytime: a test by betting that may be continued at its cap, for the risk, shared among the attempts.
         A `risk` that the file gives is solved on the scale of the judges, `judged`. The default risk of `double` and
         `sequential` assumes checks that never err; `tunegate check` says what the judges make of it.
         `draws` is the number of independent draws in the pipeline, which share a risk with `pipeline`.
@@ -246,6 +248,12 @@ class PlanRule:
             )
         first = solve_sequential(self.risk or Risk(), attempts, self.draw)
         return GatePlan(first)
+
+    def _anytime(self, attempts: int) -> GatePlan:
+        if self.accept is not None or self.confirm is not None:
+            raise ConfigError("an anytime plan is computed from `risk` (and `draw`, the cap); leave out the other keys")
+        risk = self.risk or Risk()
+        return GatePlan(solve_anytime(risk.at, risk.good, risk.consumer, risk.producer, attempts, self.draw))
 
     def _first(self) -> SinglePlan:
         draw = 100 if self.draw is None else self.draw

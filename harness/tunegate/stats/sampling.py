@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
 
+from tunegate.stats.anytime import AnytimePlan
 from tunegate.stats.binomial import binomial_tail, hypergeometric, solve_increasing
 
 MissChance = Callable[[int, int], float]
@@ -113,6 +114,8 @@ def wald_plan(good: float, at: float, producer: float, consumer: float, draw: in
 
 def plan_from_json(data: dict[str, Any]) -> DrawPlan:
     """The inverse of `dataclasses.asdict`; raises TypeError or ValueError for anything else."""
+    if "accept_at" in data:
+        return AnytimePlan(**data)
     return SequentialPlan(**data) if "slope" in data else SinglePlan(**data)
 
 

@@ -58,9 +58,10 @@ class PlanSpec(Spec):
     single: one draw; after a retry, a passing attempt must also pass a second draw, from sealed cases.
     double: every pass is confirmed by a second draw, from sealed cases.
     sequential: Wald's test; stops as soon as the verdict is certain enough.
+    anytime: a test that stops as soon as it can, and that `tunegate gate --continue N` continues if it could not.
     """
 
-    kind: Literal["single", "double", "sequential"] = "single"
+    kind: Literal["single", "double", "sequential", "anytime"] = "single"
     """The kind of plan; see above."""
     draw: Annotated[int, Field(ge=1)] | None = None
     """Default: 100, or the number that `risk` requires."""
@@ -87,8 +88,8 @@ class PlanSpec(Spec):
             raise ValueError("give `accept` or `risk`, which computes it, not both")
         if self.spending and (self.kind != "double" or self.confirm is not None):
             raise ValueError("spending: computes the confirming draws of `kind: double`; leave out `confirm`")
-        if self.kind == "sequential" and self.curtail is False:
-            raise ValueError("curtail: a sequential plan always stops when its verdict is certain; leave it out")
+        if self.kind in ("sequential", "anytime") and self.curtail is False:
+            raise ValueError(f"curtail: a plan that is {self.kind} always stops when its verdict is certain; omit it")
         return self if self.accept is None or self.draw is None else _reachable(self)
 
 
@@ -293,8 +294,9 @@ class SuiteSpec(Spec):
 
     @model_validator(mode="after")
     def _slices_need_the_whole_draw(self) -> Self:
-        if (self.slices or self.gap) and self.plan.kind == "sequential":
+        if (self.slices or self.gap) and self.plan.kind in ("sequential", "anytime"):
             raise ValueError(
-                "a sequential plan may stop before its slices and groups can be judged; use `single` or `double`"
+                f"a plan that is {self.plan.kind} may stop before its slices and groups can be judged; use `single` or "
+                "`double`"
             )
         return self

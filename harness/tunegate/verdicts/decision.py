@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tunegate.checks.outcome import Outcome, Verdict
+from tunegate.stats.anytime import AnytimePlan, anytime_interval
 from tunegate.stats.sampling import DrawPlan, SinglePlan, exact_interval, stopped_interval
 from tunegate.verdicts.reason import Reason, because
 from tunegate.verdicts.words import sentence
@@ -53,7 +54,8 @@ def find_stop(plan: DrawPlan, outcomes: Sequence[Outcome], max_errors: Mapping[s
 
     FAIL when the plan rejects, or when more cases show an error category than its cap allows. A case that was not
     judged counts as neither: it could have passed, so it never helps to reject; and it never lets the plan accept,
-    which makes the verdict INVALID.
+    which makes the verdict INVALID. So does a plan that may be continued, at its cap; without such a case, a cap that
+    decides nothing is INCONCLUSIVE.
     """
     misses = unjudged = 0
     categories: Counter[str] = Counter()
@@ -65,6 +67,8 @@ def find_stop(plan: DrawPlan, outcomes: Sequence[Outcome], max_errors: Mapping[s
             categories.update(outcome.error_categories)
         over = _over(categories, max_errors or {})
         if misses >= reject_from or over:
+            if not over and isinstance(plan, AnytimePlan) and misses < plan.rejection(asked):
+                return Stop(Verdict.INVALID if unjudged else Verdict.INCONCLUSIVE, asked, misses)
             return Stop(Verdict.FAIL, asked, misses, over if misses < reject_from else ())
         if misses <= accept_up_to:
             return Stop(Verdict.INVALID if unjudged else Verdict.PASS, asked, misses)
@@ -123,6 +127,8 @@ def _over(categories: Mapping[str, int], max_errors: Mapping[str, int]) -> tuple
 
 
 def _count(plan: DrawPlan, passed: int, failed: int, spared: int) -> Reason:
+    if isinstance(plan, AnytimePlan):
+        return _by_betting(plan, passed + failed, failed)
     if not spared:
         return because("count", passed=passed, drawn=plan.draw, needed=plan.accept)
     asked = passed + failed
@@ -131,10 +137,21 @@ def _count(plan: DrawPlan, passed: int, failed: int, spared: int) -> Reason:
     return because("settled", missed=failed, asked=asked, drawn=plan.draw)
 
 
+def _by_betting(plan: AnytimePlan, asked: int, missed: int) -> Reason:
+    """What a plan that may be continued made of the misses."""
+    facts = {"missed": missed, "asked": asked, "drawn": plan.draw}
+    if missed <= plan.limits(asked)[0] or missed >= plan.rejection(asked):
+        return because("settled", **facts)
+    evidence = {"evidence": float(f"{plan.evidence(asked, missed):.3g}"), "needed": float(f"{plan.accept_at:.6g}")}
+    return because("undecided", **facts, at=plan.at, **evidence)
+
+
 def _interval(plan: DrawPlan, stop: Stop | None, counted: Sequence[Outcome], asked: int) -> tuple[float, float]:
     """The low end if every case that was not judged had failed, and the high end if every one had passed."""
     passed = sum(outcome.verdict is Verdict.PASS for outcome in counted)
     failed = sum(outcome.verdict is Verdict.FAIL for outcome in counted)
+    if isinstance(plan, AnytimePlan):  # holds after every case at once, so also after a draw that was continued
+        return anytime_interval(passed, asked - passed)[0], anytime_interval(asked - failed, failed)[1]
     if stop is not None and not stop.over and (asked < plan.draw or not isinstance(plan, SinglePlan)):
         # Exact for the stopping point. A sequential plan could have stopped earlier even when it ran to its cap.
         low, high = stopped_interval(plan, stop.asked, stop.misses)

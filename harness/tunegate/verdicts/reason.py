@@ -13,6 +13,7 @@ Kind = Literal[
     "count",
     "stopped",
     "settled",
+    "undecided",
     "not_judged",
     "mismatch",
     "errors_over",

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, TypedDict, get_args
 
 from tunegate.checks.outcome import CasePasses, Outcome, Verdict
+from tunegate.stats.anytime import AnytimePlan
 from tunegate.stats.plans import ASK_AGAIN
 from tunegate.stats.retention import KeptRule, RetentionRisk, Tier
 from tunegate.stats.sampling import DrawPlan, SinglePlan, plan_from_json
@@ -25,6 +26,11 @@ Purpose = Literal["gate", "confirm", "baseline", "retention", "worth", "referenc
 what a stage forgot compared with an earlier model, or to see whether it is better than a baseline; or to hear what that
 earlier model or baseline answers to the same cases."""
 
+NOT_ANYTIME = (
+    "asking more cases after a look at the result breaks the risk of its plan; set `plan: {kind: anytime}` in the "
+    "suite, and run the gate again"
+)
+"""Why a draw of another plan is not continued, and what to do."""
 PAIRED: tuple[Purpose, ...] = ("retention", "worth")
 """The purposes of draws that ask the cases of another draw and are compared with it case by case."""
 REFERENCE: Mapping[str, Purpose] = {"retention": "reference", "worth": "worth reference"}
@@ -88,6 +94,16 @@ class Terms:
         caps = scaled(self.max_errors, self.plan.draw, plan.draw)
         return replace(self, plan=plan, purpose="confirm", max_errors=caps)
 
+    def continued(self, cases: int) -> Terms:
+        """The terms with this number of cases added, for a plan that may be continued; raises TypeError for another.
+
+        Error caps grow in proportion, rounded down.
+        """
+        if not isinstance(self.plan, AnytimePlan):
+            raise TypeError(NOT_ANYTIME)
+        longer = self.plan.extended(cases)
+        return replace(self, plan=longer, max_errors=scaled(self.max_errors, self.plan.draw, longer.draw))
+
     @property
     def may_stop(self) -> bool:
         """Whether the draw may end before its last case."""
@@ -114,6 +130,18 @@ class Terms:
             **({"weight": dict(self.weight)} if self.weight else {}),
             **({} if self.at is None else {"at": self.at}),
         }
+
+
+def why_not_continued(terms: Terms, verdict: Verdict, passed: int, failed: int) -> str:
+    """Why a decided draw cannot be continued; empty if it can: its plan may be, and could not tell."""
+    if not isinstance(terms.plan, AnytimePlan):
+        return NOT_ANYTIME
+    if verdict is not Verdict.INCONCLUSIVE:
+        return f"the gate is {verdict}, so there is nothing to continue"
+    accept_up_to, _ = terms.plan.limits(terms.plan.draw)
+    if passed + failed < terms.plan.draw or failed <= accept_up_to:
+        return "enough cases passed, and it is INCONCLUSIVE for a reason that more cases of this draw cannot mend"
+    return ""
 
 
 def scaled(caps: Mapping[str, int], drawn: int, draw: int) -> dict[str, int]:

@@ -109,6 +109,10 @@ WORDINGS: Mapping[Kind, str | Callable[[Facts], str]] = {
     "count": "{passed} of {drawn}, {needed} needed",
     "stopped": "{missed} of {asked} missed, {allowed} of {drawn} allowed",
     "settled": "{missed} of {asked} missed, which settled it; at most {drawn} would have been asked",
+    "undecided": (
+        "{missed} of {asked} missed: the evidence against a model that passes {at:.3g} of cases is {evidence:g}, "
+        "{needed:g} is needed; more cases may decide it"
+    ),
     "allowed": "{allowed} of {drawn} allowed",
     "settled_it": "which settled it; at most {drawn} would have been asked",
     "not_judged": "{not_judged} of {drawn} not judged, {passed} passed, {needed} needed",
