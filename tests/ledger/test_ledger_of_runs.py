@@ -140,7 +140,7 @@ def test_a_suite_that_the_seals_of_others_leave_too_few_cases_is_refused(tmp_pat
 
 
 def test_check_says_what_the_stages_before_leave(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = write_pipeline(tmp_path / "project", PIPELINE, bank=24)
+    path = write_pipeline(tmp_path / "project", PIPELINE.replace("accept: 4}", "accept: 4, confirm: never}"), bank=18)
     main(["check", str(path)])
     said = capsys.readouterr().out
     assert (

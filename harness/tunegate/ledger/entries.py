@@ -87,7 +87,7 @@ class Standing:
 
 CONTINUES = "continue"
 """The purpose of a draw that adds cases to a gate that could not tell."""
-GATED = ("gate", "confirm", CONTINUES)
+GATED = ("gate", "confirm")
 """The purposes of draws by which a model is accepted; the others measure or compare."""
 
 
