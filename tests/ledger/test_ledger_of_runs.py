@@ -65,6 +65,12 @@ def test_another_run_from_the_same_base_asks_other_cases_and_its_attempts_count(
     assert attest(two, check_gates(two))["gates"][0]["ledger"]["lineage"] == 3
 
 
+def test_the_gates_of_one_attempt_say_the_same_number(tmp_path: Path) -> None:
+    run = carry_out(write_pipeline(tmp_path / "project", ALONE, bank=80), with_ledger(tmp_path, {"sft#2": 1.0}))
+    places = [[gate.ledger for gate in one.gates.values()] for one in run.stages["sft"].attempts.values()]
+    assert [{place.before for place in one if place} for one in places] == [{0}, {1}]
+
+
 def test_the_same_run_in_another_folder_asks_the_same_cases(tmp_path: Path) -> None:
     path = write_pipeline(tmp_path / "project", ALONE, bank=80)
     one, two = (carry_out(path, with_ledger(tmp_path, {"sft#2": 1.0}), run=name) for name in ("one", "two"))

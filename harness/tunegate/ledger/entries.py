@@ -148,10 +148,10 @@ class History:
         """
         tries: dict[tuple[object, ...], list[Entry]] = {}
         for entry in self._on(bank):
-            tries.setdefault(entry.try_of, []).append(entry)
+            if entry.try_of != Entry("", own).try_of:
+                tries.setdefault(entry.try_of, []).append(entry)
         verdicts = [[entry.decided and entry.decided.verdict for entry in one] for one in tries.values()]
-        ours = Entry("", own)
-        others = [e[0].drawn for name, e in tries.items() if name != ours.try_of and not _same_run(e[0].drawn, own)]
+        others = [one[0].drawn for one in tries.values() if not _same_run(one[0].drawn, own)]
         return Standing(
             before=len(tries),
             failed=sum(Verdict.FAIL in one for one in verdicts),
