@@ -21,7 +21,7 @@ from functools import lru_cache
 from tunegate.stats.binomial import solve_increasing
 
 WEIGHT = 40.0
-"""How many cases' worth of belief the bets of a plan put on its two rates; of 5 to 80, 40 asks good models few cases."""
+"""How many cases' worth of belief the bets of a plan put on its two rates; of 5 to 80, 40 asks good models few."""
 JEFFREYS = 0.5
 """Both parameters of the beta distribution by which an interval bets: no rate is preferred."""
 
