@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.bank import Bank
+from tests.support.bank import Bank, write_jsonl
 from tunegate.cli import main
 from tunegate.commands.ledger import VARIABLE
 from tunegate.ledger.ledger import FILE, FOLDER
@@ -156,3 +156,68 @@ def test_an_id_of_a_bake_off_gives_no_free_tries(bank: Bank, capsys: pytest.Capt
     tries = [gate(bank, capsys, "--together", "b1", "--seed", str(seed), answers=answers) for seed in range(3)]
     assert [one["ledger"]["lineage"] for one in tries] == [0, 1, 2]
     assert len(set().union(*map(asked, tries))) == 30
+
+
+# --- an attacker's ways ----------------------------------------------------------------------------------------------
+
+
+def test_other_answers_under_the_name_and_bake_off_of_earlier_ones_are_an_attempt(
+    bank: Bank, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = gate(bank, capsys, "--together", "b1", "--draw", "10", "--run", "one", answers=bank.answers(0))
+    second = gate(bank, capsys, "--together", "b1", "--draw", "10", "--run", "two", answers=bank.answers(60))
+    assert (first["verdict"], second["verdict"]) == ("FAIL", "PASS")
+    assert (second["ledger"]["before"], second["ledger"]["failed"], second["reused"]) == (1, 1, 10)
+    assert second["lucky_pass"] is None  # the same cases were asked before
+    third = gate(bank, capsys, answers=bank.answers(1, "third.jsonl"))
+    assert (third["ledger"]["before"], third["ledger"]["failed"]) == (2, 1)
+
+
+def test_an_easier_rule_in_the_same_bake_off_is_another_attempt(bank: Bank, capsys: pytest.CaptureFixture[str]) -> None:
+    answers = bank.answers(30)
+    gate(bank, capsys, "--together", "b1", "--draw", "10", answers=answers)
+    easier = gate(bank, capsys, "--together", "b1", "--draw", "10", "--accept", "2", answers=answers)
+    assert easier["ledger"]["before"] == 1
+
+
+def test_the_id_of_an_ordinary_gate_is_no_bake_off(bank: Bank, capsys: pytest.CaptureFixture[str]) -> None:
+    first = gate(bank, capsys, answers=bank.answers(0))
+    run = json.loads((bank.folder / FOLDER / FILE).read_text().splitlines()[0])["run"]
+    second = gate(bank, capsys, "--together", run, "--draw", "10", answers=bank.answers(60))
+    assert not asked(first) & asked(second)
+    assert second["ledger"]["failed"] == 1
+
+
+def test_the_same_question_as_a_chat_message_or_with_a_context_is_the_same_question(
+    bank: Bank, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = gate(bank, capsys, answers=bank.answers(0))
+    rows = [json.loads(line) for line in (bank.folder / "cases.jsonl").read_text().splitlines()]
+    chats = [{**row, "prompt": [{"role": "user", "content": row["prompt"]}], "context": "n/a"} for row in rows]
+    write_jsonl(bank.folder / "cases.jsonl", chats)
+    second = gate(bank, capsys, answers=bank.answers(0, "again.jsonl"))
+    assert not asked(first) & asked(second)
+    assert second["ledger"]["failed"] == 1
+
+
+def test_a_confirmed_gate_is_one_attempt(make_bank: Callable[..., Bank], capsys: pytest.CaptureFixture[str]) -> None:
+    bank = make_bank(90, plan="{kind: double, draw: 10, accept: 9, confirm: {draw: 10, accept: 9}}")
+    assert gate(bank, capsys, answers=bank.answers(90))["confirm"]["verdict"] == "PASS"
+    assert gate(bank, capsys, answers=bank.answers(0, "later.jsonl"))["ledger"]["before"] == 1
+
+
+def test_a_repeated_draw_tells_its_number_too(bank: Bank, capsys: pytest.CaptureFixture[str]) -> None:
+    gate(bank, capsys, answers=bank.answers(0))
+    good = bank.answers(60, "good.jsonl")
+    gate(bank, capsys, answers=good)
+    capsys.readouterr()
+    main(["gate", "--responses", good, "--suite", bank.suite, "--run", "again"])
+    said = capsys.readouterr().out
+    assert "the 2nd attempt on this bank; of the 1 before, 1 failed, repeated: these weights were asked" in said
+
+
+def test_another_line_end_in_the_ledger_is_tampering(bank: Bank, capsys: pytest.CaptureFixture[str]) -> None:
+    gate(bank, capsys, answers=bank.answers(0))
+    path = bank.folder / FOLDER / FILE
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r", 1))
+    assert main(["gate", "--responses", bank.answers(60), "--suite", bank.suite]) == 5

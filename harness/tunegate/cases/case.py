@@ -70,17 +70,18 @@ def content(case: Case) -> tuple[object, ...]:
 
 
 def question_of(case: Case) -> str:
-    """The identity of a question: 16 hex digits of the SHA-256 of its prompt, context and choices.
+    """The identity of a question: 16 hex digits of the SHA-256 of its prompt and choices.
 
-    Spaces and the order of choices do not count, nor do id, references, tags and checks: a question stays the same
-    question in another suite, under another id, and with another answer expected.
+    Spaces and the order of choices do not count, nor do id, references, context, tags and checks: a question stays the
+    same question in another suite, under another id, and with another answer expected. A plain prompt is the message of
+    a user, as models see it.
 
     >>> question_of(Case("a", "Capital of  France?")) == question_of(Case("b", "Capital of France?", ("Paris",)))
     True
     """
     prompt = case.prompt
-    texts = [prompt] if isinstance(prompt, str) else [text for one in prompt for text in (one["role"], one["content"])]
-    parts = [texts, [case.context or ""], sorted(case.choices)]
+    chat = [("user", prompt)] if isinstance(prompt, str) else [(one["role"], one["content"]) for one in prompt]
+    parts = [[text for message in chat for text in message], sorted(case.choices)]
     return sha256_hex(canonical_json([[" ".join(text.split()) for text in part] for part in parts]))[:16]
 
 

@@ -50,6 +50,9 @@ class Draft:
         return sha256_hex(canonical_json(facts))[:16]
 
 
+_SETTLED = (Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE)
+"""Verdicts that nothing replaces in the ledger."""
+
 Choose = Callable[[frozenset[str]], Draw]
 """Makes a draw, given the questions that other runs asked. Raises Inconclusive if too few others are left."""
 
@@ -65,6 +68,8 @@ class Book:
     run: str
     ledger: Ledger | NoLedger
     lineage: str | None = None
+    session: bool = False
+    """Whether `run` is a pytest session, whose gates are one attempt."""
 
     def history(self) -> History:
         """What the ledger holds now; nothing without a ledger."""
@@ -130,8 +135,10 @@ class Book:
             drawn = choose(others)
             clashes = history.clashes(self._drawn(draft, drawn)) if draft.place.stage is None else frozenset[str]()
             return choose(others | clashes) if clashes.intersection(drawn.questions) else drawn
-        repeats = known.drawn.repeats if own else known.sha256
-        return Draw(cases, draft.seed, known.drawn.reused, repeats)
+        if own is None:
+            return Draw(cases, draft.seed, known.drawn.reused, known.sha256)
+        others = (own.drawn.model, own.drawn.weights) != (draft.model, draft.weights)
+        return Draw(cases, draft.seed, len(cases) if others else own.drawn.reused, own.drawn.repeats)
 
     def _drawn(self, draft: Draft, drawn: Draw) -> Drawn:
         place = draft.place
@@ -151,6 +158,7 @@ class Book:
             questions=drawn.questions,
             reused=drawn.reused,
             repeats=drawn.repeats,
+            session=self.session,
         )
 
     def decide(self, gate: GateRecord) -> None:
@@ -167,8 +175,9 @@ class Book:
         decided = Decided(of=place.entry, verdict=Verdict(gate.verdict), passed=gate.passed, unasked=unasked)
         with self.ledger.session() as session:
             known = {entry.sha256: entry.decided for entry in session.history.entries}
-            if place.entry in known and known[place.entry] != decided:
-                session.add(decided)
+            for entry in (place.entry, place.repeats):
+                if entry in known and (said := known[entry]) != decided and not (said and said.verdict in _SETTLED):
+                    session.add(replace(decided, of=entry))
         before = known.get(place.repeats)
         if before is not None and before.verdict is Verdict.FAIL and gate.verdict is Verdict.PASS:
             raise Inconclusive(

@@ -41,9 +41,10 @@ class GateRequest:
     """One gate to run: a suite, a plan, a seed, the model, and the folder of the record (None: chosen by key).
 
     `always_new`: if the folder is chosen by key, never resume an earlier record, since the model may have changed.
-    `ledger` is where the draw is written, and what it must not repeat. `together`: the id of a bake-off or a pytest
-    session, whose gates are one attempt. `planned`, if given, are the cases that the first draw must turn out to have.
-    `more` is how many cases to add to a finished gate, which it then continues; 0 runs or resumes a gate.
+    `ledger` is where the draw is written, and what it must not repeat. `together`: the id of a bake-off, whose models
+    are asked the same cases. `session`: the id of a pytest session, whose gates are one attempt. `planned`, if given,
+    are the cases that the first draw must turn out to have. `more` is how many cases to add to a finished gate, which
+    it then continues; 0 runs or resumes a gate.
     """
 
     suite: Suite
@@ -54,6 +55,7 @@ class GateRequest:
     always_new: bool = False
     ledger: Ledger | NoLedger = NOT_ASKED_FOR
     together: str = ""
+    session: str = ""
     planned: tuple[Case, ...] | None = None
     more: int = 0
 
@@ -141,9 +143,11 @@ def run_gate(request: GateRequest, progress: Progress, versions: Mapping[str, st
 
 def _book(request: GateRequest, run: RunRecord) -> Book:
     """The ledger, as this gate writes it. Of a model that may answer differently each time, the name is the lineage."""
-    own = request.together or run.start.get("id") or request.key
+    together = f"bake-off {request.together}" if request.together else ""
+    own = request.session or together or run.start.get("id") or request.key
     known = Book(own, request.ledger).history().lineage_of(request.subject)
-    return Book(own, request.ledger, known if request.subject else request.model.name)
+    lineage = known if request.subject else request.model.name
+    return Book(own, request.ledger, lineage, session=bool(request.session))
 
 
 def _confirmation(plan: GatePlan, gate: GateRecord) -> DrawPlan | None:

@@ -16,7 +16,8 @@ class Drawn:
     `questions` are `cases.question_of` of the cases, in draw order. `run` is the run or the gate run alone. `lineage`
     is the SHA-256 of the base model of a run, or the name of a model without weights to compare; None: the origin is
     unknown. `weights` is the SHA-256 of the model, or of stored answers. `key` identifies suite, plan and seed: with
-    the same weights the draw is the same try again. `repeats` is then the hash of the earlier entry.
+    the same weights the draw is the same try again. `repeats` is then the hash of the earlier entry. `session`: `run`
+    is a pytest session, whose gates are one attempt.
     """
 
     run: str
@@ -34,6 +35,7 @@ class Drawn:
     attempt: int | None = None
     reused: int = 0
     repeats: str = ""
+    session: bool = False
 
     @property
     def place(self) -> tuple[object, ...]:
@@ -67,11 +69,13 @@ class Entry:
 
     @property
     def try_of(self) -> tuple[object, ...]:
-        """What counts as one attempt on a bank: all gates of an attempt of a run; or, of gates run alone, those of one
-        session that ask one model the same cases, which begin with the same one."""
+        """What counts as one attempt on a bank: all gates of an attempt of a run; those of a pytest session that ask
+        one model the same cases, which begin with the same one; otherwise each gate."""
         drawn = self.drawn
-        alone = () if drawn.stage is not None else (drawn.model, *drawn.questions[:1])
-        return drawn.run, drawn.stage, drawn.attempt, *alone
+        if drawn.stage is not None:
+            return drawn.run, drawn.stage, drawn.attempt
+        which = drawn.questions[:1] if drawn.session else (drawn.key,)
+        return drawn.run, drawn.model, drawn.weights, *which
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,7 @@ class Standing:
 
 CONTINUES = "continue"
 """The purpose of a draw that adds cases to a gate that could not tell."""
-GATED = ("gate", "confirm")
+GATED = ("gate", "confirm", CONTINUES)
 """The purposes of draws by which a model is accepted; the others measure or compare."""
 
 
@@ -119,10 +123,11 @@ class History:
         return tuple(dict.fromkeys(one for draw in drawn for one in draw.questions))
 
     def at(self, drawn: Drawn, *, by_model: bool) -> Entry | None:
-        """The first draw of the same suite and seed at the same place of the same run; `by_model`: of this model."""
+        """The first draw of the same suite and seed at the same place of the same run; `by_model`: of these weights."""
         for entry in self.entries:
             same = (entry.drawn.place, entry.drawn.key) == (drawn.place, drawn.key)
-            if same and (not by_model or entry.drawn.model == drawn.model):
+            model = (entry.drawn.model, entry.drawn.weights) == (drawn.model, drawn.weights)
+            if same and (model or not by_model):
                 return entry
         return None
 
@@ -147,9 +152,15 @@ class History:
         The models of unknown origin are taken as one lineage: they may all be one model, retrained until it passes.
         """
         tries: dict[tuple[object, ...], list[Entry]] = {}
+        gates: dict[tuple[object, ...], tuple[object, ...]] = {}
         for entry in self._on(bank):
-            if entry.try_of != Entry("", own).try_of:
-                tries.setdefault(entry.try_of, []).append(entry)
+            drawn = entry.drawn
+            gate = (drawn.run, drawn.stage, drawn.attempt, drawn.suite, drawn.model, drawn.weights)
+            if drawn.purpose == "gate":
+                gates[gate] = entry.try_of
+            name = gates.get(gate, entry.try_of)  # a draw that confirms or continues belongs to the gate before it
+            if name != Entry("", own).try_of:
+                tries.setdefault(name, []).append(entry)
         verdicts = [[entry.decided and entry.decided.verdict for entry in one] for one in tries.values()]
         others = [one[0].drawn for one in tries.values() if not _same_run(one[0].drawn, own)]
         return Standing(

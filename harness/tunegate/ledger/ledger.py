@@ -85,7 +85,7 @@ class Ledger:
     def read(self) -> History:
         """The present entries; none if there is no file. Raises Tampered for a line that was changed or removed."""
         try:
-            return _history(self.path, self.path.read_bytes().splitlines(keepends=True))[0]
+            return _history(self.path, _lines(self.path.read_bytes()))[0]
         except FileNotFoundError:
             return History()
         except OSError as error:
@@ -101,7 +101,7 @@ class Ledger:
             raise CannotJudge(f"{self.folder}: the ledger cannot be written: {error.strerror}") from error
         try:
             lock(fd, wait=True)
-            lines = self.path.read_bytes().splitlines(keepends=True)
+            lines = _lines(self.path.read_bytes())
             if lines and not lines[-1].endswith(b"\n"):  # the writer was killed within a line
                 lines = lines[:-1]
                 os.ftruncate(fd, sum(map(len, lines)))
@@ -115,6 +115,11 @@ class Ledger:
         """Whether entries can be added, as far as permissions tell."""
         place = next(one for one in (self.path, self.folder, *self.folder.parents) if one.exists())
         return os.access(place, os.W_OK)
+
+
+def _lines(content: bytes) -> list[bytes]:
+    """The lines, each with its line feed; the last is without one if its writer was killed."""
+    return [part + b"\n" for part in content.split(b"\n")[:-1]] + ([last] if (last := content.split(b"\n")[-1]) else [])
 
 
 def _history(path: Path, lines: list[bytes]) -> tuple[History, str]:

@@ -196,7 +196,7 @@ class Gate:
             self._model,
             folder,
             ledger=self.ledger,
-            together=self.subject.session,
+            session=self.subject.session,
             planned=self.cases,
         )
 

@@ -53,7 +53,7 @@ def planned(gate: Collected) -> tuple[Case, ...] | None:
         return begun
     place = GatePlace(gate.suite.name)
     try:
-        book = Book(gate.subject.session, gate.ledger)
+        book = Book(gate.subject.session, gate.ledger, session=True)
         history = book.history()
         draft = Draft(place, gate.suite, gate.plan.first, gate.seed, "", None)
         if any(entry.drawn.key == draft.key for entry in history.entries):

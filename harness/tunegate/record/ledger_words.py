@@ -17,14 +17,13 @@ def ledger_words(place: LedgerPlace) -> str:
     """
     if not place.entry:
         return f"no ledger: attempts of other runs on this bank are not counted ({place.why_not})"
-    if place.repeats:
-        return "these weights were asked the same cases before: no new attempt on this bank"
+    again = ", repeated: these weights were asked the same cases before" if place.repeats else ""
     if not place.before:
-        return "the first attempt on this bank in the ledger"
+        return f"the first attempt on this bank in the ledger{again}"
     told = [f"{place.failed} failed" if place.failed else ""]
     told += [f"{place.undecided} {'has' if place.undecided == 1 else 'have'} no verdict" if place.undecided else ""]
     became = " and ".join(filter(None, told)) or "none failed"
-    return f"the {ordinal(place.before + 1)} attempt on this bank; of the {place.before} before, {became}"
+    return f"the {ordinal(place.before + 1)} attempt on this bank; of the {place.before} before, {became}{again}"
 
 
 def told_of(gates: Iterable[GateRecord]) -> dict[str, list[str]]:
