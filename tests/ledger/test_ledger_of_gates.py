@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,13 @@ import pytest
 
 from tests.support.bank import Bank, write_jsonl
 from tunegate.cli import main
+from tunegate.command_line import build_parser
+from tunegate.commands.bake_off import bake
 from tunegate.commands.ledger import VARIABLE
 from tunegate.ledger.ledger import FILE, FOLDER
+from tunegate.models.model_facts import ModelFacts
+from tunegate.suites.suite import load_suite
+from tunegate_suites import build_check
 
 PLAN = "{draw: 10, accept: 9}"
 
@@ -156,6 +162,18 @@ def test_an_id_of_a_bake_off_gives_no_free_tries(bank: Bank, capsys: pytest.Capt
     tries = [gate(bank, capsys, "--together", "b1", "--seed", str(seed), answers=answers) for seed in range(3)]
     assert [one["ledger"]["lineage"] for one in tries] == [0, 1, 2]
     assert len(set().union(*map(asked, tries))) == 30
+
+
+def test_a_bake_off_hands_its_ledger_and_its_id_to_its_gates(bank: Bank) -> None:
+    Path("m").mkdir()
+    Path("m/config.json").write_text("{}")
+    options = build_parser().parse_args(["bake-off", "m", "--suite", bank.suite, "--ledger", "shared"])
+    script = "import json, sys; json.dump(sys.argv, open('words.json', 'w')); print(json.dumps({'error': 'none'}))"
+    suite = load_suite(Path(bank.suite), build_check)
+    bake(options, suite, lambda model: ModelFacts(), lambda line: None, command=(sys.executable, "-c", script))
+    words = json.loads(Path("words.json").read_text())
+    assert words[words.index("--ledger") + 1] == "shared"
+    assert len(words[words.index("--together") + 1]) == 32
 
 
 # --- an attacker's ways ----------------------------------------------------------------------------------------------

@@ -361,6 +361,16 @@ def test_a_servers_gate_goes_on_in_the_next_session_and_its_verdicts_are_told(
         assert "this is not the first try: earlier runs with this suite and seed gave PASS" in session().text
 
 
+def test_sessions_write_the_ledger_and_ask_no_case_twice(gate_bank: Bank) -> None:
+    gate_bank.answers(0)
+    assert "the first attempt on this bank" in stored("--tunegate-ledger", "shared").text or Path("shared").is_dir()
+    gate_bank.answers(100)
+    result = stored("--tunegate-ledger", "shared")
+    assert result.code == 1
+    assert "INCONCLUSIVE" in result.text
+    assert "only 0 of 100 working cases were not asked by an earlier draw" in result.text
+
+
 def test_verdict_of_another_session_is_never_taken(gate_bank: Bank) -> None:
     arguments = ["-n", "1", "--testrunuid", "fixed"]
     gate_bank.answers(100)

@@ -88,7 +88,7 @@ def all_alike(texts: Sequence[str]) -> Mapping[str, Any]:
 
 
 def run(
-    changes: Changes, base: Changes | None = None, refused: str | None = None, skills: Any = SKILLS, bank: int = 60
+    changes: Changes, base: Changes | None = None, refused: str | None = None, skills: Any = SKILLS, bank: int = 100
 ) -> Proof:
     common = changed(BASE, base or {})
     return Proof(carried_out, (common, skills, bank), (changed(common, changes), skills, bank), refused)

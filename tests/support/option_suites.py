@@ -48,6 +48,7 @@ PROOFS: Proofs = {
         suite({"plan.kind": "sequential"}, {"plan": {"draw": 40, "risk": {"at": 0.5}}}),
         suite({"plan.kind": "anytime"}, {"plan": {"draw": 40, "risk": {"at": 0.5}}}),
     ),
+    "PlanSpec.spending": ShownBy("test_spending.py", "spending=True"),
     "PlanSpec.draw": suite({"plan.draw": 30}),
     "PlanSpec.accept": (suite({"plan.accept": 20}), suite({"plan.accept": 20}, SEQUENTIAL, refused="sequential")),
     "PlanSpec.confirm": (
