@@ -128,6 +128,8 @@ def in_turn(fault: Fault, step: str) -> Any:
 
 @pytest.mark.parametrize(("fault", "step"), [in_turn(fault, step) for fault, step in CELLS])
 def test_a_fault_in_a_run(tmp_path: Path, whole: RunRecord, fault: Fault, step: str) -> None:
+    if step == "retention draw" and fault.name.startswith("model answers"):
+        pytest.skip("nothing is asked: these are the answers to the attempt's own gate; see the reference draw")
     as_documented(inject(fault, step, tmp_path / "project", whole))
 
 

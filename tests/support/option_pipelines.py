@@ -157,7 +157,7 @@ PROOFS: Proofs = {
     "PipelineSpec.suites": run({"suites.facts.plan.draw": 6}),
     "PipelineSpec.stages": run({"stages": BASE["stages"][:1]}),
     "PipelineSpec.leakage": run({"leakage": "drop_from_train"}, {"stages.0.data": "leaky.jsonl"}),
-    "PipelineSpec.retention": run({"retention": {"max_drop": 90.0}}, skills=FORGETFUL),
+    "PipelineSpec.retention": ShownBy("test_retention.py", "retention: {max_drop"),
     "PipelineSpec.ledger": ShownBy("test_ledger_of_runs.py", "ledger: shared"),
     "PipelineSpec.waivers": run({"waivers": "waivers.yaml"}, WAIVED, skills=UNWAIVED),
     "PipelineSpec.promote": run({"promote": None}),
