@@ -70,6 +70,13 @@ def make_bank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
 
 
 @pytest.fixture
+def project_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in the test's folder, with the ledger that its project has by default."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TUNEGATE_LEDGER")
+
+
+@pytest.fixture
 def bank(make_bank: Callable[..., Bank]) -> Bank:
     """100 cases, `exact`, 90 of 100."""
     return make_bank()

@@ -123,11 +123,15 @@ def luck_alone(run: RunRecord) -> list[tuple[str, str]]:
     gates = () if run.stages else tuple(run.gates.values())
     policy = run.start.get("policy")
     confirming = {gate.gate: gate for gate in gates if gate.purpose == "confirm"}
-    told = [
-        (gate, lucky_pass_alone(gate, confirming.get(gate.gate), policy)) for gate in gates if gate.purpose == "gate"
-    ]
-    unknown = [(gate.gate, why) for gate, _ in told if gate.verdict is Verdict.PASS and (why := unknown_luck(gate))]
-    return [*unknown, *((gate.gate, luck_in_words(luck)) for gate, luck in told if luck is not None)]
+    told: list[tuple[str, str]] = []
+    for gate in (one for one in gates if one.purpose == "gate"):
+        confirm = confirming.get(gate.gate)
+        draws = [gate] if confirm is None else [gate, confirm]
+        if (luck := lucky_pass_alone(gate, confirm, policy)) is not None:
+            told.append((gate.gate, luck_in_words(luck)))
+        elif draws[-1].verdict is Verdict.PASS and (why := unknown_luck(draws)):
+            told.append((gate.gate, why))
+    return told
 
 
 def ledger_of(stage: StageRecord) -> dict[str, list[str]]:

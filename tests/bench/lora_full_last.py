@@ -29,7 +29,7 @@ from tunegate.models.open_model import find_model, open_model
 from tunegate.reading.files import resolve
 from tunegate.reading.rows import Row, read_rows
 from tunegate.stats.paired import PairedCounts
-from tunegate.suites.suite import load_suite
+from tunegate.suites.suite_file import load_suite
 from tunegate.training.trainer import SubprocessTrainer, TrainJob
 from tunegate_suites import build_check
 

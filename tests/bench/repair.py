@@ -19,7 +19,8 @@ from tunegate.gates.ask import ask_samples
 from tunegate.leaks.leakage import find_leaks, without
 from tunegate.models.open_model import model_folder, open_model
 from tunegate.record.outcome_json import outcome_from_json, outcome_to_json
-from tunegate.suites.suite import Suite, load_suite
+from tunegate.suites.suite import Suite
+from tunegate.suites.suite_file import load_suite
 from tunegate.training.repair import repaired, size
 from tunegate.training.trainer import SubprocessTrainer, TrainJob
 from tunegate.verdicts.comparison import compare

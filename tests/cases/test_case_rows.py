@@ -18,7 +18,8 @@ from tunegate.cli import main
 from tunegate.exceptions import ConfigError
 from tunegate.reading.chats import Message
 from tunegate.suites.case_faults import contradictions, listed_in_text
-from tunegate.suites.suite import Suite, load_suite
+from tunegate.suites.suite import Suite
+from tunegate.suites.suite_file import load_suite
 from tunegate_suites import build_check
 
 

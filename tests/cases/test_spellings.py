@@ -13,7 +13,7 @@ from tunegate.cases.bank import split
 from tunegate.cases.case import Case
 from tunegate.cases.spellings import in_groups, spellings
 from tunegate.reading.rows import read_rows
-from tunegate.suites.suite import load_suite
+from tunegate.suites.suite_file import load_suite
 from tunegate_suites import build_check
 
 DATA = ROOT / "suites" / "tunegate_suites" / "data"

@@ -14,7 +14,7 @@ from tunegate.checks.outcome import Finding
 from tunegate.exceptions import ConfigError
 from tunegate.gates.ask import ask_samples
 from tunegate.models.model import Response, ScriptedModel
-from tunegate.suites.suite import load_suite
+from tunegate.suites.suite_file import load_suite
 from tunegate_suites import build_check
 from tunegate_suites.swapping import swapped
 

@@ -15,7 +15,7 @@ from tunegate.checks.check import Sample
 from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import ConfigError
 from tunegate.models.model import ChoiceScore, GenerationSettings, Response, ScriptedModel
-from tunegate.suites.suite import load_suite
+from tunegate.suites.suite_file import load_suite
 from tunegate_suites import build_check
 from tunegate_suites.options import LocalModels
 from tunegate_suites.perplexity import Perplexity, byte_perplexity

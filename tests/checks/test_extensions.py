@@ -19,7 +19,7 @@ from tunegate.cli import main
 from tunegate.exceptions import ConfigError
 from tunegate.pipeline.pipeline_file import load_pipeline
 from tunegate.record.read_run import read_run
-from tunegate.suites.suite import load_suite
+from tunegate.suites.suite_file import load_suite
 from tunegate_suites import build_check
 from tunegate_trainers import process, validate
 

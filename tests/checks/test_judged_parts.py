@@ -18,7 +18,7 @@ from tunegate.cli import main
 from tunegate.exceptions import ConfigError
 from tunegate.models.model import ChoiceScore, Response
 from tunegate.record.outcome_json import outcome_from_json, outcome_to_json
-from tunegate.suites.suite import load_suite
+from tunegate.suites.suite_file import load_suite
 from tunegate_suites import build_check
 from tunegate_suites.base import CheckBase
 from tunegate_suites.choice import gold_index

@@ -13,7 +13,7 @@ from tests.support.check_helpers import FAIL, PASS, ask, sample
 from tunegate.checks.sources import dotted_name, local_sources, sources_sha256
 from tunegate.exceptions import ConfigError
 from tunegate.plugin.function_check import FunctionCheck
-from tunegate.suites.suite import load_suite
+from tunegate.suites.suite_file import load_suite
 from tunegate_suites import build_check
 
 

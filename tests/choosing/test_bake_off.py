@@ -33,7 +33,8 @@ from tunegate.progress import no_progress
 from tunegate.record.read_run import read_run
 from tunegate.stats.holm import holm
 from tunegate.stats.paired import paired_interval
-from tunegate.suites.suite import Suite, load_suite
+from tunegate.suites.suite import Suite
+from tunegate.suites.suite_file import load_suite
 from tunegate_reports import write_bake_off
 from tunegate_reports.bake_off import render
 from tunegate_suites import build_check
@@ -451,3 +452,19 @@ def test_what_is_for_local_models_or_for_servers_goes_to_them_alone(bank: Bank, 
     assert "--dtype" not in reasons[server]
     assert "--timeout 5.0 --key-env PATH --request top_p=0.5" in reasons[server]
     assert f"--suite {bank.suite} --seed 0" in reasons[server]
+
+
+@pytest.mark.parametrize(
+    ("plan", "words"),
+    [("draw: 20, accept: 18", "--draw 20"), ("kind: double, risk: {at: 0.6}", ""), ("kind: sequential, risk: {at: 0.6}", "")],
+)
+def test_each_gate_draws_as_its_plan_allows(bank: Bank, plan: str, words: str) -> None:
+    """A confirming draw of a retry is left to the real gate; other plans take no `--draw` and are drawn whole."""
+    Path(bank.suite).write_text(Path(bank.suite).read_text() + f"plan: {{{plan}}}\n")
+    (bank.folder / "m").mkdir()
+    (bank.folder / "m" / "config.json").write_text("{}")
+    told = (sys.executable, "-c", "import json, sys; print(json.dumps({'error': ' '.join(sys.argv[1:])}))")
+    options = build_parser().parse_args(["bake-off", "m", "--suite", bank.suite, "--run", "run"])
+    result = bake(options, load_suite(Path(bank.suite), build_check), model_facts, lambda line: None, told)
+    _, draw, rest = result.ranked[0].entry.reason.partition(" --draw ")
+    assert (draw + rest.partition(" ")[0]).strip() == words

@@ -18,7 +18,8 @@ from tunegate.models.model import ScriptedModel
 from tunegate.progress import no_progress
 from tunegate.record.read_run import read_run
 from tunegate.record.recheck import recheck_all
-from tunegate.suites.suite import Suite, load_suite
+from tunegate.suites.suite import Suite
+from tunegate.suites.suite_file import load_suite
 from tunegate_reports.html import render
 from tunegate_reports.view import view
 from tunegate_suites import build_check

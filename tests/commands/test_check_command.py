@@ -15,7 +15,7 @@ from tunegate.cli import main
 from tunegate.stats.plans import GatePlan
 from tunegate.stats.sampling import SinglePlan
 from tunegate.suites.fitting_plan import fitting_plan, supported_attempts
-from tunegate.suites.suite import load_suite
+from tunegate.suites.suite_file import load_suite
 from tunegate_suites import build_check
 
 

@@ -21,7 +21,7 @@ from tunegate.models.model import ScriptedModel
 from tunegate.progress import no_progress
 from tunegate.record.event_log import EventLog, read_events
 from tunegate.stats.holm import holm
-from tunegate.suites.suite import load_suite
+from tunegate.suites.suite_file import load_suite
 from tunegate_suites import build_check
 
 Capture = pytest.CaptureFixture[str]

@@ -14,7 +14,7 @@ from scipy.stats import binom, hypergeom
 
 from tests.support.fake_pipeline import write_pipeline
 from tunegate.cli import main
-from tunegate.suites.suite import plan_rule
+from tunegate.suites.suite_file import plan_rule
 from tunegate.suites.suite_spec import PlanSpec
 
 Capture = pytest.CaptureFixture[str]

@@ -9,7 +9,8 @@ import pytest
 
 from tunegate.commands.plan_override import override
 from tunegate.exceptions import ConfigError
-from tunegate.suites.suite import Suite, load_suite
+from tunegate.suites.suite import Suite
+from tunegate.suites.suite_file import load_suite
 from tunegate_suites import build_check
 
 
@@ -56,8 +57,8 @@ def test_a_plan_of_more_than_one_draw_is_not_undone(
 @pytest.mark.parametrize(
     ("draw", "accept", "message"),
     [
-        (0, None, "accept must be between 1 and draw"),
-        (-5, None, "accept must be between 1 and draw"),
+        (0, None, "a draw has at least 1 case"),
+        (-5, None, "a draw has at least 1 case"),
         (50, 51, "draw 50, accept 51: accept must be"),
         (None, 101, "draw 100, accept 101: accept must be"),
         (601, None, "draw 601: the bank of suite 'suite' has only 392 cases"),

@@ -14,23 +14,19 @@ from tests.support.bank import Bank, write_jsonl
 from tests.support.record_edits import VALUES, events_of, write
 from tunegate.checks.outcome import Verdict
 from tunegate.cli import main
-from tunegate.commands.ledger import VARIABLE
 from tunegate.exceptions import ConfigError, TunegateError
 from tunegate.gates.gate_run import GateRequest, run_gate
 from tunegate.models.model import ScriptedModel
 from tunegate.progress import no_progress
 from tunegate.record.read_run import read_run
 from tunegate.record.recheck import recheck_all
-from tunegate.suites.suite import load_suite
+from tunegate.suites.suite_file import load_suite
 from tunegate_suites import build_check
 
 PLAN = "{kind: anytime, draw: 30, risk: {consumer: 0.05, at: 0.85, producer: 0.05, good: 0.95}}"
 
 
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv(VARIABLE)
+pytestmark = pytest.mark.usefixtures("project_ledger")
 
 
 @pytest.fixture

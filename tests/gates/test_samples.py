@@ -27,7 +27,8 @@ from tunegate.record.read_run import read_run
 from tunegate.record.recheck import recheck
 from tunegate.record.record import GateRecord
 from tunegate.stats.sampling import exact_interval
-from tunegate.suites.suite import Suite, load_suite
+from tunegate.suites.suite import Suite
+from tunegate.suites.suite_file import load_suite
 from tunegate_suites import build_check
 
 PASS, FAIL, INVALID = Verdict.PASS, Verdict.FAIL, Verdict.INVALID

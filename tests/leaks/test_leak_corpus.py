@@ -12,7 +12,7 @@ from tunegate.cases.case import Case
 from tunegate.data.spec import DataSpec
 from tunegate.data.training_data import load_training_data
 from tunegate.leaks.leakage import find_leaks, without
-from tunegate.suites.suite import load_suite
+from tunegate.suites.suite_file import load_suite
 from tunegate_suites import build_check
 
 DATA = ROOT / "suites/tunegate_suites/data"

@@ -18,16 +18,13 @@ from tunegate.commands.bake_off import bake
 from tunegate.commands.ledger import VARIABLE
 from tunegate.ledger.ledger import FILE, FOLDER
 from tunegate.models.model_facts import ModelFacts
-from tunegate.suites.suite import load_suite
+from tunegate.suites.suite_file import load_suite
 from tunegate_suites import build_check
 
 PLAN = "{draw: 10, accept: 9}"
 
 
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv(VARIABLE)
+pytestmark = pytest.mark.usefixtures("project_ledger")
 
 
 @pytest.fixture

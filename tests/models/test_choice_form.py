@@ -21,7 +21,7 @@ from tunegate.models.hf import HFModel
 from tunegate.models.model import Form, GenerationSettings
 from tunegate.models.openai_server import OpenAIModel
 from tunegate.models.prompting import answer_prompt, choice_prompt
-from tunegate.suites.suite import load_suite
+from tunegate.suites.suite_file import load_suite
 from tunegate_suites import build_check
 
 GOLDEN = FILES / "lm_eval_piqa.json"

@@ -20,7 +20,8 @@ from tunegate.pipeline.default_ladders import EPOCHS, GENERAL_FORMATS, GENERAL_R
 from tunegate.pipeline.json_schema import pipeline_json_schema
 from tunegate.pipeline.pipeline import Pipeline, Stage
 from tunegate.pipeline.pipeline_file import load_pipeline
-from tunegate.suites.suite import Suite, load_suite
+from tunegate.suites.suite import Suite
+from tunegate.suites.suite_file import load_suite
 from tunegate_suites import build_check
 
 SHIPPED = Path(__file__).parents[2] / "suites" / "tunegate_suites" / "data"

@@ -16,7 +16,7 @@ from tunegate.pipeline.odds import pipeline_risk
 from tunegate.pipeline.pipeline import Pipeline
 from tunegate.stats.pipeline_risk import PipelineRisk
 from tunegate.stats.plans import PlanRule, Risk
-from tunegate.suites.suite import load_suite
+from tunegate.suites.suite_file import load_suite
 from tunegate_suites import build_check
 
 PIPELINE = """\

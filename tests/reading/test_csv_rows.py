@@ -19,7 +19,7 @@ from tunegate.exceptions import ConfigError
 from tunegate.reading import rows as rows_module
 from tunegate.reading.cells import Cell
 from tunegate.reading.rows import read_rows
-from tunegate.suites.suite import load_suite
+from tunegate.suites.suite_file import load_suite
 from tunegate_suites import build_check
 
 ROWS = [{"id": "1", "prompt": "a, b; c?"}, {"id": "2", "prompt": "d|e\tf"}]

@@ -14,7 +14,7 @@ from tunegate.data.spec import DataSpec
 from tunegate.data.training_data import load_training_data
 from tunegate.exceptions import ConfigError
 from tunegate.models.responses_spec import ResponsesSpec
-from tunegate.suites.suite import load_suite
+from tunegate.suites.suite_file import load_suite
 from tunegate_suites import build_check
 
 ROW = {

@@ -31,7 +31,7 @@ from tunegate.record.read_run import read_run
 from tunegate.record.recheck import NotPromotable, recheck
 from tunegate.record.record import GateRecord
 from tunegate.record.run_log import RunLog
-from tunegate.suites.suite import load_suite
+from tunegate.suites.suite_file import load_suite
 from tunegate_suites import build_check
 
 PASS, FAIL, INVALID = Verdict.PASS, Verdict.FAIL, Verdict.INVALID

@@ -27,7 +27,7 @@ from tunegate.models.model import ScriptedModel
 from tunegate.progress import no_progress
 from tunegate.record.event_log import EVENTS
 from tunegate.record.read_run import read_run
-from tunegate.suites.suite import load_suite
+from tunegate.suites.suite_file import load_suite
 from tunegate_suites import build_check
 
 ATTACKS = json.loads((FILES / "resealed_edits.json").read_text())

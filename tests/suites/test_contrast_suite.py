@@ -22,7 +22,8 @@ from tunegate.gates.ask import ask_samples
 from tunegate.models.model import Response, ScriptedModel
 from tunegate.pipeline.pipeline_file import suite_place
 from tunegate.reading.files import resolve
-from tunegate.suites.suite import Suite, load_suite
+from tunegate.suites.suite import Suite
+from tunegate.suites.suite_file import load_suite
 from tunegate_suites import build_check
 from tunegate_suites.contrasts.changes import Setting, as_word, change
 from tunegate_suites.contrasts.expand_file import expand_file

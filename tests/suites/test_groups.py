@@ -17,7 +17,7 @@ from tunegate.gates.draw import GatePlace, draw_fresh
 from tunegate.record.read_run import read_run
 from tunegate.record.recheck import recheck_all
 from tunegate.stats.stratified import Stratum, stratified_rate
-from tunegate.suites.suite import load_suite
+from tunegate.suites.suite_file import load_suite
 from tunegate_suites import build_check
 
 Capture = pytest.CaptureFixture[str]

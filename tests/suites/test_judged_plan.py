@@ -15,7 +15,7 @@ from tunegate.checks.judge_admission import Agreement
 from tunegate.cli import main
 from tunegate.stats.plans import SinglePlan
 from tunegate.suites.judged_plan import judged_plan
-from tunegate.suites.suite import load_suite
+from tunegate.suites.suite_file import load_suite
 from tunegate_suites import build_check
 
 SHIPPED = Agreement(((931, 69, 0), (151, 849, 0)))

@@ -14,7 +14,8 @@ from tunegate.cases.case import question_of
 from tunegate.cases.cases_spec import CasesSpec
 from tunegate.cases.from_rows import load_cases
 from tunegate.exceptions import ConfigError
-from tunegate.suites.suite import Suite, load_suite
+from tunegate.suites.suite import Suite
+from tunegate.suites.suite_file import load_suite
 from tunegate_suites import build_check
 
 ROW = {"id": "a", "prompt": "Why?", "reference": "Because"}

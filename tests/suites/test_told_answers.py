@@ -15,7 +15,8 @@ from tunegate.cases.case import Case
 from tunegate.cli import main
 from tunegate.exceptions import ConfigError
 from tunegate.record.read_run import read_run
-from tunegate.suites.suite import Suite, load_suite
+from tunegate.suites.suite import Suite
+from tunegate.suites.suite_file import load_suite
 from tunegate.suites.told_answers import told_by
 from tunegate_reports import write_html
 from tunegate_suites import build_check

@@ -11,7 +11,7 @@ from tests.support.fake_pipeline import load, write_pipeline
 from tunegate.cli import main
 from tunegate.commands.model_under_test import look_at_folder
 from tunegate.pipeline.leak_guard import BASE_TEMPLATE, leaks_of
-from tunegate.suites.suite import load_suite
+from tunegate.suites.suite_file import load_suite
 from tunegate.suites.told_by_template import told
 from tunegate_suites import build_check
 from tunegate_trainers.chat_templates import TEMPLATES

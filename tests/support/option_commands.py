@@ -27,7 +27,7 @@ from tunegate.commands.leakage import leakage
 from tunegate.exceptions import ConfigError
 from tunegate.gates.ask import asked_prompts
 from tunegate.models.openai_server import OpenAIModel
-from tunegate.suites.suite import load_suite
+from tunegate.suites.suite_file import load_suite
 from tunegate_suites import build_check
 from tunegate_suites.judges.fit import fitted_json
 

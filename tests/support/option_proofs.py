@@ -24,7 +24,8 @@ from tunegate.gates.ask import asked_prompts
 from tunegate.gates.gate_run import GateRequest, run_gate
 from tunegate.models.model import ChoiceScore, GenerationSettings, Model, Response
 from tunegate.models.responses import load_responses
-from tunegate.suites.suite import Suite, load_suite
+from tunegate.suites.suite import Suite
+from tunegate.suites.suite_file import load_suite
 from tunegate_suites import build_check
 
 Observe = Callable[[Path, Any], Any]

@@ -154,7 +154,7 @@ from dataclasses import replace
 from pathlib import Path
 torch.set_num_threads(1)
 from tests.trainers.test_watch import scripted
-from tunegate.suites.suite import load_suite
+from tunegate.suites.suite_file import load_suite
 from tunegate.training.trainer import TrainJob
 from tunegate_suites import build_check
 from tunegate_trainers.process import run

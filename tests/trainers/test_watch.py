@@ -12,7 +12,8 @@ import pytest
 from tests.support.bank import write_jsonl
 from tests.support.trainer_jobs import ARGS, MakeJob, real_training
 from tunegate.checks.outcome import Verdict
-from tunegate.suites.suite import Suite, load_suite
+from tunegate.suites.suite import Suite
+from tunegate.suites.suite_file import load_suite
 from tunegate.training.trainer import TrainJob
 from tunegate_suites import build_check
 from tunegate_trainers import common, sft

@@ -23,8 +23,8 @@ from tunegate.reading.table_rows import rows_of_dataset
 from tunegate.reading.yaml_file import KeyPath, YamlFile, dotted
 from tunegate.stats.plans import GatePlan
 from tunegate.suites.suite import Suite as EngineSuite
-from tunegate.suites.suite import load_suite as load_suite_file
-from tunegate.suites.suite import make_suite, plan_rule
+from tunegate.suites.suite_file import load_suite as load_suite_file
+from tunegate.suites.suite_file import make_suite, plan_rule
 from tunegate.suites.suite_spec import PlanSpec, SuiteSpec
 
 Rows = Any

@@ -80,15 +80,14 @@ def draw(
     order with the tag, and the first of the order for the rest.
     """
     by_id = {case.id: case for case in cases}
-    asked = [case for case in cases if question_of(case) in used] if used else []
-    known = set(map(content, asked))
-    asked = list({content(case): case for case in asked}.values())
+    asked = {content(case): case for case in cases if question_of(case) in used} if used else {}
+    known = set(asked)
     fresh: list[Case] = []
     for case in (by_id[case_id] for case_id in draw_order(by_id, seed)):
-        if content(case) not in known and question_of(case) not in used:
+        if content(case) not in known:
             known.add(content(case))
             fresh.append(case)
-    return tuple(by_quotas(by_turns(fresh, asked), n, quotas or {}))
+    return tuple(by_quotas(by_turns(fresh, asked.values()), n, quotas or {}))
 
 
 def by_quotas(order: Sequence[Case], n: int, quotas: Mapping[str, int]) -> list[Case]:

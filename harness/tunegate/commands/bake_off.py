@@ -66,7 +66,7 @@ def bake(
     facts_of_it = [suite.sha256, plan.numbers, options.seed, options.dtype, *(options.request or ())]
     key = hashlib.sha256(json.dumps(facts_of_it).encode()).hexdigest()
     folder = Path(options.run) if options.run else FOLDER / f"bake-off-{suite.name}-{key[:12]}"
-    if plan.confirm is not None:
+    if plan.confirms == "after_retry":
         all_take["--draw"] = plan.draw  # a bake-off ranks by first draws; a pass that counts is confirmed later
     all_take["--together"] = hashlib.sha256(f"{key} {folder.resolve()}".encode()).hexdigest()[:32]
     here = GateProcess(_words(all_take | local), command)

@@ -10,12 +10,12 @@ from typing import Any
 from tunegate.checks.outcome import Verdict
 from tunegate.commands.console import Bar, show, show_json
 from tunegate.commands.ledger import ledger_of_suite
+from tunegate.commands.report import gate_reports
 from tunegate.exceptions import ConfigError
 from tunegate.gates.candidate import ComparisonRequest, ComparisonResult, Side, compare_with_baseline
 from tunegate.gates.gate_run import answers_key
 from tunegate.models.model import Model
 from tunegate.record.event_log import EVENTS
-from tunegate.record.record import RunRecord
 from tunegate.stats.retention import slips
 from tunegate.suites.suite import Suite
 from tunegate.versions import installed_versions
@@ -41,12 +41,7 @@ def check_options(options: Namespace) -> None:
         raise ConfigError(f"--max-drop: expected percentage points from 0 to 100, got {options.max_drop:g}")
 
 
-def against(
-    options: Namespace,
-    suite: Suite,
-    open_subject: OpenSubject,
-    write_reports: Callable[[Namespace, RunRecord, int], Path | None],
-) -> int:
+def against(options: Namespace, suite: Suite, open_subject: OpenSubject) -> int:
     """Compare a candidate with a baseline; returns the exit code."""
     draw = suite.plan.draw if options.draw is None else options.draw
     if draw < 1:
@@ -54,7 +49,7 @@ def against(
     request = comparison_of(options, suite, draw, open_subject)
     with Bar() as bar:
         result = compare_with_baseline(request, bar.update, installed_versions())
-    report = write_reports(options, result.run, draw)
+    report = gate_reports(options, result.run, draw)
     if options.json:
         show_json(comparison_as_json(result, report))
     else:
@@ -75,7 +70,7 @@ def comparison_of(options: Namespace, suite: Suite, draw: int, open_subject: Ope
         max_drop=MAX_DROP if options.max_drop is None else options.max_drop,
         tier=options.tier or "supporting",
         folder=options.run,
-        ledger=ledger_of_suite(options.ledger, suite, options.suite),
+        ledger=ledger_of_suite(options.ledger, suite),
     )
 
 

@@ -16,6 +16,7 @@ from tunegate.data.training_data import Example
 from tunegate.leaks.leakage import Leak, describe, facts
 from tunegate.pipeline.ladders import LADDERS, first_settings, possible_attempts, possible_trainings
 from tunegate.pipeline.leak_guard import drop_leaks, dropped_and_refused, in_words
+from tunegate.pipeline.odds import budget, shared_draws
 from tunegate.pipeline.pipeline import GateTerms, Pipeline, RetentionTerms, Stage
 from tunegate.pipeline.supply import Supply, supply_of
 from tunegate.stats.retention import KeptRule, slips
@@ -225,7 +226,7 @@ def _stage(
     trains = stage.role != "baseline"
     allowed = retrain.max_attempts if trains else 1
     possible = possible_attempts(retrain) if trains else 1
-    attempts = min(allowed, possible)
+    attempts = budget(after)
     ladders = {name: rungs for name in LADDERS if len(rungs := retrain.ladder(name)) > 1} if trains else {}
     supported = {name: supported_attempts(pipeline.suites[name].bank, gate.plan) for name, gate in gates.items()}
     watched = pipeline.watched.get(stage.name)
@@ -248,9 +249,7 @@ def _stage(
         default_ladders=[name for name in ladders if name in after.filled],
         ways={} if retrain.search == "optuna" or not ladders else _ways(after),
         gates=list(gates),
-        sharing_a_draw=[
-            alike for name in gates if (alike := pipeline.sharing_a_draw(stage, name))[0] == name and len(alike) > 1
-        ],
+        sharing_a_draw=shared_draws(pipeline, stage),
         plans={name: gate.to_json() for name, gate in gates.items()},
         supported_attempts=supported,
         supply=supply,

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from tunegate.gates.book import NoLedger
 from tunegate.ledger.ledger import FILE, Ledger, ledger_folder
+from tunegate.pipeline.pipeline_file import BUILTIN
+from tunegate.reading.files import resolve
 from tunegate.suites.suite import Suite
 
 VARIABLE = "TUNEGATE_LEDGER"
@@ -26,7 +28,9 @@ def ledger_of(named: str | None, near: Path) -> Ledger | NoLedger:
     return ledger if ledger.can_be_written else NoLedger(f"{ledger.folder / FILE} cannot be written")
 
 
-def ledger_of_suite(named: str | None, suite: Suite, given: str) -> Ledger | NoLedger:
-    """The same for a suite that is gated alone, `given` as a path or as `builtin:NAME`, which belongs to no project:
-    its ledger is that of the working folder."""
-    return ledger_of(named, Path() if given.startswith("builtin:") else Path(suite.path).parent)
+def ledger_of_suite(named: str | None, suite: Suite) -> Ledger | NoLedger:
+    """The same for a suite that is gated alone. One that ships with Tunegate belongs to no project: its ledger is that
+    of the working folder."""
+    path = Path(suite.path).resolve()
+    ships = path.is_relative_to(resolve(BUILTIN, Path()).resolve())
+    return ledger_of(named, Path() if ships else path.parent)

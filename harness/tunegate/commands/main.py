@@ -45,7 +45,8 @@ from tunegate.reading.yaml_file import load_yaml
 from tunegate.record.record import RunRecord
 from tunegate.record.run_log import RunLog
 from tunegate.stats.plans import GatePlan
-from tunegate.suites.suite import Suite, load_suite
+from tunegate.suites.suite import Suite
+from tunegate.suites.suite_file import load_suite
 from tunegate.training.pipeline_run import PipelineRun
 from tunegate.training.tools import Tools
 from tunegate.training.trainer import SubprocessTrainer
@@ -186,12 +187,12 @@ def gate(options: Namespace) -> int:
     candidate.check_options(options)
     suite = load_suite(suite_place(options.suite, Path()), _build_check())
     if options.baseline is not None:
-        return candidate.against(options, suite, _open_subject, gate_reports)
+        return candidate.against(options, suite, _open_subject)
     plan = _plan(suite, options)
     check_more(options, suite.name, plan)
     model = _open_subject(options, suite)
     subject = MeteredModel(model) if options.responses is None else model
-    ledger = ledger_of_suite(options.ledger, suite, options.suite)
+    ledger = ledger_of_suite(options.ledger, suite)
     request = GateRequest(
         suite,
         plan,

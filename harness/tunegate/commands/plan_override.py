@@ -8,7 +8,7 @@ from dataclasses import replace
 from tunegate.exceptions import ConfigError
 from tunegate.stats.anytime import AnytimePlan
 from tunegate.stats.plans import GatePlan
-from tunegate.stats.sampling import SinglePlan
+from tunegate.stats.sampling import SinglePlan, same_share
 from tunegate.suites.suite import Suite
 from tunegate.verdicts.terms import NOT_ANYTIME
 
@@ -28,7 +28,9 @@ def override(suite: Suite, draw: int | None, accept: int | None) -> GatePlan:
             "leave draw and accept out, or change the plan in the suite file"
         )
     drawn = plan.draw if draw is None else draw
-    needed = -(-plan.accept * drawn // plan.draw) if accept is None else accept
+    if drawn < 1:
+        raise ConfigError(f"draw {drawn}: a draw has at least 1 case")
+    needed = same_share(plan.first, drawn).accept if accept is None else accept
     if not 1 <= needed <= drawn:
         raise ConfigError(f"draw {drawn}, accept {needed}: accept must be between 1 and draw")
     if drawn > suite.bank.distinct("working"):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import takewhile
 
-from tunegate.cases.case import Case, question_of
+from tunegate.cases.case import Case
 from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import Inconclusive
 from tunegate.gates.draw import Draw, GatePlace, cases_with
@@ -75,12 +75,12 @@ class Book:
         """What the ledger holds now; nothing without a ledger."""
         return History() if isinstance(self.ledger, NoLedger) else self.ledger.read()
 
-    def attempts_before(self, draft: Draft) -> int:
+    def attempts_before(self, draft: Draft, history: History) -> int:
         """The attempts of other runs of the same lineage on the bank of this draw, if it is new."""
-        return self._standing(draft, self._drawn(draft, Draw((), draft.seed)), self.history()).lineage
+        return self._standing(draft, self._drawn(draft), history).lineage
 
     def _standing(self, draft: Draft, own: Drawn, history: History) -> Standing:
-        return history.standing(bank_of(draft.suite), self.lineage, own)
+        return history.standing(draft.suite.by_question.keys(), self.lineage, own)
 
     def register(self, draft: Draft, choose: Choose) -> Draw:
         """Make the draw and write it to the ledger, while no other run can: two runs never draw the same case."""
@@ -88,7 +88,7 @@ class Book:
             return replace(choose(frozenset()), ledger=LedgerPlace(why_not=self.ledger.why))
         with self.ledger.session() as session:
             history = session.history
-            own = history.at(self._drawn(draft, Draw((), draft.seed)), by_model=True)
+            own = history.at(self._drawn(draft), by_model=True)
             drawn = self.chosen(draft, history, choose)
             written = self._drawn(draft, drawn)
             entry = session.add(written) if own is None else own.sha256
@@ -127,7 +127,7 @@ class Book:
         of its bake-off. The same suite and seed on the same weights is the same try: it asks the same cases again. Any
         other draw is new, of cases that no other run asked.
         """
-        own = history.at(self._drawn(draft, Draw((), draft.seed)), by_model=draft.place.stage is not None)
+        own = history.at(self._drawn(draft), by_model=draft.place.stage is not None)
         known = own or history.same_try(draft.key, draft.weights, draft.place.purpose)
         cases = None if known is None else cases_with(draft.suite, known.drawn.questions)
         if known is None or cases is None:
@@ -137,11 +137,12 @@ class Book:
             return choose(others | clashes) if clashes.intersection(drawn.questions) else drawn
         if own is None:
             return Draw(cases, draft.seed, known.drawn.reused, known.sha256)
-        others = (own.drawn.model, own.drawn.weights) != (draft.model, draft.weights)
-        return Draw(cases, draft.seed, len(cases) if others else own.drawn.reused, own.drawn.repeats)
+        of_another = (own.drawn.model, own.drawn.weights) != (draft.model, draft.weights)
+        return Draw(cases, draft.seed, len(cases) if of_another else own.drawn.reused, own.drawn.repeats)
 
-    def _drawn(self, draft: Draft, drawn: Draw) -> Drawn:
-        place = draft.place
+    def _drawn(self, draft: Draft, drawn: Draw | None = None) -> Drawn:
+        """The entry of a draw; of a draw that is not made yet, without its questions."""
+        place, drawn = draft.place, drawn or Draw((), draft.seed)
         return Drawn(
             run=self.run,
             suite=draft.suite.name,
@@ -184,8 +185,3 @@ class Book:
                 f"gate {gate.key!r}: PASS, but the same weights failed the same cases before; its answers or its judge "
                 "change from time to time, so it must be asked fresh cases (another --seed)"
             )
-
-
-def bank_of(suite: Suite) -> frozenset[str]:
-    """The identities of a suite's questions."""
-    return frozenset(map(question_of, suite.cases))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tunegate.exceptions import ConfigError
 from tunegate.gates.book import NOT_ASKED_FOR, Book, Draft, NoLedger
-from tunegate.gates.draw import Draw, GatePlace, Reference, draw_fresh, place_of
+from tunegate.gates.draw import Draw, GatePlace, Reference, draw_fresh, place_of, same_cases
 from tunegate.gates.gate_run import FOLDER, started
 from tunegate.gates.runner import GateRunner
 from tunegate.hashes import canonical_json, sha256_hex
@@ -23,7 +23,7 @@ from tunegate.record.recheck import recheck_all
 from tunegate.record.record import GateRecord, RunRecord
 from tunegate.record.run_log import RunLog
 from tunegate.stats.retention import DIFFER, KeptRule, Tier, largest_allowed
-from tunegate.stats.sampling import SinglePlan
+from tunegate.stats.sampling import same_share
 from tunegate.suites.suite import Suite
 from tunegate.verdicts.terms import Purpose, Terms
 
@@ -57,7 +57,7 @@ class ComparisonRequest:
         """The terms of one of the two draws; the accept number decides nothing."""
         differ = min(1.0, max(DIFFER, self.max_drop / 50.0))
         kept = KeptRule(largest_allowed(self.draw, self.max_drop), differ, attempts=1, tier=self.tier)
-        plan = SinglePlan(self.draw, -(-self.suite.plan.accept * self.draw // self.suite.plan.draw))
+        plan = same_share(self.suite.plan.first, self.draw)
         return Terms(plan, purpose, max_drop=self.max_drop, kept=kept, **self.suite.answering)
 
     @cached_property
@@ -97,8 +97,7 @@ def compare_with_baseline(
                 _ask(runner, log.record, request, reference, request.baseline, drawn)
             before = log.record.gates[reference.key]
             if not _settled(log.record, place):
-                by_id = {case.id: case for case in suite.cases}
-                drawn = Draw(tuple(by_id[case_id] for case_id in before.case_ids), before.seed)
+                drawn = same_cases(suite, before)
                 held = Reference(place_of(before), before.outcomes)
                 _ask(runner, log.record, request, place, request.candidate, drawn, held)
         recheck_all(log.record)

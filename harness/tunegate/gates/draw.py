@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -124,9 +124,20 @@ def _questions(cases: Sequence[Case]) -> frozenset[str]:
 
 def cases_with(suite: Suite, questions: Sequence[str]) -> tuple[Case, ...] | None:
     """The cases of a suite with these questions, in this order; None if the suite lacks one of them."""
-    by_question = {question_of(case): case for case in suite.cases}
-    found = [by_question.get(question) for question in questions]
+    found = [suite.by_question.get(question) for question in questions]
     return None if None in found else tuple(case for case in found if case is not None)
+
+
+def longest_draw(suite: Suite, draws: Iterable[Sequence[str]]) -> tuple[Case, ...]:
+    """The cases of the longest of these draws, given as questions, which begin alike; none without a draw."""
+    drawn = (cases_with(suite, questions) for questions in draws)
+    return max((cases for cases in drawn if cases is not None), key=len, default=())
+
+
+def same_cases(suite: Suite, since: GateRecord) -> Draw:
+    """The draw of a reference, to be asked again."""
+    by_id = {case.id: case for case in suite.cases}
+    return Draw(tuple(by_id[case_id] for case_id in since.case_ids), since.seed, since.reused)
 
 
 @dataclass(frozen=True, slots=True)

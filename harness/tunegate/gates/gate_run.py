@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
-from itertools import count
+from itertools import count, takewhile
 from pathlib import Path
 from uuid import uuid4
 
@@ -109,7 +109,8 @@ class GateRunResult:
     @property
     def unknown_luck(self) -> str:
         """Why no chance is known, for a gate that passed on cases asked before; otherwise empty."""
-        return unknown_luck(self.deciding) if self.deciding.verdict is Verdict.PASS else ""
+        draws = [self.record] if self.confirm is None else [self.record, self.confirm]
+        return unknown_luck(draws) if self.deciding.verdict is Verdict.PASS else ""
 
 
 def run_gate(request: GateRequest, progress: Progress, versions: Mapping[str, str]) -> GateRunResult:
@@ -217,7 +218,7 @@ class _GateAlone:
         drawn = self.book.chosen(self._draft(place, plan.first), history, partial(self._fresh, place, plan.first))
         if drawn.repeats:
             return  # its confirming draw, if it had one, is repeated too
-        lineage = 0 if plan.reuse else self.book.attempts_before(self._draft(place, plan.first))
+        lineage = 0 if plan.reuse else self.book.attempts_before(self._draft(place, plan.first), history)
         if (confirm := plan.confirmation(1 + lineage)) is not None:
             place = replace(place, purpose="confirm")
             self.book.chosen(self._draft(place, confirm), history, partial(self._fresh, place, confirm))
@@ -260,8 +261,10 @@ class _GateAlone:
         fresh = partial(self._fresh, place, plan)
         drawn = Draw((), request.seed) if begun else self.book.register(self._draft(place, plan), fresh)
         terms = suite.terms(request.plan, curtail=bool(request.plan.curtail))
-        terms = terms if place.purpose == "gate" else terms.confirming(plan)
-        terms = begun.registered if begun and begun.looks else terms
+        if place.purpose == "confirm":
+            terms = terms.confirming(plan)
+        elif begun is not None and begun.looks:
+            terms = begun.registered
         with self.log.faults_on_record():
             runner = GateRunner(self.log.append, self.progress)
             verdict = runner.run(place, suite, terms, request.model, drawn, begun=begun).verdict
@@ -293,27 +296,30 @@ def _refuse_unknown_weights(request: GateRequest, folder: Path) -> None:
 
 def _folder(request: GateRequest) -> tuple[Path, list[str]]:
     """The requested folder, or the first of KEY, KEY-2, … without a finished gate; and the verdicts of earlier gates.
+    A gate that is continued is in the last of these folders.
 
     The verdicts are given for a model that may answer differently each time: running a gate until it passes must be
     visible.
     """
     if request.folder is not None:
         return Path(request.folder), []
+    if request.more:
+        begun = list(takewhile(lambda folder: last_event(folder) is not None, _folders(request)))
+        return (begun or [next(_folders(request))])[-1], []
     earlier: list[str] = []
-    found = FOLDER / f"{request.suite.name}-{request.key}"
-    for number in count(1):
-        name = f"{request.suite.name}-{request.key}" + (f"-{number}" if number > 1 else "")
-        folder = FOLDER / name
-        last = last_event(folder)
-        decided = _decided(folder, request.plan)
-        if request.more and last is None:
-            return found, []
-        found = folder
+    for folder in _folders(request):
+        last, decided = last_event(folder), _decided(folder, request.plan)
         is_open = decided is None or decided.verdict is Verdict.INVALID
-        if last is None or (is_open and not request.always_new and not request.more):
+        if last is None or (is_open and not request.always_new):
             return folder, [] if answers_the_same(request.model) else earlier
         earlier += [str(decided.verdict)] if decided else []
     raise AssertionError("unreachable")
+
+
+def _folders(request: GateRequest) -> Iterator[Path]:
+    """The folders for this gate: KEY, KEY-2, …, without end."""
+    first = FOLDER / f"{request.suite.name}-{request.key}"
+    return (first if number == 1 else first.with_name(f"{first.name}-{number}") for number in count(1))
 
 
 def is_decided(folder: Path, plan: GatePlan) -> bool:

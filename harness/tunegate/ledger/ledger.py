@@ -16,7 +16,7 @@ from typing import Any
 from tunegate.exceptions import CannotJudge, Tampered
 from tunegate.file_lock import lock
 from tunegate.ledger.entries import Decided, Drawn, Entry, History
-from tunegate.record.event_log import event_of_line, now, sealed_line
+from tunegate.record.event_log import event_of_line, now, sealed_line, write_line
 from tunegate.record.typed_json import Misfit, read_as
 
 FOLDER = "tunegate-ledger"
@@ -39,7 +39,7 @@ def ledger_folder(near: Path) -> Path:
 
 @dataclass(slots=True)
 class Session:
-    """A ledger that this process has locked: nothing is added between reading and writing."""
+    """A ledger that this process has locked; `history` is what it held then, and nobody else adds to it."""
 
     path: Path
     history: History
@@ -52,22 +52,10 @@ class Session:
         body = {"event": kind, **asdict(entry), "time": now(), "previous_sha256": self._last}
         line, self._last = sealed_line(body)
         try:
-            start = os.lseek(self._fd, 0, os.SEEK_END)
-            rest = memoryview(line)
-            try:
-                while rest:
-                    rest = rest[os.write(self._fd, rest) :]
-                os.fsync(self._fd)
-            except OSError:
-                os.ftruncate(self._fd, start)
-                raise
+            write_line(self._fd, line)
+            os.fsync(self._fd)
         except OSError as error:
             raise CannotJudge(f"{self.path}: writing the ledger failed: {error.strerror}") from error
-        self.history = (
-            History((*self.history.entries, Entry(self._last, entry)))
-            if isinstance(entry, Drawn)
-            else (_with(self.history, entry))
-        )
         return self._last
 
 
@@ -157,7 +145,3 @@ def _take(entries: dict[str, Entry], sha256: str, event: Mapping[str, Any], wher
                 pass
     except Misfit as misfit:
         raise Tampered(f"{where}: this line is not valid: {misfit}") from misfit
-
-
-def _with(history: History, decided: Decided) -> History:
-    return History(tuple(replace(one, decided=decided) if one.sha256 == decided.of else one for one in history.entries))

@@ -36,7 +36,8 @@ from tunegate.seeds import derived_seed
 from tunegate.suites.common_seal import sealed_together
 from tunegate.suites.fitting_plan import proposal
 from tunegate.suites.retained import retention_of
-from tunegate.suites.suite import Suite, check_bank, load_suite, make_suite
+from tunegate.suites.suite import Suite, check_bank
+from tunegate.suites.suite_file import load_suite, make_suite
 from tunegate.suites.suite_spec import SuiteSpec
 from tunegate.verdicts.waivers import Waiver, read_waivers
 

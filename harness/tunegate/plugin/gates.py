@@ -18,7 +18,7 @@ import pytest
 from tunegate.cases.bank import draw
 from tunegate.cases.case import Case
 from tunegate.checks.outcome import Outcome
-from tunegate.commands.ledger import ledger_of
+from tunegate.commands.ledger import ledger_of_suite
 from tunegate.commands.model_under_test import look_at_folder, look_at_model
 from tunegate.commands.plan_override import override
 from tunegate.exceptions import CannotJudge, ConfigError, TunegateError, from_outside
@@ -37,7 +37,8 @@ from tunegate.plugin.tally import SESSION, TALLY
 from tunegate.progress import no_progress
 from tunegate.standard_streams import no_exit_but_ours
 from tunegate.stats.plans import GatePlan
-from tunegate.suites.suite import Suite, load_suite
+from tunegate.suites.suite import Suite
+from tunegate.suites.suite_file import load_suite
 from tunegate.versions import installed_versions
 
 ResultT = TypeVar("ResultT")
@@ -303,7 +304,7 @@ def _load_suite(path: Path) -> Suite:
 def _gate(config: pytest.Config, suite: Suite, plan: GatePlan, seed: int | None, node_id: str) -> Gate:
     subject = subject_of(config)
     gate = Gate(suite, plan, subject.seed if seed is None else seed, subject, node_id)
-    gate.ledger = ledger_of(config.getoption("tunegate_ledger"), Path(suite.path).parent)
+    gate.ledger = ledger_of_suite(config.getoption("tunegate_ledger"), suite)
     if config.getoption("collectonly"):
         return gate
     if subject.responses is not None:

@@ -202,13 +202,10 @@ def _check_fresh(run: RunRecord, stage: StageRecord, gate: GateRecord) -> None:
 def _draws_before(run: RunRecord, stage: StageRecord, gate: GateRecord) -> Iterator[GateRecord]:
     """The draws of the run that came before a draw of the final attempt of a stage."""
     yield from run.gates.values()
-    for other in takewhile(lambda one: one.name != stage.name, run.stages.values()):
-        yield from (draw for attempt in other.attempts.values() for draw in attempt.draws)
-    for number, attempt in stage.attempts.items():
-        if number < (gate.attempt or 0):
-            yield from attempt.draws
-        elif number == gate.attempt:
-            yield from takewhile(lambda draw: draw.key != gate.key, attempt.gates.values())
+    number = gate.attempt or 0
+    for _, attempt in run.attempts_until(stage.name, number):
+        yield from attempt.draws
+    yield from takewhile(lambda draw: draw.key != gate.key, stage.attempts[number].gates.values())
 
 
 def _shares(other: GateRecord, gate: GateRecord) -> bool:

@@ -34,11 +34,7 @@ def _draws_before(run: RunRecord, stage: str, attempt: int) -> Iterator[tuple[Ga
     """The draws, and whether a model went on because its own answers passed: the gates of the attempt with which a
     stage ended. A baseline is only measured; a comparison is only between models."""
     yield from ((gate, False) for gate in run.gates.values())
-    for name, one in run.stages.items():
-        last = attempt - 1 if name == stage else max(one.attempts, default=0)
-        for number, other in one.attempts.items():
-            for gate in other.draws if number <= last else ():
-                decides = gate.purpose not in (*PAIRED, *REFERENCES) and one.role != "baseline"
-                yield gate, name != stage and number == last and decides
-        if name == stage:
-            return
+    for of, other in run.attempts_until(stage, attempt):
+        ended = of.name != stage and of.role != "baseline" and other.number == max(of.attempts)
+        for gate in other.draws:
+            yield gate, ended and gate.purpose not in (*PAIRED, *REFERENCES)

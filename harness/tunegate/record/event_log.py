@@ -112,13 +112,10 @@ class EventLog:
         return written
 
     def _write(self, line: bytes) -> None:
-        start, rest = self._check_end(), memoryview(line)
+        self._check_end()
         try:
-            while rest:
-                rest = rest[os.write(self._fd, rest) :]
+            write_line(self._fd, line)
         except OSError as error:
-            os.ftruncate(self._fd, start)  # half a line would spoil what is appended after it
-            os.lseek(self._fd, start, os.SEEK_SET)
             raise CannotJudge(f"{self.folder / EVENTS}: writing the record failed: {error.strerror}") from error
 
     def _sync(self) -> None:
@@ -142,6 +139,21 @@ class EventLog:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+
+def write_line(fd: int, line: bytes) -> None:
+    """Append a line to an open file, or nothing of it: half a line would spoil what is appended after it.
+
+    Raises OSError.
+    """
+    start, rest = os.lseek(fd, 0, os.SEEK_END), memoryview(line)
+    try:
+        while rest:
+            rest = rest[os.write(fd, rest) :]
+    except OSError:
+        os.ftruncate(fd, start)
+        os.lseek(fd, start, os.SEEK_SET)
+        raise
 
 
 def now() -> str:

@@ -25,7 +25,8 @@ def lucky_pass_alone(
     deciding = confirm or gate
     if deciding.verdict is not Verdict.PASS or not deciding.decided or gate.purpose != "gate":
         return None
-    if gate.reused or (confirm is not None and confirm.reused):
+    draws = [gate] if confirm is None else [gate, confirm]
+    if unknown_luck(draws):
         return None
     try:
         first, second = gate.registered.plan, confirm and confirm.registered.plan
@@ -35,7 +36,7 @@ def lucky_pass_alone(
     confirms = "never" if second is None else (policy or {}).get("confirms", "always")
     judged = judged_by(gate.registered.admissions)
     plan = GatePlan(first, second, confirms, judged=judged, spending=spending_of(policy or {}))
-    return lucky_pass(plan, attempts, attempts, fewest_independent([gate] if confirm is None else [gate, confirm]))
+    return lucky_pass(plan, attempts, attempts, fewest_independent(draws))
 
 
 def luck_in_run(
@@ -46,9 +47,8 @@ def luck_in_run(
     A sentence instead if cases were asked before.
     """
     draws = [gate] if confirm is None else [gate, confirm]
-    for one in draws:
-        if why := unknown_luck(one):
-            return why
+    if why := unknown_luck(draws):
+        return why
     before = attempts_before(gate)
     return lucky_pass(plan, attempts + before, limit + before, fewest_independent(draws))
 
@@ -58,9 +58,10 @@ def spending_of(registered: Mapping[str, Any]) -> Risk | None:
     return Risk(**registered["spending"]) if registered.get("spending") else None
 
 
-def unknown_luck(gate: GateRecord) -> str:
-    """Why no chance is known for a gate that asked cases again; empty for a gate that did not."""
-    return f"unknown: {gate.reused} of {gate.drawn} cases were asked before" if gate.reused else ""
+def unknown_luck(draws: Iterable[GateRecord]) -> str:
+    """Why no chance is known for a gate one of whose draws asked cases again; empty if none did."""
+    again = (f"unknown: {draw.reused} of {draw.drawn} cases were asked before" for draw in draws if draw.reused)
+    return next(again, "")
 
 
 def attempts_before(gate: GateRecord) -> int:

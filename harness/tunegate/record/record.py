@@ -5,7 +5,7 @@ A verdict can be recomputed from it alone, years later, without a model. `read_r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -333,6 +333,15 @@ class RunRecord:
         """The stage whose model is the result of the run: the last step, or without steps the last scorer."""
         by_role = {stage.role: stage for stage in self.stages.values()}
         return by_role.get("step") or by_role.get("scorer")
+
+    def attempts_until(self, stage: str, attempt: int) -> Iterator[tuple[StageRecord, AttemptRecord]]:
+        """The attempts before this one: of the stages before its stage, and the earlier ones of its own."""
+        for name, one in self.stages.items():
+            for number, other in one.attempts.items():
+                if name != stage or number < attempt:
+                    yield one, other
+            if name == stage:
+                return
 
     def all_gates(self) -> list[GateRecord]:
         """Every gate of every attempt and its references, in order; or the gates of a gate run alone."""

@@ -112,6 +112,15 @@ def wald_plan(good: float, at: float, producer: float, consumer: float, draw: in
     )
 
 
+def same_share(plan: DrawPlan, draw: int) -> SinglePlan:
+    """A single draw of another size that needs at least the same share of passes.
+
+    >>> same_share(SinglePlan(100, 90), 15)
+    SinglePlan(draw=15, accept=14)
+    """
+    return SinglePlan(draw, -(-plan.accept * draw // plan.draw))
+
+
 def plan_from_json(data: dict[str, Any]) -> DrawPlan:
     """The inverse of `dataclasses.asdict`; raises TypeError or ValueError for anything else."""
     if "accept_at" in data:

@@ -15,7 +15,7 @@ from tunegate.cases.case import Case, question_of
 from tunegate.exceptions import Inconclusive
 from tunegate.gates.ask import known_answers
 from tunegate.gates.book import Book, Draft
-from tunegate.gates.draw import Draw, GatePlace, cases_with
+from tunegate.gates.draw import Draw, GatePlace, longest_draw
 from tunegate.gates.runner import GateRunner
 from tunegate.models.model import Model, Response
 from tunegate.models.shared_answers import Question, SharedAnswers
@@ -25,7 +25,7 @@ from tunegate.record.asked_before import asked_before
 from tunegate.record.record import AttemptRecord, GateRecord, RunRecord
 from tunegate.record.run_log import RunLog
 from tunegate.seeds import derived_seed
-from tunegate.stats.sampling import SinglePlan
+from tunegate.stats.sampling import same_share
 from tunegate.suites.suite import Suite
 from tunegate.training.tools import ModelOnDisk
 from tunegate.verdicts.terms import REFERENCE, REFERENCES, Purpose, Terms
@@ -35,8 +35,7 @@ Paired = tuple[GatePlace, RetentionTerms]
 
 def paired_terms(suite: Suite, purpose: Purpose, terms: RetentionTerms) -> Terms:
     """The terms of a paired draw; its accept number is the suite's share of passes, and decides nothing."""
-    accept = -(-suite.plan.accept * terms.draw // suite.plan.draw)
-    plan = SinglePlan(terms.draw, accept)
+    plan = same_share(suite.plan.first, terms.draw)
     return Terms(plan, purpose, max_drop=terms.max_drop, kept=terms.kept, **suite.answering)
 
 
@@ -74,16 +73,8 @@ def _own(
     run: RunRecord, place: GatePlace, suite: Suite, names: Sequence[str], chose: frozenset[str]
 ) -> tuple[Case, ...]:
     """The cases that a gate of this attempt was asked of the same bank in the same way."""
-    gates = [gate for name in names if (gate := _attempt(run, place).gates.get(name)) is not None]
-    drawn = [cases_with(suite, gate.questions) for gate in gates]
-    longest = max((cases for cases in drawn if cases is not None), key=len, default=())
-    return tuple(case for case in longest if question_of(case) not in chose)
-
-
-def same_cases(suite: Suite, since: GateRecord) -> Draw:
-    """The draw of a reference, to be asked again."""
-    by_id = {case.id: case for case in suite.cases}
-    return Draw(tuple(by_id[case_id] for case_id in since.case_ids), since.seed, since.reused)
+    drawn = [gate.questions for name in names if (gate := _attempt(run, place).gates.get(name)) is not None]
+    return tuple(case for case in longest_draw(suite, drawn) if question_of(case) not in chose)
 
 
 # --- the earlier model ---------------------------------------------------------------------------------------------

@@ -286,7 +286,9 @@ def _facts_of(data: TrainingData) -> dict[str, Any]:
 
 def attempts_before(pipeline: Pipeline, book: Book) -> dict[str, int]:
     """The attempts that other runs from the same base made on the bank of each suite."""
-    return {
-        name: book.attempts_before(Draft(GatePlace(name, "", 0), suite, suite.plan.first, pipeline.seed, "", None))
+    history = book.history()
+    drafts = {
+        name: Draft(GatePlace(name, "", 0), suite, suite.plan.first, pipeline.seed, "", None)
         for name, suite in pipeline.suites.items()
     }
+    return {name: book.attempts_before(draft, history) for name, draft in drafts.items()}

@@ -10,7 +10,7 @@ from functools import partial
 from tunegate.cases.case import question_of
 from tunegate.checks.outcome import Verdict
 from tunegate.gates.book import Book, Draft
-from tunegate.gates.draw import Draw, GatePlace, Reference, cases_with, draw_fresh, place_of
+from tunegate.gates.draw import Draw, GatePlace, Reference, draw_fresh, longest_draw, place_of, same_cases
 from tunegate.gates.runner import GateRunner
 from tunegate.models.model import Model, Response
 from tunegate.models.shared_answers import Question
@@ -27,7 +27,6 @@ from tunegate.training.pairs import (
     fresh_pairs,
     paired_terms,
     reference_of,
-    same_cases,
     wants_reference,
 )
 from tunegate.training.tools import ModelOnDisk, ModelUnderTest
@@ -113,7 +112,8 @@ class StageGates:
             return 0  # the chance of luck is unknown anyway
         if first is None or first.ledger is None:
             place = self._place(name, number, "gate")
-            return self.book.attempts_before(self._draft(place, self.pipeline.gates(self.stage)[name].first))
+            draft = self._draft(place, self.pipeline.gates(self.stage)[name].first)
+            return self.book.attempts_before(draft, self.book.history())
         return first.ledger.lineage
 
     def _kept(self, number: int) -> Iterator[tuple[GatePlace, RetentionTerms]]:
@@ -209,14 +209,12 @@ class StageGates:
         but those of a gate of the same attempt that asks the same."""
         suite, number = self.pipeline.suites[place.gate], place.attempt or 0
         alike = [replace(place, gate=name) for name in self.pipeline.sharing_a_draw(self.stage, place.gate)]
-        drawn = [cases_with(suite, known.questions) for one in alike if (known := self._begun(one)) is not None]
-        drawn += [planned[one].cases for one in alike if one in planned]
-        shared = max((cases for cases in drawn if cases is not None), key=len, default=())
+        drawn = [known.questions for one in alike if (known := self._begun(one) or planned.get(one)) is not None]
         siblings = [one.key for one in alike]
         used = others | asked_in_run(self.pipeline, self._run(), (self.stage.name, number), siblings)
         used |= frozenset(q for one, draw in planned.items() if one not in alike for q in draw.questions)
         reuse = terms.purpose == "baseline" or suite.rule.reuse
-        return draw_fresh(place, suite, terms.plan.draw, self._seed(place), used, reuse, shared)
+        return draw_fresh(place, suite, terms.plan.draw, self._seed(place), used, reuse, longest_draw(suite, drawn))
 
     def _attempt(self, number: int) -> AttemptRecord:
         return self._run().stages[self.stage.name].attempts[number]

@@ -21,7 +21,7 @@ from tunegate.reading.files import resolve
 from tunegate.reading.rows import Row, read_rows
 from tunegate.reading.spec import read_spec
 from tunegate.reading.yaml_file import YamlFile, load_yaml
-from tunegate.suites.suite import load_suite
+from tunegate.suites.suite_file import load_suite
 from tunegate.suites.suite_spec import SuiteSpec
 from tunegate_suites.contrasts.changes import Hook
 from tunegate_suites.contrasts.expand import RuleFault, expand
