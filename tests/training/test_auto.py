@@ -41,9 +41,10 @@ def project(folder: Path, retrain: str) -> Path:
     return path
 
 
-def scripted(missed: Mapping[str, int], forgets: Sequence[str]) -> Tools:
+def scripted(missed: Mapping[str, int], forgets: Sequence[str], comparisons: int = 99) -> Tools:
     """A model by attempt: it misses the first `missed` questions of its gate. Of the 100 general cases that each
-    comparison asks, the base model misses 21; the attempts that forget lost 11 of the others and won 5 of the 21."""
+    comparison asks, the base model misses 21; the attempts that forget lost 11 of the others and won 5 of the 21, in
+    the first `comparisons`."""
     asked: Counter[str] = Counter()
     compared: dict[str, int] = {}
 
@@ -52,8 +53,10 @@ def scripted(missed: Mapping[str, int], forgets: Sequence[str]) -> Tools:
 
         def wrong(case: Case) -> bool:
             if case.id.startswith("g"):
-                place = compared.setdefault(case.id, len(compared)) % 100
-                return place < 21 if name == "base" else name in forgets and 5 <= place < 32
+                comparison, place = divmod(compared.setdefault(case.id, len(compared)), 100)
+                return (
+                    place < 21 if name == "base" else name in forgets and comparison < comparisons and 5 <= place < 32
+                )
             if case.id.startswith("train-"):
                 return False
             asked[name] += 1
@@ -64,9 +67,9 @@ def scripted(missed: Mapping[str, int], forgets: Sequence[str]) -> Tools:
     return replace(tools(), train=trainer({}), open_model=opened)
 
 
-def the_issues_run(path: Path, forgets: Sequence[str] = ("attempt-3",)) -> RunRecord:
+def the_issues_run(path: Path, forgets: Sequence[str] = ("attempt-3",), comparisons: int = 99) -> RunRecord:
     missed = {"attempt-1": 40, "attempt-2": 15, "attempt-3": 9}
-    return carry_out(path, scripted(missed, forgets))
+    return carry_out(path, scripted(missed, forgets, comparisons))
 
 
 def told(run: RunRecord, number: int) -> Any:
@@ -91,21 +94,42 @@ def test_the_issues_run_gave_up_with_an_attempt_unused(tmp_path: Path) -> None:
     assert "`auto: true` under `retrain` has default values for replay, learning_rate" in run.reason
 
 
-def test_with_auto_it_goes_on_with_general_rows(tmp_path: Path) -> None:
+def test_with_auto_more_cases_are_asked_before_another_training(tmp_path: Path) -> None:
     run = the_issues_run(project(tmp_path / "project", AUTO))
-    assert run.verdict is Verdict.PASS, run.reason
-    assert [attempt.settings["rows"] for attempt in run.stages["sft"].attempts.values()] == [320, 800, 1400, 1400]
+    assert run.verdict is Verdict.FAIL  # it did forget: 6 points of 100 again
+    attempts = run.stages["sft"].attempts
+    assert [attempt.redraw_of for attempt in attempts.values()] == [None, None, None, 3]
     third = told(run, 3)
-    assert third.changes == {"replay": (0.0, 0.1)}
-    assert third.action == "mix in general data: replay 0.0 -> 0.1"
     assert (third.cause, third.evidence[-1]) == ("noise", "if it is not noise: forgetting")
     assert third.noise.misses[0].chance == pytest.approx(0.1051, abs=5e-5)
-    [note] = run.stages["sft"].attempts[4].summary["data"]["notes"]
+    first, second = (attempts[number].gates["general (retention)"] for number in (3, 4))
+    assert (first.drawn, second.drawn, second.reason.partition(":")[0]) == (100, 100, "forgetting")
+    assert not second.asked_questions & first.asked_questions
+    assert told(run, 4).action.endswith("to try next: mix in general data: replay 0.0 -> 0.1")
+
+
+def test_a_drop_that_more_cases_do_not_show_costs_no_training(tmp_path: Path) -> None:
+    run = the_issues_run(project(tmp_path / "project", AUTO), comparisons=1)
+    assert run.verdict is Verdict.PASS, run.reason
+    assert [attempt.redraw_of for attempt in run.stages["sft"].attempts.values()] == [None, None, None, 3]
+
+
+def test_a_drop_that_more_cases_show_again_is_met_with_general_rows(tmp_path: Path) -> None:
+    run = the_issues_run(project(tmp_path / "project", AUTO.replace("max_attempts: 4", "max_attempts: 5")))
+    assert run.verdict is Verdict.PASS, run.reason
+    assert [attempt.settings["rows"] for attempt in run.stages["sft"].attempts.values()] == [320, 800, *[1400] * 3]
+    fourth = told(run, 4)
+    assert fourth.changes == {"replay": (0.0, 0.1)}
+    assert fourth.action == "mix in general data: replay 0.0 -> 0.1"
+    [note] = run.stages["sft"].attempts[5].summary["data"]["notes"]
     assert note.endswith("rows of general data mixed in (10% of the text)")
 
 
+TRAINS = AUTO.replace("auto: true", "auto: true, on_noise: retrain")
+
+
 def test_if_that_is_not_enough_more_general_rows_and_then_half_the_learning_rate(tmp_path: Path) -> None:
-    path = project(tmp_path / "project", AUTO.replace("max_attempts: 4", "max_attempts: 6"))
+    path = project(tmp_path / "project", TRAINS.replace("max_attempts: 4", "max_attempts: 6"))
     run = the_issues_run(path, forgets=("attempt-3", "attempt-4", "attempt-5"))
     assert run.verdict is Verdict.PASS, run.reason
     assert [told(run, number).changes for number in (3, 4, 5)] == [
@@ -116,7 +140,7 @@ def test_if_that_is_not_enough_more_general_rows_and_then_half_the_learning_rate
 
 
 def test_the_attempts_are_bounded(tmp_path: Path) -> None:
-    path = project(tmp_path / "project", AUTO)
+    path = project(tmp_path / "project", TRAINS)
     run = the_issues_run(path, forgets=("attempt-3", "attempt-4"))
     assert run.verdict is Verdict.FAIL
     assert list(run.stages["sft"].attempts) == [1, 2, 3, 4]
@@ -126,7 +150,7 @@ def test_the_attempts_are_bounded(tmp_path: Path) -> None:
 
 def test_general_rows_that_stand_in_a_suite_of_the_user_are_left_out(tmp_path: Path) -> None:
     """Nobody chose these rows, so they do not stop a run, whatever `leakage` says."""
-    path = project(tmp_path / "project", AUTO)
+    path = project(tmp_path / "project", TRAINS)
     rows = [{"id": "g-own", "prompt": "Why can camels survive for long without water?", "reference": "fat"}]
     cases = path.parent / "general_cases.jsonl"
     cases.write_text(cases.read_text() + write_jsonl(tmp_path / "own.jsonl", rows).read_text())

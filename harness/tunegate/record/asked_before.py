@@ -1,4 +1,4 @@
-"""Which questions a run had asked before a paired draw, and which of them chose the earlier model."""
+"""Which questions a run had asked before a paired draw, and which of them no comparison may ask again."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from tunegate.verdicts.terms import PAIRED, REFERENCES
 
 @dataclass(frozen=True, slots=True)
 class AskedBefore:
-    """Questions by identity. `chose`: a stage before passed a gate by the answers to them."""
+    """Questions by identity. `chose`: a stage before passed a gate by the answers to them. `answered`: the attempt is a
+    redraw, and its weights were asked them already: they would give the same answers."""
 
     asked: frozenset[str]
     chose: frozenset[str]
+    answered: frozenset[str] = frozenset()
 
 
 def asked_before(run: RunRecord, stage: str, attempt: int) -> AskedBefore:
@@ -27,7 +29,10 @@ def asked_before(run: RunRecord, stage: str, attempt: int) -> AskedBefore:
     for gate, is_last in _draws_before(run, stage, attempt):
         asked |= gate.asked_questions
         chose |= gate.asked_questions if is_last else set()
-    return AskedBefore(frozenset(asked), frozenset(chose))
+    attempts = run.stages[stage].attempts
+    redrawn = attempts[attempt].redraw_of if attempt in attempts else None
+    answered = frozenset[str]() if redrawn is None else attempts[redrawn].asked_questions
+    return AskedBefore(frozenset(asked), frozenset(chose), answered)
 
 
 def _draws_before(run: RunRecord, stage: str, attempt: int) -> Iterator[tuple[GateRecord, bool]]:

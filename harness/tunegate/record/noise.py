@@ -41,9 +41,9 @@ def noise_of(attempts: Sequence[AttemptRecord], good: Mapping[str, float]) -> No
 
 
 def asks_fresh_cases(attempt: AttemptRecord) -> bool:
-    """Whether a redraw of an attempt can come out otherwise: a draw that is compared with an earlier model asks the
-    same cases every time."""
-    return all(gate.purpose not in PAIRED for gate in missed_gates(attempt))
+    """Whether a redraw of an attempt can come out otherwise: the comparisons of older records ask the same cases every
+    time."""
+    return all(gate.purpose not in PAIRED or gate.compared_afresh for gate in missed_gates(attempt))
 
 
 def missed_gates(attempt: AttemptRecord) -> list[GateRecord]:

@@ -38,7 +38,8 @@ def recheck_redraws(run: RunRecord) -> None:
             redraws: Mapping[str, Mapping[str, float]] = run.start.get("redraws") or {}
             good = redraws.get(stage.name)
             noise = None if good is None else noise_of([before], good)
-            if any(gate.reused for gate in attempt.gates.values()):
+            reused = any(gate.reused for gate in attempt.gates.values() if not gate.compared_afresh)
+            if reused or attempt.asked_questions & before.asked_questions:
                 raise Tampered(f"stage {stage.name!r}: attempt {number} asks the same weights the same cases again")
             if noise is None or not noise.likely or not asks_fresh_cases(before):
                 why = "the run did not register redraws" if good is None else "the miss before it was not noise"

@@ -179,6 +179,12 @@ class GateRecord:
         return weighted_rate(self.registered.weight, self.outcomes)
 
     @property
+    def compared_afresh(self) -> bool:
+        """Whether it is compared with an earlier model on cases that both were asked for it; draws of older records ask
+        every attempt the same cases."""
+        return (self.against or {}).get("purpose") in REFERENCES
+
+    @property
     def settled(self) -> bool:
         """Whether nothing is left to do: it has a verdict other than INVALID."""
         return self.decided and self.verdict is not Verdict.INVALID
@@ -281,6 +287,11 @@ class AttemptRecord:
             found += [left.pop(key)] if key in left else []
             found.append(gate)
         return (*found, *left.values())
+
+    @property
+    def asked_questions(self) -> frozenset[str]:
+        """The identities of the questions that its model was asked."""
+        return frozenset[str]().union(*(gate.asked_questions for gate in self.gates.values()))
 
     @property
     def unwaived(self) -> dict[str, GateRecord]:

@@ -20,7 +20,7 @@ from tunegate.gates.runner import GateRunner
 from tunegate.models.model import Model, Response
 from tunegate.models.shared_answers import Question, SharedAnswers
 from tunegate.pipeline.paired_banks import alike
-from tunegate.pipeline.pipeline import Pipeline, RetentionTerms
+from tunegate.pipeline.pipeline import Pipeline, RetentionTerms, Stage
 from tunegate.record.asked_before import asked_before
 from tunegate.record.record import AttemptRecord, GateRecord, RunRecord
 from tunegate.record.run_log import RunLog
@@ -28,7 +28,7 @@ from tunegate.seeds import derived_seed
 from tunegate.stats.sampling import same_share
 from tunegate.suites.suite import Suite
 from tunegate.training.tools import ModelOnDisk
-from tunegate.verdicts.terms import REFERENCE, REFERENCES, Purpose, Terms
+from tunegate.verdicts.terms import REFERENCE, Purpose, Terms
 
 Paired = tuple[GatePlace, RetentionTerms]
 
@@ -47,9 +47,10 @@ def fresh_pairs(
 ) -> Draw:
     """The cases of a paired draw: first those that this attempt's own gate asks on the same bank, then fresh ones.
 
-    Never those that chose the earlier model: with which a stage before passed a gate. While other cases last, none that
-    an earlier draw of this run or, by `others`, of another run asked; `reused` counts those that were. Comparisons on
-    the same bank with the same settings ask the same cases. Raises Inconclusive if the bank has too few.
+    Never those that chose the earlier model, with which a stage before passed a gate, nor those that the same weights
+    were asked before a redraw. While other cases last, none that an earlier draw of this run or, by `others`, of
+    another run asked; `reused` counts those that were. Comparisons on the same bank with the same settings ask the same
+    cases. Raises Inconclusive if the bank has too few.
     """
     assert place.stage is not None  # a paired draw is of an attempt
     assert place.attempt is not None
@@ -58,7 +59,7 @@ def fresh_pairs(
     seed = derived_seed(pipeline.seed, place.stage, names[0], "pairs", place.attempt)
     asked = before.asked | others
     part, cases = suite.bank.part("working"), _own(run, place, suite, names, before.chose)[:n]
-    for used in (asked, before.chose, *((frozenset[str](),) if suite.rule.reuse else ())):
+    for used in (asked, before.chose | before.answered, *((before.answered,) if suite.rule.reuse else ())):
         cases += draw(part, n - len(cases), seed, used | frozenset(map(question_of, cases)))
     if len(cases) < n:
         raise Inconclusive(
@@ -67,6 +68,16 @@ def fresh_pairs(
             "report marks)"
         )
     return Draw(cases, seed, sum(question_of(case) in asked for case in cases))
+
+
+def can_compare_again(pipeline: Pipeline, run: RunRecord, stage: Stage, number: int) -> bool:
+    """Whether the banks have the cases to compare the weights of an attempt, the latest, with earlier models again."""
+    barred = asked_before(run, stage.name, number).chose | run.stages[stage.name].attempts[number].asked_questions
+    return all(
+        len(set(map(question_of, pipeline.suites[name].bank.working)) - barred) >= terms.draw
+        for compared in pipeline.paired(stage).values()
+        for name, terms in compared.items()
+    )
 
 
 def _own(
@@ -92,7 +103,7 @@ def reference_of(run: RunRecord, place: GatePlace) -> GateRecord:
 
 def wants_reference(gate: GateRecord) -> bool:
     """Whether a paired draw that was begun still depends on its reference; one of an older Tunegate has none."""
-    return not gate.settled and (gate.against or {}).get("purpose") in REFERENCES
+    return not gate.settled and gate.compared_afresh
 
 
 def earlier_model(pipeline: Pipeline, run: RunRecord, since: str | None) -> ModelOnDisk:

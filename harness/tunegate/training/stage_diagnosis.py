@@ -21,6 +21,7 @@ from tunegate.stats.plans import Risk
 from tunegate.suites.suite import Suite
 from tunegate.training.diagnosis import Evidence, diagnose, with_no_attempt_left
 from tunegate.training.job import rows_of
+from tunegate.training.pairs import can_compare_again
 from tunegate.training.search import choose, trials_of
 from tunegate.training.stage_gates import OpenModel
 from tunegate.verdicts.terms import PAIRED
@@ -76,9 +77,11 @@ class StageDiagnosis:
         training = attempt if attempt.redraw_of is None else self._attempts()[attempt.redraw_of]
         same_weights = [training] if training is attempt else [training, attempt]
         noise = noise_of(same_weights, good_rates(self.pipeline, self.stage))
+        may_redraw = training is attempt and self._can_redraw(attempt)
         missed = [gate for gate in failed if gate.purpose not in PAIRED]
         if not missed:
-            return Evidence((), 1.0, forgotten=[f"{gate.key}: {gate.reason}" for gate in failed], noise=noise)
+            forgotten = [f"{gate.key}: {gate.reason}" for gate in failed]
+            return Evidence((), 1.0, forgotten=forgotten, noise=noise, may_redraw=may_redraw)
         worst = min(missed, key=lambda gate: gate.passed / max(gate.asked, 1))
         trained = rows_of(self.pipeline, self.stage, settings).examples
         probe = _probe(self.pipeline.suites[worst.gate], trained[:PROBE_ROWS], open_model)
@@ -94,12 +97,15 @@ class StageDiagnosis:
             all_rows=self.stage.data.examples,
             rows_dropped=training.summary.get("rows_dropped", 0),
             noise=noise,
-            may_redraw=training is attempt and asks_fresh_cases(attempt) and not self._reuses(),
+            may_redraw=may_redraw,
         )
 
-    def _reuses(self) -> bool:
-        """Whether a gate may ask cases again: then the same weights would give the same answers."""
-        return any(gate.plan.reuse for gate in self.pipeline.gates(self.stage).values())
+    def _can_redraw(self, attempt: AttemptRecord) -> bool:
+        """Whether a redraw would ask nothing again: the same weights would give the same answers."""
+        if any(gate.plan.reuse for gate in self.pipeline.gates(self.stage).values()):
+            return False
+        fresh = can_compare_again(self.pipeline, self.log.record, self.stage, attempt.number)
+        return fresh and asks_fresh_cases(attempt)
 
 
 def good_rates(pipeline: Pipeline, stage: Stage) -> dict[str, float]:

@@ -199,6 +199,7 @@ class StageRun:
             )
         )
         self.gates.check_supply(number)
+        self.gates.check_pairs(number)
         return self._attempts()[number]
 
     def _what_is_wrong_with(self, output: str, checked_sha256: str | None) -> str | None:
