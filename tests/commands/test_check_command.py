@@ -53,7 +53,7 @@ def test_check_says_how_far_the_banks_reach(tmp_path: Path, capsys: pytest.Captu
     assert suite["working"] + suite["sealed"] == 20
     assert stage["supported_attempts"]["facts"] == min(suite["working"] // 5, 1 + suite["sealed"] // 5)
     rule = {"net_loss": 0, "differ": 0.1, "attempts": 3, "risk": None, "tier": None}
-    kept = {"max_drop": 5.0, "since": "sft", "draw": 5, "kept": rule, "reuse": False}
+    kept = {"max_drop": 5.0, "since": "sft", "draw": 5, "kept": rule, "reuse": False, "again": False}
     retained = facts["stages"]["align"]["retention"]
     assert list(retained) == ["facts", "style"]
     assert all({**one, "slips": None} == {**kept, "slips": None} for one in retained.values())

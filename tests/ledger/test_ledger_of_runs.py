@@ -158,7 +158,9 @@ def test_a_stage_for_which_no_case_is_left_is_refused(tmp_path: Path) -> None:
     path = write_pipeline(
         tmp_path / "project", PIPELINE.replace("draw: 5, accept: 4", "draw: 21, accept: 19, confirm: never"), bank=40
     )
-    with pytest.raises(ConfigError, match="no fresh cases are left for the first attempt of 'align'"):
+    with pytest.raises(
+        ConfigError, match="too few fresh cases are left for gate 'facts' at the first attempt of 'align'"
+    ):
         load(path)
 
 

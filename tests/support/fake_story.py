@@ -36,7 +36,7 @@ suites:
     slices: {task=gene: 0.7, task=symptom: 0.8}
     gap: {between: [sex=female, sex=male], max: 15}
   tone: {cases: tone.jsonl, checks: [exact], plan: {confirm: never, reuse: true}}
-  general: {cases: general.jsonl, checks: [exact], plan: {draw: 100}, retention: {max_drop: 5}}
+  general: {cases: general.jsonl, checks: [exact], plan: {draw: 100}, retention: {max_drop: 5, reuse: true}}
 stages:
   - name: sft
     method: sft

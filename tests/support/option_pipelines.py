@@ -165,15 +165,25 @@ PROOFS: Proofs = {
     "PromoteSpec.registry": run({"promote.registry": "elsewhere"}),
     "LeakageSpec.action": run({"leakage": {"action": "drop_from_train"}}, {"stages.0.data": "leaky.jsonl"}),
     "LeakageSpec.embed": run({"leakage": {"embed": 0.9}}),
-    "RetentionSpec.max_drop": run({"suites.general.retention.max_drop": 100.0}, GENERAL, skills=FORGETFUL),
-    "RetentionSpec.risk": run({"suites.general.retention.risk": {"differ": 0.4}}, RISKY, skills=UNWAIVED),
-    "RetentionRiskSpec.consumer": run({"suites.general.retention.risk.consumer": 0.2}, SOLVED, skills=UNWAIVED),
-    "RetentionRiskSpec.producer": run({"suites.general.retention.risk.producer": 0.2}, SOLVED, skills=UNWAIVED),
-    "RetentionRiskSpec.differ": (
-        run({"suites.general.retention.risk.differ": 0.4}, SOLVED, skills=UNWAIVED),
-        run({"suites.general.retention.risk.differ": 0.1}, SOLVED, refused="`risk.differ` at least `max_drop` / 100"),
+    "RetentionSpec.max_drop": run({"suites.general.retention.max_drop": 100.0}, GENERAL, skills=FORGETFUL, bank=300),
+    "RetentionSpec.risk": run({"suites.general.retention.risk": {"differ": 0.4}}, RISKY, skills=UNWAIVED, bank=600),
+    "RetentionSpec.reuse": run({"suites.general.retention.reuse": True}, GENERAL, skills=UNWAIVED, bank=120),
+    "RetentionRiskSpec.consumer": run(
+        {"suites.general.retention.risk.consumer": 0.2}, SOLVED, skills=UNWAIVED, bank=300
     ),
-    "SuiteSpec.retention": run({"suites.general.retention": None}, GENERAL, skills=FORGETFUL),
+    "RetentionRiskSpec.producer": run(
+        {"suites.general.retention.risk.producer": 0.2}, SOLVED, skills=UNWAIVED, bank=300
+    ),
+    "RetentionRiskSpec.differ": (
+        run({"suites.general.retention.risk.differ": 0.4}, SOLVED, skills=UNWAIVED, bank=600),
+        run(
+            {"suites.general.retention.risk.differ": 0.1},
+            SOLVED,
+            bank=600,
+            refused="`risk.differ` at least `max_drop` / 100",
+        ),
+    ),
+    "SuiteSpec.retention": run({"suites.general.retention": None}, GENERAL, skills=FORGETFUL, bank=300),
     "PlanSpec.reuse": run({"suites.facts.plan.reuse": True}, ALONE, bank=6),
     "StageSpec.name": run({"stages.0.name": "first"}, skills={**SKILLS, "first#2": 1.0}),
     "StageSpec.method": run({"stages.0.method": "orpo"}),

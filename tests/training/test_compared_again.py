@@ -95,8 +95,18 @@ def test_a_drop_that_is_more_than_noise_is_trained_again(tmp_path: Path) -> None
     assert (first.diagnosis.cause, second.redraw_of) == ("forgetting", None)
 
 
-def test_a_bank_without_more_cases_leaves_only_the_training(tmp_path: Path) -> None:
-    path = project(tmp_path / "project", general=39)
+AGAIN = FORGETS.replace("max_drop: 5}", "max_drop: 5, reuse: true}")
+
+
+def test_without_fresh_cases_there_is_no_next_attempt(tmp_path: Path) -> None:
+    path = project(tmp_path / "project", 39)
+    run = carry_out(path, forgetting(first_pair(path)[:2]))
+    assert (run.verdict, len(attempts_of(run))) == (Verdict.INCONCLUSIVE, 2)
+    assert "both models must be asked 20 fresh cases, but the bank of 'general' has 19; add 1 " in run.reason
+
+
+def test_where_only_answered_cases_are_left_it_is_trained(tmp_path: Path) -> None:
+    path = project(tmp_path / "project", 39, AGAIN)
     found = attempts_of(carry_out(path, forgetting(first_pair(path)[:2])))[1].diagnosis
     assert found is not None
     assert (found.cause, found.redraw, list(found.changes)) == ("noise", False, ["learning_rate"])

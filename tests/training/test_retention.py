@@ -107,12 +107,25 @@ def test_two_models_are_never_loaded_at_once(tmp_path: Path) -> None:
     ]
 
 
-def test_cases_of_earlier_comparisons_are_asked_again_last_and_marked(tmp_path: Path) -> None:
-    """Fifteen cases: ten for the first stage's comparison, so that five of the second one's were asked before."""
-    path = write_pipeline(tmp_path, TEXT.replace("{cases: cases.jsonl, checks: [exact], plan: {draw: 10", FEW), bank=60)
+def few(folder: Path, rule: str) -> RunRecord:
+    """Fifteen cases: ten for the first stage's comparison, so that the second one needs five that were asked before."""
+    text = TEXT.replace("{cases: cases.jsonl, checks: [exact], plan: {draw: 10", FEW)
+    path = write_pipeline(folder, text.replace("retention: {max_drop: 10", "retention: {max_drop: 10" + rule), bank=60)
     rows = [{"id": f"f{i}", "prompt": f"few {i}?", "reference": f"{i}!"} for i in range(15)]
-    write_jsonl(tmp_path / "few.jsonl", rows)
-    run = carry_out(path, tools({"sft#1": 1.0, "align#1": 1.0}))
+    write_jsonl(folder / "few.jsonl", rows)
+    return carry_out(path, tools({"sft#1": 1.0, "align#1": 1.0}))
+
+
+def test_no_case_is_asked_again_unless_the_suite_allows_it(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError,
+        match="too few fresh cases are left for the comparison on 'general' at the first attempt of 'align'",
+    ):
+        few(tmp_path, "")
+
+
+def test_cases_of_earlier_comparisons_are_asked_again_last_and_marked(tmp_path: Path) -> None:
+    run = few(tmp_path, ", reuse: true")
     assert run.verdict is PASS
     reused = [run.stages[stage].attempts[1].gates["general (retention)"].reused for stage in ("sft", "align")]
     assert reused == [0, 5]
@@ -121,6 +134,19 @@ def test_cases_of_earlier_comparisons_are_asked_again_last_and_marked(tmp_path: 
     forged = _rewrite(tmp_path, lambda e: {**e, "reused": 0} if e["event"] == "gate_started" else e)
     with pytest.raises(Tampered, match="more of its cases were asked before than it says"):
         check_gates(forged)
+
+
+def test_a_record_that_asks_cases_again_without_leave_is_refused(tmp_path: Path) -> None:
+    few(tmp_path, ", reuse: true")
+    forged = _rewrite(tmp_path, lambda e: _without_leave(e) if e["event"] == "run_started" else e)
+    with pytest.raises(Tampered, match="asked cases that were asked before"):
+        check_gates(forged)
+
+
+def _without_leave(event: dict[str, Any]) -> dict[str, Any]:
+    stages = event["retention"]
+    kept = {stage: {gate: {**one, "again": False} for gate, one in gates.items()} for stage, gates in stages.items()}
+    return {**event, "retention": kept}
 
 
 def test_a_comparison_asks_the_cases_of_the_attempts_own_gate(tmp_path: Path) -> None:

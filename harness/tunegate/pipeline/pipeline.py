@@ -103,6 +103,8 @@ class RetentionTerms:
     kept: KeptRule
     reuse: bool
     """Whether the suite's plan allows cases that chose one of the two models, when the bank has no others."""
+    again: bool = False
+    """Whether the other cases that were asked before are allowed, when the bank has no fresh ones."""
 
 
 NOT_WORSE = Retention(0.0)
@@ -180,7 +182,7 @@ class Pipeline:
 
     def _compared(self, stage: Stage, allowed: Retention, since: str | None, plan: GatePlan) -> RetentionTerms:
         draw, kept = allowed.rule(plan.draw, stage.retrain.max_attempts)
-        return RetentionTerms(allowed.max_drop, since, draw, kept, plan.reuse)
+        return RetentionTerms(allowed.max_drop, since, draw, kept, plan.reuse, allowed.reuse or plan.reuse)
 
     def _own_gates(self, stage: Stage) -> list[str]:
         return [name for name in stage.spec.gates if self.suites[name].retention is None]

@@ -92,10 +92,11 @@ def load_pipeline(
     return pipeline
 
 
-def _no_case_left(stage: str) -> str:
+def _no_case_left(stage: str, short: str, key: str) -> str:
     return (
-        f"no fresh cases are left for the first attempt of {stage!r}, even if every stage before it passes at once: no "
-        "question is asked twice in a run; add cases, draw fewer, or set `plan.reuse: true`, which the report marks"
+        f"too few fresh cases are left for {short} at the first attempt of {stage!r}, even if every stage before it "
+        "passes at once: no question is asked twice in a run; add cases, draw fewer, or set `reuse: true` under the "
+        f"suite's `{key}`, which the report marks"
     )
 
 
@@ -236,8 +237,8 @@ class _Reading:
     def check_supply(self, pipeline: Pipeline) -> None:
         """Every stage must find fresh cases for its first attempt."""
         for index, (name, supply) in enumerate(supply_of(pipeline).items()):
-            if not supply.at_best:
-                raise self.file.error(("stages", index, "gates"), _no_case_left(name))
+            if not supply.at_best and supply.first_short is not None:
+                raise self.file.error(("stages", index, "gates"), _no_case_left(name, *supply.first_short))
 
     def check_retention(self, pipeline: Pipeline) -> None:
         """Every comparison with an earlier model must have enough fresh cases for a first attempt."""

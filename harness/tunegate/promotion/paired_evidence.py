@@ -71,6 +71,8 @@ def _check_draws(run: RunRecord, stage: StageRecord, gate: GateRecord, kept: Jso
     cases = frozenset(gate.questions)
     if len(cases & before.asked) > gate.reused:
         raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: more of its cases were asked before than it says")
+    if cases & before.asked and not kept.get("again"):
+        raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: asked cases that were asked before")
     if cases & before.chose and not kept.get("reuse"):
         raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: asked cases that chose the earlier model")
 

@@ -13,10 +13,14 @@ from tunegate.suites.suite_spec import RetentionSpec, SuiteSpec
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How much may be lost: `max_drop` is in percentage points of the pass rate; `risk` sets the number of cases."""
+    """How much may be lost: `max_drop` is in percentage points of the pass rate; `risk` sets the number of cases.
+
+    `reuse` allows cases that were asked before, but for those that chose the earlier model.
+    """
 
     max_drop: float = 5.0
     risk: RetentionRisk | None = None
+    reuse: bool = False
 
     def rule(self, cases: int, attempts: int) -> tuple[int, KeptRule]:
         """The draw (`cases` without a risk) and the rule of a paired comparison over these attempts."""
@@ -26,7 +30,7 @@ class Retention:
 def retention_of(spec: RetentionSpec) -> Retention:
     """What may be lost, from the file's spec to the engine's type."""
     risk = None if spec.risk is None else RetentionRisk(spec.risk.consumer, spec.risk.producer, spec.risk.differ)
-    return Retention(spec.max_drop, risk)
+    return Retention(spec.max_drop, risk, spec.reuse)
 
 
 def check_paired_bank(bank: Bank, draw: int, kept: KeptRule, *, reuse: bool, taken: int = 0) -> None:
@@ -43,8 +47,10 @@ def check_paired_bank(bank: Bank, draw: int, kept: KeptRule, *, reuse: bool, tak
 
 
 def dumped_rules(spec: SuiteSpec) -> dict[str, Any]:
-    """The rules that a suite's hash covers; a retention without a risk keeps the hash that it always had."""
+    """The rules that a suite's hash covers; a retention without later keys keeps the hash that it always had."""
     rules = spec.model_dump(include={"slices", "gap", "retention"})
-    if spec.retention is not None and spec.retention.risk is None:
-        del rules["retention"]["risk"]
+    if spec.retention is not None:
+        for later, default in (("risk", None), ("reuse", False)):
+            if rules["retention"][later] == default:
+                del rules["retention"][later]
     return rules

@@ -148,6 +148,9 @@ class RetentionSpec(Spec):
     """By how many percentage points the pass rate may fall."""
     risk: RetentionRiskSpec | None = None
     """Compute how many cases are asked, and how many more may be lost than won, so that the run keeps these risks."""
+    reuse: bool = False
+    """Ask cases again if too few are left that no draw asked before; never those that chose the earlier model. The
+    report marks it."""
 
     @model_validator(mode="after")
     def _solvable(self) -> Self:

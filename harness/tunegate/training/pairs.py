@@ -43,49 +43,54 @@ def paired_terms(suite: Suite, purpose: Purpose, terms: RetentionTerms) -> Terms
 
 
 def fresh_pairs(
-    pipeline: Pipeline, run: RunRecord, place: GatePlace, n: int, others: frozenset[str] = frozenset()
+    pipeline: Pipeline, run: RunRecord, place: GatePlace, terms: RetentionTerms, others: frozenset[str] = frozenset()
 ) -> Draw:
     """The cases of a paired draw: first those that this attempt's own gate asks on the same bank, then fresh ones.
 
-    Never those that chose the earlier model, with which a stage before passed a gate, nor those that the same weights
-    were asked before a redraw. While other cases last, none that an earlier draw of this run or, by `others`, of
-    another run asked; `reused` counts those that were. Comparisons on the same bank with the same settings ask the same
-    cases. Raises Inconclusive if the bank has too few.
+    Fresh: neither an earlier draw of this run nor, by `others`, of another run asked them. If the bank has too few, the
+    terms may allow cases that were asked before, which `reused` counts; last of all those that chose the earlier model,
+    with which a stage before passed a gate; never those that the same weights were asked before a redraw. Comparisons
+    on the same bank with the same settings ask the same cases. Raises Inconclusive if the bank has too few.
     """
     assert place.stage is not None  # a paired draw is of an attempt
     assert place.attempt is not None
     suite, names = pipeline.suites[place.gate], alike(pipeline, place.gate)
     before = asked_before(run, place.stage, place.attempt)
     seed = derived_seed(pipeline.seed, place.stage, names[0], "pairs", place.attempt)
-    asked = before.asked | others
-    part, cases = suite.bank.part("working"), _own(run, place, suite, names, before.chose)[:n]
-    for used in (asked, before.chose | before.answered, *((before.answered,) if suite.rule.reuse else ())):
+    asked, n = before.asked | others, terms.draw
+    part = suite.bank.part("working")
+    cases = _own(run, place, suite, names, but_not=before.chose if terms.again else asked)[:n]
+    again = ((before.chose | before.answered,) if terms.again else ()) + ((before.answered,) if terms.reuse else ())
+    for used in (asked, *again):
         cases += draw(part, n - len(cases), seed, used | frozenset(map(question_of, cases)))
     if len(cases) < n:
+        kind = "other cases than those that chose the earlier one" if terms.again else "fresh cases"
         raise Inconclusive(
-            f"gate {place.label}: both models must be asked {n} cases that did not choose the earlier one, but the "
-            f"bank of {suite.name!r} has {len(cases)}; add {n - len(cases)} cases (or set `reuse: true`, which the "
-            "report marks)"
+            f"gate {place.label}: both models must be asked {n} {kind}, but the bank of {suite.name!r} has "
+            f"{len(cases)}; add {n - len(cases)} (or set `reuse: true` under its "
+            f"`{'plan' if terms.again else 'retention'}`, which the report marks)"
         )
     return Draw(cases, seed, sum(question_of(case) in asked for case in cases))
 
 
 def can_compare_again(pipeline: Pipeline, run: RunRecord, stage: Stage, number: int) -> bool:
     """Whether the banks have the cases to compare the weights of an attempt, the latest, with earlier models again."""
-    barred = asked_before(run, stage.name, number).chose | run.stages[stage.name].attempts[number].asked_questions
-    return all(
-        len(set(map(question_of, pipeline.suites[name].bank.working)) - barred) >= terms.draw
-        for compared in pipeline.paired(stage).values()
-        for name, terms in compared.items()
-    )
+    before, answered = asked_before(run, stage.name, number), run.stages[stage.name].attempts[number].asked_questions
+    for compared in pipeline.paired(stage).values():
+        for name, terms in compared.items():
+            barred = before.asked if not terms.again else before.chose if not terms.reuse else frozenset[str]()
+            left = set(map(question_of, pipeline.suites[name].bank.working)) - answered - barred
+            if len(left) < terms.draw:
+                return False
+    return True
 
 
 def _own(
-    run: RunRecord, place: GatePlace, suite: Suite, names: Sequence[str], chose: frozenset[str]
+    run: RunRecord, place: GatePlace, suite: Suite, names: Sequence[str], but_not: frozenset[str]
 ) -> tuple[Case, ...]:
     """The cases that a gate of this attempt was asked of the same bank in the same way."""
     drawn = [gate.questions for name in names if (gate := _attempt(run, place).gates.get(name)) is not None]
-    return tuple(case for case in longest_draw(suite, drawn) if question_of(case) not in chose)
+    return tuple(case for case in longest_draw(suite, drawn) if question_of(case) not in but_not)
 
 
 # --- the earlier model ---------------------------------------------------------------------------------------------
@@ -154,7 +159,7 @@ def _ask_reference(
     begun = _attempt(log.record, place).references.get(reference.key)
     registered = paired_terms(suite, reference.purpose, terms)
     if begun is None:
-        fresh = partial(fresh_pairs, pipeline, log.record, place, terms.draw)
+        fresh = partial(fresh_pairs, pipeline, log.record, place, terms)
         seed = derived_seed(pipeline.seed, reference.label)
         drawn = book.register(Draft(reference, suite, registered.plan, seed, reference.label, None), fresh)
     else:

@@ -64,7 +64,7 @@ class StageGates:
         others = self.book.history().asked(but_not_by=self.book.run)
         for place, terms in self._kept(number):
             if place.key not in self._attempt(number).gates:
-                fresh_pairs(self.pipeline, self._run(), place, terms.draw, others)
+                fresh_pairs(self.pipeline, self._run(), place, terms, others)
 
     def decide(self, number: int, open_model: ModelUnderTest) -> dict[str, GateRecord]:
         """Every first draw of the stage, even after one failed, because a diagnosis needs them all. If all passed, the
