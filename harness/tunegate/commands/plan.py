@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from argparse import Namespace
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,8 +18,8 @@ from tunegate.pipeline.odds import pipeline_risk
 from tunegate.pipeline.pipeline import Pipeline
 from tunegate.pipeline.pipeline_file import load_pipeline
 from tunegate.stats.anytime import AnytimePlan
-from tunegate.stats.curve import RATES, CurvePoint, curve
-from tunegate.stats.plans import MAX_DRAW, GatePlan, PlanKind, PlanRule, Risk, any_of
+from tunegate.stats.curve import RATES, CurvePoint, accept_any, curve
+from tunegate.stats.plans import MAX_DRAW, GatePlan, PlanKind, PlanRule, Risk
 from tunegate.stats.sampling import DrawPlan, SequentialPlan, bank_acceptance_probability
 from tunegate.suites.fitting_plan import supported_attempts
 from tunegate.suites.low_plan import low_plans
@@ -117,6 +118,9 @@ class Described:
         if confirm is not None:
             when = "then" if self.plan.confirms == "always" else "and after a retry"
             text += f", {when} {confirm.accept} of {confirm.draw} sealed"
+        last = self.plan.confirmation(self.attempts)
+        if self.plan.spending is not None and self.attempts > 1 and last is not None:
+            text += f", in attempt {self.attempts} {last.accept} of {last.draw}"
         return f"{self.rule.kind} plan: {text}; {_times(self.attempts)}"
 
     @property
@@ -141,7 +145,9 @@ class Described:
             f"A model that is right {100 * at:g} % of the time passes one attempt with probability {probability(once)}"
         )
         if self.attempts > 1:
-            sentence += f", at least one of {self.attempts} with {probability(any_of([once] * self.attempts))}"
+            sentence += (
+                f", at least one of {self.attempts} with {probability(accept_any(self.plan, at, self.attempts))}"
+            )
         if self.attempts > 1 and self.plan.confirms == "after_retry":
             promoted = self.plan.acceptance_within(at, self.attempts)
             sentence += f"; a run, which confirms a pass after a retry, promotes it with {probability(promoted)}"
@@ -245,17 +251,21 @@ def _in_bank(described: Described, size: int) -> list[dict[str, float]]:
     The attempts share a bank, so they are not independent given its content.
     """
     plan, attempts = described.plan, described.attempts
-    first, later = plan.confirmation(1), plan.confirmation(attempts)
+    confirms = [plan.confirmation(attempt) for attempt in range(1, attempts + 1)]
     points: list[dict[str, float]] = []
     for rate in (point.p for point in described.curve()):
         passing = round(rate * size)
-        once, again = (bank_acceptance_probability(plan.first, size, passing, confirm) for confirm in (first, later))
+        chances = {
+            confirm: bank_acceptance_probability(plan.first, size, passing, confirm)
+            for confirm in dict.fromkeys(confirms)
+        }
+        once, every = chances[confirms[0]], math.fsum(chances[confirm] for confirm in confirms)
         points.append(
             {
                 "p": passing / size,
                 "accept": once,
-                "accept_any_at_most": min(1.0, attempts * once),
-                "promoted_at_most": min(1.0, once + (attempts - 1) * again),
+                "accept_any_at_most": min(1.0, attempts * once if plan.confirms == "after_retry" else every),
+                "promoted_at_most": min(1.0, every),
             }
         )
     return points
