@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from scipy.stats import binom, hypergeom
@@ -191,6 +192,35 @@ def test_the_whole_pipeline(tmp_path: Path, capsys: Capture) -> None:
     assert whole["costliest"] == {"stage": "align", "gate": "facts", "fails": pytest.approx(1 - kept), "paired": True}
     assert lines[-2].startswith("note: facts in stage align costs a model that is right 95% of the time most")
     assert lines[-1].startswith("assumed: gates that share a draw are not independent, so the chances are upper")
+
+
+def test_what_a_stage_must_retain(tmp_path: Path, capsys: Capture) -> None:
+    """The size, the largest net loss and what slips through, by convolution of the cases; `check` says the same."""
+    retained = f"{SUITE}\n  general: {SUITE[:-1]}, retention: {{max_drop: 5, risk: {{differ: 0.1}}}}}}"
+    path = write_pipeline(tmp_path / "project", PIPELINE.replace(SUITE, retained, 1), bank=2000)
+    told = facts(capsys, "--file", str(path))["pipeline"]["compared"]
+    sft, align = told["sft"], told["align"]
+    assert {purpose: list(compared) for purpose, compared in sft.items()} == {"retention": ["general"], "worth": []}
+    assert list(align["retention"]) == ["general", "facts", "style"]
+    general = sft["retention"]["general"]
+    cases, net_loss = general["draw"], general["kept"]["net_loss"]
+    one_case = np.array([0.025, 0.9, 0.075])  # won, same, lost: 5 points lost, 10 % differ
+    loss = np.ones(1)
+    for _ in range(cases):
+        loss = np.convolve(loss, one_case)
+    through = loss[: cases + net_loss + 1].sum()
+    assert general["slips"]["lost"]["5.0"] == pytest.approx(1 - (1 - through) ** 3)
+    assert main(["plan", "--file", str(path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (line,) = (line for line in lines if line.startswith("stage sft: "))
+    assert (
+        line
+        == f"stage sft: retention: general: {cases} fresh cases, net loss of at most {net_loss}; "
+        + (general["slips"]["in_words"])
+    )
+    assert sum(line.startswith("stage align: retention: ") for line in lines) == 2  # general; facts and style
+    assert main(["check", str(path)]) == 0
+    assert f"note: {line}" in capsys.readouterr().out.splitlines()
 
 
 def test_a_plan_of_its_own_has_no_pipeline(capsys: Capture) -> None:

@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 from tunegate.cases.bank import Bank
 from tunegate.checks.check import CheckBuilder
+from tunegate.commands.compared import comparison_lines, comparisons_of
 from tunegate.commands.console import show, show_json
 from tunegate.commands.plan_pipeline import pipeline_facts, pipeline_lines
 from tunegate.commands.plan_plot import curves_of, plot
@@ -41,13 +42,18 @@ def plan(options: Namespace, build_check: CheckBuilder) -> int:
         _refuse_what_cannot_be_told(gate, options.bank)
     risk = pipeline and pipeline_risk(pipeline)
     risk = risk if risk and risk.decides else None
+    retained = {stage.name: comparisons_of(pipeline, stage) for stage in pipeline.stages} if pipeline else {}
     if options.json:
         facts = [gate.facts(options.bank) for gate in described]
-        whole = pipeline_facts(risk) if risk else None
+        whole = {**pipeline_facts(risk), "compared": retained} if risk else None
         show_json({**facts[0], "gates": facts if file else [], "pipeline": whole})
         return 0
     for alike in _grouped(described):
         _print(alike, options.bank)
+    for stage, purposes in retained.items():
+        for purpose, comparisons in purposes.items():
+            for line in comparison_lines(comparisons):
+                show(f"stage {stage}: {purpose}: {line}")
     for line in pipeline_lines(risk) if risk else ():
         show(line)
     if file is None:
