@@ -15,6 +15,7 @@ from tests.support.readme_tree import README, ROOT
 from tunegate import exceptions
 from tunegate.cli import main
 from tunegate.pipeline.json_schema import pipeline_json_schema, suite_json_schema
+from tunegate.verdicts.words import WORDINGS
 
 PAGES = sorted(DOCS.rglob("*.md"))
 
@@ -82,6 +83,39 @@ def test_every_key_says_what_it_is(schema: dict) -> None:  # type: ignore[type-a
 def test_the_exit_codes_are_those_of_the_errors() -> None:
     errors = [one for one in vars(exceptions).values() if isinstance(one, type) and hasattr(one, "exit_code")]
     assert {one.exit_code for one in errors} <= set(EXIT_CODES)
+
+
+def test_the_causes_of_inconclusive_are_those_of_the_code() -> None:
+    """Each line of the table quotes what the code says, and each place that raises `Inconclusive` has its line."""
+    page = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
+    table = page.partition("## INCONCLUSIVE (exit code 4)")[2].partition("\n## ")[0]
+    said = [quote for cell in re.findall(r"^\| (`.*?`) \|", table, re.M) for quote in re.findall(r"`(.*?)`", cell)]
+    quoted = [[part for part in re.split(r" ?… ?", quote) if part] for quote in said]
+    sources = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "harness").rglob("*.py"))]
+    code = [re.sub(r'"\n\s+f?"', "", source) for source in sources]  # strings on several lines
+    for parts in quoted:
+        assert any(all(part in text for part in parts) for text in code), parts
+    raised = [text for one in code for text in re.findall(r"raise Inconclusive\(\s*(.*)", one)]
+    assert len(raised) == sum(source.count("raise Inconclusive(") for source in sources) > 0
+    for text in raised:
+        assert any(all(part in text for part in parts) for parts in quoted), text
+    for kind in ("grouped_luck", "slice_empty", "slice_few", "gap_few", "undecided", "not_shown_not_worse"):
+        wording = WORDINGS[kind]
+        words = (
+            wording
+            if isinstance(wording, str)
+            else wording(dict.fromkeys(("p_value", "cases", "allowed", "needed"), 1.0))
+        )
+        assert any(all(part in words for part in parts) for parts in quoted), words
+
+
+def test_what_inconclusive_means_is_said_alike() -> None:
+    meanings = [
+        re.findall(r"^\| 4 \| inconclusive: (.*) \|$", page.read_text(encoding="utf-8").replace("docs/", ""), re.M)
+        for page in (README, DOCS / "gate.md")
+    ]
+    assert meanings[0] == meanings[1]
+    assert meanings[0][0].partition(" ([")[0] in EXIT_CODES[4][1].lower()
 
 
 # --- the tutorial ---------------------------------------------------------------------------------------------------

@@ -202,7 +202,7 @@ def _promotion(run: RunRecord) -> str:
         case Verdict.INVALID:
             return "was not promoted, because it could not be judged"
         case Verdict.INCONCLUSIVE:
-            return "was not promoted, because there were too few fresh cases or groups"
+            return "was not promoted, because there was too little evidence for a verdict"
         case _:
             return "was not promoted"
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from scipy.stats import binom, hypergeom
 
-from tests.support.fake_pipeline import write_pipeline
+from tests.support.fake_pipeline import PIPELINE, SUITE, write_pipeline
 from tunegate.cli import main
 from tunegate.suites.suite_file import plan_rule
 from tunegate.suites.suite_spec import PlanSpec
@@ -100,6 +102,38 @@ def test_a_confirming_draw_takes_from_what_the_first_one_left(capsys: Capture) -
             assert point[bound] == pytest.approx(min(1, 10 * both), abs=1e-12)
 
 
+SPENDING = "{cases: cases.jsonl, checks: [exact], plan: {kind: double, spending: true}}"
+SPENT = {1: (46, 41), 2: (88, 80), 3: (115, 105)}
+"""The confirming draw of each attempt, as (draw, accept); `tests/stats/test_spending.py` solves them."""
+
+
+def _of_spending(folder: Path) -> Path:
+    return write_pipeline(folder, PIPELINE.replace(SUITE, SPENDING), bank=1000)
+
+
+def test_a_plan_that_spends_counts_each_attempt_by_its_own_draws(tmp_path: Path, capsys: Capture) -> None:
+    """The output says: at least one of 3 attempts, in the table, the sentence and the plot."""
+    path = _of_spending(tmp_path / "project")
+    told = facts(capsys, "--file", str(path))
+    for point in told["curve"]:
+        missed = [1 - binom.sf(89, 100, point["p"]) * binom.sf(j - 1, m, point["p"]) for m, j in SPENT.values()]
+        assert point["accept_any"] == pytest.approx(1 - math.prod(missed), abs=1e-12)
+    bad = at(told["curve"], 0.85)
+    assert f"at least one of 3 with {bad['accept_any']:.3f}." in told["words"]
+    assert main(["plan", "--file", str(path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "double plan: 90 of 100, then 41 of 46 sealed, in attempt 3 105 of 115; 3 attempts"
+    assert told["words"] in lines
+
+
+def test_a_plan_that_spends_is_bounded_in_a_bank_by_each_attempt(tmp_path: Path, capsys: Capture) -> None:
+    told = facts(capsys, "--file", str(_of_spending(tmp_path / "project")), "--bank", "1000")
+    for point in told["bank"]["curve"]:
+        attempts = [_both(1000, round(1000 * point["p"]), (100, 90), confirm) for confirm in SPENT.values()]
+        for bound in ("promoted_at_most", "accept_any_at_most"):
+            assert point[bound] == pytest.approx(min(1, sum(attempts)), abs=1e-12)
+
+
 def _both(bank: int, passing: int, first: tuple[int, int], second: tuple[int, int]) -> float:
     """The chance that both draws accept, by scipy: (draw, accept) one after the other."""
     (n, k), (m, j) = first, second
@@ -158,6 +192,35 @@ def test_the_whole_pipeline(tmp_path: Path, capsys: Capture) -> None:
     assert whole["costliest"] == {"stage": "align", "gate": "facts", "fails": pytest.approx(1 - kept), "paired": True}
     assert lines[-2].startswith("note: facts in stage align costs a model that is right 95% of the time most")
     assert lines[-1].startswith("assumed: gates that share a draw are not independent, so the chances are upper")
+
+
+def test_what_a_stage_must_retain(tmp_path: Path, capsys: Capture) -> None:
+    """The size, the largest net loss and what slips through, by convolution of the cases; `check` says the same."""
+    retained = f"{SUITE}\n  general: {SUITE[:-1]}, retention: {{max_drop: 5, risk: {{differ: 0.1}}}}}}"
+    path = write_pipeline(tmp_path / "project", PIPELINE.replace(SUITE, retained, 1), bank=2000)
+    told = facts(capsys, "--file", str(path))["pipeline"]["compared"]
+    sft, align = told["sft"], told["align"]
+    assert {purpose: list(compared) for purpose, compared in sft.items()} == {"retention": ["general"], "worth": []}
+    assert list(align["retention"]) == ["general", "facts", "style"]
+    general = sft["retention"]["general"]
+    cases, net_loss = general["draw"], general["kept"]["net_loss"]
+    one_case = np.array([0.025, 0.9, 0.075])  # won, same, lost: 5 points lost, 10 % differ
+    loss = np.ones(1)
+    for _ in range(cases):
+        loss = np.convolve(loss, one_case)
+    through = loss[: cases + net_loss + 1].sum()
+    assert general["slips"]["lost"]["5.0"] == pytest.approx(1 - (1 - through) ** 3)
+    assert main(["plan", "--file", str(path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (line,) = (line for line in lines if line.startswith("stage sft: "))
+    assert (
+        line
+        == f"stage sft: retention: general: {cases} fresh cases, net loss of at most {net_loss}; "
+        + (general["slips"]["in_words"])
+    )
+    assert sum(line.startswith("stage align: retention: ") for line in lines) == 2  # general; facts and style
+    assert main(["check", str(path)]) == 0
+    assert f"note: {line}" in capsys.readouterr().out.splitlines()
 
 
 def test_a_plan_of_its_own_has_no_pipeline(capsys: Capture) -> None:

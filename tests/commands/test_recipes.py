@@ -9,6 +9,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from tests.support.places import ROOT
 from tunegate.cli import main
 from tunegate.commands.starter import recipes
 from tunegate.pipeline.json_schema import pipeline_json_schema
@@ -46,6 +47,16 @@ def test_a_recipe_passes_check_at_once(name: str, tmp_path: Path, capsys: Captur
     for stage in facts["stages"].values():  # no attempt ends for want of cases
         supported = [attempts for attempts in stage["supported_attempts"].values() if attempts is not None]
         assert min(supported, default=stage["max_attempts"]) >= stage["max_attempts"]
+
+
+@needs_weights
+def test_the_page_of_the_journey_quotes_its_plan(tmp_path: Path, capsys: Capture) -> None:
+    """docs/journey.md says what `tunegate plan` prints for the recipe."""
+    assert main(["init", str(tmp_path), "--recipe", "journey"]) == 0
+    capsys.readouterr()
+    assert main(["plan", "--file", str(tmp_path / "tunegate.yaml")]) == 0
+    _, quoted, _ = (ROOT / "docs" / "journey.md").read_text(encoding="utf-8").split("```")
+    assert set(quoted.strip().splitlines()) <= set(capsys.readouterr().out.splitlines())
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -8,6 +8,7 @@ import pytest
 from scipy.stats import binom
 
 from tunegate.exceptions import ConfigError
+from tunegate.stats.curve import curve
 from tunegate.stats.plans import PlanRule, Risk, spent
 from tunegate.stats.sampling import SinglePlan
 
@@ -35,6 +36,19 @@ def test_the_risk_holds_for_any_number_of_attempts() -> None:
     assert PLAN.acceptance_within(0.85, 3) < PLAN.acceptance_within(0.85, 200) < 0.05
     fixed = PlanRule("double").resolve(3)
     assert fixed.acceptance_within(0.85, 3) <= 0.05 < fixed.acceptance_within(0.85, 10)
+
+
+def by_scipy(p: float, attempt: int) -> float:
+    draw, accept = CONFIRMS[attempt]
+    return float(binom.sf(89, 100, p) * binom.sf(accept - 1, draw, p))
+
+
+@pytest.mark.parametrize("p", [0.5, 0.85, 0.9, 0.95])
+def test_any_of_several_attempts_is_any_of_their_own_plans(p: float) -> None:
+    (point,) = curve(PLAN, 3, [p])
+    assert point.accept == pytest.approx(by_scipy(p, 1))
+    assert point.accept_any == point.promoted
+    assert point.accept_any == pytest.approx(1 - math.prod(1 - by_scipy(p, attempt) for attempt in (1, 2, 3)))
 
 
 def test_the_plan_does_not_depend_on_a_promised_number_of_attempts() -> None:

@@ -15,12 +15,13 @@ from tunegate.pipeline.json_schema import pipeline_json_schema, suite_json_schem
 DOCS = ROOT / "docs"
 MADE = "<!-- Made from the code by `make readme`; a test keeps it up to date. -->"
 
+INCONCLUSIVE = "Too little evidence for a verdict, most often because the bank has too few fresh cases"
 EXIT_CODES = {
     0: ("passed", "The gate passed; of a run, every gate of every stage."),
     1: ("failed", "A gate failed, and the attempts are used up."),
     2: ("wrong usage", "The files or the command line are wrong. One line says what to do. Nothing was run."),
     3: ("invalid", "No verdict: a check raised, a judge did not answer, a case leaked, the disk is full."),
-    4: ("inconclusive", "The bank has too few fresh cases for a draw, or the draw too few groups."),
+    4: ("inconclusive", f"{INCONCLUSIVE} ([all causes](../troubleshooting.md#inconclusive-exit-code-4))."),
     5: ("tampered", "Bytes on disk differ from those that the record vouches for."),
     130: ("interrupted", "Ctrl-C. The command that goes on is printed."),
     143: ("terminated", "SIGTERM. The command that goes on is printed."),

@@ -55,12 +55,20 @@ model: base
 leakage: {embed: 0.95}
 suites:
   facts: {cases: cases.jsonl, checks: [CHECK], plan: {draw: 5, accept: 4}}
-  general: {cases: cases.jsonl, checks: [CHECK], plan: {draw: 5, accept: 4}, retention: {max_drop: 10}}
+  general:
+    cases: cases.jsonl
+    checks: [CHECK]
+    plan: {draw: 5, accept: 4}
+    retention: {max_drop: 10}
+    generate: {max_new_tokens: 64}
 stages:
   - {name: sft, method: sft, data: train.jsonl, gates: [facts, general], retrain: {max_attempts: 2, rows: [2, 4]}}
 promote: {to: production, registry: registry}
 """
-"""Attempt 1 misses and is diagnosed; attempt 2 passes its first draw, the retention draw and the confirming draw."""
+"""Attempt 1 misses and is diagnosed; attempt 2 passes its first draw, the retention draw and the confirming draw.
+
+`general` has settings of its own, so the retention draw does not share the answers of `facts`.
+"""
 
 METRIC = """\
 from pathlib import Path

@@ -14,11 +14,11 @@ from tunegate.cases.case import Case
 from tunegate.checks.outcome import Outcome, Verdict
 from tunegate.reading.chats import Message
 from tunegate.stats.agreement import Share
+from tunegate.stats.holm import holm
 from tunegate.verdicts.slices import (
     Slice,
     SliceRule,
     fisher_greater,
-    holm,
     judge_slices,
     slices,
     slices_out_of_reach,

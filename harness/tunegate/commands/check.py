@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-from tunegate.commands.check_facts import CheckFacts, Json, StageFacts, SuiteFacts
+from tunegate.commands.check_facts import CheckFacts, StageFacts, SuiteFacts
+from tunegate.commands.compared import comparison_lines
 from tunegate.commands.console import show
 from tunegate.data.faults import counted
 
@@ -16,7 +17,7 @@ def print_check(facts: CheckFacts) -> None:
         for note in _notes_on_suite(suite):
             show(f"note: suite {name}: {note}")
         if suite.retention is not None and not facts.stages:
-            show(f"note: suite {name}: for one attempt: {next(_comparisons({name: suite.retention}))}")
+            show(f"note: suite {name}: for one attempt: {next(comparison_lines({name: suite.retention}))}")
         for guard, found in suite.allowed.items():
             show(f"ALLOWED: suite {name}: {guard}: {found}")
     for name, stage in facts.stages.items():
@@ -135,7 +136,7 @@ def _notes_on_stage(stage: StageFacts, facts: CheckFacts) -> Iterator[str]:
     if stage.attempts_in_vain:
         yield f": {_in_vain(stage.max_attempts, stage.possible_attempts)}"
     for kind, compared in (("retention", stage.retention), ("worth", stage.worth)):
-        yield from (f": {kind}: {line}" for line in _comparisons(compared))
+        yield from (f": {kind}: {line}" for line in comparison_lines(compared))
     for gate, judged in stage.judged_plans.items():
         yield f": {gate}: {judged.in_words}"
     for gate, attempts in stage.supported_attempts.items():
@@ -143,15 +144,6 @@ def _notes_on_stage(stage: StageFacts, facts: CheckFacts) -> Iterator[str]:
             yield f": {_shortage(gate, attempts, facts.suites[gate], stage)}"
     if stage.supply.at_worst < min([stage.possible_attempts, *_supported(stage)]):
         yield f": {_supply(stage)}"
-
-
-def _comparisons(compared: Mapping[str, Json]) -> Iterator[str]:
-    """What each rule asks and lets through; gates with the same rule share a line."""
-    lines: dict[str, list[str]] = {}
-    for gate, facts in compared.items():
-        cases = f"{facts['draw']} fresh cases, net loss of at most {facts['kept']['net_loss']}"
-        lines.setdefault(f"{cases}; {facts['slips']['in_words']}", []).append(gate)
-    yield from (f"{', '.join(gates)}: {line}" for line, gates in lines.items())
 
 
 def _rows(stage: StageFacts) -> str:

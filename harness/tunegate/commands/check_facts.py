@@ -12,14 +12,14 @@ from tunegate.cases.spellings import spellings
 from tunegate.checks.answers.part import as_judged
 from tunegate.checks.check import LooksAtBank, Need, lacking
 from tunegate.checks.own_check import OwnCheck
+from tunegate.commands.compared import Json, compared, comparisons_of
 from tunegate.data.training_data import Example
 from tunegate.leaks.leakage import Leak, describe, facts
 from tunegate.pipeline.ladders import LADDERS, first_settings, possible_attempts, possible_trainings
 from tunegate.pipeline.leak_guard import drop_leaks, dropped_and_refused, in_words
 from tunegate.pipeline.odds import budget, shared_draws
-from tunegate.pipeline.pipeline import GateTerms, Pipeline, RetentionTerms, Stage
+from tunegate.pipeline.pipeline import GateTerms, Pipeline, Stage
 from tunegate.pipeline.supply import Supply, supply_of
-from tunegate.stats.retention import KeptRule, slips
 from tunegate.suites.case_faults import contradictions, listed_in_text
 from tunegate.suites.fitting_plan import fitting_plan, supported_attempts
 from tunegate.suites.judged_plan import JudgedPlan, judged_plan
@@ -29,8 +29,6 @@ from tunegate.suites.suite import Suite
 from tunegate.training.job import rows_of
 from tunegate.training.remedies import TOO_FEW, ways
 from tunegate.verdicts.corrected import admissions_of
-
-Json = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,18 +192,7 @@ def _retention(suite: Suite) -> Json | None:
     if suite.retention is None:
         return None
     draw, kept = suite.retention.rule(suite.plan.draw, attempts=1)
-    return _compared(suite.retention.max_drop, draw, kept)
-
-
-def _compared(max_drop: float, draw: int, kept: KeptRule) -> Json:
-    """The rule of a comparison, and what it lets through."""
-    let_through = slips(draw, max_drop, kept)
-    return {
-        "max_drop": max_drop,
-        "draw": draw,
-        "kept": asdict(kept),
-        "slips": {**asdict(let_through), "in_words": let_through.in_words},
-    }
+    return compared(suite.retention.max_drop, draw, kept)
 
 
 def _remarks_on_bank(suite: Suite) -> Iterator[str]:
@@ -230,6 +217,7 @@ def _stage(
     ladders = {name: rungs for name in LADDERS if len(rungs := retrain.ladder(name)) > 1} if trains else {}
     supported = {name: supported_attempts(pipeline.suites[name].bank, gate.plan) for name, gate in gates.items()}
     watched = pipeline.watched.get(stage.name)
+    comparisons = comparisons_of(pipeline, stage)
     return StageFacts(
         method=stage.spec.method,
         role=stage.role,
@@ -259,8 +247,8 @@ def _stage(
             for name in gates
             if (found := judged_plan(pipeline.suites[name], attempts, pipeline.independent_draws))
         },
-        retention=_as_json(pipeline.retention(stage)),
-        worth=_as_json(pipeline.worth(stage)),
+        retention=comparisons["retention"],
+        worth=comparisons["worth"],
         watched=watched.to_json() if watched else None,
     )
 
@@ -269,10 +257,6 @@ def _ways(stage: Stage) -> dict[str, list[str]]:
     """Too few misses of its own are a cause only for a stage that learns from these."""
     asks = stage.spec.data.own_answers is not None
     return {cause: list(ladders) for cause, ladders in ways(stage.retrain).items() if asks or cause != TOO_FEW}
-
-
-def _as_json(terms: Mapping[str, RetentionTerms]) -> dict[str, Json]:
-    return {name: {**asdict(one), **_compared(one.max_drop, one.draw, one.kept)} for name, one in terms.items()}
 
 
 def _rows_above(stage: Stage) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from argparse import Namespace
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, get_args
 
 from tunegate.cases.bank import Bank
 from tunegate.checks.check import CheckBuilder
+from tunegate.commands.compared import comparison_lines, comparisons_of
 from tunegate.commands.console import show, show_json
 from tunegate.commands.plan_pipeline import pipeline_facts, pipeline_lines
 from tunegate.commands.plan_plot import curves_of, plot
@@ -17,8 +19,8 @@ from tunegate.pipeline.odds import pipeline_risk
 from tunegate.pipeline.pipeline import Pipeline
 from tunegate.pipeline.pipeline_file import load_pipeline
 from tunegate.stats.anytime import AnytimePlan
-from tunegate.stats.curve import RATES, CurvePoint, curve
-from tunegate.stats.plans import MAX_DRAW, GatePlan, PlanKind, PlanRule, Risk, any_of
+from tunegate.stats.curve import RATES, CurvePoint, accept_any, curve
+from tunegate.stats.plans import MAX_DRAW, GatePlan, PlanKind, PlanRule, Risk
 from tunegate.stats.sampling import DrawPlan, SequentialPlan, bank_acceptance_probability
 from tunegate.suites.fitting_plan import supported_attempts
 from tunegate.suites.low_plan import low_plans
@@ -40,13 +42,18 @@ def plan(options: Namespace, build_check: CheckBuilder) -> int:
         _refuse_what_cannot_be_told(gate, options.bank)
     risk = pipeline and pipeline_risk(pipeline)
     risk = risk if risk and risk.decides else None
+    retained = {stage.name: comparisons_of(pipeline, stage) for stage in pipeline.stages} if pipeline else {}
     if options.json:
         facts = [gate.facts(options.bank) for gate in described]
-        whole = pipeline_facts(risk) if risk else None
+        whole = {**pipeline_facts(risk), "compared": retained} if risk else None
         show_json({**facts[0], "gates": facts if file else [], "pipeline": whole})
         return 0
     for alike in _grouped(described):
         _print(alike, options.bank)
+    for stage, purposes in retained.items():
+        for purpose, comparisons in purposes.items():
+            for line in comparison_lines(comparisons):
+                show(f"stage {stage}: {purpose}: {line}")
     for line in pipeline_lines(risk) if risk else ():
         show(line)
     if file is None:
@@ -117,6 +124,9 @@ class Described:
         if confirm is not None:
             when = "then" if self.plan.confirms == "always" else "and after a retry"
             text += f", {when} {confirm.accept} of {confirm.draw} sealed"
+        last = self.plan.confirmation(self.attempts)
+        if self.plan.spending is not None and self.attempts > 1 and last is not None:
+            text += f", in attempt {self.attempts} {last.accept} of {last.draw}"
         return f"{self.rule.kind} plan: {text}; {_times(self.attempts)}"
 
     @property
@@ -141,7 +151,9 @@ class Described:
             f"A model that is right {100 * at:g} % of the time passes one attempt with probability {probability(once)}"
         )
         if self.attempts > 1:
-            sentence += f", at least one of {self.attempts} with {probability(any_of([once] * self.attempts))}"
+            sentence += (
+                f", at least one of {self.attempts} with {probability(accept_any(self.plan, at, self.attempts))}"
+            )
         if self.attempts > 1 and self.plan.confirms == "after_retry":
             promoted = self.plan.acceptance_within(at, self.attempts)
             sentence += f"; a run, which confirms a pass after a retry, promotes it with {probability(promoted)}"
@@ -245,17 +257,21 @@ def _in_bank(described: Described, size: int) -> list[dict[str, float]]:
     The attempts share a bank, so they are not independent given its content.
     """
     plan, attempts = described.plan, described.attempts
-    first, later = plan.confirmation(1), plan.confirmation(attempts)
+    confirms = [plan.confirmation(attempt) for attempt in range(1, attempts + 1)]
     points: list[dict[str, float]] = []
     for rate in (point.p for point in described.curve()):
         passing = round(rate * size)
-        once, again = (bank_acceptance_probability(plan.first, size, passing, confirm) for confirm in (first, later))
+        chances = {
+            confirm: bank_acceptance_probability(plan.first, size, passing, confirm)
+            for confirm in dict.fromkeys(confirms)
+        }
+        once, every = chances[confirms[0]], math.fsum(chances[confirm] for confirm in confirms)
         points.append(
             {
                 "p": passing / size,
                 "accept": once,
-                "accept_any_at_most": min(1.0, attempts * once),
-                "promoted_at_most": min(1.0, once + (attempts - 1) * again),
+                "accept_any_at_most": min(1.0, attempts * once if plan.confirms == "after_retry" else every),
+                "promoted_at_most": min(1.0, every),
             }
         )
     return points

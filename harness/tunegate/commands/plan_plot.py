@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tunegate.stats.plans import GatePlan, Risk, any_of
+from tunegate.stats.curve import accept_any
+from tunegate.stats.plans import GatePlan, Risk
 
 WIDTH, HEIGHT = 61, 11
 """A column for each pass rate of, say, 0.70, 0.705, … 1.00, and a row for each tenth of probability."""
@@ -34,7 +35,7 @@ def curves_of(plan: GatePlan, attempts: int) -> list[Curve]:
     """One attempt, at least one of all attempts and, if different, promotion by a run."""
     curves: list[Curve] = [("o", "one attempt", plan.acceptance)]
     if attempts > 1:
-        curves.append(("x", f"at least one of {attempts}", lambda p: any_of([plan.acceptance(p)] * attempts)))
+        curves.append(("x", f"at least one of {attempts}", lambda p: accept_any(plan, p, attempts)))
     if attempts > 1 and plan.confirms == "after_retry":
         curves.append(("*", "promoted by a run", lambda p: plan.acceptance_within(p, attempts)))
     return curves

@@ -25,13 +25,20 @@ class CurvePoint:
     promoted: float
 
 
+def accept_any(plan: GatePlan, p: float, attempts: int) -> float:
+    """The chance that at least one of these attempts passes its draws, without the confirming draw of a retry."""
+    if plan.confirms == "after_retry":
+        return any_of([plan.acceptance(p)] * attempts)
+    return plan.acceptance_within(p, attempts)
+
+
 def curve(plan: GatePlan, attempts: int, rates: Sequence[float] = RATES) -> list[CurvePoint]:
     """The operating characteristic of a plan over a run, at these pass rates."""
     return [
         CurvePoint(
             p,
             accept=plan.acceptance(p),
-            accept_any=any_of([plan.acceptance(p)] * attempts),
+            accept_any=accept_any(plan, p, attempts),
             mean_tests=plan.mean_tests(p),
             promoted=plan.acceptance_within(p, attempts),
         )

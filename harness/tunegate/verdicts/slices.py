@@ -2,8 +2,8 @@
 
 A model that misses a tenth of everything and a model that misses every case of one kind can have the same pass rate.
 
-Sources: R. A. Fisher, Journal of the Royal Statistical Society 98 (1935) 39-82; S. Holm, Scandinavian Journal of
-Statistics 6 (1979) 65-70; R. E. Tarone, Biometrics 46 (1990) 515-522.
+Sources: R. A. Fisher, Journal of the Royal Statistical Society 98 (1935) 39-82; R. E. Tarone, Biometrics 46 (1990)
+515-522.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from tunegate.cases.case import Case, Prompt
 from tunegate.checks.outcome import Outcome, Verdict
 from tunegate.models.model import as_messages
 from tunegate.stats.agreement import Share
+from tunegate.stats.holm import holm
 from tunegate.verdicts.reason import Fact, Reason, because
 from tunegate.verdicts.words import AFTER_HOLM, p_words, sentence
 
@@ -275,16 +276,6 @@ def fisher_greater(missed: int, cases: int, all_missed: int, all_cases: int) -> 
         for k in range(missed, min(cases, all_missed) + 1)
     )
     return ways / math.comb(all_cases, cases)
-
-
-def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Holm's step-down correction: adjusted p-values that keep the chance of any false alarm."""
-    adjusted: dict[str, float] = {}
-    highest = 0.0
-    for rank, (name, p) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p))
-        adjusted[name] = highest
-    return adjusted
 
 
 def _sentence(
