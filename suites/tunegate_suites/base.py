@@ -38,6 +38,8 @@ class CheckBase(Options):
     """The pass condition in words, for the documentation."""
     extra: ClassVar[str | None] = None
     """The extra of the distribution that must be installed."""
+    reads_answer_alone: ClassVar[bool] = False
+    """Whether a finding follows from the case and the answer alone: no model, no server, no code of the user."""
     revision: ClassVar[str] = "1"
     """The version of the check: raised whenever the same input may get a different finding."""
 
@@ -70,6 +72,11 @@ class CheckBase(Options):
     @property
     def needs_choices(self) -> bool:
         return False
+
+    @property
+    def deterministic(self) -> bool:
+        """See `checks.check.is_deterministic`."""
+        return self.reads_answer_alone
 
     @property
     def needs(self) -> tuple[Need, ...]:

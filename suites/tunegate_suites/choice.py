@@ -32,6 +32,7 @@ class Choice(CaseCheck):
     """
 
     example: ClassVar[str] = "choice: {normalize: bytes}"
+    reads_answer_alone: ClassVar[bool] = True
     revision: ClassVar[str] = "2"
     passes_when: ClassVar[str] = "the most likely choice is the reference"
 

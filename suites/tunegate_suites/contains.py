@@ -36,6 +36,7 @@ class Contains(CaseCheck, Normalising):
 
     shorthand: ClassVar[str | None] = "text"
     example: ClassVar[str] = "contains: autosomal"
+    reads_answer_alone: ClassVar[bool] = True
     revision: ClassVar[str] = "2"
     passes_when: ClassVar[str] = "the answer contains the text, or without a text any reference"
 

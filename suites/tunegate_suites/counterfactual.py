@@ -29,6 +29,7 @@ class Counterfactual(CaseCheck, Normalising):
 
     shorthand: ClassVar[str | None] = "swap"
     example: ClassVar[str] = "counterfactual: {swap: [gender, name]}"
+    reads_answer_alone: ClassVar[bool] = True
     revision: ClassVar[str] = "2"
     passes_when: ClassVar[str] = "the answers to the prompt and to all its variants are the same, after normalisation"
 

@@ -71,6 +71,7 @@ class Errors(CaseCheck, ErrorSettings):
 
     shorthand: ClassVar[str | None] = "forbid"
     example: ClassVar[str] = "errors: {forbid: [repetition, misspelling], max: {too_long: 3}, report: [refusal]}"
+    reads_answer_alone: ClassVar[bool] = True
     passes_when: ClassVar[str] = "no forbidden category is found; `max` caps a category over the whole gate"
     extra: ClassVar[str | None] = "text"
     revision: ClassVar[str] = "2"

@@ -26,6 +26,7 @@ class Json(CaseCheck):
 
     shorthand: ClassVar[str | None] = "schema"
     example: ClassVar[str] = "json: {schema: answer.schema.json, fences: true}"
+    reads_answer_alone: ClassVar[bool] = True
     passes_when: ClassVar[str] = "parses, and the schema accepts it"
 
     json_schema: dict[str, Any] | None = Field(None, alias="schema")

@@ -22,6 +22,7 @@ class JsonEqual(CaseCheck):
     """
 
     example: ClassVar[str] = "json_equal: {fences: true}"
+    reads_answer_alone: ClassVar[bool] = True
     passes_when: ClassVar[str] = "equal to any reference as a JSON value"
 
     extra_keys: bool = False

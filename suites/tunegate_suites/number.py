@@ -49,6 +49,7 @@ class NumberCheck(CaseCheck):
 
     shorthand: ClassVar[str | None] = "tolerance"
     example: ClassVar[str] = "number: {tolerance: 0.01}"
+    reads_answer_alone: ClassVar[bool] = True
     passes_when: ClassVar[str] = "the answer's number is within the tolerance of any reference's number"
 
     tolerance: Annotated[float, Field(ge=0)] = 0.0

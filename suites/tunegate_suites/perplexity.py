@@ -48,6 +48,10 @@ class Perplexity(NumericCheck):
         return True
 
     @property
+    def deterministic(self) -> bool:
+        return self.than is None
+
+    @property
     def batch_size(self) -> int:
         return 16
 

@@ -38,6 +38,7 @@ class Rouge(CaseCheck, NumericCheck):
 
     shorthand: ClassVar[str | None] = "min"
     example: ClassVar[str] = "rougeL: {min: 0.6, measure: fmeasure}"
+    reads_answer_alone: ClassVar[bool] = True
     extra: ClassVar[str | None] = "text"
     score_range: ClassVar[tuple[float, float]] = (0.0, 1.0)
     revision: ClassVar[str] = "2"

@@ -39,6 +39,7 @@ class Exact(CaseCheck, Normalising):
     """The answer equals one of the references."""
 
     example: ClassVar[str] = "exact: {normalize: true}"
+    reads_answer_alone: ClassVar[bool] = True
     revision: ClassVar[str] = "2"
     passes_when: ClassVar[str] = "equal to any reference, after normalisation"
 
@@ -67,6 +68,7 @@ class Regex(CaseCheck):
 
     shorthand: ClassVar[str | None] = "pattern"
     example: ClassVar[str] = 'regex: "^[A-Z0-9]+$"'
+    reads_answer_alone: ClassVar[bool] = True
     revision: ClassVar[str] = "2"
     passes_when: ClassVar[str] = f"the pattern matches; slower than {REGEX_LIMIT_S:g} s is INVALID"
 

@@ -81,6 +81,15 @@ class Check(Protocol):
     def judge(self, samples: Sequence[Sample]) -> Sequence[Finding]: ...
 
 
+def is_deterministic(check: Check) -> bool:
+    """Whether a finding follows from the case and the answer alone: no model, no server, no code of the user.
+
+    Such a check can judge a stored answer again, anywhere, with the same result. A check of another package that does
+    not say so is not.
+    """
+    return getattr(check, "deterministic", False) is True
+
+
 @runtime_checkable
 class LooksAtBank(Protocol):
     """A check that also examines the whole bank before anything is asked, with references as they will be judged.

@@ -323,18 +323,18 @@ def suite(options: Namespace) -> int:
 
 
 def report(options: Namespace) -> int:
-    """Write the report of a run; with --recheck, decide its gates again first."""
-    return write_report(options)
+    """Write the report of a run; with --recheck, decide its gates and judge its answers again first."""
+    return write_report(options, _build_check())
 
 
 def promote(options: Namespace) -> int:
     """Promote a run's model, if the evidence supports it."""
-    return promote_run(options)
+    return promote_run(options, _build_check())
 
 
 def verify(options: Namespace) -> int:
     """Find the promotion of these bytes, and print it."""
-    return verify_model(options)
+    return verify_model(options, _build_check())
 
 
 # --- the other packages --------------------------------------------------------------------------------------------

@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from dataclasses import asdict
+from datetime import date
 from pathlib import Path
 
+from tunegate.checks.check import CheckBuilder
+from tunegate.checks.outcome import Verdict
 from tunegate.commands import console
-from tunegate.exceptions import ConfigError
+from tunegate.commands.held import hold_record, pipeline_of
+from tunegate.exceptions import CannotJudge, ConfigError
+from tunegate.gates.gate_run import read_result
 from tunegate.models.open_model import model_sha256
-from tunegate.pipeline.pipeline_spec import PipelineSpec
-from tunegate.promotion.registry import Promotion
+from tunegate.promotion.evidence import check_promotable
+from tunegate.promotion.registry import ATTESTATION, Promotion
 from tunegate.promotion.registry import verify as find_promotion
-from tunegate.reading.spec import read_spec
-from tunegate.reading.yaml_file import load_yaml
+from tunegate.record.event_log import EVENTS
 from tunegate.record.read_run import read_run, reading
 from tunegate.record.record import RunRecord
 from tunegate.record.run_log import RunLog
 from tunegate.training.pipeline_run import promote_and_record
 
 
-def promote(options: Namespace) -> int:
+def promote(options: Namespace, build_check: CheckBuilder) -> int:
     """Promote a run's model, if the evidence supports it."""
     folder = Path(options.run)
     _check_run(read_run(folder))  # do not create a run in a folder without one
     with RunLog.open(folder) as log:
         record = log.record
-        registry = Path(options.registry) if options.registry else _registry_of(record)
+        pipeline = pipeline_of(record, build_check)
+        named = Path(options.registry) if options.registry else pipeline.registry
+        registry = named or pipeline.path.parent / "registry"
         with reading(folder):
-            promotion = promote_and_record(record, log, options.to, registry, _fingerprint)
+            promotion = promote_and_record(record, pipeline, log, options.to, registry, _fingerprint)
     _show(promotion, options)
     return 0
 
@@ -47,20 +54,33 @@ def _show(promotion: Promotion, options: Namespace) -> None:
         console.print_promotion(promotion)
 
 
-def _registry_of(record: RunRecord) -> Path:
-    pipeline = Path(record.start.get("pipeline", ""))
-    if not pipeline.is_file():
-        raise ConfigError(
-            f"{record.folder}: its pipeline file {str(pipeline)!r} is gone; name the registry with --registry"
-        )
-    spec = read_spec(PipelineSpec, load_yaml(pipeline))
-    return pipeline.parent / (spec.promote.registry if spec.promote else "registry")
-
-
-def verify(options: Namespace) -> int:
-    """Find the promotion of these bytes, and print it."""
+def verify(options: Namespace, build_check: CheckBuilder) -> int:
+    """Find the promotion of these bytes, and print it; or hold the record of a run against its files."""
+    folder = Path(options.model)
+    if (folder / EVENTS).is_file() and not (folder / ATTESTATION).is_file():
+        return _verify_run(read_run(folder), build_check, as_json=options.json)
     _show(promotion_of(options.model, Path(options.registry)), options)
     return 0
+
+
+def _verify_run(record: RunRecord, build_check: CheckBuilder, *, as_json: bool) -> int:
+    """Whether a run or a gate is what its record says: the exit code is that of its verdict."""
+    held = hold_record(record, build_check)
+    if held.missing:
+        raise CannotJudge(held.missing)
+    if "stages" in record.start:
+        verdict, reason = record.verdict or Verdict.INVALID, record.reason or "the run is not decided"
+        if verdict is Verdict.PASS:
+            check_promotable(record, _fingerprint, date.today())
+    else:
+        deciding = read_result(record.folder, record.start["name"]).deciding
+        verdict, reason = deciding.verdict, deciding.reason
+    if as_json:
+        console.show_json({"run": str(record.folder), "verdict": verdict, "reason": reason, **asdict(held)})
+    else:
+        print(f"{record.folder}: {verdict}: {console.printable(reason)}")
+        print(console.printable(held.in_words))
+    return verdict.exit_code
 
 
 def promotion_of(model: str, registry: Path) -> Promotion:

@@ -7,20 +7,21 @@ from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
 
+from tunegate.checks.check import CheckBuilder
 from tunegate.commands import console
+from tunegate.commands.held import hold_record
 from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.gates.people import NOBODY, PeopleRate, rates_of
 from tunegate.record.event_log import EVENTS
 from tunegate.record.read_run import read_run, reading
-from tunegate.record.recheck import recheck_all
 from tunegate.record.record import RunRecord
 
 MAX_REPORT_CASES = 5000
 """Gates with more cases get a report only on request: the page would be slow, and 100 MB large."""
 
 
-def write_report(options: Namespace) -> int:
-    """Write the report of a run; with --recheck, decide its gates again first."""
+def write_report(options: Namespace, build_check: CheckBuilder) -> int:
+    """Write the report of a run; with --recheck, decide its gates and judge its answers again first."""
     folder = Path(options.run)
     record = read_run(folder)
     html = Path(options.html) if options.html else folder / "report.html"
@@ -28,10 +29,7 @@ def write_report(options: Namespace) -> int:
     markdown = Path(options.markdown) if options.markdown else None
     with reading(folder):
         if options.recheck:
-            decided = recheck_all(record)
-            print(
-                f"rechecked: the outcomes on record give the recorded verdicts for all {decided} gates", file=sys.stderr
-            )
+            print(f"rechecked: {console.printable(hold_record(record, build_check).in_words)}", file=sys.stderr)
         people = rates_of(record.all_gates(), Path(options.labels)) if options.labels else {}
         write_reports(record, html, junit, markdown, people)
         if options.json:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from tunegate.cases.case import Case, Prompt, sample_id
 from tunegate.checks.check import Check, Sample, judge, variants_of
@@ -50,7 +50,16 @@ def open_questions(suite: Suite, cases: Sequence[Case], is_open: Callable[[str],
             yield wanted
 
 
-def samples_of(suite: Suite, model: Model, cases: Sequence[Case], responses: Mapping[str, Response]) -> list[Sample]:
+class Named(Protocol):
+    """Who gave an answer: a model, or the name of one on record."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def sha256(self) -> str | None: ...
+
+
+def samples_of(suite: Suite, model: Named, cases: Sequence[Case], responses: Mapping[str, Response]) -> list[Sample]:
     """The samples for the checks: each answer to each case, with the answers to its additional prompts."""
     return [
         Sample(

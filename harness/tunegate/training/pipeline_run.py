@@ -7,7 +7,7 @@ killed run loses at most the current step, and ends with the same verdicts.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,9 +18,10 @@ from tunegate.exceptions import ConfigError, Inconclusive, Tampered
 from tunegate.gates.book import Book, Draft
 from tunegate.gates.draw import GatePlace
 from tunegate.leaks.leakage import Leak, describe, facts
+from tunegate.pipeline.held_record import hold
 from tunegate.pipeline.leak_guard import drop_leaks, dropped_and_refused, in_words, leaks_of
-from tunegate.pipeline.odds import budget, shared_draws
 from tunegate.pipeline.pipeline import Pipeline, Stage
+from tunegate.pipeline.registration import registered
 from tunegate.promotion.evidence import Fingerprint, check_gates
 from tunegate.promotion.registry import Promotion, check_promoted, promote, state_of, verify
 from tunegate.record.events import LeaksDropped, LeaksFound, Promoted, RunDecided, RunStarted, StageDecided
@@ -28,12 +29,9 @@ from tunegate.record.lucky_gate import luck_in_run
 from tunegate.record.record import RunRecord, gate_key
 from tunegate.record.run_log import RunLog
 from tunegate.stats.luck import LuckyPass
-from tunegate.suites.suite import Suite
 from tunegate.training.stage_card import stage_card
-from tunegate.training.stage_diagnosis import good_rates
 from tunegate.training.stage_run import StageRun
 from tunegate.training.tools import ModelOnDisk, Tools
-from tunegate.verdicts.terms import PAIRED
 
 
 class PipelineRun:
@@ -103,42 +101,13 @@ class PipelineRun:
     def _started(self, run_id: str, base_sha256: str) -> RunStarted:
         """Everything that is registered before the first training."""
         pipeline = self.pipeline
-        paired = {
-            purpose: {
-                stage.name: {name: asdict(terms) for name, terms in pipeline.paired(stage)[purpose].items()}
-                for stage in pipeline.stages
-            }
-            for purpose in PAIRED
-        }
         return RunStarted(
-            name=pipeline.name,
             id=run_id,
-            attempts_before=dict(pipeline.attempts_before),
             pipeline=str(pipeline.path.resolve()),
-            pipeline_sha256=pipeline.sha256,
-            model=pipeline.model,
             model_sha256=base_sha256,
-            seed=pipeline.seed,
-            stages=tuple(stage.name for stage in pipeline.stages),
-            roles={stage.name: stage.role for stage in pipeline.stages},
-            suites={name: _suite_facts(suite) for name, suite in pipeline.suites.items()},
-            gates={
-                stage.name: {name: terms.to_json() for name, terms in pipeline.gates(stage).items()}
-                for stage in pipeline.stages
-            },
-            retention=paired["retention"],
-            worth=paired["worth"],
-            budget={stage.name: budget(stage) for stage in pipeline.stages},
-            shared_draws={stage.name: shared_draws(pipeline, stage) for stage in pipeline.stages},
-            redraws={
-                stage.name: good_rates(pipeline, stage)
-                for stage in pipeline.stages
-                if stage.retrain.on_noise == "redraw"
-            }
-            or None,
             data={stage.name: self._data_facts(stage) for stage in pipeline.stages},
-            watched={stage: watched.to_json() for stage, watched in pipeline.watched.items()},
             versions=dict(self.tools.versions()),
+            **registered(pipeline),
         )
 
     def _check_files(self) -> None:
@@ -232,7 +201,7 @@ class PipelineRun:
                 )
             case "gone":
                 self._check_files()
-                promotion = promote_and_record(run, self.log, alias, registry, self._fingerprint)
+                promotion = promote_and_record(run, self.pipeline, self.log, alias, registry, self._fingerprint)
                 again = " again, because it was gone from the registry" if done else ""
                 self.tools.say(f"promoted to {alias}{again}: {promotion.folder}")
 
@@ -252,8 +221,11 @@ class PipelineRun:
         return self.tools.fingerprint(str(model))
 
 
-def promote_and_record(run: RunRecord, log: RunLog, alias: str, registry: Path, fingerprint: Fingerprint) -> Promotion:
-    """Promote the model of a run and record the promotion, once."""
+def promote_and_record(
+    run: RunRecord, pipeline: Pipeline, log: RunLog, alias: str, registry: Path, fingerprint: Fingerprint
+) -> Promotion:
+    """Promote the model of a run and record the promotion, once; its record must follow from the pipeline."""
+    hold(run, pipeline)
     promotion = promote(run, alias, registry, fingerprint)
     event = Promoted(
         alias=alias,
@@ -266,18 +238,6 @@ def promote_and_record(run: RunRecord, log: RunLog, alias: str, registry: Path, 
     if not (promotion.already and recorded):
         log.append(event)
     return promotion
-
-
-def _suite_facts(suite: Suite) -> dict[str, Any]:
-    return {
-        "sha256": suite.sha256,
-        "cases": len(suite.cases),
-        "working": len(suite.bank.working),
-        "sealed": len(suite.bank.sealed),
-        "draw": suite.plan.draw,
-        "checks": suite.check_names,
-        "settings": asdict(suite.settings),
-    }
 
 
 def _facts_of(data: TrainingData) -> dict[str, Any]:

@@ -12,12 +12,12 @@ from tunegate.data.training_data import Example
 from tunegate.gates.ask import ask_samples
 from tunegate.pipeline.ladders import Settings
 from tunegate.pipeline.pipeline import Pipeline, Stage
+from tunegate.pipeline.registration import good_rates
 from tunegate.record.events import Diagnosed
 from tunegate.record.noise import asks_fresh_cases, missed_gates, noise_of
 from tunegate.record.record import AttemptRecord, Diagnosis
 from tunegate.record.run_log import RunLog
 from tunegate.seeds import derived_seed
-from tunegate.stats.plans import Risk
 from tunegate.suites.suite import Suite
 from tunegate.training.diagnosis import Evidence, diagnose, with_no_attempt_left
 from tunegate.training.job import rows_of
@@ -106,11 +106,6 @@ class StageDiagnosis:
             return False
         fresh = can_compare_again(self.pipeline, self.log.record, self.stage, attempt.number)
         return fresh and asks_fresh_cases(attempt)
-
-
-def good_rates(pipeline: Pipeline, stage: Stage) -> dict[str, float]:
-    """The pass rate of a model that is good enough, by gate: that of the gate's risk, or of the default risk."""
-    return {name: (pipeline.suites[name].rule.risk or Risk()).good for name in pipeline.gates(stage)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,6 +140,10 @@ class Contrast(CaseCheck):
         return self._inner[0].needs_choices
 
     @property
+    def deterministic(self) -> bool:
+        return all(check.deterministic for check in self._inner)
+
+    @property
     def can_fail(self) -> bool:
         return any(check.can_fail for check in self._inner)
 

@@ -1,0 +1,106 @@
+"""Judging the stored answers of a draw again: what the record says of an answer must follow from the answer itself.
+
+A record can be written by hand: verdicts that agree with each other, over answers that say otherwise. So the checks
+that need nothing but the case and the answer (`Check.deterministic`) judge every answer again. Checks that ask a model,
+a server or code of the user are believed; their names are returned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from tunegate.cases.bank import Part
+from tunegate.cases.case import question_of
+from tunegate.checks.check import Check, Sample, is_deterministic, judge, unique_names
+from tunegate.checks.outcome import Finding, Outcome, SampleOutcome, Verdict
+from tunegate.exceptions import CannotJudge, Tampered
+from tunegate.gates.ask import by_case, samples_of
+from tunegate.record.record import GateRecord
+from tunegate.suites.suite import Suite
+
+
+def judge_again(gate: GateRecord, suite: Suite) -> list[str]:
+    """Judge the answers of a draw again by its suite; returns the names of the checks that had to be believed.
+
+    Raises Tampered if the suite is another, if a case on record is not that of the bank, or if a check disagrees with
+    its finding on record; CannotJudge if a check can't judge an answer here that it judged then.
+    """
+    if gate.suite_sha256 != suite.sha256:
+        raise Tampered(
+            f"gate {gate.key!r}: it was asked of the suite {gate.suite_sha256[:12]}…, but {suite.path or suite.name} "
+            f"is now {suite.sha256[:12]}…; restore its files"
+        )
+    by_id = {case.id: case for case in suite.cases}
+    _check_cases(gate, suite)
+    names = unique_names(suite.checks)
+    believed = [name for check, name in zip(suite.checks, names, strict=True) if not is_deterministic(check)]
+    asked = [by_id[outcome.case_id] for outcome in gate.outcomes]
+    try:
+        samples = samples_of(suite, _Named(gate.model, gate.model_sha256), asked, gate.answers.responses)
+    except KeyError as error:
+        raise Tampered(f"gate {gate.key!r}: the answer to {error.args[0]!r} is not on record") from error
+    for then, now in zip(gate.outcomes, _judged(suite, samples), strict=True):
+        _compare(gate, then, now, frozenset(believed))
+    return believed
+
+
+def _check_cases(gate: GateRecord, suite: Suite) -> None:
+    """The drawn cases must be of the part of the bank that the draw registered, and the questions that they are."""
+    part = {case.id: case for case in suite.bank.part(cast(Part, gate.part))}
+    for case_id in (*gate.case_ids, *(outcome.case_id for outcome in gate.outcomes)):
+        if case_id not in part:
+            raise Tampered(f"gate {gate.key!r}: case {case_id!r} is on record, but not a {gate.part} case of the bank")
+    for case_id, question in zip(gate.case_ids, gate.questions, strict=False):
+        if question_of(part[case_id]) != question:
+            raise Tampered(f"gate {gate.key!r}: case {case_id!r} is another question in the bank than on record")
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """The model that gave the answers, as the record names it."""
+
+    name: str
+    sha256: str | None
+
+
+@dataclass(frozen=True)
+class _Believed:
+    """A check that is not asked again: all its properties, and no judgement of its own."""
+
+    check: Check
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.check, name)
+
+    def judge(self, samples: Sequence[Sample]) -> Sequence[Finding]:
+        return [Finding(self.check.name, Verdict.PASS) for _ in samples]
+
+
+def _judged(suite: Suite, samples: Sequence[Sample]) -> Iterator[Outcome]:
+    checks = [check if is_deterministic(check) else _Believed(check) for check in suite.checks]
+    return by_case(suite, judge(checks, samples, suite.answer))  # type: ignore[arg-type]
+
+
+def _compare(gate: GateRecord, then: Outcome, now: Outcome, believed: frozenset[str]) -> None:
+    place = f"gate {gate.key!r}: case {then.case_id!r}"
+    for field in ("prompt", "references", "tags", "group"):
+        if getattr(then, field) != getattr(now, field):
+            raise Tampered(f"{place}: its {field} on record is not that of the bank")
+    for one, again in zip(then.samples or (then,), now.samples or (now,), strict=True):
+        found, expected = _verdicts(one, believed), _verdicts(again, believed)
+        if found == expected:
+            continue
+        for name, verdict in expected.items():
+            if verdict is Verdict.INVALID and found.get(name) is not Verdict.INVALID:
+                reason = next(finding.reason for finding in again.findings if finding.check == name)
+                raise CannotJudge(f"{place}: {name} can't judge its answer again here: {reason}")
+        wrong = next(name for name in (*expected, *found) if found.get(name) is not expected.get(name))
+        said = found[wrong].value if wrong in found else "nothing"
+        again_said = expected[wrong].value if wrong in expected else "nothing"
+        raise Tampered(f"{place}: {wrong} finds {again_said} in the answer on record, but the record says {said}")
+
+
+def _verdicts(judged: Outcome | SampleOutcome, believed: frozenset[str]) -> Mapping[str, Verdict]:
+    return {finding.check: finding.verdict for finding in judged.findings if finding.check not in believed}

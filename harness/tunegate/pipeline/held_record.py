@@ -1,0 +1,45 @@
+"""Holding the record of a run against its pipeline: the terms that the files give, the bank's cases, the answers.
+
+A record that agrees with itself may still be made up. It must have registered what the pipeline registers, and its
+verdicts must follow from its answers when the pipeline's checks judge them again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from tunegate.exceptions import Tampered
+from tunegate.gates.judge_again import judge_again
+from tunegate.pipeline.pipeline import Pipeline
+from tunegate.pipeline.registration import registered
+from tunegate.record.record import RunRecord
+
+
+def hold(run: RunRecord, pipeline: Pipeline) -> tuple[str, ...]:
+    """Raise Tampered unless the record follows from the pipeline and from its own answers.
+
+    Returns the checks that had to be believed, because they ask a model, a server or code of the user. The pipeline
+    must be as it was when the run began; raises Tampered where a file has changed since.
+    """
+    if run.start.get("pipeline_sha256") != pipeline.sha256:
+        raise Tampered(
+            f"{run.folder}: {pipeline.path}, a suite or its data is not what the run was started with "
+            f"({str(run.start.get('pipeline_sha256'))[:12]}…, now {pipeline.sha256[:12]}…); restore the files"
+        )
+    before: Mapping[str, int] = run.start.get("attempts_before") or {}
+    for field, value in registered(replace(pipeline, attempts_before=before)).items():
+        if field != "model" and run.start.get(field) != _as_recorded(value) and (value or field in run.start):
+            raise Tampered(f"{run.folder}: the record registers other {field} than {pipeline.path} gives")
+    believed: dict[str, None] = {}
+    for gate in run.all_gates():
+        if gate.gate not in pipeline.suites:
+            raise Tampered(f"gate {gate.key!r}: {pipeline.path} has no such suite")
+        believed |= dict.fromkeys(judge_again(gate, pipeline.suites[gate.gate]))
+    return tuple(believed)
+
+
+def _as_recorded(value: object) -> Any:
+    return json.loads(json.dumps(value))
