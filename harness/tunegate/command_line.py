@@ -196,10 +196,11 @@ def build_parser() -> Parser:
     report.add_argument("--junit", metavar="FILE", help="also write JUnit XML")
     report.add_argument("--markdown", metavar="FILE", help="also write a Markdown summary")
     report.add_argument("--labels", metavar="FILE", help="people's labels of answers: estimate the pass rate by people")
-    report.add_argument("--recheck", action="store_true", help="decide every gate again and compare the verdicts")
+    report.add_argument("--recheck", action="store_true", help="decide every gate and judge every answer again")
     report.epilog = (
         "The exit code is not the run's verdict: 0 says that the report is written and, with --recheck, that the "
-        "outcomes on record give the recorded verdicts, passed or failed; 5 says that they do not."
+        "outcomes on record give the recorded verdicts, passed or failed, and follow from the answers, if the suite "
+        "files are there; 5 says that they do not."
     )
 
     promote = command("promote", "copy a run's model into the registry, if these weights passed every gate")
@@ -207,8 +208,8 @@ def build_parser() -> Parser:
     promote.add_argument("--to", metavar="ALIAS", default="production", help="default: production")
     promote.add_argument("--registry", metavar="FOLDER", help="default: the pipeline's registry")
 
-    verify = command("verify", "say whether a model is promoted, and which gates it passed")
-    verify.add_argument("model", help="model folder, or an alias such as production")
+    verify = command("verify", "say whether a model is promoted and by which gates, or whether a run's record is true")
+    verify.add_argument("model", help="model folder, alias such as production, or run folder")
     verify.add_argument("--registry", metavar="FOLDER", default="registry", help="default: registry")
     _choosing(command)
     return parser
