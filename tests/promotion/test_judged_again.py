@@ -1,4 +1,4 @@
-"""Evidence that can't be made up: a record is held against its pipeline, and its answers are judged again."""
+"""Evidence that can't be made up: a record is verified against its pipeline, and its answers are judged again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.fake_pipeline import PIPELINE, carry_out, load, tools, write_
 from tests.support.record_edits import Events, events_of, write
 from tunegate.checks.outcome import Verdict
 from tunegate.cli import main
-from tunegate.pipeline.held_record import hold
+from tunegate.pipeline.record_check import check_record
 from tunegate.record.event_log import EVENTS
 from tunegate.record.read_run import read_run
 from tunegate_suites import CHECKS
@@ -31,7 +31,7 @@ def passed(tmp_path: Path) -> Path:
 
 
 def test_a_true_record_is_held(passed: Path) -> None:
-    assert hold(read_run(passed.parent / "run"), load(passed)) == ()
+    assert check_record(read_run(passed.parent / "run"), load(passed)) == ()
 
 
 def rewritten(path: Path, change: Callable[[Events], Events]) -> Path:

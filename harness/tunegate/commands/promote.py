@@ -10,7 +10,7 @@ from pathlib import Path
 from tunegate.checks.check import CheckBuilder
 from tunegate.checks.outcome import Verdict
 from tunegate.commands import console
-from tunegate.commands.held import hold_record, pipeline_of
+from tunegate.commands.verify_run import pipeline_of, verify_run
 from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.gates.gate_run import read_result
 from tunegate.models.open_model import model_sha256
@@ -55,7 +55,7 @@ def _show(promotion: Promotion, options: Namespace) -> None:
 
 
 def verify(options: Namespace, build_check: CheckBuilder) -> int:
-    """Find the promotion of these bytes, and print it; or hold the record of a run against its files."""
+    """Find the promotion of these bytes, and print it; or say whether the record of a run is true."""
     folder = Path(options.model)
     if (folder / EVENTS).is_file() and not (folder / ATTESTATION).is_file():
         return _verify_run(read_run(folder), build_check, as_json=options.json)
@@ -65,9 +65,9 @@ def verify(options: Namespace, build_check: CheckBuilder) -> int:
 
 def _verify_run(record: RunRecord, build_check: CheckBuilder, *, as_json: bool) -> int:
     """Whether a run or a gate is what its record says: the exit code is that of its verdict."""
-    held = hold_record(record, build_check)
-    if held.missing:
-        raise CannotJudge(held.missing)
+    verified = verify_run(record, build_check)
+    if verified.missing:
+        raise CannotJudge(verified.missing)
     if "stages" in record.start:
         verdict, reason = record.verdict or Verdict.INVALID, record.reason or "the run is not decided"
         if verdict is Verdict.PASS:
@@ -76,10 +76,10 @@ def _verify_run(record: RunRecord, build_check: CheckBuilder, *, as_json: bool) 
         deciding = read_result(record.folder, record.start["name"]).deciding
         verdict, reason = deciding.verdict, deciding.reason
     if as_json:
-        console.show_json({"run": str(record.folder), "verdict": verdict, "reason": reason, **asdict(held)})
+        console.show_json({"run": str(record.folder), "verdict": verdict, "reason": reason, **asdict(verified)})
     else:
         print(f"{record.folder}: {verdict}: {console.printable(reason)}")
-        print(console.printable(held.in_words))
+        print(console.printable(verified.in_words))
     return verdict.exit_code
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tunegate.checks.check import CheckBuilder
 from tunegate.commands import console
-from tunegate.commands.held import hold_record
+from tunegate.commands.verify_run import verify_run
 from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.gates.people import NOBODY, PeopleRate, rates_of
 from tunegate.record.event_log import EVENTS
@@ -29,7 +29,7 @@ def write_report(options: Namespace, build_check: CheckBuilder) -> int:
     markdown = Path(options.markdown) if options.markdown else None
     with reading(folder):
         if options.recheck:
-            print(f"rechecked: {console.printable(hold_record(record, build_check).in_words)}", file=sys.stderr)
+            print(f"rechecked: {console.printable(verify_run(record, build_check).in_words)}", file=sys.stderr)
         people = rates_of(record.all_gates(), Path(options.labels)) if options.labels else {}
         write_reports(record, html, junit, markdown, people)
         if options.json:

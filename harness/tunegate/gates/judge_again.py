@@ -1,7 +1,7 @@
 """Judging the stored answers of a draw again: what the record says of an answer must follow from the answer itself.
 
 A record can be written by hand: verdicts that agree with each other, over answers that say otherwise. So the checks
-that need nothing but the case and the answer (`Check.deterministic`) judge every answer again. Checks that ask a model,
+that need only the case and the answer (`Check.deterministic`) judge every answer again. Checks that ask a model,
 a server or code of the user are believed; their names are returned.
 """
 

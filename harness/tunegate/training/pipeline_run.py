@@ -18,9 +18,9 @@ from tunegate.exceptions import ConfigError, Inconclusive, Tampered
 from tunegate.gates.book import Book, Draft
 from tunegate.gates.draw import GatePlace
 from tunegate.leaks.leakage import Leak, describe, facts
-from tunegate.pipeline.held_record import hold
 from tunegate.pipeline.leak_guard import drop_leaks, dropped_and_refused, in_words, leaks_of
 from tunegate.pipeline.pipeline import Pipeline, Stage
+from tunegate.pipeline.record_check import check_record
 from tunegate.pipeline.registration import registered
 from tunegate.promotion.evidence import Fingerprint, check_gates
 from tunegate.promotion.registry import Promotion, check_promoted, promote, state_of, verify
@@ -225,7 +225,7 @@ def promote_and_record(
     run: RunRecord, pipeline: Pipeline, log: RunLog, alias: str, registry: Path, fingerprint: Fingerprint
 ) -> Promotion:
     """Promote the model of a run and record the promotion, once; its record must follow from the pipeline."""
-    hold(run, pipeline)
+    check_record(run, pipeline)
     promotion = promote(run, alias, registry, fingerprint)
     event = Promoted(
         alias=alias,

@@ -1,4 +1,4 @@
-"""Holding the record of a run against its pipeline: the terms that the files give, the bank's cases, the answers.
+"""The record of a run compared with its pipeline: the terms that the files give, the cases of the bank, the answers.
 
 A record that agrees with itself may still be made up. It must have registered what the pipeline registers, and its
 verdicts must follow from its answers when the pipeline's checks judge them again.
@@ -18,7 +18,7 @@ from tunegate.pipeline.registration import registered
 from tunegate.record.record import RunRecord
 
 
-def hold(run: RunRecord, pipeline: Pipeline) -> tuple[str, ...]:
+def check_record(run: RunRecord, pipeline: Pipeline) -> tuple[str, ...]:
     """Raise Tampered unless the record follows from the pipeline and from its own answers.
 
     Returns the checks that had to be believed, because they ask a model, a server or code of the user. The pipeline

@@ -1,4 +1,4 @@
-"""A record held against the files that it came from: its gates decided again, its answers judged again."""
+"""Whether a record is true: its gates decided again, its answers judged again, compared with the files it names."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 from tunegate.checks.check import CheckBuilder
 from tunegate.exceptions import ConfigError
 from tunegate.gates.judge_again import judge_again
-from tunegate.pipeline.held_record import hold
 from tunegate.pipeline.pipeline import Pipeline
 from tunegate.pipeline.pipeline_file import load_pipeline
+from tunegate.pipeline.record_check import check_record
 from tunegate.record.read_run import reading
 from tunegate.record.recheck import recheck_all
 from tunegate.record.record import RunRecord
@@ -20,7 +20,7 @@ from tunegate.suites.suite_file import load_suite
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class Verified:
     """What was found true: `gates` were decided again, `answers` judged again. `believed` are the checks that were not,
     since they ask a model, a server or code of the user; `missing` is why no answer could be judged again."""
 
@@ -39,7 +39,7 @@ class Held:
         return f"{decided}; {self.answers} answers judged again{but}"
 
 
-def hold_record(record: RunRecord, build_check: CheckBuilder) -> Held:
+def verify_run(record: RunRecord, build_check: CheckBuilder) -> Verified:
     """Decide every gate again, and judge every answer again if the files are still there.
 
     Raises Tampered where the record contradicts itself, the files or the answers.
@@ -50,20 +50,20 @@ def hold_record(record: RunRecord, build_check: CheckBuilder) -> Held:
         try:
             pipeline = pipeline_of(record, build_check)
         except ConfigError as error:
-            return Held(decided, 0, missing=str(error))
+            return Verified(decided, 0, missing=str(error))
         with reading(record.folder):
-            return Held(decided, answers, hold(record, pipeline))
+            return Verified(decided, answers, check_record(record, pipeline))
     believed: dict[str, None] = {}
     for gate in record.all_gates():
         suites: Mapping[str, Mapping[str, Any]] = record.start.get("suites") or {}
         path = Path((suites.get(gate.gate) or {}).get("path") or "")
         if not path.is_file():
             why = f"its suite file {str(path)!r} is gone" if path.name else "its suite has no file"
-            return Held(decided, 0, missing=f"{record.folder}: {why}")
+            return Verified(decided, 0, missing=f"{record.folder}: {why}")
         suite = load_suite(path, build_check)
         with reading(record.folder):
             believed |= dict.fromkeys(judge_again(gate, suite))
-    return Held(decided, answers, tuple(believed))
+    return Verified(decided, answers, tuple(believed))
 
 
 def pipeline_of(record: RunRecord, build_check: CheckBuilder) -> Pipeline:
