@@ -143,6 +143,7 @@ def build_parser() -> Parser:
     run = command("run", "run a pipeline; the same command resumes it")
     run.add_argument("file", nargs="?", default="tunegate.yaml", help="default: tunegate.yaml")
     run.add_argument("--run", metavar="FOLDER", help="run folder (default: runs/NAME beside the file)")
+    _allow_waived(run)
     _ledger(run)
 
     gate = command("gate", "run one gate on a model or on stored responses; train nothing")
@@ -207,10 +208,12 @@ def build_parser() -> Parser:
     promote.add_argument("run", help="run folder")
     promote.add_argument("--to", metavar="ALIAS", default="production", help="default: production")
     promote.add_argument("--registry", metavar="FOLDER", help="default: the pipeline's registry")
+    _allow_waived(promote)
 
     verify = command("verify", "say whether a model is promoted and by which gates, or whether a run's record is true")
     verify.add_argument("model", help="model folder, alias such as production, or run folder")
     verify.add_argument("--registry", metavar="FOLDER", default="registry", help="default: registry")
+    _allow_waived(verify)
     _choosing(command)
     return parser
 
@@ -244,6 +247,10 @@ def _choosing(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
         "--max-drop", type=float, metavar="POINTS", help="exit with 1 if B's pass rate drops by more than this"
     )
     compare.add_argument("--records", metavar="FOLDER", help="records of a model's gates (default: tunegate-runs)")
+
+
+def _allow_waived(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--allow-waived", action="store_true", help="exit with 0, not 6, if a miss was waived")
 
 
 def _ledger(parser: argparse.ArgumentParser) -> None:

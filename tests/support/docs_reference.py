@@ -23,6 +23,7 @@ EXIT_CODES = {
     3: ("invalid", "No verdict: a check raised, a judge did not answer, a case leaked, the disk is full."),
     4: ("inconclusive", f"{INCONCLUSIVE} ([all causes](../troubleshooting.md#inconclusive-exit-code-4))."),
     5: ("tampered", "Bytes on disk differ from those that the record vouches for."),
+    6: ("waived", "Passed, but only because a waiver excused a miss; `--allow-waived` makes this 0."),
     130: ("interrupted", "Ctrl-C. The command that goes on is printed."),
     143: ("terminated", "SIGTERM. The command that goes on is printed."),
 }  # fmt: skip

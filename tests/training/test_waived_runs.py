@@ -71,8 +71,47 @@ def test_a_waived_miss_lets_a_stage_pass_and_says_so_everywhere(
     style = next(gate for gate in attestation["gates"] if gate["gate"] == "style")
     assert style["verdict"] == "FAIL"
     capsys.readouterr()
-    assert main(["verify", "production", "--registry", str(project / "registry")]) == 0
+    command = ["verify", "production", "--registry", str(project / "registry")]
+    assert main(command) == 6  # no script takes it for a pass
+    assert main([*command, "--allow-waived"]) == 0
     assert "WAIVED: align#1 style, by ada@example.org until 2026-12-31: the style bank" in capsys.readouterr().out
+    for command in (["verify", str(project / "run")], ["promote", str(project / "run"), "--to", "staging"]):
+        assert [main(command), main([*command, "--allow-waived"])] == [6, 0]
+    assert main(["run", str(project / "tunegate.yaml"), "--run", str(project / "run"), "--allow-waived"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("policy", "approved", "why"),
+    [
+        ("{most: 1}", "", "2 misses are waived, 1 at most may be"),
+        ("{most: 2, two_people: true}", "", "the waiver of sft style needs `approved_by`, a second person"),
+        ("{most: 2, two_people: true}", "Ada@example.org", "the waiver of sft style is approved by its own owner"),
+        ("{most: 2, two_people: true}", "grace@example.org", ""),
+    ],
+)
+def test_a_policy_limits_waivers(
+    project: Path, capsys: pytest.CaptureFixture[str], policy: str, approved: str, why: str
+) -> None:
+    if approved:
+        waiver = WAIVER.replace("    reason:", f"    approved_by: {approved}\n    reason:")
+        (project / "waivers.yaml").write_text(waiver)
+    text = (project / "tunegate.yaml").read_text()
+    (project / "tunegate.yaml").write_text(text.partition("promote:")[0] + "waivers: waivers.yaml\n")
+    assert carried_out(project, GOOD).verdict is PASS
+    (project / "registry").mkdir()
+    (project / "registry" / "policy.yaml").write_text(f"waivers: {policy}\n")
+    assert main(["promote", str(project / "run")]) == (1 if why else 6)
+    said = capsys.readouterr()
+    assert why in said.err
+    assert why or "by ada@example.org and grace@example.org until" in said.out
+
+
+def test_with_every_gate_waived_nothing_is_promoted(project: Path) -> None:
+    text = (project / "tunegate.yaml").read_text().replace("gates: [facts, style]", "gates: [style]")
+    (project / "tunegate.yaml").write_text(text.partition("promote:")[0] + "waivers: waivers.yaml\n")
+    assert carried_out(project, GOOD).verdict is PASS
+    with pytest.raises(NotPromotable, match="every gate of the final stage is waived"):
+        promote(read_run(project / "run"), "staging", project / "other", fingerprint, today=TODAY)
 
 
 def test_without_it_the_same_run_fails(project: Path) -> None:

@@ -386,7 +386,8 @@ def print_promotion(promotion: Promotion) -> None:
 
 def _waived(waiver: dict[str, Any]) -> str:
     where = f"{waiver['stage']}#{waiver['attempt']} {waiver['gate']}"
-    return f"WAIVED: {where}, by {waiver['owner']} until {waiver['expires']}: {waiver['reason']}"
+    people = " and ".join(filter(None, (waiver["owner"], waiver.get("approved_by"))))
+    return f"WAIVED: {where}, by {people} until {waiver['expires']}: {waiver['reason']}"
 
 
 def _attested(gate: dict[str, Any]) -> str:

@@ -26,6 +26,7 @@ from tunegate.commands.ledger import ledger_of, ledger_of_suite
 from tunegate.commands.model_under_test import look_at_folder, look_at_model
 from tunegate.commands.plan import plan as describe_plans
 from tunegate.commands.plan_override import check_more, override
+from tunegate.commands.promote import exit_code
 from tunegate.commands.promote import promote as promote_run
 from tunegate.commands.promote import verify as verify_model
 from tunegate.commands.report import gate_reports, write_report, write_reports
@@ -145,7 +146,7 @@ def run(options: Namespace) -> int:
         console.show_json(console.run_as_json(record, report))
     else:
         console.print_run(record, report)
-    return (record.verdict or Verdict.INVALID).exit_code
+    return exit_code(record.verdict or Verdict.INVALID, record.waivers(), allowed=options.allow_waived)
 
 
 def carry_out(path: Path, folder: Path | None, ledger: str | None = None) -> RunRecord:

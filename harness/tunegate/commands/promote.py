@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from tunegate.checks.check import CheckBuilder
 from tunegate.checks.outcome import Verdict
@@ -36,7 +38,16 @@ def promote(options: Namespace, build_check: CheckBuilder) -> int:
         with reading(folder):
             promotion = promote_and_record(record, pipeline, log, options.to, registry, _fingerprint)
     _show(promotion, options)
-    return 0
+    return exit_code(Verdict.PASS, promotion.attestation["waivers"], allowed=options.allow_waived)
+
+
+WAIVED = 6
+"""The exit code of a pass that needed a waiver, where none was allowed on the command line."""
+
+
+def exit_code(verdict: Verdict, waivers: Sequence[Mapping[str, Any]], *, allowed: bool) -> int:
+    """The exit code of a verdict: a script that asks for 0 must not take a waived miss for a pass."""
+    return WAIVED if verdict is Verdict.PASS and waivers and not allowed else verdict.exit_code
 
 
 def _check_run(record: RunRecord) -> None:
@@ -58,12 +69,13 @@ def verify(options: Namespace, build_check: CheckBuilder) -> int:
     """Find the promotion of these bytes, and print it; or say whether the record of a run is true."""
     folder = Path(options.model)
     if (folder / EVENTS).is_file() and not (folder / ATTESTATION).is_file():
-        return _verify_run(read_run(folder), build_check, as_json=options.json)
-    _show(promotion_of(options.model, Path(options.registry)), options)
-    return 0
+        return _verify_run(read_run(folder), build_check, options)
+    promotion = promotion_of(options.model, Path(options.registry))
+    _show(promotion, options)
+    return exit_code(Verdict.PASS, promotion.attestation["waivers"], allowed=options.allow_waived)
 
 
-def _verify_run(record: RunRecord, build_check: CheckBuilder, *, as_json: bool) -> int:
+def _verify_run(record: RunRecord, build_check: CheckBuilder, options: Namespace) -> int:
     """Whether a run or a gate is what its record says: the exit code is that of its verdict."""
     verified = verify_run(record, build_check)
     if verified.missing:
@@ -75,12 +87,12 @@ def _verify_run(record: RunRecord, build_check: CheckBuilder, *, as_json: bool) 
     else:
         deciding = read_result(record.folder, record.start["name"]).deciding
         verdict, reason = deciding.verdict, deciding.reason
-    if as_json:
+    if options.json:
         console.show_json({"run": str(record.folder), "verdict": verdict, "reason": reason, **asdict(verified)})
     else:
         print(f"{record.folder}: {verdict}: {console.printable(reason)}")
         print(console.printable(verified.in_words))
-    return verdict.exit_code
+    return exit_code(verdict, record.waivers(), allowed=options.allow_waived)
 
 
 def promotion_of(model: str, registry: Path) -> Promotion:

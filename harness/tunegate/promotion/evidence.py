@@ -18,6 +18,7 @@ from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import CannotJudge, Tampered
 from tunegate.ledger.entries import GATED
 from tunegate.promotion.paired_evidence import check_pair, check_references, required_pairs
+from tunegate.promotion.policy import check_some_gate_passed
 from tunegate.record.lucky_gate import attempts_before
 from tunegate.record.read_run import reading
 from tunegate.record.recheck import NotPromotable, outcomes_before, recheck, recheck_redraws
@@ -39,6 +40,7 @@ def check_promotable(run: RunRecord, fingerprint: Fingerprint, today: date) -> t
     A missed gate needs a waiver that is in force `today`.
     """
     attempt = check_gates(run, today)
+    check_some_gate_passed(attempt)
     folder = run.folder / attempt.model
     if not folder.is_dir():
         raise NotPromotable(f"{folder}: the model that passed no longer exists")

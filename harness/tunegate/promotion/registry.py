@@ -28,6 +28,7 @@ from tunegate.models.adapter_base import FILE as BASE_FILE
 from tunegate.models.adapter_base import place_of_base
 from tunegate.models.fingerprint import strangers
 from tunegate.promotion.evidence import FORMAT, Fingerprint, attest, check_gates, check_promotable
+from tunegate.promotion.policy import check_policy
 from tunegate.record.event_log import EVENTS, digest_of
 from tunegate.record.read_run import read_run
 from tunegate.record.recheck import NotPromotable
@@ -71,6 +72,7 @@ def promote(
     if not ALIAS.fullmatch(alias):
         raise ConfigError(f"alias {alias!r}: expected letters, digits, '.', '_' and '-', the first a letter or digit")
     attempt, folder = check_promotable(run, fingerprint, today or date.today())
+    check_policy(registry, run, attempt, alias)
     sha256 = attempt.model_sha256
     place = registry / "models" / sha256
     pointer_file = _pointer_file(alias, registry)
@@ -238,7 +240,11 @@ def verify(model: str, registry: Path, fingerprint: Fingerprint) -> Promotion:
             raise NotPromotable(f"{model}: these bytes ({sha256[:12]}…) were never promoted in {registry}")
     place = registry / "models" / sha256
     attestation = _check_copy(place, fingerprint)
-    return Promotion(sha256, place, attestation, alias, _aliases_of(sha256, registry, strict=True))
+    aliases = _aliases_of(sha256, registry, strict=True)
+    run = read_run(place)
+    for one in aliases or (None,):
+        check_policy(registry, run, check_gates(run), one)
+    return Promotion(sha256, place, attestation, alias, aliases)
 
 
 def check_promoted(model: str, sha256: str) -> None:

@@ -29,7 +29,7 @@ def registered_risk(run: RunRecord) -> PipelineRisk | None:
 
 
 def _stage(start: Json, stage: str) -> StageRisk:
-    plans = {name: _plan(gate) for name, gate in start["gates"][stage].items()}
+    plans = {name: plan_from_record(gate) for name, gate in start["gates"][stage].items()}
     retained: Mapping[str, Mapping[str, Json]] = start.get("retention") or {}
     paired = {
         name: retained_by_equal(terms["draw"], terms["kept"]["net_loss"])
@@ -38,7 +38,8 @@ def _stage(start: Json, stage: str) -> StageRisk:
     return StageRisk(stage, start["budget"][stage], grouped(plans, start["shared_draws"].get(stage, ())), paired)
 
 
-def _plan(gate: Json) -> GatePlan:
+def plan_from_record(gate: Json) -> GatePlan:
+    """The plan of a gate as a run registered it."""
     first, confirm = terms_from_json(gate["first"]), gate["confirm"]
     second = confirm and terms_from_json(confirm).plan
     judged = judged_by(first.admissions)

@@ -68,16 +68,22 @@ class Waiver:
     owner: str
     expires: date
     stage: str | None = None
+    approved_by: str | None = None
+    """A second person, where a registry's policy demands one."""
 
     @property
     def in_words(self) -> str:
         """For the report's first screen."""
         of_stage = f" of stage {self.stage}" if self.stage else ""
-        return f"gate {self.gate}{of_stage}: waived by {self.owner} until {self.expires}: {self.reason}"
+        people = f"{self.owner} and {self.approved_by}" if self.approved_by else self.owner
+        return f"gate {self.gate}{of_stage}: waived by {people} until {self.expires}: {self.reason}"
 
     def to_json(self) -> dict[str, Any]:
         """For the record; `waiver_from_json` is the inverse."""
-        return {**asdict(self), "expires": self.expires.isoformat()}
+        facts = {**asdict(self), "expires": self.expires.isoformat()}
+        if self.approved_by is None:
+            del facts["approved_by"]
+        return facts
 
 
 def waiver_from_json(data: Mapping[str, Any]) -> Waiver:
@@ -160,6 +166,10 @@ class WaiverSpec(Spec):
     """The stage of the gate; default: any stage."""
     owner: Annotated[str, AfterValidator(_visible_form), AfterValidator(_not_empty), AfterValidator(_named_person)]
     """The person who is responsible for it."""
+    approved_by: (
+        Annotated[str, AfterValidator(_visible_form), AfterValidator(_not_empty), AfterValidator(_named_person)] | None
+    ) = None
+    """A second person who agrees; a registry's policy may demand one."""
     reason: Annotated[str, AfterValidator(_visible_form), AfterValidator(_not_empty), AfterValidator(_enough_reason)]
     expires: Annotated[str, AfterValidator(_a_date)]
     """The last day on which it is valid, YYYY-MM-DD, at most 90 days ahead."""
@@ -190,7 +200,7 @@ def read_waivers(path: Path, gates: Mapping[str, Collection[str]], today: date) 
             raise file.error(keys, f"gate {spec.gate!r} is waived twice, first by waivers[{first}]")
         expires = date.fromisoformat(spec.expires)
         _check_expiry(file, (*keys, "expires"), expires, today)
-        waivers.append(Waiver(spec.gate, spec.reason, spec.owner, expires, spec.stage))
+        waivers.append(Waiver(spec.gate, spec.reason, spec.owner, expires, spec.stage, spec.approved_by))
     return tuple(waivers)
 
 

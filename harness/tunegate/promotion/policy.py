@@ -1,0 +1,162 @@
+"""What a registry demands of a promotion beyond the pipeline's own rules: `policy.yaml`, beside its folders.
+
+    aliases:
+      production: {pipeline: gene-expert}   # only this pipeline moves the alias
+    suites: {facts: 3f6c…}                  # the weights passed a gate on each of these suites (sha256)
+    risk: {at: 0.85, consumer: 0.2}         # a model right 85 % of the time passes each such gate this often at most
+    draw: 100                               # the fewest cases of each such gate
+    judges: [b7e1…]                         # the judges that may decide (sha256 of the judge, as in its admission)
+    waivers: {most: 1, two_people: true}    # how many misses may be waived, and whether another person must approve
+
+Without `suites`, the rules hold for every gate that the final stage required; gates beside the named ones are free. A
+rule that the record cannot answer is not met. `promote` and `verify` enforce the same rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from tunegate.exceptions import Tampered
+from tunegate.reading.spec import Spec, read_spec
+from tunegate.reading.yaml_file import load_yaml
+from tunegate.record.lucky_gate import attempts_before, unknown_luck
+from tunegate.record.recheck import NotPromotable
+from tunegate.record.record import AttemptRecord, GateRecord, RunRecord, gate_key
+from tunegate.record.registered_risk import plan_from_record
+
+FILE = "policy.yaml"
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class AliasSpec(Spec):
+    """Who may move an alias."""
+
+    pipeline: str
+    """The `name` of the pipeline."""
+
+
+class LargestRiskSpec(Spec):
+    """The largest chance that a bad model gets through a gate within all attempts."""
+
+    at: Share = 0.85
+    """How often the bad model is right."""
+    consumer: Share = 0.2
+    """The chance."""
+
+
+class WaiverRulesSpec(Spec):
+    """What may be waived."""
+
+    most: Annotated[int, Field(ge=0)] = 0
+    """How many missed gates a promotion may have."""
+    two_people: bool = False
+    """A waiver counts only with `approved_by`, another person than its `owner`."""
+
+
+class PolicySpec(Spec):
+    """The rules of a registry. A key that is left out demands nothing."""
+
+    aliases: dict[str, AliasSpec] = Field(default_factory=dict[str, AliasSpec])
+    """The pipeline that owns an alias; aliases that are not named are free."""
+    suites: dict[str, Sha256] = Field(default_factory=dict[str, Sha256])
+    """Gates, with the sha256 of their suites, that the promoted weights must have passed."""
+    risk: LargestRiskSpec | None = None
+    draw: Annotated[int, Field(ge=1)] | None = None
+    """The fewest cases of a required gate's draw."""
+    judges: list[Sha256] | None = None
+    """The judges that may decide; an empty list allows none."""
+    waivers: WaiverRulesSpec | None = None
+
+
+def read_policy(registry: Path) -> PolicySpec | None:
+    """The policy of a registry, or None; raises ConfigError for a file that is not one."""
+    path = registry / FILE
+    return read_spec(PolicySpec, load_yaml(path)) if path.exists() else None
+
+
+def check_policy(registry: Path, run: RunRecord, attempt: AttemptRecord, alias: str | None) -> None:
+    """Raise NotPromotable, with every rule that is broken, unless the registry's policy allows a promotion."""
+    policy = read_policy(registry)
+    broken = [] if policy is None else list(broken_rules(policy, run, attempt, alias))
+    if broken:
+        raise NotPromotable(f"{registry / FILE}: {'; '.join(broken)}")
+
+
+def broken_rules(policy: PolicySpec, run: RunRecord, attempt: AttemptRecord, alias: str | None) -> Iterator[str]:
+    """The rules that a promotion breaks, each as a phrase."""
+    owner = policy.aliases.get(alias or "")
+    if owner is not None and run.name != owner.pipeline:
+        yield f"{alias} belongs to the pipeline {owner.pipeline!r}, not to {run.name!r}"
+    registered: Mapping[str, Any] = run.start["gates"][run.goal.name] if run.goal else {}
+    for name, sha256 in policy.suites.items():
+        gate = attempt.gates.get(name)
+        if name not in registered or gate is None or gate.suite_sha256 != sha256:
+            found = "no gate" if gate is None else f"the suite {gate.suite_sha256[:12]}…"
+            yield f"gate {name!r} must be of the suite {sha256[:12]}…, but the final stage has {found}"
+    for name in policy.suites or registered:
+        if name in registered and name in attempt.gates:
+            yield from _of_gate(policy, run, attempt, name)
+    yield from _of_waivers(policy.waivers, run)
+
+
+def _of_gate(policy: PolicySpec, run: RunRecord, attempt: AttemptRecord, name: str) -> Iterator[str]:
+    gate = attempt.gates[name]
+    if policy.draw is not None and gate.drawn < policy.draw:
+        yield f"gate {name!r} drew {gate.drawn} cases, {policy.draw} are needed"
+    if policy.risk is not None:
+        yield from _of_risk(policy.risk, run, attempt, name)
+    if policy.judges is not None:
+        for check, facts in gate.registered.admissions.items():
+            if facts.get("judge_sha256") not in policy.judges:
+                yield f"gate {name!r}: the judge of {check!r} ({str(facts.get('judge_sha256'))[:12]}…) may not decide"
+
+
+def _of_risk(risk: LargestRiskSpec, run: RunRecord, attempt: AttemptRecord, name: str) -> Iterator[str]:
+    assert run.goal is not None  # the gate is one of its gates
+    confirm = attempt.gates.get(gate_key(name, "confirm"))
+    draws: list[GateRecord] = [attempt.gates[name], *([confirm] if confirm else [])]
+    if why := unknown_luck(draws):
+        yield f"gate {name!r}: the chance that a bad model gets through is {why}"
+        return
+    budget: Mapping[str, Any] = run.start.get("budget") or {}
+    if run.goal.name not in budget:
+        yield f"gate {name!r}: the record does not say how many attempts its stage had"
+        return
+    attempts = budget[run.goal.name] + attempts_before(attempt.gates[name])
+    chance = plan_from_record(run.start["gates"][run.goal.name][name]).acceptance_within(risk.at, attempts)
+    if chance > risk.consumer:
+        yield (
+            f"gate {name!r}: a model that is right {100 * risk.at:g}% of the time gets through its {attempts} attempts "
+            f"with probability {chance:.3f}, {risk.consumer:g} at most is allowed"
+        )
+
+
+def _of_waivers(rules: WaiverRulesSpec | None, run: RunRecord) -> Iterator[str]:
+    if rules is None:
+        return
+    waivers = run.waivers()
+    if len(waivers) > rules.most:
+        yield f"{len(waivers)} misses are waived, {rules.most} at most may be"
+    if not rules.two_people:
+        return
+    for waiver in waivers:
+        place, owner, approver = f"{waiver['stage']} {waiver['gate']}", waiver.get("owner"), waiver.get("approved_by")
+        if not approver or not owner:
+            yield f"the waiver of {place} needs `approved_by`, a second person"
+        elif approver.casefold() == owner.casefold():
+            yield f"the waiver of {place} is approved by its own owner, {owner}"
+
+
+def check_some_gate_passed(attempt: AttemptRecord) -> None:
+    """Raise NotPromotable if every gate of the final attempt is waived: nothing shows that the model is good."""
+    own = [gate for gate in attempt.gates.values() if gate.purpose == "gate"]
+    if own and all(gate.key in attempt.waived for gate in own):
+        raise NotPromotable("every gate of the final stage is waived; at least one must have passed")
+    if not own:
+        raise Tampered("the final attempt has no gate of its own on record")
