@@ -14,7 +14,7 @@ from tests.support.bank import Bank, write_jsonl
 from tunegate.cases.bank import draw
 from tunegate.cases.case import Case, Prompt, question_of
 from tunegate.checks.outcome import Finding, Verdict
-from tunegate.exceptions import CannotJudge, ConfigError, Inconclusive
+from tunegate.exceptions import CannotJudge, ConfigError, Inconclusive, Tampered
 from tunegate.gates.ask import ask
 from tunegate.gates.draw import GatePlace, draw_fresh
 from tunegate.gates.runner import GateRunner
@@ -391,3 +391,18 @@ def test_variants_are_asked_beside_the_case_and_are_no_cases_of_their_own(tmp_pa
     changes = run(tmp_path / "changes", make_suite(check=Same(same)), ScriptedModel(lambda case: case.prompt_text))
     assert (stays.verdict, stays.passed, len(stays.outcomes)) == (PASS, 10, 10)
     assert (changes.verdict, changes.failed, len(changes.outcomes)) == (FAIL, 10, 10)
+
+
+@dataclass
+class OnDisk(Spying):
+    """A model whose files are replaced while it answers its second block."""
+
+    def sha256_now(self) -> str:
+        return "weights" if len(self.blocks) < 2 else "other weights"
+
+
+def test_no_verdict_is_recorded_if_the_weights_changed_meanwhile(tmp_path: Path) -> None:
+    with pytest.raises(Tampered, match="model spying: its files changed while it was in use"):
+        run(tmp_path, make_suite(), OnDisk(good))
+    record = read_run(tmp_path).gates["facts"]
+    assert (len(record.outcomes), record.decided) == (10, False)

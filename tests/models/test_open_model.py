@@ -17,12 +17,12 @@ from tests.support.tiny_gguf import make_tiny_gguf
 from tests.support.tiny_model import make_adapter, make_tiny_model
 from tunegate.cases.case import Case
 from tunegate.cli import main
-from tunegate.exceptions import CannotJudge, ConfigError
+from tunegate.exceptions import CannotJudge, ConfigError, Tampered
 from tunegate.models import gguf
 from tunegate.models.fingerprint import file_sha256, fingerprint
 from tunegate.models.hf import HFModel
 from tunegate.models.loading import quiet_transformers
-from tunegate.models.model import GenerationSettings
+from tunegate.models.model import GenerationSettings, check_weights
 from tunegate.models.open_model import find_model, model_folder, model_sha256, open_model
 from tunegate.models.openai_server import OpenAIModel
 from tunegate.record.read_run import read_run
@@ -56,6 +56,7 @@ def gguf_file(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Conversions go to the test's own cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     return tmp_path / "cache" / "tunegate" / "gguf"
 
 
@@ -228,6 +229,53 @@ def test_gguf_is_converted_once_and_again_only_when_damaged(gguf_file: Path, cac
     assert [entry.name for entry in cache.iterdir()] == [sha256]  # no scraps
 
 
+def test_a_converted_copy_that_somebody_else_put_there_is_not_used(gguf_file: Path, cache: Path, tmp_path: Path):
+    """A cache can be shared or restored: a copy is vouched for outside of it, by the user who converted it."""
+    made, sha256 = gguf.convert(gguf_file)
+    true = fingerprint(made)
+    shutil.rmtree(made)
+    make_tiny_model(made, seed=5)
+    (made / ".fingerprint").write_text(fingerprint(made))
+    assert gguf.convert(gguf_file) == (made, sha256)
+    assert fingerprint(made) == true
+    shutil.rmtree(tmp_path / "state")  # of another user: nothing vouches for the copy
+    (made / "config.json").write_text("{}")
+    gguf.convert(gguf_file)
+    assert fingerprint(made) == true
+
+
+def test_a_converted_copy_that_changes_while_it_is_in_use_is_refused(gguf_file: Path):
+    model = opened(gguf_file)
+    check_weights(model)
+    (gguf.convert(gguf_file)[0] / "config.json").write_text("{}")
+    with pytest.raises(Tampered, match="changed while it was in use"):
+        check_weights(model)
+
+
+@pytest.mark.parametrize("adapter", [False, True], ids=["whole", "adapter"])
+def test_files_that_change_while_they_are_in_use_are_refused(tmp_path: Path, adapter: bool):
+    base = make_tiny_model(tmp_path / "base")
+    path = make_adapter(base, tmp_path / "adapter") if adapter else base
+    model = opened(path)
+    check_weights(model)
+    make_tiny_model(base, seed=1)
+    with pytest.raises(Tampered, match="its files changed while it was in use"):
+        check_weights(model)
+
+
+def test_files_that_change_while_they_are_loaded_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    base = make_tiny_model(tmp_path / "base")
+    load = HFModel.load
+
+    def slow_load(folder: Path, **how: object) -> HFModel:
+        make_tiny_model(folder, seed=1)
+        return load(folder, **how)  # pyright: ignore[reportArgumentType]
+
+    monkeypatch.setattr(HFModel, "load", slow_load)
+    with pytest.raises(Tampered, match="its files changed while it was in use"):
+        open_model(str(base))
+
+
 def test_gguf_converted_by_two_processes_at_once(gguf_file: Path, cache: Path):
     program = (
         f"from pathlib import Path; from tunegate.models import gguf; print(gguf.convert(Path({str(gguf_file)!r}))[1])"
@@ -237,7 +285,8 @@ def test_gguf_converted_by_two_processes_at_once(gguf_file: Path, cache: Path):
     sha256 = file_sha256(gguf_file)
     made = cache / sha256
     assert printed == {sha256}
-    assert (made / gguf.MARKER).read_text(encoding="utf-8") == fingerprint(made)
+    assert gguf.convert(gguf_file) == (made, sha256)
+    assert gguf.unchanged(gguf_file) == (made, sha256)
     assert [entry.name for entry in cache.iterdir()] == [sha256]
 
 

@@ -14,7 +14,7 @@ from tunegate.checks.outcome import Outcome, keep_findings, shallow
 from tunegate.exceptions import Tampered
 from tunegate.gates.ask import ask, by_case, open_questions, questions, repeats, samples_of
 from tunegate.gates.draw import Draw, GatePlace, Reference
-from tunegate.models.model import Model, Response, answers_the_same
+from tunegate.models.model import Model, Response, answers_the_same, check_weights
 from tunegate.progress import Progress, no_progress
 from tunegate.record.answer_log import AnswerLog, answers_to_json, counted
 from tunegate.record.events import Answered, Asking, GateDecided, GateStarted, OutcomeJudged
@@ -77,6 +77,8 @@ class GateRunner:
                 outcomes[outcome.case_id] = outcome
                 self.append(OutcomeJudged(**place.named, outcome=verdict_to_json(outcome)), durable=False)
                 self.progress(place.label, len(outcomes), len(cases))
+        if asked:
+            check_weights(model)  # before the verdict: it is about the bytes that were hashed
         decision = conclude(terms, _in_order(cases, outcomes), before.outcomes if before else ())
         seconds = time.monotonic() - started
         self.append(GateDecided(**place.named, **shallow(decision), reason=decision.reason, seconds=seconds))

@@ -1,8 +1,9 @@
 """GGUF files, converted once into a safetensors folder in the user's cache.
 
 The cache is `$XDG_CACHE_HOME/tunegate/gguf/<SHA-256 of the file>/` (`~/.cache` without the variable). A folder appears
-complete or not at all, and is compared with its own fingerprint before it is used again. Weights are dequantized to
-float32, which holds every value of the quantized file exactly.
+complete or not at all. Its fingerprint is kept outside of it, in `$XDG_STATE_HOME/tunegate/gguf/` (`~/.local/state`): a
+copy that this user did not convert, such as one from a shared cache, is not used, but converted again. Weights are
+dequantized to float32, which holds every value of the quantized file exactly.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ import os
 import tempfile
 from pathlib import Path
 
-from tunegate.exceptions import CannotJudge, ConfigError
+from tunegate.exceptions import CannotJudge, ConfigError, Tampered
 from tunegate.models import loading
 from tunegate.models.fingerprint import file_sha256, fingerprint
+from tunegate.whole_files import write_whole
 
-MARKER = ".fingerprint"  # a dot file, so it is not part of the fingerprint that it holds
 MAGIC = b"GGUF"
 
 
@@ -32,12 +33,22 @@ def convert(path: Path, cache: Path | None = None) -> tuple[Path, str]:
             cache.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=".making-", dir=cache) as scratch:
                 _write(path, Path(scratch) / "new")
+                write_whole(_vouched(folder), fingerprint(Path(scratch) / "new"))
                 _install(Path(scratch), folder)
         except OSError as error:
             raise CannotJudge(
-                f"{cache}: cannot store the converted model here ({loading.one_line(error)}); "
-                "set XDG_CACHE_HOME to a folder with enough space"
+                f"{error.filename or cache}: cannot store the converted model here ({loading.one_line(error)}); "
+                "set XDG_CACHE_HOME and XDG_STATE_HOME to folders with enough space"
             ) from error
+    return folder, sha256
+
+
+def unchanged(path: Path) -> tuple[Path, str]:
+    """What `convert` gave for a file that is in use; raises Tampered if the copy is no longer what was converted."""
+    sha256 = file_sha256(path)
+    folder = default_cache() / sha256
+    if not _is_intact(folder):
+        raise Tampered(f"{folder}: the converted copy of {path} changed while it was in use")
     return folder, sha256
 
 
@@ -50,6 +61,12 @@ def converted(path: Path) -> Path | None:
 def default_cache() -> Path:
     """The folder of converted models."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tunegate" / "gguf"
+
+
+def _vouched(folder: Path) -> Path:
+    """The file with the fingerprint that a folder had when it was converted."""
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(state) / "tunegate" / "gguf" / folder.name
 
 
 def check_magic(path: Path) -> None:
@@ -65,7 +82,7 @@ def check_magic(path: Path) -> None:
 
 def _is_intact(folder: Path) -> bool:
     try:
-        return (folder / MARKER).read_text(encoding="utf-8") == fingerprint(folder)
+        return _vouched(folder).read_text(encoding="utf-8") == fingerprint(folder)
     except (OSError, CannotJudge, ConfigError):
         return False
 
@@ -100,4 +117,3 @@ def _write(path: Path, folder: Path) -> None:
         model.hf_quantizer = None
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-    (folder / MARKER).write_text(fingerprint(folder), encoding="utf-8")

@@ -56,6 +56,8 @@ class HFModel:
     tokenizer: Any
     batch_size: int
     target_delimiter: str = " "
+    sha256_now: Callable[[], str] | None = None
+    """Hashes the files again that it was loaded from."""
 
     @classmethod
     def load(

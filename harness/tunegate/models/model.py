@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, Literal, Protocol
 
 from tunegate.cases.case import Case, Prompt
+from tunegate.exceptions import Tampered
 from tunegate.reading.chats import Message
 
 FinishReason = Literal["stop", "length", "unknown"]
@@ -137,6 +138,16 @@ def request_of(model: Model) -> Mapping[str, Any]:
 def notes_of(model: Model) -> tuple[str, ...]:
     """Oddities of a model that do not prevent a verdict; the method is optional."""
     return getattr(model, "notes", ())
+
+
+def check_weights(model: Model) -> None:
+    """Raise Tampered if the files that a model was loaded from are no longer those that were hashed; the method
+    `sha256_now` is optional, and models without files lack it."""
+    now: Callable[[], str] | None = getattr(model, "sha256_now", None)
+    if now is not None and now() != model.sha256:
+        raise Tampered(
+            f"model {model.name}: its files changed while it was in use; a verdict is about one set of bytes"
+        )
 
 
 def templates_of(model: Model) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ import importlib.util
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from tunegate.models.adapter_base import place_of_base
 from tunegate.models.fewshot import with_shots_of
 from tunegate.models.fingerprint import ADAPTER_CONFIG, fingerprint
 from tunegate.models.loading import Dtype
-from tunegate.models.model import Model
+from tunegate.models.model import Model, check_weights
 from tunegate.models.reward_model import RewardModel
 
 HUB_FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
@@ -75,11 +76,16 @@ def open_model(
         )
     from tunegate.models.hf import HFModel
 
-    found = find_model(spec)
+    path = _locate(spec, _download)
+    found = _inspect(path)
+    again = partial(_hash_again, path)
     if not found.adapters and loading.is_reward_model(found.folder):
-        return RewardModel.load(
+        reward = RewardModel.load(
             found.folder, name=spec, sha256=found.sha256, device=device, dtype=dtype, batch_size=batch_size
         )
+        reward = replace(reward, sha256_now=again)
+        check_weights(reward)
+        return reward
     model = HFModel.load(
         found.folder,
         name=spec,
@@ -89,6 +95,8 @@ def open_model(
         dtype=dtype,
         batch_size=batch_size,
     )
+    model = replace(model, sha256_now=again)
+    check_weights(model)
     return with_shots_of(found.folder, model, chat=bool(model.tokenizer.chat_template))
 
 
@@ -234,18 +242,27 @@ def _check_kind(path: Path) -> None:
         gguf.check_magic(path)
 
 
-def _inspect(path: Path) -> LocalModel:
+def _hash_again(path: Path) -> str:
+    """The fingerprint of a model that is loaded; raises Tampered for a converted copy that is not the one made here."""
+    return _inspect(path, gguf.unchanged).sha256
+
+
+ConvertedFile = Callable[[Path], tuple[Path, str]]
+"""From a GGUF file to its converted folder and its hash."""
+
+
+def _inspect(path: Path, of_file: ConvertedFile = gguf.convert) -> LocalModel:
     _check_kind(path)
     if path.is_file():
-        folder, sha256 = gguf.convert(path)
+        folder, sha256 = of_file(path)
         return LocalModel(folder, sha256)
     if loading.is_adapter(path):
-        base = _adapter_base(path)
+        base = _adapter_base(path, of_file)
         return replace(base, sha256=fingerprint(path, base=lambda _: base.sha256), adapters=(*base.adapters, path))
     return LocalModel(path, fingerprint(path))
 
 
-def _adapter_base(adapter: Path) -> LocalModel:
+def _adapter_base(adapter: Path, of_file: ConvertedFile) -> LocalModel:
     """The model that an adapter was trained on."""
     base = place_of_base(adapter, lambda path: find_model(str(path)).sha256)
 
@@ -255,7 +272,7 @@ def _adapter_base(adapter: Path) -> LocalModel:
             "base model there (an adapter's base is never downloaded)"
         )
 
-    return find_model(base, download=refuse)
+    return _inspect(_locate(base, refuse), of_file)
 
 
 def _download(hub_id: str) -> Path:

@@ -6,7 +6,7 @@ is read at the last token of prompt and answer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,8 @@ class RewardModel:
     model: Any
     tokenizer: Any
     batch_size: int
+    sha256_now: Callable[[], str] | None = None
+    """Hashes the files again that it was loaded from."""
 
     @classmethod
     def load(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,10 @@ class WrappedModel:
     @property
     def request(self) -> Mapping[str, Any]:
         return request_of(self.inner)
+
+    @property
+    def sha256_now(self) -> Callable[[], str] | None:
+        return getattr(self.inner, "sha256_now", None)
 
     @property
     def notes(self) -> tuple[str, ...]:
