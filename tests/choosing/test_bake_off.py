@@ -456,7 +456,11 @@ def test_what_is_for_local_models_or_for_servers_goes_to_them_alone(bank: Bank, 
 
 @pytest.mark.parametrize(
     ("plan", "words"),
-    [("draw: 20, accept: 18", "--draw 20"), ("kind: double, draw: 50, accept: 44, risk: {at: 0.6}", ""), ("kind: sequential, risk: {at: 0.6}", "")],
+    [
+        ("draw: 20, accept: 18", "--draw 20"),
+        ("kind: double, draw: 50, accept: 44, risk: {at: 0.6}", ""),
+        ("kind: sequential, risk: {at: 0.6}", ""),
+    ],
 )
 def test_each_gate_draws_as_its_plan_allows(bank: Bank, plan: str, words: str) -> None:
     """A confirming draw of a retry is left to the real gate; other plans take no `--draw` and are drawn whole."""
