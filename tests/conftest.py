@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,13 @@ os.environ["TUNEGATE_LEDGER"] = "none"
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Tests write 100,000 small files. A disk takes minutes to remove them; memory takes a second. A folder in memory may be
+# small in a container; then the disk is used.
+MEMORY = Path("/dev/shm")
+if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 4e9:
+    os.environ.setdefault("TMPDIR", str(MEMORY))
+    tempfile.tempdir = None  # found again from the environment
+
 # No test takes the power away, and a record's wait for the disk at each event would be most of the time of many.
 os.fsync = lambda fd: None
 
@@ -46,10 +55,28 @@ def pytest_configure(config: pytest.Config) -> None:
         settings.load_profile("all")
 
 
-def pytest_collection_finish() -> None:
-    """All that was collected stays to the end: the garbage collector need not look at it again and again."""
+_modules_set_aside = 0
+
+
+def set_aside() -> None:
+    """What there is stays to the end: the garbage collector need not look at it again and again.
+
+    A run collects garbage after each model. Where torch is imported, that takes longer than all the rest of a run.
+    """
+    global _modules_set_aside
     gc.collect()
     gc.freeze()
+    _modules_set_aside = len(sys.modules)
+
+
+def pytest_collection_finish() -> None:
+    set_aside()
+
+
+def pytest_runtest_logfinish() -> None:
+    """A test that imported many modules leaves them to all others."""
+    if len(sys.modules) > _modules_set_aside + 100:
+        set_aside()
 
 
 @pytest.fixture
@@ -92,17 +119,12 @@ def make_job(tmp_path: Path) -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def trainers_imported() -> None:
-    """What a training imports is imported, and set aside for good.
-
-    Each training ends by collecting garbage among all objects there are, which in this process takes longer than the
-    training itself, unless the collector knows that these stay.
-    """
+    """What a training imports is imported, and set aside for good: each training ends by collecting garbage."""
     from peft import PeftModel  # noqa: F401
     from transformers import LlamaForCausalLM, Trainer  # noqa: F401
     from trl import DPOTrainer, RewardTrainer, SFTTrainer  # noqa: F401
 
-    gc.collect()
-    gc.freeze()
+    set_aside()
 
 
 @pytest.fixture
