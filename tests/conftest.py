@@ -35,13 +35,6 @@ os.environ["TUNEGATE_LEDGER"] = "none"
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# Tests write 100,000 small files. A disk takes minutes to remove them; memory takes a second. A folder in memory may be
-# small in a container; then the disk is used.
-MEMORY = Path("/dev/shm")
-if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 4e9:
-    os.environ.setdefault("TMPDIR", str(MEMORY))
-    tempfile.tempdir = None  # found again from the environment
-
 # No test takes the power away, and a record's wait for the disk at each event would be most of the time of many.
 os.fsync = lambda fd: None
 
@@ -49,10 +42,21 @@ os.fsync = lambda fd: None
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+MEMORY = Path("/dev/shm")
+"""Files that are in memory, on Linux."""
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """The long run of the tests, `-m ''`, tries four times as many examples of each property."""
+    """The long run of the tests, `-m ''`, tries four times as many examples of each property, and writes large models.
+
+    The fast tests write tens of thousands of small files. A disk takes minutes to remove them; memory takes a second.
+    In a container, the folder in memory may be small; then the disk is used.
+    """
     if config.option.markexpr != "not slow":
         settings.load_profile("all")
+    elif os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 4e9:
+        os.environ.setdefault("TMPDIR", str(MEMORY))
+        tempfile.tempdir = None  # found again from the environment
 
 
 _modules_set_aside = 0
