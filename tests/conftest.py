@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -40,16 +42,45 @@ os.fsync = lambda fd: None
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+MEMORY = Path("/dev/shm")
+"""Files that are in memory, on Linux."""
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """The long run of the tests, `-m ''`, tries four times as many examples of each property."""
+    """The long run of the tests, `-m ''`, tries four times as many examples of each property, and writes large models.
+
+    The fast tests write tens of thousands of small files. A disk takes minutes to remove them; memory takes a second.
+    In a container, the folder in memory may be small; then the disk is used.
+    """
     if config.option.markexpr != "not slow":
         settings.load_profile("all")
+    elif os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 4e9:
+        os.environ.setdefault("TMPDIR", str(MEMORY))
+        tempfile.tempdir = None  # found again from the environment
+
+
+_modules_set_aside = 0
+
+
+def set_aside() -> None:
+    """What there is stays to the end: the garbage collector need not look at it again and again.
+
+    A run collects garbage after each model. Where torch is imported, that takes longer than all the rest of a run.
+    """
+    global _modules_set_aside
+    gc.collect()
+    gc.freeze()
+    _modules_set_aside = len(sys.modules)
 
 
 def pytest_collection_finish() -> None:
-    """All that was collected stays to the end: the garbage collector need not look at it again and again."""
-    gc.collect()
-    gc.freeze()
+    set_aside()
+
+
+def pytest_runtest_logfinish() -> None:
+    """A test that imported many modules leaves them to all others."""
+    if len(sys.modules) > _modules_set_aside + 100:
+        set_aside()
 
 
 @pytest.fixture
@@ -92,17 +123,12 @@ def make_job(tmp_path: Path) -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def trainers_imported() -> None:
-    """What a training imports is imported, and set aside for good.
-
-    Each training ends by collecting garbage among all objects there are, which in this process takes longer than the
-    training itself, unless the collector knows that these stay.
-    """
+    """What a training imports is imported, and set aside for good: each training ends by collecting garbage."""
     from peft import PeftModel  # noqa: F401
     from transformers import LlamaForCausalLM, Trainer  # noqa: F401
     from trl import DPOTrainer, RewardTrainer, SFTTrainer  # noqa: F401
 
-    gc.collect()
-    gc.freeze()
+    set_aside()
 
 
 @pytest.fixture

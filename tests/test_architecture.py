@@ -7,7 +7,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -75,7 +75,17 @@ def modules() -> Iterator[tuple[str, Path]]:
 
 
 MODULES = dict(modules())
-every_module = pytest.mark.parametrize("module", MODULES)
+
+
+def assert_none(faults: Iterable[str]) -> None:
+    """Fail where there is a fault, with a line for each: a rule looks at every module before it fails."""
+    told = list(faults)
+    assert not told, "\n" + "\n".join(told)
+
+
+def heads(names: Iterable[str]) -> set[str]:
+    """The packages that dotted names begin with."""
+    return {top(name) for name in names}
 
 
 @cache
@@ -117,13 +127,10 @@ def top(name: str) -> str:
     return name.partition(".")[0]
 
 
-@every_module
-def test_imports_point_one_way(module: str) -> None:
-    ours = {top(name) for name in imports(MODULES[module])} & set(PACKAGES)
-    if module in JOINTS:
-        return
-    allowed = {"tunegate", top(module)}
-    assert ours <= allowed, f"{module} imports {ours - allowed}"
+def test_imports_point_one_way() -> None:
+    ours = {module: heads(imports(path)) & set(PACKAGES) for module, path in MODULES.items() if module not in JOINTS}
+    wrong = {module: found - {"tunegate", top(module)} for module, found in ours.items()}
+    assert_none(f"{module} imports {found}" for module, found in wrong.items() if found)
 
 
 def room(module: str) -> str:
@@ -136,13 +143,18 @@ def test_every_room_has_its_floor() -> None:
     assert sorted(rooms) == sorted(name for floor in FLOORS for name in floor)
 
 
-@pytest.mark.parametrize("module", [module for module in MODULES if top(module) == "tunegate"])
-def test_a_room_imports_rooms_below_it_only(module: str) -> None:
+def rooms_above(module: str) -> set[str]:
+    """The rooms that a module of the engine imports although they are not below its own."""
     floor_of = {name: number for number, floor in enumerate(FLOORS) for name in floor}
     here = room(module)
     modules = {found for name in imports(MODULES[module]) if (found := known(name)) and top(found) == "tunegate"}
     others = {room(found) for found in modules} - {here, ""}
-    assert {other for other in others if floor_of[other] >= floor_of[here]} == set()
+    return {other for other in others if floor_of[other] >= floor_of[here]}
+
+
+def test_a_room_imports_rooms_below_it_only() -> None:
+    wrong = {module: rooms_above(module) for module in MODULES if top(module) == "tunegate"}
+    assert_none(f"{module} imports the rooms {found}" for module, found in wrong.items() if found)
 
 
 def test_reports_know_no_command() -> None:
@@ -151,16 +163,19 @@ def test_reports_know_no_command() -> None:
             assert not {name for name in imports(path) if name.startswith("tunegate.commands")}, module
 
 
-@every_module
-def test_joints_import_the_siblings_lazily(module: str) -> None:
-    if top(module) == "tunegate":
-        assert not {top(name) for name in imports(MODULES[module], on_import=True)} & SIBLINGS
+def assert_not_on_import(packages: Iterable[str], names: set[str]) -> None:
+    """No module of the packages imports one of the names as soon as it is imported itself."""
+    paths = {module: path for module, path in MODULES.items() if top(module) in packages}
+    wrong = {module: heads(imports(path, on_import=True)) & names for module, path in paths.items()}
+    assert_none(f"{module} imports {found} on import" for module, found in wrong.items() if found)
 
 
-@every_module
-def test_heavy_libraries_are_imported_only_where_they_are_used(module: str) -> None:
-    if top(module) in ("tunegate", "tunegate_reports"):
-        assert not {top(name) for name in imports(MODULES[module], on_import=True)} & HEAVY
+def test_joints_import_the_siblings_lazily() -> None:
+    assert_not_on_import({"tunegate"}, SIBLINGS)
+
+
+def test_heavy_libraries_are_imported_only_where_they_are_used() -> None:
+    assert_not_on_import({"tunegate", "tunegate_reports"}, HEAVY)
 
 
 def test_no_module_imports_itself_in_a_circle() -> None:
@@ -181,24 +196,36 @@ def test_no_module_imports_itself_in_a_circle() -> None:
         visit(module, ())
 
 
-@every_module
-def test_files_stay_short(module: str) -> None:
-    lines = MODULES[module].read_text(encoding="utf-8").count("\n")
-    assert lines <= MAX_LINES, f"{module} has {lines} lines; split it by what changes together"
+def test_files_stay_short() -> None:
+    lines = {module: path.read_text(encoding="utf-8").count("\n") for module, path in MODULES.items()}
+    assert_none(
+        f"{module} has {number} lines; split it by what changes together"
+        for module, number in lines.items()
+        if number > MAX_LINES
+    )
 
 
-@every_module
-def test_nothing_is_asserted_or_done_on_import(module: str) -> None:
-    for node in tree_of(MODULES[module]).body:
-        assert not isinstance(node, ast.Assert)
-        assert not isinstance(node, ast.For | ast.While | ast.With), f"{module}:{node.lineno} runs on import"
+def test_nothing_is_asserted_or_done_on_import() -> None:
+    assert_none(
+        f"{module}:{node.lineno} runs on import"
+        for module, path in MODULES.items()
+        for node in tree_of(path).body
+        if isinstance(node, ast.Assert | ast.For | ast.While | ast.With)
+    )
 
 
-@every_module
-def test_no_star_imports_and_a_docstring(module: str) -> None:
-    tree = tree_of(MODULES[module])
-    assert ast.get_docstring(tree), f"{module} does not say what it is for"
-    assert not [name for name in imports(MODULES[module]) if name.endswith(".*")]
+def test_every_module_has_a_docstring() -> None:
+    assert_none(
+        f"{module} does not say what it is for"
+        for module, path in MODULES.items()
+        if not ast.get_docstring(tree_of(path))
+    )
+
+
+def test_no_star_imports() -> None:
+    assert_none(
+        f"{module} imports {name}" for module, path in MODULES.items() for name in imports(path) if name.endswith(".*")
+    )
 
 
 READS_A_SENTENCE = re.compile(
@@ -207,17 +234,21 @@ READS_A_SENTENCE = re.compile(
 )
 
 
-@every_module
-def test_no_code_reads_a_sentence(module: str) -> None:
+def test_no_code_reads_a_sentence() -> None:
     """What a reason says is a value (`verdicts/reason.py`, `Diagnosis.spent`); its words are for people alone."""
-    lines = MODULES[module].read_text(encoding="utf-8").splitlines()
-    assert not [line for line in lines if READS_A_SENTENCE.search(line) and not line.lstrip().startswith(("#", '"'))]
+    assert_none(
+        f"{module}:{number}: {line.strip()}"
+        for module, path in MODULES.items()
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if READS_A_SENTENCE.search(line) and not line.lstrip().startswith(("#", '"'))
+    )
 
 
 def test_tests_inject_fakes_and_patch_nothing() -> None:
-    for path in (ROOT / "tests").rglob("*.py"):
-        names = imports(path)
-        assert not {name for name in names if name.startswith(("unittest.mock", "mock"))}, path
+    paths = [path for path in (ROOT / "tests").rglob("*.py") if "mock" in path.read_text(encoding="utf-8")]
+    assert_none(
+        f"{path}: {name}" for path in paths for name in imports(path) if name.startswith(("unittest.mock", "mock"))
+    )
 
 
 # --- what is loaded ------------------------------------------------------------------------------------------------

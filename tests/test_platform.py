@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.other_systems import POSIX_ONLY
 from tests.support.places import ROOT
-from tests.test_architecture import MODULES, imports
+from tests.test_architecture import PACKAGES, assert_not_on_import
 from tunegate.exceptions import ConfigError
 from tunegate.file_lock import lock
 from tunegate.record.event_log import EventLog
@@ -45,10 +45,8 @@ def without(modules: tuple[str, ...], *arguments: str) -> subprocess.CompletedPr
     )
 
 
-@pytest.mark.parametrize("module", sorted(MODULES))
-def test_nothing_of_posix_is_imported_as_soon_as_a_module_is(module: str) -> None:
-    names = {name.partition(".")[0] for name in imports(MODULES[module], on_import=True)}
-    assert not names & set(POSIX_ONLY)
+def test_nothing_of_posix_is_imported_as_soon_as_a_module_is() -> None:
+    assert_not_on_import(PACKAGES, set(POSIX_ONLY))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tunegate.cases.case import Case
+from tunegate.checks.answers import extract as extract_module
 from tunegate.checks.answers.extract import PRESETS, extract, fault_of_rule
 from tunegate.checks.answers.part import AUTO, THINK, AnswerRule, Part, part_of, reference_part
 from tunegate.checks.outcome import Finding, Verdict
@@ -354,7 +355,8 @@ def test_a_reference_is_taken_apart_by_the_same_rule_where_it_has_that_form() ->
     assert reference_part("<think>x</think>BLM", AnswerRule()) == "<think>x</think>BLM"
 
 
-def test_a_pattern_that_takes_for_ever_is_invalid_and_not_a_miss() -> None:
+def test_a_pattern_that_takes_for_ever_is_invalid_and_not_a_miss(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extract_module, "EXTRACT_LIMIT_S", 0.1)
     found = part("a" * 40 + "!", AnswerRule(extract=(r"((?:a+)+)$",)))
     assert isinstance(found, Finding)
     assert found.verdict is Verdict.INVALID

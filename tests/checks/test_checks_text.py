@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from tests.support.check_helpers import FAIL, HUGE, INVALID, PASS, ask
 from tunegate.text.timing import TooSlow, time_limit
+from tunegate_suites import text
 from tunegate_suites.normalise import plain, squad
 
 # --- exact ---------------------------------------------------------------------------------------------------------
@@ -157,7 +158,8 @@ def test_regex(options: object, answer: str, verdict: object) -> None:
     assert ask({"regex": options}, answer).verdict is verdict
 
 
-def test_a_pattern_that_takes_exponential_time_is_invalid() -> None:
+def test_a_pattern_that_takes_exponential_time_is_invalid(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text, "REGEX_LIMIT_S", 0.1)
     finding = ask({"regex": r"^(a+)+$"}, "a" * 40 + "!")
     assert finding.verdict is INVALID
     assert "simplify" in finding.reason

@@ -16,7 +16,7 @@ from tunegate.cli import main
 from tunegate.command_line import build_parser
 from tunegate.commands.bake_off import bake
 from tunegate.commands.ledger import VARIABLE
-from tunegate.ledger.ledger import FILE, FOLDER
+from tunegate.ledger.ledger import FILE, FOLDER, Ledger
 from tunegate.models.model_facts import ModelFacts
 from tunegate.suites.suite_file import load_suite
 from tunegate_suites import build_check
@@ -119,6 +119,33 @@ def test_without_a_ledger_every_report_says_so(bank: Bank, capsys: pytest.Captur
 def test_a_ledger_that_cannot_be_written_is_named(bank: Bank, capsys: pytest.CaptureFixture[str]) -> None:
     result = gate(bank, capsys, "--ledger", "/proc/1/nothing")
     assert result["ledger"]["why_not"] == f"/proc/1/nothing/{FILE} cannot be written"
+
+
+def test_a_ledger_that_exists_and_cannot_be_written_stops_the_gate(
+    bank: Bank, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the next gate would ask the same cases again, as if nobody had seen them."""
+    assert gate(bank, capsys, answers=bank.answers(0))["code"] == 1
+    monkeypatch.setattr(Ledger, "can_be_written", False)
+    assert main(["gate", "--responses", bank.answers(60, "new.jsonl"), "--suite", bank.suite]) == 3
+    said = capsys.readouterr().err
+    assert "the ledger cannot be written, so nobody would know what this gate asked" in said
+    assert said.count("\n") == 1
+    assert gate(bank, capsys, "--ledger", "none", answers=bank.answers(60, "new.jsonl"))["code"] == 0
+
+
+@pytest.mark.parametrize(("rule", "code"), [("max_drop: 5", 4), ("max_drop: 5, reuse: true", 0)])
+def test_a_comparison_asks_cases_again_where_its_retention_allows_it(
+    make_bank: Callable[..., Bank], capsys: pytest.CaptureFixture[str], rule: str, code: int
+) -> None:
+    bank = make_bank(20, plan=PLAN)
+    Path(bank.suite).write_text(Path(bank.suite).read_text() + f"sealed: 0\nretention: {{{rule}}}\n")
+    old = bank.answers(20, "old.jsonl")
+    words = ["gate", "--suite", bank.suite, "--baseline", old, "--draw", "15", "--max-drop", "50", "--responses"]
+    assert main([*words, bank.answers(20, "new.jsonl")]) == 0
+    capsys.readouterr()
+    assert main([*words, bank.answers(19, "newer.jsonl")]) == code
+    assert code or "15 cases drawn with seed 0, 10 of which were asked before" in capsys.readouterr().out
 
 
 def test_the_environment_names_a_ledger_for_commands_that_name_none(

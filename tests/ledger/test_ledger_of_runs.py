@@ -13,6 +13,7 @@ from tests.support.bank import write_jsonl
 from tests.support.fake_pipeline import PIPELINE, SUITE, carry_out, load, tools, write_pipeline
 from tunegate.checks.outcome import Verdict
 from tunegate.cli import main
+from tunegate.commands import main as commands
 from tunegate.commands.ledger import VARIABLE
 from tunegate.exceptions import ConfigError
 from tunegate.ledger.ledger import FILE, Ledger
@@ -106,16 +107,24 @@ def test_a_bank_that_other_runs_used_up_is_inconclusive_before_anything_is_train
     assert not last.stages["sft"].attempts[1].trained
 
 
+@pytest.mark.parametrize(
+    ("flags", "written"),
+    [([], "shared"), (["--ledger", "none"], None), (["--ledger", "own"], "own")],
+)
 def test_the_command_line_writes_the_ledger_of_the_project(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str], written: str | None
 ) -> None:
-    """The pipeline names its ledger; the flag replaces it. Nothing is trained: the base model is no model."""
+    """The pipeline names its ledger; the flag replaces it. The model and its training are scripted."""
     monkeypatch.delenv(VARIABLE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(commands, "_tools", lambda bar: tools())
+    monkeypatch.setattr(commands, "_check_model", lambda pipeline: [])
     path = write_pipeline(tmp_path / "project", ALONE + "ledger: shared\n")
     assert load(path).ledger == str(path.parent / "shared")
-    assert main(["run", str(path), "--ledger", "none"]) != 0
-    assert "base" in capsys.readouterr().err
-    assert not (path.parent / "shared" / FILE).exists()
+    main(["run", str(path), *flags])
+    found = {place.parent for place in tmp_path.rglob(FILE)}
+    expected = {None: set(), "shared": {path.parent / "shared"}, "own": {tmp_path / "own"}}
+    assert found == expected[written]
 
 
 # --- one seal, and the supply over all stages -----------------------------------------------------------------------

@@ -38,8 +38,8 @@ DRAWS = 4
 
 
 def written(folder: Path, plan: str) -> Path:
-    path = write_pipeline(folder / "project", PIPELINE.replace("{PLAN}", plan), bank=4000)
-    others = [{"id": f"o{n}", "prompt": f"other {n}?", "reference": "x"} for n in range(4000)]
+    path = write_pipeline(folder / "project", PIPELINE.replace("{PLAN}", plan), bank=1000)
+    others = [{"id": f"o{n}", "prompt": f"other {n}?", "reference": "x"} for n in range(1000)]
     write_jsonl(path.parent / "others.jsonl", others)
     return path
 

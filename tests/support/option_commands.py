@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import io
 import json
 import re
 import shlex
+import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -70,6 +72,7 @@ def write_facts(folder: Path) -> None:
 def laid_out() -> Path:
     """A folder with all that the commands are called on; made once in a process."""
     folder = Path(tempfile.mkdtemp(prefix="tunegate-options-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         write_jsonl(Path("cases.jsonl"), CASES)
         Path("suite.yaml").write_text(json.dumps(SUITE))

@@ -69,7 +69,8 @@ class ErringJudge(Scripted):
 def project(folder: Path, plan: str, attempts: int, *, judge: bool) -> Pipeline:
     rows = list(range(1, attempts + 1))
     path = write_pipeline(folder, PIPELINE.format(plan=plan, attempts=attempts, rows=rows))
-    bank = [{"id": i, "prompt": f"case {i}?", "reference": f"{i}!"} for i in range(3200)]
+    size = 1280 if attempts <= 2 else 3200
+    bank = [{"id": i, "prompt": f"case {i}?", "reference": f"{i}!"} for i in range(size)]
     write_jsonl(path.parent / "cases.jsonl", bank)
     pipeline = load(path)
     if judge:

@@ -101,6 +101,7 @@ def comparison_as_json(result: ComparisonResult, report: Path | None) -> dict[st
         "reason": candidate.reason,
         "reasons": [{"kind": one.kind, "facts": dict(one.facts)} for one in candidate.reasons],
         "cases": candidate.drawn,
+        "reused": candidate.reused,
         "candidate": {"model": candidate.model, "model_sha256": candidate.model_sha256, "passed": candidate.passed},
         "baseline": {"model": baseline.model, "model_sha256": baseline.model_sha256, "passed": baseline.passed},
         **{name: facts[name] for name in ("lost", "won", "drop", "low", "high", "mid_p") if name in facts},
@@ -114,7 +115,8 @@ def print_comparison(result: ComparisonResult, report: Path | None) -> None:
     candidate, baseline = result.candidate, result.baseline
     terms = candidate.registered
     cases = f"{candidate.drawn} cases drawn with seed {candidate.seed}"
-    show(f"{candidate.gate}: {cases}; candidate {candidate.model}, baseline {baseline.model}")
+    again = f", {candidate.reused} of which were asked before" if candidate.reused else ""
+    show(f"{candidate.gate}: {cases}{again}; candidate {candidate.model}, baseline {baseline.model}")
     if terms.kept is not None and terms.kept.tier != "critical":
         show(f"this rule: {slips(candidate.drawn, terms.max_drop or 0.0, terms.kept).in_words}")
     tier = candidate.terms["kept"]["tier"]

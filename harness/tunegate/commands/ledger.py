@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from tunegate.exceptions import CannotJudge
 from tunegate.gates.book import NoLedger
-from tunegate.ledger.ledger import FILE, Ledger, ledger_folder
+from tunegate.ledger.ledger import Ledger, ledger_folder
 from tunegate.pipeline.pipeline_file import BUILTIN
 from tunegate.reading.files import resolve
 from tunegate.suites.suite import Suite
@@ -18,14 +19,23 @@ VARIABLE = "TUNEGATE_LEDGER"
 def ledger_of(named: str | None, near: Path) -> Ledger | NoLedger:
     """The ledger in the named folder, or in that of `TUNEGATE_LEDGER`, or in the project around `near`; `none` is none.
 
-    A ledger that cannot be written is none either: the command goes on, and every report says why there is none.
+    Where none can be begun, there is none: the command goes on, and every report says why. Raises CannotJudge for a
+    ledger that exists and cannot be written: what is asked now would be forgotten, so that it could be asked again
+    until it passes.
     """
     if named is None and (given := os.environ.get(VARIABLE)):
         return NoLedger(f"{VARIABLE} is none") if given == "none" else ledger_of(given, near)
     if named == "none":
         return NoLedger("the user asked for none")
     ledger = Ledger(Path(named).expanduser() if named else ledger_folder(near))
-    return ledger if ledger.can_be_written else NoLedger(f"{ledger.folder / FILE} cannot be written")
+    if ledger.can_be_written:
+        return ledger
+    if ledger.path.exists():
+        raise CannotJudge(
+            f"{ledger.path}: the ledger cannot be written, so nobody would know what this gate asked; make it "
+            "writable, or say `--ledger none`, which the report marks"
+        )
+    return NoLedger(f"{ledger.path} cannot be written")
 
 
 def ledger_of_suite(named: str | None, suite: Suite) -> Ledger | NoLedger:

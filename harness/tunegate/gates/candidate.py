@@ -111,9 +111,8 @@ def _drawn(request: ComparisonRequest, place: GatePlace, run: RunRecord) -> Draw
     plan = request.terms("reference").plan
     draft = Draft(place, suite, plan, request.seed, f"{request.candidate.name} against {request.baseline.name}", both)
     book = Book(run.start.get("id") or request.key, request.ledger)
-    return book.register(
-        draft, lambda used: draw_fresh(place, suite, request.draw, request.seed, used, suite.rule.reuse)
-    )
+    reuse = suite.rule.reuse or (suite.retention is not None and suite.retention.reuse)
+    return book.register(draft, lambda used: draw_fresh(place, suite, request.draw, request.seed, used, reuse))
 
 
 def _check_folder(run: RunRecord, request: ComparisonRequest, place: GatePlace) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
 from queue import SimpleQueue
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,6 +18,8 @@ from tunegate.models.guarded import guarded
 from tunegate.optional import optional_import
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from openai import AsyncOpenAI
 
 Question = TypeVar("Question")
@@ -73,8 +78,22 @@ def open_client(server: Server) -> AsyncOpenAI:
         api_key=server.api_key,
         timeout=server.timeout_s,
         max_retries=server.max_retries,
-        http_client=client(),
+        http_client=client(verify=_tls_context(DefaultAsyncHttpxClient)),
     )
+
+
+def _tls_context(client: type[Any]) -> SSLContext:
+    """The certificates that the client trusts, read once: there is a client per block of questions, and reading them
+    takes 20 ms of processor time, more than the questions to a server on the same machine."""
+    base = next(one for one in client.__mro__ if one.__name__ == "AsyncClient")
+    package = base.__module__.partition(".")[0]  # httpx or httpx2
+    return _read_certificates(package, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+
+
+@cache
+def _read_certificates(package: str, *places: str | None) -> SSLContext:
+    """`places` are the variables by which a user names other certificates; the package reads them itself."""
+    return import_module(package).create_ssl_context()
 
 
 @dataclass
