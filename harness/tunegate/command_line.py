@@ -206,12 +206,30 @@ def build_parser() -> Parser:
     promote.add_argument("run", help="run folder")
     promote.add_argument("--to", metavar="ALIAS", default="production", help="default: production")
     promote.add_argument("--registry", metavar="FOLDER", help="default: the pipeline's registry")
+    _signer(promote)
 
     verify = command("verify", "say whether a model is promoted, and which gates it passed")
     verify.add_argument("model", help="model folder, or an alias such as production")
     verify.add_argument("--registry", metavar="FOLDER", default="registry", help="default: registry")
+    verify.add_argument(
+        "--key", metavar="FILE", action="append", help="public key: also verify the signatures; may be repeated"
+    )
+
+    keygen = command("keygen", "make a pair of keys for signing promotions")
+    keygen.add_argument("file", nargs="?", default="tunegate.key", help="private key to write (default: tunegate.key)")
+    _password(keygen)
     _choosing(command)
     return parser
+
+
+def _signer(parser: argparse.ArgumentParser) -> None:
+    """Options for the key that signs."""
+    parser.add_argument("--sign", metavar="KEY", help="private key: also write signed statements")
+    _password(parser)
+
+
+def _password(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--password-env", metavar="NAME", help="environment variable with the private key's password")
 
 
 def _choosing(command: Callable[[str, str], argparse.ArgumentParser]) -> None:

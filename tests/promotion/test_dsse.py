@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tunegate.exceptions import ConfigError, Tampered
-from tunegate.promotion.dsse import MEDIA_TYPE, PAYLOAD_TYPE, bundle_of, pae, signed_payload
+from tunegate.promotion.dsse import MEDIA_TYPE, PAYLOAD_TYPE, bundle_of, pae, verified
 from tunegate.promotion.keys import load_private, load_public, write_keys
 
 STATEMENT = {"_type": "https://in-toto.io/Statement/v1", "subject": [{"name": "ä", "digest": {"sha256": "00"}}]}
@@ -33,7 +33,7 @@ def signed(folder: Path, key: str = "a", statement: Any = STATEMENT) -> dict[str
 
 def opened(folder: Path, bundle: Any, *keys: str) -> Any:
     content = bundle if isinstance(bundle, bytes) else json.dumps(bundle).encode()
-    return signed_payload(content, [load_public(folder / f"{key}.pub") for key in keys or "a"], "x.json")
+    return verified(content, [load_public(folder / f"{key}.pub") for key in keys or "a"], "x.json").statement
 
 
 # --- what is signed ------------------------------------------------------------------------------------------------
@@ -180,6 +180,11 @@ def test_an_envelope_of_another_version_is_tampering(folder: Path) -> None:
 
 
 # --- keys ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_keys_that_signed_are_named(folder: Path) -> None:
+    a, b = (load_public(folder / f"{name}.pub") for name in "ab")
+    assert verified(json.dumps(signed(folder, "b")).encode(), [a, b], "x").hints == (b.hint,)
 
 
 def test_a_private_key_is_for_its_owner_alone(tmp_path: Path) -> None:

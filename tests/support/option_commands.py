@@ -229,6 +229,7 @@ CUE_REPORT = "suite cue-report rec_follows --positive true"
 
 AS_JSON = {
     "init": "init new",
+    "keygen": "keygen new.key",
     "check": "check suite.yaml",
     "data": "data train.jsonl --method sft",
     "plan": "plan --plan double",
@@ -394,7 +395,21 @@ PROOFS: Proofs = {
     "promote --to": words(PROMOTE, "--to staging"),
     "promote --registry": words(PROMOTE, "--registry elsewhere"),
     "verify model": words(VERIFY, "verify done/base --registry done/registry"),
+    "promote --sign": (
+        ShownBy("test_signing.py", '"--sign", "release.key"'),
+        words(PROMOTE, "--sign gone.key", "gone.key: cannot read the key"),
+    ),
+    "promote --password-env": (
+        ShownBy("test_signing.py", '"--password-env", "RELEASE_PASSWORD"'),
+        words(PROMOTE, "--password-env HOME", "has no effect without --sign"),
+    ),
     "verify --registry": words(VERIFY, "verify production --registry nowhere", "nowhere"),
+    "verify --key": (
+        ShownBy("test_signing.py", '"--key", "a.pub", "--key", "release.pub"'),
+        words(VERIFY, "--key gone.pub", "gone.pub: cannot read the key"),
+    ),
+    "keygen file": ShownBy("test_signing.py", '"keygen", "release.key"'),
+    "keygen --password-env": ShownBy("test_signing.py", '"--password-env", "RELEASE_PASSWORD"'),
     "advise --improve": words(ADVISE, ADVISE.replace("task", "behaviour")),
     "advise --data": words(ADVISE, ADVISE.replace("2000", "2000,raw=9000000")),
     "advise --model-kind": words(ADVISE, ADVISE.replace("instruct", "base")),

@@ -21,6 +21,7 @@ from tunegate.commands.check_facts import facts_of_pipeline, facts_of_suite
 from tunegate.commands.compare import compare_records
 from tunegate.commands.data import data as describe_data
 from tunegate.commands.judge import print_judge
+from tunegate.commands.keygen import make_keys
 from tunegate.commands.leakage import leakage as compare_files
 from tunegate.commands.ledger import ledger_of, ledger_of_suite
 from tunegate.commands.model_under_test import look_at_folder, look_at_model
@@ -319,7 +320,7 @@ def suite(options: Namespace) -> int:
     return suite_command.carry_out(options, _build_check(), embed)
 
 
-# --- report, promote, verify ---------------------------------------------------------------------------------------
+# --- report, promote, verify, keygen -------------------------------------------------------------------------------
 
 
 def report(options: Namespace) -> int:
@@ -335,6 +336,11 @@ def promote(options: Namespace) -> int:
 def verify(options: Namespace) -> int:
     """Find the promotion of these bytes, and print it."""
     return verify_model(options)
+
+
+def keygen(options: Namespace) -> int:
+    """Make a pair of keys for signing promotions."""
+    return make_keys(options)
 
 
 # --- the other packages --------------------------------------------------------------------------------------------

@@ -47,7 +47,15 @@ def bundle_of(statement: Any, key: PrivateKey) -> bytes:
     return json.dumps(bundle, indent=2).encode() + b"\n"
 
 
-def signed_payload(content: bytes, keys: Sequence[PublicKey], place: object) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Signed:
+    """A statement whose signatures are good, and the hints of the keys that signed it."""
+
+    statement: dict[str, Any]
+    hints: tuple[str, ...]
+
+
+def verified(content: bytes, keys: Sequence[PublicKey], place: object) -> Signed:
     """The statement in a bundle, after its signatures were verified; `place` names the bundle in errors.
 
     Every signature in the envelope must be good, each by one of the keys, and there must be one at least: whoever adds
@@ -57,19 +65,26 @@ def signed_payload(content: bytes, keys: Sequence[PublicKey], place: object) -> 
     """
     envelope = _envelope_of(content, place)
     signed = pae(envelope.payload_type, envelope.payload)
-    total = len(envelope.signatures)
+    total, hints = len(envelope.signatures), list[str]()
     for number, (signature, hint) in enumerate(envelope.signatures, start=1):
-        if not any(key.accepts(signature, signed) for key in keys):
+        by = next((key.hint for key in keys if key.accepts(signature, signed)), None)
+        if by is None:
             which = "its signature" if total == 1 else f"signature {number} of {total}"
             raise Tampered(f"{place}: {_in_words(which, hint, keys)}")
+        hints.append(by)
+    return Signed(_statement_in(envelope, place), tuple(dict.fromkeys(hints)))
+
+
+def _statement_in(envelope: _Envelope, place: object) -> dict[str, Any]:
+    good = f"{place}: the signature is good, but the payload is not a statement"
     if envelope.payload_type != PAYLOAD_TYPE:
-        raise Tampered(f"{place}: the signature is good, but the payload is {envelope.payload_type!r}, not a statement")
+        raise Tampered(f"{good}: its type is {envelope.payload_type!r:.80}")
     try:
         statement = json.loads(envelope.payload)
     except (ValueError, RecursionError) as error:
-        raise Tampered(f"{place}: the signature is good, but the payload is not a statement: {error}") from error
+        raise Tampered(f"{good}: {error}") from error
     if not isinstance(statement, dict):
-        raise Tampered(f"{place}: the signature is good, but the payload is not a statement")
+        raise Tampered(good)
     return statement  # pyright: ignore[reportUnknownVariableType]
 
 

@@ -50,7 +50,7 @@ def result_statement(
     gate passed. WARNED: one was missed, in this stage or an earlier one, and a waiver excuses it. FAILED: one was
     missed. Raises ValueError for a required gate that is neither: INVALID and INCONCLUSIVE are not attested.
 
-    Example: the page `docs/signing.md` shows a statement.
+    Example: the page docs/signing.md shows one.
     """
     tests = _tests(attestation)
     predicate = {

@@ -22,6 +22,7 @@ from tunegate.pipeline.leak_guard import drop_leaks, dropped_and_refused, in_wor
 from tunegate.pipeline.odds import budget, shared_draws
 from tunegate.pipeline.pipeline import Pipeline, Stage
 from tunegate.promotion.evidence import Fingerprint, check_gates
+from tunegate.promotion.keys import PrivateKey
 from tunegate.promotion.registry import Promotion, check_promoted, promote, state_of, verify
 from tunegate.record.events import LeaksDropped, LeaksFound, Promoted, RunDecided, RunStarted, StageDecided
 from tunegate.record.lucky_gate import luck_in_run
@@ -252,9 +253,16 @@ class PipelineRun:
         return self.tools.fingerprint(str(model))
 
 
-def promote_and_record(run: RunRecord, log: RunLog, alias: str, registry: Path, fingerprint: Fingerprint) -> Promotion:
-    """Promote the model of a run and record the promotion, once."""
-    promotion = promote(run, alias, registry, fingerprint)
+def promote_and_record(
+    run: RunRecord,
+    log: RunLog,
+    alias: str,
+    registry: Path,
+    fingerprint: Fingerprint,
+    signer: PrivateKey | None = None,
+) -> Promotion:
+    """Promote the model of a run, signed if there is a `signer`, and record the promotion, once."""
+    promotion = promote(run, alias, registry, fingerprint, signer=signer)
     event = Promoted(
         alias=alias,
         registry=str(registry.resolve()),
