@@ -215,6 +215,13 @@ def build_parser() -> Parser:
         "--key", metavar="FILE", action="append", help="public key: also verify the signatures; may be repeated"
     )
 
+    attest = command("attest", "sign what the gates of a decided run found, passed or failed")
+    attest.add_argument("run", help="run folder")
+    _signer(attest)
+    attest.add_argument("--out", metavar="FILE", help="default: attestation.sigstore.json in the run folder")
+    attest.add_argument("--predicate", metavar="FILE", help="write the predicate alone, for another signer")
+    attest.epilog = "The exit code is not the run's verdict: 0 says that the statement of a decided run is written."
+
     keygen = command("keygen", "make a pair of keys for signing promotions")
     keygen.add_argument("file", nargs="?", default="tunegate.key", help="private key to write (default: tunegate.key)")
     _password(keygen)

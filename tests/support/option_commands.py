@@ -224,6 +224,7 @@ CUE = 'suite cue claims.jsonl claims.jsonl --cue present --text "{sentence}" --l
 COMPARE = "compare rec_b rec_a --json"
 PROMOTE = "promote done/run"
 VERIFY = "verify production --registry done/registry"
+ATTEST = "attest done/run --predicate p.json"
 REPORT = "report done/run"
 CUE_REPORT = "suite cue-report rec_follows --positive true"
 
@@ -240,6 +241,7 @@ AS_JSON = {
     "report": REPORT,
     "promote": PROMOTE,
     "verify": VERIFY,
+    "attest": ATTEST,
     "advise": ADVISE,
     "bake-off": BAKE,
     "compare": "compare rec_b rec_a",
@@ -407,6 +409,20 @@ PROOFS: Proofs = {
     "verify --key": (
         ShownBy("test_signing.py", '"--key", "a.pub", "--key", "release.pub"'),
         words(VERIFY, "--key gone.pub", "gone.pub: cannot read the key"),
+    ),
+    "attest run": words(ATTEST, ATTEST.replace("done", "missed")),
+    "attest --predicate": words(ATTEST, "--predicate q.json"),
+    "attest --sign": (
+        ShownBy("test_attest.py", '"attest missed/run --sign k.key --predicate p.json"'),
+        words(ATTEST, "--sign gone.key", "gone.key: cannot read the key"),
+    ),
+    "attest --out": (
+        ShownBy("test_attest.py", '"attest missed/run --sign k.key --out o.json --json"'),
+        words(ATTEST, "--out o.json", "has no effect without --sign"),
+    ),
+    "attest --password-env": (
+        ShownBy("test_attest.py", "--sign locked.key --password-env K_PASSWORD"),
+        words(ATTEST, "--password-env HOME", "has no effect without --sign"),
     ),
     "keygen file": ShownBy("test_signing.py", '"keygen", "release.key"'),
     "keygen --password-env": ShownBy("test_signing.py", '"--password-env", "RELEASE_PASSWORD"'),

@@ -14,6 +14,7 @@ from tunegate.commands import candidate, console, starter
 from tunegate.commands import suite as suite_command
 from tunegate.commands.advise import ask_on_terminal, run_advise
 from tunegate.commands.asking import asking, flags_given
+from tunegate.commands.attest import attest_run
 from tunegate.commands.bake_off import bake, show_bake_off
 from tunegate.commands.by_meaning import embed
 from tunegate.commands.check import print_check
@@ -320,7 +321,7 @@ def suite(options: Namespace) -> int:
     return suite_command.carry_out(options, _build_check(), embed)
 
 
-# --- report, promote, verify, keygen -------------------------------------------------------------------------------
+# --- report, promote, verify, attest, keygen -----------------------------------------------------------------------
 
 
 def report(options: Namespace) -> int:
@@ -336,6 +337,11 @@ def promote(options: Namespace) -> int:
 def verify(options: Namespace) -> int:
     """Find the promotion of these bytes, and print it."""
     return verify_model(options)
+
+
+def attest(options: Namespace) -> int:
+    """Sign the statement of a decided run, promoted or not."""
+    return attest_run(options)
 
 
 def keygen(options: Namespace) -> int:

@@ -33,7 +33,7 @@ def promote(options: Namespace) -> int:
         record = log.record
         registry = Path(options.registry) if options.registry else _registry_of(record)
         with reading(folder):
-            promotion = promote_and_record(record, log, options.to, registry, _fingerprint, signer)
+            promotion = promote_and_record(record, log, options.to, registry, fingerprint, signer)
     signed = f"signed with the key {signer.hint}: {', '.join(SIGNED_FILES)}" if signer else ""
     _show(promotion, options, signed)
     return 0
@@ -86,10 +86,11 @@ def promotion_of(model: str, registry: Path, keys: Sequence[Path] = ()) -> Promo
 
     Raises Tampered, ConfigError or NotPromotable if there is none.
     """
-    return find_promotion(model, registry, _fingerprint, [load_public(key) for key in keys])
+    return find_promotion(model, registry, fingerprint, [load_public(key) for key in keys])
 
 
-def _fingerprint(path: Path) -> str:
+def fingerprint(path: Path) -> str:
+    """The fingerprint of a model on disk."""
     sha256 = model_sha256(str(path))
     assert sha256 is not None  # a path is not a server
     return sha256
