@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
+import tunegate
 from tests.support.fake_pipeline import carry_out, write_pipeline
 from tunegate.checks.outcome import Verdict
 from tunegate.cli import main
-from tunegate.exceptions import CannotJudge, ConfigError, Tampered
+from tunegate.exceptions import ConfigError, Tampered
 from tunegate.models.fingerprint import fingerprint
 from tunegate.promotion.dsse import bundle_of
 from tunegate.promotion.keys import load_private, load_public, write_keys
@@ -120,7 +121,7 @@ def test_the_alias_moves_only_after_the_signature(project: Path) -> None:
     place = entry(project)
     (place / SVR_FILE).unlink()
     (place / SVR_FILE).mkdir()
-    with pytest.raises(CannotJudge, match="cannot write to the registry"):
+    with pytest.raises(ConfigError, match="signed already, but not by this key"):
         promoted(project, "a", alias="staging")
     assert not (project / "registry" / "aliases" / "staging.json").exists()
 
@@ -160,6 +161,14 @@ def test_a_changed_byte_of_a_bundle_is_tampering(project: Path, name: str, place
     content[place] ^= 1
     path.write_bytes(content)
     with pytest.raises(Tampered, match=name):
+        verified(project)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_bundle_that_cannot_be_read_is_tampering(project: Path, name: str) -> None:
+    (entry(project) / name).unlink()
+    (entry(project) / name).mkdir()
+    with pytest.raises(Tampered, match=f"{name}: cannot be read"):
         verified(project)
 
 
@@ -305,6 +314,13 @@ def test_the_commands_from_key_to_verification(project: Path, capsys: Capture, m
     assert call(capsys, *check, "--key", "a.pub", "--key", "release.pub")[0] == 0
 
 
+def test_signatures_are_verified_from_python(project: Path) -> None:
+    found = tunegate.verify("production", project / "registry", keys=[project / "b.pub", project / "a.pub"])
+    assert found.keys == (load_public(project / "a.pub").hint,)
+    with pytest.raises(Tampered):
+        tunegate.verify("production", project / "registry", keys=[project / "b.pub"])
+
+
 def test_a_promotion_that_is_not_signed_prints_what_it_did(project: Path, capsys: Capture) -> None:
     _, out, _ = call(capsys, "promote", project / "run", "--registry", project / "other")
     assert "sign" not in out
@@ -354,6 +370,8 @@ def test_a_signed_promotion_can_be_found_without_the_extra(project: Path) -> Non
 @pytest.mark.parametrize(
     ("words", "fault"),
     [
+        ("keygen b.pub", "b.pub: name the private key"),
+        ("keygen .", ".: name the private key"),
         ("keygen a.key", "a.key: this file exists, and no key is overwritten"),
         ("promote run --registry r --sign a.pub", "a.pub: a public key; give the private key"),
         ("promote run --registry r --sign gone.key", "gone.key: cannot read the key"),

@@ -78,6 +78,7 @@ def test_the_figures_are_in_one_extension_object(finished: Path) -> None:
     assert not isinstance(luck, str)
     assert (gate["risk"]["so_far"], gate["risk"]["at"]) == (luck.so_far, luck.at)
     assert kept["claims"] == [{"metric": "net_loss_cases", "comparator": "<=", "threshold": "0", "passed": True}]
+    assert (kept["kept"]["net_loss"], "kept" in gate) == (0, False)
     assert "risk" not in kept
 
 

@@ -1,4 +1,4 @@
-"""Signing keys: ECDSA on the curve P-256, as PEM files that OpenSSL and cosign's relatives read.
+"""Signing keys: ECDSA on the curve P-256, as PEM files, which OpenSSL and Sigstore's programs read too.
 
 `cryptography`, the extra `sign`, is imported only when a key is used.
 """
@@ -83,8 +83,10 @@ def write_keys(private: Path, password: bytes | None) -> PublicKey:
 
 
 def public_place(private: Path) -> Path:
-    """Where the public key of a private key is written: `release.key` has `release.pub`."""
-    return private.with_suffix(".pub") if private.suffix != ".pub" else private.with_name(f"{private.name}.pub")
+    """Where the public key of `release.key` is written: `release.pub`. Raises ConfigError for a private key `x.pub`."""
+    if private.suffix == ".pub" or not private.name:
+        raise ConfigError(f"{private}: name the private key, for example release.key; its public key is release.pub")
+    return private.with_suffix(".pub")
 
 
 def _write_new(path: Path, content: bytes, mode: int) -> None:

@@ -55,7 +55,7 @@ def sign_entry(entry: Path, attestation: Mapping[str, Any], key: PrivateKey) -> 
 
 def _check_signed_before(path: Path, key: PrivateKey, expected: dict[str, Any]) -> None:
     try:
-        found = verified(path.read_bytes(), [key.public], path)
+        found = verified(_read(path), [key.public], path)
     except Tampered as error:
         raise ConfigError(
             f"{path}: it is signed already, but not by this key; to sign it with this key, remove it first"
@@ -77,10 +77,17 @@ def check_signatures(
         path = entry / name
         if not path.exists():
             raise Tampered(f"{entry}: {name} is missing; to sign again: tunegate promote RUN --sign KEY")
-        found = verified(path.read_bytes(), keys, path)
+        found = verified(_read(path), keys, path)
         _compare(found.statement, expected, path)
         hints += found.hints
     return tuple(dict.fromkeys(hints))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Tampered(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _statements(entry: Path, attestation: Mapping[str, Any], model: Path) -> dict[str, dict[str, Any]]:

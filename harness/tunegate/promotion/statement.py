@@ -171,6 +171,7 @@ def _evaluations(
             "passedCases": gate["passed"],
             "interval": gate["interval"],
             "plan": gate["terms"].get("plan"),
+            **({"kept": gate["terms"]["kept"]} if gate["terms"].get("kept") else {}),
             "attempt": gate["attempt"],
             "attempts": {"made": len(stage.attempts), "allowed": budget.get(stage.name)},
             **({"ledger": gate["ledger"]} if "ledger" in gate else {}),
