@@ -104,22 +104,31 @@ class _Envelope:
 
 
 def _envelope_of(content: bytes, place: object) -> _Envelope:
+    fault = f"{place}: not a Sigstore bundle, version 0.3, with a statement and a signature"
     try:
         bundle: Any = json.loads(content)
-        if bundle["mediaType"] != MEDIA_TYPE:
-            raise ValueError(f"its mediaType is {bundle['mediaType']!r:.80}")
-        envelope = bundle["dsseEnvelope"]
-        signatures = tuple(_signature(one) for one in envelope["signatures"])
-        if not signatures:
-            raise ValueError("it has no signature")
-        payload_type = envelope["payloadType"]
-        if not isinstance(payload_type, str):
-            raise TypeError("its payloadType is not a text")
-        return _Envelope(_bytes(envelope["payload"]), payload_type, signatures)
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise Tampered(
-            f"{place}: not a Sigstore bundle, version 0.3, with a statement and a signature: {error!r:.120}"
-        ) from error
+    except (ValueError, RecursionError) as error:
+        raise Tampered(f"{fault}: it is not JSON") from error
+    try:
+        return _envelope_in(bundle)
+    except ValueError as error:
+        raise Tampered(f"{fault}: {error}") from error
+    except (LookupError, TypeError, AttributeError) as error:
+        raise Tampered(f"{fault}: a field is missing or has the wrong type: {error!r:.80}") from error
+
+
+def _envelope_in(bundle: Any) -> _Envelope:
+    """Raises ValueError, LookupError, TypeError or AttributeError for anything else than a bundle."""
+    if bundle["mediaType"] != MEDIA_TYPE:
+        raise ValueError(f"its mediaType is {bundle['mediaType']!r:.80}")
+    envelope = bundle["dsseEnvelope"]
+    signatures = tuple(_signature(one) for one in envelope["signatures"])
+    if not signatures:
+        raise ValueError("it has no signature")
+    payload_type = envelope["payloadType"]
+    if not isinstance(payload_type, str):
+        raise TypeError("payloadType")
+    return _Envelope(_bytes(envelope["payload"]), payload_type, signatures)
 
 
 def _signature(found: Mapping[str, Any]) -> tuple[bytes, str]:
