@@ -1,5 +1,5 @@
 // node verify.mjs BUNDLE PUBLIC_KEY FILE: verifies a signed statement with Sigstore's own packages, and that FILE is one
-// of its subjects. Prints the type of the predicate. The page docs/signing.md shows this file.
+// of its subjects. Prints the type of the predicate. The page docs/signing.md has the short form.
 import { createHash, createPublicKey } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { bundleFromJSON } from "@sigstore/bundle";

@@ -116,6 +116,14 @@ def test_a_statement_that_is_missing_is_written(project: Path) -> None:
     assert verified(project).signed
 
 
+def test_an_older_attestation_that_does_not_name_the_base_can_be_signed(project: Path) -> None:
+    path = promoted(project, None, "other").folder / "attestation.json"
+    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "base_model_sha256"}))
+    (project / "other" / "aliases" / "production.json").unlink()  # it was set on the attestation as it was
+    promoted(project, "a", "other", "staging")
+    assert verified(project, model="staging", registry="other").keys
+
+
 def test_the_alias_moves_only_after_the_signature(project: Path) -> None:
     """A signature that cannot be written leaves the alias where it is, and no new model in the registry."""
     place = entry(project)

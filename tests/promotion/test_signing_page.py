@@ -35,6 +35,8 @@ def test_the_page_runs(tmp_path: Path) -> None:
         assert shown
         for line in CHANGING.sub("…", shown).splitlines():
             assert line in printed, block
+    left = subprocess.run(["tunegate", "verify", "production"], cwd=tmp_path, env=environment, capture_output=True)
+    assert left.returncode == 0  # no command left a file in the registry
 
 
 def test_the_program_for_node_is_that_of_the_tests() -> None:

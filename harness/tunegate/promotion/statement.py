@@ -122,7 +122,7 @@ def _figures(
 ) -> dict[str, Any]:
     base = {
         "name": _base_name(attestation["base_model"]),
-        "annotations": _fingerprint(attestation["base_model_sha256"]),
+        "annotations": _fingerprint(attestation.get("base_model_sha256")),
     }
     model = {**subjects[0], "annotations": _fingerprint(attestation["model_sha256"])}
     record = {"name": EVENTS, "mediaType": "application/jsonl", "digest": {"sha256": record_sha256}}
