@@ -62,6 +62,7 @@ FLOORS = (
 HEAVY = {
     "torch", "transformers", "trl", "peft", "datasets", "ragas", "numpy", "pandas", "scipy", "pyarrow", "evaluate",
     "sentence_transformers", "rouge_score", "spellchecker", "py3langid", "openai", "huggingface_hub", "accelerate",
+    "cryptography",
 }  # fmt: skip
 LIGHT = {"tunegate.cli", "tunegate.command_line", "tunegate.exceptions", "tunegate.standard_streams"}
 MAX_LINES = 400

@@ -209,13 +209,38 @@ def build_parser() -> Parser:
     promote.add_argument("--to", metavar="ALIAS", default="production", help="default: production")
     promote.add_argument("--registry", metavar="FOLDER", help="default: the pipeline's registry")
     _allow_waived(promote)
+    _signer(promote)
 
     verify = command("verify", "say whether a model is promoted and by which gates, or whether a run's record is true")
     verify.add_argument("model", help="model folder, alias such as production, or run folder")
     verify.add_argument("--registry", metavar="FOLDER", default="registry", help="default: registry")
     _allow_waived(verify)
+    verify.add_argument(
+        "--key", metavar="FILE", action="append", help="public key: also verify the signatures; may be repeated"
+    )
+
+    attest = command("attest", "sign what the gates of a decided run found, passed or failed")
+    attest.add_argument("run", help="run folder")
+    _signer(attest)
+    attest.add_argument("--out", metavar="FILE", help="default: attestation.sigstore.json in the run folder")
+    attest.add_argument("--predicate", metavar="FILE", help="write the predicate alone, for another signer")
+    attest.epilog = "The exit code is not the run's verdict: 0 says that the statement of a decided run is written."
+
+    keygen = command("keygen", "make a pair of keys for signing promotions")
+    keygen.add_argument("file", nargs="?", default="tunegate.key", help="private key to write (default: tunegate.key)")
+    _password(keygen)
     _choosing(command)
     return parser
+
+
+def _signer(parser: argparse.ArgumentParser) -> None:
+    """Options for the key that signs."""
+    parser.add_argument("--sign", metavar="KEY", help="private key: also write signed statements")
+    _password(parser)
+
+
+def _password(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--password-env", metavar="NAME", help="environment variable with the private key's password")
 
 
 def _choosing(command: Callable[[str, str], argparse.ArgumentParser]) -> None:

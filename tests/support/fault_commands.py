@@ -317,19 +317,23 @@ def dying_judge() -> Ended:
 # --- a promoted model -------------------------------------------------------------------------------------------------
 
 
-def verified(break_: Callable[[Path], None]) -> Ended:
-    """Verify a promoted model of which something is broken, and the whole one."""
+def verified(break_: Callable[[Path], None], key: bool = False) -> Ended:
+    """Verify a promoted model of which something is broken, and the whole one; with a key, its signature too."""
     lab = Lab(Path("project"))
     lab.write()
     assert lab.carry_out().exit_code == 0
     os.chdir("project")
+    if key:
+        for words in (["keygen", "k.key"], ["promote", "run", "--sign", "k.key"]):
+            assert command(*words) == (0, "")
+    verify = [*VERIFY_COMMAND, *(["--key", "k.pub"] if key else [])]
     [place] = Path("registry/models").iterdir()
     shutil.copytree("registry", "whole")
     break_(place)
-    code, error = command(*VERIFY_COMMAND)
+    code, error = command(*verify)
     shutil.rmtree("registry", ignore_errors=True)
     shutil.move("whole", "registry")
-    return ended(code, error.replace("project/", ""), [], command(*VERIFY_COMMAND)[0])
+    return ended(code, error.replace("project/", ""), [], command(*verify)[0])
 
 
 def edit(name: str, old: str, new: str) -> Callable[[Path], None]:
@@ -348,6 +352,7 @@ def no_registry(place: Path) -> None:
     shutil.rmtree("registry")
 
 
+SIGNED = "attestation.sigstore.json"
 ALIAS = "../../aliases/production.json"
 NAN = Reply('{"reason": "so it is", "verdict": NaN}')
 LATE = Reply(never=True)
@@ -382,6 +387,9 @@ COMMANDS: tuple[CommandFault, ...] = (
     CommandFault("record in the registry is edited", VERIFY, partial(verified, edit("events.jsonl", "FAIL", "PASS"))),
     CommandFault("record in the registry is torn", VERIFY, partial(verified, cut("events.jsonl"))),
     CommandFault("record in the registry is deleted", VERIFY, partial(verified, remove("events.jsonl"))),
+    CommandFault("signature is edited", VERIFY, partial(verified, edit(SIGNED, "eyJ", "eyK"), key=True)),
+    CommandFault("signature is torn", VERIFY, partial(verified, cut(SIGNED), key=True)),
+    CommandFault("signature is deleted", VERIFY, partial(verified, remove(SIGNED), key=True)),
     CommandFault("alias is torn", VERIFY, partial(verified, cut(ALIAS))),
     CommandFault("registry is deleted", VERIFY, partial(verified, no_registry)),
 )  # fmt: skip

@@ -227,11 +227,13 @@ CUE = 'suite cue claims.jsonl claims.jsonl --cue present --text "{sentence}" --l
 COMPARE = "compare rec_b rec_a --json"
 PROMOTE = "promote done/run"
 VERIFY = "verify production --registry done/registry"
+ATTEST = "attest done/run --predicate p.json"
 REPORT = "report done/run"
 CUE_REPORT = "suite cue-report rec_follows --positive true"
 
 AS_JSON = {
     "init": "init new",
+    "keygen": "keygen new.key",
     "check": "check suite.yaml",
     "data": "data train.jsonl --method sft",
     "plan": "plan --plan double",
@@ -242,6 +244,7 @@ AS_JSON = {
     "report": REPORT,
     "promote": PROMOTE,
     "verify": VERIFY,
+    "attest": ATTEST,
     "advise": ADVISE,
     "bake-off": BAKE,
     "compare": "compare rec_b rec_a",
@@ -400,7 +403,35 @@ PROOFS: Proofs = {
     "run --allow-waived": ShownBy("test_waived_runs.py", '"--allow-waived"]) == 0'),
     "verify --allow-waived": ShownBy("test_waived_runs.py", '[*command, "--allow-waived"]'),
     "verify model": words(VERIFY, "verify done/base --registry done/registry"),
+    "promote --sign": (
+        ShownBy("test_signing.py", '"--sign", "release.key"'),
+        words(PROMOTE, "--sign gone.key", "gone.key: cannot read the key"),
+    ),
+    "promote --password-env": (
+        ShownBy("test_signing.py", '"--password-env", "RELEASE_PASSWORD"'),
+        words(PROMOTE, "--password-env HOME", "has no effect without --sign"),
+    ),
     "verify --registry": words(VERIFY, "verify production --registry nowhere", "nowhere"),
+    "verify --key": (
+        ShownBy("test_signing.py", '"--key", "a.pub", "--key", "release.pub"'),
+        words(VERIFY, "--key gone.pub", "gone.pub: cannot read the key"),
+    ),
+    "attest run": words(ATTEST, ATTEST.replace("done", "missed")),
+    "attest --predicate": words(ATTEST, "--predicate q.json"),
+    "attest --sign": (
+        ShownBy("test_attest.py", '"attest missed/run --sign k.key --predicate p.json"'),
+        words(ATTEST, "--sign gone.key", "gone.key: cannot read the key"),
+    ),
+    "attest --out": (
+        ShownBy("test_attest.py", '"attest missed/run --sign k.key --out o.json --json"'),
+        words(ATTEST, "--out o.json", "has no effect without --sign"),
+    ),
+    "attest --password-env": (
+        ShownBy("test_attest.py", "--sign locked.key --password-env K_PASSWORD"),
+        words(ATTEST, "--password-env HOME", "has no effect without --sign"),
+    ),
+    "keygen file": ShownBy("test_signing.py", '"keygen", "release.key"'),
+    "keygen --password-env": ShownBy("test_signing.py", '"--password-env", "RELEASE_PASSWORD"'),
     "advise --improve": words(ADVISE, ADVISE.replace("task", "behaviour")),
     "advise --data": words(ADVISE, ADVISE.replace("2000", "2000,raw=9000000")),
     "advise --model-kind": words(ADVISE, ADVISE.replace("instruct", "base")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from tunegate.api.gate import GateResult
@@ -50,10 +51,11 @@ def _sha256(model: str) -> str | None:
     return model_sha256(model)
 
 
-def verify(model: str | Path, registry: str | Path = "registry") -> Promotion:
+def verify(model: str | Path, registry: str | Path = "registry", *, keys: Sequence[str | Path] = ()) -> Promotion:
     """The promotion of the bytes of a folder, or of an alias, like `tunegate verify`.
 
-    Raises ConfigError if nothing was promoted, Tampered if the bytes differ from those that were promoted.
+    With `keys`, files of public keys, its signatures must be good too, each by one of them. Raises ConfigError if
+    nothing was promoted, Tampered if the bytes or a signature differ from what was promoted.
 
     Example:
         >>> import tunegate
@@ -62,4 +64,4 @@ def verify(model: str | Path, registry: str | Path = "registry") -> Promotion:
         ...
         tunegate.exceptions.ConfigError: ...
     """
-    return promotion_of(str(model), Path(registry))
+    return promotion_of(str(model), Path(registry), [Path(key) for key in keys])

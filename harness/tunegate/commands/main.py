@@ -14,6 +14,7 @@ from tunegate.commands import candidate, console, starter
 from tunegate.commands import suite as suite_command
 from tunegate.commands.advise import ask_on_terminal, run_advise
 from tunegate.commands.asking import asking, flags_given
+from tunegate.commands.attest import attest_run
 from tunegate.commands.bake_off import bake, show_bake_off
 from tunegate.commands.by_meaning import embed
 from tunegate.commands.check import print_check
@@ -21,6 +22,7 @@ from tunegate.commands.check_facts import facts_of_pipeline, facts_of_suite
 from tunegate.commands.compare import compare_records
 from tunegate.commands.data import data as describe_data
 from tunegate.commands.judge import print_judge
+from tunegate.commands.keygen import make_keys
 from tunegate.commands.leakage import leakage as compare_files
 from tunegate.commands.ledger import ledger_of, ledger_of_suite
 from tunegate.commands.model_under_test import look_at_folder, look_at_model
@@ -320,7 +322,7 @@ def suite(options: Namespace) -> int:
     return suite_command.carry_out(options, _build_check(), embed)
 
 
-# --- report, promote, verify ---------------------------------------------------------------------------------------
+# --- report, promote, verify, attest, keygen -----------------------------------------------------------------------
 
 
 def report(options: Namespace) -> int:
@@ -336,6 +338,16 @@ def promote(options: Namespace) -> int:
 def verify(options: Namespace) -> int:
     """Find the promotion of these bytes, and print it."""
     return verify_model(options, _build_check())
+
+
+def attest(options: Namespace) -> int:
+    """Sign the statement of a decided run, promoted or not."""
+    return attest_run(options)
+
+
+def keygen(options: Namespace) -> int:
+    """Make a pair of keys for signing promotions."""
+    return make_keys(options)
 
 
 # --- the other packages --------------------------------------------------------------------------------------------

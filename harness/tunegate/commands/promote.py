@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -12,13 +13,16 @@ from typing import Any
 from tunegate.checks.check import CheckBuilder
 from tunegate.checks.outcome import Verdict
 from tunegate.commands import console
+from tunegate.commands.keygen import signer_of
 from tunegate.commands.verify_run import pipeline_of, verify_run
 from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.gates.gate_run import read_result
 from tunegate.models.open_model import model_sha256
 from tunegate.promotion.evidence import check_promotable
+from tunegate.promotion.keys import load_public
 from tunegate.promotion.registry import ATTESTATION, Promotion
 from tunegate.promotion.registry import verify as find_promotion
+from tunegate.promotion.signing import SIGNED_FILES
 from tunegate.record.event_log import EVENTS
 from tunegate.record.read_run import read_run, reading
 from tunegate.record.record import RunRecord
@@ -30,14 +34,16 @@ def promote(options: Namespace, build_check: CheckBuilder) -> int:
     """Promote a run's model, if the evidence supports it."""
     folder = Path(options.run)
     _check_run(read_run(folder))  # do not create a run in a folder without one
+    signer = signer_of(options)
     with RunLog.open(folder) as log:
         record = log.record
         pipeline = pipeline_of(record, build_check)
         named = Path(options.registry) if options.registry else pipeline.registry
         registry = named or pipeline.path.parent / "registry"
         with reading(folder):
-            promotion = promote_and_record(record, pipeline, log, options.to, registry, _fingerprint)
-    _show(promotion, options)
+            promotion = promote_and_record(record, pipeline, log, options.to, registry, fingerprint, signer)
+    signed = f"signed with the key {signer.hint}: {', '.join(SIGNED_FILES)}" if signer else ""
+    _show(promotion, options, signed)
     return exit_code(Verdict.PASS, promotion.attestation["waivers"], allowed=options.allow_waived)
 
 
@@ -58,11 +64,14 @@ def _check_run(record: RunRecord) -> None:
         )
 
 
-def _show(promotion: Promotion, options: Namespace) -> None:
+def _show(promotion: Promotion, options: Namespace, signature: str) -> None:
     if options.json:
-        console.show_json(console.promotion_as_json(promotion))
-    else:
-        console.print_promotion(promotion)
+        facts = {"signed": promotion.signed, "checked": bool(promotion.keys), "keys": list(promotion.keys)}
+        console.show_json({**console.promotion_as_json(promotion), "signature": facts})
+        return
+    console.print_promotion(promotion)
+    if signature:
+        console.show(signature)
 
 
 def verify(options: Namespace, build_check: CheckBuilder) -> int:
@@ -70,8 +79,8 @@ def verify(options: Namespace, build_check: CheckBuilder) -> int:
     folder = Path(options.model)
     if (folder / EVENTS).is_file() and not (folder / ATTESTATION).is_file():
         return _verify_run(read_run(folder), build_check, options)
-    promotion = promotion_of(options.model, Path(options.registry))
-    _show(promotion, options)
+    promotion = promotion_of(options.model, Path(options.registry), [Path(key) for key in options.key or ()])
+    _show(promotion, options, _signature_in_words(promotion, options))
     return exit_code(Verdict.PASS, promotion.attestation["waivers"], allowed=options.allow_waived)
 
 
@@ -83,7 +92,7 @@ def _verify_run(record: RunRecord, build_check: CheckBuilder, options: Namespace
     if "stages" in record.start:
         verdict, reason = record.verdict or Verdict.INVALID, record.reason or "the run is not decided"
         if verdict is Verdict.PASS:
-            check_promotable(record, _fingerprint, date.today())
+            check_promotable(record, fingerprint, date.today())
     else:
         deciding = read_result(record.folder, record.start["name"]).deciding
         verdict, reason = deciding.verdict, deciding.reason
@@ -95,12 +104,23 @@ def _verify_run(record: RunRecord, build_check: CheckBuilder, options: Namespace
     return exit_code(verdict, record.waivers(), allowed=options.allow_waived)
 
 
-def promotion_of(model: str, registry: Path) -> Promotion:
-    """The promotion of a folder or an alias; raises Tampered or ConfigError if there is none."""
-    return find_promotion(model, registry, _fingerprint)
+def _signature_in_words(promotion: Promotion, options: Namespace) -> str:
+    if promotion.keys:
+        return f"signature: good, by the key {', '.join(promotion.keys)}"
+    command = shlex.join(["tunegate", "verify", options.model, "--registry", options.registry])
+    return f"signature: not checked; to check it: {command} --key PUBLIC_KEY" if promotion.signed else ""
 
 
-def _fingerprint(path: Path) -> str:
+def promotion_of(model: str, registry: Path, keys: Sequence[Path] = ()) -> Promotion:
+    """The promotion of a folder or an alias, with good signatures if there are files of public keys.
+
+    Raises Tampered, ConfigError or NotPromotable if there is none.
+    """
+    return find_promotion(model, registry, fingerprint, [load_public(key) for key in keys])
+
+
+def fingerprint(path: Path) -> str:
+    """The fingerprint of a model on disk."""
     sha256 = model_sha256(str(path))
     assert sha256 is not None  # a path is not a server
     return sha256

@@ -6,7 +6,7 @@ exactly the weights with which the stage before it ended.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
 from itertools import takewhile
@@ -41,14 +41,19 @@ def check_promotable(run: RunRecord, fingerprint: Fingerprint, today: date) -> t
     """
     attempt = check_gates(run, today)
     check_some_gate_passed(attempt)
-    folder = run.folder / attempt.model
+    return attempt, gated_model(run, attempt, fingerprint)
+
+
+def gated_model(run: RunRecord, attempt: AttemptRecord, fingerprint: Fingerprint) -> Path:
+    """The folder of an attempt's model; raises NotPromotable or Tampered unless it has exactly the gated bytes."""
+    folder, passed = run.folder / attempt.model, run.verdict is Verdict.PASS
     if not folder.is_dir():
-        raise NotPromotable(f"{folder}: the model that passed no longer exists")
+        raise NotPromotable(f"{folder}: the model that {'passed' if passed else 'failed'} no longer exists")
     if run.folder.resolve() not in folder.resolve().parents:
         raise Tampered(f"{folder}: this model folder is outside the run folder")
     if fingerprint(folder) != attempt.model_sha256:
-        raise Tampered(f"{folder}: the weights changed after they passed their gates")
-    return attempt, folder
+        raise Tampered(f"{folder}: the weights changed after they {'passed' if passed else 'failed'} their gates")
+    return folder
 
 
 def check_gates(run: RunRecord, today: date | None = None) -> AttemptRecord:
@@ -66,19 +71,65 @@ def _final_attempt(run: RunRecord, today: date | None) -> AttemptRecord:
     stages = _passed_stages(run)
     recheck_redraws(run)
     _check_questions(run)
+    _check_chain(run, stages, today)
+    if run.goal is None:
+        raise NotPromotable("the run has no stages; only a model that a pipeline trained and gated can be promoted")
+    return run.goal.attempts[max(run.goal.attempts)]
+
+
+def _check_chain(run: RunRecord, stages: Sequence[StageRecord], today: date | None) -> str | None:
+    """The weights with which these stages ended: each began with those of the step before it, and passed its gates."""
     weights = run.start.get("model_sha256")
     for stage in stages:
         if not stage.attempts or not stage.required_gates:
             raise CannotJudge(f"stage {stage.name!r}: the record has no attempt or no required gate")
-        attempt = stage.attempts[max(stage.attempts)]
-        if attempt.input_sha256 != weights:
-            raise Tampered(f"stage {stage.name!r} did not start from the weights with which the previous step ended")
+        attempt = _began_with(stage, weights)
         _check_attempt(run, stage, attempt, today)
         if stage.role == "step":
             weights = attempt.model_sha256
-    if run.goal is None:
-        raise NotPromotable("the run has no stages; only a model that a pipeline trained and gated can be promoted")
-    return run.goal.attempts[max(run.goal.attempts)]
+    return weights
+
+
+def _began_with(stage: StageRecord, weights: str | None) -> AttemptRecord:
+    """The last attempt of a stage; raises Tampered unless it began with these weights."""
+    attempt = stage.attempts[max(stage.attempts)]
+    if attempt.input_sha256 != weights:
+        raise Tampered(f"stage {stage.name!r} did not start from the weights with which the previous step ended")
+    return attempt
+
+
+def check_failed(run: RunRecord, today: date | None = None) -> tuple[StageRecord, AttemptRecord]:
+    """The stage that a run failed, and its last attempt, whose model is what failed.
+
+    Every gate of it is decided again from the record, on the registered terms; one required gate at least failed, and
+    none is without a verdict. The stages before it must have passed. Raises CannotJudge if it left no model.
+    """
+    with reading(run.folder):
+        failed = next((stage for stage in run.stages.values() if stage.verdict is Verdict.FAIL), None)
+        if run.verdict is not Verdict.FAIL or failed is None or not failed.attempts:
+            raise CannotJudge(f"{run.folder}: no stage of this run failed its gates")
+        planned: list[str] = run.start.get("stages", [])
+        before = [run.stages[name] for name in planned[: planned.index(failed.name)]]
+        recheck_redraws(run)
+        _check_questions(run)
+        attempt = _began_with(failed, _check_chain(run, before, today))
+        if not attempt.model:
+            raise CannotJudge(f"{run.folder}: the last attempt of stage {failed.name!r} left no model to attest")
+        _check_missed(run, failed, attempt, today)
+        return failed, attempt
+
+
+def _check_missed(run: RunRecord, stage: StageRecord, attempt: AttemptRecord, today: date | None) -> None:
+    _check_decided(run, stage, attempt)
+    draws = required_draws(run, stage, attempt)
+    decided = {key: attempt.gates[key] for key in draws if key in attempt.gates and attempt.gates[key].decided}
+    for key, gate in decided.items():
+        if gate.verdict not in (Verdict.PASS, Verdict.FAIL):
+            raise CannotJudge(f"gate {key!r} of stage {stage.name!r}: {gate.verdict}: {gate.reason}")
+        _check_draw(run, stage, gate, draws[key])
+    missed = [gate for gate in decided.values() if gate.verdict is Verdict.FAIL]
+    if all(_is_waived(gate, attempt, today) for gate in missed):
+        raise Tampered(f"stage {stage.name!r}: it failed, but no required gate of its last attempt failed")
 
 
 def _passed_stages(run: RunRecord) -> list[StageRecord]:
@@ -97,17 +148,22 @@ def _passed_stages(run: RunRecord) -> list[StageRecord]:
     return [run.stages[name] for name in planned]
 
 
-def _check_attempt(run: RunRecord, stage: StageRecord, attempt: AttemptRecord, today: date | None) -> None:
-    for name in stage.required_gates:
-        key = gate_key(name, first_purpose(stage))
-        if key not in attempt.gates or not attempt.gates[key].decided:
-            raise NotPromotable(f"gate {name!r} of stage {stage.name!r} was not decided")
-    for gate in _decided(attempt):  # other gates may miss, but their attestation must be true
+def _check_decided(run: RunRecord, stage: StageRecord, attempt: AttemptRecord) -> None:
+    """Decide every gate of an attempt again; required or not, its attestation must be true."""
+    for gate in _decided(attempt):
         recheck(gate, outcomes_before(run, gate))
         if gate.model_sha256 != attempt.model_sha256:
             raise Tampered(f"gate {gate.key!r} was run on different weights ({gate.model_sha256})")
         _check_fresh(run, stage, gate)
     check_references(run, stage, attempt)
+
+
+def _check_attempt(run: RunRecord, stage: StageRecord, attempt: AttemptRecord, today: date | None) -> None:
+    for name in stage.required_gates:
+        key = gate_key(name, first_purpose(stage))
+        if key not in attempt.gates or not attempt.gates[key].decided:
+            raise NotPromotable(f"gate {name!r} of stage {stage.name!r} was not decided")
+    _check_decided(run, stage, attempt)
     for key, registered in required_draws(run, stage, attempt).items():
         gate = attempt.gates.get(key)
         if gate is None or not gate.decided:
@@ -225,13 +281,15 @@ def _asked_as_in(gate: GateRecord, other: GateRecord) -> frozenset[str]:
     return frozenset() if older else other.seen
 
 
-def attest(run: RunRecord, attempt: AttemptRecord) -> dict[str, Any]:
-    """The attestation of the weights of a run's final attempt, which `check_gates` returned.
+def attest(run: RunRecord, attempt: AttemptRecord, stage: StageRecord | None = None) -> dict[str, Any]:
+    """The attestation of the weights of a run's final attempt, which `check_gates` returned; or of the attempt of
+    another stage, which `check_failed` returned.
 
     `gates` has the gates that the pipeline required of these weights; `other_gates` the gates that they were also
     asked, with their verdicts, on which nothing depended.
     """
-    required = required_draws(run, run.goal, attempt) if run.goal else {}
+    stage = stage or run.goal
+    required = required_draws(run, stage, attempt) if stage else {}
     decided = _decided(attempt)
     return {
         "format": FORMAT,

@@ -4,6 +4,7 @@
         models/<sha256>/model/             the promoted bytes
         models/<sha256>/attestation.json   which gates they passed
         models/<sha256>/events.jsonl       the record of the run, so that anyone can verify it
+        models/<sha256>/*.sigstore.json    the signed statements, if it was signed (`signing.py`)
         bases/<sha256>/                    the base of a promoted adapter, if the run trained it
         aliases/production.json            {"alias", "sha256", "attestation_sha256"}, replaced in one step
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -28,7 +30,9 @@ from tunegate.models.adapter_base import FILE as BASE_FILE
 from tunegate.models.adapter_base import place_of_base
 from tunegate.models.fingerprint import strangers
 from tunegate.promotion.evidence import FORMAT, Fingerprint, attest, check_gates, check_promotable
+from tunegate.promotion.keys import PrivateKey, PublicKey
 from tunegate.promotion.policy import check_policy
+from tunegate.promotion.signing import check_signatures, is_signed, sign_entry
 from tunegate.record.event_log import EVENTS, digest_of
 from tunegate.record.read_run import read_run
 from tunegate.record.recheck import NotPromotable
@@ -48,7 +52,8 @@ class Promotion:
     """A promoted model.
 
     `alias` is the requested alias, None for a folder; `aliases` are all that point to these bytes now. `already` says
-    that the alias already pointed to them, so that `promote` changed nothing.
+    that the alias already pointed to them, so that `promote` changed nothing. `signed` says that there are signed
+    statements; `keys` are the hints of the keys that signed them, if they were verified.
     """
 
     sha256: str
@@ -57,15 +62,22 @@ class Promotion:
     alias: str | None = None
     aliases: tuple[str, ...] = ()
     already: bool = False
+    signed: bool = False
+    keys: tuple[str, ...] = ()
 
 
 # --- promoting -----------------------------------------------------------------------------------------------------
 
 
 def promote(
-    run: RunRecord, alias: str, registry: Path, fingerprint: Fingerprint, today: date | None = None
+    run: RunRecord,
+    alias: str,
+    registry: Path,
+    fingerprint: Fingerprint,
+    today: date | None = None,
+    signer: PrivateKey | None = None,
 ) -> Promotion:
-    """Copy a run's final model into the registry and point the alias to it.
+    """Copy a run's final model into the registry and point the alias to it, after it was signed if there is a `signer`.
 
     A model that is already in the registry keeps the evidence of its first promotion. Waivers must be in force `today`.
     """
@@ -80,20 +92,31 @@ def promote(
         if place.exists():
             _check_record(run, run.folder)
             attestation = _check_copy(place, fingerprint)
+            newly_signed = signer is not None and sign_entry(place, attestation, signer)
         else:
             attestation = attest(run, attempt)
             _keep_base(run, folder, registry, fingerprint)
-            _publish(run, folder, attestation, place, fingerprint)
+            _publish(run, folder, attestation, place, fingerprint, signer)
+            newly_signed = signer is not None
         pointer = {"alias": alias, "sha256": sha256, "attestation_sha256": sha256_of(place / ATTESTATION)}
         already = pointer_file.is_file() and pointer_file.read_bytes() == _as_json(pointer)
         if not already:
             replace_file(pointer_file, _as_json(pointer))
     except OSError as error:
         raise CannotJudge(f"{registry}: cannot write to the registry: {error.strerror or error}") from error
-    return Promotion(sha256, place, attestation, alias, _aliases_of(sha256, registry, strict=False), already)
+    aliases = _aliases_of(sha256, registry, strict=False)
+    keys = () if signer is None else (signer.hint,)
+    return Promotion(sha256, place, attestation, alias, aliases, already and not newly_signed, is_signed(place), keys)
 
 
-def _publish(run: RunRecord, folder: Path, attestation: dict[str, Any], place: Path, fingerprint: Fingerprint) -> None:
+def _publish(
+    run: RunRecord,
+    folder: Path,
+    attestation: dict[str, Any],
+    place: Path,
+    fingerprint: Fingerprint,
+    signer: PrivateKey | None,
+) -> None:
     partial = draft_of(place)
     try:
         shutil.copytree(folder, partial / "model")
@@ -103,6 +126,8 @@ def _publish(run: RunRecord, folder: Path, attestation: dict[str, Any], place: P
         shutil.copy2(run.folder / EVENTS, partial / EVENTS)
         _check_record(run, partial)
         (partial / ATTESTATION).write_bytes(_as_json(attestation))
+        if signer is not None:
+            sign_entry(partial, attestation, signer)
         place_folder(partial, place)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -216,10 +241,11 @@ def _check_pin(pointer: dict[str, str], path: Path) -> None:
 # --- verifying -----------------------------------------------------------------------------------------------------
 
 
-def verify(model: str, registry: Path, fingerprint: Fingerprint) -> Promotion:
+def verify(model: str, registry: Path, fingerprint: Fingerprint, keys: Sequence[PublicKey] = ()) -> Promotion:
     """Find the promotion of a model folder or an alias, and check its bytes and its evidence.
 
-    Raises NotPromotable for bytes that were never promoted, Tampered if the registry's copy or evidence changed.
+    With `keys`, it must be signed, each signature by one of them. Raises NotPromotable for bytes that were never
+    promoted or never signed, Tampered if the registry's copy, evidence or signature is not what was promoted.
     """
     if not registry.is_dir():
         raise ConfigError(f"{registry}: no such registry; give its folder with --registry")
@@ -231,6 +257,7 @@ def verify(model: str, registry: Path, fingerprint: Fingerprint) -> Promotion:
         pointer = _read_pointer(pointer_file)
         _check_pin(pointer, pointer_file)
         sha256 = pointer["sha256"]
+        folder = registry / "models" / sha256 / "model"
     else:
         folder = _model_folder(model, registry)
         sha256 = fingerprint(folder)
@@ -240,11 +267,12 @@ def verify(model: str, registry: Path, fingerprint: Fingerprint) -> Promotion:
             raise NotPromotable(f"{model}: these bytes ({sha256[:12]}…) were never promoted in {registry}")
     place = registry / "models" / sha256
     attestation = _check_copy(place, fingerprint)
+    hints = check_signatures(place, attestation, folder, keys) if keys else ()
     aliases = _aliases_of(sha256, registry, strict=True)
     run = read_run(place)
     for one in aliases or (None,):
         check_policy(registry, run, check_gates(run), one)
-    return Promotion(sha256, place, attestation, alias, aliases)
+    return Promotion(sha256, place, attestation, alias, aliases, signed=is_signed(place), keys=hints)
 
 
 def check_promoted(model: str, sha256: str) -> None:

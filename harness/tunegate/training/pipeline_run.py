@@ -23,6 +23,7 @@ from tunegate.pipeline.pipeline import Pipeline, Stage
 from tunegate.pipeline.record_check import check_record
 from tunegate.pipeline.registration import registered
 from tunegate.promotion.evidence import Fingerprint, check_gates
+from tunegate.promotion.keys import PrivateKey
 from tunegate.promotion.registry import Promotion, check_promoted, promote, state_of, verify
 from tunegate.record.events import LeaksDropped, LeaksFound, Promoted, RunDecided, RunStarted, StageDecided
 from tunegate.record.lucky_gate import luck_in_run
@@ -222,11 +223,18 @@ class PipelineRun:
 
 
 def promote_and_record(
-    run: RunRecord, pipeline: Pipeline, log: RunLog, alias: str, registry: Path, fingerprint: Fingerprint
+    run: RunRecord,
+    pipeline: Pipeline,
+    log: RunLog,
+    alias: str,
+    registry: Path,
+    fingerprint: Fingerprint,
+    signer: PrivateKey | None = None,
 ) -> Promotion:
-    """Promote the model of a run and record the promotion, once; its record must follow from the pipeline."""
+    """Promote the model of a run, signed if there is a `signer`, and record the promotion, once; its record must follow
+    from the pipeline."""
     check_record(run, pipeline)
-    promotion = promote(run, alias, registry, fingerprint)
+    promotion = promote(run, alias, registry, fingerprint, signer=signer)
     event = Promoted(
         alias=alias,
         registry=str(registry.resolve()),

@@ -1,0 +1,152 @@
+"""The signed statements of a registry entry: writing them when a model is promoted, and verifying them.
+
+    models/<sha256>/attestation.sigstore.json   what the gates found (test-result), signed
+    models/<sha256>/svr.sigstore.json           that the promotion was supported (SVR), signed
+
+A signature is good only for what is here: the subjects are computed again from the bytes, and the statement from the
+record and the attestation.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tunegate.exceptions import ConfigError, Tampered
+from tunegate.hashes import canonical_json, sha256_of
+from tunegate.promotion.dsse import bundle_of, verified
+from tunegate.promotion.keys import PrivateKey, PublicKey
+from tunegate.promotion.statement import EXTENSION, FORMAT, result_statement, svr_statement
+from tunegate.promotion.subjects import subjects_of
+from tunegate.record.event_log import EVENTS, now
+from tunegate.record.read_run import read_run
+from tunegate.record.recheck import NotPromotable
+from tunegate.whole_files import replace_file
+
+TEST_RESULT_FILE = "attestation.sigstore.json"
+SVR_FILE = "svr.sigstore.json"
+SIGNED_FILES = (TEST_RESULT_FILE, SVR_FILE)
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+
+
+def is_signed(entry: Path) -> bool:
+    """Whether a registry entry has a signed statement; says nothing about the signature."""
+    return any((entry / name).exists() for name in SIGNED_FILES)
+
+
+def sign_entry(entry: Path, attestation: Mapping[str, Any], key: PrivateKey) -> bool:
+    """Write the signed statements of a registry entry; returns whether one was written.
+
+    Statements that this key signed remain as they are. Raises ConfigError if another key signed them, Tampered if they
+    say something else, OSError if they cannot be written.
+    """
+    expected = _statements(entry, attestation, entry / "model")
+    missing = {name: statement for name, statement in expected.items() if not (entry / name).exists()}
+    for name, statement in expected.items():
+        if name not in missing:
+            _check_signed_before(entry / name, key, statement)
+    for name, statement in missing.items():
+        replace_file(entry / name, bundle_of(statement, key))
+    return bool(missing)
+
+
+def _check_signed_before(path: Path, key: PrivateKey, expected: dict[str, Any]) -> None:
+    try:
+        found = verified(_read(path), [key.public], path)
+    except Tampered as error:
+        raise ConfigError(
+            f"{path}: it is signed already, but not by this key; to sign it with this key, remove it first"
+        ) from error
+    _compare(found.statement, expected, path)
+
+
+def check_signatures(
+    entry: Path, attestation: Mapping[str, Any], model: Path, keys: Sequence[PublicKey]
+) -> tuple[str, ...]:
+    """Verify the signed statements of a registry entry for the model at hand; returns the hints of the signing keys.
+
+    Raises NotPromotable if the entry is not signed, Tampered if a signature is not good, or is good for something else.
+    """
+    if not is_signed(entry):
+        raise NotPromotable(f"{entry}: this promotion is not signed; to sign it: tunegate promote RUN --sign KEY")
+    hints: list[str] = []
+    for name, expected in _statements(entry, attestation, model).items():
+        path = entry / name
+        if not path.exists():
+            raise Tampered(f"{entry}: {name} is missing; to sign again: tunegate promote RUN --sign KEY")
+        found = verified(_read(path), keys, path)
+        _compare(found.statement, expected, path)
+        hints += found.hints
+    return tuple(dict.fromkeys(hints))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Tampered(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _statements(entry: Path, attestation: Mapping[str, Any], model: Path) -> dict[str, dict[str, Any]]:
+    """The statements of an entry about the bytes of `model`, by the names of their files; the SVR is as of now."""
+    run, subjects = read_run(entry), subjects_of(model)
+    assert run.goal is not None  # `check_gates` accepted this record
+    return {
+        TEST_RESULT_FILE: result_statement(run, run.goal, attestation, subjects, sha256_of(entry / EVENTS)),
+        SVR_FILE: svr_statement(run, attestation, subjects, now()),
+    }
+
+
+def _compare(signed: dict[str, Any], expected: dict[str, Any], path: Path) -> None:
+    """Raise Tampered unless a signed statement says what it should; the time of a verification may be any time."""
+    expected = json.loads(canonical_json(expected))
+    different = _difference(_digests(signed), _digests(expected))
+    if different:
+        raise Tampered(f"{path}: {different}")
+    written = _format(signed)
+    if written not in (None, FORMAT):
+        raise ConfigError(
+            f"{path}: signed by another version of Tunegate (format {written!r}, this version reads {FORMAT}); "
+            "remove it and sign again"
+        )
+    if _without_time(signed) != _without_time(expected):
+        raise Tampered(f"{path}: the signed statement contradicts the record of the run")
+
+
+def _digests(statement: Mapping[str, Any]) -> dict[str, Any]:
+    """The digests of a statement's subjects by name; of a statement that is not valid, as far as it is."""
+    subjects: Any = statement.get("subject")
+    if not isinstance(subjects, list):
+        return {}
+    named: list[Any] = [one for one in subjects if isinstance(one, dict)]  # pyright: ignore[reportUnknownVariableType]
+    return {str(one.get("name")): one.get("digest") for one in named}
+
+
+def _difference(signed: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    """The first subject in which they differ, files before the folder; empty if there is none."""
+    names = sorted({*signed, *found}, key=lambda name: (name.endswith("/"), name))
+    for name in names:
+        if name not in signed:
+            return f"{name} is not among the signed files"
+        if name not in found:
+            return f"signed for {name} too, which is not here"
+        if signed[name] != found[name]:
+            return f"signed for other content of {name}"
+    return ""
+
+
+def _format(statement: Mapping[str, Any]) -> object:
+    predicate: Any = statement.get("predicate")
+    figures: Any = predicate.get(EXTENSION) if isinstance(predicate, dict) else None  # pyright: ignore[reportUnknownVariableType,reportUnknownMemberType]
+    return figures.get("format") if isinstance(figures, dict) else None  # pyright: ignore[reportUnknownVariableType,reportUnknownMemberType]
+
+
+def _without_time(statement: Mapping[str, Any]) -> dict[str, Any]:
+    predicate: Any = statement.get("predicate")
+    time: Any = predicate.get("timeCreated") if isinstance(predicate, dict) else None  # pyright: ignore[reportUnknownVariableType,reportUnknownMemberType]
+    if not isinstance(time, str) or not _TIME.fullmatch(time):
+        return dict(statement)
+    return {**statement, "predicate": {**predicate, "timeCreated": None}}

@@ -1,0 +1,245 @@
+"""`tunegate attest`: a decided run is attested, whatever its verdict; what has no verdict never is."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.promotion.test_registry import rewrite
+from tests.support.fake_pipeline import carry_out, tools, write_pipeline
+from tests.training.test_waived_runs import GOOD, ONLY_STYLE_MISSES, WAIVER, carried_out
+from tunegate.checks.outcome import Verdict
+from tunegate.cli import main
+from tunegate.promotion.dsse import verified
+from tunegate.promotion.keys import load_public, write_keys
+from tunegate.promotion.subjects import subjects_of
+from tunegate.record.read_run import read_run
+
+Capture = pytest.CaptureFixture[str]
+Json = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`passed/run` and `missed/run`, whose first stage failed, and the pair of keys `k`."""
+    folder = tmp_path_factory.mktemp("runs")
+    assert carry_out(write_pipeline(folder / "passed")).verdict is Verdict.PASS
+    assert carry_out(write_pipeline(folder / "missed"), tools({})).verdict is Verdict.FAIL
+    assert carry_out(write_pipeline(folder / "late"), tools({"sft#1": 1.0})).verdict is Verdict.FAIL
+    write_keys(folder / "k.key", None)
+    return folder
+
+
+@pytest.fixture
+def folder(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    copy = Path(shutil.copytree(runs, tmp_path / "runs"))
+    monkeypatch.chdir(copy)
+    return copy
+
+
+def call(capsys: Capture, words: str) -> tuple[int, str, str]:
+    capsys.readouterr()
+    code = main(words.split())
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def attested(capsys: Capture, run: str = "passed/run", key: str = "k.pub") -> Json:
+    """The statement that `attest` signs about a run."""
+    code, _, err = call(capsys, f"attest {run} --sign k.key --out signed.json")
+    assert (code, err) == (0, "")
+    return verified(Path("signed.json").read_bytes(), [load_public(Path(key))], "signed.json").statement
+
+
+def test_a_run_that_passed_is_attested_as_its_promotion_is(folder: Path, capsys: Capture) -> None:
+    statement = attested(capsys)
+    code, _, _ = call(capsys, "promote passed/run --registry r --sign k.key")
+    assert code == 0
+    [path] = Path("r").rglob("attestation.sigstore.json")
+    promoted = verified(path.read_bytes(), [load_public(Path("k.pub"))], path).statement
+    assert statement["subject"] == promoted["subject"]
+    assert statement["predicate"]["result"] == "PASSED"
+    # The run itself goes on record as promoted, so the records differ in length; all else is the same.
+    assert {**promoted["predicate"], "tunegateEvaluation": 0} == {**statement["predicate"], "tunegateEvaluation": 0}
+
+
+def test_a_run_that_failed_is_attested_with_the_weights_that_failed(folder: Path, capsys: Capture) -> None:
+    statement = attested(capsys, "missed/run")
+    attempt = read_run(folder / "missed" / "run").stages["sft"].attempts[3]
+    assert statement["subject"] == subjects_of(folder / "missed" / "run" / attempt.model)
+    predicate = statement["predicate"]
+    assert (predicate["result"], predicate["passedTests"]) == ("FAILED", [])
+    assert predicate["failedTests"] == ["sft/facts", "sft/style"]
+    [first, _] = predicate["tunegateEvaluation"]["evaluations"]
+    assert first["claims"][0]["passed"] is False
+    assert first["attempts"] == {"made": 3, "allowed": 3}
+
+
+def test_a_later_stage_that_failed(folder: Path, capsys: Capture) -> None:
+    predicate = attested(capsys, "late/run")["predicate"]
+    assert predicate["result"] == "FAILED"
+    assert "align/facts" in predicate["failedTests"]
+    assert not [test for test in predicate["passedTests"] if test.startswith("sft/")]  # other weights passed those
+
+
+def test_a_waived_run_is_warned(tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_pipeline(tmp_path, ONLY_STYLE_MISSES, bank=60)
+    (tmp_path / "waivers.yaml").write_text(WAIVER)
+    carried_out(tmp_path, GOOD)
+    write_keys(tmp_path / "k.key", None)
+    monkeypatch.chdir(tmp_path)
+    assert attested(capsys, "run")["predicate"]["result"] == "WARNED"
+
+
+def test_what_is_printed(folder: Path, capsys: Capture) -> None:
+    code, out, err = call(capsys, "attest missed/run --sign k.key --predicate p.json")
+    hint = load_public(Path("k.pub")).hint
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        "FAILED: sft/facts, sft/style",
+        "subjects: model/, config.json, weights.txt",
+        f"signed with the key {hint}: missed/run/attestation.sigstore.json",
+        "predicate of the type https://in-toto.io/attestation/test-result/v0.1: p.json",
+    ]
+    _, out, _ = call(capsys, "attest missed/run --sign k.key --out o.json --json")
+    assert json.loads(out) == {
+        "result": "FAILED",
+        "subjects": json.loads(base64.b64decode(json.loads(Path("o.json").read_text())["dsseEnvelope"]["payload"]))[
+            "subject"
+        ],
+        "predicate_type": "https://in-toto.io/attestation/test-result/v0.1",
+        "bundle": "o.json",
+        "key": hint,
+        "predicate": None,
+    }
+
+
+def test_a_predicate_for_another_signer_needs_no_key(folder: Path, capsys: Capture) -> None:
+    code, out, _ = call(capsys, "attest passed/run --predicate p.json")
+    assert (code, "signed" in out) == (0, False)
+    assert json.loads(Path("p.json").read_text()) == attested(capsys)["predicate"]
+    assert not list(folder.rglob("*.sigstore.json"))
+
+
+def test_a_key_with_a_password(folder: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("K_PASSWORD", "correct horse")
+    write_keys(folder / "locked.key", b"correct horse")
+    words = "attest passed/run --sign locked.key"
+    assert call(capsys, words)[0] == 2
+    assert call(capsys, "attest passed/run --sign locked.key --password-env K_PASSWORD")[0] == 0
+
+
+# --- what is refused -----------------------------------------------------------------------------------------------
+
+
+def as_decided(verdict: str) -> Callable[[Json], Json]:
+    def change(event: Json) -> Json:
+        return {**event, "verdict": verdict, "reason": "so"} if event["event"] == "run_decided" else event
+
+    return change
+
+
+@pytest.mark.parametrize(("verdict", "expected"), [("INVALID", 3), ("INCONCLUSIVE", 4)])
+def test_a_run_without_a_verdict_is_never_attested(folder: Path, capsys: Capture, verdict: str, expected: int) -> None:
+    rewrite(folder / "missed", as_decided(verdict))
+    code, out, err = call(capsys, "attest missed/run --sign k.key --out signed.json")
+    assert (code, out) == (expected, "")
+    assert err == f"tunegate attest: missed/run: {verdict}: so; only a run that passed or failed is attested\n"
+    assert not Path("signed.json").exists()
+    code, out, _ = call(capsys, "attest missed/run --sign k.key --json")
+    assert json.loads(out)["exit_code"] == expected
+
+
+def test_a_run_under_way_is_not_attested(folder: Path, capsys: Capture) -> None:
+    rewrite(folder / "missed", lambda event: None if event["event"] == "run_decided" else event)
+    code, _, err = call(capsys, "attest missed/run --sign k.key")
+    assert (code, "is not decided" in err, err.count("\n")) == (3, True, 1)
+
+
+def test_a_gate_run_alone_is_not_attested(folder: Path, capsys: Capture) -> None:
+    Path("s.yaml").write_text("cases: passed/cases.jsonl\nchecks: [exact]\nplan: {draw: 2, accept: 1}\n")
+    rows = [json.loads(line) for line in Path("passed/cases.jsonl").read_text().splitlines()]
+    Path("r.jsonl").write_text("".join(json.dumps({"id": row["id"], "response": "?"}) + "\n" for row in rows))
+    assert call(capsys, "gate --suite s.yaml --responses r.jsonl --run g")[0] == 1
+    code, _, err = call(capsys, "attest g --sign k.key")
+    assert (code, err) == (
+        2,
+        "tunegate attest: g: a gate, not a run; only a run of a pipeline is attested; name its run folder\n",
+    )
+
+
+@pytest.mark.parametrize("run", ["passed", "missed"])
+def test_weights_that_changed_are_tampering(folder: Path, capsys: Capture, run: str) -> None:
+    for path in (folder / run / "run").rglob("weights.txt"):
+        path.write_text("1.0")
+    code, _, err = call(capsys, f"attest {run}/run --sign k.key")
+    assert (code, "the weights changed" in err) == (5, True)
+
+
+def test_weights_that_are_gone_are_not_attested(folder: Path, capsys: Capture) -> None:
+    shutil.rmtree(folder / "missed" / "run" / "sft" / "attempt-3" / "model")
+    code, _, err = call(capsys, "attest missed/run --sign k.key")
+    assert (code, "no longer exists" in err) == (1, True)
+
+
+def changed(kind: str, **fields: Any) -> Callable[[Json], Json]:
+    def change(event: Json) -> Json:
+        mine = event["event"] == kind and event.get("attempt") == 3 and event.get("gate", "facts") == "facts"
+        return {**event, **fields} if mine else event
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (changed("gate_decided", verdict="PASS"), "its outcomes give FAIL"),
+        (changed("gate_started", suite_sha256="0" * 64), "suite or terms differ"),
+        (changed("gate_started", model_sha256="0" * 64), "different weights"),
+        (changed("attempt_started", input_sha256="0" * 64), "did not start from the weights"),
+        (changed("trained", model="../base"), "outside the run folder|the weights changed"),
+    ],
+)
+def test_a_failure_that_the_record_does_not_support_is_tampering(
+    folder: Path, capsys: Capture, change: Callable[[Json], Json], fault: str
+) -> None:
+    rewrite(folder / "missed", change)
+    code, _, err = call(capsys, "attest missed/run --sign k.key")
+    assert code == 5
+    assert [part for part in fault.split("|") if part in err]
+
+
+def test_a_failed_run_whose_gates_all_passed_is_tampering(folder: Path, capsys: Capture) -> None:
+    """The stage and the run say FAIL; no gate of the last attempt does."""
+
+    def failed(event: Json) -> Json:
+        whole = event["event"] == "run_decided" or (event["event"], event.get("stage")) == ("stage_decided", "align")
+        return {**event, "verdict": "FAIL"} if whole else event
+
+    rewrite(folder / "passed", failed)
+    code, _, err = call(capsys, "attest passed/run --sign k.key")
+    assert (code, "no required gate of its last attempt failed" in err) == (5, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "fault"),
+    [
+        ("attest passed/run", 2, "give --sign KEY, --predicate FILE or both"),
+        ("attest passed/run --predicate p.json --out o.json", 2, "--out: has no effect without --sign"),
+        ("attest passed/run --predicate p.json --password-env HOME", 2, "--password-env: has no effect without --sign"),
+        ("attest nowhere --sign k.key", 2, "not a run folder"),
+        ("attest passed/run --sign k.pub", 2, "a public key; give the private key"),
+        ("attest passed/run --sign k.key --out nowhere/x/../../k.pub/x.json", 2, ""),
+    ],
+)
+def test_wrong_input_is_one_line(folder: Path, capsys: Capture, words: str, code: int, fault: str) -> None:
+    found, out, err = call(capsys, words)
+    assert (found, out) == (code, "")
+    assert fault in err
+    assert err.count("\n") == 1
