@@ -14,7 +14,7 @@ from tests.support.tiny_model import make_adapter, make_tiny_model
 from tunegate.exceptions import CannotJudge, Tampered
 from tunegate.models.adapter_base import place_of_base, write_base
 from tunegate.models.open_model import find_model
-from tunegate.promotion.registry import _keep_base
+from tunegate.promotion.entry import keep_base
 from tunegate.record.record import RunRecord
 
 
@@ -96,14 +96,14 @@ def test_a_base_that_the_run_trained_is_promoted_with_its_adapter(project: Path)
     """Who clears the run folder keeps a model that answers; a base of the user's own is not copied."""
     run = SimpleNamespace(folder=project / "runs")
     sha256_of = lambda path: find_model(str(path)).sha256  # noqa: E731
-    _keep_base(cast("RunRecord", run), adapter_of(project), project / "registry", sha256_of)
+    keep_base(cast("RunRecord", run), adapter_of(project), project / "registry", sha256_of)
     assert not (project / "registry").exists()
     shutil.move(project / "base", project / "runs" / "cpt")
     config = adapter_of(project) / "adapter_config.json"
     said = json.loads(config.read_text()) | {"base_model_name_or_path": str(project / "runs" / "cpt")}
     config.write_text(json.dumps(said))
     before = sha256_of(adapter_of(project))
-    _keep_base(cast("RunRecord", run), adapter_of(project), project / "registry", sha256_of)
+    keep_base(cast("RunRecord", run), adapter_of(project), project / "registry", sha256_of)
     adapter = project / "registry" / "models" / before / "model"
     shutil.copytree(adapter_of(project), adapter)
     shutil.rmtree(project / "runs")

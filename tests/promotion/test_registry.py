@@ -771,7 +771,7 @@ def test_a_promoted_model_that_changed_since_starts_no_run(project: Path, regist
 STRANGERS = (
     "training_args.bin", "optimizer.pt", "x.jsonl", "attestation.py", "checkpoint-1/model.safetensors", "logs/a.bin",
     "trainer_state.json", "__pycache__/m.pyc", ".hidden/x.bin", "checkpoint-1/README.md", "logs/README.md",
-    "../extra.py",
+    "../extra.py", "README.md", "LICENSE", "../report.html", "../model/logs/a.bin",
 )  # fmt: skip
 
 
@@ -784,11 +784,22 @@ def test_a_file_that_no_promotion_put_beside_the_weights_shows(project: Path, re
         verify("production", registry, fingerprint)
 
 
-@pytest.mark.parametrize("name", ["README.md", "LICENSE", "../report.html", ".DS_Store"])
-def test_documents_may_lie_beside_the_weights(project: Path, registry: Path, name: str) -> None:
+def test_what_the_operating_system_leaves_changes_nothing(project: Path, registry: Path) -> None:
     promotion = promoted(project)
-    (promotion.folder / "model" / name).write_text("x")
+    (promotion.folder / "model" / ".DS_Store").write_text("x")
     assert verify("production", registry, fingerprint).sha256 == promotion.sha256
+
+
+@pytest.mark.parametrize("name", ["model/more", "model/config.json", "events.jsonl"])
+def test_a_link_or_an_empty_folder_shows(project: Path, registry: Path, tmp_path: Path, name: str) -> None:
+    place = promoted(project).folder / name
+    if place.exists():
+        place.rename(tmp_path / "moved")
+        place.symlink_to(tmp_path / "moved")
+    else:
+        place.mkdir()
+    with pytest.raises(Tampered, match=f"{name}: no promotion wrote this"):
+        verify("production", registry, fingerprint)
 
 
 def test_what_a_training_left_beside_the_weights_is_not_promoted(project: Path) -> None:
@@ -796,6 +807,8 @@ def test_what_a_training_left_beside_the_weights_is_not_promoted(project: Path) 
     (model / "checkpoint-1").mkdir()
     for name in ("README.md", "training_args.bin", "checkpoint-1/model.safetensors"):
         (model / name).write_text("x")
+    (model / "config.json").chmod(0o755)
     copy = promoted(project, registry="other").folder / "model"
-    assert sorted(path.name for path in copy.rglob("*")) == ["README.md", "config.json", "weights.txt"]
+    assert sorted(path.name for path in copy.rglob("*")) == ["config.json", "weights.txt"]
+    assert {path.stat().st_mode & 0o777 for path in copy.rglob("*")} == {0o644}
     verify("production", project / "other", fingerprint)

@@ -66,12 +66,12 @@ def test_the_folder_and_each_of_its_files_is_a_subject(tmp_path: Path) -> None:
 
 
 def test_what_a_training_left_is_no_subject(tmp_path: Path) -> None:
-    """As `promote` leaves it out: see `strangers`."""
-    folder = write(tmp_path, "weights.safetensors", "README.md")
+    """As `promote` leaves it out: see `files_of`."""
+    folder = write(tmp_path, "weights.safetensors")
     subjects = subjects_of(folder)
-    write(folder, "training_args.bin", "checkpoint-1/weights.safetensors", ".DS_Store")
+    write(folder, "README.md", "training_args.bin", "checkpoint-1/weights.safetensors", ".DS_Store")
     assert subjects_of(folder) == subjects
-    assert [subject["name"] for subject in subjects] == ["model/", "README.md", "weights.safetensors"]
+    assert [subject["name"] for subject in subjects] == ["model/", "weights.safetensors"]
 
 
 def test_a_model_that_is_one_file(tmp_path: Path) -> None:

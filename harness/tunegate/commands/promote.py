@@ -18,9 +18,10 @@ from tunegate.commands.verify_run import pipeline_of, verify_run
 from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.gates.gate_run import read_result
 from tunegate.models.open_model import model_sha256
+from tunegate.promotion.entry import ATTESTATION
 from tunegate.promotion.evidence import check_promotable
 from tunegate.promotion.keys import load_public
-from tunegate.promotion.registry import ATTESTATION, Promotion
+from tunegate.promotion.registry import Promotion
 from tunegate.promotion.registry import verify as find_promotion
 from tunegate.promotion.signing import SIGNED_FILES
 from tunegate.record.event_log import EVENTS

@@ -56,9 +56,6 @@ CODE = ("*.py",)
 """These count whatever their name and folder: an index may name `LICENSE-1.safetensors` as a shard, and a configuration
 may name `attestation.py` as the model's code."""
 
-DOCUMENTS = ("README*", "LICENSE*", "NOTICE*", "*.md")
-"""The by-products that are for people."""
-
 PICKLE_WEIGHTS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
 
 
@@ -97,22 +94,9 @@ def is_by_product(relative: PurePath) -> bool:
     return _matches(relative.name, BY_PRODUCT_FILES) or _in_by_product_folder(relative.parent)
 
 
-def strangers(model: Path) -> list[str]:
-    """The files in a model folder that are neither part of the model nor a document beside it, as relative paths.
-
-    These are left over from a training, or somebody added them, for example a pickle that runs code when it is opened.
-    Links are included if they are by-products.
-    """
-    paths = [path.relative_to(model) for path in sorted(model.rglob("*")) if path.is_symlink() or not path.is_dir()]
-    return [path.as_posix() for path in paths if _is_left_out(path) and not _is_document(path)]
-
-
-def _is_left_out(relative: PurePath) -> bool:
-    return is_by_product(relative) or any(_matches(part, ALWAYS_LEFT_OUT) for part in relative.parent.parts)
-
-
-def _is_document(relative: PurePath) -> bool:
-    return len(relative.parts) == 1 and _matches(relative.name, DOCUMENTS)
+def files_of(model: Path) -> list[str]:
+    """The files of a model folder that its fingerprint covers, as relative paths with forward slashes."""
+    return [relative for relative, _ in sorted(_files(model))]
 
 
 def _in_by_product_folder(relative: PurePath) -> bool:

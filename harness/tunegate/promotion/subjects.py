@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from tunegate.exceptions import ConfigError
-from tunegate.models.fingerprint import file_sha256, strangers
+from tunegate.models.fingerprint import file_sha256, files_of
 
 FOLDER = "model/"
 """The name of the folder among the subjects: no file can have it."""
@@ -51,15 +51,13 @@ def subjects_of(model: Path) -> list[Subject]:
 def digests_of(folder: Path) -> dict[str, str]:
     """SHA-256 of every file of a model folder, by its path in the folder.
 
-    Leaves out what `promote` does not copy: by-products of a training, and files of the operating system. Raises
+    Leaves out what `promote` does not copy: by-products of a training, documents, files of the operating system. Raises
     ConfigError for a file name that cannot be signed, CannotJudge for a file that cannot be read.
     """
-    left_out = set(strangers(folder))
-    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    kept = [name for name in names if name not in left_out]
-    for name in kept:
+    names = files_of(folder)
+    for name in names:
         _check_name(name, folder)
-    return {name: file_sha256(folder / name) for name in kept}
+    return {name: file_sha256(folder / name) for name in names}
 
 
 def _check_name(name: str, folder: Path) -> None:

@@ -22,9 +22,10 @@ from tunegate.pipeline.leak_guard import drop_leaks, dropped_and_refused, in_wor
 from tunegate.pipeline.pipeline import Pipeline, Stage
 from tunegate.pipeline.record_check import check_record
 from tunegate.pipeline.registration import registered
+from tunegate.promotion.aliases import state_of
 from tunegate.promotion.evidence import Fingerprint, check_gates
 from tunegate.promotion.keys import PrivateKey
-from tunegate.promotion.registry import Promotion, check_promoted, promote, state_of, verify
+from tunegate.promotion.registry import Promotion, check_promoted, promote, verify
 from tunegate.record.events import LeaksDropped, LeaksFound, Promoted, RunDecided, RunStarted, StageDecided
 from tunegate.record.lucky_gate import luck_in_run
 from tunegate.record.record import RunRecord, gate_key
