@@ -208,6 +208,7 @@ def build_parser() -> Parser:
     promote.add_argument("run", help="run folder")
     promote.add_argument("--to", metavar="ALIAS", default="production", help="default: production")
     promote.add_argument("--registry", metavar="FOLDER", help="default: the pipeline's registry")
+    promote.add_argument("--why", metavar="TEXT", help="a reason, for the history of the alias")
     _allow_waived(promote)
     _signer(promote)
 
@@ -218,6 +219,9 @@ def build_parser() -> Parser:
     verify.add_argument(
         "--key", metavar="FILE", action="append", help="public key: also verify the signatures; may be repeated"
     )
+
+    registry = command("registry", "list, compare, roll back and clear up what is promoted")
+    _add_registry_actions(registry)
 
     attest = command("attest", "sign what the gates of a decided run found, passed or failed")
     attest.add_argument("run", help="run folder")
@@ -300,8 +304,9 @@ def _asking(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_suite_actions(suite: argparse.ArgumentParser) -> None:
-    actions = suite.add_subparsers(dest="action", metavar="ACTION", required=True)
+def _actions_of(command: argparse.ArgumentParser) -> Callable[[str, str], argparse.ArgumentParser]:
+    """What adds an action to a command: its name and its summary give a parser."""
+    actions = command.add_subparsers(dest="action", metavar="ACTION", required=True)
 
     def action(name: str, summary: str) -> argparse.ArgumentParser:
         sub = actions.add_parser(name, help=summary, description=summary[:1].upper() + summary[1:] + ".")
@@ -309,6 +314,38 @@ def _add_suite_actions(suite: argparse.ArgumentParser) -> None:
         sub.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print one JSON object")
         return sub
 
+    return action
+
+
+def _add_registry_actions(command: argparse.ArgumentParser) -> None:
+    add = _actions_of(command)
+
+    def action(name: str, summary: str) -> argparse.ArgumentParser:
+        sub = add(name, summary)
+        sub.add_argument("--registry", metavar="FOLDER", default="registry", help="default: registry")
+        return sub
+
+    action("list", "list the aliases: which model, since when, by whom and why")
+    moves = action("history", "list the moves of an alias")
+    moves.add_argument("alias", help="alias such as production")
+    one = action("show", "verify a model, and show its gates, as `tunegate verify` does")
+    one.add_argument("model", help="model folder, or alias")
+    one.add_argument("--key", metavar="FILE", action="append", help="public key: also verify the signatures")
+    _allow_waived(one)
+    diff = action("diff", "show how the evidence of two models differs")
+    diff.add_argument("before", metavar="A", help="alias, or the beginning of a fingerprint (6 characters or more)")
+    diff.add_argument("after", metavar="B", help="the same for the other model")
+    back = action("rollback", "point an alias to the model that it pointed to before")
+    back.add_argument("alias", help="alias such as production")
+    back.add_argument("--to", metavar="SHA256", help="the beginning of the fingerprint (default: the model before)")
+    back.add_argument("--why", metavar="TEXT", required=True, help="the reason, for the history")
+    clear = action("gc", "remove models that no alias points to, and drafts of promotions that were killed")
+    clear.add_argument("--keep", type=float, metavar="DAYS", default=30.0, help="keep younger ones (default: 30)")
+    clear.add_argument("--yes", action="store_true", help="remove them; without it, they are only listed")
+
+
+def _add_suite_actions(suite: argparse.ArgumentParser) -> None:
+    action = _actions_of(suite)
     expand = action("expand", "write groups: each case with copies changed by rules")
     expand.add_argument("suite", help="suite file, builtin:NAME, or a suite of a pipeline file as FILE#NAME")
     expand.add_argument(

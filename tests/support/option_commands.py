@@ -226,6 +226,7 @@ EXPAND = "suite expand facts.yaml --rules rules.yaml --out out.yaml"
 CUE = 'suite cue claims.jsonl claims.jsonl --cue present --text "{sentence}" --label label=true'
 COMPARE = "compare rec_b rec_a --json"
 PROMOTE = "promote done/run"
+REGISTRY_ACTIONS = ("diff", "gc", "history", "list", "rollback", "show")
 VERIFY = "verify production --registry done/registry"
 ATTEST = "attest done/run --predicate p.json"
 REPORT = "report done/run"
@@ -399,6 +400,29 @@ PROOFS: Proofs = {
     ),
     "promote --to": words(PROMOTE, "--to staging"),
     "promote --registry": words(PROMOTE, "--registry elsewhere"),
+    "promote --why": ShownBy("test_keeping.py", '"--why", f"release of {run}"'),
+    **dict.fromkeys(
+        (
+            "registry --json",
+            *(f"registry {one} --json" for one in ("diff", "gc", "history", "list", "rollback", "show")),
+        ),
+        ShownBy("test_keeping.py", 'said(capsys, *words, "--json")'),
+    ),
+    **dict.fromkeys(
+        (f"registry {one} --registry" for one in REGISTRY_ACTIONS),
+        ShownBy("test_keeping.py", "nowhere: no such registry"),
+    ),
+    "registry history alias": ShownBy("test_keeping.py", '"history", "production"'),
+    "registry diff before": ShownBy("test_keeping.py", "one[:8], two[:8]"),
+    "registry diff after": ShownBy("test_keeping.py", "one[:8], two[:8]"),
+    "registry gc --keep": ShownBy("test_keeping.py", "younger than 30 days"),
+    "registry gc --yes": ShownBy("test_keeping.py", '"--keep", "0", "--yes"'),
+    "registry rollback alias": ShownBy("test_keeping.py", '"rollback", "production"'),
+    "registry rollback --to": ShownBy("test_keeping.py", '"--to", two[:8]'),
+    "registry rollback --why": ShownBy("test_keeping.py", "the answers got longer"),
+    "registry show model": ShownBy("test_keeping.py", '"show", "production"'),
+    "registry show --key": ShownBy("test_keeping.py", '"show", "production", "--key"'),
+    "registry show --allow-waived": ShownBy("test_waived_runs.py", '"registry", "show", "production"'),
     "promote --allow-waived": ShownBy("test_waived_runs.py", '"promote", str(project / "run"), "--to", "staging"'),
     "run --allow-waived": ShownBy("test_waived_runs.py", '"--allow-waived"]) == 0'),
     "verify --allow-waived": ShownBy("test_waived_runs.py", '[*command, "--allow-waived"]'),

@@ -74,6 +74,8 @@ def test_a_waived_miss_lets_a_stage_pass_and_says_so_everywhere(
     command = ["verify", "production", "--registry", str(project / "registry")]
     assert main(command) == 6  # no script takes it for a pass
     assert main([*command, "--allow-waived"]) == 0
+    shown = ["registry", "show", "production", "--registry", str(project / "registry")]
+    assert [main(shown), main([*shown, "--allow-waived"])] == [6, 0]
     assert "WAIVED: align#1 style, by ada@example.org until 2026-12-31: the style bank" in capsys.readouterr().out
     for command in (["verify", str(project / "run")], ["promote", str(project / "run"), "--to", "staging"]):
         assert [main(command), main([*command, "--allow-waived"])] == [6, 0]

@@ -31,6 +31,7 @@ from tunegate.commands.plan_override import check_more, override
 from tunegate.commands.promote import exit_code
 from tunegate.commands.promote import promote as promote_run
 from tunegate.commands.promote import verify as verify_model
+from tunegate.commands.registry import carry_out as carry_out_registry
 from tunegate.commands.report import gate_reports, write_report, write_reports
 from tunegate.data.token_lengths import Estimate, local_tokens
 from tunegate.exceptions import ConfigError
@@ -348,6 +349,11 @@ def attest(options: Namespace) -> int:
 def keygen(options: Namespace) -> int:
     """Make a pair of keys for signing promotions."""
     return make_keys(options)
+
+
+def registry(options: Namespace) -> int:
+    """List, compare, roll back and clear up what is promoted."""
+    return carry_out_registry(options)
 
 
 # --- the other packages --------------------------------------------------------------------------------------------

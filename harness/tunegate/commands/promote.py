@@ -42,7 +42,9 @@ def promote(options: Namespace, build_check: CheckBuilder) -> int:
         named = Path(options.registry) if options.registry else pipeline.registry
         registry = named or pipeline.path.parent / "registry"
         with reading(folder):
-            promotion = promote_and_record(record, pipeline, log, options.to, registry, fingerprint, signer)
+            promotion = promote_and_record(
+                record, pipeline, log, options.to, registry, fingerprint, signer, why=options.why or ""
+            )
     signed = f"signed with the key {signer.hint}: {', '.join(SIGNED_FILES)}" if signer else ""
     _show(promotion, options, signed)
     return exit_code(Verdict.PASS, promotion.attestation["waivers"], allowed=options.allow_waived)
@@ -80,6 +82,11 @@ def verify(options: Namespace, build_check: CheckBuilder) -> int:
     folder = Path(options.model)
     if (folder / EVENTS).is_file() and not (folder / ATTESTATION).is_file():
         return _verify_run(read_run(folder), build_check, options)
+    return show_model(options)
+
+
+def show_model(options: Namespace) -> int:
+    """Verify the promotion of a folder or an alias, and print it."""
     promotion = promotion_of(options.model, Path(options.registry), [Path(key) for key in options.key or ()])
     _show(promotion, options, _signature_in_words(promotion, options))
     return exit_code(Verdict.PASS, promotion.attestation["waivers"], allowed=options.allow_waived)

@@ -88,7 +88,7 @@ def move(log: EventLog, registry: Path, alias: str, sha256: str, *, why: str, ru
 def _target_before(path: Path) -> str | None:
     try:
         return _read_pointer(path)["sha256"] if path.is_file() else None
-    except Tampered:  # this promotion sets it anew
+    except Tampered:  # this promotion sets it again
         return None
 
 

@@ -123,7 +123,7 @@ def check_entry(place: Path, fingerprint: Fingerprint) -> dict[str, Any]:
 
 
 def _strangers(place: Path) -> Iterator[str]:
-    """What stands in an entry and was not promoted: additional files and folders, and links in the place of files."""
+    """What an entry holds that was not promoted: additional files and folders, and links in the place of files."""
     files = {Path("model") / name for name in files_of(place / "model")}
     files |= {Path(name) for name in (EVENTS, ATTESTATION, *SIGNED_FILES)}
     folders = {parent for file in files for parent in file.parents}

@@ -231,11 +231,12 @@ def promote_and_record(
     registry: Path,
     fingerprint: Fingerprint,
     signer: PrivateKey | None = None,
+    why: str = "",
 ) -> Promotion:
     """Promote the model of a run, signed if there is a `signer`, and record the promotion, once; its record must follow
     from the pipeline."""
     check_record(run, pipeline)
-    promotion = promote(run, alias, registry, fingerprint, signer=signer)
+    promotion = promote(run, alias, registry, fingerprint, signer=signer, why=why)
     event = Promoted(
         alias=alias,
         registry=str(registry.resolve()),

@@ -1,0 +1,152 @@
+"""Keeping a registry: what is in it, how two models differ in their evidence, rolling back, and clearing up."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunegate.exceptions import CannotJudge, ConfigError, nearest
+from tunegate.promotion.aliases import SHA256, Move, alias_in, aliases_of, history, move, moving, pointers, target_of
+from tunegate.promotion.entry import ATTESTATION, check_entry, read_json
+from tunegate.promotion.evidence import Fingerprint, check_gates
+from tunegate.promotion.policy import check_policy
+from tunegate.record.read_run import read_run
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An alias, the model that it points to, and its last move; None for a registry that an older Tunegate wrote."""
+
+    alias: str
+    sha256: str
+    moved: Move | None
+
+
+def listed(registry: Path) -> list[Listed]:
+    """The aliases of a registry, by name. Raises Tampered for an alias that no promotion set."""
+    _check_there(registry)
+    names = [path.stem for path in pointers(registry)]
+    return [Listed(name, target_of(name, registry), next(iter(history(registry, name)[::-1]), None)) for name in names]
+
+
+def attestation_of(model: str, registry: Path) -> Json:
+    """The attestation of an alias, or of a model by the beginning of its fingerprint."""
+    _check_there(registry)
+    known = [path.stem for path in pointers(registry)]
+    if model in known:
+        return read_json(registry / "models" / target_of(model, registry) / ATTESTATION)
+    found = [name for name in models(registry) if len(model) >= 6 and name.startswith(model)]
+    if len(found) != 1:
+        what = "several models begin so" if found else f"neither an alias nor a model in {registry}"
+        raise ConfigError(f"{model}: {what}{nearest(model, known)}")
+    return read_json(registry / "models" / found[0] / ATTESTATION)
+
+
+def models(registry: Path) -> list[str]:
+    """The fingerprints of the models in a registry."""
+    return sorted(path.name for path in (registry / "models").glob("*") if SHA256.fullmatch(path.name))
+
+
+# --- differences ---------------------------------------------------------------------------------------------------
+
+FACTS = ("run", "base_model", "base_model_sha256", "pipeline_sha256", "tunegate")
+OF_GATE = ("verdict", "passed", "drawn", "accept", "interval", "suite_sha256", "attempt")
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A fact of two attestations that is not the same: `what` is `run`, or `facts: passed`."""
+
+    what: str
+    before: Any
+    after: Any
+
+
+def differences(before: Json, after: Json) -> Iterator[Difference]:
+    """What differs in the evidence of two models: facts of their runs, their gates, their waivers."""
+    for name in FACTS:
+        if before.get(name) != after.get(name):
+            yield Difference(name, before.get(name), after.get(name))
+    first, second = ({gate["gate"]: gate for gate in one["gates"]} for one in (before, after))
+    for gate in dict.fromkeys((*first, *second)):
+        if gate not in first or gate not in second:
+            yield Difference(gate, _result(first.get(gate)), _result(second.get(gate)))
+            continue
+        for name in OF_GATE:
+            if first[gate].get(name) != second[gate].get(name):
+                yield Difference(f"{gate}: {name}", first[gate].get(name), second[gate].get(name))
+    waived = [[f"{one['stage']} {one['gate']}" for one in each.get("waivers", [])] for each in (before, after)]
+    if waived[0] != waived[1]:
+        yield Difference("waived", *waived)
+
+
+def _result(gate: Json | None) -> str | None:
+    return None if gate is None else f"{gate['verdict']}, {gate['passed']} of {gate['drawn']}"
+
+
+# --- rolling back --------------------------------------------------------------------------------------------------
+
+
+def rollback(registry: Path, alias: str, fingerprint: Fingerprint, *, to: str | None, why: str) -> tuple[str, str]:
+    """Point an alias to the model that it pointed to before, or to another model of its history, `to`, by the beginning
+    of its fingerprint. Returns the fingerprints before and after.
+
+    The model is verified first, and the registry's policy holds. Raises ConfigError if there is nothing to go back to.
+    """
+    _check_there(registry)
+    if not why.strip():
+        raise ConfigError("--why: say in a few words why the alias goes back; the history keeps it")
+    try:
+        with moving(registry) as log:
+            now = target_of(alias_in(alias), registry)
+            earlier = [one.sha256 for one in history(registry, alias)[::-1] if one.sha256 != now]
+            found = [one for one in dict.fromkeys(earlier) if to is None or one.startswith(to)]
+            if not found or (to is not None and len(found) > 1):
+                what = "has no earlier model" if to is None else f"never pointed to one model that begins with {to!r}"
+                raise ConfigError(f"{alias}: {what}, so there is nothing to go back to")
+            place = registry / "models" / found[0]
+            if not place.is_dir():
+                raise ConfigError(f"{alias}: its earlier model {found[0][:12]}… is no longer in {registry}")
+            check_entry(place, fingerprint)
+            run = read_run(place)
+            check_policy(registry, run, check_gates(run), alias)
+            move(log, registry, alias, found[0], why=why, run=run.name)
+    except OSError as error:
+        raise CannotJudge(f"{registry}: cannot write to the registry: {error.strerror or error}") from error
+    return now, found[0]
+
+
+# --- clearing up ---------------------------------------------------------------------------------------------------
+
+
+def unused(registry: Path, keep_days: float) -> list[Path]:
+    """What may be removed: models that no alias points to and that are older than `keep_days`, and drafts of promotions
+    that were killed. Bases stay, since adapters need them."""
+    _check_there(registry)
+    latest = time.time() - keep_days * 86400
+    free = [name for name in models(registry) if not aliases_of(name, registry, strict=True)]
+    old = [path for name in free if (path := registry / "models" / name).stat().st_mtime <= latest]
+    return [*old, *sorted(registry.glob("*/.*.partial"))]
+
+
+def remove(registry: Path, keep_days: float) -> list[Path]:
+    """Remove what `unused` names, while no promotion is under way."""
+    try:
+        with moving(registry):
+            found = unused(registry, keep_days)
+            for path in found:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    except OSError as error:
+        raise CannotJudge(f"{registry}: cannot write to the registry: {error.strerror or error}") from error
+    return found
+
+
+def _check_there(registry: Path) -> None:
+    if not (registry / "models").is_dir():
+        raise ConfigError(f"{registry}: no such registry; give its folder with --registry")
