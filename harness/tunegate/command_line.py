@@ -150,6 +150,7 @@ def build_parser() -> Parser:
     gate.add_argument("model", nargs="?", help="a model folder, .gguf file, hub id, package:… or http://…/v1#name")
     gate.add_argument("--responses", metavar="FILE", help='answers produced elsewhere: rows {"id", "response"}')
     gate.add_argument("--suite", metavar="FILE", required=True, help="suite file, or builtin:NAME")
+    gate.add_argument("--expect-suite", metavar="SHA256", help="refuse a suite with another hash (see `check --json`)")
     gate.add_argument("--baseline", metavar="PLACE", help="compare with this model or these answers, case by case")
     gate.add_argument("--max-drop", type=float, metavar="POINTS", help="points it may be worse (default: 5)")
     gate.add_argument("--tier", choices=("critical", "supporting", "advisory"), help="how strict (default: supporting)")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.bank import Bank
+from tunegate.cli import main
 from tunegate.commands.plan_override import override
 from tunegate.exceptions import ConfigError
 from tunegate.suites.suite import Suite
@@ -69,3 +72,19 @@ def test_numbers_that_no_draw_can_have(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         override(suite_with("{}"), draw, accept)
+
+
+def test_a_suite_with_another_hash_is_not_the_exam(
+    make_bank: Callable[..., Bank], capsys: pytest.CaptureFixture[str]
+) -> None:
+    bank = make_bank(20, plan="{draw: 10, accept: 9}")
+    suite = load_suite(Path(bank.suite), build_check)
+    command = ["gate", "--responses", bank.answers(20), "--suite", bank.suite, "--expect-suite"]
+    assert main([*command, suite.sha256]) == 0
+    Path(bank.suite).write_text(Path(bank.suite).read_text().replace("accept: 9", "accept: 1"))
+    capsys.readouterr()
+    assert main([*command, suite.sha256]) == 5
+    said = capsys.readouterr().err
+    assert "not the suite that --expect-suite names: its sha256 is" in said
+    assert said.count("\n") == 1
+    assert main([*command, "abc"]) == 2

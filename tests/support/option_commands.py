@@ -400,6 +400,7 @@ PROOFS: Proofs = {
     ),
     "promote --to": words(PROMOTE, "--to staging"),
     "promote --registry": words(PROMOTE, "--registry elsewhere"),
+    "gate --expect-suite": ShownBy("test_plan_override.py", "its sha256 is"),
     "promote --why": ShownBy("test_keeping.py", '"--why", f"release of {run}"'),
     **dict.fromkeys(
         (

@@ -27,7 +27,7 @@ from tunegate.commands.leakage import leakage as compare_files
 from tunegate.commands.ledger import ledger_of, ledger_of_suite
 from tunegate.commands.model_under_test import look_at_folder, look_at_model
 from tunegate.commands.plan import plan as describe_plans
-from tunegate.commands.plan_override import check_more, override
+from tunegate.commands.plan_override import check_expected, check_more, override
 from tunegate.commands.promote import exit_code
 from tunegate.commands.promote import promote as promote_run
 from tunegate.commands.promote import verify as verify_model
@@ -190,6 +190,7 @@ def gate(options: Namespace) -> int:
         raise ConfigError("give either a model or --responses FILE")
     candidate.check_options(options)
     suite = load_suite(suite_place(options.suite, Path()), _build_check())
+    check_expected(suite, options.expect_suite)
     if options.baseline is not None:
         return candidate.against(options, suite, _open_subject)
     plan = _plan(suite, options)

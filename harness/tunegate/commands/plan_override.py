@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from argparse import Namespace
 from dataclasses import replace
 
-from tunegate.exceptions import ConfigError
+from tunegate.exceptions import ConfigError, Tampered
 from tunegate.stats.anytime import AnytimePlan
 from tunegate.stats.plans import GatePlan
 from tunegate.stats.sampling import SinglePlan, same_share
@@ -36,6 +37,19 @@ def override(suite: Suite, draw: int | None, accept: int | None) -> GatePlan:
     if drawn > suite.bank.distinct("working"):
         raise ConfigError(f"draw {drawn}: the bank of suite {suite.name!r} has only {suite.bank.in_words('working')}")
     return replace(plan, first=SinglePlan(drawn, needed), confirm=None, confirms="never")
+
+
+def check_expected(suite: Suite, sha256: str | None) -> None:
+    """Raise Tampered unless the suite is the expected one: whoever is examined may not change the exam."""
+    if sha256 is None:
+        return
+    if not re.fullmatch(r"[0-9a-f]{64}", sha256):
+        raise ConfigError(f"--expect-suite: expected the 64 hexadecimal digits of a suite's sha256, got {sha256!r}")
+    if suite.sha256 != sha256:
+        raise Tampered(
+            f"{suite.path}: not the suite that --expect-suite names: its sha256 is {suite.sha256}, so its cases, checks, "
+            "plan or settings differ"
+        )
 
 
 def check_more(options: Namespace, suite: str, plan: GatePlan) -> None:
