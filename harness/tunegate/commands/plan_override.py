@@ -47,8 +47,8 @@ def check_expected(suite: Suite, sha256: str | None) -> None:
         raise ConfigError(f"--expect-suite: expected the 64 hexadecimal digits of a suite's sha256, got {sha256!r}")
     if suite.sha256 != sha256:
         raise Tampered(
-            f"{suite.path}: not the suite that --expect-suite names: its sha256 is {suite.sha256}, so its cases, checks, "
-            "plan or settings differ"
+            f"{suite.path}: not the suite that --expect-suite names: its sha256 is {suite.sha256}, so its cases, "
+            "checks, plan or settings differ"
         )
 
 
