@@ -28,6 +28,15 @@ ADVISE_FLAGS = {
 """The questions of `tunegate advise`; it asks for those that no option answers."""
 
 
+PICKS = {
+    "--filter": "the filter of lm-evaluation-harness, or the evaluation of Every Eval Ever",
+    "--prompt": "promptfoo's prompt",
+    "--provider": "promptfoo's provider",
+    "--epoch": "the epoch of Inspect, or the repeat of NeMo Evaluator",
+}
+"""The options that choose a part of a results file, if it holds several."""
+
+
 class Parser(argparse.ArgumentParser):
     """Argparse with one-line errors that name the nearest known word."""
 
@@ -147,8 +156,12 @@ def build_parser() -> Parser:
 
     gate = command("gate", "run one gate on a model or on stored responses; train nothing")
     gate.add_argument("model", nargs="?", help="a model folder, .gguf file, hub id, package:… or http://…/v1#name")
-    gate.add_argument("--responses", metavar="FILE", help='answers produced elsewhere: rows {"id", "response"}')
-    gate.add_argument("--suite", metavar="FILE", required=True, help="suite file, or builtin:NAME")
+    gate.add_argument(
+        "--responses", metavar="FILE", help='answers produced elsewhere: rows {"id", "response"}, or the file of a tool'
+    )
+    gate.add_argument("--suite", metavar="FILE", help="suite file, or builtin:NAME (a tool's file makes its own)")
+    for flag, what in PICKS.items():
+        gate.add_argument(flag, metavar="NAME", help=f"the file of a tool: {what}")
     gate.add_argument("--baseline", metavar="PLACE", help="compare with this model or these answers, case by case")
     gate.add_argument("--max-drop", type=float, metavar="POINTS", help="points it may be worse (default: 5)")
     gate.add_argument("--tier", choices=("critical", "supporting", "advisory"), help="how strict (default: supporting)")

@@ -7,6 +7,7 @@ import io
 import json
 import re
 import shlex
+import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests.support.bank import write_jsonl
+from tests.support.elsewhere_files import LM_OPEN, Held
 from tests.support.fake_pipeline import PIPELINE, carry_out, tools, write_pipeline
 from tests.support.option_pipelines import ROWS, all_alike
 from tests.support.option_proofs import CASES, SUITE, Proof, Proofs, ShownBy, changed
@@ -83,6 +85,12 @@ def laid_out() -> Path:
         twice = {**ROWS[1], "completion": "write to ada.lovelace@gmail.com"}
         write_jsonl(Path("train.jsonl"), [*ROWS, ROWS[0], twice])
         write_jsonl(Path("leaky.jsonl"), [{"prompt": row["prompt"], "completion": row["reference"]} for row in CASES])
+        for name, held in {
+            "samples.jsonl": LM_OPEN,
+            "two.json": "promptfoo/two.json",
+            "log.json": "inspect/two_epochs.json",
+        }.items():
+            shutil.copy(Held(held, "", 0).path, name)
         write_facts(Path())
         Path("few.yaml").write_text(
             json.dumps(changed(FACTS_SUITE, {"cases.where": {"sort": "a"}, "plan": {"draw": 6, "accept": 6}}))
@@ -212,6 +220,9 @@ def of_server(flag: str, value: str) -> tuple[Proof | ShownBy, ...]:
 
 
 GATE = "gate --responses answers.jsonl --suite suite.yaml --json"
+SAMPLES = "gate --responses samples.jsonl --draw 12 --json"
+TWO = "gate --responses two.json --draw 12 --json"
+LOG = "gate --responses log.json --draw 3 --json"
 MEASURE = "judge judge.yaml --labels labels.jsonl --json"
 DATA = "data train.jsonl --method sft --json"
 PARTS = f"{DATA} --split 0.5,0.25,0.25 --out parts"
@@ -328,6 +339,23 @@ PROOFS: Proofs = {
     ),
     "gate --responses": words(GATE, "gate --responses better.jsonl --suite suite.yaml --json"),
     "gate --suite": words(GATE, "gate --responses answers.jsonl --suite other.yaml --json"),
+    "gate --filter": (
+        words(f"{SAMPLES} --filter none", f"{SAMPLES} --filter first_word"),
+        words(f"{TWO} --provider stub --prompt short", "--filter x", "has no effect on a file of promptfoo"),
+        words(GATE, "--filter x", "is not a file of another tool"),
+    ),
+    "gate --prompt": (
+        words(f"{TWO} --provider stub --prompt short", f"{TWO} --provider stub --prompt plain"),
+        words(f"{SAMPLES} --filter none", "--prompt x", "has no effect on a file of lm-evaluation-harness"),
+    ),
+    "gate --provider": (
+        words(f"{TWO} --prompt short --provider stub", f"{TWO} --prompt short --provider echo"),
+        words(f"{SAMPLES} --filter none", "--provider x", "has no effect on a file of lm-evaluation-harness"),
+    ),
+    "gate --epoch": (
+        words(f"{LOG} --epoch 1", f"{LOG} --epoch 2"),
+        words(f"{SAMPLES} --filter none", "--epoch 1", "has no effect on a file of lm-evaluation-harness"),
+    ),
     "gate --baseline": words(GATE, "--baseline better.jsonl"),
     "gate --max-drop": (
         words(f"{GATE} --baseline better.jsonl", "--max-drop 100"),

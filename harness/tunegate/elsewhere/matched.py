@@ -1,0 +1,142 @@
+"""Which answer of another tool's file belongs to which case of a suite: by the question, or by the id."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tunegate.cases.case import Case, Prompt
+from tunegate.elsewhere.results import Imported, Results
+from tunegate.exceptions import ConfigError, nearest
+from tunegate.models.model import ChoiceScore, Response, StoredResponses
+from tunegate.models.responses import ids_by_question, is_rendered, plain_text, question_text
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """The answers by case id, for a gate, and notes for people. `answered` is how many cases of the suite have one."""
+
+    stored: StoredResponses
+    answered: int
+    notes: tuple[str, ...]
+
+
+def match(path: Path, results: Results, cases: Sequence[Case], asked: Mapping[str, Prompt]) -> Matched:
+    """The answers of a file for the prompts of a suite; `asked` are these by the ids under which a gate asks them.
+
+    An answer belongs to the case with its question (whatever the system message), or to the case with its id if the
+    prompt that the model saw contains the case's question. Answers to no case are counted in a note. Raises ConfigError
+    if no answer belongs to a case, and for two answers to one case.
+    """
+    by_id, by_question = {case.id: case for case in cases}, ids_by_question(asked)
+    responses: dict[str, Response] = {}
+    places: dict[str, str] = {}
+    unknown: list[Imported] = []
+    inside = 0
+    for one in results.answers:
+        case_id = _by_question(one, by_question)
+        if case_id is None and one.id in asked and _is_inside(one, asked[one.id]):
+            case_id, inside = one.id, inside + 1
+        if case_id is None:
+            unknown.append(one)
+            continue
+        if case_id in responses:
+            raise ConfigError(f"{one.place}: this is a second answer to case {case_id!r}, first at {places[case_id]}")
+        case = by_id.get(case_id.partition(" [variant ")[0])
+        responses[case_id] = one.response if case is None else _in_order(one, case)
+        places[case_id] = one.place
+    if not responses:
+        raise _none(path, results, asked)
+    notes = [
+        *results.notes,
+        *_notes(path, results, unknown, inside, [one for one in asked if one not in responses], asked),
+    ]
+    stored = StoredResponses(responses, name=f"{path} ({results.tool})", imported=facts_of(path, results))
+    return Matched(stored, sum(case_id in responses for case_id in by_id), tuple(notes))
+
+
+def facts_of(path: Path, results: Results) -> dict[str, str]:
+    """What the record keeps of the file: where it was, its tool, and what it tells."""
+    return {"file": str(path), "tool": results.tool, **{f"told.{name}": text for name, text in results.told.items()}}
+
+
+def told_in_words(facts: Mapping[str, str]) -> str:
+    """`lm-evaluation-harness; told by the file: task facts, model tiny`."""
+    told = ", ".join(
+        f"{name.removeprefix('told.')} {text}" for name, text in facts.items() if name.startswith("told.") and text
+    )
+    return facts["tool"] + (f"; told by the file: {told}" if told else "")
+
+
+def _by_question(one: Imported, ids: Mapping[str, str]) -> str | None:
+    forms = [question_text(prompt) for prompt in (one.prompt, *one.questions) if prompt is not None]
+    return next((ids[form] for form in forms if form in ids), None)
+
+
+def _is_inside(one: Imported, prompt: Prompt) -> bool:
+    """Whether the prompt that the model saw contains the question, or the file keeps no prompt."""
+    if one.prompt is None:
+        return True
+    seen, wanted = question_text(one.prompt), question_text(prompt)
+    return is_rendered(seen, prompt) or f" {wanted} " in f" {seen} "
+
+
+def _in_order(one: Imported, case: Case) -> Response:
+    """The response with its log-likelihoods in the order of the case's choices."""
+    response = one.response
+    if not response.choice_scores or not case.choices:
+        return response
+    theirs, ours = [plain_text(text) for text in one.choices], [plain_text(text) for text in case.choices]
+    if sorted(theirs) != sorted(ours):
+        raise ConfigError(
+            f"{one.place}: the choices of {one.id!r} are not those of case {case.id!r}: expected {ours}, got {theirs}"
+        )
+    scores = dict(zip(theirs, response.choice_scores, strict=True)) if theirs != ours else {}
+    ordered = [scores.get(text, of) for text, of in zip(ours, response.choice_scores, strict=True)]
+    sized = [
+        ChoiceScore(of.log_likelihood, len(text.encode(errors="surrogatepass")))
+        for text, of in zip(case.choices, ordered, strict=True)
+    ]
+    return replace(response, choice_scores=tuple(sized))
+
+
+def _none(path: Path, results: Results, asked: Mapping[str, Prompt]) -> ConfigError:
+    first = results.answers[0]
+    shown = "" if first.prompt is None else f", asked {question_text(first.prompt)[:80]!r}"
+    return ConfigError(
+        f"{path}: no answer in this file of {results.tool} belongs to a case of the suite: first {first.id!r}{shown}"
+        f"{nearest(first.id, asked)}; leave out --suite to make a suite of the file's own questions"
+    )
+
+
+def _notes(
+    path: Path,
+    results: Results,
+    unknown: Sequence[Imported],
+    inside: int,
+    missing: Sequence[str],
+    asked: Mapping[str, Prompt],
+) -> list[str]:
+    count = len(results.answers)
+    errors = [one for one in results.answers if one.response.error is not None]
+    notes = [f"{path}: {count} answers of {told_in_words(facts_of(path, results))}; judged again by the suite's checks"]
+    if errors:
+        notes.append(
+            f"{path}: {len(errors)} of {count} have no answer; if drawn, these are INVALID; first {errors[0].id!r}: "
+            f"{(errors[0].response.error or '')[:160]}"
+        )
+    if inside:
+        notes.append(
+            f"{path}: {inside} prompts have more text around the case's question, and were matched by their ids"
+        )
+    if unknown:
+        notes.append(
+            f"{path}: {len(unknown)} of {count} answers belong to no case and are not used, first {unknown[0].id!r} at "
+            f"{unknown[0].place}"
+        )
+    if missing:
+        notes.append(
+            f"{path}: {len(missing)} of {len(asked)} prompts of the bank have no response; if drawn, these are INVALID"
+        )
+    return notes
