@@ -83,7 +83,7 @@ def answers_of(options: Namespace, suite: Suite, results: Results | None = None)
     results = _results(options, suite) if results is None else results
     if results is None:
         return load_responses(path, asked_prompts(suite), suite.responses, suite.settings.samples)
-    matched = match(path, results, suite.cases, asked_prompts(suite))
+    matched = match(path, results, suite, asked_prompts(suite))
     size = suite.plan.draw if options.draw is None else options.draw
     if matched.answered < size:
         raise CannotJudge(

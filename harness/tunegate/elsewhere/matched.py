@@ -7,10 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tunegate.cases.case import Case, Prompt
+from tunegate.checks.check import is_imported
 from tunegate.elsewhere.results import Imported, Results
 from tunegate.exceptions import ConfigError, nearest
 from tunegate.models.model import ChoiceScore, Response, StoredResponses
 from tunegate.models.responses import ids_by_question, is_rendered, plain_text, question_text
+from tunegate.record.imported_words import TOLD, told_in_words
+from tunegate.suites.suite import Suite
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +25,14 @@ class Matched:
     notes: tuple[str, ...]
 
 
-def match(path: Path, results: Results, cases: Sequence[Case], asked: Mapping[str, Prompt]) -> Matched:
+def match(path: Path, results: Results, suite: Suite, asked: Mapping[str, Prompt]) -> Matched:
     """The answers of a file for the prompts of a suite; `asked` are these by the ids under which a gate asks them.
 
     An answer belongs to the case with its question (whatever the system message), or to the case with its id if the
     prompt that the model saw contains the case's question. Answers to no case are counted in a note. Raises ConfigError
     if no answer belongs to a case, and for two answers to one case.
     """
-    by_id, by_question = {case.id: case for case in cases}, ids_by_question(asked)
+    by_id, by_question = {case.id: case for case in suite.cases}, ids_by_question(asked)
     responses: dict[str, Response] = {}
     places: dict[str, str] = {}
     unknown: list[Imported] = []
@@ -48,25 +51,22 @@ def match(path: Path, results: Results, cases: Sequence[Case], asked: Mapping[st
         places[case_id] = one.place
     if not responses:
         raise _none(path, results, asked)
-    notes = [
-        *results.notes,
-        *_notes(path, results, unknown, inside, [one for one in asked if one not in responses], asked),
-    ]
-    stored = StoredResponses(responses, name=f"{path} ({results.tool})", imported=facts_of(path, results))
-    return Matched(stored, sum(case_id in responses for case_id in by_id), tuple(notes))
+    told = facts_of(path, results)
+    again = "" if any(map(is_imported, suite.check_names)) else "; judged again by the suite's checks"
+    notes = [f"{len(results.answers)} answers of {told_in_words(told)}{again}", *_errors(results.answers)]
+    notes += _unmatched(len(results.answers), unknown, inside)
+    if missing := [one for one in asked if one not in responses]:
+        notes.append(
+            f"{len(missing)} of {len(asked)} prompts of the bank have no response; if drawn, these are INVALID"
+        )
+    stored = StoredResponses(responses, name=f"{path} ({results.tool})", imported=told)
+    answered = sum(case_id in responses for case_id in by_id)
+    return Matched(stored, answered, (*results.notes, *(f"{path}: {note}" for note in notes)))
 
 
 def facts_of(path: Path, results: Results) -> dict[str, str]:
     """What the record keeps of the file: where it was, its tool, and what it tells."""
-    return {"file": str(path), "tool": results.tool, **{f"told.{name}": text for name, text in results.told.items()}}
-
-
-def told_in_words(facts: Mapping[str, str]) -> str:
-    """`lm-evaluation-harness; told by the file: task facts, model tiny`."""
-    told = ", ".join(
-        f"{name.removeprefix('told.')} {text}" for name, text in facts.items() if name.startswith("told.") and text
-    )
-    return facts["tool"] + (f"; told by the file: {told}" if told else "")
+    return {"file": str(path), "tool": results.tool, **{f"{TOLD}{name}": text for name, text in results.told.items()}}
 
 
 def _by_question(one: Imported, ids: Mapping[str, str]) -> str | None:
@@ -110,33 +110,20 @@ def _none(path: Path, results: Results, asked: Mapping[str, Prompt]) -> ConfigEr
     )
 
 
-def _notes(
-    path: Path,
-    results: Results,
-    unknown: Sequence[Imported],
-    inside: int,
-    missing: Sequence[str],
-    asked: Mapping[str, Prompt],
-) -> list[str]:
-    count = len(results.answers)
-    errors = [one for one in results.answers if one.response.error is not None]
-    notes = [f"{path}: {count} answers of {told_in_words(facts_of(path, results))}; judged again by the suite's checks"]
-    if errors:
-        notes.append(
-            f"{path}: {len(errors)} of {count} have no answer; if drawn, these are INVALID; first {errors[0].id!r}: "
-            f"{(errors[0].response.error or '')[:160]}"
-        )
+def _errors(answers: Sequence[Imported]) -> list[str]:
+    errors = [one for one in answers if one.response.error is not None]
+    if not errors:
+        return []
+    cause = (errors[0].response.error or "")[:160]
+    count = f"{len(errors)} of {len(answers)}"
+    return [f"{count} have no answer; if drawn, these are INVALID; first {errors[0].id!r}: {cause}"]
+
+
+def _unmatched(count: int, unknown: Sequence[Imported], inside: int) -> list[str]:
+    notes: list[str] = []
     if inside:
-        notes.append(
-            f"{path}: {inside} prompts have more text around the case's question, and were matched by their ids"
-        )
+        notes.append(f"{inside} prompts have more text around the case's question, and were matched by their ids")
     if unknown:
-        notes.append(
-            f"{path}: {len(unknown)} of {count} answers belong to no case and are not used, first {unknown[0].id!r} at "
-            f"{unknown[0].place}"
-        )
-    if missing:
-        notes.append(
-            f"{path}: {len(missing)} of {len(asked)} prompts of the bank have no response; if drawn, these are INVALID"
-        )
+        first = f"first {unknown[0].id!r} at {unknown[0].place}"
+        notes.append(f"{len(unknown)} of {count} answers belong to no case and are not used, {first}")
     return notes

@@ -118,6 +118,7 @@ class PipelineRun:
             pipeline_sha256=pipeline.sha256,
             model=pipeline.model,
             model_sha256=base_sha256,
+            promotes_imported=True if pipeline.promotes_imported else None,
             seed=pipeline.seed,
             stages=tuple(stage.name for stage in pipeline.stages),
             roles={stage.name: stage.role for stage in pipeline.stages},
