@@ -200,7 +200,7 @@ def build_parser() -> Parser:
     leakage.add_argument("--suite", metavar="FILE", required=True, action="append", help="suite file, or builtin:NAME")
     leakage.add_argument("--embed", type=float, metavar="COSINE", help="also compare by meaning, for example from 0.95")
 
-    suite = command("suite", "make suites that test whether a model understands")
+    suite = command("suite", "import tasks of other tools; make suites that test whether a model understands")
     _add_suite_actions(suite)
 
     report = command("report", "write the report of a run")
@@ -288,6 +288,16 @@ def _add_suite_actions(suite: argparse.ArgumentParser) -> None:
         # No default of its own: it would undo a --json given before the action.
         sub.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print one JSON object")
         return sub
+
+    imported = action("import", "write a task of lm-evaluation-harness, promptfoo or Inspect as a suite")
+    imported.add_argument("task", help="task YAML, promptfoo configuration, or a data set with `input` and `target`")
+    imported.add_argument(
+        "--filter", metavar="NAME", help=f"task with several filters: {PICKS['--filter'].partition(',')[0]}"
+    )
+    imported.add_argument(
+        "--prompt", metavar="NAME", help="configuration with several prompts: the label of the prompt"
+    )
+    imported.add_argument("--out", metavar="FILE", required=True, help="suite file; its cases are written beside it")
 
     expand = action("expand", "write groups: each case with copies changed by rules")
     expand.add_argument("suite", help="suite file, builtin:NAME, or a suite of a pipeline file as FILE#NAME")

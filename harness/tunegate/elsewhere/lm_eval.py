@@ -99,7 +99,7 @@ def _scores(row: Node) -> tuple[ImportedScore, ...]:
     return tuple(ImportedScore(name, value, passes(value)) for name, value in values.items() if value is not None)
 
 
-# --- multiple choice -------------------------------------------------------------------------------------------------
+# --- multiple choice ------------------------------------------------------------------------------------------------
 
 
 def _scored(row: Node, case_id: str, asked: Sequence[tuple[str, Node]], scores: tuple[ImportedScore, ...]) -> Imported:

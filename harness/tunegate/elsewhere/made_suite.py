@@ -15,6 +15,7 @@ from tunegate.elsewhere.results import Imported, Results
 from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.reading.spec import read_spec
 from tunegate.reading.yaml_file import KeyPath, YamlFile, dotted
+from tunegate.stats.sampling import SinglePlan
 from tunegate.suites.suite import Suite
 from tunegate.suites.suite_file import make_suite
 from tunegate.suites.suite_spec import SuiteSpec
@@ -59,9 +60,10 @@ def suite_from(
     source = MadeFrom(path, data, {})
     suite = make_suite(read_spec(SuiteSpec, source), data["name"], source, (), build_check, cases)
     plan = suite.plan.first
+    needed = f"{plan.accept} of {plan.draw} must pass" if isinstance(plan, SinglePlan) else ""
     remark = (
         f"the suite was made from {path}: {len(cases)} questions and targets of {results.tool}, judged by {check}; "
-        f"{plan.numbers if not hasattr(plan, 'accept') else f'{plan.accept} of {plan.draw} must pass'}"  # pyright: ignore
+        f"{needed}"
     )
     return replace(suite, remarks=(remark, *suite.remarks))
 

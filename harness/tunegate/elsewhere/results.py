@@ -73,7 +73,7 @@ def pick(what: str, wanted: str | None, found: Iterable[str], path: Path) -> str
         raise ConfigError(f"{path}: --{what}: the file has no {what} {wanted!r}{nearest(wanted, names)}")
     if wanted is None and len(names) > 1:
         raise ConfigError(
-            f"{path}: the file holds the answers of {len(names)} {what}s; choose one: "
+            f"{path}: the file has {len(names)} {what}s; choose one: "
             f"{' or '.join(f'--{what} {_quoted(name)}' for name in names[:LISTED])}"
         )
     return wanted if wanted is not None else next(iter(names), None)
