@@ -208,6 +208,9 @@ def build_parser() -> Parser:
     report.add_argument("--html", metavar="FILE", help="default: report.html in the run folder")
     report.add_argument("--junit", metavar="FILE", help="also write JUnit XML")
     report.add_argument("--markdown", metavar="FILE", help="also write a Markdown summary")
+    report.add_argument(
+        "--to", nargs="+", metavar="FORMAT [FILE]", help="also write it for others: every-eval-ever, and where to"
+    )
     report.add_argument("--labels", metavar="FILE", help="people's labels of answers: estimate the pass rate by people")
     report.add_argument("--recheck", action="store_true", help="decide every gate again and compare the verdicts")
     report.epilog = (

@@ -430,6 +430,11 @@ PROOFS: Proofs = {
     "report --html": words(REPORT, "--html page.html"),
     "report --junit": words(REPORT, "--junit run.xml"),
     "report --markdown": words(REPORT, "--markdown run.md"),
+    "report --to": (
+        words(REPORT, "--to every-eval-ever out.json"),
+        words(REPORT, "--to mlflow", "--to mlflow: no such format"),
+        words(REPORT, "--to every-eval-ever a.json b.json", "a format and one file were expected"),
+    ),
     "report --recheck": words(REPORT, "--recheck"),
     "report --labels": words(REPORT, "--labels train.jsonl", refused="`case_id` is missing"),
     "promote run": (

@@ -66,7 +66,8 @@ def read_task(path: Path, filter_: str | None = None, prompt: str | None = None)
             f"{path}: {found[1]}: the Python function {found[2]} cannot be imported; nothing was imported"
         )
     file = load_yaml(path)
-    data = cast("Mapping[str, Any]", file.data if isinstance(file.data, dict) else {})
+    is_mapping = isinstance(cast(object, file.data), Mapping)
+    data = cast("Mapping[str, Any]", file.data) if is_mapping else dict[str, Any]()
     if lm_eval_task.recognises(data):
         _refuse_flags({"prompt": prompt}, lm_eval_task.TOOL)
         return lm_eval_task.read(file, filter_)
