@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +91,7 @@ def test_the_record_and_the_report_say_where_the_answers_come_from(capsys: pytes
     assert told["tool"] == "Inspect"
     assert told["told.model"] == "mockllm/model"
     assert told["told.version"] == "0.3.285"
+    assert told["suite"] == "made from the file"
     page = Path("record/report.html").read_text()
     assert "facts.json (Inspect)" in page
     assert "the suite was made from" in page
@@ -251,3 +254,13 @@ def test_every_eval_ever_names_its_evaluations(capsys: pytest.CaptureFixture[str
     code, said, _ = gate(capsys, "--responses", copied(Held(EVERY_OPEN, "", 0)), "--draw", "12")
     assert code == 2
     assert "choose one: --filter facts_open/first_word or --filter facts_open" in said["error"]
+
+
+def test_pytest_reads_the_same_files() -> None:
+    suite()
+    shutil.copy("suite.yaml", "facts.gate.yaml")
+    path = copied(Held("deepeval/test_run.json", "", 0))
+    words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--tunegate-responses", path, "facts.gate.yaml"]
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert "12 answers of DeepEval" in done.stdout

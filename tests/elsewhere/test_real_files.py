@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -220,3 +222,57 @@ def test_nothing_beside_the_file_is_needed(tmp_path: Path) -> None:
     results = read_results(path, Picks())
     assert results is not None
     assert results.told == {"task": "facts_choice", "filter": "none"}
+
+
+# --- forms that other set-ups of lm-evaluation-harness write ----------------------------------------------------------
+
+
+def lm_eval_rows(folder: Path, change: Callable[[list[dict[str, Any]]], None], held: str = LM_OPEN) -> Path:
+    lines = [json.loads(line) for line in Held(held, "", 0).path.read_text().splitlines()]
+    rows = [row for row in lines if row["filter"] == lines[0]["filter"]]
+    change(rows)
+    path = folder / "samples_x.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_a_chat_api_is_asked_by_a_chat(tmp_path: Path) -> None:
+    chat = [{"role": "user", "content": "Which organ pumps blood?"}]
+
+    def change(rows: list[dict[str, Any]]) -> None:
+        rows[0]["arguments"]["gen_args_0"]["arg_0"] = json.dumps(chat)
+        rows[1]["arguments"]["gen_args_0"]["arg_0"] = [json.dumps(chat)]
+        rows[2]["arguments"] = [["Which gas?", {"until": []}]]
+        rows[3]["arguments"]["gen_args_0"]["arg_0"] = "[{not JSON"
+
+    results = read_results(lm_eval_rows(tmp_path, change), Picks())
+    assert results is not None
+    assert [one.prompt for one in results.answers[:4]] == [tuple(chat), tuple(chat), "Which gas?", "[{not JSON"]
+
+
+def test_several_targets_and_equal_documents(tmp_path: Path) -> None:
+    def change(rows: list[dict[str, Any]]) -> None:
+        rows[0]["target"] = "['heart', 'the heart']"
+        rows[1]["target"] = "[1, 2]"
+        rows[2]["target"] = "[unclosed]"
+        rows[4] = rows[3]
+
+    results = read_results(lm_eval_rows(tmp_path, change), Picks())
+    assert results is not None
+    assert [one.references for one in results.answers[:3]] == [("heart", "the heart"), ("[1, 2]",), ("[unclosed]",)]
+    assert results.answers[4].id == f"{results.answers[3].id}-2"
+
+
+def test_requests_without_a_question_are_left_out(tmp_path: Path) -> None:
+    """Those of `acc_mutual_info`."""
+
+    def change(rows: list[dict[str, Any]]) -> None:
+        for number in range(3):
+            said = rows[0]["arguments"][f"gen_args_{number}"]["arg_1"]
+            rows[0]["arguments"][f"gen_args_{number + 3}"] = {"arg_0": "", "arg_1": said}
+            rows[0]["filtered_resps"].append(["-9.5", "False"])
+
+    results = read_results(lm_eval_rows(tmp_path, change, LM_CHOICE), Picks())
+    assert results is not None
+    assert results.answers[0].choices == ("lung", "heart", "liver")
+    assert len(results.answers[0].response.choice_scores) == 3

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tunegate.checks.check import CheckBuilder
 from tunegate.elsewhere.made_suite import suite_from
-from tunegate.elsewhere.matched import match
 from tunegate.elsewhere.read import FORMATS, read_results
 from tunegate.elsewhere.results import Picks, Results
 from tunegate.elsewhere.results_file import SUFFIXES, parsed
-from tunegate.exceptions import CannotJudge, ConfigError
-from tunegate.gates.ask import asked_prompts
+from tunegate.exceptions import ConfigError
+from tunegate.gates.stored_answers import results_for, stored_answers
 from tunegate.models.model import StoredResponses
-from tunegate.models.responses import load_responses
-from tunegate.models.responses_spec import ResponsesSpec
 from tunegate.pipeline.pipeline_file import suite_place
 from tunegate.reading.files import check_size, read_text
 from tunegate.suites.suite import Suite
@@ -40,7 +37,7 @@ def subject_of(options: Namespace, build_check: CheckBuilder) -> Subject:
         raise ConfigError(f"--{picks.given[0]}: only for --responses with the file of another tool; leave it out")
     if options.suite is not None:
         suite = load_suite(suite_place(options.suite, Path()), build_check)
-        return Subject(suite, None if options.responses is None else _results(options, suite))
+        return Subject(suite, None if options.responses is None else results_for(Path(options.responses), suite, picks))
     if options.responses is None:
         raise ConfigError("the following arguments are required: --suite FILE")
     path = Path(options.responses)
@@ -55,17 +52,6 @@ def picks_of(options: Namespace) -> Picks:
     return Picks(options.filter, options.prompt, options.provider, options.epoch)
 
 
-def _results(options: Namespace, suite: Suite) -> Results | None:
-    """The answers of another tool; None for rows that are read as the suite says, or as the user's own."""
-    picks, path = picks_of(options), Path(options.responses)
-    own = suite.responses != ResponsesSpec()
-    results = None if own else read_results(path, picks)
-    if results is None and picks.given:
-        why = "the suite's `responses` says how the rows are read" if own else f"{path} is not a file of another tool"
-        raise ConfigError(f"--{picks.given[0]}: has no effect: {why}; leave it out")
-    return results
-
-
 def _unknown(path: Path) -> ConfigError:
     """Why no suite can be made from a file: it is not there, damaged, or of no known tool."""
     check_size(path, MAX_BYTES)
@@ -78,16 +64,10 @@ def _unknown(path: Path) -> ConfigError:
 
 
 def answers_of(options: Namespace, suite: Suite, results: Results | None = None) -> tuple[StoredResponses, list[str]]:
-    """The answers by case id, and notes. Raises CannotJudge if fewer cases have one than the suite's plan draws."""
+    """The answers by case id, and notes. Raises CannotJudge if fewer cases have one than are drawn."""
     path = Path(options.responses)
-    results = _results(options, suite) if results is None else results
-    if results is None:
-        return load_responses(path, asked_prompts(suite), suite.responses, suite.settings.samples)
-    matched = match(path, results, suite, asked_prompts(suite))
-    size = suite.plan.draw if options.draw is None else options.draw
-    if matched.answered < size:
-        raise CannotJudge(
-            f"INVALID: {path} holds answers to {matched.answered} cases of the suite, and the plan draws {size}: "
-            f"{size - matched.answered} rows are missing; ask the model the other cases too"
-        )
-    return matched.stored, list(matched.notes)
+    found = results_for(path, suite, picks_of(options)) if results is None else results
+    stored, notes = stored_answers(path, suite, found, options.draw)
+    if options.suite is None and stored.imported is not None:
+        stored = replace(stored, imported={**stored.imported, "suite": "made from the file"})
+    return stored, notes

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tunegate.cases.case import Prompt
 from tunegate.elsewhere.node import Node, score_of
 from tunegate.elsewhere.results import Imported, Picks, Results, no_answer, passes, pick
 from tunegate.elsewhere.results_file import MAX_BYTES, ResultsFile, parsed
@@ -35,11 +40,21 @@ def read(file: ResultsFile, picks: Picks) -> Results:
     """The answers after the chosen filter; log-likelihoods of a multiple-choice task become those of the choices."""
     rows = list(file.lines(TOOL))
     chosen = pick("filter", picks.filter, (_filter(row) for row in rows), file.path)
-    answers = tuple(_answer(row) for row in rows if _filter(row) == chosen)
+    answers = _numbered(_answer(row) for row in rows if _filter(row) == chosen)
     named = NAME.match(file.path.stem)
     task = named["task"] if named else file.path.stem
     told = {"task": task, "filter": chosen or "", **(_told(file.path, named["date"]) if named else {})}
     return Results(TOOL, task, answers, told)
+
+
+def _numbered(answers: Iterable[Imported]) -> tuple[Imported, ...]:
+    """The answers; equal documents, which have one hash, get a number after their id."""
+    seen = Counter[str]()
+    numbered: list[Imported] = []
+    for one in answers:
+        seen[one.id] += 1
+        numbered.append(one if seen[one.id] == 1 else replace(one, id=f"{one.id}-{seen[one.id]}"))
+    return tuple(numbered)
 
 
 def _filter(row: Node) -> str:
@@ -68,9 +83,8 @@ def _answer(row: Node) -> Imported:
     case_id = row["doc_hash"].text[:ID_DIGITS] if row.get("doc_hash") else row["doc_id"].written
     if asked and asked[0][1].is_text:
         return _scored(row, case_id, asked, scores)
-    prompts = dict.fromkeys(prompt for prompt, _ in asked)
-    if len(prompts) != 1:
-        raise row["arguments"].error(f"one prompt was expected, got {len(prompts)}")
+    if not asked or any(prompt != asked[0][0] for prompt, _ in asked):
+        raise row["arguments"].error(f"one prompt was expected, got {len(asked)} requests with several")
     held = row["filtered_resps"].items
     if not held or held[0].value is None:
         response = no_answer("the filter left nothing", scores)
@@ -81,15 +95,26 @@ def _answer(row: Node) -> Imported:
         )
     else:
         response = Response(held[0].written, imported=scores)
-    targets = tuple(text for text in row["target"].texts if text.strip())
-    return Imported(case_id, next(iter(prompts)), response, targets, place=row.place)
+    targets = tuple(text for text in _targets(row["target"]) if text.strip())
+    return Imported(case_id, asked[0][0], response, targets, place=row.place)
 
 
-def _requests(arguments: Node) -> list[tuple[str, Node]]:
+def _targets(target: Node) -> Sequence[str]:
+    """The expected answers. The tool writes a list of several as Python shows it: `['Paris', 'paris']`."""
+    text = target.written if not target.is_list else ""
+    if text.startswith("[") and text.endswith("]"):
+        with contextlib.suppress(ValueError, SyntaxError, MemoryError, RecursionError):
+            listed: Any = ast.literal_eval(text)
+            if listed and all(isinstance(one, str) for one in listed):
+                return listed
+    return target.texts
+
+
+def _requests(arguments: Node) -> list[tuple[Prompt, Node]]:
     """The requests of a document: the prompt, and the continuation or the settings; in lists before version 0.4.4."""
     found = arguments.items if arguments.is_list else list(arguments.pairs.values())
     keys: tuple[int | str, int | str] = (0, 1) if found and found[0].is_list else ("arg_0", "arg_1")
-    return [(one[keys[0]].text, one[keys[1]]) for one in found]
+    return [(one[keys[0]].prompt, one[keys[1]]) for one in found]
 
 
 def _scores(row: Node) -> tuple[ImportedScore, ...]:
@@ -102,7 +127,9 @@ def _scores(row: Node) -> tuple[ImportedScore, ...]:
 # --- multiple choice ------------------------------------------------------------------------------------------------
 
 
-def _scored(row: Node, case_id: str, asked: Sequence[tuple[str, Node]], scores: tuple[ImportedScore, ...]) -> Imported:
+def _scored(
+    row: Node, case_id: str, asked: Sequence[tuple[Prompt, Node]], scores: tuple[ImportedScore, ...]
+) -> Imported:
     """A row with a log-likelihood for each choice; the additional requests without a prompt are left out.
 
     These are of the metric `acc_mutual_info`, which compares with the likelihood of a choice without its question.
@@ -114,7 +141,7 @@ def _scored(row: Node, case_id: str, asked: Sequence[tuple[str, Node]], scores: 
         )
     has_prompt = any(prompt for prompt, _ in asked)
     pairs = [(one, of) for one, of in zip(asked, held, strict=True) if one[0] or not has_prompt]
-    if len({prompt for (prompt, _), _ in pairs}) > 1:
+    if any(prompt != pairs[0][0][0] for (prompt, _), _ in pairs):
         raise row["arguments"].error("one prompt for all choices was expected, got several")
     if len(pairs) < 2:
         raise row["arguments"].error("at least two choices were expected, got the log-likelihood of one text")

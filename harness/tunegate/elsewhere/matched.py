@@ -44,10 +44,10 @@ def match(path: Path, results: Results, suite: Suite, asked: Mapping[str, Prompt
         if case_id is None:
             unknown.append(one)
             continue
-        if case_id in responses:
-            raise ConfigError(f"{one.place}: this is a second answer to case {case_id!r}, first at {places[case_id]}")
         case = by_id.get(case_id.partition(" [variant ")[0])
-        responses[case_id] = one.response if case is None else _in_order(one, case)
+        response = one.response if case is None else _in_order(one, case)
+        if responses.setdefault(case_id, response) != response:
+            raise ConfigError(f"{one.place}: this is a second answer to case {case_id!r}, first at {places[case_id]}")
         places[case_id] = one.place
     if not responses:
         raise _none(path, results, asked)

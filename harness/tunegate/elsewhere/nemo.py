@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tunegate.cases.case import Prompt
 from tunegate.elsewhere.node import Node, score_of
 from tunegate.elsewhere.results import Imported, Picks, Results, no_answer, number_of, passes, pick
 from tunegate.elsewhere.results_file import MAX_BYTES, ResultsFile, parsed
@@ -61,12 +60,8 @@ def _answer(row: Node) -> Imported:
     imported = tuple(ImportedScore(name, value, passes(value)) for name, value in scores.items())
     expected, asked = row.get("expected_answer"), row.get("prompt")
     references = () if expected is None else tuple(text for text in expected.texts if text.strip())
-    prompt = None if asked is None else _prompt(asked)
+    prompt = None if asked is None else asked.prompt
     return Imported(row["problem_idx"].written, prompt, _response(row, imported), references, place=row.place)
-
-
-def _prompt(asked: Node) -> Prompt:
-    return asked.chat if asked.is_list else asked.text
 
 
 def _response(row: Node, scores: tuple[ImportedScore, ...]) -> Response:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from tunegate.cases.case import Prompt
 from tunegate.exceptions import ConfigError
-from tunegate.reading.chats import Message, chat_of
+from tunegate.reading.chats import Message, chat_of, is_chat
 from tunegate.reading.yaml_file import KeyPath, dotted
 
 KINDS: dict[type, str] = {
@@ -120,6 +123,20 @@ class Node:
             raise ConfigError(f"{self.place}: {error}") from error
 
     @property
+    def prompt(self) -> Prompt:
+        """The value as a prompt: a chat, or a text; a text that holds a chat as JSON is this chat, as for chat APIs."""
+        if self.is_list:
+            only = self.items[0] if len(self.items) == 1 else None
+            return only.prompt if only is not None and only.is_text else self.chat
+        if not _JSON_CHAT.match(self.text):
+            return self.text
+        try:
+            value: Any = json.loads(self.text)
+        except (ValueError, RecursionError):
+            return self.text
+        return Node(value, self.place, self.tool, self.keys).chat if is_chat(value) else self.text
+
+    @property
     def is_list(self) -> bool:
         return isinstance(self.value, list)
 
@@ -128,6 +145,7 @@ class Node:
         return isinstance(self.value, str)
 
 
+_JSON_CHAT = re.compile(r"\s*\[\s*\{")
 _REMEDY = 'Write it again, or give rows {"id", "response"} of your own'
 
 

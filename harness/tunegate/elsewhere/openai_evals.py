@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tunegate.cases.case import Prompt
 from tunegate.elsewhere.node import Node, score_of
 from tunegate.elsewhere.results import Imported, Picks, Results, no_answer, number_of, passes
 from tunegate.elsewhere.results_file import ResultsFile
@@ -73,7 +72,7 @@ def _answer(case_id: str, sample: _Sample) -> Imported | None:
         response = no_answer("there is no `sampling` event", scores)
     else:
         response = _response(asked[0]["data"]["sampled"], scores)
-    prompt = _prompt(asked[0]["data"]["prompt"]) if asked else None
+    prompt = asked[0]["data"]["prompt"].prompt if asked else None
     return Imported(case_id, prompt, response, _references(sample), place=first.place)
 
 
@@ -82,10 +81,6 @@ def _response(sampled: Node, scores: tuple[ImportedScore, ...]) -> Response:
     if len(texts) != 1:
         raise sampled.error(f"one answer was expected, got {len(texts)}")
     return Response(texts[0], imported=scores)
-
-
-def _prompt(prompt: Node) -> Prompt:
-    return prompt.text if prompt.is_text else prompt.chat
 
 
 def _references(sample: _Sample) -> tuple[str, ...]:

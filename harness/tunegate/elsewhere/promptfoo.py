@@ -71,7 +71,7 @@ def _answer(row: Node) -> Imported:
         f"test {row['testIdx'].written}" if described is None else f"test {row['testIdx'].written}: {described.text}"
     )
     references = tuple(dict.fromkeys(text for one in _asserts(row) if _is_expected(one) for text in one["value"].texts))
-    return Imported(case_id, row["prompt"]["raw"].text, _response(row), references, place=row.place)
+    return Imported(case_id, row["prompt"]["raw"].prompt, _response(row), references, place=row.place)
 
 
 def _asserts(row: Node) -> Sequence[Node]:

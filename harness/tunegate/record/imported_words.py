@@ -18,6 +18,8 @@ def imported_in_words(start: Mapping[str, Any], checks: Sequence[str]) -> list[s
     """
     facts: Mapping[str, str] = start.get("imported") or {}
     lines = [f"answers imported from {facts['file']}, a file of {told_in_words(facts)}"] if facts else []
+    if facts.get("suite"):
+        lines.append(f"the suite was {facts['suite']}: {facts['file']}")
     names = ", ".join(f"`{name}`" for name in checks if is_imported(name))
     if names:
         tool = facts.get("tool", "another tool")
