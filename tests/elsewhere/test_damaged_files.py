@@ -10,22 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.damage import VALUES, places, with_value
 from tests.support.elsewhere_files import FILES, Held, named
 from tunegate.elsewhere.read import read_results
 from tunegate.elsewhere.results import Picks
 from tunegate.exceptions import ConfigError, MissingExtra
 
 TEXTS = [held for held in FILES if held.path.suffix != ".eval"]
-VALUES = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(),
-    st.floats(),
-    st.text(max_size=8),
-    st.just("attachment://x"),
-    st.lists(st.one_of(st.none(), st.integers(), st.text(max_size=3)), max_size=3),
-    st.dictionaries(st.text(max_size=5), st.one_of(st.none(), st.text(max_size=3)), max_size=2),
-)
 
 
 def one_line_or_read(path: Path, picks: Picks) -> None:
@@ -37,23 +28,6 @@ def one_line_or_read(path: Path, picks: Picks) -> None:
         message = "it was read"
     assert message
     assert "\n" not in message
-
-
-def places(value: Any, keys: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The paths to all values in a JSON value."""
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [keys, *(place for key, one in inner for place in places(one, (*keys, key)))]
-
-
-def with_value(value: Any, keys: tuple[Any, ...], new: Any, *, drop: bool) -> Any:
-    if not keys:
-        return new
-    copy = dict(value) if isinstance(value, dict) else list(value)
-    if drop and len(keys) == 1:
-        del copy[keys[0]]
-    else:
-        copy[keys[0]] = with_value(value[keys[0]], keys[1:], new, drop=drop)
-    return copy
 
 
 def small(held: Held) -> list[Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from tunegate.elsewhere.results import pick
-from tunegate.elsewhere.task import Task, fill_template, refused
+from tunegate.elsewhere.task import Task, as_list, as_mapping, as_text, fill_template, refused
 from tunegate.exceptions import ConfigError
 from tunegate.reading.rows import Row, read_rows
 from tunegate.reading.yaml_file import YamlFile
@@ -92,10 +92,10 @@ def _docs(file: YamlFile, data: Mapping[str, Any]) -> Iterator[tuple[int, Row]]:
     form = data.get("dataset_path")
     if form not in FORMATS:
         raise refused(file, ("dataset_path",), f"{form!r} is not local data; {', '.join(FORMATS)} are")
-    options = cast("Mapping[str, Any]", data.get("dataset_kwargs") or {})
+    options = as_mapping(file, ("dataset_kwargs",), data.get("dataset_kwargs"))
     if more := [key for key in options if key != "data_files"]:
         raise refused(file, ("dataset_kwargs", more[0]), "only data_files can be imported")
-    split = next((data[key] for key in SPLITS if key in data), "train")
+    split = next((as_text(file, (key,), data[key]) for key in SPLITS if key in data), "train")
     files: Any = options.get("data_files")
     if isinstance(files, dict):
         found = cast("Mapping[str, Any]", files)
@@ -176,11 +176,11 @@ def _as_list(value: Any) -> list[str] | None:
 
 
 def _metrics(file: YamlFile, data: Mapping[str, Any], default: Sequence[str]) -> list[Mapping[str, Any]]:
-    listed: list[Any] = data.get("metric_list") or [{"metric": name} for name in default]
-    for place, one in enumerate(listed):
-        if not isinstance(one, dict) or not isinstance(cast("Mapping[str, Any]", one).get("metric"), str):
-            raise refused(file, ("metric_list", place), "the name of a metric was expected")
-    return listed
+    listed = as_list(file, ("metric_list",), data.get("metric_list")) or [{"metric": name} for name in default]
+    metrics = [as_mapping(file, ("metric_list", place), one) for place, one in enumerate(listed)]
+    for place, one in enumerate(metrics):
+        as_text(file, ("metric_list", place, "metric"), one.get("metric"))
+    return metrics
 
 
 def _choice_checks(file: YamlFile, data: Mapping[str, Any]) -> tuple[list[Any], list[str]]:
@@ -220,16 +220,18 @@ def _refuse_cut_targets(file: YamlFile, patterns: Sequence[str], rows: Sequence[
 
 def _patterns(file: YamlFile, data: Mapping[str, Any], wanted: str | None) -> list[str]:
     """The regular expressions of the chosen filter: none or one."""
-    filters: list[Any] = data.get("filter_list") or []
+    listed = as_list(file, ("filter_list",), data.get("filter_list"))
+    filters = [as_mapping(file, ("filter_list", place), one) for place, one in enumerate(listed)]
     chosen = pick("filter", wanted, [str(one.get("name")) for one in filters], file.path)
     patterns: list[str] = []
     for place, one in enumerate(filters):
         if str(one.get("name")) != chosen:
             continue
-        for at, step in enumerate(one.get("filter") or []):
+        for at, given in enumerate(as_list(file, ("filter_list", place, "filter"), one.get("filter"))):
             keys = ("filter_list", place, "filter", at)
+            step = as_mapping(file, keys, given)
             if step.get("function") == "regex":
-                patterns.append(_pattern(file, (*keys,), step))
+                patterns.append(_pattern(file, keys, step))
             elif step.get("function") not in HARMLESS:
                 raise refused(file, keys, f"the filter {step.get('function')!r} cannot be imported")
     if len(patterns) > 1:
@@ -245,7 +247,7 @@ def _pattern(file: YamlFile, keys: tuple[str | int, ...], step: Mapping[str, Any
         raise refused(file, (*keys, "group_select"), "only 0 (the first match) and -1 (the last) can be imported")
     try:
         groups = re.compile(pattern).groups
-    except (re.error, TypeError) as error:
+    except (re.error, TypeError, OverflowError, RecursionError) as error:
         raise refused(file, (*keys, "regex_pattern"), f"this is not a regular expression: {error}") from error
     if groups != 1:
         raise refused(file, (*keys, "regex_pattern"), f"one group was expected, got {groups}")
@@ -253,13 +255,17 @@ def _pattern(file: YamlFile, keys: tuple[str | int, ...], step: Mapping[str, Any
 
 
 def _generate(file: YamlFile, data: Mapping[str, Any]) -> dict[str, Any]:
-    options: Mapping[str, Any] = data.get("generation_kwargs") or {}
+    options = as_mapping(file, ("generation_kwargs",), data.get("generation_kwargs"))
     if more := [key for key in options if key not in GENERATION]:
         raise refused(file, ("generation_kwargs", more[0]), "this option cannot be imported")
     until = options.get("until", ["\n\n"])
+    if not isinstance(until, str):
+        until = [
+            as_text(file, ("generation_kwargs", "until"), one) for one in as_list(file, ("generation_kwargs",), until)
+        ]
     made: dict[str, Any] = {"form": "raw", "stop": [until] if isinstance(until, str) else until}
     if "max_gen_toks" in options:
         made["max_new_tokens"] = options["max_gen_toks"]
     if options.get("do_sample") and options.get("temperature"):
-        made["temperature"] = float(options["temperature"])
+        made["temperature"] = options["temperature"]
     return made

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from tunegate.elsewhere.results import pick
-from tunegate.elsewhere.task import MARKS, SIMPLE, Task, fill_template, refused
+from tunegate.elsewhere.task import MARKS, SIMPLE, Task, as_list, as_mapping, fill_template, refused
 from tunegate.reading.rows import Row
 from tunegate.reading.yaml_file import KeyPath, YamlFile
 
@@ -30,7 +30,7 @@ def read(file: YamlFile, wanted: str | None) -> Task:
     prompt, place = _prompt(file, data, wanted)
     if any(mark in SIMPLE.sub("", prompt) for mark in MARKS):
         raise refused(file, ("prompts", place), "only variables such as {{question}} can be imported")
-    default: Mapping[str, Any] = data.get("defaultTest") or {}
+    default = as_mapping(file, ("defaultTest",), data.get("defaultTest"))
     tests: Any = data["tests"]
     if not isinstance(tests, list):
         raise refused(file, ("tests",), "only tests in this file can be imported")
@@ -71,17 +71,20 @@ def _refuse_keys(file: YamlFile, keys: KeyPath, test: Any) -> None:
 def _row(file: YamlFile, keys: KeyPath, prompt: str, default: Mapping[str, Any], test: Any) -> tuple[Row, str]:
     """The case of a test, and the type of its assertions."""
     _refuse_keys(file, keys, test)
-    values: dict[str, Any] = {**(default.get("vars") or {}), **(test.get("vars") or {})}
+    given = as_mapping(file, (*keys, "vars"), test.get("vars"))
+    values: dict[str, Any] = {**as_mapping(file, ("defaultTest", "vars"), default.get("vars")), **given}
     for name, value in values.items():
         if not isinstance(value, str | int | float) or (isinstance(value, str) and value.startswith("file://")):
             raise refused(file, (*keys, "vars", name), "only a text or a number can be imported")
-    asserts: list[Any] = [*(default.get("assert") or []), *(test.get("assert") or [])]
+    own = as_list(file, (*keys, "assert"), test.get("assert"))
+    listed = [*as_list(file, ("defaultTest", "assert"), default.get("assert")), *own]
+    asserts = [as_mapping(file, (*keys, "assert"), one) for one in listed]
     if not asserts:
         raise refused(file, keys, "the test asserts nothing")
     references: list[str] = []
     for place, one in enumerate(asserts):
         kind = one.get("type")
-        if kind not in CHECKS:
+        if not isinstance(kind, str) or kind not in CHECKS:
             raise refused(file, (*keys, "assert", place), f"the assertion {kind!r} has no check that is the same")
         if more := [key for key in one if key not in ("type", "value", "metric")]:
             raise refused(file, (*keys, "assert", place, more[0]), "this option of an assertion cannot be imported")

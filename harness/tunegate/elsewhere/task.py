@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from tunegate.exceptions import ConfigError
 from tunegate.optional import optional_import
@@ -38,6 +38,31 @@ class Task:
 def refused(file: YamlFile, keys: KeyPath, why: str) -> ConfigError:
     """The error for a feature that a suite does not have: named, never dropped silently."""
     return file.error(keys, f"{why}; nothing was imported")
+
+
+def as_mapping(file: YamlFile, keys: KeyPath, value: Any) -> Mapping[str, Any]:
+    """The value as a mapping with texts as keys; nothing is an empty one."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in cast("Mapping[Any, Any]", value)):
+        raise refused(file, keys, "a mapping was expected")
+    return cast("Mapping[str, Any]", value)
+
+
+def as_list(file: YamlFile, keys: KeyPath, value: Any) -> list[Any]:
+    """The value as a list; nothing is an empty one."""
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise refused(file, keys, "a list was expected")
+    return cast("list[Any]", value)
+
+
+def as_text(file: YamlFile, keys: KeyPath, value: Any) -> str:
+    """The value, which must be a text."""
+    if not isinstance(value, str):
+        raise refused(file, keys, "a text was expected")
+    return value
 
 
 def fill_template(template: str, row: Mapping[str, Any], where: str) -> str:
