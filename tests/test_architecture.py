@@ -45,7 +45,7 @@ FLOORS = (
     ("checks",),
     ("verdicts", "data"),
     ("record", "suites"),
-    ("ledger",),
+    ("ledger", "elsewhere"),
     ("gates", "leaks"),
     ("promotion", "choosing"),
     ("pipeline",),

@@ -28,6 +28,15 @@ ADVISE_FLAGS = {
 """The questions of `tunegate advise`; it asks for those that no option answers."""
 
 
+PICKS = {
+    "--filter": "the filter of lm-evaluation-harness, or the evaluation of Every Eval Ever",
+    "--prompt": "promptfoo's prompt",
+    "--provider": "promptfoo's provider",
+    "--epoch": "the epoch of Inspect, or the repeat of NeMo Evaluator",
+}
+"""The options that choose a part of a results file, if it holds several."""
+
+
 class Parser(argparse.ArgumentParser):
     """Argparse with one-line errors that name the nearest known word."""
 
@@ -148,8 +157,12 @@ def build_parser() -> Parser:
 
     gate = command("gate", "run one gate on a model or on stored responses; train nothing")
     gate.add_argument("model", nargs="?", help="a model folder, .gguf file, hub id, package:… or http://…/v1#name")
-    gate.add_argument("--responses", metavar="FILE", help='answers produced elsewhere: rows {"id", "response"}')
-    gate.add_argument("--suite", metavar="FILE", required=True, help="suite file, or builtin:NAME")
+    gate.add_argument(
+        "--responses", metavar="FILE", help='answers produced elsewhere: rows {"id", "response"}, or the file of a tool'
+    )
+    gate.add_argument("--suite", metavar="FILE", help="suite file, or builtin:NAME (a tool's file makes its own)")
+    for flag, what in PICKS.items():
+        gate.add_argument(flag, metavar="NAME", help=f"the file of a tool: {what}")
     gate.add_argument("--expect-suite", metavar="SHA256", help="refuse a suite with another hash (see `check --json`)")
     gate.add_argument("--baseline", metavar="PLACE", help="compare with this model or these answers, case by case")
     gate.add_argument("--max-drop", type=float, metavar="POINTS", help="points it may be worse (default: 5)")
@@ -189,7 +202,7 @@ def build_parser() -> Parser:
     leakage.add_argument("--suite", metavar="FILE", required=True, action="append", help="suite file, or builtin:NAME")
     leakage.add_argument("--embed", type=float, metavar="COSINE", help="also compare by meaning, for example from 0.95")
 
-    suite = command("suite", "make suites that test whether a model understands")
+    suite = command("suite", "import tasks of other tools; make suites that test whether a model understands")
     _add_suite_actions(suite)
 
     report = command("report", "write the report of a run")
@@ -197,6 +210,9 @@ def build_parser() -> Parser:
     report.add_argument("--html", metavar="FILE", help="default: report.html in the run folder")
     report.add_argument("--junit", metavar="FILE", help="also write JUnit XML")
     report.add_argument("--markdown", metavar="FILE", help="also write a Markdown summary")
+    report.add_argument(
+        "--to", nargs="+", metavar="FORMAT [FILE]", help="also write it for others: every-eval-ever, and where to"
+    )
     report.add_argument("--labels", metavar="FILE", help="people's labels of answers: estimate the pass rate by people")
     report.add_argument("--recheck", action="store_true", help="decide every gate and judge every answer again")
     report.epilog = (
@@ -347,6 +363,16 @@ def _add_registry_actions(command: argparse.ArgumentParser) -> None:
 
 def _add_suite_actions(suite: argparse.ArgumentParser) -> None:
     action = _actions_of(suite)
+    imported = action("import", "write a task of lm-evaluation-harness, promptfoo or Inspect as a suite")
+    imported.add_argument("task", help="task YAML, promptfoo configuration, or a data set with `input` and `target`")
+    imported.add_argument(
+        "--filter", metavar="NAME", help=f"task with several filters: {PICKS['--filter'].partition(',')[0]}"
+    )
+    imported.add_argument(
+        "--prompt", metavar="NAME", help="configuration with several prompts: the label of the prompt"
+    )
+    imported.add_argument("--out", metavar="FILE", required=True, help="suite file; its cases are written beside it")
+
     expand = action("expand", "write groups: each case with copies changed by rules")
     expand.add_argument("suite", help="suite file, builtin:NAME, or a suite of a pipeline file as FILE#NAME")
     expand.add_argument(

@@ -39,6 +39,7 @@ CHECKS = {
     "counterfactual": "tunegate_suites.counterfactual:Counterfactual",
     "contrast": "tunegate_suites.contrasts.contrast:Contrast",
     "errors": "tunegate_suites.errors:Errors",
+    "imported": "tunegate_suites.imported:Imported",
     "evaluate": "tunegate_suites.evaluate_metric:Evaluate",
     "ragas": "tunegate_suites.ragas_metric:Ragas",
     "python": "tunegate_suites.python_metric:Python",

@@ -227,13 +227,13 @@ def test_an_unknown_option_names_the_nearest(capsys: Capture) -> None:
         ("gate --respones x", "gate: unknown argument --respones (did you mean '--responses' or '--report' or "),
         (
             "report A --md",
-            "report: unknown argument --md (did you mean '--html' or '--markdown'?); try `tunegate report",
+            "report: unknown argument --md (did you mean '--html' or '--markdown' or '--to'?); try `tunegate report",
         ),
         ("report A -m", "report: unknown argument -m (did you mean '-h'"),
         ("gates", ": no command is named 'gates' (did you mean 'gate'?); try `tunegate --help`"),
         ("suite expnd", "suite: no command is named 'expnd' (did you mean 'expand'?); try `tunegate suite --help`"),
         ("suite --json cue-report x", "suite cue-report: the following arguments are required: --positive"),
-        ("gate --json", "gate: the following arguments are required: --suite; try `tunegate gate --help`"),
+        ("gate --json", "gate: give either a model or --responses FILE"),
         ("plan --draw -5", "plan: --draw: expected a number from 1"),
         ("init --recipe nope", "init: --recipe nope: no such recipe; known: generalize, journey, "),
         (

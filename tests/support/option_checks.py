@@ -17,7 +17,7 @@ from tunegate.cases.case import Case
 from tunegate.checks.check import Sample
 from tunegate.checks.judge_admission import Agreement, default_path, write_admission
 from tunegate.checks.outcome import Finding, Outcome, Verdict
-from tunegate.models.model import ChoiceScore, Response, ScriptedModel
+from tunegate.models.model import ChoiceScore, ImportedScore, Response, ScriptedModel
 from tunegate.reading.spec import read_spec
 from tunegate.reading.yaml_file import load_yaml
 from tunegate.stats.sampling import SinglePlan
@@ -90,6 +90,9 @@ def scores(*numbers: float) -> Response:
 LAST_NUMBER = {"checks": [{"number": {}}], "answer": "last_number"}
 CHOOSES = {"cases.choices": "{options}", "checks": [{"choice": {}}]}
 RIGHT = sample("It is BLM.", "BLM")
+SCORED = sample(
+    Response("x", imported=(ImportedScore("acc", 1.0, True), ImportedScore("f1", 0.6))),
+)
 CHOICE = sample(scores(-2.0, -2.5), "ab", choices=("ab", "abcdef"))
 
 
@@ -230,6 +233,9 @@ PROOFS: Proofs = {
         suite({"checks.0.choice.gold_base": 1}, CHOOSES, refused="no reference is the number of a choice"),
     ),
     "choice.normalize": check("choice", {"normalize": "chars"}, CHOICE),
+    "imported.score": check("imported", {"score": "f1"}, SCORED, base={"score": "acc"}),
+    "imported.min": check("imported", {"min": 0.8}, SCORED, base={"score": "f1", "max": 0.9}),
+    "imported.max": check("imported", {"max": 0.5}, SCORED, base={"score": "f1", "min": 0.4}),
     "perplexity.max": check("perplexity", {"max": 1.1}, sample(scores(-8.0), choices=("abcd",)), base={"max": 99.0}),
     "perplexity.min": check("perplexity", {"min": 50.0}, sample(scores(-8.0), choices=("abcd",)), base={"max": 99.0}),
     "perplexity.than": check(

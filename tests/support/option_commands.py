@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from tests.support.bank import write_jsonl
+from tests.support.elsewhere_files import HELD, LM_OPEN, Held
 from tests.support.fake_pipeline import PIPELINE, carry_out, tools, write_pipeline
 from tests.support.option_pipelines import ROWS, all_alike
 from tests.support.option_proofs import CASES, SUITE, Proof, Proofs, ShownBy, changed
@@ -86,6 +87,16 @@ def laid_out() -> Path:
         twice = {**ROWS[1], "completion": "write to ada.lovelace@gmail.com"}
         write_jsonl(Path("train.jsonl"), [*ROWS, ROWS[0], twice])
         write_jsonl(Path("leaky.jsonl"), [{"prompt": row["prompt"], "completion": row["reference"]} for row in CASES])
+        for name, held in {
+            "samples.jsonl": LM_OPEN,
+            "two.json": "promptfoo/two.json",
+            "log.json": "inspect/two_epochs.json",
+        }.items():
+            shutil.copy(Held(held, "", 0).path, name)
+        for name in ("lm_eval/facts_open.yaml", "lm_eval/facts_choice.yaml", "promptfoo/two.yaml", "questions.jsonl"):
+            shutil.copy(HELD / name, Path())
+        task = Path("facts_open.yaml").read_text()
+        Path("facts_open.yaml").write_text(task.replace("A-Za-z0-9]", "A-Za-z0-9 ]"))
         write_facts(Path())
         Path("few.yaml").write_text(
             json.dumps(changed(FACTS_SUITE, {"cases.where": {"sort": "a"}, "plan": {"draw": 6, "accept": 6}}))
@@ -215,6 +226,9 @@ def of_server(flag: str, value: str) -> tuple[Proof | ShownBy, ...]:
 
 
 GATE = "gate --responses answers.jsonl --suite suite.yaml --json"
+SAMPLES = "gate --responses samples.jsonl --draw 12 --json"
+TWO = "gate --responses two.json --draw 12 --json"
+LOG = "gate --responses log.json --draw 3 --json"
 MEASURE = "judge judge.yaml --labels labels.jsonl --json"
 DATA = "data train.jsonl --method sft --json"
 PARTS = f"{DATA} --split 0.5,0.25,0.25 --out parts"
@@ -222,6 +236,8 @@ PLAN = "plan --plan double --json"
 ADVISE = "advise --improve task --data labelled=2000 --model-kind instruct --budget cpu --licence any"
 BAKE = "bake-off nowhere.gguf --suite suite.yaml"
 SERVER = "bake-off http://127.0.0.1:9/v1#m --suite suite.yaml"
+IMPORT_TWO = "suite import two.yaml --out imported.yaml"
+IMPORT = "suite import facts_open.yaml --filter none --out imported.yaml"
 EXPAND = "suite expand facts.yaml --rules rules.yaml --out out.yaml"
 CUE = 'suite cue claims.jsonl claims.jsonl --cue present --text "{sentence}" --label label=true'
 COMPARE = "compare rec_b rec_a --json"
@@ -249,6 +265,7 @@ AS_JSON = {
     "advise": ADVISE,
     "bake-off": BAKE,
     "compare": "compare rec_b rec_a",
+    "suite import": IMPORT,
     "suite expand": EXPAND,
     "suite contrast-report": "suite contrast-report rec_groups",
     "suite cue": f"{CUE} --out made",
@@ -335,6 +352,33 @@ PROOFS: Proofs = {
     ),
     "gate --responses": words(GATE, "gate --responses better.jsonl --suite suite.yaml --json"),
     "gate --suite": words(GATE, "gate --responses answers.jsonl --suite other.yaml --json"),
+    "suite import task": words(IMPORT, "suite import facts_choice.yaml --out imported.yaml"),
+    "suite import --filter": (
+        words(IMPORT, IMPORT.replace("none", "first_word")),
+        words(IMPORT, "suite import two.yaml --filter x --out imported.yaml", "no effect on a task of promptfoo"),
+    ),
+    "suite import --prompt": (
+        words(f"{IMPORT_TWO} --prompt short", f"{IMPORT_TWO} --prompt plain"),
+        words(IMPORT, "--prompt x", "no effect on a task of lm-evaluation-harness"),
+    ),
+    "suite import --out": words(IMPORT, IMPORT.replace("imported.yaml", "other-place.yaml")),
+    "gate --filter": (
+        words(f"{SAMPLES} --filter none", f"{SAMPLES} --filter first_word"),
+        words(f"{TWO} --provider stub --prompt short", "--filter x", "has no effect on a file of promptfoo"),
+        words(GATE, "--filter x", "is not a file of another tool"),
+    ),
+    "gate --prompt": (
+        words(f"{TWO} --provider stub --prompt short", f"{TWO} --provider stub --prompt plain"),
+        words(f"{SAMPLES} --filter none", "--prompt x", "has no effect on a file of lm-evaluation-harness"),
+    ),
+    "gate --provider": (
+        words(f"{TWO} --prompt short --provider stub", f"{TWO} --prompt short --provider echo"),
+        words(f"{SAMPLES} --filter none", "--provider x", "has no effect on a file of lm-evaluation-harness"),
+    ),
+    "gate --epoch": (
+        words(f"{LOG} --epoch 1", f"{LOG} --epoch 2"),
+        words(f"{SAMPLES} --filter none", "--epoch 1", "has no effect on a file of lm-evaluation-harness"),
+    ),
     "gate --baseline": words(GATE, "--baseline better.jsonl"),
     "gate --max-drop": (
         words(f"{GATE} --baseline better.jsonl", "--max-drop 100"),
@@ -392,6 +436,11 @@ PROOFS: Proofs = {
     "report --html": words(REPORT, "--html page.html"),
     "report --junit": words(REPORT, "--junit run.xml"),
     "report --markdown": words(REPORT, "--markdown run.md"),
+    "report --to": (
+        words(REPORT, "--to every-eval-ever out.json"),
+        words(REPORT, "--to mlflow", "--to mlflow: no such format"),
+        words(REPORT, "--to every-eval-ever a.json b.json", "a format and one file were expected"),
+    ),
     "report --recheck": words(REPORT, "--recheck"),
     "report --labels": words(REPORT, "--labels train.jsonl", refused="`case_id` is missing"),
     "promote run": (

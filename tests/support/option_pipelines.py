@@ -118,6 +118,7 @@ ALONE = {
     **{key: value for key, value in ONE_DRAW.items() if not key.startswith("stages")},
     "stages": [{**BASE["stages"][0], "gates": ["facts"]}],
 }
+FOREIGN = {"suites.facts.checks": ["exact", {"imported": "acc"}], "promote.imported": True}
 UNWAIVED = {**SKILLS, "sft#1": 1.0, "sft#2": 1.0}
 
 
@@ -163,6 +164,7 @@ PROOFS: Proofs = {
     "PipelineSpec.promote": run({"promote": None}),
     "PromoteSpec.to": run({"promote.to": "staging"}),
     "PromoteSpec.registry": run({"promote.registry": "elsewhere"}),
+    "PromoteSpec.imported": run({"promote.imported": False}, FOREIGN, "takes over the scores of another tool"),
     "LeakageSpec.action": run({"leakage": {"action": "drop_from_train"}}, {"stages.0.data": "leaky.jsonl"}),
     "LeakageSpec.embed": run({"leakage": {"embed": 0.9}}),
     "RetentionSpec.max_drop": run({"suites.general.retention.max_drop": 100.0}, GENERAL, skills=FORGETFUL, bank=300),

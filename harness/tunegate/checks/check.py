@@ -303,6 +303,19 @@ def _outcome(sample: Sample, findings: Sequence[Finding], part: Part | Finding |
     )
 
 
+IMPORTED = "imported"
+"""The name of the check that takes over the score of another tool, which nothing here judged again."""
+
+
+def is_imported(known_as: str) -> bool:
+    """Whether a check, by its name in a suite or on record, takes over the score of another tool.
+
+    >>> is_imported("imported#2"), is_imported("exact")
+    (True, False)
+    """
+    return known_as.partition("#")[0] == IMPORTED
+
+
 def unique_names(checks: Sequence[Check]) -> list[str]:
     """Unique names for a suite's checks: the second `regex` is `regex#2`."""
     seen: Counter[str] = Counter()

@@ -19,6 +19,7 @@ from tunegate.progress import Bar as Bar
 from tunegate.progress import duration
 from tunegate.promotion.registry import Promotion
 from tunegate.record.event_log import EVENTS, is_being_written
+from tunegate.record.imported_words import imported_in_words
 from tunegate.record.ledger_words import told_of
 from tunegate.record.record import AttemptRecord, GateRecord, RunRecord, StageRecord
 from tunegate.record.registered_risk import registered_risk
@@ -90,10 +91,11 @@ def gate_as_json(result: GateRunResult, report: Path | None) -> dict[str, Any]:
             "independent": result.luck.independent,
         }
     )
+    told = {"imported": dict(told)} if (told := result.run.start.get("imported")) else {}
     places = {"record": str(result.folder / EVENTS), "report": None if report is None else str(report)}
     drawn = _draw_as_json(result.record)
     decided = {"verdict": result.deciding.verdict, "gate_interval": list(result.deciding.interval)}
-    return {**drawn, **decided, "lucky_pass": luck, "confirm": confirm, **earlier, **places}
+    return {**drawn, **decided, "lucky_pass": luck, "confirm": confirm, **earlier, **told, **places}
 
 
 def _draw_as_json(gate: GateRecord) -> dict[str, Any]:
@@ -170,6 +172,8 @@ def print_gate(result: GateRunResult, report: Path | None) -> None:
         show(f"not judged: {_ids(gate, Verdict.INVALID)}; {faults[0].case_id}: {_short(faults[0].reason)}")
     for words in result.record.looks_in_words:
         show(f"continued: {words}")
+    for words in imported_in_words(result.run.start, gate.checks):
+        show(f"imported: {words}")
     for words in told_of([result.record]):
         show(f"ledger: {words}")
     if result.unknown_luck:

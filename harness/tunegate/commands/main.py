@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.checks.outcome import Verdict
-from tunegate.commands import candidate, console, starter
+from tunegate.commands import candidate, console, imported, starter
 from tunegate.commands import suite as suite_command
 from tunegate.commands.advise import ask_on_terminal, run_advise
 from tunegate.commands.asking import asking, flags_given
@@ -34,13 +34,12 @@ from tunegate.commands.promote import verify as verify_model
 from tunegate.commands.registry import carry_out as carry_out_registry
 from tunegate.commands.report import gate_reports, write_report, write_reports
 from tunegate.data.token_lengths import Estimate, local_tokens
+from tunegate.elsewhere.results import Results
 from tunegate.exceptions import ConfigError
-from tunegate.gates.ask import asked_prompts
 from tunegate.gates.gate_run import GateRequest, run_gate
 from tunegate.leaks.leakage import Leak
 from tunegate.models.metering import MeteredModel
 from tunegate.models.model import Model
-from tunegate.models.responses import load_responses
 from tunegate.pipeline.leak_guard import leaks_of
 from tunegate.pipeline.pipeline import Pipeline
 from tunegate.pipeline.pipeline_file import load_pipeline, suite_place
@@ -189,13 +188,14 @@ def gate(options: Namespace) -> int:
     if (options.model is None) == (options.responses is None):
         raise ConfigError("give either a model or --responses FILE")
     candidate.check_options(options)
-    suite = load_suite(suite_place(options.suite, Path()), _build_check())
+    found = imported.subject_of(options, _build_check())
+    suite = found.suite
     check_expected(suite, options.expect_suite)
     if options.baseline is not None:
         return candidate.against(options, suite, _open_subject)
     plan = _plan(suite, options)
     check_more(options, suite.name, plan)
-    model = _open_subject(options, suite)
+    model = _open_subject(options, suite, found.results)
     subject = MeteredModel(model) if options.responses is None else model
     ledger = ledger_of_suite(options.ledger, suite)
     request = GateRequest(
@@ -226,16 +226,14 @@ def _plan(suite: Suite, options: Namespace) -> GatePlan:
     return replace(plan, curtail=options.curtail or plan.curtail)
 
 
-def _open_subject(options: Namespace, suite: Suite) -> Model:
+def _open_subject(options: Namespace, suite: Suite, results: Results | None = None) -> Model:
     if options.responses is not None:
         for flag, given in {"--dtype": options.dtype, "--batch-size": options.batch_size}.items():
             if given is not None:
                 raise ConfigError(f"{flag}: has no effect on stored responses; leave it out")
         if flags := flags_given(options):
             raise ConfigError(f"{', '.join(flags)}: stored responses are not requested from a server; leave it out")
-        responses, notes = load_responses(
-            Path(options.responses), asked_prompts(suite), suite.responses, suite.settings.samples
-        )
+        responses, notes = imported.answers_of(options, suite, results)
         _tell("gate", [*notes, *suite.remarks])
         return responses
     from tunegate.models.open_model import is_server, open_model

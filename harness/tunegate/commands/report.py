@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tunegate.checks.check import CheckBuilder
 from tunegate.commands import console
 from tunegate.commands.verify_run import verify_run
-from tunegate.exceptions import CannotJudge, ConfigError
+from tunegate.exceptions import CannotJudge, ConfigError, nearest
 from tunegate.gates.people import NOBODY, PeopleRate, rates_of
 from tunegate.record.event_log import EVENTS
 from tunegate.record.read_run import read_run, reading
@@ -31,12 +31,32 @@ def write_report(options: Namespace, build_check: CheckBuilder) -> int:
         if options.recheck:
             print(f"rechecked: {console.printable(verify_run(record, build_check).in_words)}", file=sys.stderr)
         people = rates_of(record.all_gates(), Path(options.labels)) if options.labels else {}
+        exported = export(record, options.to)
         write_reports(record, html, junit, markdown, people)
         if options.json:
-            console.show_json(console.run_as_json(record, html, people))
+            console.show_json({**console.run_as_json(record, html, people), **exported})
         else:
             console.print_run(record, html, people)
+            for path in exported.get("exported", ()):
+                console.show(f"written: {path}")
     return 0
+
+
+def export(record: RunRecord, wanted: Sequence[str] | None) -> dict[str, list[str]]:
+    """Write a record in the format of another tool: `every-eval-ever`, and the file, if one is named."""
+    from tunegate.elsewhere import to_every_eval_ever
+
+    if wanted is None:
+        return {}
+    name, *file = wanted
+    if name != to_every_eval_ever.NAME:
+        raise ConfigError(f"--to {name}: no such format{nearest(name, [to_every_eval_ever.NAME])}")
+    if len(file) > 1:
+        raise ConfigError(f"--to: a format and one file were expected, got {len(file)} files")
+    path = Path(file[0]) if file else None
+    if path is not None and path.name == EVENTS:
+        raise ConfigError(f"{path}: this is a record, which a report must not overwrite; choose another name")
+    return {"exported": [str(one) for one in to_every_eval_ever.write(record, path)]}
 
 
 def gate_reports(options: Namespace, run: RunRecord, draw: int) -> Path | None:

@@ -1,4 +1,4 @@
-"""`tunegate suite`: groups of cases, rows with a spurious cue, and reports; connects command line and suites."""
+"""`tunegate suite`: imported tasks, groups of cases, rows with a spurious cue, and reports."""
 
 from __future__ import annotations
 
@@ -66,7 +66,20 @@ def _cue_report(options: Namespace, build_check: CheckBuilder, embed: Embed) -> 
     return {"gates": report_on([Path(run) for run in options.runs], options.positive)}, print_cue_report
 
 
-_ACTIONS = {"expand": _expand, "contrast-report": _contrast_report, "cue": _cue, "cue-report": _cue_report}
+def _import(options: Namespace, build_check: CheckBuilder, embed: Embed) -> Done:
+    from tunegate.elsewhere.import_task import import_task
+
+    task, out = resolve(options.task, Path()), Path(options.out)
+    return import_task(task, out, build_check, filter_=options.filter, prompt=options.prompt), print_import
+
+
+_ACTIONS = {
+    "import": _import,
+    "expand": _expand,
+    "contrast-report": _contrast_report,
+    "cue": _cue,
+    "cue-report": _cue_report,
+}
 
 
 # --- what is printed -----------------------------------------------------------------------------------------------
@@ -82,6 +95,18 @@ def print_expansion(facts: Facts) -> None:
     for count in facts["by_rule"]:
         numbers = f"{count['members']:7}  {count['skipped']:14}  {count['refused']:7}"
         show(f"{count['rule']:{width}}  {count['kind']:11}  {numbers}")
+    show(f"written: {', '.join(facts['written'])}")
+    show(f"next: {shlex.join(['tunegate', 'gate', 'MODEL', '--suite', facts['written'][0]])}")
+
+
+def print_import(facts: Facts) -> None:
+    """What was imported, what the suite does otherwise than the tool, and the next command."""
+    checks = ", ".join(facts["checks"])
+    show(
+        f"task {facts['task']} of {facts['tool']}: {facts['cases']} cases, judged by {checks}, {facts['draw']} per draw"
+    )
+    for note in facts["notes"]:
+        show(f"note: {note}")
     show(f"written: {', '.join(facts['written'])}")
     show(f"next: {shlex.join(['tunegate', 'gate', 'MODEL', '--suite', facts['written'][0]])}")
 

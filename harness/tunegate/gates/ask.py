@@ -186,4 +186,4 @@ def _not_an_answer(response: object) -> Response:
 def _with_scores(generated: Response | None, scored: Response) -> Response:
     if generated is None or scored.error or generated.error:
         return scored if generated is None or not generated.error else generated
-    return Response(generated.text, generated.finish_reason, generated.n_tokens, scored.choice_scores)
+    return replace(generated, choice_scores=scored.choice_scores)

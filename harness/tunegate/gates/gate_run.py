@@ -18,7 +18,7 @@ from tunegate.gates.book import NOT_ASKED_FOR, Book, Draft, NoLedger
 from tunegate.gates.draw import Draw, GatePlace, draw_fresh
 from tunegate.gates.runner import GateRunner
 from tunegate.ledger.ledger import Ledger
-from tunegate.models.model import Model, StoredResponses, answers_the_same, request_of
+from tunegate.models.model import Model, StoredResponses, answers_the_same, import_of, request_of
 from tunegate.progress import Progress
 from tunegate.record.event_log import last_event
 from tunegate.record.events import GateContinued, GateDecided, RunStarted, event_from_json
@@ -166,6 +166,7 @@ def _started(request: GateRequest, earlier: Sequence[str], versions: Mapping[str
         started(request.suite, request.key, model.name, model.sha256, request.seed, versions),
         policy={"confirms": plan.confirms, "spending": plan.spending and asdict(plan.spending)},
         request=dict(fields) if (fields := request_of(model)) else None,
+        imported=import_of(model),
         earlier=tuple(earlier),
     )
 
@@ -345,5 +346,8 @@ def answers_key(model: Model) -> str | None:
         return None
     digest = hashlib.sha256()
     for case_id, response in sorted(model.responses.items()):
-        digest.update(json.dumps([case_id, asdict(response)]).encode())
+        facts = asdict(response)
+        if not response.imported:  # keeps the keys of answers that no tool scored
+            del facts["imported"]
+        digest.update(json.dumps([case_id, facts]).encode())
     return digest.hexdigest()

@@ -32,6 +32,15 @@ class ChoiceScore:
     n_bytes: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class ImportedScore:
+    """A score that another tool gave an answer. `passed`: whether the tool says that it passes; None if it does not."""
+
+    name: str
+    value: float
+    passed: bool | None = None
+
+
 class Fault(StrEnum):
     """Why a case has no answer: distinguishes a case that may be asked again from one with an unusable answer."""
 
@@ -48,7 +57,8 @@ class Response:
     """A model's answer to one case. `error` says why there is none; such a case is INVALID, not wrong.
 
     `fault` is the kind of error. It is None if there is an answer, or if a model does not report the kind. `tries` is
-    how often the model was asked until this response.
+    how often the model was asked until this response. `imported` are the scores of the tool that asked, if the answer
+    comes from its file: only the check `imported` reads them.
     """
 
     text: str
@@ -58,6 +68,7 @@ class Response:
     error: str | None = None
     fault: Fault | None = None
     tries: int = 1
+    imported: tuple[ImportedScore, ...] = ()
 
     @property
     def came(self) -> bool:
@@ -135,6 +146,11 @@ def request_of(model: Model) -> Mapping[str, Any]:
     return getattr(model, "request", {})
 
 
+def import_of(model: Model) -> Mapping[str, str] | None:
+    """What the file of another tool says about the answers; None for a model, and for rows of the user's own."""
+    return model.imported if isinstance(model, StoredResponses) else None
+
+
 def notes_of(model: Model) -> tuple[str, ...]:
     """Oddities of a model that do not prevent a verdict; the method is optional."""
     return getattr(model, "notes", ())
@@ -205,13 +221,18 @@ class ScriptedModel:
 
 @dataclass(frozen=True)
 class StoredResponses:
-    """Stored answers by case id. A case without an answer is INVALID: it was never answered."""
+    """Stored answers by case id. A case without an answer is INVALID: it was never answered.
+
+    `imported` is what the file of another tool says about itself: its tool, and the tool's version, model and settings.
+    Nothing here can check it.
+    """
 
     responses: Mapping[str, Response]
     name: str = "responses"
     sha256: str | None = None
     dtype: str | None = None
     block_size: int = 1024
+    imported: Mapping[str, str] | None = None
 
     def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
         for index, case in enumerate(cases):

@@ -33,7 +33,7 @@ def load_responses(
     and a file in which no id belongs to a case.
     """
     spec = spec or ResponsesSpec()
-    ids = _ids_by_prompt(asked)
+    ids = ids_by_question(asked)
     responses: dict[str, Response] = {}
     given = Counter[str]()
     unknown: list[str] = []
@@ -130,22 +130,22 @@ def _case_id(row: Row, spec: ResponsesSpec, asked: Mapping[str, Prompt], ids: Ma
     if prompt is None:
         raise ConfigError(f"the row has no field 'id'{nearest('id', row)}, and no prompt that identifies its case")
     if prompt not in ids:
-        owners = "several cases" if prompt in map(_text, asked.values()) else "no case"
+        owners = "several cases" if prompt in map(question_text, asked.values()) else "no case"
         raise ConfigError(f"the row has no field 'id', and its prompt belongs to {owners}: {prompt[:80]!r}; add the id")
     return ids[prompt]
 
 
-def _ids_by_prompt(asked: Mapping[str, Prompt]) -> dict[str, str]:
+def ids_by_question(asked: Mapping[str, Prompt]) -> dict[str, str]:
     """The ids of the prompts that have only one id."""
-    texts = {case_id: _text(prompt) for case_id, prompt in asked.items()}
+    texts = {case_id: question_text(prompt) for case_id, prompt in asked.items()}
     counts = Counter(texts.values())
     return {text: case_id for case_id, text in texts.items() if counts[text] == 1}
 
 
 def _check_prompt(row: Row, spec: ResponsesSpec, case_id: str, prompt: Prompt) -> None:
     """Raise ConfigError for an answer to a prompt that differs from the case's, ignoring white space."""
-    recorded, wanted = _recorded_prompt(row, spec), _text(prompt)
-    if recorded in (None, wanted, _text(prompt, with_system=True)) or _is_rendered(recorded, prompt):
+    recorded, wanted = _recorded_prompt(row, spec), question_text(prompt)
+    if recorded in (None, wanted, question_text(prompt, with_system=True)) or is_rendered(recorded, prompt):
         return
     raise ConfigError(
         f"id {case_id!r}: this answer belongs to another prompt: expected {wanted[:80]!r}, got {recorded[:80]!r}; were "
@@ -153,11 +153,11 @@ def _check_prompt(row: Row, spec: ResponsesSpec, case_id: str, prompt: Prompt) -
     )
 
 
-def _is_rendered(recorded: str, prompt: Prompt) -> bool:
+def is_rendered(recorded: str, prompt: Prompt) -> bool:
     """Whether a text is the prompt as a chat template writes it: each turn in order, followed by a mark or the end."""
     if not any(mark in recorded for mark in RENDERED):
         return False
-    turns = [_plain(turn["content"]) for turn in as_messages(prompt) if turn["role"] != "system"]
+    turns = [plain_text(turn["content"]) for turn in as_messages(prompt) if turn["role"] != "system"]
     return bool(re.search(".*".join(rf"(?<!\w){re.escape(turn)}\s*(?:$|[<\[])" for turn in turns), recorded))
 
 
@@ -165,24 +165,24 @@ def _recorded_prompt(row: Row, spec: ResponsesSpec) -> str | None:
     """The prompt recorded in a row; None if there is none."""
     name = lone_field(spec.prompt) if spec.prompt is not None else next((n for n in _PROMPTS if n in row), None)
     if name is None:
-        return None if spec.prompt is None else _plain(fill(spec.prompt, row))
+        return None if spec.prompt is None else plain_text(fill(spec.prompt, row))
     value = look_up(name, row)
     if spec.prompt is None and (is_missing(value) or (isinstance(value, Cell) and not value.strip())):
         return None
     if not is_chat(value):
-        return _plain(as_text(value, name))
+        return plain_text(as_text(value, name))
     question, _ = without_answer(chat_of(value, name), name)
-    return _text(question)
+    return question_text(question)
 
 
 _PROMPTS = ("prompt", "messages")
 
 
-def _text(prompt: Prompt, *, with_system: bool = False) -> str:
+def question_text(prompt: Prompt, *, with_system: bool = False) -> str:
     """The question; system messages, which may be a setting of the suite, are left out unless requested."""
     turns = as_messages(prompt)
-    return _plain("\n".join(turn["content"] for turn in turns if with_system or turn["role"] != "system"))
+    return plain_text("\n".join(turn["content"] for turn in turns if with_system or turn["role"] != "system"))
 
 
-def _plain(text: str) -> str:
+def plain_text(text: str) -> str:
     return " ".join(text.split())

@@ -132,6 +132,8 @@ class Pipeline:
     """The cases that a stage watches during training, by stage name; no draw contains them."""
     ledger: str | None = None
     """The folder of the ledger, or `none`, if the file names one."""
+    promotes_imported: bool = False
+    """Whether the scores of other tools may promote a model."""
     attempts_before: Mapping[str, int] = field(default_factory=dict[str, int])
     """How many attempts other runs from the same base made on each suite's bank: the plans' risks count them."""
 

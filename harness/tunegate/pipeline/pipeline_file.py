@@ -9,7 +9,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from tunegate.checks.check import CheckBuilder
+from tunegate.checks.check import CheckBuilder, is_imported
 from tunegate.data.curriculum import with_difficulty
 from tunegate.data.methods import method_of, not_read
 from tunegate.data.prepare import PrepareTools, load_prepared
@@ -86,7 +86,9 @@ def load_pipeline(
         ledger=spec.ledger if spec.ledger in (None, "none") else str(resolve(spec.ledger, base_dir)),
         waivers=_waivers(spec, reading.file, today or date.today()),
         watched=reading.watched,
+        promotes_imported=spec.promote is not None and spec.promote.imported,
     )
+    reading.check_imported(pipeline)
     reading.check_supply(pipeline)
     reading.check_retention(pipeline)
     return pipeline
@@ -239,6 +241,19 @@ class _Reading:
         for index, (name, supply) in enumerate(supply_of(pipeline).items()):
             if not supply.at_best and supply.first_short is not None:
                 raise self.file.error(("stages", index, "gates"), _no_case_left(name, *supply.first_short))
+
+    def check_imported(self, pipeline: Pipeline) -> None:
+        """No model is promoted by scores of other tools, unless the file says so."""
+        if pipeline.promote_to is None or pipeline.promotes_imported:
+            return
+        for stage in pipeline.stages:
+            for gate in stage.spec.gates:
+                if any(map(is_imported, pipeline.suites[gate].check_names)):
+                    raise self.file.error(
+                        ("promote",),
+                        f"gate {gate!r} of stage {stage.name!r} takes over the scores of another tool (`imported`), "
+                        "which nothing here judged: judge the answers by a check, or write `promote: {imported: true}`",
+                    )
 
     def check_retention(self, pipeline: Pipeline) -> None:
         """Every comparison with an earlier model must have enough fresh cases for a first attempt."""

@@ -20,6 +20,8 @@ class PromoteSpec(Spec):
     """The alias in the registry."""
     registry: str = "registry"
     """The folder of the registry, relative to this file."""
+    imported: bool = False
+    """true: scores of other tools (the check `imported`), which nothing here judged again, may promote a model."""
 
 
 class LeakageSpec(Spec):

@@ -30,6 +30,7 @@ def registered(pipeline: Pipeline) -> dict[str, Any]:
         "attempts_before": dict(pipeline.attempts_before),
         "pipeline_sha256": pipeline.sha256,
         "model": pipeline.model,
+        "promotes_imported": True if pipeline.promotes_imported else None,
         "seed": pipeline.seed,
         "stages": tuple(stage.name for stage in pipeline.stages),
         "roles": {stage.name: stage.role for stage in pipeline.stages},

@@ -23,12 +23,12 @@ from tunegate.commands.model_under_test import look_at_folder, look_at_model
 from tunegate.commands.plan_override import override
 from tunegate.exceptions import CannotJudge, ConfigError, TunegateError, from_outside
 from tunegate.file_lock import lock
-from tunegate.gates.ask import asked_prompts, judge_cases
+from tunegate.gates.ask import judge_cases
 from tunegate.gates.book import NOT_ASKED_FOR, NoLedger
 from tunegate.gates.gate_run import FOLDER, GateRequest, GateRunResult, is_decided, read_result, run_gate
+from tunegate.gates.stored_answers import results_for, stored_answers
 from tunegate.ledger.ledger import Ledger
 from tunegate.models.model import Model
-from tunegate.models.responses import load_responses
 from tunegate.pipeline.pipeline_file import suite_place
 from tunegate.plugin.function_check import FunctionCheck
 from tunegate.plugin.gate_function import GateMark
@@ -308,9 +308,7 @@ def _gate(config: pytest.Config, suite: Suite, plan: GatePlan, seed: int | None,
     if config.getoption("collectonly"):
         return gate
     if subject.responses is not None:
-        gate.stored, gate.notes = load_responses(
-            subject.responses, asked_prompts(suite), suite.responses, suite.settings.samples
-        )
+        gate.stored, gate.notes = stored_answers(subject.responses, suite, results_for(subject.responses, suite))
     elif subject.model is None:
         raise ConfigError(NO_MODEL)
     return gate

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tunegate import __version__
+from tunegate.checks.check import is_imported
 from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import CannotJudge, Tampered
 from tunegate.ledger.entries import GATED
@@ -37,10 +38,12 @@ Fingerprint = Callable[[Path], str]
 def check_promotable(run: RunRecord, fingerprint: Fingerprint, today: date) -> tuple[AttemptRecord, Path]:
     """Compare a run's final model with its evidence: every required gate passed, on exactly these bytes.
 
-    A missed gate needs a waiver that is in force `today`.
+    A missed gate needs a waiver that is in force `today`. Scores of another tool count only if the pipeline said so.
     """
     attempt = check_gates(run, today)
     check_some_gate_passed(attempt)
+    with reading(run.folder):
+        _refuse_imported(run)
     return attempt, gated_model(run, attempt, fingerprint)
 
 
@@ -54,6 +57,20 @@ def gated_model(run: RunRecord, attempt: AttemptRecord, fingerprint: Fingerprint
     if fingerprint(folder) != attempt.model_sha256:
         raise Tampered(f"{folder}: the weights changed after they {'passed' if passed else 'failed'} their gates")
     return folder
+
+
+def _refuse_imported(run: RunRecord) -> None:
+    """Raise NotPromotable if a required gate takes over scores of another tool, and the pipeline did not allow this."""
+    if run.start.get("promotes_imported"):
+        return
+    for stage in _passed_stages(run):
+        attempt = stage.attempts[max(stage.attempts)]
+        for key in required_draws(run, stage, attempt):
+            if any(map(is_imported, attempt.gates[key].checks)):
+                raise NotPromotable(
+                    f"gate {key!r} of stage {stage.name!r} takes over the scores of another tool (`imported`); its "
+                    "pipeline did not say `promote: {imported: true}`"
+                )
 
 
 def check_gates(run: RunRecord, today: date | None = None) -> AttemptRecord:

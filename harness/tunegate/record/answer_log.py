@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tunegate.models.model import ChoiceScore, Fault, FinishReason, Response
+from tunegate.models.model import ChoiceScore, Fault, FinishReason, ImportedScore, Response
 from tunegate.record.frozen import FrozenDict
 from tunegate.record.typed_json import read_as
 
@@ -137,8 +137,10 @@ def answers_to_json(responses: Mapping[str, Response]) -> list[dict[str, Any]]:
 
 def _response_to_json(response: Response) -> dict[str, Any]:
     scores = [[score.log_likelihood, score.n_bytes] for score in response.choice_scores]
-    rare = {"n_tokens": response.n_tokens, "choice_scores": scores, "error": response.error, "fault": response.fault}
+    rare: dict[str, Any] = {"n_tokens": response.n_tokens, "choice_scores": scores}
+    rare |= {"error": response.error, "fault": response.fault}
     rare["tries"] = None if response.tries == 1 else response.tries
+    rare["imported"] = [[score.name, score.value, score.passed] for score in response.imported]
     return {
         "response": response.text,
         "finish_reason": response.finish_reason,
@@ -158,13 +160,17 @@ class _Row:
     error: str | None = None
     fault: Fault | None = None
     tries: int = 1
+    imported: tuple[tuple[str, float, bool | None], ...] = ()
 
     def to_response(self) -> Response:
         """The recorded response."""
         if self.tries < 1:
             raise ValueError(f"tries must be at least 1, got {self.tries!r}")
         scores = tuple(ChoiceScore(float(score), n_bytes) for score, n_bytes in self.choice_scores)
-        return Response(self.response, self.finish_reason, self.n_tokens, scores, self.error, self.fault, self.tries)
+        imported = tuple(ImportedScore(*one) for one in self.imported)
+        return Response(
+            self.response, self.finish_reason, self.n_tokens, scores, self.error, self.fault, self.tries, imported
+        )
 
 
 def answers_from_json(rows: Iterable[Mapping[str, Any]]) -> dict[str, Response]:
