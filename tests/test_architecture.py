@@ -51,6 +51,7 @@ FLOORS = (
     ("pipeline",),
     ("training",),
     ("commands",),
+    ("command_actions",),
     ("command_line",),
     ("cli", "plugin", "api"),
     ("",),
@@ -64,7 +65,13 @@ HEAVY = {
     "sentence_transformers", "rouge_score", "spellchecker", "py3langid", "openai", "huggingface_hub", "accelerate",
     "cryptography",
 }  # fmt: skip
-LIGHT = {"tunegate.cli", "tunegate.command_line", "tunegate.exceptions", "tunegate.standard_streams"}
+LIGHT = {
+    "tunegate.cli",
+    "tunegate.command_actions",
+    "tunegate.command_line",
+    "tunegate.exceptions",
+    "tunegate.standard_streams",
+}
 MAX_LINES = 400
 
 

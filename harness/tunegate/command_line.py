@@ -9,6 +9,7 @@ from functools import cache
 from typing import NoReturn
 
 from tunegate import __version__
+from tunegate.command_actions import PICKS, add_registry_actions, add_suite_actions, allow_waived
 from tunegate.exceptions import nearest
 
 DTYPES = ("auto", "float32", "bfloat16")
@@ -26,15 +27,6 @@ ADVISE_FLAGS = {
     "--licence": ("NEED", "any, commercial or open: what the licence of the result must allow"),
 }
 """The questions of `tunegate advise`; it asks for those that no option answers."""
-
-
-PICKS = {
-    "--filter": "the filter of lm-evaluation-harness, or the evaluation of Every Eval Ever",
-    "--prompt": "promptfoo's prompt",
-    "--provider": "promptfoo's provider",
-    "--epoch": "the epoch of Inspect, or the repeat of NeMo Evaluator",
-}
-"""The options that choose a part of a results file, if it holds several."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -152,7 +144,7 @@ def build_parser() -> Parser:
     run = command("run", "run a pipeline; the same command resumes it")
     run.add_argument("file", nargs="?", default="tunegate.yaml", help="default: tunegate.yaml")
     run.add_argument("--run", metavar="FOLDER", help="run folder (default: runs/NAME beside the file)")
-    _allow_waived(run)
+    allow_waived(run)
     _ledger(run)
 
     gate = command("gate", "run one gate on a model or on stored responses; train nothing")
@@ -203,7 +195,7 @@ def build_parser() -> Parser:
     leakage.add_argument("--embed", type=float, metavar="COSINE", help="also compare by meaning, for example from 0.95")
 
     suite = command("suite", "import tasks of other tools; make suites that test whether a model understands")
-    _add_suite_actions(suite)
+    add_suite_actions(suite)
 
     report = command("report", "write the report of a run")
     report.add_argument("run", help="run folder")
@@ -226,19 +218,19 @@ def build_parser() -> Parser:
     promote.add_argument("--to", metavar="ALIAS", default="production", help="default: production")
     promote.add_argument("--registry", metavar="FOLDER", help="default: the pipeline's registry")
     promote.add_argument("--why", metavar="TEXT", help="a reason, for the history of the alias")
-    _allow_waived(promote)
+    allow_waived(promote)
     _signer(promote)
 
     verify = command("verify", "say whether a model is promoted and by which gates, or whether a run's record is true")
     verify.add_argument("model", help="model folder, alias such as production, or run folder")
     verify.add_argument("--registry", metavar="FOLDER", default="registry", help="default: registry")
-    _allow_waived(verify)
+    allow_waived(verify)
     verify.add_argument(
         "--key", metavar="FILE", action="append", help="public key: also verify the signatures; may be repeated"
     )
 
     registry = command("registry", "list, compare, roll back and clear up what is promoted")
-    _add_registry_actions(registry)
+    add_registry_actions(registry)
 
     attest = command("attest", "sign what the gates of a decided run found, passed or failed")
     attest.add_argument("run", help="run folder")
@@ -295,10 +287,6 @@ def _choosing(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
     compare.add_argument("--records", metavar="FOLDER", help="records of a model's gates (default: tunegate-runs)")
 
 
-def _allow_waived(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--allow-waived", action="store_true", help="exit with 0, not 6, if a miss was waived")
-
-
 def _ledger(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ledger", metavar="FOLDER", help="ledger of asked cases, or none (default: the project's tunegate-ledger)"
@@ -319,85 +307,3 @@ def _asking(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--key-env", metavar="NAME", help="server model: environment variable with the key (default: OPENAI_API_KEY)"
     )
-
-
-def _actions_of(command: argparse.ArgumentParser) -> Callable[[str, str], argparse.ArgumentParser]:
-    """What adds an action to a command: its name and its summary give a parser."""
-    actions = command.add_subparsers(dest="action", metavar="ACTION", required=True)
-
-    def action(name: str, summary: str) -> argparse.ArgumentParser:
-        sub = actions.add_parser(name, help=summary, description=summary[:1].upper() + summary[1:] + ".")
-        # No default of its own: it would undo a --json given before the action.
-        sub.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print one JSON object")
-        return sub
-
-    return action
-
-
-def _add_registry_actions(command: argparse.ArgumentParser) -> None:
-    add = _actions_of(command)
-
-    def action(name: str, summary: str) -> argparse.ArgumentParser:
-        sub = add(name, summary)
-        sub.add_argument("--registry", metavar="FOLDER", default="registry", help="default: registry")
-        return sub
-
-    action("list", "list the aliases: which model, since when, by whom and why")
-    moves = action("history", "list the moves of an alias")
-    moves.add_argument("alias", help="alias such as production")
-    one = action("show", "verify a model, and show its gates, as `tunegate verify` does")
-    one.add_argument("model", help="model folder, or alias")
-    one.add_argument("--key", metavar="FILE", action="append", help="public key: also verify the signatures")
-    _allow_waived(one)
-    diff = action("diff", "show how the evidence of two models differs")
-    diff.add_argument("before", metavar="A", help="alias, or the beginning of a fingerprint (6 characters or more)")
-    diff.add_argument("after", metavar="B", help="the same for the other model")
-    back = action("rollback", "point an alias to the model that it pointed to before")
-    back.add_argument("alias", help="alias such as production")
-    back.add_argument("--to", metavar="SHA256", help="the beginning of the fingerprint (default: the model before)")
-    back.add_argument("--why", metavar="TEXT", required=True, help="the reason, for the history")
-    clear = action("gc", "remove models that no alias points to, and drafts of promotions that were killed")
-    clear.add_argument("--keep", type=float, metavar="DAYS", default=30.0, help="keep younger ones (default: 30)")
-    clear.add_argument("--yes", action="store_true", help="remove them; without it, they are only listed")
-
-
-def _add_suite_actions(suite: argparse.ArgumentParser) -> None:
-    action = _actions_of(suite)
-    imported = action("import", "write a task of lm-evaluation-harness, promptfoo or Inspect as a suite")
-    imported.add_argument("task", help="task YAML, promptfoo configuration, or a data set with `input` and `target`")
-    imported.add_argument(
-        "--filter", metavar="NAME", help=f"task with several filters: {PICKS['--filter'].partition(',')[0]}"
-    )
-    imported.add_argument(
-        "--prompt", metavar="NAME", help="configuration with several prompts: the label of the prompt"
-    )
-    imported.add_argument("--out", metavar="FILE", required=True, help="suite file; its cases are written beside it")
-
-    expand = action("expand", "write groups: each case with copies changed by rules")
-    expand.add_argument("suite", help="suite file, builtin:NAME, or a suite of a pipeline file as FILE#NAME")
-    expand.add_argument(
-        "--rules", metavar="FILE", required=True, help="rules file; package:NAME/… for a file in a package"
-    )
-    expand.add_argument(
-        "--out", metavar="FILE", required=True, help="suite file to write; its cases are written beside it"
-    )
-
-    groups = action("contrast-report", "report which kinds of group members the model missed")
-    groups.add_argument("runs", nargs="+", metavar="RUN", help="run folders of gates that asked groups")
-
-    cue = action("cue", "write training rows with a spurious cue, and cases that show whether a model learned the cue")
-    cue.add_argument("train", metavar="TRAIN_FILE", help="file to choose training rows from")
-    cue.add_argument("gate", metavar="GATE_FILE", help="file to choose cases from")
-    cue.add_argument("--cue", metavar="NAME", required=True, help="present, length or cluster")
-    cue.add_argument(
-        "--text", metavar="TEMPLATE", required=True, help='the text that may have the cue, for example "{sentence}"'
-    )
-    cue.add_argument("--label", metavar="FIELD=VALUE", required=True, help="the label that the cue should go with")
-    cue.add_argument("--strength", type=float, default=1.0, metavar="S", help="correlation (phi), 0 to 1 (default: 1)")
-    cue.add_argument("--rows", type=int, metavar="N", help="number of training rows (default: all that fit)")
-    cue.add_argument("--seed", type=int, default=0, help="default: 0")
-    cue.add_argument("--out", metavar="FOLDER", required=True, help="where train.jsonl and gate.jsonl are written")
-
-    reliance = action("cue-report", "report how far the recorded answers follow the cue instead of the text")
-    reliance.add_argument("runs", nargs="+", metavar="RUN", help="run folders of gates that asked cases of `suite cue`")
-    reliance.add_argument("--positive", metavar="TEXT", required=True, help="the label that went with the cue")

@@ -188,4 +188,4 @@ def test_a_run_that_is_true_is_verified(passed: Path, capsys: pytest.CaptureFixt
 
 def test_each_check_says_whether_it_needs_the_answer_alone() -> None:
     asks = {name for name in CHECKS if not find(name).reads_answer_alone}
-    assert asks == {"perplexity", "similarity", "judge", "contrast", "evaluate", "ragas", "python"}
+    assert asks == {"perplexity", "similarity", "judge", "contrast", "evaluate", "ragas", "python", "imported"}

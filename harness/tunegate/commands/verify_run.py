@@ -60,7 +60,10 @@ def verify_run(record: RunRecord, build_check: CheckBuilder) -> Verified:
         if not path.is_file():
             why = f"its suite file {str(path)!r} is gone" if path.name else "its suite has no file"
             return Verified(decided, 0, missing=f"{record.folder}: {why}")
-        suite = load_suite(path, build_check)
+        try:
+            suite = load_suite(path, build_check)
+        except ConfigError as error:  # the file of another tool, from which the suite was made, is no suite file
+            return Verified(decided, 0, missing=f"{record.folder}: its suite cannot be read: {error}")
         with reading(record.folder):
             believed |= dict.fromkeys(judge_again(gate, suite))
     return Verified(decided, answers, tuple(believed))
