@@ -151,16 +151,7 @@ class History:
 
         The models of unknown origin are taken as one lineage: they may all be one model, retrained until it passes.
         """
-        tries: dict[tuple[object, ...], list[Entry]] = {}
-        gates: dict[tuple[object, ...], tuple[object, ...]] = {}
-        for entry in self._on(bank):
-            drawn = entry.drawn
-            gate = (drawn.run, drawn.stage, drawn.attempt, drawn.suite, drawn.model, drawn.weights)
-            if drawn.purpose == "gate":
-                gates[gate] = entry.try_of
-            name = gates.get(gate, entry.try_of)  # a draw that confirms or continues belongs to the gate before it
-            if name != Entry("", own).try_of:
-                tries.setdefault(name, []).append(entry)
+        tries = {name: entries for name, entries in self.tries_on(bank).items() if name != Entry("", own).try_of}
         verdicts = [[entry.decided and entry.decided.verdict for entry in one] for one in tries.values()]
         others = [one[0].drawn for one in tries.values() if not _same_run(one[0].drawn, own)]
         return Standing(
@@ -169,6 +160,19 @@ class History:
             undecided=sum(Verdict.FAIL not in one and (None in one or Verdict.INVALID in one) for one in verdicts),
             lineage=sum(drawn.lineage == lineage for drawn in others),
         )
+
+    def tries_on(self, bank: AbstractSet[str]) -> dict[tuple[object, ...], list[Entry]]:
+        """The draws of each attempt that asked one of these questions at least."""
+        tries: dict[tuple[object, ...], list[Entry]] = {}
+        gates: dict[tuple[object, ...], tuple[object, ...]] = {}
+        for entry in self._on(bank):
+            drawn = entry.drawn
+            gate = (drawn.run, drawn.stage, drawn.attempt, drawn.suite, drawn.model, drawn.weights)
+            if drawn.purpose == "gate":
+                gates[gate] = entry.try_of
+            name = gates.get(gate, entry.try_of)  # a draw that confirms or continues belongs to the gate before it
+            tries.setdefault(name, []).append(entry)
+        return tries
 
     def _on(self, bank: AbstractSet[str]) -> Iterator[Entry]:
         for entry in self.entries:
