@@ -59,6 +59,25 @@ def test_seeds_cannot_be_tried_until_one_passes(bank: Bank, capsys: pytest.Captu
     assert codes == [1, 1, 1, 1, 4, 4, 4, 4]  # 40 working cases: four draws, then none is fresh
 
 
+def test_a_bank_without_fresh_cases_says_who_asked_them_and_is_inconclusive_for_scripts_too(
+    bank: Bank, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(4):
+        gate(bank, capsys, answers=Path(bank.answers(number, f"answers{number}.jsonl")).name)
+    words = ["gate", "--responses", bank.answers(9, "last.jsonl"), "--suite", bank.suite]
+    capsys.readouterr()
+    assert main(words) == 4
+    said = capsys.readouterr().err
+    asked = "asked before: answers0.jsonl 10, answers1.jsonl 10, answers2.jsonl 10, answers3.jsonl 10"
+    assert said.startswith("tunegate gate: INCONCLUSIVE: gate suite: the draw needs 10 fresh cases, but only ")
+    assert said.endswith(f"; {asked}\n")
+    assert main([*words, "--json"]) == 4
+    result = json.loads(capsys.readouterr().out)
+    assert (result["verdict"], result["exit_code"]) == ("INCONCLUSIVE", 4)
+    assert main([*words, "--baseline", bank.answers(60), "--json"]) == 4
+    assert json.loads(capsys.readouterr().out)["error"].startswith("comparison suite: the draw needs 10 fresh cases")
+
+
 def test_a_pass_after_failures_needs_sealed_cases_and_tells_its_chance_over_all_attempts(
     bank: Bank, capsys: pytest.CaptureFixture[str]
 ) -> None:

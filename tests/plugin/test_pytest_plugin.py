@@ -368,7 +368,7 @@ def test_sessions_write_the_ledger_and_ask_no_case_twice(gate_bank: Bank) -> Non
     result = stored("--tunegate-ledger", "shared")
     assert result.code == 1
     assert "INCONCLUSIVE" in result.text
-    assert "only 0 of 100 working cases were not asked by an earlier draw" in result.text
+    assert "the draw needs 100 fresh cases, but only 0 of 100 working cases are fresh" in result.text
 
 
 def test_verdict_of_another_session_is_never_taken(gate_bank: Bank) -> None:

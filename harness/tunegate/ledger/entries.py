@@ -7,6 +7,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from tunegate.checks.outcome import Verdict
+from tunegate.exceptions import LISTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +106,16 @@ class History:
         """Every question that any other run asked; with `nor_as`, not those of draws with this key."""
         others = (e for e in self.entries if e.drawn.run != but_not_by and e.drawn.key != nor_as)
         return frozenset[str]().union(*(entry.asked for entry in others))
+
+    def asked_by(self, bank: AbstractSet[str], *, but_not_by: str) -> str:
+        """Which models other runs asked these questions, and how many of them: `a.jsonl 100, b.jsonl 20`."""
+        found: dict[str, set[str]] = {}
+        for entry in self.entries:
+            if entry.drawn.run != but_not_by and (asked := entry.asked & bank):
+                found.setdefault(entry.drawn.model, set()).update(asked)
+        told = [f"{model} {len(asked)}" for model, asked in found.items()]
+        more = f" and {len(told) - LISTED} more models" if len(told) > LISTED else ""
+        return ", ".join(told[:LISTED]) + more
 
     def same_try(self, key: str, weights: str | None, purpose: str) -> Entry | None:
         """The first draw of this purpose with the same key and the same weights: to ask it again is no new try."""
