@@ -126,6 +126,21 @@ def test_reuse_asks_again_is_marked_and_gives_no_figure_of_luck(
     assert "the 2nd attempt on this bank" in page
 
 
+def test_half_a_line_is_dropped_and_said_once(bank: Bank, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["gate", "--suite", bank.suite, "--responses"]
+    assert main([*words, bank.answers(60)]) == 0
+    with (Path(FOLDER) / FILE).open("ab") as file:
+        file.write(b'{"event": "dra')
+    capsys.readouterr()
+    assert main([*words, bank.answers(59, "other.jsonl")]) == 0
+    said = capsys.readouterr().err
+    assert (
+        said.count(f"{FILE}: the last line is incomplete and was dropped: its writer was killed, or the disk was") == 1
+    )
+    main([*words, bank.answers(1, "third.jsonl")])
+    assert "incomplete" not in capsys.readouterr().err
+
+
 def test_without_a_ledger_every_report_says_so(bank: Bank, capsys: pytest.CaptureFixture[str]) -> None:
     answers = bank.answers(60)
     assert main(["gate", "--responses", answers, "--suite", bank.suite, "--ledger", "none", "--markdown", "m.md"]) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 from tunegate.gates.book import NoLedger
@@ -10,6 +11,7 @@ from tunegate.ledger.ledger import FILE, Ledger, ledger_folder
 from tunegate.pipeline.pipeline_file import BUILTIN
 from tunegate.reading.files import resolve
 from tunegate.suites.suite import Suite
+from tunegate.text.printable import printable
 
 VARIABLE = "TUNEGATE_LEDGER"
 """The environment variable that names the ledger for every command that names none."""
@@ -25,6 +27,9 @@ def ledger_of(named: str | None, near: Path) -> Ledger | NoLedger:
     if named == "none":
         return NoLedger("the user asked for none")
     ledger = Ledger(Path(named).expanduser() if named else ledger_folder(near))
+    if ledger.ends_within_a_line:
+        why = "the last line is incomplete and was dropped: its writer was killed, or the disk was full"
+        print(printable(f"tunegate: note: {ledger.path}: {why}"), file=sys.stderr)
     return ledger if ledger.can_be_written else NoLedger(f"{ledger.folder / FILE} cannot be written")
 
 
