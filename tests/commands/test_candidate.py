@@ -20,6 +20,7 @@ from tunegate.record.read_run import read_run
 from tunegate.record.recheck import recheck_all
 from tunegate.suites.suite import Suite
 from tunegate.suites.suite_file import load_suite
+from tunegate_reports.first_screen import figures
 from tunegate_reports.html import render
 from tunegate_reports.view import view
 from tunegate_suites import build_check
@@ -63,6 +64,13 @@ def test_ten_equal_pairs_cannot_tell(bank: Path, capsys: Capture) -> None:
     assert gate("--tier", "critical", "--max-drop", "20") == 4
     assert gate("--tier", "critical", "--max-drop", "2", "--draw", "203") == 0
     assert gate("--tier", "supporting", "--max-drop", "2") == 0
+
+
+def test_the_report_does_not_count_the_baseline_as_a_draw_that_passed(bank: Path, capsys: Capture) -> None:
+    assert gate("--run", "r") == 0
+    named = dict(figures(view(read_run(Path("r")))))
+    assert named["Cases passed"] == "10 of 10"
+    assert not [name for name in named if name.startswith(("Draws", "Needed"))]
 
 
 @pytest.mark.parametrize(("tier", "code"), [("critical", 1), ("supporting", 1), ("advisory", 0)])

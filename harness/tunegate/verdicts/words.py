@@ -114,7 +114,7 @@ WORDINGS: Mapping[Kind, str | Callable[[Facts], str]] = {
         "{needed:g} is needed; more cases may decide it"
     ),
     "allowed": "{allowed} of {drawn} allowed",
-    "settled_it": "which settled it; at most {drawn} would have been asked",
+    "settled_it": "the misses so far settled it; at most {drawn} would have been asked",
     "not_judged": "{not_judged} of {drawn} not judged, {passed} passed, {needed} needed",
     "mismatch": "{outcomes} outcomes do not match the {drawn} registered cases",
     "errors_over": "{category} in {cases} cases, {allowed} allowed",
