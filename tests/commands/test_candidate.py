@@ -91,6 +91,29 @@ def test_a_critical_pass_is_shown_by_cases_that_differ(bank: Path, capsys: Captu
     assert "the cases rule out a loss of 5 points (exact p = 0.00" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("lost", "hint"),
+    [
+        (
+            8,
+            "(exact p = 0.6); the count is within the limit, but so close to it that no number of cases could show it",
+        ),
+        (4, "(exact p = 0.16); about 373 more could, if the models differ as often on these"),
+    ],
+)
+def test_the_hint_of_a_critical_comparison_helps(bank: Path, capsys: Capture, lost: int, hint: str) -> None:
+    """`at least 203 are needed, if none differs` was said of 400 cases."""
+    rows = [
+        {"id": f"c{i}", "response": "?" if i % 10 == 0 or (i % 10 == 1 and i < 10 * lost) else f"a{i}"}
+        for i in range(CASES)
+    ]
+    write_jsonl(bank / "lost.jsonl", rows)
+    assert gate("--tier", "critical", "--max-drop", "2", "--draw", "400", candidate="lost") == 4
+    said = capsys.readouterr().out
+    assert f"400 cases do not rule out a loss of 2 points {hint}\n" in said
+    assert "if none differs" not in said
+
+
 def test_the_record_decides_it_again_and_the_report_shows_it(bank: Path, capsys: Capture) -> None:
     assert gate("--draw", "400", "--run", "rec", candidate="new") == 0
     run = read_run(Path("rec"))
