@@ -144,7 +144,7 @@ def test_half_a_line_is_dropped_and_said_once(bank: Bank, capsys: pytest.Capture
 def test_without_a_ledger_every_report_says_so(bank: Bank, capsys: pytest.CaptureFixture[str]) -> None:
     answers = bank.answers(60)
     assert main(["gate", "--responses", answers, "--suite", bank.suite, "--ledger", "none", "--markdown", "m.md"]) == 0
-    said = "no ledger: attempts of other runs on this bank are not counted (the user asked for none)"
+    said = "no ledger: attempts of other runs on this bank are not counted (the user asked for none when it began)"
     assert said in capsys.readouterr().out
     assert said in Path("m.md").read_text()
     assert not (bank.folder / FOLDER).exists()
@@ -162,7 +162,7 @@ def test_the_environment_names_a_ledger_for_commands_that_name_none(
     gate(bank, capsys)
     assert (Path("elsewhere") / FILE).is_file()
     monkeypatch.setenv(VARIABLE, "none")
-    assert gate(bank, capsys, answers=bank.answers(3))["ledger"]["why_not"] == f"{VARIABLE} is none"
+    assert gate(bank, capsys, answers=bank.answers(3))["ledger"]["why_not"] == f"{VARIABLE} was none when it began"
 
 
 def test_teams_share_a_folder(make_bank: Callable[..., Bank], capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,9 +23,9 @@ def ledger_of(named: str | None, near: Path) -> Ledger | NoLedger:
     A ledger that cannot be written is none either: the command goes on, and every report says why there is none.
     """
     if named is None and (given := os.environ.get(VARIABLE)):
-        return NoLedger(f"{VARIABLE} is none") if given == "none" else ledger_of(given, near)
+        return NoLedger(f"{VARIABLE} was none when it began") if given == "none" else ledger_of(given, near)
     if named == "none":
-        return NoLedger("the user asked for none")
+        return NoLedger("the user asked for none when it began")
     ledger = Ledger(Path(named).expanduser() if named else ledger_folder(near))
     if ledger.ends_within_a_line:
         why = "the last line is incomplete and was dropped: its writer was killed, or the disk was full"
