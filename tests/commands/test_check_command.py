@@ -328,7 +328,7 @@ def test_a_stage_with_one_training_has_no_values_to_try(tmp_path: Path, capsys: 
 @pytest.mark.parametrize(
     ("model", "exit_code", "message"),
     [
-        ("./nix", 2, "model '{folder}/nix': no such file or folder"),
+        ("./nix", 2, "model '{folder}/nix': no such file or folder (known: base, empty, not.gguf)"),
         ("./bas", 2, "model '{folder}/bas': no such file or folder (did you mean 'base'?)"),
         ("package:tunegate_suites/x.gguf", 2, "model 'package:tunegate_suites/x.gguf': the package 'tunegate_suites'"),
         ("package:llm_smolm/x.gguf", 2, "model 'package:llm_smolm/x.gguf': the package 'llm_smolm' is not installed"),

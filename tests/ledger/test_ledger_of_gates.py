@@ -262,7 +262,7 @@ def test_a_repeated_draw_tells_its_number_too(bank: Bank, capsys: pytest.Capture
     capsys.readouterr()
     main(["gate", "--responses", good, "--suite", bank.suite, "--run", "again"])
     said = capsys.readouterr().out
-    assert "the 2nd attempt on this bank; of the 1 before, 1 failed, repeated: these weights were asked" in said
+    assert "the 2nd attempt on this bank; of the 1 before, 1 failed, repeated: these answers were asked" in said
 
 
 def test_another_line_end_in_the_ledger_is_tampering(bank: Bank, capsys: pytest.CaptureFixture[str]) -> None:

@@ -379,7 +379,7 @@ def test_sessions_write_the_ledger_and_ask_no_case_twice(gate_bank: Bank) -> Non
 def test_each_gate_says_its_place_in_the_ledger_and_how_likely_luck_is(gate_bank: Bank) -> None:
     """Also when the same session is repeated, and on workers."""
     gate_bank.answers(90)
-    again = ", repeated: these weights were asked the same cases before"
+    again = ", repeated: these answers were asked the same cases before"
     for more, repeated in (((), ""), ((), again), (("-n", "1"), again)):
         text = stored("--tunegate-ledger", "shared", *more).text
         section = gates_section(text)
