@@ -29,9 +29,8 @@ def write_report(options: Namespace) -> int:
     with reading(folder):
         if options.recheck:
             decided = recheck_all(record)
-            print(
-                f"rechecked: the outcomes on record give the recorded verdicts for all {decided} gates", file=sys.stderr
-            )
+            verdicts = "verdict for the one gate" if decided == 1 else f"verdicts for all {decided} gates"
+            print(f"rechecked: the outcomes on record give the recorded {verdicts}", file=sys.stderr)
         people = rates_of(record.all_gates(), Path(options.labels)) if options.labels else {}
         write_reports(record, html, junit, markdown, people)
         if options.json:
