@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from tunegate.command_line import WrongUsage, build_parser
-from tunegate.exceptions import CannotJudge, from_outside, message_of
+from tunegate.exceptions import CannotJudge, Inconclusive, from_outside, message_of
 from tunegate.standard_streams import (
     Terminated,
     flushed,
@@ -84,10 +84,13 @@ def _fail(options: argparse.Namespace, message: str, exit_code: int) -> int:
     from tunegate.commands import console
 
     message = _without_secrets(message)
-    print(console.printable(f"tunegate {options.command}: {message}"), file=sys.stderr)
+    verdict = "INCONCLUSIVE" if exit_code == Inconclusive.exit_code else None
+    print(
+        console.printable(f"tunegate {options.command}: {f'{verdict}: ' if verdict else ''}{message}"), file=sys.stderr
+    )
     if options.json:
         with contextlib.suppress(CannotJudge, BrokenPipeError):  # standard output itself is at fault
-            console.show_json({"verdict": None, "error": message, "exit_code": exit_code})
+            console.show_json({"verdict": verdict, "error": message, "exit_code": exit_code})
     return exit_code
 
 

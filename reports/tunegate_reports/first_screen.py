@@ -11,7 +11,7 @@ from tunegate.record.ledger_words import told_of
 from tunegate.record.record import GateRecord
 from tunegate.record.registered_risk import registered_risk
 from tunegate.verdicts.pipeline_words import assumed_words, cost_words, promotion_words, summary_words
-from tunegate.verdicts.terms import REFERENCES
+from tunegate.verdicts.terms import MEASURED, PAIRED, REFERENCES
 from tunegate_reports.answer import (
     STATE_WORDS,
     capitalised,
@@ -91,12 +91,14 @@ def _said(sentence: str, gates: list[str]) -> tuple[str, str]:
 
 def figures(view: View) -> Iterator[tuple[str, str]]:
     """The figures under the answer, by name."""
-    decided = [gate for gate in view.deciding_gates if gate.record.decided]
+    decided = [gate for gate in view.deciding_gates if gate.record.decided and gate.record.purpose not in MEASURED]
     if len(decided) == 1:
         yield "Cases passed", passed_words(decided[0].record)
-        yield "Needed", str(decided[0].record.accept)
+        if decided[0].record.purpose not in PAIRED:  # no count decides a comparison
+            yield "Needed", str(decided[0].record.accept)
     elif decided:
-        yield "Deciding draws passed", _passed_of(decided)
+        final = f"of the final attempt{'' if len(view.stages) == 1 else 's'} " if view.stages else ""
+        yield f"Draws {final}passed", _passed_of(decided)
     if view.stages:
         yield "Attempts", f"{sum(len(stage.attempts) for stage in view.stages)} in {_plural(len(view.stages), 'stage')}"
     if len(decided) != 1:

@@ -505,6 +505,7 @@ def test_a_server_that_is_down_is_invalid(folder: Path) -> None:
         [finding] = ask_server(folder, f"http://127.0.0.1:{taken.getsockname()[1]}/v1")
     assert finding.verdict is INVALID
     assert "could not be asked" in finding.reason
+    assert finding.reason.endswith("; start its server, or correct `server.base_url`, and give the same command again")
 
 
 def test_a_server_that_does_not_answer_is_given_up(folder: Path) -> None:

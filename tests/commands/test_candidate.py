@@ -20,6 +20,7 @@ from tunegate.record.read_run import read_run
 from tunegate.record.recheck import recheck_all
 from tunegate.suites.suite import Suite
 from tunegate.suites.suite_file import load_suite
+from tunegate_reports.first_screen import figures
 from tunegate_reports.html import render
 from tunegate_reports.view import view
 from tunegate_suites import build_check
@@ -65,6 +66,13 @@ def test_ten_equal_pairs_cannot_tell(bank: Path, capsys: Capture) -> None:
     assert gate("--tier", "supporting", "--max-drop", "2") == 0
 
 
+def test_the_report_does_not_count_the_baseline_as_a_draw_that_passed(bank: Path, capsys: Capture) -> None:
+    assert gate("--run", "r") == 0
+    named = dict(figures(view(read_run(Path("r")))))
+    assert named["Cases passed"] == "10 of 10"
+    assert not [name for name in named if name.startswith(("Draws", "Needed"))]
+
+
 @pytest.mark.parametrize(("tier", "code"), [("critical", 1), ("supporting", 1), ("advisory", 0)])
 def test_a_loss_that_is_counted_fails_but_in_an_advisory_comparison(
     bank: Path, capsys: Capture, tier: str, code: int
@@ -81,6 +89,29 @@ def test_a_critical_pass_is_shown_by_cases_that_differ(bank: Path, capsys: Captu
     """Five lost, five won: as many as before, and 400 cases rule out a loss of 5 points."""
     assert gate("--tier", "critical", "--draw", "400", candidate="odd") == 0
     assert "the cases rule out a loss of 5 points (exact p = 0.00" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("lost", "hint"),
+    [
+        (
+            8,
+            "(exact p = 0.6); the count is within the limit, but so close to it that no number of cases could show it",
+        ),
+        (4, "(exact p = 0.16); about 373 more could, if the models differ as often on these"),
+    ],
+)
+def test_the_hint_of_a_critical_comparison_helps(bank: Path, capsys: Capture, lost: int, hint: str) -> None:
+    """`at least 203 are needed, if none differs` was said of 400 cases."""
+    rows = [
+        {"id": f"c{i}", "response": "?" if i % 10 == 0 or (i % 10 == 1 and i < 10 * lost) else f"a{i}"}
+        for i in range(CASES)
+    ]
+    write_jsonl(bank / "lost.jsonl", rows)
+    assert gate("--tier", "critical", "--max-drop", "2", "--draw", "400", candidate="lost") == 4
+    said = capsys.readouterr().out
+    assert f"400 cases do not rule out a loss of 2 points {hint}\n" in said
+    assert "if none differs" not in said
 
 
 def test_the_record_decides_it_again_and_the_report_shows_it(bank: Path, capsys: Capture) -> None:

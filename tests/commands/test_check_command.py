@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.support.bank import Bank as Asked
 from tests.support.bank import write_jsonl
 from tests.support.fake_pipeline import PIPELINE, write_pipeline
 from tunegate.cases.bank import Bank
@@ -64,6 +67,48 @@ def test_check_says_how_far_the_banks_reach(tmp_path: Path, capsys: pytest.Captu
     path.write_text(PIPELINE.replace("draw: 5, accept: 4", "draw: 9, accept: 8"))
     assert main(["check", str(path)]) == 0
     assert "has fresh cases for at least 1 attempt; each uses 9 of" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("project_ledger")
+def test_check_of_a_suite_alone_says_for_how_many_gates_its_cases_last(
+    make_bank: Callable[..., Asked], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each number is what gates then find: a bank of 25 without sealed cases has none that could confirm a second."""
+
+    def lasts() -> tuple[str, int]:
+        capsys.readouterr()
+        assert main(["check", "suite.yaml"]) == 0
+        [line] = [line for line in capsys.readouterr().out.splitlines() if "fresh cases for" in line]
+        assert main(["check", "suite.yaml", "--json"]) == 0
+        return line, json.loads(capsys.readouterr().out)["suites"]["suite"]["fresh_attempts"]
+
+    for cases, attempts in ((10, 1), (25, 1), (60, 2)):
+        shutil.rmtree("tunegate-ledger", ignore_errors=True)
+        bank = make_bank(cases, plan="{draw: 10, accept: 9}")
+        second = "then a second model" if attempts == 1 else "then another model"
+        line = (
+            f"suite suite: fresh cases for {attempts} attempt{'s'[: attempts > 1]}; {second} cannot be gated without "
+        )
+        assert lasts() == (f"{line}more cases", attempts)
+        for number in range(attempts):
+            assert lasts()[1] == attempts - number
+            answers = f"answers{number}.jsonl"
+            more = {"id": f"more-{number}", "response": "of another model"}
+            write_jsonl(Path(answers), [*({"id": i, "response": f"answer {i}"} for i in bank.ids), more])
+            assert main(["gate", "--responses", answers, "--suite", bank.suite]) == 0
+        line, left = lasts()
+        assert left == 0
+        assert "fresh cases for no attempt (" in line
+        assert "as the ledger says); a model cannot be gated without more cases" in line
+        assert main(["gate", "--responses", bank.answers(cases - 1, "last.jsonl"), "--suite", bank.suite]) == 4
+
+
+def test_check_of_a_suite_that_reuses_its_cases(
+    make_bank: Callable[..., Asked], capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_bank(10, plan="{draw: 10, accept: 9, reuse: true, confirm: never}")
+    assert main(["check", "suite.yaml"]) == 0
+    assert "cases for any number of attempts: `reuse: true` asks them again" in capsys.readouterr().out
 
 
 def test_a_baseline_is_measured_once_and_nothing_is_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -196,7 +241,7 @@ def test_a_few_cases_without_a_reference_are_a_note(tmp_path: Path, capsys: pyte
     assert main(["check", str(path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert (
-        lines[1]
+        lines[2]
         == "note: suite facts: exact needs `reference` in each case, but 1 of 10 cases has none: INVALID if drawn"
     )
 
@@ -283,7 +328,7 @@ def test_a_stage_with_one_training_has_no_values_to_try(tmp_path: Path, capsys: 
 @pytest.mark.parametrize(
     ("model", "exit_code", "message"),
     [
-        ("./nix", 2, "model '{folder}/nix': no such file or folder"),
+        ("./nix", 2, "model '{folder}/nix': no such file or folder (known: base, empty, not.gguf)"),
         ("./bas", 2, "model '{folder}/bas': no such file or folder (did you mean 'base'?)"),
         ("package:tunegate_suites/x.gguf", 2, "model 'package:tunegate_suites/x.gguf': the package 'tunegate_suites'"),
         ("package:llm_smolm/x.gguf", 2, "model 'package:llm_smolm/x.gguf': the package 'llm_smolm' is not installed"),

@@ -532,7 +532,7 @@ def test_recheck_asks_whether_the_record_agrees_and_not_for_the_verdict(bank: Ba
     assert main(["gate", "--responses", bank.answers(89), "--suite", bank.suite, "--run", "r"]) == 1
     assert main(["report", "r", "--recheck"]) == 0
     said = capsys.readouterr()
-    assert "give the recorded verdicts for all 1 gates" in said.err
+    assert "give the recorded verdict for the one gate" in said.err
     with pytest.raises(SystemExit):
         main(["report", "--help"])
     told = " ".join(capsys.readouterr().out.split())

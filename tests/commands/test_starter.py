@@ -95,6 +95,15 @@ def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert (tmp_path / "tunegate.yaml").read_text() == "mine"
 
 
+@pytest.mark.parametrize("below", ["", "/project"])
+def test_a_file_in_place_of_the_folder_is_wrong_usage(
+    below: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    assert main(["init", str(tmp_path / "notes.txt") + below]) == 2
+    assert capsys.readouterr().err.endswith("notes.txt: a folder was expected, got a file; choose another folder\n")
+
+
 def test_unknown_example_names_the_nearest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["init", str(tmp_path), "--example", "gene-exprt"]) == 2
     assert "did you mean 'gene-expert'" in capsys.readouterr().err

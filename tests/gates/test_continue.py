@@ -21,6 +21,8 @@ from tunegate.progress import no_progress
 from tunegate.record.read_run import read_run
 from tunegate.record.recheck import recheck_all
 from tunegate.suites.suite_file import load_suite
+from tunegate.verdicts.reason import because, beyond_count
+from tunegate.verdicts.words import sentence
 from tunegate_suites import build_check
 
 PLAN = "{kind: anytime, draw: 30, risk: {consumer: 0.05, at: 0.85, producer: 0.05, good: 0.95}}"
@@ -123,7 +125,7 @@ def test_a_bank_without_fresh_cases_leaves_the_verdict(bank: Bank, capsys: pytes
     answers = answered(bank, 10)
     gate(bank, capsys, answers)
     assert main(["gate", "--responses", answers, "--suite", bank.suite, "--continue", "500"]) == 4
-    assert "more cases to the bank" in capsys.readouterr().err
+    assert "add 330 cases to the bank" in capsys.readouterr().err
     assert gate(bank, capsys, answers, "--continue", "20")["drawn"] == 50
 
 
@@ -215,3 +217,14 @@ def test_no_value_in_a_continuation_breaks_the_reader(
             except TunegateError:
                 continue
             assert key in ("reused", "ledger", "attempt", "gate"), (key, value)
+
+
+def test_a_fail_that_was_settled_early_gives_its_reason_once(bank: Bank, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert main(["gate", "--responses", answered(bank, 1), "--suite", bank.suite]) == 1
+    said = capsys.readouterr().out
+    assert "missed, which settled it; at most 30 would have been asked (95 %" in said
+    assert "reason:" not in said
+    assert sentence(beyond_count([because("settled", missed=4, asked=9, drawn=60)])) == (
+        "the misses so far settled it; at most 60 would have been asked"
+    )

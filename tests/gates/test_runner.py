@@ -27,7 +27,7 @@ from tunegate.record.run_log import RunLog
 from tunegate.stats.plans import PlanRule
 from tunegate.stats.sampling import wald_plan
 from tunegate.suites.suite import Suite
-from tunegate.verdicts.terms import Terms
+from tunegate.verdicts.terms import Purpose, Terms
 
 PASS, FAIL, INVALID = Verdict.PASS, Verdict.FAIL, Verdict.INVALID
 
@@ -120,10 +120,39 @@ def test_used_cases_are_not_drawn_and_too_few_fresh_ones_are_no_verdict(tmp_path
     used = frozenset(first.questions)
     second = run(tmp_path / "2", suite, echo(), used=used)
     assert not used & set(second.questions)
-    with pytest.raises(
-        Inconclusive, match="only 1 of 10 working cases were not asked by an earlier draw; add 9 more cases"
-    ):
+    said = (
+        r"gate facts: the draw needs 10 fresh cases, but only 1 of 11 working cases is fresh; add 9 cases to the bank"
+    )
+    with pytest.raises(Inconclusive, match=said):
         run(tmp_path / "3", make_suite(11), echo(), used=questions(10))
+
+
+@pytest.mark.parametrize(
+    ("purpose", "said"),
+    [
+        (
+            "gate",
+            "the draw needs 90 fresh cases, but only {} of {} working cases are fresh ({} are sealed); add {}",
+        ),
+        ("reference", "comparison facts: the draw needs 90 fresh cases"),
+        ("confirm", "gate facts (confirm): the draw needs 90 fresh cases, but only"),
+    ],
+)
+def test_a_shortage_names_the_size_of_the_bank_and_what_is_sealed(purpose: Purpose, said: str) -> None:
+    distinct = tuple(Case(str(number), f"question {number}") for number in range(150))
+    suite = replace(make_suite(150), cases=distinct, sealed_share=0.5)
+    working, sealed = suite.bank.working, suite.bank.sealed
+    used = frozenset(map(question_of, (*working[:10], *sealed[:10])))
+    with pytest.raises(Inconclusive) as error:
+        draw_fresh(GatePlace("facts", purpose=purpose), suite, 90, 1, used)
+    left = len(working) - 10
+    assert said.format(left, len(working), len(sealed), 90 - left) in str(error.value)
+    more = 90 - (left if purpose != "confirm" else len(sealed) - 10)
+    part = "sealed" if purpose == "confirm" else "working"
+    told = (
+        f"add {more} cases to the {part} part of the bank of 'facts', about {2 * more} in all, as 50% of all are sealed"
+    )
+    assert told in str(error.value)
 
 
 def test_a_spent_bank_lends_cases_again_only_when_told_and_says_how_many() -> None:

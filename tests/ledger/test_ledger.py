@@ -67,8 +67,14 @@ def test_a_changed_or_removed_line_is_tampering(tmp_path: Path, line: int) -> No
     with pytest.raises(Tampered, match="the line that this line follows is missing"):
         ledger.read()
     ledger.path.write_text("".join(lines).replace('"questions": ["b"]', '"questions": ["z"]'))
-    with pytest.raises(Tampered, match=":2: this line does not match its own hash"):
+    with pytest.raises(Tampered, match=":2: this line does not match its own hash") as error:
         ledger.read()
+    told = (
+        "; restore the file (it may be in version control), or move it aside: a new one is begun, which forgets what "
+    )
+    assert str(error.value).endswith(f"{told}was asked")
+    with pytest.raises(Tampered, match="which forgets what was asked"), ledger.session():
+        pass
 
 
 def test_half_a_line_of_a_killed_writer_is_cut_by_the_next(tmp_path: Path) -> None:

@@ -59,6 +59,25 @@ def test_seeds_cannot_be_tried_until_one_passes(bank: Bank, capsys: pytest.Captu
     assert codes == [1, 1, 1, 1, 4, 4, 4, 4]  # 40 working cases: four draws, then none is fresh
 
 
+def test_a_bank_without_fresh_cases_says_who_asked_them_and_is_inconclusive_for_scripts_too(
+    bank: Bank, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(4):
+        gate(bank, capsys, answers=Path(bank.answers(number, f"answers{number}.jsonl")).name)
+    words = ["gate", "--responses", bank.answers(9, "last.jsonl"), "--suite", bank.suite]
+    capsys.readouterr()
+    assert main(words) == 4
+    said = capsys.readouterr().err
+    asked = "asked before: answers0.jsonl 10, answers1.jsonl 10, answers2.jsonl 10, answers3.jsonl 10"
+    assert said.startswith("tunegate gate: INCONCLUSIVE: gate suite: the draw needs 10 fresh cases, but only ")
+    assert said.endswith(f"; {asked}\n")
+    assert main([*words, "--json"]) == 4
+    result = json.loads(capsys.readouterr().out)
+    assert (result["verdict"], result["exit_code"]) == ("INCONCLUSIVE", 4)
+    assert main([*words, "--baseline", bank.answers(60), "--json"]) == 4
+    assert json.loads(capsys.readouterr().out)["error"].startswith("comparison suite: the draw needs 10 fresh cases")
+
+
 def test_a_pass_after_failures_needs_sealed_cases_and_tells_its_chance_over_all_attempts(
     bank: Bank, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -107,10 +126,25 @@ def test_reuse_asks_again_is_marked_and_gives_no_figure_of_luck(
     assert "the 2nd attempt on this bank" in page
 
 
+def test_half_a_line_is_dropped_and_said_once(bank: Bank, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["gate", "--suite", bank.suite, "--responses"]
+    assert main([*words, bank.answers(60)]) == 0
+    with (Path(FOLDER) / FILE).open("ab") as file:
+        file.write(b'{"event": "dra')
+    capsys.readouterr()
+    assert main([*words, bank.answers(59, "other.jsonl")]) == 0
+    said = capsys.readouterr().err
+    assert (
+        said.count(f"{FILE}: the last line is incomplete and was dropped: its writer was killed, or the disk was") == 1
+    )
+    main([*words, bank.answers(1, "third.jsonl")])
+    assert "incomplete" not in capsys.readouterr().err
+
+
 def test_without_a_ledger_every_report_says_so(bank: Bank, capsys: pytest.CaptureFixture[str]) -> None:
     answers = bank.answers(60)
     assert main(["gate", "--responses", answers, "--suite", bank.suite, "--ledger", "none", "--markdown", "m.md"]) == 0
-    said = "no ledger: attempts of other runs on this bank are not counted (the user asked for none)"
+    said = "no ledger: attempts of other runs on this bank are not counted (the user asked for none when it began)"
     assert said in capsys.readouterr().out
     assert said in Path("m.md").read_text()
     assert not (bank.folder / FOLDER).exists()
@@ -155,7 +189,7 @@ def test_the_environment_names_a_ledger_for_commands_that_name_none(
     gate(bank, capsys)
     assert (Path("elsewhere") / FILE).is_file()
     monkeypatch.setenv(VARIABLE, "none")
-    assert gate(bank, capsys, answers=bank.answers(3))["ledger"]["why_not"] == f"{VARIABLE} is none"
+    assert gate(bank, capsys, answers=bank.answers(3))["ledger"]["why_not"] == f"{VARIABLE} was none when it began"
 
 
 def test_teams_share_a_folder(make_bank: Callable[..., Bank], capsys: pytest.CaptureFixture[str]) -> None:
@@ -255,7 +289,7 @@ def test_a_repeated_draw_tells_its_number_too(bank: Bank, capsys: pytest.Capture
     capsys.readouterr()
     main(["gate", "--responses", good, "--suite", bank.suite, "--run", "again"])
     said = capsys.readouterr().out
-    assert "the 2nd attempt on this bank; of the 1 before, 1 failed, repeated: these weights were asked" in said
+    assert "the 2nd attempt on this bank; of the 1 before, 1 failed, repeated: these answers were asked" in said
 
 
 def test_another_line_end_in_the_ledger_is_tampering(bank: Bank, capsys: pytest.CaptureFixture[str]) -> None:

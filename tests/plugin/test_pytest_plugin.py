@@ -92,6 +92,10 @@ def write_gate(*lines: str, name: str = "facts.gate.yaml", checks: str = "[exact
     Path(name).write_text("\n".join([*lines, f"checks: {checks}", f"plan: {PLAN}", ""]))
 
 
+def gates_section(text: str) -> list[str]:
+    return [line for line in text[text.index(" gates =") :].splitlines()[1:] if line]
+
+
 def only_run() -> Any:
     """The record of the one gate that was run."""
     [folder] = Path("tunegate-runs").iterdir()
@@ -368,7 +372,20 @@ def test_sessions_write_the_ledger_and_ask_no_case_twice(gate_bank: Bank) -> Non
     result = stored("--tunegate-ledger", "shared")
     assert result.code == 1
     assert "INCONCLUSIVE" in result.text
-    assert "only 0 of 100 working cases were not asked by an earlier draw" in result.text
+    assert "the draw needs 100 fresh cases, but only 0 of 100 working cases are fresh" in result.text
+    assert "During handling" not in result.text
+
+
+def test_each_gate_says_its_place_in_the_ledger_and_how_likely_luck_is(gate_bank: Bank) -> None:
+    """Also when the same session is repeated, and on workers."""
+    gate_bank.answers(90)
+    again = ", repeated: these answers were asked the same cases before"
+    for more, repeated in (((), ""), ((), again), (("-n", "1"), again)):
+        text = stored("--tunegate-ledger", "shared", *more).text
+        section = gates_section(text)
+        assert section[0].startswith("facts.gate.yaml: PASS: 90 of 100")
+        assert section[1] == f"  ledger: the first attempt on this bank in the ledger{repeated}"
+        assert section[2].startswith("  luck: a model that is right only 85% of the time would have passed this gate ")
 
 
 def test_verdict_of_another_session_is_never_taken(gate_bank: Bank) -> None:
@@ -490,10 +507,12 @@ def test_without_a_model_gates_are_skipped_and_the_other_tests_run(gate_bank: Ba
         "import tunegate\n\n\ndef test_fine():\n    pass\n\n\n"
         '@tunegate.gate("facts.gate.yaml")\ndef short(case, response):\n    return len(response) < 9\n'
     )
-    result = run_pytest("-rs", *arguments)
+    result = run_pytest(*arguments)
     assert (result.code, result.counts["passed"]) == (0, 1)
     assert result.counts["skipped"] == (1 if arguments else 2)  # pytest-xdist shows those of one reason as one
-    assert result.text.count("a gate needs a model: give --tunegate-model MODEL or --tunegate-responses FILE") in (1, 2)
+    why = "skipped: a gate needs a model: give --tunegate-model MODEL or --tunegate-responses FILE"
+    section = gates_section(result.text)
+    assert sorted(section[:2]) == [f"facts.gate.yaml: {why}", f"test_own.py::short: {why}"]
     assert not Path("tunegate-runs").exists()
 
 

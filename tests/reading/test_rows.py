@@ -214,8 +214,9 @@ def test_files_that_are_another_thing_are_named(tmp_path: Path, name: str, start
         ("\0\0", r"Expecting value at character 1, '\\x00\\x00'; expected one JSON object per line"),
         ("// a comment", "Expecting value at character 1, '// a comment'; expected one JSON object per line"),
         ('{"a": 1},', "Extra data at character 9; expected one whole JSON object on each line"),
-        ("{", "at character 1; expected one whole JSON object on each line"),
+        ("{", "at character 2; expected one whole JSON object on each line"),
         ('{"a": nope}', "Expecting value at character 7$"),
+        ('{"id": 1, "prompt": "x"', "delimiter at character 24; expected one whole JSON object on each line"),
     ],
 )
 def test_what_is_no_json_is_told_by_its_place_in_the_line(tmp_path: Path, line: str, message: str) -> None:

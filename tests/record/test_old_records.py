@@ -78,5 +78,5 @@ def test_a_run_that_learnt_from_its_own_answers_is_read(projects: Path, capsys: 
 def test_a_lone_gate_says_what_was_asked_again(projects: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, text = said(capsys, "report", projects / "gate" / "run", "--recheck")
     assert code == 0
-    assert "rechecked: the outcomes on record give the recorded verdicts for all 1 gates" in text
+    assert "rechecked: the outcomes on record give the recorded verdict for the one gate" in text
     assert "13 answers were asked for twice" in (projects / "gate" / "run" / "report.html").read_text()

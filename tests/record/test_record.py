@@ -60,6 +60,8 @@ def test_a_torn_last_line_is_dropped_and_work_goes_on(tmp_path: Path, cut: int) 
 def test_a_record_that_is_only_a_torn_line_is_empty(tmp_path: Path) -> None:
     (tmp_path / EVENTS).write_bytes(b'{"event": "run_sta')
     assert last_event(tmp_path) is None
+    with pytest.raises(ConfigError, match="nosuch: no such folder"):
+        list(read_events(tmp_path / "nosuch"))
     assert list(read_events(tmp_path)) == []
     write_events(tmp_path, 1)
     assert numbers(tmp_path) == [0]

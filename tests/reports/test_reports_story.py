@@ -71,8 +71,12 @@ def test_under_the_answer_stand_the_waivers_and_the_luck(page: str) -> None:
     )
     assert "until 2026-12-31: the tone bank marks correct Latin names as rude, see ticket 412." in said
     assert "sft facts: a model that is right only 85% of the time would have passed this gate within 2 attempts" in said
-    assert said.index("Waived:") < said.index("Could it have been luck?") < said.index("Deciding draws passed")
-    assert "Deciding draws passed 7 of 8, 1 waived" in said
+    assert (
+        said.index("Waived:")
+        < said.index("Could it have been luck?")
+        < said.index("Draws of the final attempts passed")
+    )
+    assert "Draws of the final attempts passed 7 of 8, 1 waived" in said
 
 
 def test_the_worst_luck_stands_first_and_equal_plans_share_a_sentence() -> None:

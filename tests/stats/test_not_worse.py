@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from tunegate.stats.not_worse import LEVEL, MISSED, cases_to_show, p_not_worse
+from tunegate.stats.not_worse import LEVEL, MISSED, cases_to_show, more_cases_to_show, p_not_worse
 
 
 def chance_of_showing(n: int, margin: float, differ: float) -> float:
@@ -51,3 +53,21 @@ def test_how_many_equal_pairs_show_something() -> None:
         assert needed is not None
         assert p_not_worse(0, 0, needed, margin) <= LEVEL < p_not_worse(0, 0, needed - 1, margin)
     assert cases_to_show(0.0) is None
+
+
+@pytest.mark.parametrize(("lost", "won", "n", "margin"), [(4, 0, 400, 0.02), (14, 8, 400, 0.03), (6, 6, 300, 0.02)])
+def test_so_many_more_cases_show_it_where_the_models_differ_as_often(
+    lost: int, won: int, n: int, margin: float
+) -> None:
+    more = more_cases_to_show(lost, won, n, margin)
+    assert more is not None
+
+    def p_value(cases: int) -> float:
+        return p_not_worse(math.ceil(lost * cases / n), won * cases // n, cases, margin)
+
+    assert p_value(n + more) <= LEVEL < p_value(n + more - 1)
+
+
+def test_no_number_of_cases_shows_it_where_the_margin_is_lost() -> None:
+    assert more_cases_to_show(8, 0, 400, 0.02) is None
+    assert more_cases_to_show(7, 0, 1, 0.02) is None

@@ -14,6 +14,8 @@ def print_check(facts: CheckFacts) -> None:
     """What a file contains, one line for each suite and stage."""
     for name, suite in facts.suites.items():
         show(f"suite {name}: {_suite(suite)}")
+        if suite.retention is None and not facts.stages:
+            show(f"suite {name}: {_lasts(suite)}")
         for note in _notes_on_suite(suite):
             show(f"note: suite {name}: {note}")
         if suite.retention is not None and not facts.stages:
@@ -47,6 +49,17 @@ def _suite(suite: SuiteFacts) -> str:
     if suite.retention is not None:
         rule = f"retention: at most {suite.retention['max_drop']:g} points lost"
     return f"{suite.cases} cases{sealed}, {rule}; checks: {_checks_in_words(suite)}"
+
+
+def _lasts(suite: SuiteFacts) -> str:
+    """For how many gates the bank of a suite has fresh cases, and what then happens."""
+    attempts, asked = suite.fresh_attempts, suite.asked_before
+    if attempts is None:
+        return "cases for any number of attempts: `reuse: true` asks them again"
+    before = f" ({asked} of {suite.cases} were asked before, as the ledger says)" if asked else ""
+    which = "a second model" if attempts == 1 and not asked else "another model" if attempts else "a model"
+    fresh = counted(attempts, "attempt") if attempts else "no attempt"
+    return f"fresh cases for {fresh}{before}; {'then ' if attempts else ''}{which} cannot be gated without more cases"
 
 
 def _notes_on_suite(suite: SuiteFacts) -> Iterator[str]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from tunegate.cases.case import Case, duplicates
+from tunegate.cases.bank import Bank
+from tunegate.cases.case import Case, duplicates, question_of
 from tunegate.cases.spellings import spellings
 from tunegate.checks.answers.part import as_judged
 from tunegate.checks.check import LooksAtBank, Need, lacking
@@ -15,6 +17,7 @@ from tunegate.checks.own_check import OwnCheck
 from tunegate.commands.compared import Json, compared, comparisons_of
 from tunegate.data.training_data import Example
 from tunegate.leaks.leakage import Leak, describe, facts
+from tunegate.ledger.entries import History
 from tunegate.pipeline.ladders import LADDERS, first_settings, possible_attempts, possible_trainings
 from tunegate.pipeline.leak_guard import drop_leaks, dropped_and_refused, in_words
 from tunegate.pipeline.odds import budget, shared_draws
@@ -45,7 +48,10 @@ class SuiteFacts:
     sealed: int
     draw: int
     accept: int
-    fresh_attempts: int
+    fresh_attempts: int | None
+    """For how many attempts there are fresh cases; None: for any number, because the plan reuses cases."""
+    asked_before: int
+    """How many cases the ledger says were asked; 0 in a pipeline, whose stages share its suites."""
     retention: Json | None
     """Of a retention suite, for one attempt: `max_drop`, the cases that both models are asked, and the rule."""
     checks: list[str]
@@ -122,9 +128,9 @@ class CheckFacts:
         return asdict(self)
 
 
-def facts_of_suite(file: Path, suite: Suite) -> CheckFacts:
-    """Of a suite file alone."""
-    return CheckFacts(file=str(file), suites={suite.name: _suite(suite, judged_plan(suite, attempts=1))})
+def facts_of_suite(file: Path, suite: Suite, history: History) -> CheckFacts:
+    """Of a suite file alone, whose gate writes a ledger that holds this so far."""
+    return CheckFacts(file=str(file), suites={suite.name: _suite(suite, history, judged_plan(suite, attempts=1))})
 
 
 def facts_of_pipeline(file: Path, pipeline: Pipeline, leaks: Sequence[Leak], notes: Sequence[str] = ()) -> CheckFacts:
@@ -134,7 +140,7 @@ def facts_of_pipeline(file: Path, pipeline: Pipeline, leaks: Sequence[Leak], not
     supply = supply_of(pipeline)
     return CheckFacts(
         file=str(file),
-        suites={name: _suite(suite) for name, suite in pipeline.suites.items()},
+        suites={name: _suite(suite, History()) for name, suite in pipeline.suites.items()},
         stages={
             stage.name: _stage(
                 pipeline,
@@ -161,7 +167,9 @@ def facts_of_pipeline(file: Path, pipeline: Pipeline, leaks: Sequence[Leak], not
 # --- a suite --------------------------------------------------------------------------------------------------------
 
 
-def _suite(suite: Suite, judged: JudgedPlan | None = None) -> SuiteFacts:
+def _suite(suite: Suite, history: History, judged: JudgedPlan | None = None) -> SuiteFacts:
+    asked = history.asked(but_not_by="").intersection(suite.by_question)
+    before = len(history.tries_on(suite.by_question.keys()))
     named = list(zip(suite.check_names, suite.checks, strict=True))
     return SuiteFacts(
         cases=len(suite.cases),
@@ -173,7 +181,8 @@ def _suite(suite: Suite, judged: JudgedPlan | None = None) -> SuiteFacts:
         sealed=len(suite.bank.sealed),
         draw=suite.plan.draw,
         accept=suite.plan.accept,
-        fresh_attempts=suite.bank.distinct("working") // suite.plan.draw,
+        fresh_attempts=supported_attempts(_unasked(suite.bank, asked), suite.plan, before),
+        asked_before=len(asked),
         retention=_retention(suite),
         checks=list(suite.check_names),
         checks_from={name: check.origin for name, check in named if isinstance(check, OwnCheck) and check.origin},
@@ -186,6 +195,16 @@ def _suite(suite: Suite, judged: JudgedPlan | None = None) -> SuiteFacts:
         requirements=requirements_cost(suite),
         sha256=suite.sha256,
     )
+
+
+def _unasked(bank: Bank, asked: AbstractSet[str]) -> Bank:
+    """The part of a bank that nobody asked."""
+    if not asked:
+        return bank
+    working, sealed = (
+        tuple(case for case in part if question_of(case) not in asked) for part in (bank.working, bank.sealed)
+    )
+    return Bank(working, sealed)
 
 
 def _retention(suite: Suite) -> Json | None:

@@ -184,7 +184,7 @@ def print_gate(result: GateRunResult, report: Path | None) -> None:
     show(f"{gate.verdict}: {count} ({interval_words(gate.interval, selected=gate.selected)})")
     if gate.weighted is not None:
         show(weighted_in_words(gate.weighted))
-    if gate.verdict is not Verdict.PASS and (more := sentence(beyond_count(gate.reasons))):
+    if gate.verdict is not Verdict.PASS and not gate.spared and (more := sentence(beyond_count(gate.reasons))):
         show(f"reason: {_short(more)}")
     if gate.can_be_continued:
         show("continue: the same command with `--continue N` adds N fresh cases, and keeps the risk of the plan")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 from tunegate.exceptions import CannotJudge
@@ -11,6 +12,7 @@ from tunegate.ledger.ledger import Ledger, ledger_folder
 from tunegate.pipeline.pipeline_file import BUILTIN
 from tunegate.reading.files import resolve
 from tunegate.suites.suite import Suite
+from tunegate.text.printable import printable
 
 VARIABLE = "TUNEGATE_LEDGER"
 """The environment variable that names the ledger for every command that names none."""
@@ -24,10 +26,13 @@ def ledger_of(named: str | None, near: Path) -> Ledger | NoLedger:
     until it passes.
     """
     if named is None and (given := os.environ.get(VARIABLE)):
-        return NoLedger(f"{VARIABLE} is none") if given == "none" else ledger_of(given, near)
+        return NoLedger(f"{VARIABLE} was none when it began") if given == "none" else ledger_of(given, near)
     if named == "none":
-        return NoLedger("the user asked for none")
+        return NoLedger("the user asked for none when it began")
     ledger = Ledger(Path(named).expanduser() if named else ledger_folder(near))
+    if ledger.ends_within_a_line:
+        why = "the last line is incomplete and was dropped: its writer was killed, or the disk was full"
+        print(printable(f"tunegate: note: {ledger.path}: {why}"), file=sys.stderr)
     if ledger.can_be_written:
         return ledger
     if ledger.path.exists():

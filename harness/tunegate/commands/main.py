@@ -36,8 +36,10 @@ from tunegate.commands.report import gate_reports, write_report, write_reports
 from tunegate.data.token_lengths import Estimate, local_tokens
 from tunegate.elsewhere.results import Results
 from tunegate.exceptions import ConfigError
+from tunegate.gates.book import NoLedger
 from tunegate.gates.gate_run import GateRequest, run_gate
 from tunegate.leaks.leakage import Leak
+from tunegate.ledger.entries import History
 from tunegate.models.metering import MeteredModel
 from tunegate.models.model import Model
 from tunegate.pipeline.leak_guard import leaks_of
@@ -79,7 +81,9 @@ def check(options: Namespace) -> int:
     path = suite_place(options.file, Path())
     data = load_yaml(path).data
     if isinstance(data, dict) and "stages" not in data and "cases" in data:
-        facts = facts_of_suite(path, load_suite(path, _build_check()))
+        suite = load_suite(path, _build_check())
+        ledger = ledger_of_suite(None, suite)
+        facts = facts_of_suite(path, suite, History() if isinstance(ledger, NoLedger) else ledger.read())
     else:
         pipeline = load_pipeline(path, _build_check(), _validate_stage())
         notes = _check_model(pipeline)

@@ -75,6 +75,8 @@ def from_here(path: Path) -> Path:
 def _copy(source: Path, folder: Path) -> list[Path]:
     files = [path for path in sorted(source.rglob("*")) if path.is_file() and path.suffix not in {".py", ".pyc"}]
     targets = {path: folder / path.relative_to(source) for path in files}
+    if taken := [place for place in (folder, *folder.parents) if place.is_file()]:
+        raise ConfigError(f"{taken[0]}: a folder was expected, got a file; choose another folder")
     schemas = {folder / name: make for name, make in SCHEMAS.items()}
     for target in (*targets.values(), *schemas):
         if target.exists():

@@ -32,7 +32,8 @@ class Verified:
     @property
     def in_words(self) -> str:
         """`the outcomes on record give the recorded verdicts for all 2 gates; 200 answers judged again`"""
-        decided = f"the outcomes on record give the recorded verdicts for all {self.gates} gates"
+        verdicts = "verdict for the one gate" if self.gates == 1 else f"verdicts for all {self.gates} gates"
+        decided = f"the outcomes on record give the recorded {verdicts}"
         if self.missing:
             return f"{decided}; no answer was judged again: {self.missing}"
         but = f", but not by {', '.join(self.believed)}" if self.believed else ""

@@ -132,7 +132,12 @@ class Book:
         cases = None if known is None else cases_with(draft.suite, known.drawn.questions)
         if known is None or cases is None:
             others = history.asked(but_not_by=self.run)
-            drawn = choose(others)
+            try:
+                drawn = choose(others)
+            except Inconclusive as error:
+                asked = history.asked_by(draft.suite.by_question.keys(), but_not_by=self.run)
+                error.args = (f"{error}{'; asked before: ' if asked else ''}{asked}",)
+                raise
             clashes = history.clashes(self._drawn(draft, drawn)) if draft.place.stage is None else frozenset[str]()
             return choose(others | clashes) if clashes.intersection(drawn.questions) else drawn
         if own is None:

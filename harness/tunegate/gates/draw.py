@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil
 from typing import Any, cast
 
 from tunegate.cases.bank import Part, draw, short_of
@@ -13,7 +14,7 @@ from tunegate.checks.outcome import Outcome
 from tunegate.exceptions import ConfigError, Inconclusive
 from tunegate.record.record import GateRecord, LedgerPlace, gate_key
 from tunegate.suites.suite import Suite
-from tunegate.verdicts.terms import Purpose
+from tunegate.verdicts.terms import PAIRED, REFERENCES, Purpose
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,13 @@ class GatePlace:
     def label(self) -> str:
         """For a progress bar: `sft#2 facts`."""
         return self.key if self.stage is None else f"{self.stage}#{self.attempt} {self.key}"
+
+    @property
+    def called(self) -> str:
+        """For an error: `gate sft#2 facts`, or `comparison facts` for a draw by which two models are compared."""
+        if self.purpose in (*PAIRED, *REFERENCES):
+            return f"comparison {replace(self, purpose='gate').label}"
+        return f"gate {self.label}"
 
     @property
     def named(self) -> dict[str, Any]:
@@ -106,16 +114,35 @@ def draw_fresh(
         cases += draw(part, missing, seed, _questions(cases), short_of(cases, suite.quotas))
     if len(cases) < n:
         raise Inconclusive(
-            f"gate {place.label}: only {len(cases)} of {n} {place.part} cases were not asked by an earlier draw; add "
-            f"{n - len(cases)} more cases to the bank of {suite.name!r} (or set `reuse: true`, which the report marks)"
+            f"{place.called}: the draw needs {n} fresh cases, but only {_fresh_of(place, suite, len(cases))}; add "
+            f"{_to_add(place, suite, n - len(cases))} (or set `reuse: true`, which the report marks)"
         )
     for tag, short in short_of(cases, suite.quotas).items():
         raise Inconclusive(
-            f"gate {place.label}: the draw must hold {suite.quotas[tag]} cases of {tag}, but only "
+            f"{place.called}: the draw must hold {suite.quotas[tag]} cases of {tag}, but only "
             f"{suite.quotas[tag] - short} {place.part} ones were not asked by an earlier draw; add {short} more such "
             f"cases to the bank of {suite.name!r}"
         )
     return Draw(cases, seed, sum(question_of(case) in used for case in cases))
+
+
+def _fresh_of(place: GatePlace, suite: Suite, fresh: int) -> str:
+    """`662 of 782 working cases are fresh (418 are sealed)`"""
+    sealed = suite.bank.distinct("sealed") if place.part == "working" else 0
+    hidden = f" ({sealed} {'is' if sealed == 1 else 'are'} sealed)" if sealed else ""
+    return (
+        f"{fresh} of {suite.bank.distinct(place.part)} {place.part} cases {'is' if fresh == 1 else 'are'} fresh{hidden}"
+    )
+
+
+def _to_add(place: GatePlace, suite: Suite, missing: int) -> str:
+    """How many cases are missing in a part of the bank, and how many rows these take: a share of all rows is sealed."""
+    cases, sealed = f"{missing} case{'' if missing == 1 else 's'}", suite.sealed_share
+    if not 0 < sealed < 1:
+        return f"{cases} to the bank of {suite.name!r}"
+    rows = ceil(missing / (sealed if place.part == "sealed" else 1 - sealed))
+    bank = f"the {place.part} part of the bank of {suite.name!r}"
+    return f"{cases} to {bank}, about {rows} in all, as {sealed:.0%} of all are sealed"
 
 
 def _questions(cases: Sequence[Case]) -> frozenset[str]:

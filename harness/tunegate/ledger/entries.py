@@ -7,6 +7,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from tunegate.checks.outcome import Verdict
+from tunegate.exceptions import LISTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +107,16 @@ class History:
         others = (e for e in self.entries if e.drawn.run != but_not_by and e.drawn.key != nor_as)
         return frozenset[str]().union(*(entry.asked for entry in others))
 
+    def asked_by(self, bank: AbstractSet[str], *, but_not_by: str) -> str:
+        """Which models other runs asked these questions, and how many of them: `a.jsonl 100, b.jsonl 20`."""
+        found: dict[str, set[str]] = {}
+        for entry in self.entries:
+            if entry.drawn.run != but_not_by and (asked := entry.asked & bank):
+                found.setdefault(entry.drawn.model, set()).update(asked)
+        told = [f"{model} {len(asked)}" for model, asked in found.items()]
+        more = f" and {len(told) - LISTED} more models" if len(told) > LISTED else ""
+        return ", ".join(told[:LISTED]) + more
+
     def same_try(self, key: str, weights: str | None, purpose: str) -> Entry | None:
         """The first draw of this purpose with the same key and the same weights: to ask it again is no new try."""
         if weights is None:
@@ -151,16 +162,7 @@ class History:
 
         The models of unknown origin are taken as one lineage: they may all be one model, retrained until it passes.
         """
-        tries: dict[tuple[object, ...], list[Entry]] = {}
-        gates: dict[tuple[object, ...], tuple[object, ...]] = {}
-        for entry in self._on(bank):
-            drawn = entry.drawn
-            gate = (drawn.run, drawn.stage, drawn.attempt, drawn.suite, drawn.model, drawn.weights)
-            if drawn.purpose == "gate":
-                gates[gate] = entry.try_of
-            name = gates.get(gate, entry.try_of)  # a draw that confirms or continues belongs to the gate before it
-            if name != Entry("", own).try_of:
-                tries.setdefault(name, []).append(entry)
+        tries = {name: entries for name, entries in self.tries_on(bank).items() if name != Entry("", own).try_of}
         verdicts = [[entry.decided and entry.decided.verdict for entry in one] for one in tries.values()]
         others = [one[0].drawn for one in tries.values() if not _same_run(one[0].drawn, own)]
         return Standing(
@@ -169,6 +171,19 @@ class History:
             undecided=sum(Verdict.FAIL not in one and (None in one or Verdict.INVALID in one) for one in verdicts),
             lineage=sum(drawn.lineage == lineage for drawn in others),
         )
+
+    def tries_on(self, bank: AbstractSet[str]) -> dict[tuple[object, ...], list[Entry]]:
+        """The draws of each attempt that asked one of these questions at least."""
+        tries: dict[tuple[object, ...], list[Entry]] = {}
+        gates: dict[tuple[object, ...], tuple[object, ...]] = {}
+        for entry in self._on(bank):
+            drawn = entry.drawn
+            gate = (drawn.run, drawn.stage, drawn.attempt, drawn.suite, drawn.model, drawn.weights)
+            if drawn.purpose == "gate":
+                gates[gate] = entry.try_of
+            name = gates.get(gate, entry.try_of)  # a draw that confirms or continues belongs to the gate before it
+            tries.setdefault(name, []).append(entry)
+        return tries
 
     def _on(self, bank: AbstractSet[str]) -> Iterator[Entry]:
         for entry in self.entries:

@@ -99,10 +99,27 @@ class Ledger:
             os.close(fd)
 
     @property
+    def ends_within_a_line(self) -> bool:
+        """Whether the last line is incomplete, and nobody is writing it."""
+        try:
+            with self.path.open("rb") as file:
+                if _ends_within_a_line(file.read()):
+                    lock(file.fileno(), wait=True)
+                    file.seek(0)
+                    return _ends_within_a_line(file.read())
+        except OSError:
+            pass  # whoever reads it says so
+        return False
+
+    @property
     def can_be_written(self) -> bool:
         """Whether entries can be added, as far as permissions tell."""
         place = next(one for one in (self.path, self.folder, *self.folder.parents) if one.exists())
         return os.access(place, os.W_OK)
+
+
+def _ends_within_a_line(content: bytes) -> bool:
+    return content != b"" and not content.endswith(b"\n")
 
 
 def _lines(content: bytes) -> list[bytes]:
@@ -110,8 +127,21 @@ def _lines(content: bytes) -> list[bytes]:
     return [part + b"\n" for part in content.split(b"\n")[:-1]] + ([last] if (last := content.split(b"\n")[-1]) else [])
 
 
+WHAT_TO_DO = (
+    "restore the file (it may be in version control), or move it aside: a new one is begun, which forgets what was "
+    "asked"
+)
+
+
 def _history(path: Path, lines: list[bytes]) -> tuple[History, str]:
-    """The entries of these lines, and the hash of the last line."""
+    """The entries of these lines, and the hash of the last line. Raises Tampered, with what to do."""
+    try:
+        return _chained(path, lines)
+    except Tampered as error:
+        raise Tampered(f"{error}; {WHAT_TO_DO}") from error
+
+
+def _chained(path: Path, lines: list[bytes]) -> tuple[History, str]:
     known, last = {""}, ""
     entries: dict[str, Entry] = {}
     for number, line in enumerate(lines, start=1):

@@ -196,7 +196,8 @@ def _locate(spec: str, download: Callable[[str], Path]) -> Path:
         return path
     if _looks_like_hub_id(spec):
         return download(spec)
-    siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    beside = path.parent.iterdir() if path.parent.is_dir() else ()
+    siblings = [entry.name for entry in beside if entry.suffix == ".gguf" or (entry.is_dir() and entry.name[0] != ".")]
     raise ConfigError(f"model {spec!r}: no such file or folder{nearest(path.name, siblings) if siblings else ''}")
 
 

@@ -29,7 +29,7 @@ from typing import Any
 import pytest
 
 from tunegate.plugin.gate_function import mark_of
-from tunegate.plugin.tally import COMPLETE, SELECTED_GATES, SESSION, TALLY, Tally, status
+from tunegate.plugin.tally import COMPLETE, SELECTED_GATES, SESSION, SKIPPED_GATES, TALLY, Tally, status
 
 WHO_ANSWERS = ("tunegate_model", "tunegate_responses")
 ONLY_LISTS = ("collectonly", "showfixtures", "show_fixtures_per_test")
@@ -100,7 +100,7 @@ def pytest_report_teststatus(
 def pytest_sessionfinish(session: pytest.Session) -> None:
     tally = session.config.stash[TALLY]
     if hasattr(session.config, "workerinput"):  # a worker of pytest-xdist sees all items, the controller all reports
-        vars(session.config)["workeroutput"][SELECTED_GATES] = tally.selected
+        vars(session.config)["workeroutput"].update({SELECTED_GATES: tally.selected, SKIPPED_GATES: tally.skipped})
         return
     cache: pytest.Cache | None = getattr(session.config, "cache", None)
     if cache is not None:
@@ -122,8 +122,9 @@ def pytest_configure_node(node: Any) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    output: dict[str, list[str]] = getattr(node, "workeroutput", {})
+    output: dict[str, Any] = getattr(node, "workeroutput", {})
     node.config.stash[TALLY].select(output.get(SELECTED_GATES, []))
+    node.config.stash[TALLY].skipped.update(output.get(SKIPPED_GATES, {}))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -124,6 +124,7 @@ def skip_unasked(config: pytest.Config, node_id: str) -> None:
     gate = os.path.normpath(config.rootpath / node_id)
     named = [os.path.normpath(config.invocation_params.dir / argument) for argument in config.args]
     if not any(name == gate or name.startswith(f"{gate}::") for name in named):
+        config.stash[TALLY].skipped[node_id] = NO_MODEL
         pytest.skip(NO_MODEL, allow_module_level=True)
 
 

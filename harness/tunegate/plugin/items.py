@@ -12,11 +12,14 @@ import pytest
 from tunegate.cases.case import Case
 from tunegate.checks.outcome import Outcome, Verdict
 from tunegate.exceptions import Inconclusive, TunegateError, from_outside
+from tunegate.gates.gate_run import GateRunResult
 from tunegate.plugin.gate_function import mark_of
 from tunegate.plugin.gates import Gate, load_function_gate, load_gate, skip_unasked
 from tunegate.plugin.tally import COMPLETE, DECIDING, attach, show_missed
+from tunegate.record.ledger_words import told_of
 from tunegate.record.record import GateRecord
 from tunegate.text.printable import printable, printable_lines
+from tunegate.verdicts.luck_words import in_words as luck_in_words
 from tunegate.verdicts.reason import beyond_count
 from tunegate.verdicts.words import interval_words, sentence
 
@@ -166,6 +169,7 @@ class DecidingItem(GateItem):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.verdict, self.summary = Verdict.INVALID, "INVALID: not decided"
+        self.told: list[str] = []
 
     def runtest(self) -> None:
         """Raise GateVerdict unless the gate passes."""
@@ -178,6 +182,7 @@ class DecidingItem(GateItem):
         except TunegateError as error:
             self.verdict = Verdict.INCONCLUSIVE if isinstance(error, Inconclusive) else Verdict.INVALID
             return self._end("\n".join([str(error), *getattr(error, "__notes__", [])]))
+        self.told = _ledger_and_luck(result)
         record = result.deciding
         counts = {"passed": record.passed, "failed": record.failed, "invalid": record.invalid}
         self.user_properties += [*counts.items(), ("record", str(result.folder))]
@@ -191,12 +196,13 @@ class DecidingItem(GateItem):
         self.summary = f"{self.verdict}: {text.splitlines()[0]}"
         self.user_properties.append(("verdict", self.verdict.value))
         if self.verdict is not Verdict.PASS:
-            raise GateVerdict(f"{self.verdict}: {text}", pytrace=False)
+            raise GateVerdict(f"{self.verdict}: {text}", pytrace=False) from None
 
     def complete(self, report: pytest.TestReport) -> None:
         items = [f"{self.gate.node_id}::case[{printable(case.id)}]" for case in self.gate.cases]
         items = [] if report.passed else [*items, self.nodeid]
         facts = {"gate": self.gate.node_id, "verdict": self.verdict.value, "summary": self.summary, "items": items}
+        facts["told"] = [printable(line) for line in self.told]
         attach(report, {**facts, "notes": [printable(note) for note in self.gate.notes]})
 
 
@@ -210,6 +216,13 @@ def _count(record: GateRecord) -> str:
     count = f"{record.passed} of {record.drawn}, {record.accept} needed"
     more = "" if record.verdict is Verdict.PASS else sentence(beyond_count(record.reasons))
     return f"{count}{f': {_short(more)}' if more else ''} ({interval_words(record.interval, selected=record.selected)})"
+
+
+def _ledger_and_luck(result: GateRunResult) -> list[str]:
+    """Which attempt on its bank this was, and how likely a bad model would have passed, as `tunegate gate` says it."""
+    lines = [f"ledger: {words}" for words in told_of([result.record])]
+    lines += [f"luck: {result.unknown_luck}"] if result.unknown_luck else []
+    return lines + ([f"luck: {luck_in_words(result.luck)}"] if result.luck is not None else [])
 
 
 def _details(record: GateRecord) -> list[str]:

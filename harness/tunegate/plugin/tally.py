@@ -17,7 +17,7 @@ LAST_FAILED = "cache/lastfailed"
 DECIDING = "gate"
 """The name of the item that decides a gate."""
 
-SESSION, SELECTED_GATES = "tunegate_session", "tunegate_gates"
+SESSION, SELECTED_GATES, SKIPPED_GATES = "tunegate_session", "tunegate_gates", "tunegate_skipped"
 """The messages of pytest-xdist's controller to its workers, and back."""
 
 LETTERS = {"FAIL": ("missed", "m", "MISSED"), "INVALID": ("invalid", "i", "INVALID")}
@@ -26,7 +26,8 @@ LETTERS = {"FAIL": ("missed", "m", "MISSED"), "INVALID": ("invalid", "i", "INVAL
 
 def attach(report: pytest.TestReport, facts: dict[str, Any]) -> None:
     """Attach the facts of a gate's item to its report: `gate` (its node id), `verdict`, and for a deciding item also
-    `summary` (one line), `items` (the node ids of the whole gate if it did not pass) and `notes` on the model."""
+    `summary` (one line), `told` (its lines on ledger and luck), `items` (the node ids of the whole gate if it did not
+    pass) and `notes` on the model."""
     vars(report)[FACTS] = facts
 
 
@@ -60,6 +61,8 @@ class Tally:
     def __init__(self) -> None:
         self.session = uuid4().hex
         self.selected: list[str] = []
+        self.skipped: dict[str, str] = {}
+        """The gates that were not collected, with the reason."""
         self._objection = ""
         self._cases: dict[str, list[str]] = {}
         self._decided: dict[str, dict[str, Any]] = {}
@@ -94,15 +97,20 @@ class Tally:
         return not self._objection
 
     def lines(self) -> list[tuple[str, bool]]:
-        """One line per gate, one if the exit code differs from pytest's, and for each whether it is good."""
-        decided = [(f"{gate}: {facts['summary']}", facts["verdict"] == "PASS") for gate, facts in self._decided.items()]
+        """The lines of each gate, one if the exit code differs from pytest's, and for each whether it is good."""
+        decided = [
+            (line, facts["verdict"] == "PASS")
+            for gate, facts in self._decided.items()
+            for line in (f"{gate}: {facts['summary']}", *(f"  {line}" for line in facts["told"]))
+        ]
+        skipped = [(f"{gate}: skipped: {why}", True) for gate, why in self.skipped.items()]
         notes = dict.fromkeys((f"note: {note}", True) for facts in self._decided.values() for note in facts["notes"])
         missing = [
             (f"{gate}: INVALID: no verdict, because its deciding item did not run; run the whole gate", False)
             for gate in self.undecided
         ]
         objection = [(self._objection, False)] if self._objection else []
-        return [*decided, *notes, *missing, *objection]
+        return [*decided, *skipped, *notes, *missing, *objection]
 
     def remember_failed(self, cache: pytest.Cache) -> None:
         """Make `--lf` run the whole of a gate that did not pass: its deciding item alone could not decide again.

@@ -14,6 +14,7 @@ Row = dict[str, Any]
 
 def read_json(text: str, where: str) -> Any:
     """The value of a JSON text. Raises ConfigError for NaN, infinity, numbers too large for a float, duplicate keys."""
+    text = text.rstrip("\r\n")  # an error at the end is then in the last line, and not behind it
     try:
         return json.loads(text, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_unique_keys)
     except json.JSONDecodeError as error:

@@ -220,6 +220,8 @@ def _whole_lines(path: Path) -> list[bytes]:
 def read_events(folder: Path) -> Iterator[dict[str, Any]]:
     """Yield the events of a run folder; raises Tampered when the chain of hashes is broken."""
     path = folder / EVENTS
+    if not folder.exists():
+        raise ConfigError(f"{folder}: no such folder")
     if not path.exists():
         raise ConfigError(f"{folder}: not a run folder: it has no {EVENTS}")
     previous = ""

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from tunegate.record.record import GateRecord, LedgerPlace
 
 
-def ledger_words(place: LedgerPlace) -> str:
-    """A sentence without its full stop.
+def ledger_words(place: LedgerPlace, asked: str = "weights") -> str:
+    """A sentence without its full stop; `asked` is what a repeated draw was asked of before.
 
     >>> ledger_words(LedgerPlace("1f", before=13, failed=12, undecided=1))
     'the 14th attempt on this bank; of the 13 before, 12 failed and 1 has no verdict'
@@ -17,7 +17,7 @@ def ledger_words(place: LedgerPlace) -> str:
     """
     if not place.entry:
         return f"no ledger: attempts of other runs on this bank are not counted ({place.why_not})"
-    again = ", repeated: these weights were asked the same cases before" if place.repeats else ""
+    again = f", repeated: these {asked} were asked the same cases before" if place.repeats else ""
     if not place.before:
         return f"the first attempt on this bank in the ledger{again}"
     told = [f"{place.failed} failed" if place.failed else ""]
@@ -31,7 +31,8 @@ def told_of(gates: Iterable[GateRecord]) -> dict[str, list[str]]:
     told: dict[str, list[str]] = {}
     for gate in gates:
         if gate.ledger is not None and gate.purpose == "gate":
-            told.setdefault(ledger_words(gate.ledger), []).append(gate.gate)
+            asked = "answers" if gate.model_sha256 is None else "weights"  # only these two are ever the same try
+            told.setdefault(ledger_words(gate.ledger, asked), []).append(gate.gate)
     return told
 
 

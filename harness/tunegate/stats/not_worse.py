@@ -19,6 +19,8 @@ MISSED = 0.005
 SHARES = 25
 """How many shares of the interval are tried."""
 MOST_CASES = 100_000
+MOST_MORE = 50_000
+"""Beyond this number of cases nobody looks for more; each try takes up to a second there."""
 
 
 def p_not_worse(lost: int, won: int, n: int, margin: float) -> float:
@@ -40,6 +42,26 @@ def cases_to_show(margin: float) -> int | None:
         middle = (low + high) // 2
         low, high = (low, middle) if p_not_worse(0, 0, middle, margin) <= LEVEL else (middle, high)
     return high
+
+
+def more_cases_to_show(lost: int, won: int, n: int, margin: float) -> int | None:
+    """About how many more cases would show it if the models went on to differ as often; None where no number up to
+    `MOST_MORE` does, above all where the loss is the margin or more."""
+    if lost - won >= margin * n:
+        return None
+
+    def shows(cases: int) -> bool:
+        return p_not_worse(math.ceil(lost * cases / n), won * cases // n, cases, margin) <= LEVEL
+
+    low, high = n, 2 * n
+    while not shows(high):
+        low, high = high, 2 * high
+        if high > MOST_MORE:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if shows(middle) else (middle, high)
+    return high - n
 
 
 def _highest_share(count: int, n: int) -> float:

@@ -78,24 +78,25 @@ def _singles(attempts: int) -> Iterator[tuple[str, PlanRule, float]]:
         yield f"plan: {{draw: {draw}, accept: {-(-9 * draw // 10)}}}", PlanRule("single", draw), share
 
 
-def supported_attempts(bank: Bank, plan: GatePlan) -> int | None:
+def supported_attempts(bank: Bank, plan: GatePlan, before: int = 0) -> int | None:
     """How many attempts a bank is certain to have fresh cases for; None: any number, because the plan reuses cases.
 
-    Attempts that miss early ask fewer cases than they register, so the bank may last longer.
+    Attempts that miss early ask fewer cases than they register, so the bank may last longer. `before` attempts were
+    made already, on other cases than those of this bank.
     """
     if plan.reuse and plan.confirm is None:
         return None
     attempts = [bank.distinct("working") // plan.draw] if not plan.reuse else []
     if plan.confirm is not None and plan.confirms != "never":
-        confirmed = _confirmed(bank.distinct("sealed"), plan)
+        confirmed = _confirmed(bank.distinct("sealed"), plan, before)
         attempts += [confirmed] if not (plan.reuse and bank.distinct("sealed") >= plan.confirm.draw) else []
     return min(attempts, default=None)
 
 
-def _confirmed(sealed: int, plan: GatePlan) -> int:
-    """How many attempts this number of sealed cases can confirm."""
+def _confirmed(sealed: int, plan: GatePlan, before: int) -> int:
+    """How many attempts after those `before` this number of sealed cases can confirm."""
     left, attempts = sealed, 0
-    while (confirm := plan.confirmation(attempts + 1)) is None or confirm.draw <= left:
+    while (confirm := plan.confirmation(before + attempts + 1)) is None or confirm.draw <= left:
         left -= 0 if confirm is None else confirm.draw
         attempts += 1
     return attempts

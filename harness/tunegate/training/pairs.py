@@ -66,7 +66,7 @@ def fresh_pairs(
     if len(cases) < n:
         kind = "other cases than those that chose the earlier one" if terms.again else "fresh cases"
         raise Inconclusive(
-            f"gate {place.label}: both models must be asked {n} {kind}, but the bank of {suite.name!r} has "
+            f"{place.called}: both models must be asked {n} {kind}, but the bank of {suite.name!r} has "
             f"{len(cases)}; add {n - len(cases)} (or set `reuse: true` under its "
             f"`{'plan' if terms.again else 'retention'}`, which the report marks)"
         )

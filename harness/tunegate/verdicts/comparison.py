@@ -35,7 +35,7 @@ from statistics import NormalDist
 from tunegate.checks.outcome import Outcome, Verdict
 from tunegate.stats.agreement import Share
 from tunegate.stats.binomial import binomial_tail
-from tunegate.stats.not_worse import LEVEL, cases_to_show, p_not_worse
+from tunegate.stats.not_worse import LEVEL, cases_to_show, more_cases_to_show, p_not_worse
 from tunegate.stats.paired import Interval, PairedCounts, gap_interval, is_forgotten
 from tunegate.stats.retention import KeptRule, RetentionRisk, gets_through
 from tunegate.verdicts.reason import Fact, Reason, because
@@ -121,9 +121,19 @@ def _if_shown(counts: PairedCounts, max_drop: float) -> Comparison:
     if p_value <= LEVEL:
         shown = because("shown_not_worse", p_value=p_value, allowed=max_drop)
         return Comparison(Verdict.PASS, (reason, shown), max_drop, counts, True, _suspicion(counts))
-    needed = cases_to_show(max_drop / 100.0)
-    facts: dict[str, Fact] = {"p_value": p_value, "allowed": max_drop, "cases": counts.n, "needed": needed or 0}
-    return Comparison(Verdict.INCONCLUSIVE, (reason, because("not_shown_not_worse", **facts)), max_drop, counts)
+    facts: dict[str, Fact] = {"p_value": p_value, "allowed": max_drop, "cases": counts.n}
+    facts |= {"needed": 0, "more": 0} | _how_many(counts, max_drop / 100.0)
+    notes = [because("not_shown_not_worse", **facts)]
+    notes += [because("too_close")] if counts.lost - counts.won >= max_drop / 100.0 * counts.n - _TINY else []
+    return Comparison(Verdict.INCONCLUSIVE, (reason, *notes), max_drop, counts)
+
+
+def _how_many(counts: PairedCounts, margin: float) -> dict[str, Fact]:
+    """How many cases could show it: at best if none differs, or how many more if the models differ as often."""
+    needed = cases_to_show(margin)
+    if needed is None or counts.n < needed:
+        return {"needed": needed or 0}
+    return {"more": more_cases_to_show(counts.lost, counts.won, counts.n, margin) or 0}
 
 
 def _by_plan(counts: PairedCounts, max_drop: float, kept: KeptRule, risk: RetentionRisk) -> Comparison:

@@ -95,7 +95,10 @@ def _not_shown(facts: Facts) -> str:
     """Why a candidate is not shown to be as good as its baseline, and how many cases could show it at best."""
     exact = f"exact p = {facts['p_value']:.2g}"
     said = f"{facts['cases']} cases do not rule out a loss of {facts['allowed']:g} points ({exact})"
-    return f"{said}; at least {facts['needed']} are needed, if none differs" if facts["needed"] else said
+    if float(facts["needed"]) > float(facts["cases"]):  # an older record has it also where more were asked
+        return f"{said}; at least {facts['needed']} are needed, if none differs"
+    more = int(facts.get("more", 0))
+    return f"{said}; about {more} more could, if the models differ as often on these" if more else said
 
 
 def _more_cases(facts: Facts) -> str:
@@ -114,7 +117,7 @@ WORDINGS: Mapping[Kind, str | Callable[[Facts], str]] = {
         "{needed:g} is needed; more cases may decide it"
     ),
     "allowed": "{allowed} of {drawn} allowed",
-    "settled_it": "which settled it; at most {drawn} would have been asked",
+    "settled_it": "the misses so far settled it; at most {drawn} would have been asked",
     "not_judged": "{not_judged} of {drawn} not judged, {passed} passed, {needed} needed",
     "mismatch": "{outcomes} outcomes do not match the {drawn} registered cases",
     "errors_over": "{category} in {cases} cases, {allowed} allowed",

@@ -70,6 +70,10 @@ class ServerOptions(Options):
         return without_secrets(base_url)
 
 
+WHAT_TO_DO = "start its server, or correct `server.base_url`, and give the same command again"
+"""What to do about a judge's server that does not answer."""
+
+
 def api_key(options: ServerOptions, check: str) -> str:
     """The key for the server, from the environment.
 
@@ -107,7 +111,7 @@ class ServerJudge:
         return ChatRequests(self.options.request)
 
     async def _ask_one(self, client: AsyncOpenAI, question: tuple[Message, ...]) -> Opinion:
-        from openai import APIStatusError, OpenAIError
+        from openai import APIConnectionError, APIStatusError, APITimeoutError, OpenAIError
 
         request: dict[str, Any] = {
             "model": self.options.model,
@@ -125,7 +129,10 @@ class ServerJudge:
         except (OpenAIError, BadReply) as error:
             if incomplete := incomplete_reply(error):
                 return Opinion(None, "the judge's reply is incomplete", str(incomplete)[:MAX_RAW_CHARS])
-            return Opinion(None, f"the judge could not be asked: {server_of(self.options, 'judge').describe(error)}")
+            closed = isinstance(error, APIConnectionError) and not isinstance(error, APITimeoutError)
+            to_do = f"; {WHAT_TO_DO}" if closed else ""
+            said = server_of(self.options, "judge").describe(error)
+            return Opinion(None, f"the judge could not be asked: {said}{to_do}")
         return read_reply(body, self.menu)
 
 
