@@ -37,7 +37,7 @@ def statement_of(run: RunRecord, fingerprint: Fingerprint, today: date) -> dict[
         case None:
             raise CannotJudge(f"{run.folder}: the run is not decided; `tunegate run` resumes it")
         case Verdict.INVALID | Verdict.INCONCLUSIVE:
-            why = f"{run.verdict}: {run.reason}; only a run that passed or failed is attested"
+            why = f"{run.reason}; only a run that passed or failed is attested, not one that is {run.verdict}"
             raise NotAttested(f"{run.folder}: {why}", run.verdict)
         case Verdict.PASS:
             attempt, model = check_promotable(run, fingerprint, today)
