@@ -13,7 +13,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
-from tunegate.addresses import MIN_SECRET_CHARS, secrets_in, without_secrets
+from tunegate.addresses import MIN_SECRET_CHARS, check_unencrypted, is_loopback, secrets_in, without_secrets
 from tunegate.models.guarded import guarded
 from tunegate.optional import optional_import
 
@@ -38,6 +38,7 @@ class Server:
     A try ends after `timeout_s`. A request is repeated up to `max_retries` times, with growing pauses, if the
     connection fails, the reply is incomplete, the time limit is reached, or the status is 408, 409, 429 or 5xx.
     `concurrency` requests run at once. User name, password and query of `base_url` are sent with every request.
+    Raises ConfigError for a key that would leave this machine over plain http.
     """
 
     base_url: str
@@ -45,6 +46,10 @@ class Server:
     max_retries: int = 3
     concurrency: int = 4
     api_key: str = NO_KEY
+
+    def __post_init__(self) -> None:
+        key = "" if self.api_key == NO_KEY else "the key"
+        check_unencrypted(self.base_url, without_secrets(self.base_url), key)
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -78,7 +83,10 @@ def open_client(server: Server) -> AsyncOpenAI:
         api_key=server.api_key,
         timeout=server.timeout_s,
         max_retries=server.max_retries,
-        http_client=client(verify=_tls_context(DefaultAsyncHttpxClient)),
+        # A proxy of the environment is not on the way to this machine: it would read what is not encrypted.
+        http_client=client(
+            verify=_tls_context(DefaultAsyncHttpxClient), trust_env=not is_loopback(parts.hostname or "")
+        ),
     )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, field_serializer, field_validator, model_validator
 
-from tunegate.addresses import check_address, check_key, without_secrets
+from tunegate.addresses import check_address, check_key, check_unencrypted, without_secrets
 from tunegate.exceptions import ConfigError
 from tunegate.models.completions import read_completion
 from tunegate.models.guarded import BadReply, incomplete_reply
@@ -73,9 +73,12 @@ class ServerOptions(Options):
 def api_key(options: ServerOptions, check: str) -> str:
     """The key for the server, from the environment.
 
-    Raises ConfigError if the variable is not set or has no key, or if the address is not valid.
+    Raises ConfigError if the variable is not set or has no key, if the address is not valid, or if the key would leave
+    this machine over plain http.
     """
-    check_address(options.base_url, f"{check}.server.base_url")
+    where = f"{check}.server.base_url"
+    check_address(options.base_url, where)
+    check_unencrypted(options.base_url, where, f"the key in {options.api_key_env}" if options.api_key_env else "")
     if options.api_key_env is None:
         return NO_KEY
     key = os.environ.get(options.api_key_env, "").strip()
