@@ -187,6 +187,8 @@ def build_parser() -> Parser:
     leakage.add_argument("--suite", metavar="FILE", required=True, action="append", help="suite file, or builtin:NAME")
     leakage.add_argument("--embed", type=float, metavar="COSINE", help="also compare by meaning, for example from 0.95")
 
+    _trust(check, plan, run, gate, judge, leakage)
+
     suite = command("suite", "make suites that test whether a model understands")
     _add_suite_actions(suite)
 
@@ -233,6 +235,7 @@ def _choosing(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
         "--run", metavar="FOLDER", help="folder for the gates' records (default: tunegate-runs/bake-off-…)"
     )
     _ledger(bake)
+    _trust(bake)
     bake.add_argument("--report", metavar="FILE", help="also write a page with a chart of pass rate by model size")
 
     compare = command("compare", "compare two models' answers to the same cases")
@@ -249,6 +252,17 @@ def _ledger(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ledger", metavar="FOLDER", help="ledger of asked cases, or none (default: the project's tunegate-ledger)"
     )
+
+
+def _trust(*parsers: argparse.ArgumentParser) -> None:
+    """For the commands that read suite, judge or pipeline files."""
+    for parser in parsers:
+        parser.add_argument(
+            "--trust",
+            metavar="FOLDER",
+            action="append",
+            help="files of this folder may run code and contact servers, like your own; may be repeated",
+        )
 
 
 def _asking(parser: argparse.ArgumentParser) -> None:
@@ -278,6 +292,7 @@ def _add_suite_actions(suite: argparse.ArgumentParser) -> None:
 
     expand = action("expand", "write groups: each case with copies changed by rules")
     expand.add_argument("suite", help="suite file, builtin:NAME, or a suite of a pipeline file as FILE#NAME")
+    _trust(expand)
     expand.add_argument(
         "--rules", metavar="FILE", required=True, help="rules file; package:NAME/… for a file in a package"
     )

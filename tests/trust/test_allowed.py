@@ -10,7 +10,7 @@ import pytest
 from tunegate.exceptions import ConfigError
 from tunegate.trust.allowed import VARIABLE, Trust, refusals, refuse, trusting, user_trust
 from tunegate.trust.settings import read_settings, settings_place
-from tunegate.trust.wants import NOTHING, Code, Contact, Host, Wants, all_of, host_of
+from tunegate.trust.wants import NOTHING, Code, Contact, Host, Wants, all_of, host_of, outside_of
 from tunegate_suites import CHECKS
 
 OPENAI = Contact(Host("https", "api.openai.com", 443), "judge.server.base_url", "OPENAI_API_KEY")
@@ -145,7 +145,8 @@ def test_a_stranger_runs_nothing(home: Path) -> None:
     [line] = refusals(asked, file, user(home, home / "project"))
     folder = home / "downloads"
     assert line == (
-        f"python.function: wants to run {code}, but you do not trust {folder}; to allow it: --trust {folder}"
+        f"python.function: wants to run {code}, but you do not trust {folder}; to allow it: --trust {folder}, or "
+        f"TUNEGATE_TRUST={folder}"
     )
     assert refusals(asked, file, user(home, home / "project", f"trust: [{folder}]")) == []
 
@@ -240,5 +241,5 @@ def test_files_outside_by_their_real_place(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b.csv").write_text("")
     (tmp_path / "a" / "link.csv").symlink_to(tmp_path / "b.csv")
-    reads = Wants(reads=(tmp_path / "a" / "own.csv", tmp_path / "a" / "link.csv", tmp_path / "b.csv"))
-    assert reads.reads_outside(tmp_path / "a") == reads.reads[1:]
+    reads = (tmp_path / "a" / "own.csv", tmp_path / "a" / "link.csv", tmp_path / "b.csv")
+    assert outside_of(tmp_path / "a", reads) == reads[1:]

@@ -81,6 +81,16 @@ def test_a_gate_ends_before_the_first_request(
     assert KEY not in out + err
 
 
+def test_the_token_of_the_hub_is_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("huggingface_hub")
+    from tunegate.models.open_model import find_model
+
+    monkeypatch.setenv("HF_TOKEN", KEY)
+    monkeypatch.setenv("HF_ENDPOINT", "http://mirror.example.org")
+    with pytest.raises(ConfigError, match="HF_ENDPOINT: the token of the hub would go unencrypted to http://mirror"):
+        find_model("organisation/name")
+
+
 def test_no_proxy_is_asked_for_this_machine(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would get the key in plain text."""
     pytest.importorskip("openai")
@@ -120,3 +130,47 @@ def test_no_key_follows_a_redirect_to_another_host(bank: Bank, monkeypatch: pyte
             door.shutdown()
             door.server_close()
     assert target.requests == []
+
+
+def test_no_header_of_the_environment_goes_to_another_server_than_openais(monkeypatch: pytest.MonkeyPatch) -> None:
+    """openai's client adds them to each request, whatever the address."""
+    pytest.importorskip("openai")
+    import asyncio
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+    from threading import Thread
+
+    from tunegate.models.openai_client import ChatRequests, open_client, own_headers
+
+    heard: dict[str, str] = {}
+
+    class Listener(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            heard.update(self.headers.items())
+            self.send_response(400)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    monkeypatch.setenv("OPENAI_ORG_ID", KEY)
+    monkeypatch.setenv("OPENAI_PROJECT_ID", KEY)
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", f"X-Gateway: {KEY}\nAuthorization: Bearer {KEY}")
+    listener = ThreadingHTTPServer(("127.0.0.1", 0), Listener)
+    Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    server = Server(f"http://127.0.0.1:{listener.server_port}/v1", max_retries=0)
+
+    async def ask() -> None:
+        from openai import OpenAIError
+
+        async with open_client(server) as client:
+            with pytest.raises(OpenAIError):
+                await ChatRequests({}).send(client, {"model": "m", "messages": []})
+
+    try:
+        asyncio.run(ask())
+    finally:
+        listener.shutdown()
+        listener.server_close()
+    assert {name.lower() for name in heard} >= {"authorization", "content-type"}
+    assert not [name for name, value in heard.items() if KEY in value]
+    assert own_headers(Server("https://api.openai.com/v1")) == {}

@@ -27,6 +27,8 @@ Answer = TypeVar("Answer")
 
 FIXED_FIELDS = ("model", "messages", "stream", "n")
 """Request fields that users cannot set: they define the model, the prompt and the form of the reply."""
+OPENAI_HOST = "api.openai.com"
+NEEDED_HEADERS = ("accept", "accept-encoding", "connection", "content-length", "content-type", "host", "user-agent")
 NO_KEY = "none"
 """The key for servers that need none: the client requires one and would otherwise read the environment itself."""
 
@@ -75,7 +77,7 @@ def open_client(server: Server) -> AsyncOpenAI:
     from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
     parts = urlsplit(server.base_url)
-    client = guarded(DefaultAsyncHttpxClient, server.timeout_s, server.secrets)
+    client = guarded(DefaultAsyncHttpxClient, server.timeout_s, server.secrets, own_headers(server))
     return AsyncOpenAI(
         base_url=urlunsplit(parts._replace(query="", fragment="")),
         default_query=dict(parse_qsl(parts.query, keep_blank_values=True)),
@@ -88,6 +90,22 @@ def open_client(server: Server) -> AsyncOpenAI:
             verify=_tls_context(DefaultAsyncHttpxClient), trust_env=not is_loopback(parts.hostname or "")
         ),
     )
+
+
+def own_headers(server: Server, environment: Mapping[str, str] = os.environ) -> dict[str, str | None]:
+    """What openai's client must not add from the environment, for any server except OpenAI's own.
+
+    It sends the organisation, the project and all lines of OPENAI_CUSTOM_HEADERS, which may hold keys, to any address.
+
+    >>> own_headers(Server("https://a.example"), {"OPENAI_CUSTOM_HEADERS": "X-Gateway-Key: abc"})["x-gateway-key"]
+    """
+    parts = urlsplit(server.base_url)
+    if (parts.scheme, parts.hostname) == ("https", OPENAI_HOST):
+        return {}
+    lines = environment.get("OPENAI_CUSTOM_HEADERS", "").splitlines()
+    named = {line.partition(":")[0].strip().lower() for line in lines} - {"", *NEEDED_HEADERS}
+    own = {"authorization": f"Bearer {server.api_key}"} if "authorization" in named else {}
+    return {**dict.fromkeys(("openai-organization", "openai-project", *sorted(named))), **own}
 
 
 def _tls_context(client: type[Any]) -> SSLContext:

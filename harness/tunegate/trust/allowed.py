@@ -8,6 +8,7 @@ server, also by a file of the user's own.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from tunegate.exceptions import ConfigError
 from tunegate.trust.settings import folders_of, read_settings, settings_place
-from tunegate.trust.wants import Code, Contact, Wants
+from tunegate.trust.wants import Code, Contact, Wants, Written
 
 VARIABLE = "TUNEGATE_TRUST"
 """The environment variable with further trusted folders, separated as in PATH; `--trust` adds to it."""
@@ -107,13 +108,14 @@ def refusals(wants: Wants, by: Path | None, trust: Trust) -> list[str]:
     None is the user's own Python code, which may do what it says.
 
     Example:
-        >>> refusals(Wants(runs=(Code("metrics:short", "python"),)), Path("/srv/a.yaml"), Trust())
-        ['python: wants to run metrics:short, but you do not trust /srv; to allow it: --trust /srv']
+        >>> refusals(Wants(runs=(Code("m:f", "python"),)), Path("/srv/a.yaml"), Trust())
+        ['python: wants to run m:f, but you do not trust /srv; to allow it: --trust /srv, or TUNEGATE_TRUST=/srv']
     """
     if by is None:
         return []
     own = trust.trusts(by)
     lines = [line for code in wants.runs if (line := _of_code(code, by, own, trust))]
+    lines += [line for written in wants.writes if not own and (line := _of_writing(written, by))]
     for contact in wants.contacts:
         lines += [line for line in (_of_host(contact, by, own, trust), _of_key(contact, own, trust)) if line]
     return list(dict.fromkeys(lines))
@@ -132,6 +134,13 @@ def _of_code(code: Code, by: Path, own: bool, trust: Trust) -> str:
     if code.path is None or not code.beside or trust.trusts(code.path):
         return ""
     return f"{code.at}: wants to run {code}, but {_stranger(code.path)}"
+
+
+def _of_writing(written: Written, by: Path) -> str:
+    """A stranger's file may write beside itself, as every run does."""
+    if written.path.resolve().is_relative_to(by.resolve().parent):
+        return ""
+    return f"{written.at}: wants to write {written.path}, but {_stranger(by)}"
 
 
 def _of_host(contact: Contact, by: Path, own: bool, trust: Trust) -> str:
@@ -157,4 +166,5 @@ def _of_key(contact: Contact, own: bool, trust: Trust) -> str:
 
 def _stranger(path: Path) -> str:
     folder = path.resolve().parent
-    return f"you do not trust {folder}; to allow it: --trust {folder}"
+    word = shlex.quote(str(folder))
+    return f"you do not trust {folder}; to allow it: --trust {word}, or TUNEGATE_TRUST={word}"

@@ -76,11 +76,23 @@ class Contact:
 
 
 @dataclass(frozen=True, slots=True)
-class Wants:
-    """What one file, or one check of it, would do. `by` is the file that says so; None is the user's own Python code.
+class Written:
+    """A folder that would be written, and the option that names it."""
 
-    `runs` is code, `installed` are packages that run because their checks are named, `reads` are files, `contacts` are
-    servers with the keys that they get, `loads` are models, `admissions` are admission records that it brings.
+    path: Path
+    at: str
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Wants:
+    """What one file, or one check of it, would do.
+
+    `runs` is code, `installed` are packages that run because their checks are named, `reads` are files, `writes` are
+    folders, `contacts` are servers with the keys that they get, `loads` are models, `admissions` are admission records
+    that it brings.
 
     Example:
         >>> server = Contact(host_of("http://127.0.0.1:8080/v1"), "server")
@@ -92,6 +104,7 @@ class Wants:
     runs: tuple[Code, ...] = ()
     installed: tuple[str, ...] = ()
     reads: tuple[Path, ...] = ()
+    writes: tuple[Written, ...] = ()
     contacts: tuple[Contact, ...] = ()
     loads: tuple[str, ...] = ()
     admissions: tuple[Path, ...] = ()
@@ -106,17 +119,13 @@ class Wants:
         """The names of the variables whose keys would be sent."""
         return tuple(dict.fromkeys(one.key_variable for one in self.contacts if one.key_variable))
 
-    def reads_outside(self, folder: Path) -> tuple[Path, ...]:
-        """The files that are not in this folder or below it, by their real place."""
-        inside = folder.resolve()
-        return tuple(path for path in self.reads if not path.resolve().is_relative_to(inside))
-
     def to_json(self) -> dict[str, Any]:
         """For `tunegate check --json`."""
         return {
             "run": list(dict.fromkeys(map(str, self.runs))),
             "installed": list(self.installed),
             "read": list(map(str, self.reads)),
+            "write": list(map(str, self.writes)),
             "contact": [
                 {
                     "host": one.host.name,
@@ -133,6 +142,12 @@ class Wants:
 
 
 NOTHING = Wants()
+
+
+def outside_of(folder: Path, paths: Iterable[Path]) -> tuple[Path, ...]:
+    """The paths that are not in this folder or below it, by their real place."""
+    inside = folder.resolve()
+    return tuple(path for path in paths if not path.resolve().is_relative_to(inside))
 
 
 def all_of(wants: Iterable[Wants]) -> Wants:

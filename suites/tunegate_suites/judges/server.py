@@ -17,6 +17,7 @@ from tunegate.models.completions import read_completion
 from tunegate.models.guarded import BadReply, incomplete_reply
 from tunegate.models.openai_client import FIXED_FIELDS, NO_KEY, ChatRequests, Server, ask_all
 from tunegate.reading.chats import Message
+from tunegate.trust.wants import Contact, Wants, host_of
 from tunegate_suites.base import Options
 from tunegate_suites.json_check import parse
 from tunegate_suites.judges.opinion import Opinion
@@ -68,6 +69,17 @@ class ServerOptions(Options):
     def _without_secrets(self, base_url: str) -> str:
         """The address without user name, password and query, which change no verdict and are secrets."""
         return without_secrets(base_url)
+
+
+def contact_of(options: ServerOptions, check: str) -> Wants:
+    """The server that a check would contact, and the variable with the key that it would send.
+
+    Raises ConfigError if the address is not valid.
+    """
+    where = f"{check}.server.base_url"
+    check_address(options.base_url, where)
+    key_at = f"{check}.server.api_key_env"
+    return Wants(contacts=(Contact(host_of(options.base_url), where, options.api_key_env, key_at),))
 
 
 def api_key(options: ServerOptions, check: str) -> str:
