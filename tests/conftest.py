@@ -57,6 +57,8 @@ def pytest_configure(config: pytest.Config) -> None:
     elif os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 4e9:
         os.environ.setdefault("TMPDIR", str(MEMORY))
         tempfile.tempdir = None  # found again from the environment
+    # The folders of tests are the user's own, wherever a test works; tests/trust takes this back.
+    os.environ["TUNEGATE_TRUST"] = tempfile.gettempdir()
 
 
 _modules_set_aside = 0

@@ -40,7 +40,7 @@ FLOORS = (
         *("standard_streams", "hashes", "whole_files"),
     ),
     ("stats", "reading", "text"),
-    ("cases", "progress"),
+    ("cases", "progress", "trust"),
     ("models",),
     ("checks",),
     ("verdicts", "data"),

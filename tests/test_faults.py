@@ -251,7 +251,7 @@ def test_a_file_system_that_is_read_only(tmp_path: Path, disk: Path, whole: RunR
 
 
 if __name__ == "__main__":
-    os.environ["TUNEGATE_LEDGER"] = "none"  # as tests/conftest.py does
+    os.environ |= {"TUNEGATE_LEDGER": "none", "TUNEGATE_TRUST": tempfile.gettempdir()}  # as tests/conftest.py does
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         untouched = carried_out(place / "whole")

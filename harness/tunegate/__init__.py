@@ -6,11 +6,11 @@ A pipeline trains a stage until its gates pass, and checks that the model keeps 
 kept in an append-only record, and only models that passed on that evidence are promoted.
 
 Each folder imports only the folders below it. From the bottom up: `stats` (numbers), `reading` (users' files), `text`
-(words); `cases`; `models` (who answers); `checks` (how an answer is judged); `verdicts` (from outcomes to a verdict),
-`data` (training data); `record` (what happened), `suites`; `gates` (draw, ask, judge, decide), `leaks` (tests that the
-training data contain); `promotion`, `choosing` (which model, which method); `pipeline` (what a pipeline file says);
-`training` (carries out a run); `commands`; and three entry points: `cli`, `plugin` (pytest) and `api` (Python), whose
-names this package exports.
+(words); `cases`, `trust` (what strangers' files may do); `models` (who answers); `checks` (how an answer is judged);
+`verdicts` (from outcomes to a verdict), `data` (training data); `record` (what happened), `suites`; `gates` (draw, ask,
+judge, decide), `leaks` (tests that the training data contain); `promotion`, `choosing` (which model, which method);
+`pipeline` (what a pipeline file says); `training` (carries out a run); `commands`; and three entry points: `cli`,
+`plugin` (pytest) and `api` (Python), whose names this package exports.
 """
 
 from __future__ import annotations

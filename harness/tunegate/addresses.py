@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import ipaddress
 import re
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -29,10 +30,38 @@ def check_address(url: str, where: str) -> None:
     try:
         parts = urlsplit(url)
         fault = "" if parts.hostname and (parts.port is None or parts.port > 0) else "it has no host"
+        if not fault and "\\" in url:  # some readers of addresses take it for a slash, so the host would be in doubt
+            fault = "it contains a backslash"
     except ValueError as error:  # a port of 99999, an unclosed bracket
         fault = str(error)
     if fault:
         raise ConfigError(f"{where}: not a usable address: {fault}; expected http://HOST:PORT/v1")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine by its text alone: `localhost`, 127.0.0.0/8 or ::1. No name is looked up.
+
+    >>> is_loopback("127.0.0.1"), is_loopback("127.0.0.1.example.org")
+    (True, False)
+    """
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def check_unencrypted(url: str, where: str, key: str = "") -> None:
+    """Raise ConfigError if a key, a password or a key in the query would leave this machine over plain http.
+
+    `key` says which key would be sent with each request; empty for none.
+    """
+    parts = urlsplit(url)
+    secret = key or ("the password or key in the address" if secrets_in(url) else "")
+    if secret and parts.scheme.lower() == "http" and not is_loopback(parts.hostname or ""):
+        raise ConfigError(
+            f"{where}: {secret} would go unencrypted to {without_secrets(url)}; use https://, or a tunnel that "
+            "begins at 127.0.0.1, or send no key"
+        )
 
 
 def check_key(key: str, variable: str) -> None:

@@ -41,9 +41,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         from tunegate.commands import console
         from tunegate.commands import main as commands
+        from tunegate.trust.allowed import trusting
 
         handler: Any = getattr(commands, options.command.replace("-", "_"))
-        exit_code = int(handler(options))
+        with trusting(getattr(options, "trust", None) or ()):
+            exit_code = int(handler(options))
         console.flush()
         return exit_code
     except KeyboardInterrupt as error:

@@ -18,6 +18,17 @@ def allow_waived(command: argparse.ArgumentParser) -> None:
     command.add_argument("--allow-waived", action="store_true", help="exit with 0, not 6, if a miss was waived")
 
 
+def trust(*parsers: argparse.ArgumentParser) -> None:
+    """For the commands that read suite, judge or pipeline files."""
+    for parser in parsers:
+        parser.add_argument(
+            "--trust",
+            metavar="FOLDER",
+            action="append",
+            help="files of this folder may run code and contact servers, like your own; may be repeated",
+        )
+
+
 def _actions_of(command: argparse.ArgumentParser) -> Callable[[str, str], argparse.ArgumentParser]:
     """What adds an action to a command: its name and its summary give a parser."""
     actions = command.add_subparsers(dest="action", metavar="ACTION", required=True)
@@ -72,6 +83,7 @@ def add_suite_actions(suite: argparse.ArgumentParser) -> None:
 
     expand = action("expand", "write groups: each case with copies changed by rules")
     expand.add_argument("suite", help="suite file, builtin:NAME, or a suite of a pipeline file as FILE#NAME")
+    trust(expand)
     expand.add_argument(
         "--rules", metavar="FILE", required=True, help="rules file; package:NAME/… for a file in a package"
     )

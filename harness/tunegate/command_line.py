@@ -9,7 +9,7 @@ from functools import cache
 from typing import NoReturn
 
 from tunegate import __version__
-from tunegate.command_actions import PICKS, add_registry_actions, add_suite_actions, allow_waived
+from tunegate.command_actions import PICKS, add_registry_actions, add_suite_actions, allow_waived, trust
 from tunegate.exceptions import nearest
 
 DTYPES = ("auto", "float32", "bfloat16")
@@ -194,6 +194,8 @@ def build_parser() -> Parser:
     leakage.add_argument("--suite", metavar="FILE", required=True, action="append", help="suite file, or builtin:NAME")
     leakage.add_argument("--embed", type=float, metavar="COSINE", help="also compare by meaning, for example from 0.95")
 
+    trust(check, plan, run, gate, judge, leakage)
+
     suite = command("suite", "import tasks of other tools; make suites that test whether a model understands")
     add_suite_actions(suite)
 
@@ -275,6 +277,7 @@ def _choosing(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
         "--run", metavar="FOLDER", help="folder for the gates' records (default: tunegate-runs/bake-off-…)"
     )
     _ledger(bake)
+    trust(bake)
     bake.add_argument("--report", metavar="FILE", help="also write a page with a chart of pass rate by model size")
 
     compare = command("compare", "compare two models' answers to the same cases")

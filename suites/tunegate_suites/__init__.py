@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tunegate.checks.check import Check
+    from tunegate.trust.wants import Wants
     from tunegate_suites.options import LocalModels
 
 CHECKS = {
@@ -47,14 +48,33 @@ CHECKS = {
 """Check name to the `module:class` that implements it. `rouge3` to `rouge9` exist too (see `build.find`)."""
 
 
-def build_check(entry: object, base_dir: Path, models: LocalModels | None = None) -> Check:
+def build_check(
+    entry: object,
+    base_dir: Path,
+    models: LocalModels | None = None,
+    *,
+    file: Path | None = None,
+    look: bool = False,
+) -> Check:
     """Build the check that an item of a suite's `checks` list describes.
 
     Paths in options are relative to `base_dir`. `models` opens local judges (default: through
-    `tunegate.models.open_model`).
-    Raises ConfigError, its message relative to the entry (`rougeL.minn: unknown option (did you mean 'min'?)`), and
-    MissingExtra when the check needs packages that are not installed.
+    `tunegate.models.open_model`). `file` is the file of the entry; None is the user's own Python code. With `look`, no
+    code of the file runs and no server is contacted, whatever the user allows.
+    Raises ConfigError, its message relative to the entry (`rougeL.minn: unknown option (did you mean 'min'?)`, or what
+    the user does not allow the file), and MissingExtra when the check needs packages that are not installed.
     """
     from tunegate_suites.build import build
 
-    return build(entry, base_dir, models)
+    return build(entry, base_dir, models, file, look)
+
+
+def wants_of_check(entry: object, base_dir: Path, file: Path | None = None) -> list[tuple[Path | None, Wants]]:
+    """What the check of an entry would run, read, contact and load, with the file of these options; nothing is done.
+
+    A judge that is a panel is followed by its members. Raises ConfigError for wrong options.
+    """
+    from tunegate_suites.build import wants_in
+    from tunegate_suites.options import BuildContext
+
+    return wants_in(entry, BuildContext("", base_dir, file=file, look=True))

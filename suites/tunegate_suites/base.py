@@ -16,7 +16,8 @@ from tunegate.checks.check import Need, Sample
 from tunegate.checks.outcome import Finding, Verdict
 from tunegate.exceptions import ConfigError
 from tunegate.hashes import spaced_json
-from tunegate_suites.options import BuildContext
+from tunegate.trust.wants import Wants
+from tunegate_suites.options import BuildContext, files_in
 
 
 class Options(BaseModel):
@@ -64,6 +65,21 @@ class CheckBase(Options):
     @property
     def version(self) -> str:
         return self.revision
+
+    @property
+    def is_looked_at(self) -> bool:
+        """Whether nothing of the file may run, and no server may be contacted."""
+        return self._context.look
+
+    @property
+    def wants(self) -> Wants:
+        """What the check would run, read, contact and load, known from its options alone."""
+        return Wants(reads=tuple(file.path for file in files_in(self)))
+
+    @property
+    def inner(self) -> Sequence[object]:
+        """Entries of further checks that the options name."""
+        return ()
 
     @property
     def batch_size(self) -> int:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from pydantic import ValidationError
 
@@ -15,43 +16,91 @@ from tunegate.exceptions import ConfigError, nearest
 from tunegate.extensions import extension, names
 from tunegate.reading.files import resolve
 from tunegate.reading.yaml_file import load_yaml
+from tunegate.trust.allowed import refuse
+from tunegate.trust.wants import Wants
 from tunegate_suites import CHECKS
 from tunegate_suites.base import CheckBase
 from tunegate_suites.installed import build_installed
-from tunegate_suites.options import BuildContext, LocalModels, explain
+from tunegate_suites.options import BuildContext, LocalModels, explain, sha256_offline
 
 
-def build(entry: object, base_dir: Path, models: LocalModels | None = None, file: Path | None = None) -> Check:
-    """See `tunegate_suites.build_check`. `file` is the file of the entry, if known."""
+def build(
+    entry: object,
+    base_dir: Path,
+    models: LocalModels | None = None,
+    file: Path | None = None,
+    look: bool = False,
+) -> Check:
+    """See `tunegate_suites.build_check`."""
+    default = LocalModels(sha256=sha256_offline) if look else LocalModels()
+    return build_in(entry, BuildContext("", base_dir, models or default, file, look))
+
+
+def build_in(entry: object, around: BuildContext) -> Check:
+    """The check of an entry in the context of another check, or of a suite."""
     name, value, beside = _parse(entry)
     if (installed := extension("tunegate.checks", name, built_in=_built_in(name) is not None)) is not None:
         return build_installed(installed, value, beside)
-    check_class = find(name)
-    options = {**_options(name, value, check_class), **beside}
-    if check_class.shorthand == "file" and "file" in options:
-        return _from_file(name, options, base_dir, models)
-    context = BuildContext(name, base_dir, models or LocalModels(), file)
-    try:
-        check = check_class.model_validate(options, context=context)
-    except ValidationError as error:
-        raise ConfigError(explain(error, check_class, options, name)) from None
+    check_class, options = _read(name, value, beside)
+    if _is_in_file(check_class, options):
+        return _from_file(name, options, around, build_in)
+    check = _validated(name, check_class, options, around)
+    wants = check.wants
+    if not around.look and (wants.runs or wants.contacts):
+        refuse(wants, around.file, around.trust)
     check.prepare()
     return check
 
 
-def _from_file(name: str, options: Mapping[str, Any], base_dir: Path, models: LocalModels | None) -> Check:
+def wants_in(entry: object, around: BuildContext) -> list[tuple[Path | None, Wants]]:
+    """What the check of an entry would do, by its options alone, with the file of these options.
+
+    A panel is followed by its members. Raises ConfigError for wrong options.
+    """
+    name, value, beside = _parse(entry)
+    if (installed := extension("tunegate.checks", name, built_in=_built_in(name) is not None)) is not None:
+        return [(around.file, Wants(installed=(f"{name} of the package {installed.in_words}",)))]
+    check_class, options = _read(name, value, beside)
+    if _is_in_file(check_class, options):
+        return _from_file(name, options, around, wants_in)
+    check = _validated(name, check_class, options, around)
+    return [(around.file, check.wants), *(one for entry in check.inner for one in wants_in(entry, around))]
+
+
+def _read(name: str, value: object, beside: Mapping[str, Any]) -> tuple[type[CheckBase], dict[str, Any]]:
+    check_class = find(name)
+    return check_class, {**_options(name, value, check_class), **beside}
+
+
+def _is_in_file(check_class: type[CheckBase], options: Mapping[str, Any]) -> bool:
+    return check_class.shorthand == "file" and "file" in options
+
+
+def _validated(name: str, check_class: type[CheckBase], options: Mapping[str, Any], around: BuildContext) -> CheckBase:
+    try:
+        return check_class.model_validate(options, context=replace(around, name=name, given=options))
+    except ValidationError as error:
+        raise ConfigError(explain(error, check_class, options, name)) from None
+
+
+Made = TypeVar("Made")
+
+
+def _from_file(
+    name: str, options: Mapping[str, Any], around: BuildContext, then: Callable[[object, BuildContext], Made]
+) -> Made:
     """A check with its options in a separate file; paths in it are relative to that file."""
     others = [option for option in options if option != "file"]
     if others:
         raise ConfigError(f"{name}: all options must be in the file: move {', '.join(map(repr, others))} into it")
     if not isinstance(options["file"], str):
         raise ConfigError(f"{name}: expected the path of a file, got {options['file']!r}")
-    path = resolve(options["file"], base_dir)
+    path = resolve(options["file"], around.base_dir)
     data = load_yaml(path).data
     if not isinstance(data, Mapping) or "file" in data:
         raise ConfigError(f"{path}: expected the options of the check {name!r}, got {str(data)[:80]!r}")
     try:
-        return build({name: data}, path.parent, models, path)
+        return then({name: data}, replace(around, base_dir=path.parent, file=path))
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 

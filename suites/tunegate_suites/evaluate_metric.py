@@ -16,6 +16,7 @@ from tunegate.checks.outcome import Finding
 from tunegate.models.loading import hub_offline
 from tunegate.optional import require
 from tunegate.reading.files import one_line
+from tunegate.trust.wants import NOTHING, Code, Wants
 from tunegate_suites.base import CaseCheck, NumericCheck
 from tunegate_suites.foreign import output_aside
 from tunegate_suites.text import NO_REFERENCE
@@ -39,14 +40,27 @@ class Evaluate(CaseCheck, NumericCheck):
     args: dict[str, Any] = Field(default={})
     """further arguments of the metric's `compute`"""
 
+    @property
+    def wants(self) -> Wants:
+        if self._script is None:
+            return NOTHING
+        return Wants(runs=(Code(self.metric, f"{self.name}.metric", self._script),))
+
     def prepare(self) -> None:
         require(self.name, "evaluate", "evaluate")
-        _ = self._module
+        if not (self.is_looked_at and self._path is not None):
+            _ = self._module
 
     @cached_property
     def _path(self) -> Path | None:
-        path = self._context.base_dir / self.metric
-        return path if path.exists() else None
+        """The metric's script or folder next to the suite, or, as the library finds it, in the working folder."""
+        places = (self._context.base_dir / self.metric, Path(self.metric))
+        return next((path for path in places if path.exists()), None)
+
+    @property
+    def _script(self) -> Path | None:
+        path = self._path
+        return path / f"{path.name}.py" if path is not None and path.is_dir() else path
 
     @cached_property
     def _module(self) -> Any:
@@ -67,10 +81,12 @@ class Evaluate(CaseCheck, NumericCheck):
             ) from error
 
     def further_facts(self) -> dict[str, Any]:
-        if self._path is None:
+        if self._script is None:
             return {"module": type(self._module).__module__}  # holds the hash of the cached script
-        file = self._path / f"{self._path.name}.py" if self._path.is_dir() else self._path
-        return {"script_sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+        try:
+            return {"script_sha256": hashlib.sha256(self._script.read_bytes()).hexdigest()}
+        except OSError as error:
+            raise self.config_error("metric", f"{self._script}: cannot be read: {error.strerror}") from error
 
     @property
     def needs(self) -> tuple[Need, ...]:

@@ -13,7 +13,9 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from tunegate.checks.check import Sample
 from tunegate.checks.outcome import Finding
+from tunegate.reading.files import resolve
 from tunegate.text.timing import TooSlow, time_limit
+from tunegate.trust.wants import NOTHING, Wants
 from tunegate_suites.base import CaseCheck
 from tunegate_suites.options import read_file
 
@@ -44,6 +46,11 @@ class Json(CaseCheck):
             return json.loads(file.text)
         except ValueError as error:
             raise ValueError(f"{file.path}: this file is not JSON: {error}") from None
+
+    @property
+    def wants(self) -> Wants:
+        named = self._context.given.get("schema")
+        return Wants(reads=(resolve(named, self._context.base_dir),)) if isinstance(named, str) else NOTHING
 
     def prepare(self) -> None:
         if self.json_schema is None:

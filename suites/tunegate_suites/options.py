@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 from pydantic import BaseModel, BeforeValidator, InstanceOf, PlainSerializer, ValidationError, ValidationInfo
 from pydantic import WithJsonSchema as JsonSchema
 
-from tunegate.exceptions import ConfigError, nearest
+from tunegate.exceptions import CannotJudge, ConfigError, nearest
 from tunegate.models.model import Model
 from tunegate.reading.files import read_text, resolve
+from tunegate.trust.allowed import Trust, user_trust
+from tunegate.trust.wants import Wants
 
 
 def open_local(spec: str) -> Model:
@@ -32,6 +35,27 @@ def local_sha256(spec: str) -> str | None:
     return model_sha256(spec)
 
 
+def sha256_offline(spec: str) -> str | None:
+    """The same without any contact and without converting a GGUF file; None for a model of the hub that is not here."""
+    from tunegate.models.loading import hub_offline
+    from tunegate.models.open_model import is_on_hub, unconverted_sha256
+
+    if not is_on_hub(spec):
+        return unconverted_sha256(spec)
+    try:
+        with hub_offline():
+            return local_sha256(spec)
+    except CannotJudge:
+        return None
+
+
+def wants_of_model(spec: str, at: str) -> Wants:
+    """What opening a model does: the option `at` names it."""
+    from tunegate.models.open_model import wants_of
+
+    return wants_of(spec, at)
+
+
 @dataclass(frozen=True)
 class LocalModels:
     """The functions that open and identify a local judge; tests replace them."""
@@ -44,13 +68,22 @@ class LocalModels:
 class BuildContext:
     """The context of a check besides its options: its name, and the folder where relative paths start.
 
-    `file` is the file of the options, if known.
+    `file` is the file of the options; None if the user's own Python code wrote them. With `look`, the check is only
+    looked at: nothing of the file runs, and no server is contacted.
     """
 
     name: str
     base_dir: Path
     models: LocalModels = LocalModels()
     file: Path | None = None
+    look: bool = False
+    given: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """The options as they are written."""
+
+    @cached_property
+    def trust(self) -> Trust:
+        """What the user allows."""
+        return user_trust()
 
 
 MAX_FILE_BYTES = 64 * 2**20
@@ -84,6 +117,18 @@ def read_file(value: object, info: ValidationInfo) -> TextFile:
 def base_dir(info: ValidationInfo) -> Path:
     """The folder where relative paths in options start."""
     return info.context.base_dir if isinstance(info.context, BuildContext) else Path()
+
+
+def files_in(value: object) -> Iterator[TextFile]:
+    """The files that the options name, at any depth."""
+    if isinstance(value, TextFile):
+        yield value
+    elif isinstance(value, BaseModel):
+        for _, inner in value:
+            yield from files_in(inner)
+    elif isinstance(value, list | tuple):
+        for inner in cast("Sequence[object]", value):
+            yield from files_in(inner)
 
 
 InputFile = Annotated[

@@ -14,7 +14,9 @@ from tunegate.checks.check import Sample
 from tunegate.checks.outcome import Finding
 from tunegate.exceptions import ConfigError
 from tunegate.models.model import GenerationSettings, Model, Response
+from tunegate.trust.wants import NOTHING, Wants
 from tunegate_suites.base import NumericCheck
+from tunegate_suites.options import wants_of_model
 
 ONE_TEXT = 'perplexity needs exactly one text per case: write `prompt: "", choices: "{text}"`'
 
@@ -55,7 +57,13 @@ class Perplexity(NumericCheck):
     def batch_size(self) -> int:
         return 16
 
+    @property
+    def wants(self) -> Wants:
+        return NOTHING if self.than is None else wants_of_model(self._than_path, f"{self.name}.than")
+
     def prepare(self) -> None:
+        if self.than is not None and self.than.lower().startswith(("http://", "https://")):
+            raise self.config_error("than", "a server does not give the likelihood of a text; name a model on disk")
         _ = self._than_sha256
 
     @cached_property

@@ -13,9 +13,10 @@ from tunegate.checks.check import Sample
 from tunegate.checks.outcome import Finding
 from tunegate.exceptions import ConfigError
 from tunegate.reading.files import one_line
+from tunegate.trust.wants import Wants
 from tunegate_suites.base import CaseCheck, NumericCheck
 from tunegate_suites.foreign import output_aside
-from tunegate_suites.user_module import UserModule, load_function
+from tunegate_suites.user_module import UserModule, check_function, code_of, load_function
 
 
 class Python(CaseCheck, NumericCheck):
@@ -37,17 +38,26 @@ class Python(CaseCheck, NumericCheck):
     accept: list[str] | None = None
     """labels that pass"""
 
-    def prepare(self) -> None:
-        _ = self._loaded
+    @property
+    def wants(self) -> Wants:
+        return Wants(runs=code_of(self.function, self._context.base_dir, f"{self.name}.function"))
 
-    @cached_property
-    def _loaded(self) -> tuple[Callable[[Case, str], object], UserModule]:
+    def prepare(self) -> None:
         try:
-            return load_function(self.function, self._context.base_dir)
+            if self.is_looked_at:
+                check_function(self.function, self._context.base_dir)
+            else:
+                _ = self._loaded
         except ConfigError as error:
             raise self.config_error("function", str(error)) from error
 
+    @cached_property
+    def _loaded(self) -> tuple[Callable[[Case, str], object], UserModule]:
+        return load_function(self.function, self._context.base_dir)
+
     def further_facts(self) -> dict[str, Any]:
+        if self.is_looked_at:
+            return {"sources_sha256": check_function(self.function, self._context.base_dir).sha256}
         return {"sources_sha256": self._loaded[1].sha256}
 
     def judge_one(self, sample: Sample) -> Finding:

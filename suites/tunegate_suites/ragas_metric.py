@@ -21,8 +21,9 @@ from tunegate.models.openai_client import open_client
 from tunegate.models.sentences import default_model
 from tunegate.optional import optional_import, require
 from tunegate.reading.files import one_line
+from tunegate.trust.wants import NOTHING, Wants
 from tunegate_suites.base import NumericCheck
-from tunegate_suites.judges.server import ServerOptions, api_key, server_of
+from tunegate_suites.judges.server import ServerOptions, api_key, contact_of, server_of
 from tunegate_suites.ragas_judge import judge_of
 
 NEEDS: dict[str, Need] = {"retrieved_contexts": "context", "reference": "reference"}
@@ -46,6 +47,10 @@ class Ragas(NumericCheck):
     """the judge (its options are below); metrics without a judge need none"""
     args: dict[str, Any] = Field(default={})
     """additional arguments of the metric's class"""
+
+    @property
+    def wants(self) -> Wants:
+        return NOTHING if self.server is None else contact_of(self.server, self.name)
 
     def prepare(self) -> None:
         require(self.name, "ragas", "ragas", "openai")

@@ -10,6 +10,7 @@ from tunegate.checks.check import Need, Sample
 from tunegate.checks.outcome import Finding
 from tunegate.models.sentences import DEFAULT, SentenceModel, cached_model, default_model
 from tunegate.optional import require
+from tunegate.trust.wants import NOTHING, Wants
 from tunegate_suites.base import NumericCheck
 from tunegate_suites.text import NO_REFERENCE
 
@@ -29,6 +30,10 @@ class Similarity(NumericCheck):
     model: str = DEFAULT
     """folder of a sentence-transformers model, or the name of a model in the local Hugging Face cache; the default
     model comes with the extra"""
+
+    @property
+    def wants(self) -> Wants:
+        return NOTHING if self.model == DEFAULT else Wants(loads=(self.model,))
 
     def prepare(self) -> None:
         require(self.name, "similarity", "sentence_transformers")

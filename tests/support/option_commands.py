@@ -273,7 +273,16 @@ AS_JSON = {
 }
 
 
+TRUSTING = ("check", "plan", "run", "gate", "judge", "leakage", "bake-off", "suite expand")
+
 PROOFS: Proofs = {
+    **{
+        f"{command} --trust": (
+            words(AS_JSON[command], "--trust nowhere", "--trust nowhere: no such folder"),
+            ShownBy("test_strangers.py", f'"{command.split()[0]}"'),
+        )
+        for command in TRUSTING
+    },
     **{f"{command} --json": words(call, "--json") for command, call in AS_JSON.items()},
     "suite --json": words(EXPAND, f"suite --json {EXPAND.removeprefix('suite ')}"),
     "init folder": words("init new", "init newer"),

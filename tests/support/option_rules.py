@@ -1,4 +1,4 @@
-"""Proofs for the keys of rules files and label files, by the commands that read them."""
+"""Proofs for the keys of rules files, label files and the user's settings, by what reads them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from typing import Any
 
 from tests.support.bank import write_jsonl
 from tests.support.option_commands import JUDGE, LABELS, RULES, SWAP, WEIGHTS, write_facts
-from tests.support.option_proofs import Changes, Proof, Proofs, changed
+from tests.support.option_proofs import Changes, Proof, Proofs, changed, told
 from tunegate.cli import main
 from tunegate.exceptions import ConfigError
+from tunegate.trust.allowed import refusals, user_trust
+from tunegate.trust.wants import Code, Contact, Wants, host_of
 
 
 def expanded(folder: Path, rules: Any) -> Any:
@@ -69,6 +71,17 @@ NAMED = {"human": "{other}", "passes": ["good"], "fails": ["bad"], "skip": ["ski
 
 def label(changes: Changes, base: Changes | None = None, refused: str | None = None) -> Proof:
     return Proof(measured, dict(base or {}), {**(base or {}), **changes}, refused)
+
+
+def refused_to_strangers(folder: Path, settings: Any) -> Any:
+    """What a stranger's file may not do under these settings of the user."""
+    place = folder / "tunegate" / "settings.yaml"
+    place.parent.mkdir()
+    place.write_text(json.dumps(settings))
+    server = Contact(host_of("https://judge.example.org"), "judge.server", "JUDGE_KEY")
+    wants = Wants(runs=(Code("metrics:f", "python"),), contacts=(server,))
+    trust = user_trust({"XDG_CONFIG_HOME": str(folder)}, folder / "project")
+    return told(folder, refusals(wants, Path("/strangers/suite.yaml"), trust))
 
 
 PROOFS: Proofs = {
@@ -131,4 +144,10 @@ PROOFS: Proofs = {
     ),
     "LabelsOptions.fails": label({"fails": ["bad", "skip"], "skip": []}, NAMED),
     "LabelsOptions.skip": label({"skip": []}, NAMED, refused="'skip'"),
+    "SettingsSpec.trust": Proof(refused_to_strangers, {}, {"trust": ["/strangers"]}),
+    "SettingsSpec.hosts": Proof(refused_to_strangers, {}, {"hosts": ["judge.example.org"]}),
+    "SettingsSpec.key_variables": (
+        Proof(refused_to_strangers, {}, {"key_variables": {"JUDGE_KEY": ["judge.example.org"]}}),
+        Proof(refused_to_strangers, {}, {"key_variables": {"JUDGE_KEY": ["https://judge.example.org"]}}, "the name of"),
+    ),
 }

@@ -145,17 +145,22 @@ def load_suite(path: str | Path) -> Suite:
     return Suite.of(load_suite_file(suite_place(str(path), Path()), build_check))
 
 
-def build_check(entry: object, base_dir: Path) -> Any:
-    """The check for an object, or for an entry as in a suite file."""
+def build_check(entry: object, base_dir: Path, *, file: Path | None = None) -> Any:
+    """The check for an object, or for an entry as in a suite file; `file` is that file, if the entry is in one."""
     from tunegate_suites import build_check as build_entry
 
     if isinstance(entry, Check | type):
         return as_asked(cast(Check, entry))
     if isinstance(entry, str | Mapping):
-        return build_entry(cast(object, entry), base_dir)
+        return build_entry(cast(object, entry), base_dir, file=file)
     if all(hasattr(entry, member) for member in ("judge", "fingerprint", "batch_size", "variants")):
         return entry  # already a check of the engine
     raise ConfigError(f"expected a name, a mapping or an object of a subclass of tunegate.Check, got {entry!r:.80}")
+
+
+def _build_own(entry: object, base_dir: Path, *, file: Path | None = None) -> Any:
+    """The same for an entry in the user's own Python code, which may do what it says: no file wrote it."""
+    return build_check(entry, base_dir)
 
 
 # --- making ----------------------------------------------------------------------------------------------------------
@@ -194,7 +199,7 @@ def _made(
     spec = read_spec(SuiteSpec, source)
     cases = None if in_file else _cases(rows, spec.cases, bool(fields))
     spec = spec.model_copy(update={"checks": entries})
-    return replace(make_suite(spec, name, source, (), build_check, cases), path="")
+    return replace(make_suite(spec, name, source, (), _build_own, cases), path="")
 
 
 def _cases(rows: Rows, spec: CasesSpec, says_fields: bool) -> tuple[Case, ...]:

@@ -108,10 +108,13 @@ class LooksAtAnswer(Protocol):
     def fault_with(self, answer: AnswerRule) -> str | None: ...
 
 
-CheckBuilder = Callable[[object, Path], Check]
-"""Builds a check from its entry in a suite file and the folder of that file.
+class CheckBuilder(Protocol):
+    """Builds a check from its entry in a suite file, the folder of that file, and the file.
 
-Raises ConfigError with the nearest check or option."""
+    Raises ConfigError with the nearest check or option, or with what the file may not do.
+    """
+
+    def __call__(self, entry: object, base_dir: Path, *, file: Path | None = None) -> Check: ...
 
 
 def gate_can_fail(checks: Sequence[Check], drawn: int) -> bool:

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from tunegate.stats.agreement import (
     kappa,
     two_way_kappa_interval,
 )
+from tunegate.trust.allowed import Trust, user_trust
 from tunegate.whole_files import write_whole
 
 FORMAT = "tunegate-admission/1"
@@ -257,13 +259,35 @@ def _is_same(stated: Any, computed: Any) -> bool:
     return stated == computed
 
 
-def find_admission(judge_sha256: str, start: Path) -> Admission | None:
-    """The record of a judge in the admissions folder of `start`, of a folder above it, or of the working folder."""
-    for folder in _unique([*_upwards(start), Path.cwd()]):
-        path = folder / FOLDER / f"{judge_sha256}.json"
-        if path.is_file():
-            return read_admission(path)
-    return None
+def find_admission(judge_sha256: str, start: Path, trust: Trust | None = None) -> Admission | None:
+    """The record of a judge in an admissions folder of the user's own.
+
+    These are the folders of `start`, of the working folder and of all above them. From `start` upwards, only those
+    count that the user trusts: a record that comes with a stranger's suite says what the stranger wants.
+    """
+    trust = trust or user_trust()
+    beside = [path for path in _places(judge_sha256, start) if trust.trusts(path)]
+    mine = [path for path in _places(judge_sha256, Path.cwd()) if trust.trusts(path) or is_in_place(path)]
+    found = next((path for path in (*beside, *mine) if path.is_file()), None)
+    return None if found is None else read_admission(found)
+
+
+def brought_along(judge_sha256: str, start: Path, trust: Trust) -> Path | None:
+    """A record of the judge that is stored with the suite and is not the user's own."""
+    return next((one for one in _places(judge_sha256, start) if one.is_file() and not trust.trusts(one)), None)
+
+
+def is_in_place(path: Path) -> bool:
+    """Whether a record in an admissions folder is a file of this user or of root, and no link leads to it."""
+    try:
+        owner = path.stat().st_uid
+    except OSError:
+        return False
+    return owner in (0, os.getuid()) and path.resolve() == path
+
+
+def _places(judge_sha256: str, start: Path) -> list[Path]:
+    return [folder / FOLDER / f"{judge_sha256}.json" for folder in _upwards(start)]
 
 
 def default_path(judge_sha256: str) -> Path:
@@ -274,10 +298,6 @@ def default_path(judge_sha256: str) -> Path:
 def _upwards(start: Path) -> list[Path]:
     resolved = start.resolve()
     return [resolved, *resolved.parents]
-
-
-def _unique(folders: Iterable[Path]) -> list[Path]:
-    return list(dict.fromkeys(folders))
 
 
 def _groups(data: Any, counts: Any) -> tuple[tuple[int, Counts], ...]:

@@ -7,11 +7,33 @@ from collections.abc import Iterator
 from tunegate.commands.check_facts import CheckFacts, StageFacts, SuiteFacts
 from tunegate.commands.compared import comparison_lines
 from tunegate.commands.console import show
+from tunegate.commands.looked_at import LookedAt
 from tunegate.data.faults import counted
 
 
-def print_check(facts: CheckFacts) -> None:
-    """What a file contains, one line for each suite and stage."""
+def print_wants(looked: LookedAt) -> None:
+    """What the file would run, read, contact and load, one line for each; nothing for a file that does none of it."""
+    wants = looked.wants
+    for code in dict.fromkeys(map(str, wants.runs)):
+        show(f"would run: {code}")
+    for package in wants.installed:
+        show(f"would run: {package}")
+    for path in looked.outside:
+        show(f"would read: {path}")
+    for folder in looked.written:
+        show(f"would write: {folder}")
+    for contact in wants.contacts:
+        show(f"would contact: {contact}")
+    for model in wants.loads:
+        show(f"would load: {model}")
+    for path in wants.admissions:
+        show(f"brings an admission record: {path}")
+    for line in looked.refused:
+        show(f"REFUSED: {line}")
+
+
+def print_check(facts: CheckFacts, looked: LookedAt) -> None:
+    """What a file contains, one line for each suite and stage, and what it would do."""
     for name, suite in facts.suites.items():
         show(f"suite {name}: {_suite(suite)}")
         if suite.retention is None and not facts.stages:
@@ -37,7 +59,15 @@ def print_check(facts: CheckFacts) -> None:
         show(f"note: the last stage does not list {names}: the promoted weights are only checked for losses there")
     if facts.dropped_in_words:
         show(f"note: {facts.dropped_in_words}")
-    show(f"INVALID: {facts.leaks_in_words}" if facts.leaks else f"{facts.file}: ok")
+    if facts.judge is not None:
+        show(f"judge: {facts.judge}")
+    print_wants(looked)
+    if facts.leaks:
+        show(f"INVALID: {facts.leaks_in_words}")
+    elif looked.refused:
+        show(f"{facts.file}: not to be used before you allow what is refused; this command ran and contacted nothing")
+    else:
+        show(f"{facts.file}: ok")
 
 
 # --- a suite --------------------------------------------------------------------------------------------------------

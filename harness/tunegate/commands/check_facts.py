@@ -123,6 +123,8 @@ class CheckFacts:
     leaks_in_words: str = ""
     dropped: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     dropped_in_words: str = ""
+    judge: str | None = None
+    """Of a judge file: whether the judge is admitted."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -131,6 +133,11 @@ class CheckFacts:
 def facts_of_suite(file: Path, suite: Suite, history: History) -> CheckFacts:
     """Of a suite file alone, whose gate writes a ledger that holds this so far."""
     return CheckFacts(file=str(file), suites={suite.name: _suite(suite, history, judged_plan(suite, attempts=1))})
+
+
+def facts_of_judge(file: Path, judge: Any) -> CheckFacts:
+    """Of a judge file: whether the judge may decide."""
+    return CheckFacts(file=str(file), suites={}, judge=judge.admission_facts["fault"] or "the judge is admitted")
 
 
 def facts_of_pipeline(file: Path, pipeline: Pipeline, leaks: Sequence[Leak], notes: Sequence[str] = ()) -> CheckFacts:

@@ -22,8 +22,8 @@ from tunegate.data.spec import DataSpec
 from tunegate.data.token_lengths import CountTokens, Estimate, ModelTokens, local_tokens
 from tunegate.data.training_data import Example, TrainingData
 from tunegate.exceptions import CannotJudge, ConfigError, nearest
-from tunegate.pipeline.pipeline_file import model_place
 from tunegate.pipeline.pipeline_spec import PipelineSpec
+from tunegate.pipeline.wants import model_place
 from tunegate.reading.files import PIPELINE_FILE
 from tunegate.reading.rows import Row, read_rows
 from tunegate.reading.spec import read_spec

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,10 +15,8 @@ from tunegate.elsewhere.results_file import SUFFIXES, parsed
 from tunegate.exceptions import ConfigError
 from tunegate.gates.stored_answers import results_for, stored_answers
 from tunegate.models.model import StoredResponses
-from tunegate.pipeline.pipeline_file import suite_place
 from tunegate.reading.files import check_size, read_text
 from tunegate.suites.suite import Suite
-from tunegate.suites.suite_file import load_suite
 
 MAX_BYTES = 512 * 2**20
 
@@ -30,13 +29,13 @@ class Subject:
     results: Results | None = None
 
 
-def subject_of(options: Namespace, build_check: CheckBuilder) -> Subject:
+def subject_of(options: Namespace, load: Callable[[str], Suite], build_check: CheckBuilder) -> Subject:
     """The suite that the options name, or the suite made from the results file that they name."""
     picks = picks_of(options)
     if options.responses is None and picks.given:
         raise ConfigError(f"--{picks.given[0]}: only for --responses with the file of another tool; leave it out")
     if options.suite is not None:
-        suite = load_suite(suite_place(options.suite, Path()), build_check)
+        suite = load(options.suite)
         return Subject(suite, None if options.responses is None else results_for(Path(options.responses), suite, picks))
     if options.responses is None:
         raise ConfigError("the following arguments are required: --suite FILE")

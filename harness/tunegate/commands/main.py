@@ -6,9 +6,11 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tunegate.addresses import without_secrets
 from tunegate.checks.outcome import Verdict
 from tunegate.commands import candidate, console, imported, starter
 from tunegate.commands import suite as suite_command
@@ -17,14 +19,16 @@ from tunegate.commands.asking import asking, flags_given
 from tunegate.commands.attest import attest_run
 from tunegate.commands.bake_off import bake, show_bake_off
 from tunegate.commands.by_meaning import embed
-from tunegate.commands.check import print_check
-from tunegate.commands.check_facts import facts_of_pipeline, facts_of_suite
+from tunegate.commands.check import print_check, print_wants
+from tunegate.commands.check_facts import CheckFacts, facts_of_judge, facts_of_pipeline, facts_of_suite
 from tunegate.commands.compare import compare_records
 from tunegate.commands.data import data as describe_data
 from tunegate.commands.judge import print_judge
 from tunegate.commands.keygen import make_keys
 from tunegate.commands.leakage import leakage as compare_files
 from tunegate.commands.ledger import ledger_of, ledger_of_suite
+from tunegate.commands.looked_at import check_allowed, is_judge, look_at
+from tunegate.commands.model_under_test import check_base as _check_model
 from tunegate.commands.model_under_test import look_at_folder, look_at_model
 from tunegate.commands.plan import plan as describe_plans
 from tunegate.commands.plan_override import check_expected, check_more, override
@@ -35,7 +39,7 @@ from tunegate.commands.registry import carry_out as carry_out_registry
 from tunegate.commands.report import gate_reports, write_report, write_reports
 from tunegate.data.token_lengths import Estimate, local_tokens
 from tunegate.elsewhere.results import Results
-from tunegate.exceptions import ConfigError
+from tunegate.exceptions import ConfigError, TunegateError
 from tunegate.gates.book import NoLedger
 from tunegate.gates.gate_run import GateRequest, run_gate
 from tunegate.leaks.leakage import Leak
@@ -55,6 +59,7 @@ from tunegate.suites.suite_file import load_suite
 from tunegate.training.pipeline_run import PipelineRun
 from tunegate.training.tools import Tools
 from tunegate.training.trainer import SubprocessTrainer
+from tunegate.trust.allowed import user_trust
 from tunegate.versions import installed_versions
 
 # --- init, check ---------------------------------------------------------------------------------------------------
@@ -62,55 +67,49 @@ from tunegate.versions import installed_versions
 
 def init(options: Namespace) -> int:
     """Write a starter project, or copy a shipped example or recipe; never overwrites a file."""
-    folder = starter.from_here(Path(options.folder))
-    if options.example and options.recipe:
-        raise ConfigError("--example and --recipe: give only one of them")
-    if options.recipe:
-        written = starter.write_recipe(options.recipe, folder)
-    else:
-        written = starter.write_example(options.example, folder) if options.example else starter.write_starter(folder)
-    if options.json:
-        console.show_json({"written": [str(path) for path in written]})
-    else:
-        console.print_written(written, starter.next_commands(written))
-    return 0
+    return starter.init(options)
 
 
 def check(options: Namespace) -> int:
     """Validate a file and every file it names, and search for leaks."""
+    from tunegate_suites import wants_of_check
+
     path = suite_place(options.file, Path())
-    data = load_yaml(path).data
-    if isinstance(data, dict) and "stages" not in data and "cases" in data:
-        suite = load_suite(path, _build_check())
-        ledger = ledger_of_suite(None, suite)
-        facts = facts_of_suite(path, suite, History() if isinstance(ledger, NoLedger) else ledger.read())
-    else:
-        pipeline = load_pipeline(path, _build_check(), _validate_stage())
-        notes = _check_model(pipeline)
-        facts = facts_of_pipeline(path, pipeline, _leaks(pipeline), notes)
+    looked = look_at(path, wants_of_check, user_trust())
+    try:
+        facts = _facts(path)
+    except TunegateError as error:  # a file that is wrong says all the same what it would do
+        if not options.json:
+            print_wants(looked)
+            raise
+        message = without_secrets(str(error))
+        _tell("check", [message])
+        told = {"verdict": None, "error": message, "exit_code": error.exit_code}
+        console.show_json({**told, **looked.to_json()})
+        return error.exit_code
     verdict = Verdict.INVALID if facts.leaks else Verdict.PASS
+    exit_code = 2 if looked.refused else verdict.exit_code
     if options.json:
-        console.show_json({"verdict": verdict, **facts.to_json()})
+        refused = {"verdict": None, "error": looked.refused[0], "exit_code": 2} if looked.refused else {}
+        console.show_json({"verdict": verdict, **facts.to_json(), **looked.to_json(), **refused})
     else:
-        print_check(facts)
-    return verdict.exit_code
+        print_check(facts, looked)
+    return exit_code
 
 
-def _check_model(pipeline: Pipeline) -> list[str]:
-    """Raise if no run could start from the model; returns notes on what a run would ignore."""
-    from tunegate.models.open_model import check_trainable, folder_notes
-    from tunegate.pipeline.adapter_targets import check_adapters
-    from tunegate.pipeline.template_notes import template_notes
-
-    check_trainable(pipeline.model)
-    from tunegate_trainers import turn_ends
-
-    return [
-        *folder_notes(pipeline.model),
-        *check_adapters(pipeline),
-        *template_notes(pipeline),
-        *turn_ends.check(pipeline),
-    ]
+def _facts(path: Path) -> CheckFacts:
+    """The facts of a file; no code of the file runs, and no server is contacted."""
+    build_check = partial(_build_check(), look=True)
+    data = load_yaml(path).data
+    if is_judge(data):
+        return facts_of_judge(path, build_check({"judge": path.name}, path.parent, file=path))
+    if isinstance(data, dict) and "stages" not in data and "cases" in data:
+        suite = load_suite(path, build_check)
+        ledger = ledger_of_suite(None, suite)
+        return facts_of_suite(path, suite, History() if isinstance(ledger, NoLedger) else ledger.read())
+    pipeline = load_pipeline(path, build_check, _validate_stage(), look=True)
+    notes = _check_model(pipeline)
+    return facts_of_pipeline(path, pipeline, _leaks(pipeline), notes)
 
 
 def _leaks(pipeline: Pipeline) -> list[Leak]:
@@ -136,7 +135,7 @@ def plan(options: Namespace) -> int:
 
 def leakage(options: Namespace) -> int:
     """Find training rows that leak tests."""
-    suites = [load_suite(suite_place(file, Path()), _build_check()) for file in options.suite]
+    suites = [_load_suite(file) for file in options.suite]
     return compare_files(options, suites, embed if options.embed is not None else None)
 
 
@@ -157,6 +156,7 @@ def run(options: Namespace) -> int:
 
 def carry_out(path: Path, folder: Path | None, ledger: str | None = None) -> RunRecord:
     """Run a pipeline file, in `runs/NAME` beside it unless another folder is given; `ledger` replaces the file's."""
+    _check_allowed(path)
     pipeline = load_pipeline(path, _build_check(), _validate_stage())
     _tell("run", _check_model(pipeline))
     with RunLog.open(folder or path.parent / "runs" / pipeline.name) as log, console.Bar() as bar:
@@ -192,7 +192,7 @@ def gate(options: Namespace) -> int:
     if (options.model is None) == (options.responses is None):
         raise ConfigError("give either a model or --responses FILE")
     candidate.check_options(options)
-    found = imported.subject_of(options, _build_check())
+    found = imported.subject_of(options, _load_suite, _build_check())
     suite = found.suite
     check_expected(suite, options.expect_suite)
     if options.baseline is not None:
@@ -272,7 +272,7 @@ def bake_off(options: Namespace) -> int:
     """Gate several models on the same cases and rank them."""
     from tunegate.models.model_facts import model_facts
 
-    suite = load_suite(suite_place(options.suite, Path()), _build_check())
+    suite = _load_suite(options.suite)
     report = Path(options.report) if options.report else None
     with console.Bar() as bar:
         result = bake(options, suite, model_facts, bar.say)
@@ -360,6 +360,18 @@ def registry(options: Namespace) -> int:
 
 
 # --- the other packages --------------------------------------------------------------------------------------------
+
+
+def _load_suite(name: str) -> Suite:
+    path = suite_place(name, Path())
+    _check_allowed(path)
+    return load_suite(path, _build_check())
+
+
+def _check_allowed(path: Path) -> None:
+    from tunegate_suites import wants_of_check
+
+    check_allowed(path, wants_of_check)
 
 
 def _build_check() -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from tunegate.exceptions import CannotJudge
 from tunegate.models.model import Model, notes_of, templates_of
 from tunegate.pipeline.leak_guard import chat_templates, told_by_templates
+from tunegate.pipeline.pipeline import Pipeline
 from tunegate.suites.suite import Suite
 from tunegate.suites.told_answers import GUARD, given_away_words
 
@@ -53,3 +54,20 @@ def _told_by(spec: str, templates: Sequence[str], suite: Suite) -> list[str]:
     if GUARD in suite.allowed:
         return [f"allowed by the suite: {told}"]
     raise CannotJudge(f"{told}; remove them from the template")
+
+
+def check_base(pipeline: Pipeline) -> list[str]:
+    """Raise if no run could start from the model; returns notes on what a run would ignore."""
+    from tunegate.models.open_model import check_trainable, folder_notes
+    from tunegate.pipeline.adapter_targets import check_adapters
+    from tunegate.pipeline.template_notes import template_notes
+
+    check_trainable(pipeline.model)
+    from tunegate_trainers import turn_ends
+
+    return [
+        *folder_notes(pipeline.model),
+        *check_adapters(pipeline),
+        *template_notes(pipeline),
+        *turn_ends.check(pipeline),
+    ]

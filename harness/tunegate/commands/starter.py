@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
+from tunegate.commands import console
 from tunegate.exceptions import CannotJudge, ConfigError, nearest
 from tunegate.pipeline.json_schema import pipeline_json_schema, suite_json_schema
 from tunegate.reading.files import resolve
@@ -101,3 +103,19 @@ def _schema_line(file: Path, folder: Path) -> str:
     schema = "tunegate.schema.json" if "stages" in keys else "suite.schema.json"
     where = WORKFLOW_SCHEMA if "jobs" in keys else "../" * (len(file.relative_to(folder).parts) - 1) + schema
     return f"# yaml-language-server: $schema={where}\n"
+
+
+def init(options: Namespace) -> int:
+    """Write a starter project, or copy a shipped example or recipe; never overwrites a file."""
+    folder = from_here(Path(options.folder))
+    if options.example and options.recipe:
+        raise ConfigError("--example and --recipe: give only one of them")
+    if options.recipe:
+        written = write_recipe(options.recipe, folder)
+    else:
+        written = write_example(options.example, folder) if options.example else write_starter(folder)
+    if options.json:
+        console.show_json({"written": [str(path) for path in written]})
+    else:
+        console.print_written(written, next_commands(written))
+    return 0

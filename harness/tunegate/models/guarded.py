@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
 from importlib import import_module
@@ -54,16 +54,24 @@ def incomplete_reply(error: BaseException) -> IncompleteReply | None:
     return cause if cause is None or isinstance(cause, IncompleteReply) else incomplete_reply(cause)
 
 
-def guarded(base: type[Any], timeout_s: float, secrets: Sequence[str]) -> type[Any]:
+def guarded(
+    base: type[Any], timeout_s: float, secrets: Sequence[str], own_headers: Mapping[str, str | None] | None = None
+) -> type[Any]:
     """A subclass of the httpx client class `base` in which every try ends after `timeout_s` and obeys the limits above.
 
     httpx's own time limit restarts with each byte. An incomplete reply is raised as a connection fault, which makes
     openai's client ask again; a reply that would not improve the next time is raised as `BadReply`.
+    `own_headers` are those that each request must have; None is one that it must not have.
     """
 
     class Guarded(base):
         async def send(self, request: Any, **how: Any) -> Any:
             http = import_module(type(request).__module__.partition(".")[0])  # httpx or httpx2
+            for name, value in (own_headers or {}).items():
+                if value is not None:
+                    request.headers[name] = value
+                elif name in request.headers:
+                    del request.headers[name]
             try:
                 async with asyncio.timeout(timeout_s):
                     status, headers, body = await self._read(request, how)

@@ -12,6 +12,7 @@ organisation/name                     a model of the Hugging Face hub: the only 
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -19,17 +20,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tunegate.addresses import without_secrets
+from tunegate.addresses import check_address, check_unencrypted, without_secrets
 from tunegate.exceptions import CannotJudge, ConfigError, TunegateError, nearest
 from tunegate.extensions import Extension, extension
 from tunegate.models import gguf, loading, two_answers
 from tunegate.models.adapter_base import place_of_base
 from tunegate.models.fewshot import with_shots_of
-from tunegate.models.fingerprint import ADAPTER_CONFIG, fingerprint
+from tunegate.models.fingerprint import ADAPTER_CONFIG, file_sha256, fingerprint
 from tunegate.models.loading import Dtype
 from tunegate.models.model import Model, check_weights
 from tunegate.models.reward_model import RewardModel
+from tunegate.trust.wants import Code, Contact, Wants, host_of
 
+OPENAI_KEY = "OPENAI_API_KEY"
 HUB_FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
 
 
@@ -114,10 +117,44 @@ def model_sha256(spec: str) -> str | None:
     return None if is_server(spec) or _backend(spec) else find_model(spec).sha256
 
 
+def unconverted_sha256(spec: str) -> str | None:
+    """The same for a model on this machine; a GGUF file is hashed, but neither loaded nor converted."""
+    path = local_path(spec)
+    if path is None or path.suffix != ".gguf" or path.is_dir():
+        return model_sha256(spec)
+    gguf.check_magic(path)
+    return file_sha256(path)
+
+
 def model_folder(spec: str) -> Path:
     """The folder on disk from which training can start: an adapter's folder, or the folder of a converted GGUF file."""
     found = find_model(spec)
     return found.adapters[-1] if found.adapters else found.folder
+
+
+def wants_of(spec: str, at: str) -> Wants:
+    """What opening a model that a file names in the option `at` would do, by its name alone.
+
+    Example:
+        >>> wants_of("organisation/name", "judge.model").to_json()["contact"][0]["host"]
+        'huggingface.co'
+    """
+    shown = without_secrets(spec)
+    if _backend(spec) is not None:  # code of a package, which may contact any server
+        return Wants(runs=(Code(spec, at, beside=False),), loads=(shown,))
+    if is_server(spec):
+        check_address(spec, at)
+        return Wants(contacts=(Contact(host_of(spec), at, OPENAI_KEY, at),), loads=(shown,))
+    if is_on_hub(spec):
+        hub = host_of(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
+        return Wants(contacts=(Contact(hub, at),), loads=(shown,))
+    return Wants(loads=(shown,))
+
+
+def is_on_hub(spec: str) -> bool:
+    """Whether `spec` names a model of the hub, which is downloaded if it is not on this machine."""
+    local = spec.startswith("package:") or is_server(spec) or _backend(spec) is not None
+    return not local and not Path(spec).expanduser().exists() and _looks_like_hub_id(spec)
 
 
 def is_server(spec: str) -> bool:
@@ -279,6 +316,8 @@ def _adapter_base(adapter: Path, of_file: ConvertedFile) -> LocalModel:
 def _download(hub_id: str) -> Path:
     """The files of a hub model, from the local Hugging Face cache or from the network."""
     hub = loading.hf_import("huggingface_hub")
+    if (endpoint := os.environ.get("HF_ENDPOINT")) and hub.get_token():
+        check_unencrypted(endpoint, "HF_ENDPOINT", "the token of the hub")
     try:
         return Path(hub.snapshot_download(hub_id, allow_patterns=list(HUB_FILES)))
     except Exception as error:  # offline, unknown or gated: in each case there is no model

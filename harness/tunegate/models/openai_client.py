@@ -13,7 +13,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
-from tunegate.addresses import MIN_SECRET_CHARS, secrets_in, without_secrets
+from tunegate.addresses import MIN_SECRET_CHARS, check_unencrypted, is_loopback, secrets_in, without_secrets
 from tunegate.models.guarded import guarded
 from tunegate.optional import optional_import
 
@@ -27,6 +27,8 @@ Answer = TypeVar("Answer")
 
 FIXED_FIELDS = ("model", "messages", "stream", "n")
 """Request fields that users cannot set: they define the model, the prompt and the form of the reply."""
+OPENAI_HOST = "api.openai.com"
+NEEDED_HEADERS = ("accept", "accept-encoding", "connection", "content-length", "content-type", "host", "user-agent")
 NO_KEY = "none"
 """The key for servers that need none: the client requires one and would otherwise read the environment itself."""
 
@@ -38,6 +40,7 @@ class Server:
     A try ends after `timeout_s`. A request is repeated up to `max_retries` times, with growing pauses, if the
     connection fails, the reply is incomplete, the time limit is reached, or the status is 408, 409, 429 or 5xx.
     `concurrency` requests run at once. User name, password and query of `base_url` are sent with every request.
+    Raises ConfigError for a key that would leave this machine over plain http.
     """
 
     base_url: str
@@ -45,6 +48,10 @@ class Server:
     max_retries: int = 3
     concurrency: int = 4
     api_key: str = NO_KEY
+
+    def __post_init__(self) -> None:
+        key = "" if self.api_key == NO_KEY else "the key"
+        check_unencrypted(self.base_url, without_secrets(self.base_url), key)
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -70,7 +77,7 @@ def open_client(server: Server) -> AsyncOpenAI:
     from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
     parts = urlsplit(server.base_url)
-    client = guarded(DefaultAsyncHttpxClient, server.timeout_s, server.secrets)
+    client = guarded(DefaultAsyncHttpxClient, server.timeout_s, server.secrets, own_headers(server))
     return AsyncOpenAI(
         base_url=urlunsplit(parts._replace(query="", fragment="")),
         default_query=dict(parse_qsl(parts.query, keep_blank_values=True)),
@@ -78,8 +85,27 @@ def open_client(server: Server) -> AsyncOpenAI:
         api_key=server.api_key,
         timeout=server.timeout_s,
         max_retries=server.max_retries,
-        http_client=client(verify=_tls_context(DefaultAsyncHttpxClient)),
+        # A proxy of the environment is not on the way to this machine: it would read what is not encrypted.
+        http_client=client(
+            verify=_tls_context(DefaultAsyncHttpxClient), trust_env=not is_loopback(parts.hostname or "")
+        ),
     )
+
+
+def own_headers(server: Server, environment: Mapping[str, str] = os.environ) -> dict[str, str | None]:
+    """What openai's client must not add from the environment, for any server except OpenAI's own.
+
+    It sends the organisation, the project and all lines of OPENAI_CUSTOM_HEADERS, which may hold keys, to any address.
+
+    >>> own_headers(Server("https://a.example"), {"OPENAI_CUSTOM_HEADERS": "X-Gateway-Key: abc"})["x-gateway-key"]
+    """
+    parts = urlsplit(server.base_url)
+    if (parts.scheme, parts.hostname) == ("https", OPENAI_HOST):
+        return {}
+    lines = environment.get("OPENAI_CUSTOM_HEADERS", "").splitlines()
+    named = {line.partition(":")[0].strip().lower() for line in lines} - {"", *NEEDED_HEADERS}
+    own = {"authorization": f"Bearer {server.api_key}"} if "authorization" in named else {}
+    return {**dict.fromkeys(("openai-organization", "openai-project", *sorted(named))), **own}
 
 
 def _tls_context(client: type[Any]) -> SSLContext:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from tunegate.addresses import check_address, check_key, without_secrets
+from tunegate.addresses import check_address, check_key, check_unencrypted, without_secrets
 from tunegate.cases.case import Case
 from tunegate.exceptions import ConfigError
 from tunegate.models.completions import read_completion
@@ -100,6 +100,8 @@ class OpenAIModel:
     def _server(self) -> Server:
         key = os.environ.get(self.key_variable, "").strip() or NO_KEY
         check_key(key, self.key_variable)
+        said = "" if key == NO_KEY else f"the key in {self.key_variable}"
+        check_unencrypted(self.base_url, f"model {self.name}", said)
         return Server(self.base_url, self.timeout_s, self.max_retries, self.concurrency, key)
 
     @cached_property

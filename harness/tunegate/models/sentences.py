@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from tunegate.exceptions import ConfigError
 from tunegate.models.loading import quiet_transformers
 from tunegate.optional import optional_import, require
 
@@ -25,6 +27,7 @@ class SentenceModel:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        _check_no_code(folder)
 
     def embed(self, texts: Sequence[str]) -> Mapping[str, Any]:
         """Unit vectors by text; each text is computed once."""
@@ -66,6 +69,20 @@ class SentenceModel:
         library = optional_import("sentence_transformers", EXTRA, "comparing texts by meaning")
         with quiet_transformers():
             return library.SentenceTransformer(str(self.folder), local_files_only=True)
+
+
+def _check_no_code(folder: Path) -> None:
+    """Raise ConfigError for a model whose `modules.json` names code of its own: some versions of the library run it."""
+    path = folder / "modules.json"
+    if not path.is_file():
+        return
+    try:
+        modules: Any = json.loads(path.read_text(encoding="utf-8"))
+        kinds = [str(module["type"]) for module in modules]
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        raise ConfigError(f"{path}: not a list of modules, each with a `type`") from error
+    if strange := [kind for kind in kinds if not kind.startswith("sentence_transformers.")]:
+        raise ConfigError(f"{path}: the module {strange[0]!r} is code of its own; code in a model folder is never run")
 
 
 def default_model(what: str) -> SentenceModel:

@@ -28,6 +28,7 @@ from tunegate.pipeline.pipeline import Pipeline, Stage, SuiteRef, independent_dr
 from tunegate.pipeline.pipeline_spec import PipelineSpec
 from tunegate.pipeline.stage_spec import StageSpec
 from tunegate.pipeline.supply import supply_of
+from tunegate.pipeline.wants import NAMES, model_place, wants_of_pipeline
 from tunegate.pipeline.watched import Watched, draw_watched, reserve, too_many
 from tunegate.reading.files import resolve
 from tunegate.reading.spec import read_spec
@@ -39,6 +40,7 @@ from tunegate.suites.retained import retention_of
 from tunegate.suites.suite import Suite, check_bank
 from tunegate.suites.suite_file import load_suite, make_suite
 from tunegate.suites.suite_spec import SuiteSpec
+from tunegate.trust.allowed import refuse, user_trust
 from tunegate.verdicts.waivers import Waiver, read_waivers
 
 
@@ -62,13 +64,20 @@ def accept_any_stage(stage: StageSpec) -> None:
 
 
 def load_pipeline(
-    path: Path, build_check: CheckBuilder, validate_stage: StageValidator = accept_any_stage, today: date | None = None
+    path: Path,
+    build_check: CheckBuilder,
+    validate_stage: StageValidator = accept_any_stage,
+    today: date | None = None,
+    *,
+    look: bool = False,
 ) -> Pipeline:
     """Load a pipeline file and everything it names; raises ConfigError before any training.
 
-    Waivers are checked for `today`. They are not part of the pipeline's hash: people add them after a failed run.
+    Waivers are checked for `today`. They are not part of the pipeline's hash: people add them after a failed run. With
+    `look`, the file may want what the user does not allow: nothing of it will run.
     """
     reading = _Reading(path, build_check, validate_stage)
+    reading.check_allowed(look=look)
     spec, base_dir = reading.spec, path.parent
     stages = tuple(reading.stage(index, stage) for index, stage in enumerate(spec.stages))
     pipeline = Pipeline(
@@ -115,6 +124,16 @@ class _Reading:
         self.suites = sealed_together(read)
         self.watched = self._watched()
         self.suites = reserve(self.suites, self.watched.values())
+
+    def check_allowed(self, *, look: bool) -> None:
+        """What the pipeline itself runs and contacts must be allowed; its suites say so by themselves.
+
+        For a look, only what runs when the rows are read.
+        """
+        trust = user_trust()
+        for keys, wants in wants_of_pipeline(self.spec, self.base_dir):
+            if not look or keys[-1] == NAMES:
+                self._checked(keys, lambda wants=wants: refuse(wants, self.file.path, trust))
 
     def stage(self, index: int, spec: StageSpec) -> Stage:
         """A stage with its data, after all checks."""
@@ -346,11 +365,3 @@ def suite_place(entry: str, base_dir: Path) -> Path:
         known = nearest(name, (suite.stem for suite in shipped.glob("*.yaml")))
         raise NotThere(f"{entry}: Tunegate ships no suite with this name{known}")
     return path
-
-
-def model_place(model: str, base_dir: Path) -> str:
-    """A model folder or file relative to the pipeline file; anything else (a hub id, `package:…`) is left as it is."""
-    if model.startswith(("package:", "http://", "https://")):
-        return model
-    local = resolve(model, base_dir)
-    return str(local) if local.exists() or model.startswith((".", "/", "~")) else model

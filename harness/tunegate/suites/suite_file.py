@@ -279,7 +279,7 @@ def _sealed_share(cases: Sequence[Case], plan: GatePlan) -> float:
 
 def _build(build_check: CheckBuilder, entry: Any, file: YamlFile, keys: KeyPath) -> Check:
     try:
-        return build_check(entry, file.path.parent)
+        return build_check(entry, file.path.parent, file=file.path)
     except ConfigError as error:
         raise file.error(keys, str(error)) from error
 

@@ -23,11 +23,13 @@ from tunegate.reading.spec import read_spec
 from tunegate.reading.yaml_file import YamlFile, load_yaml
 from tunegate.suites.suite_file import load_suite
 from tunegate.suites.suite_spec import SuiteSpec
+from tunegate.trust.allowed import refuse, user_trust
+from tunegate.trust.wants import Wants
 from tunegate_suites.contrasts.changes import Hook
 from tunegate_suites.contrasts.expand import RuleFault, expand
 from tunegate_suites.contrasts.rules import RulesSpec
 from tunegate_suites.foreign import output_aside
-from tunegate_suites.user_module import UserModule, load_function
+from tunegate_suites.user_module import UserModule, code_of, load_function
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ def expand_file(suite: str, rules_path: str, out: Path, build_check: CheckBuilde
         if path.exists():
             raise ConfigError(f"{path}: the file already exists and is not overwritten; choose another --out")
     source = read_source(suite)
+    _check_allowed(suite, build_check)
     rules_file = load_yaml(resolve(rules_path, Path()))
     rules = read_spec(RulesSpec, rules_file)
     hooks, modules = _hooks(rules, rules_file)
@@ -84,6 +87,16 @@ def expand_file(suite: str, rules_path: str, out: Path, build_check: CheckBuilde
         "left_out": made.left_out,
         "by_rule": [asdict(count) for count in made.rules],
     }
+
+
+def _check_allowed(suite: str, build_check: CheckBuilder) -> None:
+    """Raise ConfigError for what the suite may not do: in the new file it would count as the user's own."""
+    file, spec, _ = _spec(suite)
+    for entry in spec.checks:
+        try:
+            build_check(entry, file.path.parent, file=file.path)
+        except ConfigError as error:
+            raise file.error((), str(error)) from error
 
 
 def read_source(suite: str) -> Source:
@@ -120,6 +133,7 @@ def _hooks(rules: RulesSpec, file: YamlFile) -> tuple[dict[str, Hook], list[str]
             name = change.python
             if name is not None:
                 try:
+                    refuse(Wants(runs=code_of(name, file.path.parent, "python")), file.path, user_trust())
                     function, module = load_function(name, file.path.parent)
                 except ConfigError as error:
                     raise file.error(("rules", index, "change", number, "python"), str(error)) from error

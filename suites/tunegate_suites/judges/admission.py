@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunegate.checks.judge_admission import Admission, History, find_admission, read_admission
+from tunegate.checks.judge_admission import Admission, History, brought_along, find_admission, read_admission
 from tunegate.exceptions import ConfigError
 from tunegate.hashes import judge_json, sha256_hex
+from tunegate.trust.allowed import Trust
 
 
 def judge_hash(identity: Mapping[str, Any]) -> str:
@@ -35,15 +36,25 @@ class Standing:
         return f"admission {self.record.sha256[:12]}, kappa at least {measured.kappa_interval[0]:.3f}{often}"
 
 
-def standing(judge_sha256: str, path: Path | None, start: Path, admit: float, command: str) -> Standing:
+def standing(judge_sha256: str, path: Path | None, start: Path, admit: float, command: str, trust: Trust) -> Standing:
     """Read the record of a judge: at `path`, or found in `start` and the folders above.
 
-    `command` is the command that measures the judge, for the reason. Raises Tampered for a record that was changed.
+    Only a record of the user's own counts; another is not even read. `command` is the command that measures the judge,
+    for the reason. Raises Tampered for a record that was changed.
     """
+    named = path is not None and trust.trusts(path)
     try:
-        record = read_admission(path) if path else find_admission(judge_sha256, start)
+        record = read_admission(path) if path and named else find_admission(judge_sha256, start, trust)
     except ConfigError as error:
         return Standing(None, f"the judge is not admitted: {error}; measure it first: {command}")
+    foreign = path if path is not None and not named else brought_along(judge_sha256, start, trust)
+    if record is None and foreign is not None:
+        place = foreign.resolve().parent
+        return Standing(
+            None,
+            f"the judge is not admitted: the record {foreign} came with the suite, and you do not trust {place}; "
+            f"measure the judge yourself: {command}",
+        )
     if record is None:
         return Standing(
             None, f"the judge is not admitted: no record of {judge_sha256[:12]}… was found; measure it first: {command}"

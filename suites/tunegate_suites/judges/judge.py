@@ -19,6 +19,7 @@ from tunegate.exceptions import ConfigError, TunegateError, nearest
 from tunegate.models.sentences import default_model
 from tunegate.optional import require
 from tunegate.reading.files import read_text, resolve
+from tunegate.trust.wants import Wants
 from tunegate_suites.base import NumericCheck
 from tunegate_suites.judges.admission import Standing, judge_hash, standing
 from tunegate_suites.judges.compare import CompareOptions, ComparingJudge, Fitted, read_fitted
@@ -28,8 +29,8 @@ from tunegate_suites.judges.local import LocalJudge
 from tunegate_suites.judges.opinion import Backend, Opinion
 from tunegate_suites.judges.panel import Panel
 from tunegate_suites.judges.rubric import RubricFile
-from tunegate_suites.judges.server import ServerJudge, ServerOptions, api_key
-from tunegate_suites.options import MAX_FILE_BYTES
+from tunegate_suites.judges.server import ServerJudge, ServerOptions, api_key, contact_of
+from tunegate_suites.options import MAX_FILE_BYTES, wants_of_model
 
 ITSELF = "the judge is the model under test: name another model, or give a reason in `allow_self_judging`"
 KINDS = ("model", "server", "compare", "panel")
@@ -84,6 +85,26 @@ class Judge(NumericCheck):
     labels: LabelsOptions | None = Field(default=None, exclude=True)
     """the fields of a row of human labels, for `tunegate judge` (its options are below)"""
 
+    # --- what it wants ---
+
+    @property
+    def wants(self) -> Wants:
+        """Of a panel, its own files; the members are `inner`."""
+        given, base_dir = self._context.given, self._context.base_dir
+        names = [given.get("rubric"), self.compare.fitted if self.compare is not None else None]
+        files = [resolve(name, base_dir) for name in names if isinstance(name, str)]
+        wants = Wants(
+            reads=(*([self._context.file] if self._context.file else []), *files),
+            admissions=(resolve(self.admission, base_dir),) if self.admission else (),
+        )
+        if self.server is not None:
+            wants += contact_of(self.server, self.name)
+        return wants if self.model is None else wants + wants_of_model(self._model_path, f"{self.name}.model")
+
+    @property
+    def inner(self) -> Sequence[object]:
+        return [{"judge": name} for name in self.panel or ()]
+
     # --- validation ---
 
     def prepare(self) -> None:
@@ -123,6 +144,8 @@ class Judge(NumericCheck):
         if self.server is not None:
             require("judge with a server", "server", "openai")
             api_key(self.server, self.name)
+        elif self.model is not None and self.model.lower().startswith(("http://", "https://")):
+            raise self.config_error("model", "a server does not give the likelihood of a label; name it in `server`")
         else:
             _ = self._sha256
 
@@ -208,11 +231,11 @@ class Judge(NumericCheck):
     @cached_property
     def members(self) -> list[Judge]:
         """The judges of a panel."""
-        from tunegate_suites.build import build  # late, since it imports this module by the name of the check
+        from tunegate_suites.build import build_in  # late, since it imports this module by the name of the check
 
         members: list[Judge] = []
         for name in self.panel or ():
-            member = build({"judge": name}, self._context.base_dir, self._context.models)
+            member = build_in({"judge": name}, self._context)
             assert isinstance(member, Judge)
             if member.panel is not None:
                 raise self.config_error("panel", f"{name}: a panel cannot contain a panel; list its members instead")
@@ -254,7 +277,9 @@ class Judge(NumericCheck):
         path = resolve(self.admission, self._context.base_dir) if self.admission else None
         file = shlex.quote(str(self._context.file)) if self._context.file else "THE-SUITE-OR-JUDGE-FILE"
         command = f"tunegate judge {file} --labels FILE"
-        return standing(self.judge_sha256, path, self._context.base_dir, self.admit, command)
+        if self.is_looked_at and self.model is not None and self._sha256 is None:
+            return Standing(None, f"{self.model} is not on this machine, so whether the judge is admitted is unknown")
+        return standing(self.judge_sha256, path, self._context.base_dir, self.admit, command, self._context.trust)
 
     @property
     def admission_facts(self) -> dict[str, Any]:

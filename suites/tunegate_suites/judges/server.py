@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, field_serializer, field_validator, model_validator
 
-from tunegate.addresses import check_address, check_key, without_secrets
+from tunegate.addresses import check_address, check_key, check_unencrypted, without_secrets
 from tunegate.exceptions import ConfigError
 from tunegate.models.completions import read_completion
 from tunegate.models.guarded import BadReply, incomplete_reply
 from tunegate.models.openai_client import FIXED_FIELDS, NO_KEY, ChatRequests, Server, ask_all
 from tunegate.reading.chats import Message
+from tunegate.trust.wants import Contact, Wants, host_of
 from tunegate_suites.base import Options
 from tunegate_suites.json_check import parse
 from tunegate_suites.judges.opinion import Opinion
@@ -74,12 +75,26 @@ WHAT_TO_DO = "start its server, or correct `server.base_url`, and give the same 
 """What to do about a judge's server that does not answer."""
 
 
+def contact_of(options: ServerOptions, check: str) -> Wants:
+    """The server that a check would contact, and the variable with the key that it would send.
+
+    Raises ConfigError if the address is not valid.
+    """
+    where = f"{check}.server.base_url"
+    check_address(options.base_url, where)
+    key_at = f"{check}.server.api_key_env"
+    return Wants(contacts=(Contact(host_of(options.base_url), where, options.api_key_env, key_at),))
+
+
 def api_key(options: ServerOptions, check: str) -> str:
     """The key for the server, from the environment.
 
-    Raises ConfigError if the variable is not set or has no key, or if the address is not valid.
+    Raises ConfigError if the variable is not set or has no key, if the address is not valid, or if the key would leave
+    this machine over plain http.
     """
-    check_address(options.base_url, f"{check}.server.base_url")
+    where = f"{check}.server.base_url"
+    check_address(options.base_url, where)
+    check_unencrypted(options.base_url, where, f"the key in {options.api_key_env}" if options.api_key_env else "")
     if options.api_key_env is None:
         return NO_KEY
     key = os.environ.get(options.api_key_env, "").strip()
