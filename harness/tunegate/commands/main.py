@@ -28,8 +28,7 @@ from tunegate.commands.keygen import make_keys
 from tunegate.commands.leakage import leakage as compare_files
 from tunegate.commands.ledger import ledger_of, ledger_of_suite
 from tunegate.commands.looked_at import check_allowed, is_judge, look_at
-from tunegate.commands.model_under_test import check_base as _check_model
-from tunegate.commands.model_under_test import look_at_folder, look_at_model
+from tunegate.commands.model_under_test import check_base, look_at_folder, look_at_model
 from tunegate.commands.plan import plan as describe_plans
 from tunegate.commands.plan_override import check_expected, check_more, override
 from tunegate.commands.promote import exit_code
@@ -110,6 +109,14 @@ def _facts(path: Path) -> CheckFacts:
     pipeline = load_pipeline(path, build_check, _validate_stage(), look=True)
     notes = _check_model(pipeline)
     return facts_of_pipeline(path, pipeline, _leaks(pipeline), notes)
+
+
+def _check_model(pipeline: Pipeline) -> list[str]:
+    """Raise if no run could start from the model; returns notes on what a run would ignore."""
+    notes = check_base(pipeline)
+    from tunegate_trainers import turn_ends
+
+    return [*notes, *turn_ends.check(pipeline)]
 
 
 def _leaks(pipeline: Pipeline) -> list[Leak]:

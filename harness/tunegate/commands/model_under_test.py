@@ -63,11 +63,8 @@ def check_base(pipeline: Pipeline) -> list[str]:
     from tunegate.pipeline.template_notes import template_notes
 
     check_trainable(pipeline.model)
-    from tunegate_trainers import turn_ends
-
     return [
         *folder_notes(pipeline.model),
         *check_adapters(pipeline),
         *template_notes(pipeline),
-        *turn_ends.check(pipeline),
     ]
