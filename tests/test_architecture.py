@@ -24,6 +24,7 @@ PACKAGES = {
 SIBLINGS = set(PACKAGES) - {"tunegate"}
 JOINTS = {
     "tunegate.commands.main",
+    "tunegate.commands.ci",
     "tunegate.commands.report",
     "tunegate.commands.suite",
     "tunegate.plugin.gates",

@@ -211,6 +211,7 @@ def build_parser() -> Parser:
     verify.add_argument("model", help="model folder, or an alias such as production")
     verify.add_argument("--registry", metavar="FOLDER", default="registry", help="default: registry")
     _choosing(command)
+    _add_ci_actions(command("ci", "gate in CI: with the suites of the base branch, and files for GitHub and GitLab"))
     return parser
 
 
@@ -267,8 +268,9 @@ def _asking(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_suite_actions(suite: argparse.ArgumentParser) -> None:
-    actions = suite.add_subparsers(dest="action", metavar="ACTION", required=True)
+def _actions_of(command: argparse.ArgumentParser) -> Callable[[str, str], argparse.ArgumentParser]:
+    """A function that adds an action to a command."""
+    actions = command.add_subparsers(dest="action", metavar="ACTION", required=True)
 
     def action(name: str, summary: str) -> argparse.ArgumentParser:
         sub = actions.add_parser(name, help=summary, description=summary[:1].upper() + summary[1:] + ".")
@@ -276,6 +278,31 @@ def _add_suite_actions(suite: argparse.ArgumentParser) -> None:
         sub.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print one JSON object")
         return sub
 
+    return action
+
+
+def _add_ci_actions(ci: argparse.ArgumentParser) -> None:
+    action = _actions_of(ci)
+    gate = action("gate", "gate stored responses or a model, and write annotations, a summary, a comment and metrics")
+    gate.add_argument("model", nargs="?", help="a model, as for `tunegate gate`")
+    gate.add_argument("--responses", metavar="FILE", help='answers produced elsewhere: rows {"id", "response"}')
+    gate.add_argument("--suite", metavar="FILE", required=True, action="append", help="suite file; may be repeated")
+    gate.add_argument(
+        "--base", metavar="COMMIT", help="commit or branch to take the suites from (default: the working folder)"
+    )
+    gate.add_argument("--out", metavar="FOLDER", default="tunegate-report", help="default: tunegate-report")
+    gate.add_argument("--dtype", choices=DTYPES, help="number type of a local model (default: auto)")
+    gate.add_argument("--batch-size", type=int, metavar="N", help="cases per batch of a local model")
+    _asking(gate)
+    _ledger(gate)
+    gate.set_defaults(draw=None, accept=None, more=None, curtail=False, seed=0, together=None, baseline=None)
+
+    comment = action("comment", "write or replace the comment on the pull request of this step on GitHub")
+    comment.add_argument("file", help="comment.md, which `tunegate ci gate` wrote")
+
+
+def _add_suite_actions(suite: argparse.ArgumentParser) -> None:
+    action = _actions_of(suite)
     expand = action("expand", "write groups: each case with copies changed by rules")
     expand.add_argument("suite", help="suite file, builtin:NAME, or a suite of a pipeline file as FILE#NAME")
     expand.add_argument(

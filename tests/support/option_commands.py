@@ -228,6 +228,7 @@ COMPARE = "compare rec_b rec_a --json"
 PROMOTE = "promote done/run"
 VERIFY = "verify production --registry done/registry"
 REPORT = "report done/run"
+CI = "ci gate --responses answers.jsonl --suite suite.yaml --json"
 CUE_REPORT = "suite cue-report rec_follows --positive true"
 
 AS_JSON = {
@@ -245,6 +246,7 @@ AS_JSON = {
     "advise": ADVISE,
     "bake-off": BAKE,
     "compare": "compare rec_b rec_a",
+    "ci gate": "ci gate --responses answers.jsonl --suite suite.yaml",
     "suite expand": EXPAND,
     "suite contrast-report": "suite contrast-report rec_groups",
     "suite cue": f"{CUE} --out made",
@@ -255,6 +257,26 @@ AS_JSON = {
 PROOFS: Proofs = {
     **{f"{command} --json": words(call, "--json") for command, call in AS_JSON.items()},
     "suite --json": words(EXPAND, f"suite --json {EXPAND.removeprefix('suite ')}"),
+    "ci --json": words("ci gate --responses answers.jsonl --suite suite.yaml", f"ci --json {CI.removeprefix('ci ')}"),
+    "ci gate model": (
+        ShownBy("test_action.py", '"MODEL"'),
+        words(CI, f"{CI} base", "give either a model or"),
+    ),
+    "ci gate --responses": words(CI, "ci gate --responses better.jsonl --suite suite.yaml --json"),
+    "ci gate --suite": words(CI, "--suite other.yaml"),
+    "ci gate --base": (
+        ShownBy("test_ci_command.py", '"--base", base'),
+        words(CI, "--base /", "expected a commit or the name of a branch"),
+    ),
+    "ci gate --out": words(CI, "--out elsewhere"),
+    "ci gate --dtype": words(CI, "--dtype float32", "has no effect on stored responses"),
+    "ci gate --batch-size": words(CI, "--batch-size 4", "has no effect on stored responses"),
+    "ci gate --timeout": words(CI, "--timeout 5", "stored responses are not requested from a server"),
+    "ci gate --request": words(CI, "--request top_p=0.5", "stored responses are not requested from a server"),
+    "ci gate --key-env": words(CI, "--key-env PATH", "stored responses are not requested from a server"),
+    "ci gate --ledger": words(CI, "--ledger kept"),
+    "ci comment --json": ShownBy("test_ci_command.py", '["ci", "comment", str(step), "--json"]'),
+    "ci comment file": ShownBy("test_ci_command.py", '["ci", "comment", str(step)]'),
     "init folder": words("init new", "init newer"),
     "init --example": words("init new", "--example dpo-misses"),
     "init --recipe": (

@@ -18,6 +18,7 @@ from tunegate.commands.bake_off import bake, show_bake_off
 from tunegate.commands.by_meaning import embed
 from tunegate.commands.check import print_check
 from tunegate.commands.check_facts import facts_of_pipeline, facts_of_suite
+from tunegate.commands.ci import gate_in_ci
 from tunegate.commands.compare import compare_records
 from tunegate.commands.data import data as describe_data
 from tunegate.commands.judge import print_judge
@@ -28,11 +29,12 @@ from tunegate.commands.plan import plan as describe_plans
 from tunegate.commands.plan_override import check_more, override
 from tunegate.commands.promote import promote as promote_run
 from tunegate.commands.promote import verify as verify_model
+from tunegate.commands.pull_comment import comment as pull_comment
 from tunegate.commands.report import gate_reports, write_report, write_reports
 from tunegate.data.token_lengths import Estimate, local_tokens
 from tunegate.exceptions import ConfigError
 from tunegate.gates.ask import asked_prompts
-from tunegate.gates.gate_run import GateRequest, run_gate
+from tunegate.gates.gate_run import GateRequest, GateRunResult, run_gate
 from tunegate.leaks.leakage import Leak
 from tunegate.models.metering import MeteredModel
 from tunegate.models.model import Model
@@ -188,6 +190,17 @@ def gate(options: Namespace) -> int:
     suite = load_suite(suite_place(options.suite, Path()), _build_check())
     if options.baseline is not None:
         return candidate.against(options, suite, _open_subject)
+    result = _gate_suite(options, suite)
+    report = gate_reports(options, result.run, result.record.drawn)
+    if options.json:
+        console.show_json(console.gate_as_json(result, report))
+    else:
+        console.print_gate(result, report)
+    return result.deciding.verdict.exit_code
+
+
+def _gate_suite(options: Namespace, suite: Suite) -> GateRunResult:
+    """Run the gate of a suite, without any report."""
     plan = _plan(suite, options)
     check_more(options, suite.name, plan)
     model = _open_subject(options, suite)
@@ -207,12 +220,20 @@ def gate(options: Namespace) -> int:
         result = run_gate(request, bar.update, installed_versions())
     if isinstance(subject, MeteredModel):
         subject.cost.save(result.folder)
-    report = gate_reports(options, result.run, result.record.drawn)
-    if options.json:
-        console.show_json(console.gate_as_json(result, report))
-    else:
-        console.print_gate(result, report)
-    return result.deciding.verdict.exit_code
+    return result
+
+
+def ci(options: Namespace) -> int:
+    """Gate in CI with the suites of the base branch, or write the comment on a pull request."""
+    if options.action == "comment":
+        return pull_comment(options)
+    if (options.model is None) == (options.responses is None):
+        raise ConfigError("give either a model or --responses FILE")
+    return gate_in_ci(options, _gate_named)
+
+
+def _gate_named(options: Namespace) -> GateRunResult:
+    return _gate_suite(options, load_suite(suite_place(options.suite, Path()), _build_check()))
 
 
 def _plan(suite: Suite, options: Namespace) -> GatePlan:
