@@ -22,6 +22,7 @@ ELSEWHERE = {
     *("attestation.py", "helper.py", "palindrome.py", "train_sft.py"),  # a user's own files
     *("run_clm.py", "trainer.save_state()"),  # of transformers
     "pull_request_target",  # of GitHub
+    "vX.Y.Z",  # a tag
     *("missed_original", "missed_minimum"),  # error categories, put together when a contrast suite is judged
     *("suites/facts.jsonl", "suites/facts.yaml"),  # of a project that `init` wrote
 }
