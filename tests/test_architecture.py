@@ -49,7 +49,7 @@ FLOORS = (
     ("ledger",),
     ("gates", "leaks"),
     ("promotion", "choosing"),
-    ("pipeline",),
+    ("pipeline", "publishing"),
     ("training",),
     ("commands",),
     ("command_line",),
@@ -63,6 +63,7 @@ FLOORS = (
 HEAVY = {
     "torch", "transformers", "trl", "peft", "datasets", "ragas", "numpy", "pandas", "scipy", "pyarrow", "evaluate",
     "sentence_transformers", "rouge_score", "spellchecker", "py3langid", "openai", "huggingface_hub", "accelerate",
+    "mlflow", "sqlalchemy", "alembic",
 }  # fmt: skip
 LIGHT = {"tunegate.cli", "tunegate.command_line", "tunegate.exceptions", "tunegate.standard_streams"}
 MAX_LINES = 400

@@ -196,6 +196,7 @@ def build_parser() -> Parser:
     report.add_argument("--junit", metavar="FILE", help="also write JUnit XML")
     report.add_argument("--markdown", metavar="FILE", help="also write a Markdown summary")
     report.add_argument("--labels", metavar="FILE", help="people's labels of answers: estimate the pass rate by people")
+    report.add_argument("--mlflow", metavar="EXPERIMENT", help="also log the gates as metrics, and the page, in MLflow")
     report.add_argument("--recheck", action="store_true", help="decide every gate again and compare the verdicts")
     report.epilog = (
         "The exit code is not the run's verdict: 0 says that the report is written and, with --recheck, that the "
@@ -204,12 +205,21 @@ def build_parser() -> Parser:
 
     promote = command("promote", "copy a run's model into the registry, if these weights passed every gate")
     promote.add_argument("run", help="run folder")
-    promote.add_argument("--to", metavar="ALIAS", default="production", help="default: production")
+    promote.add_argument(
+        "--to",
+        metavar="ALIAS",
+        default="production",
+        help="alias in the registry folder, or mlflow:NAME@ALIAS, hf:OWNER/NAME[@TAG], git:NAME@STAGE (default: "
+        "production)",
+    )
     promote.add_argument("--registry", metavar="FOLDER", help="default: the pipeline's registry")
 
     verify = command("verify", "say whether a model is promoted, and which gates it passed")
-    verify.add_argument("model", help="model folder, or an alias such as production")
+    verify.add_argument(
+        "model", help="model folder, alias such as production, models:/NAME@ALIAS (MLflow), or hf:OWNER/NAME@REVISION"
+    )
     verify.add_argument("--registry", metavar="FOLDER", default="registry", help="default: registry")
+    verify.add_argument("--out", metavar="FOLDER", help="keep a fetched model here, if it verifies")
     _choosing(command)
     _add_ci_actions(command("ci", "gate in CI: with the suites of the base branch, and files for GitHub and GitLab"))
     return parser

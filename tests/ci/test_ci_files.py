@@ -20,7 +20,8 @@ from tunegate.command_line import build_parser
 from tunegate.commands.starter import STARTER
 
 STARTED = sorted((STARTER / ".github" / "workflows").glob("*.yaml"))
-OF_GITHUB = [*sorted(WORKFLOWS.glob("*.y*ml")), *STARTED]
+EXAMPLES = sorted((ROOT / "docs" / "deploy").glob("*.yml"))
+OF_GITHUB = [*sorted(WORKFLOWS.glob("*.y*ml")), *STARTED, *EXAMPLES]
 
 
 def check(schema: str, *files: Path) -> None:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from tunegate.commands import console
+from tunegate.commands.report import write_reports
 from tunegate.exceptions import ConfigError
 from tunegate.models.open_model import model_sha256
 from tunegate.pipeline.pipeline_spec import PipelineSpec
 from tunegate.promotion.registry import Promotion
 from tunegate.promotion.registry import verify as find_promotion
+from tunegate.publishing.fetch import evidence_of
+from tunegate.publishing.places import target_of
+from tunegate.publishing.publish import publish
 from tunegate.reading.spec import read_spec
 from tunegate.reading.yaml_file import load_yaml
 from tunegate.record.read_run import read_run, reading
@@ -23,13 +30,19 @@ def promote(options: Namespace) -> int:
     """Promote a run's model, if the evidence supports it."""
     folder = Path(options.run)
     _check_run(read_run(folder))  # do not create a run in a folder without one
+    target = target_of(options.to)
     with RunLog.open(folder) as log:
         record = log.record
         registry = Path(options.registry) if options.registry else _registry_of(record)
         with reading(folder):
-            promotion = promote_and_record(record, log, options.to, registry, _fingerprint)
-    _show(promotion, options)
+            promotion = promote_and_record(record, log, target.alias, registry, _fingerprint)
+            published = publish(target, promotion, record, _fingerprint, partial(_write_report, record))
+    _show(promotion, options, published)
     return 0
+
+
+def _write_report(record: RunRecord, path: Path) -> None:
+    write_reports(record, path, None, None)
 
 
 def _check_run(record: RunRecord) -> None:
@@ -40,11 +53,13 @@ def _check_run(record: RunRecord) -> None:
         )
 
 
-def _show(promotion: Promotion, options: Namespace) -> None:
+def _show(promotion: Promotion, options: Namespace, more: Sequence[str] = ()) -> None:
     if options.json:
-        console.show_json(console.promotion_as_json(promotion))
-    else:
-        console.print_promotion(promotion)
+        console.show_json({**console.promotion_as_json(promotion), **({"published": list(more)} if more else {})})
+        return
+    console.print_promotion(promotion)
+    for line in more:
+        console.show(line)
 
 
 def _registry_of(record: RunRecord) -> Path:
@@ -58,8 +73,14 @@ def _registry_of(record: RunRecord) -> Path:
 
 
 def verify(options: Namespace) -> int:
-    """Find the promotion of these bytes, and print it."""
-    _show(promotion_of(options.model, Path(options.registry)), options)
+    """Find the promotion of these bytes, and print it; a version in MLflow or on the Hub is fetched first."""
+    out = Path(options.out) if options.out else None
+    with evidence_of(options.model, Path(options.registry), _fingerprint, out) as evidence:
+        promotion = promotion_of(evidence.model, evidence.registry)
+    if evidence.source is not None:
+        kept = evidence.kept or Path("none; --out keeps the verified bytes")
+        promotion = replace(promotion, alias=evidence.source, aliases=(options.model,), folder=kept)
+    _show(promotion, options)
     return 0
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from tunegate.commands import console
 from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.gates.people import NOBODY, PeopleRate, rates_of
+from tunegate.publishing.mlflow_registry import log_run
 from tunegate.record.event_log import EVENTS
 from tunegate.record.read_run import read_run, reading
 from tunegate.record.recheck import recheck_all
@@ -34,6 +35,9 @@ def write_report(options: Namespace) -> int:
             )
         people = rates_of(record.all_gates(), Path(options.labels)) if options.labels else {}
         write_reports(record, html, junit, markdown, people)
+        if options.mlflow:
+            run_id = log_run(record, options.mlflow, html)
+            print(f"MLflow: experiment {options.mlflow}, run {run_id}", file=sys.stderr)
         if options.json:
             console.show_json(console.run_as_json(record, html, people))
         else:
