@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from tunegate.checks.outcome import Verdict
@@ -13,8 +14,6 @@ COMMENT_BYTES = 64_000
 """GitHub refuses a comment of more than 65,536 characters."""
 SUMMARY_BYTES = 1_000_000
 """GitHub drops the summary of a step that has more than 1 MiB."""
-MARK = "<!-- tunegate gate -->"
-"""The first line of the comment, by which the next run finds it."""
 SHORTENED = "\n… shortened; the report in the artifact has the rest.\n"
 
 
@@ -40,9 +39,18 @@ def step_summary(parts: Iterable[str]) -> str:
     return within("\n".join(parts), SUMMARY_BYTES)
 
 
-def comment(parts: Iterable[str]) -> str:
-    """The same as a comment, which its first line marks."""
-    return within("\n".join([MARK, *parts]), COMMENT_BYTES)
+def comment(parts: Iterable[str], gates: Iterable[str]) -> str:
+    """The same as a comment. Its first line marks it, so that the next run of these gates replaces it."""
+    return within("\n".join([mark(gates), *parts]), COMMENT_BYTES)
+
+
+def mark(gates: Iterable[str]) -> str:
+    """The first line of the comment on these gates.
+
+    >>> mark(["facts", "a-->b"])
+    '<!-- tunegate gate facts a_b -->'
+    """
+    return f"<!-- tunegate gate {' '.join(re.sub(r'[^A-Za-z0-9.]+', '_', gate) for gate in gates)} -->"
 
 
 def within(text: str, limit: int) -> str:

@@ -83,7 +83,7 @@ def test_it_writes_what_ci_servers_show(pull: PullRequest, capsys: Capture) -> N
     summary = (out / "summary.md").read_text()
     assert "passed gate facts" in summary
     assert "gate broken" in summary
-    assert (out / "comment.md").read_text().startswith("<!-- tunegate gate -->\n**✅")
+    assert (out / "comment.md").read_text().startswith("<!-- tunegate gate facts broken -->\n**✅")
     assert 'tunegate_exit_code{gate="facts"} 0' in (out / "metrics.txt").read_text()
     assert ET.parse(out / "facts.xml").getroot().get("tests") == "21"
     assert (out / "facts.html").is_file()

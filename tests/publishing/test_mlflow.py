@@ -112,7 +112,11 @@ def test_verify_hashes_the_bytes_at_hand(project: Path, capsys: Capture) -> None
         assert main(["verify", model]) == 0
         assert f"{model} (version 1): {fingerprint(published_folder() / 'model')}" in capsys.readouterr().out
     assert main(["verify", MODEL, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["promoted"] is True
+    said = capsys.readouterr()
+    assert json.loads(said.out)["promoted"] is True
+    assert "whoever can write there can replace all three" in said.err
+    assert main(["verify", "production"]) == 0
+    assert "replace all three" not in capsys.readouterr().err, "the user's own registry folder"
 
 
 @pytest.mark.parametrize(
@@ -192,6 +196,8 @@ def test_the_server_must_be_named(project: Path, monkeypatch: pytest.MonkeyPatch
     assert main(TO) == 2
     assert "set the environment variable MLFLOW_TRACKING_URI" in capsys.readouterr().err
     assert not (project / "mlruns").exists()
+    assert main(["promote", "run", "--registry", "new", "--to", "mlflow:genes@production"]) == 2
+    assert not (project / "new").exists(), "it is found out before the registry folder changes"
 
 
 def test_an_absent_model_is_a_fault_of_mlflow(project: Path, capsys: Capture) -> None:

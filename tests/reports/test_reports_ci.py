@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.support.ci_log import commands_in
 from tests.support.fake_run import HOSTILE, gate_run, outcomes
-from tunegate_reports.github import COMMENT_BYTES, MARK, annotation, comment, gate_annotation, step_summary, within
+from tunegate_reports.github import COMMENT_BYTES, annotation, comment, gate_annotation, mark, step_summary, within
 from tunegate_reports.metrics import metrics_lines
 
 
@@ -39,9 +39,15 @@ def test_a_text_is_cut_at_a_limit(text: str, limit: int) -> None:
 
 def test_a_comment_and_a_summary_stay_below_their_limits() -> None:
     parts = ["- `ü` missed\n" * 400] * 300
-    assert comment(parts).startswith(f"{MARK}\n")
-    assert len(comment(parts).encode()) <= COMMENT_BYTES < 65_536
+    assert comment(parts, ["facts"]).startswith("<!-- tunegate gate facts -->\n")
+    assert len(comment(parts, ["facts"]).encode()) <= COMMENT_BYTES < 65_536
     assert 900_000 < len(step_summary(parts).encode()) <= 1_000_000
+
+
+@given(st.text())
+def test_the_mark_is_one_comment_whatever_the_name(name: str) -> None:
+    line = mark([name])
+    assert (line.count("-->"), line.count("\n"), line.endswith(" -->")) == (1, 0, True)
 
 
 def test_metrics_are_lines_of_openmetrics(tmp_path: Path) -> None:

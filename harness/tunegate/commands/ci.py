@@ -93,7 +93,7 @@ def _write(gated: Sequence[Gated], out: Path) -> None:
     parts = [*map(reports.markdown_summary, runs), *_faults(gated)]
     metrics = "".join(f"{line}\n" for run in runs for line in reports.metrics_lines(run))
     annotations = "".join(f"{_annotation(one)}\n" for one in gated)
-    texts = (annotations, reports.step_summary(parts), reports.comment(parts), metrics)
+    texts = (annotations, reports.step_summary(parts), reports.comment(parts, [one.name for one in gated]), metrics)
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name, text in zip(FILES, texts, strict=True):

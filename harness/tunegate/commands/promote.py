@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +18,7 @@ from tunegate.promotion.registry import Promotion
 from tunegate.promotion.registry import verify as find_promotion
 from tunegate.publishing.fetch import evidence_of
 from tunegate.publishing.places import target_of
-from tunegate.publishing.publish import publish
+from tunegate.publishing.publish import check_reachable, publish
 from tunegate.reading.spec import read_spec
 from tunegate.reading.yaml_file import load_yaml
 from tunegate.record.read_run import read_run, reading
@@ -25,12 +26,18 @@ from tunegate.record.record import RunRecord
 from tunegate.record.run_log import RunLog
 from tunegate.training.pipeline_run import promote_and_record
 
+NOT_SIGNED = (
+    "note: bytes, record and attestation agree, but whoever can write there can replace all three; sign promotions, "
+    "and verify them with a public key"
+)
+
 
 def promote(options: Namespace) -> int:
     """Promote a run's model, if the evidence supports it."""
     folder = Path(options.run)
     _check_run(read_run(folder))  # do not create a run in a folder without one
     target = target_of(options.to)
+    check_reachable(target)
     with RunLog.open(folder) as log:
         record = log.record
         registry = Path(options.registry) if options.registry else _registry_of(record)
@@ -81,6 +88,8 @@ def verify(options: Namespace) -> int:
         kept = evidence.kept or Path("none; --out keeps the verified bytes")
         promotion = replace(promotion, alias=evidence.source, aliases=(options.model,), folder=kept)
     _show(promotion, options)
+    if evidence.alone and not getattr(options, "key", None):
+        print(f"tunegate verify: {NOT_SIGNED}", file=sys.stderr)
     return 0
 
 

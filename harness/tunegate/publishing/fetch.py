@@ -19,10 +19,12 @@ from tunegate.whole_files import draft_of, place_folder
 @dataclass(frozen=True)
 class Evidence:
     """A model and the registry that has it. `source` is set for a version from elsewhere: its name, and its number or
-    commit. `kept` is the folder that has its bytes afterwards."""
+    commit. `kept` is the folder that has its bytes afterwards. `alone`: the entry is in no registry folder of the user.
+    """
 
     model: str
     registry: Path
+    alone: bool = False
     source: str | None = None
     kept: Path | None = None
 
@@ -39,7 +41,7 @@ def evidence_of(model: str, registry: Path, fingerprint: Fingerprint, out: Path 
             raise ConfigError(f"--out: {model} is here already; --out is for a model in MLflow or on the Hub")
         if not registry.is_dir() and is_entry(Path(model)):
             with as_registry(Path(model), fingerprint, model) as (folder, found):
-                yield Evidence(folder, found)
+                yield Evidence(folder, found, alone=True)
             return
         yield Evidence(model, registry)
         return
@@ -51,7 +53,7 @@ def evidence_of(model: str, registry: Path, fingerprint: Fingerprint, out: Path 
             draft.mkdir(parents=True, exist_ok=True)
             entry, version = _fetch(place, draft)
             with as_registry(entry, fingerprint, model) as (folder, found):
-                yield Evidence(folder, found, f"{model} ({version})", out)
+                yield Evidence(folder, found, True, f"{model} ({version})", out)
             if out is not None:
                 place_folder(entry, out)
         finally:

@@ -20,11 +20,6 @@ def publish(folder: Path, entry: Path, attestation: Mapping[str, Any], name: str
 
     The message of a tag names the model and its attestation by their hashes.
     """
-    for word in (name, stage):
-        if not _GTO_NAME.fullmatch(word):
-            raise ConfigError(
-                f"git:{name}@{stage}: {word!r}: GTO allows small letters, digits and '-', from a letter on"
-            )
     message = (
         f"Promoted by Tunegate\n\nmodel_sha256: {attestation['model_sha256']}\n"
         f"attestation_sha256: {sha256_of(entry / ATTESTATION)}\n"
@@ -42,6 +37,15 @@ def publish(folder: Path, entry: Path, attestation: Mapping[str, Any], name: str
     for tag in made:
         _git(folder, "tag", "--annotate", "--message", message, tag, "HEAD")
     return made
+
+
+def check_names(name: str, stage: str) -> None:
+    """Raise ConfigError for a name that GTO would not read."""
+    for word in (name, stage):
+        if not _GTO_NAME.fullmatch(word):
+            raise ConfigError(
+                f"git:{name}@{stage}: {word!r}: GTO allows small letters, digits and '-', from a letter on"
+            )
 
 
 def next_version(name: str, tags: Sequence[str]) -> str:

@@ -68,6 +68,11 @@ def download(name: str, revision: str, folder: Path) -> tuple[Path, str]:
     return place.parent, commit
 
 
+def check_installed() -> None:
+    """Raise MissingExtra if the extra is missing."""
+    _api()
+
+
 def _card(api: Any, name: str) -> str:
     """The model card that the repository has; empty if it has none."""
     if not api.file_exists(name, "README.md"):

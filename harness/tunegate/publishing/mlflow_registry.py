@@ -105,6 +105,11 @@ def download(name: str, at: str, folder: Path) -> tuple[Path, str]:
     return place, str(found.version)
 
 
+def check_installed() -> None:
+    """Raise ConfigError if the extra, or the address of a server, is missing."""
+    _client()
+
+
 def _client() -> Any:
     """A client of the server or database that the environment names. MLflow's telemetry is off."""
     if not os.environ.get(VARIABLE):

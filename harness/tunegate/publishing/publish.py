@@ -15,6 +15,16 @@ from tunegate.record.record import RunRecord
 WriteReport = Callable[[Path], object]
 
 
+def check_reachable(target: Place) -> None:
+    """Raise ConfigError if nothing could be published there, before the registry folder changes."""
+    if target.kind == "mlflow":
+        mlflow_registry.check_installed()
+    elif target.kind == "hf":
+        hub.check_installed()
+    elif target.kind == "git":
+        git_tags.check_names(target.name, target.at)
+
+
 def publish(
     target: Place, promotion: Promotion, run: RunRecord, fingerprint: Fingerprint, write_report: WriteReport
 ) -> list[str]:
