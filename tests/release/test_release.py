@@ -64,6 +64,14 @@ def test_a_tag_is_released_if_all_agrees(tag: str, changelog: str, declared: str
     assert (found == []) if said is None else said in " ".join(found)
 
 
+def test_the_check_needs_python_alone() -> None:
+    """The release workflow asks before it installs anything."""
+    words = [sys.executable, "-S", "-m", "tests.support.release_check", "v0.0.0"]
+    done = subprocess.run(words, cwd=ROOT, env={"PYTHONPATH": "harness"}, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert f"the tag must be v{__version__}" in done.stdout
+
+
 def test_the_file_with_hashes_has_the_versions_of_the_constraints() -> None:
     """And a SHA-256 for each but torch, of which each kind of build has its own."""
     text = HASHED.read_text(encoding="utf-8")

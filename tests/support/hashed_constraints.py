@@ -11,9 +11,6 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from importlib.metadata import requires
 
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
-
 from tests.support.places import ROOT
 
 PINS = ROOT / "constraints.txt"
@@ -36,6 +33,9 @@ def written(hashes: Mapping[str, Iterable[str]]) -> str:
 
 def core() -> set[str]:
     """The canonical names of the packages that the core needs, and that those need."""
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     found: set[str] = set()
     waiting = [*project["dependencies"]]
@@ -50,6 +50,8 @@ def core() -> set[str]:
 
 def core_of(hashed: str) -> str:
     """The part of the file with hashes that the core needs."""
+    from packaging.utils import canonicalize_name
+
     needed = core()
     blocks = re.findall(r"^[\w.-]+==.*\n(?: +--hash.*\n)*", hashed, re.M)
     return HEAD + "".join(block for block in blocks if canonicalize_name(block.partition("==")[0]) in needed)
