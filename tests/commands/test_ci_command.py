@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from argparse import Namespace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from tests.support.pull_request import Comments, PullRequest, git, github_stub, make_pull_request
+from tests.support.pull_request import SUITE, Comments, PullRequest, git, github_stub, make_pull_request
 from tunegate.cli import main
+from tunegate.command_line import build_parser
+from tunegate.commands.ci import gate_in_ci
+from tunegate.exceptions import ConfigError
+from tunegate.gates.gate_run import GateRunResult
 
 Capture = pytest.CaptureFixture[str]
 GATE = ["ci", "gate", "--responses", "answers.jsonl", "--suite", "suites/facts.yaml"]
@@ -33,6 +38,24 @@ def test_a_pull_request_that_lowers_its_plan_does_not_change_the_exam(pull: Pull
         assert main([*GATE, "--base", base, "--out", f"out-{base}"]) == 1
         assert "10 of 20, 18 needed" in capsys.readouterr().out
     assert len(git(pull.folder, "worktree", "list").splitlines()) == 1, "the checkout of the base is removed"
+
+
+def test_the_gate_works_in_the_checkout_of_the_base(pull: PullRequest) -> None:
+    """A pull request could otherwise add the admission of a judge, which is also searched for in the working folder."""
+    seen: list[Namespace] = []
+
+    def gate_one(options: Namespace) -> GateRunResult:
+        seen.append(options)
+        assert not Path.cwd().is_relative_to(pull.folder)
+        assert Path("suites/facts.yaml").read_text() == SUITE
+        raise ConfigError("seen")
+
+    words = [*GATE, "--base", "main", "--ledger", "kept", "--out", "out"]
+    assert gate_in_ci(build_parser().parse_args(words), gate_one) == 2
+    [options] = seen
+    assert options.responses == str(pull.folder / "answers.jsonl")
+    assert options.ledger == str(pull.folder / "kept")
+    assert (pull.folder / "out" / "summary.md").is_file()
 
 
 def test_right_answers_pass_the_exam_of_the_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.commands import console
-from tunegate.commands.exam import base_suites
+from tunegate.commands.exam import exam_of
 from tunegate.exceptions import CannotJudge, ConfigError, from_outside
 from tunegate.gates.gate_run import GateRunResult
 from tunegate.record.record import RunRecord
@@ -38,8 +39,9 @@ def gate_in_ci(options: Namespace, gate_one: GateOne) -> int:
     """Gate every suite, write the files for the CI server, and return the worst exit code."""
     out = Path(options.out)
     names = _names(options.suite)
-    with base_suites(options.base, options.suite) as places:
-        gated = [_gate(options, names[suite], suite, place, out, gate_one) for suite, place in places.items()]
+    given = _absolute(options)
+    with exam_of(options.base, options.suite) as exam, contextlib.chdir(exam.folder):
+        gated = [_gate(given, names[suite], suite, place, gate_one) for suite, place in exam.places.items()]
     _write(gated, out)
     exit_code = max((one.exit_code for one in gated), key=WORST_LAST.index)
     if options.json:
@@ -57,8 +59,17 @@ def _names(suites: Sequence[str]) -> dict[str, str]:
     return names
 
 
-def _gate(options: Namespace, name: str, suite: str, place: str, out: Path, gate_one: GateOne) -> Gated:
+def _absolute(options: Namespace) -> Namespace:
+    """The options with every path of the pull request as an absolute path: the gate works in the folder of the exam."""
+    model = str(Path(options.model).absolute()) if options.model and Path(options.model).exists() else options.model
+    paths = {key: getattr(options, key) for key in ("responses", "out", "ledger")}
+    fixed = {key: str(Path(path).absolute()) if path and path != "none" else path for key, path in paths.items()}
+    return Namespace(**{**vars(options), **fixed, "model": model})
+
+
+def _gate(options: Namespace, name: str, suite: str, place: str, gate_one: GateOne) -> Gated:
     """Gate one suite; an error becomes its result, so that the other suites are gated too."""
+    out = Path(options.out)
     given = Namespace(**{**vars(options), "suite": place, "run": str(out / name)})
     try:
         result = gate_one(given)

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from tunegate.exceptions import CannotJudge, ConfigError
@@ -18,14 +19,23 @@ SAFE = ("-c", "core.hooksPath=/dev/null", "-c", "protocol.ext.allow=never")
 """Git runs no hook of the checkout, and no command that an address names."""
 
 
-@contextmanager
-def base_suites(base: str | None, suites: Sequence[str]) -> Generator[dict[str, str]]:
-    """Where to read each suite: in a checkout of the commit or branch `base`, or as named if there is no base.
+@dataclass(frozen=True)
+class Exam:
+    """Where each suite is read, and the folder in which to gate: records of judges are also searched for there."""
 
-    The checkout has every file that a suite names: its cases, its plan, its checks in Python. It is removed at the end.
+    places: dict[str, str]
+    folder: Path
+
+
+@contextmanager
+def exam_of(base: str | None, suites: Sequence[str]) -> Generator[Exam]:
+    """The exam in a checkout of the commit or branch `base`, or in the working folder if there is no base.
+
+    The checkout has every file that a suite names: its cases, its plan, its checks in Python, its judges and their
+    admissions. It is removed at the end.
     """
     if not base:
-        yield {suite: suite for suite in suites}
+        yield Exam({suite: suite for suite in suites}, Path())
         return
     for suite in suites:
         _check_inside(suite)
@@ -34,7 +44,8 @@ def base_suites(base: str | None, suites: Sequence[str]) -> Generator[dict[str, 
         place = Path(folder).resolve() / "base"
         _git("worktree", "add", "--quiet", "--force", "--detach", str(place), commit)
         try:
-            yield {suite: _in_base(suite, place / _below_root(), base) for suite in suites}
+            here = place / _below_root()
+            yield Exam({suite: _in_base(suite, here, base) for suite in suites}, here)
         finally:
             _git("worktree", "remove", "--force", str(place))
 
