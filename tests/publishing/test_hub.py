@@ -69,6 +69,12 @@ def test_a_tag_has_the_model_its_evidence_and_a_card(project: Path, repository: 
     assert fingerprint(project / "run" / "align" / "attempt-1" / "model") in card
 
 
+def test_what_the_hub_does_not_give_back_is_not_tagged(project: Path, repository: Repository) -> None:
+    repository.changes = b"changed"
+    assert main([*PROMOTE, "hf:you/genes@v1"]) == 5
+    assert "v1" not in repository.refs
+
+
 def test_without_a_tag_it_is_a_pull_request(project: Path, repository: Repository, capsys: Capture) -> None:
     (next((project / "registry" / "models").iterdir()) / "attestation.sigstore.json").write_text("{}")
     assert main([*PROMOTE, "hf:you/genes"]) == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,11 @@ OF_THE_HUB = (".gitattributes", ".cache")
 """What the Hub and its library add to a model."""
 
 
-def publish(entry: Path, attestation: Mapping[str, Any], name: str, tag: str) -> str:
-    """Upload an entry. With a tag: a commit on the main branch, tagged. Without: a pull request. Returns its place."""
+def publish(entry: Path, attestation: Mapping[str, Any], name: str, tag: str, check: Callable[[Path], object]) -> str:
+    """Upload an entry. With a tag: a commit on the main branch, tagged. Without: a pull request. Returns its place.
+
+    The tag is set only after `check` accepted what the Hub gives back.
+    """
     library, api = _api()
     files = {str(path.relative_to(entry / "model")): path for path in sorted((entry / "model").rglob("*"))}
     files |= {f"{FOLDER}/{path.name}": path for path in sorted(entry.iterdir()) if path.name != "model"}
@@ -44,6 +47,8 @@ def publish(entry: Path, attestation: Mapping[str, Any], name: str, tag: str) ->
         )
         if not tag:
             return f"pull request {made.pr_url}"
+        with _temporary() as folder:
+            check(download(name, made.oid, Path(folder))[0])
         api.create_tag(name, tag=tag, revision=made.oid)
     return f"commit {made.oid}, tag {tag}"
 

@@ -30,19 +30,20 @@ def publish(
 ) -> list[str]:
     """Publish a promotion at a place outside the registry folder; returns what was done, in words."""
     entry, attestation = promotion.folder, promotion.attestation
+
+    def check(given_back: Path) -> None:
+        with as_registry(given_back, fingerprint, target.name) as (model, registry):
+            verify(model, registry, fingerprint)
+
     if target.kind == "mlflow":
         with mlflow_registry.tempdir() as folder:
             write_report(folder / "report.html")
             run_id = mlflow_registry.log_run(run, target.name, folder / "report.html")
 
-        def check(given_back: Path) -> None:
-            with as_registry(given_back, fingerprint, f"models:/{target.name}") as (model, registry):
-                verify(model, registry, fingerprint)
-
         version = mlflow_registry.publish(entry, attestation, target.name, target.at, run_id, check)
         return [f"MLflow: models:/{target.name}@{target.at} is version {version}, run {run_id}"]
     if target.kind == "hf":
-        return [f"Hugging Face Hub: {hub.publish(entry, attestation, target.name, target.at)}"]
+        return [f"Hugging Face Hub: {hub.publish(entry, attestation, target.name, target.at, check)}"]
     if target.kind == "git":
         made = git_tags.publish(run.folder, entry, attestation, target.name, target.at)
         return [
