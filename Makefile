@@ -13,8 +13,11 @@ RAGAS  := .venv-ragas
 DOCS   := .venv-docs
 RAGAS_PIP := $(RAGAS)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-ragas.txt
 WHICH  ?=
+# The environments that build a release, and that hold it for its list of parts (SBOM).
+BUILD  := .venv-build
+CLEAN  := .venv-release
 
-.PHONY: help demo journey test test-all test-newest test-ragas lint bench docs readme clean
+.PHONY: help demo journey test test-all test-newest test-ragas lint bench docs readme hashes release-check dist clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -85,8 +88,30 @@ $(DOCS)/ready: Makefile
 docs: $(DOCS)/ready  ## the documentation as a site, in the folder site/
 	$(DOCS)/bin/zensical build --clean
 
+hashes: $(VENV)/dev-ready  ## write constraints-hashed.txt, the SHA-256 of every file of the versions in constraints.txt
+	$(PIP) pip-tools
+	$(BIN)/python -m tests.support.hashed_constraints
+
+release-check:  ## whether TAG can be released: version, tag, changelog and hashes agree; needs Python alone
+	PYTHONPATH=harness $(PYTHON) -m tests.support.release_check "$(TAG)"
+
+dist:  ## wheel and sdist in dist/, their SHA-256 and the list of parts (SBOM, CycloneDX) in build/release/
+	rm -rf dist build/release $(BUILD) $(CLEAN)
+	mkdir -p build/release
+	$(PYTHON) -m venv $(BUILD)
+	$(BUILD)/bin/python -m pip install --quiet --disable-pip-version-check build==1.6.1 cyclonedx-bom==7.5.0
+	$(BUILD)/bin/python -m build --outdir dist .
+	$(PYTHON) -m venv --without-pip $(CLEAN)
+	$(BUILD)/bin/python -m pip --python $(CLEAN)/bin/python install --quiet --disable-pip-version-check --no-deps \
+		--require-hashes --requirement requirements-core.txt
+	$(BUILD)/bin/python -m pip --python $(CLEAN)/bin/python install --quiet --disable-pip-version-check --no-deps dist/*.whl
+	$(BUILD)/bin/python -m pip --python $(CLEAN)/bin/python check
+	$(BUILD)/bin/cyclonedx-py environment $(CLEAN)/bin/python --pyproject pyproject.toml --output-reproducible \
+		--output-file build/release/sbom.cdx.json
+	cd dist && sha256sum *.whl *.tar.gz > ../build/release/SHA256SUMS
+
 clean:  ## remove the environments, the demo, the journey and their runs
-	rm -rf $(VENV) $(NEWEST) $(RAGAS) $(DOCS) site demo journey
+	rm -rf $(VENV) $(NEWEST) $(RAGAS) $(DOCS) $(BUILD) $(CLEAN) site demo journey
 
 readme:  ## bring the generated pages of docs/ up to date
 	$(BIN)/python -m tests.support.docs_reference

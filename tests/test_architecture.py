@@ -24,6 +24,7 @@ PACKAGES = {
 SIBLINGS = set(PACKAGES) - {"tunegate"}
 JOINTS = {
     "tunegate.commands.main",
+    "tunegate.commands.ci",
     "tunegate.commands.report",
     "tunegate.commands.suite",
     "tunegate.plugin.gates",
@@ -48,7 +49,7 @@ FLOORS = (
     ("ledger", "elsewhere"),
     ("gates", "leaks"),
     ("promotion", "choosing"),
-    ("pipeline",),
+    ("pipeline", "publishing"),
     ("training",),
     ("commands",),
     ("command_actions",),
@@ -63,7 +64,7 @@ FLOORS = (
 HEAVY = {
     "torch", "transformers", "trl", "peft", "datasets", "ragas", "numpy", "pandas", "scipy", "pyarrow", "evaluate",
     "sentence_transformers", "rouge_score", "spellchecker", "py3langid", "openai", "huggingface_hub", "accelerate",
-    "cryptography",
+    "cryptography", "mlflow", "sqlalchemy", "alembic",
 }  # fmt: skip
 LIGHT = {
     "tunegate.cli",

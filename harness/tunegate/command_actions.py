@@ -29,7 +29,7 @@ def trust(*parsers: argparse.ArgumentParser) -> None:
         )
 
 
-def _actions_of(command: argparse.ArgumentParser) -> Callable[[str, str], argparse.ArgumentParser]:
+def actions_of(command: argparse.ArgumentParser) -> Callable[[str, str], argparse.ArgumentParser]:
     """What adds an action to a command: its name and its summary give a parser."""
     actions = command.add_subparsers(dest="action", metavar="ACTION", required=True)
 
@@ -43,7 +43,7 @@ def _actions_of(command: argparse.ArgumentParser) -> Callable[[str, str], argpar
 
 
 def add_registry_actions(command: argparse.ArgumentParser) -> None:
-    add = _actions_of(command)
+    add = actions_of(command)
 
     def action(name: str, summary: str) -> argparse.ArgumentParser:
         sub = add(name, summary)
@@ -70,7 +70,7 @@ def add_registry_actions(command: argparse.ArgumentParser) -> None:
 
 
 def add_suite_actions(suite: argparse.ArgumentParser) -> None:
-    action = _actions_of(suite)
+    action = actions_of(suite)
     imported = action("import", "write a task of lm-evaluation-harness, promptfoo or Inspect as a suite")
     imported.add_argument("task", help="task YAML, promptfoo configuration, or a data set with `input` and `target`")
     imported.add_argument(

@@ -9,7 +9,7 @@ from functools import cache
 from typing import NoReturn
 
 from tunegate import __version__
-from tunegate.command_actions import PICKS, add_registry_actions, add_suite_actions, allow_waived, trust
+from tunegate.command_actions import PICKS, actions_of, add_registry_actions, add_suite_actions, allow_waived, trust
 from tunegate.exceptions import nearest
 
 DTYPES = ("auto", "float32", "bfloat16")
@@ -208,6 +208,7 @@ def build_parser() -> Parser:
         "--to", nargs="+", metavar="FORMAT [FILE]", help="also write it for others: every-eval-ever, and where to"
     )
     report.add_argument("--labels", metavar="FILE", help="people's labels of answers: estimate the pass rate by people")
+    report.add_argument("--mlflow", metavar="EXPERIMENT", help="also log the gates as metrics, and the page, in MLflow")
     report.add_argument("--recheck", action="store_true", help="decide every gate and judge every answer again")
     report.epilog = (
         "The exit code is not the run's verdict: 0 says that the report is written and, with --recheck, that the "
@@ -217,15 +218,26 @@ def build_parser() -> Parser:
 
     promote = command("promote", "copy a run's model into the registry, if these weights passed every gate")
     promote.add_argument("run", help="run folder")
-    promote.add_argument("--to", metavar="ALIAS", default="production", help="default: production")
+    promote.add_argument(
+        "--to",
+        metavar="ALIAS",
+        default="production",
+        help="alias in the registry folder, or mlflow:NAME@ALIAS, hf:OWNER/NAME[@TAG], git:NAME@STAGE (default: "
+        "production)",
+    )
     promote.add_argument("--registry", metavar="FOLDER", help="default: the pipeline's registry")
     promote.add_argument("--why", metavar="TEXT", help="a reason, for the history of the alias")
     allow_waived(promote)
     _signer(promote)
 
     verify = command("verify", "say whether a model is promoted and by which gates, or whether a run's record is true")
-    verify.add_argument("model", help="model folder, alias such as production, or run folder")
+    verify.add_argument(
+        "model",
+        help="model folder, alias such as production, run folder, models:/NAME@ALIAS (MLflow), or "
+        "hf:OWNER/NAME@REVISION",
+    )
     verify.add_argument("--registry", metavar="FOLDER", default="registry", help="default: registry")
+    verify.add_argument("--out", metavar="FOLDER", help="keep a fetched model here, if it verifies")
     allow_waived(verify)
     verify.add_argument(
         "--key", metavar="FILE", action="append", help="public key: also verify the signatures; may be repeated"
@@ -245,6 +257,7 @@ def build_parser() -> Parser:
     keygen.add_argument("file", nargs="?", default="tunegate.key", help="private key to write (default: tunegate.key)")
     _password(keygen)
     _choosing(command)
+    _add_ci_actions(command("ci", "gate in CI: with the suites of the base branch, and files for GitHub and GitLab"))
     return parser
 
 
@@ -310,3 +323,24 @@ def _asking(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--key-env", metavar="NAME", help="server model: environment variable with the key (default: OPENAI_API_KEY)"
     )
+
+
+def _add_ci_actions(ci: argparse.ArgumentParser) -> None:
+    action = actions_of(ci)
+    gate = action("gate", "gate stored responses or a model, and write annotations, a summary, a comment and metrics")
+    gate.add_argument("model", nargs="?", help="a model, as for `tunegate gate`")
+    gate.add_argument("--responses", metavar="FILE", help='answers produced elsewhere: rows {"id", "response"}')
+    gate.add_argument("--suite", metavar="FILE", required=True, action="append", help="suite file; may be repeated")
+    gate.add_argument(
+        "--base", metavar="COMMIT", help="commit or branch to take the suites from (default: the working folder)"
+    )
+    gate.add_argument("--out", metavar="FOLDER", default="tunegate-report", help="default: tunegate-report")
+    gate.add_argument("--dtype", choices=DTYPES, help="number type of a local model (default: auto)")
+    gate.add_argument("--batch-size", type=int, metavar="N", help="cases per batch of a local model")
+    _asking(gate)
+    _ledger(gate)
+    gate.set_defaults(filter=None, prompt=None, provider=None, epoch=None, expect_suite=None, trust=None)
+    gate.set_defaults(draw=None, accept=None, more=None, curtail=False, seed=0, together=None, baseline=None)
+
+    comment = action("comment", "write or replace the comment on the pull request of this step on GitHub")
+    comment.add_argument("file", help="comment.md, which `tunegate ci gate` wrote")

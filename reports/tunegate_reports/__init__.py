@@ -1,13 +1,29 @@
 """Reports: a run record as one HTML page, as JUnit XML, as a Markdown summary.
 
 `view` turns the record into what is shown; `html`, `junit` and `markdown` each turn that into one kind of file.
-`bake_off` writes the page of a bake-off. `notebook` shows the first screen of a report in a notebook cell.
+`github` and `metrics` are what GitHub and GitLab show beside a build. `bake_off` writes the page of a bake-off.
+`notebook` shows the first screen of a report in a notebook cell.
 """
 
 from tunegate_reports.bake_off import write_bake_off
+from tunegate_reports.github import annotation, comment, gate_annotation, step_summary
 from tunegate_reports.html import write_html
 from tunegate_reports.junit import write_junit
-from tunegate_reports.markdown import markdown_summary, write_markdown
+from tunegate_reports.markdown import as_text, markdown_summary, write_markdown
+from tunegate_reports.metrics import metrics_lines
 from tunegate_reports.notebook import notebook_html
 
-__all__ = ["markdown_summary", "notebook_html", "write_bake_off", "write_html", "write_junit", "write_markdown"]
+__all__ = [
+    "annotation",
+    "as_text",
+    "comment",
+    "gate_annotation",
+    "markdown_summary",
+    "metrics_lines",
+    "notebook_html",
+    "step_summary",
+    "write_bake_off",
+    "write_html",
+    "write_junit",
+    "write_markdown",
+]

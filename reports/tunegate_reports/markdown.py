@@ -178,6 +178,11 @@ def _text(text: str, limit: int | None = MAX_TEXT) -> str:
     return ACTIVE.sub(lambda match: f"&#{ord(match[0])};", _one_line(text, limit))
 
 
+def as_text(text: str) -> str:
+    """A whole text that Markdown and HTML show as it is, on one line."""
+    return _text(text, None)
+
+
 def code(text: str, limit: int = MAX_TEXT) -> str:
     """Text as a code span; its fence is longer than any run of backticks in the text."""
     line = without_commands(_one_line(text, limit)) or " "

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import jsonschema
@@ -66,10 +68,14 @@ def test_the_workflow_gates_with_the_core_alone(
     assert workflow["env"]["TUNEGATE"].startswith("git+https://git.example.org/")
     [gate] = [shlex.split(run) for run in runs if run.startswith("tunegate")]
     capsys.readouterr()
-    assert main([word.replace("$GITHUB_STEP_SUMMARY", "summary.md") for word in gate[1:]]) == 0
+    assert main([word.replace("$BASE", "") for word in gate[1:]]) == 0
     assert "PASS: 4 of 5, 4 needed" in capsys.readouterr().out
-    assert (tmp_path / "report.html").is_file()
-    assert "colour-sky" in (tmp_path / "summary.md").read_text()
+    assert (tmp_path / "tunegate-report" / "facts.html").is_file()
+    [show] = [run for run in runs if run.startswith("cat ")]
+    shown = {**os.environ, "GITHUB_STEP_SUMMARY": "summary.txt"}
+    log = subprocess.run(["bash", "-ec", show], env=shown, capture_output=True, text=True, check=True).stdout
+    assert log.startswith("::notice file=suites/facts.yaml,title=gate facts::")
+    assert "colour-sky" in (tmp_path / "summary.txt").read_text()
     to_train = re.findall(r"^#     - run: (.*)", path.read_text(), re.M)
     torch = re.search(r"^torch==.*", (ROOT / "constraints.txt").read_text(), re.M)
     assert torch

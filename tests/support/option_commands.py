@@ -246,6 +246,7 @@ REGISTRY_ACTIONS = ("diff", "gc", "history", "list", "rollback", "show")
 VERIFY = "verify production --registry done/registry"
 ATTEST = "attest done/run --predicate p.json"
 REPORT = "report done/run"
+CI = "ci gate --responses answers.jsonl --suite suite.yaml --json"
 CUE_REPORT = "suite cue-report rec_follows --positive true"
 
 AS_JSON = {
@@ -266,6 +267,7 @@ AS_JSON = {
     "bake-off": BAKE,
     "compare": "compare rec_b rec_a",
     "suite import": IMPORT,
+    "ci gate": "ci gate --responses answers.jsonl --suite suite.yaml",
     "suite expand": EXPAND,
     "suite contrast-report": "suite contrast-report rec_groups",
     "suite cue": f"{CUE} --out made",
@@ -285,6 +287,26 @@ PROOFS: Proofs = {
     },
     **{f"{command} --json": words(call, "--json") for command, call in AS_JSON.items()},
     "suite --json": words(EXPAND, f"suite --json {EXPAND.removeprefix('suite ')}"),
+    "ci --json": words("ci gate --responses answers.jsonl --suite suite.yaml", f"ci --json {CI.removeprefix('ci ')}"),
+    "ci gate model": (
+        ShownBy("test_action.py", '"MODEL"'),
+        words(CI, f"{CI} base", "give either a model or"),
+    ),
+    "ci gate --responses": words(CI, "ci gate --responses better.jsonl --suite suite.yaml --json"),
+    "ci gate --suite": words(CI, "--suite other.yaml"),
+    "ci gate --base": (
+        ShownBy("test_ci_command.py", '"--base", base'),
+        words(CI, "--base /", "expected a commit or the name of a branch"),
+    ),
+    "ci gate --out": words(CI, "--out elsewhere"),
+    "ci gate --dtype": words(CI, "--dtype float32", "has no effect on stored responses"),
+    "ci gate --batch-size": words(CI, "--batch-size 4", "has no effect on stored responses"),
+    "ci gate --timeout": words(CI, "--timeout 5", "stored responses are not requested from a server"),
+    "ci gate --request": words(CI, "--request top_p=0.5", "stored responses are not requested from a server"),
+    "ci gate --key-env": words(CI, "--key-env PATH", "stored responses are not requested from a server"),
+    "ci gate --ledger": words(CI, "--ledger kept"),
+    "ci comment --json": ShownBy("test_ci_command.py", '["ci", "comment", str(step), "--json"]'),
+    "ci comment file": ShownBy("test_ci_command.py", '["ci", "comment", str(step)]'),
     "init folder": words("init new", "init newer"),
     "init --example": words("init new", "--example dpo-misses"),
     "init --recipe": (
@@ -450,13 +472,23 @@ PROOFS: Proofs = {
         words(REPORT, "--to mlflow", "--to mlflow: no such format"),
         words(REPORT, "--to every-eval-ever a.json b.json", "a format and one file were expected"),
     ),
+    "report --mlflow": (
+        ShownBy("test_mlflow.py", '["report", "run", "--mlflow", "attempts"]'),
+        words(REPORT, "--mlflow attempts", "set the environment variable MLFLOW_TRACKING_URI"),
+    ),
     "report --recheck": words(REPORT, "--recheck"),
     "report --labels": words(REPORT, "--labels train.jsonl", refused="`case_id` is missing"),
     "promote run": (
         words(PROMOTE, "promote missed/run"),
         words(PROMOTE, "promote rec_a", "a gate, not a run"),
     ),
-    "promote --to": words(PROMOTE, "--to staging"),
+    "promote --to": (
+        words(PROMOTE, "--to staging"),
+        ShownBy("test_mlflow.py", '"--to", "mlflow:genes@production"'),
+        ShownBy("test_hub.py", '"hf:you/genes@v1"'),
+        ShownBy("test_git_tags.py", '"git:genes@production"'),
+        words(PROMOTE, "--to mlflow:genes", "expected mlflow:NAME@ALIAS"),
+    ),
     "promote --registry": words(PROMOTE, "--registry elsewhere"),
     "gate --expect-suite": ShownBy("test_plan_override.py", "its sha256 is"),
     "promote --why": ShownBy("test_keeping.py", '"--why", f"release of {run}"'),
@@ -493,6 +525,10 @@ PROOFS: Proofs = {
     "promote --password-env": (
         ShownBy("test_signing.py", '"--password-env", "RELEASE_PASSWORD"'),
         words(PROMOTE, "--password-env HOME", "has no effect without --sign"),
+    ),
+    "verify --out": (
+        ShownBy("test_mlflow.py", '["verify", MODEL, "--out", "kept"]'),
+        words(VERIFY, "--out kept", "--out is for a model in MLflow or on the Hub"),
     ),
     "verify --registry": words(VERIFY, "verify production --registry nowhere", "nowhere"),
     "verify --key": (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,12 +14,12 @@ from tunegate.checks.outcome import Verdict
 from tunegate.commands import candidate, console, imported, starter
 from tunegate.commands import suite as suite_command
 from tunegate.commands.advise import ask_on_terminal, run_advise
-from tunegate.commands.asking import asking, flags_given
 from tunegate.commands.attest import attest_run
 from tunegate.commands.bake_off import bake, show_bake_off
 from tunegate.commands.by_meaning import embed
 from tunegate.commands.check import print_check, print_wants
 from tunegate.commands.check_facts import CheckFacts, facts_of_judge, facts_of_pipeline, facts_of_suite
+from tunegate.commands.ci import gate_in_ci
 from tunegate.commands.compare import compare_records
 from tunegate.commands.data import data as describe_data
 from tunegate.commands.judge import print_judge
@@ -28,23 +27,24 @@ from tunegate.commands.keygen import make_keys
 from tunegate.commands.leakage import leakage as compare_files
 from tunegate.commands.ledger import ledger_of, ledger_of_suite
 from tunegate.commands.looked_at import check_allowed, is_judge, look_at
-from tunegate.commands.model_under_test import check_base, look_at_folder, look_at_model
+from tunegate.commands.model_under_test import check_base
 from tunegate.commands.plan import plan as describe_plans
 from tunegate.commands.plan_override import check_expected, check_more, override
 from tunegate.commands.promote import exit_code
 from tunegate.commands.promote import promote as promote_run
 from tunegate.commands.promote import verify as verify_model
+from tunegate.commands.pull_comment import comment as pull_comment
 from tunegate.commands.registry import carry_out as carry_out_registry
 from tunegate.commands.report import gate_reports, write_report, write_reports
+from tunegate.commands.subject import open_subject, tell
 from tunegate.data.token_lengths import Estimate, local_tokens
 from tunegate.elsewhere.results import Results
 from tunegate.exceptions import ConfigError, TunegateError
 from tunegate.gates.book import NoLedger
-from tunegate.gates.gate_run import GateRequest, run_gate
+from tunegate.gates.gate_run import GateRequest, GateRunResult, run_gate
 from tunegate.leaks.leakage import Leak
 from tunegate.ledger.entries import History
 from tunegate.models.metering import MeteredModel
-from tunegate.models.model import Model
 from tunegate.pipeline.leak_guard import leaks_of
 from tunegate.pipeline.pipeline import Pipeline
 from tunegate.pipeline.pipeline_file import load_pipeline, suite_place
@@ -82,7 +82,7 @@ def check(options: Namespace) -> int:
             print_wants(looked)
             raise
         message = without_secrets(str(error))
-        _tell("check", [message])
+        tell("check", [message])
         told = {"verdict": None, "error": message, "exit_code": error.exit_code}
         console.show_json({**told, **looked.to_json()})
         return error.exit_code
@@ -165,7 +165,7 @@ def carry_out(path: Path, folder: Path | None, ledger: str | None = None) -> Run
     """Run a pipeline file, in `runs/NAME` beside it unless another folder is given; `ledger` replaces the file's."""
     _check_allowed(path)
     pipeline = load_pipeline(path, _build_check(), _validate_stage())
-    _tell("run", _check_model(pipeline))
+    tell("run", _check_model(pipeline))
     with RunLog.open(folder or path.parent / "runs" / pipeline.name) as log, console.Bar() as bar:
         tools = replace(
             _tools(bar),
@@ -203,10 +203,21 @@ def gate(options: Namespace) -> int:
     suite = found.suite
     check_expected(suite, options.expect_suite)
     if options.baseline is not None:
-        return candidate.against(options, suite, _open_subject)
+        return candidate.against(options, suite, open_subject)
+    result = _gate_suite(options, suite, found.results)
+    report = gate_reports(options, result.run, result.record.drawn)
+    if options.json:
+        console.show_json(console.gate_as_json(result, report))
+    else:
+        console.print_gate(result, report)
+    return result.deciding.verdict.exit_code
+
+
+def _gate_suite(options: Namespace, suite: Suite, results: Results | None = None) -> GateRunResult:
+    """Run the gate of a suite, without any report."""
     plan = _plan(suite, options)
     check_more(options, suite.name, plan)
-    model = _open_subject(options, suite, found.results)
+    model = open_subject(options, suite, results)
     subject = MeteredModel(model) if options.responses is None else model
     ledger = ledger_of_suite(options.ledger, suite)
     request = GateRequest(
@@ -223,46 +234,26 @@ def gate(options: Namespace) -> int:
         result = run_gate(request, bar.update, installed_versions())
     if isinstance(subject, MeteredModel):
         subject.cost.save(result.folder)
-    report = gate_reports(options, result.run, result.record.drawn)
-    if options.json:
-        console.show_json(console.gate_as_json(result, report))
-    else:
-        console.print_gate(result, report)
-    return result.deciding.verdict.exit_code
+    return result
+
+
+def ci(options: Namespace) -> int:
+    """Gate in CI with the suites of the base branch, or write the comment on a pull request."""
+    if options.action == "comment":
+        return pull_comment(options)
+    if (options.model is None) == (options.responses is None):
+        raise ConfigError("give either a model or --responses FILE")
+    return gate_in_ci(options, _gate_named)
+
+
+def _gate_named(options: Namespace) -> GateRunResult:
+    return _gate_suite(options, _load_suite(options.suite))
 
 
 def _plan(suite: Suite, options: Namespace) -> GatePlan:
     """The suite's plan, or the single draw that the options ask for."""
     plan = override(suite, options.draw, options.accept)
     return replace(plan, curtail=options.curtail or plan.curtail)
-
-
-def _open_subject(options: Namespace, suite: Suite, results: Results | None = None) -> Model:
-    if options.responses is not None:
-        for flag, given in {"--dtype": options.dtype, "--batch-size": options.batch_size}.items():
-            if given is not None:
-                raise ConfigError(f"{flag}: has no effect on stored responses; leave it out")
-        if flags := flags_given(options):
-            raise ConfigError(f"{', '.join(flags)}: stored responses are not requested from a server; leave it out")
-        responses, notes = imported.answers_of(options, suite, results)
-        _tell("gate", [*notes, *suite.remarks])
-        return responses
-    from tunegate.models.open_model import is_server, open_model
-
-    if (flags := flags_given(options)) and not is_server(options.model):
-        raise ConfigError(
-            f"{', '.join(flags)}: only for models behind a server, but this model runs here; leave it out"
-        )
-    _tell("gate", look_at_folder(options.model, suite))
-    dtype = options.dtype or "auto"
-    model = open_model(options.model, dtype=dtype, batch_size=options.batch_size, asking=asking(options))
-    _tell("gate", look_at_model(options.model, model, suite))
-    return model
-
-
-def _tell(command: str, notes: Sequence[str]) -> None:
-    for note in notes:
-        print(console.printable(f"tunegate {command}: {note}"), file=sys.stderr)
 
 
 # --- compare, bake-off, advise -------------------------------------------------------------------------------------

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from tunegate.checks.check import CheckBuilder
 from tunegate.checks.outcome import Verdict
 from tunegate.commands import console
 from tunegate.commands.keygen import signer_of
+from tunegate.commands.report import write_reports
 from tunegate.commands.verify_run import pipeline_of, verify_run
 from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.gates.gate_run import read_result
@@ -24,11 +27,19 @@ from tunegate.promotion.keys import load_public
 from tunegate.promotion.registry import Promotion
 from tunegate.promotion.registry import verify as find_promotion
 from tunegate.promotion.signing import SIGNED_FILES
+from tunegate.publishing.fetch import evidence_of
+from tunegate.publishing.places import target_of
+from tunegate.publishing.publish import check_reachable, publish
 from tunegate.record.event_log import EVENTS
 from tunegate.record.read_run import read_run, reading
 from tunegate.record.record import RunRecord
 from tunegate.record.run_log import RunLog
 from tunegate.training.pipeline_run import promote_and_record
+
+NOT_SIGNED = (
+    "note: bytes, record and attestation agree, but whoever can write there can replace all three; sign promotions, "
+    "and verify them with a public key"
+)
 
 
 def promote(options: Namespace, build_check: CheckBuilder) -> int:
@@ -36,6 +47,8 @@ def promote(options: Namespace, build_check: CheckBuilder) -> int:
     folder = Path(options.run)
     _check_run(read_run(folder))  # do not create a run in a folder without one
     signer = signer_of(options)
+    target = target_of(options.to)
+    check_reachable(target)
     with RunLog.open(folder) as log:
         record = log.record
         pipeline = pipeline_of(record, build_check)
@@ -43,10 +56,11 @@ def promote(options: Namespace, build_check: CheckBuilder) -> int:
         registry = named or pipeline.path.parent / "registry"
         with reading(folder):
             promotion = promote_and_record(
-                record, pipeline, log, options.to, registry, fingerprint, signer, why=options.why or ""
+                record, pipeline, log, target.alias, registry, fingerprint, signer, why=options.why or ""
             )
+            published = publish(target, promotion, record, fingerprint, partial(_write_report, record))
     signed = f"signed with the key {signer.hint}: {', '.join(SIGNED_FILES)}" if signer else ""
-    _show(promotion, options, signed)
+    _show(promotion, options, signed, published)
     return exit_code(Verdict.PASS, promotion.attestation["waivers"], allowed=options.allow_waived)
 
 
@@ -59,6 +73,10 @@ def exit_code(verdict: Verdict, waivers: Sequence[Mapping[str, Any]], *, allowed
     return WAIVED if verdict is Verdict.PASS and waivers and not allowed else verdict.exit_code
 
 
+def _write_report(record: RunRecord, path: Path) -> None:
+    write_reports(record, path, None, None)
+
+
 def _check_run(record: RunRecord) -> None:
     if "stages" not in record.start and record.gates:
         raise ConfigError(
@@ -67,14 +85,16 @@ def _check_run(record: RunRecord) -> None:
         )
 
 
-def _show(promotion: Promotion, options: Namespace, signature: str) -> None:
+def _show(promotion: Promotion, options: Namespace, signature: str, published: Sequence[str] = ()) -> None:
     if options.json:
         facts = {"signed": promotion.signed, "checked": bool(promotion.keys), "keys": list(promotion.keys)}
-        console.show_json({**console.promotion_as_json(promotion), "signature": facts})
+        more = {"published": list(published)} if published else {}
+        console.show_json({**console.promotion_as_json(promotion), "signature": facts, **more})
         return
     console.print_promotion(promotion)
-    if signature:
-        console.show(signature)
+    for line in (signature, *published):
+        if line:
+            console.show(line)
 
 
 def verify(options: Namespace, build_check: CheckBuilder) -> int:
@@ -82,13 +102,21 @@ def verify(options: Namespace, build_check: CheckBuilder) -> int:
     folder = Path(options.model)
     if (folder / EVENTS).is_file() and not (folder / ATTESTATION).is_file():
         return _verify_run(read_run(folder), build_check, options)
-    return show_model(options)
+    return show_model(options, Path(options.out) if options.out else None)
 
 
-def show_model(options: Namespace) -> int:
-    """Verify the promotion of a folder or an alias, and print it."""
-    promotion = promotion_of(options.model, Path(options.registry), [Path(key) for key in options.key or ()])
+def show_model(options: Namespace, out: Path | None = None) -> int:
+    """Verify the promotion of a folder or an alias, and print it; a version in MLflow or on the Hub is fetched first,
+    and kept in `out`."""
+    keys = [Path(key) for key in options.key or ()]
+    with evidence_of(options.model, Path(options.registry), fingerprint, out) as evidence:
+        promotion = promotion_of(evidence.model, evidence.registry, keys)
+    if evidence.source is not None:
+        kept = evidence.kept or Path("none; --out keeps the verified bytes")
+        promotion = replace(promotion, alias=evidence.source, aliases=(options.model,), folder=kept)
     _show(promotion, options, _signature_in_words(promotion, options))
+    if evidence.alone and not keys:
+        print(f"tunegate verify: {NOT_SIGNED}", file=sys.stderr)
     return exit_code(Verdict.PASS, promotion.attestation["waivers"], allowed=options.allow_waived)
 
 

@@ -12,6 +12,7 @@ from tunegate.commands import console
 from tunegate.commands.verify_run import verify_run
 from tunegate.exceptions import CannotJudge, ConfigError, nearest
 from tunegate.gates.people import NOBODY, PeopleRate, rates_of
+from tunegate.publishing.mlflow_registry import log_run
 from tunegate.record.event_log import EVENTS
 from tunegate.record.read_run import read_run, reading
 from tunegate.record.record import RunRecord
@@ -33,6 +34,9 @@ def write_report(options: Namespace, build_check: CheckBuilder) -> int:
         people = rates_of(record.all_gates(), Path(options.labels)) if options.labels else {}
         exported = export(record, options.to)
         write_reports(record, html, junit, markdown, people)
+        if options.mlflow:
+            run_id = log_run(record, options.mlflow, html)
+            print(f"MLflow: experiment {options.mlflow}, run {run_id}", file=sys.stderr)
         if options.json:
             console.show_json({**console.run_as_json(record, html, people), **exported})
         else:

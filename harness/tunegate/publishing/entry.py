@@ -1,0 +1,36 @@
+"""A registry entry outside a registry: the model, its record and its attestation, verified by their bytes."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tunegate.exceptions import TunegateError
+from tunegate.promotion.entry import PARTS
+from tunegate.promotion.evidence import Fingerprint
+
+Found = tuple[str, Path]
+"""The model and the registry, as `registry.verify` takes them."""
+
+
+def is_entry(folder: Path) -> bool:
+    """Whether a folder has all parts of an entry."""
+    return all((folder / name).exists() for name in PARTS)
+
+
+@contextmanager
+def as_registry(entry: Path, fingerprint: Fingerprint, source: str) -> Generator[Found]:
+    """A registry that has only this entry, under the hash of the bytes at hand. Errors name `source`."""
+    with tempfile.TemporaryDirectory(prefix="tunegate-entry-") as folder:
+        registry = Path(folder).resolve() / "registry"
+        place = registry / "models" / fingerprint(entry / "model")
+        place.parent.mkdir(parents=True)
+        place.symlink_to(entry.resolve(), target_is_directory=True)
+        try:
+            yield str(place / "model"), registry
+        except TunegateError as error:
+            told = str(error).replace(str(place), source).replace(str(entry), source)
+            error.args = (told.replace(str(registry), source), *error.args[1:])
+            raise

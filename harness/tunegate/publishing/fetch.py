@@ -1,0 +1,69 @@
+"""What `tunegate verify` looks at: a folder or an alias here, or a version that is fetched first."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tunegate.exceptions import ConfigError
+from tunegate.promotion.evidence import Fingerprint
+from tunegate.publishing import hub, mlflow_registry
+from tunegate.publishing.entry import as_registry, is_entry
+from tunegate.publishing.places import Place, source_of
+from tunegate.whole_files import draft_of, place_folder
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A model and the registry that has it. `source` is set for a version from elsewhere: its name, and its number or
+    commit. `kept` is the folder that has its bytes afterwards. `alone`: the entry is in no registry folder of the user.
+    """
+
+    model: str
+    registry: Path
+    alone: bool = False
+    source: str | None = None
+    kept: Path | None = None
+
+
+@contextmanager
+def evidence_of(model: str, registry: Path, fingerprint: Fingerprint, out: Path | None) -> Generator[Evidence]:
+    """The evidence to verify. If `out` is given, the fetched bytes are moved there at the end, unless an error came.
+
+    What is deployed from `out` is then exactly what was verified: nothing is fetched again.
+    """
+    place = source_of(model)
+    if place is None:
+        if out is not None:
+            raise ConfigError(f"--out: {model} is here already; --out is for a model in MLflow or on the Hub")
+        if not registry.is_dir() and is_entry(Path(model)):
+            with as_registry(Path(model), fingerprint, model) as (folder, found):
+                yield Evidence(folder, found, alone=True)
+            return
+        yield Evidence(model, registry)
+        return
+    if out is not None and out.exists():
+        raise ConfigError(f"{out}: already exists and is not overwritten; choose another folder for --out")
+    with mlflow_registry.tempdir() as temporary:
+        draft = temporary if out is None else draft_of(out.resolve())
+        try:
+            draft.mkdir(parents=True, exist_ok=True)
+            entry, version = _fetch(place, draft)
+            with as_registry(entry, fingerprint, model) as (folder, found):
+                yield Evidence(folder, found, True, f"{model} ({version})", out)
+            if out is not None:
+                place_folder(entry, out)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+def _fetch(place: Place, folder: Path) -> tuple[Path, str]:
+    """Download an entry; returns its folder, and its version in words."""
+    if place.kind == "mlflow":
+        entry, version = mlflow_registry.download(place.name, place.at, folder)
+        return entry, f"version {version}"
+    entry, commit = hub.download(place.name, place.at, folder)
+    return entry, f"commit {commit}"
