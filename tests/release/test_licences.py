@@ -12,8 +12,11 @@ from tests.support.places import ROOT
 NOTICE = (ROOT / "NOTICE").read_text(encoding="utf-8")
 DATA = ROOT / "suites" / "tunegate_suites" / "data"
 SAMPLES = ROOT / "tests" / "files"
-OWN = {SAMPLES / "resealed_edits.json", SAMPLES / "lm_eval_piqa.json"}
-"""Written by Tunegate's tests, or the output of another program on PIQA without a text of it."""
+ELSEWHERE = SAMPLES / "elsewhere"
+THEIRS = {ELSEWHERE / "every_eval_ever" / name for name in ("eval.schema.json", "instance_level_eval.schema.json")}
+OWN = {SAMPLES / "resealed_edits.json", SAMPLES / "lm_eval_piqa.json"} | set(ELSEWHERE.rglob("*")) - THEIRS
+"""Written by Tunegate's tests, or the output of another program on Tunegate's own questions, or on PIQA without a text
+of it."""
 FILES = [
     path
     for folder in (DATA, SAMPLES)

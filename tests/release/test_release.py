@@ -38,6 +38,9 @@ IMPORTS = {
     "pytest": "pytest",
     "mlflow": "mlflow, sqlalchemy, alembic",
     "hub": "huggingface_hub",
+    "sign": "cryptography",
+    "inspect": "zstandard",
+    "tasks": "jinja2",
 }
 """What each extra brings."""
 

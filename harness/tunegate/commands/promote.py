@@ -101,6 +101,8 @@ def verify(options: Namespace, build_check: CheckBuilder) -> int:
     """Find the promotion of these bytes, and print it; or say whether the record of a run is true."""
     folder = Path(options.model)
     if (folder / EVENTS).is_file() and not (folder / ATTESTATION).is_file():
+        if options.out:
+            raise ConfigError(f"--out: {options.model} is a run here; --out is for a model in MLflow or on the Hub")
         return _verify_run(read_run(folder), build_check, options)
     return show_model(options, Path(options.out) if options.out else None)
 

@@ -16,7 +16,10 @@ from tunegate.suites.suite import Suite
 
 
 def open_subject(options: Namespace, suite: Suite, results: Results | None = None) -> Model:
-    """Open the model, or read the answers; notes go to standard error. Raises ConfigError for options without effect."""
+    """Open the model, or read the answers; notes go to standard error.
+
+    Raises ConfigError for options without effect.
+    """
     if options.responses is not None:
         for flag, given in {"--dtype": options.dtype, "--batch-size": options.batch_size}.items():
             if given is not None:

@@ -17,7 +17,7 @@ from tunegate.record.recheck import NotPromotable
 
 FOLDER = "tunegate"
 """The folder of the evidence in the repository; the model's own files are at its root."""
-OF_THE_HUB = (".gitattributes", ".cache")
+OF_THE_HUB = (".gitattributes", ".cache", "README.md")
 """What the Hub and its library add to a model."""
 
 
