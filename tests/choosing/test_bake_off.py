@@ -204,13 +204,14 @@ def test_models_that_are_not_there_are_named_before_the_first_is_gated(bank: Ban
 
 
 def test_the_folder_is_listed_once_for_a_model_that_is_not_there(bank: Bank, capfd: pytest.CaptureFixture[str]) -> None:
+    (bank.folder / "tiny").mkdir()
     assert main(["bake-off", "xyzzy.gguf", "--suite", bank.suite, "--run", "run"]) == 3
     captured = capfd.readouterr()
     assert captured.err.splitlines() == [
         "model 'xyzzy.gguf': no such file or folder; its row will show INVALID, the other models are gated",
         "model 1 of 1: xyzzy.gguf",
     ]
-    assert "no such file or folder (known: cases.jsonl, suite.yaml)" in captured.out
+    assert "no such file or folder (known: tiny)" in captured.out
 
 
 def test_facts_that_cannot_be_read_are_a_fault_of_that_row(suite: Suite) -> None:
