@@ -125,7 +125,7 @@ def test_a_broken_check_is_one_clear_line(install: Install, capsys: Capture, sou
     [
         ("{words: {at_mst: 3}}", "words.at_mst: unknown option (did you mean 'at_most'?)"),
         ("{words: {at_most: 3, min: x}}", "min: expected a number, got 'x' (from the package acme-gates 1.2)"),
-        ("word", "check 'word': unknown check (did you mean 'words'?)"),
+        ("word", "check 'word': unknown check (did you mean 'words' or 'imported'?)"),
     ],
 )
 def test_wrong_options_are_one_clear_line(install: Install, capsys: Capture, entry: str, line: str) -> None:
