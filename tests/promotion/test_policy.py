@@ -85,6 +85,28 @@ def test_a_stricter_policy_holds_for_models_that_are_promoted_already(
     assert main(["verify", str(model / "model"), "--registry", str(project / "registry")]) == 1
 
 
+def test_only_a_trusted_key_may_sign(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("cryptography")
+    monkeypatch.chdir(project)
+    assert [main(["keygen", f"{name}.key"]) for name in ("ci", "other")] == [0, 0]
+    (project / "ci.pub").rename(project / "registry" / "ci.pub")
+    assert promoted(project, "keys: [ci.pub]\n") == 1
+    assert "must be signed by a key that the policy names, but none was given" in capsys.readouterr().err
+    assert main(["promote", "run", "--sign", "other.key"]) == 1
+    assert "is another key" in capsys.readouterr().err
+    assert not (project / "registry" / "aliases").exists()
+    assert main(["promote", "run", "--sign", "ci.key"]) == 0
+    assert main(["verify", "production"]) == 0
+    for name in ("attestation.sigstore.json", "svr.sigstore.json"):
+        next((project / "registry" / "models").glob(f"*/{name}")).unlink()
+    assert main(["verify", "production"]) == 1
+    assert "is not signed" in capsys.readouterr().err
+    (project / "registry" / "ci.pub").unlink()
+    assert main(["verify", "production"]) == 2
+
+
 def test_only_the_judges_on_the_list_may_decide(project: Path) -> None:
     run = read_run(project / "run")
     attempt = run.stages["align"].attempts[1]

@@ -13,7 +13,8 @@ from tunegate.exceptions import CannotJudge, ConfigError, nearest
 from tunegate.promotion.aliases import SHA256, Move, alias_in, aliases_of, history, move, moving, pointers, target_of
 from tunegate.promotion.entry import ATTESTATION, check_entry, read_json
 from tunegate.promotion.evidence import Fingerprint, check_gates
-from tunegate.promotion.policy import check_policy
+from tunegate.promotion.policy import check_policy, trusted_keys
+from tunegate.promotion.signing import check_signatures
 from tunegate.record.read_run import read_run
 
 Json = Mapping[str, Any]
@@ -113,7 +114,9 @@ def rollback(registry: Path, alias: str, fingerprint: Fingerprint, *, to: str | 
             place = registry / "models" / found[0]
             if not place.is_dir():
                 raise ConfigError(f"{alias}: its earlier model {found[0][:12]}… is no longer in {registry}")
-            check_entry(place, fingerprint)
+            attestation = check_entry(place, fingerprint)
+            if trusted := trusted_keys(registry):
+                check_signatures(place, attestation, place / "model", trusted)
             run = read_run(place)
             check_policy(registry, run, check_gates(run), alias)
             move(log, registry, alias, found[0], why=why, run=run.name)

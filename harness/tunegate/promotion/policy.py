@@ -7,6 +7,7 @@
     draw: 100                               # the fewest cases of each such gate
     judges: [b7e1…]                         # the judges that may decide (sha256 of the judge, as in its admission)
     waivers: {most: 1, two_people: true}    # how many misses may be waived, and whether another person must approve
+    keys: [ci.pub]                          # a promotion is signed by one of these keys (files beside the policy)
 
 Without `suites`, the rules hold for every gate that the final stage required; gates beside the named ones are free. A
 rule that the record cannot answer is not met. `promote` and `verify` enforce the same rules.
@@ -21,6 +22,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from tunegate.exceptions import Tampered
+from tunegate.promotion.keys import PrivateKey, PublicKey, load_public
 from tunegate.reading.spec import Spec, read_spec
 from tunegate.reading.yaml_file import load_yaml
 from tunegate.record.lucky_gate import attempts_before, unknown_luck
@@ -72,12 +74,31 @@ class PolicySpec(Spec):
     judges: list[Sha256] | None = None
     """The judges that may decide; an empty list allows none."""
     waivers: WaiverRulesSpec | None = None
+    keys: list[str] = Field(default_factory=list[str])
+    """Files with public keys, beside the policy: a promotion must be signed by one of them."""
 
 
 def read_policy(registry: Path) -> PolicySpec | None:
     """The policy of a registry, or None; raises ConfigError for a file that is not one."""
     path = registry / FILE
     return read_spec(PolicySpec, load_yaml(path)) if path.exists() else None
+
+
+def trusted_keys(registry: Path) -> list[PublicKey]:
+    """The keys by one of which every promotion in a registry must be signed; empty if its policy names none."""
+    policy = read_policy(registry)
+    return [] if policy is None else [load_public(registry / name) for name in policy.keys]
+
+
+def check_signer(registry: Path, signer: PrivateKey | None) -> None:
+    """Raise NotPromotable unless the key that will sign a promotion is one that the registry's policy trusts."""
+    trusted = trusted_keys(registry)
+    if trusted and (signer is None or signer.hint not in [key.hint for key in trusted]):
+        given = "none was given" if signer is None else f"{signer.hint} is another key"
+        raise NotPromotable(
+            f"{registry / FILE}: keys: a promotion must be signed by a key that the policy names, but {given}; give "
+            "--sign KEY"
+        )
 
 
 def check_policy(registry: Path, run: RunRecord, attempt: AttemptRecord, alias: str | None) -> None:

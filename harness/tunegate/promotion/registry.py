@@ -36,7 +36,7 @@ from tunegate.promotion.aliases import (
 from tunegate.promotion.entry import ATTESTATION, check_entry, check_record, keep_base, publish
 from tunegate.promotion.evidence import Fingerprint, attest, check_gates, check_promotable
 from tunegate.promotion.keys import PrivateKey, PublicKey
-from tunegate.promotion.policy import check_policy
+from tunegate.promotion.policy import check_policy, check_signer, trusted_keys
 from tunegate.promotion.signing import check_signatures, is_signed, sign_entry
 from tunegate.record.read_run import read_run
 from tunegate.record.recheck import NotPromotable
@@ -81,6 +81,7 @@ def promote(
     alias_in(alias)
     attempt, folder = check_promotable(run, fingerprint, today or date.today())
     check_policy(registry, run, attempt, alias)
+    check_signer(registry, signer)
     sha256 = attempt.model_sha256
     place = registry / "models" / sha256
     try:
@@ -129,6 +130,8 @@ def verify(model: str, registry: Path, fingerprint: Fingerprint, keys: Sequence[
     place = registry / "models" / sha256
     attestation = check_entry(place, fingerprint)
     hints = check_signatures(place, attestation, folder, keys) if keys else ()
+    if trusted := trusted_keys(registry):
+        hints = check_signatures(place, attestation, folder, trusted)
     aliases = aliases_of(sha256, registry, strict=True)
     run = read_run(place)
     for one in aliases or (None,):
