@@ -16,6 +16,7 @@ from tunegate.pipeline.record_check import check_record
 from tunegate.record.read_run import reading
 from tunegate.record.recheck import recheck_all
 from tunegate.record.record import RunRecord
+from tunegate.suites.suite import Suite
 from tunegate.suites.suite_file import load_suite
 
 
@@ -55,6 +56,7 @@ def verify_run(record: RunRecord, build_check: CheckBuilder) -> Verified:
         with reading(record.folder):
             return Verified(decided, answers, check_record(record, pipeline))
     believed: dict[str, None] = {}
+    loaded: dict[Path, Suite] = {}  # a gate and its confirming draw are of one suite
     for gate in record.all_gates():
         suites: Mapping[str, Mapping[str, Any]] = record.start.get("suites") or {}
         path = Path((suites.get(gate.gate) or {}).get("path") or "")
@@ -62,7 +64,7 @@ def verify_run(record: RunRecord, build_check: CheckBuilder) -> Verified:
             why = f"its suite file {str(path)!r} is gone" if path.name else "its suite has no file"
             return Verified(decided, 0, missing=f"{record.folder}: {why}")
         try:
-            suite = load_suite(path, build_check)
+            suite = loaded.get(path) or loaded.setdefault(path, load_suite(path, build_check))
         except ConfigError as error:  # the file of another tool, from which the suite was made, is no suite file
             return Verified(decided, 0, missing=f"{record.folder}: its suite cannot be read: {error}")
         with reading(record.folder):

@@ -19,7 +19,6 @@ from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import CannotJudge, Tampered
 from tunegate.ledger.entries import GATED
 from tunegate.promotion.paired_evidence import check_pair, check_references, required_pairs
-from tunegate.promotion.policy import check_some_gate_passed
 from tunegate.record.lucky_gate import attempts_before
 from tunegate.record.read_run import reading
 from tunegate.record.recheck import NotPromotable, outcomes_before, recheck, recheck_redraws
@@ -41,10 +40,19 @@ def check_promotable(run: RunRecord, fingerprint: Fingerprint, today: date) -> t
     A missed gate needs a waiver that is in force `today`. Scores of another tool count only if the pipeline said so.
     """
     attempt = check_gates(run, today)
-    check_some_gate_passed(attempt)
+    _check_some_gate_passed(attempt)
     with reading(run.folder):
         _refuse_imported(run)
     return attempt, gated_model(run, attempt, fingerprint)
+
+
+def _check_some_gate_passed(attempt: AttemptRecord) -> None:
+    """Raise NotPromotable if every gate of the final attempt is waived: nothing shows that the model is good."""
+    own = [gate for gate in attempt.gates.values() if gate.purpose == "gate"]
+    if own and all(gate.key in attempt.waived for gate in own):
+        raise NotPromotable("every gate of the final stage is waived; at least one must have passed")
+    if not own:
+        raise Tampered("the final attempt has no gate of its own on record")
 
 
 def gated_model(run: RunRecord, attempt: AttemptRecord, fingerprint: Fingerprint) -> Path:

@@ -12,10 +12,8 @@ from typing import Any
 from tunegate.exceptions import CannotJudge, ConfigError, nearest
 from tunegate.promotion.aliases import SHA256, Move, alias_in, aliases_of, history, move, moving, pointers, target_of
 from tunegate.promotion.entry import ATTESTATION, check_entry, read_json
-from tunegate.promotion.evidence import Fingerprint, check_gates
-from tunegate.promotion.policy import check_policy, trusted_keys
-from tunegate.promotion.signing import check_signatures
-from tunegate.record.read_run import read_run
+from tunegate.promotion.evidence import Fingerprint
+from tunegate.promotion.registry import check_demands
 
 Json = Mapping[str, Any]
 
@@ -115,11 +113,8 @@ def rollback(registry: Path, alias: str, fingerprint: Fingerprint, *, to: str | 
             if not place.is_dir():
                 raise ConfigError(f"{alias}: its earlier model {found[0][:12]}… is no longer in {registry}")
             attestation = check_entry(place, fingerprint)
-            if trusted := trusted_keys(registry):
-                check_signatures(place, attestation, place / "model", trusted)
-            run = read_run(place)
-            check_policy(registry, run, check_gates(run), alias)
-            move(log, registry, alias, found[0], why=why, run=run.name)
+            check_demands(registry, place, attestation, place / "model", [alias])
+            move(log, registry, alias, found[0], why=why, run=attestation["run"])
     except OSError as error:
         raise CannotJudge(f"{registry}: cannot write to the registry: {error.strerror or error}") from error
     return now, found[0]

@@ -21,7 +21,6 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from tunegate.exceptions import Tampered
 from tunegate.promotion.keys import PrivateKey, PublicKey, load_public
 from tunegate.reading.spec import Spec, read_spec
 from tunegate.reading.yaml_file import load_yaml
@@ -172,12 +171,3 @@ def _of_waivers(rules: WaiverRulesSpec | None, run: RunRecord) -> Iterator[str]:
             yield f"the waiver of {place} needs `approved_by`, a second person"
         elif approver.casefold() == owner.casefold():
             yield f"the waiver of {place} is approved by its own owner, {owner}"
-
-
-def check_some_gate_passed(attempt: AttemptRecord) -> None:
-    """Raise NotPromotable if every gate of the final attempt is waived: nothing shows that the model is good."""
-    own = [gate for gate in attempt.gates.values() if gate.purpose == "gate"]
-    if own and all(gate.key in attempt.waived for gate in own):
-        raise NotPromotable("every gate of the final stage is waived; at least one must have passed")
-    if not own:
-        raise Tampered("the final attempt has no gate of its own on record")

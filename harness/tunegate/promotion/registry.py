@@ -130,13 +130,23 @@ def verify(model: str, registry: Path, fingerprint: Fingerprint, keys: Sequence[
     place = registry / "models" / sha256
     attestation = check_entry(place, fingerprint)
     hints = check_signatures(place, attestation, folder, keys) if keys else ()
-    if trusted := trusted_keys(registry):
-        hints = check_signatures(place, attestation, folder, trusted)
     aliases = aliases_of(sha256, registry, strict=True)
-    run = read_run(place)
-    for one in aliases or (None,):
-        check_policy(registry, run, check_gates(run), one)
+    hints = check_demands(registry, place, attestation, folder, aliases) or hints
     return Promotion(sha256, place, attestation, alias, aliases, signed=is_signed(place), keys=hints)
+
+
+def check_demands(
+    registry: Path, place: Path, attestation: dict[str, Any], model: Path, aliases: Sequence[str]
+) -> tuple[str, ...]:
+    """Raise NotPromotable or Tampered unless an entry has what the registry's policy demands, under each of these
+    aliases; returns the hints of the trusted keys that signed it, if the policy names keys."""
+    trusted = trusted_keys(registry)
+    hints = check_signatures(place, attestation, model, trusted) if trusted else ()
+    run = read_run(place)
+    attempt = check_gates(run)
+    for alias in aliases or (None,):
+        check_policy(registry, run, attempt, alias)
+    return hints
 
 
 def check_promoted(model: str, sha256: str) -> None:
