@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,11 +46,12 @@ def project(folder: Path, general: int = 100, text: str = FORGETS) -> Path:
     return path
 
 
-def forgetting(lost: Sequence[str]) -> Tools:
-    """A model that lost these cases, whatever it was trained on; the base model knows everything."""
+def forgetting(lost: Sequence[str] | Mapping[str, Sequence[str]]) -> Tools:
+    """A model that lost these cases, whatever it was trained on, or those of its attempt; the base model knows all."""
 
     def opened(path: str) -> ScriptedModel:
-        wrong = () if Path(path).name == "base" else lost
+        of_attempt = lost.get(Path(path).parent.name, ()) if isinstance(lost, Mapping) else lost
+        wrong = () if Path(path).name == "base" else of_attempt
 
         def answer(case: Case) -> str:
             return "?" if case.id in wrong else case.references[0]
@@ -117,6 +118,19 @@ def test_weights_are_asked_nothing_twice_even_where_a_suite_may_reuse_cases(tmp_
     first, second, *_ = attempts_of(carry_out(path, forgetting(first_pair(path)[:2]))).values()
     assert second.redraw_of == 1
     assert not second.asked_questions & first.asked_questions
+
+
+def test_a_redraw_takes_cases_of_other_weights_before_any_that_these_answered(tmp_path: Path) -> None:
+    """Fifty cases: the first attempt forgets and is asked twenty; the second one's redraw has ten fresh ones left, and
+    takes the other ten from those of the first, never from its own."""
+    path = project(tmp_path / "project", 50, AGAIN)
+    first = first_pair(path)[:7]
+    trained = carry_out(path, forgetting({"attempt-1": first}), run="trained").stages["sft"].attempts
+    second = trained[2].gates["general (retention)"].case_ids[:2]
+    attempts = attempts_of(carry_out(path, forgetting({"attempt-1": first, "attempt-2": second})))
+    assert [attempt.redraw_of for attempt in attempts.values()] == [None, None, 2]
+    assert attempts[3].gates["general (retention)"].reused == 10
+    assert not attempts[3].asked_questions & attempts[2].asked_questions
 
 
 def test_a_record_whose_redraw_asks_the_same_cases_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
