@@ -45,7 +45,7 @@ def test_one_command_from_a_file_to_a_verdict(held: Held, capsys: pytest.Capture
     counts = (held.right, 12 - held.right - len(held.without), len(held.without))
     assert (said["passed"], said["failed"], said["invalid"]) == counts
     assert code == (3 if held.without else 0 if held.right else 1)
-    assert f"12 answers of {held.tool}; told by the file: " in told
+    assert f"12 answers of {held.tool}; according to the file: " in told
     assert "judged again by the suite's checks" in told
     assert f"12 questions and targets of {held.tool}, judged by {held.check}; {accept} of 12 must pass" in told
 

@@ -28,8 +28,8 @@ def imported_in_words(start: Mapping[str, Any], checks: Sequence[str]) -> list[s
 
 
 def told_in_words(facts: Mapping[str, str]) -> str:
-    """`lm-evaluation-harness; told by the file: task facts, model tiny`."""
+    """`lm-evaluation-harness; according to the file: task facts, model tiny`."""
     told = ", ".join(
         f"{name.removeprefix(TOLD)} {text}" for name, text in facts.items() if name.startswith(TOLD) and text
     )
-    return facts["tool"] + (f"; told by the file: {told}" if told else "")
+    return facts["tool"] + (f"; according to the file: {told}" if told else "")
