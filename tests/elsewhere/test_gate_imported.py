@@ -56,7 +56,7 @@ def test_fewer_rows_than_the_draw_is_invalid_with_the_number_that_is_missing(
     code, said, _ = gate(capsys, "--responses", copied(Held(LM_CHOICE, "", 0)))
     assert code == 3
     assert "INVALID" in said["error"]
-    assert "holds 12 questions, and the plan draws 100: 88 rows are missing" in said["error"]
+    assert "has 12 questions, and the plan draws 100: 88 rows are missing" in said["error"]
 
 
 def test_a_hundred_rows_need_no_flag(capsys: pytest.CaptureFixture[str]) -> None:
@@ -219,7 +219,7 @@ def test_two_files_of_other_tools_are_compared(capsys: pytest.CaptureFixture[str
         ),
         (
             ["--responses", "bare.jsonl"],
-            "bare.jsonl:1: the file keeps no prompt of '0', so no suite can be made from it",
+            "bare.jsonl:1: the file has no prompt for '0', so no suite can be made from it",
         ),
         (["--responses", "free.jsonl"], "free.jsonl: this file of NeMo Evaluator has no targets"),
     ],

@@ -96,14 +96,14 @@ def test_what_the_suite_of_a_task_says(capsys: pytest.CaptureFixture[str]) -> No
         ("facts_open.yaml", {"dataset_path": "squad"}, "dataset_path: 'squad' is not local data"),
         ("facts_open.yaml", {"num_fewshot": 3}, "num_fewshot: few-shot examples cannot be imported"),
         ("facts_open.yaml", {"process_docs": "x"}, "process_docs: this key of lm-evaluation-harness cannot be"),
-        ("facts_open.yaml", {"metric_list": [{"metric": "bleu"}]}, "metric_list[0]: the metric 'bleu' has no check"),
+        ("facts_open.yaml", {"metric_list": [{"metric": "bleu"}]}, "metric_list[0]: there is no equal check for the metric 'bleu'"),
         ("facts_open.yaml", {"generation_kwargs": {"num_beams": 4}}, "generation_kwargs.num_beams: this option"),
         ("facts_open.yaml", {"filter_list": [{"filter": [{"function": "majority_vote"}]}]}, "'majority_vote'"),
-        ("facts_open.yaml", {"test_split": "dev"}, "there is no file of the split 'dev'"),
+        ("facts_open.yaml", {"test_split": "dev"}, "there is no file for the split 'dev'"),
         ("facts_open.yaml", {"doc_to_text": "{{query}}"}, "document 1: doc_to_text: the row has no field 'query'"),
         ("facts_choice.yaml", {"doc_to_target": "{{question}}"}, "doc_to_target: the number or text of a choice"),
         ("facts_choice.yaml", {"target_delimiter": ""}, "target_delimiter: only one space"),
-        ("facts_choice.yaml", {"metric_list": [{"metric": "f1"}]}, "the metric 'f1' is no check of choices"),
+        ("facts_choice.yaml", {"metric_list": [{"metric": "f1"}]}, "there is no check of choices for the metric 'f1'"),
     ],
 )  # fmt: skip
 def test_what_no_suite_has_is_refused_by_its_name(
@@ -137,7 +137,7 @@ def test_a_template_is_rendered_in_a_sandbox() -> None:
 def test_no_file_is_overwritten(capsys: pytest.CaptureFixture[str]) -> None:
     code, said = imported(capsys, "facts_choice.yaml", "--out", "questions.yaml")
     assert code == 2
-    assert "questions.jsonl: this file is there already" in said["error"]
+    assert "questions.jsonl: already exists, and is not overwritten" in said["error"]
     assert Path("questions.jsonl").read_text() == (HELD / "questions.jsonl").read_text()
 
 
@@ -202,4 +202,4 @@ def test_a_data_set_of_inspect(capsys: pytest.CaptureFixture[str]) -> None:
     assert (code, "rows of Inspect, with `input` and `target`, were expected" in said["error"]) == (2, True)
     Path("other.yaml").write_text("a: 1\n")
     code, said = imported(capsys, "other.yaml", "--out", "b.yaml")
-    assert (code, "this is no task that can be imported; known are a task of" in said["error"]) == (2, True)
+    assert (code, "this is not a task that can be imported; give a task of" in said["error"]) == (2, True)

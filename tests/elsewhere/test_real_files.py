@@ -159,7 +159,7 @@ def test_other_files_are_the_users_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "keys", "words"),
     [
-        (LM_OPEN, ["target"], r"samples_facts_open.*jsonl:2: target: the key is missing; was the file written whole"),
+        (LM_OPEN, ["target"], r"samples_facts_open.*jsonl:2: target: the key is missing; is the file complete"),
         (LM_OPEN, ["arguments", "gen_args_0", "arg_0"], r":2: arguments\.gen_args_0\.arg_0: the key is missing"),
         (LM_CHOICE, ["filtered_resps"], r":2: filtered_resps: the key is missing"),
         ("nemo/results.jsonl", ["reward"], r"results\.jsonl:2: reward: the key is missing"),

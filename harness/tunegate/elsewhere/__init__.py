@@ -1,1 +1,1 @@
-"""Answers and tasks of other evaluation tools: their files become answers to judge, and suites."""
+"""Answers and tasks of other evaluation tools, read as answers to judge and as suites."""

@@ -65,7 +65,7 @@ def _answer(row: Node) -> Imported:
 
 
 def _named(reference: str, choices: tuple[str, ...]) -> str:
-    """The text of a reference; the converters from other tools may write the number of a choice, from 0."""
+    """The text of a reference. Converters from other tools may write the number of a choice (from 0) instead."""
     if reference in choices or not reference.isdecimal() or len(reference) > 5 or int(reference) >= len(choices):
         return reference
     return choices[int(reference)]
@@ -88,7 +88,7 @@ def _said(row: Node, scores: tuple[ImportedScore, ...]) -> tuple[Prompt, Respons
 
 
 def _last(row: Node, prompt: Prompt, scores: tuple[ImportedScore, ...]) -> tuple[Prompt, Response]:
-    """The last answer of a conversation, to all turns before it; where tools were used, to the first question."""
+    """The last answer of a conversation, and its prompt: all turns before it, or the first if tools were used."""
     turns = row["messages"]
     said = turns.items
     last = said[-1] if said else None

@@ -26,13 +26,13 @@ def import_task(
 ) -> Mapping[str, Any]:
     """Write a task as a suite to `out`, and its cases beside it; returns the facts for `--json`.
 
-    Raises ConfigError in one line that names the feature that no suite has, or a file that would be overwritten.
+    Raises ConfigError, in one line, for a feature that suites do not have, or a file that would be overwritten.
     """
     task = read_task(path, filter_, prompt)
     cases = out.with_suffix(".jsonl")
     for place in (out, cases):
         if place.exists():
-            raise ConfigError(f"{place}: this file is there already; choose another name with --out")
+            raise ConfigError(f"{place}: already exists, and is not overwritten; choose another name with --out")
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in task.rows)
     _write({cases: text, out: _suite_text(path, task, cases.name)})
     try:
@@ -74,12 +74,12 @@ def read_task(path: Path, filter_: str | None = None, prompt: str | None = None)
     if promptfoo_config.recognises(data):
         _refuse_flags({"filter": filter_}, promptfoo_config.TOOL)
         return promptfoo_config.read(file, prompt)
-    raise ConfigError(f"{path}: this is no task that can be imported; {_KNOWN}")
+    raise ConfigError(f"{path}: this is not a task that can be imported; {_KNOWN}")
 
 
 _KNOWN = (
-    "known are a task of lm-evaluation-harness (`task`, `doc_to_text`), a configuration of promptfoo (`prompts`, "
-    "`tests`), and a data set of Inspect (`input`, `target`)"
+    "give a task of lm-evaluation-harness (`task`, `doc_to_text`), a configuration of promptfoo (`prompts`, `tests`), "
+    "or a data set of Inspect (`input`, `target`)"
 )
 
 
@@ -89,7 +89,7 @@ def _refuse_flags(flags: Mapping[str, str | None], tool: str) -> None:
 
 
 def _suite_text(path: Path, task: Task, cases: str) -> str:
-    """The suite file; comments say where it comes from, and what it does otherwise than the tool."""
+    """The suite file; comments say where it comes from, and where it differs from the tool."""
     draw = min(DRAW, len(task.rows))
     spec: dict[str, Any] = {
         "cases": cases,

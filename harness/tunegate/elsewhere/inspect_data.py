@@ -21,7 +21,7 @@ def recognises(first: Mapping[str, Any]) -> bool:
 
 
 def read(path: Path) -> Task:
-    """The samples as a suite: judged by `choice` if they have choices, otherwise by `exact`."""
+    """The samples as a suite, judged by `choice` if they have choices, otherwise by `exact`."""
     rows = list(read_rows(path))
     made = [_row(path, number, row) for number, row in rows]
     with_choices = sum("choices" in row for row in made)

@@ -18,7 +18,7 @@ from tunegate.reading.chats import Message, without_answer
 TOOL = "Inspect"
 CHOOSES = ("epoch",)
 HEADERS = ("header.json", "_journal/start.json")
-"""The members with the facts of the log; a log that was not finished has only the second."""
+"""The archive members with the header; an unfinished log has only the second."""
 SAMPLES = "samples/"
 ATTACHED = "attachment://"
 VERDICTS: Mapping[str, tuple[float, bool | None]] = {
@@ -97,7 +97,7 @@ def _question(given: Node, attached: Mapping[str, Node]) -> Prompt:
 
 
 def _asked(sample: Node, attached: Mapping[str, Node]) -> Prompt | None:
-    """What the model saw before its last answer; None where tools were used: then only the input is a question."""
+    """What the model saw before its last answer; None if tools were used, because then only the input is a question."""
     turns = sample.get("messages")
     if turns is None or not turns.items:
         return None
@@ -109,7 +109,7 @@ def _asked(sample: Node, attached: Mapping[str, Node]) -> Prompt | None:
 
 
 def _whole(text: str, attached: Mapping[str, Node]) -> str:
-    """A text, or the long text that it stands for: Inspect keeps long texts aside."""
+    """A text, or the attachment that it names: Inspect stores long texts as attachments."""
     found = attached.get(text.removeprefix(ATTACHED)) if text.startswith(ATTACHED) else None
     return text if found is None else found.text
 
@@ -141,7 +141,7 @@ def _said(content: Node) -> str:
 
 
 def _scores(sample: Node) -> Iterator[ImportedScore]:
-    """The scores of a sample by scorer; a scorer that gives several gives each under `scorer.name`."""
+    """The scores of a sample by scorer; several scores of one scorer are named `scorer.name`."""
     scorers = sample.get("scores")
     for scorer, score in (scorers.pairs if scorers is not None else {}).items():
         value = score["value"]

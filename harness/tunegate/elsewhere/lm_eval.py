@@ -25,10 +25,10 @@ FIELDS = (
     *("doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics"),
     *("doc_hash", "prompt_hash", "target_hash"),
 )
-"""The fields of every line; without the field `metrics` (older versions), all others are scores."""
+"""The fields that are not scores. Without the field `metrics` (older versions), all other fields are scores."""
 NAME = re.compile(r"samples_(?P<task>.+)_(?P<date>\d{4}-\d\d-\d\dT[\d.:-]+)")
 ID_DIGITS = 12
-"""Digits of `doc_hash` in the id of a case."""
+"""How many digits of `doc_hash` are in the id of a case."""
 
 
 def recognises(first: Mapping[str, Any]) -> bool:
@@ -37,7 +37,7 @@ def recognises(first: Mapping[str, Any]) -> bool:
 
 
 def read(file: ResultsFile, picks: Picks) -> Results:
-    """The answers after the chosen filter; log-likelihoods of a multiple-choice task become those of the choices."""
+    """The answers after the chosen filter; in a multiple-choice task, the log-likelihoods of the choices."""
     rows = list(file.lines(TOOL))
     chosen = pick("filter", picks.filter, (_filter(row) for row in rows), file.path)
     answers = _numbered(_answer(row) for row in rows if _filter(row) == chosen)
@@ -48,7 +48,7 @@ def read(file: ResultsFile, picks: Picks) -> Results:
 
 
 def _numbered(answers: Iterable[Imported]) -> tuple[Imported, ...]:
-    """The answers; equal documents, which have one hash, get a number after their id."""
+    """The answers. Equal documents have the same hash, so a number is added to their ids."""
     seen = Counter[str]()
     numbered: list[Imported] = []
     for one in answers:
@@ -58,12 +58,12 @@ def _numbered(answers: Iterable[Imported]) -> tuple[Imported, ...]:
 
 
 def _filter(row: Node) -> str:
-    """The filter of a line; the oldest versions write none."""
+    """The filter of a line; the oldest versions do not write one."""
     return found.text if (found := row.get("filter")) is not None else "none"
 
 
 def _told(path: Path, date: str) -> dict[str, str]:
-    """What the `results_*.json` of the same run tells, if it is in the same folder."""
+    """What the `results_*.json` of the same run says, if it is in the same folder."""
     beside = path.with_name(f"results_{date}.json")
     if not beside.is_file():
         return {}
@@ -87,11 +87,11 @@ def _answer(row: Node) -> Imported:
         raise row["arguments"].error(f"one prompt was expected, got {len(asked)} requests with several")
     held = row["filtered_resps"].items
     if not held or held[0].value is None:
-        response = no_answer("the filter left nothing", scores)
+        response = no_answer("nothing was left after the filter", scores)
     elif held[0].is_list:
         raise held[0].error(
             f"one answer was expected, got a list of {len(held[0].items)}: this filter keeps several answers, so "
-            "choose one that keeps one, such as `take_first`"
+            "choose a filter that keeps only one, such as `take_first`"
         )
     else:
         response = Response(held[0].written, imported=scores)
@@ -100,7 +100,7 @@ def _answer(row: Node) -> Imported:
 
 
 def _targets(target: Node) -> Sequence[str]:
-    """The expected answers. The tool writes a list of several as Python shows it: `['Paris', 'paris']`."""
+    """The expected answers. The tool writes a list of several as Python prints it: `['Paris', 'paris']`."""
     text = target.written if not target.is_list else ""
     if text.startswith("[") and text.endswith("]"):
         with contextlib.suppress(ValueError, SyntaxError, MemoryError, RecursionError):
@@ -130,9 +130,9 @@ def _scores(row: Node) -> tuple[ImportedScore, ...]:
 def _scored(
     row: Node, case_id: str, asked: Sequence[tuple[Prompt, Node]], scores: tuple[ImportedScore, ...]
 ) -> Imported:
-    """A row with a log-likelihood for each choice; the additional requests without a prompt are left out.
+    """A row with a log-likelihood for each choice; additional requests without a prompt are left out.
 
-    These are of the metric `acc_mutual_info`, which compares with the likelihood of a choice without its question.
+    The metric `acc_mutual_info` makes such requests, to compare with the likelihood of a choice without its question.
     """
     held = row["filtered_resps"].items
     if len(held) != len(asked):
@@ -157,7 +157,7 @@ def _scored(
 
 
 def _gold(target: Node, choices: Sequence[str]) -> tuple[str, ...]:
-    """The texts of the right choices: the tool writes the number of a choice (from 0) or its text, both as text."""
+    """The right choices. The tool writes the number of a choice (from 0) or its text, both as text."""
     texts = tuple(choice.strip() for choice in choices)
     golds = _listed(target)
     found: list[str] = []

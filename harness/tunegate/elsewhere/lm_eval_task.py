@@ -18,7 +18,7 @@ TOOL = "lm-evaluation-harness"
 FORMATS = ("json", "csv", "parquet")
 """The values of `dataset_path` for local files."""
 SPLITS = ("test_split", "validation_split", "training_split")
-"""The split that is asked: the first of these that the task names."""
+"""The split with the questions: the first of these that the task names."""
 READ = (
     *("task", "dataset_path", "dataset_kwargs", *SPLITS, "output_type", "doc_to_text", "doc_to_target"),
     *("doc_to_choice", "description", "target_delimiter", "generation_kwargs", "filter_list", "metric_list"),
@@ -28,7 +28,7 @@ IGNORED = (
     *("task_alias", "tag", "metadata", "fewshot_split", "fewshot_delimiter", "fewshot_config", "dataset_name"),
     *("should_decontaminate", "doc_to_decontamination_query"),
 )
-"""Keys that change nothing without few-shot examples: names, notes, and where the examples would come from."""
+"""Keys without effect if there are no few-shot examples: names, notes, and where the examples would come from."""
 GENERATION = ("until", "max_gen_toks", "temperature", "do_sample")
 CHOICE_METRICS: Mapping[str, Any] = {
     "acc": "choice",
@@ -36,7 +36,7 @@ CHOICE_METRICS: Mapping[str, Any] = {
     "acc_bytes": {"choice": {"normalize": "bytes"}},
 }
 HARMLESS = ("take_first", "remove_whitespace")
-"""Filters that change nothing that `exact` with its normal form or the model's one answer does not do anyway."""
+"""Filters without effect here: there is one answer, and `exact` in its normal form ignores white space around it."""
 RAW = "the prompts are asked without a chat template, as lm_eval does by default; without `form: raw` they are a chat"
 FIRST = r"\A[\s\S]*?"
 """Before a pattern: its first match, because a suite's `answer` judges the last."""
@@ -48,7 +48,7 @@ def recognises(data: Mapping[str, Any]) -> bool:
 
 
 def read(file: YamlFile, wanted: str | None) -> Task:
-    """The task as a suite; `wanted` is the filter, if it has several. Raises ConfigError for what no suite can do."""
+    """The task as a suite; `wanted` is the filter, if it has several. Raises ConfigError for unsupported features."""
     data: Mapping[str, Any] = file.data
     _refuse_keys(file, data)
     kind = data.get("output_type", "generate_until")
@@ -88,10 +88,10 @@ def _refuse_keys(file: YamlFile, data: Mapping[str, Any]) -> None:
 
 
 def _docs(file: YamlFile, data: Mapping[str, Any]) -> Iterator[tuple[int, Row]]:
-    """The documents of the split that is asked."""
+    """The documents of the split with the questions."""
     form = data.get("dataset_path")
     if form not in FORMATS:
-        raise refused(file, ("dataset_path",), f"{form!r} is not local data; {', '.join(FORMATS)} are")
+        raise refused(file, ("dataset_path",), f"{form!r} is not local data; expected one of {', '.join(FORMATS)}")
     options = as_mapping(file, ("dataset_kwargs",), data.get("dataset_kwargs"))
     if more := [key for key in options if key != "data_files"]:
         raise refused(file, ("dataset_kwargs", more[0]), "only data_files can be imported")
@@ -100,7 +100,7 @@ def _docs(file: YamlFile, data: Mapping[str, Any]) -> Iterator[tuple[int, Row]]:
     if isinstance(files, dict):
         found = cast("Mapping[str, Any]", files)
         if split not in found:
-            raise refused(file, ("dataset_kwargs", "data_files"), f"there is no file of the split {split!r}")
+            raise refused(file, ("dataset_kwargs", "data_files"), f"there is no file for the split {split!r}")
         files = found[split]
     for name in cast("list[Any]", files) if isinstance(files, list) else [files]:
         if not isinstance(name, str):
@@ -117,7 +117,7 @@ def _found(folder: Path, name: str) -> Path:
 
 
 def _text(data: Mapping[str, Any], key: str, doc: Row, where: str) -> Any:
-    """A field of the document if the key names one, otherwise its template filled."""
+    """The field that the key names, or its template, filled from the document."""
     said = data[key]
     return doc[said] if said in doc else fill_template(said, doc, f"{where}: {key}")
 
@@ -163,7 +163,7 @@ def _choices(file: YamlFile, data: Mapping[str, Any], doc: Row, where: str) -> l
 
 
 def _as_list(value: Any) -> list[str] | None:
-    """A list of texts, or a text that holds one as Python writes it; None for anything else."""
+    """A list of texts, which may be written as Python prints a list; None for anything else."""
     if isinstance(value, str) and value.startswith("[") and value.endswith("]"):
         try:
             value = ast.literal_eval(value)
@@ -187,7 +187,7 @@ def _choice_checks(file: YamlFile, data: Mapping[str, Any]) -> tuple[list[Any], 
     metrics = [one["metric"] for one in _metrics(file, data, ("acc", "acc_norm"))]
     for place, name in enumerate(metrics):
         if name not in CHOICE_METRICS:
-            raise refused(file, ("metric_list", place), f"the metric {name!r} is no check of choices")
+            raise refused(file, ("metric_list", place), f"there is no check of choices for the metric {name!r}")
     left = f"the suite judges by {metrics[0]}, the first metric, and not by {', '.join(metrics[1:])}"
     return [CHOICE_METRICS[metrics[0]]], [left] if metrics[1:] else []
 
@@ -196,7 +196,7 @@ def _exact(file: YamlFile, data: Mapping[str, Any]) -> tuple[list[Any], list[str
     metrics = _metrics(file, data, ("exact_match",))
     for place, one in enumerate(metrics):
         if one["metric"] != "exact_match":
-            raise refused(file, ("metric_list", place), f"the metric {one['metric']!r} has no check that is the same")
+            raise refused(file, ("metric_list", place), f"there is no equal check for the metric {one['metric']!r}")
         known = ("metric", "aggregation", "higher_is_better", "ignore_case", "ignore_punctuation")
         if more := [key for key in one if key not in known]:
             raise refused(file, ("metric_list", place, more[0]), "this option of exact_match cannot be imported")
@@ -206,7 +206,7 @@ def _exact(file: YamlFile, data: Mapping[str, Any]) -> tuple[list[Any], list[str
 
 
 def _refuse_cut_targets(file: YamlFile, patterns: Sequence[str], rows: Sequence[Row]) -> None:
-    """Refuse a filter that would take a part of an expected answer too: a suite applies `answer` to both."""
+    """Refuse a filter that would also cut an expected answer, because a suite applies `answer` to both."""
     for pattern in patterns:
         cut = [text for row in rows for text in row["references"] if (m := re.search(pattern, text)) and m[1] != text]
         if cut:

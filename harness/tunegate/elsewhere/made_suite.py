@@ -26,7 +26,7 @@ LETTER = re.compile(r"[A-Za-z]")
 
 
 class MadeFrom(YamlFile):
-    """The suite as if it were a file: its errors name the file that it is made from, and no line."""
+    """The suite in the form of a file. Its errors name the results file, without a line."""
 
     def error(self, keys: KeyPath, message: str) -> ConfigError:
         return ConfigError(": ".join(filter(None, (f"suite made from {self.path}", dotted(keys), message))))
@@ -35,7 +35,7 @@ class MadeFrom(YamlFile):
 def suite_from(
     path: Path, results: Results, build_check: CheckBuilder, draw: int | None = None, accept: int | None = None
 ) -> Suite:
-    """The suite of a file's questions: each with its target, one check that fits them, and a plan.
+    """A suite of the file's questions, with their targets, one check that fits them, and a plan.
 
     The check is `choice` for log-likelihoods, `contains` if the tool looked for the target in the answer, otherwise
     `exact`. The plan draws 100 cases of which 90 must pass, unless `draw` and `accept` say otherwise. The suite depends
@@ -46,7 +46,7 @@ def suite_from(
     size = DRAW if draw is None else draw
     if 0 < (have := len({content(case) for case in cases})) < size:
         raise CannotJudge(
-            f"INVALID: {path} holds {have} questions, and the plan draws {size}: {size - have} rows are missing; ask "
+            f"INVALID: {path} has {have} questions, and the plan draws {size}: {size - have} rows are missing; ask "
             f"the model more questions, or draw fewer: --draw {have}"
         )
     check, answer = _check(path, results)
@@ -75,7 +75,7 @@ def _cases(path: Path, results: Results) -> tuple[Case, ...]:
 def _case(path: Path, one: Imported) -> Case:
     if one.prompt is None:
         raise ConfigError(
-            f"{one.place}: the file keeps no prompt of {one.id!r}, so no suite can be made from it; give one: "
+            f"{one.place}: the file has no prompt for {one.id!r}, so no suite can be made from it; give one: "
             "--suite FILE"
         )
     case = Case(one.id, one.prompt, one.references, choices=one.choices if one.response.choice_scores else ())

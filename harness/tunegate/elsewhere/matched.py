@@ -1,4 +1,4 @@
-"""Which answer of another tool's file belongs to which case of a suite: by the question, or by the id."""
+"""Matches the answers in another tool's file to the cases of a suite: by the question, or by the id."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tunegate.suites.suite import Suite
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """The answers by case id, for a gate, and notes for people. `answered` is how many cases of the suite have one."""
+    """The answers by case id, for a gate, and notes for people. `answered` is how many cases have an answer."""
 
     stored: StoredResponses
     answered: int
@@ -26,11 +26,11 @@ class Matched:
 
 
 def match(path: Path, results: Results, suite: Suite, asked: Mapping[str, Prompt]) -> Matched:
-    """The answers of a file for the prompts of a suite; `asked` are these by the ids under which a gate asks them.
+    """The answers of a file for the prompts of a suite; `asked` has these prompts by the ids that a gate uses.
 
-    An answer belongs to the case with its question (whatever the system message), or to the case with its id if the
-    prompt that the model saw contains the case's question. Answers to no case are counted in a note. Raises ConfigError
-    if no answer belongs to a case, and for two answers to one case.
+    An answer matches the case with the same question (whatever the system message). It also matches the case with the
+    same id, if the prompt that the model saw contains the case's question. Answers that match no case are counted in a
+    note. Raises ConfigError if no answer matches a case, and for two answers to one case.
     """
     by_id, by_question = {case.id: case for case in suite.cases}, ids_by_question(asked)
     responses: dict[str, Response] = {}
@@ -65,7 +65,7 @@ def match(path: Path, results: Results, suite: Suite, asked: Mapping[str, Prompt
 
 
 def facts_of(path: Path, results: Results) -> dict[str, str]:
-    """What the record keeps of the file: where it was, its tool, and what it tells."""
+    """What the record keeps of the file: its path, its tool, and what it says."""
     return {"file": str(path), "tool": results.tool, **{f"{TOLD}{name}": text for name, text in results.told.items()}}
 
 
@@ -75,7 +75,7 @@ def _by_question(one: Imported, ids: Mapping[str, str]) -> str | None:
 
 
 def _is_inside(one: Imported, prompt: Prompt) -> bool:
-    """Whether the prompt that the model saw contains the question, or the file keeps no prompt."""
+    """Whether the prompt that the model saw contains the question; also true if the file has no prompt."""
     if one.prompt is None:
         return True
     seen, wanted = question_text(one.prompt), question_text(prompt)

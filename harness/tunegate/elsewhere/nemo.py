@@ -37,7 +37,7 @@ def _repeat(row: Node) -> str:
 
 
 def _told(path: Path) -> dict[str, str]:
-    """What the summary `eval-*.json` tells, if exactly one is in the same folder."""
+    """What the summary `eval-*.json` says, if there is exactly one in the same folder."""
     beside = sorted(path.parent.glob("eval-*.json"))
     if len(beside) != 1:
         return {}

@@ -1,4 +1,4 @@
-"""A value of a foreign JSON file that knows its place, so that every fault is one line: file, line, key, what to do."""
+"""A value of another tool's JSON file, with its place, so that an error names file, line, key, and what to do."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Node:
         '2+2?'
         >>> row["doc"]["a"].text
         Traceback (most recent call last):
-        tunegate.exceptions.ConfigError: samples.jsonl:1: doc.a: the key is missing; was the file written whole, ...
+        tunegate.exceptions.ConfigError: samples.jsonl:1: doc.a: the key is missing; is the file complete, ...
     """
 
     value: Any
@@ -46,7 +46,9 @@ class Node:
     def error(self, fault: str) -> ConfigError:
         """The error that names the file, the line and the key."""
         keys = f"{dotted(self.keys)}: " if self.keys else ""
-        return ConfigError(f"{self.place}: {keys}{fault}; was the file written whole, by {self.tool}? {_REMEDY}")
+        return ConfigError(
+            f"{self.place}: {keys}{fault}; is the file complete, and did {self.tool} write it? {_REMEDY}"
+        )
 
     def __getitem__(self, key: str | int) -> Node:
         """The value under a key that must be there."""
@@ -92,14 +94,14 @@ class Node:
 
     @property
     def written(self) -> str:
-        """The value, which must be a text or a number, as text."""
+        """The value as text; it must be a text or a number."""
         if isinstance(self.value, bool) or not isinstance(self.value, int | float):
             return self.text
         return str(self.value)
 
     @property
     def number(self) -> float:
-        """The value, which must be a number, or a text that is one: some tools write numbers as texts."""
+        """The value as a number; it may be a text that is a number, because some tools write numbers as text."""
         try:
             if isinstance(self.value, str | int | float) and not isinstance(self.value, bool):
                 return float(self.value)
@@ -124,7 +126,7 @@ class Node:
 
     @property
     def prompt(self) -> Prompt:
-        """The value as a prompt: a chat, or a text; a text that holds a chat as JSON is this chat, as for chat APIs."""
+        """The value as a prompt: a text, or a chat; a chat may also be a JSON text, as some tools log chat requests."""
         if self.is_list:
             only = self.items[0] if len(self.items) == 1 else None
             return only.prompt if only is not None and only.is_text else self.chat

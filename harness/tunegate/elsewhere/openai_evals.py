@@ -54,7 +54,7 @@ def read(file: ResultsFile, picks: Picks) -> Results:
 
 
 def _answer(case_id: str, sample: _Sample) -> Imported | None:
-    """The answer to a sample; None for events that ask nothing of a model."""
+    """The answer to a sample; None if its events did not ask a model."""
     asked, errors = sample.of("sampling"), sample.of("error")
     first = next(iter([*asked, *errors, *sample.of("match")]), None)
     if first is None:
@@ -84,7 +84,7 @@ def _response(sampled: Node, scores: tuple[ImportedScore, ...]) -> Response:
 
 
 def _references(sample: _Sample) -> tuple[str, ...]:
-    """The expected answers: of a match, or of the sample as it was read."""
+    """The expected answers: from a `match` event, or from the sample as it was read."""
     for event, keys in ((sample.of("match"), ("expected",)), (sample.of("raw_sample"), ("ideal", "expected"))):
         for key in keys if event else ():
             found = event[0]["data"].get(key)
@@ -94,7 +94,7 @@ def _references(sample: _Sample) -> tuple[str, ...]:
 
 
 def _scores(sample: _Sample) -> tuple[ImportedScore, ...]:
-    """`correct` of a match, and the numbers of the metrics."""
+    """`correct` of a `match` event, and the numbers of the metrics."""
     values: dict[str, object] = {}
     matches: Sequence[Node] = sample.of("match")
     if matches and (correct := matches[0]["data"].get("correct")) is not None:

@@ -19,7 +19,7 @@ ERROR = 2
 EQUAL, HELD = ("equals",), ("contains", "icontains")
 """The types of assertion whose value is an expected answer, and those whose value is looked for in the answer."""
 PASS = "success"
-"""The name of promptfoo's own verdict on a result, of all its assertions."""
+"""The name of promptfoo's own verdict on a result, over all its assertions."""
 
 
 def recognises(first: Mapping[str, Any]) -> bool:
@@ -96,7 +96,11 @@ def _response(row: Node) -> Response:
         failed = said.get("error")
     if failed is not None or (reason is not None and reason.value == ERROR):
         why = (
-            "promptfoo says no cause" if failed is None else failed.text if failed.is_text else json.dumps(failed.value)
+            "promptfoo gives no cause"
+            if failed is None
+            else failed.text
+            if failed.is_text
+            else json.dumps(failed.value)
         )
         return no_answer(why, scores)
     if said is None or output is None:

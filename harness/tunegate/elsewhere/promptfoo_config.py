@@ -1,4 +1,4 @@
-"""Imports the tests of a promptfoo configuration: one prompt, and assertions that have a check of their own."""
+"""Imports the tests of a promptfoo configuration: one prompt, and assertions for which there is a check."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _row(file: YamlFile, keys: KeyPath, prompt: str, default: Mapping[str, Any],
     for place, one in enumerate(asserts):
         kind = one.get("type")
         if not isinstance(kind, str) or kind not in CHECKS:
-            raise refused(file, (*keys, "assert", place), f"the assertion {kind!r} has no check that is the same")
+            raise refused(file, (*keys, "assert", place), f"there is no equal check for the assertion {kind!r}")
         if more := [key for key in one if key not in ("type", "value", "metric")]:
             raise refused(file, (*keys, "assert", place, more[0]), "this option of an assertion cannot be imported")
         references.append(fill_template(str(one.get("value")), values, f"{file.path}: {keys[-1]}: assert"))

@@ -1,4 +1,4 @@
-"""Recognises the tool that wrote a file, and reads its answers. A file of no known tool is the user's own rows."""
+"""Recognises the tool that wrote a file, and reads its answers. Any other file is read as the user's own rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tunegate.models.model import as_messages
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How the files of one tool are recognised by their first JSON value, and read. `chooses`: the flags that apply."""
+    """How the files of a tool are recognised by their first JSON value, and read. `chooses`: the flags that apply."""
 
     tool: str
     chooses: tuple[str, ...]
@@ -44,8 +44,8 @@ SUMMARIES: Mapping[frozenset[str], str] = {
 def read_results(path: Path, picks: Picks) -> Results | None:
     """The answers in a file of a known tool; None for any other file.
 
-    Raises ConfigError in one line with file, line and key for a file that looks like one but lacks something, for a
-    choice that is missing or has no effect, and for a file of summaries.
+    Raises ConfigError in one line with file, line and key for a damaged file of a known tool, for a choice that is
+    missing or has no effect, and for a file of summaries.
 
     Example:
         >>> read_results(Path("answers.csv"), Picks()) is None
@@ -75,7 +75,7 @@ def _refuse_summary(file: ResultsFile) -> None:
 
 
 def _each_once(answers: Sequence[Imported]) -> tuple[Imported, ...]:
-    """The answers, in their order; raises ConfigError for two answers to one question under one id."""
+    """The answers, in their order; raises ConfigError for two answers to the same question with the same id."""
     seen: dict[tuple[object, ...], str] = {}
     for one in answers:
         asked = None if one.prompt is None else tuple(turn["content"] for turn in as_messages(one.prompt))

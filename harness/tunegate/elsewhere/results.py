@@ -1,4 +1,4 @@
-"""What is read from a file of another tool: answers with their questions, the tool's own scores, and what it tells."""
+"""What is read from a file of another tool: answers with their questions, the tool's own scores, and its statements."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tunegate.models.model import Fault, ImportedScore, Response
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """An answer of another tool's file, with its question.
+    """An answer from another tool's file, with its question.
 
     `id` is the tool's id of the question. `prompt` is what the model was asked, None if the file does not say;
     `questions` are further forms of it, such as the question before a template was filled. `references` are the
@@ -34,9 +34,9 @@ class Imported:
 class Results:
     """The answers of one file.
 
-    `tool` is the name of the tool that wrote it, `name` that of its task or run. `told` is what the file says of the
-    model, the tool's version and its settings: statements of the file, which nothing here can check. `contains`: the
-    tool looked for the target in the answer. `notes` are for people.
+    `tool` is the name of the tool that wrote it, `name` the name of its task or run. `told` is what the file says about
+    the model, the tool's version and its settings; nothing here can check it. `contains`: the tool looked for the
+    target in the answer. `notes` are for people.
     """
 
     tool: str
@@ -49,7 +49,7 @@ class Results:
 
 @dataclass(frozen=True, slots=True)
 class Picks:
-    """Which part of a file is meant, where it holds several: the values of the flags of the same name."""
+    """Which part of a file is meant, if it has several: the values of the flags of the same name."""
 
     filter: str | None = None
     prompt: str | None = None
@@ -63,10 +63,10 @@ class Picks:
 
 
 def pick(what: str, wanted: str | None, found: Iterable[str], path: Path) -> str | None:
-    """The wanted one of the parts that were found, or the only one; None if there is none.
+    """The wanted part, or the only part that was found; None if there is none.
 
-    Raises ConfigError with the list of parts if there are several and none is wanted, or if the wanted part is not
-    among them: never picked silently.
+    A part is never picked silently: raises ConfigError with the list of parts if there are several and none is wanted,
+    or if the wanted part is not among them.
     """
     names = list(dict.fromkeys(found))
     if wanted is not None and wanted not in names:
@@ -84,13 +84,13 @@ def _quoted(name: str) -> str:
 
 
 def no_answer(why: str, scores: Sequence[ImportedScore] = ()) -> Response:
-    """The response to a question that the tool got no answer to: the case is INVALID, and keeps its place."""
+    """The response to a question that the tool got no answer to: its case is INVALID, and stays in the denominator."""
     cause = " ".join(why.split())
     return Response("", error=f"the tool got no answer: {cause[:300]}", fault=Fault.NO_REPLY, imported=tuple(scores))
 
 
 def passes(value: float) -> bool | None:
-    """What a number says where the tool says nothing of passing: 1 is yes, 0 is no, anything else is not said."""
+    """Whether a score passes if the tool does not say so: 1 passes, 0 fails, and None for any other number."""
     return value == 1 if value in (0, 1) else None
 
 

@@ -1,4 +1,4 @@
-"""A file of another tool, opened as far as its tool can be recognised: its first JSON value, its lines."""
+"""A file of another tool, opened far enough to recognise the tool: its first JSON value, its lines."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ZIP = b"PK\x03\x04"
 
 @dataclass(frozen=True, slots=True)
 class ResultsFile:
-    """A file by its first JSON value: the whole document of a `.json` file, or the first of its lines.
+    """A file and its first JSON value: the whole document of a `.json` file, or the first line.
 
     `zipped`: the file is a zip archive, and `first` is empty.
     """
@@ -59,7 +59,7 @@ def node_of(value: object, place: str, tool: str) -> Node:
 
 
 def opened(path: Path) -> ResultsFile | None:
-    """The file, if it may be of another tool: JSON whose first value is an object, or a zip archive; otherwise None."""
+    """The file, if another tool may have written it: JSON that begins with an object, or a zip archive; or None."""
     if path.suffix.lower() not in SUFFIXES or not path.is_file():
         return None
     check_size(path, MAX_BYTES)
@@ -84,7 +84,7 @@ def _first(path: Path) -> Mapping[str, Any] | None:
 
 
 def parsed(text: str, place: str) -> Any:
-    """The value of a JSON text as other tools write it: NaN and Infinity, which Python's `json` writes, are read."""
+    """The value of a JSON text as other tools write it: NaN and Infinity are read too, as Python writes them."""
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:

@@ -1,4 +1,4 @@
-"""A task of another tool as a suite: its cases as rows, the checks and settings, and what a person should know."""
+"""A task of another tool as a suite: its cases as rows, the checks and settings, and notes for people."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tunegate.reading.rows import Row
 from tunegate.reading.yaml_file import KeyPath, YamlFile
 
 SIMPLE = re.compile(r"\{\{\s*([A-Za-z_][\w.]*)\s*\}\}")
-"""A place of a template that holds one field and nothing else."""
+"""A placeholder in a template that is only the name of a field."""
 MARKS = ("{{", "{%", "{#")
 
 
@@ -22,8 +22,8 @@ MARKS = ("{{", "{%", "{#")
 class Task:
     """A task that can be written as a suite.
 
-    `rows` have the fields of a case: `id`, `prompt` or `messages`, `references`, `choices`. `notes` say what the suite
-    does otherwise than the tool.
+    `rows` have the fields of a case: `id`, `prompt` or `messages`, `references`, `choices`. `notes` say where the suite
+    differs from the tool.
     """
 
     tool: str
@@ -36,12 +36,12 @@ class Task:
 
 
 def refused(file: YamlFile, keys: KeyPath, why: str) -> ConfigError:
-    """The error for a feature that a suite does not have: named, never dropped silently."""
+    """The error for a feature that a suite does not have. Such a feature is named, never dropped silently."""
     return file.error(keys, f"{why}; nothing was imported")
 
 
 def as_mapping(file: YamlFile, keys: KeyPath, value: Any) -> Mapping[str, Any]:
-    """The value as a mapping with texts as keys; nothing is an empty one."""
+    """The value as a mapping with string keys; None is an empty mapping."""
     if value is None:
         return {}
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in cast("Mapping[Any, Any]", value)):
@@ -50,7 +50,7 @@ def as_mapping(file: YamlFile, keys: KeyPath, value: Any) -> Mapping[str, Any]:
 
 
 def as_list(file: YamlFile, keys: KeyPath, value: Any) -> list[Any]:
-    """The value as a list; nothing is an empty one."""
+    """The value as a list; None is an empty list."""
     if value is None:
         return []
     if not isinstance(value, list):
@@ -66,7 +66,7 @@ def as_text(file: YamlFile, keys: KeyPath, value: Any) -> str:
 
 
 def fill_template(template: str, row: Mapping[str, Any], where: str) -> str:
-    """A template of Jinja, filled from a row. Plain fields need no package; anything else is rendered in a sandbox.
+    """A Jinja template, filled from a row. Plain fields need no package; anything else is rendered in a sandbox.
 
     Raises ConfigError for a field that the row does not have, and for what the sandbox refuses.
 
@@ -76,7 +76,7 @@ def fill_template(template: str, row: Mapping[str, Any], where: str) -> str:
     plain = SIMPLE.sub("", template)
     if not any(mark in plain for mark in MARKS):
         return SIMPLE.sub(lambda found: _field(found[1], row, where), template)
-    what = f"{where}: a template with more than fields"
+    what = f"{where}: a template with more than plain fields"
     jinja2 = optional_import("jinja2", "tasks", what)
     sandbox = optional_import("jinja2.sandbox", "tasks", what)
     environment = sandbox.ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)

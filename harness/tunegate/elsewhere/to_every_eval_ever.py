@@ -1,7 +1,7 @@
 """Writes the record of a run in the schema of Every Eval Ever, version 0.3.0: an aggregate and its samples.
 
-The schema is at https://github.com/evaleval/every_eval_ever (MIT). One file is about one model: of a run with stages
-this is the model of its last stage, with the gates of its last attempt.
+The schema is at https://github.com/evaleval/every_eval_ever (MIT). One file is about one model: in a run with stages,
+the model of its last stage, with the gates of its last attempt.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def _epoch(run: RunRecord) -> str:
 
 
 def _result(gate: GateRecord) -> dict[str, Any]:
-    """One gate: the share of its draw that passed. The denominator is the draw, with the cases that nothing judged."""
+    """One gate: the share of its draw that passed. The denominator is the whole draw, INVALID cases included."""
     settings, low, high = gate.settings, *gate.interval
     imported = [name for name in gate.checks if is_imported(name)]
     arguments = {"temperature": settings.get("temperature"), "max_tokens": settings.get("max_new_tokens")}
@@ -170,7 +170,7 @@ def _place(gate: GateRecord) -> str:
 
 
 def sample_rows(run: RunRecord, gates: Sequence[GateRecord]) -> Iterator[dict[str, Any]]:
-    """One row for each case of each gate. A case that nothing judged has its cause as `error`, and is not right."""
+    """One row for each case of each gate. An INVALID case has its reason as `error`, and counts as not right."""
     for gate in gates:
         for outcome in gate.outcomes:
             yield {

@@ -1,4 +1,4 @@
-"""The members of a zip archive, also those compressed by zstd, which Python reads only from 3.14 on."""
+"""Reads the members of a zip archive, also with zstd compression, which Python itself supports only from 3.14 on."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _text(archive: zipfile.ZipFile, info: zipfile.ZipInfo, raw: Any, place: str)
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{place}: not UTF-8") from error
+        raise ConfigError(f"{place}: not UTF-8; was the archive written by Inspect?") from error
 
 
 def _unzstd(info: zipfile.ZipInfo, raw: Any, place: str) -> bytes:
