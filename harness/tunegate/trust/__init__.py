@@ -1,1 +1,1 @@
-"""What a file of a stranger may do: what it wants, and what the user allows."""
+"""What a stranger's file may do: what it wants, and what the user allows."""

@@ -1,8 +1,8 @@
-"""What the user allows: which folders count as the user's own, and what the files of all others may not do.
+"""What the user allows: which folders count as the user's own, and what files from other folders may not do.
 
-The user's own are the working folder, what `--trust` and the settings name, and what ships with Tunegate. A place is
-compared by its real path, so that a symbolic link cannot widen it. A key is sent only where the user pairs it with a
-server, also by a file of the user's own.
+The user's own folders are the working folder, the folders that `--trust` and the settings name, and what ships with
+Tunegate. Paths are compared after symbolic links are resolved, so that a link cannot add a folder. A key is sent only
+to a server that the user pairs with it, even if the file that asks is the user's own.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from tunegate.trust.wants import Code, Contact, Wants, Written
 VARIABLE = "TUNEGATE_TRUST"
 """The environment variable with further trusted folders, separated as in PATH; `--trust` adds to it."""
 DEFAULT_KEYS = {"OPENAI_API_KEY": frozenset({"api.openai.com"})}
-"""The server that each variable is named for."""
+"""The variables that belong to one known server."""
 OWN = ("tunegate", "tunegate_suites")
 
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """What the user allows. `folders` are real paths; `keys` has the servers that may get the key in each variable.
+    """What the user allows. `folders` are resolved paths; `keys` has the servers that may get the key in each variable.
 
-    `settings` is the file in which the user can allow more, for messages.
+    `settings` is the file in which the user can allow more; messages name it.
     """
 
     folders: tuple[Path, ...] = ()
@@ -40,7 +40,7 @@ class Trust:
     settings: Path = Path("settings.yaml")
 
     def trusts(self, path: Path) -> bool:
-        """Whether a file or folder is in a folder of the user's own, by its real path."""
+        """Whether a file or folder is in one of the user's own folders, after symbolic links are resolved."""
         real = path.resolve()
         return any(real.is_relative_to(folder) for folder in self.folders)
 
@@ -51,7 +51,7 @@ class Trust:
 def user_trust(environment: Mapping[str, str] = os.environ, working: Path | None = None) -> Trust:
     """What the user of this process allows; raises ConfigError for wrong settings.
 
-    The working folder counts as the user's project, unless the user's home is in it: the downloads are in it, too.
+    The working folder counts as the user's project, unless it contains the user's home: downloads are there, too.
 
     Example:
         >>> user_trust({"HOME": "/home/me", "TUNEGATE_TRUST": "/srv/suites"}, Path("/")).trusts(Path("/srv/suites/a"))
@@ -85,7 +85,7 @@ def trusting(folders: Sequence[str]) -> Generator[None]:
     """
     for folder in folders:
         if not Path(folder).expanduser().is_dir():
-            raise ConfigError(f"--trust {folder}: no such folder")
+            raise ConfigError(f"--trust {folder}: no such folder; give the folder of the file that you trust")
     before = os.environ.get(VARIABLE)
     real = [str(Path(folder).expanduser().resolve()) for folder in folders]
     if real:
@@ -105,7 +105,7 @@ def trusting(folders: Sequence[str]) -> Generator[None]:
 def refusals(wants: Wants, by: Path | None, trust: Trust) -> list[str]:
     """A line for each thing that the file `by` wants and the user does not allow: which key, what, how to allow it.
 
-    None is the user's own Python code, which may do what it says.
+    `by` is None for the user's own Python code, which is allowed everything.
 
     Example:
         >>> refusals(Wants(runs=(Code("m:f", "python"),)), Path("/srv/a.yaml"), Trust())
@@ -151,8 +151,8 @@ def _of_host(contact: Contact, by: Path, own: bool, trust: Trust) -> str:
 
 
 def _of_key(contact: Contact, own: bool, trust: Trust) -> str:
-    """A key goes to a server that the user pairs with it; for a file of the user's own also to this machine, and to the
-    server that the variable is named for."""
+    """A key may go to a server that the user pairs with it; for the user's own file, also to this machine and to the
+    server in `DEFAULT_KEYS`."""
     name, host = contact.key_variable, contact.host
     if name is None or host.name in trust.keys.get(name, ()):
         return ""

@@ -1,7 +1,7 @@
 """The user's own settings: `~/.config/tunegate/settings.yaml`, or in the folder that XDG_CONFIG_HOME names.
 
-trust: [~/suites/shared]                        # folders whose files count as the user's own
-hosts: [judge.example.org]                      # servers that files of strangers may contact
+trust: [~/suites/shared]                        # files in these folders count as the user's own
+hosts: [judge.example.org]                      # servers that strangers' files may contact
 key_variables: {JUDGE_KEY: [judge.example.org]} # which server may get the key in which variable
 """
 
@@ -23,15 +23,15 @@ class SettingsSpec(Spec):
     """See the module's docstring."""
 
     trust: list[str] = Field(default=[])
-    """folders, each as an absolute path or beginning with `~`; their files count as your own"""
+    """Folders with files that count as your own; each an absolute path, or a path that begins with `~`."""
     hosts: list[str] = Field(default=[])
-    """names of servers that files of strangers may contact"""
+    """Names of servers that strangers' files may contact."""
     key_variables: dict[str, list[str]] = Field(default={})
-    """for each environment variable with a key: the names of the servers that may get this key"""
+    """For each environment variable with a key: the names of the servers that may get this key."""
 
 
 def settings_place(environment: Mapping[str, str]) -> Path:
-    """Where the settings are, whether or not there are any.
+    """The path of the settings file; the file may not exist.
 
     >>> settings_place({"XDG_CONFIG_HOME": "/etc/me"})
     PosixPath('/etc/me/tunegate/settings.yaml')
@@ -42,7 +42,7 @@ def settings_place(environment: Mapping[str, str]) -> Path:
 
 
 def read_settings(path: Path) -> SettingsSpec:
-    """The settings in a file; those of no file allow nothing. Raises ConfigError for a wrong file."""
+    """The settings in a file; if there is no file, nothing is allowed. Raises ConfigError for a wrong file."""
     if not path.is_file():
         return SettingsSpec()
     file = load_yaml(path)
@@ -60,7 +60,7 @@ def read_settings(path: Path) -> SettingsSpec:
 
 
 def folders_of(settings: SettingsSpec) -> tuple[Path, ...]:
-    """The real places of the trusted folders."""
+    """The trusted folders, after symbolic links are resolved."""
     try:
         return tuple(Path(folder).expanduser().resolve() for folder in settings.trust)
     except RuntimeError as error:  # `~nobody`

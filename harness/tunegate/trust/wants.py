@@ -1,4 +1,4 @@
-"""What a suite, judge or pipeline file would do when it is used, as values: run, read, contact, load, count on.
+"""What a suite, judge or pipeline file would do when it is used, as values: run, read, contact, load.
 
 The values are collected before anything runs. `trust.refusals` compares them with what the user allows, and
 `tunegate check` shows them.
@@ -19,7 +19,7 @@ PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A server: how it is asked, its name, and its port."""
+    """A server: the scheme of its address (http, https), its name, and its port."""
 
     scheme: str
     name: str
@@ -48,9 +48,9 @@ def host_of(url: str) -> Host:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """Code that would run: a file, or (`path` is None) something that is only known by its name.
+    """Code that would run: a file, or (`path` is None) something of which only the name is known.
 
-    `at` is the option that names it. `beside` is whether the file is stored with the suite, not on Python's path.
+    `at` is the option that names it. `beside` says whether the file is stored with the suite, not on Python's path.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """A server that would be asked, and the variable with the key that it would get."""
+    """A server that would be contacted, and the variable with the key that it would get."""
 
     host: Host
     at: str
@@ -90,9 +90,9 @@ class Written:
 class Wants:
     """What one file, or one check of it, would do.
 
-    `runs` is code, `installed` are packages that run because their checks are named, `reads` are files, `writes` are
-    folders, `contacts` are servers with the keys that they get, `loads` are models, `admissions` are admission records
-    that it brings.
+    `runs` is code, `installed` are packages that run because the file uses their checks, `reads` are files, `writes`
+    are folders, `contacts` are servers with the keys that they get, `loads` are models, `admissions` are admission
+    records that come with the file.
 
     Example:
         >>> server = Contact(host_of("http://127.0.0.1:8080/v1"), "server")
@@ -110,7 +110,7 @@ class Wants:
     admissions: tuple[Path, ...] = ()
 
     def __add__(self, other: Wants) -> Wants:
-        """Both together; what both want is named once."""
+        """Both together, without repeats."""
         both = ((one.name, (*getattr(self, one.name), *getattr(other, one.name))) for one in fields(self))
         return Wants(**{name: tuple(dict.fromkeys(values)) for name, values in both})
 
@@ -145,7 +145,7 @@ NOTHING = Wants()
 
 
 def outside_of(folder: Path, paths: Iterable[Path]) -> tuple[Path, ...]:
-    """The paths that are not in this folder or below it, by their real place."""
+    """The paths that are not in this folder or below it, after symbolic links are resolved."""
     inside = folder.resolve()
     return tuple(path for path in paths if not path.resolve().is_relative_to(inside))
 
