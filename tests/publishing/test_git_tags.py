@@ -65,12 +65,12 @@ def test_a_promotion_is_a_version_and_an_assignment(project: Path, capsys: Captu
 def test_one_commit_registers_one_model(project: Path, capsys: Capture) -> None:
     git(project, "tag", "-a", "-m", "model_sha256: 0", "genes@v1.0.0")
     assert main([*PROMOTE, "git:genes@production"]) == 2
-    assert "genes@v1.0.0 registers another model at this commit; commit first" in capsys.readouterr().err
+    assert "genes@v1.0.0 registers another model at this commit; make a new commit first" in capsys.readouterr().err
 
 
 def test_a_name_that_gto_refuses_is_refused(project: Path, capsys: Capture) -> None:
     assert main([*PROMOTE, "git:Genes@production"]) == 2
-    assert "GTO allows small letters" in capsys.readouterr().err
+    assert "as GTO requires" in capsys.readouterr().err
     assert tags(project) == []
 
 

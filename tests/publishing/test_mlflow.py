@@ -114,7 +114,7 @@ def test_verify_hashes_the_bytes_at_hand(project: Path, capsys: Capture) -> None
     assert main(["verify", MODEL, "--json"]) == 0
     said = capsys.readouterr()
     assert json.loads(said.out)["promoted"] is True
-    assert "whoever can write there can replace all three" in said.err
+    assert "anyone with write access can replace all three" in said.err
     assert main(["verify", "production"]) == 0
     assert "replace all three" not in capsys.readouterr().err, "the user's own registry folder"
 
@@ -125,7 +125,7 @@ def test_verify_hashes_the_bytes_at_hand(project: Path, capsys: Capture) -> None
         ("weights", 5, "contradicts the record"),
         ("attestation", 5, "contradicts the record"),
         ("record", 5, "events.jsonl"),
-        ("no evidence", 1, "did not publish version 1"),
+        ("no evidence", 1, "version 1 has no evidence of a promotion"),
         ("code", 5, "attestation"),
     ],
 )
@@ -175,7 +175,7 @@ def test_a_version_of_another_hand_is_refused(project: Path, capsys: Capture) ->
     made = client().create_model_version("genes", f"{run.info.artifact_uri}/model", run.info.run_id)
     client().set_registered_model_alias("genes", "production", made.version)
     assert main(["verify", MODEL]) == 1
-    assert "did not publish version 2" in capsys.readouterr().err
+    assert "version 2 has no evidence of a promotion" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""Publishing: promoted models and their evidence in MLflow, on the Hugging Face Hub, as git tags, and back again."""
+"""Publishing promoted models, with their evidence, to MLflow, the Hugging Face Hub and git tags; fetching them back."""

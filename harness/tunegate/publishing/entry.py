@@ -1,4 +1,4 @@
-"""A registry entry outside a registry: the model, its record and its attestation, verified by their bytes."""
+"""A registry entry outside a registry: the model, its record and its attestation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def is_entry(folder: Path) -> bool:
 
 @contextmanager
 def as_registry(entry: Path, fingerprint: Fingerprint, source: str) -> Generator[Found]:
-    """A registry that has only this entry, under the hash of the bytes at hand. Errors name `source`."""
+    """A temporary registry with only this entry, under the hash of its bytes. Errors name `source`."""
     with tempfile.TemporaryDirectory(prefix="tunegate-entry-") as folder:
         registry = Path(folder).resolve() / "registry"
         place = registry / "models" / fingerprint(entry / "model")
@@ -31,6 +31,6 @@ def as_registry(entry: Path, fingerprint: Fingerprint, source: str) -> Generator
         try:
             yield str(place / "model"), registry
         except TunegateError as error:
-            told = str(error).replace(str(place), source).replace(str(entry), source)
-            error.args = (told.replace(str(registry), source), *error.args[1:])
+            message = str(error).replace(str(place), source).replace(str(entry), source)
+            error.args = (message.replace(str(registry), source), *error.args[1:])
             raise

@@ -1,4 +1,4 @@
-"""What `tunegate verify` looks at: a folder or an alias here, or a version that is fetched first."""
+"""What `tunegate verify` checks: a local folder or alias, or a version in MLflow or on the Hub, which is fetched."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tunegate.whole_files import draft_of, place_folder
 
 @dataclass(frozen=True)
 class Evidence:
-    """A model and the registry that has it. `source` is set for a version from elsewhere: its name, and its number or
-    commit. `kept` is the folder that has its bytes afterwards. `alone`: the entry is in no registry folder of the user.
+    """A model and the registry that has it. `source` is set for a fetched version: its name, and its number or commit.
+    `kept` is the folder that has its bytes afterwards. `alone`: the entry is not in a registry folder of the user.
     """
 
     model: str
@@ -31,14 +31,14 @@ class Evidence:
 
 @contextmanager
 def evidence_of(model: str, registry: Path, fingerprint: Fingerprint, out: Path | None) -> Generator[Evidence]:
-    """The evidence to verify. If `out` is given, the fetched bytes are moved there at the end, unless an error came.
+    """The evidence to verify. If `out` is given, the fetched bytes are moved there at the end, if no error is raised.
 
-    What is deployed from `out` is then exactly what was verified: nothing is fetched again.
+    So the bytes in `out` are exactly the bytes that were verified: nothing is fetched again.
     """
     place = source_of(model)
     if place is None:
         if out is not None:
-            raise ConfigError(f"--out: {model} is here already; --out is for a model in MLflow or on the Hub")
+            raise ConfigError(f"--out: {model} is not fetched; leave it out, or name a model in MLflow or on the Hub")
         if not registry.is_dir() and is_entry(Path(model)):
             with as_registry(Path(model), fingerprint, model) as (folder, found):
                 yield Evidence(folder, found, alone=True)
@@ -46,7 +46,7 @@ def evidence_of(model: str, registry: Path, fingerprint: Fingerprint, out: Path 
         yield Evidence(model, registry)
         return
     if out is not None and out.exists():
-        raise ConfigError(f"{out}: already exists and is not overwritten; choose another folder for --out")
+        raise ConfigError(f"--out {out}: already exists, and is not overwritten; choose another folder")
     with mlflow_registry.tempdir() as temporary:
         draft = temporary if out is None else draft_of(out.resolve())
         try:

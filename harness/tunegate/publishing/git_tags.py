@@ -1,4 +1,4 @@
-"""Git tags in GTO's form: `NAME@v1.2.3` registers a version of a model, `NAME#STAGE#N` assigns it to a stage."""
+"""Git tags in GTO's format: `NAME@v1.2.3` registers a version of a model, `NAME#STAGE#N` assigns it to a stage."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def publish(folder: Path, entry: Path, attestation: Mapping[str, Any], name: str
     made: list[str] = []
     registered = [tag for tag in here if re.fullmatch(rf"{name}@v\d+\.\d+\.\d+", tag)]
     if registered and str(attestation["model_sha256"]) not in _git(folder, "tag", "--list", "-n9", registered[0]):
-        raise ConfigError(f"git:{name}: {registered[0]} registers another model at this commit; commit first")
+        raise ConfigError(
+            f"git:{name}: the tag {registered[0]} registers another model at this commit; make a new commit first"
+        )
     if not registered:
         made.append(next_version(name, there))
     if _last_of_stage(name, stage, there) not in here:
@@ -44,7 +46,8 @@ def check_names(name: str, stage: str) -> None:
     for word in (name, stage):
         if not _GTO_NAME.fullmatch(word):
             raise ConfigError(
-                f"git:{name}@{stage}: {word!r}: GTO allows small letters, digits and '-', from a letter on"
+                f"git:{name}@{stage}: {word!r}: expected lower-case letters, digits and '-', beginning with a letter, "
+                "as GTO requires"
             )
 
 
@@ -60,7 +63,7 @@ def next_version(name: str, tags: Sequence[str]) -> str:
 
 
 def next_stage(name: str, stage: str, tags: Sequence[str]) -> str:
-    """The next assignment; GTO counts the assignments of a model, of whatever stage.
+    """The next assignment; GTO counts all assignments of a model, over all stages.
 
     >>> next_stage("genes", "production", ["genes#staging#1"])
     'genes#production#2'
@@ -70,7 +73,7 @@ def next_stage(name: str, stage: str, tags: Sequence[str]) -> str:
 
 
 def _last_of_stage(name: str, stage: str, tags: Sequence[str]) -> str:
-    """The latest assignment of the stage, or an empty text."""
+    """The latest assignment of the stage; empty if there is none."""
     numbers = [int(found[1]) for tag in tags if (found := re.fullmatch(rf"{name}#{stage}#(\d+)", tag))]
     return f"{name}#{stage}#{max(numbers)}" if numbers else ""
 
@@ -79,7 +82,7 @@ def _git(folder: Path, *words: str) -> str:
     try:
         done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
-        raise CannotJudge("git is not installed") from error
+        raise CannotJudge("git is not installed, and --to git:… needs it; install git") from error
     if done.returncode:
         raise CannotJudge(f"git {words[0]}: {' '.join(done.stderr.split())}")
     return done.stdout

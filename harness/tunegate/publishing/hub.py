@@ -22,9 +22,9 @@ OF_THE_HUB = (".gitattributes", ".cache", "README.md")
 
 
 def publish(entry: Path, attestation: Mapping[str, Any], name: str, tag: str, check: Callable[[Path], object]) -> str:
-    """Upload an entry. With a tag: a commit on the main branch, tagged. Without: a pull request. Returns its place.
+    """Upload an entry: with a tag, as a tagged commit on the main branch; without, as a pull request.
 
-    The tag is set only after `check` accepted what the Hub gives back.
+    Returns where it is, in words. The tag is set only after `check` accepted what was downloaded again.
     """
     library, api = _api()
     files = {str(path.relative_to(entry / "model")): path for path in sorted((entry / "model").rglob("*"))}
@@ -65,7 +65,10 @@ def download(name: str, revision: str, folder: Path) -> tuple[Path, str]:
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     evidence = place / FOLDER
     if not (evidence / ATTESTATION).is_file():
-        raise NotPromotable(f"hf:{name}@{revision}: `tunegate promote` did not publish this revision")
+        raise NotPromotable(
+            f"hf:{name}@{revision}: this revision has no evidence of a promotion; name one that `tunegate promote` "
+            "published"
+        )
     for path in evidence.iterdir():
         if path.name != PARTS[0]:
             path.rename(place.parent / path.name)
@@ -95,7 +98,7 @@ def _api() -> tuple[Any, Any]:
 
 @contextmanager
 def _faults(what: str) -> Generator[None]:
-    """An error of the Hub or of the network as CannotJudge."""
+    """Raise an error of the Hub or of the network as CannotJudge."""
     errors = optional_import("huggingface_hub.errors", "hub", "the Hugging Face Hub")
     try:
         yield

@@ -1,4 +1,4 @@
-"""MLflow: a promoted model as a version with its evidence, and gates as the metrics of a run."""
+"""MLflow: a promoted model with its evidence as a model version, and gates as metrics of a run."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def log_run(run: RunRecord, experiment: str, report: Path) -> str:
 
 
 def metrics_of(gate: GateRecord) -> dict[str, float]:
-    """The counts of a gate, by names that MLflow allows."""
+    """The counts of a gate, by metric names that MLflow allows."""
     head = re.sub(r"[^\w./ -]", "_", ".".join(part for part in (gate.stage, gate.key) if part))
     numbers: dict[str, float] = {"passed": gate.passed, "drawn": gate.drawn, "accept": gate.accept}
     if gate.decided:
@@ -51,8 +51,8 @@ def metrics_of(gate: GateRecord) -> dict[str, float]:
 def publish(entry: Path, attestation: Mapping[str, Any], name: str, alias: str, run_id: str, check: Check) -> str:
     """Upload a registry entry as a version of a registered model, and move the alias to it. Returns the version.
 
-    The alias moves last, and only after `check` accepted what the server gives back. A version that has these bytes and
-    this attestation already is used again.
+    The alias moves last, and only after `check` accepted what was downloaded again. If a version with these bytes and
+    this attestation exists, it is used again.
     """
     client = _client()
     tags = tags_of(entry, attestation)
@@ -72,7 +72,7 @@ def publish(entry: Path, attestation: Mapping[str, Any], name: str, alias: str, 
 
 
 def tags_of(entry: Path, attestation: Mapping[str, Any]) -> dict[str, str]:
-    """The tags of a version: verdict, fingerprint, attestation. A waived gate is named."""
+    """The tags of a version: verdict, waived gates, and the hashes of model, attestation and record."""
     waived = [str(waiver["gate"]) for waiver in attestation.get("waivers", ())]
     return {
         "tunegate.verdict": "PASS",
@@ -92,7 +92,7 @@ def _version_with(client: Any, name: str, tags: Mapping[str, str]) -> str | None
 
 
 def download(name: str, at: str, folder: Path) -> tuple[Path, str]:
-    """Download the entry of a version, `@ALIAS` or `/NUMBER`, into a folder; returns its place and the version."""
+    """Download the entry of a version, `@ALIAS` or `/NUMBER`, into a folder; returns its folder and the version."""
     client = _client()
     artifacts = optional_import("mlflow.artifacts", "mlflow", "MLflow")
     with _faults(f"models:/{name}{at}"):
@@ -101,12 +101,15 @@ def download(name: str, at: str, folder: Path) -> tuple[Path, str]:
         )
         place = Path(artifacts.download_artifacts(artifact_uri=found.source, dst_path=str(folder)))
     if not (place / ATTESTATION).is_file():
-        raise NotPromotable(f"models:/{name}{at}: `tunegate promote` did not publish version {found.version}")
+        raise NotPromotable(
+            f"models:/{name}{at}: version {found.version} has no evidence of a promotion; name one that "
+            "`tunegate promote` published"
+        )
     return place, str(found.version)
 
 
 def check_installed() -> None:
-    """Raise ConfigError if the extra, or the address of a server, is missing."""
+    """Raise ConfigError if the extra or the server's address is missing."""
     _client()
 
 
@@ -125,7 +128,7 @@ def _client() -> Any:
 
 @contextmanager
 def _faults(what: str) -> Generator[None]:
-    """An error of MLflow or of the network as CannotJudge."""
+    """Raise an error of MLflow or of the network as CannotJudge."""
     exceptions = optional_import("mlflow.exceptions", "mlflow", "MLflow")
     try:
         yield

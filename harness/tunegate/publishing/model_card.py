@@ -18,17 +18,19 @@ Json = Mapping[str, Any]
 
 
 def with_gates(card: str, attestation: Json, name: str) -> str:
-    """The model card with the section and the results of this attestation, in place of earlier ones.
+    """The model card with the section and the results of this attestation, which replace earlier ones.
 
-    The rest of the card and of its metadata is unchanged. Raises ConfigError for metadata that is no YAML mapping.
+    The rest of the card and of its metadata is unchanged. Raises ConfigError unless the metadata is a YAML mapping.
     """
     found = _METADATA.match(card)
     try:
         metadata: Any = (yaml.safe_load(found[1] or "") if found else None) or {}
     except yaml.YAMLError as error:
-        raise ConfigError(f"README.md: its metadata is not YAML: {error}") from error
+        raise ConfigError(
+            f"README.md: its metadata, between the lines `---`, is not YAML; correct it: {error}"
+        ) from error
     if not isinstance(metadata, dict):
-        raise ConfigError("README.md: its metadata is not a YAML mapping")
+        raise ConfigError("README.md: its metadata, between the lines `---`, is not a YAML mapping; correct it")
     metadata["model-index"] = [model_index(attestation, name)]
     body = _SECTION.sub("\n\n", card[found.end() :] if found else card).strip("\n")
     head: str = yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)  # pyright: ignore[reportUnknownMemberType]
@@ -55,7 +57,7 @@ def _result(gate: Json) -> dict[str, Any]:
 
 
 def section(attestation: Json, name: str) -> str:
-    """The section for people."""
+    """The section on the gates, in Markdown."""
     rows = [
         f"| {_plain(gate['stage'])} | {_plain(gate['gate'])} | {gate['passed']} of {gate['asked'] or gate['drawn']} | "
         f"{gate['accept']} | {gate['interval'][0]:.1%} to {gate['interval'][1]:.1%} |"

@@ -1,4 +1,4 @@
-"""Where `promote --to` publishes, and what `verify` fetches: the forms of the names."""
+"""Where `promote --to` publishes, and where `verify` fetches from: parsing of the names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`promote --to`: a model that is in the registry folder goes on to another place, with its evidence."""
+"""`promote --to`: publishes a model from the registry folder in another place, with its evidence."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WriteReport = Callable[[Path], object]
 
 
 def check_reachable(target: Place) -> None:
-    """Raise ConfigError if nothing could be published there, before the registry folder changes."""
+    """Raise ConfigError if nothing could be published there. Called before the registry folder changes."""
     if target.kind == "mlflow":
         mlflow_registry.check_installed()
     elif target.kind == "hf":
@@ -28,11 +28,11 @@ def check_reachable(target: Place) -> None:
 def publish(
     target: Place, promotion: Promotion, run: RunRecord, fingerprint: Fingerprint, write_report: WriteReport
 ) -> list[str]:
-    """Publish a promotion at a place outside the registry folder; returns what was done, in words."""
+    """Publish a promotion in a place outside the registry folder; returns what was done, in words."""
     entry, attestation = promotion.folder, promotion.attestation
 
-    def check(given_back: Path) -> None:
-        with as_registry(given_back, fingerprint, target.name) as (model, registry):
+    def check(downloaded: Path) -> None:
+        with as_registry(downloaded, fingerprint, target.name) as (model, registry):
             verify(model, registry, fingerprint)
 
     if target.kind == "mlflow":
