@@ -262,7 +262,7 @@ def test_a_gate_is_no_run_that_could_be_promoted(bank: Bank, capsys: Capture) ->
     assert main(["promote", "alone"]) == 2
     assert capsys.readouterr().err == (
         "tunegate promote: alone: a gate, not a run; only a model that `tunegate run` trained and gated can be "
-        "promoted; name its run folder\n"
+        "promoted; give its run folder\n"
     )
 
 

@@ -105,7 +105,7 @@ def test_what_is_printed(folder: Path, capsys: Capture) -> None:
         "FAILED: sft/facts, sft/style",
         "subjects: model/, config.json, weights.txt",
         f"signed with the key {hint}: missed/run/attestation.sigstore.json",
-        "predicate of the type https://in-toto.io/attestation/test-result/v0.1: p.json",
+        "predicate of type https://in-toto.io/attestation/test-result/v0.1: p.json",
     ]
     _, out, _ = call(capsys, "attest missed/run --sign k.key --out o.json --json")
     assert json.loads(out) == {
@@ -150,7 +150,7 @@ def test_a_run_without_a_verdict_is_never_attested(folder: Path, capsys: Capture
     rewrite(folder / "missed", as_decided(verdict))
     code, out, err = call(capsys, "attest missed/run --sign k.key --out signed.json")
     assert (code, out) == (expected, "")
-    told = f"missed/run: so; only a run that passed or failed is attested, not one that is {verdict}\n"
+    told = f"missed/run: so; a run that is {verdict} is not attested, only a run that passed or failed\n"
     assert err.removeprefix("tunegate attest: ").removeprefix("INCONCLUSIVE: ") == told
     assert not Path("signed.json").exists()
     code, out, _ = call(capsys, "attest missed/run --sign k.key --json")
@@ -171,7 +171,7 @@ def test_a_gate_run_alone_is_not_attested(folder: Path, capsys: Capture) -> None
     code, _, err = call(capsys, "attest g --sign k.key")
     assert (code, err) == (
         2,
-        "tunegate attest: g: a gate, not a run; only a run of a pipeline is attested; name its run folder\n",
+        "tunegate attest: g: a gate, not a run; only a run of a pipeline is attested; give its run folder\n",
     )
 
 

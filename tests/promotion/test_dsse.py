@@ -116,7 +116,7 @@ def test_a_changed_byte_is_tampering(folder: Path, change: Any) -> None:
 
 
 def test_another_key_is_tampering_and_the_hint_is_named(folder: Path) -> None:
-    with pytest.raises(Tampered, match=r"x\.json: .* is not by a given key; it names the key "):
+    with pytest.raises(Tampered, match=r"x\.json: .* is by none of the given keys; it names the key "):
         opened(folder, signed(folder, "b"), "a")
 
 

@@ -84,7 +84,7 @@ def with_other_references(events: Events) -> Events:
 def test_references_that_are_not_those_of_the_bank_are_refused(
     passed: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "its references on record is not that of the bank" in refused(
+    assert "the record and the bank have different values of 'references'" in refused(
         rewritten(passed, with_other_references), capsys
     )
 
@@ -94,7 +94,7 @@ def test_a_forged_record_is_refused(tmp_path: Path, capsys: pytest.CaptureFixtur
     path = write_pipeline(tmp_path / "project", UNPROMOTED)
     assert carry_out(path, tools({})).verdict is Verdict.FAIL
     said = refused(rewritten(path, forged), capsys)
-    assert "the record registers other stages" in said
+    assert "the registered value of 'stages' differs" in said
 
 
 def forged(events: Events) -> Events:
@@ -143,7 +143,7 @@ def test_a_forgery_that_registers_what_the_pipeline_does_is_refused(
         return [*events[:began], *_all_passed(events[began:])]
 
     said = refused(rewritten(path, forged_end), capsys)
-    assert "on record is not that of the bank" in said
+    assert "the record and the bank have different values of" in said
 
 
 def test_a_record_cut_at_any_line_promotes_nothing(passed: Path) -> None:
@@ -164,13 +164,13 @@ def test_a_record_without_gates_is_refused(passed: Path, capsys: pytest.CaptureF
         stages = [{**event, "gates": []} if event["event"] == "stage_started" else event for event in events[1:]]
         return [start, *(event for event in stages if event["event"] not in gates)]
 
-    assert "the record registers other suites" in refused(rewritten(passed, without_gates), capsys)
+    assert "the registered value of 'suites' differs" in refused(rewritten(passed, without_gates), capsys)
 
 
 def test_a_suite_that_changed_since_is_named(passed: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cases = passed.parent / "cases.jsonl"
     cases.write_text(cases.read_text().replace("0!", "1!"))
-    assert "a suite or its data is not what the run was started with" in refused(passed.parent / "run", capsys)
+    assert "a suite or its data has changed since the run began" in refused(passed.parent / "run", capsys)
 
 
 def test_a_run_that_is_true_is_verified(passed: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -110,8 +110,8 @@ def test_a_rollback_goes_to_the_model_before_and_is_a_move_itself(project: Path,
 def test_a_rollback_to_nothing_changes_nothing(project: Path, capsys: Capture) -> None:
     assert main(["promote", "one"]) == 0
     told = said(capsys, "registry", "rollback", "production", "--why", "it is slow", code=2)
-    assert "production: has no earlier model, so there is nothing to go back to" in told
-    assert "never pointed to one model" in said(
+    assert "production: it has no earlier model; see `tunegate registry history production" in told
+    assert "0 earlier models begin with 'abcdef'" in said(
         capsys, "registry", "rollback", "production", "--to", "abcdef", "--why", "so", code=2
     )
     assert "--why" in said(capsys, "registry", "rollback", "production", "--why", " ", code=2)
@@ -136,7 +136,7 @@ def test_an_alias_file_that_the_history_does_not_know_is_tampering(project: Path
     older = pointer_file("production", project / "registry").read_bytes()
     assert main(["promote", "two"]) == 0
     pointer_file("production", project / "registry").write_bytes(older)
-    assert "but by its history it was moved to" in said(capsys, "verify", "production", code=5)
+    assert "but the history last moved it to" in said(capsys, "verify", "production", code=5)
 
 
 def test_a_history_that_was_edited_is_tampering(project: Path, capsys: Capture) -> None:

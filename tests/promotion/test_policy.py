@@ -40,11 +40,11 @@ def suite_of(project: Path) -> str:
         ("aliases: {production: {pipeline: genes}}", "production belongs to the pipeline 'genes', not to 'small'"),
         (
             f"suites: {{facts: {'0' * 64}}}",
-            "gate 'facts' must be of the suite 000000000000…, but the final stage has the",
+            "gate 'facts' must use the suite 000000000000…, but the final stage has the",
         ),
         (
             f"suites: {{tone: {'0' * 64}}}",
-            "gate 'tone' must be of the suite 000000000000…, but the final stage has no gate",
+            "gate 'tone' must use the suite 000000000000…, but the final stage has no gate",
         ),
         ("draw: 100", "gate 'facts' drew 5 cases, 100 are needed"),
         ("risk: {at: 0.85, consumer: 0.2}", "gate 'facts': a model that is right 85% of the time gets through its 1"),
@@ -93,9 +93,9 @@ def test_only_a_trusted_key_may_sign(
     assert [main(["keygen", f"{name}.key"]) for name in ("ci", "other")] == [0, 0]
     (project / "ci.pub").rename(project / "registry" / "ci.pub")
     assert promoted(project, "keys: [ci.pub]\n") == 1
-    assert "must be signed by a key that the policy names, but none was given" in capsys.readouterr().err
+    assert "must be signed with one of the policy's keys, but no key was given" in capsys.readouterr().err
     assert main(["promote", "run", "--sign", "other.key"]) == 1
-    assert "is another key" in capsys.readouterr().err
+    assert "is not one of them" in capsys.readouterr().err
     assert not (project / "registry" / "aliases").exists()
     assert main(["promote", "run", "--sign", "ci.key"]) == 0
     assert main(["verify", "production"]) == 0

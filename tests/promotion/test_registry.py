@@ -460,11 +460,11 @@ def test_a_pointer_put_under_another_name_is_tampering(
     production = registry / "aliases" / "production.json"
     production.unlink()
     put(registry / "aliases" / "staging.json", production)
-    with pytest.raises(Tampered, match="the pointer of the alias 'staging' under another name"):
+    with pytest.raises(Tampered, match="the pointer of the alias 'staging', copied to another name"):
         verify("production", registry, fingerprint)
     assert main(["verify", "production", "--registry", str(registry)]) == 5
     assert "production.json" in capsys.readouterr().err
-    with pytest.raises(Tampered, match="under another name"):
+    with pytest.raises(Tampered, match="copied to another name"):
         verify(str(better.folder), registry, fingerprint)
 
 

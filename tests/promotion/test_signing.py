@@ -102,7 +102,7 @@ def test_signing_again_changes_nothing(project: Path) -> None:
 
 def test_a_signature_by_another_key_is_not_replaced(project: Path) -> None:
     before = (entry(project) / SVR_FILE).read_bytes()
-    with pytest.raises(ConfigError, match=r"attestation\.sigstore\.json: .*not by this key.*remove it"):
+    with pytest.raises(ConfigError, match=r"attestation\.sigstore\.json: .*not by this key.*remove this file"):
         promoted(project, "b")
     assert (entry(project) / SVR_FILE).read_bytes() == before
 
@@ -149,7 +149,7 @@ def test_any_of_the_given_keys_may_have_signed(project: Path) -> None:
 
 
 def test_another_key_is_tampering(project: Path) -> None:
-    with pytest.raises(Tampered, match="is not by a given key"):
+    with pytest.raises(Tampered, match="is by none of the given keys"):
         verified(project, "b")
 
 
@@ -188,7 +188,7 @@ def test_bundles_of_another_model_are_tampering(project: Path, tmp_path: Path) -
     place = promoted(other, "a").folder
     for name in FILES:
         shutil.copy(place / name, entry(project) / name)
-    with pytest.raises(Tampered, match=r"signed for other content of weights\.txt"):
+    with pytest.raises(Tampered, match=r"weights\.txt has other content here than when it was signed"):
         verified(project)
 
 
@@ -221,9 +221,9 @@ def another_predicate(statement: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        (more_files, r"signed for code\.py too, which is not here"),
+        (more_files, r"the signed file code\.py is missing here"),
         (fewer_files, r"weights\.txt is not among the signed files"),
-        (another_folder, "signed for other content of model/"),
+        (another_folder, "model/ has other content here than when it was signed"),
         (another_type, "contradicts the record"),
         (better, "contradicts the record"),
         (another_predicate, "contradicts the record"),
@@ -334,7 +334,10 @@ def test_a_password_is_read_from_the_environment(project: Path, capsys: Capture,
     assert (code, "password is wrong" in err, err.count("\n")) == (2, True, 1)
     monkeypatch.delenv("RELEASE_PASSWORD")
     code, _, err = call(capsys, *sign, *named)
-    assert (code, err) == (2, "tunegate promote: --password-env RELEASE_PASSWORD: this variable is not set\n")
+    assert (code, err) == (
+        2,
+        "tunegate promote: --password-env RELEASE_PASSWORD: this variable is not set; put the key's password in it\n",
+    )
 
 
 WITHOUT = "import sys; sys.modules['cryptography'] = None; from tunegate.cli import main; sys.exit(main(sys.argv[1:]))"
@@ -362,15 +365,15 @@ def test_a_signed_promotion_can_be_found_without_the_extra(project: Path) -> Non
 @pytest.mark.parametrize(
     ("words", "fault"),
     [
-        ("keygen b.pub", "b.pub: name the private key"),
-        ("keygen .", ".: name the private key"),
-        ("keygen a.key", "a.key: this file exists, and no key is overwritten"),
-        ("promote run --registry r --sign a.pub", "a.pub: a public key; give the private key"),
+        ("keygen b.pub", "b.pub: give a name for the private key"),
+        ("keygen .", ".: give a name for the private key"),
+        ("keygen a.key", "a.key: already exists, and a key is never overwritten"),
+        ("promote run --registry r --sign a.pub", "a.pub: this is a public key; give the private key"),
         ("promote run --registry r --sign gone.key", "gone.key: cannot read the key"),
         ("promote run --registry r --sign run", "run: cannot read the key"),
         ("promote run --registry r --sign tunegate.yaml", "tunegate.yaml: not a private key"),
         ("promote run --registry r --password-env HOME", "--password-env: has no effect without --sign"),
-        ("verify production --key a.key", "a.key: a private key; give the public key"),
+        ("verify production --key a.key", "a.key: this is a private key; give the public key"),
         ("verify production --key tunegate.yaml", "tunegate.yaml: not a public key"),
         ("verify production --key gone.pub", "gone.pub: cannot read the key"),
     ],

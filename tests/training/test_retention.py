@@ -316,7 +316,7 @@ def test_a_comparison_on_cases_that_chose_a_model_is_tampering(tmp_path: Path) -
             case _:
                 return event
 
-    with pytest.raises(Tampered, match="is another question than in an earlier draw"):
+    with pytest.raises(Tampered, match="was a different question in an earlier draw"):
         check_gates(_rewrite(tmp_path, swapped))
 
 

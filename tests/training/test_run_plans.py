@@ -190,7 +190,7 @@ def test_a_case_that_an_earlier_attempt_was_asked_decides_nothing(tmp_path: Path
             return {**event, "outcome": {**event["outcome"], "case_id": renamed[event["outcome"]["case_id"]]}}
         return event
 
-    with pytest.raises(Tampered, match="is another question than in an earlier draw"):
+    with pytest.raises(Tampered, match="was a different question in an earlier draw"):
         check_gates(rewritten(tmp_path, again))
 
 

@@ -85,8 +85,8 @@ def test_a_waived_miss_lets_a_stage_pass_and_says_so_everywhere(
 @pytest.mark.parametrize(
     ("policy", "approved", "why"),
     [
-        ("{most: 1}", "", "2 misses are waived, 1 at most may be"),
-        ("{most: 2, two_people: true}", "", "the waiver of sft style needs `approved_by`, a second person"),
+        ("{most: 1}", "", "2 misses are waived, at most 1 may be"),
+        ("{most: 2, two_people: true}", "", "the waiver of sft style needs a second person, as `approved_by`"),
         ("{most: 2, two_people: true}", "Ada@example.org", "the waiver of sft style is approved by its own owner"),
         ("{most: 2, two_people: true}", "grace@example.org", ""),
     ],

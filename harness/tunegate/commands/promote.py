@@ -37,8 +37,8 @@ from tunegate.record.run_log import RunLog
 from tunegate.training.pipeline_run import promote_and_record
 
 NOT_SIGNED = (
-    "note: bytes, record and attestation agree, but whoever can write there can replace all three; sign promotions, "
-    "and verify them with a public key"
+    "note: bytes, record and attestation agree, but anyone with write access can replace all three; sign promotions "
+    "(`promote --sign`), and verify them with the public key (`verify --key`)"
 )
 
 
@@ -65,11 +65,11 @@ def promote(options: Namespace, build_check: CheckBuilder) -> int:
 
 
 WAIVED = 6
-"""The exit code of a pass that needed a waiver, where none was allowed on the command line."""
+"""The exit code of a pass that needed a waiver, without --allow-waived."""
 
 
 def exit_code(verdict: Verdict, waivers: Sequence[Mapping[str, Any]], *, allowed: bool) -> int:
-    """The exit code of a verdict: a script that asks for 0 must not take a waived miss for a pass."""
+    """The exit code of a verdict: a script that checks for 0 must not mistake a waived miss for a pass."""
     return WAIVED if verdict is Verdict.PASS and waivers and not allowed else verdict.exit_code
 
 
@@ -81,7 +81,7 @@ def _check_run(record: RunRecord) -> None:
     if "stages" not in record.start and record.gates:
         raise ConfigError(
             f"{record.folder}: a gate, not a run; only a model that `tunegate run` trained and gated can be promoted; "
-            "name its run folder"
+            "give its run folder"
         )
 
 
@@ -98,11 +98,13 @@ def _show(promotion: Promotion, options: Namespace, signature: str, published: S
 
 
 def verify(options: Namespace, build_check: CheckBuilder) -> int:
-    """Find the promotion of these bytes, and print it; or say whether the record of a run is true."""
+    """Find the promotion of a model and print it, or verify the record of a run."""
     folder = Path(options.model)
     if (folder / EVENTS).is_file() and not (folder / ATTESTATION).is_file():
         if options.out:
-            raise ConfigError(f"--out: {options.model} is a run here; --out is for a model in MLflow or on the Hub")
+            raise ConfigError(
+                f"--out: {options.model} is a run folder; leave it out, or name a model in MLflow or on the Hub"
+            )
         return _verify_run(read_run(folder), build_check, options)
     return show_model(options, Path(options.out) if options.out else None)
 
@@ -123,7 +125,7 @@ def show_model(options: Namespace, out: Path | None = None) -> int:
 
 
 def _verify_run(record: RunRecord, build_check: CheckBuilder, options: Namespace) -> int:
-    """Whether a run or a gate is what its record says: the exit code is that of its verdict."""
+    """Verify the record of a run or a gate; the exit code is that of its verdict."""
     verified = verify_run(record, build_check)
     if verified.missing:
         raise CannotJudge(verified.missing)
@@ -150,9 +152,9 @@ def _signature_in_words(promotion: Promotion, options: Namespace) -> str:
 
 
 def promotion_of(model: str, registry: Path, keys: Sequence[Path] = ()) -> Promotion:
-    """The promotion of a folder or an alias, with good signatures if there are files of public keys.
+    """The promotion of a folder or an alias. If public keys are given, its signatures must be good.
 
-    Raises Tampered, ConfigError or NotPromotable if there is none.
+    Raises Tampered, ConfigError or NotPromotable if there is no such promotion.
     """
     return find_promotion(model, registry, fingerprint, [load_public(key) for key in keys])
 

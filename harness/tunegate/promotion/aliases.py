@@ -4,8 +4,9 @@
     aliases/events.jsonl      who moved which alias when, from where, where to, and why; chained by hashes
 
 A pointer contains its own name and the hash of the attestation it was set on, so a pointer that is copied to another
-name, or an attestation that is replaced, is detected; so is a pointer that the history does not know. The history is
-also the lock: of two promotions at once, one wins, and the other is told.
+name, or an attestation that is replaced, is detected. A pointer that differs from the last move in the history is
+detected too. The history is also the lock: if two promotions run at the same time, one succeeds, and the other ends
+with an error.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ BEGUN, DONE = "alias_moving", "alias_moved"
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A move of an alias. `before` is the model that it pointed to, None for a new alias; `run` the evidence's run."""
+    """A move of an alias. `before` is the model that it pointed to, None for a new alias; `run` is the promoted run."""
 
     alias: str
     sha256: str
@@ -48,7 +49,9 @@ class Move:
 def alias_in(name: str) -> str:
     """The name of an alias; raises ConfigError for anything else."""
     if not ALIAS.fullmatch(name):
-        raise ConfigError(f"alias {name!r}: expected letters, digits, '.', '_' and '-', the first a letter or digit")
+        raise ConfigError(
+            f"alias {name!r}: expected letters, digits, '.', '_' and '-', beginning with a letter or a digit"
+        )
     return name
 
 
@@ -63,7 +66,7 @@ def moving(registry: Path) -> Generator[EventLog]:
         log = EventLog.open(registry / "aliases")
     except ConfigError as error:
         raise CannotJudge(
-            f"{registry}: another promotion is under way, and this one changed nothing; start the command again"
+            f"{registry}: another promotion is under way, and this one changed nothing; run the command again later"
         ) from error
     with log:
         yield log
@@ -93,7 +96,7 @@ def _target_before(path: Path) -> str | None:
 
 
 def who() -> str:
-    """The person or the job that acts, as the machine names it: `ada@build-7`, or GitHub's and GitLab's actor."""
+    """Who runs this command: the actor of a GitHub or GitLab job, otherwise user and machine, such as `ada@build-7`."""
     actor = os.environ.get("GITHUB_ACTOR") or os.environ.get("GITLAB_USER_LOGIN")
     if actor:
         return actor
@@ -108,7 +111,7 @@ def who() -> str:
 
 
 def history(registry: Path, alias: str | None = None) -> list[Move]:
-    """The moves of an alias, or of all, the oldest first; empty for a registry that an older Tunegate wrote.
+    """The moves of one alias or of all, the oldest first; empty for a registry that an older Tunegate wrote.
 
     Raises Tampered if the chain of hashes is broken.
     """
@@ -184,26 +187,30 @@ def _read_pointer(path: Path) -> dict[str, str]:
         raise Tampered(f"{path}: not a pointer that `tunegate promote` wrote; promote to this alias again")
     if pointer["alias"] != path.stem:
         raise Tampered(
-            f"{path}: the pointer of the alias {pointer['alias']!r} under another name; no promotion wrote it here"
+            f"{path}: this is the pointer of the alias {pointer['alias']!r}, copied to another name; remove it, or "
+            f"promote to {path.stem}"
         )
     return pointer
 
 
 def _check_pin(pointer: dict[str, str], path: Path) -> None:
     """Raise Tampered unless the alias's model is in the registry with the attestation that the alias was set on, and
-    the history knows of it."""
+    the history has the move to it."""
     registry = path.parent.parent
     attestation = _attestation(registry, pointer["sha256"])
     if not attestation.is_file():
-        raise Tampered(f"{path}: points to {pointer['sha256']}, which the registry does not have with its attestation")
+        raise Tampered(
+            f"{path}: points to {pointer['sha256']}, but the registry has no such model with an attestation; promote "
+            "to this alias again"
+        )
     if sha256_of(attestation) != pointer["attestation_sha256"]:
-        raise Tampered(f"{path}: {attestation} changed after this alias was set")
+        raise Tampered(f"{path}: {attestation} changed after this alias was set; restore that file")
     moves = [event for event in _events(registry) if event.get("alias") == pointer["alias"]]
     last = [event["sha256"] for event in moves if event["event"] == DONE][-1:]
     begun = [moves[-1]["sha256"]] if moves and moves[-1]["event"] == BEGUN else []
     if (last or begun) and pointer["sha256"] not in (*last, *begun):
         raise Tampered(
-            f"{path}: points to {pointer['sha256'][:12]}…, but by its history it was moved to "
+            f"{path}: points to {pointer['sha256'][:12]}…, but the history last moved it to "
             f"{(last or begun)[0][:12]}…; promote to this alias again"
         )
 

@@ -28,16 +28,16 @@ def statement_of(run: RunRecord, fingerprint: Fingerprint, today: date) -> dict[
 
     It is about the final model of a run that passed, or the last model of the stage that failed. Waivers must be in
     force `today`. Raises ConfigError for a gate that was run alone, NotAttested for a run that is INVALID or
-    INCONCLUSIVE, CannotJudge for one that is not decided, Tampered if the record does not support its verdict,
+    INCONCLUSIVE, CannotJudge for a run that is not decided, Tampered if the record does not support its verdict,
     NotPromotable if the model is gone.
     """
     if run.gates and "stages" not in run.start:
-        raise ConfigError(f"{run.folder}: a gate, not a run; only a run of a pipeline is attested; name its run folder")
+        raise ConfigError(f"{run.folder}: a gate, not a run; only a run of a pipeline is attested; give its run folder")
     match run.verdict:
         case None:
             raise CannotJudge(f"{run.folder}: the run is not decided; `tunegate run` resumes it")
         case Verdict.INVALID | Verdict.INCONCLUSIVE:
-            why = f"{run.reason}; only a run that passed or failed is attested, not one that is {run.verdict}"
+            why = f"{run.reason}; a run that is {run.verdict} is not attested, only a run that passed or failed"
             raise NotAttested(f"{run.folder}: {why}", run.verdict)
         case Verdict.PASS:
             attempt, model = check_promotable(run, fingerprint, today)

@@ -49,7 +49,7 @@ def bundle_of(statement: Any, key: PrivateKey) -> bytes:
 
 @dataclass(frozen=True)
 class Signed:
-    """A statement whose signatures are good, and the hints of the keys that signed it."""
+    """A statement with good signatures, and the hints of the keys that signed it."""
 
     statement: dict[str, Any]
     hints: tuple[str, ...]
@@ -58,8 +58,8 @@ class Signed:
 def verified(content: bytes, keys: Sequence[PublicKey], place: object) -> Signed:
     """The statement in a bundle, after its signatures were verified; `place` names the bundle in errors.
 
-    Every signature in the envelope must be good, each by one of the keys, and there must be one at least: whoever adds
-    a bad one to a good one is refused. The key that a signature names is a hint only, and decides nothing.
+    The envelope must have at least one signature, and every signature must be good and by one of the keys: a bad
+    signature next to a good one is refused. The key that a signature names is only a hint, and proves nothing.
 
     Raises Tampered for anything else.
     """
@@ -90,9 +90,9 @@ def _statement_in(envelope: _Envelope, place: object) -> dict[str, Any]:
 
 def _in_words(which: str, hint: str, keys: Sequence[PublicKey]) -> str:
     if hint in [key.hint for key in keys]:
-        return f"{which} names a given key, but it is not that key's signature of this content; the content was changed"
+        return f"{which} names a given key, but does not match this content; the content or the signature was changed"
     named = f"; it names the key {hint}" if hint else ""
-    return f"{which} is not by a given key{named}"
+    return f"{which} is by none of the given keys{named}"
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def _envelope_of(content: bytes, place: object) -> _Envelope:
 
 
 def _envelope_in(bundle: Any) -> _Envelope:
-    """Raises ValueError, LookupError, TypeError or AttributeError for anything else than a bundle."""
+    """Raises ValueError, LookupError, TypeError or AttributeError for anything that is not a bundle."""
     if bundle["mediaType"] != MEDIA_TYPE:
         raise ValueError(f"its mediaType is {bundle['mediaType']!r:.80}")
     envelope = bundle["dsseEnvelope"]
@@ -136,7 +136,7 @@ def _signature(found: Mapping[str, Any]) -> tuple[bytes, str]:
 
 
 def _bytes(text: str) -> bytes:
-    """Base64 as JSON of protobuf messages has it: readers accept the URL alphabet too."""
+    """Decode base64 as in the JSON form of protobuf, where readers accept the URL alphabet too."""
     try:
         return base64.b64decode(text.replace("-", "+").replace("_", "/"), validate=True)
     except binascii.Error as error:

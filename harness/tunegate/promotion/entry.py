@@ -1,4 +1,4 @@
-"""One entry of a registry: the promoted bytes, the attestation and the record; what it holds, and nothing else.
+"""One entry of a registry: the promoted bytes, the attestation and the record, and no other files.
 
 Only the files that the fingerprint covers are copied, as plain files that nobody can run (mode 644). Any other file, or
 a link, makes the entry TAMPERED: somebody could open or run it in the belief that it was promoted.
@@ -42,7 +42,10 @@ def publish(
     try:
         copy_model(folder, partial / "model")
         if fingerprint(partial / "model") != place.name:
-            raise CannotJudge(f"{folder}: the copy differs from the original; is another process writing to it?")
+            raise CannotJudge(
+                f"{folder}: the copy differs from the original; wait until no process writes to it, and run the "
+                "command again"
+            )
         _copy(run.folder / EVENTS, partial / EVENTS)
         check_record(run, partial)
         (partial / ATTESTATION).write_bytes(as_json(attestation))
@@ -56,7 +59,7 @@ def publish(
 def keep_base(run: RunRecord, adapter: Path, registry: Path, fingerprint: Fingerprint) -> None:
     """Copy the base of an adapter into the registry if the run made it, so that clearing the run folder loses nothing.
 
-    The user's own base, which may have gigabytes and serve many adapters, stays in its place.
+    The user's own base stays where it is: it may have gigabytes, and many adapters may use it.
     """
     if not (adapter / BASE_FILE).exists():
         return
@@ -101,8 +104,8 @@ def check_entry(place: Path, fingerprint: Fingerprint) -> dict[str, Any]:
     for name in PARTS:
         if not (place / name).exists():
             raise Tampered(f"{place}: {name} is missing from the registry; remove the rest and promote the run again")
-    if (odd := next(_strangers(place), None)) is not None:
-        raise Tampered(f"{place / odd}: no promotion wrote this; remove it")
+    if (name := next(_unexpected(place), None)) is not None:
+        raise Tampered(f"{place / name}: no promotion wrote this; remove it")
     if fingerprint(place / "model") != place.name:
         raise Tampered(f"{place / 'model'}: the bytes differ from those that were promoted")
     attestation = read_json(place / ATTESTATION)
@@ -122,12 +125,12 @@ def check_entry(place: Path, fingerprint: Fingerprint) -> dict[str, Any]:
     return attestation
 
 
-def _strangers(place: Path) -> Iterator[str]:
-    """What an entry holds that was not promoted: additional files and folders, and links in the place of files."""
+def _unexpected(place: Path) -> Iterator[str]:
+    """What no promotion wrote into an entry: additional files and folders, and links instead of files."""
     files = {Path("model") / name for name in files_of(place / "model")}
     files |= {Path(name) for name in (EVENTS, ATTESTATION, *SIGNED_FILES)}
     folders = {parent for file in files for parent in file.parents}
-    for path in sorted(place.rglob("*"), key=lambda path: path.is_dir()):  # files tell more than their folders
+    for path in sorted(place.rglob("*"), key=lambda path: path.is_dir()):  # name a file rather than its folder
         relative = path.relative_to(place)
         expected = relative in (folders if path.is_dir() else files) and not path.is_symlink()
         if not expected and not _left_by_the_system(path.name):

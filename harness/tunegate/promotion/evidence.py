@@ -37,7 +37,7 @@ Fingerprint = Callable[[Path], str]
 def check_promotable(run: RunRecord, fingerprint: Fingerprint, today: date) -> tuple[AttemptRecord, Path]:
     """Compare a run's final model with its evidence: every required gate passed, on exactly these bytes.
 
-    A missed gate needs a waiver that is in force `today`. Scores of another tool count only if the pipeline said so.
+    A missed gate needs a waiver that is in force `today`. Scores of another tool count only if the pipeline allows it.
     """
     attempt = check_gates(run, today)
     _check_some_gate_passed(attempt)
@@ -68,7 +68,7 @@ def gated_model(run: RunRecord, attempt: AttemptRecord, fingerprint: Fingerprint
 
 
 def _refuse_imported(run: RunRecord) -> None:
-    """Raise NotPromotable if a required gate takes over scores of another tool, and the pipeline did not allow this."""
+    """Raise NotPromotable if a required gate uses scores of another tool, and the pipeline did not allow this."""
     if run.start.get("promotes_imported"):
         return
     for stage in _passed_stages(run):
@@ -76,8 +76,8 @@ def _refuse_imported(run: RunRecord) -> None:
         for key in required_draws(run, stage, attempt):
             if any(map(is_imported, attempt.gates[key].checks)):
                 raise NotPromotable(
-                    f"gate {key!r} of stage {stage.name!r} takes over the scores of another tool (`imported`); its "
-                    "pipeline did not say `promote: {imported: true}`"
+                    f"gate {key!r} of stage {stage.name!r} uses the scores of another tool (`imported`); to allow "
+                    "this, set `promote: {imported: true}` in the pipeline file and run it again"
                 )
 
 
@@ -85,8 +85,8 @@ def check_gates(run: RunRecord, today: date | None = None) -> AttemptRecord:
     """The final attempt of a run. Every required gate passed when decided again from the record, or was missed and
     waived. Without `today`, a waiver may have expired since.
 
-    Each stage must have passed, on weights that started as those with which the step before it ended. A scorer or a
-    baseline, which is not part of this chain, must have started from them too.
+    Each stage must have passed, and must have started from the weights with which the step before it ended. This also
+    applies to a scorer or a baseline, which no later stage starts from.
     """
     with reading(run.folder):
         return _final_attempt(run, today)
@@ -103,7 +103,7 @@ def _final_attempt(run: RunRecord, today: date | None) -> AttemptRecord:
 
 
 def _check_chain(run: RunRecord, stages: Sequence[StageRecord], today: date | None) -> str | None:
-    """The weights with which these stages ended: each began with those of the step before it, and passed its gates."""
+    """The weights after these stages; raises unless each began with the weights of the step before and passed."""
     weights = run.start.get("model_sha256")
     for stage in stages:
         if not stage.attempts or not stage.required_gates:
@@ -124,10 +124,11 @@ def _began_with(stage: StageRecord, weights: str | None) -> AttemptRecord:
 
 
 def check_failed(run: RunRecord, today: date | None = None) -> tuple[StageRecord, AttemptRecord]:
-    """The stage that a run failed, and its last attempt, whose model is what failed.
+    """The stage that a run failed, and the last attempt of it, with the model that failed.
 
-    Every gate of it is decided again from the record, on the registered terms; one required gate at least failed, and
-    none is without a verdict. The stages before it must have passed. Raises CannotJudge if it left no model.
+    Every gate of the attempt is decided again from the record, on the registered terms. At least one required gate must
+    have failed, and none may lack a verdict. The stages before it must have passed. Raises CannotJudge if it left no
+    model.
     """
     with reading(run.folder):
         failed = next((stage for stage in run.stages.values() if stage.verdict is Verdict.FAIL), None)
@@ -174,7 +175,7 @@ def _passed_stages(run: RunRecord) -> list[StageRecord]:
 
 
 def _check_decided(run: RunRecord, stage: StageRecord, attempt: AttemptRecord) -> None:
-    """Decide every gate of an attempt again; required or not, its attestation must be true."""
+    """Decide every gate of an attempt again, required or not, because the attestation names them all."""
     for gate in _decided(attempt):
         recheck(gate, outcomes_before(run, gate))
         if gate.model_sha256 != attempt.model_sha256:
@@ -199,12 +200,12 @@ def _check_attempt(run: RunRecord, stage: StageRecord, attempt: AttemptRecord, t
 
 
 def _check_questions(run: RunRecord) -> None:
-    """A case of a suite is one question, in every draw, so that a draw shows what was asked before."""
+    """A case id must name the same question in every draw, otherwise a draw cannot show what was asked before."""
     known: dict[tuple[str, str], str] = {}
     for gate in run.all_gates():
         for case_id, question in zip(gate.case_ids, gate.questions, strict=False):
             if known.setdefault((gate.suite_sha256, case_id), question) != question:
-                raise Tampered(f"gate {gate.key!r}: case {case_id!r} is another question than in an earlier draw")
+                raise Tampered(f"gate {gate.key!r}: case {case_id!r} was a different question in an earlier draw")
 
 
 def _is_waived(gate: GateRecord, attempt: AttemptRecord, today: date | None) -> bool:
@@ -222,7 +223,7 @@ def _is_waived(gate: GateRecord, attempt: AttemptRecord, today: date | None) -> 
 def required_draws(run: RunRecord, stage: StageRecord, attempt: AttemptRecord) -> dict[str, Mapping[str, Any]]:
     """The draws that an attempt had to pass: their names, and their terms as the run registered them at its start.
 
-    For a paired draw these are its largest loss; its size and its reference are compared on their own.
+    For a paired draw, the terms are only its largest loss; `check_pair` compares its size and its reference.
     """
     try:
         required: dict[str, Mapping[str, Any]] = {}
@@ -243,7 +244,7 @@ def required_draws(run: RunRecord, stage: StageRecord, attempt: AttemptRecord) -
 
 
 def _confirm(gate: Mapping[str, Any], attempt: int) -> Mapping[str, Any]:
-    """The registered terms of the confirming draw of an attempt; a plan that spends its risk has one for each."""
+    """The registered terms of the confirming draw of an attempt; with `spending`, each attempt has its own."""
     if "spending" not in gate:
         return gate["confirm"]
     first = terms_from_json(gate["first"])
@@ -262,7 +263,7 @@ def _check_draw(run: RunRecord, stage: StageRecord, gate: GateRecord, registered
 
 
 def _check_fresh(run: RunRecord, stage: StageRecord, gate: GateRecord) -> None:
-    """No case may have been asked by an earlier draw of the run, of whatever suite, stage and attempt, except for cases
+    """No earlier draw of the run, of any suite, stage or attempt, may have asked one of these cases, except for cases
     that the record marks as reused. Gates of one attempt may share a draw. For the cases of a paired draw, see
     `check_pair`."""
     paired = gate.purpose in PAIRED
@@ -292,14 +293,14 @@ def _draws_before(run: RunRecord, stage: StageRecord, gate: GateRecord) -> Itera
 
 
 def _shares(other: GateRecord, gate: GateRecord) -> bool:
-    """Whether two draws of one attempt are one draw for two gates: the shorter is the beginning of the longer."""
+    """Whether two gates of one attempt share a draw: the shorter list of cases is the beginning of the longer."""
     same = (other.stage, other.attempt, other.purpose) == (gate.stage, gate.attempt, gate.purpose)
     shorter = min(len(other.case_ids), len(gate.case_ids))
     return same and other.case_ids[:shorter] == gate.case_ids[:shorter]
 
 
 def _asked_as_in(gate: GateRecord, other: GateRecord) -> frozenset[str]:
-    """What another draw asked, named as in this one: older records name cases of their own suite only."""
+    """What another draw asked, by question, or by case id in older records, where ids compare only within a suite."""
     if gate.questions:
         return other.asked_questions
     older = other.purpose in PAIRED or other.key != gate.key or other.stage != gate.stage
@@ -310,8 +311,8 @@ def attest(run: RunRecord, attempt: AttemptRecord, stage: StageRecord | None = N
     """The attestation of the weights of a run's final attempt, which `check_gates` returned; or of the attempt of
     another stage, which `check_failed` returned.
 
-    `gates` has the gates that the pipeline required of these weights; `other_gates` the gates that they were also
-    asked, with their verdicts, on which nothing depended.
+    `gates` has the gates that the pipeline required of these weights; `other_gates` has the other gates that were run
+    on them, on whose verdicts nothing depended.
     """
     stage = stage or run.goal
     required = required_draws(run, stage, attempt) if stage else {}

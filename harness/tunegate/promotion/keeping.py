@@ -1,4 +1,4 @@
-"""Keeping a registry: what is in it, how two models differ in their evidence, rolling back, and clearing up."""
+"""Maintaining a registry: listing it, comparing the evidence of two models, rolling back, and clearing up."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tunegate.exceptions import CannotJudge, ConfigError, nearest
 from tunegate.promotion.aliases import SHA256, Move, alias_in, aliases_of, history, move, moving, pointers, target_of
 from tunegate.promotion.entry import ATTESTATION, check_entry, read_json
 from tunegate.promotion.evidence import Fingerprint
-from tunegate.promotion.registry import check_demands
+from tunegate.promotion.registry import enforce_policy
 
 Json = Mapping[str, Any]
 
@@ -42,7 +42,8 @@ def attestation_of(model: str, registry: Path) -> Json:
         return read_json(registry / "models" / target_of(model, registry) / ATTESTATION)
     found = [name for name in models(registry) if len(model) >= 6 and name.startswith(model)]
     if len(found) != 1:
-        what = "several models begin so" if found else f"neither an alias nor a model in {registry}"
+        several = f"{len(found)} models in {registry} begin with this; give more characters"
+        what = several if found else f"neither an alias nor a model in {registry}"
         raise ConfigError(f"{model}: {what}{nearest(model, known)}")
     return read_json(registry / "models" / found[0] / ATTESTATION)
 
@@ -60,7 +61,7 @@ OF_GATE = ("verdict", "passed", "drawn", "accept", "interval", "suite_sha256", "
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A fact of two attestations that is not the same: `what` is `run`, or `facts: passed`."""
+    """A fact that differs in two attestations; `what` names it, such as `run`, or `facts: passed` for a gate."""
 
     what: str
     before: Any
@@ -93,27 +94,27 @@ def _result(gate: Json | None) -> str | None:
 
 
 def rollback(registry: Path, alias: str, fingerprint: Fingerprint, *, to: str | None, why: str) -> tuple[str, str]:
-    """Point an alias to the model that it pointed to before, or to another model of its history, `to`, by the beginning
-    of its fingerprint. Returns the fingerprints before and after.
+    """Point an alias to the model that it pointed to before, or to an earlier model with a fingerprint that begins with
+    `to`. Returns the fingerprints before and after.
 
-    The model is verified first, and the registry's policy holds. Raises ConfigError if there is nothing to go back to.
+    The model is verified first, and the registry's policy applies. Raises ConfigError if there is no earlier model.
     """
     _check_there(registry)
     if not why.strip():
-        raise ConfigError("--why: say in a few words why the alias goes back; the history keeps it")
+        raise ConfigError("--why: give the reason for the rollback in a few words, for the history of the alias")
     try:
         with moving(registry) as log:
             now = target_of(alias_in(alias), registry)
             earlier = [one.sha256 for one in history(registry, alias)[::-1] if one.sha256 != now]
             found = [one for one in dict.fromkeys(earlier) if to is None or one.startswith(to)]
             if not found or (to is not None and len(found) > 1):
-                what = "has no earlier model" if to is None else f"never pointed to one model that begins with {to!r}"
-                raise ConfigError(f"{alias}: {what}, so there is nothing to go back to")
+                what = "it has no earlier model" if to is None else f"{len(found)} earlier models begin with {to!r}"
+                raise ConfigError(f"{alias}: {what}; see `tunegate registry history {alias} --registry {registry}`")
             place = registry / "models" / found[0]
             if not place.is_dir():
                 raise ConfigError(f"{alias}: its earlier model {found[0][:12]}… is no longer in {registry}")
             attestation = check_entry(place, fingerprint)
-            check_demands(registry, place, attestation, place / "model", [alias])
+            enforce_policy(registry, place, attestation, place / "model", [alias])
             move(log, registry, alias, found[0], why=why, run=attestation["run"])
     except OSError as error:
         raise CannotJudge(f"{registry}: cannot write to the registry: {error.strerror or error}") from error
@@ -125,7 +126,7 @@ def rollback(registry: Path, alias: str, fingerprint: Fingerprint, *, to: str | 
 
 def unused(registry: Path, keep_days: float) -> list[Path]:
     """What may be removed: models that no alias points to and that are older than `keep_days`, and drafts of promotions
-    that were killed. Bases stay, since adapters need them."""
+    that were killed. Bases are kept, because adapters need them."""
     _check_there(registry)
     latest = time.time() - keep_days * 86400
     free = [name for name in models(registry) if not aliases_of(name, registry, strict=True)]

@@ -1,4 +1,4 @@
-"""Signing keys: ECDSA on the curve P-256, as PEM files, which OpenSSL and Sigstore's programs read too.
+"""Signing keys: ECDSA on the curve P-256, as PEM files that OpenSSL and Sigstore's programs can read too.
 
 `cryptography`, the extra `sign`, is imported only when a key is used.
 """
@@ -19,7 +19,7 @@ from tunegate.optional import optional_import
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
 
-CURVE = "expected an ECDSA key on the curve P-256, as `tunegate keygen` writes"
+CURVE = "expected an ECDSA key on the curve P-256, such as `tunegate keygen` writes"
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class PublicKey:
     hint: str
 
     def accepts(self, signature: bytes, signed: bytes) -> bool:
-        """Whether the signature (ECDSA with SHA-256, in DER) is this key's for these bytes."""
+        """Whether this key made the signature (ECDSA with SHA-256, in DER) for these bytes."""
         invalid = _crypto("exceptions").InvalidSignature
         try:
             self.key.verify(signature, signed, _ecdsa_sha256())
@@ -57,9 +57,9 @@ class PrivateKey:
 
 
 def write_keys(private: Path, password: bytes | None) -> PublicKey:
-    """Make a pair of keys: the private key at `private`, the public key beside it with the ending `.pub`.
+    """Make a key pair: the private key at `private`, and the public key next to it with the suffix `.pub`.
 
-    The private key is in PKCS#8, encrypted if there is a password, and readable by its owner alone. Raises ConfigError
+    The private key is in PKCS#8, encrypted if there is a password, and readable only by its owner. Raises ConfigError
     if one of the files exists: a key is never overwritten.
     """
     form = _crypto("hazmat.primitives.serialization")
@@ -69,7 +69,7 @@ def write_keys(private: Path, password: bytes | None) -> PublicKey:
     public = public_place(private)
     for path in (private, public):
         if path.exists() or path.is_symlink():
-            raise ConfigError(f"{path}: this file exists, and no key is overwritten; choose another name")
+            raise ConfigError(f"{path}: already exists, and a key is never overwritten; choose another name")
     private.parent.mkdir(parents=True, exist_ok=True)
     _write_new(private, key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, encryption), 0o600)
     try:
@@ -85,7 +85,9 @@ def write_keys(private: Path, password: bytes | None) -> PublicKey:
 def public_place(private: Path) -> Path:
     """Where the public key of `release.key` is written: `release.pub`. Raises ConfigError for a private key `x.pub`."""
     if private.suffix == ".pub" or not private.name:
-        raise ConfigError(f"{private}: name the private key, for example release.key; its public key is release.pub")
+        raise ConfigError(
+            f"{private}: give a name for the private key, for example release.key; the public key is then release.pub"
+        )
     return private.with_suffix(".pub")
 
 
@@ -102,7 +104,7 @@ def load_private(path: Path, password: bytes | None) -> PrivateKey:
     content = _read(path)
     form = _crypto("hazmat.primitives.serialization")
     if b"PUBLIC KEY" in content:
-        raise ConfigError(f"{path}: a public key; give the private key, which signs")
+        raise ConfigError(f"{path}: this is a public key; give the private key, which signs")
     try:
         key = form.load_pem_private_key(content, password)
     except TypeError as error:
@@ -128,7 +130,7 @@ def load_public(path: Path) -> PublicKey:
     content = _read(path)
     form = _crypto("hazmat.primitives.serialization")
     if b"PRIVATE KEY" in content:
-        raise ConfigError(f"{path}: a private key; give the public key, which verifies")
+        raise ConfigError(f"{path}: this is a private key; give the public key, which verifies")
     try:
         key = form.load_pem_public_key(content)
     except _not_a_key() as error:

@@ -1,4 +1,4 @@
-"""The evidence of paired draws: compared with the earlier model that the run registered, on the same fresh cases."""
+"""The evidence of paired draws: both models were asked the same fresh cases, and the earlier model is as registered."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Json = Mapping[str, Any]
 
 
 def registered_pairs(run: RunRecord, stage: StageRecord, purpose: str) -> Mapping[str, Json]:
-    """What the run registered to compare a stage with, by gate; older records have no `worth`."""
+    """What the run registered to compare a stage with, by gate. Older records do not have `worth`."""
     registered: Mapping[str, Any] = run.start["retention"] if purpose == "retention" else run.start.get(purpose, {})
     return registered[stage.name] if registered else {}
 
@@ -30,10 +30,10 @@ def required_pairs(run: RunRecord, stage: StageRecord) -> dict[str, Json]:
 
 
 def check_pair(run: RunRecord, stage: StageRecord, gate: GateRecord) -> None:
-    """A paired draw must be compared with exactly the model that the run registered. Raises Tampered.
+    """Raise Tampered unless a paired draw was compared with exactly the model that the run registered.
 
-    A record of an older Tunegate, which registered no size for it, may be compared with the draw with which the earlier
-    model passed.
+    An older Tunegate registered no size for a paired draw. In its records, the comparison may be with the draw that the
+    earlier model passed.
     """
     kept = registered_pairs(run, stage, gate.purpose)[gate.gate]
     reference = {"gate": gate.gate, "stage": stage.name, "attempt": gate.attempt, "purpose": REFERENCE[gate.purpose]}
@@ -46,8 +46,8 @@ def check_pair(run: RunRecord, stage: StageRecord, gate: GateRecord) -> None:
 
 
 def check_references(run: RunRecord, stage: StageRecord, attempt: AttemptRecord) -> None:
-    """Every answer of an earlier model in an attempt must belong to a comparison that the run registered, and come from
-    the model that it names. Raises Tampered."""
+    """Raise Tampered unless every draw of an earlier model in an attempt belongs to a comparison that the run
+    registered, and was asked of the registered model."""
     for key, reference in attempt.references.items():
         purpose = next(paired for paired in PAIRED if REFERENCE[paired] == reference.purpose)
         kept = registered_pairs(run, stage, purpose).get(reference.gate)
@@ -60,7 +60,7 @@ def check_references(run: RunRecord, stage: StageRecord, attempt: AttemptRecord)
 
 
 def _check_draws(run: RunRecord, stage: StageRecord, gate: GateRecord, kept: Json) -> None:
-    """Both draws: the registered size, the same fresh cases of the same suite, asked and judged in the same way."""
+    """Raise Tampered unless both draws have the registered size and asked and judged the same fresh cases alike."""
     references = run.stages[stage.name].attempts[gate.attempt or 0].references
     reference = references[gate_key(gate.gate, REFERENCE[gate.purpose])]
     if "draw" in kept and gate.drawn != kept["draw"]:
@@ -74,7 +74,7 @@ def _check_draws(run: RunRecord, stage: StageRecord, gate: GateRecord, kept: Jso
     if cases & before.asked and not kept.get("again"):
         raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: asked cases that were asked before")
     if cases & before.chose and not kept.get("reuse"):
-        raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: asked cases that chose the earlier model")
+        raise Tampered(f"gate {gate.key!r} of stage {stage.name!r}: asked cases by which the earlier model was chosen")
 
 
 def _what_was_asked(gate: GateRecord) -> list[object]:
@@ -84,7 +84,7 @@ def _what_was_asked(gate: GateRecord) -> list[object]:
 
 
 def _check_same_cases_again(run: RunRecord, stage: StageRecord, gate: GateRecord, since: str | None) -> None:
-    """How older records compare: with the base model's draw, or that of the last attempt of an earlier stage."""
+    """Check an older record, which compares with a draw of the base model or of an earlier stage's last attempt."""
     attempt = None if since is None else max(run.stages[since].attempts)
     purpose = "baseline" if since is None else first_purpose(run.stages[since])
     if gate.against != {"gate": gate.gate, "stage": since, "attempt": attempt, "purpose": purpose}:
@@ -95,7 +95,7 @@ def _check_same_cases_again(run: RunRecord, stage: StageRecord, gate: GateRecord
         if base.model_sha256 != run.start.get("model_sha256"):
             raise Tampered(f"gate {base.key!r}: was not asked of the base model")
         if [base.suite_sha256, base.checks, base.part] != [gate.suite_sha256, gate.checks, gate.part]:
-            raise Tampered(f"gate {base.key!r}: not the suite that stage {stage.name!r} was asked again")
+            raise Tampered(f"gate {base.key!r}: stage {stage.name!r} was asked another suite")
 
 
 def _otherwise(stage: StageRecord, gate: GateRecord) -> Tampered:

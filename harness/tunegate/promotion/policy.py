@@ -1,16 +1,17 @@
-"""What a registry demands of a promotion beyond the pipeline's own rules: `policy.yaml`, beside its folders.
+"""What a registry requires of a promotion beyond the pipeline's own rules: `policy.yaml`, next to its folders.
 
     aliases:
       production: {pipeline: gene-expert}   # only this pipeline moves the alias
     suites: {facts: 3f6c…}                  # the weights passed a gate on each of these suites (sha256)
     risk: {at: 0.85, consumer: 0.2}         # a model right 85 % of the time passes each such gate this often at most
-    draw: 100                               # the fewest cases of each such gate
+    draw: 100                               # each such gate drew at least this many cases
     judges: [b7e1…]                         # the judges that may decide (sha256 of the judge, as in its admission)
     waivers: {most: 1, two_people: true}    # how many misses may be waived, and whether another person must approve
-    keys: [ci.pub]                          # a promotion is signed by one of these keys (files beside the policy)
+    keys: [ci.pub]                          # a promotion is signed by one of these keys (files next to the policy)
 
-Without `suites`, the rules hold for every gate that the final stage required; gates beside the named ones are free. A
-rule that the record cannot answer is not met. `promote` and `verify` enforce the same rules.
+Without `suites`, the rules apply to every gate that the final stage required; with `suites`, only to the gates that it
+names. If the record does not have the facts for a rule, the rule is broken. `promote` and `verify` enforce the same
+rules.
 """
 
 from __future__ import annotations
@@ -61,10 +62,10 @@ class WaiverRulesSpec(Spec):
 
 
 class PolicySpec(Spec):
-    """The rules of a registry. A key that is left out demands nothing."""
+    """The rules of a registry. A key that is left out requires nothing."""
 
     aliases: dict[str, AliasSpec] = Field(default_factory=dict[str, AliasSpec])
-    """The pipeline that owns an alias; aliases that are not named are free."""
+    """The pipeline that owns an alias; any pipeline may move an alias that is not named here."""
     suites: dict[str, Sha256] = Field(default_factory=dict[str, Sha256])
     """Gates, with the sha256 of their suites, that the promoted weights must have passed."""
     risk: LargestRiskSpec | None = None
@@ -74,7 +75,7 @@ class PolicySpec(Spec):
     """The judges that may decide; an empty list allows none."""
     waivers: WaiverRulesSpec | None = None
     keys: list[str] = Field(default_factory=list[str])
-    """Files with public keys, beside the policy: a promotion must be signed by one of them."""
+    """Files with public keys, next to the policy: a promotion must be signed by one of them."""
 
 
 def read_policy(registry: Path) -> PolicySpec | None:
@@ -84,7 +85,7 @@ def read_policy(registry: Path) -> PolicySpec | None:
 
 
 def trusted_keys(registry: Path) -> list[PublicKey]:
-    """The keys by one of which every promotion in a registry must be signed; empty if its policy names none."""
+    """The policy's keys, one of which must have signed each promotion; empty if the policy names none."""
     policy = read_policy(registry)
     return [] if policy is None else [load_public(registry / name) for name in policy.keys]
 
@@ -93,15 +94,15 @@ def check_signer(registry: Path, signer: PrivateKey | None) -> None:
     """Raise NotPromotable unless the key that will sign a promotion is one that the registry's policy trusts."""
     trusted = trusted_keys(registry)
     if trusted and (signer is None or signer.hint not in [key.hint for key in trusted]):
-        given = "none was given" if signer is None else f"{signer.hint} is another key"
+        given = "no key was given" if signer is None else f"{signer.hint} is not one of them"
         raise NotPromotable(
-            f"{registry / FILE}: keys: a promotion must be signed by a key that the policy names, but {given}; give "
-            "--sign KEY"
+            f"{registry / FILE}: keys: a promotion must be signed with one of the policy's keys, but {given}; give the "
+            "private key: --sign KEY"
         )
 
 
 def check_policy(registry: Path, run: RunRecord, attempt: AttemptRecord, alias: str | None) -> None:
-    """Raise NotPromotable, with every rule that is broken, unless the registry's policy allows a promotion."""
+    """Raise NotPromotable, naming every broken rule, unless the registry's policy allows a promotion."""
     policy = read_policy(registry)
     broken = [] if policy is None else list(broken_rules(policy, run, attempt, alias))
     if broken:
@@ -118,7 +119,7 @@ def broken_rules(policy: PolicySpec, run: RunRecord, attempt: AttemptRecord, ali
         gate = attempt.gates.get(name)
         if name not in registered or gate is None or gate.suite_sha256 != sha256:
             found = "no gate" if gate is None else f"the suite {gate.suite_sha256[:12]}…"
-            yield f"gate {name!r} must be of the suite {sha256[:12]}…, but the final stage has {found}"
+            yield f"gate {name!r} must use the suite {sha256[:12]}…, but the final stage has {found}"
     for name in policy.suites or registered:
         if name in registered and name in attempt.gates:
             yield from _of_gate(policy, run, attempt, name)
@@ -153,7 +154,7 @@ def _of_risk(risk: LargestRiskSpec, run: RunRecord, attempt: AttemptRecord, name
     if chance > risk.consumer:
         yield (
             f"gate {name!r}: a model that is right {100 * risk.at:g}% of the time gets through its {attempts} attempts "
-            f"with probability {chance:.3f}, {risk.consumer:g} at most is allowed"
+            f"with probability {chance:.3f}, at most {risk.consumer:g} is allowed"
         )
 
 
@@ -162,12 +163,12 @@ def _of_waivers(rules: WaiverRulesSpec | None, run: RunRecord) -> Iterator[str]:
         return
     waivers = run.waivers()
     if len(waivers) > rules.most:
-        yield f"{len(waivers)} misses are waived, {rules.most} at most may be"
+        yield f"{len(waivers)} misses are waived, at most {rules.most} may be"
     if not rules.two_people:
         return
     for waiver in waivers:
         place, owner, approver = f"{waiver['stage']} {waiver['gate']}", waiver.get("owner"), waiver.get("approved_by")
         if not approver or not owner:
-            yield f"the waiver of {place} needs `approved_by`, a second person"
+            yield f"the waiver of {place} needs a second person, as `approved_by`"
         elif approver.casefold() == owner.casefold():
             yield f"the waiver of {place} is approved by its own owner, {owner}"

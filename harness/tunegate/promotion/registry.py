@@ -7,7 +7,7 @@
         models/<sha256>/*.sigstore.json    the signed statements, if it was signed (`signing.py`)
         bases/<sha256>/                    the base of a promoted adapter, if the run trained it
         aliases/                           where each alias points, and the history of its moves (`aliases.py`)
-        policy.yaml                        what the registry demands of a promotion, if you wrote one (`policy.py`)
+        policy.yaml                        what the registry requires of a promotion, if you wrote one (`policy.py`)
 
 Promotion is atomic: everything is written to a draft and moved to its place by `os.replace`; if the process is killed,
 the old alias remains.
@@ -47,9 +47,9 @@ from tunegate.record.record import RunRecord
 class Promotion:
     """A promoted model.
 
-    `alias` is the requested alias, None for a folder; `aliases` are all that point to these bytes now. `already` says
-    that the alias already pointed to them, so that `promote` changed nothing. `signed` says that there are signed
-    statements; `keys` are the hints of the keys that signed them, if they were verified.
+    `alias` is the requested alias, None for a folder; `aliases` are all aliases that point to these bytes now.
+    `already`: the alias already pointed to them, so `promote` changed nothing. `signed`: there are signed statements;
+    `keys` are the hints of the keys that signed them, if the signatures were verified.
     """
 
     sha256: str
@@ -74,7 +74,7 @@ def promote(
     signer: PrivateKey | None = None,
     why: str = "",
 ) -> Promotion:
-    """Copy a run's final model into the registry and point the alias to it, after it was signed if there is a `signer`.
+    """Copy a run's final model into the registry, sign it if there is a `signer`, and point the alias to it.
 
     A model that is already in the registry keeps the evidence of its first promotion. Waivers must be in force `today`.
     """
@@ -124,21 +124,21 @@ def verify(model: str, registry: Path, fingerprint: Fingerprint, keys: Sequence[
         folder = _model_folder(model, registry)
         sha256 = fingerprint(folder)
         if not (registry / "models" / sha256 / ATTESTATION).is_file():
-            if _lies_in(folder, registry / "models"):
-                raise Tampered(f"{folder}: it is in the registry, but its bytes are not those that were promoted")
+            if _is_below(folder, registry / "models"):
+                raise Tampered(f"{folder}: it is in the registry, but its bytes differ from those that were promoted")
             raise NotPromotable(f"{model}: these bytes ({sha256[:12]}…) were never promoted in {registry}")
     place = registry / "models" / sha256
     attestation = check_entry(place, fingerprint)
     hints = check_signatures(place, attestation, folder, keys) if keys else ()
     aliases = aliases_of(sha256, registry, strict=True)
-    hints = check_demands(registry, place, attestation, folder, aliases) or hints
+    hints = enforce_policy(registry, place, attestation, folder, aliases) or hints
     return Promotion(sha256, place, attestation, alias, aliases, signed=is_signed(place), keys=hints)
 
 
-def check_demands(
+def enforce_policy(
     registry: Path, place: Path, attestation: dict[str, Any], model: Path, aliases: Sequence[str]
 ) -> tuple[str, ...]:
-    """Raise NotPromotable or Tampered unless an entry has what the registry's policy demands, under each of these
+    """Raise NotPromotable or Tampered unless an entry has what the registry's policy requires, under each of these
     aliases; returns the hints of the trusted keys that signed it, if the policy names keys."""
     trusted = trusted_keys(registry)
     hints = check_signatures(place, attestation, model, trusted) if trusted else ()
@@ -150,7 +150,7 @@ def check_demands(
 
 
 def check_promoted(model: str, sha256: str) -> None:
-    """Raise Tampered for a model in a registry with another hash than `sha256`, its present hash."""
+    """Raise Tampered if `model` is in a registry and its present hash, `sha256`, is not the promoted one."""
     folder = Path(model).resolve()
     place = folder.parent if folder.name == "model" else folder
     held = SHA256.fullmatch(place.name) is not None and (place / ATTESTATION).exists()
@@ -164,10 +164,10 @@ def _model_folder(model: str, registry: Path) -> Path:
     if not folder.exists():
         aliases = [path.stem for path in pointers(registry)]
         raise ConfigError(f"{model}: neither a model folder nor an alias in {registry}{nearest(model, aliases)}")
-    # Only for an entry of this registry: elsewhere, a folder may contain other weights next to a folder `model`.
+    # Only in this registry: elsewhere, a folder may contain other weights next to a folder `model`.
     is_entry = folder.resolve().parent == (registry / "models").resolve()
     return folder / "model" if is_entry else folder
 
 
-def _lies_in(folder: Path, place: Path) -> bool:
+def _is_below(folder: Path, place: Path) -> bool:
     return place.resolve() in folder.resolve().parents

@@ -3,7 +3,7 @@
     models/<sha256>/attestation.sigstore.json   what the gates found (test-result), signed
     models/<sha256>/svr.sigstore.json           that the promotion was supported (SVR), signed
 
-A signature is good only for what is here: the subjects are computed again from the bytes, and the statement from the
+A signature must be for exactly these files: the subjects are computed again from the bytes, and the statement from the
 record and the attestation.
 """
 
@@ -33,7 +33,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
 def is_signed(entry: Path) -> bool:
-    """Whether a registry entry has a signed statement; says nothing about the signature."""
+    """Whether a registry entry has a signed statement; does not check the signature."""
     return any((entry / name).exists() for name in SIGNED_FILES)
 
 
@@ -58,7 +58,7 @@ def _check_signed_before(path: Path, key: PrivateKey, expected: dict[str, Any]) 
         found = verified(_read(path), [key.public], path)
     except Tampered as error:
         raise ConfigError(
-            f"{path}: it is signed already, but not by this key; to sign it with this key, remove it first"
+            f"{path}: already signed, but not by this key; to sign with this key, remove this file first"
         ) from error
     _compare(found.statement, expected, path)
 
@@ -68,7 +68,7 @@ def check_signatures(
 ) -> tuple[str, ...]:
     """Verify the signed statements of a registry entry for the model at hand; returns the hints of the signing keys.
 
-    Raises NotPromotable if the entry is not signed, Tampered if a signature is not good, or is good for something else.
+    Raises NotPromotable if the entry is not signed, Tampered if a signature is bad, or is for other content.
     """
     if not is_signed(entry):
         raise NotPromotable(f"{entry}: this promotion is not signed; to sign it: tunegate promote RUN --sign KEY")
@@ -91,7 +91,7 @@ def _read(path: Path) -> bytes:
 
 
 def _statements(entry: Path, attestation: Mapping[str, Any], model: Path) -> dict[str, dict[str, Any]]:
-    """The statements of an entry about the bytes of `model`, by the names of their files; the SVR is as of now."""
+    """The statements of an entry about the bytes of `model`, by file name; the time in the SVR is now."""
     run, subjects = read_run(entry), subjects_of(model)
     assert run.goal is not None  # `check_gates` accepted this record
     return {
@@ -101,7 +101,7 @@ def _statements(entry: Path, attestation: Mapping[str, Any], model: Path) -> dic
 
 
 def _compare(signed: dict[str, Any], expected: dict[str, Any], path: Path) -> None:
-    """Raise Tampered unless a signed statement says what it should; the time of a verification may be any time."""
+    """Raise Tampered unless a signed statement says what it should; its time of verification may differ."""
     expected = json.loads(canonical_json(expected))
     different = _difference(_digests(signed), _digests(expected))
     if different:
@@ -117,7 +117,7 @@ def _compare(signed: dict[str, Any], expected: dict[str, Any], path: Path) -> No
 
 
 def _digests(statement: Mapping[str, Any]) -> dict[str, Any]:
-    """The digests of a statement's subjects by name; of a statement that is not valid, as far as it is."""
+    """The digests of a statement's subjects by name; subjects that are not valid are left out."""
     subjects: Any = statement.get("subject")
     if not isinstance(subjects, list):
         return {}
@@ -132,9 +132,9 @@ def _difference(signed: Mapping[str, Any], found: Mapping[str, Any]) -> str:
         if name not in signed:
             return f"{name} is not among the signed files"
         if name not in found:
-            return f"signed for {name} too, which is not here"
+            return f"the signed file {name} is missing here"
         if signed[name] != found[name]:
-            return f"signed for other content of {name}"
+            return f"{name} has other content here than when it was signed"
     return ""
 
 

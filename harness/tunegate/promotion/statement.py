@@ -33,7 +33,7 @@ EXTENSION = "tunegateEvaluation"
 FORMAT = 1
 """The format of the statements: raised whenever their content changes, so that older ones do not look forged."""
 VERIFIER = "https://git.example.org/you/tunegate/verifier/v1"
-"""The verifier in an SVR. Tunegate has no public home yet, so example.org stands for the place of your copy."""
+"""The verifier in an SVR. Tunegate has no public repository yet, so example.org is the place of your copy."""
 DIGEST_OF = {
     "pipeline": "the pipeline as Tunegate reads it, with its suites and its data; not the bytes of the file",
     "suite": "the suite as Tunegate reads it, with its cases and checks; not the bytes of the file",
@@ -46,9 +46,9 @@ def result_statement(
 ) -> dict[str, Any]:
     """What the gates of a stage's last attempt found about these weights, as an in-toto Statement v1.
 
-    `attestation` is that of `attest`, `record_sha256` the SHA-256 of the file of the record. PASSED: every required
-    gate passed. WARNED: one was missed, in this stage or an earlier one, and a waiver excuses it. FAILED: one was
-    missed. Raises ValueError for a required gate that is neither: INVALID and INCONCLUSIVE are not attested.
+    `attestation` is what `attest` returned, `record_sha256` the SHA-256 of the record's file. PASSED: every required
+    gate passed. WARNED: a gate was missed, in this stage or an earlier one, and a waiver excuses it. FAILED: a gate was
+    missed. Raises ValueError for a required gate that is INVALID or INCONCLUSIVE: such a gate is not attested.
 
     Example: the page docs/signing.md shows one.
     """
@@ -63,10 +63,10 @@ def result_statement(
 
 
 def svr_statement(run: RunRecord, attestation: Json, subjects: Sequence[Subject], time: str) -> dict[str, Any]:
-    """That a promotion was supported by its evidence, as an in-toto Statement v1 with a Simple Verification Result.
+    """A statement that the evidence supported a promotion: an in-toto Statement v1 with a Simple Verification Result.
 
-    `time` is when this was verified (RFC 3339, UTC). An SVR lists only what holds: `EVERY_GATE_PASSED` is missing if a
-    waiver excuses a gate.
+    `time` is when this was verified (RFC 3339, UTC). An SVR lists only properties that are true: `EVERY_GATE_PASSED` is
+    missing if a waiver excuses a gate.
     """
     properties = [
         *(() if attestation["waivers"] else ("TUNEGATE_EVERY_GATE_PASSED",)),
@@ -94,7 +94,7 @@ def configuration(run: RunRecord, attestation: Json) -> list[dict[str, Any]]:
 
 
 def _tests(attestation: Json) -> dict[str, list[str]]:
-    """The tests by how they ended: the gates of these weights, and every waived gate of the stages before them."""
+    """The gates of these weights by result, and every waived gate of the stages before them."""
     waived = [_test(waiver) for waiver in attestation["waivers"]]
     tests: dict[str, list[str]] = {"passedTests": [], "warnedTests": waived, "failedTests": []}
     for gate in attestation["gates"]:
@@ -189,7 +189,7 @@ def _suite_name(gate: Json) -> str:
 
 
 def _claim(gate: Json) -> dict[str, Any]:
-    """The threshold of a draw and whether it was met. A gate may need more: minima for slices, or caps on errors."""
+    """The threshold of a draw and whether it was met. A gate may require more: minima for slices, or caps on errors."""
     terms, passed = gate["terms"], gate["verdict"] == Verdict.PASS
     if terms.get("purpose") not in PAIRED:
         enough = passed or gate["passed"] >= gate["accept"]
@@ -200,7 +200,7 @@ def _claim(gate: Json) -> dict[str, Any]:
 
 
 def _risk(luck: LuckyPass | str | None) -> dict[str, Any]:
-    """The chance that a bad model passes, as the record has it; nothing for a draw that has none."""
+    """The chance that a bad model passes, from the record; empty for a draw without one."""
     if luck is None:
         return {}
     return {"risk": luck if isinstance(luck, str) else asdict(luck)}

@@ -1,8 +1,8 @@
 """The subjects of a signed statement: the files of a model, each with its SHA-256, and the folder with its `dirHash`.
 
-Shell tools compute both, so that nobody needs Tunegate to compare a model with its attestation. `dirHash` is a digest
-that in-toto registers: https://github.com/in-toto/attestation/blob/main/spec/v1/digest_set.md (the function Hash1 of
-Go's `golang.org/x/mod/sumdb/dirhash`, in hexadecimal). It is, in the folder:
+Shell tools can compute both, so nobody needs Tunegate to compare a model with its attestation. in-toto defines the
+digest `dirHash`: https://github.com/in-toto/attestation/blob/main/spec/v1/digest_set.md (the function Hash1 of Go's
+`golang.org/x/mod/sumdb/dirhash`, in hexadecimal). To compute it in the folder:
 
     find . -type f | cut -c3- | LC_ALL=C sort | xargs -r sha256sum | sha256sum | cut -f1 -d' '
 """
@@ -19,7 +19,7 @@ from tunegate.exceptions import ConfigError
 from tunegate.models.fingerprint import file_sha256, files_of
 
 FOLDER = "model/"
-"""The name of the folder among the subjects: no file can have it."""
+"""The name of the folder among the subjects; no file can have this name."""
 
 
 class Subject(TypedDict):
