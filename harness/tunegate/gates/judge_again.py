@@ -1,8 +1,8 @@
-"""Judging the stored answers of a draw again: what the record says of an answer must follow from the answer itself.
+"""Judging the stored answers of a draw again: what the record says about an answer must follow from the answer itself.
 
-A record can be written by hand: verdicts that agree with each other, over answers that say otherwise. So the checks
-that need only the case and the answer (`Check.deterministic`) judge every answer again. Checks that ask a model,
-a server or code of the user are believed; their names are returned.
+Somebody can write a record by hand, with verdicts that agree with each other but not with the answers. So the checks
+that need only the case and the answer (`Check.deterministic`) judge every answer again. Checks that ask a model or
+a server, or run code of the user, are believed; their names are returned.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from tunegate.suites.suite import Suite
 def judge_again(gate: GateRecord, suite: Suite) -> list[str]:
     """Judge the answers of a draw again by its suite; returns the names of the checks that had to be believed.
 
-    Raises Tampered if the suite is another, if a case on record is not that of the bank, or if a check disagrees with
-    its finding on record; CannotJudge if a check can't judge an answer here that it judged then.
+    Raises Tampered if the suite has changed, if a case on record differs from the case in the bank, or if a check
+    disagrees with its finding on record; CannotJudge if a check can't judge an answer here that it judged then.
     """
     if gate.suite_sha256 != suite.sha256:
         raise Tampered(
-            f"gate {gate.key!r}: it was asked of the suite {gate.suite_sha256[:12]}…, but {suite.path or suite.name} "
+            f"gate {gate.key!r}: it used the suite {gate.suite_sha256[:12]}…, but {suite.path or suite.name} "
             f"is now {suite.sha256[:12]}…; restore its files"
         )
     by_id = {case.id: case for case in suite.cases}
@@ -47,14 +47,14 @@ def judge_again(gate: GateRecord, suite: Suite) -> list[str]:
 
 
 def _check_cases(gate: GateRecord, suite: Suite) -> None:
-    """The drawn cases must be of the part of the bank that the draw registered, and the questions that they are."""
+    """Raise Tampered unless the drawn cases are in the registered part of the bank, with the same questions."""
     part = {case.id: case for case in suite.bank.part(cast(Part, gate.part))}
     for case_id in (*gate.case_ids, *(outcome.case_id for outcome in gate.outcomes)):
         if case_id not in part:
             raise Tampered(f"gate {gate.key!r}: case {case_id!r} is on record, but not a {gate.part} case of the bank")
     for case_id, question in zip(gate.case_ids, gate.questions, strict=False):
         if question_of(part[case_id]) != question:
-            raise Tampered(f"gate {gate.key!r}: case {case_id!r} is another question in the bank than on record")
+            raise Tampered(f"gate {gate.key!r}: case {case_id!r} has another question in the bank than on record")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class _Named:
 
 @dataclass(frozen=True)
 class _Believed:
-    """A check that is not asked again: all its properties, and no judgement of its own."""
+    """A check that is not run again: it has the check's properties, and passes every answer."""
 
     check: Check
 
@@ -87,7 +87,7 @@ def _compare(gate: GateRecord, then: Outcome, now: Outcome, believed: frozenset[
     place = f"gate {gate.key!r}: case {then.case_id!r}"
     for field in ("prompt", "references", "tags", "group"):
         if getattr(then, field) != getattr(now, field):
-            raise Tampered(f"{place}: its {field} on record is not that of the bank")
+            raise Tampered(f"{place}: the record and the bank have different values of {field!r}")
     for one, again in zip(then.samples or (then,), now.samples or (now,), strict=True):
         found, expected = _verdicts(one, believed), _verdicts(again, believed)
         if found == expected:

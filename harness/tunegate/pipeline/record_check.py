@@ -1,7 +1,7 @@
-"""The record of a run compared with its pipeline: the terms that the files give, the cases of the bank, the answers.
+"""Comparing the record of a run with its pipeline: the terms in the files, the cases of the bank, the answers.
 
-A record that agrees with itself may still be made up. It must have registered what the pipeline registers, and its
-verdicts must follow from its answers when the pipeline's checks judge them again.
+A record without contradictions may still be forged. So it must have registered what the pipeline file says today, and
+its verdicts must follow from its answers when the pipeline's checks judge them again.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from tunegate.record.record import RunRecord
 def check_record(run: RunRecord, pipeline: Pipeline) -> tuple[str, ...]:
     """Raise Tampered unless the record follows from the pipeline and from its own answers.
 
-    Returns the checks that had to be believed, because they ask a model, a server or code of the user. The pipeline
-    must be as it was when the run began; raises Tampered where a file has changed since.
+    Returns the checks that had to be believed, because they ask a model or a server, or run code of the user. Raises
+    Tampered if a file of the pipeline has changed since the run began.
     """
     if run.start.get("pipeline_sha256") != pipeline.sha256:
         raise Tampered(
-            f"{run.folder}: {pipeline.path}, a suite or its data is not what the run was started with "
+            f"{run.folder}: {pipeline.path}, a suite or its data has changed since the run began "
             f"({str(run.start.get('pipeline_sha256'))[:12]}…, now {pipeline.sha256[:12]}…); restore the files"
         )
     before: Mapping[str, int] = run.start.get("attempts_before") or {}
     for field, value in registered(replace(pipeline, attempts_before=before)).items():
         if field != "model" and run.start.get(field) != _as_recorded(value) and (value or field in run.start):
-            raise Tampered(f"{run.folder}: the record registers other {field} than {pipeline.path} gives")
+            raise Tampered(f"{run.folder}: the registered value of {field!r} differs from the value in {pipeline.path}")
     believed: dict[str, None] = {}
     for gate in run.all_gates():
         if gate.gate not in pipeline.suites:
-            raise Tampered(f"gate {gate.key!r}: {pipeline.path} has no such suite")
+            raise Tampered(f"gate {gate.key!r}: {pipeline.path} has no suite {gate.gate!r}")
         believed |= dict.fromkeys(judge_again(gate, pipeline.suites[gate.gate]))
     return tuple(believed)
 

@@ -1,4 +1,4 @@
-"""What a run registers of its pipeline before the first training: the terms by which it is held afterwards."""
+"""What a run registers about its pipeline before the first training: the terms that it must meet afterwards."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def registered(pipeline: Pipeline) -> dict[str, Any]:
 
 
 def good_rates(pipeline: Pipeline, stage: Stage) -> dict[str, float]:
-    """The pass rate of a model that is good enough, by gate: that of the gate's risk, or of the default risk."""
+    """The pass rate of a model that is good enough, by gate: from the gate's own `risk`, otherwise from the default."""
     return {name: (pipeline.suites[name].rule.risk or Risk()).good for name in pipeline.gates(stage)}
 
 
