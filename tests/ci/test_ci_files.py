@@ -171,4 +171,4 @@ def test_pre_commit_runs_the_hooks(tmp_path: Path) -> None:
         check=False,
     )
     assert re.search(r"check the Tunegate pipeline\.+Passed", done.stdout), done.stdout + done.stderr
-    assert re.search(r"no test leaks into the training data\.+Failed", done.stdout), done.stdout
+    assert re.search(r"find leaked tests in the training data\.+Failed", done.stdout), done.stdout

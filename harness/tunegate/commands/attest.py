@@ -21,9 +21,9 @@ from tunegate.whole_files import write_whole
 
 
 def attest_run(options: Namespace) -> int:
-    """Write the statement of a run, signed, or its predicate alone, or both; the exit code is not the verdict."""
+    """Write the signed statement of a run, or only its predicate, or both; the exit code is not the verdict."""
     if options.sign is None and options.predicate is None:
-        raise ConfigError("give --sign KEY, --predicate FILE or both")
+        raise ConfigError("nothing to write: give --sign KEY, --predicate FILE or both")
     if options.sign is None and options.out is not None:
         raise ConfigError("--out: has no effect without --sign; leave it out")
     signer = signer_of(options)
@@ -54,4 +54,4 @@ def _show(
     if signer is not None:
         console.show(f"signed with the key {signer.hint}: {bundle}")
     if predicate is not None:
-        console.show(f"predicate of the type {kind}: {predicate}")
+        console.show(f"predicate of type {kind}: {predicate}")

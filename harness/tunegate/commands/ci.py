@@ -1,4 +1,4 @@
-"""`tunegate ci gate`: gates a pull request with the suites of its base branch, and writes what CI servers show."""
+"""`tunegate ci gate`: gates a pull request with the suites of its base branch, and writes files for the CI server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tunegate.whole_files import write_whole
 
 GateOne = Callable[[Namespace], GateRunResult]
 WORST_LAST = (0, 4, 1, 3, 2, 5)
-"""Exit codes; of several gates, the worst counts."""
+"""Exit codes from best to worst; the worst of several gates is the exit code of the command."""
 FILES = ("annotations.txt", "summary.md", "comment.md", "metrics.txt")
 
 
@@ -55,12 +55,12 @@ def gate_in_ci(options: Namespace, gate_one: GateOne) -> int:
 def _names(suites: Sequence[str]) -> dict[str, str]:
     names = {suite: Path(suite.rpartition(":")[2]).stem for suite in suites}
     if len(set(names.values())) < len(suites):
-        raise ConfigError(f"--suite: {', '.join(suites)}: two suites have the same name; rename one of their files")
+        raise ConfigError(f"--suite: {', '.join(suites)}: two suites have the same file name; rename one of the files")
     return names
 
 
 def _absolute(options: Namespace) -> Namespace:
-    """The options with every path of the pull request as an absolute path: the gate works in the folder of the exam."""
+    """The options with every path of the pull request as an absolute path, because the gate runs in another folder."""
     model = str(Path(options.model).absolute()) if options.model and Path(options.model).exists() else options.model
     paths = {key: getattr(options, key) for key in ("responses", "out", "ledger")}
     fixed = {key: str(Path(path).absolute()) if path and path != "none" else path for key, path in paths.items()}
@@ -68,7 +68,7 @@ def _absolute(options: Namespace) -> Namespace:
 
 
 def _gate(options: Namespace, name: str, suite: str, place: str, gate_one: GateOne) -> Gated:
-    """Gate one suite; an error becomes its result, so that the other suites are gated too."""
+    """Gate one suite. An error becomes its result, so that the other suites are gated too."""
     out = Path(options.out)
     given = Namespace(**{**vars(options), "suite": place, "run": str(out / name)})
     try:

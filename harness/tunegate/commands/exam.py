@@ -1,4 +1,4 @@
-"""The exam of a pull request: suites as the base branch has them, so that a pull request cannot change its own exam."""
+"""The exam of a pull request: the suites of its base branch, so that a pull request cannot change its own exam."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tunegate.exceptions import CannotJudge, ConfigError
 REF = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
 SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 SAFE = ("-c", "core.hooksPath=/dev/null", "-c", "protocol.ext.allow=never")
-"""Git runs no hook of the checkout, and no command that an address names."""
+"""Options with which git runs neither the hooks of the checkout nor a command in a remote's address."""
 
 
 @dataclass(frozen=True)
 class Exam:
-    """Where each suite is read, and the folder in which to gate: records of judges are also searched for there."""
+    """The file of each suite, and the folder in which to gate: admission records of judges are looked up there too."""
 
     places: dict[str, str]
     folder: Path
@@ -51,14 +51,14 @@ def exam_of(base: str | None, suites: Sequence[str]) -> Generator[Exam]:
 
 
 def _is_shipped(suite: str) -> bool:
-    """Whether a suite is part of an installed package: no pull request changes it."""
+    """Whether a suite is part of an installed package, which a pull request cannot change."""
     return suite.startswith(("builtin:", "package:"))
 
 
 def _check_inside(suite: str) -> None:
     path = Path(suite)
     if not _is_shipped(suite) and (path.is_absolute() or ".." in path.parts):
-        raise ConfigError(f"{suite}: with --base, a suite is named by its path below the working folder, without `..`")
+        raise ConfigError(f"{suite}: with --base, give a path below the working folder, without `..`")
 
 
 def _in_base(suite: str, place: Path, base: str) -> str:
@@ -67,7 +67,7 @@ def _in_base(suite: str, place: Path, base: str) -> str:
     path = (place / suite).resolve()
     if not path.is_relative_to(place) or not path.is_file():
         raise ConfigError(
-            f"{suite}: the base {base} does not have this suite; merge the suite first, then gate with it"
+            f"{suite}: the base {base} does not have this suite; merge the suite into the base first, then gate with it"
         )
     return str(path)
 
@@ -104,6 +104,6 @@ def _git(*arguments: str) -> str:
     except FileNotFoundError as error:
         raise CannotJudge("--base needs git, which is not installed") from error
     if done.returncode:
-        told = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
-        raise CannotJudge(f"git {arguments[0]}: {told}")
+        message = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
+        raise CannotJudge(f"git {arguments[0]}: {message}")
     return done.stdout.strip()

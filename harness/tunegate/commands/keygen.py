@@ -1,4 +1,4 @@
-"""`tunegate keygen`, and the key that an option names."""
+"""`tunegate keygen`, and the private key that --sign names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tunegate.promotion.keys import PrivateKey, load_private, public_place, writ
 
 
 def make_keys(options: Namespace) -> int:
-    """Make a pair of keys, and print where they are and the hint by which signatures name the public key."""
+    """Make a key pair, and print where the keys are and the hint by which signatures name the public key."""
     private = Path(options.file)
     public = write_keys(private, _password(options))
     if options.json:
@@ -26,7 +26,7 @@ def make_keys(options: Namespace) -> int:
 
 
 def signer_of(options: Namespace) -> PrivateKey | None:
-    """The private key that --sign names, if it does; raises ConfigError if it cannot be used."""
+    """The private key that --sign names; None without --sign. Raises ConfigError if the key cannot be used."""
     if options.sign is None:
         if options.password_env is not None:
             raise ConfigError("--password-env: has no effect without --sign; leave it out")
@@ -39,5 +39,7 @@ def _password(options: Namespace) -> bytes | None:
         return None
     password = os.environ.get(options.password_env)
     if not password:
-        raise ConfigError(f"--password-env {options.password_env}: this variable is not set")
+        raise ConfigError(
+            f"--password-env {options.password_env}: this variable is not set; put the key's password in it"
+        )
     return os.fsencode(password)

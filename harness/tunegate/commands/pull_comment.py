@@ -35,11 +35,11 @@ class Pull:
 
 
 def comment(options: Namespace) -> int:
-    """Write the comment; the pull request is that of the environment, as GitHub sets it for a step."""
+    """Write or replace the comment. GitHub's environment variables name the pull request."""
     text = Path(options.file).read_text(encoding="utf-8")
     mark = text.partition("\n")[0]
     if not mark.startswith("<!-- tunegate"):
-        raise ConfigError(f"{options.file}: not a comment that `tunegate ci gate` wrote")
+        raise ConfigError(f"{options.file}: not a comment of `tunegate ci gate`; give its comment.md")
     pull = pull_of(os.environ)
     earlier = _earlier(pull, mark)
     if earlier is None:
@@ -65,12 +65,14 @@ def pull_of(environment: Mapping[str, str]) -> Pull:
     try:
         number = json.loads(Path(event).read_text(encoding="utf-8"))["pull_request"]["number"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{event}: not the event of a pull request ({error!r})") from error
+        raise ConfigError(
+            f"{event}: not the event of a pull request ({error!r}); run this only on the event pull_request"
+        ) from error
     return Pull(api.rstrip("/"), repository, int(number), token)
 
 
 def _earlier(pull: Pull, mark: str) -> int | None:
-    """The comment of an earlier run. Only a bot's counts: anyone may write a comment that begins with the mark."""
+    """The comment of an earlier run. It must be by a bot: anyone can write a comment that begins with the mark."""
     page = 1
     while True:
         found: Any = _ask(pull, "GET", f"{pull.comments}?per_page={PAGE}&page={page}")

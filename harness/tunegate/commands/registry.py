@@ -1,4 +1,4 @@
-"""`tunegate registry`: what is promoted, since when and by whom; the way back; clearing up."""
+"""`tunegate registry`: what is promoted, since when and by whom; rolling back; clearing up."""
 
 from __future__ import annotations
 
@@ -60,7 +60,9 @@ def _why(one: Move) -> str:
 def _history(options: Namespace, registry: Path) -> Result:
     moves = history(registry, options.alias)
     if not moves:
-        raise ConfigError(f"{options.alias}: no alias of this name was ever set in {registry}")
+        raise ConfigError(
+            f"{options.alias}: no such alias in the history of {registry}; `tunegate registry list` shows the aliases"
+        )
     lines = [
         f"{one.time}  {_short(one.before)} -> {_short(one.sha256)}  by {one.who}, run {one.run}{_why(one)}"
         for one in moves
@@ -75,11 +77,11 @@ def _short(sha256: str | None) -> str:
 def _diff(options: Namespace, registry: Path) -> Result:
     before, after = (attestation_of(one, registry) for one in (options.before, options.after))
     found = list(differences(before, after))
-    lines = [f"{one.what}: {_told(one.before)} -> {_told(one.after)}" for one in found]
+    lines = [f"{one.what}: {_in_words(one.before)} -> {_in_words(one.after)}" for one in found]
     return {"differences": [asdict(one) for one in found]}, lines or ["no difference in the evidence"]
 
 
-def _told(value: Any) -> str:
+def _in_words(value: Any) -> str:
     match value:
         case None:
             return "none"

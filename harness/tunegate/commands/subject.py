@@ -1,4 +1,4 @@
-"""What a gate is about: the model, or the answers, that the options name."""
+"""What a gate tests: the model or the answers that the options name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tunegate.suites.suite import Suite
 def open_subject(options: Namespace, suite: Suite, results: Results | None = None) -> Model:
     """Open the model, or read the answers; notes go to standard error.
 
-    Raises ConfigError for options without effect.
+    Raises ConfigError for options that would have no effect.
     """
     if options.responses is not None:
         for flag, given in {"--dtype": options.dtype, "--batch-size": options.batch_size}.items():

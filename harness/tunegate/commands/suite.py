@@ -100,7 +100,7 @@ def print_expansion(facts: Facts) -> None:
 
 
 def print_import(facts: Facts) -> None:
-    """What was imported, what the suite does otherwise than the tool, and the next command."""
+    """What was imported, where the suite differs from the tool, and the next command."""
     checks = ", ".join(facts["checks"])
     show(
         f"task {facts['task']} of {facts['tool']}: {facts['cases']} cases, judged by {checks}, {facts['draw']} per draw"

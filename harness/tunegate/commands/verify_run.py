@@ -1,4 +1,4 @@
-"""Whether a record is true: its gates decided again, its answers judged again, compared with the files it names."""
+"""Verifying a record: its gates are decided again, its answers are judged again, and its files are compared."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ from tunegate.suites.suite_file import load_suite
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What was found true: `gates` were decided again, `answers` judged again. `believed` are the checks that were not,
-    since they ask a model, a server or code of the user; `missing` is why no answer could be judged again."""
+    """What was verified: `gates` were decided again, `answers` were judged again. `believed` are the checks that were
+    not run again, because they ask a model or a server, or run code of the user. `missing` is why no answer could be
+    judged again."""
 
     gates: int
     answers: int
@@ -42,9 +43,9 @@ class Verified:
 
 
 def verify_run(record: RunRecord, build_check: CheckBuilder) -> Verified:
-    """Decide every gate again, and judge every answer again if the files are still there.
+    """Decide every gate again, and judge every answer again if the files still exist.
 
-    Raises Tampered where the record contradicts itself, the files or the answers.
+    Raises Tampered if the record contradicts itself, the files or the answers.
     """
     decided = recheck_all(record)
     answers = sum(len(gate.outcomes) for gate in record.all_gates())
@@ -56,16 +57,16 @@ def verify_run(record: RunRecord, build_check: CheckBuilder) -> Verified:
         with reading(record.folder):
             return Verified(decided, answers, check_record(record, pipeline))
     believed: dict[str, None] = {}
-    loaded: dict[Path, Suite] = {}  # a gate and its confirming draw are of one suite
+    loaded: dict[Path, Suite] = {}  # a gate and its confirming draw have the same suite
     for gate in record.all_gates():
         suites: Mapping[str, Mapping[str, Any]] = record.start.get("suites") or {}
         path = Path((suites.get(gate.gate) or {}).get("path") or "")
         if not path.is_file():
-            why = f"its suite file {str(path)!r} is gone" if path.name else "its suite has no file"
+            why = f"its suite file {str(path)!r} is gone; restore it" if path.name else "its suite has no file"
             return Verified(decided, 0, missing=f"{record.folder}: {why}")
         try:
             suite = loaded.get(path) or loaded.setdefault(path, load_suite(path, build_check))
-        except ConfigError as error:  # the file of another tool, from which the suite was made, is no suite file
+        except ConfigError as error:  # the suite may have been made from another tool's file, not from a suite file
             return Verified(decided, 0, missing=f"{record.folder}: its suite cannot be read: {error}")
         with reading(record.folder):
             believed |= dict.fromkeys(judge_again(gate, suite))
