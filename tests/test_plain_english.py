@@ -36,6 +36,15 @@ INSTEAD = {
     r"\bgiv(e|es|en|ing) (\w+ )?away\b": "reveals the answer",
     r"\bof which (it|they|he|there|one)\b": "that it, where",
     r"\brests? on\b": "is based on",
+    r"\b(?<!there )(is|are|was|were) no (?!longer\b|(less|more|\w+er) than\b|likelier\b)": "is not a",
+    r"\botherwise than\b": "differs from, differently from",
+    r"\bin the place of\b": "instead of",
+    r"\bof (a )?strangers?\b": "a stranger's file, strangers' files",
+    r"\bcode of (yours|the (user|file))\b": "your code, the user's code",
+    r"\bas (the|a|its|this) \w+ (has|have|had) it\b": "as in, from",
+    r"\b(told|said) by the file\b": "according to the file",
+    r"\bof whatever \w+": "of any",
+    r"(^|[.:;] |# |\"\"\")(Who|who) (can|may|has) [\w ]+ (can|may|has)\b": "anyone who can",
 }
 """Pattern, and what to write instead."""
 DATA = {

@@ -59,8 +59,8 @@ def build_check(
     """Build the check that an item of a suite's `checks` list describes.
 
     Paths in options are relative to `base_dir`. `models` opens local judges (default: through
-    `tunegate.models.open_model`). `file` is the file of the entry; None is the user's own Python code. With `look`, no
-    code of the file runs and no server is contacted, whatever the user allows.
+    `tunegate.models.open_model`). `file` is the file of the entry; None is the user's own Python code. With `look`,
+    none of the file's code runs and no server is contacted, whatever the user allows.
     Raises ConfigError, its message relative to the entry (`rougeL.minn: unknown option (did you mean 'min'?)`, or what
     the user does not allow the file), and MissingExtra when the check needs packages that are not installed.
     """

@@ -40,7 +40,7 @@ class CheckBase(Options):
     extra: ClassVar[str | None] = None
     """The extra of the distribution that must be installed."""
     reads_answer_alone: ClassVar[bool] = False
-    """Whether a finding follows from the case and the answer alone: no model, no server, no code of the user."""
+    """Whether a finding follows from the case and the answer alone: no model, no server, none of the user's code."""
     revision: ClassVar[str] = "1"
     """The version of the check: raised whenever the same input may get a different finding."""
 

@@ -96,7 +96,7 @@ def test_what_the_suite_of_a_task_says(capsys: pytest.CaptureFixture[str]) -> No
         ("facts_open.yaml", {"dataset_path": "squad"}, "dataset_path: 'squad' is not local data"),
         ("facts_open.yaml", {"num_fewshot": 3}, "num_fewshot: few-shot examples cannot be imported"),
         ("facts_open.yaml", {"process_docs": "x"}, "process_docs: this key of lm-evaluation-harness cannot be"),
-        ("facts_open.yaml", {"metric_list": [{"metric": "bleu"}]}, "metric_list[0]: there is no equal check for the metric 'bleu'"),
+        ("facts_open.yaml", {"metric_list": [{"metric": "bleu"}]}, "there is no equal check for the metric 'bleu'"),
         ("facts_open.yaml", {"generation_kwargs": {"num_beams": 4}}, "generation_kwargs.num_beams: this option"),
         ("facts_open.yaml", {"filter_list": [{"filter": [{"function": "majority_vote"}]}]}, "'majority_vote'"),
         ("facts_open.yaml", {"test_split": "dev"}, "there is no file for the split 'dev'"),

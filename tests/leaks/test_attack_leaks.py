@@ -1,4 +1,4 @@
-"""Texts of a training that are no prompt and no answer, and yet can hold a gate's cases."""
+"""Training texts that are neither prompts nor answers, but can contain a gate's cases."""
 
 from __future__ import annotations
 

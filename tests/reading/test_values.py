@@ -1,4 +1,4 @@
-"""Values that are no text: each has one way to become one, or is refused with file, row, field and remedy."""
+"""Values that are not text: each becomes text in one way, or is refused with file, row, field and remedy."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ def test_a_link_is_removed_and_not_what_it_points_at(tmp_path: Path) -> None:
     job = fake(tmp_path / "theirs")
     link = tmp_path / "checkpoint-1"
     link.symlink_to(tmp_path / "theirs")
-    assert checkpoints.fault_of(link, job) == "a link in the place of the training's folder"
+    assert checkpoints.fault_of(link, job) == "a link instead of the training's folder"
     checkpoints.discard(link)
     assert not link.is_symlink()
     assert checkpoints.fault_of(tmp_path / "theirs", job) is None

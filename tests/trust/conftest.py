@@ -1,4 +1,4 @@
-"""A user's home with a project, where the test works, and downloads of strangers, which nobody trusts."""
+"""A user's home with a project, where the test works, and a stranger's downloads, which nobody trusts."""
 
 from __future__ import annotations
 

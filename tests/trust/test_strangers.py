@@ -1,4 +1,4 @@
-"""A suite, judge or pipeline file of a stranger is data: nothing of it acts before the user allows it."""
+"""A stranger's suite, judge or pipeline file is data: it can do nothing until the user allows it."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def seal(folder: Path, job: TrainJob) -> None:
 def fault_of(folder: Path, job: TrainJob) -> str | None:
     """Why a folder is not what this job sealed; None if it is."""
     if folder.is_symlink():
-        return "a link in the place of the training's folder"
+        return "a link instead of the training's folder"
     try:
         said = json.loads((folder / SEAL).read_text(encoding="utf-8"))
         whose, files = said["job"], dict[str, str](said["files"])

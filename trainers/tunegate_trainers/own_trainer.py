@@ -109,7 +109,7 @@ def _check_base(job: TrainJob, found: LocalModel) -> None:
 def weights_sha256(found: LocalModel) -> str:
     """The hash of a model's weights as a gate asks it, whatever its files are called; adapters count as merged.
 
-    Raises ConfigError or CannotJudge where it does not open, or where a weight is no number.
+    Raises ConfigError or CannotJudge if it cannot be opened, or if a weight is not a number.
     """
     import torch
 

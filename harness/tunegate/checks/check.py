@@ -82,7 +82,7 @@ class Check(Protocol):
 
 
 def is_deterministic(check: Check) -> bool:
-    """Whether a finding follows from the case and the answer alone: no model, no server, no code of the user.
+    """Whether a finding follows from the case and the answer alone: no model, no server, none of the user's code.
 
     Such a check can judge a stored answer again, anywhere, with the same result. A check of another package that does
     not say so is not.

@@ -42,7 +42,7 @@ def corrected_words(pairs: int) -> str:
 
 
 def winner_words(ranked: Sequence[Ranked]) -> str:
-    """A note on the interval of the best model; empty with fewer than two judged models, which are no choice."""
+    """A note on the interval of the best model; empty with fewer than two judged models."""
     judged = [one for one in ranked if one.standing != "INVALID"]
     if len(judged) < 2:
         return ""

@@ -307,7 +307,7 @@ def _proposals(
 def _gates_not_taken_last(pipeline: Pipeline) -> list[str]:
     """Gates of earlier stages that the last stage does not list: the promoted weights only must not be worse at them.
 
-    A scorer's are left out: they ask how it ranks pairs, which is no question to the weights that it rewards.
+    A scorer's gates are left out: they ask how it ranks pairs, which the weights that it rewards are not asked.
     """
     *earlier, last = pipeline.stages
     asked = (stage for stage in earlier if stage.role != "scorer")

@@ -97,7 +97,7 @@ def check(options: Namespace) -> int:
 
 
 def _facts(path: Path) -> CheckFacts:
-    """The facts of a file; no code of the file runs, and no server is contacted."""
+    """The facts of a file; none of the file's code runs, and no server is contacted."""
     build_check = partial(_build_check(), look=True)
     data = load_yaml(path).data
     if is_judge(data):

@@ -23,7 +23,7 @@ from tunegate.suites.suite_file import load_suite
 @dataclass(frozen=True, slots=True)
 class Verified:
     """What was verified: `gates` were decided again, `answers` were judged again. `believed` are the checks that were
-    not run again, because they ask a model or a server, or run code of the user. `missing` is why no answer could be
+    not run again, because they ask a model or a server, or run the user's code. `missing` is why no answer could be
     judged again."""
 
     gates: int

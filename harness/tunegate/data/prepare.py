@@ -30,7 +30,7 @@ REPEATED, NEARLY, TOO_LONG, SAME = "repeats a row", "nearly repeats a row", "too
 class PrepareTools:
     """What preparing needs from outside: a counter of tokens for `max_tokens`, and a callback for progress.
 
-    `masking` is what a user must write, in the place of `prepare`, to have personal data masked.
+    `masking` is what a user must write instead of `prepare` to have personal data masked.
     """
 
     count_tokens: CountTokens | None = None

@@ -118,7 +118,7 @@ class Book:
             )
             same = [e.sha256 for e in history.entries if e.drawn == entry]
             sha256 = same[0] if same else session.add(entry)
-        return replace(drawn, ledger=replace(gate.ledger or LedgerPlace(), entry=sha256))  # it is no new attempt
+        return replace(drawn, ledger=replace(gate.ledger or LedgerPlace(), entry=sha256))  # this is not a new attempt
 
     def chosen(self, draft: Draft, history: History, choose: Choose) -> Draw:
         """The draw, given what the ledger holds.

@@ -2,7 +2,7 @@
 
 Somebody can write a record by hand, with verdicts that agree with each other but not with the answers. So the checks
 that need only the case and the answer (`Check.deterministic`) judge every answer again. Checks that ask a model or
-a server, or run code of the user, are believed; their names are returned.
+a server, or run the user's code, are believed; their names are returned.
 """
 
 from __future__ import annotations

@@ -182,7 +182,7 @@ _ENDS = re.compile('[\n"“”„«»「」『』:;?!。｡？！：；।॥؟�
 def _contained(
     train: Sequence[TrainText], cases: Sequence[CaseText], parts: Sequence[CaseText], progress: Progress | None
 ) -> Iterator[Match]:
-    """Whole texts and their parts are weighted separately: what a text shares with its own part is no template."""
+    """Whole texts and their parts are weighted separately: what a text shares with its own part is not a template."""
     groups = [_Runs(cases), _Runs(parts)]
     finder = RunFinder(run for group in groups for run in group.vocabulary.texts)
     found = [finder.find(text.normal.split()) for text in _counted("runs of words", train, progress)]

@@ -118,7 +118,7 @@ class History:
         return ", ".join(told[:LISTED]) + more
 
     def same_try(self, key: str, weights: str | None, purpose: str) -> Entry | None:
-        """The first draw of this purpose with the same key and the same weights: to ask it again is no new try."""
+        """The first draw of this purpose with the same key and weights: asking it again is not a new attempt."""
         if weights is None:
             return None
         same = (key, weights, purpose)

@@ -21,7 +21,7 @@ from tunegate.record.record import RunRecord
 def check_record(run: RunRecord, pipeline: Pipeline) -> tuple[str, ...]:
     """Raise Tampered unless the record follows from the pipeline and from its own answers.
 
-    Returns the checks that had to be believed, because they ask a model or a server, or run code of the user. Raises
+    Returns the checks that had to be believed, because they ask a model or a server, or run the user's code. Raises
     Tampered if a file of the pipeline has changed since the run began.
     """
     if run.start.get("pipeline_sha256") != pipeline.sha256:

@@ -35,7 +35,7 @@ class LedgerPlace:
     `entry` is the hash of its line in the ledger; it is empty without a ledger, and `why_not` says why there is none.
     `before` attempts were made earlier, `failed` of them failed, `undecided` of them have no verdict. `lineage` of
     them, in other runs, began with the same base model. `repeats` is the entry of an earlier draw of the same suite on
-    the same weights: this draw asks its cases again, and is no new attempt.
+    the same weights: this draw asks its cases again, and is not a new attempt.
     """
 
     entry: str = ""

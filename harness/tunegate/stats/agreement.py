@@ -146,7 +146,7 @@ def _weighed(table: Table, weights: Weights) -> tuple[list[list[float]], float, 
 
 
 def _weight(i: int, j: int, n: int, weights: Weights) -> float:
-    """The agreement of human verdict i with judge verdict j; column n is no verdict."""
+    """The agreement of human verdict i with judge verdict j; column n has the answers without a verdict."""
     if j >= n or weights == "none":
         return float(i == j)
     distance = abs(i - j) / (n - 1)
