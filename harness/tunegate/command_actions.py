@@ -11,7 +11,7 @@ PICKS = {
     "--provider": "promptfoo's provider",
     "--epoch": "the epoch of Inspect, or the repeat of NeMo Evaluator",
 }
-"""The options that choose a part of a results file, if it holds several."""
+"""The options that choose a part of a results file, if it has several."""
 
 
 def allow_waived(command: argparse.ArgumentParser) -> None:
@@ -25,7 +25,7 @@ def trust(*parsers: argparse.ArgumentParser) -> None:
             "--trust",
             metavar="FOLDER",
             action="append",
-            help="files of this folder may run code and contact servers, like your own; may be repeated",
+            help="files in this folder may run code and contact servers, like your own; may be repeated",
         )
 
 
@@ -62,11 +62,11 @@ def add_registry_actions(command: argparse.ArgumentParser) -> None:
     diff.add_argument("after", metavar="B", help="the same for the other model")
     back = action("rollback", "point an alias to the model that it pointed to before")
     back.add_argument("alias", help="alias such as production")
-    back.add_argument("--to", metavar="SHA256", help="the beginning of the fingerprint (default: the model before)")
-    back.add_argument("--why", metavar="TEXT", required=True, help="the reason, for the history")
+    back.add_argument("--to", metavar="SHA256", help="fingerprint, or its beginning (default: the model before)")
+    back.add_argument("--why", metavar="TEXT", required=True, help="the reason, for the history of the alias")
     clear = action("gc", "remove models that no alias points to, and drafts of promotions that were killed")
-    clear.add_argument("--keep", type=float, metavar="DAYS", default=30.0, help="keep younger ones (default: 30)")
-    clear.add_argument("--yes", action="store_true", help="remove them; without it, they are only listed")
+    clear.add_argument("--keep", type=float, metavar="DAYS", default=30.0, help="keep younger models (default: 30)")
+    clear.add_argument("--yes", action="store_true", help="remove them (default: only list them)")
 
 
 def add_suite_actions(suite: argparse.ArgumentParser) -> None:

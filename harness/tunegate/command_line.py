@@ -150,19 +150,19 @@ def build_parser() -> Parser:
     gate = command("gate", "run one gate on a model or on stored responses; train nothing")
     gate.add_argument("model", nargs="?", help="a model folder, .gguf file, hub id, package:… or http://…/v1#name")
     gate.add_argument(
-        "--responses", metavar="FILE", help='answers produced elsewhere: rows {"id", "response"}, or the file of a tool'
+        "--responses", metavar="FILE", help='answers produced elsewhere: rows {"id", "response"}, or a tool\'s file'
     )
-    gate.add_argument("--suite", metavar="FILE", help="suite file, or builtin:NAME (a tool's file makes its own)")
+    gate.add_argument("--suite", metavar="FILE", help="suite file, or builtin:NAME (not needed for a tool's file)")
     for flag, what in PICKS.items():
-        gate.add_argument(flag, metavar="NAME", help=f"the file of a tool: {what}")
+        gate.add_argument(flag, metavar="NAME", help=f"for a tool's file: {what}")
     gate.add_argument("--expect-suite", metavar="SHA256", help="refuse a suite with another hash (see `check --json`)")
     gate.add_argument("--baseline", metavar="PLACE", help="compare with this model or these answers, case by case")
-    gate.add_argument("--max-drop", type=float, metavar="POINTS", help="points it may be worse (default: 5)")
+    gate.add_argument("--max-drop", type=float, metavar="POINTS", help="allowed loss in points (default: 5)")
     gate.add_argument("--tier", choices=("critical", "supporting", "advisory"), help="how strict (default: supporting)")
     gate.add_argument("--draw", type=int, metavar="N", help="how many cases to draw (default: the suite's plan)")
     gate.add_argument("--accept", type=int, metavar="K", help="how many must pass (default: the share in the plan)")
     gate.add_argument(
-        "--continue", dest="more", type=int, metavar="N", help="add N cases to a gate whose anytime plan could not tell"
+        "--continue", dest="more", type=int, metavar="N", help="add N cases to an anytime gate without a verdict"
     )
     gate.add_argument("--curtail", action="store_true", help="stop asking when the verdict can no longer change")
     gate.add_argument("--seed", type=int, default=0, help="seed of the draw (default: 0)")
@@ -205,15 +205,15 @@ def build_parser() -> Parser:
     report.add_argument("--junit", metavar="FILE", help="also write JUnit XML")
     report.add_argument("--markdown", metavar="FILE", help="also write a Markdown summary")
     report.add_argument(
-        "--to", nargs="+", metavar="FORMAT [FILE]", help="also write it for others: every-eval-ever, and where to"
+        "--to", nargs="+", metavar="FORMAT [FILE]", help="also write it in another format: every-eval-ever [FILE]"
     )
     report.add_argument("--labels", metavar="FILE", help="people's labels of answers: estimate the pass rate by people")
-    report.add_argument("--mlflow", metavar="EXPERIMENT", help="also log the gates as metrics, and the page, in MLflow")
+    report.add_argument("--mlflow", metavar="EXPERIMENT", help="also log the gates and the report in MLflow")
     report.add_argument("--recheck", action="store_true", help="decide every gate and judge every answer again")
     report.epilog = (
-        "The exit code is not the run's verdict: 0 says that the report is written and, with --recheck, that the "
-        "outcomes on record give the recorded verdicts, passed or failed, and follow from the answers, if the suite "
-        "files are there; 5 says that they do not."
+        "The exit code is not the run's verdict. 0: the report is written. With --recheck, 0 also means that the "
+        "recorded verdicts, passed or failed, follow from the outcomes, and these from the answers, if the suite files "
+        "still exist. 5: they do not."
     )
 
     promote = command("promote", "copy a run's model into the registry, if these weights passed every gate")
@@ -226,44 +226,44 @@ def build_parser() -> Parser:
         "production)",
     )
     promote.add_argument("--registry", metavar="FOLDER", help="default: the pipeline's registry")
-    promote.add_argument("--why", metavar="TEXT", help="a reason, for the history of the alias")
+    promote.add_argument("--why", metavar="TEXT", help="the reason, for the history of the alias")
     allow_waived(promote)
     _signer(promote)
 
-    verify = command("verify", "say whether a model is promoted and by which gates, or whether a run's record is true")
+    verify = command("verify", "check that a model is promoted and show its gates, or check the record of a run")
     verify.add_argument(
         "model",
         help="model folder, alias such as production, run folder, models:/NAME@ALIAS (MLflow), or "
         "hf:OWNER/NAME@REVISION",
     )
     verify.add_argument("--registry", metavar="FOLDER", default="registry", help="default: registry")
-    verify.add_argument("--out", metavar="FOLDER", help="keep a fetched model here, if it verifies")
+    verify.add_argument("--out", metavar="FOLDER", help="keep the fetched model here, if it verifies")
     allow_waived(verify)
     verify.add_argument(
         "--key", metavar="FILE", action="append", help="public key: also verify the signatures; may be repeated"
     )
 
-    registry = command("registry", "list, compare, roll back and clear up what is promoted")
+    registry = command("registry", "list, compare, roll back and clear up promoted models")
     add_registry_actions(registry)
 
     attest = command("attest", "sign what the gates of a decided run found, passed or failed")
     attest.add_argument("run", help="run folder")
     _signer(attest)
     attest.add_argument("--out", metavar="FILE", help="default: attestation.sigstore.json in the run folder")
-    attest.add_argument("--predicate", metavar="FILE", help="write the predicate alone, for another signer")
-    attest.epilog = "The exit code is not the run's verdict: 0 says that the statement of a decided run is written."
+    attest.add_argument("--predicate", metavar="FILE", help="write only the predicate, for another signer")
+    attest.epilog = "The exit code is not the run's verdict: 0 means that the statement was written."
 
-    keygen = command("keygen", "make a pair of keys for signing promotions")
+    keygen = command("keygen", "make a key pair for signing promotions")
     keygen.add_argument("file", nargs="?", default="tunegate.key", help="private key to write (default: tunegate.key)")
     _password(keygen)
     _choosing(command)
-    _add_ci_actions(command("ci", "gate in CI: with the suites of the base branch, and files for GitHub and GitLab"))
+    _add_ci_actions(command("ci", "gate a pull request with the suites of its base branch, on GitHub or GitLab"))
     return parser
 
 
 def _signer(parser: argparse.ArgumentParser) -> None:
     """Options for the key that signs."""
-    parser.add_argument("--sign", metavar="KEY", help="private key: also write signed statements")
+    parser.add_argument("--sign", metavar="KEY", help="private key: write signed statements")
     _password(parser)
 
 
@@ -272,7 +272,7 @@ def _password(parser: argparse.ArgumentParser) -> None:
 
 
 def _choosing(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
-    """The commands that help to choose: what to train, from which base model, and which of two results is better."""
+    """The commands that help to choose what to train, from which base model, and which of two results is better."""
     advise = command("advise", "recommend stages for your goal and your data, and write the pipeline file")
     for flag, (metavar, summary) in ADVISE_FLAGS.items():
         advise.add_argument(flag, metavar=metavar, help=summary)
@@ -342,5 +342,5 @@ def _add_ci_actions(ci: argparse.ArgumentParser) -> None:
     gate.set_defaults(filter=None, prompt=None, provider=None, epoch=None, expect_suite=None, trust=None)
     gate.set_defaults(draw=None, accept=None, more=None, curtail=False, seed=0, together=None, baseline=None)
 
-    comment = action("comment", "write or replace the comment on the pull request of this step on GitHub")
-    comment.add_argument("file", help="comment.md, which `tunegate ci gate` wrote")
+    comment = action("comment", "write or replace the comment on a pull request, in a step on GitHub")
+    comment.add_argument("file", help="the file comment.md that `tunegate ci gate` wrote")

@@ -63,7 +63,7 @@ def test_an_error_before_any_gate_is_the_exit_code(tmp_path: Path, temp: Path) -
     pull = make_pull_request(tmp_path)
     step = gate(pull, temp, base=pull.base, suite="suites/new.yaml")
     assert (step.code, step.output) == (2, "exit-code=2\n")
-    assert "merge the suite first" in step.log
+    assert "merge the suite into the base first" in step.log
 
 
 @pytest.mark.parametrize("code", ["0", "1", "3"])

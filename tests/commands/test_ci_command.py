@@ -76,9 +76,9 @@ def test_a_local_branch_with_the_name_of_the_base_does_not_count(pull: PullReque
             "suites/new.yaml",
             "main",
             2,
-            "suites/new.yaml: the base main does not have this suite; merge the suite first",
+            "suites/new.yaml: the base main does not have this suite; merge the suite into the base first",
         ),
-        ("../clone/suites/facts.yaml", "main", 2, "named by its path below the working folder"),
+        ("../clone/suites/facts.yaml", "main", 2, "give a path below the working folder"),
         ("suites/facts.yaml", "--upload-pack=x", 2, "expected a commit or the name of a branch"),
         ("suites/facts.yaml", "absent", 3, "git fetch: fatal: couldn't find remote ref"),
     ],
@@ -115,7 +115,7 @@ def test_it_writes_what_ci_servers_show(pull: PullRequest, capsys: Capture) -> N
 
 def test_two_suites_of_one_name_are_refused(pull: PullRequest, capsys: Capture) -> None:
     assert main([*GATE, "--suite", "facts.yaml"]) == 2
-    assert "two suites have the same name" in capsys.readouterr().err
+    assert "two suites have the same file name" in capsys.readouterr().err
 
 
 # --- the comment ---------------------------------------------------------------------------------------------------

@@ -62,7 +62,7 @@ def test_the_history_says_who_moved_an_alias_when_and_why(project: Path, capsys:
     assert lines[1].endswith(f"{one[:12]}… -> {two[:12]}…  by ada, run small: release of two")
     [alias] = facts(capsys, "registry", "list")["aliases"]
     assert (alias["alias"], alias["sha256"], alias["moved"]["who"]) == ("production", two, "ada")
-    assert "no alias of this name was ever set" in said(capsys, "registry", "history", "staging", code=2)
+    assert "no such alias in the history of registry" in said(capsys, "registry", "history", "staging", code=2)
     assert two in said(capsys, "registry", "show", "production")
 
 

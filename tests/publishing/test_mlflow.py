@@ -183,7 +183,7 @@ def test_a_version_of_another_hand_is_refused(project: Path, capsys: Capture) ->
     [
         (["promote", "run", "--to", "mlflow:genes"], "expected mlflow:NAME@ALIAS"),
         (["verify", "models:/genes"], "expected models:/NAME@ALIAS or models:/NAME/VERSION"),
-        (["verify", "run", "--out", "x"], "--out is for a model in MLflow or on the Hub"),
+        (["verify", "run", "--out", "x"], "leave it out, or name a model in MLflow or on the Hub"),
     ],
 )
 def test_other_names_are_refused(project: Path, capsys: Capture, words: list[str], said: str) -> None:
