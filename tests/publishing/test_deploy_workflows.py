@@ -39,6 +39,12 @@ def test_only_the_job_that_needs_promote_has_the_credential() -> None:
     assert len(moves) == 1, "one step alone has it"
 
 
+def test_the_job_that_moves_the_alias_has_the_pipeline_and_its_suites() -> None:
+    """`promote` reads them again; a checkout after the download would remove the run."""
+    uses = [step.get("uses", "").partition("@")[0] for step in PROMOTE["jobs"]["alias"]["steps"]]
+    assert uses.index("actions/checkout") < uses.index("actions/download-artifact")
+
+
 def test_deploy_takes_the_verified_bytes_and_nothing_else() -> None:
     assert DEPLOY["jobs"]["deploy"]["needs"] == "verify"
     assert "secrets." not in str(DEPLOY["jobs"]["deploy"])
