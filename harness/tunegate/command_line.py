@@ -236,7 +236,7 @@ def build_parser() -> Parser:
         help="model folder, alias such as production, run folder, models:/NAME@ALIAS (MLflow), or "
         "hf:OWNER/NAME@REVISION",
     )
-    verify.add_argument("--registry", metavar="FOLDER", default="registry", help="default: registry")
+    verify.add_argument("--registry", metavar="FOLDER", help="default: registry")
     verify.add_argument("--out", metavar="FOLDER", help="keep a fetched model here, if it verifies")
     allow_waived(verify)
     verify.add_argument(
