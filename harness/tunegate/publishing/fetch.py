@@ -32,9 +32,7 @@ class Evidence:
 
 
 @contextmanager
-def evidence_of(
-    model: str, named: Path | None, fingerprint: Fingerprint, out: Path | None
-) -> Generator[Evidence]:
+def evidence_of(model: str, named: Path | None, fingerprint: Fingerprint, out: Path | None) -> Generator[Evidence]:
     """The evidence to verify. If `out` is given, the fetched bytes are moved there at the end, unless an error came.
 
     What is deployed from `out` is then exactly what was verified: nothing is fetched again. An entry that was kept so
