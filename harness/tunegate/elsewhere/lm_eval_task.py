@@ -44,7 +44,7 @@ FIRST = r"\A[\s\S]*?"
 
 def recognises(data: Mapping[str, Any]) -> bool:
     """Whether a YAML document is a task."""
-    return "task" in data and ("doc_to_text" in data or "dataset_path" in data)
+    return "task" in data and any(key in data for key in ("doc_to_text", "dataset_path", "include"))
 
 
 def read(file: YamlFile, wanted: str | None) -> Task:
