@@ -67,7 +67,7 @@ def test_the_history_says_who_moved_an_alias_when_and_why(project: Path, capsys:
     facts(capsys, "promote", "two", "--to", "staging")
     columns = [line.index("since") for line in said(capsys, "registry", "list").splitlines()]
     assert columns == [columns[0]] * 2, "the columns are aligned"
-    facts(capsys, "promote", "two", "--why", "again")
+    both(capsys)
     assert said(capsys, "report", "two").count("promoted to production: ") == 1
 
 
