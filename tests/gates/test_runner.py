@@ -165,7 +165,10 @@ def test_a_bank_without_a_sealed_part_says_how_many_cases_give_it_one() -> None:
     told = str(error.value)
     assert "none of the 250 cases is sealed, and a pass after a retry must be confirmed by sealed ones" in told
     assert "add about 150 cases to the bank of 'facts'" in told
-    assert "`plan: {reuse: true}` in the suite file" in told
+    assert "(or ask used ones again: `plan: {reuse: true}` in the suite file, which the report marks)" in told
+    with pytest.raises(Inconclusive) as error:
+        draw_fresh(place, replace(bare, path="logs/results.json"), 100, 1, used)
+    assert "(or gate it with `--ledger none`, which the report marks)" in str(error.value)
     fresh = replace(bare, cases=cases, sealed_share=1 / 3).bank.sealed
     assert 85 < sum(question_of(case) not in used for case in fresh) < 115, "as many as the draw needs, or nearly"
 

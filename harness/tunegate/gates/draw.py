@@ -117,8 +117,8 @@ def draw_fresh(
         if place.part == "sealed" and not suite.sealed_share:
             have, more = _none_sealed(suite, n, used)
         raise Inconclusive(
-            f"{place.called}: the draw needs {n} fresh cases, but {have}; add {more} (or ask used "
-            "ones again: `plan: {reuse: true}` in the suite file, which the report marks)"
+            f"{place.called}: the draw needs {n} fresh cases, but {have}; add {more} (or "
+            f"{_again(suite)}, which the report marks)"
         )
     for tag, short in short_of(cases, suite.quotas).items():
         raise Inconclusive(
@@ -127,6 +127,13 @@ def draw_fresh(
             f"cases to the bank of {suite.name!r}"
         )
     return Draw(cases, seed, sum(question_of(case) in used for case in cases))
+
+
+def _again(suite: Suite) -> str:
+    """How used cases are asked again; a suite that was made from a results file has no plan that a user could edit."""
+    if suite.path and not suite.path.endswith((".yaml", ".yml")):
+        return "gate it with `--ledger none`"
+    return "ask used ones again: `plan: {reuse: true}` in the suite file"
 
 
 def _fresh_of(place: GatePlace, suite: Suite, fresh: int) -> str:
