@@ -43,7 +43,7 @@ def test_a_pull_request_that_lowers_its_plan_does_not_change_the_exam(pull: Pull
         assert "10 of 20, 18 needed" in said
         name = pull.base[:12] if base == pull.base else f"{base} ({pull.base[:12]})"
         changed = "suites/facts.jsonl, suites/facts.yaml, suites/new.yaml"
-        told = f"the suites are those of the base {name}; what was changed here does not count before it is merged"
+        told = f"the suites are those of the base {name}; what differs here does not count before it is merged"
         assert f"exam: {told}: {changed}\n" in said
         for file in ("summary.md", "comment.md"):
             assert f"Exam: {told}" in (out / file).read_text()

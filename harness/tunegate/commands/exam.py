@@ -41,7 +41,7 @@ class Exam:
             return ""
         name = self.commit[:12] if self.base == self.commit else f"{self.base} ({self.commit[:12]})"
         shown = ", ".join(self.changed[:MAX_CHANGED]) + (", …" if len(self.changed) > MAX_CHANGED else "")
-        here = f"; what was changed here does not count before it is merged: {shown}" if shown else ""
+        here = f"; what differs here does not count before it is merged: {shown}" if shown else ""
         return f"the suites are those of the base {name}{here}"
 
 
