@@ -18,6 +18,11 @@ def allow_waived(command: argparse.ArgumentParser) -> None:
     command.add_argument("--allow-waived", action="store_true", help="exit with 0, not 6, if a miss was waived")
 
 
+def picks(gate: argparse.ArgumentParser) -> None:
+    for flag, what in PICKS.items():
+        gate.add_argument(flag, metavar="NAME", help=f"the file of a tool: {what}")
+
+
 def trust(*parsers: argparse.ArgumentParser) -> None:
     """For the commands that read suite, judge or pipeline files."""
     for parser in parsers:

@@ -9,7 +9,7 @@ from functools import cache
 from typing import NoReturn
 
 from tunegate import __version__
-from tunegate.command_actions import PICKS, actions_of, add_registry_actions, add_suite_actions, allow_waived, trust
+from tunegate.command_actions import actions_of, add_registry_actions, add_suite_actions, allow_waived, picks, trust
 from tunegate.exceptions import nearest
 
 DTYPES = ("auto", "float32", "bfloat16")
@@ -153,8 +153,7 @@ def build_parser() -> Parser:
         "--responses", metavar="FILE", help='answers produced elsewhere: rows {"id", "response"}, or a tool\'s file'
     )
     gate.add_argument("--suite", metavar="FILE", help="suite file, or builtin:NAME (not needed for a tool's file)")
-    for flag, what in PICKS.items():
-        gate.add_argument(flag, metavar="NAME", help=f"for a tool's file: {what}")
+    picks(gate)
     gate.add_argument("--expect-suite", metavar="SHA256", help="refuse a suite with another hash (see `check --json`)")
     gate.add_argument("--baseline", metavar="PLACE", help="compare with this model or these answers, case by case")
     gate.add_argument("--max-drop", type=float, metavar="POINTS", help="allowed loss in points (default: 5)")
@@ -236,7 +235,7 @@ def build_parser() -> Parser:
         help="model folder, alias such as production, run folder, models:/NAME@ALIAS (MLflow), or "
         "hf:OWNER/NAME@REVISION",
     )
-    verify.add_argument("--registry", metavar="FOLDER", default="registry", help="default: registry")
+    verify.add_argument("--registry", metavar="FOLDER", help="default: registry")
     verify.add_argument("--out", metavar="FOLDER", help="keep the fetched model here, if it verifies")
     allow_waived(verify)
     verify.add_argument(
@@ -329,8 +328,11 @@ def _add_ci_actions(ci: argparse.ArgumentParser) -> None:
     action = actions_of(ci)
     gate = action("gate", "gate stored responses or a model, and write annotations, a summary, a comment and metrics")
     gate.add_argument("model", nargs="?", help="a model, as for `tunegate gate`")
-    gate.add_argument("--responses", metavar="FILE", help='answers produced elsewhere: rows {"id", "response"}')
+    gate.add_argument(
+        "--responses", metavar="FILE", help='answers produced elsewhere: rows {"id", "response"}, or the file of a tool'
+    )
     gate.add_argument("--suite", metavar="FILE", required=True, action="append", help="suite file; may be repeated")
+    picks(gate)
     gate.add_argument(
         "--base", metavar="COMMIT", help="commit or branch to take the suites from (default: the working folder)"
     )
@@ -339,7 +341,7 @@ def _add_ci_actions(ci: argparse.ArgumentParser) -> None:
     gate.add_argument("--batch-size", type=int, metavar="N", help="cases per batch of a local model")
     _asking(gate)
     _ledger(gate)
-    gate.set_defaults(filter=None, prompt=None, provider=None, epoch=None, expect_suite=None, trust=None)
+    gate.set_defaults(expect_suite=None, trust=None)
     gate.set_defaults(draw=None, accept=None, more=None, curtail=False, seed=0, together=None, baseline=None)
 
     comment = action("comment", "write or replace the comment on a pull request, in a step on GitHub")

@@ -170,7 +170,8 @@ def _kept(kept: Kept) -> str:
 def _miss(outcome: Outcome) -> str:
     verdict = CASE_WORDS[outcome.verdict]
     judged = "" if outcome.judged is None else f"; the judged part is {code(outcome.judged)}"
-    return f"- {code(outcome.case_id)} {verdict}: {_text(outcome.reason)}; it answered {code(outcome.response)}{judged}"
+    answered = f"; it answered {code(outcome.response)}" if outcome.response else ""
+    return f"- {code(outcome.case_id)} {verdict}: {_text(outcome.reason)}{answered}{judged}"
 
 
 def _text(text: str, limit: int | None = MAX_TEXT) -> str:

@@ -168,11 +168,20 @@ def code_of(name: str, base_dir: Path, at: str) -> tuple[Code, ...]:
     return tuple(Code(name, at, path, beside=one in neighbours) for one, path in module.sources.items())
 
 
+def _parts(name: str) -> tuple[str, str]:
+    """The module and the function of `module:function`."""
+    module, _, function = name.partition(":")
+    if not module or not function:
+        raise ConfigError(f"expected module:function, got {name!r}")
+    if module.endswith(".py"):
+        module = module.removesuffix(".py").replace("/", ".").lstrip(".")
+        raise ConfigError(f"expected module:function, got {name!r}; write {module}:{function}")
+    return module, function
+
+
 def check_function(name: str, base_dir: Path) -> UserModule:
     """The module of a function, without running it. Raises ConfigError if the module or the function is missing."""
-    module_name, _, attribute = name.partition(":")
-    if not module_name or not attribute:
-        raise ConfigError(f"expected module:function, got {name!r}")
+    module_name, attribute = _parts(name)
     try:
         found = UserModule.find(module_name, base_dir)
         path = found.sources.get(module_name)
@@ -212,9 +221,7 @@ def _not_imported(module: str, error: BaseException, base_dir: Path) -> ConfigEr
 
 def load_function(name: str, base_dir: Path) -> tuple[Callable[..., Any], UserModule]:
     """A user's function by its `module:function`, and its module; call it within `UserModule.in_place`."""
-    module_name, _, attribute = name.partition(":")
-    if not module_name or not attribute:
-        raise ConfigError(f"expected module:function, got {name!r}")
+    module_name, attribute = _parts(name)
     try:
         with output_aside():
             found = UserModule.find(module_name, base_dir)

@@ -335,6 +335,8 @@ def test_two_suites_may_each_have_a_module_of_the_same_name(metrics: Path, tmp_p
     [
         ("metrics:rihgt", "has no function 'rihgt' (did you mean 'right'"),
         ("metrics", "expected module:function"),
+        ("metrics.py:f", "expected module:function, got 'metrics.py:f'; write metrics:f"),
+        ("./own/metrics.py:f", "got './own/metrics.py:f'; write own.metrics:f"),
         ("no_such_module:f", "importing 'no_such_module' failed: ModuleNotFoundError"),
         ("bad:f", "importing 'bad' failed: ZeroDivisionError"),
         ("os.path:join", None),

@@ -59,6 +59,13 @@ def test_a_model_is_a_word_of_its_own(tmp_path: Path, temp: Path) -> None:
     assert "MODEL" in STEPS["gate"]["env"]
 
 
+def test_more_options_are_one_a_line(tmp_path: Path, temp: Path) -> None:
+    pull = make_pull_request(tmp_path)
+    step = gate(pull, temp, base=pull.base, options="--filter=a b\n\n--ledger=none")
+    assert step.output == "exit-code=2\n"
+    assert f"--filter: has no effect: {pull.folder}/answers.jsonl is not a file of another tool" in step.log
+
+
 def test_an_error_before_any_gate_is_the_exit_code(tmp_path: Path, temp: Path) -> None:
     pull = make_pull_request(tmp_path)
     step = gate(pull, temp, base=pull.base, suite="suites/new.yaml")

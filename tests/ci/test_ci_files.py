@@ -109,8 +109,10 @@ def test_the_script_of_the_component_runs(tmp_path: Path) -> None:
     _, body = read(COMPONENT)
     job = body["tunegate-gate"]
     gate = job["script"][-1].replace("/tmp/tunegate/bin/tunegate", str(tunegate))
-    given = {"SUITE": "suites/facts.yaml", "RESPONSES": "answers.jsonl"}
-    assert {"SUITE", "RESPONSES"} <= job["variables"].keys()
+    given = {"SUITE": "suites/facts.yaml", "RESPONSES": "answers.jsonl", "OPTIONS": "--seed-is-no-option"}
+    assert subprocess.run(["sh", "-c", gate], cwd=pull.folder, env=given | path(), check=False).returncode == 2
+    given["OPTIONS"] = "--ledger=none --out=tunegate-report"
+    assert {"SUITE", "RESPONSES", "OPTIONS"} <= job["variables"].keys()
     assert subprocess.run(["sh", "-c", gate], cwd=pull.folder, env=given | path(), check=False).returncode == 0
     target = {"CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main"}
     git(pull.folder, "clean", "--quiet", "-fdx")

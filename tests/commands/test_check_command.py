@@ -103,12 +103,19 @@ def test_check_of_a_suite_alone_says_for_how_many_gates_its_cases_last(
         assert main(["gate", "--responses", bank.answers(cases - 1, "last.jsonl"), "--suite", bank.suite]) == 4
 
 
+@pytest.mark.usefixtures("project_ledger")
 def test_check_of_a_suite_that_reuses_its_cases(
     make_bank: Callable[..., Asked], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    make_bank(10, plan="{draw: 10, accept: 9, reuse: true, confirm: never}")
+    bank = make_bank(10, plan="{draw: 10, accept: 9, reuse: true}")
+    said = "cases for any number of attempts: `plan: {reuse: true}` asks them again"
     assert main(["check", "suite.yaml"]) == 0
-    assert "cases for any number of attempts: `reuse: true` asks them again" in capsys.readouterr().out
+    assert said in capsys.readouterr().out
+    for right, code in ((8, 1), (9, 0)):  # after a miss no pass is confirmed: its luck is unknown anyway
+        answers = bank.answers(right, f"{right}.jsonl")
+        assert main(["gate", "--responses", answers, "--suite", "suite.yaml"]) == code
+        assert main(["check", "suite.yaml"]) == 0
+        assert said in capsys.readouterr().out
 
 
 def test_a_baseline_is_measured_once_and_nothing_is_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

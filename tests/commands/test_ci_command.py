@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from argparse import Namespace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
+from tests.support.elsewhere_files import HELD
 from tests.support.pull_request import SUITE, Comments, PullRequest, git, github_stub, make_pull_request
 from tunegate.cli import main
 from tunegate.command_line import build_parser
@@ -34,9 +36,17 @@ def test_a_pull_request_that_lowers_its_plan_does_not_change_the_exam(pull: Pull
     """Its answers pass its own plan, and miss that of the base, which has other cases too."""
     assert main(["ci", "gate", "--responses", "answers.jsonl", "--suite", "suites/facts.yaml", "--out", "own"]) == 0
     capsys.readouterr()
-    for base in (pull.base, "main"):
-        assert main([*GATE, "--base", base, "--out", f"out-{base}"]) == 1
-        assert "10 of 20, 18 needed" in capsys.readouterr().out
+    for base in (pull.base, "main", "origin/main"):
+        out = Path("out") / base
+        assert main([*GATE, "--base", base, "--out", str(out)]) == 1
+        said = capsys.readouterr().out
+        assert "10 of 20, 18 needed" in said
+        name = pull.base[:12] if base == pull.base else f"{base} ({pull.base[:12]})"
+        changed = "suites/facts.jsonl, suites/facts.yaml, suites/new.yaml"
+        told = f"the suites are those of the base {name}; what differs here does not count before it is merged"
+        assert f"exam: {told}: {changed}\n" in said
+        for file in ("summary.md", "comment.md"):
+            assert f"Exam: {told}" in (out / file).read_text()
     assert len(git(pull.folder, "worktree", "list").splitlines()) == 1, "the checkout of the base is removed"
 
 
@@ -64,6 +74,34 @@ def test_right_answers_pass_the_exam_of_the_base(tmp_path: Path, monkeypatch: py
     assert main([*GATE, "--base", pull.base]) == 0
 
 
+def test_without_a_change_or_a_base_nothing_is_said_of_one(pull: PullRequest, capsys: Capture) -> None:
+    git(pull.folder, "fetch", "--quiet", "origin", "main")
+    git(pull.folder, "checkout", "--quiet", "FETCH_HEAD", "--", "suites")
+    git(pull.folder, "rm", "--quiet", "--force", "suites/new.yaml")
+    main([*GATE, "--base", "main", "--out", "out"])
+    assert f"exam: the suites are those of the base main ({pull.base[:12]})\n" in capsys.readouterr().out
+    main([*GATE, "--out", "own"])
+    assert "exam:" not in capsys.readouterr().out
+    assert "Exam:" not in Path("own/summary.md").read_text()
+
+
+def test_the_file_of_a_tool_is_gated_by_the_part_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """Its two filters give two sets of answers; none is taken by itself."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(HELD / "questions.jsonl", tmp_path)
+    [samples] = (HELD / "lm_eval").glob("samples_facts_open_*.jsonl")
+    task = str(HELD / "lm_eval" / "facts_open.yaml")
+    assert main(["suite", "import", task, "--filter", "none", "--out", "open.yaml"]) == 0
+    words = ["ci", "gate", "--responses", str(samples), "--suite", "open.yaml"]
+    assert main(words) == 2
+    assert "choose one: --filter first_word or --filter none" in capsys.readouterr().err
+    assert main([*words, "--filter", "none", "--json"]) == 1
+    [gate] = json.loads(capsys.readouterr().out)["gates"]
+    assert gate["gate"] == "open"
+
+
 def test_a_local_branch_with_the_name_of_the_base_does_not_count(pull: PullRequest) -> None:
     git(pull.folder, "branch", "main")
     assert main([*GATE, "--base", "main"]) == 1
@@ -80,7 +118,12 @@ def test_a_local_branch_with_the_name_of_the_base_does_not_count(pull: PullReque
         ),
         ("../clone/suites/facts.yaml", "main", 2, "give a path below the working folder"),
         ("suites/facts.yaml", "--upload-pack=x", 2, "expected a commit or the name of a branch"),
-        ("suites/facts.yaml", "absent", 3, "git fetch: fatal: couldn't find remote ref"),
+        (
+            "suites/facts.yaml",
+            "absent",
+            2,
+            "--base absent: origin has no such branch; give a branch of it, or a commit",
+        ),
     ],
 )
 def test_there_is_no_other_exam(

@@ -161,7 +161,7 @@ def test_a_metric_that_raises_on_one_case_leaves_the_denominator(
     assert len(result["cases"]) == 100
     assert main(["gate", *arguments]) == 3
     out = capsys.readouterr().out
-    assert "not judged: case-007" in out
+    assert "not judged: case-007: " in out
     assert "INVALID: 99 of 100" in out
 
 

@@ -27,6 +27,25 @@ def test_starter_project_passes_check(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "suite facts: 5 cases" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("project_ledger")
+def test_the_gate_that_init_names_leaves_the_run_its_cases(capsys: pytest.CaptureFixture[str]) -> None:
+    """The three commands are typed one after the other: the first must not make the last INCONCLUSIVE."""
+    main(["init", "."])
+    assert main(["gate", "--responses", "answers.jsonl", "--suite", "suites/facts.yaml"]) == 0
+    assert main(["check"]) == 0
+    out = capsys.readouterr().out
+    assert "5 of 5 cases were asked before, as the ledger says; a new run may ask them again" in out
+    suite = Path("suites/facts.yaml")
+    suite.write_text(suite.read_text().replace(", reuse: true", ""))
+    assert main(["check"]) == 0
+    assert "a new run would end INCONCLUSIVE before it trains: too few are left" in capsys.readouterr().out
+
+
+def test_a_private_key_in_the_project_is_not_committed(tmp_path: Path) -> None:
+    main(["init", str(tmp_path)])
+    assert "*.key" in (tmp_path / ".gitignore").read_text().splitlines()  # `tunegate keygen` writes tunegate.key
+
+
 WHERE = [".", "my expert", "deep/er", "ABSOLUTE"]
 EXAMPLE = ["--example", "gene-expert"]
 

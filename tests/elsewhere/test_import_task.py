@@ -200,6 +200,13 @@ def test_a_data_set_of_inspect(capsys: pytest.CaptureFixture[str]) -> None:
     assert (code, "sandbox: a sample with a sandbox cannot be imported" in said["error"]) == (2, True)
     code, said = imported(capsys, "questions.jsonl", "--out", "b.yaml")
     assert (code, "rows of Inspect, with `input` and `target`, were expected" in said["error"]) == (2, True)
+    task = "task: t\ndataset_path: json\ndataset_kwargs: {data_files: away.jsonl}\ndoc_to_text: a\ndoc_to_target: b\n"
+    Path("other.yaml").write_text(task)
+    code, said = imported(capsys, "other.yaml", "--out", "b.yaml")
+    assert (code, "away.jsonl is neither beside the task nor in the working folder" in said["error"]) == (2, True)
+    Path("other.yaml").write_text("task: part\ninclude: whole.yaml\n")
+    code, said = imported(capsys, "other.yaml", "--out", "b.yaml")
+    assert (code, "other.yaml:2: include: this key of lm-eval" in said["error"]) == (2, True)
     Path("other.yaml").write_text("a: 1\n")
     code, said = imported(capsys, "other.yaml", "--out", "b.yaml")
     assert (code, "this is not a task that can be imported; give a task of" in said["error"]) == (2, True)

@@ -155,6 +155,24 @@ def test_a_shortage_names_the_size_of_the_bank_and_what_is_sealed(purpose: Purpo
     assert told in str(error.value)
 
 
+def test_a_bank_without_a_sealed_part_says_how_many_cases_give_it_one() -> None:
+    cases = tuple(Case(str(number), f"question {number}") for number in range(400))
+    bare = replace(make_suite(250), cases=cases[:250], rule=PlanRule("single", 100))
+    used = frozenset(map(question_of, cases[:100]))
+    place = GatePlace("facts", purpose="confirm")
+    with pytest.raises(Inconclusive) as error:
+        draw_fresh(place, bare, 100, 1, used)
+    told = str(error.value)
+    assert "none of the 250 cases is sealed, and a pass after a retry must be confirmed by sealed ones" in told
+    assert "add about 150 cases to the bank of 'facts'" in told
+    assert "(or ask used ones again: `plan: {reuse: true}` in the suite file, which the report marks)" in told
+    with pytest.raises(Inconclusive) as error:
+        draw_fresh(place, replace(bare, path="logs/results.json"), 100, 1, used)
+    assert "(or gate it with `--ledger none`, which the report marks)" in str(error.value)
+    fresh = replace(bare, cases=cases, sealed_share=1 / 3).bank.sealed
+    assert 85 < sum(question_of(case) not in used for case in fresh) < 115, "as many as the draw needs, or nearly"
+
+
 def test_a_spent_bank_lends_cases_again_only_when_told_and_says_how_many() -> None:
     suite, place = make_suite(11), GatePlace("facts")
     used = questions(10)

@@ -64,6 +64,11 @@ def test_the_history_says_who_moved_an_alias_when_and_why(project: Path, capsys:
     assert (alias["alias"], alias["sha256"], alias["moved"]["who"]) == ("production", two, "ada")
     assert "no such alias in the history of registry" in said(capsys, "registry", "history", "staging", code=2)
     assert two in said(capsys, "registry", "show", "production")
+    facts(capsys, "promote", "two", "--to", "staging")
+    columns = [line.index("since") for line in said(capsys, "registry", "list").splitlines()]
+    assert columns == [columns[0]] * 2, "the columns are aligned"
+    both(capsys)
+    assert said(capsys, "report", "two").count("promoted to production: ") == 1
 
 
 def test_a_key_verifies_the_signature_when_a_model_is_shown(project: Path, capsys: Capture) -> None:

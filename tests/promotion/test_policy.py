@@ -92,6 +92,9 @@ def test_only_a_trusted_key_may_sign(
     monkeypatch.chdir(project)
     assert [main(["keygen", f"{name}.key"]) for name in ("ci", "other")] == [0, 0]
     (project / "ci.pub").rename(project / "registry" / "ci.pub")
+    assert promoted(project, "keys: [cd.pub]\n") == 2
+    assert "registry/policy.yaml: keys: " in (error := capsys.readouterr().err)
+    assert "cd.pub: cannot read the key: No such file" in error
     assert promoted(project, "keys: [ci.pub]\n") == 1
     assert "must be signed with one of the policy's keys, but no key was given" in capsys.readouterr().err
     assert main(["promote", "run", "--sign", "other.key"]) == 1

@@ -161,6 +161,8 @@ def test_what_is_deployed_is_what_was_verified(project: Path, capsys: Capture) -
     assert "registry entry: kept" in capsys.readouterr().out
     assert fingerprint(project / "kept" / "model") == fingerprint(published_folder() / "model")
     assert main(["verify", MODEL, "--out", "kept"]) == 2, "never overwritten"
+    assert main(["verify", "kept"]) == 0, "an entry verifies, although a registry is in the working folder"
+    assert main(["verify", "kept", *HERE]) == 0, "the registry that was named has its bytes"
     shutil.rmtree(project / "registry")
     assert main(["verify", "kept"]) == 0, "an entry verifies without its registry"
     (project / "kept" / "model" / "weights.txt").write_text("1.0")

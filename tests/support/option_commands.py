@@ -294,6 +294,10 @@ PROOFS: Proofs = {
     ),
     "ci gate --responses": words(CI, "ci gate --responses better.jsonl --suite suite.yaml --json"),
     "ci gate --suite": words(CI, "--suite other.yaml"),
+    "ci gate --filter": words(CI, "--filter x", "is not a file of another tool"),
+    "ci gate --prompt": words(CI, "--prompt x", "is not a file of another tool"),
+    "ci gate --provider": words(CI, "--provider x", "is not a file of another tool"),
+    "ci gate --epoch": words(CI, "--epoch x", "is not a file of another tool"),
     "ci gate --base": (
         ShownBy("test_ci_command.py", '"--base", base'),
         words(CI, "--base /", "expected a commit or the name of a branch"),

@@ -38,6 +38,8 @@ def print_check(facts: CheckFacts, looked: LookedAt) -> None:
         show(f"suite {name}: {_suite(suite)}")
         if suite.retention is None and not facts.stages:
             show(f"suite {name}: {_lasts(suite)}")
+        if facts.stages and suite.asked_before:
+            show(f"note: suite {name}: {_left(suite)}")
         for note in _notes_on_suite(suite):
             show(f"note: suite {name}: {note}")
         if suite.retention is not None and not facts.stages:
@@ -85,11 +87,21 @@ def _lasts(suite: SuiteFacts) -> str:
     """For how many gates the bank of a suite has fresh cases, and what then happens."""
     attempts, asked = suite.fresh_attempts, suite.asked_before
     if attempts is None:
-        return "cases for any number of attempts: `reuse: true` asks them again"
+        return "cases for any number of attempts: `plan: {reuse: true}` asks them again"
     before = f" ({asked} of {suite.cases} were asked before, as the ledger says)" if asked else ""
     which = "a second model" if attempts == 1 and not asked else "another model" if attempts else "a model"
     fresh = counted(attempts, "attempt") if attempts else "no attempt"
     return f"fresh cases for {fresh}{before}; {'then ' if attempts else ''}{which} cannot be gated without more cases"
+
+
+def _left(suite: SuiteFacts) -> str:
+    """What earlier gates and runs leave of the bank to a new run of the pipeline."""
+    asked = f"{suite.asked_before} of {suite.cases} cases were asked before, as the ledger says"
+    if suite.fresh_attempts is None:
+        return f"{asked}; a new run may ask them again, as its plan has `reuse: true`"
+    if suite.fresh_attempts:
+        return f"{asked}; the others last for {counted(suite.fresh_attempts, 'attempt')} of a new run"
+    return f"{asked}; a new run would end INCONCLUSIVE before it trains: too few are left"
 
 
 def _notes_on_suite(suite: SuiteFacts) -> Iterator[str]:

@@ -51,7 +51,7 @@ class SuiteFacts:
     fresh_attempts: int | None
     """For how many attempts there are fresh cases; None: for any number, because the plan reuses cases."""
     asked_before: int
-    """How many cases the ledger says were asked; 0 in a pipeline, whose stages share its suites."""
+    """How many cases the ledger says were asked; a new run or gate asks only others."""
     retention: Json | None
     """Of a retention suite, for one attempt: `max_drop`, the cases that both models are asked, and the rule."""
     checks: list[str]
@@ -140,14 +140,16 @@ def facts_of_judge(file: Path, judge: Any) -> CheckFacts:
     return CheckFacts(file=str(file), suites={}, judge=judge.admission_facts["fault"] or "the judge is admitted")
 
 
-def facts_of_pipeline(file: Path, pipeline: Pipeline, leaks: Sequence[Leak], notes: Sequence[str] = ()) -> CheckFacts:
-    """Of a pipeline with its suites, stages and leaks."""
+def facts_of_pipeline(
+    file: Path, pipeline: Pipeline, leaks: Sequence[Leak], notes: Sequence[str] = (), history: History | None = None
+) -> CheckFacts:
+    """Of a pipeline with its suites, stages and leaks, whose runs write a ledger that holds this `history` so far."""
     drops, refused = dropped_and_refused(pipeline, leaks)
     left, dropped = drop_leaks(pipeline, drops) if drops else (pipeline, [])
     supply = supply_of(pipeline)
     return CheckFacts(
         file=str(file),
-        suites={name: _suite(suite, History()) for name, suite in pipeline.suites.items()},
+        suites={name: _suite(suite, history or History()) for name, suite in pipeline.suites.items()},
         stages={
             stage.name: _stage(
                 pipeline,
@@ -188,7 +190,7 @@ def _suite(suite: Suite, history: History, judged: JudgedPlan | None = None) -> 
         sealed=len(suite.bank.sealed),
         draw=suite.plan.draw,
         accept=suite.plan.accept,
-        fresh_attempts=supported_attempts(_unasked(suite.bank, asked), suite.plan, before),
+        fresh_attempts=_fresh_attempts(suite, asked, before),
         asked_before=len(asked),
         retention=_retention(suite),
         checks=list(suite.check_names),
@@ -202,6 +204,13 @@ def _suite(suite: Suite, history: History, judged: JudgedPlan | None = None) -> 
         requirements=requirements_cost(suite),
         sha256=suite.sha256,
     )
+
+
+def _fresh_attempts(suite: Suite, asked: AbstractSet[str], before: int) -> int | None:
+    """For how many gates there are cases; None: for any number. A gate that asks cases again confirms no retry."""
+    if suite.plan.reuse:
+        return supported_attempts(suite.bank, suite.plan) if suite.plan.confirmation(1) else None
+    return supported_attempts(_unasked(suite.bank, asked), suite.plan, before)
 
 
 def _unasked(bank: Bank, asked: AbstractSet[str]) -> Bank:

@@ -42,13 +42,16 @@ def gate_in_ci(options: Namespace, gate_one: GateOne) -> int:
     given = _absolute(options)
     with exam_of(options.base, options.suite) as exam, contextlib.chdir(exam.folder):
         gated = [_gate(given, names[suite], suite, place, gate_one) for suite, place in exam.places.items()]
-    _write(gated, out)
+    if exam.base and not options.json:
+        console.show(f"exam: {exam.in_words}")
+    _write(gated, out, exam.in_words)
     exit_code = max((one.exit_code for one in gated), key=WORST_LAST.index)
     if options.json:
         gates = [
             {"gate": one.name, "exit_code": one.exit_code, "error": one.fault or None, **one.shown} for one in gated
         ]
-        console.show_json({"exit_code": exit_code, "base": options.base, "gates": gates})
+        facts = {"exit_code": exit_code, "base": options.base, "commit": exam.commit or None}
+        console.show_json({**facts, "changed": list(exam.changed), "gates": gates})
     return exit_code
 
 
@@ -96,12 +99,13 @@ def _reports(run: RunRecord, out: Path, name: str) -> Path:
     return report
 
 
-def _write(gated: Sequence[Gated], out: Path) -> None:
-    """Write `FILES`."""
+def _write(gated: Sequence[Gated], out: Path, exam: str) -> None:
+    """Write `FILES`; `exam` says where the suites are from."""
     import tunegate_reports as reports
 
     runs = [one.run for one in gated if one.run is not None]
-    parts = [*map(reports.markdown_summary, runs), *_faults(gated)]
+    told = [f"Exam: {reports.as_text(exam)}.\n"] if exam else []
+    parts = [*map(reports.markdown_summary, runs), *_faults(gated), *told]
     metrics = "".join(f"{line}\n" for run in runs for line in reports.metrics_lines(run))
     annotations = "".join(f"{_annotation(one)}\n" for one in gated)
     texts = (annotations, reports.step_summary(parts), reports.comment(parts, [one.name for one in gated]), metrics)

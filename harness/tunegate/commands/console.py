@@ -167,9 +167,9 @@ def print_gate(result: GateRunResult, report: Path | None) -> None:
         show(
             f"{given_up} answers got no verdict and are not judged again; `--run FOLDER` with a new folder starts over"
         )
-    faults = [outcome for outcome in gate.outcomes if outcome.verdict is Verdict.INVALID]
-    if faults:
-        show(f"not judged: {_ids(gate, Verdict.INVALID)}; {faults[0].case_id}: {_short(faults[0].reason)}")
+    if faults := [outcome for outcome in gate.outcomes if outcome.verdict is Verdict.INVALID]:
+        several = f"{_ids(gate, Verdict.INVALID)}; " if len(faults) > 1 else ""
+        show(f"not judged: {several}{faults[0].case_id}: {_short(faults[0].reason)}")
     for words in result.record.looks_in_words:
         show(f"continued: {words}")
     for words in imported_in_words(result.run.start, gate.checks):
@@ -302,7 +302,7 @@ def print_run(run: RunRecord, report: Path | None, people: Mapping[int, PeopleRa
     else:
         show(f"{run.verdict}: {_short(run.reason, 400)}" if run.stages or run.reason else "")
     show(f"report: {report}")
-    for event in run.promotions:
+    for event in {(event["alias"], Path(event["folder"]).resolve()): event for event in run.promotions}.values():
         show(f"promoted to {event['alias']}: {event['folder']}")
 
 

@@ -15,16 +15,34 @@ from tunegate.exceptions import CannotJudge, ConfigError
 
 REF = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
 SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+MAX_CHANGED = 5
 SAFE = ("-c", "core.hooksPath=/dev/null", "-c", "protocol.ext.allow=never")
 """Options with which git runs neither the hooks of the checkout nor a command in a remote's address."""
 
 
 @dataclass(frozen=True)
 class Exam:
-    """The file of each suite, and the folder in which to gate: admission records of judges are looked up there too."""
+    """Where each suite is read, and the folder in which to gate: records of judges are also searched for there.
+
+    Of a base, `base` is its name, `commit` its commit, and `changed` has the suite files, and files beside them, that
+    differ in the working folder: they do not count.
+    """
 
     places: dict[str, str]
     folder: Path
+    base: str = ""
+    commit: str = ""
+    changed: tuple[str, ...] = ()
+
+    @property
+    def in_words(self) -> str:
+        """Where the suites are from, and which changes do not count; empty without a base."""
+        if not self.base:
+            return ""
+        name = self.commit[:12] if self.base == self.commit else f"{self.base} ({self.commit[:12]})"
+        shown = ", ".join(self.changed[:MAX_CHANGED]) + (", …" if len(self.changed) > MAX_CHANGED else "")
+        here = f"; what differs here does not count before it is merged: {shown}" if shown else ""
+        return f"the suites are those of the base {name}{here}"
 
 
 @contextmanager
@@ -45,7 +63,8 @@ def exam_of(base: str | None, suites: Sequence[str]) -> Generator[Exam]:
         _git("worktree", "add", "--quiet", "--force", "--detach", str(place), commit)
         try:
             here = place / _below_root()
-            yield Exam({suite: _in_base(suite, here, base) for suite in suites}, here)
+            places = {suite: _in_base(suite, here, base) for suite in suites}
+            yield Exam(places, here, base, commit, _changed(commit, suites))
         finally:
             _git("worktree", "remove", "--force", str(place))
 
@@ -72,6 +91,16 @@ def _in_base(suite: str, place: Path, base: str) -> str:
     return str(path)
 
 
+def _changed(commit: str, suites: Sequence[str]) -> tuple[str, ...]:
+    """The suite files, and files in folders of suites, that differ from those of the commit."""
+    ours = [Path(suite) for suite in suites if not _is_shipped(suite)]
+    looked_at = {str(path if path.parent == Path() else path.parent) for path in ours}
+    if not looked_at:
+        return ()
+    named = _git("diff", "--no-ext-diff", "--relative", "--name-only", "-z", commit, "--", *sorted(looked_at))
+    return tuple(filter(None, named.split("\0")))
+
+
 def _below_root() -> str:
     """The working folder, as a path below the root of the repository."""
     return _git("rev-parse", "--show-prefix")
@@ -85,9 +114,15 @@ def _commit(base: str) -> str:
         if not _has(base):
             _git("fetch", "--quiet", "--no-tags", "--depth=1", "origin", base)
         return base
-    if "origin" not in _git("remote").split():
-        return _git("rev-parse", "--verify", "--quiet", f"refs/heads/{base}^{{commit}}")
-    _git("fetch", "--quiet", "--no-tags", "--depth=1", "origin", f"refs/heads/{base}")
+    remote = "origin" in _git("remote").split()
+    branch = f"refs/heads/{base.removeprefix('origin/') if remote else base}"
+    where = ("ls-remote", "origin", branch) if remote else ("for-each-ref", branch)
+    if not _git(*where):
+        place = "origin" if remote else "this repository"
+        raise ConfigError(f"--base {base}: {place} has no such branch; give a branch of it, or a commit in full")
+    if not remote:
+        return _git("rev-parse", "--verify", "--quiet", f"{branch}^{{commit}}")
+    _git("fetch", "--quiet", "--no-tags", "--depth=1", "origin", branch)
     return _git("rev-parse", "--verify", "FETCH_HEAD^{commit}")
 
 

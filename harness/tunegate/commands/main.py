@@ -44,6 +44,7 @@ from tunegate.gates.book import NoLedger
 from tunegate.gates.gate_run import GateRequest, GateRunResult, run_gate
 from tunegate.leaks.leakage import Leak
 from tunegate.ledger.entries import History
+from tunegate.ledger.ledger import Ledger
 from tunegate.models.metering import MeteredModel
 from tunegate.pipeline.leak_guard import leaks_of
 from tunegate.pipeline.pipeline import Pipeline
@@ -104,11 +105,15 @@ def _facts(path: Path) -> CheckFacts:
         return facts_of_judge(path, build_check({"judge": path.name}, path.parent, file=path))
     if isinstance(data, dict) and "stages" not in data and "cases" in data:
         suite = load_suite(path, build_check)
-        ledger = ledger_of_suite(None, suite)
-        return facts_of_suite(path, suite, History() if isinstance(ledger, NoLedger) else ledger.read())
+        return facts_of_suite(path, suite, _history(ledger_of_suite(None, suite)))
     pipeline = load_pipeline(path, build_check, _validate_stage(), look=True)
     notes = _check_model(pipeline)
-    return facts_of_pipeline(path, pipeline, _leaks(pipeline), notes)
+    history = _history(ledger_of(pipeline.ledger, path.parent))
+    return facts_of_pipeline(path, pipeline, _leaks(pipeline), notes, history)
+
+
+def _history(ledger: Ledger | NoLedger) -> History:
+    return History() if isinstance(ledger, NoLedger) else ledger.read()
 
 
 def _check_model(pipeline: Pipeline) -> list[str]:

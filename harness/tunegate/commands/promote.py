@@ -27,7 +27,7 @@ from tunegate.promotion.keys import load_public
 from tunegate.promotion.registry import Promotion
 from tunegate.promotion.registry import verify as find_promotion
 from tunegate.promotion.signing import SIGNED_FILES
-from tunegate.publishing.fetch import evidence_of
+from tunegate.publishing.fetch import Evidence, evidence_of
 from tunegate.publishing.places import target_of
 from tunegate.publishing.publish import check_reachable, publish
 from tunegate.record.event_log import EVENTS
@@ -113,12 +113,13 @@ def show_model(options: Namespace, out: Path | None = None) -> int:
     """Verify the promotion of a folder or an alias, and print it; a version in MLflow or on the Hub is fetched first,
     and kept in `out`."""
     keys = [Path(key) for key in options.key or ()]
-    with evidence_of(options.model, Path(options.registry), fingerprint, out) as evidence:
+    registry = Path(options.registry) if options.registry else None
+    with evidence_of(options.model, registry, fingerprint, out) as evidence:
         promotion = promotion_of(evidence.model, evidence.registry, keys)
     if evidence.source is not None:
         kept = evidence.kept or Path("none; --out keeps the verified bytes")
         promotion = replace(promotion, alias=evidence.source, aliases=(options.model,), folder=kept)
-    _show(promotion, options, _signature_in_words(promotion, options))
+    _show(promotion, options, _signature_in_words(promotion, options, evidence))
     if evidence.alone and not keys:
         print(f"tunegate verify: {NOT_SIGNED}", file=sys.stderr)
     return exit_code(Verdict.PASS, promotion.attestation["waivers"], allowed=options.allow_waived)
@@ -144,10 +145,11 @@ def _verify_run(record: RunRecord, build_check: CheckBuilder, options: Namespace
     return exit_code(verdict, record.waivers(), allowed=options.allow_waived)
 
 
-def _signature_in_words(promotion: Promotion, options: Namespace) -> str:
+def _signature_in_words(promotion: Promotion, options: Namespace, evidence: Evidence) -> str:
     if promotion.keys:
         return f"signature: good, by the key {', '.join(promotion.keys)}"
-    command = shlex.join(["tunegate", "verify", options.model, "--registry", options.registry])
+    where = () if evidence.alone else ("--registry", str(evidence.registry))
+    command = shlex.join(["tunegate", "verify", options.model, *where])
     return f"signature: not checked; to check it: {command} --key PUBLIC_KEY" if promotion.signed else ""
 
 

@@ -45,7 +45,8 @@ Result = tuple[dict[str, Any], list[str]]
 def _list(options: Namespace, registry: Path) -> Result:
     found = listed(registry)
     facts = {"aliases": [asdict(one) for one in found]}
-    lines = [f"{one.alias}  {one.sha256[:12]}…  {_moved(one.moved)}" for one in found]
+    width = max((len(one.alias) for one in found), default=0)
+    lines = [f"{one.alias:{width}}  {one.sha256[:12]}…  {_moved(one.moved)}" for one in found]
     return facts, lines or ["no alias points to a model"]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from tunegate.checks.check import CheckBuilder
 from tunegate.commands.console import show, show_json
+from tunegate.data.faults import counted
 from tunegate.models.sentences import Embed
 from tunegate.reading.files import resolve
 
@@ -102,9 +103,8 @@ def print_expansion(facts: Facts) -> None:
 def print_import(facts: Facts) -> None:
     """What was imported, where the suite differs from the tool, and the next command."""
     checks = ", ".join(facts["checks"])
-    show(
-        f"task {facts['task']} of {facts['tool']}: {facts['cases']} cases, judged by {checks}, {facts['draw']} per draw"
-    )
+    cases = counted(facts["cases"], "case")
+    show(f"task {facts['task']} of {facts['tool']}: {cases}, judged by {checks}, {facts['draw']} per draw")
     for note in facts["notes"]:
         show(f"note: {note}")
     show(f"written: {', '.join(facts['written'])}")

@@ -44,7 +44,7 @@ FIRST = r"\A[\s\S]*?"
 
 def recognises(data: Mapping[str, Any]) -> bool:
     """Whether a YAML document is a task."""
-    return "task" in data and ("doc_to_text" in data or "dataset_path" in data)
+    return "task" in data and any(key in data for key in ("doc_to_text", "dataset_path", "include"))
 
 
 def read(file: YamlFile, wanted: str | None) -> Task:
@@ -105,7 +105,10 @@ def _docs(file: YamlFile, data: Mapping[str, Any]) -> Iterator[tuple[int, Row]]:
     for name in cast("list[Any]", files) if isinstance(files, list) else [files]:
         if not isinstance(name, str):
             raise refused(file, ("dataset_kwargs", "data_files"), "the path of a file was expected")
-        yield from read_rows(_found(file.path.parent, name))
+        if not (place := _found(file.path.parent, name)).exists():
+            why = f"{name} is neither beside the task nor in the working folder"
+            raise refused(file, ("dataset_kwargs", "data_files"), why)
+        yield from read_rows(place)
 
 
 def _found(folder: Path, name: str) -> Path:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any, cast
 
-from tunegate.cases.bank import Part, draw, short_of
+from tunegate.cases.bank import SEALED_SHARE, Part, draw, short_of
 from tunegate.cases.case import Case, question_of
 from tunegate.checks.check import gate_can_fail
 from tunegate.checks.outcome import Outcome
@@ -113,9 +113,12 @@ def draw_fresh(
     if missing and reuse:
         cases += draw(part, missing, seed, _questions(cases), short_of(cases, suite.quotas))
     if len(cases) < n:
+        have, more = _fresh_of(place, suite, len(cases)), _to_add(place, suite, n - len(cases))
+        if place.part == "sealed" and not suite.sealed_share:
+            have, more = _none_sealed(suite, n, used)
         raise Inconclusive(
-            f"{place.called}: the draw needs {n} fresh cases, but only {_fresh_of(place, suite, len(cases))}; add "
-            f"{_to_add(place, suite, n - len(cases))} (or set `reuse: true`, which the report marks)"
+            f"{place.called}: the draw needs {n} fresh cases, but {have}; add {more} (or "
+            f"{_again(suite)}, which the report marks)"
         )
     for tag, short in short_of(cases, suite.quotas).items():
         raise Inconclusive(
@@ -126,12 +129,31 @@ def draw_fresh(
     return Draw(cases, seed, sum(question_of(case) in used for case in cases))
 
 
+def _again(suite: Suite) -> str:
+    """How used cases are asked again; a suite that was made from a results file has no plan that a user could edit."""
+    if suite.path and not suite.path.endswith((".yaml", ".yml")):
+        return "gate it with `--ledger none`"
+    return "ask used ones again: `plan: {reuse: true}` in the suite file"
+
+
 def _fresh_of(place: GatePlace, suite: Suite, fresh: int) -> str:
-    """`662 of 782 working cases are fresh (418 are sealed)`"""
+    """`only 662 of 782 working cases are fresh (418 are sealed)`"""
     sealed = suite.bank.distinct("sealed") if place.part == "working" else 0
     hidden = f" ({sealed} {'is' if sealed == 1 else 'are'} sealed)" if sealed else ""
     return (
-        f"{fresh} of {suite.bank.distinct(place.part)} {place.part} cases {'is' if fresh == 1 else 'are'} fresh{hidden}"
+        f"only {fresh} of {suite.bank.distinct(place.part)} {place.part} cases {'is' if fresh == 1 else 'are'} "
+        f"fresh{hidden}"
+    )
+
+
+def _none_sealed(suite: Suite, n: int, used: frozenset[str]) -> tuple[str, str]:
+    """What a bank without a sealed part lacks, and what to add: a third of a bank is sealed once its parts are large
+    enough for the plan."""
+    fresh = sum(question_of(case) not in used for case in suite.cases)
+    rows = max(ceil(n / SEALED_SHARE), ceil(suite.plan.draw / (1 - SEALED_SHARE))) - fresh
+    return (
+        f"none of the {len(suite.cases)} cases is sealed, and a pass after a retry must be confirmed by sealed ones",
+        f"about {max(rows, 1)} cases to the bank of {suite.name!r}; by default a third of all is then sealed",
     )
 
 

@@ -22,6 +22,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from tunegate.exceptions import ConfigError
 from tunegate.promotion.keys import PrivateKey, PublicKey, load_public
 from tunegate.reading.spec import Spec, read_spec
 from tunegate.reading.yaml_file import load_yaml
@@ -87,7 +88,10 @@ def read_policy(registry: Path) -> PolicySpec | None:
 def trusted_keys(registry: Path) -> list[PublicKey]:
     """The policy's keys, one of which must have signed each promotion; empty if the policy names none."""
     policy = read_policy(registry)
-    return [] if policy is None else [load_public(registry / name) for name in policy.keys]
+    try:
+        return [] if policy is None else [load_public(registry / name) for name in policy.keys]
+    except ConfigError as error:
+        raise ConfigError(f"{registry / FILE}: keys: {error}") from error
 
 
 def check_signer(registry: Path, signer: PrivateKey | None) -> None:

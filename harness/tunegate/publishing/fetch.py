@@ -15,6 +15,8 @@ from tunegate.publishing.entry import as_registry, is_entry
 from tunegate.publishing.places import Place, source_of
 from tunegate.whole_files import draft_of, place_folder
 
+DEFAULT_REGISTRY = Path("registry")
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -30,20 +32,23 @@ class Evidence:
 
 
 @contextmanager
-def evidence_of(model: str, registry: Path, fingerprint: Fingerprint, out: Path | None) -> Generator[Evidence]:
+def evidence_of(model: str, named: Path | None, fingerprint: Fingerprint, out: Path | None) -> Generator[Evidence]:
     """The evidence to verify. If `out` is given, the fetched bytes are moved there at the end, if no error is raised.
 
-    So the bytes in `out` are exactly the bytes that were verified: nothing is fetched again.
+    So the bytes in `out` are exactly the bytes that were verified: nothing is fetched again. An entry kept in this way
+    has its own evidence, unless the user `named` a registry: then that registry must have its bytes.
     """
+    registry = named or DEFAULT_REGISTRY
     place = source_of(model)
     if place is None:
         if out is not None:
             raise ConfigError(f"--out: {model} is not fetched; leave it out, or name a model in MLflow or on the Hub")
-        if not registry.is_dir() and is_entry(Path(model)):
+        loose = is_entry(Path(model)) and not Path(model).resolve().is_relative_to(registry.resolve())
+        if loose and (named is None or not named.is_dir()):
             with as_registry(Path(model), fingerprint, model) as (folder, found):
                 yield Evidence(folder, found, alone=True)
             return
-        yield Evidence(model, registry)
+        yield Evidence(str(Path(model) / "model") if loose else model, registry)
         return
     if out is not None and out.exists():
         raise ConfigError(f"--out {out}: already exists, and is not overwritten; choose another folder")
