@@ -169,8 +169,10 @@ def test_answers_to_no_case_are_counted_and_missing_ones_are_invalid(capsys: pyt
     suite_text = json.loads(Path(name).read_text())
     Path(name).write_text(json.dumps({**suite_text, "plan": {"draw": 15, "accept": 9}}))
     code, said, _ = gate(capsys, "--responses", path, "--suite", name)
-    assert code == 3
-    assert "holds answers to 12 cases of the suite, and the plan draws 15: 3 rows are missing" in said["error"]
+    assert code == 2
+    assert (
+        "9 of 21 cases that may be drawn from the suite 'suite' have no answer; add rows for n0, n1," in said["error"]
+    )
 
 
 def test_a_suite_that_says_how_rows_are_read_reads_them_itself(capsys: pytest.CaptureFixture[str]) -> None:
