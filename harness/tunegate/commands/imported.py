@@ -43,7 +43,7 @@ def subject_of(options: Namespace, load: Callable[[str], Suite], build_check: Ch
     results = read_results(path, picks)
     if results is None:
         raise _unknown(path)
-    return Subject(suite_from(path, results, build_check, options.draw, options.accept), results)
+    return Subject(suite_from(path, results, build_check, options.draw, options.accept, picks), results)
 
 
 def picks_of(options: Namespace) -> Picks:

@@ -181,6 +181,7 @@ def started(
         "path": suite.path,
         "cases": len(suite.cases),
         "settings": asdict(suite.settings),
+        **({} if suite.made is None else {"made": suite.made}),
     }
     return RunStarted(
         name=suite.name,
