@@ -230,11 +230,14 @@ def build_parser() -> Parser:
     allow_waived(promote)
     _signer(promote)
 
-    verify = command("verify", "say whether a model is promoted and by which gates, or whether a run's record is true")
+    verify = command(
+        "verify",
+        "say whether a model is promoted and by which gates, or whether a run's record or attestation is true",
+    )
     verify.add_argument(
         "model",
-        help="model folder, alias such as production, run folder, models:/NAME@ALIAS (MLflow), or "
-        "hf:OWNER/NAME@REVISION",
+        help="model folder, alias such as production, run folder, signed statement (FILE.sigstore.json), "
+        "models:/NAME@ALIAS (MLflow), or hf:OWNER/NAME@REVISION",
     )
     verify.add_argument("--registry", metavar="FOLDER", default="registry", help="default: registry")
     verify.add_argument("--out", metavar="FOLDER", help="keep a fetched model here, if it verifies")
@@ -242,6 +245,7 @@ def build_parser() -> Parser:
     verify.add_argument(
         "--key", metavar="FILE", action="append", help="public key: also verify the signatures; may be repeated"
     )
+    verify.add_argument("--subject", metavar="PATH", help="for a signed statement: its model folder or file")
 
     registry = command("registry", "list, compare, roll back and clear up what is promoted")
     add_registry_actions(registry)

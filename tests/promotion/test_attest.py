@@ -16,8 +16,8 @@ from tests.support.fake_pipeline import carry_out, tools, write_pipeline
 from tests.training.test_waived_runs import GOOD, ONLY_STYLE_MISSES, WAIVER, carried_out
 from tunegate.checks.outcome import Verdict
 from tunegate.cli import main
-from tunegate.promotion.dsse import verified
-from tunegate.promotion.keys import load_public, write_keys
+from tunegate.promotion.dsse import bundle_of, verified
+from tunegate.promotion.keys import load_private, load_public, write_keys
 from tunegate.promotion.subjects import subjects_of
 from tunegate.record.read_run import read_run
 
@@ -244,3 +244,103 @@ def test_wrong_input_is_one_line(folder: Path, capsys: Capture, words: str, code
     assert (found, out) == (code, "")
     assert fault in err
     assert err.count("\n") == 1
+
+
+# --- verifying what was attested -------------------------------------------------------------------------------------
+
+
+def model_of(run: Path) -> Path:
+    stage = read_run(run).stages["align"]
+    return run / stage.attempts[max(stage.attempts)].model
+
+
+def test_a_bundle_is_verified_with_its_subject(folder: Path, capsys: Capture) -> None:
+    attested(capsys)
+    model = model_of(folder / "passed" / "run")
+    code, out, err = call(capsys, "verify signed.json --key k.pub")
+    assert code == 2  # a bundle is known by its name
+    Path("signed.json").rename("a.sigstore.json")
+    code, out, err = call(capsys, f"verify a.sigstore.json --key k.pub --subject {model}")
+    assert (code, err) == (0, "")
+    hint = load_public(Path("k.pub")).hint
+    assert out.splitlines() == [
+        f"signature: good, by the key {hint}",
+        "PASSED: align/facts, align/facts (retention), align/style (retention)",
+        "subjects: model/, config.json, weights.txt",
+        f"subject: {model} is as signed",
+    ]
+    code, out, _ = call(capsys, f"verify a.sigstore.json --key k.pub --subject {model / 'weights.txt'} --json")
+    assert (code, json.loads(out)["result"], json.loads(out)["keys"]) == (0, "PASSED", [hint])
+    code, out, _ = call(capsys, "verify a.sigstore.json --key k.pub")
+    assert (code, out.splitlines()[-1]) == (0, "subject: not compared; to compare it: --subject FILE or FOLDER")
+
+
+def test_a_failure_verifies_too_and_says_that_it_is_one(folder: Path, capsys: Capture) -> None:
+    attested(capsys, "missed/run")
+    Path("signed.json").rename("a.sigstore.json")
+    code, out, _ = call(capsys, "verify a.sigstore.json --key k.pub")
+    assert (code, out.splitlines()[1]) == (0, "FAILED: sft/facts, sft/style")
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ("byte", "names a given key, but it is not that key's signature of this content"),
+        ("key", "its signature is not by a given key"),
+        ("weights", "signed for other content of weights.txt"),
+        ("more", "extra.txt is not among the signed files"),
+        ("less", "signed for config.json too, which is not here"),
+        ("file", "other.txt is not among the signed files"),
+        ("second", "signature 2 of 2 is not by a given key"),
+        ("result", "its result does not follow from its tests"),
+        ("kind", "the statement is not one of test results"),
+    ],
+)
+def test_a_bundle_that_is_not_as_signed_is_refused(folder: Path, capsys: Capture, change: str, fault: str) -> None:
+    statement = attested(capsys)
+    path, subject = Path("a.sigstore.json"), Path(shutil.copytree(model_of(folder / "passed" / "run"), "model"))
+    bundle = json.loads(Path("signed.json").read_text())
+    envelope, key = bundle["dsseEnvelope"], "k.pub"
+    match change:
+        case "byte":
+            payload = base64.b64decode(envelope["payload"]).replace(b"PASSED", b"FAILED")
+            envelope["payload"] = base64.b64encode(payload).decode()
+        case "key":
+            write_keys(Path("other.key"), None)
+            key = "other.pub"
+        case "weights":
+            (subject / "weights.txt").write_text("other")
+        case "more":
+            (subject / "extra.txt").write_text("new")
+        case "less":
+            (subject / "config.json").unlink()
+        case "file":
+            subject = Path("other.txt")
+            subject.write_text("other")
+        case "second":
+            envelope["signatures"].append({"sig": base64.b64encode(b"bad").decode(), "keyid": "x"})
+        case _:
+            changed = {"result": {"predicate": {**statement["predicate"], "result": "FAILED"}}, "kind": {"_type": "x"}}
+            bundle = json.loads(bundle_of({**statement, **changed[change]}, load_private(Path("k.key"), None)))
+    path.write_text(json.dumps(bundle))
+    code, out, err = call(capsys, f"verify {path} --key {key} --subject {subject}")
+    assert (code, out) == (5, "")
+    assert fault in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        ("verify a.sigstore.json", "a.sigstore.json: a signed statement is verified with a public key; add --key FILE"),
+        ("verify a.sigstore.json --key k.pub --subject nowhere", "--subject nowhere: no such file or folder"),
+        ("verify a.sigstore.json --key k.pub --out x", "--out: a.sigstore.json is a signed statement"),
+        ("verify passed/run --subject x", "--subject: only for a signed statement (….sigstore.json) that is here"),
+    ],
+)
+def test_what_a_bundle_cannot_be_verified_with(folder: Path, capsys: Capture, words: str, fault: str) -> None:
+    attested(capsys)
+    Path("signed.json").rename("a.sigstore.json")
+    code, out, err = call(capsys, words)
+    assert (code, out) == (2, "")
+    assert fault in err

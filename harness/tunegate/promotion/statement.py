@@ -38,6 +38,8 @@ DIGEST_OF = {
     "pipeline": "the pipeline as Tunegate reads it, with its suites and its data; not the bytes of the file",
     "suite": "the suite as Tunegate reads it, with its cases and checks; not the bytes of the file",
 }
+RESULTS = {"PASSED": "passedTests", "WARNED": "warnedTests", "FAILED": "failedTests"}
+"""The results of a test-result predicate, and the tests that each is about."""
 DECIDED = (Verdict.PASS, Verdict.FAIL)
 
 
