@@ -135,7 +135,7 @@ def data(options: Namespace) -> int:
 
 def plan(options: Namespace) -> int:
     """Show how likely a plan is to pass a good or a bad model."""
-    return describe_plans(options, _build_check())
+    return describe_plans(options, _build_check(), _check_allowed)
 
 
 # --- leakage -------------------------------------------------------------------------------------------------------
@@ -299,8 +299,11 @@ def judge(options: Namespace) -> int:
         raise ConfigError(
             "--seed: has no effect without --draw, because all labels are used; add --draw N, or leave --seed out"
         )
+    file = resolve(options.judge, Path())
+    if is_judge(load_yaml(file).data):  # of a suite, only its judge is used
+        _check_allowed(file)
     request = MeasureRequest(
-        judge=resolve(options.judge, Path()),
+        judge=file,
         labels=Path(options.labels),
         out=Path(options.out) if options.out else None,
         draw=options.draw,
