@@ -251,7 +251,7 @@ def build_parser() -> Parser:
     add_registry_actions(registry)
 
     attest = command("attest", "sign what the gates of a decided run found, passed or failed")
-    attest.add_argument("run", help="run folder")
+    attest.add_argument("run", help="folder of a run, or of a gate")
     _signer(attest)
     attest.add_argument("--out", metavar="FILE", help="default: attestation.sigstore.json in the run folder")
     attest.add_argument("--predicate", metavar="FILE", help="write the predicate alone, for another signer")

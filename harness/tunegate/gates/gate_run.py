@@ -19,7 +19,7 @@ from tunegate.gates.draw import Draw, GatePlace, draw_fresh, open_cases
 from tunegate.gates.runner import GateRunner
 from tunegate.gates.stored_answers import check_answered
 from tunegate.ledger.ledger import Ledger
-from tunegate.models.model import Model, StoredResponses, answers_the_same, import_of, request_of
+from tunegate.models.model import Model, StoredResponses, answers_the_same, file_of, import_of, request_of
 from tunegate.progress import Progress
 from tunegate.record.event_log import last_event
 from tunegate.record.events import GateContinued, GateDecided, RunStarted, event_from_json
@@ -168,6 +168,7 @@ def _started(request: GateRequest, earlier: Sequence[str], versions: Mapping[str
         policy={"confirms": plan.confirms, "spending": plan.spending and asdict(plan.spending)},
         request=dict(fields) if (fields := request_of(model)) else None,
         imported=import_of(model),
+        answers=file_of(model),
         earlier=tuple(earlier),
     )
 

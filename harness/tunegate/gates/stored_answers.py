@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tunegate.cases.case import Case
@@ -11,6 +12,7 @@ from tunegate.elsewhere.read import read_results
 from tunegate.elsewhere.results import Picks, Results
 from tunegate.exceptions import ConfigError
 from tunegate.gates.ask import asked_prompts, beside, repeats
+from tunegate.hashes import sha256_of
 from tunegate.models.model import Model, StoredResponses
 from tunegate.models.responses import load_responses
 from tunegate.models.responses_spec import ResponsesSpec
@@ -35,9 +37,11 @@ def results_for(path: Path, suite: Suite, picks: Picks = NOTHING_PICKED) -> Resu
 def stored_answers(path: Path, suite: Suite, results: Results | None) -> tuple[StoredResponses, list[str]]:
     """The answers by case id, and notes; `results` are those of another tool, None for the user's own rows."""
     if results is None:
-        return load_responses(path, asked_prompts(suite), suite.responses, suite.settings.samples)
-    matched = match(path, results, suite, asked_prompts(suite))
-    return matched.stored, list(matched.notes)
+        stored, notes = load_responses(path, asked_prompts(suite), suite.responses, suite.settings.samples)
+    else:
+        matched = match(path, results, suite, asked_prompts(suite))
+        stored, notes = matched.stored, list(matched.notes)
+    return replace(stored, file={"path": str(path), "sha256": sha256_of(path)}), notes
 
 
 def check_answered(model: Model | None, suite: Suite, cases: Sequence[Case]) -> None:
