@@ -81,7 +81,8 @@ def _deciding(run: RunRecord) -> GateRecord:
         raise ConfigError(f"{run.folder}: a comparison of two models, which accepts none; only a gate is attested")
     if any(map(is_imported, first.checks)):
         raise ConfigError(f"{run.folder}: its check `imported` takes over scores that nothing here judged")
-    confirms = (run.start.get("policy") or {}).get("confirms", "never")
+    policy: Mapping[str, Any] = run.start.get("policy") or {}
+    confirms = policy.get("confirms", "never")
     # A gate whose plan asks cases again is not confirmed: that its draw asked some again shows it.
     owed = confirms == "always" or (confirms == "after_retry" and attempts_before(first) > 0 and not first.reused)
     if not first.decided or (first.verdict is Verdict.PASS and owed and (confirm is None or not confirm.decided)):

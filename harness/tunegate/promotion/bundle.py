@@ -53,8 +53,8 @@ def _attested(statement: Mapping[str, Any], hints: tuple[str, ...], bundle: Path
         raise Tampered(f"{good} the statement is not one of test results ({statement.get('predicateType')!r:.80})")
     check_format(statement, bundle)
     subjects = digests_of_statement(statement)
-    predicate = statement.get("predicate")
-    fields = cast("Mapping[str, Any]", predicate) if isinstance(predicate, Mapping) else {}
+    predicate: Any = statement.get("predicate")
+    fields: Mapping[str, Any] = cast("Mapping[str, Any]", predicate) if isinstance(predicate, Mapping) else {}
     tests = {result: fields.get(key) for result, key in RESULTS.items()}
     result = next((name for name in ("FAILED", "WARNED", "PASSED") if tests[name]), None)
     if not subjects or result is None or result != fields.get("result"):
