@@ -229,11 +229,14 @@ def build_parser() -> Parser:
     allow_waived(promote)
     _signer(promote)
 
-    verify = command("verify", "check that a model is promoted and show its gates, or check the record of a run")
+    verify = command(
+        "verify",
+        "check that a model is promoted and show its gates, or check a run's record or a signed statement",
+    )
     verify.add_argument(
         "model",
-        help="model folder, alias such as production, run folder, models:/NAME@ALIAS (MLflow), or "
-        "hf:OWNER/NAME@REVISION",
+        help="model folder, alias such as production, run folder, signed statement (FILE.sigstore.json), "
+        "models:/NAME@ALIAS (MLflow), or hf:OWNER/NAME@REVISION",
     )
     verify.add_argument("--registry", metavar="FOLDER", help="default: registry")
     verify.add_argument("--out", metavar="FOLDER", help="keep the fetched model here, if it verifies")
@@ -241,12 +244,13 @@ def build_parser() -> Parser:
     verify.add_argument(
         "--key", metavar="FILE", action="append", help="public key: also verify the signatures; may be repeated"
     )
+    verify.add_argument("--subject", metavar="PATH", help="for a signed statement: its model folder or file")
 
     registry = command("registry", "list, compare, roll back and clear up promoted models")
     add_registry_actions(registry)
 
     attest = command("attest", "sign what the gates of a decided run found, passed or failed")
-    attest.add_argument("run", help="run folder")
+    attest.add_argument("run", help="folder of a run, or of a gate")
     _signer(attest)
     attest.add_argument("--out", metavar="FILE", help="default: attestation.sigstore.json in the run folder")
     attest.add_argument("--predicate", metavar="FILE", help="write only the predicate, for another signer")

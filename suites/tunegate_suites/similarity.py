@@ -10,7 +10,7 @@ from tunegate.checks.check import Need, Sample
 from tunegate.checks.outcome import Finding
 from tunegate.models.sentences import DEFAULT, SentenceModel, cached_model, default_model
 from tunegate.optional import require
-from tunegate.trust.wants import NOTHING, Wants
+from tunegate.trust.wants import Wants
 from tunegate_suites.base import NumericCheck
 from tunegate_suites.text import NO_REFERENCE
 
@@ -33,7 +33,8 @@ class Similarity(NumericCheck):
 
     @property
     def wants(self) -> Wants:
-        return NOTHING if self.model == DEFAULT else Wants(loads=(self.model,))
+        beside = self._context.base_dir / self.model
+        return Wants(loads=(str(beside) if beside.is_dir() else self.model,))
 
     def prepare(self) -> None:
         require(self.name, "similarity", "sentence_transformers")

@@ -269,10 +269,14 @@ def test_a_batch_of_too_few_answers_is_invalid() -> None:
     assert (result.verdict, result.invalid) == ("INVALID", 10)
 
 
-def test_a_case_without_a_stored_answer_is_invalid() -> None:
-    result = gate_of({"c0": "answer 0", "zz": "?"})
+def test_a_case_without_a_stored_answer_is_refused_and_one_whose_answer_is_none_is_invalid() -> None:
+    with pytest.raises(
+        ConfigError, match=r"9 of 10 cases that may be drawn .* have no answer; add rows for c1, c2, c3, …"
+    ):
+        gate_of({"c0": "answer 0"})
+    result = gate_of({"c0": "answer 0", **{f"c{n}": None for n in range(1, 10)}, "zz": "?"})
     assert (result.verdict, result.passed, result.invalid) == ("INVALID", 1, 9)
-    assert result.notes == ["1 of 2 ids belong to no case, first 'zz'; not used"]
+    assert result.notes == ["1 of 11 ids belong to no case, first 'zz'; not used"]
 
 
 def test_a_function_that_is_asked_again_is_asked_anew_and_the_earlier_verdict_is_told() -> None:

@@ -186,8 +186,12 @@ def test_fewer_answers_than_cases_are_not_judged(bank: Bank, capsys: Capture) ->
     path = write_jsonl(bank.folder / "some.jsonl", [*rows, {"id": "stranger", "response": "x"}])
     code = main(["gate", "--responses", str(path), "--suite", bank.suite, "--json"])
     captured = capsys.readouterr()
-    result = json.loads(captured.out)
-    assert (code, result["verdict"], result["drawn"], result["passed"], result["invalid"]) == (3, "INVALID", 100, 95, 5)
+    assert code == 2
+    missing = [case_id for case_id in bank.ids if case_id not in {row["id"] for row in rows}]
+    assert json.loads(captured.out)["error"] == (
+        f"{path}: 5 of 100 cases that may be drawn from the suite 'suite' have no answer; add rows for "
+        f"{', '.join(missing[:3])}, …; nothing was drawn, so no case is used up"
+    )
     assert "1 of 96 ids belong to no case and are not used, first 'stranger'" in captured.err
     assert "5 of 100 prompts of the bank have no response" in captured.err
 

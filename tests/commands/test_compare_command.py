@@ -147,7 +147,8 @@ def test_without_common_cases_nothing_is_said(make_bank: Callable[..., Bank], ca
 
 def test_a_case_that_was_not_judged_makes_it_invalid(bank: Bank, capsys: Capture) -> None:
     a = gate(bank, "a", set(range(90)))
-    rows = [{"id": i, "response": f"answer {i}"} for i in bank.ids[1:]]
+    rows = [{"id": i, "response": f"answer {i}", "finish_reason": "stop"} for i in bank.ids]
+    rows[0]["finish_reason"] = "error"
     answers = str(write_jsonl(bank.folder / "b.jsonl", rows))
     main(["gate", "--responses", answers, "--suite", bank.suite, "--run", "b"])
     code, facts = compared(capsys, a, "b")

@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.bank import write_jsonl
 from tests.support.elsewhere_files import EVERY_OPEN, FILES, HELD, LM_CHOICE, LM_OPEN, Held, named
+from tests.support.record_edits import events_of, write
 from tunegate.cli import main
 from tunegate.record.read_run import read_run
 
@@ -98,6 +99,79 @@ def test_the_record_and_the_report_say_where_the_answers_come_from(capsys: pytes
     assert main(["report", "record", "--recheck"]) == 0
 
 
+# --- judged again ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("held", FILES, ids=named)
+@pytest.mark.parametrize("command", [["verify"], ["report", "--recheck"]], ids=["verify", "report"])
+def test_a_made_suite_is_made_again_and_judges_again(
+    held: Held, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--responses", copied(held), *held.words, "--draw", "12", "--accept", "1", "--run", "record"]
+    code, _, _ = gate(capsys, *words)
+    assert main([command[0], "record", *command[1:]]) == (0 if command[0] == "report" else code)
+    said = capsys.readouterr()
+    assert "the outcomes on record give the recorded verdict for the one gate; 12 answers judged again" in (
+        said.out + said.err
+    )
+
+
+def made_gate(capsys: pytest.CaptureFixture[str]) -> Path:
+    path = copied(
+        next(one for one in FILES if one.path.suffix == ".jsonl" and one.right and not one.without and not one.words)
+    )
+    gate(capsys, "--responses", path, "--draw", "12", "--accept", "1", "--run", "record")
+    return Path(path)
+
+
+def verified(capsys: pytest.CaptureFixture[str], code: int, record: str = "record") -> str:
+    capsys.readouterr()
+    assert main(["verify", record]) == code
+    said = capsys.readouterr()
+    return said.out + said.err
+
+
+def test_a_results_file_that_changed_is_found(capsys: pytest.CaptureFixture[str]) -> None:
+    path = made_gate(capsys)
+    verified(capsys, 0)
+    whole = path.read_bytes()
+    path.write_bytes(whole + b"\n")
+    said = verified(capsys, 5)
+    assert "the file changed since the suite was made from it: it is " in said
+    assert said.count("\n") == 1
+    path.write_bytes(whole)
+    verified(capsys, 0)
+    path.unlink()
+    assert f"{path.name}' is gone" in verified(capsys, 3)
+
+
+def test_an_answer_on_record_that_the_file_does_not_have_is_found(capsys: pytest.CaptureFixture[str]) -> None:
+    """A record that somebody wrote by hand and sealed again: its own verdicts agree with each other."""
+    path = made_gate(capsys)
+    [made] = read_run(Path("record")).gates.values()
+    passed = next(one.case_id for one in made.outcomes if one.verdict == "PASS")
+    events = events_of(Path("record"))
+    rows = [row for event in events if event["event"] == "answered" for row in event["answers"]]
+    [answer] = [row for row in rows if row["id"] == passed]
+    answer["response"] += " "  # the check passes it as before
+    write(Path("forged"), events)
+    assert f"the answer to {passed!r} on record is not that of the file" in verified(capsys, 5, "forged")
+    assert path.is_file()
+
+
+def test_the_part_of_the_file_that_was_chosen_is_chosen_again(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--responses", copied(Held(LM_OPEN, "", 0)), "--filter", "first_word", "--draw", "12", "--accept", "3"]
+    gate(capsys, *words, "--run", "record")
+    assert "12 answers judged again" in verified(capsys, 0)
+    events = events_of(Path("record"))
+    events[0]["suites"][next(iter(events[0]["suites"]))]["made"]["picks"]["filter"] = "none"
+    write(Path("other"), events)
+    assert "on record is not that of the file" in verified(capsys, 5, "other")
+    del events[0]["suites"][next(iter(events[0]["suites"]))]["made"]["sha256"]
+    write(Path("torn"), events)
+    assert "the record does not say how the suite was made" in verified(capsys, 5, "torn")
+
+
 # --- with a suite ---------------------------------------------------------------------------------------------------
 
 
@@ -169,8 +243,10 @@ def test_answers_to_no_case_are_counted_and_missing_ones_are_invalid(capsys: pyt
     suite_text = json.loads(Path(name).read_text())
     Path(name).write_text(json.dumps({**suite_text, "plan": {"draw": 15, "accept": 9}}))
     code, said, _ = gate(capsys, "--responses", path, "--suite", name)
-    assert code == 3
-    assert "holds answers to 12 cases of the suite, and the plan draws 15: 3 rows are missing" in said["error"]
+    assert code == 2
+    assert (
+        "9 of 21 cases that may be drawn from the suite 'suite' have no answer; add rows for n0, n1," in said["error"]
+    )
 
 
 def test_a_suite_that_says_how_rows_are_read_reads_them_itself(capsys: pytest.CaptureFixture[str]) -> None:

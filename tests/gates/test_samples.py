@@ -232,13 +232,22 @@ def stored(folder: Path, answers: str) -> tuple[Any, list[str]]:
     )
 
 
-@pytest.mark.parametrize(("answers", "verdict"), [("rrw", PASS), ("wrw", FAIL), ("rr-", PASS), ("r--", INVALID)])
+@pytest.mark.parametrize(("answers", "verdict"), [("rrw", PASS), ("wrw", FAIL)])
 def test_stored_answers_have_as_many_rows_an_id_as_samples(tmp_path: Path, answers: str, verdict: Verdict) -> None:
     model, notes = stored(tmp_path, answers)
     gate = gate_of(tmp_path, load_suite(tmp_path / "suite.yaml", build_check), model)
     assert gate.verdict is verdict
-    assert bool(notes) == ("-" in answers)
-    assert all("20 of 20 prompts of the bank have fewer than 3 responses" in note for note in notes)
+    assert notes == []
+
+
+@pytest.mark.parametrize("answers", ["rr-", "r--"])
+def test_fewer_rows_of_an_id_than_samples_are_refused_before_a_draw(tmp_path: Path, answers: str) -> None:
+    model, notes = stored(tmp_path, answers)
+    with pytest.raises(
+        ConfigError, match=r"20 of 20 cases that may be drawn .* have fewer than 3 answers; add rows for c0, c1, c2, …;"
+    ):
+        gate_of(tmp_path, load_suite(tmp_path / "suite.yaml", build_check), model)
+    assert "20 of 20 prompts of the bank have fewer than 3 responses" in notes[0]
 
 
 def test_more_rows_of_an_id_than_samples_are_refused(tmp_path: Path) -> None:

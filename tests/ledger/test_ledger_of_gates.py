@@ -59,6 +59,54 @@ def test_seeds_cannot_be_tried_until_one_passes(bank: Bank, capsys: pytest.Captu
     assert codes == [1, 1, 1, 1, 4, 4, 4, 4]  # 40 working cases: four draws, then none is fresh
 
 
+@pytest.mark.parametrize("more", [(), ("--baseline", "old.jsonl", "--max-drop", "50")])
+def test_a_row_that_is_missing_uses_up_no_case_and_no_seed_gets_around_it(
+    bank: Bank, capsys: pytest.CaptureFixture[str], more: tuple[str, ...]
+) -> None:
+    """Refused for the whole bank: the draw alone would let somebody leave out a case and try seeds until it is not
+    drawn, or learn which cases come next."""
+    bank.answers(60, "old.jsonl")
+    rows = Path(bank.answers(60)).read_text().splitlines(keepends=True)
+    working = load_suite(Path(bank.suite), build_check).bank.working
+    gone, whole = working[0].id, Path("answers.jsonl")
+    whole.write_text("".join(row for row in rows if json.loads(row)["id"] != gone))
+    words = [*more, "--run", "r"]
+    told = {gate(bank, capsys, *words, "--seed", str(n), answers=whole.name)["error"] for n in range(6)}
+    assert told == {
+        f"answers.jsonl: 1 of {len(working)} cases that may be drawn from the suite 'suite' have no answer; "
+        f"add rows for {gone}; nothing was drawn, so no case is used up"
+    }
+    assert not list(bank.folder.rglob(FILE))
+    whole.write_text("".join(rows))
+    assert gate(bank, capsys, *words, answers=whole.name)["verdict"] in ("PASS", "INCONCLUSIVE")
+    assert list(bank.folder.rglob(FILE))
+
+
+def test_cases_that_were_asked_before_need_no_row(bank: Bank, capsys: pytest.CaptureFixture[str]) -> None:
+    """A bank that grew: the old cases are used up, and nobody asks the model these again for nothing."""
+    before = asked(gate(bank, capsys))
+    rows = Path(bank.answers(60, "next.jsonl")).read_text().splitlines(keepends=True)
+    Path("next.jsonl").write_text("".join(row for row in rows if json.loads(row)["id"] not in before))
+    second = gate(bank, capsys, answers="next.jsonl")
+    assert second["verdict"] == "PASS"
+    assert not asked(second) & before
+
+
+def test_a_sealed_case_without_a_row_is_found_before_the_first_draw(
+    bank: Bank, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sealed = load_suite(Path(bank.suite), build_check).bank.sealed
+    gate(bank, capsys, answers=bank.answers(0))  # a second attempt that passes is confirmed on sealed cases
+    rows = Path(bank.answers(60, "next.jsonl")).read_text().splitlines(keepends=True)
+    Path("next.jsonl").write_text("".join(row for row in rows if json.loads(row)["id"] != sealed[0].id))
+    second = gate(bank, capsys, answers="next.jsonl")
+    assert second["code"] == 2
+    lacks = (
+        f"1 of {len(sealed)} cases that may be drawn from the suite 'suite' have no answer; add rows for {sealed[0].id}"
+    )
+    assert lacks in second["error"]
+
+
 def test_a_bank_without_fresh_cases_says_who_asked_them_and_is_inconclusive_for_scripts_too(
     bank: Bank, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -146,13 +146,25 @@ def test_explanation_names_error_categories_and_cuts_long_lists(gate_bank: Bank)
 
 
 def test_case_that_is_not_judged_is_invalid_and_so_is_the_gate(gate_bank: Bank) -> None:
-    rows = [{"id": case_id, "response": f"answer {case_id}"} for case_id in gate_bank.ids[1:]]
+    rows = [{"id": case_id, "response": f"answer {case_id}", "finish_reason": "stop"} for case_id in gate_bank.ids]
+    rows[0]["finish_reason"] = "error"
     write_jsonl(Path("answers.jsonl"), rows)
     result = stored("-v")
     assert result.code == 1
     assert result.counts == {"failed": 1, "passed": 99, "invalid": 1}
-    assert "case[case-000] INVALID (model: no response with id 'case-000'" in result.text
+    assert "case[case-000] INVALID (model: the stored answer ended with finish_reason 'error'" in result.text
     assert "INVALID: 99 of 100, 90 needed: 1 of 100 not judged" in result.text
+
+
+def test_an_answer_without_a_row_uses_up_no_case(gate_bank: Bank) -> None:
+    rows = [{"id": case_id, "response": f"answer {case_id}"} for case_id in gate_bank.ids]
+    write_jsonl(Path("answers.jsonl"), rows[1:])
+    result = stored()
+    assert result.code == 1
+    assert "answers.jsonl: 1 of 100 cases that may be drawn from the suite 'facts' have no answer" in result.text
+    assert not list(Path().rglob("ledger.jsonl"))
+    write_jsonl(Path("answers.jsonl"), rows)
+    assert stored().code == 0
 
 
 def test_same_outcomes_as_tunegate_gate(gate_bank: Bank, capsys: pytest.CaptureFixture[str]) -> None:

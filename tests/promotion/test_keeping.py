@@ -15,8 +15,9 @@ from tests.support.fake_pipeline import PIPELINE, carry_out, tools, write_pipeli
 from tests.support.record_edits import events_of, write
 from tunegate.checks.outcome import Verdict
 from tunegate.cli import main
+from tunegate.promotion import aliases
 from tunegate.promotion.aliases import history, moving, pointer_file
-from tunegate.record.event_log import EVENTS
+from tunegate.record.event_log import EVENTS, read_events
 
 UNPROMOTED = PIPELINE.partition("promote:")[0]
 Capture = pytest.CaptureFixture[str]
@@ -83,6 +84,27 @@ def test_without_a_job_it_is_the_user_of_the_machine(project: Path, monkeypatch:
     monkeypatch.setenv("LOGNAME", "grace")
     assert main(["promote", "one"]) == 0
     assert history(project / "registry")[0].who.startswith("grace@")
+
+
+def test_the_history_is_not_read_once_for_each_alias(
+    project: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both(capsys)
+    asked: list[Path] = []
+    monkeypatch.setattr(aliases, "read_events", lambda folder: asked.append(folder) or read_events(folder))
+
+    def reads(*words: str) -> int:
+        asked.clear()
+        said(capsys, *words)
+        return len(asked)
+
+    commands = [("registry", "list"), ("registry", "gc"), ("verify", "./registry/models/" + both(capsys)[1])]
+    before = [reads(*words) for words in commands]
+    for alias in ("staging", "canary", "demo"):
+        assert main(["promote", "two", "--to", alias]) == 0
+    assert [reads(*words) for words in commands] == before
+    assert all(before)
+    assert len(facts(capsys, "registry", "list")["aliases"]) == 4
 
 
 def test_promoting_the_same_again_is_no_move(project: Path, capsys: Capture) -> None:

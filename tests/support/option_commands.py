@@ -539,6 +539,10 @@ PROOFS: Proofs = {
         ShownBy("test_signing.py", '"--key", "a.pub", "--key", "release.pub"'),
         words(VERIFY, "--key gone.pub", "gone.pub: cannot read the key"),
     ),
+    "verify --subject": (
+        ShownBy("test_attest.py", "verify a.sigstore.json --key k.pub --subject {model}"),
+        words(VERIFY, "--subject done/base", "--subject: only for a signed statement"),
+    ),
     "attest run": words(ATTEST, ATTEST.replace("done", "missed")),
     "attest --predicate": words(ATTEST, "--predicate q.json"),
     "attest --sign": (

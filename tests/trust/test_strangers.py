@@ -60,7 +60,7 @@ def test_no_code_runs_before_the_whole_file_is_allowed(at_home: Home, capsys: py
     options["server"] = {"model": "m", "base_url": "https://judge.example.org/v1", "api_key_env": "JUDGE_KEY"}
     suite = at_home.suite(at_home.downloads, f"{PYTHON}\n  - judge: {json.dumps(options)}")
     (at_home.downloads / "r.yaml").write_text(RUBRIC)
-    assert "(2 more: tunegate check" in refused(gate(suite), capsys)
+    assert "3 things are refused: (1) " in refused(gate(suite), capsys)
     line = refused(gate(suite, "--trust", str(at_home.downloads)), capsys)
     assert "checks[1]: judge.server.api_key_env: wants to send the key in JUDGE_KEY" in line
     assert not at_home.ran
@@ -231,6 +231,45 @@ def test_each_command_that_builds_checks_refuses(at_home: Home, capsys: pytest.C
         assert "wants to run" in refused(words, capsys), words
         assert not at_home.ran
     assert not (at_home.project / "out.yaml").exists()
+
+
+def test_all_that_is_refused_comes_in_one_message(at_home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever allowed the first would only be told of the second."""
+    import tunegate
+
+    at_home.suite(at_home.downloads, f"{PYTHON}\n  - python: other:f")
+    (at_home.downloads / "other.py").write_text("raise SystemExit('imported')\n")
+    suite, file = at_home.downloads / "suite.yaml", pipeline(at_home.downloads)
+    (at_home.downloads / "rules.yaml").write_text(
+        "rules: [{name: r, kind: invariant, change: [{python: metrics:short}]}]\n"
+    )
+    expand = ["suite", "expand", str(suite), "--rules", str(at_home.downloads / "rules.yaml"), "--out", "out.yaml"]
+    told = [refused(words, capsys) for words in (gate(suite), ["plan", "--file", str(file)], expand)]
+    for load in (lambda: tunegate.load_suite(suite), lambda: tunegate.load_pipeline(file)):
+        with pytest.raises(ConfigError) as error:
+            load()
+        told.append(str(error.value))
+    for line in told:
+        assert "things are refused: (1) " in line
+        assert "metrics.py" in line
+        assert "other.py" in line
+    assert all("stages[0]: command: wants to run" in told[number] for number in (1, 4))
+    assert "rules[0].change[0].python: python: wants to run" in told[2]
+    assert not at_home.ran
+
+
+def test_all_that_a_judge_file_may_not_do(at_home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("openai")
+    (at_home.downloads / "rubric.yaml").write_text(RUBRIC)
+    for name in "ab":
+        server = {"base_url": f"https://{name}.example.org/v1", "model": "m"}
+        judge = {"rubric": "rubric.yaml", "accept": ["yes"], "server": server}
+        (at_home.downloads / f"{name}.yaml").write_text(json.dumps(judge))
+    (at_home.downloads / "panel.yaml").write_text("panel: [a.yaml, b.yaml]\n")
+    line = refused(["judge", str(at_home.downloads / "panel.yaml"), "--labels", "labels.jsonl"], capsys)
+    assert "2 things are refused" in line
+    assert "https://a.example.org" in line
+    assert "https://b.example.org" in line
 
 
 # --- servers and keys ------------------------------------------------------------------------------------------------
@@ -413,6 +452,11 @@ def test_a_gate_file_of_a_stranger_in_pytest(at_home: Home) -> None:
     assert "wants to run" in done.stdout
     assert done.returncode != 0
     assert not at_home.ran
+    text = suite.read_text()
+    suite.write_text(text.replace(PYTHON, f"{PYTHON}\n  - python: other:f"))
+    both = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ})
+    assert "2 things are refused: (1)" in both.stdout
+    suite.write_text(text)
     trusting = {**os.environ, "TUNEGATE_TRUST": str(at_home.downloads)}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=trusting)
     assert done.returncode == 0, done.stdout

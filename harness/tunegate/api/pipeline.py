@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from tunegate.checks.outcome import Verdict
 from tunegate.commands.console import run_as_json
+from tunegate.commands.looked_at import check_allowed
 from tunegate.pipeline.pipeline import Pipeline
 from tunegate.pipeline.pipeline_file import load_pipeline as load_file
 from tunegate.pipeline.pipeline_file import suite_place
@@ -92,10 +93,12 @@ def load_pipeline(path: str | Path) -> Pipeline:
         >>> pipeline.name, [stage.name for stage in pipeline.stages]
         ('capitals', ['shots'])
     """
-    from tunegate_suites import build_check
+    from tunegate_suites import build_check, wants_of_check
     from tunegate_trainers import validate
 
-    return load_file(suite_place(str(path), Path()), build_check, validate)
+    place = suite_place(str(path), Path())
+    check_allowed(place, wants_of_check)
+    return load_file(place, build_check, validate)
 
 
 def run_pipeline(path: str | Path, *, folder: str | Path | None = None) -> RunResult:

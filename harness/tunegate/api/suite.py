@@ -16,6 +16,7 @@ from tunegate.cases.case import Case
 from tunegate.cases.cases_spec import CasesSpec
 from tunegate.cases.from_rows import cases_of, with_numbers
 from tunegate.checks.own_check import Check, as_asked
+from tunegate.commands.looked_at import check_allowed
 from tunegate.exceptions import ConfigError, nearest
 from tunegate.pipeline.pipeline_file import suite_place
 from tunegate.reading.spec import read_spec
@@ -142,7 +143,11 @@ def load_suite(path: str | Path) -> Suite:
         >>> tunegate.load_suite("facts.yaml")
         Suite('facts', 3 cases, checks: exact)
     """
-    return Suite.of(load_suite_file(suite_place(str(path), Path()), build_check))
+    place = suite_place(str(path), Path())
+    from tunegate_suites import wants_of_check
+
+    check_allowed(place, wants_of_check)
+    return Suite.of(load_suite_file(place, build_check))
 
 
 def build_check(entry: object, base_dir: Path, *, file: Path | None = None) -> Any:

@@ -77,7 +77,7 @@ def comparison_of(options: Namespace, suite: Suite, draw: int, open_subject: Ope
 def _side(options: Namespace, suite: Suite, open_subject: OpenSubject) -> Side:
     if options.responses is not None:
         answers = open_subject(options, suite)
-        return Side(options.responses, answers_key(answers), lambda: answers)
+        return Side(options.responses, answers_key(answers), lambda: answers, answers)
     from tunegate.models.open_model import model_sha256
 
     return Side(options.model, model_sha256(options.model), lambda: open_subject(options, suite))

@@ -26,6 +26,8 @@ def print_wants(looked: LookedAt) -> None:
         show(f"would contact: {contact}")
     for model in wants.loads:
         show(f"would load: {model}")
+    for model in wants.converts:
+        show(f"would convert into the cache: {model}")
     for path in wants.admissions:
         show(f"brings an admission record: {path}")
     for line in looked.refused:

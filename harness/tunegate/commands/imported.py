@@ -43,7 +43,7 @@ def subject_of(options: Namespace, load: Callable[[str], Suite], build_check: Ch
     results = read_results(path, picks)
     if results is None:
         raise _unknown(path)
-    return Subject(suite_from(path, results, build_check, options.draw, options.accept), results)
+    return Subject(suite_from(path, results, build_check, options.draw, options.accept, picks), results)
 
 
 def picks_of(options: Namespace) -> Picks:
@@ -63,10 +63,10 @@ def _unknown(path: Path) -> ConfigError:
 
 
 def answers_of(options: Namespace, suite: Suite, results: Results | None = None) -> tuple[StoredResponses, list[str]]:
-    """The answers by case id, and notes. Raises CannotJudge if fewer cases have one than are drawn."""
+    """The answers by case id, and notes."""
     path = Path(options.responses)
     found = results_for(path, suite, picks_of(options)) if results is None else results
-    stored, notes = stored_answers(path, suite, found, options.draw)
+    stored, notes = stored_answers(path, suite, found)
     if options.suite is None and stored.imported is not None:
         stored = replace(stored, imported={**stored.imported, "suite": "made from the file"})
     return stored, notes

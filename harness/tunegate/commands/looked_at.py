@@ -18,7 +18,7 @@ from tunegate.pipeline.wants import wants_of_pipeline
 from tunegate.reading.files import resolve
 from tunegate.reading.spec import read_spec
 from tunegate.reading.yaml_file import KeyPath, YamlFile, load_yaml
-from tunegate.trust.allowed import Trust, refusals, user_trust
+from tunegate.trust.allowed import Trust, in_one_line, refusals, user_trust
 from tunegate.trust.wants import Wants, all_of, outside_of
 
 WantsOfCheck = Callable[[object, Path, Path | None], Sequence[tuple[Path | None, Wants]]]
@@ -62,12 +62,12 @@ def look_at(path: Path, wants_of_check: WantsOfCheck, trust: Trust) -> LookedAt:
 
 
 def check_allowed(path: Path, wants_of_check: WantsOfCheck) -> None:
-    """Raise ConfigError with the first thing that a file wants and the user does not allow, before anything is run.
+    """Raise ConfigError with all that a file wants and the user does not allow, before anything is run.
 
-    Building the checks would find it too, but after the code of the checks before it was imported.
+    Building the checks would find it too, but one at a time, and after the code of the checks before was imported.
     """
     if lines := look_at(path, wants_of_check, user_trust()).refused:
-        raise ConfigError(f"{lines[0]}{f' ({len(lines) - 1} more: tunegate check {path})' if lines[1:] else ''}")
+        raise ConfigError(in_one_line(lines))
 
 
 def is_judge(data: object) -> bool:

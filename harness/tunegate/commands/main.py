@@ -14,7 +14,7 @@ from tunegate.checks.outcome import Verdict
 from tunegate.commands import candidate, console, imported, starter
 from tunegate.commands import suite as suite_command
 from tunegate.commands.advise import ask_on_terminal, run_advise
-from tunegate.commands.attest import attest_run
+from tunegate.commands.attest import attest_run, verify_bundle
 from tunegate.commands.bake_off import bake, show_bake_off
 from tunegate.commands.by_meaning import embed
 from tunegate.commands.check import print_check, print_wants
@@ -49,6 +49,7 @@ from tunegate.models.metering import MeteredModel
 from tunegate.pipeline.leak_guard import leaks_of
 from tunegate.pipeline.pipeline import Pipeline
 from tunegate.pipeline.pipeline_file import load_pipeline, suite_place
+from tunegate.promotion.bundle import SUFFIX
 from tunegate.reading.files import resolve
 from tunegate.reading.yaml_file import load_yaml
 from tunegate.record.record import RunRecord
@@ -139,7 +140,7 @@ def data(options: Namespace) -> int:
 
 def plan(options: Namespace) -> int:
     """Show how likely a plan is to pass a good or a bad model."""
-    return describe_plans(options, _build_check())
+    return describe_plans(options, _build_check(), _check_allowed)
 
 
 # --- leakage -------------------------------------------------------------------------------------------------------
@@ -303,8 +304,11 @@ def judge(options: Namespace) -> int:
         raise ConfigError(
             "--seed: has no effect without --draw, because all labels are used; add --draw N, or leave --seed out"
         )
+    file = resolve(options.judge, Path())
+    if is_judge(load_yaml(file).data):  # of a suite, only its judge is used
+        _check_allowed(file)
     request = MeasureRequest(
-        judge=resolve(options.judge, Path()),
+        judge=file,
         labels=Path(options.labels),
         out=Path(options.out) if options.out else None,
         draw=options.draw,
@@ -343,7 +347,11 @@ def promote(options: Namespace) -> int:
 
 
 def verify(options: Namespace) -> int:
-    """Find the promotion of these bytes, and print it."""
+    """Find the promotion of these bytes, and print it; or verify a run's record, or a signed statement."""
+    if options.model.endswith(SUFFIX) and Path(options.model).is_file():
+        return verify_bundle(options)
+    if options.subject is not None:
+        raise ConfigError(f"--subject: only for a signed statement (…{SUFFIX}) that is here; leave it out")
     return verify_model(options, _build_check())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from argparse import Namespace
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -31,9 +32,11 @@ SPELLED = ("plan", "draw", "accept", "confirm", "attempts", "risk")
 """The options that define a plan; without them, the pipeline in this folder is described."""
 
 
-def plan(options: Namespace, build_check: CheckBuilder) -> int:
+def plan(options: Namespace, build_check: CheckBuilder, check_allowed: Callable[[Path], None]) -> int:
     """Print the operating characteristic of one plan, or of every gate of a pipeline."""
     file = _pipeline_file(options)
+    if file is not None:
+        check_allowed(file)
     if options.bank is not None and options.bank < 1:
         raise ConfigError(f"--bank: expected at least 1, got {options.bank}")
     pipeline = load_pipeline(file, build_check) if file else None

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.checks.check import CheckBuilder
+from tunegate.elsewhere.made_suite import made_again
 from tunegate.exceptions import ConfigError
-from tunegate.gates.judge_again import judge_again
+from tunegate.gates.judge_again import compare_answers, judge_again
+from tunegate.gates.stored_answers import stored_answers
+from tunegate.models.model import StoredResponses
 from tunegate.pipeline.pipeline import Pipeline
 from tunegate.pipeline.pipeline_file import load_pipeline
 from tunegate.pipeline.record_check import check_record
@@ -57,20 +60,35 @@ def verify_run(record: RunRecord, build_check: CheckBuilder) -> Verified:
         with reading(record.folder):
             return Verified(decided, answers, check_record(record, pipeline))
     believed: dict[str, None] = {}
-    loaded: dict[Path, Suite] = {}  # a gate and its confirming draw have the same suite
+    loaded: dict[Path, tuple[Suite, StoredResponses | None]] = {}  # a gate and its confirming draw have the same suite
     for gate in record.all_gates():
         suites: Mapping[str, Mapping[str, Any]] = record.start.get("suites") or {}
-        path = Path((suites.get(gate.gate) or {}).get("path") or "")
+        facts = suites.get(gate.gate) or {}
+        path = Path(facts.get("path") or "")
         if not path.is_file():
             why = f"its suite file {str(path)!r} is gone; restore it" if path.name else "its suite has no file"
             return Verified(decided, 0, missing=f"{record.folder}: {why}")
         try:
-            suite = loaded.get(path) or loaded.setdefault(path, load_suite(path, build_check))
-        except ConfigError as error:  # the suite may have been made from another tool's file, not from a suite file
+            suite, answered = loaded.get(path) or loaded.setdefault(path, _suite_of(path, facts, build_check))
+        except ConfigError as error:
             return Verified(decided, 0, missing=f"{record.folder}: its suite cannot be read: {error}")
         with reading(record.folder):
             believed |= dict.fromkeys(judge_again(gate, suite))
+            if answered is not None:
+                compare_answers(gate, answered)
     return Verified(decided, answers, tuple(believed))
+
+
+def _suite_of(path: Path, facts: Mapping[str, Any], build_check: CheckBuilder) -> tuple[Suite, StoredResponses | None]:
+    """The suite of a file, read again; with the answers, if it was made from a file of another tool, which has both.
+
+    Raises ConfigError if the file cannot be read, Tampered if the file of another tool changed.
+    """
+    if "made" not in facts:
+        return load_suite(path, build_check), None
+    suite, results = made_again(path, facts["made"], build_check)
+    stored, _ = stored_answers(path, suite, results)
+    return suite, stored
 
 
 def pipeline_of(record: RunRecord, build_check: CheckBuilder) -> Pipeline:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tunegate.cases.case import Case, content
 from tunegate.cases.from_rows import content_id, with_numbers
 from tunegate.checks.check import CheckBuilder
-from tunegate.elsewhere.results import Imported, Results
-from tunegate.exceptions import CannotJudge, ConfigError
+from tunegate.elsewhere.read import read_results
+from tunegate.elsewhere.results import Imported, Picks, Results
+from tunegate.exceptions import CannotJudge, ConfigError, Tampered
+from tunegate.hashes import sha256_of
 from tunegate.reading.spec import read_spec
 from tunegate.reading.yaml_file import KeyPath, YamlFile, dotted
+from tunegate.record.typed_json import read_as
 from tunegate.stats.sampling import SinglePlan
 from tunegate.suites.suite import Suite
 from tunegate.suites.suite_file import make_suite
@@ -22,6 +25,7 @@ from tunegate.suites.suite_spec import SuiteSpec
 
 DRAW = 100
 MAX_NAME = 60
+NOTHING_PICKED = Picks()
 LETTER = re.compile(r"[A-Za-z]")
 
 
@@ -32,8 +36,43 @@ class MadeFrom(YamlFile):
         return ConfigError(": ".join(filter(None, (f"suite made from {self.path}", dotted(keys), message))))
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a record keeps of a made suite, so that it can be made again: the file's SHA-256, and the options."""
+
+    sha256: str
+    picks: Picks = field(default_factory=Picks)
+    draw: int | None = None
+    accept: int | None = None
+
+
+def made_again(path: Path, facts: Mapping[str, Any], build_check: CheckBuilder) -> tuple[Suite, Results]:
+    """The suite that `suite_from` made, and the answers, from the same file; `facts` are `Suite.made` on record.
+
+    Raises Tampered if the file changed since, ConfigError if it cannot be read.
+    """
+    try:
+        made = read_as(Made, facts)
+    except ValueError as error:
+        raise Tampered(f"the record does not say how the suite was made from {path}: {error}") from error
+    if (now := sha256_of(path)) != made.sha256:
+        raise Tampered(
+            f"{path}: the file changed since the suite was made from it: it is {now[:12]}… now, and was "
+            f"{made.sha256[:12]}…; restore it"
+        )
+    results = read_results(path, made.picks)
+    if results is None:
+        raise ConfigError(f"{path}: not a file of a known tool")
+    return suite_from(path, results, build_check, made.draw, made.accept, made.picks), results
+
+
 def suite_from(
-    path: Path, results: Results, build_check: CheckBuilder, draw: int | None = None, accept: int | None = None
+    path: Path,
+    results: Results,
+    build_check: CheckBuilder,
+    draw: int | None = None,
+    accept: int | None = None,
+    picks: Picks = NOTHING_PICKED,
 ) -> Suite:
     """A suite of the file's questions, with their targets, one check that fits them, and a plan.
 
@@ -65,7 +104,8 @@ def suite_from(
         f"the suite was made from {path}: {len(cases)} questions and targets of {results.tool}, judged by {check}; "
         f"{needed}"
     )
-    return replace(suite, remarks=(remark, *suite.remarks))
+    made = Made(sha256_of(path), picks, draw, accept)
+    return replace(suite, remarks=(remark, *suite.remarks), made=asdict(made))
 
 
 def _cases(path: Path, results: Results) -> tuple[Case, ...]:

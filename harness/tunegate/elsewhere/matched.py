@@ -18,10 +18,9 @@ from tunegate.suites.suite import Suite
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """The answers by case id, for a gate, and notes for people. `answered` is how many cases have an answer."""
+    """The answers by case id, for a gate, and notes for people."""
 
     stored: StoredResponses
-    answered: int
     notes: tuple[str, ...]
 
 
@@ -56,12 +55,10 @@ def match(path: Path, results: Results, suite: Suite, asked: Mapping[str, Prompt
     notes = [f"{len(results.answers)} answers of {told_in_words(told)}{again}", *_errors(results.answers)]
     notes += _unmatched(len(results.answers), unknown, inside)
     if missing := [one for one in asked if one not in responses]:
-        notes.append(
-            f"{len(missing)} of {len(asked)} prompts of the bank have no response; if drawn, these are INVALID"
-        )
+        none = f"{len(missing)} of {len(asked)} prompts of the bank have no response"
+        notes.append(f"{none}; a gate that may draw these refuses")
     stored = StoredResponses(responses, name=f"{path} ({results.tool})", imported=told)
-    answered = sum(case_id in responses for case_id in by_id)
-    return Matched(stored, answered, (*results.notes, *(f"{path}: {note}" for note in notes)))
+    return Matched(stored, (*results.notes, *(f"{path}: {note}" for note in notes)))
 
 
 def facts_of(path: Path, results: Results) -> dict[str, str]:

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from tunegate.exceptions import ConfigError
 from tunegate.gates.book import NOT_ASKED_FOR, Book, Draft, NoLedger
-from tunegate.gates.draw import Draw, GatePlace, Reference, draw_fresh, place_of, same_cases
+from tunegate.gates.draw import Draw, GatePlace, Reference, draw_fresh, open_cases, place_of, same_cases
 from tunegate.gates.gate_run import FOLDER, started
 from tunegate.gates.runner import GateRunner
+from tunegate.gates.stored_answers import check_answered
 from tunegate.hashes import canonical_json, sha256_hex
 from tunegate.ledger.ledger import Ledger
 from tunegate.models.model import Model
@@ -31,11 +32,13 @@ from tunegate.verdicts.terms import Purpose, Terms
 @dataclass(frozen=True, slots=True)
 class Side:
     """One of the two models: how to open it, and what identifies it: the hash of its weights or of its stored answers.
-    `identity` is None for a server, which may answer differently the next time."""
+    `identity` is None for a server, which may answer differently the next time. `stored` are its answers, if it has no
+    model."""
 
     name: str
     identity: str | None
     open: Callable[[], Model]
+    stored: Model | None = None
 
 
 @dataclass(frozen=True)
@@ -87,13 +90,15 @@ def compare_with_baseline(
     folder = Path(request.folder) if request.folder else FOLDER / f"{suite.name}-against-{request.key}"
     with RunLog.open(folder) as log:
         _check_folder(log.record, request, place)
+        if not log.record.gates:  # before the record begins: mended answers may use the same folder
+            _Drawing(request, reference, log.record).choose()
         if not log.record.start:
             tested = request.candidate
             log.append(started(suite, request.key, tested.name, tested.identity, request.seed, versions))
         with log.faults_on_record():
             runner = GateRunner(log.append, progress)
             if not _settled(log.record, reference):
-                drawn = _drawn(request, reference, log.record)
+                drawn = _Drawing(request, reference, log.record).register()
                 _ask(runner, log.record, request, reference, request.baseline, drawn)
             before = log.record.gates[reference.key]
             if not _settled(log.record, place):
@@ -104,15 +109,38 @@ def compare_with_baseline(
         return ComparisonResult(log.record.gates[reference.key], log.record.gates[place.key], log.record)
 
 
-def _drawn(request: ComparisonRequest, place: GatePlace, run: RunRecord) -> Draw:
-    """Cases that no gate asked before: a candidate may have been trained until it is not worse on those."""
-    suite, sides = request.suite, (request.baseline.identity, request.candidate.identity)
-    both = None if None in sides else sha256_hex(canonical_json(sides))
-    plan = request.terms("reference").plan
-    draft = Draft(place, suite, plan, request.seed, f"{request.candidate.name} against {request.baseline.name}", both)
-    book = Book(run.start.get("id") or request.key, request.ledger)
-    reuse = suite.rule.reuse or (suite.retention is not None and suite.retention.reuse)
-    return book.register(draft, lambda used: draw_fresh(place, suite, request.draw, request.seed, used, reuse))
+@dataclass(frozen=True)
+class _Drawing:
+    """Draws cases that no gate asked before: a candidate may have been trained until it is not worse on those."""
+
+    request: ComparisonRequest
+    place: GatePlace
+    run: RunRecord
+
+    def choose(self) -> Draw:
+        """The draw, written nowhere. Raises ConfigError for stored answers that lack a case that may be drawn."""
+        return self._book.chosen(self._draft, self._book.history(), self._fresh)
+
+    def register(self) -> Draw:
+        return self._book.register(self._draft, self._fresh)
+
+    @property
+    def _book(self) -> Book:
+        return Book(self.run.start.get("id") or self.request.key, self.request.ledger)
+
+    @property
+    def _draft(self) -> Draft:
+        request, sides = self.request, (self.request.baseline.identity, self.request.candidate.identity)
+        both = None if None in sides else sha256_hex(canonical_json(sides))
+        name = f"{request.candidate.name} against {request.baseline.name}"
+        return Draft(self.place, request.suite, request.terms("reference").plan, request.seed, name, both)
+
+    def _fresh(self, used: frozenset[str]) -> Draw:
+        request, suite = self.request, self.request.suite
+        reuse = suite.rule.reuse or (suite.retention is not None and suite.retention.reuse)
+        for side in (request.baseline, request.candidate):
+            check_answered(side.stored, suite, open_cases(self.place, suite, used, reuse))
+        return draw_fresh(self.place, suite, request.draw, request.seed, used, reuse)
 
 
 def _check_folder(run: RunRecord, request: ComparisonRequest, place: GatePlace) -> None:

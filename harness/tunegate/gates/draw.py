@@ -79,6 +79,13 @@ class Draw:
         return tuple(map(question_of, self.cases))
 
 
+def open_cases(place: GatePlace, suite: Suite, used: frozenset[str], reuse: bool = False) -> tuple[Case, ...]:
+    """The cases from which a draw chooses, whatever its seed: those whose questions are not in `used`, or, with
+    `reuse`, all of the part of the bank that the place may use."""
+    part = suite.bank.part(place.part)
+    return part if reuse else tuple(case for case in part if question_of(case) not in used)
+
+
 def draw_fresh(
     place: GatePlace,
     suite: Suite,

@@ -15,10 +15,11 @@ from tunegate.cases.case import Case
 from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import ConfigError, Inconclusive, Tampered
 from tunegate.gates.book import NOT_ASKED_FOR, Book, Draft, NoLedger
-from tunegate.gates.draw import Draw, GatePlace, draw_fresh
+from tunegate.gates.draw import Draw, GatePlace, draw_fresh, open_cases
 from tunegate.gates.runner import GateRunner
+from tunegate.gates.stored_answers import check_answered
 from tunegate.ledger.ledger import Ledger
-from tunegate.models.model import Model, StoredResponses, answers_the_same, import_of, request_of
+from tunegate.models.model import Model, StoredResponses, answers_the_same, file_of, import_of, request_of
 from tunegate.progress import Progress
 from tunegate.record.event_log import last_event
 from tunegate.record.events import GateContinued, GateDecided, RunStarted, event_from_json
@@ -128,13 +129,13 @@ def run_gate(request: GateRequest, progress: Progress, versions: Mapping[str, st
             )
         if not run.start and run.all_gates():
             raise Tampered(f"{folder}: the record holds a gate without the event that started it")
+        if not request.more and not run.gates:  # before the record begins: mended answers may use the same folder
+            _GateAlone(request, log, progress, _book(request, run)).check_supply()
         if not run.start:
             log.append(_started(request, earlier, versions))
         gate = _GateAlone(request, log, progress, _book(request, log.record))
         if request.more:
             gate.go_on(GatePlace(name))
-        elif not run.gates:
-            gate.check_supply()
         verdict = gate.draw(GatePlace(name), request.plan.first)
         confirm = _confirmation(request.plan, log.record.gates[name])
         if verdict is Verdict.PASS and confirm is not None:
@@ -167,6 +168,7 @@ def _started(request: GateRequest, earlier: Sequence[str], versions: Mapping[str
         policy={"confirms": plan.confirms, "spending": plan.spending and asdict(plan.spending)},
         request=dict(fields) if (fields := request_of(model)) else None,
         imported=import_of(model),
+        answers=file_of(model),
         earlier=tuple(earlier),
     )
 
@@ -180,6 +182,7 @@ def started(
         "path": suite.path,
         "cases": len(suite.cases),
         "settings": asdict(suite.settings),
+        **({} if suite.made is None else {"made": suite.made}),
     }
     return RunStarted(
         name=suite.name,
@@ -214,7 +217,7 @@ class _GateAlone:
 
     def check_supply(self) -> None:
         """Raise Inconclusive, before the model is asked, if the bank has too few fresh cases for all draws that a pass
-        needs."""
+        needs; ConfigError if stored answers have no row for a case that they may ask."""
         plan, history, place = self.request.plan, self.book.history(), GatePlace(self.request.suite.name)
         drawn = self.book.chosen(self._draft(place, plan.first), history, partial(self._fresh, place, plan.first))
         if drawn.repeats:
@@ -244,6 +247,7 @@ class _GateAlone:
 
         def further(used: frozenset[str], begin: Sequence[Case]) -> Draw:
             asked = used | frozenset(begun.questions)
+            check_answered(request.model, request.suite, open_cases(place, request.suite, asked))
             return replace(draw_fresh(place, request.suite, request.more, request.seed, asked, begin=begin), reused=0)
 
         drawn = self.book.go_on(self._draft(place, request.plan.first), begun, further)
@@ -278,6 +282,7 @@ class _GateAlone:
 
     def _fresh(self, place: GatePlace, plan: DrawPlan, used: frozenset[str]) -> Draw:
         request = self.request
+        check_answered(request.model, request.suite, open_cases(place, request.suite, used, request.plan.reuse))
         drawn = draw_fresh(place, request.suite, plan.draw, request.seed, used, request.plan.reuse)
         if place.purpose == "gate" and request.planned not in (None, drawn.cases):
             raise Inconclusive(

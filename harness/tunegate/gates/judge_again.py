@@ -8,7 +8,7 @@ a server, or run the user's code, are believed; their names are returned.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from tunegate.cases.bank import Part
@@ -17,6 +17,7 @@ from tunegate.checks.check import Check, Sample, is_deterministic, judge, unique
 from tunegate.checks.outcome import Finding, Outcome, SampleOutcome, Verdict
 from tunegate.exceptions import CannotJudge, Tampered
 from tunegate.gates.ask import by_case, samples_of
+from tunegate.models.model import StoredResponses
 from tunegate.record.record import GateRecord
 from tunegate.suites.suite import Suite
 
@@ -44,6 +45,16 @@ def judge_again(gate: GateRecord, suite: Suite) -> list[str]:
     for then, now in zip(gate.outcomes, _judged(suite, samples), strict=True):
         _compare(gate, then, now, frozenset(believed))
     return believed
+
+
+def compare_answers(gate: GateRecord, stored: StoredResponses) -> None:
+    """Compare the answers on record with those of the file that they were read from; raises Tampered if one differs."""
+    for question, response in gate.answers.responses.items():
+        given = stored.responses.get(question)
+        if given is None or replace(response, tries=given.tries) != given:
+            raise Tampered(
+                f"gate {gate.key!r}: the answer to {question!r} on record is not that of the file {stored.name}"
+            )
 
 
 def _check_cases(gate: GateRecord, suite: Suite) -> None:

@@ -151,6 +151,11 @@ def import_of(model: Model) -> Mapping[str, str] | None:
     return model.imported if isinstance(model, StoredResponses) else None
 
 
+def file_of(model: Model) -> Mapping[str, str] | None:
+    """The `path` and the `sha256` of the file of stored answers; None for a model, and for answers of no file."""
+    return model.file if isinstance(model, StoredResponses) else None
+
+
 def notes_of(model: Model) -> tuple[str, ...]:
     """Oddities of a model that do not prevent a verdict; the method is optional."""
     return getattr(model, "notes", ())
@@ -224,7 +229,7 @@ class StoredResponses:
     """Stored answers by case id. A case without an answer is INVALID: it was never answered.
 
     `imported` is what the file of another tool says about itself: its tool, and the tool's version, model and settings.
-    Nothing here can check it.
+    Nothing here can check it. `file` has the `path` and the `sha256` of the file that they were read from.
     """
 
     responses: Mapping[str, Response]
@@ -233,6 +238,7 @@ class StoredResponses:
     dtype: str | None = None
     block_size: int = 1024
     imported: Mapping[str, str] | None = None
+    file: Mapping[str, str] | None = None
 
     def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
         for index, case in enumerate(cases):

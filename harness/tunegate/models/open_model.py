@@ -148,7 +148,7 @@ def wants_of(spec: str, at: str) -> Wants:
     if is_on_hub(spec):
         hub = host_of(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
         return Wants(contacts=(Contact(hub, at),), loads=(shown,))
-    return Wants(loads=(shown,))
+    return Wants(loads=(shown,), converts=(shown,) if spec.lower().endswith(".gguf") else ())
 
 
 def is_on_hub(spec: str) -> bool:

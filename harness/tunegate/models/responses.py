@@ -63,7 +63,7 @@ def load_responses(
     if short:
         have = f"fewer than {samples} responses" if samples > 1 else "no response"
         notes.append(
-            f"{path}: {len(short)} of {len(asked)} prompts of the bank have {have}; if drawn, these are INVALID"
+            f"{path}: {len(short)} of {len(asked)} prompts of the bank have {have}; a gate that may draw these refuses"
         )
     return StoredResponses(responses, name=str(path)), notes
 

@@ -19,6 +19,7 @@ from tunegate.cases.bank import draw
 from tunegate.cases.case import Case
 from tunegate.checks.outcome import Outcome
 from tunegate.commands.ledger import ledger_of_suite
+from tunegate.commands.looked_at import check_allowed
 from tunegate.commands.model_under_test import look_at_folder, look_at_model
 from tunegate.commands.plan_override import override
 from tunegate.exceptions import CannotJudge, ConfigError, TunegateError, from_outside
@@ -296,9 +297,10 @@ def _plan(suite: Suite, mark: GateMark, where: str) -> GatePlan:
 
 
 def _load_suite(path: Path) -> Suite:
-    from tunegate_suites import build_check
+    from tunegate_suites import build_check, wants_of_check
 
     with calm_warnings():
+        check_allowed(path, wants_of_check)
         return load_suite(path, build_check)
 
 

@@ -15,9 +15,10 @@ import getpass
 import os
 import re
 import socket
-from collections.abc import Generator
+from collections.abc import Container, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -144,23 +145,33 @@ def target_of(alias: str, registry: Path) -> str:
     """The model that an alias points to. Raises Tampered for a pointer that no promotion wrote."""
     path = pointer_file(alias, registry)
     pointer = _read_pointer(path)
-    _check_pin(pointer, path)
+    _check_pin(pointer, path, _events(registry))
     return pointer["sha256"]
+
+
+def targets(registry: Path, of: Container[str] | None = None, *, strict: bool = True) -> dict[str, str]:
+    """The models that the aliases point to, by alias; `of`: only the aliases of these models.
+
+    The history, which grows with every move, is read once for all aliases. An invalid pointer raises Tampered if
+    `strict`, otherwise it is left out.
+    """
+    events = cache(lambda: _events(registry))
+    found: dict[str, str] = {}
+    for path in pointers(registry):
+        try:
+            pointer = _read_pointer(path)
+            if of is None or pointer["sha256"] in of:
+                _check_pin(pointer, path, events())
+                found[pointer["alias"]] = pointer["sha256"]
+        except Tampered:
+            if strict:
+                raise
+    return found
 
 
 def aliases_of(sha256: str, registry: Path, *, strict: bool) -> tuple[str, ...]:
     """The aliases that point to a model; an invalid pointer raises Tampered if `strict`, otherwise it is ignored."""
-    found: list[str] = []
-    for path in pointers(registry):
-        try:
-            pointer = _read_pointer(path)
-            if pointer["sha256"] == sha256:
-                _check_pin(pointer, path)
-                found.append(pointer["alias"])
-        except Tampered:
-            if strict:
-                raise
-    return tuple(found)
+    return tuple(targets(registry, (sha256,), strict=strict))
 
 
 def state_of(alias: str, sha256: str, registry: Path) -> Literal["there", "gone", "replaced"]:
@@ -176,7 +187,7 @@ def state_of(alias: str, sha256: str, registry: Path) -> Literal["there", "gone"
         return "replaced"
     if not (registry / "models" / sha256).exists():
         return "gone"
-    _check_pin(pointer, path)
+    _check_pin(pointer, path, _events(registry))
     return "there"
 
 
@@ -193,9 +204,9 @@ def _read_pointer(path: Path) -> dict[str, str]:
     return pointer
 
 
-def _check_pin(pointer: dict[str, str], path: Path) -> None:
+def _check_pin(pointer: dict[str, str], path: Path, events: Sequence[dict[str, Any]]) -> None:
     """Raise Tampered unless the alias's model is in the registry with the attestation that the alias was set on, and
-    the history has the move to it."""
+    `events`, its history, has the move to it."""
     registry = path.parent.parent
     attestation = _attestation(registry, pointer["sha256"])
     if not attestation.is_file():
@@ -205,7 +216,7 @@ def _check_pin(pointer: dict[str, str], path: Path) -> None:
         )
     if sha256_of(attestation) != pointer["attestation_sha256"]:
         raise Tampered(f"{path}: {attestation} changed after this alias was set; restore that file")
-    moves = [event for event in _events(registry) if event.get("alias") == pointer["alias"]]
+    moves = [event for event in events if event.get("alias") == pointer["alias"]]
     last = [event["sha256"] for event in moves if event["event"] == DONE][-1:]
     begun = [moves[-1]["sha256"]] if moves and moves[-1]["event"] == BEGUN else []
     if (last or begun) and pointer["sha256"] not in (*last, *begun):

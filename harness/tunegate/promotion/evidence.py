@@ -332,6 +332,20 @@ def attest(run: RunRecord, attempt: AttemptRecord, stage: StageRecord | None = N
     }
 
 
+def attest_gate(run: RunRecord) -> dict[str, Any]:
+    """The attestation of a gate that was run alone: no pipeline, no stage, and no base model."""
+    return {
+        "format": FORMAT,
+        "tunegate": __version__,
+        "run": run.name,
+        "model_sha256": run.start.get("model_sha256"),
+        "record_sha256": run.digest,
+        "waivers": [],
+        "gates": [_facts(gate) for gate in run.gates.values()],
+        "other_gates": [],
+    }
+
+
 def _decided(attempt: AttemptRecord) -> list[GateRecord]:
     return [gate for gate in attempt.gates.values() if gate.decided]
 

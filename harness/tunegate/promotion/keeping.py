@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.exceptions import CannotJudge, ConfigError, nearest
-from tunegate.promotion.aliases import SHA256, Move, alias_in, aliases_of, history, move, moving, pointers, target_of
+from tunegate.promotion.aliases import SHA256, Move, alias_in, history, move, moving, pointers, target_of, targets
 from tunegate.promotion.entry import ATTESTATION, check_entry, read_json
 from tunegate.promotion.evidence import Fingerprint
 from tunegate.promotion.registry import enforce_policy
@@ -30,8 +30,8 @@ class Listed:
 def listed(registry: Path) -> list[Listed]:
     """The aliases of a registry, by name. Raises Tampered for an alias that no promotion set."""
     _check_there(registry)
-    names = [path.stem for path in pointers(registry)]
-    return [Listed(name, target_of(name, registry), next(iter(history(registry, name)[::-1]), None)) for name in names]
+    last = {one.alias: one for one in history(registry)}
+    return [Listed(alias, sha256, last.get(alias)) for alias, sha256 in targets(registry).items()]
 
 
 def attestation_of(model: str, registry: Path) -> Json:
@@ -129,7 +129,9 @@ def unused(registry: Path, keep_days: float) -> list[Path]:
     that were killed. Bases are kept, because adapters need them."""
     _check_there(registry)
     latest = time.time() - keep_days * 86400
-    free = [name for name in models(registry) if not aliases_of(name, registry, strict=True)]
+    known = models(registry)
+    used = set(targets(registry, known).values())
+    free = [name for name in known if name not in used]
     old = [path for name in free if (path := registry / "models" / name).stat().st_mtime <= latest]
     return [*old, *sorted(registry.glob("*/.*.partial"))]
 

@@ -103,20 +103,25 @@ def _statements(entry: Path, attestation: Mapping[str, Any], model: Path) -> dic
 def _compare(signed: dict[str, Any], expected: dict[str, Any], path: Path) -> None:
     """Raise Tampered unless a signed statement says what it should; its time of verification may differ."""
     expected = json.loads(canonical_json(expected))
-    different = _difference(_digests(signed), _digests(expected))
+    different = difference(digests_of_statement(signed), digests_of_statement(expected))
     if different:
         raise Tampered(f"{path}: {different}")
+    check_format(signed, path)
+    if _without_time(signed) != _without_time(expected):
+        raise Tampered(f"{path}: the signed statement contradicts the record of the run")
+
+
+def check_format(signed: Mapping[str, Any], path: Path) -> None:
+    """Raise ConfigError for a statement that another version of Tunegate wrote."""
     written = _format(signed)
     if written not in (None, FORMAT):
         raise ConfigError(
             f"{path}: signed by another version of Tunegate (format {written!r}, this version reads {FORMAT}); "
             "remove it and sign again"
         )
-    if _without_time(signed) != _without_time(expected):
-        raise Tampered(f"{path}: the signed statement contradicts the record of the run")
 
 
-def _digests(statement: Mapping[str, Any]) -> dict[str, Any]:
+def digests_of_statement(statement: Mapping[str, Any]) -> dict[str, Any]:
     """The digests of a statement's subjects by name; subjects that are not valid are left out."""
     subjects: Any = statement.get("subject")
     if not isinstance(subjects, list):
@@ -125,7 +130,7 @@ def _digests(statement: Mapping[str, Any]) -> dict[str, Any]:
     return {str(one.get("name")): one.get("digest") for one in named}
 
 
-def _difference(signed: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+def difference(signed: Mapping[str, Any], found: Mapping[str, Any]) -> str:
     """The first subject in which they differ, files before the folder; empty if there is none."""
     names = sorted({*signed, *found}, key=lambda name: (name.endswith("/"), name))
     for name in names:

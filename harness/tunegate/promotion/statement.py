@@ -19,6 +19,7 @@ from typing import Any
 from tunegate.checks.outcome import Verdict
 from tunegate.promotion.subjects import Subject
 from tunegate.record.event_log import EVENTS
+from tunegate.record.lucky_gate import lucky_pass_alone, unknown_luck
 from tunegate.record.record import RunRecord, StageRecord
 from tunegate.stats.luck import LuckyPass
 from tunegate.verdicts.terms import PAIRED
@@ -38,13 +39,16 @@ DIGEST_OF = {
     "pipeline": "the pipeline as Tunegate reads it, with its suites and its data; not the bytes of the file",
     "suite": "the suite as Tunegate reads it, with its cases and checks; not the bytes of the file",
 }
+RESULTS = {"PASSED": "passedTests", "WARNED": "warnedTests", "FAILED": "failedTests"}
+"""The results of a test-result predicate, and the tests that each is about."""
 DECIDED = (Verdict.PASS, Verdict.FAIL)
 
 
 def result_statement(
-    run: RunRecord, stage: StageRecord, attestation: Json, subjects: Sequence[Subject], record_sha256: str
+    run: RunRecord, stage: StageRecord | None, attestation: Json, subjects: Sequence[Subject], record_sha256: str
 ) -> dict[str, Any]:
-    """What the gates of a stage's last attempt found about these weights, as an in-toto Statement v1.
+    """What the gates of a stage's last attempt found about these weights, as an in-toto Statement v1; `stage` is None
+    for a gate that was run alone, whose subject may be a file of answers.
 
     `attestation` is what `attest` returned, `record_sha256` the SHA-256 of the record's file. PASSED: every required
     gate passed. WARNED: a gate was missed, in this stage or an earlier one, and a waiver excuses it. FAILED: a gate was
@@ -83,9 +87,10 @@ def _statement(subjects: Sequence[Subject], kind: str, predicate: dict[str, Any]
 
 
 def configuration(run: RunRecord, attestation: Json) -> list[dict[str, Any]]:
-    """The pipeline and every suite that the run registered, as ResourceDescriptors: the pipeline first."""
+    """The pipeline, if there is one, and every suite that the run registered, as ResourceDescriptors."""
     suites: Json = run.start.get("suites") or {}
-    pipeline = [("pipeline", run.name, attestation["pipeline_sha256"])]
+    registered = attestation.get("pipeline_sha256")
+    pipeline = [("pipeline", run.name, registered)] if registered else []
     found = pipeline + [("suite", name, suite["sha256"]) for name, suite in suites.items()]
     return [
         {"name": f"{kind}/{name}", "digest": {"sha256": sha256}, "annotations": {"digestOf": DIGEST_OF[kind]}}
@@ -111,17 +116,17 @@ def _tests(attestation: Json) -> dict[str, list[str]]:
 
 
 def _test(gate: Json) -> str:
-    return f"{gate['stage']}/{gate['gate']}"
+    return gate["gate"] if gate["stage"] is None else f"{gate['stage']}/{gate['gate']}"
 
 
 # --- the figures ---------------------------------------------------------------------------------------------------
 
 
 def _figures(
-    run: RunRecord, stage: StageRecord, attestation: Json, subjects: Sequence[Subject], record_sha256: str
+    run: RunRecord, stage: StageRecord | None, attestation: Json, subjects: Sequence[Subject], record_sha256: str
 ) -> dict[str, Any]:
     base = {
-        "name": _base_name(attestation["base_model"]),
+        "name": _base_name(attestation.get("base_model")),
         "annotations": _fingerprint(attestation.get("base_model_sha256")),
     }
     model = {**subjects[0], "annotations": _fingerprint(attestation["model_sha256"])}
@@ -133,7 +138,7 @@ def _figures(
         "assuranceLevel": "self_attested",
         "subjectProfile": "public-model",
         "model": model,
-        "baseModel": base,
+        **({} if stage is None else {"baseModel": base}),
         "preRegistration": {"alg": "sha256", "value": run.start.get("line_sha256")},
         "evidence": [{**record, "annotations": {"lastLine": attestation["record_sha256"]}}],
         "waivers": attestation["waivers"],
@@ -155,7 +160,7 @@ def _fingerprint(sha256: object) -> dict[str, Any]:
 
 
 def _evaluations(
-    run: RunRecord, stage: StageRecord, attestation: Json, gates: Iterable[Json], *, required: bool
+    run: RunRecord, stage: StageRecord | None, attestation: Json, gates: Iterable[Json], *, required: bool
 ) -> list[dict[str, Any]]:
     waived = [_test(waiver) for waiver in attestation["waivers"]]
     budget: Json = run.start.get("budget") or {}
@@ -173,13 +178,20 @@ def _evaluations(
             "plan": gate["terms"].get("plan"),
             **({"kept": gate["terms"]["kept"]} if gate["terms"].get("kept") else {}),
             "attempt": gate["attempt"],
-            "attempts": {"made": len(stage.attempts), "allowed": budget.get(stage.name)},
+            **({} if stage is None else {"attempts": {"made": len(stage.attempts), "allowed": budget.get(stage.name)}}),
             **({"ledger": gate["ledger"]} if "ledger" in gate else {}),
-            **_risk(stage.luck.get(gate["gate"])),
+            **_risk(_luck_alone(run) if stage is None else stage.luck.get(gate["gate"])),
         }
         for gate in gates
         if gate["verdict"] in DECIDED
     ]
+
+
+def _luck_alone(run: RunRecord) -> LuckyPass | str | None:
+    """The chance for a gate that was run alone, its confirming draw included; or why it is unknown."""
+    first, *confirming = run.gates.values()
+    confirm = next(iter(confirming), None)
+    return lucky_pass_alone(first, confirm, run.start.get("policy")) or unknown_luck([first, *confirming]) or None
 
 
 def _suite_name(gate: Json) -> str:

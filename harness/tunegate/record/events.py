@@ -71,6 +71,7 @@ class RunStarted(Event):
     model_sha256: str | None = None
     request: Json | None = field(default=None, metadata=ONLY_IF_GIVEN)
     imported: Mapping[str, str] | None = field(default=None, metadata=ONLY_IF_GIVEN)
+    answers: Mapping[str, str] | None = field(default=None, metadata=ONLY_IF_GIVEN)
     """For answers from the file of another tool: what the file says about the tool, the model and the settings."""
     promotes_imported: bool | None = field(default=None, metadata=ONLY_IF_GIVEN)
     """Whether the pipeline lets the scores of another tool promote a model."""

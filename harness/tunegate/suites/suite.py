@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
+from typing import Any
 
 from tunegate.cases.bank import Bank, split
 from tunegate.cases.case import Case, content, group_of, question_of
@@ -57,6 +58,8 @@ class Suite:
     """Notes that a person should read before trusting the suite."""
     seal: frozenset[str] = frozenset()
     """Questions that another suite seals: no working draw asks them."""
+    made: Mapping[str, Any] | None = None
+    """For a suite that was made from the file of another tool: what is needed to make it again from `path`."""
 
     @cached_property
     def bank(self) -> Bank:

@@ -122,10 +122,21 @@ def refusals(wants: Wants, by: Path | None, trust: Trust) -> list[str]:
 
 
 def refuse(wants: Wants, by: Path | None, trust: Trust) -> None:
-    """Raise ConfigError with the first line of `refusals`."""
+    """Raise ConfigError with everything of `refusals`."""
     if lines := refusals(wants, by, trust):
-        more = f" ({len(lines) - 1} more: `tunegate check` lists all)" if len(lines) > 1 else ""
-        raise ConfigError(f"{lines[0]}{more}")
+        raise ConfigError(in_one_line(lines))
+
+
+def in_one_line(refused: Sequence[str]) -> str:
+    """All that is refused, in one message, so that nobody allows one thing only to be told of the next.
+
+    >>> in_one_line(["a: wants to run x", "b: wants to run y"])
+    '2 things are refused: (1) a: wants to run x; (2) b: wants to run y'
+    """
+    if len(refused) == 1:
+        return refused[0]
+    each = "; ".join(f"({number}) {line}" for number, line in enumerate(refused, start=1))
+    return f"{len(refused)} things are refused: {each}"
 
 
 def _of_code(code: Code, by: Path, own: bool, trust: Trust) -> str:

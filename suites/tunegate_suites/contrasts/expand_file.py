@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,12 @@ from tunegate.pipeline.pipeline_file import suite_place
 from tunegate.reading.files import resolve
 from tunegate.reading.rows import Row, read_rows
 from tunegate.reading.spec import read_spec
-from tunegate.reading.yaml_file import YamlFile, load_yaml
+from tunegate.reading.yaml_file import KeyPath, YamlFile, load_yaml
 from tunegate.suites.suite_file import load_suite
 from tunegate.suites.suite_spec import SuiteSpec
-from tunegate.trust.allowed import refuse, user_trust
+from tunegate.trust.allowed import in_one_line, refusals, refuse, user_trust
 from tunegate.trust.wants import Wants
+from tunegate_suites import wants_of_check
 from tunegate_suites.contrasts.changes import Hook
 from tunegate_suites.contrasts.expand import RuleFault, expand
 from tunegate_suites.contrasts.rules import RulesSpec
@@ -54,9 +56,10 @@ def expand_file(suite: str, rules_path: str, out: Path, build_check: CheckBuilde
         if path.exists():
             raise ConfigError(f"{path}: the file already exists and is not overwritten; choose another --out")
     source = read_source(suite)
-    _check_allowed(suite, build_check)
     rules_file = load_yaml(resolve(rules_path, Path()))
     rules = read_spec(RulesSpec, rules_file)
+    _check_allowed(suite, rules, rules_file)
+    _check_builds(suite, build_check)
     hooks, modules = _hooks(rules, rules_file)
     try:
         made = expand(source.spec.cases, source.rows, rules, hooks)
@@ -89,7 +92,32 @@ def expand_file(suite: str, rules_path: str, out: Path, build_check: CheckBuilde
     }
 
 
-def _check_allowed(suite: str, build_check: CheckBuilder) -> None:
+def _check_allowed(suite: str, rules: RulesSpec, rules_file: YamlFile) -> None:
+    """Raise ConfigError with all that the suite and the rules may not do, before any of their code runs."""
+    file, spec, _ = _spec(suite)
+    trust = user_trust()
+    lines: list[str] = []
+    for entry in spec.checks:
+        with suppress(ConfigError):  # building it says what is wrong with it
+            for by, wants in wants_of_check(entry, file.path.parent, file.path):
+                lines += [str(file.error(("checks",), line)) for line in refusals(wants, by, trust)]
+    for keys, name in _functions(rules):
+        with suppress(ConfigError):
+            wants = Wants(runs=code_of(name, rules_file.path.parent, "python"))
+            lines += [str(rules_file.error(keys, line)) for line in refusals(wants, rules_file.path, trust)]
+    if lines:
+        raise ConfigError(in_one_line(list(dict.fromkeys(lines))))
+
+
+def _functions(rules: RulesSpec) -> Iterator[tuple[KeyPath, str]]:
+    """The user's functions that the rules name, and the keys that name them."""
+    for index, rule in enumerate(rules.rules):
+        for number, change in enumerate(rule.change):
+            if change.python is not None:
+                yield ("rules", index, "change", number, "python"), change.python
+
+
+def _check_builds(suite: str, build_check: CheckBuilder) -> None:
     """Raise ConfigError for what the suite may not do: in the new file it would count as the user's own."""
     file, spec, _ = _spec(suite)
     for entry in spec.checks:
@@ -128,16 +156,13 @@ def _hooks(rules: RulesSpec, file: YamlFile) -> tuple[dict[str, Hook], list[str]
     """The user's functions by their name in the rules, and the hashes of their modules."""
     hooks: dict[str, Hook] = {}
     hashes: dict[str, str] = {}
-    for index, rule in enumerate(rules.rules):
-        for number, change in enumerate(rule.change):
-            name = change.python
-            if name is not None:
-                try:
-                    refuse(Wants(runs=code_of(name, file.path.parent, "python")), file.path, user_trust())
-                    function, module = load_function(name, file.path.parent)
-                except ConfigError as error:
-                    raise file.error(("rules", index, "change", number, "python"), str(error)) from error
-                hooks[name], hashes[name] = _contained(name, function, module), module.sha256
+    for keys, name in _functions(rules):
+        try:
+            refuse(Wants(runs=code_of(name, file.path.parent, "python")), file.path, user_trust())
+            function, module = load_function(name, file.path.parent)
+        except ConfigError as error:
+            raise file.error(keys, str(error)) from error
+        hooks[name], hashes[name] = _contained(name, function, module), module.sha256
     return hooks, [hashes[name] for name in sorted(hashes)]
 
 
