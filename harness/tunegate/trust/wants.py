@@ -90,9 +90,9 @@ class Written:
 class Wants:
     """What one file, or one check of it, would do.
 
-    `runs` is code, `installed` are packages that run because the file uses their checks, `reads` are files, `writes` are
-    folders, `contacts` are servers with the keys that they get, `loads` are models, `converts` are GGUF files whose
-    weights are converted into the cache, `admissions` are admission records that it brings.
+    `runs` is code, `installed` are packages that run because the file uses their checks, `reads` are files, `writes`
+    are folders, `contacts` are servers with the keys that they get, `loads` are models, `converts` are GGUF files whose
+    weights are converted into the cache, `admissions` are admission records that come with the file.
 
     Example:
         >>> server = Contact(host_of("http://127.0.0.1:8080/v1"), "server")
