@@ -13,6 +13,7 @@ from tunegate.exceptions import CannotJudge, ConfigError, nearest
 from tunegate.promotion.aliases import SHA256, Move, alias_in, aliases_of, history, move, moving, pointers, target_of
 from tunegate.promotion.entry import ATTESTATION, check_entry, read_json
 from tunegate.promotion.evidence import Fingerprint
+from tunegate.promotion.policy import policies_of
 from tunegate.promotion.registry import check_demands
 
 Json = Mapping[str, Any]
@@ -113,7 +114,7 @@ def rollback(registry: Path, alias: str, fingerprint: Fingerprint, *, to: str | 
             if not place.is_dir():
                 raise ConfigError(f"{alias}: its earlier model {found[0][:12]}… is no longer in {registry}")
             attestation = check_entry(place, fingerprint)
-            check_demands(registry, place, attestation, place / "model", [alias])
+            check_demands(policies_of(registry), place, attestation, place / "model", [alias])
             move(log, registry, alias, found[0], why=why, run=attestation["run"])
     except OSError as error:
         raise CannotJudge(f"{registry}: cannot write to the registry: {error.strerror or error}") from error

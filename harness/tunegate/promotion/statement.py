@@ -39,14 +39,21 @@ DIGEST_OF = {
     "suite": "the suite as Tunegate reads it, with its cases and checks; not the bytes of the file",
 }
 DECIDED = (Verdict.PASS, Verdict.FAIL)
+NO_FILES: Mapping[str, str] = {}
 
 
 def result_statement(
-    run: RunRecord, stage: StageRecord, attestation: Json, subjects: Sequence[Subject], record_sha256: str
+    run: RunRecord,
+    stage: StageRecord,
+    attestation: Json,
+    subjects: Sequence[Subject],
+    record_sha256: str,
+    beside: Mapping[str, str] = NO_FILES,
 ) -> dict[str, Any]:
     """What the gates of a stage's last attempt found about these weights, as an in-toto Statement v1.
 
-    `attestation` is that of `attest`, `record_sha256` the SHA-256 of the file of the record. PASSED: every required
+    `attestation` is that of `attest`, `record_sha256` the SHA-256 of the file of the record, `beside` that of each
+    further file of evidence, by name. PASSED: every required
     gate passed. WARNED: one was missed, in this stage or an earlier one, and a waiver excuses it. FAILED: one was
     missed. Raises ValueError for a required gate that is neither: INVALID and INCONCLUSIVE are not attested.
 
@@ -57,7 +64,7 @@ def result_statement(
         "result": "FAILED" if tests["failedTests"] else "WARNED" if tests["warnedTests"] else "PASSED",
         "configuration": configuration(run, attestation),
         **tests,
-        EXTENSION: _figures(run, stage, attestation, subjects, record_sha256),
+        EXTENSION: _figures(run, stage, attestation, subjects, record_sha256, beside),
     }
     return _statement(subjects, TEST_RESULT, predicate)
 
@@ -118,7 +125,12 @@ def _test(gate: Json) -> str:
 
 
 def _figures(
-    run: RunRecord, stage: StageRecord, attestation: Json, subjects: Sequence[Subject], record_sha256: str
+    run: RunRecord,
+    stage: StageRecord,
+    attestation: Json,
+    subjects: Sequence[Subject],
+    record_sha256: str,
+    beside: Mapping[str, str],
 ) -> dict[str, Any]:
     base = {
         "name": _base_name(attestation["base_model"]),
@@ -135,7 +147,13 @@ def _figures(
         "model": model,
         "baseModel": base,
         "preRegistration": {"alg": "sha256", "value": run.start.get("line_sha256")},
-        "evidence": [{**record, "annotations": {"lastLine": attestation["record_sha256"]}}],
+        "evidence": [
+            {**record, "annotations": {"lastLine": attestation["record_sha256"]}},
+            *(
+                {"name": name, "mediaType": "application/json", "digest": {"sha256": sha}}
+                for name, sha in beside.items()
+            ),
+        ],
         "waivers": attestation["waivers"],
         "evaluations": [
             *_evaluations(run, stage, attestation, attestation["gates"], required=True),
