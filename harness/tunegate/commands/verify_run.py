@@ -106,4 +106,4 @@ def pipeline_of(record: RunRecord, build_check: CheckBuilder) -> Pipeline:
         raise ConfigError(
             f"{record.folder}: its pipeline file {str(path)!r} is gone; restore it to judge answers again"
         )
-    return load_pipeline(path, build_check)
+    return load_pipeline(path, build_check, of_record=True)
