@@ -88,7 +88,7 @@ def test_a_few_other_answers_are_those_of_another_machine(tmp_path: Path) -> Non
     asked = promoted(path, 20, asking(path, other_machine)).asked
     assert asked is not None
     assert (asked.agreed, len(asked.lost)) == (19, 1)
-    assert "19 agree, 1 passed on record and misses now; with 95% confidence at least 0.3%" in asked.in_words
+    assert "19 agree, 1 passed on record and misses now (at least 0.3% of all with 95% confidence" in asked.in_words
 
 
 def test_what_fails_is_neither_a_pass_nor_a_forgery(tmp_path: Path) -> None:

@@ -36,6 +36,8 @@ from tunegate.suites.suite import Suite
 OpenWeights = Callable[[str | None], Model]
 """Opens the stored weights; the argument is the number type that the record names."""
 JUDGED = (Verdict.PASS, Verdict.FAIL)
+SAID_RIGHT = 0.6
+"""The result says how likely a model that is right this often would have been caught."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +93,11 @@ class AskedAgain:
         asked, lost = len(self.cases), len(self.lost)
         won = asked - self.agreed - lost
         also = f", {won} missed on record and {'passes' if won == 1 else 'pass'} now" if won else ""
-        caught = chance_of_contradiction(0.4, asked)
         return (
             f"{asked} recorded cases asked again: {self.agreed} agree, {lost} passed on record and "
-            f"{'misses' if lost == 1 else 'miss'} now{also}; with {CONFIDENCE:.0%} confidence at least "
-            f"{self.bound:.1%} of all recorded cases are lost, {LARGEST_LOSS:.0%} may be (a 60 % model behind a "
-            f"perfect record is caught with probability {caught:.2f})"
+            f"{'misses' if lost == 1 else 'miss'} now{also} (at least {self.bound:.1%} of all with {CONFIDENCE:.0%} "
+            f"confidence, {LARGEST_LOSS:.0%} may differ between machines); a model right {SAID_RIGHT:.0%} of the time "
+            f"behind a perfect record is caught with probability {chance_of_contradiction(1 - SAID_RIGHT, asked):.2f}"
         )
 
 
@@ -224,7 +225,7 @@ def _passes(gate: GateRecord, outcome: Outcome) -> bool:
 def asker(
     suites: Mapping[str, Suite], open_weights: Callable[[Path, str | None], Model], progress: Progress
 ) -> Callable[[RunRecord, AttemptRecord, Path, int], AskedAgain]:
-    """Asks the weights in a folder, which an attempt of a run left, so many of its recorded cases again."""
+    """A function that asks the weights in a folder, which an attempt left, `n` of their recorded cases again."""
 
     def ask(run: RunRecord, attempt: AttemptRecord, folder: Path, n: int) -> AskedAgain:
         return ask_again(attempt, run.digest, n, suites, partial(open_weights, folder), progress)

@@ -75,8 +75,8 @@ def load_pipeline(
     """Load a pipeline file and everything it names; raises ConfigError before any training.
 
     Waivers are checked for `today`. They are not part of the pipeline's hash: people add them after a failed run. With
-    `look`, the file may want what the user does not allow: nothing of it will run. With `of_record`, its file of waivers
-    is not read: a record has those that were used, and others may have expired since.
+    `look`, the file may want what the user does not allow: nothing of it will run. With `of_record`, its file of
+    waivers is not read: a record has those that were used, and others may have expired since.
     """
     reading = _Reading(path, build_check, validate_stage)
     reading.check_allowed(look=look)

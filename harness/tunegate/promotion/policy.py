@@ -8,7 +8,7 @@
     judges: [b7e1…]                         # the judges that may decide (sha256 of the judge, as in its admission)
     waivers: {most: 1, two_people: true}    # how many misses may be waived, and whether another person must approve
     keys: [ci.pub]                          # a promotion is signed by one of these keys (files beside the policy)
-    ask: 20                                 # so many recorded cases were asked of the stored weights again
+    ask: 20                                 # the fewest recorded cases asked of the stored weights again
 
 Without `suites`, the rules hold for every gate that the final stage required; gates beside the named ones are free. A
 rule that the record cannot answer is not met. `promote` and `verify` enforce the same rules, `verify --policy FILE`

@@ -54,7 +54,7 @@ from tunegate.record.record import AttemptRecord, RunRecord
 from tunegate.whole_files import replace_file
 
 Ask = Callable[[RunRecord, AttemptRecord, Path, int], AskedAgain]
-"""Asks the model in a folder, which an attempt of a run left, so many of its recorded cases again."""
+"""Asks the model in a folder, which an attempt of a run left, this number of its recorded cases again."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def promote(
     """Copy a run's final model into the registry and point the alias to it, after it was signed if there is a `signer`.
 
     A model that is already in the registry keeps the evidence of its first promotion. Waivers must be in force `today`.
-    With `n_ask`, or where a policy wants it, the weights are first asked so many recorded cases again, by `ask`.
+    With `n_ask`, or where a policy wants it, `ask` first asks the weights that number of recorded cases again.
     """
     alias_in(alias)
     attempt, folder = check_promotable(run, fingerprint, today or date.today())

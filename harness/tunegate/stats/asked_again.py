@@ -31,12 +31,12 @@ def lower_bound(lost: int, asked: int) -> float:
 
 
 def contradicts(lost: int, asked: int) -> bool:
-    """Whether so many lost passes contradict a record."""
+    """Whether this number of lost passes contradicts a record."""
     return lower_bound(lost, asked) > LARGEST_LOSS
 
 
 def fewest_lost(asked: int) -> int:
-    """The fewest lost passes that contradict a record, for `asked` cases, of which there are FEWEST_ASKED at least.
+    """The fewest lost passes that contradict a record, for `asked` cases, FEWEST_ASKED or more.
 
     Example:
         >>> [fewest_lost(n) for n in (2, 20, 100)]
