@@ -10,15 +10,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.support.bank import write_jsonl
 from tests.support.fake_pipeline import PIPELINE, carry_out, load, open_model, tools, write_pipeline
+from tests.support.record_edits import VALUES
 from tunegate.checks.outcome import Verdict
 from tunegate.cli import main
 from tunegate.exceptions import CannotJudge, ConfigError, Tampered
 from tunegate.gates.ask_again import AskedAgain, asker, check_asked, drawn_again
 from tunegate.models.fingerprint import fingerprint
 from tunegate.models.model import Model, ScriptedModel
+from tunegate.promotion.entry import stored_asked
 from tunegate.promotion.registry import Ask, Promotion, promote, verify
 from tunegate.record.read_run import read_run
 from tunegate.record.recheck import NotPromotable
@@ -172,6 +176,38 @@ def test_a_stored_result_is_held_against_the_record(
     stored(path, change)
     with pytest.raises(Tampered, match=why):
         verify("production", path.parent / "registry", fingerprint)
+
+
+@pytest.fixture(scope="module")
+def entry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An entry of a registry whose weights were asked again."""
+    path = finished(tmp_path_factory.mktemp("entry"))
+    promoted(path, 20)
+    return entry_of(path)
+
+
+@given(st.randoms(use_true_random=False))
+def test_any_edit_of_a_stored_result_is_refused_or_says_the_same(entry: Path, rng: random.Random) -> None:
+    """All but whether a case passes now, which only a signature covers."""
+    kept = (entry / "asked.json").read_bytes()
+    before, run = stored_asked(entry), read_run(entry)
+    assert before is not None
+    holder = data = json.loads(kept)
+    key = rng.choice(list(data))
+    if key == "cases" and rng.random() < 0.9:
+        holder = rng.choice(data["cases"])
+        key = rng.choice(list(holder))
+    holder[key] = rng.choice(VALUES)
+    try:
+        (entry / "asked.json").write_text(json.dumps(data))
+        asked = stored_asked(entry)
+        assert asked is not None
+        check_asked(asked, run.stages["align"].attempts[1], run.digest, "here")
+    except Tampered:
+        return
+    finally:
+        (entry / "asked.json").write_bytes(kept)
+    assert replace(asked, cases=tuple(replace(one, passes=True) for one in asked.cases)) == before
 
 
 def test_a_policy_demands_it(tmp_path: Path) -> None:

@@ -193,7 +193,8 @@ def test_a_fetched_version_is_held_against_a_policy(project: Path, capsys: Captu
     assert main(["verify", "models:/genes/1", "--policy", "deploy.yaml"]) == 0, "a version has no alias"
     policy.write_text("draw: 6")
     assert main(["verify", "production", "--policy", "deploy.yaml"]) == 1, "an entry of a registry folder too"
-    assert main(["verify", "run", "--policy", "deploy.yaml"]) == 2, "a run is no promotion"
+    for flag in ("--policy", "--key"):
+        assert main(["verify", "run", flag, "deploy.yaml"]) == 2, "a run is no promotion"
 
 
 def test_a_promotion_that_is_signed_later_goes_along_with_its_signature(project: Path, capsys: Capture) -> None:

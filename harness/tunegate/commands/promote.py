@@ -132,7 +132,11 @@ def verify(options: Namespace, build_check: CheckBuilder) -> int:
     folder = Path(options.model)
     asked_number(options)
     if (folder / EVENTS).is_file() and not (folder / ATTESTATION).is_file():
-        given = {"--out": "a model in MLflow or on the Hub", "--policy": "a promoted model"}
+        given = {
+            "--out": "a model in MLflow or on the Hub",
+            "--policy": "a promoted model",
+            "--key": "a promoted model",
+        }
         if unused := [flag for flag in given if vars(options)[flag[2:]]]:
             raise ConfigError(f"{unused[0]}: {options.model} is a run here; {unused[0]} is for {given[unused[0]]}")
         return _verify_run(read_run(folder), build_check, options)

@@ -144,7 +144,8 @@ def _recorded(attempt: AttemptRecord) -> Iterator[Recorded]:
 
 
 def _rank(record_sha256: str, nonce: str, gate: GateRecord, outcome: Outcome) -> str:
-    return hashlib.sha256("\x00".join([record_sha256, nonce, gate.key, outcome.case_id]).encode()).hexdigest()
+    text = "\x00".join([record_sha256, nonce, gate.key, outcome.case_id])
+    return hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()  # a file may hold any string
 
 
 def _question(gate: GateRecord, outcome: Outcome) -> str:

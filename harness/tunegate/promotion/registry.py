@@ -116,7 +116,6 @@ def promote(
                 keep_base(run, folder, registry, fingerprint)
                 publish(run, folder, attestation, place, fingerprint, signer, asked)
                 changed = signer is not None
-            check_asked_enough(policies, stored_asked(place))
             already = not move(log, registry, alias, place.name, why=why, run=run.name)
     except OSError as error:
         raise CannotJudge(f"{registry}: cannot write to the registry: {error.strerror or error}") from error
