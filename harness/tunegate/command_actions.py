@@ -62,6 +62,7 @@ def add_registry_actions(command: argparse.ArgumentParser) -> None:
     one.add_argument("model", help="model folder, or alias")
     one.add_argument("--key", metavar="FILE", action="append", help="public key: also verify the signatures")
     allow_waived(one)
+    one.set_defaults(policy=None, ask=None)
     diff = action("diff", "show how the evidence of two models differs")
     diff.add_argument("before", metavar="A", help="alias, or the beginning of a fingerprint (6 characters or more)")
     diff.add_argument("after", metavar="B", help="the same for the other model")

@@ -226,6 +226,7 @@ def build_parser() -> Parser:
     )
     promote.add_argument("--registry", metavar="FOLDER", help="default: the pipeline's registry")
     promote.add_argument("--why", metavar="TEXT", help="the reason, for the history of the alias")
+    _ask(promote)
     allow_waived(promote)
     _signer(promote)
 
@@ -245,6 +246,8 @@ def build_parser() -> Parser:
         "--key", metavar="FILE", action="append", help="public key: also verify the signatures; may be repeated"
     )
     verify.add_argument("--subject", metavar="PATH", help="for a signed statement: its model folder or file")
+    verify.add_argument("--policy", metavar="FILE", help="also hold a promoted model against the policy in this file")
+    _ask(verify)
 
     registry = command("registry", "list, compare, roll back and clear up promoted models")
     add_registry_actions(registry)
@@ -325,6 +328,12 @@ def _asking(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--key-env", metavar="NAME", help="server model: environment variable with the key (default: OPENAI_API_KEY)"
+    )
+
+
+def _ask(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--ask", type=int, metavar="N", help="ask the stored weights N recorded cases again, and compare the verdicts"
     )
 
 

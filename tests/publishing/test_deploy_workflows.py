@@ -45,6 +45,13 @@ def test_the_job_that_moves_the_alias_has_the_pipeline_and_its_suites() -> None:
     assert uses.index("actions/checkout") < uses.index("actions/download-artifact")
 
 
+def test_deploy_verifies_by_a_policy_of_its_own_repository() -> None:
+    steps = DEPLOY["jobs"]["verify"]["steps"]
+    assert command(DEPLOY, "verify", "verify").endswith(" --policy policy.yaml")
+    assert "actions/checkout" in steps[0]["uses"], "it is in the repository"
+    assert any("tunegate[mlflow,sign]" in step.get("run", "") for step in steps), "it may name keys"
+
+
 def test_deploy_takes_the_verified_bytes_and_nothing_else() -> None:
     assert DEPLOY["jobs"]["deploy"]["needs"] == "verify"
     assert "secrets." not in str(DEPLOY["jobs"]["deploy"])
@@ -59,13 +66,19 @@ def test_both_halves_run(tmp_path: Path) -> None:
     bin_folder = with_tunegate(tmp_path)
     path = f"{bin_folder}:{os.environ['PATH']}"
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    env = {**os.environ, **QUIET, "PATH": path, "NAME": "my-expert", "KEY": "", "MLFLOW_TRACKING_URI": uri}
+    env = {**os.environ, **QUIET, "PATH": path, "NAME": "my-expert", "MLFLOW_TRACKING_URI": uri}
 
     def bash(line: str) -> int:
         return subprocess.run(["bash", "-ec", line], cwd=project, env=env, check=False).returncode
 
     assert bash(command(PROMOTE, "run", "promote")) == 0
     assert bash(command(PROMOTE, "alias", "promote")) == 0
+    assert bash(command(DEPLOY, "verify", "verify")) == 2, "no policy was written"
+    for policy, code in (("draw: 6", 1), ("aliases: {production: {pipeline: other}}", 1), ("keys: [gone.pub]", 2)):
+        (project / "policy.yaml").write_text(policy)
+        assert bash(command(DEPLOY, "verify", "verify")) == code, policy
+    assert not (project / "verified").exists()
+    (project / "policy.yaml").write_text("draw: 5\naliases: {production: {pipeline: small}}\n")
     assert bash(command(DEPLOY, "verify", "verify")) == 0
     assert (project / "verified" / "model" / "weights.txt").is_file()
     shutil.rmtree(project / "verified")

@@ -103,6 +103,24 @@ def test_verify_fetches_a_revision_and_hashes_its_bytes(project: Path, repositor
     assert not (project / "other").exists()
 
 
+def test_a_fetched_revision_is_verified_by_key_and_policy(
+    project: Path, repository: Repository, capsys: Capture
+) -> None:
+    pytest.importorskip("cryptography")
+    assert main(["keygen", "ci.key"]) == 0
+    assert main([*PROMOTE, "hf:you/genes@v1", "--sign", "ci.key"]) == 0
+    verify = ["verify", "hf:you/genes@v1"]
+    assert main([*verify, "--key", "ci.pub"]) == 0
+    for rule, code in (("keys: [ci.pub]", 0), ("aliases: {v1: {pipeline: genes}}", 1), ("draw: 6", 1)):
+        (project / "deploy.yaml").write_text(rule)
+        assert main([*verify, "--policy", "deploy.yaml"]) == code, rule
+    found = repository.files_at("v1")
+    assert found
+    for name in ("attestation", "svr"):
+        repository.commit({k: v for k, v in found[1].items() if k != f"tunegate/{name}.sigstore.json"}, "v1")
+        assert main([*verify, "--key", "ci.pub"]) == 5, name
+
+
 def test_a_revision_of_another_hand_does_not_verify(project: Path, repository: Repository, capsys: Capture) -> None:
     assert main(["verify", "hf:you/genes@main"]) == 1
     assert "this revision has no evidence of a promotion" in capsys.readouterr().err

@@ -169,6 +169,57 @@ def test_what_is_deployed_is_what_was_verified(project: Path, capsys: Capture) -
     assert main(["verify", "kept"]) == 5
 
 
+def test_a_fetched_version_is_held_against_a_policy(project: Path, capsys: Capture) -> None:
+    main(TO)
+    policy = project / "deploy.yaml"
+    verify = ["verify", MODEL, "--policy", "deploy.yaml"]
+    assert main(verify) == 2
+    assert "deploy.yaml" in capsys.readouterr().err
+    for rule, code, said in (
+        ("draw: 5", 0, ""),
+        ("draw: 6", 1, "deploy.yaml: gate 'facts' drew 5 cases, 6 are needed"),
+        ("aliases: {production: {pipeline: small}}", 0, ""),
+        ("aliases: {production: {pipeline: genes}}", 1, "production belongs to the pipeline 'genes', not to 'small'"),
+        ("waivers: {most: 0}\njudges: []\nrisk: {at: 0.5, consumer: 0.2}", 0, ""),
+        (f"suites: {{facts: {'0' * 64}}}", 1, "gate 'facts' must be of the suite 000000000000…"),
+        ("ask: 5", 1, "at this promotion none were"),
+        ("draw: none", 2, "deploy.yaml:1: draw"),
+    ):
+        policy.write_text(rule)
+        capsys.readouterr()
+        assert main([*verify, "--out", "kept"]) == code, rule
+        assert said in capsys.readouterr().err
+        assert (project / "kept").exists() == (code == 0)
+        shutil.rmtree(project / "kept", ignore_errors=True)
+    policy.write_text("aliases: {production: {pipeline: genes}}")
+    assert main(["verify", "models:/genes/1", "--policy", "deploy.yaml"]) == 0, "a version has no alias"
+    policy.write_text("draw: 6")
+    assert main(["verify", "production", "--policy", "deploy.yaml"]) == 1, "an entry of a registry folder too"
+    for flag in ("--policy", "--key"):
+        assert main(["verify", "run", flag, "deploy.yaml"]) == 2, "a run is no promotion"
+
+
+def test_a_promotion_that_is_signed_later_goes_along_with_its_signature(project: Path, capsys: Capture) -> None:
+    pytest.importorskip("cryptography")
+    assert main(["keygen", "ci.key"]) == main(["keygen", "other.key"]) == 0
+    assert main(TO) == 0
+    (project / "deploy.yaml").write_text("keys: [ci.pub]")
+    by_key, by_policy = ["verify", MODEL, "--key", "ci.pub"], ["verify", MODEL, "--policy", "deploy.yaml"]
+    assert [main(by_key), main(by_policy)] == [1, 1]
+    assert main([*TO, "--sign", "ci.key"]) == 0
+    capsys.readouterr()
+    assert [main(by_key), main(by_policy)] == [0, 0]
+    said = capsys.readouterr()
+    assert said.out.count("signature: good, by the key ") == 2
+    assert "replace all three" not in said.err
+    assert main(["verify", MODEL, "--key", "other.pub"]) == 5
+    (project / "deploy.yaml").write_text("keys: [other.pub, ci.pub]")
+    assert main(by_policy) == 0
+    (project / "deploy.yaml").write_text("keys: [other.pub]")
+    assert main(by_policy) == 5
+    assert len(client().search_model_versions("name = 'genes'")) == 2, "other evidence is another version"
+
+
 def test_a_version_of_another_hand_is_refused(project: Path, capsys: Capture) -> None:
     """An alias that was moved by hand to a version without evidence does not verify."""
     main(TO)

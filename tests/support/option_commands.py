@@ -495,6 +495,18 @@ PROOFS: Proofs = {
     ),
     "promote --registry": words(PROMOTE, "--registry elsewhere"),
     "gate --expect-suite": ShownBy("test_plan_override.py", "its sha256 is"),
+    "promote --ask": (
+        ShownBy("test_ask_again.py", '"--to", "production", "--ask", "8"'),
+        words(PROMOTE, "--ask 1", "--ask: expected at least 2 cases"),
+    ),
+    "verify --ask": (
+        ShownBy("test_ask_again.py", '["verify", folder, "--ask", "20"]'),
+        words(VERIFY, "--ask 1", "--ask: expected at least 2 cases"),
+    ),
+    "verify --policy": (
+        ShownBy("test_mlflow.py", '["verify", MODEL, "--policy", "deploy.yaml"]'),
+        words("verify done/run", "--policy p.yaml", "--policy is for a promoted model"),
+    ),
     "promote --why": ShownBy("test_keeping.py", '"--why", f"release of {run}"'),
     **dict.fromkeys(
         (

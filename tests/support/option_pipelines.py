@@ -302,6 +302,7 @@ PROOFS: Proofs = {
     "LargestRiskSpec.at": ShownBy("test_policy.py", "risk: {at: 0.5, consumer: 0.2}"),
     "LargestRiskSpec.consumer": ShownBy("test_policy.py", "risk: {at: 0.85, consumer: 0.2}"),
     "PolicySpec.keys": ShownBy("test_policy.py", "keys: [ci.pub]"),
+    "PolicySpec.ask": ShownBy("test_ask_again.py", "ask: 20 recorded cases must be asked"),
     "PolicySpec.judges": ShownBy("test_policy.py", "judges: []"),
     "PolicySpec.waivers": ShownBy("test_waived_runs.py", "at most 1 may be"),
     "WaiverRulesSpec.most": ShownBy("test_waived_runs.py", "{most: 1}"),

@@ -18,6 +18,7 @@ from tunegate.models.fingerprint import fingerprint
 from tunegate.pipeline.pipeline_file import load_pipeline
 from tunegate.promotion.evidence import check_gates
 from tunegate.promotion.registry import promote, verify
+from tunegate.record.event_log import EVENTS, read_events, sealed_line
 from tunegate.record.read_run import read_run
 from tunegate.record.recheck import NotPromotable
 from tunegate.record.record import RunRecord
@@ -152,6 +153,57 @@ def test_a_waiver_that_expired_before_promotion_supports_none(project: Path) -> 
     with pytest.raises(NotPromotable, match="its waiver is not in force"):
         promote(run, "staging", project / "other", fingerprint, today=date(2027, 1, 1))
     assert not (project / "other").exists()
+
+
+def with_times(project: Path, of_gates: str, of_waivers: str) -> RunRecord:
+    """The run with its verdicts of gates and its waivers at other times, under a chain of hashes that is whole."""
+    folder = project / "run"
+    events = list(read_events(folder))
+    (folder / EVENTS).unlink()
+    previous = ""
+    with (folder / EVENTS).open("wb") as file:
+        for event in events:
+            time = {"gate_decided": of_gates, "waived": of_waivers}.get(event["event"], event["time"])
+            body = {k: v for k, v in event.items() if k != "line_sha256"}
+            line, previous = sealed_line({**body, "time": time, "previous_sha256": previous})
+            file.write(line)
+    return read_run(folder)
+
+
+BEFORE, AFTER = "2026-12-31T09:00:00Z", "2027-01-01T12:00:00Z"
+
+
+@pytest.mark.parametrize(("of_gates", "of_waivers"), [(AFTER, AFTER), (BEFORE, AFTER), (AFTER, BEFORE)])
+def test_a_waiver_that_had_expired_by_the_record_never_counts(project: Path, of_gates: str, of_waivers: str) -> None:
+    carried_out(project, GOOD)
+    run = with_times(project, of_gates, of_waivers)
+    for today in (None, TODAY, date(2026, 12, 31)):
+        with pytest.raises(NotPromotable, match="its waiver had expired when it was waived, 2027-01-01T12:00:00Z"):
+            check_gates(run, today)
+    check_gates(with_times(project, BEFORE, BEFORE), TODAY)
+
+
+def test_an_old_promotion_stays_valid_when_its_waiver_has_expired(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was made while the waiver was in force: `verify` says that it has expired; only a new one is refused."""
+    (project / "waivers.yaml").write_text(WAIVER.replace("2026-12-31", "2026-01-31"))
+    text = (project / "tunegate.yaml").read_text()
+    (project / "tunegate.yaml").write_text(text.partition("promote:")[0] + "waivers: waivers.yaml\n")
+    long_ago = date(2026, 1, 15)
+    with pytest.raises(NotPromotable, match="had expired when it was waived"):
+        carried_out(project, GOOD, today=long_ago)  # the record's own clock is that of this machine
+    run = with_times(project, "2026-01-15T09:00:00Z", "2026-01-15T09:00:01Z")
+    promote(run, "production", project / "registry", fingerprint, today=long_ago)
+    for command in (
+        ["verify", "production", "--registry", str(project / "registry")],
+        ["verify", str(project / "run")],
+    ):
+        assert [main(command), main([*command, "--allow-waived"])] == [6, 0]
+        said = capsys.readouterr().out
+        assert "the waiver of align#1 style expired on 2026-01-31: it was in force when the gate was decided" in said
+    assert main(["promote", str(project / "run"), "--to", "staging"]) == 1
+    assert "its waiver is not in force" in capsys.readouterr().err
 
 
 def test_an_expired_waiver_stops_before_anything_is_trained(project: Path) -> None:

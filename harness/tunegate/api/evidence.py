@@ -51,10 +51,17 @@ def _sha256(model: str) -> str | None:
     return model_sha256(model)
 
 
-def verify(model: str | Path, registry: str | Path = "registry", *, keys: Sequence[str | Path] = ()) -> Promotion:
+def verify(
+    model: str | Path,
+    registry: str | Path = "registry",
+    *,
+    keys: Sequence[str | Path] = (),
+    policy: str | Path | None = None,
+) -> Promotion:
     """The promotion of the bytes of a folder, or of an alias, like `tunegate verify`.
 
-    With `keys`, files of public keys, its signatures must be good too, each by one of them. Raises ConfigError if
+    With `keys`, files of public keys, its signatures must be good too, each by one of them; with `policy`, a file, it
+    must keep those rules too. Raises ConfigError if
     nothing was promoted, Tampered if the bytes or a signature differ from what was promoted.
 
     Example:
@@ -64,4 +71,6 @@ def verify(model: str | Path, registry: str | Path = "registry", *, keys: Sequen
         ...
         tunegate.exceptions.ConfigError: ...
     """
-    return promotion_of(str(model), Path(registry), [Path(key) for key in keys])
+    return promotion_of(
+        str(model), Path(registry), [Path(key) for key in keys], None if policy is None else Path(policy)
+    )

@@ -28,7 +28,7 @@ def carry_out(options: Namespace) -> int:
     }
     registry = Path(options.registry)
     if options.action == "show":
-        return show_model(options)
+        return show_model(options, None)
     facts, lines = actions[options.action](options, registry)
     if options.json:
         show_json(facts)

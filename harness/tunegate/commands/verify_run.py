@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from tunegate.checks.check import CheckBuilder
 from tunegate.elsewhere.made_suite import made_again
-from tunegate.exceptions import ConfigError
+from tunegate.exceptions import CannotJudge, ConfigError
+from tunegate.gates.ask_again import asker
 from tunegate.gates.judge_again import compare_answers, judge_again
 from tunegate.gates.stored_answers import stored_answers
-from tunegate.models.model import StoredResponses
+from tunegate.models.model import Model, StoredResponses
 from tunegate.pipeline.pipeline import Pipeline
 from tunegate.pipeline.pipeline_file import load_pipeline
 from tunegate.pipeline.record_check import check_record
+from tunegate.progress import Progress
+from tunegate.promotion.registry import Ask
 from tunegate.record.read_run import reading
 from tunegate.record.recheck import recheck_all
 from tunegate.record.record import RunRecord
@@ -91,6 +94,29 @@ def _suite_of(path: Path, facts: Mapping[str, Any], build_check: CheckBuilder) -
     return suite, stored
 
 
+def asker_of(record: RunRecord, build_check: CheckBuilder, progress: Progress) -> Ask:
+    """Asks weights again by the pipeline of their record, read again from its file.
+
+    Raises CannotJudge if the files are gone or not allowed, Tampered if the record does not follow from them.
+    """
+    try:
+        pipeline = pipeline_of(record, build_check)
+    except ConfigError as error:
+        raise CannotJudge(f"the weights cannot be asked again: {error}") from error
+    with reading(record.folder):
+        check_record(record, pipeline)
+    return asker(pipeline.suites, open_stored, progress)
+
+
+def open_stored(folder: Path, dtype: str | None) -> Model:
+    """A model on disk that computes in the number type of a record, if it names one."""
+    from tunegate.models.loading import Dtype
+    from tunegate.models.open_model import open_model
+
+    [known] = [one for one in get_args(Dtype) if one == dtype] or ["auto"]
+    return open_model(str(folder), dtype=known)
+
+
 def pipeline_of(record: RunRecord, build_check: CheckBuilder) -> Pipeline:
     """The pipeline of a run, read again from its file; raises ConfigError if it is gone."""
     path = Path(record.start.get("pipeline", ""))
@@ -98,4 +124,4 @@ def pipeline_of(record: RunRecord, build_check: CheckBuilder) -> Pipeline:
         raise ConfigError(
             f"{record.folder}: its pipeline file {str(path)!r} is gone; restore it to judge answers again"
         )
-    return load_pipeline(path, build_check)
+    return load_pipeline(path, build_check, of_record=True)

@@ -70,11 +70,13 @@ def load_pipeline(
     today: date | None = None,
     *,
     look: bool = False,
+    of_record: bool = False,
 ) -> Pipeline:
     """Load a pipeline file and everything it names; raises ConfigError before any training.
 
     Waivers are checked for `today`. They are not part of the pipeline's hash: people add them after a failed run. With
-    `look`, the file may want what the user does not allow: nothing of it will run.
+    `look`, the file may want what the user does not allow: nothing of it will run. With `of_record`, its file of
+    waivers is not read: a record has those that were used, and others may have expired since.
     """
     reading = _Reading(path, build_check, validate_stage)
     reading.check_allowed(look=look)
@@ -93,7 +95,7 @@ def load_pipeline(
         leakage=spec.leakage,
         kept=retention_of(spec.retention),
         ledger=spec.ledger if spec.ledger in (None, "none") else str(resolve(spec.ledger, base_dir)),
-        waivers=_waivers(spec, reading.file, today or date.today()),
+        waivers=() if of_record else _waivers(spec, reading.file, today or date.today()),
         watched=reading.watched,
         promotes_imported=spec.promote is not None and spec.promote.imported,
     )

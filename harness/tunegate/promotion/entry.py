@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.exceptions import CannotJudge, ConfigError, Tampered
+from tunegate.gates.ask_again import AskedAgain, asked_from_json, check_asked
 from tunegate.models.adapter_base import FILE as BASE_FILE
 from tunegate.models.adapter_base import place_of_base
 from tunegate.models.fingerprint import files_of
 from tunegate.promotion.evidence import FORMAT, Fingerprint, attest, check_gates
 from tunegate.promotion.keys import PrivateKey
-from tunegate.promotion.signing import SIGNED_FILES, sign_entry
+from tunegate.promotion.signing import ASKED, SIGNED_FILES, sign_entry
 from tunegate.record.event_log import EVENTS, digest_of
 from tunegate.record.read_run import read_run
 from tunegate.record.record import RunRecord
@@ -26,7 +27,7 @@ from tunegate.whole_files import draft_of, place_folder
 
 ATTESTATION = "attestation.json"
 PARTS = ("model", EVENTS, ATTESTATION)
-"""What every entry has; `SIGNED_FILES` are there if it was signed."""
+"""What every entry has; `SIGNED_FILES` are there if it was signed, ASKED if its weights were asked again."""
 
 
 def publish(
@@ -36,6 +37,7 @@ def publish(
     place: Path,
     fingerprint: Fingerprint,
     signer: PrivateKey | None,
+    asked: AskedAgain | None = None,
 ) -> None:
     """Write an entry, all of it or nothing. Raises CannotJudge if the model changes meanwhile, OSError."""
     partial = draft_of(place)
@@ -49,6 +51,8 @@ def publish(
         _copy(run.folder / EVENTS, partial / EVENTS)
         check_record(run, partial)
         (partial / ATTESTATION).write_bytes(as_json(attestation))
+        if asked is not None:
+            (partial / ASKED).write_bytes(as_json(asked.to_json()))
         if signer is not None:
             sign_entry(partial, attestation, signer)
         place_folder(partial, place)
@@ -117,18 +121,31 @@ def check_entry(place: Path, fingerprint: Fingerprint) -> dict[str, Any]:
     run = read_run(place)
     if run.digest != attestation.get("record_sha256"):
         raise Tampered(f"{place / EVENTS}: the record differs from the hash in the attestation")
-    expected = attest(run, check_gates(run))
+    attempt = check_gates(run)
+    expected = attest(run, attempt)
     # Older attestations do not name the base; the hash of an adapter covers its base anyway.
     free = {"tunegate": None, **({} if "base_model_sha256" in attestation else {"base_model_sha256": None})}
     if {**attestation, **free} != {**expected, **free} or expected["model_sha256"] != place.name:
         raise Tampered(f"{place / ATTESTATION}: the attestation contradicts the record of the run")
+    if (asked := stored_asked(place)) is not None:
+        check_asked(asked, attempt, run.digest, place / ASKED)
     return attestation
+
+
+def stored_asked(place: Path) -> AskedAgain | None:
+    """What came of asking the weights again at the promotion of an entry; None if they were not asked."""
+    if not (place / ASKED).exists():
+        return None
+    try:
+        return asked_from_json(read_json(place / ASKED))
+    except (TypeError, KeyError, ValueError) as error:
+        raise Tampered(f"{place / ASKED}: no promotion wrote this: {error!r:.200}") from error
 
 
 def _unexpected(place: Path) -> Iterator[str]:
     """What no promotion wrote into an entry: additional files and folders, and links instead of files."""
     files = {Path("model") / name for name in files_of(place / "model")}
-    files |= {Path(name) for name in (EVENTS, ATTESTATION, *SIGNED_FILES)}
+    files |= {Path(name) for name in (EVENTS, ATTESTATION, ASKED, *SIGNED_FILES)}
     folders = {parent for file in files for parent in file.parents}
     for path in sorted(place.rglob("*"), key=lambda path: path.is_dir()):  # name a file rather than its folder
         relative = path.relative_to(place)

@@ -25,7 +25,7 @@ from tunegate.record.recheck import NotPromotable, outcomes_before, recheck, rec
 from tunegate.record.record import AttemptRecord, GateRecord, RunRecord, StageRecord, first_purpose, gate_key
 from tunegate.stats.plans import Risk, solve_confirmation_of
 from tunegate.verdicts.terms import PAIRED, terms_from_json
-from tunegate.verdicts.waivers import excuse, waiver_from_json
+from tunegate.verdicts.waivers import excuse, had_expired, waiver_from_json
 
 FORMAT = 2
 """The format of attestations: raised whenever their content changes, so that older ones do not look forged."""
@@ -34,10 +34,11 @@ Fingerprint = Callable[[Path], str]
 """SHA-256 of a model on disk."""
 
 
-def check_promotable(run: RunRecord, fingerprint: Fingerprint, today: date) -> tuple[AttemptRecord, Path]:
+def check_promotable(run: RunRecord, fingerprint: Fingerprint, today: date | None) -> tuple[AttemptRecord, Path]:
     """Compare a run's final model with its evidence: every required gate passed, on exactly these bytes.
 
-    A missed gate needs a waiver that is in force `today`. Scores of another tool count only if the pipeline allows it.
+    A missed gate needs a waiver that was in force when the gate was decided and waived, and is so `today`, if that is
+    given. Scores of another tool count only if the pipeline said so.
     """
     attempt = check_gates(run, today)
     _check_some_gate_passed(attempt)
@@ -83,7 +84,7 @@ def _refuse_imported(run: RunRecord) -> None:
 
 def check_gates(run: RunRecord, today: date | None = None) -> AttemptRecord:
     """The final attempt of a run. Every required gate passed when decided again from the record, or was missed and
-    waived. Without `today`, a waiver may have expired since.
+    waived, by a waiver that was in force then. Without `today`, it may have expired since.
 
     Each stage must have passed, and must have started from the weights with which the step before it ended. This also
     applies to a scorer or a baseline, which no later stage starts from.
@@ -215,6 +216,11 @@ def _is_waived(gate: GateRecord, attempt: AttemptRecord, today: date | None) -> 
         waiver = waiver_from_json(attempt.waived[gate.key])
     except (TypeError, ValueError, KeyError) as error:
         raise Tampered(f"gate {gate.key!r}: its waiver is not on record: {error!r}") from error
+    moment = max(gate.decided_at, attempt.waived_at[gate.key])
+    if had_expired(waiver, moment):
+        raise NotPromotable(
+            f"gate {gate.key!r}: its waiver had expired when it was waived, {moment}: {waiver.in_words}"
+        )
     if excuse([waiver], gate.gate, gate.stage, gate.verdict, today or waiver.expires) is None:
         raise NotPromotable(f"gate {gate.key!r}: {gate.verdict}, and its waiver is not in force: {waiver.in_words}")
     return True

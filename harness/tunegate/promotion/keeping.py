@@ -13,7 +13,8 @@ from tunegate.exceptions import CannotJudge, ConfigError, nearest
 from tunegate.promotion.aliases import SHA256, Move, alias_in, history, move, moving, pointers, target_of, targets
 from tunegate.promotion.entry import ATTESTATION, check_entry, read_json
 from tunegate.promotion.evidence import Fingerprint
-from tunegate.promotion.registry import enforce_policy
+from tunegate.promotion.policy import policies_of
+from tunegate.promotion.registry import enforce_policies
 
 Json = Mapping[str, Any]
 
@@ -114,7 +115,7 @@ def rollback(registry: Path, alias: str, fingerprint: Fingerprint, *, to: str | 
             if not place.is_dir():
                 raise ConfigError(f"{alias}: its earlier model {found[0][:12]}… is no longer in {registry}")
             attestation = check_entry(place, fingerprint)
-            enforce_policy(registry, place, attestation, place / "model", [alias])
+            enforce_policies(policies_of(registry), place, attestation, place / "model", [alias])
             move(log, registry, alias, found[0], why=why, run=attestation["run"])
     except OSError as error:
         raise CannotJudge(f"{registry}: cannot write to the registry: {error.strerror or error}") from error

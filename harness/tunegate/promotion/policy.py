@@ -8,21 +8,23 @@
     judges: [b7e1…]                         # the judges that may decide (sha256 of the judge, as in its admission)
     waivers: {most: 1, two_people: true}    # how many misses may be waived, and whether another person must approve
     keys: [ci.pub]                          # a promotion is signed by one of these keys (files next to the policy)
+    ask: 20                                 # the fewest recorded cases asked of the stored weights again
 
 Without `suites`, the rules apply to every gate that the final stage required; with `suites`, only to the gates that it
-names. If the record does not have the facts for a rule, the rule is broken. `promote` and `verify` enforce the same
-rules.
+names. If the record does not have the facts for a rule, the rule is broken. `promote` and `verify` enforce the rules of
+the registry, `verify --policy FILE` also those of another file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from tunegate.exceptions import ConfigError
+from tunegate.gates.ask_again import AskedAgain, cases_on_record
 from tunegate.promotion.keys import PrivateKey, PublicKey, load_public
 from tunegate.reading.spec import Spec, read_spec
 from tunegate.reading.yaml_file import load_yaml
@@ -30,6 +32,7 @@ from tunegate.record.lucky_gate import attempts_before, unknown_luck
 from tunegate.record.recheck import NotPromotable
 from tunegate.record.record import AttemptRecord, GateRecord, RunRecord, gate_key
 from tunegate.record.registered_risk import plan_from_record
+from tunegate.stats.asked_again import FEWEST_ASKED
 
 FILE = "policy.yaml"
 
@@ -77,40 +80,67 @@ class PolicySpec(Spec):
     waivers: WaiverRulesSpec | None = None
     keys: list[str] = Field(default_factory=list[str])
     """Files with public keys, next to the policy: a promotion must be signed by one of them."""
+    ask: Annotated[int, Field(ge=FEWEST_ASKED)] | None = None
+    """How many recorded cases must be asked of the stored weights again, at the promotion."""
 
 
-def read_policy(registry: Path) -> PolicySpec | None:
-    """The policy of a registry, or None; raises ConfigError for a file that is not one."""
-    path = registry / FILE
-    return read_spec(PolicySpec, load_yaml(path)) if path.exists() else None
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The rules in a file."""
+
+    path: Path
+    rules: PolicySpec
+
+    @property
+    def keys(self) -> list[PublicKey]:
+        """The keys by one of which every promotion must be signed; empty if the policy names none."""
+        return [load_public(self.path.parent / name) for name in self.rules.keys]
 
 
-def trusted_keys(registry: Path) -> list[PublicKey]:
-    """The policy's keys, one of which must have signed each promotion; empty if the policy names none."""
-    policy = read_policy(registry)
-    try:
-        return [] if policy is None else [load_public(registry / name) for name in policy.keys]
-    except ConfigError as error:
-        raise ConfigError(f"{registry / FILE}: keys: {error}") from error
+def read_policy(path: Path) -> Policy:
+    """The policy in a file; raises ConfigError for a file that is not one."""
+    return Policy(path, read_spec(PolicySpec, load_yaml(path)))
 
 
-def check_signer(registry: Path, signer: PrivateKey | None) -> None:
-    """Raise NotPromotable unless the key that will sign a promotion is one that the registry's policy trusts."""
-    trusted = trusted_keys(registry)
-    if trusted and (signer is None or signer.hint not in [key.hint for key in trusted]):
-        given = "no key was given" if signer is None else f"{signer.hint} is not one of them"
-        raise NotPromotable(
-            f"{registry / FILE}: keys: a promotion must be signed with one of the policy's keys, but {given}; give the "
-            "private key: --sign KEY"
-        )
+def policies_of(registry: Path, further: Path | None = None) -> list[Policy]:
+    """The policy of a registry, if it has one, and that in a further file."""
+    own = registry / FILE
+    return [read_policy(path) for path in (own, further) if path is not None and (path is further or path.exists())]
 
 
-def check_policy(registry: Path, run: RunRecord, attempt: AttemptRecord, alias: str | None) -> None:
-    """Raise NotPromotable, naming every broken rule, unless the registry's policy allows a promotion."""
-    policy = read_policy(registry)
-    broken = [] if policy is None else list(broken_rules(policy, run, attempt, alias))
-    if broken:
-        raise NotPromotable(f"{registry / FILE}: {'; '.join(broken)}")
+def check_signer(policies: Sequence[Policy], signer: PrivateKey | None) -> None:
+    """Raise NotPromotable unless the key that will sign a promotion is one that the policies trust."""
+    for policy in policies:
+        if policy.rules.keys and (signer is None or signer.hint not in [key.hint for key in policy.keys]):
+            given = "no key was given" if signer is None else f"{signer.hint} is not one of them"
+            raise NotPromotable(
+                f"{policy.path}: keys: a promotion must be signed with one of the policy's keys, but {given}; give "
+                "the private key: --sign KEY"
+            )
+
+
+def check_rules(policies: Sequence[Policy], run: RunRecord, attempt: AttemptRecord, alias: str | None) -> None:
+    """Raise NotPromotable, with every rule that is broken, unless the policies allow a promotion."""
+    for policy in policies:
+        if broken := list(broken_rules(policy.rules, run, attempt, alias)):
+            raise NotPromotable(f"{policy.path}: {'; '.join(broken)}")
+
+
+def to_ask(policies: Sequence[Policy]) -> int:
+    """How many cases the policies want asked again."""
+    return max((policy.rules.ask or 0 for policy in policies), default=0)
+
+
+def check_asked_enough(policies: Sequence[Policy], asked: AskedAgain | None) -> None:
+    """Raise NotPromotable if fewer cases were asked again at a promotion than the policies want."""
+    for policy in policies:
+        found = 0 if asked is None else len(asked.cases)
+        if found < (policy.rules.ask or 0):
+            raise NotPromotable(
+                f"{policy.path}: ask: {policy.rules.ask} recorded cases must be asked of the stored weights again, and "
+                f"at this promotion {found or 'none'} were; promote the run again: tunegate promote RUN --ask "
+                f"{policy.rules.ask}"
+            )
 
 
 def broken_rules(policy: PolicySpec, run: RunRecord, attempt: AttemptRecord, alias: str | None) -> Iterator[str]:
@@ -127,6 +157,8 @@ def broken_rules(policy: PolicySpec, run: RunRecord, attempt: AttemptRecord, ali
     for name in policy.suites or registered:
         if name in registered and name in attempt.gates:
             yield from _of_gate(policy, run, attempt, name)
+    if policy.ask is not None and (on_record := cases_on_record(attempt)) < policy.ask:
+        yield f"{policy.ask} cases must be asked again, but only {on_record} of these weights are on record"
     yield from _of_waivers(policy.waivers, run)
 
 

@@ -29,6 +29,8 @@ from tunegate.whole_files import replace_file
 TEST_RESULT_FILE = "attestation.sigstore.json"
 SVR_FILE = "svr.sigstore.json"
 SIGNED_FILES = (TEST_RESULT_FILE, SVR_FILE)
+ASKED = "asked.json"
+"""What came of asking the weights again (`gates/ask_again.py`): beside the record, and signed with it."""
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
@@ -51,6 +53,12 @@ def sign_entry(entry: Path, attestation: Mapping[str, Any], key: PrivateKey) -> 
     for name, statement in missing.items():
         replace_file(entry / name, bundle_of(statement, key))
     return bool(missing)
+
+
+def unsign_entry(entry: Path) -> None:
+    """Remove the signed statements of an entry whose evidence changes; it is signed again afterwards."""
+    for name in SIGNED_FILES:
+        (entry / name).unlink(missing_ok=True)
 
 
 def _check_signed_before(path: Path, key: PrivateKey, expected: dict[str, Any]) -> None:
@@ -94,8 +102,9 @@ def _statements(entry: Path, attestation: Mapping[str, Any], model: Path) -> dic
     """The statements of an entry about the bytes of `model`, by file name; the time in the SVR is now."""
     run, subjects = read_run(entry), subjects_of(model)
     assert run.goal is not None  # `check_gates` accepted this record
+    asked = {ASKED: sha256_of(entry / ASKED)} if (entry / ASKED).exists() else {}
     return {
-        TEST_RESULT_FILE: result_statement(run, run.goal, attestation, subjects, sha256_of(entry / EVENTS)),
+        TEST_RESULT_FILE: result_statement(run, run.goal, attestation, subjects, sha256_of(entry / EVENTS), asked),
         SVR_FILE: svr_statement(run, attestation, subjects, now()),
     }
 

@@ -42,17 +42,24 @@ DIGEST_OF = {
 RESULTS = {"PASSED": "passedTests", "WARNED": "warnedTests", "FAILED": "failedTests"}
 """The results of a test-result predicate, and the tests that each is about."""
 DECIDED = (Verdict.PASS, Verdict.FAIL)
+NO_FILES: Mapping[str, str] = {}
 
 
 def result_statement(
-    run: RunRecord, stage: StageRecord | None, attestation: Json, subjects: Sequence[Subject], record_sha256: str
+    run: RunRecord,
+    stage: StageRecord | None,
+    attestation: Json,
+    subjects: Sequence[Subject],
+    record_sha256: str,
+    beside: Mapping[str, str] = NO_FILES,
 ) -> dict[str, Any]:
     """What the gates of a stage's last attempt found about these weights, as an in-toto Statement v1; `stage` is None
     for a gate that was run alone, whose subject may be a file of answers.
 
-    `attestation` is what `attest` returned, `record_sha256` the SHA-256 of the record's file. PASSED: every required
-    gate passed. WARNED: a gate was missed, in this stage or an earlier one, and a waiver excuses it. FAILED: a gate was
-    missed. Raises ValueError for a required gate that is INVALID or INCONCLUSIVE: such a gate is not attested.
+    `attestation` is what `attest` returned, `record_sha256` the SHA-256 of the record's file, `beside` that of each
+    further file of evidence, by name. PASSED: every required gate passed. WARNED: a gate was missed, in this stage or
+    an earlier one, and a waiver excuses it. FAILED: a gate was missed. Raises ValueError for a required gate that is
+    INVALID or INCONCLUSIVE: such a gate is not attested.
 
     Example: the page docs/signing.md shows one.
     """
@@ -61,7 +68,7 @@ def result_statement(
         "result": "FAILED" if tests["failedTests"] else "WARNED" if tests["warnedTests"] else "PASSED",
         "configuration": configuration(run, attestation),
         **tests,
-        EXTENSION: _figures(run, stage, attestation, subjects, record_sha256),
+        EXTENSION: _figures(run, stage, attestation, subjects, record_sha256, beside),
     }
     return _statement(subjects, TEST_RESULT, predicate)
 
@@ -123,7 +130,12 @@ def _test(gate: Json) -> str:
 
 
 def _figures(
-    run: RunRecord, stage: StageRecord | None, attestation: Json, subjects: Sequence[Subject], record_sha256: str
+    run: RunRecord,
+    stage: StageRecord | None,
+    attestation: Json,
+    subjects: Sequence[Subject],
+    record_sha256: str,
+    beside: Mapping[str, str],
 ) -> dict[str, Any]:
     base = {
         "name": _base_name(attestation.get("base_model")),
@@ -140,7 +152,13 @@ def _figures(
         "model": model,
         **({} if stage is None else {"baseModel": base}),
         "preRegistration": {"alg": "sha256", "value": run.start.get("line_sha256")},
-        "evidence": [{**record, "annotations": {"lastLine": attestation["record_sha256"]}}],
+        "evidence": [
+            {**record, "annotations": {"lastLine": attestation["record_sha256"]}},
+            *(
+                {"name": name, "mediaType": "application/json", "digest": {"sha256": sha}}
+                for name, sha in beside.items()
+            ),
+        ],
         "waivers": attestation["waivers"],
         "evaluations": [
             *_evaluations(run, stage, attestation, attestation["gates"], required=True),

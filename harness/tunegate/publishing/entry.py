@@ -8,11 +8,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tunegate.exceptions import TunegateError
+from tunegate.hashes import canonical_json, sha256_hex, sha256_of
 from tunegate.promotion.entry import PARTS
 from tunegate.promotion.evidence import Fingerprint
 
 Found = tuple[str, Path]
 """The model and the registry, as `registry.verify` takes them."""
+
+
+def evidence_sha256(entry: Path) -> str:
+    """The hash of all evidence of an entry: its record, its attestation, its signatures, and what was asked again.
+
+    A model that is signed later, or asked again, has other evidence for the same bytes.
+    """
+    return sha256_hex(canonical_json({path.name: sha256_of(path) for path in entry.iterdir() if path.is_file()}))
 
 
 def is_entry(folder: Path) -> bool:

@@ -20,8 +20,9 @@ DEFAULT_REGISTRY = Path("registry")
 
 @dataclass(frozen=True)
 class Evidence:
-    """A model and the registry that has it. `source` is set for a fetched version: its name, and its number or commit.
-    `kept` is the folder that has its bytes afterwards. `alone`: the entry is not in a registry folder of the user.
+    """A model and the registry that has it. `source` is set for a version from elsewhere: its name, and its number or
+    commit; `alias` is the alias or the tag by which it was fetched. `kept` is the folder that has its bytes afterwards.
+    `alone`: the entry is in no registry folder of the user.
     """
 
     model: str
@@ -29,6 +30,7 @@ class Evidence:
     alone: bool = False
     source: str | None = None
     kept: Path | None = None
+    alias: str | None = None
 
 
 @contextmanager
@@ -58,7 +60,7 @@ def evidence_of(model: str, named: Path | None, fingerprint: Fingerprint, out: P
             draft.mkdir(parents=True, exist_ok=True)
             entry, version = _fetch(place, draft)
             with as_registry(entry, fingerprint, model) as (folder, found):
-                yield Evidence(folder, found, True, f"{model} ({version})", out)
+                yield Evidence(folder, found, True, f"{model} ({version})", out, place.alias_of_source)
             if out is not None:
                 place_folder(entry, out)
         finally:

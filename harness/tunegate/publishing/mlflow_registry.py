@@ -13,6 +13,7 @@ from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.hashes import sha256_of
 from tunegate.optional import optional_import
 from tunegate.promotion.entry import ATTESTATION
+from tunegate.publishing.entry import evidence_sha256
 from tunegate.record.recheck import NotPromotable
 from tunegate.record.record import GateRecord, RunRecord
 
@@ -51,8 +52,8 @@ def metrics_of(gate: GateRecord) -> dict[str, float]:
 def publish(entry: Path, attestation: Mapping[str, Any], name: str, alias: str, run_id: str, check: Check) -> str:
     """Upload a registry entry as a version of a registered model, and move the alias to it. Returns the version.
 
-    The alias moves last, and only after `check` accepted what was downloaded again. If a version with these bytes and
-    this attestation exists, it is used again.
+    The alias moves last, and only after `check` accepted what the server gives back. A version that has these bytes and
+    this evidence already is used again; one that was published before it was signed is not.
     """
     client = _client()
     tags = tags_of(entry, attestation)
@@ -72,7 +73,7 @@ def publish(entry: Path, attestation: Mapping[str, Any], name: str, alias: str, 
 
 
 def tags_of(entry: Path, attestation: Mapping[str, Any]) -> dict[str, str]:
-    """The tags of a version: verdict, waived gates, and the hashes of model, attestation and record."""
+    """The tags of a version: verdict, fingerprint, attestation, all evidence. A waived gate is named."""
     waived = [str(waiver["gate"]) for waiver in attestation.get("waivers", ())]
     return {
         "tunegate.verdict": "PASS",
@@ -80,6 +81,7 @@ def tags_of(entry: Path, attestation: Mapping[str, Any]) -> dict[str, str]:
         "tunegate.model_sha256": str(attestation["model_sha256"]),
         "tunegate.attestation_sha256": sha256_of(entry / ATTESTATION),
         "tunegate.record_sha256": str(attestation["record_sha256"]),
+        "tunegate.evidence_sha256": evidence_sha256(entry),
     }
 
 

@@ -37,6 +37,11 @@ class Place:
     def alias(self) -> str:
         return self.at or DEFAULT_ALIAS
 
+    @property
+    def alias_of_source(self) -> str | None:
+        """The alias or tag by which a source names a version; None for the number of a version."""
+        return None if self.at.startswith("/") else self.at.removeprefix("@")
+
 
 def target_of(text: str) -> Place:
     """The place that `--to` names; without a prefix it is an alias in the registry folder.

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from tunegate.exceptions import Tampered
 from tunegate.promotion.evidence import Fingerprint
 from tunegate.promotion.registry import Promotion, verify
 from tunegate.publishing import git_tags, hub, mlflow_registry
-from tunegate.publishing.entry import as_registry
+from tunegate.publishing.entry import as_registry, evidence_sha256
 from tunegate.publishing.places import Place
 from tunegate.record.record import RunRecord
 
@@ -31,8 +32,10 @@ def publish(
     """Publish a promotion in a place outside the registry folder; returns what was done, in words."""
     entry, attestation = promotion.folder, promotion.attestation
 
-    def check(downloaded: Path) -> None:
-        with as_registry(downloaded, fingerprint, target.name) as (model, registry):
+    def check(given_back: Path) -> None:
+        if evidence_sha256(given_back) != evidence_sha256(entry):
+            raise Tampered(f"{target.name}: the evidence that was given back is not what was published")
+        with as_registry(given_back, fingerprint, target.name) as (model, registry):
             verify(model, registry, fingerprint)
 
     if target.kind == "mlflow":

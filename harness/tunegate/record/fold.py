@@ -139,7 +139,8 @@ class Fold:
     @_take.register
     def _(self, event: events.Waived, line: Mapping[str, Any]) -> None:
         attempt = self._run.stages[event.stage or ""].attempts[event.attempt or 0]
-        attempt.waived[gate_key(event.gate, event.purpose)] = event.waiver
+        key = gate_key(event.gate, event.purpose)
+        attempt.waived[key], attempt.waived_at[key] = event.waiver, line["time"]
         attempt.touch()
 
     def _changed(self, event: events.OfAttempt) -> AttemptFold:
@@ -189,7 +190,7 @@ class Fold:
 
     @_take.register
     def _(self, event: events.GateDecided, line: Mapping[str, Any]) -> None:
-        self._gate(event).decide(event)
+        self._gate(event).decide(event, line["time"])
 
     def _gate(self, event: events.OfGate) -> GateFold:
         gate = _draws_of(self._place(event), event.purpose)[gate_key(event.gate, event.purpose)]

@@ -177,6 +177,7 @@ class AttemptFold(_Part[AttemptRecord]):
         self.diagnosis: Diagnosis | None = None
         self.own_answers: tuple[OwnAnswer, ...] = ()
         self.waived: dict[str, Json] = {}
+        self.waived_at: dict[str, str] = {}
 
     def _made(self) -> AttemptRecord:
         rows, trained = self.rows, self.trained
@@ -202,6 +203,7 @@ class AttemptFold(_Part[AttemptRecord]):
             diagnosis=self.diagnosis,
             own_answers=self.own_answers,
             waived=FrozenDict(self.waived),
+            waived_at=FrozenDict(self.waived_at),
         )
 
 
@@ -217,6 +219,7 @@ class GateFold(_Part[GateRecord]):
         self.answers = AnswerLog()
         self.answers_apart = False
         self.end: GateDecided | None = None
+        self.ended_at = ""
         self.decided = False
 
     @property
@@ -274,10 +277,10 @@ class GateFold(_Part[GateRecord]):
         self.judged.add(outcome)
         self.decided = False
 
-    def decide(self, event: GateDecided) -> None:
+    def decide(self, event: GateDecided, time: str) -> None:
         """Set the verdict."""
         refuse(self.settled, "a gate is decided twice")
-        self.end, self.decided = event, True
+        self.end, self.ended_at, self.decided = event, time, True
 
     def _made(self) -> GateRecord:
         begun, end = self.started, self.end
@@ -308,6 +311,7 @@ class GateFold(_Part[GateRecord]):
             judged=self.judged.frozen(),
             answers=self.answers.frozen(),
             answers_apart=self.answers_apart,
+            decided_at=self.ended_at if self.decided else "",
         )
         return registered if end is None else _ended(registered, end, self.decided)
 

@@ -15,6 +15,7 @@ from uuid import uuid4
 from tunegate.checks.outcome import Verdict
 from tunegate.data.training_data import TrainingData
 from tunegate.exceptions import ConfigError, Inconclusive, Tampered
+from tunegate.gates.ask_again import asker
 from tunegate.gates.book import Book, Draft
 from tunegate.gates.draw import GatePlace
 from tunegate.leaks.leakage import Leak, describe, facts
@@ -25,7 +26,7 @@ from tunegate.pipeline.registration import registered
 from tunegate.promotion.aliases import state_of
 from tunegate.promotion.evidence import Fingerprint, check_gates
 from tunegate.promotion.keys import PrivateKey
-from tunegate.promotion.registry import Promotion, check_promoted, promote, verify
+from tunegate.promotion.registry import Ask, Promotion, check_promoted, promote, verify
 from tunegate.record.events import LeaksDropped, LeaksFound, Promoted, RunDecided, RunStarted, StageDecided
 from tunegate.record.lucky_gate import luck_in_run
 from tunegate.record.record import RunRecord, gate_key
@@ -203,7 +204,12 @@ class PipelineRun:
                 )
             case "gone":
                 self._check_files()
-                promotion = promote_and_record(run, self.pipeline, self.log, alias, registry, self._fingerprint)
+                ask = asker(
+                    self.pipeline.suites, lambda folder, _: self.tools.open_model(str(folder)), self.tools.progress
+                )
+                promotion = promote_and_record(run, self.pipeline, self.log, alias, registry, self._fingerprint, ask)
+                if promotion.asked is not None:
+                    self.tools.say(promotion.asked.in_words)
                 again = " again, because it was gone from the registry" if done else ""
                 self.tools.say(f"promoted to {alias}{again}: {promotion.folder}")
 
@@ -230,13 +236,17 @@ def promote_and_record(
     alias: str,
     registry: Path,
     fingerprint: Fingerprint,
+    ask: Ask,
     signer: PrivateKey | None = None,
     why: str = "",
+    n_ask: int = 0,
 ) -> Promotion:
-    """Promote the model of a run, signed if there is a `signer`, and record the promotion, once; its record must follow
-    from the pipeline."""
+    """Promote the model of a run, signed if there is a `signer`, and record the promotion, once.
+
+    The record must follow from the pipeline. `ask` asks the weights `n_ask` recorded cases again, or as many as the
+    registry's policy wants."""
     check_record(run, pipeline)
-    promotion = promote(run, alias, registry, fingerprint, signer=signer, why=why)
+    promotion = promote(run, alias, registry, fingerprint, signer=signer, why=why, ask=ask, n_ask=n_ask)
     event = Promoted(
         alias=alias,
         registry=str(registry.resolve()),

@@ -20,7 +20,7 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -104,6 +104,19 @@ def covering(waivers: Sequence[Waiver], gate: str, stage: str | None, today: dat
 def excuse(waivers: Sequence[Waiver], gate: str, stage: str | None, verdict: Verdict, today: date) -> Waiver | None:
     """The waiver that excuses a gate with this verdict; None if there is no waiver, or the verdict is not FAIL."""
     return covering(waivers, gate, stage, today) if verdict is Verdict.FAIL else None
+
+
+def had_expired(waiver: Waiver, moment: str) -> bool:
+    """Whether a waiver had expired at a moment of a record (RFC 3339, UTC): whether its last day was over everywhere.
+
+    Records have no time zone, and a waiver's last day is the day where its owner is; it ends last at UTC-12.
+
+    Example:
+        >>> until = Waiver("facts", "why", "ada", date(2026, 3, 31))
+        >>> had_expired(until, "2026-04-01T11:59:59Z"), had_expired(until, "2026-04-01T12:00:00Z")
+        (False, True)
+    """
+    return (datetime.fromisoformat(moment) - timedelta(hours=12)).date() > waiver.expires
 
 
 # --- reading them --------------------------------------------------------------------------------------------------
