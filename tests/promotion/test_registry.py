@@ -293,12 +293,18 @@ def with_another_gate(project: Path, outcome: dict[str, Any], decided: dict[str,
         log.append(*record)
 
 
+MISSED_2 = {"kind": "stopped", "facts": {"missed": 2, "asked": 2, "allowed": 1, "drawn": 5}}
+"""Why a gate stops after two misses."""
+DECIDED = {
+    "verdict": "FAIL", "passed": 0, "failed": 2, "asked": 2, "spared": 3, "interval": [0.0, 0.8418861169915808],
+    "reasons": [MISSED_2], "reason": "2 of 2 missed, 1 of 5 allowed",
+}  # fmt: skip
 MISSED = {"verdict": "FAIL", "findings": [{"check": "exact", "verdict": "FAIL", "errors": []}]}
 
 
 @pytest.mark.parametrize(
     ("outcome", "decided", "verdict"),
-    [({}, {}, "PASS"), (MISSED, {"verdict": "FAIL", "passed": 0, "failed": 2, "asked": 2, "spared": 3}, "FAIL")],
+    [({}, {}, "PASS"), (MISSED, DECIDED, "FAIL")],
 )
 def test_a_gate_that_was_not_required_is_attested_apart(
     project: Path, capsys: pytest.CaptureFixture[str], outcome: dict[str, Any], decided: dict[str, Any], verdict: str

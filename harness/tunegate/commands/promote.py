@@ -16,6 +16,7 @@ from tunegate.checks.check import CheckBuilder
 from tunegate.checks.outcome import Verdict
 from tunegate.commands import console
 from tunegate.commands.keygen import signer_of
+from tunegate.commands.ledger import ledger_to_read
 from tunegate.commands.report import write_reports
 from tunegate.commands.verify_run import pipeline_of, verify_run
 from tunegate.exceptions import CannotJudge, ConfigError
@@ -55,8 +56,9 @@ def promote(options: Namespace, build_check: CheckBuilder) -> int:
         named = Path(options.registry) if options.registry else pipeline.registry
         registry = named or pipeline.path.parent / "registry"
         with reading(folder):
+            ledger = ledger_to_read(pipeline.ledger, pipeline.path.parent)
             promotion = promote_and_record(
-                record, pipeline, log, target.alias, registry, fingerprint, signer, why=options.why or ""
+                record, pipeline, log, target.alias, registry, fingerprint, signer, options.why or "", ledger
             )
             published = publish(target, promotion, record, fingerprint, partial(_write_report, record))
     signed = f"signed with the key {signer.hint}: {', '.join(SIGNED_FILES)}" if signer else ""

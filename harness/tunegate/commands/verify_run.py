@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.checks.check import CheckBuilder
+from tunegate.commands.ledger import ledger_to_read
 from tunegate.exceptions import ConfigError
 from tunegate.gates.judge_again import judge_again
 from tunegate.pipeline.pipeline import Pipeline
@@ -54,7 +55,9 @@ def verify_run(record: RunRecord, build_check: CheckBuilder) -> Verified:
         except ConfigError as error:
             return Verified(decided, 0, missing=str(error))
         with reading(record.folder):
-            return Verified(decided, answers, check_record(record, pipeline))
+            return Verified(
+                decided, answers, check_record(record, pipeline, ledger_to_read(pipeline.ledger, pipeline.path.parent))
+            )
     believed: dict[str, None] = {}
     loaded: dict[Path, Suite] = {}  # a gate and its confirming draw are of one suite
     for gate in record.all_gates():

@@ -277,6 +277,10 @@ class GateFold(_Part[GateRecord]):
     def decide(self, event: GateDecided) -> None:
         """Set the verdict."""
         refuse(self.settled, "a gate is decided twice")
+        told = (event.drawn or self.started.drawn, event.accept or self.started.accept)
+        refuse(
+            told != (self.started.drawn, self.started.accept), "a gate is decided on another plan than it began with"
+        )
         self.end, self.decided = event, True
 
     def _made(self) -> GateRecord:
