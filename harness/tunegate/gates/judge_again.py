@@ -16,7 +16,7 @@ from typing import Any, cast
 from tunegate.cases.bank import Part
 from tunegate.cases.case import question_of
 from tunegate.checks.check import Check, Sample, is_deterministic, judge, unique_names
-from tunegate.checks.outcome import Finding, Outcome, SampleOutcome, Verdict
+from tunegate.checks.outcome import Finding, Outcome, SampleOutcome, Verdict, combine
 from tunegate.exceptions import CannotJudge, Tampered
 from tunegate.gates.ask import by_case, samples_of
 from tunegate.record.record import GateRecord
@@ -119,6 +119,8 @@ def _compare_told(
     for then, now in zip(one.findings, again.findings, strict=True):
         if then.check not in believed and now.verdict is not Verdict.INVALID and _told(then) != _told(now):
             raise Tampered(f"{place}: {then.check} tells something else of the answer on record than the record does")
+    if combine(one.findings)[1] != one.reason:
+        raise Tampered(f"{place}: its findings give another reason than the record says")
     if one.judged != again.judged:
         raise Tampered(f"{place}: another part of its answer is judged than the record says")
 

@@ -18,7 +18,7 @@ from tunegate.ledger.ledger import Ledger
 from tunegate.pipeline.drawn_again import check_draws
 from tunegate.pipeline.pipeline import Pipeline
 from tunegate.pipeline.registration import registered
-from tunegate.pipeline.told import check_told
+from tunegate.pipeline.told import check_data, check_told
 from tunegate.record.record import RunRecord
 
 
@@ -44,6 +44,7 @@ def check_record(run: RunRecord, pipeline: Pipeline, ledger: Ledger | None = Non
         if gate.gate not in pipeline.suites:
             raise Tampered(f"gate {gate.key!r}: {pipeline.path} has no such suite")
         believed |= dict.fromkeys(judge_again(gate, pipeline.suites[gate.gate]))
+    check_data(run, pipeline)
     check_told(run, pipeline)
     if check_draws(run, pipeline, ledger):
         believed["the ledger, which is gone"] = None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import Tampered
@@ -35,12 +38,42 @@ def check_told(run: RunRecord, pipeline: Pipeline) -> None:
         record = run.stages.get(stage.name)
         if record is None or record.verdict is not Verdict.PASS:
             continue
+        _check_attempts(stage, record, pipeline)
         if record.reason != _stage_in_words(record):
             raise Tampered(f"stage {stage.name!r}: it passed for another reason than the record says")
         if _rounded(record.luck) != _rounded(luck_of(stage, pipeline, run)):
             raise Tampered(f"stage {stage.name!r}: the record tells another chance of a lucky pass than its draws give")
     if run.verdict is Verdict.PASS and run.reason != passed_in_words(run):
         raise Tampered(f"{run.folder}: it passed for another reason than the record says")
+
+
+def _check_attempts(stage: Stage, record: StageRecord, pipeline: Pipeline) -> None:
+    """Every attempt, the missed ones too: its start, its model, its verdicts, and the terms of its gates."""
+    last = record.attempts[max(record.attempts)]
+    for number, attempt in record.attempts.items():
+        where = f"stage {stage.name!r}: attempt {number}"
+        if attempt.input_sha256 != last.input_sha256:
+            raise Tampered(f"{where} started from other weights than the last attempt")
+        for key, gate in attempt.gates.items():
+            if not gate.decided or gate.model_sha256 != attempt.model_sha256:
+                raise Tampered(f"{where}: gate {key!r} has no verdict about the model of this attempt")
+            if any(reason.kind == "said" for reason in gate.reasons):
+                raise Tampered(f"{where}: gate {key!r} has a verdict without reasons on record")
+            registered = pipeline.gates(stage).get(gate.gate)
+            if gate.key == gate.gate and registered and gate.terms != _as_recorded(registered.first.to_json()):
+                raise Tampered(f"{where}: gate {key!r} has other terms than {pipeline.path} gives")
+
+
+def check_data(run: RunRecord, pipeline: Pipeline) -> None:
+    """Raise Tampered unless the rows that the run registered for each stage are those of its data."""
+    for stage in pipeline.stages:
+        told: Mapping[str, Any] = (run.start.get("data") or {}).get(stage.name) or {}
+        if (told.get("rows"), told.get("sha256")) != (len(stage.data.examples), stage.data.sha256):
+            raise Tampered(f"{run.folder}: the record registers other data of stage {stage.name!r}")
+
+
+def _as_recorded(value: object) -> Any:
+    return json.loads(json.dumps(value))
 
 
 def _stage_in_words(stage: StageRecord) -> str:

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
+from unicodedata import normalize
 
 from pydantic import Field
 
@@ -26,7 +27,7 @@ from tunegate.reading.spec import Spec, read_spec
 from tunegate.reading.yaml_file import load_yaml
 from tunegate.record.lucky_gate import attempts_before, unknown_luck
 from tunegate.record.recheck import NotPromotable
-from tunegate.record.record import AttemptRecord, GateRecord, RunRecord, gate_key
+from tunegate.record.record import AttemptRecord, GateRecord, LedgerPlace, RunRecord, gate_key
 from tunegate.record.registered_risk import plan_from_record
 
 FILE = "policy.yaml"
@@ -80,7 +81,8 @@ class PolicySpec(Spec):
 def read_policy(registry: Path) -> PolicySpec | None:
     """The policy of a registry, or None; raises ConfigError for a file that is not one."""
     path = registry / FILE
-    return read_spec(PolicySpec, load_yaml(path)) if path.exists() else None
+    # A link that leads nowhere is no missing policy: `load_yaml` says that it cannot be read.
+    return read_spec(PolicySpec, load_yaml(path)) if path.exists() or path.is_symlink() else None
 
 
 def trusted_keys(registry: Path) -> list[PublicKey]:
@@ -119,6 +121,8 @@ def broken_rules(policy: PolicySpec, run: RunRecord, attempt: AttemptRecord, ali
         if name not in registered or gate is None or gate.suite_sha256 != sha256:
             found = "no gate" if gate is None else f"the suite {gate.suite_sha256[:12]}…"
             yield f"gate {name!r} must be of the suite {sha256[:12]}…, but the final stage has {found}"
+        elif policy.waivers is None and name in attempt.waived:
+            yield f"gate {name!r} was missed and waived; without `waivers`, the policy wants a pass"
     for name in policy.suites or registered:
         if name in registered and name in attempt.gates:
             yield from _of_gate(policy, run, attempt, name)
@@ -148,6 +152,9 @@ def _of_risk(risk: LargestRiskSpec, run: RunRecord, attempt: AttemptRecord, name
     if run.goal.name not in budget:
         yield f"gate {name!r}: the record does not say how many attempts its stage had"
         return
+    if not (attempt.gates[name].ledger or LedgerPlace()).entry:
+        yield f"gate {name!r}: without a ledger, nobody knows how many attempts were made before"
+        return
     attempts = budget[run.goal.name] + attempts_before(attempt.gates[name])
     chance = plan_from_record(run.start["gates"][run.goal.name][name]).acceptance_within(risk.at, attempts)
     if chance > risk.consumer:
@@ -169,5 +176,10 @@ def _of_waivers(rules: WaiverRulesSpec | None, run: RunRecord) -> Iterator[str]:
         place, owner, approver = f"{waiver['stage']} {waiver['gate']}", waiver.get("owner"), waiver.get("approved_by")
         if not approver or not owner:
             yield f"the waiver of {place} needs `approved_by`, a second person"
-        elif approver.casefold() == owner.casefold():
+        elif _person(approver) == _person(owner):
             yield f"the waiver of {place} is approved by its own owner, {owner}"
+
+
+def _person(name: str) -> str:
+    """A name as people read it: without the spaces, the capitals and the forms of letters in which two may differ."""
+    return "".join(normalize("NFKC", name).casefold().split())
