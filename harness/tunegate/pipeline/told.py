@@ -67,7 +67,8 @@ def _check_attempts(stage: Stage, record: StageRecord, pipeline: Pipeline) -> No
 def check_data(run: RunRecord, pipeline: Pipeline) -> None:
     """Raise Tampered unless the rows that the run registered for each stage are those of its data."""
     for stage in pipeline.stages:
-        told: Mapping[str, Any] = (run.start.get("data") or {}).get(stage.name) or {}
+        data: Mapping[str, Mapping[str, Any]] = run.start.get("data") or {}
+        told = data.get(stage.name) or {}
         if (told.get("rows"), told.get("sha256")) != (len(stage.data.examples), stage.data.sha256):
             raise Tampered(f"{run.folder}: the record registers other data of stage {stage.name!r}")
 
