@@ -98,7 +98,7 @@ def test_a_second_answer_to_a_document_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "samples_sums.jsonl"
     path.write_text("".join(json.dumps({**row, "filtered_resps": [said]}) + "\n" for said in ("a", "b")))
     with pytest.raises(
-        ConfigError, match="sums.jsonl:2: this is a second answer to document 3, first at .*sums.jsonl:1"
+        ConfigError, match=r"sums.jsonl:2: this is a second answer to document 3, first at .*sums.jsonl:1"
     ):
         read_results(path, Picks())
     path.write_text("".join(json.dumps({**row, "doc_id": number}) + "\n" for number in (3, 4)))

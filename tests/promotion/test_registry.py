@@ -808,6 +808,18 @@ def test_a_link_or_an_empty_folder_shows(project: Path, registry: Path, tmp_path
         verify("production", registry, fingerprint)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("place", ["models/*/events.jsonl", "models/*/attestation.json", "aliases/events.jsonl"])
+@pytest.mark.timeout(30)
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(project: Path, registry: Path, place: str) -> None:
+    promoted(project)
+    [file] = registry.glob(place)
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(Tampered):
+        verify("production", registry, fingerprint)
+
+
 def test_what_a_training_left_beside_the_weights_is_not_promoted(project: Path) -> None:
     model = final_model(project)
     (model / "checkpoint-1").mkdir()

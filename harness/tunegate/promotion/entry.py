@@ -129,7 +129,8 @@ def _strangers(place: Path) -> Iterator[str]:
     folders = {parent for file in files for parent in file.parents}
     for path in sorted(place.rglob("*"), key=lambda path: path.is_dir()):  # files tell more than their folders
         relative = path.relative_to(place)
-        expected = relative in (folders if path.is_dir() else files) and not path.is_symlink()
+        known = relative in folders if path.is_dir() else relative in files and path.is_file()  # and no pipe
+        expected = known and not path.is_symlink()
         if not expected and not _left_by_the_system(path.name):
             yield relative.as_posix()
 
