@@ -50,7 +50,7 @@ def read(file: ResultsFile, picks: Picks) -> Results:
 
 
 def _check_one_answer_each(rows: Iterable[Node]) -> None:
-    """Equal documents have numbers of their own; a number twice is a second answer, of which one would be picked."""
+    """Equal documents have numbers of their own; a number twice is a second answer to one document."""
     places: dict[str, str] = {}
     for row in rows:
         number = found.written if (found := row.get("doc_id")) is not None else ""
