@@ -95,7 +95,7 @@ def _recheck(gate: GateRecord, before: Sequence[Outcome]) -> None:
 
 
 def _check_told(gate: GateRecord, decision: Decision) -> None:
-    """What a report shows beside the verdict must follow from the outcomes too. Records of older versions have a sentence
+    """What a report shows beside the verdict must follow from the outcomes too. Older records have a sentence
     instead of reasons, in the words of their time."""
     if not all(isclose(*pair, abs_tol=1e-6) for pair in zip(gate.interval, decision.interval, strict=True)):
         low, high = decision.interval
