@@ -87,3 +87,19 @@ def test_any_bytes_of_an_archive_may_be_cut_or_changed(tmp_path: Path, data: st.
         whole[:start] + data.draw(st.binary(max_size=6)) + (whole[end:] if data.draw(st.booleans()) else b"")
     )
     one_line_or_read(path, Picks())
+
+
+def test_a_second_answer_to_a_document_is_refused(tmp_path: Path) -> None:
+    """Numbered like an equal document, the right one of two answers would pass."""
+    row = {
+        "doc_id": 3, "doc": {"question": "q"}, "target": "a", "arguments": [["q", {"until": []}]], "resps": [["a"]],
+        "filtered_resps": ["a"], "filter": "none", "metrics": ["exact_match"], "doc_hash": "0f", "exact_match": 1.0,
+    }  # fmt: skip
+    path = tmp_path / "samples_sums.jsonl"
+    path.write_text("".join(json.dumps({**row, "filtered_resps": [said]}) + "\n" for said in ("a", "b")))
+    with pytest.raises(
+        ConfigError, match=r"sums.jsonl:2: this is a second answer to document 3, first at .*sums.jsonl:1"
+    ):
+        read_results(path, Picks())
+    path.write_text("".join(json.dumps({**row, "doc_id": number}) + "\n" for number in (3, 4)))
+    assert len(read_results(path, Picks()).answers) == 2

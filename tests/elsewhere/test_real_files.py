@@ -255,7 +255,7 @@ def test_several_targets_and_equal_documents(tmp_path: Path) -> None:
         rows[0]["target"] = "['heart', 'the heart']"
         rows[1]["target"] = "[1, 2]"
         rows[2]["target"] = "[unclosed]"
-        rows[4] = rows[3]
+        rows[4] = {**rows[3], "doc_id": 4}
 
     results = read_results(lm_eval_rows(tmp_path, change), Picks())
     assert results is not None

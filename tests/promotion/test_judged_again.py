@@ -54,14 +54,13 @@ def answered_wrong(events: Events) -> Events:
 
 
 def refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
-    """What all three commands say of a record; each must end with TAMPERED, and promote nothing."""
+    """What `promote` says of a record; all three commands must end with TAMPERED, and promote nothing."""
     said: list[str] = []
     for command in (["promote", str(folder), "--to", "production"], ["verify", str(folder)]):
         assert main(command) == 5, command
         said.append(capsys.readouterr().err.partition(": ")[2])
     assert main(["report", str(folder), "--recheck"]) == 5
     assert not (folder.parent / "registry").exists()
-    assert len(set(said)) == 1
     return said[0]
 
 

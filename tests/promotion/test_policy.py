@@ -10,7 +10,8 @@ import pytest
 from tests.support.fake_pipeline import PIPELINE, carry_out, tools, write_pipeline
 from tunegate.checks.outcome import Verdict
 from tunegate.cli import main
-from tunegate.promotion.policy import PolicySpec, broken_rules
+from tunegate.ledger.ledger import FOLDER, Ledger
+from tunegate.promotion.policy import PolicySpec, _person, broken_rules
 from tunegate.record.read_run import read_run
 
 UNPROMOTED = PIPELINE.partition("promote:")[0]
@@ -20,7 +21,7 @@ UNPROMOTED = PIPELINE.partition("promote:")[0]
 def project(tmp_path: Path) -> Path:
     """A folder with a run that passed and was not promoted, and an empty registry."""
     path = write_pipeline(tmp_path / "project", UNPROMOTED)
-    assert carry_out(path).verdict is Verdict.PASS
+    assert carry_out(path, replace(tools(), ledger=Ledger(path.parent / FOLDER))).verdict is Verdict.PASS
     (path.parent / "registry").mkdir()
     return path.parent
 
@@ -58,6 +59,26 @@ def test_a_promotion_that_breaks_a_rule_is_refused(
     assert said.count("\n") == 1
     assert f"registry/policy.yaml: {why}" in said
     assert not (project / "registry" / "aliases").exists()
+
+
+def test_a_run_without_a_ledger_has_no_known_risk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--ledger none` would hide the attempts of other runs from the rule."""
+    path = write_pipeline(tmp_path / "project", UNPROMOTED)
+    carry_out(path)
+    (path.parent / "registry").mkdir()
+    assert promoted(path.parent, "risk: {at: 0.5, consumer: 0.2}") == 1
+    assert "gate 'facts': without a ledger, nobody knows how many attempts" in capsys.readouterr().err
+
+
+def test_a_policy_that_leads_nowhere_is_no_missing_policy(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "registry" / "policy.yaml").symlink_to(project / "moved.yaml")
+    assert main(["promote", str(project / "run"), "--to", "production"]) == 2
+    assert "policy.yaml" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["ADA", "ada ", "a\u00a0da", "\uff21da"])
+def test_the_second_person_has_another_name(name: str) -> None:
+    assert _person("Ada") == _person(name)
 
 
 def test_every_broken_rule_is_named(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -293,12 +293,18 @@ def with_another_gate(project: Path, outcome: dict[str, Any], decided: dict[str,
         log.append(*record)
 
 
+MISSED_2 = {"kind": "stopped", "facts": {"missed": 2, "asked": 2, "allowed": 1, "drawn": 5}}
+"""Why a gate stops after two misses."""
+DECIDED = {
+    "verdict": "FAIL", "passed": 0, "failed": 2, "asked": 2, "spared": 3, "interval": [0.0, 0.8418861169915808],
+    "reasons": [MISSED_2], "reason": "2 of 2 missed, 1 of 5 allowed",
+}  # fmt: skip
 MISSED = {"verdict": "FAIL", "findings": [{"check": "exact", "verdict": "FAIL", "errors": []}]}
 
 
 @pytest.mark.parametrize(
     ("outcome", "decided", "verdict"),
-    [({}, {}, "PASS"), (MISSED, {"verdict": "FAIL", "passed": 0, "failed": 2, "asked": 2, "spared": 3}, "FAIL")],
+    [({}, {}, "PASS"), (MISSED, DECIDED, "FAIL")],
 )
 def test_a_gate_that_was_not_required_is_attested_apart(
     project: Path, capsys: pytest.CaptureFixture[str], outcome: dict[str, Any], decided: dict[str, Any], verdict: str
@@ -799,6 +805,18 @@ def test_a_link_or_an_empty_folder_shows(project: Path, registry: Path, tmp_path
     else:
         place.mkdir()
     with pytest.raises(Tampered, match=f"{name}: no promotion wrote this"):
+        verify("production", registry, fingerprint)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("place", ["models/*/events.jsonl", "models/*/attestation.json", "aliases/events.jsonl"])
+@pytest.mark.timeout(30)
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(project: Path, registry: Path, place: str) -> None:
+    promoted(project)
+    [file] = registry.glob(place)
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(Tampered):
         verify("production", registry, fingerprint)
 
 

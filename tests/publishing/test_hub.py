@@ -94,7 +94,12 @@ def test_verify_fetches_a_revision_and_hashes_its_bytes(project: Path, repositor
     assert (project / "kept" / "model" / "weights.txt").is_file()
     found = repository.files_at("v1")
     assert found
-    for name, data in (("weights.txt", b"1.0"), ("modeling.py", b"import os"), ("tunegate/events.jsonl", b"")):
+    for name, data in (
+        ("weights.txt", b"1.0"),
+        ("modeling.py", b"import os"),
+        ("tunegate/events.jsonl", b""),
+        ("tunegate/model/x", b""),
+    ):
         repository.commit({**found[1], name: data}, "v1")
         assert main(["verify", "hf:you/genes@v1", "--out", "other"]) == 5, name
     repository.commit({**found[1], "pytorch_model.bin": b"pickle"}, "v1")

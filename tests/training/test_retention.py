@@ -229,7 +229,7 @@ def is_retention(event: dict[str, Any]) -> bool:
                 else e
             ),
             Tampered,
-            "its suite or terms differ",
+            "its outcomes give another reason: .* 100 allowed",
         ),
         (
             lambda e: (

@@ -43,6 +43,13 @@ def ledger_of(named: str | None, near: Path) -> Ledger | NoLedger:
     return NoLedger(f"{ledger.path} cannot be written")
 
 
+def ledger_to_read(named: str | None, near: Path) -> Ledger | None:
+    """The ledger that `ledger_of` gives, where one is; nothing is begun, and it need not be writable."""
+    named = named or os.environ.get(VARIABLE) or str(ledger_folder(near))
+    ledger = Ledger(Path(named).expanduser())
+    return ledger if named != "none" and ledger.path.is_file() else None
+
+
 def ledger_of_suite(named: str | None, suite: Suite) -> Ledger | NoLedger:
     """The same for a suite that is gated alone. One that ships with Tunegate belongs to no project: its ledger is that
     of the working folder."""

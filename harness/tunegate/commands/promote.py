@@ -17,7 +17,7 @@ from tunegate.checks.outcome import Verdict
 from tunegate.commands import console
 from tunegate.commands.keygen import signer_of
 from tunegate.commands.report import write_reports
-from tunegate.commands.verify_run import asker_of, open_stored, pipeline_of, verify_run
+from tunegate.commands.verify_run import asker_of, ledger_of_pipeline, open_stored, pipeline_of, verify_run
 from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.gates.ask_again import AskedAgain, asker, check_agreement
 from tunegate.gates.gate_run import read_result
@@ -59,8 +59,19 @@ def promote(options: Namespace, build_check: CheckBuilder) -> int:
         registry = named or pipeline.path.parent / "registry"
         ask = asker(pipeline.suites, open_stored, bar.update)
         with reading(folder):
+            ledger = ledger_of_pipeline(pipeline)
             promotion = promote_and_record(
-                record, pipeline, log, target.alias, registry, fingerprint, ask, signer, options.why or "", n_ask
+                record,
+                pipeline,
+                log,
+                target.alias,
+                registry,
+                fingerprint,
+                ask,
+                signer=signer,
+                why=options.why or "",
+                n_ask=n_ask,
+                ledger=ledger,
             )
             published = publish(target, promotion, record, fingerprint, partial(_write_report, record))
     signed = f"signed with the key {signer.hint}: {', '.join(SIGNED_FILES)}" if signer else ""

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any, get_args
 
 from tunegate.checks.check import CheckBuilder
+from tunegate.commands.ledger import ledger_to_read
 from tunegate.elsewhere.made_suite import made_again
 from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.gates.ask_again import asker
 from tunegate.gates.judge_again import compare_answers, judge_again
 from tunegate.gates.stored_answers import stored_answers
+from tunegate.ledger.ledger import Ledger
 from tunegate.models.model import Model, StoredResponses
 from tunegate.pipeline.pipeline import Pipeline
 from tunegate.pipeline.pipeline_file import load_pipeline
@@ -61,7 +63,7 @@ def verify_run(record: RunRecord, build_check: CheckBuilder) -> Verified:
         except ConfigError as error:
             return Verified(decided, 0, missing=str(error))
         with reading(record.folder):
-            return Verified(decided, answers, check_record(record, pipeline))
+            return Verified(decided, answers, check_record(record, pipeline, ledger_of_pipeline(pipeline)))
     believed: dict[str, None] = {}
     loaded: dict[Path, tuple[Suite, StoredResponses | None]] = {}  # a gate and its confirming draw have the same suite
     for gate in record.all_gates():
@@ -104,7 +106,7 @@ def asker_of(record: RunRecord, build_check: CheckBuilder, progress: Progress) -
     except ConfigError as error:
         raise CannotJudge(f"the weights cannot be asked again: {error}") from error
     with reading(record.folder):
-        check_record(record, pipeline)
+        check_record(record, pipeline, ledger_of_pipeline(pipeline))
     return asker(pipeline.suites, open_stored, progress)
 
 
@@ -115,6 +117,11 @@ def open_stored(folder: Path, dtype: str | None) -> Model:
 
     [known] = [one for one in get_args(Dtype) if one == dtype] or ["auto"]
     return open_model(str(folder), dtype=known)
+
+
+def ledger_of_pipeline(pipeline: Pipeline) -> Ledger | None:
+    """The ledger of a pipeline's project, to compare a record with; None if there is none."""
+    return ledger_to_read(pipeline.ledger, pipeline.path.parent)
 
 
 def pipeline_of(record: RunRecord, build_check: CheckBuilder) -> Pipeline:

@@ -40,11 +40,26 @@ def read(file: ResultsFile, picks: Picks) -> Results:
     """The answers after the chosen filter; in a multiple-choice task, the log-likelihoods of the choices."""
     rows = list(file.lines(TOOL))
     chosen = pick("filter", picks.filter, (_filter(row) for row in rows), file.path)
-    answers = _numbered(_answer(row) for row in rows if _filter(row) == chosen)
+    ours = [row for row in rows if _filter(row) == chosen]
+    _check_one_answer_each(ours)
+    answers = _numbered(map(_answer, ours))
     named = NAME.match(file.path.stem)
     task = named["task"] if named else file.path.stem
     told = {"task": task, "filter": chosen or "", **(_told(file.path, named["date"]) if named else {})}
     return Results(TOOL, task, answers, told)
+
+
+def _check_one_answer_each(rows: Iterable[Node]) -> None:
+    """Equal documents have numbers of their own; a number twice is a second answer to one document."""
+    places: dict[str, str] = {}
+    for row in rows:
+        number = found.written if (found := row.get("doc_id")) is not None else ""
+        if number in places:
+            raise row.error(
+                f"this is a second answer to document {number}, first at {places[number]}; write one of them"
+            )
+        if number:
+            places[number] = row.place
 
 
 def _numbered(answers: Iterable[Imported]) -> tuple[Imported, ...]:

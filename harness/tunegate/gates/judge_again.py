@@ -8,13 +8,15 @@ a server, or run the user's code, are believed; their names are returned.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import cast
+from dataclasses import asdict, dataclass, replace
+from json import dumps, loads
+from math import isfinite
+from typing import Any, cast
 
 from tunegate.cases.bank import Part
 from tunegate.cases.case import question_of
 from tunegate.checks.check import Check, Sample, is_deterministic, judge, unique_names
-from tunegate.checks.outcome import Finding, Outcome, SampleOutcome, Verdict
+from tunegate.checks.outcome import Finding, Outcome, SampleOutcome, Verdict, combine
 from tunegate.exceptions import CannotJudge, Tampered
 from tunegate.gates.ask import by_case, samples_of
 from tunegate.models.model import StoredResponses
@@ -63,6 +65,13 @@ def _check_cases(gate: GateRecord, suite: Suite) -> None:
     for case_id in (*gate.case_ids, *(outcome.case_id for outcome in gate.outcomes)):
         if case_id not in part:
             raise Tampered(f"gate {gate.key!r}: case {case_id!r} is on record, but not a {gate.part} case of the bank")
+    if tuple(suite.check_names) != gate.checks or gate.bank not in (0, len(part)):  # older records do not say the bank
+        raise Tampered(
+            f"gate {gate.key!r}: its checks, or the size of its bank, are not those of {suite.path or suite.name}"
+        )
+    asked_with = _as_recorded(asdict(suite.settings))
+    if any(asked_with.get(name) != value for name, value in gate.settings.items()):
+        raise Tampered(f"gate {gate.key!r}: asked with other settings than {suite.path or suite.name} gives")
     for case_id, question in zip(gate.case_ids, gate.questions, strict=False):
         if question_of(part[case_id]) != question:
             raise Tampered(f"gate {gate.key!r}: case {case_id!r} has another question in the bank than on record")
@@ -102,6 +111,7 @@ def _compare(gate: GateRecord, then: Outcome, now: Outcome, believed: frozenset[
     for one, again in zip(then.samples or (then,), now.samples or (now,), strict=True):
         found, expected = _verdicts(one, believed), _verdicts(again, believed)
         if found == expected:
+            _compare_told(place, one, again, believed)
             continue
         for name, verdict in expected.items():
             if verdict is Verdict.INVALID and found.get(name) is not Verdict.INVALID:
@@ -111,6 +121,32 @@ def _compare(gate: GateRecord, then: Outcome, now: Outcome, believed: frozenset[
         said = found[wrong].value if wrong in found else "nothing"
         again_said = expected[wrong].value if wrong in expected else "nothing"
         raise Tampered(f"{place}: {wrong} finds {again_said} in the answer on record, but the record says {said}")
+
+
+def _compare_told(
+    place: str, one: Outcome | SampleOutcome, again: Outcome | SampleOutcome, believed: frozenset[str]
+) -> None:
+    """What readers see beside the verdicts: values, cutoffs, reasons. The suite's hash covers a check's version."""
+    for then, now in zip(one.findings, again.findings, strict=True):
+        if then.check not in believed and now.verdict is not Verdict.INVALID and _told(then) != _told(now):
+            raise Tampered(f"{place}: {then.check} tells something else of the answer on record than the record does")
+    if combine(one.findings)[1] != one.reason:
+        raise Tampered(f"{place}: its findings give another reason than the record says")
+    if one.judged != again.judged:
+        raise Tampered(f"{place}: another part of its answer is judged than the record says")
+
+
+def _told(finding: Finding) -> list[object]:
+    """Numbers as another machine may compute them: the last digits may differ."""
+    numbers = [_as_recorded(one) for one in (finding.value, finding.cutoff)]
+    return [finding.version, finding.reason, *(float(f"{one:.6g}") if type(one) is float else one for one in numbers)]
+
+
+def _as_recorded(value: Any) -> Any:
+    """As a record has it: JSON has no tuples, and a number that is not finite is a text."""
+    if isinstance(value, float) and not isfinite(value):
+        return str(value)
+    return loads(dumps(value))
 
 
 def _verdicts(judged: Outcome | SampleOutcome, believed: frozenset[str]) -> Mapping[str, Verdict]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import takewhile
 
 from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import LISTED
@@ -98,9 +99,25 @@ GATED = ("gate", "confirm", CONTINUES)
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """All entries of a ledger, in the order in which they were written."""
+    """All entries of a ledger, in the order in which they were written; `follows` has the line that each line follows,
+    by their hashes."""
 
     entries: Sequence[Entry] = ()
+    follows: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def followed_by(self, sha256: str) -> list[Entry]:
+        """The entries that were certainly written before the one with this hash. After a merge of two branches, others
+        may have been too: those of `before`."""
+        earlier = set[str]()
+        while (sha256 := self.follows.get(sha256, "")) and sha256 not in earlier:
+            earlier.add(sha256)
+        return [entry for entry in self.entries if entry.sha256 in earlier]
+
+    def before(self, sha256: str, *, of_others_than: str = "") -> list[Entry]:
+        """The entries before the one with this hash; `of_others_than`: without those of this entry's run."""
+        own = {entry.drawn.run for entry in self.entries if entry.sha256 == of_others_than}
+        earlier = takewhile(lambda entry: entry.sha256 != sha256, self.entries)
+        return [entry for entry in earlier if entry.drawn.run not in own]
 
     def asked(self, *, but_not_by: str, nor_as: str = "") -> frozenset[str]:
         """Every question that any other run asked; with `nor_as`, not those of draws with this key."""

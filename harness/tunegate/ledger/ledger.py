@@ -144,6 +144,7 @@ def _history(path: Path, lines: list[bytes]) -> tuple[History, str]:
 def _chained(path: Path, lines: list[bytes]) -> tuple[History, str]:
     known, last = {""}, ""
     entries: dict[str, Entry] = {}
+    follows: dict[str, str] = {}
     for number, line in enumerate(lines, start=1):
         where = f"{path}:{number}"
         if not line.endswith(b"\n"):
@@ -155,9 +156,10 @@ def _chained(path: Path, lines: list[bytes]) -> tuple[History, str]:
         if event["previous_sha256"] not in known:
             raise Tampered(f"{where}: the line that this line follows is missing: the ledger was changed")
         known.add(sha256)
+        follows[sha256] = event["previous_sha256"]
         last = sha256
         _take(entries, sha256, event, where)
-    return History(tuple(entries.values())), last
+    return History(tuple(entries.values()), follows), last
 
 
 def _take(entries: dict[str, Entry], sha256: str, event: Mapping[str, Any], where: str) -> None:

@@ -149,7 +149,8 @@ def _unexpected(place: Path) -> Iterator[str]:
     folders = {parent for file in files for parent in file.parents}
     for path in sorted(place.rglob("*"), key=lambda path: path.is_dir()):  # name a file rather than its folder
         relative = path.relative_to(place)
-        expected = relative in (folders if path.is_dir() else files) and not path.is_symlink()
+        known = relative in folders if path.is_dir() else relative in files and path.is_file()  # and no pipe
+        expected = known and not path.is_symlink()
         if not expected and not _left_by_the_system(path.name):
             yield relative.as_posix()
 

@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
+from unicodedata import normalize
 
 from pydantic import Field
 
@@ -30,7 +31,7 @@ from tunegate.reading.spec import Spec, read_spec
 from tunegate.reading.yaml_file import load_yaml
 from tunegate.record.lucky_gate import attempts_before, unknown_luck
 from tunegate.record.recheck import NotPromotable
-from tunegate.record.record import AttemptRecord, GateRecord, RunRecord, gate_key
+from tunegate.record.record import AttemptRecord, GateRecord, LedgerPlace, RunRecord, gate_key
 from tunegate.record.registered_risk import plan_from_record
 from tunegate.stats.asked_again import FEWEST_ASKED
 
@@ -105,7 +106,10 @@ def read_policy(path: Path) -> Policy:
 def policies_of(registry: Path, further: Path | None = None) -> list[Policy]:
     """The policy of a registry, if it has one, and that in a further file."""
     own = registry / FILE
-    return [read_policy(path) for path in (own, further) if path is not None and (path is further or path.exists())]
+    named = [] if further is None else [further]
+    # A link that leads nowhere is no missing policy: `load_yaml` says that it cannot be read.
+    found = [own] if own.exists() or own.is_symlink() else []
+    return [read_policy(path) for path in (*found, *named)]
 
 
 def check_signer(policies: Sequence[Policy], signer: PrivateKey | None) -> None:
@@ -154,6 +158,8 @@ def broken_rules(policy: PolicySpec, run: RunRecord, attempt: AttemptRecord, ali
         if name not in registered or gate is None or gate.suite_sha256 != sha256:
             found = "no gate" if gate is None else f"the suite {gate.suite_sha256[:12]}…"
             yield f"gate {name!r} must use the suite {sha256[:12]}…, but the final stage has {found}"
+        elif policy.waivers is None and name in attempt.waived:
+            yield f"gate {name!r} was missed and waived; without `waivers`, the policy wants a pass"
     for name in policy.suites or registered:
         if name in registered and name in attempt.gates:
             yield from _of_gate(policy, run, attempt, name)
@@ -185,6 +191,9 @@ def _of_risk(risk: LargestRiskSpec, run: RunRecord, attempt: AttemptRecord, name
     if run.goal.name not in budget:
         yield f"gate {name!r}: the record does not say how many attempts its stage had"
         return
+    if not (attempt.gates[name].ledger or LedgerPlace()).entry:
+        yield f"gate {name!r}: without a ledger, nobody knows how many attempts were made before"
+        return
     attempts = budget[run.goal.name] + attempts_before(attempt.gates[name])
     chance = plan_from_record(run.start["gates"][run.goal.name][name]).acceptance_within(risk.at, attempts)
     if chance > risk.consumer:
@@ -206,5 +215,10 @@ def _of_waivers(rules: WaiverRulesSpec | None, run: RunRecord) -> Iterator[str]:
         place, owner, approver = f"{waiver['stage']} {waiver['gate']}", waiver.get("owner"), waiver.get("approved_by")
         if not approver or not owner:
             yield f"the waiver of {place} needs a second person, as `approved_by`"
-        elif approver.casefold() == owner.casefold():
+        elif _person(approver) == _person(owner):
             yield f"the waiver of {place} is approved by its own owner, {owner}"
+
+
+def _person(name: str) -> str:
+    """A name as people read it: without the spaces, the capitals and the forms of letters in which two may differ."""
+    return "".join(normalize("NFKC", name).casefold().split())

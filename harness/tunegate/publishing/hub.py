@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tunegate.exceptions import CannotJudge
+from tunegate.exceptions import CannotJudge, Tampered
 from tunegate.optional import optional_import
 from tunegate.promotion.entry import ATTESTATION, PARTS
 from tunegate.publishing.model_card import with_gates
@@ -70,8 +70,9 @@ def download(name: str, revision: str, folder: Path) -> tuple[Path, str]:
             "published"
         )
     for path in evidence.iterdir():
-        if path.name != PARTS[0]:
-            path.rename(place.parent / path.name)
+        if path.name == PARTS[0]:
+            raise Tampered(f"hf:{name}@{revision}: {FOLDER}/{path.name}: no promotion wrote this")
+        path.rename(place.parent / path.name)
     evidence.rmdir()
     return place.parent, commit
 

@@ -204,6 +204,8 @@ def _finite(value: Any) -> Any:
 
 
 def _whole_lines(path: Path) -> list[bytes]:
+    if path.exists() and not path.is_file():  # a pipe would be waited for without end
+        raise Tampered(f"{path}: this is not a regular file")
     try:
         lines = path.read_bytes().splitlines(keepends=True)
     except FileNotFoundError:

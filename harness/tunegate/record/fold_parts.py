@@ -280,6 +280,10 @@ class GateFold(_Part[GateRecord]):
     def decide(self, event: GateDecided, time: str) -> None:
         """Set the verdict."""
         refuse(self.settled, "a gate is decided twice")
+        told = (event.drawn or self.started.drawn, event.accept or self.started.accept)
+        refuse(
+            told != (self.started.drawn, self.started.accept), "a gate is decided on another plan than it began with"
+        )
         self.end, self.ended_at, self.decided = event, time, True
 
     def _made(self) -> GateRecord:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isclose
 
 from tunegate.checks.outcome import Outcome, SampleOutcome, Verdict, combine, vote
 from tunegate.exceptions import Tampered, TunegateError
 from tunegate.record.noise import asks_fresh_cases, noise_of
 from tunegate.record.read_run import reading
 from tunegate.record.record import GateRecord, Look, RunRecord
+from tunegate.verdicts.decision import Decision
+from tunegate.verdicts.reason import Fact, Reason
 from tunegate.verdicts.terms import conclude, terms_from_json
 
 
@@ -88,6 +91,31 @@ def _recheck(gate: GateRecord, before: Sequence[Outcome]) -> None:
                 f"gate {gate.key!r}: the record says {gate.verdict} with {gate.passed} passed, "
                 f"but its outcomes give {decision.verdict} with {decision.passed} passed"
             )
+    _check_told(gate, decision)
+
+
+def _check_told(gate: GateRecord, decision: Decision) -> None:
+    """What a report shows beside the verdict must follow from the outcomes too. Older records have a sentence
+    instead of reasons, in the words of their time."""
+    if not all(isclose(*pair, abs_tol=1e-6) for pair in zip(gate.interval, decision.interval, strict=True)):
+        low, high = decision.interval
+        raise Tampered(f"gate {gate.key!r}: its outcomes give another interval, from {low:.4f} to {high:.4f}")
+    if dict(gate.error_categories) != dict(decision.error_categories):
+        raise Tampered(f"gate {gate.key!r}: its outcomes give other numbers of errors by category")
+    older = any(reason.kind == "said" for reason in gate.reasons)
+    if not older and (_rounded(gate.reasons), gate.reason) != (_rounded(decision.reasons), decision.reason):
+        raise Tampered(f"gate {gate.key!r}: its outcomes give another reason: {decision.reason}")
+
+
+def _rounded(reasons: Sequence[Reason]) -> list[tuple[str, dict[str, Fact]]]:
+    """Reasons as another machine may compute them: the last digits of a number may differ."""
+    return [
+        (
+            one.kind,
+            {name: float(f"{fact:.6g}") if isinstance(fact, float) else fact for name, fact in one.facts.items()},
+        )
+        for one in reasons
+    ]
 
 
 def _recheck_look(gate: GateRecord, look: Look) -> None:

@@ -19,6 +19,7 @@ from tunegate.gates.draw import Draw, GatePlace, longest_draw
 from tunegate.gates.runner import GateRunner
 from tunegate.models.model import Model, Response
 from tunegate.models.shared_answers import Question, SharedAnswers
+from tunegate.pipeline.draws import pairs_seed
 from tunegate.pipeline.paired_banks import alike
 from tunegate.pipeline.pipeline import Pipeline, RetentionTerms, Stage
 from tunegate.record.asked_before import asked_before
@@ -56,7 +57,7 @@ def fresh_pairs(
     assert place.attempt is not None
     suite, names = pipeline.suites[place.gate], alike(pipeline, place.gate)
     before = asked_before(run, place.stage, place.attempt)
-    seed = derived_seed(pipeline.seed, place.stage, names[0], "pairs", place.attempt)
+    seed = pairs_seed(pipeline, place)
     asked, n = before.asked | others, terms.draw
     part = suite.bank.part("working")
     cases = _own(run, place, suite, names, but_not=before.chose if terms.again else asked)[:n]

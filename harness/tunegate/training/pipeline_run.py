@@ -16,22 +16,22 @@ from tunegate.checks.outcome import Verdict
 from tunegate.data.training_data import TrainingData
 from tunegate.exceptions import ConfigError, Inconclusive, Tampered
 from tunegate.gates.ask_again import asker
-from tunegate.gates.book import Book, Draft
+from tunegate.gates.book import Book, Draft, NoLedger
 from tunegate.gates.draw import GatePlace
 from tunegate.leaks.leakage import Leak, describe, facts
+from tunegate.ledger.ledger import Ledger
 from tunegate.pipeline.leak_guard import drop_leaks, dropped_and_refused, in_words, leaks_of
 from tunegate.pipeline.pipeline import Pipeline, Stage
 from tunegate.pipeline.record_check import check_record
 from tunegate.pipeline.registration import registered
+from tunegate.pipeline.told import luck_of, passed_in_words
 from tunegate.promotion.aliases import state_of
 from tunegate.promotion.evidence import Fingerprint, check_gates
 from tunegate.promotion.keys import PrivateKey
 from tunegate.promotion.registry import Ask, Promotion, check_promoted, promote, verify
 from tunegate.record.events import LeaksDropped, LeaksFound, Promoted, RunDecided, RunStarted, StageDecided
-from tunegate.record.lucky_gate import luck_in_run
-from tunegate.record.record import RunRecord, gate_key
+from tunegate.record.record import RunRecord
 from tunegate.record.run_log import RunLog
-from tunegate.stats.luck import LuckyPass
 from tunegate.training.stage_card import stage_card
 from tunegate.training.stage_run import StageRun
 from tunegate.training.tools import ModelOnDisk, Tools
@@ -147,23 +147,12 @@ class PipelineRun:
                 verdict, reason = Verdict.INCONCLUSIVE, str(error)
             recorded = self._record().stages[stage.name]
             if (recorded.verdict, recorded.reason) != (verdict, reason):
-                luck = self._luck(stage) if verdict is Verdict.PASS else {}
+                luck = luck_of(stage, self.pipeline, self._record()) if verdict is Verdict.PASS else {}
                 self.log.append(StageDecided(stage=stage.name, verdict=verdict, reason=reason, luck=luck))
             if verdict is not Verdict.PASS:
                 return verdict, f"stage {stage.name}: {reason}"
         self._check_files()
-        waived = ", ".join(f"{waiver['stage']} {waiver['gate']}" for waiver in self._record().waivers())
-        return Verdict.PASS, f"passed, but waived: {waived}" if waived else "every gate of every stage passed"
-
-    def _luck(self, stage: Stage) -> dict[str, LuckyPass | str]:
-        """How likely a bad model was to pass each gate of a passed stage, all attempts included."""
-        attempts = self._record().stages[stage.name].attempts
-        draws, made, limit = attempts[max(attempts)].gates, max(attempts), stage.retrain.max_attempts
-        return {
-            name: luck_in_run(gate.plan, draws[name], draws.get(gate_key(name, "confirm")), made, limit)
-            for name, gate in self.pipeline.gates(stage).items()
-            if gate.first.purpose == "gate"
-        }
+        return Verdict.PASS, passed_in_words(self._record())
 
     def _leaks(self) -> str:
         base = self.tools.model_folder(self.pipeline.model)
@@ -207,7 +196,10 @@ class PipelineRun:
                 ask = asker(
                     self.pipeline.suites, lambda folder, _: self.tools.open_model(str(folder)), self.tools.progress
                 )
-                promotion = promote_and_record(run, self.pipeline, self.log, alias, registry, self._fingerprint, ask)
+                ledger = None if isinstance(self.tools.ledger, NoLedger) else self.tools.ledger
+                promotion = promote_and_record(
+                    run, self.pipeline, self.log, alias, registry, self._fingerprint, ask, ledger=ledger
+                )
                 if promotion.asked is not None:
                     self.tools.say(promotion.asked.in_words)
                 again = " again, because it was gone from the registry" if done else ""
@@ -237,15 +229,17 @@ def promote_and_record(
     registry: Path,
     fingerprint: Fingerprint,
     ask: Ask,
+    *,
     signer: PrivateKey | None = None,
     why: str = "",
     n_ask: int = 0,
+    ledger: Ledger | None = None,
 ) -> Promotion:
     """Promote the model of a run, signed if there is a `signer`, and record the promotion, once.
 
     The record must follow from the pipeline. `ask` asks the weights `n_ask` recorded cases again, or as many as the
     registry's policy wants."""
-    check_record(run, pipeline)
+    check_record(run, pipeline, ledger)
     promotion = promote(run, alias, registry, fingerprint, signer=signer, why=why, ask=ask, n_ask=n_ask)
     event = Promoted(
         alias=alias,

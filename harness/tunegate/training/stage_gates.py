@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 
-from tunegate.cases.case import question_of
 from tunegate.checks.outcome import Verdict
 from tunegate.gates.book import Book, Draft
-from tunegate.gates.draw import Draw, GatePlace, Reference, draw_fresh, longest_draw, place_of, same_cases
+from tunegate.gates.draw import Draw, GatePlace, Reference, place_of, same_cases
 from tunegate.gates.runner import GateRunner
 from tunegate.models.model import Model, Response
 from tunegate.models.shared_answers import Question
+from tunegate.pipeline.draws import asked_in, draw_seed, gate_draw
 from tunegate.pipeline.pipeline import Pipeline, RetentionTerms, Stage
 from tunegate.progress import Progress
 from tunegate.record.events import Waived
 from tunegate.record.recheck import recheck
 from tunegate.record.record import AttemptRecord, GateRecord, RunRecord
 from tunegate.record.run_log import RunLog
-from tunegate.seeds import derived_seed
 from tunegate.training.pairs import (
     answers_of,
     ask_references,
@@ -197,41 +196,35 @@ class StageGates:
     def _draft(self, place: GatePlace, terms: Terms) -> Draft:
         weights = self._attempt(place.attempt or 0).model_sha256
         suite = self.pipeline.suites[place.gate]
-        return Draft(place, suite, terms.plan, self._seed(place), f"{self.stage.name}#{place.attempt}", weights or None)
-
-    def _seed(self, place: GatePlace) -> int:
-        alike = self.pipeline.sharing_a_draw(self.stage, place.gate)
-        purpose = () if place.purpose == "gate" else (place.purpose,)
-        return derived_seed(self.pipeline.seed, self.stage.name, alike[0], *purpose)
+        return Draft(
+            place,
+            suite,
+            terms.plan,
+            draw_seed(self.pipeline, self.stage, place),
+            f"{self.stage.name}#{place.attempt}",
+            weights or None,
+        )
 
     def _fresh(self, place: GatePlace, terms: Terms, planned: Mapping[GatePlace, Draw], others: frozenset[str]) -> Draw:
         """The draw of a place: cases that neither `others` nor any draw of this run asked or, by `planned`, will ask;
         but those of a gate of the same attempt that asks the same."""
-        suite, number = self.pipeline.suites[place.gate], place.attempt or 0
+        number = place.attempt or 0
         alike = [replace(place, gate=name) for name in self.pipeline.sharing_a_draw(self.stage, place.gate)]
         drawn = [known.questions for one in alike if (known := self._begun(one) or planned.get(one)) is not None]
         siblings = [one.key for one in alike]
-        used = others | asked_in_run(self.pipeline, self._run(), (self.stage.name, number), siblings)
+        used = others | asked_in(
+            self.pipeline,
+            (
+                gate
+                for gate in self._run().all_gates()
+                if (gate.stage, gate.attempt) != (self.stage.name, number) or gate.key not in siblings
+            ),
+        )
         used |= frozenset(q for one, draw in planned.items() if one not in alike for q in draw.questions)
-        reuse = terms.purpose == "baseline" or suite.rule.reuse
-        return draw_fresh(place, suite, terms.plan.draw, self._seed(place), used, reuse, longest_draw(suite, drawn))
+        return gate_draw(self.pipeline, self.stage, place, terms, used, drawn)
 
     def _attempt(self, number: int) -> AttemptRecord:
         return self._run().stages[self.stage.name].attempts[number]
 
     def _run(self) -> RunRecord:
         return self.log.record
-
-
-def asked_in_run(
-    pipeline: Pipeline, run: RunRecord, attempt: tuple[str, int], but_not: Sequence[str]
-) -> frozenset[str]:
-    """The questions that the draws of a run asked, of any suite, stage and attempt; but not those of the draws
-    `but_not` of this attempt."""
-    asked = frozenset[str]()
-    for gate in run.all_gates():
-        if (gate.stage, gate.attempt) == attempt and gate.key in but_not:
-            continue
-        cases = pipeline.suites[gate.gate].cases if not gate.questions else ()  # an older record names only the cases
-        asked |= gate.asked_questions | frozenset(question_of(case) for case in cases if case.id in gate.seen)
-    return asked

@@ -15,6 +15,7 @@ from tunegate.exceptions import ConfigError, Tampered
 from tunegate.gates.book import Book
 from tunegate.models.model import Model
 from tunegate.models.shared_answers import SharedAnswers
+from tunegate.pipeline.draws import attempt_seed
 from tunegate.pipeline.ladders import Settings, apply, first_settings
 from tunegate.pipeline.launching import config_sha256
 from tunegate.pipeline.leak_guard import told_by_model
@@ -29,7 +30,6 @@ from tunegate.record.events import (
 )
 from tunegate.record.record import AttemptRecord, GateRecord
 from tunegate.record.run_log import RunLog
-from tunegate.seeds import derived_seed
 from tunegate.training import row_numbers
 from tunegate.training.attempt_folder import prepare
 from tunegate.training.job import job_of, rows_of, scorer_of
@@ -108,7 +108,7 @@ class StageRun:
         if before is not None and before.diagnosis is not None and before.diagnosis.redraw:
             return self._redrawn(number, before)
         stage = self.stage.name
-        seed = derived_seed(self.pipeline.seed, self.stage.name, number)
+        seed = attempt_seed(self.pipeline, self.stage.name, number)
         if number not in attempts:
             reward = scorer.model_sha256 if (scorer := self._scorer()) else None
             self.log.append(
