@@ -21,6 +21,7 @@ from tests.support.bank import Bank, write_jsonl
 from tests.support.ci_log import commands_in
 from tests.support.judge_server import Reply, judge_server
 from tests.support.pytest_server import PytestServer
+from tests.support.record_edits import events_of, write
 from tests.support.tiny_model import make_tiny_model
 from tunegate.checks.outcome import Verdict
 from tunegate.cli import main
@@ -428,6 +429,26 @@ def test_function_is_one_more_check(bank: Bank) -> None:
     assert f"test_polite.py::polite: FAIL: {50 - missed} of 50, 48 needed" in result.text
     gate = only_run()
     assert (gate.seed, gate.drawn, gate.checks) == (3, 50, ("exact", "polite"))
+
+
+def test_a_gate_function_is_believed_and_the_other_checks_judge_again(
+    bank: Bank, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bank.answers(100)
+    Path("test_polite.py").write_text(
+        "import tunegate\n\n@tunegate.gate('suite.yaml', draw=50, accept=48)\ndef polite(case, response):\n    pass\n"
+    )
+    assert stored().code == 0
+    [folder] = Path("tunegate-runs").iterdir()
+    assert main(["verify", str(folder)]) == 0
+    assert "50 answers judged again, but not by polite" in capsys.readouterr().out
+    events = events_of(folder)
+    for function in [event["suites"]["polite"]["made"]["function"] for event in events if "suites" in event]:
+        function["fingerprint"] = "polite@of another file"
+    shutil.rmtree(folder)
+    write(folder, events)
+    assert main(["verify", str(folder)]) == 5
+    assert "it used the suite" in capsys.readouterr().err
 
 
 ANSWERS = [

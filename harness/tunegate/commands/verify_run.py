@@ -26,6 +26,7 @@ from tunegate.record.recheck import recheck_all
 from tunegate.record.record import RunRecord
 from tunegate.suites.suite import Suite
 from tunegate.suites.suite_file import load_suite
+from tunegate.suites.with_function import FUNCTION, with_recorded_function
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +86,15 @@ def verify_run(record: RunRecord, build_check: CheckBuilder) -> Verified:
 
 
 def _suite_of(path: Path, facts: Mapping[str, Any], build_check: CheckBuilder) -> tuple[Suite, StoredResponses | None]:
-    """The suite of a file, read again; with the answers, if it was made from a file of another tool, which has both.
+    """The suite of a file, read again, with the test function that pytest added; and the answers, if it was made from
+    another tool's file, which has both.
 
     Raises ConfigError if the file cannot be read, Tampered if the file of another tool changed.
     """
     if "made" not in facts:
         return load_suite(path, build_check), None
+    if FUNCTION in facts["made"]:
+        return with_recorded_function(load_suite(path, build_check), facts["made"]), None
     suite, results = made_again(path, facts["made"], build_check)
     stored, _ = stored_answers(path, suite, results)
     return suite, stored

@@ -8,7 +8,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -40,6 +40,7 @@ from tunegate.standard_streams import no_exit_but_ours
 from tunegate.stats.plans import GatePlan
 from tunegate.suites.suite import Suite
 from tunegate.suites.suite_file import load_suite
+from tunegate.suites.with_function import with_function
 from tunegate.versions import installed_versions
 
 ResultT = TypeVar("ResultT")
@@ -283,10 +284,8 @@ def load_function_gate(
         raise ConfigError(f'{path}: {name}: the decorator needs a suite file: @tunegate.gate("suite.yaml")')
     check = FunctionCheck.of(function, name, path)
     suite = _load_suite(suite_place(str(mark.suite), path.parent))
-    digest = hashlib.sha256(f"{suite.sha256}\n{check.fingerprint}".encode()).hexdigest()
     plan = _plan(suite, mark, f"{path}: {name}")
-    suite = replace(suite, name=name, checks=(*suite.checks, check), sha256=digest)
-    return _gate(config, suite, plan, mark.seed, node_id)
+    return _gate(config, with_function(suite, name, check), plan, mark.seed, node_id)
 
 
 def _plan(suite: Suite, mark: GateMark, where: str) -> GatePlan:

@@ -59,7 +59,8 @@ class Suite:
     seal: frozenset[str] = frozenset()
     """Questions that another suite seals: no working draw asks them."""
     made: Mapping[str, Any] | None = None
-    """For a suite that was made from the file of another tool: what is needed to make it again from `path`."""
+    """For a suite that is more than its file, because it was made from another tool's file or has a test function of
+    pytest: what is needed to make it again from `path`."""
 
     @cached_property
     def bank(self) -> Bank:
