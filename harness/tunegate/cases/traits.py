@@ -38,6 +38,7 @@ _SIGNS: Mapping[str, re.Pattern[str]] = {
 _ASKS = re.compile(
     r"\b(how many|how much|how often|how long|how|what|which|who|whom|whose|when|where|why)\b", re.IGNORECASE
 )
+_NOT_TAGS = ("answer=", "has=", "asks=", "group=")
 _LENGTH = re.compile(r"(prompt|reference|response)_words(>|<=)(\d+)")
 _WORDED: Mapping[str, str] = {
     "prompt": "prompts of {}",
@@ -108,9 +109,9 @@ def traits_of(
 
 
 def columns_of(every: Sequence[Traits], fewest: int = 2) -> dict[str, list[bool]]:
-    """Each feature, and which of the cases have it: named ones first, then lengths by quarter, then words, the
-    commonest first; without those that fewer than `fewest` cases have or lack."""
-    named = _counted([one.names for one in every], fewest)
+    """Each feature, and which of the cases have it: tags first, then what else has a name, lengths by quarter, words,
+    each the commonest first; without those that fewer than `fewest` cases have or lack."""
+    named = sorted(_counted([one.names for one in every], fewest), key=lambda name: name.startswith(_NOT_TAGS))
     lengths = dict.fromkeys(feature for part in _WORDED for feature in _quarters(part, every))
     words = [f"word={word}" for word in _counted([one.words for one in every], fewest)]
     return {feature: [one.has(feature) for one in every] for feature in (*named, *lengths, *words)}

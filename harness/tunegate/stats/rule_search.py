@@ -122,12 +122,16 @@ class _Half:
         return {name: bytes(48 + column[case] for case in self.cases) for name, column in self.columns.items()}
 
     @cached_property
+    def masks(self) -> dict[str, int]:
+        return {name: int(text, 2) for name, text in self.texts.items()}
+
+    @cached_property
     def rules(self) -> list[tuple[str, str, int]]:
         """Every rule as two features (twice the same for a rule of one), with the number of its cases.
 
         A pair that holds for exactly the cases of one of its features is that feature alone.
         """
-        masks = {name: int(text, 2) for name, text in self.texts.items()}
+        masks = self.masks
         sizes = {name: mask.bit_count() for name, mask in masks.items()}
         single = [(name, name, size) for name, size in sizes.items() if FEWEST_HITS <= size < len(self.cases)]
         pairs = [
@@ -153,27 +157,27 @@ class _Half:
 
     def best(self, missed: Sequence[int]) -> tuple[str, ...] | None:
         """The rule whose misses are least likely by chance, corrected for the number of rules of its size."""
-        pick = itemgetter(*missed)
-        had = {name: int(bytes(pick(text)), 2) for name, text in self.texts.items()}
-        all_cases, all_missed = len(self.cases), len(missed)
+        had = {name: _among(missed, text) for name, text in self.texts.items()}
         best, found = 0.0, None
         for one, other, size in self.rules:
             hits = (had[one] & had[other]).bit_count()
-            if hits < FEWEST_HITS or hits * all_cases <= size * all_missed:
+            if hits < FEWEST_HITS or hits * len(self.cases) <= size * len(missed):
                 continue
             score = self.tail(hits, size) + self.levels[one != other]
-            if score < best or found is None:
+            if found is None or score < best:
                 best, found = score, (one, other)
         return None if found is None else tuple(dict.fromkeys(found))
 
     def hits(self, rule: Iterable[str], missed: Sequence[int]) -> Hits:
         """Where a rule holds."""
-        columns = [self.texts[name] for name in rule]
-        holds = [all(column[place] == 49 for column in columns) for place in range(len(self.cases))]
-        return Hits(sum(holds[place] for place in missed), sum(holds))
+        holds = among = -1  # every bit
+        for name in rule:
+            holds &= self.masks[name]
+            among &= _among(missed, self.texts[name])
+        return Hits(among.bit_count(), holds.bit_count())
 
     def surprise(self, rule: Iterable[str], missed: Sequence[int]) -> float:
-        """The logarithm of the chance of as many misses where a rule holds."""
+        """The logarithm of the chance of as many misses where a rule holds; 0 if they are no more than elsewhere."""
         hits = self.hits(rule, missed)
         return self.tail(hits.missed, hits.cases)
 
@@ -181,18 +185,30 @@ class _Half:
         """The logarithm of Fisher's one-sided p-value: `hits` or more of the misses are among `size` cases."""
         key = hits, size
         if key not in self.tails:
-            self.tails[key] = round(_log_tail(hits, size, len(self.missed), len(self.cases)), _DIGITS)
+            self.tails[key] = round(log_tail(hits, size, len(self.missed), len(self.cases)), _DIGITS)
         return self.tails[key]
 
 
-def _log_tail(hits: int, size: int, missed: int, cases: int) -> float:
-    """The logarithm of the upper tail of the hypergeometric distribution."""
-    lowest, highest = max(0, size + missed - cases), min(size, missed)
-    if hits <= lowest:
+def _among(places: Sequence[int], text: bytes) -> int:
+    """One bit for each of these places (at least two): whether the feature is there."""
+    return int(bytes(itemgetter(*places)(text)), 2)
+
+
+def log_tail(hits: int, size: int, missed: int, cases: int) -> float:
+    """The logarithm of the upper tail of the hypergeometric distribution; 0 for hits no more than expected.
+
+    Above the mean each term is smaller than the one before it, so the sum ends early.
+    """
+    if hits * cases <= size * missed:
         return 0.0
-    logs = [_log_comb(missed, k) + _log_comb(cases - missed, size - k) for k in range(hits, highest + 1)]
-    top = max(logs)
-    return min(0.0, top + math.log(math.fsum(math.exp(one - top) for one in logs)) - _log_comb(cases, size))
+    total = term = 1.0
+    for k in range(hits, min(size, missed)):
+        term *= (missed - k) * (size - k) / ((k + 1) * (cases - missed - size + k + 1))
+        total += term
+        if term < 1e-17:
+            break
+    first = _log_comb(missed, hits) + _log_comb(cases - missed, size - hits) - _log_comb(cases, size)
+    return first + math.log(total)
 
 
 def _log_comb(n: int, k: int) -> float:
