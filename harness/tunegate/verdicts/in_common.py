@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tunegate.cases.traits import BOTH, columns_of, in_words, known_of_rows, traits_of
+from tunegate.cases.traits import BOTH, Traits, columns_of, in_words, known_of_rows, traits_of
 from tunegate.checks.outcome import Outcome, Verdict
 from tunegate.seeds import derived_seed
-from tunegate.stats.rule_search import Hits, distinct, find_rule
+from tunegate.stats.rule_search import FoundRule, Hits, distinct, find_rule
 from tunegate.verdicts.words import p_words
 
 ALPHA = 0.02
@@ -79,17 +79,26 @@ class InCommon:
 def in_common(outcomes: Sequence[Outcome]) -> InCommon | None:
     """The rule that the misses share, if one is shown; cases that were not judged are left out.
 
+    What the cases are like comes first. Only if that tells nothing, the length of the model's answers: a wrong answer
+    is often longer, which would hide what the questions have in common. Each of the two searches has half of ALPHA.
     The same outcomes give the same rule: the seed comes from the cases' ids.
     """
     judged = [outcome for outcome in outcomes if outcome.verdict in (Verdict.PASS, Verdict.FAIL)]
     every = [traits_of(one.prompt, one.references, one.tags, one.group, one.response) for one in judged]
     missed = [outcome.verdict is Verdict.FAIL for outcome in judged]
     fewest = max(FEWEST_CASES, round(SMALLEST_SHARE * len(judged[:MOST_CASES])))
-    columns = distinct(columns_of(every[:MOST_CASES], fewest), fewest, MOST_FEATURES)
+    columns = columns_of(every[:MOST_CASES], fewest)
     seed = derived_seed("misses in common", *sorted(outcome.case_id for outcome in judged))
-    rule = find_rule(columns, missed[:MOST_CASES], seed, above=ALPHA)
-    if rule is None or rule.p_value > ALPHA:
-        return None
+    for of_rows in (True, False):
+        own = {feature: column for feature, column in columns.items() if known_of_rows(feature) is of_rows}
+        rule = find_rule(distinct(own, fewest, MOST_FEATURES), missed[:MOST_CASES], seed, above=ALPHA / 2)
+        if rule is not None and rule.p_value <= ALPHA / 2:
+            return _counted(rule, every, missed)
+    return None
+
+
+def _counted(rule: FoundRule, every: Sequence[Traits], missed: Sequence[bool]) -> InCommon:
+    """The rule with its counts among all judged cases."""
     holds = [all(map(one.has, rule.features)) for one in every]
     shared = sum(hit and miss for hit, miss in zip(holds, missed, strict=True))
     return InCommon(
@@ -97,7 +106,7 @@ def in_common(outcomes: Sequence[Outcome]) -> InCommon | None:
         missed=shared,
         cases=sum(holds),
         missed_elsewhere=sum(missed) - shared,
-        cases_elsewhere=len(judged) - sum(holds),
+        cases_elsewhere=len(every) - sum(holds),
         found=rule.found,
         tested=rule.tested,
         p_value=rule.p_value,
