@@ -67,8 +67,9 @@ def _waivers(view: View) -> Iterator[Markup]:
 
 
 def _in_common(view: View) -> Iterator[Markup]:
-    """What the misses of the deciding draws have in common, where something is shown."""
-    told = [(gate.label, rule.sentence) for gate in view.deciding_gates if (rule := gate.record.in_common)]
+    """What the misses of the draws that failed have in common, where something is shown."""
+    failed = [gate for gate in view.deciding_gates if gate.record.verdict is Verdict.FAIL]
+    told = [(gate.label, rule.sentence) for gate in failed if (rule := gate.record.in_common)]
     if told:
         lines = (tag("li", tag("strong", f"{label} "), f"{sentence}.") for label, sentence in told)
         yield tag("div", tag("h2", "What the misses have in common"), tag("ul", *lines), class_="luck")

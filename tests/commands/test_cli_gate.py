@@ -77,6 +77,7 @@ def test_the_json_of_a_gate(bank: Bank, capsys: Capture) -> None:
         "ledger",
         "asked_again",
         "judged_again",
+        "in_common",
         "cases",
         "gate_interval",
         "lucky_pass",

@@ -109,12 +109,17 @@ def traits_of(
 
 
 def columns_of(every: Sequence[Traits], fewest: int = 2) -> dict[str, list[bool]]:
-    """Each feature, and which of the cases have it: tags first, then what else has a name, lengths by quarter, words,
-    each the commonest first; without those that fewer than `fewest` cases have or lack."""
-    named = sorted(_counted([one.names for one in every], fewest), key=lambda name: name.startswith(_NOT_TAGS))
+    """Each feature, and which of the cases have it: tags, answers, signs, question words, groups, lengths by quarter,
+    words, each the commonest first; without those that fewer than `fewest` cases have or lack."""
+    named = sorted(_counted([one.names for one in every], fewest), key=_telling)
     lengths = dict.fromkeys(feature for part in _WORDED for feature in _quarters(part, every))
     words = [f"word={word}" for word in _counted([one.words for one in every], fewest)]
     return {feature: [one.has(feature) for one in every] for feature in (*named, *lengths, *words)}
+
+
+def _telling(name: str) -> int:
+    """Tags first, since the user chose them."""
+    return next((place for place, start in enumerate(_NOT_TAGS, 1) if name.startswith(start)), 0)
 
 
 def _counted(every: Sequence[frozenset[str]], fewest: int) -> list[str]:

@@ -89,7 +89,7 @@ def grams(text: str) -> Counter[str]:
 class Farther:
     """How many missed and how many passed cases are farther from every training row than the median case.
 
-    `p_value` is the chance of so many missed ones, if misses had nothing to do with it (one-sided).
+    `p_value` is the chance of at least `missed_far` missed ones, if misses had nothing to do with it (one-sided).
     """
 
     missed_far: int

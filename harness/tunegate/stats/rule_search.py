@@ -1,8 +1,8 @@
 """The rule of at most two features that best tells missed cases from others: found on one half, tested on the other.
 
-The p-value is a permutation test of the whole search: the misses are dealt out anew within each half, the best of all
-rules is found again on the first half and tested on the second. So it holds for any number of features, however much
-they overlap. Pure.
+The p-value is a permutation test of the whole search: the misses are dealt out again at random within each half, the
+best of all rules is found again on the first half and tested on the second. So it holds for any number of features,
+however much they overlap. Pure.
 
 Sources: D. R. Cox, Biometrika 62 (1975) 441-444 (choose on one part of the data, test on the other); R. A. Fisher, The
 Design of Experiments (1935), chapter 3 (permutation tests); J. Besag and P. Clifford, Biometrika 78 (1991) 301-304

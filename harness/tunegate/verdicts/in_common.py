@@ -19,9 +19,9 @@ from tunegate.verdicts.words import p_words
 ALPHA = 0.02
 """The largest p-value of a rule that is told: of draws whose misses have nothing in common, at most 2 % tell a rule."""
 FEWEST_CASES, SMALLEST_SHARE = 4, 0.04
-"""A feature counts if so many cases, and this share of them, have it, and as many lack it."""
+"""A feature counts if at least this number and this share of the cases have it, and as many lack it."""
 MOST_FEATURES = 80
-MOST_CASES = 4000
+MOST_CASES = 2000
 """Of larger draws the first are searched, which bounds the time; the counts are those of all cases."""
 
 
