@@ -67,8 +67,8 @@ def _waivers(view: View) -> Iterator[Markup]:
 
 
 def _in_common(view: View) -> Iterator[Markup]:
-    """What the misses of the draws that failed have in common, where something is shown."""
-    failed = [gate for gate in view.deciding_gates if gate.record.verdict is Verdict.FAIL]
+    """What the misses of the draws that failed (and are not waived) have in common, where something is shown."""
+    failed = [gate for gate in view.deciding_gates if gate.record.verdict is Verdict.FAIL and gate.waiver is None]
     told = [(gate.label, rule.sentence) for gate in failed if (rule := gate.record.in_common)]
     if told:
         lines = (tag("li", tag("strong", f"{label} "), f"{sentence}.") for label, sentence in told)
