@@ -12,7 +12,8 @@ from typing import Any
 
 from tunegate.cases.case import Prompt, asked
 from tunegate.checks.outcome import Outcome, Verdict
-from tunegate.data.nearest import Farther, Near, NearestRows, farther
+from tunegate.data.nearest import Farther, Near, NearestByMeaning, NearestRows, farther
+from tunegate.models.sentences import Embed
 from tunegate.record.record import AttemptRecord, GateRecord, RunRecord
 from tunegate.training.attempt_folder import DATA, trained_rows
 from tunegate.verdicts.terms import REFERENCES
@@ -50,6 +51,7 @@ class MissedCase:
     outcome: Outcome
     nearest: tuple[Near, ...]
     before: Before | None = None
+    by_meaning: tuple[Near, ...] = ()
 
     @property
     def similarity(self) -> float:
@@ -91,15 +93,19 @@ def _row(row: Mapping[str, Any]) -> Row:
     return Row(asked(prompt if isinstance(prompt, str) else tuple(prompt)), answers[0] if answers else "")
 
 
-def near_rows(gate: GateRecord, rows: NearestRows, before: Mapping[str, Before]) -> NearRows:
-    """The missed cases of a draw with their nearest rows; `before` are earlier answers by question."""
+def near_rows(
+    gate: GateRecord, rows: NearestRows, before: Mapping[str, Before], meant: NearestByMeaning | None = None
+) -> NearRows:
+    """The missed cases of a draw with their nearest rows, also by meaning; `before` are earlier answers by question."""
     questions = dict(zip(gate.case_ids, gate.questions, strict=False))
     misses: list[MissedCase] = []
     passed: list[float] = []
     for outcome in gate.outcomes:
         if outcome.verdict is Verdict.FAIL:
-            nearest = tuple(rows.of(asked(outcome.prompt)))
-            misses.append(MissedCase(outcome, nearest, before.get(questions.get(outcome.case_id, ""))))
+            text = asked(outcome.prompt)
+            nearest, by_meaning = (tuple(of.of(text)) if of else () for of in (rows, meant))
+            told = before.get(questions.get(outcome.case_id, ""))
+            misses.append(MissedCase(outcome, nearest, told, by_meaning))
         elif outcome.verdict is Verdict.PASS:
             passed.append(next((near.similarity for near in rows.of(asked(outcome.prompt), 1)), 0.0))
     misses.sort(key=lambda miss: (miss.similarity, miss.outcome.case_id))
@@ -127,20 +133,25 @@ def before_of(run: RunRecord, stage: str, attempt: int) -> dict[str, Before]:
 
 
 def near_section(
-    run: RunRecord, attempt: AttemptRecord, gates: Sequence[GateView], numbers: Mapping[str, int]
+    run: RunRecord,
+    attempt: AttemptRecord,
+    gates: Sequence[GateView],
+    numbers: Mapping[str, int],
+    embed: Embed | None = None,
 ) -> Markup:
     """The rows near the missed cases of an attempt's gates, folded; empty without misses or without its rows.
 
-    `numbers` are the places of its cases on the page, by gate key and id.
+    `numbers` are the places of its cases on the page, by gate and id. With `embed`, also the rows near by meaning.
     """
     missed = [gate for gate in gates if gate.record.purpose in ("gate", "confirm") and gate.record.failed]
     stage = missed[0].record.stage if missed else None
     rows = [] if stage is None else rows_of(run, stage, attempt)
     if stage is None or not rows:
         return Markup("")
-    index = NearestRows([row.prompt for row in rows])
+    prompts = [row.prompt for row in rows]
+    index, meant = NearestRows(prompts), NearestByMeaning(prompts, embed) if embed else None
     before = before_of(run, stage, attempt.number)
-    return join(_draw(gate, near_rows(gate.record, index, before), rows, numbers) for gate in missed)
+    return join(_draw(gate, near_rows(gate.record, index, before, meant), rows, numbers) for gate in missed)
 
 
 def _draw(gate: GateView, found: NearRows, rows: Sequence[Row], numbers: Mapping[str, int]) -> Markup:
@@ -168,12 +179,19 @@ def _missed(miss: MissedCase, rows: Sequence[Row], number: int | None) -> Markup
     name = outcome.case_id if number is None else tag("a", outcome.case_id, href=f"#case-{number}")
     near = [tag("li", *_row_words(one, rows[one.row])) for one in miss.nearest]
     said = f"; before this stage, {told.who} answered “{_start(told.response)}” ({told.verdict})" if told else ""
+    meant = [tag("li", *_row_words(one, rows[one.row], "by meaning, ")) for one in miss.by_meaning]
     none = None if near else tag("p", "no training row has a word in common with it", class_="quiet")
-    return tag("li", name, f" answered “{_start(outcome.response)}”{said}", none, tag("ul", *near) if near else None)
+    return tag(
+        "li",
+        name,
+        f" answered “{_start(outcome.response)}”{said}",
+        none,
+        tag("ul", *near, *meant) if near or meant else None,
+    )
 
 
-def _row_words(near: Near, row: Row) -> Iterator[Markup | str]:
-    yield tag("span", f"row {near.row + 1}, {near.similarity:.2f}: ", class_="quiet")
+def _row_words(near: Near, row: Row, how: str = "") -> Iterator[Markup | str]:
+    yield tag("span", f"{how}row {near.row + 1}, {near.similarity:.2f}: ", class_="quiet")
     yield _end(row.prompt)
     if row.answer:
         yield f" → {_start(row.answer)}"

@@ -94,7 +94,7 @@ def _attempt(view: View, attempt: AttemptView, anchor: str, *, opened: bool) -> 
         tag("p", tag("strong", "Training crashed: "), error, class_="notice") if error is not None else None,
         _diagnosis(diagnosis) if diagnosis is not None else None,
         *_draws(view, attempt.gates, opened),
-        near_section(view.run, attempt.record, attempt.gates, _numbers(view, attempt)),
+        near_section(view.run, attempt.record, attempt.gates, _numbers(view, attempt), view.embed),
     ]
     return tag("li", *parts, class_=f"attempt {attempt.state}")
 

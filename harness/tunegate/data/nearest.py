@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from heapq import nsmallest
 from itertools import pairwise
 from statistics import median
+from typing import Any
 
 from tunegate.data.kinds import by_luck
+from tunegate.models.sentences import Embed
 from tunegate.text.normal_form import normalised
 
 SHOWN = 3
@@ -77,6 +80,24 @@ class NearestRows:
                 found[row] += weight / length * share
         best = sorted(found.items(), key=lambda item: (-round(item[1], 9), item[0]))[:most]
         return [Near(row, min(similarity, 1.0)) for row, similarity in best]
+
+
+@dataclass(frozen=True)
+class NearestByMeaning:
+    """Finds the rows nearest to a text by the cosine of their embeddings, also where they share no word."""
+
+    texts: Sequence[str]
+    embed: Embed
+
+    @cached_property
+    def _vectors(self) -> Mapping[str, Any]:
+        return self.embed(self.texts)
+
+    def of(self, text: str, most: int = SHOWN) -> list[Near]:
+        """The nearest rows, the nearest first."""
+        asked = self.embed([text])[text]
+        found = ((row, round(float(self._vectors[one] @ asked), 6)) for row, one in enumerate(self.texts))
+        return [Near(row, similarity) for row, similarity in nsmallest(most, found, key=lambda one: (-one[1], one[0]))]
 
 
 def grams(text: str) -> Counter[str]:

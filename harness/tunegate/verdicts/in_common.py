@@ -84,17 +84,21 @@ def in_common(outcomes: Sequence[Outcome]) -> InCommon | None:
     The same outcomes give the same rule: the seed comes from the cases' ids.
     """
     judged = [outcome for outcome in outcomes if outcome.verdict in (Verdict.PASS, Verdict.FAIL)]
-    every = [traits_of(one.prompt, one.references, one.tags, one.group, one.response) for one in judged]
     missed = [outcome.verdict is Verdict.FAIL for outcome in judged]
-    fewest = max(FEWEST_CASES, round(SMALLEST_SHARE * len(judged[:MOST_CASES])))
-    columns = columns_of(every[:MOST_CASES], fewest)
+    every = list(map(_traits, judged[:MOST_CASES]))
+    fewest = max(FEWEST_CASES, round(SMALLEST_SHARE * len(every)))
+    columns = columns_of(every, fewest)
     seed = derived_seed("misses in common", *sorted(outcome.case_id for outcome in judged))
     for of_rows in (True, False):
         own = {feature: column for feature, column in columns.items() if known_of_rows(feature) is of_rows}
-        rule = find_rule(distinct(own, fewest, MOST_FEATURES), missed[:MOST_CASES], seed, above=ALPHA / 2)
+        rule = find_rule(distinct(own, fewest, MOST_FEATURES), missed[: len(every)], seed, above=ALPHA / 2)
         if rule is not None and rule.p_value <= ALPHA / 2:
-            return _counted(rule, every, missed)
+            return _counted(rule, [*every, *map(_traits, judged[len(every) :])], missed)
     return None
+
+
+def _traits(outcome: Outcome) -> Traits:
+    return traits_of(outcome.prompt, outcome.references, outcome.tags, outcome.group, outcome.response)
 
 
 def _counted(rule: FoundRule, every: Sequence[Traits], missed: Sequence[bool]) -> InCommon:
