@@ -120,7 +120,7 @@ def before_of(run: RunRecord, stage: str, attempt: int) -> dict[str, Before]:
         if of.name != stage and other.number == max(of.attempts):
             draws += [(of.name, gate) for gate in other.gates.values()]
     own = run.stages[stage].attempts[attempt].references.values()
-    draws += [("the model before", gate) for gate in own if gate.purpose in REFERENCES]
+    draws += [("the earlier model", gate) for gate in own if gate.purpose in REFERENCES]
     for who, gate in draws:
         by_id = {outcome.case_id: outcome for outcome in gate.outcomes}
         for case_id, question in zip(gate.case_ids, gate.questions, strict=False):
