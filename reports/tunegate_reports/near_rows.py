@@ -117,7 +117,7 @@ def before_of(run: RunRecord, stage: str, attempt: int) -> dict[str, Before]:
     found: dict[str, Before] = {}
     draws = [("the base model", gate) for gate in run.gates.values()]
     for of, other in run.attempts_until(stage, attempt):
-        if of.name != stage and other.number == max(of.attempts):
+        if other.number == max(of.attempts):
             draws += [(of.name, gate) for gate in other.gates.values()]
     own = run.stages[stage].attempts[attempt].references.values()
     draws += [("the earlier model", gate) for gate in own if gate.purpose in REFERENCES]
