@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
-from tests.support.fake_pipeline import carry_out, write_pipeline
+import pytest
+
+from tests.support.bank import write_jsonl
+from tests.support.fake_pipeline import carry_out, tools, write_pipeline
+from tests.support.places import ROOT
+from tests.training.test_shared_misses import PIPELINE
+from tunegate.cases.case import Case
 from tunegate.checks.outcome import Verdict
 from tunegate.data.nearest import NearestRows
+from tunegate.models.fingerprint import fingerprint
+from tunegate.models.model import ScriptedModel
+from tunegate_reports import write_html
 from tunegate_reports.near_rows import before_of, near_rows, near_section, rows_of
 from tunegate_reports.view import view
 
@@ -42,3 +52,40 @@ def test_an_attempt_without_misses_or_without_rows_shows_nothing(tmp_path: Path)
     assert near_section(run, last.record, last.gates, {}) == ""
     gone = replace(first.record, data_sha256="0" * 64)
     assert near_section(run, gone, first.gates, {}) == ""
+
+
+GENES = ROOT / "suites" / "tunegate_suites" / "data" / "gene_expert"
+ONE_ATTEMPT = PIPELINE.replace("max_attempts: 2, repair: [0, 0.3]", "max_attempts: 1").replace(
+    "confirm: never", "confirm: never, curtail: false"
+)
+
+
+def as_rows(name: str, answer: str) -> list[dict[str, str]]:
+    rows = map(json.loads, (GENES / name).read_text(encoding="utf-8").splitlines())
+    return [
+        {"id": row["id"], "prompt": f"{row['context']}\n\n{row['question']}", answer: row["answer"]} for row in rows
+    ]
+
+
+@pytest.mark.slow
+def test_a_hundred_misses_of_the_demo_fit_half_a_megabyte(tmp_path: Path) -> None:
+    """All rows of the demo, 100 of its cases, nearly all missed: the page stays below 500,000 bytes."""
+    path = write_pipeline(tmp_path / "project", f"leakage: drop_from_train\n{ONE_ATTEMPT}")
+    write_jsonl(path.parent / "cases.jsonl", as_rows("bank.jsonl", "reference"))
+    write_jsonl(path.parent / "train.jsonl", as_rows("train.jsonl", "completion"))
+
+    def answers(place: str) -> ScriptedModel:
+        def answer(case: Case) -> str:
+            return "?" if "gene" in case.id or "inherit" in case.id else case.references[0]
+
+        return ScriptedModel(answer, name=place, sha256=fingerprint(Path(place)), block_size=8)
+
+    run = carry_out(path, replace(tools({"sft#1": 0.5}), open_model=answers))
+    gate = run.stages["sft"].attempts[1].gates["facts"]
+    assert gate.asked == 100
+    assert gate.failed > 70
+    write_html(run, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert f"Training rows near the {gate.failed} missed cases of facts" in page
+    assert f"and {gate.failed - 30} more" in page
+    assert len(page.encode()) < 500_000
