@@ -207,6 +207,7 @@ def build_parser() -> Parser:
         "--to", nargs="+", metavar="FORMAT [FILE]", help="also write it in another format: every-eval-ever [FILE]"
     )
     report.add_argument("--labels", metavar="FILE", help="people's labels of answers: estimate the pass rate by people")
+    report.add_argument("--embed", action="store_true", help="also show training rows near a missed case by meaning")
     report.add_argument("--mlflow", metavar="EXPERIMENT", help="also log the gates and the report in MLflow")
     report.add_argument("--recheck", action="store_true", help="decide every gate and judge every answer again")
     report.epilog = (

@@ -40,7 +40,14 @@ def answer_section(view: View) -> Markup:
         tag("span", tag("strong", view.answer.what), tag("span", f": {why}." if why else ".", class_="why")),
     )
     told = [tag("div", tag("dt", name), tag("dd", value)) for name, value in figures(view)]
-    parts = [sentence, *_waivers(view), *_luck(view), tag("dl", *told, class_="figures"), *_notices(view)]
+    parts = [
+        sentence,
+        *_waivers(view),
+        *_in_common(view),
+        *_luck(view),
+        tag("dl", *told, class_="figures"),
+        *_notices(view),
+    ]
     if view.stages:
         parts.append(_line(view))
     return tag("section", *parts, class_="answer", aria_label="The answer")
@@ -57,6 +64,15 @@ def _waivers(view: View) -> Iterator[Markup]:
             f"{waiver['stage']}, attempt {waiver['attempt']}, {waiver['gate']} missed{count}. {waiver_words(waiver)}.",
             class_="notice",
         )
+
+
+def _in_common(view: View) -> Iterator[Markup]:
+    """What the misses of the draws that failed (and are not waived) have in common, where something is shown."""
+    failed = [gate for gate in view.deciding_gates if gate.record.verdict is Verdict.FAIL and gate.waiver is None]
+    told = [(gate.label, rule.sentence) for gate in failed if (rule := gate.record.in_common)]
+    if told:
+        lines = (tag("li", tag("strong", f"{label} "), f"{sentence}.") for label, sentence in told)
+        yield tag("div", tag("h2", "What the misses have in common"), tag("ul", *lines), class_="luck")
 
 
 def _luck(view: View) -> Iterator[Markup]:

@@ -23,6 +23,8 @@ def slices(gate: GateView) -> Markup:
     parts: list[Markup] = []
     if gate.where:
         parts += [_caption("Where the misses are"), tag("p", f"{capitalised(gate.where)}.")]
+    if gate.record.in_common:
+        parts += [_caption("What they have in common"), tag("p", f"{gate.record.in_common.sentence}.")]
     groups = gate.gap.groups.keys() if gate.gap else ()
     if gate.gap:
         own = [part for part in gate.slices if part.tag in groups]

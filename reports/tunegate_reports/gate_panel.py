@@ -6,11 +6,13 @@ from collections.abc import Collection, Sequence
 
 from tunegate.checks.outcome import Verdict, never_ended
 from tunegate.progress import duration
+from tunegate.verdicts.passes_when import condition_of, passes_when
+from tunegate.verdicts.terms import MEASURED
 from tunegate.verdicts.words import interval_words, weighted_in_words
 from tunegate_reports.answer import CASE_WORDS, DRAW_WORDS, STATE_WORDS, beyond_count, count_words, gate_state
 from tunegate_reports.charts import histogram_chart, interval_chart
 from tunegate_reports.gate_details import judge, kept, slices
-from tunegate_reports.gate_view import CaseView, Category, CheckView, GateView
+from tunegate_reports.gate_view import CaseView, Category, CheckView, GateView, terms_of
 from tunegate_reports.markup import Markup, join, tag
 
 SIGNS = {"PASS": "✓", "FAIL": "×", "INVALID": "?", "INCONCLUSIVE": "≈", "OPEN": "…", "MEASURED": "•"}
@@ -42,12 +44,20 @@ def gate_panel(gate: GateView, cases: Sequence[CaseView], *, opened: bool, headi
         _flag(again) if (again := record.asked_or_judged_again) else None,
     )
     columns = (
-        tag("div", grid(gate, [cases[number] for number in gate.cases]), class_="panel-grid"),
+        tag("div", grid(gate, [cases[number] for number in gate.cases]), _rule(gate), class_="panel-grid"),
         tag("div", kept(gate.kept) if gate.kept else _interval(gate), _categories(gate), class_="panel-numbers"),
         tag("div", slices(gate), _checks(gate.checks), _people(gate), class_="panel-checks"),
     )
     body = tag("div", join(columns), class_="panel-body")
     return tag("details", summary, body, class_="gate", id=f"gate-{gate.number}", open=opened)
+
+
+def _rule(gate: GateView) -> Markup | None:
+    """What has to be true of the answers for the draw to pass."""
+    terms = terms_of(gate.record)
+    if terms is None or gate.record.purpose in MEASURED:
+        return None
+    return tag("p", f"{passes_when(terms, [condition_of(name) for name in gate.record.checks])}.", class_="quiet")
 
 
 def _people(gate: GateView) -> Markup | None:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from string import Template
 from typing import Any
 
 from tunegate.checks.outcome import Finding, Outcome
 from tunegate.gates.people import NOBODY, PeopleRate
+from tunegate.models.sentences import Embed
 from tunegate.record.record import RunRecord
 from tunegate_reports.data_section import data_section
 from tunegate_reports.files import write_atomically
@@ -29,9 +31,11 @@ SCRIPTS = ("text.js", "diff.js", "detail.js", "table.js", "page.js")
 BREAKS_OUT = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
 
 
-def write_html(run: RunRecord, path: Path, people: Mapping[int, PeopleRate] = NOBODY) -> None:
+def write_html(
+    run: RunRecord, path: Path, people: Mapping[int, PeopleRate] = NOBODY, embed: Embed | None = None
+) -> None:
     """Write the report of a run to `path`, with rates by people's labels; raises CannotJudge when the disk is full."""
-    write_atomically(path, render(view(run, people)))
+    write_atomically(path, render(replace(view(run, people), embed=embed)))
 
 
 def render(shown: View) -> str:

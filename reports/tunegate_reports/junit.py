@@ -93,6 +93,7 @@ def _gate_entry(gate: GateView, classname: str) -> ET.Element:
     told = count_words(record) + (f": {more}" if more else "")
     lines = [f"gate {record.key} {gate_words(record)} in {duration(record.seconds)}: {told}"]
     lines += [f"waived: {waiver_words(gate.waiver)}"] if gate.waiver else []
+    lines += [record.in_common.sentence] if record.in_common else []
     lines += [gate.where] if gate.where else []
     summary = "\n".join(lines)
     if _is_green(gate):

@@ -152,7 +152,8 @@ def _misses(shown: View) -> Iterator[str]:
             continue
         if missed:
             where = f" {_text(capitalised(gate.where), None)}." if gate.where else ""
-            yield from ("", f"**{_text(gate.label)}:** cases that did not pass.{where}", "")
+            shared = f" {_text(gate.record.in_common.sentence, None)}." if gate.record.in_common else ""
+            yield from ("", f"**{_text(gate.label)}:** cases that did not pass.{shared}{where}", "")
             yield from map(_miss, missed[:MAX_MISSED])
         if len(missed) > MAX_MISSED:
             yield f"- and {len(missed) - MAX_MISSED} more"

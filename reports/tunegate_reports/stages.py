@@ -10,6 +10,7 @@ from tunegate_reports.charts import loss_chart, watch_chart
 from tunegate_reports.gate_panel import badge, gate_panel
 from tunegate_reports.gate_view import GateView
 from tunegate_reports.markup import Markup, tag
+from tunegate_reports.near_rows import near_section
 from tunegate_reports.view import AttemptView, Change, StageView, View
 
 ALL_OPEN = 3
@@ -93,8 +94,16 @@ def _attempt(view: View, attempt: AttemptView, anchor: str, *, opened: bool) -> 
         tag("p", tag("strong", "Training crashed: "), error, class_="notice") if error is not None else None,
         _diagnosis(diagnosis) if diagnosis is not None else None,
         *_draws(view, attempt.gates, opened),
+        near_section(view.run, attempt.record, attempt.gates, _numbers(view, attempt), view.embed),
     ]
     return tag("li", *parts, class_=f"attempt {attempt.state}")
+
+
+def _numbers(view: View, attempt: AttemptView) -> dict[str, int]:
+    """The numbers on the page of an attempt's cases, by the number of the gate and their id."""
+    return {
+        f"{gate.number} {view.cases[number].outcome.case_id}": number for gate in attempt.gates for number in gate.cases
+    }
 
 
 def _draws(view: View, gates: Sequence[GateView], opened: bool) -> Iterator[Markup]:

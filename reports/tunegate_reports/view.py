@@ -11,6 +11,7 @@ from tunegate.checks.outcome import Verdict
 from tunegate.data.faults import ranges
 from tunegate.exceptions import Tampered
 from tunegate.gates.people import NOBODY, PeopleRate
+from tunegate.models.sentences import Embed
 from tunegate.progress import duration
 from tunegate.promotion.evidence import required_draws
 from tunegate.record.record import AttemptRecord, RunRecord, StageRecord
@@ -73,6 +74,8 @@ class View:
     stages: tuple[StageView, ...]
     gates: tuple[GateView, ...]
     cases: tuple[CaseView, ...]
+    embed: Embed | None = None
+    """Given, the page also shows the training rows that are near a missed case by meaning."""
 
     @property
     def deciding_gates(self) -> tuple[GateView, ...]:

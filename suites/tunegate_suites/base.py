@@ -63,6 +63,12 @@ class CheckBase(Options):
         return self._context.name or type(self).__name__.lower()
 
     @property
+    def condition(self) -> str:
+        """What an answer must do, with the options, to go on after "the answers": `equal a reference`; empty: the
+        general condition of a check of this name."""
+        return ""
+
+    @property
     def version(self) -> str:
         return self.revision
 
@@ -192,6 +198,10 @@ class NumericCheck(CheckBase, Bounds):
     """Scores outside this range cannot occur; a bound outside it is a mistake (60 for 0.6)."""
     bounds_required: ClassVar[bool] = True
     passes_when: ClassVar[str] = "`min` <= score <= `max`"
+
+    @property
+    def condition(self) -> str:
+        return f"score {self.in_words} by {self.name}" if self.in_words else ""
 
     @model_validator(mode="after")
     def _bounds_make_sense(self) -> Self:

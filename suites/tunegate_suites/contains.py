@@ -48,6 +48,13 @@ class Contains(CaseCheck, Normalising):
     """auto: see above; true: `BLM` is not found in `BLMX`, nor `founder effect` in `founder effects`; false:
     anywhere"""
 
+    @property
+    def condition(self) -> str:
+        if self.text is None:
+            return f"contain {'all references' if self.match == 'all' else 'a reference'}"
+        texts = [self.text] if isinstance(self.text, str) else self.text
+        return f"contain {' or '.join(map(repr, texts)) if self.match == 'any' else ' and '.join(map(repr, texts))}"
+
     def prepare(self) -> None:
         if isinstance(self.text, list) and not self.text:
             raise self.config_error(

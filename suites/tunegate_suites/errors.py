@@ -83,6 +83,10 @@ class Errors(CaseCheck, ErrorSettings):
     report: list[str] = Field(default=[])
     """categories that are only counted, without failing anything"""
 
+    @property
+    def condition(self) -> str:
+        return f"show none of the errors {', '.join(sorted(self._forbidden))}"
+
     @field_validator("forbid", "max", "report")
     @classmethod
     def _categories_exist(cls, names: list[str] | dict[str, int]) -> list[str] | dict[str, int]:

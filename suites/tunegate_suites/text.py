@@ -44,6 +44,11 @@ class Exact(CaseCheck, Normalising):
     passes_when: ClassVar[str] = "equal to any reference, after normalisation"
 
     @property
+    def condition(self) -> str:
+        ignored = {True: "case and spaces ignored", False: "every difference counts", "squad": "as in SQuAD"}
+        return f"equal a reference ({ignored[self.normalize]})"
+
+    @property
     def needs(self) -> tuple[Need, ...]:
         return ("reference",)
 
@@ -78,6 +83,10 @@ class Regex(CaseCheck):
     """true: the whole answer must match, without the spaces around it; false: a part of it must match"""
     ignore_case: bool = False
     """true: ignore upper and lower case"""
+
+    @property
+    def condition(self) -> str:
+        return f"{'are wholly' if self.fullmatch else 'match'} {self.pattern!r}"
 
     def prepare(self) -> None:
         try:

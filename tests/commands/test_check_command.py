@@ -248,7 +248,7 @@ def test_a_few_cases_without_a_reference_are_a_note(tmp_path: Path, capsys: pyte
     assert main(["check", str(path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert (
-        lines[2]
+        lines[3]
         == "note: suite facts: exact needs `reference` in each case, but 1 of 10 cases has none: INVALID if drawn"
     )
 

@@ -77,6 +77,7 @@ def test_the_json_of_a_gate(bank: Bank, capsys: Capture) -> None:
         "ledger",
         "asked_again",
         "judged_again",
+        "in_common",
         "cases",
         "gate_interval",
         "lucky_pass",
@@ -231,7 +232,7 @@ def test_an_unknown_option_names_the_nearest(capsys: Capture) -> None:
         ("gate --respones x", "gate: unknown argument --respones (did you mean '--responses' or '--report' or "),
         (
             "report A --md",
-            "report: unknown argument --md (did you mean '--html' or '--markdown' or '--to'?); try `tunegate report",
+            "report: unknown argument --md (did you mean '--embed' or '--html' or '--markdown'?); try `tunegate report",
         ),
         ("report A -m", "report: unknown argument -m (did you mean '-h'"),
         ("gates", ": no command is named 'gates' (did you mean 'gate' or 'attest'?); try `tunegate --help`"),

@@ -480,6 +480,10 @@ PROOFS: Proofs = {
         ShownBy("test_mlflow.py", '["report", "run", "--mlflow", "attempts"]'),
         words(REPORT, "--mlflow attempts", "set the environment variable MLFLOW_TRACKING_URI"),
     ),
+    "report --embed": (
+        ShownBy("test_shared_misses.py", '"--embed"'),
+        words("report rec_a", "--embed", "has no effect on the record of a gate"),
+    ),
     "report --recheck": words(REPORT, "--recheck"),
     "report --labels": words(REPORT, "--labels train.jsonl", refused="`case_id` is missing"),
     "promote run": (

@@ -38,6 +38,7 @@ def print_check(facts: CheckFacts, looked: LookedAt) -> None:
     """What a file contains, one line for each suite and stage, and what it would do."""
     for name, suite in facts.suites.items():
         show(f"suite {name}: {_suite(suite)}")
+        show(f"suite {name}: {suite.passes_when[:1].lower()}{suite.passes_when[1:]}")
         if suite.retention is None and not facts.stages:
             show(f"suite {name}: {_lasts(suite)}")
         if facts.stages and suite.asked_before:

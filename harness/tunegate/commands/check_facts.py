@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,6 +32,7 @@ from tunegate.suites.suite import Suite
 from tunegate.training.job import rows_of
 from tunegate.training.remedies import TOO_FEW, ways
 from tunegate.verdicts.corrected import admissions_of
+from tunegate.verdicts.passes_when import conditions_of, passes_when
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +55,8 @@ class SuiteFacts:
     """How many cases the ledger says were asked; a new run or gate asks only others."""
     retention: Json | None
     """Of a retention suite, for one attempt: `max_drop`, the cases that both models are asked, and the rule."""
+    passes_when: str
+    """Its rule in one sentence."""
     checks: list[str]
     checks_from: dict[str, str]
     lacking: Mapping[str, Mapping[Need, int]]
@@ -193,6 +196,7 @@ def _suite(suite: Suite, history: History, judged: JudgedPlan | None = None) -> 
         fresh_attempts=_fresh_attempts(suite, asked, before),
         asked_before=len(asked),
         retention=_retention(suite),
+        passes_when=_passes_when(suite),
         checks=list(suite.check_names),
         checks_from={name: check.origin for name, check in named if isinstance(check, OwnCheck) and check.origin},
         lacking={name: without for name, check in named if (without := lacking(check, suite.cases))},
@@ -211,6 +215,16 @@ def _fresh_attempts(suite: Suite, asked: AbstractSet[str], before: int) -> int |
     if suite.plan.reuse:
         return supported_attempts(suite.bank, suite.plan) if suite.plan.confirmation(1) else None
     return supported_attempts(_unasked(suite.bank, asked), suite.plan, before)
+
+
+def _passes_when(suite: Suite) -> str:
+    plan = suite.plan
+    terms = suite.terms(plan, curtail=False)
+    if suite.retention is not None:
+        terms = replace(terms, purpose="retention", max_drop=suite.retention.max_drop)
+    conditions = conditions_of(dict(zip(suite.check_names, suite.checks, strict=True)))
+    confirm = plan.confirmation(1) or plan.confirm
+    return passes_when(terms, conditions, confirm, after_retry=plan.confirms == "after_retry")
 
 
 def _unasked(bank: Bank, asked: AbstractSet[str]) -> Bank:

@@ -9,7 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tunegate.checks.outcome import Outcome, Verdict, never_ended
+from tunegate.checks.outcome import Verdict, never_ended
+from tunegate.commands.case_json import case_as_json
 from tunegate.commands.plan_pipeline import pipeline_facts
 from tunegate.exceptions import CannotJudge
 from tunegate.gates.draw import place_of
@@ -123,29 +124,8 @@ def _draw_as_json(gate: GateRecord) -> dict[str, Any]:
         "ledger": gate.ledger and asdict(gate.ledger),
         "asked_again": gate.answers.asked_again,
         "judged_again": gate.judged.judged_again,
+        "in_common": gate.in_common and gate.in_common.facts,
         "cases": [case_as_json(by_id[case_id]) for case_id in gate.case_ids if case_id in by_id],
-    }
-
-
-def case_as_json(outcome: Outcome) -> dict[str, Any]:
-    """A case of a gate: what was asked, answered and expected, and the verdict."""
-    return {
-        "id": outcome.case_id,
-        "prompt": outcome.prompt if isinstance(outcome.prompt, str) else [dict(one) for one in outcome.prompt],
-        "response": outcome.response,
-        "references": list(outcome.references),
-        "tags": list(outcome.tags),
-        "verdict": outcome.verdict,
-        "scores": outcome.scores,
-        "errors": [
-            {"category": error.category, "start": error.start, "end": error.end, "text": error.text}
-            for error in outcome.errors
-        ],
-        "reason": outcome.reason,
-        **({} if outcome.judged is None else {"judged": outcome.judged}),
-        "samples": [
-            {"response": one.response, "verdict": one.verdict, "reason": one.reason} for one in outcome.samples
-        ],
     }
 
 
@@ -186,11 +166,18 @@ def print_gate(result: GateRunResult, report: Path | None) -> None:
         show(weighted_in_words(gate.weighted))
     if gate.verdict is not Verdict.PASS and not gate.spared and (more := sentence(beyond_count(gate.reasons))):
         show(f"reason: {_short(more)}")
+    show_in_common(gate)
     if gate.can_be_continued:
         show("continue: the same command with `--continue N` adds N fresh cases, and keeps the risk of the plan")
     show_unended(gate)
     missed = _ids(gate, Verdict.FAIL)
     show(f"report: {report or 'not written; see --report'}" + (f"; missed: {missed}" if missed else ""))
+
+
+def show_in_common(gate: GateRecord, of: str = "") -> None:
+    """What the misses of a failed gate have in common, if something is shown."""
+    if gate.verdict is Verdict.FAIL and gate.in_common is not None:
+        show(f"{of}{gate.in_common.sentence}")
 
 
 def show_unended(gate: GateRecord, of: str = "") -> None:
@@ -251,6 +238,7 @@ def run_as_json(run: RunRecord, report: Path | None, people: Mapping[int, People
                 "asked_again": gate.answers.asked_again,
                 "judged_again": gate.judged.judged_again,
                 "seconds": round(gate.seconds, 1),
+                "in_common": gate.in_common and gate.in_common.facts,
                 **({"people": asdict(people[place])} if place in people else {}),
             }
             for place, gate in enumerate(run.all_gates())
@@ -286,6 +274,7 @@ def print_run(run: RunRecord, report: Path | None, people: Mapping[int, PeopleRa
     for stage in run.stages.values():
         for gate in _last_gates(stage):
             show_unended(gate, f"{stage.name} {gate.key}: ")
+            show_in_common(gate, f"{stage.name} {gate.key}: ")
         for words, gates in told_of(_last_gates(stage)).items():
             show(f"ledger: {stage.name} {', '.join(gates)}: {words}")
         for told in _noise_of_last(stage):

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from tunegate.checks.check import CheckBuilder
 from tunegate.commands import console
+from tunegate.commands.by_meaning import embed as by_meaning
 from tunegate.commands.verify_run import verify_run
 from tunegate.exceptions import CannotJudge, ConfigError, nearest
 from tunegate.gates.people import NOBODY, PeopleRate, rates_of
+from tunegate.models.sentences import Embed
 from tunegate.publishing.mlflow_registry import log_run
 from tunegate.record.event_log import EVENTS
 from tunegate.record.read_run import read_run, reading
@@ -28,12 +30,14 @@ def write_report(options: Namespace, build_check: CheckBuilder) -> int:
     html = Path(options.html) if options.html else folder / "report.html"
     junit = Path(options.junit) if options.junit else None
     markdown = Path(options.markdown) if options.markdown else None
+    if options.embed and not record.stages:
+        raise ConfigError("--embed: has no effect on the record of a gate, which has no training rows; leave it out")
     with reading(folder):
         if options.recheck:
             print(f"rechecked: {console.printable(verify_run(record, build_check).in_words)}", file=sys.stderr)
         people = rates_of(record.all_gates(), Path(options.labels)) if options.labels else {}
         exported = export(record, options.to)
-        write_reports(record, html, junit, markdown, people)
+        write_reports(record, html, junit, markdown, people, by_meaning if options.embed else None)
         if options.mlflow:
             run_id = log_run(record, options.mlflow, html)
             print(f"MLflow: experiment {options.mlflow}, run {run_id}", file=sys.stderr)
@@ -81,6 +85,7 @@ def write_reports(
     junit: Path | None,
     markdown: Path | None,
     people: Mapping[int, PeopleRate] = NOBODY,
+    embed: Embed | None = None,
 ) -> Path | None:
     """Write these reports of a record; returns the page, if one is written. Raises CannotJudge."""
     import tunegate_reports as reports
@@ -90,7 +95,7 @@ def write_reports(
             raise ConfigError(f"{path}: this is a record, which a report must not overwrite; choose another name")
     try:
         if html is not None:
-            reports.write_html(record, html, people)
+            reports.write_html(record, html, people, embed)
         if junit is not None:
             reports.write_junit(record, junit)
         if markdown is not None:

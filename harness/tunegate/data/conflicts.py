@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from math import ceil
 
-from tunegate.data.kinds import label
+from tunegate.cases.traits import label
 from tunegate.data.training_data import Example
 from tunegate.text.words import words_and_pairs
 

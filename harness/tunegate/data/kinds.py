@@ -11,13 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import comb
 
+from tunegate.cases.traits import LONGEST_LABEL, Traits, label, traits_of
 from tunegate.checks.outcome import Outcome, Verdict
 from tunegate.data.training_data import Example
 
 COMMON_ENOUGH = 2
 """An answer counts as a class if at least this number of training rows have it."""
-LONGEST_LABEL = 60
-"""Maximum characters; longer answers are texts, not classes."""
 SIGNIFICANT = 0.01
 """Significance level for weak kinds: the accepted chance that any kind looks weak by chance."""
 FEWEST_MISSES = 3
@@ -45,11 +44,6 @@ class WeakKind:
         return f"{self.name}: {self.missed} of {self.asked} missed; {share} are of this kind"
 
 
-def label(text: str) -> str:
-    """An answer as a class: normalised for comparison, without a final full stop."""
-    return " ".join(text.split()).rstrip(".").casefold()
-
-
 def classes(examples: Iterable[Example]) -> frozenset[str]:
     """The answers that count as classes."""
     counts = Counter(label(example.wanted) for example in examples if example.wanted is not None)
@@ -61,6 +55,19 @@ def classes(examples: Iterable[Example]) -> frozenset[str]:
 def kinds_of_example(example: Example, known: frozenset[str]) -> list[str]:
     """The kinds of a training row, with its class if it is one of the `known`."""
     return _kinds(example.tags, () if example.wanted is None else (example.wanted,), known)
+
+
+def of_kind(examples: Iterable[Example], kind: str, known: frozenset[str]) -> list[Example]:
+    """The training rows of a kind: of a tag, of a class, or of the features that a rule names."""
+    return [one for one in examples if kind in kinds_of_example(one, known) or traits_of_example(one).is_of(kind)]
+
+
+def traits_of_example(example: Example) -> Traits:
+    """The features of a training row, as a rule about missed cases names them. Plain text is its own prompt."""
+    wanted = example.wanted
+    if example.prompt is None:
+        return traits_of(wanted, (), example.tags)
+    return traits_of(example.prompt, () if wanted is None else (wanted,), example.tags)
 
 
 def kinds_of_outcome(outcome: Outcome, known: frozenset[str]) -> list[str]:

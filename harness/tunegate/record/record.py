@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ from tunegate.record.judged_log import JudgedLog
 from tunegate.stats.luck import LuckyPass
 from tunegate.stats.noise import Noise
 from tunegate.stats.stratified import StratifiedRate
+from tunegate.verdicts.in_common import InCommon, in_common
 from tunegate.verdicts.reason import Reason
 from tunegate.verdicts.terms import MEASURED, REFERENCE, REFERENCES, Terms, terms_from_json, why_not_continued
 from tunegate.verdicts.weighted import weighted_rate
@@ -179,6 +181,12 @@ class GateRecord:
         if not self.decided or self.spared or not self.terms.get("weight"):
             return None
         return weighted_rate(self.registered.weight, self.outcomes)
+
+    @cached_property
+    def in_common(self) -> InCommon | None:
+        """What its misses have in common; None if nothing is shown, or if it is no gate's own draw."""
+        own = self.decided and self.purpose in ("gate", "confirm")
+        return in_common(self.outcomes) if own else None
 
     @property
     def compared_afresh(self) -> bool:

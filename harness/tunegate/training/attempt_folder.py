@@ -16,6 +16,8 @@ from tunegate.training.trainer import TrainJob, checkpoints_of
 
 IDENTITY = "training.json"
 """Identifies a training: its job, and the hashes of all its inputs."""
+DATA = "data.jsonl"
+"""The rows that the trainer reads."""
 
 
 def prepare(folder: Path, job: TrainJob, examples: Sequence[Example], inputs: Mapping[str, Any]) -> bool:
@@ -45,7 +47,7 @@ def prepare(folder: Path, job: TrainJob, examples: Sequence[Example], inputs: Ma
             _remove(path)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / IDENTITY).write_text(identity, encoding="utf-8")
-    write_examples(folder / "data.jsonl", examples)
+    write_examples(folder / DATA, examples)
     return keep
 
 
@@ -61,3 +63,17 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def trained_rows(folder: Path, sha256: str) -> list[Mapping[str, Any]]:
+    """The rows in the folder of an attempt, as its trainer read them.
+
+    Empty if they are not those on record, by the hash of their file, or are no longer there.
+    """
+    try:
+        text = (folder / DATA).read_bytes()
+    except OSError:
+        return []
+    if hashlib.sha256(text).hexdigest() != sha256:
+        return []
+    return [json.loads(line) for line in text.decode(errors="replace").splitlines() if line]

@@ -11,13 +11,15 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean
 
+from tunegate.cases.traits import in_words, label
 from tunegate.checks.outcome import Outcome, Verdict
 from tunegate.data.conflicts import conflicts, in_conflict
-from tunegate.data.kinds import label, weak_kinds
+from tunegate.data.kinds import classes, of_kind, weak_kinds
 from tunegate.data.training_data import Example
 from tunegate.record.record import FailureKind
 from tunegate.stats.noise import Noise
 from tunegate.training.remedies import REMEDIES, Remedy
+from tunegate.verdicts.in_common import InCommon, in_common
 
 GAP = 0.10
 """A pass rate on training data this much above the gate's counts as overfitting."""
@@ -79,6 +81,11 @@ class Evidence:
     @cached_property
     def misses(self) -> list[Outcome]:
         return [outcome for outcome in self.missed_gate if outcome.verdict is Verdict.FAIL]
+
+    @cached_property
+    def in_common(self) -> InCommon | None:
+        """The rule that the misses share, if one is shown."""
+        return in_common(self.missed_gate)
 
     @property
     def gate_rate(self) -> float:
@@ -298,6 +305,20 @@ def _class_imbalance(evidence: Evidence) -> Cause | None:
     return _cause("class imbalance" if rare else "weak kinds", lines, collect, kinds)
 
 
+def _shared_features(evidence: Evidence) -> Cause | None:
+    """The misses share features that training rows have too: rows with these features are a kind of their own."""
+    rule = evidence.in_common
+    if rule is None or rule.kind is None:
+        return None
+    known = classes(evidence.all_rows)
+    told = f"{len(of_kind(evidence.trained, rule.kind, known))} of {len(evidence.trained)} training rows are"
+    line = f"{told} {in_words(rule.features)}"
+    if not of_kind(evidence.all_rows, rule.kind, known):  # nothing to repair with
+        rest = tuple(remedy for remedy in REMEDIES["weak kinds"] if remedy.setting != "repair")
+        return Cause("weak kinds", rest, (line,), (f"collect {in_words(rule.features)}",))
+    return _cause("weak kinds", (line,), kinds=(rule.kind,))
+
+
 # --- how much was learnt --------------------------------------------------------------------------------------------
 
 
@@ -323,6 +344,7 @@ CAUSES: tuple[Callable[[Evidence], Cause | None], ...] = (
     _length,
     _label_noise,
     _class_imbalance,
+    _shared_features,
     _flat_loss,
     _fit,
 )

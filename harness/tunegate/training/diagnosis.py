@@ -117,4 +117,6 @@ def _most_missed(evidence: Evidence) -> list[str]:
     if missed:
         worst = sorted(missed, key=lambda tag: (-missed[tag] / tags[tag], tag))[:5]
         lines.append("missed by tag: " + ", ".join(f"{tag} {missed[tag]} of {tags[tag]}" for tag in worst))
+    if evidence.in_common is not None:
+        lines.append(evidence.in_common.sentence)
     return lines

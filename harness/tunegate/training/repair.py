@@ -15,7 +15,7 @@ from typing import Any
 
 from tunegate.cases.bank import draw_order
 from tunegate.data.conflicts import in_conflict
-from tunegate.data.kinds import classes, kinds_of_example
+from tunegate.data.kinds import classes, of_kind
 from tunegate.data.training_data import Example, TrainingData
 from tunegate.pipeline.ladders import Settings
 
@@ -67,9 +67,9 @@ def repaired(
     budget = sum(map(size, base))
     weak: list[Example] = []
     for kind in kinds:
-        own = [example for example in base if kind in kinds_of_example(example, known)]
+        own = of_kind(base, kind, known)
         there = {example.number for example in own}
-        more = [example for example in pool if example.number not in there and kind in kinds_of_example(example, known)]
+        more = of_kind((example for example in pool if example.number not in there), kind, known)
         weak += _filled(_again([*own, *more], seed), share * budget / len(kinds))
     numbers = {example.number for example in weak}
     rest = [example for example in base if example.number not in numbers]
@@ -120,6 +120,6 @@ def _note(rows: Sequence[Example], pool: Sequence[Example], kinds: Sequence[str]
     distinct = {example.number: example for example in rows}.values()
     parts: list[str] = []
     for kind in kinds:
-        own = [example for example in distinct if kind in kinds_of_example(example, known)]
+        own = of_kind(distinct, kind, known)
         parts.append(f"{kind}: {len(own)} rows, used {sum(times[example.number] for example in own)} times")
     return f"repaired: {'; '.join(parts)}"
