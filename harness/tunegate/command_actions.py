@@ -129,5 +129,7 @@ def add_review(command: argparse.ArgumentParser) -> None:
     command.add_argument("--gate", metavar="NAME", help="the gate of a run that has several")
     command.add_argument("--against", metavar="PLACE", help="show each answer beside that of this gate or run")
     command.add_argument("--missing", action="store_true", help="only answers whose `human` check waits for a label")
-    command.add_argument("--of", metavar="PLACE", help="merge: the reviewed gate or run (default: found by its hash)")
+    command.add_argument(
+        "--of", metavar="PLACE", action="append", help="merge: the reviewed gate (default: found by its hash)"
+    )
     command.add_argument("--adjudicate", metavar="FILE", help="merge: write a page of the disagreements")

@@ -113,7 +113,9 @@ def test_time_counts_only_while_the_page_is_visible(open_page: Open, gate: Path,
 
 
 def test_what_a_model_wrote_is_text(open_page: Open, tmp_path: Path) -> None:
-    hostile = "</script><script>window.pwned = 1</script><img src=x onerror='window.pwned = 2'>\u202e \u2028 \ud83d\ude00"
+    hostile = (
+        "</script><script>window.pwned = 1</script><img src=x onerror='window.pwned = 2'>\u202e \u2028 \ud83d\ude00"
+    )
     gate = gate_to_review(tmp_path, 10, lambda n: hostile)
     page = open_page(page_of(gate, "--reviewer", "<i>ann</i>"))
     assert "window.pwned = 1</script>" in shown(page)[1]
@@ -143,7 +145,9 @@ def test_pairs_are_side_by_side(open_page: Open, gate: Path, tmp_path: Path) -> 
 
 def test_the_items_of_a_rubric_are_judged_one_by_one(open_page: Open, gate: Path, tmp_path: Path) -> None:
     rubric = tmp_path / "rubric.yaml"
-    rubric.write_text("criterion: Is it good?\nitems: {facts: Every fact is right., tone: It is polite.}\nshow: [prompt]\n")
+    rubric.write_text(
+        "criterion: Is it good?\nitems: {facts: Every fact is right., tone: It is polite.}\nshow: [prompt]\n"
+    )
     page = open_page(page_of(gate, "--n", "5", "--rubric", str(rubric), "--reviewer", "ann"), accept_downloads=True)
     assert page.locator("#shown h2").all_inner_texts() == ["Prompt", "Answer"]
     page.keyboard.press("1")
@@ -158,7 +162,10 @@ def test_the_items_of_a_rubric_are_judged_one_by_one(open_page: Open, gate: Path
     page.keyboard.press("1")
     header, rows = rows_of(saved(page, tmp_path / "ann.jsonl"))
     assert header["items"] == ["facts", "tone"]
-    assert [row["items"] for row in rows] == [{"facts": "right", "tone": "can't tell"}, {"facts": "right", "tone": "right"}]
+    assert [row["items"] for row in rows] == [
+        {"facts": "right", "tone": "can't tell"},
+        {"facts": "right", "tone": "right"},
+    ]
     assert [row["label"] for row in rows] == ["can't tell", "right"]
 
 

@@ -48,9 +48,7 @@ def test_cases_are_drawn_at_random_from_hits_and_misses(tmp_path: Path) -> None:
     [gate] = read_run(gate_to_review(tmp_path)).all_gates()
     items, missed = items_of(gate), {one.case_id for one in gate.outcomes if one.verdict == "FAIL"}
     drawn = [
-        one.case_id in missed
-        for seed in range(300)
-        for one in sheet_of(["x"], items, PLAIN, n=20, seed=seed).items
+        one.case_id in missed for seed in range(300) for one in sheet_of(["x"], items, PLAIN, n=20, seed=seed).items
     ]
     assert len(missed) == 10
     assert abs(sum(drawn) / len(drawn) - 0.1) < 0.02  # 6,000 draws: 5 standard errors

@@ -23,7 +23,17 @@ def gate_to_review(
     write_jsonl(folder / f"{name}.jsonl", [{"id": f"q{n}", "response": said(n)} for n in range(number)])
     data = {"cases": "cases.jsonl", "checks": ["exact"], "plan": {"draw": number, "accept": number // 2}, **suite}
     (folder / "facts.yaml").write_text(json.dumps(data), encoding="utf-8")
-    main(["gate", "--responses", str(folder / f"{name}.jsonl"), "--suite", str(folder / "facts.yaml"), "--run", str(folder / name)])
+    main(
+        [
+            "gate",
+            "--responses",
+            str(folder / f"{name}.jsonl"),
+            "--suite",
+            str(folder / "facts.yaml"),
+            "--run",
+            str(folder / name),
+        ]
+    )
     return folder / name
 
 

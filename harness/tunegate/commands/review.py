@@ -6,7 +6,6 @@ import shlex
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from tunegate.commands import console
 from tunegate.commands.review_merge import merge_files
@@ -50,7 +49,9 @@ def review(options: Namespace) -> int:
         console.show_json(told)
         return 0
     what = "pairs of answers" if sheet.kind == "pairs" else "answers"
-    console.show(f"{out}: {len(sheet.items)} {what} of gate {place}, {sheet.repeats} of them shown twice; {size / 1e3:.0f} kB")
+    console.show(
+        f"{out}: {len(sheet.items)} {what} of gate {place}, {sheet.repeats} of them shown twice; {size / 1e3:.0f} kB"
+    )
     for note in notes:
         console.show(note)
     console.show("open it in a browser: it works offline, keeps what you do, and gives a file to download")

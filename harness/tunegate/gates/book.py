@@ -176,7 +176,13 @@ class Book:
         """
         last = gate.looks[-1] if gate.looks else None
         place, begins = (last.ledger, last.drawn) if last else (gate.ledger, 0)
-        if place is None or not place.entry or isinstance(self.ledger, NoLedger) or not gate.decided or gate.awaits_labels:
+        if (
+            place is None
+            or not place.entry
+            or isinstance(self.ledger, NoLedger)
+            or not gate.decided
+            or gate.awaits_labels
+        ):
             return
         unasked = tuple(number - begins for number in gate.unasked if number >= begins)
         decided = Decided(of=place.entry, verdict=Verdict(gate.verdict), passed=gate.passed, unasked=unasked)

@@ -1,1 +1,1 @@
-"""People's judgement of answers: the sheet that a reviewer works through, the files that come back, how far they agree."""
+"""People's judgement of answers: the sheet of a reviewer, the files that come back, how far reviewers agree."""

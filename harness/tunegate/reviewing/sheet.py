@@ -220,7 +220,10 @@ def pairs_of(gate: GateRecord, other: GateRecord) -> tuple[list[Item], int]:
 def texts_of(gates: Sequence[GateRecord]) -> Mapping[tuple[str, str], tuple[str, Outcome]]:
     """The text and the outcome of each answer of these gates, by case id and the answer's hash."""
     return {
-        (one.case_id, answer_sha256(text)): (text, one) for gate in gates for one in gate.outcomes for text in _texts(one)
+        (one.case_id, answer_sha256(text)): (text, one)
+        for gate in gates
+        for one in gate.outcomes
+        for text in _texts(one)
     }
 
 

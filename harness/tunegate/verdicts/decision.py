@@ -80,11 +80,10 @@ def decide(
 ) -> Decision:
     """Decide a gate from the outcomes of its draw, in draw order.
 
-    PASS only when the plan accepts and every case up to that point was judged. INCONCLUSIVE, not INVALID, where all that
-    is missing are people's labels. A registered case without an outcome is
-    INVALID, unless the verdict was certain before its turn. `max_errors` caps, per error category, the number of cases
-    that show it. With `curtail` only the cases up to the verdict count; without it, a single plan counts all asked
-    cases.
+    PASS only when the plan accepts and every case up to that point was judged. INCONCLUSIVE, not INVALID, if only
+    people's labels are missing. A registered case without an outcome is INVALID, unless the verdict was certain before
+    its turn. `max_errors` caps, per error category, the number of cases that show it. With `curtail` only the cases up
+    to the verdict count; without it, a single plan counts all asked cases.
     """
     matching = len({outcome.case_id for outcome in outcomes}) == len(outcomes) <= plan.draw
     stop = find_stop(plan, outcomes, max_errors) if matching else None
