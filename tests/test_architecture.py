@@ -27,6 +27,7 @@ JOINTS = {
     "tunegate.commands.ci",
     "tunegate.commands.report",
     "tunegate.commands.review",
+    "tunegate.commands.review_merge",
     "tunegate.commands.suite",
     "tunegate.plugin.gates",
     "tunegate.api.suite",

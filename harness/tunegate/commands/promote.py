@@ -16,6 +16,7 @@ from tunegate.checks.check import CheckBuilder
 from tunegate.checks.outcome import Verdict
 from tunegate.commands import console
 from tunegate.commands.keygen import signer_of
+from tunegate.commands.promotion_words import print_promotion, promotion_as_json
 from tunegate.commands.report import write_reports
 from tunegate.commands.verify_run import pipeline_of, verify_run
 from tunegate.exceptions import CannotJudge, ConfigError
@@ -89,9 +90,9 @@ def _show(promotion: Promotion, options: Namespace, signature: str, published: S
     if options.json:
         facts = {"signed": promotion.signed, "checked": bool(promotion.keys), "keys": list(promotion.keys)}
         more = {"published": list(published)} if published else {}
-        console.show_json({**console.promotion_as_json(promotion), "signature": facts, **more})
+        console.show_json({**promotion_as_json(promotion), "signature": facts, **more})
         return
-    console.print_promotion(promotion)
+    print_promotion(promotion)
     for line in (signature, *published):
         if line:
             console.show(line)

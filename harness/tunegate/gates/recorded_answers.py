@@ -56,17 +56,21 @@ def gates_at(spec: str) -> list[GateRecord]:
     folder, stage = _parts(spec)
     if folder is None:
         raise ConfigError(f"{spec}: this is not the folder of a run or a gate: it holds no {EVENTS}")
-    decided = [gate for gate in _gates_in(folder, stage, spec) if gate.decided]
+    decided = [gate for gate in _gates_in(folder, stage, spec, references=True) if gate.decided]
     if not decided:
         raise ConfigError(f"{spec}: this record has no decided gate; finish the gate first")
     return decided
 
 
-def _gates_in(folder: Path, stage: str | None, spec: str) -> list[GateRecord]:
+def _gates_in(folder: Path, stage: str | None, spec: str, *, references: bool = False) -> list[GateRecord]:
+    """The gates of a record; with `references`, also what earlier models were asked for a stage."""
     run = _read(folder)
     if stage is None and not run.stages:
         return list(run.gates.values())
-    return _of_base(run) if stage == "base" else list(_attempt(run, stage, spec).gates.values())
+    if stage == "base":
+        return _of_base(run)
+    attempt = _attempt(run, stage, spec)
+    return list(attempt.draws if references else attempt.gates.values())
 
 
 def _of_base(run: RunRecord) -> list[GateRecord]:
