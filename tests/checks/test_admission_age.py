@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -78,8 +79,6 @@ def test_time_alone_makes_no_other_suite(folder: Path) -> None:
     [valid] = before.checks
     old = expiry(record.age, valid.admission_needs, date.fromisoformat(ago(-20)))  # type: ignore[attr-defined]
     assert "is 100 days old" in old
-    from dataclasses import replace
-
     expired = judge(folder, admit={"within": "90 days"})
     vars(expired)["standing"] = replace(expired.standing, fault=old, expired=True)
     assert expired.judge([ASKED])[0].verdict == "INVALID"

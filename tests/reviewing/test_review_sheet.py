@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.fake_pipeline import carry_out, write_pipeline
 from tests.support.reviewed import data_of, gate_to_review, page_of
 from tunegate.cli import main
 from tunegate.exceptions import ConfigError
@@ -65,24 +67,21 @@ def test_the_page_reveals_no_verdict_model_or_attempt(tmp_path: Path) -> None:
     assert {key for one in json.loads(data)["items"] for key in one} == {"id", "prompt", "references", "answers"}
     others = [one for one in record.outcomes if one.verdict == "FAIL"]
     assert others
-    from dataclasses import replace
-
     turned = replace(record, outcomes=tuple(replace(one, verdict="PASS", findings=()) for one in record.outcomes))
     assert items_of(turned) == items_of(record)
     assert record_sha256(turned) == record_sha256(record)
 
 
 def test_a_run_with_several_gates_asks_for_one(tmp_path: Path, capsys: Capture) -> None:
-    from tests.support.fake_run import pipeline_run
-
-    run = pipeline_run(tmp_path / "run")
-    assert main(["review", str(run.folder), "--out", str(tmp_path / "r.html")]) == 2
+    run = carry_out(write_pipeline(tmp_path / "p"))
+    place = f"{run.folder}@sft#2"
+    assert main(["review", place, "--out", str(tmp_path / "r.html")]) == 2
     assert "it has several gates (" in capsys.readouterr().err
-    assert main(["review", str(run.folder), "--gate", "fact", "--out", str(tmp_path / "r.html")]) == 2
+    assert main(["review", place, "--gate", "fact", "--out", str(tmp_path / "r.html")]) == 2
     said = capsys.readouterr().err
     assert "has the gates" in said
     name = said.partition("has the gates ")[2].partition(",")[0].partition(" (did")[0]
-    assert main(["review", str(run.folder), "--gate", name, "--out", str(tmp_path / "r.html")]) == 0
+    assert main(["review", place, "--gate", name, "--out", str(tmp_path / "r.html")]) == 0
 
 
 @pytest.mark.parametrize(

@@ -468,7 +468,7 @@ PROOFS: Proofs = {
     "review --rubric": words(REVIEW, "--rubric asked.yaml"),
     "review --out": words(REVIEW, "--out page.html"),
     "review --reviewer": words(REVIEW, "--reviewer ann"),
-    "review --seed": words(f"{REVIEW} --n 5", "--seed 3"),
+    "review --seed": ShownBy("test_review_sheet.py", '"--reviewer", "ann", "--seed", "1"'),
     "review --gate": words(REVIEW, "--gate fact", "rec_a has the gates"),
     "review --against": words(REVIEW, "--against rec_b"),
     "review --missing": words(REVIEW, "--missing", "no answer of this gate waits for a label"),

@@ -197,7 +197,7 @@ def admitted_words(facts: Mapping[str, Any]) -> str:
 def _age(record: Mapping[str, Any]) -> Age:
     """From a record; raises ValueError or TypeError for anything that is not a day."""
     labelled: Any = (record.get("labels") or {}).get("labelled") or ("", "")
-    days = [str(day) for day in (str(record.get("made") or "")[:10], *labelled)]
+    days = [str(record.get("made") or "")[:10], *(str(labelled[place]) for place in (0, 1))]
     for day in filter(None, days):
         date.fromisoformat(day)
     return Age(*days)

@@ -138,9 +138,8 @@ def facts_of_suite(file: Path, suite: Suite, history: History) -> CheckFacts:
 
 def facts_of_judge(file: Path, judge: Any) -> CheckFacts:
     """Of a judge file: whether the judge may decide."""
-    return CheckFacts(
-        file=str(file), suites={}, judge=judge.admission_facts["fault"] or admitted_words(judge.admission_facts)
-    )
+    facts = judge.admission_facts
+    return CheckFacts(file=str(file), suites={}, judge=facts["fault"] or admitted_words(facts))
 
 
 def facts_of_pipeline(file: Path, pipeline: Pipeline, leaks: Sequence[Leak], notes: Sequence[str] = ()) -> CheckFacts:
