@@ -14,11 +14,19 @@ Rows = list[dict[str, Any]]
 
 
 def gate_to_review(
-    folder: Path, number: int = 100, answer: Callable[[int], str] | None = None, name: str = "gate", **suite: Any
+    folder: Path,
+    number: int = 100,
+    answer: Callable[[int], str] | None = None,
+    name: str = "gate",
+    asks: Callable[[int], tuple[str, str]] = lambda n: (f"What is {n} + {n}?", str(2 * n)),
+    **suite: Any,
 ) -> Path:
-    """The folder of a decided gate of `number` stored answers, all drawn; every tenth is wrong."""
-    said = answer or (lambda n: str(2 * n) if n % 10 else f"about {2 * n + 1}")
-    rows = [{"id": f"q{n}", "prompt": f"What is {n} + {n}?", "reference": str(2 * n)} for n in range(number)]
+    """The folder of a decided gate of `number` stored answers, all drawn; every tenth is wrong.
+
+    `asks` gives the prompt and the reference of a case, `answer` what was answered.
+    """
+    said = answer or (lambda n: asks(n)[1] if n % 10 else f"about {2 * n + 1}")
+    rows = [{"id": f"q{n}", **dict(zip(("prompt", "reference"), asks(n), strict=True))} for n in range(number)]
     write_jsonl(folder / "cases.jsonl", rows)
     write_jsonl(folder / f"{name}.jsonl", [{"id": f"q{n}", "response": said(n)} for n in range(number)])
     data = {"cases": "cases.jsonl", "checks": ["exact"], "plan": {"draw": number, "accept": number // 2}, **suite}

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
@@ -196,7 +196,8 @@ def admitted_words(facts: Mapping[str, Any]) -> str:
 
 def _age(record: Mapping[str, Any]) -> Age:
     """From a record; raises ValueError or TypeError for anything that is not a day."""
-    labelled: Any = (record.get("labels") or {}).get("labelled") or ("", "")
+    about: Mapping[str, Any] = record.get("labels") or {}
+    labelled: Sequence[object] = about.get("labelled") or ("", "")
     days = [str(record.get("made") or "")[:10], *(str(labelled[place]) for place in (0, 1))]
     for day in filter(None, days):
         date.fromisoformat(day)

@@ -81,7 +81,7 @@ def _searched() -> Iterator[GateRecord]:
             try:
                 yield from read_run(path.parent).all_gates()
             except TunegateError:
-                continue  # a record that cannot be read is not the one that was reviewed
+                continue  # nobody reviewed a record that cannot be read
 
 
 def _check_answers(files: Sequence[ReviewFile], gates: Sequence[GateRecord]) -> None:
