@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,17 @@ import pytest
 from tests.support.bank import write_jsonl
 from tests.support.fake_pipeline import PIPELINE, carry_out, write_pipeline
 from tests.support.reviewed import data_of, gate_to_review, page_of, right_by_reference, write_review
+from tunegate.cases.case import Case
+from tunegate.checks.check import Sample, judge
+from tunegate.checks.outcome import of_samples
 from tunegate.cli import main
 from tunegate.gates.people import answer_sha256
+from tunegate.models.model import Response
 from tunegate.record.awaiting import awaiting
 from tunegate.record.event_log import EVENTS
 from tunegate.record.read_run import read_run
+from tunegate.reviewing.sheet import items_of
+from tunegate_suites import build_check
 
 Capture = pytest.CaptureFixture[str]
 COMMAND = "tunegate review gate --missing --out review.html"
@@ -74,6 +81,21 @@ def test_a_page_of_what_is_missing_shows_only_that(waiting: Path) -> None:
     data = data_of(page_of(waiting, "--missing"))
     assert len(data["items"]) == 40
     assert not labelled & {item["id"] for item in data["items"]}
+
+
+def test_of_several_answers_only_those_without_a_label_are_shown(waiting: Path, tmp_path: Path) -> None:
+    """A model asked three times gives answers of which some may have a label already."""
+    cases = [Case(f"c{n}", f"Number {n}?", (f"{n}",)) for n in range(4)]
+    samples = [Sample(case, Response(f"{case.id} {turn}", "stop")) for case in cases for turn in range(3)]
+    rows = [{"case_id": one.case.id, "response": one.response.text, "label": "right"} for one in samples[::3]]
+    write_jsonl(tmp_path / "labels.jsonl", rows)
+    check = build_check({"human": "labels.jsonl"}, tmp_path)
+    judged = list(judge([check], samples))
+    outcomes = tuple(of_samples(judged[start : start + 3], "all") for start in range(0, 12, 3))
+    assert all(one.awaits_label for one in outcomes)
+    [gate] = read_run(waiting).all_gates()
+    shown = items_of(replace(gate, outcomes=outcomes), only_missing=True)
+    assert [item.answers for item in shown] == [(f"c{n} {turn}",) for n in range(4) for turn in (1, 2)]
 
 
 def test_the_report_names_the_command(waiting: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from tunegate.exceptions import ConfigError
 from tunegate.record.read_run import read_run
 from tunegate.reviewing.review_rubric import PLAIN, read_review_rubric
 from tunegate.reviewing.sheet import APART, in_order, items_of, record_sha256, sheet_of
+from tunegate_reports.page import source_hash
 
 Capture = pytest.CaptureFixture[str]
 
@@ -70,6 +73,18 @@ def test_the_page_reveals_no_verdict_model_or_attempt(tmp_path: Path) -> None:
     turned = replace(record, outcomes=tuple(replace(one, verdict="PASS", findings=()) for one in record.outcomes))
     assert items_of(turned) == items_of(record)
     assert record_sha256(turned) == record_sha256(record)
+
+
+def test_only_its_own_style_and_script_may_run(tmp_path: Path) -> None:
+    page = page_of(gate_to_review(tmp_path, 10)).read_text()
+    policy = re.search('Content-Security-Policy" content="([^"]+)"', page)
+    assert policy is not None
+    for kind, pattern in (("style", "<style>(.*?)</style>"), ("script", "<script>(.*?)</script>")):
+        [source] = re.findall(pattern, page, re.DOTALL)
+        assert f"{kind}-src {source_hash(source)}" in html.unescape(policy[1])
+    assert html.unescape(policy[1]).startswith("default-src 'none';")
+    body = page.partition("<body")[2].partition('<script type="application/json"')[0]
+    assert not re.search(r"\s(on[a-z]+|style|src|href)=", body)
 
 
 def test_a_run_with_several_gates_asks_for_one(tmp_path: Path, capsys: Capture) -> None:

@@ -82,6 +82,11 @@ def is_human(known_as: str) -> bool:
     return known_as.partition("#")[0] == HUMAN
 
 
+def is_unlabelled(finding: Finding) -> bool:
+    """Whether a finding only says that nobody has labelled the answer yet."""
+    return is_human(finding.check) and finding.verdict is Verdict.INVALID and finding.value == NO_LABEL
+
+
 @dataclass(frozen=True, slots=True)
 class SampleOutcome:
     """One of several answers to a case, after all checks."""
@@ -140,7 +145,8 @@ class Outcome:
     @property
     def awaits_label(self) -> bool:
         """Whether only a label is missing: nobody has said anything about an answer yet."""
-        return self.awaits_people and all(finding.value == NO_LABEL for finding in self._unjudged)
+        unjudged = self._unjudged
+        return bool(unjudged) and all(map(is_unlabelled, unjudged))
 
     @property
     def _unjudged(self) -> list[Finding]:

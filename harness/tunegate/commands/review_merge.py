@@ -62,7 +62,11 @@ def merge_files(options: Namespace) -> int:
 def _gates(records: Sequence[str], places: Sequence[str] | None) -> list[GateRecord]:
     """The reviewed gates, by their hashes, in order; empty if they are not here. Raises ConfigError if places that the
     user names are of other gates."""
-    known = {record_sha256(gate): gate for gate in (_named(places) if places else _searched())}
+    known: dict[str, GateRecord] = {}
+    for gate in _named(places) if places else _searched():
+        known.setdefault(record_sha256(gate), gate)
+        if all(one in known for one in records):
+            break
     if places and (missing := [one for one in records if one not in known]):
         raise ConfigError(
             f"--of {' '.join(places)}: no gate there has the answers that were reviewed ({missing[0][:12]}…)"

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from tunegate.cases.bank import draw_order
 from tunegate.cases.case import Prompt
-from tunegate.checks.outcome import Outcome
+from tunegate.checks.outcome import Outcome, is_unlabelled
 from tunegate.exceptions import ConfigError
 from tunegate.gates.people import REVIEW, answer_sha256
 from tunegate.hashes import canonical_json, sha256_hex
@@ -192,7 +192,7 @@ def items_of(gate: GateRecord, *, only_missing: bool = False) -> list[Item]:
         Item(one.case_id, turns_of(one.prompt), one.references, (text,))
         for one in gate.outcomes
         if not is_unanswered(one) and (one.awaits_label or not only_missing)
-        for text in dict.fromkeys(_texts(one))
+        for text in dict.fromkeys(_texts(one, only_missing=only_missing))
     ]
 
 
@@ -234,5 +234,6 @@ def turns_of(prompt: Prompt) -> tuple[tuple[str, str], ...]:
     return tuple((message["role"], message["content"]) for message in prompt)
 
 
-def _texts(outcome: Outcome) -> list[str]:
-    return [one.response for one in outcome.samples or (outcome,)]
+def _texts(outcome: Outcome, *, only_missing: bool = False) -> list[str]:
+    answers = outcome.samples or (outcome,)
+    return [one.response for one in answers if not only_missing or any(map(is_unlabelled, one.findings))]
