@@ -38,6 +38,12 @@ def test_each_item_is_shown_and_repeats_come_later(number: int, seed: int, revie
     assert shown == in_order(number, seed, reviewer, wanted)
 
 
+def test_the_sides_of_pairs_change_from_reviewer_to_reviewer() -> None:
+    sides = [[one.swapped for one in sorted(in_order(60, 0, name, 0), key=lambda one: one.item)] for name in "ab"]
+    assert sides[0] != sides[1]
+    assert all(15 < sum(side) < 45 for side in sides)
+
+
 def test_reviewers_see_the_same_cases_in_another_order(tmp_path: Path) -> None:
     gate = gate_to_review(tmp_path)
     ann, bob = (data_of(page_of(gate, "--n", "30", "--reviewer", name)) for name in ("ann", "bob"))
