@@ -237,3 +237,29 @@ def test_a_run_waits_for_people_at_each_model(tmp_path: Path, monkeypatch: pytes
     assert [list(stage.attempts) for stage in run.stages.values()] == [[1, 2], [1]]
     assert run.promotions
     assert main(["verify", str(path.parent / "run")]) == 0
+
+
+def test_real_weights_are_asked_once_and_people_decide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other weights give other answers, so their gate waits again: no label of the first model counts."""
+    from tests.support.tiny_model import make_tiny_model
+
+    monkeypatch.chdir(tmp_path)
+    cases = [{"id": f"q{n}", "prompt": f"What is gene {n}?", "reference": "?"} for n in range(20)]
+    write_jsonl(tmp_path / "cases.jsonl", cases)
+    data = {"cases": "cases.jsonl", "checks": [{"human": "labels.jsonl"}], "generate": {"max_new_tokens": 8}}
+    (tmp_path / "facts.yaml").write_text(json.dumps({**data, "plan": {"draw": 20, "accept": 15}}))
+    for seed, verdict in ((0, 0), (1, 1)):
+        model = str(make_tiny_model(tmp_path / f"model{seed}", seed=seed))
+        gate = ["gate", model, "--suite", "facts.yaml", "--run", f"gate{seed}"]
+        assert main(gate) == 4
+        [waits] = read_run(Path(f"gate{seed}")).all_gates()
+        assert waits.awaits_labels == 20
+        said = {one.case_id: one.response for one in waits.outcomes}
+        page = page_of(tmp_path / f"gate{seed}", "--missing", "--reviewer", "ann")
+        label = ("right", "wrong")[verdict]
+        path = write_review(tmp_path / f"ann{seed}.jsonl", page, "ann", lambda item, turn, label=label: label)
+        assert main(["review", "merge", str(path), "--out", "labels.jsonl"]) == 0
+        assert main(gate) == verdict
+        [decided] = read_run(Path(f"gate{seed}")).all_gates()
+        assert {one.case_id: one.response for one in decided.outcomes} == said
+        assert set(decided.answers.times_asked.values()) == {1}
