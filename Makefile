@@ -17,7 +17,7 @@ WHICH  ?=
 BUILD  := .venv-build
 CLEAN  := .venv-release
 
-.PHONY: help demo journey test test-all test-newest test-ragas lint bench docs readme hashes release-check dist clean
+.PHONY: help demo journey test test-all test-newest test-ragas lint bench docs readme picture hashes release-check dist clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -117,3 +117,6 @@ readme:  ## bring the generated pages of docs/ up to date
 	$(BIN)/python -m tests.support.docs_reference
 	$(BIN)/python -m tests.support.readme_curve
 	$(BIN)/python -m tunegate_suites.reference > docs/checks.md
+
+picture: $(VENV)/dev-ready  ## make the picture in docs/review.md again, in headless Chromium
+	$(BIN)/python -m tests.support.review_picture

@@ -1,4 +1,4 @@
-"""The actions of the commands that have several: `tunegate registry` and `tunegate suite`."""
+"""The actions of the commands that have several: `tunegate registry` and `tunegate suite`; the options of `review`."""
 
 from __future__ import annotations
 
@@ -116,3 +116,26 @@ def add_suite_actions(suite: argparse.ArgumentParser) -> None:
     reliance = action("cue-report", "report how far the recorded answers follow the cue instead of the text")
     reliance.add_argument("runs", nargs="+", metavar="RUN", help="run folders of gates that asked cases of `suite cue`")
     reliance.add_argument("--positive", metavar="TEXT", required=True, help="the label that went with the cue")
+
+
+def add_review(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "place",
+        nargs="+",
+        metavar="PLACE",
+        help="folder of a gate or run, or RUN@STAGE; or the word merge, and the files that reviewers downloaded",
+    )
+    command.add_argument("--n", type=int, metavar="N", help="how many cases, drawn at random (default: 100)")
+    command.add_argument("--rubric", metavar="FILE", help="what reviewers are asked (default: Is the answer right?)")
+    command.add_argument(
+        "--out", metavar="FILE", help="the page to write (default: review.html); of merge, the file of labels"
+    )
+    command.add_argument("--reviewer", metavar="NAME", help="who gets the page (default: the page asks for the name)")
+    command.add_argument("--seed", type=int, help="seed of the cases and their order (default: 0)")
+    command.add_argument("--gate", metavar="NAME", help="the gate of a run that has several")
+    command.add_argument("--against", metavar="PLACE", help="show each answer beside that of this gate or run")
+    command.add_argument("--missing", action="store_true", help="only answers whose `human` check waits for a label")
+    command.add_argument(
+        "--of", metavar="PLACE", action="append", help="merge: the reviewed gate (default: found by its hash)"
+    )
+    command.add_argument("--adjudicate", metavar="FILE", help="merge: write a page of the disagreements")

@@ -9,7 +9,15 @@ from functools import cache
 from typing import NoReturn
 
 from tunegate import __version__
-from tunegate.command_actions import actions_of, add_registry_actions, add_suite_actions, allow_waived, picks, trust
+from tunegate.command_actions import (
+    actions_of,
+    add_registry_actions,
+    add_review,
+    add_suite_actions,
+    allow_waived,
+    picks,
+    trust,
+)
 from tunegate.exceptions import nearest
 
 DTYPES = ("auto", "float32", "bfloat16")
@@ -185,6 +193,10 @@ def build_parser() -> Parser:
     judge.add_argument("--repeats", type=int, default=1, metavar="N", help="judge each answer N times (default: 1)")
     judge.add_argument("--fit", action="store_true", help="first fit a pairwise judge on half of the questions")
     judge.add_argument("--out", metavar="FILE", help="admission record (default: .tunegate/admissions/HASH.json)")
+
+    add_review(
+        command("review", "write the page on which people judge a gate's answers; merge the files that it saves")
+    )
 
     leakage = command("leakage", "find training rows that contain or reveal tests of a suite")
     leakage.add_argument(

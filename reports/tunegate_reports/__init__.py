@@ -2,6 +2,7 @@
 
 `view` turns the record into what is shown; `html`, `junit` and `markdown` each turn that into one kind of file.
 `github` and `metrics` are what GitHub and GitLab show beside a build. `bake_off` writes the page of a bake-off.
+`review_page` writes the page on which people judge answers.
 `notebook` shows the first screen of a report in a notebook cell.
 """
 
@@ -12,8 +13,10 @@ from tunegate_reports.junit import write_junit
 from tunegate_reports.markdown import as_text, markdown_summary, write_markdown
 from tunegate_reports.metrics import metrics_lines
 from tunegate_reports.notebook import notebook_html
+from tunegate_reports.review_page import MAX_REVIEW_BYTES, render_review, size_of, write_review
 
 __all__ = [
+    "MAX_REVIEW_BYTES",
     "annotation",
     "as_text",
     "comment",
@@ -21,9 +24,12 @@ __all__ = [
     "markdown_summary",
     "metrics_lines",
     "notebook_html",
+    "render_review",
+    "size_of",
     "step_summary",
     "write_bake_off",
     "write_html",
     "write_junit",
     "write_markdown",
+    "write_review",
 ]

@@ -7,6 +7,7 @@ from itertools import starmap
 
 from tunegate.checks.outcome import Verdict
 from tunegate.progress import duration
+from tunegate.record.awaiting import awaiting_in_words
 from tunegate.record.ledger_words import told_of
 from tunegate.record.record import GateRecord
 from tunegate.record.registered_risk import registered_risk
@@ -42,6 +43,7 @@ def answer_section(view: View) -> Markup:
     told = [tag("div", tag("dt", name), tag("dd", value)) for name, value in figures(view)]
     parts = [
         sentence,
+        *_awaiting(view),
         *_waivers(view),
         *_in_common(view),
         *_luck(view),
@@ -51,6 +53,11 @@ def answer_section(view: View) -> Markup:
     if view.stages:
         parts.append(_line(view))
     return tag("section", *parts, class_="answer", aria_label="The answer")
+
+
+def _awaiting(view: View) -> Iterator[Markup]:
+    for words in awaiting_in_words(view.run):
+        yield tag("p", tag("strong", "Labels: "), f"{words}.", class_="notice")
 
 
 def _waivers(view: View) -> Iterator[Markup]:

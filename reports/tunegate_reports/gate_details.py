@@ -112,6 +112,8 @@ def judge(shown: JudgeView) -> Markup:
 def _figures(shown: JudgeView) -> Iterator[tuple[str, str]]:
     if shown.kappa is not None and shown.kappa_low is not None:
         yield "agrees with people", f"kappa {shown.kappa:.2f}, at least {shown.kappa_low:.2f} with 95 % confidence"
+    if shown.age:
+        yield "its admission", shown.age
     for name, share in (("passes good answers", shown.sensitivity), ("fails bad answers", shown.specificity)):
         if share is not None:
             yield name, _rate(share)

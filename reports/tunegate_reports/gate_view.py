@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from tunegate.checks.judge_admission import Age
 from tunegate.checks.outcome import Finding, Outcome, Verdict
 from tunegate.exceptions import CannotJudge
 from tunegate.gates.people import PeopleRate
@@ -59,6 +60,8 @@ class JudgeView:
     raw: Share | None = None
     corrected: CorrectedRate | None = None
     corrected_min: float | None = None
+    age: str = ""
+    """When it was measured, with labels of which days."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +253,7 @@ def _judges(gate: GateRecord, terms: Terms, by_check: Mapping[str, list[Finding]
             Share(passed, asked),
             corrected.get(name),
             facts.get("corrected_min"),
+            Age(**facts.get("age", {})).in_words,
         )
     return judges
 

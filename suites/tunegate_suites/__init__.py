@@ -36,6 +36,7 @@ CHECKS = {
     "rougeL": "tunegate_suites.rouge:Rouge",
     "rougeLsum": "tunegate_suites.rouge:Rouge",
     "similarity": "tunegate_suites.similarity:Similarity",
+    "human": "tunegate_suites.human:Human",
     "judge": "tunegate_suites.judges.judge:Judge",
     "counterfactual": "tunegate_suites.counterfactual:Counterfactual",
     "contrast": "tunegate_suites.contrasts.contrast:Contrast",

@@ -28,15 +28,27 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def open_report(browser: Any, tmp_path: Path) -> Iterator[Open]:
-    """Opens the report of a run from file://; no page may ask for anything else, log anything or raise."""
+def open_report(open_page: Open, tmp_path: Path) -> Open:
+    """Opens the report of a run from file://."""
+
+    def opened(run: RunRecord, **options: Any) -> Any:
+        path = tmp_path / "report.html"
+        write_html(run, path)
+        return open_page(path, **options)
+
+    return opened
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[Open]:
+    """Opens a page from file://; no page may ask for anything else, log anything or raise."""
     contexts: list[Any] = []
     asked: list[str] = []
     told: list[str] = []
+    opened_paths: set[str] = set()
 
-    def opened(run: RunRecord, *, fragment: str = "", **options: Any) -> Any:
-        path = tmp_path / "report.html"
-        write_html(run, path)
+    def opened(path: Path, *, fragment: str = "", **options: Any) -> Any:
+        opened_paths.add(path.as_uri())
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
         context.set_default_timeout(60_000)
         contexts.append(context)
@@ -51,4 +63,4 @@ def open_report(browser: Any, tmp_path: Path) -> Iterator[Open]:
     for context in contexts:
         context.close()
     assert told == []
-    assert {url.partition("#")[0] for url in asked} == {(tmp_path / "report.html").as_uri()}
+    assert {url.partition("#")[0] for url in asked if not url.startswith("blob:")} == opened_paths

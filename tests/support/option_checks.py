@@ -343,6 +343,9 @@ PROOFS: Proofs = {
         judge({"allow_self_judging": REASON}, {"panel": ["judge.yaml", "strict.yaml"]}, refused="its members"),
     ),
     "judge.admit": judge({"admit": 0.95}),
+    "AdmitOptions.min": judge({"admit": {"min": 0.95}}),
+    "AdmitOptions.within": ShownBy("test_admission_age.py", '"within": "90 days"'),
+    "human.labels": ShownBy("test_human_check.py", '"human": "labels.jsonl"'),
     "judge.corrected_min": (
         judge({"corrected_min": 0.99}),
         judge(

@@ -109,6 +109,7 @@ def laid_out() -> Path:
             Path(f"{features[0]}.json").write_text(WEIGHTS.replace("contains", features[0]))
         write_jsonl(Path("labels.jsonl"), LABELS)
         write_jsonl(Path("fewer.jsonl"), LABELS[:40])
+        Path("asked.yaml").write_text("criterion: Is it kind?")
         claims = [
             {"sentence": f"The gene {a} {n} things{MORE[n % 2]}.", "text": f"The gene {b} {n} things.", "label": label}
             for n in range(40)
@@ -246,6 +247,7 @@ REGISTRY_ACTIONS = ("diff", "gc", "history", "list", "rollback", "show")
 VERIFY = "verify production --registry done/registry"
 ATTEST = "attest done/run --predicate p.json"
 REPORT = "report done/run"
+REVIEW = "review rec_a --n 10 --json"
 CI = "ci gate --responses answers.jsonl --suite suite.yaml --json"
 CUE_REPORT = "suite cue-report rec_follows --positive true"
 
@@ -259,6 +261,7 @@ AS_JSON = {
     "gate": "gate --responses answers.jsonl --suite suite.yaml",
     "judge": "judge judge.yaml --labels labels.jsonl",
     "leakage": "leakage train.jsonl --suite suite.yaml",
+    "review": "review rec_a",
     "report": REPORT,
     "promote": PROMOTE,
     "verify": VERIFY,
@@ -461,6 +464,27 @@ PROOFS: Proofs = {
     "judge --repeats": words(MEASURE, "--repeats 2"),
     "judge --fit": words(MEASURE, "--fit"),
     "judge --out": words(MEASURE, "--out record.json"),
+    "review place": (
+        ShownBy("test_review_page.py", 'page_of(gate, "--n", "20")'),
+        words(REVIEW, "review nowhere", "nowhere: this is not the folder of a run or a gate"),
+    ),
+    "review --n": words(REVIEW, "--n 5"),
+    "review --rubric": words(REVIEW, "--rubric asked.yaml"),
+    "review --out": words(REVIEW, "--out page.html"),
+    "review --reviewer": words(REVIEW, "--reviewer ann"),
+    "review --seed": ShownBy("test_review_sheet.py", '"--reviewer", "ann", "--seed", "1"'),
+    "review --gate": words(REVIEW, "--gate fact", "rec_a has the gates"),
+    "review --against": words(REVIEW, "--against rec_b"),
+    "review --missing": words(REVIEW, "--missing", "no answer of this gate waits for a label"),
+    "review --of": ShownBy("test_review_merge.py", '"--of", str(tmp_path / "gate")'),
+    "review --adjudicate": (
+        ShownBy("test_review_merge.py", '"--adjudicate", "d.html"'),
+        words(REVIEW, "--adjudicate d.html", "has no effect without merge"),
+    ),
+    **dict.fromkeys(
+        (f"ReviewRubric.{key}" for key in ("criterion", "items", "meaning", "show")),
+        ShownBy("test_review_sheet.py", "meaning: {right: complete, 2: no}\\nitems: {a: one}\\nshow: [prompt]"),
+    ),
     "leakage train": words("leakage train.jsonl --suite suite.yaml", "leakage leaky.jsonl --suite suite.yaml"),
     "leakage --suite": words("leakage leaky.jsonl --suite suite.yaml", "leakage leaky.jsonl --suite facts.yaml"),
     "leakage --embed": (

@@ -13,8 +13,9 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,49 @@ def read_history(data: Any) -> History:
 
 
 @dataclass(frozen=True, slots=True)
+class Age:
+    """The days, as ISO dates, of a measurement and of the first and last of its labels; empty where unknown."""
+
+    measured: str = ""
+    first_label: str = ""
+    last_label: str = ""
+
+    @property
+    def since(self) -> str:
+        """The day from which an admission ages: of its first label if that is known, because old labels that are
+        measured again stay old."""
+        return min(filter(None, (self.measured, self.first_label)), default="")
+
+    def days(self, today: date) -> int | None:
+        """Days since then; None if no day is on record."""
+        return (today - date.fromisoformat(self.since)).days if self.since else None
+
+    @property
+    def in_words(self) -> str:
+        """`measured on 2026-11-01 with labels of 2026-03-01 to 2026-10-20`; empty if no day is on record."""
+        labels = " to ".join(dict.fromkeys(filter(None, (self.first_label, self.last_label))))
+        measured = f"measured on {self.measured}" if self.measured else ""
+        return " ".join(filter(None, (measured, f"with labels of {labels}" if labels else "")))
+
+
+def admitted_words(facts: Mapping[str, Any]) -> str:
+    """`the judge is admitted: measured on 2026-11-01, valid for 90 days`, from the facts of a gate's record."""
+    limit = f"valid for {facts['within_days']} days" if "within_days" in facts else ""
+    told = ", ".join(filter(None, (Age(**facts.get("age", {})).in_words, limit)))
+    return f"the judge is admitted{f': {told}' if told else ''}"
+
+
+def _age(record: Mapping[str, Any]) -> Age:
+    """From a record; raises ValueError or TypeError for anything that is not a day."""
+    about: Mapping[str, Any] = record.get("labels") or {}
+    labelled: Sequence[object] = about.get("labelled") or ("", "")
+    days = [str(record.get("made") or "")[:10], *(str(labelled[place]) for place in (0, 1))]
+    for day in filter(None, days):
+        date.fromisoformat(day)
+    return Age(*days)
+
+
+@dataclass(frozen=True, slots=True)
 class Admission:
     """The contents of a record: the judge, the measured figures, and the seal."""
 
@@ -169,6 +213,7 @@ class Admission:
     measured: Agreement
     sha256: str
     history: History = field(default_factory=lambda: History())
+    age: Age = field(default_factory=lambda: Age())
 
     def facts(self) -> dict[str, Any]:
         """The facts for a gate's own record."""
@@ -205,7 +250,7 @@ def write_admission(
         write_whole(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     except OSError as error:
         raise CannotJudge(f"{path}: cannot write the admission record: {error.strerror}") from error
-    return Admission(path, judge_sha256, measured, seal, history)
+    return Admission(path, judge_sha256, measured, seal, history, _age(body))
 
 
 def read_admission(path: Path) -> Admission:
@@ -234,7 +279,7 @@ def read_admission(path: Path) -> Admission:
         if not 0 < measured.n <= MOST_LABELS:
             raise ValueError("there are no labels, or impossibly many")
         history = read_history(body.get("measurements"))
-        admission = Admission(path, str(body["judge_sha256"]), measured, seal, history)
+        admission = Admission(path, str(body["judge_sha256"]), measured, seal, history, _age(body))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ConfigError(
             f"{path}: not an admission record: the counts or the judge's hash are missing; write one with `tunegate "

@@ -67,6 +67,26 @@ class Finding:
     detail: str | None = None
 
 
+HUMAN = "human"
+"""The name of the check that takes over people's verdicts."""
+NO_LABEL = "no label"
+"""The value of its finding for an answer that nobody has labelled yet."""
+
+
+def is_human(known_as: str) -> bool:
+    """Whether a check, by its name in a suite or on record, takes over people's verdicts.
+
+    >>> is_human("human#2"), is_human("exact")
+    (True, False)
+    """
+    return known_as.partition("#")[0] == HUMAN
+
+
+def is_unlabelled(finding: Finding) -> bool:
+    """Whether a finding only says that nobody has labelled the answer yet."""
+    return is_human(finding.check) and finding.verdict is Verdict.INVALID and finding.value == NO_LABEL
+
+
 @dataclass(frozen=True, slots=True)
 class SampleOutcome:
     """One of several answers to a case, after all checks."""
@@ -115,6 +135,26 @@ class Outcome:
     def errors(self) -> tuple[ErrorSpan, ...]:
         """All error spans that the checks found in the response."""
         return tuple(error for finding in self.findings for error in finding.errors)
+
+    @property
+    def awaits_people(self) -> bool:
+        """Whether only people's verdict is missing: no label, or they could not tell."""
+        unjudged = self._unjudged
+        return bool(unjudged) and all(is_human(finding.check) for finding in unjudged)
+
+    @property
+    def awaits_label(self) -> bool:
+        """Whether only a label is missing: nobody has said anything about an answer yet."""
+        unjudged = self._unjudged
+        return bool(unjudged) and all(map(is_unlabelled, unjudged))
+
+    @property
+    def _unjudged(self) -> list[Finding]:
+        """What kept the case from having a verdict."""
+        if self.verdict is not Verdict.INVALID:
+            return []
+        findings = [finding for one in self.samples or (self,) for finding in one.findings]
+        return [finding for finding in findings if finding.verdict is Verdict.INVALID]
 
     @property
     def error_categories(self) -> frozenset[str]:

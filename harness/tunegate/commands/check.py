@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tunegate.checks.judge_admission import admitted_words
 from tunegate.commands.check_facts import CheckFacts, StageFacts, SuiteFacts
 from tunegate.commands.compared import comparison_lines
 from tunegate.commands.console import show
@@ -124,7 +125,7 @@ def _notes_on_suite(suite: SuiteFacts) -> Iterator[str]:
             yield f"{check} needs `{need}` in each case, but {some}: INVALID if drawn"
     yield from suite.remarks
     for judge, admission in suite.judges.items():
-        yield f"{judge}: {admission['fault'] or 'the judge is admitted'}"
+        yield f"{judge}: {admission['fault'] or admitted_words(admission)}"
     for low in suite.low_plans:
         yield low.in_words
     if suite.requirements:

@@ -13,6 +13,7 @@ from tunegate.cases.case import Case, duplicates, question_of
 from tunegate.cases.spellings import spellings
 from tunegate.checks.answers.part import as_judged
 from tunegate.checks.check import LooksAtBank, Need, lacking
+from tunegate.checks.judge_admission import admitted_words
 from tunegate.checks.own_check import OwnCheck
 from tunegate.commands.compared import Json, compared, comparisons_of
 from tunegate.data.training_data import Example
@@ -140,7 +141,8 @@ def facts_of_suite(file: Path, suite: Suite, history: History) -> CheckFacts:
 
 def facts_of_judge(file: Path, judge: Any) -> CheckFacts:
     """Of a judge file: whether the judge may decide."""
-    return CheckFacts(file=str(file), suites={}, judge=judge.admission_facts["fault"] or "the judge is admitted")
+    facts = judge.admission_facts
+    return CheckFacts(file=str(file), suites={}, judge=facts["fault"] or admitted_words(facts))
 
 
 def facts_of_pipeline(

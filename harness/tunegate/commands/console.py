@@ -18,7 +18,7 @@ from tunegate.gates.gate_run import GateRunResult
 from tunegate.gates.people import NOBODY, PeopleRate
 from tunegate.progress import Bar as Bar
 from tunegate.progress import duration
-from tunegate.promotion.registry import Promotion
+from tunegate.record.awaiting import awaiting, awaiting_in_words
 from tunegate.record.event_log import EVENTS, is_being_written
 from tunegate.record.imported_words import imported_in_words
 from tunegate.record.ledger_words import told_of
@@ -111,6 +111,7 @@ def _draw_as_json(gate: GateRecord) -> dict[str, Any]:
         "invalid": gate.invalid,
         "asked": gate.asked,
         "spared": gate.spared,
+        **({"awaiting_labels": gate.awaits_labels} if gate.awaits_labels else {}),
         "accept": gate.accept,
         "interval": list(gate.interval),
         "interval_selected": gate.selected,
@@ -167,6 +168,8 @@ def print_gate(result: GateRunResult, report: Path | None) -> None:
     if gate.verdict is not Verdict.PASS and not gate.spared and (more := sentence(beyond_count(gate.reasons))):
         show(f"reason: {_short(more)}")
     show_in_common(gate)
+    for waits in awaiting_in_words(result.run):
+        show(f"labels: {waits}")
     if gate.can_be_continued:
         show("continue: the same command with `--continue N` adds N fresh cases, and keeps the risk of the plan")
     show_unended(gate)
@@ -220,6 +223,7 @@ def run_as_json(run: RunRecord, report: Path | None, people: Mapping[int, People
         "name": run.name,
         "verdict": run.verdict,
         "reason": run.reason,
+        "awaiting_labels": sum(gate.awaits_labels for gate in awaiting(run)),
         "under_way": None if run.verdict or not run.start.get("stages") else under_way(run),
         "leaks": run.leaks,
         "waivers": run.waivers(),
@@ -284,8 +288,10 @@ def print_run(run: RunRecord, report: Path | None, people: Mapping[int, PeopleRa
     for place, gate in enumerate(run.all_gates()):
         if place in people:
             show(f"{place_of(gate).label}: {people[place].in_words}")
+    for waits in awaiting_in_words(run):
+        show(f"labels: {waits}")
     for waiver in run.waivers():
-        show(_waived(waiver))
+        show(waived_words(waiver))
     if run.verdict is None and not any(gate.decided for gate in run.gates.values() if not run.stages):
         show(f"not finished: {_short(under_way(run), 400)}; {_who_works(run)}")
     else:
@@ -338,7 +344,7 @@ def _gate_cells(gate: GateRecord) -> tuple[str, ...]:
     )
 
 
-# --- init, check, promote --------------------------------------------------------------------------------------------
+# --- init, waivers --------------------------------------------------------------------------------------------
 
 
 def print_written(files: Sequence[Path], commands: Sequence[Sequence[str]]) -> None:
@@ -351,37 +357,8 @@ def print_written(files: Sequence[Path], commands: Sequence[Sequence[str]]) -> N
         show(f"  {shlex.join(command)}")
 
 
-def promotion_as_json(promotion: Promotion) -> dict[str, Any]:
-    """A promotion for scripts: `alias` is null if the query was a folder; `aliases` point to these bytes now."""
-    return {
-        "promoted": True,
-        "alias": promotion.alias,
-        "aliases": list(promotion.aliases),
-        "already": promotion.already,
-        **promotion.attestation,
-    }
-
-
-def print_promotion(promotion: Promotion) -> None:
-    """Which bytes are promoted, on what evidence, and which aliases point to them."""
-    show(f"{promotion.alias or 'promoted'}: {promotion.sha256}")
-    for gate in promotion.attestation["gates"]:
-        show(f"  {_attested(gate)}")
-    for gate in promotion.attestation["other_gates"]:
-        show(f"  not required: {_attested(gate)}, {gate['verdict']}")
-    for waiver in promotion.attestation["waivers"]:
-        show(f"  {_waived(waiver)}")
-    show(f"aliases of these bytes: {', '.join(promotion.aliases) or 'none; no alias points to them now'}")
-    if promotion.already:
-        show(f"{promotion.alias} already points to them; nothing was changed")
-    show(f"registry entry: {promotion.folder}")
-
-
-def _waived(waiver: dict[str, Any]) -> str:
+def waived_words(waiver: dict[str, Any]) -> str:
+    """`WAIVED: sft#2 facts, by ada@example.org until 2026-12-31: the reason`"""
     where = f"{waiver['stage']}#{waiver['attempt']} {waiver['gate']}"
     people = " and ".join(filter(None, (waiver["owner"], waiver.get("approved_by"))))
     return f"WAIVED: {where}, by {people} until {waiver['expires']}: {waiver['reason']}"
-
-
-def _attested(gate: dict[str, Any]) -> str:
-    return f"{gate['stage']}#{gate['attempt']} {gate['gate']}: {gate['passed']} of {gate['asked']}"

@@ -37,8 +37,8 @@ def print_judge(measured: Measured) -> None:
     show(f"kappa: {kappa}; the lower end must be at least {measured.admit:g}")
     times = measured.measurements.count
     often = f" (this judge was measured {times} times; the last measurement counts)" if times > 1 else ""
-    show(("ADMITTED" if measured.admitted else f"NOT ADMITTED: {measured.reason}") + often)
-    show(f"record: {measured.record}")
+    show(("ADMITTED" if measured.admitted else f"NOT ADMITTED: {measured.reason or measured.expired}") + often)
+    show(f"record: {measured.record}, {measured.age.in_words}")
 
 
 def _left_out(labels: LabelCounts) -> Iterator[str]:

@@ -36,6 +36,7 @@ from tunegate.commands.promote import verify as verify_model
 from tunegate.commands.pull_comment import comment as pull_comment
 from tunegate.commands.registry import carry_out as carry_out_registry
 from tunegate.commands.report import gate_reports, write_report, write_reports
+from tunegate.commands.review import review as review_answers
 from tunegate.commands.subject import open_subject, tell
 from tunegate.data.token_lengths import Estimate, local_tokens
 from tunegate.elsewhere.results import Results
@@ -323,6 +324,11 @@ def judge(options: Namespace) -> int:
     else:
         print_judge(measured)
     return 0 if measured.admitted else 1
+
+
+def review(options: Namespace) -> int:
+    """Write the page on which people judge a gate's answers, or merge what they saved."""
+    return review_answers(options)
 
 
 # --- suite ---------------------------------------------------------------------------------------------------------

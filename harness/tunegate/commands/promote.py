@@ -16,6 +16,7 @@ from tunegate.checks.check import CheckBuilder
 from tunegate.checks.outcome import Verdict
 from tunegate.commands import console
 from tunegate.commands.keygen import signer_of
+from tunegate.commands.promotion_words import print_promotion, promotion_as_json
 from tunegate.commands.report import write_reports
 from tunegate.commands.verify_run import asker_of, ledger_of_pipeline, open_stored, pipeline_of, verify_run
 from tunegate.exceptions import CannotJudge, ConfigError
@@ -118,9 +119,9 @@ def _show(
         facts = {"signed": promotion.signed, "checked": bool(promotion.keys), "keys": list(promotion.keys)}
         asked = {"asked": promotion.asked and promotion.asked.facts, "asked_now": now and now.facts}
         more = {"published": list(published)} if published else {}
-        console.show_json({**console.promotion_as_json(promotion), "signature": facts, **asked, **more})
+        console.show_json({**promotion_as_json(promotion), "signature": facts, **asked, **more})
         return
-    console.print_promotion(promotion)
+    print_promotion(promotion)
     expired = expired_since(promotion.attestation["waivers"], date.today())
     at_promotion = f"at the promotion: {promotion.asked.in_words}" if promotion.asked else ""
     for line in (*expired, at_promotion, now.in_words if now else "", signature, *published):

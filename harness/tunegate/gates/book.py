@@ -170,12 +170,19 @@ class Book:
     def decide(self, gate: GateRecord) -> None:
         """Write the verdict of a draw to the ledger, unless the ledger has it.
 
+        One that waits for people's labels has none yet.
         Raises Inconclusive when the same weights failed the same draw before, and pass it now: then the answers or the
         judge change from time to time, and one of two verdicts would be chosen.
         """
         last = gate.looks[-1] if gate.looks else None
         place, begins = (last.ledger, last.drawn) if last else (gate.ledger, 0)
-        if place is None or not place.entry or isinstance(self.ledger, NoLedger) or not gate.decided:
+        if (
+            place is None
+            or not place.entry
+            or isinstance(self.ledger, NoLedger)
+            or not gate.decided
+            or gate.awaits_labels
+        ):
             return
         unasked = tuple(number - begins for number in gate.unasked if number >= begins)
         decided = Decided(of=place.entry, verdict=Verdict(gate.verdict), passed=gate.passed, unasked=unasked)

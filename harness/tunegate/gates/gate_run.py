@@ -31,6 +31,7 @@ from tunegate.record.run_log import RunLog
 from tunegate.stats.plans import GatePlan
 from tunegate.stats.sampling import DrawPlan
 from tunegate.suites.suite import Suite
+from tunegate.verdicts.reason import is_settled
 from tunegate.verdicts.terms import why_not_continued
 
 FOLDER = Path("tunegate-runs")
@@ -315,7 +316,7 @@ def _folder(request: GateRequest) -> tuple[Path, list[str]]:
     earlier: list[str] = []
     for folder in _folders(request):
         last, decided = last_event(folder), _decided(folder, request.plan)
-        is_open = decided is None or decided.verdict is Verdict.INVALID
+        is_open = decided is None or not is_settled(decided.verdict, decided.reasons or ())
         if last is None or (is_open and not request.always_new):
             return folder, [] if answers_the_same(request.model) else earlier
         earlier += [str(decided.verdict)] if decided else []

@@ -19,6 +19,8 @@ PASSES = frozenset({"true", "1", "yes", "right", "correct", "pass"})
 FAILS = frozenset({"false", "0", "no", "wrong", "incorrect", "fail"})
 UNDECIDED = frozenset({"", "none", "can't tell", "cannot tell", "skip"})
 """The values of `label`, in any letter case."""
+REVIEW = "tunegate-review/1"
+"""The format of a file that a page of `tunegate review` saves."""
 FEWEST = 20
 """With fewer labels no rate is estimated: its interval would say nothing."""
 
@@ -64,14 +66,18 @@ NOBODY: Mapping[int, PeopleRate] = {}
 """No labels were given."""
 
 
-def read_people(path: Path) -> PeopleLabels:
+def read_people(path: Path, *, may_be_empty: bool = False) -> PeopleLabels:
     """The labels of a file with `case_id`, `label`, and `response_sha256` or `response`; raises ConfigError.
 
     Several people may label an answer: the majority counts. A row with `repeat_of` measures a person, not an answer.
+    The file that a page of `tunegate review` saves is read as well: its first line describes the page.
     """
     votes: dict[Answer, Counter[bool]] = {}
     unlabelled: set[Answer] = set()
     for number, row in read_rows(path):
+        if row.get("format") is not None:
+            _check_header(path, number, row)
+            continue
         if row.get("repeat_of"):
             continue
         answer = _answer(path, number, row)
@@ -80,7 +86,7 @@ def read_people(path: Path) -> PeopleLabels:
             unlabelled.add(answer)
         else:
             votes.setdefault(answer, Counter())[label] += 1
-    if not votes:
+    if not votes and not may_be_empty:
         raise ConfigError(f"{path}: no row has a label; write true or false, right or wrong, pass or fail")
     decided = {answer: count[True] > count[False] for answer, count in votes.items() if count[True] != count[False]}
     return PeopleLabels(decided, frozenset((unlabelled | votes.keys()) - decided.keys()))
@@ -146,11 +152,20 @@ def rates_of(gates: Iterable[GateRecord], path: Path) -> dict[int, PeopleRate]:
 
 def _answers(outcome: Outcome) -> list[Answer]:
     """The answers to a case: one, or as many as the suite asks for."""
-    return [(outcome.case_id, _sha256(answer.response)) for answer in outcome.samples or (outcome,)]
+    return [(outcome.case_id, answer_sha256(answer.response)) for answer in outcome.samples or (outcome,)]
 
 
-def _sha256(text: str) -> str:
+def answer_sha256(text: str) -> str:
+    """The hash of an answer's text in UTF-8, by which labels name it."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _check_header(path: Path, number: int, row: Mapping[str, Any]) -> None:
+    """Refuse the first line of a file of something else, or of pairs, whose labels say which answer is better."""
+    if row["format"] != REVIEW:
+        raise ConfigError(f"{path}:{number}: format: expected '{REVIEW}', got {row['format']!r:.60}")
+    if row.get("kind") != "answers":
+        raise ConfigError(f"{path}: it holds people's choices between two answers, not whether an answer is right")
 
 
 def _answer(path: Path, number: int, row: Mapping[str, Any]) -> Answer:
@@ -161,7 +176,7 @@ def _answer(path: Path, number: int, row: Mapping[str, Any]) -> Answer:
         raise ConfigError(
             f"{path}:{number}: expected the answer as `response` (text) or `response_sha256`, got {response!r:.60}"
         )
-    return str(case_id), str(sha256) if sha256 is not None else _sha256(str(response))
+    return str(case_id), str(sha256) if sha256 is not None else answer_sha256(str(response))
 
 
 def _label(path: Path, number: int, row: Mapping[str, Any]) -> bool | None:

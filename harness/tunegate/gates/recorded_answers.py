@@ -48,12 +48,29 @@ def read_side(spec: str, records: Path, identify: Identify) -> Side:
     folder, stage = _parts(spec)
     if folder is None:
         return _of_model(spec, records, identify)
+    return _side(spec, _gates_in(folder, stage, spec))
+
+
+def gates_at(spec: str) -> list[GateRecord]:
+    """The decided gates of a gate's folder or of a stage of a run; raises ConfigError if there are none."""
+    folder, stage = _parts(spec)
+    if folder is None:
+        raise ConfigError(f"{spec}: this is not the folder of a run or a gate: it holds no {EVENTS}")
+    decided = [gate for gate in _gates_in(folder, stage, spec, references=True) if gate.decided]
+    if not decided:
+        raise ConfigError(f"{spec}: this record has no decided gate; finish the gate first")
+    return decided
+
+
+def _gates_in(folder: Path, stage: str | None, spec: str, *, references: bool = False) -> list[GateRecord]:
+    """The gates of a record; with `references`, also what earlier models were asked for a stage."""
     run = _read(folder)
     if stage is None and not run.stages:
-        return _side(spec, run.gates.values())
+        return list(run.gates.values())
     if stage == "base":
-        return _side(spec, _of_base(run))
-    return _side(spec, _attempt(run, stage, spec).gates.values())
+        return _of_base(run)
+    attempt = _attempt(run, stage, spec)
+    return list(attempt.draws if references else attempt.gates.values())
 
 
 def _of_base(run: RunRecord) -> list[GateRecord]:

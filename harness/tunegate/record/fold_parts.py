@@ -28,7 +28,7 @@ from tunegate.record.frozen import FrozenDict, frozen
 from tunegate.record.judged_log import JudgedLog, is_unanswered
 from tunegate.record.outcome_json import outcome_from_json
 from tunegate.record.record import AttemptRecord, Diagnosis, GateRecord, Look, OwnAnswer, RunRecord, StageRecord
-from tunegate.verdicts.reason import reasons_or_sentence
+from tunegate.verdicts.reason import is_settled, reasons_or_sentence
 from tunegate.verdicts.terms import terms_from_json, why_not_continued
 
 T = TypeVar("T")
@@ -224,8 +224,8 @@ class GateFold(_Part[GateRecord]):
 
     @property
     def settled(self) -> bool:
-        """Whether nothing is left to do: it has a verdict other than INVALID."""
-        return self.decided and self.end is not None and self.end.verdict is not Verdict.INVALID
+        """Whether nothing is left to do: it has a verdict other than INVALID, and waits for no label."""
+        return self.decided and self.end is not None and is_settled(self.end.verdict, self.end.reasons or ())
 
     def go_on(self, event: GateContinued) -> None:
         """Add cases after a verdict that could not tell."""

@@ -1,7 +1,8 @@
 """How the checks judged the answers of one draw, and which answers may still be judged.
 
 An answer that a check could not judge is judged again when the gate is started again, as often as a question may be
-asked: without that limit, a judge that says nothing when in doubt would pass everything in the end.
+asked: without that limit, a judge that says nothing when in doubt would pass everything in the end. People's labels are
+the exception: the same answer has the same label whenever it is read.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class JudgedLog:
         if before is not None and before.verdict is not Verdict.INVALID:
             raise ValueError(f"{outcome.case_id!r} already has a verdict, but is judged again")
         self.outcomes[outcome.case_id] = outcome
-        in_vain = outcome.verdict is Verdict.INVALID and not is_unanswered(outcome)
+        in_vain = outcome.verdict is Verdict.INVALID and not is_unanswered(outcome) and not outcome.awaits_people
         self.in_vain[outcome.case_id] = self.in_vain.get(outcome.case_id, 0) + in_vain
 
     def frozen(self) -> JudgedLog:

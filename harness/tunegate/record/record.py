@@ -20,7 +20,7 @@ from tunegate.stats.luck import LuckyPass
 from tunegate.stats.noise import Noise
 from tunegate.stats.stratified import StratifiedRate
 from tunegate.verdicts.in_common import InCommon, in_common
-from tunegate.verdicts.reason import Reason
+from tunegate.verdicts.reason import Reason, awaits_labels, is_settled
 from tunegate.verdicts.terms import MEASURED, REFERENCE, REFERENCES, Terms, terms_from_json, why_not_continued
 from tunegate.verdicts.weighted import weighted_rate
 
@@ -196,8 +196,13 @@ class GateRecord:
 
     @property
     def settled(self) -> bool:
-        """Whether nothing is left to do: it has a verdict other than INVALID."""
-        return self.decided and self.verdict is not Verdict.INVALID
+        """Whether nothing is left to do: it has a verdict other than INVALID, and waits for no label."""
+        return self.decided and is_settled(self.verdict, self.reasons)
+
+    @property
+    def awaits_labels(self) -> int:
+        """How many answers people still have to label, if that is all that its verdict waits for; otherwise 0."""
+        return awaits_labels(self.reasons) if self.decided else 0
 
     @property
     def key(self) -> str:

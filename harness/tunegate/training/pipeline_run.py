@@ -29,6 +29,7 @@ from tunegate.promotion.aliases import state_of
 from tunegate.promotion.evidence import Fingerprint, check_gates
 from tunegate.promotion.keys import PrivateKey
 from tunegate.promotion.registry import Ask, Promotion, check_promoted, promote, verify
+from tunegate.record.awaiting import awaiting
 from tunegate.record.events import LeaksDropped, LeaksFound, Promoted, RunDecided, RunStarted, StageDecided
 from tunegate.record.record import RunRecord
 from tunegate.record.run_log import RunLog
@@ -57,7 +58,7 @@ class PipelineRun:
             raise ConfigError(f"{self.folder}: has the record of a gate, not of a run; choose another folder")
         with self.log.faults_on_record():
             run = self._open(begun)
-            if run.verdict in (None, Verdict.INVALID) or (run.verdict is Verdict.FAIL and self.pipeline.waivers):
+            if self._is_open(run):
                 verdict, reason = self._stages()
                 if (verdict, reason) != (run.verdict, run.reason):
                     self.log.append(RunDecided(verdict=verdict, reason=reason))
@@ -67,6 +68,18 @@ class PipelineRun:
                 self._promote(self.pipeline.promote_to)
             run = self._record()
             return replace(run, promotions=tuple(self._standing(run)))
+
+    def _is_open(self, run: RunRecord) -> bool:
+        """Whether there is something left to do: no verdict, labels that may be there now, or a miss to waive."""
+        match run.verdict:
+            case Verdict.PASS:
+                return False
+            case Verdict.FAIL:
+                return bool(self.pipeline.waivers)
+            case Verdict.INCONCLUSIVE:
+                return bool(awaiting(run))
+            case Verdict.INVALID | None:
+                return True
 
     def _record(self) -> RunRecord:
         return self.log.record

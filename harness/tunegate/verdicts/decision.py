@@ -80,10 +80,10 @@ def decide(
 ) -> Decision:
     """Decide a gate from the outcomes of its draw, in draw order.
 
-    PASS only when the plan accepts and every case up to that point was judged. A registered case without an outcome is
-    INVALID, unless the verdict was certain before its turn. `max_errors` caps, per error category, the number of cases
-    that show it. With `curtail` only the cases up to the verdict count; without it, a single plan counts all asked
-    cases.
+    PASS only when the plan accepts and every case up to that point was judged. INCONCLUSIVE, not INVALID, if only
+    people's labels are missing. A registered case without an outcome is INVALID, unless the verdict was certain before
+    its turn. `max_errors` caps, per error category, the number of cases that show it. With `curtail` only the cases up
+    to the verdict count; without it, a single plan counts all asked cases.
     """
     matching = len({outcome.case_id for outcome in outcomes}) == len(outcomes) <= plan.draw
     stop = find_stop(plan, outcomes, max_errors) if matching else None
@@ -98,8 +98,11 @@ def decide(
     if not matching:
         verdict, reasons = Verdict.INVALID, (because("mismatch", outcomes=len(outcomes), drawn=plan.draw),)
     elif stop is None or stop.verdict is Verdict.INVALID:
-        unjudged_of = {"not_judged": unjudged, "drawn": plan.draw, "passed": passed, "needed": plan.accept}
-        verdict, reasons = Verdict.INVALID, (because("not_judged", **unjudged_of),)
+        facts = {"drawn": plan.draw, "passed": passed, "needed": plan.accept}
+        if unjudged == sum(outcome.awaits_label for outcome in outcomes):
+            verdict, reasons = Verdict.INCONCLUSIVE, (because("unlabelled", missing=unjudged, **facts),)
+        else:
+            verdict, reasons = Verdict.INVALID, (because("not_judged", not_judged=unjudged, **facts),)
     else:
         verdict = stop.verdict
         reasons = _over(categories, max_errors or {}) if stop.over else (_count(plan, passed, failed, spared),)

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from tunegate.checks.outcome import Verdict
+
 Fact = str | int | float
 
 Kind = Literal[
@@ -15,6 +17,7 @@ Kind = Literal[
     "settled",
     "undecided",
     "not_judged",
+    "unlabelled",
     "mismatch",
     "errors_over",
     # "stopped" and "settled" without their counts
@@ -87,6 +90,20 @@ class Reason:
 def because(kind: Kind, **facts: Fact) -> Reason:
     """A reason with its facts by name."""
     return Reason(kind, facts)
+
+
+def awaits_labels(reasons: Sequence[Reason]) -> int:
+    """How many answers people still have to label, if that is all that a verdict waits for; otherwise 0.
+
+    >>> awaits_labels([because("unlabelled", missing=7, drawn=100)])
+    7
+    """
+    return sum(int(one.facts["missing"]) for one in reasons if one.kind == "unlabelled")
+
+
+def is_settled(verdict: Verdict, reasons: Sequence[Reason]) -> bool:
+    """Whether a verdict is final: INVALID is not, and neither is one that waits for people's labels."""
+    return verdict is not Verdict.INVALID and not awaits_labels(reasons)
 
 
 def reasons_or_sentence(reasons: Sequence[Reason] | None, sentence: str) -> tuple[Reason, ...]:

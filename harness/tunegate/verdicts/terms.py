@@ -18,7 +18,7 @@ from tunegate.verdicts.comparison import Comparison, compare, group_gap
 from tunegate.verdicts.corrected import Admissions, short_of_corrected_min
 from tunegate.verdicts.decision import Decision, decide
 from tunegate.verdicts.grouped import Independent, independent, widened
-from tunegate.verdicts.reason import Reason, because
+from tunegate.verdicts.reason import Reason, awaits_labels, because
 from tunegate.verdicts.slices import WORST, SliceRule, Undersized, judge_slices
 
 Purpose = Literal["gate", "confirm", "baseline", "retention", "worth", "reference", "worth reference"]
@@ -218,12 +218,15 @@ def _remarks(data: Any) -> tuple[str, ...]:
 def conclude(terms: Terms, outcomes: Sequence[Outcome], before: Sequence[Outcome] = ()) -> Decision:
     """Decide a draw from its outcomes, in draw order; for a retention draw, `before` are the earlier model's outcomes.
 
+    Any draw that only waits for people's labels is INCONCLUSIVE.
     baseline, reference: nothing to decide; INVALID when a case was not judged. retention and worth: the paired
     comparison decides.
     gate and confirm: the plan decides, and a pass must also hold in every slice that has a minimum, between the groups,
     and after correction for the judges' known errors.
     """
     decision = decide(terms.plan, outcomes, terms.max_errors, terms.curtail)
+    if awaits_labels(decision.reasons):
+        return decision
     match terms.purpose:
         case "baseline" | "reference" | "worth reference":
             measured = {"passed": decision.passed, "drawn": decision.drawn}

@@ -119,6 +119,7 @@ WORDINGS: Mapping[Kind, str | Callable[[Facts], str]] = {
     "allowed": "{allowed} of {drawn} allowed",
     "settled_it": "the misses so far settled it; at most {drawn} would have been asked",
     "not_judged": "{not_judged} of {drawn} not judged, {passed} passed, {needed} needed",
+    "unlabelled": "{missing} of {drawn} wait for people's labels; so far {passed} passed, {needed} needed",
     "mismatch": "{outcomes} outcomes do not match the {drawn} registered cases",
     "errors_over": "{category} in {cases} cases, {allowed} allowed",
     "measured": "measured: {passed} of {drawn}",

@@ -5,13 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from tunegate.checks.judge_admission import Admission, History, brought_along, find_admission, read_admission
+from pydantic import Field
+
+from tunegate.checks.judge_admission import (
+    DEFAULT_ADMIT,
+    Admission,
+    Age,
+    History,
+    brought_along,
+    find_admission,
+    read_admission,
+)
 from tunegate.exceptions import ConfigError
 from tunegate.hashes import judge_json, sha256_hex
 from tunegate.trust.allowed import Trust
+from tunegate_suites.base import Options
 
 
 def judge_hash(identity: Mapping[str, Any]) -> str:
@@ -19,12 +31,29 @@ def judge_hash(identity: Mapping[str, Any]) -> str:
     return sha256_hex(judge_json(identity))
 
 
+class AdmitOptions(Options):
+    """What an admission needs: how well the judge agrees with people, and how old that may be."""
+
+    min: Annotated[float, Field(gt=0, lt=1)] = DEFAULT_ADMIT
+    """the judge counts only if the lower end of kappa's interval is at least this"""
+    within: Annotated[str, Field(pattern=r"^[1-9]\d{0,4} days?$")] | None = None
+    """how long an admission is valid, for example 90 days, counted from its first label or its measurement"""
+
+    @property
+    def days(self) -> int | None:
+        return None if self.within is None else int(self.within.partition(" ")[0])
+
+
 @dataclass(frozen=True)
 class Standing:
-    """The admission of a judge: its record, if there is one, and why its verdicts do not count, if they do not."""
+    """The admission of a judge: its record, if there is one, and why its verdicts do not count, if they do not.
+
+    `expired`: only because it is too old. Time alone does not change which suite a gate was asked of.
+    """
 
     record: Admission | None
     fault: str | None
+    expired: bool = False
 
     @property
     def in_short(self) -> str:
@@ -36,7 +65,9 @@ class Standing:
         return f"admission {self.record.sha256[:12]}, kappa at least {measured.kappa_interval[0]:.3f}{often}"
 
 
-def standing(judge_sha256: str, path: Path | None, start: Path, admit: float, command: str, trust: Trust) -> Standing:
+def standing(
+    judge_sha256: str, path: Path | None, start: Path, admit: AdmitOptions, command: str, trust: Trust
+) -> Standing:
     """Read the record of a judge: at `path`, or found in `start` and the folders above.
 
     Only a record of the user's own counts; another is not even read. `command` is the command that measures the judge,
@@ -64,9 +95,19 @@ def standing(judge_sha256: str, path: Path | None, start: Path, admit: float, co
             None,
             f"the judge is not admitted: {record.path} is for another judge, rubric or model; measure it: {command}",
         )
-    if not record.measured.reaches(admit):
-        return Standing(record, refusal(record, admit))
-    return Standing(record, None)
+    if not record.measured.reaches(admit.min):
+        return Standing(record, refusal(record, admit.min))
+    expired = expiry(record.age, admit, datetime.now(UTC).date())
+    return Standing(record, f"{expired}; {command}" if expired else None, bool(expired))
+
+
+def expiry(age: Age, admit: AdmitOptions, today: date) -> str:
+    """Why an admission is too old; empty if it is not."""
+    days = age.days(today)
+    if admit.days is None or (days is not None and days <= admit.days):
+        return ""
+    old = "does not say when it was made" if days is None else f"is {days} days old ({age.in_words})"
+    return f"the judge's admission expired: it {old}, and `admit.within` is {admit.within}; measure it with new labels"
 
 
 def history_before(judge_sha256: str, paths: Iterable[Path], labels_sha256: str) -> History:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -21,7 +21,7 @@ from tunegate.optional import require
 from tunegate.reading.files import read_text, resolve
 from tunegate.trust.wants import Wants
 from tunegate_suites.base import NumericCheck
-from tunegate_suites.judges.admission import Standing, judge_hash, standing
+from tunegate_suites.judges.admission import AdmitOptions, Standing, judge_hash, standing
 from tunegate_suites.judges.compare import CompareOptions, ComparingJudge, Fitted, read_fitted
 from tunegate_suites.judges.labels import LabelsOptions
 from tunegate_suites.judges.llm import InPairs, OneByOne
@@ -75,8 +75,9 @@ class Judge(NumericCheck):
     """labels that pass"""
     allow_self_judging: Annotated[str, Field(min_length=10)] | None = None
     """the reason why the model under test may judge itself"""
-    admit: Annotated[float, Field(gt=0, lt=1)] = DEFAULT_ADMIT
-    """the judge counts only if the lower end of kappa's interval is at least this"""
+    admit: Annotated[float, Field(gt=0, lt=1)] | AdmitOptions = DEFAULT_ADMIT
+    """the judge counts only if the lower end of kappa's interval is at least this; or with how old it may be (its
+    options are below)"""
     corrected_min: Annotated[float | None, Field(gt=0, lt=1)] = None
     """the gate also needs this lower end of the pass rate corrected for the judge's errors (Rogan-Gladen)"""
     # The place of the record changes no verdict; its contents are part of the fingerprint (`further_facts`).
@@ -279,19 +280,33 @@ class Judge(NumericCheck):
         command = f"tunegate judge {file} --labels FILE"
         if self.is_looked_at and self.model is not None and self._sha256 is None:
             return Standing(None, f"{self.model} is not on this machine, so whether the judge is admitted is unknown")
-        return standing(self.judge_sha256, path, self._context.base_dir, self.admit, command, self._context.trust)
+        return standing(
+            self.judge_sha256, path, self._context.base_dir, self.admission_needs, command, self._context.trust
+        )
+
+    @property
+    def admission_needs(self) -> AdmitOptions:
+        return self.admit if isinstance(self.admit, AdmitOptions) else AdmitOptions(min=self.admit)
 
     @property
     def admission_facts(self) -> dict[str, Any]:
-        """The judge's admission for a gate's record: its figures, or the reason why there is none."""
+        """The judge's admission for a gate's record: its figures and its age, or the reason why there is none."""
+        record, days = self.standing.record, self.admission_needs.days
+        age = {"age": asdict(record.age)} if record and record.age.since else {}
+        limit = {} if days is None else {"within_days": days}
+        return {**self._lasting_facts, **age, **limit, "fault": self.standing.fault}
+
+    @property
+    def _lasting_facts(self) -> dict[str, Any]:
         record = self.standing.record
         facts = record.facts() if record else {"judge_sha256": self.judge_sha256}
-        demands = {"admit": self.admit, "corrected_min": self.corrected_min}
-        return {**facts, **demands, "fault": self.standing.fault}
+        return {**facts, "admit": self.admission_needs.min, "corrected_min": self.corrected_min}
 
     def further_facts(self) -> dict[str, Any]:
-        # Without the text of the fault, which names files: equal judges are equal in any folder.
-        return {"judge": self.identity, "admission": {**self.admission_facts, "fault": self.standing.fault is not None}}
+        # Without the text of the fault, which names files: equal judges are equal in any folder. Without its age: a
+        # suite is the same suite tomorrow.
+        fault = self.standing.fault is not None and not self.standing.expired
+        return {"judge": self.identity, "admission": {**self._lasting_facts, "fault": fault}}
 
     @property
     def version(self) -> str:

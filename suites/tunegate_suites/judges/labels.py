@@ -78,7 +78,8 @@ class LabelsOptions(Options):
     """people's verdict; default: human, human_correct, human_label, label or verdict"""
     passes: Annotated[Values, Field(min_length=1)] | None = None
     """values of `human` that pass; used with `fails`. Default for both: a verdict of the judge's rubric, true and
-    false, 1 and 0, yes and no, pass and fail, or correct and incorrect; 1 and 2 for a pairwise judge"""
+    false, 1 and 0, yes and no, pass and fail, correct and incorrect, or right and wrong (can't tell is left out);
+    1 and 2 for a pairwise judge"""
     fails: Annotated[Values, Field(min_length=1)] | None = None
     """values of `human` that fail. A value in neither list is refused"""
     skip: Values = Field(default_factory=list[str])

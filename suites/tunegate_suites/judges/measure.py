@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from tunegate.reading.yaml_file import load_yaml
 from tunegate.stats.agreement import PositionBias, Share, correlation, kappa, kappa_interval, position_bias
 from tunegate.whole_files import write_whole
 from tunegate_suites.build import build
-from tunegate_suites.judges.admission import history_before, refusal
+from tunegate_suites.judges.admission import expiry, history_before, refusal
 from tunegate_suites.judges.compare import faults_of, numbers, question_hash
 from tunegate_suites.judges.fit import fit, fitted_json, in_fitting_half
 from tunegate_suites.judges.judge import Judge
@@ -86,6 +86,7 @@ def measure(request: MeasureRequest, progress: Progress, models: LocalModels | N
         passes=dict(labels.passes),
         fails=dict(labels.fails),
         skipped=dict(labels.skipped),
+        labelled=_labelled(drawn),
     )
     return _recorded(judge, request, drawn, rounds, counts)
 
@@ -152,6 +153,19 @@ def _drawn(labels: Sequence[Labelled], draw: int | None, seed: int) -> list[Labe
         raise ConfigError(f"--draw {draw}: only {len(labels)} labels can be used to measure the judge; draw fewer")
     by_id = {one.sample.case.id: one for one in labels}
     return [by_id[case_id] for case_id in draw_order(by_id, seed)[:draw]]
+
+
+def _labelled(labels: Sequence[Labelled]) -> tuple[str, str] | None:
+    """The days of the first and of the last label, from the field `labelled` that `tunegate review merge` writes."""
+    days = sorted(str(day)[:10] for one in labels if (day := one.sample.case.fields.get("labelled")))
+    return (days[0], days[-1]) if days and all(_is_day(day) for day in days) else None
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return bool(date.fromisoformat(text))
+    except ValueError:
+        return False
 
 
 # --- judging --------------------------------------------------------------------------------------------------------
@@ -251,8 +265,10 @@ def _recorded(
         biases=biases,
         labels=counts,
         measurements=record.history,
-        admit=judge.admit,
-        reason="" if agreement.reaches(judge.admit) else refusal(record, judge.admit),
+        admit=judge.admission_needs.min,
+        reason="" if agreement.reaches(judge.admission_needs.min) else refusal(record, judge.admission_needs.min),
+        age=record.age,
+        expired=expiry(record.age, judge.admission_needs, datetime.now(UTC).date()),
         record=str(path),
         record_sha256=record.sha256,
     )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tunegate.checks.judge_admission import Agreement, History
+from tunegate.checks.judge_admission import Age, Agreement, History
 from tunegate.stats.agreement import PositionBias, Share
 
 
@@ -24,6 +24,8 @@ class LabelCounts:
     passes: Mapping[str, int]
     fails: Mapping[str, int]
     skipped: Mapping[str, int]
+    labelled: tuple[str, str] | None = None
+    """the days of the first and of the last label, if the rows say so (`labelled`)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +87,13 @@ class Measured:
     reason: str
     record: str
     record_sha256: str
+    age: Age = field(default_factory=Age)
+    expired: str = ""
+    """Why the admission is too old already: its labels are."""
 
     @property
     def admitted(self) -> bool:
-        return self.agreement.reaches(self.admit)
+        return self.agreement.reaches(self.admit) and not self.expired
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -100,7 +105,8 @@ class Measured:
             "measurements": asdict(self.measurements),
             "admit": self.admit,
             "admitted": self.admitted,
-            "reason": self.reason,
+            "reason": self.reason or self.expired,
+            "age": asdict(self.age),
             "record": self.record,
             "record_sha256": self.record_sha256,
         }

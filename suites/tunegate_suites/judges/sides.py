@@ -22,6 +22,9 @@ BLANK = ""
 PLAIN = (("true", "false"), ("1", "0"), ("yes", "no"), ("pass", "fail"), ("correct", "incorrect"))
 """Pairs of values, in upper or lower case, that are recognised without names if a column has only one such pair."""
 
+REVIEWED: Mapping[str, bool | None] = {"right": True, "wrong": False, "can't tell": None}
+"""What `tunegate review` writes; the row of an answer that people did not decide is left out."""
+
 _WHOLE = re.compile(r"[-+]?\d+\.0+")
 
 
@@ -94,7 +97,8 @@ def _readings(values: set[str], scheme: Scheme) -> list[dict[str, bool | None]]:
     # On a scale from 1 to 5, 1 and 0 are not a pair: 1 is the worst verdict.
     plain = [{passing: True, failing: False} for passing, failing in PLAIN if not taken & {passing, failing}]
     first = {**menu, **(plain[0] if "true" not in taken and "false" not in taken else {})}
-    return [first, *(_any_case(reading, values) for reading in [first, *plain])]
+    reviewed = [] if taken & REVIEWED.keys() else [REVIEWED]
+    return [first, *(_any_case(reading, values) for reading in [first, *plain, *reviewed])]
 
 
 def _any_case(reading: Mapping[str, bool | None], values: set[str]) -> dict[str, bool | None]:
