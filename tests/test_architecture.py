@@ -48,7 +48,7 @@ FLOORS = (
     ("record", "suites"),
     ("ledger", "elsewhere"),
     ("gates", "leaks"),
-    ("promotion", "choosing"),
+    ("promotion", "choosing", "attribution"),
     ("pipeline", "publishing"),
     ("training",),
     ("commands",),
@@ -64,7 +64,7 @@ FLOORS = (
 HEAVY = {
     "torch", "transformers", "trl", "peft", "datasets", "ragas", "numpy", "pandas", "scipy", "pyarrow", "evaluate",
     "sentence_transformers", "rouge_score", "spellchecker", "py3langid", "openai", "huggingface_hub", "accelerate",
-    "cryptography", "mlflow", "sqlalchemy", "alembic",
+    "cryptography", "mlflow", "sqlalchemy", "alembic", "captum", "PIL", "matplotlib",
 }  # fmt: skip
 LIGHT = {
     "tunegate.cli",

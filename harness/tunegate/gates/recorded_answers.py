@@ -53,7 +53,7 @@ def read_side(spec: str, records: Path, identify: Identify) -> Side:
         return _side(spec, run.gates.values())
     if stage == "base":
         return _side(spec, _of_base(run))
-    return _side(spec, _attempt(run, stage, spec).gates.values())
+    return _side(spec, attempt_named(run, stage, spec).gates.values())
 
 
 def _of_base(run: RunRecord) -> list[GateRecord]:
@@ -67,6 +67,14 @@ def _of_base(run: RunRecord) -> list[GateRecord]:
 def names_a_record(spec: str) -> bool:
     """Whether `spec` names a record, rather than a model whose gates are searched for."""
     return _parts(spec)[0] is not None
+
+
+def read_record(spec: str) -> tuple[RunRecord, str | None]:
+    """The checked record that `spec` names, and the stage in it; raises ConfigError where there is none."""
+    folder, stage = _parts(spec)
+    if folder is None:
+        raise ConfigError(f"{spec}: no record of a run or a gate; name its folder, or RUN@STAGE, RUN@STAGE#ATTEMPT")
+    return _read(folder), stage
 
 
 def _parts(spec: str) -> tuple[Path | None, str | None]:
@@ -83,7 +91,7 @@ def _read(folder: Path) -> RunRecord:
     return run
 
 
-def _attempt(run: RunRecord, wanted: str | None, spec: str) -> AttemptRecord:
+def attempt_named(run: RunRecord, wanted: str | None, spec: str) -> AttemptRecord:
     """The attempt that `stage#number` names; without a stage, the last attempt that trained a model of the chain."""
     steps = [stage for stage in run.stages.values() if stage.role == "step" and stage.attempts]
     if wanted is None:

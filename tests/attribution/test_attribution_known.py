@@ -1,0 +1,162 @@
+"""Explanations of a model whose reasons are known: trained to answer with the word after a marker.
+
+Every method must point to that word. By chance it would be the highest of 6 to 10 pieces in one case of eight.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.copy_model import MARKER, WORDS, make_copy_model, prompt_of
+from tunegate.attribution.explanation import METHODS, Explanation, explanation_from_json
+from tunegate.attribution.explain import explain
+from tunegate.attribution.stored_case import StoredCase
+from tunegate.attribution.words import in_words
+from tunegate.cases.case import Case
+from tunegate.checks.outcome import Verdict
+from tunegate.models.hf import HFModel
+from tunegate.models.model import GenerationSettings
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("captum", reason="the extra attribution is not installed")
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:Input Tensor 0 did not already require gradients"),
+]
+CASES, ENOUGH = 20, 15
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> HFModel:
+    return HFModel.load(make_copy_model(tmp_path_factory.mktemp("models") / "copy"), dtype="float32")
+
+
+def stored(prompt: str, answer: str, reference: str | None) -> StoredCase:
+    references = () if reference is None else (reference,)
+    return StoredCase(
+        case=Case("c", prompt, references),
+        answer=answer,
+        reference=reference,
+        verdict=Verdict.FAIL,
+        gate="words",
+        stage=None,
+        attempt=None,
+        settings=GenerationSettings(max_new_tokens=3),
+        scored=False,
+        ended=True,
+        place="copy",
+        model_sha256=None,
+        dtype="float32",
+    )
+
+
+@pytest.fixture(scope="module")
+def explained(model: HFModel) -> list[tuple[str, Explanation]]:
+    """(the word after the marker, the explanation of the model's answer, which is that word)"""
+    rng = random.Random(9)
+    found: list[tuple[str, Explanation]] = []
+    for _ in range(CASES):
+        prompt, word = prompt_of(rng)
+        other = rng.choice([one for one in WORDS if one != word])
+        found.append((word, explain(model, stored(prompt, word, other))))
+    return found
+
+
+@pytest.mark.parametrize("method", [method for method in METHODS if method != "logit_lens"])
+def test_the_strip_points_to_the_word_after_the_marker(explained: list[tuple[str, Explanation]], method: str) -> None:
+    tops: Counter[str] = Counter()
+    for word, one in explained:
+        [strip] = [strip for strip in one.strips if strip.method == method]
+        top = one.texts(strip.unit)[strip.strongest[0]].strip()
+        tops["word" if top == word else "marker" if top == MARKER else "other"] += 1
+    assert tops["word"] >= ENOUGH, tops
+    assert tops["other"] <= 2, tops
+
+
+def test_no_method_fails_and_every_answer_is_rebuilt(explained: list[tuple[str, Explanation]]) -> None:
+    assert all(not one.faults and one.rebuilt for _, one in explained)
+
+
+def test_answer_and_reference_part_where_they_differ(explained: list[tuple[str, Explanation]]) -> None:
+    for word, one in explained:
+        assert one.parting == 0
+        assert one.answer_tokens[0].text == one.answer_tokens[0].top == word
+        assert math.exp(one.answer_tokens[0].log_probability) > 0.9
+        assert math.exp(one.reference_tokens[0].log_probability) < 0.1
+        assert in_words(one)[0].startswith(f"The answer and the reference part at token 1: “{word}” (p ")
+
+
+def test_removing_the_highest_pieces_matters_more_than_random_ones(explained: list[tuple[str, Explanation]]) -> None:
+    for method in METHODS[:-1]:
+        tests = [strip.deletion for _, one in explained for strip in one.strips if strip.method == method]
+        above, of = sum(test.above for test in tests if test), sum(test.of for test in tests if test)
+        assert above / of > 0.9, (method, above, of)
+
+
+def test_a_strip_that_points_elsewhere_fails_the_deletion_test(explained: list[tuple[str, Explanation]]) -> None:
+    """The test can tell: weights turned around are no better than random."""
+    from dataclasses import replace
+
+    from tunegate.attribution import explain as module
+
+    shown = next(one for _, one in explained if len(one.strips[0].weights) == 10)
+    strip = next(one for one in shown.strips if one.method == "shapley")
+    turned = replace(strip, weights=tuple(-weight for weight in strip.weights))
+    assert set(turned.strongest[:2]).isdisjoint(strip.strongest[:2])
+    assert module.removed_of(10) == 2
+
+
+def test_the_answer_appears_in_the_last_layer_only(explained: list[tuple[str, Explanation]]) -> None:
+    """One layer cannot copy: it takes one to mark the word after the marker, and one to fetch it."""
+    for _, one in explained:
+        assert one.lens is not None
+        assert [guess.layer for guess in one.lens.layers] == [1, 2]
+        assert one.lens.appears == 2
+        assert one.lens.layers[-1].answer == pytest.approx(one.answer_tokens[0].log_probability, abs=1e-3)
+
+
+def test_a_head_of_the_last_layer_looks_at_the_word(explained: list[tuple[str, Explanation]]) -> None:
+    found = 0
+    for word, one in explained:
+        texts = one.texts("token")
+        found += any(head.layer == 2 and texts[head.piece].strip() == word and head.weight > 0.3 for head in one.heads)
+    assert found >= ENOUGH
+
+
+def test_the_same_seed_gives_the_same_explanation(model: HFModel) -> None:
+    one, again, other = (explain(model, stored("oak ash @ elm fir yew", "elm", None), seed=seed) for seed in (1, 1, 2))
+    assert one == again
+    assert one != other
+    assert explanation_from_json(json.loads(json.dumps(one.to_json()))).to_json() == one.to_json()
+
+
+def test_an_answer_without_a_reference_is_explained_as_a_whole(model: HFModel) -> None:
+    one = explain(model, stored("oak ash @ elm fir yew", "elm", None), ["ablation"])
+    assert (one.parting, one.target) == (None, (0, 2))
+    assert in_words(one)[0].startswith("There is no reference; the log-probability of the answer is -0.0")
+
+
+def test_random_states_and_weights_are_left_as_they_were(model: HFModel) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    explain(model, stored("oak ash @ elm fir yew", "elm", None))
+    assert torch.equal(torch.rand(1), expected)
+    assert all(parameter.requires_grad and parameter.grad is None for parameter in model.model.parameters())
+    assert model.model.config._attn_implementation == "sdpa"
