@@ -173,7 +173,8 @@ def _layers(lens: Lens) -> Markup:
         rows.append(tag("tr", tag("th", guess.layer, scope="row"), *(tag("td", cell) for cell in cells)))
     table = tag("table", tag("thead", head), tag("tbody", *rows), class_="tokens")
     summary = tag("summary", lens_words(lens))
-    return tag("details", summary, tag("p", LIMITS["logit_lens"], class_="quiet"), table)
+    wide = tag("div", table, class_="wide", tabindex="0", role="region", aria_label="Guesses of the layers")
+    return tag("details", summary, tag("p", LIMITS["logit_lens"], class_="quiet"), wide)
 
 
 def _heads(one: Explanation, heads: Sequence[Focus]) -> Markup:

@@ -10,6 +10,8 @@ from tunegate_reports.markup import Markup, join, tag
 LEVELS = 5
 RANKED = 5
 """How many pieces are numbered, and listed below the strip."""
+MANY = 400
+"""Of a strip with more pieces, the faintest level is not marked: the page stays small."""
 
 
 def levels(weights: Sequence[float]) -> list[int]:
@@ -26,13 +28,14 @@ def heat_strip(explanation: Explanation, strip: Strip, label: str) -> Markup:
     """The prompt with its pieces marked, and a list of the highest: a screen reader reads the same as the eye sees."""
     rank = {place: number for number, place in enumerate(strip.strongest[:RANKED], 1) if strip.weights[place] > 0}
     pieces = zip(explanation.texts(strip.unit), levels(strip.weights), strict=True)
-    parts = [_piece(text, level, rank.get(place)) for place, (text, level) in enumerate(pieces)]
+    faintest = 1 if len(strip.weights) <= MANY else 2
+    parts = [_piece(text, level, rank.get(place), faintest) for place, (text, level) in enumerate(pieces)]
     text = tag("p", *parts, class_="strip", tabindex="0", role="group", aria_label=label, dir="auto")
     return join([text, _ranking(explanation, strip, list(rank))])
 
 
-def _piece(text: str, level: int, rank: int | None) -> Markup | str:
-    if not level and rank is None:
+def _piece(text: str, level: int, rank: int | None, faintest: int) -> Markup | str:
+    if abs(level) < faintest and rank is None:
         return text
     number = tag("sup", rank) if rank is not None else None
     return tag("span", text, number, class_=f"{'n' if level < 0 else 's'}{abs(level)}")

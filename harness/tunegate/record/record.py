@@ -320,6 +320,21 @@ def first_purpose(stage: StageRecord) -> str:
     return "baseline" if stage.role == "baseline" else "gate"
 
 
+@dataclass(frozen=True, slots=True)
+class ExplainedCases:
+    """The file of explanations of an attempt's missed cases, relative to the run folder, and the cases in it.
+
+    `faults` has the reason for each case that could not be explained.
+    """
+
+    stage: str
+    attempt: int
+    file: str
+    sha256: str
+    cases: tuple[str, ...]
+    faults: Mapping[str, str] = field(default_factory=FrozenDict[str, str])
+
+
 @dataclass(frozen=True)
 class RunRecord:
     """A whole run, or a gate run alone (then `stages` is empty and `gates` holds the gate)."""
@@ -337,6 +352,7 @@ class RunRecord:
     reason: str = ""
     promotions: tuple[Json, ...] = ()
     faults: tuple[str, ...] = ()
+    explained: tuple[ExplainedCases, ...] = ()
     digest: str = ""
 
     @property
