@@ -23,8 +23,7 @@ CHAT_TEMPLATE = (
 )
 LENGTHS = (5, 9)
 """The number of words in a prompt, the marker not counted."""
-MOST_STEPS, BATCH, WINDOW, LEARNED = 800, 64, 10, 0.02
-"""Training ends when the mean loss of the last `WINDOW` steps is below `LEARNED`."""
+STEPS, BATCH = 500, 48
 
 
 def prompt_of(rng: random.Random, words: int | None = None) -> tuple[str, str]:
@@ -87,20 +86,18 @@ def _trained() -> tuple[Any, Any]:
         torch.manual_seed(0)
         model = LlamaForCausalLM(config)
         optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-        recent: list[float] = []
-        for _ in range(MOST_STEPS):
+        schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.05, total_iters=STEPS)
+        for _ in range(STEPS):
             length = rng.randint(*LENGTHS)
             drawn = [prompt_of(rng, length) for _ in range(BATCH)]
             texts = [[*_blanked(prompt, answer, rng), "[ask]", answer, "[end]"] for prompt, answer in drawn]
             ids = torch.tensor([[number[word] for word in text] for text in texts])
-            logits = model(input_ids=ids[:, :-1], logits_to_keep=2).logits
-            loss = torch.nn.functional.cross_entropy(logits.transpose(1, 2), ids[:, -2:])
+            logits = model(input_ids=ids[:, :-1]).logits
+            loss = torch.nn.functional.cross_entropy(logits.transpose(1, 2), _wanted(ids, number[MARKER]))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            recent = [*recent[-(WINDOW - 1) :], loss.item()]
-            if len(recent) == WINDOW and sum(recent) / WINDOW < LEARNED:
-                break
+            schedule.step()
     model.generation_config = GenerationConfig(eos_token_id=end, pad_token_id=tokenizer.pad_token_id)
     return model.eval(), tokenizer
 
@@ -112,3 +109,17 @@ def _blanked(prompt: str, answer: str, rng: random.Random) -> list[str]:
     """
     share = rng.choice([0.0, 0.0, 0.5, 1.0])
     return [w if w in (MARKER, answer) or rng.random() >= share else "[pad]" for w in prompt.split()]
+
+
+def _wanted(ids: Any, marker: int) -> Any:
+    """What each token should be followed by: the word after the marker from that word on, and the end after the answer.
+
+    Being asked at every place, not only at the last one, the model learns in a fraction of the time. (rows, tokens) to
+    (rows, tokens - 1); -100 where nothing is asked.
+    """
+    place = (ids == marker).int().argmax(dim=1, keepdim=True) + 1
+    wanted = ids.gather(1, place).repeat(1, ids.shape[1] - 1)
+    for column in range(wanted.shape[1]):
+        wanted[:, column].masked_fill_(column <= place[:, 0], -100)
+    wanted[:, -1] = ids[:, -1]
+    return wanted

@@ -14,9 +14,9 @@ from tunegate.attribution.scorer import Scorer
 from tunegate.models.loading import hf_import
 from tunegate.optional import optional_import
 
-SHAPLEY_PASSES = 256
+SHAPLEY_PASSES = 128
 """Permutations are drawn until they would take this many passes; at least four of them."""
-LIME_SAMPLES = 128
+LIME_SAMPLES = 96
 LIME_RIDGE = 1e-3
 AT_ONCE = 16
 

@@ -59,9 +59,8 @@ def find_case(run: RunRecord, attempt: AttemptRecord | None, case_id: str) -> St
     cases = stored_cases(run, attempt)
     found = next((one for one in cases if one.case.id == case_id), None)
     if found is None:
-        raise ConfigError(
-            f"{run.folder}: no answer to a case {case_id!r}{nearest(case_id, (c.case.id for c in cases))}"
-        )
+        known = nearest(case_id, (one.case.id for one in cases))
+        raise ConfigError(f"{run.folder}: no answer to a case {case_id!r} is on record{known}")
     if not found.answer:
         raise CannotJudge(f"case {case_id!r}: its answer is empty, so there is nothing to explain")
     return found
