@@ -314,7 +314,7 @@ def _choosing(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
     explain.add_argument(
         "--method", metavar="NAME", action="append", choices=EXPLAINED_BY, help=f"{', '.join(EXPLAINED_BY)} (all)"
     )
-    explain.add_argument("--seed", type=int, default=0, help="seed of what is drawn at random (default: 0)")
+    explain.add_argument("--seed", type=int, help="seed of what is drawn at random (default: 0)")
     explain.add_argument("--out", metavar="FILE", help="page to write (default: explain-CASE.html in the record)")
 
 

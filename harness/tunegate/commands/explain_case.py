@@ -39,7 +39,7 @@ def explain_case(options: Namespace, write: WritePage) -> int:
         from tunegate.attribution.explain import explain
 
         def explained(case: StoredCase, model: Model) -> Explanation:
-            return explain(model, case, cast("Sequence[Method]", methods), seed=options.seed, progress=bar.update)
+            return explain(model, case, cast("Sequence[Method]", methods), seed=options.seed or 0, progress=bar.update)
 
         found = [explained(stored, _open(stored, options.model))]
         if options.against is not None:
@@ -62,8 +62,9 @@ def _read(spec: str) -> tuple[RunRecord, AttemptRecord | None]:
 
 def _list_misses(options: Namespace, run: RunRecord, attempt: AttemptRecord | None) -> int:
     """The missed cases, flips first: what may be explained."""
-    for flag, given in {"--out": options.out, "--method": options.method, "--against": options.against}.items():
-        if given:
+    flags = ("--out", "--method", "--against", "--model", "--seed")
+    for flag in flags:
+        if getattr(options, flag.removeprefix("--")) is not None:
             raise ConfigError(f"{flag}: has no effect without a case; name one")
     missed = [one for one in stored_cases(run, attempt) if one.verdict is Verdict.FAIL]
     if options.json:
