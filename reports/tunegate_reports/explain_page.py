@@ -14,8 +14,8 @@ from tunegate_reports.markup import Markup, join, tag
 from tunegate_reports.page import asset, source_hash
 from tunegate_reports.strips import heat_strip
 
-SHOWN_TOKENS = 40
-BEFORE_PARTING = 8
+SHOWN_TOKENS = 24
+BEFORE_PARTING, AFTER_PARTING = 8, 5
 MOST_HEADS = 640
 """With more heads, only the most focused head of each layer is shown."""
 
@@ -74,7 +74,8 @@ def _tokens(one: Explanation) -> Markup:
     """Answer and reference beside each other, token by token, with the row where they part marked in words."""
     count = max(len(one.answer_tokens), len(one.reference_tokens))
     start = max(0, (one.parting or 0) - BEFORE_PARTING)
-    shown = range(start, min(count, start + SHOWN_TOKENS))
+    end = start + SHOWN_TOKENS if one.parting is None else one.parting + 1 + AFTER_PARTING
+    shown = range(start, min(count, end))
     names = ("token", "answer", "p", "most likely there", "reference", "p", "")
     head = tag("tr", *(tag("th", name, scope="col") for name in names))
     rows = [_token_row(one, place) for place in shown]

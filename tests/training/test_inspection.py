@@ -70,7 +70,7 @@ def test_the_first_misses_of_each_attempt_are_explained_by_its_model(tmp_path: P
 def test_the_methods_are_those_of_the_file(tmp_path: Path) -> None:
     explain = Explainer()
     carried_out(tmp_path, explain, f"{PIPELINE}\ninspect: {{cases: 1, methods: [lime, logit_lens]}}\n")
-    assert [methods for _, _, methods in explain.asked] == [("lime", "logit_lens")]
+    assert [methods for _, _, methods in explain.asked] == [["lime", "logit_lens"]]
 
 
 def test_a_run_without_the_key_explains_nothing(tmp_path: Path) -> None:

@@ -236,7 +236,7 @@ def _target_of(question: Question) -> tuple[int, int]:
 
 
 def planned_passes(question: Question, methods: Sequence[Method]) -> int:
-    """At most so many sequences are computed: every method has a bound, and none computes what another one did."""
+    """The largest number of sequences that are computed: each method has a bound, and they share what is computed."""
     parts = len(question.members[PARTS])
     costs: Mapping[Method, int] = {
         "ablation": parts + 1,

@@ -1,4 +1,4 @@
-"""The question of a case as the model read it: token ids, and where each token stands in what the user wrote."""
+"""The question of a case as the model read it: token ids, and the place of each token in what the user wrote."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ def question_of(
     ended: bool,
 ) -> Question:
     """The question as the gate asked it. `scored`: the answer is a choice whose likelihood was computed; `ended`: the
-    answer ended by itself, so that its end token counts too.
+    answer ended by itself, so that its end token counts too; a right answer always ends.
 
-    Raises CannotJudge for a tokenizer that cannot say where its tokens stand in the text.
+    Raises CannotJudge for a tokenizer that does not give the places of its tokens in the text.
     """
     tokenizer = model.tokenizer
     text, is_raw = (choice_text if scored else answer_text)(tokenizer, case, settings)
@@ -67,11 +67,11 @@ def question_of(
         answer = answer.lstrip()
     ids, offsets = _encoded(tokenizer, text, is_raw)
 
-    def continued(words: str) -> tuple[int, ...]:
+    def continued(words: str, ends: bool) -> tuple[int, ...]:
         if scored and ids:
             whole: list[int] = tokenizer(text + tail + words, add_special_tokens=is_raw)["input_ids"]
             return tuple(whole[len(ids) :])
-        end = [tokenizer.eos_token_id] if ended and tokenizer.eos_token_id is not None else []
+        end = [tokenizer.eos_token_id] if ends and tokenizer.eos_token_id is not None else []
         return (*plain_ids(tokenizer, tail + words), *end)
 
     prompt = settings.asks(case.prompt)
@@ -84,8 +84,8 @@ def question_of(
     inside = tokens_in(parts, [end for _, (_, end) in spans])
     return Question(
         tuple(ids or context_free(tokenizer)),
-        continued(answer),
-        None if reference is None else continued(reference if scored else reference.lstrip()),
+        continued(answer, ended),
+        None if reference is None else continued(reference if scored else reference.lstrip(), True),
         shown,
         (parts, tokens),
         (tuple(tuple(spans[place][0] for place in places) for places in inside), own),
@@ -97,8 +97,8 @@ def _encoded(tokenizer: Any, text: str, is_raw: bool) -> tuple[list[int], list[t
         encoded = tokenizer(text, add_special_tokens=is_raw, return_offsets_mapping=True)
     except NotImplementedError as error:
         raise CannotJudge(
-            f"{tokenizer.name_or_path}: this tokenizer does not say where its tokens stand in a text, so no part of a "
-            "prompt can be named; only fast tokenizers (tokenizer.json) do"
+            f"{tokenizer.name_or_path}: this tokenizer does not give the places of its tokens in a text, so no part of "
+            "a prompt can be named; only fast tokenizers (tokenizer.json) do"
         ) from error
     return encoded["input_ids"], encoded["offset_mapping"]
 

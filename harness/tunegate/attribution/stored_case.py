@@ -35,7 +35,7 @@ class StoredCase:
     dtype: str | None
     flipped: bool = False
     by_another: bool = False
-    """Whether another model gave the answer than the one that is asked to explain it."""
+    """Whether the model that explains the answer did not give it."""
 
 
 def stored_cases(run: RunRecord, attempt: AttemptRecord | None) -> list[StoredCase]:
@@ -109,7 +109,7 @@ def _stored(gate: GateRecord, outcome: Outcome, place: str, flipped: bool) -> St
 
 
 def nearest_reference(answer: str, references: Sequence[str]) -> str | None:
-    """Of several right answers, the one that begins like the answer for longest.
+    """Of several right answers, the answer that begins like the answer for longest.
 
     >>> nearest_reference("autosomal dominant", ["recessive", "autosomal recessive"])
     'autosomal recessive'

@@ -71,7 +71,7 @@ def top_pieces(explanation: Explanation, strip: Strip, count: int = SHOWN) -> li
 
 def strip_words(explanation: Explanation, strip: Strip) -> str:
     """One line for a method: its unit, its cost, its highest pieces, its deletion test."""
-    pieces = ", ".join(f"{quoted(text)} {weight:+.2f}" for text, weight in top_pieces(explanation, strip))
+    pieces = ", ".join(f"{quoted(text)} {weight:+.2g}" for text, weight in top_pieces(explanation, strip))
     passes = f"{strip.passes} pass{'' if strip.passes == 1 else 'es'}"
     test = deletion_words(strip.deletion, strip.unit) if strip.deletion else "too few pieces for a deletion test"
     return f"{NAMES[strip.method]} (by {strip.unit}, {passes}): {pieces}; {test}"
