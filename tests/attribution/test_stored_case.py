@@ -22,7 +22,7 @@ from tunegate.stats.sampling import SinglePlan
 from tunegate.verdicts.terms import Terms
 
 PASS, FAIL = Verdict.PASS, Verdict.FAIL
-CHECKS = ("exact@1",)
+CHECKS = ("exact",)
 
 
 def outcome(case_id: str, verdict: Verdict, response: str = "dominant") -> Outcome:
