@@ -38,7 +38,8 @@ def _piece(text: str, level: int, rank: int | None, faintest: int) -> Markup | s
     if abs(level) < faintest and rank is None:
         return text
     number = tag("sup", rank) if rank is not None else None
-    return tag("span", text, number, class_=f"{'n' if level < 0 else 's'}{abs(level)}")
+    words = text.rstrip()  # the number follows the words, not the space or the line end after them
+    return tag("span", words, number, text[len(words) :], class_=f"{'n' if level < 0 else 's'}{abs(level)}")
 
 
 def _ranking(explanation: Explanation, strip: Strip, places: Sequence[int]) -> Markup | None:

@@ -22,8 +22,9 @@ function heatStrip(found, strip) {
     const level = strip.levels[place];
     const rank = strip.top.indexOf(place) + 1;
     if (!level && !rank) return text;
+    const words = text.trimEnd();
     const number = rank ? element("sup", {}, String(rank)) : null;
-    return element("span", { class: `${level < 0 ? "n" : "s"}${Math.abs(level)}` }, ...visible(text), number);
+    return element("span", { class: `${level < 0 ? "n" : "s"}${Math.abs(level)}` }, ...visible(words), number, text.slice(words.length));
   });
   return [element("p", { class: "quiet" }, ...visible(strip.name)),
     element("p", { class: "strip", tabindex: "0", role: "group", "aria-label": strip.name, dir: "auto" }, ...pieces)];
