@@ -588,7 +588,7 @@ PROOFS: Proofs = {
         words(COMPARE, "--records elsewhere", "leave it out"),
     ),
     "explain-case run": words("explain-case rec_a", "explain-case rec_b"),
-    "explain-case case": words("explain-case rec_a", "explain-case rec_a q-none", "no answer to a case 'q-none' is on record"),
+    "explain-case case": words("explain-case rec_a", "explain-case rec_a q-none", "to a case 'q-none' is on record"),
     "explain-case --json": words("explain-case rec_a", "--json"),
     "explain-case --method": (
         ShownBy("test_explain_case.py", '"--method", "ablation"'),
