@@ -50,7 +50,7 @@ FLOORS = (
     ("record", "suites"),
     ("ledger", "elsewhere"),
     ("gates", "leaks"),
-    ("promotion", "choosing", "reviewing"),
+    ("promotion", "choosing", "reviewing", "attribution"),
     ("pipeline", "publishing"),
     ("training",),
     ("commands",),
@@ -66,7 +66,7 @@ FLOORS = (
 HEAVY = {
     "torch", "transformers", "trl", "peft", "datasets", "ragas", "numpy", "pandas", "scipy", "pyarrow", "evaluate",
     "sentence_transformers", "rouge_score", "spellchecker", "py3langid", "openai", "huggingface_hub", "accelerate",
-    "cryptography", "mlflow", "sqlalchemy", "alembic",
+    "cryptography", "mlflow", "sqlalchemy", "alembic", "captum", "PIL", "matplotlib",
 }  # fmt: skip
 LIGHT = {
     "tunegate.cli",

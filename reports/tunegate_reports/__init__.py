@@ -1,12 +1,13 @@
 """Reports: a run record as one HTML page, as JUnit XML, as a Markdown summary.
 
 `view` turns the record into what is shown; `html`, `junit` and `markdown` each turn that into one kind of file.
-`github` and `metrics` are what GitHub and GitLab show beside a build. `bake_off` writes the page of a bake-off.
-`review_page` writes the page on which people judge answers.
+`github` and `metrics` are what GitHub and GitLab show beside a build. `bake_off` writes the page of a bake-off,
+`explain_page` the page of one case, `review_page` the page on which people judge answers.
 `notebook` shows the first screen of a report in a notebook cell.
 """
 
 from tunegate_reports.bake_off import write_bake_off
+from tunegate_reports.explain_page import write_explanations
 from tunegate_reports.github import annotation, comment, gate_annotation, step_summary
 from tunegate_reports.html import write_html
 from tunegate_reports.junit import write_junit
@@ -28,6 +29,7 @@ __all__ = [
     "size_of",
     "step_summary",
     "write_bake_off",
+    "write_explanations",
     "write_html",
     "write_junit",
     "write_markdown",

@@ -14,20 +14,22 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from tunegate.checks.outcome import Finding, Outcome
+from tunegate.checks.outcome import Finding, Outcome, Verdict
 from tunegate.gates.people import NOBODY, PeopleRate
 from tunegate.models.sentences import Embed
 from tunegate.record.record import RunRecord
 from tunegate_reports.data_section import data_section
+from tunegate_reports.explained import explained_cases
 from tunegate_reports.files import write_atomically
 from tunegate_reports.first_screen import answer_section
+from tunegate_reports.gate_view import CaseView
 from tunegate_reports.markup import Markup, escape
 from tunegate_reports.page import asset, source_hash
 from tunegate_reports.provenance import provenance_section
 from tunegate_reports.stages import stages_section
 from tunegate_reports.view import View, view
 
-SCRIPTS = ("text.js", "diff.js", "detail.js", "table.js", "page.js")
+SCRIPTS = ("text.js", "diff.js", "explained.js", "detail.js", "table.js", "page.js")
 BREAKS_OUT = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
 
 
@@ -58,9 +60,16 @@ def render(shown: View) -> str:
 
 def island(shown: View) -> str:
     """The cases as JSON that is safe inside a script element: no character in it can close the element."""
+    explained = explained_cases(shown.run)
+
+    def why(case: CaseView) -> dict[str, Any]:
+        gate = shown.gates[case.gate].record
+        found = explained.get((gate.stage, gate.attempt, gate.key, case.outcome.case_id))
+        return {} if found is None or case.outcome.verdict is Verdict.PASS else {"explained": found}
+
     data = {
         "gates": [gate.label for gate in shown.gates],
-        "cases": [{"gate": case.gate, **_case(case.outcome)} for case in shown.cases],
+        "cases": [{"gate": case.gate, **_case(case.outcome), **why(case)} for case in shown.cases],
     }
     return json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).translate(BREAKS_OUT)
 

@@ -134,18 +134,20 @@ def write_gate(
     terms: Terms | None = None,
     checks: tuple[str, ...] = ("exact@1", "rougeL@1 min=0.6", "errors@1"),
     decided: bool = True,
+    model_sha256: str | None = None,
+    purpose: str = "gate",
 ) -> None:
     """Write one gate; `drawn` above len(results) leaves registered cases without an outcome."""
     terms = terms or Terms(plan or SinglePlan(drawn or len(results), accept), max_errors=max_errors or {})
     plan = terms.plan
     case_ids = [result.case_id for result in results] + [f"unrun-{n}" for n in range(plan.draw - len(results))]
-    where = {"gate": gate, "stage": stage, "attempt": attempt}
+    where = {"gate": gate, "stage": stage, "attempt": attempt, "purpose": purpose}
     log.append(
         {
             "event": "gate_started",
             **where,
             "suite_sha256": sha(gate),
-            "model_sha256": None if stage is None else sha((stage, attempt)),
+            "model_sha256": model_sha256 or (None if stage is None else sha((stage, attempt))),
             "seed": 7,
             "terms": terms.to_json(),
             "drawn": plan.draw,

@@ -635,6 +635,29 @@ PROOFS: Proofs = {
         ShownBy("test_compare_command.py", '"--records", "records"'),
         words(COMPARE, "--records elsewhere", "leave it out"),
     ),
+    "explain-case run": words("explain-case rec_a", "explain-case rec_b"),
+    "explain-case case": words("explain-case rec_a", "explain-case rec_a q-none", "to a case 'q-none' is on record"),
+    "explain-case --json": words("explain-case rec_a", "--json"),
+    "explain-case --method": (
+        ShownBy("test_explain_case.py", '"--method", "ablation"'),
+        words("explain-case rec_a", "--method lime", "has no effect without a case"),
+    ),
+    "explain-case --out": (
+        ShownBy("test_explain_case.py", '"--out", str(page)'),
+        words("explain-case rec_a", "--out p.html", "has no effect without a case"),
+    ),
+    "explain-case --against": (
+        ShownBy("test_explain_case.py", '"--against", str(adapter)'),
+        words("explain-case rec_a", "--against base", "has no effect without a case"),
+    ),
+    "explain-case --model": (
+        ShownBy("test_explain_case.py", "[*command, str(moved)]"),
+        words("explain-case rec_a", "--model base", "has no effect without a case"),
+    ),
+    "explain-case --seed": (
+        ShownBy("test_explain_case.py", '"--seed", seed'),
+        words("explain-case rec_a", "--seed 3", "has no effect without a case"),
+    ),
     "suite expand suite": words(EXPAND, EXPAND.replace("facts.yaml", "few.yaml")),
     "suite expand --rules": words(EXPAND, EXPAND.replace("rules.yaml", "capitals.yaml")),
     "suite expand --out": words(EXPAND, EXPAND.replace("out.yaml", "elsewhere.yaml")),

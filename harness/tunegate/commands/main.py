@@ -22,6 +22,7 @@ from tunegate.commands.check_facts import CheckFacts, facts_of_judge, facts_of_p
 from tunegate.commands.ci import gate_in_ci
 from tunegate.commands.compare import compare_records
 from tunegate.commands.data import data as describe_data
+from tunegate.commands.explain_case import explain_case as explain_one_case
 from tunegate.commands.judge import print_judge
 from tunegate.commands.keygen import make_keys
 from tunegate.commands.leakage import leakage as compare_files
@@ -292,6 +293,16 @@ def bake_off(options: Namespace) -> int:
 def advise(options: Namespace) -> int:
     """Recommend stages to train, and write the pipeline file."""
     return run_advise(options, ask_on_terminal if sys.stdin.isatty() else None)
+
+
+# --- explain-case ---------------------------------------------------------------------------------------------------
+
+
+def explain_case(options: Namespace) -> int:
+    """Explain one answer from the weights of the model that gave it."""
+    import tunegate_reports as reports
+
+    return explain_one_case(options, reports.write_explanations)
 
 
 # --- judge ---------------------------------------------------------------------------------------------------------

@@ -13,7 +13,8 @@ from tunegate.gates.draw import Draw, GatePlace, cases_with
 from tunegate.hashes import canonical_json, sha256_hex
 from tunegate.ledger.entries import CONTINUES, Decided, Drawn, History, Standing
 from tunegate.ledger.ledger import Ledger
-from tunegate.record.record import GateRecord, LedgerPlace
+from tunegate.record.draw_facts import LedgerPlace
+from tunegate.record.record import GateRecord
 from tunegate.stats.sampling import DrawPlan
 from tunegate.suites.suite import Suite
 

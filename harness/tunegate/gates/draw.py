@@ -12,7 +12,8 @@ from tunegate.cases.case import Case, question_of
 from tunegate.checks.check import gate_can_fail
 from tunegate.checks.outcome import Outcome
 from tunegate.exceptions import ConfigError, Inconclusive
-from tunegate.record.record import GateRecord, LedgerPlace, gate_key
+from tunegate.record.draw_facts import LedgerPlace
+from tunegate.record.record import GateRecord, gate_key
 from tunegate.suites.suite import Suite
 from tunegate.verdicts.terms import PAIRED, REFERENCES, Purpose
 

@@ -69,7 +69,7 @@ def _gates_in(folder: Path, stage: str | None, spec: str, *, references: bool = 
         return list(run.gates.values())
     if stage == "base":
         return _of_base(run)
-    attempt = _attempt(run, stage, spec)
+    attempt = attempt_named(run, stage, spec)
     return list(attempt.draws if references else attempt.gates.values())
 
 
@@ -86,6 +86,14 @@ def names_a_record(spec: str) -> bool:
     return _parts(spec)[0] is not None
 
 
+def read_record(spec: str) -> tuple[RunRecord, str | None]:
+    """The checked record that `spec` names, and the stage in it; raises ConfigError where there is none."""
+    folder, stage = _parts(spec)
+    if folder is None:
+        raise ConfigError(f"{spec}: no record of a run or a gate; name its folder, or RUN@STAGE, RUN@STAGE#ATTEMPT")
+    return _read(folder), stage
+
+
 def _parts(spec: str) -> tuple[Path | None, str | None]:
     """`runs/x@sft` as (runs/x, sft); the folder is None if it holds no record."""
     if (Path(spec) / EVENTS).is_file():
@@ -100,7 +108,7 @@ def _read(folder: Path) -> RunRecord:
     return run
 
 
-def _attempt(run: RunRecord, wanted: str | None, spec: str) -> AttemptRecord:
+def attempt_named(run: RunRecord, wanted: str | None, spec: str) -> AttemptRecord:
     """The attempt that `stage#number` names; without a stage, the last attempt that trained a model of the chain."""
     steps = [stage for stage in run.stages.values() if stage.role == "step" and stage.attempts]
     if wanted is None:

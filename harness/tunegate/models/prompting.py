@@ -20,13 +20,18 @@ def answer_prompt(tokenizer: Any, case: Case, settings: GenerationSettings | Non
     With `form: auto`, a plain prompt becomes one user message if the tokenizer has a chat template; otherwise it stays
     raw text.
     """
-    settings = settings or PLAIN
+    text, is_raw = answer_text(tokenizer, case, settings or PLAIN)
+    return (tokenizer(text)["input_ids"] or context_free(tokenizer)) if is_raw else plain_ids(tokenizer, text)
+
+
+def answer_text(tokenizer: Any, case: Case, settings: GenerationSettings) -> tuple[str, bool]:
+    """The text that asks for an answer, and whether it is raw: then the tokenizer adds its special tokens to it."""
     prompt = settings.asks(case.prompt)
     if isinstance(prompt, str) and (
         settings.form == "raw" or (settings.form == "auto" and not tokenizer.chat_template)
     ):
-        return tokenizer(prompt)["input_ids"] or context_free(tokenizer)
-    return plain_ids(tokenizer, chat_text(tokenizer, _chat(prompt, settings)))
+        return prompt, True
+    return chat_text(tokenizer, _chat(prompt, settings)), False
 
 
 def choice_prompt(
@@ -40,9 +45,7 @@ def choice_prompt(
     end of the context moves to the choice, where tokenizers keep it. Context and choice are encoded together and split
     after the context's own tokens. An empty prompt becomes the begin-of-text token.
     """
-    prompt = settings.asks(case.prompt)
-    is_raw = isinstance(prompt, str) and settings.form != "chat"
-    text = prompt if isinstance(prompt, str) and is_raw else chat_text(tokenizer, _chat(prompt, settings))
+    text, is_raw = choice_text(tokenizer, case, settings)
     context = text.rstrip()
     tail = text[len(context) :] + (delimiter if is_raw else "")
     if not context:
@@ -50,6 +53,14 @@ def choice_prompt(
     context_ids: list[int] = tokenizer(context, add_special_tokens=is_raw)["input_ids"]
     wholes = tokenizer([context + tail + choice for choice in case.choices], add_special_tokens=is_raw)["input_ids"]
     return context_ids, [whole[len(context_ids) :] for whole in wholes]
+
+
+def choice_text(tokenizer: Any, case: Case, settings: GenerationSettings) -> tuple[str, bool]:
+    """The text that choices continue, and whether it is raw."""
+    prompt = settings.asks(case.prompt)
+    if isinstance(prompt, str) and settings.form != "chat":
+        return prompt, True
+    return chat_text(tokenizer, _chat(prompt, settings)), False
 
 
 def _chat(prompt: Prompt, settings: GenerationSettings) -> tuple[Message, ...]:

@@ -13,7 +13,8 @@ from tunegate.ledger.entries import Drawn, Entry, History
 from tunegate.ledger.ledger import Ledger
 from tunegate.pipeline.draws import asked_in, attempt_seed, draw_seed, gate_draw
 from tunegate.pipeline.pipeline import Pipeline, Stage
-from tunegate.record.record import GateRecord, LedgerPlace, RunRecord
+from tunegate.record.draw_facts import LedgerPlace
+from tunegate.record.record import GateRecord, RunRecord
 from tunegate.seeds import derived_seed
 from tunegate.verdicts.terms import PAIRED, REFERENCES
 

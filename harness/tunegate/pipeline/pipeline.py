@@ -11,6 +11,7 @@ from typing import Any
 from tunegate.data.methods import Role, method_of
 from tunegate.data.training_data import Example, TrainingData
 from tunegate.pipeline.default_ladders import uses_shipped_rows
+from tunegate.pipeline.inspect_spec import InspectSpec
 from tunegate.pipeline.pipeline_spec import LeakageSpec
 from tunegate.pipeline.retrain_spec import RetrainSpec
 from tunegate.pipeline.stage_spec import StageSpec
@@ -132,6 +133,8 @@ class Pipeline:
     """The cases that a stage watches during training, by stage name; no draw contains them."""
     ledger: str | None = None
     """The folder of the ledger, or `none`, if the file names one."""
+    inspect: InspectSpec | None = None
+    """Which missed cases are explained, and how."""
     promotes_imported: bool = False
     """Whether the scores of other tools may promote a model."""
     attempts_before: Mapping[str, int] = field(default_factory=dict[str, int])

@@ -19,6 +19,7 @@ from tunegate.data.training_data import TrainingData, check_rows
 from tunegate.exceptions import ConfigError, NotThere, SettingError, Tampered, nearest
 from tunegate.hashes import ascii_json
 from tunegate.pipeline.default_ladders import completed
+from tunegate.pipeline.inspect_spec import check_inspect
 from tunegate.pipeline.ladders import args_set_by, first_settings, require_optuna
 from tunegate.pipeline.launching import check_config, check_processes, config_sha256
 from tunegate.pipeline.own_answers_check import check_own_answers
@@ -97,8 +98,10 @@ def load_pipeline(
         ledger=spec.ledger if spec.ledger in (None, "none") else str(resolve(spec.ledger, base_dir)),
         waivers=() if of_record else _waivers(spec, reading.file, today or date.today()),
         watched=reading.watched,
+        inspect=spec.inspect,
         promotes_imported=spec.promote is not None and spec.promote.imported,
     )
+    check_inspect(spec.inspect)
     reading.check_imported(pipeline)
     reading.check_supply(pipeline)
     reading.check_retention(pipeline)

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from tunegate.data.methods import method_of
+from tunegate.pipeline.inspect_spec import InspectSpec
 from tunegate.pipeline.stage_spec import StageSpec
 from tunegate.reading.spec import Name, Spec
 from tunegate.suites.suite_spec import RetentionSpec
@@ -57,6 +58,8 @@ class PipelineSpec(Spec):
     ledger: str | None = None
     """The folder of the ledger of asked cases, relative to this file, or `none`. Default: `tunegate-ledger` in the
     project."""
+    inspect: InspectSpec | None = None
+    """Explain missed cases from the model's weights, for example `{cases: 10}`. Default: none."""
     waivers: str | None = None
     """A file of waivers: named, reasoned, expiring permissions to pass a failed gate. May change during a run."""
     promote: PromoteSpec | None = None

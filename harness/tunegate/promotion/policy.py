@@ -29,9 +29,10 @@ from tunegate.gates.ask_again import AskedAgain, cases_on_record
 from tunegate.promotion.keys import PrivateKey, PublicKey, load_public
 from tunegate.reading.spec import Spec, read_spec
 from tunegate.reading.yaml_file import load_yaml
+from tunegate.record.draw_facts import LedgerPlace
 from tunegate.record.lucky_gate import attempts_before, unknown_luck
 from tunegate.record.recheck import NotPromotable
-from tunegate.record.record import AttemptRecord, GateRecord, LedgerPlace, RunRecord, gate_key
+from tunegate.record.record import AttemptRecord, GateRecord, RunRecord, gate_key
 from tunegate.record.registered_risk import plan_from_record
 from tunegate.stats.asked_again import FEWEST_ASKED
 

@@ -13,14 +13,13 @@ from typing import Any, ClassVar
 from tunegate.cases.bank import Part
 from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import Tampered
-from tunegate.record.record import FailureKind, LedgerPlace, OwnAnswer
+from tunegate.record.draw_facts import LedgerPlace
+from tunegate.record.record import FailureKind, OwnAnswer
 from tunegate.record.typed_json import Misfit, read_as
 from tunegate.stats.luck import LuckyPass
 from tunegate.stats.noise import Noise
-from tunegate.stats.retention import KeptRule
 from tunegate.verdicts.reason import Reason
-from tunegate.verdicts.slices import SliceRule, Undersized
-from tunegate.verdicts.terms import GapRule, Purpose
+from tunegate.verdicts.terms import Purpose
 
 Json = Mapping[str, Any]
 
@@ -246,6 +245,20 @@ class Diagnosed(OfAttempt):
     noise: Noise | None = field(default=None, metadata=ONLY_IF_GIVEN)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CasesExplained(OfAttempt):
+    """Missed cases were explained from the model's weights: the file with the explanations, and what failed.
+
+    A by-product: no verdict follows from it.
+    """
+
+    KIND: ClassVar[str] = "cases_explained"
+    file: str
+    sha256: str
+    cases: tuple[str, ...]
+    faults: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
 # --- gates ---------------------------------------------------------------------------------------------------------
 
 
@@ -293,26 +306,6 @@ class GateContinued(OfGate):
     questions: tuple[str, ...]
     reused: int = field(default=0, metadata=ONLY_IF_GIVEN)
     ledger: LedgerPlace | None = field(default=None, metadata=ONLY_IF_GIVEN)
-
-
-@dataclass(frozen=True, slots=True)
-class RegisteredTerms:
-    """The types of what `Terms.to_json` writes; `terms_from_json` reads it. Older records hold fewer terms."""
-
-    plan: Json
-    purpose: Purpose
-    curtail: bool
-    max_errors: Mapping[str, int]
-    slices: Mapping[str, SliceRule] = field(default_factory=dict[str, SliceRule])
-    gap: GapRule | None = None
-    admissions: Mapping[str, Json] = field(default_factory=dict[str, Json])
-    max_drop: float | None = None
-    kept: KeptRule | None = None
-    ask_again: int = 0
-    samples: int = 1
-    undersized: Undersized = "INVALID"
-    weight: Mapping[str, float] = field(default_factory=dict[str, float])
-    at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -375,6 +368,7 @@ class Waived(OfGate):
 KINDS: tuple[type[Event], ...] = (
     *(RunStarted, LeaksFound, LeaksDropped, RunDecided, Promoted, FaultMet),
     *(StageStarted, StageDecided, AttemptStarted, RowsWritten, OwnAnswersJudged, Trained, TrainingFailed, Diagnosed),
+    CasesExplained,
     *(GateStarted, GateContinued, Asking, Answered, OutcomeJudged, GateDecided, Waived),
 )
 _BY_NAME: Mapping[str, type[Event]] = {kind.KIND: kind for kind in KINDS}

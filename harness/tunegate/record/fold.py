@@ -13,10 +13,12 @@ from typing import Any
 from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import Tampered
 from tunegate.record import events
+from tunegate.record.draw_facts import ExplainedCases
 from tunegate.record.event_log import EVENTS, read_events
 from tunegate.record.fold_parts import AttemptFold, GateFold, RunFold, StageFold, refuse
 from tunegate.record.frozen import frozen
 from tunegate.record.record import Diagnosis, RunRecord, gate_key
+from tunegate.record.registered_terms import RegisteredTerms
 from tunegate.record.typed_json import read_as
 from tunegate.verdicts.terms import REFERENCES, Purpose, terms_from_json
 
@@ -137,6 +139,13 @@ class Fold:
         )
 
     @_take.register
+    def _(self, event: events.CasesExplained, line: Mapping[str, Any]) -> None:
+        refuse(event.attempt not in self._run.stages[event.stage].attempts, "cases of no attempt are explained")
+        self._run.explained.append(
+            ExplainedCases(event.stage, event.attempt, event.file, event.sha256, event.cases, event.faults)
+        )
+
+    @_take.register
     def _(self, event: events.Waived, line: Mapping[str, Any]) -> None:
         attempt = self._run.stages[event.stage or ""].attempts[event.attempt or 0]
         key = gate_key(event.gate, event.purpose)
@@ -160,7 +169,7 @@ class Fold:
     @_take.register
     def _(self, event: events.GateStarted, line: Mapping[str, Any]) -> None:
         if event.terms:
-            read_as(events.RegisteredTerms, event.terms)
+            read_as(RegisteredTerms, event.terms)
             if (
                 "slices" in event.terms
             ):  # older records hold fewer terms: they are shown, but `registered` refuses a verdict

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 from tunegate.checks.outcome import Outcome, Verdict
 from tunegate.models.model import Response
 from tunegate.record.answer_log import AnswerLog, answers_from_json
+from tunegate.record.draw_facts import ExplainedCases, Look
 from tunegate.record.events import (
     AttemptStarted,
     GateContinued,
@@ -27,7 +28,7 @@ from tunegate.record.events import (
 from tunegate.record.frozen import FrozenDict, frozen
 from tunegate.record.judged_log import JudgedLog, is_unanswered
 from tunegate.record.outcome_json import outcome_from_json
-from tunegate.record.record import AttemptRecord, Diagnosis, GateRecord, Look, OwnAnswer, RunRecord, StageRecord
+from tunegate.record.record import AttemptRecord, Diagnosis, GateRecord, OwnAnswer, RunRecord, StageRecord
 from tunegate.verdicts.reason import is_settled, reasons_or_sentence
 from tunegate.verdicts.terms import terms_from_json, why_not_continued
 
@@ -74,6 +75,7 @@ class RunFold(_Part[RunRecord]):
         self.stages: dict[str, StageFold] = {}
         self.promotions: list[Json] = []
         self.faults: list[str] = []
+        self.explained: list[ExplainedCases] = []
         self.digest = ""
         self.restart("", FrozenDict())
 
@@ -111,6 +113,7 @@ class RunFold(_Part[RunRecord]):
             reason=self.reason,
             promotions=tuple(self.promotions),
             faults=tuple(self.faults),
+            explained=tuple(self.explained),
             digest=self.digest,
         )
 

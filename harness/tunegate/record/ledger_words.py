@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tunegate.record.record import GateRecord, LedgerPlace
+from tunegate.record.draw_facts import LedgerPlace
+from tunegate.record.record import GateRecord
 
 
 def ledger_words(place: LedgerPlace, asked: str = "weights") -> str:

@@ -7,9 +7,10 @@ from math import isclose
 
 from tunegate.checks.outcome import Outcome, SampleOutcome, Verdict, combine, vote
 from tunegate.exceptions import Tampered, TunegateError
+from tunegate.record.draw_facts import Look
 from tunegate.record.noise import asks_fresh_cases, noise_of
 from tunegate.record.read_run import reading
-from tunegate.record.record import GateRecord, Look, RunRecord
+from tunegate.record.record import GateRecord, RunRecord
 from tunegate.verdicts.decision import Decision
 from tunegate.verdicts.reason import Fact, Reason
 from tunegate.verdicts.terms import conclude, terms_from_json

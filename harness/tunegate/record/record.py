@@ -6,7 +6,7 @@ A verdict can be recomputed from it alone, years later, without a model. `read_r
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +14,7 @@ from typing import Any, Literal
 from tunegate.checks.outcome import Outcome, Verdict
 from tunegate.exceptions import Tampered
 from tunegate.record.answer_log import AnswerLog
+from tunegate.record.draw_facts import ExplainedCases, LedgerPlace, Look
 from tunegate.record.frozen import FrozenDict
 from tunegate.record.judged_log import JudgedLog
 from tunegate.stats.luck import LuckyPass
@@ -28,45 +29,6 @@ FailureKind = Literal["out of memory", "diverged", "too few misses", "other"]
 """Why a training left no model, as far as a diagnosis can act on it."""
 
 Json = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class LedgerPlace:
-    """The place of a draw among all attempts on its bank, of any run, when it was registered.
-
-    `entry` is the hash of its line in the ledger; it is empty without a ledger, and `why_not` says why there is none.
-    `before` attempts were made earlier, `failed` of them failed, `undecided` of them have no verdict. `lineage` of
-    them, in other runs, began with the same base model. `repeats` is the entry of an earlier draw of the same suite on
-    the same weights: this draw asks its cases again, and is not a new attempt.
-    """
-
-    entry: str = ""
-    before: int = 0
-    failed: int = 0
-    undecided: int = 0
-    lineage: int = 0
-    repeats: str = ""
-    why_not: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """A verdict after which a gate was continued: with its terms, and its counts among the first `drawn` cases.
-
-    `ledger` names the entry of the cases that were added then.
-    """
-
-    verdict: Verdict
-    drawn: int
-    passed: int
-    failed: int
-    terms: Json
-    ledger: LedgerPlace | None = None
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """For scripts: all but its terms."""
-        return {name: value for name, value in asdict(self).items() if name != "terms"}
 
 
 @dataclass(frozen=True)
@@ -354,6 +316,7 @@ class RunRecord:
     reason: str = ""
     promotions: tuple[Json, ...] = ()
     faults: tuple[str, ...] = ()
+    explained: tuple[ExplainedCases, ...] = ()
     digest: str = ""
 
     @property

@@ -32,6 +32,7 @@ from tunegate.record.record import AttemptRecord, GateRecord
 from tunegate.record.run_log import RunLog
 from tunegate.training import row_numbers
 from tunegate.training.attempt_folder import prepare
+from tunegate.training.inspection import inspect_misses
 from tunegate.training.job import job_of, rows_of, scorer_of
 from tunegate.training.own_answers import RowsToTrain, ask_rows, is_raw, judged_before, preference_rows
 from tunegate.training.stage_diagnosis import StageDiagnosis
@@ -268,6 +269,7 @@ class StageRun:
 
         model = ModelUnderTest(open_model)  # one model for all gates, none if all are on record
         decided = self.gates.decide(number, model)
+        inspect_misses(self.pipeline, self.stage.name, number, self.log, model, self.tools)
         if model.was_opened:
             self._check_unchanged(on_disk, self.tools.fingerprint(on_disk.path))
         return decided

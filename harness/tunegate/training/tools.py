@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Protocol
 
+from tunegate.attribution.explain import explain
+from tunegate.attribution.explanation import Explanation, Method
+from tunegate.attribution.stored_case import StoredCase
 from tunegate.data.token_lengths import CountTokens
 from tunegate.exceptions import CannotJudge
 from tunegate.gates.book import NOT_ASKED_FOR, NoLedger
@@ -16,6 +20,14 @@ from tunegate.models.model import Model
 from tunegate.models.sentences import Embed
 from tunegate.progress import Progress, no_progress
 from tunegate.training.trainer import Trainer
+
+
+class Explain(Protocol):
+    """Explains one recorded answer by a model that is already loaded."""
+
+    def __call__(
+        self, model: Model, stored: StoredCase, methods: Sequence[Method], seed: int, progress: Progress, /
+    ) -> Explanation: ...
 
 
 @dataclass(frozen=True)
@@ -39,6 +51,9 @@ class Tools:
 
     ledger: Ledger | NoLedger = NOT_ASKED_FOR
     """Where the draws of all runs are written."""
+
+    explain: Explain = explain
+    """Explains the missed cases of a run, if its pipeline asks for that."""
 
     def fingerprint(self, model: str) -> str:
         """The fingerprint of a model on disk; raises CannotJudge for a server, which has none."""

@@ -1,7 +1,7 @@
 // One case, unfolded: prompt, response with errors marked, reference with differences, and the finding of every check.
 
 function detail(item) {
-  const texts = element("div", { class: "detail-texts" }, ...prompts(item), ...answers(item));
+  const texts = element("div", { class: "detail-texts" }, ...prompts(item), ...answers(item), explained(item));
   const side = element("div", { class: "detail-side" }, findingsTable(item), facts(item));
   return element("div", { class: "detail" }, texts, side);
 }
