@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from tunegate.checks.outcome import Verdict
 from tunegate.record.frozen import FrozenDict
+
+Json = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
