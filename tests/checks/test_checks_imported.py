@@ -117,7 +117,5 @@ def test_a_run_is_promoted_by_such_scores_only_if_its_pipeline_said_so(says_so: 
     assert run.verdict is Verdict.PASS, run.reason
     if says_so:
         assert run.promotions
-    with (
-        contextlib.nullcontext() if says_so else pytest.raises(NotPromotable, match="takes over the scores of another")
-    ):
+    with contextlib.nullcontext() if says_so else pytest.raises(NotPromotable, match="uses the scores of another"):
         check_promotable(run, fingerprint, date(2026, 11, 30))

@@ -542,7 +542,7 @@ def test_recheck_asks_whether_the_record_agrees_and_not_for_the_verdict(bank: Ba
         main(["report", "--help"])
     told = " ".join(capsys.readouterr().out.split())
     assert "The exit code is not the run's verdict" in told
-    assert "5 says that they do not" in told
+    assert "5: they do not" in told
 
 
 def test_a_verdict_that_was_forged_with_all_hashes_is_not_believed_either(bank: Bank, capsys: Capture) -> None:

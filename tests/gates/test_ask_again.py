@@ -386,4 +386,4 @@ def test_a_run_that_failed_has_no_weights_to_ask(tmp_path: Path, capsys: Capture
     path = write_pipeline(tmp_path / "project", LARGE, bank=300)
     assert carry_out(path, tools({})).verdict is Verdict.FAIL
     assert main(["verify", str(path.parent / "run"), "--ask", "5"]) == 2
-    assert "is no run that passed (FAIL); it has no final weights to ask" in capsys.readouterr().err
+    assert "did not pass (FAIL), so it has no final weights to ask" in capsys.readouterr().err

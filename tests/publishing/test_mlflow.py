@@ -180,8 +180,8 @@ def test_a_fetched_version_is_held_against_a_policy(project: Path, capsys: Captu
         ("draw: 6", 1, "deploy.yaml: gate 'facts' drew 5 cases, 6 are needed"),
         ("aliases: {production: {pipeline: small}}", 0, ""),
         ("aliases: {production: {pipeline: genes}}", 1, "production belongs to the pipeline 'genes', not to 'small'"),
-        ("waivers: {most: 0}\njudges: []\nrisk: {at: 0.5, consumer: 0.2}", 0, ""),
-        (f"suites: {{facts: {'0' * 64}}}", 1, "gate 'facts' must be of the suite 000000000000…"),
+        ("waivers: {most: 0}\njudges: []", 0, ""),
+        (f"suites: {{facts: {'0' * 64}}}", 1, "gate 'facts' must use the suite 000000000000…"),
         ("ask: 5", 1, "at this promotion none were"),
         ("draw: none", 2, "deploy.yaml:1: draw"),
     ):

@@ -16,6 +16,7 @@ import pytest
 
 from tests.support.fake_run import gate_run, outcomes
 from tests.support.fake_story import ADMITTED, REFUSED, STORY, judged, story_run
+from tests.support.waiver_date import EXPIRES
 from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import CannotJudge, Tampered
 from tunegate.record.event_log import EVENTS, EventLog, read_events
@@ -69,7 +70,7 @@ def test_under_the_answer_stand_the_waivers_and_the_luck(page: str) -> None:
         "Waived: sft, attempt 2, tone missed (11 of 73 missed, 27 not asked). ada@example.org is responsible for it"
         in said
     )
-    assert "until 2026-12-31: the tone bank marks correct Latin names as rude, see ticket 412." in said
+    assert f"until {EXPIRES}: the tone bank marks correct Latin names as rude, see ticket 412." in said
     assert "sft facts: a model that is right only 85% of the time would have passed this gate within 2 attempts" in said
     assert (
         said.index("Waived:")
@@ -305,7 +306,7 @@ def test_terms_that_are_none_are_refused(tmp_path: Path) -> None:
 def test_the_summary_tells_the_same_story(run: RunRecord) -> None:
     summary = markdown_summary(run)
     assert (
-        "- Waived: sft, attempt 2, tone missed. ada&#64;example.org is responsible for it until 2026-12-31" in summary
+        f"- Waived: sft, attempt 2, tone missed. ada&#64;example.org is responsible for it until {EXPIRES}" in summary
     )
     assert "- Luck: sft, facts: a model that is right only 85% of the time" in summary
     assert "| sft | 2 | tone | 62 of 73 (27 not asked) | 90 | ❌ failed, waived |" in summary
@@ -325,5 +326,5 @@ def test_junit_is_green_where_a_miss_is_waived_and_names_every_draw_once(run: Ru
     tone = next(suite for suite in root if suite.get("name") == "sft: tone")
     assert tone.get("failures") == "0"
     told = ET.tostring(tone, encoding="unicode")
-    assert "waived: ada@example.org is responsible for it until 2026-12-31" in told
+    assert f"waived: ada@example.org is responsible for it until {EXPIRES}" in told
     assert "gate tone (retention)" in ET.tostring(root, encoding="unicode")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tests.support.bank import write_jsonl
 from tests.support.fake_pipeline import tools, trainer
+from tests.support.waiver_date import EXPIRES
 from tunegate.cases.case import Case
 from tunegate.checks.outcome import Finding, Outcome, Verdict
 from tunegate.models.fingerprint import fingerprint
@@ -23,7 +24,7 @@ from tunegate.record.run_log import RunLog
 from tunegate.training.pipeline_run import PipelineRun
 from tunegate_suites import build_check
 
-TODAY = date(2026, 11, 21)
+TODAY = date.today()
 STORY = """\
 name: gene-expert
 model: base
@@ -49,12 +50,12 @@ stages:
     gates: [facts, general]
 promote: {to: production, registry: registry}
 """
-WAIVERS = """waivers:
+WAIVERS = f"""waivers:
   - gate: tone
     stage: sft
     owner: ada@example.org
     reason: the tone bank marks correct Latin names as rude, see ticket 412
-    expires: 2026-12-31
+    expires: {EXPIRES}
 """
 TASKS = ("inheritance", "gene", "symptom", "onset")
 SKILLS = {"sft#1": 0.66, "sft#2": 1.0, "sft#3": 1.0, "align#1": 1.0}

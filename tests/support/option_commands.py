@@ -533,7 +533,7 @@ PROOFS: Proofs = {
     ),
     "verify --policy": (
         ShownBy("test_mlflow.py", '["verify", MODEL, "--policy", "deploy.yaml"]'),
-        words("verify done/run", "--policy p.yaml", "--policy is for a promoted model"),
+        words("verify done/run", "--policy p.yaml", "leave it out, or name a promoted model"),
     ),
     "promote --why": ShownBy("test_keeping.py", '"--why", f"release of {run}"'),
     **dict.fromkeys(
@@ -572,7 +572,7 @@ PROOFS: Proofs = {
     ),
     "verify --out": (
         ShownBy("test_mlflow.py", '["verify", MODEL, "--out", "kept"]'),
-        words(VERIFY, "--out kept", "--out is for a model in MLflow or on the Hub"),
+        words(VERIFY, "--out kept", "leave it out, or name a model in MLflow or on the Hub"),
     ),
     "verify --registry": words(VERIFY, "verify production --registry nowhere", "nowhere"),
     "verify --key": (

@@ -14,6 +14,7 @@ import yaml
 from tests.support.bank import write_jsonl
 from tests.support.fake_pipeline import PIPELINE, attempt_of, tools, trainer, write_pipeline
 from tests.support.option_proofs import Changes, Proof, Proofs, ShownBy, changed, told
+from tests.support.waiver_date import EXPIRES
 from tunegate.data.prepare import PrepareTools, load_prepared
 from tunegate.data.spec import DataSpec
 from tunegate.pipeline.pipeline_file import load_pipeline
@@ -26,7 +27,7 @@ from tunegate.training.trainer import TrainJob, TrainResult
 from tunegate_suites import build_check
 from tunegate_trainers import validate
 
-TODAY = date(2026, 11, 21)
+TODAY = date.today()
 ROWS = [
     {
         "prompt": f"train {n}?", "completion": f"{n}!", "explanation": f"since {n}", "level": n % 4,
@@ -36,7 +37,7 @@ ROWS = [
     }
     for n in range(8)
 ]  # fmt: skip
-WAIVER = {"gate": "style", "owner": "ada@example.org", "expires": "2026-12-31",
+WAIVER = {"gate": "style", "owner": "ada@example.org", "expires": EXPIRES,
           "reason": "the style bank mislabels carriers upstream, see the tracker"}  # fmt: skip
 BASE = changed(yaml.safe_load(PIPELINE), {"stages.0.retrain.max_attempts": 2})
 SKILLS = {"sft#1": 0.0, "sft#2": 1.0, "align#1": 1.0}

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 
 from tests.support.fake_pipeline import PIPELINE, tools, write_pipeline
+from tests.support.waiver_date import EXPIRES, LAST_DAY
 from tunegate.checks.outcome import Verdict
 from tunegate.cli import main
 from tunegate.exceptions import ConfigError
@@ -27,12 +28,12 @@ from tunegate.training.pipeline_run import PipelineRun
 from tunegate_suites import build_check
 
 PASS, FAIL, INVALID = Verdict.PASS, Verdict.FAIL, Verdict.INVALID
-TODAY = date(2026, 11, 21)
-WAIVER = """waivers:
+TODAY = date.today()
+WAIVER = f"""waivers:
   - gate: style
     owner: ada@example.org
     reason: the style bank mislabels carriers upstream, see the tracker
-    expires: 2026-12-31
+    expires: {EXPIRES}
 """
 TEXT = PIPELINE.replace("gates: [facts]", "gates: [facts, style]") + "waivers: waivers.yaml\n"
 ONLY_STYLE_MISSES = TEXT.replace(
@@ -77,7 +78,7 @@ def test_a_waived_miss_lets_a_stage_pass_and_says_so_everywhere(
     assert main([*command, "--allow-waived"]) == 0
     shown = ["registry", "show", "production", "--registry", str(project / "registry")]
     assert [main(shown), main([*shown, "--allow-waived"])] == [6, 0]
-    assert "WAIVED: align#1 style, by ada@example.org until 2026-12-31: the style bank" in capsys.readouterr().out
+    assert f"WAIVED: align#1 style, by ada@example.org until {EXPIRES}: the style bank" in capsys.readouterr().out
     for command in (["verify", str(project / "run")], ["promote", str(project / "run"), "--to", "staging"]):
         assert [main(command), main([*command, "--allow-waived"])] == [6, 0]
     assert main(["run", str(project / "tunegate.yaml"), "--run", str(project / "run"), "--allow-waived"]) == 0
@@ -149,9 +150,9 @@ def test_a_waiver_never_excuses_what_was_not_judged(project: Path) -> None:
 def test_a_waiver_that_expired_before_promotion_supports_none(project: Path) -> None:
     carried_out(project, GOOD)
     run = read_run(project / "run")
-    check_gates(run, date(2026, 12, 31))
+    check_gates(run, LAST_DAY)
     with pytest.raises(NotPromotable, match="its waiver is not in force"):
-        promote(run, "staging", project / "other", fingerprint, today=date(2027, 1, 1))
+        promote(run, "staging", project / "other", fingerprint, today=LAST_DAY + timedelta(days=1))
     assert not (project / "other").exists()
 
 
@@ -170,15 +171,15 @@ def with_times(project: Path, of_gates: str, of_waivers: str) -> RunRecord:
     return read_run(folder)
 
 
-BEFORE, AFTER = "2026-12-31T09:00:00Z", "2027-01-01T12:00:00Z"
+BEFORE, AFTER = f"{EXPIRES}T09:00:00Z", f"{LAST_DAY + timedelta(days=1)}T12:00:00Z"
 
 
 @pytest.mark.parametrize(("of_gates", "of_waivers"), [(AFTER, AFTER), (BEFORE, AFTER), (AFTER, BEFORE)])
 def test_a_waiver_that_had_expired_by_the_record_never_counts(project: Path, of_gates: str, of_waivers: str) -> None:
     carried_out(project, GOOD)
     run = with_times(project, of_gates, of_waivers)
-    for today in (None, TODAY, date(2026, 12, 31)):
-        with pytest.raises(NotPromotable, match="its waiver had expired when it was waived, 2027-01-01T12:00:00Z"):
+    for today in (None, TODAY, LAST_DAY):
+        with pytest.raises(NotPromotable, match=f"its waiver had expired when it was waived, {AFTER}"):
             check_gates(run, today)
     check_gates(with_times(project, BEFORE, BEFORE), TODAY)
 
@@ -187,7 +188,7 @@ def test_an_old_promotion_stays_valid_when_its_waiver_has_expired(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It was made while the waiver was in force: `verify` says that it has expired; only a new one is refused."""
-    (project / "waivers.yaml").write_text(WAIVER.replace("2026-12-31", "2026-01-31"))
+    (project / "waivers.yaml").write_text(WAIVER.replace(EXPIRES, "2026-01-31"))
     text = (project / "tunegate.yaml").read_text()
     (project / "tunegate.yaml").write_text(text.partition("promote:")[0] + "waivers: waivers.yaml\n")
     long_ago = date(2026, 1, 15)
@@ -207,8 +208,8 @@ def test_an_old_promotion_stays_valid_when_its_waiver_has_expired(
 
 
 def test_an_expired_waiver_stops_before_anything_is_trained(project: Path) -> None:
-    with pytest.raises(ConfigError, match=r"waivers\.yaml:\d+: waivers\[0\]\.expires: expired on 2026-12-31"):
-        carried_out(project, GOOD, today=date(2027, 1, 1))
+    with pytest.raises(ConfigError, match=rf"waivers\.yaml:\d+: waivers\[0\]\.expires: expired on {EXPIRES}"):
+        carried_out(project, GOOD, today=LAST_DAY + timedelta(days=1))
 
 
 def test_the_json_of_a_run_names_its_waivers(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

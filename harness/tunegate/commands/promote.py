@@ -150,7 +150,7 @@ def verify(options: Namespace, build_check: CheckBuilder) -> int:
             "--key": "a promoted model",
         }
         if unused := [flag for flag in given if vars(options)[flag[2:]]]:
-            raise ConfigError(f"{unused[0]}: {options.model} is a run here; {unused[0]} is for {given[unused[0]]}")
+            raise ConfigError(f"{unused[0]}: {options.model} is a run folder; leave it out, or name {given[unused[0]]}")
         return _verify_run(read_run(folder), build_check, options)
     return show_model(options, build_check, Path(options.out) if options.out else None)
 
@@ -198,7 +198,7 @@ def _verify_run(record: RunRecord, build_check: CheckBuilder, options: Namespace
         deciding = read_result(record.folder, record.start["name"]).deciding
         verdict, reason = deciding.verdict, deciding.reason
     if n and asked is None:
-        raise ConfigError(f"--ask: {record.folder} is no run that passed ({verdict}); it has no final weights to ask")
+        raise ConfigError(f"--ask: {record.folder} did not pass ({verdict}), so it has no final weights to ask")
     if options.json:
         facts = {"run": str(record.folder), "verdict": verdict, "reason": reason, **asdict(verified)}
         console.show_json({**facts, "asked_now": asked and asked.facts})

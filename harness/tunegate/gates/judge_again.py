@@ -143,7 +143,7 @@ def _told(finding: Finding) -> list[object]:
 
 
 def _as_recorded(value: Any) -> Any:
-    """As a record has it: JSON has no tuples, and a number that is not finite is a text."""
+    """As in a record: JSON has no tuples, and a number that is not finite is a text."""
     if isinstance(value, float) and not isfinite(value):
         return str(value)
     return loads(dumps(value))

@@ -25,6 +25,7 @@ from unicodedata import normalize
 
 from pydantic import Field
 
+from tunegate.exceptions import ConfigError
 from tunegate.gates.ask_again import AskedAgain, cases_on_record
 from tunegate.promotion.keys import PrivateKey, PublicKey, load_public
 from tunegate.reading.spec import Spec, read_spec
@@ -96,7 +97,10 @@ class Policy:
     @property
     def keys(self) -> list[PublicKey]:
         """The keys by one of which every promotion must be signed; empty if the policy names none."""
-        return [load_public(self.path.parent / name) for name in self.rules.keys]
+        try:
+            return [load_public(self.path.parent / name) for name in self.rules.keys]
+        except ConfigError as error:
+            raise ConfigError(f"{self.path}: keys: {error}") from error
 
 
 def read_policy(path: Path) -> Policy:
@@ -108,7 +112,7 @@ def policies_of(registry: Path, further: Path | None = None) -> list[Policy]:
     """The policy of a registry, if it has one, and that in a further file."""
     own = registry / FILE
     named = [] if further is None else [further]
-    # A link that leads nowhere is no missing policy: `load_yaml` says that it cannot be read.
+    # A link to a missing file is still a policy: `load_yaml` says that it cannot be read.
     found = [own] if own.exists() or own.is_symlink() else []
     return [read_policy(path) for path in (*found, *named)]
 
@@ -116,7 +120,8 @@ def policies_of(registry: Path, further: Path | None = None) -> list[Policy]:
 def check_signer(policies: Sequence[Policy], signer: PrivateKey | None) -> None:
     """Raise NotPromotable unless the key that will sign a promotion is one that the policies trust."""
     for policy in policies:
-        if policy.rules.keys and (signer is None or signer.hint not in [key.hint for key in policy.keys]):
+        trusted = [key.hint for key in policy.keys]
+        if trusted and (signer is None or signer.hint not in trusted):
             given = "no key was given" if signer is None else f"{signer.hint} is not one of them"
             raise NotPromotable(
                 f"{policy.path}: keys: a promotion must be signed with one of the policy's keys, but {given}; give "

@@ -66,7 +66,7 @@ class GateRecord:
     outcomes: tuple[Outcome, ...] = ()
     decided: bool = False
     decided_at: str = field(default="", compare=False)
-    """When, as the record has it, empty until then. Two gates that found the same are equal, whenever they did."""
+    """The recorded time; empty before. Two gates that found the same are equal, whenever they did."""
     verdict: Verdict = Verdict.INVALID
     reason: str = "not decided yet"
     reasons: tuple[Reason, ...] = ()
@@ -254,7 +254,7 @@ class AttemptRecord:
     """The input model's answers to training prompts, if the stage learns from them."""
     waived: Mapping[str, Json] = field(default_factory=FrozenDict[str, Json])
     waived_at: Mapping[str, str] = field(default_factory=FrozenDict[str, str], compare=False)
-    """When each of these was waived, as the record has it."""
+    """The recorded time of each of these waivers."""
 
     @property
     def draws(self) -> tuple[GateRecord, ...]:
