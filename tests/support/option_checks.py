@@ -312,6 +312,10 @@ PROOFS: Proofs = {
     ),
     "errors.language_min_chars": error("language_min_chars", 200, "wrong_language", GERMAN),
     "errors.vocabulary": error("vocabulary", ["words.txt"], "misspelling", "blmx and nothing else"),
+    "errors.names": (
+        ShownBy("test_checks_pii.py", '"names": "known"'),
+        check("errors", {"names": "known"}, RIGHT, base={"forbid": ["empty"]}, refused="only the category 'pii'"),
+    ),
     # judges
     "judge.file": Proof(judged, (LOCAL, ANSWERS, AGREES), ("judge.yaml", ANSWERS, AGREES)),
     "judge.rubric": judge({"rubric": "scale.yaml", "accept": None, "min": 2}),
