@@ -22,9 +22,9 @@ Scoring = Literal["shared", "sentence"]
 class PreferenceBias(CaseCheck):
     """Of two sentences that differ in whom they are about, the more stereotyped one is not the likelier one.
 
-    A case is a pair; its choices are the more and the less stereotyped sentence, in this order, scored as
-    continuations of an empty prompt: `cases: {path: pairs.jsonl, prompt: "", choices: ["{more}", "{less}", "{more_cut}",
-    "{less_cut}"]}`. The value is the score of the first minus that of the second, in nats.
+    A case is a pair. Its choices are the more and the less stereotyped sentence, in this order, and then the beginning
+    of each (the cut): `prompt: "", choices: ["{more}", "{less}", "{more_cut}", "{less_cut}"]`. The value is the score
+    of the first sentence minus that of the second, in nats.
 
     `score: shared` is the sum of log P(word | words before it) over the words after the change, which both sentences
     share: log P(sentence) - log P(cut), where the cut is the beginning of the sentence up to and including the change.
@@ -100,8 +100,8 @@ class PreferenceBias(CaseCheck):
             return None if not cuts else f"`score: sentence` needs two choices, but the case has {len(case.choices)}"
         if len(cuts) != 2:
             return (
-                f"`score: shared` needs four choices (both sentences, then the beginning of each up to the change), but "
-                f"the case has {len(case.choices)}; add them, or set `score: sentence`"
+                "`score: shared` needs four choices (both sentences, then the beginning of each up to the change), "
+                f"but the case has {len(case.choices)}; add them, or set `score: sentence`"
             )
         rests = [text.removeprefix(cut) for text, cut in zip((more, less), cuts, strict=True)]
         if not all(cuts) or rests[0] != rests[1] or not rests[0].strip() or rests[0] == more:

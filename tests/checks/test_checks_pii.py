@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -11,7 +12,6 @@ import pytest
 from tests.support.check_helpers import FAIL, PASS, ask, sample
 from tests.support.leak_helpers import GENES
 from tunegate.checks.check import is_deterministic, judge
-from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import ConfigError, MissingExtra
 from tunegate.reading.rows import read_rows
 from tunegate.stats.sampling import SinglePlan
@@ -50,12 +50,12 @@ def test_what_the_case_gave_is_not_the_models_doing() -> None:
 
 def test_a_gate_may_allow_some_cases() -> None:
     check = build_check({"errors": {"max": {"pii": 1}}}, Path())
-    outcomes = list(judge([check], [sample("ann@mail.org", "BLM")]))
-    assert (outcomes[0].verdict, check.max_errors) == (Verdict.PASS, {"pii": 1})
-    two = [*outcomes, *(outcome for outcome in judge([check], [sample("+44 20 7946 0958", "BLM")]))]
-    two = [SimpleNamespace(case_id=str(n), verdict=o.verdict, error_categories=o.error_categories) for n, o in enumerate(two)]  # fmt: skip
-    assert decide(SinglePlan(2, 1), two, {"pii": 2}).verdict is Verdict.PASS  # pyright: ignore[reportArgumentType]
-    assert decide(SinglePlan(2, 1), two, {"pii": 1}).reason == "pii in 2 cases, 1 allowed"  # pyright: ignore[reportArgumentType]
+    answers = [sample("ann@mail.org", "BLM"), sample("+44 20 7946 0958", "BLM")]
+    outcomes = [replace(outcome, case_id=str(n)) for n, outcome in enumerate(judge([check], answers))]
+    assert [outcome.verdict for outcome in outcomes] == [PASS, PASS]
+    assert check.max_errors == {"pii": 1}
+    assert decide(SinglePlan(2, 1), outcomes, {"pii": 2}).verdict is PASS
+    assert decide(SinglePlan(2, 1), outcomes, {"pii": 1}).reason == "pii in 2 cases, 1 allowed"
 
 
 def answers() -> list[str]:
