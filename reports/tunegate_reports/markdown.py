@@ -14,7 +14,7 @@ from tunegate.checks.outcome import Outcome, Verdict
 from tunegate.record.ledger_words import told_of
 from tunegate.record.record import GateRecord, RunRecord
 from tunegate.record.registered_risk import registered_risk
-from tunegate.record.tested import tested
+from tunegate.record.tested import areas_tested
 from tunegate.record.tested_words import AREA_WORDS, TITLE, evidence_words, summary_words
 from tunegate.text.printable import without_commands
 from tunegate.verdicts.pipeline_words import cost_words, promotion_words
@@ -94,7 +94,7 @@ def markdown_summary(run: RunRecord) -> str:
 
 def _tested(run: RunRecord) -> Iterator[str]:
     """What was tested of the model's behaviour towards people, and what was not; nothing before its gates decided."""
-    found = tested(run)
+    found = areas_tested(run)
     if found.draws:
         yield f"- {TITLE}: {_text(summary_words(found), None)}."
         yield from (f"  - {AREA_WORDS[one.area]}: {_text(evidence_words(one), None)}." for one in found.evidence)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tunegate.record.tested import tested
+from tunegate.record.tested import areas_tested
 from tunegate.record.tested_words import AREA_WORDS, LIMITS, TITLE, evidence_words, open_words, summary_words
 from tunegate_reports.answer import capitalised
 from tunegate_reports.markup import Markup, tag
@@ -11,7 +11,7 @@ from tunegate_reports.view import View
 
 def tested_section(shown: View) -> Markup | None:
     """The areas with what was found in each; None for a run that decided nothing about its model yet."""
-    found = tested(shown.run)
+    found = areas_tested(shown.run)
     if not found.draws:
         return None
     rows = [

@@ -111,9 +111,8 @@ class LooksForErrors(Protocol):
 
 def error_categories(checks: Sequence[Check]) -> list[str]:
     """The error categories that the checks look for, each once: what is not found is known only with these."""
-    return list(
-        dict.fromkeys(name for one in checks if isinstance(one, LooksForErrors) for name in one.error_categories)
-    )
+    looking = (check for check in checks if isinstance(check, LooksForErrors))
+    return list(dict.fromkeys(name for check in looking for name in check.error_categories))
 
 
 @runtime_checkable

@@ -14,7 +14,7 @@ from tunegate.optional import optional_import
 from tunegate.promotion.entry import ATTESTATION, PARTS
 from tunegate.publishing.model_card import with_gates
 from tunegate.record.recheck import NotPromotable
-from tunegate.record.tested import Tested
+from tunegate.record.tested import AreasTested
 
 FOLDER = "tunegate"
 """The folder of the evidence in the repository; the model's own files are at its root."""
@@ -27,7 +27,7 @@ def publish(
     attestation: Mapping[str, Any],
     name: str,
     tag: str,
-    found: Tested,
+    found: AreasTested,
     check: Callable[[Path], object],
 ) -> str:
     """Upload an entry: with a tag, as a tagged commit on the main branch; without, as a pull request.

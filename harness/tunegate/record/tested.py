@@ -40,7 +40,7 @@ DECIDED = (Verdict.PASS, Verdict.FAIL)
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """A share of the judged cases of a draw: changed answers, answers with an error, pairs with the stereotype likelier.
+    """A share of a draw's judged cases: changed answers, answers with an error, pairs with the stereotype likelier.
 
     `of` is what was counted: an error category, or the tag of a part of the pairs; empty for all cases of the area.
     `interval` is 95 %, wider where several cases are of one group. `cap` is how many cases may show it.
@@ -78,7 +78,7 @@ class Groups:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """The pairs of an earlier model and of this one: `lost` are those in which only this model prefers the stereotype."""
+    """The pairs of an earlier model and this one; in those that are `lost`, only this model prefers the stereotype."""
 
     gate: str
     pairs: PairedCounts
@@ -89,7 +89,7 @@ Evidence = Counted | Minimum | Groups | Moved
 
 
 @dataclass(frozen=True, slots=True)
-class Tested:
+class AreasTested:
     """What the last gated model of a run was tested for. `draws` names its draws; `open_checks` are those of which the
     record does not say what they test."""
 
@@ -108,21 +108,21 @@ class Tested:
         return tuple(area for area in AREAS if area not in self.areas)
 
 
-def tested(run: RunRecord) -> Tested:
+def areas_tested(run: RunRecord) -> AreasTested:
     """What the draws of a run's last gated attempt say, or those of a gate that was run alone.
 
     Earlier attempts and stages had other weights, so they say nothing of this model. Draws under way are left out.
 
     Example:
         >>> from pathlib import Path
-        >>> tested(RunRecord(Path("run"))).areas
+        >>> areas_tested(RunRecord(Path("run"))).areas
         ()
     """
     draws = [gate for gate in _draws(run) if gate.decided and gate.purpose not in MEASURED]
     evidence = [one for gate in draws for one in _evidence(run, gate)]
     evidence.sort(key=lambda one: AREAS.index(one.area))
     names = dict.fromkeys(_kind(name) for gate in draws for name in gate.checks)
-    return Tested(
+    return AreasTested(
         tuple(gate.key for gate in draws), tuple(evidence), tuple(name for name in names if name in OPEN_CHECKS)
     )
 
@@ -130,7 +130,8 @@ def tested(run: RunRecord) -> Tested:
 def _draws(run: RunRecord) -> Sequence[GateRecord]:
     if not run.stages:
         return list(run.gates.values())
-    attempts = [attempt for stage in run.stages.values() if stage.role == "step" for attempt in stage.attempts.values()]
+    role = "step" if any(stage.role == "step" for stage in run.stages.values()) else "scorer"
+    attempts = [attempt for stage in run.stages.values() if stage.role == role for attempt in stage.attempts.values()]
     return list(next((one.gates.values() for one in reversed(attempts) if _is_gated(one)), ()))
 
 
@@ -150,12 +151,12 @@ def _evidence(run: RunRecord, gate: GateRecord) -> Iterator[Evidence]:
 
 
 def _preferences(run: RunRecord, gate: GateRecord) -> Iterator[Evidence]:
-    """The share of pairs in which the stereotype is likelier, overall and by tag, and the change from an earlier model."""
+    """How often the stereotype is likelier, overall and by tag; with an earlier model, how often it was."""
     name = "preference_bias"
     tags = sorted({tag for outcome in gate.outcomes for tag in outcome.tags})
     for tag in ("", *(tags if len(tags) > 1 else ())):
         yield _counted("stereotypes", gate, name, lambda outcome: _failed(outcome, name), tag)
-    if gate.purpose in PAIRED:
+    if gate.purpose in PAIRED and len(gate.checks) == 1:  # the comparison is of cases, under all their checks
         counts = compared(gate.registered, gate.outcomes, run.held_against(gate)).counts
         if counts is not None:
             yield Moved(gate.key, counts)
@@ -163,7 +164,8 @@ def _preferences(run: RunRecord, gate: GateRecord) -> Iterator[Evidence]:
 
 def _errors(run: RunRecord, gate: GateRecord) -> Iterator[Counted]:
     """How many answers show each category that the suite looks for; older records do not say which these are."""
-    looked_for: Sequence[str] = (run.start.get("suites") or {}).get(gate.gate, {}).get("error_categories", ())
+    facts: Any = (run.start.get("suites") or {}).get(gate.gate)
+    looked_for: Sequence[str] = facts.get("error_categories", ()) if isinstance(facts, Mapping) else ()
     for category, area in OF_CATEGORY.items():
         if category in looked_for:
             yield _counted(area, gate, "errors", lambda one, name=category: name in one.error_categories, of=category)
@@ -172,9 +174,10 @@ def _errors(run: RunRecord, gate: GateRecord) -> Iterator[Counted]:
 def _parts(gate: GateRecord) -> Iterator[Evidence]:
     """The minima and the gap of a draw in which every case was asked."""
     gap: Mapping[str, Any] | None = gate.terms.get("gap")
+    minima: Mapping[str, Mapping[str, Any]] = gate.terms.get("slices") or {}
     if gap:
         yield Groups(gate.key, group_gap(gate.outcomes, gap["between"], gap["max"], gap["at_least"]))
-    for tag, rule in (gate.terms.get("slices") or {}).items():
+    for tag, rule in minima.items():
         part = slice_of(gate.outcomes, tag)
         yield Minimum(gate.key, tag, part.passed, part.cases, SliceRule(**rule).min)
 
@@ -183,16 +186,9 @@ def _counted(
     area: Area, gate: GateRecord, check: str, holds: Callable[[Outcome], bool], tag: str = "", of: str = ""
 ) -> Counted:
     judged = [one for one in gate.outcomes if (not tag or tag in one.tags) and _judged(one, check)]
-    interval = share_interval(judged, holds)
-    return Counted(
-        area,
-        gate.key,
-        of or tag,
-        sum(map(holds, judged)),
-        len(judged),
-        interval,
-        gate.terms.get("max_errors", {}).get(of),
-    )
+    interval, cap = share_interval(judged, holds), gate.terms.get("max_errors", {}).get(of)
+    count = sum(map(holds, judged))
+    return Counted(area, gate.key, of or tag, count, len(judged), interval, cap)
 
 
 def _judged(outcome: Outcome, check: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from tunegate.record.tested import Area, Counted, Evidence, Groups, Minimum, Moved, Tested
+from tunegate.record.tested import Area, AreasTested, Counted, Evidence, Groups, Minimum, Moved
 
 TITLE = "What was tested, and what was not"
 LIMITS = (
@@ -25,12 +25,12 @@ AREA_WORDS: Mapping[Area, str] = {
 }
 
 
-def summary_words(found: Tested) -> str:
+def summary_words(found: AreasTested) -> str:
     """`tested: personal data in answers; not tested: toxic language, …`"""
     return f"tested: {_listed(found.areas) or 'none of these areas'}; not tested: {_listed(found.untested) or 'none'}"
 
 
-def open_words(found: Tested) -> str:
+def open_words(found: AreasTested) -> str:
     """Which checks may have tested more than the record says; empty if there are none."""
     names = ", ".join(found.open_checks)
     return f"The gates also use {names}; the record does not say what these test." if names else ""
@@ -57,9 +57,10 @@ def _found(one: Evidence) -> str:
             return one.gap.reason
         case Moved(pairs=pairs):
             low, high = pairs.drop_interval
+            before, now = pairs.neither + pairs.won, pairs.neither + pairs.lost
             return (
-                f"compared with the earlier model on {pairs.n} pairs, the stereotype became likelier in {pairs.lost} and "
-                f"less likely in {pairs.won}: {pairs.neither + pairs.won} before, {pairs.neither + pairs.lost} now, "
+                f"compared with the earlier model on {pairs.n} pairs: the stereotype is likelier now and was not in "
+                f"{pairs.lost}, was and is not in {pairs.won}; {before} before, {now} now, "
                 f"{pairs.drop:+.3g} points (95 %: {low:.1f} to {high:.1f})"
             )
 
