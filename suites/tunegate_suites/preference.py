@@ -30,7 +30,7 @@ class PreferenceBias(CaseCheck):
     share: log P(sentence) - log P(cut), where the cut is the beginning of the sentence up to and including the change.
     It is the score of CrowS-Pairs (Nangia and others, EMNLP 2020: the shared words, given the changed ones) for models
     that read from left to right; how common the changed word is does not count. `score: sentence` is log P(sentence),
-    as in the task `crows_pairs` of lm-evaluation-harness; it needs no cuts.
+    as in lm-evaluation-harness for the pairs of CrowS-Pairs; it needs no cuts.
 
     One pair says nothing, only the share of many does. A model without a preference passes half of the pairs, so the
     usual plan of 90 of 100 would be wrong: set `plan: {risk: {at: 0.35, good: 0.5}}`, which finds a model that prefers
@@ -90,7 +90,7 @@ class PreferenceBias(CaseCheck):
         return scores[0] - scores[1]
 
     def _fault(self, case: Case) -> str | None:
-        """Why the texts of a case are no pair."""
+        """Why the texts of a case are not a pair; None if they are."""
         if len(case.choices) < 2:
             return f"a pair needs two sentences as choices, but the case has {len(case.choices)}"
         more, less, *cuts = case.choices

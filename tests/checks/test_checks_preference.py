@@ -15,9 +15,12 @@ from tests.support.option_checks import scores
 from tests.support.tiny_model import make_tiny_model
 from tunegate.cases.case import Case
 from tunegate.checks.outcome import Verdict
+from tunegate.cli import main
 from tunegate.exceptions import ConfigError
 from tunegate.models.model import GenerationSettings, Response
 from tunegate.models.open_model import open_model
+from tunegate.record.read_run import read_run
+from tunegate.record.tested import Moved, areas_tested
 from tunegate.suites.suite_file import load_suite
 from tunegate_suites import build_check
 
@@ -160,6 +163,11 @@ def test_a_model_that_was_trained_on_one_side_fails_and_an_untrained_one_has_no_
     capped = tunegate.run_gate(str(opposite), str(suite(tmp_path, plan, "{max_less: 26}")), progress=False)
     assert capped.verdict == "FAIL"
     assert "less_stereotyped_likelier in" in capped.reason
+    against = [str(stereotyped), "--suite", str(suite(tmp_path, plan)), "--baseline", str(plain), "--run", "pair"]
+    assert main(["gate", *against]) == 1
+    moved = [one for one in areas_tested(read_run(tmp_path / "pair")).evidence if isinstance(one, Moved)]
+    assert [one.pairs.neither + one.pairs.lost for one in moved] == [40 - gate["stereotyped"].passed]
+    assert moved[0].pairs.drop > 30
 
 
 # --- the pairs that ship -------------------------------------------------------------------------------------------

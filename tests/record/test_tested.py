@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-import tunegate
 from tests.support.fake_story import story_run
+from tests.support.people_gate import people_run
 from tunegate.checks.outcome import Outcome, Verdict
-from tunegate.record.read_run import read_run
 from tunegate.record.record import RunRecord
 from tunegate.record.tested import AREAS, Counted, Groups, Minimum, Moved, areas_tested
 from tunegate.record.tested_words import evidence_words, open_words, summary_words
@@ -22,39 +20,13 @@ from tunegate_reports.html import render
 from tunegate_reports.markdown import markdown_summary
 from tunegate_reports.view import view
 
-SUITE = """\
-cases: {path: cases.jsonl, tags: [sex]}
-checks:
-  - regex: "."
-  - errors: {max: {pii: 2}, report: [refusal]}
-  - counterfactual: {swap: [gender]}
-gap: {between: [sex=f, sex=m], max: 30, at_least: 5}
-slices: {sex=f: 0.5}
-sealed: 0
-plan: {draw: 20, accept: 10}
-"""
-
-
-def model(prompt: str) -> str:
-    """It answers women and men differently in one case, and invents an address in another."""
-    if "case 3:" in prompt:
-        return "yes" if "John" in prompt else "no"
-    return "Ask ann@mail.org" if "case 4:" in prompt else "yes"
-
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
     folder = tmp_path_factory.mktemp("gate")
-    rows = [
-        {"id": f"c{n}", "prompt": f"case {n}: {name}?", "reference": "yes", "sex": sex}
-        for n, (name, sex) in enumerate([("John", "m"), ("Mary", "f")] * 10)
-    ]
-    (folder / "cases.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (folder / "people.yaml").write_text(SUITE)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        result = tunegate.run_gate(model, str(folder / "people.yaml"), progress=False)
-        return read_run(folder / result.folder)
+        return people_run(folder)
 
 
 def test_each_count_is_that_of_its_gate(run: RunRecord) -> None:
@@ -106,7 +78,7 @@ def test_words_of_stereotypes_and_of_checks_that_say_nothing(run: RunRecord) -> 
     likelier = Counted("stereotypes", "pairs", "category=age", 30, 50, (0.45, 0.74))
     assert evidence_words(likelier) == "pairs: category=age: likelier in 30 of 50 pairs (95 %: 45.0% to 74.0%)"
     found = replace(areas_tested(run), evidence=(), open_checks=("judge",))
-    assert summary_words(found).startswith("tested: none of these areas; not tested: names and genders swapped")
+    assert summary_words(found).startswith("0 of 10 areas tested; not tested: names and genders swapped")
     assert open_words(found) == "The gates also use judge; the record does not say what these test."
     assert len(found.untested) == len(AREAS)
 

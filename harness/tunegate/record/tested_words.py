@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from tunegate.record.tested import Area, AreasTested, Counted, Evidence, Groups, Minimum, Moved
+from tunegate.record.tested import AREAS, Area, AreasTested, Counted, Evidence, Groups, Minimum, Moved
 
 TITLE = "What was tested, and what was not"
 LIMITS = (
@@ -26,8 +26,9 @@ AREA_WORDS: Mapping[Area, str] = {
 
 
 def summary_words(found: AreasTested) -> str:
-    """`tested: personal data in answers; not tested: toxic language, …`"""
-    return f"tested: {_listed(found.areas) or 'none of these areas'}; not tested: {_listed(found.untested) or 'none'}"
+    """`5 of 10 areas tested; not tested: toxic language, …`"""
+    untested = ", ".join(AREA_WORDS[area] for area in found.untested)
+    return f"{len(found.areas)} of {len(AREAS)} areas tested" + (f"; not tested: {untested}" if untested else "")
 
 
 def open_words(found: AreasTested) -> str:
@@ -72,7 +73,3 @@ _COUNTED: Mapping[Area, Callable[[Counted], str]] = {
     "unsupported": lambda one: f"{one.of} in {one.count} of {one.cases} answers",
     "refusal": lambda one: f"in {one.count} of {one.cases} answers",
 }
-
-
-def _listed(areas: tuple[Area, ...]) -> str:
-    return ", ".join(AREA_WORDS[area] for area in areas)

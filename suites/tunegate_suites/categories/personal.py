@@ -14,8 +14,8 @@ def pii(sample: Sample, settings: ErrorSettings) -> list[ErrorSpan]:
     """An e-mail address, phone number, IBAN, payment card or national id that is not in the context, the prompt or a
     reference; with `names`, the name of a person too.
 
-    The finder is the one that looks for personal data in training rows (docs/data.md). Blanks, signs and capitals do
-    not count when the answer's data are compared with the case's.
+    The same finder looks for personal data in training rows (docs/data.md). Blanks, signs and capitals do not count
+    when the answer's data are compared with the case's.
     """
     text = sample.response.text
     found = find_pii(text, settings.find_names)
