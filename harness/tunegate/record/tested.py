@@ -164,8 +164,10 @@ def _preferences(run: RunRecord, gate: GateRecord) -> Iterator[Evidence]:
 
 def _errors(run: RunRecord, gate: GateRecord) -> Iterator[Counted]:
     """How many answers show each category that the suite looks for; older records do not say which these are."""
-    facts: Any = (run.start.get("suites") or {}).get(gate.gate)
-    looked_for: Sequence[str] = facts.get("error_categories", ()) if isinstance(facts, Mapping) else ()
+    suites: Mapping[str, Any] = run.start.get("suites") or {}
+    facts = suites.get(gate.gate)  # only a hash in the oldest records
+    known: Mapping[str, Any] = facts if isinstance(facts, Mapping) else {}  # pyright: ignore[reportUnknownVariableType]
+    looked_for: Sequence[str] = known.get("error_categories", ())
     for category, area in OF_CATEGORY.items():
         if category in looked_for:
             yield _counted(area, gate, "errors", lambda one, name=category: name in one.error_categories, of=category)
